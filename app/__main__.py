@@ -67,7 +67,9 @@ def _run_deck(home: str, **options: Any) -> int:
     return run_deck(Path(home), **options)
 
 
-def _run_deck_in_process(home: str, ascii: bool | None, read_only: bool, plain: bool = False) -> int:
+def _run_deck_in_process(
+    home: str, ascii: bool | None, read_only: bool, plain: bool = False
+) -> int:
     from pathlib import Path
 
     from app.runtime.embedded import InProcessRuntime, prepare_process
@@ -75,7 +77,9 @@ def _run_deck_in_process(home: str, ascii: bool | None, read_only: bool, plain: 
 
     gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
     umask = prepare_process()
-    return run_deck_in_process(InProcessRuntime(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain)
+    return run_deck_in_process(
+        InProcessRuntime(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain
+    )
 
 
 def _run_serve(home: str, **options: Any) -> int:

@@ -67,21 +67,34 @@ class Client:
         self._connection: RuntimeConnection | None = None
         self._closed = False
 
-    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
+    def call(
+        self,
+        verb: str,
+        args: dict[str, Any] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> Any:
         """Send a verb and return its answer. Raise the Problem that the runtime reports."""
         args = dict(args or {})
         if verb in SUBMIT_VERBS:
             args.setdefault("uuid", make_uuid7())
         tries = 0
         while True:
-            line = self._get_connection(reading=verb in READ_ONLY_VERBS or verb == "wait" and not self._can_start())
+            line = self._get_connection(
+                reading=verb in READ_ONLY_VERBS or verb == "wait" and not self._can_start()
+            )
             if line is None:
                 from app.offline import read_only
 
                 return read_only.read(self.home, verb, args)
             began = time.monotonic()
             try:
-                return line.ask(verb, args, note, {"source": self.source, "origin": identify_terminal()}, self.on_wait)
+                return line.ask(
+                    verb,
+                    args,
+                    note,
+                    {"source": self.source, "origin": identify_terminal()},
+                    self.on_wait,
+                )
             except (OSError, EOFError):
                 self._drop_connection()
                 lasted = time.monotonic() - began
@@ -136,7 +149,9 @@ class Client:
             self._connection = connect(self.home)
         if self._connection is None and not reading:
             if not self.autostart:
-                raise Stopped("no runtime is running. Nothing was done.", "Start it: taskdeck serve --detach")
+                raise Stopped(
+                    "no runtime is running. Nothing was done.", "Start it: taskdeck serve --detach"
+                )
             self.start()
             self._connection = connect(self.home)
             if self._connection is None:
@@ -182,7 +197,9 @@ class RuntimeConnection:
 
         `place` is the origin of the request. Raise EOFError if the runtime ends before it answers.
         """
-        self._sock.sendall(json.dumps({"verb": verb, "args": args, "from": place or {}}).encode() + b"\n")
+        self._sock.sendall(
+            json.dumps({"verb": verb, "args": args, "from": place or {}}).encode() + b"\n"
+        )
         while True:
             said = self._read()
             if "result" in said:
@@ -243,7 +260,9 @@ def get_peer_pid(sock: socket.socket) -> int:
     """Return the pid of the process listening at the other end, as the kernel reports it."""
     import struct
 
-    return struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
+    return struct.unpack(
+        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )[0]
 
 
 def open_socket(home: str) -> socket.socket | None:
@@ -267,11 +286,15 @@ def open_socket(home: str) -> socket.socket | None:
     except PermissionError:
         sock.close()
         raise Conflict(
-            f"permission denied for the home {home}. Nothing was done.", "Choose another: --home DIR"
+            f"permission denied for the home {home}. Nothing was done.",
+            "Choose another: --home DIR",
         ) from None
     except OSError as error:
         sock.close()
-        raise Storage(f"the home {home} cannot be used: {_format_os_error(error)}. Nothing was done.", "Choose another: --home DIR") from None
+        raise Storage(
+            f"the home {home} cannot be used: {_format_os_error(error)}. Nothing was done.",
+            "Choose another: --home DIR",
+        ) from None
 
 
 def _format_os_error(error: OSError) -> str:
@@ -283,7 +306,9 @@ def _is_repeatable(verb: str, args: dict[str, Any]) -> bool:
 
     A repeated signal would reach the program twice.
     """
-    return verb not in UNREPEATABLE_VERBS and not (verb == "cancel" and args.get("signal") is not None)
+    return verb not in UNREPEATABLE_VERBS and not (
+        verb == "cancel" and args.get("signal") is not None
+    )
 
 
 def _make_lost_answer_error(verb: str) -> Problem:

@@ -61,7 +61,9 @@ class Config(NamedTuple):
         """Maintenance settings: the sections `backup`, `retention` and `slow`."""
         from app.core import maintenance_settings
 
-        return maintenance_settings.parse_settings({name: getattr(self, name) for name in MAINTENANCE_SECTIONS})
+        return maintenance_settings.parse_settings(
+            {name: getattr(self, name) for name in MAINTENANCE_SECTIONS}
+        )
 
 
 class LoadedConfig(NamedTuple):
@@ -99,8 +101,15 @@ class LoadedConfig(NamedTuple):
         """One-line notice for a screen that may cut its end. The hint comes first."""
         if not self.faults:
             return ""
-        place, colon, fault = self.shorten_path(self.faults[0].said).partition(". ")[0].removesuffix(".").partition(": ")
-        more = f" (and {len(self.faults) - 1} more: taskdeck doctor)" if len(self.faults) > 1 else ""
+        place, colon, fault = (
+            self.shorten_path(self.faults[0].said)
+            .partition(". ")[0]
+            .removesuffix(".")
+            .partition(": ")
+        )
+        more = (
+            f" (and {len(self.faults) - 1} more: taskdeck doctor)" if len(self.faults) > 1 else ""
+        )
         return f"{place}{more}{colon}{fault}; ignored."
 
     def require_folder(self) -> None:
@@ -118,7 +127,11 @@ class LoadedConfig(NamedTuple):
         """Sections of UPKEEP that are faulty, or missing while a misspelt section exists."""
         names = {one.where[0] if one.where else "" for one in self.faults}
         astray = not names <= set(Config._fields)
-        return frozenset(name for name in MAINTENANCE_SECTIONS if name in names or (astray and not getattr(self.settings, name)))
+        return frozenset(
+            name
+            for name in MAINTENANCE_SECTIONS
+            if name in names or (astray and not getattr(self.settings, name))
+        )
 
     @property
     def maintenance(self) -> MaintenanceSettings:
@@ -128,13 +141,19 @@ class LoadedConfig(NamedTuple):
         """
         from app.core import maintenance_settings as core_maintenance_settings
 
-        found, _ = core_maintenance_settings.parse_lenient({name: getattr(self.settings, name) for name in MAINTENANCE_SECTIONS})
+        found, _ = core_maintenance_settings.parse_lenient(
+            {name: getattr(self.settings, name) for name in MAINTENANCE_SECTIONS}
+        )
         return found.suspend_removal(self.retention_fault) if self.retention_fault else found
 
 
 def _concerns_retention(wrong: SettingFault) -> bool:
     """Return True if the fault may concern retention. Unknown names may."""
-    return not wrong.where or wrong.where[0] in RETENTION_SECTIONS or wrong.where[0] not in Config._fields
+    return (
+        not wrong.where
+        or wrong.where[0] in RETENTION_SECTIONS
+        or wrong.where[0] not in Config._fields
+    )
 
 
 def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
@@ -146,7 +165,9 @@ def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
 
     if where in (("backup",), ("backup", "folder")):
         return True
-    if where[0] in Config._fields and (where[0] != "backup" or where[1] in BackupSettings.__slots__):
+    if where[0] in Config._fields and (
+        where[0] != "backup" or where[1] in BackupSettings.__slots__
+    ):
         return False
     value = found[where[0]] if len(where) == 1 else found["backup"][where[1]]
     inside = value.values() if isinstance(value, dict) else [value]
@@ -154,7 +175,14 @@ def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
 
 
 def _summarize(wrong: Sequence[SettingFault]) -> str:
-    return (wrong[0].said + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")) if wrong else ""
+    return (
+        (
+            wrong[0].said
+            + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")
+        )
+        if wrong
+        else ""
+    )
 
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1.0, 60.0, 3600.0, 86400.0
@@ -167,7 +195,9 @@ def find_short_retention(upkeep: MaintenanceSettings) -> list[str]:
     rules = upkeep.retention
     keeps = {"backup": (upkeep.backup.keep, _DAY), "retention": (rules.all.keep, _DAY)}
     for kind, named in (("queue", rules.queues), ("template", rules.templates)):
-        keeps |= {f"retention.{kind}.{sanitize(name)}": (rule.keep, _HOUR) for name, rule in named.items()}
+        keeps |= {
+            f"retention.{kind}.{sanitize(name)}": (rule.keep, _HOUR) for name, rule in named.items()
+        }
     return [
         f"[{where}] keeps only {_format_seconds(keep)} ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
         for where, (keep, least) in keeps.items()
@@ -209,7 +239,10 @@ def read_regular_file(path: str) -> bytes:
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "not a regular file")
+            raise OSError(
+                errno.EINVAL,
+                os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "not a regular file",
+            )
         with open(fd, "rb", closefd=False) as file:
             return file.read()
     finally:
@@ -228,7 +261,9 @@ def _check_settings(found: Mapping[str, Any], text: str, path: str) -> LoadedCon
     names = {one.where for one in wrong}
     well = {name: value for name, value in found.items() if (name,) not in names}
     if "keys" in well:
-        well["keys"] = {name: keys for name, keys in well["keys"].items() if ("keys", name) not in names}
+        well["keys"] = {
+            name: keys for name, keys in well["keys"].items() if ("keys", name) not in names
+        }
     said = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in wrong)
     made = LoadedConfig(path, Config(**well), said)
     lost = _summarize([one for one in said if _may_hide_folder(one.where, found)])
@@ -244,7 +279,11 @@ def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:
         elif name == "keys":
             yield from _find_key_faults(value)
         elif name in CHOICES and value not in CHOICES[name]:
-            yield _make_fault((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Example: {name} = "{CHOICES[name][-1]}"')
+            yield _make_fault(
+                (name,),
+                f"{name} must be one of {', '.join(CHOICES[name])}.",
+                f'Example: {name} = "{CHOICES[name][-1]}"',
+            )
     if sections := {name: found[name] for name in MAINTENANCE_SECTIONS if name in found}:
         from app.core.maintenance_settings import parse_lenient
 
@@ -266,11 +305,15 @@ def _find_key_faults(value: Any) -> Iterator[SettingFault]:
         return
     for name, keys in value.items():
         if not isinstance(keys, str) or not keys.strip():
-            yield _make_fault(("keys", name), f'keys."{sanitize(name)}" must be a string of key names.', example)
+            yield _make_fault(
+                ("keys", name), f'keys."{sanitize(name)}" must be a string of key names.', example
+            )
 
 
 def _make_fault(where: tuple[str, ...], said: str, advice: str = "") -> SettingFault:
-    from app.core.maintenance_settings import SettingFault  # slower to import than most files are to read
+    from app.core.maintenance_settings import (
+        SettingFault,
+    )  # slower to import than most files are to read
 
     return SettingFault(where, said, advice)
 

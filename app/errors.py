@@ -8,7 +8,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["NOT_SUBMITTED", "Conflict", "NotFound", "Problem", "Refused", "Remote", "Storage", "TimedOut", "Usage"]
+__all__ = [
+    "NOT_SUBMITTED",
+    "Conflict",
+    "NotFound",
+    "Problem",
+    "Refused",
+    "Remote",
+    "Storage",
+    "TimedOut",
+    "Usage",
+]
 
 
 NOT_SUBMITTED = "Nothing was submitted."
@@ -57,7 +67,9 @@ class TimedOut(Problem):
 class Remote(Problem):
     """Problem reported by the runtime, rebuilt in the client."""
 
-    def __init__(self, message: str, hint: str = "", code: str = "failed", exit_code: int = 1) -> None:
+    def __init__(
+        self, message: str, hint: str = "", code: str = "failed", exit_code: int = 1
+    ) -> None:
         super().__init__(message, hint)
         self.code = code
         self.exit_code = exit_code
@@ -65,4 +77,9 @@ class Remote(Problem):
 
 def problem_to_dict(problem: Problem) -> dict[str, Any]:
     """Return the problem as sent over the control socket."""
-    return {"code": problem.code, "exit_code": problem.exit_code, "message": problem.message, "hint": problem.hint}
+    return {
+        "code": problem.code,
+        "exit_code": problem.exit_code,
+        "message": problem.message,
+        "hint": problem.hint,
+    }

@@ -30,7 +30,9 @@ def resolve_home(option: str | None) -> str:
         raise Usage("--home must not be empty.", "Use: --home=DIR")
     chosen = option or os.environ.get("TASKDECK_HOME")
     if not chosen:
-        base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+        base = os.environ.get("XDG_DATA_HOME") or os.path.join(
+            os.path.expanduser("~"), ".local", "share"
+        )
         chosen = os.path.join(base, "taskdeck")
     if "\0" in chosen:
         raise Usage("--home must not contain a NUL byte.")
@@ -174,7 +176,11 @@ def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
     try:
         with open(stop_marker_path(home), encoding="utf-8") as file:
             said, when = file.read(), os.fstat(file.fileno()).st_mtime
-        by, at = said.split("\n")[:2] if said else ("somebody", time.strftime("%H:%M", time.localtime(when)))
+        by, at = (
+            said.split("\n")[:2]
+            if said
+            else ("somebody", time.strftime("%H:%M", time.localtime(when)))
+        )
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return by, at
@@ -199,4 +205,6 @@ def refuse_copy(home: str | Path) -> None:
         from db.restore.replica_file import find_origin
 
         said = f"{home} is the replica of {find_origin(Path(copy))[0] or 'another home'}. Nothing is started from it."
-        raise Conflict(said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote")
+        raise Conflict(
+            said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote"
+        )

@@ -61,14 +61,19 @@ def stop_for_replacement(home: str) -> bool:
             # after TERM the runtime would first replicate its database
             signal.pidfd_send_signal(gone, signal.SIGINT)
         if not wait_for_end(home, pid, gone, in_deck, ANSWER_TIMEOUT):
-            raise Problem(f"the runtime, pid {pid}, did not end within {ANSWER_TIMEOUT:.0f} s.", "See it: taskdeck status")
+            raise Problem(
+                f"the runtime, pid {pid}, did not end within {ANSWER_TIMEOUT:.0f} s.",
+                "See it: taskdeck status",
+            )
     finally:
         os.close(gone)
         sock.close()
     return True
 
 
-def wait_for_end(home: str, pid: int, process: int, in_deck: bool, seconds: float | None = None) -> bool:
+def wait_for_end(
+    home: str, pid: int, process: int, in_deck: bool, seconds: float | None = None
+) -> bool:
     """Wait until the runtime has ended; return False on a timeout.
 
     `process` is the pidfd of `pid`. Pass `in_deck` as found before the stop request: the process of
@@ -86,7 +91,9 @@ def wait_for_end(home: str, pid: int, process: int, in_deck: bool, seconds: floa
 def is_in_deck(home: str, pid: int) -> bool:
     """Return True if the runtime of `pid` runs inside a deck, according to the lock file."""
     try:
-        with open(os.path.join(home, "run", paths.LOCK_FILE), encoding="utf-8", errors="replace") as file:
+        with open(
+            os.path.join(home, "run", paths.LOCK_FILE), encoding="utf-8", errors="replace"
+        ) as file:
             said = file.read(200)
     except OSError:
         return False

@@ -10,7 +10,9 @@ from db.queries.transitions import SYSTEM
 
 DEFAULT_NAME = "default"
 """Name of the default pool and of the default queue."""
-MISSING_DEFAULTS = " UNION ALL ".join(f"SELECT '{kind}' WHERE NOT EXISTS (SELECT 1 FROM {kind}s)" for kind in ("pool", "queue"))
+MISSING_DEFAULTS = " UNION ALL ".join(
+    f"SELECT '{kind}' WHERE NOT EXISTS (SELECT 1 FROM {kind}s)" for kind in ("pool", "queue")
+)
 """Query that returns `pool` and `queue` for the tables without a row."""
 
 
@@ -21,11 +23,15 @@ def create_defaults(c: Connection) -> None:
     """
     if "pool" in raw_sql.fetch_column(c, MISSING_DEFAULTS):
         cores, _ = create_default_pool(c)
-        definitions.create(c, schema.queues, DEFAULT_NAME, {"pool": DEFAULT_NAME, "capacity": cores}, SYSTEM)
+        definitions.create(
+            c, schema.queues, DEFAULT_NAME, {"pool": DEFAULT_NAME, "capacity": cores}, SYSTEM
+        )
 
 
 def create_default_pool(c: Connection) -> tuple[int, int]:
     """Create the default pool and return its cores and MiB."""
     cores, memory = host.read_capacity()
-    definitions.create(c, schema.pools, DEFAULT_NAME, {"total_cpu": cores, "total_memory": memory}, SYSTEM)
+    definitions.create(
+        c, schema.pools, DEFAULT_NAME, {"total_cpu": cores, "total_memory": memory}, SYSTEM
+    )
     return int(cores), int(memory)

@@ -46,7 +46,9 @@ def test_write(c: Connection) -> None:
     )
 
 
-def create_write_engine(path: Path, seat: TimingContext | None = None, lock: WriteLock | None = None) -> Engine:
+def create_write_engine(
+    path: Path, seat: TimingContext | None = None, lock: WriteLock | None = None
+) -> Engine:
     """Return an engine with one permanent connection.
 
     Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. A `seat` times the
@@ -128,7 +130,9 @@ class Database:
         """Call `wake` on the event loop after each transaction that changed something."""
         self._after.append(wake)
 
-    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `fn(c, …)` in one transaction on the writer thread, then send the wake-ups.
 
         Raise Storage if the disk or the file fails.
@@ -136,17 +140,27 @@ class Database:
         return await self._post(self._after, fn, *args, **kwargs)
 
     async def write_except(
-        self, own: Callable[[], None], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        own: Callable[[], None],
+        fn: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """Run `write` without a wake-up for `own`, whose owner made the change."""
         return await self._post([wake for wake in self._after if wake != own], fn, *args, **kwargs)
 
-    async def write_quietly(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write_quietly(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `write` without any wake-up."""
         return await self._post((), fn, *args, **kwargs)
 
     def _post(
-        self, wakes: Sequence[Callable[[], None]], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        wakes: Sequence[Callable[[], None]],
+        fn: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> asyncio.Future[T]:
         """Hand a transaction to the writer thread.
 
@@ -232,7 +246,11 @@ class Database:
 
     def _save_copy(self, to: Path) -> None:
         os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with translate_sqlite_errors(to), self._use_connection() as c, closing(sqlite3.connect(to)) as target:
+        with (
+            translate_sqlite_errors(to),
+            self._use_connection() as c,
+            closing(sqlite3.connect(to)) as target,
+        ):
             cast(sqlite3.Connection, c.connection.driver_connection).backup(target)
 
     @contextmanager
@@ -255,13 +273,19 @@ class Database:
 
     def _checkpoint(self) -> None:
         with translate_sqlite_errors(self.path), self._use_connection() as c:
-            cast(sqlite3.Connection, c.connection.driver_connection).execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            cast(sqlite3.Connection, c.connection.driver_connection).execute(
+                "PRAGMA wal_checkpoint(RESTART)"
+            ).fetchall()
 
-    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `fn(c, …)` on a query-only connection, inside one snapshot."""
         return await self._shield(self._read(fn, *args, **kwargs))
 
-    async def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
             with translate_sqlite_errors(self.path):
                 return await self._read_with_fallback(fn, *args, **kwargs)
@@ -270,7 +294,9 @@ class Database:
                 self.mark_damaged(error)
             raise
 
-    async def _read_with_fallback(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read_with_fallback(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
             return await self._read_once(fn, *args, **kwargs)
         except READ_ERRORS as error:
@@ -279,7 +305,9 @@ class Database:
             self.found.disable(file, error)
         return await self._read_without_index(fn, *args, **kwargs)
 
-    async def _read_once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read_once(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run a read once.
 
         Equivalent to `AsyncConnection.run_sync`: importing `sqlalchemy.ext.asyncio` would load the
@@ -293,7 +321,9 @@ class Database:
 
         return await greenlet_spawn(work)
 
-    async def _read_without_index(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read_without_index(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Repeat a failed read without the search index.
 
         SQLite does not name the damaged file. If the read fails again, the index is not to blame.
@@ -306,7 +336,9 @@ class Database:
 
     async def run_on_index(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the search index's thread. Raise sqlite3.Error or OSError."""
-        return await asyncio.get_running_loop().run_in_executor(self._indexing, partial(fn, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._indexing, partial(fn, *args, **kwargs)
+        )
 
     async def _shield(self, work: Coroutine[Any, Any, T]) -> T:
         """Await a read that completes even if its caller is cancelled.
@@ -322,7 +354,9 @@ class Database:
         """Wait for running operations, then close the file."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._thread is not None and self._writer is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close_writer, self._writer)
+            await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._close_writer, self._writer
+            )
             self._thread.shutdown()
         await greenlet_spawn(self._readers.dispose)
         self._indexing.shutdown()
@@ -337,10 +371,19 @@ class Database:
 @asynccontextmanager
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
     """Open the database at `path`, which exists and has the current version."""
-    found = AttachedIndex(index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None)
+    found = AttachedIndex(
+        index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None
+    )
     seat = TimingContext(SlowLog())
     lock = WriteLock(path)
-    db = Database(path, _create_read_engine(path, writable, found, seat.log), create_write_engine(path, seat, lock) if writable else None, found, seat, lock)
+    db = Database(
+        path,
+        _create_read_engine(path, writable, found, seat.log),
+        create_write_engine(path, seat, lock) if writable else None,
+        found,
+        seat,
+        lock,
+    )
     try:
         yield db
     finally:
@@ -415,5 +458,7 @@ class translate_sqlite_errors:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, raw_sql.DRIVER_ERRORS) and (problem := translate_error(cause, self.path)):
+        if isinstance(cause, raw_sql.DRIVER_ERRORS) and (
+            problem := translate_error(cause, self.path)
+        ):
             raise problem from error

@@ -24,7 +24,9 @@ def translate_error(error: BaseException, path: Path) -> Problem | None:
     for words, make in _TRANSLATIONS:
         if any(word in said for word in words):
             return make(path, said)
-    return _make_damaged(path, "it is empty") if "no such table" in said and _is_empty(path) else None
+    return (
+        _make_damaged(path, "it is empty") if "no such table" in said and _is_empty(path) else None
+    )
 
 
 def _is_empty(path: Path) -> bool:
@@ -93,7 +95,9 @@ def _is_disk_full(folder: Path) -> bool:
         stats = os.statvfs(folder)
     except OSError:
         return False
-    return stats.f_bavail * stats.f_frsize < MIN_FREE_BYTES or (stats.f_files > 0 and stats.f_favail == 0)
+    return stats.f_bavail * stats.f_frsize < MIN_FREE_BYTES or (
+        stats.f_files > 0 and stats.f_favail == 0
+    )
 
 
 def _make_unusable(path: Path, said: str) -> Problem:
@@ -109,7 +113,17 @@ def _make_unusable(path: Path, said: str) -> Problem:
 
 _TRANSLATIONS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
     (("disk is full",), _make_disk_full),
-    (("malformed", "not a database", "file is encrypted", "unsupported file format", "could not decode", "no UTF-8"), _make_damaged),
+    (
+        (
+            "malformed",
+            "not a database",
+            "file is encrypted",
+            "unsupported file format",
+            "could not decode",
+            "no UTF-8",
+        ),
+        _make_damaged,
+    ),
     (("readonly", "read-only"), _make_read_only),
     (("locked", "busy"), _make_busy),
     (("disk i/o error", "unable to open"), _make_unusable),

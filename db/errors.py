@@ -42,8 +42,10 @@ class OlderDatabase(Storage):
     code = "older-database"
 
     def __init__(self, path: Path, version: str, ours: str) -> None:
-        said = (f"the database has an older version ({version!r}, this program needs {ours!r}): "
-                f"{path}. Nothing was done.")
+        said = (
+            f"the database has an older version ({version!r}, this program needs {ours!r}): "
+            f"{path}. Nothing was done."
+        )
         super().__init__(said, "The next start upgrades it. To upgrade now: taskdeck db migrate")
 
 
@@ -77,7 +79,9 @@ class GoneDatabase(DamagedDatabase):
     code = "gone-database"
 
 
-def make_damaged_error(path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase) -> DamagedDatabase:
+def make_damaged_error(
+    path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase
+) -> DamagedDatabase:
     """Return the problem for a damaged database, with SQLite's message `what`."""
     problem = kind(f"the database is damaged ({what}): {path}. It was not written to.")
     problem.why = what

@@ -17,4 +17,6 @@ class HostCapacity(NamedTuple):
 
 def read_capacity() -> HostCapacity:
     """Return the capacity of this host."""
-    return HostCapacity(float(len(os.sched_getaffinity(0))), float(round(psutil.virtual_memory().total / 2**20)))
+    return HostCapacity(
+        float(len(os.sched_getaffinity(0))), float(round(psutil.virtual_memory().total / 2**20))
+    )

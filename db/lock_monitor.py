@@ -76,7 +76,14 @@ def find_lock_holder(shm: str) -> str:
         lines = PROC_LOCKS.read_text("ascii", "replace").splitlines()
     except OSError:
         return ""
-    return next((_format_process(int(words[4])) for words in map(str.split, lines) if _is_write_lock_line(words, inode)), "")
+    return next(
+        (
+            _format_process(int(words[4]))
+            for words in map(str.split, lines)
+            if _is_write_lock_line(words, inode)
+        ),
+        "",
+    )
 
 
 def _is_write_lock_line(words: list[str], inode: int) -> bool:
@@ -85,9 +92,19 @@ def _is_write_lock_line(words: list[str], inode: int) -> bool:
     A line looks like `7: POSIX ADVISORY WRITE 4711 08:01:131 120 120`. Waiting locks begin with an
     arrow. Locks of another machine or container have no pid.
     """
-    if len(words) != 8 or words[3] != "WRITE" or not words[4].isdigit() or not int(words[4]) or int(words[4]) == os.getpid():
+    if (
+        len(words) != 8
+        or words[3] != "WRITE"
+        or not words[4].isdigit()
+        or not int(words[4])
+        or int(words[4]) == os.getpid()
+    ):
         return False
-    return words[5].rpartition(":")[2] == str(inode) and int(words[6]) <= WRITE_LOCK_BYTE and (words[7] == "EOF" or int(words[7]) >= WRITE_LOCK_BYTE)
+    return (
+        words[5].rpartition(":")[2] == str(inode)
+        and int(words[6]) <= WRITE_LOCK_BYTE
+        and (words[7] == "EOF" or int(words[7]) >= WRITE_LOCK_BYTE)
+    )
 
 
 def _format_process(pid: int) -> str:

@@ -101,4 +101,6 @@ def _get_row_type(sql: str, cursor: sqlite3.Cursor) -> Any:
     """
     if len(_row_types) >= MAX_ROW_TYPES:
         _row_types.clear()
-    return _row_types.setdefault(sql, namedtuple("Row", [column[0] for column in cursor.description], rename=True))
+    return _row_types.setdefault(
+        sql, namedtuple("Row", [column[0] for column in cursor.description], rename=True)
+    )

@@ -26,11 +26,15 @@ def find_faults(c: sqlite3.Connection, most: int = MAX_FAULTS) -> list[str]:
 def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a connection that cannot write. Raise Storage if sqlite3 fails."""
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
+        with closing(
+            sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)
+        ) as c:
             c.execute("BEGIN")  # one snapshot, while a runtime keeps writing
             yield c
     except raw_sql.DRIVER_ERRORS as error:
-        raise translate_error(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+        raise translate_error(error, path) or Storage(
+            f"the database cannot be read ({error}): {path}."
+        ) from error
 
 
 def read_check_lines(c: sqlite3.Connection, pragma: str) -> list[str]:

@@ -79,7 +79,9 @@ def _make_time_columns() -> tuple[Column[Any], Column[Any]]:
 
 def _make_status_column(*allowed: str) -> tuple[Column[Any], CheckConstraint]:
     listed = ", ".join(f"'{word}'" for word in allowed)
-    return Column("status", String(16), nullable=False), CheckConstraint(f"status IN ({listed})", name="status")
+    return Column("status", String(16), nullable=False), CheckConstraint(
+        f"status IN ({listed})", name="status"
+    )
 
 
 tasks = Table(
@@ -322,7 +324,9 @@ alerts = Table(
     Column("resolved_at", Time),
     *_make_time_columns(),
     # One alert for each SLA rule and task.
-    Index("uq_alerts_task", "sla_id", "task_id", unique=True, sqlite_where=text("task_id IS NOT NULL")),
+    Index(
+        "uq_alerts_task", "sla_id", "task_id", unique=True, sqlite_where=text("task_id IS NOT NULL")
+    ),
     # Alerts of a task; foreign key of `tasks`.
     Index("idx_alerts_task", "task_id"),
     # Open and recently resolved alerts.
@@ -480,10 +484,7 @@ forgotten = Table(
 dispatched."""
 
 discarded_logs = Table(
-    "discarded_logs",
-    metadata,
-    Column("runid", Id, primary_key=True),
-    *_make_time_columns(),
+    "discarded_logs", metadata, Column("runid", Id, primary_key=True), *_make_time_columns()
 )
 """Deleted runs whose log files still have to be removed."""
 
@@ -515,7 +516,9 @@ ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.
 OPERATIONS_KEPT_FROM = "operations/from"
 """Counter of the first month whose operations are kept, such as 202611. Only older ones may be
 deleted."""
-_CHANGED = " OR ".join(f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by")
+_CHANGED = " OR ".join(
+    f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by"
+)
 
 TRIGGERS = {
     "count_task_insert": f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END",

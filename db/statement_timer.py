@@ -136,12 +136,18 @@ class SlowLog:
 
     def remember_statement(self, statement: str, given: Any, many: bool) -> None:
         """Remember a statement that was executed for the first time."""
-        if len(self.texts) < MAX_KNOWN_STATEMENTS and statement.lstrip()[:7].upper().startswith(_STATEMENT_KINDS):
+        if len(self.texts) < MAX_KNOWN_STATEMENTS and statement.lstrip()[:7].upper().startswith(
+            _STATEMENT_KINDS
+        ):
             with self._lock:
-                self.texts[statement] = describe_parameters((given[0] if given else ()) if many else given)
+                self.texts[statement] = describe_parameters(
+                    (given[0] if given else ()) if many else given
+                )
                 self.fresh.append(statement)
 
-    def add_timing(self, asker: str, statement: str, given: BoundShape, seconds: float, before: float = 0.0) -> None:
+    def add_timing(
+        self, asker: str, statement: str, given: BoundShape, seconds: float, before: float = 0.0
+    ) -> None:
         """Add the time of a statement.
 
         Of `seconds`, the first `before` were reported earlier; they count again only if they were
@@ -150,7 +156,11 @@ class SlowLog:
         kind = statement.lstrip()[:7].upper()
         if kind.startswith("BEGIN I"):
             self._add_lock_wait(seconds)
-        elif seconds >= self.threshold and kind.startswith(_STATEMENT_KINDS) and asker not in EXEMPT_CALLERS:
+        elif (
+            seconds >= self.threshold
+            and kind.startswith(_STATEMENT_KINDS)
+            and asker not in EXEMPT_CALLERS
+        ):
             told = before if before >= self.threshold else 0.0
             if not told:
                 with self._lock:
@@ -165,7 +175,9 @@ class SlowLog:
                 self.waits.worst = max(self.waits.worst, seconds)
                 minute = self._get_minute()
                 minute.wait = max(minute.wait, seconds)
-                self.waits.long = (monotonic(), seconds) if seconds >= LOCK_WAIT_ALERT else self.waits.long
+                self.waits.long = (
+                    (monotonic(), seconds) if seconds >= LOCK_WAIT_ALERT else self.waits.long
+                )
 
     def _get_minute(self) -> MinuteFigures:
         return self.minutes.setdefault(timestamps.now()[:MINUTE_LENGTH], MinuteFigures())
@@ -183,7 +195,9 @@ class SlowLog:
                 kept = self.minutes.setdefault(at, MinuteFigures())
                 kept.slow, kept.wait = kept.slow + one.slow, max(kept.wait, one.wait)
 
-    def _add_slow(self, statement: str, asker: str, text: str, given: BoundShape, seconds: float, told: float) -> None:
+    def _add_slow(
+        self, statement: str, asker: str, text: str, given: BoundShape, seconds: float, told: float
+    ) -> None:
         with self._lock:
             key = (statement, asker)
             if key not in self._slow and not self._make_room(seconds):
@@ -297,7 +311,13 @@ class TimedCursor(sqlite3.Cursor):
         rows = _fetchall(self)
         took, log = perf_counter() - began, self.timing.log
         if took >= log.least or took + self._took >= log.threshold > self._took:
-            log.add_timing(self.timing.caller, self._text, log.texts.get(self._text, 0), took + self._took, self._took)
+            log.add_timing(
+                self.timing.caller,
+                self._text,
+                log.texts.get(self._text, 0),
+                took + self._took,
+                self._took,
+            )
         return rows
 
     def __iter__(self) -> Any:

@@ -39,10 +39,34 @@ class RunStatus(StrEnum):
     LOST = "lost"
 
 
-WAITING = frozenset({TaskStatus.SCHEDULED, TaskStatus.BLOCKED, TaskStatus.HELD, TaskStatus.QUEUED, TaskStatus.RETRYING})
-ENDED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.TIMED_OUT, TaskStatus.CANCELLED, TaskStatus.LOST})
+WAITING = frozenset(
+    {
+        TaskStatus.SCHEDULED,
+        TaskStatus.BLOCKED,
+        TaskStatus.HELD,
+        TaskStatus.QUEUED,
+        TaskStatus.RETRYING,
+    }
+)
+ENDED = frozenset(
+    {
+        TaskStatus.SUCCEEDED,
+        TaskStatus.FAILED,
+        TaskStatus.TIMED_OUT,
+        TaskStatus.CANCELLED,
+        TaskStatus.LOST,
+    }
+)
 ACTIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING})
-RUN_ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.CANCELLED, RunStatus.LOST})
+RUN_ENDED = frozenset(
+    {
+        RunStatus.SUCCEEDED,
+        RunStatus.FAILED,
+        RunStatus.TIMED_OUT,
+        RunStatus.CANCELLED,
+        RunStatus.LOST,
+    }
+)
 
 
 def ordered(states: Set[TaskStatus] | Set[RunStatus]) -> tuple[str, ...]:
@@ -61,7 +85,10 @@ ACTIVE_SQL = as_sql(ACTIVE)
 
 TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     # A waiting task may wait for something else or be cancelled. Only a queued task starts.
-    **{state: (WAITING - {state}) | {TaskStatus.CANCELLED} for state in WAITING - {TaskStatus.QUEUED}},
+    **{
+        state: (WAITING - {state}) | {TaskStatus.CANCELLED}
+        for state in WAITING - {TaskStatus.QUEUED}
+    },
     TaskStatus.QUEUED: (WAITING - {TaskStatus.QUEUED}) | {TaskStatus.RUNNING, TaskStatus.CANCELLED},
     TaskStatus.RUNNING: ENDED | WAITING,
     # A user may run an ended task again.
@@ -72,7 +99,9 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.STARTING: frozenset({RunStatus.RUNNING, RunStatus.STOPPING}) | RUN_ENDED,
     RunStatus.RUNNING: frozenset({RunStatus.PAUSED, RunStatus.STOPPING}) | RUN_ENDED,
     RunStatus.PAUSED: frozenset({RunStatus.RUNNING, RunStatus.STOPPING}) | RUN_ENDED,
-    RunStatus.STOPPING: frozenset({RunStatus.TIMED_OUT, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.LOST}),
+    RunStatus.STOPPING: frozenset(
+        {RunStatus.TIMED_OUT, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.LOST}
+    ),
 }
 
 

@@ -36,7 +36,9 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-TIME_GLOB = f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{'[0-9]' * 6}Z"
+TIME_GLOB = (
+    f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{'[0-9]' * 6}Z"
+)
 """GLOB pattern of stored text. Text that does not match sorts arbitrarily."""
 
 

@@ -54,7 +54,13 @@ SLOWEST_FILES = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first, so that no worker ends alone with a long file."""
-    items.sort(key=lambda item: SLOWEST_FILES.index(item.path.stem) if item.path.stem in SLOWEST_FILES else len(SLOWEST_FILES))
+    items.sort(
+        key=lambda item: (
+            SLOWEST_FILES.index(item.path.stem)
+            if item.path.stem in SLOWEST_FILES
+            else len(SLOWEST_FILES)
+        )
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)

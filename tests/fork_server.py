@@ -43,10 +43,14 @@ class ForkServer:
         with theirs:
             argv = [sys.executable, "-P", __file__, str(theirs.fileno())]
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-            self.process = subprocess.Popen(argv, env=os.environ | UTF8, pass_fds=[theirs.fileno()], **quiet)
+            self.process = subprocess.Popen(
+                argv, env=os.environ | UTF8, pass_fds=[theirs.fileno()], **quiet
+            )
         atexit.register(self.close)
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, input: bytes) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, input: bytes
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command like `subprocess.run` and return the completed process."""
         os.umask(umask := os.umask(0o077))
         (read, feed), (out, write), (err, complain) = (os.pipe() for _ in range(3))
@@ -59,7 +63,9 @@ class ForkServer:
             stdin.write(input)
         said = _read_pipes(out, err)
         ended = self.line.recv(100)
-        assert ended, "what commands are made of cannot be read, or the process that had read it was killed"
+        assert ended, (
+            "what commands are made of cannot be read, or the process that had read it was killed"
+        )
         return subprocess.CompletedProcess([*argv], os.waitstatus_to_exitcode(int(ended)), *said)
 
     def close(self) -> None:
@@ -97,10 +103,17 @@ def run(
     Return None, with nothing done, if a new process must run the command.
     """
     named = 2 * (words[:1] == ["--home"])
-    verb = *filter(str.isalpha, words[named : named + 2]), str((home / "run" / paths.CONTROL_SOCKET).exists())
+    verb = (
+        *filter(str.isalpha, words[named : named + 2]),
+        str((home / "run" / paths.CONTROL_SOCKET).exists()),
+    )
     known, fed = verb in _known_verbs, input.encode()
     _known_verbs.add(verb)
-    if not known or len(fed) + sum(map(len, words)) > MAX_REQUEST or not _server_lock.acquire(blocking=False):
+    if (
+        not known
+        or len(fed) + sum(map(len, words)) > MAX_REQUEST
+        or not _server_lock.acquire(blocking=False)
+    ):
         return None
     try:
         if not _servers:

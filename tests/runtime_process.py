@@ -67,7 +67,12 @@ class RuntimeProcess:
     def submit(self, *argv: str, **more: Any) -> str:
         """Submit a command and return its task number as typed."""
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.home)}
-        asked = {"tasks": [{"argv": list(argv), **more}], "cwd": os.fspath(self.home), "umask": 0o022, "env": env}
+        asked = {
+            "tasks": [{"argv": list(argv), **more}],
+            "cwd": os.fspath(self.home),
+            "umask": 0o022,
+            "env": env,
+        }
         (done,) = self.call("submit", **asked)
         return str(done["number"])
 
@@ -117,7 +122,11 @@ def list_processes(marks: set[bytes]) -> Iterator[int]:
     """List the processes with one of the marks in their arguments or environment."""
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         with contextlib.suppress(OSError):
-            text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+            text = (
+                Path(f"/proc/{pid}/cmdline").read_bytes()
+                + b"\0"
+                + Path(f"/proc/{pid}/environ").read_bytes()
+            )
             if pid != os.getpid() and not marks.isdisjoint(text.split(b"\0")):
                 yield pid
 

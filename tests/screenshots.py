@@ -29,7 +29,15 @@ from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.while_away import AwayScreen
 from app.tui.style import Look
 from tests.tui import boards, fake_home
-from tests.tui.fake_runtime import WHY, FakeRuntime, make_deck, make_log_answer, make_run_row, make_task_row, wait_until
+from tests.tui.fake_runtime import (
+    WHY,
+    FakeRuntime,
+    make_deck,
+    make_log_answer,
+    make_run_row,
+    make_task_row,
+    wait_until,
+)
 from tests.tui.screen_text import read_screen_lines
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
@@ -90,7 +98,8 @@ def _format_line(line: Iterable[Segment], y: int) -> Iterator[str]:
         if glyph.text == " ":
             continue
         if alike and (
-            glyph.x - alike[-1].x - alike[-1].cells > 1 or (glyph.ink, glyph.kind) != (alike[0].ink, alike[0].kind)
+            glyph.x - alike[-1].x - alike[-1].cells > 1
+            or (glyph.ink, glyph.kind) != (alike[0].ink, alike[0].kind)
         ):
             yield _format_text(alike, y)
             alike = []
@@ -114,7 +123,10 @@ def _list_glyphs(line: Iterable[Segment]) -> Iterator[Glyph]:
 
 
 def _format_rect(glyphs: list[Glyph], y: int, ground: str) -> str:
-    left, wide = MARGIN + glyphs[0].x * CELL_WIDTH, sum(glyph.cells for glyph in glyphs) * CELL_WIDTH
+    left, wide = (
+        MARGIN + glyphs[0].x * CELL_WIDTH,
+        sum(glyph.cells for glyph in glyphs) * CELL_WIDTH,
+    )
     crisp = 'shape-rendering="crispEdges"'
     return f'<rect x="{left:g}" y="{MARGIN + y * LINE_HEIGHT}" width="{wide:g}" height="{LINE_HEIGHT}" fill="{ground}" {crisp}/>'
 
@@ -136,7 +148,11 @@ def _format_colour(colour: Color | None, default: str) -> str:
     if colour is None or colour.is_default:
         return default
     number = colour.number
-    return PALETTE[number] if number is not None and number < len(PALETTE) else colour.get_truecolor().hex
+    return (
+        PALETTE[number]
+        if number is not None and number < len(PALETTE)
+        else colour.get_truecolor().hex
+    )
 
 
 # --- scenes
@@ -157,12 +173,16 @@ def wait_for_texts(*texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
     """Return a step that waits until the screen shows the texts."""
 
     async def act(pilot: Pilot[Any]) -> None:
-        await wait_until(pilot, lambda: all(text in "\n".join(read_screen_lines(pilot.app)) for text in texts))
+        await wait_until(
+            pilot, lambda: all(text in "\n".join(read_screen_lines(pilot.app)) for text in texts)
+        )
 
     return act
 
 
-def act_and_wait(do: Callable[[TaskdeckApp], object], *texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+def act_and_wait(
+    do: Callable[[TaskdeckApp], object], *texts: str
+) -> Callable[[Pilot[Any]], Awaitable[None]]:
     """Return a step that acts on the app and waits until the screen shows the texts."""
 
     async def act(pilot: Pilot[Any]) -> None:
@@ -187,7 +207,13 @@ def _make_deck(board: Any, **how: Any) -> Callable[[], TaskdeckApp]:
 def _make_failed_task() -> TaskdeckApp:
     lines = 'Traceback (most recent call last):\n  File "thumbs.py", line 41, in <module>\n'
     lines += "FileNotFoundError: No such file: /srv/in/S02E09.mkv\n"
-    ends: dict[str, Any] = {"status": "failed", "exit_code": 1, "path": _write_log(lines), "log_bytes": 2150, "number": 1048}
+    ends: dict[str, Any] = {
+        "status": "failed",
+        "exit_code": 1,
+        "path": _write_log(lines),
+        "log_bytes": 2150,
+        "number": 1048,
+    }
     runs = [
         make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
             end_time="2026-11-25T10:35:03.000000Z", run_seconds=3.0, **ends),
@@ -205,7 +231,10 @@ def _make_failed_task() -> TaskdeckApp:
 
 
 def _make_running_task() -> TaskdeckApp:
-    text = "".join(f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42))
+    text = "".join(
+        f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n"
+        for n in range(30, 42)
+    )
     text += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
     text += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
     one = make_run_row(path=_write_log(text), runid="r1042", number=1042)
@@ -216,7 +245,11 @@ def _make_running_task() -> TaskdeckApp:
 def _make_form() -> TaskdeckApp:
     queues = [{"name": "default"}, {"name": "gpu"}, {"name": "media"}]
     return make_deck(
-        FakeRuntime(queue_ls=queues, template_ls=[], submit=[{"number": 1063, "name": "ffmpeg S02E09.mp4", "uuid": ""}])
+        FakeRuntime(
+            queue_ls=queues,
+            template_ls=[],
+            submit=[{"number": 1063, "name": "ffmpeg S02E09.mp4", "uuid": ""}],
+        )
     )
 
 

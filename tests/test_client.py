@@ -28,7 +28,10 @@ class ScriptedRuntime:
     """Scripted runtime: per connection it greets, sends the answers of `answer`, and hangs up."""
 
     def __init__(
-        self, home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any]
+        self,
+        home: Path,
+        answer: Callable[[dict[str, Any], int], list[dict[str, Any]]],
+        greeting: dict[str, Any],
     ) -> None:
         self.answer, self.greeting, self.heard = answer, greeting, list[dict[str, Any]]()
         self.server = socket.socket(socket.AF_UNIX)
@@ -59,7 +62,9 @@ class ScriptedRuntime:
 
 @contextmanager
 def run_scripted_runtime(
-    home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any] = GREETING
+    home: Path,
+    answer: Callable[[dict[str, Any], int], list[dict[str, Any]]],
+    greeting: dict[str, Any] = GREETING,
 ) -> Iterator[ScriptedRuntime]:
     """Run a runtime that gives these answers."""
     script = ScriptedRuntime(home, answer, greeting)
@@ -74,9 +79,22 @@ def run_scripted_runtime(
 
 
 def test_reading_verbs_need_no_runtime_and_start_none(lazy_runtime: RuntimeProcess):
-    for verb in ("ls", "status", "board", "queue.ls", "pool.ls", "why", "instances", "export", "doctor"):
+    for verb in (
+        "ls",
+        "status",
+        "board",
+        "queue.ls",
+        "pool.ls",
+        "why",
+        "instances",
+        "export",
+        "doctor",
+    ):
         assert lazy_runtime.call(verb) is not None, verb
-    assert [done["object"] for done in lazy_runtime.call("operations")] == ["queue default", "pool default"]
+    assert [done["object"] for done in lazy_runtime.call("operations")] == [
+        "queue default",
+        "pool default",
+    ]
 
     assert not lazy_runtime.client.is_runtime_up()
     assert list(lazy_runtime.list_processes()) == []
@@ -92,7 +110,11 @@ def test_data_of_a_stopped_runtime_is_readable(shared_runtime: RuntimeProcess):
         assert other.call("show", {"id": number})["status"] == "succeeded"
         with pytest.raises(NotFound):
             other.call("show", {"id": 99})
-    assert not [pid for pid in shared_runtime.list_processes() if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert not [
+        pid
+        for pid in shared_runtime.list_processes()
+        if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.parametrize("verb", sorted(client.READ_ONLY_VERBS))
@@ -108,7 +130,9 @@ def test_a_writing_verb_starts_a_runtime_that_the_next_one_uses(lazy_runtime: Ru
     assert (first, second, lazy_runtime.pid) == ("1", "2", pid)
 
 
-def test_a_runtime_that_went_away_between_two_verbs_is_started_again(shared_runtime: RuntimeProcess):
+def test_a_runtime_that_went_away_between_two_verbs_is_started_again(
+    shared_runtime: RuntimeProcess,
+):
     pid, before = shared_runtime.pid, shared_runtime.call("ls")["total"]
     shared_runtime.kill()
 
@@ -124,7 +148,9 @@ def test_problems_keep_their_code_message_and_hint(shared_runtime: RuntimeProces
     assert str(told.value) == 'no queue "defualt". Nearest: default. List: taskdeck queue ls'
 
 
-def test_watch_yields_at_once_after_changes_and_ends_with_the_runtime(shared_runtime: RuntimeProcess):
+def test_watch_yields_at_once_after_changes_and_ends_with_the_runtime(
+    shared_runtime: RuntimeProcess,
+):
     watching = shared_runtime.open_client().watch()
     next(watching)
     shared_runtime.submit("true")
@@ -154,7 +180,9 @@ def test_watch_without_a_runtime_yields_nothing(lazy_runtime: RuntimeProcess):
 
 def test_notes_reach_the_caller(home: Path):
     with (
-        run_scripted_runtime(home, lambda ask, n: [{"note": "one"}, {"note": "two"}, {"result": 5}]),
+        run_scripted_runtime(
+            home, lambda ask, n: [{"note": "one"}, {"note": "two"}, {"result": 5}]
+        ),
         closing(Client(home)) as caller,
     ):
         notes: list[str] = []
@@ -167,15 +195,23 @@ def test_waiting_for_the_database_is_a_note_unless_a_callback_is_set(home: Path)
         notes, heard = list[str](), list[str]()
         assert (caller.call("ls", {}, notes.append), notes) == (5, ["it waits"])
         caller.on_wait = heard.append
-        assert (caller.call("ls", {}, notes.append), notes, heard) == (5, ["it waits"], ["it waits", "it waits"])
+        assert (caller.call("ls", {}, notes.append), notes, heard) == (
+            5,
+            ["it waits"],
+            ["it waits", "it waits"],
+        )
 
 
 def test_a_submission_with_a_lost_answer_is_resent_with_the_same_id(home: Path):
     with (
-        run_scripted_runtime(home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]) as script,
+        run_scripted_runtime(
+            home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]
+        ) as script,
         closing(Client(home)) as caller,
     ):
-        assert caller.call("submit", {"tasks": [{"argv": ["true"]}], "uuid": make_uuid7()}) == [{"number": 7}]
+        assert caller.call("submit", {"tasks": [{"argv": ["true"]}], "uuid": make_uuid7()}) == [
+            {"number": 7}
+        ]
 
     assert len(script.heard) == 2 and script.heard[0] == script.heard[1]
 
@@ -202,7 +238,9 @@ def test_unrepeatable_verbs_are_not_resent(home: Path, verb: str):
         caller.call(verb, {})
 
     assert len(script.heard) == 1
-    assert f"whether {verb} was done is not known" in str(told.value) and "taskdeck operations" in str(told.value)
+    assert f"whether {verb} was done is not known" in str(
+        told.value
+    ) and "taskdeck operations" in str(told.value)
 
 
 def test_repeatedly_ending_runtimes_are_reported(home: Path):
@@ -227,10 +265,14 @@ def test_a_signal_with_a_lost_answer_is_not_resent(home: Path):
     assert len(script.heard) == 1
 
 
-def test_a_wait_survives_runtime_restarts_within_its_timeout(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_wait_survives_runtime_restarts_within_its_timeout(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(client, "STABLE_LIFETIME", 0.0)
     with (
-        run_scripted_runtime(home, lambda ask, n: [] if n <= 2 * client.MAX_ATTEMPTS else [{"result": []}]) as script,
+        run_scripted_runtime(
+            home, lambda ask, n: [] if n <= 2 * client.MAX_ATTEMPTS else [{"result": []}]
+        ) as script,
         closing(Client(home)) as caller,
     ):
         assert caller.call("wait", {"ids": ["1"], "timeout": 60.0}) == []
@@ -239,7 +281,9 @@ def test_a_wait_survives_runtime_restarts_within_its_timeout(home: Path, monkeyp
     assert left == sorted(left, reverse=True) and left[-1] < left[0] == 60.0
 
 
-@pytest.mark.parametrize("greeting", [GREETING | {"taskdeck": "9.9"}, GREETING | {"protocol": 99}, {}])
+@pytest.mark.parametrize(
+    "greeting", [GREETING | {"taskdeck": "9.9"}, GREETING | {"protocol": 99}, {}]
+)
 def test_a_runtime_of_another_version_is_refused_with_a_hint(home: Path, greeting: dict[str, Any]):
     with (
         run_scripted_runtime(home, lambda ask, n: [{"result": 1}], greeting) as script,
@@ -260,7 +304,9 @@ def test_a_silent_runtime_is_reported_with_a_hint(home: Path, monkeypatch: pytes
         with pytest.raises(Problem) as told:
             Client(home).call("submit", {"tasks": []})
 
-    assert "Nothing was done" in told.value.message and told.value.hint.endswith(f"kill -CONT {os.getpid()}")
+    assert "Nothing was done" in told.value.message and told.value.hint.endswith(
+        f"kill -CONT {os.getpid()}"
+    )
 
 
 def test_a_socket_without_listener_means_no_runtime(home: Path):
@@ -277,11 +323,13 @@ def test_a_missing_home_means_no_runtime(home: Path):
 def test_clients_in_three_threads_see_the_same_data(shared_runtime: RuntimeProcess):
     before = shared_runtime.call("ls")["total"]
     numbers = [
-        shared_runtime.open_client().call("submit", {"tasks": [{"argv": ["true"]}], "env": {"PATH": os.environ["PATH"]}})[0][
-            "number"
-        ]
+        shared_runtime.open_client().call(
+            "submit", {"tasks": [{"argv": ["true"]}], "env": {"PATH": os.environ["PATH"]}}
+        )[0]["number"]
         for _ in range(3)
     ]
 
-    assert [task["status"] for task in shared_runtime.wait_for_end(*map(str, numbers))] == ["succeeded"] * 3
+    assert [task["status"] for task in shared_runtime.wait_for_end(*map(str, numbers))] == [
+        "succeeded"
+    ] * 3
     assert [shared_runtime.open_client().call("ls")["total"] for _ in numbers] == [before + 3] * 3

@@ -21,7 +21,10 @@ def _read_text(path: Path, text: str) -> LoadedConfig:
 @pytest.mark.parametrize(
     ("text", "starts"),
     [
-        ("autostart = false\nthme = 1", False), ("thme = 1", True), ("autostart = false\n[", True), ("autostart = 1", True),
+        ("autostart = false\nthme = 1", False),
+        ("thme = 1", True),
+        ("autostart = false\n[", True),
+        ("autostart = 1", True),
         ("autostart = false\n[retention]\nkeep = 1", False),
     ],
 )
@@ -38,7 +41,12 @@ def test_a_missing_file_means_defaults(tmp_path: Path):
 
 def test_a_missing_file_does_not_import_tomllib(tmp_path: Path):
     program = f"import sys; from app.config import read; read({os.fspath(tmp_path / 'config.toml')!r}); print('tomllib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
@@ -47,7 +55,11 @@ def test_special_files_are_refused_without_blocking(tmp_path: Path, make: Callab
 
     found = read(str(path))
 
-    assert found.settings == Config() and found.folder_fault and "cannot be read" in found.fault_summary
+    assert (
+        found.settings == Config()
+        and found.folder_fault
+        and "cannot be read" in found.fault_summary
+    )
     with pytest.raises(OSError):
         read_regular_file(str(path))
 
@@ -62,7 +74,10 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("theem = 1", 'there is no setting "theem". Nearest: theme. There are: autostart, theme, glyphs, mouse,'),
+        (
+            "theem = 1",
+            'there is no setting "theem". Nearest: theme. There are: autostart, theme, glyphs, mouse,',
+        ),
         ('theme = "neon"', "theme must be one of quiet, dark, light, contrast."),
         ("mouse = true", "mouse must be one of clicks, off."),
         ("theme = []", "theme must be one of"),
@@ -76,7 +91,11 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
 def test_errors_name_the_setting_and_the_file(tmp_path: Path, text: str, says: str):
     found = _read_text(tmp_path / "config.toml", text)
     assert says in found.fault_summary and str(tmp_path / "config.toml") in found.fault_summary
-    assert found.short_notice.startswith("config.toml") and found.short_notice.endswith("; passed over.") and str(tmp_path) not in found.short_notice
+    assert (
+        found.short_notice.startswith("config.toml")
+        and found.short_notice.endswith("; passed over.")
+        and str(tmp_path) not in found.short_notice
+    )
 
 
 DAY = 86400.0
@@ -84,16 +103,30 @@ DAY = 86400.0
 
 def test_valid_settings_apply_despite_errors_elsewhere(tmp_path: Path):
     path = tmp_path / "config.toml"
-    keys, backup, slow = '[keys]\na = 1\nb = "x"\n', '[backup]\nfolder = "/mnt/x"\nfull = 7\n', '[slow]\nthreshold = "10ms"\n'
+    keys, backup, slow = (
+        '[keys]\na = 1\nb = "x"\n',
+        '[backup]\nfolder = "/mnt/x"\nfull = 7\n',
+        '[slow]\nthreshold = "10ms"\n',
+    )
     path.write_text(f'theme = "neon"\nmouse = "off"\n{keys}{backup}{slow}')
 
     found = read(str(path))
 
-    assert (found.settings.theme, found.settings.mouse, found.settings.keys) == (None, "off", {"b": "x"})
-    assert (found.maintenance.backup.folder, found.maintenance.backup.full, found.maintenance.slow.threshold) == ("/mnt/x", DAY, 0.01)
+    assert (found.settings.theme, found.settings.mouse, found.settings.keys) == (
+        None,
+        "off",
+        {"b": "x"},
+    )
+    assert (
+        found.maintenance.backup.folder,
+        found.maintenance.backup.full,
+        found.maintenance.slow.threshold,
+    ) == ("/mnt/x", DAY, 0.01)
     assert [one.where for one in found.faults] == [("backup", "full"), ("theme",), ("keys", "a")]
     unit = 'needs a unit, such as 30d or 12h, not "7"'
-    assert found.fault_summary == f"{path}, line 8: backup.full: {unit}. And 2 more: taskdeck doctor."
+    assert (
+        found.fault_summary == f"{path}, line 8: backup.full: {unit}. And 2 more: taskdeck doctor."
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +144,9 @@ def test_errors_name_the_line_where_known(tmp_path: Path, text: str, line: int |
     path = tmp_path / "config.toml"
     path.write_text(text)
 
-    assert read(str(path)).fault_summary.startswith(f"{path}, line {line}: " if line else f"{path}: ")
+    assert read(str(path)).fault_summary.startswith(
+        f"{path}, line {line}: " if line else f"{path}: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +155,7 @@ def test_errors_name_the_line_where_known(tmp_path: Path, text: str, line: int |
         '[retention]\nkeep = "400d"\n[bakup]\nkeep = "9d"\n',
         '[retnetion]\nkeep = "400d"\n',
         'keep = "400d"\n',
-        '[retention]\nkeep = 400\n',
+        "[retention]\nkeep = 400\n",
         '[retention]\nkep = "400d"\n',
         '[retention.queue.scratch]\nkeep = "some"\n',
         '[retention]\nqueues = { scratch = { keep = "400d" } }\n',
@@ -158,7 +193,11 @@ def test_an_unknown_backup_folder_is_reported(tmp_path: Path, text: str, lost: b
 
     found = read(str(path))
 
-    assert found.faults and found.folder_fault.startswith(str(path)) == lost and (lost or not found.folder_fault)
+    assert (
+        found.faults
+        and found.folder_fault.startswith(str(path)) == lost
+        and (lost or not found.folder_fault)
+    )
 
 
 def test_an_unreadable_file_suspends_removal_and_a_missing_one_does_not(tmp_path: Path):
@@ -168,10 +207,22 @@ def test_an_unreadable_file_suspends_removal_and_a_missing_one_does_not(tmp_path
     assert read(str(tmp_path / "none.toml")).maintenance.doubt == ""
 
 
-@pytest.mark.parametrize("text", ['theme = "neon"', "mouse = 3", "[keys]\na = 1", "autostart = 1", "[slow]\nthreshold = 'never'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'theme = "neon"',
+        "mouse = 3",
+        "[keys]\na = 1",
+        "autostart = 1",
+        "[slow]\nthreshold = 'never'",
+    ],
+)
 def test_unrelated_errors_do_not_suspend_cleanup(tmp_path: Path, text: str):
     (tmp_path / "config.toml").write_text(f'{text}\n[retention]\nkeep = "7d"\n')
 
     found = read(str(tmp_path / "config.toml"))
 
-    assert found.faults and (found.maintenance.doubt, found.maintenance.retention.all.keep) == ("", 7 * DAY)
+    assert found.faults and (found.maintenance.doubt, found.maintenance.retention.all.keep) == (
+        "",
+        7 * DAY,
+    )

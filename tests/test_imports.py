@@ -27,7 +27,10 @@ def list_loaded_modules(statement: str) -> set[str]:
     """
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name if name.startswith(("app.", "db.")) else name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    return {
+        name if name.startswith(("app.", "db.")) else name.partition(".")[0]
+        for name in done.stdout.splitlines()[-1].split()
+    }
 
 
 def list_modules_of_command(words: Sequence[str], home: os.PathLike[str]) -> set[str]:
@@ -42,11 +45,15 @@ def test_the_command_line_starts_without_heavy_imports():
 
 @pytest.mark.parametrize("verb", ["submit", "status", "ls", "wait", "cancel", "logs"])
 def test_common_verbs_need_no_heavy_imports(verb):
-    loaded = list_loaded_modules(f"import app.cli.main; from app.cli import registry as words; words.commands({verb!r})")
+    loaded = list_loaded_modules(
+        f"import app.cli.main; from app.cli import registry as words; words.commands({verb!r})"
+    )
 
     assert "app.cli.main" in loaded
     assert loaded.isdisjoint(HEAVY_MODULES)
-    assert not [m for m in loaded if m.startswith(("app.service", "app.runtime", "app.tui", "app.engines"))]
+    assert not [
+        m for m in loaded if m.startswith(("app.service", "app.runtime", "app.tui", "app.engines"))
+    ]
 
 
 RUNTIME_COMMANDS = (
@@ -67,12 +74,17 @@ def test_runtime_and_file_commands_do_not_import_database_libraries(
         assert list_modules_of_command(words, runtime.home).isdisjoint(HEAVY_MODULES), words
     for words in FILE_COMMANDS:
         loaded = list_modules_of_command(words, runtime.home)
-        assert loaded.isdisjoint(HEAVY_MODULES - {"sqlite3"}) and "app.service.database.backups" not in loaded, words
+        assert (
+            loaded.isdisjoint(HEAVY_MODULES - {"sqlite3"})
+            and "app.service.database.backups" not in loaded
+        ), words
 
 
 def test_the_sqlalchemy_orm_is_never_imported():
     """Check that the ORM stays unloaded: its import would take a tenth of the start."""
-    list_loaded_modules("import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in sys.modules")
+    list_loaded_modules(
+        "import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in sys.modules"
+    )
 
 
 def test_the_client_does_not_import_the_database():
@@ -99,7 +111,9 @@ def test_the_deck_reaches_the_runtime_through_the_client_only():
 
 
 def test_the_states_are_the_standard_library_alone():
-    loaded = list_loaded_modules("import db.states") - list_loaded_modules("import __future__, collections.abc, enum")
+    loaded = list_loaded_modules("import db.states") - list_loaded_modules(
+        "import __future__, collections.abc, enum"
+    )
 
     assert loaded == {"db", "db.states"}
 
@@ -107,4 +121,6 @@ def test_the_states_are_the_standard_library_alone():
 def test_the_core_imports_no_io_libraries():
     every = ", ".join(f"app.core.{found.name}" for found in pkgutil.iter_modules(app.core.__path__))
 
-    assert list_loaded_modules(f"import {every}").isdisjoint(HEAVY_MODULES - {"pydantic", "jsonschema", "tomlkit", "yaml"})
+    assert list_loaded_modules(f"import {every}").isdisjoint(
+        HEAVY_MODULES - {"pydantic", "jsonschema", "tomlkit", "yaml"}
+    )

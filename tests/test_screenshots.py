@@ -13,7 +13,9 @@ from tests.screenshots import FOLDER, SCENES, draw_scene
 async def test_the_committed_screenshot_matches_the_deck(name):
     drawn = await draw_scene(name)
 
-    assert (FOLDER / f"{name}.svg").read_text("utf-8") == drawn, "stale: python -m tests.screenshots"
+    assert (FOLDER / f"{name}.svg").read_text("utf-8") == drawn, (
+        "stale: python -m tests.screenshots"
+    )
     assert set(re.findall(r"https?://[^\"' )]+", drawn)) == {"http://www.w3.org/2000/svg"}
 
 

@@ -20,7 +20,12 @@ class CommandContext:
     """
 
     def __init__(
-        self, home: str | None, deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str], read_only: bool = False
+        self,
+        home: str | None,
+        deck: Callable[..., int],
+        serve: Callable[..., int],
+        keys: Callable[..., str],
+        read_only: bool = False,
     ) -> None:
         self.read_only = read_only
         self.set_home(home)

@@ -24,9 +24,14 @@ def find_refusal(words: list[str]) -> Usage | None:
     if len(options) + options.count("--home") < len(words):
         return Usage(f"{OPTION} opens the deck and takes no command.", f"Use: taskdeck {OPTION}")
     if "--read-only" in options:
-        return Usage(f"{OPTION} runs tasks, so it cannot be read-only.", "To only view: taskdeck --read-only")
+        return Usage(
+            f"{OPTION} runs tasks, so it cannot be read-only.", "To only view: taskdeck --read-only"
+        )
     if not (output.is_stdout_terminal() and output.is_stdin_terminal()):
-        return Usage(f"{OPTION} opens the deck, which needs a terminal.", "Without a terminal: taskdeck serve")
+        return Usage(
+            f"{OPTION} opens the deck, which needs a terminal.",
+            "Without a terminal: taskdeck serve",
+        )
     return None
 
 

@@ -20,10 +20,20 @@ _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo"})
 """Verbs allowed in the folder of a replica. Other verbs would take the folder for an empty home."""
 _READ_ONLY_COMMANDS = frozenset({"completion", "version", "wait"})
 """Verbs that change nothing and are not verbs of the runtime."""
-_GLOBAL_OPTIONS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
+_GLOBAL_OPTIONS = (
+    "--home",
+    "--help",
+    "--version",
+    "--ascii",
+    "--plain",
+    "--read-only",
+    "--in-process",
+)
 
 
-def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
+def run(
+    argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]
+) -> int:
     """Execute the command line `argv` (without the program name) and return the exit code.
 
     `deck` and `serve` start those two; `keys` reports faults in the user's key bindings. Raise
@@ -57,11 +67,17 @@ def _format_internal_error(error: Exception) -> str:
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    place = f" ({at.tb_frame.f_code.co_filename.rpartition('/app/')[2]}, line {at.tb_lineno})" if at else ""
+    place = (
+        f" ({at.tb_frame.f_code.co_filename.rpartition('/app/')[2]}, line {at.tb_lineno})"
+        if at
+        else ""
+    )
     return f"internal error: {type(error).__name__}: {error}{place}. Please report it."
 
 
-def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
+def _dispatch(
+    argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]
+) -> int:
     before, given = _parse_globals(argv)
     if "version" in before:
         given = ["version"]
@@ -99,7 +115,8 @@ def _make_unknown_option_error(word: str) -> Usage:
 
     meant = find_nearest(word, _GLOBAL_OPTIONS)
     return Usage(
-        f"unknown option {truncate(sanitize(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help"
+        f"unknown option {truncate(sanitize(word), 60)}.",
+        f"Nearest: {meant}" if meant else "See: taskdeck --help",
     )
 
 
@@ -107,7 +124,12 @@ def _run_without_verb(session: CommandContext, options: dict[str, str]) -> int:
     """Open the deck, or print the status without a terminal."""
     if output.is_stdout_terminal() and output.is_stdin_terminal():
         paths.refuse_copy(session.home)
-        return session.deck(session.home, ascii="ascii" in options or None, read_only=session.read_only, **_make_plain_option(options))
+        return session.deck(
+            session.home,
+            ascii="ascii" in options or None,
+            read_only=session.read_only,
+            **_make_plain_option(options),
+        )
     return _run_verb(session, ["status"])
 
 
@@ -178,9 +200,19 @@ def _format_overview() -> str:
         "",
     ]
     for title, verbs in registry.SECTIONS:
-        found += [f"{title}:", *(f"  {verb:<11} {registry.VERBS[verb][1]}" for verb in verbs.split()), ""]
+        found += [
+            f"{title}:",
+            *(f"  {verb:<11} {registry.VERBS[verb][1]}" for verb in verbs.split()),
+            "",
+        ]
     return "\n".join(
-        found + ["first steps:", "  taskdeck submit -- gzip -k big.log", "  taskdeck logs -f 1", "  taskdeck demo"]
+        found
+        + [
+            "first steps:",
+            "  taskdeck submit -- gzip -k big.log",
+            "  taskdeck logs -f 1",
+            "  taskdeck demo",
+        ]
     )
 
 

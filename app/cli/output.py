@@ -50,7 +50,11 @@ def is_stdin_terminal() -> bool:
 
 def has_colour() -> bool:
     """Return True if stdout may be coloured."""
-    return is_stdout_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return (
+        is_stdout_terminal()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") != "dumb"
+    )
 
 
 def is_ascii_only() -> bool:
@@ -59,7 +63,11 @@ def is_ascii_only() -> bool:
     Python itself sets LC_CTYPE in the C locale; the user did not choose that value.
     """
     chosen = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
-    if chosen == "C.UTF-8" and not os.environ.get("LC_ALL") and os.environ.get("LANG", "C") in ("", "C", "POSIX"):
+    if (
+        chosen == "C.UTF-8"
+        and not os.environ.get("LC_ALL")
+        and os.environ.get("LANG", "C") in ("", "C", "POSIX")
+    ):
         return True
     return "utf" not in chosen.lower()
 
@@ -120,10 +128,18 @@ def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
     if len(found) > high:
         found = [*found[: high - 1], [(f"… {len(found) - high + 1} more lines", "dim")]]
     now = paint_lines([truncate_line(line, wide) for line in found])
-    new = [f"\x1b[{at}H{text}\x1b[K" for at, text in enumerate(now, 1) if not drawn or drawn[at - 1 : at] != [text]]
+    new = [
+        f"\x1b[{at}H{text}\x1b[K"
+        for at, text in enumerate(now, 1)
+        if not drawn or drawn[at - 1 : at] != [text]
+    ]
     if new or len(now) != len(drawn or ()):
         clear = "" if drawn else "\x1b[H\x1b[2J"
-        write_bytes(f"\x1b[?2026h{clear}{''.join(new)}\x1b[{len(now) + 1}H\x1b[J\x1b[?2026l".encode("utf-8", "replace"))
+        write_bytes(
+            f"\x1b[?2026h{clear}{''.join(new)}\x1b[{len(now) + 1}H\x1b[J\x1b[?2026l".encode(
+                "utf-8", "replace"
+            )
+        )
         flush()
     return now
 
@@ -140,7 +156,9 @@ def leave_screen() -> None:
 
     Leave the alternate screen, show the cursor, and turn off mouse and paste reports.
     """
-    write_bytes(b"\x1b[<u\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m")
+    write_bytes(
+        b"\x1b[<u\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
+    )
     flush()
 
 
@@ -224,7 +242,9 @@ _home = ""
 def ask_yes_no(question: str) -> bool:
     """Ask the person at the terminal; anything but y means no."""
     shown = question.translate(styles.TO_ASCII) if is_ascii_only() else question
-    sys.stderr.buffer.write(f"{wrap_words(f'{shown} [y/N]', get_columns(sys.stderr))} ".encode("utf-8", "replace"))
+    sys.stderr.buffer.write(
+        f"{wrap_words(f'{shown} [y/N]', get_columns(sys.stderr))} ".encode("utf-8", "replace")
+    )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -261,7 +281,9 @@ def print_rows(fields: Sequence[str], found: Iterable[Sequence[Any]], form: str)
 
     text = tsv.format_names(found) if form == "name" else tsv.format_tsv(fields, found)
     if is_stdout_terminal():
-        text = "".join("\t".join(map(sanitize, line.split("\t"))) + "\n" for line in text.split("\n")[:-1])
+        text = "".join(
+            "\t".join(map(sanitize, line.split("\t"))) + "\n" for line in text.split("\n")[:-1]
+        )
     write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
@@ -291,14 +313,22 @@ def print_table(heads: list[Column], rows: list[list[Span]], wide: bool = False)
 
 def _paint_span(span: Span, coloured: bool) -> str:
     text, style = span
-    return f"\x1b[{styles.SGR_CODES[style]}m{text}\x1b[0m" if coloured and style and text.strip() else text
+    return (
+        f"\x1b[{styles.SGR_CODES[style]}m{text}\x1b[0m"
+        if coloured and style and text.strip()
+        else text
+    )
 
 
 def format_coloured(spans: list[tuple[str, Style]]) -> str:
     """Return a line of program output, with its colours if stdout allows them."""
     if not has_colour():
         return "".join(text for text, _ in spans)
-    return "".join(f"\x1b[{codes}m{text}\x1b[0m" if (codes := _make_sgr(style)) else text for text, style in spans if text)
+    return "".join(
+        f"\x1b[{codes}m{text}\x1b[0m" if (codes := _make_sgr(style)) else text
+        for text, style in spans
+        if text
+    )
 
 
 def _make_sgr(style: Style) -> str:

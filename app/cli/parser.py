@@ -40,11 +40,16 @@ class Parser(argparse.ArgumentParser):
 
     def add_option(self, *names: str, **how: Any) -> None:
         """Add an option or argument. A `%` in its help is literal."""
-        self.add_argument(*names, **{**how, "help": how["help"].replace("%", "%%")} if how.get("help") else how)
+        self.add_argument(
+            *names, **{**how, "help": how["help"].replace("%", "%%")} if how.get("help") else how
+        )
 
     def make_usage(self) -> str:
         """Return the default usage line after the verb."""
-        words = [f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar) for a in self._get_positional_actions()]
+        words = [
+            f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar)
+            for a in self._get_positional_actions()
+        ]
         return " ".join(["[OPTION …]", *filter(None, words)])
 
     def read(self, words: list[str]) -> Args:
@@ -65,11 +70,19 @@ class Parser(argparse.ArgumentParser):
 
     def make_unknown_error(self, word: str) -> Usage:
         """Return the error for an unknown word or option."""
-        shown, verb = truncate(sanitize(word.partition("=")[0] if word[:1] == "-" else word), 60), self.prog.partition(" ")[2]
+        shown, verb = (
+            truncate(sanitize(word.partition("=")[0] if word[:1] == "-" else word), 60),
+            self.prog.partition(" ")[2],
+        )
         if word[:1] != "-":
             return Usage(f'unexpected argument: "{shown}"', self._make_help_hint())
-        meant = find_nearest(word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
-        return Usage(f"unknown option {shown} of {verb}.", f"Nearest: {meant}" if meant else self._make_help_hint())
+        meant = find_nearest(
+            word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2]
+        )
+        return Usage(
+            f"unknown option {shown} of {verb}.",
+            f"Nearest: {meant}" if meant else self._make_help_hint(),
+        )
 
     def _describe_error(self, wrong: argparse.ArgumentError) -> str:
         name = _get_longest_name(wrong.argument_name or "")
@@ -93,7 +106,16 @@ class Command:
     `asks` returns the runtime's verb if its name differs.
     """
 
-    __slots__ = ("arguments", "asks", "better", "examples", "run", "summary", "takes_command", "usage")
+    __slots__ = (
+        "arguments",
+        "asks",
+        "better",
+        "examples",
+        "run",
+        "summary",
+        "takes_command",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -107,7 +129,12 @@ class Command:
         asks: Callable[[Args], str] | None = None,
     ) -> None:
         self.summary, self.run, self.arguments, self.asks = summary, run, arguments, asks
-        self.examples, self.takes_command, self.usage, self.better = examples, takes_command, usage, better
+        self.examples, self.takes_command, self.usage, self.better = (
+            examples,
+            takes_command,
+            usage,
+            better,
+        )
 
     def read(self, parser: Parser, given: list[str]) -> Args:
         """Parse the words after the verb.
@@ -134,7 +161,9 @@ class Command:
         if self.arguments:
             self.arguments(parser)
         common = parser.add_argument_group("common options")
-        common.add_argument("--home", metavar="DIR", help="home directory (default: TASKDECK_HOME, or XDG data)")
+        common.add_argument(
+            "--home", metavar="DIR", help="home directory (default: TASKDECK_HOME, or XDG data)"
+        )
         common.add_argument("-h", "--help", action="store_true", help="show this help")
 
 
@@ -145,7 +174,11 @@ def add_json_options(parser: Parser) -> None:
 
 def add_row_options(parser: Parser, named: str = "names only, one per line") -> None:
     """Add the output options of a list: also tsv, and name, which is described by `named`."""
-    _add_output_options(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header and one row per line) or name ({named})")
+    _add_output_options(
+        parser,
+        ("json", "jsonl", "tsv", "name"),
+        f"json, jsonl, tsv (a header and one row per line) or name ({named})",
+    )
     parser.set_defaults(rows=None)
 
 
@@ -153,13 +186,17 @@ def _add_output_options(parser: Parser, forms: tuple[str, ...], told: str) -> No
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print one JSON document")
     group.add_argument("--jsonl", action="store_true", help="print one JSON document per line")
-    group.add_argument("-o", "--output", action=_OutputAction, type=OneOf(*forms), metavar="FORMAT", help=told)
+    group.add_argument(
+        "-o", "--output", action=_OutputAction, type=OneOf(*forms), metavar="FORMAT", help=told
+    )
 
 
 class _OutputAction(argparse.Action):
     """Action of -o: sets the flags of --json and --jsonl, or `rows`."""
 
-    def __call__(self, parser: Any, args: Args, value: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: Any, args: Args, value: Any, option_string: str | None = None
+    ) -> None:
         args.json, args.jsonl = value == "json", value == "jsonl"
         if value in ("tsv", "name"):
             args.rows = value
@@ -188,16 +225,37 @@ def add_task_ids(parser: Parser, what: str = "number, uuid or name of a task") -
 
 
 def add_filters(
-    parser: Parser, told: str = "", queue: tuple[str, ...] = ("--queue", "-q"), named: tuple[str, ...] = ("--name", "-n")
+    parser: Parser,
+    told: str = "",
+    queue: tuple[str, ...] = ("--queue", "-q"),
+    named: tuple[str, ...] = ("--name", "-n"),
 ) -> Any:
     """Add the task filters and return their group; `told` is its description."""
     group = parser.add_argument_group("filters", told or None)
-    group.add_argument("--status", action="append", metavar="STATE", type=parse_statuses, help="in this state; repeatable")
-    group.add_argument(*queue, dest="queue", metavar="QUEUE", type=require_text, help="in this queue")
-    group.add_argument(*named, dest="name", metavar="NAME", type=require_text, help="with this name")
-    group.add_argument("--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; repeatable")
-    group.add_argument("--since", metavar="TIME", type=DURATION, help="submitted within the last 2h, 3d, …")
-    group.add_argument("--filter", metavar="TEXT", help="as in the deck: 'status:failed name:enc* tag:env=prod !word'")
+    group.add_argument(
+        "--status",
+        action="append",
+        metavar="STATE",
+        type=parse_statuses,
+        help="in this state; repeatable",
+    )
+    group.add_argument(
+        *queue, dest="queue", metavar="QUEUE", type=require_text, help="in this queue"
+    )
+    group.add_argument(
+        *named, dest="name", metavar="NAME", type=require_text, help="with this name"
+    )
+    group.add_argument(
+        "--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; repeatable"
+    )
+    group.add_argument(
+        "--since", metavar="TIME", type=DURATION, help="submitted within the last 2h, 3d, …"
+    )
+    group.add_argument(
+        "--filter",
+        metavar="TEXT",
+        help="as in the deck: 'status:failed name:enc* tag:env=prod !word'",
+    )
     return group
 
 
@@ -242,7 +300,11 @@ def explain_wildcards(chosen: dict[str, Any]) -> str:
 
     from app.core.filter_query import quote_word  # loads the filter parser, which few commands need
 
-    pattern = "".join(part if part in ("*", "?") else quote_word(part) for part in re.split("([*?])", name) if part)
+    pattern = "".join(
+        part if part in ("*", "?") else quote_word(part)
+        for part in re.split("([*?])", name)
+        if part
+    )
     return (
         "* and ? are literal in --name. To match a pattern: --filter "
         f"{shlex.quote(f'name:{pattern}')}"
@@ -266,7 +328,9 @@ def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
 
 def parse_statuses(text: str) -> list[str]:
     """Parse task states separated by commas."""
-    return [_parse_status(word) for word in text.lower().replace("-", "_").replace(" ", "_").split(",")]
+    return [
+        _parse_status(word) for word in text.lower().replace("-", "_").replace(" ", "_").split(",")
+    ]
 
 
 STATUSES = (
@@ -282,7 +346,9 @@ def _parse_status(word: str) -> str:
     near = f"Nearest: {meant}" if meant else f"States: {', '.join(STATUSES)}"
     if word == "paused":
         near = "paused is the state of a run: --filter status:paused"
-    raise argparse.ArgumentTypeError(f"must be the state of a task, not {units.quote(word)}. {near}")
+    raise argparse.ArgumentTypeError(
+        f"must be the state of a task, not {units.quote(word)}. {near}"
+    )
 
 
 def parse_pair(text: str) -> tuple[str, str]:

@@ -52,9 +52,15 @@ ALIASES = {"add": "submit"}
 GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
 
 SECTIONS = (
-    ("tasks", "submit ls show why logs wait cancel pause resume hold release retry rm set front instances"),
+    (
+        "tasks",
+        "submit ls show why logs wait cancel pause resume hold release retry rm set front instances",
+    ),
     ("definitions", "queue pool template sla alert apply export"),
-    ("runtime and maintenance", "status operations undo serve stop service doctor demo db completion version"),
+    (
+        "runtime and maintenance",
+        "status operations undo serve stop service doctor demo db completion version",
+    ),
 )
 
 _FOREIGN_WORDS = {
@@ -87,7 +93,19 @@ _FOREIGN_WORDS = {
 FOREIGN_VERBS = {theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()}
 """Our equivalents of verbs of other tools."""
 
-_TASK_VERBS = ("logs", "cancel", "retry", "hold", "release", "pause", "resume", "rm", "show", "set", "front")
+_TASK_VERBS = (
+    "logs",
+    "cancel",
+    "retry",
+    "hold",
+    "release",
+    "pause",
+    "resume",
+    "rm",
+    "show",
+    "set",
+    "front",
+)
 
 
 def load_commands(verb: str) -> dict[str, Command]:
@@ -99,18 +117,29 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
     """Return the error for an unknown first word."""
     shown = truncate(sanitize(verb), 60)
     if verb == "top":
-        return Usage('"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?")
+        return Usage(
+            '"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?"
+        )
     if verb in FOREIGN_VERBS:
-        return Usage(f'"{shown}" is not a command.', f"Did you mean: taskdeck {_append_words(FOREIGN_VERBS[verb], rest)}")
+        return Usage(
+            f'"{shown}" is not a command.',
+            f"Did you mean: taskdeck {_append_words(FOREIGN_VERBS[verb], rest)}",
+        )
     meant = find_nearest(verb, VERBS)
-    return Usage(f'"{shown}" is not a command.', f"Nearest: {meant}" if meant else "All commands: taskdeck --help")
+    return Usage(
+        f'"{shown}" is not a command.',
+        f"Nearest: {meant}" if meant else "All commands: taskdeck --help",
+    )
 
 
 def make_unknown_in_group_error(group: str, verb: str, found: dict[str, Command]) -> Usage:
     """Return the error for an unknown second word of a group."""
     meant = find_nearest(verb, found)
     near = f"Nearest: taskdeck {group} {meant}." if meant else ""
-    return Usage(f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(), f"Commands: {' '.join(found)}")
+    return Usage(
+        f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(),
+        f"Commands: {' '.join(found)}",
+    )
 
 
 def _append_words(ours: str, rest: list[str]) -> str:

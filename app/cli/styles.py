@@ -24,7 +24,18 @@ SGR_CODES = {
 """SGR codes of the styles. 16 colours suffice."""
 
 TO_ASCII = str.maketrans(
-    {"–": "-", "…": "~", "·": "|", "•": "*", "▲": "!", "△": "'", "●": "*", "‖": '"', "✗": "X", "✓": "+"}
+    {
+        "–": "-",
+        "…": "~",
+        "·": "|",
+        "•": "*",
+        "▲": "!",
+        "△": "'",
+        "●": "*",
+        "‖": '"',
+        "✗": "X",
+        "✓": "+",
+    }
 )
 """ASCII replacements of our glyphs for locales without UTF-8."""
 
@@ -32,7 +43,10 @@ TO_ASCII = str.maketrans(
 def format_state(status: str, ascii: bool = False) -> tuple[str, str]:
     """Return the text of a state, such as `● running`, and its style."""
     sign = GLYPHS.get(status, UNKNOWN)
-    return f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}", sign[3]
+    return (
+        f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}",
+        sign[3],
+    )
 
 
 def format_pool_state(status: str) -> tuple[str, str]:

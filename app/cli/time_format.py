@@ -60,9 +60,15 @@ def format_moment(text: str) -> str:
         at = to_local(text)
     except ValueError:
         return sanitize(text)
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.month - 1]
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
+        at.month - 1
+    ]
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
-    return f"{day} {at.day} {month} {at:%H:%M:%S}" if at.year == get_local_now().year else f"{at.day} {month} {at:%Y %H:%M}"
+    return (
+        f"{day} {at.day} {month} {at:%H:%M:%S}"
+        if at.year == get_local_now().year
+        else f"{at.day} {month} {at:%Y %H:%M}"
+    )
 
 
 def to_local(text: str) -> datetime:

@@ -17,7 +17,12 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def format_tsv(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return the header and the rows, each with a newline."""
-    return "".join([_join_cells(fields), *(_join_cells([_format_cell(value) for value in row]) for row in rows)])
+    return "".join(
+        [
+            _join_cells(fields),
+            *(_join_cells([_format_cell(value) for value in row]) for row in rows),
+        ]
+    )
 
 
 def format_names(rows: Iterable[Sequence[Any]]) -> str:

@@ -363,7 +363,13 @@ def _from_dict(kind: Any, found: Mapping[str, Any]) -> Any:
 
     Unknown keys, which a newer runtime may send, are ignored.
     """
-    return kind(**{name: _value_from_dict(name, value) for name, value in found.items() if name in kind._fields})
+    return kind(
+        **{
+            name: _value_from_dict(name, value)
+            for name, value in found.items()
+            if name in kind._fields
+        }
+    )
 
 
 def _value_from_dict(name: str, value: Any) -> Any:

@@ -32,7 +32,11 @@ WAITING_STATES, ENDED_STATES = ordered(states.WAITING), ordered(states.ENDED)
 RUN_STATES = ordered(states.ACTIVE - {states.RunStatus.RUNNING})
 """Run states that a list shows instead of the task's state."""
 STATES = (*WAITING_STATES, "running", *RUN_STATES, *ENDED_STATES)
-STATE_GROUPS: Mapping[str, tuple[str, ...]] = {"active": ("running",), "waiting": WAITING_STATES, "ended": ENDED_STATES}
+STATE_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "active": ("running",),
+    "waiting": WAITING_STATES,
+    "ended": ENDED_STATES,
+}
 
 
 class BadQuery(ValueError):
@@ -129,7 +133,9 @@ def _is_satisfied(term: QueryTerm, facts: RowFacts, folded: str) -> bool:
         value = facts.tags.get(term.text)
         return value is not None and (not term.patterns or _matches_any(term.patterns, value))
     value = getattr(facts, term.kind)
-    return value is not None and (_matches_any(term.patterns, value) if term.patterns else _is_in_range(term, value))
+    return value is not None and (
+        _matches_any(term.patterns, value) if term.patterns else _is_in_range(term, value)
+    )
 
 
 def find_possible_states(query: Query) -> frozenset[str]:
@@ -137,7 +143,11 @@ def find_possible_states(query: Query) -> frozenset[str]:
     left = {*WAITING_STATES, "running", *ENDED_STATES}
     for term in (term for term in query.terms if term.kind == "status"):
         # A paused run belongs to a running task, but not every running task has one.
-        left = left - {*term.states} if term.no else left & {"running" if state in RUN_STATES else state for state in term.states}
+        left = (
+            left - {*term.states}
+            if term.no
+            else left & {"running" if state in RUN_STATES else state for state in term.states}
+        )
     return frozenset(left)
 
 
@@ -198,7 +208,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     no = _has_prefix(word, "!")
     rest = word[1:] if no else word
     if len(rest) == 1 and rest[0].plain and rest[0].c in "!#":
-        raise BadQuery(f"{rest[0].c} needs a word after it. As text: \"{rest[0].c}\" in quotes.")
+        raise BadQuery(f'{rest[0].c} needs a word after it. As text: "{rest[0].c}" in quotes.')
     if _has_prefix(rest, "#"):
         low, high = _parse_range(rest[1:], "#")
         return QueryTerm("number", no, low=low, high=high)
@@ -224,7 +234,10 @@ def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]
             return None, word
         near = find_nearest(name, QUALIFIERS)
         shown = truncate(sanitize(_join_chars(word)), 40)
-        raise BadQuery(f'there is no "{truncate(sanitize(name), 40)}:".' + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.'))
+        raise BadQuery(
+            f'there is no "{truncate(sanitize(name), 40)}:".'
+            + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.')
+        )
     return name, word[at + 1 :]
 
 
@@ -245,16 +258,28 @@ def _parse_status(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
         word = _join_chars(part).lower().replace("-", "_").replace(" ", "_")
         if word not in STATE_GROUPS and word not in STATES:
             near = find_nearest(word, (*STATES, *STATE_GROUPS))
-            raise BadQuery(f"there is no state {units.quote(_join_chars(part))}." + (f" Nearest: {near.replace('_', '-')}." if near else ""))
+            raise BadQuery(
+                f"there is no state {units.quote(_join_chars(part))}."
+                + (f" Nearest: {near.replace('_', '-')}." if near else "")
+            )
         states += STATE_GROUPS.get(word, (word,))
     return QueryTerm("status", no, states=tuple(dict.fromkeys(states)))
 
 
 def _make_pattern(value: Sequence[_Char], any_case: bool = False) -> TextPattern:
     wild = any(char.plain and char.c in "*?" for char in value)
-    glob = "".join(char.c if char.plain and char.c in "*?" else _escape_literal(char.c, any_case) for char in value)
-    parts = "".join("*" if char.plain and char.c in "*?" else char.c.replace("*", "\0") for char in value).split("*")
-    return TextPattern(glob, None if wild or any_case else _join_chars(value), tuple(part.replace("\0", "*") for part in parts))
+    glob = "".join(
+        char.c if char.plain and char.c in "*?" else _escape_literal(char.c, any_case)
+        for char in value
+    )
+    parts = "".join(
+        "*" if char.plain and char.c in "*?" else char.c.replace("*", "\0") for char in value
+    ).split("*")
+    return TextPattern(
+        glob,
+        None if wild or any_case else _join_chars(value),
+        tuple(part.replace("\0", "*") for part in parts),
+    )
 
 
 def _escape_literal(c: str, any_case: bool) -> str:
@@ -281,7 +306,12 @@ def _parse_tag(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
 _MAX_NUMBER = 2**62
 
 
-_COMPARISONS: Mapping[str, tuple[int | None, int | None]] = {">=": (0, None), "<=": (None, 1), ">": (1, None), "<": (None, 0)}
+_COMPARISONS: Mapping[str, tuple[int | None, int | None]] = {
+    ">=": (0, None),
+    "<=": (None, 1),
+    ">": (1, None),
+    "<": (None, 0),
+}
 
 
 def _parse_range(value: Sequence[_Char], title: str) -> tuple[int | None, int | None]:
@@ -304,7 +334,9 @@ def _parse_number(text: str, title: str, word: str) -> int:
     try:
         return units.parse_int(text, -_MAX_NUMBER, _MAX_NUMBER)
     except ValueError:
-        raise BadQuery(f"{title} takes a whole number, 5-9, or >5, not {units.quote(word)}.") from None
+        raise BadQuery(
+            f"{title} takes a whole number, 5-9, or >5, not {units.quote(word)}."
+        ) from None
 
 
 def _parse_number_term(kind: str, no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
@@ -333,7 +365,9 @@ def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
         at = _parse_time(word, now).timestamp()
         return at, at
     except (ValueError, OverflowError):
-        raise BadQuery(f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quote(text)}.") from None
+        raise BadQuery(
+            f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quote(text)}."
+        ) from None
 
 
 def _get_midnight(day: date) -> float:
@@ -352,7 +386,9 @@ def _parse_time(word: str, now: datetime) -> datetime:
     if word[4:5] == "-":
         return datetime.fromisoformat(word.upper()).astimezone()
     if ":" in word:
-        found = datetime.combine(now.astimezone().date(), datetime.strptime(word, "%H:%M").time()).astimezone()
+        found = datetime.combine(
+            now.astimezone().date(), datetime.strptime(word, "%H:%M").time()
+        ).astimezone()
         return found if found <= now else found - timedelta(days=1)
     return now - timedelta(seconds=units.parse_duration(word))
 
@@ -407,11 +443,21 @@ def find_completions(text: str, names: Mapping[str, Sequence[str]]) -> list[str]
     before, mark = text[: len(text) - len(last)], "!" if last.startswith("!") else ""
     name, colon, value = last[len(mark) :].partition(":")
     if not colon:
-        return [f"{before}{mark}{known}:" for known in QUALIFIERS if name and known.startswith(name.lower())]
-    known = [state.replace("_", "-") for state in (*STATES, *STATE_GROUPS)] if name == "status" else names.get(name, ())
+        return [
+            f"{before}{mark}{known}:"
+            for known in QUALIFIERS
+            if name and known.startswith(name.lower())
+        ]
+    known = (
+        [state.replace("_", "-") for state in (*STATES, *STATE_GROUPS)]
+        if name == "status"
+        else names.get(name, ())
+    )
     listed, _, part = value.rpartition(",") if name in _LIST_QUALIFIERS else ("", "", value)
     begin = f"{before}{mark}{name}:{listed}{',' if listed else ''}"
-    return [f"{begin}{quote_word(found)} " for found in known if found.lower().startswith(part.lower())][:MAX_COMPLETIONS]
+    return [
+        f"{begin}{quote_word(found)} " for found in known if found.lower().startswith(part.lower())
+    ][:MAX_COMPLETIONS]
 
 
 def quote_word(value: str) -> str:
@@ -421,4 +467,4 @@ def quote_word(value: str) -> str:
     """
     if '"' in value:
         return "?".join(quote_word(part) for part in value.split('"'))
-    return f'"{value}"' if not value or any(c.isspace() or c in ',*?:!#' for c in value) else value
+    return f'"{value}"' if not value or any(c.isspace() or c in ",*?:!#" for c in value) else value

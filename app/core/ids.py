@@ -18,7 +18,9 @@ def make_uuid7() -> str:
     fraction = rest * 4096 // 1_000_000
     # The highest random bit stays 0, so that counting up never overflows.
     random = int.from_bytes(os.urandom(8), "big") % _RANDOM_LIMIT
-    return _format_uuid((milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
+    return _format_uuid(
+        (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random
+    )
 
 
 def make_following_id(first: str, steps: int) -> str:

@@ -113,7 +113,10 @@ def parse_settings(found: Mapping[str, Any]) -> MaintenanceSettings:
 def parse_lenient(found: Mapping[str, Any]) -> tuple[MaintenanceSettings, list[SettingFault]]:
     """Parse the sections; return defaults for invalid settings, and all faults."""
     wrong: list[SettingFault] = []
-    made: dict[str, Any] = {name: _SECTION_PARSERS[name](_require_table((name,), value, wrong), wrong) for name, value in found.items()}
+    made: dict[str, Any] = {
+        name: _SECTION_PARSERS[name](_require_table((name,), value, wrong), wrong)
+        for name, value in found.items()
+    }
     return MaintenanceSettings(**made), wrong
 
 
@@ -121,7 +124,11 @@ def format_unknown_setting(name: str, known: Iterable[str]) -> str:
     """Format the fault of an unknown setting, with the known ones."""
     names = tuple(known)
     near = find_nearest(name, names)
-    return f'there is no setting "{sanitize(name)}".' + (f" Nearest: {near}." if near else "") + f" There are: {', '.join(names)}."
+    return (
+        f'there is no setting "{sanitize(name)}".'
+        + (f" Nearest: {near}." if near else "")
+        + f" There are: {', '.join(names)}."
+    )
 
 
 def _parse_backup(given: Mapping[str, Any], wrong: list[SettingFault]) -> BackupSettings:
@@ -129,23 +136,37 @@ def _parse_backup(given: Mapping[str, Any], wrong: list[SettingFault]) -> Backup
 
 
 def _parse_slow(given: Mapping[str, Any], wrong: list[SettingFault]) -> SlowSettings:
-    return SlowSettings(**_parse_table(("slow",), given, {"threshold": _parse_positive_time}, wrong))
+    return SlowSettings(
+        **_parse_table(("slow",), given, {"threshold": _parse_positive_time}, wrong)
+    )
 
 
 def _parse_retention(given: Mapping[str, Any], wrong: list[SettingFault]) -> RetentionSettings:
     rest = {name: value for name, value in given.items() if name not in ("queue", "template")}
-    found = _parse_table(("retention",), {"keep": "30d"} | rest, {**_RULE_PARSERS, "operations": _parse_span}, wrong, ("queue", "template"))
+    found = _parse_table(
+        ("retention",),
+        {"keep": "30d"} | rest,
+        {**_RULE_PARSERS, "operations": _parse_span},
+        wrong,
+        ("queue", "template"),
+    )
     operations = {"operations": found.pop("operations")} if "operations" in found else {}
-    queues, templates = (_parse_named_rules(kind, given.get(kind, {}), wrong) for kind in ("queue", "template"))
+    queues, templates = (
+        _parse_named_rules(kind, given.get(kind, {}), wrong) for kind in ("queue", "template")
+    )
     return RetentionSettings(RetentionRule(**found), queues, templates, **operations)
 
 
-def _parse_named_rules(kind: str, given: Any, wrong: list[SettingFault]) -> dict[str, RetentionRule]:
+def _parse_named_rules(
+    kind: str, given: Any, wrong: list[SettingFault]
+) -> dict[str, RetentionRule]:
     """Return the rules of queues or templates by name."""
     rules = {}
     for name, value in _require_table(("retention", kind), given, wrong).items():
         where = ("retention", kind, name)
-        rules[name] = RetentionRule(**_parse_table(where, _require_table(where, value, wrong), _RULE_PARSERS, wrong))
+        rules[name] = RetentionRule(
+            **_parse_table(where, _require_table(where, value, wrong), _RULE_PARSERS, wrong)
+        )
     return rules
 
 
@@ -157,7 +178,12 @@ def _parse_table(
     found = {}
     for name, value in given.items():
         if name not in known:
-            wrong.append(SettingFault((*where, name), f"{_format_path(where)}: {format_unknown_setting(name, (*known, *beside))}"))
+            wrong.append(
+                SettingFault(
+                    (*where, name),
+                    f"{_format_path(where)}: {format_unknown_setting(name, (*known, *beside))}",
+                )
+            )
             continue
         try:
             found[name] = known[name](value)
@@ -166,7 +192,9 @@ def _parse_table(
     return found
 
 
-def _require_table(where: tuple[str, ...], value: Any, wrong: list[SettingFault]) -> Mapping[str, Any]:
+def _require_table(
+    where: tuple[str, ...], value: Any, wrong: list[SettingFault]
+) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     wrong.append(SettingFault(where, f"{_format_path(where)}: must be a table."))
@@ -221,8 +249,14 @@ def _parse_folder(value: Any) -> str:
 
 
 def _parse_argv(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(word, str) and word and "\0" not in word for word in value):
-        raise ValueError('must be a program with its arguments, such as ["rsync", "-a", "--delete"]')
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(word, str) and word and "\0" not in word for word in value)
+    ):
+        raise ValueError(
+            'must be a program with its arguments, such as ["rsync", "-a", "--delete"]'
+        )
     return tuple(value)
 
 
@@ -232,8 +266,16 @@ def _parse_switch(value: Any) -> bool:
     return value
 
 
-_RULE_PARSERS: Mapping[str, Callable[[Any], Any]] = {"keep": _parse_span, "runs": _parse_count, "logs": _parse_size}
+_RULE_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "keep": _parse_span,
+    "runs": _parse_count,
+    "logs": _parse_size,
+}
 _BACKUP_PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "full": _parse_span, "increment": _parse_span, "keep": _parse_span, "folder": _parse_folder, "after": _parse_argv, "enabled": _parse_switch,
 }  # fmt: skip
-_SECTION_PARSERS: Mapping[str, Callable[[Mapping[str, Any], list[SettingFault]], Any]] = {"backup": _parse_backup, "retention": _parse_retention, "slow": _parse_slow}
+_SECTION_PARSERS: Mapping[str, Callable[[Mapping[str, Any], list[SettingFault]], Any]] = {
+    "backup": _parse_backup,
+    "retention": _parse_retention,
+    "slow": _parse_slow,
+}

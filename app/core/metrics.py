@@ -72,14 +72,20 @@ def _parse_count(metric: str, word: str) -> float:
     try:
         return float(units.parse_int(word, -MAX_COUNT, MAX_COUNT))
     except ValueError:
-        raise ValueError(f"must be a count such as 20 for {metric}, at most {MAX_COUNT:,}, "
-            f"not {units.quote(word)}") from None
+        raise ValueError(
+            f"must be a count such as 20 for {metric}, at most {MAX_COUNT:,}, "
+            f"not {units.quote(word)}"
+        ) from None
 
 
 def _format_seconds(seconds: float, exact: bool, fine: bool) -> str:
     if fine and 0 < seconds < 1:
         return units.format_latency(seconds)
-    return units.format_duration_setting(seconds) if exact or fine and seconds < 10 else units.format_age(seconds)
+    return (
+        units.format_duration_setting(seconds)
+        if exact or fine and seconds < 10
+        else units.format_age(seconds)
+    )
 
 
 _PARSERS = {SECONDS: _parse_seconds, COUNT: _parse_count, BYTES: _parse_bytes}

@@ -8,14 +8,32 @@ from __future__ import annotations
 
 import os
 
-_EXCLUDED_NAMES = frozenset({"TERM", "COLUMNS", "LINES", "SHLVL", "OLDPWD", "PS1", "STY", "DISPLAY", "WAYLAND_DISPLAY", "ESCDELAY", "_"})
+_EXCLUDED_NAMES = frozenset(
+    {
+        "TERM",
+        "COLUMNS",
+        "LINES",
+        "SHLVL",
+        "OLDPWD",
+        "PS1",
+        "STY",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "ESCDELAY",
+        "_",
+    }
+)
 _EXCLUDED_PREFIXES = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TASKDECK_", "TEXTUAL")
 """Prefixes of variables that are meaningless or wrong for a task that outlives its terminal."""
 
 
 def read_environment() -> dict[str, str]:
     """Return the current environment without variables of the terminal session."""
-    return {name: value for name, value in os.environ.items() if name not in _EXCLUDED_NAMES and not name.startswith(_EXCLUDED_PREFIXES)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _EXCLUDED_NAMES and not name.startswith(_EXCLUDED_PREFIXES)
+    }
 
 
 def read_umask() -> int:

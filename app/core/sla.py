@@ -89,16 +89,27 @@ def parse_conditions(conditions: Any) -> SlaRule:
     Raise ValueError with a sentence that names the key.
     """
     if not isinstance(conditions, Mapping):
-        raise ValueError('conditions must be a table, such as { preset = "finishes-within", value = "45m" }')
+        raise ValueError(
+            'conditions must be a table, such as { preset = "finishes-within", value = "45m" }'
+        )
     for key in conditions:
         if key not in CONDITION_KEYS:
-            raise ValueError(f"conditions: unknown key {quote(str(key))}{_suggest_nearest(key, CONDITION_KEYS)}")
+            raise ValueError(
+                f"conditions: unknown key {quote(str(key))}{_suggest_nearest(key, CONDITION_KEYS)}"
+            )
     preset = conditions.get("preset")
     if preset not in PRESETS:
-        raise ValueError(f"conditions: preset must be {' or '.join(PRESETS)}, not {quote(str(preset))}")
-    metric, match = _parse_metric(preset, conditions.get("metric")), _parse_match(conditions.get("match", {}))
+        raise ValueError(
+            f"conditions: preset must be {' or '.join(PRESETS)}, not {quote(str(preset))}"
+        )
+    metric, match = (
+        _parse_metric(preset, conditions.get("metric")),
+        _parse_match(conditions.get("match", {})),
+    )
     if metric and match:
-        raise ValueError(f"conditions: match: {metric} does not concern tasks, so it takes no {' or '.join(match)}")
+        raise ValueError(
+            f"conditions: match: {metric} does not concern tasks, so it takes no {' or '.join(match)}"
+        )
     return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)
 
 
@@ -132,7 +143,9 @@ def format_seconds(seconds: float) -> str | float:
 
 def get_severity(priority: int) -> str:
     """Return `critical`, `warning` or `info`."""
-    return next(word for word, least in reversed(SEVERITIES.items()) if priority >= least or word == "info")
+    return next(
+        word for word, least in reversed(SEVERITIES.items()) if priority >= least or word == "info"
+    )
 
 
 def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
@@ -145,7 +158,14 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
     done = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
     took = (now if done is None else done) - since
     late = now >= due if done is None else done > due
-    return SlaVerdict(due, done, took, late, _describe_time(rule, facts, took, now), f"{format_age(took)} > {format_age(rule.value)}")
+    return SlaVerdict(
+        due,
+        done,
+        took,
+        late,
+        _describe_time(rule, facts, took, now),
+        f"{format_age(took)} > {format_age(rule.value)}",
+    )
 
 
 def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdict:
@@ -164,7 +184,9 @@ def describe_rule(rule: SlaRule) -> str:
     """Format a rule: `finishes within 45m, template encode`."""
     if rule.metric:
         return f"{rule.metric} {rule.preset.replace('-', ' ')} {metrics.format_figure(rule.metric, rule.value, exact=True)}"
-    match = [f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()]
+    match = [
+        f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()
+    ]
     return ", ".join([f"{rule.preset.replace('-', ' ')} {format_age(rule.value)}", *match])
 
 
@@ -187,25 +209,35 @@ def _parse_metric(preset: str, metric: Any) -> str:
     """Return the metric of a rule, "" for rules on tasks."""
     if preset != STAYS_BELOW:
         if metric is not None:
-            raise ValueError(f"conditions: metric goes with preset {STAYS_BELOW}, not with {preset}")
+            raise ValueError(
+                f"conditions: metric goes with preset {STAYS_BELOW}, not with {preset}"
+            )
         return ""
     if metric is None:
         raise ValueError(f"conditions: {STAYS_BELOW} needs a metric: {', '.join(metrics.METRICS)}")
     if not isinstance(metric, str) or metric not in metrics.METRICS:
-        raise ValueError(f"conditions: unknown metric {quote(str(metric))}{_suggest_nearest(metric, tuple(metrics.METRICS))}")
+        raise ValueError(
+            f"conditions: unknown metric {quote(str(metric))}{_suggest_nearest(metric, tuple(metrics.METRICS))}"
+        )
     return metric
 
 
 def _parse_value(value: Any, metric: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"conditions: value must be {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}")
+        raise ValueError(
+            f"conditions: value must be {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}"
+        )
     try:
         return metrics.parse_limit(metric, str(value)) if metric else parse_duration(str(value))
     except ValueError as error:
         raise ValueError(f"conditions: value {error}") from None
 
 
-_VALUE_EXAMPLES = {metrics.SECONDS: "a duration such as 45m", metrics.COUNT: "a count such as 20", metrics.BYTES: "a size such as 64M"}
+_VALUE_EXAMPLES = {
+    metrics.SECONDS: "a duration such as 45m",
+    metrics.COUNT: "a count such as 20",
+    metrics.BYTES: "a size such as 64M",
+}
 
 
 def _parse_match(match: Any) -> dict[str, Any]:
@@ -213,7 +245,9 @@ def _parse_match(match: Any) -> dict[str, Any]:
         raise ValueError('conditions: match must be a table, such as { template = "encode" }')
     for key, word in match.items():
         if key not in MATCH_KEYS:
-            raise ValueError(f"conditions: match: unknown key {quote(str(key))}{_suggest_nearest(key, MATCH_KEYS)}")
+            raise ValueError(
+                f"conditions: match: unknown key {quote(str(key))}{_suggest_nearest(key, MATCH_KEYS)}"
+            )
         if key != "tag" and (not isinstance(word, str) or find_name_error(word)):
             raise ValueError(f"conditions: match: {key} must be a name, not {quote(str(word))}")
     return {key: _parse_tag(word) if key == "tag" else word for key, word in match.items()}
@@ -223,7 +257,9 @@ def _parse_tag(tag: Any) -> dict[str, str]:
     """Parse `k=v` or {"k": "v"}."""
     if isinstance(tag, str) and "=" in tag:
         tag = dict([tag.split("=", 1)])
-    if not isinstance(tag, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in tag.items()):
+    if not isinstance(tag, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, str) for k, v in tag.items()
+    ):
         raise ValueError("conditions: match: tag must be KEY=VALUE")
     return dict(tag)
 

@@ -137,7 +137,8 @@ class TaskSpec(BaseModel):
         kinds = [kind for kind in ("argv", "script", "template") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(
-                "needs one of argv, script and template" + (f", not {' and '.join(kinds)}" if kinds else "")
+                "needs one of argv, script and template"
+                + (f", not {' and '.join(kinds)}" if kinds else "")
             )
         if self.argv is not None and not (self.argv and self.argv[0]):
             raise ValueError("argv must name a program: it is empty")
@@ -155,7 +156,9 @@ class TaskSpec(BaseModel):
     def _check_keys(self) -> TaskSpec:
         for name in self.env:
             if not name or "=" in name:
-                raise ValueError(f'env: "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is not a variable name')
+                raise ValueError(
+                    f'env: "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is not a variable name'
+                )
         for key in self.tags:
             if not key or find_name_error(key.replace("/", "_")):
                 raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is not a tag name')
@@ -166,12 +169,16 @@ def describe_error(error: ValidationError) -> str:
     """Return the first error as a sentence that starts with the option's name."""
     first = error.errors(include_url=False)[0]
     where = ".".join(
-        sanitize(str(part)) for part in first["loc"] if not str(part).startswith(("function-", "list[", "dict["))
+        sanitize(str(part))
+        for part in first["loc"]
+        if not str(part).startswith(("function-", "list[", "dict["))
     )
     kind = first["type"]
     if kind == "extra_forbidden":
         meant = find_nearest(str(first["loc"][-1]), TaskSpec.model_fields)
-        return f'there is no option "{truncate(where, 60)}"' + (f". Nearest: {meant}" if meant else "")
+        return f'there is no option "{truncate(where, 60)}"' + (
+            f". Nearest: {meant}" if meant else ""
+        )
     if kind == "value_error":
         said = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
         return f"{where} {said}" if where else said

@@ -30,7 +30,11 @@ METRICS: dict[str, tuple[str, ...]] = {
     "waiting": ("all", "queue", "pool"),
 }
 """Available metrics, with the groupings that each supports."""
-RESTRICTIONS: dict[str, tuple[str, ...]] = {"cpu": ("pool",), "memory": ("pool",), "waiting": ("queue", "pool")}
+RESTRICTIONS: dict[str, tuple[str, ...]] = {
+    "cpu": ("pool",),
+    "memory": ("pool",),
+    "waiting": ("queue", "pool"),
+}
 """Restrictions of metrics that do not support all of `KINDS`."""
 KINDS = ("queue", "pool", "template")
 
@@ -38,6 +42,7 @@ KINDS = ("queue", "pool", "template")
 def get_restrictions(metric: str) -> tuple[str, ...]:
     """Return the kinds of object that a metric can be restricted to."""
     return RESTRICTIONS.get(metric, KINDS)
+
 
 STEPS_PER_DOUBLING = 8
 """Histogram steps per doubling of a duration, for a precision of 5 %."""
@@ -55,17 +60,24 @@ class BucketFrame:
     @classmethod
     def from_last_minute(cls, minute: int, span: BucketSpan) -> BucketFrame:
         """Return the frame whose last bucket contains `minute`."""
-        return cls(find_bucket_start(minute, span.minutes) - (span.buckets - 1) * span.minutes, span)
+        return cls(
+            find_bucket_start(minute, span.minutes) - (span.buckets - 1) * span.minutes, span
+        )
 
     @property
     def bucket_starts(self) -> range:
         """First minute of each bucket."""
-        return range(self.first, self.first + self.span.buckets * self.span.minutes, self.span.minutes)
+        return range(
+            self.first, self.first + self.span.buckets * self.span.minutes, self.span.minutes
+        )
 
     def find_known_buckets(self, sampled: Set[int], now: int) -> list[bool]:
         """Return for each bucket whether a runtime collected data in it."""
         width = self.span.minutes
-        return [any(_was_runtime_up(minute, sampled, now) for minute in range(begin, begin + width)) for begin in self.bucket_starts]
+        return [
+            any(_was_runtime_up(minute, sampled, now) for minute in range(begin, begin + width))
+            for begin in self.bucket_starts
+        ]
 
 
 def find_bucket_start(minute: int, width: int) -> int:
@@ -120,7 +132,11 @@ def compute_percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> 
     """Return a percentile in seconds per share (0 to 1, ascending); None for no data."""
     if not counted:
         return [None] * len(shares)
-    total, below, steps = sum(counted.values()), 0, iter(sorted((int(at), count) for at, count in counted.items()))
+    total, below, steps = (
+        sum(counted.values()),
+        0,
+        iter(sorted((int(at), count) for at, count in counted.items())),
+    )
     found: list[float | None] = []
     at = 0
     for share in shares:

@@ -10,7 +10,12 @@ def unix(text: str) -> float:
     era, of_era = divmod(year, 400)
     of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return days * 86400 + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:].rstrip("Z"))
+    return (
+        days * 86400
+        + int(text[11:13]) * 3600
+        + int(text[14:16]) * 60
+        + float(text[17:].rstrip("Z"))
+    )
 
 
 def unix_if_any(text: str | None) -> float | None:

@@ -21,7 +21,11 @@ from app.errors import Usage
 
 __all__ = ["ENGINES", "Launch", "check_template", "build_environment", "make_launch"]
 
-ENGINES: Mapping[str, ModuleType] = {"exec": exec_engine, "shell": shell_engine, "python": python_engine}
+ENGINES: Mapping[str, ModuleType] = {
+    "exec": exec_engine,
+    "shell": shell_engine,
+    "python": python_engine,
+}
 
 
 def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
@@ -33,7 +37,9 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
     for key in schema:
         if key not in ENGINES[engine].FIELDS:
             near = find_nearest(str(key), ENGINES[engine].FIELDS)
-            raise Usage(f"schema: engine {engine} has no {_quote(key)}{f'. Nearest: {near}' if near else ''}")
+            raise Usage(
+                f"schema: engine {engine} has no {_quote(key)}{f'. Nearest: {near}' if near else ''}"
+            )
     ENGINES[engine].check(schema, parameters.read_shape(parameter_schema))
 
 
@@ -42,13 +48,18 @@ def derive_parameters(engine: str, schema: Any) -> dict[str, Any]:
 
     Each parameter named by its command or script is required text.
     """
-    names = ENGINES[engine].names(schema) if engine in ENGINES and isinstance(schema, Mapping) else ()
+    names = (
+        ENGINES[engine].names(schema) if engine in ENGINES and isinstance(schema, Mapping) else ()
+    )
     found = {name: {"type": "string"} for name in names}
     return {"type": "object", "required": [*found], "properties": found} if found else {}
 
 
 def make_launch(
-    engine: str, schema: Mapping[str, Any], given: Mapping[str, Any], declared: Mapping[str, Any] | None = None
+    engine: str,
+    schema: Mapping[str, Any],
+    given: Mapping[str, Any],
+    declared: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the launch of a task as stored: {"argv", "env", "secrets"}.
 
@@ -56,10 +67,18 @@ def make_launch(
     plain command, whose environment stays unchanged. Raise Usage if a value cannot be passed, or if
     all are too long together.
     """
-    secret = {name: reference for name, value in given.items() if (reference := parameters.get_secret_reference(value))}
+    secret = {
+        name: reference
+        for name, value in given.items()
+        if (reference := parameters.get_secret_reference(value))
+    }
     plain = {name: value for name, value in given.items() if name not in secret}
     made: Launch = ENGINES[engine].build(schema, Values(plain, secret))
-    return (made if declared is not None else replace(made, env=made.env or None)).check_size().to_dict()
+    return (
+        (made if declared is not None else replace(made, env=made.env or None))
+        .check_size()
+        .to_dict()
+    )
 
 
 def build_environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:

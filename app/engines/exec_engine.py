@@ -26,21 +26,33 @@ _PLACEHOLDER = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*\}\}")
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
     """Raise Usage unless argv is a list of strings whose placeholders are parameters."""
     argv = schema.get("argv")
-    if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
+    if (
+        not isinstance(argv, list)
+        or not argv
+        or not all(isinstance(word, str) for word in argv)
+        or not argv[0]
+    ):
         raise Usage(
-            "schema: argv must be a list of strings that begins with a program, such as "
-            f"{EXAMPLE}"
+            f"schema: argv must be a list of strings that begins with a program, such as {EXAMPLE}"
         )
     if any("\0" in word for word in argv):
         raise Usage("schema: argv contains a NUL character, which no process accepts")
     for name in _iter_names(argv):
         if name not in shape.properties:
             near = find_nearest(name, shape.properties)
-            hint = f" Nearest: {sanitize(near)}." if near else " Declare it under parameters, properties."
-            raise Usage(f'schema: argv names "{truncate(sanitize(name), 40)}", which is not a parameter.{hint}')
+            hint = (
+                f" Nearest: {sanitize(near)}."
+                if near
+                else " Declare it under parameters, properties."
+            )
+            raise Usage(
+                f'schema: argv names "{truncate(sanitize(name), 40)}", which is not a parameter.{hint}'
+            )
     for name in _iter_names(argv[:1]):
         if name not in shape.required and "default" not in shape.properties[name]:
-            raise Usage(f"schema: argv begins with {sanitize(name)}, which may be missing: make it required")
+            raise Usage(
+                f"schema: argv begins with {sanitize(name)}, which may be missing: make it required"
+            )
 
 
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
@@ -50,9 +62,17 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     """
     for name in _iter_names(schema["argv"]):
         if name in values.secret:
-            raise Usage(f"{sanitize(name)} is a secret, but arguments are public. Use engine shell or python.")
-    kept = (word for word in schema["argv"] if all(name in values.plain for name in _iter_names([word])))
-    return Launch(tuple(_PLACEHOLDER.sub(lambda found: as_text(values.plain[found[1]]), word) for word in kept))
+            raise Usage(
+                f"{sanitize(name)} is a secret, but arguments are public. Use engine shell or python."
+            )
+    kept = (
+        word for word in schema["argv"] if all(name in values.plain for name in _iter_names([word]))
+    )
+    return Launch(
+        tuple(
+            _PLACEHOLDER.sub(lambda found: as_text(values.plain[found[1]]), word) for word in kept
+        )
+    )
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,9 @@ class Launch:
         """Return the launch itself if Linux can start it. Raise Usage."""
         words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
         if not all(parameters.can_be_argument(word) for word in words):
-            raise Usage(f"an argument exceeds {parameters.MAX_VALUE // 1024}K, the limit of a process")
+            raise Usage(
+                f"an argument exceeds {parameters.MAX_VALUE // 1024}K, the limit of a process"
+            )
         if sum(map(len, words)) > MAX_TOTAL:
             raise Usage("the parameters exceed 1.5M in total, the limit of a process")
         return self
@@ -62,7 +64,11 @@ class Launch:
         if self.env is None:
             return dict(base)  # a plain command
         kept = {name: value for name, value in base.items() if not name.startswith(PREFIX)}
-        return kept | dict(self.env) | {name: _read_secret(name, at, base) for name, at in self.secrets.items()}
+        return (
+            kept
+            | dict(self.env)
+            | {name: _read_secret(name, at, base) for name, at in self.secrets.items()}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the launch as stored with its task."""
@@ -95,7 +101,9 @@ def _read_secret_file(name: str, path: str) -> str:
             data = file.read(parameters.MAX_VALUE)
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise Refused(f"cannot read {_format_text(path)} for the secret {_format_secret_name(name)}: {why}") from None
+        raise Refused(
+            f"cannot read {_format_text(path)} for the secret {_format_secret_name(name)}: {why}"
+        ) from None
     if len(data) >= parameters.MAX_VALUE or b"\0" in data:
         raise Refused(
             f"{_format_text(path)} is too long or contains a NUL, so the secret {_format_secret_name(name)} "

@@ -66,10 +66,20 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
     """Return the launch. Raise Usage for a parameter that cannot be a keyword argument."""
     check_names([*values.plain, *values.secret])
-    kinds = {name: "text" if isinstance(value, str) else "json" for name, value in values.plain.items()}
-    words = [f"{name}={kind}" for name, kind in (kinds | dict.fromkeys(values.secret, "text")).items()]
-    code, target = (CALL_CODE, schema["callable"]) if "callable" in schema else (SCRIPT_CODE, schema["script"])
-    return Launch((schema.get("python", DEFAULT_PYTHON), "-c", code, target, *words), values.to_variables(), values.to_references())
+    kinds = {
+        name: "text" if isinstance(value, str) else "json" for name, value in values.plain.items()
+    }
+    words = [
+        f"{name}={kind}" for name, kind in (kinds | dict.fromkeys(values.secret, "text")).items()
+    ]
+    code, target = (
+        (CALL_CODE, schema["callable"]) if "callable" in schema else (SCRIPT_CODE, schema["script"])
+    )
+    return Launch(
+        (schema.get("python", DEFAULT_PYTHON), "-c", code, target, *words),
+        values.to_variables(),
+        values.to_references(),
+    )
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,11 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
     """Return the launch. Raise Usage for a parameter that cannot be a variable."""
     check_names([*values.plain, *values.secret])
-    return Launch((schema.get("shell", DEFAULT_SHELL), "-c", schema["script"]), values.to_variables(), values.to_references())
+    return Launch(
+        (schema.get("shell", DEFAULT_SHELL), "-c", schema["script"]),
+        values.to_variables(),
+        values.to_references(),
+    )
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:
@@ -45,7 +49,12 @@ def names(schema: Mapping[str, Any]) -> list[str]:
 def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:
     """Raise Usage unless `schema[key]` is text that a process accepts."""
     value = schema.get(key)
-    if not isinstance(value, str) or not value.strip() or "\0" in value or not can_be_argument(value):
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or "\0" in value
+        or not can_be_argument(value)
+    ):
         raise Usage(f"schema: {key} must be text of less than 128K, such as {example}")
 
 

@@ -29,16 +29,26 @@ def check_backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
     take = make_command(home, "db backup")
     why, cure = _find_obstacle(found["folder"])
     if why:
-        have = "none yet, and none" if found["at"] is None else f"the newest is {_format_age(found['at'])} old, and no other"
+        have = (
+            "none yet, and none"
+            if found["at"] is None
+            else f"the newest is {_format_age(found['at'])} old, and no other"
+        )
         yield Finding("backups", f"{have} can be taken: {why}", "broken", cure)
     elif found["gone"]:
         what = "none" if "folder" in found["gone"] else "the newest is lost"
         yield Finding("backups", f"{what}: {sanitize(found['gone'])}: {folder}", "broken", take)
     elif found["at"] is None:
-        yield Finding("backups", f"none yet in {folder}; a runtime takes the first within two minutes")
+        yield Finding(
+            "backups", f"none yet in {folder}; a runtime takes the first within two minutes"
+        )
     else:
         text = f"the newest is {_format_age(found['at'])} old, in {folder}"
-        yield Finding("backups", f"{text}: late", "hint", take) if found["late"] else Finding("backups", f"{text}, restored and checked")
+        yield (
+            Finding("backups", f"{text}: late", "hint", take)
+            if found["late"]
+            else Finding("backups", f"{text}, restored and checked")
+        )
 
 
 def _find_obstacle(folder: str) -> tuple[str, str]:
@@ -77,10 +87,19 @@ def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     text = f"{sanitize(found['target'])}, {age}"
     if found["problem"]:
         said = truncate(sanitize(found["problem"]), 200)
-        cure = make_command(home, "db replica off") if found["promoted"] else make_command(home, "db replica")
+        cure = (
+            make_command(home, "db replica off")
+            if found["promoted"]
+            else make_command(home, "db replica")
+        )
         yield Finding("replica", f"{text}: {said}", "broken" if found["late"] else "hint", cure)
     elif found["late"]:
-        yield Finding("replica", f"{text}, late: is a runtime running?", "hint", make_command(home, "db replica"))
+        yield Finding(
+            "replica",
+            f"{text}, late: is a runtime running?",
+            "hint",
+            make_command(home, "db replica"),
+        )
     else:
         yield Finding("replica", text)
 
@@ -88,4 +107,6 @@ def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
 def _format_age(at: str) -> str:
     from datetime import UTC, datetime
 
-    return units.format_age(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
+    return units.format_age(
+        max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
+    )

@@ -68,7 +68,9 @@ def _measure_jump(status: dict[str, Any] | None) -> float | None:
     since, begun = runtime.get("since"), runtime.get("boottime")
     if runtime.get("state") != "running" or not since or begun is None:
         return None
-    return (time.time() - datetime.fromisoformat(since).timestamp()) - (time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
+    return (time.time() - datetime.fromisoformat(since).timestamp()) - (
+        time.clock_gettime(time.CLOCK_BOOTTIME) - begun
+    )
 
 
 def is_synchronized() -> bool | None:
@@ -90,7 +92,11 @@ def is_in_container() -> bool:
     return any(map(os.path.exists, marks)) or any(entry.startswith("container=") for entry in first)
 
 
-INSTALL_COMMANDS = (("apt-get", "apt-get install -y chrony"), ("dnf", "dnf install -y chrony"), ("apk", "apk add chrony"))
+INSTALL_COMMANDS = (
+    ("apt-get", "apt-get install -y chrony"),
+    ("dnf", "dnf install -y chrony"),
+    ("apk", "apk add chrony"),
+)
 """Commands that install a time daemon, by package manager."""
 
 
@@ -99,4 +105,9 @@ def suggest_sync_command() -> str:
     if os.path.isdir("/run/systemd/system"):
         return make_root_command("timedatectl set-ntp true")
     there = next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), None)
-    return make_root_command(there or next((words for tool, words in INSTALL_COMMANDS if shutil.which(tool)), "hwclock --hctosys"))
+    return make_root_command(
+        there
+        or next(
+            (words for tool, words in INSTALL_COMMANDS if shutil.which(tool)), "hwclock --hctosys"
+        )
+    )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
-def check_settings(keys: Callable[[Mapping[str, str], str], str] | None = None) -> Iterator[Finding]:
+def check_settings(
+    keys: Callable[[Mapping[str, str], str], str] | None = None,
+) -> Iterator[Finding]:
     """Yield the faults of the settings; nothing without a file.
 
     `keys`: see `run_checks`; checking the keys is slow.

@@ -37,11 +37,19 @@ def check_disk(home: str) -> Iterator[Finding]:
     place = find_existing_folder(home)
     space = os.statvfs(place)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    text, cure = f"{units.format_bytes(free)} free of {units.format_bytes(total)}", suggest_usage_command(home)
+    text, cure = (
+        f"{units.format_bytes(free)} free of {units.format_bytes(total)}",
+        suggest_usage_command(home),
+    )
     if not free:
         yield Finding("disk", f"{text}: no task can be accepted", "broken", cure)
     elif free < get_min_free(total):
-        yield Finding("disk", f"{text}: no task starts below {units.format_bytes(get_min_free(total))}", "broken", cure)
+        yield Finding(
+            "disk",
+            f"{text}: no task starts below {units.format_bytes(get_min_free(total))}",
+            "broken",
+            cure,
+        )
     elif space.f_files and not space.f_favail:
         yield Finding("disk", f"{text}, but no inodes are left for new files", "broken", cure)
     elif place == home and os.path.isdir(home):
@@ -58,7 +66,9 @@ def _test_write(home: str, text: str) -> Finding:
         return Finding("disk", text)  # the check of the owner reports the reason
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        return Finding("disk", f"{text}, but writing fails: {why}", "broken", suggest_remount_command(home))
+        return Finding(
+            "disk", f"{text}, but writing fails: {why}", "broken", suggest_remount_command(home)
+        )
     if took > SLOW_SYNC:
         slow = f"{text}; syncing a line takes {took:.1f} s, and every submission waits as long"
         return Finding("disk", slow, "hint", make_root_command("iotop -o"))
@@ -106,7 +116,12 @@ def check_file_system(home: str) -> Iterator[Finding]:
     kind = find_mount(os.path.realpath(find_existing_folder(home)))[1]
     if kind.startswith(NETWORK_FILE_SYSTEMS):
         cure = f"taskdeck --home /var/tmp/{quote_word(f'taskdeck-{os.geteuid()}')} doctor"
-        yield Finding("files", f"the home is on {kind}, where a database is unsafe; use a local disk", "broken", cure)
+        yield Finding(
+            "files",
+            f"the home is on {kind}, where a database is unsafe; use a local disk",
+            "broken",
+            cure,
+        )
     else:
         yield Finding("files", f"on {kind or 'a local disk'}")
 
@@ -128,7 +143,11 @@ def find_mount(path: str) -> tuple[str, str]:
         left, _, right = line.partition(" - ")
         fields = left.split()
         point = _decode_mount_point(fields[4]) if len(fields) > 4 and right else ""
-        if point and len(point) >= len(best[0]) and (path + "/").startswith(point.rstrip("/") + "/"):
+        if (
+            point
+            and len(point) >= len(best[0])
+            and (path + "/").startswith(point.rstrip("/") + "/")
+        ):
             best = (point, sanitize(right.split()[0]))
     return best
 

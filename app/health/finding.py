@@ -40,7 +40,8 @@ def quote_word(word: str) -> str:
     if sanitize(word) == word:
         return shlex.quote(word)
     inside = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word)
+        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}"
+        for byte in os.fsencode(word)
     )
     return f"$'{inside}'"
 

@@ -33,7 +33,9 @@ def check_versions() -> Iterator[Finding]:
     text = f"Taskdeck {VERSION}, Python {python}, SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info < MIN_SQLITE or sys.version_info < MIN_PYTHON:
         needs = "Python 3.11 and SQLite 3.38 or later are required"
-        yield Finding("versions", f"{text}: {needs}", "broken", "pipx reinstall --python python3.13 taskdeck")
+        yield Finding(
+            "versions", f"{text}: {needs}", "broken", "pipx reinstall --python python3.13 taskdeck"
+        )
     else:
         yield Finding("versions", text)
 
@@ -69,7 +71,9 @@ def _check_missing_home(path: str) -> Finding:
         above = os.path.dirname(above)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
         return Finding("home", f"{sanitize(path)} does not exist yet; the first submit creates it")
-    return _suggest_other_home(f"{sanitize(path)} cannot be created: {sanitize(above)} is not writable")
+    return _suggest_other_home(
+        f"{sanitize(path)} cannot be created: {sanitize(above)} is not writable"
+    )
 
 
 def _suggest_other_home(text: str) -> Finding:
@@ -78,9 +82,19 @@ def _suggest_other_home(text: str) -> Finding:
 
 def _check_privacy(path: str, mode: int) -> Finding:
     if mode & 0o022:
-        return Finding("home", f"{sanitize(path)} is writable by other users", "broken", f"chmod 700 {quote_word(path)}")
+        return Finding(
+            "home",
+            f"{sanitize(path)} is writable by other users",
+            "broken",
+            f"chmod 700 {quote_word(path)}",
+        )
     if mode & 0o077:
-        return Finding("home", f"{sanitize(path)} is readable by other users", "hint", f"chmod 700 {quote_word(path)}")
+        return Finding(
+            "home",
+            f"{sanitize(path)} is readable by other users",
+            "hint",
+            f"chmod 700 {quote_word(path)}",
+        )
     return Finding("home", f"{sanitize(path)}, private to you")
 
 
@@ -102,9 +116,19 @@ def _check_content(path: str) -> Iterator[Finding]:
     if owners:
         whose = f"{user_name(os.geteuid())}:"
         text = f"{_format_count(owners, path)} not yours, so the runtime cannot work"
-        yield Finding("owner", text, "broken", make_root_command(f"chown -R {quote_word(whose)} {quote_word(path)}"))
+        yield Finding(
+            "owner",
+            text,
+            "broken",
+            make_root_command(f"chown -R {quote_word(whose)} {quote_word(path)}"),
+        )
     if modes:
-        yield Finding("modes", f"{_format_count(modes, path)} not private to you", "hint", f"chmod -R u+rwX,go= {quote_word(path)}")
+        yield Finding(
+            "modes",
+            f"{_format_count(modes, path)} not private to you",
+            "hint",
+            f"chmod -R u+rwX,go= {quote_word(path)}",
+        )
     if not owners and not modes and seen:
         yield Finding("modes", f"{seen:,} files and folders, all private to you")
 
@@ -123,7 +147,9 @@ def _has_expected_mode(mode: int) -> bool:
 def _iter_files(path: str) -> Iterator[str]:
     """Yield the files of the home, the numerous logs of runs last."""
     with_logs = os.path.join(path, "runs")
-    databases = (f"{name}.db{end}" for name in ("taskdeck", "search") for end in ("", "-wal", "-shm"))
+    databases = (
+        f"{name}.db{end}" for name in ("taskdeck", "search") for end in ("", "-wal", "-shm")
+    )
     for name in (*databases, "deck.json"):
         if os.path.lexists(os.path.join(path, name)):
             yield os.path.join(path, name)

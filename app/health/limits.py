@@ -35,7 +35,12 @@ def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     wrong = [*_check_rlimits(status), *_check_process_count(home, status)]
     yield from wrong
     if not wrong:
-        yield Finding("limits", f"sufficient for {count_max_jobs(status):,} concurrent jobs" if status else "sufficient")
+        yield Finding(
+            "limits",
+            f"sufficient for {count_max_jobs(status):,} concurrent jobs"
+            if status
+            else "sufficient",
+        )
 
 
 def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
@@ -44,19 +49,33 @@ def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
         files, size = found.get("Max open files", NO_LIMIT), found.get("Max file size", NO_LIMIT)
         if files < MIN_OPEN_FILES:
             text = f"{name} can open only {files:.0f} files"
-            yield Finding("limits", text, "broken", make_root_command(f"prlimit --pid {pid} --nofile=4096:4096"))
+            yield Finding(
+                "limits",
+                text,
+                "broken",
+                make_root_command(f"prlimit --pid {pid} --nofile=4096:4096"),
+            )
         if size < NO_LIMIT:
             text = (
                 f"{name} cannot write files above {units.format_bytes(size)}, which limits logs and "
                 "the database"
             )
-            yield Finding("limits", text, "broken", make_root_command(f"prlimit --pid {pid} --fsize=unlimited:unlimited"))
+            yield Finding(
+                "limits",
+                text,
+                "broken",
+                make_root_command(f"prlimit --pid {pid} --fsize=unlimited:unlimited"),
+            )
 
 
 def _list_processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
     """Return the running processes by name, else our parent, the shell."""
     runtime, keeper = (status or {}).get("runtime") or {}, (status or {}).get("keeper") or {}
-    up = [("the runtime", runtime.get("pid")), ("the keeper", keeper.get("pid")), ("the guard", keeper.get("guard_pid"))]
+    up = [
+        ("the runtime", runtime.get("pid")),
+        ("the keeper", keeper.get("pid")),
+        ("the guard", keeper.get("guard_pid")),
+    ]
     living = [(name, pid) for name, pid in up if pid and os.path.exists(f"/proc/{pid}")]
     return living or [("this shell, which would start the runtime,", os.getppid())]
 
@@ -73,7 +92,12 @@ def _check_process_count(home: str, status: dict[str, Any] | None) -> Iterator[F
             f"queues and pools allow {most:,} concurrent jobs, but only "
             f"{max(0, room):,.0f} more processes are possible ({what})"
         )
-        yield Finding("limits", text, "broken", make_command(home, f"queue set {quote_word(largest['name'])} --capacity {fits}"))
+        yield Finding(
+            "limits",
+            text,
+            "broken",
+            make_command(home, f"queue set {quote_word(largest['name'])} --capacity {fits}"),
+        )
 
 
 def count_max_jobs(status: dict[str, Any] | None) -> int:
@@ -84,7 +108,11 @@ def count_max_jobs(status: dict[str, Any] | None) -> int:
     most = 0.0
     found = status or {}
     for pool in found.get("pools", ()):
-        capacity = sum(queue["capacity"] for queue in found.get("queues", ()) if queue.get("pool") == pool["name"])
+        capacity = sum(
+            queue["capacity"]
+            for queue in found.get("queues", ())
+            if queue.get("pool") == pool["name"]
+        )
         most += min(capacity, pool["total_cpu"])
     return int(most)
 
@@ -100,7 +128,10 @@ def _list_headroom(pid: int) -> Iterator[tuple[float, str]]:
     for path in iter_cgroup_folders(pid, "pids"):
         used = _parse_number(read_file(f"{path}/pids.current"))
         if used < NO_LIMIT:
-            yield _parse_number(read_file(f"{path}/pids.max")) - used, f"pids.max of {sanitize(path)}"
+            yield (
+                _parse_number(read_file(f"{path}/pids.max")) - used,
+                f"pids.max of {sanitize(path)}",
+            )
 
 
 def _is_mine(name: str) -> bool:
@@ -128,7 +159,11 @@ def read_cgroups(pid: int) -> dict[str, str]:
 def iter_cgroup_folders(pid: int, controller: str) -> Iterator[str]:
     """Yield the folders of a controller, from the process's own group upwards."""
     found = read_cgroups(pid)
-    roots = {controller: f"/sys/fs/cgroup/{controller}", "": "/sys/fs/cgroup", "unified": "/sys/fs/cgroup/unified"}
+    roots = {
+        controller: f"/sys/fs/cgroup/{controller}",
+        "": "/sys/fs/cgroup",
+        "unified": "/sys/fs/cgroup/unified",
+    }
     for name, root in roots.items():
         path = found.get("" if name == "unified" else name)
         while path is not None and ".." not in path and os.path.isdir(root):
@@ -139,7 +174,10 @@ def iter_cgroup_folders(pid: int, controller: str) -> Iterator[str]:
 def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Check that pools do not exceed the machine."""
     for one in overcommit.find_overcommit((status or {}).get("pools") or (), *host.read_capacity()):
-        options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else units.format_number(fits)}" for what, fits in one.fits.items()]
+        options = [
+            f"--{what} {f'{int(fits)}M' if what == 'memory' else units.format_number(fits)}"
+            for what, fits in one.fits.items()
+        ]
         cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
         yield Finding("pools", f"{one.said}; fine if shared on purpose", "hint", cure)
 
@@ -150,7 +188,13 @@ def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
         return
     total = sum(pool["total_memory"] for pool in status["pools"]) * 2**20
     figures = [
-        (min(_parse_number(read_file(f"{path}/memory.max")), _parse_number(read_file(f"{path}/memory.limit_in_bytes"))), path)
+        (
+            min(
+                _parse_number(read_file(f"{path}/memory.max")),
+                _parse_number(read_file(f"{path}/memory.limit_in_bytes")),
+            ),
+            path,
+        )
         for path in iter_cgroup_folders(_list_processes(status)[-1][1], "memory")
     ]
     least, path = min(figures, default=(NO_LIMIT, ""))
@@ -161,4 +205,9 @@ def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
             f"the pools provide {units.format_bytes(total)} of memory, but {sanitize(path)} has "
             f"{units.format_bytes(least)}"
         )
-        yield Finding("cgroups", text, "hint", make_command(home, f"pool set {quote_word(pool['name'])} --memory {fits}M"))
+        yield Finding(
+            "cgroups",
+            text,
+            "hint",
+            make_command(home, f"pool set {quote_word(pool['name'])} --memory {fits}M"),
+        )

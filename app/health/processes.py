@@ -36,28 +36,47 @@ def explain_problem(home: str, problem: Problem) -> Finding:
     hint = _COMMAND.search(problem.hint.rstrip("."))
     cure = hint.group(1) if hint else make_command(home, "db check")
     if cure.startswith("taskdeck ") and "--home" not in cure:
-        cure = " && ".join(make_command(home, one.removeprefix("taskdeck ")) for one in cure.split(" && "))
+        cure = " && ".join(
+            make_command(home, one.removeprefix("taskdeck ")) for one in cure.split(" && ")
+        )
     if about == "config":
         from app.paths import get_config_path
 
         cure = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
     readable = problem.hint in (BehindDatabase.without_backup, UnnamedDatabase.without_backup)
-    if problem.code == "damaged-database" and not readable and "Newest good backup" not in problem.message:
-        aside, database = quote_word(os.path.join(home, "damaged")), quote_word(os.path.join(home, "taskdeck.db"))
+    if (
+        problem.code == "damaged-database"
+        and not readable
+        and "Newest good backup" not in problem.message
+    ):
+        aside, database = (
+            quote_word(os.path.join(home, "damaged")),
+            quote_word(os.path.join(home, "taskdeck.db")),
+        )
         # leave databases kept by a restore in place
         cure = f"mkdir {aside} && mv {database} {database}-* {aside}"
-    return Finding(about, truncate(sanitize(problem.message), 300), "hint" if problem.code == "older-database" else "broken", sanitize(cure))
+    return Finding(
+        about,
+        truncate(sanitize(problem.message), 300),
+        "hint" if problem.code == "older-database" else "broken",
+        sanitize(cure),
+    )
 
 
 def check_runtime(home: str, found: dict[str, Any]) -> Finding:
     """Check that a runtime is running and starts tasks."""
     state, pid, halted = found.get("state"), found.get("pid"), found.get("halted")
     if state == "stopped":
-        return Finding("runtime", "stopped on purpose", "hint", make_command(home, "serve --detach"))
+        return Finding(
+            "runtime", "stopped on purpose", "hint", make_command(home, "serve --detach")
+        )
     if state != "running":
         return Finding("runtime", "none; the first submit starts one")
     if halted:
-        text, state = f"pid {pid}, but nothing starts: {sanitize(halted)}", "hint" if "draining" in halted else "broken"
+        text, state = (
+            f"pid {pid}, but nothing starts: {sanitize(halted)}",
+            "hint" if "draining" in halted else "broken",
+        )
         return Finding("runtime", text, state, _suggest_fix(home, halted))
     return Finding("runtime", f"pid {pid}")
 
@@ -91,7 +110,12 @@ def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
         text = f"pid {child} is not a child of its guard {guard}: exit codes may be lost"
         yield Finding("keeper", text, "broken", make_restart_command(home))
     elif _is_outdated(child, about):
-        yield Finding("keeper", f"pid {child}, guard {guard}: another version; restart it", "hint", make_restart_command(home))
+        yield Finding(
+            "keeper",
+            f"pid {child}, guard {guard}: another version; restart it",
+            "hint",
+            make_restart_command(home),
+        )
     elif size > MAX_JOURNAL_SIZE:
         text = (
             f"pid {child}, guard {guard}: its journal holds {units.format_bytes(size)} of runs "
@@ -117,7 +141,13 @@ def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
     """Return True if the keeper runs another file, or ours before its replacement."""
     argv = read_file(f"/proc/{pid}/cmdline").split("\0")
     spec = importlib.util.find_spec("app")
-    if len(argv) < 5 or not argv[3].endswith(f"{os.sep}{KEEPER_FILE}") or spec is None or spec.origin is None or about is None:
+    if (
+        len(argv) < 5
+        or not argv[3].endswith(f"{os.sep}{KEEPER_FILE}")
+        or spec is None
+        or spec.origin is None
+        or about is None
+    ):
         return False
     ours = os.path.join(os.path.dirname(spec.origin), KEEPER_FILE)
     try:
@@ -132,7 +162,9 @@ def get_journal_size(home: str) -> int:
     run, size = os.path.join(home, "run"), 0
     try:
         journals = [name for name in os.listdir(run) if name.startswith("journal")]
-        for folder, _, names in (found for name in journals for found in os.walk(os.path.join(run, name))):
+        for folder, _, names in (
+            found for name in journals for found in os.walk(os.path.join(run, name))
+        ):
             size += sum(os.stat(os.path.join(folder, name)).st_size for name in names)
     except OSError:
         return size
@@ -145,7 +177,12 @@ def check_database(home: str, found: dict[str, Any]) -> Finding:
     if found["state"] == "ok":
         return Finding("database", text)
     sick = found["state"] in ("disk full", "read-only")
-    return Finding("database", text, "broken", _suggest_fix(home, found["state"]) if sick else make_command(home, "db check"))
+    return Finding(
+        "database",
+        text,
+        "broken",
+        _suggest_fix(home, found["state"]) if sick else make_command(home, "db check"),
+    )
 
 
 def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
@@ -156,7 +193,9 @@ def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
             yield Finding(f"{kind}s", text, "broken", make_command(home, "db check --repair"))
 
 
-def check_offline_database(home: str, found: dict[str, Any], refused: Callable[[str], object]) -> Finding:
+def check_offline_database(
+    home: str, found: dict[str, Any], refused: Callable[[str], object]
+) -> Finding:
     """Check the database while no runtime is running.
 
     `refused` raises the problem that would keep the next runtime from starting.
@@ -180,9 +219,14 @@ def find_other_homes(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Fin
     for one in list(seen.values())[:MAX_NAMED]:
         what = "runtime" if one.kind == "runtime" else "keeper without a runtime,"
         where = f"home {truncate(sanitize(one.home), 200)}" if one.home else "home unknown"
-        yield Finding("others", f"{sanitize(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}")
+        yield Finding(
+            "others", f"{sanitize(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}"
+        )
     if len(seen) > MAX_NAMED:
-        yield Finding("others", f"and {len(seen) - MAX_NAMED:,} more; pools here do not know their reservations")
+        yield Finding(
+            "others",
+            f"and {len(seen) - MAX_NAMED:,} more; pools here do not know their reservations",
+        )
 
 
 def _is_same_path(one: str, other: str) -> bool:

@@ -61,7 +61,9 @@ def parse_command_line(argv: list[str]) -> tuple[str, str] | None:
 def _is_taskdeck(argv: list[str], at: int) -> bool:
     """Return True if the word is Taskdeck run by Python."""
     by_python = "python" in os.path.basename(argv[0])
-    return by_python and (os.path.basename(argv[at]) == "taskdeck" or argv[at - 1 : at + 1] == ["-m", "app"])
+    return by_python and (
+        os.path.basename(argv[at]) == "taskdeck" or argv[at - 1 : at + 1] == ["-m", "app"]
+    )
 
 
 def _find_home(words: list[str]) -> str:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def run_checks(
-    path: str, asked: StatusAnswer, newest: str | None = None, refused: StartCheck | None = None, keys: KeyCheck | None = None
+    path: str,
+    asked: StatusAnswer,
+    newest: str | None = None,
+    refused: StartCheck | None = None,
+    keys: KeyCheck | None = None,
 ) -> Iterator[Finding]:
     """Yield all findings about the home at `path`.
 
@@ -56,7 +60,9 @@ def _run_check(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> I
         yield Finding(check, text, "broken", make_command(path, "doctor --json"))
 
 
-def _check_processes(path: str, asked: StatusAnswer, ours: list[procfs.TaskdeckProcess], refused: StartCheck | None) -> Iterator[Finding]:
+def _check_processes(
+    path: str, asked: StatusAnswer, ours: list[procfs.TaskdeckProcess], refused: StartCheck | None
+) -> Iterator[Finding]:
     """Check runtime, keeper, database and its copies, from the answer of `status`."""
     if isinstance(asked, Problem):
         yield processes.explain_problem(path, asked)
@@ -68,7 +74,11 @@ def _check_processes(path: str, asked: StatusAnswer, ours: list[procfs.TaskdeckP
     else:
         yield from processes.check_orphan_keeper(path, ours)
     up = asked["runtime"]["state"] == "running"
-    yield processes.check_database(path, asked["database"]) if up or not refused else processes.check_offline_database(path, asked["database"], refused)
+    yield (
+        processes.check_database(path, asked["database"])
+        if up or not refused
+        else processes.check_offline_database(path, asked["database"], refused)
+    )
     yield from processes.check_definitions(path, asked)
     yield from backups.check_backups(path, asked["backup"])
     yield from backups.check_replica(path, asked["replica"])

@@ -10,7 +10,13 @@ import shutil
 import subprocess
 
 from app.core.text.sanitize import sanitize
-from app.health.finding import Finding, make_command, make_restart_command, make_root_command, quote_word
+from app.health.finding import (
+    Finding,
+    make_command,
+    make_restart_command,
+    make_root_command,
+    quote_word,
+)
 from app.health.limits import read_cgroups
 from app.health.procfs import read_file
 
@@ -70,7 +76,10 @@ def kills_at_logout() -> bool:
     if said in ("b true", "b false"):
         return said == "b true"
     files = [f"{folder}/logind.conf" for folder in LOGIND_FOLDERS]
-    more = sorted((path for folder in LOGIND_FOLDERS for path in glob.glob(f"{folder}/logind.conf.d/*.conf")), key=os.path.basename)
+    more = sorted(
+        (path for folder in LOGIND_FOLDERS for path in glob.glob(f"{folder}/logind.conf.d/*.conf")),
+        key=os.path.basename,
+    )
     answer = ""
     for path in [*files, *more]:
         answer = parse_section(read_file(path), "Login").get("KillUserProcesses", answer)
@@ -82,7 +91,14 @@ def _query(*argv: str) -> str:
     if not shutil.which(argv[0]):
         return ""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=QUERY_TIMEOUT)
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=QUERY_TIMEOUT,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -119,14 +135,27 @@ def check_units(home: str) -> Iterator[Finding]:
         program, of = _parse_exec_start(start)
         if not os.access(program, os.X_OK):
             again = f"service install {'--system' if system else '--user'}"
-            yield Finding("unit", f"{sanitize(path)} runs {sanitize(program)}, which does not exist", "broken", make_command(of or home, again))
+            yield Finding(
+                "unit",
+                f"{sanitize(path)} runs {sanitize(program)}, which does not exist",
+                "broken",
+                make_command(of or home, again),
+            )
             continue
-        wrong = [f"{name}={value}" for name, value in REQUIRED_SETTINGS.items() if found.get(name) != value]
+        wrong = [
+            f"{name}={value}"
+            for name, value in REQUIRED_SETTINGS.items()
+            if found.get(name) != value
+        ]
         if wrong:
             text = f"{sanitize(path)} lacks {', '.join(wrong)}: jobs could end with it"
             yield Finding("unit", text, "broken", _make_drop_in_command(system, path))
         else:
-            whose = "" if not of or os.path.realpath(of) == os.path.realpath(home) else f", of another home ({sanitize(of)}),"
+            whose = (
+                ""
+                if not of or os.path.realpath(of) == os.path.realpath(home)
+                else f", of another home ({sanitize(of)}),"
+            )
             yield Finding("unit", f"{sanitize(path)}{whose} lets jobs survive")
 
 
@@ -142,7 +171,10 @@ def _parse_exec_start(start: str) -> tuple[str, str]:
 def _iter_unit_files() -> Iterator[tuple[bool, str]]:
     """Yield pairs of system flag and path of service files."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    for system, folder in ((True, "/etc/systemd/system"), (False, os.path.join(base, "systemd", "user"))):
+    for system, folder in (
+        (True, "/etc/systemd/system"),
+        (False, os.path.join(base, "systemd", "user")),
+    ):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.service"))):
             yield system, path
 
@@ -176,17 +208,29 @@ def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if not ends:
         yield Finding("cgroups", text)
     else:
-        yield Finding("cgroups", f"{text}, which ends {ends}, with every job", "broken", _make_move_command(home))
+        yield Finding(
+            "cgroups",
+            f"{text}, which ends {ends}, with every job",
+            "broken",
+            _make_move_command(home),
+        )
 
 
 def _find_end(path: str) -> str:
     """Return when systemd would end the group; "" if only a shutdown does."""
     parts = [part for part in path.split("/") if part]
     last = next((part for part in reversed(parts) if part.endswith((".service", ".scope"))), "")
-    manager = next((part for part in parts if part.startswith("user@") and part.endswith(".service")), "")
+    manager = next(
+        (part for part in parts if part.startswith("user@") and part.endswith(".service")), ""
+    )
     if manager and not has_linger(_get_user()):
         return "when you log out (linger is off)"
-    if last.startswith("session-") and os.geteuid() and kills_at_logout() and not has_linger(_get_user()):
+    if (
+        last.startswith("session-")
+        and os.geteuid()
+        and kills_at_logout()
+        and not has_linger(_get_user())
+    ):
         return "when you log out (KillUserProcesses=yes)"
     if last.endswith(".service") and last != manager and not _spares_jobs(last, user=bool(manager)):
         return f"when {last} is stopped or restarted"
@@ -195,7 +239,9 @@ def _find_end(path: str) -> str:
 
 def _spares_jobs(unit: str, user: bool) -> bool:
     """Return True if the unit ends only its main process, or if unknown."""
-    said = _query("systemctl", *(["--user"] if user else []), "show", "-p", "KillMode", "--value", unit)
+    said = _query(
+        "systemctl", *(["--user"] if user else []), "show", "-p", "KillMode", "--value", unit
+    )
     return said in ("", "process", "none")
 
 

@@ -31,7 +31,10 @@ class ClockGuard:
 
     def begin(self, stored: str | None) -> None:
         """Start from the last stored time of the previous runtime, or from now."""
-        self._last_check = (timestamps.utcnow() if stored is None else timestamps.parse_time(stored), _read_boot_seconds())
+        self._last_check = (
+            timestamps.utcnow() if stored is None else timestamps.parse_time(stored),
+            _read_boot_seconds(),
+        )
 
     def check(self) -> bool:
         """Return True if the clock has not jumped by more than a day in the last day."""
@@ -39,7 +42,10 @@ class ClockGuard:
         at, since = self._last_check or (now, seconds)
         ahead = (now - at).total_seconds() - (seconds - since)
         if ahead > DAY:
-            self._trusted_from, self._lead = seconds + DAY, ahead + (self._lead if seconds < self._trusted_from else 0)
+            self._trusted_from, self._lead = (
+                seconds + DAY,
+                ahead + (self._lead if seconds < self._trusted_from else 0),
+            )
             said = "the clock is %s ahead of what was stored last; for a day nothing is removed, as it may be wrong: taskdeck doctor"
             log.warning(said, units.format_age(ahead))
         self._last_check = (now, seconds)
@@ -51,7 +57,11 @@ class ClockGuard:
 
     def explain_doubt(self) -> str:
         """Return why ages by the clock are in doubt, or an empty string."""
-        return f"the clock was {units.format_age(ahead)} ahead of what was stored last, and may be wrong." if (ahead := self.get_lead()) else ""
+        return (
+            f"the clock was {units.format_age(ahead)} ahead of what was stored last, and may be wrong."
+            if (ahead := self.get_lead())
+            else ""
+        )
 
 
 def find_last_sample(c: Connection) -> str | None:

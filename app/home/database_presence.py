@@ -40,7 +40,9 @@ def check_database_present(home: Path) -> None:
     path = paths.database_path(home)
     swap.require_file(path)
     if swap.has_unfinished_swap(path):
-        raise make_damaged_error(path, "a restore was cut short, and its log lies beside the one before that")
+        raise make_damaged_error(
+            path, "a restore was cut short, and its log lies beside the one before that"
+        )
     if path.exists() and path.stat().st_size:
         return
     used = _has_been_used(home)
@@ -56,18 +58,31 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     path = paths.database_path(home)
     said = f"the database is gone: {path}. No new one was made."
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
-        return DamagedDatabase(f"{said} A runtime has saved what was in it: {saved[-1]}.", f"Put it back: {format_put_back_command(path, saved[-1])}")
+        return DamagedDatabase(
+            f"{said} A runtime has saved what was in it: {saved[-1]}.",
+            f"Put it back: {format_put_back_command(path, saved[-1])}",
+        )
     try:
         found, where = find_newest_backup(home), find_backup_folder(home)
     except Usage as unknown:
-        return DamagedDatabase(f"{said} {unknown.message}", "Fix it, then: taskdeck db restore --dry-run")
-    away = [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"] if used or where.parent == home else []
+        return DamagedDatabase(
+            f"{said} {unknown.message}", "Fix it, then: taskdeck db restore --dry-run"
+        )
+    away = (
+        [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"]
+        if used or where.parent == home
+        else []
+    )
     away += [f"its backups: {where}"] if where.parent != home and _has_backups(home) else []
     anew = f"To start over, move away {', and '.join(away)}"
     if found is not None:
-        return DamagedDatabase(f"{said} {anew}.", f"Bring it back: taskdeck db restore{found.named}")
+        return DamagedDatabase(
+            f"{said} {anew}.", f"Bring it back: taskdeck db restore{found.named}"
+        )
     said = f"{said} There was one, and {OUT_OF_REACH} ({where})."
-    return DamagedDatabase(said, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}")
+    return DamagedDatabase(
+        said, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}"
+    )
 
 
 def _has_been_used(home: Path) -> bool:
@@ -75,7 +90,13 @@ def _has_been_used(home: Path) -> bool:
     runs, run, path = home / "runs", home / "run", paths.database_path(home)
     # keepers create journals only if there is a database
     had = (run / CLEAN_SHUTDOWN_FILE).exists() or any(run.glob("journal*"))
-    return had or os.path.lexists(f"{path}-wal") or bool(previous_databases.list_previous(path)) or runs.is_dir() and any(runs.iterdir())
+    return (
+        had
+        or os.path.lexists(f"{path}-wal")
+        or bool(previous_databases.list_previous(path))
+        or runs.is_dir()
+        and any(runs.iterdir())
+    )
 
 
 def _has_backups(home: Path) -> bool:
@@ -85,7 +106,10 @@ def _has_backups(home: Path) -> bool:
     """
     where, path = find_backup_folder(home), os.path.realpath(paths.database_path(home))
     with suppress(Problem):
-        return any(where.parent == home or entry.get("of") == path for entry in BackupCatalog(where).list_entries())
+        return any(
+            where.parent == home or entry.get("of") == path
+            for entry in BackupCatalog(where).list_entries()
+        )
     return False
 
 
@@ -106,7 +130,10 @@ def is_unused_since(home: Path, ident: str) -> bool:
     """
     try:
         mark = _read_mark(home)
-        return mark is not None and (home / "run" / OFFLINE_BACKUP_FILE).read_text("ascii") == f"{ident} {mark}"
+        return (
+            mark is not None
+            and (home / "run" / OFFLINE_BACKUP_FILE).read_text("ascii") == f"{ident} {mark}"
+        )
     except (OSError, ValueError):
         return False
 

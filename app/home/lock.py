@@ -42,7 +42,9 @@ def hold_lock(home: Path) -> Iterator[None]:
         looked = False
         while not try_lock(fd):
             if not _is_holder_dying(fd) and (looked or _is_holder_alive(fd)):
-                raise RuntimeExists(f"a runtime already has this home: {_read_holder(fd)}.", "See it: taskdeck")
+                raise RuntimeExists(
+                    f"a runtime already has this home: {_read_holder(fd)}.", "See it: taskdeck"
+                )
             looked = not _is_holder_dying(fd)
             time.sleep(PROBE_DELAY if looked else 0.01)
         _record_holder(fd)
@@ -67,7 +69,11 @@ def _record_holder(fd: int) -> None:
     """Record the holder. On a full disk the record is missing, but the lock holds."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"pid {os.getpid()}, {paths.user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
+        os.pwrite(
+            fd,
+            f"pid {os.getpid()}, {paths.user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(),
+            0,
+        )
 
 
 def _is_holder_dying(fd: int) -> bool:

@@ -17,7 +17,15 @@ from db.errors import DamagedDatabase, Problem
 from db.restore import previous_databases
 
 OUT_OF_REACH = "no good backup of it is within reach"
-ADVICE_PHRASES = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, "No backup of it can be seen", config.FOLDER_UNKNOWN)
+ADVICE_PHRASES = (
+    "Newest good backup",
+    "another program",
+    "is saved",
+    "has saved",
+    OUT_OF_REACH,
+    "No backup of it can be seen",
+    config.FOLDER_UNKNOWN,
+)
 """Phrases of messages that contain advice already."""
 
 
@@ -48,15 +56,23 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     try:
         found = find_newest_backup(home)
     except Usage as unknown:
-        return DamagedDatabase(f"{damage.message} {unknown.message}", "Fix it, then see: taskdeck db restore --dry-run")
+        return DamagedDatabase(
+            f"{damage.message} {unknown.message}", "Fix it, then see: taskdeck db restore --dry-run"
+        )
     if found is None and (why := _find_unreachable(home)):
-        return DamagedDatabase(f"{damage.message} No backup of it can be seen: {why.message}", why.hint)
+        return DamagedDatabase(
+            f"{damage.message} No backup of it can be seen: {why.message}", why.hint
+        )
     if found is None:
-        return DamagedDatabase(f"{damage.message} There is no good backup of it.", damage.without_backup)
+        return DamagedDatabase(
+            f"{damage.message} There is no good backup of it.", damage.without_backup
+        )
     now, at = timestamps.utcnow(), timestamps.parse_time(found.at)
     old = units.format_age((now - at).total_seconds())
     said = f"{damage.message} Newest good backup: {units.format_clock_time(at, now)}, {old} old{', from before an upgrade' if found.named else ''}."
-    return DamagedDatabase(said, f"See what would change: taskdeck db restore --dry-run{found.named}")
+    return DamagedDatabase(
+        said, f"See what would change: taskdeck db restore --dry-run{found.named}"
+    )
 
 
 def _find_unreachable(home: Path) -> Problem | None:
@@ -86,7 +102,12 @@ def find_newest_backup(home: Path) -> RestoreCandidate | None:
     where, database = find_backup_folder(home), paths.database_path(home)
     found: list[RestoreCandidate] = []
     with suppress(Problem, OSError):
-        found += [RestoreCandidate(one.at, "") for one in BackupCatalog(where, database).list_good()[-1:]]
+        found += [
+            RestoreCandidate(one.at, "") for one in BackupCatalog(where, database).list_good()[-1:]
+        ]
     with suppress(OSError):
-        found += [RestoreCandidate(one.at, f" {one.path.name}") for one in previous_databases.list_before_upgrades(database)[-1:]]
+        found += [
+            RestoreCandidate(one.at, f" {one.path.name}")
+            for one in previous_databases.list_before_upgrades(database)[-1:]
+        ]
     return max(found, default=None)

@@ -55,7 +55,10 @@ def was_unclean_shutdown(home: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return found.startswith("a log") or (home / "run" / CLEAN_SHUTDOWN_FILE).read_text("ascii", "replace") != found
+        return (
+            found.startswith("a log")
+            or (home / "run" / CLEAN_SHUTDOWN_FILE).read_text("ascii", "replace") != found
+        )
     except OSError:
         return True
 

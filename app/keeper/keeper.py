@@ -62,7 +62,9 @@ COPIED_BOOT = "a copy"  # boot id of a journal file that belongs to another home
 SEGMENT_BYTES = 512 * 1024  # bytes preallocated for one journal file
 EXIT_BYTES = 512  # bytes reserved for the exit of each living run
 RESERVED_BYTES = 16 * 1024  # bytes reserved for stops, refusals and records moved by `compact`
-MAX_MOVED_RUNS = 32  # a closed journal file with at most this many runs is emptied into the current one
+MAX_MOVED_RUNS = (
+    32  # a closed journal file with at most this many runs is emptied into the current one
+)
 MAX_FILES = 4  # with more files than this, an heir merges them
 SYNC_DELAY = 0.1
 # extra seconds: the runtime stops a run at its deadline, the keeper only if it fails to
@@ -260,7 +262,21 @@ def has_ended(pid: int) -> bool:
 class Run:
     """A run: its journal records by letter, and values not in the journal."""
 
-    __slots__ = ("id", "facts", "segments", "shared", "left", "cpu", "rss", "seen", "caught", "warned", "kill_at", "apart", "over")
+    __slots__ = (
+        "id",
+        "facts",
+        "segments",
+        "shared",
+        "left",
+        "cpu",
+        "rss",
+        "seen",
+        "caught",
+        "warned",
+        "kill_at",
+        "apart",
+        "over",
+    )
 
     def __init__(self, runid: str) -> None:
         self.id = runid
@@ -290,7 +306,11 @@ class Run:
     @property
     def ticks(self) -> int:
         """Start of the leader; before the pid is known, its earliest possible start."""
-        return self.facts["p"]["ticks"] if "p" in self.facts else int(self.facts["i"]["boot"] * TICKS) - 1
+        return (
+            self.facts["p"]["ticks"]
+            if "p" in self.facts
+            else int(self.facts["i"]["boot"] * TICKS) - 1
+        )
 
     @property
     def deadline(self) -> float | None:
@@ -327,7 +347,13 @@ class Run:
 
     def make_exit_record(self, **facts: Any) -> dict[str, Any]:
         """Return an exit record; omitted values are unknown."""
-        record: dict[str, Any] = {"e": self.id, "code": None, "signal": None, "at": time.time(), "seconds": None}
+        record: dict[str, Any] = {
+            "e": self.id,
+            "code": None,
+            "signal": None,
+            "at": time.time(),
+            "seconds": None,
+        }
         record |= {"cpu": None, "rss": None}
         return record | facts
 
@@ -341,7 +367,9 @@ class Run:
         In another home the run may still be alive, so it is not retried.
         """
         if self.segments[0].boot == COPIED_BOOT:
-            return self.make_lost_record("the home was copied, or moved to another disk, while it ran") | {"again": False}
+            return self.make_lost_record(
+                "the home was copied, or moved to another disk, while it ran"
+            ) | {"again": False}
         return self.make_lost_record("host restarted")
 
 
@@ -381,7 +409,11 @@ def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
     sample.
     """
     wanted = {run.id: run for run in runs if run.pid}
-    table = {pid: p for pid, p in list_processes().items() if not p.dead or pid in {run.pid for run in wanted.values()}}
+    table = {
+        pid: p
+        for pid, p in list_processes().items()
+        if not p.dead or pid in {run.pid for run in wanted.values()}
+    }
     owners = find_owners(table, wanted)
     found: dict[str, dict[int, int]] = {runid: {} for runid in wanted}
     for pid, owner in owners.items():
@@ -394,7 +426,11 @@ def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, st
     """Return the run of each process by pid, without keeper and guard."""
     for run in runs.values():
         run.apart = run.apart or (not run.is_alive and is_empty_session(run.pid, table))
-    sessions = {run.pid: run.id for run in runs.values() if not run.apart and not is_reused(table.get(run.pid), run)}
+    sessions = {
+        run.pid: run.id
+        for run in runs.values()
+        if not run.apart and not is_reused(table.get(run.pid), run)
+    }
     caught = {(pid, ticks): run.id for run in runs.values() for pid, ticks in run.caught.items()}
     oldest = min((run.ticks for run in runs.values()), default=0)
     for pid in (os.getpid(), os.getppid()):
@@ -421,7 +457,9 @@ def is_reused(leader: Process | None, run: Run) -> bool:
     return leader is not None and leader.ticks != run.ticks
 
 
-def assign_descendants(table: dict[int, Process], owners: dict[int, str], runs: dict[str, Run]) -> None:
+def assign_descendants(
+    table: dict[int, Process], owners: dict[int, str], runs: dict[str, Run]
+) -> None:
     """Assign the descendants of a run's processes to the run."""
     below: dict[int, list[int]] = {}
     for pid in owners:
@@ -444,7 +482,18 @@ class JournalSegment:
     `size` is the position of the next record, or how far another owner's file was read.
     """
 
-    __slots__ = ("name", "fd", "size", "torn", "boot", "runs", "owed", "unsynced", "entered", "mine")
+    __slots__ = (
+        "name",
+        "fd",
+        "size",
+        "torn",
+        "boot",
+        "runs",
+        "owed",
+        "unsynced",
+        "entered",
+        "mine",
+    )
 
     def __init__(self, name: str, fd: int) -> None:
         self.name, self.fd, self.size, self.torn, self.boot = name, fd, 0, False, ""
@@ -544,7 +593,10 @@ class Ledger:
     def apply_record(self, record: dict[str, Any], segment: JournalSegment) -> None:
         letter = next(iter(record))
         if letter == "boot":
-            copied = record["boot"] == self.boot and record.get("file", segment.identity) != segment.identity
+            copied = (
+                record["boot"] == self.boot
+                and record.get("file", segment.identity) != segment.identity
+            )
             segment.boot = COPIED_BOOT if copied else record["boot"]
         elif letter == "f":
             for runid in record["f"]:
@@ -662,7 +714,9 @@ class Ledger:
 
     def rotate(self) -> JournalSegment:
         """Start a new file. Raise OSError if there is no space."""
-        last = max((int(name[:-4]) for name in os.listdir(self.folder) if name[:-4].isdigit()), default=0)
+        last = max(
+            (int(name[:-4]) for name in os.listdir(self.folder) if name[:-4].isdigit()), default=0
+        )
         segment = self.open(f"{last + 1:08}.log", os.O_RDWR | os.O_CREAT | os.O_EXCL)
         segment.mine, segment.boot = True, self.boot
         try:
@@ -775,7 +829,11 @@ class SpawnRequest:
         self.run = parse_run_id(ask)
         self.argv = [to_bytes(word) for word in ask["argv"]]
         self.env = {to_bytes(name): to_bytes(value) for name, value in ask["env"].items()}
-        self.cwd, self.log, self.umask = to_bytes(ask["cwd"]), to_bytes(ask["log"]), int(ask["umask"]) & 0o777
+        self.cwd, self.log, self.umask = (
+            to_bytes(ask["cwd"]),
+            to_bytes(ask["log"]),
+            int(ask["umask"]) & 0o777,
+        )
         self.timeout = None if ask.get("timeout") is None else parse_seconds(ask["timeout"])
         self.grace = parse_seconds(ask["grace"])
         if not self.argv or not self.argv[0]:
@@ -845,7 +903,9 @@ def enter_directory(cwd: bytes) -> None:
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
-        raise CannotStart(126, f"cannot enter directory {format_bytes(cwd)}: {describe_error(error)}") from None
+        raise CannotStart(
+            126, f"cannot enter directory {format_bytes(cwd)}: {describe_error(error)}"
+        ) from None
 
 
 def describe_error(error: Exception) -> str:
@@ -878,7 +938,13 @@ def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, log: int) 
     """
     output = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
     return os.posix_spawn(
-        program, argv, launch.env, file_actions=output, setsid=True, setsigmask=(), setsigdef=EVERY_SIGNAL
+        program,
+        argv,
+        launch.env,
+        file_actions=output,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=EVERY_SIGNAL,
     )
 
 
@@ -895,7 +961,10 @@ def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
             return place
     if files:
         raise CannotStart(126, f"not executable: {format_bytes(files[0])}")
-    raise CannotStart(127, f'no program "{format_bytes(name)}" in PATH ({format_bytes(path, 60)}){suggest_program(name, folders)}')
+    raise CannotStart(
+        127,
+        f'no program "{format_bytes(name)}" in PATH ({format_bytes(path, 60)}){suggest_program(name, folders)}',
+    )
 
 
 def check_program(program: bytes) -> bytes:
@@ -929,7 +998,11 @@ def generate_near_names(name: bytes) -> set[bytes]:
     splits = [(name[:i], name[i:]) for i in range(len(name) + 1)]
     missing = {a + b[1:] for a, b in splits if b}
     swapped = {a + b[1:2] + b[:1] + b[2:] for a, b in splits if len(b) > 1}
-    return missing | swapped | {a + c + rest for a, b in splits for c in letters for rest in (b, b[1:])}
+    return (
+        missing
+        | swapped
+        | {a + c + rest for a, b in splits for c in letters for rest in (b, b[1:])}
+    )
 
 
 # --- connections ------------------------------------------------------------------------
@@ -1011,7 +1084,9 @@ class SharedState:
         if len(found) == 1:
             self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(found[0]))
         elif found:
-            self.ledger.record_fact_if_possible(run, "e", run.make_lost_record("supervisors killed"))
+            self.ledger.record_fact_if_possible(
+                run, "e", run.make_lost_record("supervisors killed")
+            )
         else:
             self.ledger.record_fact_if_possible(run, "r", {"r": run.id})
 
@@ -1021,12 +1096,22 @@ class SharedState:
         Only the cookie of a living process can still identify the run.
         """
         same_boot = run.segments[0].boot == self.ledger.boot
-        young = (p for p in list_processes().values() if p.session == p.pid and p.ticks >= run.ticks)
-        leader = next((p for p in young if read_cookie(p.pid) == run.id), None) if same_boot else None
+        young = (
+            p for p in list_processes().values() if p.session == p.pid and p.ticks >= run.ticks
+        )
+        leader = (
+            next((p for p in young if read_cookie(p.pid) == run.id), None) if same_boot else None
+        )
         if leader:
             self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(leader))
         else:
-            self.ledger.record_fact_if_possible(run, "e", run.make_lost_record("supervisors killed") if same_boot else run.make_lost_elsewhere_record())
+            self.ledger.record_fact_if_possible(
+                run,
+                "e",
+                run.make_lost_record("supervisors killed")
+                if same_boot
+                else run.make_lost_elsewhere_record(),
+            )
 
     def find_candidates(self, run: Run) -> list[Process]:
         """Return the children that may be the process of an intent.
@@ -1038,7 +1123,11 @@ class SharedState:
         young = [p for p in list_settled_children(run.ticks) if (p.pid, p.ticks) not in known]
         cookies = {p.pid: read_cookie(p.pid) for p in young}
         named = run.id in cookies.values()
-        return [p for p in young if cookies[p.pid] == run.id or (not cookies[p.pid] and (p.dead or not named))]
+        return [
+            p
+            for p in young
+            if cookies[p.pid] == run.id or (not cookies[p.pid] and (p.dead or not named))
+        ]
 
     def note_strays(self) -> None:
         """Find our children that are not runs."""
@@ -1151,7 +1240,9 @@ class Supervisor:
         """
         run.over = run.over or (time.time(), time.monotonic() - run.facts["i"]["mono"])
         usage = {"cpu": child.cpu + run.cpu, "rss": max(run.estimate_peak(child), 1)}
-        record = run.make_exit_record(code=child.code, signal=child.signal, at=run.over[0], seconds=run.over[1], **usage)
+        record = run.make_exit_record(
+            code=child.code, signal=child.signal, at=run.over[0], seconds=run.over[1], **usage
+        )
         try:
             self.ledger.record_fact(run, "e", record)
         except OSError as error:
@@ -1180,7 +1271,9 @@ class Supervisor:
         The process table is read only if there is a sign of one.
         """
         self.house.note_strays()
-        if has_group(run.pid) or any(run.pid == s or run.id == c for s, c in self.house.strays.values()):
+        if has_group(run.pid) or any(
+            run.pid == s or run.id == c for s, c in self.house.strays.values()
+        ):
             return len(find_members([run])[run.id])
         return 0
 
@@ -1227,7 +1320,12 @@ def log_message(message: str) -> None:
     try:
         if os.fstat(2).st_size > LOG_LIMIT:
             os.ftruncate(2, 0)
-        os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {os.getpid()} {message}\n".encode(errors="replace"))
+        os.write(
+            2,
+            f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {os.getpid()} {message}\n".encode(
+                errors="replace"
+            ),
+        )
     except OSError:
         pass  # a full disk is the usual reason
 
@@ -1518,7 +1616,9 @@ class Keeper(Supervisor):
         self.clients[sock.fileno()] = client
         self.listen(sock.fileno(), lambda: self.on_client(client))
         if len(self.clients) > MAX_CLIENTS:
-            self.close_client(next(other for other in self.clients.values() if other is not self.client))
+            self.close_client(
+                next(other for other in self.clients.values() if other is not self.client)
+            )
 
     def on_client(self, client: JsonSocket) -> None:
         """Handle a client's requests in order, unless it was closed meanwhile."""
@@ -1539,9 +1639,18 @@ class Keeper(Supervisor):
                 REQUESTS[ask["do"]](self, ask)
             else:
                 raise ValueError("say hello first")
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             about = ask.get("run") if isinstance(ask, dict) else None
-            client.send({"is": "error", "run": about, "code": "bad-request", "message": repr(error)[:200]})
+            client.send(
+                {"is": "error", "run": about, "code": "bad-request", "message": repr(error)[:200]}
+            )
 
     def greet_client(self, client: JsonSocket) -> None:
         """Register a new client. Older ones are closed and their requests dropped."""
@@ -1565,7 +1674,11 @@ class Keeper(Supervisor):
         """Return the event with the state of a run."""
         if "r" in run.facts:
             return {"is": "refused", "run": run.id}
-        return make_ended_event(run) if "e" in run.facts and run.id not in self.stopping else make_started_event(run)
+        return (
+            make_ended_event(run)
+            if "e" in run.facts and run.id not in self.stopping
+            else make_started_event(run)
+        )
 
     def report(self, run: Run) -> None:
         """Report the state of a run at the end of this step.
@@ -1639,7 +1752,9 @@ class Keeper(Supervisor):
         try:
             return self.ledger.record_intent(intent)
         except OSError as error:
-            self.report_failure(launch.run, "no-space", f"cannot write the journal: {describe_error(error)}")
+            self.report_failure(
+                launch.run, "no-space", f"cannot write the journal: {describe_error(error)}"
+            )
             return None
 
     def start_run(self, launch: SpawnRequest, log: int) -> None:
@@ -1670,7 +1785,9 @@ class Keeper(Supervisor):
 
     def record_failed_start(self, run: Run, why: CannotStart) -> None:
         """Record the end of a run that could not be started."""
-        self.ledger.record_fact_if_possible(run, "e", run.make_exit_record(code=why.code, reason=why.reason))
+        self.ledger.record_fact_if_possible(
+            run, "e", run.make_exit_record(code=why.code, reason=why.reason)
+        )
         self.report(run)
 
     def report_failure(self, run: str, code: str, message: str) -> None:
@@ -1707,11 +1824,15 @@ class Keeper(Supervisor):
         try:
             self.report(self.ledger.runs.get(name) or self.ledger.record_refusal(name))
         except OSError as error:
-            self.report_failure(name, "no-space", f"cannot write the journal: {describe_error(error)}")
+            self.report_failure(
+                name, "no-space", f"cannot write the journal: {describe_error(error)}"
+            )
 
     def on_forget(self, ask: dict[str, Any]) -> None:
         """Forget runs whose end the runtime has stored."""
-        dropped = self.ledger.forget_runs([str(run) for run in ask["runs"] if run not in self.stopping])
+        dropped = self.ledger.forget_runs(
+            [str(run) for run in ask["runs"] if run not in self.stopping]
+        )
         shared = [run.id for run in dropped if run.shared]
         if shared:
             self.link.send({"f": shared})
@@ -1832,7 +1953,9 @@ def make_listener(run: int) -> socket.socket:
 
 def drop_run_environment() -> None:
     """Restart without the environment of a run, or a sweep of that run would find us."""
-    clean = {name: value for name, value in os.environb.items() if not name.startswith(b"TASKDECK_")}
+    clean = {
+        name: value for name, value in os.environb.items() if not name.startswith(b"TASKDECK_")
+    }
     if len(clean) < len(os.environb):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], clean)
 
@@ -1848,7 +1971,14 @@ def reset_process_state() -> None:
     os.chdir("/")
     # The kernel should treat the keeper and its jobs like any process; lower needs privileges.
     write_own_proc("oom_score_adj", b"0")
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
 

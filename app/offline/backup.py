@@ -29,7 +29,9 @@ def take_backup(home: str, args: dict[str, Any], note: Callable[[str], None]) ->
         return asyncio.run(_take_backup(Path(home), note, **args))
 
 
-async def _take_backup(home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None) -> dict[str, Any]:
+async def _take_backup(
+    home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None
+) -> dict[str, Any]:
     """Take the backup under the lock and run the follow-up program without it.
 
     The program may take hours, during which a runtime may start.

@@ -44,5 +44,14 @@ def verify_backups(home: str, ident: str | None, marks: bool = True) -> dict[str
     """
     found = backup_files.check_backups(Path(home), ident, marks=marks)
     with translate_os_errors(home):
-        copies = previous_databases.list_before_upgrades(paths.database_path(Path(home))) if ident is None else []
-        return found | {"copies": [{"id": one.path.name, "problem": previous_databases.find_fault(one)} for one in copies]}
+        copies = (
+            previous_databases.list_before_upgrades(paths.database_path(Path(home)))
+            if ident is None
+            else []
+        )
+        return found | {
+            "copies": [
+                {"id": one.path.name, "problem": previous_databases.find_fault(one)}
+                for one in copies
+            ]
+        }

@@ -28,7 +28,9 @@ def parse_past_time(text: str) -> str:
     try:
         return tool.parse_past_time(text)
     except tool.RestoreError:
-        raise ValueError(f"must be a past time, such as {tool.TIME_NOTATIONS}, not {units.quote(text)}") from None
+        raise ValueError(
+            f"must be a past time, such as {tool.TIME_NOTATIONS}, not {units.quote(text)}"
+        ) from None
 
 
 def describe_choice(home: str, ident: str | None, at: str | None) -> dict[str, Any]:
@@ -56,7 +58,9 @@ class BackupChoice(NamedTuple):
         return f"{'database' if self.summary['kind'] == 'kept' else 'backup'} {self.summary['id']}"
 
 
-def choose_backup(home: Path, ident: str | None, at: str | None, any_home: bool = False) -> BackupChoice:
+def choose_backup(
+    home: Path, ident: str | None, at: str | None, any_home: bool = False
+) -> BackupChoice:
     """Return a backup by id, first letters or file, or a kept database by its file.
 
     Without `ident`, return the newest good backup at or before the time `at`. Raise NoBackup,
@@ -68,8 +72,16 @@ def choose_backup(home: Path, ident: str | None, at: str | None, any_home: bool 
     highest = max((int(backup.facts.get("highest") or 0) for backup in own), default=0)
     last = own[-1].id if own else ""
     for one in previous_databases.list_previous(paths.database_path(home)):
-        if ident is not None and (ident == one.path.name or os.path.realpath(ident) == os.path.realpath(one.path)):
-            return BackupChoice({"id": one.path.name, "kind": "kept", "at": one.at}, one.copy_to, one.bytes, highest, last)
+        if ident is not None and (
+            ident == one.path.name or os.path.realpath(ident) == os.path.realpath(one.path)
+        ):
+            return BackupChoice(
+                {"id": one.path.name, "kind": "kept", "at": one.at},
+                one.copy_to,
+                one.bytes,
+                highest,
+                last,
+            )
     store = open_store_for(home, ident)
     try:
         found = store.find_backup(ident, at)
@@ -87,7 +99,11 @@ def choose_backup(home: Path, ident: str | None, at: str | None, any_home: bool 
 
 def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
     """Extend the error with the newest copy from before an upgrade, if there is one."""
-    copies = [one for one in previous_databases.list_before_upgrades(paths.database_path(home)) if at is None or one.at <= at]
+    copies = [
+        one
+        for one in previous_databases.list_before_upgrades(paths.database_path(home))
+        if at is None or one.at <= at
+    ]
     if not copies:
         return none
     then, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
@@ -98,14 +114,14 @@ def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
 
 def _make_foreign_error(found: Backup) -> Conflict:
     said = (
-        f"the backup {found.id} belongs to another home ({found.stranger}). Nothing "
-        "was restored."
+        f"the backup {found.id} belongs to another home ({found.stranger}). Nothing was restored."
     )
     all_the_same = (
-        "To turn this home into that one: taskdeck db restore "
-        f"{shlex.quote(os.fspath(found.path))}"
+        f"To turn this home into that one: taskdeck db restore {shlex.quote(os.fspath(found.path))}"
     )
-    return Conflict(said, f"To restore into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}")
+    return Conflict(
+        said, f"To restore into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}"
+    )
 
 
 def _is_database(path: str) -> bool:

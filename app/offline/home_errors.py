@@ -18,4 +18,7 @@ def translate_os_errors(home: str) -> Iterator[None]:
             yield
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise Storage(f"the home {home} cannot be used: {why}. Nothing was done.", "Choose another: --home DIR") from None
+        raise Storage(
+            f"the home {home} cannot be used: {why}. Nothing was done.",
+            "Choose another: --home DIR",
+        ) from None

@@ -17,7 +17,13 @@ from app.offline.read_only import find_lost_writes, make_no_database_error, requ
 from app.paths import user_name
 from app.service.database import integrity
 from db.engine import create_write_engine
-from db.errors import BehindDatabase, DamagedDatabase, OlderDatabase, UnnamedDatabase, make_damaged_error
+from db.errors import (
+    BehindDatabase,
+    DamagedDatabase,
+    OlderDatabase,
+    UnnamedDatabase,
+    make_damaged_error,
+)
 from db.maintenance import integrity as checks
 from db.maintenance import migrate
 from db.queries.operations import Actor
@@ -60,7 +66,9 @@ def make_advice(home: str) -> str:
     if checks.find_damage(paths.database_path(place)):
         return str(advices.advise_restore(place, DamagedDatabase("the database is damaged.")))
     if not is_held(place) and integrity.find_lost_writes(place):
-        return str(advices.advise_restore(place, BehindDatabase("the database lacks its latest writes.")))
+        return str(
+            advices.advise_restore(place, BehindDatabase("the database lacks its latest writes."))
+        )
     return ""
 
 
@@ -84,17 +92,29 @@ def repair_home(home: str) -> dict[str, Any]:
         swap.clean_up(path)
         check_database_present(Path(home))
         by = Actor(user_name(os.getuid()))
-        done = _run_in_transaction(path, integrity.restore_version, by) if checks.is_version_lost(path) else []
+        done = (
+            _run_in_transaction(path, integrity.restore_version, by)
+            if checks.is_version_lost(path)
+            else []
+        )
         try:
             version = migrate.read_version(path)
         except UnnamedDatabase as unnamed:
-            raise make_damaged_error(path, f"{unnamed.why}, and its schema differs from this version") from None
+            raise make_damaged_error(
+                path, f"{unnamed.why}, and its schema differs from this version"
+            ) from None
         if version is None:
             raise make_no_database_error(Path(home))
         if version != migrate.HEAD:
             raise OlderDatabase(path, version, migrate.HEAD)
         if not (checks.find_damage(path) or integrity.find_lost_writes(Path(home))):
-            done += _run_in_transaction(path, integrity.apply_repairs, integrity.find_orphan_logs(Path(home)), by, integrity.find_highest_number(Path(home)))
+            done += _run_in_transaction(
+                path,
+                integrity.apply_repairs,
+                integrity.find_orphan_logs(Path(home)),
+                by,
+                integrity.find_highest_number(Path(home)),
+            )
         problems = integrity.find_problems(Path(home), False)
     return {"ok": not problems, "done": done, "problems": problems}
 

@@ -43,7 +43,14 @@ def _find_problem(home: Path) -> str:
     if not was_unclean_shutdown(home):
         return ""
     with open_read_only(paths.database_path(home)) as c:
-        return next(iter(value_checks.describe_unreadable(c.execute, value_checks.IN_USE, integrity.VALIDATORS)), "")
+        return next(
+            iter(
+                value_checks.describe_unreadable(
+                    c.execute, value_checks.IN_USE, integrity.VALIDATORS
+                )
+            ),
+            "",
+        )
 
 
 async def _answer(home: Path, verb: str, args: dict[str, Any]) -> Any:
@@ -54,15 +61,28 @@ async def _answer(home: Path, verb: str, args: dict[str, Any]) -> Any:
 
 
 @asynccontextmanager
-async def open_call(home: Path, note: Callable[[str], None] = lambda text: None) -> AsyncIterator[Call]:
+async def open_call(
+    home: Path, note: Callable[[str], None] = lambda text: None
+) -> AsyncIterator[Call]:
     """Open the database and yield a call context."""
     path = paths.database_path(home)
     check_database_present(home)
-    database = open_database(path, writable=False) if migrate.read_version(path) is not None else open_memory_database(create_defaults)
+    database = (
+        open_database(path, writable=False)
+        if migrate.read_version(path) is not None
+        else open_memory_database(create_defaults)
+    )
     try:
         async with database as db:
             yield Call(db, "", home, note=note)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, *READ_ERRORS) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        *READ_ERRORS,
+    ) as error:
         _raise_storage_problem(path, error)
         raise
 
@@ -77,12 +97,16 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
         return
     if checks.find_damage(path):
         raise make_damaged_error(path, wrong[0]) from error
-    raise Storage(f"the database has problems ({wrong[0]}): {path}.", "List all: taskdeck db check") from error
+    raise Storage(
+        f"the database has problems ({wrong[0]}): {path}.", "List all: taskdeck db check"
+    ) from error
 
 
 def find_lost_writes(home: Path) -> list[str]:
     """Return lost writes after an unclean shutdown; empty while a runtime is running."""
-    return integrity.find_lost_writes(home) if was_unclean_shutdown(home) and not is_held(home) else []
+    return (
+        integrity.find_lost_writes(home) if was_unclean_shutdown(home) and not is_held(home) else []
+    )
 
 
 def require_database(path: Path) -> None:

@@ -25,7 +25,9 @@ def describe_replica(home: str) -> dict[str, Any]:
         if paths.database_path(Path(home)).exists():
             raise Conflict(f"{home} is already a home.")
         if not path.exists():
-            raise NotFound(f"there is no replica in {home}.", "Give the folder of the replica: --home DIR")
+            raise NotFound(
+                f"there is no replica in {home}.", "Give the folder of the replica: --home DIR"
+            )
         return read_identity(path)._asdict()
 
 
@@ -39,4 +41,8 @@ def promote_home(home: str) -> int:
         with hold_lock(Path(home)):
             swap.clean_up(paths.database_path(Path(home)))
             describe_replica(home)
-            return promote.promote_replica(paths.replica_path(Path(home)), paths.database_path(Path(home)), user_name(os.getuid()))
+            return promote.promote_replica(
+                paths.replica_path(Path(home)),
+                paths.database_path(Path(home)),
+                user_name(os.getuid()),
+            )

@@ -27,7 +27,12 @@ RestoreChanges = dict[str, Any]
 
 
 def restore_home(
-    home: str, ident: str | None, at: str | None, agree: Callable[[RestoreChanges], bool], trial: bool = False, asks: bool = False
+    home: str,
+    ident: str | None,
+    at: str | None,
+    agree: Callable[[RestoreChanges], bool],
+    trial: bool = False,
+    asks: bool = False,
 ) -> RestoreChanges:
     """Replace the database by a backup if `agree` accepts the changes.
 
@@ -63,7 +68,9 @@ def _hold_home(home: Path) -> Iterator[None]:
         with hold_lock(home):
             yield
     except RuntimeExists as runtime:
-        raise RuntimeExists(f"{runtime.message} Nothing was restored.", "First: taskdeck stop") from None
+        raise RuntimeExists(
+            f"{runtime.message} Nothing was restored.", "First: taskdeck stop"
+        ) from None
 
 
 def _refuse_while_held(home: Path) -> None:
@@ -78,14 +85,19 @@ def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], b
 
     def agree(told: RestoreChanges) -> bool:
         if told != shown:
-            raise Conflict("the changes differ from those you confirmed. Nothing was restored.", "Preview: taskdeck db restore --dry-run")
+            raise Conflict(
+                "the changes differ from those you confirmed. Nothing was restored.",
+                "Preview: taskdeck db restore --dry-run",
+            )
         return True
 
     return agree
 
 
 @contextmanager
-def _prepare_restore(home: Path, meant: BackupChoice, noted: number_file.TaskNumbers, trial: bool = False) -> Iterator[tuple[swap.PreparedRestore, RestoreChanges]]:
+def _prepare_restore(
+    home: Path, meant: BackupChoice, noted: number_file.TaskNumbers, trial: bool = False
+) -> Iterator[tuple[swap.PreparedRestore, RestoreChanges]]:
     """Prepare the new database and yield it with the changes."""
     with swap.prepare_restore(
         meant.rebuild, paths.database_path(home), meant.size, lambda: journal.list_runs(home), max(noted.highest, meant.highest_number),
@@ -105,18 +117,33 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
         # SQLite would apply an existing log to the new file
         for there in (target, *(f"{target}{ending}" for ending in SIDE_SUFFIXES)):
             if os.path.lexists(there):
-                raise Conflict(f"{there} already exists. Nothing was restored.", "Choose another name: --to FILE")
+                raise Conflict(
+                    f"{there} already exists. Nothing was restored.",
+                    "Choose another name: --to FILE",
+                )
         where = os.path.dirname(target)
         if not os.path.isdir(where):
-            raise NotFound(f"folder {where} does not exist. Nothing was restored.", "Create it, or choose another: --to FILE")
-        if os.path.basename(target) in paths.DATABASES or Path(home).resolve() in Path(where).resolve().parents:
+            raise NotFound(
+                f"folder {where} does not exist. Nothing was restored.",
+                "Create it, or choose another: --to FILE",
+            )
+        if (
+            os.path.basename(target) in paths.DATABASES
+            or Path(home).resolve() in Path(where).resolve().parents
+        ):
             said = f"{target} would become a file of a home. Nothing was restored."
-            raise Conflict(said, (
-                "To replace the database: taskdeck db restore. To keep both: --to FILE, "
-                "outside the home."
-            ))
+            raise Conflict(
+                said,
+                (
+                    "To replace the database: taskdeck db restore. To keep both: --to FILE, "
+                    "outside the home."
+                ),
+            )
         if not os.access(where, os.W_OK):
-            raise Storage(f"{where} is not writable. Nothing was restored.", "Choose another folder: --to FILE")
+            raise Storage(
+                f"{where} is not writable. Nothing was restored.",
+                "Choose another folder: --to FILE",
+            )
         meant = choose_backup(Path(home), ident, at, any_home=True)
         stand = swap.build_image(meant.rebuild, Path(target), meant.size, meant.label)
     return {"backup": meant.summary, "to": target, "after": asdict(stand)}

@@ -75,7 +75,12 @@ class BackupScheduler:
             found = await self._list_backups(folder)
             await self._mirror(found)
             rotten = rotten or self._find_newly_bad(found)
-            self._set_problem("backup", f"{rotten}; a new {'full ' * (taken.kind == 'full')}one was taken" if rotten else None)
+            self._set_problem(
+                "backup",
+                f"{rotten}; a new {'full ' * (taken.kind == 'full')}one was taken"
+                if rotten
+                else None,
+            )
             self._start_hook(chosen, folder)
         except Problem as problem:
             if time.monotonic() >= self._retry_after:
@@ -88,9 +93,13 @@ class BackupScheduler:
 
         Its disk may not be mounted, and no backup should go below its mount point.
         """
-        newest = await self._call.db.read(lambda c: c.exec_driver_sql(backup_files.GOOD_BACKUPS_SQL).first())
+        newest = await self._call.db.read(
+            lambda c: c.exec_driver_sql(backup_files.GOOD_BACKUPS_SQL).first()
+        )
         if newest is not None:
-            await asyncio.to_thread(backup_files.require_disk, self._call.home, chosen, newest.file, newest.created_at)
+            await asyncio.to_thread(
+                backup_files.require_disk, self._call.home, chosen, newest.file, newest.created_at
+            )
 
     async def _list_backups(self, folder: Path) -> list[Backup]:
         """Return the backups in the folder.
@@ -117,7 +126,14 @@ class BackupScheduler:
         """Describe a backup that became bad since the last check, or return None."""
         bad, known = [one for one in found if one.problem], self._bad_ids
         self._bad_ids = {one.id for one in bad}
-        return next((f"the backup {one.id} is bad: {one.problem}" for one in bad if known is not None and one.id not in known), None)
+        return next(
+            (
+                f"the backup {one.id} is bad: {one.problem}"
+                for one in bad
+                if known is not None and one.id not in known
+            ),
+            None,
+        )
 
     def _clear_failure(self, found: Sequence[Backup]) -> None:
         """Clear the failure if no backup is due because the newest one is good.
@@ -131,12 +147,24 @@ class BackupScheduler:
     async def store_existing(self, chosen: Settings) -> None:
         """Store the existing backups at startup, also after a restore, for the header."""
         with suppress(Problem, OSError):  # the duty reports the problem
-            await self._mirror(await asyncio.to_thread(BackupCatalog(backup_files.get_folder(self._call.home, chosen), self._call.db.path).list_own))
+            await self._mirror(
+                await asyncio.to_thread(
+                    BackupCatalog(
+                        backup_files.get_folder(self._call.home, chosen), self._call.db.path
+                    ).list_own
+                )
+            )
 
     def _start_hook(self, chosen: Settings, folder: Path) -> None:
         """Start the user's program in the background, one at a time."""
-        if chosen.after and not _find_hook_fault(chosen) and (self._hook_task is None or self._hook_task.done()):
-            self._hook_task = asyncio.create_task(self._run_hook(chosen, folder), name="after a backup")
+        if (
+            chosen.after
+            and not _find_hook_fault(chosen)
+            and (self._hook_task is None or self._hook_task.done())
+        ):
+            self._hook_task = asyncio.create_task(
+                self._run_hook(chosen, folder), name="after a backup"
+            )
 
     async def _run_hook(self, chosen: Settings, folder: Path) -> None:
         self._set_problem("backup-after", await backups.run_hook(self._call.home, chosen, folder))

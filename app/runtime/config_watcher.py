@@ -58,8 +58,15 @@ class ConfigWatcher:
         found = config.read(self._path)
         upkeep = found.maintenance
         sections = {name: getattr(upkeep, name) for name in config.MAINTENANCE_SECTIONS}
-        again = {name: self._valid_sections[name] for name in sorted(found.doubtful_sections & self._valid_sections.keys())}
-        self._valid_sections |= {name: section for name, section in sections.items() if name not in found.doubtful_sections}
+        again = {
+            name: self._valid_sections[name]
+            for name in sorted(found.doubtful_sections & self._valid_sections.keys())
+        }
+        self._valid_sections |= {
+            name: section
+            for name, section in sections.items()
+            if name not in found.doubtful_sections
+        }
         lost = bool(found.folder_fault) and "backup" not in again
         if lost:
             sections["backup"] = replace(upkeep.backup, enabled=False)

@@ -45,7 +45,9 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. The caller holds the runtime's lock, so an existing socket is stale."""
-        self._server = await asyncio.start_unix_server(self._handle_connection, sock=_open_listener(self._home), limit=MAX_LINE)
+        self._server = await asyncio.start_unix_server(
+            self._handle_connection, sock=_open_listener(self._home), limit=MAX_LINE
+        )
 
     async def close(self) -> None:
         """Stop listening and close all connections."""
@@ -55,7 +57,9 @@ class ControlServer:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
@@ -69,9 +73,13 @@ class ControlServer:
             self._connections.discard(task)
             writer.close()
 
-    async def _handle_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         _send(writer, {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": os.getpid()})
-        call = replace(self._call, by=_read_peer(writer), note=lambda text: _send(writer, {"note": text}))
+        call = replace(
+            self._call, by=_read_peer(writer), note=lambda text: _send(writer, {"note": text})
+        )
         ahead: asyncio.Task[bytes] | None = None
         while line := await (ahead or reader.readline()):
             ahead = asyncio.ensure_future(reader.readline())
@@ -103,32 +111,52 @@ class ControlServer:
             writer.write(b'{"wake": 1}\n')
             await writer.drain()
 
-    async def _answer(self, call: Call, request: dict[str, Any], writer: asyncio.StreamWriter) -> bytes:
+    async def _answer(
+        self, call: Call, request: dict[str, Any], writer: asyncio.StreamWriter
+    ) -> bytes:
         try:
             call = replace(call, by=_identify_caller(call.by, request.get("from")))
-            with notify_while_blocked(call.db, lambda text, first: _send(writer, {"waits": text} | ({"note": text} if first else {}))):
-                result = await registry.call_verb(call, str(request.get("verb")), request.get("args") or {})
+            with notify_while_blocked(
+                call.db,
+                lambda text, first: _send(
+                    writer, {"waits": text} | ({"note": text} if first else {})
+                ),
+            ):
+                result = await registry.call_verb(
+                    call, str(request.get("verb")), request.get("args") or {}
+                )
             return await _encode_result(result)
         except Problem as problem:
-            told = advise_restore(self._home, problem) if isinstance(problem, DamagedDatabase) else problem
+            told = (
+                advise_restore(self._home, problem)
+                if isinstance(problem, DamagedDatabase)
+                else problem
+            )
             return _encode_line({"error": problem_to_dict(told)})
         except Exception as error:
             log.exception("verb %s failed", request.get("verb"))
             if self._call.live is not None and (done := await self._call.live.quarantine_rows()):
                 return _encode_line({"error": problem_to_dict(_make_quarantine_problem(done))})
             said = f"internal error ({type(error).__name__}). See {paths.runtime_log_path(self._home)}."
-            return _encode_line({"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}})
+            return _encode_line(
+                {"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}}
+            )
 
 
 def _make_quarantine_problem(done: list[str]) -> Storage:
     """Return the problem to report after unreadable rows were quarantined."""
     more = f", and {len(done) - 1:,} more" if len(done) > 1 else ""
-    return Storage(f"the database had unreadable rows, which were quarantined ({sanitize(done[0])}{more}).", "Try again.")
+    return Storage(
+        f"the database had unreadable rows, which were quarantined ({sanitize(done[0])}{more}).",
+        "Try again.",
+    )
 
 
 def _read_peer(writer: asyncio.StreamWriter) -> str:
     sock: socket.socket = writer.get_extra_info("socket")
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    _, uid, _ = struct.unpack(
+        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     return user_name(uid)
 
 

@@ -35,14 +35,21 @@ def find_largest(home: Path, seconds: float = MAX_SECONDS) -> tuple[DiskUsageEnt
             sums[name] += sum(piece)
             if len(piece) < FILES_PER_TURN:
                 del left[name]
-    return tuple(DiskUsageEntry(name, taken, name not in left) for name, taken in sums.most_common(MAX_ENTRIES) if taken)
+    return tuple(
+        DiskUsageEntry(name, taken, name not in left)
+        for name, taken in sums.most_common(MAX_ENTRIES)
+        if taken
+    )
 
 
 def _scan_entries(home: Path) -> dict[str, Iterator[int]]:
     """Return an iterator of file sizes for each entry on the home's own disk."""
     disk = os.stat(home).st_dev
     with os.scandir(home) as found:
-        return {f"{entry.name}/" if _is_folder(entry) else entry.name: _iterate_sizes(entry, disk) for entry in found}
+        return {
+            f"{entry.name}/" if _is_folder(entry) else entry.name: _iterate_sizes(entry, disk)
+            for entry in found
+        }
 
 
 def _iterate_sizes(entry: os.DirEntry[str], disk: int) -> Iterator[int]:

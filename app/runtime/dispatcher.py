@@ -54,7 +54,17 @@ HALT_REASONS = {
 }
 """Halt reasons by problem code."""
 
-_SAFE_END_KEYS = {"run", "code", "signal", "stop", "lost", "again", "started_at", "at", "run_seconds"}
+_SAFE_END_KEYS = {
+    "run",
+    "code",
+    "signal",
+    "stop",
+    "lost",
+    "again",
+    "started_at",
+    "at",
+    "run_seconds",
+}
 """Keys of an end event that are safe to store: numbers and constants."""
 
 
@@ -161,7 +171,9 @@ class Dispatcher:
         if event["code"] in ("no-space", "no-process"):
             self._halt(f"the keeper cannot start processes ({event['message']})")
         if event["code"] == "bad-request":
-            self._events.ended.append({"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()})
+            self._events.ended.append(
+                {"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()}
+            )
         else:
             self._events.refused.append(event["run"])
 
@@ -192,7 +204,9 @@ class Dispatcher:
             if await self.quarantine.search():
                 self._requeue_events(news)
                 return self.wake()
-            self.internal_error = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
+            self.internal_error = (
+                f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
+            )
             await self._store_individually(news)
             return
         self.internal_error = None
@@ -203,12 +217,18 @@ class Dispatcher:
 
         An event that cannot be stored must not prevent others from being stored.
         """
-        words = [KeeperEvents(started=[e]) for e in news.started] + [KeeperEvents(overdue=[r]) for r in news.overdue]
-        words += [KeeperEvents(ended=[e]) for e in news.ended] + [KeeperEvents(refused=[r]) for r in news.refused]
+        words = [KeeperEvents(started=[e]) for e in news.started] + [
+            KeeperEvents(overdue=[r]) for r in news.overdue
+        ]
+        words += [KeeperEvents(ended=[e]) for e in news.ended] + [
+            KeeperEvents(refused=[r]) for r in news.refused
+        ]
         for word in [*words, *([KeeperEvents(hello=news.hello)] if news.hello else [])]:
             if not await self._store_events(word) and word.ended:
                 bare = {key: value for key, value in word.ended[0].items() if key in _SAFE_END_KEYS}
-                await self._store_events(KeeperEvents(ended=[bare | {"reason": "its end could not be stored in full"}]))
+                await self._store_events(
+                    KeeperEvents(ended=[bare | {"reason": "its end could not be stored in full"}])
+                )
 
     async def _store_events(self, news: KeeperEvents) -> bool:
         """Run a round for these events; return False if they can never be stored."""
@@ -258,7 +278,9 @@ class Dispatcher:
         if news.overdue:
             transitions.stop(c, news.overdue, "timeout", transitions.SYSTEM)
         if news.ended:
-            transitions.record_ends(c, [self._attach_log(event) for event in news.ended], orders.judge_end)
+            transitions.record_ends(
+                c, [self._attach_log(event) for event in news.ended], orders.judge_end
+            )
         if news.hello is not None:
             orders.unknown = self._resolve_lost_runs(c, news.hello, orders.judge_end)
         if news.refused:
@@ -292,15 +314,28 @@ class Dispatcher:
         """
         if highest := number_file.read_numbers(self.home).highest:
             transitions.skip_numbers(c, highest)
-        begun = {event["run"]: event for event in hello["runs"] if event["is"] == "started" and event["pid"]}
+        begun = {
+            event["run"]: event
+            for event in hello["runs"]
+            if event["is"] == "started" and event["pid"]
+        }
         for runid in sorted(adopt_runs.find_unknown(c, list(begun))) if begun else ():
-            number = adopt_runs.adopt_run(c, journal.build_started_run(begun[runid]), transitions.SYSTEM, lambda: transitions.take_number(c))
+            number = adopt_runs.adopt_run(
+                c,
+                journal.build_started_run(begun[runid]),
+                transitions.SYSTEM,
+                lambda: transitions.take_number(c),
+            )
             if number is not None:
                 transitions.skip_numbers(c, number)
-            log.warning("adopted run %s for %s", runid, "its task" if number is None else f"task #{number}")
+            log.warning(
+                "adopted run %s for %s", runid, "its task" if number is None else f"task #{number}"
+            )
             transitions.recount_loads(c)
 
-    def _resolve_lost_runs(self, c: Connection, hello: dict[str, Any], judge: transitions.Judge) -> list[str]:
+    def _resolve_lost_runs(
+        self, c: Connection, hello: dict[str, Any], judge: transitions.Judge
+    ) -> list[str]:
         """Resolve active runs unknown to the keeper, and return those that never started.
 
         The machine was restarted before the journal reached the disk, or the database was replaced:
@@ -311,14 +346,26 @@ class Dispatcher:
         active = [run for run in reads.list_active(c) if run.runid not in known]
         if not active:
             return []
-        began, boots, now = journal.make_started_check(self.home), reads.map_boot_ids(c, [run.runid for run in active]), time.time()
-        unseen = {"lost": True, "again": False, "reason": "its keepers left no record of its end", "at": now}
+        began, boots, now = (
+            journal.make_started_check(self.home),
+            reads.map_boot_ids(c, [run.runid for run in active]),
+            time.time(),
+        )
+        unseen = {
+            "lost": True,
+            "again": False,
+            "reason": "its keepers left no record of its end",
+            "at": now,
+        }
         restarted = {"lost": True, "reason": "host restarted", "at": now}
         ends = {
             run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None, hello.get("boot")) else restarted)}
             for run in active if run.start_time is not None or began(run.runid)
         }  # fmt: skip
-        ends |= {runid: self._attach_log(end) for runid, end in journal.read_ends(self.home, [run.runid for run in active]).items()}
+        ends |= {
+            runid: self._attach_log(end)
+            for runid, end in journal.read_ends(self.home, [run.runid for run in active]).items()
+        }
         transitions.record_ends(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]
 
@@ -388,7 +435,9 @@ class Dispatcher:
 
     def _fail_run(self, runid: str, reason: str) -> None:
         """End a run that cannot be started."""
-        self.handle_event({"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()})
+        self.handle_event(
+            {"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()}
+        )
 
     def _build_order(self, row: Any) -> dict[str, Any]:
         """Return the keeper's order for a claimed run."""
@@ -442,7 +491,8 @@ class Dispatcher:
         late = [
             run.runid
             for run in await self.db.read(dispatch.list_with_deadline)
-            if now - self._started_at.get(run.runid, now) >= max(0.001, timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time))
+            if now - self._started_at.get(run.runid, now)
+            >= max(0.001, timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time))
         ]
         if late:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)

@@ -22,7 +22,13 @@ from app.errors import Conflict
 from app.home.lock import hold_lock
 from app.home.setup import prepare_database, prepare_in_subprocess, verify_before_start
 from app.paths import refuse_copy
-from app.runtime.serve import Runtime, configure_logging, open_runtime, reset_environment, translate_errors
+from app.runtime.serve import (
+    Runtime,
+    configure_logging,
+    open_runtime,
+    reset_environment,
+    translate_errors,
+)
 from db.maintenance import migrate
 
 log = logging.getLogger("app.runtime")

@@ -105,7 +105,12 @@ class Duties:
     """All duties of the runtime."""
 
     def __init__(
-        self, db: Database, dispatcher: Dispatcher, usage: UsageSampler, settings: ConfigWatcher | None = None, steady: ClockGuard | None = None
+        self,
+        db: Database,
+        dispatcher: Dispatcher,
+        usage: UsageSampler,
+        settings: ConfigWatcher | None = None,
+        steady: ClockGuard | None = None,
     ) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self.indexer = SearchIndexer(db)
@@ -150,7 +155,12 @@ class Duties:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = AsyncIOScheduler(job_defaults=defaults, timezone=UTC)
         for duty in self.list_duties():
-            scheduler.add_job(self._run_duty, SkippingIntervalTrigger(seconds=duty.every, timezone=UTC), args=[duty], id=duty.name)
+            scheduler.add_job(
+                self._run_duty,
+                SkippingIntervalTrigger(seconds=duty.every, timezone=UTC),
+                args=[duty],
+                id=duty.name,
+            )
         return scheduler
 
     async def prepare(self) -> None:
@@ -180,7 +190,9 @@ class Duties:
         except Exception as error:
             log.exception("duty %s failed", duty.name)
             if not await self.dispatcher.quarantine.search_everywhere():
-                self._problems[problem] = f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
+                self._problems[problem] = (
+                    f"the duty {duty.name} failed ({type(error).__name__}); see run/runtime.log"
+                )
         self._check_time(duty, time.monotonic() - began)
         await self._store_alerts()
 
@@ -190,7 +202,9 @@ class Duties:
         if took > max(LATE_AFTER, duty.every):
             if problem not in self._problems:
                 log.warning("duty %s took %.1f s", duty.name, took)
-            self._problems.setdefault(problem, f"the duty {duty.name} took {took:.0f} s; to see why: taskdeck doctor")
+            self._problems.setdefault(
+                problem, f"the duty {duty.name} took {took:.0f} s; to see why: taskdeck doctor"
+            )
             self._late_at[problem] = now
         elif now - self._late_at.get(problem, now) > CLEAR_AFTER:
             self._problems.pop(problem, None)
@@ -214,13 +228,17 @@ class Duties:
     async def _store_alerts(self) -> None:
         """Store alerts about the runtime itself: failures, and why nothing starts."""
         halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
-        trouble = {"dispatcher": self.dispatcher.internal_error} if self.dispatcher.internal_error else {}
+        trouble = (
+            {"dispatcher": self.dispatcher.internal_error} if self.dispatcher.internal_error else {}
+        )
         wrong = {"config": self.settings.problem} if self.settings.problem else {}
         problems = self._problems | self.backups.problems | halted | trouble | wrong
         if problems == self._stored_problems:
             return
         try:
-            await self.db.write(alerts.set_system_alerts, problems, ("config",) if self.settings.is_mild else ())
+            await self.db.write(
+                alerts.set_system_alerts, problems, ("config",) if self.settings.is_mild else ()
+            )
             self._stored_problems, self._is_write_failure_logged = problems, False
         except Problem as problem:
             if not self._is_write_failure_logged:
@@ -286,7 +304,9 @@ class Duties:
         """Store a sample of the past minute for each queue and pool."""
         tallies, self.dispatcher.tallies = self.dispatcher.tallies, {}
         used = {runid: (run.cpu, run.memory) for runid, run in self.usage.runs.items()}
-        figures = {name: (tally.started, tally.ended, tally.failed) for name, tally in tallies.items()}
+        figures = {
+            name: (tally.started, tally.ended, tally.failed) for name, tally in tallies.items()
+        }
         await self.db.write(_take_sample, figures, used)
 
     async def update_history(self) -> None:
@@ -301,24 +321,37 @@ class Duties:
         """Store slow statements; report a growing WAL and lock waits."""
         self.db.slow.set_threshold(self.settings.maintenance.slow.threshold)
         found = await slow_queries.store_slow_statements(self.db)
-        self._problems = {name: said for name, said in self._problems.items() if name not in slow_queries.PROBLEMS} | found
+        self._problems = {
+            name: said for name, said in self._problems.items() if name not in slow_queries.PROBLEMS
+        } | found
 
     async def check_metrics(self) -> None:
         """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
         found = await self.db.read(slas.find_unreadable_metrics, timestamps.utcnow())
-        others = {name: said for name, said in self._problems.items() if not name.startswith(METRIC_ALERT_PREFIX)}
-        self._problems = others | {f"{METRIC_ALERT_PREFIX}{name}": f"{name} {why}; its rules keep their state" for name, why in found.items()}
+        others = {
+            name: said
+            for name, said in self._problems.items()
+            if not name.startswith(METRIC_ALERT_PREFIX)
+        }
+        self._problems = others | {
+            f"{METRIC_ALERT_PREFIX}{name}": f"{name} {why}; its rules keep their state"
+            for name, why in found.items()
+        }
 
     async def run_backup(self) -> None:
         """Take a due backup. While the clock is in doubt, remove none."""
         chosen = self.settings.maintenance.backup
-        await self.backups.take_if_due(chosen if self._clock_guard.check() else replace(chosen, keep=None))
+        await self.backups.take_if_due(
+            chosen if self._clock_guard.check() else replace(chosen, keep=None)
+        )
 
     async def run_replication(self) -> None:
         """Update the replica and report it if it is late."""
         found = replica.to_dict(await self.replicator.sync())
         age = f"{found['lag']:.0f} s old" if found["lag"] is not None else "not made yet"
-        problem = f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
+        problem = (
+            f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
+        )
         self._set_problem("replica", problem if found["late"] else None)
 
     async def run_cleanup(self) -> None:
@@ -334,7 +367,10 @@ class Duties:
     async def check_rules(self) -> None:
         """Report retention rules for unknown names, which may be misspelled."""
         odd = await cleanup.find_unknown_names(self.db, self.settings.maintenance)
-        self._set_problem("rules", f"in config.toml {'; '.join(odd)}; see: taskdeck db cleanup --dry-run" if odd else None)
+        self._set_problem(
+            "rules",
+            f"in config.toml {'; '.join(odd)}; see: taskdeck db cleanup --dry-run" if odd else None,
+        )
 
     async def sweep_logs(self) -> None:
         """Remove logs of unknown runs, one folder at a time."""
@@ -359,17 +395,27 @@ def _repair_loads(c: Connection) -> None:
 
 def _describe_missing_rows(c: Connection) -> str | None:
     lacking = raw_sql.fetch_column(c, db_defaults.MISSING_DEFAULTS)
-    return f"{describe_missing_default(lacking[0])}; to have one made: taskdeck db check --repair" if lacking else None
+    return (
+        f"{describe_missing_default(lacking[0])}; to have one made: taskdeck db check --repair"
+        if lacking
+        else None
+    )
 
 
 def _describe_quarantine(c: Connection) -> str | None:
     held = quarantine.list_held(c)
     more = f" and {len(held) - 1:,} more" if len(held) > 1 else ""
     cure = "cancel it and submit it again, or see what a backup has: taskdeck db restore --dry-run"
-    return f"task #{held[0]}{more} cannot be read as it was stored, and is held; {cure}" if held else None
+    return (
+        f"task #{held[0]}{more} cannot be read as it was stored, and is held; {cure}"
+        if held
+        else None
+    )
 
 
-def _take_sample(c: Connection, tallies: dict[str, tuple[int, int, int]], used: dict[str, tuple[float, float]]) -> None:
+def _take_sample(
+    c: Connection, tallies: dict[str, tuple[int, int, int]], used: dict[str, tuple[float, float]]
+) -> None:
     now = timestamps.now()
     minute = now[:16] + ":00.000000Z"
     counted = reads.read_counters(c)
@@ -402,7 +448,19 @@ def _store_samples(c: Connection, rows: list[dict[str, Any]]) -> None:
     A replaced runtime or a drifting clock causes a second sample.
     """
     table = upsert(schema.samples)
-    levels = ("running", "waiting", "used_cpu", "used_memory", "measured_cpu", "measured_memory", "created_at", "updated_at")
+    levels = (
+        "running",
+        "waiting",
+        "used_cpu",
+        "used_memory",
+        "measured_cpu",
+        "measured_memory",
+        "created_at",
+        "updated_at",
+    )
     fresh = {name: table.excluded[name] for name in levels}
     more = {name: schema.samples.c[name] + table.excluded[name] for name in _COUNT_COLUMNS}
-    c.execute(table.on_conflict_do_update(index_elements=["kind", "name", "minute"], set_=fresh | more), rows)
+    c.execute(
+        table.on_conflict_do_update(index_elements=["kind", "name", "minute"], set_=fresh | more),
+        rows,
+    )

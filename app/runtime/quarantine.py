@@ -39,7 +39,9 @@ class Quarantine:
     async def search(self, whole: bool = False) -> list[str]:
         """Quarantine and describe unreadable rows, in active data or the `whole` database."""
         async with self._lock:
-            if time.monotonic() - self._empty_at.get(whole, float("-inf")) < (WHOLE_SEARCH_INTERVAL if whole else SEARCH_INTERVAL):
+            if time.monotonic() - self._empty_at.get(whole, float("-inf")) < (
+                WHOLE_SEARCH_INTERVAL if whole else SEARCH_INTERVAL
+            ):
                 return []
             try:
                 done = await self._quarantine_rows(whole)
@@ -58,8 +60,22 @@ class Quarantine:
         A long search must not block the writer.
         """
         where = value_checks.REPAIRABLE if whole else value_checks.IN_USE
-        return await self._db.write(quarantine.quarantine_rows, where, VALIDATORS) if await self._db.read(_has_unreadable, whole) else []
+        return (
+            await self._db.write(quarantine.quarantine_rows, where, VALIDATORS)
+            if await self._db.read(_has_unreadable, whole)
+            else []
+        )
 
 
 def _has_unreadable(c: Connection, whole: bool) -> bool:
-    return next(value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), value_checks.REPAIRABLE if whole else value_checks.IN_USE, VALIDATORS), None) is not None
+    return (
+        next(
+            value_checks.find_unreadable(
+                partial(raw_sql.fetch_rows, c),
+                value_checks.REPAIRABLE if whole else value_checks.IN_USE,
+                VALIDATORS,
+            ),
+            None,
+        )
+        is not None
+    )

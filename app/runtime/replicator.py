@@ -59,7 +59,11 @@ IGNORED_ERROR = "Databases were not synced due to errors"
 def find_rsync_tool() -> str | None:
     """Return the path of sqlite3_rsync, preferably from the apsw package, or None."""
     spec = find_spec("apsw")
-    ours = Path(spec.origin).parent / "sqlite_extra_binaries" / "sqlite3_rsync" if spec and spec.origin else None
+    ours = (
+        Path(spec.origin).parent / "sqlite_extra_binaries" / "sqlite3_rsync"
+        if spec and spec.origin
+        else None
+    )
     return os.fspath(ours) if ours and os.access(ours, os.X_OK) else shutil.which("sqlite3_rsync")
 
 
@@ -83,7 +87,11 @@ class TargetState:
 
     def describe_owner(self) -> str:
         """Describe the owner of the replica, to follow its name."""
-        return f"has the copy of {truncate(sanitize(self.of), 100)}" if self.of else "has a copy of another home"
+        return (
+            f"has the copy of {truncate(sanitize(self.of), 100)}"
+            if self.of
+            else "has a copy of another home"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,9 @@ class HomeIdentity:
         """
         if found.of is None:
             return True
-        return found.home == self.home and (self.first or sanitize(found.of) in (sanitize(self.origin), sanitize(self.before or "")))
+        return found.home == self.home and (
+            self.first or sanitize(found.of) in (sanitize(self.origin), sanitize(self.before or ""))
+        )
 
     @property
     def mark_lines(self) -> tuple[str, str]:
@@ -147,22 +157,37 @@ class Replicator:
             await self._db.write(replicas.set_target, None, format_origin(self._home), by)
             return None
         if find_rsync_tool() is None:
-            raise Conflict("there is no sqlite3_rsync on this machine.", f"Type: {shlex.quote(sys.executable)} -m pip install apsw")
+            raise Conflict(
+                "there is no sqlite3_rsync on this machine.",
+                f"Type: {shlex.quote(sys.executable)} -m pip install apsw",
+            )
         host, folder = split_target(target)
         us = await self._read_identity(None)
-        problem = await self._check_remote(target, us) if host else await asyncio.to_thread(self._check_local, Path(folder), us)
+        problem = (
+            await self._check_remote(target, us)
+            if host
+            else await asyncio.to_thread(self._check_local, Path(folder), us)
+        )
         async with self._lock:
             if good := await self._find_good_elsewhere(target):
                 problem = problem or await self._run_sync(host, Path(folder))
                 if problem:
-                    raise Conflict(f"no copy can be made in {target}: {problem}. The one in {good} stays in use.", "Choose another place.")
+                    raise Conflict(
+                        f"no copy can be made in {target}: {problem}. The one in {good} stays in use.",
+                        "Choose another place.",
+                    )
             await self._db.write(replicas.set_target, target, us.origin, by)
             return await self._sync_locked()
 
     async def _find_good_elsewhere(self, target: str) -> str | None:
         """Return the target of a good replica that a change to `target` would give up."""
         replica = await self._db.read(replicas.find_replica)
-        good = replica is not None and replica.target != target and replica.synced_at and not replica.problem
+        good = (
+            replica is not None
+            and replica.target != target
+            and replica.synced_at
+            and not replica.problem
+        )
         return replica.target if replica and good else None
 
     async def _check_remote(self, target: str, us: HomeIdentity) -> str | None:
@@ -174,26 +199,43 @@ class Replicator:
         if isinstance(found, str):
             return found
         if found.promoted:
-            raise Conflict(f"{target} is a home of its own. It was not touched.", "Choose an empty folder.")
+            raise Conflict(
+                f"{target} is a home of its own. It was not touched.", "Choose an empty folder."
+            )
         if not us.can_use(found):
-            raise Conflict(f"{target} {found.describe_owner()}. It was not touched.", f"Choose another folder, or remove {paths.REPLICA} there.")
+            raise Conflict(
+                f"{target} {found.describe_owner()}. It was not touched.",
+                f"Choose another folder, or remove {paths.REPLICA} there.",
+            )
         return None
 
     async def _read_identity(self, replica: Replica | None) -> HomeIdentity:
         uuid = await self._db.read(home_identity.read)
-        return HomeIdentity(format_origin(self._home), uuid or "", replica.origin if replica else None, replica is None or replica.synced_at is None)
+        return HomeIdentity(
+            format_origin(self._home),
+            uuid or "",
+            replica.origin if replica else None,
+            replica is None or replica.synced_at is None,
+        )
 
     def _check_local(self, folder: Path, us: HomeIdentity) -> None:
         real, home = os.path.realpath(folder), os.path.realpath(self._home)
         if real == home:
             raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
         if real.startswith(home + os.sep):
-            raise Conflict(f"{folder} is inside the home and would be lost with it; a copy belongs on another disk or host.")
+            raise Conflict(
+                f"{folder} is inside the home and would be lost with it; a copy belongs on another disk or host."
+            )
         there = paths.replica_path(folder)
         if paths.database_path(folder).exists():
-            raise Conflict(f"{folder} is a home of its own. It was not touched.", "Choose an empty folder.")
+            raise Conflict(
+                f"{folder} is a home of its own. It was not touched.", "Choose an empty folder."
+            )
         if there.exists() and not ((found := _read_local_target(folder)).of and us.can_use(found)):
-            raise Conflict(f"{there} exists and is not a copy of this home. It was not touched.", "Choose an empty folder.")
+            raise Conflict(
+                f"{there} exists and is not a copy of this home. It was not touched.",
+                "Choose an empty folder.",
+            )
         require_parent(folder, "Nothing was changed.")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -201,7 +243,9 @@ class Replicator:
                 said = f"{folder} holds other files, as {truncate(sanitize(others[0]), 60)}. It was not touched."
                 raise Conflict(said, "Choose an empty folder.")
         except OSError as error:
-            raise Conflict(f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}.") from None
+            raise Conflict(
+                f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}."
+            ) from None
 
     async def sync(self) -> Replica | None:
         """Sync now and record the result; return None if there is no target."""
@@ -213,7 +257,9 @@ class Replicator:
         if replica is None:
             return None
         began = timestamps.now()
-        problem = await self._find_obstacle(*_split_target(replica.target), await self._read_identity(replica))
+        problem = await self._find_obstacle(
+            *_split_target(replica.target), await self._read_identity(replica)
+        )
         if problem is None:  # without a sync, the location of the last one stays recorded
             await self._db.write_quietly(replicas.record_start, began, format_origin(self._home))
             problem = await self._run_sync(*_split_target(replica.target))
@@ -226,12 +272,19 @@ class Replicator:
         if program is None:
             return "there is no sqlite3_rsync on this machine"
         there = paths.replica_path(folder)
-        code, _, said = await _run_program(SYNC_TIMEOUT, program, os.fspath(self._db.path), f"{host}:{there}" if host else os.fspath(there))
+        code, _, said = await _run_program(
+            SYNC_TIMEOUT,
+            program,
+            os.fspath(self._db.path),
+            f"{host}:{there}" if host else os.fspath(there),
+        )
         if code is None:
             return f"it took over {SYNC_TIMEOUT:.0f} s"
         if code:
             return join_error_lines(said) or f"sqlite3_rsync ended with {code}"
-        return replicas.PROMOTED_PROBLEM if not host and paths.database_path(folder).exists() else None
+        return (
+            replicas.PROMOTED_PROBLEM if not host and paths.database_path(folder).exists() else None
+        )
 
     async def _find_obstacle(self, host: str, folder: Path, us: HomeIdentity) -> str | None:
         """Return why the target must not be written, or None.
@@ -239,7 +292,11 @@ class Replicator:
         It was promoted, belongs to another home, or its host cannot be queried. An outdated mark is
         rewritten.
         """
-        found = await (self._query_remote(host, folder, us) if host else asyncio.to_thread(_read_local_target, folder))
+        found = await (
+            self._query_remote(host, folder, us)
+            if host
+            else asyncio.to_thread(_read_local_target, folder)
+        )
         if isinstance(found, str):
             return found
         if found.promoted:
@@ -248,7 +305,14 @@ class Replicator:
             return f"it {found.describe_owner()}. Remove {paths.REPLICA} there, or choose another folder"
         if host and found.of is not None and (found.of, found.home) != us.mark_lines:
             with suppress(OSError):  # the next sync repeats it
-                await _run_program(QUERY_TIMEOUT, "ssh", "-e", "none", host, _wrap_in_sh(f"cd {_quote_path(folder)} && {us.mark_command}"))
+                await _run_program(
+                    QUERY_TIMEOUT,
+                    "ssh",
+                    "-e",
+                    "none",
+                    host,
+                    _wrap_in_sh(f"cd {_quote_path(folder)} && {us.mark_command}"),
+                )
         return None
 
     async def _query_remote(self, host: str, folder: Path, us: HomeIdentity) -> TargetState | str:
@@ -266,7 +330,9 @@ class Replicator:
             f"elif test -e {there} && ! grep -qF -e {us.trace} {there}; then echo {MARK_PREFIX}; else {us.mark_command}; fi"
         )
         try:
-            code, told, said = await _run_program(QUERY_TIMEOUT, "ssh", "-e", "none", host, _wrap_in_sh(asks))
+            code, told, said = await _run_program(
+                QUERY_TIMEOUT, "ssh", "-e", "none", host, _wrap_in_sh(asks)
+            )
         except OSError as error:
             return f"ssh cannot be started: {(error.strerror or 'unknown').lower()}"
         if code is None:
@@ -274,8 +340,12 @@ class Replicator:
         if code == SSH_FAILED:
             return join_error_lines(said) or f"ssh to {host} ended with {code}"
         lines = told.decode("utf-8", "replace").splitlines()
-        mark = [line.removeprefix(MARK_PREFIX).strip() for line in lines if line.startswith(MARK_PREFIX)]
-        return TargetState(PROMOTED_REPLY in lines, mark[0] if mark else None, mark[1] if mark[1:] else "")
+        mark = [
+            line.removeprefix(MARK_PREFIX).strip() for line in lines if line.startswith(MARK_PREFIX)
+        ]
+        return TargetState(
+            PROMOTED_REPLY in lines, mark[0] if mark else None, mark[1] if mark[1:] else ""
+        )
 
 
 def _split_target(target: str) -> tuple[str, Path]:
@@ -298,7 +368,11 @@ async def _run_program(limit: float, *words: str) -> tuple[int | None, bytes, by
     The exit code is None if the program exceeded `limit` seconds and was killed.
     """
     process = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         told, said = await asyncio.wait_for(process.communicate(), limit)
@@ -314,12 +388,19 @@ async def _run_program(limit: float, *words: str) -> tuple[int | None, bytes, by
 
 def join_error_lines(said: bytes) -> str:
     """Join the lines of stderr without duplicates. sqlite3_rsync calls ssh twice."""
-    lines = [line.strip().removeprefix("ERROR: ") for line in said.decode("utf-8", "replace").splitlines()]
+    lines = [
+        line.strip().removeprefix("ERROR: ")
+        for line in said.decode("utf-8", "replace").splitlines()
+    ]
     found = [line for line in dict.fromkeys(lines) if line and line != IGNORED_ERROR]
     return truncate(sanitize("; ".join(found)), 200)
 
 
 def _read_local_target(folder: Path) -> TargetState:
     """Return the content of a local target folder."""
-    of, home = replica_file.find_origin(paths.replica_path(folder)) if paths.replica_path(folder).exists() else (None, None)
+    of, home = (
+        replica_file.find_origin(paths.replica_path(folder))
+        if paths.replica_path(folder).exists()
+        else (None, None)
+    )
     return TargetState(paths.database_path(folder).exists(), of, home or "")

@@ -13,7 +13,11 @@ from db import timestamps
 from db.queries.transitions import RunFacts, RunVerdict
 from db.states import RunStatus
 
-_STOP_STATES = {"cancel": RunStatus.CANCELLED, "timeout": RunStatus.TIMED_OUT, "log limit": RunStatus.FAILED}
+_STOP_STATES = {
+    "cancel": RunStatus.CANCELLED,
+    "timeout": RunStatus.TIMED_OUT,
+    "log limit": RunStatus.FAILED,
+}
 
 
 def judge_run(run: RunFacts, end: dict[str, Any]) -> RunVerdict:

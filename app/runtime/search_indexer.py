@@ -26,7 +26,13 @@ MAX_SECONDS = 1.5
 PAUSE_RATIO = 2.0
 """Ratio of a pause to the step before it."""
 
-TRANSIENT_ERRORS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+TRANSIENT_ERRORS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+}
 """Errors not caused by the index file itself."""
 
 
@@ -51,7 +57,11 @@ class SearchIndexer:
         damaged database. After an interruption, the next runtime continues. Raise Storage if the
         database fails.
         """
-        if self.db.damage is not None or not self._has_changes and self.db.index.identity == self.db.found.get_usable():
+        if (
+            self.db.damage is not None
+            or not self._has_changes
+            and self.db.index.identity == self.db.found.get_usable()
+        ):
             return
         self._has_changes, done = False, False
         try:
@@ -113,7 +123,9 @@ class SearchIndexer:
 
     async def _rebuild(self) -> None:
         why = self.db.found.why
-        log.warning("rebuilding the search index: %s", why) if why else log.info("building the search index")
+        log.warning("rebuilding the search index: %s", why) if why else log.info(
+            "building the search index"
+        )
         mark = await self.db.run_on_index(self.db.index.create)
         self.db.found.enable()
         await self.db.write_quietly(fts.record_batch, mark)

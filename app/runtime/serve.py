@@ -149,7 +149,9 @@ class Runtime:
             paths.write_stop_marker(self.home, by, f"{datetime.now():%H:%M}")
         except OSError as error:
             if error.errno in paths.DISK_FULL_ERRORS:
-                raise DiskFull("the disk takes no more files, so the stop of the runtime cannot be recorded") from None
+                raise DiskFull(
+                    "the disk takes no more files, so the stop of the runtime cannot be recorded"
+                ) from None
             said = f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}. It keeps running."
             raise Storage(said, f"To end it anyway: kill {os.getpid()}") from None
 
@@ -229,7 +231,9 @@ class Runtime:
             log.error("%s It could not be saved: %s", said, error)
         else:
             back = f"taskdeck stop && {format_put_back_command(db.path, to)}"
-            db.mark_damaged(GoneDatabase(f"{said} All that was in it is saved: {to}.", f"Put it back: {back}"))
+            db.mark_damaged(
+                GoneDatabase(f"{said} All that was in it is saved: {to}.", f"Put it back: {back}")
+            )
             log.error("%s", db.damage)
 
     def _read_inodes(self) -> list[int]:
@@ -262,7 +266,9 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         opened: list[Database] = []
         doubtful = was_unclean_shutdown(home)
         stack.enter_context(mark_clean_shutdown(home, opened))
-        db = await stack.enter_async_context(open_database(paths.database_path(home), writable=True))
+        db = await stack.enter_async_context(
+            open_database(paths.database_path(home), writable=True)
+        )
         opened.append(db)
         feed, dispatcher, usage = ChangeFeed(), Dispatcher(db, home), UsageSampler(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)
@@ -365,7 +371,11 @@ def reset_environment() -> None:
     needed.
     """
     if "TASKDECK_RUNID" in os.environ:
-        kept = {n: v for n, v in os.environ.items() if not n.startswith("TASKDECK_") or n == "TASKDECK_HOME"}
+        kept = {
+            n: v
+            for n, v in os.environ.items()
+            if not n.startswith("TASKDECK_") or n == "TASKDECK_HOME"
+        }
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)
     for name in [name for name in os.environ if name.startswith("TASKDECK_")]:
         del os.environ[name]
@@ -380,11 +390,16 @@ class _QuietFileHandler(logging.handlers.RotatingFileHandler):
 
 def configure_logging(path: str, foreground: bool) -> None:
     """Log to a file, and in the foreground to stderr too."""
-    handlers: list[logging.Handler] = [_QuietFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")]
+    handlers: list[logging.Handler] = [
+        _QuietFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")
+    ]
     if foreground:
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers, force=True
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=handlers,
+        force=True,
     )
     logging.getLogger("app.runtime").setLevel(logging.INFO)
 

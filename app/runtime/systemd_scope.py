@@ -35,11 +35,15 @@ OOM_PROPERTY = "OOMPolicy=continue"
 """Keep the scope when the kernel kills one job. Unknown to systemd before 253, which needs no
 setting."""
 
-ScopedStart = Callable[[Sequence[str], dict[bytes, bytes], float], "subprocess.CompletedProcess[bytes]"]
+ScopedStart = Callable[
+    [Sequence[str], dict[bytes, bytes], float], "subprocess.CompletedProcess[bytes]"
+]
 """Function that runs a program with a command prefix, extra variables and a timeout in seconds."""
 
 
-def run_in_scope(home: Path, program: ScopedStart, answers: frozenset[int]) -> subprocess.CompletedProcess[bytes] | None:
+def run_in_scope(
+    home: Path, program: ScopedStart, answers: frozenset[int]
+) -> subprocess.CompletedProcess[bytes] | None:
     """Run the program in its own scope.
 
     Return None without a scope, or if its exit code is not one of `answers`.
@@ -59,7 +63,10 @@ def run_in_scope(home: Path, program: ScopedStart, answers: frozenset[int]) -> s
             break
         if done.returncode in answers:
             return done
-        why = done.stderr.decode(errors="replace").strip()[-300:] or f"systemd-run exited with {done.returncode}"
+        why = (
+            done.stderr.decode(errors="replace").strip()[-300:]
+            or f"systemd-run exited with {done.returncode}"
+        )
         if b"OOMPolicy" not in done.stderr:
             break
     log.warning("the keeper gets no scope of its own and is started directly: %s", sanitize(why))
@@ -81,7 +88,11 @@ def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
 def build_environment() -> dict[bytes, bytes]:
     """Return the variables that reach the user manager without a login (cron, `su`)."""
     folder = USER_RUNTIME_FOLDER / str(os.geteuid())
-    return {} if b"XDG_RUNTIME_DIR" in os.environb or not folder.is_dir() else {b"XDG_RUNTIME_DIR": os.fsencode(folder)}
+    return (
+        {}
+        if b"XDG_RUNTIME_DIR" in os.environb or not folder.is_dir()
+        else {b"XDG_RUNTIME_DIR": os.fsencode(folder)}
+    )
 
 
 def _make_unit_name(home: Path) -> str:

@@ -50,7 +50,10 @@ class UsageTrend:
         """Merge pairs of cells; drop the oldest once cells have their full length."""
         if self.cell < MAX_CELL:
             self.cell *= 2
-            self.cpu, self.memory = ([max(cells[at : at + 2]) for at in range(0, len(cells), 2)] for cells in (self.cpu, self.memory))
+            self.cpu, self.memory = (
+                [max(cells[at : at + 2]) for at in range(0, len(cells), 2)]
+                for cells in (self.cpu, self.memory)
+            )
         else:
             gone = place + 1 - MAX_CELLS
             self.begun += gone * self.cell
@@ -74,7 +77,15 @@ class RunMeasurement:
         """Return the measurements in the form of the board."""
         trend = self.trend or UsageTrend(self.at)
         cells = tuple(trend.cpu), tuple(trend.memory)
-        return RunUse(self.cpu, self.memory, self.processes, self.most_cpu, self.most_memory, trend.cell, *cells)
+        return RunUse(
+            self.cpu,
+            self.memory,
+            self.processes,
+            self.most_cpu,
+            self.most_memory,
+            trend.cell,
+            *cells,
+        )
 
 
 @dataclass(slots=True)
@@ -95,16 +106,32 @@ class UsageSampler:
             return
         found = _sum_processes({pid: runid for runid, pid in runs})
         now = time.monotonic()
-        self.runs = {runid: self._measure_run(runid, found.get(runid, _NO_PROCESSES), now) for runid, _ in runs}
+        self.runs = {
+            runid: self._measure_run(runid, found.get(runid, _NO_PROCESSES), now)
+            for runid, _ in runs
+        }
 
     def _measure_run(self, runid: str, found: ProcessTotals, now: float) -> RunMeasurement:
         seconds, memory, processes = found
         before = self.runs.get(runid)
-        cpu = max(0.0, (seconds - before.seconds) / (now - before.at)) if before and now > before.at else 0.0
+        cpu = (
+            max(0.0, (seconds - before.seconds) / (now - before.at))
+            if before and now > before.at
+            else 0.0
+        )
         trend = before.trend if before and before.trend else UsageTrend(now)
         trend.add(now, cpu, memory)
         most_cpu, most_memory = (before.most_cpu, before.most_memory) if before else (0.0, 0.0)
-        return RunMeasurement(cpu, memory, seconds, now, processes, max(most_cpu, cpu), max(most_memory, memory), trend)
+        return RunMeasurement(
+            cpu,
+            memory,
+            seconds,
+            now,
+            processes,
+            max(most_cpu, cpu),
+            max(most_memory, memory),
+            trend,
+        )
 
     def _measure_host(self) -> HostFacts:
         memory = psutil.virtual_memory()
@@ -120,7 +147,8 @@ class UsageSampler:
         return [
             runid
             for runid, limit in runs
-            if _get_size(paths.log_path(self.home, runid)) > (LOG_LIMIT if limit is None else limit) * 2**20
+            if _get_size(paths.log_path(self.home, runid))
+            > (LOG_LIMIT if limit is None else limit) * 2**20
         ]
 
 
@@ -161,7 +189,9 @@ def _sum_processes(leaders: dict[int, str]) -> dict[str, ProcessTotals]:
     return found
 
 
-def _find_owner(pid: int, owner: dict[int, str | None], parents: dict[int, int], leaders: dict[int, str]) -> str | None:
+def _find_owner(
+    pid: int, owner: dict[int, str | None], parents: dict[int, int], leaders: dict[int, str]
+) -> str | None:
     """Return the run of a process, by its nearest ancestor or its session leader."""
     path = []
     at = pid
@@ -215,4 +245,8 @@ def get_trouble_kind(trouble: str | None) -> str | None:
     return trouble and trouble.partition(" (")[0].partition(" since ")[0]
 
 
-DISK_TROUBLES = {errno.EROFS: "disk read-only", errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up"}
+DISK_TROUBLES = {
+    errno.EROFS: "disk read-only",
+    errno.ENOSPC: "disk full",
+    errno.EDQUOT: "disk quota used up",
+}

@@ -34,14 +34,18 @@ MAX_RECORDED_IDS = 1000
 """Maximum number of alert ids in one operation."""
 
 
-async def ls(call: Call, *, all: bool = False, since: Any = None, limit: int = 0) -> list[dict[str, Any]]:
+async def ls(
+    call: Call, *, all: bool = False, since: Any = None, limit: int = 0
+) -> list[dict[str, Any]]:
     """Return open alerts, most severe first, then silenced and resolved ones.
 
     `all` includes every resolved alert, `since` only those resolved within a duration such as
     `24h`. A limit of 0 means no limit.
     """
     resolved = "" if all else _parse_since(since)
-    return await call.db.read(lambda c: [as_dict(found) for found in list_current(c, resolved, limit)])
+    return await call.db.read(
+        lambda c: [as_dict(found) for found in list_current(c, resolved, limit)]
+    )
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
@@ -49,7 +53,9 @@ async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     return await call.db.read(_show_alert, id)
 
 
-def list_current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
+def list_current(
+    c: Connection, resolved_since: str | None = None, limit: int = 0
+) -> list[alerts.OpenAlert]:
     """Return alerts as `db.alerts.listed` does, with the texts of open ones updated.
 
     An alert that fired at 45m reads 57m twelve minutes later.
@@ -90,7 +96,9 @@ def _parse_since(span: Any) -> str | None:
     if span is None:
         return None
     try:
-        return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(span))))
+        return timestamps.format_time(
+            timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(span)))
+        )
     except ValueError as error:
         raise Usage(f"since {error}.") from None
 
@@ -106,7 +114,11 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
         **as_dict(found),
         "rule": slas.add_state(c, [rule])[0] if rule else None,
         "task": _get_task_times(found),
-        "runs": slas.list_runs(c, sla.parse_conditions(rule.conditions), slas.match_similar(c, found.task)) if rule and found.task else [],
+        "runs": slas.list_runs(
+            c, sla.parse_conditions(rule.conditions), slas.match_similar(c, found.task)
+        )
+        if rule and found.task
+        else [],
         "was": slas.list_high_spells(c, rule) if rule else [],
     }
 
@@ -163,11 +175,21 @@ def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str
     seen = [row for row in chosen if row.status == "acknowledged"]
     alerts.unacknowledge(c, [row.id for row in seen])
     _record_operations(c, by, "unack", seen, "firing")
-    notes = [f"alert {row.id} ({sanitize(row.name)}) is not acknowledged." for row in chosen if row.status != "acknowledged"]
-    return {"done": [_format_done(row, "firing") for row in seen], "refused": refused, "notes": notes}
+    notes = [
+        f"alert {row.id} ({sanitize(row.name)}) is not acknowledged."
+        for row in chosen
+        if row.status != "acknowledged"
+    ]
+    return {
+        "done": [_format_done(row, "firing") for row in seen],
+        "refused": refused,
+        "notes": notes,
+    }
 
 
-def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], list[dict[str, Any]]]:
+def _resolve(
+    c: Connection, ids: Sequence[str | int]
+) -> tuple[list[AlertRow], list[dict[str, Any]]]:
     """Resolve ids and rule names to distinct alerts and refusals."""
     chosen: dict[int, AlertRow] = {}
     refused = []
@@ -179,13 +201,17 @@ def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], l
     return list(chosen.values()), refused
 
 
-def _record_operations(c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str) -> None:
+def _record_operations(
+    c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str
+) -> None:
     """Record one operation for each rule, however many alerts it has."""
     for name in dict.fromkeys(row.name for row in rows):
         mine = [row for row in rows if row.name == name]
         about = mine[0].object if len(mine) == 1 else f"{len(mine)} tasks"
         after = {"status": status, "ids": [row.id for row in mine[:MAX_RECORDED_IDS]]}
-        operations.record(c, by, f"alert {verb}", f"alert {name} on {about}", {"status": mine[0].status}, after)
+        operations.record(
+            c, by, f"alert {verb}", f"alert {name} on {about}", {"status": mine[0].status}, after
+        )
 
 
 def _find_alerts(c: Connection, word: str) -> list[AlertRow]:
@@ -217,7 +243,12 @@ def _format_note(row: AlertRow) -> str:
 
 
 async def silence(
-    call: Call, *, until: Any, ids: Sequence[str | int] = (), sla: str | None = None, reason: str | None = None
+    call: Call,
+    *,
+    until: Any,
+    ids: Sequence[str | int] = (),
+    sla: str | None = None,
+    reason: str | None = None,
 ) -> dict[str, Any]:
     """Silence rules until a time such as `5h`, `tomorrow 08:00` or an ISO time.
 
@@ -237,7 +268,9 @@ async def silence(
     return await call.db.write(_apply_to_rules, call.by, "silence", _parse_words(ids, sla), act)
 
 
-async def unsilence(call: Call, *, ids: Sequence[str | int] = (), sla: str | None = None) -> dict[str, Any]:
+async def unsilence(
+    call: Call, *, ids: Sequence[str | int] = (), sla: str | None = None
+) -> dict[str, Any]:
     """End silences early. Return the same shape as `silence`."""
 
     def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any] | None:
@@ -250,7 +283,9 @@ async def unsilence(call: Call, *, ids: Sequence[str | int] = (), sla: str | Non
 SilenceAction = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, Any] | None]
 
 
-def _apply_to_rules(c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: SilenceAction) -> dict[str, Any]:
+def _apply_to_rules(
+    c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: SilenceAction
+) -> dict[str, Any]:
     """Apply `act` to each rule once.
 
     `act` returns the new state, or None if there was nothing to do.
@@ -276,13 +311,19 @@ def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, 
 
     Raise Usage for an empty list, which never means all rules.
     """
-    words = [(str(ident).strip(), False) for ident in ids] + ([(name, True)] if name is not None else [])
+    words = [(str(ident).strip(), False) for ident in ids] + (
+        [(name, True)] if name is not None else []
+    )
     if not words:
-        raise Usage("which rule? Give its name, or the id of one of its alerts.", "List: taskdeck alert ls")
+        raise Usage(
+            "which rule? Give its name, or the id of one of its alerts.", "List: taskdeck alert ls"
+        )
     return words
 
 
-def _resolve_rules(c: Connection, words: Sequence[tuple[str, bool]]) -> tuple[list[SlaRow], list[dict[str, Any]]]:
+def _resolve_rules(
+    c: Connection, words: Sequence[tuple[str, bool]]
+) -> tuple[list[SlaRow], list[dict[str, Any]]]:
     rules: dict[int, SlaRow] = {}
     refused = []
     for word, by_name in words:
@@ -303,7 +344,9 @@ def _resolve_rule(c: Connection, word: str) -> SlaRow:
     if found is None:
         raise _make_not_found(c, word)
     if found.sla_id is None:
-        about = "about Taskdeck itself" if found.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
+        about = (
+            "about Taskdeck itself" if found.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
+        )
         said = f"alert {found.id} ({sanitize(found.name)}) is {about}, so it cannot be silenced."
         raise Refused(said, f"To acknowledge it: taskdeck alert ack {found.id}")
     return next(row for row in by_name.values() if row.id == found.sla_id)
@@ -316,9 +359,14 @@ def _parse_until(text: Any) -> str:
     except ValueError as error:
         raise Usage(f"until {error}. Nothing was changed.") from None
     if moment <= now:
-        raise Usage(f"until must be in the future, not {units.quote(str(text))}. Nothing was changed.")
+        raise Usage(
+            f"until must be in the future, not {units.quote(str(text))}. Nothing was changed."
+        )
     if moment - now > MAX_SILENCE:
-        raise Usage("a silence lasts at most a year. Nothing was changed.", "To disable the rule instead: taskdeck sla set NAME --off")
+        raise Usage(
+            "a silence lasts at most a year. Nothing was changed.",
+            "To disable the rule instead: taskdeck sla set NAME --off",
+        )
     return timestamps.format_time(moment)
 
 
@@ -327,5 +375,7 @@ def _check_reason(text: str | None) -> str | None:
         raise Usage("reason must be text. Nothing was changed.")
     word = (text or "").strip()
     if len(word) > MAX_REASON_LENGTH:
-        raise Usage(f"reason must have at most {MAX_REASON_LENGTH} characters. Nothing was changed.")
+        raise Usage(
+            f"reason must have at most {MAX_REASON_LENGTH} characters. Nothing was changed."
+        )
     return word or None

@@ -37,7 +37,15 @@ from app.core.board import (
     get_midnight,
 )
 from app.core.scheduling import forecast
-from app.core.scheduling.plan import DispatchView, PoolBudget, PoolView, QueuedTask, QueueView, get_sort_key, is_open
+from app.core.scheduling.plan import (
+    DispatchView,
+    PoolBudget,
+    PoolView,
+    QueuedTask,
+    QueueView,
+    get_sort_key,
+    is_open,
+)
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.core.text.status_glyphs import FAILED_STATES
@@ -84,7 +92,10 @@ class EndedCount:
         began = monotonic()
         self.remembered = since == self._since and began < self._due
         if not self.remembered:
-            self._found, self._since = reads.count_ended_since(c, since, self._statuses, kept=self._kept), since
+            self._found, self._since = (
+                reads.count_ended_since(c, since, self._statuses, kept=self._kept),
+                since,
+            )
             self._due = monotonic() + 20 * (monotonic() - began)
         return self._found
 
@@ -110,7 +121,13 @@ class BoardCache:
         state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.upkeep)
         known, last = self._of.get(call.db, (None, None))
         now = timestamps.utcnow()
-        if last and known == state and call.live and not call.db.damage and 0 <= now.timestamp() - last.at < BOARD_TTL:
+        if (
+            last
+            and known == state
+            and call.live
+            and not call.db.damage
+            and 0 <= now.timestamp() - last.at < BOARD_TTL
+        ):
             return last._replace(
                 at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call), database=get_database_state(call), lock=_get_lock(call, now)
             )  # fmt: skip
@@ -127,8 +144,15 @@ def _changes_with_time(found: Board) -> bool:
 
     Runs, retry countdowns, and the lateness and silences of open alerts change with time.
     """
-    counted_down = any(line.status == TaskStatus.RETRYING or line.starts_in and line.starts_at is None for line in found.next)
-    return bool(found.running) or counted_down or any(line.status != "resolved" for line in found.alerts)
+    counted_down = any(
+        line.status == TaskStatus.RETRYING or line.starts_in and line.starts_at is None
+        for line in found.next
+    )
+    return (
+        bool(found.running)
+        or counted_down
+        or any(line.status != "resolved" for line in found.alerts)
+    )
 
 
 _BOARDS = BoardCache()
@@ -145,10 +169,18 @@ async def show_board(call: Call, *, seen: float | None = None) -> dict[str, Any]
 def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
     """Build the board from one read transaction and the runtime's measurements."""
     now = timestamps.utcnow()
-    unseen = timestamps.format_time(get_failure_cutoff(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
-    line, active = dispatch_view.read_view(c, dispatch_view.get_cache(c), get_halt_reason(call)), reads.list_running(c)
+    unseen = timestamps.format_time(
+        get_failure_cutoff(None if seen is None else datetime.fromtimestamp(seen, UTC), now)
+    )
+    line, active = (
+        dispatch_view.read_view(c, dispatch_view.get_cache(c), get_halt_reason(call)),
+        reads.list_running(c),
+    )
     newest = _read_backup(c, call, now)
-    counts, trend = reads.count_by_status(c), Trend(now, reads.list_samples(c, timestamps.format_time(now - TREND)))
+    counts, trend = (
+        reads.count_by_status(c),
+        Trend(now, reads.list_samples(c, timestamps.format_time(now - TREND))),
+    )
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
     before = {} if call.live else reads.map_last_measures(c)
     return Board(
@@ -171,14 +203,21 @@ def get_host(call: Call) -> HostFacts:
     return call.live.get_host() if call.live else HostFacts(name=os.uname().nodename)
 
 
-DATABASE_CONDITIONS = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED", "database gone": "GONE"}
+DATABASE_CONDITIONS = {
+    "disk full": "disk full",
+    "disk read-only": "read-only",
+    "database damaged": "DAMAGED",
+    "database gone": "GONE",
+}
 """Database conditions by the start of the text that halts dispatch."""
 
 
 def get_database_state(call: Call) -> str:
     """Return `ok`, or the condition that prevents writes."""
     halted = (call.live.halted if call.live else None) or ""
-    return next((state for begin, state in DATABASE_CONDITIONS.items() if halted.startswith(begin)), "ok")
+    return next(
+        (state for begin, state in DATABASE_CONDITIONS.items() if halted.startswith(begin)), "ok"
+    )
 
 
 def _get_lock(call: Call, now: datetime) -> LockFacts | None:
@@ -209,7 +248,12 @@ class BackupStatus(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return the backup as `status` reports it, with `at` None if the backup is gone."""
         at = timestamps.from_unix(self.at) if self.at and not self.gone else None
-        return {"at": at, "late": self.late or bool(self.gone), "folder": self.folder, "gone": self.gone or None}
+        return {
+            "at": at,
+            "late": self.late or bool(self.gone),
+            "folder": self.folder,
+            "gone": self.gone or None,
+        }
 
 
 def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
@@ -245,7 +289,11 @@ def get_runtime_facts(call: Call) -> RuntimeFacts:
     stopped = paths.read_stop_marker(call.home)
     if stopped is None:
         return RuntimeFacts()
-    return RuntimeFacts(state="stopped", stopped_by=stopped[0], since=os.stat(paths.stop_marker_path(call.home)).st_mtime)
+    return RuntimeFacts(
+        state="stopped",
+        stopped_by=stopped[0],
+        since=os.stat(paths.stop_marker_path(call.home)).st_mtime,
+    )
 
 
 def _count_rules(c: Connection) -> int:
@@ -260,7 +308,9 @@ class Trend:
         width = TREND.total_seconds() / TREND_CELLS
         for row in rows:
             back = int((now - timestamps.parse_time(row.minute)).total_seconds() / width)
-            self._of.setdefault((row.kind, row.name), []).append((TREND_CELLS - 1 - min(TREND_CELLS - 1, max(0, back)), row))
+            self._of.setdefault((row.kind, row.name), []).append(
+                (TREND_CELLS - 1 - min(TREND_CELLS - 1, max(0, back)), row)
+            )
 
     def get_starts(self, queue: str) -> tuple[int, ...]:
         """Return the number of starts of a queue in each cell."""
@@ -269,7 +319,9 @@ class Trend:
             found[cell] += row.started
         return tuple(found)
 
-    def get_shares(self, pool: str, column: str, total: float, now: float | None) -> tuple[float, ...]:
+    def get_shares(
+        self, pool: str, column: str, total: float, now: float | None
+    ) -> tuple[float, ...]:
         """Return the largest measured share of a pool in each cell, from 0 to 1.
 
         `now` is the latest measurement.
@@ -290,7 +342,9 @@ def _build_queue_line(call: Call, row: dict[str, Any], trend: Trend) -> QueueEnt
                      row["priority"], by, starts)  # fmt: skip
 
 
-def _measure_pool(call: Call, active: Sequence[ActiveRunRow], pool: str) -> tuple[float, float] | None:
+def _measure_pool(
+    call: Call, active: Sequence[ActiveRunRow], pool: str
+) -> tuple[float, float] | None:
     """Return the cores and MiB used by the runs of a pool, or None without a runtime."""
     if call.live is None:
         return None
@@ -298,7 +352,9 @@ def _measure_pool(call: Call, active: Sequence[ActiveRunRow], pool: str) -> tupl
     return sum(cpu for cpu, _ in used), sum(memory for _, memory in used)
 
 
-def _build_pool_line(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any) -> PoolEntry:
+def _build_pool_line(
+    row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any
+) -> PoolEntry:
     """Build the row of a pool.
 
     Without a runtime use the last stored measurement `before`.
@@ -311,7 +367,9 @@ def _build_pool_line(row: PoolRow, measured: tuple[float, float] | None, trend: 
     )  # fmt: skip
 
 
-def _build_running_line(c: Connection, call: Call, run: ActiveRunRow, now: datetime) -> RunningEntry:
+def _build_running_line(
+    c: Connection, call: Call, run: ActiveRunRow, now: datetime
+) -> RunningEntry:
     used = call.live.get_usage(run.runid) if call.live else None
     started = timestamps.to_unix(run.start_time) if run.start_time else None
     ran = now.timestamp() - started if started else 0.0
@@ -372,12 +430,18 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
     firsts.sort(key=lambda pair: (-pair[0].priority, *get_sort_key(pair[1])))
     able, still = (
-        [task for queue, task in firsts if _needs_action(queue, pools[queue.pool], task) is so][:SHOWN_NEXT] for so in (False, True)
+        [task for queue, task in firsts if _needs_action(queue, pools[queue.pool], task) is so][
+            :SHOWN_NEXT
+        ]
+        for so in (False, True)
     )
     spare = max(8, SHOWN_NEXT - len(able))
     others = reads.list_not_queued(c, spare)
     chosen = (able, still[:spare])
-    rows = {row.uuid: row for row in reads.list_lines(c, [task.uuid for part in chosen for task in part])}
+    rows = {
+        row.uuid: row
+        for row in reads.list_lines(c, [task.uuid for part in chosen for task in part])
+    }
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(TaskStatus.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
@@ -390,12 +454,18 @@ def _needs_action(queue: QueueView, pool: PoolView, task: QueuedTask) -> bool:
 
     Its queue or pool is closed, or its pool can never hold it.
     """
-    return not (is_open(queue, pool) and PoolBudget(pool, 0.0, 0.0).can_ever_fit(task.cpu, task.memory))
+    return not (
+        is_open(queue, pool) and PoolBudget(pool, 0.0, 0.0).can_ever_fit(task.cpu, task.memory)
+    )
 
 
 def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
     first = why.reasons[0]
-    at = timestamps.to_unix(task.not_before) if task.status == TaskStatus.SCHEDULED and task.not_before else None
+    at = (
+        timestamps.to_unix(task.not_before)
+        if task.status == TaskStatus.SCHEDULED and task.not_before
+        else None
+    )
     return NextEntry(
         task.uuid, task.number, task.name, task.queue, task.status, timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
         first.short, task.priority, task.front, why.starts_in, at,
@@ -407,8 +477,12 @@ def _build_ended_lines(c: Connection, now: datetime) -> Iterable[EndedEntry]:
 
     The deck decides which of them are still news.
     """
-    bad = reads.list_just_ended(c, FAILED_STATES, timestamps.format_time(now - FAILURE_WINDOW), SHOWN_ENDED)
-    good = reads.list_just_ended(c, ("succeeded", "cancelled"), timestamps.format_time(now - SUCCESSES_FOR), SHOWN_ENDED)
+    bad = reads.list_just_ended(
+        c, FAILED_STATES, timestamps.format_time(now - FAILURE_WINDOW), SHOWN_ENDED
+    )
+    good = reads.list_just_ended(
+        c, ("succeeded", "cancelled"), timestamps.format_time(now - SUCCESSES_FOR), SHOWN_ENDED
+    )
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)
     runs = reads.map_last_runs(c, [row.uuid for row in rows])
     return [build_ended_line(row, runs.get(row.uuid)) for row in rows]
@@ -417,12 +491,25 @@ def _build_ended_lines(c: Connection, now: datetime) -> Iterable[EndedEntry]:
 def build_ended_line(row: TaskRow | TaskLineRow, run: Any) -> EndedEntry:
     """Build the row of an ended task with its last run."""
     at = timestamps.to_unix(row.ended_at or "")
-    return EndedEntry(row.uuid, row.number, row.name, row.queue, row.status, at, describe_end(row, run), row.priority)
+    return EndedEntry(
+        row.uuid,
+        row.number,
+        row.name,
+        row.queue,
+        row.status,
+        at,
+        describe_end(row, run),
+        row.priority,
+    )
 
 
 def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
     """Describe the end of a task: `failed, exit 1 after 3s: No such file`."""
-    took = f" after {units.format_duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
+    took = (
+        f" after {units.format_duration(run.run_seconds)}"
+        if run is not None and run.run_seconds is not None
+        else ""
+    )
     if row.status == TaskStatus.SUCCEEDED:
         return f"succeeded in {took.removeprefix(' after ')}" if took else "succeeded"
     if row.status == TaskStatus.CANCELLED:
@@ -430,13 +517,20 @@ def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
     if row.status == TaskStatus.TIMED_OUT:
         return f"timed out{took}"
     reason = sanitize(row.reason or "")
-    said = _extract_last_line(run.logs or "") if run is not None and row.status == TaskStatus.FAILED and ":" not in reason else ""
+    said = (
+        _extract_last_line(run.logs or "")
+        if run is not None and row.status == TaskStatus.FAILED and ":" not in reason
+        else ""
+    )
     return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
 
 
 def _build_alert_lines(c: Connection, now: datetime) -> Iterable[AlertEntry]:
     """Return open alerts, worst first, and alerts resolved in the last ten minutes."""
-    return [_build_alert_line(found) for found in alerts.list_current(c, timestamps.format_time(now - ALERTS_FOR), MAX_ALERTS)]
+    return [
+        _build_alert_line(found)
+        for found in alerts.list_current(c, timestamps.format_time(now - ALERTS_FOR), MAX_ALERTS)
+    ]
 
 
 def _build_alert_line(found: Any) -> AlertEntry:
@@ -466,13 +560,22 @@ def _read_news(c: Connection) -> LatestAction | None:
         return None
     words = rows[0].verb.split()  # Examples: "pause", "queue pause", "set priority cpu".
     done = next((_PAST_TENSE[word] for word in words if word in _PAST_TENSE), rows[0].verb)
-    return LatestAction(timestamps.to_unix(rows[0].created_at), rows[0].by, f"{done} {_format_object(c, rows[0].object)}", rows[0].origin or "")
+    return LatestAction(
+        timestamps.to_unix(rows[0].created_at),
+        rows[0].by,
+        f"{done} {_format_object(c, rows[0].object)}",
+        rows[0].origin or "",
+    )
 
 
 def _format_object(c: Connection, obj: str) -> str:
     """Return `task #12` with its name; return other objects unchanged."""
     number = obj.removeprefix("task #")
-    found = reads.find_by_number(c, int(number)) if obj.startswith("task #") and number.isdigit() else []
+    found = (
+        reads.find_by_number(c, int(number))
+        if obj.startswith("task #") and number.isdigit()
+        else []
+    )
     return f"#{found[0].number} {found[0].name}" if found else obj
 
 
@@ -514,7 +617,10 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         "backup": backup.as_dict() if backup else None,
         "replica": replica.to_dict(replicas.find_replica(c)),
         "queues": queues.queue_dicts(c),
-        "pools": [_add_measured(row, _measure_pool(call, active, row["name"])) for row in queues.pool_dicts(c)],
+        "pools": [
+            _add_measured(row, _measure_pool(call, active, row["name"]))
+            for row in queues.pool_dicts(c)
+        ],
         "alerts": [
             {**line._asdict(), "since": timestamps.from_unix(line.since)}
             for line in _build_alert_lines(c, now)

@@ -62,15 +62,23 @@ def _parse_time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
     except (TypeError, ValueError, OverflowError):
-        raise Usage(f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as 2026-01-31T08:00.') from None
+        raise Usage(
+            f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as 2026-01-31T08:00.'
+        ) from None
 
 
 def _build_answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
     bounds = state_at.find_bounds(c)
     if bounds is None:
-        return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {"notes": ["There is no history yet."]}
+        return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {
+            "notes": ["There is no history yet."]
+        }
     first, last = bounds
-    minute = min(max(timestamps.format_time(wanted)[:16] + ":00.000000Z", first), last) if wanted else last
+    minute = (
+        min(max(timestamps.format_time(wanted)[:16] + ":00.000000Z", first), last)
+        if wanted
+        else last
+    )
     before, after = state_at.find_neighbours(c, minute)
     then = PastState(c, call, minute)
     return {
@@ -89,7 +97,10 @@ class PastState:
         self.samples = state_at.list_samples(c, timestamps.format_time(begin - TREND), minute)
         self.here = {(row.kind, row.name): row for row in self.samples if row.minute == minute}
         self.up = bool(self.here)
-        taken = max((row.created_at for row in self.here.values()), default=timestamps.format_time(begin + timedelta(minutes=1)))
+        taken = max(
+            (row.created_at for row in self.here.values()),
+            default=timestamps.format_time(begin + timedelta(minutes=1)),
+        )
         self.now, self.at = timestamps.parse_time(taken), taken
         self.notes: list[str] = [] if self.up else ["Nothing was recorded for this minute."]
         self.trend = Trend(self.now, self.samples)
@@ -104,13 +115,19 @@ class PastState:
             self.notes.append("Capacities and paused states are as of now.")
         for change in changes or ():
             kind, _, name = change.object.partition(" ")
-            revert_operation(found[kind], change.verb, name, operations.parse_state(change.before) or {})
+            revert_operation(
+                found[kind], change.verb, name, operations.parse_state(change.before) or {}
+            )
         return found["queue"], found["pool"]
 
     def build_board(self) -> Board:
-        running = state_at.list_running(self.c, self.at, self._stamp_ago(timedelta(seconds=state_at.LONG_RUN)), SHOWN_RUNNING)
+        running = state_at.list_running(
+            self.c, self.at, self._stamp_ago(timedelta(seconds=state_at.LONG_RUN)), SHOWN_RUNNING
+        )
         busy = {row.uuid for row in running}
-        found = list({row.uuid: row for row in self._find_waiting() if row.uuid not in busy}.values())
+        found = list(
+            {row.uuid: row for row in self._find_waiting() if row.uuid not in busy}.values()
+        )
         waiting = found[:SHOWN_NEXT]
         states = state_at.map_states(self.c, [*busy, *(row.uuid for row in found)], self.at)
         again = state_at.list_rerun(self.c, self._stamp_ago(DAY), self.at)
@@ -143,11 +160,17 @@ class PastState:
 
     def _sum_samples(self, column: str) -> int | None:
         """Return the sum over all queues, or None without a sample."""
-        return sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue") if self.up else None
+        return (
+            sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue")
+            if self.up
+            else None
+        )
 
     def _note_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
-            self.notes.append(f"{load - found} more ran: they have been deleted since, or there are too many to list.")
+            self.notes.append(
+                f"{load - found} more ran: they have been deleted since, or there are too many to list."
+            )
 
     # -- rows
 
@@ -157,11 +180,17 @@ class PastState:
             load, waits = (sample.running, sample.waiting) if sample else (None, None)
             by = row["status_by"] if row["status"] != "active" else None
             of = queued.get(name, [])
-            first = timestamps.to_unix(min(task.created_at for task in of)) if waits and len(of) >= waits else None
+            first = (
+                timestamps.to_unix(min(task.created_at for task in of))
+                if waits and len(of) >= waits
+                else None
+            )
             yield QueueEntry(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._get_queue_word(row, load, of),  # type: ignore[arg-type]
                             row["priority"], by, self.trend.get_starts(name))  # fmt: skip
 
-    def _get_queue_word(self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]) -> str:
+    def _get_queue_word(
+        self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]
+    ) -> str:
         """Return the state of a queue.
 
         The first task is chosen by today's front positions and priorities.
@@ -170,7 +199,13 @@ class PastState:
             return "pool off"
         if row["status"] != "active":
             return row["status"]
-        return "full" if (load or 0) >= row["capacity"] else "no room" if self._lacks_room(row["pool"], queued) else "open"
+        return (
+            "full"
+            if (load or 0) >= row["capacity"]
+            else "no room"
+            if self._lacks_room(row["pool"], queued)
+            else "open"
+        )
 
     def _lacks_room(self, pool: str, queued: Sequence[Any]) -> bool:
         """Return whether the first of these tasks needed more than the pool had free."""
@@ -178,12 +213,20 @@ class PastState:
         if not (queued and sample and whole):
             return False
         first = min(queued, key=lambda task: (-task.front, -task.priority, task.number))
-        free = whole["total_cpu"] - (sample.used_cpu or 0), whole["total_memory"] - (sample.used_memory or 0)
+        free = (
+            whole["total_cpu"] - (sample.used_cpu or 0),
+            whole["total_memory"] - (sample.used_memory or 0),
+        )
         return first.cpu > free[0] + 1e-6 or first.memory > free[1] + 1e-6
 
     def _build_pool_lines(self) -> Iterable[PoolEntry]:
         for row in sorted(self.pools.values(), key=lambda row: row["name"]):
-            name, cpu, memory, sample = row["name"], row["total_cpu"], row["total_memory"], self.here.get(("pool", row["name"]))
+            name, cpu, memory, sample = (
+                row["name"],
+                row["total_cpu"],
+                row["total_memory"],
+                self.here.get(("pool", row["name"])),
+            )
             used = (sample.used_cpu, sample.used_memory) if sample else (None, None)
             measured = (sample.measured_cpu, sample.measured_memory) if sample else (None, None)
             yield PoolEntry(
@@ -200,8 +243,15 @@ class PastState:
         )  # fmt: skip
 
     def _build_next_line(self, row: Any, states: Mapping[str, str]) -> NextEntry:
-        state, then = states.get(row.uuid, "queued"), timestamps.to_unix(row.became) if row.became else None
-        why = "still waits today" if then is None else f"{row.fate} {units.format_age(then - self.now.timestamp())} later"
+        state, then = (
+            states.get(row.uuid, "queued"),
+            timestamps.to_unix(row.became) if row.became else None,
+        )
+        why = (
+            "still waits today"
+            if then is None
+            else f"{row.fate} {units.format_age(then - self.now.timestamp())} later"
+        )
         starts = then - self.now.timestamp() if then is not None and row.fate == "started" else None
         at = timestamps.to_unix(row.not_before) if state == "scheduled" and row.not_before else None
         return NextEntry(
@@ -215,8 +265,12 @@ class PastState:
         Newest first. Later retries of a task do not matter.
         """
         hour = self._stamp_ago(SUCCESSES_FOR)
-        rows: list[Any] = [row for row in again if row.status in FAILED_STATES or row.ended_at > hour]
-        rows += state_at.list_ended(self.c, FAILED_STATES, self._stamp_ago(DAY), self.at, SHOWN_ENDED)
+        rows: list[Any] = [
+            row for row in again if row.status in FAILED_STATES or row.ended_at > hour
+        ]
+        rows += state_at.list_ended(
+            self.c, FAILED_STATES, self._stamp_ago(DAY), self.at, SHOWN_ENDED
+        )
         rows += state_at.list_ended(self.c, ("succeeded", "cancelled"), hour, self.at, SHOWN_ENDED)
         rows = sorted(rows, key=lambda row: row.ended_at, reverse=True)[:SHOWN_ENDED]
         runs = state_at.map_last_runs(self.c, [row.uuid for row in rows], self.at)
@@ -235,18 +289,33 @@ class PastState:
 
         Fall back to the stored text if the rule or the task no longer tells it.
         """
-        rule = sla.parse_conditions(json.loads(row.conditions)) if row.conditions and row.created_at else None
+        rule = (
+            sla.parse_conditions(json.loads(row.conditions))
+            if row.conditions and row.created_at
+            else None
+        )
         if rule is None or rule.metric or rule.value != row.limit:
             return row.text, row.short
-        started, ended = (timestamps.to_unix(at) if at and at <= self.at else None for at in (row.first_start, row.ended_at))
+        started, ended = (
+            timestamps.to_unix(at) if at and at <= self.at else None
+            for at in (row.first_start, row.ended_at)
+        )
         due = timestamps.to_unix(row.not_before) if row.not_before else None
-        verdict = sla.judge_task(rule, sla.TaskTimes(timestamps.to_unix(row.created_at), due, started, ended), self.now.timestamp())
+        verdict = sla.judge_task(
+            rule,
+            sla.TaskTimes(timestamps.to_unix(row.created_at), due, started, ended),
+            self.now.timestamp(),
+        )
         return (verdict.text, verdict.short) if verdict.late else (row.text, row.short)
 
 
 def count_later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
     """Count tasks that were scheduled, blocked or held, by state."""
-    return Counter(state for row in found if (state := states.get(row.uuid)) in ("scheduled", "blocked", "held"))
+    return Counter(
+        state
+        for row in found
+        if (state := states.get(row.uuid)) in ("scheduled", "blocked", "held")
+    )
 
 
 def group_queued(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, list[Any]]:
@@ -258,7 +327,9 @@ def group_queued(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, l
     return of
 
 
-def revert_operation(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:
+def revert_operation(
+    rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]
+) -> None:
     """Revert one operation in the rows of queues or pools.
 
     Applied newest first, operations lead back in time.

@@ -56,7 +56,11 @@ async def count_minutes(db: Database, budget: float = TIME_BUDGET) -> bool:
         minutes = range(begin, min(now, _find_end(begin, now)))
         found = await db.read(_read_around, minutes)
         rows = await asyncio.to_thread(_build_all_widths, found)
-        after = minutes.stop if rows[0] else min(now, await db.read(store.find_next_run, minutes.stop) or now)
+        after = (
+            minutes.stop
+            if rows[0]
+            else min(now, await db.read(store.find_next_run, minutes.stop) or now)
+        )
         await db.write(_store, minutes, rows, minutes.stop > now - MINUTES_KEPT, after)
         begin = _find_begin(after, now, again=0)
         if time.monotonic() > over and until < begin < now:
@@ -70,7 +74,11 @@ def _find_begin(until: int, now: int, again: int = store.RECOUNTED_MINUTES) -> i
 
     Minutes too old to be stored are counted by the hour.
     """
-    return until - again if until - again >= now - MINUTES_KEPT else core.find_bucket_start(until, HOUR)
+    return (
+        until - again
+        if until - again >= now - MINUTES_KEPT
+        else core.find_bucket_start(until, HOUR)
+    )
 
 
 def _find_end(begin: int, now: int) -> int:
@@ -89,14 +97,23 @@ Rows = list[store.RollupRow]
 def _read_around(c: Connection, minutes: range) -> tuple[Parts, Rows, Rows]:
     """Read the runs of some minutes and the rows that share their wider buckets."""
     quarters, wide = _align_to_buckets(minutes, QUARTER), _align_to_buckets(minutes, WIDE)
-    others = [*store.read_rollups(c, QUARTER, wide.start, quarters.start), *store.read_rollups(c, QUARTER, quarters.stop, wide.stop)]
-    rest = [*store.read_rollups(c, 1, quarters.start, minutes.start), *store.read_rollups(c, 1, minutes.stop, quarters.stop)]
+    others = [
+        *store.read_rollups(c, QUARTER, wide.start, quarters.start),
+        *store.read_rollups(c, QUARTER, quarters.stop, wide.stop),
+    ]
+    rest = [
+        *store.read_rollups(c, 1, quarters.start, minutes.start),
+        *store.read_rollups(c, 1, minutes.stop, quarters.stop),
+    ]
     return _read_parts(c, minutes.start, minutes.stop), rest, others
 
 
 def _align_to_buckets(minutes: range, width: int) -> range:
     """Return the minutes extended to whole buckets."""
-    return range(core.find_bucket_start(minutes.start, width), core.find_bucket_start(minutes.stop - 1, width) + width)
+    return range(
+        core.find_bucket_start(minutes.start, width),
+        core.find_bucket_start(minutes.stop - 1, width) + width,
+    )
 
 
 def _read_parts(c: Connection, begin: int, end: int) -> Parts:
@@ -115,7 +132,9 @@ def _widen(rows: Rows, width: int) -> Rows:
     return _to_rows(_merge(rows, lambda row: (core.find_bucket_start(row.at, width), row[1:4])))
 
 
-def _store(c: Connection, minutes: range, rows: tuple[Rows, Rows, Rows], each: bool, after: int) -> None:
+def _store(
+    c: Connection, minutes: range, rows: tuple[Rows, Rows, Rows], each: bool, after: int
+) -> None:
     """Store the rows, those of single minutes only if `each`.
 
     `after` is the first minute left to count.
@@ -143,7 +162,9 @@ def sum_parts(parts: Parts) -> dict[tuple[int, Key], PeriodFigures]:
     for part in parts[1]:
         one = found.setdefault((part.at, part[1:4]), PeriodFigures())
         one.ended += part.many
-        one.failed += part.many if part.status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED) else 0
+        one.failed += (
+            part.many if part.status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED) else 0
+        )
         _count_duration(one.runs, part)
     return found
 
@@ -155,15 +176,27 @@ def _count_duration(counted: core.DurationHistogram, part: store.RunCount) -> No
 
 def _to_rows(found: Mapping[tuple[int, Key], PeriodFigures]) -> Rows:
     return [
-        store.RollupRow(at, *key, one.started, one.ended, one.failed, json.dumps(one.waits), json.dumps(one.runs))
+        store.RollupRow(
+            at,
+            *key,
+            one.started,
+            one.ended,
+            one.failed,
+            json.dumps(one.waits),
+            json.dumps(one.runs),
+        )
         for (at, key), one in found.items()
     ]
 
 
-def _merge(rows: Rows, key: Callable[[store.RollupRow], Any], durations: Sequence[str] = store.DURATIONS) -> dict[Any, PeriodFigures]:
+def _merge(
+    rows: Rows, key: Callable[[store.RollupRow], Any], durations: Sequence[str] = store.DURATIONS
+) -> dict[Any, PeriodFigures]:
     """Sum rows by a key. Durations not listed are not parsed."""
     found: dict[Any, PeriodFigures] = {}
-    each_wait, each_run = (_parse_durations(rows, name, name in durations) for name in store.DURATIONS)
+    each_wait, each_run = (
+        _parse_durations(rows, name, name in durations) for name in store.DURATIONS
+    )
     for row, waited, ran in zip(rows, each_wait, each_run, strict=True):
         one = found.setdefault(key(row), PeriodFigures())
         one.started += row.started
@@ -176,7 +209,11 @@ def _merge(rows: Rows, key: Callable[[store.RollupRow], Any], durations: Sequenc
 
 def _parse_durations(rows: Rows, column: str, wanted: bool) -> list[core.DurationHistogram]:
     """Parse the durations of all rows at once."""
-    return json.loads(f"[{','.join([getattr(row, column) for row in rows])}]") if wanted else [{}] * len(rows)
+    return (
+        json.loads(f"[{','.join([getattr(row, column) for row in rows])}]")
+        if wanted
+        else [{}] * len(rows)
+    )
 
 
 def _get_minute() -> int:
@@ -187,7 +224,12 @@ def _get_minute() -> int:
 
 
 async def read_history(
-    call: Call, *, span: str = "day", metric: str = "throughput", by: str = "all", within: dict[str, str] | None = None
+    call: Call,
+    *,
+    span: str = "day",
+    metric: str = "throughput",
+    by: str = "all",
+    within: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return one metric over a span, grouped by queue, pool or template.
 
@@ -215,28 +257,50 @@ async def read_history(
 def _check_arguments(span: Any, metric: Any, by: Any, within: Any) -> None:
     for word, value, known in (("span", span, SPANS), ("metric", metric, METRICS)):
         if not isinstance(value, str) or value not in known:
-            raise Usage(f'there is no {word} "{truncate(sanitize(str(value)), 40)}". There are: {", ".join(known)}')
+            raise Usage(
+                f'there is no {word} "{truncate(sanitize(str(value)), 40)}". There are: {", ".join(known)}'
+            )
     if not isinstance(by, str) or by not in METRICS[metric]:
-        raise Usage(f'{metric} cannot be grouped by "{truncate(sanitize(str(by)), 40)}", '
-            f'only by: {", ".join(METRICS[metric])}')
+        raise Usage(
+            f'{metric} cannot be grouped by "{truncate(sanitize(str(by)), 40)}", '
+            f"only by: {', '.join(METRICS[metric])}"
+        )
     inside = core.get_restrictions(metric)
-    if not isinstance(within, dict) or not set(within) <= set(inside) or not all(isinstance(name, str) for name in within.values()):
+    if (
+        not isinstance(within, dict)
+        or not set(within) <= set(inside)
+        or not all(isinstance(name, str) for name in within.values())
+    ):
         raise Usage(f"{metric} can be restricted to a name of: {', '.join(inside)}.")
 
 
-def _read_metric(c: Connection, frame: BucketFrame, metric: str, by: str, within: Mapping[str, str]) -> tuple[list[bool], int | None, Any]:
+def _read_metric(
+    c: Connection, frame: BucketFrame, metric: str, by: str, within: Mapping[str, str]
+) -> tuple[list[bool], int | None, Any]:
     now, sampled = _get_minute(), store.list_sampled_minutes(c, frame.first)
     known, since = frame.find_known_buckets(sampled, now), min(sampled) * 60 if sampled else None
     if metric in ("cpu", "memory"):
-        return known, since, _read_levels(c, store.read_pool_levels, _select_pools(c, within), frame, by)
+        return (
+            known,
+            since,
+            _read_levels(c, store.read_pool_levels, _select_pools(c, within), frame, by),
+        )
     if metric == "waiting":
-        return known, since, _read_levels(c, store.read_queue_levels, _select_queues(c, by, within), frame, by)
+        return (
+            known,
+            since,
+            _read_levels(c, store.read_queue_levels, _select_queues(c, by, within), frame, by),
+        )
     until = _find_uncounted(c, now)
     rows = store.read_rollups(c, frame.span.minutes, frame.first, now + 1, within, (metric,))
     if until + MAX_TAIL > now:
         rows += _count_tail(c, frame, until, now, within)
         until = now + 1
-    return [seen and begin < until for seen, begin in zip(known, frame.bucket_starts, strict=True)], since, (by, metric, rows)
+    return (
+        [seen and begin < until for seen, begin in zip(known, frame.bucket_starts, strict=True)],
+        since,
+        (by, metric, rows),
+    )
 
 
 def _find_uncounted(c: Connection, now: int) -> int:
@@ -248,7 +312,9 @@ def _find_uncounted(c: Connection, now: int) -> int:
     return now + 1 if until is None else until
 
 
-def _count_tail(c: Connection, frame: BucketFrame, until: int, now: int, within: Mapping[str, str]) -> list[store.RollupRow]:
+def _count_tail(
+    c: Connection, frame: BucketFrame, until: int, now: int, within: Mapping[str, str]
+) -> list[store.RollupRow]:
     """Count the minutes that have no rollup yet."""
     rows = _to_rows(sum_parts(_read_parts(c, max(frame.first, until), now + 1)))
     width = frame.span.minutes
@@ -261,22 +327,36 @@ def _count_tail(c: Connection, frame: BucketFrame, until: int, now: int, within:
 
 def _select_queues(c: Connection, by: str, within: Mapping[str, str]) -> dict[str, str]:
     """Return {queue: the name under which it is shown}."""
-    rows = [row for row in reads.list_queues(c) if within.get("queue", row.name) == row.name and within.get("pool", row.pool) == row.pool]
+    rows = [
+        row
+        for row in reads.list_queues(c)
+        if within.get("queue", row.name) == row.name and within.get("pool", row.pool) == row.pool
+    ]
     return {row.name: row.pool if by == "pool" else row.name for row in rows}
 
 
 def _select_pools(c: Connection, within: Mapping[str, str]) -> dict[str, Any]:
-    return {row.name: row for row in reads.list_pools(c) if within.get("pool", row.name) == row.name}
+    return {
+        row.name: row for row in reads.list_pools(c) if within.get("pool", row.name) == row.name
+    }
 
 
-def _read_levels(c: Connection, read: Callable[..., list[Any]], names: Mapping[str, Any], frame: BucketFrame, by: str) -> Any:
+def _read_levels(
+    c: Connection,
+    read: Callable[..., list[Any]],
+    names: Mapping[str, Any],
+    frame: BucketFrame,
+    by: str,
+) -> Any:
     return by, names, read(c, list(names), frame.bucket_starts)
 
 
 # --- starts and ends --------------------------------------------------------------------
 
 
-def _build_flow(found: tuple[str, str, list[store.RollupRow]], frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
+def _build_flow(
+    found: tuple[str, str, list[store.RollupRow]], frame: BucketFrame, known: Sequence[bool]
+) -> list[Row]:
     """Return the rows of starts and ends, the total first."""
     by, metric, kept = found
     places = {begin: at for at, begin in enumerate(frame.bucket_starts)}
@@ -291,14 +371,28 @@ def _build_flow(found: tuple[str, str, list[store.RollupRow]], frame: BucketFram
     return [_build_flow_row(metric, name, buckets, known) for name, buckets in names.items()]
 
 
-def _build_flow_row(metric: str, name: str | None, buckets: Mapping[int, PeriodFigures], known: Sequence[bool]) -> Row:
+def _build_flow_row(
+    metric: str, name: str | None, buckets: Mapping[int, PeriodFigures], known: Sequence[bool]
+) -> Row:
     total = PeriodFigures()
     for one in buckets.values():
         total.add(one)
     words, measure = _MEASURES[metric]
-    line = [measure(one) if (one := buckets.get(at) or (PeriodFigures() if seen else None)) else (None,) * 4 for at, seen in enumerate(known)]
-    series = {word: [values[at] for values in line] for at, word in enumerate(words) if word in _DRAWN}
-    return {"name": name, "series": series, "total": dict(zip(words, measure(total), strict=True)), "weight": total.started + total.ended}
+    line = [
+        measure(one)
+        if (one := buckets.get(at) or (PeriodFigures() if seen else None))
+        else (None,) * 4
+        for at, seen in enumerate(known)
+    ]
+    series = {
+        word: [values[at] for values in line] for at, word in enumerate(words) if word in _DRAWN
+    }
+    return {
+        "name": name,
+        "series": series,
+        "total": dict(zip(words, measure(total), strict=True)),
+        "weight": total.started + total.ended,
+    }
 
 
 Measured = tuple[float | None, ...]
@@ -338,31 +432,56 @@ def _build_cpu(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Ro
 
 
 def _build_memory(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
-    return _build_utilisation(found, frame, ("used_memory", "measured_memory", "most_memory", "total_memory"))
+    return _build_utilisation(
+        found, frame, ("used_memory", "measured_memory", "most_memory", "total_memory")
+    )
 
 
-def _build_utilisation(found: Any, frame: BucketFrame, columns: tuple[str, str, str, str]) -> list[Row]:
+def _build_utilisation(
+    found: Any, frame: BucketFrame, columns: tuple[str, str, str, str]
+) -> list[Row]:
     by, pools, rows = found
     reserved, measured, most, total = columns
-    spread = {name: {"reserved": _extract_series(rows, name, reserved, frame), "measured": _extract_series(rows, name, measured, frame)} for name in pools}
+    spread = {
+        name: {
+            "reserved": _extract_series(rows, name, reserved, frame),
+            "measured": _extract_series(rows, name, measured, frame),
+        }
+        for name in pools
+    }
     peaks = {name: max(_extract_values(rows, name, most), default=None) for name in pools}
-    return _build_level_rows(spread, peaks, {name: getattr(pool, total) for name, pool in pools.items()}, by, "measured")
+    return _build_level_rows(
+        spread, peaks, {name: getattr(pool, total) for name, pool in pools.items()}, by, "measured"
+    )
 
 
 def _build_waiting(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
     by, names, rows = found
-    lines = {name: {word: _extract_series(rows, name, word, frame) for word in ("waiting", "running")} for name in names}
+    lines = {
+        name: {word: _extract_series(rows, name, word, frame) for word in ("waiting", "running")}
+        for name in names
+    }
     shown = dict.fromkeys(names.values())
     spread = {
-        name: {word: core.sum_columns([lines[queue][word] for queue in names if names[queue] == name]) for word in ("waiting", "running")}
+        name: {
+            word: core.sum_columns([lines[queue][word] for queue in names if names[queue] == name])
+            for word in ("waiting", "running")
+        }
         for name in shown
     }
     one = {name: [queue for queue in names if names[queue] == name] for name in shown}
-    peaks = {name: max(_extract_values(rows, own[0], "most_waiting"), default=None) if len(own) == 1 else None for name, own in one.items()}
+    peaks = {
+        name: max(_extract_values(rows, own[0], "most_waiting"), default=None)
+        if len(own) == 1
+        else None
+        for name, own in one.items()
+    }
     return _build_level_rows(spread, peaks, None, by, "waiting")
 
 
-def _extract_series(rows: Sequence[Any], name: str, column: str, frame: BucketFrame) -> list[float | None]:
+def _extract_series(
+    rows: Sequence[Any], name: str, column: str, frame: BucketFrame
+) -> list[float | None]:
     line: list[float | None] = [None] * frame.span.buckets
     for row in rows:
         if row.name == name:
@@ -371,7 +490,9 @@ def _extract_series(rows: Sequence[Any], name: str, column: str, frame: BucketFr
 
 
 def _extract_values(rows: Sequence[Any], name: str, column: str) -> list[float]:
-    return [value for row in rows if row.name == name and (value := getattr(row, column)) is not None]
+    return [
+        value for row in rows if row.name == name and (value := getattr(row, column)) is not None
+    ]
 
 
 def _build_level_rows(
@@ -391,17 +512,31 @@ def _build_level_rows(
     whole = sum(totals.values()) if totals is not None else None
     rows = [_build_level_row(None, every, single, whole, heavy)]
     if by != "all":
-        rows += [_build_level_row(name, spread[name], peaks[name], totals[name] if totals else None, heavy) for name in spread]
+        rows += [
+            _build_level_row(
+                name, spread[name], peaks[name], totals[name] if totals else None, heavy
+            )
+            for name in spread
+        ]
     return rows
 
 
-def _build_level_row(name: str | None, series: dict[str, list[float | None]], peak: float | None, of: float | None, heavy: str) -> Row:
+def _build_level_row(
+    name: str | None,
+    series: dict[str, list[float | None]],
+    peak: float | None,
+    of: float | None,
+    heavy: str,
+) -> Row:
     means = {word: core.compute_mean(line) for word, line in series.items()}
-    return {"name": name, "series": series, "total": {**means, "most": peak, "of": of}, "weight": means.get(heavy) or 0.0}
+    return {
+        "name": name,
+        "series": series,
+        "total": {**means, "most": peak, "of": of},
+        "weight": means.get(heavy) or 0.0,
+    }
 
 
 _BUILDERS: dict[str, Callable[[Any, BucketFrame, Sequence[bool]], list[Row]]] = {
     "throughput": _build_flow, "waits": _build_flow, "runs": _build_flow, "failures": _build_flow, "cpu": _build_cpu, "memory": _build_memory, "waiting": _build_waiting,
 }  # fmt: skip
-
-

@@ -39,7 +39,9 @@ async def ls(
     return [as_dict(row, name, here) for row, name in rows]
 
 
-def _read_rows(c: Connection, wanted: operations.OperationFilter, limit: int) -> list[tuple[OperationRow, str | None]]:
+def _read_rows(
+    c: Connection, wanted: operations.OperationFilter, limit: int
+) -> list[tuple[OperationRow, str | None]]:
     rows = operations.list_operations(c, wanted, limit)
     numbers = {number for row in rows if (number := diff.parse_task_number(row.object)) is not None}
     names = reads.map_names(c, sorted(numbers)) if numbers else {}
@@ -51,7 +53,9 @@ def _parse_since(seconds: Any) -> str | None:
     if seconds is None:
         return None
     try:
-        return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(seconds))))
+        return timestamps.format_time(
+            timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(seconds)))
+        )
     except ValueError as error:
         raise Usage(f"since {error}.") from None
 
@@ -97,14 +101,20 @@ def explain_not_undoable(row: OperationRow) -> str:
         return _NEVER[first]
     if row.object.startswith("task #"):
         return _explain_task_not_undoable(row)
-    return "" if row.before is not None or row.after is not None else "what it changed was not recorded"
+    return (
+        ""
+        if row.before is not None or row.after is not None
+        else "what it changed was not recorded"
+    )
 
 
 def _explain_task_not_undoable(row: OperationRow) -> str:
     was, now = (value if isinstance(value, Mapping) else {} for value in (row.before, row.after))
     if not diff.diff_fields(was, now):
         return "it changed nothing"
-    if row.verb == "cancel" and (was.get("status") not in WAITING or now.get("status") != "cancelled"):
+    if row.verb == "cancel" and (
+        was.get("status") not in WAITING or now.get("status") != "cancelled"
+    ):
         return "it ran: lost work does not come back"
     return ""
 
@@ -112,15 +122,23 @@ def _explain_task_not_undoable(row: OperationRow) -> str:
 # --- later changes ----------------------------------------------------------------------
 
 
-def describe_later_change(later: Sequence[OperationRow], row: OperationRow, touched: set[str]) -> str:
+def describe_later_change(
+    later: Sequence[OperationRow], row: OperationRow, touched: set[str]
+) -> str:
     """Describe a later change of the touched fields: `: priority 5 → 9 by bob, 2m ago`.
 
     Return "" if there is none. `later` lists the operations on the same object.
     """
     for done in later:
-        found = [field for field in diff.diff_fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
+        found = (
+            [field for field in diff.diff_fields(done.before, done.after) if field.name in touched]
+            if done.id > row.id
+            else []
+        )
         if found:
-            ago = units.format_age((timestamps.utcnow() - timestamps.parse_time(done.created_at)).total_seconds())
+            ago = units.format_age(
+                (timestamps.utcnow() - timestamps.parse_time(done.created_at)).total_seconds()
+            )
             return f": {diff.format_change(found[0])} by {sanitize(done.by)}, {ago} ago"
     return ""
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
-from app.service import alerts, board, board_at, history, operations, runtime_admin, since_last_visit
+from app.service import (
+    alerts,
+    board,
+    board_at,
+    history,
+    operations,
+    runtime_admin,
+    since_last_visit,
+)
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
 from app.service.definitions import apply, editor, queues, slas, templates
@@ -126,7 +134,10 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
     """
     if verb not in VERBS:
         near = find_nearest(verb, VERBS)
-        raise Usage(f'there is no verb "{truncate(sanitize(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
+        raise Usage(
+            f'there is no verb "{truncate(sanitize(verb), 40)}".'
+            + (f" Nearest: {near}" if near else "")
+        )
     found = VERBS[verb]
     try:
         found.signature.bind(call, **args)
@@ -143,4 +154,8 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
 
 def _add_operations(result: Any, by: Actor) -> Any:
     """Add the ids of recorded operations, which undo needs, to the answer."""
-    return {"operations": by.recorded, **result} if by.recorded and isinstance(result, dict) else result
+    return (
+        {"operations": by.recorded, **result}
+        if by.recorded and isinstance(result, dict)
+        else result
+    )

@@ -31,7 +31,9 @@ async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
         call.note(f"{problem.message}: the next command that needs one starts it again.")
     try:
         with suppress(Storage):  # A full disk must not prevent a stop.
-            await call.db.write(operations.record, call.by, "stop", "runtime", None, {"drain": drain})
+            await call.db.write(
+                operations.record, call.by, "stop", "runtime", None, {"drain": drain}
+            )
     finally:  # The marker exists, so stop even if the caller has hung up.
         call.live.stop(drain)
     return {}

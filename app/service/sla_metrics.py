@@ -56,10 +56,16 @@ def _read_metric(c: Connection, metric: str, now: float) -> figures.MetricValue:
     A backup counts only while its file exists, which its row does not show.
     """
     figure = figures.read_metric(c, metric, now)
-    return _check_backup_files(c, figure, now) if metric == "backup-age" and figure.value is not None else figure
+    return (
+        _check_backup_files(c, figure, now)
+        if metric == "backup-age" and figure.value is not None
+        else figure
+    )
 
 
-def _check_backup_files(c: Connection, figure: figures.MetricValue, now: float) -> figures.MetricValue:
+def _check_backup_files(
+    c: Connection, figure: figures.MetricValue, now: float
+) -> figures.MetricValue:
     file = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
     try:
         folder = backup_files.get_folder(Path(file).parent, backup_files.read_settings())
@@ -67,7 +73,9 @@ def _check_backup_files(c: Connection, figure: figures.MetricValue, now: float) 
         return figure
     found, gone = backups.NEWEST.find_existing(c, str(folder))
     if gone or found is None:
-        return figures.MetricValue(None, f"cannot be read: there is no good backup any more ({gone})")
+        return figures.MetricValue(
+            None, f"cannot be read: there is no good backup any more ({gone})"
+        )
     return figures.MetricValue(max(0.0, now - timestamps.to_unix(found)))
 
 
@@ -76,7 +84,9 @@ def is_metric(row: SlaRow) -> bool:
     return row.conditions.get("preset") == sla.STAYS_BELOW
 
 
-def _make_alert(row: SlaRow, rule: sla.SlaRule, standing: sla.MetricVerdict, value: float | None) -> dict[str, Any]:
+def _make_alert(
+    row: SlaRow, rule: sla.SlaRule, standing: sla.MetricVerdict, value: float | None
+) -> dict[str, Any]:
     return {
         "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority), "status": "firing", "task_id": None,
         "object": alerts.SYSTEM_OBJECT, "text": standing.text, "short": standing.short, "value": value, "limit": rule.value,
@@ -84,13 +94,17 @@ def _make_alert(row: SlaRow, rule: sla.SlaRule, standing: sla.MetricVerdict, val
     }  # fmt: skip
 
 
-def refresh(c: Connection, found: alerts.OpenAlert, rule: sla.SlaRule, now: float) -> alerts.OpenAlert:
+def refresh(
+    c: Connection, found: alerts.OpenAlert, rule: sla.SlaRule, now: float
+) -> alerts.OpenAlert:
     """Return an open alert with the current value of its metric."""
     figure = _read_metric(c, rule.metric, now)
     if figure.value is None:
         return found
     standing = sla.judge_metric(rule, figure.value, now)
-    return found._replace(alert=found.alert._replace(text=standing.text, short=standing.short, value=figure.value))
+    return found._replace(
+        alert=found.alert._replace(text=standing.text, short=standing.short, value=figure.value)
+    )
 
 
 def describe_state(c: Connection, rule: sla.SlaRule) -> dict[str, Any]:
@@ -101,12 +115,18 @@ def describe_state(c: Connection, rule: sla.SlaRule) -> dict[str, Any]:
     if not rule.metric:
         return {"metric": None, "unit": rule.unit, "now": None, "stands": None}
     figure = _read_metric(c, rule.metric, timestamps.utcnow().timestamp())
-    said = figure.problem or metrics.describe_figure(rule.metric, figure.value, exact=rule.value % 60 != 0)
+    said = figure.problem or metrics.describe_figure(
+        rule.metric, figure.value, exact=rule.value % 60 != 0
+    )
     return {"metric": rule.metric, "unit": rule.unit, "now": figure.value, "stands": said}
 
 
 def find_unreadable(c: Connection, rows: Sequence[SlaRow], now: float) -> dict[str, str]:
     """Return {metric: why it cannot be read} for the metrics of these rules."""
-    asked = {sla.parse_conditions(row.conditions).metric for row in rows if row.enabled and is_metric(row)}
+    asked = {
+        sla.parse_conditions(row.conditions).metric
+        for row in rows
+        if row.enabled and is_metric(row)
+    }
     found = {metric: _read_metric(c, metric, now).problem for metric in sorted(asked)}
     return {metric: problem for metric, problem in found.items() if problem}

@@ -92,8 +92,15 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     TITLE = "Taskdeck"
     CSS_PATH = "styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "Keys of this screen", id="app.help"),
-        Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette"),
+        Binding(
+            "question_mark,f1,fullwidth_question_mark",
+            "show_keys",
+            "Keys of this screen",
+            id="app.help",
+        ),
+        Binding(
+            "ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette"
+        ),
         Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
         Binding("ctrl+c", "help_quit", "How to leave; twice leaves", id="app.break"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
@@ -109,7 +116,12 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         Binding("9", "go('history')", "History", id="place.history"),
         Binding("O", "go('operations')", "Operations: who did what", id="place.operations"),
         Binding("S", "start_runtime", "Start the runtime", id="deck.start"),
-        Binding("B", "go('database')", "Database: size, backups, what cleanup frees", id="place.database"),
+        Binding(
+            "B",
+            "go('database')",
+            "Database: size, backups, what cleanup frees",
+            id="place.database",
+        ),
     ]
 
     board: var[Board | None] = var(None, init=False)
@@ -160,7 +172,12 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """Queue for changes. They may wait for the database and for each other."""
         self.read_queue = CallQueue(self.client_factory, name="questions")
         """Queue for reads triggered by keys. They never wait for a change."""
-        self.past = TimeTravel(self._request_past, self._refresh_past, lambda text: self.show_message(self.look.sanitize(text), "warn"), self.now)
+        self.past = TimeTravel(
+            self._request_past,
+            self._refresh_past,
+            lambda text: self.show_message(self.look.sanitize(text), "warn"),
+            self.now,
+        )
         self.seen = ReadMarks(self.memory, self.now)
         self.feed = BoardFeed(
             self.client_factory, self._receive_board, self._receive_runtime_gone, self._receive_feed_error, start=self.may_start, args=self.seen.make_board_args
@@ -253,7 +270,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         else:  # rows are known already: the feed's thread would delay drawing them
             self.set_timer(FEED_DELAY, self.feed.start)
         if (since := self.seen.last_view) is not None and self.now() - since > AWAY_SECONDS:
-            self.read_queue.send("away", {"since": since}, lambda found, error: self.call_later(self.show_away, found) if found else None)
+            self.read_queue.send(
+                "away",
+                {"since": since},
+                lambda found, error: self.call_later(self.show_away, found) if found else None,
+            )
         self.set_interval(AWAY_SECONDS / 2, self._record_view)
         self.set_interval(heartbeat.CHECK_INTERVAL, self._check_heartbeat)
         self.set_timer(banner.WAIT_NOTICE_DELAY, self._check_first_board)
@@ -279,10 +300,16 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """
         if isinstance(event, events.MouseDown) and self._is_second_click(event):
             return
-        self._has_forwarded_input = self._has_forwarded_input or isinstance(event, events.MouseEvent)
+        self._has_forwarded_input = self._has_forwarded_input or isinstance(
+            event, events.MouseEvent
+        )
         if isinstance(event, events.MouseUp):
             self._clicked_on = self.screen
-        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded and not await self._accept_key(event):
+        if (
+            isinstance(event, (events.Key, events.Paste))
+            and not event.is_forwarded
+            and not await self._accept_key(event)
+        ):
             return
         if isinstance(event, events.Key) and not event.is_forwarded and not self.too_small:
             self.clear_foreign_message()
@@ -350,19 +377,30 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
 
     async def _run_bindings(self, event: events.Key) -> bool:
         self.app_focus = True
-        return await run_binding(self, event.key, priority=True) or await run_binding(self, event.key)
+        return await run_binding(self, event.key, priority=True) or await run_binding(
+            self, event.key
+        )
 
     def on_key(self, event: events.Key) -> None:
         """Report a key without a binding, but keep more important messages."""
         screen = self.screen
-        if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self.page:
+        if (
+            not event.is_printable
+            or not event.character
+            or isinstance(screen, ModalScreen)
+            or screen is not self.page
+        ):
             return
         if measure_width(event.character) > 1:
             self.show_message_once("An input method is active, so keys do not work. Switch it off.")
             return
         from app.tui.keymap import find_shown_key
 
-        keys = get_key_name(find_shown_key([node for node, _ in screen._binding_chain], "question_mark", self.settings.keys))
+        keys = get_key_name(
+            find_shown_key(
+                [node for node, _ in screen._binding_chain], "question_mark", self.settings.keys
+            )
+        )
         text = f"{self.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys} shows the keys."
         said = self.get_message()
         if said is None or (self._is_passing and said[0] != self.look.adapt_text(text)):
@@ -400,18 +438,24 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self._clear_trouble()
         if not any(isinstance(screen, TaskActions) for screen in self.screen_stack[1:]):
             shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
-            self.pending_priorities = {key: asked for key, asked in self.pending_priorities.items() if key in shown}
+            self.pending_priorities = {
+                key: asked for key, asked in self.pending_priorities.items() if key in shown
+            }
             self.drop_applied_priorities(shown)
 
     def drop_applied_priorities(self, shown: Mapping[str, int]) -> None:
         """Drop pending priorities that the visible list shows by now."""
-        self.pending_priorities = {key: asked for key, asked in self.pending_priorities.items() if shown.get(key) != asked}
+        self.pending_priorities = {
+            key: asked for key, asked in self.pending_priorities.items() if shown.get(key) != asked
+        }
 
     @property
     def pending_retries(self) -> dict[str, float]:
         """Return the end times, by uuid, of retried tasks whose rows may be stale."""
         now = self.ticks()
-        self.retried_ends = {key: asked for key, asked in self.retried_ends.items() if now < asked[1]}
+        self.retried_ends = {
+            key: asked for key, asked in self.retried_ends.items() if now < asked[1]
+        }
         return {key: ended_at for key, (ended_at, _) in self.retried_ends.items()}
 
     def start_retry_grace(self, uuids: Iterable[str]) -> None:
@@ -420,7 +464,9 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         After this period, a task whose row shows an end time can be retried again.
         """
         until = self.ticks() + RETRY_GRACE
-        self.retried_ends |= {uuid: (self.retried_ends[uuid][0], until) for uuid in uuids if uuid in self.retried_ends}
+        self.retried_ends |= {
+            uuid: (self.retried_ends[uuid][0], until) for uuid in uuids if uuid in self.retried_ends
+        }
 
     @property
     def may_start(self) -> bool:
@@ -436,7 +482,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """Suspend drawing when the focus is lost; resume with current values."""
         screen = self.screen
         if not focus and self.resting:
-            self.show_message("Paused while another window has the focus; press a key or click to resume.", "dim", seconds=inf)
+            self.show_message(
+                "Paused while another window has the focus; press a key or click to resume.",
+                "dim",
+                seconds=inf,
+            )
             self._resting_message = self.get_message()
         elif focus:
             if self._latest is not None:
@@ -468,7 +518,13 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     def _receive_feed_error(self, error: Exception, lives: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
         ails = DATABASE_STATES.get(error.code) if isinstance(error, Problem) else None
-        self.call_later(self._show_board_error, self.look.sanitize(text), lives, ails, error.hint if isinstance(error, Problem) else "")
+        self.call_later(
+            self._show_board_error,
+            self.look.sanitize(text),
+            lives,
+            ails,
+            error.hint if isinstance(error, Problem) else "",
+        )
 
     def _show_board_error(self, text: str, lives: bool, ails: str | None, cure: str = "") -> None:
         """Show why no board can be read.
@@ -481,15 +537,24 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self._show_runtime_gone()
         if ails:
             board = self.board or Board()
-            self.board, self.unread = board._replace(database=ails, runtime=board.runtime._replace(cure=cure)), ""
+            self.board, self.unread = (
+                board._replace(database=ails, runtime=board.runtime._replace(cure=cure)),
+                "",
+            )
         elif never:
-            self.board, self.unread = banner.PLACEHOLDER_BOARD._replace(home=str(self.home or "")), text
+            self.board, self.unread = (
+                banner.PLACEHOLDER_BOARD._replace(home=str(self.home or "")),
+                text,
+            )
         self.show_message(text, "broken")
         self._trouble = self.get_message()
 
     def _check_heartbeat(self) -> None:
         """Mark a running runtime as silent, or clear the mark when it sends again."""
-        seconds, board = self._heartbeat.update(self.feed.notification_count, self.ticks()), self.board
+        seconds, board = (
+            self._heartbeat.update(self.feed.notification_count, self.ticks()),
+            self.board,
+        )
         if board is None or board.runtime.state != "running" or self.resting:
             return
         silent = seconds >= heartbeat.SILENCE_LIMIT
@@ -508,8 +573,12 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
 
     # History
 
-    def _request_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
-        self.read_queue.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
+    def _request_past(
+        self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]
+    ) -> None:
+        self.read_queue.send(
+            "board.at", args, lambda answer, error: self.call_later(then, answer, error)
+        )
 
     def _refresh_past(self) -> None:
         if not self.past.is_active and self._trouble is None:
@@ -538,7 +607,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     @on(Banner.Clicked)
     def _open_database_on_click(self) -> None:
         """Open the database page from the disk-full banner, unless it is open."""
-        if self.board and needs_room(self.board) and getattr(self.screen, "KEY", "") != DATABASE_KEY:
+        if (
+            self.board
+            and needs_room(self.board)
+            and getattr(self.screen, "KEY", "") != DATABASE_KEY
+        ):
             self.open_database()
 
     # Requests
@@ -554,7 +627,9 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """Reason why changes are refused now; empty if they are allowed."""
         if self.read_only:
             return "Read only: this deck changes nothing."
-        return READ_ONLY_MESSAGE if self.past.is_active and isinstance(self.screen, DeckScreen) else ""
+        return (
+            READ_ONLY_MESSAGE if self.past.is_active and isinstance(self.screen, DeckScreen) else ""
+        )
 
     def send_requests(self, deeds: Sequence[Request]) -> None:
         """Send requests to the runtime in order; replies appear in the message line."""
@@ -600,7 +675,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """
         if self.refuse_changes():
             return
-        unfit, self._not_applicable_at = self.ticks() - self._not_applicable_at < NOTICE_DELAY, float("-inf")
+        unfit, self._not_applicable_at = (
+            self.ticks() - self._not_applicable_at < NOTICE_DELAY,
+            float("-inf"),
+        )
         if not self._pending_requests:
             self._has_irreversible = self._has_irreversible or unfit
             self._undo_latest()
@@ -614,14 +692,18 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """Undo the latest entry, then `more` older ones, each after the previous reply."""
         if self._has_irreversible and self._undo_entries:
             self._has_irreversible = False
-            self.show_message(f"Press u again to undo the one before: {self.next_undo.rstrip('.')}.", stays=True)
+            self.show_message(
+                f"Press u again to undo the one before: {self.next_undo.rstrip('.')}.", stays=True
+            )
         elif self._undo_entries:
             said, deeds = self._undo_entries.pop()
             batch = RequestBatch(self, len(deeds), said)
             batch.undo_presses = more
             self._queue_requests(deeds, batch)
         else:
-            self.show_message("Nothing to undo here; press O to see and undo earlier operations.", stays=False)
+            self.show_message(
+                "Nothing to undo here; press O to see and undo earlier operations.", stays=False
+            )
 
     def finish_request(self, asked: PendingRequest, did: bool) -> None:
         """Remove a finished request and apply the undo presses queued behind it."""
@@ -656,7 +738,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         if self._backing_up is not None:
             self.show_message("A backup is already running.")
             return
-        self._backing_up = BackupThread(self.client_factory, lambda answer, error: self.call_later(self._finish_backup, answer, error))
+        self._backing_up = BackupThread(
+            self.client_factory,
+            lambda answer, error: self.call_later(self._finish_backup, answer, error),
+        )
         self._backing_up.start()
         self.show_message(BACKING_UP)
 
@@ -680,7 +765,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             try:
                 then(found)
                 if self._pending_requests[before:]:
-                    self._pending_requests[-1].undo_presses, asked.undo_presses = asked.undo_presses, 0
+                    self._pending_requests[-1].undo_presses, asked.undo_presses = (
+                        asked.undo_presses,
+                        0,
+                    )
             finally:
                 self.finish_request(asked, did=False)
 
@@ -696,7 +784,8 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         from app.tui.actions.clipboard import read_text
 
         self.read_queue.submit_work(
-            lambda client: read_text(what, uuid, client), lambda text, error: self.call_later(self._put_on_clipboard, text, error)
+            lambda client: read_text(what, uuid, client),
+            lambda text, error: self.call_later(self._put_on_clipboard, text, error),
         )
 
     def copy_text(self, text: str) -> None:
@@ -710,7 +799,9 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
                 f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard on)."
             )
         else:
-            self.show_message(self.look.sanitize(f"Not copied: {error or 'nothing to copy'}"), "warn", stays=True)
+            self.show_message(
+                self.look.sanitize(f"Not copied: {error or 'nothing to copy'}"), "warn", stays=True
+            )
 
     def action_themes(self) -> None:
         """Open the theme dialog."""
@@ -734,7 +825,9 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.exit(0)
             return
         self._interrupted_at = self.ticks()
-        self.show_message("ctrl+c stops nothing here. Press q or ctrl+c again to leave; jobs keep running.")
+        self.show_message(
+            "ctrl+c stops nothing here. Press q or ctrl+c again to leave; jobs keep running."
+        )
 
     # Failures
 
@@ -748,13 +841,20 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         log_error(self.home, error)
         self.failure = self.failure or error
         self.show_message(
-            self.look.sanitize(f"Internal error ({type(error).__name__}: {error}); "
-                "the deck continues. See run/deck.log."),
+            self.look.sanitize(
+                f"Internal error ({type(error).__name__}: {error}); "
+                "the deck continues. See run/deck.log."
+            ),
             "broken",
         )
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        super()._display(screen, CellUpdate.from_chops(renderable) if isinstance(renderable, ChopsUpdate) else renderable)
+        super()._display(
+            screen,
+            CellUpdate.from_chops(renderable)
+            if isinstance(renderable, ChopsUpdate)
+            else renderable,
+        )
 
     def _set_pointer_shape(self, shape: str) -> None:
         """Ignore pointer shapes: few terminals know the OSC sequence."""
@@ -767,7 +867,9 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """End the app and write the failure to the log, not to the terminal."""
         if not self._exit:
             self.fatal = True
-            self.failure = self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
+            self.failure = (
+                self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
+            )
             log_error(self.home, self.failure)
         self._close_messages_no_wait()
 

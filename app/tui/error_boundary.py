@@ -39,8 +39,12 @@ class ErrorBoundary(MessagePump):
     def call_after_refresh(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
         return super().call_after_refresh(self._run_guarded, partial(callback, *args, **kwargs))
 
-    def set_interval(self, interval: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
-        return super().set_interval(interval, partial(self._run_guarded, callback) if callback else None, **more)
+    def set_interval(
+        self, interval: float, callback: TimerCallback | None = None, **more: Any
+    ) -> Timer:
+        return super().set_interval(
+            interval, partial(self._run_guarded, callback) if callback else None, **more
+        )
 
     def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
         """Set a timer that fires late rather than never.

@@ -17,8 +17,15 @@ def log_error(home: Path | None, error: BaseException) -> None:
     path = home / "run" / "deck.log"
     text = "".join(traceback.format_exception(error))
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if _get_size(path) < MAX_BYTES else os.O_TRUNC)
-        with open(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as log:
+        flags = (
+            os.O_WRONLY
+            | os.O_CREAT
+            | os.O_CLOEXEC
+            | (os.O_APPEND if _get_size(path) < MAX_BYTES else os.O_TRUNC)
+        )
+        with open(
+            os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace"
+        ) as log:
             log.write(text)
     except OSError:
         return

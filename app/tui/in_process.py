@@ -91,7 +91,9 @@ def stop_runtime(runtime: EmbeddedRuntime, home: Path, board: Board, goes_on: bo
     if not runtime.is_alive:
         return board
     ended = runtime.stop(STOP_TIMEOUT)
-    return board._replace(runtime=_start_background_runtime(home, ended) if goes_on else RuntimeFacts("none"))
+    return board._replace(
+        runtime=_start_background_runtime(home, ended) if goes_on else RuntimeFacts("none")
+    )
 
 
 def _start_background_runtime(home: Path, ended: bool) -> RuntimeFacts:
@@ -139,7 +141,12 @@ class InProcessClient(Client):
                 raise
             super().start(resume)  # another runtime is starting: wait for it
 
-    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
+    def call(
+        self,
+        verb: str,
+        args: dict[str, Any] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> Any:
         """Call a verb; submissions get the user's umask, not the runtime's."""
         mine = {"umask": self._umask} if verb in SUBMIT_VERBS else {}
         return super().call(verb, {**(args or {}), **mine}, note)
@@ -153,7 +160,9 @@ def make_client_factory(runtime: EmbeddedRuntime, home: Path, umask: int) -> Cal
 class InProcessDeckApp(TaskdeckApp):
     """A deck whose exit ends the runtime, so it asks about running and waiting tasks."""
 
-    def __init__(self, client_factory: Callable[[], Client], *, runtime: EmbeddedRuntime, **more: Any) -> None:
+    def __init__(
+        self, client_factory: Callable[[], Client], *, runtime: EmbeddedRuntime, **more: Any
+    ) -> None:
         super().__init__(client_factory, **more)
         self.runtime = runtime
         self.keeps_runtime = False
@@ -165,7 +174,9 @@ class InProcessDeckApp(TaskdeckApp):
         ctrl+c sends no signal here.
         """
         if current_thread() is main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.exit, 128 + signal.SIGINT)
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGINT, self.exit, 128 + signal.SIGINT
+            )
 
     def action_leave(self) -> None:
         """Leave, after a confirmation if tasks are running or waiting."""

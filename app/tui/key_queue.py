@@ -106,14 +106,24 @@ async def run_binding(app: App[Any], key: str, *, priority: bool = False) -> boo
         return True
 
 
-async def wait_for_event(event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
+async def wait_for_event(
+    event: asyncio.Event | None, unless: asyncio.Task[None] | None = None
+) -> None:
     """Wait briefly for an event, or until the task `unless` ends."""
     if event is None or event.is_set():
         return
     coming = asyncio.create_task(event.wait())
-    await asyncio.wait([coming, *([unless] if unless else [])], timeout=SCREEN_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(
+        [coming, *([unless] if unless else [])],
+        timeout=SCREEN_TIMEOUT,
+        return_when=asyncio.FIRST_COMPLETED,
+    )
     coming.cancel()
 
 
 def _copy_event(event: KeyInput) -> KeyInput:
-    return events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)
+    return (
+        events.Key(event.key, event.character)
+        if isinstance(event, events.Key)
+        else events.Paste(event.text)
+    )

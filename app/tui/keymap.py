@@ -29,7 +29,11 @@ def list_binding_classes() -> list[type[DOMNode]]:
 
     for found in walk_packages(package.__path__, f"{package.__name__}."):
         import_module(found.name)
-    return [node for node in _iter_subclasses(DOMNode) if node.__module__.startswith("app.tui.") and "BINDINGS" in vars(node)]
+    return [
+        node
+        for node in _iter_subclasses(DOMNode)
+        if node.__module__.startswith("app.tui.") and "BINDINGS" in vars(node)
+    ]
 
 
 def _iter_subclasses(kind: type[DOMNode]) -> Iterator[type[DOMNode]]:
@@ -58,7 +62,9 @@ def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
     kept, wrong = _split_valid_keys(there, path)
     said = [told] if told else []
     if wrong:
-        said.append(f"{wrong[0].message} Ignored{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}.")
+        said.append(
+            f"{wrong[0].message} Ignored{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}."
+        )
     try:
         return validate_keys(kept, path), "  ".join(said)
     except Usage as problem:
@@ -110,8 +116,14 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
         if name not in there:
             near = find_nearest(name, there)
             hint = f" Nearest: {near}." if near else ""
-            raise Usage(f'{path}: there is no action "{sanitize(name)}".{hint}', "In the deck, ? then i shows the ids of all actions.")
-    named = {name: ",".join(_normalize_key(name, key, path) for key in _split_keys(chosen)) for name, chosen in keys.items()}
+            raise Usage(
+                f'{path}: there is no action "{sanitize(name)}".{hint}',
+                "In the deck, ? then i shows the ids of all actions.",
+            )
+    named = {
+        name: ",".join(_normalize_key(name, key, path) for key in _split_keys(chosen))
+        for name, chosen in keys.items()
+    }
     for place in _iter_scopes(nodes):
         _refuse_clash(place, named, path)
     return named
@@ -133,11 +145,20 @@ def _normalize_key(name: str, key: str, path: str) -> str:
     if bare not in _KEYS and len(bare) != 1 or not set(held) <= {"ctrl", "shift", "alt"}:
         near = find_nearest(bare.lower(), _KEYS)
         hint = f" Nearest: {near}." if near else ""
-        raise Usage(f'{path}: keys."{name}": there is no key "{sanitize(key)}".{hint}', "Such as: c, C, ctrl+e, f5")
+        raise Usage(
+            f'{path}: keys."{name}": there is no key "{sanitize(key)}".{hint}',
+            "Such as: c, C, ctrl+e, f5",
+        )
     if name.startswith("dialog.") and len(key) == 1:
-        raise Usage(f'{path}: keys."{name}": {key} may be an answer of a dialog.', "Choose a key that is no letter, such as ctrl+e.")
+        raise Usage(
+            f'{path}: keys."{name}": {key} may be an answer of a dialog.',
+            "Choose a key that is no letter, such as ctrl+e.",
+        )
     if name in _SELECT_ACTIONS and (len(named) == 1 or named in _PUNCTUATION):
-        raise Usage(f'{path}: keys."{name}": {sanitize(key)} is not allowed: letters select there.', "Choose a key that is no letter, such as ctrl+e.")
+        raise Usage(
+            f'{path}: keys."{name}": {sanitize(key)} is not allowed: letters select there.',
+            "Choose a key that is no letter, such as ctrl+e.",
+        )
     return named
 
 
@@ -158,7 +179,10 @@ def _iter_scopes(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode]
     for screen in screens:
         around = () if issubclass(screen, ModalScreen) else tuple(apps)
         there = find_widgets(screen)
-        yield from ((widget, screen, *around) for widget in [*(widget for widget in widgets if widget in there), screen])
+        yield from (
+            (widget, screen, *around)
+            for widget in [*(widget for widget in widgets if widget in there), screen]
+        )
 
 
 def find_widgets(screen: type[DOMNode]) -> set[type[DOMNode]]:
@@ -189,10 +213,17 @@ def _refuse_clash(place: Iterable[type[DOMNode]], keys: KeyMap, path: str) -> No
     for binding in (binding for node in dict.fromkeys(place) for binding in merge_bindings(node)):
         for key in keys.get(binding.id or "", binding.key).split(","):
             other = taken.setdefault(key, binding)
-            if other.id != binding.id and other.action != binding.action and (binding.id in keys or other.id in keys):
+            if (
+                other.id != binding.id
+                and other.action != binding.action
+                and (binding.id in keys or other.id in keys)
+            ):
                 # Short for the message line: both names must be visible.
                 both = f"{_get_binding_name(other)} and {_get_binding_name(binding)}"
-                raise Usage(f"{path}: {sanitize(key)} would be both {both}.", "Choose another key for one of them.")
+                raise Usage(
+                    f"{path}: {sanitize(key)} would be both {both}.",
+                    "Choose another key for one of them.",
+                )
 
 
 def _get_binding_name(binding: Binding) -> str:
@@ -214,4 +245,3 @@ def find_shown_key(nodes: Iterable[DOMNode], key: str, keys: KeyMap) -> str:
                 return keys[binding.id or ""].split(",")[0]
             return key
     return key
-

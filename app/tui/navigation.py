@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from app.tui.state.read_marks import ReadMarks
 
 
-DIGIT_ACTIONS = {"5": "go('tasks')", "6": "go('templates')", "7": "go('rules')", "9": "go('history')"}
+DIGIT_ACTIONS = {
+    "5": "go('tasks')",
+    "6": "go('templates')",
+    "7": "go('rules')",
+    "9": "go('history')",
+}
 """Actions of digits that open screens; other digits select the deck and its panes."""
 
 
@@ -50,7 +55,9 @@ class Navigation(StatusMessages):
     @property
     def deck(self) -> DeckScreen | None:
         """The deck screen, below any other screens."""
-        return next((screen for screen in self.screen_stack if isinstance(screen, DeckScreen)), None)
+        return next(
+            (screen for screen in self.screen_stack if isinstance(screen, DeckScreen)), None
+        )
 
     def action_place(self, pane: int) -> None:
         """Go to the deck, and to one of its panes."""
@@ -108,7 +115,9 @@ class Navigation(StatusMessages):
 
         self.push_screen(TemplatesScreen(self.client_factory))
 
-    def open_editor(self, kind: str, name: str | None = None, then: Callable[[str | None], None] | None = None) -> None:
+    def open_editor(
+        self, kind: str, name: str | None = None, then: Callable[[str | None], None] | None = None
+    ) -> None:
         """Open the editor of a definition; without a name, a new one.
 
         `kind` is templates, queues, pools or slas. `then` receives the name of the saved
@@ -146,7 +155,10 @@ class Navigation(StatusMessages):
         """Open the reasons why a task waits, which may lead to the task."""
         from app.tui.screens.dialogs.why import WhyScreen
 
-        self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
+        self.push_screen(
+            WhyScreen(self.client_factory, ident),
+            lambda uuid: self.open_task(uuid) if uuid else None,
+        )
 
     def show_away(self, found: Mapping[str, Any]) -> None:
         """Show events since the last visit, if any, and if no other screen was opened."""
@@ -197,7 +209,9 @@ class Navigation(StatusMessages):
         from app.tui.screens.dialogs.palette import PaletteScreen
         from app.tui.screens.dialogs.palette_commands import list_commands
 
-        self.push_screen(PaletteScreen(list_commands(cast("TaskdeckApp", self)), self.open_task), _run_command)
+        self.push_screen(
+            PaletteScreen(list_commands(cast("TaskdeckApp", self)), self.open_task), _run_command
+        )
 
 
 def _run_command(command: PaletteCommand | None) -> None:

@@ -27,7 +27,9 @@ os.environ.setdefault("ESCDELAY", "25")
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 
-def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, plain: bool = False) -> int:
+def run_deck(
+    home: Path, *, ascii: bool | None = None, read_only: bool = False, plain: bool = False
+) -> int:
     """Run the deck on a home and return the exit code.
 
     `ascii` None lets the terminal decide.
@@ -57,7 +59,9 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, 
     return 1 if app.fatal else code or 0
 
 
-def run_deck_in_process(runtime: EmbeddedRuntime, home: Path, *, ascii: bool | None, umask: int, plain: bool = False) -> int:
+def run_deck_in_process(
+    runtime: EmbeddedRuntime, home: Path, *, ascii: bool | None, umask: int, plain: bool = False
+) -> int:
     """Run the deck with an embedded runtime that ends with the deck.
 
     Raise Problem before the deck opens. `umask` is the user's, for submissions; the process has the
@@ -91,7 +95,11 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
     """Return look, settings and a message about invalid settings, which are ignored."""
     from app.tui.terminal import capabilities
 
-    poor, utf8 = capabilities.detect_characters(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
+    poor, utf8 = (
+        capabilities.detect_characters(sys.stdin.fileno(), sys.stderr.fileno())
+        if sys.stdin.isatty()
+        else (True, False)
+    )
     from app.tui.style import Look
 
     settings, told = found.settings, found.short_notice
@@ -102,7 +110,12 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
         settings, told = settings._replace(keys=keys), told or odd
     if ascii is None and settings.glyphs != "auto":
         ascii = settings.glyphs == "ascii"
-    look = Look(ascii=plain or (poor if ascii is None else ascii), colour=capabilities.can_use_colour(), utf8=utf8, plain=plain)
+    look = Look(
+        ascii=plain or (poor if ascii is None else ascii),
+        colour=capabilities.can_use_colour(),
+        utf8=utf8,
+        plain=plain,
+    )
     return {"look": look, "settings": settings, "told": told}
 
 
@@ -126,7 +139,9 @@ class FirstBoard(Thread):
         client = _make_client(self._home, read_only=True)
         try:
             if client.is_runtime_up():
-                self.board = Board.from_dict(client.call("board", ReadMarks(Preferences(self._home)).make_board_args()))
+                self.board = Board.from_dict(
+                    client.call("board", ReadMarks(Preferences(self._home)).make_board_args())
+                )
         except Exception:
             self.board = None
         finally:
@@ -144,15 +159,27 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
 
     Return "" when a demo ends, since the demo prints more itself.
     """
-    sorry = f"The deck failed ({type(failure).__name__}); see run/deck.log in the home. " if failure else ""
+    sorry = (
+        f"The deck failed ({type(failure).__name__}); see run/deck.log in the home. "
+        if failure
+        else ""
+    )
     if board is None or (not board.at and board.database != "ok"):
         return f"{sorry}Back: taskdeck"
     if board.runtime.demo:
         return sorry.rstrip()
     running, waiting = len(board.running), board.waiting_total
-    work = f"{_format_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}" if running or waiting else "Nothing runs or waits"
+    work = (
+        f"{_format_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}"
+        if running or waiting
+        else "Nothing runs or waits"
+    )
     pid = board.runtime.pid
-    runtime = f"runtime pid {pid}" if pid and board.runtime.state == "running" else "no runtime is running"
+    runtime = (
+        f"runtime pid {pid}"
+        if pid and board.runtime.state == "running"
+        else "no runtime is running"
+    )
     stop = "   Stop it: taskdeck stop" if pid and board.runtime.state == "running" else ""
     return f"{sorry}{work}; {runtime}. Back: taskdeck{stop}"
 

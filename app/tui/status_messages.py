@@ -35,14 +35,23 @@ class MessageHistory:
         """Return the messages, newest first, with times, wrapped to `room` cells."""
         if not self._messages:
             return [[("No messages yet.", "dim")]]
-        return [line for at, text, style in reversed(self._messages) for line in _wrap_message(f"{format_wall_time(at, now, seconds=True)}  ", text, style, room)]
+        return [
+            line
+            for at, text, style in reversed(self._messages)
+            for line in _wrap_message(
+                f"{format_wall_time(at, now, seconds=True)}  ", text, style, room
+            )
+        ]
 
 
 def _wrap_message(when: str, text: str, style: str, room: int) -> list[list[Span]]:
     from app.tui.widgets.document import wrap_text  # not needed for the deck's first frame
 
     first, *more = wrap_text(text, room - len(when))
-    return [[(when, "dim"), (first, style)], *([(" " * len(when), ""), (line, style)] for line in more)]
+    return [
+        [(when, "dim"), (first, style)],
+        *([(" " * len(when), ""), (line, style)] for line in more),
+    ]
 
 
 MESSAGE_SECONDS = 8.0
@@ -71,14 +80,28 @@ class StatusMessages(App[int]):
     @property
     def page(self) -> Screen[Any] | None:
         """Topmost screen with a message line."""
-        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, (DeckScreen, PageScreen))), None)
+        return next(
+            (
+                screen
+                for screen in reversed(self.screen_stack)
+                if isinstance(screen, (DeckScreen, PageScreen))
+            ),
+            None,
+        )
 
     @property
     def progress_message(self) -> Span | None:
         """Message shown while there is no other."""
         return None
 
-    def show_message(self, text: str, style: str = "", *, stays: bool | None = None, seconds: float = MESSAGE_SECONDS) -> None:
+    def show_message(
+        self,
+        text: str,
+        style: str = "",
+        *,
+        stays: bool | None = None,
+        seconds: float = MESSAGE_SECONDS,
+    ) -> None:
         """Show a sanitized message for a while.
 
         `stays` keeps a message when its screen is left; None decides by style.
@@ -97,7 +120,11 @@ class StatusMessages(App[int]):
 
     def get_message(self) -> Span | None:
         """Return the current message, else the progress message, or None."""
-        if self._message and self.ticks() < self._message[1] and not (self._is_passing and self._message_screen is not self.page):
+        if (
+            self._message
+            and self.ticks() < self._message[1]
+            and not (self._is_passing and self._message_screen is not self.page)
+        ):
             return self._message[0]
         return self.progress_message
 

@@ -134,7 +134,9 @@ class Look(NamedTuple):
     def cut(self, text: str, cells: int, at: str = "end") -> str:
         """Cut sanitized text to `cells` at its "end" or in the "middle"."""
         return (
-            cleaning.truncate_middle(text, cells, self.ellipsis) if at == "middle" else cleaning.truncate(text, cells, self.ellipsis)
+            cleaning.truncate_middle(text, cells, self.ellipsis)
+            if at == "middle"
+            else cleaning.truncate(text, cells, self.ellipsis)
         )
 
     def draw_bar(self, part: float, whole: float, cells: int) -> str:
@@ -167,7 +169,9 @@ class Look(NamedTuple):
         steps = _ASCII_SPARKS if self.ascii else _SPARKS
         return "".join(steps[_scale_spark(v, high)] for v in shown).rjust(cells)
 
-    def draw_rule(self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False) -> str:
+    def draw_rule(
+        self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False
+    ) -> str:
         """Draw a title rule with headings at their cells and `tail` at its right end if it fits."""
         line = [" " if self.plain else "━" if focused else "─"] * width
         end = 0
@@ -188,7 +192,11 @@ class Look(NamedTuple):
         base = self.style(under)
         segments, left = [], width
         for text, name in spans:
-            shown = text if cleaning.measure_width(text) <= left else cleaning.truncate(text, left, self.ellipsis)
+            shown = (
+                text
+                if cleaning.measure_width(text) <= left
+                else cleaning.truncate(text, left, self.ellipsis)
+            )
             left -= cleaning.measure_width(shown)
             if shown:
                 segments.append(Segment(shown, base + self.style(name)))

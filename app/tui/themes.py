@@ -87,6 +87,11 @@ CONTRAST_THEME = Theme(
     panel="#000000",
     boost="#000000",
     dark=True,
-    variables={"border": "#ffffff", "border-blurred": "#ffffff", "text-muted": "#ffffff", "text-disabled": "#ffffff"},
+    variables={
+        "border": "#ffffff",
+        "border-blurred": "#ffffff",
+        "text-muted": "#ffffff",
+        "text-disabled": "#ffffff",
+    },
 )
 THEMES = (QUIET_THEME, DARK_THEME, LIGHT_THEME, CONTRAST_THEME)

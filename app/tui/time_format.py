@@ -9,7 +9,9 @@ from app.core.text import units
 
 def format_wall_time(at: float, now: float, seconds: bool = False) -> str:
     """Format local time: `10:42`, with seconds `10:42:07`; on other days with the date."""
-    return units.format_clock_time(datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds)
+    return units.format_clock_time(
+        datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds
+    )
 
 
 def format_time_and_age(at: float, now: float) -> str:

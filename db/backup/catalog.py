@@ -29,7 +29,9 @@ class BadBackup(Storage):
     code = "bad-backup"
 
     def __init__(self, ident: str, why: str) -> None:
-        super().__init__(f"the backup {ident} is bad: {why}.", "See which are good: taskdeck db backups")
+        super().__init__(
+            f"the backup {ident} is bad: {why}.", "See which are good: taskdeck db backups"
+        )
         self.ident, self.why = ident, why
 
 
@@ -121,7 +123,13 @@ class BackupCatalog:
         try:
             found = self.list_entries()
             strangers = self._strangers(found)
-            chosen = tool.pick_backup(found if ident is not None else [entry for entry in found if entry["id"] not in strangers], ident, at)
+            chosen = tool.pick_backup(
+                found
+                if ident is not None
+                else [entry for entry in found if entry["id"] not in strangers],
+                ident,
+                at,
+            )
             return _make_backup(chosen, strangers)
         except tool.RestoreError as error:
             raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
@@ -134,7 +142,9 @@ class BackupCatalog:
         with translate_backup_errors(self.folder, space_errors.NOTHING_RESTORED):
             tool.rebuild(tool.find_chain(self.list_entries(), backup.id), str(target))
 
-    def check_backup(self, backup: Backup, image: Path, step: Callable[[], None] = tool.do_nothing) -> list[BackupFault]:
+    def check_backup(
+        self, backup: Backup, image: Path, step: Callable[[], None] = tool.do_nothing
+    ) -> list[BackupFault]:
         """Return the faults of a backup and its bases; rebuilds it temporarily at `image`.
 
         Raise Storage, and what `step` raises.
@@ -143,8 +153,12 @@ class BackupCatalog:
             found = self.list_entries()
             chosen = tool.pick_backup(found, backup.id)
             try:
-                unread = _make_faults(backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable])
-                return unread + _make_faults(backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step))
+                unread = _make_faults(
+                    backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable]
+                )
+                return unread + _make_faults(
+                    backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step)
+                )
             except tool.DamagedBackupFile as damaged:
                 return [BackupFault(damaged.ident, damaged.why, True)]
 
@@ -159,7 +173,10 @@ class BackupCatalog:
 
 
 def _make_faults(ident: str, wrong: list[str], odd: list[str]) -> list[BackupFault]:
-    return [*(BackupFault(ident, why, True) for why in wrong), *(BackupFault(ident, why, False) for why in odd)]
+    return [
+        *(BackupFault(ident, why, True) for why in wrong),
+        *(BackupFault(ident, why, False) for why in odd),
+    ]
 
 
 class translate_backup_errors:
@@ -187,7 +204,9 @@ def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
     """Return where the database lies, by the ids of the backups that name another home than `database`. Where that cannot be read, the
     last backup that was taken of it names the home; without one, all are its own."""
     place = os.path.realpath(database)
-    taken_here = [entry["home"] for entry in found if entry.get("of") == place and entry.get("home")]
+    taken_here = [
+        entry["home"] for entry in found if entry.get("of") == place and entry.get("home")
+    ]
     own = _home(database) or next(reversed(taken_here), None)
     strangers = [entry for entry in found if own and entry.get("home") not in (None, own)]
     return {entry["id"]: entry.get("of") or "an unknown place" for entry in strangers}
@@ -203,7 +222,21 @@ def _home(database: Path) -> str | None:
 
 
 def _make_backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Backup:
-    names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
-    told = {name: entry[name] for name in names} | {"path": Path(entry["path"]), "verified": entry["problem"] is None}
+    names = (
+        "id",
+        "kind",
+        "at",
+        "base",
+        "bytes",
+        "pages",
+        "page_size",
+        "sha256",
+        "problem",
+        "facts",
+    )
+    told = {name: entry[name] for name in names} | {
+        "path": Path(entry["path"]),
+        "verified": entry["problem"] is None,
+    }
     told["unreadable"] = tuple(entry.get("unreadable", ()))
     return Backup(**told, stranger=strangers.get(entry["id"]))

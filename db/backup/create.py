@@ -56,7 +56,11 @@ def is_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     A backup that was bad when taken counts too: the next attempt waits as long as an increment. One
     found bad or lost later does not count, nor does a foreign file.
     """
-    lately = [backup for backup in backups if (backup.verified or _was_bad(backup)) and 0 <= _get_age(backup) < rules.increment]
+    lately = [
+        backup
+        for backup in backups
+        if (backup.verified or _was_bad(backup)) and 0 <= _get_age(backup) < rules.increment
+    ]
     return not lately or _is_full_due(backups, rules) and all(backup.verified for backup in lately)
 
 
@@ -71,7 +75,11 @@ def _is_full_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     Also after the clock was set back before the last backups, as their times mean nothing then.
     """
     since = _list_since_full(backups)
-    return not since or _get_age(since[0]) >= rules.full or any(_get_age(backup) < 0 for backup in since)
+    return (
+        not since
+        or _get_age(since[0]) >= rules.full
+        or any(_get_age(backup) < 0 for backup in since)
+    )
 
 
 def _get_age(backup: Backup) -> float:
@@ -81,7 +89,9 @@ def _get_age(backup: Backup) -> float:
 def _list_since_full(backups: Sequence[Backup]) -> list[Backup]:
     """Return the last good full backup and the later good ones."""
     good = [backup for backup in backups if backup.verified]
-    last = max((place for place, backup in enumerate(good) if backup.kind == "full"), default=len(good))
+    last = max(
+        (place for place, backup in enumerate(good) if backup.kind == "full"), default=len(good)
+    )
     return good[last:]
 
 
@@ -90,7 +100,11 @@ def find_base(backups: Sequence[Backup], rules: BackupRules) -> Backup | None:
     if _is_full_due(backups, rules):
         return None
     full, *increments = _list_since_full(backups)
-    return [full, *increments][-1] if sum(backup.bytes for backup in increments) <= full.bytes else None
+    return (
+        [full, *increments][-1]
+        if sum(backup.bytes for backup in increments) <= full.bytes
+        else None
+    )
 
 
 def take_backup(
@@ -139,7 +153,10 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
         files = [os.path.basename(entry["path"]) for entry in theirs]
         named = ", ".join(files[:3]) + f" and {len(files) - 3} more" * (len(files) > 3)
         said = f"the folder {store.folder} holds backups of another database ({theirs[0]['of']}), and none of this one: {named}."
-        raise Storage(f"{said} {space_errors.NO_BACKUP_TAKEN}", "Move them away, or choose another folder for this home.")
+        raise Storage(
+            f"{said} {space_errors.NO_BACKUP_TAKEN}",
+            "Move them away, or choose another folder for this home.",
+        )
 
 
 class _DamagedBase(Exception):
@@ -182,7 +199,10 @@ class _BackupJob:
         base = self._open_base(page_size)
         numbers = _find_changed_pages(index, base.index) if base else range(pages)
         ident = self._make_id("increment" if base else "full")
-        self.made += [self.store.folder / backup_folder.get_companion_name(kind, ident) for kind in self.beside]
+        self.made += [
+            self.store.folder / backup_folder.get_companion_name(kind, ident)
+            for kind in self.beside
+        ]
         header = {
             "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
             "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
@@ -190,7 +210,9 @@ class _BackupJob:
             "beside": backup_folder.write_companions(self.store.folder, ident, self.beside),
         }  # fmt: skip
         space_errors.require_space(self.store.folder, len(numbers) * page_size)
-        part = self._register_file(self.store.folder / f"{ident}{tool.SUFFIX}{backup_folder.PART_SUFFIX}")
+        part = self._register_file(
+            self.store.folder / f"{ident}{tool.SUFFIX}{backup_folder.PART_SUFFIX}"
+        )
         write_backup(part, image, header, index, numbers, self.step)
         image.unlink()
         self._verify(part, header, base)
@@ -205,11 +227,18 @@ class _BackupJob:
         """Copy the database; return page size and page count."""
         os.close(os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
-            closing(sqlite3.connect(read_only_uri(self.source), uri=True, timeout=BUSY_SECONDS)) as source,
+            closing(
+                sqlite3.connect(read_only_uri(self.source), uri=True, timeout=BUSY_SECONDS)
+            ) as source,
             closing(sqlite3.connect(image, isolation_level=None)) as copy,
         ):
-            size, pages = (source.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
-            space_errors.require_space(self.store.folder, size * pages + self._estimate_size(size * pages))
+            size, pages = (
+                source.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count")
+            )
+            space_errors.require_space(
+                self.store.folder, size * pages + self._estimate_size(size * pages)
+            )
             copy.execute("PRAGMA journal_mode=OFF")
             copy.execute("PRAGMA synchronous=OFF")
             source.backup(copy, pages=-1)
@@ -238,9 +267,15 @@ class _BackupJob:
 
     def _make_id(self, kind: str) -> str:
         """Return an id from the time. Ids are never reused."""
-        known = {said["id"] for said in tool.read_manifest(str(self.store.folder))[0]} | {entry["id"] for entry in self.store.list_entries()}
+        known = {said["id"] for said in tool.read_manifest(str(self.store.folder))[0]} | {
+            entry["id"] for entry in self.store.list_entries()
+        }
         name = f"{timestamps.parse_time(self.at):%Y%m%dT%H%M%SZ}-{kind}"
-        return next(ident for n in range(1, len(known) + 2) if (ident := f"{name}-{n}" if n > 1 else name) not in known)
+        return next(
+            ident
+            for n in range(1, len(known) + 2)
+            if (ident := f"{name}-{n}" if n > 1 else name) not in known
+        )
 
     def _verify(self, part: Path, header: Mapping[str, Any], base: tool.BackupFile | None) -> None:
         """Rebuild and check the backup. Record and drop a bad one."""
@@ -259,7 +294,9 @@ class _BackupJob:
             # tasks, runs and environments take as long as an increment: checked with the next full
             # backup
             else:
-                self.unreadable = value_checks.describe_image(image, self.step, value_checks.SMALL_TABLES if base else value_checks.ALL)
+                self.unreadable = value_checks.describe_image(
+                    image, self.step, value_checks.SMALL_TABLES if base else value_checks.ALL
+                )
             image.unlink()
         if wrong:
             backup_folder.mark_bad(self.store.folder, header["id"], wrong[0])
@@ -272,10 +309,15 @@ class _BackupJob:
             found = next(iter(tool.find_broken_checks(c)), found) if found == "ok" else found
             row = c.execute("PRAGMA foreign_key_check").fetchone() if found == "ok" else None
         if found != "ok":
-            raise make_damaged_error(self.source, " ".join(found.replace("*** in database main ***", "").split()))
+            raise make_damaged_error(
+                self.source, " ".join(found.replace("*** in database main ***", "").split())
+            )
         if row is not None:
             said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
-            raise Storage(f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}", "Repair it: taskdeck stop && taskdeck db check --repair")
+            raise Storage(
+                f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}",
+                "Repair it: taskdeck stop && taskdeck db check --repair",
+            )
 
     def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
         folder, ident = self.store.folder, header["id"]
@@ -283,7 +325,12 @@ class _BackupJob:
         os.rename(part, tool.get_path(str(folder), ident))
         self.made.clear()
         backup_folder.sync_folder(folder)
-        backup_folder.append_line(folder, what="taken", **opened.make_entry(), **({"unreadable": self.unreadable} if self.unreadable else {}))
+        backup_folder.append_line(
+            folder,
+            what="taken",
+            **opened.make_entry(),
+            **({"unreadable": self.unreadable} if self.unreadable else {}),
+        )
         return self.store.find_backup(ident)
 
     def _translate_error(self, error: Exception) -> Problem:
@@ -291,8 +338,13 @@ class _BackupJob:
         if "full" in said:
             return space_errors.make_disk_full(self.store.folder)
         if "i/o error" in said:
-            return Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}", "Check the disks.")
-        return translate_error(error, self.source) or Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}")
+            return Storage(
+                f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}",
+                "Check the disks.",
+            )
+        return translate_error(error, self.source) or Storage(
+            f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}"
+        )
 
 
 def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
@@ -309,15 +361,26 @@ def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[
 
 def _find_changed_pages(index: bytes, before: bytes) -> list[int]:
     """Return the numbers of the pages whose hash changed."""
-    return [at // tool.HASH_SIZE for at in range(0, len(index), tool.HASH_SIZE) if index[at : at + tool.HASH_SIZE] != before[at : at + tool.HASH_SIZE]]
+    return [
+        at // tool.HASH_SIZE
+        for at in range(0, len(index), tool.HASH_SIZE)
+        if index[at : at + tool.HASH_SIZE] != before[at : at + tool.HASH_SIZE]
+    ]
 
 
 def write_backup(
-    part: Path, image: Path, header: Mapping[str, Any], index: bytes, numbers: Sequence[int], step: Callable[[], None] = tool.do_nothing
+    part: Path,
+    image: Path,
+    header: Mapping[str, Any],
+    index: bytes,
+    numbers: Sequence[int],
+    step: Callable[[], None] = tool.do_nothing,
 ) -> None:
     """Write a backup to `part` with pages of `image`, and flush it to disk."""
     packed = compress(index)
-    listed = b"" if isinstance(numbers, range) else compress(struct.pack(f"<{len(numbers)}I", *numbers))
+    listed = (
+        b"" if isinstance(numbers, range) else compress(struct.pack(f"<{len(numbers)}I", *numbers))
+    )
     head = json.dumps({**header, "index": len(packed), "numbers": len(listed)}).encode()
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file, open(image, "rb") as pages:

@@ -37,7 +37,11 @@ LOCK_TIMEOUT = 30.0
 
 
 @contextmanager
-def lock_folder(folder: Path, step: Callable[[], None] = tool.do_nothing, undone: str = space_errors.NO_BACKUP_TAKEN) -> Iterator[None]:
+def lock_folder(
+    folder: Path,
+    step: Callable[[], None] = tool.do_nothing,
+    undone: str = space_errors.NO_BACKUP_TAKEN,
+) -> Iterator[None]:
     """Create the private folder if needed and lock it.
 
     Wait for another process for a while, then raise Storage with `undone`. `step` is called
@@ -116,28 +120,45 @@ def clean_up(store: BackupCatalog) -> None:
     entries, (said, damaged) = store.list_entries(), tool.read_manifest(str(folder))
     _record_unlisted(folder, entries, {line["id"] for line in said if line["what"] == "taken"})
     if damaged:
-        log.warning("lines %s of %s were damaged; rewriting what is known", damaged, folder / tool.MANIFEST)
+        log.warning(
+            "lines %s of %s were damaged; rewriting what is known", damaged, folder / tool.MANIFEST
+        )
         append_line(folder, what="seen", id="", lines=damaged)
     known = {entry["id"] for entry in entries}
     for ident in {line["id"] for line in said if line["what"] == "pruned"} - known:
         _remove_file(_get_path(folder, ident))
-    _remove_companions(folder, {name for entry in entries for name in get_companion_names(entry["id"])})
+    _remove_companions(
+        folder, {name for entry in entries for name in get_companion_names(entry["id"])}
+    )
     _store_tool(folder)
 
 
 def remove_temporary_files(folder: Path) -> None:
     """Remove temporary files by our exact names: the folder may hold foreign files."""
     for name in os.listdir(folder):
-        if _IMAGE.fullmatch(name) or name.endswith(PART_SUFFIX) and _is_ours(name[: -len(PART_SUFFIX)]):
+        if (
+            _IMAGE.fullmatch(name)
+            or name.endswith(PART_SUFFIX)
+            and _is_ours(name[: -len(PART_SUFFIX)])
+        ):
             _remove_file(folder / name)
 
 
 def _is_ours(name: str) -> bool:
-    return name in (TOOL_NAME, tool.MANIFEST) or name.endswith(tool.SUFFIX) and tool.is_id(name[: -len(tool.SUFFIX)]) or _is_companion(name)
+    return (
+        name in (TOOL_NAME, tool.MANIFEST)
+        or name.endswith(tool.SUFFIX)
+        and tool.is_id(name[: -len(tool.SUFFIX)])
+        or _is_companion(name)
+    )
 
 
 def _is_companion(name: str) -> bool:
-    return any(name == get_companion_name(kind, ident) and tool.is_id(ident) for kind in COMPANIONS for ident in [name[len(kind) + 1 : -5]])
+    return any(
+        name == get_companion_name(kind, ident) and tool.is_id(ident)
+        for kind in COMPANIONS
+        for ident in [name[len(kind) + 1 : -5]]
+    )
 
 
 def _remove_file(path: Path) -> None:
@@ -159,7 +180,11 @@ def find_image_path(folder: Path, name: str) -> Path:
 def _record_unlisted(folder: Path, entries: list[dict[str, Any]], told: set[str]) -> None:
     for entry in entries:
         if entry["id"] not in told and entry["digest"] and entry["problem"] is None:
-            append_line(folder, what="taken", **{name: entry[name] for name in entry if name not in ("path", "problem")})
+            append_line(
+                folder,
+                what="taken",
+                **{name: entry[name] for name in entry if name not in ("path", "problem")},
+            )
 
 
 def _remove_companions(folder: Path, wanted: set[str]) -> None:
@@ -201,7 +226,9 @@ def _store_tool(folder: Path) -> None:
     wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL_NAME
     there = path.read_bytes() if path.is_file() else b""
     if os.path.lexists(path) and not there.startswith(wanted[: wanted.index(b".")]):
-        log.warning("%s is a foreign file and was kept; the backups beside it have no restore tool", path)
+        log.warning(
+            "%s is a foreign file and was kept; the backups beside it have no restore tool", path
+        )
     elif there != wanted:
         write_file(path, wanted)
 
@@ -221,9 +248,17 @@ def find_outdated(backups: list[Backup], keep: float) -> list[Backup]:
     The last two good full backups stay with their increments, because a clock may be wrong. A
     backup from the future was taken by such a clock and is not one of the two.
     """
-    since, now = timestamps.format_time(timestamps.utcnow() - timedelta(seconds=keep)), timestamps.now()
+    since, now = (
+        timestamps.format_time(timestamps.utcnow() - timedelta(seconds=keep)),
+        timestamps.now(),
+    )
     by_id = {backup.id: backup for backup in backups}
-    full = {backup.id for backup in [one for one in backups if one.verified and one.kind == "full" and one.at <= now][-2:]}
+    full = {
+        backup.id
+        for backup in [
+            one for one in backups if one.verified and one.kind == "full" and one.at <= now
+        ][-2:]
+    }
     stay: set[str] = set()
     for backup in backups:
         needed = _collect_bases(by_id, backup)
@@ -260,13 +295,32 @@ def shorten_manifest(folder: Path, keep: float) -> None:
     lock and has cleaned up. Raise OSError.
     """
     said, now = tool.read_manifest(str(folder))[0], timestamps.utcnow()
-    since, lately = timestamps.format_time(now - timedelta(seconds=keep)), timestamps.format_time(now - SHORTEN_INTERVAL)
+    since, lately = (
+        timestamps.format_time(now - timedelta(seconds=keep)),
+        timestamps.format_time(now - SHORTEN_INTERVAL),
+    )
     pruned = {line["id"]: line["at"] for line in said if line["what"] == "pruned"}
-    gone = {ident for ident, at in pruned.items() if at < since and not os.path.lexists(_get_path(folder, ident))}
-    if not gone or any(lately <= line["at"] <= timestamps.format_time(now) for line in said if line["what"] == "shortened"):
+    gone = {
+        ident
+        for ident, at in pruned.items()
+        if at < since and not os.path.lexists(_get_path(folder, ident))
+    }
+    if not gone or any(
+        lately <= line["at"] <= timestamps.format_time(now)
+        for line in said
+        if line["what"] == "shortened"
+    ):
         return
     lines = [line for line in said if _is_kept(line, pruned.keys(), gone)]
-    write_file(folder / tool.MANIFEST, b"".join(map(tool.format_manifest_line, [*lines, {"what": "shortened", "id": "", "at": timestamps.format_time(now)}])))
+    write_file(
+        folder / tool.MANIFEST,
+        b"".join(
+            map(
+                tool.format_manifest_line,
+                [*lines, {"what": "shortened", "id": "", "at": timestamps.format_time(now)}],
+            )
+        ),
+    )
     sync_folder(folder)
 
 

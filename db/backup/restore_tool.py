@@ -85,7 +85,11 @@ def _compute_checksum(body: bytes) -> bytes:
 def _parse_manifest_line(line: bytes) -> dict[str, Any] | None:
     """Parse a manifest line; return None if it is damaged."""
     body = line[len(_LINE_START) + _CHECKSUM_LENGTH + len(_LINE_MIDDLE) : -2]
-    said = json.loads(body) if line == _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n" else None
+    said = (
+        json.loads(body)
+        if line == _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n"
+        else None
+    )
     return None if said is None or "/" in said["id"] else said  # an id must be a plain file name
 
 
@@ -113,7 +117,11 @@ def read_manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
     except FileNotFoundError:
         return [], []
     read = [_parse_manifest_line(line) for line in lines]
-    damaged = [number for number, (line, said) in enumerate(zip(lines, read), 1) if said is None and line.strip()]
+    damaged = [
+        number
+        for number, (line, said) in enumerate(zip(lines, read), 1)
+        if said is None and line.strip()
+    ]
     told = [said for said in read if said is not None]
     seen = {number for said in told if said["what"] == "seen" for number in said["lines"]}
     return told, [number for number in damaged if number not in seen]
@@ -138,7 +146,11 @@ def list_entries(folder: str) -> list[dict[str, Any]]:
         taken[ident] = _read_entry(folder, ident)
     for ident in set(bad) - set(taken):
         taken[ident] = dict(_make_empty_entry(ident), at=bad[ident]["at"])
-    found = {ident: _check_entry(folder, entry, bad.get(ident)) for ident, entry in taken.items() if ident not in pruned}
+    found = {
+        ident: _check_entry(folder, entry, bad.get(ident))
+        for ident, entry in taken.items()
+        if ident not in pruned
+    }
     for entry in found.values():
         entry["problem"] = entry["problem"] or _find_broken_base(found, entry)
     return _sort_as_taken(list(found.values()))
@@ -152,7 +164,9 @@ def _sort_as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     numbered = [entry for entry in found if entry.get("number")]
 
     def place(entry: dict[str, Any]) -> tuple[int, bool, str, str]:
-        number = entry.get("number") or max((one["number"] for one in numbered if one["at"] <= entry["at"]), default=0)
+        number = entry.get("number") or max(
+            (one["number"] for one in numbered if one["at"] <= entry["at"]), default=0
+        )
         return number, not entry.get("number"), entry["at"], entry["id"]
 
     return sorted(found, key=place)
@@ -160,7 +174,11 @@ def _sort_as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _list_ids(folder: str) -> set[str]:
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return {name[: -len(SUFFIX)] for name in names if name.endswith(SUFFIX) and is_id(name[: -len(SUFFIX)])}
+    return {
+        name[: -len(SUFFIX)]
+        for name in names
+        if name.endswith(SUFFIX) and is_id(name[: -len(SUFFIX)])
+    }
 
 
 def is_id(text: str) -> bool:
@@ -181,12 +199,22 @@ def _read_entry(folder: str, ident: str) -> dict[str, Any]:
     except DamagedBackupFile as damaged:
         return dict(_make_empty_entry(ident), problem=damaged.why)
     except OSError as error:
-        return dict(_make_empty_entry(ident), problem=UNREADABLE_PREFIX + (error.strerror or "unknown").lower())
+        return dict(
+            _make_empty_entry(ident),
+            problem=UNREADABLE_PREFIX + (error.strerror or "unknown").lower(),
+        )
 
 
 def _make_empty_entry(ident: str) -> dict[str, Any]:
     """Return an entry for a backup of which only the id is known."""
-    at = "%s-%s-%sT%s:%s:%s.000000Z" % (ident[:4], ident[4:6], ident[6:8], ident[9:11], ident[11:13], ident[13:15])
+    at = "%s-%s-%sT%s:%s:%s.000000Z" % (
+        ident[:4],
+        ident[4:6],
+        ident[6:8],
+        ident[9:11],
+        ident[11:13],
+        ident[13:15],
+    )
     return {"id": ident, "kind": "full" if "full" in ident else "increment", "base": None, "at": at, "bytes": 0, "pages": 0,
             "page_size": 0, "sha256": "", "facts": {}, "beside": {}, "digest": ""}  # fmt: skip
 
@@ -197,7 +225,9 @@ def _check_entry(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None)
         size, gone = os.path.getsize(path), None
     except OSError:
         size, gone = 0, "its file is gone"
-    wrong = gone or (None if size == entry["bytes"] else "its file cannot be read, or its size has changed")
+    wrong = gone or (
+        None if size == entry["bytes"] else "its file cannot be read, or its size has changed"
+    )
     return dict(entry, path=path, problem=bad["why"] if bad else entry.get("problem") or wrong)
 
 
@@ -267,22 +297,54 @@ class BackupFile:
             raise DamagedBackupFile(self._name, "it is not a backup")
         self.header = json.loads(_read_block(file))
         if self.header["format"] != FORMAT:
-            raise DamagedBackupFile(self._name, "its format is %s, this program reads %s" % (self.header["format"], FORMAT))
-        self.ident, self.pages, self.page_size = self.header["id"], self.header["pages"], self.header["page_size"]
+            raise DamagedBackupFile(
+                self._name,
+                "its format is %s, this program reads %s" % (self.header["format"], FORMAT),
+            )
+        self.ident, self.pages, self.page_size = (
+            self.header["id"],
+            self.header["pages"],
+            self.header["page_size"],
+        )
         if self.ident != self._name:
             raise DamagedBackupFile(self._name, "it is the file of %s" % self.ident)
         self.index = decompress(file.read(self.header["index"]), self.pages * HASH_SIZE)
-        numbers = decompress(file.read(self.header["numbers"]), self.header["stored"] * 4) if self.header["numbers"] else b""
+        numbers = (
+            decompress(file.read(self.header["numbers"]), self.header["stored"] * 4)
+            if self.header["numbers"]
+            else b""
+        )
         full = self.header["kind"] == "full"
-        self.stored = range(self.pages) if full else struct.unpack("<%dI" % (len(numbers) // 4), numbers)
+        self.stored = (
+            range(self.pages) if full else struct.unpack("<%dI" % (len(numbers) // 4), numbers)
+        )
         self._frames = file.tell()
 
     def make_entry(self) -> dict[str, Any]:
         """Return the manifest entry of the file."""
-        names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
-        more = {"number": self.header.get("number", 0), "home": self.header.get("home"), "bytes": self.bytes, "digest": self.digest}
+        names = (
+            "id",
+            "kind",
+            "base",
+            "at",
+            "pages",
+            "page_size",
+            "sha256",
+            "facts",
+            "beside",
+            "of",
+        )
+        more = {
+            "number": self.header.get("number", 0),
+            "home": self.header.get("home"),
+            "bytes": self.bytes,
+            "digest": self.digest,
+        }
         said = dict({name: self.header[name] for name in names}, **more)
-        return dict(said, **{name: None if said[name] is None else str(said[name]) for name in ("of", "home")})
+        return dict(
+            said,
+            **{name: None if said[name] is None else str(said[name]) for name in ("of", "home")},
+        )
 
     def read_frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """Yield (page numbers from 0, page data) of each frame."""
@@ -325,7 +387,9 @@ def do_nothing() -> None:
     """
 
 
-def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = do_nothing) -> None:
+def rebuild(
+    files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = do_nothing
+) -> None:
     """Rebuild the database of the last of `files` at `target` and check its sha256.
 
     `target` must not exist. Each file is a path and its expected digest, or "" if unknown. Raise
@@ -341,7 +405,9 @@ def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], No
             os.fsync(image.fileno())
             image.seek(0)
             if hash_file(image) != last.header["sha256"]:
-                raise DamagedBackupFile(last.ident, "the rebuilt database differs from the original")
+                raise DamagedBackupFile(
+                    last.ident, "the rebuilt database differs from the original"
+                )
         except BaseException:
             os.unlink(target)
             raise
@@ -362,14 +428,30 @@ def open_image(path: str) -> sqlite3.Connection:
 
 def read_facts(c: sqlite3.Connection) -> dict[str, Any]:
     """Return rows by table, last event, revision, highest number and newest task."""
-    names = [name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
-    rows = {name: _fetch_value(c, 'SELECT count(*) FROM "%s"' % name.replace('"', '""')) for name in sorted(names)}
+    names = [
+        name
+        for (name,) in c.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    ]
+    rows = {
+        name: _fetch_value(c, 'SELECT count(*) FROM "%s"' % name.replace('"', '""'))
+        for name in sorted(names)
+    }
     return {
         "rows": rows,
         "last_event": _fetch_value(c, "SELECT max(id) FROM events") or 0 if "events" in rows else 0,
-        "revision": _fetch_value(c, "SELECT version_num FROM alembic_version") or "" if "alembic_version" in rows else "",
-        "highest": _fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0 if "counters" in rows else 0,
-        "newest_task": _fetch_value(c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1") if "tasks" in rows else None,
+        "revision": _fetch_value(c, "SELECT version_num FROM alembic_version") or ""
+        if "alembic_version" in rows
+        else "",
+        "highest": _fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0
+        if "counters" in rows
+        else 0,
+        "newest_task": _fetch_value(
+            c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1"
+        )
+        if "tasks" in rows
+        else None,
     }
 
 
@@ -384,7 +466,9 @@ def _fetch_value(c: sqlite3.Connection, statement: str) -> Any:
     return row[0] if row else None
 
 
-def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = do_nothing) -> list[str]:
+def check_image(
+    path: str, expected: dict[str, Any], step: Callable[[], None] = do_nothing
+) -> list[str]:
     """Return the faults of a rebuilt database.
 
     Checks its structure, foreign keys and recorded figures.
@@ -392,10 +476,16 @@ def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = 
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)
-            wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"] or find_broken_checks(c)
+            wrong = [
+                row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"
+            ] or find_broken_checks(c)
             wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
-            return wrong + (["its row counts differ from the recorded ones"] if read_facts(c) != expected else [])
+            return wrong + (
+                ["its row counts differ from the recorded ones"]
+                if read_facts(c) != expected
+                else []
+            )
     # the second: SQLite's message quotes damaged text
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         step()  # may have caused the interrupt
@@ -408,11 +498,18 @@ def find_broken_checks(c: sqlite3.Connection) -> list[str]:
     On a read-only connection SQLite does not report them.
     """
     wrong = []
-    for name, text in c.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+    for name, text in c.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"
+    ).fetchall():
         for rule in _parse_checks(text):
-            many = _fetch_value(c, 'SELECT count(*) FROM "%s" WHERE NOT (%s)' % (name.replace('"', '""'), rule))
+            many = _fetch_value(
+                c, 'SELECT count(*) FROM "%s" WHERE NOT (%s)' % (name.replace('"', '""'), rule)
+            )
             if many:
-                wrong.append("%d %s the rule of %s: %s" % (many, "row breaks" if many == 1 else "rows break", name, rule))
+                wrong.append(
+                    "%d %s the rule of %s: %s"
+                    % (many, "row breaks" if many == 1 else "rows break", name, rule)
+                )
     return wrong
 
 
@@ -433,7 +530,11 @@ def _parse_checks(text: str) -> list[str]:
 
 def check_companions(folder: str, entry: dict[str, Any]) -> list[str]:
     """Return the faults of a backup's companion files."""
-    return ["%s is gone or changed" % name for name, digest in sorted(entry["beside"].items()) if _hash_companion(folder, name) != digest]
+    return [
+        "%s is gone or changed" % name
+        for name, digest in sorted(entry["beside"].items())
+        if _hash_companion(folder, name) != digest
+    ]
 
 
 def _hash_companion(folder: str, name: str) -> str | None:
@@ -464,7 +565,11 @@ def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]
 
 
 def check_whole(
-    folder: str, found: list[dict[str, Any]], entry: dict[str, Any], image: str, step: Callable[[], None] = do_nothing
+    folder: str,
+    found: list[dict[str, Any]],
+    entry: dict[str, Any],
+    image: str,
+    step: Callable[[], None] = do_nothing,
 ) -> tuple[list[str], list[str]]:
     """Check the file, then rebuild it temporarily at `image` and check the result.
 
@@ -485,7 +590,9 @@ def check_whole(
         os.unlink(image)
 
 
-def pick_backup(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
+def pick_backup(
+    found: list[dict[str, Any]], ident: str | None = None, at: str | None = None
+) -> dict[str, Any]:
     """Return the backup `ident`, else the last good one, up to the stored time `at`.
 
     Raise Unknown.
@@ -500,7 +607,10 @@ def pick_backup(found: list[dict[str, Any]], ident: str | None = None, at: str |
     by_time = sorted(good, key=lambda entry: entry["at"])
     fit = [entry for entry in by_time if entry["at"] <= at]
     if not fit:
-        raise RestoreError("there is no good backup up to %s; the oldest is from %s" % (format_local_time(at), format_local_time(by_time[0]["at"])))
+        raise RestoreError(
+            "there is no good backup up to %s; the oldest is from %s"
+            % (format_local_time(at), format_local_time(by_time[0]["at"]))
+        )
     return fit[-1]
 
 
@@ -576,7 +686,12 @@ def _load_library() -> Callable[[bytes, int], bytes] | None:
     else:
         return None
     library.ZSTD_decompress.restype = ctypes.c_size_t
-    library.ZSTD_decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    library.ZSTD_decompress.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+    ]
     library.ZSTD_isError.argtypes = [ctypes.c_size_t]
 
     def read(data: bytes, size: int) -> bytes:
@@ -597,7 +712,9 @@ def _find_program() -> Callable[[bytes, int], bytes] | None:
         return None
 
     def read(data: bytes, size: int) -> bytes:
-        done = subprocess.run([program, "-dcq"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        done = subprocess.run(
+            [program, "-dcq"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         if done.returncode:
             raise ValueError("a frame is no zstd")
         return done.stdout
@@ -607,7 +724,9 @@ def _find_program() -> Callable[[bytes, int], bytes] | None:
 
 TIME_NOTATIONS = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for two hours ago'
 """Accepted notations of a past time."""
-_DURATION = re.compile("(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?")
+_DURATION = re.compile(
+    "(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?"
+)
 _MOMENT = re.compile(
     "(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})?[ t]?"
     "(?:([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.]([0-9]+))?)?)?(z|[+-][0-9]{2}:[0-9]{2})?"
@@ -647,7 +766,11 @@ def _parse_moment(word: str, now: datetime) -> datetime | None:
         return None
     day, hour, minute, second, part, zone = match.groups()
     at = time(int(hour), int(minute), int(second or 0)) if hour else time()
-    on = date.fromisoformat(day) if day and "-" in day else now.date() - timedelta(days=day == "yesterday")
+    on = (
+        date.fromisoformat(day)
+        if day and "-" in day
+        else now.date() - timedelta(days=day == "yesterday")
+    )
     begin = _make_datetime(on, at, zone)
     if not day and begin > now:
         begin = _make_datetime(on - timedelta(days=1), at, zone)
@@ -664,7 +787,9 @@ def _make_datetime(on: date, at: time, zone: str | None) -> datetime:
     naive = datetime.combine(on, at)
     if not zone:
         return naive.astimezone()
-    return naive.replace(tzinfo=timezone.utc if zone == "z" else datetime.strptime(zone, "%z").tzinfo)
+    return naive.replace(
+        tzinfo=timezone.utc if zone == "z" else datetime.strptime(zone, "%z").tzinfo
+    )
 
 
 def format_local_time(at: str) -> str:
@@ -694,7 +819,10 @@ def make_folder_name(home: str) -> str:
 
     `home` is its real path.
     """
-    return "%s-%s" % (os.path.basename(home)[:40], hashlib.sha256(os.fsencode(home)).hexdigest()[:8])
+    return "%s-%s" % (
+        os.path.basename(home)[:40],
+        hashlib.sha256(os.fsencode(home)).hexdigest()[:8],
+    )
 
 
 def _group_by_home(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -708,7 +836,9 @@ def _group_by_home(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def _format_place(entry: dict[str, Any]) -> str:
     """Return the path of a backup's database, safe for a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in entry.get("of") or "an unknown place")
+    return "".join(
+        letter if letter.isprintable() else "?" for letter in entry.get("of") or "an unknown place"
+    )
 
 
 def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -723,7 +853,9 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
     def placed(entry: dict[str, Any]) -> bool:
         home = os.path.dirname(entry.get("of") or "")
         try:
-            return home == os.path.dirname(where) or make_folder_name(home) == os.path.basename(where)
+            return home == os.path.dirname(where) or make_folder_name(home) == os.path.basename(
+                where
+            )
         except UnicodeEncodeError:  # not a folder name
             return False
 
@@ -733,7 +865,9 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
             theirs = {entry["id"] for home in homes if home is not ours[0] for entry in home}
             return [entry for entry in found if entry["id"] not in theirs]
     some = "; ".join("%s of %s" % (home[-1]["id"], _format_place(home[-1])) for home in homes)
-    raise RestoreError("there are backups of %d homes here: name one by its ID, see list (%s)" % (len(homes), some))
+    raise RestoreError(
+        "there are backups of %d homes here: name one by its ID, see list (%s)" % (len(homes), some)
+    )
 
 
 def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
@@ -746,7 +880,11 @@ def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str,
     if theirs:
         last = max(theirs, key=lambda entry: entry["at"])
         said = "%s and others" % last["id"] if len(theirs) > 1 else last["id"]
-        print("restore.py: skipped, from another home (%s): %s. To restore it, give its ID" % (_format_place(last), said), file=sys.stderr)
+        print(
+            "restore.py: skipped, from another home (%s): %s. To restore it, give its ID"
+            % (_format_place(last), said),
+            file=sys.stderr,
+        )
     return pick_backup(ours, at=at)
 
 
@@ -755,7 +893,10 @@ def _run_list(folder: str, args: argparse.Namespace) -> int:
     several = len(_group_by_home(found)) > 1
     for entry in found:
         whose = ", of %s" % _format_place(entry) if several else ""
-        print("%-32s %s %12d  %s%s" % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good", whose))
+        print(
+            "%-32s %s %12d  %s%s"
+            % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good", whose)
+        )
     return 0
 
 
@@ -768,7 +909,11 @@ def _run_verify(folder: str, args: argparse.Namespace) -> int:
         for entry in asked:
             whole = args.id or entry["id"] == newest
             try:
-                said, odd = check_whole(folder, found, entry, os.path.join(room, "image")) if whole else check_file(folder, entry)
+                said, odd = (
+                    check_whole(folder, found, entry, os.path.join(room, "image"))
+                    if whole
+                    else check_file(folder, entry)
+                )
             except DamagedBackupFile as error:
                 said, odd = [str(error)], []
             wrong += ["%s: %s" % (entry["id"], why) for why in said + odd]
@@ -779,7 +924,11 @@ def _run_verify(folder: str, args: argparse.Namespace) -> int:
 
 def _run_restore(folder: str, args: argparse.Namespace) -> int:
     found = _require_entries(folder)
-    entry = _find_asked(folder, found, args.id) if args.id else _pick_newest(folder, found, parse_past_time(args.at))
+    entry = (
+        _find_asked(folder, found, args.id)
+        if args.id
+        else _pick_newest(folder, found, parse_past_time(args.at))
+    )
     beside = _require_target(args.file)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
         wrong = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
@@ -805,10 +954,14 @@ def _parse_arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     verbs = parser.add_subparsers(dest="verb")
     verbs.add_parser("list", help="list the backups, oldest first")
-    verbs.add_parser("verify", help="check all files and rebuild the newest, or rebuild and check one").add_argument("id", nargs="?")
+    verbs.add_parser(
+        "verify", help="check all files and rebuild the newest, or rebuild and check one"
+    ).add_argument("id", nargs="?")
     restore = verbs.add_parser("restore", help="make a database file from a backup")
     restore.add_argument("id", nargs="?")
-    restore.add_argument("--at", metavar="TIME", help="the newest good backup up to that time: " + TIME_NOTATIONS)
+    restore.add_argument(
+        "--at", metavar="TIME", help="the newest good backup up to that time: " + TIME_NOTATIONS
+    )
     restore.add_argument("file")
     args = parser.parse_args(given)
     if args.verb is None or (args.verb == "restore" and (args.id is None) == (args.at is None)):
@@ -820,9 +973,15 @@ def main(given: list[str]) -> int:
     """Run the command; return 5 for a bad backup, 1 for other failures."""
     args = _parse_arguments(given)
     try:
-        return {"list": _run_list, "verify": _run_verify, "restore": _run_restore}[args.verb](os.path.dirname(os.path.abspath(__file__)), args)
+        return {"list": _run_list, "verify": _run_verify, "restore": _run_restore}[args.verb](
+            os.path.dirname(os.path.abspath(__file__)), args
+        )
     except (DamagedBackupFile, RestoreError, OSError) as error:
-        said = "%s: %s" % (error.filename, (error.strerror or "unknown").lower()) if isinstance(error, OSError) else error
+        said = (
+            "%s: %s" % (error.filename, (error.strerror or "unknown").lower())
+            if isinstance(error, OSError)
+            else error
+        )
         print("restore.py: %s" % said, file=sys.stderr)
         return 5 if isinstance(error, DamagedBackupFile) else 1
 

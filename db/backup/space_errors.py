@@ -45,22 +45,43 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
     if is_full(error):
         return make_disk_full(folder, undone)
     said = (error.strerror or "unknown").lower()
-    where = error.filename if isinstance(error.filename, str) and Path(error.filename).parent == folder else folder
+    where = (
+        error.filename
+        if isinstance(error.filename, str) and Path(error.filename).parent == folder
+        else folder
+    )
     kind = ReadOnlyDisk if error.errno in _READ_ONLY_ERRORS else Storage
-    return kind(f"the folder of the backups cannot be used: {said} ({where}).", "Check its owner, and that it is writable.")
+    return kind(
+        f"the folder of the backups cannot be used: {said} ({where}).",
+        "Check its owner, and that it is writable.",
+    )
 
 
 def make_no_folder(folder: Path) -> Storage:
     """Return the problem for a path that is no folder, such as a dangling link."""
-    what = f"it is a link to {os.readlink(folder)}, which does not exist" if folder.is_symlink() else "not a directory"
-    return Storage(f"the folder of the backups cannot be used: {what} ({folder}).", "Mount its disk, or move it away.")
+    what = (
+        f"it is a link to {os.readlink(folder)}, which does not exist"
+        if folder.is_symlink()
+        else "not a directory"
+    )
+    return Storage(
+        f"the folder of the backups cannot be used: {what} ({folder}).",
+        "Mount its disk, or move it away.",
+    )
 
 
 def make_busy(folder: Path, undone: str = NO_BACKUP_TAKEN) -> Storage:
     """Return the problem for a folder locked by another process."""
-    return Storage(f"another process is using the backup folder ({folder}). {undone}", "Try again when it has finished.")
+    return Storage(
+        f"another process is using the backup folder ({folder}). {undone}",
+        "Try again when it has finished.",
+    )
 
 
 def _make_shortage(said: str, undone: str) -> DiskFull:
-    elsewhere = ", or name another folder in config.toml: [backup] folder" if undone == NO_BACKUP_TAKEN else ", then try again."
+    elsewhere = (
+        ", or name another folder in config.toml: [backup] folder"
+        if undone == NO_BACKUP_TAKEN
+        else ", then try again."
+    )
     return DiskFull(f"{said}. {undone}", f"Free space there{elsewhere}")

@@ -21,7 +21,14 @@ from sqlalchemy.exc import IntegrityError
 
 from db import defaults, raw_sql, schema, timestamps
 from db.error_translation import translate_error
-from db.errors import BehindDatabase, DamagedDatabase, Problem, Storage, UnnamedDatabase, make_damaged_error
+from db.errors import (
+    BehindDatabase,
+    DamagedDatabase,
+    Problem,
+    Storage,
+    UnnamedDatabase,
+    make_damaged_error,
+)
 from db.maintenance import migrate, quarantine, value_checks, wal_audit
 from db.maintenance.value_checks import NO_CHECKS, DocumentChecks
 from db.queries import transitions
@@ -38,8 +45,16 @@ def check_database(path: Path, judges: DocumentChecks = NO_CHECKS) -> list[str]:
     if found := find_damage(path):
         return found
     with open_read_only(path) as c:
-        ours = [f"{kind} {name} is missing" for kind, name in _find_missing_objects(c)] if version == migrate.HEAD else []
-        ours += value_checks.describe_unreadable(c.execute, judges=judges) if version == migrate.HEAD else []
+        ours = (
+            [f"{kind} {name} is missing" for kind, name in _find_missing_objects(c)]
+            if version == migrate.HEAD
+            else []
+        )
+        ours += (
+            value_checks.describe_unreadable(c.execute, judges=judges)
+            if version == migrate.HEAD
+            else []
+        )
         ours += [describe_missing_default(kind) for (kind,) in c.execute(defaults.MISSING_DEFAULTS)]
     return [*ours, *find_inconsistencies(path)]
 
@@ -77,7 +92,7 @@ def _read_all_rows(c: sqlite3.Connection) -> None:
     The driver raises one of `raw_sql.DRIVER_ERRORS` for text that is not UTF-8.
     """
     for name in _list_objects(c, "table"):
-        rows = c.execute("SELECT * FROM \"{}\"".format(name.replace('"', '""')))
+        rows = c.execute('SELECT * FROM "{}"'.format(name.replace('"', '""')))
         while rows.fetchmany(1000):
             pass
 
@@ -95,16 +110,31 @@ def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
         if table.name not in there:
             wrong.append(f"table {table.name} is missing")
             continue
-        columns = {name for (name,) in c.execute("SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table.name,))}
-        wrong += [f"column {column.name} of {table.name} is missing" for column in table.columns if column.name.encode() not in columns]
+        columns = {
+            name
+            for (name,) in c.execute(
+                "SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table.name,)
+            )
+        }
+        wrong += [
+            f"column {column.name} of {table.name} is missing"
+            for column in table.columns
+            if column.name.encode() not in columns
+        ]
     return wrong
 
 
 def _find_missing_objects(c: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return (kind, name) of missing indexes and triggers, which can be recreated."""
-    indexes = [str(index.name) for table in schema.metadata.sorted_tables for index in table.indexes]
+    indexes = [
+        str(index.name) for table in schema.metadata.sorted_tables for index in table.indexes
+    ]
     wanted = {"index": indexes, "trigger": list(schema.TRIGGERS)}
-    return [(kind, name) for kind, names in wanted.items() for name in sorted({*names} - {*_list_objects(c, kind)})]
+    return [
+        (kind, name)
+        for kind, names in wanted.items()
+        for name in sorted({*names} - {*_list_objects(c, kind)})
+    ]
 
 
 def is_version_lost(path: Path) -> bool:
@@ -113,7 +143,12 @@ def is_version_lost(path: Path) -> bool:
         migrate.read_version(path)
     except UnnamedDatabase:
         with open_read_only(path) as c:
-            return not (find_faults(c) or _find_missing_columns(c) or _find_missing_objects(c) or _find_unknown_columns(c))
+            return not (
+                find_faults(c)
+                or _find_missing_columns(c)
+                or _find_missing_objects(c)
+                or _find_unknown_columns(c)
+            )
     except Problem:
         pass
     return False
@@ -121,9 +156,16 @@ def is_version_lost(path: Path) -> bool:
 
 def _find_unknown_columns(c: sqlite3.Connection) -> list[str]:
     """Return the tables and columns that this version does not have."""
-    ours = {table.name: {column.name for column in table.columns} for table in schema.metadata.sorted_tables}
+    ours = {
+        table.name: {column.name for column in table.columns}
+        for table in schema.metadata.sorted_tables
+    }
     there = {name: {row[1] for row in c.execute(f"PRAGMA table_info({name})")} for name in ours}
-    return [name for name in _list_objects(c, "table") if name != "alembic_version" and (name not in ours or there[name] != ours[name])]
+    return [
+        name
+        for name in _list_objects(c, "table")
+        if name != "alembic_version" and (name not in ours or there[name] != ours[name])
+    ]
 
 
 def restore_version(c: Connection) -> str:
@@ -152,7 +194,11 @@ def check_highest_number(path: Path, highest: int) -> list[str]:
     """
     with open_read_only(path) as c:
         given, known = _read_highest_numbers(c)
-    return [f"the task number counter says {given}, a backup or job has #{highest}"] if highest > max(given, known) else []
+    return (
+        [f"the task number counter says {given}, a backup or job has #{highest}"]
+        if highest > max(given, known)
+        else []
+    )
 
 
 def find_lost_writes(path: Path) -> list[str]:
@@ -163,11 +209,15 @@ def find_lost_writes(path: Path) -> list[str]:
     try:
         cut = wal_audit.has_ignored_commits(path)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
-        raise translate_error(error, path) or Storage(f"the log of the database cannot be read ({error}): {path}.") from error
+        raise translate_error(error, path) or Storage(
+            f"the log of the database cannot be read ({error}): {path}."
+        ) from error
     return ["its log is damaged, and the latest writes are behind the damage"] if cut else []
 
 
-def find_missing_runs(path: Path, logs: Iterable[str], began: Callable[[str], bool] = lambda runid: True) -> list[str]:
+def find_missing_runs(
+    path: Path, logs: Iterable[str], began: Callable[[str], bool] = lambda runid: True
+) -> list[str]:
     """Return the fault that runs with a log started after the database's latest entry.
 
     A run's row is on disk before the run starts, and pruned runs have no log, so such a run proves
@@ -188,7 +238,8 @@ def find_missing_runs(path: Path, logs: Iterable[str], began: Callable[[str], bo
 
 
 _LATEST_ENTRIES = " UNION ALL ".join(
-    f"SELECT * FROM (SELECT created_at FROM {table} ORDER BY id DESC LIMIT 1)" for table in ("events", "operations")
+    f"SELECT * FROM (SELECT created_at FROM {table} ORDER BY id DESC LIMIT 1)"
+    for table in ("events", "operations")
 )
 
 
@@ -241,13 +292,19 @@ def _check_counters(c: sqlite3.Connection) -> list[str]:
     wrong += [f"counter {name} is not a number" for (name,) in c.execute(_INVALID_COUNTERS)]
     given, highest = _read_highest_numbers(c)
     said = f"the task number counter says {given}, "
-    end = [f"{said}the maximum; the highest task is #{highest}"] if given >= transitions.MAX_NUMBER else []
+    end = (
+        [f"{said}the maximum; the highest task is #{highest}"]
+        if given >= transitions.MAX_NUMBER
+        else []
+    )
     return [*wrong, *end, *([f"{said}there is #{highest}"] if highest > given else [])]
 
 
 def _read_highest_numbers(c: sqlite3.Connection) -> tuple[int, int]:
     """Return the highest number by the counter, and by all other records."""
-    known = " UNION ALL ".join(query for table, query in _KNOWN_NUMBERS.items() if table in _list_objects(c, "table"))
+    known = " UNION ALL ".join(
+        query for table, query in _KNOWN_NUMBERS.items() if table in _list_objects(c, "table")
+    )
     highest = f"SELECT coalesce(max(number), 0) FROM ({known}) WHERE typeof(number) = 'integer' AND number < {transitions.MAX_NUMBER}"
     return c.execute(_NUMBER_COUNTER).fetchone()[0], c.execute(highest).fetchone()[0]
 
@@ -258,7 +315,12 @@ _ACTIVE = f"WHERE status IN {ACTIVE_SQL}"
 def _check_loads(c: sqlite3.Connection) -> list[str]:
     """Return queues and pools whose figures differ from the active runs."""
     queues = dict(c.execute(f"SELECT queue, count(*) FROM instances {_ACTIVE} GROUP BY 1"))
-    pools = {name: used for name, *used in c.execute(f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1")}
+    pools = {
+        name: used
+        for name, *used in c.execute(
+            f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1"
+        )
+    }
     wrong = [f"the load of queue {name} is recorded as {load}, it is {queues.get(name, 0)}"
              for name, load in c.execute("SELECT name, current_load FROM queues") if load != queues.get(name, 0)]  # fmt: skip
     for name, *said in c.execute("SELECT name, used_cpu, used_memory FROM pools"):
@@ -291,15 +353,27 @@ _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", 
 """Optional references: (table, column, referenced table and column)."""
 
 
-def repair_database(c: Connection, highest: int = 0, judges: DocumentChecks = NO_CHECKS) -> list[str]:
+def repair_database(
+    c: Connection, highest: int = 0, judges: DocumentChecks = NO_CHECKS
+) -> list[str]:
     """Repair everything that can be derived; return what was done.
 
     Removes rows of missing tasks and rules. Recreates missing queues, indexes and triggers, and a
     pool and queue if there are none. Recounts counters, the highest number and loads. Quarantines
     unreadable rows. `highest` is a number known to have been used.
     """
-    done = [*_recreate_objects(c), *_remove_orphans(c), *_clear_references(c), *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, judges)]
-    done += [*_create_pool(c), *_recreate_queues(c), *_recount_counters(c), *_raise_number_counter(c, highest)]
+    done = [
+        *_recreate_objects(c),
+        *_remove_orphans(c),
+        *_clear_references(c),
+        *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, judges),
+    ]
+    done += [
+        *_create_pool(c),
+        *_recreate_queues(c),
+        *_recount_counters(c),
+        *_raise_number_counter(c, highest),
+    ]
     return [*done, *(f"the figures of {name} recounted" for name in transitions.recount_loads(c))]
 
 
@@ -312,7 +386,9 @@ def _recreate_objects(c: Connection) -> Iterator[str]:
 
     A unique index is skipped if its rows are no longer unique.
     """
-    indexes = {str(index.name): index for table in schema.metadata.sorted_tables for index in table.indexes}
+    indexes = {
+        str(index.name): index for table in schema.metadata.sorted_tables for index in table.indexes
+    }
     for kind, name in _find_missing_objects(_get_driver(c)):
         with suppress(IntegrityError):
             if kind == "index":
@@ -358,9 +434,20 @@ def _recreate_queues(c: Connection) -> Iterator[str]:
     Their pool and capacity may have been different.
     """
     pools, now = raw_sql.fetch_rows(c, _POOL), timestamps.now()
-    wanted = raw_sql.fetch_column(c, _NO_QUEUE) or ([defaults.DEFAULT_NAME] if "queue" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS) else [])
+    wanted = raw_sql.fetch_column(c, _NO_QUEUE) or (
+        [defaults.DEFAULT_NAME]
+        if "queue" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS)
+        else []
+    )
     for name in wanted if pools else ():
-        values = {"name": name, "pool": pools[0].name, "capacity": pools[0].cores, "status": "paused", "created_at": now, "updated_at": now}
+        values = {
+            "name": name,
+            "pool": pools[0].name,
+            "capacity": pools[0].cores,
+            "status": "paused",
+            "created_at": now,
+            "updated_at": now,
+        }
         c.execute(schema.queues.insert().values(values))
         open_ = f"taskdeck queue resume {shlex.quote(name)}"
         yield (
@@ -408,7 +495,10 @@ def find_unknown_runs(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]
     """Return the runs that no row knows and whose log is not about to be removed."""
     found: list[str] = []
     tables = [name for name in RUN_TABLES if name in _list_objects(c, "table")]
-    knows = " UNION ".join(f"SELECT runid FROM {name} WHERE runid IN (SELECT value FROM json_each(?1))" for name in tables)
+    knows = " UNION ".join(
+        f"SELECT runid FROM {name} WHERE runid IN (SELECT value FROM json_each(?1))"
+        for name in tables
+    )
     for at in range(0, len(runids), RUNS_PER_QUERY):
         some = runids[at : at + RUNS_PER_QUERY]
         known = {row[0] for row in c.execute(knows, (json.dumps(some),))}
@@ -418,7 +508,10 @@ def find_unknown_runs(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]
 
 def list_running(c: sqlite3.Connection) -> list[str]:
     """Return the runs that started and have not ended."""
-    return [row[0] for row in c.execute(f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL")]
+    return [
+        row[0]
+        for row in c.execute(f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL")
+    ]
 
 
 def discard_logs(c: Connection, runids: Sequence[str]) -> None:

@@ -18,7 +18,14 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
 from db.error_translation import translate_error
-from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, make_damaged_error
+from db.errors import (
+    DamagedDatabase,
+    NewerDatabase,
+    Problem,
+    Storage,
+    UnnamedDatabase,
+    make_damaged_error,
+)
 from db.queries import home_identity
 from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
@@ -42,7 +49,9 @@ def read_version(path: Path) -> str | None:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
             found = _read_version(c, path)
     except raw_sql.DRIVER_ERRORS as error:
-        raise translate_error(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+        raise translate_error(error, path) or Storage(
+            f"the database cannot be read ({error}): {path}."
+        ) from error
     if found is not None and found not in REVISIONS:
         raise NewerDatabase(
             f"the database is newer than this program (version {found!r}, expected {HEAD!r}): "
@@ -58,7 +67,8 @@ def _read_version(c: sqlite3.Connection, path: Path) -> str | None:
     application = c.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise DamagedDatabase(
-            f"{path} is a database of another program. It was not touched.", "Choose another home: --home DIR."
+            f"{path} is a database of another program. It was not touched.",
+            "Choose another home: --home DIR.",
         )
     _require_complete(c, path)
     return _read_revision(c, path)
@@ -69,14 +79,22 @@ def _read_revision(c: sqlite3.Connection, path: Path) -> str:
 
     The version row is created together with the tables, so a missing row was lost.
     """
-    if not c.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'").fetchone():
+    if not c.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    ).fetchone():
         raise make_damaged_error(path, "table alembic_version is missing")
     wrong = c.execute("PRAGMA integrity_check(alembic_version)").fetchone()[0]  # takes 10 µs
     if wrong != "ok":
-        raise make_damaged_error(path, " ".join(wrong.replace("*** in database main ***", "").split()))
+        raise make_damaged_error(
+            path, " ".join(wrong.replace("*** in database main ***", "").split())
+        )
     found = c.execute("SELECT version_num FROM alembic_version").fetchall()
     if len(found) != 1:
-        raise make_damaged_error(path, f"{len(found)} rows of alembic_version, where there is one", DamagedDatabase if found else UnnamedDatabase)
+        raise make_damaged_error(
+            path,
+            f"{len(found)} rows of alembic_version, where there is one",
+            DamagedDatabase if found else UnnamedDatabase,
+        )
     return found[0][0]
 
 
@@ -85,11 +103,14 @@ def _require_complete(c: sqlite3.Connection, path: Path) -> None:
 
     Found here rather than at the first missing row.
     """
-    pages, size = (c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    pages, size = (
+        c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
     wal = path.with_name(path.name + "-wal")
     if os.path.getsize(path) < pages * size and not (wal.exists() and os.path.getsize(wal)):
         raise DamagedDatabase(
-            f"the database is damaged: {path} ends early. It was not written to.", "Put a good copy in its place."
+            f"the database is damaged: {path} ends early. It was not written to.",
+            "Put a good copy in its place.",
         )
 
 
@@ -126,7 +147,9 @@ def _backup(path: Path) -> Path:
         fsync_path(folder)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
         said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
-        raise translate_error(error, path) or Storage(said, "Make room there, then try again.") from error
+        raise translate_error(error, path) or Storage(
+            said, "Make room there, then try again."
+        ) from error
     finally:
         with suppress(OSError):
             part.unlink()
@@ -158,7 +181,12 @@ def _copy_verified(path: Path, part: Path) -> None:
 
 def _count_rows(c: sqlite3.Connection) -> dict[str, int]:
     """Return {table: rows}."""
-    tables = [row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+    tables = [
+        row[0]
+        for row in c.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    ]
     return {name: c.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
 
 
@@ -180,9 +208,7 @@ def _upgrade(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> 
         seed(c)
 
 
-VERSION_TABLE = (
-    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-)
+VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 """The table as Alembic creates it."""
 
 
@@ -212,7 +238,9 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
     with _open_transaction(part) as c:
         for table in metadata.sorted_tables:
             c.execute(CreateTable(table))
-        for index in sorted((index for table in metadata.sorted_tables for index in table.indexes), key=_in_order):
+        for index in sorted(
+            (index for table in metadata.sorted_tables for index in table.indexes), key=_in_order
+        ):
             c.execute(CreateIndex(index))
         for made in (*TRIGGERS.values(), VERSION_TABLE):
             c.exec_driver_sql(made)
@@ -225,7 +253,10 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
         part.rename(path)
         fsync_path(path.parent)
     except OSError as error:
-        raise Storage(f"the database could not be made ({error.strerror}): {path}.", "Make room there, then try again.") from error
+        raise Storage(
+            f"the database could not be made ({error.strerror}): {path}.",
+            "Make room there, then try again.",
+        ) from error
 
 
 @contextmanager
@@ -241,7 +272,9 @@ def _open_transaction(path: Path) -> Iterator[Connection]:
             engine.dispose()
     except Exception as error:
         cause = getattr(error, "orig", error)
-        problem: Problem | None = translate_error(cause, path) if isinstance(cause, raw_sql.DRIVER_ERRORS) else None
+        problem: Problem | None = (
+            translate_error(cause, path) if isinstance(cause, raw_sql.DRIVER_ERRORS) else None
+        )
         if problem is None:
             raise
         raise problem from error

@@ -15,7 +15,14 @@ from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
 from db.maintenance import value_checks
-from db.maintenance.value_checks import HELD_BY, IN_USE, NO_ENVIRONMENT, NOT_HELD, DocumentChecks, UnreadableRow
+from db.maintenance.value_checks import (
+    HELD_BY,
+    IN_USE,
+    NO_ENVIRONMENT,
+    NOT_HELD,
+    DocumentChecks,
+    UnreadableRow,
+)
 from db.queries import operations, transitions
 from db.states import ENDED
 
@@ -25,14 +32,22 @@ UNREADABLE = "unreadable"
 """Key in a launch for the unreadable values of its task."""
 
 _DEFAULT_RULE = '{"preset": "finishes-within", "value": "365d"}'
-_REPLACEMENTS = {("tasks", "launch"): '{"argv": []}', ("slas", "conditions"): _DEFAULT_RULE, ("environments", "variables"): NO_ENVIRONMENT}
+_REPLACEMENTS = {
+    ("tasks", "launch"): '{"argv": []}',
+    ("slas", "conditions"): _DEFAULT_RULE,
+    ("environments", "variables"): NO_ENVIRONMENT,
+}
 """Replacement documents; all other columns get an empty object."""
 _FUTURE_TIMES = ("not_before", "retry_at", "deadline", "next_fire")
 """Future times, replaced by NULL. Other times record something that happened, so they get the row's
 own time."""
 
 
-def quarantine_rows(c: Connection, where: Mapping[str, str] = IN_USE, judges: DocumentChecks = value_checks.NO_CHECKS) -> list[str]:
+def quarantine_rows(
+    c: Connection,
+    where: Mapping[str, str] = IN_USE,
+    judges: DocumentChecks = value_checks.NO_CHECKS,
+) -> list[str]:
     """Quarantine the unreadable rows of the tables and conditions `where`.
 
     Return what was done.
@@ -42,7 +57,9 @@ def quarantine_rows(c: Connection, where: Mapping[str, str] = IN_USE, judges: Do
         _replace_values(c, row)
         done += _HANDLERS.get(row.table, _report_row)(c, row)
     if done:
-        operations.record_all(c, transitions.SYSTEM, VERB, [(thing, None, {"reason": said}) for thing, said in done])
+        operations.record_all(
+            c, transitions.SYSTEM, VERB, [(thing, None, {"reason": said}) for thing, said in done]
+        )
     return [f"{thing}: {said}" for thing, said in done]
 
 
@@ -61,7 +78,11 @@ def find_lost_values(launch: Mapping[str, Any]) -> list[str]:
     Without them it would be a different task.
     """
     columns = schema.tasks.columns
-    return [name for name in launch.get(UNREADABLE, ()) if name in _FUTURE_TIMES or name in columns and value_checks.is_document(columns[name])]
+    return [
+        name
+        for name in launch.get(UNREADABLE, ())
+        if name in _FUTURE_TIMES or name in columns and value_checks.is_document(columns[name])
+    ]
 
 
 def find_without_environment(c: Connection) -> set[str]:
@@ -77,9 +98,13 @@ def _replace_values(c: Connection, row: UnreadableRow) -> None:
     new = {name: _get_replacement(row, name) for name in row.columns}
     if row.table == "tasks":
         launch = json.loads(new.get("launch") or row.values["launch"])
-        new["launch"] = json.dumps({**launch, UNREADABLE: {name: str(row.values[name]) for name in row.columns}})
+        new["launch"] = json.dumps(
+            {**launch, UNREADABLE: {name: str(row.values[name]) for name in row.columns}}
+        )
     sets = ", ".join(f'"{name}" = :{name}' for name in new)
-    raw_sql.execute_statement(c, f"UPDATE {row.table} SET {sets} WHERE rowid = :at", {**new, "at": row.row})
+    raw_sql.execute_statement(
+        c, f"UPDATE {row.table} SET {sets} WHERE rowid = :at", {**new, "at": row.row}
+    )
 
 
 def _has_unreadable_key(row: UnreadableRow) -> bool:
@@ -96,7 +121,14 @@ def _get_replacement(row: UnreadableRow, name: str) -> str | None:
 
 def _get_row_time(values: Mapping[str, Any]) -> str:
     """Return the readable time of the row's change or creation, else the current time."""
-    return next((values[name] for name in ("updated_at", "created_at") if timestamps.is_time(values.get(name))), timestamps.now())
+    return next(
+        (
+            values[name]
+            for name in ("updated_at", "created_at")
+            if timestamps.is_time(values.get(name))
+        ),
+        timestamps.now(),
+    )
 
 
 # --- consequences ---------------------------------------------------------------------------
@@ -107,15 +139,27 @@ def _describe_fault(names: Sequence[str]) -> str:
 
 
 def _report_row(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    return [(f"row {row.row} of {row.table}", f"{_describe_fault(row.columns)}{', so it is removed' if _has_unreadable_key(row) else ''}")]
+    return [
+        (
+            f"row {row.row} of {row.table}",
+            f"{_describe_fault(row.columns)}{', so it is removed' if _has_unreadable_key(row) else ''}",
+        )
+    ]
 
 
 def _hold_task(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    task = raw_sql.fetch_rows(c, "SELECT uuid, number, status FROM tasks WHERE rowid = ?", (row.row,))[0]
+    task = raw_sql.fetch_rows(
+        c, "SELECT uuid, number, status FROM tasks WHERE rowid = ?", (row.row,)
+    )[0]
     over = task.status in ENDED
     if not over:
         transitions.hold(c, [task.uuid], True, HELD_BY + _describe_fault(row.columns))
-    return [(f"task #{task.number}", f"{_describe_fault(row.columns)}{'' if over else ', so it is held'}")]
+    return [
+        (
+            f"task #{task.number}",
+            f"{_describe_fault(row.columns)}{'' if over else ', so it is held'}",
+        )
+    ]
 
 
 def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
@@ -125,12 +169,21 @@ def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[
     """
     waits = f"SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE rowid = ?) AND {NOT_HELD}"
     tasks = raw_sql.fetch_rows(c, waits, (row.row,))
-    transitions.hold(c, [task.uuid for task in tasks], True, f"{HELD_BY}its environment cannot be read")
-    return [(f"task #{task.number}", "its environment cannot be read, so it is held") for task in tasks]
+    transitions.hold(
+        c, [task.uuid for task in tasks], True, f"{HELD_BY}its environment cannot be read"
+    )
+    return [
+        (f"task #{task.number}", "its environment cannot be read, so it is held") for task in tasks
+    ]
 
 
 def _report_run(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    return [(f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}", _describe_fault(row.columns))]
+    return [
+        (
+            f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}",
+            _describe_fault(row.columns),
+        )
+    ]
 
 
 def _disable_rule(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
@@ -140,9 +193,19 @@ def _disable_rule(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
 
 
 def _retire_template(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    raw_sql.execute_statement(c, "UPDATE templates SET retired_at = coalesce(retired_at, ?) WHERE rowid = ?", (timestamps.now(), row.row))
+    raw_sql.execute_statement(
+        c,
+        "UPDATE templates SET retired_at = coalesce(retired_at, ?) WHERE rowid = ?",
+        (timestamps.now(), row.row),
+    )
     name = raw_sql.fetch_value(c, "SELECT name FROM templates WHERE rowid = ?", (row.row,))
     return [(f"template {name}", f"{_describe_fault(row.columns)}, so it is retired")]
 
 
-_HANDLERS = {"tasks": _hold_task, "instances": _report_run, "environments": _hold_tasks_of_environment, "slas": _disable_rule, "templates": _retire_template}
+_HANDLERS = {
+    "tasks": _hold_task,
+    "instances": _report_run,
+    "environments": _hold_tasks_of_environment,
+    "slas": _disable_rule,
+    "templates": _retire_template,
+}

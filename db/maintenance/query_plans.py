@@ -9,10 +9,28 @@ from typing import NamedTuple
 
 _INDEX = re.compile(r"USING (?:COVERING )?INDEX (\S+)")
 _SCAN = re.compile(r"^[\s]*SCAN (\w+)(?: AS (\w+))?(.*)$")
-_TABLE_NAME = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"?(\w+)"?)?', re.I)
+_TABLE_NAME = re.compile(
+    r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"?(\w+)"?)?', re.I
+)
 _WHERE = re.compile(r"\bWHERE\b(.*)", re.I | re.S)
 _COLUMN = re.compile(r'(?:"?(\w+)"?\.)?"?(\w+)"?')
-_KEYWORDS = {"where", "on", "set", "order", "group", "limit", "left", "join", "inner", "cross", "indexed", "not", "using", "values", "select"}
+_KEYWORDS = {
+    "where",
+    "on",
+    "set",
+    "order",
+    "group",
+    "limit",
+    "left",
+    "join",
+    "inner",
+    "cross",
+    "indexed",
+    "not",
+    "using",
+    "values",
+    "select",
+}
 _INSTR = re.compile(r"\binstr\s*\(", re.I)
 _LIKE = re.compile(r'(?:"?\w+"?\.)?"?\w+"?\s+(?:NOT\s+)?LIKE\b', re.I)
 _CONDITION_ENDS = re.compile(r"\b(?:ORDER BY|GROUP BY|LIMIT|RETURNING|UNION)\b", re.I)
@@ -94,7 +112,9 @@ def _find_closing(statement: str, at: int) -> int:
 
 
 def find_missing_indexes(
-    rows: Iterable[tuple[str, str | None]], columns: Mapping[str, Sequence[str]], partial: Collection[str] = ()
+    rows: Iterable[tuple[str, str | None]],
+    columns: Mapping[str, Sequence[str]],
+    partial: Collection[str] = (),
 ) -> dict[tuple[str, tuple[str, ...]], int]:
     """Return {(table, condition columns): slow statements that scan it}.
 
@@ -103,7 +123,9 @@ def find_missing_indexes(
     found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for statement, plan in rows:
         for walk in find_scans((plan or "").split("\n"), statement):
-            asked = tuple(find_condition_columns(statement, walk.table, columns.get(walk.table, ())))
+            asked = tuple(
+                find_condition_columns(statement, walk.table, columns.get(walk.table, ()))
+            )
             if asked and walk.by not in partial:
                 found[walk.table, asked] += 1
     return dict(found)

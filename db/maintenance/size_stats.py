@@ -134,7 +134,10 @@ def read_stats(c: Connection) -> Stats:
     weights: Counter[str] = Counter()
     for index in indexes:
         weights[index.table] += index.bytes
-    tables = [TableSize(name, sizes[name].rows, sizes[name].bytes, weights[name], sizes[name].unused) for name in made]
+    tables = [
+        TableSize(name, sizes[name].rows, sizes[name].bytes, weights[name], sizes[name].unused)
+        for name in made
+    ]
     return Stats(
         measured is not None, _read_pragma(c, "page_size"), _read_pragma(c, "page_count"), _read_pragma(c, "freelist_count"),
         sorted(tables, key=lambda table: (-table.bytes - table.index_bytes, table.name)),
@@ -148,7 +151,10 @@ def _read_pragma(c: Connection, name: str) -> int:
 
 def _list_tables(c: Connection) -> dict[str, bool]:
     """Return {table: True for a WITHOUT ROWID table}."""
-    rows = raw_sql.fetch_rows(c, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'")
+    rows = raw_sql.fetch_rows(
+        c,
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'",
+    )
     return {row.name: bool(row.wr) for row in sorted(rows)}
 
 
@@ -160,7 +166,10 @@ def _measure_sizes(c: Connection, keyed: Sequence[str]) -> Mapping[str, _Size] |
     if not _has_dbstat(c):
         return None
     rows = raw_sql.fetch_rows(c, _SIZES)
-    return {row.name: _Size(row.bytes, row.unused, row.cells if row.name in keyed else row.leaves) for row in rows}
+    return {
+        row.name: _Size(row.bytes, row.unused, row.cells if row.name in keyed else row.leaves)
+        for row in rows
+    }
 
 
 def _has_dbstat(c: Connection) -> bool:
@@ -174,14 +183,23 @@ def _estimate_sizes(c: Connection, tables: Iterable[str]) -> Mapping[str, _Size]
         rows = raw_sql.fetch_value(c, f'SELECT count(*) FROM "{table}"')
         found[table] = _Size(rows * _estimate_width(c, table, _list_columns(c, table)), 0, rows)
         for index in _list_indexes(c, table):
-            found[index.name] = _Size(rows * _estimate_width(c, table, _list_index_columns(c, index.name)), 0, rows)
+            found[index.name] = _Size(
+                rows * _estimate_width(c, table, _list_index_columns(c, index.name)), 0, rows
+            )
     return found
 
 
 def _estimate_width(c: Connection, table: str, columns: Sequence[str]) -> int:
     """Return the average bytes of a row, or of an index entry."""
-    values = " + ".join([str(OVERHEAD), *(f'coalesce(length(CAST("{name}" AS BLOB)), 0)' for name in columns)])
-    return int(raw_sql.fetch_value(c, f'SELECT avg({values}) FROM (SELECT * FROM "{table}" LIMIT {SAMPLE})') or 0)
+    values = " + ".join(
+        [str(OVERHEAD), *(f'coalesce(length(CAST("{name}" AS BLOB)), 0)' for name in columns)]
+    )
+    return int(
+        raw_sql.fetch_value(
+            c, f'SELECT avg({values}) FROM (SELECT * FROM "{table}" LIMIT {SAMPLE})'
+        )
+        or 0
+    )
 
 
 def _list_columns(c: Connection, table: str) -> tuple[str, ...]:
@@ -190,25 +208,54 @@ def _list_columns(c: Connection, table: str) -> tuple[str, ...]:
 
 def _list_indexes(c: Connection, table: str) -> list[Any]:
     """Return the indexes of a table: name, `single` (unique), `partial`."""
-    return raw_sql.fetch_rows(c, 'SELECT name, "unique" AS single, partial FROM pragma_index_list(?)', (table,))
+    return raw_sql.fetch_rows(
+        c, 'SELECT name, "unique" AS single, partial FROM pragma_index_list(?)', (table,)
+    )
 
 
 def _list_index_columns(c: Connection, index: str) -> tuple[str, ...]:
-    return tuple(raw_sql.fetch_column(c, "SELECT name FROM pragma_index_info(?) WHERE name IS NOT NULL ORDER BY seqno", (index,)))
+    return tuple(
+        raw_sql.fetch_column(
+            c,
+            "SELECT name FROM pragma_index_info(?) WHERE name IS NOT NULL ORDER BY seqno",
+            (index,),
+        )
+    )
 
 
-def _measure_indexes(c: Connection, table: str, sizes: Mapping[str, _Size], used: Mapping[str, int]) -> Iterable[IndexUse]:
-    foreign = set(raw_sql.fetch_column(c, 'SELECT "from" FROM pragma_foreign_key_list(?)', (table,)))
+def _measure_indexes(
+    c: Connection, table: str, sizes: Mapping[str, _Size], used: Mapping[str, int]
+) -> Iterable[IndexUse]:
+    foreign = set(
+        raw_sql.fetch_column(c, 'SELECT "from" FROM pragma_foreign_key_list(?)', (table,))
+    )
     for index in _list_indexes(c, table):
         if index.name in sizes:  # a WITHOUT ROWID table has no separate key index
             columns = _list_index_columns(c, index.name)
-            serves = "unique" if index.single else "foreign key" if columns[:1] and columns[0] in foreign else None
-            yield IndexUse(index.name, table, columns, sizes[index.name].bytes, used.get(index.name, 0), serves)
+            serves = (
+                "unique"
+                if index.single
+                else "foreign key"
+                if columns[:1] and columns[0] in foreign
+                else None
+            )
+            yield IndexUse(
+                index.name, table, columns, sizes[index.name].bytes, used.get(index.name, 0), serves
+            )
 
 
 def _find_missing(c: Connection, tables: Sequence[TableSize]) -> list[MissingIndex]:
     """Return the indexes that would save slow statements a scan of a large table."""
-    columns = {table.name: _list_columns(c, table.name) for table in tables if table.rows >= MIN_ROWS}
-    partial = {index.name for table in columns for index in _list_indexes(c, table) if index.partial}
-    found = query_plans.find_missing_indexes(((row.statement, row.plan) for row in slow_queries.list_slow(c)), columns, partial)
-    return [MissingIndex(table, asked, many) for (table, asked), many in sorted(found.items(), key=lambda item: -item[1])]
+    columns = {
+        table.name: _list_columns(c, table.name) for table in tables if table.rows >= MIN_ROWS
+    }
+    partial = {
+        index.name for table in columns for index in _list_indexes(c, table) if index.partial
+    }
+    found = query_plans.find_missing_indexes(
+        ((row.statement, row.plan) for row in slow_queries.list_slow(c)), columns, partial
+    )
+    return [
+        MissingIndex(table, asked, many)
+        for (table, asked), many in sorted(found.items(), key=lambda item: -item[1])
+    ]

@@ -20,7 +20,14 @@ from sqlalchemy.exc import DBAPIError
 from db import raw_sql, timestamps
 from db.engine import Database
 from db.maintenance import query_plans
-from db.statement_timer import MAX_SLOW_STATEMENTS, MINUTE_LENGTH, BoundShape, MinuteFigures, SlowLog, SlowStatement
+from db.statement_timer import (
+    MAX_SLOW_STATEMENTS,
+    MINUTE_LENGTH,
+    BoundShape,
+    MinuteFigures,
+    SlowLog,
+    SlowStatement,
+)
 
 PLANS_PER_RUN = 100
 """Statements explained in one run, about 5 ms."""
@@ -92,7 +99,9 @@ async def store_slow_statements(db: Database) -> dict[str, str]:
     (slow, fresh), minutes = db.slow.take_statements(PLANS_PER_RUN), db.slow.take_minutes()
     if slow or fresh or minutes:
         try:
-            kept, used = await db.read(_explain_statements, slow, [(text, db.slow.texts[text]) for text in fresh])
+            kept, used = await db.read(
+                _explain_statements, slow, [(text, db.slow.texts[text]) for text in fresh]
+            )
             await _write_figures(db, CollectedFigures(kept, used, minutes))
         except BaseException:
             db.slow.restore_statements(slow, fresh)
@@ -144,19 +153,36 @@ def store_figures(c: Connection, found: CollectedFigures) -> None:
     if found.slow:
         raw_sql.execute_statement(c, _TRIM)
     now = timestamps.now()
-    raw_sql.execute_statements(c, _COUNT_USE, [{"name": INDEX_USED + index, "many": many, "now": now} for index, many in found.used.items()])
+    raw_sql.execute_statements(
+        c,
+        _COUNT_USE,
+        [
+            {"name": INDEX_USED + index, "many": many, "now": now}
+            for index, many in found.used.items()
+        ],
+    )
     if found.minutes:
         _store_minutes(c, found.minutes, now)
 
 
 def _store_minutes(c: Connection, minutes: dict[str, MinuteFigures], now: str) -> None:
     """Add figures by minute and drop minutes older than an hour."""
-    slow = [{"name": SLOW + at, "value": one.slow, "now": now} for at, one in minutes.items() if one.slow]
-    waits = [{"name": WAIT + at, "value": round(one.wait * 1e6), "now": now} for at, one in minutes.items() if one.wait]
+    slow = [
+        {"name": SLOW + at, "value": one.slow, "now": now}
+        for at, one in minutes.items()
+        if one.slow
+    ]
+    waits = [
+        {"name": WAIT + at, "value": round(one.wait * 1e6), "now": now}
+        for at, one in minutes.items()
+        if one.wait
+    ]
     raw_sql.execute_statements(c, _COUNT_MINUTE.format("value + excluded.value"), slow)
     raw_sql.execute_statements(c, _COUNT_MINUTE.format("max(value, excluded.value)"), waits)
     for name in (SLOW, WAIT):
-        raw_sql.execute_statement(c, _DELETE_MINUTES, (name, name + _get_hour_start(timestamps.to_unix(now))))
+        raw_sql.execute_statement(
+            c, _DELETE_MINUTES, (name, name + _get_hour_start(timestamps.to_unix(now)))
+        )
 
 
 def count_slow_in_hour(c: Connection, now: float) -> int:
@@ -171,7 +197,9 @@ def find_longest_wait(c: Connection, now: float) -> float:
 
 def _aggregate_hour(c: Connection, what: str, name: str, now: float) -> int:
     values = (name + _get_hour_start(now), f"{name}{timestamps.from_unix(now)}")
-    return c.exec_driver_sql(f"SELECT {what} FROM counters WHERE name >= ? AND name <= ?", values).scalar_one()
+    return c.exec_driver_sql(
+        f"SELECT {what} FROM counters WHERE name >= ? AND name <= ?", values
+    ).scalar_one()
 
 
 def _get_hour_start(now: float) -> str:
@@ -181,7 +209,12 @@ def _get_hour_start(now: float) -> str:
 def list_slow(c: Connection) -> list[SlowRow]:
     """Return the slow statements, slowest first."""
     names = ", ".join(one.name for one in fields(SlowRow))
-    return [SlowRow(*row) for row in raw_sql.fetch_rows(c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id")]
+    return [
+        SlowRow(*row)
+        for row in raw_sql.fetch_rows(
+            c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id"
+        )
+    ]
 
 
 def clear_slow(c: Connection) -> int:
@@ -195,7 +228,9 @@ def clear_slow(c: Connection) -> int:
 def read_index_usage(c: Connection) -> tuple[dict[str, int], str | None]:
     """Return {index: statements that use it}, and the start of counting (None: never)."""
     rows = raw_sql.fetch_rows(
-        c, "SELECT name, value, created_at FROM counters WHERE name >= ? AND name < ?", (INDEX_USED, f"{INDEX_USED[:-1]}0")
+        c,
+        "SELECT name, value, created_at FROM counters WHERE name >= ? AND name < ?",
+        (INDEX_USED, f"{INDEX_USED[:-1]}0"),
     )
     since = min((row.created_at for row in rows), default=None)
     return {row.name.removeprefix(INDEX_USED): row.value for row in rows}, since

@@ -40,23 +40,27 @@ NO_ENVIRONMENT = "null"
 """Stored value of a quarantined environment. No task can start in it."""
 NOT_HELD = f"NOT {_build_status_condition(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <> '{HELD_BY}'"
 """Condition for unended tasks that are not held as unreadable."""
-_ENVIRONMENT = (
-    f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {NOT_HELD}))"
-)
+_ENVIRONMENT = f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {NOT_HELD}))"
 """A quarantined environment was already reported. It counts again once a task would start in it."""
 IN_USE = {
     "tasks": _build_status_condition([*WAITING, "running"]), "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
     "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
 }  # fmt: skip
 """Rows read all the time, by table: one unreadable row would hide all others."""
-SMALL_TABLES = {table: which for table, which in IN_USE.items() if table not in ("tasks", "instances", "environments")}
+SMALL_TABLES = {
+    table: which
+    for table, which in IN_USE.items()
+    if table not in ("tasks", "instances", "environments")
+}
 """Rows in use of tables that stay small."""
 DocumentChecks = Mapping[tuple[str, str], Callable[[Any], object]]
 """Further checks by table and column: they raise ValueError for a meaningless document."""
 NO_CHECKS: DocumentChecks = MappingProxyType({})
-ALL = {table.name: "1" for table in schema.metadata.sorted_tables if table.dialect_options["sqlite"]["with_rowid"]} | {
-    "environments": _ENVIRONMENT
-}
+ALL = {
+    table.name: "1"
+    for table in schema.metadata.sorted_tables
+    if table.dialect_options["sqlite"]["with_rowid"]
+} | {"environments": _ENVIRONMENT}
 """Every row, except in the WITHOUT ROWID tables of figures, which are read by key."""
 REPAIRABLE = {table: which for table, which in ALL.items() if table != "operations"}
 """Rows that may be rewritten; operations are append-only."""
@@ -74,17 +78,26 @@ class UnreadableRow(NamedTuple):
     values: dict[str, Any]
 
 
-def describe_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS) -> list[str]:
+def describe_unreadable(
+    ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS
+) -> list[str]:
     """Return the unreadable values, one line for each table and column."""
-    many = Counter((row.table, name) for row in find_unreadable(ask, where, judges) for name in row.columns)
-    return [f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in {name}" for (table, name), n in many.items()]
+    many = Counter(
+        (row.table, name) for row in find_unreadable(ask, where, judges) for name in row.columns
+    )
+    return [
+        f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in {name}"
+        for (table, name), n in many.items()
+    ]
 
 
 def _describe_type(table: str, name: str) -> str:
     return "JSON" if is_document(schema.metadata.tables[table].columns[name]) else "a time"
 
 
-def describe_image(path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL) -> list[str]:
+def describe_image(
+    path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL
+) -> list[str]:
     """Return `describe_unreadable` of a database file that no other process has open.
 
     `step` is called regularly and may raise to cancel. Raise sqlite3.Error.
@@ -94,19 +107,32 @@ def describe_image(path: Path, step: Callable[[], None], where: Mapping[str, str
         return describe_unreadable(c.execute, where)
 
 
-def find_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS, of: str = "main") -> Iterator[UnreadableRow]:
+def find_unreadable(
+    ask: RunQuery,
+    where: Mapping[str, str] = ALL,
+    judges: DocumentChecks = NO_CHECKS,
+    of: str = "main",
+) -> Iterator[UnreadableRow]:
     """Yield the unreadable rows of the tables and conditions `where`.
 
     `of` is the attached database. An earlier version may lack some columns.
     """
     for name, which in where.items():
         there = {row[0] for row in ask(f"SELECT name FROM pragma_table_info('{name}', '{of}')")}
-        columns = [column for column in list_checked_columns(schema.metadata.tables[name]) if column.name in there]
+        columns = [
+            column
+            for column in list_checked_columns(schema.metadata.tables[name])
+            if column.name in there
+        ]
         doubtful = " OR ".join(_build_suspicion(column, judges) for column in columns)
         chosen = f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND {which}"
         for row, *values in list(ask(chosen)) if columns else ():
             found = list(zip(columns, values, strict=True))
-            if wrong := tuple(c.name for c, value in found if value is not None and not _is_readable(c, value, judges)):
+            if wrong := tuple(
+                c.name
+                for c, value in found
+                if value is not None and not _is_readable(c, value, judges)
+            ):
                 yield UnreadableRow(name, row, wrong, {c.name: value for c, value in found})
 
 
@@ -115,7 +141,11 @@ def list_checked_columns(table: Table) -> list[Column[Any]]:
 
     In a primary key only times are checked; other key values are looked up, not read.
     """
-    return [column for column in table.columns if column.type is schema.Time or is_document(column) and not column.primary_key]
+    return [
+        column
+        for column in table.columns
+        if column.type is schema.Time or is_document(column) and not column.primary_key
+    ]
 
 
 def is_document(column: Column[Any]) -> bool:
@@ -124,7 +154,11 @@ def is_document(column: Column[Any]) -> bool:
 
 
 def _is_readable(column: Column[Any], value: Any, judges: DocumentChecks) -> bool:
-    return _is_json(value, _get_key(column), judges) if is_document(column) else timestamps.is_time(value)
+    return (
+        _is_json(value, _get_key(column), judges)
+        if is_document(column)
+        else timestamps.is_time(value)
+    )
 
 
 def _is_json(value: Any, key: tuple[str, str], judges: DocumentChecks) -> bool:

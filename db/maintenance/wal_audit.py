@@ -50,7 +50,9 @@ def has_ignored_commits(path: Path) -> bool:
     if not log.exists() or log.stat().st_size <= HEADER_SIZE:
         return False
     seen = _count_accepted(path)
-    return _has_continuation(log, seen) and _count_accepted(path) == seen  # else a writer has started meanwhile
+    return (
+        _has_continuation(log, seen) and _count_accepted(path) == seen
+    )  # else a writer has started meanwhile
 
 
 def _count_accepted(path: Path) -> int:
@@ -77,7 +79,10 @@ def _count_valid(log: Path) -> int:
     if sum_ != struct.unpack(">2I", header[24:]):
         return 0
     for number, frame in enumerate(_read_frames(log, 0), 1):
-        if frame is None or (sum_ := _compute_checksum(words, frame.head + frame.page, sum_)) != frame.sum:
+        if (
+            frame is None
+            or (sum_ := _compute_checksum(words, frame.head + frame.page, sum_)) != frame.sum
+        ):
             break
         last = number if frame.commits else last
     return last
@@ -92,7 +97,11 @@ def _has_continuation(log: Path, seen: int) -> bool:
     with open(log, "rb") as file:
         words = _get_byte_order(file.read(HEADER_SIZE))
     return any(
-        one and then and one.commits and one.head != then.head and _compute_checksum(words, then.head + then.page, one.sum) == then.sum
+        one
+        and then
+        and one.commits
+        and one.head != then.head
+        and _compute_checksum(words, then.head + then.page, one.sum) == then.sum
         for one, then in pairwise(_read_frames(log, seen))
     )
 
@@ -107,9 +116,15 @@ def _read_frames(log: Path, seen: int) -> Iterator[_WalFrame | None]:
     with open(log, "rb") as file:
         _, _, size, _, *round_ = struct.unpack(">6I", file.read(24))
         file.seek(HEADER_SIZE + seen * (FRAME_HEADER_SIZE + size))
-        while size and len(found := file.read(FRAME_HEADER_SIZE + size)) == FRAME_HEADER_SIZE + size:
+        while (
+            size and len(found := file.read(FRAME_HEADER_SIZE + size)) == FRAME_HEADER_SIZE + size
+        ):
             head, *mine, first, second = struct.unpack(">8s4I", found[:FRAME_HEADER_SIZE])
-            yield _WalFrame(head, found[FRAME_HEADER_SIZE:], (first, second)) if mine == round_ else None
+            yield (
+                _WalFrame(head, found[FRAME_HEADER_SIZE:], (first, second))
+                if mine == round_
+                else None
+            )
 
 
 def _compute_checksum(words: str, body: bytes, before: Checksum) -> Checksum:

@@ -65,11 +65,15 @@ def find_alert(c: Connection, alert_id: int) -> AlertRow | None:
 def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
     """Return the unresolved alerts of a rule, oldest first."""
     a = schema.alerts.c
-    chosen = select(*_ALERT).where(text("status <> 'resolved'"), a.name == name).order_by(a.fired_at)
+    chosen = (
+        select(*_ALERT).where(text("status <> 'resolved'"), a.name == name).order_by(a.fired_at)
+    )
     return [AlertRow._make(row) for row in c.execute(chosen)]
 
 
-def list_alerts(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[OpenAlert]:
+def list_alerts(
+    c: Connection, resolved_since: str | None = None, limit: int = 0
+) -> list[OpenAlert]:
     """Return open alerts, and alerts resolved since a time; a limit of 0 means all.
 
     The most severe come first, firing before acknowledged, then the oldest. Silenced alerts follow,
@@ -177,7 +181,10 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[O
 
 def has_open_alerts(c: Connection) -> bool:
     """Return True if any alert is unresolved."""
-    return c.exec_driver_sql("SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1").first() is not None
+    return (
+        c.exec_driver_sql("SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1").first()
+        is not None
+    )
 
 
 def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -189,11 +196,23 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         return
     now = timestamps.now()
     table = upsert(schema.alerts)
-    told = ("severity", "status", "object", "text", "short", "value", "limit", "fired_at", "resolved_at", "updated_at")
+    told = (
+        "severity",
+        "status",
+        "object",
+        "text",
+        "short",
+        "value",
+        "limit",
+        "fired_at",
+        "resolved_at",
+        "updated_at",
+    )
     statement = table.on_conflict_do_update(
         index_elements=["sla_id", "task_id"],
         index_where=text("task_id IS NOT NULL"),
-        set_={name: table.excluded[name] for name in told} | {"acknowledged_at": None, "acknowledged_by": None},
+        set_={name: table.excluded[name] for name in told}
+        | {"acknowledged_at": None, "acknowledged_by": None},
     )
     c.execute(statement, [{**row, "created_at": now, "updated_at": now} for row in rows])
 
@@ -206,7 +225,10 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         values = {name: bindparam(f"new_{name}") for name in names}
         closed = update(a).where(a.c.id == bindparam("key"))
         statement = closed.values(status="resolved", updated_at=timestamps.now(), **values)
-        c.execute(statement, [{"key": row["key"]} | {f"new_{name}": row[name] for name in names} for row in rows])
+        c.execute(
+            statement,
+            [{"key": row["key"]} | {f"new_{name}": row[name] for name in names} for row in rows],
+        )
 
 
 def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
@@ -238,7 +260,14 @@ def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | 
     """Silence a rule until a time, replacing its current silence."""
     unsilence_rule(c, sla_id)
     now = timestamps.now()
-    row = {"sla_id": sla_id, "by": by, "reason": reason, "until": until, "created_at": now, "updated_at": now}
+    row = {
+        "sla_id": sla_id,
+        "by": by,
+        "reason": reason,
+        "until": until,
+        "created_at": now,
+        "updated_at": now,
+    }
     c.execute(schema.silences.insert().values(**row))
 
 
@@ -255,23 +284,45 @@ def set_severity(c: Connection, sla_id: int, severity: str) -> None:
     )
 
 
-def set_system_alerts(c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()) -> None:
+def set_system_alerts(
+    c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()
+) -> None:
     """Make {name: text} the open alerts about Taskdeck itself.
 
     New ones are inserted and missing ones resolved. Names in `mild` are warnings, the others
     critical.
     """
     a, now = schema.alerts, timestamps.now()
-    about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM_OBJECT, text("status <> 'resolved'"))
+    about = (
+        a.c.sla_id.is_(None),
+        a.c.task_id.is_(None),
+        a.c.object == SYSTEM_OBJECT,
+        text("status <> 'resolved'"),
+    )
     known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
     for name in known.keys() - problems.keys():
-        c.execute(update(a).where(a.c.id == known[name]).values(status="resolved", resolved_at=now, updated_at=now))
+        c.execute(
+            update(a)
+            .where(a.c.id == known[name])
+            .values(status="resolved", resolved_at=now, updated_at=now)
+        )
     for name, said in problems.items():
         severity = "warning" if name in mild else "critical"
         if name in known:
-            c.execute(update(a).where(a.c.id == known[name]).values(severity=severity, text=said, short=said, updated_at=now))
+            c.execute(
+                update(a)
+                .where(a.c.id == known[name])
+                .values(severity=severity, text=said, short=said, updated_at=now)
+            )
         else:
-            row = {"name": name, "severity": severity, "status": "firing", "object": SYSTEM_OBJECT, "text": said, "short": said}
+            row = {
+                "name": name,
+                "severity": severity,
+                "status": "firing",
+                "object": SYSTEM_OBJECT,
+                "text": said,
+                "short": said,
+            }
             c.execute(a.insert().values(**row, fired_at=now, created_at=now, updated_at=now))
 
 
@@ -299,7 +350,11 @@ def restart_rule(c: Connection, sla_id: int) -> None:
 def _make_open_alert(row: Any) -> OpenAlert:
     split = len(AlertRow._fields)
     task = SlaTask._make(row[split:-1])
-    return OpenAlert(AlertRow._make(row[:split]), task if task.uuid else None, json.loads(row[-1]) if row[-1] else None)
+    return OpenAlert(
+        AlertRow._make(row[:split]),
+        task if task.uuid else None,
+        json.loads(row[-1]) if row[-1] else None,
+    )
 
 
 def _add_silence(found: OpenAlert, quiet: Mapping[int, Silence]) -> OpenAlert:

@@ -31,10 +31,14 @@ def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
     now = timestamps.now()
     more = {"status": "active"} if "status" in table.c else {}
     c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
-    operations.record(c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values))
+    operations.record(
+        c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values)
+    )
 
 
-def update(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str, verb: str = "set") -> ColumnChanges:
+def update(
+    c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str, verb: str = "set"
+) -> ColumnChanges:
     """Set the columns that differ and return the change.
 
     Equal values change nothing, not even the time of change. A template's source (`template`) is
@@ -46,11 +50,15 @@ def update(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
         new = {key: value for key, value in values.items() if key in changed or key == "template"}
         if "status" in new:
             new |= {"status_by": by, "status_at": timestamps.now()}
-        c.execute(table.update().where(table.c.name == name).values(**new, updated_at=timestamps.now()))
+        c.execute(
+            table.update().where(table.c.name == name).values(**new, updated_at=timestamps.now())
+        )
         if table is schema.queues and "pool" in changed:
             transitions.move_reservations(c, name, values["pool"])
         before, after = ({key: pair[at] for key, pair in changed.items()} for at in (0, 1))
-        operations.record(c, by, f"{get_kind(table)} {verb}", f"{get_kind(table)} {name}", before, after)
+        operations.record(
+            c, by, f"{get_kind(table)} {verb}", f"{get_kind(table)} {name}", before, after
+        )
     return changed
 
 
@@ -59,7 +67,11 @@ def find_difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> Column
 
     True differs from 1; the order of keys does not matter.
     """
-    differs = {key: [row[key], value] for key, value in values.items() if _to_comparable(row[key]) != _to_comparable(value)}
+    differs = {
+        key: [row[key], value]
+        for key, value in values.items()
+        if _to_comparable(row[key]) != _to_comparable(value)
+    }
     differs.pop("template", None)
     return differs
 
@@ -82,9 +94,13 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
     An SLA rule gets a new id, because its own may be in use.
     """
     name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
-    values = {key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"}
+    values = {
+        key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"
+    }
     c.execute(table.insert().values(**values))
-    operations.record(c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values))
+    operations.record(
+        c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values)
+    )
 
 
 def get_row(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
@@ -117,7 +133,9 @@ def find_sla(c: Connection, name: str) -> SlaRow | None:
 
 
 def _find_by_name(c: Connection, table: Table, row: Any, name: str) -> Any:
-    found = c.execute(select(*(table.c[field] for field in row._fields)).where(table.c.name == name)).first()
+    found = c.execute(
+        select(*(table.c[field] for field in row._fields)).where(table.c.name == name)
+    ).first()
     return row._make(found) if found else None
 
 
@@ -125,13 +143,16 @@ def list_templates(c: Connection) -> list[TemplateRow]:
     """Return the templates by name."""
     t = schema.templates
     return [
-        TemplateRow._make(row) for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
+        TemplateRow._make(row)
+        for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
     ]
 
 
 def list_template_names(c: Connection) -> list[str]:
     """Return the names of all templates, sorted."""
-    return list(c.execute(select(schema.templates.c.name).order_by(schema.templates.c.name)).scalars())
+    return list(
+        c.execute(select(schema.templates.c.name).order_by(schema.templates.c.name)).scalars()
+    )
 
 
 def list_slas(c: Connection) -> list[SlaRow]:
@@ -178,7 +199,10 @@ def count_sla_users(c: Connection, sla_id: int) -> dict[str, int]:
 
     Alerts keep the name of a deleted rule.
     """
-    return {"pool": _count_rows(c, schema.pools, "sla_id", sla_id), "silence": _count_rows(c, schema.silences, "sla_id", sla_id)}
+    return {
+        "pool": _count_rows(c, schema.pools, "sla_id", sla_id),
+        "silence": _count_rows(c, schema.silences, "sla_id", sla_id),
+    }
 
 
 def _count_moved_runs(c: Connection, queue: str) -> int:
@@ -195,4 +219,6 @@ def _count_matching_rules(c: Connection, key: str, name: str) -> int:
 
 
 def _count_rows(c: Connection, table: Table, column: str, value: Any) -> int:
-    return c.execute(select(func.count()).select_from(table).where(table.c[column] == value)).scalar_one()
+    return c.execute(
+        select(func.count()).select_from(table).where(table.c[column] == value)
+    ).scalar_one()

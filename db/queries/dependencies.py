@@ -30,14 +30,22 @@ _RELATED = (
     "SELECT d.{near} AS via, d.kind, t.uuid, t.number, t.name, t.status, t.deleted_at FROM dependencies d "
     "JOIN tasks t ON t.uuid = d.{far} WHERE d.{near} IN (SELECT value FROM json_each(?)) LIMIT ?"
 )
-PARENTS, CHILDREN = ({"near": "task_id", "far": "parent_id"}, {"near": "parent_id", "far": "task_id"})
+PARENTS, CHILDREN = (
+    {"near": "task_id", "far": "parent_id"},
+    {"near": "parent_id", "far": "task_id"},
+)
 MAX_COUNT = 10_000
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE {near} = ? LIMIT ?)"
 
 
-def list_related(c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int) -> list[RelatedTask]:
+def list_related(
+    c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int
+) -> list[RelatedTask]:
     """Return the parents or children of tasks, at most `limit`, in no order."""
-    return [RelatedTask._make(row) for row in raw_sql.fetch_rows(c, _RELATED.format(**way), (json.dumps(list(uuids)), limit))]
+    return [
+        RelatedTask._make(row)
+        for row in raw_sql.fetch_rows(c, _RELATED.format(**way), (json.dumps(list(uuids)), limit))
+    ]
 
 
 def count_related(c: Connection, way: dict[str, str], uuid: str) -> int:

@@ -59,7 +59,10 @@ def list_claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
 def list_launches(c: Connection, runids: Sequence[str]) -> list[Any]:
     """Return the launch data of runs for the keeper. Raise ValueError if unreadable."""
     found = raw_sql.fetch_rows(c, LAUNCH, (json.dumps(list(runids)),))
-    return [row._replace(launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}")) for row in found]
+    return [
+        row._replace(launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}"))
+        for row in found
+    ]
 
 
 def list_with_deadline(c: Connection) -> list[Any]:

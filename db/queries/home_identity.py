@@ -15,7 +15,11 @@ from db import raw_sql, timestamps
 def create(c: Connection) -> None:
     """Give a new database its UUID."""
     now = timestamps.now()
-    raw_sql.execute_statement(c, "INSERT INTO home (uuid, created_at, updated_at) VALUES (?, ?, ?)", (str(uuid4()), now, now))
+    raw_sql.execute_statement(
+        c,
+        "INSERT INTO home (uuid, created_at, updated_at) VALUES (?, ?, ?)",
+        (str(uuid4()), now, now),
+    )
 
 
 def read(c: Connection) -> str | None:

@@ -49,7 +49,9 @@ def record_as_undo(by: Actor, operation: OperationRow) -> Iterator[None]:
         by.undoing = None
 
 
-def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, after: Any = None) -> None:
+def record(
+    c: Connection, by: str, verb: str, obj: str, before: Any = None, after: Any = None
+) -> None:
     """Record an operation in the caller's transaction.
 
     `obj` looks like `task #12` or `queue media`; before and after are JSON values.
@@ -78,7 +80,10 @@ def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any
 
     Rows are (operation, state before the undo, state after).
     """
-    rows = [(f"undo {row.verb}"[:MAX_VERB_LENGTH], row.object, before, after, row.id) for row, before, after in done]
+    rows = [
+        (f"undo {row.verb}"[:MAX_VERB_LENGTH], row.object, before, after, row.id)
+        for row, before, after in done
+    ]
     first = _insert(c, by, rows)
     back = [(first + at, row.id) for at, (row, _, _) in enumerate(done)]
     raw_sql.execute_statements(c, "UPDATE operations SET undone_by = ? WHERE id = ?", back)
@@ -87,7 +92,9 @@ def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any
 MAX_VERB_LENGTH = 64
 
 
-def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0) -> int:
+def _insert(
+    c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0
+) -> int:
     """Insert rows and return the first id.
 
     Rows are verb, object, before, after and the undone id.
@@ -103,7 +110,20 @@ def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int
         'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch, undoes, created_at, updated_at) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (first + at, by, verb, obj, _to_json(before), _to_json(after), source, origin, batch, undoes, now, now)
+            (
+                first + at,
+                by,
+                verb,
+                obj,
+                _to_json(before),
+                _to_json(after),
+                source,
+                origin,
+                batch,
+                undoes,
+                now,
+                now,
+            )
             for at, (verb, obj, before, after, undoes) in enumerate(done)
         ],
     )
@@ -151,7 +171,12 @@ _TEXTS = f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_TASK_NAME} |
 def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[OperationRow]:
     """Return operations, newest first. A limit of 0 means all."""
     where, given = ["1"], []
-    exact = {"id < ?": wanted.before, '"by" = ?': wanted.by, "object = ?": wanted.object, "created_at >= ?": wanted.since}
+    exact = {
+        "id < ?": wanted.before,
+        '"by" = ?': wanted.by,
+        "object = ?": wanted.object,
+        "created_at >= ?": wanted.since,
+    }
     for test, value in exact.items():
         if value is not None:
             where.append(test)
@@ -205,8 +230,13 @@ def _query(c: Connection, statement: str, given: Sequence[Any]) -> list[Operatio
 
 def _make_row(row: Any) -> OperationRow:
     found = OperationRow._make(row)
-    at = next((time for time in (found.created_at, found.updated_at) if timestamps.is_time(time)), timestamps.from_unix(0))
-    return found._replace(before=parse_state(found.before), after=parse_state(found.after), created_at=at)
+    at = next(
+        (time for time in (found.created_at, found.updated_at) if timestamps.is_time(time)),
+        timestamps.from_unix(0),
+    )
+    return found._replace(
+        before=parse_state(found.before), after=parse_state(found.after), created_at=at
+    )
 
 
 def parse_state(text: str | None) -> Any:

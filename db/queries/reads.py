@@ -31,9 +31,22 @@ from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, TaskStatus
 tasks, runs = schema.tasks, schema.instances
 
 _TASK = [tasks.c[name] for name in TaskRow._fields]
-LIST_COLUMNS = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
+LIST_COLUMNS = (
+    "uuid",
+    "number",
+    "name",
+    "status",
+    "queue",
+    "timeout",
+    "reason",
+    "started_at",
+    "ended_at",
+    "created_at",
+)
 _LINE = f"SELECT {', '.join(TaskLineRow._fields)} FROM tasks"
-_RUN = [tasks.c[name] if name in ("number", "name") else runs.c[name] for name in InstanceRow._fields]
+_RUN = [
+    tasks.c[name] if name in ("number", "name") else runs.c[name] for name in InstanceRow._fields
+]
 
 
 def _get_columns(table: SqlTable, row: Any) -> list[Any]:
@@ -45,13 +58,20 @@ def _get_columns(table: SqlTable, row: Any) -> list[Any]:
 
 def find_by_number(c: Connection, number: int) -> list[TaskRow]:
     """Return the task with this number, in a list that may be empty."""
-    return _query_tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
+    return _query_tasks(
+        c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None))
+    )
 
 
 def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
     """Return {number: task}."""
-    wanted = tasks.c.number.in_(select(text("value")).select_from(func.json_each(_to_json(numbers))))
-    return {row.number: row for row in _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))}
+    wanted = tasks.c.number.in_(
+        select(text("value")).select_from(func.json_each(_to_json(numbers)))
+    )
+    return {
+        row.number: row
+        for row in _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))
+    }
 
 
 def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
@@ -62,17 +82,23 @@ def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
 
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Return tasks by uuid, in no order."""
-    chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_to_json(uuids)))))
+    chosen = select(*_TASK).where(
+        tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_to_json(uuids))))
+    )
     return _query_tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
     """Return list lines of tasks by uuid, in no order."""
-    return _query_lines(c, "uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL", (_to_json(uuids),))
+    return _query_lines(
+        c, "uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL", (_to_json(uuids),)
+    )
 
 
 def _query_lines(c: Connection, holds: str, given: raw_sql.Parameters) -> list[TaskLineRow]:
-    return [TaskLineRow._make(row) for row in raw_sql.fetch_rows(c, f"{_LINE} WHERE {holds}", given)]
+    return [
+        TaskLineRow._make(row) for row in raw_sql.fetch_rows(c, f"{_LINE} WHERE {holds}", given)
+    ]
 
 
 def find_changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
@@ -90,7 +116,9 @@ def list_queue_positions(c: Connection, uuids: Sequence[str]) -> list[QueuePosit
 def find_by_prefix(c: Connection, prefix: str) -> list[TaskRow]:
     """Return tasks whose uuid starts with `prefix`, at most two."""
     last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-    chosen = select(*_TASK).where(tasks.c.uuid >= prefix, tasks.c.uuid < last, tasks.c.deleted_at.is_(None))
+    chosen = select(*_TASK).where(
+        tasks.c.uuid >= prefix, tasks.c.uuid < last, tasks.c.deleted_at.is_(None)
+    )
     return _query_tasks(c, chosen.limit(2))
 
 
@@ -141,8 +169,12 @@ def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter])
 
     SQLite builds the text, six times as fast as by way of Python objects.
     """
-    found = _order_newest(select(*[tasks.c[name] for name in LIST_COLUMNS]), wanted, limit).subquery()
-    waiting = func.json_group_array(found.c.uuid).filter(found.c.status.in_([status.value for status in WAITING]))
+    found = _order_newest(
+        select(*[tasks.c[name] for name in LIST_COLUMNS]), wanted, limit
+    ).subquery()
+    waiting = func.json_group_array(found.c.uuid).filter(
+        found.c.status.in_([status.value for status in WAITING])
+    )
     lines = func.json_group_array(func.json_array(*found.c))
     text, count, uuids = c.execute(select(lines, func.count(), waiting)).one()
     return TaskListText(text, count, json.loads(uuids))
@@ -151,7 +183,9 @@ def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter])
 def _order_newest(chosen: Select[Any], wanted: TaskFilter, limit: int) -> Select[Any]:
     # Rows are stored in number order; an index on status keeps that order, so no sort is needed.
     by_status = len(wanted.get("statuses", ())) == 1 and wanted.get("queue") is None
-    ordered = chosen.where(*_build_conditions(wanted)).order_by(text("tasks.rowid DESC") if by_status else tasks.c.number.desc())
+    ordered = chosen.where(*_build_conditions(wanted)).order_by(
+        text("tasks.rowid DESC") if by_status else tasks.c.number.desc()
+    )
     return ordered.limit(limit) if limit else ordered
 
 
@@ -160,10 +194,18 @@ def count_tasks(c: Connection, **wanted: Unpack[TaskFilter]) -> int:
     asked = {name for name, value in wanted.items() if value not in (None, (), [], {})}
     if asked <= {"statuses", "queue"}:
         statuses, queue = wanted.get("statuses"), wanted.get("queue")
-        return sum(n for (q, s), n in read_counters(c).items() if (not statuses or s in statuses) and queue in (None, q))
+        return sum(
+            n
+            for (q, s), n in read_counters(c).items()
+            if (not statuses or s in statuses) and queue in (None, q)
+        )
     if asked == {"recent"} and (recent := wanted.get("recent")):
-        return sum(n for status, n in count_by_status(c).items() if status not in ENDED) + sum(count_ended_since(c, recent).values())
-    return c.execute(select(func.count()).select_from(tasks).where(*_build_conditions(wanted))).scalar_one()
+        return sum(n for status, n in count_by_status(c).items() if status not in ENDED) + sum(
+            count_ended_since(c, recent).values()
+        )
+    return c.execute(
+        select(func.count()).select_from(tasks).where(*_build_conditions(wanted))
+    ).scalar_one()
 
 
 def _build_conditions(wanted: TaskFilter) -> list[Any]:
@@ -189,7 +231,10 @@ def _build_conditions(wanted: TaskFilter) -> list[Any]:
 
 def read_counters(c: Connection) -> dict[tuple[str, str], int]:
     """Return {(queue, status): tasks} from the kept counters."""
-    rows = raw_sql.fetch_rows(c, "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
+    rows = raw_sql.fetch_rows(
+        c,
+        "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0",
+    )
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
 
@@ -221,7 +266,9 @@ def count_after(c: Connection, task: QueuePositionRow) -> int:
 
     Fast for a newly submitted task: few come after it.
     """
-    return raw_sql.fetch_value(c, _AMONG.format(more="<", earlier=">"), {name: getattr(task, name) for name in _PLACE})
+    return raw_sql.fetch_value(
+        c, _AMONG.format(more="<", earlier=">"), {name: getattr(task, name) for name in _PLACE}
+    )
 
 
 _PLACE = ("queue", "front", "priority", "number")
@@ -233,21 +280,34 @@ _AMONG = (
 )
 
 
-def count_before_each(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> dict[int, int]:
+def count_before_each(
+    c: Connection, queue: str, tasks: Sequence[Any], total: int
+) -> dict[int, int]:
     """Return {number: tasks before it} for many queued tasks of one queue.
 
     `total` is the length of the queue. Most tasks are counted from its end, where the newest are;
     the others step by step within their priority.
     """
     ranks = {task.number: (task.front, task.priority) for task in tasks}
-    found = {n: total - 1 - at for at, n in enumerate(raw_sql.fetch_column(c, _LAST, (queue, 2 * len(tasks)))) if n in ranks}
+    found = {
+        n: total - 1 - at
+        for at, n in enumerate(raw_sql.fetch_column(c, _LAST, (queue, 2 * len(tasks))))
+        if n in ranks
+    }
     left: dict[tuple[int, int], list[int]] = {}
     for number in sorted(ranks.keys() - found.keys()):
         left.setdefault(ranks[number], []).append(number)
     before = 0
     for *rank, count in raw_sql.fetch_rows(c, _RANKS, (queue,)) if left else ():
         if numbers := left.get((rank[0], rank[1])):
-            steps = [n for _, n in sorted(raw_sql.fetch_rows(c, _STEPS, (queue, *rank, _to_json(list(pairwise([0, *numbers]))))))]
+            steps = [
+                n
+                for _, n in sorted(
+                    raw_sql.fetch_rows(
+                        c, _STEPS, (queue, *rank, _to_json(list(pairwise([0, *numbers]))))
+                    )
+                )
+            ]
             found |= zip(numbers, accumulate(steps[1:], initial=before + steps[0]), strict=True)
         before += count
     return found
@@ -266,7 +326,9 @@ _STEPS = (
 
 def find_oldest_queued(c: Connection, queue: str) -> str | None:
     """Return the submission time of a queue's oldest queued task."""
-    chosen = select(func.min(tasks.c.created_at)).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
+    chosen = select(func.min(tasks.c.created_at)).where(
+        tasks.c.queue == queue, text("tasks.status = 'queued'")
+    )
     return c.execute(chosen).scalar_one()
 
 
@@ -281,7 +343,11 @@ def list_not_queued(c: Connection, limit: int) -> dict[TaskStatus, list[TaskLine
     """
     found = {}
     for status in (TaskStatus.RETRYING, TaskStatus.BLOCKED, TaskStatus.SCHEDULED, TaskStatus.HELD):
-        holds = _build_due_condition(status) if status in _DUE else f"status = '{status.value}' AND deleted_at IS NULL LIMIT ?"
+        holds = (
+            _build_due_condition(status)
+            if status in _DUE
+            else f"status = '{status.value}' AND deleted_at IS NULL LIMIT ?"
+        )
         found[status] = _query_lines(c, holds, (limit,))
     return found
 
@@ -292,7 +358,9 @@ def _build_due_condition(status: TaskStatus) -> str:
     Left alone, SQLite would read and sort all tasks of the status.
     """
     due = _DUE[status]
-    own = f"tasks INDEXED BY idx_tasks_{status.value} WHERE status = '{status.value}' AND {due} > ''"
+    own = (
+        f"tasks INDEXED BY idx_tasks_{status.value} WHERE status = '{status.value}' AND {due} > ''"
+    )
     return f"uuid IN (SELECT uuid FROM {own} ORDER BY {due} LIMIT ?) ORDER BY {due}"
 
 
@@ -305,17 +373,23 @@ def find_next_retry(c: Connection, queues: Sequence[str]) -> str | None:
     return next(iter(raw_sql.fetch_column(c, found, (_to_json(queues),))), None)
 
 
-def list_just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskLineRow]:
+def list_just_ended(
+    c: Connection, statuses: Sequence[str], since: str, limit: int
+) -> list[TaskLineRow]:
     """Return tasks of these statuses that ended after `since`, newest first."""
     newest = " UNION ALL ".join(
         f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since AND +deleted_at IS NULL "
         "ORDER BY ended_at DESC LIMIT :most)"
         for word in statuses
     )
-    return _query_lines(c, f"uuid IN ({newest}) ORDER BY ended_at DESC LIMIT :most", {"since": since, "most": limit})
+    return _query_lines(
+        c, f"uuid IN ({newest}) ORDER BY ended_at DESC LIMIT :most", {"since": since, "most": limit}
+    )
 
 
-def count_ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False) -> dict[str, int]:
+def count_ended_since(
+    c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False
+) -> dict[str, int]:
     """Count tasks that ended after `since`, by status.
 
     `kept` leaves out deleted tasks, which requires reading each row.
@@ -328,7 +402,10 @@ def count_ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED
 
 def has_any_task(c: Connection) -> bool:
     """Return True if any task was ever submitted."""
-    return raw_sql.fetch_value(c, "SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0") is not None
+    return (
+        raw_sql.fetch_value(c, "SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0")
+        is not None
+    )
 
 
 _PARENTS = (
@@ -348,15 +425,21 @@ def map_parents(c: Connection, uuids: Sequence[str]) -> dict[str, list[ParentRow
 def list_children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
     """Return the children of a task: rows of number, name, status, kind."""
     d = schema.dependencies
-    chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(d, d.c.task_id == tasks.c.uuid)
-    return list(c.execute(chosen.where(d.c.parent_id == uuid).order_by(tasks.c.number).limit(limit)).all())
+    chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(
+        d, d.c.task_id == tasks.c.uuid
+    )
+    return list(
+        c.execute(chosen.where(d.c.parent_id == uuid).order_by(tasks.c.number).limit(limit)).all()
+    )
 
 
 def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the captured environment of a task, and its own extra variables."""
     e = schema.environments
     found = c.execute(
-        select(e.c.variables, tasks.c.env).select_from(tasks.outerjoin(e)).where(tasks.c.uuid == uuid)
+        select(e.c.variables, tasks.c.env)
+        .select_from(tasks.outerjoin(e))
+        .where(tasks.c.uuid == uuid)
     ).first()
     return (found[0] or {}, found[1] or {}) if found else ({}, {})
 
@@ -367,15 +450,24 @@ def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str,
 def list_active(c: Connection) -> list[InstanceRow]:
     """Return the active runs, oldest start first."""
     listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
-    chosen = select(*_RUN).select_from(runs.join(tasks)).where(text(f"instances.status IN ({listed})"))
+    chosen = (
+        select(*_RUN).select_from(runs.join(tasks)).where(text(f"instances.status IN ({listed})"))
+    )
     return sorted(
-        (InstanceRow._make(row) for row in c.execute(chosen)), key=lambda row: (row.start_time or "9", row.runid)
+        (InstanceRow._make(row) for row in c.execute(chosen)),
+        key=lambda row: (row.start_time or "9", row.runid),
     )
 
 
 def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
     """Return {runid: boot id of the machine at its start}, None if unknown."""
-    return dict(raw_sql.fetch_rows(c, "SELECT runid, boot_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (_to_json(runids),)))
+    return dict(
+        raw_sql.fetch_rows(
+            c,
+            "SELECT runid, boot_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))",
+            (_to_json(runids),),
+        )
+    )
 
 
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
@@ -399,7 +491,8 @@ def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[In
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(tasks.c.deleted_at.is_(None))
     if task is not None:
         return [
-            InstanceRow._make(row) for row in c.execute(chosen.where(runs.c.task_id == task).order_by(runs.c.runid))
+            InstanceRow._make(row)
+            for row in c.execute(chosen.where(runs.c.task_id == task).order_by(runs.c.runid))
         ]
     chosen = chosen.order_by(runs.c.runid.desc())
     return [InstanceRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
@@ -407,7 +500,9 @@ def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[In
 
 def find_run(c: Connection, runid: str) -> tuple[InstanceRow, str | None] | None:
     """Return a run and its stored log."""
-    row = c.execute(select(*_RUN, runs.c.logs).select_from(runs.join(tasks)).where(runs.c.runid == runid)).first()
+    row = c.execute(
+        select(*_RUN, runs.c.logs).select_from(runs.join(tasks)).where(runs.c.runid == runid)
+    ).first()
     return (InstanceRow._make(row[:-1]), row[-1]) if row else None
 
 
@@ -444,9 +539,14 @@ def list_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
     """Return the durations of successful runs of a template's latest tasks."""
     t = tasks.c
     newest = (
-        select(t.uuid).where(t.template == template, t.ended_at.is_not(None)).order_by(t.ended_at.desc()).limit(limit)
+        select(t.uuid)
+        .where(t.template == template, t.ended_at.is_not(None))
+        .order_by(t.ended_at.desc())
+        .limit(limit)
     )
-    chosen = select(runs.c.run_seconds).where(runs.c.task_id.in_(newest), text("+instances.status = 'succeeded'"))
+    chosen = select(runs.c.run_seconds).where(
+        runs.c.task_id.in_(newest), text("+instances.status = 'succeeded'")
+    )
     return [seconds for seconds in c.execute(chosen).scalars() if seconds is not None]
 
 
@@ -456,7 +556,9 @@ def count_template_uses(c: Connection, template: str, most: int) -> dict[str, An
     Counts stop at `most`.
     """
     used = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? LIMIT ?)"
-    active = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? AND ended_at IS NULL LIMIT ?)"
+    active = (
+        "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? AND ended_at IS NULL LIMIT ?)"
+    )
     last = "SELECT max(ended_at) FROM tasks WHERE template = ?"
     return {"used": raw_sql.fetch_value(c, used, (template, most)), "active": raw_sql.fetch_value(c, active, (template, most)),
             "last_used": raw_sql.fetch_value(c, last, (template,))}  # fmt: skip
@@ -496,7 +598,12 @@ def list_pools(c: Connection) -> list[PoolRow]:
 def list_events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
     """Return the latest events of a task, oldest first."""
     e = schema.events
-    chosen = select(*_get_columns(e, EventRow)).where(e.c.task_id == task).order_by(e.c.id.desc()).limit(limit)
+    chosen = (
+        select(*_get_columns(e, EventRow))
+        .where(e.c.task_id == task)
+        .order_by(e.c.id.desc())
+        .limit(limit)
+    )
     return [EventRow._make(row) for row in c.execute(chosen)][::-1]
 
 

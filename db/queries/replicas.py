@@ -54,13 +54,26 @@ def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
     raw_sql.execute_statement(c, "DELETE FROM replicas")
     if target is not None:
         now = timestamps.now()
-        raw_sql.execute_statement(c, "INSERT INTO replicas (target, origin, created_at, updated_at) VALUES (?, ?, ?, ?)", (target, origin, now, now))
-    operations.record(c, by, "db replica", "replica", {"target": before.target} if before else None, {"target": target} if target else None)
+        raw_sql.execute_statement(
+            c,
+            "INSERT INTO replicas (target, origin, created_at, updated_at) VALUES (?, ?, ?, ?)",
+            (target, origin, now, now),
+        )
+    operations.record(
+        c,
+        by,
+        "db replica",
+        "replica",
+        {"target": before.target} if before else None,
+        {"target": target} if target else None,
+    )
 
 
 def record_start(c: Connection, at: str, origin: str) -> None:
     """Record in the row that a copy begins, so that the copy says so itself."""
-    raw_sql.execute_statement(c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at))
+    raw_sql.execute_statement(
+        c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at)
+    )
 
 
 def record_end(c: Connection, began: str, problem: str | None) -> None:
@@ -79,7 +92,9 @@ def promote_copy(c: Connection, by: str) -> int:
     raw_sql.execute_statement(c, "DELETE FROM backups")
     home_identity.replace(c)
     # The runs may have succeeded: this is another machine, not a reboot of the old one.
-    raw_sql.execute_statement(c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}")
+    raw_sql.execute_statement(
+        c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}"
+    )
     now = timestamps.now()
     raw_sql.execute_statement(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
                "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",

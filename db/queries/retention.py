@@ -89,7 +89,13 @@ class RuleRuns(NamedTuple):
     @property
     def edge(self) -> Cutoff:
         """The latest cutoff. Runs beyond it expire."""
-        return max((min(edge, self.counted) if why in COUNTED_LIMITS else edge for why, edge in self.edges.items()), default=NO_CUTOFF)
+        return max(
+            (
+                min(edge, self.counted) if why in COUNTED_LIMITS else edge
+                for why, edge in self.edges.items()
+            ),
+            default=NO_CUTOFF,
+        )
 
     def without_wait(self) -> RuleRuns:
         """Return the part without the wait for the rollups."""
@@ -155,7 +161,10 @@ def find_rule_runs(c: Connection, rules: RetentionRules) -> list[RuleRuns]:
     """Return the runs of each rule, most specific first, then deleted tasks."""
     kept = json.dumps(raw_sql.fetch_column(c, _LAST_OF_NAME, {"names": KEPT_NAMES}))
     found = [_make_rule_runs(c, scope, rules)._replace(kept=kept) for scope in rules.scopes]
-    return [*found, RuleRuns(ExpiryRule("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": CUT_ALL}, kept)]
+    return [
+        *found,
+        RuleRuns(ExpiryRule("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": CUT_ALL}, kept),
+    ]
 
 
 def _make_rule_runs(c: Connection, scope: ExpiryRule, rules: RetentionRules) -> RuleRuns:
@@ -170,13 +179,19 @@ def _make_rule_runs(c: Connection, scope: ExpiryRule, rules: RetentionRules) -> 
 
 def _build_scope(scope: ExpiryRule, rules: RetentionRules) -> tuple[str, dict[str, str]]:
     """Return a condition on `t` for a rule's tasks. Its first term uses an index."""
-    others = {kind: json.dumps([other.name for other in rules.scopes if other.kind == kind]) for kind in ("template", "queue")}
+    others = {
+        kind: json.dumps([other.name for other in rules.scopes if other.kind == kind])
+        for kind in ("template", "queue")
+    }
     of_no_template = "coalesce(t.template, '') NOT IN (SELECT value FROM json_each(:template))"
     of_no_queue = "t.queue NOT IN (SELECT value FROM json_each(:queue))"
     if scope.kind == "template":
         return "t.template = :name AND t.deleted_at IS NULL", {"name": scope.name}
     if scope.kind == "queue":
-        return f"t.queue = :name AND {of_no_template} AND t.deleted_at IS NULL", {"name": scope.name, "template": others["template"]}
+        return f"t.queue = :name AND {of_no_template} AND t.deleted_at IS NULL", {
+            "name": scope.name,
+            "template": others["template"],
+        }
     given = {kind: names for kind, names in others.items() if names != "[]"}
     conditions = [of_no_template] * ("template" in given) + [of_no_queue] * ("queue" in given)
     return " AND ".join([*conditions, "t.deleted_at IS NULL"]), given
@@ -185,7 +200,12 @@ def _build_scope(scope: ExpiryRule, rules: RetentionRules) -> tuple[str, dict[st
 def _find_counted_cutoff(c: Connection) -> Cutoff:
     """Return the time up to which the rollups are final."""
     minute = rollups.find_counted_until(c)
-    return (timestamps.now() if minute is None else timestamps.from_unix((minute - rollups.RECOUNTED_MINUTES) * 60), "")
+    return (
+        timestamps.now()
+        if minute is None
+        else timestamps.from_unix((minute - rollups.RECOUNTED_MINUTES) * 60),
+        "",
+    )
 
 
 def _find_runs_cutoff(c: Connection, part: RuleRuns, runs: int) -> Cutoff:
@@ -211,7 +231,9 @@ def _query_cutoff(c: Connection, statement: str, given: Mapping[str, Any]) -> Cu
     return next(((row[0], row[1]) for row in raw_sql.fetch_rows(c, statement, given)), NO_CUTOFF)
 
 
-_LAST = f"({_LAST_OF_TASK} AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
+_LAST = (
+    f"({_LAST_OF_TASK} AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
+)
 """The last success of a name or template, which stays."""
 _BETWEEN = (
     "i.end_time >= :after AND i.end_time <= :upto "
@@ -219,7 +241,9 @@ _BETWEEN = (
 )
 
 
-def list_expired(c: Connection, part: RuleRuns, after: Cutoff, limit: int = PAGE) -> list[ExpiredRun]:
+def list_expired(
+    c: Connection, part: RuleRuns, after: Cutoff, limit: int = PAGE
+) -> list[ExpiredRun]:
     """Return the oldest expired runs of a part after a cutoff."""
     found = (
         f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
@@ -240,7 +264,9 @@ def count_waiting(c: Connection, part: RuleRuns) -> tuple[int, int]:
     if hasty.edge == part.edge:
         return 0, 0
     found = f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND {_build_expired(part)}"
-    ((many, size),) = raw_sql.fetch_rows(c, found, {**part.given, **_make_bounds(hasty, part.edge), "kept": part.kept})
+    ((many, size),) = raw_sql.fetch_rows(
+        c, found, {**part.given, **_make_bounds(hasty, part.edge), "kept": part.kept}
+    )
     return many, size
 
 
@@ -249,7 +275,9 @@ def count_spared(c: Connection, part: RuleRuns) -> int:
     if part.scope.kind == "removed":
         return 0
     found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_REMOVABLE} AND {_LAST}"
-    return raw_sql.fetch_value(c, found, {**part.given, **_make_bounds(part, NO_CUTOFF), "kept": part.kept})
+    return raw_sql.fetch_value(
+        c, found, {**part.given, **_make_bounds(part, NO_CUTOFF), "kept": part.kept}
+    )
 
 
 def _make_bounds(part: RuleRuns, after: Cutoff) -> dict[str, str]:
@@ -262,7 +290,9 @@ def find_unused_names(c: Connection, kind: str, names: Sequence[str]) -> list[st
     return raw_sql.fetch_column(c, found, (json.dumps(list(names)),)) if names else []
 
 
-def list_without_runs(c: Connection, part: RuleRuns, before: str, after: Cutoff, limit: int = PAGE) -> list[ExpiredRun]:
+def list_without_runs(
+    c: Connection, part: RuleRuns, before: str, after: Cutoff, limit: int = PAGE
+) -> list[ExpiredRun]:
     """Return expired ended tasks without runs.
 
     No task waits for them: their end released all children.
@@ -289,11 +319,21 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
     """
     runs = map_removable(c, runids)
     now = timestamps.now()
-    raw_sql.execute_statements(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
+    raw_sql.execute_statements(
+        c,
+        "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)",
+        [(r, now, now) for r in runs],
+    )
     _delete_rows(c, "instances", "runid", list(runs))
     left = _find_without_runs(c, {*runs.values(), *tasks})
     last = {task: runid for runid, task in sorted(runs.items())}
-    _record_outcomes(c, [(last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now) for row in left])
+    _record_outcomes(
+        c,
+        [
+            (last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now)
+            for row in left
+        ],
+    )
     gone = [row.uuid for row in left]
     _delete_rows(c, "alerts", "task_id", gone)
     _delete_rows(c, "tasks", "uuid", gone)
@@ -327,17 +367,27 @@ def _record_outcomes(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     )
 
 
-def preview_removal(c: Connection, runs: Sequence[ExpiredRun], seen: Counter[str], tasks: Iterable[str] = ()) -> RemovedRows:
+def preview_removal(
+    c: Connection, runs: Sequence[ExpiredRun], seen: Counter[str], tasks: Iterable[str] = ()
+) -> RemovedRows:
     """Return the rows that `remove_runs` would delete.
 
     `seen` counts the runs of each task over all calls.
     """
     seen.update(run.task for run in runs)
     of = json.dumps(list({run.task for run in runs}))
-    all_ = dict(raw_sql.fetch_rows(c, "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1", (of,)))
+    all_ = dict(
+        raw_sql.fetch_rows(
+            c,
+            "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1",
+            (of,),
+        )
+    )
     last = [*(task for task, many in all_.items() if seen[task] == many), *tasks]
     found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_REMOVABLE}"
-    return RemovedRows([run.id for run in runs], dict(raw_sql.fetch_rows(c, found, (json.dumps(last),))))
+    return RemovedRows(
+        [run.id for run in runs], dict(raw_sql.fetch_rows(c, found, (json.dumps(last),)))
+    )
 
 
 def list_discarded(c: Connection, limit: int = PAGE) -> list[str]:
@@ -361,7 +411,11 @@ def find_unknown(c: Connection, runids: Sequence[str]) -> list[str]:
 
 def _delete_rows(c: Connection, table: str, key: str, values: Sequence[str]) -> None:
     if values:
-        raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
+        raw_sql.execute_statement(
+            c,
+            f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(values)),),
+        )
 
 
 # --- other tables ---------------------------------------------------------------------------
@@ -391,8 +445,14 @@ def remove_old(c: Connection, table: str, rules: RetentionRules) -> int:
     if table == "operations":
         _allow_deletion(c, rules.month)
     where, given = _build_old(c, table, rules)
-    old = raw_sql.fetch_column(c, f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {ROWS_PER_BATCH}", given)
-    raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?))", (json.dumps(old),))
+    old = raw_sql.fetch_column(
+        c, f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {ROWS_PER_BATCH}", given
+    )
+    raw_sql.execute_statement(
+        c,
+        f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?))",
+        (json.dumps(old),),
+    )
     return len(old)
 
 
@@ -404,9 +464,16 @@ def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, d
         gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
         given = {"last": _find_last_old(c, table, rules.ledger), "before": rules.ledger}
         return f"rowid <= :last AND created_at < :before AND {gone}", given
-    before = f"{rules.month // 100:04d}-{rules.month % 100:02d}" if table == "operations" else rules.before
+    before = (
+        f"{rules.month // 100:04d}-{rules.month % 100:02d}"
+        if table == "operations"
+        else rules.before
+    )
     # After a clock jump rows are out of order: some stay, but no young row is deleted.
-    return "rowid <= :last AND created_at < :before", {"last": _find_last_old(c, table, before), "before": before}
+    return "rowid <= :last AND created_at < :before", {
+        "last": _find_last_old(c, table, before),
+        "before": before,
+    }
 
 
 def _find_last_old(c: Connection, table: str, before: str) -> int:
@@ -414,11 +481,18 @@ def _find_last_old(c: Connection, table: str, before: str) -> int:
 
     The very last row is never returned, so that its id is not reused.
     """
-    low, high = raw_sql.fetch_value(c, f"SELECT min(rowid) FROM {table}") or 0, raw_sql.fetch_value(c, f"SELECT max(rowid) FROM {table}") or 0
+    low, high = (
+        raw_sql.fetch_value(c, f"SELECT min(rowid) FROM {table}") or 0,
+        raw_sql.fetch_value(c, f"SELECT max(rowid) FROM {table}") or 0,
+    )
     low -= 1
     while high - low > 1:
         middle = (low + high) // 2
-        row = raw_sql.fetch_rows(c, f"SELECT rowid AS at, created_at FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1", (middle,))[0]
+        row = raw_sql.fetch_rows(
+            c,
+            f"SELECT rowid AS at, created_at FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1",
+            (middle,),
+        )[0]
         if row.created_at >= before:
             high = middle
         else:

@@ -77,9 +77,16 @@ def count_ended(c: Connection, begin: int, end: int) -> list[RunCount]:
 
 
 def _query_counts(c: Connection, statement: str, begin: int, end: int) -> list[RunCount]:
-    rows = raw_sql.fetch_rows(c, statement, {"begin": format_minute(begin), "end": format_minute(end)})
+    rows = raw_sql.fetch_rows(
+        c, statement, {"begin": format_minute(begin), "end": format_minute(end)}
+    )
     minutes = {text: parse_minute(text + ":00Z") for text in {row[0] for row in rows}}
-    return [RunCount._make((minutes[row[0]], *row[1:5], None if row[5] is None else float(row[5]), row[6])) for row in rows]
+    return [
+        RunCount._make(
+            (minutes[row[0]], *row[1:5], None if row[5] is None else float(row[5]), row[6])
+        )
+        for row in rows
+    ]
 
 
 def find_counted_until(c: Connection) -> int | None:
@@ -97,7 +104,9 @@ def find_counted_until(c: Connection) -> int | None:
 def find_next_run(c: Connection, after: int) -> int | None:
     """Return the first minute from `after` on in which a run began or ended, or None."""
     found = [
-        raw_sql.fetch_value(c, f"SELECT min({column}) FROM instances WHERE {column} >= ?", (format_minute(after),))
+        raw_sql.fetch_value(
+            c, f"SELECT min({column}) FROM instances WHERE {column} >= ?", (format_minute(after),)
+        )
         for column in ("start_time", "end_time")
     ]
     return min((parse_minute(text) for text in found if text is not None), default=None)
@@ -118,7 +127,12 @@ DURATIONS = ("waits", "runs")
 
 
 def read_rollups(
-    c: Connection, width: int, begin: int, end: int, where: Mapping[str, str] | None = None, durations: Sequence[str] = DURATIONS
+    c: Connection,
+    width: int,
+    begin: int,
+    end: int,
+    where: Mapping[str, str] | None = None,
+    durations: Sequence[str] = DURATIONS,
 ) -> list[RollupRow]:
     """Return the rollup rows of a width that begin in these minutes.
 
@@ -130,12 +144,18 @@ def read_rollups(
         f"SELECT at, queue, pool, template, started, ended, failed, {read} FROM history "
         f"WHERE width = :width AND at >= :begin AND at < :end{more}"
     )
-    rows = raw_sql.fetch_rows(c, statement, {"width": width, "begin": format_minute(begin), "end": format_minute(end), **(where or {})})
+    rows = raw_sql.fetch_rows(
+        c,
+        statement,
+        {"width": width, "begin": format_minute(begin), "end": format_minute(end), **(where or {})},
+    )
     minutes = {text: parse_minute(text) for text in {row[0] for row in rows}}
     return [RollupRow._make((minutes[row[0]], *row[1:])) for row in rows]
 
 
-def replace_rollups(c: Connection, width: int, begin: int, end: int, rows: Sequence[RollupRow]) -> None:
+def replace_rollups(
+    c: Connection, width: int, begin: int, end: int, rows: Sequence[RollupRow]
+) -> None:
     """Replace the rollup rows of a width in these minutes."""
     delete_rollups(c, width, begin, end)
     now = timestamps.now()
@@ -149,7 +169,11 @@ def replace_rollups(c: Connection, width: int, begin: int, end: int, rows: Seque
 
 def delete_rollups(c: Connection, width: int, begin: int, end: int) -> None:
     """Delete the rollup rows of a width in these minutes."""
-    raw_sql.execute_statement(c, "DELETE FROM history WHERE width = ? AND at >= ? AND at < ?", (width, format_minute(begin), format_minute(end)))
+    raw_sql.execute_statement(
+        c,
+        "DELETE FROM history WHERE width = ? AND at >= ? AND at < ?",
+        (width, format_minute(begin), format_minute(end)),
+    )
 
 
 def list_sampled_minutes(c: Connection, since: int) -> set[int]:
@@ -185,7 +209,9 @@ def read_queue_levels(c: Connection, names: Sequence[str], begins: range) -> lis
     return _read_levels(c, "queue", _QUEUE, names, begins)
 
 
-def _read_levels(c: Connection, kind: str, figures: str, names: Sequence[str], begins: range) -> list[Any]:
+def _read_levels(
+    c: Connection, kind: str, figures: str, names: Sequence[str], begins: range
+) -> list[Any]:
     buckets = [(format_minute(begin), format_minute(begin + begins.step)) for begin in begins]
     given = {"kind": kind, "names": json.dumps(list(names)), "buckets": json.dumps(buckets)}
     return raw_sql.fetch_rows(c, _LEVELS.format(figures=figures), given)

@@ -65,10 +65,14 @@ def build_scope(c: Connection, sla_id: int, match: Mapping[str, Any]) -> TaskSco
             parts.append(f"+t.{column} = :{key}")
             values[key] = match[key]
     for at, (key, word) in enumerate(match.get("tag", {}).items()):
-        parts.append(f"EXISTS (SELECT 1 FROM json_each(t.tags) j WHERE j.key = :key{at} AND j.value = :word{at})")
+        parts.append(
+            f"EXISTS (SELECT 1 FROM json_each(t.tags) j WHERE j.key = :key{at} AND j.value = :word{at})"
+        )
         values |= {f"key{at}": key, f"word{at}": word}
     if c.exec_driver_sql("SELECT 1 FROM pools WHERE sla_id = ? LIMIT 1", (sla_id,)).first():
-        owned = "SELECT q.name FROM queues q JOIN pools p ON p.name = q.pool WHERE p.sla_id = :sla_id"
+        owned = (
+            "SELECT q.name FROM queues q JOIN pools p ON p.name = q.pool WHERE p.sla_id = :sla_id"
+        )
         parts.append(f"+t.queue IN ({owned})")
         values["sla_id"] = sla_id
     return TaskScope(" AND ".join(parts) or "1", values)
@@ -112,7 +116,9 @@ def find_next_created(c: Connection, scope: TaskScope, after: int) -> str | None
 
     After a thousand others, return the time of any next task.
     """
-    first = c.exec_driver_sql("SELECT number FROM tasks WHERE number > ? ORDER BY number LIMIT 1", (after,)).first()
+    first = c.exec_driver_sql(
+        "SELECT number FROM tasks WHERE number > ? ORDER BY number LIMIT 1", (after,)
+    ).first()
     if first is None:
         return None
     last = first[0] + 2 * PAGE
@@ -140,7 +146,9 @@ def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list
     if not due:
         return []
     names, numbers = (json.dumps([row[at] for row in due]) for at in (0, 1))
-    c.exec_driver_sql("DELETE FROM counters WHERE name IN (SELECT value FROM json_each(?))", (names,))
+    c.exec_driver_sql(
+        "DELETE FROM counters WHERE name IN (SELECT value FROM json_each(?))", (names,)
+    )
     rows = c.exec_driver_sql(
         f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.number IN (SELECT value FROM json_each(:numbers)) "
         f"AND {scope.where} AND t.deleted_at IS NULL",
@@ -159,7 +167,9 @@ def find_next_due(c: Connection, sla_id: int) -> float | None:
 
 def reset_cursor(c: Connection, sla_id: int) -> None:
     """Reset the cursor of a rule, so that it evaluates every task again."""
-    c.exec_driver_sql("DELETE FROM counters WHERE name >= ? AND name < ?", (f"sla/{sla_id}/", f"sla/{sla_id}0"))
+    c.exec_driver_sql(
+        "DELETE FROM counters WHERE name >= ? AND name < ?", (f"sla/{sla_id}/", f"sla/{sla_id}0")
+    )
 
 
 def read_event_cursor(c: Connection) -> int:

@@ -33,25 +33,35 @@ _WAITED = (
     f"IN ({', '.join(repr(word.value) for word in sorted(WAITING))})"
 )
 """Condition for a waiting task: its last event says so. A task without events counts as waiting."""
-_TASK = "t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.created_at, t.timeout, t.not_before"
+_TASK = (
+    "t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.created_at, t.timeout, t.not_before"
+)
 _TASK_WITH_REQUEST = f"{_TASK}, t.cpu, t.memory"
 
 
 def find_bounds(c: Connection) -> tuple[str, str] | None:
     """Return the first and last sampled minute, or None."""
     first = raw_sql.fetch_value(c, "SELECT min(minute) FROM samples")
-    return (first, raw_sql.fetch_value(c, "SELECT max(minute) FROM samples")) if first is not None else None
+    return (
+        (first, raw_sql.fetch_value(c, "SELECT max(minute) FROM samples"))
+        if first is not None
+        else None
+    )
 
 
 def find_neighbours(c: Connection, minute: str) -> tuple[str | None, str | None]:
     """Return the sampled minutes just before and after a minute."""
     before = raw_sql.fetch_value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (minute,))
-    return before, raw_sql.fetch_value(c, "SELECT min(minute) FROM samples WHERE minute > ?", (minute,))
+    return before, raw_sql.fetch_value(
+        c, "SELECT min(minute) FROM samples WHERE minute > ?", (minute,)
+    )
 
 
 def list_samples(c: Connection, since: str, until: str) -> list[Any]:
     """Return the samples of these minutes, both included, oldest first."""
-    return raw_sql.fetch_rows(c, "SELECT * FROM samples WHERE minute >= ? AND minute <= ? ORDER BY minute", (since, until))
+    return raw_sql.fetch_rows(
+        c, "SELECT * FROM samples WHERE minute >= ? AND minute <= ? ORDER BY minute", (since, until)
+    )
 
 
 _RUNNING = f"""
@@ -132,14 +142,20 @@ class EndedTask(NamedTuple):
     reason: str | None
 
 
-def list_ended(c: Connection, statuses: Sequence[str], since: str, until: str, limit: int) -> list[EndedTask]:
+def list_ended(
+    c: Connection, statuses: Sequence[str], since: str, until: str, limit: int
+) -> list[EndedTask]:
     """Return tasks that ended in a period and stayed so, newest first."""
     newest = " UNION ALL ".join(
         f"SELECT * FROM (SELECT {', '.join(EndedTask._fields)} FROM tasks WHERE status = '{word}' AND ended_at > :since AND ended_at <= :until "
         "AND (+deleted_at IS NULL OR +deleted_at > :until) ORDER BY ended_at DESC LIMIT :limit)"
         for word in statuses
     )
-    found = raw_sql.fetch_rows(c, f"{newest} ORDER BY ended_at DESC LIMIT :limit", {"since": since, "until": until, "limit": limit})
+    found = raw_sql.fetch_rows(
+        c,
+        f"{newest} ORDER BY ended_at DESC LIMIT :limit",
+        {"since": since, "until": until, "limit": limit},
+    )
     return [EndedTask(*row) for row in found]
 
 
@@ -177,7 +193,9 @@ def map_last_runs(c: Connection, uuids: Sequence[str], at: str) -> dict[str, Any
     return {row.task_id: row for row in raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)), at))}
 
 
-def count_ended_between(c: Connection, statuses: Sequence[str], since: str, until: str) -> dict[str, int]:
+def count_ended_between(
+    c: Connection, statuses: Sequence[str], since: str, until: str
+) -> dict[str, int]:
     """Count the tasks that ended in a period, by status."""
     listed = ", ".join(f"'{word}'" for word in statuses)
     counted = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at > ? AND ended_at <= ? GROUP BY status"
@@ -210,10 +228,16 @@ def list_definition_changes(c: Connection, since: str) -> list[Any] | None:
     Rows of verb, object, before; None if there are too many operations.
     """
     last = raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0
-    if last and _get_time(c, "operations", max(1, last - MAX_OPERATIONS)) > since and last > MAX_OPERATIONS:
+    if (
+        last
+        and _get_time(c, "operations", max(1, last - MAX_OPERATIONS)) > since
+        and last > MAX_OPERATIONS
+    ):
         return None
     found = "SELECT verb, object, before FROM operations WHERE id > ? AND (verb LIKE 'queue %' OR verb LIKE 'pool %') ORDER BY id DESC"
-    return raw_sql.fetch_rows(c, found, (_find_last_id(c, "operations", since, max(0, last - MAX_OPERATIONS)),))
+    return raw_sql.fetch_rows(
+        c, found, (_find_last_id(c, "operations", since, max(0, last - MAX_OPERATIONS)),)
+    )
 
 
 def _find_last_id(c: Connection, table: str, at: str, low: int) -> int:
@@ -227,4 +251,9 @@ def _find_last_id(c: Connection, table: str, at: str, low: int) -> int:
 
 def _get_time(c: Connection, table: str, row: int) -> str:
     """Return the time of a row, or of the next one if it is gone."""
-    return raw_sql.fetch_value(c, f"SELECT created_at FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (row,)) or "9"
+    return (
+        raw_sql.fetch_value(
+            c, f"SELECT created_at FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (row,)
+        )
+        or "9"
+    )

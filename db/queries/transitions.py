@@ -20,7 +20,16 @@ from sqlalchemy import Connection, insert
 from db import raw_sql, schema, timestamps
 from db.errors import Storage
 from db.queries import operations
-from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, RunStatus, TaskStatus, as_sql, find_source_states
+from db.states import (
+    ACTIVE,
+    ACTIVE_SQL,
+    ENDED,
+    WAITING,
+    RunStatus,
+    TaskStatus,
+    as_sql,
+    find_source_states,
+)
 
 SYSTEM = "taskdeck"
 """Author of changes made by Taskdeck itself."""
@@ -83,7 +92,9 @@ def move_runs(
     return moved
 
 
-def _move(c: Connection, table: str, key: str, to: TaskStatus | RunStatus, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _move(
+    c: Connection, table: str, key: str, to: TaskStatus | RunStatus, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     if not rows:
         return []
     ids = json.dumps([row[key] for row in rows])
@@ -94,7 +105,9 @@ def _move(c: Connection, table: str, key: str, to: TaskStatus | RunStatus, rows:
     if moved:
         now = timestamps.now()
         raw_sql.execute_statements(
-            c, _build_update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved]
+            c,
+            _build_update(table, key, tuple(moved[0])),
+            [{**row, "status": to.value, "now": now} for row in moved],
         )
     return moved
 
@@ -109,14 +122,24 @@ def _quote_words(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-def _record(c: Connection, rows: Sequence[dict[str, Any]], to: TaskStatus | RunStatus, by: str, note: str | None) -> None:
+def _record(
+    c: Connection,
+    rows: Sequence[dict[str, Any]],
+    to: TaskStatus | RunStatus,
+    by: str,
+    note: str | None,
+) -> None:
     if rows:
         now = timestamps.now()
         statement = (
             "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) "
             "VALUES (:task_id, :runid, :status, :by, :note, :now, :now)"
         )
-        raw_sql.execute_statements(c, statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
+        raw_sql.execute_statements(
+            c,
+            statement,
+            [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows],
+        )
 
 
 # --- submission -----------------------------------------------------------------------------
@@ -137,7 +160,12 @@ def submit(
         first = _take_numbers(c, len(new), now)
         for at, task in enumerate(new):
             status = _get_initial_status(task, now)
-            task |= {"number": first + at, "status": status.value, "created_at": now, "updated_at": now}
+            task |= {
+                "number": first + at,
+                "status": status.value,
+                "created_at": now,
+                "updated_at": now,
+            }
         raw_sql.execute_statements(c, _INSERT_TASK, [_to_parameters(task) for task in new])
         _record_new(c, new, by, now)
         fresh = {task["uuid"] for task in new}
@@ -211,7 +239,11 @@ def skip_numbers(c: Connection, last: int) -> None:
 def _get_initial_status(task: dict[str, Any], now: str) -> TaskStatus:
     if task["hold"]:
         return TaskStatus.HELD
-    return TaskStatus.SCHEDULED if task["not_before"] and task["not_before"] > now else TaskStatus.QUEUED
+    return (
+        TaskStatus.SCHEDULED
+        if task["not_before"] and task["not_before"] > now
+        else TaskStatus.QUEUED
+    )
 
 
 _JSON = ("parameters", "tags", "launch", "env")
@@ -231,7 +263,11 @@ def _to_parameters(task: dict[str, Any]) -> tuple[Any, ...]:
 
     Written by hand: a bulk submission spends most of its time here.
     """
-    return (*_get_text_columns(task), *(_to_json(task[name]) for name in _JSON), schema.to_os_text(task["cwd"]))
+    return (
+        *_get_text_columns(task),
+        *(_to_json(task[name]) for name in _JSON),
+        schema.to_os_text(task["cwd"]),
+    )
 
 
 def _to_json(value: Any) -> str | None:
@@ -250,7 +286,10 @@ def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: 
     """Store dependencies, then recompute the status of each child."""
     if not parents:
         return
-    c.execute(insert(schema.dependencies), [{**row, "created_at": now, "updated_at": now} for row in parents])
+    c.execute(
+        insert(schema.dependencies),
+        [{**row, "created_at": now, "updated_at": now} for row in parents],
+    )
     recompute_waiting_state(c, list({row["task_id"] for row in parents}), SYSTEM)
 
 
@@ -319,7 +358,12 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
     named = dict(raw_sql.fetch_rows(c, found, (json.dumps([number for _, number in broken]),)))
     now = timestamps.now()
     rows = [
-        {"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None}
+        {
+            "uuid": uuid,
+            "reason": f"parent #{n} {named[n].replace('_', ' ')}",
+            "ended_at": now,
+            "retry_at": None,
+        }
         for uuid, n in broken
     ]
     return [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)]
@@ -349,7 +393,13 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
     """
     now = timestamps.now()
     rows = [
-        {"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None}
+        {
+            "uuid": s["uuid"],
+            "attempts": s["attempt"],
+            "started_at": now,
+            "retry_at": None,
+            "reason": None,
+        }
         for s in _cancel_already_run(c, starts)
     ]
     moved = {row["uuid"] for row in move_tasks(c, TaskStatus.RUNNING, rows, SYSTEM)}
@@ -361,20 +411,37 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
         )
         raw_sql.execute_statements(c, insert_runs, [{**start, "now": now} for start in claimed])
         _record(
-            c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], RunStatus.STARTING, SYSTEM, None
+            c,
+            [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed],
+            RunStatus.STARTING,
+            SYSTEM,
+            None,
         )
         recount_loads(c)
     return claimed
 
 
-def _cancel_already_run(c: Connection, starts: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+def _cancel_already_run(
+    c: Connection, starts: Sequence[dict[str, Any]]
+) -> Sequence[dict[str, Any]]:
     """Cancel tasks that ran before the database was restored; return the others."""
-    named = "SELECT DISTINCT task_id FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))"
+    named = (
+        "SELECT DISTINCT task_id FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))"
+    )
     ran = set(raw_sql.fetch_column(c, named, (json.dumps([start["uuid"] for start in starts]),)))
     if not ran:
         return starts
-    rows = [{"uuid": uuid, "reason": "it ran before the database was restored", "ended_at": timestamps.now()} for uuid in ran]
-    propagate_to_children(c, [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)])
+    rows = [
+        {
+            "uuid": uuid,
+            "reason": "it ran before the database was restored",
+            "ended_at": timestamps.now(),
+        }
+        for uuid in ran
+    ]
+    propagate_to_children(
+        c, [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)]
+    )
     return [start for start in starts if start["uuid"] not in ran]
 
 
@@ -389,7 +456,10 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id "
         "WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN ('starting', 'stopping')"
     )
-    known = {row.runid: row for row in raw_sql.fetch_rows(c, found, (json.dumps([e["run"] for e in events]),))}
+    known = {
+        row.runid: row
+        for row in raw_sql.fetch_rows(c, found, (json.dumps([e["run"] for e in events]),))
+    }
     rows = [_make_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
     moved = {row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, SYSTEM)}
     late = [row for row in rows if row["runid"] not in moved]
@@ -400,7 +470,9 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         "WHERE runid = :runid AND +status = 'stopping'",
         late,
     )
-    raw_sql.execute_statements(c, "UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
+    raw_sql.execute_statements(
+        c, "UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows
+    )
 
 
 def _make_start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
@@ -432,15 +504,29 @@ def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -
     """
     if not events:
         return []
-    facts = {row.runid: RunFacts(*row) for row in raw_sql.fetch_rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))}
-    verdicts = {e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e)) for e in events if e["run"] in facts}
+    facts = {
+        row.runid: RunFacts(*row)
+        for row in raw_sql.fetch_rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))
+    }
+    verdicts = {
+        e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e))
+        for e in events
+        if e["run"] in facts
+    }
     ends: dict[tuple[RunStatus, str | None], list[dict[str, Any]]] = {}
     for e, run, verdict in verdicts.values():
-        ends.setdefault((verdict.status, _describe_leftovers(e)), []).append(_make_end_row(e, run, verdict))
+        ends.setdefault((verdict.status, _describe_leftovers(e)), []).append(
+            _make_end_row(e, run, verdict)
+        )
     for (status, note), rows in ends.items():
         move_runs(c, status, rows, SYSTEM, note)
-    over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values() if not run.overtaken])
-    _record_stops(c, [(run, verdict, run.stop_reason or e.get("stop")) for e, run, verdict in verdicts.values()])
+    over = _end_tasks(
+        c, [(run, verdict, e) for e, run, verdict in verdicts.values() if not run.overtaken]
+    )
+    _record_stops(
+        c,
+        [(run, verdict, run.stop_reason or e.get("stop")) for e, run, verdict in verdicts.values()],
+    )
     if verdicts:
         recount_loads(c)
     propagate_to_children(c, over)
@@ -453,20 +539,36 @@ _RUNTIME_STOP_REASONS = ("timeout", "log limit")
 
 def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str | None]]) -> None:
     """Log the stops by the runtime as operations, like the stops by users."""
-    stopped = [(run, verdict, why) for run, verdict, why in ends if why in _RUNTIME_STOP_REASONS and verdict.status is not RunStatus.LOST]
+    stopped = [
+        (run, verdict, why)
+        for run, verdict, why in ends
+        if why in _RUNTIME_STOP_REASONS and verdict.status is not RunStatus.LOST
+    ]
     if not stopped:
         return
     uuids = json.dumps([run.task_id for run, _, _ in stopped])
-    numbers = dict(raw_sql.fetch_rows(c, "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))", (uuids,)))
+    numbers = dict(
+        raw_sql.fetch_rows(
+            c,
+            "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))",
+            (uuids,),
+        )
+    )
     for run, verdict, why in stopped:
         after = {"status": verdict.status.value, "reason": verdict.reason}
-        operations.record(c, SYSTEM, str(why), f"task #{numbers[run.task_id]}", {"status": run.status}, after)
+        operations.record(
+            c, SYSTEM, str(why), f"task #{numbers[run.task_id]}", {"status": run.status}, after
+        )
 
 
 def _describe_leftovers(e: dict[str, Any]) -> str | None:
     """Return the note on processes that a run left behind; they keep running."""
     left = e.get("left")
-    return f"{left} {'process' if left == 1 else 'processes'} of it live{'s' if left == 1 else ''} on" if left else None
+    return (
+        f"{left} {'process' if left == 1 else 'processes'} of it live{'s' if left == 1 else ''} on"
+        if left
+        else None
+    )
 
 
 def _make_end_row(e: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
@@ -482,10 +584,14 @@ def _make_end_row(e: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict
 
 def _get_start_time(run: RunFacts, e: dict[str, Any]) -> float:
     """Return the start of an ended run in UNIX seconds."""
-    return e.get("started_at") or (timestamps.to_unix(run.start_time) if run.start_time else e["at"])
+    return e.get("started_at") or (
+        timestamps.to_unix(run.start_time) if run.start_time else e["at"]
+    )
 
 
-def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, dict[str, Any]]]) -> list[str]:
+def _end_tasks(
+    c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, dict[str, Any]]]
+) -> list[str]:
     """Move the tasks of ended runs to their end, or to retrying.
 
     A run that ended before its start was reported gets its start time here.
@@ -520,7 +626,9 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         "WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'stopping')",
         (json.dumps(list(runids)),),
     )
-    raw_sql.execute_statements(c, "DELETE FROM instances WHERE runid = ?", [(row.runid,) for row in rows])
+    raw_sql.execute_statements(
+        c, "DELETE FROM instances WHERE runid = ?", [(row.runid,) for row in rows]
+    )
     rows = [row for row in rows if not row.overtaken]
     stopped = [row for row in rows if row.status == RunStatus.STOPPING]
     now = timestamps.now()
@@ -528,7 +636,12 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         c,
         TaskStatus.CANCELLED,
         [
-            {"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "started_at": None, "ended_at": now}
+            {
+                "uuid": row.task_id,
+                "reason": f"cancelled by {row.stopped_by}",
+                "started_at": None,
+                "ended_at": now,
+            }
             for row in stopped
         ],
         SYSTEM,
@@ -536,11 +649,17 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     back = move_tasks(
         c,
         TaskStatus.QUEUED,
-        [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == RunStatus.STARTING],
+        [
+            {"uuid": row.task_id, "started_at": None}
+            for row in rows
+            if row.status == RunStatus.STARTING
+        ],
         SYSTEM,
     )
     free = [row["uuid"] for row in (*over, *back)]
-    raw_sql.execute_statements(c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free])
+    raw_sql.execute_statements(
+        c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free]
+    )
     recompute_waiting_state(c, [row["uuid"] for row in back], SYSTEM)
     recount_loads(c)
     propagate_to_children(c, [row["uuid"] for row in over])
@@ -553,7 +672,10 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Cancel tasks: waiting ones at once, running ones by stopping their runs."""
     now = timestamps.now()
     waiting = _find_in_states(c, uuids, WAITING)
-    rows = [{"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None} for uuid in waiting]
+    rows = [
+        {"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None}
+        for uuid in waiting
+    ]
     moved = move_tasks(c, TaskStatus.CANCELLED, rows, by)
     propagate_to_children(c, [row["uuid"] for row in moved])
     stop(c, _find_active_runs(c, uuids), "cancel", by)
@@ -584,11 +706,18 @@ def undo_cancel(c: Connection, tasks: Mapping[str, str | None], by: str) -> list
     Return the numbers of the children.
     """
     back = dict(raw_sql.fetch_rows(c, _CANCELLED_WITH, (json.dumps(list(tasks)),)))
-    rows = [{"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)} for uuid in back]
+    rows = [
+        {"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)}
+        for uuid in back
+    ]
     move_tasks(c, TaskStatus.QUEUED, rows, by, "brought back")
     # Children that wait for any end wait again, unless they have started.
-    children = "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
-    recompute_waiting_state(c, [*back, *raw_sql.fetch_column(c, children, (json.dumps(list(back)),))], by)
+    children = (
+        "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
+    )
+    recompute_waiting_state(
+        c, [*back, *raw_sql.fetch_column(c, children, (json.dumps(list(back)),))], by
+    )
     return sorted(number for uuid, number in back.items() if uuid not in tasks)
 
 
@@ -608,23 +737,26 @@ def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str
     `reason` is cancel, timeout or log limit. The runtime informs the keeper.
     """
     owners = _find_tasks_of_runs(c, runids)
-    rows = [{"runid": r, "task_id": owners[r], "stop_reason": reason, "stopped_by": by} for r in runids if r in owners]
+    rows = [
+        {"runid": r, "task_id": owners[r], "stop_reason": reason, "stopped_by": by}
+        for r in runids
+        if r in owners
+    ]
     return [row["runid"] for row in move_runs(c, RunStatus.STOPPING, rows, by, reason)]
 
 
 def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Mark running runs as paused; return their ids."""
     rows = [
-        {"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _find_tasks_of_runs(c, _find_active_runs(c, uuids)).items()
+        {"runid": r, "task_id": t, "reason": f"paused by {by}"}
+        for r, t in _find_tasks_of_runs(c, _find_active_runs(c, uuids)).items()
     ]
     return [row["runid"] for row in move_runs(c, RunStatus.PAUSED, rows, by)]
 
 
 def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Mark paused runs as running; return their ids."""
-    paused = (
-        "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
-    )
+    paused = "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
     rows = [
         {"runid": row.runid, "task_id": row.task_id, "reason": None}
         for row in raw_sql.fetch_rows(c, paused, (json.dumps(list(uuids)),))
@@ -637,7 +769,10 @@ def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
     raw_sql.execute_statements(
         c,
         "UPDATE tasks SET hold = :on, held_by = :by, updated_at = :now WHERE uuid = :uuid",
-        [{"uuid": uuid, "on": on, "by": by if on else None, "now": timestamps.now()} for uuid in uuids],
+        [
+            {"uuid": uuid, "on": on, "by": by if on else None, "now": timestamps.now()}
+            for uuid in uuids
+        ],
     )
     recompute_waiting_state(c, uuids, by)
 
@@ -648,8 +783,14 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
         {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
         for u in _find_in_states(c, uuids, ENDED)
     ]
-    moved = [row["uuid"] for row in move_tasks(c, TaskStatus.QUEUED, rows, by, "asked to run again")]
-    raw_sql.execute_statement(c, "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))", (json.dumps(moved),))
+    moved = [
+        row["uuid"] for row in move_tasks(c, TaskStatus.QUEUED, rows, by, "asked to run again")
+    ]
+    raw_sql.execute_statement(
+        c,
+        "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(moved),),
+    )
     # The user accepted the failed parents with this request, so they no longer block.
     raw_sql.execute_statement(
         c,
@@ -704,7 +845,11 @@ def move_reservations(c: Connection, queue: str, pool: str) -> None:
 
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
     was = dict(raw_sql.fetch_rows(c, "SELECT name, current_load FROM queues"))
-    new = [{"at": name, "load": loads.get(name, 0)} for name, load in was.items() if load != loads.get(name, 0)]
+    new = [
+        {"at": name, "load": loads.get(name, 0)}
+        for name, load in was.items()
+        if load != loads.get(name, 0)
+    ]
     raw_sql.execute_statements(c, "UPDATE queues SET current_load = :load WHERE name = :at", new)
     return [row["at"] for row in new]
 
@@ -715,5 +860,7 @@ def _write_used(c: Connection, used: dict[str, tuple[float, float]]) -> list[str
         now_cpu, now_memory = (round(value, 3) for value in used.get(name, (0.0, 0.0)))
         if (cpu, memory) != (now_cpu, now_memory):
             new.append({"at": name, "cpu": now_cpu, "memory": now_memory})
-    raw_sql.execute_statements(c, "UPDATE pools SET used_cpu = :cpu, used_memory = :memory WHERE name = :at", new)
+    raw_sql.execute_statements(
+        c, "UPDATE pools SET used_cpu = :cpu, used_memory = :memory WHERE name = :at", new
+    )
     return [row["at"] for row in new]

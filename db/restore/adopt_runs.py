@@ -63,7 +63,12 @@ class ObservedRun:
     @property
     def can_be_retried(self) -> bool:
         """True if the task may be retried. A requested cancel holds even for a lost run."""
-        return self.ended and self.again and self.stop in {None, *_STATUS_OF_STOP} and self.status in {"failed", "timed_out", "lost"}
+        return (
+            self.ended
+            and self.again
+            and self.stop in {None, *_STATUS_OF_STOP}
+            and self.status in {"failed", "timed_out", "lost"}
+        )
 
     @property
     def is_active(self) -> bool:
@@ -84,9 +89,21 @@ def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], in
     unless another task has it; then `fresh` provides one. Loads still have to be recounted.
     """
     # a job may write anything into it
-    own = trace.number if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER else None
-    rows = [] if own is None else raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE number = ?", (own,))
-    if rows and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt) and not _has_run(c, rows[0].uuid, trace.attempt):
+    own = (
+        trace.number
+        if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER
+        else None
+    )
+    rows = (
+        []
+        if own is None
+        else raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE number = ?", (own,))
+    )
+    if (
+        rows
+        and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt)
+        and not _has_run(c, rows[0].uuid, trace.attempt)
+    ):
         _insert_run(c, rows[0], trace)
         return None
     number = fresh() if rows or own is None else own
@@ -109,7 +126,13 @@ def _has_run(c: Connection, uuid: str, attempt: int) -> bool:
     claimed = "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND start_time IS NULL"
     raw_sql.execute_statement(c, claimed, (uuid, attempt))
     active = f"+status IN {ACTIVE_SQL}"
-    return bool(raw_sql.fetch_rows(c, f"SELECT 1 FROM main.instances WHERE task_id = ? AND attempt >= ? AND {active} LIMIT 1", (uuid, attempt)))
+    return bool(
+        raw_sql.fetch_rows(
+            c,
+            f"SELECT 1 FROM main.instances WHERE task_id = ? AND attempt >= ? AND {active} LIMIT 1",
+            (uuid, attempt),
+        )
+    )
 
 
 def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> None:
@@ -131,15 +154,26 @@ def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> Non
 
 def _find_queue(c: Connection) -> str:
     """Return the queue for an adopted task, creating the defaults (paused) if needed."""
-    first, now = "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name) FROM main.{0}))", timestamps.now()
+    first, now = (
+        "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name) FROM main.{0}))",
+        timestamps.now(),
+    )
     if (name := raw_sql.fetch_value(c, first.format("queues"))) is not None:
         return name
     cores, memory = host.read_capacity()
     made = "INSERT INTO main.{} (name, status, created_at, updated_at, {}, {}) VALUES (?, ?, ?, ?, ?, ?)"
     if raw_sql.fetch_value(c, first.format("pools")) is None:
-        raw_sql.execute_statement(c, made.format("pools", "total_cpu", "total_memory"), (defaults.DEFAULT_NAME, "active", now, now, cores, memory))
+        raw_sql.execute_statement(
+            c,
+            made.format("pools", "total_cpu", "total_memory"),
+            (defaults.DEFAULT_NAME, "active", now, now, cores, memory),
+        )
     pool = raw_sql.fetch_value(c, first.format("pools"))
-    raw_sql.execute_statement(c, made.format("queues", "pool", "capacity"), (defaults.DEFAULT_NAME, "paused", now, now, pool, int(cores)))
+    raw_sql.execute_statement(
+        c,
+        made.format("queues", "pool", "capacity"),
+        (defaults.DEFAULT_NAME, "paused", now, now, pool, int(cores)),
+    )
     return defaults.DEFAULT_NAME
 
 
@@ -151,7 +185,18 @@ def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
         c,
         "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
         "VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
-        (trace.runid, task.uuid, task.tags, trace.attempt, task.queue, pool, task.cpu, task.memory, now, now),
+        (
+            trace.runid,
+            task.uuid,
+            task.tags,
+            trace.attempt,
+            task.queue,
+            pool,
+            task.cpu,
+            task.memory,
+            now,
+            now,
+        ),
     )
     raw_sql.execute_statement(
         c,

@@ -38,12 +38,18 @@ class PreviousDatabase(NamedTuple):
 
 def list_before_restores(present: Path) -> list[PreviousDatabase]:
     """Return the databases moved away by restores, oldest first. Raise OSError."""
-    return [PreviousDatabase(path, at, _get_size(path)) for path, at in _find_moved(present).items() if path.is_file()]
+    return [
+        PreviousDatabase(path, at, _get_size(path))
+        for path, at in _find_moved(present).items()
+        if path.is_file()
+    ]
 
 
 def list_before_upgrades(present: Path) -> list[PreviousDatabase]:
     """Return the verified copies from before upgrades, oldest first. Raise OSError."""
-    return [PreviousDatabase(path, at, _get_size(path)) for path, at in _find_copies(present).items()]
+    return [
+        PreviousDatabase(path, at, _get_size(path)) for path, at in _find_copies(present).items()
+    ]
 
 
 def find_fault(copy: PreviousDatabase) -> str | None:
@@ -57,11 +63,17 @@ def find_fault(copy: PreviousDatabase) -> str | None:
 
 def list_previous(present: Path) -> list[PreviousDatabase]:
     """Return all previous databases, oldest first. Raise OSError."""
-    return sorted([*list_before_restores(present), *list_before_upgrades(present)], key=lambda one: one.at)
+    return sorted(
+        [*list_before_restores(present), *list_before_upgrades(present)], key=lambda one: one.at
+    )
 
 
 def _get_size(path: Path) -> int:
-    return sum(one.stat().st_size for ending in ("", *SIDE_SUFFIXES) if (one := Path(f"{path}{ending}")).exists())
+    return sum(
+        one.stat().st_size
+        for ending in ("", *SIDE_SUFFIXES)
+        if (one := Path(f"{path}{ending}")).exists()
+    )
 
 
 def prune_previous(present: Path, keep: float) -> None:
@@ -70,7 +82,9 @@ def prune_previous(present: Path, keep: float) -> None:
     The newest of each kind stays, preferably one that is not empty.
     """
     since = timestamps.format_time(timestamps.utcnow() - timedelta(seconds=keep))
-    each = [found for found in (list_before_restores(present), list_before_upgrades(present)) if found]
+    each = [
+        found for found in (list_before_restores(present), list_before_upgrades(present)) if found
+    ]
     newest = {max(found, key=lambda one: (one.bytes > 0, one.at)).path for found in each}
     for path, at in _find_moved(present).items():
         if at < since and path not in newest:
@@ -80,7 +94,9 @@ def prune_previous(present: Path, keep: float) -> None:
             copy.unlink()
 
 
-_MOVED_NAME = re.compile(f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}[.][0-9]{{6}})(?:{'|'.join(SIDE_SUFFIXES)})?")
+_MOVED_NAME = re.compile(
+    f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}[.][0-9]{{6}})(?:{'|'.join(SIDE_SUFFIXES)})?"
+)
 
 
 def _find_moved(present: Path) -> dict[Path, str]:
@@ -90,10 +106,14 @@ def _find_moved(present: Path) -> dict[Path, str]:
     """
     found = {}
     for path in present.parent.glob(f"{present.name}{BEFORE_RESTORE_INFIX}*"):
-        match = _MOVED_NAME.fullmatch(path.name.removeprefix(f"{present.name}{BEFORE_RESTORE_INFIX}"))
+        match = _MOVED_NAME.fullmatch(
+            path.name.removeprefix(f"{present.name}{BEFORE_RESTORE_INFIX}")
+        )
         if match and path.is_file():  # other entries are foreign, and a folder cannot be unlinked
             hour, minute, second = match.groups()
-            found[present.with_name(f"{present.name}{BEFORE_RESTORE_INFIX}{hour}{minute}{second}")] = f"{hour}:{minute}:{second}Z"
+            found[
+                present.with_name(f"{present.name}{BEFORE_RESTORE_INFIX}{hour}{minute}{second}")
+            ] = f"{hour}:{minute}:{second}Z"
     return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
@@ -102,7 +122,9 @@ def get_copies_folder(present: Path) -> Path:
     return present.parent / "backups"
 
 
-COPY_NAME = re.compile("before-[0-9]{4}-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6}Z)[.](db|part)(-journal)?")
+COPY_NAME = re.compile(
+    "before-[0-9]{4}-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6}Z)[.](db|part)(-journal)?"
+)
 """Name of a copy from before an upgrade, complete or partial."""
 
 
@@ -112,6 +134,14 @@ def _find_copies(present: Path) -> dict[Path, str]:
     Raise OSError.
     """
     folder = get_copies_folder(present)
-    found = [match for name in (os.listdir(folder) if folder.is_dir() else []) if (match := COPY_NAME.fullmatch(name)) and match[4] == "db"]
-    by_time = sorted((":".join(match.groups()[:3]), folder / match[0]) for match in found if not match[5] and (folder / match[0]).is_file())
+    found = [
+        match
+        for name in (os.listdir(folder) if folder.is_dir() else [])
+        if (match := COPY_NAME.fullmatch(name)) and match[4] == "db"
+    ]
+    by_time = sorted(
+        (":".join(match.groups()[:3]), folder / match[0])
+        for match in found
+        if not match[5] and (folder / match[0]).is_file()
+    )
     return {copy: at for at, copy in by_time}

@@ -48,7 +48,10 @@ def promote_replica(copy: Path, target: Path, by: str) -> int:
 def _copy_replica(copy: Path, part: Path, by: str) -> int:
     """Make `part` from the replica if it is undamaged. Raise Storage."""
     try:
-        with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source, closing(sqlite3.connect(part)) as made:
+        with (
+            closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source,
+            closing(sqlite3.connect(part)) as made,
+        ):
             source.backup(made)
         part.chmod(0o600)
         _require_intact(part, copy)

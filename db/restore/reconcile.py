@@ -85,8 +85,17 @@ class ReconcileResult:
 
 
 def reconcile(
-    target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[ObservedRun]], highest: int, by: str, what: str,
-    idle: bool = False, behind: bool = False, passed: Sequence[tuple[int, int]] = (), latest: bool = True,
+    target: Path,
+    present: Path | None,
+    sound: bool,
+    traces: Callable[[], Sequence[ObservedRun]],
+    highest: int,
+    by: str,
+    what: str,
+    idle: bool = False,
+    behind: bool = False,
+    passed: Sequence[tuple[int, int]] = (),
+    latest: bool = True,
 ) -> ReconcileResult:
     """Merge changes since the backup from `present` and `traces` into `target`.
 
@@ -98,13 +107,17 @@ def reconcile(
     """
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
-            return _record_restore(c, _merge(c, True, traces, highest, idle, behind, passed, latest), by, what)
+            return _record_restore(
+                c, _merge(c, True, traces, highest, idle, behind, passed, latest), by, what
+            )
     saved = target.with_name(f"{target.name}.saved")
     remove_database(saved)  # left by a killed restore
     try:
         _salvage(present, target, saved)
         with _open_attached(target, saved) as c:
-            return _record_restore(c, _merge(c, False, traces, highest, idle, behind, passed, latest), by, what)
+            return _record_restore(
+                c, _merge(c, False, traces, highest, idle, behind, passed, latest), by, what
+            )
     finally:
         remove_database(saved)
 
@@ -209,12 +222,20 @@ def _clean_row(row: Sequence[Any], telling: Sequence[bool]) -> list[Any] | None:
 
     Return None if another column is invalid.
     """
-    if any(isinstance(value, _InvalidText) and not tells for value, tells in zip(row, telling, strict=True)):
+    if any(
+        isinstance(value, _InvalidText) and not tells
+        for value, tells in zip(row, telling, strict=True)
+    ):
         return None
-    return [value.decode("utf-8", "replace") if isinstance(value, _InvalidText) else value for value in row]
+    return [
+        value.decode("utf-8", "replace") if isinstance(value, _InvalidText) else value
+        for value in row
+    ]
 
 
-def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wanted: list[str]) -> None:
+def _save_table(
+    c: sqlite3.Connection, to: sqlite3.Connection, table: str, wanted: list[str]
+) -> None:
     """Copy the readable rows of a table. Raise sqlite3.Error for a failed write."""
     columns, found = _find_readable_columns(c, table, wanted)
     if not found:
@@ -224,12 +245,16 @@ def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wante
     insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(found))})"
     telling = [name in DESCRIPTIVE_COLUMNS.get(table, ()) for name in found]
     to.execute("BEGIN")
-    for rows in _read_pieces(c, f"WITH found ({names}) AS ({left}) SELECT * FROM found", _find_last_rowid(c, table)):
+    for rows in _read_pieces(
+        c, f"WITH found ({names}) AS ({left}) SELECT * FROM found", _find_last_rowid(c, table)
+    ):
         to.executemany(insert, [row for row in (_clean_row(row, telling) for row in rows) if row])
     to.execute("COMMIT")
 
 
-def _find_readable_columns(c: sqlite3.Connection, table: str, wanted: list[str]) -> tuple[str, list[str]]:
+def _find_readable_columns(
+    c: sqlite3.Connection, table: str, wanted: list[str]
+) -> tuple[str, list[str]]:
     """Return the columns to select, and their names.
 
     With a damaged name but the right number of columns, select all by position. SQLite reports a
@@ -238,7 +263,12 @@ def _find_readable_columns(c: sqlite3.Connection, table: str, wanted: list[str])
     there: list[bytes] = []
     for _ in range(2):
         with suppress(*raw_sql.DRIVER_ERRORS):
-            there = [name for (name,) in c.execute("SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table,))]
+            there = [
+                name
+                for (name,) in c.execute(
+                    "SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table,)
+                )
+            ]
     found = [name for name in wanted if name.encode() in there]
     if len(found) < len(wanted) == len(there):
         return "*", wanted
@@ -248,7 +278,9 @@ def _find_readable_columns(c: sqlite3.Connection, table: str, wanted: list[str])
 def _find_last_rowid(c: sqlite3.Connection, table: str) -> int:
     """Return the last rowid, or a limit for the search."""
     try:
-        return min(c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0, MAX_READS * 4096)
+        return min(
+            c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0, MAX_READS * 4096
+        )
     except raw_sql.DRIVER_ERRORS:
         return 1 << 24
 
@@ -310,8 +342,14 @@ def _merge(
     passed: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
     done = ReconcileResult(whole=whole)
-    before = raw_sql.fetch_value(c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)")
-    open_then = json.dumps(raw_sql.fetch_column(c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)})"))
+    before = raw_sql.fetch_value(
+        c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
+    )
+    open_then = json.dumps(
+        raw_sql.fetch_column(
+            c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)})"
+        )
+    )
     made_then = _list_definitions(c, "main")
     judged = {*raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")}
     _merge_recorded_runs(c)
@@ -321,14 +359,21 @@ def _merge(
     _keep_home(c)
     tells_all = follows and not _was_restored_since(c)
     shown: Sequence[ObservedRun] = () if tells_all else traces()
-    given = _find_used_numbers(c, before, highest, shown, follows if whole else False if behind else True if idle else None)
+    given = _find_used_numbers(
+        c, before, highest, shown, follows if whole else False if behind else True if idle else None
+    )
     if whole:
-        raw_sql.execute_statement(c, f"{_CREATE_WISHES} AND {_DIFFERS if tells_all and _has_last_operation(c) else _LATER}")
+        raw_sql.execute_statement(
+            c,
+            f"{_CREATE_WISHES} AND {_DIFFERS if tells_all and _has_last_operation(c) else _LATER}",
+        )
     _merge_tasks(c, done, given.last)
     _merge_runs(c, done)
     cancelled = _merge_decisions(c, done) if whole else set()
     sure = follows or idle and latest and not whole
-    held = [] if tells_all else _merge_observed_runs(c, shown, done, judged, given.last, behind, sure)
+    held = (
+        [] if tells_all else _merge_observed_runs(c, shown, done, judged, given.last, behind, sure)
+    )
     if not sure:
         held += _hold_waiting(c, _UNSEEN)
     _set_next_number(c, done, before, given, passed)
@@ -343,27 +388,40 @@ def _merge(
     done.held = raw_sql.fetch_value(c, stay, (json.dumps(held),))
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.aside = len(quarantine.quarantine_rows(c))
-    done.alive = raw_sql.fetch_value(c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}")
+    done.alive = raw_sql.fetch_value(
+        c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}"
+    )
     _report_missing(c, done, made_then)
     return done
 
 
 def _record_restore(c: Connection, done: ReconcileResult, by: str, what: str) -> ReconcileResult:
     """Record the restore as an operation, with an id above all dropped operations."""
-    figures: dict[str, Any] = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost)}
+    figures: dict[str, Any] = {
+        "tasks": len(done.tasks),
+        "runs": done.runs,
+        "ended": len(done.ended),
+        "lost": len(done.lost),
+    }
     figures["held"] = done.held
     if done.adopted:
         figures["adopted"] = done.adopted
     if done.passed_over:
         figures[PASSED_OVER] = done.passed_over
-    last = raw_sql.fetch_value(c, "SELECT max(id) FROM old.operations WHERE typeof(id) = 'integer'") or 0
+    last = (
+        raw_sql.fetch_value(c, "SELECT max(id) FROM old.operations WHERE typeof(id) = 'integer'")
+        or 0
+    )
     operations.record_above(c, by, VERB, what, figures, last)
     return done
 
 
 def _find_common_columns(c: Connection, table: str) -> str:
     """Return the common columns of both versions of a table."""
-    ours, theirs = (raw_sql.fetch_column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,)) for schema in ("main", "old"))
+    ours, theirs = (
+        raw_sql.fetch_column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,))
+        for schema in ("main", "old")
+    )
     return ", ".join(_quote(name) for name in ours if name in theirs)
 
 
@@ -374,7 +432,10 @@ def _copy_rows(c: Connection, table: str, which: str, instead: tuple[str, str] =
     """
     names = _find_common_columns(c, table)
     values = names.replace(*instead) if instead[0] else names
-    raw_sql.execute_statement(c, f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE {which}")
+    raw_sql.execute_statement(
+        c,
+        f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE {which}",
+    )
 
 
 def _renumber_conflicts(c: Connection, last: int) -> None:
@@ -383,7 +444,9 @@ def _renumber_conflicts(c: Connection, last: int) -> None:
     A recreated database counts from 1 again.
     """
     taken = "SELECT DISTINCT uuid, number FROM temp.fresh WHERE number IN (SELECT number FROM main.tasks) ORDER BY number, uuid"
-    rows = [(last + at, row.number, row.uuid) for at, row in enumerate(raw_sql.fetch_rows(c, taken), 1)]
+    rows = [
+        (last + at, row.number, row.uuid) for at, row in enumerate(raw_sql.fetch_rows(c, taken), 1)
+    ]
     raw_sql.execute_statements(c, "UPDATE temp.fresh SET number = ?, was = ? WHERE uuid = ?", rows)
 
 
@@ -395,11 +458,20 @@ def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
     raw_sql.execute_statement(c, _CREATE_FRESH)
     _skip_unreadable(c, done)
     _renumber_conflicts(c, last)
-    for table, key, name in (("queues", "queue", "name"), ("templates", "template", "name"), ("environments", "env_id", "sha256")):
+    for table, key, name in (
+        ("queues", "queue", "name"),
+        ("templates", "template", "name"),
+        ("environments", "env_id", "sha256"),
+    ):
         wanted = f"SELECT t.{key} FROM old.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
         if table == "queues":
-            _copy_rows(c, "pools", f"name IN (SELECT q.pool FROM old.queues q WHERE q.name IN ({wanted}))")
-            raw_sql.execute_statement(c, "UPDATE main.pools SET sla_id = NULL WHERE sla_id NOT IN (SELECT id FROM main.slas)")
+            _copy_rows(
+                c, "pools", f"name IN (SELECT q.pool FROM old.queues q WHERE q.name IN ({wanted}))"
+            )
+            raw_sql.execute_statement(
+                c,
+                "UPDATE main.pools SET sla_id = NULL WHERE sla_id NOT IN (SELECT id FROM main.slas)",
+            )
         _copy_rows(c, table, f"{name} IN ({wanted})")
     _copy_rows(
         c, "tasks",
@@ -412,7 +484,10 @@ def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
         "task_id IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id) "
         "AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.parent_id)",
     )  # fmt: skip
-    brought = raw_sql.fetch_rows(c, "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid ORDER BY t.number")
+    brought = raw_sql.fetch_rows(
+        c,
+        "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid ORDER BY t.number",
+    )
     done.tasks = [row.number for row in brought]
     done.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
 
@@ -426,14 +501,25 @@ def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
 
     The values are their own or their environment's.
     """
-    odd = list(value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), {"tasks": _NEW_WAITING, "environments": _NEW_ENVIRONMENTS}, of="old"))
-    rows, environments = (json.dumps([row.row for row in odd if row.table == table]) for table in ("tasks", "environments"))
+    odd = list(
+        value_checks.find_unreadable(
+            partial(raw_sql.fetch_rows, c),
+            {"tasks": _NEW_WAITING, "environments": _NEW_ENVIRONMENTS},
+            of="old",
+        )
+    )
+    rows, environments = (
+        json.dumps([row.row for row in odd if row.table == table])
+        for table in ("tasks", "environments")
+    )
     found = (
         f"SELECT uuid, number FROM old.tasks WHERE {_NEW_WAITING} AND (rowid IN (SELECT value FROM json_each(?)) OR env_id IN "
         "(SELECT sha256 FROM old.environments WHERE rowid IN (SELECT value FROM json_each(?)))) ORDER BY number"
     )
     left = raw_sql.fetch_rows(c, found, (rows, environments)) if odd else []
-    raw_sql.execute_statements(c, "DELETE FROM temp.fresh WHERE uuid = ?", [(row.uuid,) for row in left])
+    raw_sql.execute_statements(
+        c, "DELETE FROM temp.fresh WHERE uuid = ?", [(row.uuid,) for row in left]
+    )
     done.unreadable = [row.number for row in left]
 
 
@@ -443,8 +529,13 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
     Runs of tasks that ended for good are recorded in `forgotten`.
     """
     raw_sql.execute_statement(c, _CREATE_NEWS)
-    raw_sql.execute_statement(c, "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = task_id)")
-    raw_sql.execute_statement(c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)")
+    raw_sql.execute_statement(
+        c,
+        "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = task_id)",
+    )
+    raw_sql.execute_statement(
+        c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)"
+    )
     _copy_rows(c, "instances", "runid IN (SELECT runid FROM temp.news)")
     sets = ", ".join(f"{name} = o.{name}" for name in _STATE_COLUMNS)
     raw_sql.execute_statement(
@@ -461,7 +552,10 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
         f"WHERE t.status IN ({_quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
         {"now": now},
     )
-    names = [_quote(name) for name in ("task_id", "runid", "status", "by", "note", "created_at", "updated_at")]
+    names = [
+        _quote(name)
+        for name in ("task_id", "runid", "status", "by", "note", "created_at", "updated_at")
+    ]
     raw_sql.execute_statement(
         c,
         f"INSERT OR IGNORE INTO main.events ({', '.join(names)}) SELECT {', '.join(f'o.{name}' for name in names)} "
@@ -484,7 +578,11 @@ def _update_tasks_from_runs(c: Connection) -> None:
         raw_sql.execute_statement(
             c,
             "UPDATE main.tasks SET status = ?, ended_at = ?, retry_at = NULL, attempts = attempts + 1 WHERE uuid = ?",
-            ("running" if active else row.status, None if active else row.end_time or timestamps.now(), row.uuid),
+            (
+                "running" if active else row.status,
+                None if active else row.end_time or timestamps.now(),
+                row.uuid,
+            ),
         )
 
 
@@ -538,13 +636,17 @@ def _has_last_operation(c: Connection) -> bool:
 _FROM_DELETED = f"""
 FROM main.tasks t WHERE t.status NOT IN ({_quote_words(ENDED)}) AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
 """
-_RECORDED_STATUS = "(SELECT f.status FROM main.forgotten f WHERE f.task_id = t.uuid ORDER BY f.runid DESC LIMIT 1)"
+_RECORDED_STATUS = (
+    "(SELECT f.status FROM main.forgotten f WHERE f.task_id = t.uuid ORDER BY f.runid DESC LIMIT 1)"
+)
 
 
 def _end_deleted_tasks(c: Connection) -> None:
     """End tasks that were deleted from the present database after they ended."""
     for status in sorted(ENDED):
-        gone = raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_DELETED} AND {_RECORDED_STATUS} = ?", (status,))
+        gone = raw_sql.fetch_column(
+            c, f"SELECT t.uuid {_FROM_DELETED} AND {_RECORDED_STATUS} = ?", (status,)
+        )
         _end_tasks(c, gone, "ended after the backup and was cleaned up since", status)
 
 
@@ -553,13 +655,23 @@ def _is_unrelated(c: Connection, before: int) -> bool:
 
     It lacks a task without a record of its end, or its counter is lower.
     """
-    counted = raw_sql.fetch_value(c, "SELECT value FROM old.counters WHERE name = 'task-number' AND typeof(value) = 'integer'") or 0
-    return counted < before or raw_sql.fetch_value(c, f"SELECT 1 {_FROM_DELETED} LIMIT 1") is not None
+    counted = (
+        raw_sql.fetch_value(
+            c,
+            "SELECT value FROM old.counters WHERE name = 'task-number' AND typeof(value) = 'integer'",
+        )
+        or 0
+    )
+    return (
+        counted < before or raw_sql.fetch_value(c, f"SELECT 1 {_FROM_DELETED} LIMIT 1") is not None
+    )
 
 
 # --- users' later decisions -----------------------------------------------------------------
 
-_QUARANTINED = f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
+_QUARANTINED = (
+    f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
+)
 _CREATE_WISHES = f"""
 CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_quote_words(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
 FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE NOT (o.status IN ({_quote_words(WAITING)}) AND {_QUARANTINED})
@@ -589,12 +701,26 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
         f"WHERE {_WITHOUT_RUN} AND o.runid IS NULL AND NOT EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id "
         "AND r.status = o.status AND r.created_at = o.created_at) ORDER BY o.id",
     )
-    transitions.recompute_waiting_state(c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN}"), BY)
+    transitions.recompute_waiting_state(
+        c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN}"), BY
+    )
     _restore_holds(c)
-    done.stay_held = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'held' AND NOT w.held")
-    done.released = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({_quote_words(WAITING)}) AND NOT t.hold AND w.held")
-    done.deleted = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_WISHES} t.deleted_at IS NOT NULL")
-    cancelled = set(raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'cancelled' AND t.deleted_at IS NULL"))
+    done.stay_held = raw_sql.fetch_value(
+        c, f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'held' AND NOT w.held"
+    )
+    done.released = raw_sql.fetch_value(
+        c,
+        f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({_quote_words(WAITING)}) AND NOT t.hold AND w.held",
+    )
+    done.deleted = raw_sql.fetch_value(
+        c, f"SELECT count(*) {_FROM_WISHES} t.deleted_at IS NOT NULL"
+    )
+    cancelled = set(
+        raw_sql.fetch_column(
+            c,
+            f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'cancelled' AND t.deleted_at IS NULL",
+        )
+    )
     done.cancelled = len(cancelled)
     return cancelled
 
@@ -626,10 +752,15 @@ def _take_columns(c: Connection, columns: Sequence[str], which: str) -> None:
     """Copy columns from the present database for the tasks `w` that meet a condition."""
     sets = ", ".join(f"{name} = o.{name}" for name in columns)
     chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {which}"
-    raw_sql.execute_statement(c, f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid IN ({chosen})")
+    raw_sql.execute_statement(
+        c,
+        f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid IN ({chosen})",
+    )
 
 
-def _end_tasks(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None) -> None:
+def _end_tasks(
+    c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None
+) -> None:
     """End tasks and their runs, at a given time if it is known."""
     now, given = timestamps.now(), json.dumps(list(uuids))
     raw_sql.execute_statement(
@@ -656,7 +787,13 @@ def _end_tasks(c: Connection, uuids: Sequence[str], reason: str, status: str = "
 
 
 def _merge_observed_runs(
-    c: Connection, traces: Sequence[ObservedRun], done: ReconcileResult, judged: set[str], last: int, behind: bool, sure: bool
+    c: Connection,
+    traces: Sequence[ObservedRun],
+    done: ReconcileResult,
+    judged: set[str],
+    last: int,
+    behind: bool,
+    sure: bool,
 ) -> list[str]:
     """Merge runs known only from keeper or logs; return the tasks held for them.
 
@@ -664,18 +801,35 @@ def _merge_observed_runs(
     runs and held its tasks for them. `last`: the highest number that may be used. `behind`: tasks
     that wait in the present database may have run. `sure`: nothing else ran.
     """
-    given, seen = json.dumps([trace.runid for trace in traces]), {trace.runid: trace for trace in traces}
+    given, seen = (
+        json.dumps([trace.runid for trace in traces]),
+        {trace.runid: trace for trace in traces},
+    )
     tried = _end_unreported_runs(c, seen)
     known: set[str] = set()
     for table in ("instances", "forgotten", "discarded_logs"):
-        known |= {*raw_sql.fetch_column(c, f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))", (given,))}
-    unknown = [trace.runid for trace in traces if trace.runid not in known and not _attach_run(c, trace, done, last)]
-    earlier = {*raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")} - judged
+        known |= {
+            *raw_sql.fetch_column(
+                c,
+                f"SELECT runid FROM main.{table} WHERE runid IN (SELECT value FROM json_each(?))",
+                (given,),
+            )
+        }
+    unknown = [
+        trace.runid
+        for trace in traces
+        if trace.runid not in known and not _attach_run(c, trace, done, last)
+    ]
+    earlier = {
+        *raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")
+    } - judged
     held: list[str] = []
     if unknown:
         held = _hold_waiting(c, released="" if behind else _UNSEEN)
     elif earlier:
-        held = _hold_waiting(c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else "")
+        held = _hold_waiting(
+            c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else ""
+        )
     done.unknown = len(unknown) + (len(earlier) if held else 0)
     held += _hold_waiting(c, "AND uuid IN (SELECT value FROM json_each(:given))", tried)
     if unknown or not sure:
@@ -689,7 +843,9 @@ def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[
 
     The keeper may have reported the end before, so another attempt may have run since.
     """
-    rows = raw_sql.fetch_rows(c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}")
+    rows = raw_sql.fetch_rows(
+        c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
+    )
     shown = [(row.task_id, seen[row.runid]) for row in rows if row.runid in seen]
     go_on = {task_id for task_id, trace in shown if trace.is_active}
     over = {task_id for task_id, trace in shown if trace.told and trace.can_be_retried} - go_on
@@ -712,7 +868,11 @@ def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[st
         trace = seen.get(row.runid, ObservedRun(row.runid))
         if trace.told or not (trace.ended or not row.named):
             continue
-        if trace.can_be_retried and row.stop_reason in {None, trace.stop} and _has_attempts(c, row.task_id):
+        if (
+            trace.can_be_retried
+            and row.stop_reason in {None, trace.stop}
+            and _has_attempts(c, row.task_id)
+        ):
             _record_failure(c, trace)
             tried.append(row.task_id)
         else:
@@ -721,7 +881,12 @@ def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[st
 
 
 def _has_attempts(c: Connection, task_id: str) -> bool:
-    return raw_sql.fetch_value(c, "SELECT failures < retries FROM main.tasks WHERE uuid = ?", (task_id,)) == 1
+    return (
+        raw_sql.fetch_value(
+            c, "SELECT failures < retries FROM main.tasks WHERE uuid = ?", (task_id,)
+        )
+        == 1
+    )
 
 
 def _record_failure(c: Connection, trace: ObservedRun) -> None:
@@ -748,10 +913,19 @@ def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
 def _attach_run(c: Connection, trace: ObservedRun, done: ReconcileResult, last: int) -> bool:
     """Attach a run to its task or a new one; return True if its task is known."""
     if trace.is_active:
-        number = adopt_runs.adopt_run(c, trace, BY, lambda: max([last, *done.adopted, *(new for _, new in done.renumbered)]) + 1)
+        number = adopt_runs.adopt_run(
+            c,
+            trace,
+            BY,
+            lambda: max([last, *done.adopted, *(new for _, new in done.renumbered)]) + 1,
+        )
         done.adopted += [] if number is None else [number]
     elif trace.number is not None:
-        for uuid in raw_sql.fetch_column(c, f"SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN ({_quote_words(ENDED)})", (trace.number,)):
+        for uuid in raw_sql.fetch_column(
+            c,
+            f"SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN ({_quote_words(ENDED)})",
+            (trace.number,),
+        ):
             _end_run(c, uuid, trace)
     return trace.number is not None
 
@@ -780,7 +954,9 @@ _UNSEEN = f"AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.
 deleted."""
 
 
-def _hold_waiting(c: Connection, which: str = "", given: Sequence[str] = (), released: str = _UNSEEN) -> list[str]:
+def _hold_waiting(
+    c: Connection, which: str = "", given: Sequence[str] = (), released: str = _UNSEEN
+) -> list[str]:
     """Hold waiting tasks that may have run already; return them.
 
     Tasks held by a user are held for this reason too if they may have been `released` and run.
@@ -809,7 +985,10 @@ AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.id = o.id AND m.verb = o
 
 def _list_definitions(c: Connection, schema: str) -> dict[str, set[str]]:
     """Return {kind: names} of the definitions."""
-    return {kind: {*raw_sql.fetch_column(c, f"SELECT name FROM {schema}.{table}")} for kind, table in _DEFINITION_TABLES.items()}
+    return {
+        kind: {*raw_sql.fetch_column(c, f"SELECT name FROM {schema}.{table}")}
+        for kind, table in _DEFINITION_TABLES.items()
+    }
 
 
 def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, set[str]]) -> None:
@@ -818,18 +997,35 @@ def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, s
     `made_then`: definitions in the backup.
     """
     here, there = _list_definitions(c, "main"), _list_definitions(c, "old")
-    dropped = {kind: sorted(name for name in there[kind] - here[kind] if isinstance(name, str)) for kind in _DEFINITION_TABLES}
+    dropped = {
+        kind: sorted(name for name in there[kind] - here[kind] if isinstance(name, str))
+        for kind in _DEFINITION_TABLES
+    }
     done.dropped = {kind: names for kind, names in dropped.items() if names}
     done.operations = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_LATER_OPERATIONS}")
-    told = {f"{kind} {name}" for kind in _DEFINITION_TABLES for name in {*dropped[kind], *here[kind] - made_then[kind]}}
+    told = {
+        f"{kind} {name}"
+        for kind in _DEFINITION_TABLES
+        for name in {*dropped[kind], *here[kind] - made_then[kind]}
+    }
     differs = " OR ".join(f"o.{name} IS NOT t.{name}" for name in _USER_COLUMNS)
     # a rerun was requested
     again = f"o.status IN ({_quote_words(WAITING)}) AND t.status IN ({_quote_words(ENDED)})"
-    changed = raw_sql.fetch_column(c, f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR {again}")
-    rows = raw_sql.fetch_rows(c, f"SELECT o.verb, o.object, count(*) AS many {_FROM_LATER_OPERATIONS} AND o.verb <> 'submit' GROUP BY 1, 2 ORDER BY 1, 2")
+    changed = raw_sql.fetch_column(
+        c,
+        f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR {again}",
+    )
+    rows = raw_sql.fetch_rows(
+        c,
+        f"SELECT o.verb, o.object, count(*) AS many {_FROM_LATER_OPERATIONS} AND o.verb <> 'submit' GROUP BY 1, 2 ORDER BY 1, 2",
+    )
     lost = {f"task #{number}" for number in changed}
     for row in rows:
-        if row.object in lost or row.object not in told and str(row.object).split(" ")[0] in _DEFINITION_TABLES:
+        if (
+            row.object in lost
+            or row.object not in told
+            and str(row.object).split(" ")[0] in _DEFINITION_TABLES
+        ):
             done.undone[row.verb] = done.undone.get(row.verb, 0) + row.many
 
 
@@ -844,14 +1040,27 @@ class _UsedNumbers:
     last: int
 
 
-def _find_used_numbers(c: Connection, before: int, highest: int, traces: Sequence[ObservedRun], follows: bool | None) -> _UsedNumbers:
+def _find_used_numbers(
+    c: Connection, before: int, highest: int, traces: Sequence[ObservedRun], follows: bool | None
+) -> _UsedNumbers:
     """Determine the used numbers, before any task is copied.
 
     `follows`: the present database continued from the backup; None: its counter decides.
     """
-    counted = [value for value in raw_sql.fetch_column(c, "SELECT value FROM old.counters WHERE name = 'task-number'") if isinstance(value, int)]
+    counted = [
+        value
+        for value in raw_sql.fetch_column(
+            c, "SELECT value FROM old.counters WHERE name = 'task-number'"
+        )
+        if isinstance(value, int)
+    ]
     given = [before, highest, *(trace.number or 0 for trace in traces), *counted]
-    given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM old.tasks WHERE typeof(number) = 'integer'")]
+    given += [
+        value or 0
+        for value in raw_sql.fetch_column(
+            c, "SELECT max(number) FROM old.tasks WHERE typeof(number) = 'integer'"
+        )
+    ]
     given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM main.tasks")]
     # higher numbers were never given out
     given = [0, *(number for number in given if number < transitions.MAX_NUMBER)]
@@ -859,13 +1068,31 @@ def _find_used_numbers(c: Connection, before: int, highest: int, traces: Sequenc
     return _UsedNumbers(max(given), max(given) + (0 if sure else SAFETY_MARGIN))
 
 
-def _set_next_number(c: Connection, done: ReconcileResult, before: int, given: _UsedNumbers, passed: Sequence[tuple[int, int]]) -> None:
+def _set_next_number(
+    c: Connection,
+    done: ReconcileResult,
+    before: int,
+    given: _UsedNumbers,
+    passed: Sequence[tuple[int, int]],
+) -> None:
     """Set the next number above all used ones, and report lost numbers."""
     if not done.whole:
-        there = set(raw_sql.fetch_column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,)))
-        there = there.union(*_find_skipped_ranges(c), *(range(low, min(high, low + SAFETY_MARGIN) + 1) for low, high in passed))
-        done.lost = [number for number in range(before + 1, min(given.known, before + MAX_LISTED * 100) + 1) if number not in there]
-        done.at_most = len(done.lost) >= SAFETY_MARGIN and raw_sql.fetch_value(c, "SELECT count(*) FROM old.operations") == 0
+        there = set(
+            raw_sql.fetch_column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,))
+        )
+        there = there.union(
+            *_find_skipped_ranges(c),
+            *(range(low, min(high, low + SAFETY_MARGIN) + 1) for low, high in passed),
+        )
+        done.lost = [
+            number
+            for number in range(before + 1, min(given.known, before + MAX_LISTED * 100) + 1)
+            if number not in there
+        ]
+        done.at_most = (
+            len(done.lost) >= SAFETY_MARGIN
+            and raw_sql.fetch_value(c, "SELECT count(*) FROM old.operations") == 0
+        )
     done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
     last = max([given.last, *done.adopted, *(new for _, new in done.renumbered)])
     now = timestamps.now()
@@ -881,7 +1108,11 @@ def _set_next_number(c: Connection, done: ReconcileResult, before: int, given: _
 def _find_skipped_ranges(c: Connection) -> Iterator[range]:
     """Yield number ranges skipped by earlier restores, as far as operations tell."""
     for schema in ("main", "old"):
-        for after in raw_sql.fetch_column(c, f"SELECT after FROM {schema}.operations WHERE verb = ? AND typeof(after) = 'text'", (VERB,)):
+        for after in raw_sql.fetch_column(
+            c,
+            f"SELECT after FROM {schema}.operations WHERE verb = ? AND typeof(after) = 'text'",
+            (VERB,),
+        ):
             with suppress(ValueError, TypeError, AttributeError, KeyError):
                 first, last = json.loads(after)[PASSED_OVER]
                 yield range(first, min(last, first + SAFETY_MARGIN) + 1)

@@ -30,10 +30,20 @@ def read_identity(path: Path) -> ReplicaIdentity:
     """Return the identity of the replica at `path`. Raise Storage."""
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
-            origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
-            highest = c.execute("SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'").fetchone()
+            origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or (
+                "another home",
+                None,
+            )
+            highest = c.execute(
+                "SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'"
+            ).fetchone()
             running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
-            return ReplicaIdentity(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
+            return ReplicaIdentity(
+                origin,
+                at,
+                highest[0] if highest else 0,
+                [number for (number,) in c.execute(running)],
+            )
     except raw_sql.DRIVER_ERRORS as error:
         raise make_unreadable_error(error, path) from error
 
@@ -51,7 +61,10 @@ def make_damaged_error(why: str, copy: Path) -> Storage:
 
     The hint differs from a home's own database: backups of this home are no help.
     """
-    return Storage(f"the copy is damaged ({why}): {copy}. It was not changed.", "Promote another copy, or restore a backup.")
+    return Storage(
+        f"the copy is damaged ({why}): {copy}. It was not changed.",
+        "Promote another copy, or restore a backup.",
+    )
 
 
 def find_origin(path: Path) -> tuple[str | None, str | None]:
@@ -59,7 +72,10 @@ def find_origin(path: Path) -> tuple[str | None, str | None]:
 
     Leaves no file beside the replica, which has a WAL only while it is written.
     """
-    with suppress(*raw_sql.DRIVER_ERRORS), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
+    with (
+        suppress(*raw_sql.DRIVER_ERRORS),
+        closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c,
+    ):
         row = c.execute("SELECT origin FROM replicas").fetchone()
         return (str(row[0]), tool.home(c)) if row else (None, None)
     return None, None

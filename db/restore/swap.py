@@ -71,8 +71,12 @@ class PreparedRestore:
 def read_content(path: Path) -> DatabaseContent:
     """Return the content of a database. Raise Storage."""
     with open_read_only(path) as c:
-        counted = dict(c.execute("SELECT status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"))
-        newest = c.execute("SELECT number, created_at FROM tasks ORDER BY number DESC LIMIT 1").fetchone()
+        counted = dict(
+            c.execute("SELECT status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1")
+        )
+        newest = c.execute(
+            "SELECT number, created_at FROM tasks ORDER BY number DESC LIMIT 1"
+        ).fetchone()
     return DatabaseContent(counted, *(newest or (None, None)))
 
 
@@ -123,11 +127,16 @@ def _blame_backup(what: str) -> Iterator[None]:
     try:
         yield
     except DamagedDatabase as damage:
-        raise _make_damaged(what, damage.why or "it cannot be read as a database of Taskdeck") from None
+        raise _make_damaged(
+            what, damage.why or "it cannot be read as a database of Taskdeck"
+        ) from None
 
 
 def _make_damaged(what: str, why: str) -> DamagedBackup:
-    return DamagedBackup(f"the {what} is damaged ({' '.join(why.split())}). Nothing was restored.", "Choose another: taskdeck db backups")
+    return DamagedBackup(
+        f"the {what} is damaged ({' '.join(why.split())}). Nothing was restored.",
+        "Choose another: taskdeck db backups",
+    )
 
 
 def _require_intact(path: Path, what: str) -> None:
@@ -143,14 +152,25 @@ def _require_known_version(path: Path, what: str) -> None:
     try:
         migrate.read_version(path)
     except NewerDatabase:
-        raise NewerDatabase(f"the {what} is newer than this program. Nothing was restored.", "Upgrade Taskdeck.") from None
+        raise NewerDatabase(
+            f"the {what} is newer than this program. Nothing was restored.", "Upgrade Taskdeck."
+        ) from None
 
 
 @contextmanager
 def prepare_restore(
-    rebuild: Rebuild, present: Path, size: int, traces: Callable[[], Sequence[reconcile.ObservedRun]], highest: int, by: str, what: str,
-    trial: bool = False, idle: bool = False, lacks: Callable[[Path], bool] = lambda path: False,
-    passed: Sequence[tuple[int, int]] = (), latest: bool = True,
+    rebuild: Rebuild,
+    present: Path,
+    size: int,
+    traces: Callable[[], Sequence[reconcile.ObservedRun]],
+    highest: int,
+    by: str,
+    what: str,
+    trial: bool = False,
+    idle: bool = False,
+    lacks: Callable[[Path], bool] = lambda path: False,
+    passed: Sequence[tuple[int, int]] = (),
+    latest: bool = True,
 ) -> Iterator[PreparedRestore]:
     """Yield the backup, reconciled with the present database.
 
@@ -176,12 +196,18 @@ def prepare_restore(
         sound = is_intact(source) and not has_unfinished_swap(present) and not behind
         before = _try_read_content(source)
         old = source if source.exists() else None
-        carried = reconcile.reconcile(path, old, sound, traces, highest, by, what, idle, behind, passed, latest)
+        carried = reconcile.reconcile(
+            path, old, sound, traces, highest, by, what, idle, behind, passed, latest
+        )
         _checkpoint(path)
         _require_intact(path, what)
-        yield PreparedRestore(path, before, read_content(path), carried, "whole" if sound else _describe_state(source))
+        yield PreparedRestore(
+            path, before, read_content(path), carried, "whole" if sound else _describe_state(source)
+        )
     except raw_sql.DRIVER_ERRORS as error:
-        raise translate_error(error, path) or Problem(f"the backup cannot be restored ({error}). Nothing was changed.") from error
+        raise translate_error(error, path) or Problem(
+            f"the backup cannot be restored ({error}). Nothing was changed."
+        ) from error
     finally:
         remove_database(path)
 
@@ -193,7 +219,9 @@ def require_file(path: Path) -> None:
     """
     if path.exists() and not path.is_file():
         away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
-        raise Storage(f"the database is not a file: {path}. Nothing was done.", f"Move it away: {away}")
+        raise Storage(
+            f"the database is not a file: {path}. Nothing was done.", f"Move it away: {away}"
+        )
 
 
 def _require_readable(source: Path) -> None:
@@ -206,7 +234,9 @@ def _require_readable(source: Path) -> None:
                 f"the database cannot be read: permission denied: {file}. It holds changes made "
                 "since the backup. Nothing was restored."
             )
-            away = " && ".join(f"mv {shlex.quote(str(one))} {shlex.quote(f'{one}.unread')}" for one in files)
+            away = " && ".join(
+                f"mv {shlex.quote(str(one))} {shlex.quote(f'{one}.unread')}" for one in files
+            )
             raise Storage(said, f"Check its owner. To restore without it: {away}")
 
 
@@ -224,7 +254,9 @@ def is_intact(path: Path) -> bool:
     """
     try:
         with open_read_only(path) as c:
-            there = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            there = {
+                row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
         return there >= reconcile.REQUIRED_TABLES and not integrity.find_damage(path)
     except BusyDatabase:
         raise
@@ -275,7 +307,9 @@ def move_side_files(present: Path) -> None:
 
 
 def _make_kept_path(present: Path) -> Path:
-    return present.with_name(f"{present.name}{BEFORE_RESTORE_INFIX}{timestamps.now()[:26].replace(':', '')}")
+    return present.with_name(
+        f"{present.name}{BEFORE_RESTORE_INFIX}{timestamps.now()[:26].replace(':', '')}"
+    )
 
 
 def _list_side_files(path: Path) -> list[str]:
@@ -340,7 +374,9 @@ class _SwapMarker(NamedTuple):
 
     def matches(self, path: Path) -> bool:
         """Return True if the file at `path` is the new database."""
-        return path.exists() and (str(path.stat().st_ino) == self.inode or _hash_file(path) == self.sha256)
+        return path.exists() and (
+            str(path.stat().st_ino) == self.inode or _hash_file(path) == self.sha256
+        )
 
 
 def _read_marker(present: Path) -> _SwapMarker | None:
@@ -377,7 +413,12 @@ def _find_with_wal(present: Path) -> Path:
     A trial leaves the WAL where a killed restore moved it.
     """
     marked = _read_marker(present)
-    aside = marked is not None and not marked.matches(present) and marked.kept.exists() and "-wal" in _list_side_files(marked.kept)
+    aside = (
+        marked is not None
+        and not marked.matches(present)
+        and marked.kept.exists()
+        and "-wal" in _list_side_files(marked.kept)
+    )
     return marked.kept if marked and aside else present
 
 
@@ -401,7 +442,9 @@ def clean_up(present: Path) -> None:
 def _is_trial_running(ending: str) -> bool:
     """Return True if the process of a trial, named by the file name, is alive."""
     pid = ending.split(".")[0].split("-")[0]
-    return pid.isascii() and pid.isdigit() and int(pid) != os.getpid() and psutil.pid_exists(int(pid))
+    return (
+        pid.isascii() and pid.isdigit() and int(pid) != os.getpid() and psutil.pid_exists(int(pid))
+    )
 
 
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
@@ -424,5 +467,7 @@ def _try_link(path: Path, kept: Path) -> bool:
 
 def _checkpoint(path: Path) -> None:
     """Checkpoint and remove the WAL through SQLite."""
-    with closing(sqlite3.connect(existing_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
+    with closing(
+        sqlite3.connect(existing_uri(path), uri=True, timeout=10, isolation_level=None)
+    ) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

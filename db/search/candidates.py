@@ -69,7 +69,9 @@ def fetch_rowids(c: Connection, query: str, given: Sequence[Any]) -> list[int]:
 
     As one JSON text they cost a tenth of the driver's rows.
     """
-    return json.loads(raw_sql.fetch_value(c, f"SELECT json_group_array(place) FROM ({query})", given))
+    return json.loads(
+        raw_sql.fetch_value(c, f"SELECT json_group_array(place) FROM ({query})", given)
+    )
 
 
 def _get_direction(down: bool) -> str:
@@ -95,7 +97,11 @@ class ValueSource:
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         by = f"tasks INDEXED BY {_INDEXES[self.column]}"
         found = f"SELECT rowid AS place FROM {by} WHERE {self.column} = ? AND {_build_between(self.column, down)} LIMIT ?"
-        rowids = [rowid for value in self.values for rowid in fetch_rowids(c, found, (value, low, high, size))]
+        rowids = [
+            rowid
+            for value in self.values
+            for rowid in fetch_rowids(c, found, (value, low, high, size))
+        ]
         return _make_window(sorted(rowids, reverse=down)[:size], size)
 
 
@@ -105,7 +111,9 @@ _INDEXES = {
 }  # fmt: skip
 
 NUMBER_LOW = "coalesce((SELECT number FROM tasks WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1), 0)"
-NUMBER_HIGH = f"coalesce((SELECT number FROM tasks WHERE rowid >= ? ORDER BY rowid LIMIT 1), {LAST})"
+NUMBER_HIGH = (
+    f"coalesce((SELECT number FROM tasks WHERE rowid >= ? ORDER BY rowid LIMIT 1), {LAST})"
+)
 """Numbers at two positions."""
 
 
@@ -113,7 +121,9 @@ def _build_between(column: str, down: bool) -> str:
     """Return the condition for positions between two rowids, in index order."""
     if column != "queue":
         return f"rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)}"
-    return f"number > {NUMBER_LOW} AND number < {NUMBER_HIGH} ORDER BY number {_get_direction(down)}"
+    return (
+        f"number > {NUMBER_LOW} AND number < {NUMBER_HIGH} ORDER BY number {_get_direction(down)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +152,17 @@ class IndexSource:
     """Distance between numbers and rowids, if constant."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        old, new = self._read_known(c, low, min(high, self.unknown), down, size), self._read_new(c, low, high, down, size)
+        old, new = (
+            self._read_known(c, low, min(high, self.unknown), down, size),
+            self._read_new(c, low, high, down, size),
+        )
         edges = [found.edge for found in (old, new) if found.edge is not None]
         edge = (max(edges) if down else min(edges)) if edges else None
         first, last = (low, high) if edge is None else (edge - 1, high) if down else (low, edge + 1)
         found = {*old.rowids, *new.rowids, *self.stale}
-        return Window(sorted((rowid for rowid in found if first < rowid < last), reverse=down), edge)
+        return Window(
+            sorted((rowid for rowid in found if first < rowid < last), reverse=down), edge
+        )
 
     def _read_new(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         low = max(low, self.unknown - 1)
@@ -158,19 +173,31 @@ class IndexSource:
             return Window([], None)
         if self.match:
             return _make_window(self._read_by_index(c, low, high, down, size), size)
-        first, last = (max(low, high - SCAN_SIZE), high) if down else (low, min(high, low + SCAN_SIZE))
-        found = _make_window(fetch_rowids(c, _BY_TEXT.format(way=_get_direction(down)), (self.word, first, last, size)), size)
+        first, last = (
+            (max(low, high - SCAN_SIZE), high) if down else (low, min(high, low + SCAN_SIZE))
+        )
+        found = _make_window(
+            fetch_rowids(
+                c, _BY_TEXT.format(way=_get_direction(down)), (self.word, first, last, size)
+            ),
+            size,
+        )
         if found.edge is not None or (first, last) == (low, high):
             return found
         return Window(found.rowids, first + 1 if down else last - 1)
 
-
-    def _read_by_index(self, c: Connection, low: int, high: int, down: bool, size: int) -> list[int]:
+    def _read_by_index(
+        self, c: Connection, low: int, high: int, down: bool, size: int
+    ) -> list[int]:
         if self.apart is None:
-            return fetch_rowids(c, _BY_INDEX.format(way=_get_direction(down)), (self.match, low, high, size))
+            return fetch_rowids(
+                c, _BY_INDEX.format(way=_get_direction(down)), (self.match, low, high, size)
+            )
         inside = f"search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)}"
         given = (self.apart, self.match, low + self.apart, high + self.apart, size)
-        return fetch_rowids(c, f"SELECT rowid - ? AS place FROM search WHERE {inside} LIMIT ?", given)
+        return fetch_rowids(
+            c, f"SELECT rowid - ? AS place FROM search WHERE {inside} LIMIT ?", given
+        )
 
 
 _BY_INDEX = (
@@ -210,20 +237,39 @@ FIRST_SAMPLE = 1_000
 """Positions in the first sample."""
 
 
-def find_candidates(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: UnknownPositions) -> CandidateSources:
+def find_candidates(
+    c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: UnknownPositions
+) -> CandidateSources:
     """Return the sources for these conditions.
 
     `hints` are parts of the texts of matching tasks, beside the searched words.
     """
     low, high = _find_limits(c, conditions)
-    everything = AllTasks(), min(sum(reads.count_by_status(c).values()), max(0, min(high, _find_end(c)) - low - 1))
-    known = sorted([*_find_known_sources(c, [condition for condition in conditions if not condition.no]), everything], key=lambda found: found[1])
+    everything = (
+        AllTasks(),
+        min(sum(reads.count_by_status(c).values()), max(0, min(high, _find_end(c)) - low - 1)),
+    )
+    known = sorted(
+        [
+            *_find_known_sources(c, [condition for condition in conditions if not condition.no]),
+            everything,
+        ],
+        key=lambda found: found[1],
+    )
     found: list[tuple[Source, int | None]] = [*known]
-    words = [condition.text for condition in conditions if isinstance(condition, WordCondition) and not condition.no]
+    words = [
+        condition.text
+        for condition in conditions
+        if isinstance(condition, WordCondition) and not condition.no
+    ]
     indexed = _make_index_source(c, words, hints, unknown) if words or hints else None
     if indexed is not None:
         few = known[0][1]
-        shorter = few <= SHORT_SOURCE or few < everything[1] and few < _estimate_hits(c, indexed, low, high, few)
+        shorter = (
+            few <= SHORT_SOURCE
+            or few < everything[1]
+            and few < _estimate_hits(c, indexed, low, high, few)
+        )
         found.insert(1 if shorter else 0, (indexed, None))
     return CandidateSources(found, low, high)
 
@@ -243,7 +289,9 @@ def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, mos
     return about
 
 
-def find_candidate_ids(c: Connection, ways: CandidateSources, most: int, blindly: int, patient: bool = False) -> set[int] | None:
+def find_candidate_ids(
+    c: Connection, ways: CandidateSources, most: int, blindly: int, patient: bool = False
+) -> set[int] | None:
     """Return the candidate row ids of the narrowest sources, or None.
 
     None means that every source has more than `most`. Sources of unknown length may have up to
@@ -252,7 +300,12 @@ def find_candidate_ids(c: Connection, ways: CandidateSources, most: int, blindly
     found: set[int] | None = None
     for source, length in ways.known:
         limit = blindly if length is None else most
-        if length is not None and length > limit or found is not None and len(found) <= SHORT_SOURCE:
+        if (
+            length is not None
+            and length > limit
+            or found is not None
+            and len(found) <= SHORT_SOURCE
+        ):
             continue
         places = _read_all(c, source, ways, limit, patient)
         if places is not None:
@@ -260,7 +313,9 @@ def find_candidate_ids(c: Connection, ways: CandidateSources, most: int, blindly
     return found
 
 
-def _read_all(c: Connection, source: Source, ways: CandidateSources, limit: int, patient: bool) -> set[int] | None:
+def _read_all(
+    c: Connection, source: Source, ways: CandidateSources, limit: int, patient: bool
+) -> set[int] | None:
     """Return all positions of a source, or None if there are more than `limit`."""
     window = source.window(c, ways.low, ways.high, True, limit + 1)
     places = set(window.rowids)
@@ -276,7 +331,11 @@ def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -
     Return None without a pattern, or if there are more than `most`.
     """
     for condition in conditions:
-        if isinstance(condition, PatternCondition) and condition.column in ("name", "submitted_by") and not condition.no:
+        if (
+            isinstance(condition, PatternCondition)
+            and condition.column in ("name", "submitted_by")
+            and not condition.no
+        ):
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
             found = f"SELECT rowid AS place FROM tasks INDEXED BY {_INDEXES[condition.column]} WHERE {holds} LIMIT {most + 1}"
             rowids = fetch_rowids(c, found, condition.globs)
@@ -284,7 +343,9 @@ def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -
     return None
 
 
-def _make_index_source(c: Connection, words: Sequence[str], hints: Sequence[str], unknown: UnknownPositions) -> IndexSource | None:
+def _make_index_source(
+    c: Connection, words: Sequence[str], hints: Sequence[str], unknown: UnknownPositions
+) -> IndexSource | None:
     match = fts.build_match(c, [*words, *hints])
     if match is None and not words:
         return None
@@ -297,7 +358,10 @@ def _find_distance(c: Connection) -> int | None:
     Numbers are never reused but rowids may be, so the distance only grows. It is constant if the
     first and last task agree.
     """
-    first, last = (f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)" for way in ("ASC", "DESC"))
+    first, last = (
+        f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)"
+        for way in ("ASC", "DESC")
+    )
     return raw_sql.fetch_value(c, f"SELECT {first} WHERE {first} = {last}")
 
 
@@ -321,13 +385,23 @@ def _find_end(c: Connection) -> int:
     return (raw_sql.fetch_value(c, "SELECT max(rowid) FROM tasks") or 0) + 1
 
 
-def _find_known_sources(c: Connection, conditions: Iterable[Condition]) -> Iterable[tuple[Source, int]]:
+def _find_known_sources(
+    c: Connection, conditions: Iterable[Condition]
+) -> Iterable[tuple[Source, int]]:
     """Yield the sources of known length."""
     for condition in conditions:
         if isinstance(condition, StatusCondition):
-            states = (*condition.tasks, *(["running"] if condition.runs and "running" not in condition.tasks else []))
-            yield ValueSource("status", states), sum(n for status, n in reads.count_by_status(c).items() if status in states)
-        elif isinstance(condition, ValueCondition | PatternCondition) and condition.column in _TABLES:
+            states = (
+                *condition.tasks,
+                *(["running"] if condition.runs and "running" not in condition.tasks else []),
+            )
+            yield (
+                ValueSource("status", states),
+                sum(n for status, n in reads.count_by_status(c).items() if status in states),
+            )
+        elif (
+            isinstance(condition, ValueCondition | PatternCondition) and condition.column in _TABLES
+        ):
             yield _make_name_source(c, condition.column, _find_names(c, condition))
         elif isinstance(condition, ValueCondition):
             yield _make_name_source(c, condition.column, condition.values)
@@ -345,12 +419,18 @@ def _find_names(c: Connection, condition: ValueCondition | PatternCondition) -> 
     if isinstance(condition, ValueCondition):
         return condition.values
     holds = " OR ".join(["name GLOB ?"] * len(condition.globs))
-    return tuple(raw_sql.fetch_column(c, f"SELECT name FROM {_TABLES[condition.column]} WHERE {holds}", condition.globs))
+    return tuple(
+        raw_sql.fetch_column(
+            c, f"SELECT name FROM {_TABLES[condition.column]} WHERE {holds}", condition.globs
+        )
+    )
 
 
 def _make_name_source(c: Connection, column: str, names: tuple[str, ...]) -> tuple[Source, int]:
     if column == "queue":
-        return ValueSource(column, names), sum(n for (queue, _), n in reads.read_counters(c).items() if queue in names)
+        return ValueSource(column, names), sum(
+            n for (queue, _), n in reads.read_counters(c).items() if queue in names
+        )
     found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {column} IN ({_make_placeholders(names)}) LIMIT {MAX_LISTED + 1})"
     return ValueSource(column, names), raw_sql.fetch_value(c, found, names)
 
@@ -361,8 +441,17 @@ def _make_placeholders(values: Sequence[str]) -> str:
 
 def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
     """Return the sorted positions of a priority range, at most `MAX_LISTED`."""
-    low, high = (-LAST if wanted.low is None else wanted.low), (LAST if wanted.high is None else wanted.high)
-    return sorted(fetch_rowids(c, f"SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT {MAX_LISTED}", (low, high)))
+    low, high = (
+        (-LAST if wanted.low is None else wanted.low),
+        (LAST if wanted.high is None else wanted.high),
+    )
+    return sorted(
+        fetch_rowids(
+            c,
+            f"SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT {MAX_LISTED}",
+            (low, high),
+        )
+    )
 
 
 def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, int]:
@@ -370,7 +459,11 @@ def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, i
     low, high = FIRST, LAST
     for condition in conditions:
         if isinstance(condition, RangeCondition) and not condition.no:
-            first, last = _find_number_limits(c, condition) if condition.column == "number" else _find_time_limits(c, condition)
+            first, last = (
+                _find_number_limits(c, condition)
+                if condition.column == "number"
+                else _find_time_limits(c, condition)
+            )
             low, high = max(low, first), min(high, last)
     return low, high
 
@@ -384,7 +477,12 @@ def _find_number_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int
 
 def find_before(c: Connection, number: int) -> int:
     """Return the position of the last task with a lower number."""
-    return raw_sql.fetch_value(c, "SELECT rowid FROM tasks WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)) or FIRST
+    return (
+        raw_sql.fetch_value(
+            c, "SELECT rowid FROM tasks WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)
+        )
+        or FIRST
+    )
 
 
 def find_at_or_after(c: Connection, number: int) -> int:
@@ -392,7 +490,9 @@ def find_at_or_after(c: Connection, number: int) -> int:
 
     Return the end position without such a task.
     """
-    return raw_sql.fetch_value(c, "SELECT rowid FROM tasks WHERE number >= ? ORDER BY number LIMIT 1", (number,)) or _find_end(c)
+    return raw_sql.fetch_value(
+        c, "SELECT rowid FROM tasks WHERE number >= ? ORDER BY number LIMIT 1", (number,)
+    ) or _find_end(c)
 
 
 def _find_time_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
@@ -413,4 +513,8 @@ def _find_time_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
 
 
 def _find_outermost(c: Connection, which: str, sign: str, moment: str) -> int | None:
-    return raw_sql.fetch_value(c, f"SELECT {which}(rowid) FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ?", (moment,))
+    return raw_sql.fetch_value(
+        c,
+        f"SELECT {which}(rowid) FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ?",
+        (moment,),
+    )

@@ -79,7 +79,14 @@ class WordCondition:
     no: bool = False
 
 
-ColumnCondition = StatusCondition | ValueCondition | PatternCondition | RangeCondition | MissingCondition | TagCondition
+ColumnCondition = (
+    StatusCondition
+    | ValueCondition
+    | PatternCondition
+    | RangeCondition
+    | MissingCondition
+    | TagCondition
+)
 Condition = ColumnCondition | WordCondition
 Sql = tuple[str, list[Any]]
 
@@ -90,11 +97,17 @@ def build_where(conditions: Sequence[Condition], known: IndexState) -> Sql:
     Words of a task that the index does not know are not checked.
     """
     parts = [("t.deleted_at IS NULL", list[Any]())]
-    parts += [_build_condition(condition) for condition in conditions if not isinstance(condition, WordCondition)]
+    parts += [
+        _build_condition(condition)
+        for condition in conditions
+        if not isinstance(condition, WordCondition)
+    ]
     words = [condition for condition in conditions if isinstance(condition, WordCondition)]
     if words:
         parts.append(_build_words(words, known))
-    return " AND ".join(text for text, _ in parts), [value for _, values in parts for value in values]
+    return " AND ".join(text for text, _ in parts), [
+        value for _, values in parts for value in values
+    ]
 
 
 def _build_condition(condition: ColumnCondition) -> Sql:
@@ -144,11 +157,18 @@ def _build_range(what: str, low: Any, high: Any) -> Sql:
 
 def _build_tag(key: str, globs: Sequence[str]) -> Sql:
     text, values = _build_globs("g.value", globs) if globs else ("1", [])
-    return f"t.tags <> '{{}}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND {text})", [key, *values]
+    return (
+        f"t.tags <> '{{}}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND {text})",
+        [key, *values],
+    )
 
 
 def _build_words(words: Sequence[WordCondition], known: IndexState) -> Sql:
     holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.no else '>'} 0" for word in words)
     right = "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value FROM json_each(?))"
     found = f"SELECT {holds} FROM search_content k WHERE k.id = t.number AND {right}"
-    return f"coalesce(({found}), 1)", [*(word.text for word in words), known.upto, json.dumps(known.changed)]
+    return f"coalesce(({found}), 1)", [
+        *(word.text for word in words),
+        known.upto,
+        json.dumps(known.changed),
+    ]

@@ -66,13 +66,21 @@ def read_state(c: Connection) -> IndexState:
     first = found[0]
     if first.upto is None:
         return IndexState(first.place, first.last or 0, ())
-    return IndexState(first.place, first.upto, tuple(sorted({number for row in found for number in json.loads(row.changed)})))
+    return IndexState(
+        first.place,
+        first.upto,
+        tuple(sorted({number for row in found for number in json.loads(row.changed)})),
+    )
 
 
 def count_unindexed(c: Connection) -> int:
     """Return the approximate number of tasks to index."""
     last, found = raw_sql.fetch_value(c, "SELECT max(number) FROM tasks") or 0, read_state(c)
-    return max(0, last - found.upto) + len(found.changed) + raw_sql.fetch_value(c, "SELECT count(*) FROM stale_texts")
+    return (
+        max(0, last - found.upto)
+        + len(found.changed)
+        + raw_sql.fetch_value(c, "SELECT count(*) FROM stale_texts")
+    )
 
 
 class IndexBatch(NamedTuple):
@@ -100,7 +108,12 @@ def read_batch(c: Connection, marked: bool = False) -> IndexBatch | None:
     found = read_state(c)
     if not found.place:
         return None
-    stale = [(row.number, row.changes) for row in raw_sql.fetch_rows(c, "SELECT number, changes FROM stale_texts LIMIT ?", (BATCH,))]
+    stale = [
+        (row.number, row.changes)
+        for row in raw_sql.fetch_rows(
+            c, "SELECT number, changes FROM stale_texts LIMIT ?", (BATCH,)
+        )
+    ]
     new = IndexBatch(found, stale, [], None)
     rows = [*_read_changed(c, new), *_read_new(c, found.upto, BATCH - len(stale))]
     return new._replace(rows=rows, mark=make_mark() if new.changed or rows and marked else None)
@@ -114,7 +127,11 @@ def _read_changed(c: Connection, wanted: IndexBatch) -> list[Any]:
 
 
 def _read_new(c: Connection, upto: int, limit: int) -> list[Any]:
-    return raw_sql.fetch_rows(c, f"SELECT {TEXT_COLUMNS} FROM tasks WHERE number > ? ORDER BY number LIMIT ?", (upto, limit))
+    return raw_sql.fetch_rows(
+        c,
+        f"SELECT {TEXT_COLUMNS} FROM tasks WHERE number > ? ORDER BY number LIMIT ?",
+        (upto, limit),
+    )
 
 
 def make_mark() -> int:
@@ -155,8 +172,14 @@ def build_match(c: Connection, words: Sequence[str]) -> str | None:
     Return None if the words are too short and too common.
     """
     threes = dict.fromkeys(word[at : at + 3] for word in words for at in range(len(word) - 2))
-    asked = [_quote(three) for three in threes] or [found for word in words if (found := _build_short_match(c, word))]
-    rarest = asked if len(asked) <= MAX_TERMS else raw_sql.fetch_column(c, _RAREST, (json.dumps(asked), MAX_TERMS))
+    asked = [_quote(three) for three in threes] or [
+        found for word in words if (found := _build_short_match(c, word))
+    ]
+    rarest = (
+        asked
+        if len(asked) <= MAX_TERMS
+        else raw_sql.fetch_column(c, _RAREST, (json.dumps(asked), MAX_TERMS))
+    )
     return " AND ".join(rarest) or None
 
 
@@ -178,7 +201,9 @@ def _build_short_match(c: Connection, word: str) -> str | None:
     """
     if raw_sql.fetch_value(c, _COUNT_HITS, (SAMPLE, word)) > COMMON:
         return None
-    groups = raw_sql.fetch_column(c, _WITH_PREFIX, (word, word + 2 * chr(sys.maxunicode), MAX_SHORT_TERMS + 1))
+    groups = raw_sql.fetch_column(
+        c, _WITH_PREFIX, (word, word + 2 * chr(sys.maxunicode), MAX_SHORT_TERMS + 1)
+    )
     if len(groups) > MAX_SHORT_TERMS:
         return None
     none = word.ljust(3)  # any text with the word would have produced a trigram

@@ -230,8 +230,19 @@ class IndexWriter:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    c = sqlite3.connect(existing_uri(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    for pragma in ("synchronous=NORMAL", "journal_size_limit=4194304", "temp_store=MEMORY", "cache_size=-8192"):
+    c = sqlite3.connect(
+        existing_uri(path),
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    for pragma in (
+        "synchronous=NORMAL",
+        "journal_size_limit=4194304",
+        "temp_store=MEMORY",
+        "cache_size=-8192",
+    ):
         c.execute(f"PRAGMA {pragma}")
     return c
 
@@ -262,7 +273,12 @@ def write_batch(c: sqlite3.Connection, batch: IndexBatch, texts: list[tuple[int,
     c.execute("DELETE FROM search WHERE rowid IN (SELECT value FROM json_each(?))", (changed,))
     # texts of a batch the database has not recorded
     c.execute("DELETE FROM search WHERE rowid > ?", (upto,))
-    c.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", [(number, text + TEXT_END) for number, text in texts])
+    c.executemany(
+        "INSERT INTO search (rowid, text) VALUES (?, ?)",
+        [(number, text + TEXT_END) for number, text in texts],
+    )
     if batch.mark is not None:
-        c.execute("DELETE FROM about WHERE place > ? OR place <= ?", (place, place + 1 - KEPT_MARKS))
+        c.execute(
+            "DELETE FROM about WHERE place > ? OR place <= ?", (place, place + 1 - KEPT_MARKS)
+        )
         c.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (place + 1, batch.mark, upto, changed))

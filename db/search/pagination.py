@@ -136,9 +136,15 @@ class PageQuery:
 
     def __init__(self, c: Connection, wanted: TaskSelection) -> None:
         self.c, self.wanted = c, wanted
-        self._words = [condition for condition in wanted.conditions if isinstance(condition, WordCondition)]
+        self._words = [
+            condition for condition in wanted.conditions if isinstance(condition, WordCondition)
+        ]
         known = fts.read_state(c) if self._words or wanted.hints else fts.NO_STATE
-        self._unknown = candidates.find_unknown(c, known) if self._words or wanted.hints else candidates.UnknownPositions()
+        self._unknown = (
+            candidates.find_unknown(c, known)
+            if self._words or wanted.hints
+            else candidates.UnknownPositions()
+        )
         self._where, self._values = build_where(wanted.conditions, known)
 
     def filter_matching(self, rowids: Sequence[int]) -> list[int]:
@@ -147,7 +153,15 @@ class PageQuery:
             return []
         found = f"SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
         passed = set(candidates.fetch_rowids(self.c, found, (json.dumps(rowids), *self._values)))
-        doubtful = [rowid for rowid in passed if rowid >= self._unknown.first or rowid in self._unknown.stale] if self._words else []
+        doubtful = (
+            [
+                rowid
+                for rowid in passed
+                if rowid >= self._unknown.first or rowid in self._unknown.stale
+            ]
+            if self._words
+            else []
+        )
         if doubtful:
             passed -= set(doubtful) - set(self._match_texts(doubtful))
         return [rowid for rowid in rowids if rowid in passed]
@@ -160,9 +174,13 @@ class PageQuery:
                 yield row.place
 
     def ways(self) -> candidates.CandidateSources:
-        return candidates.find_candidates(self.c, self.wanted.conditions, self.wanted.hints, self._unknown)
+        return candidates.find_candidates(
+            self.c, self.wanted.conditions, self.wanted.hints, self._unknown
+        )
 
-    def walk_index(self, order: SortOrder, down: bool, at: PagePosition | None, inside: set[int] | None) -> Iterator[_WalkStep]:
+    def walk_index(
+        self, order: SortOrder, down: bool, at: PagePosition | None, inside: set[int] | None
+    ) -> Iterator[_WalkStep]:
         """Walk the index of an order over rows with a value.
 
         `inside` limits the walk to these rows.
@@ -172,21 +190,43 @@ class PageQuery:
             places = _read_index(self.c, order, self.wanted.conditions, down, at, size)
             if inside is not None:
                 for part in _split([place for place in places if place in inside]):
-                    yield _WalkStep(self.filter_matching(part), len(part), _find_position(self.c, order, part[-1]))
+                    yield _WalkStep(
+                        self.filter_matching(part),
+                        len(part),
+                        _find_position(self.c, order, part[-1]),
+                    )
             at = _find_position(self.c, order, places[-1]) if len(places) == size else None
-            yield _WalkStep(self.filter_matching(places) if inside is None else [], len(places) if inside is None else 1 + len(places) // SKIP_COST, at)
+            yield _WalkStep(
+                self.filter_matching(places) if inside is None else [],
+                len(places) if inside is None else 1 + len(places) // SKIP_COST,
+                at,
+            )
             if at is None:
                 return
             size = min(LARGE if inside is not None else LARGE // 8, size * 2)
 
-    def walk_source(self, ways: candidates.CandidateSources, source: candidates.Source, down: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
+    def walk_source(
+        self,
+        ways: candidates.CandidateSources,
+        source: candidates.Source,
+        down: bool,
+        at: PagePosition | None = None,
+    ) -> Iterator[_WalkStep]:
         """Walk a source in number order."""
         low, high, size = ways.low, ways.high, SMALL
         if at is not None:
-            low, high = (low, min(high, _find_bound(self.c, at.number, down))) if down else (max(low, _find_bound(self.c, at.number, down)), high)
+            low, high = (
+                (low, min(high, _find_bound(self.c, at.number, down)))
+                if down
+                else (max(low, _find_bound(self.c, at.number, down)), high)
+            )
         while low < high:
             window = source.window(self.c, low, high, down, size)
-            end = None if window.edge is None else PagePosition(None, _find_number(self.c, window.edge, down))
+            end = (
+                None
+                if window.edge is None
+                else PagePosition(None, _find_number(self.c, window.edge, down))
+            )
             yield _WalkStep(self.filter_matching(window.rowids), max(len(window.rowids), 1), end)
             if window.edge is None:
                 return
@@ -217,10 +257,19 @@ def _find_number(c: Connection, rowid: int, down: bool) -> int:
     If the row is gone, return a number that excludes nothing.
     """
     near = "rowid >= ? ORDER BY rowid" if down else "rowid <= ? ORDER BY rowid DESC"
-    return raw_sql.fetch_value(c, f"SELECT number FROM tasks WHERE {near} LIMIT 1", (rowid,)) or (LAST if down else FIRST)
+    return raw_sql.fetch_value(c, f"SELECT number FROM tasks WHERE {near} LIMIT 1", (rowid,)) or (
+        LAST if down else FIRST
+    )
 
 
-def _read_index(c: Connection, order: SortOrder, conditions: Iterable[Condition], down: bool, at: PagePosition | None, size: int) -> list[int]:
+def _read_index(
+    c: Connection,
+    order: SortOrder,
+    conditions: Iterable[Condition],
+    down: bool,
+    at: PagePosition | None,
+    size: int,
+) -> list[int]:
     """Return the next positions of an index: the current value first."""
     column, (way, sign) = order.column, ("DESC", "<") if down else ("ASC", ">")
     limits, given = _build_limits(column, conditions)
@@ -229,12 +278,19 @@ def _read_index(c: Connection, order: SortOrder, conditions: Iterable[Condition]
     places: list[int] = []
     for text, values in _build_ranges(c, order, _find_values(column, conditions), down, sign, at):
         if len(places) < size:
-            places += candidates.fetch_rowids(c, base.format(text), (*given, *values, size - len(places)))
+            places += candidates.fetch_rowids(
+                c, base.format(text), (*given, *values, size - len(places))
+            )
     return places
 
 
 def _build_ranges(
-    c: Connection, order: SortOrder, only: Sequence[str] | None, down: bool, sign: str, at: PagePosition | None
+    c: Connection,
+    order: SortOrder,
+    only: Sequence[str] | None,
+    down: bool,
+    sign: str,
+    at: PagePosition | None,
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield the conditions for the parts of an index after a position.
 
@@ -253,15 +309,26 @@ def _build_ranges(
 
 def _build_limits(column: str, conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
     """Return the condition that limits the values of a column."""
-    ranges = [c for c in conditions if isinstance(c, RangeCondition) and c.column == column and not c.no]
-    limits = [(f" AND {column} {op} ?", value) for r in ranges for op, value in ((">=", r.low), ("<", r.high)) if value is not None]
+    ranges = [
+        c for c in conditions if isinstance(c, RangeCondition) and c.column == column and not c.no
+    ]
+    limits = [
+        (f" AND {column} {op} ?", value)
+        for r in ranges
+        for op, value in ((">=", r.low), ("<", r.high))
+        if value is not None
+    ]
     return "".join(text for text, _ in limits), [value for _, value in limits]
 
 
 def _find_values(column: str, conditions: Iterable[Condition]) -> Sequence[str] | None:
     """Return the only possible values of a column, or None."""
     for condition in conditions:
-        if isinstance(condition, ValueCondition) and condition.column == column and not condition.no:
+        if (
+            isinstance(condition, ValueCondition)
+            and condition.column == column
+            and not condition.no
+        ):
             return condition.values
         if isinstance(condition, StatusCondition) and column == "status" and not condition.no:
             return tuple({*condition.tasks, *(("running",) if condition.runs else ())})
@@ -286,10 +353,22 @@ class _SortedRows(NamedTuple):
     def page(self, at: PagePosition | None, down: bool, back: bool, limit: int) -> TaskPage:
         many = len(self.rowids)
         if back:
-            end = many if at is None else bisect_left(range(many), True, key=lambda row: not _is_after(at, self._at(row), down))
+            end = (
+                many
+                if at is None
+                else bisect_left(
+                    range(many), True, key=lambda row: not _is_after(at, self._at(row), down)
+                )
+            )
             start = max(0, end - limit)
         else:
-            start = 0 if at is None else bisect_left(range(many), True, key=lambda row: _is_after(self._at(row), at, down))
+            start = (
+                0
+                if at is None
+                else bisect_left(
+                    range(many), True, key=lambda row: _is_after(self._at(row), at, down)
+                )
+            )
             end = min(many, start + limit)
         return TaskPage(self.rowids[start:end], start > 0, end < many, many, None)
 
@@ -306,7 +385,15 @@ def _is_after(one: PagePosition, other: PagePosition, down: bool) -> bool:
     return one.value < other.value if down else one.value > other.value
 
 
-def read_page(c: Connection, wanted: TaskSelection, order: str, down: bool, at: PagePosition | None, back: bool, limit: int) -> TaskPage:
+def read_page(
+    c: Connection,
+    wanted: TaskSelection,
+    order: str,
+    down: bool,
+    at: PagePosition | None,
+    back: bool,
+    limit: int,
+) -> TaskPage:
     """Return up to `limit` rows after a position, or before it if `back`.
 
     Without a position, return the first or last rows. `down` sorts from the highest value and
@@ -324,7 +411,11 @@ class _PageReader:
         self.deadline = time.monotonic() + TIME_LIMIT
 
     def page(self, at: PagePosition | None, back: bool, limit: int) -> TaskPage:
-        few, blindly = (MAX_SORTED, MAX_SORTED) if self.order.column == "number" else (MAX_CANDIDATES, MAX_UNCOUNTED)
+        few, blindly = (
+            (MAX_SORTED, MAX_SORTED)
+            if self.order.column == "number"
+            else (MAX_CANDIDATES, MAX_UNCOUNTED)
+        )
         self.inside = candidates.find_candidate_ids(self.look.c, self.ways, few, blindly)
         if self.inside is not None and len(self.inside) <= MAX_SORTED:
             return self._sort_candidates(self.inside).page(at, self.down, back, limit)
@@ -340,14 +431,31 @@ class _PageReader:
 
     def _find_slowly(self) -> set[int] | None:
         """Return the candidates by a slower search."""
-        found = candidates.find_candidate_ids(self.look.c, self.ways, MAX_SLOW, MAX_SLOW, patient=True) if self.order.column != "number" else None
-        return candidates.find_by_pattern(self.look.c, self.look.wanted.conditions, MAX_SLOW) if found is None else found
+        found = (
+            candidates.find_candidate_ids(self.look.c, self.ways, MAX_SLOW, MAX_SLOW, patient=True)
+            if self.order.column != "number"
+            else None
+        )
+        return (
+            candidates.find_by_pattern(self.look.c, self.look.wanted.conditions, MAX_SLOW)
+            if found is None
+            else found
+        )
 
-    def _continue(self, taken: _WalkResult, at: PagePosition | None, back: bool, limit: int, steps: Iterator[_WalkStep] | None = None) -> TaskPage:
+    def _continue(
+        self,
+        taken: _WalkResult,
+        at: PagePosition | None,
+        back: bool,
+        limit: int,
+        steps: Iterator[_WalkStep] | None = None,
+    ) -> TaskPage:
         """Continue an interrupted walk; without its steps, over the known candidates."""
         steps = self._walk(taken.stopped, back) if steps is None else steps
         more = _collect(steps, limit + 1 - len(taken.rowids), LAST, self.deadline)
-        return self._make_page(_WalkResult(taken.rowids + more.rowids, more.stopped), at, back, limit)
+        return self._make_page(
+            _WalkResult(taken.rowids + more.rowids, more.stopped), at, back, limit
+        )
 
     def _sort_candidates(self, places: set[int]) -> _SortedRows:
         """Return all matching rows by checking each candidate."""
@@ -357,20 +465,35 @@ class _PageReader:
             f"SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value "
             f"ORDER BY t.{column} IS NULL, t.{column} {way}, t.number {way})"
         )
-        (columns,) = raw_sql.fetch_rows(self.look.c, found, (json.dumps(self.look.filter_matching(sorted(places))),))
+        (columns,) = raw_sql.fetch_rows(
+            self.look.c, found, (json.dumps(self.look.filter_matching(sorted(places))),)
+        )
         return _SortedRows(*map(json.loads, columns))
 
-    def _make_page(self, taken: _WalkResult, at: PagePosition | None, back: bool, limit: int) -> TaskPage:
-        rowids, beyond = taken.rowids[:limit], len(taken.rowids) > limit or taken.stopped is not None
+    def _make_page(
+        self, taken: _WalkResult, at: PagePosition | None, back: bool, limit: int
+    ) -> TaskPage:
+        rowids, beyond = (
+            taken.rowids[:limit],
+            len(taken.rowids) > limit or taken.stopped is not None,
+        )
         rest = at is not None and self._has_rows(at, not back)
-        total = len(rowids) if at is None and not beyond else count_matching(self.look.c, self.look.wanted.conditions)
+        total = (
+            len(rowids)
+            if at is None and not beyond
+            else count_matching(self.look.c, self.look.wanted.conditions)
+        )
         stopped = self._to_shown_position(taken.stopped) if len(taken.rowids) <= limit else None
         if back:
             return TaskPage(rowids[::-1], beyond, rest, total, stopped)
         return TaskPage(rowids, rest, beyond, total, stopped)
 
     def _to_shown_position(self, at: PagePosition | None) -> PagePosition | None:
-        return PagePosition(at.number, at.number) if at is not None and self.order.column == "number" else at
+        return (
+            PagePosition(at.number, at.number)
+            if at is not None and self.order.column == "number"
+            else at
+        )
 
     def _has_rows(self, at: PagePosition, back: bool) -> bool:
         """Return True if rows may follow on that side of a position, itself included.
@@ -378,14 +501,20 @@ class _PageReader:
         Rows not found soon count as present.
         """
         here = PagePosition(at.value, at.number + (1 if self.down != back else -1))
-        taken = _collect(self._walk(here, back), 1, WALK_LIMIT // 2, time.monotonic() + TIME_LIMIT / 10)
+        taken = _collect(
+            self._walk(here, back), 1, WALK_LIMIT // 2, time.monotonic() + TIME_LIMIT / 10
+        )
         return bool(taken.rowids) or taken.stopped is not None
 
     def _walk(self, at: PagePosition | None, back: bool) -> Iterator[_WalkStep]:
         """Return the walk from a position, or from the displayed start or end."""
         way = self.down != back
         if self.order.column == "number":
-            source = self.ways.best if self.inside is None else candidates.ListSource(sorted(self.inside))
+            source = (
+                self.ways.best
+                if self.inside is None
+                else candidates.ListSource(sorted(self.inside))
+            )
             return self.look.walk_source(self.ways, source, way, at)
         if not self.order.partial:
             return self._walk_valued(way, at)
@@ -393,8 +522,16 @@ class _PageReader:
             parts = [self._walk_valued(way), self._walk_missing(way)]
             return chain.from_iterable(parts[::-1] if back else parts)
         if at.value is None:
-            return chain(self._walk_missing(way, at), self._walk_valued(way)) if back else self._walk_missing(way, at)
-        return self._walk_valued(way, at) if back else chain(self._walk_valued(way, at), self._walk_missing(way))
+            return (
+                chain(self._walk_missing(way, at), self._walk_valued(way))
+                if back
+                else self._walk_missing(way, at)
+            )
+        return (
+            self._walk_valued(way, at)
+            if back
+            else chain(self._walk_valued(way, at), self._walk_missing(way))
+        )
 
     def _walk_valued(self, way: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
         """Return the walk over rows with a value."""
@@ -402,13 +539,23 @@ class _PageReader:
         if inside is not None and self.order.partial and len(inside) <= MAX_CANDIDATES // 2:
             rows = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
             places = json.dumps(sorted(inside))
-            inside = set(candidates.fetch_rowids(self.look.c, f"{rows} WHERE t.{self.order.column} IS NOT NULL", (places,)))
-        return iter(()) if inside is not None and not inside else self.look.walk_index(self.order, way, at, inside)
+            inside = set(
+                candidates.fetch_rowids(
+                    self.look.c, f"{rows} WHERE t.{self.order.column} IS NOT NULL", (places,)
+                )
+            )
+        return (
+            iter(())
+            if inside is not None and not inside
+            else self.look.walk_index(self.order, way, at, inside)
+        )
 
     def _walk_missing(self, way: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
         """Return the walk over rows without a value, in number order."""
         missing = self.look.wanted.with_conditions(MissingCondition(self.order.column))
-        look = PageQuery(self.look.c, exclude_ended(missing) if self.order.column == "ended_at" else missing)
+        look = PageQuery(
+            self.look.c, exclude_ended(missing) if self.order.column == "ended_at" else missing
+        )
         ways = look.ways()
         yield from look.walk_source(ways, ways.best, way, at)
 
@@ -495,7 +642,9 @@ def find_rowids(c: Connection, uuids: Sequence[str]) -> list[int]:
 
 def exclude_ended(wanted: TaskSelection) -> TaskSelection:
     """Return the selection limited to tasks that have not ended."""
-    return wanted.with_conditions(StatusCondition(tuple(status.value for status in TaskStatus if status not in ENDED)))
+    return wanted.with_conditions(
+        StatusCondition(tuple(status.value for status in TaskStatus if status not in ENDED))
+    )
 
 
 def count_dependants(c: Connection, rowids: Sequence[int]) -> int:
@@ -507,4 +656,8 @@ def count_dependants(c: Connection, rowids: Sequence[int]) -> int:
         f"CROSS JOIN tasks t ON t.uuid = d.task_id WHERE d.kind = 'success' AND +t.status IN ({listed})) "
         "SELECT count(*) FROM gone WHERE uuid NOT IN (SELECT uuid FROM chosen)"
     )
-    return raw_sql.fetch_value(c, found, (json.dumps(list(rowids)),)) if raw_sql.fetch_value(c, "SELECT 1 FROM dependencies LIMIT 1") else 0
+    return (
+        raw_sql.fetch_value(c, found, (json.dumps(list(rowids)),))
+        if raw_sql.fetch_value(c, "SELECT 1 FROM dependencies LIMIT 1")
+        else 0
+    )

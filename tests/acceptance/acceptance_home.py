@@ -37,9 +37,15 @@ class AcceptanceHome:
             "TERM": "xterm-256color", "TASKDECK_HOME": str(self.home), "XDG_CONFIG_HOME": str(root / "config"),
         }  # fmt: skip
 
-    def run_cli(self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str) -> Any:
+    def run_cli(
+        self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str
+    ) -> Any:
         """Run a command and return its completed process."""
-        if not env and (done := fork_server.run([*map(str, args)], self.home, self.env, cwd or self.work, input or "")):
+        if not env and (
+            done := fork_server.run(
+                [*map(str, args)], self.home, self.env, cwd or self.work, input or ""
+            )
+        ):
             return done
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
         return subprocess.run(
@@ -73,7 +79,9 @@ class AcceptanceHome:
             stdin=subprocess.DEVNULL,
         )
 
-    def open_terminal(self, *args: object, columns: int = 120, rows: int = 40, **env: str) -> Terminal:
+    def open_terminal(
+        self, *args: object, columns: int = 120, rows: int = 40, **env: str
+    ) -> Terminal:
         """Run a command on its own terminal; without arguments, the deck."""
         return Terminal([PROGRAM, *map(str, args)], self.env | env, self.work, columns, rows)
 
@@ -92,7 +100,10 @@ class AcceptanceHome:
 
     def call_verb(self, verb: str, **args: Any) -> Any:
         """Call a verb in this process, which is faster than a command."""
-        with mock.patch.dict(os.environ, self.env), closing(Client(self.home, autostart=False)) as client:
+        with (
+            mock.patch.dict(os.environ, self.env),
+            closing(Client(self.home, autostart=False)) as client,
+        ):
             return client.call(verb, args)
 
     def map_statuses(self) -> dict[int, str]:

@@ -61,7 +61,9 @@ CTRL_C_WINDOW = 2.2
 BLANK = "\0"
 NOT_DRAWN = Char(BLANK)
 """A cell that was not drawn since the last key."""
-MOVING_ACTIONS = re.compile(r"move|edge|page|sideways|turn|start|end|home|go\(-?\d|scroll|cursor|delete|select|cut|paste|undo$|redo$")
+MOVING_ACTIONS = re.compile(
+    r"move|edge|page|sideways|turn|start|end|home|go\(-?\d|scroll|cursor|delete|select|cut|paste|undo$|redo$"
+)
 """Names of actions that only move, mark or edit."""
 FOCUS_REPORT = "\x1b[I"
 """Report that the window gained focus; after an escape, it marks the end of the key."""
@@ -69,7 +71,23 @@ EXCLUDED_KEYS = {"ctrl+q", "S"}
 """Keys that quit the deck or start a runtime."""
 SLOW_KEYS = frozenset({"x", "R", "s"})
 """Keys whose question may wait for the runtime's answer."""
-LAST_KEYS = ("f", "F", "z", "comma", "semicolon", "tab", "shift+tab", "down", "up", "enter", "ctrl+enter", "ctrl+j", "D", "x", "p")
+LAST_KEYS = (
+    "f",
+    "F",
+    "z",
+    "comma",
+    "semicolon",
+    "tab",
+    "shift+tab",
+    "down",
+    "up",
+    "enter",
+    "ctrl+enter",
+    "ctrl+j",
+    "D",
+    "x",
+    "p",
+)
 """Keys pressed last, when the field or row that they act on exists."""
 
 _KEY_BYTES = {
@@ -132,7 +150,11 @@ class Visit(NamedTuple):
         nodes: list[type[DOMNode]] = [self.screen, *([self.focus] if self.focus else [])]
         nodes += [TaskdeckApp] if first and not self.is_modal else []
         found = {binding.key: binding.action for node in nodes for binding in merge_bindings(node)}
-        return {key: action for key, action in found.items() if key not in EXCLUDED_KEYS and action != "app.leave"}
+        return {
+            key: action
+            for key, action in found.items()
+            if key not in EXCLUDED_KEYS and action != "app.leave"
+        }
 
     def group_keys(self, once: bool = False) -> list[list[str]]:
         """Return the keys in pressing order: moving keys in one burst, the others alone.
@@ -143,10 +165,26 @@ class Visit(NamedTuple):
         if once:
             of = {action: key for key, action in reversed(bound.items())}
             bound = {key: action for key, action in bound.items() if of[action] == key}
-        typed = {key for key in bound if len(encode_key(key)) == 1 and encode_key(key).isprintable()} if self._is_text_input else set()
-        quiet = [key for key, action in bound.items() if key not in LAST_KEYS and (key in typed or MOVING_ACTIONS.match(action))]
+        typed = (
+            {key for key in bound if len(encode_key(key)) == 1 and encode_key(key).isprintable()}
+            if self._is_text_input
+            else set()
+        )
+        quiet = [
+            key
+            for key, action in bound.items()
+            if key not in LAST_KEYS and (key in typed or MOVING_ACTIONS.match(action))
+        ]
         alone = [key for key in bound if key not in quiet]
-        return [*([quiet] if quiet else []), *([key] for key in sorted(alone, key=lambda key: LAST_KEYS.index(key) if key in LAST_KEYS else -1))]
+        return [
+            *([quiet] if quiet else []),
+            *(
+                [key]
+                for key in sorted(
+                    alone, key=lambda key: LAST_KEYS.index(key) if key in LAST_KEYS else -1
+                )
+            ),
+        ]
 
     @property
     def _is_text_input(self) -> bool:
@@ -165,7 +203,9 @@ FORM = ("n", "Deck › New task")
 EDIT = (*WAITING, ("e", r"(?s)Edit #.*cores"))
 EDITOR = (TEMPLATES, ("e", "greet › definition"))
 EDIT_KEYS = (("\x1b[B\x1b[B\x1b[B", ""), ("\x1b[F", ""), ("\x1b[D", ""), ("x", "would change"))
-OWN_TASKS = frozenset({"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"})
+OWN_TASKS = frozenset(
+    {"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"}
+)
 """Names of the tasks that belong here; others come from forms."""
 VISITS = (
     Visit("the work", DeckScreen, Table, RUNNING),
@@ -248,13 +288,20 @@ class DeckDriver:
 
     def is_at(self, visit: Visit) -> bool:
         """Return true if the screen shows the place and no foreign dialog."""
-        return re.search(visit.last_text, self.text) is not None and (visit.is_modal or "┌" not in self.text)
+        return re.search(visit.last_text, self.text) is not None and (
+            visit.is_modal or "┌" not in self.text
+        )
 
     def return_to(self, visit: Visit) -> None:
         """Return to a place from anywhere."""
         if not self.is_at(visit) and self._is_dialog_open():
             self._escape(visit)
-        if not self.is_at(visit) and len(visit.way) == 1 and "▌" in self.text and not self._is_dialog_open():
+        if (
+            not self.is_at(visit)
+            and len(visit.way) == 1
+            and "▌" in self.text
+            and not self._is_dialog_open()
+        ):
             self._step(*visit.way[0])
         elif not self.is_at(visit):
             self._go_to(visit)
@@ -280,7 +327,12 @@ class DeckDriver:
                 self.press(["escape"], modal=True)
             else:
                 self.shown.type("0").wait(lambda _: self._is_on_deck() or self._is_dialog_open(), 5)
-        self.shown.type("0").wait(lambda _: self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|Next|Just)", self.text), 5)
+        self.shown.type("0").wait(
+            lambda _: (
+                self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|Next|Just)", self.text)
+            ),
+            5,
+        )
         for keys, shows in visit.way:
             self._step(keys, shows, patience)
 
@@ -303,7 +355,9 @@ class DeckDriver:
         """Press keys and wait for the redraw."""
         if "ctrl+c" in keys and not modal:
             with suppress(AssertionError):
-                self.shown.wait(lambda _: False, max(0.0, self._broke_at + CTRL_C_WINDOW - time.monotonic()))
+                self.shown.wait(
+                    lambda _: False, max(0.0, self._broke_at + CTRL_C_WINDOW - time.monotonic())
+                )
             self._broke_at = time.monotonic()
         typed = "".join(map(encode_key, keys))
         self._press_and_resize(typed) if modal else self._press_and_redraw(typed)
@@ -316,7 +370,13 @@ class DeckDriver:
         self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
         at = len(self.shown.raw)
         self.shown.type(f"{keys}{FOCUS_REPORT}\x0c")
-        self.shown.wait(lambda t: (b"\x1b[2J" in t.raw[at:] and self._is_within_width() or self._is_dialog_open()) and self._is_intact(COLUMNS), 5)
+        self.shown.wait(
+            lambda t: (
+                (b"\x1b[2J" in t.raw[at:] and self._is_within_width() or self._is_dialog_open())
+                and self._is_intact(COLUMNS)
+            ),
+            5,
+        )
 
     def _is_dialog_open(self) -> bool:
         """Return true if a dialog or form is open, which ignores ctrl+l."""
@@ -328,20 +388,30 @@ class DeckDriver:
         for row in map(self.shown.screen.buffer.__getitem__, range(ROWS)):
             row.update(dict.fromkeys(range(COLUMNS + 1), NOT_DRAWN))
         self.shown.type(f"{keys}{format_size_report(COLUMNS + 1)}")
-        self.shown.wait(lambda _: not any(BLANK in line for line in self._read_cells(COLUMNS + 1)) and self._is_intact(COLUMNS + 1), 5)
+        self.shown.wait(
+            lambda _: (
+                not any(BLANK in line for line in self._read_cells(COLUMNS + 1))
+                and self._is_intact(COLUMNS + 1)
+            ),
+            5,
+        )
         self.shown.type(format_size_report(COLUMNS))
 
     def await_question(self, visit: Visit) -> None:
         """Wait briefly for the question, or its refusal, that a slow key opens."""
         before = self.lines[-2]
         with suppress(AssertionError):
-            self.shown.wait(lambda _: "┌" in self.text or not self.is_at(visit) or self.lines[-2] != before, 0.3)
+            self.shown.wait(
+                lambda _: "┌" in self.text or not self.is_at(visit) or self.lines[-2] != before, 0.3
+            )
 
     # Checks
 
     def _is_intact(self, columns: int) -> bool:
         """Return true if the first line ends with the clock and the last line shows the keys."""
-        first, last = (line.rstrip(f"{BLANK} ") for line in self._read_cells(COLUMNS + 1, (0, ROWS - 1)))
+        first, last = (
+            line.rstrip(f"{BLANK} ") for line in self._read_cells(COLUMNS + 1, (0, ROWS - 1))
+        )
         ends = len(first) == columns - 1 and re.search(r"\d\d:\d\d$", first)
         return bool(ends) and re.search("help|esc|quit|back", last) is not None
 
@@ -351,7 +421,9 @@ class DeckDriver:
 
     def check_alive(self) -> None:
         """Check that the deck runs, logged no error and wrote no traceback."""
-        assert os.waitid(os.P_PID, self.shown.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, self.text
+        assert os.waitid(os.P_PID, self.shown.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, (
+            self.text
+        )
         assert b"Traceback" not in self.shown.raw, self.text
         log = self.house.home / "run" / "deck.log"
         assert not log.exists() or not log.read_text(), log.read_text()
@@ -370,7 +442,11 @@ class DeckDriver:
         if sum(line["status"] == "queued" for line in board["next"]) < 2:
             submit_script(self.client, "encode more", RUNNING_SCRIPT, queue="media")
             submit_script(self.client, "encode again", RUNNING_SCRIPT, queue="media")
-        others = [line["uuid"] for line in (*board["running"], *board["next"]) if line["name"] not in OWN_TASKS]
+        others = [
+            line["uuid"]
+            for line in (*board["running"], *board["next"])
+            if line["name"] not in OWN_TASKS
+        ]
         if others:
             self.client.call("cancel", {"ids": others})
         if not any(line["status"] == "failed" for line in board["ended"]):
@@ -399,7 +475,9 @@ def submit_script(client: Client, name: str, script: str, **more: Any) -> str:
     """Submit a task that runs a script and return its number."""
     task = {"argv": ["sh", "-c", script], "name": name, **more}
     env = {"PATH": "/usr/bin:/bin"}
-    done = client.call("submit", {"tasks": [task], "uuid": make_uuid7(), "cwd": "/", "umask": 0o022, "env": env})
+    done = client.call(
+        "submit", {"tasks": [task], "uuid": make_uuid7(), "cwd": "/", "umask": 0o022, "env": env}
+    )
     return str(done[0]["number"])
 
 
@@ -440,7 +518,9 @@ def press_all(deck: DeckDriver, visit: Visit, once: bool = False) -> None:
     """Press every key of a place, each from a fresh visit, and check the deck after each."""
     deck.restore_home()
     for keys in visit.group_keys(once):
-        with add_failure_note(f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"):
+        with add_failure_note(
+            f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"
+        ):
             deck.return_to(visit)
             deck.press(keys, visit.is_modal)
             if keys[0] in SLOW_KEYS:

@@ -59,7 +59,10 @@ def _make_burst(chance: random.Random) -> str:
     """Return the keys to a place, or a few random keys."""
     if chance.random() < 0.5:
         return BACK_KEYS + chance.choice(PATHS)
-    return "".join(encode_key(chance.choice(KEYS)) + chance.choice(("", FOCUS_REPORT)) for _ in range(chance.randint(1, 6)))
+    return "".join(
+        encode_key(chance.choice(KEYS)) + chance.choice(("", FOCUS_REPORT))
+        for _ in range(chance.randint(1, 6))
+    )
 
 
 def _type_burst(deck: DeckDriver, keys: str, chance: random.Random) -> None:

@@ -40,7 +40,9 @@ _SYNC_QUERY = b"\x1b[?2026$p"
 _SYNC_BEGIN, _SYNC_END = b"\x1b[?2026h", b"\x1b[?2026l"
 
 
-_NARROW_CHARACTERS = frozenset(c for c in map(chr, (*range(0x20, 0x7F), *range(0x2010, 0x2600))) if wcwidth(c) == 1)
+_NARROW_CHARACTERS = frozenset(
+    c for c in map(chr, (*range(0x20, 0x7F), *range(0x2010, 0x2600))) if wcwidth(c) == 1
+)
 
 
 class _CellCache(dict[str, Char]):
@@ -80,10 +82,17 @@ class TerminalScreen(pyte.Screen):
         """
         cursor, mapped = self.cursor, self.charset or self.g0_charset is not LAT1_MAP
         end = cursor.x + len(data)
-        if mapped or IRM in self.mode or end > self.columns or not _NARROW_CHARACTERS.issuperset(data):
+        if (
+            mapped
+            or IRM in self.mode
+            or end > self.columns
+            or not _NARROW_CHARACTERS.issuperset(data)
+        ):
             super().draw(data)
             return
-        self.buffer[cursor.y].update(zip(range(cursor.x, end), map(self._looks[cursor.attrs].__getitem__, data), strict=True))
+        self.buffer[cursor.y].update(
+            zip(range(cursor.x, end), map(self._looks[cursor.attrs].__getitem__, data), strict=True)
+        )
         cursor.x = end
         self.dirty.add(cursor.y)
 
@@ -131,7 +140,14 @@ class Terminal:
             (os.POSIX_SPAWN_DUP2, 0, 1),
             (os.POSIX_SPAWN_DUP2, 0, 2),
         ]
-        line = ["/bin/sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(cwd), *map(os.fspath, argv)]
+        line = [
+            "/bin/sh",
+            "-c",
+            'cd "$1" && shift && exec "$@"',
+            "sh",
+            str(cwd),
+            *map(os.fspath, argv),
+        ]
         self.pid = os.posix_spawn("/bin/sh", line, dict(env), file_actions=actions, setsid=True)
         self._gone = os.pidfd_open(self.pid)
         self.code: int | None = None

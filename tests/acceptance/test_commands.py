@@ -24,7 +24,9 @@ def test_a_task_runs_in_its_submission_directory_and_environment(clean_home):
     place = clean_home.work / "one" / "two words"
     place.mkdir(parents=True)
 
-    number = clean_home.submit("--", "sh", "-c", 'pwd > where; echo "$COLOUR" > colour', cwd=place, COLOUR="green & blue")
+    number = clean_home.submit(
+        "--", "sh", "-c", 'pwd > where; echo "$COLOUR" > colour', cwd=place, COLOUR="green & blue"
+    )
 
     assert clean_home.run_cli("wait", number).returncode == 0
     assert (place / "where").read_text() == f"{place}\n"
@@ -40,7 +42,11 @@ def test_a_shell_loop_submits_one_task_per_file(clean_home):
     numbers = done.stdout.split()
     assert len(numbers) == 3 and is_consecutive(numbers)
     assert clean_home.run_cli("wait", *numbers).returncode == 0
-    assert sorted(p.name for p in clean_home.work.glob("*.copy")) == ["-dash.txt.copy", "a b.txt.copy", "c.txt.copy"]
+    assert sorted(p.name for p in clean_home.work.glob("*.copy")) == [
+        "-dash.txt.copy",
+        "a b.txt.copy",
+        "c.txt.copy",
+    ]
 
 
 def test_a_read_loop_keeps_its_input(clean_home):
@@ -64,9 +70,9 @@ def test_submit_each_processes_every_listed_file(clean_home):
     numbers = done.stdout.split()
     assert len(numbers) == 4 and is_consecutive(numbers)
     assert clean_home.run_cli("wait", *numbers).returncode == 0
-    assert [gzip.decompress(Path(clean_home.work, f"{name}.gz").read_bytes()).decode() for name in names] == [
-        n * 100 for n in names
-    ]
+    assert [
+        gzip.decompress(Path(clean_home.work, f"{name}.gz").read_bytes()).decode() for name in names
+    ] == [n * 100 for n in names]
     assert not (clean_home.work / "pwned").exists()
 
 
@@ -90,17 +96,26 @@ def test_a_bulk_action_asks_names_and_counts(clean_home):
 
     numbers = [int(last) - back for back in (1, 2, 3, 4)]
     refused = clean_home.run_cli("release", "--filter", "name:enc* !tag:n=4")
-    assert refused.returncode == 2 and "this would release 4 held tasks. Nothing was changed." in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "this would release 4 held tasks. Nothing was changed." in refused.stderr
+    )
     with clean_home.open_terminal("release", "--filter", "name:enc* !tag:n=4") as terminal:
         terminal.type("y\r")
         assert terminal.end() == 0
     named = "#{} enc 3, #{} enc 2, #{} enc 1".format(*numbers)
-    assert f"Release 4 held tasks: {named}, …? [y/N]" in terminal.text and "4 tasks: queued" in terminal.text
+    assert (
+        f"Release 4 held tasks: {named}, …? [y/N]" in terminal.text
+        and "4 tasks: queued" in terminal.text
+    )
     assert clean_home.run_cli("wait", *numbers).returncode == 0
 
     done = clean_home.run_cli("cancel", "--since", "1h", "--yes")
     assert (done.stdout, done.stderr) == ("1 task: cancelled\n", "")
-    assert clean_home.run_ok("rm", "--status", "succeeded", "--tag", "n=2", "--yes") == "1 task: deleted\n"
+    assert (
+        clean_home.run_ok("rm", "--status", "succeeded", "--tag", "n=2", "--yes")
+        == "1 task: deleted\n"
+    )
     assert clean_home.run_cli("retry", "--queue", "defualt", "--yes").returncode == 3
 
 
@@ -108,20 +123,34 @@ def test_task_numbers_can_be_piped_to_the_next_command(clean_home):
     numbers = [clean_home.submit("--", "false") for _ in range(3)]
     clean_home.run_cli("wait", *numbers)
 
-    done = clean_home.run_shell("taskdeck ls --status failed -o name | xargs -r taskdeck set --priority 5; taskdeck ls -o name --status lost")
+    done = clean_home.run_shell(
+        "taskdeck ls --status failed -o name | xargs -r taskdeck set --priority 5; taskdeck ls -o name --status lost"
+    )
 
     assert done.stdout == ""
-    assert clean_home.run_shell("taskdeck ls --status failed -o name | sort -n | xargs -r taskdeck retry").stdout.count(": queued") == 3
+    assert (
+        clean_home.run_shell(
+            "taskdeck ls --status failed -o name | sort -n | xargs -r taskdeck retry"
+        ).stdout.count(": queued")
+        == 3
+    )
     header, *rows = clean_home.run_ok("ls", "-o", "tsv", "--limit", "0").splitlines()
-    assert header.split("\t")[0] == "number" and sorted(row.split("\t")[0] for row in rows) == numbers
+    assert (
+        header.split("\t")[0] == "number" and sorted(row.split("\t")[0] for row in rows) == numbers
+    )
 
 
 def test_undo_names_and_reverts_the_last_operation(clean_home):
     number = clean_home.submit("--hold", "--", "true")
     clean_home.run_ok("set", number, "--priority", "7")
 
-    (last,) = clean_home.run_json("operations", "--object", number, "--verb", "set", "--since", "1h")
-    assert clean_home.run_ok("undo", last["id"]) == f"undone: set priority of #{number} true: priority 7 → 0\n"
+    (last,) = clean_home.run_json(
+        "operations", "--object", number, "--verb", "set", "--since", "1h"
+    )
+    assert (
+        clean_home.run_ok("undo", last["id"])
+        == f"undone: set priority of #{number} true: priority 7 → 0\n"
+    )
     assert clean_home.run_json("show", number)["priority"] == 0
     again = clean_home.run_cli("undo", last["id"])
     assert again.returncode == 4 and "already" in again.stderr

@@ -35,10 +35,18 @@ def test_every_command_names_the_remedy(backed_up_home: AcceptanceHome):
     database.write_bytes(database.read_bytes()[:-9000])
     before = database.read_bytes()
 
-    for words in (["serve", "--detach"], ["ls"], ["db", "check"], ["db", "migrate"], ["db", "check", "--repair"]):
+    for words in (
+        ["serve", "--detach"],
+        ["ls"],
+        ["db", "check"],
+        ["db", "migrate"],
+        ["db", "check", "--repair"],
+    ):
         done = backed_up_home.run_cli(*words)
         assert done.returncode == 5 and "Traceback" not in done.stderr, words
-        assert "Newest good backup" in done.stderr and "taskdeck db restore --dry-run" in done.stderr, (words, done.stderr)
+        assert (
+            "Newest good backup" in done.stderr and "taskdeck db restore --dry-run" in done.stderr
+        ), (words, done.stderr)
     assert database.read_bytes() == before
 
 
@@ -64,19 +72,29 @@ def test_a_missing_database_is_not_recreated_beside_backups(backed_up_home: Acce
     for words in (["serve", "--detach"], ["db", "migrate"], *alone):
         done = backed_up_home.run_cli(*words)
         assert done.returncode == 5 and "the database is gone" in done.stderr, (words, done.stderr)
-        assert "Newest good backup" in done.stderr and "taskdeck db restore" in done.stderr and not database.exists(), done.stderr
+        assert (
+            "Newest good backup" in done.stderr
+            and "taskdeck db restore" in done.stderr
+            and not database.exists()
+        ), done.stderr
     assert "the next task will be" in backed_up_home.run_ok("db", "restore", "--yes")
     assert "held" in backed_up_home.run_ok("ls")
 
 
-def test_foreign_backups_do_not_block_the_first_start(home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_foreign_backups_do_not_block_the_first_start(
+    home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     other = home / "other"
     paths.make_home(other)
     trials.fill_home(other, 3)
     there = other / "backups"
     database_path.unlink()
     monkeypatch.setattr(database_presence, "find_backup_folder", lambda _: there)
-    monkeypatch.setattr(database_presence, "find_newest_backup", lambda _: RestoreCandidate("2026-01-02T00:00:00.000000Z", ""))
+    monkeypatch.setattr(
+        database_presence,
+        "find_newest_backup",
+        lambda _: RestoreCandidate("2026-01-02T00:00:00.000000Z", ""),
+    )
 
     setup.verify_before_start(home)
     (home / "run" / database_presence.CLEAN_SHUTDOWN_FILE).touch()
@@ -86,13 +104,18 @@ def test_foreign_backups_do_not_block_the_first_start(home: Path, database_path:
     assert not database_path.exists()
 
 
-@pytest.mark.parametrize("sign", ["run/closed", "run/journal2", "runs/a1", "taskdeck.db-wal", "taskdeck.db.before-restore-{}"])
+@pytest.mark.parametrize(
+    "sign",
+    ["run/closed", "run/journal2", "runs/a1", "taskdeck.db-wal", "taskdeck.db.before-restore-{}"],
+)
 def test_any_remaining_file_marks_a_used_home(home: Path, sign: str):
     setup.verify_before_start(home)
     left = home / sign.format("2020-01-02T000000.000000")
     left.touch() if sign.startswith("taskdeck.db") else left.mkdir()
 
-    with pytest.raises(DamagedDatabase, match="is gone.* no good backup of it is within reach") as told:
+    with pytest.raises(
+        DamagedDatabase, match="is gone.* no good backup of it is within reach"
+    ) as told:
         setup.verify_before_start(home)
     assert f"To begin anew, move away the home: mv {home} {home}.before" in told.value.hint
 
@@ -106,9 +129,15 @@ def test_a_deleted_home_is_recognized_by_its_external_backups(unstarted_home: Ac
 
     for words in (["ls"], ["submit", "-c", "true"]):
         done = unstarted_home.run_cli(*words)
-        assert done.returncode == 5 and "the database is gone" in done.stderr and "Newest good backup" in done.stderr, done.stderr
+        assert (
+            done.returncode == 5
+            and "the database is gone" in done.stderr
+            and "Newest good backup" in done.stderr
+        ), done.stderr
         assert f"To begin anew, move away its backups: {Path(taken['path']).parent}." in done.stderr
-    assert unstarted_home.run_cli("ls", TASKDECK_HOME=f"{unstarted_home.home}2").returncode == 0, "another home never had any"
+    assert unstarted_home.run_cli("ls", TASKDECK_HOME=f"{unstarted_home.home}2").returncode == 0, (
+        "another home never had any"
+    )
     unstarted_home.run_ok("db", "restore", "--yes")
     assert unstarted_home.map_statuses() == {1: "held"}
 
@@ -122,8 +151,15 @@ def test_a_used_home_is_not_recreated_while_backups_are_unreachable(backed_up_ho
 
     for words in (["ls"], ["serve", "--detach"]):
         done = backed_up_home.run_cli(*words)
-        assert done.returncode == 5 and "the database is gone" in done.stderr and "no good backup of it is within reach" in done.stderr
-        assert f"To begin anew, move away the home: mv {backed_up_home.home} {backed_up_home.home}.before" in done.stderr, done.stderr
+        assert (
+            done.returncode == 5
+            and "the database is gone" in done.stderr
+            and "no good backup of it is within reach" in done.stderr
+        )
+        assert (
+            f"To begin anew, move away the home: mv {backed_up_home.home} {backed_up_home.home}.before"
+            in done.stderr
+        ), done.stderr
     backups.unlink()
     aside.rename(backups)
     backed_up_home.run_ok("db", "restore", "--yes")
@@ -145,7 +181,11 @@ def test_invalid_settings_do_not_hide_backups(unstarted_home: AcceptanceHome):
 
     for words in (["serve", "--detach"], ["ls"]):
         done = unstarted_home.run_cli(*words)
-        assert done.returncode == 5 and "the database is gone" in done.stderr and f"{config}, line 2" in done.stderr, done.stderr
+        assert (
+            done.returncode == 5
+            and "the database is gone" in done.stderr
+            and f"{config}, line 2" in done.stderr
+        ), done.stderr
         assert "no good backup" not in done.stderr
     done = unstarted_home.run_cli("db", "restore", "--yes")
     assert done.returncode == 2 and "not known where the backups lie" in done.stderr, done.stderr
@@ -165,7 +205,9 @@ def test_an_empty_database_file_is_reported_and_replaced(backed_up_home: Accepta
     assert backed_up_home.map_statuses() == {1: "held"}
 
 
-def test_a_clean_shutdown_skips_the_next_check(home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_clean_shutdown_skips_the_next_check(
+    home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     assert setup.was_unclean_shutdown(home)
     with setup.mark_clean_shutdown(home, []):
         assert setup.was_unclean_shutdown(home)
@@ -181,7 +223,9 @@ def test_a_clean_shutdown_skips_the_next_check(home: Path, database_path: Path, 
 def test_damage_found_by_a_write_stops_writing_until_the_next_check(backed_up_home: AcceptanceHome):
     database = backed_up_home.home / "taskdeck.db"
     with closing(sqlite3.connect(database)) as c:
-        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'environments'").fetchone()
+        (page,) = c.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'environments'"
+        ).fetchone()
     with database.open("r+b") as file:  # only a task whose environment is new writes to this table
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
@@ -191,32 +235,55 @@ def test_damage_found_by_a_write_stops_writing_until_the_next_check(backed_up_ho
     mark.write_text(f"{inode} {size} {database.stat().st_mtime_ns}")
 
     backed_up_home.run_ok("serve", "--detach")
-    told = [backed_up_home.run_cli("submit", "-c", "true", NEW="1"), backed_up_home.run_cli("hold", "1"), backed_up_home.run_cli("submit", "-c", "true")]
+    told = [
+        backed_up_home.run_cli("submit", "-c", "true", NEW="1"),
+        backed_up_home.run_cli("hold", "1"),
+        backed_up_home.run_cli("submit", "-c", "true"),
+    ]
     before = database.read_bytes()
 
     for done in told:
-        assert done.returncode == 5 and "Newest good backup" in done.stderr and "db restore" in done.stderr, done.stderr
-    wait_until(lambda: "database damaged since" in backed_up_home.run_ok("status"), "the runtime says why nothing starts")
+        assert (
+            done.returncode == 5
+            and "Newest good backup" in done.stderr
+            and "db restore" in done.stderr
+        ), done.stderr
+    wait_until(
+        lambda: "database damaged since" in backed_up_home.run_ok("status"),
+        "the runtime says why nothing starts",
+    )
     backed_up_home.run_ok("stop")
     assert backed_up_home.run_cli("serve", "--detach").returncode == 5
     assert database.read_bytes() == before
 
 
 def test_a_database_deleted_under_the_runtime_is_rescued(acceptance_home: AcceptanceHome):
-    known = [acceptance_home.submit("--hold", "-c", "true"), acceptance_home.submit("--hold", "-c", "false")]
+    known = [
+        acceptance_home.submit("--hold", "-c", "true"),
+        acceptance_home.submit("--hold", "-c", "false"),
+    ]
     database = acceptance_home.home / "taskdeck.db"
     database.unlink()
 
     at_once = acceptance_home.run_cli("submit", "-c", "true")
     wait_until(lambda: list(acceptance_home.home.glob("taskdeck.db.rescued-*")), "it is saved")
-    later = wait_until(lambda: (done := acceptance_home.run_cli("submit", "-c", "true")) and "is saved" in done.stderr and done, "that is told")
+    later = wait_until(
+        lambda: (
+            (done := acceptance_home.run_cli("submit", "-c", "true"))
+            and "is saved" in done.stderr
+            and done
+        ),
+        "that is told",
+    )
     assert (at_once.returncode, at_once.stdout, later.returncode, later.stdout) == (5, "", 5, "")
     assert "GONE" in acceptance_home.run_ok("status") and not database.exists()
 
     acceptance_home.run_ok("stop")
     still = acceptance_home.run_cli("ls")
     assert still.returncode == 5 and "has saved" in still.stderr, still.stderr
-    assert later.stderr.partition("taskdeck stop && ")[2] == still.stderr.partition("Put it back: ")[2]
+    assert (
+        later.stderr.partition("taskdeck stop && ")[2] == still.stderr.partition("Put it back: ")[2]
+    )
     acceptance_home.run_shell(still.stderr.partition("Put it back: ")[2])
     acceptance_home.run_ok("serve", "--detach")
     assert sorted(str(row["number"]) for row in acceptance_home.run_json("ls")) == known
@@ -230,16 +297,37 @@ def test_a_deck_reports_damage_and_works_until_the_restore(unstarted_home: Accep
         shown.wait("to be seen")
         with (unstarted_home.home / "taskdeck.db").open("r+b") as file:
             file.seek(2 * 4096)
-            file.write(random.Random(2).randbytes((unstarted_home.home / "taskdeck.db").stat().st_size - 2 * 4096))
+            file.write(
+                random.Random(2).randbytes(
+                    (unstarted_home.home / "taskdeck.db").stat().st_size - 2 * 4096
+                )
+            )
         refused = unstarted_home.run_cli("submit", "-c", "true")
         assert refused.returncode == 5 and "db restore" in refused.stderr
-        shown.wait(lambda t: "DATABASE DAMAGED" in t.text and "taskdeck db restore --dry-run" in t.text and "NO RUNTIME" not in t.text)
+        shown.wait(
+            lambda t: (
+                "DATABASE DAMAGED" in t.text
+                and "taskdeck db restore --dry-run" in t.text
+                and "NO RUNTIME" not in t.text
+            )
+        )
         shown.wait("to be seen")
-        shown.type("5").wait(lambda t: "5 Tasks" in t.text and "DATABASE DAMAGED" in t.text and "taskdeck db restore --dry-run" in t.text)
+        shown.type("5").wait(
+            lambda t: (
+                "5 Tasks" in t.text
+                and "DATABASE DAMAGED" in t.text
+                and "taskdeck db restore --dry-run" in t.text
+            )
+        )
         shown.type("q").wait("3 Running 0")
         unstarted_home.run_ok("stop")
         shown.wait(lambda t: "NO RUNTIME" in t.text and "DATABASE DAMAGED" in t.text)
-        shown.wait(lambda t: "to be seen" in t.text and re.search(r"3 Running 0  as of \d\d:\d\d:\d\d, \d+s old", t.text)).type("q").end()
+        shown.wait(
+            lambda t: (
+                "to be seen" in t.text
+                and re.search(r"3 Running 0  as of \d\d:\d\d:\d\d, \d+s old", t.text)
+            )
+        ).type("q").end()
 
     unstarted_home.run_ok("db", "restore", "--yes")
     assert unstarted_home.map_statuses() == {1: "held", 2: "held"}

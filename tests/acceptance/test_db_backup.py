@@ -30,7 +30,9 @@ def test_an_offline_backup_takes_the_lock_and_starts_no_runtime(unstarted_home: 
     taken = unstarted_home.run_json("db", "backup")
 
     assert (taken["kind"], taken["verified"]) == ("full", True) and Path(taken["path"]).is_file()
-    assert unstarted_home.run_json("db", "backups") == [{name: taken[name] for name in taken if name != "after"}]
+    assert unstarted_home.run_json("db", "backups") == [
+        {name: taken[name] for name in taken if name != "after"}
+    ]
     assert unstarted_home.call_verb("status")["runtime"]["state"] != "running"
     assert unstarted_home.run_ok("db", "verify") == "1 backup checked, all well\n"
 
@@ -39,15 +41,25 @@ def test_an_unused_home_says_so(acceptance_home: AcceptanceHome):
     refused = acceptance_home.run_cli("db", "backup")
 
     assert refused.returncode == 3 and "no database" in refused.stderr
-    assert acceptance_home.run_ok("db", "backups") == "" and acceptance_home.run_ok("db", "verify") == "no backup yet\n" and not acceptance_home.home.exists()
+    assert (
+        acceptance_home.run_ok("db", "backups") == ""
+        and acceptance_home.run_ok("db", "verify") == "no backup yet\n"
+        and not acceptance_home.home.exists()
+    )
 
 
-def test_tasks_run_during_backups_that_restore_without_taskdeck(acceptance_home: AcceptanceHome, tmp_path: Path):
+def test_tasks_run_during_backups_that_restore_without_taskdeck(
+    acceptance_home: AcceptanceHome, tmp_path: Path
+):
     acceptance_home.submit("--", "true")
     acceptance_home.run_ok("wait", "1")
 
     with ThreadPoolExecutor(1) as pool:
-        taking = pool.submit(lambda: [acceptance_home.run_json("db", "backup", *full) for full in ([], [], ["--full"])])
+        taking = pool.submit(
+            lambda: [
+                acceptance_home.run_json("db", "backup", *full) for full in ([], [], ["--full"])
+            ]
+        )
         numbers = [acceptance_home.submit("--", "true") for _ in range(5)]
         acceptance_home.run_ok("wait", *numbers)
         taken = taking.result()
@@ -70,7 +82,9 @@ def test_invalid_settings_are_reported_once(unstarted_home: AcceptanceHome, said
 
     for words in (["db", "backup"], ["db", "backups"], ["db", "verify"]):
         done = unstarted_home.run_cli(*words)
-        assert done.returncode == code and done.stderr.count(f"{config}, line 2: backup") == 1, done.stderr
+        assert done.returncode == code and done.stderr.count(f"{config}, line 2: backup") == 1, (
+            done.stderr
+        )
         assert ("That was passed over" in done.stderr) == (code == 0)
 
 
@@ -80,13 +94,20 @@ def test_a_bad_backup_exits_5_and_is_listed_as_bad(backed_up_home: AcceptanceHom
     manifest = (path.parent / "manifest.jsonl").read_bytes()
 
     looked = backed_up_home.run_cli("--read-only", "db", "verify")
-    assert looked.returncode == 5 and looked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
-    assert "--read-only: that it is bad was not written down" in looked.stderr and "counts no more. " not in looked.stderr
+    assert (
+        looked.returncode == 5 and looked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
+    )
+    assert (
+        "--read-only: that it is bad was not written down" in looked.stderr
+        and "counts no more. " not in looked.stderr
+    )
     assert (path.parent / "manifest.jsonl").read_bytes() == manifest
 
     checked = backed_up_home.run_cli("db", "verify")
 
-    assert checked.returncode == 5 and checked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
+    assert (
+        checked.returncode == 5 and checked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
+    )
     assert "what is bad counts no more. Take a new one: taskdeck db backup --full" in checked.stderr
     assert backed_up_home.run_cli("db", "verify", path.stem, "--json").returncode == 5
     listed = backed_up_home.run_ok("db", "backups")
@@ -105,11 +126,15 @@ def test_backups_are_listed_and_verified_with_a_damaged_database(backed_up_home:
 
 
 @pytest.mark.parametrize("up", [True, False])
-def test_damage_during_a_backup_is_blamed_on_the_database(backed_up_home: AcceptanceHome, shared_runtime: bool):
+def test_damage_during_a_backup_is_blamed_on_the_database(
+    backed_up_home: AcceptanceHome, shared_runtime: bool
+):
     taken = get_only_backup(backed_up_home).stem
     database = backed_up_home.home / "taskdeck.db"
     with closing(sqlite3.connect(database)) as c:
-        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_name'").fetchone()
+        (page,) = c.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_name'"
+        ).fetchone()
     if shared_runtime:
         backed_up_home.run_ok("serve", "--detach")
     with database.open("r+b") as file:  # a page that no statement of a backup reads
@@ -118,14 +143,21 @@ def test_damage_during_a_backup_is_blamed_on_the_database(backed_up_home: Accept
 
     refused = backed_up_home.run_cli("db", "backup", "--full")
 
-    assert refused.returncode == 5 and refused.stderr.startswith("taskdeck: the database is damaged ("), refused.stderr
-    assert "Newest good backup: " in refused.stderr and "taskdeck db restore --dry-run" in refused.stderr
+    assert refused.returncode == 5 and refused.stderr.startswith(
+        "taskdeck: the database is damaged ("
+    ), refused.stderr
+    assert (
+        "Newest good backup: " in refused.stderr
+        and "taskdeck db restore --dry-run" in refused.stderr
+    )
     assert len(refused.stderr.splitlines()) == 1 and "is bad" not in refused.stderr
     assert [one["id"] for one in backed_up_home.run_json("db", "backups")] == [taken]
 
 
 @pytest.mark.parametrize("up", [True, False])
-def test_a_failing_after_program_is_reported_once_with_exit_1(unstarted_home: AcceptanceHome, shared_runtime: bool):
+def test_a_failing_after_program_is_reported_once_with_exit_1(
+    unstarted_home: AcceptanceHome, shared_runtime: bool
+):
     config = unstarted_home.work.parent / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text('[backup]\nafter = ["/bin/sh", "-c", "echo no such host >&2; exit 3"]\n')
@@ -136,24 +168,46 @@ def test_a_failing_after_program_is_reported_once_with_exit_1(unstarted_home: Ac
 
     assert done.returncode == 1 and "restored once and well" in done.stdout
     assert done.stderr == "taskdeck: /bin/sh, which is run after a backup, exited 3: no such host\n"
-    assert any(row["verb"] == "db backup after" for row in unstarted_home.call_verb("operations")) is shared_runtime
+    assert (
+        any(row["verb"] == "db backup after" for row in unstarted_home.call_verb("operations"))
+        is shared_runtime
+    )
 
 
 def start_waiting_backup(house: AcceptanceHome) -> subprocess.Popen[str]:
     """Start a backup and wait until it waits for its after program."""
     line, pipe = [PROGRAM, "db", "backup"], subprocess.PIPE
-    taking = subprocess.Popen(line, env=house.env, cwd=house.work, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+    taking = subprocess.Popen(
+        line,
+        env=house.env,
+        cwd=house.work,
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
     assert taking.stderr and "waiting for /bin/sh" in taking.stderr.readline()
     return taking
 
 
-def test_after_programs_run_one_at_a_time_without_a_runtime(unstarted_home: AcceptanceHome, tmp_path: Path):
-    config, seen, gate = unstarted_home.work.parent / "config" / "taskdeck" / "config.toml", tmp_path / "seen", tmp_path / "gate"
+def test_after_programs_run_one_at_a_time_without_a_runtime(
+    unstarted_home: AcceptanceHome, tmp_path: Path
+):
+    config, seen, gate = (
+        unstarted_home.work.parent / "config" / "taskdeck" / "config.toml",
+        tmp_path / "seen",
+        tmp_path / "gate",
+    )
     config.parent.mkdir(parents=True)
     os.mkfifo(gate)
-    config.write_text(f"""[backup]\nafter = ["/bin/sh", "-c", "echo begun >> {seen}; read word < {gate}; echo ended >> {seen}"]\n""")
+    config.write_text(
+        f"""[backup]\nafter = ["/bin/sh", "-c", "echo begun >> {seen}; read word < {gate}; echo ended >> {seen}"]\n"""
+    )
 
-    with start_waiting_backup(unstarted_home) as first, start_waiting_backup(unstarted_home) as second:
+    with (
+        start_waiting_backup(unstarted_home) as first,
+        start_waiting_backup(unstarted_home) as second,
+    ):
         both = seen.read_text()
         os.close(os.open(gate, os.O_RDWR))  # unblocks a reader that waits at the gate
         assert first.wait(30) == 0
@@ -174,7 +228,10 @@ def test_ids_are_never_truncated_and_times_show_seconds(unstarted_home: Acceptan
 
     for one in taken:
         line = next(line for line in terminal.text.splitlines() if f"{one} " in line)
-        assert f"{timestamps.parse_time(f'{one[:4]}-{one[4:6]}-{one[6:11]}:{one[11:13]}:{one[13:15]}Z').astimezone():%H:%M:%S}" in line
+        assert (
+            f"{timestamps.parse_time(f'{one[:4]}-{one[4:6]}-{one[6:11]}:{one[11:13]}:{one[13:15]}Z').astimezone():%H:%M:%S}"
+            in line
+        )
     assert "bad: " in terminal.text
 
 
@@ -183,13 +240,19 @@ def test_a_replaced_database_is_listed_and_restorable(backed_up_home: Acceptance
     backed_up_home.run_offline(lambda call: queues.queue_create(call, name="night", capacity=1))
     assert backed_up_home.run_cli("db", "backups").stderr == ""
     said = backed_up_home.run_ok("db", "restore", first[:20], "--yes")
-    assert "not brought over, made since: queue night" in said and "1 operation since is not in its log" in said
+    assert (
+        "not brought over, made since: queue night" in said
+        and "1 operation since is not in its log" in said
+    )
     (kept,) = backed_up_home.home.glob("taskdeck.db.before-restore-*")
 
     told = backed_up_home.run_cli("db", "backups")
     assert "a database that a restore or an upgrade kept lies in the home" in told.stderr
     assert "all but the newest go after 30d" in told.stderr
-    assert f"taskdeck db restore {kept.name}\n" in told.stderr and backed_up_home.run_cli("db", "backups", "-o", "name").stderr == ""
+    assert (
+        f"taskdeck db restore {kept.name}\n" in told.stderr
+        and backed_up_home.run_cli("db", "backups", "-o", "name").stderr == ""
+    )
     assert "night" not in str(backed_up_home.call_verb("queue.ls"))
     backed_up_home.run_ok("db", "restore", kept.name, "--yes")
 
@@ -199,7 +262,10 @@ def test_a_replaced_database_is_listed_and_restorable(backed_up_home: Acceptance
 def test_a_backup_goes_to_another_folder_and_prints_jsonl(unstarted_home: AcceptanceHome):
     said = json.loads(unstarted_home.run_ok("db", "backup", "--to", "elsewhere", "--jsonl"))
 
-    assert Path(said["path"]).parent == unstarted_home.work / "elsewhere" and (unstarted_home.work / "elsewhere" / "restore.py").is_file()
+    assert (
+        Path(said["path"]).parent == unstarted_home.work / "elsewhere"
+        and (unstarted_home.work / "elsewhere" / "restore.py").is_file()
+    )
     assert unstarted_home.run_json("db", "backups") == []
     unstarted_home.run_offline(backups.backup)
     assert unstarted_home.run_ok("db", "backups", "-o", "name").strip().endswith("-full")
@@ -209,4 +275,6 @@ def test_folder_problems_are_reported_by_the_restore_program(backed_up_home: Acc
     manifest = backed_up_home.home / "backups" / "manifest.jsonl"
     manifest.write_bytes(b"x" + manifest.read_bytes())
 
-    assert backed_up_home.run_cli("db", "backup").stderr.startswith(f"taskdeck: lines [1] of {manifest} were damaged; ")
+    assert backed_up_home.run_cli("db", "backup").stderr.startswith(
+        f"taskdeck: lines [1] of {manifest} were damaged; "
+    )

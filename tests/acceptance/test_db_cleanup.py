@@ -16,7 +16,10 @@ def write_config(house: AcceptanceHome, text: str) -> None:
 def test_a_dry_run_lists_what_the_cleanup_then_deletes(shared_home: AcceptanceHome):
     house = shared_home
     write_config(house, '[retention.queue.default]\nkeep = "0.001s"\n')
-    numbers = [house.submit("--name", name, "--", "sh", "-c", f"echo {name}; exit {code}") for name, code in (("a", 0), ("b", 3), ("c", 4))]
+    numbers = [
+        house.submit("--name", name, "--", "sh", "-c", f"echo {name}; exit {code}")
+        for name, code in (("a", 0), ("b", 3), ("c", 4))
+    ]
     house.run_cli("wait", *numbers)
     logs = [path for path in house.home.glob("runs/*/*.log") if path.is_file()]
 
@@ -28,7 +31,9 @@ def test_a_dry_run_lists_what_the_cleanup_then_deletes(shared_home: AcceptanceHo
     assert (told["dry_run"], told["runs"], told["tasks"]) == (True, 2, 2)
     assert said.splitlines()[0].split() == ["RULE", "BECAUSE", "RUNS", "TASKS", "LOGS", "ROWS"]
     assert "would remove 2 runs and 2 tasks" in said
-    assert [done[name] for name in ("runs", "tasks", "logs", "rules")] == [told[name] for name in ("runs", "tasks", "logs", "rules")]
+    assert [done[name] for name in ("runs", "tasks", "logs", "rules")] == [
+        told[name] for name in ("runs", "tasks", "logs", "rules")
+    ]
     assert [str(row["number"]) for row in house.run_json("ls")] == numbers[:1]
     assert sum(path.exists() for path in logs) == 1
     assert house.run_ok("db", "cleanup", "--dry-run").splitlines() == [
@@ -56,13 +61,23 @@ def test_a_dry_run_starts_no_runtime_and_typos_suspend_cleanup(shared_home: Acce
     real = house.run_cli("db", "cleanup")
 
     for done, undone in ((dry, "Nothing is removed."), (real, "Nothing was removed.")):
-        assert done.returncode == 2 and "config.toml, line 3: there is no setting \"bakup\". Nearest: backup." in done.stderr
+        assert (
+            done.returncode == 2
+            and 'config.toml, line 3: there is no setting "bakup". Nearest: backup.' in done.stderr
+        )
         assert undone in done.stderr and "Mend it" in done.stderr
         assert done.stderr.count("line 3") == 1
-    assert "That was passed over; nothing is removed until it is mended." in house.run_cli("ls").stderr
+    assert (
+        "That was passed over; nothing is removed until it is mended." in house.run_cli("ls").stderr
+    )
     assert house.map_statuses() == there
 
-    write_config(house, '[retention.queue.default]\nkeep = "0.001s"\n[retention.queue.nosuch]\nkeep = "9d"\n')
+    write_config(
+        house, '[retention.queue.default]\nkeep = "0.001s"\n[retention.queue.nosuch]\nkeep = "9d"\n'
+    )
     said = house.run_ok("db", "cleanup")
-    assert "removed 1 run and 1 task, about" in said and "[retention.queue.nosuch]: there is no queue nosuch" in said
+    assert (
+        "removed 1 run and 1 task, about" in said
+        and "[retention.queue.nosuch]: there is no queue nosuch" in said
+    )
     assert "passed over" not in house.run_cli("ls").stderr

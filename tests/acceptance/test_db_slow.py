@@ -21,7 +21,12 @@ def slow_log_home() -> Iterator[AcceptanceHome]:
         settings.parent.mkdir(parents=True)
         settings.write_text('[slow]\nthreshold = "0.0001s"\n')
         house.run_ok("queue", "pause", "default")
-        house.run_ok("submit", "--from", "-", input="".join(f'{{"argv": ["true"], "name": "work {at}"}}\n' for at in range(2000)))
+        house.run_ok(
+            "submit",
+            "--from",
+            "-",
+            input="".join(f'{{"argv": ["true"], "name": "work {at}"}}\n' for at in range(2000)),
+        )
         yield house
         house.close()
 
@@ -29,7 +34,11 @@ def slow_log_home() -> Iterator[AcceptanceHome]:
 def test_slow_statements_are_listed_with_caller_and_plan(slow_log_home: AcceptanceHome):
     slow_log_home.run_ok("ls", "--tag", "no=where")
 
-    (found, *_) = [row for row in slow_log_home.run_json("db", "slow") if row["caller"] == "ls" and "json_each" in row["statement"]]
+    (found, *_) = [
+        row
+        for row in slow_log_home.run_json("db", "slow")
+        if row["caller"] == "ls" and "json_each" in row["statement"]
+    ]
     table = slow_log_home.run_ok("db", "slow", "--wide")
     plans = slow_log_home.run_ok("db", "slow", "--plan")
 
@@ -90,8 +99,15 @@ def test_slow_statements_are_cleared_and_sizes_add_up_to_the_file(slow_log_home:
     rows = {table["name"]: table["rows"] for table in alive["tables"]}
     assert rows["tasks"] == 2000
     read, waits = alive["cache"], alive["lock_waits"]
-    assert (waits["count"] == 0) == (waits["worst"] == 0) and waits["worst"] <= waits["total"] and alive["wal_bytes"] > 0
-    assert read["bytes"] > 2**20 and abs(read["hits"] - max(0.0, 1 - read["from_disk"] / read["bytes"])) < 1e-9
+    assert (
+        (waits["count"] == 0) == (waits["worst"] == 0)
+        and waits["worst"] <= waits["total"]
+        and alive["wal_bytes"] > 0
+    )
+    assert (
+        read["bytes"] > 2**20
+        and abs(read["hits"] - max(0.0, 1 - read["from_disk"] / read["bytes"])) < 1e-9
+    )
     assert still["lock_waits"] is None and still["cache"] is None
     assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
 

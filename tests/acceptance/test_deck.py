@@ -71,7 +71,9 @@ def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_hom
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert acceptance_home.run_json("instances", number)[0]["status"] == "paused"
         deck.press("p", until="● pausable", again_after=5.0)
-        deck.press("x", until="keep", again_after=5.0).type("n").wait(lambda t: "keep" not in t.text)
+        deck.press("x", until="keep", again_after=5.0).type("n").wait(
+            lambda t: "keep" not in t.text
+        )
         deck.type("q")
         assert deck.end() == 0
         assert "1 job goes on" in deck.text
@@ -82,12 +84,17 @@ def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_hom
 
 def test_w_explains_p_holds_u_undoes_and_a_click_moves_the_cursor(acceptance_home):
     acceptance_home.run_ok("queue", "set", "default", "--capacity", "1")
-    first, second = submit_ticker(acceptance_home, "-n", "runs"), acceptance_home.submit("-n", "waits", "--", "true")
+    first, second = (
+        submit_ticker(acceptance_home, "-n", "runs"),
+        acceptance_home.submit("-n", "waits", "--", "true"),
+    )
 
     with acceptance_home.open_terminal() as deck:
         deck.wait("○ waits").type("j").wait(lambda t: t.find_line("waits").startswith("›"))
         deck.type("w").wait(lambda t: "full" in t.text and "1 of 1" in t.text)
-        deck.type("q").wait(lambda t: "┌" not in t.text and "○ waits" in t.text).type("p").wait("⊟ waits")
+        deck.type("q").wait(lambda t: "┌" not in t.text and "○ waits" in t.text).type("p").wait(
+            "⊟ waits"
+        )
         assert acceptance_home.run_json("show", second)["status"] == "held"
         deck.wait("u undo").type("u").wait("○ waits")
         deck.type("k").wait(lambda t: t.find_line("● runs").startswith("›"))
@@ -118,7 +125,10 @@ def test_closing_or_killing_the_deck_ends_no_task(acceptance_home):
 def test_two_decks_and_a_third_terminal_show_the_same(acceptance_home):
     first = submit_ticker(acceptance_home, "-n", "already there")
 
-    with acceptance_home.open_terminal() as one, acceptance_home.open_terminal(columns=80, rows=24) as two:
+    with (
+        acceptance_home.open_terminal() as one,
+        acceptance_home.open_terminal(columns=80, rows=24) as two,
+    ):
         one.wait("already there"), two.wait("already there")
         third = acceptance_home.submit("--hold", "-n", "from a third", "--", "true")
         one.wait("⊟ from a third"), two.wait("⊟ from a third")

@@ -35,13 +35,18 @@ def is_removed(tmp_path):
 
 
 def test_headless_it_reports_what_ran(acceptance_home, demo_environment, tmp_path):
-    done = acceptance_home.run_cli("demo", "--headless", "--for", "4s", "--seed", "7", **demo_environment)
+    done = acceptance_home.run_cli(
+        "demo", "--headless", "--for", "4s", "--seed", "7", **demo_environment
+    )
 
     assert done.returncode == 0
     found = {
-        word: int(n.replace(",", "")) for word, n in re.findall(r"^ *([a-z ]+?) +([\d,]+)", done.stdout, re.MULTILINE)
+        word: int(n.replace(",", ""))
+        for word, n in re.findall(r"^ *([a-z ]+?) +([\d,]+)", done.stdout, re.MULTILINE)
     }
-    assert found["succeeded"] >= 3 and found["starts"] >= found["succeeded"] and found["alerts"] >= 1
+    assert (
+        found["succeeded"] >= 3 and found["starts"] >= found["succeeded"] and found["alerts"] >= 1
+    )
     assert is_removed(tmp_path)
 
 
@@ -59,13 +64,20 @@ def read_panes(lines):
     }
 
 
-def test_every_pane_changes_and_quitting_removes_everything(acceptance_home, demo_environment, tmp_path):
+def test_every_pane_changes_and_quitting_removes_everything(
+    acceptance_home, demo_environment, tmp_path
+):
     moved = set()
 
     with acceptance_home.open_terminal("demo", "--seed", "7", **demo_environment) as deck:
         deck.wait("DEMO").wait("▲").wait("q quit")
         first = read_panes(deck.lines)
-        deck.wait(lambda t: moved.update(p for p, now in read_panes(t.lines).items() if now != first[p]) or len(moved) == 4)
+        deck.wait(
+            lambda t: (
+                moved.update(p for p, now in read_panes(t.lines).items() if now != first[p])
+                or len(moved) == 4
+            )
+        )
         assert list_processes(tmp_path)
         deck.type("q")
         assert deck.end() == 0
@@ -79,7 +91,9 @@ def is_working(deck):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_all_its_processes(acceptance_home, demo_environment, tmp_path, number):
+def test_a_signal_ends_it_with_all_its_processes(
+    acceptance_home, demo_environment, tmp_path, number
+):
     with acceptance_home.open_terminal("demo", "--seed", "7", **demo_environment) as deck:
         deck.wait("DEMO").wait(is_working)
         os.kill(deck.pid, number)

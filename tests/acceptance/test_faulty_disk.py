@@ -54,7 +54,11 @@ def acceptance_home(fault_library: Path) -> Iterator[AcceptanceHome]:
     """Yield a home on a disk without faults, with a running runtime."""
     with open_home() as house:
         how = house.work / "how"
-        house.env |= {"LD_PRELOAD": str(fault_library), "SICK_HOME": str(house.home), "SICK_HOW": str(how)}
+        house.env |= {
+            "LD_PRELOAD": str(fault_library),
+            "SICK_HOME": str(house.home),
+            "SICK_HOW": str(how),
+        }
         house.run_ok("serve", "--detach")
         house.run_ok("queue", "set", "default", "--capacity", "1")
         yield house
@@ -96,7 +100,12 @@ def measure_time(act: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize(("sick", "word"), [("readonly", "disk read-only"), ("full", "disk full")])
 def test_a_failing_disk_loses_no_job_or_exit_and_work_resumes(
-    acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str, next_task: str, sick: str, word: str
+    acceptance_home: AcceptanceHome,
+    faulty_disk: FaultyDisk,
+    running_task: str,
+    next_task: str,
+    sick: str,
+    word: str,
 ):
     faulty_disk.set_fault(sick)
 
@@ -109,7 +118,10 @@ def test_a_failing_disk_loses_no_job_or_exit_and_work_resumes(
         assert deck.end() == 0
     told = rf"nothing starts: {word}( \({re.escape(str(acceptance_home.home).lower())}.*\))? since "
     # the keeper may have noticed first
-    wait_until(lambda: re.search(told, acceptance_home.run_ok("why", next_task).lower()), "why names the disk")
+    wait_until(
+        lambda: re.search(told, acceptance_home.run_ok("why", next_task).lower()),
+        "why names the disk",
+    )
     assert "Nothing starts: " in acceptance_home.run_ok("status")
     faulty_disk.clear_fault()
     assert acceptance_home.run_cli("wait", running_task, next_task).returncode == 3
@@ -117,16 +129,29 @@ def test_a_failing_disk_loses_no_job_or_exit_and_work_resumes(
     assert acceptance_home.run_cli("status", "--check").returncode == 0
 
 
-def test_a_slow_disk_delays_neither_deck_nor_readers(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str, next_task: str):
+def test_a_slow_disk_delays_neither_deck_nor_readers(
+    acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str, next_task: str
+):
     faulty_disk.set_fault("3.0")
     with acceptance_home.open_terminal() as deck:
         deck.wait("○ next").wait("● gated")
-        submitting = subprocess.Popen(["taskdeck", "submit", "-n", "later", "--", "true"], env=acceptance_home.env, cwd=acceptance_home.work)
+        submitting = subprocess.Popen(
+            ["taskdeck", "submit", "-n", "later", "--", "true"],
+            env=acceptance_home.env,
+            cwd=acceptance_home.work,
+        )
         took: list[float] = []
         while submitting.poll() is None and len(took) < 20:
             took += [measure_time(lambda: deck.type("?").wait("Digits go places"))]
-            took += [measure_time(lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text))]
-        read = [measure_time(lambda: acceptance_home.run_ok("status")), measure_time(lambda: acceptance_home.run_ok("ls"))]
+            took += [
+                measure_time(
+                    lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text)
+                )
+            ]
+        read = [
+            measure_time(lambda: acceptance_home.run_ok("status")),
+            measure_time(lambda: acceptance_home.run_ok("ls")),
+        ]
         assert submitting.wait() == 0
         assert max(took + read) < 3.0, ("something waited for the disk", took, read)
         deck.type("q")
@@ -136,7 +161,9 @@ def test_a_slow_disk_delays_neither_deck_nor_readers(acceptance_home: Acceptance
     assert acceptance_home.run_cli("wait", running_task, next_task, "later").returncode == 3
 
 
-def test_running_tasks_on_a_full_disk_can_be_cancelled(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str):
+def test_running_tasks_on_a_full_disk_can_be_cancelled(
+    acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str
+):
     faulty_disk.set_fault("full")
 
     done = acceptance_home.run_cli("cancel", running_task)

@@ -20,7 +20,9 @@ def small_disk_home() -> Iterator[AcceptanceHome]:
         mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs", str(house.home)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"no disk of its own can be made here ({done.stderr.strip()[-100:]}); it takes root")
+            pytest.skip(
+                f"no disk of its own can be made here ({done.stderr.strip()[-100:]}); it takes root"
+            )
         try:
             yield house
         finally:
@@ -46,13 +48,26 @@ def test_a_deck_shows_disk_usage_cleanup_and_loses_nothing(small_disk_home: Acce
     with house.open_terminal() as deck:
         deck.wait("● runs")
         fill_disk(house.home / "stuff" / "ballast")
-        deck.wait(f"✗ DISK FULL: {house.home} has 0 bytes free. Nothing new starts. The running job goes on; nothing is lost.")
-        deck.wait(lambda t: "dispatch resumes by itself. Largest: stuff/ 3" in t.text and "shows what cleanup would free" in t.text)
-        deck.type("B").wait("Deck › Database").wait("DISK FULL").wait("nothing is old enough to go").type("q").wait("3 Running")
+        deck.wait(
+            f"✗ DISK FULL: {house.home} has 0 bytes free. Nothing new starts. The running job goes on; nothing is lost."
+        )
+        deck.wait(
+            lambda t: (
+                "dispatch resumes by itself. Largest: stuff/ 3" in t.text
+                and "shows what cleanup would free" in t.text
+            )
+        )
+        deck.type("B").wait("Deck › Database").wait("DISK FULL").wait(
+            "nothing is old enough to go"
+        ).type("q").wait("3 Running")
         deck.type("n").wait("New task").type("true\n")
-        deck.wait("Not submitted: the disk is full and a task must be on disk to be accepted.").type("\x1b").wait("3 Running")
+        deck.wait(
+            "Not submitted: the disk is full and a task must be on disk to be accepted."
+        ).type("\x1b").wait("3 Running")
         (house.home / "stuff" / "ballast").unlink()
-        deck.wait(lambda t: "DISK FULL" not in t.text and "● runtime" in t.text and "db ok" in t.text)
+        deck.wait(
+            lambda t: "DISK FULL" not in t.text and "● runtime" in t.text and "db ok" in t.text
+        )
         deck.type("q")
         assert deck.end() == 0
     (house.work / "gate").touch()
@@ -62,15 +77,25 @@ def test_a_deck_shows_disk_usage_cleanup_and_loses_nothing(small_disk_home: Acce
 def test_cleanup_and_stop_work_on_a_full_disk(small_disk_home: AcceptanceHome):
     house = small_disk_home
     (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck").mkdir(parents=True)
-    (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck" / "config.toml").write_text('[retention]\nkeep = "1ms"\n')
+    (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck" / "config.toml").write_text(
+        '[retention]\nkeep = "1ms"\n'
+    )
     for _ in range(3):
-        house.run_ok("wait", house.submit("-n", "loud", "--", "sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' '\\n'"))
+        house.run_ok(
+            "wait",
+            house.submit(
+                "-n", "loud", "--", "sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' '\\n'"
+            ),
+        )
     (house.home / "stuff").mkdir()
     fill_disk(house.home / "stuff" / "ballast")
 
     refused = house.run_cli("submit", "--", "true")
     assert refused.returncode == 5
-    assert "Free space, then try again; taskdeck db cleanup --dry-run shows what could go." in refused.stderr
+    assert (
+        "Free space, then try again; taskdeck db cleanup --dry-run shows what could go."
+        in refused.stderr
+    )
     done = house.run_json("db", "cleanup")
     assert (done["runs"], done["tasks"], done["kept"]) == (2, 2, 1)
     assert done["freed"]["logs"] == 2

@@ -24,9 +24,22 @@ def hostile_home(shared_home):
     }
     (house.work / "definitions.yaml").write_text(json.dumps({"templates": {name: template}}))
     house.run_ok("apply", "-f", "definitions.yaml")
-    house.run_ok("sla", "create", "late [bold]", "--finishes-within", "0.1s", "--severity", "critical")
+    house.run_ok(
+        "sla", "create", "late [bold]", "--finishes-within", "0.1s", "--severity", "critical"
+    )
     house.run_ok("queue", "create", name, "--capacity", "1")
-    house.submit("-n", name, "-q", name, "--tag", f"word={hostile_text.MARKUP}", "--", "sh", "-c", hostile_text.make_writer_script("output"))
+    house.submit(
+        "-n",
+        name,
+        "-q",
+        name,
+        "--tag",
+        f"word={hostile_text.MARKUP}",
+        "--",
+        "sh",
+        "-c",
+        hostile_text.make_writer_script("output"),
+    )
     house.submit(name, "-p", f"word={hostile_text.ALL_TEXT}", "-q", name)
     house.submit("-q", name, "--after", "1", "--", "echo", hostile_text.ALL_TEXT, cwd=place)
     house.submit("--", "sh", "-c", "cat output; exit 3")

@@ -39,7 +39,11 @@ def list_marks(house: AcceptanceHome) -> set[bytes]:
 
 def open_deck(house: AcceptanceHome, columns: int = 80, rows: int = 24, **env: str) -> Terminal:
     """Open the deck with its runtime and wait for both."""
-    return house.open_terminal("--in-process", columns=columns, rows=rows, **env).wait("● ").wait("db ok")
+    return (
+        house.open_terminal("--in-process", columns=columns, rows=rows, **env)
+        .wait("● ")
+        .wait("db ok")
+    )
 
 
 def open_faulty_deck(house: AcceptanceHome, fault: str) -> Terminal:
@@ -69,12 +73,17 @@ def let_job_end(house: AcceptanceHome, job: int) -> None:
 
 def is_result_known(house: AcceptanceHome, number: str) -> bool:
     """Return true if the runtime knows the exit code of a job that ran once before it."""
-    return house.run_cli("wait", number).returncode == 5 and len(house.run_json("instances", number)) == 1
+    return (
+        house.run_cli("wait", number).returncode == 5
+        and len(house.run_json("instances", number)) == 1
+    )
 
 
 def is_closed_cleanly(house: AcceptanceHome) -> bool:
     """Return true if the runtime has cleared its lock file and was not stopped by a user."""
-    return (house.home / "run" / "runtime.lock").read_text() == "" and not (house.home / "run" / "stopped").exists()
+    return (house.home / "run" / "runtime.lock").read_text() == "" and not (
+        house.home / "run" / "stopped"
+    ).exists()
 
 
 def quit_without_runtime(deck: Terminal) -> None:
@@ -91,7 +100,10 @@ def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
     def ended(deck: Terminal) -> None:
         os.kill(deck.pid, number)
         assert deck.end(END_TIMEOUT) == 128 + number
-        assert "1 job goes on, 0 wait; no runtime is up." in deck.text and find_faults(bytes(deck.raw)) == []
+        assert (
+            "1 job goes on, 0 wait; no runtime is up." in deck.text
+            and find_faults(bytes(deck.raw)) == []
+        )
 
     return ended
 
@@ -117,7 +129,13 @@ def kill_deck(deck: Terminal) -> None:
     assert deck.end() == -signal.SIGKILL
 
 
-WAYS_TO_END = (quit_without_runtime, make_signal_end(signal.SIGINT), close_window, end_unread, kill_deck)
+WAYS_TO_END = (
+    quit_without_runtime,
+    make_signal_end(signal.SIGINT),
+    close_window,
+    end_unread,
+    kill_deck,
+)
 
 
 def test_every_end_is_clean_and_the_next_runtime_knows_the_result(acceptance_home: AcceptanceHome):
@@ -135,10 +153,14 @@ def test_every_end_is_clean_and_the_next_runtime_knows_the_result(acceptance_hom
 
 
 def test_a_lost_terminal_ends_it_cleanly_and_q_may_start_a_runtime(acceptance_home: AcceptanceHome):
-    with PtyProcess([os.fspath(PROGRAM), "--in-process"], env=acceptance_home.env, cwd=acceptance_home.work) as deck:
+    with PtyProcess(
+        [os.fspath(PROGRAM), "--in-process"], env=acceptance_home.env, cwd=acceptance_home.work
+    ) as deck:
         deck.wait_for("q quit")
         task = acceptance_home.submit("--", "sh", "-c", GATED_SCRIPT)
-        job = wait_until(lambda: acceptance_home.run_json("instances", task)[0]["pid"], "the job runs")
+        job = wait_until(
+            lambda: acceptance_home.run_json("instances", task)[0]["pid"], "the job runs"
+        )
         assert deck.hang_up() == 128 + signal.SIGHUP
 
     assert is_closed_cleanly(acceptance_home)
@@ -149,12 +171,18 @@ def test_a_lost_terminal_ends_it_cleanly_and_q_may_start_a_runtime(acceptance_ho
         acceptance_home.run_ok("queue", "set", "default", "--capacity", "1")
         number, job = submit_gated(acceptance_home, deck)
         waits = acceptance_home.submit("-n", "waits", "--", "true")
-        deck.wait("○ waits").type("q").wait("The job runs on to its end; one waits for a new start.")
+        deck.wait("○ waits").type("q").wait(
+            "The job runs on to its end; one waits for a new start."
+        )
         deck.press("\r", until="1 job goes on, 1 wait")
         assert deck.end() == 0
 
     runtime = acceptance_home.run_json("status")["runtime"]
-    assert f"runtime pid {runtime['pid']}." in deck.text and runtime["pid"] != deck.pid and is_alive(job)
+    assert (
+        f"runtime pid {runtime['pid']}." in deck.text
+        and runtime["pid"] != deck.pid
+        and is_alive(job)
+    )
     (acceptance_home.work / "gate").touch()
     assert [acceptance_home.run_cli("wait", one).returncode for one in (number, waits)] == [5, 0]
 
@@ -170,7 +198,9 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
 
         process = os.pidfd_open(deck.pid)  # its lock file is empty by now, but the deck still runs
         assert not runtime_launcher.is_in_deck(str(acceptance_home.home), deck.pid)
-        assert runtime_launcher.wait_for_end(str(acceptance_home.home), deck.pid, process, in_deck=True, seconds=END_TIMEOUT)
+        assert runtime_launcher.wait_for_end(
+            str(acceptance_home.home), deck.pid, process, in_deck=True, seconds=END_TIMEOUT
+        )
         os.close(process)
 
         acceptance_home.run_ok("serve", "--detach")
@@ -182,7 +212,11 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
 
         acceptance_home.run_ok("serve", "--replace", "--detach")
         pid = acceptance_home.run_json("status")["runtime"]["pid"]
-        assert pid != deck.pid and is_alive(job) and not (acceptance_home.home / "run" / "stopped").exists()
+        assert (
+            pid != deck.pid
+            and is_alive(job)
+            and not (acceptance_home.home / "run" / "stopped").exists()
+        )
         deck.wait(f"● runtime {pid}").type("q")
         assert deck.end() == 0
 
@@ -222,11 +256,17 @@ inside.open_runtime = opened
 
 def test_a_failing_runtime_leaves_the_deck_open_and_restarts(acceptance_home: AcceptanceHome):
     os.mkfifo(acceptance_home.work / "break")
-    with open_faulty_deck(acceptance_home, f"exec({FAILS_ON_REQUEST!r})").wait("● runtime").wait("db ok") as deck:
+    with (
+        open_faulty_deck(acceptance_home, f"exec({FAILS_ON_REQUEST!r})")
+        .wait("● runtime")
+        .wait("db ok") as deck
+    ):
         _, job = submit_gated(acceptance_home, deck)
         (acceptance_home.work / "broken").touch()
         (acceptance_home.work / "break").write_text("now")
-        deck.wait("NO RUNTIME since").wait("Nothing starts. The job runs on; what ends is kept. Trying to start one.")
+        deck.wait("NO RUNTIME since").wait(
+            "Nothing starts. The job runs on; what ends is kept. Trying to start one."
+        )
         deck.wait("cannot be used: Input/output error")
         (acceptance_home.work / "broken").unlink()
         deck.wait("● runtime")
@@ -238,9 +278,14 @@ def test_a_failing_runtime_leaves_the_deck_open_and_restarts(acceptance_home: Ac
     assert "the runtime failed" in (acceptance_home.home / "run" / "runtime.log").read_text()
 
 
-@pytest.mark.parametrize("fault", ["DeckScreen.on_mount = lambda self: 1 / 0", "TaskdeckApp.run = lambda self, **_: 1 / 0"])
+@pytest.mark.parametrize(
+    "fault",
+    ["DeckScreen.on_mount = lambda self: 1 / 0", "TaskdeckApp.run = lambda self, **_: 1 / 0"],
+)
 def test_a_failing_deck_closes_its_runtime_cleanly(acceptance_home: AcceptanceHome, fault: str):
-    parts = "from app.tui.app import TaskdeckApp; from app.tui.screens.deck.screen import DeckScreen"
+    parts = (
+        "from app.tui.app import TaskdeckApp; from app.tui.screens.deck.screen import DeckScreen"
+    )
     with open_faulty_deck(acceptance_home, f"{parts}; {fault}") as deck:
         assert deck.end() == 1
 
@@ -268,7 +313,9 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
     with open_deck(acceptance_home) as deck:
         acceptance_home.run_ok("submit", "--from", jobs)
         for _ in range(3):
-            deck.type("?").wait("Digits go places").type("q").wait(lambda t: "Digits go places" not in t.text)
+            deck.type("?").wait("Digits go places").type("q").wait(
+                lambda t: "Digits go places" not in t.text
+            )
             deck.type("/").type("zz").wait("zz").type("\x1b").wait(lambda t: "zz" not in t.text)
 
         assert acceptance_home.run_json("status")["counts"]["queued"] > 0
@@ -284,17 +331,32 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--in-process"], "--in-process opens the deck, which needs a terminal. Without one: taskdeck serve"),
-        (["--in-process", "ls"], "--in-process opens the deck, so no command goes with it. Type: taskdeck --in-process"),
-        (["--read-only", "--in-process"], "it cannot be read only. To look only: taskdeck --read-only"),
+        (
+            ["--in-process"],
+            "--in-process opens the deck, which needs a terminal. Without one: taskdeck serve",
+        ),
+        (
+            ["--in-process", "ls"],
+            "--in-process opens the deck, so no command goes with it. Type: taskdeck --in-process",
+        ),
+        (
+            ["--read-only", "--in-process"],
+            "it cannot be read only. To look only: taskdeck --read-only",
+        ),
         (["--home", "--in-process", "lss"], '"lss" is not a command.'),
         (["submit", "--in-process"], "--in-process"),
     ],
 )
-def test_impossible_options_are_usage_errors_with_a_hint(acceptance_home: AcceptanceHome, words: list[str], said: str):
+def test_impossible_options_are_usage_errors_with_a_hint(
+    acceptance_home: AcceptanceHome, words: list[str], said: str
+):
     done = acceptance_home.run_cli(*words)
 
-    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("taskdeck: ") and said in done.stderr
+    assert (
+        (done.returncode, done.stdout) == (2, "")
+        and done.stderr.startswith("taskdeck: ")
+        and said in done.stderr
+    )
     assert not acceptance_home.home.exists()
 
 
@@ -324,15 +386,21 @@ def test_jobs_run_and_outside_commands_use_its_runtime(shared_home: AcceptanceHo
     assert shared_home.run_json("status")["runtime"]["pid"] == deck.pid
 
 
-def test_submissions_use_the_users_umask_and_the_home_is_private(shared_home: AcceptanceHome, deck: Terminal):
+def test_submissions_use_the_users_umask_and_the_home_is_private(
+    shared_home: AcceptanceHome, deck: Terminal
+):
     deck.type("n").wait("Command")
     deck.type("touch by-the-form").wait("by-the-form").type("\n").wait("✓ touch")
 
     assert (shared_home.work / "by-the-form").stat().st_mode & 0o777 == 0o664
-    assert {path.name for path in shared_home.home.rglob("*") if path.stat().st_mode & 0o077} == set()
+    assert {
+        path.name for path in shared_home.home.rglob("*") if path.stat().st_mode & 0o077
+    } == set()
 
 
-def test_a_deck_started_from_a_job_is_not_part_of_the_job(shared_home: AcceptanceHome, deck: Terminal):
+def test_a_deck_started_from_a_job_is_not_part_of_the_job(
+    shared_home: AcceptanceHome, deck: Terminal
+):
     environment = Path(f"/proc/{deck.pid}/environ").read_bytes()
 
     assert shared_home.run_json("status")["runtime"]["pid"] == deck.pid
@@ -343,12 +411,17 @@ def test_a_second_runtime_is_told_of_the_deck(shared_home: AcceptanceHome, deck:
     done = shared_home.run_cli("serve")
 
     assert done.returncode == 4
-    assert f"pid {deck.pid}," in done.stderr and "in a deck (--in-process). See it: taskdeck" in done.stderr
+    assert (
+        f"pid {deck.pid}," in done.stderr
+        and "in a deck (--in-process). See it: taskdeck" in done.stderr
+    )
 
 
 def test_the_quit_question_can_be_dismissed(shared_home: AcceptanceHome, deck: Terminal):
     submit_gated(shared_home, deck)
 
     for key in ("q", "\x1b"):
-        deck.type("q").wait("Leave Taskdeck").type(key).wait(lambda t: "Leave Taskdeck" not in t.text and "● gated" in t.text)
+        deck.type("q").wait("Leave Taskdeck").type(key).wait(
+            lambda t: "Leave Taskdeck" not in t.text and "● gated" in t.text
+        )
         assert shared_home.run_json("status")["runtime"]["pid"] == deck.pid

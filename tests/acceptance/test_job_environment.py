@@ -81,7 +81,14 @@ def probe_in_shell(house: AcceptanceHome, argv: list[str]) -> dict[str, Any]:
 def probe_as_job(house: AcceptanceHome, argv: list[str], *through: str) -> dict[str, Any]:
     """Return the probe's output as a job, optionally submitted through another command."""
     line = [*SHELL, *through, str(PROGRAM), "submit", "--wait", "--", *argv]
-    done = subprocess.run(line, cwd=house.work, env=house.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        line,
+        cwd=house.work,
+        env=house.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(house.run_ok("logs", done.stdout.split()[0]))
 
@@ -92,16 +99,30 @@ def find_differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, An
     assert its.pop("leads") is True and plain.pop("leads") is False
     for said, output in ((its, ".log"), (plain, "said.json")):
         fds = said["descriptors"]
-        assert fds.pop("0") == "/dev/null" and fds.pop("1").endswith(output) and fds.pop("2").endswith(output)
-        said["descriptors"] = {number: path for number, path in fds.items() if not path.startswith("/proc/")}
+        assert (
+            fds.pop("0") == "/dev/null"
+            and fds.pop("1").endswith(output)
+            and fds.pop("2").endswith(output)
+        )
+        said["descriptors"] = {
+            number: path for number, path in fds.items() if not path.startswith("/proc/")
+        }
     variables = its.pop("environment")
     assert variables.keys() >= RUN_VARIABLES
-    its["environment"] = {name: value for name, value in variables.items() if name not in RUN_VARIABLES}
-    plain["environment"] = {name: value for name, value in plain["environment"].items() if name not in TERMINAL_VARIABLES | RUN_VARIABLES}
+    its["environment"] = {
+        name: value for name, value in variables.items() if name not in RUN_VARIABLES
+    }
+    plain["environment"] = {
+        name: value
+        for name, value in plain["environment"].items()
+        if name not in TERMINAL_VARIABLES | RUN_VARIABLES
+    }
     return {what: (its[what], plain[what]) for what in plain if its[what] != plain[what]}
 
 
-def test_only_the_umask_of_an_odd_submitter_reaches_a_job(shared_home: AcceptanceHome, probe: list[str]):
+def test_only_the_umask_of_an_odd_submitter_reaches_a_job(
+    shared_home: AcceptanceHome, probe: list[str]
+):
     through = [sys.executable, "-I", "-S", "-c", ODD_LAUNCHER]
     plain = probe_in_shell(shared_home, probe)
 
@@ -110,11 +131,18 @@ def test_only_the_umask_of_an_odd_submitter_reaches_a_job(shared_home: Acceptanc
 
     for job in (first, second):
         assert job["status"].pop("Umask") == "0000"
-        assert find_differences(job | {"status": job["status"] | {"Umask": plain["status"]["Umask"]}}, plain) == {}
+        assert (
+            find_differences(
+                job | {"status": job["status"] | {"Umask": plain["status"]["Umask"]}}, plain
+            )
+            == {}
+        )
 
 
 def test_a_job_equals_the_same_command_in_a_shell(shared_home: AcceptanceHome, probe: list[str]):
-    assert find_differences(probe_as_job(shared_home, probe), probe_in_shell(shared_home, probe)) == {}
+    assert (
+        find_differences(probe_as_job(shared_home, probe), probe_in_shell(shared_home, probe)) == {}
+    )
 
 
 def start_runtime_oddly(house: AcceptanceHome, before: str) -> None:
@@ -129,10 +157,15 @@ def start_runtime_oddly(house: AcceptanceHome, before: str) -> None:
     subprocess.run(["/bin/sh", "-c", script], cwd="/", env=env, check=True, capture_output=True)
 
 
-def test_a_job_inherits_neither_the_runtimes_start_nor_its_later_state(acceptance_home: AcceptanceHome, probe: list[str]):
+def test_a_job_inherits_neither_the_runtimes_start_nor_its_later_state(
+    acceptance_home: AcceptanceHome, probe: list[str]
+):
     plain = probe_in_shell(acceptance_home, probe)
 
-    start_runtime_oddly(acceptance_home, 'umask 077; trap "" INT PIPE HUP; exec 3< /dev/zero; echo 500 > /proc/self/oom_score_adj')
+    start_runtime_oddly(
+        acceptance_home,
+        'umask 077; trap "" INT PIPE HUP; exec 3< /dev/zero; echo 500 > /proc/self/oom_score_adj',
+    )
 
     assert find_differences(probe_as_job(acceptance_home, probe), plain) == {}
     runtime = acceptance_home.run_json("status")["runtime"]["pid"]
@@ -141,7 +174,9 @@ def test_a_job_inherits_neither_the_runtimes_start_nor_its_later_state(acceptanc
     assert find_differences(probe_as_job(acceptance_home, probe), plain) == {}
 
 
-def test_a_job_that_submits_passes_on_nothing_of_its_run(shared_home: AcceptanceHome, probe: list[str]):
+def test_a_job_that_submits_passes_on_nothing_of_its_run(
+    shared_home: AcceptanceHome, probe: list[str]
+):
     plain = probe_in_shell(shared_home, probe)
     outer = shared_home.submit("--", *SHELL, str(PROGRAM), "submit", "--wait", "--", *probe)
     shared_home.run_ok("wait", outer)
@@ -150,7 +185,10 @@ def test_a_job_that_submits_passes_on_nothing_of_its_run(shared_home: Acceptance
     job = json.loads(shared_home.run_ok("logs", inner))
 
     assert find_differences(job, plain) == {}
-    assert (job["environment"]["TASKDECK_TASK"], job["environment"]["TASKDECK_ATTEMPT"]) == (inner, "1")
+    assert (job["environment"]["TASKDECK_TASK"], job["environment"]["TASKDECK_ATTEMPT"]) == (
+        inner,
+        "1",
+    )
 
 
 @pytest.fixture
@@ -165,7 +203,9 @@ def task_with_daemons(shared_home: AcceptanceHome) -> Iterator[tuple[str, list[i
         os.kill(pid, signal.SIGKILL)
 
 
-def test_daemons_left_after_a_normal_end_are_not_killed(shared_home: AcceptanceHome, task_with_daemons: tuple[str, list[int]]):
+def test_daemons_left_after_a_normal_end_are_not_killed(
+    shared_home: AcceptanceHome, task_with_daemons: tuple[str, list[int]]
+):
     task, left = task_with_daemons
     shared_home.run_ok("submit", "--wait", "--", "true")
 
@@ -173,8 +213,13 @@ def test_daemons_left_after_a_normal_end_are_not_killed(shared_home: AcceptanceH
     assert len(left) == 2 and all(map(is_alive, left))
 
 
-def test_an_event_counts_the_daemons_left(shared_home: AcceptanceHome, task_with_daemons: tuple[str, list[int]]):
-    notes = [event["note"] or "" for event in shared_home.run_json("show", task_with_daemons[0])["events"]]
+def test_an_event_counts_the_daemons_left(
+    shared_home: AcceptanceHome, task_with_daemons: tuple[str, list[int]]
+):
+    notes = [
+        event["note"] or ""
+        for event in shared_home.run_json("show", task_with_daemons[0])["events"]
+    ]
 
     assert any("2 processes" in note for note in notes), notes
 
@@ -182,7 +227,10 @@ def test_an_event_counts_the_daemons_left(shared_home: AcceptanceHome, task_with
 def test_a_log_beyond_its_limit_ends_the_run(shared_home: AcceptanceHome):
     lines = shared_home.work / "tasks.jsonl"
     lines.write_text(
-        json.dumps({"argv": ["/bin/sh", "-c", "yes | head -c 3000000; sleep 60"], "log_limit": "1M"}) + "\n"
+        json.dumps(
+            {"argv": ["/bin/sh", "-c", "yes | head -c 3000000; sleep 60"], "log_limit": "1M"}
+        )
+        + "\n"
     )
     task = shared_home.run_ok("submit", "--from", lines).strip()
 

@@ -22,13 +22,17 @@ def test_a_deck_counts_the_lock_time_and_a_verb_names_its_reason(shared_home: Ac
     with house.open_terminal() as deck:
         deck.wait("⊟ waits").wait("db ok")
         with hold_write_lock(house.home / "taskdeck.db") as pid:
-            told = re.compile(rf"It waits for the database, which another program holds \(python\S*, pid {pid}\)\.")
+            told = re.compile(
+                rf"It waits for the database, which another program holds \(python\S*, pid {pid}\)\."
+            )
             deck.type("p").wait(lambda t: told.search(t.text))
             first = read_lock_seconds(deck.wait(lambda t: read_lock_seconds(t) is not None))
             assert first is not None
             deck.wait(lambda t: (read_lock_seconds(t) or 0) > first)
             deck.type("5").wait("WHY / RESULT").wait("waits").type("q").wait("3 Running")
-        deck.wait("Released #1 waits.").wait(lambda t: "db ok" in t.text and "⊟ waits" not in t.text)
+        deck.wait("Released #1 waits.").wait(
+            lambda t: "db ok" in t.text and "⊟ waits" not in t.text
+        )
         deck.type("q")
         assert deck.end() == 0
 
@@ -37,10 +41,15 @@ def test_a_command_names_the_lock_and_finishes_when_it_is_released(shared_home: 
     house = shared_home
     command = [PROGRAM, "release", house.submit("--hold", "--", "true")]
     with hold_write_lock(house.home / "taskdeck.db") as pid:
-        asked = subprocess.Popen(command, env=house.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        asked = subprocess.Popen(
+            command, env=house.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert asked.stderr is not None
         said = asked.stderr.readline()
     out, rest = asked.communicate(timeout=20)
 
-    assert said.startswith("taskdeck: it waits for the database, which another program holds (python") and f", pid {pid})" in said
+    assert (
+        said.startswith("taskdeck: it waits for the database, which another program holds (python")
+        and f", pid {pid})" in said
+    )
     assert (asked.returncode, rest) == (0, ""), out

@@ -32,10 +32,14 @@ def list_commands():
         for at, word in enumerate(found):
             if word.rpartition("/")[2] == "taskdeck":
                 rest = found[at + 1 :]
-                yield rest[: next((n for n, word in enumerate(rest) if word in SHELL_OPERATORS), len(rest))]
+                yield rest[
+                    : next((n for n, word in enumerate(rest) if word in SHELL_OPERATORS), len(rest))
+                ]
 
 
-@pytest.mark.parametrize("given", [pytest.param(given, id=" ".join(given)) for given in list_commands() if given])
+@pytest.mark.parametrize(
+    "given", [pytest.param(given, id=" ".join(given)) for given in list_commands() if given]
+)
 def test_every_command_of_the_readme_parses(given):
     verb, *rest = given[2:] if given[0] == "--home" else given
     found = registry.load_commands(verb)
@@ -54,7 +58,11 @@ def test_the_settings_example_is_accepted(tmp_path):
 
     found = read(str(path)).settings
 
-    assert (found.theme, found.unfocused, validate_keys(found.keys, str(path))) == ("quiet", "still", {"task.cancel": "c"})
+    assert (found.theme, found.unfocused, validate_keys(found.keys, str(path))) == (
+        "quiet",
+        "still",
+        {"task.cancel": "c"},
+    )
 
 
 def test_the_maintenance_example_is_accepted(tmp_path):
@@ -71,14 +79,21 @@ def test_the_definitions_example_applies_idempotently(acceptance_home):
     (acceptance_home.work / "deck.toml").write_text(example)
 
     assert "encode" in acceptance_home.run_ok("apply", "-f", "deck.toml")
-    assert {change["change"] for change in acceptance_home.run_json("apply", "-f", "deck.toml")["changes"]} == {"same"}
+    assert {
+        change["change"]
+        for change in acceptance_home.run_json("apply", "-f", "deck.toml")["changes"]
+    } == {"same"}
     assert [row["name"] for row in acceptance_home.run_json("sla", "ls")] == ["encode-on-time"]
-    refused = acceptance_home.run_cli("submit", "encode", "-p", "input=a.mkv", "-p", "output=a.mp4", "-p", "crf=99")
+    refused = acceptance_home.run_cli(
+        "submit", "encode", "-p", "input=a.mkv", "-p", "output=a.mp4", "-p", "crf=99"
+    )
     assert refused.returncode == 2 and "crf" in refused.stderr
 
 
 def test_every_named_picture_and_module_exists():
-    named = re.findall(r"\]\((screenshots/[^)]+)\)", README) + re.findall(r"`((?:app|db)/[\w/]+\.py)`", README)
+    named = re.findall(r"\]\((screenshots/[^)]+)\)", README) + re.findall(
+        r"`((?:app|db)/[\w/]+\.py)`", README
+    )
 
     assert len(named) > 20
     assert [path for path in named if not (ROOT / path).is_file()] == []

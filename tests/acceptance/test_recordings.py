@@ -26,7 +26,11 @@ def thin_out(recording: bytes) -> bytes:
 
     The emoji list makes up a third of all pages.
     """
-    return b"".join(recording.splitlines(keepends=True)[::21]) if recording.startswith(EMOJI) else recording
+    return (
+        b"".join(recording.splitlines(keepends=True)[::21])
+        if recording.startswith(EMOJI)
+        else recording
+    )
 
 
 def run_writer(house, name, texts):

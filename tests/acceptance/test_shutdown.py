@@ -23,7 +23,10 @@ def test_sigterm_ends_at_once_despite_waiting_or_gone_callers(acceptance_home):
     jobs.write_text('{"argv": ["true"], "hold": true}\n' * 1000)
     acceptance_home.run_ok("submit", "--from", jobs)
     pid = acceptance_home.run_json("status")["runtime"]["pid"]
-    lines = [send_request(acceptance_home, "wait", ids=[1]), *(send_request(acceptance_home, "ls", limit=0) for _ in range(12))]
+    lines = [
+        send_request(acceptance_home, "wait", ids=[1]),
+        *(send_request(acceptance_home, "ls", limit=0) for _ in range(12)),
+    ]
     for line in lines[1::2]:
         line.close()
 

@@ -35,7 +35,15 @@ def quit_deck(deck):
 def test_every_pane_is_shown_within_the_width_and_colour_is_used(busy_home, columns, rows):
     with busy_home.open_terminal(columns=columns, rows=rows) as deck:
         deck.wait("running one").wait("waiting one")
-        for words in ("1 Queues", "2 Pools", "3 Running", "Next to start", "4 SLA alerts", "? help", "q quit"):
+        for words in (
+            "1 Queues",
+            "2 Pools",
+            "3 Running",
+            "Next to start",
+            "4 SLA alerts",
+            "? help",
+            "q quit",
+        ):
             deck.wait(words)
         quit_deck(deck)
 
@@ -60,17 +68,30 @@ def test_a_too_small_terminal_says_so_and_q_quits(busy_home):
 def test_no_screen_or_dialog_is_drawn_on_a_too_small_terminal(busy_home):
     with busy_home.open_terminal(columns=80, rows=24) as deck:
         deck.wait("running one")
-        for keys, here in (("5", "5 Tasks"), ("6", "6 Templates"), ("7", "7 Alerts"), ("9", "9 History"), ("0n", "New task")):
-            deck.type(keys).wait(here).resize(59, 15).wait("too small (59x15)").wait(lambda t, here=here: here not in t.text)
+        for keys, here in (
+            ("5", "5 Tasks"),
+            ("6", "6 Templates"),
+            ("7", "7 Alerts"),
+            ("9", "9 History"),
+            ("0n", "New task"),
+        ):
+            deck.type(keys).wait(here).resize(59, 15).wait("too small (59x15)").wait(
+                lambda t, here=here: here not in t.text
+            )
             deck.resize(80, 24).wait(here)
-        deck.type("\x1b").wait("3 Running").type("?").wait("Keys").resize(59, 15).wait("too small (59x15)").wait(is_only_notice)
+        deck.type("\x1b").wait("3 Running").type("?").wait("Keys").resize(59, 15).wait(
+            "too small (59x15)"
+        ).wait(is_only_notice)
         deck.resize(80, 24).wait("Keys").type("q").wait("? help")
         quit_deck(deck)
 
 
 def is_only_notice(terminal):
     """Return true if the terminal shows only the notice."""
-    return " ".join(terminal.text.split()) == "Terminal too small (59x15): needs 60x16. Everything goes on; q leaves."
+    return (
+        " ".join(terminal.text.split())
+        == "Terminal too small (59x15): needs 60x16. Everything goes on; q leaves."
+    )
 
 
 def test_the_deck_follows_resizing(busy_home):
@@ -99,7 +120,9 @@ def test_a_window_resized_repeatedly_shows_its_last_size(busy_home):
 
 def test_no_color_means_no_colour_but_a_cursor(busy_home):
     with busy_home.open_terminal(NO_COLOR="1") as deck:
-        deck.wait("running one").wait("✗ failed one").type("jj").wait(lambda t: t.find_line("held one").startswith("›"))
+        deck.wait("running one").wait("✗ failed one").type("jj").wait(
+            lambda t: t.find_line("held one").startswith("›")
+        )
         quit_deck(deck)
 
     assert COLOUR_SEQUENCE.search(bytes(deck.raw)) is None
@@ -119,7 +142,9 @@ def test_in_ascii_only_ascii_is_drawn(busy_home, words, env):
             ("w", "runs", "q"),
             ("x", "keep", "n"),
         ):
-            deck.type(open_it).wait(shown).wait("+----").type(close_it).wait(lambda t: "+----" not in t.text)
+            deck.type(open_it).wait(shown).wait("+----").type(close_it).wait(
+                lambda t: "+----" not in t.text
+            )
         quit_deck(deck)
 
     drawn = bytes(deck.raw).decode().partition("\x1b[?1049h")[2]

@@ -153,7 +153,16 @@ def set_up_home(house: AcceptanceHome) -> Client:
 
 def _submit_task(client: Client, argv: list[str], name: str, **more: Any) -> None:
     env = {"PATH": "/usr/bin:/bin"}
-    client.call("submit", {"tasks": [{"argv": argv, "name": name, **more}], "uuid": make_uuid7(), "cwd": "/", "umask": 0o022, "env": env})
+    client.call(
+        "submit",
+        {
+            "tasks": [{"argv": argv, "name": name, **more}],
+            "uuid": make_uuid7(),
+            "cwd": "/",
+            "umask": 0o022,
+            "env": env,
+        },
+    )
 
 
 def open_terminal(house: AcceptanceHome, columns: int, rows: int) -> Tmux | Terminal:
@@ -208,7 +217,9 @@ def _close_dialogs(shown: Tmux | Terminal) -> None:
     for _ in range(8):
         if not _is_on_deck(before := shown.lines):
             with suppress(AssertionError):
-                shown.type(ESCAPE).wait(lambda t, before=before: _is_other_screen(before, t.lines), seconds=1)
+                shown.type(ESCAPE).wait(
+                    lambda t, before=before: _is_other_screen(before, t.lines), seconds=1
+                )
 
 
 def _is_on_deck(lines: list[str]) -> bool:
@@ -226,7 +237,11 @@ def _is_other_screen(before: list[str], now: list[str]) -> bool:
 def _is_cursor_first(lines: list[str]) -> bool:
     """Return true if the cursor is on the row below the title of the running tasks."""
     rule = next((at for at, line in enumerate(lines) if line[1:].startswith("▌3 Running")), None)
-    return rule is not None and lines[rule + 1].startswith("›") and any("1 Queues" in line for line in lines)
+    return (
+        rule is not None
+        and lines[rule + 1].startswith("›")
+        and any("1 Queues" in line for line in lines)
+    )
 
 
 def press_key(shown: Tmux | Terminal, key: str, opens: str | None = None) -> None:

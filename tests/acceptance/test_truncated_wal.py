@@ -21,18 +21,26 @@ def check_refusal_until_restore(house: AcceptanceHome, *refused: Any, backup: bo
     """Check that no repair lets a runtime start, and that each refusal names the remedy."""
     cure = "db restore --dry-run" if backup else "db backup && taskdeck db restore"
     repaired = house.run_cli("db", "check", "--repair")
-    assert repaired.returncode == 5 and all(line.startswith("not mended: ") for line in repaired.stdout.splitlines()), repaired.stdout
+    assert repaired.returncode == 5 and all(
+        line.startswith("not mended: ") for line in repaired.stdout.splitlines()
+    ), repaired.stdout
     for said in (repaired, house.run_cli("db", "migrate"), *refused):
         assert said.returncode == 5 and said.stderr.endswith(f": taskdeck {cure}\n"), said.stderr
         assert backup or said.stderr.endswith(NO_BACKUP_ADVICE), said.stderr
     assert house.call_verb("status")["database"]["state"] == "DAMAGED"
     looked = house.run_cli("doctor", "--json")
     (found,) = [one for one in json.loads(looked.stdout) if one["check"] == "database"]
-    assert looked.returncode == 1 and not found["ok"] and found["cure"].replace(f"--home {house.home} ", "") == f"taskdeck {cure}", found
+    assert (
+        looked.returncode == 1
+        and not found["ok"]
+        and found["cure"].replace(f"--home {house.home} ", "") == f"taskdeck {cure}"
+    ), found
 
 
 @pytest.mark.parametrize(("left", "backup"), [("no log", "before"), ("an empty log", "after")])
-def test_a_missing_wal_is_reported_and_nothing_runs_twice(unstarted_home: AcceptanceHome, tmp_path: Path, left: str, backup: str):
+def test_a_missing_wal_is_reported_and_nothing_runs_twice(
+    unstarted_home: AcceptanceHome, tmp_path: Path, left: str, backup: str
+):
     waiting, ran = "1", tmp_path / "ran"
     unstarted_home.run_ok("serve", "--detach")
     if backup == "before":
@@ -45,10 +53,16 @@ def test_a_missing_wal_is_reported_and_nothing_runs_twice(unstarted_home: Accept
     log = unstarted_home.home / "taskdeck.db-wal"
     log.unlink() if left == "no log" else os.truncate(log, 0)
 
-    started, checked = unstarted_home.run_cli("serve", "--detach"), unstarted_home.run_cli("db", "check")
+    started, checked = (
+        unstarted_home.run_cli("serve", "--detach"),
+        unstarted_home.run_cli("db", "check"),
+    )
 
     for said in (started, checked):
-        assert said.returncode == 5 and "what was written last is missing: run " in said.stdout + said.stderr
+        assert (
+            said.returncode == 5
+            and "what was written last is missing: run " in said.stdout + said.stderr
+        )
     if backup == "after":
         check_refusal_until_restore(unstarted_home, started, checked, backup=False)
         shutil.rmtree(unstarted_home.home / "backups", ignore_errors=True)
@@ -56,10 +70,14 @@ def test_a_missing_wal_is_reported_and_nothing_runs_twice(unstarted_home: Accept
     carried = json.loads(unstarted_home.run_ok("db", "restore", "--yes", "--json"))["carried"]
     assert carried["unknown"] == 2 and carried["next"] > 1000
     unstarted_home.run_ok("serve", "--detach")
-    assert unstarted_home.run_json("show", waiting)["status"] == "held" and ran.read_text() == "ran\n"
+    assert (
+        unstarted_home.run_json("show", waiting)["status"] == "held" and ran.read_text() == "ran\n"
+    )
 
 
-def test_a_truncated_wal_is_reported_and_nothing_runs_twice(backed_up_home: AcceptanceHome, tmp_path: Path):
+def test_a_truncated_wal_is_reported_and_nothing_runs_twice(
+    backed_up_home: AcceptanceHome, tmp_path: Path
+):
     first = "1"
     backed_up_home.run_ok("serve", "--detach")
     log, ran = backed_up_home.home / "taskdeck.db-wal", tmp_path / "ran"
@@ -74,10 +92,17 @@ def test_a_truncated_wal_is_reported_and_nothing_runs_twice(backed_up_home: Acce
     kept[before + 524] ^= 1
     log.write_bytes(kept)
 
-    started, checked = backed_up_home.run_cli("serve", "--detach"), backed_up_home.run_cli("db", "check")
+    started, checked = (
+        backed_up_home.run_cli("serve", "--detach"),
+        backed_up_home.run_cli("db", "check"),
+    )
 
     for said in (started, checked):
-        assert said.returncode == 5 and "its log is damaged, and what was written last is behind that" in said.stdout + said.stderr
+        assert (
+            said.returncode == 5
+            and "its log is damaged, and what was written last is behind that"
+            in said.stdout + said.stderr
+        )
     check_refusal_until_restore(backed_up_home, started, checked, backup=True)
     assert log.read_bytes() == kept, "nothing was written"
     carried = json.loads(backed_up_home.run_ok("db", "restore", "--yes", "--json"))["carried"]
@@ -85,4 +110,6 @@ def test_a_truncated_wal_is_reported_and_nothing_runs_twice(backed_up_home: Acce
     backed_up_home.run_ok("serve", "--detach")
     assert int(backed_up_home.submit("--wait", "--", "/bin/true")) >= carried["next"]
     assert ran.read_text() == "ran\n" and backed_up_home.run_json("show", first)["status"] == "held"
-    assert [path.read_bytes() for path in backed_up_home.home.glob("taskdeck.db.before-restore-*-wal")] == [bytes(kept)], "it is kept as it was"
+    assert [
+        path.read_bytes() for path in backed_up_home.home.glob("taskdeck.db.before-restore-*-wal")
+    ] == [bytes(kept)], "it is kept as it was"

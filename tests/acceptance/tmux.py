@@ -91,7 +91,9 @@ class Tmux:
         return self
 
     def close(self) -> None:
-        subprocess.run([*self._line, "kill-server"], env=self._env, check=False, capture_output=True)
+        subprocess.run(
+            [*self._line, "kill-server"], env=self._env, check=False, capture_output=True
+        )
         self._client.communicate()
 
     # Control mode
@@ -128,7 +130,9 @@ class Tmux:
         assert self._client.stdout is not None
         until = time.monotonic() + seconds
         while b"\n" not in self._held:
-            if not select.select([self._client.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not select.select([self._client.stdout], [], [], max(0.0, until - time.monotonic()))[
+                0
+            ]:
                 return None
             data = os.read(self._client.stdout.fileno(), 65536)
             if not data:

@@ -13,7 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.acceptance.acceptance_home import AcceptanceHome
-from tests.bench import adoption, backups, bulk, commands, deck, drain, idle, latency, log_view, memory, screens, search
+from tests.bench import (
+    adoption,
+    backups,
+    bulk,
+    commands,
+    deck,
+    drain,
+    idle,
+    latency,
+    log_view,
+    memory,
+    screens,
+    search,
+)
 from tests.bench.figures import Figure, format_json, format_table
 
 PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
@@ -44,14 +57,18 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Taskdeck on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="Measures Taskdeck on this machine."
+    )
     parser.add_argument(
         "part",
         nargs="*",
         help="commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory, data; all when none is named",
     )
     parser.add_argument("--json", action="store_true", help="one JSON list")
-    parser.add_argument("--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)")
+    parser.add_argument(
+        "--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)"
+    )
     args = parser.parse_args()
     if wrong := set(args.part) - PARTS.keys():
         parser.error(f"there is no part {', '.join(sorted(wrong))}; there are {', '.join(PARTS)}")

@@ -72,7 +72,9 @@ def end_runs(house: AcceptanceHome, gate: Path, count: int) -> None:
     client = Client(house.home)
     tasks = client.call("ls", {"queue": "adopted", "limit": 0})["tasks"]
     ends = client.call("wait", {"ids": [task["uuid"] for task in tasks], "timeout": 60})
-    attempts = {task["attempts"] for task in client.call("ls", {"queue": "adopted", "limit": 0})["tasks"]}
+    attempts = {
+        task["attempts"] for task in client.call("ls", {"queue": "adopted", "limit": 0})["tasks"]
+    }
     client.close()
     if [end["code"] for end in ends] != [EXIT_CODE] * count or attempts != {1}:
         raise RuntimeError("an end was lost, or a task ran twice")

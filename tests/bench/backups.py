@@ -41,7 +41,9 @@ def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
         yield _make_time_figure(f"increment, checked, {what}", took, bare)
         yield _make_size_figure(f"an increment {what}", increment["bytes"], size)
     worst, usual = _compute_p99(beside), _compute_p99(alone)
-    yield Figure("change p99 during backups", worst * 1e3, "ms", usual * 1e3, "without", worst * 1e3, 100)
+    yield Figure(
+        "change p99 during backups", worst * 1e3, "ms", usual * 1e3, "without", worst * 1e3, 100
+    )
     _, took = _run_timed(house, "db", "verify", increment["id"], "--json")
     yield _make_time_figure(f"verify of the chain {what}", took, bare)
     house.run_ok("stop")
@@ -64,7 +66,10 @@ def _make_size_figure(what: str, size: int, whole: int) -> Figure:
 
 
 def _measure_copy(path: Path) -> float:
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, closing(sqlite3.connect(path)) as source:
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+        closing(sqlite3.connect(path)) as source,
+    ):
         began = time.perf_counter()
         with closing(sqlite3.connect(Path(folder) / "copy.db")) as copy:
             source.backup(copy)

@@ -21,7 +21,15 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
         ours = count / submit_bulk(house, count, "bulk")
         raw = count / measure_raw_insert(house.home / "taskdeck.db", count)
         yield Figure(
-            f"submit --from, {count:,} lines", ours, "tasks/s", raw, "SQLite alone", ours, 15_000, 30_000, at_most=False
+            f"submit --from, {count:,} lines",
+            ours,
+            "tasks/s",
+            raw,
+            "SQLite alone",
+            ours,
+            15_000,
+            30_000,
+            at_most=False,
         )
 
 
@@ -33,8 +41,13 @@ def measure_raw_insert(database: Path, count: int) -> float:
             "SELECT sql FROM sqlite_master WHERE tbl_name = 'tasks' AND type IN ('table', 'index') AND sql IS NOT NULL"
         )
         statements = [sql for (sql,) in ddl]
-    with tempfile.TemporaryDirectory(dir=database.parent) as folder, closing(sqlite3.connect(f"{folder}/raw.db")) as c:
-        c.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + ";".join(statements))
+    with (
+        tempfile.TemporaryDirectory(dir=database.parent) as folder,
+        closing(sqlite3.connect(f"{folder}/raw.db")) as c,
+    ):
+        c.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + ";".join(statements)
+        )
         began = time.perf_counter()
         with c:
             c.executemany(f"INSERT INTO tasks VALUES ({', '.join('?' * len(rows[0]))})", rows)

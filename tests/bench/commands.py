@@ -29,7 +29,9 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
         if words[0] == "ls":
             submit_bulk(house, 10_000 - ROUNDS, "parked")
         ours, raw = measure_in_turn(house, [PROGRAM, *words], [bare, "-I", "-c", "pass"])
-        yield Figure(what, ours * 1e3, "ms", raw * 1e3, "python -I -c pass", ours / raw, goal, better)
+        yield Figure(
+            what, ours * 1e3, "ms", raw * 1e3, "python -I -c pass", ours / raw, goal, better
+        )
 
 
 def make_bare_interpreter(house: AcceptanceHome) -> Path:
@@ -38,7 +40,9 @@ def make_bare_interpreter(house: AcceptanceHome) -> Path:
     return house.work / "bare" / "bin" / "python"
 
 
-def measure_in_turn(house: AcceptanceHome, *commands: Sequence[str | os.PathLike[str]]) -> list[float]:
+def measure_in_turn(
+    house: AcceptanceHome, *commands: Sequence[str | os.PathLike[str]]
+) -> list[float]:
     """Return the median seconds of each command, run alternately without output."""
     rounds = [[measure_process(house, command) for command in commands] for _ in range(ROUNDS)]
     return [statistics.median(times) for times in zip(*rounds, strict=True)]
@@ -48,7 +52,9 @@ def measure_process(house: AcceptanceHome, command: Sequence[str | os.PathLike[s
     """Return the seconds of one process from its spawn to its end."""
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     began = time.perf_counter()
-    pid = os.posix_spawn(command[0], [os.fspath(word) for word in command], house.env, file_actions=null)
+    pid = os.posix_spawn(
+        command[0], [os.fspath(word) for word in command], house.env, file_actions=null
+    )
     status = os.waitpid(pid, 0)[1]
     took = time.perf_counter() - began
     if status:

@@ -43,17 +43,37 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
     """Measure the start, the time from key to drawing, and the idle cost."""
     fill_home(house, queued)
     empty = [sys.executable, "-c", EMPTY_APP]
-    bare = statistics.median(measure_start(house, empty, lambda t: t.lines[0].startswith("0")) for _ in range(STARTS))
-    filled = statistics.median(measure_start(house, ["taskdeck"], _is_filled) for _ in range(STARTS))
+    bare = statistics.median(
+        measure_start(house, empty, lambda t: t.lines[0].startswith("0")) for _ in range(STARTS)
+    )
+    filled = statistics.median(
+        measure_start(house, ["taskdeck"], _is_filled) for _ in range(STARTS)
+    )
     where = f"{queued:,} queued, {CHURNING} churning"
     yield Figure(
-        f"taskdeck → filled panes, {where}", filled * 1e3, "ms", bare * 1e3, "empty Textual app", filled * 1e3, 500, 300
+        f"taskdeck → filled panes, {where}",
+        filled * 1e3,
+        "ms",
+        bare * 1e3,
+        "empty Textual app",
+        filled * 1e3,
+        500,
+        300,
     )
     raw = sorted(measure_keys(house, empty, "jj", lambda t: t.lines[0]))
     ours = sorted(measure_keys(house, ["taskdeck"], "jk", find_cursor, before="1"))
     for name, share, goal, better in (("p50", 0.5, 10, 8), ("p95", 0.95, 33, 33)):
         here, beside = (times[int(len(times) * share)] * 1e3 for times in (ours, raw))
-        yield Figure(f"key → drawn {name}, {where}", here, "ms", beside, "empty Textual app", here, goal, better)
+        yield Figure(
+            f"key → drawn {name}, {where}",
+            here,
+            "ms",
+            beside,
+            "empty Textual app",
+            here,
+            goal,
+            better,
+        )
     yield from _measure_idle(house)
 
 
@@ -71,7 +91,9 @@ def wait_for_index(house: AcceptanceHome, queued: int) -> None:
     """Wait until the search index contains all tasks."""
     end = time.monotonic() + 30 + queued / 2000
     with closing(Client(house.home)) as client:
-        while client.call("browse", {"filter": "zqx", "order": "number", "down": True, "limit": 1})["lag"]:
+        while client.call("browse", {"filter": "zqx", "order": "number", "down": True, "limit": 1})[
+            "lag"
+        ]:
             if time.monotonic() > end:
                 raise RuntimeError(f"{queued:,} tasks are still not in the search index")
             time.sleep(1)
@@ -83,10 +105,18 @@ def _open_recorder(house: AcceptanceHome, argv: list[str]) -> Recorder:
 
 def _is_filled(terminal: Terminal) -> bool:
     text = terminal.text
-    return "many" in text and "churn-pool" in text and "● sleep" in text and "○ sleep" in text and "4 SLA" in text
+    return (
+        "many" in text
+        and "churn-pool" in text
+        and "● sleep" in text
+        and "○ sleep" in text
+        and "4 SLA" in text
+    )
 
 
-def measure_start(house: AcceptanceHome, argv: list[str], shown: Callable[[Terminal], bool]) -> float:
+def measure_start(
+    house: AcceptanceHome, argv: list[str], shown: Callable[[Terminal], bool]
+) -> float:
     """Return the seconds from the spawn until the screen meets the condition."""
     with _open_recorder(house, argv) as terminal:
         terminal.record(2.0)
@@ -95,7 +125,11 @@ def measure_start(house: AcceptanceHome, argv: list[str], shown: Callable[[Termi
 
 
 def measure_keys(
-    house: AcceptanceHome, argv: list[str], pressed: str, seen: Callable[[Terminal], object], before: str = ""
+    house: AcceptanceHome,
+    argv: list[str],
+    pressed: str,
+    seen: Callable[[Terminal], object],
+    before: str = "",
 ) -> list[float]:
     """Return the seconds from each key until the observed part of the screen changes."""
     sent: list[float] = []
@@ -111,7 +145,9 @@ def measure_keys(
         return list(find_answers(terminal, sent, seen))
 
 
-def find_answers(terminal: Recorder, sent: list[float], seen: Callable[[Terminal], object]) -> Iterator[float]:
+def find_answers(
+    terminal: Recorder, sent: list[float], seen: Callable[[Terminal], object]
+) -> Iterator[float]:
     """Yield the time to the first change after each key, or the whole interval."""
     times, known = iter(sent), seen(terminal)
     pending = next(times, None)

@@ -27,7 +27,9 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """Measure ends per second and their ratio to the bare loop; only Taskdeck has a goal."""
     contenders: dict[str, Contender] = {
         "posix_spawn loop, nothing kept": lambda: COUNT / peers.measure_spawn_loop(COUNT),
-        f"xargs -P{SLOTS} -n1, nothing kept": lambda: COUNT / peers.measure_xargs(house.work, COUNT),
+        f"xargs -P{SLOTS} -n1, nothing kept": lambda: (
+            COUNT / peers.measure_xargs(house.work, COUNT)
+        ),
     }
     if tsp := peers.find_task_spooler():
         name = f"task-spooler, {SLOTS} slots, ends kept in memory, nothing synced"
@@ -41,7 +43,16 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
         rate = statistics.median(each[name] for each in rounds)
         ratio = statistics.median(each[name] / each[raw] for each in rounds)
         goals = (0.25, 0.45) if name == ours else (None, None)
-        yield Figure(f"drain: {name}", rate, "ends/s", beside, "posix_spawn loop", ratio, *goals, at_most=False)
+        yield Figure(
+            f"drain: {name}",
+            rate,
+            "ends/s",
+            beside,
+            "posix_spawn loop",
+            ratio,
+            *goals,
+            at_most=False,
+        )
     if not tsp:
         yield Figure.make_absent("drain: task-spooler is not installed here")
 

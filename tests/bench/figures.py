@@ -39,7 +39,11 @@ class Figure:
             return "–"
         if not self.is_reached:
             return "NOT reached"
-        return "reached, and the further goal" if self.better is not None and self._meets(self.better) else "reached"
+        return (
+            "reached, and the further goal"
+            if self.better is not None and self._meets(self.better)
+            else "reached"
+        )
 
     def _meets(self, goal: float) -> bool:
         if self.judged is None:
@@ -55,13 +59,17 @@ def format_table(figures: Iterable[Figure]) -> str:
     rows = [HEADINGS, *map(_format_row, figures)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     )
 
 
 def _format_row(figure: Figure) -> Sequence[str]:
     sign = "≤" if figure.at_most else "≥"
-    goals = ("–" if goal is None else f"{sign} {_format_number(goal)}" for goal in (figure.goal, figure.better))
+    goals = (
+        "–" if goal is None else f"{sign} {_format_number(goal)}"
+        for goal in (figure.goal, figure.better)
+    )
     beside = _format_value(figure.beside, f"{figure.unit} {figure.beside_what}")
     return (
         figure.what, _format_value(figure.value, figure.unit), beside, _format_value(figure.judged, "").strip(), *goals, figure.verdict,
@@ -79,5 +87,9 @@ def _format_number(value: float) -> str:
 def format_json(figures: Iterable[Figure]) -> str:
     """Return the figures as one JSON list."""
     return json.dumps(
-        [{**asdict(figure), "reached": figure.is_reached, "verdict": figure.verdict} for figure in figures], indent=1
+        [
+            {**asdict(figure), "reached": figure.is_reached, "verdict": figure.verdict}
+            for figure in figures
+        ],
+        indent=1,
     )

@@ -62,15 +62,24 @@ def _make_batches(count: int, size: int = 20_000) -> Iterator[list[tuple[Any, ..
     dice, start = random.Random(4), datetime.now(UTC) - timedelta(days=29)
     step = timedelta(days=29) / count
     for first in range(1, count + 1, size):
-        yield [_make_task(dice, n, count, start + n * step, step) for n in range(first, min(count, first + size - 1) + 1)]
+        yield [
+            _make_task(dice, n, count, start + n * step, step)
+            for n in range(first, min(count, first + size - 1) + 1)
+        ]
 
 
-def _make_task(dice: random.Random, number: int, count: int, created: datetime, step: timedelta) -> tuple[Any, ...]:
+def _make_task(
+    dice: random.Random, number: int, count: int, created: datetime, step: timedelta
+) -> tuple[Any, ...]:
     kind = dice.choices(range(len(QUEUES)), (40, 25, 10, 20, 5))[0]
     name, argv = _make_command(dice, kind, number)
     template = TEMPLATES[kind - 1] if dice.random() < 0.4 and kind else None
     waits = number > count * (1 - WAITING_SHARE) or dice.random() < 0.0002
-    status = dice.choices(("queued", "scheduled", "held", "blocked"), (90, 4, 3, 3))[0] if waits else dice.choices(_ENDS, _SHARES)[0]
+    status = (
+        dice.choices(("queued", "scheduled", "held", "blocked"), (90, 4, 3, 3))[0]
+        if waits
+        else dice.choices(_ENDS, _SHARES)[0]
+    )
     began = created + timedelta(seconds=dice.expovariate(1 / 600))
     ended = began + timedelta(seconds=dice.expovariate(1 / 900))
     stamp = timestamps.format_time(created)
@@ -87,13 +96,43 @@ def _make_command(dice: random.Random, kind: int, number: int) -> tuple[str, lis
     """Return a name and a command as a user would type them."""
     if kind == 1:
         film = f"S{dice.randrange(1, 30):02}E{dice.randrange(1, 24):02}.mkv"
-        return f"encode {film}", ["ffmpeg", "-i", f"/srv/in/{film}", "-crf", "23", f"/srv/out/{number}.mp4"]
+        return f"encode {film}", [
+            "ffmpeg",
+            "-i",
+            f"/srv/in/{film}",
+            "-crf",
+            "23",
+            f"/srv/out/{number}.mp4",
+        ]
     if kind == 2:
-        return f"resnet50-sweep-{number % 997:03}", ["python", "train.py", "--lr", f"0.0{dice.randrange(1, 99)}", "--seed", str(number)]
+        return f"resnet50-sweep-{number % 997:03}", [
+            "python",
+            "train.py",
+            "--lr",
+            f"0.0{dice.randrange(1, 99)}",
+            "--seed",
+            str(number),
+        ]
     if kind == 3:
         table = dice.choice(("orders", "customers", "events", "invoices", "shipments"))
-        return f"load {table} {number:x}", ["/opt/etl/load", "--table", table, f"s3://lake/{table}/{dice.randrange(16**8):08x}.parquet"]
+        return f"load {table} {number:x}", [
+            "/opt/etl/load",
+            "--table",
+            table,
+            f"s3://lake/{table}/{dice.randrange(16**8):08x}.parquet",
+        ]
     if kind == 4:
-        return f"backup db{dice.randrange(40)}", ["pg_dump", "-Fc", f"db{dice.randrange(40)}", "-f", f"/backup/{number}.dump"]
+        return f"backup db{dice.randrange(40)}", [
+            "pg_dump",
+            "-Fc",
+            f"db{dice.randrange(40)}",
+            "-f",
+            f"/backup/{number}.dump",
+        ]
     host = dice.choice(("alpha", "bravo", "charlie", "delta", "echo")) + str(dice.randrange(200))
-    return f"sha256 {host} {dice.randrange(16**6):06x}", ["ssh", host, "sha256sum", f"/data/{dice.randrange(16**10):010x}.bin"]
+    return f"sha256 {host} {dice.randrange(16**6):06x}", [
+        "ssh",
+        host,
+        "sha256sum",
+        f"/data/{dice.randrange(16**10):010x}.bin",
+    ]

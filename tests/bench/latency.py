@@ -35,7 +35,9 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
     ends: list[str] = []
     pids: list[int] = []
     try:
-        ours = measure_median(fifo, submitted, lambda: client.call("wait", {"ids": [ends.pop()], "timeout": 30}))
+        ours = measure_median(
+            fifo, submitted, lambda: client.call("wait", {"ids": [ends.pop()], "timeout": 30})
+        )
     finally:
         client.close()
     raw = measure_median(fifo, spawned, lambda: os.waitpid(pids.pop(), 0))

@@ -66,7 +66,9 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 def _measure_large(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure]:
     house.run_ok("submit", "--wait", "-n", "large", "--", sys.executable, "-c", LARGE_WRITER)
     opened = statistics.median(_measure_opening(house) for _ in range(OPENINGS))
-    yield Figure("log of 1 GB: key → first frame", opened * 1e3, "ms", None, "", opened * 1e3, 1000, 150)
+    yield Figure(
+        "log of 1 GB: key → first frame", opened * 1e3, "ms", None, "", opened * 1e3, 1000, 150
+    )
     with _open_deck(house) as deck:
         before = read_rss(deck.pid)
         _open_log(deck)
@@ -80,10 +82,16 @@ def _measure_large(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure]:
         chunks = deck.chunks
         times = sorted(find_answers(deck, sent, lambda t: t.lines[2:4]))
         deck.chunks = chunks  # examined a second time below
-        found = next((at for at in deck.replay() if at > searched and "match 1 of 1," in deck.text), None)
+        found = next(
+            (at for at in deck.replay() if at > searched and "match 1 of 1," in deck.text), None
+        )
     yield Figure("log of 1 GB: memory once it is shown", shown, "MiB", None, "", shown, 64)
-    yield Figure("log of 1 GB: memory once it was counted and searched", grown, "MiB", None, "", grown, 64)
-    yield Figure("log of 1 GB: searched from end to end", found and found - searched, "s", None, "", None)
+    yield Figure(
+        "log of 1 GB: memory once it was counted and searched", grown, "MiB", None, "", grown, 64
+    )
+    yield Figure(
+        "log of 1 GB: searched from end to end", found and found - searched, "s", None, "", None
+    )
     yield from _make_key_figures("log of 1 GB, while it is searched", times, raw)
 
 
@@ -117,7 +125,9 @@ def _measure_growing(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure
             raise RuntimeError(f"the growing log was never seen:\n{deck.text}")
     oldest, usual = ages[-1] * 1e3, ages[len(ages) // 2] * 1e3
     what = "log +10,000 lines/s"
-    yield Figure(f"{what}: age of the last line seen, at worst", oldest, "ms", usual, "ms p50", oldest, 500)
+    yield Figure(
+        f"{what}: age of the last line seen, at worst", oldest, "ms", usual, "ms p50", oldest, 500
+    )
     yield Figure(f"{what}: memory in {FOLLOW_TIME:.0f} s", grown, "MiB", None, "", grown, 16)
     yield from _make_key_figures(what, times, raw)
 
@@ -177,7 +187,16 @@ def _quit_deck(deck: Recorder) -> None:
 def _make_key_figures(where: str, times: list[float], raw: list[float]) -> Iterator[Figure]:
     for name, share, goal, better in (("p50", 0.5, 10, 8), ("p95", 0.95, 33, 33)):
         here, beside = (among[int(len(among) * share)] * 1e3 for among in (times, raw))
-        yield Figure(f"{where}: key → drawn {name}", here, "ms", beside, "empty Textual app", here, goal, better)
+        yield Figure(
+            f"{where}: key → drawn {name}",
+            here,
+            "ms",
+            beside,
+            "empty Textual app",
+            here,
+            goal,
+            better,
+        )
 
 
 def read_rss(pid: int) -> float:

@@ -22,7 +22,27 @@ FIRST_SAMPLE = 60.0
 """Seconds until the first sample. Tasks that all end before it show nothing."""
 STALL_TIMEOUT = 120.0
 """Seconds without an end after which the benchmark fails."""
-ROUND_KEYS = ("3", "l", "q", "333", "\r", "q", "5", "j", "j", "\r", "q", "q", "9", "q", "O", "q", "n", "\x1b", "0")
+ROUND_KEYS = (
+    "3",
+    "l",
+    "q",
+    "333",
+    "\r",
+    "q",
+    "5",
+    "j",
+    "j",
+    "\r",
+    "q",
+    "q",
+    "9",
+    "q",
+    "O",
+    "q",
+    "n",
+    "\x1b",
+    "0",
+)
 """Keys of a user who looks around and returns to the deck."""
 KEY_INTERVAL = 0.25
 GOAL = 1.2
@@ -33,7 +53,10 @@ def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
     create_parked_queue(house, "churn", SLOTS)
     submit_bulk(house, tasks, "churn", (NO_OP,))
     house.run_ok("queue", "resume", "churn")
-    with closing(Client(house.home)) as client, Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
+    with (
+        closing(Client(house.home)) as client,
+        Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck,
+    ):
         first = _look_around_until(deck, client, FIRST_SAMPLE)
         left = client.call("board", {})["waiting_total"]
         last = _look_around_until(deck, client, float("inf"))
@@ -42,7 +65,9 @@ def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
     if left:
         yield Figure(what, last, "MiB RSS", first, "in its first minute", last / first, GOAL)
     else:
-        yield Figure.make_absent(f"{what}: they were over within its first minute; ask for more with --tasks")
+        yield Figure.make_absent(
+            f"{what}: they were over within its first minute; ask for more with --tasks"
+        )
 
 
 def _look_around_until(deck: Recorder, client: Client, seconds: float) -> float:

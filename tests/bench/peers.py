@@ -92,7 +92,9 @@ class TaskSpooler:
     def run(self, *words: str) -> str:
         """Run one of its commands and return the output."""
         command = [self.program, *words]
-        return subprocess.run(command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        ).stdout
 
     def fill(self) -> list[int]:
         """Queue jobs behind one that holds the only slot; return the waiting clients' pids."""
@@ -101,7 +103,10 @@ class TaskSpooler:
         self.run("-S", "1")
         self.run("-n", "sh", "-c", f"read line < {self.gate}")
         words = [self.program, "-nf", NO_OP]
-        jobs = [os.posix_spawn(self.program, words, self.env, file_actions=NULL) for _ in range(SPOOLER_JOBS)]
+        jobs = [
+            os.posix_spawn(self.program, words, self.env, file_actions=NULL)
+            for _ in range(SPOOLER_JOBS)
+        ]
         while self.run().count(" queued ") < SPOOLER_JOBS:
             pass
         return jobs

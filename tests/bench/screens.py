@@ -63,7 +63,15 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
                 deck.type("0")
                 deck.record(1.0)
             else:
-                yield Figure(f"first frame of {way.name}, {where}", took * 1e3, "ms", bare * 1e3, "help", took * 1e3, 150)
+                yield Figure(
+                    f"first frame of {way.name}, {where}",
+                    took * 1e3,
+                    "ms",
+                    bare * 1e3,
+                    "help",
+                    took * 1e3,
+                    150,
+                )
         house.run_ok("queue", "pause", "churn")
         deck.record(8.0)
         yield _measure_output(deck, "an idle deck writes", 200)

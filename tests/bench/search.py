@@ -50,7 +50,14 @@ TYPICAL = (
     "queue:gpu status:failed", "encode", "encode status:failed", "name:enc*", "template:train", "by:ci", "by:ann status:failed",
     "tag:env=prod", "since:2h", "status:failed since:2d", "priority:>5", "number:500000-500100",
 )  # fmt: skip
-HARD = ("by:c* until:20d !sha256", "name:*z*", "q7", "encode !s0 !s1 !s2", "status:ended since:20d", "tag:env !prod !dev")
+HARD = (
+    "by:c* until:20d !sha256",
+    "name:*z*",
+    "q7",
+    "encode !s0 !s1 !s2",
+    "status:ended since:20d",
+    "tag:env !prod !dev",
+)
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
@@ -61,7 +68,9 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
     yield from asyncio.run(_fill_index(path))
     share = os.path.getsize(index_file.get_index_path(path)) / os.path.getsize(path) * 100
     yield Figure("the index beside the database", share, "% of it", None, "", None)
-    yield from asyncio.run(_run_queries(path, house.home, _measure_like(index_file.get_index_path(path))))
+    yield from asyncio.run(
+        _run_queries(path, house.home, _measure_like(index_file.get_index_path(path)))
+    )
 
 
 async def _fill_index(path: Path) -> list[Figure]:
@@ -114,15 +123,22 @@ async def _run_queries(path: Path, home: Path, like: float) -> list[Figure]:
     async with open_database(path, writable=False) as db:
         figures = [await _measure_word(db, home, what, line, like) for what, line in WORDS.items()]
         for what, lines in (("typical", TYPICAL), ("hard", HARD)):
-            took = sorted([await _measure_pages(db, home, line, order) for order in ORDERS for line in lines], key=lambda found: found[0])
+            took = sorted(
+                [await _measure_pages(db, home, line, order) for order in ORDERS for line in lines],
+                key=lambda found: found[0],
+            )
             _print_slowest(took)
-            figures += _make_page_figures(what, [found[0] for found in took], sum(not found[3] for found in took))
+            figures += _make_page_figures(
+                what, [found[0] for found in took], sum(not found[3] for found in took)
+            )
     return figures
 
 
 def _print_slowest(took: list[tuple[float, str, str, bool]]) -> None:
     for ms, order, line, complete in took[-5:]:
-        print(f"  {ms:.0f} ms: {line!r} by {order}{'' if complete else ', stopped'}", file=sys.stderr)
+        print(
+            f"  {ms:.0f} ms: {line!r} by {order}{'' if complete else ', stopped'}", file=sys.stderr
+        )
 
 
 def _make_page_figures(what: str, took: list[float], stopped: int) -> list[Figure]:
@@ -130,24 +146,51 @@ def _make_page_figures(what: str, took: list[float], stopped: int) -> list[Figur
     goals = (50, 150, 0) if what == "typical" else (300, 1000, len(took))
     return [
         Figure(f"a page, {what} filters, all orders, p50", half, "ms", None, "", half, goals[0]),
-        Figure(f"a page, {what} filters, all orders, p95", most, "ms", took[-1], "at most", most, goals[1]),
-        Figure(f"of {len(took)} such pages, stopped before they were full", stopped, "", None, "", stopped, goals[2]),
+        Figure(
+            f"a page, {what} filters, all orders, p95",
+            most,
+            "ms",
+            took[-1],
+            "at most",
+            most,
+            goals[1],
+        ),
+        Figure(
+            f"of {len(took)} such pages, stopped before they were full",
+            stopped,
+            "",
+            None,
+            "",
+            stopped,
+            goals[2],
+        ),
     ]
 
 
 async def _measure_word(db: Database, home: Path, what: str, line: str, like: float) -> Figure:
     ms, _, _, complete = await _measure_pages(db, home, line, "number")
-    return Figure(f"{what}: {line}{'' if complete else ', stopped'}", ms, "ms", like, "LIKE over all", ms, 50)
+    return Figure(
+        f"{what}: {line}{'' if complete else ', stopped'}", ms, "ms", like, "LIKE over all", ms, 50
+    )
 
 
-async def _measure_pages(db: Database, home: Path, line: str, order: str) -> tuple[float, str, str, bool]:
+async def _measure_pages(
+    db: Database, home: Path, line: str, order: str
+) -> tuple[float, str, str, bool]:
     """Return the milliseconds of the slower of two pages, and true if both were complete."""
     call = Call(db, "ann", home)
     first = await browse(call, filter=line, order=order, limit=PAGE_SIZE)
-    took, complete = [await _measure_await(browse(call, filter=line, order=order, limit=PAGE_SIZE))], first["complete"]
+    took, complete = (
+        [await _measure_await(browse(call, filter=line, order=order, limit=PAGE_SIZE))],
+        first["complete"],
+    )
     if first["more_after"]:
         last = first["rows"][-1] if first["rows"] else None
         at = first["stopped"] or (last and [last[-1], last[1]])
-        complete &= (await browse(call, filter=line, order=order, at=at, limit=PAGE_SIZE))["complete"]
-        took.append(await _measure_await(browse(call, filter=line, order=order, at=at, limit=PAGE_SIZE)))
+        complete &= (await browse(call, filter=line, order=order, at=at, limit=PAGE_SIZE))[
+            "complete"
+        ]
+        took.append(
+            await _measure_await(browse(call, filter=line, order=order, at=at, limit=PAGE_SIZE))
+        )
     return max(took), order, line, complete

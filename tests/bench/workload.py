@@ -10,13 +10,19 @@ from collections.abc import Sequence
 from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 
 
-def submit_bulk(house: AcceptanceHome, count: int, queue: str, argv: Sequence[str] = ("true",)) -> float:
+def submit_bulk(
+    house: AcceptanceHome, count: int, queue: str, argv: Sequence[str] = ("true",)
+) -> float:
     """Submit tasks with `submit --from` and return the seconds of the process."""
     lines = house.work / "tasks.jsonl"
     lines.write_text((json.dumps({"argv": list(argv), "queue": queue}) + "\n") * count)
     began = time.perf_counter()
     subprocess.run(
-        [PROGRAM, "submit", "--from", lines], env=house.env, cwd=house.work, check=True, stdout=subprocess.DEVNULL
+        [PROGRAM, "submit", "--from", lines],
+        env=house.env,
+        cwd=house.work,
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     return time.perf_counter() - began
 

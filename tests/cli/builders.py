@@ -19,7 +19,9 @@ class RelativeTime:
     seconds: float
 
     def text(self) -> str:
-        return datetime.fromtimestamp(time.time() - self.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return datetime.fromtimestamp(time.time() - self.seconds, UTC).strftime(
+            "%Y-%m-%dT%H:%M:%S.%fZ"
+        )
 
 
 def make_past_time(seconds: float) -> Any:

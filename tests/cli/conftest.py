@@ -14,7 +14,9 @@ from app.__main__ import _check_keys
 from app.cli.main import run
 from tests.cli.fake_runtime import FakeRuntime
 
-collect_ignore = [] if shutil.which("zsh") and shutil.which("fish") else ["completion/test_zsh_fish.py"]
+collect_ignore = (
+    [] if shutil.which("zsh") and shutil.which("fish") else ["completion/test_zsh_fish.py"]
+)
 
 
 class CommandResult(NamedTuple):

@@ -59,7 +59,9 @@ class FakeRuntime:
         found = self.answers[verb]
         if isinstance(found, AnswerSequence):
             found = found.pop(0)
-        return {"error": problem_to_dict(found)} if isinstance(found, Problem) else {"result": found}
+        return (
+            {"error": problem_to_dict(found)} if isinstance(found, Problem) else {"result": found}
+        )
 
     def _say(self, file: Any, message: dict[str, Any]) -> None:
         line = json.dumps(message, default=lambda time: time.text())

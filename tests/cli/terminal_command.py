@@ -11,7 +11,9 @@ import termios
 from pathlib import Path
 
 
-def run_on_terminal(home: Path, *words: str, columns: int = 80, typed: bytes = b"", **env: str) -> bytes:
+def run_on_terminal(
+    home: Path, *words: str, columns: int = 80, typed: bytes = b"", **env: str
+) -> bytes:
     """Return everything that a command writes to a terminal until its end.
 
     `typed` is available as input from the start.

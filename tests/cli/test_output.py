@@ -19,7 +19,9 @@ LONG_LIST = make_list_answer([make_task(n, "x" * 100, "queued") for n in range(3
 
 def start_command(home, *words, **streams):
     argv = [sys.executable, "-P", "-m", "app", "--home", str(home), *words]
-    return subprocess.Popen(argv, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
+    return subprocess.Popen(
+        argv, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    )
 
 
 @pytest.mark.parametrize("how", [(), ("--json",), ("--jsonl",)])
@@ -51,7 +53,10 @@ def test_an_interrupt_is_quiet_and_says_that_the_task_continues(home, runtime):
     with start_command(home, "submit", "--wait", "--after", task, "--", "true") as command:
         number = command.stdout.readline().decode().strip()
         os.kill(command.pid, signal.SIGINT)
-        assert command.stderr.read().decode() == f"taskdeck: #{number} goes on. See: taskdeck --home {home} show {number}\n"
+        assert (
+            command.stderr.read().decode()
+            == f"taskdeck: #{number} goes on. See: taskdeck --home {home} show {number}\n"
+        )
     assert command.returncode == -signal.SIGINT
     assert runtime.show(number)["status"] == "blocked"
 
@@ -75,7 +80,9 @@ def test_stop_returns_once_the_runtime_has_ended(home, runtime, run_cli):
     assert not is_alive(pid)
     assert run_cli("stop").returncode == 4 and "nothing to stop" in run_cli("stop").stderr
     assert run_cli("submit", "--", "true").returncode == 4
-    assert run_cli("serve", "--detach").returncode == 0 and wait_until(lambda: run_cli("status", "--check").returncode == 0)
+    assert run_cli("serve", "--detach").returncode == 0 and wait_until(
+        lambda: run_cli("status", "--check").returncode == 0
+    )
 
 
 def test_autostart_can_be_disabled(home, tmp_path, run_cli):
@@ -104,7 +111,9 @@ def test_a_closed_stderr_does_not_change_the_result(home):
 
 
 def test_an_error_wraps_at_blanks_on_a_terminal(home):
-    said = run_on_terminal(home, "--home", str(home), "pauze", "1", columns=30).decode().splitlines()
+    said = (
+        run_on_terminal(home, "--home", str(home), "pauze", "1", columns=30).decode().splitlines()
+    )
 
     assert len(said) > 1 and all(len(line) <= 30 for line in said)
     assert "\n".join(said).replace("\n", " ").startswith("taskdeck: ")

@@ -16,17 +16,26 @@ READING_COMMANDS = frozenset({
 
 def list_commands() -> list[str]:
     names = [(verb, name) for verb in registry.VERBS for name in registry.load_commands(verb)]
-    return sorted(f"{verb} {name}" if verb in registry.GROUPS else verb for verb, name in names if verb in registry.GROUPS or name == verb)
+    return sorted(
+        f"{verb} {name}" if verb in registry.GROUPS else verb
+        for verb, name in names
+        if verb in registry.GROUPS or name == verb
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in list_commands() if name not in {*READING_COMMANDS, "db replica"}])
+@pytest.mark.parametrize(
+    "name", [name for name in list_commands() if name not in {*READING_COMMANDS, "db replica"}]
+)
 def test_changing_commands_are_refused_before_any_change(cli, home, name):
     before = sorted(home.rglob("*"))
 
     said = cli("--read-only", *name.split())
 
     assert (said.code, said.out) == (4, "")
-    assert said.err == f"taskdeck: --read-only only looks, and {name} may change something. Nothing was done.\n"
+    assert (
+        said.err
+        == f"taskdeck: --read-only only looks, and {name} may change something. Nothing was done.\n"
+    )
     assert sorted(home.rglob("*")) == before
 
 
@@ -37,13 +46,23 @@ def test_reading_commands_are_accepted(cli, name):
 
 @pytest.mark.parametrize(
     "typed",
-    ["db check --repair", "db slow --clear", "db replica set /mnt/x", "db replica off", "cancel --queue q --yes", "submit --each -- true"],
+    [
+        "db check --repair",
+        "db slow --clear",
+        "db replica set /mnt/x",
+        "db replica off",
+        "cancel --queue q --yes",
+        "submit --each -- true",
+    ],
 )
 def test_an_option_or_argument_can_decide(cli, typed):
     assert cli("--read-only", *typed.split()).code == 4
 
 
-@pytest.mark.parametrize("typed", ["ls", "status", "db replica", "db replica status", "db stats", "operations", "export", "why"])
+@pytest.mark.parametrize(
+    "typed",
+    ["ls", "status", "db replica", "db replica status", "db stats", "operations", "export", "why"],
+)
 def test_reading_starts_no_runtime(cli, home, typed):
     said = cli("--read-only", *typed.split())
 
@@ -54,7 +73,10 @@ def test_reading_starts_no_runtime(cli, home, typed):
 def test_a_dry_run_starts_no_runtime(cli):
     said = cli("--read-only", "submit", "--dry-run", "--", "true")
 
-    assert (said.code, said.err) == (4, "taskdeck: no runtime is up, so nothing was done. Start it: taskdeck serve --detach\n")
+    assert (said.code, said.err) == (
+        4,
+        "taskdeck: no runtime is up, so nothing was done. Start it: taskdeck serve --detach\n",
+    )
 
 
 def test_a_dry_run_counts_as_reading(fake_runtime, cli):

@@ -37,12 +37,24 @@ from app.cli.commands.completion import build_full_parser
         (["apply"], "apply which file?"),
         (["export", "--format", "xml"], "--format must be toml or yaml"),
         (["sla", "create", "x"], "needs one of --finishes-within and --starts-within"),
-        (["sla", "create", "x", "--finishes-within", "1h", "--severity", "criticl"], "Nearest: critical"),
-        (["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"], "--metric must be replica-lag, backup-age,"),
-        (["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"], "Nearest: replica-lag"),
+        (
+            ["sla", "create", "x", "--finishes-within", "1h", "--severity", "criticl"],
+            "Nearest: critical",
+        ),
+        (
+            ["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"],
+            "--metric must be replica-lag, backup-age,",
+        ),
+        (
+            ["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"],
+            "Nearest: replica-lag",
+        ),
         (["sla", "create", "x", "--stays-below", "5m"], "--metric and --stays-below go together"),
         (["sla", "create", "x", "--metric", "wal-size"], "or --metric and --stays-below"),
-        (["sla", "create", "x", "--metric", "wal-size", "--finishes-within", "5m"], "--metric and --stays-below go together"),
+        (
+            ["sla", "create", "x", "--metric", "wal-size", "--finishes-within", "5m"],
+            "--metric and --stays-below go together",
+        ),
         (["pool", "create", "x", "--cpu", "1"], "needs both --cpu and --memory"),
         (["queue", "show", "a", "b"], "One at a time"),
         (["demo"], "taskdeck demo --headless"),
@@ -57,7 +69,10 @@ from app.cli.commands.completion import build_full_parser
         (["queue", "create", "x", "--pool", ""], "--pool must not be empty"),
         (["queue", "pause", ""], "the name of a queue must not be empty"),
         (["template", "create", "x", "-q", "", "--", "true"], "--queue must not be empty"),
-        (["sla", "create", "x", "--finishes-within", "1h", "--queue", ""], "--queue must not be empty"),
+        (
+            ["sla", "create", "x", "--finishes-within", "1h", "--queue", ""],
+            "--queue must not be empty",
+        ),
         (["apply", "-f", ""], "--file must not be empty"),
     ],
 )
@@ -68,7 +83,9 @@ def test_a_typo_is_a_usage_error_with_a_suggestion(cli, typed, answer):
     assert said.err.startswith("taskdeck: ") and answer in said.err and said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("typed", [["x\x1b[2J\u202e"], ["show", "--\x1b]0;x\x07"], ["queue", "a\nb"], ["--\u009bx"]])
+@pytest.mark.parametrize(
+    "typed", [["x\x1b[2J\u202e"], ["show", "--\x1b]0;x\x07"], ["queue", "a\nb"], ["--\u009bx"]]
+)
 def test_echoed_input_cannot_drive_the_terminal(cli, typed):
     said = cli(*typed)
 
@@ -91,7 +108,9 @@ def test_the_overview_names_every_command_and_option_once(cli):
 
     assert said.code == 0 and said.err == ""
     listed = [
-        line.split()[0] for line in said.out.splitlines() if line.startswith("  ") and not line.startswith("  taskdeck")
+        line.split()[0]
+        for line in said.out.splitlines()
+        if line.startswith("  ") and not line.startswith("  taskdeck")
     ]
     options = {"--home", "--read-only", "--ascii", "--plain", "--in-process"}
     assert listed == list(dict.fromkeys(listed)) and set(listed) == {*registry.VERBS, *options}
@@ -107,7 +126,9 @@ def test_every_command_has_its_help(cli, verb):
     assert cli("help", verb) == said
 
 
-@pytest.mark.parametrize(("verb", "word"), [("operations", "[WORD …]"), ("undo", "[OPERATION …]"), ("why", "[ID …]")])
+@pytest.mark.parametrize(
+    ("verb", "word"), [("operations", "[WORD …]"), ("undo", "[OPERATION …]"), ("why", "[ID …]")]
+)
 def test_optional_arguments_are_shown_in_brackets(cli, verb, word):
     assert cli(verb, "--help").out.startswith(f"usage: taskdeck {verb} [OPTION …] {word}\n")
 

@@ -36,7 +36,10 @@ def test_a_board_survives_json(board: Board):
 def test_all_fields_are_sent_by_name():
     told = json.loads(json.dumps(FULL_BOARD.as_dict()))
 
-    assert told["host"]["largest"] == [{"name": "runs/", "bytes": 9, "whole": True}, {"name": "x", "bytes": 1, "whole": False}]
+    assert told["host"]["largest"] == [
+        {"name": "runs/", "bytes": 9, "whole": True},
+        {"name": "x", "bytes": 1, "whole": False},
+    ]
     assert told["queues"][0]["starts"] == [0, 1] and told["next"][0]["why_short"] == "w"
     assert [told[name] for name in ("lock", "backup", "replica", "news", "counts")] == [
         {"since": 2.0, "by": "sqlite3"}, {"at": 3.0, "late": True}, {"lag": 4.0, "late": False},
@@ -46,6 +49,10 @@ def test_all_fields_are_sent_by_name():
 
 def test_fields_of_a_newer_runtime_are_ignored():
     told = FULL_BOARD.as_dict()
-    told |= {"later": [1], "runtime": told["runtime"] | {"later": 2}, "queues": [told["queues"][0] | {"later": 3}]}
+    told |= {
+        "later": [1],
+        "runtime": told["runtime"] | {"later": 2},
+        "queues": [told["queues"][0] | {"later": 3}],
+    }
 
     assert Board.from_dict(told) == FULL_BOARD

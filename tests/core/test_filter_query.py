@@ -10,7 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.core import filter_query
-from app.core.filter_query import BadQuery, RowFacts, find_completions, fold_case, is_match, parse_query
+from app.core.filter_query import (
+    BadQuery,
+    RowFacts,
+    find_completions,
+    fold_case,
+    is_match,
+    parse_query,
+)
 from db import states
 
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
@@ -54,7 +61,19 @@ def test_a_non_matching_task_is_left_out(line: str):
     assert not is_kept(line)
 
 
-@pytest.mark.parametrize("line", ["queue:gpu", "template:*", "by:ann", "number:1", "priority:0", "since:1h", "tag:env", "status:queued"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "queue:gpu",
+        "template:*",
+        "by:ann",
+        "number:1",
+        "priority:0",
+        "since:1h",
+        "tag:env",
+        "status:queued",
+    ],
+)
 def test_unknown_fields_match_only_negated_conditions(line: str):
     pool = RowFacts(name="gpu", text="gpu")
 
@@ -164,7 +183,12 @@ def test_case_folding_keeps_substrings(one: str, other: str):
     assert fold_case(one) in fold_case(one + other)
 
 
-NAMES = {"queue": ["default", "media", "my queue"], "template": ["encode"], "by": ["ann"], "tag": ["env=prod", "env=test"]}
+NAMES = {
+    "queue": ["default", "media", "my queue"],
+    "template": ["encode"],
+    "by": ["ann"],
+    "tag": ["env=prod", "env=test"],
+}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ TERMINAL_SCRIPT = "from app.core.shell_context import terminal; print(terminal()
 
 def run_script(**how: object) -> str:
     """Return the terminal that a new process reports."""
-    done = subprocess.run([sys.executable, "-c", TERMINAL_SCRIPT], check=True, capture_output=True, text=True, **how)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINAL_SCRIPT], check=True, capture_output=True, text=True, **how
+    )  # type: ignore[call-overload]
     return done.stdout.strip()
 
 
@@ -32,7 +34,13 @@ def test_another_session_is_another_terminal():
 def test_a_terminal_is_identified_by_name():
     ours, theirs = pty.openpty()
     open_it = f"import os; os.open({os.ttyname(theirs)!r}, os.O_RDWR); "
-    done = subprocess.run([sys.executable, "-c", open_it + TERMINAL_SCRIPT], check=True, capture_output=True, text=True, start_new_session=True)
+    done = subprocess.run(
+        [sys.executable, "-c", open_it + TERMINAL_SCRIPT],
+        check=True,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
     os.close(ours), os.close(theirs)
 
     name, leader, began = done.stdout.split()

@@ -7,14 +7,23 @@ from hypothesis import strategies as st
 from app.core import sla
 
 MINUTE, HOUR = 60.0, 3600.0
-FINISHES = sla.parse_conditions({"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}})
+FINISHES = sla.parse_conditions(
+    {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}}
+)
 STARTS = sla.parse_conditions({"preset": "starts-within", "value": "30m"})
 
 
 @pytest.mark.parametrize(
     ("rule", "facts", "now", "late", "text", "short"),
     [
-        (FINISHES, sla.TaskTimes(0, None, 1), 57 * MINUTE, True, "running 57m, allowed 45m", "57m > 45m"),
+        (
+            FINISHES,
+            sla.TaskTimes(0, None, 1),
+            57 * MINUTE,
+            True,
+            "running 57m, allowed 45m",
+            "57m > 45m",
+        ),
         (
             FINISHES,
             sla.TaskTimes(0, None, 40 * MINUTE),
@@ -23,15 +32,71 @@ STARTS = sla.parse_conditions({"preset": "starts-within", "value": "30m"})
             "waited 40m, running 17m, allowed 45m",
             "57m > 45m",
         ),
-        (FINISHES, sla.TaskTimes(0), 57 * MINUTE, True, "waiting 57m, allowed 45m in all", "57m > 45m"),
-        (FINISHES, sla.TaskTimes(0, None, 1, 50 * MINUTE), 9 * HOUR, True, "took 50m, allowed 45m", "50m > 45m"),
-        (FINISHES, sla.TaskTimes(0, None, 1, 40 * MINUTE), 9 * HOUR, False, "took 40m, allowed 45m", "40m > 45m"),
-        (FINISHES, sla.TaskTimes(0, None, 1), 44 * MINUTE, False, "running 44m, allowed 45m", "44m > 45m"),
+        (
+            FINISHES,
+            sla.TaskTimes(0),
+            57 * MINUTE,
+            True,
+            "waiting 57m, allowed 45m in all",
+            "57m > 45m",
+        ),
+        (
+            FINISHES,
+            sla.TaskTimes(0, None, 1, 50 * MINUTE),
+            9 * HOUR,
+            True,
+            "took 50m, allowed 45m",
+            "50m > 45m",
+        ),
+        (
+            FINISHES,
+            sla.TaskTimes(0, None, 1, 40 * MINUTE),
+            9 * HOUR,
+            False,
+            "took 40m, allowed 45m",
+            "40m > 45m",
+        ),
+        (
+            FINISHES,
+            sla.TaskTimes(0, None, 1),
+            44 * MINUTE,
+            False,
+            "running 44m, allowed 45m",
+            "44m > 45m",
+        ),
         (STARTS, sla.TaskTimes(0), 132 * MINUTE, True, "waiting 2h12m, allowed 30m", "2h12m > 30m"),
-        (STARTS, sla.TaskTimes(0, HOUR), 80 * MINUTE, False, "waiting 20m, allowed 30m", "20m > 30m"),
-        (STARTS, sla.TaskTimes(0, HOUR), 95 * MINUTE, True, "waiting 35m, allowed 30m", "35m > 30m"),
-        (STARTS, sla.TaskTimes(0, None, 40 * MINUTE), 9 * HOUR, True, "waited 40m, allowed 30m", "40m > 30m"),
-        (STARTS, sla.TaskTimes(0, None, None, 10 * MINUTE), 9 * HOUR, False, "waited 10m, allowed 30m", "10m > 30m"),
+        (
+            STARTS,
+            sla.TaskTimes(0, HOUR),
+            80 * MINUTE,
+            False,
+            "waiting 20m, allowed 30m",
+            "20m > 30m",
+        ),
+        (
+            STARTS,
+            sla.TaskTimes(0, HOUR),
+            95 * MINUTE,
+            True,
+            "waiting 35m, allowed 30m",
+            "35m > 30m",
+        ),
+        (
+            STARTS,
+            sla.TaskTimes(0, None, 40 * MINUTE),
+            9 * HOUR,
+            True,
+            "waited 40m, allowed 30m",
+            "40m > 30m",
+        ),
+        (
+            STARTS,
+            sla.TaskTimes(0, None, None, 10 * MINUTE),
+            9 * HOUR,
+            False,
+            "waited 10m, allowed 30m",
+            "10m > 30m",
+        ),
     ],
 )
 def test_a_task_is_late_after_its_limit_and_the_text_says_how(
@@ -50,14 +115,18 @@ def test_an_ended_task_is_judged_the_same_at_any_later_time(
     created: float, not_before: float | None, waited: float | None, ran: float
 ) -> None:
     started = None if waited is None else max(created, not_before or 0) + waited
-    facts = sla.TaskTimes(created, not_before, started, (started if started is not None else created) + ran)
+    facts = sla.TaskTimes(
+        created, not_before, started, (started if started is not None else created) + ran
+    )
     for rule in (FINISHES, STARTS):
         assert sla.judge_task(rule, facts, 20_000.0) == sla.judge_task(rule, facts, 90_000.0)
 
 
 @settings(deadline=None)
 @given(TIMES, st.none() | TIMES)
-def test_an_open_task_is_late_from_its_due_time_on(created: float, not_before: float | None) -> None:
+def test_an_open_task_is_late_from_its_due_time_on(
+    created: float, not_before: float | None
+) -> None:
     for rule in (FINISHES, STARTS):
         due = sla.judge_task(rule, sla.TaskTimes(created, not_before), created).due
         assert not sla.judge_task(rule, sla.TaskTimes(created, not_before), due - 0.001).late
@@ -73,15 +142,35 @@ def test_an_open_task_is_late_from_its_due_time_on(created: float, not_before: f
         ({"preset": "starts-within", "value": "-1s"}, "value must not be negative"),
         ({"preset": "starts-within", "value": True}, "value must be a duration"),
         ({"preset": "starts-within", "value": "1s", "when": 1}, 'unknown key "when"'),
-        ({"preset": "starts-within", "value": "1s", "match": {"queue": "a/b"}}, "queue must be a name"),
-        ({"preset": "starts-within", "value": "1s", "match": {"tag": "x"}}, "tag must be KEY=VALUE"),
+        (
+            {"preset": "starts-within", "value": "1s", "match": {"queue": "a/b"}},
+            "queue must be a name",
+        ),
+        (
+            {"preset": "starts-within", "value": "1s", "match": {"tag": "x"}},
+            "tag must be KEY=VALUE",
+        ),
         ({"preset": "starts-within", "value": "1s", "match": "media"}, "match must be a table"),
-        ({"preset": "starts-within", "value": "1s", "metric": "wal-size"}, "metric goes with preset stays-below, not with starts-within"),
-        ({"preset": "stays-below", "value": "1s"}, "stays-below needs a metric: replica-lag, backup-age,"),
-        ({"preset": "stays-below", "value": "1s", "metric": "replica-lga"}, 'unknown metric "replica-lga". Nearest: replica-lag'),
+        (
+            {"preset": "starts-within", "value": "1s", "metric": "wal-size"},
+            "metric goes with preset stays-below, not with starts-within",
+        ),
+        (
+            {"preset": "stays-below", "value": "1s"},
+            "stays-below needs a metric: replica-lag, backup-age,",
+        ),
+        (
+            {"preset": "stays-below", "value": "1s", "metric": "replica-lga"},
+            'unknown metric "replica-lga". Nearest: replica-lag',
+        ),
         ({"preset": "stays-below", "value": "1s", "metric": ["wal-size"]}, "unknown metric"),
         (
-            {"preset": "stays-below", "value": "5m", "metric": "replica-lag", "match": {"queue": "a", "tag": "k=v"}},
+            {
+                "preset": "stays-below",
+                "value": "5m",
+                "metric": "replica-lag",
+                "match": {"queue": "a", "tag": "k=v"},
+            },
             "match: replica-lag is about no task: it takes no queue or tag",
         ),
     ],
@@ -137,9 +226,15 @@ def test_a_limit_needs_its_metrics_unit(metric: str, value: object, words: str) 
 def test_a_metric_rule_is_stored_and_read_in_its_unit(
     metric: str, value: object, limit: float, stored: object, words: str
 ) -> None:
-    conditions = sla.normalize_conditions({"preset": "stays-below", "metric": metric, "value": value})
+    conditions = sla.normalize_conditions(
+        {"preset": "stays-below", "metric": metric, "value": value}
+    )
     rule = sla.parse_conditions(conditions)
-    assert conditions == {"preset": "stays-below", "metric": metric, "value": stored} == sla.normalize_conditions(conditions)
+    assert (
+        conditions
+        == {"preset": "stays-below", "metric": metric, "value": stored}
+        == sla.normalize_conditions(conditions)
+    )
     assert (rule.value, sla.describe_rule(rule)) == (limit, words)
 
 
@@ -153,33 +248,66 @@ def test_a_metric_rule_is_stored_and_read_in_its_unit(
         ("replica-lag", "5m", None, False, "no replica", "no replica"),
         ("backup-age", "2h", 3 * HOUR, True, "backup 3h old, allowed 2h", "3h > 2h"),
         ("backup-age", "2h", None, False, "no backup", "no backup"),
-        ("lock-wait", "250ms", 1.25, True, "longest wait for the lock 1.2s, allowed 250ms", "1.2s > 250ms"),
-        ("lock-wait", "250ms", 0.0, False, "longest wait for the lock 0s, allowed 250ms", "0s > 250ms"),
+        (
+            "lock-wait",
+            "250ms",
+            1.25,
+            True,
+            "longest wait for the lock 1.2s, allowed 250ms",
+            "1.2s > 250ms",
+        ),
+        (
+            "lock-wait",
+            "250ms",
+            0.0,
+            False,
+            "longest wait for the lock 0s, allowed 250ms",
+            "0s > 250ms",
+        ),
         ("slow-queries", 20, 21.0, True, "slow statements in an hour: 21, allowed 20", "21 > 20"),
-        ("wal-size", "64M", 300.0 * 2**20, True, "the database's log 300M, allowed 64M", "300M > 64M"),
+        (
+            "wal-size",
+            "64M",
+            300.0 * 2**20,
+            True,
+            "the database's log 300M, allowed 64M",
+            "300M > 64M",
+        ),
     ],
 )
 def test_a_value_at_its_limit_is_too_high(
     metric: str, value: object, figure: float | None, late: bool, text: str, short: str
 ) -> None:
-    standing = sla.judge_metric(sla.parse_conditions({"preset": "stays-below", "metric": metric, "value": value}), figure, 1000.0)
+    standing = sla.judge_metric(
+        sla.parse_conditions({"preset": "stays-below", "metric": metric, "value": value}),
+        figure,
+        1000.0,
+    )
     assert (standing.late, standing.text, standing.short) == (late, text, short)
 
 
 def test_an_age_is_late_since_its_limit_and_other_metrics_since_now() -> None:
-    lag, size = ({"preset": "stays-below", "metric": m, "value": v} for m, v in (("replica-lag", "5m"), ("wal-size", "1M")))
-    assert sla.judge_metric(sla.parse_conditions(lag), 7 * MINUTE, 1000.0).since == 1000.0 - 2 * MINUTE
+    lag, size = (
+        {"preset": "stays-below", "metric": m, "value": v}
+        for m, v in (("replica-lag", "5m"), ("wal-size", "1M"))
+    )
+    assert (
+        sla.judge_metric(sla.parse_conditions(lag), 7 * MINUTE, 1000.0).since == 1000.0 - 2 * MINUTE
+    )
     assert sla.judge_metric(sla.parse_conditions(size), 2.0**21, 1000.0).since == 1000.0
 
 
 def test_a_rule_reads_as_a_sentence() -> None:
-    rule = sla.parse_conditions({"preset": "starts-within", "value": 1800, "match": {"queue": "gpu", "tag": "team=ml"}})
+    rule = sla.parse_conditions(
+        {"preset": "starts-within", "value": 1800, "match": {"queue": "gpu", "tag": "team=ml"}}
+    )
     assert sla.describe_rule(rule) == "starts within 30m, queue gpu, tag team=ml"
     assert sla.describe_rule(FINISHES) == "finishes within 45m, template encode"
 
 
 @pytest.mark.parametrize(
-    ("priority", "word"), [(0, "info"), (1, "info"), (2, "warning"), (3, "critical"), (9, "critical")]
+    ("priority", "word"),
+    [(0, "info"), (1, "info"), (2, "warning"), (3, "critical"), (9, "critical")],
 )
 def test_a_higher_priority_is_more_severe(priority: int, word: str) -> None:
     assert sla.get_severity(priority) == word

@@ -24,19 +24,42 @@ def validate_error(**spec: Any) -> str:
 def test_a_command_is_sufficient():
     spec = TaskSpec.model_validate({"argv": ["true"]})
 
-    assert (spec.priority, spec.retry_delay, spec.grace, spec.hold, spec.timeout) == (0, 1.0, 5.0, False, None)
+    assert (spec.priority, spec.retry_delay, spec.grace, spec.hold, spec.timeout) == (
+        0,
+        1.0,
+        5.0,
+        False,
+        None,
+    )
 
 
 def test_numbers_and_amounts_are_equivalent():
-    words = {"timeout": "1h30m", "memory": "1.5G", "cpu": "0.25", "retries": "3", "priority": "-5", "grace": "2s"}
-    figures = {"timeout": 5400, "memory": 1536, "cpu": 0.25, "retries": 3, "priority": -5, "grace": 2.0}
+    words = {
+        "timeout": "1h30m",
+        "memory": "1.5G",
+        "cpu": "0.25",
+        "retries": "3",
+        "priority": "-5",
+        "grace": "2s",
+    }
+    figures = {
+        "timeout": 5400,
+        "memory": 1536,
+        "cpu": 0.25,
+        "retries": 3,
+        "priority": -5,
+        "grace": 2.0,
+    }
 
-    assert TaskSpec.model_validate({"argv": ["a"], **words}) == TaskSpec.model_validate({"argv": ["a"], **figures})
+    assert TaskSpec.model_validate({"argv": ["a"], **words}) == TaskSpec.model_validate(
+        {"argv": ["a"], **figures}
+    )
 
 
 @pytest.mark.parametrize("name", ["timeout", "memory", "cpu", "retry_delay", "grace", "log_limit"])
 @pytest.mark.parametrize(
-    "value", [-1, "-1", math.nan, math.inf, "nan", "inf", "1e400", "", " ", "many", True, [], {}, "9" * 500]
+    "value",
+    [-1, "-1", math.nan, math.inf, "nan", "inf", "1e400", "", " ", "many", True, [], {}, "9" * 500],
 )
 def test_an_invalid_amount_is_refused_with_its_name(name: str, value: Any):
     said = validate_error(**{name: value})
@@ -80,7 +103,11 @@ def test_an_error_shows_no_secret_of_any_shape():
     said = [validate_error(**one) for one in wrong]
 
     assert "5150" not in str(said)
-    assert said[:3] == ["env.PASSWORD must be text", "env must be an object", 'env: "PASSWORD=…" is no name of a variable']
+    assert said[:3] == [
+        "env.PASSWORD must be text",
+        "env must be an object",
+        'env: "PASSWORD=…" is no name of a variable',
+    ]
 
 
 def test_arguments_may_contain_any_byte_but_nul():
@@ -88,7 +115,9 @@ def test_arguments_may_contain_any_byte_but_nul():
 
     assert TaskSpec.model_validate({"argv": [odd], "env": {"A": odd}, "cwd": odd}).argv == [odd]
     assert "NUL" in validate_error(cwd="a\0")
-    assert validate_error(cwd="").startswith("cwd must not be empty") and validate_error(queue="").startswith("queue must not be empty")
+    assert validate_error(cwd="").startswith("cwd must not be empty") and validate_error(
+        queue=""
+    ).startswith("queue must not be empty")
 
 
 def test_an_argument_may_be_as_long_as_linux_allows():
@@ -116,7 +145,13 @@ def test_any_json_text_gives_a_spec_or_a_safe_message(text: str):
 
 
 def test_a_spec_read_from_json_is_equal():
-    sent = {"argv": ["a"], "after": [12, "x"], "tags": {"k": "v"}, "at": "2h", "parameter_texts": None}
+    sent = {
+        "argv": ["a"],
+        "after": [12, "x"],
+        "tags": {"k": "v"},
+        "at": "2h",
+        "parameter_texts": None,
+    }
 
     assert TaskSpec.model_validate_json(json.dumps(sent)) == TaskSpec.model_validate(sent)
 

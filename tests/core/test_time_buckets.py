@@ -26,7 +26,11 @@ def test_the_last_bucket_contains_the_present_minute(span: str):
 
 
 def test_the_spans_are_an_hour_a_day_and_a_week():
-    assert {name: span.minutes * span.buckets for name, span in SPANS.items()} == {"hour": 60, "day": 1440, "week": 10080}
+    assert {name: span.minutes * span.buckets for name, span in SPANS.items()} == {
+        "hour": 60,
+        "day": 1440,
+        "week": 10080,
+    }
 
 
 def test_a_minute_without_a_sample_is_unknown():
@@ -59,7 +63,11 @@ def test_a_percentile_is_a_duration_not_exceeded_by_its_share():
 
     p50, p95, most = time_buckets.compute_percentiles(counted, (0.5, 0.95, 1.0))
 
-    assert p50 == pytest.approx(50, rel=0.05) and p95 == pytest.approx(95, rel=0.05) and most == pytest.approx(100, rel=0.05)
+    assert (
+        p50 == pytest.approx(50, rel=0.05)
+        and p95 == pytest.approx(95, rel=0.05)
+        and most == pytest.approx(100, rel=0.05)
+    )
 
 
 def test_an_empty_histogram_has_no_percentile():
@@ -92,11 +100,17 @@ def test_figures_are_merged():
 
 
 def test_unknown_values_are_excluded_from_means_and_sums():
-    assert time_buckets.compute_mean([1.0, None, 3.0]) == 2.0 and time_buckets.compute_mean([None]) is None
+    assert (
+        time_buckets.compute_mean([1.0, None, 3.0]) == 2.0
+        and time_buckets.compute_mean([None]) is None
+    )
     assert time_buckets.sum_columns([[1.0, None, None], [2.0, 3.0, None]]) == [3.0, 3.0, None]
 
 
 def test_every_metric_has_groupings_and_restrictions():
     for metric, by in time_buckets.METRICS.items():
         assert by[0] == "all" and set(by[1:]) <= set(time_buckets.KINDS)
-        assert set(by[1:]) >= set(time_buckets.get_restrictions(metric)) or metric in time_buckets.RESTRICTIONS
+        assert (
+            set(by[1:]) >= set(time_buckets.get_restrictions(metric))
+            or metric in time_buckets.RESTRICTIONS
+        )

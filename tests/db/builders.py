@@ -36,7 +36,9 @@ class TaskBuilder:
     def __init__(self, c: Connection) -> None:
         self.c = c
 
-    def submit_task(self, after: Sequence[str] = (), after_any: Sequence[str] = (), **more: Any) -> str:
+    def submit_task(
+        self, after: Sequence[str] = (), after_any: Sequence[str] = (), **more: Any
+    ) -> str:
         """Submit one task and return its uuid."""
         row = make_task_row(**more)
         links = [{"task_id": row["uuid"], "parent_id": parent, "kind": kind}
@@ -76,7 +78,11 @@ class TaskBuilder:
 
     def record_end(self, runid: str, code: int | None = 0, **more: Any) -> list[str]:
         """Record that a run ended; return the tasks that ended for good."""
-        return transitions.record_ends(self.c, [{"run": runid, "code": code, "signal": None, "at": time.time(), **more}], judge_run)
+        return transitions.record_ends(
+            self.c,
+            [{"run": runid, "code": code, "signal": None, "at": time.time(), **more}],
+            judge_run,
+        )
 
     def complete_run(self, uuid: str, code: int = 0) -> None:
         """Start and end a run of the task."""

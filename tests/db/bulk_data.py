@@ -28,7 +28,8 @@ def fill_database(path: Path, queued: int = QUEUED, ended: int = ENDED) -> None:
         _insert_tasks(c, queued, ended)
         _insert_runs(c)
         c.exec_driver_sql(
-            "INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (queued + ended, timestamps.now(), timestamps.now())
+            "INSERT INTO counters VALUES ('task-number', ?, ?, ?)",
+            (queued + ended, timestamps.now(), timestamps.now()),
         )
         transitions.recount_loads(c)
     engine.dispose()

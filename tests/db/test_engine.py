@@ -63,7 +63,9 @@ async def test_a_read_sees_one_snapshot(db: Database):
         other.close()
 
 
-async def test_row_types_of_new_statements_are_not_cached_without_limit(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_row_types_of_new_statements_are_not_cached_without_limit(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(raw_sql, "MAX_ROW_TYPES", 10)
 
     for n in range(30):
@@ -83,8 +85,12 @@ async def test_a_failed_transaction_leaves_nothing_not_even_a_table(db: Database
         await db.write(half)
 
     assert await db.read(reads.count_by_status) == {}
-    names = await db.read(lambda c: c.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all())
-    columns = await db.read(lambda c: [row[1] for row in c.exec_driver_sql("PRAGMA table_info(tasks)")])
+    names = await db.read(
+        lambda c: c.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all()
+    )
+    columns = await db.read(
+        lambda c: [row[1] for row in c.exec_driver_sql("PRAGMA table_info(tasks)")]
+    )
     assert "half" not in names and "mood" not in columns
 
 
@@ -119,7 +125,8 @@ async def test_concurrent_writes_run_one_after_the_other(db: Database):
 async def test_an_acknowledged_write_is_synced(db: Database):
     pragmas = await db.write(
         lambda c: [
-            c.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")
+            c.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     )
 
@@ -152,12 +159,19 @@ async def test_a_full_disk_is_reported_and_nothing_is_stored(db: Database):
 
     def much(c: Connection) -> None:
         c.exec_driver_sql("PRAGMA max_page_count=1")
-        transitions.submit(c, [make_task_row(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann")
+        transitions.submit(
+            c, [make_task_row(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann"
+        )
 
-    with pytest.raises(DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on") as told:
+    with pytest.raises(
+        DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on"
+    ) as told:
         await db.write(much)
     assert told.value.exit_code == 5
-    assert told.value.hint == "Free space, then try again; taskdeck db cleanup --dry-run shows what could go."
+    assert (
+        told.value.hint
+        == "Free space, then try again; taskdeck db cleanup --dry-run shows what could go."
+    )
     assert await db.read(reads.count_by_status) == {}
 
     await db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000"))
@@ -171,7 +185,9 @@ def _set_disk_space(monkeypatch: pytest.MonkeyPatch, free: int, files: int = 9) 
 
 
 @pytest.mark.parametrize("said", ["disk I/O error", "unable to open database file"])
-def test_an_io_error_on_a_disk_without_space_is_a_full_disk(said: str, database_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_io_error_on_a_disk_without_space_is_a_full_disk(
+    said: str, database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     error = sqlite3.OperationalError(said)
     assert not isinstance(translate_error(error, database_path), DiskFull)
 
@@ -181,16 +197,26 @@ def test_an_io_error_on_a_disk_without_space_is_a_full_disk(said: str, database_
     no_file = translate_error(error, database_path)
     _set_disk_space(monkeypatch, 2**30)
 
-    assert isinstance(full, DiskFull) and f"the disk is full ({database_path.parent}, 8192 bytes free)" in full.message
+    assert (
+        isinstance(full, DiskFull)
+        and f"the disk is full ({database_path.parent}, 8192 bytes free)" in full.message
+    )
     assert isinstance(no_file, DiskFull) and "no file more can be made" in no_file.message
     assert not isinstance(translate_error(error, database_path), DiskFull)
 
 
 def test_a_missing_folder_is_not_reported_as_a_full_disk(tmp_path: Path):
-    assert not isinstance(translate_error(sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"), DiskFull)
+    assert not isinstance(
+        translate_error(
+            sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"
+        ),
+        DiskFull,
+    )
 
 
-async def test_a_writer_locked_out_by_another_program_says_so(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_a_writer_locked_out_by_another_program_says_so(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
     await db.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=1"))
     with closing(sqlite3.connect(db.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -232,7 +258,12 @@ def test_driver_errors_become_readable_problems(home: Path):
 
 
 def test_an_internal_error_is_not_translated(home: Path):
-    assert translate_error(sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db") is None
+    assert (
+        translate_error(
+            sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db"
+        )
+        is None
+    )
 
 
 def test_a_database_truncated_while_open_is_damaged(tmp_path: Path):

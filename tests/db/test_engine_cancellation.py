@@ -27,14 +27,20 @@ async def test_the_reader_of_a_cancelled_caller_is_reused(database_path: Path) -
         assert set(threading.enumerate()) == threads
 
 
-async def test_the_write_of_a_cancelled_caller_is_stored_and_wakes_others(database_path: Path) -> None:
+async def test_the_write_of_a_cancelled_caller_is_stored_and_wakes_others(
+    database_path: Path,
+) -> None:
     woken = asyncio.Event()
     async with open_database(database_path, writable=True) as db:
         db.after_commit(woken.set)
         await db.write(lambda c: c.exec_driver_sql("CREATE TABLE t (x)") and None)
-        gone = asyncio.ensure_future(db.write(lambda c: c.exec_driver_sql("INSERT INTO t VALUES (1)") and None))
+        gone = asyncio.ensure_future(
+            db.write(lambda c: c.exec_driver_sql("INSERT INTO t VALUES (1)") and None)
+        )
         await asyncio.sleep(0)
         gone.cancel()
 
         await woken.wait()
-        assert await db.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM t").scalar_one()) == 1
+        assert (
+            await db.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM t").scalar_one()) == 1
+        )

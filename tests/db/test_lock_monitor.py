@@ -28,7 +28,9 @@ async def test_while_another_program_holds_the_lock_the_holder_is_known(
     async with asyncio.timeout(20):
         assert await db.write(change_nothing) == 1 and db.find_lock_holder() is None
         assert db._writer is not None
-        event.listen(db._writer, "before_cursor_execute", lambda *_: loop.call_soon_threadsafe(begins.set))
+        event.listen(
+            db._writer, "before_cursor_execute", lambda *_: loop.call_soon_threadsafe(begins.set)
+        )
         with hold_write_lock(db.path) as pid:
             writing = asyncio.ensure_future(db.write(change_nothing))
             await begins.wait()
@@ -36,8 +38,14 @@ async def test_while_another_program_holds_the_lock_the_holder_is_known(
             now[0] += lock_monitor.REPORT_AFTER
             first = db.find_lock_holder()
             assert await db.read(change_nothing) == 1
-            assert first is not None and first.by.endswith(f", pid {pid}") and first.by.startswith("python")
-            assert db.is_delayed(writing) and not db.is_delayed(asyncio.ensure_future(asyncio.sleep(0)))
+            assert (
+                first is not None
+                and first.by.endswith(f", pid {pid}")
+                and first.by.startswith("python")
+            )
+            assert db.is_delayed(writing) and not db.is_delayed(
+                asyncio.ensure_future(asyncio.sleep(0))
+            )
             now[0] += 3
             later = db.find_lock_holder()
             assert not writing.done() and later is not None and later.seconds == first.seconds + 3
@@ -83,7 +91,9 @@ async def test_a_short_wait_is_not_reported(db: Database):
         ("", False),
     ],
 )
-def test_only_the_writer_lock_names_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, pid: bool):
+def test_only_the_writer_lock_names_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, pid: bool
+):
     shm, locks = tmp_path / "x-shm", tmp_path / "locks"
     shm.touch()
     locks.write_text(line.format(pid=2**30, inode=shm.stat().st_ino) + "\n")
@@ -92,7 +102,9 @@ def test_only_the_writer_lock_names_a_process(tmp_path: Path, monkeypatch: pytes
     assert find_lock_holder(str(shm)) == (f"pid {2**30}" if pid else "")
 
 
-def test_without_kernel_lock_information_no_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_kernel_lock_information_no_process_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(lock_monitor, "PROC_LOCKS", tmp_path / "none")
 
     assert (find_lock_holder(str(tmp_path)), find_lock_holder(str(tmp_path / "none"))) == ("", "")

@@ -22,7 +22,14 @@ DOCUMENT_COLUMNS = {
     "pools": "name total_cpu total_memory used_cpu used_memory status",
     "slas": "id name conditions actions priority",
 }
-KEYS = {"tasks": "uuid", "instances": "runid", "templates": "name", "queues": "name", "pools": "name", "slas": "id"}
+KEYS = {
+    "tasks": "uuid",
+    "instances": "runid",
+    "templates": "name",
+    "queues": "name",
+    "pools": "name",
+    "slas": "id",
+}
 RELATIONS = {
     ("instances", "task_id", "tasks", "uuid"), ("tasks", "template", "templates", "name"), ("tasks", "queue", "queues", "name"),
     ("queues", "pool", "pools", "name"), ("pools", "sla_id", "slas", "id"),
@@ -52,11 +59,16 @@ def sqlite_connection(database_path: Path) -> Iterator[sqlite3.Connection]:
 
 def read_columns(file: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool, int]]:
     """Return {name: (type, not null, position in the key)}."""
-    return {row[1]: (row[2], bool(row[3]), row[5]) for row in file.execute(f"PRAGMA table_info({table})")}
+    return {
+        row[1]: (row[2], bool(row[3]), row[5])
+        for row in file.execute(f"PRAGMA table_info({table})")
+    }
 
 
 @pytest.mark.parametrize("table", DOCUMENT_COLUMNS)
-def test_each_documented_table_has_its_columns_and_its_key(sqlite_connection: sqlite3.Connection, table: str):
+def test_each_documented_table_has_its_columns_and_its_key(
+    sqlite_connection: sqlite3.Connection, table: str
+):
     found = read_columns(sqlite_connection, table)
 
     assert set(DOCUMENT_COLUMNS[table].split()) <= found.keys()
@@ -64,12 +76,16 @@ def test_each_documented_table_has_its_columns_and_its_key(sqlite_connection: sq
 
 
 def test_columns_have_the_documented_types(sqlite_connection: sqlite3.Connection):
-    assert {(table, name): read_columns(sqlite_connection, table)[name][0] for table, name in TYPES} == TYPES
+    assert {
+        (table, name): read_columns(sqlite_connection, table)[name][0] for table, name in TYPES
+    } == TYPES
 
 
 def test_the_documented_relations_are_foreign_keys(sqlite_connection: sqlite3.Connection):
     found = {
-        (table, row[3], row[2], row[4]) for table in DOCUMENT_COLUMNS for row in sqlite_connection.execute(f"PRAGMA foreign_key_list({table})")
+        (table, row[3], row[2], row[4])
+        for table in DOCUMENT_COLUMNS
+        for row in sqlite_connection.execute(f"PRAGMA foreign_key_list({table})")
     }
 
     assert found >= RELATIONS
@@ -81,7 +97,9 @@ def test_the_documented_indexes_exist_under_their_names(sqlite_connection: sqlit
         for table in DOCUMENT_COLUMNS for row in sqlite_connection.execute(f"PRAGMA index_list({table})")
     }  # fmt: skip
 
-    assert {name: found.get(name) for name in INDEXES} == {name: (*where, 0) for name, where in INDEXES.items()}
+    assert {name: found.get(name) for name in INDEXES} == {
+        name: (*where, 0) for name, where in INDEXES.items()
+    }
 
 
 def test_every_table_records_creation_and_change_times(sqlite_connection: sqlite3.Connection):
@@ -98,7 +116,9 @@ def test_template_of_a_task_and_sla_of_a_pool_are_optional(sqlite_connection: sq
 def test_there_are_no_tables_outside_the_design(sqlite_connection: sqlite3.Connection):
     tables = {
         row[0]
-        for row in sqlite_connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for row in sqlite_connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
     }
 
     assert tables == {*DOCUMENT_COLUMNS, *EXTRA_TABLES.split(), "alembic_version"}
@@ -118,12 +138,15 @@ def test_constraints_follow_the_naming_convention():
     for table in metadata.tables.values():
         for rule in table.constraints:
             prefix = {CheckConstraint: "ck", UniqueConstraint: "uq"}.get(type(rule), "")
-            assert prefix == "" or str(rule.name or f"{prefix}_").startswith(prefix), f"{table.name}: {rule.name}"
+            assert prefix == "" or str(rule.name or f"{prefix}_").startswith(prefix), (
+                f"{table.name}: {rule.name}"
+            )
 
 
 def test_the_file_has_our_application_id_and_can_shrink(sqlite_connection: sqlite3.Connection):
     pragmas = {
-        name: sqlite_connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "auto_vacuum", "journal_mode")
+        name: sqlite_connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("application_id", "auto_vacuum", "journal_mode")
     }
 
     assert pragmas == {"application_id": APPLICATION_ID, "auto_vacuum": 2, "journal_mode": "wal"}
@@ -139,7 +162,9 @@ def test_the_database_refuses_an_unknown_status(connection: Connection, builder:
         connection.exec_driver_sql("UPDATE tasks SET status = 'done' WHERE uuid = ?", (uuid,))
 
 
-def test_a_referenced_template_queue_or_pool_cannot_be_deleted(connection: Connection, builder: TaskBuilder):
+def test_a_referenced_template_queue_or_pool_cannot_be_deleted(
+    connection: Connection, builder: TaskBuilder
+):
     builder.submit_task()
     for table in ("queues", "pools"):
         with pytest.raises(IntegrityError, match="FOREIGN KEY"):
@@ -147,7 +172,9 @@ def test_a_referenced_template_queue_or_pool_cannot_be_deleted(connection: Conne
 
 
 def test_the_triggers_of_the_file_match_the_schema(sqlite_connection: sqlite3.Connection):
-    found = dict(sqlite_connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    found = dict(
+        sqlite_connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    )
 
     assert {name: " ".join(sql.split()) for name, sql in found.items()} == {
         name: " ".join(sql.split()) for name, sql in TRIGGERS.items()

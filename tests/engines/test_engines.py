@@ -12,12 +12,20 @@ from app import engines
 from app.core.schema import parameters
 from app.errors import Refused, Usage
 
-HOSTILE_TEXT = "$(touch pwned); `touch pwned`'; touch pwned; \"; touch pwned #\n{{ word }} $HOME ☃ \udcff"
+HOSTILE_TEXT = (
+    "$(touch pwned); `touch pwned`'; touch pwned; \"; touch pwned #\n{{ word }} $HOME ☃ \udcff"
+)
 WORD_SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}}
 OPEN_SCHEMA = {"type": "object", "additionalProperties": True}
 
 
-def run_launch(engine: str, schema: dict[str, Any], given: dict[str, Any], declared: dict[str, Any], **base: str) -> Any:
+def run_launch(
+    engine: str,
+    schema: dict[str, Any],
+    given: dict[str, Any],
+    declared: dict[str, Any],
+    **base: str,
+) -> Any:
     """Run the launch of a template in the current directory."""
     engines.check_template(engine, schema, declared)
     launch = engines.make_launch(engine, schema, given, declared)
@@ -37,20 +45,41 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("exec", {"argv": ["printf", "%s", "{{ word }}"]}),
         ("shell", {"script": 'printf %s "$PARAM_word"'}),
         ("shell", {"script": 'printf %s "$PARAM_word"', "shell": "/bin/bash"}),
-        ("python", {"script": "import os; os.write(1, os.fsencode(word))", "python": sys.executable}),
+        (
+            "python",
+            {"script": "import os; os.write(1, os.fsencode(word))", "python": sys.executable},
+        ),
         ("python", {"callable": "own:show", "python": sys.executable}),
     ],
 )
-def test_hostile_text_arrives_unchanged_and_nothing_is_executed(working_folder: Path, engine: str, schema: dict[str, Any]) -> None:
-    (working_folder / "own.py").write_text("import os\ndef show(word):\n    os.write(1, os.fsencode(word))\n")
+def test_hostile_text_arrives_unchanged_and_nothing_is_executed(
+    working_folder: Path, engine: str, schema: dict[str, Any]
+) -> None:
+    (working_folder / "own.py").write_text(
+        "import os\ndef show(word):\n    os.write(1, os.fsencode(word))\n"
+    )
     done = run_launch(engine, schema, {"word": HOSTILE_TEXT}, WORD_SCHEMA)
     assert (done.returncode, done.stdout) == (0, os.fsencode(HOSTILE_TEXT)), done.stderr
     assert not (working_folder / "pwned").exists()
 
 
 def test_a_parameter_stays_within_its_argument(working_folder: Path) -> None:
-    schema = {"argv": ["printf", "%s|", "{{ word }}", "a{{word}}b", "{{ 1+1 }}", "{{word", "{x}", "{{ {{ word }} }}"]}
-    assert run_launch("exec", schema, {"word": "1 2"}, WORD_SCHEMA).stdout == b"1 2|a1 2b|{{ 1+1 }}|{{word|{x}|{{ 1 2 }}|"
+    schema = {
+        "argv": [
+            "printf",
+            "%s|",
+            "{{ word }}",
+            "a{{word}}b",
+            "{{ 1+1 }}",
+            "{{word",
+            "{x}",
+            "{{ {{ word }} }}",
+        ]
+    }
+    assert (
+        run_launch("exec", schema, {"word": "1 2"}, WORD_SCHEMA).stdout
+        == b"1 2|a1 2b|{{ 1+1 }}|{{word|{x}|{{ 1 2 }}|"
+    )
 
 
 def test_an_argument_without_its_parameter_is_left_out() -> None:
@@ -61,17 +90,25 @@ def test_an_argument_without_its_parameter_is_left_out() -> None:
 def test_non_text_values_arrive_as_json(working_folder: Path) -> None:
     given = {"a": [1, None, "é"], "b": True, "c": 2.5}
     declared = {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}}
-    assert run_launch("exec", {"argv": ["echo", "{{ a }}", "{{ b }}", "{{ c }}"]}, given, declared).stdout == (
-        b'[1, null, "\\u00e9"] true 2.5\n'
+    assert run_launch(
+        "exec", {"argv": ["echo", "{{ a }}", "{{ b }}", "{{ c }}"]}, given, declared
+    ).stdout == (b'[1, null, "\\u00e9"] true 2.5\n')
+    assert (
+        run_launch("shell", {"script": 'echo "$PARAM_a $PARAM_b"'}, given, declared).stdout
+        == b'[1, null, "\\u00e9"] true\n'
     )
-    assert run_launch("shell", {"script": 'echo "$PARAM_a $PARAM_b"'}, given, declared).stdout == b'[1, null, "\\u00e9"] true\n'
     script = {"script": "print(a, b, c)", "python": sys.executable}
-    assert run_launch("python", script, given, declared).stdout.decode() == "[1, None, 'é'] True 2.5\n"
+    assert (
+        run_launch("python", script, given, declared).stdout.decode() == "[1, None, 'é'] True 2.5\n"
+    )
 
 
 def test_a_submitters_variable_is_not_taken_for_a_parameter() -> None:
     schema = {"script": 'echo "[$PARAM_word$PARAM_other]"'}
-    assert run_launch("shell", schema, {}, WORD_SCHEMA, PARAM_word="leak", PARAM_other="leak").stdout == b"[]\n"
+    assert (
+        run_launch("shell", schema, {}, WORD_SCHEMA, PARAM_word="leak", PARAM_other="leak").stdout
+        == b"[]\n"
+    )
 
 
 def test_a_plain_command_keeps_its_environment() -> None:
@@ -81,17 +118,29 @@ def test_a_plain_command_keeps_its_environment() -> None:
 
 def test_python_code_gets_neither_our_path_nor_parameter_variables(working_folder: Path) -> None:
     script = "import os, sys; print(sys.path[0] == '', [k for k in os.environ if k.startswith('PARAM_')], sys.argv)"
-    done = run_launch("python", {"script": script, "python": sys.executable}, {"word": "x"}, WORD_SCHEMA)
+    done = run_launch(
+        "python", {"script": script, "python": sys.executable}, {"word": "x"}, WORD_SCHEMA
+    )
     assert done.stdout == b"True [] ['-c']\n"
 
 
 def test_a_coroutine_runs_to_its_end(working_folder: Path) -> None:
     (working_folder / "own.py").write_text("async def show(word):\n    print(word)\n")
-    assert run_launch("python", {"callable": "own:show", "python": sys.executable}, {"word": "x"}, WORD_SCHEMA).stdout == b"x\n"
+    assert (
+        run_launch(
+            "python", {"callable": "own:show", "python": sys.executable}, {"word": "x"}, WORD_SCHEMA
+        ).stdout
+        == b"x\n"
+    )
 
 
 def test_the_exit_code_is_the_programs(working_folder: Path) -> None:
-    assert run_launch("python", {"script": "raise SystemExit(7)", "python": sys.executable}, {}, OPEN_SCHEMA).returncode == 7
+    assert (
+        run_launch(
+            "python", {"script": "raise SystemExit(7)", "python": sys.executable}, {}, OPEN_SCHEMA
+        ).returncode
+        == 7
+    )
     assert run_launch("shell", {"script": "exit 9"}, {}, OPEN_SCHEMA).returncode == 9
 
 
@@ -103,12 +152,19 @@ def test_a_secret_is_read_at_the_start_and_not_stored(tmp_path: Path) -> None:
     assert "from" not in str(launch)
     for engine, schema in (("shell", {"script": 'echo "$PARAM_a, $PARAM_b"'}),
                            ("python", {"script": "print(a, b, sep=', ')", "python": sys.executable})):  # fmt: skip
-        assert run_launch(engine, schema, given, declared, TOKEN="from ann").stdout == b"from ann, from the file\n"
+        assert (
+            run_launch(engine, schema, given, declared, TOKEN="from ann").stdout
+            == b"from ann, from the file\n"
+        )
 
 
-@pytest.mark.parametrize("reference", [{"env": "NO_SUCH"}, {"file": "/no/such/file"}, {"file": "/"}, {"file": "a\0b"}])
+@pytest.mark.parametrize(
+    "reference", [{"env": "NO_SUCH"}, {"file": "/no/such/file"}, {"file": "/"}, {"file": "a\0b"}]
+)
 def test_a_missing_secret_is_named(reference: dict[str, str]) -> None:
-    launch = engines.make_launch("shell", {"script": "true"}, {"word": {"secret": reference}}, WORD_SCHEMA)
+    launch = engines.make_launch(
+        "shell", {"script": "true"}, {"word": {"secret": reference}}, WORD_SCHEMA
+    )
     with pytest.raises(Refused, match="secret word"):
         engines.build_environment(launch, {})
 
@@ -124,7 +180,12 @@ def test_parameters_above_the_total_limit_are_refused() -> None:
     with pytest.raises(Usage, match=r"over 1\.5M together"):
         engines.make_launch("shell", {"script": "true"}, given, OPEN_SCHEMA)
     with pytest.raises(Usage, match="over 128K"):
-        engines.make_launch("exec", {"argv": ["echo", "{{ a }}{{ b }}"]}, {"a": "x" * 90_000, "b": "x" * 90_000}, OPEN_SCHEMA)
+        engines.make_launch(
+            "exec",
+            {"argv": ["echo", "{{ a }}{{ b }}"]},
+            {"a": "x" * 90_000, "b": "x" * 90_000},
+            OPEN_SCHEMA,
+        )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +198,12 @@ def test_parameters_above_the_total_limit_are_refused() -> None:
         ("exec", {"argv": [""]}, {}, "argv must be a list"),
         ("exec", {"argv": ["a", 3]}, {}, "argv must be a list"),
         ("exec", {"argv": ["a\0b"]}, {}, "NUL"),
-        ("exec", {"argv": ["echo", "{{ wrod }}"]}, WORD_SCHEMA, 'names "wrod", which is no parameter. Nearest: word'),
+        (
+            "exec",
+            {"argv": ["echo", "{{ wrod }}"]},
+            WORD_SCHEMA,
+            'names "wrod", which is no parameter. Nearest: word',
+        ),
         ("exec", {"argv": ["{{ word }}"]}, WORD_SCHEMA, "may be missing"),
         ("exec", {"argv": ["echo"], "script": "x"}, {}, 'engine exec has no "script"'),
         ("exec", [], {}, "must be a table"),
@@ -153,7 +219,9 @@ def test_parameters_above_the_total_limit_are_refused() -> None:
         ("python", {"script": "x"}, {"properties": {"1a": {}}}, '"1a" cannot be a variable'),
     ],
 )
-def test_an_invalid_template_is_refused(engine: str, schema: Any, declared: Any, words: str) -> None:
+def test_an_invalid_template_is_refused(
+    engine: str, schema: Any, declared: Any, words: str
+) -> None:
     with pytest.raises(Usage) as caught:
         engines.check_template(engine, schema, declared)
     assert words in str(caught.value)
@@ -168,12 +236,19 @@ def test_an_invalid_template_is_refused(engine: str, schema: Any, declared: Any,
         ("none", {}, []),
     ],
 )
-def test_without_a_schema_a_template_accepts_the_names_it_uses(engine: str, schema: Any, names: list[str]) -> None:
+def test_without_a_schema_a_template_accepts_the_names_it_uses(
+    engine: str, schema: Any, names: list[str]
+) -> None:
     assert [*parameters.read_shape(engines.derive_parameters(engine, schema)).properties] == names
 
 
 def test_a_secret_in_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key")
-    launch = engines.make_launch("shell", {"script": "true"}, {"word": {"secret": {"file": str(tmp_path / "key")}}}, WORD_SCHEMA)
+    launch = engines.make_launch(
+        "shell",
+        {"script": "true"},
+        {"word": {"secret": {"file": str(tmp_path / "key")}}},
+        WORD_SCHEMA,
+    )
     with pytest.raises(Refused, match="it is no file"):
         engines.build_environment(launch, {})

@@ -18,11 +18,23 @@ def make_past_time(**how: float) -> str:
 
 
 def make_backup(**values: Any) -> dict[str, Any]:
-    return {"at": make_past_time(), "late": False, "folder": "/srv/deck/backups", "gone": None} | values
+    return {
+        "at": make_past_time(),
+        "late": False,
+        "folder": "/srv/deck/backups",
+        "gone": None,
+    } | values
 
 
 def make_replica(**values: Any) -> dict[str, Any]:
-    return {"target": "bob@far:/srv/deck", "at": make_past_time(seconds=40), "lag": 40.0, "late": False, "problem": None, "promoted": False} | values
+    return {
+        "target": "bob@far:/srv/deck",
+        "at": make_past_time(seconds=40),
+        "lag": 40.0,
+        "late": False,
+        "problem": None,
+        "promoted": False,
+    } | values
 
 
 @pytest.mark.parametrize(
@@ -31,12 +43,22 @@ def make_replica(**values: Any) -> dict[str, Any]:
         (make_backup(), "well", "the newest 41m old, in /srv/deck/backups, restored and checked"),
         (make_backup(late=True), "hint", "the newest 41m old, in /srv/deck/backups: late"),
         (make_backup(at=None), "well", "none yet in /srv/deck/backups"),
-        (make_backup(at=None, late=True, gone="its folder is gone"), "broken", "none: its folder is gone: /srv/deck/backups"),
-        (make_backup(at=None, late=True, gone="its file is gone"), "broken", "the newest is lost: its file is gone: /srv/deck/backups"),
+        (
+            make_backup(at=None, late=True, gone="its folder is gone"),
+            "broken",
+            "none: its folder is gone: /srv/deck/backups",
+        ),
+        (
+            make_backup(at=None, late=True, gone="its file is gone"),
+            "broken",
+            "the newest is lost: its file is gone: /srv/deck/backups",
+        ),
         (make_backup(folder="/srv/deck/\x1b[2J"), "well", "/srv/deck/␛[2J"),
     ],
 )
-def test_the_newest_backup_is_reported_with_age_and_folder(found: dict[str, Any], state: str, says: str):
+def test_the_newest_backup_is_reported_with_age_and_folder(
+    found: dict[str, Any], state: str, says: str
+):
     # the parameters were built before other tests ran
     at = found["at"] and make_past_time(minutes=41, seconds=5)
     (one,) = looked_at.check_backups(HOME, found | {"at": at})
@@ -49,7 +71,9 @@ def backup_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the backup folder of a home within the configured one."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "config" / "taskdeck").mkdir(parents=True)
-    (tmp_path / "config" / "taskdeck" / "config.toml").write_text(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    (tmp_path / "config" / "taskdeck" / "config.toml").write_text(
+        f'[backup]\nfolder = "{tmp_path}/disk/there"\n'
+    )
     return tmp_path / "disk" / "there" / "deck-1"
 
 
@@ -60,9 +84,15 @@ def test_an_unusable_backup_folder_is_broken(backup_folder: Path, tmp_path: Path
         return one
 
     none = look(at=None)
-    assert none.state == "broken" and none.cure.startswith("mount its disk, or name another folder: ")
-    assert none.cure.endswith(f"/config.toml; where there is to be no disk: mkdir -p {tmp_path}/disk")
-    assert none.text.startswith(f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be made")
+    assert none.state == "broken" and none.cure.startswith(
+        "mount its disk, or name another folder: "
+    )
+    assert none.cure.endswith(
+        f"/config.toml; where there is to be no disk: mkdir -p {tmp_path}/disk"
+    )
+    assert none.text.startswith(
+        f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be made"
+    )
     assert ", and no other can be taken: there is no folder" in look().text
     (tmp_path / "disk").mkdir()
     assert look(at=None).state == "well"
@@ -76,7 +106,9 @@ def test_an_unwritable_folder_is_reported(backup_folder: Path, monkeypatch: pyte
 
     (one,) = looked_at.check_backups(HOME, make_backup(at=None, folder=str(backup_folder)))
 
-    assert one.state == "broken" and one.text.endswith(f"{backup_folder.parent} cannot be written to")
+    assert one.state == "broken" and one.text.endswith(
+        f"{backup_folder.parent} cannot be written to"
+    )
 
 
 def test_disabled_backups_get_a_hint_to_the_settings():
@@ -89,7 +121,11 @@ def test_disabled_backups_get_a_hint_to_the_settings():
     [
         (make_replica(), "well", "bob@far:/srv/deck, 40s old"),
         (make_replica(problem="no route"), "hint", "40s old: no route"),
-        (make_replica(problem="no route", late=True, lag=None), "broken", "never copied yet: no route"),
+        (
+            make_replica(problem="no route", late=True, lag=None),
+            "broken",
+            "never copied yet: no route",
+        ),
         (make_replica(late=True, lag=3605.0), "hint", "1h old, late"),
     ],
 )
@@ -101,5 +137,7 @@ def test_the_replicas_age_and_problem_are_reported(found: dict[str, Any], state:
 
 def test_no_replica_reports_nothing_and_a_promoted_one_is_switched_off():
     assert list(looked_at.check_replica(HOME, make_replica(target=None))) == []
-    (one,) = looked_at.check_replica(HOME, make_replica(promoted=True, late=True, problem="it was promoted"))
+    (one,) = looked_at.check_replica(
+        HOME, make_replica(promoted=True, late=True, problem="it was promoted")
+    )
     assert one.cure == f"taskdeck --home {HOME} db replica off"

@@ -30,19 +30,30 @@ def make_status(since: str, lived: float = 0.0):
 def test_a_clock_behind_the_newest_task_is_broken(monkeypatch: pytest.MonkeyPatch, kept: bool):
     monkeypatch.setattr(clock, "is_synchronized", lambda: kept)
 
-    assert run_check(newest=make_past_time(hours=-3)).state == "broken" and "2h59m behind the newest task" in run_check(newest=make_past_time(hours=-3)).text
+    assert (
+        run_check(newest=make_past_time(hours=-3)).state == "broken"
+        and "2h59m behind the newest task" in run_check(newest=make_past_time(hours=-3)).text
+    )
 
 
 def test_a_clock_set_since_the_runtimes_start_is_a_hint():
     lived = 60.0
 
-    assert "was put 1h ahead" in run_check(make_status(make_past_time(seconds=lived + 3630), lived)).text
-    assert "was put 1h back" in run_check(make_status(make_past_time(seconds=lived - 3630), lived)).text
+    assert (
+        "was put 1h ahead"
+        in run_check(make_status(make_past_time(seconds=lived + 3630), lived)).text
+    )
+    assert (
+        "was put 1h back"
+        in run_check(make_status(make_past_time(seconds=lived - 3630), lived)).text
+    )
     assert "was put" not in run_check(make_status(make_past_time(seconds=lived), lived)).text
 
 
 @pytest.mark.parametrize(("kept", "state"), [(True, "well"), (None, "well"), (False, "hint")])
-def test_an_unsynchronized_clock_is_a_hint(monkeypatch: pytest.MonkeyPatch, kept: bool | None, state: str):
+def test_an_unsynchronized_clock_is_a_hint(
+    monkeypatch: pytest.MonkeyPatch, kept: bool | None, state: str
+):
     monkeypatch.setattr(clock, "is_synchronized", lambda: kept)
     monkeypatch.setattr(clock, "is_in_container", lambda: False)
 
@@ -58,4 +69,6 @@ def test_a_container_is_not_blamed_for_its_hosts_clock(monkeypatch: pytest.Monke
 
 def test_the_kernel_reports_synchronization():
     assert clock.is_synchronized() in (True, False, None)
-    assert clock.Timex.status.offset == (40 if clock.ctypes.sizeof(clock.ctypes.c_long) == 8 else 20)
+    assert clock.Timex.status.offset == (
+        40 if clock.ctypes.sizeof(clock.ctypes.c_long) == 8 else 20
+    )

@@ -24,10 +24,18 @@ def test_an_invalid_setting_is_broken_with_the_file_to_edit(config_path: Path):
 
     one, other = check_settings()
 
-    assert other.text.startswith(f"{config_path}, line 1: theme must be one of") and other.state == "broken"
+    assert (
+        other.text.startswith(f"{config_path}, line 1: theme must be one of")
+        and other.state == "broken"
+    )
 
-    assert (one.check, one.state) == ("config", "broken") and one.cure == f'"${{EDITOR:-vi}}" {config_path}'
-    assert one.text.startswith(f'{config_path}, line 3: backup: there is no setting "kep". Nearest: keep.')
+    assert (one.check, one.state) == (
+        "config",
+        "broken",
+    ) and one.cure == f'"${{EDITOR:-vi}}" {config_path}'
+    assert one.text.startswith(
+        f'{config_path}, line 3: backup: there is no setting "kep". Nearest: keep.'
+    )
     assert one.text.endswith("That was passed over; nothing is removed until it is mended")
 
 
@@ -37,7 +45,9 @@ def test_a_suspiciously_short_retention_is_a_hint(config_path: Path):
 
     well, *brief = check_settings()
 
-    assert (well.state, well.text) == ("well", str(config_path)) and [one.state for one in brief] == ["hint"] * 3
+    assert (well.state, well.text) == ("well", str(config_path)) and [
+        one.state for one in brief
+    ] == ["hint"] * 3
     assert [one.text for one in brief] == [
         "[backup] keeps only 12 hours (m is minutes, d is days)", "[retention] keeps only 1 minute (m is minutes, d is days)",
         "[retention.queue.x] keeps only 1 second (s is seconds, d is days)",

@@ -11,9 +11,26 @@ from app.health.finding import make_command, quote_word
 from app.paths import resolve_home
 
 
-@pytest.mark.parametrize("word", ["/srv", "/a b", "/it's", "/$HOME", '/"', "/`id`", "/a\nb", "/\x1b[2J", "/\udcff", "/日本", "/'\n\\"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "/srv",
+        "/a b",
+        "/it's",
+        "/$HOME",
+        '/"',
+        "/`id`",
+        "/a\nb",
+        "/\x1b[2J",
+        "/\udcff",
+        "/日本",
+        "/'\n\\",
+    ],
+)
 def test_a_quoted_word_is_read_back_by_a_shell_and_is_harmless(word: str):
-    done = subprocess.run(["bash", "-c", f"printf %s {quote_word(word)}"], capture_output=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {quote_word(word)}"], capture_output=True, check=True
+    )
 
     assert done.stdout == os.fsencode(word) and not set(quote_word(word)) & {"\n", "\x1b"}
 

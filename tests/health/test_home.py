@@ -24,7 +24,9 @@ def test_a_file_readable_by_others_is_a_hint_with_a_fix(home: Path):
 
     modes = run_checks(home)["modes"]
 
-    assert modes.state == "hint" and modes.text.endswith("and 1 more are not as private as it was made")
+    assert modes.state == "hint" and modes.text.endswith(
+        "and 1 more are not as private as it was made"
+    )
     subprocess.run(["sh", "-c", modes.cure], check=True)
     assert run_checks(home)["modes"].state == "well" and spaced.stat().st_mode & 0o777 == 0o600
 
@@ -35,19 +37,30 @@ def test_a_file_of_another_user_is_broken(home: Path, monkeypatch: pytest.Monkey
 
     def lstat(path: str):
         seen = real(path)
-        return seen if not str(path).endswith(".lock") else os.stat_result((seen.st_mode, 0, 0, 1, mine + 1, 0, 0, 0, 0, 0))
+        return (
+            seen
+            if not str(path).endswith(".lock")
+            else os.stat_result((seen.st_mode, 0, 0, 1, mine + 1, 0, 0, 0, 0, 0))
+        )
 
     monkeypatch.setattr(os, "lstat", lstat)
 
     owner = run_checks(home)["owner"]
 
-    assert owner.state == "broken" and owner.text.startswith("run/runtime.lock is not yours") and owner.cure.endswith(str(home))
+    assert (
+        owner.state == "broken"
+        and owner.text.startswith("run/runtime.lock is not yours")
+        and owner.cure.endswith(str(home))
+    )
 
 
 def test_a_home_writable_by_others_is_broken(home: Path):
     home.chmod(0o777)
 
-    assert (run_checks(home)["home"].state, run_checks(home)["home"].cure) == ("broken", f"chmod 700 {home}")
+    assert (run_checks(home)["home"].state, run_checks(home)["home"].cure) == (
+        "broken",
+        f"chmod 700 {home}",
+    )
 
 
 def test_foreign_files_in_the_home_are_ignored(home: Path):

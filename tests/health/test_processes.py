@@ -14,7 +14,9 @@ PROCESS_PAIR = {"pid": os.getpid(), "guard_pid": os.getppid()}
 
 
 def test_a_keeper_of_another_version_should_be_replaced(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(processes, "read_file", lambda path: "python\0-I\0-S\0/old/app/keeper/keeper.py\0/srv\0")
+    monkeypatch.setattr(
+        processes, "read_file", lambda path: "python\0-I\0-S\0/old/app/keeper/keeper.py\0/srv\0"
+    )
 
     (found,) = processes.check_keeper("/srv", PROCESS_PAIR)
 
@@ -34,8 +36,15 @@ def test_a_growing_journal_is_reported(home: Path):
 
 
 def test_other_runtimes_are_named_once_and_counted_if_many():
-    ours = [TaskdeckProcess(10, os.geteuid(), "runtime", "/mine"), TaskdeckProcess(11, os.geteuid(), "keeper", "/mine")]
-    others = [TaskdeckProcess(20, 54321, "keeper", "/theirs"), TaskdeckProcess(21, 54321, "runtime", "/theirs"), TaskdeckProcess(22, 54321, "keeper", "/left")]
+    ours = [
+        TaskdeckProcess(10, os.geteuid(), "runtime", "/mine"),
+        TaskdeckProcess(11, os.geteuid(), "keeper", "/mine"),
+    ]
+    others = [
+        TaskdeckProcess(20, 54321, "keeper", "/theirs"),
+        TaskdeckProcess(21, 54321, "runtime", "/theirs"),
+        TaskdeckProcess(22, 54321, "keeper", "/left"),
+    ]
     many = [TaskdeckProcess(100 + n, 54321, "runtime", f"/{n}") for n in range(9)]
 
     assert [one.text for one in processes.find_other_homes("/mine", [*ours, *others])] == [

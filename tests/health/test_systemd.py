@@ -41,16 +41,24 @@ def enable_linger(machine: Path) -> None:
 def test_a_logout_that_ends_everything_is_broken_until_linger_is_on(systemd_machine: Path):
     write_file(systemd_machine / "usr" / "logind.conf", "[Login]\nKillUserProcesses=no\n")
     assert [one.state for one in systemd.check_logout()] == ["well"]
-    write_file(systemd_machine / "etc" / "logind.conf.d" / "50-local.conf", "[Login]\n#KillUserProcesses=no\nKillUserProcesses=yes\n")
+    write_file(
+        systemd_machine / "etc" / "logind.conf.d" / "50-local.conf",
+        "[Login]\n#KillUserProcesses=no\nKillUserProcesses=yes\n",
+    )
 
     (found,) = systemd.check_logout()
-    assert found.state == "broken" and found.cure == f"sudo loginctl enable-linger {pwd.getpwuid(0).pw_name}"
+    assert (
+        found.state == "broken"
+        and found.cure == f"sudo loginctl enable-linger {pwd.getpwuid(0).pw_name}"
+    )
 
     enable_linger(systemd_machine)
     assert [one.state for one in systemd.check_logout()] == ["well"]
 
 
-def test_logind_takes_precedence_over_its_files(systemd_machine: Path, monkeypatch: pytest.MonkeyPatch):
+def test_logind_takes_precedence_over_its_files(
+    systemd_machine: Path, monkeypatch: pytest.MonkeyPatch
+):
     write_file(systemd_machine / "etc" / "logind.conf", "[Login]\nKillUserProcesses=no\n")
     monkeypatch.setattr(systemd, "_query", lambda *argv: "b true")
 
@@ -58,34 +66,53 @@ def test_logind_takes_precedence_over_its_files(systemd_machine: Path, monkeypat
 
 
 def test_the_generated_unit_passes(systemd_machine: Path):
-    write_file(systemd_machine / "config" / "systemd" / "user" / "taskdeck.service", make_unit("/a b", system=False))
+    write_file(
+        systemd_machine / "config" / "systemd" / "user" / "taskdeck.service",
+        make_unit("/a b", system=False),
+    )
 
     assert [(one.check, one.state) for one in systemd.check_units("/a b")] == [("unit", "well")]
 
 
 @pytest.mark.parametrize(
-    "change", [("KillMode=process", "KillMode=mixed"), ("OOMPolicy=continue\n", ""), ("TasksMax=infinity", "TasksMax=99")]
+    "change",
+    [
+        ("KillMode=process", "KillMode=mixed"),
+        ("OOMPolicy=continue\n", ""),
+        ("TasksMax=infinity", "TasksMax=99"),
+    ],
 )
-def test_a_unit_that_would_end_jobs_is_broken_with_a_fix(systemd_machine: Path, change: tuple[str, str]):
+def test_a_unit_that_would_end_jobs_is_broken_with_a_fix(
+    systemd_machine: Path, change: tuple[str, str]
+):
     path = systemd_machine / "config" / "systemd" / "user" / "my taskdeck's.service"
     write_file(path, make_unit("/srv", system=False).replace(*change))
 
     (found,) = systemd.check_units("/srv")
     assert found.state == "broken" and change[0].strip() in found.text
 
-    subprocess.run(["sh", "-c", found.cure.removesuffix(" && systemctl --user daemon-reload")], check=True)
+    subprocess.run(
+        ["sh", "-c", found.cure.removesuffix(" && systemctl --user daemon-reload")], check=True
+    )
     assert [one.state for one in systemd.check_units("/srv")] == ["well"]
 
 
 def test_drop_ins_override_the_unit(systemd_machine: Path):
-    path = write_file(systemd_machine / "config" / "systemd" / "user" / "taskdeck.service", make_unit("/srv", system=False))
+    path = write_file(
+        systemd_machine / "config" / "systemd" / "user" / "taskdeck.service",
+        make_unit("/srv", system=False),
+    )
     write_file(Path(f"{path}.d") / "override.conf", "[Service]\nKillMode=control-group\n")
 
     assert [one.state for one in systemd.check_units("/srv")] == ["broken"]
 
 
-def test_a_unit_without_its_program_is_broken_and_reinstalled(systemd_machine: Path, tmp_path: Path):
-    text = make_unit("/a b", system=False).replace("ExecStart=", f"ExecStart={tmp_path}/no-such/taskdeck --home '/a b' serve #")
+def test_a_unit_without_its_program_is_broken_and_reinstalled(
+    systemd_machine: Path, tmp_path: Path
+):
+    text = make_unit("/a b", system=False).replace(
+        "ExecStart=", f"ExecStart={tmp_path}/no-such/taskdeck --home '/a b' serve #"
+    )
     write_file(systemd_machine / "config" / "systemd" / "user" / "taskdeck.service", text)
 
     (found,) = systemd.check_units("/a b")
@@ -95,7 +122,10 @@ def test_a_unit_without_its_program_is_broken_and_reinstalled(systemd_machine: P
 
 
 def test_a_unit_of_another_home_names_that_home(systemd_machine: Path):
-    write_file(systemd_machine / "config" / "systemd" / "user" / "taskdeck.service", make_unit("/elsewhere", system=False))
+    write_file(
+        systemd_machine / "config" / "systemd" / "user" / "taskdeck.service",
+        make_unit("/elsewhere", system=False),
+    )
 
     (found,) = systemd.check_units("/srv")
 
@@ -103,13 +133,18 @@ def test_a_unit_of_another_home_names_that_home(systemd_machine: Path):
 
 
 def test_units_of_other_programs_are_ignored(systemd_machine: Path):
-    write_file(systemd_machine / "config" / "systemd" / "user" / "other.service", "[Service]\nExecStart=/bin/serve --all\n")
+    write_file(
+        systemd_machine / "config" / "systemd" / "user" / "other.service",
+        "[Service]\nExecStart=/bin/serve --all\n",
+    )
 
     assert list(systemd.check_units("/srv")) == []
 
 
 @pytest.fixture
-def check_cgroup(systemd_machine: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], systemd.Finding]:
+def check_cgroup(
+    systemd_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], systemd.Finding]:
     """Return a function that checks a keeper in the given control group."""
 
     def put(path: str) -> systemd.Finding:
@@ -123,7 +158,15 @@ def check_cgroup(systemd_machine: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 USER = "/user.slice/user-1000.slice"
 
 
-@pytest.mark.parametrize("path", ["/", f"{USER}/session-2.scope", "/system.slice/taskdeck-keeper-1-2.scope", "/system.slice/cron.service"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        f"{USER}/session-2.scope",
+        "/system.slice/taskdeck-keeper-1-2.scope",
+        "/system.slice/cron.service",
+    ],
+)
 def test_a_group_that_nothing_ends_passes(check_cgroup, path: str):
     assert check_cgroup(path).state == "well"
 
@@ -143,13 +186,21 @@ def test_the_user_manager_ends_at_logout_without_linger(check_cgroup, systemd_ma
     assert check_cgroup(path).state == "well"
 
 
-@pytest.mark.parametrize(("mode", "state"), [("control-group", "broken"), ("mixed", "broken"), ("process", "well")])
-def test_a_service_ends_its_processes_unless_configured_otherwise(check_cgroup, monkeypatch: pytest.MonkeyPatch, mode: str, state: str):
+@pytest.mark.parametrize(
+    ("mode", "state"), [("control-group", "broken"), ("mixed", "broken"), ("process", "well")]
+)
+def test_a_service_ends_its_processes_unless_configured_otherwise(
+    check_cgroup, monkeypatch: pytest.MonkeyPatch, mode: str, state: str
+):
     monkeypatch.setattr(systemd, "_query", lambda *argv: mode)
 
     found = check_cgroup("/system.slice/deploy.service")
 
-    assert found.state == state and found.cure == ("" if state == "well" else found.cure) and ("deploy" in found.text)
+    assert (
+        found.state == state
+        and found.cure == ("" if state == "well" else found.cure)
+        and ("deploy" in found.text)
+    )
 
 
 def test_no_systemd_reports_nothing(monkeypatch: pytest.MonkeyPatch):

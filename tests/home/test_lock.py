@@ -24,7 +24,9 @@ def test_the_lock_is_held_once_and_names_its_holder(home: Path):
     with hold_lock(home), pytest.raises(RuntimeExists) as told, hold_lock(home):
         pass
 
-    assert str(told.value).startswith(f"a runtime already has this home: pid {os.getpid()}, {USER_NAME}, since ")
+    assert str(told.value).startswith(
+        f"a runtime already has this home: pid {os.getpid()}, {USER_NAME}, since "
+    )
     assert isinstance(told.value, Conflict) and told.value.exit_code == 4
 
 

@@ -42,7 +42,10 @@ def shared_home(module_home: KeeperHome) -> Iterator[KeeperHome]:
     yield module_home
     for event in module_home.greet()["runs"]:
         module_home.send("stop", run=event["run"], reason="tidy", grace=0)
-    wait_for(lambda: all(event["is"] in ("ended", "refused") for event in module_home.greet()["runs"]), "all runs are over")
+    wait_for(
+        lambda: all(event["is"] in ("ended", "refused") for event in module_home.greet()["runs"]),
+        "all runs are over",
+    )
     module_home.send("forget", runs=[event["run"] for event in module_home.hello["runs"]])
     module_home.drain()
     assert module_home.greet()["runs"] == []

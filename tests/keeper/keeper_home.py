@@ -71,7 +71,9 @@ class KeeperHome:
             return {}
         finally:
             os.close(folder)
-        return self.hello if is_running(self.hello["pid"]) and is_running(self.hello["guard"]) else {}
+        return (
+            self.hello if is_running(self.hello["pid"]) and is_running(self.hello["guard"]) else {}
+        )
 
     def send(self, do: str, **more: Any) -> None:
         self.sock.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
@@ -97,7 +99,14 @@ class KeeperHome:
         """Start a run and return its id, by default once it runs."""
         run = more.pop("run", str(uuid.uuid4()))
         env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run, **more.pop("env", {})}
-        ask = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(self.get_log_path(run))}
+        ask = {
+            "run": run,
+            "argv": argv,
+            "cwd": "/",
+            "env": env,
+            "umask": 0o022,
+            "log": str(self.get_log_path(run)),
+        }
         self.runs.append(run)
         self.send("spawn", **(ask | {"timeout": None, "grace": 1.0} | more))
         if wait:
@@ -156,7 +165,11 @@ class KeeperHome:
         marks = [os.fsencode(self.path), *(f"TASKDECK_RUNID={run}".encode() for run in self.runs)]
         for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
             with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+                text = (
+                    Path(f"/proc/{pid}/cmdline").read_bytes()
+                    + b"\0"
+                    + Path(f"/proc/{pid}/environ").read_bytes()
+                )
                 if pid != os.getpid() and not set(marks).isdisjoint(text.split(b"\0")):
                     yield pid
 

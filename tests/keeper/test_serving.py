@@ -20,7 +20,12 @@ from app.version import VERSION
 def test_the_hello_names_both_processes_and_the_boot(shared_home):
     hello = shared_home.hello
 
-    assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == ("hello", keeper.PROTOCOL, VERSION, [])
+    assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == (
+        "hello",
+        keeper.PROTOCOL,
+        VERSION,
+        [],
+    )
     assert hello["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     parent = int(Path(f"/proc/{hello['pid']}/stat").read_text().rpartition(")")[2].split()[1])
     assert parent == hello["guard"]
@@ -58,9 +63,25 @@ def test_nobody_is_served_before_hello(shared_home):
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b"7", b"null", b'{"do":"fly"}', b'{"do":"spawn"}', b'{"do":"spawn","run":"x","argv":[]}']
-    + [b'{"do":"stop","run":"x","reason":"r","grace":NaN}', b'{"do":"forget","runs":7}', b'{"do":["x"]}', b"[" * 9999]
-    + [b'{"do":"spawn","run":"x","argv":"true","cwd":1,"env":{},"umask":0,"log":"/x","timeout":null,"grace":1}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b"null",
+        b'{"do":"fly"}',
+        b'{"do":"spawn"}',
+        b'{"do":"spawn","run":"x","argv":[]}',
+    ]
+    + [
+        b'{"do":"stop","run":"x","reason":"r","grace":NaN}',
+        b'{"do":"forget","runs":7}',
+        b'{"do":["x"]}',
+        b"[" * 9999,
+    ]
+    + [
+        b'{"do":"spawn","run":"x","argv":"true","cwd":1,"env":{},"umask":0,"log":"/x","timeout":null,"grace":1}'
+    ],
 )
 def test_an_invalid_request_is_answered_and_changes_nothing(shared_home, text):
     shared_home.sock.sendall(text + b"\n")
@@ -146,7 +167,13 @@ def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
     home = empty_home
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limited = [sys.executable, "-c", LIMITED_LAUNCHER, str(100 * 1024)]
-    keeper = [sys.executable, "-I", "-S", Path(__file__).parents[2] / "app" / "keeper" / "keeper.py", home.path]
+    keeper = [
+        sys.executable,
+        "-I",
+        "-S",
+        Path(__file__).parents[2] / "app" / "keeper" / "keeper.py",
+        home.path,
+    ]
     subprocess.run([*limited, *keeper], check=True)
     home.greet()
 
@@ -154,7 +181,9 @@ def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
     refused = home.wait_for_event("error", run)
     resource.prlimit(home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert refused["code"] == "no-space" and not home.log(run).exists(), "a log tells of a run that began"
+    assert refused["code"] == "no-space" and not home.log(run).exists(), (
+        "a log tells of a run that began"
+    )
     assert home.run("true", run=run)["code"] == 0 and home.log(run).exists()
 
 
@@ -167,7 +196,11 @@ def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(home, is_alive, wait_un
     os.kill(keeper, signal.SIGCONT)
     home.greet()
 
-    assert not home.find_known(run) and home.get_log_path(run).parent.is_dir() and not home.get_log_path(run).exists()
+    assert (
+        not home.find_known(run)
+        and home.get_log_path(run).parent.is_dir()
+        and not home.get_log_path(run).exists()
+    )
     assert home.run_to_end("true", run=run)["code"] == 0
 
 
@@ -184,7 +217,9 @@ def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path, wai
     run = home.spawn("sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12")
     keeper, limits = home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
     (segment,) = home.journal.iterdir()
-    resource.prlimit(keeper, resource.RLIMIT_FSIZE, (len(segment.read_bytes().rstrip(b"\0")) + 20, limits[1]))
+    resource.prlimit(
+        keeper, resource.RLIMIT_FSIZE, (len(segment.read_bytes().rstrip(b"\0")) + 20, limits[1])
+    )
 
     (tmp_path / "go").touch()
     wait_until(lambda: "exit of" in home.socket.with_suffix(".log").read_text(), "said")
@@ -200,7 +235,9 @@ def test_bye_ends_keeper_and_guard_when_nothing_runs(home, wait_until, is_alive)
 
     home.send("bye")
 
-    wait_until(lambda: not is_alive(home.hello["pid"]) and not is_alive(home.hello["guard"]), "both gone")
+    wait_until(
+        lambda: not is_alive(home.hello["pid"]) and not is_alive(home.hello["guard"]), "both gone"
+    )
     assert home.start_keeper() == 0 and home.greet()["runs"][0]["code"] == 0
 
 
@@ -240,8 +277,13 @@ def test_files_are_private(shared_home):
     shared_home.run_to_end("true")
     run = shared_home.path / "run"
 
-    folders = {stat.S_IMODE(path.stat().st_mode) for path in (shared_home.path, run, shared_home.journal)}
-    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper*"), *shared_home.journal.iterdir()]}
+    folders = {
+        stat.S_IMODE(path.stat().st_mode) for path in (shared_home.path, run, shared_home.journal)
+    }
+    files = {
+        stat.S_IMODE(path.stat().st_mode)
+        for path in [*run.glob("keeper*"), *shared_home.journal.iterdir()]
+    }
 
     assert (folders, files) == ({0o700}, {0o600})
 
@@ -267,7 +309,10 @@ def test_an_ignorable_signal_ends_neither_process(shared_home, is_alive, number)
 
 def test_an_idle_keeper_has_no_wake_ups(home):
     def switches() -> list[str]:
-        texts = [Path(f"/proc/{home.hello[one]}/status").read_text().splitlines() for one in ("pid", "guard")]
+        texts = [
+            Path(f"/proc/{home.hello[one]}/status").read_text().splitlines()
+            for one in ("pid", "guard")
+        ]
         return [line for text in texts for line in text if "ctxt_switches" in line]
 
     home.send("forget", runs=[home.run_to_end("true")["run"]])

@@ -11,7 +11,13 @@ import uuid
 def test_an_exit_code_is_reported_with_times_and_usage(shared_home):
     end = shared_home.run_to_end("sh", "-c", "exit 7")
 
-    assert (end["code"], end["signal"], end["lost"], end["stop"], end["reason"]) == (7, None, False, None, None)
+    assert (end["code"], end["signal"], end["lost"], end["stop"], end["reason"]) == (
+        7,
+        None,
+        False,
+        None,
+        None,
+    )
     assert end["started_at"] <= end["at"] and 0 < end["run_seconds"] < 10
     assert end["cpu"] > 0 and end["maxrss"] > 0 and end["left"] == 0
 
@@ -39,7 +45,9 @@ def test_a_missing_program_ends_with_127_and_the_nearest_name(shared_home, tmp_p
     end = shared_home.run_to_end("ffmpg", env={"PATH": str(tmp_path)})
 
     assert end["code"] == 127 and end["started_at"] is None
-    assert end["reason"].startswith('no program "ffmpg" in PATH (/') and end["reason"].endswith("Nearest: ffmpeg")
+    assert end["reason"].startswith('no program "ffmpg" in PATH (/') and end["reason"].endswith(
+        "Nearest: ffmpeg"
+    )
 
 
 def test_a_missing_path_ends_with_127(shared_home):
@@ -53,7 +61,10 @@ def test_a_non_executable_file_ends_with_126(shared_home, tmp_path):
 
     assert shared_home.run_to_end("data", env={"PATH": str(tmp_path)})["code"] == 126
     assert shared_home.run_to_end(str(tmp_path))["code"] == 126
-    assert shared_home.run_to_end(str(tmp_path / "data"))["reason"] == f"not executable: {tmp_path}/data"
+    assert (
+        shared_home.run_to_end(str(tmp_path / "data"))["reason"]
+        == f"not executable: {tmp_path}/data"
+    )
 
 
 def test_a_missing_interpreter_ends_with_126_and_is_named(shared_home, tmp_path):
@@ -101,16 +112,29 @@ def test_argv_environment_and_directory_keep_undecodable_bytes(shared_home, tmp_
     odd = os.fsdecode(b"caf\xe9 \xff")
     (tmp_path / odd).mkdir()
 
-    end = shared_home.run_to_end("sh", "-c", 'printf "%s|%s|" "$1" "$ODD"; pwd', "sh", odd, cwd=str(tmp_path / odd), env={"ODD": odd})
+    end = shared_home.run_to_end(
+        "sh",
+        "-c",
+        'printf "%s|%s|" "$1" "$ODD"; pwd',
+        "sh",
+        odd,
+        cwd=str(tmp_path / odd),
+        env={"ODD": odd},
+    )
 
     raw = os.fsencode(odd)
-    assert shared_home.get_log_path(end["run"]).read_bytes() == raw + b"|" + raw + b"|" + os.fsencode(tmp_path / odd) + b"\n"
+    assert (
+        shared_home.get_log_path(end["run"]).read_bytes()
+        == raw + b"|" + raw + b"|" + os.fsencode(tmp_path / odd) + b"\n"
+    )
 
 
 def test_the_environment_is_exactly_the_given_one(shared_home):
     end = shared_home.run_to_end("env", env={"A": "1"})
 
-    names = [line.split("=")[0] for line in shared_home.get_log_path(end["run"]).read_text().splitlines()]
+    names = [
+        line.split("=")[0] for line in shared_home.get_log_path(end["run"]).read_text().splitlines()
+    ]
     assert sorted(names) == ["A", "PATH", "TASKDECK_RUNID"]
 
 
@@ -124,7 +148,10 @@ def test_output_is_appended_to_the_log_and_the_log_is_private(shared_home):
     fresh = shared_home.get_log_path(shared_home.run_to_end("true")["run"])
 
     assert shared_home.get_log_path(run).read_text() == "before\nout\nerr\n"
-    assert stat.S_IMODE(fresh.stat().st_mode) == 0o600 and stat.S_IMODE(fresh.parent.stat().st_mode) == 0o700
+    assert (
+        stat.S_IMODE(fresh.stat().st_mode) == 0o600
+        and stat.S_IMODE(fresh.parent.stat().st_mode) == 0o700
+    )
 
 
 def test_an_unwritable_log_ends_the_run_with_126(shared_home, tmp_path):
@@ -152,7 +179,14 @@ def test_a_run_inherits_only_what_a_shell_would_give(shared_home, tmp_path):
     program = [sys.executable, "-I", "-S", "-c", STATE_SCRIPT]
     with open(tmp_path / "shell.log", "w") as log:
         shell = ["sh", "-c", 'umask 022; exec "$0" "$@"', *program]
-        subprocess.run(shell, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, restore_signals=True)
+        subprocess.run(
+            shell,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=True,
+            restore_signals=True,
+        )
 
     end = shared_home.run_to_end(*program)
 
@@ -204,7 +238,9 @@ def test_a_run_is_started_once_however_often_requested(shared_home, wait_until, 
     assert (again["stop"], (tmp_path / "ran").read_text()) == ("cancel", "\n")
 
 
-MEMORY_SCRIPT = "import sys, time; block = b'x' * (int(sys.argv[1]) << 20); time.sleep(float(sys.argv[2]))"
+MEMORY_SCRIPT = (
+    "import sys, time; block = b'x' * (int(sys.argv[1]) << 20); time.sleep(float(sys.argv[2]))"
+)
 
 
 def read_own_peak(home) -> int:
@@ -226,7 +262,9 @@ def test_the_keepers_size_is_not_the_peak_of_a_small_job(home):
 
 def test_the_peak_of_a_small_job_includes_its_children(home):
     alone = home.run_to_end("sleep", "0.3")["maxrss"]
-    above = home.run_to_end("sh", "-c", f"{sys.executable} -I -S -c 'import time; time.sleep(0.5)'; exit 0")["maxrss"]
+    above = home.run_to_end(
+        "sh", "-c", f"{sys.executable} -I -S -c 'import time; time.sleep(0.5)'; exit 0"
+    )["maxrss"]
 
     assert 500 < alone < 4000 < above < read_own_peak(home) + 2048
 

@@ -35,19 +35,30 @@ def test_a_stop_ends_a_stubborn_tree_after_its_grace(shared_home, wait_until, is
 
 
 def test_a_stop_leaves_time_for_a_clean_exit(shared_home, wait_until):
-    run = shared_home.spawn("sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done")
+    run = shared_home.spawn(
+        "sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"
+    )
     wait_until(lambda: shared_home.get_log_path(run).read_text() == "up\n", "ready")
 
     shared_home.send("stop", run=run, reason="cancel", grace=20)
     end = shared_home.wait_for_event("ended", run)
 
-    assert (end["code"], end["stop"], shared_home.get_log_path(run).read_text()[-4:]) == (3, "cancel", "bye\n")
+    assert (end["code"], end["stop"], shared_home.get_log_path(run).read_text()[-4:]) == (
+        3,
+        "cancel",
+        "bye\n",
+    )
 
 
-def test_a_stop_finds_a_daemon_that_changed_environment_and_session(shared_home, wait_until, is_alive, tmp_path):
+def test_a_stop_finds_a_daemon_that_changed_environment_and_session(
+    shared_home, wait_until, is_alive, tmp_path
+):
     script = f"env -i setsid sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/pid; sleep 300 & wait; sleep 300' & wait"
     run = shared_home.spawn("sh", "-c", script)
-    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the daemon runs")
+    wait_until(
+        lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(),
+        "the daemon runs",
+    )
 
     shared_home.send("stop", run=run, reason="cancel", grace=0.2)
     shared_home.wait_for_event("ended", run)
@@ -55,7 +66,9 @@ def test_a_stop_finds_a_daemon_that_changed_environment_and_session(shared_home,
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_a_second_stop_can_shorten_the_grace_and_keeps_the_reason(shared_home, wait_until, tmp_path):
+def test_a_second_stop_can_shorten_the_grace_and_keeps_the_reason(
+    shared_home, wait_until, tmp_path
+):
     run, _ = spawn_stubborn(shared_home, wait_until, tmp_path / "pids")
     began = time.monotonic()
 
@@ -133,7 +146,9 @@ def test_stopping_an_unknown_run_fails_and_an_ended_one_repeats_its_end(shared_h
     assert shared_home.wait_for_event("ended", run)["stop"] is None
 
 
-def test_a_stop_spares_processes_that_share_only_a_number_or_folder(shared_home, is_alive, tmp_path):
+def test_a_stop_spares_processes_that_share_only_a_number_or_folder(
+    shared_home, is_alive, tmp_path
+):
     bystander = shared_home.spawn("sleep", "60", wait=False, cwd=str(tmp_path))
     pid = shared_home.wait_for_event("started", bystander)["pid"]
     run = shared_home.spawn("sleep", "60", cwd=str(tmp_path))
@@ -158,7 +173,10 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
 def test_a_stop_ends_a_process_whose_first_thread_has_exited(shared_home, wait_until):
     run = shared_home.spawn(sys.executable, "-I", "-S", "-c", FIRST_THREAD_ENDS, wait=False)
     pid = shared_home.wait_for_event("started", run)["pid"]
-    wait_until(lambda: "Z (zombie)" in Path(f"/proc/{pid}/status").read_text(), "the first thread has ended")
+    wait_until(
+        lambda: "Z (zombie)" in Path(f"/proc/{pid}/status").read_text(),
+        "the first thread has ended",
+    )
 
     shared_home.send("stop", run=run, reason="cancel", grace=20)
     end = shared_home.wait_for_event("ended", run)
@@ -167,8 +185,17 @@ def test_a_stop_ends_a_process_whose_first_thread_has_exited(shared_home, wait_u
 
 
 def test_many_runs_are_paused_and_resumed_in_order(shared_home, wait_until):
-    runs = [shared_home.spawn("sh", "-c", "trap 'exit 4' USR1; echo up; while :; do sleep 0.01; done") for _ in range(30)]
-    wait_until(lambda: all(shared_home.get_log_path(run).exists() and shared_home.get_log_path(run).read_text() for run in runs), "all are up")
+    runs = [
+        shared_home.spawn("sh", "-c", "trap 'exit 4' USR1; echo up; while :; do sleep 0.01; done")
+        for _ in range(30)
+    ]
+    wait_until(
+        lambda: all(
+            shared_home.get_log_path(run).exists() and shared_home.get_log_path(run).read_text()
+            for run in runs
+        ),
+        "all are up",
+    )
     began = time.monotonic()
 
     for number in (signal.SIGSTOP, signal.SIGUSR1, signal.SIGCONT):

@@ -66,7 +66,12 @@ def test_killing_both_processes_makes_a_run_lost_at_its_end(home, tmp_path):
     (tmp_path / "go").touch()
     end = home.wait_for_event("ended", run)
 
-    assert (end["lost"], end["reason"], end["code"], end["signal"]) == (True, "supervisors killed", None, None)
+    assert (end["lost"], end["reason"], end["code"], end["signal"]) == (
+        True,
+        "supervisors killed",
+        None,
+        None,
+    )
 
 
 def test_killing_both_in_turn_makes_a_run_lost(home, tmp_path):
@@ -88,7 +93,10 @@ def test_a_run_that_ended_without_supervisors_is_lost_at_once(home, tmp_path, wa
     wait_until(lambda: not is_alive(pid), "ended")
     home.restart()
 
-    assert (home.find_known(run)["lost"], home.find_known(run)["reason"]) == (True, "supervisors killed")
+    assert (home.find_known(run)["lost"], home.find_known(run)["reason"]) == (
+        True,
+        "supervisors killed",
+    )
 
 
 def test_a_run_of_dead_supervisors_is_still_stopped_at_its_deadline(home):
@@ -113,7 +121,9 @@ def test_a_reused_pid_is_neither_watched_nor_stopped(home, is_alive):
     home.kill_both()
     (segment,) = home.journal.iterdir()
     began = b'"ticks":%d' % start["ticks"]
-    segment.write_bytes(segment.read_bytes().replace(began, began[:-1] + (b"0" if began[-1:] != b"0" else b"1")))
+    segment.write_bytes(
+        segment.read_bytes().replace(began, began[:-1] + (b"0" if began[-1:] != b"0" else b"1"))
+    )
 
     home.restart()
     home.send("stop", run=run, reason="cancel", grace=0)
@@ -128,7 +138,9 @@ def test_a_reboot_ends_runs_as_lost(home):
     home.kill_both()
     (segment,) = home.journal.iterdir()
     records = segment.read_bytes()
-    segment.write_bytes(records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-")))
+    segment.write_bytes(
+        records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-"))
+    )
 
     home.restart()
 
@@ -144,12 +156,21 @@ def test_a_copied_home_treats_foreign_runs_as_lost_and_stops_none(home, tmp_path
     shutil.copytree(home.journal, copy.journal)
     if known == "intent":
         (segment,) = copy.journal.iterdir()
-        segment.write_bytes(b"".join(line for line in segment.read_bytes().splitlines(True) if not line.startswith(b'{"p"')))
+        segment.write_bytes(
+            b"".join(
+                line
+                for line in segment.read_bytes().splitlines(True)
+                if not line.startswith(b'{"p"')
+            )
+        )
 
     try:
         copy.restart()
         told = copy.find_known(run)
-        assert (told["lost"], told["reason"]) == (True, "the home was copied, or moved to another disk, while it ran")
+        assert (told["lost"], told["reason"]) == (
+            True,
+            "the home was copied, or moved to another disk, while it ran",
+        )
         copy.kill_both()
         copy.restart()
         assert copy.find_known(run)["again"] is False, "nobody starts again what may live on"
@@ -175,7 +196,9 @@ def test_a_moved_home_keeps_its_runs(home, tmp_path):
         moved.kill_all()
 
 
-@pytest.mark.parametrize("tail", (b'{"i":"half-a-rec', b"[" * 100_000 + b"\n"), ids=("torn", "nested"))
+@pytest.mark.parametrize(
+    "tail", (b'{"i":"half-a-rec', b"[" * 100_000 + b"\n"), ids=("torn", "nested")
+)
 def test_a_truncated_last_record_is_ignored(home, tail):
     run = home.run_to_end("sh", "-c", "exit 3")["run"]
     home.kill_both()
@@ -202,7 +225,9 @@ def test_an_intent_without_a_process_is_refused_permanently(home):
     home.kill_one("pid")
     home.spawn("true", run=run, wait=False)
 
-    assert home.find_known(run) == {"is": "refused", "run": run} == home.wait_for_event("refused", run)
+    assert (
+        home.find_known(run) == {"is": "refused", "run": run} == home.wait_for_event("refused", run)
+    )
 
 
 def test_an_intent_without_a_written_pid_is_found_again(home, tmp_path):
@@ -273,7 +298,9 @@ def test_three_hundred_runs_and_ten_kills_lose_nothing(home, tmp_path):
     for turn in range(10):
         for number in range(30):
             code = (turn + number) % 5
-            run = home.spawn("sh", "-c", f"echo >> {tmp_path}/ran.{turn}.{number}; exit {code}", wait=False)
+            run = home.spawn(
+                "sh", "-c", f"echo >> {tmp_path}/ran.{turn}.{number}; exit {code}", wait=False
+            )
             codes[run] = (code, turn, number)
         home.drain()
         home.kill_one(next(victims))
@@ -284,7 +311,9 @@ def test_three_hundred_runs_and_ten_kills_lose_nothing(home, tmp_path):
                 ends[event["run"]] = event
 
     assert not any(end["lost"] for end in ends.values())
-    assert {run: end["code"] for run, end in ends.items()} == {run: code for run, (code, *_) in codes.items()}
+    assert {run: end["code"] for run, end in ends.items()} == {
+        run: code for run, (code, *_) in codes.items()
+    }
     assert all((tmp_path / f"ran.{t}.{n}").read_text() == "\n" for _, t, n in codes.values())
 
 
@@ -316,7 +345,9 @@ def test_a_suspended_guard_takes_over_when_resumed(home, tmp_path, wait_until, i
 
 def test_the_pair_leaves_no_zombies_and_no_descriptors(home):
     def children(pid: int) -> int:
-        listed = subprocess.run(["ps", "--ppid", str(pid), "-o", "stat="], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "--ppid", str(pid), "-o", "stat="], capture_output=True, text=True, check=False
+        )
         return sum(line.startswith("Z") for line in listed.stdout.splitlines())
 
     for who in ["pid", "guard"] * 3:
@@ -356,7 +387,9 @@ def test_a_reboot_is_detected_with_any_number_of_journal_files(home):
     home.kill_both()
     for segment in home.journal.iterdir():
         records = segment.read_bytes()
-        segment.write_bytes(records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-")))
+        segment.write_bytes(
+            records.replace(home.hello["boot"].encode(), b"another-boot".ljust(36, b"-"))
+        )
 
     home.restart()
 

@@ -94,10 +94,15 @@ def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home
         submit_task_to(paths.database_path(backed_up_home), "meanwhile")
         return True
 
-    with pytest.raises(Conflict, match="something has changed since you were asked. Nothing was restored"):
+    with pytest.raises(
+        Conflict, match="something has changed since you were asked. Nothing was restored"
+    ):
         restore_latest(backed_up_home, agree)
 
-    assert list_task_names(paths.database_path(backed_up_home)) == ["first", "meanwhile"] and read_priorities(backed_up_home) == [7, 0]
+    assert list_task_names(paths.database_path(backed_up_home)) == [
+        "first",
+        "meanwhile",
+    ] and read_priorities(backed_up_home) == [7, 0]
 
 
 def test_a_run_known_only_by_its_log_may_belong_to_any_task(backed_up_home: Path):
@@ -118,7 +123,9 @@ def test_writes_of_a_running_runtime_are_not_missed(backed_up_home: Path):
     log.write_text("said")
 
     def how() -> str:
-        return offline_restore.restore_home(os.fspath(backed_up_home), None, None, lambda told: False, trial=True)["present"]
+        return offline_restore.restore_home(
+            os.fspath(backed_up_home), None, None, lambda told: False, trial=True
+        )["present"]
 
     with hold_lock(backed_up_home):
         assert how() == "whole"
@@ -131,12 +138,16 @@ def test_a_running_runtime_refuses_without_confirmation(backed_up_home: Path):
 
 
 @pytest.mark.parametrize("ending", swap.SIDE_SUFFIXES)
-def test_a_leftover_log_beside_the_target_refuses_the_restore(backed_up_home: Path, tmp_path: Path, ending: str):
+def test_a_leftover_log_beside_the_target_refuses_the_restore(
+    backed_up_home: Path, tmp_path: Path, ending: str
+):
     log = tmp_path / f"then.db{ending}"
     log.write_bytes(b"of another")
 
     with pytest.raises(Conflict, match=f"then.db{ending} is there already. Nothing was restored"):
-        offline_restore.restore_to_file(os.fspath(backed_up_home), None, None, os.fspath(tmp_path / "then.db"))
+        offline_restore.restore_to_file(
+            os.fspath(backed_up_home), None, None, os.fspath(tmp_path / "then.db")
+        )
 
     assert not (tmp_path / "then.db").exists() and log.read_bytes() == b"of another"
 
@@ -145,7 +156,10 @@ def test_a_leftover_log_beside_the_target_refuses_the_restore(backed_up_home: Pa
 def replica_home(home: Path, database_path: Path) -> Iterator[Path]:
     """Yield the folder of a replica of another home with one task."""
     submit_task_to(database_path, "copied")
-    with closing(sqlite3.connect(database_path)) as other, closing(sqlite3.connect(paths.replica_path(home))) as to:
+    with (
+        closing(sqlite3.connect(database_path)) as other,
+        closing(sqlite3.connect(paths.replica_path(home))) as to,
+    ):
         other.backup(to)
     swap.remove_database(database_path)
     yield home
@@ -156,18 +170,29 @@ def test_a_home_promoted_during_another_confirmation_is_not_replaced(replica_hom
     kept = paths.replica_path(replica_home).read_bytes()
     replica.promote_home(os.fspath(replica_home))
     submit_task_to(paths.database_path(replica_home), "since")
-    paths.replica_path(replica_home).write_bytes(kept)  # the source home has created the replica again
+    paths.replica_path(replica_home).write_bytes(
+        kept
+    )  # the source home has created the replica again
 
     with pytest.raises(Conflict, match="is a home of its own already"):
         replica.promote_home(os.fspath(replica_home))
 
-    assert told["running"] == [] and list_task_names(paths.database_path(replica_home)) == ["copied", "since"] and paths.replica_path(replica_home).exists()
+    assert (
+        told["running"] == []
+        and list_task_names(paths.database_path(replica_home)) == ["copied", "since"]
+        and paths.replica_path(replica_home).exists()
+    )
 
 
 @pytest.mark.parametrize("act", [maintenance.repair_home, maintenance.migrate_home])
-def test_a_stale_restore_marker_is_removed_before_writing(home: Path, database_path: Path, act: Any):
+def test_a_stale_restore_marker_is_removed_before_writing(
+    home: Path, database_path: Path, act: Any
+):
     mark = database_path.with_name(f"{database_path.name}.unfinished")
-    mark.write_text(f"{database_path.stat().st_ino} {'0' * 64} {database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000", "ascii")
+    mark.write_text(
+        f"{database_path.stat().st_ino} {'0' * 64} {database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000",
+        "ascii",
+    )
 
     act(os.fspath(home))
 
@@ -180,13 +205,27 @@ DAMAGE = "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe
 @pytest.mark.parametrize(
     ("verb", "change", "found"),
     [
-        ("ls", f"{DAMAGE}; UPDATE tasks SET tags = '['", r"the database is damaged \(1 row breaks the rule of queues"),
-        ("ls", "UPDATE tasks SET tags = '['", r"the database is not in order \(1 row of tasks without JSON in tags"),
-        ("status", "UPDATE counters SET value = 'many'", r"the database is not in order \(counter tasks/default/queued says many"),
+        (
+            "ls",
+            f"{DAMAGE}; UPDATE tasks SET tags = '['",
+            r"the database is damaged \(1 row breaks the rule of queues",
+        ),
+        (
+            "ls",
+            "UPDATE tasks SET tags = '['",
+            r"the database is not in order \(1 row of tasks without JSON in tags",
+        ),
+        (
+            "status",
+            "UPDATE counters SET value = 'many'",
+            r"the database is not in order \(counter tasks/default/queued says many",
+        ),
         ("status", "DROP TABLE replicas", r"the database is damaged \(table replicas is missing"),
     ],
 )
-def test_a_damaged_file_is_reported_as_the_cause_of_a_failed_read(backed_up_home: Path, verb: str, change: str, found: str):
+def test_a_damaged_file_is_reported_as_the_cause_of_a_failed_read(
+    backed_up_home: Path, verb: str, change: str, found: str
+):
     with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
         c.executescript(change)
 
@@ -194,7 +233,9 @@ def test_a_damaged_file_is_reported_as_the_cause_of_a_failed_read(backed_up_home
         read_only.read(os.fspath(backed_up_home), verb, {})
 
 
-@pytest.mark.parametrize("change", ["UPDATE tasks SET launch = '['", "UPDATE tasks SET not_before = '2026-11-25 10:00'"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE tasks SET launch = '['", "UPDATE tasks SET not_before = '2026-11-25 10:00'"]
+)
 def test_a_database_with_unreadable_rows_is_not_reported_as_ok(backed_up_home: Path, change: str):
     assert read_only.read(os.fspath(backed_up_home), "status", {})["database"]["state"] == "ok"
     with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
@@ -202,24 +243,34 @@ def test_a_database_with_unreadable_rows_is_not_reported_as_ok(backed_up_home: P
 
     found = read_only.read(os.fspath(backed_up_home), "status", {})
 
-    assert re.fullmatch("1 row of tasks without (JSON in launch|a time in not_before)", found["database"]["state"])
+    assert re.fullmatch(
+        "1 row of tasks without (JSON in launch|a time in not_before)", found["database"]["state"]
+    )
 
 
 def test_an_invalid_rule_is_reported_and_quarantined(home: Path):
     prepare_database(home)
     with closing(sqlite3.connect(paths.database_path(home))) as c:
         row = "1, 'late', '{\"preset\": \"fin\"}', '{}', 2, 1, '2026-11-25T10:00:00.000000Z', '2026-11-25T10:00:00.000000Z'"
-        c.executescript(f"INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at, updated_at) VALUES ({row})")
+        c.executescript(
+            f"INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at, updated_at) VALUES ({row})"
+        )
 
     with pytest.raises(Storage, match="not in order .1 row of slas without JSON in conditions"):
         read_only.read(os.fspath(home), "sla.ls", {})
     done = maintenance.repair_home(os.fspath(home))
 
-    assert done == {"ok": True, "done": ["sla late: its conditions cannot be read, so it is disabled"], "problems": []}
+    assert done == {
+        "ok": True,
+        "done": ["sla late: its conditions cannot be read, so it is disabled"],
+        "problems": [],
+    }
     assert [row["enabled"] for row in read_only.read(os.fspath(home), "sla.ls", {})] == [False]
 
 
-def test_a_bare_database_is_repaired_and_a_missing_one_reported(database_path: Path, tmp_path: Path):
+def test_a_bare_database_is_repaired_and_a_missing_one_reported(
+    database_path: Path, tmp_path: Path
+):
     there = tmp_path / "there"
     with pytest.raises(NotFound, match="there is no database in .*there yet"):
         maintenance.repair_home(os.fspath(there))
@@ -230,7 +281,9 @@ def test_a_bare_database_is_repaired_and_a_missing_one_reported(database_path: P
     assert maintenance.repair_home(os.fspath(there)) == {"ok": True, "done": [], "problems": []}
 
 
-def test_a_stop_marker_that_cannot_be_written_leaves_no_file(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_marker_that_cannot_be_written_leaves_no_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -248,7 +301,9 @@ READING_VERBS = (
 """Verbs that read a whole home."""
 
 
-def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(home: Path, earlier_database: Path):
+def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(
+    home: Path, earlier_database: Path
+):
     refused: set[str] = set()
 
     for verb in READING_VERBS:
@@ -256,7 +311,10 @@ def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(home: Path,
             read_only.read(os.fspath(home), verb, {"dry_run": True} if verb == "db.cleanup" else {})
         except OlderDatabase as problem:
             refused.add(verb)
-            assert f"earlier version ({migrate.REVISIONS[0]!r}, this is {migrate.HEAD!r})" in problem.message
+            assert (
+                f"earlier version ({migrate.REVISIONS[0]!r}, this is {migrate.HEAD!r})"
+                in problem.message
+            )
             assert "taskdeck db migrate" in problem.hint
     with pytest.raises(OlderDatabase):
         maintenance.repair_home(os.fspath(home))
@@ -264,32 +322,55 @@ def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(home: Path,
     assert {"history", "db.slow"} <= refused and not {"ls", "operations", "queue.ls"} & refused
     assert maintenance.check_home(os.fspath(home)) == []
     maintenance.migrate_home(os.fspath(home))
-    assert all(read_only.read(os.fspath(home), verb, {}) is not None for verb in refused - {"db.cleanup", "db.replica.status"})
+    assert all(
+        read_only.read(os.fspath(home), verb, {}) is not None
+        for verb in refused - {"db.cleanup", "db.replica.status"}
+    )
 
 
 @pytest.mark.parametrize("named", [lambda copy: copy.name, os.fspath])
-def test_the_pre_upgrade_copy_is_listed_and_restorable(home: Path, earlier_database: Path, named: Any):
+def test_the_pre_upgrade_copy_is_listed_and_restorable(
+    home: Path, earlier_database: Path, named: Any
+):
     path = earlier_database
     before = read_all_rows(path)
     maintenance.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
     path.write_bytes(b"no database, " * 400)
 
-    with pytest.raises(DamagedDatabase, match=f"Newest good backup: .*, from before an upgrade. .*db restore --dry-run {copy.name}$"):
+    with pytest.raises(
+        DamagedDatabase,
+        match=f"Newest good backup: .*, from before an upgrade. .*db restore --dry-run {copy.name}$",
+    ):
         read_only.read(os.fspath(home), "ls", {})
     path.unlink()
-    with pytest.raises(DamagedDatabase, match=f"the database is gone.*Bring it back: taskdeck db restore {copy.name}$"):
+    with pytest.raises(
+        DamagedDatabase,
+        match=f"the database is gone.*Bring it back: taskdeck db restore {copy.name}$",
+    ):
         database_presence.check_database_present(home)
     then = timestamps.from_unix(copy.stat().st_mtime - 3600)
-    for at, way_out in ((None, f"taskdeck db restore --dry-run {copy.name}"), (then, "See which there are: taskdeck db backups")):
+    for at, way_out in (
+        (None, f"taskdeck db restore --dry-run {copy.name}"),
+        (then, "See which there are: taskdeck db backups"),
+    ):
         with pytest.raises(NoBackup, match="^there is no good backup") as told:
             offline_restore.restore_home(os.fspath(home), None, at, lambda told: True, trial=True)
         assert told.value.hint.endswith(way_out)
     done = offline_restore.restore_home(os.fspath(home), named(copy), None, lambda told: True)
 
-    assert done["restored"] and migrate.read_version(path) == migrate.HEAD and read_all_rows(path)["tasks"]
-    assert len(read_all_rows(path)["tasks"]) == len(before["tasks"]) and maintenance.check_home(os.fspath(home)) == []
-    assert [file["path"] for file in backup_list.find_kept(os.fspath(home))["files"]] == [os.fspath(copy)]
+    assert (
+        done["restored"]
+        and migrate.read_version(path) == migrate.HEAD
+        and read_all_rows(path)["tasks"]
+    )
+    assert (
+        len(read_all_rows(path)["tasks"]) == len(before["tasks"])
+        and maintenance.check_home(os.fspath(home)) == []
+    )
+    assert [file["path"] for file in backup_list.find_kept(os.fspath(home))["files"]] == [
+        os.fspath(copy)
+    ]
     assert read_all_rows(copy) == before
 
 
@@ -298,17 +379,26 @@ def test_the_pre_upgrade_copy_is_verified_with_the_backups(home: Path, earlier_d
     (copy,) = (home / "backups").iterdir()
 
     found = backup_list.verify_backups(os.fspath(home), None)
-    assert backup.describe_findings(found) == ["no backup yet", f"{copy.name}, a copy from before an upgrade, is well"]
+    assert backup.describe_findings(found) == [
+        "no backup yet",
+        f"{copy.name}, a copy from before an upgrade, is well",
+    ]
     with copy.open("r+b") as file:
         file.seek(4096)
         file.write(b"x" * 4096)
     found = backup_list.verify_backups(os.fspath(home), None)
 
-    assert found["copies"][0]["problem"] and f"{copy.name}, a copy from before an upgrade, is bad: " in backup.describe_findings(found)[-1]
+    assert (
+        found["copies"][0]["problem"]
+        and f"{copy.name}, a copy from before an upgrade, is bad: "
+        in backup.describe_findings(found)[-1]
+    )
     assert [file.name for file in (home / "backups").iterdir()] == [copy.name]
 
 
-def test_advice_prefers_a_backup_newer_than_the_pre_upgrade_copy(home: Path, earlier_database: Path):
+def test_advice_prefers_a_backup_newer_than_the_pre_upgrade_copy(
+    home: Path, earlier_database: Path
+):
     maintenance.migrate_home(os.fspath(home))
     offline_backup.take_backup(os.fspath(home), {}, lambda text: None)
 
@@ -326,7 +416,9 @@ def test_the_program_after_a_backup_does_not_lock_the_home(backed_up_home: Path,
     config.parent.mkdir(parents=True)
     config.write_text(f"[backup]\nafter = {json.dumps(after)}\n")
 
-    taken = offline_backup.take_backup(os.fspath(backed_up_home), {"full": True, "to": None}, lambda text: None)
+    taken = offline_backup.take_backup(
+        os.fspath(backed_up_home), {"full": True, "to": None}, lambda text: None
+    )
 
     assert taken["after"] is None and taken["kind"] == "full" and not is_held(backed_up_home)
 
@@ -360,7 +452,9 @@ def test_a_replaced_database_is_found_by_name_or_path(backed_up_home: Path, tmp_
     (tmp_path / "link").symlink_to(backed_up_home)
 
     for named in (kept.name, os.fspath(kept), os.fspath(tmp_path / "link" / kept.name)):
-        assert backup_picker.describe_choice(os.fspath(backed_up_home), named, None)["kind"] == "kept"
+        assert (
+            backup_picker.describe_choice(os.fspath(backed_up_home), named, None)["kind"] == "kept"
+        )
     for elsewhere in (f"/nowhere/{kept.name}", os.fspath(tmp_path / kept.name)):
         with pytest.raises(NoBackup, match=f"there is no backup {elsewhere}"):
             backup_picker.describe_choice(os.fspath(backed_up_home), elsewhere, None)
@@ -378,46 +472,73 @@ def test_a_home_of_another_user_is_read_only(
     before = {path for path in backed_up_home.rglob("*")}
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
-    with pytest.raises(Refused, match=f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner: sudo -u"):
+    with pytest.raises(
+        Refused,
+        match=f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner: sudo -u",
+    ):
         act(os.fspath(backed_up_home))
 
     # files of a read-only connection
-    assert {path.name for path in {*backed_up_home.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}
-    assert read_only.read(os.fspath(backed_up_home), "show", {"id": 1})["number"] == 1 and len(backup_list.list_backups(os.fspath(backed_up_home))) == 1
+    assert {path.name for path in {*backed_up_home.rglob("*")} - before} <= {
+        "taskdeck.db-wal",
+        "taskdeck.db-shm",
+    }
+    assert (
+        read_only.read(os.fspath(backed_up_home), "show", {"id": 1})["number"] == 1
+        and len(backup_list.list_backups(os.fspath(backed_up_home))) == 1
+    )
 
 
 @pytest.mark.parametrize("theirs", ["run", paths.DATABASE])
-def test_a_partly_foreign_home_is_refused(tmp_path: Path, foreign_backup: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_partly_foreign_home_is_refused(
+    tmp_path: Path, foreign_backup: str, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "run").mkdir()
     (tmp_path / paths.DATABASE).touch()
     real, mine = os.stat, os.geteuid()
 
     def stat(path: Any, **more: Any) -> os.stat_result:
         seen = real(path, **more)
-        return seen if not str(path).endswith(foreign_backup) else os.stat_result((*seen[:4], 4_000_000, *seen[5:10]))
+        return (
+            seen
+            if not str(path).endswith(foreign_backup)
+            else os.stat_result((*seen[:4], 4_000_000, *seen[5:10]))
+        )
 
     monkeypatch.setattr(os, "stat", stat)
 
     with pytest.raises(Refused) as refused:
         paths.refuse_foreign_home(tmp_path)
     said = f"the home {tmp_path} belongs in part to '#4000000', not to you. Nothing was done."
-    assert str(refused.value) == f"{said} Give it to one of you: sudo chown -R {mine or 4_000_000}: {tmp_path}"
+    assert (
+        str(refused.value)
+        == f"{said} Give it to one of you: sudo chown -R {mine or 4_000_000}: {tmp_path}"
+    )
 
 
-def test_an_empty_folder_of_another_user_may_become_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_folder_of_another_user_may_become_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
     paths.refuse_foreign_home(tmp_path)
 
 
-def test_damage_of_a_replaced_database_is_not_blamed_on_the_current_one(backed_up_home: Path, tmp_path: Path):
+def test_damage_of_a_replaced_database_is_not_blamed_on_the_current_one(
+    backed_up_home: Path, tmp_path: Path
+):
     kept = Path(restore_latest(backed_up_home, lambda told: True)["kept"])
     kept.write_bytes(b"\xff" * 8192)
-    home, said = os.fspath(backed_up_home), f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose"
+    home, said = (
+        os.fspath(backed_up_home),
+        f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose",
+    )
 
     for act in (
         lambda: offline_restore.restore_home(home, kept.name, None, lambda told: False, trial=True),
-        lambda: offline_restore.restore_to_file(home, kept.name, None, os.fspath(tmp_path / "then.db")),
+        lambda: offline_restore.restore_to_file(
+            home, kept.name, None, os.fspath(tmp_path / "then.db")
+        ),
     ):
         with pytest.raises(Storage, match=said):
             act()
@@ -427,8 +548,14 @@ def test_a_dangling_backup_folder_link_is_reported(backed_up_home: Path, tmp_pat
     (backed_up_home / "backups").rename(tmp_path / "away")
     (backed_up_home / "backups").symlink_to("/nowhere")
 
-    for look in (lambda home: backup_list.list_backups(home), lambda home: backup_list.verify_backups(home, None)):
-        with pytest.raises(Storage, match="the folder of the backups cannot be used: it is a link to /nowhere, which is not there"):
+    for look in (
+        lambda home: backup_list.list_backups(home),
+        lambda home: backup_list.verify_backups(home, None),
+    ):
+        with pytest.raises(
+            Storage,
+            match="the folder of the backups cannot be used: it is a link to /nowhere, which is not there",
+        ):
             look(os.fspath(backed_up_home))
 
 
@@ -443,7 +570,9 @@ def damage_table(path: Path, table: str) -> None:
     """Overwrite the first page of a table."""
     with closing(sqlite3.connect(path)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (root,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (root,) = c.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
     with path.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
@@ -484,38 +613,68 @@ def list_foreign_backups(home: Path) -> list[str]:
     return [one["id"] for one in backup_list.list_backups(os.fspath(home)) if one["stranger"]]
 
 
-def test_a_foreign_backup_is_listed_but_never_chosen(backed_up_home: Path, foreign_backup: str, tmp_path: Path):
+def test_a_foreign_backup_is_listed_but_never_chosen(
+    backed_up_home: Path, foreign_backup: str, tmp_path: Path
+):
     home, other = os.fspath(backed_up_home), os.fspath(tmp_path / "other" / paths.DATABASE)
 
     (own,) = {one["id"] for one in backup_list.list_backups(home)} - {foreign_backup}
-    assert backup_picker.describe_choice(home, None, None)["id"] == own == take_backup(paths.database_path(backed_up_home), backed_up_home / "backups", BackupRules()).base
-    assert backup_list.verify_backups(home, None)["strangers"] == [{"id": foreign_backup, "of": other}] and list_foreign_backups(backed_up_home) == [foreign_backup]
-    with pytest.raises(Conflict, match=f"the backup {foreign_backup} is of another home \\({other}\\). Nothing was restored. Into a file: "):
+    assert (
+        backup_picker.describe_choice(home, None, None)["id"]
+        == own
+        == take_backup(
+            paths.database_path(backed_up_home), backed_up_home / "backups", BackupRules()
+        ).base
+    )
+    assert backup_list.verify_backups(home, None)["strangers"] == [
+        {"id": foreign_backup, "of": other}
+    ] and list_foreign_backups(backed_up_home) == [foreign_backup]
+    with pytest.raises(
+        Conflict,
+        match=f"the backup {foreign_backup} is of another home \\({other}\\). Nothing was restored. Into a file: ",
+    ):
         backup_picker.describe_choice(home, foreign_backup, None)
     offline_restore.restore_to_file(home, foreign_backup, None, os.fspath(tmp_path / "theirs.db"))
     assert list_task_names(tmp_path / "theirs.db") == ["theirs"]
 
 
-def test_a_moved_home_keeps_its_backups_and_an_empty_one_takes_all(backed_up_home: Path, foreign_backup: str, tmp_path: Path):
+def test_a_moved_home_keeps_its_backups_and_an_empty_one_takes_all(
+    backed_up_home: Path, foreign_backup: str, tmp_path: Path
+):
     moved = Path(shutil.copytree(backed_up_home, tmp_path / "moved"))
     paths.make_home(moved)
 
     assert list_foreign_backups(moved) == [foreign_backup]
     paths.database_path(moved).unlink()
-    assert list_foreign_backups(moved) == [] and len(backup_list.list_backups(os.fspath(moved))) == 2
-    restored = offline_restore.restore_home(os.fspath(moved), backup_list.list_backups(os.fspath(moved))[0]["id"], None, lambda told: True)
+    assert (
+        list_foreign_backups(moved) == [] and len(backup_list.list_backups(os.fspath(moved))) == 2
+    )
+    restored = offline_restore.restore_home(
+        os.fspath(moved),
+        backup_list.list_backups(os.fspath(moved))[0]["id"],
+        None,
+        lambda told: True,
+    )
     assert restored["restored"] and list_foreign_backups(moved) == [foreign_backup]
 
 
-def test_a_home_stays_the_same_where_the_file_of_a_backup_of_another_is_restored(backed_up_home: Path, foreign_backup: str):
+def test_a_home_stays_the_same_where_the_file_of_a_backup_of_another_is_restored(
+    backed_up_home: Path, foreign_backup: str
+):
     file = os.fspath(backed_up_home / "backups" / f"{foreign_backup}.backup")
 
-    assert offline_restore.restore_home(os.fspath(backed_up_home), file, None, lambda told: True)["restored"]
+    assert offline_restore.restore_home(os.fspath(backed_up_home), file, None, lambda told: True)[
+        "restored"
+    ]
 
-    assert list_foreign_backups(backed_up_home) == [foreign_backup] and "theirs" in list_task_names(paths.database_path(backed_up_home))
+    assert list_foreign_backups(backed_up_home) == [foreign_backup] and "theirs" in list_task_names(
+        paths.database_path(backed_up_home)
+    )
 
 
-def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(backed_up_home: Path, tmp_path: Path):
+def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(
+    backed_up_home: Path, tmp_path: Path
+):
     fresh = tmp_path / "fresh"
     paths.make_home(fresh)
     prepare_database(fresh)
@@ -526,9 +685,13 @@ def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(backed_up_h
     (own,) = (backed_up_home / "backups").glob("*.backup")
     shutil.copy(taken.path, backed_up_home / "backups")
 
-    assert backup_picker.describe_choice(os.fspath(backed_up_home), None, None)["id"] == own.stem and list_foreign_backups(backed_up_home) == [taken.id]
+    assert backup_picker.describe_choice(os.fspath(backed_up_home), None, None)[
+        "id"
+    ] == own.stem and list_foreign_backups(backed_up_home) == [taken.id]
     shutil.copy(own, fresh / "backups")
-    assert backup_picker.describe_choice(os.fspath(fresh), None, None)["id"] == taken.id and list_foreign_backups(fresh) == [own.stem]
+    assert backup_picker.describe_choice(os.fspath(fresh), None, None)[
+        "id"
+    ] == taken.id and list_foreign_backups(fresh) == [own.stem]
 
 
 def test_no_backup_is_built_upon_one_of_another_home_and_that_is_never_pruned(
@@ -542,8 +705,14 @@ def test_no_backup_is_built_upon_one_of_another_home_and_that_is_never_pruned(
         moment = timestamps.utcnow() + later
         with monkeypatch.context() as clocks:
             clocks.setattr(timestamps, "utcnow", lambda moment=moment: moment)
-            assert take_backup(paths.database_path(backed_up_home), folder, BackupRules(keep=1.0)).kind == "full"
-    assert list_foreign_backups(backed_up_home) == [foreign_backup] and (folder / f"{foreign_backup}.backup").exists()
+            assert (
+                take_backup(paths.database_path(backed_up_home), folder, BackupRules(keep=1.0)).kind
+                == "full"
+            )
+    assert (
+        list_foreign_backups(backed_up_home) == [foreign_backup]
+        and (folder / f"{foreign_backup}.backup").exists()
+    )
 
 
 def test_restoring_a_backup_from_before_the_first_number_keeps_the_identity(tmp_path: Path):
@@ -554,10 +723,15 @@ def test_restoring_a_backup_from_before_the_first_number_keeps_the_identity(tmp_
     submit_task_to(paths.database_path(home), "mine")
     last = take_backup(paths.database_path(home), home / "backups", BackupRules(), full=True)
 
-    assert offline_restore.restore_home(os.fspath(home), first.id, None, lambda told: True)["restored"]
+    assert offline_restore.restore_home(os.fspath(home), first.id, None, lambda told: True)[
+        "restored"
+    ]
     moved = Path(shutil.move(home, tmp_path / "moved"))
 
-    assert list_foreign_backups(moved) == [] and backup_picker.describe_choice(os.fspath(moved), None, None)["id"] == last.id
+    assert (
+        list_foreign_backups(moved) == []
+        and backup_picker.describe_choice(os.fspath(moved), None, None)["id"] == last.id
+    )
 
 
 def test_an_invalid_counter_is_not_carried_over(backed_up_home: Path):

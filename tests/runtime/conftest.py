@@ -60,7 +60,15 @@ def dispatcher(db: Database, home: Path, fake_keeper: FakeKeeper) -> Dispatcher:
 
 def make_started_event(runid: str, **more: Any) -> dict[str, Any]:
     """Return a keeper event for a started run."""
-    return {"is": "started", "run": runid, "pid": 4242, "ticks": 1, "at": time.time(), "boot_at": 1.0, **more}
+    return {
+        "is": "started",
+        "run": runid,
+        "pid": 4242,
+        "ticks": 1,
+        "at": time.time(),
+        "boot_at": 1.0,
+        **more,
+    }
 
 
 def make_ended_event(runid: str, code: int | None = 0, **more: Any) -> dict[str, Any]:

@@ -60,7 +60,11 @@ async def test_the_first_backup_is_taken_at_once_and_the_next_when_due(
 
 
 async def test_the_table_matches_the_manifest_and_fills_the_header(
-    scheduler: BackupScheduler, catalog: BackupCatalog, db: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler: BackupScheduler,
+    catalog: BackupCatalog,
+    db: Database,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     for hours in (0, 2):
         advance_clock(monkeypatch, hours=hours)
@@ -70,7 +74,10 @@ async def test_the_table_matches_the_manifest_and_fills_the_header(
         "LEFT JOIN backups p ON p.id = b.parent_id ORDER BY b.id"
     )
     full, increment = catalog.list_backups()
-    rows = [("full", full.path.name, None, 1), ("increment", increment.path.name, full.path.name, 1)]
+    rows = [
+        ("full", full.path.name, None, 1),
+        ("increment", increment.path.name, full.path.name, 1),
+    ]
     assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
 
     await db.write(lambda c: c.exec_driver_sql("DELETE FROM backups"))  # as in a restored database
@@ -79,7 +86,9 @@ async def test_the_table_matches_the_manifest_and_fills_the_header(
     assert await db.read(reads.find_newest_backup) == increment.at
 
 
-async def test_no_backup_is_taken_when_backups_are_disabled(scheduler: BackupScheduler, catalog: BackupCatalog):
+async def test_no_backup_is_taken_when_backups_are_disabled(
+    scheduler: BackupScheduler, catalog: BackupCatalog
+):
     await scheduler.take_if_due(Settings(enabled=False))
 
     assert catalog.list_backups() == [] and not catalog.folder.exists()
@@ -110,14 +119,19 @@ async def test_an_unusable_folder_is_an_alert_and_halts_nothing(
 
     await duties._run_duty(duty)
     (alert,) = await alerts.ls(call)
-    assert "folder of the backups cannot be used: not a directory" in str(alert) and dispatcher.halted is None
+    assert (
+        "folder of the backups cannot be used: not a directory" in str(alert)
+        and dispatcher.halted is None
+    )
 
     (home / "backups").unlink()
     await duties._run_duty(duty)
     assert not (home / "backups").exists(), "it is not tried again every minute"
     duties.backups._retry_after -= backup_schedule.RETRY_DELAY
     await duties._run_duty(duty)
-    assert [one.verified for one in BackupCatalog(home / "backups").list_backups()] == [True] and duties.backups.problems == {}
+    assert [one.verified for one in BackupCatalog(home / "backups").list_backups()] == [
+        True
+    ] and duties.backups.problems == {}
 
 
 def block_backup_folder(home: Path) -> Path:
@@ -138,7 +152,9 @@ async def test_a_manual_backup_ends_the_alert(scheduler: BackupScheduler, call: 
     assert scheduler.problems == {}
 
 
-async def test_a_backup_found_bad_does_not_end_the_alert(scheduler: BackupScheduler, home: Path, catalog: BackupCatalog):
+async def test_a_backup_found_bad_does_not_end_the_alert(
+    scheduler: BackupScheduler, home: Path, catalog: BackupCatalog
+):
     await scheduler.take_if_due(Settings())
     backup_folder.mark_bad(catalog.folder, catalog.list_backups()[0].id, "it rotted")
     scheduler._failed_settings = Settings()
@@ -159,9 +175,13 @@ async def test_a_bad_only_backup_is_reported_and_replaced_at_once(
 
     await scheduler.take_if_due(Settings())
 
-    assert scheduler.problems == {"backup": f"the backup {first.id} is bad: its checksum is wrong; a new full one was taken"}
+    assert scheduler.problems == {
+        "backup": f"the backup {first.id} is bad: its checksum is wrong; a new full one was taken"
+    }
     bad, good = catalog.list_backups()
-    assert (bad.verified, good.verified) == (False, True) and await db.read(reads.find_newest_backup) == good.at
+    assert (bad.verified, good.verified) == (False, True) and await db.read(
+        reads.find_newest_backup
+    ) == good.at
 
 
 async def test_an_older_bad_backup_is_reported_and_recorded(
@@ -174,8 +194,13 @@ async def test_an_older_bad_backup_is_reported_and_recorded(
 
     await scheduler.take_if_due(Settings())
 
-    assert scheduler.problems == {"backup": f"the backup {first.id} is bad: it rotted"} and len(catalog.list_backups()) == 2
-    assert (await db.read(lambda c: c.exec_driver_sql("SELECT problem FROM backups").scalars().all())) == ["it rotted", None]
+    assert (
+        scheduler.problems == {"backup": f"the backup {first.id} is bad: it rotted"}
+        and len(catalog.list_backups()) == 2
+    )
+    assert (
+        await db.read(lambda c: c.exec_driver_sql("SELECT problem FROM backups").scalars().all())
+    ) == ["it rotted", None]
 
 
 async def test_a_backup_pruned_during_its_check_is_not_reported_as_bad(
@@ -184,7 +209,10 @@ async def test_a_backup_pruned_during_its_check_is_not_reported_as_bad(
     first = await backups.take_one_backup(call, Settings(), full=True)
     await backups.take_one_backup(call, Settings(), full=True)
     await scheduler.take_if_due(Settings())
-    read, prune = tool.read_manifest, [lambda: backup_folder._prune_backup(catalog.folder, first.id)]
+    read, prune = (
+        tool.read_manifest,
+        [lambda: backup_folder._prune_backup(catalog.folder, first.id)],
+    )
 
     def reading(folder: str) -> Any:
         found = read(folder)
@@ -198,7 +226,9 @@ async def test_a_backup_pruned_during_its_check_is_not_reported_as_bad(
     assert not prune and scheduler.problems == {} and len(catalog.list_backups()) == 1
 
 
-async def test_changed_settings_are_tried_at_once_after_a_failure(scheduler: BackupScheduler, home: Path, tmp_path: Path):
+async def test_changed_settings_are_tried_at_once_after_a_failure(
+    scheduler: BackupScheduler, home: Path, tmp_path: Path
+):
     await scheduler.take_if_due(Settings(folder="/proc/nope"))
     assert "/proc/nope" in scheduler.problems["backup"]
     await scheduler.take_if_due(Settings(folder="/proc/nope"))
@@ -206,10 +236,15 @@ async def test_changed_settings_are_tried_at_once_after_a_failure(scheduler: Bac
     chosen = Settings(folder=f"{tmp_path}/there")
     await scheduler.take_if_due(chosen)
 
-    assert scheduler.problems == {} and len(BackupCatalog(backup_files.get_folder(home, chosen)).list_good()) == 1
+    assert (
+        scheduler.problems == {}
+        and len(BackupCatalog(backup_files.get_folder(home, chosen)).list_good()) == 1
+    )
 
 
-async def test_a_returned_folder_with_a_recent_backup_ends_the_alert(scheduler: BackupScheduler, home: Path, catalog: BackupCatalog):
+async def test_a_returned_folder_with_a_recent_backup_ends_the_alert(
+    scheduler: BackupScheduler, home: Path, catalog: BackupCatalog
+):
     await scheduler.take_if_due(Settings())
     catalog.folder.rename(home / "aside")
     folder = block_backup_folder(home)
@@ -237,7 +272,9 @@ async def test_no_backup_is_removed_while_the_retention_is_unknown(
     assert len(catalog.list_good()) < 3
 
 
-async def test_a_missing_program_is_reported_before_it_is_needed(scheduler: BackupScheduler, monkeypatch: pytest.MonkeyPatch):
+async def test_a_missing_program_is_reported_before_it_is_needed(
+    scheduler: BackupScheduler, monkeypatch: pytest.MonkeyPatch
+):
     await scheduler.take_if_due(Settings())
     await scheduler.take_if_due(Settings(after=("/no/such/prog", "-a")))
     assert scheduler.problems == {
@@ -272,11 +309,15 @@ async def test_a_decayed_backup_is_reported_with_its_replacement(
 
     await scheduler.take_if_due(Settings())
 
-    assert scheduler.problems == {"backup": f"the backup {first.id} is bad: its checksum is wrong; a new full one was taken"}
+    assert scheduler.problems == {
+        "backup": f"the backup {first.id} is bad: its checksum is wrong; a new full one was taken"
+    }
     assert catalog.find_backup().kind == "full" and catalog.find_backup().id != first.id
 
 
-async def test_a_failing_program_is_reported_until_it_succeeds(scheduler: BackupScheduler, catalog: BackupCatalog, monkeypatch: pytest.MonkeyPatch):
+async def test_a_failing_program_is_reported_until_it_succeeds(
+    scheduler: BackupScheduler, catalog: BackupCatalog, monkeypatch: pytest.MonkeyPatch
+):
     await scheduler.take_if_due(Settings(after=("/bin/sh", "-c", "exit 4")))
     assert scheduler._hook_task is not None
     await scheduler._hook_task
@@ -288,7 +329,9 @@ async def test_a_failing_program_is_reported_until_it_succeeds(scheduler: Backup
     assert scheduler.problems == {} and trials.find_leftovers(catalog.folder) == set()
 
 
-async def test_nothing_is_written_below_an_unmounted_folder(scheduler: BackupScheduler, home: Path, tmp_path: Path):
+async def test_nothing_is_written_below_an_unmounted_folder(
+    scheduler: BackupScheduler, home: Path, tmp_path: Path
+):
     disk, config = tmp_path / "disk", tmp_path / "taskdeck" / "config.toml"
     disk.mkdir()
     config.parent.mkdir()
@@ -300,7 +343,9 @@ async def test_nothing_is_written_below_an_unmounted_folder(scheduler: BackupSch
     disk.rename(tmp_path / "away")
     disk.mkdir()
     await scheduler.take_if_due(chosen)
-    assert scheduler.problems["backup"].startswith(f"the folder of the backups is gone: {disk}/backups. Is its disk mounted?")
+    assert scheduler.problems["backup"].startswith(
+        f"the folder of the backups is gone: {disk}/backups. Is its disk mounted?"
+    )
     assert os.listdir(disk) == []
 
     disk.rmdir()
@@ -310,7 +355,10 @@ async def test_nothing_is_written_below_an_unmounted_folder(scheduler: BackupSch
 
     config.touch()
     await scheduler.take_if_due(other := Settings(folder=f"{disk}/others"))
-    assert scheduler.problems == {} and len(BackupCatalog(backup_files.get_folder(home, other)).list_good()) == 1, "the settings were changed since"
+    assert (
+        scheduler.problems == {}
+        and len(BackupCatalog(backup_files.get_folder(home, other)).list_good()) == 1
+    ), "the settings were changed since"
 
 
 async def test_a_new_folder_gets_a_backup_although_settings_have_an_old_time(
@@ -325,4 +373,7 @@ async def test_a_new_folder_gets_a_backup_although_settings_have_an_old_time(
 
     await scheduler.take_if_due(chosen := Settings(folder=os.fspath(disk)))
 
-    assert scheduler.problems == {} and len(BackupCatalog(backup_files.get_folder(home, chosen)).list_good()) == 1
+    assert (
+        scheduler.problems == {}
+        and len(BackupCatalog(backup_files.get_folder(home, chosen)).list_good()) == 1
+    )

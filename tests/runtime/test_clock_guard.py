@@ -61,7 +61,10 @@ def test_a_clock_that_jumps_ahead_is_trusted_after_a_day(advance_clock: AdvanceC
 
     assert not found.explain_doubt()
     advance_clock(days=58)
-    assert found.explain_doubt() == "the clock was 58d ahead of what was stored last, and may be wrong."
+    assert (
+        found.explain_doubt()
+        == "the clock was 58d ahead of what was stored last, and may be wrong."
+    )
     advance_clock(23, 1)
     assert not found.check()
     advance_clock(1)
@@ -91,7 +94,9 @@ def test_two_jumps_add_up_until_the_clock_is_trusted(advance_clock: AdvanceClock
     assert found.get_lead() == 2 * DAY
 
 
-async def test_verbs_share_the_clock_doubt_of_the_periodic_jobs(db: Database, dispatcher: Dispatcher, home: Path, advance_clock: AdvanceClock):
+async def test_verbs_share_the_clock_doubt_of_the_periodic_jobs(
+    db: Database, dispatcher: Dispatcher, home: Path, advance_clock: AdvanceClock
+):
     runtime = Runtime(home, dispatcher, UsageSampler(home), ChangeFeed())
     duties = Duties(db, dispatcher, UsageSampler(home), steady=runtime.clock_guard)
     await duties.store_sample()
@@ -142,9 +147,14 @@ async def test_data_that_looks_old_after_a_jump_stays_for_a_day(
     await second.prepare()
     await second.run_cleanup()
     await second.run_backup()
-    assert len((await views.ls(call))["tasks"]) == 1 and len(BackupCatalog(home / "backups").list_good()) == 4
+    assert (
+        len((await views.ls(call))["tasks"]) == 1
+        and len(BackupCatalog(home / "backups").list_good()) == 4
+    )
 
     advance_clock(24, 1)
     await second.run_backup()
     await second.run_cleanup()
-    assert (await views.ls(call))["tasks"] == [] and len(BackupCatalog(home / "backups").list_good()) < 4
+    assert (await views.ls(call))["tasks"] == [] and len(
+        BackupCatalog(home / "backups").list_good()
+    ) < 4

@@ -38,7 +38,9 @@ def test_valid_sections_are_applied_although_another_is_invalid(tmp_path: Path):
     upkeep = settings.maintenance
 
     assert (upkeep.slow.threshold, upkeep.backup.full, upkeep.backup.keep) == (2, 7200, None)
-    assert 'not "7". Nothing is removed until it is mended. As before: [backup]. The file: ' in str(settings.problem)
+    assert 'not "7". Nothing is removed until it is mended. As before: [backup]. The file: ' in str(
+        settings.problem
+    )
 
 
 def test_reported_errors_are_the_same_after_a_restart(tmp_path: Path):
@@ -48,29 +50,46 @@ def test_reported_errors_are_the_same_after_a_restart(tmp_path: Path):
 
     upkeep = settings.maintenance
 
-    assert upkeep.retention.all.keep == 400 * 86400 and upkeep.doubt.startswith(f'{path}, line 3: there is no setting "bakup".')
-    assert "Nothing is removed until it is mended. For what is wrong the defaults hold. The file: " in str(settings.problem)
+    assert upkeep.retention.all.keep == 400 * 86400 and upkeep.doubt.startswith(
+        f'{path}, line 3: there is no setting "bakup".'
+    )
+    assert (
+        "Nothing is removed until it is mended. For what is wrong the defaults hold. The file: "
+        in str(settings.problem)
+    )
     path.write_text('[retention]\nkeep = "400d"\n[backup]\nkeep = "9d"\n')
-    assert (settings.maintenance.doubt, settings.maintenance.backup.keep, settings.problem) == ("", 9 * 86400, None)
+    assert (settings.maintenance.doubt, settings.maintenance.backup.keep, settings.problem) == (
+        "",
+        9 * 86400,
+        None,
+    )
 
 
 def test_no_backup_is_taken_while_the_target_was_never_known(tmp_path: Path):
     path = tmp_path / "config.toml"
     path.write_text('[backup]\nfoldr = "/mnt/x"\n')
     settings = ConfigWatcher(str(path))
-    assert not settings.maintenance.backup.enabled and "No backup is taken, as it is not known where to." in str(settings.problem)
+    assert (
+        not settings.maintenance.backup.enabled
+        and "No backup is taken, as it is not known where to." in str(settings.problem)
+    )
 
     path.write_text('[backup]\nfolder = "/mnt/x"\n')
     assert settings.maintenance.backup.enabled
     path.write_text('[backup]\nfolders = "/mnt/x"\n')
-    assert settings.maintenance.backup == BackupSettings(folder="/mnt/x", keep=None) and "No backup" not in str(settings.problem)
+    assert settings.maintenance.backup == BackupSettings(
+        folder="/mnt/x", keep=None
+    ) and "No backup" not in str(settings.problem)
 
 
 def test_an_inaccessible_file_is_not_a_missing_one(tmp_path: Path):
     (tmp_path / "file").write_text("")
     settings = ConfigWatcher(str(tmp_path / "file" / "config.toml"))
 
-    assert "cannot be read: Not a directory" in settings.maintenance.doubt and settings.problem is not None
+    assert (
+        "cannot be read: Not a directory" in settings.maintenance.doubt
+        and settings.problem is not None
+    )
 
 
 def test_a_file_with_a_corrected_mode_is_read_again(tmp_path: Path):

@@ -66,7 +66,9 @@ class ControlHarness:
 
     @asynccontextmanager
     async def open_client(self) -> AsyncIterator[SocketClient]:
-        reader, writer = await asyncio.open_unix_connection(self.home / "run" / paths.CONTROL_SOCKET, limit=1 << 26)
+        reader, writer = await asyncio.open_unix_connection(
+            self.home / "run" / paths.CONTROL_SOCKET, limit=1 << 26
+        )
         line = SocketClient(reader, writer)
         line.greeting = await line.read_message()
         try:
@@ -80,7 +82,9 @@ class ControlHarness:
 
 
 @pytest.fixture
-async def control_harness(home: Path, db: Database, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ControlHarness]:
+async def control_harness(
+    home: Path, db: Database, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[ControlHarness]:
     """Yield a control server on a real database.
 
     Caller errors must not reach asyncio's own error log.
@@ -109,7 +113,9 @@ async def test_the_socket_is_private(control_harness: ControlHarness):
 async def test_a_connection_answers_one_request_after_the_other(control_harness: ControlHarness):
     async with control_harness.open_client() as line:
         assert (await line.ask("ls"))["result"]["tasks"] == []
-        assert (await line.ask("submit", {"tasks": [{"argv": ["true"]}]}))["result"][0]["number"] == 1
+        assert (await line.ask("submit", {"tasks": [{"argv": ["true"]}]}))["result"][0][
+            "number"
+        ] == 1
         assert len((await line.ask("ls", {}))["result"]["tasks"]) == 1
 
 
@@ -117,12 +123,15 @@ async def test_pipelined_requests_are_answered_in_order(control_harness: Control
     async with control_harness.open_client() as line:
         await line.send(
             b"".join(
-                json.dumps({"verb": "submit", "args": {"tasks": [{"argv": ["true"]}]}}).encode() + b"\n"
+                json.dumps({"verb": "submit", "args": {"tasks": [{"argv": ["true"]}]}}).encode()
+                + b"\n"
                 for _ in range(20)
             )
         )
 
-        assert [(await line.read_message())["result"][0]["number"] for _ in range(20)] == list(range(1, 21))
+        assert [(await line.read_message())["result"][0]["number"] for _ in range(20)] == list(
+            range(1, 21)
+        )
 
 
 async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHarness):
@@ -131,7 +140,9 @@ async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHa
     (operation,) = (await control_harness.ask("operations", {"limit": 1}))["result"]
 
     assert operation["by"] == user_name(os.getuid())
-    assert (await control_harness.ask("submit", {"tasks": [{"argv": ["true"]}], "by": "root"}))["error"]["code"] == "usage"
+    assert (await control_harness.ask("submit", {"tasks": [{"argv": ["true"]}], "by": "root"}))[
+        "error"
+    ]["code"] == "usage"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +218,9 @@ async def test_a_huge_request_is_answered(control_harness: ControlHarness):
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 1001, 2500])
-async def test_a_long_list_is_encoded_like_a_short_one(control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch, count: int):
+async def test_a_long_list_is_encoded_like_a_short_one(
+    control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch, count: int
+):
     rows = [{"number": n, "name": 'ü"\\\n[,]'} for n in range(count)]
     said = {"done": rows, "notes": ["a", "b"], "more": {"rows": rows}, "none": None}
 
@@ -219,7 +232,9 @@ async def test_a_long_list_is_encoded_like_a_short_one(control_harness: ControlH
     assert await control_harness.ask("anything") == {"result": said}
 
 
-async def test_a_caller_that_hangs_up_during_a_wait_is_not_waited_for(control_harness: ControlHarness):
+async def test_a_caller_that_hangs_up_during_a_wait_is_not_waited_for(
+    control_harness: ControlHarness,
+):
     async with control_harness.open_client() as line:
         await line.ask("submit", {"tasks": [{"argv": ["true"]}]})
         await line.send(b'{"verb": "wait", "args": {"ids": [1]}}\n')
@@ -258,7 +273,9 @@ async def test_a_verb_blocked_by_the_database_repeatedly_reports_the_holder(
             pass
 
     said = first["waits"]
-    assert said.startswith("it waits for the database, which another program holds (python") and said.endswith(f", pid {pid})")
+    assert said.startswith(
+        "it waits for the database, which another program holds (python"
+    ) and said.endswith(f", pid {pid})")
     assert (first["note"], again) == (said, {"waits": said}), "a note once"
     assert answer["result"][0]["number"] == 1
 
@@ -277,7 +294,9 @@ async def test_a_slow_verb_does_not_blame_the_database(
 
 
 async def test_an_internal_error_is_answered_without_traceback_and_logged(
-    control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    control_harness: ControlHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     async def broken(call: Call) -> None:
         raise ZeroDivisionError("secret detail")
@@ -292,7 +311,9 @@ async def test_an_internal_error_is_answered_without_traceback_and_logged(
     assert "ZeroDivisionError: secret detail" in caplog.text
 
 
-async def test_watch_wakes_at_once_and_after_each_change(control_harness: ControlHarness, db: Database):
+async def test_watch_wakes_at_once_and_after_each_change(
+    control_harness: ControlHarness, db: Database
+):
     async with control_harness.open_client() as line:
         await line.send(b'{"verb": "watch"}\n')
         assert await line.read_message() == {"wake": 1}
@@ -331,12 +352,24 @@ async def test_watchers_are_released_when_the_runtime_ends(control_harness: Cont
         ({"source": ["deck"], "origin": None}, ("cli", None)), ("deck", ("cli", None)), (None, ("cli", None)), ([1], ("cli", None)),
     ],
 )  # fmt: skip
-async def test_the_origin_of_a_call_is_recorded_as_a_word(control_harness: ControlHarness, db: Database, said: Any, kept: tuple[str, Any]):
+async def test_the_origin_of_a_call_is_recorded_as_a_word(
+    control_harness: ControlHarness, db: Database, said: Any, kept: tuple[str, Any]
+):
     async with control_harness.open_client() as line:
-        line.writer.write(json.dumps({"verb": "queue.pause", "args": {"name": "default"}, "from": said}).encode() + b"\n")
+        line.writer.write(
+            json.dumps({"verb": "queue.pause", "args": {"name": "default"}, "from": said}).encode()
+            + b"\n"
+        )
         assert "result" in await line.read_message()
 
-    assert await db.read(lambda c: c.exec_driver_sql("SELECT source, origin FROM operations ORDER BY id DESC LIMIT 1").one()) == kept
+    assert (
+        await db.read(
+            lambda c: c.exec_driver_sql(
+                "SELECT source, origin FROM operations ORDER BY id DESC LIMIT 1"
+            ).one()
+        )
+        == kept
+    )
 
 
 async def test_the_socket_of_a_dead_runtime_is_replaced(home: Path, db: Database):

@@ -45,22 +45,35 @@ def count_bytes(folder: Path) -> int:
 def test_the_two_largest_folders_are_named_with_their_size(filled_home: Path):
     runs, backups = count_bytes(filled_home / "runs"), count_bytes(filled_home / "backups")
 
-    assert find_largest(filled_home) == (DiskUsageEntry("runs/", runs), DiskUsageEntry("backups/", backups))
+    assert find_largest(filled_home) == (
+        DiskUsageEntry("runs/", runs),
+        DiskUsageEntry("backups/", backups),
+    )
 
 
 def test_folders_on_another_disk_do_not_count(filled_home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(disk_usage, "os", SimpleNamespace(scandir=os.scandir, stat=lambda path: SimpleNamespace(st_dev=-1)))
+    monkeypatch.setattr(
+        disk_usage,
+        "os",
+        SimpleNamespace(scandir=os.scandir, stat=lambda path: SimpleNamespace(st_dev=-1)),
+    )
 
     assert find_largest(filled_home) == ()
 
 
-def test_a_timed_out_measurement_has_partial_sizes_of_each_folder(filled_home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_timed_out_measurement_has_partial_sizes_of_each_folder(
+    filled_home: Path, monkeypatch: pytest.MonkeyPatch
+):
     clock = iter([0.0, 0.5, 1.5])  # time for one round
     monkeypatch.setattr(disk_usage, "monotonic", lambda: next(clock))
 
     first, second = find_largest(filled_home, 1.0)
 
-    assert (first.name, first.whole, second) == ("runs/", False, DiskUsageEntry("backups/", count_bytes(filled_home / "backups")))
+    assert (first.name, first.whole, second) == (
+        "runs/",
+        False,
+        DiskUsageEntry("backups/", count_bytes(filled_home / "backups")),
+    )
     assert first.bytes < count_bytes(filled_home / "runs")
 
 
@@ -69,7 +82,11 @@ async def test_the_folders_are_measured_once_a_minute_while_the_disk_is_full(
 ):
     duties = Duties(db, dispatcher, UsageSampler(home))
     counted, now = list[Path](), [100.0]
-    monkeypatch.setattr(module, "find_largest", lambda home: (counted.append(home), (DiskUsageEntry("runs/", len(counted)),))[1])
+    monkeypatch.setattr(
+        module,
+        "find_largest",
+        lambda home: (counted.append(home), (DiskUsageEntry("runs/", len(counted)),))[1],
+    )
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     for halted, later, known in (

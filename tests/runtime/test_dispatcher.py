@@ -29,7 +29,9 @@ from tests.runtime_process import wait_until
 from tests.service.calls import execute_sql, submit_task
 
 
-async def start_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, **spec: Any) -> tuple[int, str]:
+async def start_task(
+    call: Call, dispatcher: Dispatcher, told: FakeKeeper, **spec: Any
+) -> tuple[int, str]:
     """Start a task and report its start; return its number and run id."""
     number = (await submit_task(call, **spec))["number"]
     await dispatcher.run_round()
@@ -39,7 +41,9 @@ async def start_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, **spe
     return number, runid
 
 
-async def claim_retryable_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, seen: bool = True) -> tuple[int, str]:
+async def claim_retryable_task(
+    call: Call, dispatcher: Dispatcher, told: FakeKeeper, seen: bool = True
+) -> tuple[int, str]:
     """Order the start of a retryable task; return its number and run id.
 
     With `seen` the keeper has reported the start.
@@ -64,7 +68,9 @@ async def show_task(call: Call, number: int) -> dict[str, Any]:
     return await views.show(call, id=number)
 
 
-async def test_a_round_starts_only_tasks_that_fit(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_round_starts_only_tasks_that_fit(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await queues.pool_create(call, name="p", cpu=2, memory="1G")
     await queues.queue_create(call, name="q", pool="p", capacity=10)
     for _ in range(5):
@@ -73,11 +79,15 @@ async def test_a_round_starts_only_tasks_that_fit(call: Call, dispatcher: Dispat
     await dispatcher.run_round()
     await dispatcher.run_round()
 
-    assert [(await show_task(call, n))["status"] for n in range(1, 6)] == ["running"] * 2 + ["queued"] * 3
+    assert [(await show_task(call, n))["status"] for n in range(1, 6)] == ["running"] * 2 + [
+        "queued"
+    ] * 3
     assert len(fake_keeper.spawned_runs) == 2
 
 
-async def test_the_order_contains_everything_the_keeper_needs(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path):
+async def test_the_order_contains_everything_the_keeper_needs(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path
+):
     spec = {"argv": ["echo", "hi"], "env": {"B": "3", "C": "4"}, "timeout": 9, "grace": 2}
     await submit.submit(call, tasks=[spec], cwd="/srv", umask=0o027, env={"A": "1", "B": "2"})
 
@@ -101,7 +111,9 @@ async def test_a_run_is_committed_before_the_keeper_is_ordered(
 
     def look(run: dict[str, Any]) -> None:
         with sqlite3.connect(f"file:{database_path}?mode=ro", uri=True) as other:
-            seen.extend(other.execute("SELECT status FROM instances WHERE runid = ?", (run["run"],)))
+            seen.extend(
+                other.execute("SELECT status FROM instances WHERE runid = ?", (run["run"],))
+            )
         other.close()
         spawn(run)
 
@@ -112,7 +124,9 @@ async def test_a_run_is_committed_before_the_keeper_is_ordered(
     assert seen == [("starting",)]
 
 
-async def test_the_keeper_forgets_ends_once_they_are_stored(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_the_keeper_forgets_ends_once_they_are_stored(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper)
 
     dispatcher.handle_event(make_ended_event(runid, 3))
@@ -122,7 +136,9 @@ async def test_the_keeper_forgets_ends_once_they_are_stored(call: Call, dispatch
     assert fake_keeper.get_orders("forget") == [(runid,)]
 
 
-async def test_no_state_remains_of_ended_runs(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_no_state_remains_of_ended_runs(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     _, runid = await start_task(call, dispatcher, fake_keeper)
     assert dispatcher._spawned == {runid} and runid in dispatcher._started_at
 
@@ -145,7 +161,11 @@ async def test_ends_of_unknown_runs_are_forgotten_and_their_starts_harmless(
 
 
 async def test_events_refused_by_the_disk_are_written_in_the_next_round(
-    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, db: Database, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     number, runid = await start_task(call, dispatcher, fake_keeper)
     waiting = (await submit_task(call))["number"]
@@ -162,7 +182,10 @@ async def test_events_refused_by_the_disk_are_written_in_the_next_round(
 
     monkeypatch.setattr(db, "write_except", write)
     await dispatcher.run_round()
-    assert ((await show_task(call, number))["status"], fake_keeper.get_orders("forget")) == ("failed", [(runid,)])
+    assert ((await show_task(call, number))["status"], fake_keeper.get_orders("forget")) == (
+        "failed",
+        [(runid,)],
+    )
     assert (await show_task(call, waiting))["status"] == "queued"
 
     dispatcher.halted = None
@@ -173,14 +196,19 @@ async def test_events_refused_by_the_disk_are_written_in_the_next_round(
 async def test_a_keeper_failure_halts_starting_unless_a_reason_is_known(dispatcher: Dispatcher):
     full = {"is": "error", "run": "r", "code": "no-space", "message": "cannot write log x"}
     dispatcher.handle_event(full)
-    assert re.fullmatch(r"the keeper cannot start processes \(cannot write log x\) since \d\d:\d\d", dispatcher.halted or "")
+    assert re.fullmatch(
+        r"the keeper cannot start processes \(cannot write log x\) since \d\d:\d\d",
+        dispatcher.halted or "",
+    )
 
     dispatcher.halted = "disk full since 10:31"
     dispatcher.handle_event(full)
     assert dispatcher.halted == "disk full since 10:31"
 
 
-async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_nothing_is_claimed_while_halted_or_draining(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await submit_task(call)
     for word in ("halted", "draining"):
         setattr(dispatcher, word, "disk nearly full" if word == "halted" else True)
@@ -192,7 +220,9 @@ async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatche
     assert len(fake_keeper.spawned_runs) == 1
 
 
-async def test_the_keeper_is_ordered_to_cancel_once(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_the_keeper_is_ordered_to_cancel_once(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper, grace=3)
     await actions.cancel(call, ids=[number])
 
@@ -202,7 +232,9 @@ async def test_the_keeper_is_ordered_to_cancel_once(call: Call, dispatcher: Disp
     assert fake_keeper.get_orders("stop") == [(runid, "cancel", 3.0)]
 
 
-async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_second_cancel_with_less_grace_reaches_the_keeper(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper)
     for grace in (None, None, 0.5):
         await actions.cancel(call, ids=[number], grace=grace)
@@ -211,14 +243,20 @@ async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, di
     assert fake_keeper.get_orders("stop") == [(runid, "cancel", 5.0), (runid, "cancel", 0.5)]
 
 
-async def test_the_keeper_gets_one_order_per_pause_and_resume(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_the_keeper_gets_one_order_per_pause_and_resume(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper)
     for verb in (actions.pause, actions.resume, actions.pause):
         await verb(call, ids=[number])
         await dispatcher.run_round()
         await dispatcher.run_round()
 
-    assert fake_keeper.get_orders("signal") == [(runid, signal.SIGSTOP), (runid, signal.SIGCONT), (runid, signal.SIGSTOP)]
+    assert fake_keeper.get_orders("signal") == [
+        (runid, signal.SIGSTOP),
+        (runid, signal.SIGCONT),
+        (runid, signal.SIGSTOP),
+    ]
 
 
 async def test_a_new_keeper_gets_orders_that_the_old_one_may_have_lost(
@@ -265,11 +303,15 @@ async def test_a_claimed_run_unknown_to_the_keeper_is_refused(
     dispatcher.handle_event({"is": "refused", "run": runid})
     await dispatcher.run_round()
 
-    assert [run["runid"] for run in (await show_task(call, number))["instances"]] == [fake_keeper.spawned_runs[-1]]
+    assert [run["runid"] for run in (await show_task(call, number))["instances"]] == [
+        fake_keeper.spawned_runs[-1]
+    ]
     assert len(fake_keeper.spawned_runs) == 2
 
 
-async def test_a_run_known_to_the_new_keeper_is_not_refused(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_run_known_to_the_new_keeper_is_not_refused(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number = (await submit_task(call))["number"]
     await dispatcher.run_round()
     (runid,) = fake_keeper.spawned_runs
@@ -285,19 +327,36 @@ async def test_a_running_run_without_a_row_becomes_a_cancellable_task(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):  # fmt: skip
     await submit_task(call)
-    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"}), make_uuid7()
+    job, runid = (
+        subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"}),
+        make_uuid7(),
+    )
     try:
         wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
         word = make_started_event(runid, pid=job.pid, ticks=journal._read_start_ticks(job.pid))
         for _ in range(2):  # a repeated hello changes nothing
-            dispatcher.handle_event({"is": "hello", "runs": [word, make_started_event(make_uuid7(), pid=0), make_ended_event(make_uuid7())]})
+            dispatcher.handle_event(
+                {
+                    "is": "hello",
+                    "runs": [
+                        word,
+                        make_started_event(make_uuid7(), pid=0),
+                        make_ended_event(make_uuid7()),
+                    ],
+                }
+            )
             await dispatcher.run_round()
     finally:
         job.kill()
         job.wait()
 
     row = await show_task(call, 7)
-    assert (row["status"], row["name"], row["instances"][0]["pid"], row["submitted_by"]) == ("running", "sleep 300", job.pid, "taskdeck")
+    assert (row["status"], row["name"], row["instances"][0]["pid"], row["submitted_by"]) == (
+        "running",
+        "sleep 300",
+        job.pid,
+        "taskdeck",
+    )
     assert (await submit_task(call))["number"] == 8
     await actions.cancel(call, ids=[7])
     await dispatcher.run_round()
@@ -307,9 +366,13 @@ async def test_a_running_run_without_a_row_becomes_a_cancellable_task(
     assert (await show_task(call, 7))["status"] == "cancelled"
 
 
-async def test_an_older_database_reuses_no_assigned_number(call: Call, dispatcher: Dispatcher, home: Path):
+async def test_an_older_database_reuses_no_assigned_number(
+    call: Call, dispatcher: Dispatcher, home: Path
+):
     await submit_task(call)
-    await number_file.raise_mark(home, 7)  # as in the number file; the database lacks tasks #2 to #7
+    await number_file.raise_mark(
+        home, 7
+    )  # as in the number file; the database lacks tasks #2 to #7
 
     dispatcher.handle_event({"is": "hello", "runs": []})
     await dispatcher.run_round()
@@ -345,7 +408,10 @@ async def test_a_run_lost_in_a_power_failure_is_retried(
     again.handle_event({"is": "hello", "runs": [], "boot": "two"})
     await again.run_round()
 
-    runs = {run["attempt"]: (run["status"], run["reason"]) for run in (await show_task(call, number))["instances"]}
+    runs = {
+        run["attempt"]: (run["status"], run["reason"])
+        for run in (await show_task(call, number))["instances"]
+    }
     assert runs == {1: ("lost", "host restarted"), 2: ("starting", None)}
 
 
@@ -354,10 +420,25 @@ async def test_a_run_with_a_lost_stored_end_ends_as_in_the_journal(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path, seen: bool
 ):  # fmt: skip
     number, runid = await claim_retryable_task(call, dispatcher, fake_keeper, seen)
-    end = {"e": runid, "code": 0, "signal": None, "at": time.time(), "seconds": 2.5, "cpu": 0.5, "rss": 2048}
-    records = [{"i": runid, "at": end["at"] - 2.5}, {"p": runid, "pid": 1, "ticks": 0}, end, {"f": [runid]}]
+    end = {
+        "e": runid,
+        "code": 0,
+        "signal": None,
+        "at": time.time(),
+        "seconds": 2.5,
+        "cpu": 0.5,
+        "rss": 2048,
+    }
+    records = [
+        {"i": runid, "at": end["at"] - 2.5},
+        {"p": runid, "pid": 1, "ticks": 0},
+        end,
+        {"f": [runid]},
+    ]
     (home / "run" / "journal2").mkdir()
-    (home / "run" / "journal2" / "1.log").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    (home / "run" / "journal2" / "1.log").write_text(
+        "".join(f"{json.dumps(record)}\n" for record in records)
+    )
     again = make_next_dispatcher(dispatcher, fake_keeper)
 
     again.handle_event({"is": "hello", "runs": []})
@@ -373,11 +454,23 @@ async def test_an_earlier_run_does_not_end_the_task_of_a_running_one(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path, seen: bool
 ):  # fmt: skip
     number, first = await claim_retryable_task(call, dispatcher, fake_keeper, seen)
-    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": f"{number}", "TASKDECK_ATTEMPT": "2"}), make_uuid7()
+    job, runid = (
+        subprocess.Popen(
+            ["sleep", "300"], env={"TASKDECK_TASK": f"{number}", "TASKDECK_ATTEMPT": "2"}
+        ),
+        make_uuid7(),
+    )
     again = make_next_dispatcher(dispatcher, fake_keeper)
     try:
         wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        again.handle_event({"is": "hello", "runs": [make_started_event(runid, pid=job.pid, ticks=journal._read_start_ticks(job.pid))]})
+        again.handle_event(
+            {
+                "is": "hello",
+                "runs": [
+                    make_started_event(runid, pid=job.pid, ticks=journal._read_start_ticks(job.pid))
+                ],
+            }
+        )
         await again.run_round()
     finally:
         job.kill()
@@ -388,13 +481,18 @@ async def test_an_earlier_run_does_not_end_the_task_of_a_running_one(
 
     row = await show_task(call, number)
     assert (row["status"], fake_keeper.spawned_runs) == ("running", [first])
-    assert [(run["runid"], run["status"]) for run in row["instances"]] == [*([(first, "lost")] if seen else []), (runid, "running")]
+    assert [(run["runid"], run["status"]) for run in row["instances"]] == [
+        *([(first, "lost")] if seen else []),
+        (runid, "running"),
+    ]
     again.handle_event(make_ended_event(runid))
     await again.run_round()
     assert (await show_task(call, number))["status"] == "succeeded"
 
 
-async def test_a_timeout_reported_by_the_keeper_is_recorded(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_timeout_reported_by_the_keeper_is_recorded(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper, timeout=5)
     dispatcher.handle_event({"is": "stopping", "run": runid, "reason": "timeout"})
     await dispatcher.run_round()
@@ -407,9 +505,13 @@ async def test_a_timeout_reported_by_the_keeper_is_recorded(call: Call, dispatch
     assert (row["status"], row["reason"]) == ("timed_out", "limit 5.0s")
 
 
-async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_runs_past_their_deadline_are_stopped(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper, timeout=5)
-    dispatcher.handle_event(make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 6))
+    dispatcher.handle_event(
+        make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 6)
+    )
 
     await dispatcher.stop_overdue()
     await dispatcher.run_round()
@@ -418,9 +520,13 @@ async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Disp
     assert (await show_task(call, number))["instances"][0]["status"] == "stopping"
 
 
-async def test_a_clock_set_forward_ends_no_run_early(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_clock_set_forward_ends_no_run_early(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     _, runid = await start_task(call, dispatcher, fake_keeper, timeout=5)
-    dispatcher.handle_event(make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME)))
+    dispatcher.handle_event(
+        make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME))
+    )
     await execute_sql(
         call,
         "UPDATE instances SET start_time = '2000-01-01T00:00:00.000000Z', deadline = '2000-01-01T00:00:05.000000Z'",
@@ -447,10 +553,16 @@ async def test_small_logs_are_stored_whole_and_large_ones_by_their_tail(
     small, large = [(await views.find_logs(call, id=number))["runs"][0] for number in (1, 2)]
 
     assert (small["logs"], small["log_bytes"]) == ("one␀\ufffd\n", 6)
-    assert (len(large["logs"]), large["logs"][-4:], large["log_bytes"]) == (KEPT_LOG_BYTES, "end\n", 40_004)
+    assert (len(large["logs"]), large["logs"][-4:], large["log_bytes"]) == (
+        KEPT_LOG_BYTES,
+        "end\n",
+        40_004,
+    )
 
 
-async def test_a_missing_log_does_not_prevent_the_end(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_missing_log_does_not_prevent_the_end(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper)
 
     dispatcher.handle_event(make_ended_event(runid))
@@ -476,14 +588,20 @@ async def test_a_misplaced_secret_fails_the_run_with_a_reason(
     )
 
 
-async def test_undecodable_bytes_reach_the_keeper_unchanged(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_undecodable_bytes_reach_the_keeper_unchanged(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     odd = os.fsdecode(b"caf\xe9")
     await submit_task(call, argv=["cat", odd], env={"X": odd}, cwd=os.fsdecode(b"/srv/\xff"))
 
     await dispatcher.run_round()
 
     ((order,),) = fake_keeper.get_orders("spawn")
-    assert (order["argv"][1], order["env"]["X"], order["cwd"]) == (odd, odd, os.fsdecode(b"/srv/\xff"))
+    assert (order["argv"][1], order["env"]["X"], order["cwd"]) == (
+        odd,
+        odd,
+        os.fsdecode(b"/srv/\xff"),
+    )
     json.dumps(order).encode("ascii")
 
 
@@ -498,7 +616,9 @@ async def test_a_reason_of_arbitrary_bytes_ends_only_the_run(
     assert (await show_task(call, number))["reason"] == 'exit 127: no program "p�"'
 
 
-async def test_an_unrecordable_end_does_not_block_other_ends(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_an_unrecordable_end_does_not_block_other_ends(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await queues.pool_create(call, name="p", cpu=4, memory="1G")
     await queues.queue_create(call, name="q", pool="p", capacity=4)
     first, bad = await start_task(call, dispatcher, fake_keeper, queue="q")
@@ -508,16 +628,26 @@ async def test_an_unrecordable_end_does_not_block_other_ends(call: Call, dispatc
 
     await dispatcher.run_round()
 
-    assert [(await show_task(call, n))["status"] for n in (first, second)] == ["failed", "succeeded"]
+    assert [(await show_task(call, n))["status"] for n in (first, second)] == [
+        "failed",
+        "succeeded",
+    ]
     (run,) = (await show_task(call, first))["instances"]
-    assert (run["exit_code"], run["reason"]) == (3, "exit 3: its end could not be recorded as it was told")
+    assert (run["exit_code"], run["reason"]) == (
+        3,
+        "exit 3: its end could not be recorded as it was told",
+    )
     assert dispatcher.internal_error is not None
     await dispatcher.run_round()
     assert dispatcher.internal_error is None
-    assert sorted(word for words in fake_keeper.get_orders("forget") for word in words) == sorted([bad, good])
+    assert sorted(word for words in fake_keeper.get_orders("forget") for word in words) == sorted(
+        [bad, good]
+    )
 
 
-async def test_front_and_priority_decide_the_start_order(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_front_and_priority_decide_the_start_order(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await queues.queue_set(call, name="default", capacity=1)
     for priority in (0, 5, 0):
         await submit_task(call, priority=priority)
@@ -534,7 +664,9 @@ async def test_front_and_priority_decide_the_start_order(call: Call, dispatcher:
     assert await call.db.read(reads.count_by_status) == {"succeeded": 3}
 
 
-async def test_a_paused_queue_or_pool_starts_nothing(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_paused_queue_or_pool_starts_nothing(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await submit_task(call)
     for pause, resume in (
         (queues.queue_pause, queues.queue_resume),
@@ -567,7 +699,9 @@ async def test_a_run_that_began_and_ended_between_rounds_is_written_once(
     assert [e["status"] for e in found["events"] if e["runid"]] == ["starting", "succeeded"]
 
 
-@pytest.mark.parametrize(("left", "note"), [(1, "1 process of it lives on"), (3, "3 processes of it live on"), (0, None)])
+@pytest.mark.parametrize(
+    ("left", "note"), [(1, "1 process of it lives on"), (3, "3 processes of it live on"), (0, None)]
+)
 async def test_processes_left_by_a_run_are_reported(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, left: int, note: str | None
 ):
@@ -576,7 +710,11 @@ async def test_processes_left_by_a_run_are_reported(
     dispatcher.handle_event(make_ended_event(runid, 0, left=left))
     await dispatcher.run_round()
 
-    assert [e["note"] for e in (await show_task(call, number))["events"] if e["runid"] and e["status"] == "succeeded"] == [note]
+    assert [
+        e["note"]
+        for e in (await show_task(call, number))["events"]
+        if e["runid"] and e["status"] == "succeeded"
+    ] == [note]
 
 
 def fail_next_rounds(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
@@ -619,7 +757,9 @@ async def test_a_rolled_back_round_counts_in_no_sample(
     assert (tally.started, tally.ended, tally.failed) == (1, 1, 1)
 
 
-async def test_a_task_cancelled_before_its_fork_never_started(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_task_cancelled_before_its_fork_never_started(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number = (await submit_task(call))["number"]
     await dispatcher.run_round()
     await actions.cancel(call, ids=[number])
@@ -637,15 +777,23 @@ async def test_each_start_in_a_round_gets_its_own_environment(
     await queues.pool_create(call, name="p", cpu=200, memory="1G")
     await queues.queue_create(call, name="q", pool="p", capacity=200)
     for n in range(MAX_ENVIRONMENTS + 20):
-        await submit.submit(call, tasks=[{"argv": ["true"], "queue": "q"}], cwd="/", env={"N": str(n)})
+        await submit.submit(
+            call, tasks=[{"argv": ["true"], "queue": "q"}], cwd="/", env={"N": str(n)}
+        )
 
     await dispatcher.run_round()
 
-    assert [run["env"]["N"] for (run,) in fake_keeper.get_orders("spawn")] == [str(n) for n in range(MAX_ENVIRONMENTS + 20)]
+    assert [run["env"]["N"] for (run,) in fake_keeper.get_orders("spawn")] == [
+        str(n) for n in range(MAX_ENVIRONMENTS + 20)
+    ]
 
 
 async def test_a_run_is_stopped_although_the_disk_is_full(
-    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, db: Database, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     number, runid = await start_task(call, dispatcher, fake_keeper)
 
@@ -664,18 +812,29 @@ async def test_a_run_is_stopped_although_the_disk_is_full(
     assert (found["status"], found["reason"]) == ("failed", "log limit 1.0G")
 
 
-async def test_an_error_without_a_run_does_not_stop_a_round(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_an_error_without_a_run_does_not_stop_a_round(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     number, runid = await start_task(call, dispatcher, fake_keeper)
 
-    dispatcher.handle_event({"is": "error", "run": None, "code": "bad-request", "message": "nonsense"})
+    dispatcher.handle_event(
+        {"is": "error", "run": None, "code": "bad-request", "message": "nonsense"}
+    )
     dispatcher.handle_event(make_ended_event(runid))
     await dispatcher.run_round()
 
-    assert (dispatcher.internal_error, (await show_task(call, number))["status"]) == (None, "succeeded")
+    assert (dispatcher.internal_error, (await show_task(call, number))["status"]) == (
+        None,
+        "succeeded",
+    )
 
 
 async def test_a_failed_checkpoint_does_not_end_a_round(
-    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, db: Database, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     number, runid = await start_task(call, dispatcher, fake_keeper)
 

@@ -45,7 +45,14 @@ def make_run(home, *argv, run=None):
     run = run or str(uuid.uuid4())
     home.runs.append(run)
     env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run}
-    about = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(home.log(run))}
+    about = {
+        "run": run,
+        "argv": argv,
+        "cwd": "/",
+        "env": env,
+        "umask": 0o022,
+        "log": str(home.log(run)),
+    }
     return about | {"timeout": None, "grace": 1.0}
 
 
@@ -121,7 +128,9 @@ async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(client_and_e
 
 
 @pytest.mark.parametrize("who", ["pid", "guard_pid"])
-async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(client_and_events, empty_home, who):
+async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(
+    client_and_events, empty_home, who
+):
     client, events = client_and_events
     run = make_run(empty_home, "sleep", "60")
     client.spawn(run)
@@ -137,9 +146,7 @@ async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(client_and_
     assert (await events.of("ended", run["run"]))["lost"] is False
 
 
-async def test_a_new_pair_handles_pending_orders_but_starts_nothing(
-    client_and_events, empty_home
-):
+async def test_a_new_pair_handles_pending_orders_but_starts_nothing(client_and_events, empty_home):
     client, events = client_and_events
     await events.of("hello")
     os.kill(client.guard_pid, signal.SIGSTOP)
@@ -261,7 +268,9 @@ async def test_a_refusal_is_dropped_when_no_longer_needed(client_and_events):
     assert (await events.of("hello", after=1))["runs"] == []
 
 
-async def test_a_brief_lack_of_processes_does_not_break_the_connection(client_and_events, monkeypatch):
+async def test_a_brief_lack_of_processes_does_not_break_the_connection(
+    client_and_events, monkeypatch
+):
     client, events = client_and_events
     tried, run = [], subprocess.run
 
@@ -347,7 +356,9 @@ def test_a_runtime_does_not_start_beside_a_keeper_of_another_protocol(lazy_runti
     (lazy_runtime.home / "run" / "keeper3.lock").touch()
     (journal / "00000001.log").touch()
 
-    with pytest.raises(Problem, match=r"a keeper of protocol 3 has runs in this home.*started them\.$"):
+    with pytest.raises(
+        Problem, match=r"a keeper of protocol 3 has runs in this home.*started them\.$"
+    ):
         lazy_runtime.start()
 
     (journal / "00000001.log").unlink()

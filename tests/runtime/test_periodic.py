@@ -52,7 +52,15 @@ async def start_one_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) ->
 def test_the_documented_jobs_run_at_their_intervals(duties: Duties):
     pace = {duty.name: duty.every for duty in duties.list_duties()}
 
-    promised = {"dispatch": 1, "timeouts": 1, "cleanup": 600, "slas": 5, "usage": 2, "samples": 60, "reconcile": 30}
+    promised = {
+        "dispatch": 1,
+        "timeouts": 1,
+        "cleanup": 600,
+        "slas": 5,
+        "usage": 2,
+        "samples": 60,
+        "reconcile": 30,
+    }
     assert pace.keys() >= promised.keys()
     assert all(pace[name] <= every for name, every in promised.items())
 
@@ -62,7 +70,11 @@ def test_a_clock_far_ahead_does_not_run_missed_times(monkeypatch: pytest.MonkeyP
     asked: list[datetime] = []
     every = SkippingIntervalTrigger(seconds=2, start_date=begin, timezone=UTC)
     usual = IntervalTrigger.get_next_fire_time
-    monkeypatch.setattr(IntervalTrigger, "get_next_fire_time", lambda self, *of: asked.append(of[1]) or usual(self, *of))
+    monkeypatch.setattr(
+        IntervalTrigger,
+        "get_next_fire_time",
+        lambda self, *of: asked.append(of[1]) or usual(self, *of),
+    )
 
     assert every.get_next_fire_time(None, begin - timedelta(seconds=1)) == begin
     assert every.get_next_fire_time(begin, begin) == begin + timedelta(seconds=2)
@@ -70,7 +82,9 @@ def test_a_clock_far_ahead_does_not_run_missed_times(monkeypatch: pytest.MonkeyP
     assert every.get_next_fire_time(begin, late) == late + timedelta(seconds=1) and len(asked) == 3
 
 
-async def test_a_clock_set_back_does_not_stall_a_job(duties: Duties, monkeypatch: pytest.MonkeyPatch):
+async def test_a_clock_set_back_does_not_stall_a_job(
+    duties: Duties, monkeypatch: pytest.MonkeyPatch
+):
     fired = asyncio.Event()
 
     async def fire() -> None:
@@ -116,7 +130,11 @@ async def test_a_failing_job_is_logged_and_fired_again(
         scheduler.shutdown(wait=False)
 
     written = [record for record in caplog.records if record.message == "duty bad failed"]
-    assert len(written) >= 2 and written[0].exc_info is not None and written[0].levelno == logging.ERROR
+    assert (
+        len(written) >= 2
+        and written[0].exc_info is not None
+        and written[0].levelno == logging.ERROR
+    )
 
 
 async def test_a_failing_job_is_an_alert_until_it_works(call: Call, duties: Duties, db: Database):
@@ -129,7 +147,11 @@ async def test_a_failing_job_is_an_alert_until_it_works(call: Call, duties: Duti
     duty = Duty("cleanup", 1, work)
     await duties._run_duty(duty)
     (alert,) = await alerts.ls(call)
-    assert (alert["sla"], alert["status"], alert["severity"]) == ("duty-cleanup", "firing", "critical")
+    assert (alert["sla"], alert["status"], alert["severity"]) == (
+        "duty-cleanup",
+        "firing",
+        "critical",
+    )
     assert "cleanup failed (RuntimeError)" in alert["text"]
 
     broken = False
@@ -152,7 +174,11 @@ async def test_halted_starting_is_an_alert(call: Call, duties: Duties, dispatche
 
 
 async def test_a_nearly_full_disk_halts_starting_until_there_is_space(
-    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    duties: Duties,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     runid = await start_one_run(call, dispatcher, fake_keeper)
     monkeypatch.setattr(disk, "MIN_FREE_SHARE", 2.0)
@@ -161,8 +187,13 @@ async def test_a_nearly_full_disk_halts_starting_until_there_is_space(
     dispatcher.handle_event(make_ended_event(runid))
     await dispatcher.run_round()
 
-    assert dispatcher.halted is not None and re.fullmatch(r"disk nearly full \(.*\) since \d\d:\d\d", dispatcher.halted)
-    assert [(await views.show(call, id=number))["status"] for number in (1, 2)] == ["succeeded", "queued"]
+    assert dispatcher.halted is not None and re.fullmatch(
+        r"disk nearly full \(.*\) since \d\d:\d\d", dispatcher.halted
+    )
+    assert [(await views.show(call, id=number))["status"] for number in (1, 2)] == [
+        "succeeded",
+        "queued",
+    ]
 
     monkeypatch.undo()
     await duties.measure()
@@ -187,10 +218,14 @@ GIB = 2**30
 def test_the_required_free_space_depends_on_the_disk_size(
     home: Path, monkeypatch: pytest.MonkeyPatch, total: int, free: int, figures: str | None
 ):
-    space = SimpleNamespace(f_flag=0, f_bavail=free, f_frsize=1, f_blocks=total, f_files=10, f_favail=9)
+    space = SimpleNamespace(
+        f_flag=0, f_bavail=free, f_frsize=1, f_blocks=total, f_files=10, f_favail=9
+    )
     monkeypatch.setattr(os, "statvfs", lambda path: space)
 
-    assert find_disk_trouble(home, touch=True) == (figures and f"disk nearly full ({home}: {figures})")
+    assert find_disk_trouble(home, touch=True) == (
+        figures and f"disk nearly full ({home}: {figures})"
+    )
     assert (disk.get_min_free(total) > free) is (figures is not None)
 
 
@@ -198,7 +233,10 @@ def test_a_disk_without_a_byte_is_full(home: Path, monkeypatch: pytest.MonkeyPat
     space = SimpleNamespace(f_flag=0, f_bavail=0, f_frsize=1, f_blocks=GIB)
     monkeypatch.setattr(os, "statvfs", lambda path: space)
 
-    assert find_disk_trouble(home, touch=False) == f"disk full ({home}: 0B of 1.0G free, 102M needed to start anything)"
+    assert (
+        find_disk_trouble(home, touch=False)
+        == f"disk full ({home}: 0B of 1.0G free, 102M needed to start anything)"
+    )
 
 
 def test_changed_figures_do_not_repeat_the_log_line(
@@ -212,12 +250,19 @@ def test_changed_figures_do_not_repeat_the_log_line(
 
     duties._set_halt("disk full (/x since y: 0B of 8.0G free)")
 
-    assert dispatcher.halted == "disk full (/x since y: 0B of 8.0G free) since 10:31" and caplog.text.count("nothing starts: ") == 2
+    assert (
+        dispatcher.halted == "disk full (/x since y: 0B of 8.0G free) since 10:31"
+        and caplog.text.count("nothing starts: ") == 2
+    )
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(errno.EROFS, "disk read-only ({})"), (errno.ENOSPC, "disk full ({})"), (errno.EIO, "disk trouble ({}: input/output error)")],
+    [
+        (errno.EROFS, "disk read-only ({})"),
+        (errno.ENOSPC, "disk full ({})"),
+        (errno.EIO, "disk trouble ({}: input/output error)"),
+    ],
 )
 def test_an_error_on_writing_a_file_is_a_disk_trouble(
     home: Path, monkeypatch: pytest.MonkeyPatch, error: int, said: str
@@ -229,11 +274,18 @@ def test_an_error_on_writing_a_file_is_a_disk_trouble(
     monkeypatch.setattr(disk, "MIN_FREE_SHARE", 0.0)
     monkeypatch.setattr(os, "utime", refuse)
 
-    assert (find_disk_trouble(home, touch=True), find_disk_trouble(home, touch=False)) == (said.format(home), None)
+    assert (find_disk_trouble(home, touch=True), find_disk_trouble(home, touch=False)) == (
+        said.format(home),
+        None,
+    )
 
 
 async def test_a_database_write_error_halts_starting_until_a_write_succeeds(
-    duties: Duties, dispatcher: Dispatcher, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    duties: Duties,
+    dispatcher: Dispatcher,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     async def refuse(*_: object) -> None:
         raise ReadOnlyDisk("the database cannot be written.")
@@ -241,7 +293,9 @@ async def test_a_database_write_error_halts_starting_until_a_write_succeeds(
     monkeypatch.setattr(disk, "MIN_FREE_BYTES", 0)
     monkeypatch.setattr(disk, "MIN_FREE_SHARE", 0.0)
     monkeypatch.setattr(db, "write", refuse)
-    measure, reconcile = (duty for duty in duties.list_duties() if duty.name in ("usage", "reconcile"))
+    measure, reconcile = (
+        duty for duty in duties.list_duties() if duty.name in ("usage", "reconcile")
+    )
     await duties._run_duty(reconcile)
     halted = dispatcher.halted
     assert halted is not None and halted.startswith("disk read-only since ")
@@ -265,7 +319,10 @@ async def test_a_slow_job_is_an_alert_until_it_is_on_time_again(
     duties._check_time(duty, 0.1)
     await duties._store_alerts()
     (alert,) = await alerts.ls(call)
-    assert (alert["sla"], alert["text"]) == ("late-slas", "the duty slas took 7 s; to see why: taskdeck doctor")
+    assert (alert["sla"], alert["text"]) == (
+        "late-slas",
+        "the duty slas took 7 s; to see why: taskdeck doctor",
+    )
 
     later = time.monotonic() + 61
     monkeypatch.setattr("app.runtime.periodic.time.monotonic", lambda: later)
@@ -296,7 +353,9 @@ async def test_a_run_over_its_log_limit_is_stopped(
     assert [order[:2] for order in fake_keeper.get_orders("stop")] == [(runid, "log limit")]
 
 
-async def test_wrong_loads_are_repaired_and_reported(call: Call, duties: Duties, caplog: pytest.LogCaptureFixture):
+async def test_wrong_loads_are_repaired_and_reported(
+    call: Call, duties: Duties, caplog: pytest.LogCaptureFixture
+):
     await duties.reconcile()
     assert "reconcile" not in [row["verb"] for row in await log.ls(call)]
     await execute_sql(call, "UPDATE queues SET current_load = 5")
@@ -305,15 +364,22 @@ async def test_wrong_loads_are_repaired_and_reported(call: Call, duties: Duties,
 
     assert (await execute_sql(call, "SELECT current_load FROM queues"))[0][0] == 0
     assert "loads were wrong and are mended: default" in caplog.text
-    assert [(row["verb"], row["by"]) for row in await log.ls(call, limit=1)] == [("reconcile", "taskdeck")]
+    assert [(row["verb"], row["by"]) for row in await log.ls(call, limit=1)] == [
+        ("reconcile", "taskdeck")
+    ]
 
 
-async def test_a_home_without_a_queue_is_an_alert_until_it_has_one(call: Call, duties: Duties, db: Database):
+async def test_a_home_without_a_queue_is_an_alert_until_it_has_one(
+    call: Call, duties: Duties, db: Database
+):
     await execute_sql(call, "DELETE FROM queues")
 
     await duties.prepare()
     (alert,) = await alerts.ls(call)
-    assert alert["text"] == "there is no queue at all, so no task can be submitted; to have one made: taskdeck db check --repair"
+    assert (
+        alert["text"]
+        == "there is no queue at all, so no task can be submitted; to have one made: taskdeck db check --repair"
+    )
 
     await db.write(integrity.apply_repairs, [], "ann")
     await duties.reconcile()
@@ -336,7 +402,9 @@ async def test_each_minute_adds_one_row_per_queue_and_pool(
     assert {tuple(row) for row in rows} == {("queue", "default"), ("pool", "default")}
 
 
-async def test_starts_and_ends_of_a_minute_are_in_its_row(call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_starts_and_ends_of_a_minute_are_in_its_row(
+    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     runid = await start_one_run(call, dispatcher, fake_keeper)
     dispatcher.handle_event(make_ended_event(runid, 1))
     await dispatcher.run_round()
@@ -353,14 +421,18 @@ async def test_cleanup_removes_logs_with_their_runs(
     call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path
 ):
     for _ in range(2):
-        dispatcher.handle_event(make_ended_event(await start_one_run(call, dispatcher, fake_keeper)))
+        dispatcher.handle_event(
+            make_ended_event(await start_one_run(call, dispatcher, fake_keeper))
+        )
         await dispatcher.run_round()
     old, young = [Path(paths.log_path(home, runid)) for runid in fake_keeper.spawned_runs]
     for path in (old, young):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     then = timestamps.from_unix(time.time() - 31 * 86400)
-    await execute_sql(call, "UPDATE instances SET end_time = ? WHERE runid = ?", then, fake_keeper.spawned_runs[0])
+    await execute_sql(
+        call, "UPDATE instances SET end_time = ? WHERE runid = ?", then, fake_keeper.spawned_runs[0]
+    )
     await execute_sql(call, "UPDATE tasks SET ended_at = ? WHERE number = 1", then)
 
     await duties.run_cleanup()
@@ -387,7 +459,11 @@ async def test_cleanup_pauses_with_an_alert_while_the_rules_are_doubtful(
 
     await duties._run_duty(cleanup)
     (alert,) = await alerts.ls(call)
-    assert alert["sla"] == "config" and "config.toml, line 3" in alert["text"] and "Nothing is removed until it is mended." in alert["text"]
+    assert (
+        alert["sla"] == "config"
+        and "config.toml, line 3" in alert["text"]
+        and "Nothing is removed until it is mended." in alert["text"]
+    )
     assert len((await views.ls(call))["tasks"]) == 1
 
     path.write_text('[retention]\nkeep = "20d"\n')
@@ -399,14 +475,22 @@ async def test_rules_for_unknown_names_are_an_alert_until_corrected(
     call: Call, db: Database, dispatcher: Dispatcher, home: Path, tmp_path: Path
 ):
     path = tmp_path / "config.toml"
-    path.write_text('[retention.queue.default]\nkeep = "9d"\n[retention.queue.nosuch]\nkeep = "9d"\n[retention.template.none]\nruns = 3\n')
+    path.write_text(
+        '[retention.queue.default]\nkeep = "9d"\n[retention.queue.nosuch]\nkeep = "9d"\n[retention.template.none]\nruns = 3\n'
+    )
     duties = Duties(db, dispatcher, UsageSampler(home), ConfigWatcher(str(path)))
     (rules,) = [duty for duty in duties.list_duties() if duty.name == "rules"]
 
     await duties._run_duty(rules)
     (alert,) = await alerts.ls(call)
-    assert alert["sla"] == "rules" and "[retention.queue.nosuch]: there is no queue nosuch" in alert["text"]
-    assert "[retention.template.none]: there is no template none" in alert["text"] and "default" not in alert["text"]
+    assert (
+        alert["sla"] == "rules"
+        and "[retention.queue.nosuch]: there is no queue nosuch" in alert["text"]
+    )
+    assert (
+        "[retention.template.none]: there is no template none" in alert["text"]
+        and "default" not in alert["text"]
+    )
 
     path.write_text('[retention.queue.default]\nkeep = "9d"\n')
     await duties._run_duty(rules)
@@ -436,7 +520,13 @@ def test_a_timeout_ends_the_whole_job_and_grace_limits_ignored_term(runtime: Run
 
 
 async def test_the_run_that_filled_the_disk_is_stopped_on_start(
-    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    duties: Duties,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    home: Path,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     await submit_task(call, log_limit="1M")
     await dispatcher.run_round()

@@ -32,7 +32,11 @@ async def complete_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> 
 
 
 async def test_two_samples_of_one_minute_lose_no_count(
-    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    duties: Duties,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     moment = timestamps.utcnow()
     monkeypatch.setattr(timestamps, "utcnow", lambda: moment)
@@ -40,18 +44,28 @@ async def test_two_samples_of_one_minute_lose_no_count(
         await complete_run(call, dispatcher, fake_keeper)
         await duties.store_sample()
 
-    (row,) = await execute_sql(call, "SELECT started, ended, failed, running FROM samples WHERE kind = 'queue'")
+    (row,) = await execute_sql(
+        call, "SELECT started, ended, failed, running FROM samples WHERE kind = 'queue'"
+    )
 
     assert tuple(row) == (2, 2, 2, 0)
 
 
-async def test_past_minutes_are_counted_by_a_job(call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_past_minutes_are_counted_by_a_job(
+    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await complete_run(call, dispatcher, fake_keeper)
-    await execute_sql(call, "UPDATE instances SET start_time = ?, end_time = ?", *(timestamps.from_unix(timestamps.utcnow().timestamp() - 600),) * 2)
+    await execute_sql(
+        call,
+        "UPDATE instances SET start_time = ?, end_time = ?",
+        *(timestamps.from_unix(timestamps.utcnow().timestamp() - 600),) * 2,
+    )
 
     await {duty.name: duty.run for duty in duties.list_duties()}["history"]()
 
-    rows = await execute_sql(call, "SELECT width, started, ended, failed FROM history ORDER BY width")
+    rows = await execute_sql(
+        call, "SELECT width, started, ended, failed FROM history ORDER BY width"
+    )
     assert [tuple(row) for row in rows] == [(1, 1, 1, 1), (15, 1, 1, 1), (120, 1, 1, 1)]
 
 
@@ -63,15 +77,23 @@ async def test_ends_after_a_temporarily_fast_clock_are_counted(
         monkeypatch.setattr(timestamps, "utcnow", lambda now=now: now)
         await complete_run(call, dispatcher, fake_keeper)
         last = "(SELECT max(runid) FROM instances)"
-        await execute_sql(call, f"UPDATE instances SET start_time = ?, end_time = ? WHERE runid = {last}", *(timestamps.now(),) * 2)
+        await execute_sql(
+            call,
+            f"UPDATE instances SET start_time = ?, end_time = ? WHERE runid = {last}",
+            *(timestamps.now(),) * 2,
+        )
         monkeypatch.setattr(timestamps, "utcnow", lambda now=now: now + timedelta(minutes=2))
         await duties.update_history()
 
-    rows = await execute_sql(call, "SELECT ended FROM history WHERE width = 1 AND at < ?", timestamps.now())
+    rows = await execute_sql(
+        call, "SELECT ended FROM history WHERE width = 1 AND at < ?", timestamps.now()
+    )
     assert [row.ended for row in rows] == [1]
 
 
-async def test_a_runtime_that_stops_while_counting_reports_no_error(duties: Duties, monkeypatch: pytest.MonkeyPatch):
+async def test_a_runtime_that_stops_while_counting_reports_no_error(
+    duties: Duties, monkeypatch: pytest.MonkeyPatch
+):
     begun = asyncio.Event()
 
     async def count(*_: Any) -> bool:

@@ -36,7 +36,9 @@ async def list_fired(call: Call) -> list[tuple[str, str]]:
     return [(row["sla"], row["status"]) for row in await alerts.ls(call, all=True)]
 
 
-async def test_an_old_backup_fires_and_the_next_one_resolves(call: Call, duties: Duties, monkeypatch: pytest.MonkeyPatch):
+async def test_an_old_backup_fires_and_the_next_one_resolves(
+    call: Call, duties: Duties, monkeypatch: pytest.MonkeyPatch
+):
     await slas.create(call, name="backed-up", preset="stays-below", metric="backup-age", value="2h")
     await run_duties(duties, "backup", "slas")
     assert [row["stands"] for row in await slas.ls(call)] == ["backup 0s old"]
@@ -60,7 +62,9 @@ async def test_a_restarted_runtime_repeats_no_alert(
 
     await run_duties(again, "slas", "figures", "slow")
 
-    assert [found for found in await list_fired(call) if found[0] == "small-log"] == [("small-log", "firing")]
+    assert [found for found in await list_fired(call) if found[0] == "small-log"] == [
+        ("small-log", "firing")
+    ]
 
 
 async def test_an_idle_evaluation_does_not_use_the_writer(call: Call, duties: Duties):
@@ -88,7 +92,9 @@ async def test_an_unreadable_metric_is_reported_without_a_traceback(
         await run_duties(duties, "slas", "figures")
     told = {row["sla"]: row["text"] for row in await alerts.ls(call)}
     assert told.pop("small-log").startswith("the database's log ")
-    assert told == {"figure-wal-size": "wal-size cannot be read (OSError); the rules on it stay as they are"}
+    assert told == {
+        "figure-wal-size": "wal-size cannot be read (OSError); the rules on it stay as they are"
+    }
     assert not [record for record in caplog.records if record.exc_info]
 
     await run_duties(duties, "slas", "figures")

@@ -56,17 +56,23 @@ async def test_a_dispatcher_round_is_its_own_caller(duties: Duties, dispatcher: 
     await duties.prepare()
     loop, done = asyncio.create_task(dispatcher.run()), asyncio.Event()
     duties.db.after_commit(done.set)
-    await duties.db.write(lambda c: raw_sql.execute_statement(c, "UPDATE queues SET priority = priority + 1"))
+    await duties.db.write(
+        lambda c: raw_sql.execute_statement(c, "UPDATE queues SET priority = priority + 1")
+    )
     dispatcher.wake()
     async with asyncio.timeout(20):
-        while "dispatcher" not in {row.caller for row in await duties.db.read(slow_queries.list_slow)}:
+        while "dispatcher" not in {
+            row.caller for row in await duties.db.read(slow_queries.list_slow)
+        }:
             await duties.store_slow_statements()
     loop.cancel()
 
     assert done.is_set()
 
 
-async def test_a_growing_wal_is_reported_until_it_is_small_again(duties: Duties, call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_growing_wal_is_reported_until_it_is_small_again(
+    duties: Duties, call: Call, monkeypatch: pytest.MonkeyPatch
+):
     async def firing() -> list[str]:
         return [row["sla"] for row in await alerts.ls(call)]
 

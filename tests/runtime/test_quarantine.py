@@ -39,7 +39,9 @@ async def show_task(call: Call, number: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("column", ["launch", "parameters", "tags", "env"])
-async def test_an_unreadable_task_is_held_and_the_others_start(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, column: str):
+async def test_an_unreadable_task_is_held_and_the_others_start(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, column: str
+):
     await submit_task(call)
     await submit_task(call)
     await execute_sql(call, f"UPDATE tasks SET {column} = '[\"argv\": ' WHERE number = 1")
@@ -47,11 +49,15 @@ async def test_an_unreadable_task_is_held_and_the_others_start(call: Call, dispa
     await run_all_rounds(dispatcher)
     await dispatcher.quarantine.search_everywhere()
 
-    assert [run["env"]["TASKDECK_TASK"] for (run,) in fake_keeper.get_orders("spawn")] == (["2"] if column in ("launch", "env") else ["1", "2"])
+    assert [run["env"]["TASKDECK_TASK"] for (run,) in fake_keeper.get_orders("spawn")] == (
+        ["2"] if column in ("launch", "env") else ["1", "2"]
+    )
     found = await show_task(call, 1)
     assert found["hold"] and found["held_by"] == f"taskdeck: its {column} cannot be read"
     (why,) = await views.explain(call, ids=[1])
-    assert (await views.ls(call))["tasks"] and "release" not in [cure["verb"] for cure in why["cures"]]
+    assert (await views.ls(call))["tasks"] and "release" not in [
+        cure["verb"] for cure in why["cures"]
+    ]
     told_of = {row["object"].split()[0]: row for row in await operations.ls(call, verb="set aside")}
     assert (told_of["task"]["object"], told_of["task"]["by"]) == ("task #1", "taskdeck")
     # a run copies the tags
@@ -61,9 +67,18 @@ async def test_an_unreadable_task_is_held_and_the_others_start(call: Call, dispa
 
 
 @pytest.mark.parametrize(
-    "text", ["soon", "1", "2026-13-40T10:00:00.000000Z", "2026-11-25U10:00:00.000000Z", "0026-11-25T10:00:00.000000Z"]
+    "text",
+    [
+        "soon",
+        "1",
+        "2026-13-40T10:00:00.000000Z",
+        "2026-11-25U10:00:00.000000Z",
+        "0026-11-25T10:00:00.000000Z",
+    ],
 )
-async def test_a_task_with_an_invalid_time_is_held(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, text: str):
+async def test_a_task_with_an_invalid_time_is_held(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, text: str
+):
     await submit_task(call, at=3600)
     await submit_task(call)
     await execute_sql(call, "UPDATE tasks SET not_before = ? WHERE number = 1", text)
@@ -71,7 +86,10 @@ async def test_a_task_with_an_invalid_time_is_held(call: Call, dispatcher: Dispa
     await run_all_rounds(dispatcher)
 
     assert [run["env"]["TASKDECK_TASK"] for (run,) in fake_keeper.get_orders("spawn")] == ["2"]
-    assert ((await show_task(call, 1))["status"], (await show_task(call, 1))["not_before"]) == ("held", None)
+    assert ((await show_task(call, 1))["status"], (await show_task(call, 1))["not_before"]) == (
+        "held",
+        None,
+    )
 
 
 async def test_tasks_with_an_unreadable_environment_are_held_until_it_is_resubmitted(
@@ -80,14 +98,20 @@ async def test_tasks_with_an_unreadable_environment_are_held_until_it_is_resubmi
     spec = {"argv": ["true"]}
     for value in ("1", "1", "2"):
         await submit.submit(call, tasks=[spec], env={"A": value})
-    await execute_sql(call, "UPDATE environments SET variables = '{\"A\": 1' WHERE variables LIKE '%\"1\"%'")
+    await execute_sql(
+        call, "UPDATE environments SET variables = '{\"A\": 1' WHERE variables LIKE '%\"1\"%'"
+    )
 
     await run_all_rounds(dispatcher)
 
     assert [run["env"]["A"] for (run,) in fake_keeper.get_orders("spawn")] == ["2"]
-    assert [(await show_task(call, n))["held_by"] for n in (1, 2)] == ["taskdeck: its environment cannot be read"] * 2
+    assert [(await show_task(call, n))["held_by"] for n in (1, 2)] == [
+        "taskdeck: its environment cannot be read"
+    ] * 2
     (refused,) = (await actions.release(call, ids=[1]))["refused"]
-    assert refused["message"].startswith("#1 stays held: its environment cannot be read, and it would start without. ")
+    assert refused["message"].startswith(
+        "#1 stays held: its environment cannot be read, and it would start without. "
+    )
 
     await submit.submit(call, tasks=[spec], env={"A": "1"})
     await actions.release(call, ids=[1, 2])
@@ -99,7 +123,9 @@ async def test_tasks_with_an_unreadable_environment_are_held_until_it_is_resubmi
     assert [run["env"]["A"] for (run,) in fake_keeper.get_orders("spawn")] == ["2", "1", "1", "1"]
 
 
-async def test_a_run_with_unreadable_times_continues_and_ends(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_run_with_unreadable_times_continues_and_ends(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await submit_task(call, timeout=60)
     await run_all_rounds(dispatcher)
     dispatcher.handle_event(make_started_event(fake_keeper.spawned_runs[0]))
@@ -116,14 +142,26 @@ async def test_a_run_with_unreadable_times_continues_and_ends(call: Call, dispat
     assert (await show_task(call, 1))["status"] == "succeeded"
 
 
-async def test_a_quarantined_environment_is_reported_once_and_again_on_a_start(call: Call, dispatcher: Dispatcher):
+async def test_a_quarantined_environment_is_reported_once_and_again_on_a_start(
+    call: Call, dispatcher: Dispatcher
+):
     await submit.submit(call, tasks=[{"argv": ["true"]}], env={"A": "1"})
     await execute_sql(call, "UPDATE environments SET variables = '{'")
-    assert integrity.check_database(call.db.path) == ["1 row of environments without JSON in variables"]
+    assert integrity.check_database(call.db.path) == [
+        "1 row of environments without JSON in variables"
+    ]
 
-    assert await dispatcher.quarantine.search_everywhere() == ["task #1: its environment cannot be read, so it is held"]
-    assert integrity.check_database(call.db.path) == value_checks.describe_image(call.db.path, lambda: None) == []
-    assert await call.db.write(integrity.repair_database) == [] and not await call.db.read(_has_unreadable, False)
+    assert await dispatcher.quarantine.search_everywhere() == [
+        "task #1: its environment cannot be read, so it is held"
+    ]
+    assert (
+        integrity.check_database(call.db.path)
+        == value_checks.describe_image(call.db.path, lambda: None)
+        == []
+    )
+    assert await call.db.write(integrity.repair_database) == [] and not await call.db.read(
+        _has_unreadable, False
+    )
 
     await actions.cancel(call, ids=[1])
     await execute_sql(call, "UPDATE tasks SET hold = 0, held_by = NULL")
@@ -133,7 +171,9 @@ async def test_a_quarantined_environment_is_reported_once_and_again_on_a_start(c
     assert integrity.check_database(call.db.path) == []
 
 
-async def test_a_retry_does_not_guess_an_unreadable_command(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_a_retry_does_not_guess_an_unreadable_command(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await submit_task(call)
     await execute_sql(call, "UPDATE tasks SET launch = 'x'")
     await run_all_rounds(dispatcher)
@@ -143,12 +183,18 @@ async def test_a_retry_does_not_guess_an_unreadable_command(call: Call, dispatch
     await run_all_rounds(dispatcher)
 
     (refused,) = done["refused"]
-    assert refused["message"].startswith("#1 stays cancelled: its launch cannot be read, and it would start without. Submit it anew. ")
+    assert refused["message"].startswith(
+        "#1 stays cancelled: its launch cannot be read, and it would start without. Submit it anew. "
+    )
     assert ((await show_task(call, 1))["status"], fake_keeper.spawned_runs) == ("cancelled", [])
 
 
-@pytest.mark.parametrize(("column", "stored"), [("launch", "launch = 'x'"), ("not_before", "not_before = 'soon'")])
-async def test_an_unreadable_task_cannot_be_released_and_gives_advice(call: Call, dispatcher: Dispatcher, column: str, stored: str):
+@pytest.mark.parametrize(
+    ("column", "stored"), [("launch", "launch = 'x'"), ("not_before", "not_before = 'soon'")]
+)
+async def test_an_unreadable_task_cannot_be_released_and_gives_advice(
+    call: Call, dispatcher: Dispatcher, column: str, stored: str
+):
     await submit_task(call)
     (held,) = (await registry.call_verb(call, "hold", {"ids": [1]}))["operations"]
     await execute_sql(call, f"UPDATE tasks SET {stored}")
@@ -164,12 +210,16 @@ async def test_an_unreadable_task_cannot_be_released_and_gives_advice(call: Call
     assert not done["done"] and undone["refused"] and (await show_task(call, 1))["status"] == "held"
 
 
-async def test_an_unreadable_descriptive_time_does_not_prevent_a_release(call: Call, dispatcher: Dispatcher):
+async def test_an_unreadable_descriptive_time_does_not_prevent_a_release(
+    call: Call, dispatcher: Dispatcher
+):
     await submit_task(call)
     await execute_sql(call, "UPDATE tasks SET created_at = 'x'")
     await dispatcher.quarantine.search()
 
-    assert (await actions.release(call, ids=[1]))["done"] and (await show_task(call, 1))["status"] == "queued"
+    assert (await actions.release(call, ids=[1]))["done"] and (await show_task(call, 1))[
+        "status"
+    ] == "queued"
 
 
 async def test_readable_remains_are_shown_without_secrets(call: Call, dispatcher: Dispatcher):
@@ -186,11 +236,15 @@ async def test_readable_remains_are_shown_without_secrets(call: Call, dispatcher
 
 
 @pytest.mark.parametrize("conditions", ["{", "[]", '{"pr%set": "x"}'])
-async def test_an_unreadable_rule_is_disabled_and_the_board_works(call: Call, dispatcher: Dispatcher, conditions: str):
+async def test_an_unreadable_rule_is_disabled_and_the_board_works(
+    call: Call, dispatcher: Dispatcher, conditions: str
+):
     await slas.create(call, name="late", preset="finishes-within", value="1h")
     await execute_sql(call, "UPDATE slas SET conditions = ?", conditions)
 
-    assert await dispatcher.quarantine.search_everywhere() == ["sla late: its conditions cannot be read, so it is disabled"]
+    assert await dispatcher.quarantine.search_everywhere() == [
+        "sla late: its conditions cannot be read, so it is disabled"
+    ]
 
     assert await board.show_status(call)
     assert [row["enabled"] for row in await slas.ls(call)] == [False]
@@ -198,17 +252,24 @@ async def test_an_unreadable_rule_is_disabled_and_the_board_works(call: Call, di
 
 async def test_samples_with_an_invalid_time_are_removed(call: Call, dispatcher: Dispatcher):
     await Duties(call.db, dispatcher, UsageSampler(call.home)).store_sample()
-    await execute_sql(call, "UPDATE samples SET minute = 'r' || substr(minute, 2) WHERE kind = 'pool'")
+    await execute_sql(
+        call, "UPDATE samples SET minute = 'r' || substr(minute, 2) WHERE kind = 'pool'"
+    )
 
     await Duties(call.db, dispatcher, UsageSampler(call.home)).prepare()
     assert integrity.check_database(call.db.path) == ["1 row of samples without a time in minute"]
     (done,) = await dispatcher.quarantine.search_everywhere()
 
-    assert done.endswith(" of samples: its minute cannot be read, so it is removed") and integrity.check_database(call.db.path) == []
+    assert (
+        done.endswith(" of samples: its minute cannot be read, so it is removed")
+        and integrity.check_database(call.db.path) == []
+    )
     assert await call.db.read(board.read_board, call)
 
 
-async def test_a_duty_that_fails_on_an_unreadable_value_recovers(call: Call, dispatcher: Dispatcher):
+async def test_a_duty_that_fails_on_an_unreadable_value_recovers(
+    call: Call, dispatcher: Dispatcher
+):
     await submit_task(call)
     await slas.create(call, name="late", preset="finishes-within", value="1h")
     await execute_sql(call, "UPDATE slas SET conditions = 'x'")
@@ -228,25 +289,37 @@ async def test_a_held_task_is_an_alert_until_it_is_gone(call: Call, dispatcher: 
 
     await dispatcher.quarantine.search()
     await duties.reconcile()
-    assert duties._problems["aside"].startswith("task #1 cannot be read as it was stored, and is held")
+    assert duties._problems["aside"].startswith(
+        "task #1 cannot be read as it was stored, and is held"
+    )
 
     await actions.cancel(call, ids=[1])
     await duties.reconcile()
     assert "aside" not in duties._problems
 
 
-async def test_an_ended_task_becomes_readable_again(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+async def test_an_ended_task_becomes_readable_again(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
     await submit_task(call)
     await run_all_rounds(dispatcher)
     dispatcher.handle_event(make_ended_event(fake_keeper.spawned_runs[0]))
     await run_all_rounds(dispatcher)
-    await execute_sql(call, "UPDATE tasks SET launch = 'x', ended_at = 'never', created_at = '', started_at = '?'")
+    await execute_sql(
+        call, "UPDATE tasks SET launch = 'x', ended_at = 'never', created_at = '', started_at = '?'"
+    )
 
     assert await dispatcher.quarantine.search() == []
-    assert await dispatcher.quarantine.search_everywhere() == ["task #1: its created_at and launch and started_at and ended_at cannot be read"]
+    assert await dispatcher.quarantine.search_everywhere() == [
+        "task #1: its created_at and launch and started_at and ended_at cannot be read"
+    ]
 
     found = await show_task(call, 1)
-    assert (found["status"], found["hold"], found["ended_at"]) == ("succeeded", False, found["created_at"])
+    assert (found["status"], found["hold"], found["ended_at"]) == (
+        "succeeded",
+        False,
+        found["created_at"],
+    )
     assert integrity.check_database(call.db.path) == []
 
 
@@ -254,12 +327,19 @@ async def test_an_unreadable_operation_does_not_hide_the_others(call: Call):
     await submit_task(call)
     await actions.hold(call, ids=[1])
     values = '(id, "by", verb, object, before, after, created_at, updated_at)'
-    await execute_sql(call, f"INSERT INTO operations {values} VALUES (99, 'x', 'hold', 'task #1', '[', '{{', 'never', '')")
+    await execute_sql(
+        call,
+        f"INSERT INTO operations {values} VALUES (99, 'x', 'hold', 'task #1', '[', '{{', 'never', '')",
+    )
 
     rows = await operations.ls(call)
 
     assert [row["id"] for row in rows][:2] == [99, 4]
-    assert (rows[0]["before"], rows[0]["after"], rows[0]["at"]) == (None, None, "1970-01-01T00:00:00.000000Z")
+    assert (rows[0]["before"], rows[0]["after"], rows[0]["at"]) == (
+        None,
+        None,
+        "1970-01-01T00:00:00.000000Z",
+    )
     assert await show_task(call, 1)
 
 
@@ -277,7 +357,9 @@ def test_a_runtime_starts_over_unreadable_rows_and_reports_them_once(runtime: Ru
     runtime.wait_for_end(past)
     runtime.call("queue.pause", name="default")
     tasks = [runtime.submit("true") for _ in range(3)]
-    change_while_stopped(runtime, f"UPDATE tasks SET launch = '{{' WHERE number IN ({past}, {tasks[1]})")
+    change_while_stopped(
+        runtime, f"UPDATE tasks SET launch = '{{' WHERE number IN ({past}, {tasks[1]})"
+    )
     without = run_command(runtime.home, "show", past)
 
     assert run_command(runtime.home, "serve", "--detach").returncode == 0
@@ -285,10 +367,19 @@ def test_a_runtime_starts_over_unreadable_rows_and_reports_them_once(runtime: Ru
 
     assert [end["code"] for end in runtime.wait_for_end(tasks[0], tasks[2])] == [0, 0]
     assert runtime.show(tasks[1])["held_by"] == "taskdeck: its launch cannot be read"
-    assert f"task #{tasks[1]}: its launch cannot be read, so it is held" in Path(paths.runtime_log_path(runtime.home)).read_text()
+    assert (
+        f"task #{tasks[1]}: its launch cannot be read, so it is held"
+        in Path(paths.runtime_log_path(runtime.home)).read_text()
+    )
 
     first, again = (run_command(runtime.home, "show", past) for _ in range(2))
 
-    assert without.returncode == 5 and "not in order (2 rows of tasks without JSON in launch)" in without.stderr
-    assert first.returncode == 5 and "was set aside (task #1: its launch cannot be read). Try again." in first.stderr
+    assert (
+        without.returncode == 5
+        and "not in order (2 rows of tasks without JSON in launch)" in without.stderr
+    )
+    assert (
+        first.returncode == 5
+        and "was set aside (task #1: its launch cannot be read). Try again." in first.stderr
+    )
     assert again.returncode == 0

@@ -28,19 +28,30 @@ def config_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("said", ['foldr = "{far}"', "folder = '{far}", 'folder = ["{far}"]'])
-async def test_unreadable_settings_are_reported_instead_of_missing_backups(call: Call, config_path: Path, tmp_path: Path, said: str):
+async def test_unreadable_settings_are_reported_instead_of_missing_backups(
+    call: Call, config_path: Path, tmp_path: Path, said: str
+):
     config_path.write_text(f'[backup]\nfolder = "{tmp_path}/far"\n')
     taken = await backups.backup(call)
     config_path.write_text("[backup]\n" + said.replace("{far}", f"{tmp_path}/far"))
 
     told = restore_advice.advise_restore(call.home, DamagedDatabase("the database is damaged."))
 
-    assert f"{config_path}" in told.message and "not known where the backups lie" in told.message and "no good backup" not in str(told)
+    assert (
+        f"{config_path}" in told.message
+        and "not known where the backups lie" in told.message
+        and "no good backup" not in str(told)
+    )
     with pytest.raises(Usage, match="not known where the backups lie"):
         backup_picker.describe_choice(os.fspath(call.home), None, None)
     config_path.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
     assert backup_picker.describe_choice(os.fspath(call.home), None, None)["id"] == taken["id"]
-    assert "Newest good backup" in restore_advice.advise_restore(call.home, DamagedDatabase("the database is damaged.")).message
+    assert (
+        "Newest good backup"
+        in restore_advice.advise_restore(
+            call.home, DamagedDatabase("the database is damaged.")
+        ).message
+    )
 
 
 async def test_the_board_gives_advice_about_a_damaged_database(dispatcher: Dispatcher, home: Path):

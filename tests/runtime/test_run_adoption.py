@@ -21,7 +21,9 @@ from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, is_alive, wait_
 def submit_gated_job(living: RuntimeProcess, name: str, code: int) -> tuple[str, Path]:
     """Submit a job that exits with `code` once its gate file exists."""
     gate = living.home / name
-    return living.submit("sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.05; done; exit {code}", cpu=0), gate
+    return living.submit(
+        "sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.05; done; exit {code}", cpu=0
+    ), gate
 
 
 class RestartedRuntime:
@@ -30,14 +32,25 @@ class RestartedRuntime:
     def __init__(self, living: RuntimeProcess) -> None:
         self.living = living
         living.call("queue.set", name="default", capacity=9)
-        (self.ended, end), (self.goes_on, self.gate), (self.cancelled, _), (self.paused, self.go) = (
-            submit_gated_job(living, name, code) for name, code in (("ended", 7), ("goes on", 0), ("cancelled", 0), ("paused", 0))
+        (
+            (self.ended, end),
+            (self.goes_on, self.gate),
+            (self.cancelled, _),
+            (self.paused, self.go),
+        ) = (
+            submit_gated_job(living, name, code)
+            for name, code in (("ended", 7), ("goes on", 0), ("cancelled", 0), ("paused", 0))
         )
         tasks = (self.ended, self.goes_on, self.cancelled, self.paused)
-        self.runs = {task: living.wait_for_status(task, "running")["instances"][0] for task in tasks}
+        self.runs = {
+            task: living.wait_for_status(task, "running")["instances"][0] for task in tasks
+        }
         uuid = living.show(self.cancelled)["uuid"]
         living.call("pause", ids=[self.paused])
-        wait_until(lambda: read_process_state(self.runs[self.paused]["pid"]) in "TD", "the job or its child stands still")
+        wait_until(
+            lambda: read_process_state(self.runs[self.paused]["pid"]) in "TD",
+            "the job or its child stands still",
+        )
 
         living.kill()
         assert setup.was_unclean_shutdown(living.home)  # the next runtime checks the database
@@ -61,7 +74,9 @@ def restarted_runtime() -> Iterator[RestartedRuntime]:
 
 
 def test_an_exit_while_no_runtime_ran_is_recorded(restarted_runtime: RestartedRuntime):
-    assert [end["code"] for end in restarted_runtime.living.wait_for_end(restarted_runtime.ended)] == [7]
+    assert [
+        end["code"] for end in restarted_runtime.living.wait_for_end(restarted_runtime.ended)
+    ] == [7]
     (run,) = restarted_runtime.living.show(restarted_runtime.ended)["instances"]
     assert (run["exit_code"], run["status"], run["attempt"]) == (7, "failed", 1)
     assert run["run_seconds"] is not None and run["end_time"] > run["start_time"]
@@ -75,7 +90,10 @@ def test_a_stored_cancel_is_carried_out_by_the_next_runtime(restarted_runtime: R
 
 def test_a_pause_survives_a_killed_runtime(restarted_runtime: RestartedRuntime):
     restarted_runtime.go.touch()
-    assert restarted_runtime.living.show(restarted_runtime.paused)["instances"][0]["status"] == "paused"
+    assert (
+        restarted_runtime.living.show(restarted_runtime.paused)["instances"][0]["status"]
+        == "paused"
+    )
 
     restarted_runtime.living.call("resume", ids=[restarted_runtime.paused])
 
@@ -86,7 +104,9 @@ def test_a_run_survives_two_killed_runtimes(restarted_runtime: RestartedRuntime)
     living, before = restarted_runtime.living, restarted_runtime.runs[restarted_runtime.goes_on]
     living.kill()
     living.start()
-    assert [(run["runid"], run["pid"]) for run in living.show(restarted_runtime.goes_on)["instances"]] == [(before["runid"], before["pid"])]
+    assert [
+        (run["runid"], run["pid"]) for run in living.show(restarted_runtime.goes_on)["instances"]
+    ] == [(before["runid"], before["pid"])]
     assert is_alive(before["pid"])
 
     restarted_runtime.gate.touch()
@@ -123,10 +143,17 @@ def claim_task_offline(living: RuntimeProcess, boot: str = "", **more) -> str:
     return uuid
 
 
-def test_a_claimed_run_starts_once_unknown_ones_retry_only_after_reboot(lazy_runtime: RuntimeProcess):
+def test_a_claimed_run_starts_once_unknown_ones_retry_only_after_reboot(
+    lazy_runtime: RuntimeProcess,
+):
     setup.prepare_database(lazy_runtime.home)
     claimed = claim_task_offline(lazy_runtime)
-    started = claim_task_offline(lazy_runtime, Path("/proc/sys/kernel/random/boot_id").read_text().strip(), retries=1, retry_delay=0.0)
+    started = claim_task_offline(
+        lazy_runtime,
+        Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        retries=1,
+        retry_delay=0.0,
+    )
     before = claim_task_offline(lazy_runtime, "that of yesterday", retries=1, retry_delay=0.0)
 
     lazy_runtime.start()
@@ -139,7 +166,10 @@ def test_a_claimed_run_starts_once_unknown_ones_retry_only_after_reboot(lazy_run
     assert "no record" in end["reason"]
     assert [run["status"] for run in lazy_runtime.show(started)["instances"]] == ["lost"]
     assert [end["code"] for end in lazy_runtime.wait_for_end(before)] == [0]
-    assert [(run["status"], run["reason"]) for run in lazy_runtime.show(before)["instances"]] == [("lost", "host restarted"), ("succeeded", None)]
+    assert [(run["status"], run["reason"]) for run in lazy_runtime.show(before)["instances"]] == [
+        ("lost", "host restarted"),
+        ("succeeded", None),
+    ]
 
 
 def test_many_runs_end_exactly_once_across_killed_runtimes(restarted_runtime: RestartedRuntime):
@@ -154,7 +184,9 @@ def test_many_runs_end_exactly_once_across_killed_runtimes(restarted_runtime: Re
     assert all(len(runtime.show(number)["instances"]) == 1 for number in numbers)
 
 
-def test_a_copied_home_does_not_restart_runs_of_the_original(restarted_runtime: RestartedRuntime, tmp_path: Path):
+def test_a_copied_home_does_not_restart_runs_of_the_original(
+    restarted_runtime: RestartedRuntime, tmp_path: Path
+):
     living = restarted_runtime.living
     task = living.submit("sleep", "600", retries=3, retry_delay=0.0, cpu=0)
     job = living.wait_for_status(task, "running")["instances"][0]["pid"]
@@ -165,7 +197,10 @@ def test_a_copied_home_does_not_restart_runs_of_the_original(restarted_runtime: 
     try:
         copy.start()
         (end,) = copy.wait_for_end(task)
-        assert (end["status"], end["reason"]) == ("lost", "the home was copied, or moved to another disk, while it ran")
+        assert (end["status"], end["reason"]) == (
+            "lost",
+            "the home was copied, or moved to another disk, while it ran",
+        )
         assert len(copy.show(task)["instances"]) == 1 and is_alive(job)
     finally:
         copy.kill_all()

@@ -27,7 +27,11 @@ from tests.service.calls import execute_sql
 
 
 async def submit_many(db: Database, count: int) -> None:
-    await db.write(lambda c: transitions.submit(c, [builders.make_task_row(name=f"work {at}") for at in range(count)], [], "ann"))
+    await db.write(
+        lambda c: transitions.submit(
+            c, [builders.make_task_row(name=f"work {at}") for at in range(count)], [], "ann"
+        )
+    )
 
 
 async def test_the_index_follows_submitted_renamed_and_purged_tasks(call: Call):
@@ -41,10 +45,14 @@ async def test_the_index_follows_submitted_renamed_and_purged_tasks(call: Call):
     await index.catch_up()
 
     assert await call.db.read(fts.count_unindexed) == 0
-    assert await call.db.read(raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%' OR id = 2") == [1]
+    assert await call.db.read(
+        raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%' OR id = 2"
+    ) == [1]
 
 
-async def test_indexing_wakes_nobody_and_needs_a_commit_to_run(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_indexing_wakes_nobody_and_needs_a_commit_to_run(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
     await submit_many(db, 3)
     woken: list[int] = []
     db.after_commit(lambda: woken.append(1))
@@ -60,7 +68,9 @@ async def test_indexing_wakes_nobody_and_needs_a_commit_to_run(db: Database, mon
     await index.catch_up()
 
 
-async def test_indexing_stops_after_its_time_and_continues_later(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_indexing_stops_after_its_time_and_continues_later(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
     await submit_many(db, 3 * fts.BATCH)
     monkeypatch.setattr(search_indexer, "MAX_SECONDS", 0.0)
     index, left = SearchIndexer(db), []
@@ -72,7 +82,9 @@ async def test_indexing_stops_after_its_time_and_continues_later(db: Database, m
     assert left == [2 * fts.BATCH, fts.BATCH, 0]
 
 
-async def test_new_tasks_need_no_write_and_changed_ones_one_per_batch(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_new_tasks_need_no_write_and_changed_ones_one_per_batch(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
     index = SearchIndexer(db)
     await index.catch_up()
     written: list[int | None] = []
@@ -87,7 +99,11 @@ async def test_new_tasks_need_no_write_and_changed_ones_one_per_batch(db: Databa
     await index.catch_up()
     assert (await db.read(fts.count_unindexed), written) == (0, [])
 
-    await db.write(raw_sql.execute_statement, "UPDATE tasks SET name = 'renamed' WHERE number <= ?", (fts.BATCH + 1,))
+    await db.write(
+        raw_sql.execute_statement,
+        "UPDATE tasks SET name = 'renamed' WHERE number <= ?",
+        (fts.BATCH + 1,),
+    )
     await index.catch_up()
     assert (await db.read(fts.count_unindexed), written) == (0, [fts.BATCH, 1])
 
@@ -113,7 +129,10 @@ async def test_an_unusable_index_is_rebuilt(
 
     assert (await db.read(fts.count_unindexed), (await db.read(fts.read_state)).upto) == (0, 300)
     assert ("the search index is made anew: " in caplog.text) == (trouble == "damaged")
-    assert await db.read(raw_sql.fetch_column, "SELECT rowid FROM search WHERE search MATCH '\"k 2\"' AND rowid = 299") == [299]
+    assert await db.read(
+        raw_sql.fetch_column,
+        "SELECT rowid FROM search WHERE search MATCH '\"k 2\"' AND rowid = 299",
+    ) == [299]
     assert migrate.check_database(db.path) == []
 
 
@@ -151,7 +170,9 @@ async def test_a_full_disk_only_delays_indexing(
     assert await db.read(fts.count_unindexed) > 0 and db.found.get_usable() is not None
     assert len((await browse(call, filter="work 74"))["rows"]) == 17
 
-    await db.run_on_index(lambda: db.index._open_current().execute(limit.format(1_000_000)).fetchall())
+    await db.run_on_index(
+        lambda: db.index._open_current().execute(limit.format(1_000_000)).fetchall()
+    )
     await duty.catch_up()
     assert await db.read(fts.count_unindexed) == 0 and "the search index goes on" in caplog.text
 
@@ -161,19 +182,32 @@ async def test_a_low_disk_is_reported_once_whatever_its_free_space(
 ):
     duty = SearchIndexer(db)
     for free in (3, 2):
-        monkeypatch.setattr(search_indexer, "find_disk_trouble", lambda home, touch, free=free: f"disk nearly full (/x: {free}M free)")
+        monkeypatch.setattr(
+            search_indexer,
+            "find_disk_trouble",
+            lambda home, touch, free=free: f"disk nearly full (/x: {free}M free)",
+        )
         await submit_many(db, 1)
         await duty.catch_up()
 
-    assert caplog.text.count("the search index waits: disk nearly full (/x: 3M free)") == caplog.text.count("the search index waits") == 1
+    assert (
+        caplog.text.count("the search index waits: disk nearly full (/x: 3M free)")
+        == caplog.text.count("the search index waits")
+        == 1
+    )
 
 
-async def test_indexing_leaves_the_last_disk_space_to_others(db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+async def test_indexing_leaves_the_last_disk_space_to_others(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     duty = SearchIndexer(db)
     await submit_many(db, 10)
     monkeypatch.setattr(disk, "MIN_FREE_SHARE", 2.0)
     await duty.catch_up()
-    assert "the search index waits: disk nearly full" in caplog.text and not index_file.get_index_path(db.path).exists()
+    assert (
+        "the search index waits: disk nearly full" in caplog.text
+        and not index_file.get_index_path(db.path).exists()
+    )
 
     monkeypatch.undo()
     await duty.catch_up()
@@ -200,10 +234,14 @@ async def test_a_batch_killed_between_its_two_commits_is_repeated(
         await SearchIndexer(next).catch_up()
 
         assert await next.read(fts.count_unindexed) == 0
-        assert await next.read(raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%'") == [3]
+        assert await next.read(
+            raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%'"
+        ) == [3]
 
 
-async def test_an_unwritable_database_keeps_the_batch_pending(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_an_unwritable_database_keeps_the_batch_pending(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
     duty = SearchIndexer(db)
     await submit_many(db, 10)
     await duty.catch_up()
@@ -219,7 +257,10 @@ async def test_an_unwritable_database_keeps_the_batch_pending(db: Database, monk
     monkeypatch.undo()
     await duty.catch_up()
 
-    assert (await db.read(fts.count_unindexed), len(await db.read(raw_sql.fetch_rows, "SELECT * FROM about"))) == (0, 2)
+    assert (
+        await db.read(fts.count_unindexed),
+        len(await db.read(raw_sql.fetch_rows, "SELECT * FROM about")),
+    ) == (0, 2)
 
 
 def test_a_runtime_killed_at_any_moment_leaves_a_correct_index(runtime: RuntimeProcess):
@@ -248,7 +289,9 @@ async def test_a_stopping_runtime_waits_for_one_step_silently(
     caplog.set_level(logging.INFO)
     await submit_many(db, 4 * fts.BATCH)
     stored = asyncio.Event()
-    monkeypatch.setattr(search_indexer, "_pause_after", lambda began: stored.set() or asyncio.Event().wait())
+    monkeypatch.setattr(
+        search_indexer, "_pause_after", lambda began: stored.set() or asyncio.Event().wait()
+    )
     duty = asyncio.create_task(SearchIndexer(db).catch_up())
     await stored.wait()
 

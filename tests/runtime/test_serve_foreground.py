@@ -11,9 +11,15 @@ from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, wait_until
 
 
 def test_a_foreground_runtime_leaves_its_job_and_exits_0_on_term(lazy_runtime: RuntimeProcess):
-    env = os.environ | {"TASKDECK_RUNID": "0123", "TASKDECK_HOME": os.fspath(lazy_runtime.home), HOME_VARIABLE: os.fspath(lazy_runtime.home)}
+    env = os.environ | {
+        "TASKDECK_RUNID": "0123",
+        "TASKDECK_HOME": os.fspath(lazy_runtime.home),
+        HOME_VARIABLE: os.fspath(lazy_runtime.home),
+    }
     argv = [sys.executable, "-P", "-m", "app", "serve"]
-    with subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+    with subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
         wait_until(lazy_runtime.client.is_runtime_up, "it answers")
         begun_with = Path(f"/proc/{server.pid}/environ").read_bytes()
         assert lazy_runtime.pid == server.pid

@@ -38,8 +38,16 @@ def stopped_runtime(module_runtime: RuntimeProcess) -> RuntimeProcess:
 
 def test_concurrent_starters_get_the_same_runtime(lazy_runtime: RuntimeProcess):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda at: runtime_launcher.ensure_runtime(os.fspath(lazy_runtime.home)), range(4)))
-        pids = set(pool.map(lambda at: lazy_runtime.open_client().call("status")["runtime"]["pid"], range(4)))
+        list(
+            pool.map(
+                lambda at: runtime_launcher.ensure_runtime(os.fspath(lazy_runtime.home)), range(4)
+            )
+        )
+        pids = set(
+            pool.map(
+                lambda at: lazy_runtime.open_client().call("status")["runtime"]["pid"], range(4)
+            )
+        )
 
     assert len(pids) == 1
     log = Path(paths.runtime_log_path(lazy_runtime.home)).read_text()
@@ -53,7 +61,10 @@ def test_a_new_home_is_private_and_has_a_pool_and_a_queue(shared_runtime: Runtim
         ("default", "default", len(os.sched_getaffinity(0)))
     ]
     assert [p["total_cpu"] for p in status["pools"]] == [len(os.sched_getaffinity(0))]
-    modes = {path.relative_to(shared_runtime.home): path.stat().st_mode & 0o077 for path in shared_runtime.home.rglob("*")}
+    modes = {
+        path.relative_to(shared_runtime.home): path.stat().st_mode & 0o077
+        for path in shared_runtime.home.rglob("*")
+    }
     assert {path for path, open_ in modes.items() if open_} == set()
 
 
@@ -75,7 +86,9 @@ with hold_lock(Path(sys.argv[1])):
 """
 
 
-def test_a_start_killed_during_an_upgrade_releases_the_home(lazy_runtime: RuntimeProcess, tmp_path: Path):
+def test_a_start_killed_during_an_upgrade_releases_the_home(
+    lazy_runtime: RuntimeProcess, tmp_path: Path
+):
     shutil.copy(make_old_database(tmp_path), paths.database_path(lazy_runtime.home))
     argv = [sys.executable, "-c", PREPARE_SCRIPT, os.fspath(lazy_runtime.home)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
@@ -96,7 +109,9 @@ def test_a_home_is_private_and_usable_whatever_the_umask(home: Path):
     assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700"] * 3
 
 
-def test_stop_leaves_a_mark_that_only_a_person_removes(runtime: RuntimeProcess, run_cli: RunCommand):
+def test_stop_leaves_a_mark_that_only_a_person_removes(
+    runtime: RuntimeProcess, run_cli: RunCommand
+):
     runtime.submit("true")
     pid = runtime.pid
     assert run_cli("stop").returncode == 0
@@ -104,7 +119,10 @@ def test_stop_leaves_a_mark_that_only_a_person_removes(runtime: RuntimeProcess, 
 
     done = run_cli("submit", "--", "true")
     assert done.returncode == 4
-    assert "the runtime was stopped by" in done.stderr and f"taskdeck --home {runtime.home} serve --detach" in done.stderr
+    assert (
+        "the runtime was stopped by" in done.stderr
+        and f"taskdeck --home {runtime.home} serve --detach" in done.stderr
+    )
     looked = run_cli("ls", "--json")
     assert (looked.returncode, len(json.loads(looked.stdout))) == (0, 1)
     assert runtime.call("status")["runtime"]["state"] == "stopped"
@@ -122,13 +140,28 @@ def test_a_stop_that_cannot_leave_its_mark_is_refused(shared_runtime: RuntimePro
 
     assert done.returncode == 5 and "It goes on." in done.stderr and f"kill {pid}" in done.stderr
     (shared_runtime.home / "run" / "stopped.new").rmdir()
-    assert shared_runtime.pid == pid and not os.path.exists(paths.stop_marker_path(shared_runtime.home))
+    assert shared_runtime.pid == pid and not os.path.exists(
+        paths.stop_marker_path(shared_runtime.home)
+    )
 
 
 @pytest.mark.parametrize(("how", "code"), [("stop", paths.STOPPED_CODE), ("TERM", 0)])
 def test_systemd_can_tell_a_stop_by_a_person(lazy_runtime: RuntimeProcess, how: str, code: int):
-    shell = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "-", sys.executable, "-P", "-m", "app", "--home", os.fspath(lazy_runtime.home)]
-    with subprocess.Popen([*shell, "serve"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as unit:
+    shell = [
+        "sh",
+        "-c",
+        'SYSTEMD_EXEC_PID=$$ exec "$@"',
+        "-",
+        sys.executable,
+        "-P",
+        "-m",
+        "app",
+        "--home",
+        os.fspath(lazy_runtime.home),
+    ]
+    with subprocess.Popen(
+        [*shell, "serve"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as unit:
         wait_until(lazy_runtime.client.is_runtime_up, "the unit's runtime up")
         lazy_runtime.call("stop") if how == "stop" else unit.terminate()
 
@@ -147,11 +180,15 @@ def test_a_drain_starts_nothing_and_ends_with_the_last_run(shared_runtime: Runti
     gate.touch()
 
     wait_until(lambda: not is_alive(pid), "the drained runtime has ended")
-    rows = {row["number"]: row["status"] for row in shared_runtime.open_client().call("ls")["tasks"]}
+    rows = {
+        row["number"]: row["status"] for row in shared_runtime.open_client().call("ls")["tasks"]
+    }
     assert rows | {int(task): "succeeded", int(later): "queued"} == rows
 
 
-def test_a_runtime_keeps_no_variables_and_descriptors_of_its_starter(stopped_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch):
+def test_a_runtime_keeps_no_variables_and_descriptors_of_its_starter(
+    stopped_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("TASKDECK_RUNID", "x")
     ours, its = os.pipe()
     os.set_inheritable(its, True)
@@ -213,7 +250,9 @@ def test_a_home_that_cannot_be_created_is_reported(home: Path):
 def test_a_job_survives_serve_replace_and_a_terminated_runtime(shared_runtime: RuntimeProcess):
     before = shared_runtime.pid
     gate = shared_runtime.home / "noticed"
-    number = shared_runtime.submit("sh", "-c", f"while [ ! -e '{gate}' ]; do sleep 0.05; done; exit 5")
+    number = shared_runtime.submit(
+        "sh", "-c", f"while [ ! -e '{gate}' ]; do sleep 0.05; done; exit 5"
+    )
     job = shared_runtime.wait_for_status(number, "running")["instances"][0]["pid"]
 
     done = run_command(shared_runtime.home, "serve", "--detach", "--replace")
@@ -265,17 +304,28 @@ def _block_signals() -> None:
 
 
 def test_ignored_or_blocked_signals_of_the_shell_reach_the_runtime(stopped_runtime: RuntimeProcess):
-    said = run_command(stopped_runtime.home, "submit", "--", "sh", "-c", "exit 3", preexec_fn=_block_signals)
+    said = run_command(
+        stopped_runtime.home, "submit", "--", "sh", "-c", "exit 3", preexec_fn=_block_signals
+    )
     assert said.returncode == 0, said.stderr
 
     assert stopped_runtime.wait_for_end(said.stdout.strip())[0]["code"] == 3
-    status = dict(line.split(":\t") for line in Path(f"/proc/{stopped_runtime.pid}/status").read_text().splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t")
+        for line in Path(f"/proc/{stopped_runtime.pid}/status").read_text().splitlines()
+        if ":\t" in line
+    )
     assert int(status["SigBlk"], 16) == 0
     assert not int(status["SigIgn"], 16) >> signal.SIGCHLD - 1 & 1
 
 
-def test_wait_continues_without_a_runtime_and_answers_for_ended_tasks(shared_runtime: RuntimeProcess):
-    over, going = shared_runtime.submit("sh", "-c", "exit 4"), shared_runtime.submit("sh", "-c", "until [ -e waited ]; do sleep 0.05; done; exit 7")
+def test_wait_continues_without_a_runtime_and_answers_for_ended_tasks(
+    shared_runtime: RuntimeProcess,
+):
+    over, going = (
+        shared_runtime.submit("sh", "-c", "exit 4"),
+        shared_runtime.submit("sh", "-c", "until [ -e waited ]; do sleep 0.05; done; exit 7"),
+    )
     shared_runtime.wait_for_end(over)
     shared_runtime.wait_for_status(going, "running")
     assert run_command(shared_runtime.home, "stop").returncode == 0

@@ -30,7 +30,9 @@ def fake_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
     def is_like(script: str) -> Path:
         said, program = tmp_path / "said", tmp_path / "systemd-run"
-        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{said}"\nenv > "{tmp_path}/env"\n{script}\n')
+        program.write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{said}"\nenv > "{tmp_path}/env"\n{script}\n'
+        )
         program.chmod(0o755)
         return said
 
@@ -39,7 +41,9 @@ def fake_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
 def is_keeper_up(living: RuntimeProcess) -> bool:
     """Tell whether a keeper serves the home."""
-    return len(list(living.list_processes())) == 2 and any((living.home / "run").glob("keeper*.sock"))
+    return len(list(living.list_processes())) == 2 and any(
+        (living.home / "run").glob("keeper*.sock")
+    )
 
 
 def test_the_keeper_starts_in_its_own_scope(fake_systemd, lazy_runtime: RuntimeProcess):
@@ -50,7 +54,9 @@ def test_the_keeper_starts_in_its_own_scope(fake_systemd, lazy_runtime: RuntimeP
     words = said.read_text().splitlines()
     assert words[:3] == ["--scope", "--quiet", "--collect"] and "--user" not in words
     assert f"--description=Taskdeck keeper of {lazy_runtime.home}" in words
-    assert {"TasksMax=infinity", "OOMPolicy=continue"} <= set(words) and words[-1] == str(lazy_runtime.home)
+    assert {"TasksMax=infinity", "OOMPolicy=continue"} <= set(words) and words[-1] == str(
+        lazy_runtime.home
+    )
     wait_until(lambda: is_keeper_up(lazy_runtime), "the keeper is up")
 
 
@@ -61,11 +67,16 @@ def test_scope_names_are_unique_and_free_of_outside_text(fake_systemd, tmp_path:
     first, second = (systemd_scope.build_command(home, ()) or [] for _ in range(2))
 
     names = {word for word in first + second if word.startswith("--unit=")}
-    assert len(names) == 2 and all(name.removeprefix("--unit=taskdeck-keeper-").replace("-", "")[:16].isalnum() for name in names)
+    assert len(names) == 2 and all(
+        name.removeprefix("--unit=taskdeck-keeper-").replace("-", "")[:16].isalnum()
+        for name in names
+    )
     assert not any("\n" in word for word in first)
 
 
-def test_no_taskdeck_variable_reaches_the_keeper(fake_systemd, lazy_runtime: RuntimeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_taskdeck_variable_reaches_the_keeper(
+    fake_systemd, lazy_runtime: RuntimeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     fake_systemd(EXEC_COMMAND)
     monkeypatch.setenv("TASKDECK_RUNID", "another")
 
@@ -75,7 +86,9 @@ def test_no_taskdeck_variable_reaches_the_keeper(fake_systemd, lazy_runtime: Run
 
 
 @pytest.mark.parametrize(("code", "raises"), [(4, False), (5, True)])
-def test_an_error_of_the_keeper_itself_is_raised_without_a_retry(fake_systemd, lazy_runtime: RuntimeProcess, code: int, raises: bool):
+def test_an_error_of_the_keeper_itself_is_raised_without_a_retry(
+    fake_systemd, lazy_runtime: RuntimeProcess, code: int, raises: bool
+):
     said = fake_systemd(f"echo the keeper says so >&2; exit {code}")
 
     if raises:
@@ -96,7 +109,12 @@ def test_an_error_of_the_keeper_itself_is_raised_without_a_retry(fake_systemd, l
     ],
 )
 def test_a_failing_or_hanging_systemd_run_falls_back_to_a_direct_start(
-    fake_systemd, lazy_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str, fake_keeper: str
+    fake_systemd,
+    lazy_runtime: RuntimeProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    fake_keeper: str,
 ):
     fake_systemd(script)
     monkeypatch.setattr(systemd_scope, "TIMEOUT", 0.5)
@@ -108,8 +126,12 @@ def test_a_failing_or_hanging_systemd_run_falls_back_to_a_direct_start(
     assert fake_keeper in caplog.text and "started directly" in caplog.text
 
 
-def test_an_older_systemd_gets_fewer_properties(fake_systemd, lazy_runtime: RuntimeProcess, caplog: pytest.LogCaptureFixture):
-    said = fake_systemd(f'case "$*" in *OOMPolicy*) echo "Unknown assignment: OOMPolicy=continue" >&2; exit 1;; esac\n{EXEC_COMMAND}')
+def test_an_older_systemd_gets_fewer_properties(
+    fake_systemd, lazy_runtime: RuntimeProcess, caplog: pytest.LogCaptureFixture
+):
+    said = fake_systemd(
+        f'case "$*" in *OOMPolicy*) echo "Unknown assignment: OOMPolicy=continue" >&2; exit 1;; esac\n{EXEC_COMMAND}'
+    )
 
     start_keeper(lazy_runtime.home)
 
@@ -131,7 +153,9 @@ def test_a_user_gets_a_scope_only_with_lingering_enabled(
     assert "--user" in (systemd_scope.build_command(lazy_runtime.home, ()) or [])
 
 
-def test_a_user_manager_is_found_by_its_folder_without_a_login(fake_systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_user_manager_is_found_by_its_folder_without_a_login(
+    fake_systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(systemd_scope, "USER_RUNTIME_FOLDER", tmp_path)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert systemd_scope.build_environment() == {}
@@ -143,7 +167,9 @@ def test_a_user_manager_is_found_by_its_folder_without_a_login(fake_systemd, tmp
     assert systemd_scope.build_environment() == {}
 
 
-def test_without_systemd_no_systemd_run_is_called(fake_systemd, lazy_runtime: RuntimeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_systemd_no_systemd_run_is_called(
+    fake_systemd, lazy_runtime: RuntimeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     said = fake_systemd(EXEC_COMMAND)
     monkeypatch.setattr(systemd_scope, "SYSTEMD_FOLDER", tmp_path / "no such")
 

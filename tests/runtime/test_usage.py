@@ -44,7 +44,9 @@ def test_a_gap_longer_than_all_cells_leaves_only_new_values():
 
 
 def test_a_measured_run_reports_its_processes_and_peaks(tmp_path: Path):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
         usage = UsageSampler(tmp_path)
         usage.measure([("r", process.pid)])
         usage.measure([("r", process.pid)])

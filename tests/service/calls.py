@@ -54,7 +54,9 @@ async def execute_sql(call: Call, statement: str, *values: Any) -> list[Any]:
 
 async def list_operations(call: Call) -> list[tuple[str, str]]:
     """Return verb and object of ann's operations, oldest first."""
-    rows = await execute_sql(call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id")
+    rows = await execute_sql(
+        call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id"
+    )
     return [(row[0], row[1]) for row in rows]
 
 

@@ -8,7 +8,9 @@ from sqlalchemy import Connection
 
 from db import timestamps
 
-_NUMBER_SERIES = "WITH RECURSIVE n(i) AS (VALUES(:first) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :last)"
+_NUMBER_SERIES = (
+    "WITH RECURSIVE n(i) AS (VALUES(:first) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :last)"
+)
 _UUID = "printf('%08x-0000-7000-8000-%012x', :day, i)"
 _RUNID = "printf('%08x-0001-7000-8000-%012x', :day, i)"
 _TIME = "strftime('%Y-%m-%dT%H:%M:%f000Z', :begin, '+' || ((i - :first) * 86400.0 / (:last - :first)) || ' seconds')"
@@ -35,7 +37,12 @@ _INSERTS = (
 
 def insert_day(c: Connection, begin: datetime, number: int, tasks: int) -> None:
     """Insert one day of `tasks` tasks, one in ten failed; days count from 0."""
-    given = {"first": number * tasks + 1, "last": (number + 1) * tasks + 1, "day": number, "begin": timestamps.format_time(begin)[:19]}
+    given = {
+        "first": number * tasks + 1,
+        "last": (number + 1) * tasks + 1,
+        "day": number,
+        "begin": timestamps.format_time(begin)[:19],
+    }
     for statement in _INSERTS:
         c.exec_driver_sql(statement, given)
 

@@ -24,10 +24,14 @@ async def call(tmp_path: Path) -> AsyncIterator[Call]:
         yield found
 
 
-async def make_late_task(call: Call, name: str = "soon", minutes: float = 60, severity: str = "warning") -> dict[str, Any]:
+async def make_late_task(
+    call: Call, name: str = "soon", minutes: float = 60, severity: str = "warning"
+) -> dict[str, Any]:
     """Return an alert on a task that waited `minutes`, with 30 minutes allowed."""
     if not [row for row in await slas.ls(call) if row["name"] == name]:
-        await slas.create(call, name=name, preset="starts-within", value="30m", task=name, severity=severity)
+        await slas.create(
+            call, name=name, preset="starts-within", value="30m", task=name, severity=severity
+        )
     made = await submit_task(call, name=name)
     created = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=minutes))
     await execute_sql(call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"])
@@ -37,8 +41,17 @@ async def make_late_task(call: Call, name: str = "soon", minutes: float = 60, se
 
 async def test_an_alert_names_its_task_and_start(call: Call) -> None:
     found = await make_late_task(call)
-    assert (found["sla"], found["severity"], found["status"], found["task_name"]) == ("soon", "warning", "firing", "soon")
-    assert (found["object"], found["text"], found["short"]) == ("#1 soon", "waiting 1h, allowed 30m", "1h > 30m")
+    assert (found["sla"], found["severity"], found["status"], found["task_name"]) == (
+        "soon",
+        "warning",
+        "firing",
+        "soon",
+    )
+    assert (found["object"], found["text"], found["short"]) == (
+        "#1 soon",
+        "waiting 1h, allowed 30m",
+        "1h > 30m",
+    )
     since = (timestamps.utcnow() - timestamps.parse_time(found["since"])).total_seconds()
     assert 30 * 60 <= since < 31 * 60
 
@@ -47,11 +60,18 @@ async def test_the_text_of_an_open_alert_is_current(call: Call) -> None:
     found = await make_late_task(call)
     earlier = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=90))
     await execute_sql(call, "UPDATE tasks SET created_at = ?", earlier)
-    assert [(row["id"], row["text"]) for row in await alerts.ls(call)] == [(found["id"], "waiting 1h30m, allowed 30m")]
+    assert [(row["id"], row["text"]) for row in await alerts.ls(call)] == [
+        (found["id"], "waiting 1h30m, allowed 30m")
+    ]
 
 
 async def test_the_most_severe_then_oldest_alerts_come_first(call: Call) -> None:
-    for name, minutes, severity in (("a", 40, "info"), ("b", 40, "critical"), ("c", 50, "warning"), ("d", 60, "warning")):
+    for name, minutes, severity in (
+        ("a", 40, "info"),
+        ("b", 40, "critical"),
+        ("c", 50, "warning"),
+        ("d", 60, "warning"),
+    ):
         await make_late_task(call, name, minutes, severity)
     assert [row["sla"] for row in await alerts.ls(call)] == ["b", "d", "c", "a"]
 
@@ -70,7 +90,9 @@ async def test_an_acknowledged_alert_stays_open_and_names_the_person(call: Call)
     assert done == {
         "done": [{"id": found["id"], "sla": "soon", "object": "#1 soon", "status": "acknowledged"}], "refused": [], "notes": [],
     }  # fmt: skip
-    assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [("acknowledged", "ann")]
+    assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [
+        ("acknowledged", "ann")
+    ]
     assert ("alert ack", "alert soon on #1 soon") in await list_operations(call)
     await call.db.write(slas.evaluate, timestamps.utcnow())
     assert [row["status"] for row in await alerts.ls(call)] == ["acknowledged"]
@@ -86,7 +108,9 @@ async def test_alerts_that_cannot_be_acknowledged_are_reported_and_others_done(c
     found = await make_late_task(call)
     await alerts.ack(call, ids=[found["id"]])
     again = await make_late_task(call)
-    done = await alerts.ack(call, ids=[found["id"], "soom", "99999999999999999999", again["id"], "\x1b[2J"])
+    done = await alerts.ack(
+        call, ids=[found["id"], "soom", "99999999999999999999", again["id"], "\x1b[2J"]
+    )
     assert [row["id"] for row in done["done"]] == [again["id"]]
     assert done["notes"] == [f"alert {found['id']} (soon) was acknowledged by ann already."]
     assert [row["exit_code"] for row in done["refused"]] == [3, 3, 3]
@@ -101,7 +125,9 @@ async def test_an_acknowledged_alert_resolves_as_usual(call: Call) -> None:
     await call.db.write(slas.evaluate, timestamps.utcnow())
     (row,) = await alerts.ls(call, all=True)
     assert (row["status"], row["acknowledged_by"]) == ("resolved", "ann")
-    assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) has resolved."]
+    assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [
+        f"alert {found['id']} (soon) has resolved."
+    ]
 
 
 async def test_an_acknowledgement_can_be_undone(call: Call) -> None:
@@ -109,8 +135,12 @@ async def test_an_acknowledgement_can_be_undone(call: Call) -> None:
     await alerts.ack(call, ids=[found["id"]])
     done = await alerts.unack(call, ids=["soon"])
     assert [(row["id"], row["status"]) for row in done["done"]] == [(found["id"], "firing")]
-    assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [("firing", None)]
-    assert (await alerts.unack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) is not acknowledged."]
+    assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [
+        ("firing", None)
+    ]
+    assert (await alerts.unack(call, ids=[found["id"]]))["notes"] == [
+        f"alert {found['id']} (soon) is not acknowledged."
+    ]
 
 
 async def test_recently_resolved_alerts_follow_the_open_ones_newest_first(call: Call) -> None:
@@ -119,7 +149,11 @@ async def test_recently_resolved_alerts_follow_the_open_ones_newest_first(call: 
     await actions.cancel(call, ids=["over"])
     await call.db.write(slas.evaluate, timestamps.utcnow())
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon", "over"]
-    await execute_sql(call, "UPDATE alerts SET resolved_at = ? WHERE status = 'resolved'", timestamps.format_time(timestamps.utcnow() - timedelta(hours=2)))
+    await execute_sql(
+        call,
+        "UPDATE alerts SET resolved_at = ? WHERE status = 'resolved'",
+        timestamps.format_time(timestamps.utcnow() - timedelta(hours=2)),
+    )
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon"]
     with pytest.raises(Usage, match="since must be a duration"):
         await alerts.ls(call, since="yesterday")
@@ -135,18 +169,38 @@ async def test_the_list_honours_its_limit(call: Call) -> None:
 
 
 async def silence(call: Call, until: str = "5h", **which: Any) -> dict[str, Any]:
-    return await alerts.silence(call, until=until, reason=" disk move ", **(which or {"sla": "soon"}))
+    return await alerts.silence(
+        call, until=until, reason=" disk move ", **(which or {"sla": "soon"})
+    )
 
 
 async def test_a_silence_shows_its_end_author_and_reason(call: Call) -> None:
     found = await make_late_task(call)
     (done,) = (await silence(call))["done"]
-    assert (done["sla"], done["status"], done["reason"], done["alerts"], done["before"]) == ("soon", "silenced", "disk move", 1, None)
-    assert 4.9 * 3600 < (timestamps.parse_time(done["until"]) - timestamps.utcnow()).total_seconds() <= 5 * 3600
+    assert (done["sla"], done["status"], done["reason"], done["alerts"], done["before"]) == (
+        "soon",
+        "silenced",
+        "disk move",
+        1,
+        None,
+    )
+    assert (
+        4.9 * 3600
+        < (timestamps.parse_time(done["until"]) - timestamps.utcnow()).total_seconds()
+        <= 5 * 3600
+    )
     (row,) = await alerts.ls(call)
-    assert (row["id"], row["status"], row["silenced_until"]) == (found["id"], "silenced", done["until"])
+    assert (row["id"], row["status"], row["silenced_until"]) == (
+        found["id"],
+        "silenced",
+        done["until"],
+    )
     assert (row["silenced_by"], row["silence_reason"]) == ("ann", "disk move")
-    assert (await slas.show(call, name="soon"))["silence"] == {"until": done["until"], "by": "ann", "reason": "disk move"}
+    assert (await slas.show(call, name="soon"))["silence"] == {
+        "until": done["until"],
+        "by": "ann",
+        "reason": "disk move",
+    }
     assert ("alert silence", "sla soon") in await list_operations(call)
 
 
@@ -155,7 +209,9 @@ async def test_board_and_status_show_a_silenced_alert_as_quiet(call: Call) -> No
     (done,) = (await silence(call))["done"]
     (line,) = (await board.show_board(call))["alerts"]
     assert (line["status"], line["until"]) == ("silenced", timestamps.to_unix(done["until"]))
-    assert [(row["severity"], row["status"]) for row in (await board.show_status(call))["alerts"]] == [("critical", "silenced")]
+    assert [
+        (row["severity"], row["status"]) for row in (await board.show_status(call))["alerts"]
+    ] == [("critical", "silenced")]
 
 
 async def test_silenced_alerts_come_after_firing_ones_however_severe(call: Call) -> None:
@@ -204,7 +260,11 @@ async def test_a_new_silence_replaces_the_old_one_and_reports_it(call: Call) -> 
 
 async def test_a_rule_without_a_silence_needs_no_unsilence(call: Call) -> None:
     await make_late_task(call)
-    assert await alerts.unsilence(call, ids=["soon"]) == {"done": [], "refused": [], "notes": ["soon is not silenced."]}
+    assert await alerts.unsilence(call, ids=["soon"]) == {
+        "done": [],
+        "refused": [],
+        "notes": ["soon is not silenced."],
+    }
 
 
 @pytest.mark.parametrize(
@@ -233,7 +293,10 @@ async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: 
     done = await silence(call, ids=[own, "soom", "99999999999999999999", "soon"])
     assert [row["sla"] for row in done["done"]] == ["soon"]
     assert [row["exit_code"] for row in done["refused"]] == [4, 3, 3]
-    assert "about Taskdeck itself" in done["refused"][0]["message"] and "Nearest: soon" in done["refused"][1]["message"]
+    assert (
+        "about Taskdeck itself" in done["refused"][0]["message"]
+        and "Nearest: soon" in done["refused"][1]["message"]
+    )
 
 
 async def test_a_silence_of_nothing_is_refused(call: Call) -> None:
@@ -257,11 +320,20 @@ async def test_an_alert_shows_its_rule_its_task_and_similar_tasks(call: Call) ->
     found = await make_late_task(call)
     for minutes in (10, 40):
         made = await submit_task(call, name="soon")
-        created, ended = (timestamps.format_time(timestamps.utcnow() - timedelta(minutes=m)) for m in (minutes + 100, 100))
-        update = "UPDATE tasks SET status = 'cancelled', created_at = ?, ended_at = ? WHERE uuid = ?"
+        created, ended = (
+            timestamps.format_time(timestamps.utcnow() - timedelta(minutes=m))
+            for m in (minutes + 100, 100)
+        )
+        update = (
+            "UPDATE tasks SET status = 'cancelled', created_at = ?, ended_at = ? WHERE uuid = ?"
+        )
         await execute_sql(call, update, created, ended, made["uuid"])
     shown = await alerts.show(call, id=found["id"])
-    assert (shown["text"], shown["limit"], shown["rule"]["words"]) == ("waiting 1h, allowed 30m", 1800.0, "starts within 30m, task soon")
+    assert (shown["text"], shown["limit"], shown["rule"]["words"]) == (
+        "waiting 1h, allowed 30m",
+        1800.0,
+        "starts within 30m, task soon",
+    )
     assert shown["task"]["status"] == "queued" and shown["task"]["first_start"] is None
     assert [(round(run["value"] / 60), run["late"], run["status"]) for run in shown["runs"]] == [
         (10, False, "cancelled"), (40, True, "cancelled"),
@@ -289,11 +361,15 @@ async def test_an_alert_outlives_its_rule(call: Call) -> None:
         ({"queue": "x"}, "idx_tasks_queue (queue=?)"), ({}, "idx_tasks_number"),
     ],
 )  # fmt: skip
-async def test_the_newest_alerts_of_a_kind_come_from_an_index(call: Call, match: dict[str, str], index: str) -> None:
+async def test_the_newest_alerts_of_a_kind_come_from_an_index(
+    call: Call, match: dict[str, str], index: str
+) -> None:
     plans: list[str] = []
 
     def explained(c: Any) -> None:
-        def explain(conn: Any, cursor: Any, statement: str, given: Any, context: Any, many: bool) -> None:
+        def explain(
+            conn: Any, cursor: Any, statement: str, given: Any, context: Any, many: bool
+        ) -> None:
             cursor.execute(f"EXPLAIN QUERY PLAN {statement}", given)
             plans.extend(row[3] for row in cursor.fetchall())
 

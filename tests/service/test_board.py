@@ -35,21 +35,23 @@ async def read_board_again(call: Call) -> Board:
 async def test_an_unused_home_says_so(call: Call):
     found = await read_board_again(call)
 
-    assert (found.ever, found.running, found.next, found.ended, found.alerts, found.waiting_total) == (
-        False,
-        (),
-        (),
-        (),
-        (),
-        0,
-    )
+    assert (
+        found.ever,
+        found.running,
+        found.next,
+        found.ended,
+        found.alerts,
+        found.waiting_total,
+    ) == (False, (), (), (), (), 0)
     assert [(line.name, line.capacity, line.word) for line in found.queues] == [
         ("default", found.queues[0].capacity, "open")
     ]
     assert found.runtime.state == "none"
 
 
-async def test_an_idle_home_reads_only_runtime_figures_again(runtime_call: Call, fake_runtime, monkeypatch):
+async def test_an_idle_home_reads_only_runtime_figures_again(
+    runtime_call: Call, fake_runtime, monkeypatch
+):
     await submit_task(runtime_call, name="held", hold=True)
     for name in ("_TODAY", "_UNSEEN"):  # drop counts cached by earlier tests
         monkeypatch.setattr(board, name, board.EndedCount(["failed"]))
@@ -68,7 +70,10 @@ async def test_an_idle_home_reads_only_runtime_figures_again(runtime_call: Call,
     assert (await read_board_again(runtime_call)).next == first.next
     assert len(read) == 2
     await submit_task(runtime_call, name="held too", hold=True)
-    assert {line.name for line in (await read_board_again(runtime_call)).next} == {"held", "held too"}
+    assert {line.name for line in (await read_board_again(runtime_call)).next} == {
+        "held",
+        "held too",
+    }
     fake_runtime.halted = "disk full"
     assert (await read_board_again(runtime_call)).database == "disk full"
     await board.show_board(runtime_call, seen=began.timestamp())
@@ -81,12 +86,19 @@ async def test_a_countdown_is_updated_on_an_idle_board(runtime_call: Call, monke
     await execute_sql(runtime_call, f"UPDATE queues SET status = '{queue}'")
     now = timestamps.utcnow()
     due = timestamps.format_time(now + timedelta(seconds=50))
-    await execute_sql(runtime_call, f"UPDATE tasks SET status = 'retrying', retry_at = '{due}' WHERE number = 1")
+    await execute_sql(
+        runtime_call, f"UPDATE tasks SET status = 'retrying', retry_at = '{due}' WHERE number = 1"
+    )
     waits = []
     for passed in (0, 4):
-        monkeypatch.setattr(timestamps, "utcnow", lambda passed=passed: now + timedelta(seconds=passed))
+        monkeypatch.setattr(
+            timestamps, "utcnow", lambda passed=passed: now + timedelta(seconds=passed)
+        )
         waits.append((await read_board_again(runtime_call)).next[0].why)
-    assert [re.search(r"may start in ~\d+s", why)[0] for why in waits] == ["may start in ~50s", "may start in ~46s"]
+    assert [re.search(r"may start in ~\d+s", why)[0] for why in waits] == [
+        "may start in ~50s",
+        "may start in ~46s",
+    ]
 
 
 async def test_lateness_and_the_end_of_a_silence_are_updated(runtime_call: Call, monkeypatch):
@@ -98,12 +110,18 @@ async def test_lateness_and_the_end_of_a_silence_are_updated(runtime_call: Call,
     await runtime_call.db.write(slas.evaluate, timestamps.utcnow())
     await alerts.silence(runtime_call, until="3s", sla="soon")
     for passed in (41, 45):
-        monkeypatch.setattr(timestamps, "utcnow", lambda passed=passed: began + timedelta(seconds=passed))
-        told += [(line.short, line.status) for line in (await read_board_again(runtime_call)).alerts]
+        monkeypatch.setattr(
+            timestamps, "utcnow", lambda passed=passed: began + timedelta(seconds=passed)
+        )
+        told += [
+            (line.short, line.status) for line in (await read_board_again(runtime_call)).alerts
+        ]
     assert told == [("41s > 30s", "silenced"), ("45s > 30s", "firing")]
 
 
-async def test_a_cached_failure_count_is_refreshed_without_other_changes(runtime_call: Call, worker, monkeypatch):
+async def test_a_cached_failure_count_is_refreshed_without_other_changes(
+    runtime_call: Call, worker, monkeypatch
+):
     passed, count = [0.0], reads.count_ended_since
 
     def long(*args: Any, **more: Any) -> Any:
@@ -132,12 +150,16 @@ async def test_everything_is_read_again_while_a_task_runs(runtime_call: Call, wo
     assert len(read) == 2
 
 
-async def _count_reads(self: Database, usual: Any, read: list[object], fn: Any, *args: Any, **more: Any) -> Any:
+async def _count_reads(
+    self: Database, usual: Any, read: list[object], fn: Any, *args: Any, **more: Any
+) -> Any:
     read.append(fn)
     return await usual(self, fn, *args, **more)
 
 
-async def test_running_waiting_and_ended_tasks_are_shown_with_reasons(runtime_call: Call, worker, home):
+async def test_running_waiting_and_ended_tasks_are_shown_with_reasons(
+    runtime_call: Call, worker, home
+):
     await queues.queue_set(runtime_call, name="default", capacity=1)
     for name in ("good", "bad", "runs", "waits"):
         await submit_task(runtime_call, name=name, timeout="10m")
@@ -186,7 +208,9 @@ async def test_old_successes_give_way_and_failures_of_the_week_stay(call: Call, 
 
 async def test_a_thousand_successes_hide_no_failure(call: Call, worker):
     await worker.run((await submit_task(call))["number"], 1)
-    await execute_sql(call, "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '-2 hours')")
+    await execute_sql(
+        call, "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '-2 hours')"
+    )
     for _ in range(3):
         await worker.run((await submit_task(call))["number"], 0)
 
@@ -215,7 +239,11 @@ async def test_tasks_waiting_for_a_slot_come_before_other_waiting_tasks(runtime_
     await submit_task(runtime_call, at="2h")
     await submit_task(runtime_call)
 
-    assert [line.status for line in (await read_board_again(runtime_call)).next] == ["queued", "scheduled", "held"]
+    assert [line.status for line in (await read_board_again(runtime_call)).next] == [
+        "queued",
+        "scheduled",
+        "held",
+    ]
 
 
 async def test_timed_tasks_come_in_time_order_and_blocked_ones_last(runtime_call: Call):
@@ -228,7 +256,10 @@ async def test_timed_tasks_come_in_time_order_and_blocked_ones_last(runtime_call
     for number, delay in ((6, "+2"), (7, "+1")):
         await submit_task(runtime_call, name=f"again in {delay}")
         due = f"strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '{delay} hours')"
-        await execute_sql(runtime_call, f"UPDATE tasks SET status = 'retrying', retry_at = {due} WHERE number = {number}")
+        await execute_sql(
+            runtime_call,
+            f"UPDATE tasks SET status = 'retrying', retry_at = {due} WHERE number = {number}",
+        )
     await submit_task(runtime_call, name="never fits")
     await execute_sql(runtime_call, "UPDATE tasks SET cpu = 100000.0 WHERE number = 8")
     await submit_task(runtime_call, name="next")
@@ -256,7 +287,9 @@ async def test_status_has_every_documented_key(runtime_call: Call, worker):
     assert found["runtime"].keys() >= {"state", "pid", "since", "tick_lag"}
     assert found["keeper"].keys() == {"pid", "guard_pid"}
     assert (found["counts"], found["today"]) == ({"failed": 1, "queued": 1}, {"ok": 0, "failed": 1})
-    assert [(q["name"], q["waiting"], q["word"]) for q in found["queues"]] == [("default", 1, "open")]
+    assert [(q["name"], q["waiting"], q["word"]) for q in found["queues"]] == [
+        ("default", 1, "open")
+    ]
     assert [p["name"] for p in found["pools"]] == ["default"]
     assert found["alerts"] == [] and found["home"] == str(runtime_call.home)
     json.dumps(found)
@@ -293,17 +326,28 @@ async def test_a_stop_is_marked_even_without_disk_space_for_the_name(
 
 async def test_without_a_runtime_tasks_show_how_long_they_wait(call: Call):
     await submit_task(call)
-    assert [line.why_short for line in (await read_board_again(call)).next] == ["nothing starts: no runtime is up"]
+    assert [line.why_short for line in (await read_board_again(call)).next] == [
+        "nothing starts: no runtime is up"
+    ]
 
     paths.write_stop_marker(call.home, "bob", "10:31")
 
-    assert [line.why_short for line in (await read_board_again(call)).next] == ["nothing starts: no runtime since 10:31"]
+    assert [line.why_short for line in (await read_board_again(call)).next] == [
+        "nothing starts: no runtime since 10:31"
+    ]
 
 
-async def test_without_a_runtime_pools_show_the_last_measurement_and_its_time(call: Call, db: Database):
+async def test_without_a_runtime_pools_show_the_last_measurement_and_its_time(
+    call: Call, db: Database
+):
     assert (await read_board_again(call)).measured_at is None
     for minute, cpu in (("10:30", 3.0), ("10:31", 1.5)):
-        await db.write(_insert_samples, f"2026-11-25T{minute}:00.000000Z", f"2026-11-25T{minute}:02.000000Z", cpu)
+        await db.write(
+            _insert_samples,
+            f"2026-11-25T{minute}:00.000000Z",
+            f"2026-11-25T{minute}:02.000000Z",
+            cpu,
+        )
 
     found = await read_board_again(call)
 
@@ -312,7 +356,9 @@ async def test_without_a_runtime_pools_show_the_last_measurement_and_its_time(ca
 
 
 async def test_with_a_runtime_no_old_measurement_is_shown(runtime_call: Call, db: Database):
-    await db.write(_insert_samples, "2026-11-25T10:31:00.000000Z", "2026-11-25T10:31:02.000000Z", 1.5)
+    await db.write(
+        _insert_samples, "2026-11-25T10:31:00.000000Z", "2026-11-25T10:31:02.000000Z", 1.5
+    )
 
     found = await read_board_again(runtime_call)
 
@@ -321,17 +367,29 @@ async def test_with_a_runtime_no_old_measurement_is_shown(runtime_call: Call, db
 
 def _insert_samples(c: Connection, minute: str, at: str, cpu: float) -> None:
     for kind in ("queue", "pool"):
-        row = {"kind": kind, "name": "default", "minute": minute, "measured_cpu": cpu, "measured_memory": 100.0}
+        row = {
+            "kind": kind,
+            "name": "default",
+            "minute": minute,
+            "measured_cpu": cpu,
+            "measured_memory": 100.0,
+        }
         c.execute(insert(schema.samples), row | {"created_at": minute, "updated_at": at})
 
 
-async def test_the_holder_of_the_write_lock_is_shown_with_the_time(runtime_call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_the_holder_of_the_write_lock_is_shown_with_the_time(
+    runtime_call: Call, monkeypatch: pytest.MonkeyPatch
+):
     assert (await read_board_again(runtime_call)).lock is None
     monkeypatch.setattr(runtime_call.db, "held", lambda: LockHolder(4.0, "sqlite3, pid 4711"))
 
     found = await read_board_again(runtime_call)
 
-    assert found.lock is not None and found.lock.by == "sqlite3, pid 4711" and found.at - found.lock.since == pytest.approx(4.0)
+    assert (
+        found.lock is not None
+        and found.lock.by == "sqlite3, pid 4711"
+        and found.at - found.lock.since == pytest.approx(4.0)
+    )
 
 
 @pytest.mark.parametrize(("verb", "thing", "told"), [
@@ -339,9 +397,16 @@ async def test_the_holder_of_the_write_lock_is_shown_with_the_time(runtime_call:
     ("db cleanup", "database", "cleaned up the database"), ("template retire", "template a", "retired template a"),
     ("db repair", "database", "repaired the database"), ("template restore", "template a", "took up again template a"),
 ])  # fmt: skip
-async def test_an_operation_is_described_in_a_sentence(call: Call, verb: str, thing: str, told: str):
-    await call.db.write(operations.record, operations.Actor("ann", "deck", "pts/2 4120 81734"), verb, thing)
+async def test_an_operation_is_described_in_a_sentence(
+    call: Call, verb: str, thing: str, told: str
+):
+    await call.db.write(
+        operations.record, operations.Actor("ann", "deck", "pts/2 4120 81734"), verb, thing
+    )
 
     news = (await read_board_again(call)).news
 
-    assert news is not None and (f"{news.by} {news.text}", news.origin) == (f"ann {told}", "pts/2 4120 81734")
+    assert news is not None and (f"{news.by} {news.text}", news.origin) == (
+        f"ann {told}",
+        "pts/2 4120 81734",
+    )

@@ -32,10 +32,20 @@ async def read_answer(call: Call, ago: float) -> dict[str, Any]:
     return await board_at.board_at(call, at=timestamps.from_unix(time.time() - ago))
 
 
-async def add_past_task(call: Call, created: float, began: float | None = None, ended: float | None = None, code: int = 0, **spec: Any) -> int:
+async def add_past_task(
+    call: Call,
+    created: float,
+    began: float | None = None,
+    ended: float | None = None,
+    code: int = 0,
+    **spec: Any,
+) -> int:
     """Add a task with these times, in seconds before now; return its number."""
     now, number = time.time(), (await submit_task(call, **spec))["number"]
-    made, whose = to_stored_time(now - created), "task_id = (SELECT uuid FROM tasks WHERE number = ?)"
+    made, whose = (
+        to_stored_time(now - created),
+        "task_id = (SELECT uuid FROM tasks WHERE number = ?)",
+    )
     await execute_sql(call, "UPDATE tasks SET created_at = ? WHERE number = ?", made, number)
     await execute_sql(call, f"UPDATE events SET created_at = ? WHERE {whose}", made, number)
     if began is None:
@@ -49,8 +59,16 @@ async def add_past_task(call: Call, created: float, began: float | None = None, 
     if ended is not None:
         await worker.end(runid, code)
         over, took = to_stored_time(now - ended), "start_time = ?, end_time = ?, run_seconds = ?"
-        await execute_sql(call, f"UPDATE instances SET {took} WHERE runid = ?", begun, over, began - ended, runid)
-        await execute_sql(call, "UPDATE tasks SET started_at = ?, ended_at = ? WHERE number = ?", begun, over, number)
+        await execute_sql(
+            call, f"UPDATE instances SET {took} WHERE runid = ?", begun, over, began - ended, runid
+        )
+        await execute_sql(
+            call,
+            "UPDATE tasks SET started_at = ?, ended_at = ? WHERE number = ?",
+            begun,
+            over,
+            number,
+        )
     return number
 
 
@@ -65,7 +83,9 @@ async def sampled_minutes(call: Call) -> None:
     await insert_samples(call, *(n * MINUTE for n in range(120) if not 55 <= n < 65), running=0)
     # allow changes of the log, as if time passed
     await execute_sql(call, "DROP TRIGGER IF EXISTS operations_stay")
-    await execute_sql(call, "UPDATE operations SET created_at = ?", to_stored_time(time.time() - 3 * HOUR))
+    await execute_sql(
+        call, "UPDATE operations SET created_at = ?", to_stored_time(time.time() - 3 * HOUR)
+    )
 
 
 async def test_a_task_running_then_has_the_end_that_followed(call: Call):
@@ -93,7 +113,10 @@ async def test_tasks_waiting_then_are_in_their_start_order(call: Call):
 
     assert [line.number for line in then.next] == [sooner, later, for_ever, held]
     assert [line.status for line in then.next] == ["queued", "queued", "queued", "held"]
-    assert then.next[0].why in ("started 1m later", "started 2m later") and then.next[2].why == "waits to this day"
+    assert (
+        then.next[0].why in ("started 1m later", "started 2m later")
+        and then.next[2].why == "waits to this day"
+    )
     assert 99 < (then.next[0].starts_in or 0) < 162
 
 
@@ -114,7 +137,9 @@ async def test_a_scheduled_task_cancelled_later_never_started(call: Call):
     (line,) = (then := await read_board(call, 500)).next
 
     assert (line.number, line.status) == (number, "scheduled")
-    assert line.why.startswith("cancelled ") and line.why.endswith(" later") and line.starts_in is None
+    assert (
+        line.why.startswith("cancelled ") and line.why.endswith(" later") and line.starts_in is None
+    )
     assert then.counts["scheduled"] == 1
 
 
@@ -122,7 +147,12 @@ async def test_a_scheduled_task_cancelled_later_never_started(call: Call):
 async def test_a_task_retried_later_had_ended_then(call: Call, removed: bool):
     number = await add_past_task(call, 900, 800, 790, code=3)
     whose = "task_id = (SELECT uuid FROM tasks WHERE number = ?)"
-    await execute_sql(call, f"UPDATE events SET created_at = ? WHERE {whose} AND status <> 'queued'", to_stored_time(time.time() - 790), number)
+    await execute_sql(
+        call,
+        f"UPDATE events SET created_at = ? WHERE {whose} AND status <> 'queued'",
+        to_stored_time(time.time() - 790),
+        number,
+    )
     await actions.retry(call, ids=[str(number)])
     await Worker(call.db).run(number, 4)
     if removed:
@@ -133,19 +163,28 @@ async def test_a_task_retried_later_had_ended_then(call: Call, removed: bool):
     (line,) = then.ended
     assert (line.number, line.status) == (number, "failed") and "exit 3 after 10" in line.how
     assert line.ended_at == pytest.approx(time.time() - 790, abs=30)
-    assert then.next == then.running == () and then.today_failed == (line.ended_at > find_midnight(then))
+    assert then.next == then.running == () and then.today_failed == (
+        line.ended_at > find_midnight(then)
+    )
 
 
 async def test_a_task_waiting_again_had_ended_then(call: Call):
     number = await add_past_task(call, 900)
     await actions.cancel(call, ids=[str(number)])
     whose = "task_id = (SELECT uuid FROM tasks WHERE number = ?)"
-    await execute_sql(call, f"UPDATE events SET created_at = ? WHERE {whose}", to_stored_time(time.time() - 790), number)
+    await execute_sql(
+        call,
+        f"UPDATE events SET created_at = ? WHERE {whose}",
+        to_stored_time(time.time() - 790),
+        number,
+    )
     await actions.retry(call, ids=[str(number)])
 
     then = await read_board(call, 500)
 
-    assert [(line.number, line.status, line.how) for line in then.ended] == [(number, "cancelled", "cancelled by ann")]
+    assert [(line.number, line.status, line.how) for line in then.ended] == [
+        (number, "cancelled", "cancelled by ann")
+    ]
     assert then.next == ()
 
 
@@ -161,18 +200,28 @@ async def test_the_oldest_of_a_queue_is_shown_only_when_all_are_known(call: Call
 
 
 async def test_tasks_ended_then_show_their_outcome(call: Call):
-    good, bad = await add_past_task(call, 900, 800, 700), await add_past_task(call, 900, 790, 780, code=3)
+    good, bad = (
+        await add_past_task(call, 900, 800, 700),
+        await add_past_task(call, 900, 790, 780, code=3),
+    )
     await add_past_task(call, 900, 300, 200)
 
     then = await read_board(call, 500)
 
-    assert [(line.number, line.status) for line in then.ended] == [(good, "succeeded"), (bad, "failed")]
+    assert [(line.number, line.status) for line in then.ended] == [
+        (good, "succeeded"),
+        (bad, "failed"),
+    ]
     assert "exit 3" in then.ended[1].how
-    assert then.today_ok + then.today_failed == sum(line.ended_at > find_midnight(then) for line in then.ended)
+    assert then.today_ok + then.today_failed == sum(
+        line.ended_at > find_midnight(then) for line in then.ended
+    )
 
 
 async def test_queues_and_pools_match_the_samples(call: Call):
-    await execute_sql(call, "UPDATE samples SET running = 3, waiting = 7, started = 1 WHERE kind = 'queue'")
+    await execute_sql(
+        call, "UPDATE samples SET running = 3, waiting = 7, started = 1 WHERE kind = 'queue'"
+    )
 
     then = await read_board(call, 600)
 
@@ -187,7 +236,9 @@ async def test_later_changes_of_settings_are_reverted(call: Call):
     await queues.queue_create(call, name="old", capacity=2)
     # allow changes of the log, as if time passed
     await execute_sql(call, "DROP TRIGGER IF EXISTS operations_stay")
-    await execute_sql(call, "UPDATE operations SET created_at = ?", to_stored_time(time.time() - 2 * HOUR))
+    await execute_sql(
+        call, "UPDATE operations SET created_at = ?", to_stored_time(time.time() - 2 * HOUR)
+    )
     await queues.queue_set(call, name="default", capacity=before + 5)
     await queues.queue_pause(call, name="default")
     await queues.queue_rm(call, name="old")
@@ -196,7 +247,10 @@ async def test_later_changes_of_settings_are_reverted(call: Call):
     then = await read_board(call, 600)
 
     assert {queue.name: queue.capacity for queue in then.queues} == {"default": before, "old": 2}
-    assert {queue.name: (queue.status, queue.word) for queue in then.queues}["default"] == ("active", "open")
+    assert {queue.name: (queue.status, queue.word) for queue in then.queues}["default"] == (
+        "active",
+        "open",
+    )
 
 
 async def test_a_queue_whose_first_task_exceeded_the_free_cores_lacked_room(call: Call):
@@ -212,7 +266,9 @@ async def test_a_queue_whose_first_task_exceeded_the_free_cores_lacked_room(call
     assert [queue.word for queue in (await read_board(call, 800)).queues] == ["open"]
 
 
-async def test_settings_are_current_after_too_many_later_operations(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_settings_are_current_after_too_many_later_operations(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("db.asof.MAX_OPERATIONS", 1)
     for capacity in (3, 4, 5):
         await queues.queue_set(call, name="default", capacity=capacity)
@@ -239,20 +295,32 @@ async def test_alerts_open_then_are_shown_open(call: Call):
 
     then = await read_board(call, 500)
 
-    assert {(line.sla, line.status) for line in then.alerts} == {("was-open", "firing"), ("seen", "acknowledged")}
+    assert {(line.sla, line.status) for line in then.alerts} == {
+        ("was-open", "firing"),
+        ("seen", "acknowledged"),
+    }
 
 
 async def test_an_alert_shows_the_lateness_of_that_minute(call: Call):
     await slas.create(call, name="late", preset="finishes-within", value="1m")
     done, waits = await add_past_task(call, 900, 900, 100), await add_past_task(call, 700)
-    await execute_sql(call, "UPDATE slas SET created_at = ?, updated_at = ?", to_stored_time(time.time() - 1000), to_stored_time(time.time() - 1000))
+    await execute_sql(
+        call,
+        "UPDATE slas SET created_at = ?, updated_at = ?",
+        to_stored_time(time.time() - 1000),
+        to_stored_time(time.time() - 1000),
+    )
     await call.db.write(slas.evaluate, timestamps.utcnow())
     await execute_sql(call, "UPDATE alerts SET created_at = fired_at")
 
     then = await read_board(call, 500)
 
-    made = await call.db.read(lambda c: dict(c.exec_driver_sql("SELECT number, created_at FROM tasks").all()))
-    ages = {number: units.format_age(then.at - timestamps.to_unix(at)) for number, at in made.items()}
+    made = await call.db.read(
+        lambda c: dict(c.exec_driver_sql("SELECT number, created_at FROM tasks").all())
+    )
+    ages = {
+        number: units.format_age(then.at - timestamps.to_unix(at)) for number, at in made.items()
+    }
     assert {line.number: line.why for line in then.alerts} == {
         done: f"running {ages[done]}, allowed 1m", waits: f"waiting {ages[waits]}, allowed 1m in all",
     }  # fmt: skip
@@ -264,7 +332,9 @@ async def test_a_minute_without_a_runtime_shows_no_counts(call: Call):
     answer = await read_answer(call, HOUR)
 
     then = Board.from_dict(answer["board"])
-    assert answer["up"] is False and answer["notes"] == ["Nothing was written down for this minute."]
+    assert answer["up"] is False and answer["notes"] == [
+        "Nothing was written down for this minute."
+    ]
     assert [line.number for line in then.running] == [number]
     assert then.counts == {} and then.queues[0].load is None and then.pools[0].used_cpu is None
     assert then.runtime.state == "past"
@@ -281,7 +351,10 @@ async def test_runs_that_were_deleted_are_counted(call: Call):
 
 
 async def test_a_time_outside_the_samples_uses_the_nearest_sampled_minute(call: Call):
-    first, last = await board_at.board_at(call, at="1999-01-01"), await board_at.board_at(call, at="2999-01-01T00:00Z")
+    first, last = (
+        await board_at.board_at(call, at="1999-01-01"),
+        await board_at.board_at(call, at="2999-01-01T00:00Z"),
+    )
 
     assert first["at"] == first["first"] and first["before"] is None
     assert last["at"] == last["last"] and last["after"] is None
@@ -296,7 +369,9 @@ async def test_a_home_without_samples_has_no_past_board(call: Call):
     assert answer["board"] is answer["at"] is answer["first"] is None and answer["notes"]
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "\x1b[2J", "10000-01-01", "2026-13-01T00:00", 7, ["x"]])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "\x1b[2J", "10000-01-01", "2026-13-01T00:00", 7, ["x"]]
+)
 async def test_an_invalid_time_is_refused(call: Call, text: Any):
     with pytest.raises(Usage, match="is no time"):
         await board_at.board_at(call, at=text)

@@ -21,16 +21,16 @@ async def read_board(call: Call) -> Board:
     return Board.from_dict(await show_board(call))
 
 
-async def add_backup(call: Call, ago: float, good: bool = True, file: str = "x", base: int | None = None) -> float:
+async def add_backup(
+    call: Call, ago: float, good: bool = True, file: str = "x", base: int | None = None
+) -> float:
     """Record a backup taken `ago` seconds ago and return its time."""
     (call.home / "backups").mkdir(exist_ok=True)
     (call.home / "backups" / file).touch()
     moment = round(time.time() - ago, 3)
     at = from_unix(moment)
     values = (file, base, at if good else None, None if good else "it was damaged", at, at)
-    insert = (
-        "INSERT INTO backups (kind, file, parent_id, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?, ?)"
-    )
+    insert = "INSERT INTO backups (kind, file, parent_id, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?, ?)"
     await call.db.write(lambda c: c.exec_driver_sql(insert, values))
     return moment
 
@@ -42,15 +42,23 @@ async def test_no_backup_is_no_problem(call: Call):
 async def test_the_newest_good_backup_counts(call: Call):
     moment = await add_backup(call, 60)
     await add_backup(call, 10, good=False)
-    assert (await read_board(call)).backup == BackupFacts(pytest.approx(moment, abs=0.001), late=False)
+    assert (await read_board(call)).backup == BackupFacts(
+        pytest.approx(moment, abs=0.001), late=False
+    )
 
 
-async def test_a_backup_older_than_its_rule_is_late(runtime_call: Call, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch):
+async def test_a_backup_older_than_its_rule_is_late(
+    runtime_call: Call, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+):
     await add_backup(runtime_call, 3 * 3600)
     assert (await read_board(runtime_call)).backup.late  # type: ignore[union-attr]
-    monkeypatch.setattr(FakeRuntime, "upkeep", MaintenanceSettings(backup=BackupSettings(increment=2 * 3600.0)))
+    monkeypatch.setattr(
+        FakeRuntime, "upkeep", MaintenanceSettings(backup=BackupSettings(increment=2 * 3600.0))
+    )
     assert not (await read_board(runtime_call)).backup.late  # type: ignore[union-attr]
-    monkeypatch.setattr(FakeRuntime, "upkeep", MaintenanceSettings(backup=BackupSettings(enabled=False)))
+    monkeypatch.setattr(
+        FakeRuntime, "upkeep", MaintenanceSettings(backup=BackupSettings(enabled=False))
+    )
     assert (await read_board(runtime_call)).backup is None
 
 
@@ -60,14 +68,21 @@ def no_backup_cache(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("app.service.database.backups.NEWEST_TTL", 0.0)
 
 
-async def test_a_backup_whose_file_or_folder_is_gone_does_not_count(runtime_call: Call, home: Path, no_backup_cache: None):
+async def test_a_backup_whose_file_or_folder_is_gone_does_not_count(
+    runtime_call: Call, home: Path, no_backup_cache: None
+):
     await add_backup(runtime_call, 60)
     assert (await show_status(runtime_call))["backup"]["gone"] is None
 
     (home / "backups" / "x").unlink()
     assert (await read_board(runtime_call)).backup == BackupFacts(None, late=True)
     told = (await show_status(runtime_call))["backup"]
-    assert told == {"at": None, "late": True, "folder": str(home / "backups"), "gone": "its file is gone"}
+    assert told == {
+        "at": None,
+        "late": True,
+        "folder": str(home / "backups"),
+        "gone": "its file is gone",
+    }
 
     shutil.rmtree(home / "backups")
     assert (await show_status(runtime_call))["backup"]["gone"] == "its folder is gone"
@@ -75,7 +90,9 @@ async def test_a_backup_whose_file_or_folder_is_gone_does_not_count(runtime_call
     assert (await show_status(runtime_call))["backup"]["gone"] is None
 
 
-async def test_without_the_newest_file_the_previous_restorable_backup_counts(runtime_call: Call, home: Path, no_backup_cache: None):
+async def test_without_the_newest_file_the_previous_restorable_backup_counts(
+    runtime_call: Call, home: Path, no_backup_cache: None
+):
     first = await add_backup(runtime_call, 300, file="first")
     await add_backup(runtime_call, 200, file="base")
     await add_backup(runtime_call, 100, file="upon", base=2)
@@ -84,11 +101,20 @@ async def test_without_the_newest_file_the_previous_restorable_backup_counts(run
     for lost in ("last", "base"):
         (home / "backups" / lost).unlink()
 
-    assert (await show_status(runtime_call))["backup"] == {"at": from_unix(first), "late": False, "folder": str(home / "backups"), "gone": None}
-    assert (await read_board(runtime_call)).backup == BackupFacts(pytest.approx(first, abs=0.001), late=False)
+    assert (await show_status(runtime_call))["backup"] == {
+        "at": from_unix(first),
+        "late": False,
+        "folder": str(home / "backups"),
+        "gone": None,
+    }
+    assert (await read_board(runtime_call)).backup == BackupFacts(
+        pytest.approx(first, abs=0.001), late=False
+    )
 
 
-async def test_the_file_is_looked_up_in_the_folder_of_the_settings(runtime_call: Call, home: Path, no_backup_cache: None, monkeypatch: pytest.MonkeyPatch):
+async def test_the_file_is_looked_up_in_the_folder_of_the_settings(
+    runtime_call: Call, home: Path, no_backup_cache: None, monkeypatch: pytest.MonkeyPatch
+):
     rule = BackupSettings(folder=str(home / "second"))
     await add_backup(runtime_call, 60)
     monkeypatch.setattr(FakeRuntime, "upkeep", MaintenanceSettings(backup=rule))
@@ -101,9 +127,13 @@ async def test_the_file_is_looked_up_in_the_folder_of_the_settings(runtime_call:
     assert (await show_status(runtime_call))["backup"]["gone"] is None
 
 
-async def test_a_frequently_read_board_checks_the_file_once(runtime_call: Call, home: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_frequently_read_board_checks_the_file_once(
+    runtime_call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+):
     looked: list[str] = []
-    monkeypatch.setattr("app.service.database.backups._find_file_problem", lambda path: looked.append(path) or "")
+    monkeypatch.setattr(
+        "app.service.database.backups._find_file_problem", lambda path: looked.append(path) or ""
+    )
     monkeypatch.setattr("app.service.database.backups.NEWEST_TTL", 60.0)
     await add_backup(runtime_call, 60)
 
@@ -116,7 +146,9 @@ async def test_a_frequently_read_board_checks_the_file_once(runtime_call: Call, 
 async def test_without_readable_settings_or_runtime_backups_are_not_shown(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("app.service.database.backups.paths.config_file", lambda: str(tmp_path / "config.toml"))
+    monkeypatch.setattr(
+        "app.service.database.backups.paths.config_file", lambda: str(tmp_path / "config.toml")
+    )
     await add_backup(call, 60)
     assert (await show_status(call))["backup"]["gone"] is None
 

@@ -32,18 +32,38 @@ async def list_verbs(call: Call, **args: Any) -> list[str]:
 
 
 async def test_entries_are_newest_first_with_author_origin_and_undoability(ann_call: Call):
-    held, _, paused = (await registry.call_verb(ann_call, "operations", {"limit": 3}))
+    held, _, paused = await registry.call_verb(ann_call, "operations", {"limit": 3})
 
-    assert (held["verb"], held["object"], held["name"], held["by"]) == ("hold", "task #1", "Encode Été", "ann")
-    assert (held["source"], held["here"], held["undoable"], held["reason"]) == ("deck", True, True, "")
-    assert (held["before"], held["after"]) == ({"status": "queued", "hold": False}, {"status": "held", "hold": True})
-    assert (paused["by"], paused["source"], paused["here"], paused["name"]) == ("bob", "cli", False, None)
+    assert (held["verb"], held["object"], held["name"], held["by"]) == (
+        "hold",
+        "task #1",
+        "Encode Été",
+        "ann",
+    )
+    assert (held["source"], held["here"], held["undoable"], held["reason"]) == (
+        "deck",
+        True,
+        True,
+        "",
+    )
+    assert (held["before"], held["after"]) == (
+        {"status": "queued", "hold": False},
+        {"status": "held", "hold": True},
+    )
+    assert (paused["by"], paused["source"], paused["here"], paused["name"]) == (
+        "bob",
+        "cli",
+        False,
+        None,
+    )
 
 
 async def test_operations_of_the_runtime_are_marked(ann_call: Call):
     rows = await registry.call_verb(ann_call, "operations", {"verb": "queue create"})
 
-    assert [(row["by"], row["source"], row["here"]) for row in rows] == [("taskdeck", "duty", False)]
+    assert [(row["by"], row["source"], row["here"]) for row in rows] == [
+        ("taskdeck", "duty", False)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,14 +83,18 @@ async def test_operations_of_the_runtime_are_marked(ann_call: Call):
         ({"since": "1h", "by": "ann"}, ["hold", "set priority", "submit"]),
     ],
 )
-async def test_entries_are_found_by_words_and_filters(ann_call: Call, args: dict[str, Any], verbs: list[str]):
+async def test_entries_are_found_by_words_and_filters(
+    ann_call: Call, args: dict[str, Any], verbs: list[str]
+):
     assert await list_verbs(ann_call, **args) == verbs
 
 
 async def test_a_page_continues_after_the_previous_one(ann_call: Call):
     every = await registry.call_verb(ann_call, "operations", {"limit": 0})
     first = await registry.call_verb(ann_call, "operations", {"limit": 2})
-    second = await registry.call_verb(ann_call, "operations", {"limit": 100, "before": first[-1]["id"]})
+    second = await registry.call_verb(
+        ann_call, "operations", {"limit": 100, "before": first[-1]["id"]}
+    )
 
     assert first + second == every
 
@@ -78,17 +102,24 @@ async def test_a_page_continues_after_the_previous_one(ann_call: Call):
 async def test_entries_older_than_since_are_left_out(ann_call: Call):
     # allow changes of the log, as if time passed
     await execute_sql(ann_call, "DROP TRIGGER IF EXISTS operations_stay")
-    await execute_sql(ann_call, "UPDATE operations SET created_at = '2020-01-01T00:00:00.000000Z' WHERE verb <> 'hold'")
+    await execute_sql(
+        ann_call,
+        "UPDATE operations SET created_at = '2020-01-01T00:00:00.000000Z' WHERE verb <> 'hold'",
+    )
 
     assert await list_verbs(ann_call, since="1h") == ["hold"]
     with pytest.raises(Usage, match="since"):
         await list_verbs(ann_call, since="soon")
 
 
-async def test_one_call_is_one_batch_over_several_transactions(ann_call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_one_call_is_one_batch_over_several_transactions(
+    ann_call: Call, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("app.service.tasks.actions.BATCH_SIZE", 10)
     await registry.call_verb(ann_call, "submit.lines", {"text": '{"argv": ["true"]}\n' * 25})
-    answer = await registry.call_verb(ann_call, "set", {"select": {"queue": "default"}, "fields": {"priority": 3}})
+    answer = await registry.call_verb(
+        ann_call, "set", {"select": {"queue": "default"}, "fields": {"priority": 3}}
+    )
 
     rows = await registry.call_verb(ann_call, "operations", {"verb": "set", "limit": 26})
     assert {row["batch"] for row in rows} == {answer["operations"][0]}

@@ -15,6 +15,8 @@ async def test_doctor_reports_only_problems_to_the_deck(call: Call):
 
     found = await runtime_admin.doctor(call)
 
-    assert json.loads(json.dumps(found)) == found and all(one["hint"] or not one["ok"] for one in found)
+    assert json.loads(json.dumps(found)) == found and all(
+        one["hint"] or not one["ok"] for one in found
+    )
     (clock,) = [one for one in found if one["check"] == "clock"]
     assert "behind the newest task" in clock["text"] and clock["cure"] and not clock["ok"]

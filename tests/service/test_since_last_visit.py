@@ -25,7 +25,9 @@ async def test_ended_tasks_are_counted_and_failures_named(runtime_call: Call, wo
     moment = await _run_three_tasks(runtime_call, worker)
     found = await since_last_visit.summarize_since(runtime_call, since=moment)
     assert found["ended"] == {"failed": 1, "succeeded": 1}
-    assert [(task["number"], task["name"], task["status"], task["reason"]) for task in found["bad"]] == [(2, "bad", "failed", "exit 7")]
+    assert [
+        (task["number"], task["name"], task["status"], task["reason"]) for task in found["bad"]
+    ] == [(2, "bad", "failed", "exit 7")]
     assert (found["alerts"], found["since"]) == ([], moment)
 
 

@@ -39,10 +39,16 @@ async def add_replica(call: Call, minutes: float | None = None, chosen: float = 
     synced = format_ago(minutes * MINUTE) if minutes is not None else None
     await execute_sql(call, "DELETE FROM replicas")
     row = ("there", "here", synced, format_ago(chosen * MINUTE), format_ago(chosen * MINUTE))
-    await execute_sql(call, "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?)", *row)
+    await execute_sql(
+        call,
+        "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+        *row,
+    )
 
 
-async def add_backup(call: Call, hours: float, problem: str | None = None, checked: bool = True) -> None:
+async def add_backup(
+    call: Call, hours: float, problem: str | None = None, checked: bool = True
+) -> None:
     at = format_ago(hours * 3600)
     folder = call.home / "backups"
     folder.mkdir(exist_ok=True)
@@ -60,7 +66,13 @@ async def add_counter(call: Call, name: str, minutes: float, value: int) -> None
 
 async def create_replica_rule(call: Call, **more: Any) -> dict[str, Any]:
     """Create a rule that the replica is less than 5 minutes old."""
-    given = {"name": "replica-fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+    given = {
+        "name": "replica-fresh",
+        "preset": "stays-below",
+        "metric": "replica-lag",
+        "value": "5m",
+        "severity": "critical",
+    }
     return await slas.create(call, **given | more)
 
 
@@ -73,7 +85,10 @@ async def evaluate_rules(call: Call) -> tuple[int, int]:
 
 
 async def read_alerts(call: Call) -> list[tuple[str, str, str]]:
-    return [tuple(row) for row in await execute_sql(call, "SELECT status, object, text FROM alerts ORDER BY id")]
+    return [
+        tuple(row)
+        for row in await execute_sql(call, "SELECT status, object, text FROM alerts ORDER BY id")
+    ]
 
 
 def test_every_metric_can_be_read():
@@ -88,8 +103,18 @@ async def test_a_metric_at_its_limit_fires_once_and_resolves_below(call: Call) -
     assert await evaluate_rules(call) == (1, 0)
     assert [await evaluate_rules(call) for _ in range(3)] == [(0, 0)] * 3
     (row,) = await alerts.ls(call)
-    assert (row["sla"], row["severity"], row["status"], row["object"]) == ("replica-fresh", "critical", "firing", "taskdeck")
-    assert (row["text"], row["short"], row["limit"], row["metric"]) == ("replica 7m old, allowed 5m", "7m > 5m", 300.0, "replica-lag")
+    assert (row["sla"], row["severity"], row["status"], row["object"]) == (
+        "replica-fresh",
+        "critical",
+        "firing",
+        "taskdeck",
+    )
+    assert (row["text"], row["short"], row["limit"], row["metric"]) == (
+        "replica 7m old, allowed 5m",
+        "7m > 5m",
+        300.0,
+        "replica-lag",
+    )
     assert 420 <= row["value"] < 430 and row["task_uuid"] is None
     assert 120 <= (timestamps.utcnow() - timestamps.parse_time(row["since"])).total_seconds() < 130
     await add_replica(call, minutes=0)
@@ -108,7 +133,12 @@ async def test_a_metric_over_its_limit_again_is_another_alert(call: Call) -> Non
     history = await slas.read_history(call, name="replica-fresh")
     assert history["was"] == shown["was"] and len(history["was"]) == 1
     assert history["was"][0]["since"] < history["was"][0]["until"]
-    assert (history["runs"], history["stands"], shown["runs"], shown["task"]) == ([], "replica 9m old", [], None)
+    assert (history["runs"], history["stands"], shown["runs"], shown["task"]) == (
+        [],
+        "replica 9m old",
+        [],
+        None,
+    )
     assert shown["rule"]["words"] == "replica-lag stays below 5m"
     (rule,) = await slas.ls(call)
     assert (rule["open"], rule["late"]) == ({"firing": 1}, 1)
@@ -121,7 +151,9 @@ async def test_an_open_alert_shows_current_values_without_a_write(call: Call) ->
     await add_replica(call, minutes=12)
     before = await execute_sql(call, "SELECT text, updated_at FROM alerts")
     assert [row["text"] for row in await alerts.ls(call)] == ["replica 12m old, allowed 5m"]
-    assert [line.why for line in (await call.db.read(board.read_board, call)).alerts] == ["replica 12m old, allowed 5m"]
+    assert [line.why for line in (await call.db.read(board.read_board, call)).alerts] == [
+        "replica 12m old, allowed 5m"
+    ]
     assert await evaluate_rules(call) == (0, 0)
     assert await execute_sql(call, "SELECT text, updated_at FROM alerts") == before
 
@@ -179,7 +211,9 @@ async def test_only_a_good_backup_counts(call: Call) -> None:
     assert await evaluate_rules(call) == (0, 1)
 
 
-async def test_a_backup_without_its_file_no_longer_counts(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backup_without_its_file_no_longer_counts(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.service.database.backups.NEWEST_TTL", 0.0)
     await create_replica_rule(call, metric="backup-age", value="2h")
     await add_backup(call, hours=3)
@@ -204,7 +238,10 @@ async def test_slow_statements_count_for_an_hour(call: Call) -> None:
     await add_counter(call, SLOW, 30, 12)
     await add_counter(call, WAIT, 30, 249_000)
     assert await evaluate_rules(call) == (0, 0)
-    assert {row["name"]: row["now"] for row in await slas.ls(call)} == {"replica-fresh": 12.0, "waits": 0.249}
+    assert {row["name"]: row["now"] for row in await slas.ls(call)} == {
+        "replica-fresh": 12.0,
+        "waits": 0.249,
+    }
     await add_counter(call, SLOW, 10, 8)
     await add_counter(call, WAIT, 10, 1_240_000)
     assert await evaluate_rules(call) == (2, 0)
@@ -223,7 +260,9 @@ async def test_the_wal_metric_is_the_size_of_its_file(call: Call) -> None:
 
 async def test_a_metric_alert_is_acknowledged_silenced_and_ranked_as_usual(call: Call) -> None:
     await create_replica_rule(call)
-    await create_replica_rule(call, name="old-backup", metric="backup-age", value="2h", severity="warning")
+    await create_replica_rule(
+        call, name="old-backup", metric="backup-age", value="2h", severity="warning"
+    )
     await add_replica(call, minutes=7)
     await add_backup(call, hours=3)
     await evaluate_rules(call)
@@ -234,9 +273,23 @@ async def test_a_metric_alert_is_acknowledged_silenced_and_ranked_as_usual(call:
     first = (await alerts.ls(call))[0]
     assert (first["status"], first["acknowledged_by"]) == ("acknowledged", "ann")
     await alerts.silence(call, ids=[first["id"]], until="5h")
-    assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [("old-backup", "firing"), ("replica-fresh", "silenced")]
-    await undo.undo(call, ids=[row[0] for row in await execute_sql(call, "SELECT id FROM operations WHERE verb LIKE 'alert %'")])
-    assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [("replica-fresh", "firing"), ("old-backup", "firing")]
+    assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [
+        ("old-backup", "firing"),
+        ("replica-fresh", "silenced"),
+    ]
+    await undo.undo(
+        call,
+        ids=[
+            row[0]
+            for row in await execute_sql(
+                call, "SELECT id FROM operations WHERE verb LIKE 'alert %'"
+            )
+        ],
+    )
+    assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [
+        ("replica-fresh", "firing"),
+        ("old-backup", "firing"),
+    ]
     await add_replica(call, minutes=0)
     assert await evaluate_rules(call) == (0, 1)
 
@@ -252,7 +305,9 @@ async def test_runtime_alerts_and_rule_alerts_are_independent(call: Call) -> Non
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"value": "10m"}, {"metric": "backup-age"}])
-async def test_changing_or_disabling_a_rule_closes_its_alert(call: Call, change: dict[str, Any]) -> None:
+async def test_changing_or_disabling_a_rule_closes_its_alert(
+    call: Call, change: dict[str, Any]
+) -> None:
     await create_replica_rule(call)
     await add_replica(call, minutes=7)
     await evaluate_rules(call)
@@ -291,12 +346,18 @@ async def test_an_unreadable_metric_leaves_its_rule_unchanged(call: Call) -> Non
     await add_replica(call, minutes=7)
     await evaluate_rules(call)
     await execute_sql(call, "UPDATE replicas SET synced_at = 'yesterday'")
-    await execute_sql(call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE name = 'log'", format_ago(0))
+    await execute_sql(
+        call,
+        "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE name = 'log'",
+        format_ago(0),
+    )
     assert await evaluate_rules(call) == (1, 0)
     assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "replica-fresh"]
     shown = await slas.show(call, name="replica-fresh")
     assert (shown["now"], shown["stands"]) == (None, "cannot be read (ValueError)")
-    assert await call.db.read(slas.find_unreadable_metrics, timestamps.utcnow()) == {"replica-lag": "cannot be read (ValueError)"}
+    assert await call.db.read(slas.find_unreadable_metrics, timestamps.utcnow()) == {
+        "replica-lag": "cannot be read (ValueError)"
+    }
     await add_replica(call, minutes=0)
     assert await evaluate_rules(call) == (0, 1)
 
@@ -310,7 +371,9 @@ async def test_a_database_without_one_metric_still_judges_the_others(call: Call)
     await execute_sql(call, "DROP TABLE replicas")
     assert await evaluate_rules(call) == (2, 0)
     assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "on-tasks"]
-    assert (await slas.show(call, name="replica-fresh"))["stands"] == "cannot be read (OperationalError)"
+    assert (await slas.show(call, name="replica-fresh"))[
+        "stands"
+    ] == "cannot be read (OperationalError)"
 
 
 async def test_a_task_rule_and_a_metric_rule_can_be_converted(call: Call) -> None:
@@ -320,24 +383,41 @@ async def test_a_task_rule_and_a_metric_rule_can_be_converted(call: Call) -> Non
     changed = await slas.set_(call, name="one", value="6m")
     assert changed["words"] == "replica-lag stays below 6m"
     back = await slas.set_(call, name="one", preset="starts-within", value="1h", queue="default")
-    assert back["conditions"] == {"preset": "starts-within", "value": "1h", "match": {"queue": "default"}}
-    assert (back["metric"], back["now"], back["stands"], back["unit"]) == (None, None, None, "seconds")
+    assert back["conditions"] == {
+        "preset": "starts-within",
+        "value": "1h",
+        "match": {"queue": "default"},
+    }
+    assert (back["metric"], back["now"], back["stands"], back["unit"]) == (
+        None,
+        None,
+        None,
+        "seconds",
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"metric": "replica-lga"}, 'unknown metric "replica-lga". Nearest: replica-lag. Nothing was changed.'),
+        (
+            {"metric": "replica-lga"},
+            'unknown metric "replica-lga". Nearest: replica-lag. Nothing was changed.',
+        ),
         ({"metric": None}, "stays-below needs a metric: "),
         ({"metric": "wal-size"}, 'value must be a size such as 64M, which wal-size is, not "5m"'),
         ({"value": "-5m"}, "value must not be negative"),
         ({"value": "0"}, "value must be above 0"),
-        ({"preset": "finishes-within"}, "metric goes with preset stays-below, not with finishes-within"),
+        (
+            {"preset": "finishes-within"},
+            "metric goes with preset stays-below, not with finishes-within",
+        ),
         ({"queue": "default"}, "match: replica-lag is about no task: it takes no queue"),
         ({"tag": {"a": "b"}, "template": "x"}, "it takes no template or tag"),
     ],
 )
-async def test_an_invalid_rule_is_refused_and_not_stored(call: Call, given: dict[str, Any], words: str) -> None:
+async def test_an_invalid_rule_is_refused_and_not_stored(
+    call: Call, given: dict[str, Any], words: str
+) -> None:
     with pytest.raises(Usage) as refusal:
         await create_replica_rule(call, **given)
     assert words in refusal.value.message
@@ -363,7 +443,9 @@ async def test_no_pool_refers_to_a_metric_rule(call: Call) -> None:
         await queues.pool_set(call, name="default", sla="replica-fresh")
     await queues.pool_set(call, name="default", sla="on-tasks")
     with pytest.raises(Refused, match="no pool can point at it"):
-        await slas.set_(call, name="on-tasks", preset="stays-below", metric="replica-lag", value="5m")
+        await slas.set_(
+            call, name="on-tasks", preset="stays-below", metric="replica-lag", value="5m"
+        )
     text = '[slas.on-tasks]\nconditions = { preset = "stays-below", metric = "replica-lag", value = "5m" }\n'
     with pytest.raises(Refused, match=r"pools\.default: sla on-tasks is about"):
         await apply.apply(call, text=text)
@@ -405,14 +487,20 @@ async def test_an_applied_definition_closes_and_fires_alerts(call: Call) -> None
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('value = "5m"', 'value = "5m", match = { queue = "default" }', "replica-lag is about no task: it takes no queue"),
+        (
+            'value = "5m"',
+            'value = "5m", match = { queue = "default" }',
+            "replica-lag is about no task: it takes no queue",
+        ),
         ('"replica-lag"', '"replica-leg"', 'unknown metric "replica-leg". Nearest: replica-lag'),
         ('"20"', '"20s"', "slas.quick: conditions: value must be a count"),
         ("64 ", "-64 ", "slas.small-log: conditions: value must not be negative"),
         ("metric = ", "metrik = ", 'unknown key "metrik". Nearest: metric'),
     ],
 )
-async def test_an_invalid_definition_is_refused_completely(call: Call, old: str, new: str, words: str) -> None:
+async def test_an_invalid_definition_is_refused_completely(
+    call: Call, old: str, new: str, words: str
+) -> None:
     with pytest.raises(Usage) as refusal:
         await apply.apply(call, text=DEFINITIONS.replace(old, new, 1))
     assert words in refusal.value.message

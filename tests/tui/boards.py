@@ -34,10 +34,14 @@ def _parse_shares(spark: str) -> tuple[float, ...]:
     return tuple(_SPARKS.index(c) / 7 for c in spark)
 
 
-def _make_queue(name: str, load: int, capacity: int, waiting: int, age: float | None, word: str, spark: str) -> QueueEntry:
+def _make_queue(
+    name: str, load: int, capacity: int, waiting: int, age: float | None, word: str, spark: str
+) -> QueueEntry:
     oldest = None if age is None else NOW - age
     status = "paused" if word == "paused" else "active"
-    return QueueEntry(name, "main", capacity, load, waiting, oldest, status, word, 0, starts=_parse_counts(spark))
+    return QueueEntry(
+        name, "main", capacity, load, waiting, oldest, status, word, 0, starts=_parse_counts(spark)
+    )
 
 
 QUEUES = (
@@ -48,8 +52,30 @@ QUEUES = (
     _make_queue("backup", 0, 1, 2, 580 * MINUTE, "paused", "▁▁▁▁▁▁▁▁▁▁"),
 )
 POOLS = (
-    PoolEntry("gpu", 8, 32 * G, 6.0, 30 * G, "active", 5.1, 24.8 * G, _parse_shares("▅▆▆▇▆▆▇▇"), _parse_shares("▃▄▅▆▇▇██")),
-    PoolEntry("main", 8, 32 * G, 7.0, 9.5 * G, "active", 5.7, 6.1 * G, _parse_shares("▄▅▇██▆▅▇"), _parse_shares("▂▂▂▃▃▃▂▂")),
+    PoolEntry(
+        "gpu",
+        8,
+        32 * G,
+        6.0,
+        30 * G,
+        "active",
+        5.1,
+        24.8 * G,
+        _parse_shares("▅▆▆▇▆▆▇▇"),
+        _parse_shares("▃▄▅▆▇▇██"),
+    ),
+    PoolEntry(
+        "main",
+        8,
+        32 * G,
+        7.0,
+        9.5 * G,
+        "active",
+        5.7,
+        6.1 * G,
+        _parse_shares("▄▅▇██▆▅▇"),
+        _parse_shares("▂▂▂▃▃▃▂▂"),
+    ),
 )
 
 
@@ -113,11 +139,20 @@ NEXT = (
 
 def make_ended(number: int, name: str, queue: str, status: str, ago: float, how: str) -> EndedEntry:
     """Return a row that ended `ago` seconds before `NOW`."""
-    return EndedEntry(f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - ago, how)
+    return EndedEntry(
+        f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - ago, how
+    )
 
 
 ENDED = (
-    make_ended(1048, "thumbs S02", "media", "failed", 2 * MINUTE, "exit 1 after 3s: No such file: /srv/in/S02E09.mkv"),
+    make_ended(
+        1048,
+        "thumbs S02",
+        "media",
+        "failed",
+        2 * MINUTE,
+        "exit 1 after 3s: No such file: /srv/in/S02E09.mkv",
+    ),
     make_ended(1046, "encode S02E03.mkv", "media", "succeeded", 12 * MINUTE, "in 44m02s"),
     make_ended(1045, "crawl shop-b", "default", "timed_out", 18 * MINUTE, "after 10m"),
 )
@@ -129,7 +164,9 @@ def make_alert(
 ) -> AlertEntry:  # fmt: skip
     """Return an alert that began `since` seconds before `NOW`."""
     uuid = None if task is None else f"0193f0c2-0000-7000-8000-{task:012d}"
-    return AlertEntry(number, rule, severity, status, object, why, short or why, NOW - since, uuid, task, by)
+    return AlertEntry(
+        number, rule, severity, status, object, why, short or why, NOW - since, uuid, task, by
+    )
 
 
 ALERTS = (
@@ -157,24 +194,38 @@ def busy() -> Board:
 def trouble() -> Board:
     """Return the busy board after someone stopped the runtime eleven minutes ago."""
     runtime = RuntimeFacts("stopped", None, NOW - 11 * MINUTE - 7, "ann")
-    alerts = (make_alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
+    alerts = (
+        make_alert(
+            9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE
+        ),
+        *ALERTS,
+    )
     waits = _make_all_wait("nothing starts: no runtime since 10:31")
-    return busy()._replace(measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
+    return busy()._replace(
+        measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None
+    )
 
 
 def _make_all_wait(why: str) -> tuple[NextEntry, ...]:
     """Return the waiting rows, all with the same reason."""
-    return tuple(line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
+    return tuple(
+        line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT
+    )
 
 
 def halted() -> Board:
     """Return the busy board with a full disk."""
     runtime = busy().runtime._replace(halted="disk full since 10:31")
     late = BackupFacts(NOW - 3 * 86400, late=True)
-    largest = (DiskUsageEntry("runs/", int(41.2 * 1024**3)), DiskUsageEntry("backups/", int(3.1 * 1024**3)))
+    largest = (
+        DiskUsageEntry("runs/", int(41.2 * 1024**3)),
+        DiskUsageEntry("backups/", int(3.1 * 1024**3)),
+    )
     host = busy().host._replace(disk_free=0, largest=largest)
     waits = _make_all_wait("nothing starts: disk full since 10:31")
-    return busy()._replace(runtime=runtime, backup=late, database="disk full", host=host, next=waits, news=None)
+    return busy()._replace(
+        runtime=runtime, backup=late, database="disk full", host=host, next=waits, news=None
+    )
 
 
 def empty() -> Board:

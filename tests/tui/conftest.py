@@ -52,7 +52,11 @@ def skip_idle_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def wait_for_screen(self: Pilot[Any], timeout: float = 30.0) -> bool:
         await asyncio.sleep(0)
-        nodes = [node for screen in self.app.screen_stack[-1:] for node in (self.app, *screen.walk_children(with_self=True))]
+        nodes = [
+            node
+            for screen in self.app.screen_stack[-1:]
+            for node in (self.app, *screen.walk_children(with_self=True))
+        ]
         return bool(nodes) and all(map(_is_idle, nodes)) or await wait(self, timeout)
 
     monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_screen)

@@ -11,7 +11,15 @@ from typing import Any
 from app.service.tasks.pages import COLUMNS
 from tests.tui import boards
 from tests.tui.boards import HOUR, MINUTE, NOW, G
-from tests.tui.fake_runtime import BOARD, UUID, WHY, FakeRuntime, make_log_answer, make_run_row, make_task_row
+from tests.tui.fake_runtime import (
+    BOARD,
+    UUID,
+    WHY,
+    FakeRuntime,
+    make_log_answer,
+    make_run_row,
+    make_task_row,
+)
 
 Row = dict[str, Any]
 
@@ -24,7 +32,10 @@ def format_timestamp(ago: float) -> str:
 # --- tasks
 # ---------------------------------------------------------------------------------------------------------------------------
 
-_EVENTS = (("queued", 5 * HOUR, "ann", "submitted (pts/2)"), ("running", 198 * MINUTE, "taskdeck", None))
+_EVENTS = (
+    ("queued", 5 * HOUR, "ann", "submitted (pts/2)"),
+    ("running", 198 * MINUTE, "taskdeck", None),
+)
 RUNNING = make_task_row(
     number=1042, name="resnet50-sweep-06", status="running", template="train", attempts=1, created_at=format_timestamp(5 * HOUR),
     started_at=format_timestamp(198 * MINUTE), parameters={"lr": 0.01, "seed": 6, "data": "/srv/imagenet", "api_token": "s3cr3t"},
@@ -32,7 +43,14 @@ RUNNING = make_task_row(
     instances=[make_run_row(runid="r1042", task_id=UUID.format(1042), number=1042, name="resnet50-sweep-06", max_rss=11.9 * G)],
     events=[{"at": format_timestamp(ago), "status": status, "by": by, "note": note} for status, ago, by, note in _EVENTS],
 )  # fmt: skip
-_FAILED_RUN: Row = {"status": "failed", "exit_code": 1, "log_bytes": 2150, "number": 1048, "name": "thumbs S02", "queue": "media"}
+_FAILED_RUN: Row = {
+    "status": "failed",
+    "exit_code": 1,
+    "log_bytes": 2150,
+    "number": 1048,
+    "name": "thumbs S02",
+    "queue": "media",
+}
 FAILED = make_task_row(
     number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0, attempts=2,
     parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0, reason="exit 1",
@@ -49,7 +67,9 @@ FAILED = make_task_row(
         {"at": format_timestamp(2 * MINUTE), "status": "failed", "by": "taskdeck", "note": "exit 1"},
     ],
 )  # fmt: skip
-WAITING = make_task_row(template="train", parameters={"lr": 0.01, "seed": 8}, created_at=format_timestamp(132 * MINUTE))
+WAITING = make_task_row(
+    template="train", parameters={"lr": 0.01, "seed": 8}, created_at=format_timestamp(132 * MINUTE)
+)
 DEPENDENT = make_task_row(
     number=1060, name="etl-report", status="blocked", queue="etl", memory=1024.0, cpu=1.0, created_at=format_timestamp(151 * MINUTE),
     parents=[{"number": 1047, "name": "nightly-etl", "status": "running", "kind": "success"}],
@@ -66,10 +86,18 @@ def _make_suggestion(name: str, text: str, gain: str, verb: str = "set") -> Row:
 
 
 SUGGESTIONS = [
-    _make_suggestion("less", "ask for less memory", "12G → 9.5G, what such tasks used at most + 20%: starts at once"),
-    _make_suggestion("queue", "move it to queue default", "starts at once: pool main has 22.5G free"),
+    _make_suggestion(
+        "less",
+        "ask for less memory",
+        "12G → 9.5G, what such tasks used at most + 20%: starts at once",
+    ),
+    _make_suggestion(
+        "queue", "move it to queue default", "starts at once: pool main has 22.5G free"
+    ),
     _make_suggestion("front", "to the front (t)", "it is first already", verb=""),
-    _make_suggestion("cancel-1043", "cancel #1043", "frees 18.0G; 1h02m of work are lost", "cancel"),
+    _make_suggestion(
+        "cancel-1043", "cancel #1043", "frees 18.0G; 1h02m of work are lost", "cancel"
+    ),
 ]
 PAST_RUNS: Row = {
     "of": "template", "n": 41, "usual": {"n": 41, "median": 12_240.0, "p95": 13_400.0}, "cpu_most": 3.4, "cpu_p95": 3.1,
@@ -84,10 +112,22 @@ RULES_OF_1042 = [{
     "name": "gpu-day", "severity": "warning", "preset": "finishes-within", "limit": 14_400.0, "begin": NOW - 198 * MINUTE,
     "due": NOW + 42 * MINUTE, "done": None, "value": 198 * MINUTE, "late": False, "may_miss": False,
 }]  # fmt: skip
-OPERATIONS_ON_1049 = [{"at": format_timestamp(130 * MINUTE), "by": "ann", "verb": "set", "before": {"priority": 0}, "after": {"priority": 5}}]
+OPERATIONS_ON_1049 = [
+    {
+        "at": format_timestamp(130 * MINUTE),
+        "by": "ann",
+        "verb": "set",
+        "before": {"priority": 0},
+        "after": {"priority": 5},
+    }
+]
 
-LOG_TEXT = "".join(f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42))
-LOG_TEXT += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
+LOG_TEXT = "".join(
+    f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42)
+)
+LOG_TEXT += (
+    "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
+)
 LOG_TEXT += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
 TRACEBACK = 'Traceback (most recent call last):\n  File "thumbs.py", line 41, in <module>\n'
 TRACEBACK += "FileNotFoundError: No such file: /srv/in/S02E09.mkv\n"
@@ -98,7 +138,10 @@ def _find_task(ident: Any) -> Row:
     number = int(str(ident)[-12:])
     if number in TASKS:
         return TASKS[number]
-    row = next((line for line in (*BOARD.running, *BOARD.next, *BOARD.ended) if line.number == number), BOARD.next[0])
+    row = next(
+        (line for line in (*BOARD.running, *BOARD.next, *BOARD.ended) if line.number == number),
+        BOARD.next[0],
+    )
     status = "running" if row in BOARD.running else row.status
     return make_task_row(number=number, name=row.name, queue=row.queue, status=status)
 
@@ -134,8 +177,18 @@ def _make_tree_row(one: Mapping[str, Any]) -> Row:
 
 def _make_why_answer(row: Mapping[str, Any]) -> Row:
     if row["status"] == "blocked":
-        reason = {"code": "dependency", "text": "after #1047 nightly-etl, which is running; it ends in ~12m", "short": "after #1047"}
-        return WHY | {"number": row["number"], "name": row["name"], "status": "blocked", "reasons": [reason], "cures": []}
+        reason = {
+            "code": "dependency",
+            "text": "after #1047 nightly-etl, which is running; it ends in ~12m",
+            "short": "after #1047",
+        }
+        return WHY | {
+            "number": row["number"],
+            "name": row["name"],
+            "status": "blocked",
+            "reasons": [reason],
+            "cures": [],
+        }
     return WHY | {"cures": SUGGESTIONS}
 
 
@@ -151,7 +204,17 @@ def _make_list_rows() -> list[Row]:
     """Return the rows of `browse`, newest first, by column name."""
     rows = [_list_row(line.number, line.name, line.queue, "running", started_at=format_timestamp(NOW - (line.started_at or NOW)),
                       run=line.status, timeout=line.timeout, cpu=line.cpu, memory=line.memory) for line in BOARD.running]  # fmt: skip
-    rows += [_list_row(line.number, line.name, line.queue, line.status, why=line.why_short, expected=line.starts_in) for line in BOARD.next]
+    rows += [
+        _list_row(
+            line.number,
+            line.name,
+            line.queue,
+            line.status,
+            why=line.why_short,
+            expected=line.starts_in,
+        )
+        for line in BOARD.next
+    ]
     rows += [_list_row(line.number, line.name, line.queue, line.status, reason=line.how, ended_at=format_timestamp(NOW - line.ended_at),
                        started_at=format_timestamp(NOW - line.ended_at + _DURATIONS[line.number])) for line in BOARD.ended]  # fmt: skip
     for number in range(1030, 1000, -1):
@@ -177,9 +240,15 @@ LIST_ROWS = _make_list_rows()
 def answer_browse(args: Mapping[str, Any]) -> Row:
     """Return a page of the rows that match the filter's words and states."""
     words = args["filter"].split()
-    states = [state for word in words if word.startswith("status:") for state in word[7:].split(",")]
+    states = [
+        state for word in words if word.startswith("status:") for state in word[7:].split(",")
+    ]
     plain = [word for word in words if ":" not in word]
-    kept = [r for r in LIST_ROWS if (not states or r["status"] in states) and all(word in r["name"] for word in plain)]
+    kept = [
+        r
+        for r in LIST_ROWS
+        if (not states or r["status"] in states) and all(word in r["name"] for word in plain)
+    ]
     return {
         "columns": COLUMNS, "rows": [[row[name] for name in COLUMNS] for row in kept], "more_before": False, "more_after": False,
         "total": len(kept), "of": len(LIST_ROWS), "lag": 0, "complete": True, "stopped": None,
@@ -250,11 +319,24 @@ TEMPLATES = [
     ENCODE_TEMPLATE | {"name": "old-thumbs", "retired_at": format_timestamp(9e5), "used": 10_000, "active": 0, "last_used": format_timestamp(9e5)},
 ]  # fmt: skip
 QUEUES = [
-    {"name": line.name, "pool": line.pool, "capacity": line.capacity, "priority": 0, "description": None, "status": line.status}
+    {
+        "name": line.name,
+        "pool": line.pool,
+        "capacity": line.capacity,
+        "priority": 0,
+        "description": None,
+        "status": line.status,
+    }
     for line in BOARD.queues
 ]
 POOLS = [
-    {"name": line.name, "total_cpu": line.total_cpu, "total_memory": line.total_memory, "description": None, "status": "active"}
+    {
+        "name": line.name,
+        "total_cpu": line.total_cpu,
+        "total_memory": line.total_memory,
+        "description": None,
+        "status": "active",
+    }
     for line in BOARD.pools
 ]
 DEFINITION = """\
@@ -275,16 +357,28 @@ def _check_definition(args: Mapping[str, Any]) -> Row:
     """Return the check of a definition, in which `timout` is an unknown key."""
     text = args["text"]
     at = next((n for n, line in enumerate(text.split("\n"), 1) if line.startswith("timout")), None)
-    faults = [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}] if at else []
+    faults = (
+        [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}]
+        if at
+        else []
+    )
     fields = {} if text == DEFINITION else {"timeout": [3600.0, 7200.0]}
-    return {"name": "encode", "faults": faults, "before": DEFINITION, "after": text, "fields": fields}
+    return {
+        "name": "encode",
+        "faults": faults,
+        "before": DEFINITION,
+        "after": text,
+        "fields": fields,
+    }
 
 
 # --- alerts
 # --------------------------------------------------------------------------------------------------------------------------
 
 
-def _make_alert(id: int, sla: str, severity: str, number: int | None, short: str, since: float, **more: Any) -> Row:
+def _make_alert(
+    id: int, sla: str, severity: str, number: int | None, short: str, since: float, **more: Any
+) -> Row:
     line = next((line for line in (*BOARD.running, *BOARD.next) if line.number == number), None)
     return {
         "id": id, "sla": sla, "sla_id": id, "severity": severity, "status": "firing", "task_number": number,
@@ -323,7 +417,14 @@ RULES = [
     _make_rule("old-rule", "info", "finishes within 2h, queue etl", enabled=False),
 ]  # fmt: skip
 _RULE_RUNS = [
-    {"number": n, "name": "encode", "status": "succeeded", "at": format_timestamp(24 * HOUR - n * HOUR), "value": took * MINUTE, "late": took > 45}
+    {
+        "number": n,
+        "name": "encode",
+        "status": "succeeded",
+        "at": format_timestamp(24 * HOUR - n * HOUR),
+        "value": took * MINUTE,
+        "late": took > 45,
+    }
     for n, took in enumerate((20, 30, 50, 25, 22, 38, 41, 44, 29, 31))
 ]
 
@@ -331,7 +432,13 @@ _RULE_RUNS = [
 def _answer_alert_show(args: Mapping[str, Any]) -> Row:
     row = next(row for row in ALERTS if row["id"] == args["id"])
     rule = next(rule for rule in RULES if rule["name"] == row["sla"])
-    task = {"status": "running", "created_at": format_timestamp(58 * MINUTE), "not_before": None, "first_start": format_timestamp(57 * MINUTE), "ended_at": None}
+    task = {
+        "status": "running",
+        "created_at": format_timestamp(58 * MINUTE),
+        "not_before": None,
+        "first_start": format_timestamp(57 * MINUTE),
+        "ended_at": None,
+    }
     return row | {"rule": rule, "task": task if row["task_uuid"] else None, "runs": _RULE_RUNS}
 
 
@@ -345,21 +452,42 @@ def answer_history(args: Mapping[str, Any]) -> Row:
     count, minutes = _SPANS[args["span"]]
     first = int(NOW // 60) // minutes * minutes - (count - 1) * minutes
     known = [not count // 5 <= n < count // 4 for n in range(count)]
-    names = {"queue": [q.name for q in BOARD.queues], "pool": ["gpu", "main"], "template": ["encode", "train", ""], "all": []}
-    rows = [_history_row(args["metric"], name, known, 1 + n) for n, name in enumerate([None, *names[args["by"]]])]
+    names = {
+        "queue": [q.name for q in BOARD.queues],
+        "pool": ["gpu", "main"],
+        "template": ["encode", "train", ""],
+        "all": [],
+    }
+    rows = [
+        _history_row(args["metric"], name, known, 1 + n)
+        for n, name in enumerate([None, *names[args["by"]]])
+    ]
     told = {key: args[key] for key in ("span", "metric", "by", "within")}
-    return {**told, "step": minutes * 60, "at": [(first + n * minutes) * 60 for n in range(count)], "known": known, "rows": rows, "more": 0}
+    return {
+        **told,
+        "step": minutes * 60,
+        "at": [(first + n * minutes) * 60 for n in range(count)],
+        "known": known,
+        "rows": rows,
+        "more": 0,
+    }
 
 
 def _answer_empty_history(args: Mapping[str, Any]) -> Row:
     found = answer_history(args)
     known = [False] * len(found["known"])
-    return found | {"known": known, "rows": [_history_row(args["metric"], None, known, 1) | {"total": {}}]}
+    return found | {
+        "known": known,
+        "rows": [_history_row(args["metric"], None, known, 1) | {"total": {}}],
+    }
 
 
 def _history_row(metric: str, name: str | None, known: list[bool], smaller: int) -> Row:
     def wave(most: float, at: float) -> list[float | None]:
-        return [round(most / smaller * (1.2 + math.sin(n / 9 + at)) / 2, 3) if seen else None for n, seen in enumerate(known)]
+        return [
+            round(most / smaller * (1.2 + math.sin(n / 9 + at)) / 2, 3) if seen else None
+            for n, seen in enumerate(known)
+        ]
 
     lines = {
         "started": wave(60, 0), "ended": wave(58, 0.3), "failed": wave(6, 2), "p50": wave(400, 0), "p95": wave(1800, 1),
@@ -367,7 +495,11 @@ def _history_row(metric: str, name: str | None, known: list[bool], smaller: int)
     }  # fmt: skip
     lines = {key: [None if v is None else round(v) for v in line] if key in ("started", "ended", "failed") else line
              for key, line in lines.items()}  # fmt: skip
-    total: Row = {key: round(sum(filter(None, line))) for key, line in lines.items() if key in ("started", "ended", "failed")}
+    total: Row = {
+        key: round(sum(filter(None, line)))
+        for key, line in lines.items()
+        if key in ("started", "ended", "failed")
+    }
     total |= {"count": 1412 // smaller, "p50": 380.0, "p95": 1700.0, "most": 2400.0, "share": 0.043, "measured": 4.1, "reserved": 6.2,
               "of": 16.0, "waiting": 12.5, "running": 5.25}  # fmt: skip
     return {"name": name, "series": lines, "total": total, "weight": 100 // smaller}
@@ -403,8 +535,19 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
 def _answer_board_at(args: Mapping[str, Any]) -> Row:
     """Return the deck of an hour ago."""
     then = BOARD._replace(at=NOW - HOUR, running=BOARD.running[:3], ended=(), alerts=(), news=None)
-    ends = {"first": NOW - 86_400, "last": NOW - 60, "before": NOW - HOUR - 60, "after": NOW - HOUR + 60}
-    return {"at": (NOW - HOUR) // 60 * 60, "board": then.as_dict(), "up": True, "notes": ["What was paused is as of now."], **ends}
+    ends = {
+        "first": NOW - 86_400,
+        "last": NOW - 60,
+        "before": NOW - HOUR - 60,
+        "after": NOW - HOUR + 60,
+    }
+    return {
+        "at": (NOW - HOUR) // 60 * 60,
+        "board": then.as_dict(),
+        "up": True,
+        "notes": ["What was paused is as of now."],
+        **ends,
+    }
 
 
 def make_empty_home(**more: Any) -> FakeRuntime:

@@ -54,11 +54,31 @@ def make_run_row(**values: Any) -> dict[str, Any]:
     return row | values
 
 
-def make_log_answer(row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = "") -> dict[str, Any]:
+def make_log_answer(
+    row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = ""
+) -> dict[str, Any]:
     """Return the answer of `log` for a task and its runs. Each run needs a `path` or `logs`."""
-    kept = ("runid", "attempt", "status", "path", "log_bytes", "logs", "exit_code", "signal", "reason", "end_time")
+    kept = (
+        "runid",
+        "attempt",
+        "status",
+        "path",
+        "log_bytes",
+        "logs",
+        "exit_code",
+        "signal",
+        "reason",
+        "end_time",
+    )
     shown = [{name: {"path": "", "logs": "", **r}.get(name) for name in kept} for r in runs]
-    return {"number": row["number"], "uuid": row["uuid"], "name": row["name"], "status": row["status"], "runs": shown, "why": why}
+    return {
+        "number": row["number"],
+        "uuid": row["uuid"],
+        "name": row["name"],
+        "status": row["status"],
+        "runs": shown,
+        "why": why,
+    }
 
 
 WHY = {
@@ -100,7 +120,12 @@ class _FakeClient:
         self._answers = answers
         self._closed = Event()
 
-    def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
+    def call(
+        self,
+        verb: str,
+        args: dict[str, Any] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> Any:
         if verb == "board":
             return self._answers.board.as_dict()
         if verb == "about" and verb not in self._answers.table:
@@ -117,7 +142,10 @@ class _FakeClient:
         row = self.call("show", args)
         waits = row["status"] in ("scheduled", "blocked", "held", "queued", "retrying")
         tree = {
-            way: [{"depth": 0, "uuid": UUID.format(kin["number"]), "again": False, "more": 0, **kin} for kin in row[way]]
+            way: [
+                {"depth": 0, "uuid": UUID.format(kin["number"]), "again": False, "more": 0, **kin}
+                for kin in row[way]
+            ]
             for way in ("parents", "children")
         }
         return {
@@ -142,7 +170,9 @@ def _make_board() -> Board:
     """Return the busy board with a pool of its own for queue gpu."""
     busy = boards.busy()
     return busy._replace(
-        queues=tuple(line._replace(pool="gpu") if line.name == "gpu" else line for line in busy.queues)
+        queues=tuple(
+            line._replace(pool="gpu") if line.name == "gpu" else line for line in busy.queues
+        )
     )
 
 
@@ -152,7 +182,9 @@ BOARD = _make_board()
 def make_deck(answers: FakeRuntime, **how: Any) -> TaskdeckApp:
     """Return the deck's app on these answers, with a stopped clock."""
     ticks = itertools.count(1000, 1)
-    return TaskdeckApp(answers, now=lambda: NOW, ticks=lambda: float(next(ticks)), first=answers.board, **how)
+    return TaskdeckApp(
+        answers, now=lambda: NOW, ticks=lambda: float(next(ticks)), first=answers.board, **how
+    )
 
 
 def read_screen_line(app: App[Any], number: int) -> str:

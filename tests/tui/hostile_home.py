@@ -21,11 +21,22 @@ def fill_home(home: RuntimeProcess) -> None:
     home.call("pool.create", name=LONG_NAME, cpu=1.0, memory=100.0)
     home.call("queue.create", name=LONG_NAME, capacity=1, pool=LONG_NAME, description=ALL_TEXT)
     home.call("sla.create", name=NAME, preset="finishes-within", value="0.1s", severity="critical")
-    parameters = {"properties": {"word": {"type": "string", "description": ALL_TEXT, "default": ALL_TEXT}}}
+    parameters = {
+        "properties": {"word": {"type": "string", "description": ALL_TEXT, "default": ALL_TEXT}}
+    }
     schema = {"script": f"echo '{ALL_TEXT}'"}
-    home.call("template.create", name=NAME, engine="shell", schema=schema, parameters=parameters, description=ALL_TEXT)
+    home.call(
+        "template.create",
+        name=NAME,
+        engine="shell",
+        schema=schema,
+        parameters=parameters,
+        description=ALL_TEXT,
+    )
     tags = {"k[red]": ALL_TEXT, LONG_NAME[:60]: MARKUP}
-    first = home.submit("sh", "-c", PRINT_HOSTILE + "sleep 600", "sh", ALL_TEXT, name=NAME, queue=NAME, tags=tags)
+    first = home.submit(
+        "sh", "-c", PRINT_HOSTILE + "sleep 600", "sh", ALL_TEXT, name=NAME, queue=NAME, tags=tags
+    )
     home.submit("echo", ALL_TEXT, name=LONG_NAME, queue=NAME, after=[first], tags=tags)
     home.submit("echo", ALL_TEXT, name=NAME, queue=LONG_NAME, hold=True, memory="64M")
     failed = home.submit("sh", "-c", PRINT_HOSTILE + "exit 3", "sh", ALL_TEXT, name=NAME)

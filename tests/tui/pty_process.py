@@ -41,7 +41,13 @@ class PtyProcess:
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         sized = {**env, "COLUMNS": str(size[0]), "LINES": str(size[1])}
         self._process = subprocess.Popen(
-            command, stdin=child, stdout=child, stderr=child, env=sized, cwd=cwd, start_new_session=True
+            command,
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            env=sized,
+            cwd=cwd,
+            start_new_session=True,
         )
         os.close(child)
 

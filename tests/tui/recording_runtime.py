@@ -51,7 +51,16 @@ class RecordingRuntime:
                 raise self.answers[verb]
             return self.answers[verb]
         if verb == "browse":
-            return {"columns": [], "rows": [], "more_before": False, "more_after": False, "total": 0, "of": 0, "lag": 0, "complete": True}
+            return {
+                "columns": [],
+                "rows": [],
+                "more_before": False,
+                "more_after": False,
+                "total": 0,
+                "of": 0,
+                "lag": 0,
+                "complete": True,
+            }
         if verb == "queue.line":
             return {"first": None, "waiting": {}}
         done = [
@@ -117,7 +126,12 @@ def make_recorded_deck(
     recording = RecordingRuntime(board or boards.busy())
     factory: Any = recording.client
     app = TaskdeckApp(
-        factory, look=look, read_only=read_only, now=lambda: boards.NOW, ticks=Clock(), first=recording.board
+        factory,
+        look=look,
+        read_only=read_only,
+        now=lambda: boards.NOW,
+        ticks=Clock(),
+        first=recording.board,
     )
     take = app._apply_board
 
@@ -137,7 +151,9 @@ def is_fed(app: TaskdeckApp) -> bool:
 def post_keys(app: TaskdeckApp, *keys: str) -> None:
     """Post all keys before the app handles the first one."""
     for key in keys:
-        app.post_message(Key(_character_to_key(key) if len(key) == 1 else key, key if len(key) == 1 else None))
+        app.post_message(
+            Key(_character_to_key(key) if len(key) == 1 else key, key if len(key) == 1 else None)
+        )
 
 
 async def wait_for(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:

@@ -16,8 +16,12 @@ from tests.tui.fake_runtime import FakeRuntime, make_log_answer, make_run_row, m
 def main(path: str) -> int:
     """Open the deck and return its exit code, which is 1 after a failure."""
     row = make_task_row(status="running", number=1042, name="resnet50-sweep-06")
-    answers = FakeRuntime(log=make_log_answer(row, make_run_row(path=path, runid="r1042")), show=row)
-    app = TaskdeckApp(answers, now=lambda: boards.NOW, first=answers.board, driver_class=ClickDriver)
+    answers = FakeRuntime(
+        log=make_log_answer(row, make_run_row(path=path, runid="r1042")), show=row
+    )
+    app = TaskdeckApp(
+        answers, now=lambda: boards.NOW, first=answers.board, driver_class=ClickDriver
+    )
     code = app.run()
     return 1 if app.failure else code or 0
 

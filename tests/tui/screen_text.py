@@ -15,4 +15,7 @@ def read_screen_segments(app: App[Any]) -> list[list[Segment]]:
 
 def read_screen_lines(app: App[Any]) -> list[str]:
     """Return the lines of the screen on top, without trailing blanks."""
-    return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in read_screen_segments(app)]
+    return [
+        "".join(segment.text for segment in line if not segment.control).rstrip()
+        for line in read_screen_segments(app)
+    ]

@@ -46,11 +46,26 @@ async def test_no_control_character_is_drawn_and_line_widths_hold(size: tuple[in
     app, _ = make_recorded_deck(boards.hostile())
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
-        for keys in ((), ("j",) * 9, ("x",), ("escape",), ("colon",), ("escape",), ("1", "j"), ("2",), ("4", "j")):
+        for keys in (
+            (),
+            ("j",) * 9,
+            ("x",),
+            ("escape",),
+            ("colon",),
+            ("escape",),
+            ("1", "j"),
+            ("2",),
+            ("4", "j"),
+        ):
             await pilot.press(*keys)
             await pilot.pause()
             lines = read_screen_segments(app)
-            assert not [found for line in lines for segment in line for found in find_control_characters(segment.text)]
+            assert not [
+                found
+                for line in lines
+                for segment in line
+                for found in find_control_characters(segment.text)
+            ]
             assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}
     assert app.failure is None
 
@@ -60,13 +75,25 @@ async def test_markup_in_a_name_is_shown_verbatim():
     async with app.run_test(size=(200, 50)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         await pilot.pause()
-        assert any("[/red][bold]x[/]" in segment.text for line in read_screen_segments(app) for segment in line)
+        assert any(
+            "[/red][bold]x[/]" in segment.text
+            for line in read_screen_segments(app)
+            for segment in line
+        )
 
 
 def test_the_real_deck_writes_no_escape_outside_the_allow_list():
     env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    opened = (("x", "keep it"), ("X", "go on"), (":", "Commands"), ("?", "Digits go places"), ("/[/red]$(x)", "[/red]$(x)"))
-    with Terminal([sys.executable, "-m", "tests.tui.run_deck", "hostile"], env, ROOT, columns=120, rows=40) as deck:
+    opened = (
+        ("x", "keep it"),
+        ("X", "go on"),
+        (":", "Commands"),
+        ("?", "Digits go places"),
+        ("/[/red]$(x)", "[/red]$(x)"),
+    )
+    with Terminal(
+        [sys.executable, "-m", "tests.tui.run_deck", "hostile"], env, ROOT, columns=120, rows=40
+    ) as deck:
         deck.wait("q quit")
         for keys, shown in opened:
             deck.type(keys).wait(shown)
@@ -114,8 +141,15 @@ async def test_every_screen_shows_hostile_text_harmlessly_at_every_size(runtime:
                 await pilot.resize_terminal(*size)
                 await wait_for_screen(pilot, screen, words, size)
                 lines = read_screen_segments(app)
-                assert [found for line in lines for segment in line for found in find_control_characters(segment.text)] == [], screen
-                assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}, screen
+                assert [
+                    found
+                    for line in lines
+                    for segment in line
+                    for found in find_control_characters(segment.text)
+                ] == [], screen
+                assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {
+                    size[0]
+                }, screen
     assert app.failure is None
 
 
@@ -124,15 +158,19 @@ async def wait_for_screen(pilot: Any, screen: str, words: str, size: tuple[int, 
     app = pilot.app
     await wait_until(
         pilot,
-        lambda: type(app.screen).__name__ == screen
-        and len(read_screen_lines(app)) == size[1]
-        and (size[1] < 24 or any(words in line for line in read_screen_lines(app))),
+        lambda: (
+            type(app.screen).__name__ == screen
+            and len(read_screen_lines(app)) == size[1]
+            and (size[1] < 24 or any(words in line for line in read_screen_lines(app)))
+        ),
     )
 
 
 def test_the_deck_requests_mouse_clicks_but_no_movements():
     env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with PtyProcess([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(80, 24)) as deck:
+    with PtyProcess(
+        [sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(80, 24)
+    ) as deck:
         deck.wait_for("q quit")
         deck.send(b"q")
         assert deck.finish() == 0

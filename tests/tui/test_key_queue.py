@@ -19,7 +19,9 @@ async def test_a_verb_right_after_a_pane_key_acts_in_that_pane():
         await wait_for(pilot, lambda: app.board is not None)
         post_keys(app, "1", "e")
         # The edit form found no such queue.
-        await wait_for(pilot, lambda: "There is no queue media any more." in read_screen_lines(app)[-2])
+        await wait_for(
+            pilot, lambda: "There is no queue media any more." in read_screen_lines(app)[-2]
+        )
         post_keys(app, "3", "2", "p")
         await wait_for(pilot, lambda: "pool.pause" in recording.verbs())
     assert [args for verb, args in recording.asked if verb == "pool.pause"] == [{"name": "gpu"}]
@@ -34,7 +36,10 @@ async def test_moves_and_verbs_keep_their_order():
         post_keys(app, "g", "j", "p", "j", "j", "+")
         await wait_for(pilot, lambda: {"pause", "set"} <= set(recording.verbs()))
     asked = {verb: args["ids"][0] for verb, args in recording.asked if verb in ("pause", "set")}
-    assert {verb: int(uuid[-12:]) for verb, uuid in asked.items()} == {"pause": numbers[1], "set": numbers[3]}
+    assert {verb: int(uuid[-12:]) for verb, uuid in asked.items()} == {
+        "pause": numbers[1],
+        "set": numbers[3],
+    }
 
 
 @pytest.mark.parametrize("place", ["5", "6", "7", "O"])
@@ -43,7 +48,9 @@ async def test_a_filter_typed_right_after_a_screen_key_belongs_to_that_screen(pl
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         post_keys(app, place, "/", *"zqx")
-        await wait_for(pilot, lambda: isinstance(app.focused, FilterInput) and app.focused.value == "zqx")
+        await wait_for(
+            pilot, lambda: isinstance(app.focused, FilterInput) and app.focused.value == "zqx"
+        )
         assert app.screen is not app.deck
         assert app.deck is not None and app.deck.words == ""
 
@@ -63,7 +70,9 @@ async def test_a_letter_after_o_chooses_the_order():
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         post_keys(app, "5", "o", "p")
-        await wait_for(pilot, lambda: isinstance(app.screen, TasksScreen) and app.screen.order == "priority")
+        await wait_for(
+            pilot, lambda: isinstance(app.screen, TasksScreen) and app.screen.order == "priority"
+        )
     assert not {"hold", "pause"} & set(recording.verbs())
 
 

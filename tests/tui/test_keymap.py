@@ -64,16 +64,30 @@ def test_no_full_screen_redefines_a_key_of_the_app():
         for binding in merge_bindings(node):
             action = places.get(binding.key)
             if binding.id and action and binding.action != action:
-                assert binding.action in same.get(action, set()), (node.__name__, binding.key, binding.action, action)
+                assert binding.action in same.get(action, set()), (
+                    node.__name__,
+                    binding.key,
+                    binding.action,
+                    action,
+                )
 
 
 def test_a_comma_is_a_key_and_keys_can_be_swapped():
-    assert validate_keys({"deck.earlier": "C", "task.log": ","}, "config.toml") == {"deck.earlier": "C", "task.log": "comma"}
-    assert validate_keys({"task.log": "w", "task.why": "l"}, "config.toml") == {"task.log": "w", "task.why": "l"}
+    assert validate_keys({"deck.earlier": "C", "task.log": ","}, "config.toml") == {
+        "deck.earlier": "C",
+        "task.log": "comma",
+    }
+    assert validate_keys({"task.log": "w", "task.why": "l"}, "config.toml") == {
+        "task.log": "w",
+        "task.why": "l",
+    }
 
 
 def test_rebound_keys_are_normalized():
-    assert validate_keys({"task.cancel": "c", "app.help": "?,f2"}, "config.toml") == {"task.cancel": "c", "app.help": "question_mark,f2"}
+    assert validate_keys({"task.cancel": "c", "app.help": "?,f2"}, "config.toml") == {
+        "task.cancel": "c",
+        "app.help": "question_mark,f2",
+    }
 
 
 @pytest.mark.parametrize(
@@ -85,7 +99,10 @@ def test_rebound_keys_are_normalized():
         ({"table.down": "x"}, ": x would be both "),
         ({"task.cancel": "j"}, ": j would be both "),
         ({"task.cancel": "5"}, ": 5 would be both "),
-        ({"form.submit": "ctrl+w"}, ': ctrl+w would be both "Delete left to start of word" and form.submit.'),
+        (
+            {"form.submit": "ctrl+w"},
+            ': ctrl+w would be both "Delete left to start of word" and form.submit.',
+        ),
         ({"app.leave": "x"}, ": x would be both "),
         ({"dialog.take": "y"}, "may be an answer of a dialog"),
         ({"pick.next": "l"}, "letters pick there"),
@@ -112,7 +129,12 @@ async def test_every_widget_with_keys_is_known_to_its_screen(key: str):
         await pilot.press(_character_to_key(key))
         await wait_for(pilot, lambda: key in "01234" or app.screen is not app.deck)
         await pilot.pause()
-        with_keys = {base for widget in app.screen.query("*") for base in type(widget).__mro__ if base in NODES}
+        with_keys = {
+            base
+            for widget in app.screen.query("*")
+            for base in type(widget).__mro__
+            if base in NODES
+        }
         assert with_keys <= find_widgets(type(app.screen)), app.screen
 
 
@@ -122,7 +144,10 @@ def test_unknown_actions_are_skipped_and_reported():
         {"task.log": "L"},
         'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; passed over.',
     )
-    assert split_known_actions({"nonsense": "x"}, "c") == ({}, 'c: no action "nonsense". Passed over; ? then i shows all.')
+    assert split_known_actions({"nonsense": "x"}, "c") == (
+        {},
+        'c: no action "nonsense". Passed over; ? then i shows all.',
+    )
     assert split_known_actions({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
 
 
@@ -130,9 +155,13 @@ async def test_the_deck_uses_and_shows_rebound_keys():
     recording = RecordingRuntime(boards.busy())
     keys = validate_keys({"task.pause": "Z", "app.help": "f2"}, "config.toml")
     factory: App[int] | object = recording.client
-    app = TaskdeckApp(factory, now=lambda: boards.NOW, first=recording.board, settings=Config(keys=keys))  # pyright: ignore
+    app = TaskdeckApp(
+        factory, now=lambda: boards.NOW, first=recording.board, settings=Config(keys=keys)
+    )  # pyright: ignore
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_for(pilot, lambda: app.board is not None and "Z pause" in read_screen_lines(app)[-1])
+        await wait_for(
+            pilot, lambda: app.board is not None and "Z pause" in read_screen_lines(app)[-1]
+        )
         await pilot.press("p")
         await pilot.press("Z")
         await wait_for(pilot, lambda: "pause" in recording.verbs())
@@ -144,14 +173,32 @@ async def test_the_deck_uses_and_shows_rebound_keys():
 @pytest.mark.parametrize(
     ("keys", "hold", "said"),
     [
-        ({"task.cancel": "f9", "task.pause": "strg+l"}, {"task.cancel": "f9"}, 'keys."task.pause": there is no key "strg+l".'),
-        ({"task.cancel": "f9", "task.pause": "strg+l", "task.front": "oops"}, {"task.cancel": "f9"}, "Passed over, with 1 more."),
-        ({"task.cancel": "f9", "task.cancle": "f8", "task.pause": ""}, {"task.cancel": "f9"}, 'no action "task.cancle"'),
-        ({"task.cancel": "p", "task.front": "f9"}, {}, "p would be both task.cancel and task.pause. Usual keys hold."),
+        (
+            {"task.cancel": "f9", "task.pause": "strg+l"},
+            {"task.cancel": "f9"},
+            'keys."task.pause": there is no key "strg+l".',
+        ),
+        (
+            {"task.cancel": "f9", "task.pause": "strg+l", "task.front": "oops"},
+            {"task.cancel": "f9"},
+            "Passed over, with 1 more.",
+        ),
+        (
+            {"task.cancel": "f9", "task.cancle": "f8", "task.pause": ""},
+            {"task.cancel": "f9"},
+            'no action "task.cancle"',
+        ),
+        (
+            {"task.cancel": "p", "task.front": "f9"},
+            {},
+            "p would be both task.cancel and task.pause. Usual keys hold.",
+        ),
         ({"task.cancel": "f9"}, {"task.cancel": "f9"}, ""),
     ],
 )
-def test_one_invalid_key_leaves_the_others_in_effect(keys: dict[str, str], hold: dict[str, str], said: str):
+def test_one_invalid_key_leaves_the_others_in_effect(
+    keys: dict[str, str], hold: dict[str, str], said: str
+):
     kept, told = resolve_keys(keys, "config.toml")
     assert kept == hold
     assert said in told and bool(said) == bool(told)

@@ -18,7 +18,10 @@ def replace_rows(board: Board, turn: int) -> Board:
     """Return the board with the rows of other tasks."""
 
     def new(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(row._replace(uuid=f"{turn}-{n}", number=turn * 100 + n, name=f"{row.name} {turn}") for n, row in enumerate(rows))
+        return tuple(
+            row._replace(uuid=f"{turn}-{n}", number=turn * 100 + n, name=f"{row.name} {turn}")
+            for n, row in enumerate(rows)
+        )
 
     return board._replace(running=new(board.running), next=new(board.next), ended=new(board.ended))
 
@@ -36,7 +39,9 @@ async def test_new_rows_do_not_grow_memory():
             await _show_board(app, pilot, recording.board, turn)
         gc.collect()
         after = _measure_resident_mib()
-    assert after < before * 1.2, f"{before:.1f} MiB after {first} boards, {after:.1f} after {BOARD_COUNT}"
+    assert after < before * 1.2, (
+        f"{before:.1f} MiB after {first} boards, {after:.1f} after {BOARD_COUNT}"
+    )
     assert app.failure is None
 
 

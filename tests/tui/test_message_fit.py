@@ -25,12 +25,24 @@ def test_the_advice_is_never_cut(room: int):
 
 def test_the_path_is_cut_first_and_only_as_needed():
     shown = fit_message(DATABASE_GONE, len(DATABASE_GONE) - 10, Look())
-    assert shown.startswith("the database is gone: /srv/home/") and "…" in shown and "deck/taskdeck.db. No new one was made." in shown
+    assert (
+        shown.startswith("the database is gone: /srv/home/")
+        and "…" in shown
+        and "deck/taskdeck.db. No new one was made." in shown
+    )
     assert len(shown) == len(DATABASE_GONE) - 10
     assert fit_message(DATABASE_GONE, len(DATABASE_GONE), Look()) == DATABASE_GONE
 
 
-@pytest.mark.parametrize("text", ["", "one sentence that goes on and on without an end", "/a/path/that/is/too/long/for/it", f"x. {ADVICE}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "one sentence that goes on and on without an end",
+        "/a/path/that/is/too/long/for/it",
+        f"x. {ADVICE}",
+    ],
+)
 def test_every_message_fits(text: str):
     for room in range(1, 60):
         for look in (Look(), Look(ascii=True)):
@@ -42,11 +54,15 @@ async def test_the_message_line_shows_the_advice(size: tuple[int, int]):
     app = make_deck(FakeRuntime())
     async with app.run_test(size=size) as pilot:
         app._show_board_error(DATABASE_GONE, False, None)
-        await wait_until(pilot, lambda: any(line.rstrip().endswith(ADVICE) for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any(line.rstrip().endswith(ADVICE) for line in read_screen_lines(app))
+        )
 
 
 def make_board(state: str) -> Board:
-    return boards.busy()._replace(runtime=RuntimeFacts(state, pid=4120 if state == "running" else None))
+    return boards.busy()._replace(
+        runtime=RuntimeFacts(state, pid=4120 if state == "running" else None)
+    )
 
 
 def is_shown(app: object, text: str) -> bool:
@@ -97,4 +113,7 @@ async def test_a_read_error_disappears_after_a_successful_read(lasting_messages:
         await wait_until(pilot, lambda: is_shown(app, "held by another"))
         answers.table["operations"] = []
         app.screen.reread()  # type: ignore[attr-defined]
-        await wait_until(pilot, lambda: is_shown(app, "Nothing was done yet") and not is_shown(app, "held by another"))
+        await wait_until(
+            pilot,
+            lambda: is_shown(app, "Nothing was done yet") and not is_shown(app, "held by another"),
+        )

@@ -22,7 +22,9 @@ async def test_words_replace_glyphs_and_bars_in_one_pane():
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: "3 Running 7" in "\n".join(read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
-        assert re.search(r"running +resnet50-sweep-06", text) and re.search(r"queued +resnet50-sweep-08", text)
+        assert re.search(r"running +resnet50-sweep-06", text) and re.search(
+            r"queued +resnet50-sweep-08", text
+        )
         assert "1 Queues" not in text
         assert not DECORATION.search(text.replace("...", "")), DECORATION.search(text)
         await pilot.press("1")
@@ -52,7 +54,12 @@ async def test_a_pool_labels_its_reserved_figures():
     app, _ = make_recorded_deck(look=PLAIN)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2")
-        await wait_for(pilot, lambda: re.search(r"gpu +cpu reserved +[\d.]+/\d+ use", "\n".join(read_screen_lines(app))))
+        await wait_for(
+            pilot,
+            lambda: re.search(
+                r"gpu +cpu reserved +[\d.]+/\d+ use", "\n".join(read_screen_lines(app))
+            ),
+        )
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -63,12 +70,22 @@ async def test_graphics_become_words_or_numbers_under_their_headings(size: tuple
         await wait_for(pilot, lambda: "3 Running 7" in "\n".join(read_screen_lines(app)))
         await pilot.press("4")
         await wait_for(pilot, lambda: "encode-on-time" in "\n".join(read_screen_lines(app)))
-        rows = [line for line in read_screen_lines(app) if re.search("encode-on-time|gpu-wait|etl-by", line)]
+        rows = [
+            line
+            for line in read_screen_lines(app)
+            if re.search("encode-on-time|gpu-wait|etl-by", line)
+        ]
         assert len(rows) == 3 and not any("~" in line[:10] for line in rows), rows
-        assert [line.count(word) for line, word in zip(rows, ("firing", "acked", "pending"), strict=True)] == [1, 1, 1]
+        assert [
+            line.count(word)
+            for line, word in zip(rows, ("firing", "acked", "pending"), strict=True)
+        ] == [1, 1, 1]
         await pilot.press("1")
         await wait_for(pilot, lambda: "1 Queues" in "\n".join(read_screen_lines(app)))
-        head, row = (next(line for line in read_screen_lines(app) if word in line) for word in ("1 Queues", "media"))
+        head, row = (
+            next(line for line in read_screen_lines(app) if word in line)
+            for word in ("1 Queues", "media")
+        )
         at = head.index("STARTED" if size[0] < 100 else "LAST 30m")
         assert row[at:].startswith("42 in 30m")
 
@@ -98,10 +115,17 @@ def test_marks_before_words_become_words_or_disappear():
 
 
 def test_the_timeline_has_only_words():
-    events = [{"at": timestamps.from_unix(at), "status": status} for at, status in ((0.0, "queued"), (60.0, "running"), (180.0, "failed"))]
-    (section,) = build_timeline(TaskContext({"task": {"status": "failed", "events": events}}, PLAIN, 300.0, 80))
+    events = [
+        {"at": timestamps.from_unix(at), "status": status}
+        for at, status in ((0.0, "queued"), (60.0, "running"), (180.0, "failed"))
+    ]
+    (section,) = build_timeline(
+        TaskContext({"task": {"status": "failed", "events": events}}, PLAIN, 300.0, 80)
+    )
 
-    assert [text for row in section.rows for text, _ in row.spans] == ["queued 1m > ran 2m > failed"]
+    assert [text for row in section.rows for text, _ in row.spans] == [
+        "queued 1m > ran 2m > failed"
+    ]
 
 
 def test_a_bar_becomes_a_percentage():

@@ -27,12 +27,18 @@ def read_plain_screen(app: TaskdeckApp) -> str:
 @pytest.mark.parametrize("room", [39, 59, 79])
 def test_the_undo_hint_is_never_cut(room: int):
     said = fit_message(LONG_MESSAGE, room, Look())
-    assert measure_width(said) <= room and said.endswith("u undo") and said.startswith("Priority 0 → 1: #1 long-1.")
+    assert (
+        measure_width(said) <= room
+        and said.endswith("u undo")
+        and said.startswith("Priority 0 → 1: #1 long-1.")
+    )
 
 
 @pytest.mark.parametrize("end", ["esc takes it back.", "p resumes it.", "u undo"])
 def test_a_final_sentence_with_a_key_is_kept(end: str):
-    said = fit_message(f"All 123,456 that the filter means are marked: a verb asks first. {end}", 59, Look())
+    said = fit_message(
+        f"All 123,456 that the filter means are marked: a verb asks first. {end}", 59, Look()
+    )
     assert measure_width(said) <= 59 and said.endswith(f"… {end}")
 
 
@@ -55,7 +61,9 @@ async def test_the_quit_hint_fits_into_80_cells():
 async def test_recent_messages_are_shown_in_full(size: tuple[int, int], way: str):
     app, _ = make_recorded_deck()
     async with app.run_test(size=size) as pilot:
-        await wait_for(pilot, lambda: app.board is not None and "3 Running" in read_plain_screen(app))
+        await wait_for(
+            pilot, lambda: app.board is not None and "3 Running" in read_plain_screen(app)
+        )
         app.show_message("Held #3 gzip.")
         app.show_message(LONG_MESSAGE, "warn")
         if way == "click":
@@ -63,7 +71,10 @@ async def test_recent_messages_are_shown_in_full(size: tuple[int, int], way: str
         else:
             await pilot.press("colon", *"messages", "enter")
         await wait_for(pilot, lambda: "Said lately" in read_plain_screen(app))
-        assert re.search(rf"{re.escape(LONG_MESSAGE).replace(re.escape('  '), ' ')} \S+ Held #3 gzip\.", read_plain_screen(app))
+        assert re.search(
+            rf"{re.escape(LONG_MESSAGE).replace(re.escape('  '), ' ')} \S+ Held #3 gzip\.",
+            read_plain_screen(app),
+        )
         assert "q back" in read_plain_screen(app)
         await pilot.press("q")
         await wait_for(pilot, lambda: app.screen is app.deck)

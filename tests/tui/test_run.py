@@ -45,7 +45,12 @@ def test_the_probe_measures_the_width_of_a_line_character(column: int, lang: str
 
 def test_a_known_plain_terminal_is_not_probed():
     program = "from app.tui.terminal import capabilities as probe; print(probe.wants_ascii(0, 2), probe.wants_colour())"
-    env = {"PATH": os.environ["PATH"], "TERM": "linux", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    env = {
+        "PATH": os.environ["PATH"],
+        "TERM": "linux",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 0
     assert b"\x1b[6n" not in run.heard and b"(True, True) False" in run.heard
@@ -57,14 +62,24 @@ def test_the_farewell_says_what_continues_and_how_to_return():
         == "7 jobs go on, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
     )
     one = boards.trouble()._replace(running=boards.RUNNING[:1])
-    assert tui_run.format_farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
+    assert (
+        tui_run.format_farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
+    )
     assert tui_run.format_farewell(None) == "Back: taskdeck"
-    assert tui_run.format_farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
+    assert (
+        tui_run.format_farewell(Board())
+        == "Nothing runs or waits; no runtime is up. Back: taskdeck"
+    )
 
 
 def test_the_farewell_wraps_at_spaces_on_a_narrow_terminal():
     program = "from app.tui.run import tell; tell('Back: taskdeck   Stop it: taskdeck stop', 20)"
-    env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    env = {
+        "PATH": os.environ["PATH"],
+        "TERM": "xterm",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 0
     assert run.heard.decode().split("\r\n") == ["Back: taskdeck", "Stop it: taskdeck", "stop", ""]
@@ -73,12 +88,17 @@ def test_the_farewell_wraps_at_spaces_on_a_narrow_terminal():
 def test_the_farewell_of_a_demo_mentions_no_jobs():
     demo = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
     assert tui_run.format_farewell(demo) == ""
-    assert tui_run.format_farewell(demo, ValueError("x")) == "The deck failed (ValueError); details in run/deck.log of the home."
+    assert (
+        tui_run.format_farewell(demo, ValueError("x"))
+        == "The deck failed (ValueError); details in run/deck.log of the home."
+    )
 
 
 def test_a_failure_is_reported_without_a_traceback():
     said = tui_run.format_farewell(boards.busy(), ValueError("x"))
-    assert said.startswith("The deck failed (ValueError); details in run/deck.log of the home. 7 jobs go on")
+    assert said.startswith(
+        "The deck failed (ValueError); details in run/deck.log of the home. 7 jobs go on"
+    )
 
 
 def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
@@ -105,7 +125,9 @@ def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
         ),
     ],
 )  # fmt: skip
-def test_the_deck_opens_with_invalid_settings_and_reports_them(tmp_path: Path, text: str, said: str, shown: bytes):
+def test_the_deck_opens_with_invalid_settings_and_reports_them(
+    tmp_path: Path, text: str, said: str, shown: bytes
+):
     config = tmp_path / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(text)
@@ -141,7 +163,9 @@ def test_a_deck_without_its_terminal_ends_even_without_a_signal():
 
 def test_a_real_mouse_click_moves_the_cursor():
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with PtyProcess([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(120, 40)) as run:
+    with PtyProcess(
+        [sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(120, 40)
+    ) as run:
         run.wait_for("encode S02E04.mkv")
         run.send(b"\x1b[<0;12;14M\x1b[<0;12;14m")
         run.wait_for("› 1039 ● encode S02E04.mkv")
@@ -167,15 +191,21 @@ def test_a_fatal_failure_ends_with_one_line_and_no_traceback(tmp_path: Path):
 def test_the_first_drawing_imports_no_forms():
     late = {"textual.widgets._text_area", "app.tui.screens.dialogs.item_list", FORM_MODULE}
     program = f"import sys, app.tui.app, app.tui.screens.deck.screen, app.tui.terminal.driver; print({late!r} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "set()"
 
 
-async def test_a_deck_draws_its_first_board_before_requesting_another(monkeypatch: pytest.MonkeyPatch):
+async def test_a_deck_draws_its_first_board_before_requesting_another(
+    monkeypatch: pytest.MonkeyPatch,
+):
     did: list[str] = []
     monkeypatch.setattr(app, "FEED_DELAY", 2.0)
     monkeypatch.setattr(BoardFeed, "start", lambda _feed: did.append("asked"))
-    monkeypatch.setattr(WorkPane, "render_line", lambda _pane, y: did.append("drawn") or Strip.blank(120))
+    monkeypatch.setattr(
+        WorkPane, "render_line", lambda _pane, y: did.append("drawn") or Strip.blank(120)
+    )
     deck, _ = make_recorded_deck()
 
     async with deck.run_test(size=(120, 40)) as pilot:
@@ -194,7 +224,11 @@ async def test_an_early_key_does_not_delay_the_first_board():
 async def test_a_wide_deck_is_styled_only_once(monkeypatch: pytest.MonkeyPatch):
     styled: list[bool] = []
     update = DeckScreen.update_node_styles
-    monkeypatch.setattr(DeckScreen, "update_node_styles", lambda deck, **how: (styled.append(bool(deck.children)), update(deck, **how))[1])
+    monkeypatch.setattr(
+        DeckScreen,
+        "update_node_styles",
+        lambda deck, **how: (styled.append(bool(deck.children)), update(deck, **how))[1],
+    )
     deck, _ = make_recorded_deck()
 
     async with deck.run_test(size=(120, 40)):

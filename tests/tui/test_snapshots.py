@@ -138,8 +138,33 @@ DISK_FULL_SCREENS = ("deck", "task-running", "tasks")
 UNREADABLE_SCREENS = (
     "deck", "tasks", "task-running", "log", "why", "new-task", "templates", "editor", "alerts", "edit-task", "history", "operations",
 )  # fmt: skip
-CORE_SCREENS = ("deck", "tasks", "task-running", "task-waiting", "log", "why", "new-task", "history", "alerts", "operations", "help", "cancel")
-SMALL_SCREENS = (*CORE_SCREENS, "deck-queues", "template-form", "templates", "edit-task", "editor", "palette", "away", "views", "review", "task-failed")
+CORE_SCREENS = (
+    "deck",
+    "tasks",
+    "task-running",
+    "task-waiting",
+    "log",
+    "why",
+    "new-task",
+    "history",
+    "alerts",
+    "operations",
+    "help",
+    "cancel",
+)
+SMALL_SCREENS = (
+    *CORE_SCREENS,
+    "deck-queues",
+    "template-form",
+    "templates",
+    "edit-task",
+    "editor",
+    "palette",
+    "away",
+    "views",
+    "review",
+    "task-failed",
+)
 
 
 def _open_edit_form(app: TaskdeckApp, pane: int) -> None:
@@ -174,15 +199,33 @@ def _make_runtime_factory(board: Callable[[], Any]) -> Callable[[Path], FakeRunt
 
 
 TOURS = (
-    SnapshotTour("", fake_home.make_busy_home, tuple(screen for screen in ROUTES if screen not in ONE_SIZE_ONLY)),
+    SnapshotTour(
+        "",
+        fake_home.make_busy_home,
+        tuple(screen for screen in ROUTES if screen not in ONE_SIZE_ONLY),
+    ),
     SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
     SnapshotTour("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
     SnapshotTour("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),
     SnapshotTour("disk-full", _make_runtime_factory(boards.halted), DISK_FULL_SCREENS),
     SnapshotTour("unreadable", lambda _: fake_home.make_broken_home(), UNREADABLE_SCREENS),
-    SnapshotTour("ascii", fake_home.make_busy_home, CORE_SCREENS, USUAL_SIZES, Look(ascii=True, utf8=False)),
-    SnapshotTour("no-colour", fake_home.make_busy_home, ("deck", "history", "task-running"), USUAL_SIZES, Look(colour=False)),
-    SnapshotTour("plain", fake_home.make_busy_home, CORE_SCREENS, USUAL_SIZES, Look(plain=True, ascii=True, colour=False)),
+    SnapshotTour(
+        "ascii", fake_home.make_busy_home, CORE_SCREENS, USUAL_SIZES, Look(ascii=True, utf8=False)
+    ),
+    SnapshotTour(
+        "no-colour",
+        fake_home.make_busy_home,
+        ("deck", "history", "task-running"),
+        USUAL_SIZES,
+        Look(colour=False),
+    ),
+    SnapshotTour(
+        "plain",
+        fake_home.make_busy_home,
+        CORE_SCREENS,
+        USUAL_SIZES,
+        Look(plain=True, ascii=True, colour=False),
+    ),
     SnapshotTour("small", fake_home.make_busy_home, SMALL_SCREENS, SMALL_SIZES),
 )
 
@@ -207,7 +250,10 @@ async def wait_until_idle(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
 
 def _list_pending_calls(app: TaskdeckApp) -> list[Event]:
     """Return events set once all queued calls and log requests are done."""
-    return [*map(_mark_call_queue, (app.write_queue, app.read_queue)), *(_mark_log_view(view) for view in app.screen.query(LogView) if view.is_open)]
+    return [
+        *map(_mark_call_queue, (app.write_queue, app.read_queue)),
+        *(_mark_log_view(view) for view in app.screen.query(LogView) if view.is_open),
+    ]
 
 
 def _mark_call_queue(errands: CallQueue) -> Event:
@@ -235,24 +281,35 @@ def _is_reading(app: TaskdeckApp) -> bool:
 def _is_due(app: TaskdeckApp) -> bool:
     """Return whether a one-shot timer is pending."""
     timers = [timer for node in app.screen.walk_children(with_self=True) for timer in node._timers]
-    return any(timer._repeat == 0 and timer._task is not None and not timer._task.done() for timer in timers)
+    return any(
+        timer._repeat == 0 and timer._task is not None and not timer._task.done()
+        for timer in timers
+    )
 
 
 def read_terminal_lines(app: TaskdeckApp) -> list[str]:
     """Return the terminal's lines, with the screen below a dialog."""
-    update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    update: Any = app.screen._compositor.render_update(
+        full=True, screen_stack=app._background_screens
+    )
     lines = [[segment for strip in line for segment in strip] for line in update.strips]
-    return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in lines]
+    return [
+        "".join(segment.text for segment in line if not segment.control).rstrip() for line in lines
+    ]
 
 
 @asynccontextmanager
-async def open_deck(tour: SnapshotTour, folder: Path) -> AsyncIterator[tuple[TaskdeckApp, Pilot[Any]]]:
+async def open_deck(
+    tour: SnapshotTour, folder: Path
+) -> AsyncIterator[tuple[TaskdeckApp, Pilot[Any]]]:
     """Open the idle deck of a tour."""
     answers = tour.house(folder)
     ticks = Clock()
     # later than the monotonic clock, which tables use to detect rows that just went away
     ticks.at = 1e9
-    app = TaskdeckApp(answers, look=tour.look, now=lambda: boards.NOW, ticks=ticks, first=answers.board)
+    app = TaskdeckApp(
+        answers, look=tour.look, now=lambda: boards.NOW, ticks=ticks, first=answers.board
+    )
     async with app.run_test(size=tour.sizes[0]) as pilot:
         await wait_until_idle(app, pilot)
         yield app, pilot
@@ -283,7 +340,11 @@ async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, i
 async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str]]]:
     """Yield the file name and the lines of each screen at each size."""
     # The notice of a slow read depends on the stopped clock, so shorten its delay.
-    with fixed_environment(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.base_polling.LOADING_DELAY", 0.001):
+    with (
+        fixed_environment(),
+        tempfile.TemporaryDirectory() as folder,
+        patch("app.tui.screens.base_polling.LOADING_DELAY", 0.001),
+    ):
         async with open_deck(tour, Path(folder)) as (app, pilot):
             for screen in tour.screens:
                 for size in tour.sizes:
@@ -292,7 +353,9 @@ async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str
                     yield "-".join(parts), read_terminal_lines(app)
 
 
-async def show_screen(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tuple[int, int], first: bool) -> None:
+async def show_screen(
+    app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tuple[int, int], first: bool
+) -> None:
     """Open a screen at a size, or resize the open one.
 
     A dialog is reopened together with the screen below it.
@@ -308,19 +371,29 @@ async def show_screen(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tu
 # --- comparison
 
 
-@pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.name or f"busy at {len(tour.sizes)} sizes")
+@pytest.mark.parametrize(
+    "tour", TOURS, ids=lambda tour: tour.name or f"busy at {len(tour.sizes)} sizes"
+)
 async def test_every_screen_matches_its_snapshot(tour: SnapshotTour):
     """Fail with a diff of each changed screen."""
-    wrong = [found async for name, lines in visit_screens(tour) if (found := diff_snapshot(name, lines))]
+    wrong = [
+        found async for name, lines in visit_screens(tour) if (found := diff_snapshot(name, lines))
+    ]
 
-    assert not wrong, "\n\n".join(wrong) + "\n\nIf that is as wanted: python -m tests.tui.test_snapshots"
+    assert not wrong, (
+        "\n\n".join(wrong) + "\n\nIf that is as wanted: python -m tests.tui.test_snapshots"
+    )
 
 
 def diff_snapshot(name: str, lines: Sequence[str]) -> str:
     """Return the diff between the lines and the stored snapshot, or ""."""
     kept = FOLDER / f"{name}.txt"
     before = kept.read_text("utf-8").splitlines() if kept.exists() else []
-    return "\n".join(difflib.unified_diff(before, lines, f"{name} as it was", f"{name} as it is", n=1, lineterm=""))
+    return "\n".join(
+        difflib.unified_diff(
+            before, lines, f"{name} as it was", f"{name} as it is", n=1, lineterm=""
+        )
+    )
 
 
 def test_every_snapshot_is_drawn():
@@ -332,7 +405,9 @@ def list_file_names() -> Iterator[str]:
     for tour in TOURS:
         for screen in tour.screens:
             for columns, rows in tour.sizes:
-                yield "-".join(part for part in (tour.name, screen, f"{columns}x{rows}.txt") if part)
+                yield "-".join(
+                    part for part in (tour.name, screen, f"{columns}x{rows}.txt") if part
+                )
 
 
 def test_snapshots_have_their_stated_size_with_header_and_footer():

@@ -46,8 +46,14 @@ def test_a_sparkline_keeps_zero_low_and_leaves_missing_cells_blank():
 
 
 def test_a_title_line_aligns_headings_and_drops_a_tail_too_long():
-    assert UNICODE.draw_rule(30, [(2, "1 Queues"), (14, "WAIT")], "+1 idle") == "─ 1 Queues ── WAIT ─ +1 idle ─"
-    assert UNICODE.draw_rule(24, [(2, "1 Queues"), (14, "WAIT")], "+1 idle", focused=True) == "━▌1 Queues ━━ WAIT ━━━━━"
+    assert (
+        UNICODE.draw_rule(30, [(2, "1 Queues"), (14, "WAIT")], "+1 idle")
+        == "─ 1 Queues ── WAIT ─ +1 idle ─"
+    )
+    assert (
+        UNICODE.draw_rule(24, [(2, "1 Queues"), (14, "WAIT")], "+1 idle", focused=True)
+        == "━▌1 Queues ━━ WAIT ━━━━━"
+    )
     assert ASCII.draw_rule(16, [(2, "Work")], focused=True) == "=[Work ========="
     wide = UNICODE.draw_rule(24, [(2, "夜间é"), (12, "WAIT")], "é夜")
     assert wide == "─ 夜间é ─── WAIT ─ é夜 ─" and measure_width(wide) == 24

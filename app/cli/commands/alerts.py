@@ -27,7 +27,18 @@ COLUMNS = [
     Column("WHY", least=10, first=True),
 ]
 
-FIELDS = ("id", "sla", "severity", "status", "object", "task_number", "short", "text", "since", "acknowledged_by")
+FIELDS = (
+    "id",
+    "sla",
+    "severity",
+    "status",
+    "object",
+    "task_number",
+    "short",
+    "text",
+    "since",
+    "acknowledged_by",
+)
 
 
 def format_alert_row(alert: dict[str, Any]) -> list[Span]:
@@ -50,7 +61,10 @@ def _format_name(alert: dict[str, Any]) -> str:
 
 
 def _format_object(alert: dict[str, Any]) -> str:
-    return alert.get("object") or f"#{alert.get('task_number')} {alert.get('task_name') or ''}".rstrip()
+    return (
+        alert.get("object")
+        or f"#{alert.get('task_number')} {alert.get('task_name') or ''}".rstrip()
+    )
 
 
 def _format_state(alert: dict[str, Any]) -> str:
@@ -62,39 +76,65 @@ def _format_state(alert: dict[str, Any]) -> str:
 def list_alerts(session: CommandContext, args: Args) -> int:
     """List firing alerts, or all with --all."""
     found = session.call("alert.ls", all=args.all)
-    return definition_group.print_list(args, found, COLUMNS, format_alert_row, FIELDS, "no alerts" if args.all else "no firing alerts")
+    return definition_group.print_list(
+        args,
+        found,
+        COLUMNS,
+        format_alert_row,
+        FIELDS,
+        "no alerts" if args.all else "no firing alerts",
+    )
 
 
 def acknowledge(session: CommandContext, args: Args) -> int:
     """Acknowledge alerts."""
     if not args.ids:
-        raise Usage("ack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls")
+        raise Usage(
+            "ack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls"
+        )
     return report_results(args, session.call("alert.ack", ids=args.ids), _format_alert_result)
 
 
 def unacknowledge(session: CommandContext, args: Args) -> int:
     """Withdraw acknowledgements."""
     if not args.ids:
-        raise Usage("unack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls")
+        raise Usage(
+            "unack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls"
+        )
     return report_results(args, session.call("alert.unack", ids=args.ids), _format_alert_result)
 
 
 def silence(session: CommandContext, args: Args) -> int:
     """Silence rules until a given time."""
     if not args.ids:
-        asked = "silence which rule, and until when?" if args.until is None else "silence which rule?"
-        raise Usage(f"{asked} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
+        asked = (
+            "silence which rule, and until when?" if args.until is None else "silence which rule?"
+        )
+        raise Usage(
+            f"{asked} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls"
+        )
     if args.until is None:
-        raise Usage(f"silence {', '.join(truncate(sanitize(name), 60) for name in args.ids)} until when? Add: --until 8h")
+        raise Usage(
+            f"silence {', '.join(truncate(sanitize(name), 60) for name in args.ids)} until when? Add: --until 8h"
+        )
     reason = {} if args.reason is None else {"reason": args.reason}
-    return report_results(args, session.call("alert.silence", ids=args.ids, until=args.until, **reason), _format_silence_result)
+    return report_results(
+        args,
+        session.call("alert.silence", ids=args.ids, until=args.until, **reason),
+        _format_silence_result,
+    )
 
 
 def unsilence(session: CommandContext, args: Args) -> int:
     """End the silence of rules."""
     if not args.ids:
-        raise Usage("unsilence which rule? Give the name of an SLA, or the id of an alert.", "List: taskdeck alert ls")
-    return report_results(args, session.call("alert.unsilence", ids=args.ids), _format_silence_result)
+        raise Usage(
+            "unsilence which rule? Give the name of an SLA, or the id of an alert.",
+            "List: taskdeck alert ls",
+        )
+    return report_results(
+        args, session.call("alert.unsilence", ids=args.ids), _format_silence_result
+    )
 
 
 def _format_silence_result(row: dict[str, Any]) -> str:
@@ -114,22 +154,37 @@ def _add_ls_arguments(parser: Parser) -> None:
 
 
 def _add_silence_arguments(parser: Parser) -> None:
-    parser.add_option("--until", type=make_type(parse_at), metavar="TIME", help="8h (from now), 08:00, tomorrow 08:00, 2026-01-31T08:00")
+    parser.add_option(
+        "--until",
+        type=make_type(parse_at),
+        metavar="TIME",
+        help="8h (from now), 08:00, tomorrow 08:00, 2026-01-31T08:00",
+    )
     parser.add_option("--reason", metavar="TEXT", help="reason shown to other users")
     _add_ack_arguments(parser)
 
 
 def _add_ack_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help="id of an alert, or the name of an SLA for all its alerts")
+    parser.add_option(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help="id of an alert, or the name of an SLA for all its alerts",
+    )
     add_json_options(parser)
 
 
 COMMANDS = {
     "ls": Command("list firing alerts", list_alerts, _add_ls_arguments),
-    "ack": Command("acknowledge alerts", acknowledge, _add_ack_arguments, "  taskdeck alert ack encode-on-time"),
+    "ack": Command(
+        "acknowledge alerts", acknowledge, _add_ack_arguments, "  taskdeck alert ack encode-on-time"
+    ),
     "unack": Command("withdraw an acknowledgement", unacknowledge, _add_ack_arguments),
     "silence": Command(
-        "silence a rule until a given time", silence, _add_silence_arguments, "  taskdeck alert silence gpu-wait --until 8h --reason backups"
+        "silence a rule until a given time",
+        silence,
+        _add_silence_arguments,
+        "  taskdeck alert silence gpu-wait --until 8h --reason backups",
     ),
     "unsilence": Command("end the silence of a rule", unsilence, _add_ack_arguments),
 }

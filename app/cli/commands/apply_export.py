@@ -23,7 +23,9 @@ def apply_definitions(session: CommandContext, args: Args) -> int:
     if args.file is None:
         raise Usage("apply which file? Use: taskdeck apply -f FILE (- is stdin)")
     text, source = read_text(args.file)
-    found = session.call("apply", text=text, format=_choose_format(args, source), dry_run=args.dry_run)
+    found = session.call(
+        "apply", text=text, format=_choose_format(args, source), dry_run=args.dry_run
+    )
     if args.json or args.jsonl:
         output.print_json(found["changes"] if args.jsonl else found, args.jsonl)
     else:
@@ -55,7 +57,9 @@ def _choose_format(args: Args, source: str) -> str:
 def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
     made = [change for change in changes if change["change"] != "same"]
     for change in made:
-        output.print_line(f"{change['change']} {change['kind']} {sanitize(change['name'])}{_format_fields(change)}")
+        output.print_line(
+            f"{change['change']} {change['kind']} {sanitize(change['name'])}{_format_fields(change)}"
+        )
     same = len(changes) - len(made)
     if dry:
         output.print_message(f"dry run: {len(made)} would change, {same} unchanged")
@@ -67,7 +71,10 @@ def _format_fields(change: dict[str, Any]) -> str:
     """Return `: capacity 2 → 4` for an updated definition."""
     if change["change"] != "update":
         return ""
-    told = [f"{sanitize(key)} {_shorten(old)} → {_shorten(new)}" for key, (old, new) in change["fields"].items()]
+    told = [
+        f"{sanitize(key)} {_shorten(old)} → {_shorten(new)}"
+        for key, (old, new) in change["fields"].items()
+    ]
     return f": {', '.join(told)}"
 
 
@@ -92,14 +99,25 @@ def export_definitions(session: CommandContext, args: Args) -> int:
 
 
 def _add_apply_arguments(parser: Parser) -> None:
-    parser.add_option("-f", "--file", type=require_text, metavar="FILE", help="definitions file; - is stdin")
-    parser.add_option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml or yaml (default: from the file name)")
-    parser.add_option("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_option(
+        "-f", "--file", type=require_text, metavar="FILE", help="definitions file; - is stdin"
+    )
+    parser.add_option(
+        "--format",
+        type=OneOf(*FORMATS),
+        metavar="FORMAT",
+        help="toml or yaml (default: from the file name)",
+    )
+    parser.add_option(
+        "--dry-run", action="store_true", help="show what would change; change nothing"
+    )
     add_json_options(parser)
 
 
 def _add_export_arguments(parser: Parser) -> None:
-    parser.add_option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml (default) or yaml")
+    parser.add_option(
+        "--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml (default) or yaml"
+    )
     add_json_options(parser)
 
 
@@ -110,5 +128,10 @@ COMMANDS = {
         _add_apply_arguments,
         "  taskdeck apply --dry-run -f deck.toml",
     ),
-    "export": Command("print all definitions as one file", export_definitions, _add_export_arguments, "  taskdeck export > deck.toml"),
+    "export": Command(
+        "print all definitions as one file",
+        export_definitions,
+        _add_export_arguments,
+        "  taskdeck export > deck.toml",
+    ),
 }

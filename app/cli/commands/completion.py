@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 SHELLS = ("bash", "zsh", "fish")
-_KINDS = {"QUEUE": "queue", "POOL": "pool", "TEMPLATE": "template", "SLA": "sla", "OPERATION": "operation"}
+_KINDS = {
+    "QUEUE": "queue",
+    "POOL": "pool",
+    "TEMPLATE": "template",
+    "SLA": "sla",
+    "OPERATION": "operation",
+}
 """Kind of candidates by metavar."""
 _ID_KINDS = {"alert": "alert", "db": "backup"}
 """Kind of an ID by verb group; elsewhere an ID is a task's."""
@@ -23,11 +29,17 @@ _ID_KINDS = {"alert": "alert", "db": "backup"}
 def print_completion(session: CommandContext, args: Args) -> int:
     """Print the script for one shell."""
     if len(args.shell) != 1:
-        raise Usage(f"completion for which shell? Choose one of {', '.join(SHELLS)}.", "See: taskdeck completion --help")
+        raise Usage(
+            f"completion for which shell? Choose one of {', '.join(SHELLS)}.",
+            "See: taskdeck completion --help",
+        )
     (shell,) = args.shell
     if shell not in SHELLS:
         meant = find_nearest(shell, SHELLS)
-        raise Usage(f'there is no completion for "{truncate(sanitize(shell), 40)}".', f"Nearest: {meant}" if meant else "")
+        raise Usage(
+            f'there is no completion for "{truncate(sanitize(shell), 40)}".',
+            f"Nearest: {meant}" if meant else "",
+        )
     output.print_line(build_script(shell))
     return 0
 
@@ -56,8 +68,15 @@ def _patch_zsh(made: str) -> str:
 
     from app.cli.completion.scripts import ZSH_SOURCED
 
-    several = made.replace('  "(*)::', '  "*:').replace("if [[ $zsh_eval_context[-1] == eval ]]; then\n", ZSH_SOURCED)
-    return re.sub(r'^ .*?"\[.*\]:', lambda spec: re.sub(r'(--[a-z-]+)(?=[,}"])', r"\1=", spec[0]), several, flags=re.MULTILINE)
+    several = made.replace('  "(*)::', '  "*:').replace(
+        "if [[ $zsh_eval_context[-1] == eval ]]; then\n", ZSH_SOURCED
+    )
+    return re.sub(
+        r'^ .*?"\[.*\]:',
+        lambda spec: re.sub(r'(--[a-z-]+)(?=[,}"])', r"\1=", spec[0]),
+        several,
+        flags=re.MULTILINE,
+    )
 
 
 _FIXED_WORDS = {
@@ -82,7 +101,9 @@ def build_full_parser() -> Parser:
         if verb not in registry.GROUPS:
             _add_verb(verbs, verb, found[verb], verb)
             continue
-        group = verbs.add_parser(verb, help=summary, prog=f"taskdeck {verb}").add_subparsers(metavar="COMMAND")
+        group = verbs.add_parser(verb, help=summary, prog=f"taskdeck {verb}").add_subparsers(
+            metavar="COMMAND"
+        )
         for name, command in found.items():
             _add_verb(group, name, command, f"{verb} {name}")
     return top
@@ -141,4 +162,11 @@ EXAMPLES = """\
   taskdeck completion zsh > ~/.zfunc/_taskdeck        (a directory in fpath)
   taskdeck completion fish > ~/.config/fish/completions/taskdeck.fish"""
 
-COMMANDS = {"completion": Command("print a completion script for bash, zsh or fish", print_completion, _add_arguments, EXAMPLES)}
+COMMANDS = {
+    "completion": Command(
+        "print a completion script for bash, zsh or fish",
+        print_completion,
+        _add_arguments,
+        EXAMPLES,
+    )
+}

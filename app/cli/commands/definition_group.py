@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from app.cli import output, styles
-from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options, require_one_name
+from app.cli.parser import (
+    Args,
+    Command,
+    Parser,
+    add_json_options,
+    add_row_options,
+    require_one_name,
+)
 from app.cli.table import Column, Line, Span, wrap_text
 from app.core.text.sanitize import sanitize, sanitize_lines
 
@@ -20,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def make_list_command(
-    group: str, columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str], seen: Callable[[Row], Row] = dict
+    group: str,
+    columns: list[Column],
+    row: Callable[[Row], list[Span]],
+    fields: Sequence[str],
+    seen: Callable[[Row], Row] = dict,
 ) -> Command:
     """Build `GROUP ls`.
 
@@ -40,13 +51,20 @@ def _add_list_arguments(parser: Parser) -> None:
 
 
 def print_list(
-    args: Args, found: list[Row], columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str], none: str
+    args: Args,
+    found: list[Row],
+    columns: list[Column],
+    row: Callable[[Row], list[Span]],
+    fields: Sequence[str],
+    none: str,
 ) -> int:
     """Print rows as a table or in a machine-readable format."""
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif args.rows:
-        output.print_rows(fields, [[one_.get(field) for field in fields] for one_ in found], args.rows)
+        output.print_rows(
+            fields, [[one_.get(field) for field in fields] for one_ in found], args.rows
+        )
     elif found:
         output.print_table(columns, [row(one_) for one_ in found], args.wide)
     else:
@@ -54,7 +72,9 @@ def print_list(
     return 0
 
 
-def make_show_command(group: str, facts: Callable[[Row], list[tuple[str, str]]], seen: Callable[[Row], Row] = dict) -> Command:
+def make_show_command(
+    group: str, facts: Callable[[Row], list[tuple[str, str]]], seen: Callable[[Row], Row] = dict
+) -> Command:
     """Build `GROUP show NAME`; `seen` masks secrets of the row."""
 
     def show(session: CommandContext, args: Args) -> int:
@@ -74,7 +94,10 @@ def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
     for label, text in facts:
         for at, line in enumerate(sanitize_lines(text).split("\n") if text else ()):
             pieces = [line] if room is None else wrap_text(line, max(20, room - 15))
-            page += [[(f"  {label if not at + n else '':<13}", "dim"), (piece, "")] for n, piece in enumerate(pieces)]
+            page += [
+                [(f"  {label if not at + n else '':<13}", "dim"), (piece, "")]
+                for n, piece in enumerate(pieces)
+            ]
     return page
 
 
@@ -100,7 +123,11 @@ def _format_result(answer: Row, past: str) -> str:
     was, now = (answer.get("before") or {}).get("status"), answer.get("status", "")
     if was is None or "active" in (was, now) and was != now:
         return past
-    return f"is {styles.format_pool_state(now)[0]} already" if was == now else f"{past} (was {styles.format_pool_state(was)[0]})"
+    return (
+        f"is {styles.format_pool_state(now)[0]} already"
+        if was == now
+        else f"{past} (was {styles.format_pool_state(was)[0]})"
+    )
 
 
 def print_result(args: Args, answer: Any, said: str) -> int:

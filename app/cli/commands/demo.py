@@ -84,7 +84,9 @@ def _temporary_home() -> Iterator[str]:
             signal.signal(number, signal.SIG_IGN)
         end_all(home)
         shutil.rmtree(root, ignore_errors=True)
-        output.print_note(f"the demo is over: its jobs were ended, its runtime stopped and {sanitize(root)} removed.")
+        output.print_note(
+            f"the demo is over: its jobs were ended, its runtime stopped and {sanitize(root)} removed."
+        )
 
 
 def _raise_demo_end(number: int, frame: FrameType | None) -> None:
@@ -106,7 +108,9 @@ def _start_runtime(home: str) -> None:
 
 def _submit(client: Client, tasks: list[dict[str, Any]]) -> None:
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    client.call("submit", {"tasks": tasks, "uuid": make_uuid7(), "cwd": "/", "umask": 0o077, "env": env})
+    client.call(
+        "submit", {"tasks": tasks, "uuid": make_uuid7(), "cwd": "/", "umask": 0o077, "env": env}
+    )
 
 
 @contextmanager
@@ -188,13 +192,30 @@ def _print_summary(client: Client, seed: int, seconds: float) -> None:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--seed", type=make_type(units.parse_int, 0, 2**63), metavar="N", help="repeat the submissions of an earlier run")
-    parser.add_option("--headless", action="store_true", help="run without a screen and print a summary")
-    parser.add_option("--for", dest="seconds", type=DURATION, metavar="TIME", help="end after this time (at most 10m)")
+    parser.add_option(
+        "--seed",
+        type=make_type(units.parse_int, 0, 2**63),
+        metavar="N",
+        help="repeat the submissions of an earlier run",
+    )
+    parser.add_option(
+        "--headless", action="store_true", help="run without a screen and print a summary"
+    )
+    parser.add_option(
+        "--for",
+        dest="seconds",
+        type=DURATION,
+        metavar="TIME",
+        help="end after this time (at most 10m)",
+    )
 
 
 EXAMPLES = """\
   taskdeck demo
   taskdeck demo --headless --for 30s --seed 3"""
 
-COMMANDS = {"demo": Command("start a busy demo deck in a temporary home", run_demo, _add_arguments, EXAMPLES)}
+COMMANDS = {
+    "demo": Command(
+        "start a busy demo deck in a temporary home", run_demo, _add_arguments, EXAMPLES
+    )
+}

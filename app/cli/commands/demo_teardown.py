@@ -46,7 +46,11 @@ def _open_pidfds(status: dict[str, Any]) -> dict[int, int]:
     An open pidfd keeps the pid from denoting another process.
     """
     found: dict[int, int] = {}
-    for pid in (status["runtime"].get("pid"), status["keeper"].get("pid"), status["keeper"].get("guard_pid")):
+    for pid in (
+        status["runtime"].get("pid"),
+        status["keeper"].get("pid"),
+        status["keeper"].get("guard_pid"),
+    ):
         try:
             found[pid] = os.pidfd_open(pid)
         except (OSError, TypeError):

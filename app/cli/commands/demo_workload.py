@@ -129,9 +129,27 @@ def make_opening_tasks() -> list[Spec]:
         _make_ping("ping gateway", 0.3),
         _make_fetch("fetch rates", 3),
         _make_load("nightly-etl", 30),
-        {"argv": ["true"], "name": "etl-report", "queue": "etl", "cpu": 0.1, "after": ["nightly-etl"]},
-        {"argv": ["sleep", "5"], "name": "vacuum archive", "queue": "backup", "cpu": 0.1, "at": "3m"},
-        {"argv": ["sleep", "20"], "name": "reindex (ask ann first)", "queue": "backup", "cpu": 0.1, "hold": True},
+        {
+            "argv": ["true"],
+            "name": "etl-report",
+            "queue": "etl",
+            "cpu": 0.1,
+            "after": ["nightly-etl"],
+        },
+        {
+            "argv": ["sleep", "5"],
+            "name": "vacuum archive",
+            "queue": "backup",
+            "cpu": 0.1,
+            "at": "3m",
+        },
+        {
+            "argv": ["sleep", "20"],
+            "name": "reindex (ask ann first)",
+            "queue": "backup",
+            "cpu": 0.1,
+            "hold": True,
+        },
         _make_sweep("resnet50-sweep-01", 25),
     ]
 
@@ -146,11 +164,19 @@ def generate_stream(random: Random) -> Iterator[tuple[float, Spec]]:
 
 def _make_random_task(random: Random, number: int) -> Spec:
     kind = random.choices(list(_MAKERS), _WEIGHTS)[0]
-    return {**_MAKERS[kind](random, number), "priority": random.choice((0, 0, 0, 5)), "tags": {"demo": kind}}
+    return {
+        **_MAKERS[kind](random, number),
+        "priority": random.choice((0, 0, 0, 5)),
+        "tags": {"demo": kind},
+    }
 
 
 def _make_compress(name: str, blocks: int) -> Spec:
-    return {"template": "compress", "name": f"encode {name}", "parameters": {"file": name, "blocks": blocks}}
+    return {
+        "template": "compress",
+        "name": f"encode {name}",
+        "parameters": {"file": name, "blocks": blocks},
+    }
 
 
 def _make_load(name: str, steps: int) -> Spec:
@@ -158,11 +184,18 @@ def _make_load(name: str, steps: int) -> Spec:
 
 
 def _make_fetch(name: str, works_at: int) -> Spec:
-    return {"template": "fetch", "name": name, "parameters": {"works_at": works_at}, "retry_delay": "1s"}
+    return {
+        "template": "fetch",
+        "name": name,
+        "parameters": {"works_at": works_at},
+        "retry_delay": "1s",
+    }
 
 
 def _make_failing(name: str) -> Spec:
-    script = 'echo "reading /srv/in"; sleep 0.2; echo "No such file: /srv/in/S02E09.mkv" >&2; exit 1'
+    script = (
+        'echo "reading /srv/in"; sleep 0.2; echo "No such file: /srv/in/S02E09.mkv" >&2; exit 1'
+    )
     return {"script": script, "name": name, "cpu": 0.1, "queue": "default"}
 
 
@@ -178,7 +211,13 @@ def _make_hanging(name: str, limit: str) -> Spec:
 
 def _make_sweep(name: str, seconds: int) -> Spec:
     limit = f"{seconds + 15}s"
-    return {"argv": ["sleep", str(seconds)], "name": name, "cpu": 1.2, "memory": "300M", "timeout": limit}
+    return {
+        "argv": ["sleep", str(seconds)],
+        "name": name,
+        "cpu": 1.2,
+        "memory": "300M",
+        "timeout": limit,
+    }
 
 
 def _make_hash(name: str, rounds: int) -> Spec:
@@ -192,7 +231,9 @@ def _make_ping(name: str, seconds: float) -> Spec:
 _MAKERS: dict[str, Callable[[Random, int], Spec]] = {
     "hash": lambda random, n: _make_hash(f"sha256 photos {n:03}", random.randint(4, 24)),
     "ping": lambda random, n: _make_ping(f"ping host-{n:03}", random.uniform(0.05, 0.6)),
-    "compress": lambda random, n: _make_compress(f"{random.choice(FILES)} {n:03}.mkv", random.randint(10, 40)),
+    "compress": lambda random, n: _make_compress(
+        f"{random.choice(FILES)} {n:03}.mkv", random.randint(10, 40)
+    ),
     "load": lambda random, n: _make_load(f"hourly-etl {n:03}", random.randint(4, 24)),
     "fetch": lambda random, n: _make_fetch(f"fetch rates {n:03}", random.randint(1, 4)),
     "fails": lambda random, n: _make_failing(f"thumbs {n:03}"),

@@ -24,7 +24,15 @@ def run_doctor(session: CommandContext, args: Args) -> int:
     from app.health.runner import run_checks
 
     asked = _query_status(session)
-    found = list(run_checks(session.home, asked, None if isinstance(asked, Problem) else _find_newest_submission(session), _check_start, session.keys))
+    found = list(
+        run_checks(
+            session.home,
+            asked,
+            None if isinstance(asked, Problem) else _find_newest_submission(session),
+            _check_start,
+            session.keys,
+        )
+    )
     if args.json or args.jsonl:
         output.print_json([finding.to_dict() for finding in found], args.jsonl)
     else:
@@ -55,8 +63,12 @@ def _find_newest_submission(session: CommandContext) -> str | None:
 
 
 def _format_finding(finding: Finding) -> list[Line]:
-    sign, style = {"well": ("✓", "well"), "hint": ("!", "warn"), "broken": ("✗", "broken")}[finding.state]
-    lines: list[Line] = [[(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (sanitize(finding.text), "")]]
+    sign, style = {"well": ("✓", "well"), "hint": ("!", "warn"), "broken": ("✗", "broken")}[
+        finding.state
+    ]
+    lines: list[Line] = [
+        [(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (sanitize(finding.text), "")]
+    ]
     return [*lines, [(f"  {'':<10}Fix: {sanitize(finding.cure)}", "")]] if finding.cure else lines
 
 

@@ -93,7 +93,13 @@ def format_result(run: dict[str, Any]) -> str:
 
 def _add_arguments(parser: Parser) -> None:
     parser.add_option("ids", nargs="*", metavar="ID", help="show only runs of this task")
-    parser.add_option("--limit", type=LIMIT, default=DEFAULT_LIMIT, metavar="N", help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})")
+    parser.add_option(
+        "--limit",
+        type=LIMIT,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})",
+    )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser, "ids of runs only, one per line")
 

@@ -29,7 +29,6 @@ REQUEST_INTERVAL = 0.25
 no wake-ups."""
 
 
-
 def show_logs(session: CommandContext, args: Args) -> int:
     """Show the output of a task; with -f, follow it until the task has ended."""
     if len(args.ids) != 1:
@@ -60,15 +59,21 @@ def _print_runs(found: dict[str, Any], last: int | None) -> None:
         output.print_message(f"taskdeck: {_explain_no_output(found)}")
     for run in found["runs"]:
         if len(found["runs"]) > 1:
-            output.print_message(f"attempt {run['attempt']}: {sanitize(run['status'].replace('_', ' '))}")
+            output.print_message(
+                f"attempt {run['attempt']}: {sanitize(run['status'].replace('_', ' '))}"
+            )
         _print_log(run, last)
         if run.get("log_bytes") == 0 and run["status"] in ENDED and run["status"] != "succeeded":
-            output.print_message(f"taskdeck: #{found['number']} {sanitize(found['name'])} wrote nothing: {_format_end(run)}")
+            output.print_message(
+                f"taskdeck: #{found['number']} {sanitize(found['name'])} wrote nothing: {_format_end(run)}"
+            )
 
 
 def _format_end(run: dict[str, Any]) -> str:
     word = sanitize(run["status"].replace("_", " "))
-    return f"{word}, {output.add_home_option(sanitize(run['reason']))}" if run.get("reason") else word
+    return (
+        f"{word}, {output.add_home_option(sanitize(run['reason']))}" if run.get("reason") else word
+    )
 
 
 def _explain_no_output(found: dict[str, Any]) -> str:
@@ -120,7 +125,10 @@ def read_tail(run: dict[str, Any], last: int) -> bytes:
 
 def _read_stored(run: dict[str, Any]) -> bytes:
     """Return the stored rest of a missing log file and say if some is lost."""
-    kept, written = (run.get("logs") or "").encode("utf-8", "surrogateescape"), run.get("log_bytes") or 0
+    kept, written = (
+        (run.get("logs") or "").encode("utf-8", "surrogateescape"),
+        run.get("log_bytes") or 0,
+    )
     if written > len(kept):
         output.print_message(
             f"taskdeck: the log file is gone; the last {units.format_bytes(len(kept))} of "
@@ -142,7 +150,10 @@ def _read_last_lines(file: Any, last: int) -> bytes:
 
 def _add_texts(found: dict[str, Any]) -> dict[str, Any]:
     """Return the answer for --json with the full text of each run."""
-    runs = [{**run, "text": b"".join(_read_blocks(run)).decode("utf-8", "replace")} for run in found["runs"]]
+    runs = [
+        {**run, "text": b"".join(_read_blocks(run)).decode("utf-8", "replace")}
+        for run in found["runs"]
+    ]
     return {**found, "runs": runs}
 
 
@@ -254,7 +265,9 @@ def _print_wait_reason(found: dict[str, Any], said: str) -> str:
     """Print why the task waits, once per reason."""
     why = found.get("why") or ""
     if why and why != said:
-        output.print_message(f"taskdeck: #{found['number']} {sanitize(found['name'])} waits: {sanitize(why)}")
+        output.print_message(
+            f"taskdeck: #{found['number']} {sanitize(found['name'])} waits: {sanitize(why)}"
+        )
     return why
 
 
@@ -271,9 +284,25 @@ def _parse_attempt(text: str) -> int | str:
 
 def _add_arguments(parser: Parser) -> None:
     add_task_ids(parser)
-    parser.add_option("-f", "--follow", action="store_true", help="follow the output until the task has ended, retries included")
-    parser.add_option("--attempt", type=make_type(_parse_attempt), metavar="N", help="show this attempt, or all (default: the latest)")
-    parser.add_option("-n", "--tail", type=make_type(units.parse_int, 0, 100_000_000), metavar="N", help="show only the last N lines")
+    parser.add_option(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="follow the output until the task has ended, retries included",
+    )
+    parser.add_option(
+        "--attempt",
+        type=make_type(_parse_attempt),
+        metavar="N",
+        help="show this attempt, or all (default: the latest)",
+    )
+    parser.add_option(
+        "-n",
+        "--tail",
+        type=make_type(units.parse_int, 0, 100_000_000),
+        metavar="N",
+        help="show only the last N lines",
+    )
     add_json_options(parser)
 
 
@@ -282,4 +311,8 @@ EXAMPLES = """\
   taskdeck logs -f 42
   taskdeck logs --tail 20 --attempt 2 42"""
 
-COMMANDS = {"logs": Command("show the output of a task", show_logs, _add_arguments, EXAMPLES, asks=lambda _: "log")}
+COMMANDS = {
+    "logs": Command(
+        "show the output of a task", show_logs, _add_arguments, EXAMPLES, asks=lambda _: "log"
+    )
+}

@@ -59,7 +59,10 @@ def list_tasks(session: CommandContext, args: Args) -> int:
     """List matching tasks; without filters, active ones and those ended in 24 hours."""
     chosen = collect_filters(args)
     if args.words:
-        raise Usage("ls takes filters, not names.", "For one task: taskdeck show 42. By name: taskdeck ls --name NAME")
+        raise Usage(
+            "ls takes filters, not names.",
+            "For one task: taskdeck show 42. By name: taskdeck ls --name NAME",
+        )
     if said := explain_wildcards(chosen):
         output.print_note(said)
     recent = not chosen and args.limit is None
@@ -96,18 +99,29 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
         _print_tasks(args, tasks, found)
     else:
         lines = [[task[field] for field in BRIEF_COLUMNS] for task in tasks]
-        _print_tasks(args, lines, {"notes": {task["uuid"]: [task[name] for name in NOTE_COLUMNS] for task in tasks}})
+        _print_tasks(
+            args,
+            lines,
+            {"notes": {task["uuid"]: [task[name] for name in NOTE_COLUMNS] for task in tasks}},
+        )
     _print_count(args, len(tasks), found)
     _warn_stale(session, {task["status"] for task in tasks})
     return 0
 
 
-def _fetch_pages(session: CommandContext, filter: str, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _fetch_pages(
+    session: CommandContext, filter: str, limit: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the tasks and the rest of the last answer."""
     tasks: list[dict[str, Any]] = []
     at = None
     while True:
-        found = session.call("browse", filter=filter, at=at, limit=min(PAGE_SIZE, limit - len(tasks)) if limit else PAGE_SIZE)
+        found = session.call(
+            "browse",
+            filter=filter,
+            at=at,
+            limit=min(PAGE_SIZE, limit - len(tasks)) if limit else PAGE_SIZE,
+        )
         tasks += [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
         if not found["more_after"] or len(tasks) == limit:
             return tasks, found
@@ -122,7 +136,9 @@ def _print_tasks(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
     elif args.rows:
         output.print_rows(FIELDS, [task[1:2] for task in tasks], "name")
     elif tasks:
-        output.print_table(COLUMNS, TaskRowFormatter(found["notes"], time.time()).format_rows(tasks), args.wide)
+        output.print_table(
+            COLUMNS, TaskRowFormatter(found["notes"], time.time()).format_rows(tasks), args.wide
+        )
 
 
 def _print_count(args: Args, shown: int, found: dict[str, Any]) -> None:
@@ -130,7 +146,9 @@ def _print_count(args: Args, shown: int, found: dict[str, Any]) -> None:
     chosen, total = collect_filters(args), found["total"]
     more = bool(found.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
-        output.print_message(output.add_home_option(format_count(shown, total, found["of"], chosen)))
+        output.print_message(
+            output.add_home_option(format_count(shown, total, found["of"], chosen))
+        )
 
 
 def format_count(shown: int, total: int | None, all_: int, chosen: Collection[str] = ()) -> str:
@@ -150,7 +168,18 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
     return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: {', '.join(ways)}"
 
 
-BRIEF_COLUMNS = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
+BRIEF_COLUMNS = (
+    "uuid",
+    "number",
+    "name",
+    "status",
+    "queue",
+    "timeout",
+    "reason",
+    "started_at",
+    "ended_at",
+    "created_at",
+)
 NOTE_COLUMNS = ("run", "run_reason", "why", "expected")
 """Columns of `browse` that a line shows."""
 
@@ -176,7 +205,9 @@ class TaskRowFormatter:
         plain = output.is_ascii_only()
         self._states = LazyCache(lambda status: styles.format_state(status, plain))
         self._texts = LazyCache(lambda text: (sanitize(text), ""))
-        self._ages = LazyCache(lambda second: (units.format_age(time_format.seconds_since(second, now)), "dim"))
+        self._ages = LazyCache(
+            lambda second: (units.format_age(time_format.seconds_since(second, now)), "dim")
+        )
 
     def format_rows(self, tasks: list[list[Any]]) -> list[list[Span]]:
         """Return one line per task."""
@@ -184,9 +215,19 @@ class TaskRowFormatter:
         found = []
         for uuid, number, name, status, queue, timeout, reason, started, ended, created in tasks:
             note = notes.get(uuid, EMPTY_NOTE)
-            result = self._format_result(status, reason, note) or self._format_progress(started, timeout, note)
+            result = self._format_result(status, reason, note) or self._format_progress(
+                started, timeout, note
+            )
             took = (self._format_time(status, started, ended), "") if started else _MISSING
-            line = [(f"{number}", ""), states[note[0] or status], texts[name], texts[queue], ages[created[:19]], took, texts[result]]
+            line = [
+                (f"{number}", ""),
+                states[note[0] or status],
+                texts[name],
+                texts[queue],
+                ages[created[:19]],
+                took,
+                texts[result],
+            ]
             found.append(line)
         return found
 
@@ -209,7 +250,11 @@ class TaskRowFormatter:
         elapsed, expected = time_format.seconds_since(started, self._now), note[3]
         if elapsed is None:
             return units.MISSING
-        part = f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}" if limit else ""
+        part = (
+            f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}"
+            if limit
+            else ""
+        )
         left = units.format_estimate(expected - elapsed) if expected and expected > elapsed else ""
         return f"{part} {left}".strip() or "no limit"
 
@@ -220,7 +265,12 @@ _MISSING = (units.MISSING, "")
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument("words", nargs="*", metavar="", help=SUPPRESS)
     add_filters(parser)
-    parser.add_option("--limit", type=LIMIT, metavar="N", help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})")
+    parser.add_option(
+        "--limit",
+        type=LIMIT,
+        metavar="N",
+        help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})",
+    )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser, "numbers only, one per line, without a limit")
 

@@ -36,14 +36,30 @@ COLUMNS = [
     Column("CHANGE", least=10, first=True),
 ]
 
-FIELDS = ("id", "at", "by", "verb", "object", "name", "before", "after", "source", "undoable", "undone_by")
+FIELDS = (
+    "id",
+    "at",
+    "by",
+    "verb",
+    "object",
+    "name",
+    "before",
+    "after",
+    "source",
+    "undoable",
+    "undone_by",
+)
 MAX_NAMED = 3
 """Maximum number of operations named in a question."""
 
 
 def list_operations(session: CommandContext, args: Args) -> int:
     """List operations."""
-    wanted = {key: getattr(args, key) for key in ("by", "verb", "object", "since") if getattr(args, key) is not None}
+    wanted = {
+        key: getattr(args, key)
+        for key in ("by", "verb", "object", "since")
+        if getattr(args, key) is not None
+    }
     words = {"words": args.words} if args.words else {}
     none = "no matching operations" if wanted or words else "no operations yet"
     found = session.call("operations", limit=args.limit, **wanted, **words)
@@ -57,7 +73,12 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
         (sanitize(operation["by"]), ""),
         (sanitize(operation["verb"]), ""),
         (sanitize(operation["object"] or ""), ""),
-        (diff_summary.summarize_change(operation["object"] or "", operation.get("before"), operation.get("after")), "dim"),
+        (
+            diff_summary.summarize_change(
+                operation["object"] or "", operation.get("before"), operation.get("after")
+            ),
+            "dim",
+        ),
     ]
 
 
@@ -65,7 +86,11 @@ def undo_operations(session: CommandContext, args: Args) -> int:
     """Undo the given operations, or the last action of this terminal after confirmation."""
     ids, refused = (args.ids, []) if args.ids else _find_last(session, args)
     found = session.call("undo", ids=ids)
-    return report_results(args, found | {"refused": [*found["refused"], *refused]}, lambda row: f"undone: {_format_undo(row)}")
+    return report_results(
+        args,
+        found | {"refused": [*found["refused"], *refused]},
+        lambda row: f"undone: {_format_undo(row)}",
+    )
 
 
 def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
@@ -74,7 +99,10 @@ def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dic
     Raise Problem if none can be undone or the user declines.
     """
     found = session.call("undo", dry_run=True)
-    texts, refused = [_format_undo(row) for row in found["done"]], [sanitize(refusal["message"]) for refusal in found["refused"]]
+    texts, refused = (
+        [_format_undo(row) for row in found["done"]],
+        [sanitize(refusal["message"]) for refusal in found["refused"]],
+    )
     if not texts:
         raise Conflict("; ".join(refused) or "nothing to undo.")
     many = f"{len(texts):,} operations, " if len(texts) > 1 else ""
@@ -108,19 +136,34 @@ _parse_number = make_type(units.parse_int, 1, 2**62)
 
 
 def _add_undo_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="OPERATION", type=_parse_operation_id, help="ids to undo; none: the last action of this terminal")
+    parser.add_option(
+        "ids",
+        nargs="*",
+        metavar="OPERATION",
+        type=_parse_operation_id,
+        help="ids to undo; none: the last action of this terminal",
+    )
     parser.add_option("--yes", action="store_true", help="do not ask")
     add_json_options(parser)
 
 
 def _add_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("filters")
-    group.add_argument("words", nargs="*", metavar="WORD", help="text in user, verb, object or change; !WORD excludes")
+    group.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="text in user, verb, object or change; !WORD excludes",
+    )
     group.add_argument("--by", type=require_text, metavar="USER", help="by this user")
     group.add_argument("--verb", metavar="VERB", help="of this verb: hold, set, queue pause, …")
-    group.add_argument("--object", metavar="WHAT", type=_parse_object, help='on this object: 42, "queue media", …')
+    group.add_argument(
+        "--object", metavar="WHAT", type=_parse_object, help='on this object: 42, "queue media", …'
+    )
     group.add_argument("--since", metavar="TIME", type=DURATION, help="within the last 2h, 3d, …")
-    parser.add_option("--limit", type=LIMIT, default=50, metavar="N", help="show at most N (default: 50)")
+    parser.add_option(
+        "--limit", type=LIMIT, default=50, metavar="N", help="show at most N (default: 50)"
+    )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser, "ids only, one per line")
 

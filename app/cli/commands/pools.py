@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from app.cli import output, styles, time_format
 from app.cli.commands import definition_group
-from app.cli.parser import CPU, SIZE, Args, Command, Parser, require_new_name, require_one_name, require_text
+from app.cli.parser import (
+    CPU,
+    SIZE,
+    Args,
+    Command,
+    Parser,
+    require_new_name,
+    require_one_name,
+    require_text,
+)
 from app.cli.table import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -49,9 +58,15 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
         ("description", pool.get("description") or ""),
         ("state", styles.format_pool_state(pool["status"])[0]),
         ("cpu", f"{units.format_cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
-        ("memory", f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved"),
+        (
+            "memory",
+            f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved",
+        ),
         ("sla", pool.get("sla") or ""),
-        ("created", f"{time_format.format_clock(pool['created_at'])}, changed {time_format.format_clock(pool['updated_at'])}"),
+        (
+            "created",
+            f"{time_format.format_clock(pool['created_at'])}, changed {time_format.format_clock(pool['updated_at'])}",
+        ),
     ]
 
 
@@ -59,8 +74,13 @@ def create_pool(session: CommandContext, args: Args) -> int:
     """Create a pool."""
     name = require_new_name(args, "pool")
     if args.cpu is None or args.memory is None:
-        raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Example: --cpu 8 --memory 32G")
-    answer = session.call("pool.create", name=name, **definition_group.collect_options(args, *_OPTIONS))
+        raise Usage(
+            "a pool needs both --cpu and --memory. Nothing was created.",
+            "Example: --cpu 8 --memory 32G",
+        )
+    answer = session.call(
+        "pool.create", name=name, **definition_group.collect_options(args, *_OPTIONS)
+    )
     has = f"cpu {units.format_number(answer['total_cpu'])}, memory {units.format_memory(answer['total_memory'])}"
     code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
     _warn_empty(args, answer)
@@ -70,8 +90,12 @@ def create_pool(session: CommandContext, args: Args) -> int:
 def set_pool(session: CommandContext, args: Args) -> int:
     """Change a pool."""
     name = require_one_name(args, "pool")
-    answer = session.call("pool.set", name=name, **definition_group.collect_options(args, *_OPTIONS))
-    code = definition_group.print_result(args, answer, f"pool {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}")
+    answer = session.call(
+        "pool.set", name=name, **definition_group.collect_options(args, *_OPTIONS)
+    )
+    code = definition_group.print_result(
+        args, answer, f"pool {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}"
+    )
     _warn_empty(args, answer)
     return code
 
@@ -90,7 +114,9 @@ def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
     """Warn that a pool just set to zero CPU or memory starts no task that requests any."""
     name = sanitize(pool["name"])
     if args.cpu == 0:
-        output.print_note(f"tasks that request CPU cannot start in pool {name}; only --cpu 0 requests none.")
+        output.print_note(
+            f"tasks that request CPU cannot start in pool {name}; only --cpu 0 requests none."
+        )
     if args.memory == 0:
         output.print_note(f"tasks that request memory cannot start in pool {name}.")
 
@@ -98,18 +124,35 @@ def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
     parser.add_option("--cpu", type=CPU, metavar="CORES", help="total cores of the pool")
-    parser.add_option("--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G")
-    parser.add_option("--sla", type=require_text, metavar="SLA", help="SLA of all tasks in the pool")
+    parser.add_option(
+        "--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G"
+    )
+    parser.add_option(
+        "--sla", type=require_text, metavar="SLA", help="SLA of all tasks in the pool"
+    )
     parser.add_option("--description", metavar="TEXT", help="description")
 
 
 COMMANDS = {
     "ls": definition_group.make_list_command("pool", COLUMNS, format_pool_row, FIELDS),
     "show": definition_group.make_show_command("pool", format_pool_facts),
-    "create": Command("create a pool", create_pool, _add_arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
-    "set": Command("change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"),
-    "pause": definition_group.make_verb_command("pool", "pause", "stop starting tasks in a pool", "paused"),
-    "resume": definition_group.make_verb_command("pool", "resume", "resume starting tasks in a pool", "resumed"),
-    "drain": definition_group.make_verb_command("pool", "drain", "finish running tasks and start no more", "draining"),
+    "create": Command(
+        "create a pool",
+        create_pool,
+        _add_arguments,
+        "  taskdeck pool create gpu --cpu 8 --memory 32G",
+    ),
+    "set": Command(
+        "change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"
+    ),
+    "pause": definition_group.make_verb_command(
+        "pool", "pause", "stop starting tasks in a pool", "paused"
+    ),
+    "resume": definition_group.make_verb_command(
+        "pool", "resume", "resume starting tasks in a pool", "resumed"
+    ),
+    "drain": definition_group.make_verb_command(
+        "pool", "drain", "finish running tasks and start no more", "draining"
+    ),
     "rm": definition_group.make_verb_command("pool", "rm", "remove an unused pool", "removed"),
 }

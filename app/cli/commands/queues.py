@@ -6,7 +6,16 @@ import shlex
 
 from app.cli import output, styles, time_format
 from app.cli.commands import definition_group
-from app.cli.parser import CAPACITY, PRIORITY, Args, Command, Parser, require_new_name, require_one_name, require_text
+from app.cli.parser import (
+    CAPACITY,
+    PRIORITY,
+    Args,
+    Command,
+    Parser,
+    require_new_name,
+    require_one_name,
+    require_text,
+)
 from app.cli.table import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -55,21 +64,30 @@ def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
         ("waiting", _format_waiting(queue)),
         ("priority", str(queue["priority"])),
         ("pool", queue["pool"]),
-        ("created", f"{time_format.format_clock(queue['created_at'])}, changed {time_format.format_clock(queue['updated_at'])}"),
+        (
+            "created",
+            f"{time_format.format_clock(queue['created_at'])}, changed {time_format.format_clock(queue['updated_at'])}",
+        ),
     ]
 
 
 def _format_waiting(queue: dict[str, Any]) -> str:
     oldest = time_format.seconds_since(queue.get("oldest_at"))
-    return units.format_count(queue["waiting"]) + ("" if oldest is None else f", the oldest for {units.format_age(oldest)}")
+    return units.format_count(queue["waiting"]) + (
+        "" if oldest is None else f", the oldest for {units.format_age(oldest)}"
+    )
 
 
 def create_queue(session: CommandContext, args: Args) -> int:
     """Create a queue."""
     name = require_new_name(args, "queue")
-    answer = session.call("queue.create", name=name, **definition_group.collect_options(args, *_OPTIONS))
+    answer = session.call(
+        "queue.create", name=name, **definition_group.collect_options(args, *_OPTIONS)
+    )
     code = definition_group.print_result(
-        args, answer, f"queue {sanitize(name)} created: {answer['capacity']} at once, pool {sanitize(answer['pool'])}"
+        args,
+        answer,
+        f"queue {sanitize(name)} created: {answer['capacity']} at once, pool {sanitize(answer['pool'])}",
     )
     _warn_closed(args, answer)
     return code
@@ -78,8 +96,12 @@ def create_queue(session: CommandContext, args: Args) -> int:
 def set_queue(session: CommandContext, args: Args) -> int:
     """Change a queue."""
     name = require_one_name(args, "queue")
-    answer = session.call("queue.set", name=name, **definition_group.collect_options(args, *_OPTIONS))
-    code = definition_group.print_result(args, answer, f"queue {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}")
+    answer = session.call(
+        "queue.set", name=name, **definition_group.collect_options(args, *_OPTIONS)
+    )
+    code = definition_group.print_result(
+        args, answer, f"queue {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}"
+    )
     _warn_closed(args, answer)
     return code
 
@@ -106,8 +128,18 @@ def _warn_closed(args: Args, queue: dict[str, Any]) -> None:
 
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
-    parser.add_option("--capacity", type=CAPACITY, metavar="N", help="maximum number of running tasks (default: the pool's cores)")
-    parser.add_option("--pool", type=require_text, metavar="POOL", help="pool that provides CPU and memory (default: default)")
+    parser.add_option(
+        "--capacity",
+        type=CAPACITY,
+        metavar="N",
+        help="maximum number of running tasks (default: the pool's cores)",
+    )
+    parser.add_option(
+        "--pool",
+        type=require_text,
+        metavar="POOL",
+        help="pool that provides CPU and memory (default: default)",
+    )
     parser.add_option("--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
     parser.add_option("--description", metavar="TEXT", help="description")
 
@@ -115,10 +147,23 @@ def _add_arguments(parser: Parser) -> None:
 COMMANDS = {
     "ls": definition_group.make_list_command("queue", COLUMNS, format_queue_row, FIELDS),
     "show": definition_group.make_show_command("queue", format_queue_facts),
-    "create": Command("create a queue", create_queue, _add_arguments, "  taskdeck queue create media --capacity 2 --priority 10"),
-    "set": Command("change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"),
-    "pause": definition_group.make_verb_command("queue", "pause", "stop starting tasks of a queue", "paused"),
-    "resume": definition_group.make_verb_command("queue", "resume", "resume starting tasks of a queue", "resumed"),
-    "drain": definition_group.make_verb_command("queue", "drain", "finish running tasks and start no more", "draining"),
+    "create": Command(
+        "create a queue",
+        create_queue,
+        _add_arguments,
+        "  taskdeck queue create media --capacity 2 --priority 10",
+    ),
+    "set": Command(
+        "change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"
+    ),
+    "pause": definition_group.make_verb_command(
+        "queue", "pause", "stop starting tasks of a queue", "paused"
+    ),
+    "resume": definition_group.make_verb_command(
+        "queue", "resume", "resume starting tasks of a queue", "resumed"
+    ),
+    "drain": definition_group.make_verb_command(
+        "queue", "drain", "finish running tasks and start no more", "draining"
+    ),
     "rm": definition_group.make_verb_command("queue", "rm", "remove an unused queue", "removed"),
 }

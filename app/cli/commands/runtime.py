@@ -63,7 +63,9 @@ def _check_drained(session: CommandContext) -> None:
     running = found["counts"].get("running", 0)
     if running or found["runtime"]["state"] == "running":
         jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
-        raise Problem(f"the runtime ended before the drain was complete, and {jobs}.", "See: taskdeck status")
+        raise Problem(
+            f"the runtime ended before the drain was complete, and {jobs}.", "See: taskdeck status"
+        )
 
 
 def print_version(session: CommandContext, args: Args) -> int:
@@ -76,14 +78,22 @@ def print_version(session: CommandContext, args: Args) -> int:
 
 
 def _add_serve_arguments(parser: Parser) -> None:
-    parser.add_option("--detach", action="store_true", help="run in the background; return when the runtime answers")
-    parser.add_option("--replace", action="store_true", help="replace the running runtime; jobs keep running")
+    parser.add_option(
+        "--detach",
+        action="store_true",
+        help="run in the background; return when the runtime answers",
+    )
+    parser.add_option(
+        "--replace", action="store_true", help="replace the running runtime; jobs keep running"
+    )
     parser.add_option("--ready-fd", type=make_type(units.parse_int, 0, 1 << 20), help=SUPPRESS)
     parser.add_option("--demo", action="store_true", help=SUPPRESS)
 
 
 def _add_stop_arguments(parser: Parser) -> None:
-    parser.add_option("--drain", action="store_true", help="start no more tasks and wait for running ones")
+    parser.add_option(
+        "--drain", action="store_true", help="start no more tasks and wait for running ones"
+    )
     add_json_options(parser)
 
 

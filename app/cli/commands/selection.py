@@ -54,7 +54,9 @@ def _format_states(states: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int | None] | None:
+def confirm(
+    session: CommandContext, args: Args, verb: str, what: str, chosen: dict[str, Any]
+) -> tuple[dict[str, Any], int | None] | None:
     """Ask for confirmation, since filters may match more than expected.
 
     Return the selection and the number of tasks confirmed, or None if no task matches. A confirmed
@@ -65,7 +67,9 @@ def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: d
         return chosen, None
     counts, first, as_of = _query_matches(session, chosen)
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
-        raise Usage(f"this would {what} {_format_counts(counts)}. Nothing was changed.", "Confirm: --yes")
+        raise Usage(
+            f"this would {what} {_format_counts(counts)}. Nothing was changed.", "Confirm: --yes"
+        )
     if not counts:
         print_no_match(verb, chosen)
         return None
@@ -78,24 +82,39 @@ def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: d
 def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
     """Print that no task matches, and which states were searched."""
     if "filter" in chosen:
-        return output.print_note(f"nothing to {verb}: no task matches {truncate(sanitize(chosen['filter']), 200)}")
+        return output.print_note(
+            f"nothing to {verb}: no task matches {truncate(sanitize(chosen['filter']), 200)}"
+        )
     output.print_note(
         f"nothing to {verb}: no matching task is {_format_states(chosen['status'])}. Others: "
         "--status STATE"
     )
 
 
-def _query_matches(session: CommandContext, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
+def _query_matches(
+    session: CommandContext, chosen: dict[str, Any]
+) -> tuple[dict[str, int], list[dict[str, Any]], int]:
     """Return the matches per state, the newest of them and the last known event."""
     if "filter" in chosen:
         found = session.call("review", **chosen)
-        return {state: count for state, count in found["statuses"].items() if count}, found["first"], found["as_of"]
+        return (
+            {state: count for state, count in found["statuses"].items() if count},
+            found["first"],
+            found["as_of"],
+        )
     first = session.call("ls", **chosen, limit=MAX_NAMED)
     states = chosen["status"] if first["total"] else []
     if len(states) == 1:
         return {states[0]: first["total"]}, first["tasks"], first["as_of"]
-    counts = {state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"] for state in states}
-    return {state: count for state, count in counts.items() if count}, first["tasks"], first["as_of"]
+    counts = {
+        state: session.call("ls", **{**chosen, "status": [state]}, limit=1)["total"]
+        for state in states
+    }
+    return (
+        {state: count for state, count in counts.items() if count},
+        first["tasks"],
+        first["as_of"],
+    )
 
 
 def _format_counts(counts: dict[str, int]) -> str:
@@ -109,7 +128,9 @@ def _format_counts(counts: dict[str, int]) -> str:
 
 
 def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
-    names = ", ".join(f"#{task['number']} {truncate(sanitize(task['name']), 24)}" for task in tasks[:MAX_NAMED])
+    names = ", ".join(
+        f"#{task['number']} {truncate(sanitize(task['name']), 24)}" for task in tasks[:MAX_NAMED]
+    )
     return names if total <= len(tasks[:MAX_NAMED]) else f"{names}, …"
 
 
@@ -129,8 +150,7 @@ def print_skipped(done: dict[str, Any], asked: int) -> None:
     if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
         has, it = ("has", "it") if left == 1 else ("have", "them")
         output.print_note(
-            f"{left:,} of the {asked:,} {has} changed since the question; nothing was "
-            f"done to {it}."
+            f"{left:,} of the {asked:,} {has} changed since the question; nothing was done to {it}."
         )
 
 

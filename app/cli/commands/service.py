@@ -40,7 +40,9 @@ KillMode=process lets jobs survive a restart of the unit. OOMPolicy=continue kee
 when the kernel kills a job. RestartPreventExitStatus keeps the runtime down after `taskdeck stop`.
 """
 
-_PLAIN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,=")
+_PLAIN_CHARACTERS = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,="
+)
 """Characters that systemd takes without quoting."""
 
 
@@ -54,7 +56,8 @@ def install_unit(session: CommandContext, args: Args) -> int:
     found = _read_unit(path)
     if _is_foreign_unit(found, session.home):
         raise Conflict(
-            f"{sanitize(path)} runs another home. The unit was not changed.", f"To replace it: rm {shlex.quote(path)}"
+            f"{sanitize(path)} runs another home. The unit was not changed.",
+            f"To replace it: rm {shlex.quote(path)}",
         )
     if found == text:
         output.print_note(f"{sanitize(path)} is up to date.")
@@ -73,9 +76,16 @@ def make_unit(home: str, system: bool) -> str:
     """Return the text of the unit for this program and `home`."""
     user = f"User={_get_user()}\n" if system else ""
     target = "multi-user.target" if system else "default.target"
-    word = _quote_for_systemd(home).replace("$", "$$")  # $ is literal in the first word, the program
+    word = _quote_for_systemd(home).replace(
+        "$", "$$"
+    )  # $ is literal in the first word, the program
     return _UNIT_TEMPLATE.format(
-        home=word, described=home.replace("%", "%%"), program=_quote_for_systemd(_find_program()), user=user, target=target, stopped=paths.STOPPED_CODE
+        home=word,
+        described=home.replace("%", "%%"),
+        program=_quote_for_systemd(_find_program()),
+        user=user,
+        target=target,
+        stopped=paths.STOPPED_CODE,
     )
 
 
@@ -89,7 +99,11 @@ def _get_user() -> str:
 
 
 def _is_foreign_unit(found: str | None, home: str) -> bool:
-    return found is not None and "ExecStart=" in found and f" --home {_quote_for_systemd(home).replace('$', '$$')} serve" not in found
+    return (
+        found is not None
+        and "ExecStart=" in found
+        and f" --home {_quote_for_systemd(home).replace('$', '$$')} serve" not in found
+    )
 
 
 def _find_program() -> str:
@@ -104,7 +118,8 @@ def _quote_for_systemd(word: str) -> str:
             (
                 f"{sanitize(word)} contains control characters or invalid UTF-8, which a unit "
                 "file cannot hold."
-            ), "Choose another: --home DIR"
+            ),
+            "Choose another: --home DIR",
         )
     if word.isascii() and not set(word) - _PLAIN_CHARACTERS:
         return word
@@ -141,22 +156,31 @@ def _write_unit(path: str, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise Problem(
-            f"cannot write {sanitize(path)}: {error.strerror}.", "To install for your user only: taskdeck service install --user"
+            f"cannot write {sanitize(path)}: {error.strerror}.",
+            "To install for your user only: taskdeck service install --user",
         ) from None
 
 
 def _list_next_commands(system: bool) -> list[str]:
     control = "systemctl" if system else "systemctl --user"
     lines = [f"{control} daemon-reload", f"{control} enable --now taskdeck"]
-    return lines if system else [*lines, "loginctl enable-linger    (keeps jobs running after logout)"]
+    return (
+        lines if system else [*lines, "loginctl enable-linger    (keeps jobs running after logout)"]
+    )
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--user", action="store_true", help="install a user unit (default, unless you are root)")
-    parser.add_option("--system", action="store_true", help="install a system unit that runs as you")
+    parser.add_option(
+        "--user", action="store_true", help="install a user unit (default, unless you are root)"
+    )
+    parser.add_option(
+        "--system", action="store_true", help="install a system unit that runs as you"
+    )
     add_json_options(parser)
 
 
 COMMANDS = {
-    "install": Command("write the systemd unit", install_unit, _add_arguments, "  taskdeck service install --user"),
+    "install": Command(
+        "write the systemd unit", install_unit, _add_arguments, "  taskdeck service install --user"
+    )
 }

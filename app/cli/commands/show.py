@@ -9,7 +9,14 @@ from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table import Column, Line, Span, format_table, wrap_text
 from app.core.text import units
-from app.core.text.sanitize import measure_width, pad, parse_sgr_line, sanitize, sanitize_lines, truncate
+from app.core.text.sanitize import (
+    measure_width,
+    pad,
+    parse_sgr_line,
+    sanitize,
+    sanitize_lines,
+    truncate,
+)
 from app.errors import Usage
 from db.states import ENDED
 
@@ -59,13 +66,18 @@ def _format_page(task: dict[str, Any], last: list[str], room: int | None) -> lis
         page += [[], *_format_attempts(task["instances"], now, room)]
     if last:
         page += [[], [(f"  last lines of attempt {task['instances'][-1]['attempt']}", "dim")]]
-        page += [[(f"    {line if room is None else truncate(line, room - 4)}", "")] for line in last]
+        page += [
+            [(f"    {line if room is None else truncate(line, room - 4)}", "")] for line in last
+        ]
     return [*page, [], *([(line, "dim")] for line in _list_next_commands(task, room))]
 
 
 def _format_title(task: dict[str, Any], now: float, room: int | None) -> Line:
     text, style = styles.format_state(_get_status(task), output.is_ascii_only())
-    left, right = f"#{task['number']} {sanitize(task['name'])}", f"{text}{_format_outcome(task, now)}"
+    left, right = (
+        f"#{task['number']} {sanitize(task['name'])}",
+        f"{text}{_format_outcome(task, now)}",
+    )
     if room is None:
         return [(left, "bold"), ("  ", ""), (right, style)]
     right = truncate(right, room - 12)
@@ -75,7 +87,11 @@ def _format_title(task: dict[str, Any], now: float, room: int | None) -> Line:
 
 def _get_status(task: dict[str, Any]) -> str:
     """Return the state of the run for a running task: paused, stopping."""
-    return task["instances"][-1]["status"] if task["status"] == "running" and task["instances"] else task["status"]
+    return (
+        task["instances"][-1]["status"]
+        if task["status"] == "running" and task["instances"]
+        else task["status"]
+    )
 
 
 def _format_outcome(task: dict[str, Any], now: float) -> str:
@@ -83,7 +99,9 @@ def _format_outcome(task: dict[str, Any], now: float) -> str:
     if task["status"] == "scheduled":
         return f", submitted {units.format_age(time_format.seconds_since(task['created_at'], now))} ago"
     if task["status"] not in ENDED:
-        since = time_format.seconds_since(task.get("started_at") if task["status"] == "running" else task["created_at"], now)
+        since = time_format.seconds_since(
+            task.get("started_at") if task["status"] == "running" else task["created_at"], now
+        )
         return f" for {units.format_age(since)}"
     reason = f", {sanitize(task['reason'])}" if task.get("reason") else ""
     ended = task.get("ended_at") or task["updated_at"]
@@ -102,9 +120,17 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
         ("requests", _format_request(task)),
         ("uses", _format_usage(task.get("use"))),
         ("submitted", _format_submitted(task, now)),
-        ("waits for", ", ".join(_format_other_task(p) for p in task.get("parents") or () if p["status"] not in ENDED)),
+        (
+            "waits for",
+            ", ".join(
+                _format_other_task(p) for p in task.get("parents") or () if p["status"] not in ENDED
+            ),
+        ),
         ("before", ", ".join(_format_other_task(c) for c in task.get("children") or ())),
-        ("tags", " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items())),
+        (
+            "tags",
+            " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items()),
+        ),
         ("pinned", "excluded from cleanup" if task.get("pinned") else ""),
         ("why", _format_reasons(task)),
     ]
@@ -113,7 +139,10 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
 
 def _format_fact(label: str, text: str, room: int | None) -> list[Line]:
     pieces = [text] if room is None else wrap_text(text, max(20, room - 13))
-    return [[(f"  {label if not at else '':<11}", "dim"), (piece, "")] for at, piece in enumerate(pieces)]
+    return [
+        [(f"  {label if not at else '':<11}", "dim"), (piece, "")]
+        for at, piece in enumerate(pieces)
+    ]
 
 
 def _format_command(task: dict[str, Any]) -> list[tuple[str, str]]:
@@ -127,14 +156,22 @@ def _format_command(task: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _format_lines(label: str, text: str) -> list[tuple[str, str]]:
     lines = sanitize_lines(text).split("\n")
-    more = [f"and {len(lines) - MAX_COMMAND_LINES:,} more lines"] if len(lines) > MAX_COMMAND_LINES else []
-    return [(label if not at else " ", line) for at, line in enumerate(lines[:MAX_COMMAND_LINES] + more)]
+    more = (
+        [f"and {len(lines) - MAX_COMMAND_LINES:,} more lines"]
+        if len(lines) > MAX_COMMAND_LINES
+        else []
+    )
+    return [
+        (label if not at else " ", line) for at, line in enumerate(lines[:MAX_COMMAND_LINES] + more)
+    ]
 
 
 def _format_template(task: dict[str, Any]) -> str:
     if not task.get("template"):
         return ""
-    given = " ".join(f"{sanitize(k)}={_format_parameter(v)}" for k, v in (task.get("parameters") or {}).items())
+    given = " ".join(
+        f"{sanitize(k)}={_format_parameter(v)}" for k, v in (task.get("parameters") or {}).items()
+    )
     return f"{sanitize(task['template'])}   {given}".rstrip()
 
 
@@ -154,7 +191,9 @@ def _format_request(task: dict[str, Any]) -> str:
     memory = units.format_memory(task["memory"]) if task.get("memory") else "none"
     limit = units.format_duration_setting(task["timeout"]) if task.get("timeout") else "none"
     tries = (
-        f"retries {task['retries']} every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else "retries 0"
+        f"retries {task['retries']} every {units.format_duration_setting(task['retry_delay'])}"
+        if task["retries"]
+        else "retries 0"
     )
     return f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
 
@@ -163,7 +202,9 @@ def _format_usage(use: dict[str, Any] | None) -> str:
     """Return the latest measured usage and its peak."""
     if not use:
         return ""
-    most = f"at most {units.format_cpu(use['most_cpu'])} and {units.format_memory(use['most_memory'])}"
+    most = (
+        f"at most {units.format_cpu(use['most_cpu'])} and {units.format_memory(use['most_memory'])}"
+    )
     several = f"   {use['processes']:,} processes" if use["processes"] > 1 else ""
     return f"cpu {units.format_cpu(use['cpu'])}   memory {units.format_memory(use['memory'])}, {most}{several}"
 
@@ -173,8 +214,13 @@ def _format_submitted(task: dict[str, Any], now: float) -> str:
     runs = task["instances"]
     if not runs or not runs[0].get("start_time"):
         return text
-    waited = units.format_age(time_format.seconds_between(task["created_at"], runs[0]["start_time"], now))
-    ran = sum(time_format.seconds_between(run.get("start_time"), run.get("end_time"), now) or 0.0 for run in runs)
+    waited = units.format_age(
+        time_format.seconds_between(task["created_at"], runs[0]["start_time"], now)
+    )
+    ran = sum(
+        time_format.seconds_between(run.get("start_time"), run.get("end_time"), now) or 0.0
+        for run in runs
+    )
     return f"{text}, waited {waited}, ran {units.format_duration(ran)}{' in all' if len(runs) > 1 else ''}"
 
 
@@ -184,12 +230,20 @@ def _format_other_task(task: dict[str, Any]) -> str:
 
 def _format_reasons(task: dict[str, Any]) -> str:
     place = task.get("place")
-    first = [f"{units.format_ordinal(place['position'] + 1)} of {place['total']:,} in its queue"] if place else []
+    first = (
+        [f"{units.format_ordinal(place['position'] + 1)} of {place['total']:,} in its queue"]
+        if place
+        else []
+    )
     return "; ".join([output.add_home_option(sanitize(reason)) for reason in task["why"]] + first)
 
 
 def _format_attempts(runs: list[dict[str, Any]], now: float, room: int | None) -> list[Line]:
-    table = format_table(ATTEMPT_COLUMNS, [_format_attempt(run, now) for run in runs], None if room is None else room - 2)
+    table = format_table(
+        ATTEMPT_COLUMNS,
+        [_format_attempt(run, now) for run in runs],
+        None if room is None else room - 2,
+    )
     return [[("  ", ""), *line] for line in table]
 
 
@@ -215,7 +269,9 @@ def _format_exit(run: dict[str, Any]) -> str:
 
 def get_last_lines(task: dict[str, Any]) -> list[str]:
     """Return the sanitized end of the latest log."""
-    found = ["".join(text for text, _ in parse_sgr_line(line)) for line in task.get("last_lines") or ()]
+    found = [
+        "".join(text for text, _ in parse_sgr_line(line)) for line in task.get("last_lines") or ()
+    ]
     return [line for line in found if line.strip()]
 
 
@@ -227,9 +283,16 @@ def _list_next_commands(task: dict[str, Any], room: int | None) -> list[str]:
     else:
         verbs = ("logs", "cancel") if task["instances"] else ("why", "cancel")
     program = output.get_program()
-    commands = [*(f"{program} {verb} {number}" for verb in verbs), f"{program} show {number} --json"]
+    commands = [
+        *(f"{program} {verb} {number}" for verb in verbs),
+        f"{program} show {number} --json",
+    ]
     line = f"  {'      '.join(commands)}"
-    return [line] if room is None or measure_width(line) <= room else [f"  {command}" for command in commands]
+    return (
+        [line]
+        if room is None or measure_width(line) <= room
+        else [f"  {command}" for command in commands]
+    )
 
 
 def _add_arguments(parser: Parser) -> None:
@@ -239,5 +302,10 @@ def _add_arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "show": Command("show one task in detail", show_task, _add_arguments, "  taskdeck show 42\n  taskdeck show 42 --json")
+    "show": Command(
+        "show one task in detail",
+        show_task,
+        _add_arguments,
+        "  taskdeck show 42\n  taskdeck show 42 --json",
+    )
 }

@@ -57,7 +57,10 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
         ("now" if sla.get("metric") else "of", _format_scope(sla)),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
-        ("created", f"{time_format.format_clock(sla['created_at'])}, changed {time_format.format_clock(sla['updated_at'])}"),
+        (
+            "created",
+            f"{time_format.format_clock(sla['created_at'])}, changed {time_format.format_clock(sla['updated_at'])}",
+        ),
     ]
 
 
@@ -68,12 +71,18 @@ def _format_state(sla: dict[str, Any]) -> Span:
     alerts = [f"{count:,} {sanitize(status)}" for status, count in sla["open"].items() if count]
     if sla["silence"]:
         alerts.append(f"silenced until {time_format.format_clock(sla['silence']['until'])}")
-    return ", ".join(alerts) or "ok", "broken" if sla["open"].get("firing") else "warn" if alerts else ""
+    return ", ".join(alerts) or "ok", "broken" if sla["open"].get(
+        "firing"
+    ) else "warn" if alerts else ""
 
 
 def _format_condition(conditions: dict[str, Any]) -> str:
     value, metric = conditions.get("value", ""), conditions.get("metric")
-    limit = units.format_duration_setting(value) if isinstance(value, (float, int)) and not metric else str(value)
+    limit = (
+        units.format_duration_setting(value)
+        if isinstance(value, (float, int)) and not metric
+        else str(value)
+    )
     return f"{metric or ''} {str(conditions.get('preset', '')).replace('-', ' ')} {limit}".strip()
 
 
@@ -81,7 +90,13 @@ def _format_scope(sla: dict[str, Any]) -> str:
     """Return the tasks a rule covers, or the present value of its metric."""
     if sla.get("metric"):
         return str(sla["stands"])
-    return ", ".join(f"{key} {_format_value(value)}" for key, value in (sla["conditions"].get("match") or {}).items()) or "every task"
+    return (
+        ", ".join(
+            f"{key} {_format_value(value)}"
+            for key, value in (sla["conditions"].get("match") or {}).items()
+        )
+        or "every task"
+    )
 
 
 def _format_value(value: Any) -> str:
@@ -103,14 +118,23 @@ def create_sla(session: CommandContext, args: Args) -> int:
             "--stays-below. Nothing was created."
         )
     if (args.below is None) != (args.metric is None):
-        raise Usage("--metric and --stays-below require each other. Nothing was created.", f"Metrics: {', '.join(metrics.METRICS)}")
+        raise Usage(
+            "--metric and --stays-below require each other. Nothing was created.",
+            f"Metrics: {', '.join(metrics.METRICS)}",
+        )
     answer = session.call("sla.create", name=name, **given[0], **_collect_scope(args))
     return definition_group.print_result(args, answer, f"sla {sanitize(name)} created")
 
 
 def _collect_limits(args: Args) -> list[dict[str, Any]]:
-    limits = {"finishes-within": args.finishes, "starts-within": args.starts, "stays-below": args.below}
-    return [{"preset": preset, "value": value} for preset, value in limits.items() if value is not None]
+    limits = {
+        "finishes-within": args.finishes,
+        "starts-within": args.starts,
+        "stays-below": args.below,
+    }
+    return [
+        {"preset": preset, "value": value} for preset, value in limits.items() if value is not None
+    ]
 
 
 def _collect_scope(args: Args) -> dict[str, Any]:
@@ -124,27 +148,67 @@ def set_sla(session: CommandContext, args: Args) -> int:
     given = _collect_limits(args)
     if len(given) > 1 or args.on and args.off:
         raise Usage("give only one limit, and only one of --on and --off. Nothing was changed.")
-    changes = _collect_scope(args) | (given[0] if given else {}) | ({"enabled": args.on} if args.on or args.off else {})
+    changes = (
+        _collect_scope(args)
+        | (given[0] if given else {})
+        | ({"enabled": args.on} if args.on or args.off else {})
+    )
     if not changes:
-        raise Usage("set what? Give an option: --finishes-within 1h, --severity critical, --off, …", "See: taskdeck sla set --help")
-    return definition_group.print_result(args, session.call("sla.set", name=name, **changes), f"sla {sanitize(name)} changed")
+        raise Usage(
+            "set what? Give an option: --finishes-within 1h, --severity critical, --off, …",
+            "See: taskdeck sla set --help",
+        )
+    return definition_group.print_result(
+        args, session.call("sla.set", name=name, **changes), f"sla {sanitize(name)} changed"
+    )
 
 
 def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) -> None:
     definition_group.add_name(parser)
     parser.add_option(
-        "--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="deadline for finishing, counted from submission"
+        "--finishes-within",
+        dest="finishes",
+        type=DURATION,
+        metavar="TIME",
+        help="deadline for finishing, counted from submission",
     )
     parser.add_option(
-        "--starts-within", dest="starts", type=DURATION, metavar="TIME", help="deadline for starting, counted from submission"
+        "--starts-within",
+        dest="starts",
+        type=DURATION,
+        metavar="TIME",
+        help="deadline for starting, counted from submission",
     )
-    parser.add_option("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=f"metric of Taskdeck: {', '.join(metrics.METRICS)}")
-    parser.add_option("--stays-below", dest="below", metavar="LIMIT", help="upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size")
-    parser.add_option("--template", type=kind, metavar="TEMPLATE", help="only tasks of this template")
+    parser.add_option(
+        "--metric",
+        type=OneOf(*metrics.METRICS),
+        metavar="METRIC",
+        help=f"metric of Taskdeck: {', '.join(metrics.METRICS)}",
+    )
+    parser.add_option(
+        "--stays-below",
+        dest="below",
+        metavar="LIMIT",
+        help="upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size",
+    )
+    parser.add_option(
+        "--template", type=kind, metavar="TEMPLATE", help="only tasks of this template"
+    )
     parser.add_option("--queue", type=kind, metavar="QUEUE", help="only tasks of this queue")
     parser.add_option("--task", type=kind, metavar="NAME", help="only tasks with this name")
-    parser.add_option("--tag", action="append", type=parse_pair, metavar="K=V", help="only tasks with this tag; repeatable")
-    parser.add_option("--severity", type=OneOf(*styles.SEVERITIES), metavar="WORD", help="critical, warning (default) or info")
+    parser.add_option(
+        "--tag",
+        action="append",
+        type=parse_pair,
+        metavar="K=V",
+        help="only tasks with this tag; repeatable",
+    )
+    parser.add_option(
+        "--severity",
+        type=OneOf(*styles.SEVERITIES),
+        metavar="WORD",
+        help="critical, warning (default) or info",
+    )
 
 
 def _add_set_arguments(parser: Parser) -> None:
@@ -161,6 +225,11 @@ COMMANDS = {
     "ls": definition_group.make_list_command("sla", COLUMNS, format_sla_row, FIELDS),
     "show": definition_group.make_show_command("sla", format_sla_facts),
     "create": Command("create an SLA", create_sla, _add_arguments, EXAMPLES),
-    "set": Command("change an SLA", set_sla, _add_set_arguments, "  taskdeck sla set encode-on-time --finishes-within 1h"),
+    "set": Command(
+        "change an SLA",
+        set_sla,
+        _add_set_arguments,
+        "  taskdeck sla set encode-on-time --finishes-within 1h",
+    ),
     "rm": definition_group.make_verb_command("sla", "rm", "remove an SLA", "removed"),
 }

@@ -56,7 +56,11 @@ def _watch_status(session: CommandContext, args: Args) -> int:
         raise Usage("--watch prints one JSON document per line. Use: --jsonl")
     from app.cli.commands import status_line, status_watch
 
-    page = (lambda found: [[(status_line.format_status_line(found, args.tmux), "")]]) if args.line else _format_page
+    page = (
+        (lambda found: [[(status_line.format_status_line(found, args.tmux), "")]])
+        if args.line
+        else _format_page
+    )
     return status_watch.watch_status(session.home, page, args.jsonl)
 
 
@@ -83,26 +87,45 @@ def _format_page(found: dict[str, Any]) -> list[Line]:
         (alerts.COLUMNS[1:], [alerts.format_alert_row(alert)[1:] for alert in found["alerts"]]),
     ):
         if rows:
-            page += [[], *([("  ", ""), *line] for line in format_table(heads, rows, None if room is None else room - 2))]
+            page += [
+                [],
+                *(
+                    [("  ", ""), *line]
+                    for line in format_table(heads, rows, None if room is None else room - 2)
+                ),
+            ]
     return page
 
 
 def _format_title(found: dict[str, Any]) -> Line:
-    return [("Taskdeck", "bold"), (f" on {sanitize(found['host'])}, home {sanitize(found['home'])}", "")]
+    return [
+        ("Taskdeck", "bold"),
+        (f" on {sanitize(found['host'])}, home {sanitize(found['home'])}", ""),
+    ]
 
 
 def _format_facts(found: dict[str, Any]) -> list[Line]:
     return [
         _format_fact("runtime", *_format_runtime(found["runtime"])),
-        _format_fact("keeper", *_format_keeper(found["keeper"], found["home"], found["counts"].get("running", 0))),
-        [*_format_fact("database", *_format_database(found["database"])), _format_backup(found.get("backup"))],
+        _format_fact(
+            "keeper",
+            *_format_keeper(found["keeper"], found["home"], found["counts"].get("running", 0)),
+        ),
+        [
+            *_format_fact("database", *_format_database(found["database"])),
+            _format_backup(found.get("backup")),
+        ],
         *_format_replica(found.get("replica")),
     ]
 
 
 def _format_fact(label: str, state: str, text: str) -> Line:
     sign = styles.GLYPHS[state]
-    return [(f"  {label:<10}", "dim"), (f"{sign[1] if output.is_ascii_only() else sign[0]} ", sign[3]), (text, "")]
+    return [
+        (f"  {label:<10}", "dim"),
+        (f"{sign[1] if output.is_ascii_only() else sign[0]} ", sign[3]),
+        (text, ""),
+    ]
 
 
 def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
@@ -110,7 +133,9 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
     if state == "running":
         by = f" ({sanitize(runtime['by'])})" if runtime.get("by") else ""
         lag = (
-            f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind" if runtime.get("tick_lag") is not None else ""
+            f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind"
+            if runtime.get("tick_lag") is not None
+            else ""
         )
         halted = f". Nothing starts: {sanitize(runtime['halted'])}" if runtime.get("halted") else ""
         return "paused" if halted else "running", f"pid {runtime['pid']}{by}, up {up}{lag}{halted}"
@@ -123,8 +148,15 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
 def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
     if not keeper.get("pid"):
         goes = "continues" if running == 1 else "continue"
-        return ("running", f"running; {_format_jobs(running)} {goes} under it") if _is_keeper_alive(home) else ("none", "none")
-    return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING}, {_format_jobs(running)}"
+        return (
+            ("running", f"running; {_format_jobs(running)} {goes} under it")
+            if _is_keeper_alive(home)
+            else ("none", "none")
+        )
+    return (
+        "running",
+        f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING}, {_format_jobs(running)}",
+    )
 
 
 def _is_keeper_alive(home: str) -> bool:
@@ -139,7 +171,11 @@ def _is_keeper_alive(home: str) -> bool:
         names = os.listdir(run)
     except OSError:
         return False
-    return any(_is_locked(os.path.join(run, name)) for name in names if name.startswith("keeper") and name.endswith(".lock"))
+    return any(
+        _is_locked(os.path.join(run, name))
+        for name in names
+        if name.startswith("keeper") and name.endswith(".lock")
+    )
 
 
 def _is_locked(path: str) -> bool:
@@ -161,7 +197,10 @@ def _format_jobs(running: int) -> str:
 
 def _format_database(database: dict[str, Any]) -> tuple[str, str]:
     state = database["state"]
-    return "running" if state == "ok" else "failed", f"{units.format_bytes(database['size'])}, {sanitize(state)}"
+    return (
+        "running" if state == "ok" else "failed",
+        f"{units.format_bytes(database['size'])}, {sanitize(state)}",
+    )
 
 
 def _format_backup(backup: dict[str, Any] | None) -> Span:
@@ -169,21 +208,37 @@ def _format_backup(backup: dict[str, Any] | None) -> Span:
     if backup is None:
         return "", ""
     if backup.get("gone"):
-        return f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {sanitize(backup['gone'])}", "warn"
+        return (
+            f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {sanitize(backup['gone'])}",
+            "warn",
+        )
     if backup["at"] is None:
         return "; no backups yet", ""
     age = units.format_age(time_format.seconds_since(backup["at"]))
-    return (f"; backup {age} ago, late", "warn") if backup["late"] else (f"; backup {age} ago, verified", "")
+    return (
+        (f"; backup {age} ago, late", "warn")
+        if backup["late"]
+        else (f"; backup {age} ago, verified", "")
+    )
 
 
 def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
     """Return the age of the replica and its problem; no line without a replica."""
     if replica is None or replica["target"] is None:
         return []
-    age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "not copied yet"
+    age = (
+        f"{units.format_age(replica['lag'])} old"
+        if replica["lag"] is not None
+        else "not copied yet"
+    )
     text = f"{sanitize(replica['target'])}, {age}{', late' if replica['late'] else ''}"
     problem = f": {sanitize(replica['problem'])}" if replica["problem"] else ""
-    return [[*_format_fact("replica", "firing" if replica["late"] else "running", text), (problem, "warn")]]
+    return [
+        [
+            *_format_fact("replica", "firing" if replica["late"] else "running", text),
+            (problem, "warn"),
+        ]
+    ]
 
 
 def _format_counts(found: dict[str, Any]) -> Line:
@@ -202,7 +257,11 @@ def _format_queue_state(queue: dict[str, Any], word: str) -> str:
     if word == "no room":
         return f"no room in pool {sanitize(queue['pool'])}"
     by = queue.get("status_by")
-    return f"{word} by {sanitize(by)}" if by and queue["status"] != "active" and word == queue["status"] else word
+    return (
+        f"{word} by {sanitize(by)}"
+        if by and queue["status"] != "active" and word == queue["status"]
+        else word
+    )
 
 
 def _format_pools(pools: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
@@ -224,9 +283,17 @@ def _format_pool_row(pool: dict[str, Any]) -> list[Span]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--line", action="store_true", help="print one short line for a status bar: 7r 22q 1! tick 3ms")
+    parser.add_option(
+        "--line",
+        action="store_true",
+        help="print one short line for a status bar: 7r 22q 1! tick 3ms",
+    )
     parser.add_option("--tmux", action="store_true", help="with --line: use tmux colours")
-    parser.add_option("--check", action="store_true", help="exit 1 if no runtime is running or a critical alert fires")
+    parser.add_option(
+        "--check",
+        action="store_true",
+        help="exit 1 if no runtime is running or a critical alert fires",
+    )
     parser.add_option("--watch", action="store_true", help="refresh after every change")
     add_json_options(parser)
 
@@ -236,4 +303,8 @@ EXAMPLES = """\
   taskdeck status --watch
   set -g status-right '#(taskdeck status --line --tmux)'     (in tmux.conf)"""
 
-COMMANDS = {"status": Command("show runtime, queues, pools and alerts", show_status, _add_arguments, EXAMPLES)}
+COMMANDS = {
+    "status": Command(
+        "show runtime, queues, pools and alerts", show_status, _add_arguments, EXAMPLES
+    )
+}

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 TIMEOUT = 2.0
 """Seconds to wait for the runtime."""
 
-_DOWN_TEXTS = {"none": "no runtime", "stopped": "stopped", "silent": "no answer", "strange": "see: taskdeck status"}
+_DOWN_TEXTS = {
+    "none": "no runtime",
+    "stopped": "stopped",
+    "silent": "no answer",
+    "strange": "see: taskdeck status",
+}
 
 
 def query_status(home: str) -> dict[str, Any]:
@@ -60,7 +65,10 @@ def format_status_line(found: dict[str, Any], tmux: bool = False) -> str:
     runtime, counts, state = found["runtime"], found["counts"], found["runtime"]["state"]
     if state != "running":
         return _colour(_DOWN_TEXTS.get(state) or str(state), "yellow", tmux)
-    firing, lag = sum(alert["status"] == "firing" for alert in found["alerts"]), runtime.get("tick_lag")
+    firing, lag = (
+        sum(alert["status"] == "firing" for alert in found["alerts"]),
+        runtime.get("tick_lag"),
+    )
     parts = [
         f"{counts.get('running', 0)}r",
         f"{counts.get('queued', 0)}q",

@@ -50,7 +50,10 @@ class StatusPoller(threading.Thread):
         from app.client import Client
 
         while not self._ended.is_set():
-            changes, answers = self._open = Client(self._home, autostart=False), Client(self._home, autostart=False)
+            changes, answers = self._open = (
+                Client(self._home, autostart=False),
+                Client(self._home, autostart=False),
+            )
             try:
                 for _ in changes.watch():
                     self._query(answers)
@@ -75,7 +78,11 @@ class StatusPoller(threading.Thread):
         self._publish(answers.call("status"), None)
 
     def _publish(self, found: dict[str, Any] | None, problem: Problem | None) -> None:
-        self.found, self.problem, self.answered = found, problem, self.answered if problem else time.monotonic()
+        self.found, self.problem, self.answered = (
+            found,
+            problem,
+            self.answered if problem else time.monotonic(),
+        )
         self._ring()
 
 
@@ -83,8 +90,12 @@ def watch_status(home: str, page: Callable[[dict[str, Any]], list[Line]], docume
     """Show `page` of the status repeatedly, or each answer as a JSON line. Ends only by ^C."""
     bell, rope = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     asking = StatusPoller(home, lambda: _signal(rope))
-    shown = _TerminalView(page) if output.can_redraw() and not document else _StreamView(page, document)
-    signals = {number: signal.signal(number, shown.reset) for number in (signal.SIGWINCH, signal.SIGCONT)}
+    shown = (
+        _TerminalView(page) if output.can_redraw() and not document else _StreamView(page, document)
+    )
+    signals = {
+        number: signal.signal(number, shown.reset) for number in (signal.SIGWINCH, signal.SIGCONT)
+    }
     before = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
     asking.start()
     try:
@@ -125,7 +136,9 @@ class _TerminalView:
         page = self._page(asking.found) if asking.found else []
         told = _format_trouble(asking)
         if page or told:
-            self._drawn = output.redraw([*page, *([[], [(told, "warn")]] if told else [])], self._drawn)
+            self._drawn = output.redraw(
+                [*page, *([[], [(told, "warn")]] if told else [])], self._drawn
+            )
 
 
 class _StreamView:
@@ -160,7 +173,11 @@ class _StreamView:
 def _drop_volatile(found: Any) -> Any:
     """Return an answer without values that change all the time."""
     if isinstance(found, dict):
-        return {key: _drop_volatile(value) for key, value in found.items() if key not in _VOLATILE_FIELDS}
+        return {
+            key: _drop_volatile(value)
+            for key, value in found.items()
+            if key not in _VOLATILE_FIELDS
+        }
     return [_drop_volatile(item) for item in found] if isinstance(found, list) else found
 
 
@@ -169,4 +186,8 @@ def _format_trouble(asking: StatusPoller) -> str:
     silent = time.monotonic() - asking.answered
     if asking.problem is not None:
         return f"taskdeck: {asking.problem}"
-    return f"taskdeck: the runtime has not answered for {units.format_age(silent)}." if silent > SILENCE_LIMIT else ""
+    return (
+        f"taskdeck: the runtime has not answered for {units.format_age(silent)}."
+        if silent > SILENCE_LIMIT
+        else ""
+    )

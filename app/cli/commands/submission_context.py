@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from app.cli.parser import Args
 
 
-
 def collect_context(args: Args) -> dict[str, Any]:
     """Return `cwd`, `umask` and `env` for these options. Raise Usage."""
     cwd = resolve_directory(args.cwd)
@@ -31,7 +30,9 @@ def resolve_directory(given: str | None) -> str:
         here = os.getcwd()
     except OSError:
         if given is None or not os.path.isabs(given):
-            raise Usage(f"this directory no longer exists. {NOT_SUBMITTED}", "Choose another: --cwd DIR") from None
+            raise Usage(
+                f"this directory no longer exists. {NOT_SUBMITTED}", "Choose another: --cwd DIR"
+            ) from None
         here = "/"
     if given is None:
         return here
@@ -42,7 +43,9 @@ def resolve_directory(given: str | None) -> str:
 
 
 def _make_directory_error(path: str) -> Usage:
-    what = "is not a directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
+    what = (
+        "is not a directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
+    )
     near = _find_nearest_directory(path)
     hint = f"Nearest: {truncate(sanitize(near), 200)}. " if near else ""
     return Usage(f"{truncate(sanitize(path), 200)} {what}. {hint}{NOT_SUBMITTED}")
@@ -74,5 +77,7 @@ def select_environment(keep: str | None) -> dict[str, str]:
     names = [] if keep == "none" else keep.split(",")
     missing = [n for n in names if n not in os.environ]
     if missing:
-        raise Usage(f'--keep-env names "{truncate(sanitize(missing[0]), 40)}", which is not set here. {NOT_SUBMITTED}')
+        raise Usage(
+            f'--keep-env names "{truncate(sanitize(missing[0]), 40)}", which is not set here. {NOT_SUBMITTED}'
+        )
     return {n: os.environ[n] for n in names}

@@ -50,7 +50,9 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
     return _print_and_wait(session, args, stored)
 
 
-def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, Any]], many: bool = False) -> int:
+def _print_and_wait(
+    session: CommandContext, args: Args, stored: list[dict[str, Any]], many: bool = False
+) -> int:
     """Print the numbers, then follow and wait as requested.
 
     ^C interrupts only the wait, and a message says so.
@@ -71,8 +73,14 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
 
 def _send(session: CommandContext, args: Args, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     try:
-        more = {"dry_run": True} if args.dry_run else {"uuid": make_uuid7(), **({"explain": True} if _wants_position(tasks) else {})}
-        return session.call("submit", tasks=tasks, **submission_context.collect_context(args), **more)
+        more = (
+            {"dry_run": True}
+            if args.dry_run
+            else {"uuid": make_uuid7(), **({"explain": True} if _wants_position(tasks) else {})}
+        )
+        return session.call(
+            "submit", tasks=tasks, **submission_context.collect_context(args), **more
+        )
     except Problem as problem:
         raise _improve_error(args, problem) from None
 
@@ -80,8 +88,14 @@ def _send(session: CommandContext, args: Args, tasks: list[dict[str, Any]]) -> l
 def _improve_error(args: Args, problem: Problem) -> Problem:
     """Suggest the command line if a program was given as a template."""
     words = args.words
-    if words and problem.exit_code == NotFound.exit_code and problem.message.startswith("no template"):
-        return _make_program_error(words) or (_make_shell_text_error(words[0]) if _is_shell_text(words[0]) else problem)
+    if (
+        words
+        and problem.exit_code == NotFound.exit_code
+        and problem.message.startswith("no template")
+    ):
+        return _make_program_error(words) or (
+            _make_shell_text_error(words[0]) if _is_shell_text(words[0]) else problem
+        )
     return problem
 
 
@@ -103,7 +117,9 @@ def _is_program(word: str) -> bool:
     if "/" in word:
         return os.path.isfile(word) and os.access(word, os.X_OK)
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return bool(word) and any(os.access(os.path.join(folder, word), os.X_OK) for folder in folders if folder)
+    return bool(word) and any(
+        os.access(os.path.join(folder, word), os.X_OK) for folder in folders if folder
+    )
 
 
 def _make_tasks(args: Args) -> list[dict[str, Any]]:
@@ -173,7 +189,12 @@ def _is_shell_text(word: str) -> bool:
 
     A file with the name of the word is taken as a program.
     """
-    return word.isprintable() and not _SHELL_CHARACTERS.isdisjoint(word) and not os.path.exists(word) and not _is_program(word)
+    return (
+        word.isprintable()
+        and not _SHELL_CHARACTERS.isdisjoint(word)
+        and not os.path.exists(word)
+        and not _is_program(word)
+    )
 
 
 def _parse_template(args: Args) -> dict[str, Any]:
@@ -181,10 +202,8 @@ def _parse_template(args: Args) -> dict[str, Any]:
     if more:
         shown = truncate(sanitize(more[0]), 40)
         raise _make_program_error(args.words) or Usage(
-
-                f'{sanitize(template)} takes its parameters as -p NAME=VALUE; "{shown}" is '
-                f'unexpected. {NOT_SUBMITTED}'
-
+            f'{sanitize(template)} takes its parameters as -p NAME=VALUE; "{shown}" is '
+            f"unexpected. {NOT_SUBMITTED}"
         )
     if not template:
         raise Usage(f"the name of the template must not be empty. {NOT_SUBMITTED}")
@@ -216,19 +235,32 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
     first = make_uuid7()
     try:
         more = {"keep_going": True} if args.keep_going else {}
-        stored = session.call("submit.lines", text=text, uuid=first, **submission_context.collect_context(args), **more)
+        stored = session.call(
+            "submit.lines",
+            text=text,
+            uuid=first,
+            **submission_context.collect_context(args),
+            **more,
+        )
     except Problem as problem:
         if problem.message.startswith("line ") and source:
             problem.message = f"{source} {problem.message}"
         raise
     for line in stored["refused"]:
         output.print_note(f"{source} line {line['line']}: {line['message']}".lstrip())
-    rows = [{"uuid": make_following_id(first, at), "number": n} for at, n in enumerate(stored["numbers"])]
+    rows = [
+        {"uuid": make_following_id(first, at), "number": n}
+        for at, n in enumerate(stored["numbers"])
+    ]
     return _print_and_wait(session, args, rows, many=True) or (1 if stored["refused"] else 0)
 
 
 def _check_from_alone(args: Args) -> None:
-    given = [key for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command") if getattr(args, key)]
+    given = [
+        key
+        for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command")
+        if getattr(args, key)
+    ]
     if given or args.hold or args.each or args.follow or args.dry_run:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
@@ -265,11 +297,17 @@ def _format_position(row: dict[str, Any], when: str) -> str:
 
     stands = f"#{row['number']} {sanitize(row['name'])} is {row['status'].replace('_', ' ')} in {sanitize(row['queue'])}"
     short = sanitize(row.get("short") or "")
-    if row.get("position") is not None and (row.get("total") or 0) > 1 and f" of {row['total']:,}" not in short:
+    if (
+        row.get("position") is not None
+        and (row.get("total") or 0) > 1
+        and f" of {row['total']:,}" not in short
+    ):
         stands += f", {format_ordinal(row['position'] + 1)} of {row['total']:,}"
     if when and row["status"] == "scheduled":
         return f"{stands}: at {when}"
-    return "; ".join(filter(None, [f"{stands}: {short}" if short else stands, when and f"not before {when}"]))
+    return "; ".join(
+        filter(None, [f"{stands}: {short}" if short else stands, when and f"not before {when}"])
+    )
 
 
 def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
@@ -282,7 +320,9 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
         launch = task["launch"]
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
         wishes = "".join(f"{wish}  " for wish in _format_settings(args, task))
-        output.print_line(f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {wishes}in {sanitize(task['cwd'])}  {sanitize(line)}")
+        output.print_line(
+            f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {wishes}in {sanitize(task['cwd'])}  {sanitize(line)}"
+        )
     output.print_message(f"taskdeck: dry run. {NOT_SUBMITTED}")
     return 0
 
@@ -294,18 +334,24 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
 
     said = {
         "at": task.get("not_before") and time_format.format_moment(task["not_before"]),
-        "after": " ".join(f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else sanitize(one) for one in args.after or ()),
+        "after": " ".join(
+            f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else sanitize(one)
+            for one in args.after or ()
+        ),
         "after any": " ".join(map(sanitize, args.after_any or ())),
         "priority": task.get("priority"),
         "cpu": units.format_number(task["cpu"]) if task.get("cpu", 1) != 1 else None,
         "memory": units.format_memory(task["memory"]) if task.get("memory") else None,
         "timeout": units.format_duration_setting(task["timeout"]) if task.get("timeout") else None,
         "retries": task.get("retries"),
-        "retry delay": args.retry_delay is not None and units.format_duration_setting(task["retry_delay"]),
+        "retry delay": args.retry_delay is not None
+        and units.format_duration_setting(task["retry_delay"]),
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }
-    return [f"{word} {wish}" for word, wish in said.items() if wish] + (["held"] if task.get("hold") else [])
+    return [f"{word} {wish}" for word, wish in said.items() if wish] + (
+        ["held"] if task.get("hold") else []
+    )
 
 
 def _wait_for_tasks(session: CommandContext, stored: list[dict[str, Any]]) -> int:

@@ -28,11 +28,24 @@ def expand_items(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str,
     if not items:
         raise Usage(f"--each read no items from standard input. {NOT_SUBMITTED}")
     if "argv" in task:
-        return [{**task, "argv": _fill_argv(task["argv"], item), **_make_labels(task, item)} for item in items]
+        return [
+            {**task, "argv": _fill_argv(task["argv"], item), **_make_labels(task, item)}
+            for item in items
+        ]
     texts = task.get("parameter_texts", ())
     if not any(PLACEHOLDER in text for _, text in texts):
-        raise Usage(f"--each needs a placeholder for its items. {NOT_SUBMITTED}", "Use {} in a parameter: -p NAME={}")
-    return [{**task, "parameter_texts": [[key, text.replace(PLACEHOLDER, item)] for key, text in texts], **_make_labels(task, item)} for item in items]
+        raise Usage(
+            f"--each needs a placeholder for its items. {NOT_SUBMITTED}",
+            "Use {} in a parameter: -p NAME={}",
+        )
+    return [
+        {
+            **task,
+            "parameter_texts": [[key, text.replace(PLACEHOLDER, item)] for key, text in texts],
+            **_make_labels(task, item),
+        }
+        for item in items
+    ]
 
 
 def _make_labels(task: dict[str, Any], item: str) -> dict[str, Any]:
@@ -42,7 +55,9 @@ def _make_labels(task: dict[str, Any], item: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     if PLACEHOLDER in task.get("name", ""):
-        found["name"] = truncate(task["name"].replace(PLACEHOLDER, sanitize(item).rstrip("/").rpartition("/")[2]), 200)
+        found["name"] = truncate(
+            task["name"].replace(PLACEHOLDER, sanitize(item).rstrip("/").rpartition("/")[2]), 200
+        )
     if "tags" in task:
         found["tags"] = {key: text.replace(PLACEHOLDER, item) for key, text in task["tags"].items()}
     return found
@@ -56,7 +71,10 @@ def _split_items(data: bytes, nul: bool) -> list[str]:
     lines = data.split(b"\n")
     torn = next((at for at, line in enumerate(lines, 1) if b"\0" in line), None)
     if torn:
-        raise Usage(f"--each: line {torn} contains a NUL byte. {NOT_SUBMITTED}", "For NUL-terminated items: --each -0")
+        raise Usage(
+            f"--each: line {torn} contains a NUL byte. {NOT_SUBMITTED}",
+            "For NUL-terminated items: --each -0",
+        )
     return [os.fsdecode(line) for line in lines if line]
 
 
@@ -80,4 +98,6 @@ def read_lines_file(file: str) -> tuple[str, str]:
     except FileNotFoundError:
         raise NotFound(f"{shown} does not exist. {NOT_SUBMITTED}") from None
     except OSError as error:
-        raise Usage(f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOT_SUBMITTED}") from None
+        raise Usage(
+            f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOT_SUBMITTED}"
+        ) from None

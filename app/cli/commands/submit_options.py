@@ -32,7 +32,9 @@ def _parse_parameter(text: str) -> tuple[str, Any, bool]:
     try:
         return key[:-1], json.loads(value), True
     except (ValueError, RecursionError):
-        raise ArgumentTypeError(f"{sanitize(key)}= must be followed by JSON, not {truncate(sanitize(value), 40)!r}") from None
+        raise ArgumentTypeError(
+            f"{sanitize(key)}= must be followed by JSON, not {truncate(sanitize(value), 40)!r}"
+        ) from None
 
 
 def parse_at(text: str) -> str:
@@ -47,20 +49,52 @@ def parse_at(text: str) -> str:
 def add_submit_options(parser: Parser) -> None:
     """Add the options in three groups: what to run, how, and what to do then."""
     what = parser.add_argument_group("what to run")
-    what.add_argument("words", nargs="*", metavar="TEMPLATE", help="template to run; a command goes after --")
-    what.add_argument("-c", dest="script", metavar="SCRIPT", help="shell script; - reads it from stdin")
     what.add_argument(
-        "-p", dest="parameters", action="append", type=_parse_parameter, metavar="K=V", help="template parameter; K:=JSON for other types"
+        "words", nargs="*", metavar="TEMPLATE", help="template to run; a command goes after --"
     )
-    what.add_argument("--each", action="store_true", help="one task per line of stdin; replaces {} (also in -n, --tag) or is appended")
-    what.add_argument("-0", dest="nul", action="store_true", help="with --each: items end with NUL instead of a newline")
-    what.add_argument("--from", dest="lines", type=require_text, metavar="FILE", help="one task per line of JSON; - is stdin; all or nothing")
-    what.add_argument("--keep-going", action="store_true", help="with --from: store valid lines and report the others")
+    what.add_argument(
+        "-c", dest="script", metavar="SCRIPT", help="shell script; - reads it from stdin"
+    )
+    what.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        type=_parse_parameter,
+        metavar="K=V",
+        help="template parameter; K:=JSON for other types",
+    )
+    what.add_argument(
+        "--each",
+        action="store_true",
+        help="one task per line of stdin; replaces {} (also in -n, --tag) or is appended",
+    )
+    what.add_argument(
+        "-0",
+        dest="nul",
+        action="store_true",
+        help="with --each: items end with NUL instead of a newline",
+    )
+    what.add_argument(
+        "--from",
+        dest="lines",
+        type=require_text,
+        metavar="FILE",
+        help="one task per line of JSON; - is stdin; all or nothing",
+    )
+    what.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="with --from: store valid lines and report the others",
+    )
     _add_settings(parser.add_argument_group("how it runs"))
     after = parser.add_argument_group("after submitting")
-    after.add_argument("--wait", action="store_true", help="wait for the task to end and exit with its code")
+    after.add_argument(
+        "--wait", action="store_true", help="wait for the task to end and exit with its code"
+    )
     after.add_argument("--follow", action="store_true", help="wait, and show the output meanwhile")
-    after.add_argument("--dry-run", action="store_true", help="show what would be submitted; submit nothing")
+    after.add_argument(
+        "--dry-run", action="store_true", help="show what would be submitted; submit nothing"
+    )
     after.add_argument("--json", action="store_true", help='print {"uuid", "number"}')
     after.add_argument("--jsonl", action="store_true", help="print the same, one per line")
 
@@ -70,22 +104,67 @@ def _add_settings(group: Any) -> None:
     add("-n", "--name", type=parse_new_name, help="name of the task")
     add("-q", "--queue", type=require_text, help="queue of the task (default: default)")
     add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
-    add("-t", "--timeout", type=DURATION, metavar="TIME", help="end the task after 30s, 5m, 2h, 1d (a bare number: seconds)")
+    add(
+        "-t",
+        "--timeout",
+        type=DURATION,
+        metavar="TIME",
+        help="end the task after 30s, 5m, 2h, 1d (a bare number: seconds)",
+    )
     add("--cpu", type=CPU, metavar="CORES", help="cores to reserve (default: 1)")
-    add("--memory", type=SIZE, metavar="SIZE", help="memory to reserve: 512M, 4G (a bare number: MiB; default: none)")
+    add(
+        "--memory",
+        type=SIZE,
+        metavar="SIZE",
+        help="memory to reserve: 512M, 4G (a bare number: MiB; default: none)",
+    )
     add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts (default: 1s)")
-    add("--after", action="append", type=require_text, metavar="ID", help="start when this task has succeeded; repeatable")
-    add("--after-any", action="append", type=require_text, metavar="ID", help="start when this task has ended; repeatable")
-    add("--at", type=make_type(parse_at), metavar="TIME", help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now), or an ISO time")
-    add("--tag", dest="tags", action="append", type=parse_pair, metavar="K=V", help="tag for filters; repeatable")
+    add(
+        "--after",
+        action="append",
+        type=require_text,
+        metavar="ID",
+        help="start when this task has succeeded; repeatable",
+    )
+    add(
+        "--after-any",
+        action="append",
+        type=require_text,
+        metavar="ID",
+        help="start when this task has ended; repeatable",
+    )
+    add(
+        "--at",
+        type=make_type(parse_at),
+        metavar="TIME",
+        help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now), or an ISO time",
+    )
+    add(
+        "--tag",
+        dest="tags",
+        action="append",
+        type=parse_pair,
+        metavar="K=V",
+        help="tag for filters; repeatable",
+    )
     add("--hold", action="store_true", help="hold the task until taskdeck release")
-    add("-C", "--cwd", type=require_text, metavar="DIR", help="working directory (default: the current one)")
+    add(
+        "-C",
+        "--cwd",
+        type=require_text,
+        metavar="DIR",
+        help="working directory (default: the current one)",
+    )
     add("--env", action="append", type=parse_pair, metavar="N=V", help="set a variable; repeatable")
-    add("--keep-env", metavar="WHICH", help=(
-        "variables to keep: all, none, or a comma-separated list (default: all but "
-        "the terminal's)"
-    ))
+    add(
+        "--keep-env",
+        metavar="WHICH",
+        help=(
+            "variables to keep: all, none, or a comma-separated list (default: all but "
+            "the terminal's)"
+        ),
+    )
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: 5s)")
 
 

@@ -47,7 +47,12 @@ _RESULTS = {"set": "changed", "front": "moved to the front"}
 
 
 def _run_task_verb(
-    session: CommandContext, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None, what: str = "", became: str = ""
+    session: CommandContext,
+    args: Args,
+    verb: str,
+    more: Callable[[Args], dict[str, Any]] | None = None,
+    what: str = "",
+    became: str = "",
 ) -> int:
     """Run `verb` on the chosen tasks, print each result and return the exit code.
 
@@ -61,7 +66,11 @@ def _run_task_verb(
     if asked is not None:
         selection.print_skipped(done, asked)
     if "ids" in which or args.json or args.jsonl:
-        return report_results(args, done, lambda row: f"#{row['number']} {sanitize(row['name'])}: {became or state(row)}")
+        return report_results(
+            args,
+            done,
+            lambda row: f"#{row['number']} {sanitize(row['name'])}: {became or state(row)}",
+        )
     selection.print_summary(done, lambda row: became or _RESULTS.get(verb) or state(row))
     if asked is None and not any(done.values()):
         selection.print_no_match(verb, which["select"])
@@ -82,11 +91,17 @@ def _format_state(row: dict[str, Any]) -> str:
 
 
 def _format_cancel_result(row: dict[str, Any]) -> str:
-    grace = f" (TERM sent, KILL after {units.format_duration_setting(row['grace'])})" if row.get("run") == "stopping" else ""
+    grace = (
+        f" (TERM sent, KILL after {units.format_duration_setting(row['grace'])})"
+        if row.get("run") == "stopping"
+        else ""
+    )
     return _format_state(row) + grace
 
 
-def _choose_tasks(session: CommandContext, args: Args, verb: str, what: str) -> tuple[dict[str, Any], int | None]:
+def _choose_tasks(
+    session: CommandContext, args: Args, verb: str, what: str
+) -> tuple[dict[str, Any], int | None]:
     """Return the `ids` or `select` argument and the number of tasks a person confirmed.
 
     The dict is empty when nothing is left to do. Raise Usage without ids and filters, which never
@@ -138,7 +153,9 @@ def cancel(session: CommandContext, args: Args) -> int:
     """Cancel tasks, or send them a signal."""
     number = parse_signal(args.signal)
     what = "" if number is None else f"send signal {args.signal} to"
-    return _run_task_verb(session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what)
+    return _run_task_verb(
+        session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what
+    )
 
 
 def parse_signal(text: str | None) -> int | None:
@@ -155,22 +172,35 @@ def parse_signal(text: str | None) -> int | None:
     from app.core.text.sanitize import find_nearest
 
     meant = find_nearest(word, Signals.__members__)
-    near = f"Nearest: {meant.removeprefix('SIG')}" if meant else "Examples: TERM, INT, HUP, KILL, USR1"
+    near = (
+        f"Nearest: {meant.removeprefix('SIG')}" if meant else "Examples: TERM, INT, HUP, KILL, USR1"
+    )
     raise Usage(f'there is no signal "{truncate(sanitize(text), 40)}". Nothing was sent.', near)
 
 
 def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
-    fields = {key[3:]: value for key, value in vars(args).items() if key.startswith("to_") and value is not None}
+    fields = {
+        key[3:]: value
+        for key, value in vars(args).items()
+        if key.startswith("to_") and value is not None
+    }
     if not fields:
-        raise Usage("set what? Give an option: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
-    what = ", ".join(f"{key.replace('_', '-')} {_format_value(key, value)}" for key, value in fields.items())
+        raise Usage(
+            "set what? Give an option: --priority 5, --queue gpu, --memory 11G, …",
+            "See: taskdeck set --help",
+        )
+    what = ", ".join(
+        f"{key.replace('_', '-')} {_format_value(key, value)}" for key, value in fields.items()
+    )
     became = ""
     if [*fields] == ["pinned"]:
         became = "pinned" if fields["pinned"] else "no longer pinned"
     elif [*fields] == ["at"] and (when := _format_start(fields["at"])):
         became = f"not before {when}"
-    return _run_task_verb(session, args, "set", lambda _: {"fields": fields}, f"set {what} on", became)
+    return _run_task_verb(
+        session, args, "set", lambda _: {"fields": fields}, f"set {what} on", became
+    )
 
 
 NOW = "now"
@@ -215,9 +245,17 @@ def _add_selectors(parser: Parser, **names: tuple[str, ...]) -> None:
 
 def _add_cancel_arguments(parser: Parser) -> None:
     parser.add_option(
-        "-s", "--signal", metavar="SIGNAL", help="send this signal instead; the program decides what to do"
+        "-s",
+        "--signal",
+        metavar="SIGNAL",
+        help="send this signal instead; the program decides what to do",
     )
-    parser.add_option("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: the task's)")
+    parser.add_option(
+        "--grace",
+        type=DURATION,
+        metavar="TIME",
+        help="time between TERM and KILL (default: the task's)",
+    )
     _add_ids_or_filters(parser)
 
 
@@ -238,16 +276,36 @@ def _add_set_arguments(parser: Parser) -> None:
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
-    add("--at", dest="to_at", type=make_type(_parse_at), metavar="TIME", help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now); now: at once")
+    add(
+        "--at",
+        dest="to_at",
+        type=make_type(_parse_at),
+        metavar="TIME",
+        help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now); now: at once",
+    )
     add("--name", "-n", dest="to_name", type=parse_new_name, metavar="NAME")
     pin = values.add_mutually_exclusive_group().add_argument
-    pin("--pin", dest="to_pinned", action="store_true", default=None, help="never clean up the task and its runs; works for ended tasks, too")
-    pin("--unpin", dest="to_pinned", action="store_false", default=None, help="let cleanup remove the task again")
+    pin(
+        "--pin",
+        dest="to_pinned",
+        action="store_true",
+        default=None,
+        help="never clean up the task and its runs; works for ended tasks, too",
+    )
+    pin(
+        "--unpin",
+        dest="to_pinned",
+        action="store_false",
+        default=None,
+        help="let cleanup remove the task again",
+    )
     _add_selectors(parser, queue=("--in-queue",), named=("--named",))
     add_json_options(parser)
 
 
-def _make_command(verb: str, summary: str, arguments: Callable[[Parser], None], examples: str = "") -> Command:
+def _make_command(
+    verb: str, summary: str, arguments: Callable[[Parser], None], examples: str = ""
+) -> Command:
     return Command(summary, partial(_run_task_verb, verb=verb), arguments, examples)
 
 
@@ -270,7 +328,9 @@ COMMANDS = {
     ),
     "rm": _make_command("rm", "delete ended tasks", _add_ids_or_filters),
     "set": Command(
-        "change the settings of waiting tasks", set_fields, _add_set_arguments,
+        "change the settings of waiting tasks",
+        set_fields,
+        _add_set_arguments,
         (
             "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin        "
             "  (kept regardless of [retention])"

@@ -52,7 +52,10 @@ def format_template_row(template: dict[str, Any]) -> list[Span]:
         (sanitize(template["engine"]), ""),
         (sanitize(template.get("queue") or units.MISSING), ""),
         (units.format_duration_setting(template.get("timeout")), ""),
-        (units.MISSING if template.get("cpu") is None else units.format_number(template["cpu"]), ""),
+        (
+            units.MISSING if template.get("cpu") is None else units.format_number(template["cpu"]),
+            "",
+        ),
         (units.format_memory(template.get("memory")), ""),
         (sanitize(template.get("description") or ""), ""),
     ]
@@ -65,12 +68,23 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
         ("engine", template["engine"]),
         *((key, _format_schema_value(value)) for key, value in (template["schema"] or {}).items()),
         ("queue", template.get("queue") or ""),
-        ("timeout", "" if template.get("timeout") is None else units.format_duration_setting(template["timeout"])),
+        (
+            "timeout",
+            ""
+            if template.get("timeout") is None
+            else units.format_duration_setting(template["timeout"]),
+        ),
         ("cpu", "" if template.get("cpu") is None else units.format_number(template["cpu"])),
-        ("memory", "" if template.get("memory") is None else units.format_memory(template["memory"])),
+        (
+            "memory",
+            "" if template.get("memory") is None else units.format_memory(template["memory"]),
+        ),
         ("retries", "" if template.get("retries") is None else str(template["retries"])),
         ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
-        ("created", f"{time_format.format_clock(template['created_at'])}, changed {time_format.format_clock(template['updated_at'])}"),
+        (
+            "created",
+            f"{time_format.format_clock(template['created_at'])}, changed {time_format.format_clock(template['updated_at'])}",
+        ),
     ]
 
 
@@ -86,7 +100,8 @@ def _format_schema_value(value: Any) -> str:
 def _format_parameters(schema: dict[str, Any]) -> list[str]:
     needed, properties = schema.get("required") or (), schema.get("properties") or {}
     return [
-        _format_parameter(name, found if isinstance(found, dict) else {}, name in needed) for name, found in properties.items()
+        _format_parameter(name, found if isinstance(found, dict) else {}, name in needed)
+        for name, found in properties.items()
     ]
 
 
@@ -94,7 +109,11 @@ def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
     import json
 
     shown = mask_record(schema, is_secret_name(name))
-    default = f", default {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}" if "default" in schema else ""
+    default = (
+        f", default {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}"
+        if "default" in schema
+        else ""
+    )
     what = f": {schema['description']}" if schema.get("description") else ""
     return f"{name} ({schema.get('type', 'any')}{', required' if needed else ''}{default}){what}"
 
@@ -105,9 +124,18 @@ def create_template(session: CommandContext, args: Args) -> int:
     engine, schema = _make_schema(args)
     more = definition_group.collect_options(args, *_DEFAULTS)
     answer = session.call(
-        "template.create", name=name, engine=engine, schema=schema, parameters=_read_parameters(args), **more
+        "template.create",
+        name=name,
+        engine=engine,
+        schema=schema,
+        parameters=_read_parameters(args),
+        **more,
     )
-    return definition_group.print_result(args, answer, f"template {sanitize(name)} created: {output.get_program()} submit {sanitize(name)}")
+    return definition_group.print_result(
+        args,
+        answer,
+        f"template {sanitize(name)} created: {output.get_program()} submit {sanitize(name)}",
+    )
 
 
 def _make_schema(args: Args) -> tuple[str, dict[str, Any]]:
@@ -132,7 +160,9 @@ def _choose_engine(args: Args, usual: str, *others: str) -> str:
     if args.engine is None:
         return usual
     if args.engine not in (usual, *others):
-        raise Usage(f'--engine must be {" or ".join((usual, *others))} for this, not "{truncate(sanitize(args.engine), 40)}".')
+        raise Usage(
+            f'--engine must be {" or ".join((usual, *others))} for this, not "{truncate(sanitize(args.engine), 40)}".'
+        )
     return args.engine
 
 
@@ -148,7 +178,9 @@ def _read_parameters(args: Args) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise Usage("--parameters must be a JSON Schema, or @FILE with one. Nothing was created.") from None
+        raise Usage(
+            "--parameters must be a JSON Schema, or @FILE with one. Nothing was created."
+        ) from None
 
 
 def set_template(session: CommandContext, args: Args) -> int:
@@ -160,18 +192,33 @@ def set_template(session: CommandContext, args: Args) -> int:
     if args.parameters is not None:
         more["parameters"] = _read_parameters(args)
     if not more:
-        raise Usage("set what? Give an option: --queue, --timeout, --script, …", "See: taskdeck template set --help")
-    return definition_group.print_result(args, session.call("template.set", name=name, **more), f"template {sanitize(name)} changed")
+        raise Usage(
+            "set what? Give an option: --queue, --timeout, --script, …",
+            "See: taskdeck template set --help",
+        )
+    return definition_group.print_result(
+        args, session.call("template.set", name=name, **more), f"template {sanitize(name)} changed"
+    )
 
 
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
     run = parser.add_argument_group("how it runs (one of script, callable, and a command after --)")
-    run.add_argument("--script", metavar="TEXT", help="shell script; parameters are passed as $PARAM_name")
-    run.add_argument("--callable", metavar="M:F", help="Python function; parameters are keyword arguments")
-    run.add_argument("--engine", metavar="ENGINE", help="exec, shell or python (default: from the options above)")
-    run.add_argument("--shell", type=require_text, metavar="FILE", help="shell to use (default: /bin/sh)")
-    run.add_argument("--python", type=require_text, metavar="FILE", help="Python to use (default: python3)")
+    run.add_argument(
+        "--script", metavar="TEXT", help="shell script; parameters are passed as $PARAM_name"
+    )
+    run.add_argument(
+        "--callable", metavar="M:F", help="Python function; parameters are keyword arguments"
+    )
+    run.add_argument(
+        "--engine", metavar="ENGINE", help="exec, shell or python (default: from the options above)"
+    )
+    run.add_argument(
+        "--shell", type=require_text, metavar="FILE", help="shell to use (default: /bin/sh)"
+    )
+    run.add_argument(
+        "--python", type=require_text, metavar="FILE", help="Python to use (default: python3)"
+    )
     run.add_argument("--parameters", metavar="JSON", help="JSON Schema of the parameters, or @FILE")
     usual = parser.add_argument_group("defaults of its tasks")
     usual.add_argument("--queue", "-q", type=require_text, metavar="QUEUE")
@@ -189,11 +236,27 @@ EXAMPLES = """\
   taskdeck template create greet --script 'echo "hello $PARAM_who"'"""
 
 COMMANDS = {
-    "ls": definition_group.make_list_command("template", COLUMNS, format_template_row, FIELDS, mask_record),
-    "show": definition_group.make_show_command("template", format_template_facts, mask_record),
-    "create": Command("create a template", create_template, _add_arguments, EXAMPLES, takes_command=True, usage=USAGE),
-    "set": Command(
-        "change a template", set_template, _add_arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE
+    "ls": definition_group.make_list_command(
+        "template", COLUMNS, format_template_row, FIELDS, mask_record
     ),
-    "rm": definition_group.make_verb_command("template", "rm", "remove an unused template", "removed"),
+    "show": definition_group.make_show_command("template", format_template_facts, mask_record),
+    "create": Command(
+        "create a template",
+        create_template,
+        _add_arguments,
+        EXAMPLES,
+        takes_command=True,
+        usage=USAGE,
+    ),
+    "set": Command(
+        "change a template",
+        set_template,
+        _add_arguments,
+        "  taskdeck template set thumbs --timeout 20m",
+        takes_command=True,
+        usage=USAGE,
+    ),
+    "rm": definition_group.make_verb_command(
+        "template", "rm", "remove an unused template", "removed"
+    ),
 }

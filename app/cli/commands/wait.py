@@ -38,11 +38,15 @@ def wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
 
 def print_continues(numbers: list[int]) -> None:
     """Print that only the wait was interrupted."""
-    which = f"#{numbers[0]} continues" if len(numbers) == 1 else f"the {len(numbers):,} tasks continue"
+    which = (
+        f"#{numbers[0]} continues" if len(numbers) == 1 else f"the {len(numbers):,} tasks continue"
+    )
     output.print_note(f"{which}. See: taskdeck show {numbers[0]}")
 
 
-def _wait_and_print(session: CommandContext, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
+def _wait_and_print(
+    session: CommandContext, given: list[Any], timeout: float | None
+) -> list[dict[str, Any]]:
     ends = _wait_until_ended(session, given, timeout)
     if output.is_stderr_terminal():
         for end in ends[:20]:
@@ -50,7 +54,9 @@ def _wait_and_print(session: CommandContext, given: list[Any], timeout: float | 
     return ends
 
 
-def _wait_until_ended(session: CommandContext, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
+def _wait_until_ended(
+    session: CommandContext, given: list[Any], timeout: float | None
+) -> list[dict[str, Any]]:
     """Return the answer of `wait`.
 
     Without a runtime no end is recorded: say so once and keep waiting for a runtime.
@@ -61,12 +67,16 @@ def _wait_until_ended(session: CommandContext, given: list[Any], timeout: float 
             return session.call("wait", ids=given, timeout=left)
         except Stopped as stopped:
             if not told:
-                output.print_note(f"{stopped.message} Running tasks continue; still waiting. {stopped.hint}")
+                output.print_note(
+                    f"{stopped.message} Running tasks continue; still waiting. {stopped.hint}"
+                )
             told = True
         if timeout is not None:
             left = max(0.0, began + timeout - time.monotonic())
             if not left:
-                raise TimedOut(f"waited {units.format_duration(timeout)}, but no runtime was started.")
+                raise TimedOut(
+                    f"waited {units.format_duration(timeout)}, but no runtime was started."
+                )
         time.sleep(POLL_INTERVAL)
 
 
@@ -81,7 +91,9 @@ def _get_exit_code(ends: list[dict[str, Any]]) -> int:
 
 def _add_arguments(parser: Parser) -> None:
     add_task_ids(parser)
-    parser.add_option("--timeout", type=DURATION, metavar="TIME", help="give up after this time, with exit code 6")
+    parser.add_option(
+        "--timeout", type=DURATION, metavar="TIME", help="give up after this time, with exit code 6"
+    )
     add_json_options(parser)
 
 
@@ -89,4 +101,8 @@ EXAMPLES = """\
   taskdeck wait 42 && echo done
   taskdeck wait 42 43 44 --timeout 2h    (exits with the first nonzero code)"""
 
-COMMANDS = {"wait": Command("wait for tasks to end and exit with their code", wait, _add_arguments, EXAMPLES)}
+COMMANDS = {
+    "wait": Command(
+        "wait for tasks to end and exit with their code", wait, _add_arguments, EXAMPLES
+    )
+}

@@ -27,7 +27,11 @@ def explain_tasks(session: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(found[0] if len(args.ids) == 1 and not args.jsonl else found, args.jsonl)
         return 0
-    output.print_lines(_format_groups(found) if not args.ids else [line for one in found for line in _format_task(one)][1:])
+    output.print_lines(
+        _format_groups(found)
+        if not args.ids
+        else [line for one in found for line in _format_task(one)][1:]
+    )
     return 0
 
 
@@ -36,7 +40,10 @@ def _format_groups(found: dict[str, Any]) -> list[Line]:
         return [[("no waiting tasks", "")]]
     most = max(len(units.format_count(group["count"])) for group in found["groups"])
     return [
-        [(f"{units.format_count(group['count']):>{most}}", "bold"), (f" {_conjugate(group['count'], output.add_home_option(sanitize(group['text'])))}", "")]
+        [
+            (f"{units.format_count(group['count']):>{most}}", "bold"),
+            (f" {_conjugate(group['count'], output.add_home_option(sanitize(group['text'])))}", ""),
+        ]
         for group in found["groups"]
     ]
 
@@ -72,7 +79,10 @@ def _format_last_line(task: dict[str, Any]) -> list[Line]:
     from app.cli.commands.show import get_last_lines
 
     room = output.get_room()
-    return [[(f"  {line if room is None else truncate(line, room - 2)}", "")] for line in get_last_lines(task)[-1:]]
+    return [
+        [(f"  {line if room is None else truncate(line, room - 2)}", "")]
+        for line in get_last_lines(task)[-1:]
+    ]
 
 
 def _format_suggestions(task: dict[str, Any]) -> list[Line]:
@@ -80,20 +90,34 @@ def _format_suggestions(task: dict[str, Any]) -> list[Line]:
     offered = task.get("cures") or ()
     found = [cure for cure in offered if cure["command"]]
     if offered and not found:
-        return [[], *_wrap_dim((
-            "No change here would start the task sooner: "
-            f"{'; '.join(cure['gain'] for cure in offered)}."
-        ), 2)]
+        return [
+            [],
+            *_wrap_dim(
+                (
+                    "No change here would start the task sooner: "
+                    f"{'; '.join(cure['gain'] for cure in offered)}."
+                ),
+                2,
+            ),
+        ]
     page: list[Line] = [[], [("  Suggestions:", "")]] if found else []
     for cure in found:
-        page.append([("    ", ""), (f"{output.get_program()} {sanitize(shlex.join(cure['command'][1:]))}", "bold")])
+        page.append(
+            [
+                ("    ", ""),
+                (f"{output.get_program()} {sanitize(shlex.join(cure['command'][1:]))}", "bold"),
+            ]
+        )
         page += _wrap_dim(cure["gain"], 6)
     return page
 
 
 def _wrap_dim(text: str, margin: int) -> list[Line]:
     room, said = output.get_room(), sanitize(text)
-    return [[(" " * margin + piece, "dim")] for piece in ([said] if room is None else wrap_text(said, max(20, room - margin)))]
+    return [
+        [(" " * margin + piece, "dim")]
+        for piece in ([said] if room is None else wrap_text(said, max(20, room - margin)))
+    ]
 
 
 def _is_not_waiting(task: dict[str, Any]) -> bool:
@@ -103,29 +127,50 @@ def _is_not_waiting(task: dict[str, Any]) -> bool:
 def _format_heading(task: dict[str, Any]) -> Line:
     shown = f"#{task['number']} {sanitize(task['name'])}"
     if _is_not_waiting(task):
-        told = output.add_home_option(sanitize(task["reasons"][0]["text"])) if task["reasons"] else styles.format_status(task["status"])
+        told = (
+            output.add_home_option(sanitize(task["reasons"][0]["text"]))
+            if task["reasons"]
+            else styles.format_status(task["status"])
+        )
         return [(shown, "bold"), (f": {told}.", "")]
-    start = f" Expected start {sanitize(task['expected_start'])}." if task.get("expected_start") else ""
+    start = (
+        f" Expected start {sanitize(task['expected_start'])}." if task.get("expected_start") else ""
+    )
     waits = units.format_age(task.get("waits"))
     # "Scheduled for 2m" would read as a start time.
     since = f", submitted {waits} ago" if task["status"] == "scheduled" else f" for {waits}"
-    return [(shown, "bold"), (f" is {styles.format_status(task['status'])} in {sanitize(task['queue'])}{since}.{start}", "")]
+    return [
+        (shown, "bold"),
+        (
+            f" is {styles.format_status(task['status'])} in {sanitize(task['queue'])}{since}.{start}",
+            "",
+        ),
+    ]
 
 
 def _format_reason(number: int, text: str) -> list[Line]:
     room = output.get_room()
     text = text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
     pieces = [text] if room is None else wrap_text(text, max(20, room - 5))
-    return [[(f"  {number}  " if not at else "     ", "dim"), (piece, "")] for at, piece in enumerate(pieces)]
+    return [
+        [(f"  {number}  " if not at else "     ", "dim"), (piece, "")]
+        for at, piece in enumerate(pieces)
+    ]
 
 
 def _add_arguments(parser: Parser) -> None:
-    add_task_ids(parser, "number, uuid or name of a task; none: all waiting tasks, grouped by reason")
+    add_task_ids(
+        parser, "number, uuid or name of a task; none: all waiting tasks, grouped by reason"
+    )
     add_json_options(parser)
 
 
 COMMANDS = {
     "why": Command(
-        "explain why tasks wait and when they may start", explain_tasks, _add_arguments, "  taskdeck why 42\n  taskdeck why", usage="[OPTION …] [ID …]"
+        "explain why tasks wait and when they may start",
+        explain_tasks,
+        _add_arguments,
+        "  taskdeck why 42\n  taskdeck why",
+        usage="[OPTION …] [ID …]",
     )
 }

@@ -27,7 +27,13 @@ TIMEOUT = 0.5
 """Seconds to wait for candidates."""
 MAX_CANDIDATES = 100
 
-_STATES = {**selection.DEFAULT_STATES, "pause": ("running",), "resume": ("running",), "wait": selection.DEFAULT_STATES["cancel"], "retry": ordered(ENDED)}
+_STATES = {
+    **selection.DEFAULT_STATES,
+    "pause": ("running",),
+    "resume": ("running",),
+    "wait": selection.DEFAULT_STATES["cancel"],
+    "retry": ordered(ENDED),
+}
 """States of the tasks a verb applies to; other verbs take any task."""
 
 
@@ -50,7 +56,9 @@ def print_candidates(given: list[str]) -> int:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    output.write_bytes("".join([f"{value}\t{what}\n" for value, what in found]).encode("utf-8", "replace"))
+    output.write_bytes(
+        "".join([f"{value}\t{what}\n" for value, what in found]).encode("utf-8", "replace")
+    )
     return 0
 
 
@@ -63,12 +71,24 @@ def _find_candidates(given: list[str]) -> list[tuple[str, str]]:
     if line is None:
         return []
     try:
-        found = [pair for pair in _query_kind(kind, words, lambda verb, /, **args: line.ask(verb, args, None)) if _is_typeable(pair[0])]
+        found = [
+            pair
+            for pair in _query_kind(kind, words, lambda verb, /, **args: line.ask(verb, args, None))
+            if _is_typeable(pair[0])
+        ]
     finally:
         line.close()
-    current = words[-1].partition("=")[2] if words[-1][:2] == "--" and "=" in words[-1] else words[-1]
-    shown = [(value, truncate(sanitize(what), 60)) for value, what in found if value.startswith(current)]
-    return [(quote_bash(value, given[-1]), what) for value, what in shown] if shell == "bash" else shown
+    current = (
+        words[-1].partition("=")[2] if words[-1][:2] == "--" and "=" in words[-1] else words[-1]
+    )
+    shown = [
+        (value, truncate(sanitize(what), 60)) for value, what in found if value.startswith(current)
+    ]
+    return (
+        [(quote_bash(value, given[-1]), what) for value, what in shown]
+        if shell == "bash"
+        else shown
+    )
 
 
 def _strip_program(words: list[str]) -> list[str]:
@@ -111,7 +131,10 @@ def _list_tasks(verb: str, words: list[str], call: Call) -> Candidates:
 
 
 def _list_queues(call: Call) -> Candidates:
-    return ((row["name"], f"{row['current_load']}/{row['capacity']} running, {row['waiting']} waiting") for row in call("queue.ls"))
+    return (
+        (row["name"], f"{row['current_load']}/{row['capacity']} running, {row['waiting']} waiting")
+        for row in call("queue.ls")
+    )
 
 
 def _list_pools(call: Call) -> Candidates:
@@ -128,7 +151,10 @@ def _list_slas(call: Call) -> Candidates:
 
 
 def _list_alerts(call: Call) -> Candidates:
-    return ((str(row["id"]), f"{row['sla']} {styles.format_status(row['status'])}") for row in call("alert.ls"))
+    return (
+        (str(row["id"]), f"{row['sla']} {styles.format_status(row['status'])}")
+        for row in call("alert.ls")
+    )
 
 
 def _list_operations(call: Call) -> Candidates:
@@ -137,7 +163,10 @@ def _list_operations(call: Call) -> Candidates:
 
 
 def _list_backups(call: Call) -> Candidates:
-    return ((row["id"], f"{row['kind']}, {units.format_bytes(row['bytes'])}") for row in reversed(call("db.backups")))
+    return (
+        (row["id"], f"{row['kind']}, {units.format_bytes(row['bytes'])}")
+        for row in reversed(call("db.backups"))
+    )
 
 
 _LISTERS: dict[str, Callable[[Call], Candidates]] = {
@@ -178,7 +207,9 @@ def _list_parameters(words: list[str], call: Call) -> Candidates:
         about = about if isinstance(about, dict) else {}
         if sign and name == key:
             yield from ((f"{name}={value}", "") for value in _list_values(about))
-        elif not sign and not any(word.startswith((f"{name}=", f"{name}:=")) for word in words[:-1]):
+        elif not sign and not any(
+            word.startswith((f"{name}=", f"{name}:=")) for word in words[:-1]
+        ):
             yield f"{name}=", _describe_parameter(about, name in (schema.get("required") or ()))
 
 

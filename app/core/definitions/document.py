@@ -139,7 +139,9 @@ def validate_definition(definition: type[Definition], values: Mapping[str, Any])
     try:
         return definition.model_validate(dict(values))
     except ValidationError as error:
-        raise Usage("; ".join(_format_errors(error, definition)) + ".", "Nothing was changed.") from None
+        raise Usage(
+            "; ".join(_format_errors(error, definition)) + ".", "Nothing was changed."
+        ) from None
 
 
 def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[str, Any]]:
@@ -155,7 +157,10 @@ def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[s
             try:
                 yield name, KINDS[kind].model_validate(body)
             except ValidationError as error:
-                faults.extend(f"{kind}.{sanitize(name)}: {words}" for words in _format_errors(error, KINDS[kind]))
+                faults.extend(
+                    f"{kind}.{sanitize(name)}: {words}"
+                    for words in _format_errors(error, KINDS[kind])
+                )
 
 
 def _find_name_fault(name: Any) -> str:
@@ -183,10 +188,16 @@ def _format_error(where: str, fault: Any, known: list[str]) -> str:
     if kind == "value_error":
         said = str(fault["ctx"]["error"])
         return said if said.startswith((where, "schema:")) else f"{where} {said}"
-    return f"{where} {_TYPE_ERRORS.get(kind, 'has the wrong type')}, not {quote(str(fault['input']))}"
+    return (
+        f"{where} {_TYPE_ERRORS.get(kind, 'has the wrong type')}, not {quote(str(fault['input']))}"
+    )
 
 
-_TYPE_ERRORS = {"string_type": "must be text", "dict_type": "must be a table", "bool_type": "must be true or false"}
+_TYPE_ERRORS = {
+    "string_type": "must be text",
+    "dict_type": "must be a table",
+    "bool_type": "must be true or false",
+}
 
 
 def _suggest_nearest(word: Any, known: Iterable[str]) -> str:

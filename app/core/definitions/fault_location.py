@@ -47,7 +47,11 @@ def locate_fault(text: str, fault: str) -> TextPosition | None:
     if unknown:
         return _locate_key(text, unknown["key"]) or _locate_table(text, table)
     first = _FIRST.match(rest)
-    return _locate_quoted(text, rest) or _locate_key(text, first[0] if first else "") or _locate_table(text, table)
+    return (
+        _locate_quoted(text, rest)
+        or _locate_key(text, first[0] if first else "")
+        or _locate_table(text, table)
+    )
 
 
 def _locate_quoted(text: str, said: str) -> TextPosition | None:
@@ -72,8 +76,18 @@ def _locate_key(text: str, path: str) -> TextPosition | None:
 def _locate_table(text: str, table: str) -> TextPosition | None:
     """Return the header of a table, in YAML its name."""
     kind, _, name = table.partition(".")
-    found = re.search(rf"(?m)^\s*\[{re.escape(kind)}\.[\"']?{re.escape(name)}[\"']?\]", text) if name else None
-    return _to_position(text, found.end() - len(found[0].lstrip())) if found else _locate_key(text, name) if name else None
+    found = (
+        re.search(rf"(?m)^\s*\[{re.escape(kind)}\.[\"']?{re.escape(name)}[\"']?\]", text)
+        if name
+        else None
+    )
+    return (
+        _to_position(text, found.end() - len(found[0].lstrip()))
+        if found
+        else _locate_key(text, name)
+        if name
+        else None
+    )
 
 
 def _to_position(text: str, offset: int) -> TextPosition:

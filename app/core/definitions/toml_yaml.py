@@ -42,11 +42,15 @@ def read_document(text: str, format: str) -> dict[str, Any]:
         text.encode()
         found = tomllib.loads(text) if format == "toml" else _load_yaml(text)
     except UnicodeEncodeError as error:
-        raise Usage(f"line {_find_line(text, error.start)}: is not UTF-8. Nothing was changed.") from None
+        raise Usage(
+            f"line {_find_line(text, error.start)}: is not UTF-8. Nothing was changed."
+        ) from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise Usage(f"{_format_parse_error(error)}. Nothing was changed.") from None
     except (RecursionError, ValueError) as error:
-        raise Usage(f"cannot be read: {truncate(sanitize(str(error)), 120)}. Nothing was changed.") from None
+        raise Usage(
+            f"cannot be read: {truncate(sanitize(str(error)), 120)}. Nothing was changed."
+        ) from None
     if not isinstance(found, dict):
         raise Usage("must hold tables such as queues and templates. Nothing was changed.")
     _check_values(found)
@@ -71,7 +75,9 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name is not None:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} appears twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} appears twice", key.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -93,7 +99,11 @@ def _format_parse_error(error: Exception) -> str:
         return f"line {mark.line + 1}: {truncate(sanitize(said), 120)}"
     what, _, at = str(error).rpartition(" (at ")
     line = at.split(",")[0] if at.startswith("line") else "at the end"
-    hint = " (names and texts take no control characters)" if what.startswith("Illegal character") else ""
+    hint = (
+        " (names and texts take no control characters)"
+        if what.startswith("Illegal character")
+        else ""
+    )
     return f"{line}: {truncate(sanitize(what), 120)}{hint}"
 
 
@@ -109,14 +119,19 @@ def _check_values(found: Any) -> None:
             raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
         if isinstance(node, dict):
             pending.extend(node)
-        pending.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+        pending.extend(
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        )
 
 
 def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     for path, value in _iterate_leaves(document, ()):
         if value is None:
             where = ".".join(sanitize(str(step)) for step in path)
-            raise Refused(f"{where} is null, which TOML cannot hold.", "Use YAML: taskdeck export --format yaml")
+            raise Refused(
+                f"{where} is null, which TOML cannot hold.",
+                "Use YAML: taskdeck export --format yaml",
+            )
     made = tomlkit.document()
     for kind, found in document.items():
         tables = tomlkit.table(is_super_table=True)
@@ -128,7 +143,13 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
 
 def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    steps = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    steps = (
+        value.items()
+        if isinstance(value, Mapping)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
     if steps is None:
         yield path, value
     for step, inner in steps or ():
@@ -137,15 +158,23 @@ def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
 
 def _write_definition(body: Mapping[str, Any]) -> items.Table:
     """Yield the tables of one definition, simple keys first."""
-    own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
+    own = {
+        key
+        for key, value in body.items()
+        if isinstance(value, Mapping) and _needs_table(key, value)
+    }
     made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
     for key in sorted(body, key=lambda key: key in own):
-        made.append(_format_key(key), _write_spread(body[key]) if key in own else _format_value(body[key]))
+        made.append(
+            _format_key(key), _write_spread(body[key]) if key in own else _format_value(body[key])
+        )
     return made
 
 
 def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
-    return key == "parameters" or any(isinstance(inner, str) and "\n" in inner for inner in value.values())
+    return key == "parameters" or any(
+        isinstance(inner, str) and "\n" in inner for inner in value.values()
+    )
 
 
 def _write_spread(body: Mapping[str, Any]) -> items.Table:
@@ -176,7 +205,9 @@ def _format_value(value: Any) -> items.Item:
     if isinstance(value, list):
         array, values = tomlkit.array(), [_format_value(inner) for inner in value]
         array.add_line(*values[:-1], indent="", newline=False)
-        array.add_line(*values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False)
+        array.add_line(
+            *values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False
+        )
         return array
     return _format_string(value) if isinstance(value, str) else tomlkit.item(value)
 
@@ -206,4 +237,11 @@ _Dumper.add_representer(str, _represent_text)
 
 def _write_yaml(document: Mapping[str, Any]) -> str:
     plain = {kind: dict(tables) for kind, tables in document.items() if tables}
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)
+    return yaml.dump(
+        plain,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=False,
+    )

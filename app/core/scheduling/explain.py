@@ -6,13 +6,31 @@ from dataclasses import replace
 from app.core.scheduling.forecast import MAX_DECISIONS, TimeRange
 from app.core.scheduling.plan import ActiveRun, DispatchView, decide, get_known_end
 from app.core.scheduling.reasons import find_reasons
-from app.core.scheduling.waiting_task import Explanation, ParentTask, PlanContext, TaskState, WaitingTask, WaitReason
+from app.core.scheduling.waiting_task import (
+    Explanation,
+    ParentTask,
+    PlanContext,
+    TaskState,
+    WaitingTask,
+    WaitReason,
+)
 from db.states import WAITING
 
-__all__ = ["ParentTask", "WaitReason", "TaskState", "Explanation", "build_waiting_task", "explain", "explain_all", "build_context"]
+__all__ = [
+    "ParentTask",
+    "WaitReason",
+    "TaskState",
+    "Explanation",
+    "build_waiting_task",
+    "explain",
+    "explain_all",
+    "build_context",
+]
 
 
-def explain(view: DispatchView, subject: TaskState, position: int | None, decisions: int = MAX_DECISIONS) -> Explanation:
+def explain(
+    view: DispatchView, subject: TaskState, position: int | None, decisions: int = MAX_DECISIONS
+) -> Explanation:
     """Return why the task waits and when it may start.
 
     `position` is the place in the queue, from 0, and may be beyond the view. A task that does not
@@ -21,20 +39,26 @@ def explain(view: DispatchView, subject: TaskState, position: int | None, decisi
     return _explain_task(build_context(view, [subject], decisions), subject, position)
 
 
-def explain_all(view: DispatchView, asked: Sequence[tuple[TaskState, int | None]]) -> tuple[Explanation, ...]:
+def explain_all(
+    view: DispatchView, asked: Sequence[tuple[TaskState, int | None]]
+) -> tuple[Explanation, ...]:
     """Explain several tasks with one plan and one forecast per pool."""
     scene = build_context(view, [subject for subject, _ in asked])
     return tuple(_explain_task(scene, subject, position) for subject, position in asked)
 
 
-def build_context(view: DispatchView, subjects: Sequence[TaskState], decisions: int = MAX_DECISIONS) -> PlanContext:
+def build_context(
+    view: DispatchView, subjects: Sequence[TaskState], decisions: int = MAX_DECISIONS
+) -> PlanContext:
     """Compute the plan and its context for these tasks."""
     done = decide(view)
     queues = {queue.name: queue for queue in view.queues}
     holders: dict[str, list[ActiveRun]] = {pool.name: [] for pool in view.pools}
     for run in sorted(view.active, key=lambda run: get_known_end(run.ends_in)):
         holders[queues[run.queue].pool].append(run)
-    wanted = frozenset(n for s in subjects for n in (s.number, *(parent.number for parent in s.parents)))
+    wanted = frozenset(
+        n for s in subjects for n in (s.number, *(parent.number for parent in s.parents))
+    )
     starts = {task.uuid: task for task in done.starts}
     return PlanContext(view, wanted, queues, done.rooms, done.slots, starts, holders, decisions)
 
@@ -42,8 +66,14 @@ def build_context(view: DispatchView, subjects: Sequence[TaskState], decisions: 
 def build_waiting_task(scene: PlanContext, subject: TaskState, position: int | None) -> WaitingTask:
     """Return a task with its queue and pool; find its position if it is None."""
     queue = scene.queues[subject.queue]
-    case = WaitingTask(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
-    return replace(case, position=case.index) if position is None and subject.status == "queued" else case
+    case = WaitingTask(
+        scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool]
+    )
+    return (
+        replace(case, position=case.index)
+        if position is None and subject.status == "queued"
+        else case
+    )
 
 
 def _explain_task(scene: PlanContext, subject: TaskState, position: int | None) -> Explanation:
@@ -56,7 +86,12 @@ def _explain_task(scene: PlanContext, subject: TaskState, position: int | None) 
 def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
     """Return the range in which the task may start, or may join its queue."""
     subject = case.subject
-    if case.scene.view.halted is not None or subject.status == "held" or subject.held_by or not case.is_open:
+    if (
+        case.scene.view.halted is not None
+        or subject.status == "held"
+        or subject.held_by
+        or not case.is_open
+    ):
         return None
     if subject.status == "queued":
         ranges = [case.scene.get_forecast(case.queue.pool).may_start.get(subject.number)]
@@ -66,9 +101,18 @@ def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
     if len(known) < len(ranges):
         return None
     exact = max(0.0, subject.not_before_in or 0.0, subject.retry_in or 0.0)
-    return max([exact, *(soonest for soonest, _ in known)]), max([exact, *(latest for _, latest in known)])
+    return max([exact, *(soonest for soonest, _ in known)]), max(
+        [exact, *(latest for _, latest in known)]
+    )
 
 
 def _find_end_range(scene: PlanContext, number: int) -> TimeRange | None:
     """Return the range in which a task may end, or None if it is unknown."""
-    return next((found for pool in scene.holders if (found := scene.get_forecast(pool).may_end.get(number))), None)
+    return next(
+        (
+            found
+            for pool in scene.holders
+            if (found := scene.get_forecast(pool).may_end.get(number))
+        ),
+        None,
+    )

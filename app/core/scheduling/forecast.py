@@ -4,7 +4,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
-from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, QueueView, get_known_end, make_plan
+from app.core.scheduling.plan import (
+    ActiveRun,
+    DispatchView,
+    QueuedTask,
+    QueueView,
+    get_known_end,
+    make_plan,
+)
 
 # A median of fewer runs says little.
 MIN_RUNS = 3
@@ -60,7 +67,9 @@ def estimate_duration(past: DurationStats | None, limit: float | None) -> float 
     return _min_known(past.p95 if past else None, limit)
 
 
-def estimate_remaining(elapsed: float, past: DurationStats | None, limit: float | None) -> float | None:
+def estimate_remaining(
+    elapsed: float, past: DurationStats | None, limit: float | None
+) -> float | None:
     """Return the seconds until the expected end of a run; None is unknown.
 
     The value is 0 or negative for an overdue run. The expected end is the median, then the 95th
@@ -71,7 +80,9 @@ def estimate_remaining(elapsed: float, past: DurationStats | None, limit: float 
     return None if end is None else end - elapsed
 
 
-def make_forecast(view: DispatchView, wanted: Collection[int], decisions: int = MAX_DECISIONS) -> Forecast:
+def make_forecast(
+    view: DispatchView, wanted: Collection[int], decisions: int = MAX_DECISIONS
+) -> Forecast:
     """Simulate the plan until all wanted tasks start, or for `decisions` rounds.
 
     Starts that depend on the end of an unbounded or overdue run are left out.
@@ -109,14 +120,25 @@ def _estimate_range(seconds: float, of: ActiveRun | QueuedTask) -> TimeRange:
     return seconds * EARLY_FACTOR, min(seconds * LATE_FACTOR, inf if of.limit is None else of.limit)
 
 
-def _project_view(view: DispatchView, now: float, runs: Iterable[ActiveRun], due: Mapping[int, float], gone: Collection[int]) -> DispatchView:
+def _project_view(
+    view: DispatchView,
+    now: float,
+    runs: Iterable[ActiveRun],
+    due: Mapping[int, float],
+    gone: Collection[int],
+) -> DispatchView:
     """Return the view at a later time: these active runs, no started tasks in queues."""
     active = tuple(replace(run, ends_in=due[run.number] - now) for run in runs)
-    return replace(view, queues=tuple(_remove_started(queue, gone) for queue in view.queues), active=active)
+    return replace(
+        view, queues=tuple(_remove_started(queue, gone) for queue in view.queues), active=active
+    )
 
 
 def _remove_started(queue: QueueView, gone: Collection[int]) -> QueueView:
-    return replace(queue, waiting=tuple(task for task in queue.waiting[:MAX_QUEUE_DEPTH] if task.number not in gone))
+    return replace(
+        queue,
+        waiting=tuple(task for task in queue.waiting[:MAX_QUEUE_DEPTH] if task.number not in gone),
+    )
 
 
 def _make_run(task: QueuedTask) -> ActiveRun:

@@ -34,20 +34,35 @@ class Overcommit(NamedTuple):
 def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> Iterator[Overcommit]:
     """Yield each pool larger than the machine, else the excess of all together."""
     there = {"cpu": cpu, "memory": memory}
-    alone = [(pool, over) for pool in pools if (over := _find_excess({what: pool[f"total_{what}"] for what in there}, there))]
+    alone = [
+        (pool, over)
+        for pool in pools
+        if (over := _find_excess({what: pool[f"total_{what}"] for what in there}, there))
+    ]
     for pool, over in alone:
         said = _format_warning(f"pool {sanitize(pool['name'])} gives", over, there)
         yield Overcommit(said, pool["name"], {what: there[what] for what in over}, True)
     sums = {what: sum(pool[f"total_{what}"] for pool in pools) for what in there}
     for what, total in () if alone else _find_excess(sums, there).items():
         size, name = max((pool[f"total_{what}"], pool["name"]) for pool in pools)
-        yield Overcommit(_format_warning("the pools together give", {what: total}, there), name, {what: max(1.0, size - total + there[what])}, False)
+        yield Overcommit(
+            _format_warning("the pools together give", {what: total}, there),
+            name,
+            {what: max(1.0, size - total + there[what])},
+            False,
+        )
 
 
-def list_warnings(pools: Sequence[PoolRecord], cpu: float, memory: float, changed: Iterable[str]) -> list[str]:
+def list_warnings(
+    pools: Sequence[PoolRecord], cpu: float, memory: float, changed: Iterable[str]
+) -> list[str]:
     """Return the warnings that apply to these changed pools or to all pools together."""
     names = {*changed}
-    return [one.said for one in find_overcommit(pools, cpu, memory) if not one.alone or one.pool in names]
+    return [
+        one.said
+        for one in find_overcommit(pools, cpu, memory)
+        if not one.alone or one.pool in names
+    ]
 
 
 def _find_excess(given: Mapping[str, float], there: Mapping[str, float]) -> dict[str, float]:

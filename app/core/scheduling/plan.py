@@ -218,7 +218,10 @@ def can_fit(need: float, free: float) -> bool:
 def make_plan(view: DispatchView) -> Plan:
     """Decide which tasks start now and which get a reservation, in linear time."""
     done = decide(view)
-    return Plan(tuple(done.starts), tuple(_make_reservation(r.kept, r.pool.name) for r in done.rooms.values() if r.kept))
+    return Plan(
+        tuple(done.starts),
+        tuple(_make_reservation(r.kept, r.pool.name) for r in done.rooms.values() if r.kept),
+    )
 
 
 def decide(view: DispatchView) -> DispatchDecision:
@@ -229,15 +232,25 @@ def decide(view: DispatchView) -> DispatchDecision:
     for run in view.active:
         slots[run.queue] -= 1
         room_of[run.queue].occupy(run.cpu, run.memory, get_known_end(run.ends_in))
-    starts = [task for task in _iterate_candidates(view, rooms, slots) if _try_start(task, room_of[task.queue], slots)]
+    starts = [
+        task
+        for task in _iterate_candidates(view, rooms, slots)
+        if _try_start(task, room_of[task.queue], slots)
+    ]
     return DispatchDecision(rooms, slots, starts)
 
 
-def _iterate_candidates(view: DispatchView, rooms: dict[str, PoolBudget], slots: dict[str, int]) -> Iterator[QueuedTask]:
+def _iterate_candidates(
+    view: DispatchView, rooms: dict[str, PoolBudget], slots: dict[str, int]
+) -> Iterator[QueuedTask]:
     """Yield startable tasks, ordered by queue priority, front, priority and age."""
     if view.halted is not None:
         return
-    candidates = [q for q in view.queues if is_open(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1]
+    candidates = [
+        q
+        for q in view.queues
+        if is_open(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1
+    ]
     candidates.sort(key=lambda queue: -queue.priority)
     for _, level in groupby(candidates, key=lambda queue: queue.priority):
         yield from _merge([queue.waiting for queue in level])

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 
-from app.core.scheduling.plan import ACTIVE, ActiveRun, BackfillBudget, QueuedTask, can_fit, get_known_end
+from app.core.scheduling.plan import (
+    ACTIVE,
+    ActiveRun,
+    BackfillBudget,
+    QueuedTask,
+    can_fit,
+    get_known_end,
+)
 from app.core.scheduling.waiting_task import WaitingTask, WaitReason
 from app.core.text.sanitize import measure_width, sanitize, truncate
 from app.core.text.units import (
@@ -22,7 +29,12 @@ SHORT_WIDTH = 44
 MAX_PARENTS = 5
 RESTORE_HOLDER = "restore"
 """Holder of tasks that may have run after the backup that was restored."""
-PARENT_ENDINGS = {"failed": "has failed", "timed_out": "has timed out", "cancelled": "was cancelled", "lost": "is lost"}
+PARENT_ENDINGS = {
+    "failed": "has failed",
+    "timed_out": "has timed out",
+    "cancelled": "was cancelled",
+    "lost": "is lost",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +66,20 @@ def _explain_halt(case: WaitingTask) -> Iterator[WaitReason]:
         halted = sanitize(case.scene.view.halted)
         what, _, rest = halted.partition(" (")
         # The short form omits the text in brackets: the location and the free space.
-        yield _make_reason("halted", f"nothing starts: {halted}", f"nothing starts: {what}{rest.rpartition(')')[2]}")
+        yield _make_reason(
+            "halted",
+            f"nothing starts: {halted}",
+            f"nothing starts: {what}{rest.rpartition(')')[2]}",
+        )
 
 
 def _explain_hold(case: WaitingTask) -> Iterator[WaitReason]:
     by = case.subject.held_by
     if by is not None or case.subject.status == "held":
         text = f"held by {sanitize(by)}" if by else "held"
-        yield _make_reason("held", f"{text}: it may have run already" if by == RESTORE_HOLDER else text, text)
+        yield _make_reason(
+            "held", f"{text}: it may have run already" if by == RESTORE_HOLDER else text, text
+        )
 
 
 def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
@@ -77,7 +95,13 @@ def _describe_closed(case: WaitingTask) -> str | None:
     The start time alone would look like a promise.
     """
     queue, pool = case.queue.status, case.room.pool.status
-    return f"queue {sanitize(queue)}" if queue != ACTIVE else f"pool {sanitize(pool)}" if pool != ACTIVE else None
+    return (
+        f"queue {sanitize(queue)}"
+        if queue != ACTIVE
+        else f"pool {sanitize(pool)}"
+        if pool != ACTIVE
+        else None
+    )
 
 
 def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
@@ -85,7 +109,11 @@ def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
     for parent in unmet[:MAX_PARENTS]:
         name = f"#{parent.number} {sanitize(parent.name)}"
         text = f"after {name}, which {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
-        yield _make_reason("dependency", text + (", however it ends" if parent.kind == "any" else ""), f"after {name}")
+        yield _make_reason(
+            "dependency",
+            text + (", however it ends" if parent.kind == "any" else ""),
+            f"after {name}",
+        )
     if len(unmet) > MAX_PARENTS:
         yield _make_reason("dependency", f"after {format_count(len(unmet) - MAX_PARENTS)} more")
 
@@ -95,13 +123,21 @@ def _explain_retry(case: WaitingTask) -> Iterator[WaitReason]:
     if subject.status == "retrying" and subject.retry_in is not None:
         attempt = f"attempt {subject.attempt + 1} of {subject.last_attempt}"
         wait = format_estimate(subject.retry_in)
-        yield _make_reason("retry", f"{attempt} may start in {wait}; the last one did not succeed", f"{attempt} in {wait}")
+        yield _make_reason(
+            "retry",
+            f"{attempt} may start in {wait}; the last one did not succeed",
+            f"{attempt} in {wait}",
+        )
 
 
 def _explain_closed_queue(case: WaitingTask) -> Iterator[WaitReason]:
     queue, name = case.queue, sanitize(case.queue.name)
     if queue.status == "draining":
-        yield _make_reason("queue-draining", f"queue {name} is draining: it starts nothing new", f"queue {name} is draining")
+        yield _make_reason(
+            "queue-draining",
+            f"queue {name} is draining: it starts nothing new",
+            f"queue {name} is draining",
+        )
     elif queue.status != ACTIVE:
         by = f" by {sanitize(queue.paused_by)}" if queue.paused_by else ""
         yield _make_reason("queue-paused", f"queue {name} is paused{by}{_format_since(case)}")
@@ -117,11 +153,23 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
 def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     if not case.is_full:
         return
-    ends = [run.number for run in case.holders if run.queue == case.queue.name and get_known_end(run.ends_in) < inf]
+    ends = [
+        run.number
+        for run in case.holders
+        if run.queue == case.queue.name and get_known_end(run.ends_in) < inf
+    ]
     follows = f"#{ends[0]} ends next" if ends and case.position == 0 else None
     load, capacity = case.load, case.queue.capacity
-    text = _join_parts(f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})", case.format_position(), follows)
-    yield WaitReason("queue-full", text, _fit_parts(f"queue full {load}/{capacity}", case.format_position(_format_nth), follows))
+    text = _join_parts(
+        f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})",
+        case.format_position(),
+        follows,
+    )
+    yield WaitReason(
+        "queue-full",
+        text,
+        _fit_parts(f"queue full {load}/{capacity}", case.format_position(_format_nth), follows),
+    )
 
 
 def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
@@ -137,14 +185,34 @@ def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
     free = max(0.0, pool.total_memory - sum(run.memory for run in runs))
     write = _choose_memory_format(task.memory, free, pool.total_memory)
     return (
-        ResourceNeed("pool-memory", task.memory, free, pool.total_memory, lambda run: run.memory, write, " memory"),
-        ResourceNeed("pool-cpu", task.cpu, free_cpu, pool.total_cpu, lambda run: run.cpu, format_number, " cpu"),
+        ResourceNeed(
+            "pool-memory",
+            task.memory,
+            free,
+            pool.total_memory,
+            lambda run: run.memory,
+            write,
+            " memory",
+        ),
+        ResourceNeed(
+            "pool-cpu",
+            task.cpu,
+            free_cpu,
+            pool.total_cpu,
+            lambda run: run.cpu,
+            format_number,
+            " cpu",
+        ),
     )
 
 
 def _choose_memory_format(*amounts: float) -> Callable[[float], str]:
     """Return a format for these MiB, an exact one if amounts would look equal."""
-    return format_memory if len({format_memory(mib) for mib in amounts}) == len(set(amounts)) else _format_exact_memory
+    return (
+        format_memory
+        if len({format_memory(mib) for mib in amounts}) == len(set(amounts))
+        else _format_exact_memory
+    )
 
 
 def _format_exact_memory(mib: float) -> str:
@@ -160,11 +228,21 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
         return _make_reason(need.code, text, f"needs {needs}{word}, the pool {has}")
     runs, when = _find_sufficient_ends(need, case.holders)
     free = f"{need.write(need.free)} free"
-    text = _join_parts(f"needs {needs}{unit} of pool {pool}, {free}", _format_releases(need, runs, when), _format_overdue(need, case, runs))
-    return WaitReason(need.code, text, _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs, when)))
+    text = _join_parts(
+        f"needs {needs}{unit} of pool {pool}, {free}",
+        _format_releases(need, runs, when),
+        _format_overdue(need, case, runs),
+    )
+    return WaitReason(
+        need.code,
+        text,
+        _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs, when)),
+    )
 
 
-def _find_sufficient_ends(need: ResourceNeed, runs: Sequence[ActiveRun]) -> tuple[list[ActiveRun], float]:
+def _find_sufficient_ends(
+    need: ResourceNeed, runs: Sequence[ActiveRun]
+) -> tuple[list[ActiveRun], float]:
     """Return the runs whose ends free enough, and the time of the last end.
 
     Return no runs and inf if the time is unknown.
@@ -186,16 +264,28 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float)
         return "no known end frees enough"
     first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
     more = len(runs) - 1
-    return first if not more else f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'} {_format_wait(when, runs)}"
+    return (
+        first
+        if not more
+        else f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'} {_format_wait(when, runs)}"
+    )
 
 
-def _format_overdue(need: ResourceNeed, case: WaitingTask, enough: Sequence[ActiveRun]) -> str | None:
+def _format_overdue(
+    need: ResourceNeed, case: WaitingTask, enough: Sequence[ActiveRun]
+) -> str | None:
     """Name the first overdue run with the resource, if no known end frees enough."""
-    late = [run for run in case.holders if run.ends_in is not None and run.ends_in <= 0 and need.of(run) > 0]
+    late = [
+        run
+        for run in case.holders
+        if run.ends_in is not None and run.ends_in <= 0 and need.of(run) > 0
+    ]
     return f"#{late[0].number} is overdue" if late and not enough else None
 
 
-def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str | None:
+def _format_releases_short(
+    need: ResourceNeed, runs: Sequence[ActiveRun], when: float
+) -> str | None:
     if len(runs) == 1:
         return f"#{runs[0].number} frees {need.write(need.of(runs[0]))}"
     return f"enough {_format_wait(when, runs)}" if runs else None
@@ -203,13 +293,19 @@ def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun], when: 
 
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task whose queue has a slot: reserved, behind another, or starting."""
-    if case.is_full or not case.is_open or not case.room.can_ever_fit(case.subject.cpu, case.subject.memory):
+    if (
+        case.is_full
+        or not case.is_open
+        or not case.room.can_ever_fit(case.subject.cpu, case.subject.memory)
+    ):
         return
     kept, uuid = case.room.kept, case.subject.uuid
     if uuid in case.scene.starts:
         yield _explain_soon()
     elif case.scene.slots[case.queue.name] < 1:
-        yield _explain_behind_start(next(task for task in case.scene.starts.values() if task.queue == case.queue.name))
+        yield _explain_behind_start(
+            next(task for task in case.scene.starts.values() if task.queue == case.queue.name)
+        )
     elif kept is None:
         yield from _explain_beyond_view(case)
     elif kept.task.uuid == uuid:
@@ -223,26 +319,45 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
 def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
     if not any(need.is_lacking for need in find_needs(case)):
         pool = case.queue.pool
-        yield _explain_behind_start(next(t for t in case.scene.starts.values() if case.scene.queues[t.queue].pool == pool))
+        yield _explain_behind_start(
+            next(t for t in case.scene.starts.values() if case.scene.queues[t.queue].pool == pool)
+        )
     text = "its place is reserved: smaller tasks start before it only if they do not delay it"
     yield _make_reason("reservation", text, "its place is reserved")
 
 
 def _explain_delay(case: WaitingTask, kept: BackfillBudget) -> WaitReason:
-    head, when = kept.task.number, "" if kept.starts_in == inf else f" ({_format_wait(kept.starts_in)})"
+    head, when = (
+        kept.task.number,
+        "" if kept.starts_in == inf else f" ({_format_wait(kept.starts_in)})",
+    )
     text = f"would delay #{head}, whose place in pool {sanitize(case.room.pool.name)} is reserved{when}"
     return _make_reason("reserved", text, f"would delay #{head}, which is next{when}")
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
-    place = f"{case.format_position()} in queue {sanitize(case.queue.name)}" if case.format_position() else None
-    behind = f"behind #{head.number}, whose place in pool {sanitize(case.room.pool.name)} is reserved"
-    return WaitReason("behind", _join_parts(place, behind), _fit_parts(f"behind #{head.number}", case.format_position(_format_nth)))
+    place = (
+        f"{case.format_position()} in queue {sanitize(case.queue.name)}"
+        if case.format_position()
+        else None
+    )
+    behind = (
+        f"behind #{head.number}, whose place in pool {sanitize(case.room.pool.name)} is reserved"
+    )
+    return WaitReason(
+        "behind",
+        _join_parts(place, behind),
+        _fit_parts(f"behind #{head.number}", case.format_position(_format_nth)),
+    )
 
 
 def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
     if case.index is None and case.position is not None:
-        yield _make_reason("behind", f"{case.format_position()} in queue {sanitize(case.queue.name)}", f"{case.format_position(_format_nth)} in line")
+        yield _make_reason(
+            "behind",
+            f"{case.format_position()} in queue {sanitize(case.queue.name)}",
+            f"{case.format_position(_format_nth)} in line",
+        )
 
 
 def _explain_behind_start(first: QueuedTask) -> WaitReason:
@@ -251,7 +366,11 @@ def _explain_behind_start(first: QueuedTask) -> WaitReason:
 
 def _format_wait(seconds: float, runs: Sequence[ActiveRun] = ()) -> str:
     """Format a wait: `in ~6m`, or `within 6m` if a run is only bounded by its limit."""
-    return f"in {format_estimate(seconds)}" if all(run.known for run in runs) else f"within {format_upper_bound(seconds)}"
+    return (
+        f"in {format_estimate(seconds)}"
+        if all(run.known for run in runs)
+        else f"within {format_upper_bound(seconds)}"
+    )
 
 
 def _format_since(case: WaitingTask) -> str:
@@ -259,12 +378,18 @@ def _format_since(case: WaitingTask) -> str:
         return ""
     at = datetime.fromtimestamp(case.queue.paused_since, UTC)
     now = case.scene.view.now
-    return f" since {format_clock_time(at, at if now is None else datetime.fromtimestamp(now, UTC))}"
+    return (
+        f" since {format_clock_time(at, at if now is None else datetime.fromtimestamp(now, UTC))}"
+    )
 
 
 def _format_nth(number: int) -> str:
     """Format a short ordinal: `1st`."""
-    return f"{number}{('st', 'nd', 'rd')[number - 1] if number < 4 else 'th'}" if number <= 10 else format_ordinal(number)
+    return (
+        f"{number}{('st', 'nd', 'rd')[number - 1] if number < 4 else 'th'}"
+        if number <= 10
+        else format_ordinal(number)
+    )
 
 
 def _explain_soon() -> WaitReason:
@@ -289,7 +414,15 @@ def _fit_parts(first: str, *more: str | None) -> str:
     return text
 
 
-GENERAL_CHECKS = (_explain_halt, _explain_hold, _explain_not_before, _explain_dependencies, _explain_retry, _explain_closed_queue, _explain_closed_pool)
+GENERAL_CHECKS = (
+    _explain_halt,
+    _explain_hold,
+    _explain_not_before,
+    _explain_dependencies,
+    _explain_retry,
+    _explain_closed_queue,
+    _explain_closed_pool,
+)
 """Reasons that apply regardless of free resources, most binding first."""
 
 QUEUED_CHECKS = (_explain_full_queue, _explain_needs, _explain_position)

@@ -47,7 +47,9 @@ class RunStats:
     @property
     def memory(self) -> float | None:
         """Recommended MiB."""
-        return None if self.memory_p95 is None else round_up_memory(self.memory_p95 * REQUEST_MARGIN)
+        return (
+            None if self.memory_p95 is None else round_up_memory(self.memory_p95 * REQUEST_MARGIN)
+        )
 
 
 def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
@@ -61,7 +63,13 @@ def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
         if run.cpu_seconds is not None and run.seconds is not None and run.seconds >= MIN_SECONDS
     ]
     peaks = [run.peak for run in runs if run.peak]
-    return RunStats(of, len(runs), compute_duration_stats(seconds), *_compute_max_and_p95(cores), *_compute_max_and_p95(peaks))
+    return RunStats(
+        of,
+        len(runs),
+        compute_duration_stats(seconds),
+        *_compute_max_and_p95(cores),
+        *_compute_max_and_p95(peaks),
+    )
 
 
 def _compute_max_and_p95(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -90,4 +98,8 @@ def round_up_memory(mib: float) -> float:
 def format_exact_memory(mib: float) -> str:
     """Format MiB as typed, without loss: `11G` `1.3G` `110M`."""
     in_g = format_number(mib / 1024)
-    return f"{in_g}G" if mib >= 1000 and abs(float(in_g) * 1024 - mib) < 0.01 else f"{format_number(mib)}M"
+    return (
+        f"{in_g}G"
+        if mib >= 1000 and abs(float(in_g) * 1024 - mib) < 0.01
+        else f"{format_number(mib)}M"
+    )

@@ -78,10 +78,17 @@ class WhatIf:
     memory: float | None = None
 
 
-def predict_gain(world: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any) -> tuple[int, str]:
+def predict_gain(
+    world: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any
+) -> tuple[int, str]:
     """Return rank (see `Suggestion.worth`) and gain in words of a changed view."""
     subject = replace(
-        world.subject, queue=task.queue, priority=task.priority, cpu=task.cpu, memory=task.memory, **changed
+        world.subject,
+        queue=task.queue,
+        priority=task.priority,
+        cpu=task.cpu,
+        memory=task.memory,
+        **changed,
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
     after = explain(placed, subject, None, LOOKAHEAD_DECISIONS)
@@ -90,7 +97,9 @@ def predict_gain(world: WhatIf, view: DispatchView, task: QueuedTask, **changed:
         return 0, "it starts at once"
     old, new = _estimate_wait(world.why), _estimate_wait(after)
     if new < old * SOONER_RATIO:
-        return 1, f"starts in {format_estimate(new)}" + (f" instead of {format_estimate(old)}" if old < inf else "")
+        return 1, f"starts in {format_estimate(new)}" + (
+            f" instead of {format_estimate(old)}" if old < inf else ""
+        )
     if before.code in {reason.code for reason in after.reasons}:
         return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
     return 2, "then its turn comes" if _is_position_unknown(placed, task) else f"then {first.short}"
@@ -99,7 +108,11 @@ def predict_gain(world: WhatIf, view: DispatchView, task: QueuedTask, **changed:
 def _is_position_unknown(view: DispatchView, task: QueuedTask) -> bool:
     """Return True if tasks beyond the view may precede the task."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
-    return bool(queue.waiting) and queue.waiting[-1].uuid == task.uuid and queue.waiting_total > len(queue.waiting)
+    return (
+        bool(queue.waiting)
+        and queue.waiting[-1].uuid == task.uuid
+        and queue.waiting_total > len(queue.waiting)
+    )
 
 
 def _estimate_wait(why: Explanation) -> float:
@@ -124,12 +137,16 @@ def _place_in_queue(queue: QueueView, task: QueuedTask) -> QueueView:
 
 def replace_queue(view: DispatchView, name: str, **changed: Any) -> DispatchView:
     """Return the view with one queue changed."""
-    return replace(view, queues=tuple(replace(q, **changed) if q.name == name else q for q in view.queues))
+    return replace(
+        view, queues=tuple(replace(q, **changed) if q.name == name else q for q in view.queues)
+    )
 
 
 def replace_pool(view: DispatchView, name: str, **changed: Any) -> DispatchView:
     """Return the view with one pool changed."""
-    return replace(view, pools=tuple(replace(p, **changed) if p.name == name else p for p in view.pools))
+    return replace(
+        view, pools=tuple(replace(p, **changed) if p.name == name else p for p in view.pools)
+    )
 
 
 def make_ids_args(world: WhatIf) -> dict[str, Any]:
@@ -142,22 +159,43 @@ def is_in_view(world: WhatIf) -> bool:
 
     Changes to a task beyond the view have no effect now.
     """
-    return any(task.uuid == world.task.uuid for queue in world.view.queues for task in queue.waiting)
+    return any(
+        task.uuid == world.task.uuid for queue in world.view.queues for task in queue.waiting
+    )
 
 
-def add_task_command(world: WhatIf, cure: Suggestion, word: str, options: tuple[str, ...], undo: SuggestionUndo) -> Suggestion:
+def add_task_command(
+    world: WhatIf, cure: Suggestion, word: str, options: tuple[str, ...], undo: SuggestionUndo
+) -> Suggestion:
     """Complete a suggestion with the command and undo for the task itself."""
     command = ("taskdeck", word, str(world.subject.number), *options)
     return replace(cure, args={**make_ids_args(world), **cure.args}, command=command, undo=(undo,))
 
 
-def add_field_change(world: WhatIf, cure: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]) -> Suggestion:
+def add_field_change(
+    world: WhatIf, cure: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Suggestion:
     """Complete a suggestion that sets fields of the task."""
-    was, now = ({name: _format_option(name, value) for name, value in amounts.items()} for amounts in (old, new))
-    said, unsaid = (_make_sentence(parts) for parts in ([f"{n} {was[n]} → {now[n]}" for n in new], [f"{n} {was[n]} again" for n in old]))
+    was, now = (
+        {name: _format_option(name, value) for name, value in amounts.items()}
+        for amounts in (old, new)
+    )
+    said, unsaid = (
+        _make_sentence(parts)
+        for parts in (
+            [f"{n} {was[n]} → {now[n]}" for n in new],
+            [f"{n} {was[n]} again" for n in old],
+        )
+    )
     back = SuggestionUndo("set", {**make_ids_args(world), "fields": dict(old)}, unsaid)
     changed = replace(cure, verb="set", args={"fields": dict(new)}, said=said)
-    return add_task_command(world, changed, "set", tuple(word for name in new for word in (f"--{name}", now[name])), back)
+    return add_task_command(
+        world,
+        changed,
+        "set",
+        tuple(word for name in new for word in (f"--{name}", now[name])),
+        back,
+    )
 
 
 def _make_sentence(parts: Sequence[str]) -> str:
@@ -165,7 +203,11 @@ def _make_sentence(parts: Sequence[str]) -> str:
     return f"{said[:1].upper()}{said[1:]}:"
 
 
-_OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {"memory": format_exact_memory, "cpu": format_number, "timeout": lambda seconds: f"{format_number(seconds)}s"}
+_OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {
+    "memory": format_exact_memory,
+    "cpu": format_number,
+    "timeout": lambda seconds: f"{format_number(seconds)}s",
+}
 
 
 def _format_option(name: str, value: Any) -> str:

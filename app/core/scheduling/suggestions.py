@@ -10,7 +10,13 @@ from math import ceil, inf
 from app.core.scheduling.explain import build_context, build_waiting_task
 from app.core.scheduling.plan import ACTIVE, ActiveRun, PoolView, QueuedTask, QueueView, can_fit
 from app.core.scheduling.reasons import ResourceNeed, find_needs
-from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, format_exact_memory, round_up_cpu, round_up_memory
+from app.core.scheduling.run_stats import (
+    REQUEST_MARGIN,
+    RunStats,
+    format_exact_memory,
+    round_up_cpu,
+    round_up_memory,
+)
 from app.core.scheduling.suggestion import (
     Suggestion,
     SuggestionUndo,
@@ -46,14 +52,27 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
     case = build_waiting_task(build_context(world.view, [world.subject]), world.subject, None)
     found = [cure for make in _GENERATORS for cure in make(world, case, codes)]
     if world.subject.status == "queued" and not any(cure.verb for cure in found):
-        found.insert(0, Suggestion("none", "nothing here would start it sooner", world.why.reasons[0].short, worth=4))
-    return tuple(sorted(found, key=lambda cure: (cure.worth > 3, cure.asks is not None, cure.worth)))[:MAX_SUGGESTIONS]
+        found.insert(
+            0,
+            Suggestion(
+                "none", "nothing here would start it sooner", world.why.reasons[0].short, worth=4
+            ),
+        )
+    return tuple(
+        sorted(found, key=lambda cure: (cure.worth > 3, cure.asks is not None, cure.worth))
+    )[:MAX_SUGGESTIONS]
 
 
 def _suggest_release(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest releasing the task or a held parent."""
     if "held" in codes and not case.subject.aside:
-        waits = "blocked" if world.subject.unmet else "scheduled" if world.subject.not_before_in else None
+        waits = (
+            "blocked"
+            if world.subject.unmet
+            else "scheduled"
+            if world.subject.not_before_in
+            else None
+        )
         status = waits or "queued"
         worth, gain = predict_gain(world, world.view, world.task, status=status, held_by=None)
         yield add_task_command(world, Suggestion("release", "release it", gain, "release", {}, said="Released", worth=worth),
@@ -72,12 +91,19 @@ def _suggest_parent_release(parent: ParentTask) -> Suggestion:
 
 def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest resuming the task's queue or pool."""
-    places = (("queue", case.queue.name, case.queue.status, replace_queue), ("pool", case.queue.pool, case.room.pool.status, replace_pool))
+    places = (
+        ("queue", case.queue.name, case.queue.status, replace_queue),
+        ("pool", case.queue.pool, case.room.pool.status, replace_pool),
+    )
     for kind, name, status, changed in places:
         if status == ACTIVE or not codes & {f"{kind}-paused", f"{kind}-draining"}:
             continue
         worth, gain = predict_gain(world, changed(world.view, name, status=ACTIVE), world.task)
-        back = SuggestionUndo(f"{kind}.{'drain' if status == 'draining' else 'pause'}", {"name": name}, f"{_UNDO_WORDS[status]} again:")
+        back = SuggestionUndo(
+            f"{kind}.{'drain' if status == 'draining' else 'pause'}",
+            {"name": name},
+            f"{_UNDO_WORDS[status]} again:",
+        )
         yield Suggestion(f"resume-{kind}", f"resume {kind} {sanitize(name)}", gain, f"{kind}.resume", {"name": name},
                    ("taskdeck", kind, "resume", name), "Resumed", (back,), f"{kind} {name}", worth=min(worth, 2))  # fmt: skip
 
@@ -85,7 +111,9 @@ def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
 _UNDO_WORDS = {"paused": "Paused", "draining": "Draining"}
 
 
-def _suggest_smaller_request(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+def _suggest_smaller_request(
+    world: WhatIf, case: WaitingTask, codes: set[str]
+) -> Iterator[Suggestion]:
     """Suggest a smaller request for scarce resources, based on past runs."""
     past = world.past
     if past is None or not is_in_view(world):
@@ -102,12 +130,18 @@ def _suggest_smaller_request(world: WhatIf, case: WaitingTask, codes: set[str]) 
         asked = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
         told = f"{format_count(past.n)} past runs used at most {used}; {asked} {'is' if len(fields) == 1 else 'are'} p95 + 20%; {gain}"
         cure = Suggestion("less", f"ask for less {' and '.join(fields)}", told, worth=worth)
-        yield add_field_change(world, cure, {name: getattr(world.task, name) for name in fields}, fields)
+        yield add_field_change(
+            world, cure, {name: getattr(world.task, name) for name in fields}, fields
+        )
 
 
 def _format_used(past: RunStats, name: str) -> str:
     """Format the maximum use, never zero: `9.1G`, `0.5 cores`."""
-    return format_memory(past.memory_most) if name == "memory" else _format_cores(max(0.1, round(past.cpu_most or 0.0, 1)))
+    return (
+        format_memory(past.memory_most)
+        if name == "memory"
+        else _format_cores(max(0.1, round(past.cpu_most or 0.0, 1)))
+    )
 
 
 def _format_requested(name: str, wanted: float) -> str:
@@ -122,7 +156,13 @@ def _format_cores(many: float) -> str:
 def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout short enough to let the task start before a reservation."""
     kept, past = case.room.kept, world.past
-    if "reserved" not in codes or kept is None or kept.starts_in == inf or past is None or past.of == "template":
+    if (
+        "reserved" not in codes
+        or kept is None
+        or kept.starts_in == inf
+        or past is None
+        or past.of == "template"
+    ):
         return
     if past.usual is None:
         return
@@ -150,7 +190,15 @@ def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterato
         worth, gain = min(worth, 2), "when it starts cannot be known" if worth > 1 else gain
         cure = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front", {"value": None},
                     said="To the front of its queue:", worth=worth)  # fmt: skip
-        yield add_task_command(world, cure, "front", (), SuggestionUndo("front", {**make_ids_args(world), "value": world.task.front}, "Back in its place:"))
+        yield add_task_command(
+            world,
+            cure,
+            "front",
+            (),
+            SuggestionUndo(
+                "front", {**make_ids_args(world), "value": world.task.front}, "Back in its place:"
+            ),
+        )
         yield from _suggest_priority(world, case)
 
 
@@ -162,13 +210,22 @@ def _suggest_priority(world: WhatIf, case: WaitingTask) -> Iterator[Suggestion]:
     worth, gain = predict_gain(world, world.view, replace(world.task, priority=wanted))
     if worth > 1 and world.why.expected_in is None:
         worth, gain = 2, "when it starts cannot be known"
-    cure = Suggestion("priority", f"priority {world.task.priority} → {wanted} (+)", _format_ahead(case, gain), worth=worth)
+    cure = Suggestion(
+        "priority",
+        f"priority {world.task.priority} → {wanted} (+)",
+        _format_ahead(case, gain),
+        worth=worth,
+    )
     yield add_field_change(world, cure, {"priority": world.task.priority}, {"priority": wanted})
 
 
 def _format_ahead(case: WaitingTask, gain: str) -> str:
     others = case.position or 0
-    return f"ahead of {format_count(others)} {'others' if others > 1 else 'other'}; {gain}" if others else gain
+    return (
+        f"ahead of {format_count(others)} {'others' if others > 1 else 'other'}; {gain}"
+        if others
+        else gain
+    )
 
 
 def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -176,7 +233,10 @@ def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
     if world.subject.status != "queued":
         return
     roomy = [queue for queue in world.view.queues if _can_start_task(queue, case)]
-    tried = [(*predict_gain(world, world.view, _move_task(world.task, queue)), queue) for queue in roomy[:MAX_TRIALS]]
+    tried = [
+        (*predict_gain(world, world.view, _move_task(world.task, queue)), queue)
+        for queue in roomy[:MAX_TRIALS]
+    ]
     better = [(worth, gain, queue) for worth, gain, queue in tried if worth < 2]
     if better:
         worth, gain, queue = min(better, key=lambda found: found[0])
@@ -208,7 +268,9 @@ def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
     name, room = max(free.items(), key=lambda item: (item[1].memory, item[1].cpu))
     lacks = []
     if not can_fit(world.task.cpu, room.cpu):
-        lacks.append(f"{format_number(max(0.0, room.cpu))} cpu free, needs {format_number(world.task.cpu)}")
+        lacks.append(
+            f"{format_number(max(0.0, room.cpu))} cpu free, needs {format_number(world.task.cpu)}"
+        )
     if not can_fit(world.task.memory, room.memory):
         lacks.append(f"{format_memory(room.memory)} free, needs {format_memory(world.task.memory)}")
     return f"{sanitize(name)} has {' and '.join(lacks)}" if lacks else None
@@ -219,7 +281,9 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
     if "queue-full" not in codes:
         return
     old, new = case.queue.capacity, max(case.queue.capacity, case.load) + 1
-    worth, gain = predict_gain(world, replace_queue(world.view, case.queue.name, capacity=new), world.task)
+    worth, gain = predict_gain(
+        world, replace_queue(world.view, case.queue.name, capacity=new), world.task
+    )
     if worth <= 2:
         name = case.queue.name
         yield Suggestion("capacity", f"capacity of {sanitize(name)} {old} → {new}", gain, "queue.set", {"name": name, "capacity": new},
@@ -237,21 +301,40 @@ def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
     if not needs or not is_in_view(world):
         return
     if beyond and case.room.can_ever_fit(world.task.cpu, world.task.memory):
-        yield from _explain_machine_limit(pool, {name: (wanted[name], machine[name]) for name in beyond})
+        yield from _explain_machine_limit(
+            pool, {name: (wanted[name], machine[name]) for name in beyond}
+        )
         return
     old = {"memory": pool.total_memory, "cpu": pool.total_cpu}
-    worth, gain = predict_gain(world, replace_pool(world.view, pool.name, **{f"total_{name}": n for name, n in wanted.items()}), world.task)
+    worth, gain = predict_gain(
+        world,
+        replace_pool(world.view, pool.name, **{f"total_{name}": n for name, n in wanted.items()}),
+        world.task,
+    )
     if worth <= 2:
-        change = ", ".join(f"{name} {_OPTION_FORMATTERS[name](old[name])} → {_OPTION_FORMATTERS[name](n)}" for name, n in wanted.items())
-        over = [f"the machine has {name} {_OPTION_FORMATTERS[name](n)}" for name in beyond if (n := machine[name]) is not None]
-        options = [word for name, n in wanted.items() for word in (f"--{name}", _OPTION_FORMATTERS[name](n))]
+        change = ", ".join(
+            f"{name} {_OPTION_FORMATTERS[name](old[name])} → {_OPTION_FORMATTERS[name](n)}"
+            for name, n in wanted.items()
+        )
+        over = [
+            f"the machine has {name} {_OPTION_FORMATTERS[name](n)}"
+            for name in beyond
+            if (n := machine[name]) is not None
+        ]
+        options = [
+            word
+            for name, n in wanted.items()
+            for word in (f"--{name}", _OPTION_FORMATTERS[name](n))
+        ]
         yield Suggestion("pool", f"pool {sanitize(pool.name)}: {change}", "; ".join([gain, *over]), "pool.set", _make_pool_args(pool.name, wanted),
                    ("taskdeck", "pool", "set", pool.name, *options), f"{change[:1].upper()}{change[1:]}:",
                    (SuggestionUndo("pool.set", _make_pool_args(pool.name, {name: old[name] for name in wanted}), "As it was:"),),
                    f"pool {pool.name}", worth=worth)  # fmt: skip
 
 
-def _explain_machine_limit(pool: PoolView, beyond: Mapping[str, tuple[float, float | None]]) -> Iterator[Suggestion]:
+def _explain_machine_limit(
+    pool: PoolView, beyond: Mapping[str, tuple[float, float | None]]
+) -> Iterator[Suggestion]:
     """Explain why the pool cannot grow: the machine has too little."""
     has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
     told = [
@@ -264,13 +347,22 @@ def _explain_machine_limit(pool: PoolView, beyond: Mapping[str, tuple[float, flo
 
 
 _OPTION_NAMES = {"pool-memory": "memory", "pool-cpu": "cpu"}
-_OPTION_FORMATTERS: dict[str, Callable[[float], str]] = {"memory": format_exact_memory, "cpu": format_number}
-_AMOUNT_FORMATTERS: dict[str, Callable[[float], str]] = {"memory": lambda mib: f"{format_memory(mib)} memory", "cpu": _format_cores}
+_OPTION_FORMATTERS: dict[str, Callable[[float], str]] = {
+    "memory": format_exact_memory,
+    "cpu": format_number,
+}
+_AMOUNT_FORMATTERS: dict[str, Callable[[float], str]] = {
+    "memory": lambda mib: f"{format_memory(mib)} memory",
+    "cpu": _format_cores,
+}
 
 
 def _make_pool_args(pool: str, amounts: Mapping[str, float]) -> dict[str, str]:
     """Return pool amounts as verb arguments, without rounding."""
-    return {"name": pool} | {name: f"{format_number(n)}M" if name == "memory" else format_number(n) for name, n in amounts.items()}
+    return {"name": pool} | {
+        name: f"{format_number(n)}M" if name == "memory" else format_number(n)
+        for name, n in amounts.items()
+    }
 
 
 def _compute_required_total(need: ResourceNeed) -> float:
@@ -319,5 +411,15 @@ def _get_priority(world: WhatIf, run: ActiveRun) -> int:
     return world.runs[run.number].priority if run.number in world.runs else 0
 
 
-_GENERATORS = (_suggest_release, _suggest_resume, _suggest_smaller_request, _suggest_other_queue, _suggest_timeout, _suggest_front, _suggest_capacity, _suggest_larger_pool, _suggest_cancel)
+_GENERATORS = (
+    _suggest_release,
+    _suggest_resume,
+    _suggest_smaller_request,
+    _suggest_other_queue,
+    _suggest_timeout,
+    _suggest_front,
+    _suggest_capacity,
+    _suggest_larger_pool,
+    _suggest_cancel,
+)
 """Generators in order of display for suggestions of the same rank, harmless ones first."""

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.core.scheduling.forecast import MAX_DECISIONS, Forecast, make_forecast
-from app.core.scheduling.plan import ACTIVE, ActiveRun, DispatchView, PoolBudget, QueuedTask, QueueView
+from app.core.scheduling.plan import (
+    ACTIVE,
+    ActiveRun,
+    DispatchView,
+    PoolBudget,
+    QueuedTask,
+    QueueView,
+)
 from app.core.text.units import format_count, format_ordinal
 from db.states import ENDED, TaskStatus
 
@@ -60,7 +67,11 @@ class TaskState:
     @property
     def unmet(self) -> list[ParentTask]:
         """Parents that the task still waits for."""
-        return [parent for parent in self.parents if parent.status not in _SATISFYING_STATES[parent.kind]]
+        return [
+            parent
+            for parent in self.parents
+            if parent.status not in _SATISFYING_STATES[parent.kind]
+        ]
 
 
 class WaitReason(NamedTuple):
@@ -110,7 +121,9 @@ class PlanContext:
         if pool not in self.futures:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
             mine = {task.number for queue in queues for task in queue.waiting}
-            alone = DispatchView((self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted)
+            alone = DispatchView(
+                (self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted
+            )
             self.futures[pool] = make_forecast(alone, self.wanted & mine, self.decisions)
         return self.futures[pool]
 
@@ -134,7 +147,9 @@ class WaitingTask:
     @property
     def index(self) -> int | None:
         """Position among the queue's tasks in the view; None if it is beyond the view."""
-        return next((i for i, task in enumerate(self.queue.waiting) if task.uuid == self.subject.uuid), None)
+        return next(
+            (i for i, task in enumerate(self.queue.waiting) if task.uuid == self.subject.uuid), None
+        )
 
     @property
     def load(self) -> int:

@@ -64,7 +64,12 @@ class FaultCollector:
     def add(self, *faults: ParameterFault) -> None:
         self._found.update({fault.text: fault for fault in faults})
 
-    def add_error(self, error: ValidationError, properties: Mapping[str, Mapping[str, Any]], hidden: Collection[str]) -> None:
+    def add_error(
+        self,
+        error: ValidationError,
+        properties: Mapping[str, Mapping[str, Any]],
+        hidden: Collection[str],
+    ) -> None:
         """Add a validation error, unless the parameter has a fault already.
 
         `properties` are the schema's properties by name. See `describe_violation` for `hidden`.
@@ -72,12 +77,26 @@ class FaultCollector:
         path = tuple(error.absolute_path)
         if path and self.has_fault(str(path[0])):
             return
-        if not path and error.validator in ("additionalProperties", "unevaluatedProperties", "required"):
-            self._missing.update({name: properties.get(name, {}) for name in find_missing(error) if not self.has_fault(name)})
+        if not path and error.validator in (
+            "additionalProperties",
+            "unevaluatedProperties",
+            "required",
+        ):
+            self._missing.update(
+                {
+                    name: properties.get(name, {})
+                    for name in find_missing(error)
+                    if not self.has_fault(name)
+                }
+            )
             return
         name = format_label(*path)
         text = f"{name} {describe_violation(error, hidden)}".lstrip()
-        self.add(ParameterFault(str(path[0]) if path else "", f"{text} (parameter {name})" if name else text))
+        self.add(
+            ParameterFault(
+                str(path[0]) if path else "", f"{text} (parameter {name})" if name else text
+            )
+        )
 
     def has_fault(self, name: str) -> bool:
         return any(fault.name == name for fault in self._found.values())
@@ -87,7 +106,10 @@ class FaultCollector:
         if not self._found and not self._missing:
             return
         needs = f"needs {', '.join(_describe_parameter(*item) for item in self._missing.items())}"
-        add = "Add: " + " ".join(f"-p {format_label(name)}={_make_sample(name, inner)}" for name, inner in self._missing.items())
+        add = "Add: " + " ".join(
+            f"-p {format_label(name)}={_make_sample(name, inner)}"
+            for name, inner in self._missing.items()
+        )
         if not self._found:
             raise Usage(f"{self.template} {needs}.".lstrip(), add)
         lines = [fault.text for fault in self._found.values()] + ([needs] if self._missing else [])
@@ -110,16 +132,28 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {truncate(sanitize(schema['errorMessage']), 160)}"
     say = _DESCRIBERS.get(str(error.validator), _describe_other)
-    secret = is_declared_secret(schema) or any(isinstance(step, str) and is_secret(step, hidden) for step in error.absolute_path)
+    secret = is_declared_secret(schema) or any(
+        isinstance(step, str) and is_secret(step, hidden) for step in error.absolute_path
+    )
     if secret and error.validator not in _VALUE_FREE_RULES:
-        return "is not an allowed value" if error.validator in ("enum", "const") else "is refused by its schema"
+        return (
+            "is not an allowed value"
+            if error.validator in ("enum", "const")
+            else "is refused by its schema"
+        )
     seen = MASK if secret else mask_value(error.instance, hidden)
     if error.validator in ("anyOf", "oneOf"):
         said = _describe_alternatives(error, hidden)
     else:
-        said = "is refused by its schema" if say is _describe_other and seen != error.instance else say(error, schema)
+        said = (
+            "is refused by its schema"
+            if say is _describe_other and seen != error.instance
+            else say(error, schema)
+        )
     told = error.validator in _RULES_WITH_VALUE and not _may_hide_secret(error)
-    return truncate(f"{said}{f', not {seen if secret else _format_value(seen)}' if told else ''}", 400)
+    return truncate(
+        f"{said}{f', not {seen if secret else _format_value(seen)}' if told else ''}", 400
+    )
 
 
 def _may_hide_secret(error: ValidationError) -> bool:
@@ -129,7 +163,11 @@ def _may_hide_secret(error: ValidationError) -> bool:
     """
     wanted: Any = error.validator_value
     kinds = wanted if isinstance(wanted, list) else [wanted]
-    return error.validator == "type" and isinstance(error.instance, str) and ("object" in kinds or "array" in kinds)
+    return (
+        error.validator == "type"
+        and isinstance(error.instance, str)
+        and ("object" in kinds or "array" in kinds)
+    )
 
 
 def find_missing(error: ValidationError) -> Iterator[str]:
@@ -140,7 +178,9 @@ def find_missing(error: ValidationError) -> Iterator[str]:
     if error.validator == "required":
         yield from (name for name in wanted if name not in error.instance)
     elif error.validator in _DEPENDENCY_RULES:
-        yield from (name for of in _find_causes(error) for name in wanted[of] if name not in error.instance)
+        yield from (
+            name for of in _find_causes(error) for name in wanted[of] if name not in error.instance
+        )
 
 
 def describe_missing(error: ValidationError, name: str) -> str:
@@ -151,7 +191,11 @@ def describe_missing(error: ValidationError, name: str) -> str:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     inner = (schema.get("properties") or {}).get(name)
     about = inner.get("description") or inner.get("title") if isinstance(inner, Mapping) else None
-    return f"required: {truncate(sanitize(about), 120)}" if isinstance(about, str) and about.strip() else "required"
+    return (
+        f"required: {truncate(sanitize(about), 120)}"
+        if isinstance(about, str) and about.strip()
+        else "required"
+    )
 
 
 def _find_causes(error: ValidationError) -> list[str]:
@@ -163,12 +207,18 @@ def _find_causes(error: ValidationError) -> list[str]:
 
 def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
     about = schema.get("description") or schema.get("title")
-    return f"{format_label(name)} ({truncate(sanitize(about), 60)})" if isinstance(about, str) else format_label(name)
+    return (
+        f"{format_label(name)} ({truncate(sanitize(about), 60)})"
+        if isinstance(about, str)
+        else format_label(name)
+    )
 
 
 def _make_sample(name: str, schema: Mapping[str, Any]) -> str:
     """Return a placeholder for a value in a command to copy."""
-    if isinstance(schema.get("enum"), list) and not (is_declared_secret(schema) or is_secret(name, ())):
+    if isinstance(schema.get("enum"), list) and not (
+        is_declared_secret(schema) or is_secret(name, ())
+    ):
         return "|".join(truncate(sanitize(str(value)), 20) for value in schema["enum"][:3])
     if "path" in str(schema.get("format", "")) or any(word in name.lower() for word in _PATH_WORDS):
         return "PATH"
@@ -176,7 +226,12 @@ def _make_sample(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _format_value(value: Any) -> str:
-    return truncate(sanitize(value if isinstance(value, str) and not value else json.dumps(value, ensure_ascii=False)), 40)
+    return truncate(
+        sanitize(
+            value if isinstance(value, str) and not value else json.dumps(value, ensure_ascii=False)
+        ),
+        40,
+    )
 
 
 def _describe_type(error: ValidationError, schema: Mapping[str, Any]) -> str:
@@ -184,8 +239,13 @@ def _describe_type(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 
 def _describe_kinds(errors: Iterable[ValidationError]) -> str:
-    said = [e.validator_value if isinstance(e.validator_value, list) else [e.validator_value] for e in errors]
-    return "must be " + " or ".join(dict.fromkeys(_TYPE_WORDS.get(str(kind), str(kind)) for kinds in said for kind in kinds))
+    said = [
+        e.validator_value if isinstance(e.validator_value, list) else [e.validator_value]
+        for e in errors
+    ]
+    return "must be " + " or ".join(
+        dict.fromkeys(_TYPE_WORDS.get(str(kind), str(kind)) for kinds in said for kind in kinds)
+    )
 
 
 def _describe_range(error: ValidationError, schema: Mapping[str, Any]) -> str:
@@ -197,9 +257,20 @@ def _describe_range(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 def _describe_choices(error: ValidationError, schema: Mapping[str, Any]) -> str:
     allowed: Any = error.validator_value if error.validator == "enum" else [error.validator_value]
-    words = [truncate(sanitize(v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)), 40) for v in allowed]
-    near = find_nearest(error.instance, words) if isinstance(error.instance, str) and len(words) > 8 else None
-    rest = f" and {len(words) - 8} more{f' (nearest: {near})' if near else ''}" if len(words) > 8 else ""
+    words = [
+        truncate(sanitize(v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)), 40)
+        for v in allowed
+    ]
+    near = (
+        find_nearest(error.instance, words)
+        if isinstance(error.instance, str) and len(words) > 8
+        else None
+    )
+    rest = (
+        f" and {len(words) - 8} more{f' (nearest: {near})' if near else ''}"
+        if len(words) > 8
+        else ""
+    )
     return f"must be {'one of ' if len(words) > 1 else ''}{', '.join(words[:8])}{rest}"
 
 
@@ -214,7 +285,11 @@ def _describe_pattern(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
     known = schema.get("properties", {})
-    extra = [name for name in error.instance if name not in known] if isinstance(error.instance, Mapping) else []
+    extra = (
+        [name for name in error.instance if name not in known]
+        if isinstance(error.instance, Mapping)
+        else []
+    )
     near = find_nearest(extra[0], known) if extra else None
     return f"must not have {', '.join(format_label(name) for name in extra[:8])}{f' (nearest: {sanitize(near)})' if near else ''}"
 
@@ -241,13 +316,25 @@ def _describe_other(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 _DESCRIBERS = {
     "type": _describe_type,
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _describe_range),
+    **dict.fromkeys(
+        ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _describe_range
+    ),
     **dict.fromkeys(("enum", "const"), _describe_choices),
-    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _describe_length),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+        _describe_length,
+    ),
     "pattern": _describe_pattern,
-    "required": lambda error, schema: f"needs {', '.join(format_label(name) for name in find_missing(error))}",
+    "required": lambda error, schema: (
+        f"needs {', '.join(format_label(name) for name in find_missing(error))}"
+    ),
     **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), _describe_extra),
-    **dict.fromkeys(_DEPENDENCY_RULES, lambda error, schema: f"needs {', '.join(format_label(name) for name in find_missing(error))}"),
+    **dict.fromkeys(
+        _DEPENDENCY_RULES,
+        lambda error, schema: (
+            f"needs {', '.join(format_label(name) for name in find_missing(error))}"
+        ),
+    ),
     "format": _describe_format,
     "uniqueItems": lambda error, schema: "has an item twice",
     "multipleOf": lambda error, schema: f"must be a multiple of {error.validator_value}",

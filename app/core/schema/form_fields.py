@@ -87,7 +87,9 @@ class FormField:
         """
         if self.choices or not self.kinds <= {"string", "null"}:
             return False
-        return is_declared_secret(self.schema) or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATH_FORMATS)
+        return is_declared_secret(self.schema) or (
+            is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATH_FORMATS
+        )
 
     @property
     def default(self) -> str:
@@ -140,7 +142,11 @@ class FormOutline:
     def find_unparsed(self, texts: Mapping[FieldPath, str]) -> list[FormField]:
         """Return the fields for additional properties whose text is not a JSON object."""
         said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
-        return [found for found in said if not isinstance(parse_value(found, texts[found.path]), Mapping)]
+        return [
+            found
+            for found in said
+            if not isinstance(parse_value(found, texts[found.path]), Mapping)
+        ]
 
     def format_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
         """Return the texts for these parameters, without masked secrets."""
@@ -161,7 +167,8 @@ class FormOutline:
         """Return True if the object of a field will exist, so that its defaults apply."""
         objects = [path[:depth] for depth in range(1, len(path))]
         return all(
-            self.objects.get(of, True) or any(_is_under(p, of) for p, text in texts.items() if text) for of in objects
+            self.objects.get(of, True) or any(_is_under(p, of) for p, text in texts.items() if text)
+            for of in objects
         )
 
     def find_location(self, path: Sequence[str | int]) -> FieldPath:
@@ -177,16 +184,27 @@ class FormOutline:
         """Set required switches without a value to false, in every existing object."""
         for path, found in self.fields.items():
             holder = _get_nested(tree, path[:-1])
-            if found.is_switch and found.needed and "default" not in found.schema and isinstance(holder, dict):
+            if (
+                found.is_switch
+                and found.needed
+                and "default" not in found.schema
+                and isinstance(holder, dict)
+            ):
                 holder.setdefault(path[-1], False)
 
-    def _collect_texts(self, values: Mapping[str, Any], path: FieldPath, found: dict[FieldPath, str]) -> None:
+    def _collect_texts(
+        self, values: Mapping[str, Any], path: FieldPath, found: dict[FieldPath, str]
+    ) -> None:
         rest: dict[str, Any] = {}
         for name, value in values.items():
             here = (*path, name)
             if here in self.fields:
                 found[here] = format_value(self.fields[here], value)
-            elif here in self.objects and isinstance(value, Mapping) and not parameters.get_secret_reference(value):
+            elif (
+                here in self.objects
+                and isinstance(value, Mapping)
+                and not parameters.get_secret_reference(value)
+            ):
                 self._collect_texts(value, here, found)
             else:
                 rest[name] = value
@@ -235,7 +253,12 @@ def _parse_plain(text: str, kinds: frozenset[str]) -> Any:
 
 
 def _format_typed(value: Any, kinds: frozenset[str]) -> str:
-    if isinstance(value, str) and not _is_quotes(value) and is_equal_json(parameters.parse_typed(value, kinds), value) and value:
+    if (
+        isinstance(value, str)
+        and not _is_quotes(value)
+        and is_equal_json(parameters.parse_typed(value, kinds), value)
+        and value
+    ):
         return value
     return json.dumps(value, ensure_ascii=False)
 

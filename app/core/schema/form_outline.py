@@ -13,7 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from app.core.schema import json_schema, parameters
-from app.core.schema.form_fields import REST_NAME, FieldGroup, FieldPath, FormField, FormOutline, is_equal_json
+from app.core.schema.form_fields import (
+    REST_NAME,
+    FieldGroup,
+    FieldPath,
+    FormField,
+    FormOutline,
+    is_equal_json,
+)
 
 MAX_DEPTH = 4
 """Maximum depth of nested groups; deeper objects are JSON fields."""
@@ -30,7 +37,9 @@ def build_outline(schema: Mapping[str, Any]) -> FormOutline:
 @lru_cache(maxsize=64)
 def _build_outline(text: str) -> FormOutline:
     schema = json.loads(text)
-    return FormOutline(tuple(_OutlineReader().read_groups(schema, json_schema.make_resolver(schema), (), "", True)))
+    return FormOutline(
+        tuple(_OutlineReader().read_groups(schema, json_schema.make_resolver(schema), (), "", True))
+    )
 
 
 _SchemaPart = tuple[Mapping[str, Any], bool, Any]
@@ -62,14 +71,20 @@ class _Property:
         return words
 
     def find_kinds(self) -> frozenset[str]:
-        return frozenset().union(*(parameters.find_kinds_with(node, looked) for node, _, looked in self.said))
+        return frozenset().union(
+            *(parameters.find_kinds_with(node, looked) for node, _, looked in self.said)
+        )
 
     def find_choices(self) -> list[tuple[Any, str]] | None:
         """Return the allowed values, if an unconditional part or all others list them."""
         each = [_find_first_choices(node, looked) for node, _, looked in self.said]
         if self.said[0][1]:
             return next((found for found in each if found is not None), None)
-        return None if any(found is None for found in each) else [choice for found in each for choice in found or ()]
+        return (
+            None
+            if any(found is None for found in each)
+            else [choice for found in each for choice in found or ()]
+        )
 
 
 @dataclass(slots=True)
@@ -78,17 +93,26 @@ class _OutlineReader:
 
     count: int = 0
 
-    def read_groups(self, node: Mapping[str, Any], looked: Any, path: FieldPath, title: str, required: bool) -> Iterator[FieldGroup]:
+    def read_groups(
+        self, node: Mapping[str, Any], looked: Any, path: FieldPath, title: str, required: bool
+    ) -> Iterator[FieldGroup]:
         """Yield the groups of an object: own fields, titled parts, then nested objects."""
         parts = list(parameters.iterate_parts(node, looked))
         needed = {name for part, always, _ in parts if always for name in part.get("required", ())}
         properties = _collect_properties(parts)
-        about, here = str(_merge_keywords(node, looked).get("description") or "") if path else "", set[str]()
+        about, here = (
+            str(_merge_keywords(node, looked).get("description") or "") if path else "",
+            set[str](),
+        )
         for titled, names in _group_by_title(parts, title).items():
             mine = {name: properties[name] for name in names if name not in here}
             here.update(mine)
             said, text = titled
-            rest = [self._make_rest_field(path, parts)] if said == title and _is_open(path, parts) else []
+            rest = (
+                [self._make_rest_field(path, parts)]
+                if said == title and _is_open(path, parts)
+                else []
+            )
             yield from self._read_group(path, said, text or about, mine, needed, required, rest)
 
     def _read_group(
@@ -99,8 +123,18 @@ class _OutlineReader:
         for name, found in properties.items():
             here, must = (*path, name), required and name in needed
             if self._is_object(found, here):
-                node = {"allOf": [part for part, _, _ in found.said]} if len(found.said) > 1 else found.said[0][0]
-                below += self.read_groups(node, found.said[0][2], here, str(found.merge_keywords().get("title") or ""), must)
+                node = (
+                    {"allOf": [part for part, _, _ in found.said]}
+                    if len(found.said) > 1
+                    else found.said[0][0]
+                )
+                below += self.read_groups(
+                    node,
+                    found.said[0][2],
+                    here,
+                    str(found.merge_keywords().get("title") or ""),
+                    must,
+                )
             else:
                 self.count += 1
                 fields.append(_make_field(found, here, must, name in needed))
@@ -113,14 +147,22 @@ class _OutlineReader:
         if not found.find_kinds() <= {"object"} or len(path) > MAX_DEPTH or self.count > MAX_FIELDS:
             return False
         return any(
-            part.get("properties") for node, _, looked in found.said for part, _, _ in parameters.iterate_parts(node, looked)
+            part.get("properties")
+            for node, _, looked in found.said
+            for part, _, _ in parameters.iterate_parts(node, looked)
         )
 
     def _make_rest_field(self, path: FieldPath, parts: Sequence[_SchemaPart]) -> FormField:
         """Return the field for additional properties, hidden if the schema has none."""
-        said = any(part.get(word) for part, _, _ in parts for word in ("additionalProperties", "patternProperties"))
+        said = any(
+            part.get(word)
+            for part, _, _ in parts
+            for word in ("additionalProperties", "patternProperties")
+        )
         return FormField(
-            (*path, REST_NAME), {"description": "additional properties, as a JSON object", "hidden": not said}, frozenset({"object"})
+            (*path, REST_NAME),
+            {"description": "additional properties, as a JSON object", "hidden": not said},
+            frozenset({"object"}),
         )
 
 
@@ -131,7 +173,10 @@ def _is_open(path: FieldPath, parts: Iterable[_SchemaPart]) -> bool:
     them.
     """
     said = [
-        part[word] for part, _, _ in parts for word in ("additionalProperties", "unevaluatedProperties") if word in part
+        part[word]
+        for part, _, _ in parts
+        for word in ("additionalProperties", "unevaluatedProperties")
+        if word in part
     ]
     named = any(part.get("patternProperties") for part, _, _ in parts)
     return named or (False not in said if path else any(word is not False for word in said))
@@ -141,7 +186,9 @@ def _collect_properties(parts: Iterable[_SchemaPart]) -> dict[str, _Property]:
     found: dict[str, _Property] = {}
     for part, always, looked in parts:
         for name, inner in part.get("properties", {}).items():
-            found.setdefault(name, _Property()).add((inner if isinstance(inner, Mapping) else {}, always, looked))
+            found.setdefault(name, _Property()).add(
+                (inner if isinstance(inner, Mapping) else {}, always, looked)
+            )
     return found
 
 
@@ -149,7 +196,11 @@ def _group_by_title(parts: Iterable[_SchemaPart], title: str) -> dict[tuple[str,
     """Return property names by title and description, untitled ones first."""
     found: dict[tuple[str, str], list[str]] = {(title, ""): []}
     for number, (part, _, _) in enumerate(parts):
-        said = (str(part.get("title") or ""), str(part.get("description") or "")) if number else ("", "")
+        said = (
+            (str(part.get("title") or ""), str(part.get("description") or ""))
+            if number
+            else ("", "")
+        )
         names = part.get("properties", {})
         if names:
             found.setdefault(said if said[0] else (title, ""), []).extend(names)
@@ -160,7 +211,15 @@ def _make_field(found: _Property, path: FieldPath, required: bool, needed: bool)
     words, kinds = found.merge_keywords(), found.find_kinds()
     choices = found.find_choices()
     items = _find_item_kinds(found) if "array" in kinds else None
-    return FormField(path, words, kinds, required, needed, items, _format_choices(choices, kinds) if choices else ())
+    return FormField(
+        path,
+        words,
+        kinds,
+        required,
+        needed,
+        items,
+        _format_choices(choices, kinds) if choices else (),
+    )
 
 
 def _find_item_kinds(found: _Property) -> frozenset[str] | None:
@@ -175,7 +234,9 @@ def _find_item_kinds(found: _Property) -> frozenset[str] | None:
     return (kinds or frozenset({"string"})) if kinds <= _SCALARS else None
 
 
-def _format_choices(choices: Sequence[tuple[Any, str]], kinds: frozenset[str]) -> tuple[tuple[str, Any, str], ...]:
+def _format_choices(
+    choices: Sequence[tuple[Any, str]], kinds: frozenset[str]
+) -> tuple[tuple[str, Any, str], ...]:
     """Return each choice once, with a unique text."""
     found: dict[str, tuple[str, Any, str]] = {}
     for value, title in choices:
@@ -207,14 +268,25 @@ def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mappi
 def _find_only_form(node: Mapping[str, Any]) -> list[Any]:
     """Return the only form besides null, or an empty list."""
     for word in ("anyOf", "oneOf"):
-        forms = [form for form in node.get(word, ()) if not (isinstance(form, Mapping) and form.get("type") == "null")]
+        forms = [
+            form
+            for form in node.get(word, ())
+            if not (isinstance(form, Mapping) and form.get("type") == "null")
+        ]
         if len(forms) == 1:
             return forms
     return []
 
 
 def _find_first_choices(node: Mapping[str, Any], looked: Any) -> list[tuple[Any, str]] | None:
-    return next((found for part, _ in _expand_schema(node, looked) if (found := _list_choices(part)) is not None), None)
+    return next(
+        (
+            found
+            for part, _ in _expand_schema(node, looked)
+            if (found := _list_choices(part)) is not None
+        ),
+        None,
+    )
 
 
 def _list_choices(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
@@ -234,4 +306,8 @@ def _list_choices(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
 def _list_form_choices(form: Any) -> list[tuple[Any, str]] | None:
     if not isinstance(form, Mapping):
         return None
-    return [(None, str(form.get("title") or ""))] if form.get("type") == "null" else _list_choices(form)
+    return (
+        [(None, str(form.get("title") or ""))]
+        if form.get("type") == "null"
+        else _list_choices(form)
+    )

@@ -39,7 +39,9 @@ class LimitExceeded(ValueError):
     """The value cannot be checked in bounded time."""
 
 
-def find_errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> list[ValidationError]:
+def find_errors(
+    schema: Mapping[str, Any], value: Any, *, formats: bool = False
+) -> list[ValidationError]:
     """Return all schema violations in `value`.
 
     With `formats`, check e-mail addresses, dates and so on too. Raise TooMuch, or BadSchema for an
@@ -118,11 +120,19 @@ def _list_children(node: Any) -> list[Any]:
     return list(node) if isinstance(node, (list, tuple)) else []
 
 
-def iterate_nodes(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+def iterate_nodes(
+    node: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Yield every object in a document with its path."""
     if isinstance(node, Mapping):
         yield path, node
-    steps = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    steps = (
+        node.items()
+        if isinstance(node, Mapping)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for step, child in steps:
         yield from iterate_nodes(child, (*path, step))
 
@@ -150,8 +160,14 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> Non
     names = bool(path) and path[-1] == "patternProperties"
     inside = bool(path) and path[-1] in ("properties", "$defs", "definitions")
     for pattern in list(node) if names else [node.get("pattern")]:
-        if not inside and isinstance(pattern, str) and (fault := _find_pattern_fault(pattern, names)):
-            raise BadSchema(f"{format_path(path) or 'schema'}: the pattern {quote(pattern)} {fault}")
+        if (
+            not inside
+            and isinstance(pattern, str)
+            and (fault := _find_pattern_fault(pattern, names))
+        ):
+            raise BadSchema(
+                f"{format_path(path) or 'schema'}: the pattern {quote(pattern)} {fault}"
+            )
 
 
 def _find_pattern_fault(pattern: str, names: bool) -> str:
@@ -182,7 +198,9 @@ def _check_references(schema: Mapping[str, Any]) -> None:
                 try:
                     looked.lookup(node[word])
                 except Unresolvable:
-                    raise BadSchema(f"{word} {quote(node[word])} leads nowhere inside the schema") from None
+                    raise BadSchema(
+                        f"{word} {quote(node[word])} leads nowhere inside the schema"
+                    ) from None
         pending.extend(_list_subschemas(node, looked, schema))
 
 
@@ -190,7 +208,9 @@ def _list_subschemas(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[
     from referencing.jsonschema import specification_with
 
     specification = specification_with(_get_dialect(_find_draft(schema)))
-    children = specification.create_resource(node).subresources() if isinstance(node, Mapping) else ()
+    children = (
+        specification.create_resource(node).subresources() if isinstance(node, Mapping) else ()
+    )
     return [(child.contents, looked.in_subresource(child)) for child in children]
 
 
@@ -214,10 +234,14 @@ def _get_dialect(draft: Any) -> str:
 
 def _find_draft(schema: Mapping[str, Any]) -> Any:
     said = str(schema.get("$schema", "https://json-schema.org/draft/2020-12/schema"))
-    name = said.rstrip("#").replace("https://json-schema.org/draft-", "http://json-schema.org/draft-")
+    name = said.rstrip("#").replace(
+        "https://json-schema.org/draft-", "http://json-schema.org/draft-"
+    )
     found = _load_drafts().get(name)
     if found is None:
-        raise BadSchema(f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12)")
+        raise BadSchema(
+            f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12)"
+        )
     return found
 
 
@@ -234,7 +258,11 @@ def _make_bounded_class(draft: Any) -> Any:
 
     return create(
         meta_schema=draft.META_SCHEMA,
-        validators={**draft.VALIDATORS, "pattern": _validate_pattern, "uniqueItems": _validate_unique},
+        validators={
+            **draft.VALIDATORS,
+            "pattern": _validate_pattern,
+            "uniqueItems": _validate_unique,
+        },
         type_checker=draft.TYPE_CHECKER,
         id_of=draft.ID_OF,
         applicable_validators=applicable,
@@ -252,14 +280,20 @@ def _make_validator(text: str, formats: bool) -> Any:
     schema = json.loads(text)
     draft = _find_draft(schema)
     checker = draft.FORMAT_CHECKER if formats else None
-    return _make_bounded_class(draft)(_remove_dialect(schema), registry=Registry(), format_checker=checker)
+    return _make_bounded_class(draft)(
+        _remove_dialect(schema), registry=Registry(), format_checker=checker
+    )
 
 
 def _remove_dialect(node: Any) -> Any:
     if isinstance(node, list):
         return [_remove_dialect(item) for item in node]
     if isinstance(node, dict):
-        return {k: _remove_dialect(v) for k, v in node.items() if not (k == "$schema" and isinstance(v, str))}
+        return {
+            k: _remove_dialect(v)
+            for k, v in node.items()
+            if not (k == "$schema" and isinstance(v, str))
+        }
     return node
 
 
@@ -269,7 +303,9 @@ def _count_steps(steps: int) -> None:
         raise regex.TooSlow
 
 
-def _validate_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+def _validate_pattern(
+    validator: Any, pattern: str, value: Any, schema: Any
+) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
     if not validator.is_type(value, "string"):
@@ -288,7 +324,9 @@ def _charge_time() -> Iterator[None]:
     _count_steps(int((time.thread_time() - began) * MAX_STEPS))
 
 
-def _validate_unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+def _validate_unique(
+    validator: Any, wanted: bool, value: Any, schema: Any
+) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
     if wanted and validator.is_type(value, "array"):

@@ -49,7 +49,11 @@ class ParameterShape:
     """True if additional names are allowed."""
 
     def is_known(self, name: str) -> bool:
-        return self.open or name in self.properties or any(regex.search(p, name) for p in self.patterns)
+        return (
+            self.open
+            or name in self.properties
+            or any(regex.search(p, name) for p in self.patterns)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
     return found
 
 
-def resolve_values(schema: JsonSchema, given: Mapping[str, Any], template: str = "") -> dict[str, Any]:
+def resolve_values(
+    schema: JsonSchema, given: Mapping[str, Any], template: str = ""
+) -> dict[str, Any]:
     """Fill in defaults and validate.
 
     Raise Usage with all faults, after the template's name.
@@ -132,7 +138,9 @@ def resolve_values(schema: JsonSchema, given: Mapping[str, Any], template: str =
     shown = read_shape(schema)
     faults = error_text.FaultCollector(template)
     faults.add(*_find_unusable(given), *_find_unknown(shown, given))
-    filled = _fill_defaults({name: value for name, value in given.items() if not faults.has_fault(name)}, schema)
+    filled = _fill_defaults(
+        {name: value for name, value in given.items() if not faults.has_fault(name)}, schema
+    )
     try:
         errors = list(_iterate_errors(schema, filled))
         hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
@@ -147,20 +155,30 @@ def resolve_values(schema: JsonSchema, given: Mapping[str, Any], template: str =
 def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterFinding]:
     """Return all faults that `resolve` would report, each with its location."""
     shown = read_shape(schema)
-    told = {fault.name: fault.text for fault in (*_find_unusable(given), *_find_unknown(shown, given))}
+    told = {
+        fault.name: fault.text for fault in (*_find_unusable(given), *_find_unknown(shown, given))
+    }
     found = [ParameterFinding((name,) if name else (), text) for name, text in told.items()]
-    filled = _fill_defaults({name: value for name, value in given.items() if name not in told}, schema)
+    filled = _fill_defaults(
+        {name: value for name, value in given.items() if name not in told}, schema
+    )
     try:
         errors = list(_iterate_errors(schema, filled))
         hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
         for error in errors:
-            found += [one for one in _make_findings(error, hidden) if not one.path or one.path[0] not in told]
+            found += [
+                one
+                for one in _make_findings(error, hidden)
+                if not one.path or one.path[0] not in told
+            ]
     except (json_schema.LimitExceeded, json_schema.BadSchema) as error:
         found.append(ParameterFinding((), str(error)))
     return list(dict.fromkeys(found))
 
 
-def split_texts(values: Mapping[str, Any], schema: JsonSchema) -> tuple[list[list[str]], dict[str, Any]]:
+def split_texts(
+    values: Mapping[str, Any], schema: JsonSchema
+) -> tuple[list[list[str]], dict[str, Any]]:
     """Split parameters into `-p NAME=TEXT` pairs that read back alike, and the rest."""
     pairs, others = list[list[str]](), dict[str, Any]()
     for name, value in values.items():
@@ -203,7 +221,10 @@ def _read_shape(text: str) -> ParameterShape:
             properties.setdefault(name, inner if isinstance(inner, Mapping) else {})
         required.update(part.get("required", ()) if always else ())
         names.extend(part.get("patternProperties", {}))
-        welcome |= any(part.get(word, False) is not False for word in ("additionalProperties", "unevaluatedProperties"))
+        welcome |= any(
+            part.get(word, False) is not False
+            for word in ("additionalProperties", "unevaluatedProperties")
+        )
     types = {name: find_kinds_with(inner, root) for name, inner in properties.items()}
     return ParameterShape(properties, types, frozenset(required), tuple(names), welcome)
 
@@ -223,7 +244,9 @@ def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema,
         pending[:0] = _iterate_subschemas(node, looked, always)
 
 
-def _iterate_subschemas(node: JsonSchema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:
+def _iterate_subschemas(
+    node: JsonSchema, looked: Any, always: bool
+) -> Iterator[tuple[Any, Any, bool]]:
     """Yield the subschemas of a schema that apply to the same object."""
     if (target := json_schema.resolve_reference(node, looked)) is not None:
         yield target.contents, target.resolver, always
@@ -240,7 +263,10 @@ def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
     seen.add(id(node))
     if (said := node.get("type")) is not None:
         return {said} if isinstance(said, str) else set(said)
-    found = {_get_json_type(value) for value in node.get("enum", [node["const"]] if "const" in node else [])}
+    found = {
+        _get_json_type(value)
+        for value in node.get("enum", [node["const"]] if "const" in node else [])
+    }
     for inner, resolver, _ in () if found else _iterate_subschemas(node, looked, True):
         found |= _collect_kinds(inner, resolver, seen)
     return found
@@ -249,7 +275,13 @@ def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
 def _get_json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
-    for kind, name in ((str, "string"), (int, "integer"), (float, "number"), (list, "array"), (dict, "object")):
+    for kind, name in (
+        (str, "string"),
+        (int, "integer"),
+        (float, "number"),
+        (list, "array"),
+        (dict, "object"),
+    ):
         if isinstance(value, kind):
             return name
     return "null"
@@ -265,7 +297,9 @@ def _convert_first(text: str, allowed: frozenset[str], schema: JsonSchema, root:
 def _convert_item(text: str, schema: JsonSchema, root: JsonSchema) -> Any:
     """Convert one item of a list that is given item by item."""
     items = schema.get("items")
-    return parse_typed(text, find_kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
+    return parse_typed(
+        text, find_kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"})
+    )
 
 
 def parse_typed(text: str, allowed: frozenset[str]) -> Any:
@@ -277,7 +311,11 @@ def parse_typed(text: str, allowed: frozenset[str]) -> Any:
     kind = _get_json_type(value)
     if value is None:
         return None if "null" in allowed and word == "null" else text
-    return value if kind in allowed or (kind == "integer" and "number" in allowed) or not allowed else text
+    return (
+        value
+        if kind in allowed or (kind == "integer" and "number" in allowed) or not allowed
+        else text
+    )
 
 
 def _parse_json(text: str) -> Any:
@@ -301,7 +339,9 @@ def _parse_finite(text: str) -> float:
 def _find_unusable(given: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
     """Yield a fault for each value that cannot be passed to a process."""
     if len(given) > MAX_PARAMETERS:
-        yield error_text.ParameterFault("", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}")
+        yield error_text.ParameterFault(
+            "", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}"
+        )
     for name, value in given.items():
         if fault := _find_value_fault(value):
             yield error_text.ParameterFault(name, f"{error_text.format_label(name)} {fault}")
@@ -317,17 +357,25 @@ def _find_value_fault(value: Any) -> str:
     if "\0" in text or (text is not value and "\\u0000" in text.replace("\\\\", "")):
         return "holds a NUL character, which no process can be given"
     try:
-        return "" if can_be_argument(text) else f"is over {MAX_VALUE // 1024}K, which no process can be given"
+        return (
+            ""
+            if can_be_argument(text)
+            else f"is over {MAX_VALUE // 1024}K, which no process can be given"
+        )
     except UnicodeEncodeError:
         return "holds half a character (a lone surrogate)"
 
 
-def _find_unknown(shown: ParameterShape, given: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
+def _find_unknown(
+    shown: ParameterShape, given: Mapping[str, Any]
+) -> Iterator[error_text.ParameterFault]:
     for name in given:
         if find_name_error(name) is not None or not shown.is_known(name):
             near = find_nearest(name, shown.properties)
             said = f" (nearest: {sanitize(near)})" if near else ""
-            yield error_text.ParameterFault(name, f'no parameter "{truncate(sanitize(name), 40)}"{said}')
+            yield error_text.ParameterFault(
+                name, f'no parameter "{truncate(sanitize(name), 40)}"{said}'
+            )
 
 
 def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:
@@ -345,9 +393,16 @@ def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[
         return  # `_find_unknown` reports each one
     missing = list(error_text.find_missing(error))
     for name in missing:
-        yield ParameterFinding((*path, name), f"{error_text.format_label(*path, name)} is {error_text.describe_missing(error, name)}", missing=True)
+        yield ParameterFinding(
+            (*path, name),
+            f"{error_text.format_label(*path, name)} is {error_text.describe_missing(error, name)}",
+            missing=True,
+        )
     if not missing:
-        yield ParameterFinding(path, f"{error_text.format_label(*path)} {error_text.describe_violation(error, hidden)}".lstrip())
+        yield ParameterFinding(
+            path,
+            f"{error_text.format_label(*path)} {error_text.describe_violation(error, hidden)}".lstrip(),
+        )
 
 
 def _can_round_trip(name: str, text: str, value: Any, schema: JsonSchema) -> bool:
@@ -377,7 +432,11 @@ def _collect_defaults(schema: JsonSchema, looked: Any, depth: int) -> Defaults:
 
 
 def _find_default(inner: JsonSchema, looked: Any, depth: int) -> tuple[tuple[Any, ...], Defaults]:
-    said = [part["default"] for part, always, _ in iterate_parts(inner, looked) if always and "default" in part]
+    said = [
+        part["default"]
+        for part, always, _ in iterate_parts(inner, looked)
+        if always and "default" in part
+    ]
     return tuple(said[:1]), _collect_defaults(inner, looked, depth + 1)
 
 
@@ -407,5 +466,9 @@ def _check_properties(schema: JsonSchema) -> None:
             raise Usage(f"parameters: the default of {error_text.format_label(name)} {fault}")
     for error in json_schema.find_errors(schema, defaults):
         if error.absolute_path:
-            said = error_text.describe_violation(error, schema_secrets.find_secret_names(schema, defaults))
-            raise Usage(f"parameters: the default of {error_text.format_label(*error.absolute_path)} {said}")
+            said = error_text.describe_violation(
+                error, schema_secrets.find_secret_names(schema, defaults)
+            )
+            raise Usage(
+                f"parameters: the default of {error_text.format_label(*error.absolute_path)} {said}"
+            )

@@ -30,7 +30,13 @@ def find_secret_names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> li
         return []
     from app.core.schema import regex
 
-    return sorted({name for name in _iterate_names(given) if name in exact or any(regex.search(text, name) for text in like)})
+    return sorted(
+        {
+            name
+            for name in _iterate_names(given)
+            if name in exact or any(regex.search(text, name) for text in like)
+        }
+    )
 
 
 def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
@@ -38,15 +44,26 @@ def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         return MASK
     if isinstance(value, dict):
-        return {name: MASK if is_secret(str(name), hidden) else mask_value(inner, hidden, depth + 1) for name, inner in value.items()}
-    return [mask_value(inner, hidden, depth + 1) for inner in value] if isinstance(value, list) else value
+        return {
+            name: MASK if is_secret(str(name), hidden) else mask_value(inner, hidden, depth + 1)
+            for name, inner in value.items()
+        }
+    return (
+        [mask_value(inner, hidden, depth + 1) for inner in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def find_secret_texts(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Iterator[str]:
     """Yield the texts that `mask_value` hides, as they may appear in a command."""
     if isinstance(value, dict) and depth <= MAX_DEPTH:
         for name, inner in value.items():
-            yield from _iterate_texts(inner) if is_secret(str(name), hidden) else find_secret_texts(inner, hidden, depth + 1)
+            yield from (
+                _iterate_texts(inner)
+                if is_secret(str(name), hidden)
+                else find_secret_texts(inner, hidden, depth + 1)
+            )
     elif isinstance(value, list) and depth <= MAX_DEPTH:
         for inner in value:
             yield from find_secret_texts(inner, hidden, depth + 1)
@@ -68,12 +85,18 @@ def mask_record(value: Any, secret: bool = False) -> Any:
     if not isinstance(value, Mapping):
         return value
     secret = secret or is_declared_secret(value)
-    return {key: MASK if secret and key in _VALUE_KEYWORDS else _mask_entry(str(key), inner, secret) for key, inner in value.items()}
+    return {
+        key: MASK if secret and key in _VALUE_KEYWORDS else _mask_entry(str(key), inner, secret)
+        for key, inner in value.items()
+    }
 
 
 def _mask_entry(name: str, value: Any, secret: bool) -> Any:
     if name == "properties" and isinstance(value, Mapping):
-        return {key: mask_record(inner, secret or is_secret_name(str(key))) for key, inner in value.items()}
+        return {
+            key: mask_record(inner, secret or is_secret_name(str(key)))
+            for key, inner in value.items()
+        }
     plain = value is not None and not isinstance(value, (Mapping, list, bool))
     return MASK if plain and is_secret_name(name) else mask_record(value, secret)
 
@@ -81,7 +104,9 @@ def _mask_entry(name: str, value: Any, secret: bool) -> Any:
 def _iterate_texts(value: Any) -> Iterator[str]:
     """Yield the forms of a value in a command: raw and JSON text, also of its items."""
     yield from {value, json.dumps(value)[1:-1]} if isinstance(value, str) else [json.dumps(value)]
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for inner in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         yield from _iterate_texts(inner)
 
 
@@ -97,20 +122,34 @@ def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
     def said(inner: Any) -> bool:
         parts = [part for part, _, _ in parameters.iterate_parts(inner, looked)]
-        items = [one for part in parts for one, _, _ in parameters.iterate_parts(part.get("items") or {}, looked)]
+        items = [
+            one
+            for part in parts
+            for one, _, _ in parameters.iterate_parts(part.get("items") or {}, looked)
+        ]
         return any(map(is_declared_secret, [*parts, *items]))
 
     found: dict[str, list[str]] = {"properties": [], "patternProperties": []}
     for _, node in json_schema.iterate_nodes(schema):
         for word, names in found.items():
             properties = node.get(word)
-            names += [name for name, inner in properties.items() if said(inner)] if isinstance(properties, Mapping) else []
+            names += (
+                [name for name, inner in properties.items() if said(inner)]
+                if isinstance(properties, Mapping)
+                else []
+            )
     return frozenset(found["properties"]), tuple(found["patternProperties"])
 
 
 def _iterate_names(value: Any, depth: int = 0) -> Iterator[str]:
     """Yield every name in a value."""
     if depth <= MAX_DEPTH:
-        for name, inner in value.items() if isinstance(value, Mapping) else (("", one) for one in value) if isinstance(value, list) else ():
+        for name, inner in (
+            value.items()
+            if isinstance(value, Mapping)
+            else (("", one) for one in value)
+            if isinstance(value, list)
+            else ()
+        ):
             yield str(name)
             yield from _iterate_names(inner, depth + 1)

@@ -41,7 +41,9 @@ def diff_fields(before: Any, after: Any) -> list[ChangedField]:
     """
     was, now = (value if isinstance(value, Mapping) else {} for value in (before, after))
     return [
-        ChangedField(str(key), was.get(key), now.get(key)) for key in dict.fromkeys([*was, *now]) if _normalize(was.get(key)) != _normalize(now.get(key))
+        ChangedField(str(key), was.get(key), now.get(key))
+        for key in dict.fromkeys([*was, *now])
+        if _normalize(was.get(key)) != _normalize(now.get(key))
     ]
 
 
@@ -62,13 +64,19 @@ _DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "with"})
 def parse_task_number(obj: str) -> int | None:
     """Return the number in `task #12`, or None for another object."""
     digits = obj.removeprefix("task #")
-    return int(digits) if digits != obj and digits.isascii() and digits.isdigit() and len(digits) < 19 else None
+    return (
+        int(digits)
+        if digits != obj and digits.isascii() and digits.isdigit() and len(digits) < 19
+        else None
+    )
 
 
 def format_object(obj: str, title: str | None = None) -> str:
     """Format an object, a task with its name: `#12 encode`. The result is sanitized."""
     number = parse_task_number(obj)
-    return sanitize(obj) if number is None else f"#{number}" + (f" {sanitize(title)}" if title else "")
+    return (
+        sanitize(obj) if number is None else f"#{number}" + (f" {sanitize(title)}" if title else "")
+    )
 
 
 def format_operation(verb: str, obj: str, title: str | None, before: Any, after: Any) -> str:
@@ -112,7 +120,9 @@ def _format_full_value(key: str, value: Any) -> str:
     if isinstance(value, str) and key in TIMESTAMP_COLUMNS:
         return format_timestamp(value)
     if isinstance(value, str):
-        return sanitize(STATE_NAMES.get(value, value.replace("_", " ")) if key == "status" else value)
+        return sanitize(
+            STATE_NAMES.get(value, value.replace("_", " ")) if key == "status" else value
+        )
     return sanitize(json.dumps(value))
 
 
@@ -127,7 +137,13 @@ def format_timestamp(text: str) -> str:
 def _find_formatter(key: str) -> Callable[[float], str] | None:
     if key in _DURATION_COLUMNS:
         return units.format_duration_setting
-    return units.format_memory if key in _SIZE_COLUMNS else units.format_number if key in _CPU_COLUMNS else None
+    return (
+        units.format_memory
+        if key in _SIZE_COLUMNS
+        else units.format_number
+        if key in _CPU_COLUMNS
+        else None
+    )
 
 
 def diff_lines(before: str, after: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,21 @@ MAX_ITEMS = 3
 _STATUS_COLUMNS = frozenset({"status", "run"})
 """Columns whose values need no label."""
 _TIME_COLUMNS = diff.TIMESTAMP_COLUMNS | {"until"}
-_HIDDEN_COLUMNS = frozenset({"name", "created_at", "updated_at", "current_load", "by", "ids", "with", "uuid", "id", "type", "enabled"})
+_HIDDEN_COLUMNS = frozenset(
+    {
+        "name",
+        "created_at",
+        "updated_at",
+        "current_load",
+        "by",
+        "ids",
+        "with",
+        "uuid",
+        "id",
+        "type",
+        "enabled",
+    }
+)
 """Columns left out for a created or deleted object."""
 
 
@@ -29,7 +43,9 @@ def summarize_change(obj: str, before: Any, after: Any) -> str:
         found, was = (after, "") if before is None else (before, "was ")
         told = _format_items(obj, found)
         return f"{was}{told}" if told else ""
-    return ", ".join(_format_field(obj, field) for field in diff.find_relevant_changes(before, after))
+    return ", ".join(
+        _format_field(obj, field) for field in diff.find_relevant_changes(before, after)
+    )
 
 
 def format_created_tasks(after: Any) -> str:
@@ -51,10 +67,14 @@ def _format_items(obj: str, found: Any) -> str:
     if isinstance(found, Sequence) and not isinstance(found, str):
         told = [truncate(sanitize(str(text)), diff.MAX_VALUE_WIDTH) for text in found]
     elif isinstance(found, Mapping):
-        told = [words for key, value in found.items() if (words := _format_item(obj, str(key), value))]
+        told = [
+            words for key, value in found.items() if (words := _format_item(obj, str(key), value))
+        ]
     else:
         told = []
-    return ", ".join([*told[:MAX_ITEMS], *([f"{len(told) - MAX_ITEMS:,} more"] if len(told) > MAX_ITEMS else [])])
+    return ", ".join(
+        [*told[:MAX_ITEMS], *([f"{len(told) - MAX_ITEMS:,} more"] if len(told) > MAX_ITEMS else [])]
+    )
 
 
 def _format_item(obj: str, key: str, value: Any) -> str:

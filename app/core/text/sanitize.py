@@ -21,9 +21,25 @@ MASK = "•••"
 
 _REPLACEMENT = "�"
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
-_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "KEY", "PRIVATE", "COOKIE")
+_SECRET_WORDS = (
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "KEY",
+    "PRIVATE",
+    "COOKIE",
+)
 # Wide since Unicode 16, which the oldest supported Python does not know.
-_NEW_WIDE = ((0x2630, 0x2637), (0x268A, 0x268F), (0x4DC0, 0x4DFF), (0x1D300, 0x1D356), (0x1D360, 0x1D376))
+_NEW_WIDE = (
+    (0x2630, 0x2637),
+    (0x268A, 0x268F),
+    (0x4DC0, 0x4DFF),
+    (0x1D300, 0x1D356),
+    (0x1D360, 0x1D376),
+)
 _JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 _MAX_MARKS = 8
 """Maximum number of marks on one character; more are dropped."""
@@ -42,7 +58,12 @@ def sanitize(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    safe = "".join([_replacement_cache.get(c) or _find_replacement(c) if c not in _DROPPED else "" for c in text])
+    safe = "".join(
+        [
+            _replacement_cache.get(c) or _find_replacement(c) if c not in _DROPPED else ""
+            for c in text
+        ]
+    )
     return safe if _zero_width_seen.isdisjoint(safe) else _compose_marks(safe)
 
 
@@ -103,7 +124,11 @@ def find_name_error(name: str) -> str | None:
         return f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}" does'
     if "/" in name:
         return f'must not contain "/", as "{truncate(sanitize(name), 40)}" does'
-    return f'must not begin with a dot, as "{truncate(sanitize(name), 40)}" does' if name[0] == "." else None
+    return (
+        f'must not begin with a dot, as "{truncate(sanitize(name), 40)}" does'
+        if name[0] == "."
+        else None
+    )
 
 
 def find_nearest(word: str, candidates: Iterable[str]) -> str | None:
@@ -140,7 +165,9 @@ class Style:
 
     def __init__(self, **values: object) -> None:
         for name in self.__slots__:
-            object.__setattr__(self, name, values.get(name, None if name in ("fg", "bg") else False))
+            object.__setattr__(
+                self, name, values.get(name, None if name in ("fg", "bg") else False)
+            )
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Style is immutable; cannot set {name}")
@@ -159,7 +186,11 @@ class Style:
         return hash(self._key())
 
     def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) not in (None, False)}
+        shown = {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if getattr(self, name) not in (None, False)
+        }
         return f"Style({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
 
@@ -251,7 +282,9 @@ class _TerminalLine:
             self._erase(which)
         elif last in "CaDG`" and count >= 0:
             step = max(count, 1)
-            self._move_to(self.at + step if last in "Ca" else self.at - step if last == "D" else step - 1)
+            self._move_to(
+                self.at + step if last in "Ca" else self.at - step if last == "D" else step - 1
+            )
         elif last in "XP@" and count >= 0:
             self._edit_cells(last, min(max(count, 1), _MAX_COLUMN))
 
@@ -350,7 +383,15 @@ def _split_sequences(text: str) -> Iterator[tuple[str, str]]:
     yield text[begin:], ""
 
 
-_ATTRIBUTES_ON = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 9: "strike", 21: "underline"}
+_ATTRIBUTES_ON = {
+    1: "bold",
+    2: "dim",
+    3: "italic",
+    4: "underline",
+    7: "reverse",
+    9: "strike",
+    21: "underline",
+}
 _ATTRIBUTES_OFF = {23: "italic", 24: "underline", 27: "reverse", 29: "strike"}
 
 
@@ -428,7 +469,9 @@ def _is_in_ranges(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
     return any(low <= code <= high for low, high in ranges)
 
 
-_DROPPED = frozenset(map(chr, (0x20E3, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400))))
+_DROPPED = frozenset(
+    map(chr, (0x20E3, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400)))
+)
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 

@@ -25,7 +25,18 @@ _MIN_YEAR, _MAX_YEAR = 1000, 9000
 """Four-digit years, with room to convert time zones and to add a limit."""
 _NUMERIC = frozenset("0123456789.eE+-")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_ORDINALS = (
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+)
 
 
 def quote(text: str) -> str:
@@ -88,7 +99,13 @@ def parse_time(text: str, now: datetime) -> datetime:
     """
     word = text.strip().lower()
     try:
-        found = _parse_iso(word) if word[4:5] == "-" else _parse_clock_time(word, now) if ":" in word or word[:2] == "to" else None
+        found = (
+            _parse_iso(word)
+            if word[4:5] == "-"
+            else _parse_clock_time(word, now)
+            if ":" in word or word[:2] == "to"
+            else None
+        )
         found = found or _parse_delay(word, now)
         if not _MIN_YEAR <= found.year < _MAX_YEAR:
             raise ValueError(found.year)
@@ -177,7 +194,9 @@ def format_time_range(first: datetime, last: datetime, now: datetime) -> str:
 
 def format_memory(mib: float | None) -> str:
     """Format MiB: `84M` `1.2G` `12.0G` `1.0T`."""
-    return MISSING if _is_unknown(mib) else _format_binary(max(0.0, mib or 0.0) * 1024**2, small="M")
+    return (
+        MISSING if _is_unknown(mib) else _format_binary(max(0.0, mib or 0.0) * 1024**2, small="M")
+    )
 
 
 def format_bytes(count: float | None) -> str:
@@ -203,7 +222,11 @@ def format_cpu(cores: float | None) -> str:
 
 def format_cpu_pair(used: float | None, total: float | None) -> str:
     """Format used and total cores: `2.9/4`."""
-    return MISSING if _is_unknown(used) or _is_unknown(total) else f"{used:.1f}/{format_number(total or 0.0)}"
+    return (
+        MISSING
+        if _is_unknown(used) or _is_unknown(total)
+        else f"{used:.1f}/{format_number(total or 0.0)}"
+    )
 
 
 def format_number(number: float) -> str:
@@ -236,7 +259,9 @@ def format_ordinal(number: int) -> str:
     """Format an ordinal: `first` `second` … `tenth`, `11th`, `22nd`."""
     if 1 <= number <= 10:
         return _ORDINALS[number - 1]
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    ending = (
+        "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    )
     return f"{number:,}{ending}"
 
 
@@ -249,7 +274,9 @@ def _parse_number(word: str) -> float | None:
 
     The caller rejects "nan" and "inf" with its own message.
     """
-    if len(word) > 500 or not (set(word) <= _NUMERIC or word.lstrip("+-").lower() in ("nan", "inf", "infinity")):
+    if len(word) > 500 or not (
+        set(word) <= _NUMERIC or word.lstrip("+-").lower() in ("nan", "inf", "infinity")
+    ):
         return None
     try:
         return float(word)
@@ -298,7 +325,11 @@ def _parse_clock_time(word: str, now: datetime) -> datetime:
     today = now.astimezone().date()
     at = time.fromisoformat(hour.zfill(5)) if hour else time()
     found = datetime.combine(today + timedelta(days=day == "tomorrow"), at).astimezone()
-    return datetime.combine(today + timedelta(days=1), at).astimezone() if not day and found <= now else found
+    return (
+        datetime.combine(today + timedelta(days=1), at).astimezone()
+        if not day and found <= now
+        else found
+    )
 
 
 def _parse_delay(word: str, now: datetime) -> datetime:

@@ -45,7 +45,11 @@ def get_folder(home: Path, chosen: Settings) -> Path:
     each has a subfolder named by the home and its real path. A moved home therefore starts a new
     subfolder and leaves the old one unchanged.
     """
-    return Path(chosen.folder) / tool.make_folder_name(os.path.realpath(home)) if chosen.folder else home / "backups"
+    return (
+        Path(chosen.folder) / tool.make_folder_name(os.path.realpath(home))
+        if chosen.folder
+        else home / "backups"
+    )
 
 
 def require_parent(folder: Path, undone: str) -> None:
@@ -56,7 +60,9 @@ def require_parent(folder: Path, undone: str) -> None:
     above = folder.parent
     if not folder.exists() and not above.is_dir():
         said = f"there is no folder {sanitize(str(above))} to create {sanitize(folder.name)} in. {undone}"
-        raise Conflict(said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}")
+        raise Conflict(
+            said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
+        )
 
 
 def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
@@ -75,7 +81,10 @@ def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
 
 
 def _make_folder_gone(where: Path) -> Storage:
-    return Storage(f"the backup folder is gone: {sanitize(str(where))}.", "Mount its disk, or: taskdeck db backup")
+    return Storage(
+        f"the backup folder is gone: {sanitize(str(where))}.",
+        "Mount its disk, or: taskdeck db backup",
+    )
 
 
 def list_backups(home: Path) -> list[Row]:
@@ -93,7 +102,9 @@ def find_left_behind(home: Path) -> Row | None:
     if chosen.folder is None or BackupCatalog(get_folder(home, chosen), database).list_good():
         return None
     good = BackupCatalog(home / "backups", database).list_good()
-    return {"path": os.fspath(good[-1].path), "good": len(good), "at": good[-1].at} if good else None
+    return (
+        {"path": os.fspath(good[-1].path), "good": len(good), "at": good[-1].at} if good else None
+    )
 
 
 def list_kept(home: Path) -> Row:
@@ -102,7 +113,10 @@ def list_kept(home: Path) -> Row:
     Return {"files": [{path, at, bytes}], oldest first; "keep": seconds after which all but the
     newest are deleted, or None}.
     """
-    found = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in previous_databases.list_previous(paths.database_path(home))]
+    found = [
+        {"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes}
+        for one in previous_databases.list_previous(paths.database_path(home))
+    ]
     return {"files": found, "keep": read_settings().keep}
 
 
@@ -124,7 +138,9 @@ def open_store(home: Path) -> BackupCatalog:
         above = Path(chosen.folder).parent if chosen.folder else where.parent
         if chosen.folder and _is_missing(Path(chosen.folder)) and _is_missing(above):
             said = f"the backup folder is out of reach: there is no {sanitize(str(above))}."
-            raise Storage(said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}")
+            raise Storage(
+                said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
+            )
         # Otherwise the setting is newer than the backup.
         if (newest := _find_newest_recorded(database)) and not (home / "backups" / newest).exists():
             raise _make_folder_gone(where)
@@ -155,7 +171,12 @@ def _find_newest_recorded(database: Path) -> str | None:
     return None
 
 
-def check_backups(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None, marks: bool = True) -> Row:
+def check_backups(
+    home: Path,
+    ident: str | None = None,
+    step: Callable[[], None] = lambda: None,
+    marks: bool = True,
+) -> Row:
     """Rebuild and check one backup, given by id, id prefix or path.
 
     Without `ident` check the files of all backups and rebuild the newest.
@@ -175,10 +196,14 @@ def check_backups(home: Path, ident: str | None = None, step: Callable[[], None]
         with backup_folder.lock_folder(store.folder, step, space_errors.CHECK_UNFINISHED):
             return _check_store(store, ident, step, marks)
     except OSError as error:
-        raise space_errors.make_problem(store.folder, error, space_errors.CHECK_UNFINISHED) from None
+        raise space_errors.make_problem(
+            store.folder, error, space_errors.CHECK_UNFINISHED
+        ) from None
 
 
-def _check_store(store: BackupCatalog, ident: str | None, step: Callable[[], None], marks: bool) -> Row:
+def _check_store(
+    store: BackupCatalog, ident: str | None, step: Callable[[], None], marks: bool
+) -> Row:
     known = store.list_backups()
     asked = [store.find_backup(ident)] if ident else known
     faults = [] if ident else list(store.find_damaged_files())
@@ -195,11 +220,17 @@ def _check_store(store: BackupCatalog, ident: str | None, step: Callable[[], Non
             many = f"{len(asked)} backup{'' if len(asked) == 1 else 's'}"
             well = "" if ident or faults else f"the files of {many} are good, but "
             raise type(refused)(f"{well}{refused.message}", refused.hint) from None
-    wrong, odd = _group_by_backup(fault for fault in faults if fault.own), _group_by_backup(fault for fault in faults if not fault.own)
+    wrong, odd = (
+        _group_by_backup(fault for fault in faults if fault.own),
+        _group_by_backup(fault for fault in faults if not fault.own),
+    )
     for one in known:
         if marks and one.id in wrong and one.problem is None:
             _mark_bad(store, one.id, wrong[one.id])
-    told = {name: [{"id": ident, "problem": why} for ident, why in found.items()] for name, found in (("bad", wrong), ("odd", odd))}
+    told = {
+        name: [{"id": ident, "problem": why} for ident, why in found.items()]
+        for name, found in (("bad", wrong), ("odd", odd))
+    }
     told["strangers"] = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]
     return {"checked": len(asked), **told, "damaged_lines": store.find_damaged_lines()}
 
@@ -221,7 +252,9 @@ def _rebuild(store: BackupCatalog, backup: Backup, step: Callable[[], None]) -> 
     needed = backup.pages * backup.page_size if backup.verified else 0
     try:
         space_errors.require_space(store.folder, needed, space_errors.CHECK_UNFINISHED)
-        return store.check_backup(backup, backup_folder.find_image_path(store.folder, "verifying"), step)
+        return store.check_backup(
+            backup, backup_folder.find_image_path(store.folder, "verifying"), step
+        )
     except (DiskFull, ReadOnlyDisk) as refused:
         with TemporaryDirectory(prefix="taskdeck-") as elsewhere:
             try:

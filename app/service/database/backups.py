@@ -61,20 +61,32 @@ async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Ro
     if call.live is not None:
         if chosen:
             await update_table(call, get_folder(call.home, chosen))
-        await call.db.write(operations.record, call.by, "db backup", f"backup {taken.id}", after={"bytes": taken.bytes})
+        await call.db.write(
+            operations.record,
+            call.by,
+            "db backup",
+            f"backup {taken.id}",
+            after={"bytes": taken.bytes},
+        )
     return await finish_backup(call, taken, chosen)
 
 
-async def take_requested(call: Call, full: bool, to: str | None, prune: bool) -> tuple[Backup, Settings | None]:
+async def take_requested(
+    call: Call, full: bool, to: str | None, prune: bool
+) -> tuple[Backup, Settings | None]:
     """Take a backup for a user. Return it with the settings for its after-program.
 
     The settings are None if no program runs. `prune` is false while the clock is in doubt. Raise
     Problem.
     """
-    chosen = read_settings() if to is None else config.read(paths.get_config_path()).maintenance.backup
+    chosen = (
+        read_settings() if to is None else config.read(paths.get_config_path()).maintenance.backup
+    )
     if to is not None and (not to.startswith("/") or "\0" in to):
         raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
-    taken = await take_one_backup(call, chosen if prune else replace(chosen, keep=None), full, Path(to) if to else None)
+    taken = await take_one_backup(
+        call, chosen if prune else replace(chosen, keep=None), full, Path(to) if to else None
+    )
     return taken, chosen if to is None else None
 
 
@@ -83,7 +95,10 @@ async def finish_backup(call: Call, taken: Backup, chosen: Settings | None) -> R
 
     Without a runtime the database is not read any more.
     """
-    return {**to_row(taken), "after": await _run_after_program(call, chosen, taken) if chosen else None}
+    return {
+        **to_row(taken),
+        "after": await _run_after_program(call, chosen, taken) if chosen else None,
+    }
 
 
 async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str | None:
@@ -122,11 +137,19 @@ async def _run_and_record(call: Call, chosen: Settings, taken: Backup) -> str | 
     wrong = await run_hook(call.home, chosen, taken.path.parent)
     if wrong and call.live is not None:
         with suppress(Problem):  # The waiting caller receives the error anyway.
-            await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
+            await call.db.write(
+                operations.record,
+                call.by,
+                "db backup after",
+                f"backup {taken.id}",
+                after={"problem": wrong},
+            )
     return wrong
 
 
-async def take_one_backup(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
+async def take_one_backup(
+    call: Call, chosen: Settings, full: bool = False, to: Path | None = None
+) -> Backup:
     """Take a backup with these settings, in a thread of its own.
 
     Files put aside by restores and upgrades are pruned by the same rule. Raise Problem.
@@ -185,7 +208,9 @@ async def _read_attachments(call: Call) -> dict[str, bytes]:
     with suppress(OSError):
         texts["config"] = config.read_regular_file(paths.get_config_path())
     # A stored value may be damaged.
-    with suppress(Problem, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    with suppress(
+        Problem, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError
+    ):
         texts["definitions"] = (await apply.export(call)).encode()
     return texts
 
@@ -215,7 +240,9 @@ class NewestBackup:
         self._due = 0.0
         self._found: tuple[str | None, str] = (None, "")
 
-    def find_existing(self, c: Connection, folder: str, alone: Path | None = None) -> tuple[str | None, str]:
+    def find_existing(
+        self, c: Connection, folder: str, alone: Path | None = None
+    ) -> tuple[str | None, str]:
         """Return the result of `_newest_there`, cached.
 
         Without a runtime nobody updates the table of backups, so look at the folder of database
@@ -236,7 +263,9 @@ def _find_newest_in_folder(folder: str, database: Path) -> str | None:
     """Return the stored time of the newest good backup in the folder, or None."""
     # Problems in the folder show up in the files that the table names.
     with suppress(Problem, OSError):
-        return next((one.at for one in reversed(BackupCatalog(Path(folder), database).list_good())), None)
+        return next(
+            (one.at for one in reversed(BackupCatalog(Path(folder), database).list_good())), None
+        )
     return None
 
 

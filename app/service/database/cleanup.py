@@ -81,7 +81,11 @@ class CleanupReport:
 
     def summarize(self) -> dict[str, int]:
         """Return all figures that are not zero."""
-        return {name: number for name, number in {**asdict(self.sum_all()), **self.others}.items() if number}
+        return {
+            name: number
+            for name, number in {**asdict(self.sum_all()), **self.others}.items()
+            if number
+        }
 
 
 async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> dict[str, Any]:
@@ -102,9 +106,20 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     """
     upkeep = call.live.upkeep if call.live else config.read(paths.get_config_path()).maintenance
     if upkeep.doubt and not dry_run:
-        raise Usage(f"{upkeep.doubt} Nothing was removed.", "Correct the file; nothing is removed until then.")
-    if call.live and not dry_run and not sure and call.live.clock_ahead >= min(upkeep.retention.time_limits):
-        raise Conflict(f"{call.live.clock_doubt} Nothing was removed.", "If it is right: taskdeck db cleanup --yes")
+        raise Usage(
+            f"{upkeep.doubt} Nothing was removed.",
+            "Correct the file; nothing is removed until then.",
+        )
+    if (
+        call.live
+        and not dry_run
+        and not sure
+        and call.live.clock_ahead >= min(upkeep.retention.time_limits)
+    ):
+        raise Conflict(
+            f"{call.live.clock_doubt} Nothing was removed.",
+            "If it is right: taskdeck db cleanup --yes",
+        )
     before = await call.db.read(retention.get_size)
     report = await _run(call, upkeep, dry_run)
     after = await call.db.read(retention.get_size)
@@ -122,7 +137,11 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
 async def _run(call: Call, upkeep: MaintenanceSettings, dry_run: bool) -> CleanupReport:
     if upkeep.doubt:
         return CleanupReport()
-    return await preview(call.db, call.home, upkeep) if dry_run else await clean(call.db, call.home, upkeep, call.by)
+    return (
+        await preview(call.db, call.home, upkeep)
+        if dry_run
+        else await clean(call.db, call.home, upkeep, call.by)
+    )
 
 
 async def _count_kept(call: Call, upkeep: MaintenanceSettings) -> tuple[int, dict[str, int]]:
@@ -130,7 +149,10 @@ async def _count_kept(call: Call, upkeep: MaintenanceSettings) -> tuple[int, dic
     found = await call.db.read(retention.find_rule_runs, await _read_rules(call.home, upkeep))
     waiting = [await call.db.read(retention.count_waiting, part) for part in found]
     kept = sum([await call.db.read(retention.count_spared, part) for part in found])
-    return kept, {"runs": sum(runs for runs, _ in waiting), "logs": sum(logs for _, logs in waiting)}
+    return kept, {
+        "runs": sum(runs for runs, _ in waiting),
+        "logs": sum(logs for _, logs in waiting),
+    }
 
 
 async def find_unknown_names(db: Database, upkeep: MaintenanceSettings) -> list[str]:
@@ -146,15 +168,26 @@ async def find_unknown_names(db: Database, upkeep: MaintenanceSettings) -> list[
     ]
 
 
-def _format_rule(scope: ExpiryRule, why: str, figures: CleanupFigures, upkeep: MaintenanceSettings) -> dict[str, Any]:
+def _format_rule(
+    scope: ExpiryRule, why: str, figures: CleanupFigures, upkeep: MaintenanceSettings
+) -> dict[str, Any]:
     """Return what one rule deletes, as sent to clients."""
-    name = {"all": "all", "removed": "removed by hand"}.get(scope.kind, f"{scope.kind} {scope.name}")
-    return {"rule": name, "why": why, "because": _describe_reason(scope, why, upkeep), **asdict(figures)}
+    name = {"all": "all", "removed": "removed by hand"}.get(
+        scope.kind, f"{scope.kind} {scope.name}"
+    )
+    return {
+        "rule": name,
+        "why": why,
+        "because": _describe_reason(scope, why, upkeep),
+        **asdict(figures),
+    }
 
 
 def _describe_reason(scope: ExpiryRule, why: str, upkeep: MaintenanceSettings) -> str:
     """Return the reason in words: `older than 30d`."""
-    named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}.get(scope.kind, {})
+    named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}.get(
+        scope.kind, {}
+    )
     rule = named.get(scope.name, upkeep.retention.all)
     return {
         "age": f"older than {units.format_duration_setting(rule.keep or _get_longest_age(upkeep))}",
@@ -166,9 +199,16 @@ def _describe_reason(scope: ExpiryRule, why: str, upkeep: MaintenanceSettings) -
 def _describe_next(report: CleanupReport) -> dict[str, Any]:
     figures, others = report.sum_all(), sum(report.others.values())
     size = figures.logs + figures.rows
-    work = " and ".join(_pluralize(count, what) for count, what in ((figures.runs, "run"), (figures.tasks, "task")) if count)
+    work = " and ".join(
+        _pluralize(count, what)
+        for count, what in ((figures.runs, "run"), (figures.tasks, "task"))
+        if count
+    )
     noted = f"{_pluralize(others, 'row')} of other records" if others else ""
-    words = "; ".join(part for part in (work and f"{work}, {units.format_bytes(size)}", noted) if part) or "nothing"
+    words = (
+        "; ".join(part for part in (work and f"{work}, {units.format_bytes(size)}", noted) if part)
+        or "nothing"
+    )
     return {"runs": figures.runs, "tasks": figures.tasks, "bytes": size, "words": words}
 
 
@@ -181,7 +221,9 @@ def _pluralize(count: int, what: str) -> str:
 
 async def _read_rules(home: Path, upkeep: MaintenanceSettings) -> RetentionRules:
     """Return the rules as of now."""
-    return build_rules(upkeep, timestamps.utcnow(), await to_thread(find_oldest, home, upkeep.backup))
+    return build_rules(
+        upkeep, timestamps.utcnow(), await to_thread(find_oldest, home, upkeep.backup)
+    )
 
 
 def build_rules(upkeep: MaintenanceSettings, moment: datetime, since: str) -> RetentionRules:
@@ -222,7 +264,16 @@ def find_oldest(home: Path, chosen: BackupSettings) -> str:
         if any(_may_hold_backups(home, folder) for folder in folders):
             return ""
         found = [one.at for folder in folders for one in BackupCatalog(folder).list_backups()]
-        return min([*found, *(one.at for one in previous_databases.list_before_restores(paths.database_path(home)))], default=END_OF_TIME)
+        return min(
+            [
+                *found,
+                *(
+                    one.at
+                    for one in previous_databases.list_before_restores(paths.database_path(home))
+                ),
+            ],
+            default=END_OF_TIME,
+        )
     except (Problem, OSError):
         return ""
 
@@ -237,13 +288,22 @@ def _may_hold_backups(home: Path, folder: Path) -> bool:
 
 def _make_scope(kind: str, name: str, rule: RetentionRule, moment: datetime) -> ExpiryRule:
     before = None if rule.keep is None else _stamp_ago(moment, rule.keep)
-    return ExpiryRule(kind, name, before, rule.runs, None if rule.logs is None else int(rule.logs * 2**20))
+    return ExpiryRule(
+        kind, name, before, rule.runs, None if rule.logs is None else int(rule.logs * 2**20)
+    )
 
 
 def _get_longest_age(upkeep: MaintenanceSettings) -> float:
     """Return the longest age limit of all rules, in seconds."""
     found = upkeep.retention
-    return max((rule.keep for rule in (found.all, *found.queues.values(), *found.templates.values()) if rule.keep), default=30 * DAY)
+    return max(
+        (
+            rule.keep
+            for rule in (found.all, *found.queues.values(), *found.templates.values())
+            if rule.keep
+        ),
+        default=30 * DAY,
+    )
 
 
 def _stamp_ago(moment: datetime, seconds: float) -> str:
@@ -268,7 +328,9 @@ async def preview(db: Database, home: Path, upkeep: MaintenanceSettings) -> Clea
     return report
 
 
-async def clean(db: Database, home: Path, upkeep: MaintenanceSettings, by: str | None = None) -> CleanupReport:
+async def clean(
+    db: Database, home: Path, upkeep: MaintenanceSettings, by: str | None = None
+) -> CleanupReport:
     """Delete by the rules, with logs, then shrink the file.
 
     `by` is None when the runtime cleans up by itself. Raise DiskFull if even deleting logs first
@@ -291,12 +353,28 @@ async def clean(db: Database, home: Path, upkeep: MaintenanceSettings, by: str |
 def _make_disk_full(problem: DiskFull, report: CleanupReport) -> DiskFull:
     """Return a DiskFull problem that names what was deleted nevertheless."""
     gone, logs = report.sum_all(), report.freed.logs
-    removed = [f"{many:,} {what}" for many, what in ((gone.runs, "runs"), (gone.tasks, "tasks"), (logs, "logs of expired runs")) if many]
-    undone = f"Removed: {', '.join(removed)}. Removing more needs free space." if removed else "Nothing was removed: removing needs some free space."
-    return DiskFull(problem.with_undone(undone).message, "Free space in another way, then try again.")
+    removed = [
+        f"{many:,} {what}"
+        for many, what in (
+            (gone.runs, "runs"),
+            (gone.tasks, "tasks"),
+            (logs, "logs of expired runs"),
+        )
+        if many
+    ]
+    undone = (
+        f"Removed: {', '.join(removed)}. Removing more needs free space."
+        if removed
+        else "Nothing was removed: removing needs some free space."
+    )
+    return DiskFull(
+        problem.with_undone(undone).message, "Free space in another way, then try again."
+    )
 
 
-async def _clean_once(db: Database, home: Path, found: RetentionRules, report: CleanupReport, by: str | None) -> None:
+async def _clean_once(
+    db: Database, home: Path, found: RetentionRules, report: CleanupReport, by: str | None
+) -> None:
     """Delete once and count in the report. Work of an earlier attempt is not repeated."""
     await delete_leftover_logs(db, home)
     parts, unlinked = await db.read(retention.find_rule_runs, found), list[str]()
@@ -311,7 +389,12 @@ async def _clean_once(db: Database, home: Path, found: RetentionRules, report: C
             if len(unlinked) >= retention.ROWS_PER_BATCH:
                 await _unlist_logs(db, unlinked)
         async for tasks in read_batches(db, retention.list_without_runs, part, found.before):
-            _count_batch(report, part, (), await db.write(retention.remove_runs, (), [task.id for task in tasks]))
+            _count_batch(
+                report,
+                part,
+                (),
+                await db.write(retention.remove_runs, (), [task.id for task in tasks]),
+            )
     await _unlist_logs(db, unlinked)
     for table in retention.OTHER_TABLES:
         await _remove_old(db, table, found, report)
@@ -323,7 +406,9 @@ async def _clean_once(db: Database, home: Path, found: RetentionRules, report: C
         await _shrink(db)
 
 
-def _count_batch(report: CleanupReport, part: RuleRuns, runs: Sequence[ExpiredRun], taken: RemovedRows) -> None:
+def _count_batch(
+    report: CleanupReport, part: RuleRuns, runs: Sequence[ExpiredRun], taken: RemovedRows
+) -> None:
     """Count a batch.
 
     A task goes for the reason of its last run. A task that never ran is old or was removed.
@@ -414,7 +499,11 @@ def _find_old_logs(folder: Path) -> list[str]:
 
 
 def _is_old_log(file: os.DirEntry[str], folder: str, before: float) -> bool:
-    return file.name.endswith(f"{folder}.log") and file.is_file(follow_symlinks=False) and file.stat().st_mtime < before
+    return (
+        file.name.endswith(f"{folder}.log")
+        and file.is_file(follow_symlinks=False)
+        and file.stat().st_mtime < before
+    )
 
 
 # --- operation log ----------------------------------------------------------------------
@@ -429,7 +518,10 @@ def _get_today() -> int:
 
 def _read_noted(c: Connection) -> dict[str, int]:
     found = "SELECT substr(name, ?), value FROM counters WHERE name >= ? AND name < ?"
-    return {row[0]: row[1] for row in raw_sql.fetch_rows(c, found, (len(_PREFIX) + 1, _PREFIX, _PREFIX[:-1] + "0"))}
+    return {
+        row[0]: row[1]
+        for row in raw_sql.fetch_rows(c, found, (len(_PREFIX) + 1, _PREFIX, _PREFIX[:-1] + "0"))
+    }
 
 
 def _has_other_day(c: Connection, day: int) -> bool:
@@ -447,8 +539,16 @@ def _record(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
         return
     noted, day = _read_noted(c), _get_today()
     if noted.pop("day", day) != day:
-        operations.record(c, transitions.SYSTEM, "db cleanup", "database", after={name: number for name, number in noted.items() if number})
-        raw_sql.execute_statement(c, "DELETE FROM counters WHERE name >= ? AND name < ?", (_PREFIX, _PREFIX[:-1] + "0"))
+        operations.record(
+            c,
+            transitions.SYSTEM,
+            "db cleanup",
+            "database",
+            after={name: number for name, number in noted.items() if number},
+        )
+        raw_sql.execute_statement(
+            c, "DELETE FROM counters WHERE name >= ? AND name < ?", (_PREFIX, _PREFIX[:-1] + "0")
+        )
     now = timestamps.now()
     rows = [(_PREFIX + name, number, now, now) for name, number in removed.items()]
     raw_sql.execute_statements(

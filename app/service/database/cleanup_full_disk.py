@@ -74,7 +74,9 @@ async def _delete_expired_logs(db: Database, home: Path, by: RetentionRules) -> 
     return freed
 
 
-async def read_batches(db: Database, find: Any, part: RuleRuns, *more: Any) -> AsyncIterator[list[ExpiredRun]]:
+async def read_batches(
+    db: Database, find: Any, part: RuleRuns, *more: Any
+) -> AsyncIterator[list[ExpiredRun]]:
     """Yield the results of `find` for a part, in lists that fit one transaction."""
     after: Cutoff = retention.NO_CUTOFF
     while found := await db.read(find, part, *more, after):

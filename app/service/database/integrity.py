@@ -58,19 +58,35 @@ def find_problems(home: Path, live: bool) -> list[str]:
     torn = [] if live else checks.find_lost_writes(path)
     if torn or problems and checks.find_damage(path):
         return [*torn, *problems]
-    problems = [*([] if live else checks.find_missing_runs(path, logs, journal.make_possible_start_check(home))), *problems]
+    problems = [
+        *(
+            []
+            if live
+            else checks.find_missing_runs(path, logs, journal.make_possible_start_check(home))
+        ),
+        *problems,
+    ]
     problems += checks.check_highest_number(path, find_highest_number(home))
     with open_read_only(path) as c:
-        strange, alone = checks.find_unknown_runs(c, sorted(runs)), checks.find_unknown_runs(c, logs)
+        strange, alone = (
+            checks.find_unknown_runs(c, sorted(runs)),
+            checks.find_unknown_runs(c, logs),
+        )
         lost = [] if live else [runid for runid in checks.list_running(c) if runid not in runs]
-    return [*problems, *_describe_keeper_problems(home, strange, lost), *_describe_orphan_logs(home, alone)]
+    return [
+        *problems,
+        *_describe_keeper_problems(home, strange, lost),
+        *_describe_orphan_logs(home, alone),
+    ]
 
 
 def find_highest_number(home: Path) -> int:
     """Return the highest task number known to backups and living jobs, or 0."""
     found = list(journal.read_task_numbers(home))
     with suppress(Problem, OSError):  # The folder is out of reach, or its setting cannot be read.
-        own = BackupCatalog(backup_files.get_folder(home, backup_files.read_settings()), paths.database_path(home)).list_own()
+        own = BackupCatalog(
+            backup_files.get_folder(home, backup_files.read_settings()), paths.database_path(home)
+        ).list_own()
         found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
     return max((number for number in found if number < transitions.MAX_NUMBER), default=0)
 
@@ -82,23 +98,40 @@ def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
     Storage.
     """
     path = path or paths.database_path(home)
-    return checks.find_lost_writes(path) or checks.find_missing_runs(path, journal.list_logs(home), journal.make_possible_start_check(home))
+    return checks.find_lost_writes(path) or checks.find_missing_runs(
+        path, journal.list_logs(home), journal.make_possible_start_check(home)
+    )
 
 
 def _describe_keeper_problems(home: Path, strange: list[str], lost: list[str]) -> list[str]:
-    alive = {trace.runid for trace in journal.list_runs(home) if trace.is_active} if strange else set()
+    alive = (
+        {trace.runid for trace in journal.list_runs(home) if trace.is_active} if strange else set()
+    )
     then = ": it is running, and becomes a task at the next start (taskdeck serve --detach)"
-    found = [f"the keeper has run {runid}, which has no row{then if runid in alive else ''}" for runid in strange[: MAX_FAULTS]]
+    found = [
+        f"the keeper has run {runid}, which has no row{then if runid in alive else ''}"
+        for runid in strange[:MAX_FAULTS]
+    ]
     ends = journal.read_ends(home, lost)
-    ended = {runid: "the next start records its end again" if runid in ends else "the next start marks it as lost" for runid in lost}
-    return found + [f"run {runid} is recorded as running, but the keeper does not know it: {ended[runid]}" for runid in lost[: MAX_FAULTS]]
+    ended = {
+        runid: "the next start records its end again"
+        if runid in ends
+        else "the next start marks it as lost"
+        for runid in lost
+    }
+    return found + [
+        f"run {runid} is recorded as running, but the keeper does not know it: {ended[runid]}"
+        for runid in lost[:MAX_FAULTS]
+    ]
 
 
 def _describe_orphan_logs(home: Path, alone: list[str]) -> list[str]:
     if not alone:
         return []
     size = units.format_bytes(sum(_get_size(Path(paths.log_path(home, runid))) for runid in alone))
-    return [f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} without a row ({size})"]
+    return [
+        f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} without a row ({size})"
+    ]
 
 
 def _get_size(path: Path) -> int:
@@ -130,7 +163,9 @@ def apply_repairs(c: Connection, logs: list[str], by: str, highest: int = 0) -> 
     done = checks.repair_database(c, highest, VALIDATORS)
     if logs:
         checks.discard_logs(c, logs)
-        done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs without a row will be removed by the cleanup")
+        done.append(
+            f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs without a row will be removed by the cleanup"
+        )
     if done:
         operations.record(c, by, "db repair", "database", after=done)
     return done

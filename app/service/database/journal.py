@@ -36,7 +36,11 @@ def read_runs(home: Path) -> dict[str, Records]:
                     runs[runid]["f"] = record
         elif letter == "i" and isinstance(record["i"], str):
             runs.setdefault(record["i"], {})["i"] = record
-        elif letter in ("p", "e", "s", "r", "v") and isinstance(record[letter], str) and record[letter] in runs:
+        elif (
+            letter in ("p", "e", "s", "r", "v")
+            and isinstance(record[letter], str)
+            and record[letter] in runs
+        ):
             runs[record[letter]].setdefault(letter, record)
     return {runid: records for runid, records in runs.items() if not records.keys() & {"r", "v"}}
 
@@ -63,7 +67,11 @@ def read_ends(home: Path, runids: Collection[str]) -> dict[str, dict[str, Any]]:
     The keeper forgets recorded ends, which a restored database may lack.
     """
     found = read_runs(home) if runids else {}
-    return {runid: end for runid in runids if (end := _build_end(runid, found.get(runid, {}))) is not None}
+    return {
+        runid: end
+        for runid in runids
+        if (end := _build_end(runid, found.get(runid, {}))) is not None
+    }
 
 
 def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
@@ -75,8 +83,13 @@ def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
         event = {"run": runid, "code": end["code"], "signal": end["signal"], "reason": end.get("reason"), "lost": end.get("lost", False),
                  "again": again, "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
                  "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"], "maxrss": end["rss"]}  # fmt: skip
-        numbers = (event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss"))
-        sound = all(number is None or 0 <= number < END_OF_TIME for number in numbers) and 0 <= event["at"] < END_OF_TIME
+        numbers = (
+            event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss")
+        )
+        sound = (
+            all(number is None or 0 <= number < END_OF_TIME for number in numbers)
+            and 0 <= event["at"] < END_OF_TIME
+        )
         return event if sound else None
     return None
 
@@ -94,11 +107,28 @@ def list_runs(home: Path) -> list[ObservedRun]:
 def _build_run(runid: str, records: Records) -> ObservedRun:
     end = records.get("e")
     if end is not None:
-        at = end.get("at") if isinstance(end.get("at"), int | float) and 0 <= end["at"] < END_OF_TIME else None
-        code = end.get("code") if isinstance(end.get("code"), int) and 0 <= end["code"] < END_OF_TIME else None
+        at = (
+            end.get("at")
+            if isinstance(end.get("at"), int | float) and 0 <= end["at"] < END_OF_TIME
+            else None
+        )
+        code = (
+            end.get("code")
+            if isinstance(end.get("code"), int) and 0 <= end["code"] < END_OF_TIME
+            else None
+        )
         stop = str(records["s"].get("reason")) if "s" in records else None
         lost, again = bool(end.get("lost")), bool(end.get("again", True))
-        return ObservedRun(runid, told="f" not in records, end=at, code=code, lost=lost, ended=True, stop=stop, again=again)
+        return ObservedRun(
+            runid,
+            told="f" not in records,
+            end=at,
+            code=code,
+            lost=lost,
+            ended=True,
+            stop=stop,
+            again=again,
+        )
     began = records["i"].get("at") if isinstance(records.get("i"), dict) else None
     return _build_living_run(runid, records.get("p"), began, told="f" not in records)
 
@@ -108,7 +138,9 @@ def build_started_run(event: dict[str, Any]) -> ObservedRun:
     return _build_living_run(event["run"], event, event["at"], told=True)
 
 
-def _build_living_run(runid: str, process: dict[str, Any] | None, began: Any, told: bool) -> ObservedRun:
+def _build_living_run(
+    runid: str, process: dict[str, Any] | None, began: Any, told: bool
+) -> ObservedRun:
     """Return a run without a known end, with details of its leader if that is alive."""
     number, attempt = _read_marks(process)
     begin = began if isinstance(began, int | float) and 0 <= began < END_OF_TIME else None
@@ -118,7 +150,13 @@ def _build_living_run(runid: str, process: dict[str, Any] | None, began: Any, to
             leader, argv, cwd = psutil.Process(process["pid"]), (), "/"
             with suppress(psutil.Error):  # The process may belong to another user by now.
                 argv, cwd = tuple(leader.cmdline()), leader.cwd()
-            return replace(trace, lives=True, argv=argv, cwd=cwd, name=_make_name(argv) if argv else UNKNOWN_NAME)
+            return replace(
+                trace,
+                lives=True,
+                argv=argv,
+                cwd=cwd,
+                name=_make_name(argv) if argv else UNKNOWN_NAME,
+            )
     return trace
 
 
@@ -178,7 +216,11 @@ def make_possible_start_check(home: Path) -> Callable[[str], bool]:
     Many jobs write nothing, and the journal goes with its keeper. An empty log counts as a failed
     start only if the journal records the failure.
     """
-    failed = {str(record[letter]) for record in _read_records(home) if (letter := next(iter(record), "")) in ("r", "v")}
+    failed = {
+        str(record[letter])
+        for record in _read_records(home)
+        if (letter := next(iter(record), "")) in ("r", "v")
+    }
     return lambda runid: runid not in failed or _is_written(Path(paths.log_path(home, runid)))
 
 

@@ -27,13 +27,28 @@ async def status(call: Call) -> dict[str, Any]:
 async def set_(call: Call, *, to: str) -> dict[str, Any]:
     """Replicate to a folder, or to HOST:FOLDER. Return the status after the first copy."""
     if not to or "\0" in to or "\n" in to or to.startswith("-"):
-        raise Usage("the copy needs a folder, or HOST:FOLDER. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
+        raise Usage(
+            "the copy needs a folder, or HOST:FOLDER. Nothing was changed.",
+            "Type: taskdeck db replica set /mnt/second/taskdeck",
+        )
     host, folder = split_target(to)
     if not folder.startswith("/"):
-        what = f"the folder is missing after {sanitize(host)}:" if host and not folder else "the folder of the copy must begin with /"
-        raise Usage(f"{what}. Nothing was changed.", _format_command(f"{host}:/mnt/second/taskdeck" if host else "/mnt/second/taskdeck", "Type"))
+        what = (
+            f"the folder is missing after {sanitize(host)}:"
+            if host and not folder
+            else "the folder of the copy must begin with /"
+        )
+        raise Usage(
+            f"{what}. Nothing was changed.",
+            _format_command(
+                f"{host}:/mnt/second/taskdeck" if host else "/mnt/second/taskdeck", "Type"
+            ),
+        )
     if to.startswith(":"):
-        raise Usage("the host is missing before the colon. Nothing was changed.", _format_command(folder, "On this machine"))
+        raise Usage(
+            "the host is missing before the colon. Nothing was changed.",
+            _format_command(folder, "On this machine"),
+        )
     return await _change_target(call, to.rstrip("/") or "/")
 
 
@@ -60,18 +75,39 @@ async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
         raise Refused("the runtime makes the copy, and no runtime is up.", "Type: taskdeck serve")
     before = await call.db.read(replicas.find_replica)
     found = to_dict(await call.live.replicate(to, call.by))
-    if before is not None and before.synced_at and before.target != to and before.problem != replicas.PROMOTED_PROBLEM:
-        call.note(f"The copy in {sanitize(before.target)} stays there and becomes stale: "
-            "remove its replica.db if you do not need it.")
+    if (
+        before is not None
+        and before.synced_at
+        and before.target != to
+        and before.problem != replicas.PROMOTED_PROBLEM
+    ):
+        call.note(
+            f"The copy in {sanitize(before.target)} stays there and becomes stale: "
+            "remove its replica.db if you do not need it."
+        )
     return found
 
 
 def to_dict(replica: Replica | None) -> dict[str, Any]:
     """Return the status of a replica as sent to clients, with `lag` in seconds."""
     if replica is None:
-        return {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False}
+        return {
+            "target": None,
+            "at": None,
+            "lag": None,
+            "late": False,
+            "problem": None,
+            "promoted": False,
+        }
     since = replica.synced_at
     lag = max(0.0, timestamps.utcnow().timestamp() - timestamps.to_unix(since)) if since else None
     promoted = replica.problem == replicas.PROMOTED_PROBLEM
     late = promoted or (lag > LATE_AFTER if lag is not None else replica.problem is not None)
-    return {"target": replica.target, "at": since, "lag": lag, "late": late, "problem": replica.problem, "promoted": promoted}
+    return {
+        "target": replica.target,
+        "at": since,
+        "lag": lag,
+        "late": late,
+        "problem": replica.problem,
+        "promoted": promoted,
+    }

@@ -50,18 +50,29 @@ class DefinitionChange:
         return "create" if self.new else "update" if self.fields else "same"
 
     def as_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind.removesuffix("s"), "name": self.name, "change": self.word, "fields": secrets.mask_record(self.fields)}
+        return {
+            "kind": self.kind.removesuffix("s"),
+            "name": self.name,
+            "change": self.word,
+            "fields": secrets.mask_record(self.fields),
+        }
 
 
-async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = False) -> dict[str, Any]:
+async def apply(
+    call: Call, *, text: str, format: str = "toml", dry_run: bool = False
+) -> dict[str, Any]:
     """Apply a definitions file in one transaction.
 
     Return {"changes": [{"kind", "name", "change": create|update|same, "fields"}]}. With `dry_run`
     nothing is changed.
     """
     wanted = await asyncio.to_thread(_parse_checked, text, format)
-    changes = await (call.db.read(plan_changes, wanted) if dry_run else call.db.write(_apply, wanted, call.by))
-    changed = [change.name for change in changes if change.kind == "pools" and change.word != "same"]
+    changes = await (
+        call.db.read(plan_changes, wanted) if dry_run else call.db.write(_apply, wanted, call.by)
+    )
+    changed = [
+        change.name for change in changes if change.kind == "pools" and change.word != "same"
+    ]
     if changed and not dry_run:
         await queues.note_oversize(call, changed)
     return {"changes": [change.as_dict() for change in changes]}
@@ -74,7 +85,9 @@ async def export(call: Call, *, format: str = "toml") -> str:
     """
     from app.core.definitions import toml_yaml
 
-    return await asyncio.to_thread(toml_yaml.write_document, await call.db.read(_read_documents), format)
+    return await asyncio.to_thread(
+        toml_yaml.write_document, await call.db.read(_read_documents), format
+    )
 
 
 def _parse_checked(text: str, format: str) -> Definitions:
@@ -122,9 +135,15 @@ def plan_changes(c: Connection, wanted: Definitions) -> list[DefinitionChange]:
     ]
 
 
-def _make_change(kind: str, name: str, values: dict[str, Any], row: Mapping[str, Any] | None) -> DefinitionChange:
+def _make_change(
+    kind: str, name: str, values: dict[str, Any], row: Mapping[str, Any] | None
+) -> DefinitionChange:
     if row is None:
-        fields = {key: [None, value] for key, value in values.items() if value not in (None, {}) and key != "template"}
+        fields = {
+            key: [None, value]
+            for key, value in values.items()
+            if value not in (None, {}) and key != "template"
+        }
         return DefinitionChange(kind, name, True, fields, values)
     return DefinitionChange(kind, name, False, definitions.find_difference(row, values), values)
 
@@ -132,7 +151,9 @@ def _make_change(kind: str, name: str, values: dict[str, Any], row: Mapping[str,
 def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[str, Any]:
     """Return a definition by column names; a pool's SLA rule stays a name."""
     if kind == "templates":
-        return templates.to_columns(definition, build_definition(kind, definition.model_dump(by_alias=True)))
+        return templates.to_columns(
+            definition, build_definition(kind, definition.model_dump(by_alias=True))
+        )
     values = definition.model_dump()
     if kind == "slas":
         values["priority"] = values.pop("severity")
@@ -148,7 +169,9 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
     values = change.values if change.new else {key: change.values[key] for key in change.fields}
     if "sla" in values:
         level = definitions.find_sla(c, values["sla"]) if values["sla"] is not None else None
-        values = {key: value for key, value in values.items() if key != "sla"} | {"sla_id": level.id if level else None}
+        values = {key: value for key, value in values.items() if key != "sla"} | {
+            "sla_id": level.id if level else None
+        }
     if change.new:
         definitions.create(c, _TABLES[change.kind], change.name, values, by)
         return
@@ -163,8 +186,15 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
     """Return the rows of a kind by name."""
     if kind == "pools":
         names = {row.id: row.name for row in definitions.list_slas(c)}
-        return {row.name: row._asdict() | {"sla": names.get(row.sla_id or 0)} for row in reads.list_pools(c)}
-    read = {"queues": reads.list_queues, "templates": definitions.list_templates, "slas": definitions.list_slas}
+        return {
+            row.name: row._asdict() | {"sla": names.get(row.sla_id or 0)}
+            for row in reads.list_pools(c)
+        }
+    read = {
+        "queues": reads.list_queues,
+        "templates": definitions.list_templates,
+        "slas": definitions.list_slas,
+    }
     rows: Iterable[Any] = read[kind](c)
     return {row.name: row._asdict() for row in rows}
 
@@ -172,7 +202,11 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
 def _check_references(c: Connection, wanted: Definitions) -> None:
     """Check that all references exist and that each template fits its pool."""
     names = {kind: [*dict.fromkeys([*wanted[kind], *read_existing(c, kind)])] for kind in KINDS}
-    for kind, key, owner in (("pools", "sla", "slas"), ("queues", "pool", "pools"), ("templates", "queue", "queues")):
+    for kind, key, owner in (
+        ("pools", "sla", "slas"),
+        ("queues", "pool", "pools"),
+        ("templates", "queue", "queues"),
+    ):
         for name, definition in wanted[kind].items():
             named = getattr(definition, key)
             if named is not None and named not in names[owner]:
@@ -187,8 +221,12 @@ def _check_references(c: Connection, wanted: Definitions) -> None:
 
 def _check_pools(c: Connection, wanted: Definitions) -> None:
     """Check that no pool refers to an SLA rule about a metric."""
-    rules = {row.name: row.conditions for row in definitions.list_slas(c)} | {name: rule.conditions for name, rule in wanted["slas"].items()}
-    pools = {name: row["sla"] for name, row in read_existing(c, "pools").items()} | {name: pool.sla for name, pool in wanted["pools"].items()}
+    rules = {row.name: row.conditions for row in definitions.list_slas(c)} | {
+        name: rule.conditions for name, rule in wanted["slas"].items()
+    }
+    pools = {name: row["sla"] for name, row in read_existing(c, "pools").items()} | {
+        name: pool.sla for name, pool in wanted["pools"].items()
+    }
     for name, level in pools.items():
         with _prefix_problems("pools", name):
             if level is not None:
@@ -199,7 +237,20 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
     """Check that no template of the file asks for more than its pool holds."""
     pools = {row.name: row for row in reads.list_pools(c)}
     pools |= {
-        name: PoolRow(name, pool.total_cpu, pool.total_memory, 0.0, 0.0, "active", None, None, None, None, "", "")
+        name: PoolRow(
+            name,
+            pool.total_cpu,
+            pool.total_memory,
+            0.0,
+            0.0,
+            "active",
+            None,
+            None,
+            None,
+            None,
+            "",
+            "",
+        )
         for name, pool in wanted["pools"].items()
     }
     places = {row.name: pools[row.pool] for row in reads.list_queues(c)}
@@ -215,7 +266,10 @@ def list_names(c: Connection, kind: str) -> list[str]:
 
 
 def _read_documents(c: Connection) -> dict[str, dict[str, dict[str, Any]]]:
-    return {kind: {name: to_document(kind, row) for name, row in sorted(read_existing(c, kind).items())} for kind in KINDS}
+    return {
+        kind: {name: to_document(kind, row) for name, row in sorted(read_existing(c, kind).items())}
+        for kind in KINDS
+    }
 
 
 def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:

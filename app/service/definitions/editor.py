@@ -45,7 +45,9 @@ async def show(call: Call, *, kind: str, name: str) -> dict[str, Any]:
     return {"text": text, "format": format}
 
 
-async def check(call: Call, *, kind: str, text: str, name: str | None = None, format: str = "toml") -> dict[str, Any]:
+async def check(
+    call: Call, *, kind: str, text: str, name: str | None = None, format: str = "toml"
+) -> dict[str, Any]:
     """Report the effect of `set` with this text, and all faults, without storing it.
 
     Return {"name", "faults": [{"line", "column", "message"}], "before", "after": the stored and the
@@ -57,11 +59,19 @@ async def check(call: Call, *, kind: str, text: str, name: str | None = None, fo
         return {"name": name, "faults": faults, "before": "", "after": "", "fields": {}}
     stored, change = await call.db.read(_plan_change, kind, wanted)
     (found,) = wanted[kind]
-    return await asyncio.to_thread(_build_answer, kind, found, text, format, name is None, stored, change)
+    return await asyncio.to_thread(
+        _build_answer, kind, found, text, format, name is None, stored, change
+    )
 
 
 async def set_(
-    call: Call, *, kind: str, text: str, name: str | None = None, was: str | None = None, format: str = "toml"
+    call: Call,
+    *,
+    kind: str,
+    text: str,
+    name: str | None = None,
+    was: str | None = None,
+    format: str = "toml",
 ) -> dict[str, Any]:
     """Store a definition.
 
@@ -80,7 +90,10 @@ async def set_(
 def _check_kind(kind: str) -> str:
     if kind not in KINDS:
         near = find_nearest(kind, KINDS)
-        raise Usage(f'there is no kind "{truncate(sanitize(kind), 40)}".' + (f" Nearest: {near}." if near else ""))
+        raise Usage(
+            f'there is no kind "{truncate(sanitize(kind), 40)}".'
+            + (f" Nearest: {near}." if near else "")
+        )
     return kind
 
 
@@ -91,7 +104,9 @@ def _get_word(kind: str) -> str:
 # --- check ------------------------------------------------------------------------------
 
 
-def _parse_text(kind: str, name: str | None, text: str, format: str) -> tuple[Definitions | None, list[dict[str, Any]]]:
+def _parse_text(
+    kind: str, name: str | None, text: str, format: str
+) -> tuple[Definitions | None, list[dict[str, Any]]]:
     """Parse a text that must define one object, and list the faults.
 
     Return None instead of the definition if it has faults. The database is not needed.
@@ -101,7 +116,13 @@ def _parse_text(kind: str, name: str | None, text: str, format: str) -> tuple[De
     try:
         wanted, said = parse_with_faults(text, format)
     except Problem as problem:
-        return None, [_make_fault(fault_location.find_syntax_error(text) if format == "toml" else None, problem.message, text)]
+        return None, [
+            _make_fault(
+                fault_location.find_syntax_error(text) if format == "toml" else None,
+                problem.message,
+                text,
+            )
+        ]
     if not said:
         said = [*_find_extra(wanted, kind, name), *_find_engine_fault(wanted)]
     faults = [_make_fault(None, fault, text) for fault in said]
@@ -114,7 +135,11 @@ def _find_extra(wanted: Definitions, kind: str, name: str | None) -> list[str]:
     head = f"[{kind}.{_quote_name(name) if name is not None else 'NAME'}]"
     if not found:
         return [f"nothing is defined yet: begin with {head}"]
-    others = [(table, each) for table, each in found if table != kind or (name is not None and each != name)]
+    others = [
+        (table, each)
+        for table, each in found
+        if table != kind or (name is not None and each != name)
+    ]
     if others or len(found) > 1:
         table, each = (others or found[1:])[0]
         return [f"{table}.{sanitize(each)}: does not belong here; only {head} is edited"]
@@ -123,7 +148,11 @@ def _find_extra(wanted: Definitions, kind: str, name: str | None) -> list[str]:
 
 def _quote_name(name: str) -> str:
     """Quote a name for a table heading if needed."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(sanitize(name), ensure_ascii=False)
+    return (
+        name
+        if re.fullmatch(r"[A-Za-z0-9_-]+", name)
+        else json.dumps(sanitize(name), ensure_ascii=False)
+    )
 
 
 def _find_engine_fault(wanted: Definitions) -> list[str]:
@@ -135,7 +164,9 @@ def _find_engine_fault(wanted: Definitions) -> list[str]:
     return []
 
 
-def _make_fault(place: fault_location.TextPosition | None, said: str, text: str = "") -> dict[str, Any]:
+def _make_fault(
+    place: fault_location.TextPosition | None, said: str, text: str = ""
+) -> dict[str, Any]:
     said = said.replace(" Nothing was changed.", "").rstrip(".")
     line, column = place or fault_location.locate_fault(text, said) or (None, None)
     return {"line": line, "column": column, "message": said}
@@ -145,7 +176,9 @@ def _make_usage(faults: list[dict[str, Any]]) -> Usage:
     return Usage("; ".join(fault["message"] for fault in faults) + ".", "Nothing was changed.")
 
 
-def _plan_change(c: Connection, kind: str, wanted: Definitions) -> tuple[Row | None, apply.DefinitionChange | Problem]:
+def _plan_change(
+    c: Connection, kind: str, wanted: Definitions
+) -> tuple[Row | None, apply.DefinitionChange | Problem]:
     """Return the stored row, and the planned change or the reason against it."""
     (found,) = wanted[kind]
     stored = _read_row(c, kind, found)
@@ -157,21 +190,49 @@ def _plan_change(c: Connection, kind: str, wanted: Definitions) -> tuple[Row | N
 
 
 def _build_answer(
-    kind: str, name: str, text: str, format: str, new: bool, stored: Row | None, change: apply.DefinitionChange | Problem
+    kind: str,
+    name: str,
+    text: str,
+    format: str,
+    new: bool,
+    stored: Row | None,
+    change: apply.DefinitionChange | Problem,
 ) -> dict[str, Any]:
     """Build the answer of `check`."""
-    answer = {"name": name, "before": "" if new or stored is None else _format_text(kind, name, stored)[0]}
+    answer = {
+        "name": name,
+        "before": "" if new or stored is None else _format_text(kind, name, stored)[0],
+    }
     if isinstance(change, Problem):
-        return answer | {"faults": [_make_fault(None, change.message, text)], "after": "", "fields": {}}
-    faults = [_make_fault(None, f"{kind}.{sanitize(name)}: this name is taken", text)] if new and stored else []
-    return answer | {"faults": faults, "after": _format_text(kind, name, change.values, format)[0], "fields": change.fields}
+        return answer | {
+            "faults": [_make_fault(None, change.message, text)],
+            "after": "",
+            "fields": {},
+        }
+    faults = (
+        [_make_fault(None, f"{kind}.{sanitize(name)}: this name is taken", text)]
+        if new and stored
+        else []
+    )
+    return answer | {
+        "faults": faults,
+        "after": _format_text(kind, name, change.values, format)[0],
+        "fields": change.fields,
+    }
 
 
 # --- store ------------------------------------------------------------------------------
 
 
 def _store(
-    c: Connection, by: str, kind: str, name: str | None, text: str, format: str, was: str | None, wanted: Definitions
+    c: Connection,
+    by: str,
+    kind: str,
+    name: str | None,
+    text: str,
+    format: str,
+    was: str | None,
+    wanted: Definitions,
 ) -> dict[str, Any]:
     found = next(iter(wanted[kind]))
     stored = _read_row(c, kind, found)
@@ -187,10 +248,19 @@ def _make_conflict(c: Connection, kind: str, name: str, gone: bool, new: bool) -
     word, shown = _get_word(kind), sanitize(name)
     if new:
         return Conflict(f"there is a {word} {shown} already. Nothing was changed.")
-    last = next(iter(operations.list_operations(c, operations.OperationFilter(object=f"{kind.removesuffix('s')} {name}"), 1)), None)
+    last = next(
+        iter(
+            operations.list_operations(
+                c, operations.OperationFilter(object=f"{kind.removesuffix('s')} {name}"), 1
+            )
+        ),
+        None,
+    )
     who = ""
     if last is not None:
-        ago = units.format_age((timestamps.utcnow() - timestamps.parse_time(last.created_at)).total_seconds())
+        ago = units.format_age(
+            (timestamps.utcnow() - timestamps.parse_time(last.created_at)).total_seconds()
+        )
         who = f" by {sanitize(last.by)}, {ago} ago"
     if gone:
         return NotFound(f"{word} {shown} was removed meanwhile{who}. Nothing was changed.")

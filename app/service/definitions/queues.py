@@ -37,7 +37,11 @@ _COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
 
 
 def _parse_values(given: dict[str, Any]) -> dict[str, Any]:
-    return {_COLUMNS.get(name, name): _parse_value(name, value) for name, value in given.items() if value is not None}
+    return {
+        _COLUMNS.get(name, name): _parse_value(name, value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def _parse_value(name: str, value: Any) -> Any:
@@ -83,14 +87,25 @@ async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
 def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         _QUEUE.require_known(c, name)
-    heads = [(row, task) for row in reads.list_queues(c) if row.name in names for task in dispatch.list_queued(c, row.name, 1)]
+    heads = [
+        (row, task)
+        for row in reads.list_queues(c)
+        if row.name in names
+        for task in dispatch.list_queued(c, row.name, 1)
+    ]
     now = reads.map_queue_facts(c)
-    closed = {row.name: row.status != "active" or now[row.name].pool_status != "active" for row, _ in heads}
+    closed = {
+        row.name: row.status != "active" or now[row.name].pool_status != "active"
+        for row, _ in heads
+    }
     heads.sort(key=lambda head: (closed[head[0].name], -head[0].priority, *get_sort_key(head[1])))
     counted = Counter[str]()
     for (queue, status), n in reads.read_counters(c).items():
         counted[status] += n if queue in names and status in WAITING else 0
-    return {"first": heads[0][1].uuid if heads else reads.find_next_retry(c, names), "waiting": dict(+counted)}
+    return {
+        "first": heads[0][1].uuid if heads else reads.find_next_retry(c, names),
+        "waiting": dict(+counted),
+    }
 
 
 def _get_word(row: QueueRow, now: Any) -> str:
@@ -104,7 +119,8 @@ def _get_word(row: QueueRow, now: Any) -> str:
     waits = now.first_cpu is not None
     return (
         "no room"
-        if waits and (now.first_cpu > now.free_cpu + 1e-6 or now.first_memory > now.free_memory + 1e-6)
+        if waits
+        and (now.first_cpu > now.free_cpu + 1e-6 or now.first_memory > now.free_memory + 1e-6)
         else "open"
     )
 
@@ -125,7 +141,9 @@ async def queue_create(
     _check_name(name)
     values = {
         "pool": "default",
-        **_parse_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description}),
+        **_parse_values(
+            {"capacity": capacity, "pool": pool, "priority": priority, "description": description}
+        ),
     }
 
     def create(c: Connection) -> None:
@@ -141,7 +159,9 @@ async def queue_create(
 
 def _check_pool(c: Connection, values: dict[str, Any]) -> None:
     if "pool" in values and definitions.find_pool(c, values["pool"]) is None:
-        raise lookup.make_unknown_name("pool", values["pool"], [row.name for row in reads.list_pools(c)])
+        raise lookup.make_unknown_name(
+            "pool", values["pool"], [row.name for row in reads.list_pools(c)]
+        )
 
 
 async def queue_set(
@@ -154,7 +174,9 @@ async def queue_set(
     description: str | None = None,
 ) -> dict[str, Any]:
     """Change a queue."""
-    values = _parse_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})
+    values = _parse_values(
+        {"capacity": capacity, "pool": pool, "priority": priority, "description": description}
+    )
     if not values:
         raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
 
@@ -179,12 +201,19 @@ def pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in c.execute(schema.slas.select())}
     return [
-        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.list_pools(c)
+        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None}
+        for row in reads.list_pools(c)
     ]
 
 
 async def pool_create(
-    call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None
+    call: Call,
+    *,
+    name: str,
+    cpu: Any,
+    memory: Any,
+    sla: str | None = None,
+    description: str | None = None,
 ) -> dict[str, Any]:
     """Create a pool with a number of cores and MiB of memory."""
     _check_name(name)
@@ -204,7 +233,9 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
 
     People share cores on purpose, so oversized pools are not refused.
     """
-    for said in overcommit.list_warnings(await call.db.read(pool_dicts), *host.read_capacity(), names):
+    for said in overcommit.list_warnings(
+        await call.db.read(pool_dicts), *host.read_capacity(), names
+    ):
         call.note(f"{said}: more may start than it can run well.")
 
 
@@ -217,7 +248,10 @@ def _resolve_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
     if name not in rules:
         raise lookup.make_unknown_name("sla", name, list(rules))
     slas.check_pool(name, rules[name].conditions)
-    return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": rules[name].id}
+    return {
+        **{key: value for key, value in values.items() if key != "sla"},
+        "sla_id": rules[name].id,
+    }
 
 
 async def pool_set(
@@ -267,7 +301,8 @@ class DefinitionKind:
         if name in [row["name"] for row in self.dicts(c)]:
             word, shown = self.word, sanitize(name)
             raise Conflict(
-                f"there is a {word} {shown} already. Nothing was changed.", f"Change it: taskdeck {word} set {shown}"
+                f"there is a {word} {shown} already. Nothing was changed.",
+                f"Change it: taskdeck {word} set {shown}",
             )
 
 
@@ -293,7 +328,9 @@ async def _rm(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
     return {"name": name}
 
 
-async def _set_status(kind: DefinitionKind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
+async def _set_status(
+    kind: DefinitionKind, status: str, verb: str, call: Call, *, name: str
+) -> dict[str, Any]:
     """Change the status of a queue or pool.
 
     Return the row with the old status in `before`, which may be the same.
@@ -313,6 +350,15 @@ _POOL = DefinitionKind("pool", schema.pools, pool_dicts, definitions.count_pool_
 
 queue_show, pool_show = partial(_show, _QUEUE), partial(_show, _POOL)
 queue_rm, pool_rm = partial(_rm, _QUEUE), partial(_rm, _POOL)
-queue_pause, pool_pause = partial(_set_status, _QUEUE, "paused", "pause"), partial(_set_status, _POOL, "paused", "pause")
-queue_resume, pool_resume = partial(_set_status, _QUEUE, "active", "resume"), partial(_set_status, _POOL, "active", "resume")
-queue_drain, pool_drain = partial(_set_status, _QUEUE, "draining", "drain"), partial(_set_status, _POOL, "draining", "drain")
+queue_pause, pool_pause = (
+    partial(_set_status, _QUEUE, "paused", "pause"),
+    partial(_set_status, _POOL, "paused", "pause"),
+)
+queue_resume, pool_resume = (
+    partial(_set_status, _QUEUE, "active", "resume"),
+    partial(_set_status, _POOL, "active", "resume"),
+)
+queue_drain, pool_drain = (
+    partial(_set_status, _QUEUE, "draining", "drain"),
+    partial(_set_status, _POOL, "draining", "drain"),
+)

@@ -59,7 +59,13 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
     def read(c: Connection) -> dict[str, Any]:
         row = require_rule(c, name)
         rule = sla.parse_conditions(row.conditions)
-        return {"name": name, "limit": rule.value, **sla_metrics.describe_state(c, rule), "runs": list_runs(c, rule, rule.match), "was": list_high_spells(c, row)}
+        return {
+            "name": name,
+            "limit": rule.value,
+            **sla_metrics.describe_state(c, rule),
+            "runs": list_runs(c, rule, rule.match),
+            "was": list_high_spells(c, row),
+        }
 
     return await call.db.read(read)
 
@@ -74,14 +80,23 @@ def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     """
     counts, quiet = alerts.count_by_rule(c), alerts.map_silences(c)
     over = alerts.map_resolved(c, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)
-    return [_add_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
+    return [
+        _add_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None)))
+        for row in rows
+    ]
 
 
 def _add_state(
-    c: Connection, row: SlaRow, counts: dict[str, int], silence: alerts.Silence | None, over: tuple[int, str | None]
+    c: Connection,
+    row: SlaRow,
+    counts: dict[str, int],
+    silence: alerts.Silence | None,
+    over: tuple[int, str | None],
 ) -> dict[str, Any]:
     rule = sla.parse_conditions(row.conditions)
-    quiet = {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
+    quiet = (
+        {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
+    )
     return {
         **row._asdict(), "severity": sla.get_severity(row.priority), "words": sla.describe_rule(rule), "limit": rule.value,
         **sla_metrics.describe_state(c, rule), "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
@@ -102,7 +117,10 @@ def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> lis
     """
     if rule.metric:
         return []
-    found = [(task, sla.judge_task(rule, to_facts(task), 0.0)) for task in alerts.list_recent_tasks(c, match)]
+    found = [
+        (task, sla.judge_task(rule, to_facts(task), 0.0))
+        for task in alerts.list_recent_tasks(c, match)
+    ]
     done = [
         {"number": task.number, "name": task.name, "status": task.status, "at": timestamps.from_unix(verdict.done),
          "value": verdict.took, "late": verdict.late}
@@ -119,7 +137,9 @@ def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
     """
     if not sla_metrics.is_metric(row):
         return []
-    found = alerts.list_intervals(c, row.id, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)[:MAX_RUNS]
+    found = alerts.list_intervals(
+        c, row.id, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED
+    )[:MAX_RUNS]
     return [{"since": since, "until": until} for since, until in reversed(found)]
 
 
@@ -134,12 +154,18 @@ async def create(
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
-    values = _make_columns(preset, value, metric, {key: word for key, word in match.items() if word}, severity)
+    values = _make_columns(
+        preset, value, metric, {key: word for key, word in match.items() if word}, severity
+    )
 
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
             raise Conflict(f"there is an SLA {sanitize(name)} already. Nothing was changed.")
-        check_match(values["conditions"], definitions.list_template_names(c), [row.name for row in reads.list_queues(c)])
+        check_match(
+            values["conditions"],
+            definitions.list_template_names(c),
+            [row.name for row in reads.list_queues(c)],
+        )
         definitions.create(c, schema.slas, name, values, call.by)
 
     await call.db.write(create)
@@ -158,8 +184,13 @@ async def set_(
     """
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
     asked = {"preset": preset, "value": value, "metric": metric}
-    if all(word is None for word in (asked | match | {"severity": severity, "enabled": enabled}).values()):
-        raise Usage("nothing to set. Say what: --finishes-within, --starts-within, --template, --severity, --off, …")
+    if all(
+        word is None
+        for word in (asked | match | {"severity": severity, "enabled": enabled}).values()
+    ):
+        raise Usage(
+            "nothing to set. Say what: --finishes-within, --starts-within, --template, --severity, --off, …"
+        )
 
     def change(c: Connection) -> None:
         row = require_rule(c, name)
@@ -167,7 +198,11 @@ async def set_(
         if definitions.count_sla_users(c, row.id)["pool"]:
             check_pool(name, values["conditions"])
         if values["conditions"] != row.conditions:
-            check_match(values["conditions"], definitions.list_template_names(c), [queue.name for queue in reads.list_queues(c)])
+            check_match(
+                values["conditions"],
+                definitions.list_template_names(c),
+                [queue.name for queue in reads.list_queues(c)],
+            )
         changed = definitions.update(c, schema.slas, name, values, call.by)
         if changed.keys() & {"conditions", "enabled"}:
             alerts.restart_rule(c, row.id)
@@ -179,7 +214,11 @@ async def set_(
 
 
 def _merge_changes(
-    row: SlaRow, asked: Mapping[str, Any], match: Mapping[str, Any], severity: str | None, enabled: bool | None
+    row: SlaRow,
+    asked: Mapping[str, Any],
+    match: Mapping[str, Any],
+    severity: str | None,
+    enabled: bool | None,
 ) -> dict[str, Any]:
     """Return the columns of a rule with these changes.
 
@@ -192,9 +231,15 @@ def _merge_changes(
     if (given.get("preset", kept["preset"]) == sla.STAYS_BELOW) != sla_metrics.is_metric(row):
         kept = {"preset": kept["preset"], "value": kept["value"]}
     wanted = {**kept, **given}
-    matched = {**kept.get("match", {}), **{key: word for key, word in match.items() if word is not None}}
+    matched = {
+        **kept.get("match", {}),
+        **{key: word for key, word in match.items() if word is not None},
+    }
     values = _make_columns(
-        wanted["preset"], wanted["value"], wanted.get("metric"), {key: word for key, word in matched.items() if word},
+        wanted["preset"],
+        wanted["value"],
+        wanted.get("metric"),
+        {key: word for key, word in matched.items() if word},
         sla.get_severity(row.priority) if severity is None else severity,
     )
     return {"conditions": values["conditions"], "priority": values["priority"] if severity is not None else row.priority,
@@ -225,7 +270,9 @@ def require_rule(c: Connection, name: str) -> SlaRow:
     return found[name]
 
 
-def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Sequence[str]) -> None:
+def check_match(
+    conditions: dict[str, Any], templates: Sequence[str], queues: Sequence[str]
+) -> None:
     """Raise NotFound if a match condition names an unknown template or queue.
 
     A rule with a typing error would never be late.
@@ -239,18 +286,32 @@ def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Se
 def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
     """Raise Refused if a pool refers to a rule about a metric."""
     if metric := conditions.get("metric"):
-        raise Refused(f"sla {sanitize(name)} is about {metric} of Taskdeck itself, "
-            "not about tasks: no pool can use it.")
+        raise Refused(
+            f"sla {sanitize(name)} is about {metric} of Taskdeck itself, "
+            "not about tasks: no pool can use it."
+        )
 
 
-def _make_columns(preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str) -> dict[str, Any]:
+def _make_columns(
+    preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str
+) -> dict[str, Any]:
     if severity not in sla.SEVERITIES:
-        raise Usage(f'severity must be critical, warning or info, not "{truncate(sanitize(str(severity)), 40)}".')
+        raise Usage(
+            f'severity must be critical, warning or info, not "{truncate(sanitize(str(severity)), 40)}".'
+        )
     try:
-        conditions = sla.normalize_conditions({"preset": preset, "value": value, "match": match} | ({"metric": metric} if metric else {}))
+        conditions = sla.normalize_conditions(
+            {"preset": preset, "value": value, "match": match}
+            | ({"metric": metric} if metric else {})
+        )
     except ValueError as error:
         raise Usage(f"{str(error).removeprefix('conditions: ')}. Nothing was changed.") from None
-    return {"conditions": conditions, "actions": {}, "priority": sla.SEVERITIES[severity], "enabled": True}
+    return {
+        "conditions": conditions,
+        "actions": {},
+        "priority": sla.SEVERITIES[severity],
+        "enabled": True,
+    }
 
 
 # --- evaluation -------------------------------------------------------------------------
@@ -273,7 +334,9 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
             late, due = _evaluate_rule(c, row, now, MAX_ALERTS - fired)
             fired += late
             dues += [due] if due is not None else []
-    return EvaluationResult(fired + len(figures.fired), resolved + len(figures.over), min(dues, default=None))
+    return EvaluationResult(
+        fired + len(figures.fired), resolved + len(figures.over), min(dues, default=None)
+    )
 
 
 def has_work(c: Connection, moment: datetime) -> bool:
@@ -284,7 +347,11 @@ def has_work(c: Connection, moment: datetime) -> bool:
     now = moment.timestamp()
     rows = [row for row in definitions.list_slas(c) if row.enabled]
     on_tasks = (row for row in rows if not sla_metrics.is_metric(row))
-    return _has_events(c) or any(_has_due_tasks(c, row, now) for row in on_tasks) or bool(sla_metrics.find_changes(c, rows, now))
+    return (
+        _has_events(c)
+        or any(_has_due_tasks(c, row, now) for row in on_tasks)
+        or bool(sla_metrics.find_changes(c, rows, now))
+    )
 
 
 def find_unreadable_metrics(c: Connection, moment: datetime) -> dict[str, str]:
@@ -303,14 +370,19 @@ def _has_due_tasks(c: Connection, row: SlaRow, now: float) -> bool:
     put_off = sla_cursor.find_next_due(c, row.id)
     if put_off is not None and put_off <= now:
         return True
-    last = sla_cursor.find_last_created(c, timestamps.from_unix(now - sla.parse_conditions(row.conditions).value))
+    last = sla_cursor.find_last_created(
+        c, timestamps.from_unix(now - sla.parse_conditions(row.conditions).value)
+    )
     return last > sla_cursor.read_cursor(c, row.id)
 
 
 def to_facts(task: sla_cursor.SlaTask) -> sla.TaskTimes:
     """Return a task's times as an SLA rule needs them."""
     ended = task.ended_at if task.status in ENDED else None
-    return sla.TaskTimes(timestamps.to_unix(task.created_at), *map(_parse_unix, (task.not_before, task.first_start, ended)))
+    return sla.TaskTimes(
+        timestamps.to_unix(task.created_at),
+        *map(_parse_unix, (task.not_before, task.first_start, ended)),
+    )
 
 
 def _parse_unix(text: str | None) -> float | None:
@@ -353,17 +425,25 @@ def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[i
     """
     if room <= 0:
         return 0, now
-    rule, scope = sla.parse_conditions(row.conditions), sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
+    rule, scope = (
+        sla.parse_conditions(row.conditions),
+        sla_cursor.build_scope(c, row.id, row.conditions.get("match", {})),
+    )
     late = _judge(c, row, rule, sla_cursor.take_due(c, row.id, scope, now), now)
     late += _judge(c, row, rule, _take_new(c, row, rule, scope, now), now)
     alerts.fire_alerts(c, late)
     return len(late), _find_next_due(c, row, rule, scope, now)
 
 
-def _take_new(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float) -> list[sla_cursor.SlaTask]:
+def _take_new(
+    c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float
+) -> list[sla_cursor.SlaTask]:
     """Return the next page of due tasks and advance the cursor."""
     at = sla_cursor.read_cursor(c, row.id)
-    last = min(sla_cursor.find_last_created(c, timestamps.from_unix(now - rule.value)), at + sla_cursor.SPAN)
+    last = min(
+        sla_cursor.find_last_created(c, timestamps.from_unix(now - rule.value)),
+        at + sla_cursor.SPAN,
+    )
     if last <= at:
         return []
     found = sla_cursor.read_page(c, scope, at, last, row.updated_at)
@@ -376,12 +456,18 @@ def _judge(
 ) -> list[dict[str, Any]]:
     """Return alerts for late tasks and postpone tasks that are not due yet."""
     verdicts = [(task, sla.judge_task(rule, to_facts(task), now)) for task in tasks]
-    waiting = [(verdict.due, task.number) for task, verdict in verdicts if verdict.done is None and not verdict.late]
+    waiting = [
+        (verdict.due, task.number)
+        for task, verdict in verdicts
+        if verdict.done is None and not verdict.late
+    ]
     sla_cursor.defer_tasks(c, row.id, waiting)
     return [_make_alert(row, rule, task, verdict) for task, verdict in verdicts if verdict.late]
 
 
-def _make_alert(row: SlaRow, rule: sla.SlaRule, task: sla_cursor.SlaTask, verdict: sla.SlaVerdict) -> dict[str, Any]:
+def _make_alert(
+    row: SlaRow, rule: sla.SlaRule, task: sla_cursor.SlaTask, verdict: sla.SlaVerdict
+) -> dict[str, Any]:
     status = "firing" if verdict.done is None else "resolved"
     return {
         "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority), "status": status,
@@ -391,9 +477,14 @@ def _make_alert(row: SlaRow, rule: sla.SlaRule, task: sla_cursor.SlaTask, verdic
     }  # fmt: skip
 
 
-def _find_next_due(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float) -> float | None:
+def _find_next_due(
+    c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float
+) -> float | None:
     """Return when the next task may be late, or `now` if more tasks are left."""
     found = sla_cursor.find_next_created(c, scope, sla_cursor.read_cursor(c, row.id))
-    times = [timestamps.to_unix(found) + rule.value if found else None, sla_cursor.find_next_due(c, row.id)]
+    times = [
+        timestamps.to_unix(found) + rule.value if found else None,
+        sla_cursor.find_next_due(c, row.id),
+    ]
     coming = [at for at in times if at is not None]
     return max(now, min(coming)) if coming else None

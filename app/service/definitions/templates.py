@@ -34,12 +34,18 @@ async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
 
 
 def _ls(c: Connection, usage: bool) -> list[dict[str, Any]]:
-    return [row._asdict() | (_read_usage(c, row.name) if usage else {}) for row in definitions.list_templates(c)]
+    return [
+        row._asdict() | (_read_usage(c, row.name) if usage else {})
+        for row in definitions.list_templates(c)
+    ]
 
 
 def _read_usage(c: Connection, name: str) -> dict[str, Any]:
     ran = reads.list_run_seconds(c, name)
-    return {**reads.count_template_uses(c, name, MAX_COUNTED), "median": median(ran) if ran else None}
+    return {
+        **reads.count_template_uses(c, name, MAX_COUNTED),
+        "median": median(ran) if ran else None,
+    }
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
@@ -55,7 +61,9 @@ async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     given = {key: value for key, value in given.items() if value is not None}
-    given.setdefault("parameters", engines.derive_parameters(given.get("engine", ""), given.get("schema")))
+    given.setdefault(
+        "parameters", engines.derive_parameters(given.get("engine", ""), given.get("schema"))
+    )
     definition = make_definition(given)
 
     def create(c: Connection) -> None:
@@ -72,11 +80,16 @@ async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
 async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     """Change a template. Submitted tasks keep their values."""
     if not any(value is not None for value in given.values()):
-        raise Usage("nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or --description.")
+        raise Usage(
+            "nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or --description."
+        )
 
     def change(c: Connection) -> None:
         row = require_template(c, name)
-        definition = make_definition(get_set_fields(row._asdict()) | {key: value for key, value in given.items() if value is not None})
+        definition = make_definition(
+            get_set_fields(row._asdict())
+            | {key: value for key, value in given.items() if value is not None}
+        )
         check_place(definition, read_queue_pools(c))
         definitions.update(c, schema.templates, name, to_columns(definition, given), call.by)
 
@@ -112,7 +125,9 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
     return {"name": name}
 
 
-DEFINITION_FIELDS = tuple(field.alias or name for name, field in TemplateDefinition.model_fields.items())
+DEFINITION_FIELDS = tuple(
+    field.alias or name for name, field in TemplateDefinition.model_fields.items()
+)
 
 
 def get_set_fields(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +137,9 @@ def get_set_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_source(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as a definitions file has it."""
-    return build_definition("templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {}))
+    return build_definition(
+        "templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {})
+    )
 
 
 def require_template(c: Connection, name: str) -> TemplateRow:
@@ -156,7 +173,9 @@ def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -
     queue = definition.queue or DEFAULT_QUEUE
     if queue not in queues:
         raise lookup.make_unknown_queue(queue, list(queues))
-    require_fit(queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed.")
+    require_fit(
+        queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed."
+    )
 
 
 def read_queue_pools(c: Connection) -> dict[str, PoolRow]:

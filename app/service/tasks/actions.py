@@ -46,7 +46,9 @@ def _make_note(text: str) -> Problem:
     return problem
 
 
-async def _apply_to_tasks(call: Call, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
+async def _apply_to_tasks(
+    call: Call, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction
+) -> dict[str, Any]:
     """Apply an action to tasks and record it, leaving out tasks that `may` refuses.
 
     Up to BATCH tasks share one transaction. More tasks take several, so that starts and ends go
@@ -57,18 +59,28 @@ async def _apply_to_tasks(call: Call, verb: str, ids: Ids, select: Select, may: 
     uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for at in range(0, len(uuids), BATCH_SIZE):
-        part = await call.db.write(_apply_to_batch, call.by, verb, uuids[at : at + BATCH_SIZE], select, may, act)
+        part = await call.db.write(
+            _apply_to_batch, call.by, verb, uuids[at : at + BATCH_SIZE], select, may, act
+        )
         for key, rows in part.items():
             total[key] += rows
     return total
 
 
-def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
+def _apply(
+    c: Connection, by: str, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction
+) -> dict[str, Any]:
     return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), may, act)
 
 
 def _apply_to_batch(
-    c: Connection, by: str, verb: str, uuids: Sequence[str], select: Select, may: TaskCheck, act: TaskAction
+    c: Connection,
+    by: str,
+    verb: str,
+    uuids: Sequence[str],
+    select: Select,
+    may: TaskCheck,
+    act: TaskAction,
 ) -> dict[str, Any]:
     """Apply the action to a batch of resolved tasks.
 
@@ -77,7 +89,9 @@ def _apply_to_batch(
     return _apply_to_resolved(c, by, verb, lookup.recheck(c, uuids, select), may, act)
 
 
-def _apply_to_resolved(c: Connection, by: str, verb: str, found: lookup.ResolvedTasks, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
+def _apply_to_resolved(
+    c: Connection, by: str, verb: str, found: lookup.ResolvedTasks, may: TaskCheck, act: TaskAction
+) -> dict[str, Any]:
     refused, notes, good = list(found.refused), [], []
     for row in found.tasks:
         try:
@@ -95,9 +109,15 @@ def _apply_to_resolved(c: Connection, by: str, verb: str, found: lookup.Resolved
     changed = {row.uuid: before.get_difference(after, row.uuid) for row in good}
     if verb in _RUN_VERBS:
         same = {uuid for uuid, (was, now) in changed.items() if was == now}
-        notes += [f"{_format_number(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed." for row in good if row.uuid in same]
+        notes += [
+            f"{_format_number(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed."
+            for row in good
+            if row.uuid in same
+        ]
         good = [row for row in good if row.uuid not in same]
-    operations.record_all(c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good])
+    operations.record_all(
+        c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good]
+    )
     done = [_format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
     return {"done": done, "refused": refused, "notes": notes}
 
@@ -122,7 +142,10 @@ class TaskStates:
         was, now = self.rows[uuid], later.rows.get(uuid)
         if now is None:
             return {"status": was.status}, {"status": "deleted"}
-        names = ("status", *(name for name in _RECORDED_FIELDS if getattr(was, name) != getattr(now, name)))
+        names = (
+            "status",
+            *(name for name in _RECORDED_FIELDS if getattr(was, name) != getattr(now, name)),
+        )
         before, after = ({name: getattr(which, name) for name in names} for which in (was, now))
         runs = self.runs.get(uuid), later.runs.get(uuid)
         if all(runs) and runs[0] != runs[1]:
@@ -132,12 +155,18 @@ class TaskStates:
 
 def read_states(c: Connection, rows: Sequence[TaskRow]) -> TaskStates:
     """Return the current states of tasks."""
-    return TaskStates({row.uuid: row for row in reads.list_by_uuid(c, _get_uuids(rows))}, _read_runs(c, rows))
+    return TaskStates(
+        {row.uuid: row for row in reads.list_by_uuid(c, _get_uuids(rows))}, _read_runs(c, rows)
+    )
 
 
 def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
     """Return {uuid: status of the active run}, reading only if a task runs."""
-    return {run.task_id: run.status for run in reads.list_running(c)} if any(row.status == TaskStatus.RUNNING for row in rows) else {}
+    return (
+        {run.task_id: run.status for run in reads.list_running(c)}
+        if any(row.status == TaskStatus.RUNNING for row in rows)
+        else {}
+    )
 
 
 def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
@@ -195,7 +224,9 @@ async def cancel(
         if row.status in ENDED:
             raise _make_note(_describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
-            raise Conflict(f"{_format_number(row)} has started meanwhile, so it was left alone: to end it, cancel it again.")
+            raise Conflict(
+                f"{_format_number(row)} has started meanwhile, so it was left alone: to end it, cancel it again."
+            )
         _refuse_other_run(row, meant)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
@@ -216,14 +247,24 @@ def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
 
     The user did not confirm the new run. An automatic retry is still covered.
     """
-    meant = row.status in (TaskStatus.RUNNING, TaskStatus.RETRYING) and row.attempts == attempts.get(row.uuid)
+    meant = row.status in (
+        TaskStatus.RUNNING,
+        TaskStatus.RETRYING,
+    ) and row.attempts == attempts.get(row.uuid)
     if row.uuid in attempts and row.status not in ENDED and not meant:
         now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
-        raise Conflict(f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: check it, then repeat.")
+        raise Conflict(
+            f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: check it, then repeat."
+        )
 
 
 async def _cancel_unrecorded(
-    call: Call, ids: Ids, select: Select, grace: float | None, problem: DiskFull, attempts: Mapping[str, int]
+    call: Call,
+    ids: Ids,
+    select: Select,
+    grace: float | None,
+    problem: DiskFull,
+    attempts: Mapping[str, int],
 ) -> dict[str, Any]:
     """Cancel running tasks on a full disk, without recording the caller.
 
@@ -231,17 +272,32 @@ async def _cancel_unrecorded(
     """
     found = await call.db.read(lookup.resolve, ids, select)
     runs = {run.task_id: run.runid for run in await call.db.read(reads.list_running)}
-    going = [row for row in found.tasks if row.uuid in runs and attempts.get(row.uuid, row.attempts) == row.attempts]
+    going = [
+        row
+        for row in found.tasks
+        if row.uuid in runs and attempts.get(row.uuid, row.attempts) == row.attempts
+    ]
     if call.live is None or not going:
         raise problem
     for row in going:
         call.live.end_run(runs[row.uuid], row.grace if grace is None else grace)
-    left = [lookup.make_refusal(problem, row.number, row.number) for row in found.tasks if row.status in WAITING]
+    left = [
+        lookup.make_refusal(problem, row.number, row.number)
+        for row in found.tasks
+        if row.status in WAITING
+    ]
     note = "the disk is full: the cancellation is recorded, but not its author."
-    return {"operations": [], "done": [_format_done(row, row, RunStatus.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
+    return {
+        "operations": [],
+        "done": [_format_done(row, row, RunStatus.STOPPING) for row in going],
+        "refused": [*found.refused, *left],
+        "notes": [note],
+    }
 
 
-async def _send_signal(call: Call, ids: Ids, select: Select, number: int, attempts: Mapping[str, int]) -> dict[str, Any]:
+async def _send_signal(
+    call: Call, ids: Ids, select: Select, number: int, attempts: Mapping[str, int]
+) -> dict[str, Any]:
     runids: list[str] = []
 
     def may(row: TaskRow) -> None:
@@ -270,7 +326,9 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
 
     def may(row: TaskRow) -> None:
         if row.status in WAITING:
-            raise Conflict(f"{_format_number(row)} has not started; to keep it from starting: taskdeck hold {row.number}")
+            raise Conflict(
+                f"{_format_number(row)} has not started; to keep it from starting: taskdeck hold {row.number}"
+            )
         if row.status in ENDED:
             raise Conflict(_describe_ended(row, "pause"))
 
@@ -298,10 +356,21 @@ async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[
         if row.status != TaskStatus.RUNNING:
             raise Conflict(
                 f"{_format_number(row)} is {row.status.replace('_', ' ')}, not paused."
-                + (f" To let it start: taskdeck release {row.number}" if row.status == TaskStatus.HELD else "")
+                + (
+                    f" To let it start: taskdeck release {row.number}"
+                    if row.status == TaskStatus.HELD
+                    else ""
+                )
             )
 
-    return await _apply_to_tasks(call, "resume", ids, select, may, lambda c, rows: transitions.resume(c, _get_uuids(rows), call.by))
+    return await _apply_to_tasks(
+        call,
+        "resume",
+        ids,
+        select,
+        may,
+        lambda c, rows: transitions.resume(c, _get_uuids(rows), call.by),
+    )
 
 
 async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
@@ -331,7 +400,14 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
         if row.hold:
             raise _make_note(f"{_format_number(row)} is held already.")
 
-    done = await _apply_to_tasks(call, "hold", ids, select, may, lambda c, rows: transitions.hold(c, _get_uuids(rows), True, call.by))
+    done = await _apply_to_tasks(
+        call,
+        "hold",
+        ids,
+        select,
+        may,
+        lambda c, rows: transitions.hold(c, _get_uuids(rows), True, call.by),
+    )
     done["notes"] += [
         f"#{row['number']} keeps running; the hold applies to its next attempt. "
         f"To pause it: taskdeck pause {row['number']}"
@@ -352,7 +428,14 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
             raise _make_note(f"{_format_number(row)} is not held.")
         refuse_unreadable(row, row.uuid in bare)
 
-    return await _apply_to_tasks(call, "release", ids, select, may, lambda c, rows: transitions.hold(c, _get_uuids(rows), False, call.by))
+    return await _apply_to_tasks(
+        call,
+        "release",
+        ids,
+        select,
+        may,
+        lambda c, rows: transitions.hold(c, _get_uuids(rows), False, call.by),
+    )
 
 
 def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
@@ -368,7 +451,12 @@ def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
 
 
 async def retry(
-    call: Call, *, ids: Ids = None, select: Select = None, again: bool = False, ends: dict[str, float] | None = None
+    call: Call,
+    *,
+    ids: Ids = None,
+    select: Select = None,
+    again: bool = False,
+    ends: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Retry ended tasks, successful ones only with `again`.
 
@@ -379,7 +467,9 @@ async def retry(
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
-            raise Conflict(f"{_format_number(row)} is {row.status}: only a task that has ended runs again.")
+            raise Conflict(
+                f"{_format_number(row)} is {row.status}: only a task that has ended runs again."
+            )
         _refuse_other_end(row, meant)
         if row.status == TaskStatus.SUCCEEDED and not again:
             raise Conflict(
@@ -393,7 +483,12 @@ async def retry(
         uuids = _get_uuids(rows)
         alone = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
-        notes.extend([*_describe_left_cancelled(rows, dependencies.list_cancelled_children(c, uuids)), *_describe_failed_parents(alone)])
+        notes.extend(
+            [
+                *_describe_left_cancelled(rows, dependencies.list_cancelled_children(c, uuids)),
+                *_describe_failed_parents(alone),
+            ]
+        )
 
     done = await _apply_to_tasks(call, "retry", ids, select, may, act)
     done["notes"] += notes
@@ -402,9 +497,13 @@ async def retry(
 
 def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
     """Refuse a task that has ended again since the user confirmed."""
-    if row.uuid in ends and ends[row.uuid] != (timestamps.to_unix(row.ended_at) if row.ended_at else 0.0):
+    if row.uuid in ends and ends[row.uuid] != (
+        timestamps.to_unix(row.ended_at) if row.ended_at else 0.0
+    ):
         ended = row.status.replace("_", " ")
-        raise Conflict(f"{_format_number(row)} has ended again meanwhile ({ended}), so it was left alone: check it, then repeat.")
+        raise Conflict(
+            f"{_format_number(row)} has ended again meanwhile ({ended}), so it was left alone: check it, then repeat."
+        )
 
 
 _MAX_NAMED = 10
@@ -429,11 +528,18 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
 
 def _describe_failed_parents(alone: Sequence[Any]) -> list[str]:
     """Note the tasks that run although a parent did not succeed."""
-    said = [f"#{row.number} runs anyway: #{row.parent}, which it depends on, {PARENT_ENDINGS[row.status]}." for row in alone[:_MAX_NAMED]]
-    return said + ([f"and {len(alone) - _MAX_NAMED:,} more like this."] if alone[_MAX_NAMED:] else [])
+    said = [
+        f"#{row.number} runs anyway: #{row.parent}, which it depends on, {PARENT_ENDINGS[row.status]}."
+        for row in alone[:_MAX_NAMED]
+    ]
+    return said + (
+        [f"and {len(alone) - _MAX_NAMED:,} more like this."] if alone[_MAX_NAMED:] else []
+    )
 
 
-async def rm(call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None) -> dict[str, Any]:
+async def rm(
+    call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None
+) -> dict[str, Any]:
     """Delete ended tasks with their runs and logs; `ends` as in `retry`."""
     meant = _validate("ends", _ENDS, ends or {})
 
@@ -459,7 +565,9 @@ _TOP_FRONT_SQL = (
 )
 
 
-async def front(call: Call, *, ids: Ids = None, select: Select = None, value: int | None = None) -> dict[str, Any]:
+async def front(
+    call: Call, *, ids: Ids = None, select: Select = None, value: int | None = None
+) -> dict[str, Any]:
     """Move tasks to the front of their queues, in the given order.
 
     `value` restores an earlier position.
@@ -475,8 +583,12 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
 
     if not select:
         return await call.db.write(_apply, call.by, "front", ids, select, _check_movable, act)
-    uuids, _ = await call.db.read(lookup.resolve_uuids, ids, select)  # The search must not block the writer.
-    return await call.db.write(_apply_to_batch, call.by, "front", uuids, select, _check_movable, act)
+    uuids, _ = await call.db.read(
+        lookup.resolve_uuids, ids, select
+    )  # The search must not block the writer.
+    return await call.db.write(
+        _apply_to_batch, call.by, "front", uuids, select, _check_movable, act
+    )
 
 
 def update_column(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -492,7 +604,10 @@ def _make_waiting_check(verb: str) -> TaskCheck:
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             again = f"taskdeck retry {'--again ' if row.status == TaskStatus.SUCCEEDED else ''}{row.number}"
-            raise Conflict(_describe_ended(row, verb), f"To submit a changed copy: R in the deck; to run it again: {again}")
+            raise Conflict(
+                _describe_ended(row, verb),
+                f"To submit a changed copy: R in the deck; to run it again: {again}",
+            )
 
     return may
 
@@ -522,13 +637,17 @@ ALWAYS_SETTABLE = frozenset({"pinned"})
 """Fields that do not affect runs and can also be set on ended tasks."""
 
 
-async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]) -> dict[str, Any]:
+async def set_(
+    call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]
+) -> dict[str, Any]:
     """Change settings of tasks. A running task uses them from its next attempt on."""
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
     if "at" in values:
-        values["not_before"] = None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
+        values["not_before"] = (
+            None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
+        )
     may = await call.db.read(_make_settable_check, values)
     was: dict[str, dict[str, Any]] = {}
 
@@ -545,8 +664,14 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
         f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies to the next one."
         for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
     ]  # fmt: skip
-    if done["done"] and (at := values.get("not_before")) and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE:
-        done["notes"].append(f"start time is {units.format_age(seconds)} in the past: nothing waits for it.")
+    if (
+        done["done"]
+        and (at := values.get("not_before"))
+        and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE
+    ):
+        done["notes"].append(
+            f"start time is {units.format_age(seconds)} in the past: nothing waits for it."
+        )
     return done
 
 
@@ -554,7 +679,11 @@ def _write_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -
     table = schema.tasks
     new = {name: bindparam(f"new_{name}") for name in values}
     given = {f"new_{name}": value for name, value in values.items()}
-    changed = table.update().where(table.c.uuid == bindparam("at")).values(**new, updated_at=timestamps.now())
+    changed = (
+        table.update()
+        .where(table.c.uuid == bindparam("at"))
+        .values(**new, updated_at=timestamps.now())
+    )
     c.execute(changed, [{"at": uuid, **given} for uuid in uuids])
 
 
@@ -585,7 +714,12 @@ def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[s
     if queue not in places:
         raise lookup.make_unknown_queue(queue, list(places))
     try:
-        submit.require_fit(places[queue], values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
+        submit.require_fit(
+            places[queue],
+            values.get("cpu", row.cpu),
+            values.get("memory", row.memory),
+            "It was not changed.",
+        )
     except Refused as problem:
         raise Refused(f"{_format_number(row)} {problem.message}", problem.hint) from None
 
@@ -593,14 +727,19 @@ def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[s
 def _parse_field(name: str, value: Any) -> Any:
     if name not in _FIELDS:
         near = find_nearest(name, _FIELDS)
-        raise Usage(f'there is no option "{sanitize(name)}" to set.' + (f" Nearest: {near}." if near else ""))
+        raise Usage(
+            f'there is no option "{sanitize(name)}" to set.'
+            + (f" Nearest: {near}." if near else "")
+        )
     return _validate(name, _FIELDS[name], value)
 
 
 # --- wait -------------------------------------------------------------------------------
 
 
-async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = None) -> list[dict[str, Any]]:
+async def wait(
+    call: Call, *, ids: Sequence[str | int], timeout: float | None = None
+) -> list[dict[str, Any]]:
     """Wait until all tasks have ended and return their outcomes with exit codes.
 
     A task that cannot proceed by itself is noted once.
@@ -612,7 +751,9 @@ async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = 
     left = [row.uuid for row in rows]
     if call.live is None:
         if await call.db.read(reads.list_unended, left):
-            raise Stopped("no runtime is up, so no end is recorded.", "Start it: taskdeck serve --detach")
+            raise Stopped(
+                "no runtime is up, so no end is recorded.", "Start it: taskdeck serve --detach"
+            )
         return await call.db.read(_read_outcomes, left)
     told: set[str] = set()
     try:
@@ -636,7 +777,9 @@ def _make_wait_timeout(seconds: float) -> Problem:
 
 def _read_outcomes(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
     rows = {row.uuid: row for row in reads.list_by_uuid(c, uuids)}
-    last = reads.map_last_runs(c, [uuid for uuid in uuids if uuid in rows and rows[uuid].status in ENDED])
+    last = reads.map_last_runs(
+        c, [uuid for uuid in uuids if uuid in rows and rows[uuid].status in ENDED]
+    )
     return [_format_outcome(rows.get(uuid), last.get(uuid), uuid) for uuid in uuids]
 
 
@@ -651,7 +794,12 @@ def _format_outcome(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
 
 def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> int:
     """Return the exit code of `wait`."""
-    fixed = {TaskStatus.SUCCEEDED: 0, TaskStatus.TIMED_OUT: 124, TaskStatus.CANCELLED: 125, TaskStatus.LOST: 125}
+    fixed = {
+        TaskStatus.SUCCEEDED: 0,
+        TaskStatus.TIMED_OUT: 124,
+        TaskStatus.CANCELLED: 125,
+        TaskStatus.LOST: 125,
+    }
     if status in fixed:
         return fixed[TaskStatus(status)]
     return exit_code if exit_code is not None else 128 + signal if signal is not None else 1
@@ -660,7 +808,11 @@ def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> in
 def _note_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
     """Note once each task that does not proceed by itself."""
     halted = call.live.halted if call.live else None
-    stops = [f"nothing starts: {halted}"] if halted and any(task.status == TaskStatus.QUEUED for task in going) else []
+    stops = (
+        [f"nothing starts: {halted}"]
+        if halted and any(task.status == TaskStatus.QUEUED for task in going)
+        else []
+    )
     for said in (*stops, *map(_describe_stuck, going)):
         if said and said not in told:
             told.add(said)

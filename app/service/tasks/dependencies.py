@@ -16,7 +16,10 @@ MAX_TASKS, MAX_LEVELS = 100, 12
 
 def read_tree(c: Connection, uuid: str) -> dict[str, list[dict[str, Any]]]:
     """Return {"parents": lines, "children": lines}, in tree order."""
-    return {"parents": _build_lines(c, dependencies.PARENTS, uuid), "children": _build_lines(c, dependencies.CHILDREN, uuid)}
+    return {
+        "parents": _build_lines(c, dependencies.PARENTS, uuid),
+        "children": _build_lines(c, dependencies.CHILDREN, uuid),
+    }
 
 
 def _build_lines(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str, Any]]:
@@ -25,7 +28,9 @@ def _build_lines(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str
     return list(_walk(uuid, found, more, 0, set()))
 
 
-def _read_levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[str, list[dependencies.RelatedTask]], set[str]]:
+def _read_levels(
+    c: Connection, way: dict[str, str], uuid: str
+) -> tuple[dict[str, list[dependencies.RelatedTask]], set[str]]:
     """Read the relatives of each visited task, and the tasks that may have more."""
     found: defaultdict[str, list[dependencies.RelatedTask]] = defaultdict(list)
     seen, level, room = {uuid}, [uuid], MAX_TASKS
@@ -45,7 +50,11 @@ def _read_levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[st
 
 
 def _walk(
-    uuid: str, found: dict[str, list[dependencies.RelatedTask]], more: dict[str, int], depth: int, told: set[str]
+    uuid: str,
+    found: dict[str, list[dependencies.RelatedTask]],
+    more: dict[str, int],
+    depth: int,
+    told: set[str],
 ) -> Iterator[dict[str, Any]]:
     """Yield the tree as {depth, uuid, number, name, status, kind, again, more}.
 

@@ -50,17 +50,24 @@ def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
         "use": use,
         "tree": dependencies.read_tree(c, row.uuid),
         "slas": list(_judge_rules(c, row, task)),
-        "acts": [_format_operation(found) for found in list_changes(c, f"task #{row.number}", row.created_at)],
+        "acts": [
+            _format_operation(found)
+            for found in list_changes(c, f"task #{row.number}", row.created_at)
+        ],
     }
 
 
-def _suggest_resources(runs: Sequence[JsonObject], use: JsonObject | None, found: RunStats | None) -> JsonObject:
+def _suggest_resources(
+    runs: Sequence[JsonObject], use: JsonObject | None, found: RunStats | None
+) -> JsonObject:
     """Return the suggested {cpu, memory} from past runs, None where unknown.
 
     The memory is never below the task's own measured need.
     """
     memory = found.memory if found else None
-    own = max([run["max_rss"] or 0.0 for run in runs] + ([use["most_memory"]] if use else []), default=0.0)
+    own = max(
+        [run["max_rss"] or 0.0 for run in runs] + ([use["most_memory"]] if use else []), default=0.0
+    )
     if memory is not None and own:
         memory = max(memory, round_up_memory(own * REQUEST_MARGIN))
     return {"cpu": found.cpu if found else None, "memory": memory}
@@ -77,7 +84,9 @@ def _estimate_end(c: Connection, row: TaskRow, runs: Sequence[JsonObject]) -> li
         return None
     ran = timestamps.utcnow().timestamp() - timestamps.to_unix(run["start_time"])
     # Use the board's estimate, so that all screens agree.
-    if (usual := dispatch_view.get_cache(c).get_usual_of_run(c, row.template, row.name, ran)) is None:
+    if (
+        usual := dispatch_view.get_cache(c).get_usual_of_run(c, row.template, row.name, ran)
+    ) is None:
         return None
     ends = sorted(min(end, row.timeout or end) - ran for end in (usual.median, usual.p95))
     return ends if ends[0] > 0 else [ends[1], ends[1]]
@@ -88,12 +97,24 @@ def _judge_rules(c: Connection, row: TaskRow, task: JsonObject) -> Iterator[Json
     pools = reads.list_pools(c)
     started = next((run["start_time"] for run in task["instances"] if run["start_time"]), None)
     ended = row.ended_at if row.status in ENDED else None
-    facts = sla.TaskTimes(timestamps.to_unix(row.created_at), *(timestamps.to_unix(at) if at else None for at in (row.not_before, started, ended)))
+    facts = sla.TaskTimes(
+        timestamps.to_unix(row.created_at),
+        *(timestamps.to_unix(at) if at else None for at in (row.not_before, started, ended)),
+    )
     for rule in definitions.list_slas(c):
-        if rule.enabled and _matches(rule, row, task["pool"], pools) and not (ended and ended < rule.updated_at):
+        if (
+            rule.enabled
+            and _matches(rule, row, task["pool"], pools)
+            and not (ended and ended < rule.updated_at)
+        ):
             parsed = sla.parse_conditions(rule.conditions)
             verdict = sla.judge_task(parsed, facts, timestamps.utcnow().timestamp())
-            yield {"name": rule.name, "severity": sla.get_severity(rule.priority), "preset": parsed.preset, **verdict._asdict()}
+            yield {
+                "name": rule.name,
+                "severity": sla.get_severity(rule.priority),
+                "preset": parsed.preset,
+                **verdict._asdict(),
+            }
 
 
 def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) -> bool:
@@ -116,4 +137,10 @@ def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) ->
 def _format_operation(found: Any) -> JsonObject:
     """Return an operation on the task as {at, by, verb, before, after}."""
     before, after = (operations.parse_state(text) or {} for text in (found.before, found.after))
-    return {"at": found.created_at, "by": found.by, "verb": found.verb, "before": before, "after": after}
+    return {
+        "at": found.created_at,
+        "by": found.by,
+        "verb": found.verb,
+        "before": before,
+        "after": after,
+    }

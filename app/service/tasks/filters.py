@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from app.core.filter_query import RUN_STATES, BadQuery, Query, QueryTerm, TextPattern, fold_case, parse_query
+from app.core.filter_query import (
+    RUN_STATES,
+    BadQuery,
+    Query,
+    QueryTerm,
+    TextPattern,
+    fold_case,
+    parse_query,
+)
 from app.errors import Usage
 from app.service.tasks import search_text
 from db import timestamps
@@ -33,13 +41,23 @@ def to_conditions(query: Query) -> TaskSelection:
     """Return the conditions that a query sets for tasks."""
     asked = [term for term in query.terms if not term.no]
     with_word = any(term.kind == "word" for term in asked)
-    hints = tuple(hint for term in asked if with_word or term.kind != "template" for hint in _make_hints(term))
-    return TaskSelection(tuple(_to_condition(term) for term in query.terms), search_text.make_stored_text, hints)
+    hints = tuple(
+        hint for term in asked if with_word or term.kind != "template" for hint in _make_hints(term)
+    )
+    return TaskSelection(
+        tuple(_to_condition(term) for term in query.terms), search_text.make_stored_text, hints
+    )
 
 
 def get_queue_names(query: Query) -> list[str]:
     """Return the queues that a query names."""
-    return [p.text for term in query.terms if term.kind == "queue" for p in term.patterns if p.text is not None]
+    return [
+        p.text
+        for term in query.terms
+        if term.kind == "queue"
+        for p in term.patterns
+        if p.text is not None
+    ]
 
 
 def _to_condition(term: QueryTerm) -> Condition:
@@ -48,7 +66,9 @@ def _to_condition(term: QueryTerm) -> Condition:
         return WordCondition(term.text, term.no)
     if term.kind == "status":
         runs = tuple(state for state in term.states if state in RUN_STATES)
-        return StatusCondition(tuple(state for state in term.states if state not in RUN_STATES), runs, term.no)
+        return StatusCondition(
+            tuple(state for state in term.states if state not in RUN_STATES), runs, term.no
+        )
     if term.kind == "tag":
         return TagCondition(term.text, globs, term.no)
     if term.kind == "created":
@@ -57,7 +77,11 @@ def _to_condition(term: QueryTerm) -> Condition:
         return RangeCondition(term.kind, term.low, term.high, term.no)
     values = tuple(pattern.text for pattern in term.patterns if pattern.text is not None)
     column = _COLUMNS[term.kind]
-    return ValueCondition(column, values, term.no) if len(values) == len(globs) else PatternCondition(column, globs, term.no)
+    return (
+        ValueCondition(column, values, term.no)
+        if len(values) == len(globs)
+        else PatternCondition(column, globs, term.no)
+    )
 
 
 def _stamp(seconds: float | None) -> str | None:

@@ -36,7 +36,11 @@ def find_task(c: Connection, ident: str | int) -> TaskRow:
     word = str(ident).strip()
     found = _look_up(c, word)
     if not found:
-        apart = "Give several numbers one by one (--after may repeat). " if _NUMBER_LIST.fullmatch(word) else ""
+        apart = (
+            "Give several numbers one by one (--after may repeat). "
+            if _NUMBER_LIST.fullmatch(word)
+            else ""
+        )
         raise NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{apart}List: taskdeck ls")
     if len(found) > 1:
         raise Conflict(_describe_ambiguity(word, found), "Say which number.")
@@ -46,7 +50,11 @@ def find_task(c: Connection, ident: str | int) -> TaskRow:
 def _look_up(c: Connection, word: str) -> list[TaskRow]:
     digits = word.removeprefix("#")
     if digits.isascii() and digits.isdigit():
-        return reads.find_by_number(c, int(digits)) if int(digits[:20]) <= _LARGEST and len(digits) < 20 else []
+        return (
+            reads.find_by_number(c, int(digits))
+            if int(digits[:20]) <= _LARGEST and len(digits) < 20
+            else []
+        )
     if not word or not _is_encodable(word):
         return []
     named = reads.find_by_name(c, word)
@@ -76,7 +84,9 @@ class ResolvedTasks:
     refused: tuple[dict[str, Any], ...]
 
 
-def resolve(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> ResolvedTasks:
+def resolve(
+    c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None
+) -> ResolvedTasks:
     """Resolve ids, without duplicates and in order, or a selection to tasks.
 
     Raise Usage if both are empty, which never means all tasks.
@@ -107,7 +117,9 @@ def resolve_uuids(
     """
     wanted, _ = _parse_selection(select or {})
     if "filter" in wanted:
-        return pagination.list_uuids(c, pagination.list_matching(c, _read_selection_filter(c, wanted))), ()
+        return pagination.list_uuids(
+            c, pagination.list_matching(c, _read_selection_filter(c, wanted))
+        ), ()
     if wanted:
         require_queue(c, wanted.get("queue"))
         return reads.list_uuids(c, **to_list_arguments(wanted)), ()
@@ -117,7 +129,12 @@ def resolve_uuids(
 
 def _list_selected(c: Connection, wanted: dict[str, Any]) -> list[TaskRow]:
     if "filter" in wanted:
-        return _fetch_in_order(c, pagination.list_uuids(c, pagination.list_matching(c, _read_selection_filter(c, wanted))))
+        return _fetch_in_order(
+            c,
+            pagination.list_uuids(
+                c, pagination.list_matching(c, _read_selection_filter(c, wanted))
+            ),
+        )
     require_queue(c, wanted.get("queue"))
     return reads.list_tasks(c, **to_list_arguments(wanted))
 
@@ -130,7 +147,9 @@ def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
 def _read_selection_filter(c: Connection, wanted: dict[str, Any]) -> pagination.TaskSelection:
     """Return the filter of a selection, which must be its only condition."""
     if len(wanted) > 1 or not isinstance(wanted["filter"], str):
-        raise Usage("a filter must be text and cannot be combined with other selections. Nothing was done.")
+        raise Usage(
+            "a filter must be text and cannot be combined with other selections. Nothing was done."
+        )
     return parse_selection_filter(c, wanted["filter"])
 
 
@@ -160,9 +179,25 @@ def recheck(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) 
     """
     wanted, as_of = _parse_selection(select or {})
     if "filter" in wanted:
-        return ResolvedTasks(_drop_changed(c, _fetch_in_order(c, pagination.filter_matching_uuids(c, _read_selection_filter(c, wanted), uuids)), as_of), ())
+        return ResolvedTasks(
+            _drop_changed(
+                c,
+                _fetch_in_order(
+                    c, pagination.filter_matching_uuids(c, _read_selection_filter(c, wanted), uuids)
+                ),
+                as_of,
+            ),
+            (),
+        )
     states = to_list_arguments(wanted)["statuses"]
-    return ResolvedTasks(_drop_changed(c, [row for row in _fetch_in_order(c, uuids) if not states or row.status in states], as_of), ())
+    return ResolvedTasks(
+        _drop_changed(
+            c,
+            [row for row in _fetch_in_order(c, uuids) if not states or row.status in states],
+            as_of,
+        ),
+        (),
+    )
 
 
 def _drop_changed(c: Connection, rows: Sequence[TaskRow], as_of: int | None) -> tuple[TaskRow, ...]:
@@ -185,8 +220,15 @@ def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None
     for word in select:
         if word not in _SELECTORS:
             near = find_nearest(word, _SELECTORS)
-            raise Usage(f'tasks cannot be chosen by "{truncate(sanitize(word), 40)}".' + (f" Nearest: {near}." if near else ""))
-    wanted = {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
+            raise Usage(
+                f'tasks cannot be chosen by "{truncate(sanitize(word), 40)}".'
+                + (f" Nearest: {near}." if near else "")
+            )
+    wanted = {
+        word: value
+        for word, value in select.items()
+        if value is not None and value not in ([], (), {})
+    }
     as_of = wanted.pop("as_of", None)
     if as_of is not None and type(as_of) is not int:
         raise Usage("as_of must be an event number from `review` or `ls`. Nothing was done.")
@@ -204,7 +246,10 @@ def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
     `since` is in seconds ago.
     """
     status = select.get("status", ())
-    statuses = [word.replace("-", "_").replace(" ", "_") for word in ([status] if isinstance(status, str) else status)]
+    statuses = [
+        word.replace("-", "_").replace(" ", "_")
+        for word in ([status] if isinstance(status, str) else status)
+    ]
     for word in statuses:
         if word not in set(TaskStatus):
             near = find_nearest(word, set(TaskStatus))
@@ -238,17 +283,33 @@ def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -
     `users` counts the objects that refer to it, by kind.
     """
     who = _find_users(c, kind, name) if any(users.values()) else {}
-    said = [f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}" for word, n in users.items() if n]
+    said = [
+        f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}"
+        for word, n in users.items()
+        if n
+    ]
     if said:
         verb = "refers" if sum(users.values()) == 1 else "refer"
-        hint = "Ended tasks count until they are removed: taskdeck rm, or after 30 days." if users.get("task") else ""
-        raise Refused(f"{' and '.join(said)} {verb} to {kind} {sanitize(name)}. It was not removed.", hint)
+        hint = (
+            "Ended tasks count until they are removed: taskdeck rm, or after 30 days."
+            if users.get("task")
+            else ""
+        )
+        raise Refused(
+            f"{' and '.join(said)} {verb} to {kind} {sanitize(name)}. It was not removed.", hint
+        )
 
 
 def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
     """Return the names of the definitions that refer to a definition, by kind."""
     key = kind.lower()
-    found = {"SLA": [row.name for row in definitions.list_slas(c) if row.conditions.get("match", {}).get(key) == name]}
+    found = {
+        "SLA": [
+            row.name
+            for row in definitions.list_slas(c)
+            if row.conditions.get("match", {}).get(key) == name
+        ]
+    }
     if key == "queue":
         found["template"] = [row.name for row in definitions.list_templates(c) if row.queue == name]
     if key == "pool":
@@ -261,7 +322,11 @@ def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
 
 def _format_names(names: Sequence[str]) -> str:
     """Return a list of names in parentheses: ` (encode, thumbs, etl, …)`."""
-    return f" ({', '.join([sanitize(name) for name in names[:3]] + ['…'] * (len(names) > 3))})" if names else ""
+    return (
+        f" ({', '.join([sanitize(name) for name in names[:3]] + ['…'] * (len(names) > 3))})"
+        if names
+        else ""
+    )
 
 
 def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
@@ -270,16 +335,22 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
     Suggest creating the queue unless the name looks like a typing error.
     """
     if not known:
-        return NotFound(f'no queue "{truncate(sanitize(name), 60)}"; there are no queues.', "Create the default one: taskdeck db check --repair")
+        return NotFound(
+            f'no queue "{truncate(sanitize(name), 60)}"; there are no queues.',
+            "Create the default one: taskdeck db check --repair",
+        )
     if find_nearest(name, known) or find_name_error(name):
         return make_unknown_name("queue", name, known)
     make = f"Create it: taskdeck queue create {shlex.quote(name)}"
-    return NotFound(f'no queue "{truncate(sanitize(name), 60)}".', f"List: taskdeck queue ls. {make}")
+    return NotFound(
+        f'no queue "{truncate(sanitize(name), 60)}".', f"List: taskdeck queue ls. {make}"
+    )
 
 
 def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
     """Return the problem of an unknown name, with the nearest existing one."""
     near = find_nearest(name, known)
     return NotFound(
-        f'no {kind} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls"
+        f'no {kind} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""),
+        f"List: taskdeck {kind} ls",
     )

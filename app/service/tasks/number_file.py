@@ -66,7 +66,9 @@ async def raise_mark(home: Path, highest: int) -> None:
 
 
 def _format_line(*numbers: int) -> bytes:
-    return _add_checksum(" ".join(f"{number:0{_WIDTH}}" for number in numbers).encode("ascii")) + b"\n"
+    return (
+        _add_checksum(" ".join(f"{number:0{_WIDTH}}" for number in numbers).encode("ascii")) + b"\n"
+    )
 
 
 def _add_checksum(text: bytes) -> bytes:
@@ -95,8 +97,16 @@ def skip_numbers(home: Path, highest: int, passed: Sequence[int]) -> None:
     """
     path = home / "run" / FILE_NAME
     if path.is_dir():
-        raise Storage(f"{sanitize(str(path))} is a folder where Taskdeck needs a file. Nothing was restored.", "Move it away.")
+        raise Storage(
+            f"{sanitize(str(path))} is a folder where Taskdeck needs a file. Nothing was restored.",
+            "Move it away.",
+        )
     before = read_numbers(home)
     ranges = [*before.passed, *([(passed[0], passed[1])] if passed else [])]
-    folder.write_file(path, b"".join([_format_line(max(highest, before.highest)), *(_format_line(*pair) for pair in ranges)]))
+    folder.write_file(
+        path,
+        b"".join(
+            [_format_line(max(highest, before.highest)), *(_format_line(*pair) for pair in ranges)]
+        ),
+    )
     folder.sync_folder(home / "run")

@@ -57,24 +57,38 @@ async def browse(
     return await call.db.read(_read_page, call, filter, order, down, place, way, limit)
 
 
-def _check_arguments(order: str, at: Sequence[Any] | None, way: str, limit: int) -> PagePosition | None:
+def _check_arguments(
+    order: str, at: Sequence[Any] | None, way: str, limit: int
+) -> PagePosition | None:
     """Check the arguments and return the cursor. Raise Usage."""
     if order not in ORDERS:
         near = find_nearest(order, ORDERS)
-        raise Usage(f"tasks have no such order; choose {', '.join(ORDERS)}." + (f" Nearest: {near}." if near else ""))
+        raise Usage(
+            f"tasks have no such order; choose {', '.join(ORDERS)}."
+            + (f" Nearest: {near}." if near else "")
+        )
     if way not in DIRECTIONS or not 1 <= limit <= MAX_ROWS:
         raise Usage(f"way must be after, before or from, and limit 1 to {MAX_ROWS:,}.")
     if at is None:
         return None
     kind = int if order in ("number", "priority") else str
     match at:
-        case [value, int(number)] if abs(number) < 2**62 and (value is None or isinstance(value, kind)):
+        case [value, int(number)] if abs(number) < 2**62 and (
+            value is None or isinstance(value, kind)
+        ):
             return PagePosition(value, number)
     raise Usage("at must be the place of a row, [at, number].")
 
 
 def _read_page(
-    c: Connection, call: Call, filter: str, order: str, down: bool, at: PagePosition | None, way: str, limit: int
+    c: Connection,
+    call: Call,
+    filter: str,
+    order: str,
+    down: bool,
+    at: PagePosition | None,
+    way: str,
+    limit: int,
 ) -> dict[str, Any]:
     wanted = lookup.parse_filter(c, filter)
     if way == "from" and at is not None:
@@ -88,32 +102,56 @@ def _read_page(
 
 
 def _build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
-    found = {row.place: row for row in pages.fetch_columns(c, ("rowid AS place", *TASK_COLUMNS, *_REASON_COLUMNS), rowids)}
+    found = {
+        row.place: row
+        for row in pages.fetch_columns(
+            c, ("rowid AS place", *TASK_COLUMNS, *_REASON_COLUMNS), rowids
+        )
+    }
     rows = [found[rowid] for rowid in rowids]
-    runs = {run.task_id: run for run in reads.list_running(c)} if any(row.status == "running" for row in rows) else {}
+    runs = (
+        {run.task_id: run for run in reads.list_running(c)}
+        if any(row.status == "running" for row in rows)
+        else {}
+    )
     why = _read_reasons(c, call, [row for row in rows if row.status in WAITING])
-    return [_build_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows]
+    return [
+        _build_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows
+    ]
 
 
-def _build_row(row: Any, run: ActiveRunRow | None, why: tuple[str | None, float | None], order: str) -> list[Any]:
+def _build_row(
+    row: Any, run: ActiveRunRow | None, why: tuple[str | None, float | None], order: str
+) -> list[Any]:
     tags = json.loads(row.tags) if row.tags != "{}" else {}
     told = [tags if name == "tags" else getattr(row, name) for name in TASK_COLUMNS]
     return [*told, *((run.status, run.reason) if run else (None, None)), *why, getattr(row, order)]
 
 
-def _read_reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, tuple[str | None, float | None]]:
+def _read_reasons(
+    c: Connection, call: Call, waiting: Sequence[Any]
+) -> dict[str, tuple[str | None, float | None]]:
     """Return {uuid: (reason for waiting, seconds to the expected start)}.
 
     All rows of the page need a reason, as the user may select any of them.
     """
     if not waiting:
         return {}
-    found = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), waiting, get_halt_reason(call))
-    return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
+    found = dispatch_view.explain_waiting(
+        c, dispatch_view.get_cache(c), waiting, get_halt_reason(call)
+    )
+    return {
+        uuid: (why.reasons[0].short if why.reasons else None, why.starts_in)
+        for uuid, why in found.items()
+    }
 
 
 async def review(
-    call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = DEFAULT_NAMED
+    call: Call,
+    *,
+    filter: str | None = None,
+    ids: Sequence[str | int] | None = None,
+    first: int = DEFAULT_NAMED,
 ) -> dict[str, Any]:
     """Summarize a selection before an action.
 
@@ -122,24 +160,42 @@ async def review(
     number in its `select` skips tasks that have changed since.
     """
     first = min(first, MAX_NAMED)
-    return await (call.db.read(_review_ids, ids, first) if filter is None else call.db.read(_review_filter, filter, first))
+    return await (
+        call.db.read(_review_ids, ids, first)
+        if filter is None
+        else call.db.read(_review_filter, filter, first)
+    )
 
 
 def _review_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
     wanted, as_of = lookup.parse_selection_filter(c, filter), sla_cursor.find_last_event(c)
-    first = pages.list_uuids(c, pages.read_page(c, wanted, "number", True, None, False, most).rowids)
-    return _build_review(c, pages.count_states(c, wanted), first, pages.list_matching(c, pages.exclude_ended(wanted)), []) | {"as_of": as_of}
+    first = pages.list_uuids(
+        c, pages.read_page(c, wanted, "number", True, None, False, most).rowids
+    )
+    return _build_review(
+        c,
+        pages.count_states(c, wanted),
+        first,
+        pages.list_matching(c, pages.exclude_ended(wanted)),
+        [],
+    ) | {"as_of": as_of}
 
 
 def _review_ids(c: Connection, ids: Sequence[str | int] | None, most: int) -> dict[str, Any]:
     as_of = sla_cursor.find_last_event(c)
     uuids, refused = lookup.resolve_uuids(c, ids, None)
     places = pages.find_rowids(c, uuids)
-    return _build_review(c, pages.count_states_of_rows(c, places), uuids[:most], places, refused) | {"as_of": as_of}
+    return _build_review(
+        c, pages.count_states_of_rows(c, places), uuids[:most], places, refused
+    ) | {"as_of": as_of}
 
 
 def _build_review(
-    c: Connection, states: dict[str, int], first: Sequence[str], places: Sequence[int], refused: Sequence[dict[str, Any]]
+    c: Connection,
+    states: dict[str, int],
+    first: Sequence[str],
+    places: Sequence[int],
+    refused: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     rows = {row.uuid: row for row in reads.list_by_uuid(c, first)}
     runs = {run.task_id: run.status for run in reads.list_running(c)}
@@ -153,7 +209,15 @@ def _build_review(
 
 
 def _format_brief(row: Any, run: str | None) -> dict[str, Any]:
-    told = ("uuid", "number", "name", "status", "queue", "timeout", "started_at", "created_at", "ended_at")
+    told = (
+        "uuid",
+        "number",
+        "name",
+        "status",
+        "queue",
+        "timeout",
+        "started_at",
+        "created_at",
+        "ended_at",
+    )
     return {name: getattr(row, name) for name in told} | {"run": run}
-
-

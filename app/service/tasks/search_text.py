@@ -15,7 +15,13 @@ MAX_COMMAND_LENGTH = 4_000
 
 def make_stored_text(row: Any) -> str:
     """Return the text of a raw database row (`db.search.READ`)."""
-    return _join_text(row.name, row.template, _parse_json(row.tags), _parse_json(row.parameters), _parse_json(row.launch))
+    return _join_text(
+        row.name,
+        row.template,
+        _parse_json(row.tags),
+        _parse_json(row.parameters),
+        _parse_json(row.launch),
+    )
 
 
 def make_text(row: TaskRow) -> str:
@@ -27,8 +33,19 @@ def _parse_json(text: str) -> dict[str, Any]:
     return json.loads(text) if text != "{}" else {}
 
 
-def _join_text(name: str, template: str | None, tags: dict[str, str], parameters: dict[str, Any], launch: dict[str, Any]) -> str:
+def _join_text(
+    name: str,
+    template: str | None,
+    tags: dict[str, str],
+    parameters: dict[str, Any],
+    launch: dict[str, Any],
+) -> str:
     shown = views.mask_task(parameters, launch)["launch"]
     command = shown.get("script") or " ".join(shown.get("argv", ()))
-    lines = [name, template or "", *(f"{key}={value}" for key, value in tags.items()), command[:MAX_COMMAND_LENGTH]]
+    lines = [
+        name,
+        template or "",
+        *(f"{key}={value}" for key, value in tags.items()),
+        command[:MAX_COMMAND_LENGTH],
+    ]
     return fold_case("\n".join(line for line in lines if line))

@@ -20,14 +20,22 @@ def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
     Runs of its template count, else of its name, else of names that differ only in digits.
     """
     if task.template is not None:
-        return compute_run_stats("template", [PastRun(*row) for row in run_history.list_of_template(c, task.template)])
+        return compute_run_stats(
+            "template", [PastRun(*row) for row in run_history.list_of_template(c, task.template)]
+        )
     same = [PastRun(*row) for row in run_history.list_of_name(c, task.name)]
     lately = run_history.list_recent(c) if len(same) < MIN_RUNS else []
-    same = same if len(same) >= MIN_RUNS else [PastRun(*row[1:]) for row in lately if row[0] == task.name]
+    same = (
+        same
+        if len(same) >= MIN_RUNS
+        else [PastRun(*row[1:]) for row in lately if row[0] == task.name]
+    )
     if len(same) >= MIN_RUNS or not _DIGITS.search(task.name):
         return compute_run_stats("name", same)
     alike = strip_digits(task.name)
-    return compute_run_stats("like", [PastRun(*row[1:]) for row in lately if strip_digits(row[0]) == alike])
+    return compute_run_stats(
+        "like", [PastRun(*row[1:]) for row in lately if strip_digits(row[0]) == alike]
+    )
 
 
 def strip_digits(name: str) -> str:

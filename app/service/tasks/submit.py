@@ -87,7 +87,9 @@ class SubmitBatch:
         template = self.get_template(spec.template) if spec.template is not None else None
         given = _resolve_parameters(spec, template)
         launch, kind = _make_launch(spec, template, given)
-        queue, pool = self.get_queue(spec.queue or (template.queue if template else None) or DEFAULT_QUEUE)
+        queue, pool = self.get_queue(
+            spec.queue or (template.queue if template else None) or DEFAULT_QUEUE
+        )
         cpu, memory = (
             _pick_first(spec.cpu, template and template.cpu, 1.0),
             _pick_first(spec.memory, template and template.memory, 0.0),
@@ -111,7 +113,9 @@ class SubmitBatch:
         """Return a queue and its pool. Raise NotFound with the nearest name."""
         if not self.queues:
             pools = {pool.name: pool for pool in reads.list_pools(self.c)}
-            self.queues = {queue.name: (queue, pools[queue.pool]) for queue in reads.list_queues(self.c)}
+            self.queues = {
+                queue.name: (queue, pools[queue.pool]) for queue in reads.list_queues(self.c)
+            }
         if name not in self.queues:
             raise lookup.make_unknown_queue(name, list(self.queues))
         return self.queues[name]
@@ -121,11 +125,15 @@ class SubmitBatch:
         if name not in self.templates:
             found = definitions.find_template(self.c, name)
             if found is None or found.retired_at is not None:
-                raise lookup.make_unknown_name("template", name, definitions.list_template_names(self.c))
+                raise lookup.make_unknown_name(
+                    "template", name, definitions.list_template_names(self.c)
+                )
             self.templates[name] = found
         return self.templates[name]
 
-    def find_parents(self, lines: Sequence[int] = ()) -> tuple[list[DependencyEdge], dict[int, Problem]]:
+    def find_parents(
+        self, lines: Sequence[int] = ()
+    ) -> tuple[list[DependencyEdge], dict[int, Problem]]:
         """Return the dependencies, and the problems by task position.
 
         Unknown parents and cycles are problems. A parent may be a batch task given by name, unless
@@ -135,17 +143,29 @@ class SubmitBatch:
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
-        specs, found, heirs = dict(self.after), dict[int, list[DependencyEdge]](), dict[int, list[int]]()
+        specs, found, heirs = (
+            dict(self.after),
+            dict[int, list[DependencyEdge]](),
+            dict[int, list[int]](),
+        )
         unknown: dict[int, Problem] = {}
         left, many = list(specs), 0
         while True:  # Tasks that depend on a rejected task are checked again.
             lost = list[int]()
             for at in left:
                 missing, edges = list[Problem](), list[DependencyEdge]()
-                for kind, references in (("success", specs[at].after), ("any", specs[at].after_any)):
+                for kind, references in (
+                    ("success", specs[at].after),
+                    ("any", specs[at].after_any),
+                ):
                     for reference in references:
-                        inner = [i for i in self._find_in_batch(here, reference, at) if i not in unknown]
-                        edges += [DependencyEdge(at, parent, kind) for parent in inner or _find_uuid(self.c, reference, missing)]
+                        inner = [
+                            i for i in self._find_in_batch(here, reference, at) if i not in unknown
+                        ]
+                        edges += [
+                            DependencyEdge(at, parent, kind)
+                            for parent in inner or _find_uuid(self.c, reference, missing)
+                        ]
                 many += len(edges) - len(found.get(at, ()))
                 if many > MAX_EDGES:
                     raise _make_too_many_edges(here, specs[at])
@@ -160,17 +180,34 @@ class SubmitBatch:
                 unknown |= dict.fromkeys(ring, self._make_cycle_problem(ring, lines))
                 lost += ring
             if not lost:
-                return [edge for at, edges in found.items() if at not in unknown for edge in edges], unknown
-            left = list(dict.fromkeys(heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown))
+                return [
+                    edge for at, edges in found.items() if at not in unknown for edge in edges
+                ], unknown
+            left = list(
+                dict.fromkeys(
+                    heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown
+                )
+            )
 
-    def drop_tasks(self, places: Collection[int], edges: Sequence[DependencyEdge]) -> list[DependencyEdge]:
+    def drop_tasks(
+        self, places: Collection[int], edges: Sequence[DependencyEdge]
+    ) -> list[DependencyEdge]:
         """Remove tasks without dependencies and return the edges with new positions."""
         kept = [at for at in range(len(self.rows)) if at not in places]
         place = {at: n for n, at in enumerate(kept)}
-        self.rows = [{**self.rows[at], "uuid": make_following_id(self.first, n)} for n, at in enumerate(kept)]
-        return [DependencyEdge(place[e.task], place[e.parent] if isinstance(e.parent, int) else e.parent, e.kind) for e in edges]
+        self.rows = [
+            {**self.rows[at], "uuid": make_following_id(self.first, n)} for n, at in enumerate(kept)
+        ]
+        return [
+            DependencyEdge(
+                place[e.task], place[e.parent] if isinstance(e.parent, int) else e.parent, e.kind
+            )
+            for e in edges
+        ]
 
-    def _find_in_batch(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
+    def _find_in_batch(
+        self, here: dict[str, list[int]], reference: str | int, at: int
+    ) -> list[int]:
         """Return the batch tasks that a reference names.
 
         Digits never name a batch task. A task's own name refers to an earlier task if one exists.
@@ -178,13 +215,20 @@ class SubmitBatch:
         if isinstance(reference, int) or _NUMBER.fullmatch(reference):
             return []
         named = here.get(reference, [])
-        return [i for i in named if i != at] or ([] if reads.find_by_name(self.c, reference, 1) else named)
+        return [i for i in named if i != at] or (
+            [] if reads.find_by_name(self.c, reference, 1) else named
+        )
 
     def _make_cycle_problem(self, ring: Sequence[int], lines: Sequence[int]) -> Conflict:
         """Return the problem of a dependency cycle."""
-        names = [f'"{sanitize(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}' for at in ring[:MAX_NAMED_ERRORS]]
+        names = [
+            f'"{sanitize(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}'
+            for at in ring[:MAX_NAMED_ERRORS]
+        ]
         more = [f"{len(ring) - MAX_NAMED_ERRORS:,} more"] if len(ring) > MAX_NAMED_ERRORS else []
-        return Conflict(f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}")
+        return Conflict(
+            f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}"
+        )
 
     def store(self, edges: Sequence[DependencyEdge]) -> None:
         """Insert all tasks with these dependencies, as one operation."""
@@ -192,13 +236,21 @@ class SubmitBatch:
         for row in self.rows:
             row["env_id"] = sha
         uuids = [row["uuid"] for row in self.rows]
-        kinds = {(uuids[e.task], uuids[e.parent] if isinstance(e.parent, int) else e.parent): e.kind for e in edges}
-        rows = [{"task_id": task, "parent_id": parent, "kind": kind} for (task, parent), kind in kinds.items()]
+        kinds = {
+            (uuids[e.task], uuids[e.parent] if isinstance(e.parent, int) else e.parent): e.kind
+            for e in edges
+        }
+        rows = [
+            {"task_id": task, "parent_id": parent, "kind": kind}
+            for (task, parent), kind in kinds.items()
+        ]
         numbers = list(transitions.submit(self.c, self.rows, rows, self.origin.by).values())
         record_submission(self.c, self.origin.by, numbers)
 
 
-def _fill_batch(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> SubmitBatch:
+def _fill_batch(
+    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
+) -> SubmitBatch:
     """Return a batch with the rows of all tasks.
 
     Raise Problem; for a single task, the problem includes unknown parents.
@@ -228,7 +280,9 @@ def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> U
 
     A name refers to every task that has it.
     """
-    several = max((*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ())))
+    several = max(
+        (*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ()))
+    )
     named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks'
     return Usage(f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
                  "Give those names of their own.")  # fmt: skip
@@ -248,15 +302,27 @@ def _combine_errors(problems: Sequence[Problem]) -> Problem:
     first, *others = problems
     if not others:
         return first
-    said = list(dict.fromkeys(problem.message.replace(NOT_SUBMITTED, "").rstrip(". ") for problem in problems))
-    rest = [f"and {len(said) - MAX_NAMED_ERRORS:,} more like these"] if len(said) > MAX_NAMED_ERRORS else []
-    return type(first)(f"{'; '.join([*said[:MAX_NAMED_ERRORS], *rest])}. {NOT_SUBMITTED}", first.hint)
+    said = list(
+        dict.fromkeys(
+            problem.message.replace(NOT_SUBMITTED, "").rstrip(". ") for problem in problems
+        )
+    )
+    rest = (
+        [f"and {len(said) - MAX_NAMED_ERRORS:,} more like these"]
+        if len(said) > MAX_NAMED_ERRORS
+        else []
+    )
+    return type(first)(
+        f"{'; '.join([*said[:MAX_NAMED_ERRORS], *rest])}. {NOT_SUBMITTED}", first.hint
+    )
 
 
 _NUMBER = re.compile(r"#?[0-9]+")
 
 
-def _find_cycles(found: Mapping[int, Sequence[DependencyEdge]], without: Collection[int]) -> list[list[int]]:
+def _find_cycles(
+    found: Mapping[int, Sequence[DependencyEdge]], without: Collection[int]
+) -> list[list[int]]:
     """Return disjoint dependency cycles, ignoring tasks in `without`.
 
     Removing the cycles leaves no task that waits for itself. The search is iterative, since chains
@@ -286,7 +352,11 @@ def _find_cycles(found: Mapping[int, Sequence[DependencyEdge]], without: Collect
                 place[node] = len(path)
                 path.append(node)
                 stack.append((node, True))
-                stack += [(edge.parent, False) for edge in found.get(node, ()) if isinstance(edge.parent, int)]
+                stack += [
+                    (edge.parent, False)
+                    for edge in found.get(node, ())
+                    if isinstance(edge.parent, int)
+                ]
     return rings
 
 
@@ -300,25 +370,39 @@ def _resolve_parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[st
         return {}
     given = dict(spec.parameters or {})
     if spec.parameter_texts:
-        given |= parameters.convert_texts([(name, text) for name, text in spec.parameter_texts], template.parameters)
+        given |= parameters.convert_texts(
+            [(name, text) for name, text in spec.parameter_texts], template.parameters
+        )
     return parameters.resolve_values(template.parameters, given, template.name)
 
 
-def _make_launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _make_launch(
+    spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
     """Return the resolved launch and the type of a task."""
     if template is not None:
         launch = engines.make_launch(template.engine, template.schema, given, template.parameters)
         hidden = secrets.find_secret_names(template.parameters, given)
         return launch | ({views.HIDDEN: hidden} if hidden else {}), template.type
     if spec.script is not None:
-        return {**engines.make_launch("shell", {"script": spec.script}, {}), "script": spec.script}, "shell"
+        return {
+            **engines.make_launch("shell", {"script": spec.script}, {}),
+            "script": spec.script,
+        }, "shell"
     return {"argv": spec.argv}, "exec"
 
 
 def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
     """Raise Refused if a pool can never hold the request, naming all shortages."""
-    asked = (("memory", memory, pool.total_memory, units.format_memory), ("cpu", cpu, pool.total_cpu, units.format_number))
-    lacking = [(word, needed, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
+    asked = (
+        ("memory", memory, pool.total_memory, units.format_memory),
+        ("cpu", cpu, pool.total_cpu, units.format_number),
+    )
+    lacking = [
+        (word, needed, write(needed), write(total))
+        for word, needed, total, write in asked
+        if needed > total + 1e-6
+    ]
     if lacking:
         needs = " and ".join(f"{needed} {word}" for word, _, needed, _ in lacking)
         has = " and ".join(total for *_, total in lacking)
@@ -335,8 +419,15 @@ def _describe_machine_limit(needs: Mapping[str, float]) -> str:
 
     A pool should not be made larger than the machine.
     """
-    there, write = host.read_capacity()._asdict(), {"memory": units.format_memory, "cpu": units.format_number}
-    over = [f"{write[word](there[word])} {word}" for word, needed in needs.items() if needed > there[word] + 1e-6]
+    there, write = (
+        host.read_capacity()._asdict(),
+        {"memory": units.format_memory, "cpu": units.format_number},
+    )
+    over = [
+        f"{write[word](there[word])} {word}"
+        for word, needed in needs.items()
+        if needed > there[word] + 1e-6
+    ]
     return f" (this machine has {' and '.join(over)} in all)" if over else ""
 
 
@@ -368,8 +459,17 @@ def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
 def make_name(argv: Sequence[str]) -> str:
     """Return a name from the program and its last path-like argument."""
     plain = [word for word in argv[1:] if word[:1] not in ("-", "") and _PATH.fullmatch(word)]
-    paths = [word for word in plain if set(word) & {".", "/"}] or [word for word in plain if len(word) <= 40]
-    return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
+    paths = [word for word in plain if set(word) & {".", "/"}] or [
+        word for word in plain if len(word) <= 40
+    ]
+    return as_name(
+        " ".join(
+            [
+                os.path.basename(argv[0]),
+                *(os.path.basename(word.rstrip("/")) for word in paths[-1:]),
+            ]
+        )
+    )
 
 
 _FOLDER_PARTS = re.compile(
@@ -417,11 +517,17 @@ async def submit(
     try:
         stored = await call.db.write(_store, specs, origin, first)
     except DiskFull as problem:
-        raise problem.with_undone("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
+        raise problem.with_undone(
+            "The task was not accepted." if len(specs) == 1 else "No task was accepted."
+        ) from None
     await number_file.raise_mark(call.home, max(row["number"] for row in stored))
     _note_past(call, specs)
     _note_halted(call)
-    return [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]] if explain else stored
+    return (
+        [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]]
+        if explain
+        else stored
+    )
 
 
 PAST_TOLERANCE = 5.0
@@ -434,9 +540,15 @@ def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     Such tasks are stored all the same, as scripts rely on that.
     """
     past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
-    over = [(spec, past[spec.at]) for spec in specs if spec.at is not None and past[spec.at] > PAST_TOLERANCE]
+    over = [
+        (spec, past[spec.at])
+        for spec in specs
+        if spec.at is not None and past[spec.at] > PAST_TOLERANCE
+    ]
     if len(specs) > 1 and over:
-        return call.note(f"the start time of {len(over):,} of these tasks is past: they do not wait for it.")
+        return call.note(
+            f"the start time of {len(over):,} of these tasks is past: they do not wait for it."
+        )
     for spec, seconds in over:
         then = "it is ignored" if spec.hold or spec.after or spec.after_any else "starting now"
         call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
@@ -472,7 +584,10 @@ async def _read_short_reason(call: Call, uuid: str) -> str:
 def _read_reason(c: Connection, uuid: str) -> str:
     rows = reads.list_by_uuid(c, [uuid])
     why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), rows, None)
-    return next((reason.short for found in why.values() for reason in found.reasons), "".join(row.reason or "" for row in rows))
+    return next(
+        (reason.short for found in why.values() for reason in found.reasons),
+        "".join(row.reason or "" for row in rows),
+    )
 
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -497,10 +612,15 @@ def _validate(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
 def _dry_run(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
     batch = _fill_batch(c, specs, origin, make_uuid7())
     _link(batch)
-    return [{**row, "env": None, **views.mask_task(row["parameters"], row["launch"])} for row in batch.rows]
+    return [
+        {**row, "env": None, **views.mask_task(row["parameters"], row["launch"])}
+        for row in batch.rows
+    ]
 
 
-def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
+def _store(
+    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
+) -> list[dict[str, Any]]:
     batch = _fill_batch(c, specs, origin, first)
     # Otherwise an earlier call stored the batch, and its answer was lost.
     if not transitions.is_known(c, first):
@@ -513,7 +633,11 @@ def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str)
 
 def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
     """Record one operation for a submission of any size."""
-    what = f"task #{numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} tasks #{numbers[0]}–#{numbers[-1]}"
+    what = (
+        f"task #{numbers[0]}"
+        if len(numbers) == 1
+        else f"{len(numbers)} tasks #{numbers[0]}–#{numbers[-1]}"
+    )
     operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
 
 
@@ -535,10 +659,14 @@ async def submit_lines(
     first = _check_uuid(uuid)
     parsed = await asyncio.to_thread(_parse_lines, text)
     try:
-        stored = await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
+        stored = await call.db.write(
+            _store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going
+        )
         await number_file.raise_mark(call.home, max(stored["numbers"]))
         refused = {row["line"] for row in stored["refused"]}
-        _note_past(call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused])
+        _note_past(
+            call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused]
+        )
         _note_halted(call)
         return stored
     except DiskFull as problem:
@@ -564,7 +692,9 @@ def _trim_memory() -> None:
 def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
     if len(lines) > MAX_BATCH:
-        raise Usage(f"{len(lines):,} lines are too many at once; at most {MAX_BATCH:,}. None was stored.")
+        raise Usage(
+            f"{len(lines):,} lines are too many at once; at most {MAX_BATCH:,}. None was stored."
+        )
     return [(n, _parse_line(line)) for n, line in lines]
 
 
@@ -578,10 +708,16 @@ def _parse_line(line: str) -> TaskSpec | Problem:
 
 
 def _store_lines(
-    c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
+    c: Connection,
+    parsed: Sequence[tuple[int, TaskSpec | Problem]],
+    origin: Origin,
+    first: str,
+    keep_going: bool,
 ) -> dict[str, Any]:
     batch, lines, refused = _fill_from_lines(c, parsed, origin, first, keep_going)
-    stored = transitions.is_known(c, first)  # An earlier call stored the batch, and its answer was lost.
+    stored = transitions.is_known(
+        c, first
+    )  # An earlier call stored the batch, and its answer was lost.
     edges, unknown = batch.find_parents(lines) if keep_going or not stored else ([], {})
     if unknown and not keep_going:
         at = min(unknown)
@@ -591,16 +727,27 @@ def _store_lines(
         edges = batch.drop_tasks(unknown, edges) if unknown else edges
         if not batch.rows:
             n, problem = min(refused.items(), default=(0, None))
-            raise Usage(f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one.")
+            raise Usage(
+                f"line {n}: {problem}"
+                if problem
+                else "there is no task to submit: no line holds one."
+            )
         batch.store(edges)
     return {
         "numbers": transitions.find_numbers(c, [row["uuid"] for row in batch.rows]),
-        "refused": [{"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")} for n, problem in sorted(refused.items())],
+        "refused": [
+            {"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")}
+            for n, problem in sorted(refused.items())
+        ],
     }
 
 
 def _fill_from_lines(
-    c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
+    c: Connection,
+    parsed: Sequence[tuple[int, TaskSpec | Problem]],
+    origin: Origin,
+    first: str,
+    keep_going: bool,
 ) -> tuple[SubmitBatch, list[int], dict[int, Problem]]:
     """Return the batch of valid lines, their numbers, and the problems by line.
 

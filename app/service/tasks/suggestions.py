@@ -25,7 +25,12 @@ MAX_TASKS = 5
 
 
 def find_task_suggestions(
-    c: Connection, call: Call, habits: dispatch_view.RunTimeCache, rows: Sequence[TaskRow], seen: DispatchView, why: dict[str, Explanation]
+    c: Connection,
+    call: Call,
+    habits: dispatch_view.RunTimeCache,
+    rows: Sequence[TaskRow],
+    seen: DispatchView,
+    why: dict[str, Explanation],
 ) -> dict[str, list[dict[str, Any]]]:
     """Return {uuid: suggestions} for the first waiting tasks among these.
 
@@ -37,11 +42,25 @@ def find_task_suggestions(
     if seen.halted is not None:
         return {row.uuid: _suggest_start(call) for row in waiting}
     held = _find_held(c)
-    return {row.uuid: [_to_dict(cure) for cure in find_suggestions(_build_inputs(c, call, habits, row, seen, why[row.uuid], held))] for row in waiting}
+    return {
+        row.uuid: [
+            _to_dict(cure)
+            for cure in find_suggestions(
+                _build_inputs(c, call, habits, row, seen, why[row.uuid], held)
+            )
+        ]
+        for row in waiting
+    }
 
 
 def _build_inputs(
-    c: Connection, call: Call, habits: dispatch_view.RunTimeCache, row: TaskRow, seen: DispatchView, why: Explanation, held: dict[int, RunProgress]
+    c: Connection,
+    call: Call,
+    habits: dispatch_view.RunTimeCache,
+    row: TaskRow,
+    seen: DispatchView,
+    why: Explanation,
+    held: dict[int, RunProgress],
 ) -> WhatIf:
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
@@ -55,7 +74,9 @@ def _find_held(c: Connection) -> dict[int, RunProgress]:
     """Return age and priority of the active runs, by task number."""
     now = timestamps.utcnow().timestamp()
     return {
-        run.number: RunProgress(now - timestamps.to_unix(run.start_time) if run.start_time else 0.0, run.priority)
+        run.number: RunProgress(
+            now - timestamps.to_unix(run.start_time) if run.start_time else 0.0, run.priority
+        )
         for run in reads.list_running(c)
     }
 

@@ -44,7 +44,10 @@ def task_to_dict(row: TaskRow) -> dict[str, Any]:
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
     """Return a task's parameters and launch with secrets masked."""
     hidden = launch.get(HIDDEN, ())
-    return {"parameters": schema_secrets.mask_value(parameters, hidden), "launch": _mask_launch(list(schema_secrets.find_secret_texts(parameters, hidden)), launch)}
+    return {
+        "parameters": schema_secrets.mask_value(parameters, hidden),
+        "launch": _mask_launch(list(schema_secrets.find_secret_texts(parameters, hidden)), launch),
+    }
 
 
 HIDDEN = "hidden"
@@ -57,16 +60,30 @@ def _mask_launch(secrets: Sequence[str], launch: dict[str, Any]) -> dict[str, An
     if hidden and "argv" in shown:
         shown["argv"] = [_mask_word(word, hidden) for word in shown["argv"]]
     if unread := launch.get(quarantine.UNREADABLE):
-        shown[quarantine.UNREADABLE] = {name: _mask_word(_mask_unreadable(text, launch.get(HIDDEN, ())), hidden) for name, text in unread.items()}
+        shown[quarantine.UNREADABLE] = {
+            name: _mask_word(_mask_unreadable(text, launch.get(HIDDEN, ())), hidden)
+            for name, text in unread.items()
+        }
     return shown
 
 
-_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*}?|[^,}]*)')
+_PAIR = re.compile(
+    r'"((?:[^"\\]|\\.)*)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|\{[^}]*}?|[^,}]*)'
+)
 
 
 def _mask_unreadable(text: str, names: Collection[str]) -> str:
     """Return unreadable stored text, with secrets masked as far as recognizable."""
-    return sanitize(_PAIR.sub(lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if schema_secrets.is_secret(pair[1], names) else pair[0], text))
+    return sanitize(
+        _PAIR.sub(
+            lambda pair: (
+                f'"{pair[1]}"{pair[2]}{MASK}'
+                if schema_secrets.is_secret(pair[1], names)
+                else pair[0]
+            ),
+            text,
+        )
+    )
 
 
 def _mask_word(word: str, hidden: Sequence[str]) -> str:
@@ -90,19 +107,28 @@ async def ls(
     displayed columns: `lines` is the JSON text of a list of lists (columns in `db.reads.BRIEF`),
     and `notes` holds the values of `NOTES` by uuid.
     """
-    wanted = lookup.to_list_arguments({"status": status, "queue": queue, "name": name, "tag": tag, "since": since})
+    wanted = lookup.to_list_arguments(
+        {"status": status, "queue": queue, "name": name, "tag": tag, "since": since}
+    )
     return await call.db.read(_ls_brief if brief else _ls, call, wanted, limit, recent)
 
 
-def _ls(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
+def _ls(
+    c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool
+) -> dict[str, Any]:
     wanted, as_of = _build_query(c, wanted, recent), sla_cursor.find_last_event(c)
     rows = reads.list_tasks(c, **wanted, limit=limit)
     notes = _read_notes(c, call, [row for row in rows if row.status in WAITING][:MAX_EXPLAINED])
-    listed = [task_to_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NO_NOTES), strict=True)) for row in rows]
+    listed = [
+        task_to_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NO_NOTES), strict=True))
+        for row in rows
+    ]
     return {"tasks": listed, "as_of": as_of} | _count_matches(c, wanted, limit, len(rows))
 
 
-def _ls_brief(c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool) -> dict[str, Any]:
+def _ls_brief(
+    c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool
+) -> dict[str, Any]:
     wanted = _build_query(c, wanted, recent)
     brief = reads.list_as_text(c, **wanted, limit=limit)
     notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting[:MAX_EXPLAINED]))
@@ -111,7 +137,9 @@ def _ls_brief(c: Connection, call: Call, wanted: dict[str, Any], limit: int, rec
 
 def _build_query(c: Connection, wanted: dict[str, Any], recent: bool) -> dict[str, Any]:
     lookup.require_queue(c, wanted["queue"])
-    return wanted | {"recent": timestamps.format_time(timestamps.utcnow() - RECENT) if recent else None}
+    return wanted | {
+        "recent": timestamps.format_time(timestamps.utcnow() - RECENT) if recent else None
+    }
 
 
 def _count_matches(c: Connection, wanted: dict[str, Any], limit: int, found: int) -> dict[str, int]:
@@ -124,10 +152,16 @@ NOTES = ("run", "run_reason", "wait_short", "expected")
 _NO_NOTES = (None, None, None, None)
 
 
-def _read_notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[str, tuple[Any, ...]]:
+def _read_notes(
+    c: Connection, call: Call, waiting: Sequence[TaskRow]
+) -> dict[str, tuple[Any, ...]]:
     """Return {uuid: values of NOTES} for running and waiting tasks."""
-    why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), waiting, get_halt_reason(call))
-    told: dict[str, tuple[Any, ...]] = {run.task_id: (run.status, run.reason, None, None) for run in reads.list_running(c)}
+    why = dispatch_view.explain_waiting(
+        c, dispatch_view.get_cache(c), waiting, get_halt_reason(call)
+    )
+    told: dict[str, tuple[Any, ...]] = {
+        run.task_id: (run.status, run.reason, None, None) for run in reads.list_running(c)
+    }
     for uuid, found in why.items():
         short = found.reasons[0].short if found.reasons else None
         told[uuid] = (None, None, short, found.starts_in)
@@ -161,7 +195,10 @@ def build_task(c: Connection, ident: str | int) -> dict[str, Any]:
     env, added = reads.get_environment(c, row.uuid)
     place = None
     if row.status == TaskStatus.QUEUED:
-        place = {"position": reads.count_before(c, row), "total": reads.read_counters(c).get((row.queue, TaskStatus.QUEUED.value), 0)}
+        place = {
+            "position": reads.count_before(c, row),
+            "total": reads.read_counters(c).get((row.queue, TaskStatus.QUEUED.value), 0),
+        }
     pools = {queue.name: queue.pool for queue in reads.list_queues(c)}
     return {
         **task_to_dict(row),
@@ -182,7 +219,9 @@ def build_task(c: Connection, ident: str | int) -> dict[str, Any]:
 def _read_last_lines(c: Connection, row: TaskRow, lines: int = 4) -> list[str]:
     """Return the last lines of the log of an ended task's last run."""
     last = reads.map_last_runs(c, [row.uuid]).get(row.uuid)
-    return [line for line in (last.logs or "").splitlines() if line.strip()][-lines:] if last else []
+    return (
+        [line for line in (last.logs or "").splitlines() if line.strip()][-lines:] if last else []
+    )
 
 
 async def explain(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
@@ -197,7 +236,10 @@ def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[d
     seen = dispatch_view.read_view(c, habits, get_halt_reason(call))
     answers = dispatch_view.explain_waiting(c, habits, rows, seen.halted, seen)
     help = suggestions.find_task_suggestions(c, call, habits, rows, seen, answers)
-    return [{**_build_answer(row, answers.get(row.uuid), c), "cures": help.get(row.uuid, [])} for row in rows]
+    return [
+        {**_build_answer(row, answers.get(row.uuid), c), "cures": help.get(row.uuid, [])}
+        for row in rows
+    ]
 
 
 def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[str, Any]:
@@ -207,13 +249,28 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
              "last_lines": []}  # fmt: skip
     if why is None:
         failed = row.status in ENDED and row.status != TaskStatus.SUCCEEDED
-        return found | {"reasons": [_describe_state(row, c)], "last_lines": _read_last_lines(c, row) if failed else []}
+        return found | {
+            "reasons": [_describe_state(row, c)],
+            "last_lines": _read_last_lines(c, row) if failed else [],
+        }
     if why.expected_in:
         first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
-        found |= {"expected_start": units.format_time_range(first, last, now), "expected_in": list(why.expected_in)}
-    elif row.status == TaskStatus.SCHEDULED and row.not_before and all(reason.code == "not-before" for reason in why.reasons):
-        found["expected_start"] = units.format_clock_time(timestamps.parse_time(row.not_before), now)
-    return {**found, "reasons": [{"code": r.code, "text": r.text, "short": r.short} for r in why.reasons]}
+        found |= {
+            "expected_start": units.format_time_range(first, last, now),
+            "expected_in": list(why.expected_in),
+        }
+    elif (
+        row.status == TaskStatus.SCHEDULED
+        and row.not_before
+        and all(reason.code == "not-before" for reason in why.reasons)
+    ):
+        found["expected_start"] = units.format_clock_time(
+            timestamps.parse_time(row.not_before), now
+        )
+    return {
+        **found,
+        "reasons": [{"code": r.code, "text": r.text, "short": r.short} for r in why.reasons],
+    }
 
 
 def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
@@ -223,7 +280,9 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
         return {"code": "ended", "text": f"it has ended, {how}", "short": how[:44]}
     runs = [run for run in reads.list_runs(c, row.uuid) if run.status not in ENDED]
     text = (
-        f"it runs, attempt {row.attempts}" if not runs or runs[-1].status == "running" else f"it is {runs[-1].status}"
+        f"it runs, attempt {row.attempts}"
+        if not runs or runs[-1].status == "running"
+        else f"it is {runs[-1].status}"
     )
     return {"code": "running", "text": text, "short": text}
 
@@ -235,17 +294,29 @@ def _group_reasons(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[
     """
     counts, lines = reads.read_counters(c), {}
     for queue in reads.list_queues(c):
-        lines[queue.name] = (reads.list_queued(c, queue.name, SAMPLE_SIZE), counts.get((queue.name, TaskStatus.QUEUED.value), 0))
+        lines[queue.name] = (
+            reads.list_queued(c, queue.name, SAMPLE_SIZE),
+            counts.get((queue.name, TaskStatus.QUEUED.value), 0),
+        )
     for status, rows in reads.list_not_queued(c, SAMPLE_SIZE).items():
-        lines[status.value, ""] = (rows, sum(n for (_, found), n in counts.items() if found == status.value))
+        lines[status.value, ""] = (
+            rows,
+            sum(n for (_, found), n in counts.items() if found == status.value),
+        )
     looked = [row for rows, _ in lines.values() for row in rows]
-    answers = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), looked, get_halt_reason(call))
+    answers = dispatch_view.explain_waiting(
+        c, dispatch_view.get_cache(c), looked, get_halt_reason(call)
+    )
     counted: dict[str, int] = {}
     for rows, total in lines.values():
         for at, row in enumerate(rows, 1):
             text = _format_group(row, answers[row.uuid])
-            counted[text] = counted.get(text, 0) + (1 if at < len(rows) else 1 + max(0, total - len(rows)))
-    groups = [{"text": text, "count": n} for text, n in sorted(counted.items(), key=lambda item: -item[1])]
+            counted[text] = counted.get(text, 0) + (
+                1 if at < len(rows) else 1 + max(0, total - len(rows))
+            )
+    groups = [
+        {"text": text, "count": n} for text, n in sorted(counted.items(), key=lambda item: -item[1])
+    ]
     return {"groups": groups, "total": sum(counted.values()), "explained": len(looked)}
 
 
@@ -264,25 +335,38 @@ _GROUPED = {
 def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
     first = why.reasons[0]
     return _GROUPED.get(
-        first.code, first.text if first.code == "halted" else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
+        first.code,
+        first.text
+        if first.code == "halted"
+        else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}",
     ).format(queue=sanitize(row.queue))
 
 
-async def list_instances(call: Call, *, id: str | int | None = None, limit: int = 50) -> list[dict[str, Any]]:
+async def list_instances(
+    call: Call, *, id: str | int | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
     """Return the runs of one task, or the newest of all."""
 
     def read(c: Connection) -> list[InstanceRow]:
-        return reads.list_runs(c, lookup.find_task(c, id).uuid) if id is not None else reads.list_runs(c, limit=limit)
+        return (
+            reads.list_runs(c, lookup.find_task(c, id).uuid)
+            if id is not None
+            else reads.list_runs(c, limit=limit)
+        )
 
     return [run_to_dict(row) for row in await call.db.read(read)]
 
 
-async def find_logs(call: Call, *, id: str | int, attempt: int | str | None = None) -> dict[str, Any]:
+async def find_logs(
+    call: Call, *, id: str | int, attempt: int | str | None = None
+) -> dict[str, Any]:
     """Return the logs of a task's latest run, one attempt, or all."""
     return await call.db.read(build_logs, call, id, attempt)
 
 
-def build_logs(c: Connection, call: Call, ident: str | int, attempt: int | str | None) -> dict[str, Any]:
+def build_logs(
+    c: Connection, call: Call, ident: str | int, attempt: int | str | None
+) -> dict[str, Any]:
     """Build the answer of `log`."""
     row = lookup.find_task(c, ident)
     runs = reads.list_runs(c, row.uuid)
@@ -296,7 +380,13 @@ def build_logs(c: Connection, call: Call, ident: str | int, attempt: int | str |
     if attempt not in (None, "all") and not chosen:
         raise Usage(f"#{row.number} has no attempt {sanitize(str(attempt))}; it made {len(runs)}.")
     kept = reads.map_logs(c, row.uuid)
-    reasons = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), [row], get_halt_reason(call)).get(row.uuid) if row.status in WAITING else None
+    reasons = (
+        dispatch_view.explain_waiting(
+            c, dispatch_view.get_cache(c), [row], get_halt_reason(call)
+        ).get(row.uuid)
+        if row.status in WAITING
+        else None
+    )
     return {
         "number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status,
         "why": reasons.reasons[0].text if reasons and reasons.reasons else None,
@@ -305,5 +395,18 @@ def build_logs(c: Connection, call: Call, ident: str | int, attempt: int | str |
 
 
 def _format_run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str, Any]:
-    told = ("runid", "attempt", "status", "log_bytes", "exit_code", "signal", "reason", "start_time", "end_time")
-    return {name: getattr(run, name) for name in told} | {"path": log_path(home, run.runid), "logs": kept}
+    told = (
+        "runid",
+        "attempt",
+        "status",
+        "log_bytes",
+        "exit_code",
+        "signal",
+        "reason",
+        "start_time",
+        "end_time",
+    )
+    return {name: getattr(run, name) for name in told} | {
+        "path": log_path(home, run.runid),
+        "logs": kept,
+    }

@@ -40,7 +40,9 @@ class UndoFacts:
     broken: Mapping[str, int]
 
 
-def plan_undo(c: Connection, rows: Sequence[OperationRow]) -> tuple[list[TaskUndo], list[tuple[OperationRow, Problem]]]:
+def plan_undo(
+    c: Connection, rows: Sequence[OperationRow]
+) -> tuple[list[TaskUndo], list[tuple[OperationRow, Problem]]]:
     """Return the operations that can be undone, and the refusals of the others."""
     found = reads.map_by_number(c, [parse_task_number(row.object) or 0 for row in rows])
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
@@ -62,9 +64,24 @@ def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
     before = actions.read_states(c, rows)
     others = _restore_cancelled(c, by, [back for back in backs if back.operation.verb == "cancel"])
     _restore_holds_and_pauses(c, by, backs)
-    for name in {name for back in backs for name in back.values} - {"hold", "run", "status", "retry_at"}:
-        actions.update_column(c, name, [{"at": back.task.uuid, name: back.values[name]} for back in backs if name in back.values])
-    transitions.recompute_waiting_state(c, [back.task.uuid for back in backs if "not_before" in back.values], by)
+    for name in {name for back in backs for name in back.values} - {
+        "hold",
+        "run",
+        "status",
+        "retry_at",
+    }:
+        actions.update_column(
+            c,
+            name,
+            [
+                {"at": back.task.uuid, name: back.values[name]}
+                for back in backs
+                if name in back.values
+            ],
+        )
+    transitions.recompute_waiting_state(
+        c, [back.task.uuid for back in backs if "not_before" in back.values], by
+    )
     after = actions.read_states(c, rows)
     done = [(back.operation, *before.get_difference(after, back.task.uuid)) for back in backs]
     if others:
@@ -73,7 +90,13 @@ def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
 
 
 def _restore_cancelled(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> list[int]:
-    return transitions.undo_cancel(c, {back.task.uuid: back.values.get("retry_at") for back in backs}, by) if backs else []
+    return (
+        transitions.undo_cancel(
+            c, {back.task.uuid: back.values.get("retry_at") for back in backs}, by
+        )
+        if backs
+        else []
+    )
 
 
 def _restore_holds_and_pauses(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
@@ -82,7 +105,10 @@ def _restore_holds_and_pauses(c: Connection, by: Actor, backs: Sequence[TaskUndo
         held = [back.task.uuid for back in backs if back.values.get("hold") is on]
         if held:
             transitions.hold(c, held, on, by)
-    for status, turn in ((RunStatus.PAUSED, transitions.pause), (RunStatus.RUNNING, transitions.resume)):
+    for status, turn in (
+        (RunStatus.PAUSED, transitions.pause),
+        (RunStatus.RUNNING, transitions.resume),
+    ):
         runs = [back.task.uuid for back in backs if back.values.get("run") == status]
         if runs:
             turn(c, runs, by)
@@ -110,7 +136,9 @@ def _plan_one(row: OperationRow, facts: UndoFacts, coming: set[int]) -> TaskUndo
         _check_run(task, was["run"], facts)
     else:
         _check_fields(task, was, facts)
-    return TaskUndo(row, task, {name: field.before for name, field in was.items() if name != "status"})
+    return TaskUndo(
+        row, task, {name: field.before for name, field in was.items() if name != "status"}
+    )
 
 
 def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
@@ -118,7 +146,9 @@ def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
         raise make_has_changed(f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
     parent = facts.broken.get(task.uuid)
     if parent is not None and parent not in coming:
-        raise Refused(f"#{task.number} waits for #{parent}, which did not succeed: restore #{parent} first.")
+        raise Refused(
+            f"#{task.number} waits for #{parent}, which did not succeed: restore #{parent} first."
+        )
 
 
 def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:

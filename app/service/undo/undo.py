@@ -44,7 +44,9 @@ class UndoStep:
     act: Callable[[Connection, Actor], None]
 
 
-async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: bool = False) -> dict[str, Any]:
+async def undo(
+    call: Call, *, ids: Sequence[int] | int | None = None, dry_run: bool = False
+) -> dict[str, Any]:
     """Undo operations, or without ids the last call from this terminal.
 
     With `dry_run` only report the result. Return {"done": [{"id", "verb", "object", "number",
@@ -56,7 +58,11 @@ async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: b
     rows = await call.db.write_quietly(_select_operations, by, ids)
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     for part in _split_batches(rows):
-        found = await (call.db.write_quietly(_try_undo, part, by) if dry_run else call.db.write(_undo_each, part, by))
+        found = await (
+            call.db.write_quietly(_try_undo, part, by)
+            if dry_run
+            else call.db.write(_undo_each, part, by)
+        )
         for key, said in found.items():
             total[key] += said
     return total
@@ -79,13 +85,25 @@ def _is_on_task(row: OperationRow) -> bool:
     return parse_task_number(row.object) is not None
 
 
-def _select_operations(c: Connection, by: Actor, ids: Sequence[int] | int | None) -> list[OperationRow]:
+def _select_operations(
+    c: Connection, by: Actor, ids: Sequence[int] | int | None
+) -> list[OperationRow]:
     """Return the operations to undo, newest first.
 
     Cancellations of one call are ordered by task number, so that parents come first.
     """
-    rows = _read_given(c, [ids] if isinstance(ids, int) else ids) if ids is not None else _read_last_call(c, by)
-    return sorted(rows, key=lambda row: (-(row.batch or row.id), parse_task_number(row.object) or 0 if row.verb == "cancel" else -row.id))
+    rows = (
+        _read_given(c, [ids] if isinstance(ids, int) else ids)
+        if ids is not None
+        else _read_last_call(c, by)
+    )
+    return sorted(
+        rows,
+        key=lambda row: (
+            -(row.batch or row.id),
+            parse_task_number(row.object) or 0 if row.verb == "cancel" else -row.id,
+        ),
+    )
 
 
 def _read_given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
@@ -100,11 +118,15 @@ def _read_given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
 def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
     first = operations.find_last_call(c, by.origin) if by.origin else None
     if first is None:
-        raise Refused("no operation from this terminal is left to undo.", "List: taskdeck operations")
+        raise Refused(
+            "no operation from this terminal is left to undo.", "List: taskdeck operations"
+        )
     rows = [row for row in operations.list_batch(c, first.id) if row.undone_by is None]
     if reason := explain_not_undoable(rows[0]) if all(map(explain_not_undoable, rows)) else "":
         said = f"the last operation from this terminal, {_describe(c, rows[0])}, cannot be undone: {reason}."
-        raise Refused(said, _suggest_earlier(c, by, first.id) or "See earlier ones: taskdeck operations")
+        raise Refused(
+            said, _suggest_earlier(c, by, first.id) or "See earlier ones: taskdeck operations"
+        )
     return rows
 
 
@@ -112,7 +134,11 @@ def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
     """Suggest the latest earlier call from this terminal that can be undone, or ""."""
     for (batch,) in c.exec_driver_sql(_EARLIER_SQL, (by.origin, first, MAX_EARLIER)).fetchall():
         rows = [row for row in operations.list_batch(c, batch) if row.undone_by is None]
-        able = [done["id"] for done in _try_undo(c, [row.id for row in rows], by)["done"]] if len(rows) <= MAX_NAMED else []
+        able = (
+            [done["id"] for done in _try_undo(c, [row.id for row in rows], by)["done"]]
+            if len(rows) <= MAX_NAMED
+            else []
+        )
         if able:
             chosen = next(row for row in rows if row.id in able)
             more = f" and {len(able) - 1} more" if len(able) > 1 else ""
@@ -120,14 +146,14 @@ def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
     return ""
 
 
-_EARLIER_SQL = (
-    "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL AND id < ? ORDER BY id DESC LIMIT ?"
-)
+_EARLIER_SQL = "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL AND id < ? ORDER BY id DESC LIMIT ?"
 
 
 def _describe(c: Connection, row: OperationRow) -> str:
     number = parse_task_number(row.object)
-    return _format_words(row, reads.map_names(c, [number]).get(number) if number is not None else None)
+    return _format_words(
+        row, reads.map_names(c, [number]).get(number) if number is not None else None
+    )
 
 
 def _format_words(row: OperationRow, name: str | None) -> str:
@@ -155,11 +181,16 @@ def _undo_each(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
     for on_tasks, rows in groupby((found[number] for number in ids), _is_on_task):
         done, refused = (_undo_on_tasks if on_tasks else _undo_other)(c, list(rows), by)
         total["done"] += done
-        total["refused"] += [lookup.make_refusal(problem, row.id, parse_task_number(row.object)) for row, problem in refused]
+        total["refused"] += [
+            lookup.make_refusal(problem, row.id, parse_task_number(row.object))
+            for row, problem in refused
+        ]
     return total
 
 
-def _undo_other(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
+def _undo_other(
+    c: Connection, rows: Sequence[OperationRow], by: Actor
+) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
     """Undo operations on anything but tasks. Return the results and the refusals."""
     done: list[dict[str, Any]] = []
     refused: list[tuple[OperationRow, Problem]] = []
@@ -174,10 +205,14 @@ def _undo_other(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tuple
     return done, refused
 
 
-def _undo_on_tasks(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
+def _undo_on_tasks(
+    c: Connection, rows: Sequence[OperationRow], by: Actor
+) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
     """Undo operations on tasks, many at once."""
     done: list[dict[str, Any]] = []
-    refused: list[tuple[OperationRow, Problem]] = [(row, _make_refusal(c, row)) for row in rows if explain_not_undoable(row)]
+    refused: list[tuple[OperationRow, Problem]] = [
+        (row, _make_refusal(c, row)) for row in rows if explain_not_undoable(row)
+    ]
     for wave in _split_by_object([row for row in rows if not explain_not_undoable(row)]):
         backs, left = tasks.plan_undo(c, wave)
         if backs:
@@ -292,7 +327,9 @@ def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str)
 def _read_stored(c: Connection, row: OperationRow, table: Table, name: str) -> dict[str, Any]:
     found = definitions.get_row(c, table, name)
     if found is None:
-        raise Refused(f"{sanitize(row.object)} no longer exists{_describe_change_since(c, row, {'name'})}.")
+        raise Refused(
+            f"{sanitize(row.object)} no longer exists{_describe_change_since(c, row, {'name'})}."
+        )
     return found
 
 
@@ -302,10 +339,20 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
     if table is schema.queues and row["pool"] not in pools:
         raise lookup.make_unknown_name("pool", row["pool"], pools)
     if table is schema.templates:
-        templates.check_place(templates.make_definition(templates.get_set_fields(row)), templates.read_queue_pools(c))
+        templates.check_place(
+            templates.make_definition(templates.get_set_fields(row)), templates.read_queue_pools(c)
+        )
     if table is schema.slas:
-        slas.check_match(row["conditions"], definitions.list_template_names(c), [queue.name for queue in reads.list_queues(c)])
-    if table is schema.pools and row["sla_id"] is not None and row["sla_id"] not in [rule.id for rule in definitions.list_slas(c)]:
+        slas.check_match(
+            row["conditions"],
+            definitions.list_template_names(c),
+            [queue.name for queue in reads.list_queues(c)],
+        )
+    if (
+        table is schema.pools
+        and row["sla_id"] is not None
+        and row["sla_id"] not in [rule.id for rule in definitions.list_slas(c)]
+    ):
         raise Refused("its SLA no longer exists.")
 
 
@@ -322,18 +369,28 @@ def _make_alert_step(c: Connection, row: OperationRow) -> UndoStep:
 
 def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
     """Return the step that reverts an acknowledgement, or its removal."""
-    status, back = ("acknowledged", "firing") if row.verb == "alert ack" else ("firing", "acknowledged")
+    status, back = (
+        ("acknowledged", "firing") if row.verb == "alert ack" else ("firing", "acknowledged")
+    )
     ids = (row.after or {}).get("ids") or []
-    left = [found.id for number in ids if (found := alerts.find_alert(c, number)) is not None and found.status == status]
+    left = [
+        found.id
+        for number in ids
+        if (found := alerts.find_alert(c, number)) is not None and found.status == status
+    ]
     if not left:
-        raise make_has_changed(sanitize(row.object), f": it is not {status} any more" if ids else "")
+        raise make_has_changed(
+            sanitize(row.object), f": it is not {status} any more" if ids else ""
+        )
 
     def act(c: Connection, by: Actor) -> None:
         if status == "acknowledged":
             alerts.unacknowledge(c, left)
         else:
             alerts.acknowledge(c, left, by)
-        operations.record(c, by, "undo", row.object, {"status": status}, {"status": back, "ids": left})
+        operations.record(
+            c, by, "undo", row.object, {"status": status}, {"status": back, "ids": left}
+        )
 
     return UndoStep(row, act)
 

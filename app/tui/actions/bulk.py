@@ -28,7 +28,9 @@ _COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 def list_commands(statuses: Collection[str]) -> list[str]:
     """Return the commands for tasks in these states; release only if none can be held."""
-    able = [verb for verb, (_, _, states) in _COMMANDS.items() if not {*states}.isdisjoint(statuses)]
+    able = [
+        verb for verb, (_, _, states) in _COMMANDS.items() if not {*states}.isdisjoint(statuses)
+    ]
     return [verb for verb in able if verb != "release" or "hold" not in able]
 
 
@@ -49,7 +51,9 @@ def confirm_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> 
     beyond = total - len(names)
     body += [*([[]] if names else []), *limit_lines(names, look, beyond)]
     if verb == "cancel" and found.get("dependants"):
-        depend = "that depends on them is" if found["dependants"] == 1 else "that depend on them are"
+        depend = (
+            "that depends on them is" if found["dependants"] == 1 else "that depend on them are"
+        )
         body += [[], [(f"{found['dependants']:,} {depend} cancelled too.", "warn")]]
     answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "leave them")]
     return Question(title, body, answers, safe="n", names=_list_names(names, beyond, look))
@@ -58,20 +62,31 @@ def confirm_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> 
 def _list_names(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequence[list[Span]]:
     """Return the list that enter opens, with the number of tasks not named."""
     listed = list_hidden_lines(names)
-    return [*listed, [(look.adapt_text(f"… and {beyond:,} more"), "dim")]] if listed and beyond else listed
+    return (
+        [*listed, [(look.adapt_text(f"… and {beyond:,} more"), "dim")]]
+        if listed and beyond
+        else listed
+    )
 
 
 def _format_count(status: str, n: int, verb: str, look: Look) -> list[Span]:
     sign = STATES.get(status, UNKNOWN)
     lost = ": work lost" if verb == "cancel" and status == "running" else ""
     word = "" if look.plain else f" {sign.word}"
-    return [(f"{n:>9,} ", ""), (look.glyph(sign), sign.style), (f"{word}{lost}", "warn" if lost else "")]
+    return [
+        (f"{n:>9,} ", ""),
+        (look.glyph(sign), sign.style),
+        (f"{word}{lost}", "warn" if lost else ""),
+    ]
 
 
 def _format_task(task: Mapping[str, Any], look: Look) -> list[Span]:
     sign = STATES.get(task["status"], UNKNOWN)
     name = pad(look.cut(look.sanitize(task["name"]), 30, "middle"), 30)
-    return [(look.glyph(sign), sign.style), (f" {task['number']:>7} {name}  {look.cut(look.sanitize(task['queue']), 16)}", "")]
+    return [
+        (look.glyph(sign), sign.style),
+        (f" {task['number']:>7} {name}  {look.cut(look.sanitize(task['queue']), 16)}", ""),
+    ]
 
 
 def build_requests(verb: str, words: str, found: Mapping[str, Any]) -> list[Request]:

@@ -30,7 +30,14 @@ def ask_copy(row: TaskRow, look: Look) -> Question:
         *([Answer("r", "a report of how it ended")] if isinstance(row, EndedEntry) else []),
         Answer("n", "nothing"),
     ]
-    return Question("Copy", [[(f"#{row.number} {look.sanitize(row.name)}", "bold")]], answers, safe="n", column=True, deaf=0.0)
+    return Question(
+        "Copy",
+        [[(f"#{row.number} {look.sanitize(row.name)}", "bold")]],
+        answers,
+        safe="n",
+        column=True,
+        deaf=0.0,
+    )
 
 
 def read_text(key: str, uuid: str, client: VerbClient) -> str:

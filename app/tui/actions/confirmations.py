@@ -20,7 +20,9 @@ SpanLine = list[Span]
 _Row = TypeVar("_Row", bound=TaskRow)
 
 
-def confirm_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look) -> Question:
+def confirm_cancel(
+    rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look
+) -> Question:
     """Build the confirmation for cancelling.
 
     `details` are replies of `show` for grace and dependants, fewer than the rows if some calls
@@ -28,7 +30,11 @@ def confirm_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]
     """
     waiting = sum(isinstance(row, NextEntry) for row in rows)
     names = _format_rows(rows, look, lambda row: _describe_loss(row, now))
-    body: list[SpanLine] = [[(f"Cancel {_count_tasks(len(rows))}?", "")], [], *limit_lines(names, look)]
+    body: list[SpanLine] = [
+        [(f"Cancel {_count_tasks(len(rows))}?", "")],
+        [],
+        *limit_lines(names, look),
+    ]
     if found := find_dependants(rows, details):
         body += [[], [(look.sanitize(_format_dependants(found, len(rows))), "warn")]]
     if waiting < len(rows):
@@ -52,29 +58,59 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
         return None
     count, names, left = _describe_ended(rows, look)
-    left = left if len(rows) > 1 else [[], [("It has succeeded; this runs it again. u cannot undo this.", "")]]
+    left = (
+        left
+        if len(rows) > 1
+        else [[], [("It has succeeded; this runs it again. u cannot undo this.", "")]]
+    )
     body = [[(f"Run {_count_tasks(count)} again?", "")], [], *limit_lines(names, look), *left]
-    answers = [Answer("y", f"run {count} again" if count > 1 else "run it again"), Answer("n", "leave them" if count > 1 else "leave it")]
+    answers = [
+        Answer("y", f"run {count} again" if count > 1 else "run it again"),
+        Answer("n", "leave them" if count > 1 else "leave it"),
+    ]
     return Question("Run again", body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
     """Build the confirmation for deleting ended tasks."""
     count, names, left = _describe_ended(rows, look)
-    body = [[(f"Delete {_count_tasks(count)} with log and history?", "")], [], *limit_lines(names, look), *left]
+    body = [
+        [(f"Delete {_count_tasks(count)} with log and history?", "")],
+        [],
+        *limit_lines(names, look),
+        *left,
+    ]
     answers = [Answer("y", f"delete {count}" if count > 1 else "delete it"), Answer("n", "keep")]
     return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
 
 
-def _describe_ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[SpanLine], list[SpanLine]]:
+def _describe_ended(
+    rows: Sequence[TaskRow], look: Look
+) -> tuple[int, list[SpanLine], list[SpanLine]]:
     """Return the number of ended tasks, their lines, and a note about the others."""
     ended = [row for row in rows if isinstance(row, EndedEntry)]
-    return len(ended), _format_rows(ended, look, format_end), format_excluded(len(rows) - len(ended), "not ended")
+    return (
+        len(ended),
+        _format_rows(ended, look, format_end),
+        format_excluded(len(rows) - len(ended), "not ended"),
+    )
 
 
 def format_excluded(count: int, why: str) -> list[SpanLine]:
     """Return the note about marked rows that are excluded."""
-    return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked and excluded: {why}.", "warn")]] if count else []
+    return (
+        [
+            [],
+            [
+                (
+                    f"{count:,} more {'is' if count == 1 else 'are'} marked and excluded: {why}.",
+                    "warn",
+                )
+            ],
+        ]
+        if count
+        else []
+    )
 
 
 def _count_tasks(count: int) -> str:
@@ -88,7 +124,10 @@ def limit_lines(lines: Sequence[SpanLine], look: Look, beyond: int = 0) -> list[
     """
     more = max(0, len(lines) - MAX_NAMED) + beyond
     listed = " (↵ lists them)" if len(lines) > MAX_NAMED else ""
-    return [*lines[:MAX_NAMED], *([[(look.adapt_text(f"… and {more:,} more{listed}"), "dim")]] if more else [])]
+    return [
+        *lines[:MAX_NAMED],
+        *([[(look.adapt_text(f"… and {more:,} more{listed}"), "dim")]] if more else []),
+    ]
 
 
 def list_hidden_lines(lines: Sequence[SpanLine]) -> Sequence[SpanLine]:
@@ -104,7 +143,11 @@ def _format_rows(rows: Sequence[_Row], look: Look, what: Callable[[_Row], str]) 
 def _format_row(row: TaskRow, digits: int, what: str, look: Look) -> SpanLine:
     sign = STATES.get(row.status, UNKNOWN)
     name = pad(look.cut(look.sanitize(row.name), 20, "middle"), 20)
-    return [(look.glyph(sign), sign.style), (f" {row.number:>{digits}} {name}  ", ""), (look.cut(look.sanitize_output(what), 38), "")]
+    return [
+        (look.glyph(sign), sign.style),
+        (f" {row.number:>{digits}} {name}  ", ""),
+        (look.cut(look.sanitize_output(what), 38), ""),
+    ]
 
 
 def _describe_loss(row: TaskRow, now: float) -> str:
@@ -123,7 +166,9 @@ def _format_timeout_share(row: RunningEntry, now: float) -> str:
     return f", {units.format_percent(now - row.started_at, row.timeout)} of limit"
 
 
-def find_dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+def find_dependants(
+    rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]
+) -> dict[int, str]:
     """Return number and name of the tasks that are cancelled with these rows.
 
     Only dependants in `details` (replies of `show`) are found.
@@ -140,7 +185,10 @@ def find_dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]
 
 
 def _format_dependants(found: Mapping[int, str], count: int) -> str:
-    names = ", ".join(f"{number} {truncate_middle(sanitize(name), 20)}" for number, name in list(found.items())[:3])
+    names = ", ".join(
+        f"{number} {truncate_middle(sanitize(name), 20)}"
+        for number, name in list(found.items())[:3]
+    )
     names += " …" if len(found) > 3 else ""
     them = "it" if count == 1 else "them"
     verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
@@ -148,5 +196,9 @@ def _format_dependants(found: Mapping[int, str], count: int) -> str:
 
 
 def _format_grace(details: Sequence[Mapping[str, Any]]) -> str:
-    graces = {units.format_duration(float(task["grace"])) for task in details if task.get("grace") is not None}
+    graces = {
+        units.format_duration(float(task["grace"]))
+        for task in details
+        if task.get("grace") is not None
+    }
     return " or ".join(sorted(graces)).replace(".0s", "s") if graces else "their grace"

@@ -32,11 +32,17 @@ def get_label(place: QueueOrPool) -> str:
     return f"{get_kind(place)} {place.name}"
 
 
-def _make_request(place: QueueOrPool, verb: str, said: str, undo: tuple[Request, ...] = (), **args: Any) -> Request:
-    return Request(f"{get_kind(place)}.{verb}", {"name": place.name, **args}, said, undo, get_label(place))
+def _make_request(
+    place: QueueOrPool, verb: str, said: str, undo: tuple[Request, ...] = (), **args: Any
+) -> Request:
+    return Request(
+        f"{get_kind(place)}.{verb}", {"name": place.name, **args}, said, undo, get_label(place)
+    )
 
 
-def change_place_priority(rows: Sequence[QueueOrPool], by: int, asked: dict[str, int]) -> list[Request]:
+def change_place_priority(
+    rows: Sequence[QueueOrPool], by: int, asked: dict[str, int]
+) -> list[Request]:
     """Raise or lower queue priorities.
 
     `asked` holds requested values that the board does not show yet.
@@ -49,7 +55,9 @@ def change_place_priority(rows: Sequence[QueueOrPool], by: int, asked: dict[str,
         old = asked.get(queue.key, queue.priority)
         asked[queue.key] = old + by
         back = _make_request(queue, "set", f"Priority {old} again:", priority=old)
-        deeds.append(_make_request(queue, "set", f"Priority {old} → {old + by}:", (back,), priority=old + by))
+        deeds.append(
+            _make_request(queue, "set", f"Priority {old} → {old + by}:", (back,), priority=old + by)
+        )
     return deeds
 
 
@@ -71,7 +79,11 @@ def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
     """Build the confirmation for deleting."""
     names = ", ".join(look.cut(look.sanitize(get_label(row)), 40, "middle") for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    body = [[(f"Delete {names}{more}?", "")], [], [("Those used by tasks or queues are refused. Undo in the operation log: O.", "dim")]]
+    body = [
+        [(f"Delete {names}{more}?", "")],
+        [],
+        [("Those used by tasks or queues are refused. Undo in the operation log: O.", "dim")],
+    ]
     return Question("Delete", body, [Answer("y", "delete"), Answer("n", "keep")], safe="n")
 
 
@@ -80,8 +92,19 @@ def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
 
 def ask_copy_place(place: QueueOrPool, look: Look) -> Question:
     """Build the dialog that asks which property to copy."""
-    answers = [Answer("i", "its name"), Answer("s", f"the command that creates this {get_kind(place)}"), Answer("n", "nothing")]
-    return Question("Copy", [[(look.sanitize(get_label(place)), "bold")]], answers, safe="n", column=True, deaf=0.0)
+    answers = [
+        Answer("i", "its name"),
+        Answer("s", f"the command that creates this {get_kind(place)}"),
+        Answer("n", "nothing"),
+    ]
+    return Question(
+        "Copy",
+        [[(look.sanitize(get_label(place)), "bold")]],
+        answers,
+        safe="n",
+        column=True,
+        deaf=0.0,
+    )
 
 
 def read_place_text(place: QueueOrPool, key: str) -> str:
@@ -91,9 +114,21 @@ def read_place_text(place: QueueOrPool, key: str) -> str:
     if key == "i":
         return quote_words([place.name]) if place.name.split() != [place.name] else place.name
     if isinstance(place, QueueEntry):
-        more = ["--capacity", str(place.capacity), "--pool", place.pool, "--priority", str(place.priority)]
+        more = [
+            "--capacity",
+            str(place.capacity),
+            "--pool",
+            place.pool,
+            "--priority",
+            str(place.priority),
+        ]
     else:
-        more = ["--cpu", units.format_number(place.total_cpu), "--memory", f"{units.format_number(place.total_memory)}M"]
+        more = [
+            "--cpu",
+            units.format_number(place.total_cpu),
+            "--memory",
+            f"{units.format_number(place.total_memory)}M",
+        ]
     return quote_words(["taskdeck", get_kind(place), "create", place.name, *more])
 
 
@@ -102,7 +137,11 @@ def read_place_text(place: QueueOrPool, key: str) -> str:
 
 def list_queue_names(place: QueueOrPool, board: Board) -> list[str]:
     """Return the queue itself, or the queues of the pool."""
-    return [place.name] if isinstance(place, QueueEntry) else [queue.name for queue in board.queues if queue.pool == place.name]
+    return (
+        [place.name]
+        if isinstance(place, QueueEntry)
+        else [queue.name for queue in board.queues if queue.pool == place.name]
+    )
 
 
 def make_queue_filter(names: Sequence[str]) -> str:
@@ -121,13 +160,23 @@ def describe_idle(place: QueueOrPool, waiting: Mapping[str, int], look: Look) ->
     `waiting` counts tasks by status.
     """
     name = look.cut(look.sanitize(get_label(place)), 40, "middle")
-    others = ", ".join(f"{units.format_count(n)} {STATES.get(status, UNKNOWN).word}" for status, n in waiting.items())
+    others = ", ".join(
+        f"{units.format_count(n)} {STATES.get(status, UNKNOWN).word}"
+        for status, n in waiting.items()
+    )
     if place.status != "active":
-        state = f"{place.status} by {look.sanitize(place.paused_by)}" if isinstance(place, QueueEntry) and place.paused_by else place.status
+        state = (
+            f"{place.status} by {look.sanitize(place.paused_by)}"
+            if isinstance(place, QueueEntry) and place.paused_by
+            else place.status
+        )
         return f"Nothing {'queued' if others else 'waits'} in {name}, which is {state}{f': {others}' if others else ''}. p resumes it."
     if others:
         return f"Nothing queued in {name}: {others}. ↵ shows its tasks."
     if isinstance(place, QueueEntry):
         return f"Nothing waits in {name}: {place.load or 0} of {place.capacity} {'runs' if place.load == 1 else 'run'}."
-    cpu, memory = units.format_cpu_pair(place.used_cpu, place.total_cpu), units.format_memory_pair(place.used_memory, place.total_memory)
+    cpu, memory = (
+        units.format_cpu_pair(place.used_cpu, place.total_cpu),
+        units.format_memory_pair(place.used_memory, place.total_memory),
+    )
     return f"Nothing waits for {name}: cpu {cpu} and memory {memory} are reserved."

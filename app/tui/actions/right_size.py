@@ -35,7 +35,9 @@ def format_amount(name: str, amount: float | None) -> str:
 
 def find_changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[ResourceChange]:
     """Return the changes that match the request to the use."""
-    found = [ResourceChange(name, asked.get(name), fit[name]) for name in RESOURCES if fit.get(name)]
+    found = [
+        ResourceChange(name, asked.get(name), fit[name]) for name in RESOURCES if fit.get(name)
+    ]
     return [change for change in found if change.old is None or abs(change.old - change.new) > 1e-6]
 
 
@@ -48,11 +50,26 @@ def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool)
         raise NotApplicable(f"#{row['number']} already requests what it used.")
     if ended:
         more = f" M sets the defaults of {row['template']}." if row["template"] else ""
-        raise NotApplicable(f"#{row['number']} has ended; by its use it would be {_join_changes(found)}.{more}")
-    was = ", ".join(f"{change.name} {format_amount(change.name, change.old)} again" for change in found)
-    back = Request("set", _build_args(row, {change.name: change.old for change in found}), f"{was[:1].upper()}{was[1:]}:")
+        raise NotApplicable(
+            f"#{row['number']} has ended; by its use it would be {_join_changes(found)}.{more}"
+        )
+    was = ", ".join(
+        f"{change.name} {format_amount(change.name, change.old)} again" for change in found
+    )
+    back = Request(
+        "set",
+        _build_args(row, {change.name: change.old for change in found}),
+        f"{was[:1].upper()}{was[1:]}:",
+    )
     said = _join_changes(found)
-    return [Request("set", _build_args(row, {change.name: change.new for change in found}), f"{said[:1].upper()}{said[1:]}:", (back,))]
+    return [
+        Request(
+            "set",
+            _build_args(row, {change.name: change.new for change in found}),
+            f"{said[:1].upper()}{said[1:]}:",
+            (back,),
+        )
+    ]
 
 
 def _build_args(row: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,15 +80,27 @@ def _join_changes(found: Sequence[ResourceChange]) -> str:
     return ", ".join(map(str, found))
 
 
-def confirm_template(template: Mapping[str, Any], fit: Mapping[str, Any], runs: int, look: Look) -> Question:
+def confirm_template(
+    template: Mapping[str, Any], fit: Mapping[str, Any], runs: int, look: Look
+) -> Question:
     """Build the confirmation for a template's defaults. Raise NotApplicable if nothing changes."""
     found = find_changes(template, fit)
     if not found:
         raise NotApplicable(f"Template {template['name']} already requests what its runs used.")
-    body: list[list[Span]] = [[(f"New requests for {look.sanitize(template['name'])}, from the use of {runs:,} runs:", "")], []]
+    body: list[list[Span]] = [
+        [
+            (
+                f"New requests for {look.sanitize(template['name'])}, from the use of {runs:,} runs:",
+                "",
+            )
+        ],
+        [],
+    ]
     body += [[(look.adapt_text(f"  {change}"), "")] for change in found]
     body += [[], [("p95 of the use, plus 20 %.", "dim")], [("Existing tasks keep theirs.", "dim")]]
-    return Question("From what was used", body, [Answer("y", "set them"), Answer("n", "leave them")], safe="n")
+    return Question(
+        "From what was used", body, [Answer("y", "set them"), Answer("n", "leave them")], safe="n"
+    )
 
 
 def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[Request]:
@@ -82,7 +111,13 @@ def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[
     found = find_changes(row, fit)
     name, object_ = {"name": row["name"]}, f"template {row['name']}"
     old = {change.name: change.old for change in found if change.old is not None}
-    back = (Request("template.set", {**name, **old}, "Restored:", object=object_),) if len(old) == len(found) else ()
+    back = (
+        (Request("template.set", {**name, **old}, "Restored:", object=object_),)
+        if len(old) == len(found)
+        else ()
+    )
     new = {change.name: change.new for change in found}
     said = _join_changes(found)
-    return [Request("template.set", {**name, **new}, f"{said[:1].upper()}{said[1:]}:", back, object_)]
+    return [
+        Request("template.set", {**name, **new}, f"{said[:1].upper()}{said[1:]}:", back, object_)
+    ]

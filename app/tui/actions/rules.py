@@ -14,7 +14,14 @@ from app.tui.style import Look
 
 RulesByName = Mapping[str, RuleRow]
 SILENCE_ENDS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
-_SILENCE_LABELS = {"h": "for an hour", "f": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
+_SILENCE_LABELS = {
+    "h": "for an hour",
+    "f": "for 5 hours",
+    "t": "until tomorrow 08:00",
+    "d": "for a day",
+    "w": "for a week",
+    "m": "for 30 days",
+}
 """Letters only: a digit typed before the dialog opens would open a screen."""
 MAX_NAMED = 4
 
@@ -24,7 +31,11 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     named = [row for row in rows if isinstance(row, RuleRow) and row.firing and row.until is None]
     ids: list[str | int] = [row.id for row in firing]
-    deeds = [acknowledge_alerts(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))] if firing else []
+    deeds = (
+        [acknowledge_alerts(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))]
+        if firing
+        else []
+    )
     deeds += [acknowledge_alerts([row.name], row.name) for row in named]
     if not deeds:
         raise NotApplicable("Only a firing alert can be acknowledged (a).")
@@ -41,7 +52,9 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
         name = row.name if isinstance(row, RuleRow) else row.sla
         if name not in rules:
             about = "a deleted rule" if getattr(row, "uuid", None) else "Taskdeck itself"
-            raise NotApplicable(f"{name} is about {about} and has no rule. Press a to acknowledge it.")
+            raise NotApplicable(
+                f"{name} is about {about} and has no rule. Press a to acknowledge it."
+            )
         found[name] = rules[name]
     if not found:
         raise NotApplicable("No rule under the cursor; press n to create one.")
@@ -50,7 +63,9 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
 
 def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     """Build the dialog that asks how long to silence rules."""
-    names = ", ".join(look.cut(look.sanitize(rule.name), 24, "middle") for rule in rules[:MAX_NAMED])
+    names = ", ".join(
+        look.cut(look.sanitize(rule.name), 24, "middle") for rule in rules[:MAX_NAMED]
+    )
     more = f" and {len(rules) - MAX_NAMED} more" if len(rules) > MAX_NAMED else ""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
     one = len(rules) == 1
@@ -59,18 +74,28 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
         [(f"All alerts of {'this rule' if one else 'these rules'} are silenced until then,", "")],
         [(f"{f'{count:,} open now, and ' if count else ''}all that come; critical ones too.", "")],
     ]
-    answers = [Answer(key, words) for key, words in _SILENCE_LABELS.items() if key != "m" or not one]
+    answers = [
+        Answer(key, words) for key, words in _SILENCE_LABELS.items() if key != "m" or not one
+    ]
     answers += [Answer("o", "until another time, or with a reason")] if one else []
     if any(rule.until is not None for rule in rules):
         answers.append(Answer("e", f"end the silence{'' if one else 's'} now"))
-    return Question("Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)
+    return Question(
+        "Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0
+    )
 
 
 def silence_rules(rules: Sequence[RuleRow], until: str, reason: str = "") -> list[Request]:
     """Silence rules until a time."""
     more = {"reason": reason} if reason else {}
     return [
-        Request("alert.silence", {"sla": rule.name, "until": until, **more}, f"Silenced {_format_until(until)}:", (_make_silence_undo(rule),), rule.name)
+        Request(
+            "alert.silence",
+            {"sla": rule.name, "until": until, **more},
+            f"Silenced {_format_until(until)}:",
+            (_make_silence_undo(rule),),
+            rule.name,
+        )
         for rule in rules
     ]
 
@@ -92,7 +117,16 @@ def _make_silence_undo(rule: RuleRow) -> Request:
 def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """End the silence of rules."""
     quiet = [rule for rule in rules if rule.until is not None]
-    return [Request("alert.unsilence", {"sla": rule.name}, "Silence ended:", (_make_silence_undo(rule),), rule.name) for rule in quiet]
+    return [
+        Request(
+            "alert.unsilence",
+            {"sla": rule.name},
+            "Silence ended:",
+            (_make_silence_undo(rule),),
+            rule.name,
+        )
+        for rule in quiet
+    ]
 
 
 def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
@@ -102,35 +136,56 @@ def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
         on, off = ({"name": rule.name, "enabled": enabled} for enabled in (True, False))
         said = {True: "On again:", False: "Turned off:"}
         back = Request("sla.set", on if rule.enabled else off, said[rule.enabled], object=rule.name)
-        deeds.append(Request("sla.set", off if rule.enabled else on, said[not rule.enabled], (back,), rule.name))
+        deeds.append(
+            Request(
+                "sla.set", off if rule.enabled else on, said[not rule.enabled], (back,), rule.name
+            )
+        )
     return deeds
 
 
 def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
     """Build the confirmation for deleting rules."""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
-    names = [[(f"  {look.cut(look.sanitize(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules]
+    names = [
+        [(f"  {look.cut(look.sanitize(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules
+    ]
     closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
     one = len(rules) == 1
     body = [
         [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")], *limit_lines(names, look), [],
         [(f"{closes}u brings {'it' if one else 'them'} back; p only turns {'it' if one else 'them'} off.", "")],
     ]  # fmt: skip
-    answers = [Answer("y", f"delete {'it' if one else len(rules)}"), Answer("n", "keep" + (" it" if one else " them"))]
+    answers = [
+        Answer("y", f"delete {'it' if one else len(rules)}"),
+        Answer("n", "keep" + (" it" if one else " them")),
+    ]
     return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def delete_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """Delete rules; undo creates them again."""
-    return [Request("sla.rm", {"name": rule.name}, "Deleted rule", _make_delete_undo(rule), rule.name) for rule in rules]
+    return [
+        Request("sla.rm", {"name": rule.name}, "Deleted rule", _make_delete_undo(rule), rule.name)
+        for rule in rules
+    ]
 
 
 def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
     conditions = rule.facts["conditions"]
-    args = {"name": rule.name, "preset": conditions["preset"], "value": conditions["value"], **(conditions.get("match") or {})}
+    args = {
+        "name": rule.name,
+        "preset": conditions["preset"],
+        "value": conditions["value"],
+        **(conditions.get("match") or {}),
+    }
     args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
-    made = Request("sla.create", {**args, "severity": rule.severity}, "Restored rule", object=rule.name)
-    off = Request("sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name)
+    made = Request(
+        "sla.create", {**args, "severity": rule.severity}, "Restored rule", object=rule.name
+    )
+    off = Request(
+        "sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name
+    )
     return (made,) if rule.enabled else (made, off)
 
 
@@ -140,8 +195,18 @@ def make_task_filter(row: Any, rules: RulesByName) -> str:
         raise NotApplicable(f"{row.name} is about Taskdeck itself, not about tasks.")
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
     names = {"template": "template", "queue": "queue", "task": "name"}
-    words = [f"{name}:{_quote_word(str(match[key]))}" for key, name in names.items() if key in match]
-    return " ".join([*words, *(f"tag:{_quote_word(f'{key}={value}')}" for key, value in (match.get("tag") or {}).items())])
+    words = [
+        f"{name}:{_quote_word(str(match[key]))}" for key, name in names.items() if key in match
+    ]
+    return " ".join(
+        [
+            *words,
+            *(
+                f"tag:{_quote_word(f'{key}={value}')}"
+                for key, value in (match.get("tag") or {}).items()
+            ),
+        ]
+    )
 
 
 def _quote_word(word: str) -> str:

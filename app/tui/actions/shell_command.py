@@ -28,7 +28,11 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
         if spec.get(name) not in (None, ""):
             words += [option, str(spec[name])]
     words += [word for ident in spec.get("after") or () for word in ("--after", str(ident))]
-    words += [word for key, value in (spec.get("tags") or {}).items() for word in ("--tag", f"{key}={value}")]
+    words += [
+        word
+        for key, value in (spec.get("tags") or {}).items()
+        for word in ("--tag", f"{key}={value}")
+    ]
     words += ["--hold"] if spec.get("hold") else []
     return words + _build_parameter_words(spec) + _build_command_words(spec)
 
@@ -52,7 +56,12 @@ def format_launch(launch: Mapping[str, Any]) -> str:
 
 def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
     """Build the specification that submits a task again, from its row."""
-    spec: dict[str, Any] = {"name": task["name"], "queue": task["queue"], "cwd": task["cwd"], "tags": task.get("tags")}
+    spec: dict[str, Any] = {
+        "name": task["name"],
+        "queue": task["queue"],
+        "cwd": task["cwd"],
+        "tags": task.get("tags"),
+    }
     if task.get("template"):
         spec |= {"template": task["template"], "parameters": task.get("parameters")}
     else:
@@ -62,7 +71,10 @@ def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return requested resources that differ from the defaults."""
-    asked: dict[str, Any] = {"priority": task["priority"] or None, "retries": task["retries"] or None}
+    asked: dict[str, Any] = {
+        "priority": task["priority"] or None,
+        "retries": task["retries"] or None,
+    }
     asked["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
     asked["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
     asked["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
@@ -80,8 +92,17 @@ def _pick_fields(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _build_parameter_words(spec: Mapping[str, Any]) -> list[str]:
-    texts = [f"{name}={MASK if is_secret_name(name) else text}" for name, text in spec.get("parameter_texts") or ()]
-    found = [*texts, *(_format_parameter(str(name), value) for name, value in (spec.get("parameters") or {}).items())]
+    texts = [
+        f"{name}={MASK if is_secret_name(name) else text}"
+        for name, text in spec.get("parameter_texts") or ()
+    ]
+    found = [
+        *texts,
+        *(
+            _format_parameter(str(name), value)
+            for name, value in (spec.get("parameters") or {}).items()
+        ),
+    ]
     return [word for text in found for word in ("-p", text)]
 
 

@@ -45,7 +45,11 @@ def get_underlying_row(row: Any) -> Any:
 
 def list_task_rows(rows: Iterable[Any]) -> list[TaskRow]:
     """Return the lines of the rows that are tasks; a lingering row counts as ended."""
-    return [row for row in map(get_underlying_row, rows) if isinstance(row, (RunningEntry, NextEntry, EndedEntry))]
+    return [
+        row
+        for row in map(get_underlying_row, rows)
+        if isinstance(row, (RunningEntry, NextEntry, EndedEntry))
+    ]
 
 
 def _format_subject(rows: Sequence[TaskRow]) -> str:
@@ -63,11 +67,20 @@ def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     Waiting tasks can be restored by undo. Tasks that started meanwhile and tasks in another attempt
     are skipped, since the user did not confirm losing their work.
     """
-    waiting, running = list_uuids(row for row in rows if isinstance(row, NextEntry)), [row for row in rows if isinstance(row, RunningEntry)]
+    waiting, running = (
+        list_uuids(row for row in rows if isinstance(row, NextEntry)),
+        [row for row in rows if isinstance(row, RunningEntry)],
+    )
     if not waiting and not running:
-        raise NotApplicable(f"Nothing to cancel: {_format_subject(rows)} ended." if rows else "Nothing to cancel here.")
+        raise NotApplicable(
+            f"Nothing to cancel: {_format_subject(rows)} ended."
+            if rows
+            else "Nothing to cancel here."
+        )
     back = (Request("retry", {"ids": waiting}, "Brought back"),)
-    deeds = [Request("cancel", {"ids": waiting, "waiting": True}, "Cancelled", back)] if waiting else []
+    deeds = (
+        [Request("cancel", {"ids": waiting, "waiting": True}, "Cancelled", back)] if waiting else []
+    )
     return [*deeds, Request("cancel", _select_runs(running), "Cancelled")] if running else deeds
 
 
@@ -110,7 +123,11 @@ def plan_toggles(rows: Sequence[Any]) -> list[tuple[str, Any]]:
 
     All go in one direction: if any row can be stopped, only those are toggled.
     """
-    found = {row.key: (turned, row) for row in map(_get_toggle_target, rows) if (turned := find_toggle(row))}
+    found = {
+        row.key: (turned, row)
+        for row in map(_get_toggle_target, rows)
+        if (turned := find_toggle(row))
+    }
     stops = [pair for pair in found.values() if pair[0] in STOPPING_TOGGLES]
     return stops or list(found.values())
 
@@ -124,15 +141,34 @@ def toggle_rows(rows: Sequence[Any]) -> list[Request]:
     """Pause, resume, hold or release tasks; pause or resume queues and pools."""
     found, tasks = plan_toggles(rows), list_task_rows(rows)
     if not found:
-        raise NotApplicable(f"Nothing to pause: {_format_subject(tasks)} ended." if tasks else "Nothing to pause here.")
-    places = [_make_place_toggle(turned, row) for turned, row in found if isinstance(row, (QueueEntry, PoolEntry))]
-    of_tasks = sorted((pair for pair in found if isinstance(pair[1], (RunningEntry, NextEntry))), key=lambda pair: pair[0])
-    return [*places, *(_make_toggle_request(name, [row for _, row in pairs]) for name, pairs in groupby(of_tasks, key=lambda pair: pair[0]))]
+        raise NotApplicable(
+            f"Nothing to pause: {_format_subject(tasks)} ended."
+            if tasks
+            else "Nothing to pause here."
+        )
+    places = [
+        _make_place_toggle(turned, row)
+        for turned, row in found
+        if isinstance(row, (QueueEntry, PoolEntry))
+    ]
+    of_tasks = sorted(
+        (pair for pair in found if isinstance(pair[1], (RunningEntry, NextEntry))),
+        key=lambda pair: pair[0],
+    )
+    return [
+        *places,
+        *(
+            _make_toggle_request(name, [row for _, row in pairs])
+            for name, pairs in groupby(of_tasks, key=lambda pair: pair[0])
+        ),
+    ]
 
 
 def _make_toggle_request(turn: str, rows: Sequence[TaskRow]) -> Request:
     verb, said, back, unsaid = _TOGGLES[turn]
-    return Request(verb, {"ids": list_uuids(rows)}, said, (Request(back, {"ids": list_uuids(rows)}, unsaid),))
+    return Request(
+        verb, {"ids": list_uuids(rows)}, said, (Request(back, {"ids": list_uuids(rows)}, unsaid),)
+    )
 
 
 def _make_place_toggle(turned: str, place: QueueEntry | PoolEntry) -> Request:
@@ -152,9 +188,15 @@ def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Req
     """
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
-        raise NotApplicable(f"{_format_subject(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
+        raise NotApplicable(
+            f"{_format_subject(rows).capitalize()} not ended: r runs ended tasks again."
+            if rows
+            else "Nothing to run again here."
+        )
     if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
-        raise NotApplicable(f"#{twice.number} was already asked to run again; its row does not show it yet.")
+        raise NotApplicable(
+            f"#{twice.number} was already asked to run again; its row does not show it yet."
+        )
     return [Request("retry", _select_ended(ended) | {"again": True}, "Runs again:")]
 
 
@@ -168,8 +210,15 @@ def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
     waiting = [row for row in rows if isinstance(row, NextEntry)]
     if not waiting:
         raise NotApplicable("Only a waiting task can go to the front of its queue.")
-    undo = tuple(Request("front", {"ids": [row.uuid], "value": row.front}, "Back in its place:") for row in waiting)
-    return [Request("front", {"ids": list_uuids(waiting), "value": None}, "To the front of its queue:", undo)]
+    undo = tuple(
+        Request("front", {"ids": [row.uuid], "value": row.front}, "Back in its place:")
+        for row in waiting
+    )
+    return [
+        Request(
+            "front", {"ids": list_uuids(waiting), "value": None}, "To the front of its queue:", undo
+        )
+    ]
 
 
 def change_priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> list[Request]:
@@ -184,9 +233,16 @@ def change_priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> 
     for row in able:
         old = asked.get(row.uuid, row.priority)
         asked[row.uuid] = old + by
-        back = Request("set", {"ids": [row.uuid], "fields": {"priority": old}}, f"Priority {old} again:")
+        back = Request(
+            "set", {"ids": [row.uuid], "fields": {"priority": old}}, f"Priority {old} again:"
+        )
         deeds.append(
-            Request("set", {"ids": [row.uuid], "fields": {"priority": old + by}}, f"Priority {old} → {old + by}:", (back,))
+            Request(
+                "set",
+                {"ids": [row.uuid], "fields": {"priority": old + by}},
+                f"Priority {old} → {old + by}:",
+                (back,),
+            )
         )
     return deeds
 
@@ -196,7 +252,11 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     if not firing:
         raise NotApplicable("Only a firing alert can be acknowledged (a).")
-    return [acknowledge_alerts([row.id for row in firing], ", ".join(dict.fromkeys(row.sla for row in firing)))]
+    return [
+        acknowledge_alerts(
+            [row.id for row in firing], ", ".join(dict.fromkeys(row.sla for row in firing))
+        )
+    ]
 
 
 def acknowledge_alerts(ids: Sequence[str | int], about: str) -> Request:
@@ -209,7 +269,11 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     """Delete ended tasks."""
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
-        raise NotApplicable(f"{_format_subject(rows).capitalize()} not ended: only ended tasks can be deleted." if rows else "Nothing to delete here.")
+        raise NotApplicable(
+            f"{_format_subject(rows).capitalize()} not ended: only ended tasks can be deleted."
+            if rows
+            else "Nothing to delete here."
+        )
     return [Request("rm", _select_ended(ended), "Deleted")]
 
 
@@ -219,14 +283,22 @@ def format_result(deed: Request, answer: Any, clean: Callable[[str], str]) -> st
         return f"{deed.said} {truncate_middle(clean(deed.object), NAME_CELLS)}".strip() + "."
     parts = []
     if answer["done"]:
-        about = truncate_middle(clean(deed.object), NAME_CELLS) if deed.object else _format_targets(answer["done"], clean)
+        about = (
+            truncate_middle(clean(deed.object), NAME_CELLS)
+            if deed.object
+            else _format_targets(answer["done"], clean)
+        )
         parts.append(f"{deed.said} {about}.")
     if refused := answer.get("refused"):
         more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
         parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
     parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
-    if (left := deed.asked - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
-        parts.append(f"{left:,} of {deed.asked:,} changed since and {'was' if left == 1 else 'were'} skipped.")
+    if (
+        left := deed.asked - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))
+    ) > 0:
+        parts.append(
+            f"{left:,} of {deed.asked:,} changed since and {'was' if left == 1 else 'were'} skipped."
+        )
     return "  ".join(parts) or "Nothing to do."
 
 
@@ -236,4 +308,6 @@ def _format_targets(done: Sequence[dict[str, Any]], clean: Callable[[str], str])
     if "text" in done[0]:
         return clean(str(done[0].get("back") or done[0]["text"]))
     number, name = done[0].get("number"), done[0].get("name") or done[0].get("object") or ""
-    return (f"#{number} " if number is not None else "") + truncate_middle(clean(str(name)), NAME_CELLS)
+    return (f"#{number} " if number is not None else "") + truncate_middle(
+        clean(str(name)), NAME_CELLS
+    )

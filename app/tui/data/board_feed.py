@@ -27,7 +27,12 @@ def keep_last_measurements(board: Board, before: Board | None) -> Board:
     The database stores whole minutes only, and nothing about single runs.
     """
     known_at = before and (before.measured_at or before.at)
-    if board.runtime.state not in DOWN_STATES or before is None or not known_at or (board.measured_at or 0.0) > known_at:
+    if (
+        board.runtime.state not in DOWN_STATES
+        or before is None
+        or not known_at
+        or (board.measured_at or 0.0) > known_at
+    ):
         return board
     runs = {run.runid: run for run in before.running}
     pools = {pool.name: pool for pool in before.pools}

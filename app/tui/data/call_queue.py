@@ -35,7 +35,9 @@ class BackupThread(Thread):
         self._done(answer, error)
 
 
-def format_backup_result(answer: Mapping[str, Any] | None, error: Exception | None, look: Look) -> tuple[str, str]:
+def format_backup_result(
+    answer: Mapping[str, Any] | None, error: Exception | None, look: Look
+) -> tuple[str, str]:
     """Return the message for a finished backup and its style.
 
     Includes the error of the command that runs after a backup.
@@ -44,7 +46,9 @@ def format_backup_result(answer: Mapping[str, Any] | None, error: Exception | No
         return look.sanitize(f"Not backed up: {error}"), "broken"
     size = units.format_bytes(answer["bytes"])
     if wrong := answer.get("after"):  # the warning comes first: a narrow screen cuts off the end
-        return look.sanitize(f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."), "warn"
+        return look.sanitize(
+            f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."
+        ), "warn"
     return look.sanitize(f"Backed up, {size}, restored and checked: {answer['id']}."), ""
 
 
@@ -68,7 +72,9 @@ class CallQueue(Thread):
     def __init__(self, client_factory: Callable[[], VerbClient], name: str = "errands") -> None:
         super().__init__(name=name, daemon=True)
         self._client_factory = client_factory
-        self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], ReplyCallback] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], ReplyCallback] | None] = (
+            SimpleQueue()
+        )
 
     def send(self, verb: str, args: dict[str, Any], done: ReplyCallback) -> None:
         """Queue a call of one verb."""

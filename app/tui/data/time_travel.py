@@ -73,7 +73,10 @@ class TimeTravel:
             edge = self._answer["before" if minutes < 0 else "after"]
             self._go_to(edge, back=minutes < 0)
         else:
-            self._go_to((self._now() if self._wanted is None else self._wanted) + minutes * MINUTE, back=minutes < 0)
+            self._go_to(
+                (self._now() if self._wanted is None else self._wanted) + minutes * MINUTE,
+                back=minutes < 0,
+            )
 
     def go_to(self, at: float) -> None:
         """Go to the minute of a time in UNIX seconds."""
@@ -88,7 +91,10 @@ class TimeTravel:
 
     def _go_to(self, at: float | None, back: bool) -> None:
         last = self._answer.get("last")
-        if not back and (at is None or at > (self._now() - MINUTE if last is None else max(last, self._now() - 2 * MINUTE))):
+        if not back and (
+            at is None
+            or at > (self._now() - MINUTE if last is None else max(last, self._now() - 2 * MINUTE))
+        ):
             self.return_to_live()
             self._say("The deck is live.")
         elif at is None or at < (self._answer.get("first") or 0):
@@ -102,7 +108,10 @@ class TimeTravel:
         if self._asking or self._wanted is None:
             return
         self._asking, wanted = True, self._wanted
-        self._ask({"at": datetime.fromtimestamp(wanted, UTC).isoformat()}, lambda answer, error: self._take_reply(wanted, answer, error))
+        self._ask(
+            {"at": datetime.fromtimestamp(wanted, UTC).isoformat()},
+            lambda answer, error: self._take_reply(wanted, answer, error),
+        )
 
     def _take_reply(self, asked: float, answer: Any, error: Exception | None) -> None:
         self._asking = False
@@ -116,9 +125,15 @@ class TimeTravel:
             self._request_board()
         else:
             self._answer = {key: answer[key] for key in ("up", "first", "last", "before", "after")}
-            self._wanted, self.board, self.notes = answer["at"], Board.from_dict(answer["board"]), answer["notes"]
+            self._wanted, self.board, self.notes = (
+                answer["at"],
+                Board.from_dict(answer["board"]),
+                answer["notes"],
+            )
             if asked < answer["at"] == answer["first"]:
-                self._say(f"There are no records before {format_wall_time(answer['at'], self._now())}.")
+                self._say(
+                    f"There are no records before {format_wall_time(answer['at'], self._now())}."
+                )
             self._show()
 
     def _report_failure(self, why: str) -> None:

@@ -68,14 +68,27 @@ def format_size(mib: float | None) -> str:
     """Format MiB exactly, in the largest unit: `12G`, `1536M`."""
     if mib is None:
         return ""
-    return f"{mib / 1024:.0f}G" if mib and mib % 1024 == 0 else f"{units.format_number(mib)}M" if mib else "0"
+    return (
+        f"{mib / 1024:.0f}G"
+        if mib and mib % 1024 == 0
+        else f"{units.format_number(mib)}M"
+        if mib
+        else "0"
+    )
 
 
 def format_duration(seconds: float | None) -> str:
     """Format seconds exactly, in the largest unit: `4h`, `90m`; empty for no limit."""
     if seconds is None:
         return ""
-    unit, by = next((pair for pair in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds and seconds % pair[1] == 0), ("s", 1))
+    unit, by = next(
+        (
+            pair
+            for pair in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+            if seconds and seconds % pair[1] == 0
+        ),
+        ("s", 1),
+    )
     return f"{units.format_number(seconds / by)}{unit}"
 
 
@@ -106,7 +119,11 @@ def format_start_time(stamp: str | None) -> str:
 
 def parse_start_time(word: str) -> str:
     """Parse a start time and return it with its zone; empty for now."""
-    return "" if word.lower() == NOW else units.parse_time(word, datetime.now(UTC)).astimezone(UTC).isoformat()
+    return (
+        ""
+        if word.lower() == NOW
+        else units.parse_time(word, datetime.now(UTC)).astimezone(UTC).isoformat()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +138,27 @@ class EditKind:
     """Checks that involve several fields."""
 
 
-PRIORITY = EditField("priority", "Priority", make_int_parser(-1_000_000, 1_000_000), to_text, "--priority", hint="higher first")
-CPU = EditField("cpu", "CPU", units.parse_cpu, lambda cores: "" if cores is None else units.format_number(cores), "--cpu", hint="cores")
+PRIORITY = EditField(
+    "priority",
+    "Priority",
+    make_int_parser(-1_000_000, 1_000_000),
+    to_text,
+    "--priority",
+    hint="higher first",
+)
+CPU = EditField(
+    "cpu",
+    "CPU",
+    units.parse_cpu,
+    lambda cores: "" if cores is None else units.format_number(cores),
+    "--cpu",
+    hint="cores",
+)
 MEMORY = EditField("memory", "Memory", units.parse_size, format_size, "--memory")
 NAME = EditField("name", "Name", parse_name, to_safe_text, size=32, needed=True, alone=True)
-DESCRIPTION = EditField("description", "Description", str, to_safe_text, "--description", size=0, blank=True)
+DESCRIPTION = EditField(
+    "description", "Description", str, to_safe_text, "--description", size=0, blank=True
+)
 STATUS = EditField("status", "State", str, to_text, of="choice")
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 
@@ -137,10 +170,41 @@ TASK = EditKind(
         PRIORITY,
         CPU,
         MEMORY,
-        EditField("timeout", "Timeout", parse_limit, format_duration, "--timeout", hint="empty: no limit", blank=True),
-        EditField("retries", "Retries", make_int_parser(0, 10_000), to_text, "--retries", hint="further attempts after a failure"),
-        EditField("retry_delay", "Retry delay", units.parse_duration, format_duration, "--retry-delay", hint="between two attempts"),
-        EditField("at", "Start at", parse_start_time, format_start_time, "--at", size=24, hint="23:30, tomorrow 02:00, 2h, now", blank=True),
+        EditField(
+            "timeout",
+            "Timeout",
+            parse_limit,
+            format_duration,
+            "--timeout",
+            hint="empty: no limit",
+            blank=True,
+        ),
+        EditField(
+            "retries",
+            "Retries",
+            make_int_parser(0, 10_000),
+            to_text,
+            "--retries",
+            hint="further attempts after a failure",
+        ),
+        EditField(
+            "retry_delay",
+            "Retry delay",
+            units.parse_duration,
+            format_duration,
+            "--retry-delay",
+            hint="between two attempts",
+        ),
+        EditField(
+            "at",
+            "Start at",
+            parse_start_time,
+            format_start_time,
+            "--at",
+            size=24,
+            hint="23:30, tomorrow 02:00, 2h, now",
+            blank=True,
+        ),
     ),
     ident="uuid",
     first="memory",
@@ -148,7 +212,14 @@ TASK = EditKind(
 QUEUE = EditKind(
     "queue",
     (
-        EditField("capacity", "Capacity", make_int_parser(0, 100_000), to_text, "--capacity", hint="at once"),
+        EditField(
+            "capacity",
+            "Capacity",
+            make_int_parser(0, 100_000),
+            to_text,
+            "--capacity",
+            hint="at once",
+        ),
         EditField("pool", "Pool", str, to_text, "--pool", of="pick", size=20),
         PRIORITY,
         DESCRIPTION,
@@ -157,12 +228,33 @@ QUEUE = EditKind(
     first="capacity",
 )
 POOL = EditKind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
-_DEFAULT_HINTS = {"capacity": "at once; empty: the pool's cores", "pool": "empty: default", "priority": "higher first; empty: 0"}
+_DEFAULT_HINTS = {
+    "capacity": "at once; empty: the pool's cores",
+    "pool": "empty: default",
+    "priority": "higher first; empty: 0",
+}
 """Defaults of a new queue, shown in empty fields."""
-NEW_QUEUE = EditKind("queue", (NAME, *(replace(slot, hint=_DEFAULT_HINTS.get(slot.name, slot.hint)) for slot in QUEUE.slots[:-1])), first="name")
-NEW_POOL = EditKind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
+NEW_QUEUE = EditKind(
+    "queue",
+    (
+        NAME,
+        *(
+            replace(slot, hint=_DEFAULT_HINTS.get(slot.name, slot.hint))
+            for slot in QUEUE.slots[:-1]
+        ),
+    ),
+    first="name",
+)
+NEW_POOL = EditKind(
+    "pool",
+    (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION),
+    first="name",
+)
 
-ON_TASKS = (("finishes-within", "a task finishes within"), ("starts-within", "a task starts within"))
+ON_TASKS = (
+    ("finishes-within", "a task finishes within"),
+    ("starts-within", "a task starts within"),
+)
 PRESETS = (*ON_TASKS, *((metric, f"{metric} stays below") for metric in metrics.METRICS))
 """Conditions of a rule: on tasks, or on a metric of Taskdeck, given in place of a preset."""
 MATCH = ("template", "queue", "task", "tag")
@@ -204,7 +296,11 @@ def _parse_rule_limit(word: str, what: str) -> str:
 def _check_metric_filters(sheet: EditSheet) -> list[str]:
     """Reject task filters in a rule on a metric."""
     what = sheet.get_text(sheet.find_field("preset"))
-    matched = [sheet.find_field(name) for name in MATCH if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))]
+    matched = [
+        sheet.find_field(name)
+        for name in MATCH
+        if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))
+    ]
     return [f"{slot.label} must be empty: {what} does not apply to tasks." for slot in matched]
 
 
@@ -213,21 +309,58 @@ RULE = EditKind(
     (
         EditField("preset", "What", str, to_text, of="choice", size=28),
         EditField("value", "Limit", _parse_rule_limit, to_text, needed=True, by="preset"),
-        EditField("template", "Template", str, to_text, "--template", of="pick", size=24, blank=True),
+        EditField(
+            "template", "Template", str, to_text, "--template", of="pick", size=24, blank=True
+        ),
         EditField("queue", "Queue", str, to_text, "--queue", of="pick", size=24, blank=True),
-        EditField("task", "Task name", parse_name, to_safe_text, "--task", size=24, hint="empty: any", blank=True),
-        EditField("tag", "Tag", _parse_tags, _format_tags, "--tag", size=24, hint="KEY=VALUE; empty: any", blank=True),
+        EditField(
+            "task",
+            "Task name",
+            parse_name,
+            to_safe_text,
+            "--task",
+            size=24,
+            hint="empty: any",
+            blank=True,
+        ),
+        EditField(
+            "tag",
+            "Tag",
+            _parse_tags,
+            _format_tags,
+            "--tag",
+            size=24,
+            hint="KEY=VALUE; empty: any",
+            blank=True,
+        ),
         EditField("severity", "Severity", str, to_text, "--severity", of="choice"),
-        EditField("enabled", "Rule", lambda word: word == "on", lambda on: "on" if on else "off", of="choice"),
+        EditField(
+            "enabled",
+            "Rule",
+            lambda word: word == "on",
+            lambda on: "on" if on else "off",
+            of="choice",
+        ),
     ),
     first="value",
     check=_check_metric_filters,
 )
-NEW_RULE = EditKind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name", check=_check_metric_filters)
+NEW_RULE = EditKind(
+    "sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name", check=_check_metric_filters
+)
 SILENCE = EditKind(
     "silence",
     (
-        EditField("until", "Until", _check_future_time, to_text, "--until", size=24, hint="18:00, tomorrow 08:00, 2h, 3d", needed=True),
+        EditField(
+            "until",
+            "Until",
+            _check_future_time,
+            to_text,
+            "--until",
+            size=24,
+            hint="18:00, tomorrow 08:00, 2h, 3d",
+            needed=True,
+        ),
         EditField("reason", "Reason", to_text, to_text, "--reason", size=0, blank=True),
     ),
     first="until",
@@ -282,7 +415,11 @@ class EditSheet:
         return self._parse_text(slot, word) if word or slot.parse is parse_limit else ""
 
     def _parse_text(self, slot: EditField, word: str) -> Any:
-        return slot.parse(word, self.get_text(self.find_field(slot.by))) if slot.by else slot.parse(word)
+        return (
+            slot.parse(word, self.get_text(self.find_field(slot.by)))
+            if slot.by
+            else slot.parse(word)
+        )
 
     def find_fault(self, slot: EditField) -> str:
         """Return the error of a field as a sentence; "" if valid."""
@@ -290,7 +427,11 @@ class EditSheet:
         if not word and slot.needed and self.is_new:
             return f"{slot.label} is required."
         if not word:
-            return f"{slot.label} must not be empty." if self.is_touched(slot) and not (slot.blank or self.is_new) else ""
+            return (
+                f"{slot.label} must not be empty."
+                if self.is_touched(slot) and not (slot.blank or self.is_new)
+                else ""
+            )
         try:
             self._parse_text(slot, word)
         except ValueError as error:
@@ -299,13 +440,18 @@ class EditSheet:
 
     def find_faults(self) -> list[str]:
         """Return all errors."""
-        return [*(fault for slot in self.fields if (fault := self.find_fault(slot))), *self.kind.check(self)]
+        return [
+            *(fault for slot in self.fields if (fault := self.find_fault(slot))),
+            *self.kind.check(self),
+        ]
 
     def find_changes(self) -> dict[str, Any]:
         """Return {field: new value} for valid fields that differ from any stored row."""
         found = {}
         for slot in self.fields:
-            if self.find_fault(slot) or not (self.is_touched(slot) or (self.is_new and self.get_text(slot))):
+            if self.find_fault(slot) or not (
+                self.is_touched(slot) or (self.is_new and self.get_text(slot))
+            ):
                 continue
             value = self.parse_value(slot)
             if self.is_new or any(row.get(slot.name) != value for row in self.stored):
@@ -321,7 +467,11 @@ def build_save_requests(sheet: EditSheet) -> list[Request]:
     changes = sheet.find_changes()
     if sheet.is_new:
         return [_build_create(sheet, changes)]
-    rows = [row for row in sheet.stored if any(row.get(name) != value for name, value in changes.items())]
+    rows = [
+        row
+        for row in sheet.stored
+        if any(row.get(name) != value for name, value in changes.items())
+    ]
     if not rows:
         return []
     if sheet.kind is TASK:
@@ -333,7 +483,13 @@ def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     word, called = sheet.kind.word, changes["name"]
     about = f"{_name_kind(word)} {called}"
     given = _to_verb_args({key: value for key, value in changes.items() if value != ""})
-    return Request(f"{word}.create", given, "Created", (Request(f"{word}.rm", {"name": called}, "Removed", object=about),), about)
+    return Request(
+        f"{word}.create",
+        given,
+        "Created",
+        (Request(f"{word}.rm", {"name": called}, "Removed", object=about),),
+        about,
+    )
 
 
 def _to_verb_args(values: dict[str, Any]) -> dict[str, Any]:
@@ -347,13 +503,21 @@ def _name_kind(word: str) -> str:
     return "rule" if word == "sla" else word
 
 
-def _build_task_update(sheet: EditSheet, rows: Sequence[Mapping[str, Any]], changes: Mapping[str, Any]) -> Request:
+def _build_task_update(
+    sheet: EditSheet, rows: Sequence[Mapping[str, Any]], changes: Mapping[str, Any]
+) -> Request:
     undo = []
     keyed = sorted(rows, key=lambda row: _group_key(row, changes))
     for _, group in groupby(keyed, key=lambda row: _group_key(row, changes)):
         same = list(group)
         old = {name: same[0].get(name) for name in changes}
-        undo.append(Request("set", {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old)}, "Restored:"))
+        undo.append(
+            Request(
+                "set",
+                {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old)},
+                "Restored:",
+            )
+        )
     args = {"ids": [row["uuid"] for row in rows], "fields": _to_set_args(changes)}
     return Request("set", args, f"{describe_changes(sheet)}:", tuple(undo))
 
@@ -367,7 +531,9 @@ def _group_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
     return repr([row.get(name) for name in changes])
 
 
-def _build_row_update(sheet: EditSheet, row: Mapping[str, Any], changes: Mapping[str, Any]) -> list[Request]:
+def _build_row_update(
+    sheet: EditSheet, row: Mapping[str, Any], changes: Mapping[str, Any]
+) -> list[Request]:
     """Return one request for the columns and one for the state."""
     word, about = sheet.kind.word, f"{_name_kind(sheet.kind.word)} {row['name']}"
     own = {name: value for name, value in changes.items() if row.get(name) != value}
@@ -375,15 +541,42 @@ def _build_row_update(sheet: EditSheet, row: Mapping[str, Any], changes: Mapping
     found = []
     if own:
         old = {name: _to_arg(row.get(name)) for name in own}
-        back = Request(f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "Restored:", object=about)
-        found.append(Request(f"{word}.set", {"name": row["name"], **_to_verb_args(own)}, f"{describe_changes(sheet)}:", (back,), about))
+        back = Request(
+            f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "Restored:", object=about
+        )
+        found.append(
+            Request(
+                f"{word}.set",
+                {"name": row["name"], **_to_verb_args(own)},
+                f"{describe_changes(sheet)}:",
+                (back,),
+                about,
+            )
+        )
     if status is not None:
-        back = Request(f"{word}.{_STATUS_VERBS[row['status']][0]}", {"name": row["name"]}, _STATUS_VERBS[row["status"]][1], object=about)
-        found.append(Request(f"{word}.{_STATUS_VERBS[status][0]}", {"name": row["name"]}, _STATUS_VERBS[status][1], (back,), about))
+        back = Request(
+            f"{word}.{_STATUS_VERBS[row['status']][0]}",
+            {"name": row["name"]},
+            _STATUS_VERBS[row["status"]][1],
+            object=about,
+        )
+        found.append(
+            Request(
+                f"{word}.{_STATUS_VERBS[status][0]}",
+                {"name": row["name"]},
+                _STATUS_VERBS[status][1],
+                (back,),
+                about,
+            )
+        )
     return found
 
 
-_STATUS_VERBS = {"active": ("resume", "Resumed"), "paused": ("pause", "Paused"), "draining": ("drain", "Drains:")}
+_STATUS_VERBS = {
+    "active": ("resume", "Resumed"),
+    "paused": ("pause", "Paused"),
+    "draining": ("drain", "Drains:"),
+}
 
 
 def _to_arg(value: Any) -> Any:
@@ -393,7 +586,11 @@ def _to_arg(value: Any) -> Any:
 
 def describe_changes(sheet: EditSheet) -> str:
     """Describe the changes: `Memory 12G → 8G, timeout 4h → 2h`, or their number."""
-    parts = [_describe_change(sheet, sheet.find_field(name), value) for name, value in sheet.find_changes().items() if name != "status"]
+    parts = [
+        _describe_change(sheet, sheet.find_field(name), value)
+        for name, value in sheet.find_changes().items()
+        if name != "status"
+    ]
     if len(parts) > MAX_DESCRIBED:
         return f"{len(parts)} things changed of"
     joined = ", ".join(parts)
@@ -402,7 +599,11 @@ def describe_changes(sheet: EditSheet) -> str:
 
 def _describe_change(sheet: EditSheet, slot: EditField, value: Any) -> str:
     label = slot.label if slot.label.isupper() else slot.label.lower()
-    old = "" if sheet.has_differences(slot) else f"{_shorten_text(sheet.get_initial_text(slot)) or _name_empty(slot)} "
+    old = (
+        ""
+        if sheet.has_differences(slot)
+        else f"{_shorten_text(sheet.get_initial_text(slot)) or _name_empty(slot)} "
+    )
     return f"{label} {old}→ {_shorten_text(slot.show(value)) or _name_empty(slot)}"
 
 
@@ -423,9 +624,16 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
     None exist for removing a timeout or all tags.
     """
     changes = sheet.find_changes()
-    if not changes or any(name in ("timeout", "tag") and not value for name, value in changes.items()):
+    if not changes or any(
+        name in ("timeout", "tag") and not value for name, value in changes.items()
+    ):
         return []
-    options = [word for slot in sheet.fields if slot.name in changes for word in _build_option(sheet, slot, changes[slot.name])]
+    options = [
+        word
+        for slot in sheet.fields
+        if slot.name in changes
+        for word in _build_option(sheet, slot, changes[slot.name])
+    ]
     word = sheet.kind.word
     if sheet.kind is TASK:
         return [["taskdeck", "set", *(str(row["number"]) for row in sheet.stored), *options]]
@@ -433,16 +641,24 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
         return [["taskdeck", word, "create", str(changes.get("name", "NAME")), *options]]
     names = [str(row["name"]) for row in sheet.stored]
     lines = [["taskdeck", word, "set", called, *options] for called in names if options]
-    turn = [["taskdeck", word, _STATUS_VERBS[changes["status"]][0], called] for called in names] if "status" in changes else []
+    turn = (
+        [["taskdeck", word, _STATUS_VERBS[changes["status"]][0], called] for called in names]
+        if "status" in changes
+        else []
+    )
     return lines + turn
 
 
 def _build_option(sheet: EditSheet, slot: EditField, value: Any) -> list[str]:
     if slot.name in ("preset", "value"):
         what = sheet.get_text(sheet.find_field("preset"))
-        shown = slot.show(value) if slot.name == "value" else sheet.get_text(sheet.find_field("value"))
+        shown = (
+            slot.show(value) if slot.name == "value" else sheet.get_text(sheet.find_field("value"))
+        )
         asked = ["--metric", what, "--stays-below"] if what in metrics.METRICS else [f"--{what}"]
-        return [*asked, shown] if slot.name == "value" or "value" not in sheet.find_changes() else []
+        return (
+            [*asked, shown] if slot.name == "value" or "value" not in sheet.find_changes() else []
+        )
     if slot.name == "tag" and value:
         return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":

@@ -23,7 +23,13 @@ def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
     changes = sheet.find_changes()
     if not changes or board is None:
         return []
-    says = {id(TASK): _preview_task, id(QUEUE): _preview_queue, id(POOL): _preview_pool, id(RULE): _preview_rule, id(NEW_RULE): _preview_new_rule}.get(id(sheet.kind))
+    says = {
+        id(TASK): _preview_task,
+        id(QUEUE): _preview_queue,
+        id(POOL): _preview_pool,
+        id(RULE): _preview_rule,
+        id(NEW_RULE): _preview_new_rule,
+    }.get(id(sheet.kind))
     return list(says(sheet, changes, board)) if says else []
 
 
@@ -33,7 +39,11 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     Such as `2.0G of 32.0G free in pool gpu`, or the format of a rule's limit.
     """
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
-        return _LIMITS[metrics.get_unit(metric)] if (metric := _get_metric(sheet)) else "from its submission"
+        return (
+            _LIMITS[metrics.get_unit(metric)]
+            if (metric := _get_metric(sheet))
+            else "from its submission"
+        )
     if sheet.kind is not TASK or name not in ("cpu", "memory", "queue") or board is None:
         return ""
     queue = _find_target_queue(sheet, board)
@@ -42,7 +52,11 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     if name == "queue":
         return f"{queue.word}: {queue.load} of {queue.capacity}, {units.format_count(queue.waiting)} waiting"
     pool = _find_pool(board, queue.pool)
-    return f"{_format_amount(name, _get_free(pool, name))} of {_format_amount(name, _get_total(pool, name))} free in pool {sanitize(pool.name)}" if pool else ""
+    return (
+        f"{_format_amount(name, _get_free(pool, name))} of {_format_amount(name, _get_total(pool, name))} free in pool {sanitize(pool.name)}"
+        if pool
+        else ""
+    )
 
 
 def _format_amount(name: str, amount: float) -> str:
@@ -54,7 +68,12 @@ def _get_total(pool: PoolEntry, name: str) -> float:
 
 
 def _get_free(pool: PoolEntry, name: str) -> float:
-    return max(0.0, pool.total_memory - pool.used_memory if name == "memory" else pool.total_cpu - pool.used_cpu)
+    return max(
+        0.0,
+        pool.total_memory - pool.used_memory
+        if name == "memory"
+        else pool.total_cpu - pool.used_cpu,
+    )
 
 
 def _find_queue(board: Board, name: Any) -> QueueEntry | None:
@@ -76,7 +95,11 @@ def _find_target_queue(sheet: EditSheet, board: Board) -> QueueEntry | None:
 def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     over = [row for row in sheet.stored if row.get("status") in ENDED]
     if over:
-        yield f"{_format_share(over, sheet)} ended: the edit is refused." if len(sheet.stored) > 1 else "It has ended and cannot be edited."
+        yield (
+            f"{_format_share(over, sheet)} ended: the edit is refused."
+            if len(sheet.stored) > 1
+            else "It has ended and cannot be edited."
+        )
     if queue := _preview_move(changes, board):
         yield queue
     yield from _preview_fit(sheet, changes, board)
@@ -164,7 +187,9 @@ def _preview_capacity(line: QueueEntry, capacity: int) -> str:
 
 def _preview_status(status: str, load: int, waiting: int) -> str:
     if status == "active":
-        return f"Tasks start again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
+        return (
+            f"Tasks start again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
+        )
     runs = f"{load} {'runs' if load == 1 else 'run'} on" if load else "nothing runs in it"
     return f"Nothing more starts; {runs}, {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
 
@@ -181,7 +206,9 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
                     yield f"Nothing can start in pool {sanitize(line.name)} that asks for {_ZERO_NAMES[name]}."
         if "status" in changes:
             mine = [queue for queue in board.queues if queue.pool == line.name]
-            yield _preview_status(changes["status"], sum(q.load for q in mine), sum(q.waiting for q in mine))
+            yield _preview_status(
+                changes["status"], sum(q.load for q in mine), sum(q.waiting for q in mine)
+            )
 
 
 _ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does unless it says 0"}
@@ -202,7 +229,11 @@ def _preview_resize(name: str, was: float, used: float, total: float) -> str:
 # --- rules ---
 
 
-_LIMITS = {metrics.SECONDS: "a time: 5m, 250ms", metrics.COUNT: "a count: 20", metrics.BYTES: "a size: 64M"}
+_LIMITS = {
+    metrics.SECONDS: "a time: 5m, 250ms",
+    metrics.COUNT: "a count: 20",
+    metrics.BYTES: "a size: 64M",
+}
 
 
 def _get_metric(sheet: EditSheet) -> str:
@@ -220,8 +251,16 @@ def _preview_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
     elif not all(row.get("enabled") or changes.get("enabled") for row in sheet.stored):
         yield "The rule is off: it raises no alerts until it is on."
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
-        again = f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late." if alerts else ""
-        looks = _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "It checks every task that has not ended."
+        again = (
+            f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late."
+            if alerts
+            else ""
+        )
+        looks = (
+            _describe_metric_rule(sheet, metric)
+            if (metric := _get_metric(sheet))
+            else "It checks every task that has not ended."
+        )
         yield f"{looks}{again}"
     yield from _warn_unfiltered(sheet)
 
@@ -231,10 +270,16 @@ def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
 
 
 def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
-    yield _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "Tasks already late raise an alert at once."
+    yield (
+        _describe_metric_rule(sheet, metric)
+        if (metric := _get_metric(sheet))
+        else "Tasks already late raise an alert at once."
+    )
     yield from _warn_unfiltered(sheet)
 
 
 def _warn_unfiltered(sheet: EditSheet) -> Iterator[str]:
-    if not _get_metric(sheet) and not any(sheet.get_text(sheet.find_field(name)) for name in ("template", "queue", "task", "tag")):
+    if not _get_metric(sheet) and not any(
+        sheet.get_text(sheet.find_field(name)) for name in ("template", "queue", "task", "tag")
+    ):
         yield "It applies to every task: no template, queue, name or tag is given."

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.core import metrics
-from app.tui.forms.edit_model import NEW_POOL, NEW_QUEUE, NEW_RULE, SILENCE, TASK, EditKind, format_duration
+from app.tui.forms.edit_model import (
+    NEW_POOL,
+    NEW_QUEUE,
+    NEW_RULE,
+    SILENCE,
+    TASK,
+    EditKind,
+    format_duration,
+)
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -68,13 +76,20 @@ class EditSource:
             return EditRows(rows, {"queue": _read_names(client, "queue")})
         rows = [_convert_row(row) for row in client.call(f"{self.kind.word}.ls")]
         taken = frozenset(row["name"] for row in rows)
-        return EditRows(tuple(row for row in rows if row["name"] in self.idents), self._read_options(client), taken)
+        return EditRows(
+            tuple(row for row in rows if row["name"] in self.idents),
+            self._read_options(client),
+            taken,
+        )
 
     def _read_options(self, client: Client) -> dict[str, Sequence[str]]:
         if self.kind.word == "queue":
             return {"pool": _read_names(client, "pool")}
         if self.kind.word == "sla":
-            return {"template": _read_names(client, "template"), "queue": _read_names(client, "queue")}
+            return {
+                "template": _read_names(client, "template"),
+                "queue": _read_names(client, "queue"),
+            }
         return {}
 
 
@@ -103,5 +118,10 @@ def convert_rule(row: SourceRow) -> dict[str, Any]:
     metric = conditions.get("metric")
     timed = not metric or metrics.get_unit(metric) == metrics.SECONDS
     limit = format_duration(row["limit"]) if timed else str(conditions["value"])
-    more = {"preset": metric or conditions["preset"], "value": limit, "tag": match.get("tag") or {}, "enabled": bool(row["enabled"])}
+    more = {
+        "preset": metric or conditions["preset"],
+        "value": limit,
+        "tag": match.get("tag") or {},
+        "enabled": bool(row["enabled"]),
+    }
     return {**row, **own, **more}

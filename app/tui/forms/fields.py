@@ -45,7 +45,13 @@ class Words(StripWidget):
     """Sanitized text on one line or wrapped to `most` lines."""
 
     def __init__(
-        self, text: str = "", style: str = "", *, most: int = 1, id: str | None = None, classes: str | None = None
+        self,
+        text: str = "",
+        style: str = "",
+        *,
+        most: int = 1,
+        id: str | None = None,
+        classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: Sequence[Span] = [(text, style)]
@@ -61,7 +67,11 @@ class Words(StripWidget):
 
     def _redraw(self) -> None:
         room, most = self.size.width, max(1, min(self._most, self.size.height))
-        lines = [(line, style) for text, style in self._lines for line in wrap_text(self.look.adapt_text(text), max(1, room))]
+        lines = [
+            (line, style)
+            for text, style in self._lines
+            for line in wrap_text(self.look.adapt_text(text), max(1, room))
+        ]
         shown = lines[:most]
         if len(lines) > most:
             text, style = shown[-1]
@@ -102,7 +112,14 @@ class Field(StripWidget):
     DEFAULT_CSS = "Field { height: 1; width: 1fr; }"
 
     def __init__(
-        self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL_CELLS, fixed: bool = False
+        self,
+        label: str,
+        inner: Widget,
+        hint: str = "",
+        *,
+        size: int = 0,
+        column: int = LABEL_CELLS,
+        fixed: bool = False,
     ) -> None:
         """Create a field.
 
@@ -127,9 +144,19 @@ class Field(StripWidget):
     def _redraw(self) -> None:
         room = self.size.width
         cells = self._cells or max(0, room - self._column - 2)
-        spans = [(pad(self.look.adapt_text(self._label), self._column), ""), (f"[{' ' * cells}]", "dim")]
+        spans = [
+            (pad(self.look.adapt_text(self._label), self._column), ""),
+            (f"[{' ' * cells}]", "dim"),
+        ]
         text, style = self.hint.span
-        hint = [(" ", ""), (self.look.cut(self.look.adapt_text(text), room - measure_spans(spans) - 1), style)] if self._cells else []
+        hint = (
+            [
+                (" ", ""),
+                (self.look.cut(self.look.adapt_text(text), room - measure_spans(spans) - 1), style),
+            ]
+            if self._cells
+            else []
+        )
         self.draw([self.look.strip([*spans, *hint], room)])
 
 
@@ -146,7 +173,11 @@ class Entry(SingleLineInput):
     def _value(self) -> Text:
         """Text as drawn, one character per character: unsafe ones and secrets are replaced."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
-        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _sanitize_in_place(self.value, look)
+        shown = (
+            ("*" if look.ascii else "•") * len(self.value)
+            if self.password
+            else _sanitize_in_place(self.value, look)
+        )
         return Text(shown, no_wrap=True, overflow="ignore", end="")
 
 
@@ -169,12 +200,13 @@ class FormEntry(QueuedInput, Entry):
         else:
             await super().handle_input(event)
 
-
     def _insert_paste(self, text: str) -> None:
         if self.on_multiline_paste and len(text.strip().splitlines()) > 1:
             self.on_multiline_paste(text)
         else:
-            Input._on_paste(self, events.Paste(sanitize_paste(join_lines(text, self.line_separator))))
+            Input._on_paste(
+                self, events.Paste(sanitize_paste(join_lines(text, self.line_separator)))
+            )
 
 
 class Script(QueuedInput, TextArea):
@@ -190,7 +222,9 @@ class Script(QueuedInput, TextArea):
         else:
             await super().handle_input(event)
 
-    def watch(self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True) -> None:
+    def watch(
+        self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True
+    ) -> None:
         """Watch an attribute, except the app's theme.
 
         Watching the theme would keep every text area alive until the theme changes, and no form is
@@ -203,7 +237,9 @@ class Script(QueuedInput, TextArea):
         """Return a line as drawn, one character per character."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         parts = self.document.get_line(line_index).split("\t")
-        return Text("\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True)
+        return Text(
+            "\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True
+        )
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.text = sanitize_paste(event.text)
@@ -212,7 +248,9 @@ class Script(QueuedInput, TextArea):
 def _sanitize_in_place(text: str, look: Look) -> str:
     """Return sanitized text of the same length, so that the cursor position is right."""
     shown = look.sanitize(text)
-    return shown if len(shown) == len(text) else "".join([look.sanitize(c)[:1] or "?" for c in text])
+    return (
+        shown if len(shown) == len(text) else "".join([look.sanitize(c)[:1] or "?" for c in text])
+    )
 
 
 def make_entry(id: str, value: str = "") -> Entry:
@@ -312,7 +350,10 @@ class Choice(QueuedInput, FocusLines, can_focus=True):
 
     def _list_texts(self) -> list[tuple[str, str]]:
         dot = "*" if self.look.ascii else "•"
-        return [(value, f"({dot if value == self.value else ' '}) {label}   ") for value, label in self._options]
+        return [
+            (value, f"({dot if value == self.value else ' '}) {label}   ")
+            for value, label in self._options
+        ]
 
     def _redraw(self) -> None:
         spans = [(text, self._style(value)) for value, text in self._list_texts()]
@@ -359,7 +400,13 @@ class TypeToSelect:
             return False
         word = self._prefix + letter if event.time - self._prefix_at < WORD_TIMEOUT else letter
         self._prefix_at, before = event.time, self.get_value()
-        self._prefix = word if not self.has_options or self.select_by_prefix(word) or not self.select_by_prefix(letter) else letter
+        self._prefix = (
+            word
+            if not self.has_options
+            or self.select_by_prefix(word)
+            or not self.select_by_prefix(letter)
+            else letter
+        )
         if self._prefix == letter:
             self._value_before = before
         return True
@@ -370,12 +417,18 @@ class TypeToSelect:
         A single letter selects the next one. A longer word selects the exact match, else the value
         selected before the first letter, if it matches.
         """
-        begun = [(value, label.casefold()) for value, label in self.list_options() if label.casefold().startswith(word.casefold())]
+        begun = [
+            (value, label.casefold())
+            for value, label in self.list_options()
+            if label.casefold().startswith(word.casefold())
+        ]
         values = [value for value, _ in begun]
         if values:
             present = self.get_value() if len(word) == 1 else self._value_before
             at = values.index(present) if present in values else -1
-            called = [value for value, label in begun if label == word.casefold()] or values[max(0, at) :]
+            called = [value for value, label in begun if label == word.casefold()] or values[
+                max(0, at) :
+            ]
             self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
         return bool(values)
 
@@ -443,7 +496,9 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
     async def action_open(self) -> None:
         """Open the list of options."""
         if self._options:
-            await self.app.push_screen(PickScreen(self._options, self.value, lambda: self.region), self._apply_selection)
+            await self.app.push_screen(
+                PickScreen(self._options, self.value, lambda: self.region), self._apply_selection
+            )
 
     def _apply_selection(self, value: str | None) -> None:
         if value is not None:
@@ -454,10 +509,15 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
 
     def _redraw(self) -> None:
         room = self.size.width
-        label = next((label for value, label in self._options if value == self.value), self.look.sanitize(self.value))
+        label = next(
+            (label for value, label in self._options if value == self.value),
+            self.look.sanitize(self.value),
+        )
         text = pad(self.look.cut(label, max(0, room - 2)), room - 2)
         mark = " v" if self.look.ascii else " ▾"
-        self.draw([self.look.strip([(text, "cursor" if self.has_focus else ""), (mark, "dim")], room)])
+        self.draw(
+            [self.look.strip([(text, "cursor" if self.has_focus else ""), (mark, "dim")], room)]
+        )
 
 
 class PickList(Doc):
@@ -477,7 +537,7 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
     BOX = "#pick-box"
     CSS_PATH = "../styles/form.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False),
+        Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False)
     ]
 
     def __init__(self, options: Options, value: str, field: Callable[[], Region]) -> None:
@@ -496,11 +556,19 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         self.set_class(doc.look.ascii, "-ascii")
         doc.cursor = f"={self._value}"
         # A target is never empty, so the empty value can be selected too.
-        doc.show([Section("", tuple(DocRow(((label, ""),), f"={value}") for value, label in self._options))])
+        doc.show(
+            [
+                Section(
+                    "", tuple(DocRow(((label, ""),), f"={value}") for value, label in self._options)
+                )
+            ]
+        )
         self.set_focus(doc)
         self._place_box()
         # After a resize, Textual lays out the form below asynchronously.
-        self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(self, lambda _: self._place_box())
+        self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(
+            self, lambda _: self._place_box()
+        )
 
     def _place_box(self) -> None:
         """Place the list below or above the field, where there is more space."""
@@ -511,4 +579,7 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         height = min(lines, max(under, field.y))
         box = self.query_one("#pick-box").styles
         box.width, box.height = cells, height
-        box.offset = (max(0, min(field.x, room.width - cells)), field.bottom if height <= under else field.y - height)
+        box.offset = (
+            max(0, min(field.x, room.width - cells)),
+            field.bottom if height <= under else field.y - height,
+        )

@@ -49,10 +49,14 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         Binding("pagedown", f"go({PAGE_ROWS})", "Page down", id="fields.page-down", show=False),
         Binding("pageup", f"go({-PAGE_ROWS})", "Page up", id="fields.page-up", show=False),
         Binding("space", "turn", "Toggle, open, close", id="fields.turn", show=False),
-        Binding("enter", "enter", "Show choices, toggle, next field", id="fields.enter", show=False),
+        Binding(
+            "enter", "enter", "Show choices, toggle, next field", id="fields.enter", show=False
+        ),
         Binding("right", "choose(1)", "Next choice", id="fields.next", show=False),
         Binding("left", "choose(-1)", "Choice before", id="fields.previous", show=False),
-        Binding("slash,fullwidth_solidus", "find", "Find a parameter", id="fields.find", show=False),
+        Binding(
+            "slash,fullwidth_solidus", "find", "Find a parameter", id="fields.find", show=False
+        ),
     ]
 
     @dataclass
@@ -69,7 +73,9 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
     class Left(Message):
         """A field was left, so missing values in it are reported now."""
 
-    def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[FieldPath, str]) -> None:
+    def __init__(
+        self, template: str, schema: Mapping[str, Any], given: Mapping[FieldPath, str]
+    ) -> None:
         super().__init__()
         self.template = template
         self.schema = schema
@@ -88,7 +94,12 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self.ready = False
         """Set once the fields are mounted."""
         self._validate()
-        self._form_state = replace(self._form_state, quiet=frozenset(self._find_place(finding) for finding in self.findings if finding.missing))
+        self._form_state = replace(
+            self._form_state,
+            quiet=frozenset(
+                self._find_place(finding) for finding in self.findings if finding.missing
+            ),
+        )
 
     def compose(self) -> ComposeResult:
         yield make_form_entry("parameter")
@@ -117,7 +128,11 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
     def shown_values(self) -> dict[str, Any]:
         """Values for display, with secrets masked unless they are references."""
         outlined, texts = self._form_state.outline, self._form_state.texts
-        hidden = {path: MASK for path, text in texts.items() if schema_rows.is_masked(outlined.fields[path], text)}
+        hidden = {
+            path: MASK
+            for path, text in texts.items()
+            if schema_rows.is_masked(outlined.fields[path], text)
+        }
         return outlined.parse_texts({**texts, **hidden})
 
     @property
@@ -134,7 +149,11 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
     @property
     def shown_findings(self) -> list[parameters.ParameterFinding]:
         """Errors to report; missing values only after the field was left."""
-        return [finding for finding in self.findings if self._form_state.is_shown(self._find_place(finding), finding)]
+        return [
+            finding
+            for finding in self.findings
+            if self._form_state.is_shown(self._find_place(finding), finding)
+        ]
 
     def _find_place(self, finding: parameters.ParameterFinding) -> FieldPath:
         """Return the path of the field or object that an error belongs to."""
@@ -176,12 +195,19 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         """Find all errors and the fields they belong to."""
         outlined, texts = self._form_state.outline, self._form_state.texts
         found = parameters.find_faults(self.schema, outlined.parse_texts(texts))
-        found += [parameters.ParameterFinding(one.path, f"{one.name} must be a JSON object") for one in outlined.find_unparsed(texts)]
+        found += [
+            parameters.ParameterFinding(one.path, f"{one.name} must be a JSON object")
+            for one in outlined.find_unparsed(texts)
+        ]
         places: dict[FieldPath, list[parameters.ParameterFinding]] = {}
         for finding in found:
             places.setdefault(self._find_place(finding), []).append(finding)
         order = {path: number for number, path in enumerate([*outlined.objects, *outlined.fields])}
-        self.findings = [finding for path in sorted(places, key=lambda p: order.get(p, -1)) for finding in places[path]]
+        self.findings = [
+            finding
+            for path in sorted(places, key=lambda p: order.get(p, -1))
+            for finding in places[path]
+        ]
         self._form_state = replace(self._form_state, faults=places)
 
     # -- keys --
@@ -202,8 +228,14 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         place = self._find_place(self.findings[0])
         self._form_state = schema_rows.open_headings(self._form_state, place)
         self._rebuild_lines()
-        fields = [at for at, row in enumerate(self._rows) if isinstance(row, FieldRow) and row.field.path == place]
-        headings = [at for at, row in enumerate(self._rows) if isinstance(row, HeadingRow) and row.faults]
+        fields = [
+            at
+            for at, row in enumerate(self._rows)
+            if isinstance(row, FieldRow) and row.field.path == place
+        ]
+        headings = [
+            at for at, row in enumerate(self._rows) if isinstance(row, HeadingRow) and row.faults
+        ]
         if found := fields or headings:
             self._go_to_row(found[0])
 
@@ -213,7 +245,9 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._finish_find()
             return True
         stops = [
-            at for at, row in enumerate(self._rows) if _is_tab_stop(row) and (at > self._at if by > 0 else at < self._at)
+            at
+            for at, row in enumerate(self._rows)
+            if _is_tab_stop(row) and (at > self._at if by > 0 else at < self._at)
         ]
         if not stops:
             return False
@@ -248,16 +282,31 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         A character that is not alphanumeric only continues a prefix.
         """
         letter = event.character or "" if isinstance(event, events.Key) else ""
-        word = (self._prefix + letter).casefold() if self._prefix and event.time - self._prefix_at < WORD_TIMEOUT else ""
-        goes_on = bool(letter and word) and any(label.casefold().startswith(word) for _, label in self.list_options())
-        if not (self._choice and (letter.isalnum() or goes_on) and isinstance(event, events.Key) and self.handle_letter(event)):
+        word = (
+            (self._prefix + letter).casefold()
+            if self._prefix and event.time - self._prefix_at < WORD_TIMEOUT
+            else ""
+        )
+        goes_on = bool(letter and word) and any(
+            label.casefold().startswith(word) for _, label in self.list_options()
+        )
+        if not (
+            self._choice
+            and (letter.isalnum() or goes_on)
+            and isinstance(event, events.Key)
+            and self.handle_letter(event)
+        ):
             await super().handle_input(event)
 
     @property
     def _choice(self) -> FieldRow | None:
         """The row under the cursor if it is a choice."""
         row = self._row
-        return row if isinstance(row, FieldRow) and row.field.choices and not row.field.is_switch else None
+        return (
+            row
+            if isinstance(row, FieldRow) and row.field.choices and not row.field.is_switch
+            else None
+        )
 
     def list_options(self) -> Options:
         return self._list_options(self._choice.field) if self._choice else ()
@@ -276,13 +325,17 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._toggle_heading(row)
         elif row and row.field.is_switch:
             # Switching off restores the initial state: unset, unless set before.
-            self._set_text(row.field, _toggle_text(row, schema_rows.get_default(self._form_state, row.field)))
+            self._set_text(
+                row.field, _toggle_text(row, schema_rows.get_default(self._form_state, row.field))
+            )
         elif row and row.field.choices:
             await self._open_choices(row)
 
     async def action_enter(self) -> None:
         """Open the list or heading, else move on."""
-        if isinstance(self._row, HeadingRow) or (self._row and self._row.field.choices and not self._row.field.is_switch):
+        if isinstance(self._row, HeadingRow) or (
+            self._row and self._row.field.choices and not self._row.field.is_switch
+        ):
             await self.action_turn()
         elif not self.step(1):
             self.leave(1)
@@ -302,7 +355,9 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
 
     async def _open_choices(self, row: FieldRow) -> None:
         options = self._list_options(row.field)
-        pick = PickScreen(options, row.text, lambda: self._compute_box(row).translate(self.region.offset))
+        pick = PickScreen(
+            options, row.text, lambda: self._compute_box(row).translate(self.region.offset)
+        )
         await self.app.push_screen(pick, lambda text: self._apply_choice(row.field, text))
 
     def _apply_choice(self, found: FormField, text: str | None) -> None:
@@ -311,10 +366,18 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
 
     def _list_options(self, found: FormField) -> list[tuple[str, str]]:
         unset = [] if schema_rows.get_default(self._form_state, found) else [("", "(not set)")]
-        return [*unset, *((choice[0], self.look.sanitize(schema_rows.get_choice_label(choice))) for choice in found.choices)]
+        return [
+            *unset,
+            *(
+                (choice[0], self.look.sanitize(schema_rows.get_choice_label(choice)))
+                for choice in found.choices
+            ),
+        ]
 
     def _toggle_heading(self, row: HeadingRow) -> None:
-        self._form_state = replace(self._form_state, folds={**self._form_state.folds, row.key: not row.open})
+        self._form_state = replace(
+            self._form_state, folds={**self._form_state.folds, row.key: not row.open}
+        )
         self._rebuild_lines()
         self._post_moved()
 
@@ -344,12 +407,15 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._hide_editors()
         self._find.value = ""
         if isinstance(row, FieldRow) and not any(
-            _is_same_row(one, row) for one in schema_rows.build_rows(replace(self._form_state, query=""))
+            _is_same_row(one, row)
+            for one in schema_rows.build_rows(replace(self._form_state, query=""))
         ):
             self._form_state = schema_rows.open_headings(self._form_state, row.field.path)
         self._apply_query("")
         if here:
-            self._go_to_row(next((at for at, one in enumerate(self._rows) if _is_same_row(one, row)), 0))
+            self._go_to_row(
+                next((at for at, one in enumerate(self._rows) if _is_same_row(one, row)), 0)
+            )
         return True
 
     def _finish_find(self) -> None:
@@ -444,12 +510,18 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         """Scroll the current row and its errors into view."""
         if self._at >= 0 or self._finding:
             top = 0 if self._finding or self._at <= 0 else self._tops[self._at]
-            after = self._tops[self._at + 1] if 0 <= self._at + 1 < len(self._tops) else len(self._lines)
+            after = (
+                self._tops[self._at + 1]
+                if 0 <= self._at + 1 < len(self._tops)
+                else len(self._lines)
+            )
             form = self.screen.query_one("#form")
             # The drawn position may be that before the last scroll.
             inside = takewhile(lambda of: of is not form, self.ancestors_with_self)
             y = top + sum(of.virtual_region.y for of in inside if isinstance(of, Widget))
-            form.scroll_to_region(Region(0, y, 1, max(1, after - top)), animate=False, force=True, immediate=True)
+            form.scroll_to_region(
+                Region(0, y, 1, max(1, after - top)), animate=False, force=True, immediate=True
+            )
 
     def _post_moved(self) -> None:
         self.post_message(self.Moved(schema_rows.describe_row(self._row)))
@@ -532,7 +604,8 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._rows = schema_rows.build_rows(self._form_state)
         if here is not None:
             self._at = next(
-                (at for at, row in enumerate(self._rows) if _is_same_row(row, here)), min(self._at, len(self._rows) - 1)
+                (at for at, row in enumerate(self._rows) if _is_same_row(row, here)),
+                min(self._at, len(self._rows) - 1),
             )
         self._show_lines(*self._build_lines())
         if self.ready and self._editor.display and isinstance(self._row, FieldRow):
@@ -544,7 +617,9 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         for at, row in enumerate(self._rows):
             tops.append(len(lines))
             here = at == self._at and self.has_focus
-            lines += schema_rows.build_lines(row, of, look, whole=bool(self._form_state.query), here=here)
+            lines += schema_rows.build_lines(
+                row, of, look, whole=bool(self._form_state.query), here=here
+            )
         general = self._form_state.list_shown_faults(())
         lines += schema_rows.build_fault_lines(general, of, look)
         if not self._rows and self._form_state.query:
@@ -558,24 +633,36 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             shown = "" if self._finding else self.look.sanitize(self._form_state.query)
             tail = f"{sum(isinstance(row, FieldRow) for row in self._rows)} of {self._count}, esc shows all"
             return (
-                (self.look.draw_rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),
+                (
+                    self.look.draw_rule(room, [(2, f"Find {shown}".rstrip())], tail, inside),
+                    "title" if inside else "dim",
+                ),
             )
         fill, wrong = self.missing_count, len(self.findings) - self.missing_count
         title = f"Parameters {units.format_count(self._count)}"
         title += f", {fill} to fill in" if fill else ""
         title += f", {wrong} to fix" if wrong else ""
         find = "ctrl+f finds one" if self.findable else ""
-        return ((self.look.draw_rule(room, [(2, title)], find, inside), "title" if inside else "dim"),)
+        return (
+            (self.look.draw_rule(room, [(2, title)], find, inside), "title" if inside else "dim"),
+        )
 
     @property
     def _count(self) -> int:
-        return sum(not (found.is_rest and found.is_hidden) for found in self._form_state.outline.fields.values())
+        return sum(
+            not (found.is_rest and found.is_hidden)
+            for found in self._form_state.outline.fields.values()
+        )
 
     def _show_lines(self, lines: list[SchemaLine], tops: list[int]) -> None:
         old, self._lines, self._tops = self._lines, lines, tops
         if len(old) != len(lines):
             self.refresh(layout=True)
-        changed = [Region(0, y, self.size.width, 1) for y, line in enumerate(lines) if y >= len(old) or old[y] != line]
+        changed = [
+            Region(0, y, self.size.width, 1)
+            for y, line in enumerate(lines)
+            if y >= len(old) or old[y] != line
+        ]
         if changed:
             self.refresh(*changed)
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.core.schema.form_fields import SECRET_PREFIXES, FieldGroup, FieldPath, FormField, FormOutline
+from app.core.schema.form_fields import (
+    SECRET_PREFIXES,
+    FieldGroup,
+    FieldPath,
+    FormField,
+    FormOutline,
+)
 from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad, sanitize
@@ -26,7 +32,12 @@ _KIND_WORDS = {
     "object": "JSON object",
     "null": "null",
 }
-_LISTED = {"string": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
+_LISTED = {
+    "string": "texts",
+    "integer": "whole numbers",
+    "number": "numbers",
+    "boolean": "true or false",
+}
 HeadingStates = Mapping[str, bool]
 """Headings opened (True) or closed (False) by the user, by key."""
 
@@ -94,7 +105,12 @@ def build_rows(filling: FormState) -> list[SchemaRow]:
     """Return the visible rows: search matches, or rows under open headings."""
     groups = enumerate(filling.outline.groups)
     if filling.query:
-        found = [found for _, group in groups for found in group.fields if matches_query(found, filling.query)]
+        found = [
+            found
+            for _, group in groups
+            for found in group.fields
+            if matches_query(found, filling.query)
+        ]
         return [_make_field_row(filling, one) for one in found if not _is_unused_rest(filling, one)]
     return [row for number, group in groups for row in _build_group_rows(filling, number, group)]
 
@@ -102,9 +118,16 @@ def build_rows(filling: FormState) -> list[SchemaRow]:
 def open_headings(filling: FormState, path: FieldPath) -> FormState:
     """Return the state with the headings of a field open."""
     number = next(
-        (n for n, group in enumerate(filling.outline.groups) if any(f.path == path for f in group.fields)), -1
+        (
+            n
+            for n, group in enumerate(filling.outline.groups)
+            if any(f.path == path for f in group.fields)
+        ),
+        -1,
     )
-    return replace(filling, folds={**filling.folds, f"group {number}": True, f"hidden {number}": True})
+    return replace(
+        filling, folds={**filling.folds, f"group {number}": True, f"hidden {number}": True}
+    )
 
 
 def matches_query(found: FormField, query: str) -> bool:
@@ -119,18 +142,31 @@ def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Ite
     wrong = bool(group.path and filling.faults.get(group.path))
     if not fields and not wrong:
         return
-    plain, hidden = [slot for slot in told if not _is_collapsible(slot)], [slot for slot in told if _is_collapsible(slot)]
+    plain, hidden = (
+        [slot for slot in told if not _is_collapsible(slot)],
+        [slot for slot in told if _is_collapsible(slot)],
+    )
     is_open = filling.folds.get(f"group {number}", bool(plain or wrong))
     if group.title or group.path:
         faults = filling.list_shown_faults(group.path) if group.path else ()
         count = sum(len(slot.faults) for slot in told)
-        yield HeadingRow(f"group {number}", _format_group_title(group), len(told), is_open, faults=faults, about=group.about, wrong=count)
+        yield HeadingRow(
+            f"group {number}",
+            _format_group_title(group),
+            len(told),
+            is_open,
+            faults=faults,
+            about=group.about,
+            wrong=count,
+        )
     if is_open:
         yield from plain
         yield from _build_hidden_rows(filling, number, hidden, bool(plain))
 
 
-def _build_hidden_rows(filling: FormState, number: int, hidden: Sequence[FieldRow], beside: bool) -> Iterator[SchemaRow]:
+def _build_hidden_rows(
+    filling: FormState, number: int, hidden: Sequence[FieldRow], beside: bool
+) -> Iterator[SchemaRow]:
     """Yield hidden fields behind a line of their own.
 
     If a group has only hidden fields, its heading is that line.
@@ -158,12 +194,22 @@ def _format_group_title(group: FieldGroup) -> str:
 def _make_field_row(filling: FormState, found: FormField) -> FieldRow:
     typed = filling.texts.get(found.path, "")
     wrong = bool(filling.faults.get(found.path))
-    return FieldRow(found, typed or get_default(filling, found), bool(typed), filling.list_shown_faults(found.path), wrong)
+    return FieldRow(
+        found,
+        typed or get_default(filling, found),
+        bool(typed),
+        filling.list_shown_faults(found.path),
+        wrong,
+    )
 
 
 def get_default(filling: FormState, found: FormField) -> str:
     """Return the default text if it applies: inside an object only if the object exists."""
-    return found.default if found.default and filling.outline.is_present(found.path, filling.texts) else ""
+    return (
+        found.default
+        if found.default and filling.outline.is_present(found.path, filling.texts)
+        else ""
+    )
 
 
 # -- drawing --
@@ -180,15 +226,29 @@ class LineMeasures:
     def get_box_cells(self, found: FormField) -> int:
         """Return the cells between a field's brackets."""
         if found.choices and not found.is_switch:
-            return min(self.text, max(measure_width(get_choice_label(choice)) for choice in found.choices) + 2)
+            return min(
+                self.text,
+                max(measure_width(get_choice_label(choice)) for choice in found.choices) + 2,
+            )
         if found.is_switch:
             return 1
-        return min(self.text, NUMBER_CELLS) if found.kinds and found.kinds <= {"integer", "number"} else self.text
+        return (
+            min(self.text, NUMBER_CELLS)
+            if found.kinds and found.kinds <= {"integer", "number"}
+            else self.text
+        )
 
 
 def compute_measures(outline: FormOutline, room: int) -> LineMeasures:
     """Compute the cells of names (at most a third of the line) and texts."""
-    longest = max((measure_width(sanitize(get_field_name(found))) for found in outline.fields.values() if not found.is_hidden), default=0)
+    longest = max(
+        (
+            measure_width(sanitize(get_field_name(found)))
+            for found in outline.fields.values()
+            if not found.is_hidden
+        ),
+        default=0,
+    )
     names = min(max(MIN_NAME_CELLS, longest + 2), max(MIN_NAME_CELLS, room // 3))
     return LineMeasures(room, names, max(6, min(60, room - names - 3 - HINT_CELLS)))
 
@@ -203,7 +263,9 @@ def get_choice_label(choice: tuple[str, object, str]) -> str:
     return sanitize(choice[2] or choice[0])
 
 
-def build_lines(row: SchemaRow, of: LineMeasures, look: Look, *, whole: bool = False, here: bool = False) -> list[SchemaLine]:
+def build_lines(
+    row: SchemaRow, of: LineMeasures, look: Look, *, whole: bool = False, here: bool = False
+) -> list[SchemaLine]:
     """Return the lines of a row.
 
     `whole` adds the names of enclosing objects; `here` marks the current row.
@@ -214,20 +276,30 @@ def build_lines(row: SchemaRow, of: LineMeasures, look: Look, *, whole: bool = F
 
 
 def _build_heading(row: HeadingRow, of: LineMeasures, look: Look, here: bool) -> SchemaLine:
-    sign = {(True, True): "v", (True, False): ">", (False, True): "▾", (False, False): "▸"}[look.ascii, row.open]
+    sign = {(True, True): "v", (True, False): ">", (False, True): "▾", (False, False): "▸"}[
+        look.ascii, row.open
+    ]
     if row.hidden:
         said = "hidden, shown" if row.open else "more, hidden"
         return ((f"{sign} {row.count} {said}", "cursor" if here else "dim"),)
     tail = (
-        f"{units.format_count(row.count)}, {row.wrong} to fix" if row.wrong and not row.open else units.format_count(row.count)
+        f"{units.format_count(row.count)}, {row.wrong} to fix"
+        if row.wrong and not row.open
+        else units.format_count(row.count)
     )
     title = look.cut(f"{sign} {look.sanitize(row.title)}", of.room - len(tail) - 10)
     return ((look.draw_rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
 
 
-def _build_field_line(row: FieldRow, of: LineMeasures, look: Look, whole: bool, here: bool) -> SchemaLine:
+def _build_field_line(
+    row: FieldRow, of: LineMeasures, look: Look, whole: bool, here: bool
+) -> SchemaLine:
     star = "*" if row.field.required else ""
-    name = look.cut(look.sanitize(row.field.name if whole else get_field_name(row.field)), of.names - 1 - len(star), "middle")
+    name = look.cut(
+        look.sanitize(row.field.name if whole else get_field_name(row.field)),
+        of.names - 1 - len(star),
+        "middle",
+    )
     cells = of.get_box_cells(row.field)
     spans = [
         (pad(name + star, of.names), "bold" if row.faults else ""),
@@ -243,8 +315,14 @@ def _build_content(row: FieldRow, cells: int, look: Look, here: bool) -> list[Sp
     if row.field.is_switch:
         return [("x" if row.text == "true" else " ", style)]
     if row.field.choices:
-        shown = next((get_choice_label(choice) for choice in row.field.choices if choice[0] == row.text), look.sanitize(row.text))
-        return [(pad(look.cut(shown, cells - 2), cells - 2), style), (" v" if look.ascii else " ▾", "dim")]
+        shown = next(
+            (get_choice_label(choice) for choice in row.field.choices if choice[0] == row.text),
+            look.sanitize(row.text),
+        )
+        return [
+            (pad(look.cut(shown, cells - 2), cells - 2), style),
+            (" v" if look.ascii else " ▾", "dim"),
+        ]
     return [(pad(look.cut(_format_text(row, look), cells), cells), style)]
 
 
@@ -259,20 +337,28 @@ def _format_text(row: FieldRow, look: Look) -> str:
 
 def is_masked(found: FormField, text: str) -> bool:
     """Return True if a text is a secret, not a reference to one."""
-    return found.is_secret and not any(text.startswith(of) or of.startswith(text) for of in SECRET_PREFIXES)
+    return found.is_secret and not any(
+        text.startswith(of) or of.startswith(text) for of in SECRET_PREFIXES
+    )
 
 
 def _build_hint(row: FieldRow, room: int, look: Look) -> list[Span]:
     """Return the hint behind a field, and its default if the value differs."""
     hint = look.sanitize(format_hint(row.field))
     default = row.field.default
-    said = f"default {look.sanitize(default)}" if default and row.text != default and not row.field.is_secret else ""
+    said = (
+        f"default {look.sanitize(default)}"
+        if default and row.text != default and not row.field.is_secret
+        else ""
+    )
     if said and measure_width(hint) + measure_width(said) + 2 <= room:
         return [(pad(hint, room - measure_width(said)), "dim"), (said, "dim")]
     return [(look.cut(said or hint, max(0, room)), "dim")]
 
 
-def build_fault_lines(faults: Sequence[ParameterFinding], of: LineMeasures, look: Look) -> list[SchemaLine]:
+def build_fault_lines(
+    faults: Sequence[ParameterFinding], of: LineMeasures, look: Look
+) -> list[SchemaLine]:
     """Return the error lines of a row: at most two, one if values are only missing."""
     text, room = look.sanitize("; ".join(fault.text for fault in faults)), of.room - MIN_NAME_CELLS
     most = 1 if all(fault.missing for fault in faults) else MAX_FAULT_LINES
@@ -281,7 +367,10 @@ def build_fault_lines(faults: Sequence[ParameterFinding], of: LineMeasures, look
     if len(lines) > most:
         shown[-1] = look.cut(f"{shown[-1]} {lines[most]}", room)
     signs = [look.adapt_text("✗"), *[""] * len(shown)]
-    return [((pad(sign, MIN_NAME_CELLS), "broken"), (line, "broken")) for sign, line in zip(signs, shown, strict=False)]
+    return [
+        ((pad(sign, MIN_NAME_CELLS), "broken"), (line, "broken"))
+        for sign, line in zip(signs, shown, strict=False)
+    ]
 
 
 # -- texts --
@@ -315,9 +404,14 @@ def format_bounds(schema: Mapping[str, object]) -> str:
     if low is not None and high is not None:
         return f"{low} to {high}"
     said = [(low, "at least"), (high, "at most"), (schema.get("exclusiveMinimum"), "more than")]
-    said += [(schema.get("exclusiveMaximum"), "less than"), (schema.get("multipleOf"), "a multiple of")]
+    said += [
+        (schema.get("exclusiveMaximum"), "less than"),
+        (schema.get("multipleOf"), "a multiple of"),
+    ]
     return ", ".join(
-        f"{words} {number}" for number, words in said if number is not None and not isinstance(number, bool)
+        f"{words} {number}"
+        for number, words in said
+        if number is not None and not isinstance(number, bool)
     )
 
 
@@ -334,7 +428,12 @@ def describe_row(row: SchemaRow | None) -> str:
 
 def _list_facts(found: FormField) -> Iterator[str]:
     schema = found.schema
-    yield ", ".join(part for part in (name_type(found), format_bounds(schema), *_list_rules(schema)) if part) + "."
+    yield (
+        ", ".join(
+            part for part in (name_type(found), format_bounds(schema), *_list_rules(schema)) if part
+        )
+        + "."
+    )
     if found.is_secret:
         yield "env:NAME or file:PATH refers to the secret and keeps it out of the database."
     if found.default and not found.is_secret:
@@ -345,7 +444,11 @@ def _list_facts(found: FormField) -> Iterator[str]:
 
 
 def _list_rules(schema: Mapping[str, object]) -> Iterator[str]:
-    for word, said in (("minLength", "at least {} long"), ("maxLength", "at most {} long"), ("pattern", "like {}")):
+    for word, said in (
+        ("minLength", "at least {} long"),
+        ("maxLength", "at most {} long"),
+        ("pattern", "like {}"),
+    ):
         if word in schema:
             yield said.format(schema[word])
     if isinstance(schema.get("format"), str):

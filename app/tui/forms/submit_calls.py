@@ -14,7 +14,11 @@ from app.errors import NOT_SUBMITTED, Problem
 
 def capture_context() -> dict[str, Any]:
     """Return `cwd`, `umask` and `env` as verb `submit` takes them."""
-    return {"cwd": _get_directory(), "umask": shell_context.read_umask(), "env": shell_context.read_environment()}
+    return {
+        "cwd": _get_directory(),
+        "umask": shell_context.read_umask(),
+        "env": shell_context.read_environment(),
+    }
 
 
 def _get_directory() -> str:

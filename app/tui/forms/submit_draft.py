@@ -21,8 +21,22 @@ from app.core.text.sanitize import find_name_error, find_nearest, sanitize, trun
 from app.tui.actions.shell_command import build_spec_from_task
 
 KINDS = ("command", "shell", "template")
-FIELDS = ("name", "queue", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at", "cwd")
-_OPERATORS = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|<>;&`*?]|\$[({\w])""", re.S)
+FIELDS = (
+    "name",
+    "queue",
+    "priority",
+    "cpu",
+    "memory",
+    "timeout",
+    "retries",
+    "retry_delay",
+    "after",
+    "at",
+    "cwd",
+)
+_OPERATORS = re.compile(
+    r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|<>;&`*?]|\$[({\w])""", re.S
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,9 @@ def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> di
     `given` holds `parameters` or `parameter_texts`. Raise ValueError if the command cannot be
     split.
     """
-    found: dict[str, Any] = {name: draft.get_text(name) for name in FIELDS if draft.get_text(name) and name != "after"}
+    found: dict[str, Any] = {
+        name: draft.get_text(name) for name in FIELDS if draft.get_text(name) and name != "after"
+    }
     if "cwd" in found:
         found["cwd"] = os.path.expanduser(found["cwd"])
     if draft.kind == "command":
@@ -81,7 +97,11 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
         script=str(asked.get("script") or ""),
         template=str(task.get("template") or ""),
         values={name: str(asked[name]) for name in FIELDS if asked.get(name) not in (None, "")},
-        also={name: task[name] for name, usual in _HIDDEN_FIELDS if task.get(name) not in (None, usual)},
+        also={
+            name: task[name]
+            for name, usual in _HIDDEN_FIELDS
+            if task.get(name) not in (None, usual)
+        },
     )
 
 
@@ -127,10 +147,16 @@ _SHELL_WORDS = frozenset(_SHELL.split())
 
 def find_faults(draft: SubmitDraft, base: str, now: datetime) -> dict[str, str]:
     """Return {field: error sentence} for errors that need no runtime; `command` is what to run."""
-    found = {"command": _check_command(draft), "cwd": _check_directory(draft, base), "name": _check_name(draft)}
+    found = {
+        "command": _check_command(draft),
+        "cwd": _check_directory(draft, base),
+        "name": _check_name(draft),
+    }
     for name, label, parse in _PARSERS:
         found[name] = _check_field(label, draft.get_text(name), parse)
-    found["at"] = _check_field("Start at", draft.get_text("at"), lambda text: units.parse_time(text, now))
+    found["at"] = _check_field(
+        "Start at", draft.get_text("at"), lambda text: units.parse_time(text, now)
+    )
     return {name: text for name, text in found.items() if text}
 
 
@@ -139,7 +165,9 @@ def drop_fields(draft: SubmitDraft, faulty: Collection[str]) -> SubmitDraft:
 
     A faulty command is replaced with `true`.
     """
-    sound = replace(draft, values={name: text for name, text in draft.values.items() if name not in faulty})
+    sound = replace(
+        draft, values={name: text for name, text in draft.values.items() if name not in faulty}
+    )
     return replace(sound, kind="command", command="true") if "command" in faulty else sound
 
 

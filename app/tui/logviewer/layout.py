@@ -52,7 +52,11 @@ class LineCells:
         end = min(len(self._line), PAGE + (x + width) * _MAX_CELL_BYTES)
         while self._cells < x + width and self._at < end:
             self._parse_page()
-        parts = [strip.crop(max(0, x - at), x + width - at) for at, strip in self._pages if _overlaps(at, strip, x, width)]
+        parts = [
+            strip.crop(max(0, x - at), x + width - at)
+            for at, strip in self._pages
+            if _overlaps(at, strip, x, width)
+        ]
         return parts[0] if len(parts) == 1 else Strip.join(parts)
 
     def extends_to(self, x: int) -> bool:
@@ -121,7 +125,11 @@ def mark_matches(row: Strip, pattern: re.Pattern[str], style: Style = MATCH) -> 
     at, parts = 0, []
     for cut in cuts:
         part = row.crop(at, cut)
-        parts.append(Strip(Segment.apply_style(part, post_style=style), part.cell_length) if at in hits else part)
+        parts.append(
+            Strip(Segment.apply_style(part, post_style=style), part.cell_length)
+            if at in hits
+            else part
+        )
         at = cut
     return Strip.join(parts)
 

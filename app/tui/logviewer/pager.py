@@ -132,7 +132,11 @@ class LogPager:
 
     def resize(self, width: int, height: int) -> None:
         """Change the size, keeping the end, or the current match, visible."""
-        at_end, sees_match, column = self._is_at_end(), self._is_match_visible(), self._find_top_column()
+        at_end, sees_match, column = (
+            self._is_at_end(),
+            self._is_match_visible(),
+            self._find_top_column(),
+        )
         self._width, self._height = max(1, width), max(1, height)
         self._restore_position(at_end, column, sees_match)
 
@@ -144,7 +148,11 @@ class LogPager:
 
     def _find_top_column(self) -> int:
         """Return the column of its line at which the top row begins."""
-        return sum(row.cell_length for row in self._wrap_line(self._top[0])[: self._top[1]]) if self._wrap else 0
+        return (
+            sum(row.cell_length for row in self._wrap_line(self._top[0])[: self._top[1]])
+            if self._wrap
+            else 0
+        )
 
     def _restore_position(self, at_end: bool, column: int, sees_match: bool) -> None:
         start = self._top[0]
@@ -226,7 +234,11 @@ class LogPager:
 
     def _count_below(self) -> int:
         """Return the lines added since the end was last visible; 0 until counted."""
-        seen = self._index.count_before(self._seen_to) if self._index.done and self.lines.size > self._seen_to else None
+        seen = (
+            self._index.count_before(self._seen_to)
+            if self._index.done and self.lines.size > self._seen_to
+            else None
+        )
         return self._index.total - seen if seen is not None else 0
 
     # -- search --
@@ -235,7 +247,9 @@ class LogPager:
         """Search a text, ignoring case, and go to the nearest match; empty text ends the search."""
         self._text, self._match = text, None
         self._search = LogSearch.for_text(self.lines, text) if text else None
-        self._jumps = [_PendingJump(self._search, "near", origin=self._top[0])] if self._search else []
+        self._jumps = (
+            [_PendingJump(self._search, "near", origin=self._top[0])] if self._search else []
+        )
 
     def go_to_match(self, way: Literal["next", "previous"]) -> None:
         """Go to the next or the previous match."""
@@ -258,7 +272,9 @@ class LogPager:
 
         The current match if visible, else just above the page.
         """
-        return self._match if self._match is not None and self._is_line_visible() else self._top[0] - 1
+        return (
+            self._match if self._match is not None and self._is_line_visible() else self._top[0] - 1
+        )
 
     def _is_line_visible(self) -> bool:
         """Return True if any part of the current match's line is visible."""
@@ -266,7 +282,10 @@ class LogPager:
 
     def _is_match_visible(self) -> bool:
         """Return True if the row of the current match is visible."""
-        return self._match is not None and self._top <= self._find_match_row()[0] <= self._find_bottom()
+        return (
+            self._match is not None
+            and self._top <= self._find_match_row()[0] <= self._find_bottom()
+        )
 
     def _make_jumps(self) -> None:
         """Make the pending jumps as far as their searches have got."""
@@ -302,7 +321,11 @@ class LogPager:
 
     def _find_match_columns(self) -> tuple[int, int] | None:
         """Return the columns of the current match, where it is shown."""
-        return self._get_cells(self._match).find(self._matched) if self._match is not None and self._matched else None
+        return (
+            self._get_cells(self._match).find(self._matched)
+            if self._match is not None and self._matched
+            else None
+        )
 
     def _find_match_row(self) -> tuple[RowPlace, str]:
         """Return the row of the current match, or the nearest row and the reason."""
@@ -310,7 +333,11 @@ class LogPager:
         if found is None:
             return (start, 0), _NOT_SHOWN
         row = self._find_row(start, found[0]) if self._wrap else 0
-        return ((start, row), "") if row is not None else ((start, self._count_rows(start) - 1), _BEYOND_WRAP)
+        return (
+            ((start, row), "")
+            if row is not None
+            else ((start, self._count_rows(start) - 1), _BEYOND_WRAP)
+        )
 
     def _find_row(self, start: int, column: int) -> int | None:
         """Return the row of a wrapped line that contains a column; None if it is not shown."""
@@ -324,7 +351,9 @@ class LogPager:
         """Scroll sideways just enough to show these cells."""
         if not self._column <= begin or end > self._column + self._width - 1:
             step = max(1, self._width // 2)
-            self._column = 0 if end < self._width else max(0, begin - self._width // 4) // step * step
+            self._column = (
+                0 if end < self._width else max(0, begin - self._width // 4) // step * step
+            )
 
     # -- background work --
 
@@ -376,7 +405,9 @@ class LogPager:
         """
         if everything:
             begin = max(0, self.lines.size - MAX_COPIED)
-            text = "\n".join(map(_to_plain_text, self.lines.source.read(begin, self.lines.size).split(b"\n")))
+            text = "\n".join(
+                map(_to_plain_text, self.lines.source.read(begin, self.lines.size).split(b"\n"))
+            )
             return _limit_text(text), "the log" if not begin else "the end of the log"
         if self._match is not None and self._is_line_visible():
             return _limit_text(self._read_text(self._match)), "the line"
@@ -397,10 +428,16 @@ class LogPager:
 
     def _draw_row(self, place: RowPlace) -> Strip:
         start, at = place
-        rows = self._wrap_line(start)[max(0, at - 1) : at + 2] if self._wrap else [self._draw_cut_row(start)]
+        rows = (
+            self._wrap_line(start)[max(0, at - 1) : at + 2]
+            if self._wrap
+            else [self._draw_cut_row(start)]
+        )
         row = rows[min(at, 1)] if self._wrap else rows[0]
         patterns = [(self._search.pattern, MATCH)] if self._search else []
-        patterns += [(self._matched, CURRENT_MATCH)] if self._matched and start == self._match else []
+        patterns += (
+            [(self._matched, CURRENT_MATCH)] if self._matched and start == self._match else []
+        )
         if not patterns:
             return row
         # A match may continue in the next row or begin in the previous one.
@@ -412,7 +449,11 @@ class LogPager:
     def _draw_cut_row(self, start: int) -> Strip:
         cells = self._get_cells(start)
         row = cells.crop(self._column, self._width)
-        return cut_row(row, self._width, self._ellipsis) if cells.extends_to(self._column + self._width) else row
+        return (
+            cut_row(row, self._width, self._ellipsis)
+            if cells.extends_to(self._column + self._width)
+            else row
+        )
 
     def _wrap_line(self, start: int) -> list[Strip]:
         return self._get_cells(start).wrap_rows(self._width, self._ellipsis + MORE)
@@ -426,7 +467,11 @@ class LogPager:
         if key not in self._cells:
             self._cells[key] = LineCells(self.lines.read_line(start))
             self._held += key[1] - key[0]
-            while self._held > _CACHE_BYTES and len(self._cells) > self._height or len(self._cells) > 1024:
+            while (
+                self._held > _CACHE_BYTES
+                and len(self._cells) > self._height
+                or len(self._cells) > 1024
+            ):
                 (begin, end), _ = self._cells.popitem(last=False)
                 self._held -= end - begin
         return self._cells[key]
@@ -488,7 +533,9 @@ def _find_target(jump: _PendingJump, origin: int) -> int | None:
 
 def _describe_jump(jump: _PendingJump, origin: int, target: int | None) -> str:
     if target is None:
-        return jump.nothing + (": only in text that was overwritten" if jump.search.overwritten else "")
+        return jump.nothing + (
+            ": only in text that was overwritten" if jump.search.overwritten else ""
+        )
     if jump.way != "near" and target == origin:
         return "no other line matches"
     if jump.way == "next" and target <= origin:
@@ -512,4 +559,8 @@ def _limit_text(text: str) -> str:
 def format_size_and_lines(page: LogPage) -> str:
     """Return `4.1M, 61,204 lines`."""
     size = units.format_bytes(page.size)
-    return size if page.lines is None else f"{size}, {page.lines:,} line{'' if page.lines == 1 else 's'}"
+    return (
+        size
+        if page.lines is None
+        else f"{size}, {page.lines:,} line{'' if page.lines == 1 else 's'}"
+    )

@@ -64,7 +64,11 @@ class LogReader:
         try:
             return self._commands.get(timeout=self._compute_timeout())
         except Empty:
-            return LogPager.check_growth if self._watches() and monotonic() >= self._look_at else LogPager.step
+            return (
+                LogPager.check_growth
+                if self._watches() and monotonic() >= self._look_at
+                else LogPager.step
+            )
 
     def _compute_timeout(self) -> float | None:
         """Return the seconds to wait for a command; None for no limit."""
@@ -87,7 +91,11 @@ class LogReader:
         """
         if command is not LogPager.check_growth and not isinstance(command, ResizeCommand):
             self._pager.clear_note()
-        grew = self._check_growth() if command is LogPager.check_growth or monotonic() >= self._look_at else False
+        grew = (
+            self._check_growth()
+            if command is LogPager.check_growth or monotonic() >= self._look_at
+            else False
+        )
         changed = command is not LogPager.check_growth and command(self._pager) is not False
         self._has_unshown = self._has_unshown or grew or changed
         # If keys arrive faster than pages are drawn, only the last page is shown.

@@ -23,7 +23,10 @@ class SaveCancelled(Exception):
 def suggest_name(number: int, name: str, attempt: int) -> str:
     """Return a file name for a task's log that needs no quoting."""
     word = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80]
-    return "-".join(filter(None, (str(number), word, f"attempt{attempt}" if attempt > 1 else ""))) + ".log"
+    return (
+        "-".join(filter(None, (str(number), word, f"attempt{attempt}" if attempt > 1 else "")))
+        + ".log"
+    )
 
 
 def resolve_path(typed: str, name: str) -> Path:
@@ -67,7 +70,9 @@ def _write_new(source: LogSource, path: Path, wanted: Callable[[], bool]) -> int
         raise
 
 
-def _copy_bytes(source: LogSource, write: Callable[[bytes], int | None], wanted: Callable[[], bool]) -> int:
+def _copy_bytes(
+    source: LogSource, write: Callable[[bytes], int | None], wanted: Callable[[], bool]
+) -> int:
     at, size = 0, source.size()
     while at < size and (piece := source.read(at, min(at + _CHUNK, size))):
         if not wanted():
@@ -92,7 +97,11 @@ def complete_path(typed: str) -> tuple[str, list[str]]:
 def _list_folders(folder: Path, begun: str) -> list[str]:
     """Return the folder names with this beginning."""
     with os.scandir(folder) as entries:
-        near = [entry for _, entry in zip(range(_MAX_NAMES), entries, strict=False) if entry.name.startswith(begun)]
+        near = [
+            entry
+            for _, entry in zip(range(_MAX_NAMES), entries, strict=False)
+            if entry.name.startswith(begun)
+        ]
     return sorted(entry.name for entry in near if _is_offered(entry.name, begun) and entry.is_dir())
 
 

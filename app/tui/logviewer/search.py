@@ -123,7 +123,11 @@ class LogSearch:
             return True
         last = written.rpartition(b"\r")[2]
         # The last written text is visible; the whole line is parsed only if that has no match.
-        shown = not _REWRITES.search(last) and self._matches_plain(last) or LineCells(written).find(self.pattern) is not None
+        shown = (
+            not _REWRITES.search(last)
+            and self._matches_plain(last)
+            or LineCells(written).find(self.pattern) is not None
+        )
         self.overwritten = self.overwritten or not shown
         return shown
 

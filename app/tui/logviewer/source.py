@@ -204,7 +204,9 @@ class LineIndex:
     def total(self) -> int:
         """Lines counted so far, including one without a newline at the end."""
         whole = self._before[-1] + self._tail
-        return whole + (self.counted > 0 and self._lines.source.read(self.counted - 1, self.counted) != b"\n")
+        return whole + (
+            self.counted > 0 and self._lines.source.read(self.counted - 1, self.counted) != b"\n"
+        )
 
     def step(self) -> None:
         """Count one more block."""

@@ -95,7 +95,9 @@ class LogView(StripWidget, can_focus=True):
         """Show text of several lines instead of a log."""
         self.close_log()
         self._empty = False
-        self._show_page(LogPage(rows=tuple(Strip([Segment(line)]) for line in sanitize_lines(text).split("\n"))))
+        self._show_page(
+            LogPage(rows=tuple(Strip([Segment(line)]) for line in sanitize_lines(text).split("\n")))
+        )
 
     def close_log(self) -> None:
         """Release the log; the last page stays visible."""
@@ -169,7 +171,9 @@ class LogView(StripWidget, can_focus=True):
 
     def copy(self, everything: bool = False) -> None:
         """Post `Copied` with the current match or visible lines, or as much of the log as fits."""
-        self.send_command(lambda pager: self.post_message(self.Copied(*pager.copy_text(everything))))
+        self.send_command(
+            lambda pager: self.post_message(self.Copied(*pager.copy_text(everything)))
+        )
 
     @on(events.MouseScrollDown)
     def _scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -210,9 +214,13 @@ class LogView(StripWidget, can_focus=True):
     def _draw_page(self) -> None:
         room, look = self.size.width, self.look
         if self._empty:
-            self.draw([look.strip([(look.adapt_text(EMPTY_LIVE if self._live else EMPTY), "dim")], room)])
+            self.draw(
+                [look.strip([(look.adapt_text(EMPTY_LIVE if self._live else EMPTY), "dim")], room)]
+            )
             return
-        self.draw([_to_supported(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
+        self.draw(
+            [_to_supported(row, look.utf8).adjust_cell_length(room) for row in self.page.rows]
+        )
 
     def on_resize(self) -> None:
         size = self.size  # the event's size includes the padding
@@ -234,11 +242,18 @@ class LogView(StripWidget, can_focus=True):
         self.close_log()
 
     @work(thread=True, group="log", exit_on_error=False)
-    def _run_reader(self, source: LogSource, commands: SimpleQueue[PagerCommand | None], width: int, height: int) -> None:
+    def _run_reader(
+        self, source: LogSource, commands: SimpleQueue[PagerCommand | None], width: int, height: int
+    ) -> None:
         """Read for these commands in a separate thread."""
         try:
             pager = LogPager(source, width, height, self.look.ellipsis)
-            LogReader(pager, commands, self._is_watching, lambda page: self.post_message(self._Read(commands, page))).run()
+            LogReader(
+                pager,
+                commands,
+                self._is_watching,
+                lambda page: self.post_message(self._Read(commands, page)),
+            ).run()
         # A log that cannot be shown reports this in place and leaves the screen alone.
         except Exception as error:
             self.post_message(self.Failed(sanitize(str(error))))
@@ -255,5 +270,8 @@ def _to_supported(row: Strip, utf8: bool) -> Strip:
     if utf8 or row.text.isascii():
         return row
     return Strip(
-        [Segment("".join(c if c.isascii() else "?" * measure_width(c) for c in text), style) for text, style, _ in row]
+        [
+            Segment("".join(c if c.isascii() else "?" * measure_width(c) for c in text), style)
+            for text, style, _ in row
+        ]
     )

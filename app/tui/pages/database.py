@@ -55,7 +55,13 @@ class DatabaseReplies(NamedTuple):
 
 
 def build_database_sections(
-    found: DatabaseReplies, opened: Collection[str], now: float, room: int, look: Look, config: str = "", gone: bool = False
+    found: DatabaseReplies,
+    opened: Collection[str],
+    now: float,
+    room: int,
+    look: Look,
+    config: str = "",
+    gone: bool = False,
 ) -> Iterator[Section]:
     """Yield the sections of the page.
 
@@ -63,30 +69,61 @@ def build_database_sections(
     backups existed but the newest is missing.
     """
     wrong = dict.fromkeys(found.failed.values())
-    trouble = [DocRow(((line, "warn"),)) for text in wrong for line in wrap_text(look.sanitize(f"Cannot be read: {text}"), max(20, room - 4))]
-    yield Section("Database", (*trouble, *_build_figures(found, look), *_build_replica(found.replica, room, look), *_build_cleanup(found.going, look)))
+    trouble = [
+        DocRow(((line, "warn"),))
+        for text in wrong
+        for line in wrap_text(look.sanitize(f"Cannot be read: {text}"), max(20, room - 4))
+    ]
+    yield Section(
+        "Database",
+        (
+            *trouble,
+            *_build_figures(found, look),
+            *_build_replica(found.replica, room, look),
+            *_build_cleanup(found.going, look),
+        ),
+    )
     backups = found.backups
     shown = tuple(_build_backups((backups or ())[::-1][:MAX_BACKUPS], now, room, look))
     none = f"{'No backup is left' if gone else 'No backups yet'}: taskdeck db backup takes one."
-    yield Section(_format_title("Backups", backups), shown or _format_empty(none, backups, "db.backups" in found.failed, look))
+    yield Section(
+        _format_title("Backups", backups),
+        shown or _format_empty(none, backups, "db.backups" in found.failed, look),
+    )
     slow = found.slow or ()
-    cells = min(CALLER_CELLS, max((measure_width(look.sanitize(one["caller"])) for one in slow), default=0))
-    rows = tuple(line for one in slow for line in _build_statement(one, str(one["id"]) in opened, now, room, cells, look))
+    cells = min(
+        CALLER_CELLS, max((measure_width(look.sanitize(one["caller"])) for one in slow), default=0)
+    )
+    rows = tuple(
+        line
+        for one in slow
+        for line in _build_statement(one, str(one["id"]) in opened, now, room, cells, look)
+    )
     none = "No slow statements."
-    yield Section(_format_title("Slow statements", found.slow), rows or _format_empty(none, found.slow, "db.slow" in found.failed, look))
+    yield Section(
+        _format_title("Slow statements", found.slow),
+        rows or _format_empty(none, found.slow, "db.slow" in found.failed, look),
+    )
     ways = (*SHELL_COMMANDS, *([("config", look.sanitize(config))] if config else []))
-    yield Section("From a shell", tuple(DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in ways))
+    yield Section(
+        "From a shell",
+        tuple(DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in ways),
+    )
     if found.stats is not None:
         yield Section("Tables", tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
         if unused := [index for index in found.stats["indexes"] if index["unused"]]:
-            yield Section(f"Unused indexes {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look)))
+            yield Section(
+                f"Unused indexes {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look))
+            )
 
 
 def _format_title(title: str, rows: Sequence[Reply] | None) -> str:
     return title if rows is None else f"{title} {len(rows)}"
 
 
-def _format_empty(none: str, rows: Sequence[Reply] | None, failed: bool, look: Look) -> tuple[DocRow, ...]:
+def _format_empty(
+    none: str, rows: Sequence[Reply] | None, failed: bool, look: Look
+) -> tuple[DocRow, ...]:
     """Return the single line of an empty section: `none`, or a note that rows are unknown."""
     text = none if rows is not None else "not known" if failed else look.adapt_text("reading…")
     return (DocRow(((text, "dim"),)),)
@@ -95,16 +132,30 @@ def _format_empty(none: str, rows: Sequence[Reply] | None, failed: bool, look: L
 def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
     stats = found.stats
     if stats is None:
-        return [] if "db.stats" in found.failed else [DocRow(((look.adapt_text("measuring…"), "dim"),))]
+        return (
+            []
+            if "db.stats" in found.failed
+            else [DocRow(((look.adapt_text("measuring…"), "dim"),))]
+        )
     waits = stats["lock_waits"]
-    lock = f"{waits['count']} waits, {units.format_latency(waits['worst'])} at worst" if waits else "no runtime is up to say"
+    lock = (
+        f"{waits['count']} waits, {units.format_latency(waits['worst'])} at worst"
+        if waits
+        else "no runtime is up to say"
+    )
     facts = [
-        ("size", f"{units.format_bytes(stats['bytes'])}, {units.format_percent(stats['fragmentation'], 1)} unused"),
+        (
+            "size",
+            f"{units.format_bytes(stats['bytes'])}, {units.format_percent(stats['fragmentation'], 1)} unused",
+        ),
         ("log", units.format_bytes(stats["wal_bytes"])),
         ("lock", lock),
         ("cache", _format_cache(stats["cache"])),
     ]
-    missing = [(f"an index may be missing on {one['table']} ({', '.join(one['columns'])})", "warn") for one in stats["missing"]]
+    missing = [
+        (f"an index may be missing on {one['table']} ({', '.join(one['columns'])})", "warn")
+        for one in stats["missing"]
+    ]
     return [DocRow(((pad(label, 8), "dim"), (text, ""))) for label, text in facts] + [
         DocRow(((look.sanitize(text), style),)) for text, style in missing
     ]
@@ -120,7 +171,11 @@ def _build_replica(replica: Reply | None, room: int, look: Look) -> Iterable[Doc
     """Return the replica's target and age, or its problem."""
     if replica is None or replica["target"] is None:
         return []
-    age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
+    age = (
+        f"{units.format_age(replica['lag'])} old"
+        if replica["lag"] is not None
+        else "never copied yet"
+    )
     text = f"{replica['target']}, {age}" + (f": {replica['problem']}" if replica["problem"] else "")
     shown = look.cut(look.sanitize(text), max(20, room - 12), "middle")
     return [DocRow(((pad("replica", 8), "dim"), (shown, "late" if replica["late"] else "")))]
@@ -140,7 +195,12 @@ def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) 
         when = format_age_ago(datetime.fromisoformat(one["at"]).timestamp(), now)
         state, style = _describe_backup(one)
         figures = f"{when:<10} {one['kind']:<10} {units.format_bytes(one['bytes']):>8}  "
-        yield DocRow(((figures, ""), (look.cut(look.sanitize(state), max(10, room - len(figures) - 4)), style)))
+        yield DocRow(
+            (
+                (figures, ""),
+                (look.cut(look.sanitize(state), max(10, room - len(figures) - 4)), style),
+            )
+        )
 
 
 def _describe_backup(one: Reply) -> tuple[str, str]:
@@ -151,7 +211,9 @@ def _describe_backup(one: Reply) -> tuple[str, str]:
     return (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")
 
 
-def _build_statement(one: Reply, whole: bool, now: float, room: int, asked: int, look: Look) -> Iterator[DocRow]:
+def _build_statement(
+    one: Reply, whole: bool, now: float, room: int, asked: int, look: Look
+) -> Iterator[DocRow]:
     """Yield the line of a statement with its caller in `asked` cells.
 
     If `whole`, the full statement and its query plan follow.
@@ -162,10 +224,16 @@ def _build_statement(one: Reply, whole: bool, now: float, room: int, asked: int,
     caller = pad(look.cut(look.sanitize(one["caller"]), asked), asked)
     cells = max(10, room - FIGURE_CELLS - asked)
     statement = look.sanitize(one["statement"])
-    shown = ((look.adapt_text(figures), "late" if worst >= SLOW_SECONDS else ""), (f"{caller}  ", "dim"), (look.cut(statement, cells), ""))
+    shown = (
+        (look.adapt_text(figures), "late" if worst >= SLOW_SECONDS else ""),
+        (f"{caller}  ", "dim"),
+        (look.cut(statement, cells), ""),
+    )
     yield DocRow(shown, ident)
     if whole:
-        yield from (DocRow(((f"    {line}", ""),)) for line in wrap_text(statement, max(20, room - 8)))
+        yield from (
+            DocRow(((f"    {line}", ""),)) for line in wrap_text(statement, max(20, room - 8))
+        )
         for line in (one["plan"] or "query plan unknown").split("\n"):
             yield DocRow(((look.cut(f"      {look.sanitize(line)}", room - 4), "dim"),))
 
@@ -180,4 +248,9 @@ def _build_tables(tables: Iterable[Reply], look: Look) -> Iterator[DocRow]:
 
 def _build_indexes(indexes: Iterable[Reply], look: Look) -> Iterator[DocRow]:
     for one in indexes:
-        yield DocRow(((pad(look.sanitize(one["name"]), 26), ""), (f"{units.format_bytes(one['bytes']):>8}  {look.sanitize(one['table'])}", "dim")))
+        yield DocRow(
+            (
+                (pad(look.sanitize(one["name"]), 26), ""),
+                (f"{units.format_bytes(one['bytes']):>8}  {look.sanitize(one['table'])}", "dim"),
+            )
+        )

@@ -27,21 +27,30 @@ MIN_CHART_LINES = 2
 """Minimum lines of a chart."""
 
 
-def build_alert_lines(found: Mapping[str, Any], room: int, height: int, now: float, look: Look) -> list[DetailLine]:
+def build_alert_lines(
+    found: Mapping[str, Any], room: int, height: int, now: float, look: Look
+) -> list[DetailLine]:
     """Return the lines for a reply of `alert.show`, at most `height`."""
     rule = found.get("rule")
     said = look.sanitize(f"{found['object']}: {found['text']}")
     head = [[(f"  {look.cut(said, room - 3)}", "bold")]]
     if rule:
         head.append([(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "")])
-    events = _wrap_parts([*_list_events(found, now, look), *_list_past_spells(found.get("was", ()), now)], room)
+    events = _wrap_parts(
+        [*_list_events(found, now, look), *_list_past_spells(found.get("was", ()), now)], room
+    )
     runs = [*found.get("runs", ()), *_make_ongoing_run(found, now)]
     most = height - len(head) - len(events)
     return [*head, *_draw_chart(runs, found.get("limit"), room, most, now, look), *events][:height]
 
 
 def build_rule_lines(
-    rule: Mapping[str, Any], history: Mapping[str, Any], room: int, height: int, now: float, look: Look
+    rule: Mapping[str, Any],
+    history: Mapping[str, Any],
+    room: int,
+    height: int,
+    now: float,
+    look: Look,
 ) -> list[DetailLine]:
     """Return the lines for a row of `sla.ls` and its `sla.history` reply, at most `height`.
 
@@ -49,13 +58,34 @@ def build_rule_lines(
     """
     head = [[(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "bold")]]
     if rule.get("metric"):
-        head.append([(f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}", "")])
-    facts = [f"made {_format_stamp(rule['created_at'], now)}", f"changed {_format_stamp(rule['updated_at'], now)}"]
+        head.append(
+            [
+                (
+                    f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}",
+                    "",
+                )
+            ]
+        )
+    facts = [
+        f"made {_format_stamp(rule['created_at'], now)}",
+        f"changed {_format_stamp(rule['updated_at'], now)}",
+    ]
     facts += [_format_late(rule, now)] if rule.get("late") else ["no alerts ended in 24h"]
     facts += [_format_silence(rule["silence"], now, look)] if rule.get("silence") else []
     facts += ["off: not checked"] if not rule["enabled"] else []
     events = _wrap_parts([*facts, *_list_past_spells(history.get("was", ()), now)], room)
-    return [*head, *_draw_chart(history.get("runs", ()), rule["limit"], room, height - len(head) - len(events), now, look), *events][:height]
+    return [
+        *head,
+        *_draw_chart(
+            history.get("runs", ()),
+            rule["limit"],
+            room,
+            height - len(head) - len(events),
+            now,
+            look,
+        ),
+        *events,
+    ][:height]
 
 
 def _format_condition(rule: Mapping[str, Any]) -> str:
@@ -65,8 +95,14 @@ def _format_condition(rule: Mapping[str, Any]) -> str:
 
 def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[str]:
     """Return when a metric was too high, latest first: `too high 10:15 to 10:20`."""
-    told = [(_format_stamp(spell["since"], now), _format_stamp(spell["until"], now)) for spell in reversed(spells)]
-    return [f"too high {since}" if since == until else f"too high {since} to {until}" for since, until in told]
+    told = [
+        (_format_stamp(spell["since"], now), _format_stamp(spell["until"], now))
+        for spell in reversed(spells)
+    ]
+    return [
+        f"too high {since}" if since == until else f"too high {since} to {until}"
+        for since, until in told
+    ]
 
 
 def _format_late(rule: Mapping[str, Any], now: float) -> str:
@@ -97,7 +133,11 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
     known = sorted((at, words) for at, words in moments if at)
     said = [f"{_format_stamp(at, now)} {words}" for at, words in known]
     if found.get("silenced_until"):
-        silence = {"until": found["silenced_until"], "by": found["silenced_by"], "reason": found["silence_reason"]}
+        silence = {
+            "until": found["silenced_until"],
+            "by": found["silenced_by"],
+            "reason": found["silence_reason"],
+        }
         said.append(_format_silence(silence, now, look))
     return said
 
@@ -124,7 +164,12 @@ def _make_ongoing_run(found: Mapping[str, Any], now: float) -> list[dict[str, An
 
 
 def _draw_chart(
-    runs: Sequence[Mapping[str, Any]], limit: float | None, room: int, height: int, now: float, look: Look
+    runs: Sequence[Mapping[str, Any]],
+    limit: float | None,
+    room: int,
+    height: int,
+    now: float,
+    look: Look,
 ) -> list[DetailLine]:
     """Draw runs as points against the limit; nothing without space or data."""
     plot = height - 1
@@ -135,7 +180,9 @@ def _draw_chart(
     top = max(limit, *(run["value"] for run in shown)) or 1.0
     rows = [_find_chart_row(value, top, plot) for value in (run["value"] for run in shown)]
     at = _find_chart_row(limit, top, plot)
-    lines = [_draw_chart_line(y, shown, rows, at, limit, top, step, plot, look) for y in range(plot)]
+    lines = [
+        _draw_chart_line(y, shown, rows, at, limit, top, step, plot, look) for y in range(plot)
+    ]
     return [*lines, _draw_axis(shown, step, now, look)]
 
 
@@ -148,7 +195,9 @@ def _draw_chart_line(
     y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float, top: float, step: int, plot: int,
     look: Look,
 ) -> DetailLine:  # fmt: skip
-    scale = {limit_row: units.format_age(limit)} | ({} if limit_row == 0 else {0: units.format_age(top)})
+    scale = {limit_row: units.format_age(limit)} | (
+        {} if limit_row == 0 else {0: units.format_age(top)}
+    )
     line: DetailLine = [(f"  {scale.get(y, ''):>{SCALE_CELLS - 1}} {look.adapt_text('│')}", "dim")]
     ground = look.adapt_text("· ") * step if y == limit_row else " " * (step * 2)
     for run, row in zip(runs, rows, strict=True):
@@ -160,8 +209,14 @@ def _draw_chart_line(
     return [*line, (_format_chart_label(y, runs, rows, limit_row, limit), "dim")]
 
 
-def _format_chart_label(y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float) -> str:
-    last = f" {units.format_age(runs[-1]['value'])} now" if runs[-1].get("now") and rows[-1] == y else ""
+def _format_chart_label(
+    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float
+) -> str:
+    last = (
+        f" {units.format_age(runs[-1]['value'])} now"
+        if runs[-1].get("now") and rows[-1] == y
+        else ""
+    )
     return last or (f" limit {units.format_age(limit)}" if y == limit_row else "")
 
 
@@ -172,4 +227,9 @@ def _draw_axis(runs: Sequence[Mapping[str, Any]], step: int, now: float, look: L
     first, last = (_format_stamp(dated[n]["at"], now) for n in (0, -1)) if dated else ("", "")
     end = "now" if runs[-1].get("now") else last
     room = step * len(runs) - measure_width(first) - 1
-    return [(f"  {'':{SCALE_CELLS - 1}} {look.adapt_text('└')} {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}   {count}", "dim")]
+    return [
+        (
+            f"  {'':{SCALE_CELLS - 1}} {look.adapt_text('└')} {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}   {count}",
+            "dim",
+        )
+    ]

@@ -33,14 +33,26 @@ def build_dependency_sections(facts: TaskContext) -> Iterator[Section]:
         lines = facts.about["tree"][key]
         if lines:
             direct = sum(line.get("more") or 1 for line in lines if not line["depth"])
-            yield Section(f"{name} {units.format_count(direct)}", tuple(_build_row(facts, line) for line in lines))
+            yield Section(
+                f"{name} {units.format_count(direct)}",
+                tuple(_build_row(facts, line) for line in lines),
+            )
 
 
 def _build_row(facts: TaskContext, line: Mapping[str, Any]) -> DocRow:
     depth = min(line["depth"], MAX_INDENT)
     begin = facts.look.adapt_text(f"{'   ' * depth}└─ " if depth else "")
     if line["more"]:
-        return DocRow(((facts.look.adapt_text(f"{begin or '      '}… and {units.format_count(line['more'])} more"), "dim"),))
+        return DocRow(
+            (
+                (
+                    facts.look.adapt_text(
+                        f"{begin or '      '}… and {units.format_count(line['more'])} more"
+                    ),
+                    "dim",
+                ),
+            )
+        )
     sign = STATES.get(line["status"], UNKNOWN)
     word = line["status"] if line["status"] == "removed" else sign.word
     kind = "however it ends" if line["kind"] == "any" else "only after a success"
@@ -64,7 +76,10 @@ def build_use_section(facts: TaskContext) -> Section:
     """Return use and request: now, peak, and the last half hour."""
     task, use, line = facts.task, facts.about["use"] or {}, facts.line
     measured = (line.measured_cpu, line.measured_memory) if line else (None, None)
-    used_cpu, used_memory = (use.get(name) if part is None else part for name, part in zip(("cpu", "memory"), measured, strict=True))
+    used_cpu, used_memory = (
+        use.get(name) if part is None else part
+        for name, part in zip(("cpu", "memory"), measured, strict=True)
+    )
     peak = _find_maximum(facts.runs[0]["max_rss"], used_memory, use.get("most_memory"))
     most_cpu = units.format_cpu(use["most_cpu"]) if use else ""
     asked = units.format_memory(task["memory"]) if task["memory"] else "nothing"
@@ -75,16 +90,30 @@ def build_use_section(facts: TaskContext) -> Section:
     ]  # fmt: skip
     if task["memory"] and (used_memory or 0.0) >= task["memory"] * HIGH_SHARE:
         share = units.format_percent(used_memory, task["memory"])
-        rows.append(DocRow(((f"! memory is at {share} of the request; the job is not stopped.", "warn"),)))
-    last = f"LAST {units.format_age(use['cell'] * 10)}" if use and facts.room >= HISTORY_CELLS else ""
+        rows.append(
+            DocRow(((f"! memory is at {share} of the request; the job is not stopped.", "warn"),))
+        )
+    last = (
+        f"LAST {units.format_age(use['cell'] * 10)}" if use and facts.room >= HISTORY_CELLS else ""
+    )
     return Section("Now", tuple(rows), ((20, "NOW"), (32, "PEAK"), (44, "ASKED"), (56, last)))
 
 
-def _build_use_row(facts: TaskContext, name: str, part: float | None, whole: float | None, shown: tuple[str, str, str]) -> DocRow:
+def _build_use_row(
+    facts: TaskContext,
+    name: str,
+    part: float | None,
+    whole: float | None,
+    shown: tuple[str, str, str],
+) -> DocRow:
     bar = facts.look.draw_two_tone(part or 0.0, whole, whole, 10) if whole else ""
     high = bool(whole) and (part or 0.0) >= HIGH_SHARE * (whole or 0.0)
     cells = (facts.about["use"] or {}).get(f"{name}_cells") or ()
-    last = f"{'! ' if high else '  '}{facts.look.draw_sparkline(cells, 10, max([whole or 0.0, *cells]))}" if cells else ""
+    last = (
+        f"{'! ' if high else '  '}{facts.look.draw_sparkline(cells, 10, max([whole or 0.0, *cells]))}"
+        if cells
+        else ""
+    )
     return DocRow(((_format_use_row(facts, name, bar, *shown, last), "bold" if high else ""),))
 
 
@@ -95,11 +124,19 @@ def _build_time_row(facts: TaskContext) -> DocRow:
     bar = facts.look.draw_bar(ran or 0.0, limit, 10) if limit else ""
     about = f"usual {units.format_age(usual['median'])}" if usual else ""
     asked = units.format_duration(limit) if limit else "no limit"
-    last = f"  {units.format_count(usual['n'])} runs, p95 {units.format_age(usual['p95'])}" if usual else ""
-    return DocRow(((_format_use_row(facts, "time", bar, units.format_duration(ran), about, asked, last), ""),))
+    last = (
+        f"  {units.format_count(usual['n'])} runs, p95 {units.format_age(usual['p95'])}"
+        if usual
+        else ""
+    )
+    return DocRow(
+        ((_format_use_row(facts, "time", bar, units.format_duration(ran), about, asked, last), ""),)
+    )
 
 
-def _format_use_row(facts: TaskContext, name: str, bar: str, now: str, peak: str, asked: str, last: str) -> str:
+def _format_use_row(
+    facts: TaskContext, name: str, bar: str, now: str, peak: str, asked: str, last: str
+) -> str:
     """Format a row of the table; the last column only if it fits."""
     text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{asked:<10}{last if facts.room >= HISTORY_CELLS else ''}"
     return facts.look.adapt_text(text.rstrip())
@@ -146,25 +183,37 @@ def _format_use(facts: TaskContext, run: Mapping[str, Any]) -> str:
     asked = f" of {units.format_memory(facts.task['memory'])} asked" if facts.task["memory"] else ""
     signal = f"signal {run['signal']}" if run["signal"] is not None else "no signal"
     peak = f"peak memory {units.format_memory(run['max_rss'])}{asked}"
-    return facts.look.adapt_text(f"cpu {units.format_duration(run['cpu_seconds'])}   {peak}   {signal}")
+    return facts.look.adapt_text(
+        f"cpu {units.format_duration(run['cpu_seconds'])}   {peak}   {signal}"
+    )
 
 
 def build_attempts(facts: TaskContext) -> Section:
     """Return all runs, latest first; each opens its log."""
     log = max(46, facts.room - 9)
     heads = ((16, "STARTED"), (29, "TOOK"), (37, "HOW"), (log, "LOG"))
-    return Section(f"Attempts {len(facts.runs)}", tuple(_build_run_row(facts, run, log - 38) for run in facts.runs), heads)
+    return Section(
+        f"Attempts {len(facts.runs)}",
+        tuple(_build_run_row(facts, run, log - 38) for run in facts.runs),
+        heads,
+    )
 
 
 def _build_run_row(facts: TaskContext, run: Mapping[str, Any], room: int) -> DocRow:
     sign = STATES.get(run["status"], UNKNOWN)
     live = run["status"] in ACTIVE
-    how = _format_pid(facts, run) if live and run["pid"] else facts.look.sanitize(run["reason"] or "")
+    how = (
+        _format_pid(facts, run) if live and run["pid"] else facts.look.sanitize(run["reason"] or "")
+    )
     state = pad(f"{run['attempt']} {facts.look.state(sign)}", 14)
-    times = pad(facts.format_time(run["start_time"]), 13) + pad(units.format_duration(measure_run(facts, run)), 8)
+    times = pad(facts.format_time(run["start_time"]), 13) + pad(
+        units.format_duration(measure_run(facts, run)), 8
+    )
     size = "" if live else units.format_bytes(run["log_bytes"])
     text = f"{state}{times}{pad(facts.look.cut(how, room), room)} {size}"
-    return DocRow(((facts.look.adapt_text(text), sign.style if live else ""),), f"attempt:{run['attempt']}")
+    return DocRow(
+        ((facts.look.adapt_text(text), sign.style if live else ""),), f"attempt:{run['attempt']}"
+    )
 
 
 def _format_pid(facts: TaskContext, run: Mapping[str, Any]) -> str:
@@ -180,8 +229,15 @@ def build_slas(facts: TaskContext) -> Iterator[Section]:
     """Yield the rules of the task with their spare time, and alerts of deleted rules."""
     rules = facts.about["slas"]
     known = {rule["name"] for rule in rules}
-    lines = [line for line in facts.board.alerts if line.uuid == facts.task["uuid"]] if facts.board else []
-    states = {line.sla: f"acked {line.by}" if line.status == "acknowledged" else line.status for line in lines}
+    lines = (
+        [line for line in facts.board.alerts if line.uuid == facts.task["uuid"]]
+        if facts.board
+        else []
+    )
+    states = {
+        line.sla: f"acked {line.by}" if line.status == "acknowledged" else line.status
+        for line in lines
+    }
     rows = [_build_rule_row(facts, rule, states.get(rule["name"], "")) for rule in rules]
     rows += [_build_alert_row(facts, line) for line in lines if line.sla not in known]
     if rows:
@@ -210,7 +266,10 @@ def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
         done = ("ended" if finishes else "started") if well else STATES[facts.status].word
         if spare < 0:
             return f"{done} {units.format_age(-spare)} late", "late"
-        return f"{done} {'in' if well else 'within the'} time, {units.format_age(spare)} to spare", "well" if well else ""
+        return (
+            f"{done} {'in' if well else 'within the'} time, {units.format_age(spare)} to spare",
+            "well" if well else "",
+        )
     spare = rule["due"] - facts.now
     if spare < 0:
         return f"must {word} by {due}   {units.format_age(-spare)} late", "late"
@@ -234,13 +293,23 @@ def build_definition(facts: TaskContext) -> Section:
     task, own = facts.task, facts.look.sanitize
     pairs: list[tuple[str, str]] = []
     if task["template"]:
-        pairs.append(("template", f"{own(task['template'])}   {_format_short_parameters(facts)}".rstrip()))
+        pairs.append(
+            ("template", f"{own(task['template'])}   {_format_short_parameters(facts)}".rstrip())
+        )
     pairs.append(("command", own(format_launch(task["launch"] or {})) or units.MISSING))
     names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
     pairs.append(("asks", facts.look.adapt_text(_format_request(facts))))
-    pairs += [("used" if not at else "", facts.look.adapt_text(text)) for at, text in enumerate(_describe_use(facts))]
-    pairs.append(("queue", f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}"))
+    pairs += [
+        ("used" if not at else "", facts.look.adapt_text(text))
+        for at, text in enumerate(_describe_use(facts))
+    ]
+    pairs.append(
+        (
+            "queue",
+            f"{own(task['queue'])}   priority {task['priority']}   by {own(task['submitted_by'])}",
+        )
+    )
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task.get("pinned"):
@@ -248,7 +317,14 @@ def build_definition(facts: TaskContext) -> Section:
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
         pairs.append(("again", own(quote_words(build_submit_words(build_spec_from_task(task))))))
     opens = {"template": f"template:{task['template']}"}
-    return Section("Task", tuple(row for name, text in pairs for row in _build_pair(facts, name, text, opens.get(name, ""))))
+    return Section(
+        "Task",
+        tuple(
+            row
+            for name, text in pairs
+            for row in _build_pair(facts, name, text, opens.get(name, ""))
+        ),
+    )
 
 
 def _build_pair(facts: TaskContext, name: str, text: str, target: str) -> Iterator[DocRow]:
@@ -264,22 +340,36 @@ def _format_request(facts: TaskContext) -> str:
     task = facts.task
     memory = units.format_memory(task["memory"]) if task["memory"] else "none"
     limit = units.format_duration_setting(task["timeout"]) if task["timeout"] else "none"
-    every = f" every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else ""
+    every = (
+        f" every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else ""
+    )
     return f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   retries {task['retries']}{every}"
 
 
 def _describe_use(facts: TaskContext) -> Iterator[str]:
     """Yield the maximum use of past runs, if known, and the request that `m` would set."""
     if past := facts.past:
-        parts = [f"cpu {units.format_number(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
-        parts += [f"memory {units.format_memory(past['memory_most'])}"] if past["memory_most"] else []
+        parts = (
+            [f"cpu {units.format_number(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
+        )
+        parts += (
+            [f"memory {units.format_memory(past['memory_most'])}"] if past["memory_most"] else []
+        )
         if parts:
-            kind = {"template": "of this template", "name": "of this name", "like": "of names like it"}[past["of"]]
+            kind = {
+                "template": "of this template",
+                "name": "of this name",
+                "like": "of names like it",
+            }[past["of"]]
             yield f"{'   '.join(parts)}   at most, in {units.format_count(past['n'])} past runs {kind}"
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""
         what = {"m": "asks for what was used", "M": "makes it the template's"}.get(key)
-        yield f"{key} {what}: {', '.join(map(str, found))}" if what else f"by that it would ask {', '.join(map(str, found))}"
+        yield (
+            f"{key} {what}: {', '.join(map(str, found))}"
+            if what
+            else f"by that it would ask {', '.join(map(str, found))}"
+        )
 
 
 # -- parameters --
@@ -290,7 +380,11 @@ def build_parameters(facts: TaskContext) -> Iterator[Section]:
     given = facts.task["parameters"] or {}
     if given and not _has_short_parameters(facts):
         column = max(10, *(min(26, measure_width(facts.look.sanitize(name)) + 2) for name in given))
-        rows = [row for name, value in given.items() for row in _build_parameter(facts, name, value, column)]
+        rows = [
+            row
+            for name, value in given.items()
+            for row in _build_parameter(facts, name, value, column)
+        ]
         yield Section(f"Parameters {len(given)}", tuple(rows))
 
 
@@ -301,27 +395,43 @@ def _format_short_parameters(facts: TaskContext) -> str:
 def _has_short_parameters(facts: TaskContext) -> bool:
     """Return True if the parameters fit on the line of the template."""
     given = facts.task["parameters"] or {}
-    if not facts.task["template"] or any(isinstance(value, (dict, list)) and value for value in given.values()):
+    if not facts.task["template"] or any(
+        isinstance(value, (dict, list)) and value for value in given.values()
+    ):
         return False
-    return measure_width(facts.look.sanitize(facts.task["template"])) + 3 + measure_width(_join_parameters(facts)) <= 2 * (facts.room - 14)
+    return measure_width(facts.look.sanitize(facts.task["template"])) + 3 + measure_width(
+        _join_parameters(facts)
+    ) <= 2 * (facts.room - 14)
 
 
 def _join_parameters(facts: TaskContext) -> str:
     given = facts.task["parameters"] or {}
-    return facts.look.sanitize("  ".join(f"{k}={MASK if is_secret_name(k) else format_typed_value(v)}" for k, v in given.items()))
+    return facts.look.sanitize(
+        "  ".join(
+            f"{k}={MASK if is_secret_name(k) else format_typed_value(v)}" for k, v in given.items()
+        )
+    )
 
 
 def _build_parameter(facts: TaskContext, name: str, value: Any, column: int) -> Iterator[DocRow]:
     label = facts.look.cut(facts.look.sanitize(name), column - 2)
     written = _iter_value_lines(mask_secrets(name, value), max(20, facts.room - column - 4))
     for at, line in enumerate(islice(written, MAX_LINES + 1)):
-        text = facts.look.sanitize(line) if at < MAX_LINES else facts.look.adapt_text("… more: y copies the full command")
+        text = (
+            facts.look.sanitize(line)
+            if at < MAX_LINES
+            else facts.look.adapt_text("… more: y copies the full command")
+        )
         yield DocRow(((pad("" if at else label, column), "dim"), (text, "")))
 
 
 def _iter_value_lines(value: Any, room: int) -> Iterator[str]:
     """Yield the lines of a value as typed; JSON that does not fit is split."""
-    return _iter_json_lines(value, "", "", room) if isinstance(value, (dict, list)) else iter(format_typed_value(value).split("\n"))
+    return (
+        _iter_json_lines(value, "", "", room)
+        if isinstance(value, (dict, list))
+        else iter(format_typed_value(value).split("\n"))
+    )
 
 
 def _iter_json_lines(value: Any, begin: str, end: str, room: int, depth: int = 0) -> Iterator[str]:

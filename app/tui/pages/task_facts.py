@@ -81,7 +81,11 @@ class TaskContext:
     def format_time(self, text: str | None, seconds: bool = True) -> str:
         """Format a stored time."""
         at = self.parse_time(text)
-        return units.MISSING if at is None else units.format_clock_time(at, datetime.fromtimestamp(self.now, UTC), seconds)
+        return (
+            units.MISSING
+            if at is None
+            else units.format_clock_time(at, datetime.fromtimestamp(self.now, UTC), seconds)
+        )
 
     def format_timestamp(self, seconds: float) -> str:
         """Format UNIX seconds."""
@@ -97,14 +101,24 @@ def format_title(facts: TaskContext) -> str:
 def build_headline(facts: TaskContext) -> tuple[Span, ...]:
     """Return the line with the state and its most important figures."""
     sign = STATES.get(facts.status, UNKNOWN)
-    say = _describe_waiting if facts.status in WAITING else _describe_running if facts.status in ACTIVE else _describe_ended
+    say = (
+        _describe_waiting
+        if facts.status in WAITING
+        else _describe_running
+        if facts.status in ACTIVE
+        else _describe_ended
+    )
     words = "".join(f"   {part}" for part in say(facts) if part)
     return ((f" {facts.look.state(sign)}", sign.style), (facts.look.adapt_text(words), ""))
 
 
 def _describe_waiting(facts: TaskContext) -> Iterator[str]:
     task = facts.task
-    waits = facts.why["waits"] + facts.reply_age if "waits" in facts.why else facts.seconds_since(task["created_at"])
+    waits = (
+        facts.why["waits"] + facts.reply_age
+        if "waits" in facts.why
+        else facts.seconds_since(task["created_at"])
+    )
     yield f"in {facts.look.sanitize(task['queue'])} for {units.format_age(waits)}"
     yield f"priority {task['priority']}"
     yield f"by {facts.look.sanitize(task['submitted_by'])}"
@@ -119,7 +133,9 @@ def format_expected_start(facts: TaskContext) -> str:
     first, last = (max(0.0, seconds - facts.reply_age) for seconds in near)
     if is_open_range(near):
         return f"starts by {_format_range(facts, last, last)}"
-    return f"starts {_format_range(facts, first, last)} ({units.format_estimate((first + last) / 2)})"
+    return (
+        f"starts {_format_range(facts, first, last)} ({units.format_estimate((first + last) / 2)})"
+    )
 
 
 def is_open_range(near: Sequence[float]) -> bool:
@@ -129,7 +145,9 @@ def is_open_range(near: Sequence[float]) -> bool:
 
 def _format_range(facts: TaskContext, first: float, last: float) -> str:
     """Return `10:43–10:55` for seconds from now."""
-    now, *ends = (datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in (0.0, first, last))
+    now, *ends = (
+        datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in (0.0, first, last)
+    )
     return units.format_time_range(ends[0], ends[1], now)
 
 
@@ -178,11 +196,20 @@ def _describe_ended(facts: TaskContext) -> Iterator[str]:
     task, run = facts.task, next(iter(facts.runs), None)
     how = facts.look.sanitize(task["reason"] or (run or {}).get("reason") or "")
     how = how.removeprefix(STATES.get(task["status"], UNKNOWN).word).strip()
-    lasted = f"{'after' if how else 'in'} {units.format_duration(measure_run(facts, run))}" if run and run["start_time"] else ""
+    lasted = (
+        f"{'after' if how else 'in'} {units.format_duration(measure_run(facts, run))}"
+        if run and run["start_time"]
+        else ""
+    )
     when = task["ended_at"] or task["updated_at"]
-    yield f"{how} {lasted}".strip() + f", {units.format_age(facts.seconds_since(when))} ago ({facts.format_time(when)})"
+    yield (
+        f"{how} {lasted}".strip()
+        + f", {units.format_age(facts.seconds_since(when))} ago ({facts.format_time(when)})"
+    )
     if run:
-        yield format_attempt(facts, run) + (", the last" if run["attempt"] > task["retries"] and task["retries"] else "")
+        yield format_attempt(facts, run) + (
+            ", the last" if run["attempt"] > task["retries"] and task["retries"] else ""
+        )
 
 
 def format_attempt(facts: TaskContext, run: Mapping[str, Any]) -> str:
@@ -194,4 +221,8 @@ def measure_run(facts: TaskContext, run: Mapping[str, Any] | None) -> float | No
     """Return the duration of a run in seconds, until now if it is active."""
     if run is None or not run["start_time"]:
         return None
-    return run["run_seconds"] if run["run_seconds"] is not None and run["end_time"] else facts.seconds_since(run["start_time"])
+    return (
+        run["run_seconds"]
+        if run["run_seconds"] is not None and run["end_time"]
+        else facts.seconds_since(run["start_time"])
+    )

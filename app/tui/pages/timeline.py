@@ -36,21 +36,37 @@ def build_timeline(facts: TaskContext) -> Iterator[Section]:
     total = sum(phase.seconds for phase in phases)
     if len(phases) < 2 or total < 1.0:
         return
-    bars = () if facts.look.plain else (DocRow(((_draw_phases(facts.look, phases, total, facts.room - 4), ""),)),)
+    bars = (
+        ()
+        if facts.look.plain
+        else (DocRow(((_draw_phases(facts.look, phases, total, facts.room - 4), ""),)),)
+    )
     told = facts.look.cut(facts.look.adapt_text(_format_phases(phases, facts)), facts.room - 3)
-    yield Section("Timeline", (*bars, DocRow(((told, "dim"),))), tail=f"{units.format_age(total)} in all")
+    yield Section(
+        "Timeline", (*bars, DocRow(((told, "dim"),))), tail=f"{units.format_age(total)} in all"
+    )
 
 
 def compute_phases(facts: TaskContext) -> list[Phase]:
     """Return the phases of a task, merging repeated states; the last one may be open."""
-    moves = [(facts.parse_time(e["at"]), e["status"]) for e in facts.task.get("events") or () if not e.get("runid")]
+    moves = [
+        (facts.parse_time(e["at"]), e["status"])
+        for e in facts.task.get("events") or ()
+        if not e.get("runid")
+    ]
     turns = [(at.timestamp(), status) for at, status in moves if at is not None]
-    starts = [turn for before, turn in zip([(0.0, ""), *turns], turns, strict=False) if before[1] != turn[1]]
+    starts = [
+        turn
+        for before, turn in zip([(0.0, ""), *turns], turns, strict=False)
+        if before[1] != turn[1]
+    ]
     if not starts:
         return []
     live = starts[-1][1] in WAITING or starts[-1][1] in ACTIVE
     ends = [at for at, _ in starts[1:]] + ([facts.now] if live else [])
-    return [Phase(status, max(0.0, end - at)) for (at, status), end in zip(starts, ends, strict=False)]
+    return [
+        Phase(status, max(0.0, end - at)) for (at, status), end in zip(starts, ends, strict=False)
+    ]
 
 
 def _draw_phases(look: Look, phases: Sequence[Phase], total: float, room: int) -> str:
@@ -61,7 +77,9 @@ def _draw_phases(look: Look, phases: Sequence[Phase], total: float, room: int) -
     while sum(cells) > room:
         cells[cells.index(max(cells))] -= 1
     cells[cells.index(max(cells))] += room - sum(cells)
-    return look.adapt_text("".join(_get_cell(phase.status) * n for phase, n in zip(shown, cells, strict=True)))
+    return look.adapt_text(
+        "".join(_get_cell(phase.status) * n for phase, n in zip(shown, cells, strict=True))
+    )
 
 
 def _get_cell(status: str) -> str:
@@ -69,11 +87,16 @@ def _get_cell(status: str) -> str:
 
 
 def _format_phases(phases: Sequence[Phase], facts: TaskContext) -> str:
-    names = [f"{_get_state_word(phase.status)} {units.format_duration(phase.seconds)}" for phase in phases]
+    names = [
+        f"{_get_state_word(phase.status)} {units.format_duration(phase.seconds)}"
+        for phase in phases
+    ]
     if len(names) > FIRST_NAMED + LAST_NAMED + 1:
         names = [*names[:FIRST_NAMED], "…", *names[-LAST_NAMED:]]
     last = facts.task["status"]
-    return " › ".join([*names, *([] if last in WAITING or last in ACTIVE else [_get_state_word(last)])])
+    return " › ".join(
+        [*names, *([] if last in WAITING or last in ACTIVE else [_get_state_word(last)])]
+    )
 
 
 def _get_state_word(status: str) -> str:
@@ -85,8 +108,13 @@ def _get_state_word(status: str) -> str:
 
 def build_history(facts: TaskContext) -> Section:
     """Return events and changes, oldest first, two per line if they fit."""
-    told = [(event["at"], _format_event(facts, event)) for event in _drop_duplicates(facts.task.get("events") or ())]
-    told += [(act["at"], text) for act in facts.about["acts"] if (text := _format_change(facts, act))]
+    told = [
+        (event["at"], _format_event(facts, event))
+        for event in _drop_duplicates(facts.task.get("events") or ())
+    ]
+    told += [
+        (act["at"], text) for act in facts.about["acts"] if (text := _format_change(facts, act))
+    ]
     column = (facts.room - 4) // 2
     rows: list[str] = []
     half = False
@@ -105,28 +133,49 @@ def _drop_duplicates(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, A
     events = list(events)
     of_runs = {(event["status"], event["at"][:19]) for event in events if event.get("runid")}
     runs = {"running"} if of_runs else set[str]()
-    return [e for e in events if e.get("runid") or (e["status"] not in runs and (e["status"], e["at"][:19]) not in of_runs)]
+    return [
+        e
+        for e in events
+        if e.get("runid")
+        or (e["status"] not in runs and (e["status"], e["at"][:19]) not in of_runs)
+    ]
 
 
 def _format_event(facts: TaskContext, event: Mapping[str, Any]) -> str:
     own = facts.look.sanitize
-    attempt = next((f"attempt {run['attempt']} " for run in facts.runs if run["runid"] == event.get("runid")), "")
+    attempt = next(
+        (f"attempt {run['attempt']} " for run in facts.runs if run["runid"] == event.get("runid")),
+        "",
+    )
     word = STATES[event["status"]].word if event["status"] in STATES else own(event["status"])
     by = f" by {own(event['by'])}" if event.get("by") and event["by"] != "taskdeck" else ""
     note = event.get("note") or ""
     if note.startswith(SUBMITTED):
         begun = f"{SUBMITTED}{by}{own(note.removeprefix(SUBMITTED))}"
-        return facts.look.adapt_text(f"{facts.format_time(event['at'])}  {begun}{'' if word == 'queued' else f', {word}'}")
-    return facts.look.adapt_text(f"{facts.format_time(event['at'])}  {attempt}{word}{by}{f': {own(note)}' if note else ''}")
+        return facts.look.adapt_text(
+            f"{facts.format_time(event['at'])}  {begun}{'' if word == 'queued' else f', {word}'}"
+        )
+    return facts.look.adapt_text(
+        f"{facts.format_time(event['at'])}  {attempt}{word}{by}{f': {own(note)}' if note else ''}"
+    )
 
 
 def _format_change(facts: TaskContext, act: Mapping[str, Any]) -> str:
     """Return `08:31:40  priority 0 → 5 by ann`; "" if the events show the change."""
     before, after = act["before"] or {}, act["after"] or {}
     changed = [name for name in after if name in _FORMATS and before.get(name) != after[name]]
-    parts = [f"{name.replace('_', ' ')} {_format_value(facts, name, before.get(name))} → {_format_value(facts, name, after[name])}" for name in changed]
+    parts = [
+        f"{name.replace('_', ' ')} {_format_value(facts, name, before.get(name))} → {_format_value(facts, name, after[name])}"
+        for name in changed
+    ]
     parts += ["to the front"] if act["verb"] == "front" else []
-    return facts.look.adapt_text(f"{facts.format_time(act['at'])}  {', '.join(parts)} by {facts.look.sanitize(act['by'])}") if parts else ""
+    return (
+        facts.look.adapt_text(
+            f"{facts.format_time(act['at'])}  {', '.join(parts)} by {facts.look.sanitize(act['by'])}"
+        )
+        if parts
+        else ""
+    )
 
 
 _FORMATS: dict[str, Any] = {

@@ -29,14 +29,26 @@ _SATISFIED = (
 def build_reasons(facts: TaskContext) -> Section:
     """Return numbered reasons, holders of missing resources, and satisfied conditions."""
     reasons = facts.why.get("reasons") or ()
-    rows = [row for number, reason in enumerate(reasons, 1) for row in _build_reason(facts, number, reason)]
+    rows = [
+        row
+        for number, reason in enumerate(reasons, 1)
+        for row in _build_reason(facts, number, reason)
+    ]
     codes = {reason["code"] for reason in reasons}
     if place := _format_place(facts, codes):
         rows.append(DocRow(((f"  {place}", ""),)))
-    fine = [words.format(load=_format_load(facts)) for keys, words in _SATISFIED if codes.isdisjoint(keys)]
+    fine = [
+        words.format(load=_format_load(facts))
+        for keys, words in _SATISFIED
+        if codes.isdisjoint(keys)
+    ]
     if rows and fine:
-        rows.append(DocRow(((facts.look.adapt_text("   ".join(f"✓ {words}" for words in fine)), "dim"),)))
-    return Section("Why it waits", tuple(rows) or (DocRow((("It starts with the next dispatch round.", ""),)),))
+        rows.append(
+            DocRow(((facts.look.adapt_text("   ".join(f"✓ {words}" for words in fine)), "dim"),))
+        )
+    return Section(
+        "Why it waits", tuple(rows) or (DocRow((("It starts with the next dispatch round.", ""),)),)
+    )
 
 
 def _format_place(facts: TaskContext, codes: set[str]) -> str:
@@ -58,7 +70,9 @@ def _format_load(facts: TaskContext) -> str:
 
 
 def _build_reason(facts: TaskContext, number: int, reason: Mapping[str, Any]) -> Iterator[DocRow]:
-    first, *more = wrap_text(facts.look.sanitize(facts.look.adapt_text(reason["text"])), facts.room - 6)
+    first, *more = wrap_text(
+        facts.look.sanitize(facts.look.adapt_text(reason["text"])), facts.room - 6
+    )
     yield DocRow(((f"{number} ", "bold"), (first, "")))
     for text in more:
         yield DocRow(((f"  {text}", ""),))
@@ -69,10 +83,16 @@ def _build_reason(facts: TaskContext, number: int, reason: Mapping[str, Any]) ->
 def _build_holders(facts: TaskContext, of_memory: bool) -> Iterator[DocRow]:
     """Yield the runs that hold the pool, the one that ends first on top."""
     for n, line in enumerate(_list_pool_runs(facts)[:_MAX_HOLDERS]):
-        holds = units.format_memory(line.memory) if of_memory else f"{units.format_number(line.cpu)} cpu"
+        holds = (
+            units.format_memory(line.memory)
+            if of_memory
+            else f"{units.format_number(line.cpu)} cpu"
+        )
         end = _format_end(line)
         room = max(12, min(25, facts.room - 43))
-        name = facts.look.cut(f"#{line.number} {facts.look.sanitize(line.name)}", room - 1, "middle")
+        name = facts.look.cut(
+            f"#{line.number} {facts.look.sanitize(line.name)}", room - 1, "middle"
+        )
         text = f"    {'' if n else 'held by':<9} {pad(name, room)} {holds:>7}   {end}"
         yield DocRow(((text, ""),), f"task:{line.uuid}")
 
@@ -82,7 +102,11 @@ def _format_end(line: RunningEntry) -> str:
         return "end unknown"
     if line.left <= -1.0:
         return f"late {units.format_age(-line.left)}"
-    return f"ends within {units.format_upper_bound(line.left)}" if line.at_most else f"ends in {units.format_estimate(line.left)}"
+    return (
+        f"ends within {units.format_upper_bound(line.left)}"
+        if line.at_most
+        else f"ends in {units.format_estimate(line.left)}"
+    )
 
 
 def _list_pool_runs(facts: TaskContext) -> list[RunningEntry]:
@@ -91,7 +115,9 @@ def _list_pool_runs(facts: TaskContext) -> list[RunningEntry]:
     pools = {queue.name: queue.pool for queue in facts.board.queues}
     mine = pools.get(facts.task["queue"])
     lines = [line for line in facts.board.running if pools.get(line.queue) == mine]
-    return sorted(lines, key=lambda line: float("inf") if line.left is None or line.left < 0 else line.left)
+    return sorted(
+        lines, key=lambda line: float("inf") if line.left is None or line.left < 0 else line.left
+    )
 
 
 # -- suggestions --
@@ -105,21 +131,38 @@ def build_suggestions(facts: TaskContext, most: int | None = None) -> Iterator[S
     found = list(facts.why.get("cures") or ())[:most]
     if found:
         titles = [facts.look.sanitize(facts.look.adapt_text(cure["text"])) for cure in found]
-        room = max(_TITLE_CELLS[0], min(_TITLE_CELLS[1], facts.room * 3 // 8, max(map(measure_width, titles))))
-        rows = [row for cure, title in zip(found, titles, strict=True) for row in _build_suggestion(facts, cure, title, room)]
+        room = max(
+            _TITLE_CELLS[0],
+            min(_TITLE_CELLS[1], facts.room * 3 // 8, max(map(measure_width, titles))),
+        )
+        rows = [
+            row
+            for cure, title in zip(found, titles, strict=True)
+            for row in _build_suggestion(facts, cure, title, room)
+        ]
         yield Section("What you can do", tuple(rows))
 
 
-def _build_suggestion(facts: TaskContext, cure: Mapping[str, Any], title: str, room: int) -> Iterator[DocRow]:
+def _build_suggestion(
+    facts: TaskContext, cure: Mapping[str, Any], title: str, room: int
+) -> Iterator[DocRow]:
     able = bool(cure["verb"])
     style, target = ("", f"cure:{cure['name']}") if able else ("dim", "")
     gain = facts.look.sanitize(facts.look.adapt_text(cure["gain"]))
     names = wrap_text(facts.look.cut(title, room * _MAX_TITLE_LINES, "middle"), room)
-    for n, (name, text) in enumerate(zip_longest(names, wrap_text(gain, facts.room - room - 6), fillvalue="")):
-        yield DocRow(((f"{pad(name, room)}  ", "bold" if able else "dim"), (text, style)), "" if n else target)
+    for n, (name, text) in enumerate(
+        zip_longest(names, wrap_text(gain, facts.room - room - 6), fillvalue="")
+    ):
+        yield DocRow(
+            ((f"{pad(name, room)}  ", "bold" if able else "dim"), (text, style)),
+            "" if n else target,
+        )
 
 
 def make_request(cure: Mapping[str, Any]) -> Request:
     """Build the request of a suggestion."""
-    undo = tuple(Request(one["verb"], dict(one["args"]), one["said"], object=cure["object"]) for one in cure["undo"])
+    undo = tuple(
+        Request(one["verb"], dict(one["args"]), one["said"], object=cure["object"])
+        for one in cure["undo"]
+    )
     return Request(cure["verb"], dict(cure["args"]), cure["said"], undo, cure["object"])

@@ -44,7 +44,11 @@ def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
     """
     word, firing, acknowledged = SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
     style = (
-        firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
+        firing
+        if alert.status == "firing"
+        else acknowledged
+        if alert.status in ("acknowledged", "pending")
+        else "dim"
     )
     sign = ALERTS.get(alert.status, UNKNOWN)
     return (
@@ -101,7 +105,9 @@ def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     )
 
 
-ALERT_SECTION = TableSection("alerts", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells))
+ALERT_SECTION = TableSection(
+    "alerts", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells)
+)
 _FIRST_RULE = "taskdeck sla create encode-on-time --template encode --finishes-within 45m"
 
 
@@ -127,7 +133,11 @@ class AlertsPane(Table):
     def show_board(self, board: Board) -> None:
         view = self.views[0]
         count = sum(alert.status != "resolved" for alert in board.alerts)
-        view.title = f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}" if board.at else "4 SLA alerts"
+        view.title = (
+            f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}"
+            if board.at
+            else "4 SLA alerts"
+        )
         view.empty = [[("  " + self._format_empty_text(board.rules), "dim")]] if board.at else ()
         self.show({"alerts": board.alerts})
 

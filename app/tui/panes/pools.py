@@ -71,10 +71,23 @@ def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     pool = row.pool
     if row.memory:
         bar = _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory)
-        pair, used = units.format_memory_pair(pool.used_memory, pool.total_memory), units.format_memory(pool.measured_memory)
-        return Cell(""), Cell("mem", "dim"), bar, Cell(look.adapt_text(pair)), Cell(look.adapt_text(used)), _make_history_cell(pool.memory_history, look)
+        pair, used = (
+            units.format_memory_pair(pool.used_memory, pool.total_memory),
+            units.format_memory(pool.measured_memory),
+        )
+        return (
+            Cell(""),
+            Cell("mem", "dim"),
+            bar,
+            Cell(look.adapt_text(pair)),
+            Cell(look.adapt_text(used)),
+            _make_history_cell(pool.memory_history, look),
+        )
     bar = _make_bar_cell(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
-    pair, used = units.format_cpu_pair(pool.used_cpu, pool.total_cpu), units.format_cpu(pool.measured_cpu)
+    pair, used = (
+        units.format_cpu_pair(pool.used_cpu, pool.total_cpu),
+        units.format_cpu(pool.measured_cpu),
+    )
     return (
         _make_name_cell(pool, look),
         Cell("cpu", "dim"),
@@ -101,19 +114,25 @@ def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     return (
         _make_name_cell(pool, look),
         Cell("cpu", "dim"),
-        reserved if look.plain else _make_bar_cell(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
+        reserved
+        if look.plain
+        else _make_bar_cell(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
         Cell(look.adapt_text(units.format_cpu_pair(pool.used_cpu, pool.total_cpu))),
         Cell("use", "dim"),
         Cell(look.adapt_text(units.format_cpu(pool.measured_cpu))),
         Cell("mem", "dim"),
-        reserved if look.plain else _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory),
+        reserved
+        if look.plain
+        else _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory),
         Cell(look.adapt_text(units.format_memory_pair(pool.used_memory, pool.total_memory))),
         Cell("use", "dim"),
         Cell(look.adapt_text(units.format_memory(pool.measured_memory))),
     )
 
 
-POOL_SECTION = TableSection("pools", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells))
+POOL_SECTION = TableSection(
+    "pools", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells)
+)
 
 
 class PoolsPane(Table):
@@ -137,7 +156,9 @@ class PoolsPane(Table):
         view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
         kinds = (False,) if self.is_narrow else (False, True)
         view.together = len(kinds)
-        self.show({"pools": [PoolTableRow(pool, memory) for pool in board.pools for memory in kinds]})
+        self.show(
+            {"pools": [PoolTableRow(pool, memory) for pool in board.pools for memory in kinds]}
+        )
 
     def _make_tail(self, view: SectionView) -> list[Wordings]:
         """Return the legend of the bars, and the number of hidden pools."""
@@ -166,7 +187,12 @@ class PoolsPane(Table):
     def draw(self, strips: Sequence[Strip]) -> None:
         """Draw the host on the last line of a wide terminal if no pool needs the line."""
         if not self.is_narrow and len(strips) > len(self.views[0].rows) + 1:
-            strips = [*strips[:-1], self.look.strip(make_host_line(self._host, self.look, self.size.width), self.size.width)]
+            strips = [
+                *strips[:-1],
+                self.look.strip(
+                    make_host_line(self._host, self.look, self.size.width), self.size.width
+                ),
+            ]
         super().draw(strips)
 
 
@@ -187,7 +213,15 @@ def _list_host_values(host: HostFacts) -> Iterator[tuple[str, str, str]]:
     if host.cpu_used is not None:
         yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", ""
     if host.memory_used is not None and host.memory_total is not None:
-        yield "mem", units.format_memory_pair(host.memory_used, host.memory_total).replace("/", " of "), ""
+        yield (
+            "mem",
+            units.format_memory_pair(host.memory_used, host.memory_total).replace("/", " of "),
+            "",
+        )
     if host.disk_free is not None:
         low = host.disk_free < LOW_DISK
-        yield "disk", units.format_bytes(host.disk_free) + ("!" if low else ""), "broken" if low else ""
+        yield (
+            "disk",
+            units.format_bytes(host.disk_free) + ("!" if low else ""),
+            "broken" if low else "",
+        )

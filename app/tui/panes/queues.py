@@ -46,7 +46,12 @@ def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
         Cell(look.adapt_text(units.format_count(queue.waiting))),
         Cell(look.adapt_text(oldest)),
         Cell(_format_starts(queue, look), "dim"),
-        Cell(look.sanitize(queue.word) if look.plain else f"{look.glyph(sign)} {look.sanitize(queue.word)}", sign.style),
+        Cell(
+            look.sanitize(queue.word)
+            if look.plain
+            else f"{look.glyph(sign)} {look.sanitize(queue.word)}",
+            sign.style,
+        ),
     )
 
 
@@ -95,4 +100,8 @@ def _format_hidden(view: SectionView) -> list[Wordings]:
         return []
     if view.offset:
         return [(f"these {shown} of {len(view.rows):,}",)]
-    return [(f"+{len(rest):,} {'more' if any(queue.waiting or queue.load for queue in rest) else 'idle'}",)]
+    return [
+        (
+            f"+{len(rest):,} {'more' if any(queue.waiting or queue.load for queue in rest) else 'idle'}",
+        )
+    ]

@@ -51,13 +51,17 @@ class WorkPane(Table):
         view = self.find_view("running")
         view.title = f"3 Running {alive}" if board.at else "3 Running"
         view.tail = self._make_running_tail
-        view.empty = self.guidance or self._make_empty_lines(format_idle_reason(board) if board.at else "")
+        view.empty = self.guidance or self._make_empty_lines(
+            format_idle_reason(board) if board.at else ""
+        )
         waiting = self.find_view("next")
         waiting.title, waiting.tail = "Next to start", self._make_waiting_tail
         waiting.empty = self._make_empty_lines("Nothing waits." if board.at else "")
         done = self.find_view("ended")
         done.title, done.tail = "Just ended", self._make_ended_tail
-        self._today = f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
+        self._today = (
+            f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
+        )
         at = self._find_position(self.cursor)
         self.show({"running": running, "next": board.next, "ended": ended})
         if self._cursor_row_expired and isinstance(self.item, EndedEntry):
@@ -77,7 +81,12 @@ class WorkPane(Table):
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """Return which waiting rows are visible; the board has only the first ones."""
-        return self._format_visible(view, len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)), "first {} of {}", "{1}")
+        return self._format_visible(
+            view,
+            len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)),
+            "first {} of {}",
+            "{1}",
+        )
 
     def _make_ended_tail(self, view: SectionView) -> list[Wordings]:
         """Return which ended rows are visible, and the totals of today."""
@@ -89,25 +98,42 @@ class WorkPane(Table):
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)
         all_of_them = () if self.keep else (f"{long}: 5 shows all",)
-        return [tuple(text.replace("first", "these") if view.offset else text for text in (*all_of_them, long, *short))]
+        return [
+            tuple(
+                text.replace("first", "these") if view.offset else text
+                for text in (*all_of_them, long, *short)
+            )
+        ]
 
-    def _merge_lingering(self, board: Board) -> tuple[tuple[RunningEntry | LingeringRow, ...], tuple[EndedEntry, ...]]:
+    def _merge_lingering(
+        self, board: Board
+    ) -> tuple[tuple[RunningEntry | LingeringRow, ...], tuple[EndedEntry, ...]]:
         """Return the running rows with lingering ones in their places, and the other ended rows."""
         alive = {row.key: row for row in board.running}
         ends = {row.key: row for row in board.ended}
         waits = {row.key for row in board.next}
         self._update_lingering(alive, ends, waits)
-        kept = [alive.pop(row.key, None) or self._lingering.get(row.key) for row in self._previous_rows]
+        kept = [
+            alive.pop(row.key, None) or self._lingering.get(row.key) for row in self._previous_rows
+        ]
         rows = (*(row for row in kept if row is not None), *alive.values())
-        over = self.select_ended(board.ended) if self.select_ended and not self.keep else board.ended
+        over = (
+            self.select_ended(board.ended) if self.select_ended and not self.keep else board.ended
+        )
         return rows, tuple(row for row in over if row.key not in self._lingering)
 
-    def _update_lingering(self, alive: dict[str, RunningEntry], ends: dict[str, EndedEntry], waits: set[str]) -> None:
+    def _update_lingering(
+        self, alive: dict[str, RunningEntry], ends: dict[str, EndedEntry], waits: set[str]
+    ) -> None:
         now = self.now
         for row in self._previous_rows:
             if isinstance(row, RunningEntry) and row.key not in alive and row.key in ends:
                 self._lingering[row.key] = LingeringRow(row, ends[row.key], now + LINGER)
-        over = [key for key, gone in self._lingering.items() if gone.until <= now or key in alive or key in waits]
+        over = [
+            key
+            for key, gone in self._lingering.items()
+            if gone.until <= now or key in alive or key in waits
+        ]
         room = max(1, self.find_view("running").height - len(alive))
         over += [key for key in list(self._lingering)[:-room] if key != self.cursor]
         self._cursor_row_expired = self.cursor in over
@@ -156,8 +182,12 @@ def format_idle_reason(board: Board) -> str:
         return f"{ran} {board.waiting_total:,} waited." if board.waiting_total else ran
     if not board.waiting_total:
         return "Nothing runs."
-    waits, which = ("1 waits", "it") if board.waiting_total == 1 else (f"{board.waiting_total:,} wait", "one")
-    paused = next((queue for queue in board.queues if queue.waiting and queue.status == "paused"), None)
+    waits, which = (
+        ("1 waits", "it") if board.waiting_total == 1 else (f"{board.waiting_total:,} wait", "one")
+    )
+    paused = next(
+        (queue for queue in board.queues if queue.waiting and queue.status == "paused"), None
+    )
     if paused:
         name = truncate_middle(sanitize(paused.name), QUEUE_NAME_WIDTH)
         some = f"{paused.waiting:,} in paused queue {name}"

@@ -33,15 +33,28 @@ class HistoryMetric:
 
 
 def _make_duration_figures(of: str) -> tuple[tuple[str, str, str], ...]:
-    return ("count", of, "count"), ("p50", "P50", "time"), ("p95", "P95", "time"), ("most", "MOST", "time")
+    return (
+        ("count", of, "count"),
+        ("p50", "P50", "time"),
+        ("p95", "P95", "time"),
+        ("most", "MOST", "time"),
+    )
 
 
 _HALVES: tuple[SeriesStyle, ...] = (("p50", "p50", "alive", "h"), ("p95", "p95", "warn", "n"))
-_USE: tuple[SeriesStyle, ...] = (("reserved", "reserved", "warn", "r"), ("measured", "used", "alive", "u"))
+_USE: tuple[SeriesStyle, ...] = (
+    ("reserved", "reserved", "warn", "r"),
+    ("measured", "used", "alive", "u"),
+)
 
 
 def _make_use_figures(unit: str) -> tuple[tuple[str, str, str], ...]:
-    return ("measured", "USED", unit), ("reserved", "RESERVED", unit), ("most", "PEAK", unit), ("of", "OF", unit)
+    return (
+        ("measured", "USED", unit),
+        ("reserved", "RESERVED", unit),
+        ("most", "PEAK", unit),
+        ("of", "OF", unit),
+    )
 
 
 METRICS: dict[str, HistoryMetric] = {
@@ -101,7 +114,8 @@ class HistoryRow:
     def lines(self) -> tuple[Series, ...]:
         """Series drawn in the chart."""
         return tuple(
-            Series(word, tuple(self.series.get(name, ())), style, letter) for name, word, style, letter in METRICS[self.metric].lines
+            Series(word, tuple(self.series.get(name, ())), style, letter)
+            for name, word, style, letter in METRICS[self.metric].lines
         )
 
     @property
@@ -112,7 +126,10 @@ class HistoryRow:
 
 def make_rows(answer: Mapping[str, Any]) -> list[HistoryRow]:
     """Return the rows of a `history` reply."""
-    return [HistoryRow(answer["metric"], answer["by"], row["name"], row["series"], row["total"]) for row in answer["rows"]]
+    return [
+        HistoryRow(answer["metric"], answer["by"], row["name"], row["series"], row["total"])
+        for row in answer["rows"]
+    ]
 
 
 def get_row_name(row: HistoryRow, look: Look) -> str:
@@ -130,25 +147,46 @@ class TrendCell:
 
     def draw(self, look: Look, cells: int) -> str:
         count = len(self.values)
-        cut = [self.values[count * at // cells : max(count * at // cells + 1, count * (at + 1) // cells)] for at in range(cells)]
+        cut = [
+            self.values[
+                count * at // cells : max(count * at // cells + 1, count * (at + 1) // cells)
+            ]
+            for at in range(cells)
+        ]
         most = [max((value for value in part if value is not None), default=None) for part in cut]
         top = max((value for value in most if value is not None), default=0.0)
-        return "".join(" " if value is None else look.draw_sparkline([value], 1, top or None) for value in most)
+        return "".join(
+            " " if value is None else look.draw_sparkline([value], 1, top or None) for value in most
+        )
 
 
 def make_group_cells(row: HistoryRow, look: Look, now: float) -> Cells:
     """Return the cells of a row: name, trend, figures."""
     plain = row.name is None or row.name == ""
     figures = [
-        Cell(look.adapt_text(format_figure(row.total.get(name), unit)), "late" if unit == "bad" and row.total.get(name) else "")
+        Cell(
+            look.adapt_text(format_figure(row.total.get(name), unit)),
+            "late" if unit == "bad" and row.total.get(name) else "",
+        )
         for name, _, unit in METRICS[row.metric].figures
     ]
-    return (Cell(get_row_name(row, look), "bold" if row.name is None else "dim" if plain else ""), Cell(TrendCell(row.trend), "dim"), *figures)
+    return (
+        Cell(get_row_name(row, look), "bold" if row.name is None else "dim" if plain else ""),
+        Cell(TrendCell(row.trend), "dim"),
+        *figures,
+    )
 
 
 @cache
 def get_section(metric: str) -> TableSection:
     """Return the table section of a metric."""
-    figures = [TableColumn(head, max(7, len(head)), 10, right=True, fits=True, gap=2) for _, head, _ in METRICS[metric].figures]
-    columns = (TableColumn("", 12, 28, fits=True, floor=8, grow=2, gap=0, cut="middle"), TableColumn("", 10, 0, drop=1, grow=1, gap=2), *figures)
+    figures = [
+        TableColumn(head, max(7, len(head)), 10, right=True, fits=True, gap=2)
+        for _, head, _ in METRICS[metric].figures
+    ]
+    columns = (
+        TableColumn("", 12, 28, fits=True, floor=8, grow=2, gap=0, cut="middle"),
+        TableColumn("", 10, 0, drop=1, grow=1, gap=2),
+        *figures,
+    )
     return TableSection("groups", TableGrid(columns, make_group_cells))

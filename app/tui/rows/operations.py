@@ -114,7 +114,9 @@ def _format_change(row: OperationEntry, look: Look) -> str:
     return "undone" if row.undone else look.adapt_text(look.sanitize(row.change))
 
 
-OPERATIONS = TableSection("operations", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells))
+OPERATIONS = TableSection(
+    "operations", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells)
+)
 
 
 # Details
@@ -125,7 +127,13 @@ def make_details(row: OperationEntry, room: int, now: float, look: Look) -> list
     lines: list[list[Span]] = [[(f"  {look.adapt_text(_format_who(row, now, look))}", "")]]
     lines += _make_differences(row, room, look)
     said, style = _format_undo(row)
-    return [*lines, *([(f"  {line}", style)] for line in wrap_text(look.adapt_text(look.sanitize(said)), room - 3))]
+    return [
+        *lines,
+        *(
+            [(f"  {line}", style)]
+            for line in wrap_text(look.adapt_text(look.sanitize(said)), room - 3)
+        ),
+    ]
 
 
 def _make_differences(row: OperationEntry, room: int, look: Look) -> Iterator[list[Span]]:
@@ -140,7 +148,12 @@ def _make_differences(row: OperationEntry, room: int, look: Look) -> Iterator[li
 
 
 def _format_who(row: OperationEntry, now: float, look: Look) -> str:
-    where = {"here": ", from this terminal", "itself": "", "deck": ", from a deck elsewhere", "cli": ", from a command line elsewhere"}
+    where = {
+        "here": ", from this terminal",
+        "itself": "",
+        "deck": ", from a deck elsewhere",
+        "cli": ", from a command line elsewhere",
+    }
     when = f"{format_wall_time(row.at, now, seconds=True)}, {units.format_age(now - row.at)} ago"
     return f"{look.sanitize(row.verb)}, by {look.sanitize(row.by)} at {when}{where.get(format_source(row), '')}"
 
@@ -151,15 +164,26 @@ def _format_undo(row: OperationEntry) -> tuple[str, str]:
     return f"It cannot be undone: {row.reason}.", "dim"
 
 
-def _make_field_lines(field: diff.ChangedField, room: int, look: Look, one: bool) -> Iterator[list[Span]]:
+def _make_field_lines(
+    field: diff.ChangedField, room: int, look: Look, one: bool
+) -> Iterator[list[Span]]:
     """Yield one line if it is enough, else the difference line by line.
 
     `one` means that there is only one state, before or after.
     """
     label, was, now = diff.format_column(field.name), field.before, field.after
-    long = [value for value in (was, now) if isinstance(value, (dict, list)) or "\n" in str(value) or measure_width(str(value)) > room // 3]
+    long = [
+        value
+        for value in (was, now)
+        if isinstance(value, (dict, list))
+        or "\n" in str(value)
+        or measure_width(str(value)) > room // 3
+    ]
     if not long:
-        yield [(f"  {pad(look.sanitize(label), 12)} ", "dim"), *(_make_value(field, look) if one else _make_values(field, look))]
+        yield [
+            (f"  {pad(look.sanitize(label), 12)} ", "dim"),
+            *(_make_value(field, look) if one else _make_values(field, look)),
+        ]
         return
     yield [(f"  {look.sanitize(label)}", "dim")]
     yield from make_difference_lines(diff.to_text(was), diff.to_text(now), look)
@@ -184,4 +208,9 @@ def make_difference_lines(before: str, after: str, look: Look) -> Iterator[list[
         if n == MAX_DIFFERENCE_LINES:
             yield [(look.adapt_text("    … and more"), "dim")]
             return
-        yield [(look.adapt_text(f"    {sign} {look.sanitize(line)}" if sign != "@" else "    …"), _SIGNS[sign])]
+        yield [
+            (
+                look.adapt_text(f"    {sign} {look.sanitize(line)}" if sign != "@" else "    …"),
+                _SIGNS[sign],
+            )
+        ]

@@ -84,13 +84,25 @@ _NARROW = (
 def _make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     quiet = _get_style(alert)
     why = Cell(look.sanitize(alert.why), quiet)
-    return (*make_head_cells(alert, look), _make_object_cell(alert, look), why, Cell(units.format_age(now - alert.since), quiet), make_state_cell(alert, now, look))
+    return (
+        *make_head_cells(alert, look),
+        _make_object_cell(alert, look),
+        why,
+        Cell(units.format_age(now - alert.since), quiet),
+        make_state_cell(alert, now, look),
+    )
 
 
 def _make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     quiet = _get_style(alert)
     short = Cell(look.sanitize(alert.short or alert.why), quiet)
-    return (*make_head_cells(alert, look), _make_object_cell(alert, look), short, Cell(units.format_age(now - alert.since), quiet), make_state_cell(alert, now, look))
+    return (
+        *make_head_cells(alert, look),
+        _make_object_cell(alert, look),
+        short,
+        Cell(units.format_age(now - alert.since), quiet),
+        make_state_cell(alert, now, look),
+    )
 
 
 def _get_style(alert: AlertEntry) -> str:
@@ -102,7 +114,9 @@ def _make_object_cell(alert: AlertEntry, look: Look) -> Cell:
     return Cell(look.sanitize(alert.object).removeprefix("#"), _get_style(alert))
 
 
-ALERT_SECTION = TableSection("alerts", TableGrid(_WIDE, _make_wide_cells), TableGrid(_NARROW, _make_narrow_cells))
+ALERT_SECTION = TableSection(
+    "alerts", TableGrid(_WIDE, _make_wide_cells), TableGrid(_NARROW, _make_narrow_cells)
+)
 
 # Rules
 
@@ -124,7 +138,12 @@ def _make_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
     word, firing, _ = SEVERITIES.get(rule.severity, ("?", "unknown", "unknown"))
     style = "dim" if not rule.enabled or rule.until is not None else firing if rule.firing else ""
     quiet = "" if rule.enabled else "dim"
-    return (Cell(look.sanitize(rule.name), quiet), Cell(look.sanitize(rule.words), quiet), Cell(word, style), make_rule_state_cell(rule, look, now))
+    return (
+        Cell(look.sanitize(rule.name), quiet),
+        Cell(look.sanitize(rule.words), quiet),
+        Cell(word, style),
+        make_rule_state_cell(rule, look, now),
+    )
 
 
 def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
@@ -145,4 +164,6 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
     return Cell("ok", "well")
 
 
-RULE_SECTION = TableSection("rules", TableGrid(_RULE_WIDE, _make_rule_cells), TableGrid(_RULE_NARROW, _make_rule_cells))
+RULE_SECTION = TableSection(
+    "rules", TableGrid(_RULE_WIDE, _make_rule_cells), TableGrid(_RULE_NARROW, _make_rule_cells)
+)

@@ -60,7 +60,12 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
             started_at=unix_if_any(facts["started_at"]), timeout=facts["timeout"], cpu=facts["cpu"] or 0.0, memory=facts["memory"] or 0.0,
         )  # fmt: skip
     else:
-        line = EndedEntry(**common, status=facts["status"], ended_at=unix_if_any(facts["ended_at"]) or 0.0, how=facts["reason"] or "")
+        line = EndedEntry(
+            **common,
+            status=facts["status"],
+            ended_at=unix_if_any(facts["ended_at"]) or 0.0,
+            how=facts["reason"] or "",
+        )
     return TaskListRow(facts, line)
 
 
@@ -74,7 +79,9 @@ class ColumnChoice(NamedTuple):
 
 
 def _make_text_cell(name: str) -> Callable[[TaskListRow, Look, float], Cell]:
-    return lambda row, look, now: Cell(look.sanitize(str(row.facts[name] or "")) or look.adapt_text(units.MISSING))
+    return lambda row, look, now: Cell(
+        look.sanitize(str(row.facts[name] or "")) or look.adapt_text(units.MISSING)
+    )
 
 
 def _make_time_cell(name: str) -> Callable[[TaskListRow, Look, float], Cell]:
@@ -116,7 +123,11 @@ def _make_cpu_cell(row: TaskListRow, look: Look, now: float) -> Cell:
 
 
 def _make_memory_cell(row: TaskListRow, look: Look, now: float) -> Cell:
-    return Cell(units.format_memory(row.facts["memory"]) if row.facts["memory"] else look.adapt_text(units.MISSING))
+    return Cell(
+        units.format_memory(row.facts["memory"])
+        if row.facts["memory"]
+        else look.adapt_text(units.MISSING)
+    )
 
 
 def _make_attempts_cell(row: TaskListRow, look: Look, now: float) -> Cell:
@@ -125,7 +136,9 @@ def _make_attempts_cell(row: TaskListRow, look: Look, now: float) -> Cell:
 
 def _make_tags_cell(row: TaskListRow, look: Look, now: float) -> Cell:
     tags = row.facts["tags"] or {}
-    text = " ".join(f"{key}={value}" if value not in ("", None) else str(key) for key, value in tags.items())
+    text = " ".join(
+        f"{key}={value}" if value not in ("", None) else str(key) for key, value in tags.items()
+    )
     return Cell(look.sanitize(text) or look.adapt_text(units.MISSING))
 
 
@@ -139,7 +152,10 @@ def _make_result_cell(row: TaskListRow, look: Look, now: float) -> Cell:
     how = facts["reason"] or ""
     at = unix_if_any(facts["ended_at"])
     when = "" if at is None else format_age_ago(at, now)
-    return Cell(look.sanitize(", ".join(part for part in (how, when) if part)), "late" if facts["status"] in FAILED_STATES else "")
+    return Cell(
+        look.sanitize(", ".join(part for part in (how, when) if part)),
+        "late" if facts["status"] in FAILED_STATES else "",
+    )
 
 
 COLUMNS: dict[str, ColumnChoice] = {
@@ -174,7 +190,11 @@ def make_grid(chosen: Sequence[str]) -> TableGrid:
 
     def cells(row: TaskListRow, look: Look, now: float) -> Cells:
         sign = STATES.get(row.status, UNKNOWN)
-        begin = (Cell(str(row.number)), Cell(look.glyph(sign), sign.style), Cell(look.sanitize(row.facts["name"])))
+        begin = (
+            Cell(str(row.number)),
+            Cell(look.glyph(sign), sign.style),
+            Cell(look.sanitize(row.facts["name"])),
+        )
         return (*begin, *(choice.cell(row, look, now) for choice in shown))
 
     return TableGrid((_ID, _GLYPH, _NAME, *(choice.column for choice in shown)), cells)

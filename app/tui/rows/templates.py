@@ -86,7 +86,10 @@ def _collect_properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any
     for part in _find_groups(schema):
         named = part.get("properties")
         if isinstance(named, Mapping):
-            found |= {str(name): inner if isinstance(inner, Mapping) else {} for name, inner in named.items()}
+            found |= {
+                str(name): inner if isinstance(inner, Mapping) else {}
+                for name, inner in named.items()
+            }
     return found
 
 
@@ -114,12 +117,21 @@ _NARROW = (
 def _make_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     quiet = "dim" if row.retired else ""
     name, engine = Cell(look.sanitize(row.name), quiet), Cell(look.sanitize(row.engine), quiet)
-    return (name, engine, Cell(_format_queue(row, look), quiet), *_make_common_cells(row, look, now))
+    return (
+        name,
+        engine,
+        Cell(_format_queue(row, look), quiet),
+        *_make_common_cells(row, look, now),
+    )
 
 
 def _make_narrow_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     quiet = "dim" if row.retired else ""
-    return (Cell(look.sanitize(row.name), quiet), Cell(look.sanitize(row.engine), quiet), *_make_common_cells(row, look, now))
+    return (
+        Cell(look.sanitize(row.name), quiet),
+        Cell(look.sanitize(row.engine), quiet),
+        *_make_common_cells(row, look, now),
+    )
 
 
 def _format_queue(row: TemplateEntry, look: Look) -> str:
@@ -128,7 +140,9 @@ def _format_queue(row: TemplateEntry, look: Look) -> str:
 
 def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     quiet = "dim" if row.retired else ""
-    usually = look.adapt_text(units.format_duration(row.median) if row.median is not None else units.MISSING)
+    usually = look.adapt_text(
+        units.format_duration(row.median) if row.median is not None else units.MISSING
+    )
     return (
         Cell(look.adapt_text(format_parameters(row)), quiet), Cell(format_used(row), quiet), Cell(look.adapt_text(_format_last_use(row, now)), quiet), Cell(usually, quiet),
         Cell(("retired  " if row.retired else "") + look.sanitize(row.description), quiet),
@@ -153,7 +167,9 @@ def _format_last_use(row: TemplateEntry, now: float) -> str:
     return format_age_ago(row.last, now) if row.last is not None else units.MISSING
 
 
-TEMPLATES = TableSection("templates", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells))
+TEMPLATES = TableSection(
+    "templates", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells)
+)
 
 
 # Details
@@ -163,7 +179,9 @@ def make_details(row: TemplateEntry, room: int, look: Look) -> list[list[Span]]:
     """Return the details: what the template runs, its resources and its parameters."""
     lines: list[list[Span]] = []
     if row.description:
-        lines += [[(f"  {line}", "")] for line in wrap_text(look.sanitize(row.description), room - 3)]
+        lines += [
+            [(f"  {line}", "")] for line in wrap_text(look.sanitize(row.description), room - 3)
+        ]
     lines += _make_labelled_lines("runs", _list_command_lines(row, look), look)
     lines.append(_make_line("asks for", _format_request(row), look))
     for name, schema in _collect_properties(row.facts.get("parameters") or {}).items():
@@ -191,12 +209,27 @@ def _list_command_lines(row: TemplateEntry, look: Look) -> list[str]:
 
 def _format_request(row: TemplateEntry) -> str:
     cpu, memory, timeout = row.asks
-    asked = [f"{units.format_number(1.0 if cpu is None else cpu)} cpu", f"{units.format_memory(memory)} memory" if memory else "no memory"]
-    return ", ".join([*asked, f"at most {units.format_duration_setting(timeout)}" if timeout is not None else "no limit"])
+    asked = [
+        f"{units.format_number(1.0 if cpu is None else cpu)} cpu",
+        f"{units.format_memory(memory)} memory" if memory else "no memory",
+    ]
+    return ", ".join(
+        [
+            *asked,
+            f"at most {units.format_duration_setting(timeout)}"
+            if timeout is not None
+            else "no limit",
+        ]
+    )
 
 
-def _make_parameter_line(name: str, schema: Mapping[str, Any], row: TemplateEntry, room: int, look: Look) -> list[Span]:
-    needed = any(name in (part.get("required") or ()) for part in _find_groups(row.facts.get("parameters") or {}))
+def _make_parameter_line(
+    name: str, schema: Mapping[str, Any], row: TemplateEntry, room: int, look: Look
+) -> list[Span]:
+    needed = any(
+        name in (part.get("required") or ())
+        for part in _find_groups(row.facts.get("parameters") or {})
+    )
     kind = schema.get("type", "any")
     words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
     if "default" in schema:

@@ -95,7 +95,11 @@ def _make_left_cell(row: RunningEntry, look: Look) -> Cell:
     if row.left is None:
         return Cell(look.adapt_text(units.MISSING))
     # Less than a second over is not late: a command that took 0.50 s may take 0.51.
-    return Cell(f"late {units.format_age(-row.left)}", "warn") if row.left <= -1.0 else Cell(_format_time_left(row.left, row.at_most))
+    return (
+        Cell(f"late {units.format_age(-row.left)}", "warn")
+        if row.left <= -1.0
+        else Cell(_format_time_left(row.left, row.at_most))
+    )
 
 
 def _format_time_left(left: float, at_most: bool) -> str:
@@ -108,11 +112,17 @@ def _make_memory_cell(row: RunningEntry, look: Look) -> Cell:
     if used is None or not asked:
         return Cell(look.adapt_text(units.format_memory(used)))
     close = used >= 0.95 * asked
-    return Cell(units.format_memory_pair(used, asked) + ("!" if close else ""), "warn" if close else "")
+    return Cell(
+        units.format_memory_pair(used, asked) + ("!" if close else ""), "warn" if close else ""
+    )
 
 
 def _make_measure_cells(row: RunningEntry, now: float, look: Look) -> tuple[Cell, Cell, Cell]:
-    return _make_left_cell(row, look), Cell(look.adapt_text(units.format_cpu_pair(row.measured_cpu, row.cpu))), _make_memory_cell(row, look)
+    return (
+        _make_left_cell(row, look),
+        Cell(look.adapt_text(units.format_cpu_pair(row.measured_cpu, row.cpu))),
+        _make_memory_cell(row, look),
+    )
 
 
 def _make_output_cell(row: RunningEntry, look: Look) -> Cell:
@@ -136,11 +146,18 @@ def make_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float)
             *(blank,) * 6,
             _make_end_cell(row.end, look),
         )
-    begin = (*_make_head_cells(row, row.status, look), Cell(look.sanitize(row.queue)), _make_elapsed_cell(row, now, look))
+    begin = (
+        *_make_head_cells(row, row.status, look),
+        Cell(look.sanitize(row.queue)),
+        _make_elapsed_cell(row, now, look),
+    )
     if row.timeout is None:
         limit = (Cell("no limit", "dim", 2), Cell(""))
     else:
-        limit = (Cell(BarCell(int(_get_elapsed(row, now) or 0), row.timeout)), _make_limit_cell(row, now, look))
+        limit = (
+            Cell(BarCell(int(_get_elapsed(row, now) or 0), row.timeout)),
+            _make_limit_cell(row, now, look),
+        )
     return *begin, *limit, *_make_measure_cells(row, now, look), _make_output_cell(row, look)
 
 
@@ -148,8 +165,16 @@ def make_narrow_running_cells(row: RunningEntry | LingeringRow, look: Look, now:
     """Return the cells for 80 columns; an end takes the place of the figures."""
     if isinstance(row, LingeringRow):
         how = _make_end_cell(row.end, look)
-        return *_make_head_cells(row.was, row.end.status, look), Cell(how.text, how.style, 7), *(Cell(""),) * 6
-    begin = (*_make_head_cells(row, row.status, look), Cell(look.sanitize(row.queue)), _make_elapsed_cell(row, now, look))
+        return (
+            *_make_head_cells(row.was, row.end.status, look),
+            Cell(how.text, how.style, 7),
+            *(Cell(""),) * 6,
+        )
+    begin = (
+        *_make_head_cells(row, row.status, look),
+        Cell(look.sanitize(row.queue)),
+        _make_elapsed_cell(row, now, look),
+    )
     return *begin, _make_limit_cell(row, now, look), *_make_measure_cells(row, now, look), Cell("")
 
 
@@ -173,7 +198,11 @@ def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
 
 def make_narrow_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
     """Return the cells of a waiting row for 80 columns, with the short reason."""
-    return *_make_head_cells(row, row.status, look), _make_start_cell(row, now, look), Cell(look.sanitize(row.why_short or row.why))
+    return (
+        *_make_head_cells(row, row.status, look),
+        _make_start_cell(row, now, look),
+        Cell(look.sanitize(row.why_short or row.why)),
+    )
 
 
 def format_end(row: EndedEntry) -> str:
@@ -186,19 +215,38 @@ def format_end(row: EndedEntry) -> str:
 
 def _make_end_cell(row: EndedEntry, look: Look) -> Cell:
     style = _get_sign(row.status).style
-    return Cell(look.sanitize_output(format_end(row)), {"well": "", "broken": "late"}.get(style, style))
+    return Cell(
+        look.sanitize_output(format_end(row)), {"well": "", "broken": "late"}.get(style, style)
+    )
 
 
 def make_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
     """Return the cells of an ended row."""
-    return *_make_head_cells(row, row.status, look), Cell(look.sanitize(row.queue)), Cell(format_age_ago(row.ended_at, now)), _make_end_cell(row, look)
+    return (
+        *_make_head_cells(row, row.status, look),
+        Cell(look.sanitize(row.queue)),
+        Cell(format_age_ago(row.ended_at, now)),
+        _make_end_cell(row, look),
+    )
 
 
 def make_narrow_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
     """Return the cells of an ended row for 80 columns."""
-    return *_make_head_cells(row, row.status, look), Cell(format_age_ago(row.ended_at, now)), _make_end_cell(row, look)
+    return (
+        *_make_head_cells(row, row.status, look),
+        Cell(format_age_ago(row.ended_at, now)),
+        _make_end_cell(row, look),
+    )
 
 
-RUNNING_SECTION = TableSection("running", TableGrid(_RUNNING, make_running_cells), TableGrid(_RUNNING_NARROW, make_narrow_running_cells))
-NEXT_SECTION = TableSection("next", TableGrid(_NEXT, make_next_cells), TableGrid(_NEXT_NARROW, make_narrow_next_cells))
-ENDED_SECTION = TableSection("ended", TableGrid(_ENDED, make_ended_cells), TableGrid(_ENDED_NARROW, make_narrow_ended_cells))
+RUNNING_SECTION = TableSection(
+    "running",
+    TableGrid(_RUNNING, make_running_cells),
+    TableGrid(_RUNNING_NARROW, make_narrow_running_cells),
+)
+NEXT_SECTION = TableSection(
+    "next", TableGrid(_NEXT, make_next_cells), TableGrid(_NEXT_NARROW, make_narrow_next_cells)
+)
+ENDED_SECTION = TableSection(
+    "ended", TableGrid(_ENDED, make_ended_cells), TableGrid(_ENDED_NARROW, make_narrow_ended_cells)
+)

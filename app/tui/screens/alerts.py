@@ -139,13 +139,38 @@ class AlertsScreen(ListScreen):
 
     def collect_facts(self, row: Any) -> Mapping[str, Any]:
         if isinstance(row, RuleRow):
-            status = "off" if not row.enabled else "silenced" if row.until is not None else "firing" if row.firing else "ok"
-            return {"rule": row.name, "severity": row.severity, "status": status, "on": "", "words": row.words}
-        return {"rule": row.sla, "severity": row.severity, "status": row.status, "on": row.object, "why": row.why, "by": row.by}
+            status = (
+                "off"
+                if not row.enabled
+                else "silenced"
+                if row.until is not None
+                else "firing"
+                if row.firing
+                else "ok"
+            )
+            return {
+                "rule": row.name,
+                "severity": row.severity,
+                "status": status,
+                "on": "",
+                "words": row.words,
+            }
+        return {
+            "rule": row.sla,
+            "severity": row.severity,
+            "status": row.status,
+            "on": row.object,
+            "why": row.why,
+            "by": row.by,
+        }
 
     def list_values(self) -> Mapping[str, Sequence[str]]:
         states = ("firing", "acknowledged", "silenced", "resolved", "ok", "off")
-        return {"rule": list(self.rules), "severity": ("critical", "warning", "info"), "status": states}
+        return {
+            "rule": list(self.rules),
+            "severity": ("critical", "warning", "info"),
+            "status": states,
+        }
 
     def list_row_hints(self) -> list[KeyHint]:
         row = self.table.item
@@ -155,11 +180,26 @@ class AlertsScreen(ListScreen):
         if isinstance(row, RuleRow):
             turn = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
             tasks = [] if row.facts.get("metric") else [KeyHint("↵", "its tasks", "enter", 1)]
-            return [*tasks, KeyHint("e", "edit", "e", 2), KeyHint("s", "silence", "s", 5), turn, new, *self._list_rare_hints()]
+            return [
+                *tasks,
+                KeyHint("e", "edit", "e", 2),
+                KeyHint("s", "silence", "s", 5),
+                turn,
+                new,
+                *self._list_rare_hints(),
+            ]
         if isinstance(row, AlertEntry):
             ack = [KeyHint("a", "ack", "a", 2)] if row.status == "firing" else []
             silence = [KeyHint("s", "silence", "s", 3)] if row.sla in self.rules else []
-            task = [KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6), KeyHint("l", "log", "l", 7)] if row.uuid else []
+            task = (
+                [
+                    KeyHint("↵", "open", "enter", 1),
+                    KeyHint("w", "why", "w", 6),
+                    KeyHint("l", "log", "l", 7),
+                ]
+                if row.uuid
+                else []
+            )
             edit = [KeyHint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
             return [*ack, *silence, *task, new, *edit, *self._list_rare_hints()]
         return [new, *self._list_rare_hints()]
@@ -174,9 +214,17 @@ class AlertsScreen(ListScreen):
     # Reading
 
     def reread(self) -> None:
-        self.read(partial(_read_alerts_and_rules, {"since": RESOLVED_SINCE, "limit": LIMIT} if self.past else {"limit": LIMIT}), self._apply_answer)
+        self.read(
+            partial(
+                _read_alerts_and_rules,
+                {"since": RESOLVED_SINCE, "limit": LIMIT} if self.past else {"limit": LIMIT},
+            ),
+            self._apply_answer,
+        )
 
-    def _apply_answer(self, found: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -> None:
+    def _apply_answer(
+        self, found: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+    ) -> None:
         self.alerts = tuple(map(make_alert_line, found[0]))
         self.rules = {row["name"]: make_rule_row(row) for row in found[1]}
         self._loaded = True
@@ -219,10 +267,17 @@ class AlertsScreen(ListScreen):
             "silenced": sum(row.firing + row.acknowledged for row in quiet),
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
-        spans = [(f" {units.format_count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
+        spans = [
+            (f" {units.format_count(n)} {word} ", styles[word] if n else "dim")
+            for word, n in counts.items()
+        ]
         over = sum(alert.status == "resolved" for alert in self.alerts)
         off = sum(not row.enabled for row in self.rules.values())
-        more = [(f" {units.format_count(over)} resolved in {RESOLVED_SINCE} ", "dim")] if self.past else []
+        more = (
+            [(f" {units.format_count(over)} resolved in {RESOLVED_SINCE} ", "dim")]
+            if self.past
+            else []
+        )
         rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
         return [*spans, *more, rules] if self._loaded else []
 
@@ -260,7 +315,9 @@ class AlertsScreen(ListScreen):
             lines = build_rule_lines(row.facts, about, room, height, self.now, look)
             return look.cut(look.sanitize(row.name), room - 20), row.severity, lines
         if isinstance(row, AlertEntry):
-            said: Sequence[Sequence[Span]] = [[(f"  {look.cut(look.sanitize(f'{row.object}: {row.why}'), room - 3)}", "bold")]]
+            said: Sequence[Sequence[Span]] = [
+                [(f"  {look.cut(look.sanitize(f'{row.object}: {row.why}'), room - 3)}", "bold")]
+            ]
             lines = build_alert_lines(about, room, height, self.now, look) if about else said
             return look.cut(look.sanitize(row.sla), room - 20), row.severity, lines
         return "", "", []
@@ -308,7 +365,9 @@ class AlertsScreen(ListScreen):
     def action_silence(self) -> None:
 
         def ask(rules: list[RuleRow]) -> None:
-            self._ask_before(action_rules.ask_silence(rules, self.look), partial(self._silence, rules))
+            self._ask_before(
+                action_rules.ask_silence(rules, self.look), partial(self._silence, rules)
+            )
 
         self._with_rules(ask)
 
@@ -326,7 +385,10 @@ class AlertsScreen(ListScreen):
     def action_delete(self) -> None:
 
         def ask(rules: list[RuleRow]) -> None:
-            self._ask_before(action_rules.confirm_delete_rules(rules, self.look), lambda key: self._perform(lambda: action_rules.delete_rules(rules)))
+            self._ask_before(
+                action_rules.confirm_delete_rules(rules, self.look),
+                lambda key: self._perform(lambda: action_rules.delete_rules(rules)),
+            )
 
         self._with_rules(ask)
 
@@ -342,11 +404,15 @@ class AlertsScreen(ListScreen):
     def action_new(self) -> None:
         if not self.deck.refuse_changes():
             form, table = make_rule_screen(self.client_factory), self.table
-            self.app.push_screen(form, lambda sent: table.go_when_listed(form.made) if sent else None)
+            self.app.push_screen(
+                form, lambda sent: table.go_when_listed(form.made) if sent else None
+            )
 
     def action_past(self) -> None:
         self.past = not self.past
-        self.show_message("Resolved alerts of the last 24h too." if self.past else "Only open alerts.")
+        self.show_message(
+            "Resolved alerts of the last 24h too." if self.past else "Only open alerts."
+        )
         self.reread()
 
     def action_copy(self) -> None:
@@ -366,7 +432,9 @@ class AlertsScreen(ListScreen):
         elif row.uuid:
             self.deck.open_task(row.uuid)
         else:
-            self.show_message("The alert is about Taskdeck itself. Run: taskdeck doctor", stays=False)
+            self.show_message(
+                "The alert is about Taskdeck itself. Run: taskdeck doctor", stays=False
+            )
 
     def _open_tasks(self, row: RuleRow) -> None:
         try:

@@ -99,7 +99,9 @@ class ListScreen(PageScreen):
         keep = row_filter.make_row_predicate(self.words, self.collect_facts)
         self.table.filter(keep, self.look.sanitize(self.words))
 
-    def _finish_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+    def _finish_read(
+        self, then: Callable[[Any], None], found: Any, error: Exception | None
+    ) -> None:
         super()._finish_read(then, found, error)
         self.settle()
 
@@ -217,8 +219,12 @@ class ListScreen(PageScreen):
         if not self.ORDERS:
             self.show_message("This list has one order.", stays=False)
             return
-        answers = [Answer(letter, self._format_order(name, words)) for letter, name, words in self.ORDERS]
-        question = Question("Order by", [], [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)
+        answers = [
+            Answer(letter, self._format_order(name, words)) for letter, name, words in self.ORDERS
+        ]
+        question = Question(
+            "Order by", [], [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0
+        )
         self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 
     def _format_order(self, name: str, words: str) -> str:

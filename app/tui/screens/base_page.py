@@ -12,7 +12,14 @@ from app.core.board import Board
 from app.tui.screens.base_polling import PollingScreen
 from app.tui.style import Span
 from app.tui.widgets.banner import Banner, build_current_banner
-from app.tui.widgets.footer import BACK_HINT, HELP_HINT, KeyHint, KeyLine, MessageLine, keep_read_only_hints
+from app.tui.widgets.footer import (
+    BACK_HINT,
+    HELP_HINT,
+    KeyHint,
+    KeyLine,
+    MessageLine,
+    keep_read_only_hints,
+)
 from app.tui.widgets.header import WIDE_CELLS, Header, HeaderContext
 from app.tui.widgets.modal import find_modal_keys, is_visible_under_modal
 from app.tui.widgets.strips import StripWidget
@@ -81,7 +88,14 @@ class PageScreen(PollingScreen):
         """Name of the screen that `q` leads back to, such as `Tasks` or `Deck`."""
         stack = self.app.screen_stack
         below = stack[: stack.index(self)] if self in stack else stack
-        return next((screen.breadcrumb for screen in reversed(below) if isinstance(screen, PageScreen) and screen.breadcrumb), "Deck")
+        return next(
+            (
+                screen.breadcrumb
+                for screen in reversed(below)
+                if isinstance(screen, PageScreen) and screen.breadcrumb
+            ),
+            "Deck",
+        )
 
     def list_hints(self) -> list[KeyHint]:
         """Return the hints for the keys that work now, without help and back."""
@@ -98,21 +112,35 @@ class PageScreen(PollingScreen):
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
         seen = getattr(self.app, "seen", None)
         failures = seen.count_unseen(self.board) if seen and self.board else 0
-        bearings = HeaderContext(title=self.make_heading(), here=self.PLACE, failures=failures, read_only=bool(getattr(self.app, "read_only", False)))
+        bearings = HeaderContext(
+            title=self.make_heading(),
+            here=self.PLACE,
+            failures=failures,
+            read_only=bool(getattr(self.app, "read_only", False)),
+        )
         self.query_one(Header).show(self.board or Board(), bearings)
         self._show_banner()
         self.refresh_keys()
 
     def refresh_keys(self) -> None:
         """Draw the keys that work now: those of an open modal box, else those of the screen."""
-        own = keep_read_only_hints(self.list_keys()) if getattr(self.app, "read_only", False) else self.list_keys()
+        own = (
+            keep_read_only_hints(self.list_keys())
+            if getattr(self.app, "read_only", False)
+            else self.list_keys()
+        )
         for line in self.query(KeyLine):
             line.show(find_modal_keys(self) or own)
 
     def _show_banner(self) -> None:
         """Show the warnings, on one line in a low terminal."""
-        banner, most = self.query_one(Banner), 2 if self.app.size.height >= TWO_LINE_BANNER_HEIGHT else 1
-        banner.show(build_current_banner(self.app, banner, self.board, most=most) if self.board else [])
+        banner, most = (
+            self.query_one(Banner),
+            2 if self.app.size.height >= TWO_LINE_BANNER_HEIGHT else 1,
+        )
+        banner.show(
+            build_current_banner(self.app, banner, self.board, most=most) if self.board else []
+        )
 
     def show_message(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
         """Show a safe text in the message line for a while.

@@ -77,7 +77,9 @@ class PollingScreen(AppValues, SafeScreen[Any]):
 
     def _reread_if_visible(self) -> None:
         self._reread_pending = False
-        if self.app.screen is self or (is_visible_under_modal(self) and not isinstance(self, ModalScreen)):
+        if self.app.screen is self or (
+            is_visible_under_modal(self) and not isinstance(self, ModalScreen)
+        ):
             self.reread()
 
     def on_screen_resume(self) -> None:
@@ -103,7 +105,9 @@ class PollingScreen(AppValues, SafeScreen[Any]):
         finally:
             client.close()
 
-    def _finish_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+    def _finish_read(
+        self, then: Callable[[Any], None], found: Any, error: Exception | None
+    ) -> None:
         mended = self._failed and error is None
         self._reading_since, self._failed = None, error is not None
         if error is None:
@@ -126,16 +130,24 @@ class PollingScreen(AppValues, SafeScreen[Any]):
         """Message for a key pressed before any rows were read, else ""."""
         if self._read_at is not None:
             return ""
-        return "The list could not be read." if self._failed else "Nothing was read yet. Press the key again."
+        return (
+            "The list could not be read."
+            if self._failed
+            else "Nothing was read yet. Press the key again."
+        )
 
     @property
     def freshness(self) -> str:
         """`loading` during a slow first reading, `12s old` while data are stale, else ""."""
-        waits = self._reading_since is not None and self.ticks - self._reading_since >= LOADING_DELAY
+        waits = (
+            self._reading_since is not None and self.ticks - self._reading_since >= LOADING_DELAY
+        )
         if self._read_at is None:
             return "loading" if waits else ""
         age = self.ticks - self._read_at
-        return f"{units.format_age(age)} old" if self._failed or (waits and age > STALE_AFTER) else ""
+        return (
+            f"{units.format_age(age)} old" if self._failed or (waits and age > STALE_AFTER) else ""
+        )
 
     def refresh_freshness(self) -> None:
         """Show the changed `freshness`."""
@@ -160,7 +172,9 @@ class PollingScreen(AppValues, SafeScreen[Any]):
             self.call_later(then, work(client))
         # The screen that asked shows any error of this thread.
         except Exception as error:
-            self.call_later(self.handle_missing if _is_missing(error) else self.show_refusal, str(error))
+            self.call_later(
+                self.handle_missing if _is_missing(error) else self.show_refusal, str(error)
+            )
         finally:
             client.close()
 

@@ -61,7 +61,10 @@ class SingleTaskScreen(PageScreen, TaskActions):
         if self.app.screen is self:
             row = self.row.item
             self.dismiss(None)
-            self.deck.show_message(f"#{row.number} was deleted." if row else self.look.sanitize(text), "" if row else "warn")
+            self.deck.show_message(
+                f"#{row.number} was deleted." if row else self.look.sanitize(text),
+                "" if row else "warn",
+            )
 
     def on_screen_suspend(self) -> None:
         self._watch_logs(is_visible_under_modal(self))
@@ -87,15 +90,26 @@ def make_task_row(task: Mapping[str, Any], board: Board | None) -> TaskRow:
     """Return the board's row of a task, or one made from the answer of `show` or `log`."""
     uuid = str(task.get("uuid") or task["number"])
     status = task["status"]
-    common: Any = {"uuid": uuid, "number": task["number"], "name": task["name"], "queue": task.get("queue", "")}
+    common: Any = {
+        "uuid": uuid,
+        "number": task["number"],
+        "name": task["name"],
+        "queue": task.get("queue", ""),
+    }
     common |= {"status": status, "priority": task.get("priority") or 0}
     if status in WAITING:
         return NextEntry(
-            **common, since=unix_if_any(task.get("created_at")) or 0.0, why="", why_short="", front=task.get("front") or 0
+            **common,
+            since=unix_if_any(task.get("created_at")) or 0.0,
+            why="",
+            why_short="",
+            front=task.get("front") or 0,
         )
     if status in ACTIVE:
         return _find_on_board(board, task["number"]) or _make_running_row(common, task)
-    return EndedEntry(**common, ended_at=unix_if_any(task.get("ended_at")) or 0.0, how=task.get("reason") or "")
+    return EndedEntry(
+        **common, ended_at=unix_if_any(task.get("ended_at")) or 0.0, how=task.get("reason") or ""
+    )
 
 
 def _find_on_board(board: Board | None, number: int) -> RunningEntry | None:
@@ -104,5 +118,16 @@ def _find_on_board(board: Board | None, number: int) -> RunningEntry | None:
 
 def _make_running_row(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningEntry:
     started = unix_if_any(task.get("started_at"))
-    asked: Any = {"timeout": task.get("timeout"), "cpu": task.get("cpu") or 0.0, "memory": task.get("memory") or 0.0}
-    return RunningEntry(**common, **asked, runid="", attempt=task.get("attempts") or 1, started_at=started, left=None)
+    asked: Any = {
+        "timeout": task.get("timeout"),
+        "cpu": task.get("cpu") or 0.0,
+        "memory": task.get("memory") or 0.0,
+    }
+    return RunningEntry(
+        **common,
+        **asked,
+        runid="",
+        attempt=task.get("attempts") or 1,
+        started_at=started,
+        left=None,
+    )

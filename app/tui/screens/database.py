@@ -23,6 +23,7 @@ from app.tui.widgets.footer import KeyHint
 if TYPE_CHECKING:
     from app.client import Client
 
+
 class DatabaseScreen(PageScreen):
     """Diagnostics of the database.
 
@@ -59,7 +60,9 @@ class DatabaseScreen(PageScreen):
         return [*plan, KeyHint("j k", "move", "j", 3), KeyHint("R", "measure again", "R", 4)]
 
     def reread(self) -> None:
-        measure = self._has_quick_results and (not self._found.measured or any(verb in self._found.failed for verb in MEASURING))
+        measure = self._has_quick_results and (
+            not self._found.measured or any(verb in self._found.failed for verb in MEASURING)
+        )
         up = self.board is not None and self.board.runtime.state == "running"
         self.read(lambda client: _read_diagnostics(client, measure, up), self._apply_results)
 
@@ -68,7 +71,12 @@ class DatabaseScreen(PageScreen):
         before, self._has_quick_results = self._found, True
         if not found.measured:
             kept = {verb: why for verb, why in before.failed.items() if verb in MEASURING}
-            found = found._replace(stats=before.stats, going=before.going, failed={**found.failed, **kept}, measured=before.measured)
+            found = found._replace(
+                stats=before.stats,
+                going=before.going,
+                failed={**found.failed, **kept},
+                measured=before.measured,
+            )
         self._found = found
         self._draw()
         self.refresh_chrome()
@@ -89,7 +97,11 @@ class DatabaseScreen(PageScreen):
         backup = self.board.backup if self.board else None
         gone = backup is not None and backup.at is None and backup.late
         room = self.app.size.width
-        self.query_one(Doc).show(build_database_sections(self._found, self._open, self.now, room, self.look, get_config_path(), gone))
+        self.query_one(Doc).show(
+            build_database_sections(
+                self._found, self._open, self.now, room, self.look, get_config_path(), gone
+            )
+        )
 
     @on(Doc.Opened)
     def _handle_open(self, event: Doc.Opened) -> None:
@@ -127,9 +139,13 @@ def _read_diagnostics(client: Client, measure: bool, up: bool) -> DatabaseReplie
             failed[verb] = str(problem)
             return None
 
-    found = DatabaseReplies(ask("db.slow"), ask("db.backups"), ask("db.replica.status"), failed=failed)
+    found = DatabaseReplies(
+        ask("db.slow"), ask("db.backups"), ask("db.replica.status"), failed=failed
+    )
     if not measure:
         return found
     # only a runtime knows the retention rules
     going = ask("db.cleanup", {"dry_run": True}) if up else None
-    return found._replace(stats=ask("db.stats"), going=going["next"] if going else None, measured=True)
+    return found._replace(
+        stats=ask("db.stats"), going=going["next"] if going else None, measured=True
+    )

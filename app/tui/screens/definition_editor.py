@@ -89,14 +89,28 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     """
     AUTO_FOCUS = "#text"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,ctrl+enter", "save", "Save, after a review of the changes", id="form.submit", show=False),
+        Binding(
+            "ctrl+j,ctrl+enter",
+            "save",
+            "Save, after a review of the changes",
+            id="form.submit",
+            show=False,
+        ),
         Binding("ctrl+g", "fault", "Go to the first fault", id="editor.fault", show=False),
-        Binding("ctrl+r", "stored", "The stored text, or the typed one again", id="form.last", show=False),
+        Binding(
+            "ctrl+r",
+            "stored",
+            "The stored text, or the typed one again",
+            id="form.last",
+            show=False,
+        ),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
-    def __init__(self, client_factory: Callable[[], Client], kind: str, name: str | None = None) -> None:
+    def __init__(
+        self, client_factory: Callable[[], Client], kind: str, name: str | None = None
+    ) -> None:
         super().__init__(client_factory)
         self.kind, self.edited = kind, name
         self._start: DefinitionDraft | None = None
@@ -117,7 +131,9 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     # Widgets
 
     def compose_body(self) -> Iterable[Widget]:
-        area = Script(id="text", show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False)
+        area = Script(
+            id="text", show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False
+        )
         area.cursor_blink = False
         yield area
         yield Words(id="verdict", most=SHOWN_FAULTS)
@@ -143,25 +159,54 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         return f"{_WORDS[self.kind]} {self.look.sanitize(self.edited or '')}".strip()
 
     def make_heading(self) -> str:
-        what = self.look.sanitize(self.edited) if self.edited is not None else f"New {_WORDS[self.kind]}"
-        return self.look.adapt_text(f"{self.kind.capitalize() if self.kind != 'slas' else 'Rules'} › {what} › definition")
+        what = (
+            self.look.sanitize(self.edited)
+            if self.edited is not None
+            else f"New {_WORDS[self.kind]}"
+        )
+        return self.look.adapt_text(
+            f"{self.kind.capitalize() if self.kind != 'slas' else 'Rules'} › {what} › definition"
+        )
 
     def list_keys(self) -> list[KeyHint]:
-        faulty = [KeyHint("ctrl+g", "to the fault", "ctrl+g", 1)] if self._check_result and self._check_result["faults"] else []
-        words = "read again" if self._unreadable else "as stored" if self.is_modified else "as typed before"
-        last = [KeyHint("ctrl+r", words, "ctrl+r", 2)] if self._unreadable or self.is_modified or self._previous_draft else []
-        return [KeyHint("ctrl+j", "save", "ctrl+j", 0), *faulty, *last, KeyHint("esc", "leave, kept", "escape", 0)]
+        faulty = (
+            [KeyHint("ctrl+g", "to the fault", "ctrl+g", 1)]
+            if self._check_result and self._check_result["faults"]
+            else []
+        )
+        words = (
+            "read again"
+            if self._unreadable
+            else "as stored"
+            if self.is_modified
+            else "as typed before"
+        )
+        last = (
+            [KeyHint("ctrl+r", words, "ctrl+r", 2)]
+            if self._unreadable or self.is_modified or self._previous_draft
+            else []
+        )
+        return [
+            KeyHint("ctrl+j", "save", "ctrl+j", 0),
+            *faulty,
+            *last,
+            KeyHint("esc", "leave, kept", "escape", 0),
+        ]
 
     # Loading
 
     def _load(self) -> None:
         self.area.read_only, self._unreadable = True, False
         self.set_timer(LOADING_DELAY, self._show_loading)
-        self.call("definition.show", {"kind": self.kind, "name": self.edited}, self._apply_definition)
+        self.call(
+            "definition.show", {"kind": self.kind, "name": self.edited}, self._apply_definition
+        )
 
     def _show_loading(self) -> None:
         if not (self._has_text or self._unreadable):
-            self.query_one("#verdict", Words).show(("loading; typed text is inserted when it is there", "dim"))
+            self.query_one("#verdict", Words).show(
+                ("loading; typed text is inserted when it is there", "dim")
+            )
 
     @property
     def _has_text(self) -> bool:
@@ -180,7 +225,11 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             super().queue_input(event)
 
     def _is_leave_key(self, key: str) -> bool:
-        return any(binding.action == "leave" for _, found in self._binding_chain for binding in found.key_to_bindings.get(key, ()))
+        return any(
+            binding.action == "leave"
+            for _, found in self._binding_chain
+            for binding in found.key_to_bindings.get(key, ())
+        )
 
     def _apply_definition(self, answer: Mapping[str, Any]) -> None:
         self.area.read_only = self.deck.read_only
@@ -248,8 +297,15 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     def _check_text(self) -> None:
         self._check_number += 1
-        args = {"kind": self.kind, "name": self.edited, "text": self.area.text, "format": self._format}
-        self.call("definition.check", args, partial(self._apply_check, self._check_number, self.area.text))
+        args = {
+            "kind": self.kind,
+            "name": self.edited,
+            "text": self.area.text,
+            "format": self._format,
+        }
+        self.call(
+            "definition.check", args, partial(self._apply_check, self._check_number, self.area.text)
+        )
 
     def _apply_check(self, asked: int, text: str, found: Mapping[str, Any]) -> None:
         if asked != self._check_number or text != self.area.text:
@@ -268,9 +324,21 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         looked = self._check_result or {}
         faults = looked.get("faults", ())
         if faults:
-            shown = [(self.look.adapt_text(f"✗ {_format_location(fault)}{self.look.sanitize(fault['message'])}"), "late") for fault in faults]
+            shown = [
+                (
+                    self.look.adapt_text(
+                        f"✗ {_format_location(fault)}{self.look.sanitize(fault['message'])}"
+                    ),
+                    "late",
+                )
+                for fault in faults
+            ]
             more = len(shown) - SHOWN_FAULTS
-            return shown if more <= 0 else [*shown[: SHOWN_FAULTS - 1], (f"  and {more + 1} more", "late")]
+            return (
+                shown
+                if more <= 0
+                else [*shown[: SHOWN_FAULTS - 1], (f"  and {more + 1} more", "late")]
+            )
         notice = [(self.look.adapt_text(self._notice), "warn")] if self._notice else []
         return [(self.look.adapt_text(f"✓ {self._describe_save(looked)}"), "well"), *notice]
 
@@ -278,8 +346,15 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         """Return what saving would do, as a phrase."""
         if self._was is None:
             return f"creates {_WORDS[self.kind]} {self.look.sanitize(str(looked['name']))}"
-        changed = [diff.format_change(diff.ChangedField(key, *pair)) for key, pair in looked["fields"].items()]
-        return "would change " + self.look.sanitize(", ".join(changed)) if changed else "says what is stored"
+        changed = [
+            diff.format_change(diff.ChangedField(key, *pair))
+            for key, pair in looked["fields"].items()
+        ]
+        return (
+            "would change " + self.look.sanitize(", ".join(changed))
+            if changed
+            else "says what is stored"
+        )
 
     def show_refusal(self, text: str) -> None:
         self._wants_to_save = False
@@ -287,7 +362,9 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         if not self._has_text:
             self._keys.clear()
             self._unreadable = True
-            self.query_one("#verdict", Words).show((self.look.adapt_text("✗ it could not be read; ctrl+r reads it again"), "late"))
+            self.query_one("#verdict", Words).show(
+                (self.look.adapt_text("✗ it could not be read; ctrl+r reads it again"), "late")
+            )
             self.refresh_chrome()
 
     def action_fault(self) -> None:
@@ -307,7 +384,9 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self.show_message("Read only: nothing is changed from here.", "warn")
             return
         if not self._has_text:
-            self.show_message("There is nothing to save: it could not be read.", "warn", stays=False)
+            self.show_message(
+                "There is nothing to save: it could not be read.", "warn", stays=False
+            )
             return
         if self._check_result is None or self._checked_text != self.area.text:
             self._wants_to_save = True
@@ -319,16 +398,33 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         elif self._was is not None and not self._check_result["fields"]:
             self.show_message("No changes to save.", stays=False)
         else:
-            self._open_review(f"Save {self.subject}?", self._check_result["before"], partial(self._save_reviewed, self._was))
+            self._open_review(
+                f"Save {self.subject}?",
+                self._check_result["before"],
+                partial(self._save_reviewed, self._was),
+            )
 
-    def _open_review(self, title: str, before: str, then: Callable[[str | None], None], theirs: bool = False) -> None:
+    def _open_review(
+        self, title: str, before: str, then: Callable[[str | None], None], theirs: bool = False
+    ) -> None:
         comments = any(line.lstrip().startswith("#") for line in self.area.text.split("\n"))
         after = str((self._check_result or {}).get("after", ""))
-        self.app.push_screen(ReviewScreen(self.client_factory, title, before, after, theirs=theirs, comments=comments), then)
+        self.app.push_screen(
+            ReviewScreen(
+                self.client_factory, title, before, after, theirs=theirs, comments=comments
+            ),
+            then,
+        )
 
     def _save_reviewed(self, was: str | None, answer: str | None) -> None:
         if answer == "save":
-            args = {"kind": self.kind, "text": self.area.text, "name": self.edited, "was": was, "format": self._format}
+            args = {
+                "kind": self.kind,
+                "text": self.area.text,
+                "name": self.edited,
+                "was": was,
+                "format": self._format,
+            }
             self.ask(partial(_save_definition, args), self._handle_save)
 
     def _handle_save(self, found: SaveResult) -> None:
@@ -337,7 +433,12 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         elif found.problem.exit_code == NotFound.exit_code:
             self._open_review(self.look.sanitize(found.problem.message), "", self._recreate)
         elif found.theirs is not None and found.theirs["text"] != self._was:
-            self._open_review(self.look.sanitize(found.problem.message), found.theirs["text"], partial(self._resolve_conflict, found.theirs), theirs=True)
+            self._open_review(
+                self.look.sanitize(found.problem.message),
+                found.theirs["text"],
+                partial(self._resolve_conflict, found.theirs),
+                theirs=True,
+            )
         else:
             self.show_message(self.look.sanitize(str(found.problem)), "warn")
 
@@ -391,7 +492,11 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
 def _format_location(fault: Mapping[str, Any]) -> str:
     """Return the location of a fault, such as `line 4, 11: `."""
-    return f"line {fault['line']}, {fault['column']}: " if fault["line"] and not fault["message"].startswith("line ") else ""
+    return (
+        f"line {fault['line']}, {fault['column']}: "
+        if fault["line"] and not fault["message"].startswith("line ")
+        else ""
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +514,11 @@ def _save_definition(args: Mapping[str, Any], client: Client) -> SaveResult:
     except Problem as problem:
         if args["name"] is None or problem.exit_code == NotFound.exit_code:
             return SaveResult({}, problem)
-        return SaveResult({}, problem, client.call("definition.show", {"kind": args["kind"], "name": args["name"]}))
+        return SaveResult(
+            {},
+            problem,
+            client.call("definition.show", {"kind": args["kind"], "name": args["name"]}),
+        )
 
 
 class ReviewScreen(PageScreen, ModalScreen[str | None]):
@@ -426,7 +535,14 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
     ]
 
     def __init__(
-        self, client_factory: Callable[[], Client], title: str, before: str, after: str, *, theirs: bool = False, comments: bool = False
+        self,
+        client_factory: Callable[[], Client],
+        title: str,
+        before: str,
+        after: str,
+        *,
+        theirs: bool = False,
+        comments: bool = False,
     ) -> None:
         """Create the comparison; `title` is safe.
 
@@ -445,10 +561,18 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
 
     def _make_sections(self) -> Sequence[Section]:
         lines = list(make_difference_lines(self._before, self._after, self.look))
-        rows = [DocRow(tuple(line)) for line in lines] or [DocRow((("The texts are identical.", "dim"),))]
+        rows = [DocRow(tuple(line)) for line in lines] or [
+            DocRow((("The texts are identical.", "dim"),))
+        ]
         notes = ["- is their text, + is yours."] if self._theirs else []
-        notes += ["Comments are not kept: a definition is stored, not its text."] if self._comments else []
-        return [Section(self._title, (*(DocRow(((note, "dim"),)) for note in notes), DocRow(), *rows))]
+        notes += (
+            ["Comments are not kept: a definition is stored, not its text."]
+            if self._comments
+            else []
+        )
+        return [
+            Section(self._title, (*(DocRow(((note, "dim"),)) for note in notes), DocRow(), *rows))
+        ]
 
     def make_heading(self) -> str:
         return self.look.adapt_text("Definition › what saving changes")

@@ -18,7 +18,15 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from app.core.board import AlertEntry, Board, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.core.board import (
+    AlertEntry,
+    Board,
+    EndedEntry,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
+)
 from app.tui.actions.shell_command import quote_words
 from app.tui.actions.tasks import NotApplicable, Request, get_underlying_row
 from app.tui.forms import edit_model
@@ -87,16 +95,32 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,ctrl+enter", "save", "Save", id="form.submit", show=False, priority=True),
-        Binding("ctrl+r", "last", "What was typed here before", id="form.last", show=False, priority=True),
+        Binding(
+            "ctrl+r",
+            "last",
+            "What was typed here before",
+            id="form.last",
+            show=False,
+            priority=True,
+        ),
         Binding("ctrl+y", "copy", "Copy the line", id="form.copy", show=False),
         # Priority, so that keys of the same burst land in the next field.
         Binding("tab", "app.focus_next", "Next field", id="form.next", show=False, priority=True),
-        Binding("shift+tab", "app.focus_previous", "Previous field", id="form.previous", show=False, priority=True),
+        Binding(
+            "shift+tab",
+            "app.focus_previous",
+            "Previous field",
+            id="form.previous",
+            show=False,
+            priority=True,
+        ),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
-    def __init__(self, client_factory: Callable[[], Client], source: EditSource, first: str = "") -> None:
+    def __init__(
+        self, client_factory: Callable[[], Client], source: EditSource, first: str = ""
+    ) -> None:
         """Create the form with the cursor in the field `first`.
 
         In a pool's form the cursor starts in the resource that a waiting task lacks, if there is
@@ -137,7 +161,10 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self._first = find_lacking_field(self.source.idents[0], self.board) or self._first
         if self.source.is_new:
             kept = self._kept_inputs.get(self.source.key)
-            self._fill_fields({slot.name: self._sheet.get_initial_text(slot) for slot in self._slots} | dict(kept.texts if kept and kept.left else {}))
+            self._fill_fields(
+                {slot.name: self._sheet.get_initial_text(slot) for slot in self._slots}
+                | dict(kept.texts if kept and kept.left else {})
+            )
             self._announce_kept()
         self.set_focus(self.query_one(f"#{self._first}"))
 
@@ -146,7 +173,12 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self.refresh_keys()
         if any(self._kept_texts.values()):
             there = self.source.is_new and self._kept_inputs[self.source.key].left
-            self.show_message("This was typed here before." if there else "ctrl+r brings back what you typed here before.", stays=False)
+            self.show_message(
+                "This was typed here before."
+                if there
+                else "ctrl+r brings back what you typed here before.",
+                stays=False,
+            )
 
     def _select_first(self) -> None:
         """Select the text of the first field, so that typing replaces it."""
@@ -201,7 +233,11 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self.handle_missing(f"There is no {self.source.word} {self.source.idents[0]} any more.")
             return
         before, typed = self._sheet, self._read_fields()
-        old = replace_texts(before, typed) if self._loaded else EditSheet(self.kind, (), {k: v for k, v in typed.items() if v})
+        old = (
+            replace_texts(before, typed)
+            if self._loaded
+            else EditSheet(self.kind, (), {k: v for k, v in typed.items() if v})
+        )
         new = EditSheet(self.kind, tuple(rows), {})
         texts = {}
         for slot in self._slots:
@@ -220,10 +256,17 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
 
     def _set_options(self, options: Mapping[str, Sequence[str]]) -> None:
         """Set the options of each list."""
-        fixed = {"status": edit_model.STATES, "preset": edit_model.PRESETS, "severity": edit_model.SEVERITIES, "enabled": edit_model.SWITCH}
+        fixed = {
+            "status": edit_model.STATES,
+            "preset": edit_model.PRESETS,
+            "severity": edit_model.SEVERITIES,
+            "enabled": edit_model.SWITCH,
+        }
         for slot in self._slots:
             if slot.of != "entry":
-                pairs = fixed.get(slot.name) or [(value, self.look.sanitize(value)) for value in options.get(slot.name, ())]
+                pairs = fixed.get(slot.name) or [
+                    (value, self.look.sanitize(value)) for value in options.get(slot.name, ())
+                ]
                 self._get_pick(slot).set_options([*([("", "any")] if slot.blank else []), *pairs])
 
     def _fill_fields(self, texts: Mapping[str, str]) -> None:
@@ -236,7 +279,12 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
                 self._get_entry(slot).value = word
 
     def _read_fields(self) -> dict[str, str]:
-        return {slot.name: self._get_pick(slot).value if slot.of != "entry" else self._get_entry(slot).value for slot in self._slots}
+        return {
+            slot.name: self._get_pick(slot).value
+            if slot.of != "entry"
+            else self._get_entry(slot).value
+            for slot in self._slots
+        }
 
     def _get_pick(self, slot: EditField) -> Pick:
         return self.query_one(f"#{slot.name}", Pick)
@@ -273,9 +321,13 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         for slot in self._slots:
             self._show_hint(slot)
         self._show_verdict()
-        rule = self.look.draw_rule(self.app.size.width, [(2, "The same from a shell (ctrl+y or a click copies it)")])
+        rule = self.look.draw_rule(
+            self.app.size.width, [(2, "The same from a shell (ctrl+y or a click copies it)")]
+        )
         self.query_one("#equal-rule", TextLine).show([(rule, "dim")])
-        self.query_one("#equal", Words).show(*[(self.look.sanitize(quote_words(words)), "") for words in self._make_commands()])
+        self.query_one("#equal", Words).show(
+            *[(self.look.sanitize(quote_words(words)), "") for words in self._make_commands()]
+        )
 
     def _show_hint(self, slot: EditField) -> None:
         field = self.query_one(f"#{slot.name}").parent
@@ -307,14 +359,27 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             return [(self.freshness, "dim")]
         look, sheet = self.look, self._sheet
         if faults := self._find_faults():
-            shown = [(look.adapt_text("✗ ") + look.sanitize(fault), "broken") for fault in faults[:SHOWN_FAULTS]]
-            return shown if len(faults) <= SHOWN_FAULTS else [*shown[:-1], (f"{shown[-1][0]} (and {len(faults) - SHOWN_FAULTS} more)", "broken")]
+            shown = [
+                (look.adapt_text("✗ ") + look.sanitize(fault), "broken")
+                for fault in faults[:SHOWN_FAULTS]
+            ]
+            return (
+                shown
+                if len(faults) <= SHOWN_FAULTS
+                else [
+                    *shown[:-1],
+                    (f"{shown[-1][0]} (and {len(faults) - SHOWN_FAULTS} more)", "broken"),
+                ]
+            )
         if not sheet.find_changes():
             return [("", "") if sheet.is_new else ("Nothing is changed yet.", "dim")]
         told = [(f"{sheet.find_field(name).label} was {self._format_previous(name)} when the form opened: "
                  "saving overwrites the change.", "warn")
                 for name in self._meanwhile if sheet.is_touched(sheet.find_field(name))]  # fmt: skip
-        return (told + [(look.sanitize(look.adapt_text(text)), "") for text in self.describe_effect(sheet)])[:SHOWN_FAULTS]
+        return (
+            told
+            + [(look.sanitize(look.adapt_text(text)), "") for text in self.describe_effect(sheet)]
+        )[:SHOWN_FAULTS]
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         """Return sentences about the effect of saving."""
@@ -337,7 +402,11 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if self.source.is_new and called in self._taken:
             found.append(f"There is a {self.source.word} {called} already.")
         # A new object's missing fields are reported once something was typed.
-        return found if not self.source.is_new or any(self._sheet.is_touched(slot) for slot in self._slots) else []
+        return (
+            found
+            if not self.source.is_new or any(self._sheet.is_touched(slot) for slot in self._slots)
+            else []
+        )
 
     def _make_commands(self) -> list[list[str]]:
         return self.make_commands(self._sheet) if self._loaded and not self._find_faults() else []
@@ -366,7 +435,14 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     def _focus_fault(self) -> None:
         """Focus the first faulty field."""
         called = self.source.is_new and self._read_fields().get("name", "").strip() in self._taken
-        faulty = next((slot.name for slot in self._slots if self._sheet.find_fault(slot) or (called and slot.name == "name")), "")
+        faulty = next(
+            (
+                slot.name
+                for slot in self._slots
+                if self._sheet.find_fault(slot) or (called and slot.name == "name")
+            ),
+            "",
+        )
         if faulty:
             self.set_focus(self.query_one(f"#{faulty}"))
 
@@ -390,7 +466,9 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if self.app.screen is not self or not (found.rows or self.source.is_new):
             return
         if self._meanwhile.keys() - seen.keys():
-            self.show_message("Not saved: somebody changed the same field. ctrl+j saves anyway.", "warn")
+            self.show_message(
+                "Not saved: somebody changed the same field. ctrl+j saves anyway.", "warn"
+            )
         elif faults := self._find_all_faults():
             self._focus_fault()
             self.report_fault("Not saved", faults[0])
@@ -409,9 +487,13 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     def action_copy(self) -> None:
         if found := self._make_commands():
             self.app.copy_to_clipboard("\n".join(shlex.join(words) for words in found))
-            self.show_message("Copied the line." if len(found) == 1 else f"Copied {len(found)} lines.")
+            self.show_message(
+                "Copied the line." if len(found) == 1 else f"Copied {len(found)} lines."
+            )
         else:
-            self.show_message("Nothing to copy: nothing is changed, or no command does this.", stays=False)
+            self.show_message(
+                "Nothing to copy: nothing is changed, or no command does this.", stays=False
+            )
 
     def action_last(self) -> None:
         """Restore the text typed here before."""
@@ -440,14 +522,25 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if kept is None or not self._loaded:
             return {}
         begins = {slot.name: self._sheet.get_initial_text(slot) for slot in self._slots}
-        return {name: text for name, text in kept.texts.items() if kept.was.get(name, begins.get(name)) == begins.get(name)}
+        return {
+            name: text
+            for name, text in kept.texts.items()
+            if kept.was.get(name, begins.get(name)) == begins.get(name)
+        }
 
     def _keep_input(self, *, left: bool) -> None:
         sheet = replace_texts(self._sheet, self._read_fields())
         # Before the first reading the stored values are unknown.
-        touched = [slot for slot in self._slots if sheet.is_touched(slot) and (self._loaded or sheet.get_text(slot))]
+        touched = [
+            slot
+            for slot in self._slots
+            if sheet.is_touched(slot) and (self._loaded or sheet.get_text(slot))
+        ]
         if touched:
-            typed, was = ({slot.name: read(slot) for slot in touched} for read in (sheet.get_text, sheet.get_initial_text))
+            typed, was = (
+                {slot.name: read(slot) for slot in touched}
+                for read in (sheet.get_text, sheet.get_initial_text)
+            )
             self._kept_inputs[self.source.key] = KeptInput(typed, was if self._loaded else {}, left)
         elif self.source.is_new:
             self._kept_inputs.pop(self.source.key, None)
@@ -487,19 +580,31 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
         raise NotApplicable("The task has ended and cannot be edited. R runs one like it.")
     line = lines[0] if len(lines) == 1 else None
     if isinstance(line, PoolTableRow):
-        return EditScreen(client_factory, EditSource(edit_model.POOL, (line.pool.name,)), "memory" if line.memory else "cpu")
+        return EditScreen(
+            client_factory,
+            EditSource(edit_model.POOL, (line.pool.name,)),
+            "memory" if line.memory else "cpu",
+        )
     for of, kind, name in _PLACES:
         if isinstance(line, of):
             return EditScreen(client_factory, EditSource(kind, (getattr(line, name),)))
     raise NotApplicable("e edits tasks that have not ended, one queue, one pool, or one rule.")
 
 
-_PLACES = ((QueueEntry, edit_model.QUEUE, "name"), (PoolEntry, edit_model.POOL, "name"), (AlertEntry, edit_model.RULE, "sla"))
+_PLACES = (
+    (QueueEntry, edit_model.QUEUE, "name"),
+    (PoolEntry, edit_model.POOL, "name"),
+    (AlertEntry, edit_model.RULE, "sla"),
+)
 
 
-def _make_tasks_screen(client_factory: Callable[[], Client], tasks: Sequence[RunningEntry | NextEntry]) -> EditScreen:
+def _make_tasks_screen(
+    client_factory: Callable[[], Client], tasks: Sequence[RunningEntry | NextEntry]
+) -> EditScreen:
     if len(tasks) > MAX_TASKS:
-        raise NotApplicable(f"At most {MAX_TASKS} tasks can be edited together; {len(tasks):,} are marked.")
+        raise NotApplicable(
+            f"At most {MAX_TASKS} tasks can be edited together; {len(tasks):,} are marked."
+        )
     title = f"#{tasks[0].number} {tasks[0].name}" if len(tasks) == 1 else f"{len(tasks)} tasks"
     source = EditSource(edit_model.TASK, tuple(task.uuid for task in tasks), title)
     return EditScreen(client_factory, source, guess_field(tasks))
@@ -516,7 +621,14 @@ def guess_field(tasks: Sequence[RunningEntry | NextEntry]) -> str:
 def find_lacking_field(pool: str, board: Board) -> str:
     """Return the field that keeps the first waiting task out of a pool, or ""."""
     queues = {queue.name for queue in board.queues if queue.pool == pool}
-    return next((name for line in board.next if line.queue in queues and (name := _find_blocking_field(line, _NO_ROOM))), "")
+    return next(
+        (
+            name
+            for line in board.next
+            if line.queue in queues and (name := _find_blocking_field(line, _NO_ROOM))
+        ),
+        "",
+    )
 
 
 def _find_blocking_field(line: NextEntry, waits: Sequence[tuple[str, str]]) -> str:
@@ -525,7 +637,12 @@ def _find_blocking_field(line: NextEntry, waits: Sequence[tuple[str, str]]) -> s
     return found[min(found)] if found else ""
 
 
-_NO_ROOM = ((" memory of pool", "memory"), (" memory, but pool", "memory"), (" cpu of pool", "cpu"), (" cpu, but pool", "cpu"))
+_NO_ROOM = (
+    (" memory of pool", "memory"),
+    (" memory, but pool", "memory"),
+    (" cpu of pool", "cpu"),
+    (" cpu, but pool", "cpu"),
+)
 _WAITS = (
     *_NO_ROOM,
     (" is full (", "queue"), (" is paused", "queue"), (" is draining", "queue"), ("behind #", "priority"), (" in queue ", "priority"),

@@ -14,7 +14,15 @@ from textual.widget import Widget
 from app.core import time_buckets
 from app.core.board import Board, RuntimeFacts
 from app.core.text import units
-from app.tui.rows.history import METRICS, HistoryRow, format_figure, format_tick, get_row_name, get_section, make_rows
+from app.tui.rows.history import (
+    METRICS,
+    HistoryRow,
+    format_figure,
+    format_tick,
+    get_row_name,
+    get_section,
+    make_rows,
+)
 from app.tui.screens.base_page import PageScreen, TextLine
 from app.tui.style import Span, measure_spans
 from app.tui.time_format import format_wall_time
@@ -63,7 +71,11 @@ class ChoiceBar(TextLine):
         for name, word in self._words.items():
             here = name == chosen
             before, after = ("[", "]") if here else (gap, gap)
-            spans += [(before, "bold"), (word, "bold" if here else ""), (after if gap else f"{after} ", "bold")]
+            spans += [
+                (before, "bold"),
+                (word, "bold" if here else ""),
+                (after if gap else f"{after} ", "bold"),
+            ]
             self._ends.append((measure_spans(spans), name))
         self.show(spans)
 
@@ -106,14 +118,21 @@ class Chart(StripWidget):
         rows, canvas = self._drawn
         shown = self._plot
         lines = chart.overlay_marks(rows, canvas, shown, self._moment, self.look) if shown else []
-        self.draw([self.look.strip([(" ", ""), *spans], self.size.width) for spans in lines[: self.size.height]])
+        self.draw(
+            [
+                self.look.strip([(" ", ""), *spans], self.size.width)
+                for spans in lines[: self.size.height]
+            ]
+        )
 
     def on_resize(self) -> None:
         self.plot(self._plot, self._moment)
 
     def on_click(self, event: events.Click) -> None:
         if self._plot:
-            self.post_message(self.MomentClicked(self._drawn[1].find_bucket(event.x - 1, self._plot.last)))
+            self.post_message(
+                self.MomentClicked(self._drawn[1].find_bucket(event.x - 1, self._plot.last))
+            )
 
 
 class HistoryScreen(PageScreen):
@@ -128,10 +147,20 @@ class HistoryScreen(PageScreen):
         # Priority: the arrow keys of the table would scroll its columns.
         Binding("left", "moment(-1)", "A moment earlier", id="history.earlier", priority=True),
         Binding("right", "moment(1)", "A moment later", id="history.later", priority=True),
-        Binding("ctrl+left", f"moment(-{STRIDE})", "Far earlier", id="history.far-earlier", priority=True),
-        Binding("ctrl+right", f"moment({STRIDE})", "Far later", id="history.far-later", priority=True),
+        Binding(
+            "ctrl+left",
+            f"moment(-{STRIDE})",
+            "Far earlier",
+            id="history.far-earlier",
+            priority=True,
+        ),
+        Binding(
+            "ctrl+right", f"moment({STRIDE})", "Far later", id="history.far-later", priority=True
+        ),
         Binding("b", "board", "The deck as of that moment", id="history.board"),
-        Binding("escape", "back", "Leave the moment, the group, then the screen", id="history.back"),
+        Binding(
+            "escape", "back", "Leave the moment, the group, then the screen", id="history.back"
+        ),
         Binding("q", "leave", "Back", id="page.back", show=False),
     ]
     DEFAULT_CSS = """
@@ -174,7 +203,9 @@ class HistoryScreen(PageScreen):
         self.draw()
 
     def make_heading(self) -> str:
-        steps = [f"{kind} {self.look.sanitize(name) or '(none)'}" for kind, name in self.within.items()]
+        steps = [
+            f"{kind} {self.look.sanitize(name) or '(none)'}" for kind, name in self.within.items()
+        ]
         return self.look.adapt_text(" › ".join(["9 History", *steps]))
 
     @property
@@ -182,17 +213,30 @@ class HistoryScreen(PageScreen):
         return "History"
 
     def list_hints(self) -> list[KeyHint]:
-        look = [KeyHint("← →", "moment", "left", 2), KeyHint("tab", "metric", "tab", 1), KeyHint("o", "span", "o", 3), KeyHint("f", "group", "f", 4)]
+        look = [
+            KeyHint("← →", "moment", "left", 2),
+            KeyHint("tab", "metric", "tab", 1),
+            KeyHint("o", "span", "o", 3),
+            KeyHint("f", "group", "f", 4),
+        ]
         then = [KeyHint("b", "the deck then", "b", 1)] if self._has_known_moment else []
         row = self.table.item
-        return [*then, *look, *([KeyHint("↵", "open", "enter", 5)] if row and self._can_enter(row) else [])]
+        return [
+            *then,
+            *look,
+            *([KeyHint("↵", "open", "enter", 5)] if row and self._can_enter(row) else []),
+        ]
 
     # Request
 
     @property
     def within(self) -> dict[str, str]:
         """Entered groups, as far as the metric is recorded by them."""
-        return {kind: name for kind, name, _ in self._path if kind in time_buckets.get_restrictions(self.metric)}
+        return {
+            kind: name
+            for kind, name, _ in self._path
+            if kind in time_buckets.get_restrictions(self.metric)
+        }
 
     @property
     def groupings(self) -> list[str]:
@@ -287,14 +331,21 @@ class HistoryScreen(PageScreen):
         drawn.plot(make_plot(answer, row, self.app.size.width, height), self._moment)
 
     def _make_title(self, answer: Mapping[str, Any], row: HistoryRow) -> list[Span]:
-        legend = [span for line in row.lines for span in ((f" {self._make_legend_mark(line)} ", line.style), (f"{line.word} ", ""))]
+        legend = [
+            span
+            for line in row.lines
+            for span in ((f" {self._make_legend_mark(line)} ", line.style), (f"{line.word} ", ""))
+        ]
         room = self.app.size.width - measure_spans(legend)
         step = "minute" if answer["step"] == 60 else units.format_age(answer["step"])
         whose = "" if row.name is None else f", {get_row_name(row, self.look)}"
         title = METRICS[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
         if measure_spans([(title, "")]) > room - 4:
             title = f"per {step}, {SPANS[answer['span']]}{whose}"
-        return [(self.look.draw_rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"), *legend]
+        return [
+            (self.look.draw_rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"),
+            *legend,
+        ]
 
     def _make_legend_mark(self, line: chart.Series) -> str:
         return line.letter if self.look.ascii or not self.look.colour else "━"
@@ -305,20 +356,41 @@ class HistoryScreen(PageScreen):
             return [(f"  {format_unsampled(self.board, self.now)}", "warn")]
         if (at := self._moment) is None:
             if little := format_short_history(answer, self.now):
-                return [(f"  {little}", ""), (self.look.adapt_text("; ← → looks at a moment, b shows the deck then."), "dim")]
-            return [(self.look.adapt_text("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
+                return [
+                    (f"  {little}", ""),
+                    (
+                        self.look.adapt_text("; ← → looks at a moment, b shows the deck then."),
+                        "dim",
+                    ),
+                ]
+            return [
+                (
+                    self.look.adapt_text(
+                        "  ← → looks at a moment; b there shows the whole deck as it was."
+                    ),
+                    "dim",
+                )
+            ]
         spans: list[Span] = [(f"  {self._format_moment(answer, at)}", "bold")]
         if not answer["known"][at] and all(line.values[at] is None for line in row.lines):
             return [*spans, ("   not known: no runtime was running", "warn")]
         for line in row.lines:
-            value = format_figure(line.values[at] if at < len(line.values) else None, METRICS[row.metric].unit)
+            value = format_figure(
+                line.values[at] if at < len(line.values) else None, METRICS[row.metric].unit
+            )
             spans += [(f"   {line.word} ", line.style), (self.look.adapt_text(value), "")]
         return spans
 
     def _format_moment(self, answer: Mapping[str, Any], at: int) -> str:
         begin = answer["at"][at]
-        first, last, now = (datetime.fromtimestamp(t, UTC) for t in (begin, begin + answer["step"], self.now))
-        text = self.look.adapt_text(units.format_clock_time(first, now) if answer["step"] == 60 else units.format_time_range(first, last, now))
+        first, last, now = (
+            datetime.fromtimestamp(t, UTC) for t in (begin, begin + answer["step"], self.now)
+        )
+        text = self.look.adapt_text(
+            units.format_clock_time(first, now)
+            if answer["step"] == 60
+            else units.format_time_range(first, last, now)
+        )
         return f"{text} so far" if begin + answer["step"] > self.now else text
 
     @on(Table.Moved)
@@ -388,7 +460,11 @@ class HistoryScreen(PageScreen):
 
     def _can_enter(self, row: HistoryRow) -> bool:
         """Return True if the row can be split by another grouping."""
-        return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in time_buckets.get_restrictions(self.metric)
+        return (
+            row.name is not None
+            and bool(set(self.groupings) - {"all", row.by})
+            and row.by in time_buckets.get_restrictions(self.metric)
+        )
 
     @on(Table.Opened)
     def _handle_open(self, message: Table.Opened) -> None:
@@ -417,7 +493,11 @@ class HistoryScreen(PageScreen):
     @property
     def _has_known_moment(self) -> bool:
         """True if a runtime was running at the moment under the cursor."""
-        return self._answer is not None and self._moment is not None and self._answer["known"][self._moment]
+        return (
+            self._answer is not None
+            and self._moment is not None
+            and self._answer["known"][self._moment]
+        )
 
     def action_back(self) -> None:
         """Clear the moment, else leave the group, else close the screen."""
@@ -440,7 +520,11 @@ def format_unsampled(board: Board | None, now: float) -> str:
     if board and runtime.state != "running":
         return "No minute has been sampled yet: a runtime does that, and none is up."
     first = None if runtime.since is None else (runtime.since // 60 + 2) * 60
-    when = f"at {format_wall_time(first, now)}" if first is not None and first > now else "in a minute or two"
+    when = (
+        f"at {format_wall_time(first, now)}"
+        if first is not None and first > now
+        else "in a minute or two"
+    )
     return f"No minute has been sampled yet; the first shows {when}."
 
 
@@ -461,5 +545,12 @@ def make_plot(answer: Mapping[str, Any], row: HistoryRow, width: int, height: in
     values = [value for line in row.lines for value in line.values if value is not None]
     kind = {"mean": "cores"}.get(unit, unit)
     most = max(1, min(4, (height - 3) // 2))
-    ticks = chart.make_ticks(max(values, default=0.0), most, kind, lambda value: format_tick(value, unit))
-    return Plot(row.lines, tuple(answer["known"]), ticks, chart.make_time_labels(answer["at"], answer["step"], width))
+    ticks = chart.make_ticks(
+        max(values, default=0.0), most, kind, lambda value: format_tick(value, unit)
+    )
+    return Plot(
+        row.lines,
+        tuple(answer["known"]),
+        ticks,
+        chart.make_time_labels(answer["at"], answer["step"], width),
+    )

@@ -82,23 +82,33 @@ class LogSaver(Screen[Any]):
         worker = get_current_worker()
         try:
             path = save.resolve_path(typed, name)
-            written = save.save_log(source, path, replace=replace, wanted=lambda: not worker.is_cancelled)
+            written = save.save_log(
+                source, path, replace=replace, wanted=lambda: not worker.is_cancelled
+            )
             self.app.call_later(self._report_saved, path, written)
         except FileExistsError as error:
             self.app.call_later(self._ask_to_replace, typed, str(error.filename))
         except save.SaveCancelled:
             return
         except (OSError, ValueError, RuntimeError) as error:
-            self.app.call_later(self._report_failure, typed, getattr(error, "strerror", None) or str(error))
+            self.app.call_later(
+                self._report_failure, typed, getattr(error, "strerror", None) or str(error)
+            )
         finally:
             source.close()
 
     def _report_saved(self, path: Path, written: int) -> None:
-        self._deck.show_message(f"Saved as written, {units.format_bytes(written)}: {self._look.sanitize(str(path))}")
+        self._deck.show_message(
+            f"Saved as written, {units.format_bytes(written)}: {self._look.sanitize(str(path))}"
+        )
 
     def _report_failure(self, typed: str, why: str) -> None:
         look = self._look
-        self._deck.show_message(f"Not saved, nothing left behind: {look.sanitize(why)}: {look.sanitize(typed)}", "broken", stays=False)
+        self._deck.show_message(
+            f"Not saved, nothing left behind: {look.sanitize(why)}: {look.sanitize(typed)}",
+            "broken",
+            stays=False,
+        )
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
         name = self._look.cut(self._look.sanitize(path), 50, "middle")
@@ -106,7 +116,11 @@ class LogSaver(Screen[Any]):
         answers = [Answer("r", "replace it"), Answer("n", "keep it")]
         self.app.push_screen(
             ChoiceScreen(Question("Save the log", body, answers, safe="n")),
-            lambda answer: self.save(typed, replace=True) if answer == "r" else self._deck.show_message("Not saved.", stays=False),
+            lambda answer: (
+                self.save(typed, replace=True)
+                if answer == "r"
+                else self._deck.show_message("Not saved.", stays=False)
+            ),
         )
 
     @on(LogPrompt.Completing)
@@ -120,7 +134,9 @@ class LogSaver(Screen[Any]):
     def _apply_completion(self, typed: str, text: str, found: Sequence[str]) -> None:
         self.prompt.apply_completion(typed, text)
         if len(found) != 1:
-            self._deck.show_message(self._look.sanitize("  ".join(found) or "No folder matches."), stays=False)
+            self._deck.show_message(
+                self._look.sanitize("  ".join(found) or "No folder matches."), stays=False
+            )
 
 
 if TYPE_CHECKING:
@@ -133,7 +149,11 @@ HINTS = [
 ]  # fmt: skip
 AS_BEFORE = KeyHint("esc", "as before", "escape", 0)
 SEARCHING = [KeyHint("↵", "search", "enter", 0), KeyHint("↑", "earlier", "up", 1), AS_BEFORE]
-SAVING = [KeyHint("↵", "save as written", "enter", 0), KeyHint("tab", "complete a folder", "tab", 1), AS_BEFORE]
+SAVING = [
+    KeyHint("↵", "save as written", "enter", 0),
+    KeyHint("tab", "complete a folder", "tab", 1),
+    AS_BEFORE,
+]
 
 
 class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
@@ -159,7 +179,9 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         Binding("shift+tab", "attempt(-1)", "Other attempt", id="log.attempt-back", show=False),
     ]
 
-    def __init__(self, client_factory: Callable[[], Client], ident: str, attempt: int | None = None) -> None:
+    def __init__(
+        self, client_factory: Callable[[], Client], ident: str, attempt: int | None = None
+    ) -> None:
         super().__init__(client_factory)
         self._ident = ident
         self._attempt = attempt
@@ -228,7 +250,11 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     @property
     def log_name(self) -> str | None:
         run = self._run
-        return suggest_name(self._answer["number"], self._answer["name"], run["attempt"]) if run else None
+        return (
+            suggest_name(self._answer["number"], self._answer["name"], run["attempt"])
+            if run
+            else None
+        )
 
     def open_log_source(self) -> LogSource:
         return self._open_source(self._run) if self._run else TextSource("")
@@ -246,7 +272,14 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         self._answer = answer
         self.row.item = row = make_task_row(answer, self.board)
         if isinstance(row, EndedEntry):
-            self.mark_viewed(row._replace(ended_at=max((unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0) or self.now))
+            self.mark_viewed(
+                row._replace(
+                    ended_at=max(
+                        (unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0
+                    )
+                    or self.now
+                )
+            )
         self._show_run()
         self._draw_head()
         self.refresh_chrome()
@@ -274,7 +307,9 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         except (OSError, TypeError, ValueError) as error:
             stored = run["logs"] or ""
             whole = len(stored.encode("utf-8", "surrogateescape")) >= (run["log_bytes"] or 0)
-            self._origin_note = f"{_format_read_error(error)}; this is {'all of it' if whole else 'its end'}"
+            self._origin_note = (
+                f"{_format_read_error(error)}; this is {'all of it' if whole else 'its end'}"
+            )
             return TextSource(stored)
 
     def _show_reasons(self, answers: Sequence[Mapping[str, Any]]) -> None:
@@ -282,8 +317,14 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         if self._run is not None or not answers:
             return
         room = self.app.size.width - 10
-        texts = [wrap_text(self.look.sanitize(reason["text"]), room) for reason in answers[0]["reasons"]]
-        reasons = [f"  {' ' if m else n} {text}" for n, lines in enumerate(texts, 1) for m, text in enumerate(lines)]
+        texts = [
+            wrap_text(self.look.sanitize(reason["text"]), room) for reason in answers[0]["reasons"]
+        ]
+        reasons = [
+            f"  {' ' if m else n} {text}"
+            for n, lines in enumerate(texts, 1)
+            for m, text in enumerate(lines)
+        ]
         number = f"#{answers[0]['number']}"
         if answers[0]["status"] in ENDED:
             said = [f"{number} never ran, so there is no log:", "", *reasons]
@@ -310,7 +351,9 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         self.app.copy_to_clipboard(message.text)
         more = "; s saves all of it" if message.what == "the end of the log" else ""
         allowed = "tmux has set-clipboard on" if "TMUX" in os.environ else "the terminal allows it"
-        self.show_message(f"Copied {message.what}, {units.format_bytes(len(message.text.encode()))}, if {allowed}{more}.")
+        self.show_message(
+            f"Copied {message.what}, {units.format_bytes(len(message.text.encode()))}, if {allowed}{more}."
+        )
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw_position)
@@ -326,7 +369,11 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         of = f" of {len(self._runs)}" if len(self._runs) > 1 else ""
         spans: list[Span] = [(f" attempt {run['attempt']}{of}   " if run else " ", "")]
         spans.append((self.look.state(sign), sign.style))
-        told = [self._format_elapsed(run), self.look.sanitize((run or {}).get("reason") or ""), format_size_and_lines(page) if run else ""]
+        told = [
+            self._format_elapsed(run),
+            self.look.sanitize((run or {}).get("reason") or ""),
+            format_size_and_lines(page) if run else "",
+        ]
         told.append(self._origin_note or (_format_position(page) if run else ""))
         spans.append(("".join(f"   {text}" for text in told if text), ""))
         self.query_one("#head", TextLine).show(spans)
@@ -339,7 +386,9 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     def _draw_position(self) -> None:
         page, line = self.query_one(LogView).page, self.query_one("#position", TextLine)
         searched = self.look.cut(self.look.sanitize(page.searched), line.size.width // 2)
-        text = self.look.draw_rule(line.size.width, [(2, searched)] if searched else [], _format_tail(page))
+        text = self.look.draw_rule(
+            line.size.width, [(2, searched)] if searched else [], _format_tail(page)
+        )
         line.show([(text, "dim" if not page.below else "bold")])
         if page.note and page.notes != self._notes:
             self.show_message(page.note, stays=False)
@@ -359,7 +408,11 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         """Return True and say so if there is no log for a key to act on."""
         if self._run is not None or not self._answer:
             return False
-        what = "never ran, so there is no log" if self._answer["status"] in ENDED else "has not started, so there is no log yet"
+        what = (
+            "never ran, so there is no log"
+            if self._answer["status"] in ENDED
+            else "has not started, so there is no log yet"
+        )
         self.show_message(f"#{self._answer['number']} {what}.", stays=False)
         return True
 
@@ -463,7 +516,11 @@ def _format_tail(page: LogPage) -> str:
     if page.searched:
         if page.progress < 100:
             return f"{page.matches:,} so far, {page.progress}% searched"
-        place = f"match {page.match:,} of {page.matches:,}" if page.match else f"{page.matches:,} match{'' if page.matches == 1 else 'es'}"
+        place = (
+            f"match {page.match:,} of {page.matches:,}"
+            if page.match
+            else f"{page.matches:,} match{'' if page.matches == 1 else 'es'}"
+        )
         return f"{place}, case ignored"
     if page.below:
         return f"{page.below:,} new line{'' if page.below == 1 else 's'} below, f"

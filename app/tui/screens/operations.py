@@ -17,7 +17,13 @@ from textual.widget import Widget
 from app.core.text import diff, units
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.tasks import Request
-from app.tui.rows.operations import OPERATIONS, OperationEntry, format_source, make_details, make_operation
+from app.tui.rows.operations import (
+    OPERATIONS,
+    OperationEntry,
+    format_source,
+    make_details,
+    make_operation,
+)
 from app.tui.screens.base_list import BACK_HINT, ListScreen
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
@@ -116,7 +122,9 @@ class OperationsScreen(ListScreen):
 
     def list_values(self) -> Mapping[str, Sequence[str]]:
         found = {"by": [row.by for row in self.rows], "verb": [row.verb for row in self.rows]}
-        return {name: list(dict.fromkeys(values)) for name, values in found.items()} | {"since": ["1h", "1d", "7d"]}
+        return {name: list(dict.fromkeys(values)) for name, values in found.items()} | {
+            "since": ["1h", "1d", "7d"]
+        }
 
     def list_row_hints(self) -> list[KeyHint]:
         row = self.table.item
@@ -124,27 +132,49 @@ class OperationsScreen(ListScreen):
             return []
         if marked := self.table.list_marked():
             able = sum(isinstance(row, OperationEntry) and row.undoable for row in marked)
-            return [*([KeyHint("u", f"undo {able:,} marked", "u", 1)] if able else []), UNMARK_HINT, MARK_HINT]
+            return [
+                *([KeyHint("u", f"undo {able:,} marked", "u", 1)] if able else []),
+                UNMARK_HINT,
+                MARK_HINT,
+            ]
         undo = [KeyHint("u", "undo", "u", 1)] if row.undoable else []
-        return [KeyHint("↵", "details", "enter", 2), *undo, KeyHint("space", "mark", "space", 8), KeyHint("y", "copy", "y", 9)]
+        return [
+            KeyHint("↵", "details", "enter", 2),
+            *undo,
+            KeyHint("space", "mark", "space", 8),
+            KeyHint("y", "copy", "y", 9),
+        ]
 
     def list_keys(self) -> list[KeyHint]:
-        return FILTER_HINTS if self.query_one(FilterInput).is_open else [*self.list_hints(), HELP_HINT, BACK_HINT]
+        return (
+            FILTER_HINTS
+            if self.query_one(FilterInput).is_open
+            else [*self.list_hints(), HELP_HINT, BACK_HINT]
+        )
 
     # Reading
 
     def reread(self) -> None:
         args, _ = parse_filter(self.words)
         limit = max(PAGE_SIZE, min(len(self.rows), REREAD_LIMIT))
-        self.read(lambda client: (args, client.call("operations", {**args, "limit": limit})), partial(self._apply_answer, limit))
+        self.read(
+            lambda client: (args, client.call("operations", {**args, "limit": limit})),
+            partial(self._apply_answer, limit),
+        )
 
-    def _apply_answer(self, limit: int, found: tuple[dict[str, Any], Sequence[Mapping[str, Any]]]) -> None:
+    def _apply_answer(
+        self, limit: int, found: tuple[dict[str, Any], Sequence[Mapping[str, Any]]]
+    ) -> None:
         args, answer = found
         if args != parse_filter(self.words)[0]:
             self.reread()
             return
         newest = tuple(map(make_operation, answer))
-        older = tuple(row for row in self.rows if row.id < newest[-1].id) if len(newest) == limit else ()
+        older = (
+            tuple(row for row in self.rows if row.id < newest[-1].id)
+            if len(newest) == limit
+            else ()
+        )
         self.more = self.more if older else len(newest) == limit
         self._show_rows((*newest, *older))
 
@@ -152,7 +182,16 @@ class OperationsScreen(ListScreen):
         self.rows, self._loaded = rows, True
         view = self.table.find_view("operations")
         view.title = f"Operations {len(rows):,}{'+' if self.more else ''}"
-        view.empty = [[("  No operations yet." if not self.words else "  No operation matches the filter.", "dim")]]
+        view.empty = [
+            [
+                (
+                    "  No operations yet."
+                    if not self.words
+                    else "  No operation matches the filter.",
+                    "dim",
+                )
+            ]
+        ]
         self.table.show({"operations": rows})
         self.refresh_chrome()
         self.show_detail()
@@ -167,9 +206,14 @@ class OperationsScreen(ListScreen):
     def _read_next_page(self) -> None:
         args, last = parse_filter(self.words)[0], self.rows[-1].id
         asks = {**args, "limit": PAGE_SIZE, "before": last}
-        self.read(lambda client: client.call("operations", asks), partial(self._apply_next_page, args, last))
+        self.read(
+            lambda client: client.call("operations", asks),
+            partial(self._apply_next_page, args, last),
+        )
 
-    def _apply_next_page(self, args: dict[str, Any], last: int, answer: Sequence[Mapping[str, Any]]) -> None:
+    def _apply_next_page(
+        self, args: dict[str, Any], last: int, answer: Sequence[Mapping[str, Any]]
+    ) -> None:
         if args != parse_filter(self.words)[0] or not self.rows or self.rows[-1].id != last:
             self.reread()
             return
@@ -181,7 +225,9 @@ class OperationsScreen(ListScreen):
         _, fault = parse_filter(self.words)
         if fault:
             self.show_message(self.look.sanitize(fault), "warn")
-        self.table.filter((lambda row: True) if self.words else None, self.look.sanitize(self.words))
+        self.table.filter(
+            (lambda row: True) if self.words else None, self.look.sanitize(self.words)
+        )
         self.rows, self.more = (), False
         self.reread()
 
@@ -191,12 +237,18 @@ class OperationsScreen(ListScreen):
         row = self.table.item
         if not isinstance(row, OperationEntry):
             return "", "", []
-        return format_title(row, room, self.look), str(row.id), make_details(row, room, self.now, self.look)
+        return (
+            format_title(row, room, self.look),
+            str(row.id),
+            make_details(row, room, self.now, self.look),
+        )
 
     @on(Table.Opened)
     def _handle_open(self, event: Table.Opened) -> None:
         event.stop()
-        self.app.push_screen(OperationScreen(self.client_factory, event.item), self._handle_detail_close)
+        self.app.push_screen(
+            OperationScreen(self.client_factory, event.item), self._handle_detail_close
+        )
 
     def _handle_detail_close(self, row: OperationEntry | None) -> None:
         """Ask about undoing the operation that the detail screen was closed with."""
@@ -206,7 +258,9 @@ class OperationsScreen(ListScreen):
     def action_copy(self) -> None:
         row = self.table.item
         if isinstance(row, OperationEntry):
-            told = diff.format_operation(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
+            told = diff.format_operation(
+                row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after")
+            )
             self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.sanitize(row.by)}: {told}")
             self.show_message("Copied, if the terminal allows it (tmux: set-clipboard on).")
 
@@ -225,13 +279,19 @@ class OperationsScreen(ListScreen):
         if self.deck.read_only:
             self.show_message("Read only: nothing is changed from here.", "warn")
             return
-        self.call("undo", {"ids": [row.id for row in rows], "dry_run": True}, partial(self._confirm_undo, rows))
+        self.call(
+            "undo",
+            {"ids": [row.id for row in rows], "dry_run": True},
+            partial(self._confirm_undo, rows),
+        )
 
     def _confirm_undo(self, rows: Sequence[OperationEntry], found: Mapping[str, Any]) -> None:
         """Ask about the operations that the runtime's dry run found undoable."""
         able = {row["id"] for row in found["done"]}
         if not able:
-            self.show_message(self.look.sanitize(f"Not undone: {found['refused'][0]['message']}"), "warn")
+            self.show_message(
+                self.look.sanitize(f"Not undone: {found['refused'][0]['message']}"), "warn"
+            )
         elif self.app.screen is self:
             question = make_undo_question([row for row in rows if row.id in able], found, self.look)
             self.app.push_screen(ChoiceScreen(question), partial(self._send_undo, sorted(able)))
@@ -242,24 +302,51 @@ class OperationsScreen(ListScreen):
             self.deck.send_requests([Request("undo", {"ids": list(ids)}, "Undone:")])
 
 
-def make_undo_question(rows: Sequence[OperationEntry], found: Mapping[str, Any], look: Look) -> Question:
+def make_undo_question(
+    rows: Sequence[OperationEntry], found: Mapping[str, Any], look: Look
+) -> Question:
     """Return the question before an undo; `found` is the answer of the dry run."""
     room = 66
-    body = [[(f"Undo {'this operation' if len(rows) == 1 else f'these {len(rows):,} operations'}?", "bold")], []]
-    names = [[(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")] for done in found["done"]]
+    body = [
+        [
+            (
+                f"Undo {'this operation' if len(rows) == 1 else f'these {len(rows):,} operations'}?",
+                "bold",
+            )
+        ],
+        [],
+    ]
+    names = [
+        [(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")]
+        for done in found["done"]
+    ]
     body += limit_lines(names, look)
     if others := [row for row in rows if not row.here]:
         who = ", ".join(dict.fromkeys(look.sanitize(row.by) for row in others))
         body += [[], [(look.cut(f"Done elsewhere, by {who}.", room), "warn")]]
     if refused := found["refused"]:
-        body += [[], [(look.cut(look.sanitize(f"{len(refused):,} cannot be: {refused[0]['message']}"), room), "warn")]]
+        body += [
+            [],
+            [
+                (
+                    look.cut(
+                        look.sanitize(f"{len(refused):,} cannot be: {refused[0]['message']}"), room
+                    ),
+                    "warn",
+                )
+            ],
+        ]
     answers = [Answer("y", "undo"), Answer("n", "leave it")]
     return Question("Undo", body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def format_title(row: OperationEntry, room: int, look: Look) -> str:
     """Return the title of an operation, cut to fit."""
-    return look.cut(look.adapt_text(look.sanitize(f"{row.verb} of {diff.format_object(row.object, row.name)}")), max(10, room - 20), "middle")
+    return look.cut(
+        look.adapt_text(look.sanitize(f"{row.verb} of {diff.format_object(row.object, row.name)}")),
+        max(10, room - 20),
+        "middle",
+    )
 
 
 class OperationScreen(PageScreen):
@@ -290,13 +377,31 @@ class OperationScreen(PageScreen):
 
     def _draw(self) -> None:
         room = self.app.size.width
-        opens = [DocRow(((self.look.adapt_text(f"#{self.row.number}, its task"), ""),), str(self.row.number))] if self.row.number is not None else []
-        lines = [DocRow(tuple(line)) for line in _remove_indent(make_details(self.row, room, self.now, self.look))]
-        section = Section(format_title(self.row, room, self.look), (*lines, DocRow(), *opens), tail=str(self.row.id))
+        opens = (
+            [
+                DocRow(
+                    ((self.look.adapt_text(f"#{self.row.number}, its task"), ""),),
+                    str(self.row.number),
+                )
+            ]
+            if self.row.number is not None
+            else []
+        )
+        lines = [
+            DocRow(tuple(line))
+            for line in _remove_indent(make_details(self.row, room, self.now, self.look))
+        ]
+        section = Section(
+            format_title(self.row, room, self.look),
+            (*lines, DocRow(), *opens),
+            tail=str(self.row.id),
+        )
         self.query_one(Doc).show([section])
 
     def make_heading(self) -> str:
-        return self.look.adapt_text(f"Operations › {self.row.id} by {self.look.sanitize(self.row.by)}, {format_source(self.row)}")
+        return self.look.adapt_text(
+            f"Operations › {self.row.id} by {self.look.sanitize(self.row.by)}, {format_source(self.row)}"
+        )
 
     def list_hints(self) -> list[KeyHint]:
         opens = [KeyHint("↵", "its task", "enter", 2)] if self.row.number is not None else []
@@ -312,7 +417,9 @@ class OperationScreen(PageScreen):
         if self.row.undoable:
             self.dismiss(self.row)
         else:
-            self.show_message(self.look.sanitize(f"It cannot be undone: {self.row.reason}."), "warn")
+            self.show_message(
+                self.look.sanitize(f"It cannot be undone: {self.row.reason}."), "warn"
+            )
 
 
 def _remove_indent(lines: Sequence[Sequence[tuple[str, str]]]) -> Iterable[list[tuple[str, str]]]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def make_rule_screen(client_factory: Callable[[], Client], name: str | None = None) -> EditScreen:
     """Return the form for a rule by its name, or for a new one."""
-    return EditScreen(client_factory, EditSource(NEW_RULE) if name is None else EditSource(RULE, (name,)))
+    return EditScreen(
+        client_factory, EditSource(NEW_RULE) if name is None else EditSource(RULE, (name,))
+    )
 
 
 class SilenceScreen(EditScreen):
@@ -37,9 +39,23 @@ class SilenceScreen(EditScreen):
         return [said, "Its alerts return after that. To stop them for good, p turns the rule off."]
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
-        return rules.silence_rules([self.rule], sheet.get_text(sheet.find_field("until")), sheet.get_text(sheet.find_field("reason")))
+        return rules.silence_rules(
+            [self.rule],
+            sheet.get_text(sheet.find_field("until")),
+            sheet.get_text(sheet.find_field("reason")),
+        )
 
     def make_commands(self, sheet: EditSheet) -> list[list[str]]:
         reason = sheet.get_text(sheet.find_field("reason"))
         more = ["--reason", reason] if reason else []
-        return [["taskdeck", "alert", "silence", self.rule.name, "--until", sheet.get_text(sheet.find_field("until")), *more]]
+        return [
+            [
+                "taskdeck",
+                "alert",
+                "silence",
+                self.rule.name,
+                "--until",
+                sheet.get_text(sheet.find_field("until")),
+                *more,
+            ]
+        ]

@@ -26,7 +26,17 @@ from app.core.text import units
 from app.core.text.sanitize import MASK
 from app.tui.actions.shell_command import build_submit_words, quote_words
 from app.tui.forms import submit_calls
-from app.tui.forms.fields import Choice, Field, FormEntry, Pick, Script, Tick, TitleRule, Words, make_form_entry
+from app.tui.forms.fields import (
+    Choice,
+    Field,
+    FormEntry,
+    Pick,
+    Script,
+    Tick,
+    TitleRule,
+    Words,
+    make_form_entry,
+)
 from app.tui.forms.schema_fields import ParameterFields
 from app.tui.forms.submit_calls import check_submission, find_last_task, read_templates, submit
 from app.tui.forms.submit_draft import (
@@ -53,8 +63,14 @@ from app.tui.widgets.paste import sanitize_paste
 def build_fields() -> Iterable[Widget]:
     """Yield all fields; the form hides those of other kinds of tasks."""
     kinds = list(zip(KINDS, _KIND_LABELS, strict=True))
-    yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run")
-    yield Vertical(Field("Command", make_form_entry("command")), Words(id="words", classes="under"), id="of-command")
+    yield Horizontal(
+        Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run"
+    )
+    yield Vertical(
+        Field("Command", make_form_entry("command")),
+        Words(id="words", classes="under"),
+        id="of-command",
+    )
     script = Script(id="script")
     script.cursor_blink = False
     yield Vertical(Field("Shell text", script), id="of-shell")
@@ -70,8 +86,16 @@ def build_fields() -> Iterable[Widget]:
     yield Field("In", directory)
     yield Field("Name", make_form_entry("name"), size=30)
     yield Field("Queue", Pick([], id="queue"), size=20)
-    yield _make_field_row(_make_small_field("Priority", "priority", "higher first"), ("CPU", "cpu"), ("Memory", "memory"))
-    yield _make_field_row(_make_small_field("Timeout", "timeout", "empty: no limit"), ("Retries", "retries"), ("every", "retry_delay"))
+    yield _make_field_row(
+        _make_small_field("Priority", "priority", "higher first"),
+        ("CPU", "cpu"),
+        ("Memory", "memory"),
+    )
+    yield _make_field_row(
+        _make_small_field("Timeout", "timeout", "empty: no limit"),
+        ("Retries", "retries"),
+        ("every", "retry_delay"),
+    )
     yield Field("After", make_form_entry("after"), "#numbers, or empty", size=30)
     yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
     yield Tick("hold (do not start until released)", id="hold")
@@ -86,7 +110,9 @@ def _make_small_field(label: str, id: str, hint: str) -> Field:
 
 def _make_field_row(first: Field, *others: tuple[str, str]) -> Horizontal:
     """Return small fields side by side."""
-    beside = [Field(label, make_form_entry(id), size=6, column=0, fixed=True) for label, id in others]
+    beside = [
+        Field(label, make_form_entry(id), size=6, column=0, fixed=True) for label, id in others
+    ]
     return Horizontal(first, *beside, classes="beside")
 
 
@@ -104,11 +130,26 @@ NARROW = 72
 """Terminal width in cells below which small fields are stacked."""
 LOW = 20
 """Terminal height in lines below which each part around the form gets one line."""
-_INVITATIONS = {"command": "Type a command.", "shell": "Type shell text.", "template": "Pick a template."}
+_INVITATIONS = {
+    "command": "Type a command.",
+    "shell": "Type shell text.",
+    "template": "Pick a template.",
+}
 _CHANGES = (Choice.Changed, Input.Changed, Pick.Changed, TextArea.Changed, Tick.Changed)
 _FIRST_FIELDS = {"command": "#command", "shell": "#script", "template": "#template"}
 """First field to fill in, by kind of task."""
-_ENTRIES = ("cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at")
+_ENTRIES = (
+    "cwd",
+    "name",
+    "priority",
+    "cpu",
+    "memory",
+    "timeout",
+    "retries",
+    "retry_delay",
+    "after",
+    "at",
+)
 _KEYS = [
     KeyHint("ctrl+j", "submit", "ctrl+j", 0),
     KeyHint("tab", "next", "tab", 3),
@@ -143,7 +184,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     ]
 
     def __init__(
-        self, client_factory: Callable[[], Client], template: str | None = None, task: Mapping[str, Any] | None = None
+        self,
+        client_factory: Callable[[], Client],
+        template: str | None = None,
+        task: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(client_factory)
         self.draft = SubmitDraft()
@@ -199,19 +243,31 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     def _make_first_draft(self) -> SubmitDraft:
         """Return the initial draft: the repeated task, the kept draft, or a blank one."""
-        return self._blank_draft if self._source_task is not None else self._kept_draft or self._blank_draft
+        return (
+            self._blank_draft
+            if self._source_task is not None
+            else self._kept_draft or self._blank_draft
+        )
 
     @property
     def _blank_draft(self) -> SubmitDraft:
         """Draft of the form before anything is typed."""
         if self._source_task is not None:
             return make_draft(self._source_task)
-        return SubmitDraft(kind="template", template=self._template) if self._template else SubmitDraft()
+        return (
+            SubmitDraft(kind="template", template=self._template)
+            if self._template
+            else SubmitDraft()
+        )
 
     @property
     def _form_key(self) -> str:
         """Key of the form among those that keep drafts."""
-        return f"#{self._source_task['number']}" if self._source_task is not None else self._template or ""
+        return (
+            f"#{self._source_task['number']}"
+            if self._source_task is not None
+            else self._template or ""
+        )
 
     @property
     def _kept_drafts(self) -> Mapping[str, SubmitDraft]:
@@ -221,15 +277,24 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     @property
     def _kept_draft(self) -> SubmitDraft | None:
         """Draft kept for this form, else the latest draft of any form if it fits this one."""
-        own, last = self._kept_drafts.get(self._form_key), next(reversed([*self._kept_drafts.values()]), None)
+        own, last = (
+            self._kept_drafts.get(self._form_key),
+            next(reversed([*self._kept_drafts.values()]), None),
+        )
         if own or last is None or self._source_task is not None:
             return own
         return last if self._template in (None, last.kind == "template" and last.template) else None
 
     def _keep_draft(self, typed: SubmitDraft | None) -> None:
         """Keep a draft for this form, or with None forget the kept one."""
-        drafts = {form: draft for form, draft in self._kept_drafts.items() if form != self._form_key and draft is not self._restored_draft}
-        cast(Any, self.app).kept_drafts = dict([*drafts.items(), *([(self._form_key, typed)] if typed else [])][-MAX_KEPT_DRAFTS:])
+        drafts = {
+            form: draft
+            for form, draft in self._kept_drafts.items()
+            if form != self._form_key and draft is not self._restored_draft
+        }
+        cast(Any, self.app).kept_drafts = dict(
+            [*drafts.items(), *([(self._form_key, typed)] if typed else [])][-MAX_KEPT_DRAFTS:]
+        )
 
     def _start_typing(self) -> None:
         """Focus the first field once it exists, and replay keys typed ahead."""
@@ -245,11 +310,19 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if self.draft.kind != "template" or not (self._template or self._source_task):
             return False
         fields = self._parameter_fields
-        return not fields.ready if fields else not self._asked_templates or self.draft.template in self._templates
+        return (
+            not fields.ready
+            if fields
+            else not self._asked_templates or self.draft.template in self._templates
+        )
 
     def _focus_first(self) -> None:
         fields = self._parameter_fields
-        if self.draft.kind == "template" and fields is not None and (self._template or self._source_task):
+        if (
+            self.draft.kind == "template"
+            and fields is not None
+            and (self._template or self._source_task)
+        ):
             fields.focus_end(1)
         else:
             self.set_focus(self.query_one(_FIRST_FIELDS[self.draft.kind]))
@@ -257,7 +330,9 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     @property
     def takes_keys(self) -> bool:
         """True if a field can take keys. Earlier keys are kept."""
-        return self._begun and not (isinstance(self.focused, ParameterFields) and not self.focused.ready)
+        return self._begun and not (
+            isinstance(self.focused, ParameterFields) and not self.focused.ready
+        )
 
     def on_resize(self) -> None:
         self._set_size_classes()
@@ -270,15 +345,23 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     def make_heading(self) -> str:
         if self._source_task is not None:
             name = self.look.sanitize(str(self._source_task["name"]))
-            return self.look.adapt_text(f"#{self._source_task['number']} {self.look.cut(name, 24)} › Run again")
+            return self.look.adapt_text(
+                f"#{self._source_task['number']} {self.look.cut(name, 24)} › Run again"
+            )
         if self._template is not None:
-            return self.look.adapt_text(f"Templates › {self.look.cut(self.look.sanitize(self._template), 24)} › New task")
+            return self.look.adapt_text(
+                f"Templates › {self.look.cut(self.look.sanitize(self._template), 24)} › New task"
+            )
         return self.look.adapt_text(f"{self.opened_from} › New task")
 
     def list_keys(self) -> list[KeyHint]:
         fields = self._parameter_fields if self.draft.kind == "template" else None
         keys = [*_KEYS[:2], _FIND, *_KEYS[2:]] if fields and fields.findable else _KEYS
-        return [*keys[:2], _EMPTY, *keys[2:]] if self._restored_draft is not None and self._source_task is None else keys
+        return (
+            [*keys[:2], _EMPTY, *keys[2:]]
+            if self._restored_draft is not None and self._source_task is None
+            else keys
+        )
 
     @property
     def _queues(self) -> Sequence[QueueEntry]:
@@ -287,16 +370,24 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     @property
     def _parameter_fields(self) -> ParameterFields | None:
         """Fields of the chosen template, or None if they do not exist yet."""
-        shown = [fields for fields in self.query(ParameterFields) if fields.template == self.draft.template]
+        shown = [
+            fields
+            for fields in self.query(ParameterFields)
+            if fields.template == self.draft.template
+        ]
         return shown[-1] if shown else None
 
     def _offer_queues(self, rows: Sequence[Mapping[str, Any]]) -> None:
         names = [str(row["name"]) for row in rows]
-        self.query_one("#queue", Pick).set_options([("", "(not set)"), *((name, self.look.sanitize(name)) for name in names)])
+        self.query_one("#queue", Pick).set_options(
+            [("", "(not set)"), *((name, self.look.sanitize(name)) for name in names)]
+        )
 
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
-        self.query_one("#template", Pick).set_options([(name, self.look.sanitize(name)) for name in self._templates])
+        self.query_one("#template", Pick).set_options(
+            [(name, self.look.sanitize(name)) for name in self._templates]
+        )
         self._asked_templates = True
         self._show_template()
         self._show_verdict()
@@ -306,7 +397,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         """Check for a name derived from the command, which must follow the command."""
         nameless = {name: value for name, value in build_spec(self.draft).items() if name != "name"}
         args = {"tasks": [nameless], **self._origin, "dry_run": True}
-        self.ask(lambda client: check_submission(client, args, "")[1], lambda usual: self._clear_default_name(task, usual))
+        self.ask(
+            lambda client: check_submission(client, args, "")[1],
+            lambda usual: self._clear_default_name(task, usual),
+        )
 
     def _clear_default_name(self, task: Mapping[str, Any], usual: str) -> None:
         name = self.query_one("#name", Input)
@@ -347,11 +441,17 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         """Return the parameter texts of every template shown so far."""
         for fields in self.query(ParameterFields):
             fields.commit()
-        return {**self.draft.parameters, **{fields.template: fields.texts for fields in self.query(ParameterFields)}}
+        return {
+            **self.draft.parameters,
+            **{fields.template: fields.texts for fields in self.query(ParameterFields)},
+        }
 
     def _show_template(self) -> None:
         """Show the fields of the chosen template."""
-        name, holder = self.query_one("#template", Pick).value, self.query_one("#parameters", Vertical)
+        name, holder = (
+            self.query_one("#template", Pick).value,
+            self.query_one("#parameters", Vertical),
+        )
         shown = [fields.template for fields in self.query(ParameterFields)]
         if name not in self._templates or shown == [name]:
             return
@@ -364,11 +464,18 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     def _get_initial_texts(self, name: str, schema: Mapping[str, Any]) -> Mapping[FieldPath, str]:
         """Return the initial parameter texts: typed before, else those of the repeated task."""
-        if name in self.draft.parameters or self._source_task is None or self._source_task.get("template") != name:
+        if (
+            name in self.draft.parameters
+            or self._source_task is None
+            or self._source_task.get("template") != name
+        ):
             return self.draft.parameters.get(name, {})
         had = self._source_task.get("parameters") or {}
         found = build_outline(schema).format_given_values(had)
-        if lost := had.keys() - build_outline(schema).parse_texts(build_outline(schema).format_values(had)).keys():
+        if (
+            lost := had.keys()
+            - build_outline(schema).parse_texts(build_outline(schema).format_values(had)).keys()
+        ):
             said = f"Not copied, masked or no longer a parameter: {', '.join(sorted(lost))}."
             self.show_message(self.look.sanitize(said), "warn")
         return found
@@ -377,10 +484,20 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         """Return the template's description and the defaults of its tasks."""
         asks = [f"queue {self.look.sanitize(row['queue'])}"] if row.get("queue") else []
         asks += [f"cpu {units.format_number(row['cpu'])}"] if row.get("cpu") is not None else []
-        asks += [f"memory {units.format_memory(row['memory'])}"] if row.get("memory") is not None else []
-        asks += [f"limit {units.format_duration(row['timeout'])}"] if row.get("timeout") is not None else []
+        asks += (
+            [f"memory {units.format_memory(row['memory'])}"]
+            if row.get("memory") is not None
+            else []
+        )
+        asks += (
+            [f"limit {units.format_duration(row['timeout'])}"]
+            if row.get("timeout") is not None
+            else []
+        )
         named = f"{row['name']}: " if self._template or self._source_task else ""
-        return "  ".join([self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *asks])
+        return "  ".join(
+            [self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *asks]
+        )
 
     # Changes
 
@@ -416,7 +533,15 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     def _paste_lines(self, text: str) -> None:
         """Take several lines pasted as a command for shell text, after the text typed there."""
         script = self.query_one("#script", TextArea)
-        script.text = "\n".join(filter(None, (script.text.rstrip("\n"), self.query_one("#command", Input).value + sanitize_paste(text))))
+        script.text = "\n".join(
+            filter(
+                None,
+                (
+                    script.text.rstrip("\n"),
+                    self.query_one("#command", Input).value + sanitize_paste(text),
+                ),
+            )
+        )
         script.move_cursor(script.document.end)
         self.query_one("#kind", Choice).choose("shell")
         self._update_draft()
@@ -445,7 +570,9 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     def _restore_focus(self, kind: str) -> None:
         """Move the focus from a hidden field to the first visible one."""
-        if self.focused is not None and not all(node.display for node in self.focused.ancestors_with_self):
+        if self.focused is not None and not all(
+            node.display for node in self.focused.ancestors_with_self
+        ):
             self.set_focus(self.query_one(_FIRST_FIELDS[kind]))
 
     def _show_kind(self, kind: str) -> None:
@@ -455,8 +582,15 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         """
         self._shown_kind = kind
         bound = kind == "template" and bool(self._template or self._source_task)
-        shown = {f"#of-{of}": kind == of for of in KINDS} | {"#run": not bound, "#template-field": not bound}
-        for name, is_shown in {**shown, "#about": kind == "template", "#task-rule": kind == "template"}.items():
+        shown = {f"#of-{of}": kind == of for of in KINDS} | {
+            "#run": not bound,
+            "#template-field": not bound,
+        }
+        for name, is_shown in {
+            **shown,
+            "#about": kind == "template",
+            "#task-rule": kind == "template",
+        }.items():
             self.query_one(name).display = is_shown
         self.set_class(kind == "template", "-template")
         self.query_one("#facts").set_class(not bound, "under")
@@ -477,7 +611,12 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if signs := find_shell_operators(self.draft.command):
             return (f"no shell here (Run: shell text): {' '.join(signs)} is plain text.", "warn")
         shown = self.look.adapt_text(" │ ").join(self.look.sanitize(word) for word in found)
-        return (f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}" if found else "", "dim")
+        return (
+            f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}"
+            if found
+            else "",
+            "dim",
+        )
 
     def _find_field_faults(self) -> dict[str, str]:
         """Return the faults of the fields that every task has, by field."""
@@ -487,9 +626,15 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         """Return all faults, a sentence each."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
         found = list(self._find_field_faults().values())
-        gone = self.draft.template and self._asked_templates and self.draft.template not in self._templates
+        gone = (
+            self.draft.template
+            and self._asked_templates
+            and self.draft.template not in self._templates
+        )
         if self.draft.kind == "template" and gone:
-            found.append(f"There is no template {self.look.sanitize(self.draft.template)} any more.")
+            found.append(
+                f"There is no template {self.look.sanitize(self.draft.template)} any more."
+            )
         return found + [finding.text for finding in (fields.findings if fields else ())]
 
     def _show_verdict(self) -> None:
@@ -498,8 +643,14 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         found = faults + ([self._refusal] if self._refusal else [])
         if not found or self._is_untouched():
             self.query_one("#verdict", Words).show((self._describe_outlook(), "dim"))
-        elif self.draft.kind == "template" and self._parameter_fields is not None and not self._refusal:
-            self.query_one("#verdict", Words).show(*self._format_template_faults(found, self._parameter_fields))
+        elif (
+            self.draft.kind == "template"
+            and self._parameter_fields is not None
+            and not self._refusal
+        ):
+            self.query_one("#verdict", Words).show(
+                *self._format_template_faults(found, self._parameter_fields)
+            )
         else:
             self.query_one("#verdict", Words).show(*self._format_faults(found))
 
@@ -521,13 +672,20 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         where = "; ".join(filter(None, [*others, _format_names(told)]))
         things = "1 thing" if count == 1 else f"{count} things"
         mend = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
-        fill = self.look.sanitize(f"Still to fill in: {_format_names([finding for finding in fields.findings if finding not in told])}.")
-        return [*([(mend, "broken")] if count else []), *([(fill, "dim")] if len(told) < len(fields.findings) else [])]
+        fill = self.look.sanitize(
+            f"Still to fill in: {_format_names([finding for finding in fields.findings if finding not in told])}."
+        )
+        return [
+            *([(mend, "broken")] if count else []),
+            *([(fill, "dim")] if len(told) < len(fields.findings) else []),
+        ]
 
     def _is_untouched(self) -> bool:
         """Return True if nothing was entered that could be faulty."""
         draft = self.draft
-        return not {"command": draft.command, "shell": draft.script, "template": draft.template}[draft.kind].strip()
+        return not {"command": draft.command, "shell": draft.script, "template": draft.template}[
+            draft.kind
+        ].strip()
 
     def _describe_outlook(self) -> str:
         """Return the prospects of the task, as far as the board shows them."""
@@ -541,21 +699,49 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         line = next((line for line in self._queues if line.name == name), None)
         if line is None:
             return "It can be submitted."
-        state = f"Queue {self.look.sanitize(name)}: {line.word}, {line.load} of {line.capacity} running"
+        state = (
+            f"Queue {self.look.sanitize(name)}: {line.word}, {line.load} of {line.capacity} running"
+        )
         return f"It can be submitted. {state}, {units.format_count(line.waiting)} waiting."
 
     def _show_command(self) -> None:
-        self.query_one("#equal", Words).show((self.look.sanitize(" ".join([quote_words(self._make_command()), *self._list_missing_options()])), ""))
+        self.query_one("#equal", Words).show(
+            (
+                self.look.sanitize(
+                    " ".join([quote_words(self._make_command()), *self._list_missing_options()])
+                ),
+                "",
+            )
+        )
         name = self._default_name
-        self._show_hint("#name", f"empty: {self.look.sanitize(name)}" if name and not self.draft.get_text("name") else "")
-        queue = next((line for line in self._queues if line.name == self.draft.get_text("queue")), None)
-        self._show_hint("#queue", f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting" if queue else self._format_default_queue())
+        self._show_hint(
+            "#name",
+            f"empty: {self.look.sanitize(name)}"
+            if name and not self.draft.get_text("name")
+            else "",
+        )
+        queue = next(
+            (line for line in self._queues if line.name == self.draft.get_text("queue")), None
+        )
+        self._show_hint(
+            "#queue",
+            f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting"
+            if queue
+            else self._format_default_queue(),
+        )
         limit = self._defaults.get("timeout")
-        self._show_hint("#timeout", "empty: no limit" if limit is None else f"empty: {units.format_duration(limit)}")
+        self._show_hint(
+            "#timeout",
+            "empty: no limit" if limit is None else f"empty: {units.format_duration(limit)}",
+        )
 
     def _format_default_queue(self) -> str:
         usual = self._defaults.get("queue")
-        return f"not set: {self.look.sanitize(usual)}, as the template" if usual and not self.draft.get_text("queue") else ""
+        return (
+            f"not set: {self.look.sanitize(usual)}, as the template"
+            if usual and not self.draft.get_text("queue")
+            else ""
+        )
 
     @property
     def _defaults(self) -> Mapping[str, Any]:
@@ -578,7 +764,11 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         """Return the `-p` options that the command line still lacks."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
         missing = [finding.path for finding in fields.findings if finding.missing] if fields else []
-        return [self.look.adapt_text(f"-p {self.look.sanitize(str(path[0]))}=…") for path in missing if len(path) == 1]
+        return [
+            self.look.adapt_text(f"-p {self.look.sanitize(str(path[0]))}=…")
+            for path in missing
+            if len(path) == 1
+        ]
 
     def _make_spec(self, shown: bool = False, faulty: Collection[str] = ()) -> dict[str, Any]:
         """Return the specification of the task.
@@ -590,8 +780,12 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         fields = self._parameter_fields if draft.kind == "template" else None
         if fields is None:
             return build_spec(draft)
-        texts, values = parameters.split_texts(fields.shown_values if shown else fields.values, fields.schema)
-        given = ({"parameter_texts": texts} if texts else {}) | ({"parameters": values} if values else {})
+        texts, values = parameters.split_texts(
+            fields.shown_values if shown else fields.values, fields.schema
+        )
+        given = ({"parameter_texts": texts} if texts else {}) | (
+            {"parameters": values} if values else {}
+        )
         return build_spec(draft, given)
 
     # Requests to the runtime
@@ -610,7 +804,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if len(faulty) == len(self._find_faults()):
             asked, args = self._check_number, self._make_submission(faulty) | {"dry_run": True}
             home = self._home
-            self.ask(lambda client: check_submission(client, args, home), lambda said: self._apply_verdict(asked, not faulty, said))
+            self.ask(
+                lambda client: check_submission(client, args, home),
+                lambda said: self._apply_verdict(asked, not faulty, said),
+            )
 
     def _apply_verdict(self, asked: int, whole: bool, verdict: tuple[str, str]) -> None:
         if asked == self._check_number:
@@ -651,13 +848,20 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     def _focus_fault(self) -> None:
         """Focus the first faulty field."""
         if faulty := next(iter(self._find_field_faults()), ""):
-            self.set_focus(self.query_one(_FIRST_FIELDS[self.draft.kind] if faulty == "command" else f"#{faulty}"))
+            self.set_focus(
+                self.query_one(
+                    _FIRST_FIELDS[self.draft.kind] if faulty == "command" else f"#{faulty}"
+                )
+            )
         elif fields := self._parameter_fields:
             fields.go_to_fault()
 
     def _handle_submitted(self, answer: Sequence[Mapping[str, Any]]) -> None:
         app = cast(Any, self.app)
-        app.last_drafts = {**getattr(app, "last_drafts", {}), self.draft.template or self.draft.kind: self.draft}
+        app.last_drafts = {
+            **getattr(app, "last_drafts", {}),
+            self.draft.template or self.draft.kind: self.draft,
+        }
         app.last_draft = self.draft
         self._keep_draft(None)
         self.dismiss(answer[0]["number"])
@@ -679,7 +883,9 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         cause is visible.
         """
         whole = f"Not submitted: {text}"
-        begins = fit_message(whole, self.size.width - 1, self.look).startswith(whole[:MIN_ERROR_LENGTH])
+        begins = fit_message(whole, self.size.width - 1, self.look).startswith(
+            whole[:MIN_ERROR_LENGTH]
+        )
         return whole if begins else f"{whole.split('. ')[0].rstrip('.')}."
 
     # Actions
@@ -719,7 +925,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if last is not None:
             self._fill_fields(last)
         elif fields:
-            self.ask(lambda client: find_last_task(client, fields.template), lambda task: self._fill_parameters(fields, task))
+            self.ask(
+                lambda client: find_last_task(client, fields.template),
+                lambda task: self._fill_parameters(fields, task),
+            )
         else:
             self.show_message("Nothing was submitted from here yet.", stays=False)
 
@@ -728,7 +937,9 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if task is None:
             self.show_message("Nothing was submitted from this template yet.", stays=False)
         elif fields is self._parameter_fields:
-            fields.set_texts(build_outline(fields.schema).format_given_values(task.get("parameters") or {}))
+            fields.set_texts(
+                build_outline(fields.schema).format_given_values(task.get("parameters") or {})
+            )
             self.show_message(f"Filled in as in #{task['number']}.")
 
     def action_clear(self) -> None:

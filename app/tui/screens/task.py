@@ -31,11 +31,30 @@ from db.states import ACTIVE, WAITING
 if TYPE_CHECKING:
     from app.client import Client
 
-_WHY, _LOG, _CANCEL = KeyHint("w", "why", "w", 5), KeyHint("l", "log", "l", 1), KeyHint("x", "cancel", "x", 2)
-_COPY, _FIT, _EDIT = KeyHint("y", "copy", "y", 6), KeyHint("m", "as used", "m", 5), KeyHint("e", "edit", "e", 7)
-_WAITING_HINTS = [_CANCEL, KeyHint("t", "to front", "t", 1), KeyHint("+ -", "priority", "plus", 4), _EDIT]
+_WHY, _LOG, _CANCEL = (
+    KeyHint("w", "why", "w", 5),
+    KeyHint("l", "log", "l", 1),
+    KeyHint("x", "cancel", "x", 2),
+)
+_COPY, _FIT, _EDIT = (
+    KeyHint("y", "copy", "y", 6),
+    KeyHint("m", "as used", "m", 5),
+    KeyHint("e", "edit", "e", 7),
+)
+_WAITING_HINTS = [
+    _CANCEL,
+    KeyHint("t", "to front", "t", 1),
+    KeyHint("+ -", "priority", "plus", 4),
+    _EDIT,
+]
 _RUNNING_HINTS = [_LOG, _CANCEL, KeyHint("X", "signal", "X", 4), _WHY, _EDIT]
-_ENDED_HINTS = [_LOG, KeyHint("r", "run again", "r", 2), KeyHint("R", "edit and run", "R", 8), _COPY, KeyHint("D", "delete", "D", 5)]
+_ENDED_HINTS = [
+    _LOG,
+    KeyHint("r", "run again", "r", 2),
+    KeyHint("R", "edit and run", "R", 8),
+    _COPY,
+    KeyHint("D", "delete", "D", 5),
+]
 _OPENS = {"cure": "do it", "task": "open", "attempt": "attempt", "template": "template"}
 MIN_LOG_LINES = 3
 _PAUSE = {"held": "release", "paused": "continue"}
@@ -47,7 +66,12 @@ class TaskScreen(SingleTaskScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "leave", "Back", id="page.back", show=False),
         Binding("m", "fit", "Request what was used: p95 + 20%", id="task.fit"),
-        Binding("M", "fit_template", "The template's defaults from what was used", id="task.fit-template"),
+        Binding(
+            "M",
+            "fit_template",
+            "The template's defaults from what was used",
+            id="task.fit-template",
+        ),
     ]
 
     def __init__(self, client_factory: Callable[[], Client], ident: str) -> None:
@@ -74,17 +98,35 @@ class TaskScreen(SingleTaskScreen):
 
     def make_heading(self) -> str:
         known = self._snapshot
-        return self.look.adapt_text(f"{self.opened_from} › {format_title(self._make_context(known)) if known else self.look.sanitize(self._ident)}")
+        return self.look.adapt_text(
+            f"{self.opened_from} › {format_title(self._make_context(known)) if known else self.look.sanitize(self._ident)}"
+        )
 
     def list_hints(self) -> list[KeyHint]:
         if self._snapshot is None:
             return []
         status = self._make_context(self._snapshot).status
-        fits = [_FIT] if right_size.find_changes(self._snapshot.task, self._snapshot.about["fit"]) else []
+        fits = (
+            [_FIT]
+            if right_size.find_changes(self._snapshot.task, self._snapshot.about["fit"])
+            else []
+        )
         if status in WAITING:
-            return [*self._make_open_hint(), KeyHint("p", _PAUSE.get(status, "hold"), "p", 3), *_WAITING_HINTS, *fits, _COPY]
+            return [
+                *self._make_open_hint(),
+                KeyHint("p", _PAUSE.get(status, "hold"), "p", 3),
+                *_WAITING_HINTS,
+                *fits,
+                _COPY,
+            ]
         if status in ACTIVE:
-            return [*self._make_open_hint(), KeyHint("p", _PAUSE.get(status, "pause"), "p", 3), *_RUNNING_HINTS, *fits, _COPY]
+            return [
+                *self._make_open_hint(),
+                KeyHint("p", _PAUSE.get(status, "pause"), "p", 3),
+                *_RUNNING_HINTS,
+                *fits,
+                _COPY,
+            ]
         return [*self._make_open_hint(), *_ENDED_HINTS]
 
     def _make_open_hint(self) -> list[KeyHint]:
@@ -98,7 +140,9 @@ class TaskScreen(SingleTaskScreen):
 
     def _apply_snapshot(self, known: TaskSnapshot) -> None:
         self._snapshot, self._snapshot_at = known, self.now
-        self.row.item = row = make_task_row({**known.task, "status": self._make_context(known).status}, self.board)
+        self.row.item = row = make_task_row(
+            {**known.task, "status": self._make_context(known).status}, self.board
+        )
         self.mark_viewed(row)
         self.deck.drop_applied_priorities({row.uuid: row.priority})
         self._follow_log(known)
@@ -106,7 +150,15 @@ class TaskScreen(SingleTaskScreen):
         self.refresh_chrome()
 
     def _make_context(self, known: TaskSnapshot) -> TaskContext:
-        return TaskContext(known.about, self.look, self.now, self.app.size.width, self.board, known.tail, self._snapshot_at)
+        return TaskContext(
+            known.about,
+            self.look,
+            self.now,
+            self.app.size.width,
+            self.board,
+            known.tail,
+            self._snapshot_at,
+        )
 
     # Drawing
 
@@ -119,7 +171,16 @@ class TaskScreen(SingleTaskScreen):
             return
         facts = self._make_context(known)
         running = facts.status in ACTIVE
-        main, rest = _make_running_sections(facts) if running else (_make_waiting_sections(facts) if facts.status in WAITING else _make_ended_sections(facts), ())
+        main, rest = (
+            _make_running_sections(facts)
+            if running
+            else (
+                _make_waiting_sections(facts)
+                if facts.status in WAITING
+                else _make_ended_sections(facts),
+                (),
+            )
+        )
         self._draw_state()
         doc = self.query_one("#main", Doc)
         before = doc.cursor
@@ -134,9 +195,13 @@ class TaskScreen(SingleTaskScreen):
 
     def _draw_state(self) -> None:
         """Draw the state, with the age of data that cannot be reread."""
-        spans = build_headline(self._make_context(self._snapshot)) if self._snapshot else ((" ", ""),)
+        spans = (
+            build_headline(self._make_context(self._snapshot)) if self._snapshot else ((" ", ""),)
+        )
         old = self.freshness
-        self.query_one("#state", TextLine).show([*spans[:1], *([(f"   {old}", "warn")] if old else []), *spans[1:]])
+        self.query_one("#state", TextLine).show(
+            [*spans[:1], *([(f"   {old}", "warn")] if old else []), *spans[1:]]
+        )
 
     def _arrange_widgets(self, running: bool) -> None:
         """Show a running task's log between two documents, any other task as one document."""
@@ -152,7 +217,13 @@ class TaskScreen(SingleTaskScreen):
         The document gets at most half the screen.
         """
         height = self.app.size.height
-        remains = height - self.query_one(Header).size.height - self.query_one("#main", Doc).height - MIN_LOG_LINES - 4
+        remains = (
+            height
+            - self.query_one(Header).size.height
+            - self.query_one("#main", Doc).height
+            - MIN_LOG_LINES
+            - 4
+        )
         rest = self.query_one("#rest", Doc)
         rest.styles.max_height = max(0, min(remains, height // 2))
 
@@ -165,7 +236,10 @@ class TaskScreen(SingleTaskScreen):
 
     def _open_log(self, run: Mapping[str, Any]) -> None:
         """Follow a run's log, and focus it if nothing else was seen before."""
-        view, fresh = self.query_one(LogView), not self._log_runid and not self.query_one("#main", Doc).height
+        view, fresh = (
+            self.query_one(LogView),
+            not self._log_runid and not self.query_one("#main", Doc).height,
+        )
         self._log_runid = run["runid"]
         view.open_log(open_source(run), live=True)
         if fresh:
@@ -181,9 +255,13 @@ class TaskScreen(SingleTaskScreen):
 
     def _draw_log_title(self, page: LogPage) -> None:
         line = self.query_one("#log-rule", TextLine)
-        tail = "following" if page.following else f"{page.below:,} new below, G" if page.below else ""
+        tail = (
+            "following" if page.following else f"{page.below:,} new below, G" if page.below else ""
+        )
         focused = self.query_one(LogView).has_focus
-        text = self.look.draw_rule(line.size.width, [(2, f"Log  {format_size_and_lines(page)}")], tail, focused)
+        text = self.look.draw_rule(
+            line.size.width, [(2, f"Log  {format_size_and_lines(page)}")], tail, focused
+        )
         line.show([(text, "title" if focused else "dim")])
 
     def on_descendant_focus(self) -> None:
@@ -217,22 +295,35 @@ class TaskScreen(SingleTaskScreen):
         elif kind == "cure":
             self._apply_suggestion(what)
         elif self._snapshot:
-            self.app.push_screen(LogScreen(self.client_factory, self._snapshot.task["uuid"], int(what)))
+            self.app.push_screen(
+                LogScreen(self.client_factory, self._snapshot.task["uuid"], int(what))
+            )
 
     def _apply_suggestion(self, name: str) -> None:
         """Apply a suggestion; ask first if the work of a running task would be lost."""
-        offered = self._snapshot.about["why"]["cures"] if self._snapshot and self._snapshot.about["why"] else ()
+        offered = (
+            self._snapshot.about["why"]["cures"]
+            if self._snapshot and self._snapshot.about["why"]
+            else ()
+        )
         cure = next((cure for cure in offered if cure["name"] == name), None)
         if cure is None:
             self.show_message("The suggestion is no longer available.", "warn")
-        elif self.ticks - self._cursor_set_at < RECENT:  # such as a double enter that opened this screen
-            self.show_message("This line came under the cursor just now. Look, and press again.", "warn")
+        elif (
+            self.ticks - self._cursor_set_at < RECENT
+        ):  # such as a double enter that opened this screen
+            self.show_message(
+                "This line came under the cursor just now. Look, and press again.", "warn"
+            )
         elif name == "start":
             self.deck.action_start_runtime()
         elif cure["asks"] is not None:
             self.deck.fetch_details([str(cure["asks"])], self._confirm_cancel)
         elif cure["verb"].startswith(("queue.", "pool.")):
-            self._open_question(lambda: _make_suggestion_question(cure, self.look), lambda _: self._send_suggestion(cure))
+            self._open_question(
+                lambda: _make_suggestion_question(cure, self.look),
+                lambda _: self._send_suggestion(cure),
+            )
         else:
             self._send_suggestion(cure)
 
@@ -247,13 +338,21 @@ class TaskScreen(SingleTaskScreen):
         """Set the request of the task to what it used."""
         if known := self._snapshot:
             ended = self._make_context(known).status not in WAITING | ACTIVE
-            self._perform(lambda: right_size.right_size_task(known.task, known.about["fit"], ended) if self._get_rows() else [])
+            self._perform(
+                lambda: (
+                    right_size.right_size_task(known.task, known.about["fit"], ended)
+                    if self._get_rows()
+                    else []
+                )
+            )
 
     def action_fit_template(self) -> None:
         """Set the defaults of the template to what its tasks used, after a question."""
         known = self._snapshot
         if known is None or not known.task["template"]:
-            self.show_message("M sets the defaults of a template; this task was made from none.", "warn")
+            self.show_message(
+                "M sets the defaults of a template; this task was made from none.", "warn"
+            )
         else:
             self.call("template.show", {"name": known.task["template"]}, self._ask_template)
 
@@ -264,7 +363,9 @@ class TaskScreen(SingleTaskScreen):
             def make() -> Question:
                 return right_size.confirm_template(template, fit, past.get("n", 1), self.look)
 
-            self._open_question(make, lambda _: self._perform(lambda: right_size.right_size_template(template, fit)))
+            self._open_question(
+                make, lambda _: self._perform(lambda: right_size.right_size_template(template, fit))
+            )
 
     def action_why(self) -> None:
         """Show the first reason in the message line, and move to the suggestions."""
@@ -290,19 +391,38 @@ def _summarize(facts: TaskContext) -> str:
     if facts.status in WAITING:
         reasons = [facts.look.sanitize(reason["text"]) for reason in facts.why.get("reasons") or ()]
         return f"It waits: {reasons[0]}" if reasons else "It starts with the next dispatch round."
-    return "It does not wait: it runs." if facts.status in ACTIVE else f"{state[0].strip()}: {words[0].strip()}"
+    return (
+        "It does not wait: it runs."
+        if facts.status in ACTIVE
+        else f"{state[0].strip()}: {words[0].strip()}"
+    )
 
 
 def _make_waiting_sections(facts: TaskContext) -> Sequence[Section]:
-    return [why.build_reasons(facts), *why.build_suggestions(facts), *page_task.build_dependency_sections(facts), *_make_attempts(facts), *_make_common_sections(facts)]
+    return [
+        why.build_reasons(facts),
+        *why.build_suggestions(facts),
+        *page_task.build_dependency_sections(facts),
+        *_make_attempts(facts),
+        *_make_common_sections(facts),
+    ]
 
 
 def _make_running_sections(facts: TaskContext) -> tuple[Sequence[Section], Sequence[Section]]:
-    return [task.build_use_section(facts)], [task.build_attempts(facts), *page_task.build_dependency_sections(facts), *_make_common_sections(facts)]
+    return [task.build_use_section(facts)], [
+        task.build_attempts(facts),
+        *page_task.build_dependency_sections(facts),
+        *_make_common_sections(facts),
+    ]
 
 
 def _make_ended_sections(facts: TaskContext) -> Sequence[Section]:
-    return [task.build_end_section(facts), *_make_attempts(facts), *page_task.build_dependency_sections(facts), *_make_common_sections(facts)]
+    return [
+        task.build_end_section(facts),
+        *_make_attempts(facts),
+        *page_task.build_dependency_sections(facts),
+        *_make_common_sections(facts),
+    ]
 
 
 def _make_attempts(facts: TaskContext) -> Iterable[Section]:

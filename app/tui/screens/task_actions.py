@@ -12,7 +12,15 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from app.core.board import AlertEntry, Board, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.core.board import (
+    AlertEntry,
+    Board,
+    EndedEntry,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
+)
 from app.core.text import units
 from app.core.text.sanitize import truncate_middle
 from app.tui.actions import queues_pools
@@ -97,12 +105,16 @@ class TaskActions(Screen[None]):
         now, table = self.deck.ticks(), self.table
         rows = table.list_selected()
         if not table.marks and now - table.jumped_at < RECENT:
-            raise NotApplicable("The row under the cursor went away just now. Look, and press again.")
+            raise NotApplicable(
+                "The row under the cursor went away just now. Look, and press again."
+            )
         for row in rows:
             if state := self.changes.find_recent_change(row.key, now):
                 sign = STATES.get(state, UNKNOWN)
                 word = sign.word if state in STATES else state
-                raise NotApplicable(f"{_format_short_name(row)} has changed just now ({word}). Look, and press again.")
+                raise NotApplicable(
+                    f"{_format_short_name(row)} has changed just now ({word}). Look, and press again."
+                )
         return rows
 
     def _perform(self, make: Callable[[], Sequence[Request]], again: bool = False) -> None:
@@ -119,14 +131,18 @@ class TaskActions(Screen[None]):
             for table in () if again else self.query(Table):
                 table.clear_marks()
 
-    def _open_question(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
+    def _open_question(
+        self, make: Callable[[], Question | None], act: Callable[[str], None]
+    ) -> None:
         """Open a dialog for the question of `make`; without a question, act at once.
 
         `act` gets the letter of any answer but the safe one. Do nothing if another screen is on
         top.
         """
         if self.app.screen is not self:
-            self.deck.show_message("The answer came late, so nothing was done. Press again.", "warn")
+            self.deck.show_message(
+                "The answer came late, so nothing was done. Press again.", "warn"
+            )
             return
         if self.deck.refuse_changes():
             return
@@ -147,7 +163,9 @@ class TaskActions(Screen[None]):
         self._perform(lambda: action_tasks.toggle_rows(self._get_rows()))
 
     def action_front(self) -> None:
-        self._perform(lambda: action_tasks.move_to_front(action_tasks.list_task_rows(self._get_rows())))
+        self._perform(
+            lambda: action_tasks.move_to_front(action_tasks.list_task_rows(self._get_rows()))
+        )
 
     def action_priority(self, by: int) -> None:
         self._perform(lambda: self._change_priority(self._get_rows(), by), again=True)
@@ -165,11 +183,17 @@ class TaskActions(Screen[None]):
         """Silence the rule of the alert, after asking for how long."""
         line = self.table.item
         if not isinstance(line, AlertEntry):
-            self.deck.show_message("s silences the rule of an alert; there is none under the cursor.", "warn")
+            self.deck.show_message(
+                "s silences the rule of an alert; there is none under the cursor.", "warn"
+            )
             return
-        self._read_then_open(lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence)
+        self._read_then_open(
+            lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence
+        )
 
-    def _read_then_open(self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]) -> None:
+    def _read_then_open(
+        self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]
+    ) -> None:
         """Read the data of a screen, then open the screen with `opens`.
 
         Keys typed meanwhile are kept for that screen.
@@ -184,7 +208,9 @@ class TaskActions(Screen[None]):
                 self.deck.discard_typeahead()
 
         came = self.deck.pending_screen = asyncio.Event()
-        self.deck.read_queue.submit_work(work, lambda found, error: self.call_later(have, found, error))
+        self.deck.read_queue.submit_work(
+            work, lambda found, error: self.call_later(have, found, error)
+        )
 
     def _ask_silence(self, found: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or found is None:
@@ -200,7 +226,13 @@ class TaskActions(Screen[None]):
             if key == "o":
                 self.app.push_screen(SilenceScreen(self.deck.client_factory, rule))
             else:
-                self._perform(lambda: rules.unsilence_rules([rule]) if key == "e" else rules.silence_rules([rule], rules.SILENCE_ENDS[key]))
+                self._perform(
+                    lambda: (
+                        rules.unsilence_rules([rule])
+                        if key == "e"
+                        else rules.silence_rules([rule], rules.SILENCE_ENDS[key])
+                    )
+                )
 
         self._open_question(lambda: rules.ask_silence([rule], self.deck.look), act)
 
@@ -215,10 +247,14 @@ class TaskActions(Screen[None]):
             self.deck.show_not_applicable(unfit)
             return
         active = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
-        self.deck.fetch_details([row.uuid for row in active], lambda found: self._ask_cancel(active, found))
+        self.deck.fetch_details(
+            [row.uuid for row in active], lambda found: self._ask_cancel(active, found)
+        )
 
     def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
-        if not any(isinstance(row, RunningEntry) for row in rows) and not find_dependants(rows, details):
+        if not any(isinstance(row, RunningEntry) for row in rows) and not find_dependants(
+            rows, details
+        ):
             self._perform(lambda: action_tasks.cancel_tasks(rows))
             return
 
@@ -226,14 +262,22 @@ class TaskActions(Screen[None]):
             chosen = [row for row in rows if isinstance(row, NextEntry)] if key == "e" else rows
             self._perform(lambda: action_tasks.cancel_tasks(chosen))
 
-        self._open_question(lambda: confirm_cancel(rows, details, self.deck.now(), self.deck.look), act)
+        self._open_question(
+            lambda: confirm_cancel(rows, details, self.deck.now(), self.deck.look), act
+        )
 
     def action_again(self) -> None:
         """Run tasks again; ask first for succeeded tasks and for more than one."""
-        self._confirm_and_perform(lambda rows: action_tasks.retry_tasks(rows, self.deck.pending_retries), confirm_retry, self._note_retries)
+        self._confirm_and_perform(
+            lambda rows: action_tasks.retry_tasks(rows, self.deck.pending_retries),
+            confirm_retry,
+            self._note_retries,
+        )
 
     def _note_retries(self, rows: Sequence[TaskRow]) -> None:
-        self.deck.retried_ends |= {row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedEntry)}
+        self.deck.retried_ends |= {
+            row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedEntry)
+        }
 
     def action_delete(self) -> None:
         if queues_pools.list_places(self.table.list_selected()):
@@ -248,7 +292,9 @@ class TaskActions(Screen[None]):
             places.extend(queues_pools.list_places(self._get_rows()))
             return queues_pools.confirm_delete_places(places, self.deck.look)
 
-        self._open_question(make, lambda key: self._perform(lambda: queues_pools.delete_places(places)))
+        self._open_question(
+            make, lambda key: self._perform(lambda: queues_pools.delete_places(places))
+        )
 
     def _confirm_and_perform(
         self,
@@ -276,15 +322,23 @@ class TaskActions(Screen[None]):
         def make() -> Question:
             rows.extend(action_tasks.list_task_rows(self._get_rows()))
             action_tasks.signal_tasks(rows, int(signal.SIGTERM), "TERM")
-            answers = [*(Answer(key, f"{name:5} {does}") for key, name, does in SIGNALS), Answer("n", "nothing")]
+            answers = [
+                *(Answer(key, f"{name:5} {does}") for key, name, does in SIGNALS),
+                Answer("n", "nothing"),
+            ]
             running = [row for row in rows if isinstance(row, RunningEntry)]
             left = format_excluded(len(rows) - len(running), "not running")
-            body = [[(f"Send a signal to {_format_targets(running, self.deck.look.sanitize)}", "")], *left]
+            body = [
+                [(f"Send a signal to {_format_targets(running, self.deck.look.sanitize)}", "")],
+                *left,
+            ]
             return Question("Signal", body, answers, safe="n", column=True)
 
         def act(key: str) -> None:
             name = next(name for letter, name, _ in SIGNALS if letter == key)
-            self._perform(lambda: action_tasks.signal_tasks(rows, int(getattr(signal, f"SIG{name}")), name))
+            self._perform(
+                lambda: action_tasks.signal_tasks(rows, int(getattr(signal, f"SIG{name}")), name)
+            )
 
         self._open_question(make, act)
 
@@ -304,9 +358,13 @@ class TaskActions(Screen[None]):
         if self.deck.refuse_changes():
             return
         if not rows:
-            self.deck.show_message("R fills the form with a task; there is none under the cursor.", "warn")
+            self.deck.show_message(
+                "R fills the form with a task; there is none under the cursor.", "warn"
+            )
             return
-        self._read_then_open(lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form)
+        self._read_then_open(
+            lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form
+        )
 
     def _open_form(self, task: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or task is None:
@@ -319,12 +377,22 @@ class TaskActions(Screen[None]):
 
         if rows := action_tasks.list_task_rows([self.table.item]):
             question = clipboard.ask_copy(rows[0], self.deck.look)
-            self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy(rows[0].uuid, key) if key else None)
+            self.app.push_screen(
+                ChoiceScreen(question),
+                lambda key: self.deck.copy(rows[0].uuid, key) if key else None,
+            )
         elif places := queues_pools.list_places([self.table.item]):
             place, question = places[0], queues_pools.ask_copy_place(places[0], self.deck.look)
-            self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy_text(queues_pools.read_place_text(place, key)) if key else None)
+            self.app.push_screen(
+                ChoiceScreen(question),
+                lambda key: (
+                    self.deck.copy_text(queues_pools.read_place_text(place, key)) if key else None
+                ),
+            )
         else:
-            self.deck.show_message("y copies from a task, queue or pool; there is none here.", "warn")
+            self.deck.show_message(
+                "y copies from a task, queue or pool; there is none here.", "warn"
+            )
 
     # Navigation
 
@@ -344,7 +412,9 @@ class TaskActions(Screen[None]):
         if names := queues_pools.list_queue_names(pool, self.deck.board or Board()):
             self.deck.open_tasks(queues_pools.make_queue_filter(names))
         else:
-            self.deck.show_message(self.deck.look.sanitize(f"No queue draws from pool {pool.name}."), "warn")
+            self.deck.show_message(
+                self.deck.look.sanitize(f"No queue draws from pool {pool.name}."), "warn"
+            )
 
     def action_log(self) -> None:
         if uuid := self._require_task_uuid("l shows the log"):
@@ -356,7 +426,9 @@ class TaskActions(Screen[None]):
         The explanation is about the present, so it is refused while the deck shows the past.
         """
         if self.deck.past.is_active and self is self.deck.deck:
-            self.deck.show_message("w explains the present; this is the past. 0 returns to live.", "warn")
+            self.deck.show_message(
+                "w explains the present; this is the past. 0 returns to live.", "warn"
+            )
             return
         if places := queues_pools.list_places([self.table.item]):
             self._explain_place(places[0])
@@ -371,17 +443,28 @@ class TaskActions(Screen[None]):
             self.deck.open_why(first.uuid)
         else:
             self.deck.read_queue.send(
-                "queue.line", {"names": names}, lambda found, error: self.app.call_later(self._show_place_answer, place, found, error)
+                "queue.line",
+                {"names": names},
+                lambda found, error: self.app.call_later(
+                    self._show_place_answer, place, found, error
+                ),
             )
 
-    def _show_place_answer(self, place: queues_pools.QueueOrPool, found: Mapping[str, Any] | None, error: Exception | None) -> None:
+    def _show_place_answer(
+        self,
+        place: queues_pools.QueueOrPool,
+        found: Mapping[str, Any] | None,
+        error: Exception | None,
+    ) -> None:
         if error or not found:
             self.deck.show_message(self.deck.look.sanitize(str(error)), "warn")
         elif self.app.screen is self and self._is_cursor_on(place.key):
             if found["first"]:
                 self.deck.open_why(found["first"])
             else:
-                self.deck.show_message(queues_pools.describe_idle(place, found["waiting"], self.deck.look))
+                self.deck.show_message(
+                    queues_pools.describe_idle(place, found["waiting"], self.deck.look)
+                )
                 self._place_message = place.key, self.deck.get_message()
 
     def _is_cursor_on(self, key: str) -> bool:
@@ -411,7 +494,11 @@ class TaskActions(Screen[None]):
         from app.tui.screens.edit_form import make_new_pool_screen, make_new_queue_screen
         from app.tui.screens.rule_form import make_rule_screen
 
-        new = {"queues": make_new_queue_screen, "pools": make_new_pool_screen, "alerts": make_rule_screen}[self.table.id]
+        new = {
+            "queues": make_new_queue_screen,
+            "pools": make_new_pool_screen,
+            "alerts": make_rule_screen,
+        }[self.table.id]
         form, table = new(self.deck.client_factory), self.table
         self.app.push_screen(form, lambda sent: table.go_when_listed(form.made) if sent else None)
 

@@ -71,7 +71,9 @@ class TasksScreen(ListScreen, TaskActions):
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
     ]
 
-    def __init__(self, client_factory: Callable[[], Client], words: str = "", order: str = "number") -> None:
+    def __init__(
+        self, client_factory: Callable[[], Client], words: str = "", order: str = "number"
+    ) -> None:
         super().__init__(client_factory)
         self.order = order
         self.changes = RowChanges()
@@ -83,7 +85,9 @@ class TasksScreen(ListScreen, TaskActions):
         self._total_tasks = 0
         """Number of all tasks."""
         self._is_complete = True
-        self._order_before: tuple[str, bool] | None = None if order == "number" else ("number", True)
+        self._order_before: tuple[str, bool] | None = (
+            None if order == "number" else ("number", True)
+        )
         """Order to restore when the filter that brought the current order is cleared."""
         self._shown_order = ""
         self._shown_words = words
@@ -119,16 +123,35 @@ class TasksScreen(ListScreen, TaskActions):
 
     def find_completions(self, text: str) -> Sequence[str]:
         rows = self.paged.rows
-        known = {name: sorted({str(row.facts[fact]) for row in rows if row.facts[fact]}) for name, fact in _NAMES}
+        known = {
+            name: sorted({str(row.facts[fact]) for row in rows if row.facts[fact]})
+            for name, fact in _NAMES
+        }
         queues = [line.name for line in self.board.queues] if self.board else []
-        return filter_query.find_completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
+        return filter_query.find_completions(
+            text,
+            {
+                **known,
+                "queue": queues,
+                "tag": sorted({key for row in rows for key in row.facts["tags"] or ()}),
+            },
+        )
 
     def list_row_hints(self) -> list[KeyHint]:
         """Return the deck's hints and those of the list."""
         item = self.table.item
-        mark = [KeyHint("space", "mark", "space", 10)] if item is not None and not self.all_marked else []
+        mark = (
+            [KeyHint("space", "mark", "space", 10)]
+            if item is not None and not self.all_marked
+            else []
+        )
         mark += [KeyHint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
-        rest = [KeyHint("n", "new", "n", 3), *mark, KeyHint("V", "views", "V", 8), KeyHint("i", "columns", "i", 13)]
+        rest = [
+            KeyHint("n", "new", "n", 3),
+            *mark,
+            KeyHint("V", "views", "V", 8),
+            KeyHint("i", "columns", "i", 13),
+        ]
         if self.all_marked:
             return [*list_filter_hints(list_commands(self._find_matching_states())), *rest]
         rows = self.paged.list_marked()
@@ -139,7 +162,9 @@ class TasksScreen(ListScreen, TaskActions):
         table = self.paged
         if not (table.more_before or table.more_after):
             return {row.facts["status"] for row in table.rows}
-        return filter_query.find_possible_states(filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC)))
+        return filter_query.find_possible_states(
+            filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC))
+        )
 
     # Reading
 
@@ -190,7 +215,12 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _make_args(self, way: str) -> dict[str, Any]:
         rows = self.paged.rows
-        asked: dict[str, Any] = {"filter": self.words, "order": self.order, "down": self.down, "limit": PAGE_SIZE}
+        asked: dict[str, Any] = {
+            "filter": self.words,
+            "order": self.order,
+            "down": self.down,
+            "limit": PAGE_SIZE,
+        }
         if way == "last":
             return asked | {"way": "before"}
         if way == "here" and (at := self._find_cursor_position()):
@@ -222,7 +252,10 @@ class TasksScreen(ListScreen, TaskActions):
 
         The remembered request is sent in either case.
         """
-        words, self._current_read = self._current_read[1] if self._current_read else self.words, None
+        words, self._current_read = (
+            self._current_read[1] if self._current_read else self.words,
+            None,
+        )
         if words == self.words:
             super().show_read_error(text)
         self._send_next_request()
@@ -250,7 +283,11 @@ class TasksScreen(ListScreen, TaskActions):
         self._narrowed = self._narrowed or self._shown_words != self.words
         self._shown_words = self.words
         if len(rows) > MAX_ROWS:
-            rows, before, after = (rows[:MAX_ROWS], before, True) if way == "before" else (rows[-MAX_ROWS:], True, after)
+            rows, before, after = (
+                (rows[:MAX_ROWS], before, True)
+                if way == "before"
+                else (rows[-MAX_ROWS:], True, after)
+            )
         self.total, self._is_complete = answer["total"], answer["complete"]
         self.deck.drop_applied_priorities({row.key: row.line.priority for row in rows})
         self.changes.record_states([(row.key, row.status) for row in rows], self.ticks)
@@ -262,10 +299,16 @@ class TasksScreen(ListScreen, TaskActions):
         view = self.paged.views[0]
         some = "more" if self.total is None else units.format_count(self.total)
         self._total_tasks = of
-        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._format_order_note()
+        view.title = (
+            f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}"
+        ) + self._format_order_note()
         self.paged.keep_text = self.look.sanitize(self.words)
         view.tail = "" if self._is_complete else "search incomplete"
-        nothing = "No task was submitted yet; n makes one." if not of else "No task matches the filter; esc shows all."
+        nothing = (
+            "No task was submitted yet; n makes one."
+            if not of
+            else "No task matches the filter; esc shows all."
+        )
         view.empty = [[("  " + nothing, "dim")]]
 
     def _format_order_note(self) -> str:
@@ -299,7 +342,8 @@ class TasksScreen(ListScreen, TaskActions):
         shown = self.chosen_columns
         tick = self.look.adapt_text("✓")
         answers = [
-            Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}") for name, choice in row_tasks.COLUMNS.items()
+            Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}")
+            for name, choice in row_tasks.COLUMNS.items()
         ]
         answers += [Answer("n", "as they are"), Answer("0", "the usual ones")]
         question = Question("Columns", [], answers, safe="n", column=True, deaf=0.0)
@@ -309,13 +353,17 @@ class TasksScreen(ListScreen, TaskActions):
         if letter is None:
             return
         shown = [] if letter == "0" else list(self.chosen_columns)
-        name = next((name for name, choice in row_tasks.COLUMNS.items() if choice.letter == letter), None)
+        name = next(
+            (name for name, choice in row_tasks.COLUMNS.items() if choice.letter == letter), None
+        )
         if name in shown:
             shown.remove(name)
         elif name is not None:
             shown.append(name)
         order = list(row_tasks.COLUMNS)
-        self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(row_tasks.DEFAULT_COLUMNS))
+        self._set_columns(
+            sorted(shown, key=order.index) if letter != "0" else list(row_tasks.DEFAULT_COLUMNS)
+        )
         if letter != "0" and self.app.screen is self:
             self.action_columns()
 
@@ -327,19 +375,39 @@ class TasksScreen(ListScreen, TaskActions):
 
     def action_views(self) -> None:
         saved = saved_views.list_views(self.deck.memory)
-        answers = [Answer(letter, self.look.sanitize(f"{view.name}   {view.words or 'all'}")) for letter, view in saved_views.assign_letters(saved)]
-        answers += [Answer("s", "save what is shown now under a name"), Answer("D", "forget a saved view"), Answer("n", "none")]
-        self.app.push_screen(ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)), self._apply_view_choice)
+        answers = [
+            Answer(letter, self.look.sanitize(f"{view.name}   {view.words or 'all'}"))
+            for letter, view in saved_views.assign_letters(saved)
+        ]
+        answers += [
+            Answer("s", "save what is shown now under a name"),
+            Answer("D", "forget a saved view"),
+            Answer("n", "none"),
+        ]
+        self.app.push_screen(
+            ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)),
+            self._apply_view_choice,
+        )
 
     def _apply_view_choice(self, letter: str | None) -> None:
         if letter == "s":
             says = "A name for this filter, order and columns; enter saves"
-            self.app.push_screen(AskScreen("Save this view", says, fault=saved_views.check_view_name), self._save_view)
+            self.app.push_screen(
+                AskScreen("Save this view", says, fault=saved_views.check_view_name),
+                self._save_view,
+            )
         elif letter == "D":
-            self.app.push_screen(AskScreen("Forget a view", "The name of the view to forget"), self._forget_view)
+            self.app.push_screen(
+                AskScreen("Forget a view", "The name of the view to forget"), self._forget_view
+            )
         elif letter is not None:
-            view = dict(saved_views.assign_letters(saved_views.list_views(self.deck.memory)))[letter]
-            self.order, self.down = view.order if view.order in [name for _, name, _ in self.ORDERS] else "number", view.down
+            view = dict(saved_views.assign_letters(saved_views.list_views(self.deck.memory)))[
+                letter
+            ]
+            self.order, self.down = (
+                view.order if view.order in [name for _, name, _ in self.ORDERS] else "number",
+                view.down,
+            )
             self._order_before = None
             if view.columns:
                 self._set_columns(view.columns)
@@ -347,22 +415,37 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _save_view(self, name: str | None) -> None:
         if name and len(saved_views.list_views(self.deck.memory)) >= len(saved_views.LETTERS):
-            self.show_message("There is no letter left for another view: forget one first (V, then D).", "warn")
+            self.show_message(
+                "There is no letter left for another view: forget one first (V, then D).", "warn"
+            )
         elif name:
-            saved_views.save_view(self.deck.memory, saved_views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
+            saved_views.save_view(
+                self.deck.memory,
+                saved_views.SavedView(
+                    name, self.words, self.order, self.down, tuple(self.chosen_columns)
+                ),
+            )
             self.show_message(self.look.sanitize(f"Saved as {name}: V has it."))
 
     def _forget_view(self, name: str | None) -> None:
         if name:
             gone = saved_views.delete_view(self.deck.memory, name)
-            self.show_message(self.look.sanitize(f"Forgot {name}." if gone else f"There is no view {name} of yours."), "" if gone else "warn")
+            self.show_message(
+                self.look.sanitize(
+                    f"Forgot {name}." if gone else f"There is no view {name} of yours."
+                ),
+                "" if gone else "warn",
+            )
 
     # Marks
 
     def action_mark_all(self) -> None:
         """Mark all matching tasks, read or not; again unmarks them."""
         if not self.words.strip():
-            self.show_message("Filter first (/ or f): * marks all matching tasks, never simply every task.", "warn")
+            self.show_message(
+                "Filter first (/ or f): * marks all matching tasks, never simply every task.",
+                "warn",
+            )
             return
         if fault := self._find_filter_fault():
             self.show_message(self.look.sanitize(fault), "warn")
@@ -372,7 +455,10 @@ class TasksScreen(ListScreen, TaskActions):
             self.show_message("The marks are cleared.", stays=False)
         else:
             self.paged.clear_marks()
-            self.show_message("All matching tasks are marked: an action asks first. esc unmarks them.", stays=False)
+            self.show_message(
+                "All matching tasks are marked: an action asks first. esc unmarks them.",
+                stays=False,
+            )
         self._refresh_title()
 
     def action_mark_range(self) -> None:
@@ -468,7 +554,11 @@ class TasksScreen(ListScreen, TaskActions):
         if self.deck.refuse_changes():
             return
         words = self.words
-        self.call("review", {"filter": words, "first": MAX_REVIEWED}, lambda found: self._ask_about_all(verb, words, found))
+        self.call(
+            "review",
+            {"filter": words, "first": MAX_REVIEWED},
+            lambda found: self._ask_about_all(verb, words, found),
+        )
 
     def _ask_about_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         if self.app.screen is not self:
@@ -480,7 +570,10 @@ class TasksScreen(ListScreen, TaskActions):
         if question is None:
             self.show_message("The action applies to none of the matching tasks.", "warn")
         else:
-            self.app.push_screen(ChoiceScreen(question), lambda key: self._send_for_all(verb, words, found) if key else None)
+            self.app.push_screen(
+                ChoiceScreen(question),
+                lambda key: self._send_for_all(verb, words, found) if key else None,
+            )
 
     def _send_for_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         self.all_marked = False

@@ -11,7 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.tui.actions.tasks import Request
-from app.tui.rows.templates import TEMPLATES, TemplateEntry, format_used, make_details, make_template
+from app.tui.rows.templates import (
+    TEMPLATES,
+    TemplateEntry,
+    format_used,
+    make_details,
+    make_template,
+)
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
 from app.tui.style import Look
@@ -81,7 +87,10 @@ class TemplatesScreen(ListScreen):
         return {**shown, "status": "retired" if row.retired else ""}
 
     def list_values(self) -> Mapping[str, Sequence[str]]:
-        found = {"engine": [row.engine for row in self.rows], "queue": [row.queue for row in self.rows if row.queue]}
+        found = {
+            "engine": [row.engine for row in self.rows],
+            "queue": [row.queue for row in self.rows if row.queue],
+        }
         return {name: list(dict.fromkeys(values)) for name, values in found.items()}
 
     def list_row_hints(self) -> list[KeyHint]:
@@ -90,7 +99,14 @@ class TemplatesScreen(ListScreen):
             return [new]
         form = [] if row.retired else [KeyHint("↵", "form of a new task", "enter", 1)]
         turn = KeyHint("p", "reinstate" if row.retired else "retire", "p", 8)
-        return [*form, KeyHint("e", "edit", "e", 2), new, turn, KeyHint("y", "copy", "y", 10), KeyHint("D", "delete", "D", 11)]
+        return [
+            *form,
+            KeyHint("e", "edit", "e", 2),
+            new,
+            turn,
+            KeyHint("y", "copy", "y", 10),
+            KeyHint("D", "delete", "D", 11),
+        ]
 
     # Reading
 
@@ -123,7 +139,11 @@ class TemplatesScreen(ListScreen):
         row = self.table.item
         if not isinstance(row, TemplateEntry):
             return "", "", []
-        return self.look.cut(self.look.sanitize(row.name), room - 20, "middle"), "retired" if row.retired else "", make_details(row, room, self.look)
+        return (
+            self.look.cut(self.look.sanitize(row.name), room - 20, "middle"),
+            "retired" if row.retired else "",
+            make_details(row, room, self.look),
+        )
 
     # Actions
 
@@ -132,19 +152,26 @@ class TemplatesScreen(ListScreen):
         if isinstance(row, TemplateEntry):
             act(row)
         else:
-            self.show_message(self.unread_notice or "There is no template under the cursor; n makes one.", "warn")
+            self.show_message(
+                self.unread_notice or "There is no template under the cursor; n makes one.", "warn"
+            )
 
     @on(Table.Opened)
     def _handle_open(self, event: Table.Opened) -> None:
         event.stop()
         row = event.item
         if row.retired:
-            self.show_message(self.look.sanitize(f"{row.name} is retired and takes no tasks; p reinstates it."), "warn")
+            self.show_message(
+                self.look.sanitize(f"{row.name} is retired and takes no tasks; p reinstates it."),
+                "warn",
+            )
         else:
             self.deck.open_form(template=row.name)
 
     def action_new(self) -> None:
-        self.deck.open_editor("templates", then=lambda name: self.table.go_when_listed(name) if name else None)
+        self.deck.open_editor(
+            "templates", then=lambda name: self.table.go_when_listed(name) if name else None
+        )
 
     def action_edit(self) -> None:
         self._act_on_row(lambda row: self.deck.open_editor("templates", row.name))
@@ -154,25 +181,40 @@ class TemplatesScreen(ListScreen):
         self._act_on_row(lambda row: self.deck.send_requests([make_retire_request(row)]))
 
     def action_copy(self) -> None:
-        self._act_on_row(lambda row: self.call("definition.show", {"kind": "templates", "name": row.name}, self._copy_definition))
+        self._act_on_row(
+            lambda row: self.call(
+                "definition.show", {"kind": "templates", "name": row.name}, self._copy_definition
+            )
+        )
 
     def _copy_definition(self, answer: Mapping[str, Any]) -> None:
         self.app.copy_to_clipboard(answer["text"])
-        self.show_message(f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on).")
+        self.show_message(
+            f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on)."
+        )
 
     def action_delete(self) -> None:
         """Delete the template after a question; one in use can only be retired."""
         if self.deck.read_only:
             self.show_message("Read only: nothing is changed from here.", "warn")
             return
-        self._act_on_row(lambda row: self.app.push_screen(ChoiceScreen(make_delete_question(row, self.look)), partial(self._apply_delete_answer, row)))
+        self._act_on_row(
+            lambda row: self.app.push_screen(
+                ChoiceScreen(make_delete_question(row, self.look)),
+                partial(self._apply_delete_answer, row),
+            )
+        )
 
     def _apply_delete_answer(self, row: TemplateEntry, answer: str | None) -> None:
         if answer == "p":
             self.deck.send_requests([make_retire_request(row)])
         elif answer == "y":
-            again = Request("template.create", _make_create_args(row), "Restored template", object=row.name)
-            self.deck.send_requests([Request("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)])
+            again = Request(
+                "template.create", _make_create_args(row), "Restored template", object=row.name
+            )
+            self.deck.send_requests(
+                [Request("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)]
+            )
 
 
 _EMPTY_TEXT = (
@@ -184,17 +226,32 @@ _EMPTY_TEXT = (
 def make_retire_request(row: TemplateEntry) -> Request:
     """Return the request that retires a template, or lets a retired one take tasks again."""
     away = Request("template.retire", {"name": row.name}, "Retired template", object=row.name)
-    back = Request("template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name)
+    back = Request(
+        "template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name
+    )
     first, undo = (back, away) if row.retired else (away, back)
     return Request(first.verb, first.args, first.said, (undo,), row.name)
 
 
-_CREATE_FIELDS = ("type", "engine", "schema", "parameters", "description", "queue", "cpu", "memory", "timeout", "retries")
+_CREATE_FIELDS = (
+    "type",
+    "engine",
+    "schema",
+    "parameters",
+    "description",
+    "queue",
+    "cpu",
+    "memory",
+    "timeout",
+    "retries",
+)
 
 
 def _make_create_args(row: TemplateEntry) -> dict[str, Any]:
     """Return the arguments that create the template again."""
-    return {"name": row.name} | {key: row.facts[key] for key in _CREATE_FIELDS if row.facts.get(key) is not None}
+    return {"name": row.name} | {
+        key: row.facts[key] for key in _CREATE_FIELDS if row.facts.get(key) is not None
+    }
 
 
 def make_delete_question(row: TemplateEntry, look: Look) -> Question:
@@ -205,9 +262,19 @@ def make_delete_question(row: TemplateEntry, look: Look) -> Question:
         return Question("Delete", [[(f"Delete template {name}?", "bold")]], answers, safe="n")
     body = [
         [(f"Template {name} cannot be deleted:", "bold")],
-        [(f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it for what they ran.", "")],
+        [
+            (
+                f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it for what they ran.",
+                "",
+            )
+        ],
     ]
     if row.retired:
-        return Question("Delete", [*body, [("It is retired already and takes no more tasks.", "")]], [Answer("n", "as it is")], safe="n")
+        return Question(
+            "Delete",
+            [*body, [("It is retired already and takes no more tasks.", "")]],
+            [Answer("n", "as it is")],
+            safe="n",
+        )
     body.append([("A retired template takes no more tasks and is listed last.", "")])
     return Question("Delete", body, [Answer("p", "retire it"), Answer("n", "leave it")], safe="n")

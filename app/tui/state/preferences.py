@@ -67,7 +67,11 @@ class Preferences:
     def _write_file(self, path: Path) -> None:
         part = path.with_name(f"deck.json.{os.getpid()}.part")
         try:
-            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
+            with open(
+                os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600),
+                "w",
+                encoding="utf-8",
+            ) as file:
                 json.dump(self._values, file, ensure_ascii=True, indent=1)
             os.replace(part, path)
         finally:

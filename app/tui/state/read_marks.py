@@ -55,21 +55,42 @@ class ReadMarks:
         since = self._read_time("failures_seen")
         if since >= board.at:
             return 0
-        looked, now = datetime.fromtimestamp(since, UTC) if since else None, datetime.fromtimestamp(board.at, UTC)
+        looked, now = (
+            datetime.fromtimestamp(since, UTC) if since else None,
+            datetime.fromtimestamp(board.at, UTC),
+        )
         since = get_failure_cutoff(looked, now).timestamp()
-        opened, shown = self._read_viewed(), {line.uuid: line.ended_at for line in board.ended if line.status in FAILED_STATES and line.ended_at > since}
+        opened, shown = (
+            self._read_viewed(),
+            {
+                line.uuid: line.ended_at
+                for line in board.ended
+                if line.status in FAILED_STATES and line.ended_at > since
+            },
+        )
         known = sum(self._is_seen(line, opened) for line in board.ended if line.uuid in shown)
         # Failures older than the board's rows; deleted or retried ones are not in `failed` either.
-        earlier = sum(since < at < min(shown.values(), default=0.0) for uuid, at in opened.items() if uuid not in shown)
+        earlier = sum(
+            since < at < min(shown.values(), default=0.0)
+            for uuid, at in opened.items()
+            if uuid not in shown
+        )
         return max(0, board.failed - known - min(earlier, max(0, board.failed - len(shown))))
 
-    def list_shown_ended(self, lines: Iterable[EndedEntry], now: float, successes_for: float) -> tuple[EndedEntry, ...]:
+    def list_shown_ended(
+        self, lines: Iterable[EndedEntry], now: float, successes_for: float
+    ) -> tuple[EndedEntry, ...]:
         """Return the ended tasks still shown: failures until viewed, others for a while."""
         opened, at = self._read_viewed(), self._read_time("failures_seen")
         return tuple(
             line
             for line in lines
-            if now - line.ended_at < successes_for or (line.status in FAILED_STATES and line.ended_at > at and not self._is_seen(line, opened))
+            if now - line.ended_at < successes_for
+            or (
+                line.status in FAILED_STATES
+                and line.ended_at > at
+                and not self._is_seen(line, opened)
+            )
         )
 
     def _read_time(self, name: str) -> float:

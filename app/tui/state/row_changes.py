@@ -26,7 +26,11 @@ class RowChanges:
         new: dict[str, tuple[str, float]] = {}
         for key, state in states:
             before = old.get(key)
-            new[key] = before if before and before[0] == state else (state, at if before else float("-inf"))
+            new[key] = (
+                before
+                if before and before[0] == state
+                else (state, at if before else float("-inf"))
+            )
         self._states = new
 
     def find_recent_change(self, key: str, at: float) -> str | None:

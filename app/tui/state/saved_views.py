@@ -47,7 +47,13 @@ def _parse_views(stored: list[Any]) -> list[SavedView]:
 def _parse_view(found: Any) -> SavedView | None:
     try:
         columns = tuple(map(str, found["columns"]))
-        return SavedView(str(found["name"]), str(found["words"]), str(found["order"]), bool(found["down"]), columns)
+        return SavedView(
+            str(found["name"]),
+            str(found["words"]),
+            str(found["order"]),
+            bool(found["down"]),
+            columns,
+        )
     except (KeyError, TypeError):
         return None
 

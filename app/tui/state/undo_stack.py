@@ -63,7 +63,9 @@ class RequestBatch(PendingRequest):
             self._app.start_retry_grace(deed.args.get("ids", ()))
         texts = self._refused if refused else self._texts
         if error is None:
-            self._has_changes = self._has_changes or not isinstance(answer, dict) or bool(answer.get("done", True))
+            self._has_changes = (
+                self._has_changes or not isinstance(answer, dict) or bool(answer.get("done", True))
+            )
             texts.append(format_result(deed, answer, self._app.look.sanitize))
             self._record_undo(deed, answer)
         else:
@@ -88,7 +90,10 @@ class RequestBatch(PendingRequest):
     def _show_result(self) -> None:
         if self._operations:
             self._undo.append(Request("undo", {"ids": self._operations}, "Undone:"))
-        texts = [*_shorten_texts(self._texts, "more."), *_shorten_texts(self._refused, "more were refused.")]
+        texts = [
+            *_shorten_texts(self._texts, "more."),
+            *_shorten_texts(self._refused, "more were refused."),
+        ]
         if self._undo:
             self._app.push_undo(self._undoes or texts[0], self._undo)
             texts = [*texts, "u undo"]

@@ -63,4 +63,6 @@ def _read_answer(fd: int, until: float) -> int | None:
 
 def can_use_colour() -> bool:
     """Return True if colours may be used: no NO_COLOR, no colourless terminal."""
-    return "NO_COLOR" not in os.environ and not os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS)
+    return "NO_COLOR" not in os.environ and not os.environ.get("TERM", "").startswith(
+        _PLAIN_TERMINALS
+    )

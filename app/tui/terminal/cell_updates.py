@@ -24,7 +24,8 @@ class CellUpdate(ChopsUpdate):
 
     def render_segments(self, console: Console) -> str:
         return "".join(
-            Control.move_to(x, y).segment.text + strip.render(console) for x, y, strip in self._iter_pieces()
+            Control.move_to(x, y).segment.text + strip.render(console)
+            for x, y, strip in self._iter_pieces()
         )
 
     def _iter_pieces(self) -> Iterator[tuple[int, int, Strip]]:

@@ -29,7 +29,9 @@ STDERR = 2
 """File descriptor on which Textual draws."""
 EXIT_GRACE = 1.5
 """Seconds a deck gets to exit in order after a signal."""
-RESTORE_SEQUENCE = b"\x1b[?2026l\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
+RESTORE_SEQUENCE = (
+    b"\x1b[?2026l\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
+)
 """Escape sequences that restore the terminal, in one write."""
 
 
@@ -52,7 +54,9 @@ class ClickDriver(LinuxDriver):
         loop = asyncio.get_running_loop()
         # The size is read in the app's loop: after two signals Textual's handler may report the
         # later size first, leaving the app at the other one.
-        signal.signal(signal.SIGWINCH, lambda number, frame: loop.call_soon_threadsafe(self._post_size))
+        signal.signal(
+            signal.SIGWINCH, lambda number, frame: loop.call_soon_threadsafe(self._post_size)
+        )
         self._is_active = True
         for number in self.exit_signals:
             signal.signal(number, self._on_exit_signal)  # the signal still wakes the app's loop

@@ -74,7 +74,9 @@ class InputParser:
         """Split the text at a mark; an incomplete mark at the end is held back."""
         before, found, after = text.partition(mark)
         if not found:
-            size = next((size for size in range(len(mark) - 1, 0, -1) if before.endswith(mark[:size])), 0)
+            size = next(
+                (size for size in range(len(mark) - 1, 0, -1) if before.endswith(mark[:size])), 0
+            )
             before, self._held = before[: len(before) - size], before[len(before) - size :]
         return before, found, after
 

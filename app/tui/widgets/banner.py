@@ -37,7 +37,14 @@ STALE_SOON = 5.0
 
 
 def build_banner(
-    board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S", most: int = 2, tries: bool = True
+    board: Board,
+    now: float,
+    look: Look,
+    cells: int,
+    key: str = "↵",
+    start: str = "S",
+    most: int = 2,
+    tries: bool = True,
 ) -> list[list[Span]]:
     """Return up to `most` banner lines if nothing starts, else none.
 
@@ -46,12 +53,21 @@ def build_banner(
     """
     room = max(MIN_CELLS, cells - INDENT)
     if needs_room(board):
-        lines = _format_full_disk(board, look, room, key) if most > 1 else [_format_full_disk_line(board, look, room, key)]
+        lines = (
+            _format_full_disk(board, look, room, key)
+            if most > 1
+            else [_format_full_disk_line(board, look, room, key)]
+        )
     else:
-        lines = wrap_warning(look.sanitize(describe_trouble(board, now, start, tries)), look, room - 1, most)
+        lines = wrap_warning(
+            look.sanitize(describe_trouble(board, now, start, tries)), look, room - 1, most
+        )
     if not lines:
         return []
-    return [[(f" {look.adapt_text('✗')} {lines[0]}", "broken")], *([(f"   {line}", "broken")] for line in lines[1:])]
+    return [
+        [(f" {look.adapt_text('✗')} {lines[0]}", "broken")],
+        *([(f"   {line}", "broken")] for line in lines[1:]),
+    ]
 
 
 def wrap_warning(text: str, look: Look, room: int, most: int) -> list[str]:
@@ -73,7 +89,11 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
     A full disk is handled separately.
     """
     runtime = board.runtime
-    jobs = _format_jobs(board, "No job runs", "The job runs on", "The {} jobs run on") if board.at else "Jobs run on"
+    jobs = (
+        _format_jobs(board, "No job runs", "The job runs on", "The {} jobs run on")
+        if board.at
+        else "Jobs run on"
+    )
     if runtime.unheard_since is not None:
         return (
             f"NO ANSWER from the runtime for {units.format_age(max(0.0, now - runtime.unheard_since))}. {jobs}. "
@@ -86,17 +106,29 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         return f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is kept. {cure}"
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
-        cure = f"{start} starts it again, or: taskdeck serve" if start else "Start it again: taskdeck serve --detach"
+        cure = (
+            f"{start} starts it again, or: taskdeck serve"
+            if start
+            else "Start it again: taskdeck serve --detach"
+        )
         return f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. {jobs}; what ends is kept. {cure}"
     if runtime.state == "none":
-        starts = f"{start} starts one, or: taskdeck serve" if start else "Start one: taskdeck serve --detach"
+        starts = (
+            f"{start} starts one, or: taskdeck serve"
+            if start
+            else "Start one: taskdeck serve --detach"
+        )
         cure = "Trying to start one." if tries else starts
         return f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. {cure}"
     if board.database != "ok":
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
-        resumes = "To resume: taskdeck serve --detach" if runtime.halted == DRAINING else "Dispatch resumes by itself."
+        resumes = (
+            "To resume: taskdeck serve --detach"
+            if runtime.halted == DRAINING
+            else "Dispatch resumes by itself."
+        )
         return f"Nothing starts: {runtime.halted}{by}. {jobs}; nothing is lost. {resumes}"
     return ""
 
@@ -112,7 +144,11 @@ def _format_jobs(board: Board, none: str, one: str, more: str) -> str:
 
 def format_staleness(board: Board, now: float) -> str:
     """Return `as of 10:31:02, 11m old` if the board is stale, else ""."""
-    late = now - board.at > (STALE_SOON if board.database in LOST_STATES or board.runtime.unheard_since is not None else STALE_AFTER)
+    late = now - board.at > (
+        STALE_SOON
+        if board.database in LOST_STATES or board.runtime.unheard_since is not None
+        else STALE_AFTER
+    )
     return f"as of {format_time_and_age(board.at, now)}" if board.at and late else ""
 
 
@@ -122,7 +158,11 @@ def format_staleness(board: Board, now: float) -> str:
 def needs_room(board: Board) -> bool:
     """Return True if nothing starts because the home's disk is full or nearly full."""
     runtime = board.runtime
-    return runtime.state == "running" and runtime.unheard_since is None and (board.database == "disk full" or _is_disk_nearly_full(board))
+    return (
+        runtime.state == "running"
+        and runtime.unheard_since is None
+        and (board.database == "disk full" or _is_disk_nearly_full(board))
+    )
 
 
 def _is_disk_nearly_full(board: Board) -> bool:
@@ -130,7 +170,11 @@ def _is_disk_nearly_full(board: Board) -> bool:
 
 
 def _name_disk_state(board: Board) -> str:
-    return "DISK NEARLY FULL" if _is_disk_nearly_full(board) and board.database == "ok" else "DISK FULL"
+    return (
+        "DISK NEARLY FULL"
+        if _is_disk_nearly_full(board) and board.database == "ok"
+        else "DISK FULL"
+    )
 
 
 def _format_free(board: Board) -> str:
@@ -139,14 +183,20 @@ def _format_free(board: Board) -> str:
     A disk with free bytes may reject writes because of reserved blocks or missing inodes.
     """
     free = board.host.disk_free
-    return "" if free is None or (free > LITTLE_SPACE and not _is_disk_nearly_full(board)) else f"{units.format_bytes(free) if free else '0 bytes'} free"
+    return (
+        ""
+        if free is None or (free > LITTLE_SPACE and not _is_disk_nearly_full(board))
+        else f"{units.format_bytes(free) if free else '0 bytes'} free"
+    )
 
 
 def _format_full_disk_line(board: Board, look: Look, room: int, key: str) -> str:
     what, has = _name_disk_state(board), _format_free(board)
     do = f"{key} shows what cleanup would free" if key else "Free space there."
     bare = f"{what}{f': {has}' if has else ''}."
-    return _fit_text(room, look, (f"{bare} Nothing starts. {do}", f"{bare} {do}", f"{what}. {do}", do))
+    return _fit_text(
+        room, look, (f"{bare} Nothing starts. {do}", f"{bare} {do}", f"{what}. {do}", do)
+    )
 
 
 def _format_full_disk(board: Board, look: Look, room: int, key: str) -> list[str]:
@@ -179,7 +229,10 @@ def _fit_home(home: str, look: Look, room: int, *texts: str) -> str:
 def _list_advice(largest: Sequence[DiskUsageEntry], look: Look, key: str) -> Iterable[str]:
     """Yield the advice, longest wording first."""
     shows = f"{key} shows what cleanup would free" if key else ""
-    named = [f"{look.sanitize(one.name)} {'' if one.whole else 'over '}{units.format_bytes(one.bytes)}" for one in largest]
+    named = [
+        f"{look.sanitize(one.name)} {'' if one.whole else 'over '}{units.format_bytes(one.bytes)}"
+        for one in largest
+    ]
     if named:
         yield f"Free space there: dispatch resumes by itself. Largest: {', '.join(named)}.  {shows}"
         yield f"Free space there. Largest: {', '.join(named)}.  {shows}"
@@ -256,10 +309,16 @@ NO_ANSWER = (
 _INDENT, _MARGIN, _MIN_CELLS = 3, 1, 20
 
 
-def build_current_banner(app: Any, banner: Banner, board: Board, enter: bool = False, most: int = 2) -> list[list[Span]]:
+def build_current_banner(
+    app: Any, banner: Banner, board: Board, enter: bool = False, most: int = 2
+) -> list[list[Span]]:
     """Return the banner lines; `enter` and `most` as in `Banner.build_lines`."""
     text = getattr(app, "unread", "")
-    return build_error_banner(text, banner.look, app.size.width, most) if text else banner.build_lines(board, enter, most)
+    return (
+        build_error_banner(text, banner.look, app.size.width, most)
+        if text
+        else banner.build_lines(board, enter, most)
+    )
 
 
 def build_error_banner(text: str, look: Look, cells: int, most: int = 2) -> list[list[Span]]:
@@ -267,5 +326,13 @@ def build_error_banner(text: str, look: Look, cells: int, most: int = 2) -> list
 
     `text` is sanitized.
     """
-    first, *more = wrap_warning(look.adapt_text(f"NOTHING CAN BE SHOWN: {text}"), look, max(_MIN_CELLS, cells - _INDENT - _MARGIN), most)
-    return [[(f" {look.adapt_text('✗')} {first}", "broken")], *([(f"   {line}", "broken")] for line in more)]
+    first, *more = wrap_warning(
+        look.adapt_text(f"NOTHING CAN BE SHOWN: {text}"),
+        look,
+        max(_MIN_CELLS, cells - _INDENT - _MARGIN),
+        most,
+    )
+    return [
+        [(f" {look.adapt_text('✗')} {first}", "broken")],
+        *([(f"   {line}", "broken")] for line in more),
+    ]

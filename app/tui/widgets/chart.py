@@ -66,7 +66,9 @@ class PlotArea:
         return max(0, min(last, round((column - self.left) / max(1, self.width - 1) * last)))
 
 
-def draw_chart(shown: Plot, width: int, height: int, look: Look) -> tuple[list[list[Span]], PlotArea]:
+def draw_chart(
+    shown: Plot, width: int, height: int, look: Look
+) -> tuple[list[list[Span]], PlotArea]:
     """Draw a chart; return its lines and the position of the plot area."""
     import plotext as figure
 
@@ -80,7 +82,12 @@ def draw_chart(shown: Plot, width: int, height: int, look: Look) -> tuple[list[l
     for line in shown.lines:
         for first, values in split_segments(line.values):
             places = list(range(first, first + len(values)))
-            figure.plot(places, values, marker=choose_marker(line, len(values), look), color=_COLOURS[line.style])
+            figure.plot(
+                places,
+                values,
+                marker=choose_marker(line, len(values), look),
+                color=_COLOURS[line.style],
+            )
     figure.xlim(0, shown.last)
     figure.ylim(0, max(shown.ticks, default=1) or 1)
     figure.yticks(list(shown.ticks), list(shown.ticks.values()))
@@ -125,20 +132,34 @@ def _parse_spans(line: str, look: Look) -> list[Span]:
     return spans
 
 
-def overlay_marks(rows: Sequence[Sequence[Span]], canvas: PlotArea, shown: Plot, moment: int | None, look: Look) -> list[list[Span]]:
+def overlay_marks(
+    rows: Sequence[Sequence[Span]], canvas: PlotArea, shown: Plot, moment: int | None, look: Look
+) -> list[list[Span]]:
     """Add dots to unknown buckets and mark the moment under the cursor."""
-    gaps = [n + canvas.left for n in range(canvas.width) if not shown.known[canvas.find_bucket(n + canvas.left, shown.last)]]
+    gaps = [
+        n + canvas.left
+        for n in range(canvas.width)
+        if not shown.known[canvas.find_bucket(n + canvas.left, shown.last)]
+    ]
     at = None if moment is None else canvas.find_cell(moment, shown.last)
-    return [_overlay_row(row, gaps, at, look) for row in rows[:-2]] + [list(row) for row in rows[-2:]]
+    return [_overlay_row(row, gaps, at, look) for row in rows[:-2]] + [
+        list(row) for row in rows[-2:]
+    ]
 
 
-def _overlay_row(row: Sequence[Span], gaps: Sequence[int], at: int | None, look: Look) -> list[Span]:
+def _overlay_row(
+    row: Sequence[Span], gaps: Sequence[int], at: int | None, look: Look
+) -> list[Span]:
     cells = [(c, style) for text, style in row for c in text]
     for column in gaps:
         if column < len(cells) and cells[column][0] == " ":
             cells[column] = (look.adapt_text(GAP), "dim")
     if at is not None and at < len(cells):
-        cells[at] = (look.adapt_text(MOMENT), "bold") if cells[at][0] in (" ", look.adapt_text(GAP)) else (cells[at][0], "cursor")
+        cells[at] = (
+            (look.adapt_text(MOMENT), "bold")
+            if cells[at][0] in (" ", look.adapt_text(GAP))
+            else (cells[at][0], "cursor")
+        )
     return merge_spans(cells)
 
 
@@ -155,7 +176,29 @@ def merge_spans(cells: Iterable[Span]) -> list[Span]:
 
 # --- scales ---
 
-_DURATIONS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
+_DURATIONS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    28800,
+    43200,
+    86400,
+)
 
 
 def make_ticks(top: float, most: int, kind: str, said: Callable[[float], str]) -> dict[float, str]:
@@ -185,7 +228,14 @@ def make_time_labels(at: Sequence[float], step: float, room: int) -> dict[int, s
 
     A week is labelled with days.
     """
-    every = next((minutes for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 720) if _has_room(minutes, at, step, room)), 1440)
+    every = next(
+        (
+            minutes
+            for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
+            if _has_room(minutes, at, step, room)
+        ),
+        1440,
+    )
     moments = [datetime.fromtimestamp(begin).astimezone() for begin in at]
     return {
         number: f"{moment:%a}" if every == 1440 else f"{moment:%H:%M}"

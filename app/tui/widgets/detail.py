@@ -37,6 +37,17 @@ class DetailBox(StripWidget):
             title, tail, lines = self._make(room, height - 1)
             shown = list(lines[: height - 1])
             if len(lines) > len(shown) > 0:
-                shown[-1] = [(self.look.adapt_text(f"  … {len(lines) - len(shown) + 1:,} more lines: {self._key} shows all"), "dim")]
-            head = [make_title_rule(self.look, Section(title, (), tail=tail), room, False)] if title else []
+                shown[-1] = [
+                    (
+                        self.look.adapt_text(
+                            f"  … {len(lines) - len(shown) + 1:,} more lines: {self._key} shows all"
+                        ),
+                        "dim",
+                    )
+                ]
+            head = (
+                [make_title_rule(self.look, Section(title, (), tail=tail), room, False)]
+                if title
+                else []
+            )
             self.draw([*head, *(self.look.strip(line, room) for line in shown)])

@@ -92,10 +92,14 @@ class Doc(FocusLines, can_focus=True):
         taller = _count_lines(shown) != _count_lines(self._sections)
         held, before = self._find_anchor(), self.cursor
         self._sections = shown
-        self._lines = [line for number, section in enumerate(shown) for line in _list_lines(number, section)]
+        self._lines = [
+            line for number, section in enumerate(shown) for line in _list_lines(number, section)
+        ]
         targets = self._list_targets()
         if before not in targets:
-            self.cursor = next((target for target in targets if target.startswith(first)), next(iter(targets), ""))
+            self.cursor = next(
+                (target for target in targets if target.startswith(first)), next(iter(targets), "")
+            )
         self._restore_anchor(held)
         if taller:
             self.refresh(layout=True)
@@ -227,7 +231,9 @@ class Doc(FocusLines, can_focus=True):
 
     def _make_strip(self, number: int, row: DocRow | None, focused: int, room: int) -> Strip:
         if row is None:
-            return make_title_rule(self.look, self._sections[number], room, self.has_focus and number == focused)
+            return make_title_rule(
+                self.look, self._sections[number], room, self.has_focus and number == focused
+            )
         here = self.has_focus and bool(row.target) and row.target == self.cursor
         gutter = self.look.adapt_text("› ") if here else "  "
         return self.look.strip([(gutter, ""), *row.spans], room, "cursor" if here else "")

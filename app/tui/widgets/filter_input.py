@@ -39,9 +39,7 @@ class FilterInput(SingleLineInput):
         keep: bool
 
     def __init__(self) -> None:
-        super().__init__(
-            id="filter", compact=True, placeholder=PLACEHOLDER, select_on_focus=False
-        )
+        super().__init__(id="filter", compact=True, placeholder=PLACEHOLDER, select_on_focus=False)
         self.cursor_blink = False
         self._complete: Complete = lambda text: ()
         self._history: list[str] = []

@@ -51,7 +51,10 @@ def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHi
     The hint with the highest `worth` is dropped first.
     """
     shown = list(hints)
-    while sum(len(look.adapt_text(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2 > width:
+    while (
+        sum(len(look.adapt_text(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2
+        > width
+    ):
         least = max(shown, key=lambda hint: hint.worth)
         if not least.worth:
             break
@@ -64,7 +67,12 @@ NEW_LABELS = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
 
 
 def list_deck_hints(
-    item: Any, marked: Sequence[KeyHint] | None = None, *, undo: bool, stopped: bool, pane: str = "work"
+    item: Any,
+    marked: Sequence[KeyHint] | None = None,
+    *,
+    undo: bool,
+    stopped: bool,
+    pane: str = "work",
 ) -> list[KeyHint]:
     """Return the hints for the row under the cursor, the marked rows, or an empty pane."""
     start = [KeyHint("S", "start runtime", "S", 1)] if stopped else []
@@ -73,8 +81,20 @@ def list_deck_hints(
     if marked is not None:
         return [*start, *marked, *_list_mark_hints(item), *new, *undoing, HELP_HINT, QUIT_HINT]
     if item is None:
-        new = [KeyHint("n", NEW_LABELS.get(pane, "new task"), "n", 3), KeyHint(":", "commands", "colon", 4)]
-    return [*start, *list_row_hints(item), *new, *_list_mark_hints(item), *undoing, *_list_rare_hints(item), HELP_HINT, QUIT_HINT]
+        new = [
+            KeyHint("n", NEW_LABELS.get(pane, "new task"), "n", 3),
+            KeyHint(":", "commands", "colon", 4),
+        ]
+    return [
+        *start,
+        *list_row_hints(item),
+        *new,
+        *_list_mark_hints(item),
+        *undoing,
+        *_list_rare_hints(item),
+        HELP_HINT,
+        QUIT_HINT,
+    ]
 
 
 READ_ONLY_KEYS = frozenset({
@@ -91,7 +111,9 @@ HISTORY_HINTS = [
 
 def keep_read_only_hints(hints: Sequence[KeyHint]) -> list[KeyHint]:
     """Return the hints of keys that change nothing."""
-    return [hint for hint in hints if hint.key in READ_ONLY_KEYS and not hint.label.startswith("new")]
+    return [
+        hint for hint in hints if hint.key in READ_ONLY_KEYS and not hint.label.startswith("new")
+    ]
 
 
 def list_row_hints(item: Any) -> list[KeyHint]:
@@ -101,16 +123,28 @@ def list_row_hints(item: Any) -> list[KeyHint]:
         return _list_alert_hints(item)
     if isinstance(item, QueueEntry):
         resume = item.status != "active"
-        return [*_PLACE_HINTS, KeyHint("p", "resume queue" if resume else "pause queue", "p", 7), EDIT_HINT]
+        return [
+            *_PLACE_HINTS,
+            KeyHint("p", "resume queue" if resume else "pause queue", "p", 7),
+            EDIT_HINT,
+        ]
     if isinstance(item, (PoolTableRow, PoolEntry)):
         pool = item.pool if isinstance(item, PoolTableRow) else item
-        return [*_PLACE_HINTS, KeyHint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7), EDIT_HINT]
+        return [
+            *_PLACE_HINTS,
+            KeyHint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7),
+            EDIT_HINT,
+        ]
     return _list_task_hints(item)
 
 
 def _list_alert_hints(item: AlertEntry) -> list[KeyHint]:
     ack = [KeyHint("a", "ack", "a", 2)] if item.status == "firing" else []
-    of_task = [KeyHint("↵", "open", "enter", 1), KeyHint("l", "log", "l", 5), KeyHint("w", "why", "w", 6)] if item.uuid else []
+    of_task = (
+        [KeyHint("↵", "open", "enter", 1), KeyHint("l", "log", "l", 5), KeyHint("w", "why", "w", 6)]
+        if item.uuid
+        else []
+    )
     return [*ack, KeyHint("s", "silence", "s", 3), *of_task]
 
 
@@ -118,24 +152,48 @@ def _list_task_hints(item: Any) -> list[KeyHint]:
     opening, why = KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6)
     if isinstance(item, RunningEntry):
         pause = "continue" if item.status == "paused" else "pause"
-        return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("x", "cancel", "x", 2), KeyHint("p", pause, "p", 7)]
+        return [
+            opening,
+            KeyHint("l", "log", "l", 5),
+            why,
+            KeyHint("x", "cancel", "x", 2),
+            KeyHint("p", pause, "p", 7),
+        ]
     if isinstance(item, NextEntry):
         hold = "release" if item.status == "held" else "hold"
-        return [opening, why, KeyHint("x", "cancel", "x", 2), KeyHint("p", hold, "p", 7), KeyHint("t", "to front", "t", 9)]
+        return [
+            opening,
+            why,
+            KeyHint("x", "cancel", "x", 2),
+            KeyHint("p", hold, "p", 7),
+            KeyHint("t", "to front", "t", 9),
+        ]
     if isinstance(item, (EndedEntry, LingeringRow)):
         return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("r", "run again", "r", 8)]
     return []
 
 
 def _list_mark_hints(item: Any) -> list[KeyHint]:
-    return [KeyHint("space", "mark", "space", 10)] if isinstance(item, (RunningEntry, NextEntry, EndedEntry, LingeringRow)) else []
+    return (
+        [KeyHint("space", "mark", "space", 10)]
+        if isinstance(item, (RunningEntry, NextEntry, EndedEntry, LingeringRow))
+        else []
+    )
 
 
 def _list_rare_hints(item: Any) -> list[KeyHint]:
     if isinstance(item, NextEntry):
-        return [KeyHint("e", "edit", "e", 12), KeyHint("+ -", "priority", "plus", 13), KeyHint("y", "copy", "y", 14)]
+        return [
+            KeyHint("e", "edit", "e", 12),
+            KeyHint("+ -", "priority", "plus", 13),
+            KeyHint("y", "copy", "y", 14),
+        ]
     if isinstance(item, QueueEntry):
-        return [KeyHint("+ -", "priority", "plus", 13), KeyHint("y", "copy", "y", 14), KeyHint("D", "delete", "D", 15)]
+        return [
+            KeyHint("+ -", "priority", "plus", 13),
+            KeyHint("y", "copy", "y", 14),
+            KeyHint("D", "delete", "D", 15),
+        ]
     if isinstance(item, (PoolTableRow, PoolEntry)):
         return [KeyHint("y", "copy", "y", 14), KeyHint("D", "delete", "D", 15)]
     if isinstance(item, EndedEntry):
@@ -159,7 +217,9 @@ class KeyLine(StripWidget):
         width = self.size.width
         spans: list[Span] = []
         self._spots, end = [], 1
-        for hint in select_hints([self._apply_user_key(hint) for hint in self._hints], self.look, width - 1):
+        for hint in select_hints(
+            [self._apply_user_key(hint) for hint in self._hints], self.look, width - 1
+        ):
             key = self.look.adapt_text(hint.shown)
             spans += [("  " if spans else " ", ""), (key, "bold"), (f" {hint.label}", "dim")]
             end += len(key) + len(hint.label) + 3
@@ -208,7 +268,13 @@ class MessageLine(StripWidget):
     def redraw(self) -> None:
         room = self.size.width - 1
         alone = len(self._spans) == 1
-        spans = [(fit_message(text, room, self.look) if alone or style in WARNING_STYLES else text, style) for text, style in self._spans]
+        spans = [
+            (
+                fit_message(text, room, self.look) if alone or style in WARNING_STYLES else text,
+                style,
+            )
+            for text, style in self._spans
+        ]
         self.draw([self.look.strip([(" ", ""), *spans], self.size.width)])
 
     def fit(self) -> None:

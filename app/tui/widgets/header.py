@@ -37,7 +37,13 @@ HOST_GAP = 2
 
 Destination = tuple[str, str]
 """Digit and name of a screen."""
-PLACES: tuple[Destination, ...] = (("0", "Deck"), ("5", "Tasks"), ("6", "Templates"), ("7", "Alerts"), ("9", "History"))
+PLACES: tuple[Destination, ...] = (
+    ("0", "Deck"),
+    ("5", "Tasks"),
+    ("6", "Templates"),
+    ("7", "Alerts"),
+    ("9", "History"),
+)
 
 
 COUNTER_FILTERS = {
@@ -76,7 +82,9 @@ class HeaderContext(NamedTuple):
     """Digit of the visible pane on a small terminal; `places` are then the panes' digits."""
 
 
-def format_runtime(runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0) -> list[Span]:
+def format_runtime(
+    runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0
+) -> list[Span]:
     """Return the runtime's state and tick lag.
 
     Such as `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
@@ -92,11 +100,23 @@ def format_runtime(runtime: RuntimeFacts, now: float, look: Look, short: bool, g
         )
         return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
     if runtime.unheard_since is not None:
-        return [(f"{look.adapt_text('✗')} NO ANSWER {units.format_age(max(0.0, now - runtime.unheard_since))}", "broken")]
-    if runtime.halted:
-        since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted and gone < SINCE else ""
         return [
-            (f"{look.adapt_text('‖')} NOTHING STARTS{f' since {look.sanitize(since)}' if since else ''}", "warn"),
+            (
+                f"{look.adapt_text('✗')} NO ANSWER {units.format_age(max(0.0, now - runtime.unheard_since))}",
+                "broken",
+            )
+        ]
+    if runtime.halted:
+        since = (
+            runtime.halted.rpartition(" since ")[2]
+            if " since " in runtime.halted and gone < SINCE
+            else ""
+        )
+        return [
+            (
+                f"{look.adapt_text('‖')} NOTHING STARTS{f' since {look.sanitize(since)}' if since else ''}",
+                "warn",
+            ),
             *_format_lag(runtime, look, short, gone),
         ]
     if runtime.pid is None:
@@ -112,7 +132,11 @@ def format_runtime(runtime: RuntimeFacts, now: float, look: Look, short: bool, g
 def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> list[Span]:
     if runtime.tick_lag is None:
         return []
-    lag = f"{runtime.tick_lag * 1000:.0f}ms" if runtime.tick_lag < 1 else units.format_duration(runtime.tick_lag)
+    lag = (
+        f"{runtime.tick_lag * 1000:.0f}ms"
+        if runtime.tick_lag < 1
+        else units.format_duration(runtime.tick_lag)
+    )
     if runtime.tick_lag > LATE_TICK:
         return [(f"  TICK {lag}!", "broken")]
     return [(f" {lag}" if short else f"  tick {lag}", "dim")] if gone < QUIET_LAG else []
@@ -150,10 +174,19 @@ def format_replica(replica: ReplicaFacts | None) -> list[Span]:
     """Return `replica 5m!` if the replica is late, else nothing."""
     if replica is None or not replica.late:
         return []
-    return [(f"  replica {units.format_age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
+    return [
+        (
+            f"  replica {units.format_age(replica.lag)}!"
+            if replica.lag is not None
+            else "  no replica!",
+            "broken",
+        )
+    ]
 
 
-def build_right_side(board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0) -> list[Span]:
+def build_right_side(
+    board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0
+) -> list[Span]:
     """Return the right side of the first line.
 
     `slow` is True if the first board takes long. `gone` is the last part dropped, from `QUIET_LAG`
@@ -162,11 +195,22 @@ def build_right_side(board: Board, now: float, look: Look, width: int, slow: boo
     short = width < WIDE_CELLS
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before the first board, runtime and database are unknown
-        spans = [*format_runtime(board.runtime, now, look, short, gone), ("  ", ""), *format_database(board, now, look)]
-    spans += format_backup(board.backup, now, width) + format_replica(board.replica) if gone < AGES else []
+        spans = [
+            *format_runtime(board.runtime, now, look, short, gone),
+            ("  ", ""),
+            *format_database(board, now, look),
+        ]
+    spans += (
+        format_backup(board.backup, now, width) + format_replica(board.replica)
+        if gone < AGES
+        else []
+    )
     if board.host.load is not None and board.measured_at is None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
-    return [*spans, (f"  {format_wall_time(now, now, seconds=not short)} " if gone < CLOCK else " ", "")]
+    return [
+        *spans,
+        (f"  {format_wall_time(now, now, seconds=not short)} " if gone < CLOCK else " ", ""),
+    ]
 
 
 def build_counters(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
@@ -185,8 +229,20 @@ def build_counters(board: Board, failures: int, short: bool, look: Look) -> list
     if short:
         later = [("later", sum(n for _, n in later))]
     shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
-    spans: list[Span] = [(_make_counter_link(look.adapt_text(units.MISSING) if unknown else units.format_count(n), word), "") for word, n in shown]
-    return [*spans, (_make_counter_link(units.format_count(failures), "failed"), "broken")] if failures else spans
+    spans: list[Span] = [
+        (
+            _make_counter_link(
+                look.adapt_text(units.MISSING) if unknown else units.format_count(n), word
+            ),
+            "",
+        )
+        for word, n in shown
+    ]
+    return (
+        [*spans, (_make_counter_link(units.format_count(failures), "failed"), "broken")]
+        if failures
+        else spans
+    )
 
 
 def _make_counter_link(count: str, word: str) -> HeaderLink:
@@ -199,7 +255,11 @@ def build_header(
     """Return one line, or two from 100 cells on. `slow` as in `right_spans`."""
     short = width < WIDE_CELLS
     left = _build_left_side(board, bearings, look, short)
-    least = min(measure_spans(left), measure_spans(left[:-1]) + TITLE_CELLS) + 2 if bearings.title else measure_spans(left)
+    least = (
+        min(measure_spans(left), measure_spans(left[:-1]) + TITLE_CELLS) + 2
+        if bearings.title
+        else measure_spans(left)
+    )
     sides = [build_right_side(board, now, look, width, slow, gone) for gone in range(AGES + 1)]
     right = next((side for side in sides if measure_spans(side) + least <= width), sides[-1])
     if bearings.title:
@@ -217,7 +277,11 @@ def build_header(
             (HeaderLink(f" {digit} {name}", digit), "bold" if digit == bearings.here else "dim")
             for digit, name in bearings.places
         ]
-        lines.append(join_sides(places, build_counters(board, bearings.failures, short=False, look=look), width))
+        lines.append(
+            join_sides(
+                places, build_counters(board, bearings.failures, short=False, look=look), width
+            )
+        )
     return lines
 
 
@@ -241,7 +305,9 @@ def _build_left_side(board: Board, bearings: HeaderContext, look: Look, short: b
         # screen readers gain nothing from them, and the counters need the space
         if look.plain and not here:
             continue
-        spans.append((HeaderLink(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim"))
+        spans.append(
+            (HeaderLink(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim")
+        )
     return spans
 
 

@@ -39,7 +39,9 @@ def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:
 
 def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
     """Return the hints for queues and pools; one with two rows counts once."""
-    found = plan_toggles([row for row in rows if isinstance(row, (QueueEntry, PoolEntry, PoolTableRow))])
+    found = plan_toggles(
+        [row for row in rows if isinstance(row, (QueueEntry, PoolEntry, PoolTableRow))]
+    )
     return [
         *_make_hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found)),
         *_make_hint("+ -", "priority of", "plus", 13, _count_rows(rows, QueueEntry)),
@@ -47,13 +49,17 @@ def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
     ]
 
 
-def list_marked_alert_hints(rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None) -> list[KeyHint]:
+def list_marked_alert_hints(
+    rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None
+) -> list[KeyHint]:
     """Return the hints for marked alerts and rules.
 
     `silenced` tells if a row has a rule, where rules can be silenced.
     """
     firing = sum(isinstance(row, AlertEntry) and row.status == "firing" for row in rows)
-    firing += sum(isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows)
+    firing += sum(
+        isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows
+    )
     hints = _make_hint("a", "ack", "a", 2, firing)
     if silenced and all(map(silenced, rows)):
         hints += _make_hint("s", "silence", "s", 3, len(rows))
@@ -73,7 +79,10 @@ _FILTER_KEYS = {
 def list_filter_hints(verbs: Collection[str]) -> list[KeyHint]:
     """Return the hints for all tasks of a filter, for these commands."""
     keys = [_FILTER_KEYS[verb] for verb in _FILTER_KEYS if verb in verbs]
-    return [*(KeyHint(key, f"{words} all marked", key, worth) for key, words, worth in keys), UNMARK_HINT]
+    return [
+        *(KeyHint(key, f"{words} all marked", key, worth) for key, words, worth in keys),
+        UNMARK_HINT,
+    ]
 
 
 def _count_rows(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:
@@ -89,4 +98,6 @@ def _format_toggles(turns: Sequence[str]) -> str:
 
 def _make_hint(shown: str, words: str, key: str, worth: int, count: int) -> list[KeyHint]:
     """Return the hint if there is anything it applies to."""
-    return [KeyHint(shown, f"{words} {units.format_count(count)} marked", key, worth)] if count else []
+    return (
+        [KeyHint(shown, f"{words} {units.format_count(count)} marked", key, worth)] if count else []
+    )

@@ -16,7 +16,10 @@ from textual.screen import Screen
 
 from app.tui.widgets.footer import KeyHint, KeyLine
 
-ACCEPT_HINT, CANCEL_HINT = KeyHint("↵", "take it", "enter", 0), KeyHint("esc", "leave all as it was", "escape", 0)
+ACCEPT_HINT, CANCEL_HINT = (
+    KeyHint("↵", "take it", "enter", 0),
+    KeyHint("esc", "leave all as it was", "escape", 0),
+)
 
 
 class DismissOnClickOutside(MessagePump):
@@ -32,7 +35,9 @@ class DismissOnClickOutside(MessagePump):
     @on(events.ScreenResume)
     def _refresh_keys_below(self) -> None:
         """Show the box's keys on the screen below."""
-        if (below := _find_screen_below(cast(Screen[Any], self))) is not None and hasattr(below, "refresh_keys"):
+        if (below := _find_screen_below(cast(Screen[Any], self))) is not None and hasattr(
+            below, "refresh_keys"
+        ):
             below.refresh_keys()
 
     @on(events.Click)
@@ -53,23 +58,34 @@ class DismissOnClickOutside(MessagePump):
 def is_visible_under_modal(screen: Screen[Any]) -> bool:
     """Return True if the screen is on top or only boxes cover it."""
     top = screen.app.screen
-    return top is screen or (isinstance(top, DismissOnClickOutside) and _find_screen_below(top) is screen)
+    return top is screen or (
+        isinstance(top, DismissOnClickOutside) and _find_screen_below(top) is screen
+    )
 
 
 def find_modal_keys(screen: Screen[Any]) -> Sequence[KeyHint] | None:
     """Return the keys of the box over a screen; None if there is none."""
     top = screen.app.screen
-    return top.list_box_keys() if isinstance(top, DismissOnClickOutside) and top is not screen else None
+    return (
+        top.list_box_keys()
+        if isinstance(top, DismissOnClickOutside) and top is not screen
+        else None
+    )
 
 
 def _find_key_at(screen: Any, place: Offset) -> str | None:
     """Return the key shown at a position of the screen around the box."""
     lines = screen.query(KeyLine) if screen is not None else ()
-    return next((line.find_key_at(place.x - line.region.x) for line in lines if place in line.region), None)
+    return next(
+        (line.find_key_at(place.x - line.region.x) for line in lines if place in line.region), None
+    )
 
 
 def _find_screen_below(box: Screen[Any]) -> Any:
     """Return the screen around a box."""
     stack = box.app.screen_stack
     under = stack[: stack.index(box)] if box in stack else []
-    return next((screen for screen in reversed(under) if not isinstance(screen, DismissOnClickOutside)), None)
+    return next(
+        (screen for screen in reversed(under) if not isinstance(screen, DismissOnClickOutside)),
+        None,
+    )

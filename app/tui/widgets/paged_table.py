@@ -48,7 +48,9 @@ class PagedTable(Table):
         """Rows in the window."""
         return self.views[0].rows
 
-    def show_rows(self, rows: Sequence[Any], more_before: bool, more_after: bool, *, at_end: bool = False) -> None:
+    def show_rows(
+        self, rows: Sequence[Any], more_before: bool, more_after: bool, *, at_end: bool = False
+    ) -> None:
         """Set the rows of the window; `at_end` puts the cursor on the last one."""
         view, line = self.views[0], self._find_row_line()
         self.more_before, self.more_after = more_before, more_after
@@ -86,7 +88,11 @@ class PagedTable(Table):
             return gone
         numbers = [row.number for row in self.rows]
         ordered = numbers == sorted(numbers, reverse=True)
-        return [key for key in gone if ordered and numbers and numbers[-1] < self.marked[key].number < numbers[0]]
+        return [
+            key
+            for key in gone
+            if ordered and numbers and numbers[-1] < self.marked[key].number < numbers[0]
+        ]
 
     def unmark(self, keys: Iterable[str]) -> None:
         """Remove these marks."""

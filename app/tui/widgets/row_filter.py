@@ -20,7 +20,10 @@ RowPredicate = Callable[[Any], bool]
 STATES: tuple[tuple[str, RowPredicate], ...] = (
     ("active", lambda row: isinstance(row, (RunningEntry, LingeringRow))),
     ("waiting", lambda row: isinstance(row, NextEntry)),
-    ("failed", lambda row: isinstance(row, EndedEntry) and row.status in ("failed", "timed_out", "lost")),
+    (
+        "failed",
+        lambda row: isinstance(row, EndedEntry) and row.status in ("failed", "timed_out", "lost"),
+    ),
 )
 """State filters that `f` cycles through after "all"."""
 
@@ -37,7 +40,9 @@ def parse_filter(text: str, now: datetime) -> RowPredicate | None:
 def needs_task_list(text: str, now: datetime) -> bool:
     """Return True if the filter needs the list of all tasks."""
     try:
-        return any(term.kind in TASK_LIST_CONDITIONS for term in filter_query.parse_query(text, now).terms)
+        return any(
+            term.kind in TASK_LIST_CONDITIONS for term in filter_query.parse_query(text, now).terms
+        )
     except filter_query.BadQuery:
         return False
 
@@ -57,7 +62,9 @@ _SEARCHED_FIELDS = ("name", "queue", "status", "output", "note", "why", "how")
 
 def _join_searchable(line: Any) -> str:
     """Return the searchable text of a row."""
-    return " ".join([f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED_FIELDS)])
+    return " ".join(
+        [f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED_FIELDS)]
+    )
 
 
 def combine_filters(first: RowPredicate | None, second: RowPredicate | None) -> RowPredicate | None:
@@ -91,10 +98,16 @@ def _make_test(word: str) -> Callable[[Mapping[str, str]], bool]:
         inner = _make_test(word[1:])
         return lambda found: not inner(found)
     name, _, value = word.partition(":")
-    return lambda found: value in found[name] if ":" in word and name in found else any(word in text for text in found.values())
+    return lambda found: (
+        value in found[name]
+        if ":" in word and name in found
+        else any(word in text for text in found.values())
+    )
 
 
-def list_completions(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> list[str]:
+def list_completions(
+    text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]
+) -> list[str]:
     """Return the completions of a filter's last word.
 
     Complete qualifiers such as `by:`, or their values from `names`.

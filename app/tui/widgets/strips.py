@@ -31,7 +31,10 @@ class StripWidget(AppValues, ErrorBoundary, Widget):
         old, self._strips = self._strips, strips
         if self._fits:
             return
-        changed = [Region(0, y, self.size.width, 1) for y in range(min(len(old), len(strips)), max(len(old), len(strips)))]
+        changed = [
+            Region(0, y, self.size.width, 1)
+            for y in range(min(len(old), len(strips)), max(len(old), len(strips)))
+        ]
         for y, (before, after) in enumerate(zip(old, strips, strict=False)):
             if before is not after and before != after:
                 begin, end = find_difference(before, after)
@@ -77,7 +80,6 @@ class FocusLines(StripWidget):
         raise NotImplementedError
 
 
-
 def find_difference(before: Strip, after: Strip) -> tuple[int, int]:
     """Return the first differing cell and the cell after the last one.
 
@@ -92,7 +94,9 @@ def find_difference(before: Strip, after: Strip) -> tuple[int, int]:
     while alike and any(line[alike:] and not measure_width(line[alike][0]) for line in (old, new)):
         alike -= 1  # combining marks belong to the cell before them
     behind = _count_common(old[alike:][::-1], new[alike:][::-1])
-    return _measure_characters(new[:alike]), after.cell_length - _measure_characters(new[len(new) - behind :])
+    return _measure_characters(new[:alike]), after.cell_length - _measure_characters(
+        new[len(new) - behind :]
+    )
 
 
 def _list_characters(strip: Strip) -> list[tuple[str, Style | None]]:
@@ -101,7 +105,10 @@ def _list_characters(strip: Strip) -> list[tuple[str, Style | None]]:
 
 def _count_common(one: Sequence[Any], other: Sequence[Any]) -> int:
     """Return the length of the common prefix."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
 
 
 def _measure_characters(characters: Sequence[tuple[str, Style | None]]) -> int:

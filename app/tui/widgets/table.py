@@ -52,14 +52,38 @@ class Table(StripWidget, can_focus=True):
         Binding("k,up", "move(-1)", "Up", id="table.up", group=Binding.Group("Move")),
         Binding("g,home", "edge(-1)", "First row", id="table.first", group=Binding.Group("Move")),
         Binding("G,end", "edge(1)", "Last row", id="table.last", group=Binding.Group("Move")),
-        Binding("pagedown", "page(2)", "Page down", id="table.page-down", group=Binding.Group("Move")),
+        Binding(
+            "pagedown", "page(2)", "Page down", id="table.page-down", group=Binding.Group("Move")
+        ),
         Binding("pageup", "page(-2)", "Page up", id="table.page-up", group=Binding.Group("Move")),
-        Binding("ctrl+d", "page(1)", "Half a page down", id="table.half-down", group=Binding.Group("Move")),
-        Binding("ctrl+u", "page(-1)", "Half a page up", id="table.half-up", group=Binding.Group("Move")),
-        Binding("right", "sideways(1)", "Columns to the right", id="table.right", group=Binding.Group("Move")),
-        Binding("left", "sideways(-1)", "Columns to the left", id="table.left", group=Binding.Group("Move")),
+        Binding(
+            "ctrl+d",
+            "page(1)",
+            "Half a page down",
+            id="table.half-down",
+            group=Binding.Group("Move"),
+        ),
+        Binding(
+            "ctrl+u", "page(-1)", "Half a page up", id="table.half-up", group=Binding.Group("Move")
+        ),
+        Binding(
+            "right",
+            "sideways(1)",
+            "Columns to the right",
+            id="table.right",
+            group=Binding.Group("Move"),
+        ),
+        Binding(
+            "left",
+            "sideways(-1)",
+            "Columns to the left",
+            id="table.left",
+            group=Binding.Group("Move"),
+        ),
         Binding("enter,d", "open", "Open the row", id="table.open", group=Binding.Group("Row")),
-        Binding("space", "mark", "Mark the row, go down", id="table.mark", group=Binding.Group("Row")),
+        Binding(
+            "space", "mark", "Mark the row, go down", id="table.mark", group=Binding.Group("Row")
+        ),
     ]
 
     @dataclass
@@ -83,7 +107,14 @@ class Table(StripWidget, can_focus=True):
         def control(self) -> Table:
             return self.table
 
-    def __init__(self, parts: Sequence[TableSection], *, id: str | None = None, classes: str | None = None, marks: bool = True) -> None:
+    def __init__(
+        self,
+        parts: Sequence[TableSection],
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+        marks: bool = True,
+    ) -> None:
         """Create the table. `marks` is False if no command applies to marked rows."""
         super().__init__(id=id, classes=classes)
         self._takes_marks = marks
@@ -146,7 +177,9 @@ class Table(StripWidget, can_focus=True):
         for view in self.views:
             rows = self._all.get(view.part.id, ())
             view.rows = tuple(filter(self.keep, rows)) if self.keep else rows
-        self._index = {row.key: (v, r) for v, view in enumerate(self.views) for r, row in enumerate(view.rows)}
+        self._index = {
+            row.key: (v, r) for v, view in enumerate(self.views) for r, row in enumerate(view.rows)
+        }
         self.drop_stale_marks()
         if not self.is_cursor_placed:
             self._move_to_top()
@@ -260,23 +293,33 @@ class Table(StripWidget, can_focus=True):
         held = self._index.get(self.cursor or "", (0, None))
         shares = self.share_lines(height)
         cells = [self._make_cells(v, view, shares[v][0], held) for v, view in enumerate(self.views)]
-        self._begin = min(self._begin, max(self._find_last_offset(view, room) for view in self.views))
+        self._begin = min(
+            self._begin, max(self._find_last_offset(view, room) for view in self.views)
+        )
         for v, (view, (lines, blanks)) in enumerate(zip(self.views, shares, strict=True)):
             if lines >= 0:
-                strips += self._draw_section(v, view, cells[v], room, self.is_cursor_shown and held[0] == v)
+                strips += self._draw_section(
+                    v, view, cells[v], room, self.is_cursor_shown and held[0] == v
+                )
                 self._add_blanks(strips, blanks, room)
         self.draw(strips[:height])
         if self.is_cursor_shown and self.look.plain:
-            self.app.cursor_position = Offset(self.region.x, self.region.y + self._find_cursor_line())
+            self.app.cursor_position = Offset(
+                self.region.x, self.region.y + self._find_cursor_line()
+            )
 
     def _find_cursor_line(self) -> int:
         """Return the line of the cursor; 0, the title, if there is none."""
-        return self._at.index(held) if (held := self._index.get(self.cursor or "")) in self._at else 0
+        return (
+            self._at.index(held) if (held := self._index.get(self.cursor or "")) in self._at else 0
+        )
 
     def _get_grid(self, view: SectionView) -> TableGrid:
         return (view.part.narrow if self.is_narrow else None) or view.part.grid
 
-    def _make_cells(self, v: int, view: SectionView, lines: int, held: tuple[int, int | None]) -> list[Cells]:
+    def _make_cells(
+        self, v: int, view: SectionView, lines: int, held: tuple[int, int | None]
+    ) -> list[Cells]:
         """Return the cells of the visible rows after scrolling the section."""
         view.height = max(0, lines)
         view.scroll_to(held[1] if held[0] == v and self.keeps_cursor_visible else None)
@@ -289,7 +332,9 @@ class Table(StripWidget, can_focus=True):
         """Return the widest contents; the first column is aligned across sections."""
         return (max(other.contents[0] for other in self.views), *view.contents[1:])
 
-    def _draw_section(self, v: int, view: SectionView, cells: Sequence[Cells], room: int, focused: bool) -> list[Strip]:
+    def _draw_section(
+        self, v: int, view: SectionView, cells: Sequence[Cells], room: int, focused: bool
+    ) -> list[Strip]:
         grid, look, window = self._get_grid(view), self.look, view.list_visible()
         begin = min(self._begin, self._find_last_offset(view, room))
         places = place_columns(grid.columns, room, self._measure_contents(view), begin)
@@ -308,24 +353,56 @@ class Table(StripWidget, can_focus=True):
         self._at += [None] * max(0, count)
 
     def _find_last_offset(self, view: SectionView, room: int) -> int:
-        return find_last_offset(self._get_grid(view).columns, room, self._measure_contents(view)) if self._begin else 0
+        return (
+            find_last_offset(self._get_grid(view).columns, room, self._measure_contents(view))
+            if self._begin
+            else 0
+        )
 
-    def _describe_hidden_columns(self, view: SectionView, grid: TableGrid, places: Sequence[ColumnPlace], begin: int) -> str:
+    def _describe_hidden_columns(
+        self, view: SectionView, grid: TableGrid, places: Sequence[ColumnPlace], begin: int
+    ) -> str:
         """Describe the columns out of view, if necessary."""
         if not view.rows or not (begin or self.SHOWS_HIDDEN_COLUMNS):
             return ""
         left = max(0, begin - 1)
         return format_hidden_columns(left, len(grid.columns) - len(places) - left, self.look)
 
-    def _draw_title(self, view: SectionView, grid: TableGrid, places: Sequence[ColumnPlace], room: int, focused: bool, begin: int) -> Strip:
+    def _draw_title(
+        self,
+        view: SectionView,
+        grid: TableGrid,
+        places: Sequence[ColumnPlace],
+        room: int,
+        focused: bool,
+        begin: int,
+    ) -> Strip:
         title, kept, note = view.title, "", ""
         if view is self.views[0]:
-            title, kept, note = title + self.format_marks(), self.keep_text, f"  {self.note}" if self.note else ""
-        says = tuple(view.tail(view)) if callable(view.tail) else ((view.tail,),) if view.tail else ()
+            title, kept, note = (
+                title + self.format_marks(),
+                self.keep_text,
+                f"  {self.note}" if self.note else "",
+            )
+        says = (
+            tuple(view.tail(view)) if callable(view.tail) else ((view.tail,),) if view.tail else ()
+        )
         must = (self.sign,) if self.sign and view is self.views[0] else ()
         says, must = ((), (*says, *must)) if view.must else (says, must)
-        must += ((out,),) if (out := self._describe_hidden_columns(view, grid, places, begin)) else ()
-        state = (title, kept, note, says, must, places if view.rows else None, room, focused, self.look)
+        must += (
+            ((out,),) if (out := self._describe_hidden_columns(view, grid, places, begin)) else ()
+        )
+        state = (
+            title,
+            kept,
+            note,
+            says,
+            must,
+            places if view.rows else None,
+            room,
+            focused,
+            self.look,
+        )
         if view.rule and view.rule[0] == state:
             return view.rule[1]
         shown = place_heads(grid.columns, places) if view.rows else []
@@ -337,7 +414,15 @@ class Table(StripWidget, can_focus=True):
         view.rule = (state, strip)
         return strip
 
-    def _draw_row(self, view: SectionView, grid: TableGrid, places: Sequence[ColumnPlace], room: int, row: Any, cells: Cells) -> Strip:
+    def _draw_row(
+        self,
+        view: SectionView,
+        grid: TableGrid,
+        places: Sequence[ColumnPlace],
+        room: int,
+        row: Any,
+        cells: Cells,
+    ) -> Strip:
         under = self.is_cursor_shown and row.key == self.cursor
         marked = self.is_marked(row.key)
         state = (cells, places, under, marked, room, self.look)
@@ -345,7 +430,9 @@ class Table(StripWidget, can_focus=True):
         if kept and kept[0] == state:
             return kept[1]
         gutter = self.look.adapt_text("›" if under else " ") + ("*" if marked else " ")
-        strip = make_row_strip(grid.columns, places, cells, room, self.look, gutter, "cursor" if under else "")
+        strip = make_row_strip(
+            grid.columns, places, cells, room, self.look, gutter, "cursor" if under else ""
+        )
         if len(view.kept) > _MAX_CACHED:
             view.kept.clear()
         view.kept[row.key] = (state, strip)
@@ -398,7 +485,9 @@ class Table(StripWidget, can_focus=True):
         view.offset = max(0, min(view.offset + by, len(view.rows) - view.height))
         held = self._index.get(self.cursor or "")
         if held and held[0] == found[0]:
-            row = min(max(held[1], view.offset), view.offset + max(0, view.height - 1), len(view.rows) - 1)
+            row = min(
+                max(held[1], view.offset), view.offset + max(0, view.height - 1), len(view.rows) - 1
+            )
             self.go_to_row(view.rows[row].key)
         self.redraw()
 
@@ -408,7 +497,9 @@ class Table(StripWidget, can_focus=True):
         """Move the cursor by rows, across sections."""
         keys = list(self._index)
         if keys:
-            self.go_to_row(keys[max(0, min((self._find_position(self.cursor) or 0) + by, len(keys) - 1))])
+            self.go_to_row(
+                keys[max(0, min((self._find_position(self.cursor) or 0) + by, len(keys) - 1))]
+            )
 
     def action_edge(self, end: int) -> None:
         """Move to the first (-1) or the last (1) row."""

@@ -66,7 +66,9 @@ class ColumnPlace(NamedTuple):
     width: int
 
 
-def place_columns(columns: Sequence[TableColumn], room: int, contents: Sequence[int] = (), begin: int = 0) -> tuple[ColumnPlace, ...]:
+def place_columns(
+    columns: Sequence[TableColumn], room: int, contents: Sequence[int] = (), begin: int = 0
+) -> tuple[ColumnPlace, ...]:
     """Return the positions of the columns that fit in `room` cells.
 
     `contents` are the widest contents. With `begin` 0 the most important columns remain; with
@@ -75,31 +77,50 @@ def place_columns(columns: Sequence[TableColumn], room: int, contents: Sequence[
     wanted, least = _compute_widths(columns, contents)
     shown = _choose_columns(columns, least, room, begin)
     widths = {i: least[i] for i in shown}
-    _grow_columns(columns, widths, _restore_widths(columns, widths, wanted, _count_spare(columns, shown, least, room)))
+    _grow_columns(
+        columns,
+        widths,
+        _restore_widths(columns, widths, wanted, _count_spare(columns, shown, least, room)),
+    )
     return _make_places(columns, shown, widths)
 
 
-def find_last_offset(columns: Sequence[TableColumn], room: int, contents: Sequence[int] = ()) -> int:
+def find_last_offset(
+    columns: Sequence[TableColumn], room: int, contents: Sequence[int] = ()
+) -> int:
     """Return the largest useful `begin`: the first that shows the last column; 0 if all fit."""
     _, least = _compute_widths(columns, contents)
     may_go = _list_droppable(columns)
     if len(_choose_columns(columns, least, room, 0)) == len(columns):
         return 0
-    brings = (begin for begin in range(1, len(may_go)) if may_go[-1] in _choose_columns(columns, least, room, begin))
+    brings = (
+        begin
+        for begin in range(1, len(may_go))
+        if may_go[-1] in _choose_columns(columns, least, room, begin)
+    )
     return next(brings, len(may_go))
 
 
-def _compute_widths(columns: Sequence[TableColumn], contents: Sequence[int]) -> tuple[list[int], list[int]]:
+def _compute_widths(
+    columns: Sequence[TableColumn], contents: Sequence[int]
+) -> tuple[list[int], list[int]]:
     """Return the preferred and the minimum width of each column."""
-    wanted = [_compute_wanted_width(column, contents[i] if i < len(contents) else 0) for i, column in enumerate(columns)]
-    return wanted, [min(cells, column.floor or cells) for cells, column in zip(wanted, columns, strict=True)]
+    wanted = [
+        _compute_wanted_width(column, contents[i] if i < len(contents) else 0)
+        for i, column in enumerate(columns)
+    ]
+    return wanted, [
+        min(cells, column.floor or cells) for cells, column in zip(wanted, columns, strict=True)
+    ]
 
 
 def _list_droppable(columns: Sequence[TableColumn]) -> list[int]:
     return [i for i, column in enumerate(columns) if column.drop]
 
 
-def _choose_columns(columns: Sequence[TableColumn], least: Sequence[int], room: int, begin: int) -> list[int]:
+def _choose_columns(
+    columns: Sequence[TableColumn], least: Sequence[int], room: int, begin: int
+) -> list[int]:
     may_go = _list_droppable(columns)
     shown = [i for i in range(len(columns)) if not begin or i not in may_go[: begin - 1]]
     for i in reversed(may_go) if begin else sorted(may_go, key=lambda i: columns[i].drop):
@@ -109,7 +130,9 @@ def _choose_columns(columns: Sequence[TableColumn], least: Sequence[int], room: 
     return shown
 
 
-def _count_spare(columns: Sequence[TableColumn], shown: Sequence[int], least: Sequence[int], room: int) -> int:
+def _count_spare(
+    columns: Sequence[TableColumn], shown: Sequence[int], least: Sequence[int], room: int
+) -> int:
     """Return the cells left if these columns have their minimum width."""
     return room - GUTTER - sum(least[i] + columns[i].gap for i in shown) + columns[shown[0]].gap
 
@@ -124,7 +147,9 @@ def _list_growing(columns: Sequence[TableColumn], widths: dict[int, int]) -> lis
     return sorted((i for i in widths if columns[i].grow), key=lambda i: columns[i].grow)
 
 
-def _restore_widths(columns: Sequence[TableColumn], widths: dict[int, int], wanted: Sequence[int], spare: int) -> int:
+def _restore_widths(
+    columns: Sequence[TableColumn], widths: dict[int, int], wanted: Sequence[int], spare: int
+) -> int:
     """Widen shrunk columns to their preferred widths; return the rest of `spare`."""
     for i in _list_growing(columns, widths):
         more = max(0, min(spare, wanted[i] - widths[i]))
@@ -141,7 +166,9 @@ def _grow_columns(columns: Sequence[TableColumn], widths: dict[int, int], spare:
             spare -= more
 
 
-def _make_places(columns: Sequence[TableColumn], shown: Sequence[int], widths: dict[int, int]) -> tuple[ColumnPlace, ...]:
+def _make_places(
+    columns: Sequence[TableColumn], shown: Sequence[int], widths: dict[int, int]
+) -> tuple[ColumnPlace, ...]:
     places, at = [], GUTTER
     for n, i in enumerate(shown):
         at += columns[i].gap if n else 0
@@ -150,7 +177,9 @@ def _make_places(columns: Sequence[TableColumn], shown: Sequence[int], widths: d
     return tuple(places)
 
 
-def place_heads(columns: Sequence[TableColumn], places: Sequence[ColumnPlace]) -> list[tuple[int, str]]:
+def place_heads(
+    columns: Sequence[TableColumn], places: Sequence[ColumnPlace]
+) -> list[tuple[int, str]]:
     """Return the headings and their cells; leading blanks in a heading shift it in its column."""
     found = []
     for place in places:
@@ -228,4 +257,6 @@ class TwoToneBar(NamedTuple):
         return self.used > self.reserved + self.total / 100
 
     def draw(self, look: Look, cells: int) -> str:
-        return look.draw_two_tone(self.used, self.reserved, self.total, cells - 1) + ("!" if self.is_over else " ")
+        return look.draw_two_tone(self.used, self.reserved, self.total, cells - 1) + (
+            "!" if self.is_over else " "
+        )

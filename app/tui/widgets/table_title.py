@@ -15,22 +15,35 @@ MIN_FILTER_CELLS = 16
 """Minimum cells of a filter in a title, even if it hides a heading; `/` shows all of it."""
 
 
-def fit_title(title: str, heads: Sequence[tuple[int, str]], says: Sequence[Wordings], must: Sequence[Wordings], room: int) -> tuple[str, str]:
+def fit_title(
+    title: str,
+    heads: Sequence[tuple[int, str]],
+    says: Sequence[Wordings],
+    must: Sequence[Wordings],
+    room: int,
+) -> tuple[str, str]:
     """Return the title and the tail of a title rule of `room` cells with these headings.
 
     Texts go to the right end, in shorter wordings if necessary. Others follow the title if they
     hide no heading. `must` is shown whatever it hides.
     """
     things = [thing for thing in (*says, *must) if thing]
-    end = max((at + measure_width(head) for at, head in heads), default=_BEFORE_TITLE + measure_width(title))
-    words = next(chosen for chosen in _list_wordings(things) if _has_room(_join_words(chosen), end, room))
+    end = max(
+        (at + measure_width(head) for at, head in heads),
+        default=_BEFORE_TITLE + measure_width(title),
+    )
+    words = next(
+        chosen for chosen in _list_wordings(things) if _has_room(_join_words(chosen), end, room)
+    )
     for thing, said in zip(things, words, strict=True):
         if not said:
             title = _append_to_title(title, thing, heads, thing in must)
     return title, _join_words(words)
 
 
-def add_filter(title: str, kept: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look) -> str:
+def add_filter(
+    title: str, kept: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look
+) -> str:
     """Return the title with filter and note.
 
     A long filter is cut so that it hides no heading, except those that would leave it too little
@@ -47,7 +60,9 @@ def add_filter(title: str, kept: str, note: str, heads: Sequence[tuple[int, str]
 def format_hidden_columns(left: int, right: int, look: Look) -> str:
     """Return the number of columns out of view: `‹3 2›`."""
     if look.plain:
-        told = [f"{count} to the {way}" for count, way in ((left, "left"), (right, "right")) if count]
+        told = [
+            f"{count} to the {way}" for count, way in ((left, "left"), (right, "right")) if count
+        ]
         return f"columns: {', '.join(told)}" if told else ""
     told = [f"‹{left}" if left else "", f"{right}›" if right else ""]
     return " ".join(filter(None, told))
@@ -67,7 +82,9 @@ def _has_room(tail: str, end: int, room: int) -> bool:
     return not tail or room - measure_width(tail) - _AFTER_TAIL > end
 
 
-def _append_to_title(title: str, thing: Wordings, heads: Sequence[tuple[int, str]], must: bool) -> str:
+def _append_to_title(
+    title: str, thing: Wordings, heads: Sequence[tuple[int, str]], must: bool
+) -> str:
     """Return the title followed by the text, if it fits before the first heading."""
     first = min((at for at, _ in heads), default=0)
     longer = [f"{title}{_BETWEEN}{words}" for words in thing]

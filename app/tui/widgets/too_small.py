@@ -38,7 +38,9 @@ class TooSmallNotice(App[int]):
     def too_small(self) -> bool:
         """True if only the notice is shown; screens with `FITS_ANYWHERE` are always shown."""
         width, height = self.size
-        return (0 < width < MIN_SIZE[0] or 0 < height < MIN_SIZE[1]) and not getattr(self.screen, "FITS_ANYWHERE", False)
+        return (0 < width < MIN_SIZE[0] or 0 < height < MIN_SIZE[1]) and not getattr(
+            self.screen, "FITS_ANYWHERE", False
+        )
 
     async def on_event(self, event: events.Event) -> None:
         """Ignore input to hidden screens; redraw after a resize.
@@ -59,7 +61,11 @@ class TooSmallNotice(App[int]):
     @property
     def _leave_key(self) -> str:
         """The key that leaves: not a letter while a text field has the focus."""
-        return "ctrl+q" if self.focused is not None and self.focused.check_consume_key("q", "q") else "q"
+        return (
+            "ctrl+q"
+            if self.focused is not None and self.focused.check_consume_key("q", "q")
+            else "q"
+        )
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if not self.too_small:
@@ -71,7 +77,9 @@ class TooSmallNotice(App[int]):
             super()._display(screen, renderable)
         elif self._shown_notice != (told := (self.size, self._leave_key)):
             self._shown_notice, self._is_covered = told, True
-            super()._display(screen, LayoutUpdate([[strip] for strip in self._build_notice()], self.size.region))
+            super()._display(
+                screen, LayoutUpdate([[strip] for strip in self._build_notice()], self.size.region)
+            )
 
     def _build_notice(self) -> list[Strip]:
         """Return the notice and blank lines for the whole terminal."""
@@ -82,4 +90,8 @@ class TooSmallNotice(App[int]):
         )
         lines = [*wrap(text, max(10, width)), *[""] * height][:height]
         strips = [self.look.strip([(line, "")], width) for line in lines]
-        return strips if self.native_ansi_color else [strip.apply_style(self.screen.rich_style) for strip in strips]
+        return (
+            strips
+            if self.native_ansi_color
+            else [strip.apply_style(self.screen.rich_style) for strip in strips]
+        )

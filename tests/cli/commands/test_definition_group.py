@@ -44,7 +44,11 @@ def test_queue_create_sends_only_given_values(fake_runtime, cli):
 
     said = cli("queue", "create", "media", "--capacity", "2", "--priority", "-10")
 
-    assert runtime.get_last_args("queue.create") == {"name": "media", "capacity": 2, "priority": -10}
+    assert runtime.get_last_args("queue.create") == {
+        "name": "media",
+        "capacity": 2,
+        "priority": -10,
+    }
     assert said == (0, "queue media created: 2 at once, pool default\n", "")
 
 
@@ -52,7 +56,8 @@ def test_pool_create_parses_amounts(fake_runtime, cli):
     runtime = fake_runtime(pool__create=POOL)
 
     assert (
-        cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
+        cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out
+        == "pool gpu created: cpu 8, memory 32.0G\n"
     )
     assert runtime.get_last_args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
 
@@ -60,20 +65,41 @@ def test_pool_create_parses_amounts(fake_runtime, cli):
 def test_a_change_reports_the_new_values(fake_runtime, cli):
     fake_runtime(pool__set={**POOL, "total_cpu": 4.0, "sla": "quick"}, queue__set=QUEUE)
 
-    assert cli("pool", "set", "gpu", "--cpu", "4", "--sla", "quick") == (0, "pool gpu changed: cpu 4, sla quick\n", "")
-    said = cli("queue", "set", "media", "--capacity", "2", "--priority", "10", "--description", "films")
+    assert cli("pool", "set", "gpu", "--cpu", "4", "--sla", "quick") == (
+        0,
+        "pool gpu changed: cpu 4, sla quick\n",
+        "",
+    )
+    said = cli(
+        "queue", "set", "media", "--capacity", "2", "--priority", "10", "--description", "films"
+    )
     assert said == (0, 'queue media changed: 2 at once, priority 10, what for "films"\n', "")
 
 
 def test_a_change_that_stops_new_starts_is_reported(fake_runtime, cli):
     shut = {**QUEUE, "capacity": 0}
-    fake_runtime(pool__set={**POOL, "total_cpu": 0.0}, pool__create={**POOL, "total_memory": 0.0}, queue__set=shut, queue__create=shut)
+    fake_runtime(
+        pool__set={**POOL, "total_cpu": 0.0},
+        pool__create={**POOL, "total_memory": 0.0},
+        queue__set=shut,
+        queue__create=shut,
+    )
 
-    assert "nothing can start in pool gpu that asks for CPU" in cli("pool", "set", "gpu", "--cpu", "0").err
-    assert "nothing can start in pool gpu that asks for memory" in cli("pool", "create", "gpu", "--cpu", "8", "--memory", "0").err
+    assert (
+        "nothing can start in pool gpu that asks for CPU"
+        in cli("pool", "set", "gpu", "--cpu", "0").err
+    )
+    assert (
+        "nothing can start in pool gpu that asks for memory"
+        in cli("pool", "create", "gpu", "--cpu", "8", "--memory", "0").err
+    )
     for verb in ("set", "create"):
         said = cli("queue", verb, "media", "--capacity", "0")
-        assert said.code == 0 and "nothing can start in queue media" in said.err and "queue set media --capacity 1" in said.err
+        assert (
+            said.code == 0
+            and "nothing can start in queue media" in said.err
+            and "queue set media --capacity 1" in said.err
+        )
 
 
 @pytest.mark.parametrize("kind", ["queue", "pool", "template", "sla"])
@@ -98,7 +124,9 @@ def test_an_invalid_number_is_refused_with_its_option(cli, words, option):
 
 def test_verbs_on_a_queue_take_its_name(fake_runtime, cli):
     runtime = fake_runtime(
-        queue__pause=QUEUE, queue__rm={"name": "media"}, queue__resume=NotFound('no queue "meda". Nearest: media.')
+        queue__pause=QUEUE,
+        queue__rm={"name": "media"},
+        queue__resume=NotFound('no queue "meda". Nearest: media.'),
     )
 
     assert cli("queue", "pause", "media").out == "queue media paused\n"
@@ -120,22 +148,50 @@ def test_reopening_a_closed_queue_is_reported(fake_runtime, cli):
 
 
 def test_definitions_are_listed_as_tables(fake_runtime, cli):
-    fake_runtime(queue__ls=[QUEUE], pool__ls=[POOL], template__ls=[TEMPLATE], sla__ls=[SLA], alert__ls=[ALERT])
+    fake_runtime(
+        queue__ls=[QUEUE],
+        pool__ls=[POOL],
+        template__ls=[TEMPLATE],
+        sla__ls=[SLA],
+        alert__ls=[ALERT],
+    )
 
-    rows = {kind: cli(kind, "ls").out.splitlines()[1].split() for kind in ("queue", "pool", "template", "sla", "alert")}
+    rows = {
+        kind: cli(kind, "ls").out.splitlines()[1].split()
+        for kind in ("queue", "pool", "template", "sla", "alert")
+    }
 
     assert rows == {
         "queue": ["media", "1/2", "14", "1m", "10", "open", "default"],
         "pool": ["gpu", "6.0/8", "30.0/32G", "open", "–"],
         "template": ["encode", "shell", "media", "30m", "2", "512M", "films"],
         "sla": ["on-time", "finishes", "within", "45m", "template", "encode", "CRIT", "ok"],
-        "alert": ["4", "▲", "CRIT", "on-time", "#7", "film", "12m", "acked", "ann", "57m", ">", "45m"],
+        "alert": [
+            "4",
+            "▲",
+            "CRIT",
+            "on-time",
+            "#7",
+            "film",
+            "12m",
+            "acked",
+            "ann",
+            "57m",
+            ">",
+            "45m",
+        ],
     }
 
 
 @pytest.mark.parametrize(
     ("kind", "found", "name"),
-    [("queue", QUEUE, "media"), ("pool", POOL, "gpu"), ("template", TEMPLATE, "encode"), ("sla", SLA, "on-time"), ("alert", ALERT, "4")],
+    [
+        ("queue", QUEUE, "media"),
+        ("pool", POOL, "gpu"),
+        ("template", TEMPLATE, "encode"),
+        ("sla", SLA, "on-time"),
+        ("alert", ALERT, "4"),
+    ],
 )
 def test_every_list_has_machine_readable_output(fake_runtime, cli, kind, found, name):
     fake_runtime(**{f"{kind}__ls": [found]})
@@ -171,9 +227,15 @@ def test_a_template_is_shown_with_its_parameters(fake_runtime, cli):
     assert json.loads(cli("template", "show", "encode", "--json").out) == runtime.told[-1]
 
 
-@pytest.mark.parametrize("words", [["show", "encode"], ["show", "encode", "--json"], ["ls", "--json"], ["ls", "-o", "tsv"]])
+@pytest.mark.parametrize(
+    "words",
+    [["show", "encode"], ["show", "encode", "--json"], ["ls", "--json"], ["ls", "-o", "tsv"]],
+)
 def test_the_default_of_a_secret_parameter_is_not_shown(fake_runtime, cli, words):
-    properties = {"pin": {"type": "string", "writeOnly": True, "default": "pp9"}, "api_token": {"type": "string", "default": "pp9"}}
+    properties = {
+        "pin": {"type": "string", "writeOnly": True, "default": "pp9"},
+        "api_token": {"type": "string", "default": "pp9"},
+    }
     template = TEMPLATE | {"parameters": {"type": "object", "properties": properties}}
     fake_runtime(template__show=template, template__ls=[template])
 
@@ -193,7 +255,11 @@ def test_the_default_of_a_secret_parameter_is_not_shown(fake_runtime, cli, words
             {"script": "echo $PARAM_x", "shell": "/bin/bash"},
         ),
         (("--engine", "python", "--script", "print(x)"), "python", {"script": "print(x)"}),
-        (("--callable", "a:b", "--python", "/opt/py"), "python", {"callable": "a:b", "python": "/opt/py"}),
+        (
+            ("--callable", "a:b", "--python", "/opt/py"),
+            "python",
+            {"callable": "a:b", "python": "/opt/py"},
+        ),
     ],
 )
 def test_a_template_sends_its_engine_and_schema(fake_runtime, cli, words, engine, schema):
@@ -229,7 +295,15 @@ def test_an_sla_is_created_from_limit_and_filter(fake_runtime, cli):
 
     assert (
         cli(
-            "sla", "create", "on-time", "--finishes-within", "45m", "--template", "encode", "--severity", "critical"
+            "sla",
+            "create",
+            "on-time",
+            "--finishes-within",
+            "45m",
+            "--template",
+            "encode",
+            "--severity",
+            "critical",
         ).code
         == 0
     )
@@ -249,14 +323,36 @@ ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag",
 def test_an_sla_is_created_on_a_metric(fake_runtime, cli):
     runtime = fake_runtime(sla__create=ON_LAG)
 
-    assert cli("sla", "create", "fresh", "--metric", "replica-lag", "--stays-below", "5m", "--severity", "critical").code == 0
-    given = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+    assert (
+        cli(
+            "sla",
+            "create",
+            "fresh",
+            "--metric",
+            "replica-lag",
+            "--stays-below",
+            "5m",
+            "--severity",
+            "critical",
+        ).code
+        == 0
+    )
+    given = {
+        "name": "fresh",
+        "preset": "stays-below",
+        "metric": "replica-lag",
+        "value": "5m",
+        "severity": "critical",
+    }
     assert runtime.get_last_args("sla.create") == given
 
 
 def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
     none = ON_LAG | {"now": None, "stands": "no replica"}
-    quick = ON_LAG | {"conditions": {"preset": "stays-below", "metric": "slow-queries", "value": 20}, "stands": "slow: 3"}
+    quick = ON_LAG | {
+        "conditions": {"preset": "stays-below", "metric": "slow-queries", "value": 20},
+        "stands": "slow: 3",
+    }
     fake_runtime(sla__ls=[ON_LAG, none, quick], sla__show=ON_LAG)
 
     rows = [line.split("  ") for line in cli("sla", "ls", "--wide").out.splitlines()[1:]]
@@ -265,7 +361,11 @@ def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
         ["slow-queries stays below 20", "slow: 3"],
     ]  # fmt: skip
     shown = cli("sla", "show", "on-time").out
-    assert "wants        replica-lag stays below 5m" in shown and "now          replica 7m old" in shown and "  of " not in shown
+    assert (
+        "wants        replica-lag stays below 5m" in shown
+        and "now          replica 7m old" in shown
+        and "  of " not in shown
+    )
 
 
 def test_each_rule_shows_its_current_state(fake_runtime, cli):
@@ -287,22 +387,39 @@ def test_an_alert_is_acknowledged_by_id_or_sla(fake_runtime, cli):
 
 
 def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
-    row = {"sla": "on-time", "status": "silenced", "until": make_past_time(-3600), "reason": "backups", "alerts": 1}
+    row = {
+        "sla": "on-time",
+        "status": "silenced",
+        "until": make_past_time(-3600),
+        "reason": "backups",
+        "alerts": 1,
+    }
     none = {"refused": [], "notes": []}
     heard = {"done": [{**row, "status": "heard", "until": None}], **none}
     runtime = fake_runtime(
-        alert__silence={"done": [row], **none}, alert__unack={"done": [ALERT], **none}, alert__unsilence=heard
+        alert__silence={"done": [row], **none},
+        alert__unack={"done": [ALERT], **none},
+        alert__unsilence=heard,
     )
 
     said = cli("alert", "silence", "on-time", "--until", "2026-01-31T08:00Z", "--reason", "backups")
     assert said.out.startswith("sla on-time: quiet until ")
-    assert runtime.get_last_args("alert.silence") == {"ids": ["on-time"], "until": "2026-01-31T08:00:00+00:00", "reason": "backups"}
+    assert runtime.get_last_args("alert.silence") == {
+        "ids": ["on-time"],
+        "until": "2026-01-31T08:00:00+00:00",
+        "reason": "backups",
+    }
     assert cli("alert", "unsilence", "on-time").out == "sla on-time: heard\n"
     assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
     for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
         assert cli("alert", *words).code == 2
-    assert cli("alert", "silence", "on-time").err == "taskdeck: silence on-time until when? Add: --until 8h\n"
-    assert cli("alert", "silence", "--until", "8h").err.startswith("taskdeck: silence what? Such as: ")
+    assert (
+        cli("alert", "silence", "on-time").err
+        == "taskdeck: silence on-time until when? Add: --until 8h\n"
+    )
+    assert cli("alert", "silence", "--until", "8h").err.startswith(
+        "taskdeck: silence what? Such as: "
+    )
 
 
 def test_set_changes_only_given_sla_values(fake_runtime, cli):
@@ -310,11 +427,24 @@ def test_set_changes_only_given_sla_values(fake_runtime, cli):
 
     cli("sla", "set", "on-time", "--starts-within", "1h", "--off", "--tag", "env=prod")
     limit = {"preset": "starts-within", "value": 3600}
-    assert runtime.get_last_args("sla.set") == {"name": "on-time", **limit, "enabled": False, "tag": {"env": "prod"}}
+    assert runtime.get_last_args("sla.set") == {
+        "name": "on-time",
+        **limit,
+        "enabled": False,
+        "tag": {"env": "prod"},
+    }
     assert cli("sla", "set", "on-time", "--severity", "critical").out == "sla on-time changed\n"
     cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
-    assert runtime.get_last_args("sla.set") == {"name": "on-time", "preset": "stays-below", "metric": "wal-size", "value": "64M"}
-    two = (("--starts-within", "1h", "--finishes-within", "1h"), ("--starts-within", "1h", "--stays-below", "1"))
+    assert runtime.get_last_args("sla.set") == {
+        "name": "on-time",
+        "preset": "stays-below",
+        "metric": "wal-size",
+        "value": "64M",
+    }
+    two = (
+        ("--starts-within", "1h", "--finishes-within", "1h"),
+        ("--starts-within", "1h", "--stays-below", "1"),
+    )
     for words in ((), ("--on", "--off"), *two):
         assert cli("sla", "set", "on-time", *words).code == 2
 

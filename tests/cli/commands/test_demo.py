@@ -21,7 +21,9 @@ def start_demo(tmp_path, *words):
     """Start a headless demo whose home is below tmp_path."""
     env = {**os.environ, "TMPDIR": str(tmp_path), DEMO_VARIABLE: str(tmp_path)}
     argv = [sys.executable, "-P", "-m", "app", "demo", "--headless", *words]
-    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def list_processes(tmp_path):
@@ -44,8 +46,19 @@ def test_a_headless_demo_works_and_leaves_nothing(tmp_path):
 
     counts = {word: int(n) for word, n in re.findall(r"^  ([a-z ]+?) +(\d+)", out, re.M)}
     assert running.returncode == 0 and "seed 3" in out
-    assert {"succeeded", "failed", "timed out", "held", "scheduled", "starts", "alerts"} <= counts.keys()
-    assert counts["starts"] >= counts["succeeded"] + counts["failed"] + counts["timed out"] > 3 and counts["alerts"] > 0
+    assert {
+        "succeeded",
+        "failed",
+        "timed out",
+        "held",
+        "scheduled",
+        "starts",
+        "alerts",
+    } <= counts.keys()
+    assert (
+        counts["starts"] >= counts["succeeded"] + counts["failed"] + counts["timed out"] > 3
+        and counts["alerts"] > 0
+    )
     assert "its runtime stopped" in err and not list(tmp_path.iterdir())
     wait_until(lambda: not list_processes(tmp_path), "the demo's processes gone")
 
@@ -62,13 +75,17 @@ def test_a_signal_ends_it_and_leaves_nothing(tmp_path):
 
 
 def test_a_seed_reproduces_the_stream():
-    first, again, other = (list(islice(demo_workload.generate_stream(Random(seed)), 200)) for seed in (1, 1, 2))
+    first, again, other = (
+        list(islice(demo_workload.generate_stream(Random(seed)), 200)) for seed in (1, 1, 2)
+    )
 
     assert first == again != other
 
 
 def test_the_stream_fits_the_pool_and_has_every_kind():
-    tasks = [task for _, task in islice(demo_workload.generate_stream(Random(7)), 400)] + demo_workload.make_opening_tasks()
+    tasks = [
+        task for _, task in islice(demo_workload.generate_stream(Random(7)), 400)
+    ] + demo_workload.make_opening_tasks()
 
     assert {task.get("tags", {}).get("demo") for task in tasks} >= {
         "hash",
@@ -81,7 +98,9 @@ def test_the_stream_fits_the_pool_and_has_every_kind():
         "sweep",
     }
     assert all(task.get("cpu", 0) <= 2 for task in tasks)
-    assert all(task.get("template") in (None, "compress", "hash", "load", "fetch") for task in tasks)
+    assert all(
+        task.get("template") in (None, "compress", "hash", "load", "fetch") for task in tasks
+    )
 
 
 def test_the_definitions_are_valid():

@@ -35,7 +35,11 @@ def test_a_healthy_home_passes(fake_runtime, cli, home):
 
     said = cli("doctor")
 
-    assert said.code == 0 and f"✓ home      {home}, private to you\n" in said.out and "✓ runtime   pid 4120\n" in said.out
+    assert (
+        said.code == 0
+        and f"✓ home      {home}, private to you\n" in said.out
+        and "✓ runtime   pid 4120\n" in said.out
+    )
     assert f"✓ keeper    pid {os.getpid()}, guard {os.getppid()}, journal 0B\n" in said.out
     assert run_doctor(cli)[1]["versions"]["text"].startswith("Taskdeck ")
 
@@ -56,7 +60,9 @@ def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
                                           "cure": f"chmod 700 {home}"}  # fmt: skip
 
 
-@pytest.mark.parametrize("pair", [{"pid": None, "guard_pid": None}, {"pid": 1 << 30, "guard_pid": os.getppid()}])
+@pytest.mark.parametrize(
+    "pair", [{"pid": None, "guard_pid": None}, {"pid": 1 << 30, "guard_pid": os.getppid()}]
+)
 def test_a_keeper_without_guard_is_broken(fake_runtime, cli, home, pair):
     fake_runtime(status={**HEALTHY_STATUS, "keeper": pair}, ls={"tasks": []})
 
@@ -67,7 +73,10 @@ def test_a_keeper_without_guard_is_broken(fake_runtime, cli, home, pair):
 
 
 def test_a_keeper_that_is_not_a_child_of_its_guard_is_broken(fake_runtime, cli):
-    fake_runtime(status={**HEALTHY_STATUS, "keeper": {"pid": os.getppid(), "guard_pid": os.getpid()}}, ls={"tasks": []})
+    fake_runtime(
+        status={**HEALTHY_STATUS, "keeper": {"pid": os.getppid(), "guard_pid": os.getpid()}},
+        ls={"tasks": []},
+    )
 
     assert "is not below its guard" in run_doctor(cli)[1]["keeper"]["text"]
 
@@ -77,7 +86,10 @@ def test_a_halted_runtime_is_broken_but_a_draining_one_is_not(fake_runtime, cli)
     fake_runtime(status={**HEALTHY_STATUS, "runtime": runtime}, ls={"tasks": []})
     assert run_doctor(cli)[0] == 1
 
-    fake_runtime(status={**HEALTHY_STATUS, "runtime": {**runtime, "halted": "the runtime is draining"}}, ls={"tasks": []})
+    fake_runtime(
+        status={**HEALTHY_STATUS, "runtime": {**runtime, "halted": "the runtime is draining"}},
+        ls={"tasks": []},
+    )
 
     assert run_doctor(cli)[0] == 0
 
@@ -125,7 +137,11 @@ def test_invalid_keys_are_reported_with_the_file(fake_runtime, cli, tmp_path, ke
 
     found = run_doctor(cli)[1]["config"]
 
-    assert found["ok"] == (said is None) and found["text"].startswith(str(path)) and (said or "") in found["text"]
+    assert (
+        found["ok"] == (said is None)
+        and found["text"].startswith(str(path))
+        and (said or "") in found["text"]
+    )
     assert said is None or found["cure"].endswith(str(path))
 
 
@@ -142,7 +158,11 @@ def test_a_home_of_another_user_is_reported_with_its_owner(cli, home, monkeypatc
 
     code, found = run_doctor(cli)
 
-    assert code == 1 and "not to you" in found["home"]["text"] and found["home"]["cure"].startswith("sudo -u ")
+    assert (
+        code == 1
+        and "not to you" in found["home"]["text"]
+        and found["home"]["cure"].startswith("sudo -u ")
+    )
 
 
 def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monkeypatch):
@@ -154,15 +174,31 @@ def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monke
 
     code, found = run_doctor(cli)
 
-    assert code == 1 and found["versions"]["text"] == "could not be looked at (RuntimeError: no such luck)" and found["home"]["ok"]
+    assert (
+        code == 1
+        and found["versions"]["text"] == "could not be looked at (RuntimeError: no such luck)"
+        and found["home"]["ok"]
+    )
 
 
 @pytest.mark.parametrize(
     ("problem", "check", "cure"),
     [
-        (Usage("config.toml is no TOML.", "Mend it, or move it away."), "config", '"${EDITOR:-vi}" '),
-        (Problem("it has not answered.", "If it is stopped, let it go on: kill -CONT 7"), "runtime", "kill -CONT 7"),
-        (Storage("the database was made by 0.5.", "Upgrade: pipx upgrade taskdeck"), "database", "pipx upgrade taskdeck"),
+        (
+            Usage("config.toml is no TOML.", "Mend it, or move it away."),
+            "config",
+            '"${EDITOR:-vi}" ',
+        ),
+        (
+            Problem("it has not answered.", "If it is stopped, let it go on: kill -CONT 7"),
+            "runtime",
+            "kill -CONT 7",
+        ),
+        (
+            Storage("the database was made by 0.5.", "Upgrade: pipx upgrade taskdeck"),
+            "database",
+            "pipx upgrade taskdeck",
+        ),
     ],
 )
 def test_an_obstacle_is_reported_by_name_with_one_command(fake_runtime, cli, problem, check, cure):
@@ -178,7 +214,10 @@ def test_a_home_without_queues_is_broken_and_fixed_by_the_command(cli, database_
         c.executescript("DELETE FROM queues; DELETE FROM pools")
 
     code, found = run_doctor(cli, "--home", str(home))
-    assert code == 1 and found["queues"]["text"] == "there is no queue at all, so no task can be submitted"
+    assert (
+        code == 1
+        and found["queues"]["text"] == "there is no queue at all, so no task can be submitted"
+    )
     assert found["pools"]["cure"] == found["queues"]["cure"]
     assert cli(*shlex.split(found["queues"]["cure"])[1:]).code == 0
 
@@ -207,7 +246,9 @@ def test_a_keeper_without_runtime_is_reported(runtime: RuntimeProcess, run_cli):
     assert "what runs goes on, and its end is kept for the next runtime" in said.stdout
 
 
-def test_runtimes_of_other_homes_are_listed_with_user_and_pid(runtime: RuntimeProcess, tmp_path: Path):
+def test_runtimes_of_other_homes_are_listed_with_user_and_pid(
+    runtime: RuntimeProcess, tmp_path: Path
+):
     # parallel tests have their own runtimes, and only a few are named
     there = [one for one in procfs.find_taskdeck_processes() if one.home == str(runtime.home)]
 

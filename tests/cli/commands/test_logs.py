@@ -31,7 +31,9 @@ def test_a_pipe_gets_raw_bytes(fake_runtime, home, log_path):
     fake_runtime(log=make_log_answer("succeeded", (1, log_path)))
 
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "app", "--home", home, "logs", "7"], capture_output=True, check=True
+        [sys.executable, "-P", "-m", "app", "--home", home, "logs", "7"],
+        capture_output=True,
+        check=True,
     )
 
     assert (done.stdout, done.stderr) == (log_path.read_bytes(), b"")
@@ -39,7 +41,9 @@ def test_a_pipe_gets_raw_bytes(fake_runtime, home, log_path):
 
 def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
     path = tmp_path / "run.log"
-    path.write_bytes(b"\x1b[31mred\nstill red\x1b[0m\r\n 5%\r50%\n\x1b]52;c;aGk=\x07\x1b[2Jplain\x00\nno end")
+    path.write_bytes(
+        b"\x1b[31mred\nstill red\x1b[0m\r\n 5%\r50%\n\x1b]52;c;aGk=\x07\x1b[2Jplain\x00\nno end"
+    )
     fake_runtime(log=make_log_answer("succeeded", (1, path)))
 
     assert run_on_terminal(home, "logs", "7").split(b"\r\n") == [
@@ -48,7 +52,9 @@ def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
     assert b"\x1b" not in run_on_terminal(home, "logs", "7", NO_COLOR="1")
 
 
-@pytest.mark.parametrize(("last", "shown"), [("0", ""), ("1", "c"), ("2", "b\nc"), ("9", "a\nb\nc")])
+@pytest.mark.parametrize(
+    ("last", "shown"), [("0", ""), ("1", "c"), ("2", "b\nc"), ("9", "a\nb\nc")]
+)
 def test_tail_prints_the_given_number_of_lines(fake_runtime, cli, tmp_path, last, shown):
     (tmp_path / "log").write_text("a\nb\nc")
     fake_runtime(log=make_log_answer("succeeded", (1, tmp_path / "log")))
@@ -66,7 +72,11 @@ def test_the_tail_of_a_large_log_ends_with_its_newline(fake_runtime, cli, tmp_pa
 @pytest.mark.parametrize(
     ("status", "reason", "said"),
     [
-        ("failed", 'exit 127: no program "nope" in PATH', 'taskdeck: #7 x wrote nothing: failed, exit 127: no program "nope" in PATH\n'),
+        (
+            "failed",
+            'exit 127: no program "nope" in PATH',
+            'taskdeck: #7 x wrote nothing: failed, exit 127: no program "nope" in PATH\n',
+        ),
         ("timed_out", None, "taskdeck: #7 x wrote nothing: timed out\n"),
         ("succeeded", None, ""),
         ("running", None, ""),
@@ -92,7 +102,11 @@ def test_a_partial_stored_log_is_marked(fake_runtime, cli, tmp_path):
     found["runs"][0]["log_bytes"] = 4096
     fake_runtime(log=found)
 
-    for words, shown in ((("logs", "7"), "b\rc\nd\n"), (("logs", "-f", "7"), "b\rc\nd\n"), (("logs", "--tail", "2", "7"), "b\rc\nd\n")):
+    for words, shown in (
+        (("logs", "7"), "b\rc\nd\n"),
+        (("logs", "-f", "7"), "b\rc\nd\n"),
+        (("logs", "--tail", "2", "7"), "b\rc\nd\n"),
+    ):
         said = cli(*words)
         assert said.out == shown, words
         assert said.err == "taskdeck: the log file has gone; of its 4.0K the last 6B were kept.\n"
@@ -103,14 +117,22 @@ def test_all_attempts_are_shown_in_order(fake_runtime, cli, tmp_path):
         (tmp_path / f"{n}").write_text(f"try {n}\n")
     runtime = fake_runtime(log=make_log_answer("failed", (1, tmp_path / "1"), (2, tmp_path / "2")))
 
-    assert cli("logs", "--attempt", "all", "7") == (0, "try 1\ntry 2\n", "attempt 1: failed\nattempt 2: failed\n")
+    assert cli("logs", "--attempt", "all", "7") == (
+        0,
+        "try 1\ntry 2\n",
+        "attempt 1: failed\nattempt 2: failed\n",
+    )
     assert runtime.get_last_args("log") == {"id": "7", "attempt": "all"}
 
 
 def test_an_unstarted_task_says_why_it_waits(fake_runtime, cli):
     fake_runtime(log=make_log_answer("queued", why="queue media is full (2 of 2)"))
 
-    assert cli("logs", "7") == (0, "", "taskdeck: #7 x has not started: queue media is full (2 of 2)\n")
+    assert cli("logs", "7") == (
+        0,
+        "",
+        "taskdeck: #7 x has not started: queue media is full (2 of 2)\n",
+    )
 
 
 def test_json_contains_the_whole_text(fake_runtime, cli, tmp_path):
@@ -130,7 +152,10 @@ def test_following_explains_the_wait_then_shows_each_attempt(fake_runtime, cli, 
     said = cli("logs", "-f", "7")
 
     assert (said.code, said.out) == (0, "try 1\ntry 2\n")
-    assert said.err == "taskdeck: #7 x waits: queue full\ntaskdeck: #7 x waits: attempt 2 in ~1s\nattempt 2\n"
+    assert (
+        said.err
+        == "taskdeck: #7 x waits: queue full\ntaskdeck: #7 x waits: attempt 2 in ~1s\nattempt 2\n"
+    )
 
 
 def test_following_begins_with_the_tail(fake_runtime, cli, tmp_path):

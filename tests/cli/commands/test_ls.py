@@ -23,11 +23,46 @@ def make_sample_tasks():
     """Build the rows of the expected table."""
     return [
         make_task(1062, "vacuum archive", "scheduled", age=360, wait_short="at 23:30"),
-        make_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, wait_short="queue full ~2m"),
-        make_task(1047, "nightly-etl", "running", queue="etl", age=9100, started=9100, timeout=10800, expected=9825),
-        make_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123.2, ended=120, reason="exit 1"),
-        make_task(1045, "crawl shop-b", "timed_out", age=1860, started=1800, ended=1200, reason="limit 10m"),
-        make_task(1046, "encode S02E03.mkv", "succeeded", queue="media", age=4200, started=3600, ended=958),
+        make_task(
+            1053,
+            "encode S02E06.mkv",
+            "queued",
+            queue="media",
+            age=2460,
+            wait_short="queue full ~2m",
+        ),
+        make_task(
+            1047,
+            "nightly-etl",
+            "running",
+            queue="etl",
+            age=9100,
+            started=9100,
+            timeout=10800,
+            expected=9825,
+        ),
+        make_task(
+            1048,
+            "thumbs S02",
+            "failed",
+            queue="media",
+            age=720,
+            started=123.2,
+            ended=120,
+            reason="exit 1",
+        ),
+        make_task(
+            1045,
+            "crawl shop-b",
+            "timed_out",
+            age=1860,
+            started=1800,
+            ended=1200,
+            reason="limit 10m",
+        ),
+        make_task(
+            1046, "encode S02E03.mkv", "succeeded", queue="media", age=4200, started=3600, ended=958
+        ),
     ]
 
 
@@ -48,7 +83,10 @@ def test_ls_prints_the_expected_table(fake_runtime, cli):
     said = cli("ls")
 
     assert said.out == EXPECTED_TABLE
-    assert said.err == "6 of 1,204 tasks (newest first). More: --limit 0, --status failed, --since 2h\n"
+    assert (
+        said.err
+        == "6 of 1,204 tasks (newest first). More: --limit 0, --status failed, --since 2h\n"
+    )
 
 
 def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime, cli):
@@ -94,12 +132,22 @@ def test_used_filters_are_not_suggested(fake_runtime, cli):
 
 def test_a_complete_list_has_no_notice(fake_runtime, cli):
     fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 1204))
-    assert cli("ls", "--status", "failed").err == "" and cli("ls", "--queue", "media", "-o", "name").err == ""
+    assert (
+        cli("ls", "--status", "failed").err == ""
+        and cli("ls", "--queue", "media", "-o", "name").err == ""
+    )
     fake_runtime(browse=make_pages(make_sample_tasks()))
     assert cli("ls", "--filter", "x", "--limit", "6").err == ""
 
-    fake_runtime(browse=AnswerSequence([{**make_pages(make_sample_tasks())[0], "total": None, "more_after": True}]))
-    assert cli("ls", "--filter", "x", "--limit", "6").err == "6 of 1,204 tasks (newest first). More: --limit 0\n"
+    fake_runtime(
+        browse=AnswerSequence(
+            [{**make_pages(make_sample_tasks())[0], "total": None, "more_after": True}]
+        )
+    )
+    assert (
+        cli("ls", "--filter", "x", "--limit", "6").err
+        == "6 of 1,204 tasks (newest first). More: --limit 0\n"
+    )
 
 
 def test_jsonl_prints_one_document_per_line(fake_runtime, cli):
@@ -116,7 +164,12 @@ def test_lines_fit_the_terminal_and_the_name_shrinks_first(fake_runtime, home, c
     long = make_task(7, "夜间备份 " * 12, "queued", queue="media", wait_short=short)
     fake_runtime(ls=make_list_answer([*make_sample_tasks(), long], 7, 7))
 
-    lines = run_on_terminal(home, "ls", columns=columns, NO_COLOR="1").decode().replace("\r", "").splitlines()
+    lines = (
+        run_on_terminal(home, "ls", columns=columns, NO_COLOR="1")
+        .decode()
+        .replace("\r", "")
+        .splitlines()
+    )
 
     assert len(lines) == 9 and all(measure_width(line) <= columns for line in lines[:8])
     assert "encode S02E03.mkv" in lines[6] or columns < 80
@@ -145,7 +198,9 @@ def test_hostile_text_adds_no_rows_or_escapes(fake_runtime, cli, home):
     fake_runtime(ls=make_list_answer([make_task(1, evil, "failed", queue=evil, reason=evil)], 1, 1))
 
     assert len(cli("ls").out.splitlines()) == 2
-    assert b"\x1b[2J" not in run_on_terminal(home, "ls") and b"\x1b" not in run_on_terminal(home, "ls", "--json")
+    assert b"\x1b[2J" not in run_on_terminal(home, "ls") and b"\x1b" not in run_on_terminal(
+        home, "ls", "--json"
+    )
 
 
 def test_json_on_a_terminal_is_ascii(fake_runtime, home):
@@ -175,12 +230,23 @@ def test_name_output_lists_all_task_numbers(fake_runtime, cli):
 
 def test_tsv_has_a_header_and_one_line_per_task(fake_runtime, cli, home):
     evil = "a\tb\nc\\d\r\x1b[2J"
-    fake_runtime(ls={"tasks": [make_task(1, evil, "failed", tags={"k": evil}, attempts=2, reason=None)], "total": 1, "of": 1})
+    fake_runtime(
+        ls={
+            "tasks": [make_task(1, evil, "failed", tags={"k": evil}, attempts=2, reason=None)],
+            "total": 1,
+            "of": 1,
+        }
+    )
 
     header, row, *rest = cli("ls", "-o", "tsv").out.split("\n")
 
     found = dict(zip(header.split("\t"), row.split("\t"), strict=True))
-    assert rest == [""] and found["number"] == "1" and found["reason"] == "" and found["attempts"] == "2"
+    assert (
+        rest == [""]
+        and found["number"] == "1"
+        and found["reason"] == ""
+        and found["attempts"] == "2"
+    )
     assert found["name"] == "a\\tb\\nc\\\\d\\r\x1b[2J"
     assert b"\x1b" not in run_on_terminal(home, "ls", "-o", "tsv")
 
@@ -207,11 +273,21 @@ def test_runs_and_operations_have_machine_readable_lists(fake_runtime, cli):
            "after": None}  # fmt: skip
     fake_runtime(instances=[make_run(2, "failed", exit_code=1)], operations=[row])
 
-    assert cli("instances", "-o", "name").out == "run-2\n" and cli("operations", "-o", "name").out == "31\n"
+    assert (
+        cli("instances", "-o", "name").out == "run-2\n"
+        and cli("operations", "-o", "name").out == "31\n"
+    )
     header, line = cli("operations", "-o", "tsv").out.splitlines()
     assert header.startswith("id\tat\tby\tverb\tobject\tname\tbefore\tafter\t")
     assert line.split("\t")[2:8] == ["ann", "set", "task #7", "", '{"cpu": 1}', ""]
-    assert cli("instances", "-o", "tsv").out.splitlines()[1].split("\t")[:6] == ["run-2", "1", "x", "default", "2", "failed"]
+    assert cli("instances", "-o", "tsv").out.splitlines()[1].split("\t")[:6] == [
+        "run-2",
+        "1",
+        "x",
+        "default",
+        "2",
+        "failed",
+    ]
 
 
 def test_backup_operations_show_a_readable_size(fake_runtime, cli):
@@ -224,7 +300,21 @@ def test_backup_operations_show_a_readable_size(fake_runtime, cli):
 def test_operations_are_filtered_by_user_verb_and_time(fake_runtime, cli):
     runtime = fake_runtime(operations=[])
 
-    said = cli("operations", "gpu", "!set", "--by", "ann", "--object", "#42", "--since", "2h", "--verb", "hold", "--limit", "0")
+    said = cli(
+        "operations",
+        "gpu",
+        "!set",
+        "--by",
+        "ann",
+        "--object",
+        "#42",
+        "--since",
+        "2h",
+        "--verb",
+        "hold",
+        "--limit",
+        "0",
+    )
 
     assert runtime.get_last_args("operations") == {"limit": 0, "by": "ann", "verb": "hold", "object": "task #42", "since": 7200,
                                           "words": ["gpu", "!set"]}  # fmt: skip
@@ -235,7 +325,11 @@ def test_operations_are_filtered_by_user_verb_and_time(fake_runtime, cli):
 
 UNDO = {
     "done": [
-        {"id": 31, "text": "hold of #12 x: status queued → held", "back": "hold of #12 x: status held → queued"},
+        {
+            "id": 31,
+            "text": "hold of #12 x: status queued → held",
+            "back": "hold of #12 x: status held → queued",
+        },
         {"id": 32, "text": "hold of #13 y"},
     ],
     "refused": [],
@@ -246,7 +340,10 @@ UNDO = {
 def test_an_operation_is_undone_by_number(fake_runtime, cli):
     runtime = fake_runtime(undo=UNDO)
 
-    assert cli("undo", "31", "#32").out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
+    assert (
+        cli("undo", "31", "#32").out
+        == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
+    )
     assert runtime.get_last_args("undo") == {"ids": [31, 32]}
     assert cli("undo", "x").code == 2
 
@@ -255,18 +352,31 @@ def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
     runtime = fake_runtime(undo=UNDO)
 
     said = cli("undo")
-    assert said.code == 2 and "this would undo 2 operations, hold of #12 x: status held → queued; hold of #13 y." in said.err
+    assert (
+        said.code == 2
+        and "this would undo 2 operations, hold of #12 x: status held → queued; hold of #13 y."
+        in said.err
+    )
     assert [args for _, args in runtime.asked] == [{"dry_run": True}]
 
     shown = run_on_terminal(home, "undo", typed=b"y\n", columns=200).decode()
     assert "Undo 2 operations, hold of #12 x: status held → queued; hold of #13 y? [y/N]" in shown
     assert runtime.get_last_args("undo") == {"ids": [31, 32]}
-    fake_runtime(undo={"done": [], "refused": [{"message": "it was taken back already", "exit_code": 4}], "notes": []})
+    fake_runtime(
+        undo={
+            "done": [],
+            "refused": [{"message": "it was taken back already", "exit_code": 4}],
+            "notes": [],
+        }
+    )
     assert cli("undo", "--yes").code == 4
 
 
 def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home):
-    left = {"message": "#3 has changed since: status held → queued by bob, 2s ago. It was left as it is.", "exit_code": 4}
+    left = {
+        "message": "#3 has changed since: status held → queued by bob, 2s ago. It was left as it is.",
+        "exit_code": 4,
+    }
     runtime = fake_runtime(undo=AnswerSequence([UNDO | {"refused": [left]}, UNDO]))
 
     said = cli("undo", "--yes")
@@ -275,7 +385,10 @@ def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home)
     assert said.out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
     assert runtime.get_last_args("undo") == {"ids": [31, 32]}
     fake_runtime(undo=UNDO | {"refused": [left]})
-    assert f"hold of #13 y. 1 cannot be undone: {left['message']} Nothing was changed." in cli("undo").err
+    assert (
+        f"hold of #13 y. 1 cannot be undone: {left['message']} Nothing was changed."
+        in cli("undo").err
+    )
     shown = run_on_terminal(home, "undo", typed=b"n\n", columns=250).decode()
     assert f"1 cannot be undone: {left['message']} Undo 2 operations" in shown
 
@@ -283,7 +396,12 @@ def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home)
 def test_an_interrupt_at_a_question_ends_by_sigint_for_the_shell(fake_runtime, home):
     runtime = fake_runtime(undo=UNDO)
     undo = f"{shlex.quote(sys.executable)} -P -m app undo"
-    env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+    env = {
+        "PATH": os.environ["PATH"],
+        "TASKDECK_HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "TERM": "xterm-256color",
+    }
 
     with Terminal(["bash", "-c", f"{undo}; echo went on"], env, Path.cwd(), 200, 24) as terminal:
         terminal.wait("[y/N]").type("\x03")
@@ -300,7 +418,10 @@ def test_possibly_stale_states_are_reported_without_a_runtime(run_cli, runtime):
 
     done = run_cli("ls")
 
-    assert held in done.stdout and "no runtime is up, so what has not ended may stand here in an old state." in done.stderr
+    assert (
+        held in done.stdout
+        and "no runtime is up, so what has not ended may stand here in an old state." in done.stderr
+    )
 
 
 def test_an_empty_home_explains_how_to_begin(fake_runtime, cli):
@@ -334,31 +455,56 @@ def test_operations_show_their_changes(fake_runtime, cli):
     }
     fake_runtime(operations=[row])
 
-    assert cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")
-    fake_runtime(operations=[row | {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}])
+    assert (
+        cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")
+    )
+    fake_runtime(
+        operations=[row | {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}]
+    )
     assert cli("operations").out.splitlines()[1].endswith("ann  submit  task #7  task #7")
     rule = {"conditions": {"preset": "finishes-within", "value": "45m"}, "actions": {}}
-    fake_runtime(operations=[row | {"verb": "sla create", "object": "sla a", "before": None, "after": rule}])
-    assert "{" not in cli("operations").out and cli("operations").out.splitlines()[1].endswith("sla a  finishes within 45m")
+    fake_runtime(
+        operations=[row | {"verb": "sla create", "object": "sla a", "before": None, "after": rule}]
+    )
+    assert "{" not in cli("operations").out and cli("operations").out.splitlines()[1].endswith(
+        "sla a  finishes within 45m"
+    )
 
 
 def make_pages(*pages):
     """Build the answers to successive `browse` calls."""
     columns = [*LISTED, "run", "run_reason", "why", "expected", "at"]
-    rows = [[[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page] for page in pages]
+    rows = [
+        [[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page]
+        for page in pages
+    ]
     return AnswerSequence(
-        {"columns": columns, "rows": page, "more_after": at + 1 < len(rows), "total": 3, "of": 1204, "complete": True, "stopped": None}
+        {
+            "columns": columns,
+            "rows": page,
+            "more_after": at + 1 < len(rows),
+            "total": 3,
+            "of": 1204,
+            "complete": True,
+            "stopped": None,
+        }
         for at, page in enumerate(rows)
     )
 
 
 def test_a_filter_query_is_parsed_as_in_the_deck(fake_runtime, cli):
-    waits = make_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, why="queue full ~2m")
+    waits = make_task(
+        1053, "encode S02E06.mkv", "queued", queue="media", age=2460, why="queue full ~2m"
+    )
     runtime = fake_runtime(browse=make_pages([waits, *make_sample_tasks()[2:3]]))
 
     said = cli("ls", "--filter", "name:enc* !word")
 
-    assert runtime.get_last_args("browse") == {"filter": "name:enc* !word", "at": None, "limit": 100}
+    assert runtime.get_last_args("browse") == {
+        "filter": "name:enc* !word",
+        "at": None,
+        "limit": 100,
+    }
     assert said.out.splitlines()[1].endswith("queue full ~2m") and "nightly-etl" in said.out
     assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0\n"
 
@@ -371,7 +517,9 @@ def test_all_matches_of_a_filter_query_are_fetched_by_page(fake_runtime, cli):
     fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
     assert json.loads(cli("ls", "--filter", "x", "--json").out)[0]["number"] == 1062
     fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
-    assert cli("ls", "--filter", "x", "-o", "tsv").out.splitlines()[1].startswith("1062\tscheduled\t")
+    assert (
+        cli("ls", "--filter", "x", "-o", "tsv").out.splitlines()[1].startswith("1062\tscheduled\t")
+    )
 
 
 def test_a_filter_query_excludes_other_filters(cli):

@@ -31,7 +31,20 @@ def test_jobs_outlive_the_unit():
     assert service["RestartPreventExitStatus"] == service["SuccessExitStatus"] == str(STOPPED_CODE)
 
 
-HOMES = ["/srv/deck", "/a b", "/50%", "/100%h and %%", '/q"', "/it's", "/$HOME", "/${HOME}", "/b\\", "/b\\n c", "/ü 日本", "/a;b #c"]
+HOMES = [
+    "/srv/deck",
+    "/a b",
+    "/50%",
+    "/100%h and %%",
+    '/q"',
+    "/it's",
+    "/$HOME",
+    "/${HOME}",
+    "/b\\",
+    "/b\\n c",
+    "/ü 日本",
+    "/a;b #c",
+]
 
 
 def split_exec_line(line: str) -> list[str]:
@@ -58,21 +71,30 @@ def split_exec_line(line: str) -> list[str]:
 
 @pytest.mark.parametrize("home", HOMES)
 def test_systemd_reads_every_home_path_back(home: str):
-    assert split_exec_line(parse_unit(make_unit(home, system=False))["Service"]["ExecStart"])[1:] == ["--home", home, "serve", "--replace"]
+    assert split_exec_line(parse_unit(make_unit(home, system=False))["Service"]["ExecStart"])[
+        1:
+    ] == ["--home", home, "serve", "--replace"]
 
 
 @pytest.mark.parametrize("place", HOMES)
 def test_the_unit_names_the_installed_program(place: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.executable", f"{place}/python")
 
-    assert split_exec_line(parse_unit(make_unit("/srv", system=False))["Service"]["ExecStart"])[0] == f"{place}/taskdeck"
+    assert (
+        split_exec_line(parse_unit(make_unit("/srv", system=False))["Service"]["ExecStart"])[0]
+        == f"{place}/taskdeck"
+    )
 
 
 @pytest.mark.parametrize("home", HOMES)
 def test_systemd_accepts_the_unit(home: str, tmp_path: Path):
     path = tmp_path / "taskdeck.service"
     path.write_text(make_unit(home, system=True))
-    verify = ["systemd-analyze", "--man=no", "verify"] if shutil.which("systemd-analyze") else ["grep", "^ExecStart="]
+    verify = (
+        ["systemd-analyze", "--man=no", "verify"]
+        if shutil.which("systemd-analyze")
+        else ["grep", "^ExecStart="]
+    )
 
     done = subprocess.run([*verify, path], capture_output=True, text=True, check=False)
 
@@ -98,7 +120,10 @@ def test_the_unit_of_another_home_is_not_overwritten(cli, tmp_path: Path):
     said = cli("service", "install", "--user", "--home", "/first one")
 
     path = tmp_path / "config" / "systemd" / "user" / "taskdeck.service"
-    assert (said.code, said.err) == (4, f"taskdeck: {path} runs another home. It was not changed. To have it replaced: rm {path}\n")
+    assert (said.code, said.err) == (
+        4,
+        f"taskdeck: {path} runs another home. It was not changed. To have it replaced: rm {path}\n",
+    )
     assert "--home /first serve" in path.read_text()
 
 
@@ -106,7 +131,10 @@ def test_install_writes_the_unit_once_and_prints_the_next_commands(cli, tmp_path
     first, second = cli("service", "install", "--user"), cli("service", "install", "--user")
 
     path = tmp_path / "config" / "systemd" / "user" / "taskdeck.service"
-    assert (first.code, first.err) == (0, f"taskdeck: wrote {path}.\n") and "ExecStart=" in path.read_text()
+    assert (first.code, first.err) == (
+        0,
+        f"taskdeck: wrote {path}.\n",
+    ) and "ExecStart=" in path.read_text()
     assert "systemctl --user enable --now taskdeck" in first.out
     assert second.err == f"taskdeck: {path} is as it should be.\n"
 

@@ -44,9 +44,14 @@ def test_show_prints_the_runs_of_a_task(fake_runtime, cli):
 
 def test_show_prints_the_usage_of_a_running_task(fake_runtime, cli):
     use = {"cpu": 1.52, "memory": 900.0, "processes": 3, "most_cpu": 1.9, "most_memory": 2048.0}
-    fake_runtime(show=THUMBS | {"status": "running", "use": use, "instances": [make_run(1, "running")]})
+    fake_runtime(
+        show=THUMBS | {"status": "running", "use": use, "instances": [make_run(1, "running")]}
+    )
 
-    assert "  uses       cpu 1.5   memory 900M, at most 1.9 and 2.0G   3 processes\n" in cli("show", "1048").out
+    assert (
+        "  uses       cpu 1.5   memory 900M, at most 1.9 and 2.0G   3 processes\n"
+        in cli("show", "1048").out
+    )
 
 
 def test_show_marks_a_pinned_task(fake_runtime, cli):
@@ -57,12 +62,21 @@ def test_show_marks_a_pinned_task(fake_runtime, cli):
 
 def test_show_fits_a_narrow_terminal(fake_runtime, home):
     fake_runtime(
-        show={**THUMBS, "name": "n" * 150, "launch": {"script": "\n".join(["x" * 200] * 40)}, "reason": "r" * 200}
+        show={
+            **THUMBS,
+            "name": "n" * 150,
+            "launch": {"script": "\n".join(["x" * 200] * 40)},
+            "reason": "r" * 200,
+        }
     )
 
-    lines = run_on_terminal(home, "show", "1048", NO_COLOR="1").decode().replace("\r", "").splitlines()
+    lines = (
+        run_on_terminal(home, "show", "1048", NO_COLOR="1").decode().replace("\r", "").splitlines()
+    )
 
-    assert all(measure_width(line) <= 80 for line in lines) and any("28 more lines" in line for line in lines)
+    assert all(measure_width(line) <= 80 for line in lines) and any(
+        "28 more lines" in line for line in lines
+    )
 
 
 def test_show_explains_a_waiting_task(fake_runtime, cli):
@@ -70,7 +84,9 @@ def test_show_explains_a_waiting_task(fake_runtime, cli):
         {
             "number": 7,
             "status": "queued",
-            "reasons": [{"code": "queue-full", "text": "queue media is full (2 of 2)", "short": "full"}],
+            "reasons": [
+                {"code": "queue-full", "text": "queue media is full (2 of 2)", "short": "full"}
+            ],
         }
     ]
     waiting = {
@@ -84,12 +100,30 @@ def test_show_explains_a_waiting_task(fake_runtime, cli):
 
     out = cli("show", "7").out
 
-    assert "queue media is full (2 of 2); first of 14 in its queue\n" in out and "taskdeck why 7" in out
+    assert (
+        "queue media is full (2 of 2); first of 14 in its queue\n" in out
+        and "taskdeck why 7" in out
+    )
 
 
 def test_the_age_of_a_scheduled_task_is_not_its_start_time(fake_runtime, cli):
-    why = {"number": 7, "name": "x", "status": "scheduled", "queue": "media", "waits": 120.0, "reasons": []}
-    fake_runtime(show={**THUMBS, **make_task(7, "x", "scheduled", age=120), "instances": [], "last_lines": []}, why=[why])
+    why = {
+        "number": 7,
+        "name": "x",
+        "status": "scheduled",
+        "queue": "media",
+        "waits": 120.0,
+        "reasons": [],
+    }
+    fake_runtime(
+        show={
+            **THUMBS,
+            **make_task(7, "x", "scheduled", age=120),
+            "instances": [],
+            "last_lines": [],
+        },
+        why=[why],
+    )
 
     assert "#7 x  ◔ scheduled, submitted 2m ago\n" in cli("show", "7").out
     assert cli("why", "7").out.startswith("#7 x is scheduled in media, submitted 2m ago.")
@@ -122,42 +156,87 @@ def test_why_numbers_reasons_and_prints_the_expected_start(fake_runtime, cli):
 
 def test_why_prints_suggestions_as_commands(fake_runtime, cli):
     cures = [
-        {"command": ["taskdeck", "set", "1049", "--name", "a b\x1b[2J"], "gain": "it starts at once"},
+        {
+            "command": ["taskdeck", "set", "1049", "--name", "a b\x1b[2J"],
+            "gain": "it starts at once",
+        },
         {"command": [], "gain": "is only said"},
     ]
     fake_runtime(why=[WAITING | {"cures": cures}])
     shown = cli("why", "1049").out
-    assert shown.endswith("  Could help:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n")
+    assert shown.endswith(
+        "  Could help:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n"
+    )
 
 
 def test_why_says_if_nothing_would_help(fake_runtime, cli):
-    fake_runtime(why=[WAITING | {"cures": [{"command": [], "gain": "needs 1 cpu, 0 free"}, {"command": [], "gain": "a\x1b"}]}])
+    fake_runtime(
+        why=[
+            WAITING
+            | {
+                "cures": [
+                    {"command": [], "gain": "needs 1 cpu, 0 free"},
+                    {"command": [], "gain": "a\x1b"},
+                ]
+            }
+        ]
+    )
 
-    assert cli("why", "1049").out.endswith("\n\n  Nothing here would start it sooner: needs 1 cpu, 0 free; a␛.\n")
+    assert cli("why", "1049").out.endswith(
+        "\n\n  Nothing here would start it sooner: needs 1 cpu, 0 free; a␛.\n"
+    )
 
 
 def test_suggested_commands_name_the_given_home(fake_runtime, cli, home):
-    cures = [{"command": ["taskdeck", "set", "1049", "--name", "taskdeck ls"], "gain": "it starts at once"}]
-    reasons = [{"code": "queue-paused", "text": "queue gpu is paused: taskdeck queue resume gpu", "short": "paused"}]
-    groups = {"groups": [{"text": "no runtime is up: taskdeck serve --detach", "count": 2}], "total": 2}
+    cures = [
+        {
+            "command": ["taskdeck", "set", "1049", "--name", "taskdeck ls"],
+            "gain": "it starts at once",
+        }
+    ]
+    reasons = [
+        {
+            "code": "queue-paused",
+            "text": "queue gpu is paused: taskdeck queue resume gpu",
+            "short": "paused",
+        }
+    ]
+    groups = {
+        "groups": [{"text": "no runtime is up: taskdeck serve --detach", "count": 2}],
+        "total": 2,
+    }
     fake_runtime(why=[WAITING | {"cures": cures, "reasons": reasons}], show=THUMBS)
 
     said = cli("why", "--home", str(home), "1049").out
     assert f"    taskdeck --home {home} set 1049 --name 'taskdeck ls'\n" in said
     assert f"paused: taskdeck --home {home} queue resume gpu." in said
     program = f"  taskdeck --home {home}"
-    assert f"{program} logs 1048    {program} retry 1048    {program} show 1048 --json\n" in cli("show", "--home", str(home), "1048").out
+    assert (
+        f"{program} logs 1048    {program} retry 1048    {program} show 1048 --json\n"
+        in cli("show", "--home", str(home), "1048").out
+    )
     fake_runtime(why=groups)
-    assert cli("why", "--home", str(home)).out == f"2 wait: no runtime is up: taskdeck --home {home} serve --detach\n"
+    assert (
+        cli("why", "--home", str(home)).out
+        == f"2 wait: no runtime is up: taskdeck --home {home} serve --detach\n"
+    )
     assert json.loads(cli("why", "--home", str(home), "--json").out) == groups
 
 
 def test_suggested_commands_get_a_line_each_if_one_is_too_short(fake_runtime, home):
     fake_runtime(show=THUMBS)
 
-    lines = run_on_terminal(home, "show", "--home", str(home), "1048", NO_COLOR="1").decode().replace("\r", "").splitlines()
+    lines = (
+        run_on_terminal(home, "show", "--home", str(home), "1048", NO_COLOR="1")
+        .decode()
+        .replace("\r", "")
+        .splitlines()
+    )
 
-    assert lines[-3:] == [f"  taskdeck --home {home} {rest}" for rest in ("logs 1048", "retry 1048", "show 1048 --json")]
+    assert lines[-3:] == [
+        f"  taskdeck --home {home} {rest}"
+        for rest in ("logs 1048", "retry 1048", "show 1048 --json")
+    ]
 
 
 def test_why_of_one_task_is_one_document(fake_runtime, cli):
@@ -170,19 +249,29 @@ def test_why_of_one_task_is_one_document(fake_runtime, cli):
 def test_why_without_arguments_groups_the_whole_queue(fake_runtime, cli):
     fake_runtime(
         why={
-            "groups": [{"text": "wait for queue media (full)", "count": 14}, {"text": "are held", "count": 2}],
+            "groups": [
+                {"text": "wait for queue media (full)", "count": 14},
+                {"text": "are held", "count": 2},
+            ],
             "total": 16,
         }
     )
 
     assert cli("why").out == "14 wait for queue media (full)\n 2 are held\n"
-    ones = [{"text": text, "count": 1} for text in ("wait for a set time", "are held", "no runtime is up")]
+    ones = [
+        {"text": text, "count": 1}
+        for text in ("wait for a set time", "are held", "no runtime is up")
+    ]
     fake_runtime(why={"groups": ones, "total": 3})
     assert cli("why").out == "1 waits for a set time\n1 is held\n1 waits: no runtime is up\n"
 
 
 def test_why_answers_for_running_and_ended_tasks(fake_runtime, cli):
-    runs = {**WAITING, "status": "running", "reasons": [{"code": "running", "text": "it runs, attempt 1", "short": ""}]}
+    runs = {
+        **WAITING,
+        "status": "running",
+        "reasons": [{"code": "running", "text": "it runs, attempt 1", "short": ""}],
+    }
     ended = {
         **WAITING,
         "status": "failed",
@@ -245,15 +334,28 @@ Taskdeck on render01, home /home/ann/deck
     )
 
 
-REPLICA = {"target": "bob@far:/srv/deck", "at": make_past_time(40), "lag": 40.0, "late": False, "problem": None, "promoted": False}
+REPLICA = {
+    "target": "bob@far:/srv/deck",
+    "at": make_past_time(40),
+    "lag": 40.0,
+    "late": False,
+    "problem": None,
+    "promoted": False,
+}
 
 
 @pytest.mark.parametrize(
     ("copy", "says"),
     [
         (REPLICA, "  replica   ● bob@far:/srv/deck, 40s old\n"),
-        (REPLICA | {"lag": 3605.0, "late": True, "problem": "no\x1b route"}, "  replica   ▲ bob@far:/srv/deck, 1h old, late: no␛ route\n"),
-        (REPLICA | {"lag": None, "late": True, "problem": "no route"}, "  replica   ▲ bob@far:/srv/deck, never copied yet, late: no route\n"),
+        (
+            REPLICA | {"lag": 3605.0, "late": True, "problem": "no\x1b route"},
+            "  replica   ▲ bob@far:/srv/deck, 1h old, late: no␛ route\n",
+        ),
+        (
+            REPLICA | {"lag": None, "late": True, "problem": "no route"},
+            "  replica   ▲ bob@far:/srv/deck, never copied yet, late: no route\n",
+        ),
     ],
 )
 def test_status_shows_a_configured_replica(fake_runtime, cli, copy, says):
@@ -265,9 +367,14 @@ def test_status_shows_a_configured_replica(fake_runtime, cli, copy, says):
 
 def test_a_missing_backup_file_and_a_late_backup_are_not_called_good(fake_runtime, cli):
     backup = STATUS["backup"]
-    fake_runtime(status=STATUS | {"backup": backup | {"at": None, "late": True, "gone": "its folder is gone"}})
+    fake_runtime(
+        status=STATUS
+        | {"backup": backup | {"at": None, "late": True, "gone": "its folder is gone"}}
+    )
     assert "● 312M, ok; backup none: its folder is gone\n" in cli("status").out
-    fake_runtime(status=STATUS | {"backup": backup | {"at": None, "late": True, "gone": "its file is gone"}})
+    fake_runtime(
+        status=STATUS | {"backup": backup | {"at": None, "late": True, "gone": "its file is gone"}}
+    )
     assert "● 312M, ok; backup lost: its file is gone\n" in cli("status").out
     fake_runtime(status=STATUS | {"backup": backup | {"late": True}})
     assert "● 312M, ok; backup 41m ago, late\n" in cli("status").out
@@ -299,7 +406,11 @@ def test_status_as_one_line_and_as_a_check(fake_runtime, cli):
         (STATUS, 1, "7r 22q 1! tick 3ms\n"),
         (quiet, 0, "7r 22q tick 3ms\n"),
         (down, 1, "no runtime\n"),
-        ({**quiet, "runtime": {**STATUS["runtime"], "halted": "disk full"}}, 0, "7r 22q halted tick 3ms\n"),
+        (
+            {**quiet, "runtime": {**STATUS["runtime"], "halted": "disk full"}},
+            0,
+            "7r 22q halted tick 3ms\n",
+        ),
     ):
         fake_runtime(status=found)
         assert cli("status", "--check").code == code

@@ -26,7 +26,9 @@ def watch_terminal(shared_runtime: RuntimeProcess, tmp_path):
         yield terminal
 
 
-def test_a_change_writes_only_the_difference(shared_runtime: RuntimeProcess, watch_terminal: Terminal):
+def test_a_change_writes_only_the_difference(
+    shared_runtime: RuntimeProcess, watch_terminal: Terminal
+):
     before = len(watch_terminal.raw)
 
     shared_runtime.submit("true", hold=True)
@@ -35,7 +37,9 @@ def test_a_change_writes_only_the_difference(shared_runtime: RuntimeProcess, wat
     assert watch_terminal.raw.count(b"\x1b[2J") == 1 and b"POOL" not in watch_terminal.raw[before:]
 
 
-def test_it_survives_the_runtime_and_shows_the_next(shared_runtime: RuntimeProcess, watch_terminal: Terminal):
+def test_it_survives_the_runtime_and_shows_the_next(
+    shared_runtime: RuntimeProcess, watch_terminal: Terminal
+):
     first = shared_runtime.pid
     shared_runtime.kill()
     watch_terminal.wait("none; the first submit starts one")
@@ -52,7 +56,9 @@ def test_a_resize_redraws_at_once(watch_terminal: Terminal):
     watch_terminal.resize(30, 8)
 
     watch_terminal.wait("more lines")
-    assert all(len(line) <= 30 for line in watch_terminal.lines) and "…" in watch_terminal.find_line("Taskdeck on")
+    assert all(
+        len(line) <= 30 for line in watch_terminal.lines
+    ) and "…" in watch_terminal.find_line("Taskdeck on")
 
 
 def test_an_interrupt_leaves_the_last_page_and_a_clean_terminal(watch_terminal: Terminal):

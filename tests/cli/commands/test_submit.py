@@ -35,13 +35,22 @@ def test_a_command_is_sent_unchanged_and_only_its_number_printed(fake_runtime, c
     said = cli("submit", "--", "sh", "-c", "echo $HOME", "--", "--json", "")
 
     assert said == (0, "7\n", "")
-    assert runtime.get_last_args("submit")["tasks"] == [{"argv": ["sh", "-c", "echo $HOME", "--", "--json", ""]}]
+    assert runtime.get_last_args("submit")["tasks"] == [
+        {"argv": ["sh", "-c", "echo $HOME", "--", "--json", ""]}
+    ]
 
 
 def test_a_submission_has_directory_umask_and_environment(fake_runtime, cli, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLAVOUR", "plum")
-    for name in ("TERM", "SSH_TTY", "TMUX_PANE", "BASH_FUNC_x%%", "TASKDECK_RUNID", "XDG_SESSION_ID"):
+    for name in (
+        "TERM",
+        "SSH_TTY",
+        "TMUX_PANE",
+        "BASH_FUNC_x%%",
+        "TASKDECK_RUNID",
+        "XDG_SESSION_ID",
+    ):
         monkeypatch.setenv(name, "session")
     runtime = fake_runtime(submit=[STORED_TASK])
     before = os.umask(0o027)
@@ -57,7 +66,8 @@ def test_a_submission_has_directory_umask_and_environment(fake_runtime, cli, mon
 
 
 @pytest.mark.parametrize(
-    ("keep", "kept"), [("none", set()), ("FLAVOUR,TERM", {"FLAVOUR", "TERM"}), ("all", {"FLAVOUR", "TERM", "PATH"})]
+    ("keep", "kept"),
+    [("none", set()), ("FLAVOUR,TERM", {"FLAVOUR", "TERM"}), ("all", {"FLAVOUR", "TERM", "PATH"})],
 )
 def test_keep_env_selects_the_environment(fake_runtime, cli, monkeypatch, keep, kept):
     monkeypatch.setenv("FLAVOUR", "plum")
@@ -88,12 +98,17 @@ def test_a_local_time_is_sent_with_its_zone(fake_runtime, cli, monkeypatch):
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert submit_one(fake_runtime, cli, "--at", "2099-01-31T08:00", "--", "true")["at"] == "2099-01-30T23:00:00+00:00"
+        assert (
+            submit_one(fake_runtime, cli, "--at", "2099-01-31T08:00", "--", "true")["at"]
+            == "2099-01-30T23:00:00+00:00"
+        )
     time.tzset()
 
 
 def test_parameters_are_text_or_json(fake_runtime, cli):
-    found = submit_one(fake_runtime, cli, "greet", "-p", "who=$(x)=y", "-p", "times:=3", "-p", "empty=")
+    found = submit_one(
+        fake_runtime, cli, "greet", "-p", "who=$(x)=y", "-p", "times:=3", "-p", "empty="
+    )
 
     assert found == {
         "template": "greet",
@@ -103,11 +118,15 @@ def test_parameters_are_text_or_json(fake_runtime, cli):
 
 
 def test_shell_text_becomes_a_script(fake_runtime, cli):
-    assert submit_one(fake_runtime, cli, "-c", "sort a | uniq > b") == {"script": "sort a | uniq > b"}
+    assert submit_one(fake_runtime, cli, "-c", "sort a | uniq > b") == {
+        "script": "sort a | uniq > b"
+    }
 
 
 def test_shell_text_is_read_from_stdin(fake_runtime, cli):
-    assert submit_one(fake_runtime, cli, "-c", "-", feed=b"echo \xff\n") == {"script": "echo \udcff\n"}
+    assert submit_one(fake_runtime, cli, "-c", "-", feed=b"echo \xff\n") == {
+        "script": "echo \udcff\n"
+    }
 
 
 def test_each_inserts_items_at_the_braces_or_the_end(fake_runtime, cli):
@@ -116,15 +135,33 @@ def test_each_inserts_items_at_the_braces_or_the_end(fake_runtime, cli):
     said = cli("submit", "--each", "--", "cp", "{}", "/b/{}", feed=b"x y\n\n$(z)\n")
 
     assert said.out == "7\n7\n"
-    assert [t["argv"] for t in runtime.get_last_args("submit")["tasks"]] == [["cp", "x y", "/b/x y"], ["cp", "$(z)", "/b/$(z)"]]
+    assert [t["argv"] for t in runtime.get_last_args("submit")["tasks"]] == [
+        ["cp", "x y", "/b/x y"],
+        ["cp", "$(z)", "/b/$(z)"],
+    ]
     cli("submit", "--each", "-0", "--", "gzip", feed=b"a\nb\0c\0")
-    assert [t["argv"] for t in runtime.get_last_args("submit")["tasks"]] == [["gzip", "a\nb"], ["gzip", "c"]]
+    assert [t["argv"] for t in runtime.get_last_args("submit")["tasks"]] == [
+        ["gzip", "a\nb"],
+        ["gzip", "c"],
+    ]
 
 
 def test_each_inserts_items_into_names_and_tags(fake_runtime, cli):
     runtime = fake_runtime(submit=[STORED_TASK, STORED_TASK])
 
-    cli("submit", "--each", "-n", "enc {}", "--tag", "of={}", "--tag", "a=b", "--", "x", feed=b"in/1.mkv\n\x1b2\n")
+    cli(
+        "submit",
+        "--each",
+        "-n",
+        "enc {}",
+        "--tag",
+        "of={}",
+        "--tag",
+        "a=b",
+        "--",
+        "x",
+        feed=b"in/1.mkv\n\x1b2\n",
+    )
     assert [(t["name"], t["tags"]) for t in runtime.get_last_args("submit")["tasks"]] == [
         ("enc 1.mkv", {"of": "in/1.mkv", "a": "b"}), ("enc ␛2", {"of": "\x1b2", "a": "b"}),
     ]  # fmt: skip
@@ -146,7 +183,10 @@ def test_an_invalid_line_is_reported_with_its_file(fake_runtime, cli, tmp_path):
 
     said = cli("submit", "--from", str(tmp_path / "jobs.jsonl"))
 
-    assert said.code == 2 and said.err == f"taskdeck: {tmp_path}/jobs.jsonl line 1: is no JSON. It was not stored.\n"
+    assert (
+        said.code == 2
+        and said.err == f"taskdeck: {tmp_path}/jobs.jsonl line 1: is no JSON. It was not stored.\n"
+    )
 
 
 def test_keep_going_lists_invalid_lines_and_exits_1(fake_runtime, cli):
@@ -214,7 +254,9 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["no-such-program", "-c"], b"", 2, "-c needs a value"),
     ],
 )  # fmt: skip
-def test_invalid_arguments_are_refused_before_any_request(fake_runtime, cli, words, feed, code, answer):
+def test_invalid_arguments_are_refused_before_any_request(
+    fake_runtime, cli, words, feed, code, answer
+):
     runtime = fake_runtime()
 
     said = cli("submit", *words, feed=feed)
@@ -227,17 +269,25 @@ def test_invalid_arguments_are_refused_before_any_request(fake_runtime, cli, wor
 def test_a_program_mistaken_for_a_template_gets_a_suggestion(fake_runtime, cli):
     fake_runtime(submit=NotFound('no template "sh".', "List: taskdeck template ls"))
 
-    assert cli("submit", "sh").err == 'taskdeck: "sh" is a program, not a template. To run it: taskdeck submit -- sh\n'
+    assert (
+        cli("submit", "sh").err
+        == 'taskdeck: "sh" is a program, not a template. To run it: taskdeck submit -- sh\n'
+    )
     said = cli("submit", "sh", "-x", "script.sh")
     assert said.code == 3 and "taskdeck submit -- sh -x script.sh" in said.err
 
 
 def test_an_unknown_template_keeps_the_runtimes_answer(fake_runtime, cli):
-    fake_runtime(submit=NotFound('no template "gret". Nearest: greet.', "List: taskdeck template ls"))
+    fake_runtime(
+        submit=NotFound('no template "gret". Nearest: greet.', "List: taskdeck template ls")
+    )
 
     said = cli("submit", "gret")
 
-    assert (said.code, said.err) == (3, 'taskdeck: no template "gret". Nearest: greet. List: taskdeck template ls\n')
+    assert (said.code, said.err) == (
+        3,
+        'taskdeck: no template "gret". Nearest: greet. List: taskdeck template ls\n',
+    )
 
 
 def test_a_missing_directory_suggests_the_nearest(fake_runtime, cli, tmp_path):
@@ -264,7 +314,9 @@ def test_the_alias_add_still_submits(fake_runtime, cli):
 
 
 def test_a_dry_run_prints_the_task_and_no_number(fake_runtime, cli):
-    runtime = fake_runtime(submit=[{**STORED_TASK, "number": None, "cwd": "/srv", "launch": {"argv": ["echo", "a b"]}}])
+    runtime = fake_runtime(
+        submit=[{**STORED_TASK, "number": None, "cwd": "/srv", "launch": {"argv": ["echo", "a b"]}}]
+    )
 
     said = cli("submit", "--dry-run", "--", "echo", "a b")
 
@@ -282,7 +334,20 @@ def test_a_dry_run_prints_other_options(fake_runtime, cli, monkeypatch):
     wishes = {"not_before": "2099-01-30T23:00:00.000000Z", "priority": -2, "cpu": 0.5, "memory": 1536.0, "timeout": 5400.0,
               "retries": 2, "retry_delay": 300.0, "grace": 5.0, "hold": True}  # fmt: skip
     fake_runtime(submit=[{**STORED_TASK, **wishes, "cwd": "/srv", "launch": {"argv": ["true"]}}])
-    words = ("--at", "2099-01-31T08:00", "--after", "4", "--after", "#5", "--after-any", "name", "--retry-delay", "5m", "--tag", "k=v=w")
+    words = (
+        "--at",
+        "2099-01-31T08:00",
+        "--after",
+        "4",
+        "--after",
+        "#5",
+        "--after-any",
+        "name",
+        "--retry-delay",
+        "5m",
+        "--tag",
+        "k=v=w",
+    )
 
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "Asia/Tokyo")
@@ -303,8 +368,16 @@ def test_on_a_terminal_the_position_and_reason_are_printed(fake_runtime, cli, mo
         fake_runtime(submit=[STORED_TASK | more])
         return " ".join(cli("submit", "--", "true").err.split())
 
-    paused = {"queue": "night", "position": 1, "total": 2, "short": "queue night is paused by ann since 14:02"}
-    assert said(**paused) == "#7 true is queued in night, second of 2: queue night is paused by ann since 14:02"
+    paused = {
+        "queue": "night",
+        "position": 1,
+        "total": 2,
+        "short": "queue night is paused by ann since 14:02",
+    }
+    assert (
+        said(**paused)
+        == "#7 true is queued in night, second of 2: queue night is paused by ann since 14:02"
+    )
     full = {"position": 1, "total": 2, "short": "queue full 2/2; 2nd of 2"}
     assert said(**full) == "#7 true is queued in default: queue full 2/2; 2nd of 2"
 
@@ -317,10 +390,15 @@ def test_on_a_terminal_the_start_time_is_echoed(fake_runtime, cli, monkeypatch):
         fake_runtime(submit=[STORED_TASK | more] * (feed.count(b"\n") or 1))
         return " ".join(cli("submit", "--at", "23h", *words, feed=feed).err.split())
 
-    assert re.fullmatch(f"#7 true is scheduled in default: at {in_23_hours}", said("--", "true", status="scheduled", short="at 18:09"))
+    assert re.fullmatch(
+        f"#7 true is scheduled in default: at {in_23_hours}",
+        said("--", "true", status="scheduled", short="at 18:09"),
+    )
     held = said("--hold", "--", "true", status="held", short="held by ann")
     assert re.fullmatch(f"#7 true is held in default: held by ann; not before {in_23_hours}", held)
-    assert re.fullmatch(f"taskdeck: not before {in_23_hours}\\.", said("--each", "--", "true", feed=b"a\nb\n"))
+    assert re.fullmatch(
+        f"taskdeck: not before {in_23_hours}\\.", said("--each", "--", "true", feed=b"a\nb\n")
+    )
     monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: False)
     assert said("--", "true", status="scheduled", short="at 18:09") == ""
 

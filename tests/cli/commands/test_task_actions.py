@@ -47,7 +47,10 @@ def test_many_tasks_get_twenty_lines_and_a_count(fake_runtime, cli):
 
 
 def test_filtered_tasks_are_counted_by_result(fake_runtime, cli):
-    answer = make_bulk_answer(*range(1, 1204), notes=[f"#{n} has ended (failed); there is nothing to cancel." for n in range(5)])
+    answer = make_bulk_answer(
+        *range(1, 1204),
+        notes=[f"#{n} has ended (failed); there is nothing to cancel." for n in range(5)],
+    )
     answer["done"][0] |= {"run": "stopping", "grace": 5.0}
     fake_runtime(cancel=answer)
 
@@ -60,7 +63,9 @@ def test_filtered_tasks_are_counted_by_result(fake_runtime, cli):
     ]
 
 
-@pytest.mark.parametrize(("verb", "told"), [("set", "changed"), ("front", "moved to the front"), ("hold", "cancelled")])
+@pytest.mark.parametrize(
+    ("verb", "told"), [("set", "changed"), ("front", "moved to the front"), ("hold", "cancelled")]
+)
 def test_the_verb_names_results_that_the_state_does_not(fake_runtime, cli, verb, told):
     fake_runtime(**{verb: make_bulk_answer(1, 2)})
 
@@ -121,7 +126,12 @@ def test_every_bulk_verb_accepts_every_filter(fake_runtime, cli, verb, given, se
     theirs = {"--queue": "--in-queue", "--name": "--named"} if verb == "set" else {}
     more = ("--priority", "1") if verb == "set" else ()
 
-    assert cli(verb, *(theirs.get(word, word) for word in given), *more, "--status", "held", "--yes").code == 0
+    assert (
+        cli(
+            verb, *(theirs.get(word, word) for word in given), *more, "--status", "held", "--yes"
+        ).code
+        == 0
+    )
     chosen = runtime.get_last_args(verb)["select"]
     assert set(chosen.pop("status")) == {"held"} and chosen == select
 
@@ -150,12 +160,19 @@ def test_set_names_the_filter_that_is_not_a_new_value(fake_runtime, cli):
         (("set", "--pin", "--named"), "*:x", """'name:*":x"'"""),
     ],
 )
-def test_a_wildcard_in_a_name_is_literal_and_the_pattern_form_suggested(fake_runtime, cli, words, name, line):
-    fake_runtime(ls=make_list_answer([], 0, 0), **{words[0]: make_bulk_answer()} if words[0] != "ls" else {})
+def test_a_wildcard_in_a_name_is_literal_and_the_pattern_form_suggested(
+    fake_runtime, cli, words, name, line
+):
+    fake_runtime(
+        ls=make_list_answer([], 0, 0), **{words[0]: make_bulk_answer()} if words[0] != "ls" else {}
+    )
 
     said = cli(*words, name, *(["--yes"] if words[0] != "ls" else []))
 
-    assert f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {line}" in said.err
+    assert (
+        f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {line}"
+        in said.err
+    )
     (found,) = filter_query.parse_query(shlex.split(line)[0], datetime.now(UTC)).terms
     assert found.kind == "name"
 
@@ -166,14 +183,22 @@ def test_filters_without_a_match_say_what_they_searched(fake_runtime, cli):
     said = cli("retry", "--queue", "q", "--yes")
 
     assert (said.code, said.out) == (0, "")
-    assert said.err == "taskdeck: nothing to retry: no task that matches is failed, timed out or lost. Others: --status STATE\n"
+    assert (
+        said.err
+        == "taskdeck: nothing to retry: no task that matches is failed, timed out or lost. Others: --status STATE\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
         (make_bulk_answer(1), 0),
-        (make_bulk_answer(notes=["#1 has ended (succeeded, 3h ago); there is nothing to cancel."]), 0),
+        (
+            make_bulk_answer(
+                notes=["#1 has ended (succeeded, 3h ago); there is nothing to cancel."]
+            ),
+            0,
+        ),
         (make_bulk_answer(refused=[make_refusal(3, "no task 9")]), 3),
         (make_bulk_answer(refused=[make_refusal(3, "no task 9"), make_refusal(3, "no task 8")]), 3),
         (make_bulk_answer(refused=[make_refusal(3, "no task 9"), make_refusal(4, "it runs")]), 1),
@@ -198,7 +223,9 @@ def test_the_whole_answer_is_available_as_json(fake_runtime, cli):
 
 
 def test_filters_in_a_pipe_require_yes(fake_runtime, cli):
-    runtime = fake_runtime(ls={"tasks": [], "total": 14, "of": 99, "as_of": 70}, cancel=make_bulk_answer(1))
+    runtime = fake_runtime(
+        ls={"tasks": [], "total": 14, "of": 99, "as_of": 70}, cancel=make_bulk_answer(1)
+    )
 
     said = cli("cancel", "--queue", "media", "--status", "queued")
     text = "taskdeck: this would cancel 14 queued tasks. Nothing was changed. To do it: --yes\n"
@@ -218,27 +245,52 @@ def test_filters_and_ids_are_exclusive(fake_runtime, cli):
 def test_set_sends_only_new_values(fake_runtime, cli):
     runtime = fake_runtime(set=make_bulk_answer(1))
 
-    cli("set", "1", "--priority", "-3", "--memory", "11G", "--retry-delay", "1m", "--in-queue", "gpu")
+    cli(
+        "set",
+        "1",
+        "--priority",
+        "-3",
+        "--memory",
+        "11G",
+        "--retry-delay",
+        "1m",
+        "--in-queue",
+        "gpu",
+    )
     assert runtime.asked == []
     cli("set", "1", "--priority", "-3", "--memory", "11G", "--retry-delay", "1m")
-    assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"priority": -3, "memory": 11264, "retry_delay": 60}}
+    assert runtime.get_last_args("set") == {
+        "ids": ["1"],
+        "fields": {"priority": -3, "memory": 11264, "retry_delay": 60},
+    }
     cli("set", "--in-queue", "gpu", "--queue", "media", "--status", "held", "--yes")
-    assert runtime.get_last_args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
+    assert runtime.get_last_args("set") == {
+        "select": {"queue": "gpu", "status": ["held"]},
+        "fields": {"queue": "media"},
+    }
 
 
 def test_a_start_time_is_sent_and_echoed(fake_runtime, cli):
     runtime = fake_runtime(set=make_bulk_answer(1))
 
-    assert re.search(r": not before (\w{3} )?\d\d:\d\d \(in 23h\)\n$", cli("set", "1", "--at", "23h").out)
+    assert re.search(
+        r": not before (\w{3} )?\d\d:\d\d \(in 23h\)\n$", cli("set", "1", "--at", "23h").out
+    )
     assert runtime.get_last_args("set")["fields"]["at"].endswith("+00:00")
     assert "not before" not in cli("set", "1", "--at", "now").out
     assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"at": "now"}}
     cli("set", "--in-queue", "gpu", "--at", "now", "--yes")
-    assert runtime.get_last_args("set")["select"] == {"queue": "gpu", "status": ["queued", "scheduled", "blocked", "held", "retrying"]}
+    assert runtime.get_last_args("set")["select"] == {
+        "queue": "gpu",
+        "status": ["queued", "scheduled", "blocked", "held", "retrying"],
+    }
     assert cli("set", "1", "--at", "soon").code == 2
 
 
-@pytest.mark.parametrize(("option", "pinned", "said"), [("--pin", True, "pinned"), ("--unpin", False, "no longer pinned")])
+@pytest.mark.parametrize(
+    ("option", "pinned", "said"),
+    [("--pin", True, "pinned"), ("--unpin", False, "no longer pinned")],
+)
 def test_a_task_is_pinned_and_unpinned(fake_runtime, cli, option, pinned, said):
     runtime = fake_runtime(set=make_bulk_answer(1))
 
@@ -251,10 +303,15 @@ def test_a_task_is_pinned_and_unpinned(fake_runtime, cli, option, pinned, said):
 def test_contradicting_pin_options_are_refused(fake_runtime, cli):
     runtime = fake_runtime(set=make_bulk_answer(1))
     refused = cli("set", "1", "--pin", "--unpin")
-    assert (refused.code, refused.err) == (2, "taskdeck: --unpin and --pin are one too many.\n") and not runtime.asked
+    assert (refused.code, refused.err) == (
+        2,
+        "taskdeck: --unpin and --pin are one too many.\n",
+    ) and not runtime.asked
 
 
-@pytest.mark.parametrize(("typed", "number"), [("KILL", 9), ("SIGTERM", 15), ("usr1", 10), ("2", 2)])
+@pytest.mark.parametrize(
+    ("typed", "number"), [("KILL", 9), ("SIGTERM", 15), ("usr1", 10), ("2", 2)]
+)
 def test_a_signal_is_a_name_or_a_number(fake_runtime, cli, typed, number):
     runtime = fake_runtime(cancel=make_bulk_answer(1))
 
@@ -273,7 +330,15 @@ def test_retry_again_is_sent_for_succeeded_tasks(fake_runtime, cli):
 
 def test_wait_exits_with_the_first_nonzero_code_in_order(fake_runtime, cli):
     ends = [
-        {"number": n, "name": "x", "status": "failed", "exit_code": c, "signal": None, "reason": None, "code": c}
+        {
+            "number": n,
+            "name": "x",
+            "status": "failed",
+            "exit_code": c,
+            "signal": None,
+            "reason": None,
+            "code": c,
+        }
         for n, c in ((1, 0), (2, 9), (3, 7))
     ]
     runtime = fake_runtime(wait=ends)
@@ -283,15 +348,36 @@ def test_wait_exits_with_the_first_nonzero_code_in_order(fake_runtime, cli):
 
 
 def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
-    total = {state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9, "as_of": 70} for state in WAITING_STATES}
-    counted = {"tasks": [make_task(7, "night \x1b[2J", "queued"), make_task(5, "x", "held")], "total": 2, "of": 9, "as_of": 70}
+    total = {
+        state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9, "as_of": 70}
+        for state in WAITING_STATES
+    }
+    counted = {
+        "tasks": [make_task(7, "night \x1b[2J", "queued"), make_task(5, "x", "held")],
+        "total": 2,
+        "of": 9,
+        "as_of": 70,
+    }
     queued = {"tasks": [], "total": 1, "of": 9, "as_of": 70}
-    runtime = fake_runtime(ls=AnswerSequence([counted, queued, *[total[s] for s in WAITING_STATES[1:]]]), front=make_bulk_answer(1, 2))
+    runtime = fake_runtime(
+        ls=AnswerSequence([counted, queued, *[total[s] for s in WAITING_STATES[1:]]]),
+        front=make_bulk_answer(1, 2),
+    )
 
     out = run_on_terminal(home, "front", "--queue", "media", typed=b"n\n", columns=200).decode()
-    assert "Front 2 tasks (1 queued, 1 held): #7 night ␛[2J, #5 x? [y/N]" in out and "nothing was changed" in out
+    assert (
+        "Front 2 tasks (1 queued, 1 held): #7 night ␛[2J, #5 x? [y/N]" in out
+        and "nothing was changed" in out
+    )
 
-    fake_runtime(ls={"tasks": [make_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99, "as_of": 70})
+    fake_runtime(
+        ls={
+            "tasks": [make_task(n, "x", "held") for n in (9, 8, 7)],
+            "total": 40,
+            "of": 99,
+            "as_of": 70,
+        }
+    )
     asked = run_on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
     assert "Front 40 held tasks: #9 x, #8 x, #7 x, …? [y/N]" in asked
     assert runtime.get_last_args("front") == {"select": {"status": ["held"], "as_of": 70}}
@@ -312,15 +398,28 @@ def test_no_question_is_asked_without_a_match(fake_runtime, home):
 
     out = run_on_terminal(home, "rm", "--status", "lost", columns=200).decode()
 
-    assert out == "taskdeck: nothing to rm: no task that matches is lost. Others: --status STATE\r\n"
+    assert (
+        out == "taskdeck: nothing to rm: no task that matches is lost. Others: --status STATE\r\n"
+    )
 
 
 def test_a_filter_query_selects_in_the_verbs_default_states(fake_runtime, cli):
-    runtime = fake_runtime(retry=make_bulk_answer(1), review={"total": 3, "statuses": {"failed": 2, "lost": 1}, "first": [], "dependants": 0, "as_of": 70})
+    runtime = fake_runtime(
+        retry=make_bulk_answer(1),
+        review={
+            "total": 3,
+            "statuses": {"failed": 2, "lost": 1},
+            "first": [],
+            "dependants": 0,
+            "as_of": 70,
+        },
+    )
 
     said = cli("retry", "--filter", "queue:gpu since:2h")
     assert "this would retry 3 tasks (2 failed, 1 lost). Nothing was changed." in said.err
     cli("retry", "--filter", "queue:gpu", "--yes")
-    assert runtime.get_last_args("retry")["select"] == {"filter": "queue:gpu status:failed,timed_out,lost"}
+    assert runtime.get_last_args("retry")["select"] == {
+        "filter": "queue:gpu status:failed,timed_out,lost"
+    }
     cli("retry", "--filter", "status:cancelled", "--yes")
     assert runtime.get_last_args("retry")["select"] == {"filter": "status:cancelled"}

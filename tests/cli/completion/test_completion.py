@@ -17,7 +17,10 @@ from tests.acceptance.terminal import Terminal
 from tests.cli.builders import make_list_answer, make_task
 
 TASKS = [make_task(1042, "nightly etl", "running"), make_task(7, "\x1b[2Jevil", "held")]
-QUEUES = [{"name": name, "current_load": 1, "capacity": 2, "waiting": 0} for name in ("my media", "a:b", "gpu", "e\u202evil")]
+QUEUES = [
+    {"name": name, "current_load": 1, "capacity": 2, "waiting": 0}
+    for name in ("my media", "a:b", "gpu", "e\u202evil")
+]
 ENCODE = {
     "parameters": {
         "required": ["input"],
@@ -56,7 +59,9 @@ def test_bash_completes_verbs_subcommands_and_options(cli):
 def test_bash_accepts_the_script(cli):
     text = cli("completion", "bash").out
 
-    done = subprocess.run(["bash", "-c", f"{text}\ncomplete -p taskdeck"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", f"{text}\ncomplete -p taskdeck"], capture_output=True, text=True, check=True
+    )
 
     assert done.stdout.endswith("-F _taskdeck taskdeck\n")
 
@@ -67,10 +72,21 @@ def test_zsh_and_fish_scripts_contain_verbs_and_options(cli):
     assert zsh.startswith("#compdef taskdeck")
     for text in (zsh, fish):
         assert all(
-            word in text for word in ("submit", "drain", "retry-delay", "queue a command, shell text or a template")
+            word in text
+            for word in (
+                "submit",
+                "drain",
+                "retry-delay",
+                "queue a command, shell text or a template",
+            )
         )
-    assert '"*:its number, uuid or name:{_taskdeck_names task:cancel}"' in zsh and "{--queue=,-q}" in zsh
-    assert '-xka "(__taskdeck_names parameter)"' in fish and "(__taskdeck_names task:cancel)" in fish
+    assert (
+        '"*:its number, uuid or name:{_taskdeck_names task:cancel}"' in zsh
+        and "{--queue=,-q}" in zsh
+    )
+    assert (
+        '-xka "(__taskdeck_names parameter)"' in fish and "(__taskdeck_names task:cancel)" in fish
+    )
 
 
 def test_hidden_options_are_not_offered(cli):
@@ -89,17 +105,30 @@ def list_candidates(cli, kind, *line, shell="fish"):
 def test_task_numbers_come_with_names(fake_runtime, cli):
     runtime = fake_runtime(ls=make_list_answer(TASKS, 2, 2))
 
-    assert list_candidates(cli, "task:cancel", "cancel", "") == [("1042", "nightly etl, running"), ("7", "␛[2Jevil, held")]
-    assert "succeeded" not in runtime.get_last_args("ls")["status"] and "held" in runtime.get_last_args("ls")["status"]
+    assert list_candidates(cli, "task:cancel", "cancel", "") == [
+        ("1042", "nightly etl, running"),
+        ("7", "␛[2Jevil, held"),
+    ]
+    assert (
+        "succeeded" not in runtime.get_last_args("ls")["status"]
+        and "held" in runtime.get_last_args("ls")["status"]
+    )
     assert list_candidates(cli, "task:cancel", "cancel", "1042", "") == [("7", "␛[2Jevil, held")]
     assert list_candidates(cli, "task:show", "show", "10") == [("1042", "nightly etl, running")]
     assert "status" not in runtime.get_last_args("ls")
 
 
 def test_backup_arguments_offer_backups_and_no_tasks(fake_runtime, cli):
-    fake_runtime(db__backups=[{"id": "20260101T000000Z-full", "kind": "full", "bytes": 4096}, {"id": "x\x1b", "kind": "full", "bytes": 1}])
+    fake_runtime(
+        db__backups=[
+            {"id": "20260101T000000Z-full", "kind": "full", "bytes": 4096},
+            {"id": "x\x1b", "kind": "full", "bytes": 1},
+        ]
+    )
 
-    assert list_candidates(cli, "backup", "db", "restore", "") == [("20260101T000000Z-full", "full, 4.0K")]
+    assert list_candidates(cli, "backup", "db", "restore", "") == [
+        ("20260101T000000Z-full", "full, 4.0K")
+    ]
     for shell in ("bash", "zsh", "fish"):
         text = cli("completion", shell).out
         assert "taskdeck_names backup" in text and "task:db" not in text
@@ -108,8 +137,17 @@ def test_backup_arguments_offer_backups_and_no_tasks(fake_runtime, cli):
 def test_untypable_names_are_left_out_and_others_quoted_for_bash(fake_runtime, cli):
     fake_runtime(queue__ls=QUEUES)
 
-    assert [name for name, _ in list_candidates(cli, "queue", "submit", "-q", "")] == ["my media", "a:b", "gpu"]
-    for typed, offered in (("my", "my\\ media"), ("'my", "my media"), ('"my', "my media"), ("my\\ m", "my\\ media")):
+    assert [name for name, _ in list_candidates(cli, "queue", "submit", "-q", "")] == [
+        "my media",
+        "a:b",
+        "gpu",
+    ]
+    for typed, offered in (
+        ("my", "my\\ media"),
+        ("'my", "my media"),
+        ('"my', "my media"),
+        ("my\\ m", "my\\ media"),
+    ):
         assert list_candidates(cli, "queue", "submit", "-q", typed, shell="bash")[0][0] == offered
     assert list_candidates(cli, "queue", "submit", "--queue=gp")[0][0] == "gpu"
 
@@ -117,12 +155,23 @@ def test_untypable_names_are_left_out_and_others_quoted_for_bash(fake_runtime, c
 def test_parameters_not_yet_given_are_offered(fake_runtime, cli):
     runtime = fake_runtime(template__show=ENCODE)
 
-    found = list_candidates(cli, "parameter", "submit", "--hold", "-q", "media", "encode", "-p", "crf=3", "-p", "")
+    found = list_candidates(
+        cli, "parameter", "submit", "--hold", "-q", "media", "encode", "-p", "crf=3", "-p", ""
+    )
 
     assert runtime.get_last_args("template.show") == {"name": "encode"}
-    assert found == [("input=", "string, needed: the film"), ("preset=", "any"), ("two=", "boolean"), ("odd=", "any")]
-    assert [row[0] for row in list_candidates(cli, "parameter", "submit", "encode", "-p", "preset=s")] == ["preset=slow"]
-    assert [row[0] for row in list_candidates(cli, "parameter", "submit", "encode", "-p", "two=")] == ["two=true", "two=false"]
+    assert found == [
+        ("input=", "string, needed: the film"),
+        ("preset=", "any"),
+        ("two=", "boolean"),
+        ("odd=", "any"),
+    ]
+    assert [
+        row[0] for row in list_candidates(cli, "parameter", "submit", "encode", "-p", "preset=s")
+    ] == ["preset=slow"]
+    assert [
+        row[0] for row in list_candidates(cli, "parameter", "submit", "encode", "-p", "two=")
+    ] == ["two=true", "two=false"]
     assert list_candidates(cli, "parameter", "submit", "-p", "") == []
 
 
@@ -142,22 +191,43 @@ def test_the_home_on_the_line_is_asked(fake_runtime, cli, home, monkeypatch):
     fake_runtime(queue__ls=QUEUES)
 
     for named in (("--home", str(home)), (f"--home={home}",)):
-        said = cli(registry.COMPLETE_VERB, "fish", "queue", "sudo", "/opt/bin/taskdeck", *named, "queue", "show", "g")
+        said = cli(
+            registry.COMPLETE_VERB,
+            "fish",
+            "queue",
+            "sudo",
+            "/opt/bin/taskdeck",
+            *named,
+            "queue",
+            "show",
+            "g",
+        )
         assert said.out.startswith("gpu\t")
 
 
 @pytest.fixture
 def bash(fake_runtime, home: Path, tmp_path):
     """Yield an interactive bash with the completion loaded, in a folder with a file."""
-    fake_runtime(ls=make_list_answer(TASKS, 2, 2), queue__ls=QUEUES, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])
+    fake_runtime(
+        ls=make_list_answer(TASKS, 2, 2),
+        queue__ls=QUEUES,
+        template__show=ENCODE,
+        template__ls=[{"name": "encode", "engine": "shell"}],
+    )
     (tmp_path / "film one.mkv").touch()
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "taskdeck").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n')
+    (tmp_path / "bin" / "taskdeck").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n'
+    )
     (tmp_path / "bin" / "taskdeck").chmod(0o700)
-    (tmp_path / "rc").write_text(f"{build_script('bash')}\nPS1='> '\nbind 'set show-all-if-ambiguous on' 'set bell-style none'\n")
+    (tmp_path / "rc").write_text(
+        f"{build_script('bash')}\nPS1='> '\nbind 'set show-all-if-ambiguous on' 'set bell-style none'\n"
+    )
     env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
            "TERM": "xterm-256color", "PYTHONPATH": os.getcwd()}  # fmt: skip
-    with Terminal(["/bin/bash", "--rcfile", str(tmp_path / "rc"), "-i"], env, tmp_path, 100, 24) as terminal:
+    with Terminal(
+        ["/bin/bash", "--rcfile", str(tmp_path / "rc"), "-i"], env, tmp_path, 100, 24
+    ) as terminal:
         terminal.wait(lambda t: ">" in t.lines)
         yield terminal
 
@@ -178,7 +248,9 @@ def test_a_tab_in_bash_completes_current_names(bash):
     ):
         line = f"> taskdeck {shown}"
         bash.type(f"\x15taskdeck {typed}\t")
-        bash.wait(lambda t, line=line: t.lines[0] == line.rstrip() and t.screen.cursor.x == len(line))
+        bash.wait(
+            lambda t, line=line: t.lines[0] == line.rstrip() and t.screen.cursor.x == len(line)
+        )
         assert not any(bash.lines[1:])
 
 

@@ -13,25 +13,49 @@ from app.cli.commands.completion import build_script
 from tests.acceptance.terminal import Terminal
 from tests.cli.builders import make_list_answer, make_task
 
-ENCODE = {"parameters": {"properties": {"input": {"type": "string"}, "preset": {"enum": ["fast", "slow"]}}}}
+ENCODE = {
+    "parameters": {
+        "properties": {"input": {"type": "string"}, "preset": {"enum": ["fast", "slow"]}}
+    }
+}
 SETUPS = {
-    "zsh": ("-f", "PS1='> '; fpath=($HOME/scripts $fpath); autoload -U compinit; compinit -u -D; PS1='ready> '"),
-    "fish": ("--no-config", "function fish_prompt; echo 'ready> '; end; source $HOME/scripts/taskdeck.fish"),
+    "zsh": (
+        "-f",
+        "PS1='> '; fpath=($HOME/scripts $fpath); autoload -U compinit; compinit -u -D; PS1='ready> '",
+    ),
+    "fish": (
+        "--no-config",
+        "function fish_prompt; echo 'ready> '; end; source $HOME/scripts/taskdeck.fish",
+    ),
 }
 
 
 @pytest.fixture(params=["zsh", "fish"])
 def shell(request, fake_runtime, home, tmp_path):
     """Yield an interactive shell with the completion loaded, in a folder with a file."""
-    queues = [{"name": name, "current_load": 1, "capacity": 2, "waiting": 0} for name in ("my media", "gpu")]
-    tasks = make_list_answer([make_task(1042, "nightly", "running"), make_task(77, "other", "held")], 2, 2)
-    fake_runtime(ls=tasks, queue__ls=queues, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])
+    queues = [
+        {"name": name, "current_load": 1, "capacity": 2, "waiting": 0}
+        for name in ("my media", "gpu")
+    ]
+    tasks = make_list_answer(
+        [make_task(1042, "nightly", "running"), make_task(77, "other", "held")], 2, 2
+    )
+    fake_runtime(
+        ls=tasks,
+        queue__ls=queues,
+        template__show=ENCODE,
+        template__ls=[{"name": "encode", "engine": "shell"}],
+    )
     for folder in ("bin", "scripts"):
         (tmp_path / folder).mkdir()
     (tmp_path / "film one.mkv").touch()
-    (tmp_path / "bin" / "taskdeck").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n')
+    (tmp_path / "bin" / "taskdeck").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n'
+    )
     (tmp_path / "bin" / "taskdeck").chmod(0o700)
-    (tmp_path / "scripts" / {"zsh": "_taskdeck", "fish": "taskdeck.fish"}[request.param]).write_text(build_script(request.param))
+    (
+        tmp_path / "scripts" / {"zsh": "_taskdeck", "fish": "taskdeck.fish"}[request.param]
+    ).write_text(build_script(request.param))
     env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
            "TERM": "xterm-256color", "PYTHONPATH": os.getcwd()}  # fmt: skip
     option, setup = SETUPS[request.param]
@@ -53,7 +77,9 @@ def test_a_tab_completes_current_names(shell):
         ("taskdeck cancel 1042 7", "taskdeck cancel 1042 77"),
         ("taskdeck ls --status fai", "taskdeck ls --status failed"),
     ):
-        shell.type(f"\x15{typed}").wait(lambda t, typed=typed: t.lines[t.screen.cursor.y].endswith(typed))
+        shell.type(f"\x15{typed}").wait(
+            lambda t, typed=typed: t.lines[t.screen.cursor.y].endswith(typed)
+        )
         shell.type("\t").wait(lambda t, shown=shown: t.lines[t.screen.cursor.y].endswith(shown))
 
 
@@ -63,7 +89,9 @@ def test_zsh_completes_with_a_sourced_script(tmp_path: Path, begun: str):
     text = f"{begun}source <(cat script); print $_comps[taskdeck]"
 
     env = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run(["zsh", "-f", "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["zsh", "-f", "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
 
     assert done.stdout == "_shtab_taskdeck\n", done.stderr
 

@@ -42,7 +42,10 @@ def parse_error(text: str, format: str = "toml") -> str:
 
 def build_rows(found: document.Definitions) -> dict[str, dict[str, dict[str, object]]]:
     return {
-        kind: {name: document.build_definition(kind, row.model_dump(by_alias=True)) for name, row in tables.items()}
+        kind: {
+            name: document.build_definition(kind, row.model_dump(by_alias=True))
+            for name, row in tables.items()
+        }
         for kind, tables in found.items()
     }
 
@@ -59,12 +62,21 @@ def test_the_design_example_is_parsed_with_its_amounts() -> None:
 @pytest.mark.parametrize("format", toml_yaml.FORMATS)
 def test_a_parsed_file_survives_writing(format: str) -> None:
     found = document.parse_document(EXAMPLE)
-    assert document.parse_document(toml_yaml.write_document(build_rows(found), format), format) == found
+    assert (
+        document.parse_document(toml_yaml.write_document(build_rows(found), format), format)
+        == found
+    )
 
 
 def test_numbers_are_written_as_users_type_them() -> None:
     written = toml_yaml.write_document(build_rows(document.parse_document(EXAMPLE)), "toml")
-    for line in ('total_memory = "32G"', "total_cpu = 8", 'timeout = "30m"', 'memory = "512M"', "cpu = 2"):
+    for line in (
+        'total_memory = "32G"',
+        "total_cpu = 8",
+        'timeout = "30m"',
+        'memory = "512M"',
+        "cpu = 2",
+    ):
         assert line in written
 
 
@@ -114,7 +126,9 @@ def test_a_value_in_place_of_a_table_is_refused(text: str, words: str) -> None:
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    said = parse_error(EXAMPLE.replace("capacity = 2", "capacity = -2").replace("cpu = 2", "cpu = -2"))
+    said = parse_error(
+        EXAMPLE.replace("capacity = 2", "capacity = -2").replace("cpu = 2", "cpu = -2")
+    )
     assert "queues.media: capacity" in said
     assert "templates.encode: cpu" in said
 
@@ -124,7 +138,12 @@ def test_a_non_text_name_in_yaml_is_refused() -> None:
 
 
 def test_an_sla_has_a_short_form() -> None:
-    found = document.parse_document('[slas.a]\nseverity = "critical"\nconditions = { preset = "starts-within", value = 60 }')
+    found = document.parse_document(
+        '[slas.a]\nseverity = "critical"\nconditions = { preset = "starts-within", value = 60 }'
+    )
     sla = found["slas"]["a"]
     assert sla.severity == 3
-    assert build_rows(found)["slas"]["a"] == {"conditions": {"preset": "starts-within", "value": "1m"}, "severity": "critical"}
+    assert build_rows(found)["slas"]["a"] == {
+        "conditions": {"preset": "starts-within", "value": "1m"},
+        "severity": "critical",
+    }

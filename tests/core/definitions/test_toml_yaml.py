@@ -32,10 +32,16 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.samp
 NUMBERS = st.integers(-(2**62), 2**62) | st.floats(allow_nan=False, allow_infinity=False)
 PLAIN = TEXT | NUMBERS | st.booleans()
 VALUES = st.recursive(
-    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
 )
-BODIES = st.dictionaries(st.sampled_from(["schema", "parameters", "queue", "description"]), VALUES, max_size=4)
-SPREAD = st.dictionaries(st.sampled_from(["properties", "$defs", "type"]), st.dictionaries(TEXT, VALUES, max_size=3))
+BODIES = st.dictionaries(
+    st.sampled_from(["schema", "parameters", "queue", "description"]), VALUES, max_size=4
+)
+SPREAD = st.dictionaries(
+    st.sampled_from(["properties", "$defs", "type"]), st.dictionaries(TEXT, VALUES, max_size=3)
+)
 
 
 def make_document(bodies: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +52,9 @@ def make_document(bodies: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("format", toml_yaml.FORMATS)
 @settings(deadline=None)
 @given(bodies=st.dictionaries(TEXT, BODIES, max_size=3), spread=SPREAD)
-def test_written_documents_are_read_back_unchanged(format: str, bodies: dict[str, Any], spread: dict[str, Any]) -> None:
+def test_written_documents_are_read_back_unchanged(
+    format: str, bodies: dict[str, Any], spread: dict[str, Any]
+) -> None:
     document = make_document(bodies | {"spread": {"engine": "exec", "parameters": spread}})
     assert toml_yaml.read_document(toml_yaml.write_document(document, format), format) == document
 
@@ -59,7 +67,10 @@ def test_multi_line_scripts_stay_readable() -> None:
 
 
 def test_each_parameter_gets_its_own_line() -> None:
-    parameters = {"type": "object", "properties": {"a": {"type": "string"}, "b c": {"type": "string"}}}
+    parameters = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b c": {"type": "string"}},
+    }
     text = toml_yaml.write_document({"templates": {"x": {"parameters": parameters}}}, "toml")
     assert 'properties.a = {type = "string"}\nproperties."b c" = {type = "string"}' in text
 
@@ -67,7 +78,9 @@ def test_each_parameter_gets_its_own_line() -> None:
 def count_calls(parameters: int) -> int:
     """Count the function calls needed to write the parameters."""
     made: Counter[str] = Counter()
-    properties = {f"p{n}": {"type": "string", "description": "what it is"} for n in range(parameters)}
+    properties = {
+        f"p{n}": {"type": "string", "description": "what it is"} for n in range(parameters)
+    }
     document = {"templates": {"x": {"parameters": {"type": "object", "properties": properties}}}}
     before = sys.getprofile()
     sys.setprofile(lambda frame, event, arg: made.update((event,)))
@@ -91,14 +104,18 @@ def test_invisible_characters_are_escaped() -> None:
 
 def test_null_is_written_in_yaml_only() -> None:
     document = {"templates": {"a": {"parameters": {"properties": {"x": {"default": None}}}}}}
-    with pytest.raises(Refused, match=r"templates\.a\.parameters\.properties\.x\.default is null.*--format yaml"):
+    with pytest.raises(
+        Refused, match=r"templates\.a\.parameters\.properties\.x\.default is null.*--format yaml"
+    ):
         toml_yaml.write_document(document, "toml")
     assert toml_yaml.read_document(toml_yaml.write_document(document, "yaml"), "yaml") == document
 
 
 def make_yaml_bomb() -> str:
     lines = ["a0: &a0 [1,1,1,1,1,1,1,1,1,1]"]
-    return "\n".join(lines + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)])
+    return "\n".join(
+        lines + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    )
 
 
 @pytest.mark.parametrize(

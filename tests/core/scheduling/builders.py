@@ -6,7 +6,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.core.scheduling.plan import EPSILON, ActiveRun, DispatchView, PoolView, QueuedTask, QueueView, get_sort_key
+from app.core.scheduling.plan import (
+    EPSILON,
+    ActiveRun,
+    DispatchView,
+    PoolView,
+    QueuedTask,
+    QueueView,
+    get_sort_key,
+)
 
 TENTHS = st.integers(0, 30).map(lambda n: n / 10)
 SECONDS = st.none() | st.integers(1, 100).map(float)
@@ -15,12 +23,23 @@ ENDS = st.none() | st.integers(-20, 100).map(float)
 
 def make_task(number: int, queue: str = "q", **also: Any) -> QueuedTask:
     """Return a waiting task of one core, of unknown duration by default."""
-    facts: dict[str, Any] = {"priority": 0, "front": 0, "cpu": 1.0, "memory": 0.0, "expected": None} | also
+    facts: dict[str, Any] = {
+        "priority": 0,
+        "front": 0,
+        "cpu": 1.0,
+        "memory": 0.0,
+        "expected": None,
+    } | also
     return QueuedTask(uuid=f"u{number}", number=number, name=f"job-{number}", queue=queue, **facts)
 
 
 def make_run(
-    number: int, queue: str = "q", cpu: float = 1.0, memory: float = 0.0, ends_in: float | None = None, **also: Any
+    number: int,
+    queue: str = "q",
+    cpu: float = 1.0,
+    memory: float = 0.0,
+    ends_in: float | None = None,
+    **also: Any,
 ) -> ActiveRun:
     """Return an active run of one core without a known end."""
     return ActiveRun(number, f"job-{number}", queue, cpu, memory, ends_in, **also)
@@ -39,12 +58,16 @@ def make_queue(name: str = "q", *waiting: QueuedTask, **also: Any) -> QueueView:
     )
 
 
-def make_pool(cpu: float = 4.0, memory: float = 1024.0, name: str = "p", status: str = "active") -> PoolView:
+def make_pool(
+    cpu: float = 4.0, memory: float = 1024.0, name: str = "p", status: str = "active"
+) -> PoolView:
     """Return an open pool `p` of 4 cores and 1 GiB."""
     return PoolView(name, cpu, memory, status)
 
 
-def make_view(*parts: PoolView | QueueView | ActiveRun, halted: str | None = None, now: float | None = None) -> DispatchView:
+def make_view(
+    *parts: PoolView | QueueView | ActiveRun, halted: str | None = None, now: float | None = None
+) -> DispatchView:
     """Return a view of the parts, with a default pool if there is none."""
     return DispatchView(
         pools=tuple(part for part in parts if isinstance(part, PoolView)) or (make_pool(),),
@@ -58,9 +81,21 @@ def make_view(*parts: PoolView | QueueView | ActiveRun, halted: str | None = Non
 @st.composite
 def random_queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
     """Draw a queue of one of two pools, open or not, with up to eight tasks in order."""
-    sizes = draw(st.lists(st.tuples(TENTHS, TENTHS, SECONDS, st.integers(0, 2), st.integers(0, 1)), max_size=8))
+    sizes = draw(
+        st.lists(
+            st.tuples(TENTHS, TENTHS, SECONDS, st.integers(0, 2), st.integers(0, 1)), max_size=8
+        )
+    )
     tasks = [
-        make_task(first + i, name, cpu=cpu, memory=memory, expected=expected, priority=priority, front=front)
+        make_task(
+            first + i,
+            name,
+            cpu=cpu,
+            memory=memory,
+            expected=expected,
+            priority=priority,
+            front=front,
+        )
         for i, (cpu, memory, expected, priority, front) in enumerate(sizes)
     ]
     return make_queue(
@@ -76,7 +111,9 @@ def random_queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
 @st.composite
 def random_views(draw: st.DrawFn) -> DispatchView:
     """Draw two pools, up to three queues, and active runs within every limit."""
-    pools = [make_pool(draw(st.integers(1, 4)), draw(st.integers(1, 4)), name) for name in ("p0", "p1")]
+    pools = [
+        make_pool(draw(st.integers(1, 4)), draw(st.integers(1, 4)), name) for name in ("p0", "p1")
+    ]
     pools[1] = replace(pools[1], status=draw(st.sampled_from(("active", "active", "draining"))))
     lines = [draw(random_queues(f"q{i}", 100 * (i + 1))) for i in range(draw(st.integers(1, 3)))]
     view = make_view(*pools, *lines)
@@ -91,9 +128,12 @@ def is_within_limits(view: DispatchView, started: Sequence[QueuedTask]) -> bool:
     """Return true if no queue and no pool exceeds its limit."""
     held = [*view.active, *started]
     pool_of = {queue.name: queue.pool for queue in view.queues}
-    return all(sum(run.queue == queue.name for run in held) <= queue.capacity for queue in view.queues) and all(
+    return all(
+        sum(run.queue == queue.name for run in held) <= queue.capacity for queue in view.queues
+    ) and all(
         sum(run.cpu for run in held if pool_of[run.queue] == pool.name) <= pool.total_cpu + EPSILON
-        and sum(run.memory for run in held if pool_of[run.queue] == pool.name) <= pool.total_memory + EPSILON
+        and sum(run.memory for run in held if pool_of[run.queue] == pool.name)
+        <= pool.total_memory + EPSILON
         for pool in view.pools
     )
 
@@ -101,4 +141,7 @@ def is_within_limits(view: DispatchView, started: Sequence[QueuedTask]) -> bool:
 def is_open(view: DispatchView, task: QueuedTask) -> bool:
     """Return true if the task's queue and pool start tasks."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
-    return queue.status == "active" and next(p.status for p in view.pools if p.name == queue.pool) == "active"
+    return (
+        queue.status == "active"
+        and next(p.status for p in view.pools if p.name == queue.pool) == "active"
+    )

@@ -4,7 +4,15 @@ from bisect import insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.core.scheduling.plan import ActiveRun, DispatchView, Plan, PoolView, QueuedTask, QueueView, make_plan
+from app.core.scheduling.plan import (
+    ActiveRun,
+    DispatchView,
+    Plan,
+    PoolView,
+    QueuedTask,
+    QueueView,
+    make_plan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,9 @@ class SimulatedDecision:
     plan: Plan
 
 
-def simulate(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> Iterator[SimulatedDecision]:
+def simulate(
+    jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0
+) -> Iterator[SimulatedDecision]:
     """Run the jobs through one queue of one pool, with a decision at each submit and each end."""
     pool = PoolView("pool", cpu, memory, "active")
     by_number = {job.number: job for job in jobs}
@@ -45,7 +55,9 @@ def simulate(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> Itera
         while not gone and arrivals and arrivals[-1].submit <= now:
             job = arrivals.pop()
             waiting[job.number] = _make_task(job)
-        view = _make_view(pool, waiting, [_make_run(by_number[number], end - now) for number, end in due.items()])
+        view = _make_view(
+            pool, waiting, [_make_run(by_number[number], end - now) for number, end in due.items()]
+        )
         decided = make_plan(view)
         for task in decided.starts:
             del waiting[task.number]
@@ -54,14 +66,20 @@ def simulate(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> Itera
         yield SimulatedDecision(now, view, decided)
 
 
-def _make_view(pool: PoolView, waiting: dict[int, QueuedTask], active: Sequence[ActiveRun]) -> DispatchView:
+def _make_view(
+    pool: PoolView, waiting: dict[int, QueuedTask], active: Sequence[ActiveRun]
+) -> DispatchView:
     line = tuple(waiting.values())
-    queue = QueueView("queue", pool.name, len(line) + len(active), 0, "active", line, len(line), None, None)
+    queue = QueueView(
+        "queue", pool.name, len(line) + len(active), 0, "active", line, len(line), None, None
+    )
     return DispatchView((pool,), (queue,), tuple(active), None)
 
 
 def _make_task(job: TraceJob) -> QueuedTask:
-    return QueuedTask(str(job.number), job.number, "", "queue", 0, 0, job.cpu, job.memory, job.limit)
+    return QueuedTask(
+        str(job.number), job.number, "", "queue", 0, 0, job.cpu, job.memory, job.limit
+    )
 
 
 def _make_run(job: TraceJob, ends_in: float) -> ActiveRun:
@@ -70,12 +88,18 @@ def _make_run(job: TraceJob, ends_in: float) -> ActiveRun:
 
 def map_start_times(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> dict[int, float]:
     """Return the start time of each job."""
-    return {task.number: moment.now for moment in simulate(jobs, cpu, memory) for task in moment.plan.starts}
+    return {
+        task.number: moment.now
+        for moment in simulate(jobs, cpu, memory)
+        for task in moment.plan.starts
+    }
 
 
 def compute_mean_slowdown(jobs: Sequence[TraceJob], begun: dict[int, float]) -> float:
     """Return the mean bounded slowdown, (wait + run) / run, with runs of at least 10 s."""
-    return sum(max(1.0, (begun[j.number] - j.submit + j.run) / max(j.run, 10.0)) for j in jobs) / len(jobs)
+    return sum(
+        max(1.0, (begun[j.number] - j.submit + j.run) / max(j.run, 10.0)) for j in jobs
+    ) / len(jobs)
 
 
 def _pop_ended(ends: Sequence[tuple[float, int]], due: dict[int, float], now: float) -> set[int]:
@@ -86,4 +110,8 @@ def _pop_ended(ends: Sequence[tuple[float, int]], due: dict[int, float], now: fl
     """
     if not ends or ends[0][0] > now:
         return set()
-    return {number for end, number in ends if end <= now and (number == ends[0][1] or due[number] <= now)}
+    return {
+        number
+        for end, number in ends
+        if end <= now and (number == ends[0][1] or due[number] <= now)
+    }

@@ -5,11 +5,26 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from app.core.scheduling.explain import Explanation, ParentTask, TaskState, WaitReason, explain, explain_all
+from app.core.scheduling.explain import (
+    Explanation,
+    ParentTask,
+    TaskState,
+    WaitReason,
+    explain,
+    explain_all,
+)
 from app.core.scheduling.plan import DispatchView, QueuedTask, make_plan
 from app.core.text.sanitize import measure_width, sanitize
 from db.restore import reconcile
-from tests.core.scheduling.builders import is_open, make_pool, make_queue, make_run, make_task, make_view, random_views
+from tests.core.scheduling.builders import (
+    is_open,
+    make_pool,
+    make_queue,
+    make_run,
+    make_task,
+    make_view,
+    random_views,
+)
 
 GPU = make_pool(cpu=8, memory=32 * 1024, name="gpu")
 SWEEP = make_task(1049, "gpu", cpu=4, memory=12 * 1024, expected=14400.0)
@@ -24,7 +39,16 @@ def make_task_state(task: QueuedTask | None = None, **also: Any) -> TaskState:
     of = task or make_task(1060)
     facts: dict[str, Any] = {"status": "queued", "held_by": None, "not_before_in": None, "not_before_text": None,
                              "retry_in": None, "attempt": 0, "failures": 0, "retries": 0, "parents": ()} | also  # fmt: skip
-    return TaskState(of.uuid, of.number, of.name, of.queue, priority=of.priority, cpu=of.cpu, memory=of.memory, **facts)
+    return TaskState(
+        of.uuid,
+        of.number,
+        of.name,
+        of.queue,
+        priority=of.priority,
+        cpu=of.cpu,
+        memory=of.memory,
+        **facts,
+    )
 
 
 def make_gpu_view(*waiting: QueuedTask, **also: Any) -> DispatchView:
@@ -49,7 +73,10 @@ def test_a_task_without_room_names_need_free_amount_and_releasing_run():
     )
     assert list_codes(why) == ["pool-memory", "pool-cpu", "reservation"]
     assert list_texts(why)[1] == "needs 4 cpu of pool gpu, 2 free; #1042 frees 4 in ~6m"
-    assert list_texts(why)[2] == "its place is reserved: smaller tasks start before it only if they do not delay it"
+    assert (
+        list_texts(why)[2]
+        == "its place is reserved: smaller tasks start before it only if they do not delay it"
+    )
 
 
 def test_several_needed_releases_name_the_first_and_the_last():
@@ -57,7 +84,10 @@ def test_several_needed_releases_name_the_first_and_the_last():
 
     (reason, _) = explain(make_gpu_view(task), make_task_state(task), 0).reasons
 
-    assert reason.text == "needs 24.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m, 1 more ends in ~2h"
+    assert (
+        reason.text
+        == "needs 24.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m, 1 more ends in ~2h"
+    )
     assert reason.short == "needs 24.0G, 2.0G free; enough in ~2h"
 
 
@@ -73,25 +103,41 @@ def test_waiting_for_a_run_of_unknown_end_has_no_expected_start():
 def test_an_overdue_run_is_named_without_an_end():
     task = make_task(1, cpu=4, expected=9.0)
 
-    why = explain(make_view(make_queue("q", task), make_run(10, ends_in=-240.0)), make_task_state(task), 0)
+    why = explain(
+        make_view(make_queue("q", task), make_run(10, ends_in=-240.0)), make_task_state(task), 0
+    )
 
-    assert list_texts(why)[0] == "needs 4 cpu of pool p, 3 free; no end is known that frees enough; #10 is overdue"
+    assert (
+        list_texts(why)[0]
+        == "needs 4 cpu of pool p, 3 free; no end is known that frees enough; #10 is overdue"
+    )
     assert why.expected_in is None
 
 
 def test_amounts_that_would_look_equal_are_exact():
     task = make_task(1, memory=1025.0)
-    view = make_view(make_pool(memory=2048), make_queue("q", task), make_run(9, memory=1024.0, ends_in=60.0))
+    view = make_view(
+        make_pool(memory=2048), make_queue("q", task), make_run(9, memory=1024.0, ends_in=60.0)
+    )
 
-    assert list_texts(explain(view, make_task_state(task), 0))[0] == "needs 1025M memory of pool p, 1024M free; #9 frees 1024M in ~1m"
+    assert (
+        list_texts(explain(view, make_task_state(task), 0))[0]
+        == "needs 1025M memory of pool p, 1024M free; #9 frees 1024M in ~1m"
+    )
 
 
 def test_an_oversized_task_can_never_start():
     task = make_task(1, memory=40 * 1024)
 
-    why = explain(make_view(make_pool(memory=32 * 1024, name="p"), make_queue("q", task)), make_task_state(task), 0)
+    why = explain(
+        make_view(make_pool(memory=32 * 1024, name="p"), make_queue("q", task)),
+        make_task_state(task),
+        0,
+    )
 
-    assert list_texts(why) == ["needs 40.0G memory, but pool p has 32.0G in all: it can never start"]
+    assert list_texts(why) == [
+        "needs 40.0G memory, but pool p has 32.0G in all: it can never start"
+    ]
     assert why.expected_in is None
 
 
@@ -100,14 +146,18 @@ def test_a_full_queue_names_the_next_release_and_positions():
     runs = (make_run(1050, "media", ends_in=1980.0), make_run(1039, "media", ends_in=120.0))
     view = make_view(make_queue("media", *line, capacity=2, waiting_total=14), *runs)
 
-    first, second = explain_all(view, [(make_task_state(line[0]), 0), (make_task_state(line[1]), 1)])
+    first, second = explain_all(
+        view, [(make_task_state(line[0]), 0), (make_task_state(line[1]), 1)]
+    )
 
     assert first.reasons == (
         WaitReason("queue-full", "queue media is full (2 of 2); first of 14; #1039 ends next",
                "queue full 2/2; 1st of 14; #1039 ends next"),
     )  # fmt: skip
     assert second.reasons == (
-        WaitReason("queue-full", "queue media is full (2 of 2); second of 14", "queue full 2/2; 2nd of 14"),
+        WaitReason(
+            "queue-full", "queue media is full (2 of 2); second of 14", "queue full 2/2; 2nd of 14"
+        ),
     )
     assert first.expected_in == pytest.approx((96.0, 144.0))
     assert second.expected_in == pytest.approx((576.0, 864.0))
@@ -146,7 +196,11 @@ def test_a_blocked_task_queues_when_its_last_parent_ends():
     parents = (ParentTask(10, "a", "running", "success"), ParentTask(2, "b", "queued", "success"))
     line = make_queue("q", make_task(2, expected=40.0), capacity=1)
 
-    why = explain(make_view(line, make_run(10, ends_in=60.0)), make_task_state(status="blocked", parents=parents), None)
+    why = explain(
+        make_view(line, make_run(10, ends_in=60.0)),
+        make_task_state(status="blocked", parents=parents),
+        None,
+    )
 
     assert why.expected_in == pytest.approx((80.0, 120.0))
 
@@ -164,16 +218,25 @@ def test_the_expected_start_is_at_most_the_runs_timeout():
     running = make_run(10, ends_in=100.0, limit=110.0)
     line = make_queue("q", make_task(1, expected=50.0, limit=55.0), make_task(2), capacity=1)
 
-    first, second = explain_all(make_view(line, running), [(make_task_state(make_task(n)), at) for at, n in enumerate((1, 2))])
+    first, second = explain_all(
+        make_view(line, running),
+        [(make_task_state(make_task(n)), at) for at, n in enumerate((1, 2))],
+    )
 
-    assert first.expected_in == pytest.approx((80.0, 110.0)) and first.starts_in == pytest.approx(80.0)
+    assert first.expected_in == pytest.approx((80.0, 110.0)) and first.starts_in == pytest.approx(
+        80.0
+    )
     assert second.expected_in == pytest.approx((120.0, 165.0))
 
 
 def test_a_parent_of_unknown_end_gives_no_expected_start():
     parents = (ParentTask(10, "a", "running", "success"),)
 
-    why = explain(make_view(make_queue(), make_run(10)), make_task_state(status="blocked", parents=parents), None)
+    why = explain(
+        make_view(make_queue(), make_run(10)),
+        make_task_state(status="blocked", parents=parents),
+        None,
+    )
 
     assert why.expected_in is None
 
@@ -185,54 +248,94 @@ def test_a_held_task_names_its_holder():
 
 
 def test_a_task_held_by_a_restore_may_have_run():
-    (reason,) = explain(make_view(make_queue()), make_task_state(status="held", held_by=reconcile.BY), None).reasons
+    (reason,) = explain(
+        make_view(make_queue()), make_task_state(status="held", held_by=reconcile.BY), None
+    ).reasons
 
-    assert (reason.text, reason.short) == ("held by restore: it may have run already", "held by restore")
+    assert (reason.text, reason.short) == (
+        "held by restore: it may have run already",
+        "held by restore",
+    )
 
 
 def test_a_scheduled_task_names_its_exact_time():
-    subject = make_task_state(status="scheduled", not_before_in=46020.0, not_before_text="23:30 today")
+    subject = make_task_state(
+        status="scheduled", not_before_in=46020.0, not_before_text="23:30 today"
+    )
 
     why = explain(make_view(make_queue()), subject, None)
 
-    assert why == Explanation((WaitReason("not-before", "not before 23:30 today", "not before 23:30 today"),), (46020.0, 46020.0))
+    assert why == Explanation(
+        (WaitReason("not-before", "not before 23:30 today", "not before 23:30 today"),),
+        (46020.0, 46020.0),
+    )
 
 
 @pytest.mark.parametrize(
     ("queue", "pool", "shut"),
-    [("paused", "active", "queue paused"), ("draining", "active", "queue draining"), ("active", "paused", "pool paused")],
+    [
+        ("paused", "active", "queue paused"),
+        ("draining", "active", "queue draining"),
+        ("active", "paused", "pool paused"),
+    ],
 )
 def test_a_scheduled_task_in_a_closed_queue_says_so(queue: str, pool: str, shut: str):
     subject = make_task_state(status="scheduled", not_before_in=46020.0, not_before_text="23:30")
 
     why = explain(make_view(make_pool(status=pool), make_queue(status=queue)), subject, None)
 
-    assert why.reasons[0].short == f"not before 23:30; {shut}" and why.reasons[0].text == "not before 23:30"
+    assert (
+        why.reasons[0].short == f"not before 23:30; {shut}"
+        and why.reasons[0].text == "not before 23:30"
+    )
     assert why.expected_in is None
 
 
 def test_a_retrying_task_names_the_attempt_and_its_time():
-    why = explain(make_view(make_queue()), make_task_state(status="retrying", retry_in=300.0, attempt=1, failures=1, retries=3), None)
+    why = explain(
+        make_view(make_queue()),
+        make_task_state(status="retrying", retry_in=300.0, attempt=1, failures=1, retries=3),
+        None,
+    )
 
     assert why.reasons == (
-        WaitReason("retry", "attempt 2 of 4 may start in ~5m; the last one did not succeed", "attempt 2 of 4 in ~5m"),
+        WaitReason(
+            "retry",
+            "attempt 2 of 4 may start in ~5m; the last one did not succeed",
+            "attempt 2 of 4 in ~5m",
+        ),
     )
     assert why.expected_in == (300.0, 300.0)
 
 
 @pytest.mark.parametrize(
     ("attempt", "failures", "retries", "said"),
-    [(1, 1, 2, "attempt 2 of 3"), (4, 1, 2, "attempt 5 of 6"), (5, 2, 2, "attempt 6 of 6"), (2, 2, 0, "attempt 3 of 3")],
+    [
+        (1, 1, 2, "attempt 2 of 3"),
+        (4, 1, 2, "attempt 5 of 6"),
+        (5, 2, 2, "attempt 6 of 6"),
+        (2, 2, 0, "attempt 3 of 3"),
+    ],
 )
 def test_a_manual_retry_resets_the_retries(attempt: int, failures: int, retries: int, said: str):
-    subject = make_task_state(status="retrying", retry_in=60.0, attempt=attempt, failures=failures, retries=retries)
+    subject = make_task_state(
+        status="retrying", retry_in=60.0, attempt=attempt, failures=failures, retries=retries
+    )
 
     assert explain(make_view(make_queue()), subject, None).reasons[0].short == f"{said} in ~1m"
 
 
-@pytest.mark.parametrize(("now", "since"), [(None, "01:02"), (1795604520.0, "01:02"), (1795741320.0, "Wed 01:02")])
+@pytest.mark.parametrize(
+    ("now", "since"), [(None, "01:02"), (1795604520.0, "01:02"), (1795741320.0, "Wed 01:02")]
+)
 def test_a_paused_queue_names_its_user_and_time(utc: None, now: float | None, since: str):
-    queue = make_queue("backup", make_task(1060, "backup"), status="paused", paused_by="ann", paused_since=1795568520.0)
+    queue = make_queue(
+        "backup",
+        make_task(1060, "backup"),
+        status="paused",
+        paused_by="ann",
+        paused_since=1795568520.0,
+    )
 
     why = explain(make_view(queue, now=now), make_task_state(make_task(1060, "backup")), 0)
 
@@ -245,7 +348,10 @@ def test_draining_queues_and_closed_pools_are_reasons():
 
     why = explain(make_view(make_pool(status="paused"), queue), make_task_state(), 0)
 
-    assert list_texts(why) == ["queue q is draining: it starts nothing new", "pool p is paused: it starts nothing new"]
+    assert list_texts(why) == [
+        "queue q is draining: it starts nothing new",
+        "pool p is paused: it starts nothing new",
+    ]
     assert list_codes(why) == ["queue-draining", "pool-paused"]
 
 
@@ -253,25 +359,40 @@ def test_a_halt_is_the_first_reason_of_every_task():
     view = make_view(make_queue("q", make_task(1060)), halted="disk full since 10:31")
     parents = (ParentTask(10, "a", "running", "success"),)
 
-    queued, blocked = explain_all(view, [(make_task_state(), 0), (make_task_state(status="blocked", parents=parents), None)])
+    queued, blocked = explain_all(
+        view, [(make_task_state(), 0), (make_task_state(status="blocked", parents=parents), None)]
+    )
 
-    assert queued.reasons[0].short == blocked.reasons[0].short == "nothing starts: disk full since 10:31"
+    assert (
+        queued.reasons[0].short
+        == blocked.reasons[0].short
+        == "nothing starts: disk full since 10:31"
+    )
     assert list_codes(blocked) == ["halted", "dependency"]
     assert queued.expected_in is blocked.expected_in is None
 
 
 def test_the_short_halt_reason_keeps_the_time_without_the_path():
     words = "disk nearly full (/var/lib/taskdeck (old): 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
-    (reason,) = explain(make_view(make_queue("q", make_task(1060)), halted=words), make_task_state(), 0).reasons[:1]
+    (reason,) = explain(
+        make_view(make_queue("q", make_task(1060)), halted=words), make_task_state(), 0
+    ).reasons[:1]
 
-    assert (reason.text, reason.short) == (f"nothing starts: {words}", "nothing starts: disk nearly full since 10:31")
+    assert (reason.text, reason.short) == (
+        f"nothing starts: {words}",
+        "nothing starts: disk nearly full since 10:31",
+    )
 
 
 def test_a_task_that_would_delay_a_reservation_names_it():
     line = [make_task(1049, cpu=4, expected=60.0), make_task(1055, expected=3600.0)]
 
-    ends_known = explain(make_view(make_queue("q", *line), make_run(10, ends_in=360.0)), make_task_state(line[1]), 1)
-    ends_unknown = explain(make_view(make_queue("q", *line), make_run(10)), make_task_state(line[1]), 1)
+    ends_known = explain(
+        make_view(make_queue("q", *line), make_run(10, ends_in=360.0)), make_task_state(line[1]), 1
+    )
+    ends_unknown = explain(
+        make_view(make_queue("q", *line), make_run(10)), make_task_state(line[1]), 1
+    )
 
     assert ends_known.reasons == (
         WaitReason("reserved", "would delay #1049, whose place in pool p is reserved (in ~6m)",
@@ -287,7 +408,10 @@ def test_lack_of_room_and_a_reservation_are_both_reported():
     why = explain(make_gpu_view(SWEEP, big, waiting_total=5), make_task_state(big), 1)
 
     assert list_codes(why) == ["pool-memory", "behind"]
-    assert list_texts(why)[1] == "second of 5 in queue gpu; behind #1049, whose place in pool gpu is reserved"
+    assert (
+        list_texts(why)[1]
+        == "second of 5 in queue gpu; behind #1049, whose place in pool gpu is reserved"
+    )
     assert why.reasons[1].short == "behind #1049; 2nd of 5"
 
 
@@ -303,31 +427,50 @@ def test_a_task_far_down_the_queue_shows_its_position():
 def test_a_task_behind_a_starting_one_names_it():
     line = [make_task(1), make_task(2)]
 
-    for view in (make_view(make_queue("q", *line, capacity=1)), make_view(make_pool(cpu=1), make_queue("q", *line))):
-        assert list_texts(explain(view, make_task_state(line[1]), 1))[0] == "behind #1, which starts now"
+    for view in (
+        make_view(make_queue("q", *line, capacity=1)),
+        make_view(make_pool(cpu=1), make_queue("q", *line)),
+    ):
+        assert (
+            list_texts(explain(view, make_task_state(line[1]), 1))[0]
+            == "behind #1, which starts now"
+        )
 
 
 def test_an_unblocked_task_starts_in_the_next_round():
     why = explain(make_view(make_queue("q", make_task(1060))), make_task_state(), 0)
 
-    assert why == Explanation((WaitReason("starting-soon", "starts with the next dispatch round", "starts now"),), (0.0, 0.0))
+    assert why == Explanation(
+        (WaitReason("starting-soon", "starts with the next dispatch round", "starts now"),),
+        (0.0, 0.0),
+    )
 
 
 def test_a_task_without_given_position_is_found_in_the_view():
     view = make_view(make_queue("q", make_task(1), make_task(1060), capacity=0))
 
-    assert list_texts(explain(view, make_task_state(), None)) == ["queue q is full (0 of 0); second of 2"]
+    assert list_texts(explain(view, make_task_state(), None)) == [
+        "queue q is full (0 of 0); second of 2"
+    ]
 
 
 @pytest.mark.parametrize("status", ["running", "succeeded"])
 def test_a_task_that_is_not_waiting_has_no_reasons(status: str):
-    assert explain(make_view(make_queue()), make_task_state(status=status), None) == Explanation((), None)
+    assert explain(make_view(make_queue()), make_task_state(status=status), None) == Explanation(
+        (), None
+    )
 
 
 def test_hostile_names_are_sanitized_and_short_forms_fit_44_cells():
     name = "夜间\x1b[31m" * 40
-    queue = make_queue(name, make_task(1060, name), status="paused", paused_by="\x9b2J" * 30, capacity=0)
-    subject = make_task_state(make_task(1060, name), held_by="\u202e" * 90, parents=(ParentTask(1, name, "running", "any"),))
+    queue = make_queue(
+        name, make_task(1060, name), status="paused", paused_by="\x9b2J" * 30, capacity=0
+    )
+    subject = make_task_state(
+        make_task(1060, name),
+        held_by="\u202e" * 90,
+        parents=(ParentTask(1, name, "running", "any"),),
+    )
 
     why = explain(make_view(make_pool(cpu=0.5, name="p"), queue), subject, 0)
 
@@ -341,13 +484,19 @@ def test_hostile_names_are_sanitized_and_short_forms_fit_44_cells():
 def test_every_waiting_task_has_a_reason_that_matches_the_plan(view: DispatchView):
     decided = make_plan(view)
     kept = {reservation.uuid for reservation in decided.reservations}
-    line = [(make_task_state(task), place) for queue in view.queues for place, task in enumerate(queue.waiting)]
+    line = [
+        (make_task_state(task), place)
+        for queue in view.queues
+        for place, task in enumerate(queue.waiting)
+    ]
 
     for (subject, _), why in zip(line, explain_all(view, line), strict=True):
         task = next(t for queue in view.queues for t in queue.waiting if t.uuid == subject.uuid)
         assert (task in decided.starts) == (list_codes(why) == ["starting-soon"])
         assert (task.uuid in kept) == ("reservation" in list_codes(why))
-        assert is_open(view, task) or {"queue-paused", "queue-draining", "pool-paused"} & set(list_codes(why))
+        assert is_open(view, task) or {"queue-paused", "queue-draining", "pool-paused"} & set(
+            list_codes(why)
+        )
         assert all(measure_width(reason.short) <= 44 for reason in why.reasons)
         assert task not in decided.starts or why.expected_in == (0.0, 0.0)
 
@@ -356,6 +505,8 @@ def test_a_release_bounded_by_a_timeout_says_within():
     line = make_queue("q", make_task(1, memory=1024))
     run = make_run(9, ends_in=33.5, known=False, limit=33.5, memory=1024)
 
-    (reason, *_) = explain(make_view(make_pool(memory=1024), line, run), make_task_state(make_task(1, memory=1024)), 0).reasons
+    (reason, *_) = explain(
+        make_view(make_pool(memory=1024), line, run), make_task_state(make_task(1, memory=1024)), 0
+    ).reasons
 
     assert reason.text.endswith("0M free; #9 frees 1.0G within 34s")

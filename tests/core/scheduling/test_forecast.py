@@ -19,7 +19,9 @@ def test_two_runs_are_too_few_for_an_estimate():
 
 def test_estimates_are_the_median_and_the_95th_percentile():
     assert compute_duration_stats([30.0, 10.0, 20.0]) == DurationStats(median=20.0, p95=30.0, n=3)
-    assert compute_duration_stats([float(n) for n in range(1, 101)]) == DurationStats(median=50.5, p95=95.0, n=100)
+    assert compute_duration_stats([float(n) for n in range(1, 101)]) == DurationStats(
+        median=50.5, p95=95.0, n=100
+    )
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=3))
@@ -34,19 +36,32 @@ def test_the_timeout_is_used_until_there_is_history():
     past = DurationStats(median=20.0, p95=30.0, n=5)
 
     assert [estimate_duration(None, None), estimate_duration(None, 60.0)] == [None, 60.0]
-    assert [estimate_duration(past, None), estimate_duration(past, 60.0), estimate_duration(past, 25.0)] == [30.0, 30.0, 25.0]
+    assert [
+        estimate_duration(past, None),
+        estimate_duration(past, 60.0),
+        estimate_duration(past, 25.0),
+    ] == [30.0, 30.0, 25.0]
 
 
 def test_remaining_time_uses_median_then_p95_then_turns_negative():
     past = DurationStats(median=20.0, p95=30.0, n=5)
 
-    assert [estimate_remaining(elapsed, past, None) for elapsed in (5.0, 20.0, 29.0, 34.0)] == [15.0, 10.0, 1.0, -4.0]
+    assert [estimate_remaining(elapsed, past, None) for elapsed in (5.0, 20.0, 29.0, 34.0)] == [
+        15.0,
+        10.0,
+        1.0,
+        -4.0,
+    ]
 
 
 def test_remaining_time_is_capped_by_the_limit_or_unknown():
     past = DurationStats(median=20.0, p95=30.0, n=5)
 
-    assert [estimate_remaining(5.0, past, 12.0), estimate_remaining(5.0, None, 12.0), estimate_remaining(5.0, None, None)] == [7.0, 7.0, None]
+    assert [
+        estimate_remaining(5.0, past, 12.0),
+        estimate_remaining(5.0, None, 12.0),
+        estimate_remaining(5.0, None, None),
+    ] == [7.0, 7.0, None]
 
 
 def test_tasks_of_a_full_queue_are_forecast_in_order():
@@ -60,7 +75,11 @@ def test_tasks_of_a_full_queue_are_forecast_in_order():
 
 
 def test_a_short_task_is_forecast_beside_a_reservation():
-    line = [make_task(1, cpu=4, expected=50.0), make_task(2, expected=60.0), make_task(3, expected=61.0)]
+    line = [
+        make_task(1, cpu=4, expected=50.0),
+        make_task(2, expected=60.0),
+        make_task(3, expected=61.0),
+    ]
 
     seen = make_forecast(make_view(make_queue("q", *line), make_run(10, ends_in=60.0)), {1, 2, 3})
 
@@ -71,7 +90,12 @@ def test_a_start_that_depends_on_an_unknown_end_is_not_forecast():
     line = [make_task(1, cpu=4, expected=5.0)]
 
     for ends_in in (None, -1.0):
-        seen = make_forecast(make_view(make_queue("q", *line), make_run(10, ends_in=ends_in), make_run(11, ends_in=7.0)), {1})
+        seen = make_forecast(
+            make_view(
+                make_queue("q", *line), make_run(10, ends_in=ends_in), make_run(11, ends_in=7.0)
+            ),
+            {1},
+        )
         assert (seen.starts, seen.ends) == ({}, {11: 7.0})
 
 

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.scheduling.plan import ActiveRun, DispatchView, Plan, QueuedTask, can_fit, get_sort_key, make_plan
+from app.core.scheduling.plan import (
+    ActiveRun,
+    DispatchView,
+    Plan,
+    QueuedTask,
+    can_fit,
+    get_sort_key,
+    make_plan,
+)
 from tests.core.scheduling.builders import (
     is_open,
     is_within_limits,
@@ -26,7 +34,9 @@ def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | Queued
     """Return true if a task has a slot and fits its pool beside the held ones."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
     pool = next(pool for pool in view.pools if pool.name == queue.pool)
-    beside = [run for run in held if next(q.pool for q in view.queues if q.name == run.queue) == pool.name]
+    beside = [
+        run for run in held if next(q.pool for q in view.queues if q.name == run.queue) == pool.name
+    ]
     return (
         sum(run.queue == queue.name for run in held) < queue.capacity
         and can_fit(task.cpu, pool.total_cpu - sum(run.cpu for run in beside))
@@ -35,13 +45,18 @@ def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | Queued
 
 
 def get_order(view: DispatchView, task: QueuedTask) -> tuple[int, ...]:
-    return (-next(queue.priority for queue in view.queues if queue.name == task.queue), *get_sort_key(task))
+    return (
+        -next(queue.priority for queue in view.queues if queue.name == task.queue),
+        *get_sort_key(task),
+    )
 
 
 def list_reservations(view: DispatchView, decided: Plan) -> list[tuple[QueuedTask, float]]:
     """Return the reserved tasks with their start times."""
     tasks = {task.uuid: task for queue in view.queues for task in queue.waiting}
-    return [(tasks[r.uuid], inf if r.starts_in is None else r.starts_in) for r in decided.reservations]
+    return [
+        (tasks[r.uuid], inf if r.starts_in is None else r.starts_in) for r in decided.reservations
+    ]
 
 
 def list_started(decided: Plan) -> list[int]:
@@ -56,7 +71,9 @@ def test_a_plan_respects_all_limits_and_starts_only_open_work(view: DispatchView
     assert is_within_limits(view, starts)
     assert all(is_open(view, task) for task in starts)
     assert len({task.uuid for task in starts}) == len(starts)
-    assert [get_order(view, task) for task in starts] == sorted(get_order(view, task) for task in starts)
+    assert [get_order(view, task) for task in starts] == sorted(
+        get_order(view, task) for task in starts
+    )
 
 
 @given(random_views())
@@ -80,7 +97,11 @@ def test_a_reservation_is_free_when_it_begins(view: DispatchView):
     decided = make_plan(view)
 
     for head, begins in list_reservations(view, decided):
-        runs = [run for run in view.active if run.ends_in is None or run.ends_in <= 0 or run.ends_in > begins]
+        runs = [
+            run
+            for run in view.active
+            if run.ends_in is None or run.ends_in <= 0 or run.ends_in > begins
+        ]
         tasks = [task for task in decided.starts if task.expected is None or task.expected > begins]
         assert begins == inf or has_room(view, head, [*runs, *tasks])
         assert not has_room(view, head, [*view.active, *decided.starts])
@@ -94,27 +115,40 @@ def test_without_a_known_end_no_backfill_takes_the_reserved_room(view: DispatchV
     for head, begins in list_reservations(view, decided):
         before = [task for task in decided.starts if get_order(view, task) < get_order(view, head)]
         if begins == inf:
-            for left in chain.from_iterable(combinations(view.active, n) for n in range(len(view.active) + 1)):
+            for left in chain.from_iterable(
+                combinations(view.active, n) for n in range(len(view.active) + 1)
+            ):
                 if has_room(view, head, [*left, *before]):
                     assert has_room(view, head, [*left, *decided.starts])
 
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 20), st.integers(1, 20), st.integers(0, 10), st.integers(1, 4), st.integers(0, 4)),
+        st.tuples(
+            st.integers(0, 20),
+            st.integers(1, 20),
+            st.integers(0, 10),
+            st.integers(1, 4),
+            st.integers(0, 4),
+        ),
         min_size=1,
         max_size=20,
     )
 )
 @settings(max_examples=200, deadline=None)
 def test_the_first_task_starts_as_promised_if_runs_keep_their_time(sizes):
-    jobs = [TraceJob(n, submit, run, run + slack, cpu, memory) for n, (submit, run, slack, cpu, memory) in enumerate(sizes)]
+    jobs = [
+        TraceJob(n, submit, run, run + slack, cpu, memory)
+        for n, (submit, run, slack, cpu, memory) in enumerate(sizes)
+    ]
     promised: dict[int, float] = {}
     begun: dict[int, float] = {}
 
     for moment in simulate(jobs, cpu=4, memory=4):
         for head, begins in list_reservations(moment.view, moment.plan):
-            assert moment.now + begins <= promised.setdefault(head.number, moment.now + begins) < inf
+            assert (
+                moment.now + begins <= promised.setdefault(head.number, moment.now + begins) < inf
+            )
         begun |= {task.number: moment.now for task in moment.plan.starts}
 
     assert begun.keys() == {job.number for job in jobs}
@@ -123,10 +157,22 @@ def test_the_first_task_starts_as_promised_if_runs_keep_their_time(sizes):
 
 def test_starts_follow_queue_priority_front_priority_and_age():
     urgent = make_queue("urgent", make_task(9, "urgent"), priority=5)
-    plain = make_queue("plain", make_task(8, "plain", front=1), make_task(2, "plain", priority=3), make_task(4, "plain"))
+    plain = make_queue(
+        "plain",
+        make_task(8, "plain", front=1),
+        make_task(2, "plain", priority=3),
+        make_task(4, "plain"),
+    )
     other = make_queue("other", make_task(3, "other", priority=3), make_task(1, "other"))
 
-    assert list_started(make_plan(make_view(make_pool(cpu=10), other, plain, urgent))) == [9, 8, 2, 3, 1, 4]
+    assert list_started(make_plan(make_view(make_pool(cpu=10), other, plain, urgent))) == [
+        9,
+        8,
+        2,
+        3,
+        1,
+        4,
+    ]
 
 
 @pytest.mark.parametrize("status", ["paused", "draining"])
@@ -140,14 +186,18 @@ def test_a_closed_queue_starts_nothing_but_its_runs_hold_resources(status: str):
 
 
 def test_nothing_starts_while_halted():
-    assert make_plan(make_view(make_queue("q", make_task(1)), halted="disk full since 10:31")) == Plan((), ())
+    assert make_plan(
+        make_view(make_queue("q", make_task(1)), halted="disk full since 10:31")
+    ) == Plan((), ())
 
 
 @pytest.mark.parametrize("tenths", [3, 10, 17])
 def test_tenths_of_a_core_fill_a_pool_exactly(tenths: int):
     tasks = [make_task(n, cpu=0.1, memory=0.1) for n in range(tenths + 2)]
 
-    decided = make_plan(make_view(make_pool(cpu=tenths / 10, memory=tenths / 10), make_queue("q", *tasks)))
+    decided = make_plan(
+        make_view(make_pool(cpu=tenths / 10, memory=tenths / 10), make_queue("q", *tasks))
+    )
 
     assert list_started(decided) == list(range(tenths))
     assert [r.number for r in decided.reservations] == [tenths]
@@ -157,23 +207,34 @@ def test_tasks_without_needs_are_limited_by_capacity_only():
     tasks = [make_task(n, cpu=0, memory=0) for n in range(5)]
     overfull = make_run(99, "busy", cpu=9, memory=9999)
 
-    assert list_started(make_plan(make_view(make_queue("q", *tasks, capacity=3), make_queue("busy"), overfull))) == [0, 1, 2]
+    assert list_started(
+        make_plan(make_view(make_queue("q", *tasks, capacity=3), make_queue("busy"), overfull))
+    ) == [0, 1, 2]
 
 
 def test_a_big_task_reserves_its_start_and_only_short_tasks_backfill():
-    line = [make_task(1, cpu=4), make_task(2, expected=61.0), make_task(3, expected=60.0), make_task(4)]
+    line = [
+        make_task(1, cpu=4),
+        make_task(2, expected=61.0),
+        make_task(3, expected=60.0),
+        make_task(4),
+    ]
     runs = [make_run(10, cpu=1, ends_in=60.0), make_run(11, cpu=1, ends_in=20.0)]
 
     decided = make_plan(make_view(make_queue("q", *line), *runs))
 
     assert list_started(decided) == [3]
-    assert [(r.number, r.pool, r.starts_in, r.cpu) for r in decided.reservations] == [(1, "p", 60.0, 4)]
+    assert [(r.number, r.pool, r.starts_in, r.cpu) for r in decided.reservations] == [
+        (1, "p", 60.0, 4)
+    ]
 
 
 def test_tasks_that_fit_beside_the_reservation_may_backfill():
     line = [make_task(1, cpu=3), make_task(2), make_task(3)]
 
-    decided = make_plan(make_view(make_pool(cpu=4), make_queue("q", *line), make_run(10, cpu=2, ends_in=60.0)))
+    decided = make_plan(
+        make_view(make_pool(cpu=4), make_queue("q", *line), make_run(10, cpu=2, ends_in=60.0))
+    )
 
     assert list_started(decided) == [2]
 
@@ -189,7 +250,9 @@ def test_releases_at_the_reserved_moment_count_as_free():
 def test_a_task_started_in_the_same_plan_counts_for_the_reservation():
     line = [make_task(1, cpu=2, expected=30.0), make_task(2, cpu=4)]
 
-    assert [r.starts_in for r in make_plan(make_view(make_queue("q", *line))).reservations] == [30.0]
+    assert [r.starts_in for r in make_plan(make_view(make_queue("q", *line))).reservations] == [
+        30.0
+    ]
 
 
 def test_with_unknown_ends_only_unreserved_room_is_used():
@@ -227,7 +290,9 @@ def test_a_full_queue_reserves_nothing_in_the_pool():
 def test_the_last_slot_is_kept_for_the_reserved_task():
     line = [make_task(1, cpu=4), make_task(2, expected=1.0)]
     other = make_queue("other", make_task(3, "other", expected=1.0))
-    view = make_view(make_queue("q", *line, capacity=1, priority=1), other, make_run(10, "other", ends_in=60.0))
+    view = make_view(
+        make_queue("q", *line, capacity=1, priority=1), other, make_run(10, "other", ends_in=60.0)
+    )
 
     assert list_started(make_plan(view)) == [3]
 
@@ -242,7 +307,15 @@ def test_pools_are_independent():
     full = make_queue("a", make_task(1, "a", cpu=2), pool="a", priority=9)
     free = make_queue("b", make_task(2, "b", cpu=2), pool="b")
 
-    decided = make_plan(make_view(make_pool(2, name="a"), make_pool(2, name="b"), full, free, make_run(10, "a", ends_in=5.0)))
+    decided = make_plan(
+        make_view(
+            make_pool(2, name="a"),
+            make_pool(2, name="b"),
+            full,
+            free,
+            make_run(10, "a", ends_in=5.0),
+        )
+    )
 
     assert list_started(decided) == [2]
     assert [(r.number, r.pool) for r in decided.reservations] == [(1, "a")]

@@ -7,7 +7,11 @@ from app.core.scheduling.retry import compute_retry_delay
 
 @pytest.mark.parametrize("outcome", ["failed", "timed_out", "lost"])
 def test_a_failure_is_retried_after_the_delay_as_often_as_allowed(outcome: str):
-    assert [compute_retry_delay(attempt, 2, 5.0, outcome) for attempt in (1, 2, 3)] == [5.0, 5.0, None]
+    assert [compute_retry_delay(attempt, 2, 5.0, outcome) for attempt in (1, 2, 3)] == [
+        5.0,
+        5.0,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "cancelled"])

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.scheduling.run_stats import PastRun, compute_run_stats, format_exact_memory, round_up_cpu, round_up_memory
+from app.core.scheduling.run_stats import (
+    PastRun,
+    compute_run_stats,
+    format_exact_memory,
+    round_up_cpu,
+    round_up_memory,
+)
 from app.core.text.units import parse_size
 
 
@@ -32,9 +38,15 @@ def test_the_request_is_p95_plus_a_fifth_without_outliers():
 
 
 def test_cores_are_means_of_whole_runs_without_short_ones():
-    assert (compute_run_stats("name", make_runs(1.0, 1.0, 1.0, cores=2.9)) or pytest.fail()).cpu == 3.5
-    assert (compute_run_stats("name", make_runs(1.0, 1.0, 1.0, cores=0.31)) or pytest.fail()).cpu == 0.4
-    assert (compute_run_stats("name", make_runs(1.0, 1.0, 1.0, seconds=0.2)) or pytest.fail()).cpu is None
+    assert (
+        compute_run_stats("name", make_runs(1.0, 1.0, 1.0, cores=2.9)) or pytest.fail()
+    ).cpu == 3.5
+    assert (
+        compute_run_stats("name", make_runs(1.0, 1.0, 1.0, cores=0.31)) or pytest.fail()
+    ).cpu == 0.4
+    assert (
+        compute_run_stats("name", make_runs(1.0, 1.0, 1.0, seconds=0.2)) or pytest.fail()
+    ).cpu is None
 
 
 def test_unmeasured_resources_are_not_suggested():

@@ -13,7 +13,14 @@ from app.core.scheduling.suggestion import RunProgress, Suggestion, WhatIf
 from app.core.scheduling.suggestions import MAX_SUGGESTIONS, find_suggestions
 from app.core.scheduling.waiting_task import ParentTask
 from app.core.text.sanitize import sanitize
-from tests.core.scheduling.builders import make_pool, make_queue, make_run, make_task, make_view, random_views
+from tests.core.scheduling.builders import (
+    make_pool,
+    make_queue,
+    make_run,
+    make_task,
+    make_view,
+    random_views,
+)
 
 GPU = make_pool(cpu=8, memory=32 * 1024, name="gpu")
 SWEEP = make_task(1049, "gpu", cpu=4, memory=12 * 1024, expected=14400.0, priority=5)
@@ -39,7 +46,9 @@ def make_what_if(view: DispatchView, task: QueuedTask, *, status: str = "queued"
 
 
 def make_gpu_view(*waiting: QueuedTask, others: tuple[Any, ...] = (), **also: Any) -> DispatchView:
-    return make_view(GPU, *others, make_queue("gpu", *waiting, pool="gpu", **({"capacity": 4} | also)), *RUNS)
+    return make_view(
+        GPU, *others, make_queue("gpu", *waiting, pool="gpu", **({"capacity": 4} | also)), *RUNS
+    )
 
 
 def map_by_name(found: tuple[Suggestion, ...]) -> dict[str, Suggestion]:
@@ -47,37 +56,59 @@ def map_by_name(found: tuple[Suggestion, ...]) -> dict[str, Suggestion]:
 
 
 def test_less_memory_is_suggested_with_past_usage_and_effect():
-    cure = map_by_name(find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024))))["less"]
+    cure = map_by_name(
+        find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024)))
+    )["less"]
 
     assert cure.text == "ask for less memory"
-    assert cure.gain.startswith("12 past runs used at most 9.1G; 11G is p95 + 20%; no sooner: needs 11.0G, 2.0G free")
+    assert cure.gain.startswith(
+        "12 past runs used at most 9.1G; 11G is p95 + 20%; no sooner: needs 11.0G, 2.0G free"
+    )
     assert cure.command == ("taskdeck", "set", "1049", "--memory", "11G")
     assert (cure.verb, cure.args) == ("set", {"ids": ["u1049"], "fields": {"memory": 11 * 1024.0}})
-    assert [(undo.verb, undo.args["fields"]) for undo in cure.undo] == [("set", {"memory": 12 * 1024})]
+    assert [(undo.verb, undo.args["fields"]) for undo in cure.undo] == [
+        ("set", {"memory": 12 * 1024})
+    ]
     assert cure.said == "Memory 12G → 11G:"
 
 
 def test_less_memory_that_fits_now_comes_first():
-    found = find_suggestions(make_what_if(make_gpu_view(SWEEP), replace(SWEEP, cpu=1.0), past=make_run_stats(1.5 * 1024)))
+    found = find_suggestions(
+        make_what_if(make_gpu_view(SWEEP), replace(SWEEP, cpu=1.0), past=make_run_stats(1.5 * 1024))
+    )
 
     assert found[0].name == "less"
     assert found[0].gain.endswith("it starts at once")
 
 
 def test_two_scarce_resources_are_reduced_together():
-    view = make_view(make_pool(8, 8 * 1024), make_queue("q", big := make_task(5, cpu=6, memory=6 * 1024)), make_run(1, cpu=6, memory=6 * 1024))
+    view = make_view(
+        make_pool(8, 8 * 1024),
+        make_queue("q", big := make_task(5, cpu=6, memory=6 * 1024)),
+        make_run(1, cpu=6, memory=6 * 1024),
+    )
 
-    cure = map_by_name(find_suggestions(make_what_if(view, big, past=make_run_stats(1024.0, cores=1.0))))["less"]
+    cure = map_by_name(
+        find_suggestions(make_what_if(view, big, past=make_run_stats(1024.0, cores=1.0)))
+    )["less"]
 
     assert cure.command == ("taskdeck", "set", "5", "--memory", "1.2G", "--cpu", "1.5")
-    assert cure.gain.startswith("12 past runs used at most 1.0G and 1 core; 1.2G and 1.5 cores are p95 + 20%; ")
+    assert cure.gain.startswith(
+        "12 past runs used at most 1.0G and 1 core; 1.2G and 1.5 cores are p95 + 20%; "
+    )
     assert cure.gain.endswith("it starts at once")
 
 
 def test_a_tiny_core_usage_is_not_reported_as_none():
-    view = make_view(make_pool(8, 8 * 1024), make_queue("q", big := make_task(5, cpu=6, memory=1024)), make_run(1, cpu=6, memory=1024))
+    view = make_view(
+        make_pool(8, 8 * 1024),
+        make_queue("q", big := make_task(5, cpu=6, memory=1024)),
+        make_run(1, cpu=6, memory=1024),
+    )
 
-    cure = map_by_name(find_suggestions(make_what_if(view, big, past=make_run_stats(1024.0, cores=0.01))))["less"]
+    cure = map_by_name(
+        find_suggestions(make_what_if(view, big, past=make_run_stats(1024.0, cores=0.01)))
+    )["less"]
 
     assert cure.gain.startswith("12 past runs used at most 0.1 cores; 0.1 cores is p95 + 20%; ")
 
@@ -120,7 +151,13 @@ def test_a_held_task_or_its_held_parent_is_released():
     view = make_view(make_queue())
 
     held = map_by_name(find_suggestions(make_what_if(view, task, status="held", held_by="ann")))
-    blocked = map_by_name(find_suggestions(make_what_if(view, task, status="blocked", parents=(ParentTask(2, "etl", "held", "success"),))))
+    blocked = map_by_name(
+        find_suggestions(
+            make_what_if(
+                view, task, status="blocked", parents=(ParentTask(2, "etl", "held", "success"),)
+            )
+        )
+    )
 
     assert held["release"].gain == "it starts at once"
     assert held["release"].command == ("taskdeck", "release", "3")
@@ -129,20 +166,37 @@ def test_a_held_task_or_its_held_parent_is_released():
 
 def test_paused_queues_and_pools_are_resumed_and_later_limits_named():
     task = make_task(3)
-    queue = map_by_name(find_suggestions(make_what_if(make_view(make_queue("q", task, status="paused")), task)))["resume-queue"]
-    pool = map_by_name(find_suggestions(make_what_if(make_view(make_pool(status="draining"), make_queue("q", task)), task)))["resume-pool"]
+    queue = map_by_name(
+        find_suggestions(make_what_if(make_view(make_queue("q", task, status="paused")), task))
+    )["resume-queue"]
+    pool = map_by_name(
+        find_suggestions(
+            make_what_if(make_view(make_pool(status="draining"), make_queue("q", task)), task)
+        )
+    )["resume-pool"]
     full = make_view(make_queue("q", task, status="paused", capacity=1), make_run(1))
 
-    assert (queue.gain, queue.object, queue.undo[0].verb) == ("it starts at once", "queue q", "queue.pause")
+    assert (queue.gain, queue.object, queue.undo[0].verb) == (
+        "it starts at once",
+        "queue q",
+        "queue.pause",
+    )
     assert (pool.command, pool.undo[0].verb) == (("taskdeck", "pool", "resume", "p"), "pool.drain")
-    assert map_by_name(find_suggestions(make_what_if(full, task)))["resume-queue"].gain == "then queue full 1/1; 1st of 1"
+    assert (
+        map_by_name(find_suggestions(make_what_if(full, task)))["resume-queue"].gain
+        == "then queue full 1/1; 1st of 1"
+    )
 
 
 def test_an_oversized_task_needs_a_larger_pool_within_the_machine():
     huge = make_task(3, memory=40 * 1024)
     view = make_view(make_pool(4, 32 * 1024), make_queue("q", huge))
 
-    (cure,) = [cure for cure in find_suggestions(make_what_if(view, huge, memory=36 * 1024, cores=8)) if cure.name == "pool"]
+    (cure,) = [
+        cure
+        for cure in find_suggestions(make_what_if(view, huge, memory=36 * 1024, cores=8))
+        if cure.name == "pool"
+    ]
 
     assert cure.command == ("taskdeck", "pool", "set", "p", "--memory", "40G")
     assert cure.gain == "it starts at once; the machine has memory 36G"
@@ -150,29 +204,52 @@ def test_an_oversized_task_needs_a_larger_pool_within_the_machine():
 
 
 def test_a_pool_is_not_suggested_larger_than_the_machine():
-    view = make_view(make_pool(4, 1024), make_queue("q", task := make_task(3, cpu=2)), make_run(1, cpu=3))
+    view = make_view(
+        make_pool(4, 1024), make_queue("q", task := make_task(3, cpu=2)), make_run(1, cpu=3)
+    )
 
-    whole, part = (map_by_name(find_suggestions(make_what_if(view, task, cores=cores, memory=1024)))["pool"] for cores in (4, 4.5))
-    assert (whole.verb, whole.text, whole.gain) == ("", "a larger pool", "pool p has all 4 cores of the machine")
+    whole, part = (
+        map_by_name(find_suggestions(make_what_if(view, task, cores=cores, memory=1024)))["pool"]
+        for cores in (4, 4.5)
+    )
+    assert (whole.verb, whole.text, whole.gain) == (
+        "",
+        "a larger pool",
+        "pool p has all 4 cores of the machine",
+    )
     assert (part.verb, part.gain) == ("", "5 cores would do, the machine has 4.5 cores")
     assert "pool" not in map_by_name(find_suggestions(make_what_if(view, task)))
-    assert map_by_name(find_suggestions(make_what_if(view, task, cores=8, memory=1024)))["pool"].command[-2:] == ("--cpu", "5")
+    assert map_by_name(find_suggestions(make_what_if(view, task, cores=8, memory=1024)))[
+        "pool"
+    ].command[-2:] == ("--cpu", "5")
 
 
 def test_a_lack_of_suggestions_is_reported_first():
-    view = make_view(make_pool(4, 1024), make_queue("q", task := make_task(3, cpu=4)), make_run(1, cpu=2), make_run(2, cpu=2))
+    view = make_view(
+        make_pool(4, 1024),
+        make_queue("q", task := make_task(3, cpu=4)),
+        make_run(1, cpu=2),
+        make_run(2, cpu=2),
+    )
 
     found = find_suggestions(make_what_if(view, task, cores=4, memory=1024))
 
     assert [(cure.name, cure.verb) for cure in found] == [("none", ""), ("front", ""), ("pool", "")]
-    assert (found[0].text, found[0].gain) == ("nothing here would start it sooner", "needs 4 cpu, 0 free")
+    assert (found[0].text, found[0].gain) == (
+        "nothing here would start it sooner",
+        "needs 4 cpu, 0 free",
+    )
 
 
 def test_a_timeout_lets_a_short_task_backfill():
     small = make_task(6, cpu=1.0)
-    view = make_view(make_queue("q", make_task(5, cpu=4.0), small), make_run(1, cpu=3.0, ends_in=3600.0))
+    view = make_view(
+        make_queue("q", make_task(5, cpu=4.0), small), make_run(1, cpu=3.0, ends_in=3600.0)
+    )
 
-    cure = map_by_name(find_suggestions(make_what_if(view, small, past=make_run_stats(1.0))))["timeout"]
+    cure = map_by_name(find_suggestions(make_what_if(view, small, past=make_run_stats(1.0))))[
+        "timeout"
+    ]
 
     assert cure.command == ("taskdeck", "set", "6", "--timeout", "3240s")
     assert cure.gain == "12 past runs, p95 1m; longer, and it is ended; it starts at once"
@@ -182,19 +259,28 @@ def test_a_timeout_lets_a_short_task_backfill():
 def test_nothing_is_suggested_when_halted_or_starting_now():
     task = make_task(3)
 
-    assert find_suggestions(make_what_if(make_view(make_queue("q", task), halted="disk full"), task)) == ()
+    assert (
+        find_suggestions(make_what_if(make_view(make_queue("q", task), halted="disk full"), task))
+        == ()
+    )
     assert find_suggestions(make_what_if(make_view(make_queue("q", task)), task)) == ()
 
 
 def test_suggestions_that_lose_work_come_later_and_hints_last():
-    found = find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024)))
+    found = find_suggestions(
+        make_what_if(make_gpu_view(SWEEP), SWEEP, past=make_run_stats(9.1 * 1024))
+    )
 
     assert [cure.name for cure in found] == ["less", "cancel-1043", "front"]
 
 
 def test_hostile_names_are_sanitized():
     evil = "\x1b]52;c;eA==\x07[red]\u202e"
-    view = make_view(make_queue(evil, task := make_task(3, evil), capacity=1, pool="p"), make_queue("q"), replace(make_run(1, evil), name=evil))
+    view = make_view(
+        make_queue(evil, task := make_task(3, evil), capacity=1, pool="p"),
+        make_queue("q"),
+        replace(make_run(1, evil), name=evil),
+    )
 
     found = find_suggestions(make_what_if(view, replace(task, name=evil)))
 
@@ -209,7 +295,9 @@ def test_a_promised_immediate_start_matches_the_plan(view: DispatchView, data: s
     if not waiting:
         return
     task = data.draw(st.sampled_from(waiting))
-    found = find_suggestions(make_what_if(view, task, past=make_run_stats(0.1, cores=0.1), cores=100.0, memory=1e6))
+    found = find_suggestions(
+        make_what_if(view, task, past=make_run_stats(0.1, cores=0.1), cores=100.0, memory=1e6)
+    )
 
     assert len(found) <= MAX_SUGGESTIONS
     for cure in found:
@@ -218,7 +306,11 @@ def test_a_promised_immediate_start_matches_the_plan(view: DispatchView, data: s
             changed = replace(task, **fields)
             queues = []
             for queue in view.queues:
-                others = [one for one in queue.waiting if one.uuid != task.uuid] + [changed] * (queue.name == changed.queue)
+                others = [one for one in queue.waiting if one.uuid != task.uuid] + [changed] * (
+                    queue.name == changed.queue
+                )
                 others.sort(key=lambda one: (-one.front, -one.priority, one.number))
                 queues.append(replace(queue, waiting=tuple(others)))
-            assert task.uuid in [start.uuid for start in make_plan(replace(view, queues=tuple(queues))).starts]
+            assert task.uuid in [
+                start.uuid for start in make_plan(replace(view, queues=tuple(queues))).starts
+            ]

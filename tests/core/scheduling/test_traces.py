@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from tests.core.scheduling.simulator import TraceJob, compute_mean_slowdown, map_start_times, simulate
+from tests.core.scheduling.simulator import (
+    TraceJob,
+    compute_mean_slowdown,
+    map_start_times,
+    simulate,
+)
 from tests.core.scheduling.trace_files import CASES, read_slurm, read_swf
 
 assert CASES is not None

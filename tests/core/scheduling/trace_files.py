@@ -18,7 +18,11 @@ def _find_cases() -> Path | None:
     TASKDECK_CASES names it; the default is `shared/cases` beside a parent folder.
     """
     named = os.environ.get("TASKDECK_CASES")
-    folders = [Path(named)] if named else [folder / "shared" / "cases" for folder in Path(__file__).resolve().parents]
+    folders = (
+        [Path(named)]
+        if named
+        else [folder / "shared" / "cases" for folder in Path(__file__).resolve().parents]
+    )
     return next((folder for folder in folders if (folder / "traces").is_dir()), None)
 
 
@@ -28,7 +32,11 @@ CASES = _find_cases()
 def read_swf(path: Path) -> list[list[float]]:
     """Return the rows of a workload file, 18 numbers each."""
     with gzip.open(path, "rt") as lines:
-        return [[float(word) for word in line.split()] for line in lines if line.strip() and not line.startswith(";")]
+        return [
+            [float(word) for word in line.split()]
+            for line in lines
+            if line.strip() and not line.startswith(";")
+        ]
 
 
 def read_slurm(path: Path) -> Iterator[TraceJob]:
@@ -36,14 +44,25 @@ def read_slurm(path: Path) -> Iterator[TraceJob]:
     with gzip.open(path, "rt") as lines:
         for number, line in enumerate(lines, 1):
             fields = line.rstrip("\n").split("|")
-            submit, start, end = (datetime.fromisoformat(fields[i]).timestamp() for i in (10, 12, 13))
+            submit, start, end = (
+                datetime.fromisoformat(fields[i]).timestamp() for i in (10, 12, 13)
+            )
             allotted = dict(part.split("=", 1) for part in fields[22].split(","))
             memory = float(allotted["mem"][:-1]) * MIB[allotted["mem"][-1]]
             if end > start:
-                yield TraceJob(number, submit, end - start, _parse_limit(fields[23]), float(allotted["cpu"]), memory)
+                yield TraceJob(
+                    number,
+                    submit,
+                    end - start,
+                    _parse_limit(fields[23]),
+                    float(allotted["cpu"]),
+                    memory,
+                )
 
 
 def _parse_limit(limit: str) -> float:
     """Parse a limit such as `5-00:00:00` to seconds."""
-    days, hours, minutes, seconds = map(int, re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", limit).groups(default="0"))
+    days, hours, minutes, seconds = map(
+        int, re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", limit).groups(default="0")
+    )
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from app.core.schema import parameters
-from app.core.schema.form_fields import REST_NAME, FormField, format_value, is_equal_json, parse_value
+from app.core.schema.form_fields import (
+    REST_NAME,
+    FormField,
+    format_value,
+    is_equal_json,
+    parse_value,
+)
 from app.core.schema.form_outline import build_outline
 
 KINDS = ("integer", "number", "boolean", "null", "array", "object", "string")
@@ -16,7 +22,13 @@ KINDS = ("integer", "number", "boolean", "null", "array", "object", "string")
 
 def get_only_field(schema: dict[str, Any], name: str = "x") -> FormField:
     """Return the field of a parameter with this schema."""
-    found = build_outline({"type": "object", "properties": {name: schema}, "$defs": {"n": {"type": "integer", "default": 3}}})
+    found = build_outline(
+        {
+            "type": "object",
+            "properties": {name: schema},
+            "$defs": {"n": {"type": "integer", "default": 3}},
+        }
+    )
     assert [*found.fields] == [(name,)]
     return found.fields[(name,)]
 
@@ -69,7 +81,13 @@ def test_texts_and_values_convert_both_ways(schema: dict[str, Any], text: str, v
     ["", " ", "a\nb", '"', '""', "[1]", "1", "true", "null", "a,b", 'a "b"', 0, -1.5, True, None, [], [[]], ["a,b", ""], {"": 1}],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "kinds", ["string", "array", ["string", "integer", "null"], ["array", "string", "object", "boolean", "null"]]
+    "kinds",
+    [
+        "string",
+        "array",
+        ["string", "integer", "null"],
+        ["array", "string", "object", "boolean", "null"],
+    ],
 )
 def test_every_stored_value_survives_its_text(kinds: Any, value: Any) -> None:
     field = get_only_field({"type": kinds})
@@ -79,7 +97,14 @@ def test_every_stored_value_survives_its_text(kinds: Any, value: Any) -> None:
 
 
 def _get_kind(value: Any) -> str:
-    names = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+    names = {
+        str: "string",
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        list: "array",
+        dict: "object",
+    }
     return names.get(type(value), "null")
 
 
@@ -132,7 +157,10 @@ NESTED: dict[str, Any] = {
 
 
 def test_objects_are_groups_under_their_path() -> None:
-    groups = [(group.path, group.title, [field.name for field in group.fields]) for group in build_outline(NESTED).groups]
+    groups = [
+        (group.path, group.title, [field.name for field in group.fields])
+        for group in build_outline(NESTED).groups
+    ]
 
     assert groups == [
         ((), "", ["name"]),
@@ -152,7 +180,11 @@ def test_nested_values_keep_their_types_and_get_their_defaults() -> None:
     texts = {("ref", "species"): "x", ("star", "deep", "n"): "1.5", ("trim", "by"): "2"}
     values = found.parse_texts(texts)
 
-    assert values == {"ref": {"species": "x", "on": False}, "star": {"deep": {"n": 1.5}}, "trim": {"by": 2}}
+    assert values == {
+        "ref": {"species": "x", "on": False},
+        "star": {"deep": {"n": 1.5}},
+        "trim": {"by": 2},
+    }
     filled = parameters.resolve_values(NESTED, values)
     assert filled["ref"] == {"species": "x", "on": False, "release": 1}
     assert filled["trim"] == {"by": 2, "on": True}
@@ -165,10 +197,9 @@ def test_defaults_of_an_absent_object_are_ignored() -> None:
     assert not found.is_present(("trim", "on"), {})
     assert found.is_present(("trim", "on"), {("trim", "by"): "2"})
     assert found.is_present(("ref", "release"), {})
-    assert found.format_given_values({"ref": {"release": 1, "species": "x"}, "trim": {"on": True}}) == {
-        ("ref", "species"): "x",
-        ("trim", "on"): "true",
-    }
+    assert found.format_given_values(
+        {"ref": {"release": 1, "species": "x"}, "trim": {"on": True}}
+    ) == {("ref", "species"): "x", ("trim", "on"): "true"}
 
 
 def test_extra_values_of_an_object_are_kept() -> None:
@@ -176,13 +207,18 @@ def test_extra_values_of_an_object_are_kept() -> None:
     values = {"ref": {"species": "x", "more": {"a": [1]}, "on": True}, "star": {}}
 
     assert found.parse_texts(found.format_values(values)) == values
-    assert [field.name for field in found.find_unparsed({("ref", REST_NAME): "no object"})] == ["ref.*"]
+    assert [field.name for field in found.find_unparsed({("ref", REST_NAME): "no object"})] == [
+        "ref.*"
+    ]
 
 
 def test_titled_parts_are_groups_and_hidden_parameters_are_marked() -> None:
     schema = {
         "properties": {"own": {}},
-        "allOf": [{"$ref": "#/$defs/io"}, {"title": "Rest", "properties": {"z": {"type": "string", "hidden": True}}}],
+        "allOf": [
+            {"$ref": "#/$defs/io"},
+            {"title": "Rest", "properties": {"z": {"type": "string", "hidden": True}}},
+        ],
         "$defs": {
             "io": {
                 "title": "In and out",
@@ -202,12 +238,23 @@ def test_titled_parts_are_groups_and_hidden_parameters_are_marked() -> None:
 
 def test_alternative_forms_of_an_object_become_one_group() -> None:
     forms = [
-        {"properties": {"kind": {"const": "file"}, "path": {"type": "string"}}, "required": ["kind", "path"]},
-        {"properties": {"kind": {"const": "url"}, "href": {"type": "string"}}, "required": ["kind", "href"]},
+        {
+            "properties": {"kind": {"const": "file"}, "path": {"type": "string"}},
+            "required": ["kind", "path"],
+        },
+        {
+            "properties": {"kind": {"const": "url"}, "href": {"type": "string"}},
+            "required": ["kind", "href"],
+        },
     ]
     found = build_outline({"properties": {"source": {"type": "object", "oneOf": forms}}})
 
-    assert [field.name for field in found.fields.values()] == ["source.kind", "source.path", "source.href", "source.*"]
+    assert [field.name for field in found.fields.values()] == [
+        "source.kind",
+        "source.path",
+        "source.href",
+        "source.*",
+    ]
     assert [choice[0] for choice in found.fields[("source", "kind")].choices] == ["file", "url"]
 
 
@@ -257,7 +304,9 @@ def test_all_errors_are_found_at_their_locations() -> None:
         },
         "dependentRequired": {"mail": ["name"]},
     }
-    found = parameters.find_faults(schema, {"ref": {"release": "x"}, "mail": "nobody", "word": "s3cret", "wrong": 1})
+    found = parameters.find_faults(
+        schema, {"ref": {"release": "x"}, "mail": "nobody", "word": "s3cret", "wrong": 1}
+    )
 
     assert {(finding.path, finding.text, finding.missing) for finding in found} == {
         (("ref", "species"), "ref.species is required", True),
@@ -288,7 +337,9 @@ def test_form_and_command_line_refuse_the_same_values() -> None:
 
 @pytest.mark.parametrize("value", ["a b", "2", "true", "", 7, 1.5, True, None, [1], {"a": 1}])
 @pytest.mark.parametrize("kinds", [["string"], ["string", "integer"], [*KINDS]])
-def test_a_value_formatted_for_the_command_line_is_parsed_back(kinds: list[str], value: Any) -> None:
+def test_a_value_formatted_for_the_command_line_is_parsed_back(
+    kinds: list[str], value: Any
+) -> None:
     schema = {"properties": {"x": {"type": kinds}}}
     texts, others = parameters.split_texts({"x": value}, schema)
     read = parameters.convert_texts([(name, text) for name, text in texts], schema) | others

@@ -25,7 +25,11 @@ def read_groups(draft: str) -> Iterator[tuple[str, dict[str, Any]]]:
     with tarfile.open(SUITE) as archive:
         for member in archive.getmembers():
             file = archive.extractfile(member)
-            if file is not None and member.name.startswith(f"tests/{draft}/") and member.name.count("/") == 2:
+            if (
+                file is not None
+                and member.name.startswith(f"tests/{draft}/")
+                and member.name.count("/") == 2
+            ):
                 yield from ((Path(member.name).name, group) for group in json.load(file))
 
 
@@ -47,7 +51,10 @@ def test_every_answer_matches_the_official_suite(draft: str) -> None:
                 wrong.append((file, group["description"], case["description"]))
     assert wrong == []
     assert judged > 850
-    assert {file for file, why in refused if not why.startswith("$ref")} <= {*REMOTE_FILES, "patternProperties.json"}
+    assert {file for file, why in refused if not why.startswith("$ref")} <= {
+        *REMOTE_FILES,
+        "patternProperties.json",
+    }
 
 
 def load_schema(name: str) -> dict[str, Any]:
@@ -59,9 +66,13 @@ def test_a_real_pipeline_schema_loads_and_fills_defaults(name: str) -> None:
     schema = load_schema(name)
     parameters.check_schema(schema)
     shown = parameters.read_shape(schema)
-    filled = parameters.resolve_values(schema, parameters.convert_texts([("input", "a.csv"), ("outdir", "/out")], schema))
+    filled = parameters.resolve_values(
+        schema, parameters.convert_texts([("input", "a.csv"), ("outdir", "/out")], schema)
+    )
     assert {"input", "outdir"} <= shown.required
-    assert filled.keys() == {"input", "outdir"} | {k for k, v in shown.properties.items() if "default" in v}
+    assert filled.keys() == {"input", "outdir"} | {
+        k for k, v in shown.properties.items() if "default" in v
+    }
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -71,11 +82,15 @@ def test_every_invalid_parameter_of_a_real_pipeline_is_named(name: str) -> None:
     assert len(typed) > 20
     for parameter in typed:
         with pytest.raises(Usage) as caught:
-            parameters.resolve_values(schema, {"input": "a.csv", "outdir": "/out", parameter: {"no": "type"}})
+            parameters.resolve_values(
+                schema, {"input": "a.csv", "outdir": "/out", parameter: {"no": "type"}}
+            )
         assert f"(parameter {parameter})" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["nf-core-fetchngs.schema_input.json", "nf-core-rnaseq.schema_input.json"])
+@pytest.mark.parametrize(
+    "name", ["nf-core-fetchngs.schema_input.json", "nf-core-rnaseq.schema_input.json"]
+)
 def test_a_real_sample_sheet_schema_works_for_one_parameter(name: str) -> None:
     schema = {"type": "object", "properties": {"samples": load_schema(name)}}
     parameters.check_schema(schema)
@@ -85,7 +100,9 @@ def test_a_real_sample_sheet_schema_works_for_one_parameter(name: str) -> None:
 
 
 def test_a_real_workflow_configuration_matches_its_schema() -> None:
-    schema = yaml.safe_load((FOLDER / "snakemake-rna-seq-star-deseq2.config.schema.yaml").read_text())
+    schema = yaml.safe_load(
+        (FOLDER / "snakemake-rna-seq-star-deseq2.config.schema.yaml").read_text()
+    )
     values = yaml.safe_load((FOLDER / "snakemake-rna-seq-star-deseq2.config.yaml").read_text())
     parameters.check_schema(schema)
     open_schema = {**schema, "additionalProperties": True}

@@ -31,8 +31,12 @@ ENCODE: dict[str, Any] = {
 GIVEN = [("input", "a.mkv"), ("output", "a.mp4")]
 
 
-def resolve_texts(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any) -> dict[str, Any]:
-    return parameters.resolve_values(schema, parameters.convert_texts(texts, schema) | values, "encode")
+def resolve_texts(
+    *texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any
+) -> dict[str, Any]:
+    return parameters.resolve_values(
+        schema, parameters.convert_texts(texts, schema) | values, "encode"
+    )
 
 
 def resolve_error(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any) -> str:
@@ -70,7 +74,9 @@ def test_defaults_are_filled_in_beside_given_values() -> None:
 
 
 def test_a_missing_parameter_is_reported_with_the_words_to_add() -> None:
-    assert resolve_error(GIVEN[0]) == "encode needs output (where the .mp4 goes). Add: -p output=PATH"
+    assert (
+        resolve_error(GIVEN[0]) == "encode needs output (where the .mp4 goes). Add: -p output=PATH"
+    )
 
 
 def test_a_value_out_of_range_is_reported_with_its_range() -> None:
@@ -93,7 +99,9 @@ def test_a_value_out_of_range_is_reported_with_its_range() -> None:
         ("input\x1b[31m", "x", 'no parameter "input␛[31m"'),
     ],
 )
-def test_an_error_names_its_parameter_and_an_accepted_value(name: str, text: str, words: str) -> None:
+def test_an_error_names_its_parameter_and_an_accepted_value(
+    name: str, text: str, words: str
+) -> None:
     assert words in resolve_error(*GIVEN, (name, text))
 
 
@@ -102,7 +110,9 @@ def test_all_errors_are_reported_at_once() -> None:
     assert all(word in said for word in ("crf must be", "preset must be", '"tims"', "needs output"))
 
 
-@pytest.mark.parametrize("value", ["a\0b", ["a\0b"], "x" * 131_072, ["x" * 131_072], float("nan"), "\ud800", {1, 2}])
+@pytest.mark.parametrize(
+    "value", ["a\0b", ["a\0b"], "x" * 131_072, ["x" * 131_072], float("nan"), "\ud800", {1, 2}]
+)
 def test_a_value_that_no_process_accepts_is_refused(value: object) -> None:
     assert "input " in resolve_error(GIVEN[1], input=value)
 
@@ -125,33 +135,58 @@ def test_a_secret_value_is_not_repeated() -> None:
 SECRETS: dict[str, tuple[dict[str, Any], Any]] = {
     "by a part": ({"writeOnly": True, "allOf": [{"type": "integer"}]}, "pp9"),
     "by a reference": ({"$ref": "#/$defs/short", "writeOnly": True}, ["pp9"]),
-    "by its items": ({"type": "array", "items": {"writeOnly": True}, "contains": {"const": 1}}, ["pp9"]),
+    "by its items": (
+        {"type": "array", "items": {"writeOnly": True}, "contains": {"const": 1}},
+        ["pp9"],
+    ),
     "a part of it": ({"writeOnly": True, "properties": {"a": {"type": "integer"}}}, {"a": "pp9"}),
-    "a name in it": ({"writeOnly": True, "type": "object", "propertyNames": {"maxLength": 1}}, {"pp9": 1}),
+    "a name in it": (
+        {"writeOnly": True, "type": "object", "propertyNames": {"maxLength": 1}},
+        {"pp9": 1},
+    ),
     "one of a few": ({"writeOnly": True, "enum": ["pp9"]}, "other"),
     "beside forms": (
-        {"properties": {"a": {"writeOnly": True}}, "oneOf": [{"properties": {"a": {"pattern": "^x"}}}, {"required": ["b"]}]}, {"a": "pp9"}
+        {
+            "properties": {"a": {"writeOnly": True}},
+            "oneOf": [{"properties": {"a": {"pattern": "^x"}}}, {"required": ["b"]}],
+        },
+        {"a": "pp9"},
     ),
     "in what is no text": ({"type": "string"}, {"password": "pp9"}),
-    "in JSON that is torn": ({"type": ["object", "null"], "properties": {"password": {}}}, '{"password": "pp9"'),
+    "in JSON that is torn": (
+        {"type": ["object", "null"], "properties": {"password": {}}},
+        '{"password": "pp9"',
+    ),
     "in a list of which none fits": ({"contains": {"const": 1}}, [{"password": "pp9"}]),
     "one of forms": ({"anyOf": [{"writeOnly": True, "const": "pp9"}, {"type": "null"}]}, "other"),
 }
 
 
 @pytest.mark.parametrize(("inner", "value"), SECRETS.values(), ids=SECRETS)
-def test_neither_a_secret_value_nor_its_choices_are_shown(inner: dict[str, Any], value: Any) -> None:
-    schema = {"properties": {"pin": inner}, "required": ["pin"], "$defs": {"short": {"type": "string"}}}
+def test_neither_a_secret_value_nor_its_choices_are_shown(
+    inner: dict[str, Any], value: Any
+) -> None:
+    schema = {
+        "properties": {"pin": inner},
+        "required": ["pin"],
+        "$defs": {"short": {"type": "string"}},
+    }
 
     with pytest.raises(Usage) as refused:
         parameters.resolve_values(schema, {"pin": value})
     with pytest.raises(Usage) as missing:
         parameters.resolve_values(schema, {})
 
-    told = [str(refused.value), str(missing.value), *(found.text for found in parameters.find_faults(schema, {"pin": value}))]
+    told = [
+        str(refused.value),
+        str(missing.value),
+        *(found.text for found in parameters.find_faults(schema, {"pin": value})),
+    ]
     assert len(told) == 3 and "pp9" not in "".join(told)
     with pytest.raises(Usage) as default:
-        parameters.check_schema({"properties": {"pin": inner | {"default": value}}, "$defs": schema["$defs"]})
+        parameters.check_schema(
+            {"properties": {"pin": inner | {"default": value}}, "$defs": schema["$defs"]}
+        )
     assert "pp9" not in str(default.value)
 
 
@@ -165,7 +200,10 @@ def test_parameters_of_schema_parts_count_too() -> None:
     schema = {
         "allOf": [{"$ref": "#/$defs/in"}, {"if": {"required": ["a"]}, "then": {"required": ["b"]}}],
         "$defs": {
-            "in": {"properties": {"a": {"type": "integer"}, "b": {"type": "integer", "default": 4}}, "required": ["a"]}
+            "in": {
+                "properties": {"a": {"type": "integer"}, "b": {"type": "integer", "default": 4}},
+                "required": ["a"],
+            }
         },
     }
     parameters.check_schema(schema)
@@ -180,7 +218,10 @@ def test_parameters_of_schema_parts_count_too() -> None:
         ([], "must be a JSON Schema"),
         ({"properties": {"a": {"type": "integr"}}}, "properties.a.type"),
         ({"properties": {"a": 7}}, "properties.a"),
-        ({"properties": {"a": {"type": "integer", "default": "x"}}}, "the default of a must be a whole number"),
+        (
+            {"properties": {"a": {"type": "integer", "default": "x"}}},
+            "the default of a must be a whole number",
+        ),
         ({"properties": {"a": {"$ref": "#/no"}}}, "leads nowhere"),
         ({"properties": {"a": {"$ref": "http://127.0.0.1:9/x.json"}}}, "leads nowhere"),
         ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, "leads nowhere"),
@@ -209,7 +250,11 @@ def make_reference_chain(parts: int) -> dict[str, Any]:
 
 
 def test_an_oversized_schema_is_refused() -> None:
-    for schema in (make_deep_schema(40), make_reference_chain(3_000), {"description": "x" * 300_000}):
+    for schema in (
+        make_deep_schema(40),
+        make_reference_chain(3_000),
+        {"description": "x" * 300_000},
+    ):
         with pytest.raises(Usage):
             parameters.check_schema(schema)
 
@@ -220,7 +265,10 @@ HOSTILE: list[tuple[dict[str, Any], Any]] = [
     ({"allOf": [{"$ref": "#/$defs/d0"}]}, 1),
     ({"type": "array", "uniqueItems": True}, [{"n": n} for n in range(9_000)]),
     ({"type": "array", "items": {"enum": list(range(20_000))}}, [-1] * 30_000),
-    ({"$schema": "https://json-schema.org/draft/2020-12/schema", "pattern": "^(a+)+$"}, "a" * 40 + "b"),
+    (
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", "pattern": "^(a+)+$"},
+        "a" * 40 + "b",
+    ),
 ]
 
 

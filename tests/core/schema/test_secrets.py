@@ -26,7 +26,14 @@ def test_a_parameter_is_secret_where_its_schema_says_so(schema: dict[str, Any]):
 
 
 def test_a_part_of_a_parameter_can_be_secret():
-    schema = {"properties": {"door": {"type": "object", "properties": {"pin": {"type": "integer", "writeOnly": True}}}}}
+    schema = {
+        "properties": {
+            "door": {
+                "type": "object",
+                "properties": {"pin": {"type": "integer", "writeOnly": True}},
+            }
+        }
+    }
     given = {"door": {"pin": 9214, "floor": 3}}
 
     hidden = find_secret_names(schema, given)
@@ -42,13 +49,21 @@ def test_a_text_in_an_object_is_masked_in_its_json_form_too():
 
 
 def test_a_structured_value_is_masked_in_its_command_form():
-    assert list(find_secret_texts({"pins": {"a": [True, "x"]}}, ["pins"])) == ['{"a": [true, "x"]}', '[true, "x"]', "true", "x"]
+    assert list(find_secret_texts({"pins": {"a": [True, "x"]}}, ["pins"])) == [
+        '{"a": [true, "x"]}',
+        '[true, "x"]',
+        "true",
+        "x",
+    ]
 
 
 @pytest.mark.parametrize("word", ["default", "const", "enum", "examples"])
 def test_a_masked_schema_shows_no_value_of_a_secret(word: str):
     said = {"title": "t", word: ["pp9"]}
-    schema = {"properties": {"api_token": said, "pin": {**PIN, word: ["pp9"]}, "who": said}, "$defs": {"pin": {**PIN, word: "pp9"}}}
+    schema = {
+        "properties": {"api_token": said, "pin": {**PIN, word: ["pp9"]}, "who": said},
+        "$defs": {"pin": {**PIN, word: "pp9"}},
+    }
 
     seen = mask_record(schema)
 

@@ -12,7 +12,11 @@ def test_only_changes_are_listed_and_true_differs_from_one():
     before = {"a": 1, "b": True, "c": {"x": 1, "y": 2}, "d": 5}
     after = {"a": 1.0, "b": 1, "c": {"y": 2, "x": 1}, "e": 6}
 
-    assert diff.diff_fields(before, after) == [ChangedField("b", True, 1), ChangedField("d", 5, None), ChangedField("e", None, 6)]
+    assert diff.diff_fields(before, after) == [
+        ChangedField("b", True, 1),
+        ChangedField("d", 5, None),
+        ChangedField("e", None, 6),
+    ]
     assert diff.diff_fields(None, ["no table"]) == []
 
 
@@ -51,7 +55,11 @@ def test_texts_are_compared_by_line_with_little_context():
 
 
 def test_a_line_like_a_diff_header_stays_a_line():
-    assert list(diff.diff_lines("--- a\n@@ x", "--- b\n@@ x")) == [("-", "--- a"), ("+", "--- b"), (" ", "@@ x")]
+    assert list(diff.diff_lines("--- a\n@@ x", "--- b\n@@ x")) == [
+        ("-", "--- a"),
+        ("+", "--- b"),
+        (" ", "@@ x"),
+    ]
 
 
 def test_values_become_lines():

@@ -8,9 +8,27 @@ import pytest
 
 from app.core.text import diff_summary
 
-QUEUE = {"name": "q2", "capacity": 5, "status": "active", "priority": 0, "current_load": 0, "pool": "default", "created_at": "2026-11-27"}
-RULE = {"conditions": {"preset": "finishes-within", "value": "45m"}, "actions": {}, "priority": 2, "enabled": True}
-TEMPLATE = {"engine": "exec", "schema": {"argv": ["echo"]}, "parameters": {}, "template": {"engine": "exec"}}
+QUEUE = {
+    "name": "q2",
+    "capacity": 5,
+    "status": "active",
+    "priority": 0,
+    "current_load": 0,
+    "pool": "default",
+    "created_at": "2026-11-27",
+}
+RULE = {
+    "conditions": {"preset": "finishes-within", "value": "45m"},
+    "actions": {},
+    "priority": 2,
+    "enabled": True,
+}
+TEMPLATE = {
+    "engine": "exec",
+    "schema": {"argv": ["echo"]},
+    "parameters": {},
+    "template": {"engine": "exec"},
+}
 QUIET = {"until": "2026-11-27T10:44:52.810256Z", "reason": "disk move", "by": "bob"}
 
 

@@ -25,7 +25,13 @@ from app.core.text.sanitize import (  # fmt: skip
 )
 
 SURROGATES = st.characters(categories=["Cs"])
-ANY_TEXT = st.text(st.one_of(st.characters(), SURROGATES, st.sampled_from("\x1b\r\n\t\x9b\u202e\u200b[;m0123K\a夜e\u0301")))
+ANY_TEXT = st.text(
+    st.one_of(
+        st.characters(),
+        SURROGATES,
+        st.sampled_from("\x1b\r\n\t\x9b\u202e\u200b[;m0123K\a夜e\u0301"),
+    )
+)
 
 
 def test_controls_become_visible_and_plain_text_is_unchanged() -> None:
@@ -76,7 +82,10 @@ def test_syllable_parts_are_joined_and_lone_parts_replaced() -> None:
 
 @given(st.text(st.sampled_from("ab夜e\u0301é"), max_size=20), st.integers(0, 12))
 def test_truncated_text_fits(text: str, cells: int) -> None:
-    assert measure_width(truncate(text, cells)) <= cells and measure_width(truncate_middle(text, cells)) <= cells
+    assert (
+        measure_width(truncate(text, cells)) <= cells
+        and measure_width(truncate_middle(text, cells)) <= cells
+    )
     assert measure_width(pad(truncate(text, cells), cells)) == cells
     if measure_width(text) <= cells:
         assert truncate(text, cells) == truncate_middle(text, cells) == text
@@ -90,7 +99,20 @@ def test_truncation_is_marked() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", "a/b", "../evil", ".hidden", "a\x1b[2Jb", "a\nb", "a\u009bb", "a\u202eb", "a\x7fb", "x" * 5000, "\ud800"],
+    [
+        "",
+        " ",
+        "a/b",
+        "../evil",
+        ".hidden",
+        "a\x1b[2Jb",
+        "a\nb",
+        "a\u009bb",
+        "a\u202eb",
+        "a\x7fb",
+        "x" * 5000,
+        "\ud800",
+    ],
 )
 def test_an_invalid_name_is_refused_with_the_reason(name: str) -> None:
     reason = find_name_error(name)
@@ -99,17 +121,31 @@ def test_an_invalid_name_is_refused_with_the_reason(name: str) -> None:
 
 def test_odd_but_harmless_names_are_valid() -> None:
     assert not any(
-        map(find_name_error, ["an early [red] bird", "夜间备份 verify", "❤\ufe0f", "x" * 200, "--json", "a\u3000b"])
+        map(
+            find_name_error,
+            ["an early [red] bird", "夜间备份 verify", "❤\ufe0f", "x" * 200, "--json", "a\u3000b"],
+        )
     )
 
 
 def test_only_similar_words_are_suggested() -> None:
     verbs = ["submit", "show", "Greet"]
-    assert [find_nearest(w, verbs) for w in ("sumbit", "shwo", "gret", "zzz", "")] == ["submit", "show", "Greet", None, None]
+    assert [find_nearest(w, verbs) for w in ("sumbit", "shwo", "gret", "zzz", "")] == [
+        "submit",
+        "show",
+        "Greet",
+        None,
+        None,
+    ]
 
 
 def test_secrets_are_recognized_by_name() -> None:
-    assert all(map(is_secret_name, ["API_TOKEN", "db_password", "AWS_SECRET_ACCESS_KEY", "SSH_PRIVATE", "PGPASS"]))
+    assert all(
+        map(
+            is_secret_name,
+            ["API_TOKEN", "db_password", "AWS_SECRET_ACCESS_KEY", "SSH_PRIVATE", "PGPASS"],
+        )
+    )
     assert not any(map(is_secret_name, ["PATH", "HOME", "FLAVOUR", "COMPASSION"]))
 
 
@@ -185,4 +221,7 @@ def test_a_huge_hostile_line_is_read_in_linear_time() -> None:
 def test_styles_are_immutable() -> None:
     with pytest.raises(AttributeError):
         PLAIN.fg = 3
-    assert hash(Style(fg=1)) == hash(Style(fg=1)) and repr(Style(fg=1, bold=True)) == "Style(bold=True, fg=1)"
+    assert (
+        hash(Style(fg=1)) == hash(Style(fg=1))
+        and repr(Style(fg=1, bold=True)) == "Style(bold=True, fg=1)"
+    )

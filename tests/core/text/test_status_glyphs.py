@@ -15,6 +15,11 @@ def test_deck_and_command_line_show_every_state_alike():
 
 
 def test_every_glyph_style_is_known_to_both():
-    for sign in (*status_glyphs.STATES.values(), *status_glyphs.ALERTS.values(), *status_glyphs.QUEUES.values(), *status_glyphs.RUNTIME.values()):
+    for sign in (
+        *status_glyphs.STATES.values(),
+        *status_glyphs.ALERTS.values(),
+        *status_glyphs.QUEUES.values(),
+        *status_glyphs.RUNTIME.values(),
+    ):
         assert sign[3] in deck.STYLES
         assert not sign[3] or sign[3] in words.SGR_CODES

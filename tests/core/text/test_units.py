@@ -35,7 +35,24 @@ def test_a_duration_is_parsed_to_seconds(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["-5s", "nan", "inf", "soon", "1e999d", "9" * 400 + "d", "", "1m1h", "1h1h", "s", "ms", "5ms1s", "1m s", "11y", "3654d", "1_0s"],
+    [
+        "-5s",
+        "nan",
+        "inf",
+        "soon",
+        "1e999d",
+        "9" * 400 + "d",
+        "",
+        "1m1h",
+        "1h1h",
+        "s",
+        "ms",
+        "5ms1s",
+        "1m s",
+        "11y",
+        "3654d",
+        "1_0s",
+    ],
 )
 def test_an_invalid_duration_is_refused_with_the_input(text: str) -> None:
     with pytest.raises(ValueError, match="must") as refusal:
@@ -60,19 +77,25 @@ def test_a_size_is_parsed_to_mib(text: str, mib: float) -> None:
     assert units.parse_size(text) == mib
 
 
-@pytest.mark.parametrize("text", ["-1M", "nan", "inf", "1e999G", "4 parsecs", "", "9" * 400 + "G", "G", "1GG", "1000T"])
+@pytest.mark.parametrize(
+    "text", ["-1M", "nan", "inf", "1e999G", "4 parsecs", "", "9" * 400 + "G", "G", "1GG", "1000T"]
+)
 def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         units.parse_size(text)
 
 
-@pytest.mark.parametrize("text", ["-1", "nan", "inf", "-inf", "1e999", "9" * 400, "two", "", "0.0001", "100001"])
+@pytest.mark.parametrize(
+    "text", ["-1", "nan", "inf", "-inf", "1e999", "9" * 400, "two", "", "0.0001", "100001"]
+)
 def test_invalid_cores_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         units.parse_cpu(text)
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "nan", "9" * 400, "9" * 9000, "high", "", "101", "١"])
+@pytest.mark.parametrize(
+    "text", ["-1", "1.5", "nan", "9" * 400, "9" * 9000, "high", "", "101", "١"]
+)
 def test_an_integer_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         units.parse_int(text, 0, 100)
@@ -112,7 +135,9 @@ def test_a_time_of_day_is_the_next_one() -> None:
     found = units.parse_time("23:30", NOW)
     again = units.parse_time("23:30", found)
     assert (found.astimezone().hour, found.astimezone().minute) == (23, 30)
-    assert NOW < found <= NOW + timedelta(days=1) and again.date() == found.date() + timedelta(days=1)
+    assert NOW < found <= NOW + timedelta(days=1) and again.date() == found.date() + timedelta(
+        days=1
+    )
 
 
 def test_times_are_iso_relative_or_named_days() -> None:
@@ -124,7 +149,18 @@ def test_times_are_iso_relative_or_named_days() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterweek", "2026-13-01", "25:00", "tomato", "0001-01-01", "0999-01-01", "9999-12-31T23:59:59-23:59", "9999-12-31", ""]
+    "text",
+    [
+        "yesterweek",
+        "2026-13-01",
+        "25:00",
+        "tomato",
+        "0001-01-01",
+        "0999-01-01",
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31",
+        "",
+    ],
 )
 def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be a time.* or 2h \(from now\), not"):
@@ -149,11 +185,22 @@ def test_a_duration_fits_its_column(seconds: float) -> None:
 
 
 def test_a_setting_has_no_useless_decimal() -> None:
-    assert [units.format_duration_setting(s) for s in (2, 1.5, 600, None)] == ["2s", "1.5s", "10m", "–"]
+    assert [units.format_duration_setting(s) for s in (2, 1.5, 600, None)] == [
+        "2s",
+        "1.5s",
+        "10m",
+        "–",
+    ]
 
 
 def test_an_age_omits_seconds_after_a_minute() -> None:
-    assert [units.format_age(s) for s in (3.9, 70, 2460, 7920, 34800)] == ["3s", "1m", "41m", "2h12m", "9h40m"]
+    assert [units.format_age(s) for s in (3.9, 70, 2460, 7920, 34800)] == [
+        "3s",
+        "1m",
+        "41m",
+        "2h12m",
+        "9h40m",
+    ]
 
 
 def test_an_estimate_is_rounded() -> None:
@@ -169,12 +216,22 @@ def test_an_estimate_is_rounded() -> None:
 
 
 def test_an_upper_bound_is_rounded_up() -> None:
-    assert [units.format_upper_bound(s) for s in (0, 33.2, 59.7, 366, 3599, 4681)] == ["1s", "34s", "1m", "7m", "1h", "1h19m"]
+    assert [units.format_upper_bound(s) for s in (0, 33.2, 59.7, 366, 3599, 4681)] == [
+        "1s",
+        "34s",
+        "1m",
+        "7m",
+        "1h",
+        "1h19m",
+    ]
 
 
 def test_distant_clock_times_are_less_precise() -> None:
     now = datetime(2026, 11, 25, 10, 42, 7).astimezone()
-    assert units.format_clock_time(now, now) == "10:42" and units.format_clock_time(now, now, seconds=True) == "10:42:07"
+    assert (
+        units.format_clock_time(now, now) == "10:42"
+        and units.format_clock_time(now, now, seconds=True) == "10:42:07"
+    )
     assert units.format_clock_time(now.replace(day=24), now) == "Tue 10:42"
     assert units.format_clock_time(now.replace(day=3), now) == "11-03 10:42"
     assert units.format_clock_time(now.replace(year=2025, day=3), now) == "2025-11-03"
@@ -191,7 +248,12 @@ def test_memory_and_sizes_have_one_letter_and_three_digits() -> None:
         "0M",
         "–",
     ]
-    assert [units.format_bytes(b) for b in (412, 2150, 4.3e6, 312 * 2**20)] == ["412B", "2.1K", "4.1M", "312M"]
+    assert [units.format_bytes(b) for b in (412, 2150, 4.3e6, 312 * 2**20)] == [
+        "412B",
+        "2.1K",
+        "4.1M",
+        "312M",
+    ]
 
 
 def test_a_pair_names_its_unit_once() -> None:
@@ -199,12 +261,27 @@ def test_a_pair_names_its_unit_once() -> None:
     assert units.format_memory_pair(2.6 * 1024, 4096) == "2.6/4.0G"
     assert units.format_memory_pair(20, 100) == "20/100M"
     assert units.format_memory_pair(None, 100) == "–"
-    assert (units.format_cpu_pair(2.9, 4), units.format_cpu_pair(1, 1.5), units.format_cpu(5.1)) == ("2.9/4", "1.0/1.5", "5.1")
+    assert (
+        units.format_cpu_pair(2.9, 4),
+        units.format_cpu_pair(1, 1.5),
+        units.format_cpu(5.1),
+    ) == ("2.9/4", "1.0/1.5", "5.1")
 
 
 def test_counts_percents_and_ordinals() -> None:
-    assert [units.format_count(n) for n in (0, 9999, 12_400, 124_000, 999_999)] == ["0", "9,999", "12.4k", "124k", "1.0M"]
-    assert [units.format_percent(p, 1000) for p in (0, 999.9, 1000, 20_000)] == ["0%", "99%", "100%", ">999%"]
+    assert [units.format_count(n) for n in (0, 9999, 12_400, 124_000, 999_999)] == [
+        "0",
+        "9,999",
+        "12.4k",
+        "124k",
+        "1.0M",
+    ]
+    assert [units.format_percent(p, 1000) for p in (0, 999.9, 1000, 20_000)] == [
+        "0%",
+        "99%",
+        "100%",
+        ">999%",
+    ]
     assert units.format_percent(1, 0) == "–"
     assert [units.format_ordinal(n) for n in (1, 10, 11, 22, 113, 1001)] == [
         "first",

@@ -46,13 +46,17 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the clock to a number of hours after the start."""
 
     def hours(since: float) -> None:
-        monkeypatch.setattr(timestamps, "utcnow", lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=since))
+        monkeypatch.setattr(
+            timestamps, "utcnow", lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=since)
+        )
 
     hours(0)
     return hours
 
 
-def test_each_backup_taken_beside_a_writer_restores_its_exact_point(live_database: Path, backup_folder: Path):
+def test_each_backup_taken_beside_a_writer_restores_its_exact_point(
+    live_database: Path, backup_folder: Path
+):
     with step_database.run_writer(live_database):
         taken = [take_backup(live_database, backup_folder, ALWAYS) for _ in range(8)]
 
@@ -64,39 +68,83 @@ def test_each_backup_taken_beside_a_writer_restores_its_exact_point(live_databas
 
 
 def test_the_folder_holds_only_private_backup_files(live_database: Path, backup_folder: Path):
-    take_backup(live_database, backup_folder, ALWAYS, beside={"config": b"theme = 'dark'\n", "definitions": b""})
+    take_backup(
+        live_database,
+        backup_folder,
+        ALWAYS,
+        beside={"config": b"theme = 'dark'\n", "definitions": b""},
+    )
 
     names = {path.name.partition("-")[0].partition(".")[0] for path in backup_folder.iterdir()}
-    assert names == {"config", "definitions", "manifest", "restore", BackupCatalog(backup_folder).find_backup().id.partition("-")[0]}
-    assert {path.stat().st_mode & 0o777 for path in backup_folder.iterdir()} == {0o600} and backup_folder.stat().st_mode & 0o777 == 0o700
+    assert names == {
+        "config",
+        "definitions",
+        "manifest",
+        "restore",
+        BackupCatalog(backup_folder).find_backup().id.partition("-")[0],
+    }
+    assert {path.stat().st_mode & 0o777 for path in backup_folder.iterdir()} == {
+        0o600
+    } and backup_folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_process_killed_at_any_moment_leaves_only_exact_backups(live_database: Path, backup_folder: Path):
+def test_a_process_killed_at_any_moment_leaves_only_exact_backups(
+    live_database: Path, backup_folder: Path
+):
     dice = Random(5)
-    with step_database.run_writer(live_database), trials.run_workers(live_database, backup_folder) as kill_one:
+    with (
+        step_database.run_writer(live_database),
+        trials.run_workers(live_database, backup_folder) as kill_one,
+    ):
         for _ in range(10):
             kill_one(dice)
         last = take_backup(live_database, backup_folder, ALWAYS)
 
-    assert trials.find_leftovers(backup_folder) == set() and len(trials.verify_all(backup_folder)) > 3
-    assert {said["id"] for said in tool.read_manifest(str(backup_folder))[0]} == {one.id for one in BackupCatalog(backup_folder).list_good()} and last.verified
+    assert (
+        trials.find_leftovers(backup_folder) == set() and len(trials.verify_all(backup_folder)) > 3
+    )
+    assert {said["id"] for said in tool.read_manifest(str(backup_folder))[0]} == {
+        one.id for one in BackupCatalog(backup_folder).list_good()
+    } and last.verified
 
 
-FOREIGN_FILES = ("notes.part", "cat.image", "a.image-journal", "config-mine.toml", "definitions-v2.toml", ".mine.image", "20260101T000000Z.part")
+FOREIGN_FILES = (
+    "notes.part",
+    "cat.image",
+    "a.image-journal",
+    "config-mine.toml",
+    "definitions-v2.toml",
+    ".mine.image",
+    "20260101T000000Z.part",
+)
 
 
-def test_foreign_files_in_the_folder_stay_and_do_not_interfere(live_database: Path, backup_folder: Path):
+def test_foreign_files_in_the_folder_stay_and_do_not_interfere(
+    live_database: Path, backup_folder: Path
+):
     backup_folder.mkdir()
     for name in (*FOREIGN_FILES, "restore.py"):
         (backup_folder / name).write_text("theirs")
-    for name in ("a.part", "b.image", ".copying.image", ".checking.image", f"{BACKUP_ID}.backup.part", f"config-{BACKUP_ID}.toml"):
+    for name in (
+        "a.part",
+        "b.image",
+        ".copying.image",
+        ".checking.image",
+        f"{BACKUP_ID}.backup.part",
+        f"config-{BACKUP_ID}.toml",
+    ):
         (backup_folder / name).mkdir()
     before = {path.name for path in backup_folder.iterdir()}
 
-    assert [take_backup(live_database, backup_folder, ALWAYS).kind for _ in range(2)] == ["full", "increment"]
+    assert [take_backup(live_database, backup_folder, ALWAYS).kind for _ in range(2)] == [
+        "full",
+        "increment",
+    ]
 
     assert before <= {path.name for path in backup_folder.iterdir()}
-    assert {(backup_folder / name).read_text() for name in (*FOREIGN_FILES, "restore.py")} == {"theirs"}
+    assert {(backup_folder / name).read_text() for name in (*FOREIGN_FILES, "restore.py")} == {
+        "theirs"
+    }
 
 
 BACKUP_ID = "20250101T000000Z-increment-2"
@@ -105,7 +153,13 @@ BACKUP_ID = "20250101T000000Z-increment-2"
 def test_leftovers_of_a_killed_backup_are_removed(live_database: Path, backup_folder: Path):
     backup_folder.mkdir()
     images = (".copying.image", ".checking.image", ".copying.image-journal", ".verifying.image")
-    for name in (*images, f"{BACKUP_ID}.backup.part", f"config-{BACKUP_ID}.toml", f"definitions-{BACKUP_ID}.toml.part", "restore.py.part"):
+    for name in (
+        *images,
+        f"{BACKUP_ID}.backup.part",
+        f"config-{BACKUP_ID}.toml",
+        f"definitions-{BACKUP_ID}.toml.part",
+        "restore.py.part",
+    ):
         (backup_folder / name).write_text("ours")
 
     take_backup(live_database, backup_folder, ALWAYS)
@@ -115,18 +169,36 @@ def test_leftovers_of_a_killed_backup_are_removed(live_database: Path, backup_fo
 
 @pytest.mark.parametrize(
     "name",
-    ["notes", "{} (copy)", "{}-copy", ".{}", "99999999T999999Z-full", "20260101T000000Z-full\n", "\u0662\u0660260101T000000Z-full", ""],
+    [
+        "notes",
+        "{} (copy)",
+        "{}-copy",
+        ".{}",
+        "99999999T999999Z-full",
+        "20260101T000000Z-full\n",
+        "\u0662\u0660260101T000000Z-full",
+        "",
+    ],
 )
-def test_a_stray_file_with_a_backup_suffix_is_not_a_backup(live_database: Path, backup_folder: Path, name: str):
+def test_a_stray_file_with_a_backup_suffix_is_not_a_backup(
+    live_database: Path, backup_folder: Path, name: str
+):
     taken = take_backup(live_database, backup_folder, ALWAYS)
     stray = backup_folder / (name.format(taken.id) + tool.SUFFIX)
     stray.write_bytes(b"theirs")
 
-    assert BackupCatalog(backup_folder).list_backups() == [taken] and not is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
-    assert take_backup(live_database, backup_folder, BackupRules()).base == taken.id and stray.read_bytes() == b"theirs"
+    assert BackupCatalog(backup_folder).list_backups() == [taken] and not is_due(
+        BackupCatalog(backup_folder).list_backups(), BackupRules()
+    )
+    assert (
+        take_backup(live_database, backup_folder, BackupRules()).base == taken.id
+        and stray.read_bytes() == b"theirs"
+    )
 
 
-def test_a_finished_backup_missing_from_the_manifest_is_read_from_its_header(live_database: Path, backup_folder: Path):
+def test_a_finished_backup_missing_from_the_manifest_is_read_from_its_header(
+    live_database: Path, backup_folder: Path
+):
     taken = take_backup(live_database, backup_folder, ALWAYS)
     (backup_folder / tool.MANIFEST).unlink()
 
@@ -149,7 +221,9 @@ def test_an_unreadable_backup_is_bad_and_never_newest_or_protected(
     assert [one.verified for one in strays] == [False, False] and {one.problem for one in strays} <= {
         "its checksum is wrong", "its file cannot be read: it is no regular file",
     }  # fmt: skip
-    assert BackupCatalog(backup_folder).find_backup() == real and is_due(BackupCatalog(backup_folder).list_backups(), BackupRules()), "one that was put there is none that was taken"
+    assert BackupCatalog(backup_folder).find_backup() == real and is_due(
+        BackupCatalog(backup_folder).list_backups(), BackupRules()
+    ), "one that was put there is none that was taken"
     set_clock(100.0)
     taken = take_backup(live_database, backup_folder, BackupRules(keep=3600))
     assert BackupCatalog(backup_folder).list_good() == [real, taken] and taken.kind == "full"
@@ -164,7 +238,10 @@ def test_every_flipped_bit_is_detected(live_database: Path, backup_folder: Path)
 
 
 def test_a_torn_last_manifest_line_costs_only_that_line(live_database: Path, backup_folder: Path):
-    first, second = take_backup(live_database, backup_folder, ALWAYS), take_backup(live_database, backup_folder, ALWAYS)
+    first, second = (
+        take_backup(live_database, backup_folder, ALWAYS),
+        take_backup(live_database, backup_folder, ALWAYS),
+    )
     manifest = backup_folder / tool.MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-20])
 
@@ -173,35 +250,55 @@ def test_a_torn_last_manifest_line_costs_only_that_line(live_database: Path, bac
     assert store.list_backups() == [first, second]
     third = take_backup(live_database, backup_folder, ALWAYS)
     assert store.list_backups() == [first, second, third] and store.find_damaged_lines() == []
-    assert [said["id"] for said in tool.read_manifest(str(backup_folder))[0] if said["what"] == "taken"] == [first.id, second.id, third.id]
+    assert [
+        said["id"] for said in tool.read_manifest(str(backup_folder))[0] if said["what"] == "taken"
+    ] == [first.id, second.id, third.id]
 
 
-def test_a_decayed_base_is_marked_bad_and_replaced_by_a_full_backup(live_database: Path, backup_folder: Path):
-    first, second = take_backup(live_database, backup_folder, ALWAYS), take_backup(live_database, backup_folder, ALWAYS)
+def test_a_decayed_base_is_marked_bad_and_replaced_by_a_full_backup(
+    live_database: Path, backup_folder: Path
+):
+    first, second = (
+        take_backup(live_database, backup_folder, ALWAYS),
+        take_backup(live_database, backup_folder, ALWAYS),
+    )
     trials.flip_bit(first.path, Random(1))
 
     third = take_backup(live_database, backup_folder, ALWAYS)
 
     found = {one.id: one.problem for one in BackupCatalog(backup_folder).list_backups()}
     assert third.kind == "full" and found[third.id] is None
-    assert found[first.id] == "its checksum is wrong" and found[second.id] == f"its base {first.id} is bad: its checksum is wrong"
+    assert (
+        found[first.id] == "its checksum is wrong"
+        and found[second.id] == f"its base {first.id} is bad: its checksum is wrong"
+    )
 
 
-def test_an_inconsistent_database_is_reported_and_the_backup_stays_good(live_database: Path, backup_folder: Path):
+def test_an_inconsistent_database_is_reported_and_the_backup_stays_good(
+    live_database: Path, backup_folder: Path
+):
     good = take_backup(live_database, backup_folder, ALWAYS)
     with closing(sqlite3.connect(live_database)) as c:
         c.execute("CREATE TABLE of_steps (step INTEGER REFERENCES steps (id))")
         c.execute("INSERT INTO of_steps VALUES (999999)")
         c.commit()
 
-    with pytest.raises(Storage, match=r"the database is not in order \(row 1 of of_steps refers to a missing row of steps\)") as told:
+    with pytest.raises(
+        Storage,
+        match=r"the database is not in order \(row 1 of of_steps refers to a missing row of steps\)",
+    ) as told:
         take_backup(live_database, backup_folder, ALWAYS)
 
     assert not isinstance(told.value, BadBackup) and "db check --repair" in told.value.hint
-    assert BackupCatalog(backup_folder).list_backups() == [good] and trials.find_leftovers(backup_folder) == set()
+    assert (
+        BackupCatalog(backup_folder).list_backups() == [good]
+        and trials.find_leftovers(backup_folder) == set()
+    )
 
 
-def test_a_damaged_database_is_reported_and_leaves_no_bad_backup(live_database: Path, backup_folder: Path):
+def test_a_damaged_database_is_reported_and_leaves_no_bad_backup(
+    live_database: Path, backup_folder: Path
+):
     good = take_backup(live_database, backup_folder, ALWAYS)
     with closing(sqlite3.connect(live_database)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -214,30 +311,49 @@ def test_a_damaged_database_is_reported_and_leaves_no_bad_backup(live_database: 
     for full in (False, True):
         with pytest.raises(DamagedDatabase, match="the database is damaged") as told:
             take_backup(live_database, backup_folder, ALWAYS, full)
-        assert str(live_database) in told.value.message and "\n" not in told.value.message and "backup" not in told.value.message.split(":")[0]
-    assert BackupCatalog(backup_folder).list_backups() == [good] and trials.find_leftovers(backup_folder) == set()
+        assert (
+            str(live_database) in told.value.message
+            and "\n" not in told.value.message
+            and "backup" not in told.value.message.split(":")[0]
+        )
+    assert (
+        BackupCatalog(backup_folder).list_backups() == [good]
+        and trials.find_leftovers(backup_folder) == set()
+    )
 
 
-def test_rows_that_break_a_constraint_are_damage_of_the_database(live_database: Path, backup_folder: Path):
+def test_rows_that_break_a_constraint_are_damage_of_the_database(
+    live_database: Path, backup_folder: Path
+):
     with closing(sqlite3.connect(live_database)) as c:
         c.execute("CREATE TABLE ruled (word TEXT CHECK (word IN ('a', 'b')))")
         c.execute("PRAGMA ignore_check_constraints=ON")
         c.execute("INSERT INTO ruled VALUES ('c')")
         c.commit()
 
-    with pytest.raises(DamagedDatabase, match=r"the database is damaged \(1 row breaks the rule of ruled: word IN \('a', 'b'\)\)"):
+    with pytest.raises(
+        DamagedDatabase,
+        match=r"the database is damaged \(1 row breaks the rule of ruled: word IN \('a', 'b'\)\)",
+    ):
         take_backup(live_database, backup_folder, ALWAYS)
-    assert BackupCatalog(backup_folder).list_backups() == [] and trials.find_leftovers(backup_folder) == set()
+    assert (
+        BackupCatalog(backup_folder).list_backups() == []
+        and trials.find_leftovers(backup_folder) == set()
+    )
 
 
-def test_damage_found_only_by_a_check_is_damage_of_the_database(live_database: Path, backup_folder: Path):
+def test_damage_found_only_by_a_check_is_damage_of_the_database(
+    live_database: Path, backup_folder: Path
+):
     with closing(sqlite3.connect(live_database)) as c:
         c.execute("CREATE TABLE apart (word TEXT)")
         c.execute("CREATE INDEX apart_word ON apart (word)")
         c.execute("INSERT INTO apart VALUES ('aaaa'), ('bbbb')")
         c.commit()
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'apart_word'").fetchone()
+        (page,) = c.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'apart_word'"
+        ).fetchone()
     data = bytearray(live_database.read_bytes())
     at = data.index(b"bbbb", (page - 1) * 4096)
     data[at : at + 4] = b"0000"
@@ -245,10 +361,15 @@ def test_damage_found_only_by_a_check_is_damage_of_the_database(live_database: P
 
     with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*apart_word.*\)"):
         take_backup(live_database, backup_folder, ALWAYS)
-    assert BackupCatalog(backup_folder).list_backups() == [] and trials.find_leftovers(backup_folder) == set()
+    assert (
+        BackupCatalog(backup_folder).list_backups() == []
+        and trials.find_leftovers(backup_folder) == set()
+    )
 
 
-def test_a_full_backup_follows_when_increments_outgrow_the_last_one(live_database: Path, backup_folder: Path):
+def test_a_full_backup_follows_when_increments_outgrow_the_last_one(
+    live_database: Path, backup_folder: Path
+):
     taken = [take_backup(live_database, backup_folder, ALWAYS)]
     while len(taken) < 40 and (len(taken) == 1 or taken[-1].kind == "increment"):
         with closing(sqlite3.connect(live_database)) as c:
@@ -258,15 +379,23 @@ def test_a_full_backup_follows_when_increments_outgrow_the_last_one(live_databas
 
     full, *increments, last = taken
     assert last.kind == "full"
-    assert sum(one.bytes for one in increments) > full.bytes >= sum(one.bytes for one in increments[:-1])
+    assert (
+        sum(one.bytes for one in increments)
+        > full.bytes
+        >= sum(one.bytes for one in increments[:-1])
+    )
 
 
-def test_thirty_five_days_leave_the_backups_that_the_rules_keep(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_thirty_five_days_leave_the_backups_that_the_rules_keep(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     rules, taken = BackupRules(full=86400, increment=8 * 3600, keep=30 * 86400), []
     for third in range(35 * 3):
         set_clock(third * 8)
         assert is_due(BackupCatalog(backup_folder).list_backups(), rules)
-        taken.append(take_backup(live_database, backup_folder, rules, beside={"config": b"x = 1\n"}))
+        taken.append(
+            take_backup(live_database, backup_folder, rules, beside={"config": b"x = 1\n"})
+        )
         step_database.write_steps(live_database, 1)
 
     assert [one.kind for one in taken] == ["full", *["increment"] * 2] * 35
@@ -275,13 +404,17 @@ def test_thirty_five_days_leave_the_backups_that_the_rules_keep(live_database: P
     needed = [one for one in taken if one.at >= oldest]
     first_day = [one for one in taken if one.at < oldest and one.at[:10] == needed[0].at[:10]]
     assert left == first_day + needed and first_day[0].kind == "full"
-    assert trials.find_leftovers(backup_folder) == set() and len(list(backup_folder.glob("config-*"))) == len(left)
+    assert trials.find_leftovers(backup_folder) == set() and len(
+        list(backup_folder.glob("config-*"))
+    ) == len(left)
     store = BackupCatalog(backup_folder)
     store.rebuild(left[-1], backup_folder.parent / "restored")
     assert step_database.assert_exact(backup_folder.parent / "restored") == 800 + 104
 
 
-def test_only_one_of_many_missed_backups_is_caught_up(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_only_one_of_many_missed_backups_is_caught_up(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     rules = BackupRules()
     take_backup(live_database, backup_folder, rules)
     set_clock(10.5)
@@ -292,10 +425,15 @@ def test_only_one_of_many_missed_backups_is_caught_up(live_database: Path, backu
     set_clock(11.4)
     assert not is_due(BackupCatalog(backup_folder).list_backups(), rules)
     set_clock(24)
-    assert is_due(BackupCatalog(backup_folder).list_backups(), rules) and take_backup(live_database, backup_folder, rules).kind == "full"
+    assert (
+        is_due(BackupCatalog(backup_folder).list_backups(), rules)
+        and take_backup(live_database, backup_folder, rules).kind == "full"
+    )
 
 
-def test_a_bad_backup_is_not_retried_before_its_next_time(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_a_bad_backup_is_not_retried_before_its_next_time(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     folder_module.clean_up(BackupCatalog(_create_folder(backup_folder)))
     folder_module.mark_bad(backup_folder, "20260101T000000Z-full", "it was not well")
 
@@ -309,7 +447,9 @@ def _create_folder(folder: Path) -> Path:
     return folder
 
 
-def test_a_clock_that_was_ahead_does_not_stop_backups(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_a_clock_that_was_ahead_does_not_stop_backups(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     set_clock(24 * 365)
     take_backup(live_database, backup_folder, BackupRules())
     set_clock(0)
@@ -322,7 +462,10 @@ def test_a_clock_that_was_ahead_does_not_stop_backups(live_database: Path, backu
 def test_the_last_two_good_full_backups_and_their_increments_always_stay(
     live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
 ):
-    first, upon = take_backup(live_database, backup_folder, BackupRules()), take_backup(live_database, backup_folder, BackupRules())
+    first, upon = (
+        take_backup(live_database, backup_folder, BackupRules()),
+        take_backup(live_database, backup_folder, BackupRules()),
+    )
     set_clock(24 * 90)
     store = BackupCatalog(backup_folder)
 
@@ -334,8 +477,13 @@ def test_the_last_two_good_full_backups_and_their_increments_always_stay(
     assert store.list_backups() == [second, third] and not first.path.exists()
 
 
-def test_a_clock_that_is_ahead_for_a_while_prunes_no_needed_backup(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
-    taken = [take_backup(live_database, backup_folder, BackupRules(keep=86400)), take_backup(live_database, backup_folder, BackupRules(keep=86400))]
+def test_a_clock_that_is_ahead_for_a_while_prunes_no_needed_backup(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
+    taken = [
+        take_backup(live_database, backup_folder, BackupRules(keep=86400)),
+        take_backup(live_database, backup_folder, BackupRules(keep=86400)),
+    ]
     set_clock(24 * 3650)
     taken.append(take_backup(live_database, backup_folder, BackupRules(keep=86400)))
     set_clock(1)
@@ -346,17 +494,25 @@ def test_a_clock_that_is_ahead_for_a_while_prunes_no_needed_backup(live_database
     taken.append(take_backup(live_database, backup_folder, BackupRules(keep=86400)))
 
     assert [one.kind for one in taken] == ["full", "increment", "full", "full", "increment"]
-    assert taken[-1].base == taken[-2].id and BackupCatalog(backup_folder).find_backup() == taken[-1]
-    assert BackupCatalog(backup_folder).list_backups() == taken and not is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
+    assert (
+        taken[-1].base == taken[-2].id and BackupCatalog(backup_folder).find_backup() == taken[-1]
+    )
+    assert BackupCatalog(backup_folder).list_backups() == taken and not is_due(
+        BackupCatalog(backup_folder).list_backups(), BackupRules()
+    )
 
 
-def test_a_backup_from_the_future_is_not_one_of_the_last_two(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_a_backup_from_the_future_is_not_one_of_the_last_two(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     rules, taken = BackupRules(keep=86400), []
     for hour in (0, 24, 24 * 58, 24 * 3):
         set_clock(hour)
         taken.append(take_backup(live_database, backup_folder, rules, full=True))
 
-    assert BackupCatalog(backup_folder).list_backups() == taken[1:], "of the last two, one is of a time to come"
+    assert BackupCatalog(backup_folder).list_backups() == taken[1:], (
+        "of the last two, one is of a time to come"
+    )
 
 
 def test_entries_pruned_long_ago_leave_the_manifest_and_others_stay(
@@ -371,9 +527,18 @@ def test_entries_pruned_long_ago_leave_the_manifest_and_others_stay(
     said, store = tool.read_manifest(str(backup_folder))[0], BackupCatalog(backup_folder)
     assert max(sizes[48:]) < 1.2 * max(sizes[24:48]), "it does not grow"
     assert len([line for line in said if line["what"] == "shortened"]) == 1
-    assert {line["id"] for line in said if line["what"] == "taken"} >= {one.id for one in store.list_backups()}
-    assert all(one.verified for one in store.list_backups()) and len(names) == 12 * 6 and trials.find_leftovers(backup_folder) == set()
-    assert len(tool.list_entries(str(backup_folder))) == len(store.list_backups()) and store.find_damaged_lines() == []
+    assert {line["id"] for line in said if line["what"] == "taken"} >= {
+        one.id for one in store.list_backups()
+    }
+    assert (
+        all(one.verified for one in store.list_backups())
+        and len(names) == 12 * 6
+        and trials.find_leftovers(backup_folder) == set()
+    )
+    assert (
+        len(tool.list_entries(str(backup_folder))) == len(store.list_backups())
+        and store.find_damaged_lines() == []
+    )
 
 
 def test_the_manifest_is_rewritten_at_most_daily_and_only_when_worthwhile(
@@ -386,14 +551,29 @@ def test_the_manifest_is_rewritten_at_most_daily_and_only_when_worthwhile(
 
     left = []
     for hour in (2, 3, 27):
-        folder_module.append_line(backup_folder, what="pruned", id=f"20250101T0000{hour:02}Z-full", at="2025-01-01T00:00:00.000000Z")
+        folder_module.append_line(
+            backup_folder,
+            what="pruned",
+            id=f"20250101T0000{hour:02}Z-full",
+            at="2025-01-01T00:00:00.000000Z",
+        )
         set_clock(hour)
         folder_module.shorten_manifest(backup_folder, 60.0)
-        left.append(len([line for line in tool.read_manifest(str(backup_folder))[0] if line["what"] == "pruned"]))
+        left.append(
+            len(
+                [
+                    line
+                    for line in tool.read_manifest(str(backup_folder))[0]
+                    if line["what"] == "pruned"
+                ]
+            )
+        )
     assert left == [0, 1, 0]
 
 
-def test_a_pruned_file_that_still_exists_stays_in_the_manifest(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_a_pruned_file_that_still_exists_stays_in_the_manifest(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     first = take_backup(live_database, backup_folder, BackupRules())
     folder_module.append_line(backup_folder, what="pruned", id=first.id, at=first.at)
     folder_module.append_line(backup_folder, what="pruned", id="20250101T000000Z-full", at=first.at)
@@ -401,14 +581,22 @@ def test_a_pruned_file_that_still_exists_stays_in_the_manifest(live_database: Pa
 
     folder_module.shorten_manifest(backup_folder, 60.0)
 
-    assert [line["what"] for line in tool.read_manifest(str(backup_folder))[0]] == ["pruned", "shortened"] and BackupCatalog(backup_folder).list_backups() == []
+    assert [line["what"] for line in tool.read_manifest(str(backup_folder))[0]] == [
+        "pruned",
+        "shortened",
+    ] and BackupCatalog(backup_folder).list_backups() == []
 
 
 def test_a_manifest_that_cannot_be_rewritten_stays_unchanged(
-    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    live_database: Path,
+    backup_folder: Path,
+    set_clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     take_backup(live_database, backup_folder, BackupRules())
-    folder_module.append_line(backup_folder, what="pruned", id="20250101T000000Z-full", at="2025-01-01T00:00:00.000000Z")
+    folder_module.append_line(
+        backup_folder, what="pruned", id="20250101T000000Z-full", at="2025-01-01T00:00:00.000000Z"
+    )
     before = (backup_folder / tool.MANIFEST).read_bytes()
 
     def full(*_: object) -> None:
@@ -418,23 +606,34 @@ def test_a_manifest_that_cannot_be_rewritten_stays_unchanged(
     with pytest.raises(OSError, match="no space"):
         folder_module.shorten_manifest(backup_folder, 60.0)
 
-    assert (backup_folder / tool.MANIFEST).read_bytes() == before and trials.find_leftovers(backup_folder) == set()
+    assert (backup_folder / tool.MANIFEST).read_bytes() == before and trials.find_leftovers(
+        backup_folder
+    ) == set()
 
 
-def test_the_newest_backup_is_the_last_taken_whatever_its_clock_read(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_the_newest_backup_is_the_last_taken_whatever_its_clock_read(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     set_clock(24 * 365)
     ahead = take_backup(live_database, backup_folder, ALWAYS)
     set_clock(1)
     right = take_backup(live_database, backup_folder, ALWAYS)
     store = BackupCatalog(backup_folder)
 
-    assert store.list_backups() == [ahead, right] and store.find_backup() == right and store.list_good()[-1] == right
+    assert (
+        store.list_backups() == [ahead, right]
+        and store.find_backup() == right
+        and store.list_good()[-1] == right
+    )
     (backup_folder / tool.MANIFEST).unlink()
     assert store.list_backups() == [ahead, right] and store.find_backup(at=ahead.at) == ahead
 
 
 def test_outdated_backups_are_pruned_first_to_free_a_full_disk(
-    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    live_database: Path,
+    backup_folder: Path,
+    set_clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     first = take_backup(live_database, backup_folder, BackupRules())
     for day in (1, 2):
@@ -442,13 +641,23 @@ def test_outdated_backups_are_pruned_first_to_free_a_full_disk(
         take_backup(live_database, backup_folder, BackupRules())
     set_clock(24 * 60)
     require = space_errors.require_space
-    monkeypatch.setattr(space_errors, "require_space", lambda *args: require(backup_folder, 2**60) if first.path.exists() else require(*args))
+    monkeypatch.setattr(
+        space_errors,
+        "require_space",
+        lambda *args: require(backup_folder, 2**60) if first.path.exists() else require(*args),
+    )
 
-    assert take_backup(live_database, backup_folder, BackupRules()).kind == "full" and not first.path.exists()
+    assert (
+        take_backup(live_database, backup_folder, BackupRules()).kind == "full"
+        and not first.path.exists()
+    )
 
 
 def test_a_disk_with_no_room_for_one_line_is_pruned_too(
-    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    live_database: Path,
+    backup_folder: Path,
+    set_clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     first = take_backup(live_database, backup_folder, BackupRules())
     for day in (1, 2):
@@ -465,10 +674,14 @@ def test_a_disk_with_no_room_for_one_line_is_pruned_too(
     monkeypatch.setattr(folder_module, "append_line", full)
     last = BackupCatalog(backup_folder).find_backup()
 
-    assert [last, take_backup(live_database, backup_folder, BackupRules())] == BackupCatalog(backup_folder).list_backups()
+    assert [last, take_backup(live_database, backup_folder, BackupRules())] == BackupCatalog(
+        backup_folder
+    ).list_backups()
 
 
-def test_a_pruned_file_left_behind_is_removed_and_its_id_not_reused(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+def test_a_pruned_file_left_behind_is_removed_and_its_id_not_reused(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
     first = take_backup(live_database, backup_folder, BackupRules())
     data = first.path.read_bytes()
     folder_module.append_line(backup_folder, what="pruned", id=first.id, at=first.at)
@@ -479,23 +692,45 @@ def test_a_pruned_file_left_behind_is_removed_and_its_id_not_reused(live_databas
     assert not first.path.exists() and second.id == f"{first.id}-2"
 
 
-def test_a_backup_is_found_by_its_id_or_by_a_latest_time(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
-    first, early = take_backup(live_database, backup_folder, BackupRules()), "2025-12-31T00:00:00.000000Z"
+def test_a_backup_is_found_by_its_id_or_by_a_latest_time(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
+):
+    first, early = (
+        take_backup(live_database, backup_folder, BackupRules()),
+        "2025-12-31T00:00:00.000000Z",
+    )
     set_clock(2)
     second = take_backup(live_database, backup_folder, BackupRules())
     store = BackupCatalog(backup_folder)
 
-    assert store.find_backup() == second and store.find_backup(first.id) == first and store.find_backup(at="2026-01-01T01:59:00.000000Z") == first
-    assert store.find_backup(f"{second.id}.backup") == store.find_backup(str(second.path)) == store.find_backup(second.id[:-4]) == second
-    with pytest.raises(NoBackup, match=f"no good backup of {tool.format_local_time(early)} or before; the oldest is of {tool.format_local_time(first.at)}"):
+    assert (
+        store.find_backup() == second
+        and store.find_backup(first.id) == first
+        and store.find_backup(at="2026-01-01T01:59:00.000000Z") == first
+    )
+    assert (
+        store.find_backup(f"{second.id}.backup")
+        == store.find_backup(str(second.path))
+        == store.find_backup(second.id[:-4])
+        == second
+    )
+    with pytest.raises(
+        NoBackup,
+        match=f"no good backup of {tool.format_local_time(early)} or before; the oldest is of {tool.format_local_time(first.at)}",
+    ):
         store.find_backup(at=early)
-    with pytest.raises(NoBackup, match=r"2 backups begin with 20260101 \(20260101T000000Z-full, 20260101T020000Z-increment\)"):
+    with pytest.raises(
+        NoBackup,
+        match=r"2 backups begin with 20260101 \(20260101T000000Z-full, 20260101T020000Z-increment\)",
+    ):
         store.find_backup("20260101")
     with pytest.raises(NoBackup, match="no backup yesterday"):
         store.find_backup("yesterday")
 
 
-def test_a_rebuild_never_overwrites_a_file(live_database: Path, backup_folder: Path, tmp_path: Path):
+def test_a_rebuild_never_overwrites_a_file(
+    live_database: Path, backup_folder: Path, tmp_path: Path
+):
     taken = take_backup(live_database, backup_folder, ALWAYS)
     there = tmp_path / "there"
     there.write_text("mine")
@@ -512,9 +747,15 @@ def test_the_folder_of_another_database_is_refused(live_database: Path, tmp_path
     shared = tmp_path / "somewhere" / "shared"
     take_backup(live_database, shared, ALWAYS)
 
-    with pytest.raises(Storage, match=r"backups of another database .* and none of this one: .*-full\.backup\. No backup was") as told:
+    with pytest.raises(
+        Storage,
+        match=r"backups of another database .* and none of this one: .*-full\.backup\. No backup was",
+    ) as told:
         take_backup(other, shared, ALWAYS)
-    assert len(BackupCatalog(shared).list_backups()) == 1 and told.value.hint == "Move them away, or choose another folder for this home."
+    assert (
+        len(BackupCatalog(shared).list_backups()) == 1
+        and told.value.hint == "Move them away, or choose another folder for this home."
+    )
 
 
 def test_a_backup_of_another_database_in_the_folder_stops_nothing(
@@ -531,7 +772,12 @@ def test_a_backup_of_another_database_in_the_folder_stops_nothing(
     set_clock(2)
     second = take_backup(live_database, shared, ALWAYS)
 
-    assert second.base == first.id and theirs.exists() and {first.id, second.id} == {one.id for one in BackupCatalog(shared, live_database).list_own()}
+    assert (
+        second.base == first.id
+        and theirs.exists()
+        and {first.id, second.id}
+        == {one.id for one in BackupCatalog(shared, live_database).list_own()}
+    )
 
 
 def test_a_home_reached_by_another_path_is_the_same_home(live_database: Path, tmp_path: Path):
@@ -542,14 +788,22 @@ def test_a_home_reached_by_another_path_is_the_same_home(live_database: Path, tm
     assert take_backup(tmp_path / "link" / live_database.name, shared, ALWAYS).base == first.id
 
 
-def test_too_little_space_is_reported_before_anything_is_copied(live_database: Path, backup_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_too_little_space_is_reported_before_anything_is_copied(
+    live_database: Path, backup_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     free = os.statvfs(backup_folder.parent)
     few = os.statvfs_result((free.f_bsize, 4096, free.f_blocks, 10, 10, *free[5:]))
     monkeypatch.setattr(space_errors.os, "statvfs", lambda path: few)
 
-    with pytest.raises(DiskFull, match=r"needs .* MiB in .*, 0\.1 MiB are free: .* MiB are missing\. No backup was taken"):
+    with pytest.raises(
+        DiskFull,
+        match=r"needs .* MiB in .*, 0\.1 MiB are free: .* MiB are missing\. No backup was taken",
+    ):
         take_backup(live_database, backup_folder, ALWAYS)
-    assert trials.find_leftovers(backup_folder) == set() and BackupCatalog(backup_folder).list_backups() == []
+    assert (
+        trials.find_leftovers(backup_folder) == set()
+        and BackupCatalog(backup_folder).list_backups() == []
+    )
 
 
 TAKE_SCRIPT = """
@@ -565,9 +819,13 @@ except Problem as problem:
 
 
 @pytest.mark.parametrize("part", [0.5, 0.99])
-def test_a_disk_that_fills_up_leaves_only_a_clear_error(live_database: Path, backup_folder: Path, part: float):
+def test_a_disk_that_fills_up_leaves_only_a_clear_error(
+    live_database: Path, backup_folder: Path, part: float
+):
     with closing(sqlite3.connect(live_database)) as c:
-        size = c.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+        size = c.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        ).fetchone()[0]
     limit = int(size * part)
 
     done = subprocess.run(
@@ -576,11 +834,16 @@ def test_a_disk_that_fills_up_leaves_only_a_clear_error(live_database: Path, bac
     )  # fmt: skip
 
     assert done.stdout.split() in (["disk-full", "5"], ["storage", "5"]) and done.stderr == ""
-    assert BackupCatalog(backup_folder).list_backups() == [] and trials.find_leftovers(backup_folder) == set()
+    assert (
+        BackupCatalog(backup_folder).list_backups() == []
+        and trials.find_leftovers(backup_folder) == set()
+    )
     assert take_backup(live_database, backup_folder, ALWAYS).verified
 
 
-def test_a_backup_with_an_unreadable_row_is_not_called_good(database_path: Path, backup_folder: Path, tmp_path: Path):
+def test_a_backup_with_an_unreadable_row_is_not_called_good(
+    database_path: Path, backup_folder: Path, tmp_path: Path
+):
     with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
         c.execute("UPDATE queues SET updated_at = 'never'")
 
@@ -588,14 +851,22 @@ def test_a_backup_with_an_unreadable_row_is_not_called_good(database_path: Path,
 
     assert taken.verified and taken.unreadable == ("1 row of queues without a time in updated_at",)
     (fault,) = BackupCatalog(backup_folder).check_backup(taken, tmp_path / "image")
-    assert (fault.own, fault.why) == (False, "1 row of queues without a time in updated_at; see: taskdeck db check")
+    assert (fault.own, fault.why) == (
+        False,
+        "1 row of queues without a time in updated_at; see: taskdeck db check",
+    )
 
 
-def test_an_increment_is_checked_for_unreadable_rows_in_use(database_path: Path, backup_folder: Path):
+def test_an_increment_is_checked_for_unreadable_rows_in_use(
+    database_path: Path, backup_folder: Path
+):
     assert take_backup(database_path, backup_folder, BackupRules()).unreadable == ()
     with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
         c.execute("UPDATE queues SET updated_at = 'never'")
 
     taken = take_backup(database_path, backup_folder, BackupRules())
 
-    assert (taken.kind, taken.unreadable) == ("increment", ("1 row of queues without a time in updated_at",))
+    assert (taken.kind, taken.unreadable) == (
+        "increment",
+        ("1 row of queues without a time in updated_at",),
+    )

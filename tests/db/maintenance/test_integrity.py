@@ -52,11 +52,19 @@ def test_counters_loads_and_the_last_number_are_repaired(busy_database: Path):
     run_script(busy_database, "UPDATE queues SET current_load = 9; UPDATE pools SET used_cpu = 0.5")
 
     found = integrity.check_database(busy_database)
-    assert "counter tasks/default/queued says 7, there are 1" in found and "the load of queue default is said to be 9, it is 1" in found
-    assert "the last number given is said to be 1, there is #2" in found and any("pool default" in line for line in found)
+    assert (
+        "counter tasks/default/queued says 7, there are 1" in found
+        and "the load of queue default is said to be 9, it is 1" in found
+    )
+    assert "the last number given is said to be 1, there is #2" in found and any(
+        "pool default" in line for line in found
+    )
     done = run_repair(busy_database)
 
-    assert "counter tasks/default/queued set from 7 to 1" in done and "the next task will be #3" in done
+    assert (
+        "counter tasks/default/queued set from 7 to 1" in done
+        and "the next task will be #3" in done
+    )
     assert integrity.check_database(busy_database) == []
 
 
@@ -68,9 +76,17 @@ def test_runs_and_dependencies_without_a_task_are_removed(busy_database: Path):
         f"INSERT INTO instances SELECT * FROM instances WHERE 0; UPDATE instances SET task_id = '{gone}'",
     )
 
-    assert "2 rows of dependencies refer to missing rows of tasks; the first is 1" in integrity.check_database(busy_database)
-    assert "row 1 of instances refers to a missing row of tasks" in integrity.check_database(busy_database)
-    assert {"1 run of tasks that are not there removed", "2 dependencies of tasks that are not there removed"} <= set(run_repair(busy_database))
+    assert (
+        "2 rows of dependencies refer to missing rows of tasks; the first is 1"
+        in integrity.check_database(busy_database)
+    )
+    assert "row 1 of instances refers to a missing row of tasks" in integrity.check_database(
+        busy_database
+    )
+    assert {
+        "1 run of tasks that are not there removed",
+        "2 dependencies of tasks that are not there removed",
+    } <= set(run_repair(busy_database))
     assert not [line for line in integrity.check_database(busy_database) if "missing" in line]
 
 
@@ -82,7 +98,9 @@ def test_repaired_dangling_references_no_longer_stop_a_backup(busy_database: Pat
         f"INSERT INTO backups (id, kind, file, parent_id, bytes, created_at, updated_at) VALUES (1, 'full', 'a', 77, 1, {at}, {at});"
         f"INSERT INTO silences (sla_id, by, until, created_at, updated_at) VALUES (77, 'ann', {at}, {at}, {at})",
     )
-    with pytest.raises(Storage, match="is not in order .*Mend it: taskdeck stop && taskdeck db check --repair"):
+    with pytest.raises(
+        Storage, match="is not in order .*Mend it: taskdeck stop && taskdeck db check --repair"
+    ):
         take_backup(busy_database, tmp_path / "backups", BackupRules())
 
     done = run_repair(busy_database)
@@ -91,11 +109,17 @@ def test_repaired_dangling_references_no_longer_stop_a_backup(busy_database: Pat
         "1 silence of rules that are not there removed", "1 row of pools let go of slas that are not there",
         "1 row of backups let go of backups that are not there",
     ]  # fmt: skip
-    assert integrity.check_database(busy_database) == [] and take_backup(busy_database, tmp_path / "backups", BackupRules()).verified
+    assert (
+        integrity.check_database(busy_database) == []
+        and take_backup(busy_database, tmp_path / "backups", BackupRules()).verified
+    )
 
 
 def test_missing_indexes_and_triggers_are_created_again(busy_database: Path):
-    run_script(busy_database, "DROP TRIGGER count_task_insert; DROP TRIGGER operations_stay; DROP INDEX idx_tasks_number")
+    run_script(
+        busy_database,
+        "DROP TRIGGER count_task_insert; DROP TRIGGER operations_stay; DROP INDEX idx_tasks_number",
+    )
 
     assert integrity.check_database(busy_database) == [
         "index idx_tasks_number is missing", "trigger count_task_insert is missing", "trigger operations_stay is missing",
@@ -109,21 +133,34 @@ def test_missing_indexes_and_triggers_are_created_again(busy_database: Path):
 def test_a_violated_unique_index_is_only_reported(busy_database: Path):
     run_script(busy_database, "DROP INDEX idx_tasks_number; UPDATE tasks SET number = 2")
 
-    assert run_repair(busy_database) == [] and integrity.check_database(busy_database) == ["index idx_tasks_number is missing"]
+    assert run_repair(busy_database) == [] and integrity.check_database(busy_database) == [
+        "index idx_tasks_number is missing"
+    ]
 
 
 def test_invalid_json_is_reported_but_infinite_numbers_are_allowed(busy_database: Path):
-    run_script(busy_database, """UPDATE tasks SET tags = '[' WHERE number = 1; UPDATE tasks SET parameters = '{"a": NaN}'""")
+    run_script(
+        busy_database,
+        """UPDATE tasks SET tags = '[' WHERE number = 1; UPDATE tasks SET parameters = '{"a": NaN}'""",
+    )
 
     assert integrity.check_database(busy_database) == ["1 row of tasks without JSON in tags"]
 
 
 def test_non_numeric_figures_are_reported_and_repaired(busy_database: Path):
-    run_script(busy_database, "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools SET used_cpu = 'much'")
+    run_script(
+        busy_database,
+        "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools SET used_cpu = 'much'",
+    )
 
     found = integrity.check_database(busy_database)
-    assert {"counter tasks/default/queued says many, there are 1", "counter task-number is no number"} <= {*found}
-    assert "the load of queue default is said to be some, it is 1" in found and any("'much' cpu" in line for line in found)
+    assert {
+        "counter tasks/default/queued says many, there are 1",
+        "counter task-number is no number",
+    } <= {*found}
+    assert "the load of queue default is said to be some, it is 1" in found and any(
+        "'much' cpu" in line for line in found
+    )
     run_repair(busy_database)
 
     assert integrity.check_database(busy_database) == []
@@ -134,11 +171,22 @@ def test_an_exhausted_counter_is_reset_to_the_highest_number(busy_database: Path
     run_script(busy_database, f"UPDATE counters SET value = {at} WHERE name = 'task-number'")
 
     engine = create_write_engine(busy_database)
-    with pytest.raises(Storage, match=r"cannot go on.* Nothing was stored. .*taskdeck db check --repair"), engine.begin() as c:
+    with (
+        pytest.raises(
+            Storage, match=r"cannot go on.* Nothing was stored. .*taskdeck db check --repair"
+        ),
+        engine.begin() as c,
+    ):
         TaskBuilder(c).submit_task()
     engine.dispose()
-    assert any("task-number is no number" in line or "after which there is none; the highest is #2" in line for line in integrity.check_database(busy_database))
-    assert run_repair(busy_database) == ["the next task will be #3"] and integrity.check_database(busy_database) == []
+    assert any(
+        "task-number is no number" in line or "after which there is none; the highest is #2" in line
+        for line in integrity.check_database(busy_database)
+    )
+    assert (
+        run_repair(busy_database) == ["the next task will be #3"]
+        and integrity.check_database(busy_database) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,23 +194,30 @@ def test_an_exhausted_counter_is_reset_to_the_highest_number(busy_database: Path
     [
         "INSERT INTO forgotten VALUES ('r', 't', 40, 'succeeded', NOW, NOW, NOW)",
         "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann', 'cancel', 'task #40', NOW, NOW)",
-        "INSERT INTO operations (\"by\", verb, object, after, created_at, updated_at) "
+        'INSERT INTO operations ("by", verb, object, after, created_at, updated_at) '
         "VALUES ('ann', 'submit', '8 tasks', '{\"first\": 33, \"last\": 40}', NOW, NOW)",
-        "INSERT INTO operations (\"by\", verb, object, after, created_at, updated_at) "
+        'INSERT INTO operations ("by", verb, object, after, created_at, updated_at) '
         "VALUES ('ann', 'db restore', 'backup', '{\"passed_over\": [3, 40]}', NOW, NOW)",
     ],
 )
-@pytest.mark.parametrize("counter", ["DELETE FROM counters WHERE name = 'task-number'", "UPDATE counters SET value = 3"])
+@pytest.mark.parametrize(
+    "counter", ["DELETE FROM counters WHERE name = 'task-number'", "UPDATE counters SET value = 3"]
+)
 def test_the_number_of_a_lost_task_is_not_reused(busy_database: Path, told: str, counter: str):
     run_script(busy_database, f"{told}; {counter}".replace("NOW", f"'{timestamps.now()}'"))
 
     assert any(line.endswith("there is #40") for line in integrity.check_database(busy_database))
-    assert "the next task will be #41" in run_repair(busy_database) and integrity.check_database(busy_database) == []
+    assert (
+        "the next task will be #41" in run_repair(busy_database)
+        and integrity.check_database(busy_database) == []
+    )
 
 
 def test_a_number_known_only_elsewhere_is_not_reused(busy_database: Path):
     assert integrity.check_highest_number(busy_database, 2) == []
-    assert integrity.check_highest_number(busy_database, 40) == ["the last number given is said to be 2, a backup or a job knows of #40"]
+    assert integrity.check_highest_number(busy_database, 40) == [
+        "the last number given is said to be 2, a backup or a job knows of #40"
+    ]
     engine = create_write_engine(busy_database)
     with engine.begin() as c:
         assert integrity.repair_database(c, 40) == ["the next task will be #41"]
@@ -173,34 +228,55 @@ def test_a_number_known_only_elsewhere_is_not_reused(busy_database: Path):
 def test_a_missing_queue_with_waiting_tasks_is_created_paused(busy_database: Path):
     run_script(busy_database, "DELETE FROM queues WHERE name = 'default'")
 
-    assert "2 rows of tasks refer to missing rows of queues; the first is 1" in integrity.check_database(busy_database)
-    assert run_repair(busy_database)[0].startswith("queue default made anew in pool default, paused: ")
+    assert (
+        "2 rows of tasks refer to missing rows of queues; the first is 1"
+        in integrity.check_database(busy_database)
+    )
+    assert run_repair(busy_database)[0].startswith(
+        "queue default made anew in pool default, paused: "
+    )
     assert integrity.check_database(busy_database) == []
     with closing(sqlite3.connect(busy_database)) as c:
-        assert c.execute("SELECT name, pool, status, current_load FROM queues").fetchall() == [("default", "default", "paused", 1)]
+        assert c.execute("SELECT name, pool, status, current_load FROM queues").fetchall() == [
+            ("default", "default", "paused", 1)
+        ]
 
 
 @pytest.mark.parametrize(
     ("lost", "found", "made"),
     [
-        ("DELETE FROM queues; DELETE FROM pools", ["pool", "queue"], ["pool default", "queue default"]),
+        (
+            "DELETE FROM queues; DELETE FROM pools",
+            ["pool", "queue"],
+            ["pool default", "queue default"],
+        ),
         ("DELETE FROM queues", ["queue"], ["queue default"]),
     ],
 )
-def test_a_partly_made_home_gets_its_pool_and_queue(database_path: Path, lost: str, found: list[str], builder: list[str]):
+def test_a_partly_made_home_gets_its_pool_and_queue(
+    database_path: Path, lost: str, found: list[str], builder: list[str]
+):
     run_script(database_path, lost)
-    assert integrity.check_database(database_path) == [f"there is no {kind} at all, so no task can be submitted" for kind in found]
+    assert integrity.check_database(database_path) == [
+        f"there is no {kind} at all, so no task can be submitted" for kind in found
+    ]
 
     done = run_repair(database_path)
 
     assert [line.split(" made anew")[0] for line in done] == builder
-    assert "in pool default, paused: see what it should be, then taskdeck queue resume default" in done[-1]
+    assert (
+        "in pool default, paused: see what it should be, then taskdeck queue resume default"
+        in done[-1]
+    )
     assert integrity.check_database(database_path) == [] and run_repair(database_path) == []
 
 
 def test_a_row_that_breaks_a_table_constraint_is_damage(busy_database: Path):
     data = busy_database.read_bytes()
-    run_script(busy_database, "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe', capacity = -1")
+    run_script(
+        busy_database,
+        "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe', capacity = -1",
+    )
 
     assert integrity.find_damage(busy_database) == [
         "1 row breaks the rule of queues: status IN ('active', 'paused', 'draining')", "1 row breaks the rule of queues: capacity >= 0",
@@ -208,14 +284,19 @@ def test_a_row_that_breaks_a_table_constraint_is_damage(busy_database: Path):
     assert busy_database.read_bytes() != data
 
 
-@pytest.mark.parametrize("found", [b"indexidx_tasks_ended", b"because of it"], ids=["schema", "row"])
+@pytest.mark.parametrize(
+    "found", [b"indexidx_tasks_ended", b"because of it"], ids=["schema", "row"]
+)
 def test_undecodable_text_is_damage(busy_database: Path, found: bytes):
     run_script(busy_database, "UPDATE tasks SET reason = 'because of it'")
     data = bytearray(busy_database.read_bytes())
     data[data.rindex(found) + len(found) - 6] ^= 0x80
     busy_database.write_bytes(data)
 
-    with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*(no UTF-8|to utf-8 column 'reason').*\)"):
+    with pytest.raises(
+        DamagedDatabase,
+        match=r"the database is damaged \(.*(no UTF-8|to utf-8 column 'reason').*\)",
+    ):
         raise make_damaged_error(busy_database, integrity.check_database(busy_database)[0])
 
 
@@ -229,7 +310,9 @@ def test_faults_that_cannot_be_derived_are_only_reported(busy_database: Path):
 def test_the_quick_check_names_the_damage(busy_database: Path):
     integrity.check_pages(busy_database)
     with closing(sqlite3.connect(busy_database)) as file:
-        (root,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+        (root,) = file.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'events'"
+        ).fetchone()
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with busy_database.open("r+b") as file:
         file.seek((root - 1) * 4096)
@@ -254,7 +337,9 @@ def test_the_quick_check_names_the_damage(busy_database: Path):
         ("instances SET start_time = '2026'", "1 row of instances without a time in start_time", ""),
     ],
 )  # fmt: skip
-def test_unreadable_values_are_found_and_quarantined(busy_database: Path, change_to: str, told: str, done: str):
+def test_unreadable_values_are_found_and_quarantined(
+    busy_database: Path, change_to: str, told: str, done: str
+):
     run_script(busy_database, f"UPDATE {change_to}")
 
     assert integrity.check_database(busy_database) == [told]

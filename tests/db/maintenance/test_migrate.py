@@ -47,8 +47,13 @@ def read_definitions(path: Path) -> dict[tuple[str, str], list[str]]:
     The order of constraints means nothing.
     """
     found = run_query(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_master")
-    split = [(kind, name, re.split("(?=CONSTRAINT)", "".join(sql.split()))) for kind, name, sql in found]
-    return {(kind, name): sorted(part.strip(",()") for part in definition) for kind, name, definition in split}
+    split = [
+        (kind, name, re.split("(?=CONSTRAINT)", "".join(sql.split()))) for kind, name, sql in found
+    ]
+    return {
+        (kind, name): sorted(part.strip(",()") for part in definition)
+        for kind, name, definition in split
+    }
 
 
 def test_a_new_database_equals_one_made_by_all_revisions(home: Path, database_path: Path):
@@ -57,11 +62,19 @@ def test_a_new_database_equals_one_made_by_all_revisions(home: Path, database_pa
 
     assert read_definitions(database_path) == read_definitions(revised)
     indexes = "SELECT tbl_name, group_concat(name) FROM (SELECT * FROM sqlite_master WHERE type = 'index' ORDER BY rowid) GROUP BY 1"
-    assert run_query(database_path, indexes) == run_query(revised, indexes), "their order decides between plans"
+    assert run_query(database_path, indexes) == run_query(revised, indexes), (
+        "their order decides between plans"
+    )
     assert {"table", "index", "trigger"} <= {kind for kind, _ in read_definitions(database_path)}
     for pragma in ("application_id", "auto_vacuum", "journal_mode"):
-        assert run_query(database_path, f"PRAGMA {pragma}") == run_query(revised, f"PRAGMA {pragma}")
-    assert run_query(revised, "SELECT * FROM alembic_version") == run_query(database_path, "SELECT * FROM alembic_version") == [(migrate.HEAD,)]
+        assert run_query(database_path, f"PRAGMA {pragma}") == run_query(
+            revised, f"PRAGMA {pragma}"
+        )
+    assert (
+        run_query(revised, "SELECT * FROM alembic_version")
+        == run_query(database_path, "SELECT * FROM alembic_version")
+        == [(migrate.HEAD,)]
+    )
 
 
 def test_the_revisions_create_the_schema(home: Path):
@@ -103,7 +116,9 @@ def test_the_known_revisions_match_the_folder():
 
 
 @pytest.mark.parametrize("new", [False, True])
-def test_a_usual_start_or_a_new_home_does_not_import_alembic(home: Path, database_path: Path, new: bool):
+def test_a_usual_start_or_a_new_home_does_not_import_alembic(
+    home: Path, database_path: Path, new: bool
+):
     look = (
         "import sys; from pathlib import Path; from db.maintenance import migrate; "
         f"migrate.migrate(Path({str(home / 'new.db' if new else database_path)!r})); print('alembic' in sys.modules)"
@@ -139,7 +154,9 @@ def test_a_failed_revision_leaves_no_table(home: Path, monkeypatch: pytest.Monke
     assert run_query(path, "SELECT name FROM sqlite_master") == []
 
 
-def test_a_failed_upgrade_keeps_the_rows_and_leaves_a_copy(database_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_upgrade_keeps_the_rows_and_leaves_a_copy(
+    database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(migrate, "HEAD", "0999")
 
     def half(path: Path, seed: object) -> None:
@@ -164,7 +181,9 @@ def test_a_failed_upgrade_keeps_the_rows_and_leaves_a_copy(database_path: Path, 
     assert copy.stat().st_mode & 0o077 == 0
 
 
-def test_the_copy_of_a_killed_upgrade_goes_with_the_next_one(database_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_copy_of_a_killed_upgrade_goes_with_the_next_one(
+    database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder = database_path.parent / "backups"
     folder.mkdir()
     left, other = folder / "before-0005-2026-01-31T080000.000000Z.part", folder / "notes.part"
@@ -209,7 +228,10 @@ def test_a_newer_database_is_refused_and_unchanged(database_path: Path):
     ("name", "make"),
     [
         ("of another program", "CREATE TABLE songs (title TEXT)"),
-        ("of another program with its own alembic", "CREATE TABLE alembic_version (version_num TEXT)"),
+        (
+            "of another program with its own alembic",
+            "CREATE TABLE alembic_version (version_num TEXT)",
+        ),
     ],
 )
 def test_a_foreign_database_is_refused_and_unchanged(home: Path, name: str, make: str):
@@ -239,7 +261,10 @@ def find_root_offset(path: Path, name: str) -> int:
     """Return the file offset of the root page of a table or index."""
     with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return (file.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0] - 1) * 4096
+        return (
+            file.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0]
+            - 1
+        ) * 4096
 
 
 def overwrite_at(path: Path, place: int, data: bytes) -> None:
@@ -295,7 +320,9 @@ VERSION_LOSSES = (
 """Ways to lose the version of a database."""
 
 
-@pytest.mark.parametrize("spoil", [overwrite_header, cut_last_pages, cut_within_page, *VERSION_LOSSES])
+@pytest.mark.parametrize(
+    "spoil", [overwrite_header, cut_last_pages, cut_within_page, *VERSION_LOSSES]
+)
 def test_a_damaged_file_is_refused_and_unchanged(database_path: Path, spoil):
     spoil(database_path)
     before = database_path.read_bytes()
@@ -325,8 +352,12 @@ def test_an_empty_file_becomes_a_database(home: Path):
     assert migrate.migrate(path) == [f"created at {migrate.HEAD}"]
 
 
-def test_damage_found_by_the_copy_before_an_upgrade_is_reported(database_path: Path, monkeypatch: pytest.MonkeyPatch):
-    index = run_query(database_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'queues'")[0][0]
+def test_damage_found_by_the_copy_before_an_upgrade_is_reported(
+    database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    index = run_query(
+        database_path, "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'queues'"
+    )[0][0]
     overwrite_at(database_path, find_root_offset(database_path, index) + 3, b"\0\0")
     monkeypatch.setattr(migrate, "HEAD", "0999")
 
@@ -347,7 +378,9 @@ def test_a_folder_in_place_of_the_database_is_reported(home: Path):
 
 def test_an_overwritten_page_is_found_by_the_check(database_path: Path):
     size = 4096
-    root = run_query(database_path, "SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_created'")[0][0]
+    root = run_query(
+        database_path, "SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_created'"
+    )[0][0]
     with open(database_path, "r+b") as file:
         file.seek((root - 1) * size)
         file.write(b"\xff" * size)
@@ -369,7 +402,9 @@ def test_the_check_finds_dangling_references_and_wrong_counters(database_path: P
     engine.dispose()
     assert migrate.check_database(database_path) == []
 
-    run_statement(database_path, "UPDATE counters SET value = 5 WHERE name = 'tasks/default/queued'")
+    run_statement(
+        database_path, "UPDATE counters SET value = 5 WHERE name = 'tasks/default/queued'"
+    )
     run_statement(database_path, f"UPDATE tasks SET env_id = '{make_uuid7()}'")
 
     found = migrate.check_database(database_path)

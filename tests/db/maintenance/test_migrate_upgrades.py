@@ -18,7 +18,12 @@ from db.engine import create_write_engine
 from db.errors import Storage
 from db.maintenance import migrate
 from db.schema import metadata
-from tests.db.maintenance.upgrades import LATER, add_later_revision, make_old_database, read_all_rows
+from tests.db.maintenance.upgrades import (
+    LATER,
+    add_later_revision,
+    make_old_database,
+    read_all_rows,
+)
 
 EARLIER_REVISIONS = migrate.HEAD
 
@@ -72,7 +77,9 @@ def test_no_upgrade_without_a_copy(path: Path):
     before = read_all_rows(path)
     (path.parent / "backups").write_text("no folder")
 
-    with pytest.raises(Storage, match="could not be backed up before its upgrade.*Nothing was changed"):
+    with pytest.raises(
+        Storage, match="could not be backed up before its upgrade.*Nothing was changed"
+    ):
         migrate.migrate(path)
 
     assert migrate.read_version(path) == EARLIER_REVISIONS and read_all_rows(path) == before

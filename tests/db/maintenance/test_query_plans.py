@@ -41,7 +41,15 @@ def test_every_reading_verb_and_periodic_job_was_run(plans_report: dict[str, Any
     verbs = {name for name in READ_ONLY_VERBS if not name.startswith(SKIPPED_VERBS)}
 
     assert verbs - plans_report["took"].keys() == set()
-    assert {"duty slas", "duty history", "duty cleanup", "duty reconcile", "submit", "front", "undo"} <= plans_report["took"].keys()
+    assert {
+        "duty slas",
+        "duty history",
+        "duty cleanup",
+        "duty reconcile",
+        "submit",
+        "front",
+        "undo",
+    } <= plans_report["took"].keys()
 
 
 @pytest.mark.parametrize("verb", ["show", "away", "sla.history"])
@@ -50,7 +58,9 @@ def test_a_verb_names_its_required_arguments(verb: str):
 
 
 def test_a_scan_names_the_table_behind_an_alias():
-    statement = "SELECT t.uuid FROM instances AS i JOIN tasks t ON t.uuid = i.task_id WHERE +t.queue = ?"
+    statement = (
+        "SELECT t.uuid FROM instances AS i JOIN tasks t ON t.uuid = i.task_id WHERE +t.queue = ?"
+    )
     plan = ("SCAN t", "SEARCH i USING INDEX idx_instances_task (task_id=?)")
 
     assert query_plans.find_scans(plan, statement) == [TableScan("tasks", None)]
@@ -60,7 +70,9 @@ def test_a_scan_names_the_table_behind_an_alias():
 def test_an_index_scan_names_the_index():
     plan = ("CO-ROUTINE x", "  SCAN tasks USING COVERING INDEX idx_tasks_name")
 
-    assert query_plans.find_scans(plan, "SELECT name FROM tasks") == [TableScan("tasks", "idx_tasks_name")]
+    assert query_plans.find_scans(plan, "SELECT name FROM tasks") == [
+        TableScan("tasks", "idx_tasks_name")
+    ]
 
 
 def test_plan_lines_are_indented_below_their_parents():
@@ -73,7 +85,10 @@ def test_a_slow_scan_names_the_columns_of_a_useful_index():
     statement = "SELECT t.* FROM tasks t, queues q WHERE t.type = ? AND q.pool = ? AND t.attempts > ? ORDER BY t.name"
     columns = {"tasks": ("uuid", "name", "type", "queue", "attempts", "pool")}
 
-    found = query_plans.find_missing_indexes([(statement, "SCAN t\nSEARCH q"), ("SELECT 1 FROM tasks", "SCAN tasks"), ("x", None)], columns)
+    found = query_plans.find_missing_indexes(
+        [(statement, "SCAN t\nSEARCH q"), ("SELECT 1 FROM tasks", "SCAN tasks"), ("x", None)],
+        columns,
+    )
 
     assert found == {("tasks", ("type", "attempts")): 1}
 
@@ -86,7 +101,9 @@ def test_no_index_is_missing_for_a_search_within_text():
     liking = "SELECT id FROM operations WHERE object LIKE ? OR operations.verb NOT LIKE ?"
     both = "SELECT id FROM operations WHERE (verb = ? OR substr(verb, ?, ?) = ?) AND before LIKE ?"
 
-    found = query_plans.find_missing_indexes([(each, "SCAN operations") for each in (searching, liking, both)], {"operations": columns})
+    found = query_plans.find_missing_indexes(
+        [(each, "SCAN operations") for each in (searching, liking, both)], {"operations": columns}
+    )
 
     assert found == {("operations", ("verb",)): 1}
 
@@ -106,7 +123,10 @@ def test_only_a_slow_whole_index_scan_lacks_another_index():
         ("SELECT name FROM tasks WHERE type = 'a'", TableScan("tasks", None)),
         ("SELECT name FROM tasks WHERE type = 'a' LIMIT 1", TableScan("tasks", "idx_tasks_number")),
         ("SELECT id FROM events WHERE status = 'queued'", TableScan("events", None)),
-        ("SELECT object FROM operations WHERE object LIKE '%7' ORDER BY operations.id", TableScan("operations", None)),
+        (
+            "SELECT object FROM operations WHERE object LIKE '%7' ORDER BY operations.id",
+            TableScan("operations", None),
+        ),
     ],
 )
 def test_an_unlisted_scan_is_not_allowed(statement: str, walk: TableScan):
@@ -115,4 +135,6 @@ def test_an_unlisted_scan_is_not_allowed(statement: str, walk: TableScan):
 
 def test_small_tables_and_partial_indexes_may_be_scanned():
     assert find_reason("SELECT * FROM queues", TableScan("queues", None))
-    assert find_reason("SELECT id FROM alerts WHERE status <> 'resolved'", TableScan("alerts", "idx_alerts_open"))
+    assert find_reason(
+        "SELECT id FROM alerts WHERE status <> 'resolved'", TableScan("alerts", "idx_alerts_open")
+    )

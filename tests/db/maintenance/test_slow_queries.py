@@ -22,7 +22,10 @@ THRESHOLD = 0.002
 
 def run_slow_query(c: Connection, many: int = 60_000) -> None:
     """Run a statement of about ten milliseconds."""
-    raw_sql.fetch_value(c, f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT count(*) FROM n")
+    raw_sql.fetch_value(
+        c,
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT count(*) FROM n",
+    )
 
 
 @pytest.fixture
@@ -36,10 +39,16 @@ def timed_db(db: Database) -> Database:
     ("said", "folded"),
     [
         ("SELECT *\n  FROM tasks WHERE name = 'it''s'", "SELECT * FROM tasks WHERE name = ?"),
-        ("SELECT 1 WHERE a IN (?, ?, ?) AND b IN ('x', 'y')", "SELECT ? WHERE a IN (…) AND b IN (…)"),
+        (
+            "SELECT 1 WHERE a IN (?, ?, ?) AND b IN ('x', 'y')",
+            "SELECT ? WHERE a IN (…) AND b IN (…)",
+        ),
         ("SELECT 1.5e3, t2.c0 FROM idx_3", "SELECT ?, t2.c0 FROM idx_3"),
         ("INSERT INTO t VALUES (?, ?), (?, ?), (?, ?)", "INSERT INTO t VALUES (…)"),
-        ("SELECT a FROM t WHERE a = :a AND b IN (:b_1, :b_2)", "SELECT a FROM t WHERE a = :a AND b IN (…)"),
+        (
+            "SELECT a FROM t WHERE a = :a AND b IN (:b_1, :b_2)",
+            "SELECT a FROM t WHERE a = :a AND b IN (…)",
+        ),
         ("SELECT x'00ff' LIMIT 200", "SELECT ? LIMIT ?"),
     ],
 )
@@ -62,7 +71,9 @@ async def test_a_slow_statement_is_stored_with_its_plan_and_caller(timed_db: Dat
     assert "SCAN n" in (rows["browse"].plan or "")
     assert (rows["browse"].count, rows["duty slas"].count) == (1, 2)
     assert THRESHOLD <= rows["duty slas"].worst <= rows["duty slas"].total
-    assert rows["duty slas"].total == pytest.approx(rows["duty slas"].seconds + rows["duty slas"].worst, rel=0.9)
+    assert rows["duty slas"].total == pytest.approx(
+        rows["duty slas"].seconds + rows["duty slas"].worst, rel=0.9
+    )
 
 
 async def test_stored_figures_add_up_over_several_writes(timed_db: Database):
@@ -78,7 +89,13 @@ async def test_stored_figures_add_up_over_several_writes(timed_db: Database):
 
 async def test_sqlalchemy_statements_are_timed_including_the_fetch(timed_db: Database):
     def ask(c: Connection) -> int:
-        return len(c.execute(text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n")).all())
+        return len(
+            c.execute(
+                text(
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n"
+                )
+            ).all()
+        )
 
     assert await timed_db.read(ask) == await timed_db.write(ask) == 60_000
     await slow_queries.store_slow_statements(timed_db)
@@ -96,12 +113,17 @@ async def test_a_quick_statement_is_not_stored(db: Database):
 
 async def test_no_values_are_stored(timed_db: Database):
     def ask(c: Connection) -> Any:
-        return raw_sql.fetch_value(c, f"{LONG_QUERY.format(60_000)} WHERE name = ?", ("secret",)) or run_slow_query(c)
+        return raw_sql.fetch_value(
+            c, f"{LONG_QUERY.format(60_000)} WHERE name = ?", ("secret",)
+        ) or run_slow_query(c)
 
     await timed_db.read(ask)
     await slow_queries.store_slow_statements(timed_db)
 
-    assert all("secret" not in f"{row.statement}{row.plan}" for row in await timed_db.read(slow_queries.list_slow))
+    assert all(
+        "secret" not in f"{row.statement}{row.plan}"
+        for row in await timed_db.read(slow_queries.list_slow)
+    )
     assert await timed_db.read(slow_queries.list_slow) != []
 
 
@@ -144,7 +166,12 @@ def test_only_the_slowest_statements_stay_in_memory():
 
 async def test_only_the_slowest_statements_stay_in_the_database(db: Database):
     def found(base: int) -> slow_queries.CollectedFigures:
-        some = [SlowStatement(f"SELECT {base + at}", "ls", "", 0, 1.0, base + at, 1.0, 1, timestamps.now()) for at in range(150)]
+        some = [
+            SlowStatement(
+                f"SELECT {base + at}", "ls", "", 0, 1.0, base + at, 1.0, 1, timestamps.now()
+            )
+            for at in range(150)
+        ]
         return slow_queries.CollectedFigures([(one, None) for one in some], {})
 
     await db.write(slow_queries.store_figures, found(0))
@@ -154,7 +181,9 @@ async def test_only_the_slowest_statements_stay_in_the_database(db: Database):
     assert [row.worst for row in rows] == [float(worst) for worst in range(299, 99, -1)]
 
 
-async def test_unwritten_figures_are_kept_until_they_can_be_written(timed_db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_unwritten_figures_are_kept_until_they_can_be_written(
+    timed_db: Database, monkeypatch: pytest.MonkeyPatch
+):
     await timed_db.write(run_slow_query)
 
     def refuse(c: Connection, found: slow_queries.CollectedFigures) -> None:
@@ -167,14 +196,20 @@ async def test_unwritten_figures_are_kept_until_they_can_be_written(timed_db: Da
     await slow_queries.store_slow_statements(timed_db)
 
     assert [row.count for row in await timed_db.read(slow_queries.list_slow)] == [1]
-    assert await timed_db.read(slow_queries.count_slow_in_hour, timestamps.utcnow().timestamp()) == 1
+    assert (
+        await timed_db.read(slow_queries.count_slow_in_hour, timestamps.utcnow().timestamp()) == 1
+    )
 
 
 async def test_the_slow_statements_of_the_last_hour_are_kept_by_minute(timed_db: Database):
-    hour_ago = timestamps.from_unix(timestamps.utcnow().timestamp() - slow_queries.HOUR - 120)[: statement_timer.MINUTE_LENGTH]
+    hour_ago = timestamps.from_unix(timestamps.utcnow().timestamp() - slow_queries.HOUR - 120)[
+        : statement_timer.MINUTE_LENGTH
+    ]
     old = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, 9, '', '')"
     for name in (slow_queries.SLOW, slow_queries.WAIT):
-        await timed_db.write(lambda c, name=name: raw_sql.execute_statement(c, old, (name + hour_ago,)))
+        await timed_db.write(
+            lambda c, name=name: raw_sql.execute_statement(c, old, (name + hour_ago,))
+        )
     for many in (1, 2):
         for _ in range(many):
             await timed_db.write(run_slow_query)
@@ -182,7 +217,9 @@ async def test_the_slow_statements_of_the_last_hour_are_kept_by_minute(timed_db:
         await slow_queries.store_slow_statements(timed_db)
 
     now = timestamps.utcnow().timestamp()
-    names = await timed_db.read(lambda c: raw_sql.fetch_column(c, "SELECT name FROM counters WHERE value = 9"))
+    names = await timed_db.read(
+        lambda c: raw_sql.fetch_column(c, "SELECT name FROM counters WHERE value = 9")
+    )
     assert await timed_db.read(slow_queries.count_slow_in_hour, now) == 3
     assert await timed_db.read(slow_queries.find_longest_wait, now) == 0.25
     assert names == []
@@ -202,7 +239,9 @@ async def test_a_statement_that_cannot_be_explained_is_stored_without_a_plan(tim
     await timed_db.write(ask)
     await slow_queries.store_slow_statements(timed_db)
 
-    rows = [row for row in await timed_db.read(slow_queries.list_slow) if "count(*)" in row.statement]
+    rows = [
+        row for row in await timed_db.read(slow_queries.list_slow) if "count(*)" in row.statement
+    ]
     assert [row.plan for row in rows] == [None]
 
 
@@ -224,7 +263,9 @@ async def test_a_write_that_waits_for_the_lock_is_counted_and_reported(db: Datab
 def test_a_long_lock_wait_and_a_large_wal_are_alerts():
     log = SlowLog()
     log.add_timing("dispatcher", "BEGIN IMMEDIATE", 0, 1.5)
-    assert slow_queries.find_problems(log, 0) == {"lock-wait": "a change waited 1.5 s for the database, which another program held"}
+    assert slow_queries.find_problems(log, 0) == {
+        "lock-wait": "a change waited 1.5 s for the database, which another program held"
+    }
     assert log.waits.long is not None
 
     log.waits.long = (log.waits.long[0] - slow_queries.ALERT_DURATION, 1.5)

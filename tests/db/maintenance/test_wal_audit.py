@@ -111,7 +111,9 @@ def test_a_repeated_last_frame_is_one_transaction(killed_path: Path):
     assert not wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 4
 
 
-def test_a_writer_active_meanwhile_has_lost_nothing(killed_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_writer_active_meanwhile_has_lost_nothing(
+    killed_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     with closing(sqlite3.connect(killed_path, isolation_level=None)) as c:
         seen = wal_audit._count_accepted
 
@@ -153,13 +155,26 @@ def test_a_missing_file_means_no_loss(killed_path: Path, left: str):
 
 def test_a_database_with_a_truncated_wal_is_damaged(database_path: Path):
     with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
-        for change in ("UPDATE alembic_version SET version_num = version_num", "PRAGMA user_version = 0") * 2:
+        for change in (
+            "UPDATE alembic_version SET version_num = version_num",
+            "PRAGMA user_version = 0",
+        ) * 2:
             c.execute(change)
-        left = Path(shutil.copytree(database_path.parent, database_path.parent.with_name(f"{database_path.parent.name}-left"))) / database_path.name
+        left = (
+            Path(
+                shutil.copytree(
+                    database_path.parent,
+                    database_path.parent.with_name(f"{database_path.parent.name}-left"),
+                )
+            )
+            / database_path.name
+        )
     frames = (Path(f"{left}-wal").stat().st_size - HEADER) // FRAME
     flip_frame_bit(left, frames - 2)
 
-    assert integrity.find_lost_writes(left) == ["its log is damaged, and what was written last is behind that"]
+    assert integrity.find_lost_writes(left) == [
+        "its log is damaged, and what was written last is behind that"
+    ]
     assert integrity.find_damage(left) == [], "what SQLite sees is in order"
 
 
@@ -168,7 +183,9 @@ def read_only_copy(killed_path: Path, tmp_path: Path) -> Iterator[Callable[[byte
     """Yield a function that puts the database with this WAL index on read-only media."""
     place = tmp_path / "medium"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False
+    ).returncode:
         pytest.skip("needs to mount a file system")
 
     def made(index: bytes) -> Path:

@@ -47,7 +47,11 @@ def upgrade():
 def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the program be of the made-up revision, which is written into `folder`."""
     scripts = folder / "migrations"
-    shutil.copytree(Path(migrate.__file__).parents[1] / "migrations", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(migrate.__file__).parents[1] / "migrations",
+        scripts,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     (scripts / "versions" / f"{LATER}_later.py").write_text(_REVISION)
     monkeypatch.setattr(migrate, "SCRIPTS", os.fspath(scripts))
     monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, LATER))
@@ -79,7 +83,10 @@ def read_all_rows(path: Path) -> dict[str, list[tuple]]:
     wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
               "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
     with closing(sqlite3.connect(path)) as c:
-        return {table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall() for table, names in wanted.items()}
+        return {
+            table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall()
+            for table, names in wanted.items()
+        }
 
 
 def _upgrade_until(path: Path, statement: int) -> bool:
@@ -116,7 +123,17 @@ def main(source: Path, folder: Path) -> None:
         found = migrate.read_version(path)
         kept = read_all_rows(path) == before
         migrate.migrate(path)
-        print(json.dumps({"statement": statement, "ended": ended, "found": found, "kept": kept, "after": read_all_rows(path) == before}))
+        print(
+            json.dumps(
+                {
+                    "statement": statement,
+                    "ended": ended,
+                    "found": found,
+                    "kept": kept,
+                    "after": read_all_rows(path) == before,
+                }
+            )
+        )
         shutil.rmtree(folder)
         folder.mkdir()
 

@@ -10,9 +10,13 @@ from db.queries import retention
 from db.queries.retention import ExpiredRun, ExpiryRule, RetentionRules, RuleRuns
 
 
-def make_rules(*scopes: ExpiryRule, before: str = "", month: int = 0, ledger: str = "") -> RetentionRules:
+def make_rules(
+    *scopes: ExpiryRule, before: str = "", month: int = 0, ledger: str = ""
+) -> RetentionRules:
     """Return rules of these scopes; everything else expires at `before`."""
-    return RetentionRules((*scopes, ExpiryRule("all", before=before or None)), before, month, ledger)
+    return RetentionRules(
+        (*scopes, ExpiryRule("all", before=before or None)), before, month, ledger
+    )
 
 
 def list_expired_runs(c: Connection, part: RuleRuns) -> Iterator[ExpiredRun]:
@@ -28,7 +32,14 @@ def prune_all(c: Connection, by: RetentionRules) -> list[str]:
     gone: list[str] = []
     for part in retention.find_rule_runs(c, by):
         gone += retention.remove_runs(c, [run.id for run in list_expired_runs(c, part)]).runs
-        retention.remove_runs(c, (), [task.id for task in retention.list_without_runs(c, part, by.before, retention.NO_CUTOFF)])
+        retention.remove_runs(
+            c,
+            (),
+            [
+                task.id
+                for task in retention.list_without_runs(c, part, by.before, retention.NO_CUTOFF)
+            ],
+        )
     for table in retention.OTHER_TABLES:
         while retention.remove_old(c, table, by):
             pass

@@ -34,7 +34,9 @@ def test_a_diamond_opens_when_both_sides_have_ended(builder: TaskBuilder):
     assert builder.read_status(bottom) == "queued"
 
 
-def test_a_diamond_is_cancelled_once_when_its_top_fails(connection: Connection, builder: TaskBuilder):
+def test_a_diamond_is_cancelled_once_when_its_top_fails(
+    connection: Connection, builder: TaskBuilder
+):
     top = builder.submit_task()
     left, right = builder.submit_task(after=[top]), builder.submit_task(after=[top])
     bottom = builder.submit_task(after=[left, right])
@@ -101,13 +103,19 @@ def test_a_held_child_is_cancelled_with_its_parent(connection: Connection, build
 
     transitions.cancel(connection, [parent], "ann")
 
-    assert (builder.read_status(child), builder.read_row(child).reason) == ("cancelled", f"parent #{builder.read_row(parent).number} cancelled")
+    assert (builder.read_status(child), builder.read_row(child).reason) == (
+        "cancelled",
+        f"parent #{builder.read_row(parent).number} cancelled",
+    )
 
 
-def test_a_chain_of_thousands_is_cancelled_with_its_first_task(connection: Connection, builder: TaskBuilder):
+def test_a_chain_of_thousands_is_cancelled_with_its_first_task(
+    connection: Connection, builder: TaskBuilder
+):
     rows = [make_task_row() for _ in range(3000)]
     links = [
-        {"task_id": b["uuid"], "parent_id": a["uuid"], "kind": "success"} for a, b in zip(rows, rows[1:], strict=False)
+        {"task_id": b["uuid"], "parent_id": a["uuid"], "kind": "success"}
+        for a, b in zip(rows, rows[1:], strict=False)
     ]
     transitions.submit(connection, rows, links, "ann")
     assert reads.count_by_status(connection) == {"queued": 1, "blocked": 2999}
@@ -117,7 +125,9 @@ def test_a_chain_of_thousands_is_cancelled_with_its_first_task(connection: Conne
     assert reads.count_by_status(connection) == {"cancelled": 3000}
 
 
-def test_a_retried_child_does_not_wait_for_a_failed_parent(connection: Connection, builder: TaskBuilder):
+def test_a_retried_child_does_not_wait_for_a_failed_parent(
+    connection: Connection, builder: TaskBuilder
+):
     parent = builder.submit_task()
     child = builder.submit_task(after=[parent])
     builder.complete_run(parent, code=1)
@@ -127,7 +137,9 @@ def test_a_retried_child_does_not_wait_for_a_failed_parent(connection: Connectio
     assert builder.read_status(child) == "queued"
 
 
-def test_parent_and_child_retried_together_keep_their_order(connection: Connection, builder: TaskBuilder):
+def test_parent_and_child_retried_together_keep_their_order(
+    connection: Connection, builder: TaskBuilder
+):
     parent = builder.submit_task()
     child = builder.submit_task(after=[parent])
     builder.complete_run(parent, code=1)
@@ -137,7 +149,9 @@ def test_parent_and_child_retried_together_keep_their_order(connection: Connecti
     assert [builder.read_status(uuid) for uuid in (parent, child)] == ["queued", "blocked"]
 
 
-def test_cancelling_parent_and_child_together_records_who_did_it(connection: Connection, builder: TaskBuilder):
+def test_cancelling_parent_and_child_together_records_who_did_it(
+    connection: Connection, builder: TaskBuilder
+):
     parent = builder.submit_task()
     child = builder.submit_task(after=[parent])
 
@@ -150,6 +164,9 @@ def test_dependencies_can_be_listed(connection: Connection, builder: TaskBuilder
     parent = builder.submit_task(name="a")
     child = builder.submit_task(name="b", after_any=[parent])
 
-    assert reads.map_parents(connection, [parent, child]) == {parent: [], child: [(builder.read_row(parent).number, "a", "queued", "any")]}
+    assert reads.map_parents(connection, [parent, child]) == {
+        parent: [],
+        child: [(builder.read_row(parent).number, "a", "queued", "any")],
+    }
     ((number, name, status, kind),) = reads.list_children(connection, parent)
     assert (number, name, status, kind) == (builder.read_row(child).number, "b", "blocked", "any")

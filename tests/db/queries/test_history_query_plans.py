@@ -28,7 +28,11 @@ def recorded_statements(connection: Connection) -> Iterator[list[tuple[str, Any]
         return original(driver, statement, given, many)
 
     rollups.sql.execute_on_driver = remember
-    event.listen(connection, "before_cursor_execute", lambda c, cursor, sql, given, context, many: seen.append((sql, given)))
+    event.listen(
+        connection,
+        "before_cursor_execute",
+        lambda c, cursor, sql, given, context, many: seen.append((sql, given)),
+    )
     yield seen
     rollups.sql.execute_on_driver = original
 
@@ -42,12 +46,20 @@ def find_scans(c: Connection, statements: list[tuple[str, Any]]) -> list[str]:
     for statement, given in statements:
         if statement.split()[0] not in ("SELECT", "DELETE", "WITH"):
             continue
-        plan = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given if isinstance(given, dict) else tuple(given))
-        found += [f"{row[3]}: {' '.join(statement.split())}" for row in plan if re.search(rf"^SCAN ({BIG_TABLES}|[aeits])\b", row[3])]
+        plan = c.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {statement}", given if isinstance(given, dict) else tuple(given)
+        )
+        found += [
+            f"{row[3]}: {' '.join(statement.split())}"
+            for row in plan
+            if re.search(rf"^SCAN ({BIG_TABLES}|[aeits])\b", row[3])
+        ]
     return [plan for plan in found if "idx_alerts_open" not in plan]
 
 
-def test_history_is_read_and_counted_by_indexes(connection: Connection, recorded_statements: list[tuple[str, Any]]):
+def test_history_is_read_and_counted_by_indexes(
+    connection: Connection, recorded_statements: list[tuple[str, Any]]
+):
     rollups.count_started(connection, MINUTE - 15, MINUTE)
     rollups.count_ended(connection, MINUTE - 15, MINUTE)
     rollups.find_counted_until(connection)
@@ -62,7 +74,9 @@ def test_history_is_read_and_counted_by_indexes(connection: Connection, recorded
     assert find_scans(connection, list(recorded_statements)) == []
 
 
-def test_a_past_minute_is_read_by_indexes(connection: Connection, recorded_statements: list[tuple[str, Any]]):
+def test_a_past_minute_is_read_by_indexes(
+    connection: Connection, recorded_statements: list[tuple[str, Any]]
+):
     now = timestamps.now()
     state_at.find_bounds(connection)
     state_at.find_neighbours(connection, now)
@@ -82,7 +96,9 @@ def test_a_past_minute_is_read_by_indexes(connection: Connection, recorded_state
 
 
 def test_only_long_runs_are_in_the_index_of_long_runs(connection: Connection):
-    found = "SELECT runid FROM instances WHERE run_seconds > 300 AND end_time > ? AND start_time <= ?"
+    found = (
+        "SELECT runid FROM instances WHERE run_seconds > 300 AND end_time > ? AND start_time <= ?"
+    )
     (plan,) = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {found}", ("a", "b")).all()
 
     assert "idx_instances_long (end_time>?)" in plan[3]

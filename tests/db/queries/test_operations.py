@@ -17,14 +17,18 @@ def insert_operations(c: Connection, *times: str) -> list[int]:
     made = []
     for at in times:
         c.exec_driver_sql(
-            'INSERT INTO operations ("by", verb, object, created_at, updated_at) VALUES (\'ann\', \'hold\', \'task #1\', ?, ?)', (at, at)
+            "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann', 'hold', 'task #1', ?, ?)",
+            (at, at),
         )
         made.append(c.exec_driver_sql("SELECT max(id) FROM operations").scalar_one())
     return made
 
 
 def list_ids(c: Connection) -> list[int]:
-    return [row.id for row in reversed(operations.list_operations(c, operations.OperationFilter(by="ann"), 0))]
+    return [
+        row.id
+        for row in reversed(operations.list_operations(c, operations.OperationFilter(by="ann"), 0))
+    ]
 
 
 @pytest.fixture
@@ -32,16 +36,34 @@ def empty_log_connection(connection: Connection) -> Connection:
     """Return a connection whose own first log entries are gone."""
     retention._allow_deletion(connection, 999912)
     connection.exec_driver_sql("DELETE FROM operations")
-    connection.exec_driver_sql("DELETE FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,))
+    connection.exec_driver_sql(
+        "DELETE FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,)
+    )
     return connection
 
 
-@pytest.mark.parametrize("column", ["by", "verb", "object", "before", "after", "created_at", "source", "origin", "batch", "undoes"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "by",
+        "verb",
+        "object",
+        "before",
+        "after",
+        "created_at",
+        "source",
+        "origin",
+        "batch",
+        "undoes",
+    ],
+)
 def test_no_written_column_can_be_changed(connection: Connection, column: str):
     (made,) = insert_operations(connection, timestamps.now())
 
     with pytest.raises(IntegrityError, match="append-only"):
-        connection.exec_driver_sql(f'UPDATE operations SET "{column}" = \'7\' WHERE id = ?', (made,))
+        connection.exec_driver_sql(
+            f"UPDATE operations SET \"{column}\" = '7' WHERE id = ?", (made,)
+        )
 
 
 def test_an_undo_is_marked_once(connection: Connection):
@@ -68,7 +90,12 @@ def test_no_entry_can_be_deleted_before_its_month_expires(connection: Connection
 
 
 def test_whole_months_expire_and_the_newest_entry_never(empty_log_connection: Connection):
-    days = ("2025-09-30T10:00:00", "2025-10-01T00:00:00", "2025-10-31T23:59:59", "2025-11-01T00:00:00")
+    days = (
+        "2025-09-30T10:00:00",
+        "2025-10-01T00:00:00",
+        "2025-10-31T23:59:59",
+        "2025-11-01T00:00:00",
+    )
     made = insert_operations(empty_log_connection, *(f"{day}.000000Z" for day in days))
 
     prune_all(empty_log_connection, make_rules(month=202511))
@@ -79,10 +106,14 @@ def test_whole_months_expire_and_the_newest_entry_never(empty_log_connection: Co
 
 
 def test_an_expired_month_stays_expired(empty_log_connection: Connection):
-    made = insert_operations(empty_log_connection, "2025-09-30T10:00:00.000000Z", "2025-12-01T00:00:00.000000Z")
+    made = insert_operations(
+        empty_log_connection, "2025-09-30T10:00:00.000000Z", "2025-12-01T00:00:00.000000Z"
+    )
 
     prune_all(empty_log_connection, make_rules(month=202512))
     prune_all(empty_log_connection, make_rules(month=202501))
 
-    value = empty_log_connection.exec_driver_sql("SELECT value FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,)).scalar()
+    value = empty_log_connection.exec_driver_sql(
+        "SELECT value FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,)
+    ).scalar()
     assert (value, list_ids(empty_log_connection)) == (202512, made[1:])

@@ -27,8 +27,24 @@ from tests.db import bulk_data
 
 MAX_STEPS = 20_000
 """SQLite virtual machine steps, about half a millisecond; a few rows stay below."""
-SMALL_TABLES = {"backups", "replicas", "queues", "q", "pools", "p", "slas", "json_each", "open_alerts", "lately", "silences"}
-LIMITED_CLAUSES = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER BY instances.runid DESC")
+SMALL_TABLES = {
+    "backups",
+    "replicas",
+    "queues",
+    "q",
+    "pools",
+    "p",
+    "slas",
+    "json_each",
+    "open_alerts",
+    "lately",
+    "silences",
+}
+LIMITED_CLAUSES = (
+    "ORDER BY operations.id DESC",
+    "ORDER BY tasks.number DESC",
+    "ORDER BY instances.runid DESC",
+)
 """Clauses that walk along an index and stop at their limit."""
 COUNTING_STATEMENTS = (
     "SELECT status, count(*) FROM tasks",
@@ -67,11 +83,15 @@ class StatementRecorder:
     def close(self) -> None:
         raw_sql.execute_on_driver = self._execute
 
-    def _execute_raw(self, driver: Any, statement: str, given: Any, many: bool = False) -> sqlite3.Cursor:
+    def _execute_raw(
+        self, driver: Any, statement: str, given: Any, many: bool = False
+    ) -> sqlite3.Cursor:
         self._remember(None, None, statement, given, None, many)
         return self._execute(driver, statement, given, many)
 
-    def _remember(self, c: Any, cursor: Any, sql: str, given: Any, context: Any, many: bool) -> None:
+    def _remember(
+        self, c: Any, cursor: Any, sql: str, given: Any, context: Any, many: bool
+    ) -> None:
         if sql.split()[0] in ("SELECT", "UPDATE", "DELETE", "INSERT", "WITH"):
             self.seen.setdefault(sql, given[0] if many else given)
 
@@ -79,9 +99,13 @@ class StatementRecorder:
         driver: Any = self.c.connection.driver_connection
         return [self._make_statement(driver, sql, given) for sql, given in self.seen.items()]
 
-    def _make_statement(self, driver: sqlite3.Connection, sql: str, given: Any) -> RecordedStatement:
+    def _make_statement(
+        self, driver: sqlite3.Connection, sql: str, given: Any
+    ) -> RecordedStatement:
         plan = tuple(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", given))
-        return RecordedStatement(sql, plan, _count_steps(driver, sql, given) if sql.split()[0] == "SELECT" else 0)
+        return RecordedStatement(
+            sql, plan, _count_steps(driver, sql, given) if sql.split()[0] == "SELECT" else 0
+        )
 
 
 def _count_steps(driver: sqlite3.Connection, sql: str, given: Any) -> int:
@@ -123,13 +147,19 @@ def run_rounds(c: Connection, home: Path) -> None:
     runs = [row.runid for row in dispatcher._decide(c, KeeperEvents()).launches]
     assert len(runs) >= 2
     c.exec_driver_sql(
-        "UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid = ?)", (runs[0],)
+        "UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid = ?)",
+        (runs[0],),
     )
     first, second, *rest = runs
     started = [{"run": run, "pid": 1, "ticks": 1, "at": time.time()} for run in (first, second)]
     ended = [{"run": first, "code": 1, "at": time.time()}]
-    known, strange = ({"is": "started", "run": run, "pid": 1, "ticks": 1, "at": time.time()} for run in (second, make_uuid7()))
-    news = KeeperEvents(started=started, ended=ended, overdue=[second], refused=rest, hello={"runs": [known]})
+    known, strange = (
+        {"is": "started", "run": run, "pid": 1, "ticks": 1, "at": time.time()}
+        for run in (second, make_uuid7())
+    )
+    news = KeeperEvents(
+        started=started, ended=ended, overdue=[second], refused=rest, hello={"runs": [known]}
+    )
     assert dispatcher._decide(c, news).launches
     dispatcher._decide(c, KeeperEvents(hello={"runs": [known, strange]}))
 
@@ -139,7 +169,12 @@ def read_views(c: Connection, home: Path) -> None:
     call = Call(Database(home / "none", None, None), "ann", home)  # type: ignore[arg-type]
     assert len(board.read_board(c, call).ended) == 2 * board.SHOWN_ENDED
     board.read_database_status(c, call)
-    for wanted in ({}, {"status": "queued", "queue": "gpu"}, {"status": "failed"}, {"name": "work 7"}):
+    for wanted in (
+        {},
+        {"status": "queued", "queue": "gpu"},
+        {"status": "failed"},
+        {"name": "work 7"},
+    ):
         assert views._ls(c, call, lookup.to_list_arguments(wanted), 50, not wanted)["tasks"]
     last, over = bulk_data.QUEUED + bulk_data.ENDED, 7
     views.build_task(c, last), views.build_task(c, over)
@@ -173,7 +208,12 @@ def test_no_statement_scans_a_large_table(
 ):
     does(recorder.c, home)
 
-    walks = [statement for statement in recorder.list_statements() for line in statement.plan if _scans_large_table(statement, line)]
+    walks = [
+        statement
+        for statement in recorder.list_statements()
+        for line in statement.plan
+        if _scans_large_table(statement, line)
+    ]
 
     assert walks == [], "\n".join(map(str, walks))
 
@@ -206,7 +246,11 @@ def test_nothing_is_sorted_that_an_index_could_sort(recorder: StatementRecorder,
     run_rounds(recorder.c, home)
     read_views(recorder.c, home)
 
-    sorted_ = [s for s in recorder.list_statements() if any("TEMP B-TREE" in line for line in s.plan) and s.steps > MAX_STEPS]
+    sorted_ = [
+        s
+        for s in recorder.list_statements()
+        if any("TEMP B-TREE" in line for line in s.plan) and s.steps > MAX_STEPS
+    ]
 
     assert sorted_ == [], "\n".join(map(str, sorted_))
 
@@ -218,15 +262,23 @@ def test_guarded_updates_find_rows_by_key_not_by_status(
     does(recorder.c, home)
 
     guarded = [
-        s for s in recorder.list_statements() if re.match(r"\s*UPDATE (tasks|instances)", s.sql) or "+status IN" in s.sql
+        s
+        for s in recorder.list_statements()
+        if re.match(r"\s*UPDATE (tasks|instances)", s.sql) or "+status IN" in s.sql
     ]
-    by_status = [s for s in guarded if any(re.search(r"idx_(tasks|instances)_status", line) for line in s.plan)]
+    by_status = [
+        s
+        for s in guarded
+        if any(re.search(r"idx_(tasks|instances)_status", line) for line in s.plan)
+    ]
 
     assert len(guarded) > 3
     assert by_status == [], "\n".join(map(str, by_status))
 
 
-def test_the_dispatcher_reads_a_queue_in_order_from_the_index(recorder: StatementRecorder, home: Path):
+def test_the_dispatcher_reads_a_queue_in_order_from_the_index(
+    recorder: StatementRecorder, home: Path
+):
     run_rounds(recorder.c, home)
 
     (window,) = [s for s in recorder.list_statements() if s.sql == dispatch.QUEUED]
@@ -241,14 +293,23 @@ def test_ten_thousand_scheduled_tasks_do_not_slow_a_round(recorder: StatementRec
     )
     run_rounds(recorder.c, home)
 
-    assert [s for s in recorder.list_statements() if s.steps > MAX_STEPS and not s.sql.startswith("UPDATE")] == []
+    assert [
+        s
+        for s in recorder.list_statements()
+        if s.steps > MAX_STEPS and not s.sql.startswith("UPDATE")
+    ] == []
 
 
 def test_the_first_due_task_among_ten_thousand_is_found_by_time(recorder: StatementRecorder):
     far = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', (200000 - number) || ' minutes')"
-    for status, due, first in (("scheduled", "not_before", 50_000), ("retrying", "retry_at", 60_000)):
+    for status, due, first in (
+        ("scheduled", "not_before", 50_000),
+        ("retrying", "retry_at", 60_000),
+    ):
         some = f"number > {first} AND number <= {first + 10_000}"
-        recorder.c.exec_driver_sql(f"UPDATE tasks SET status = '{status}', {due} = {far} WHERE {some}")
+        recorder.c.exec_driver_sql(
+            f"UPDATE tasks SET status = '{status}', {due} = {far} WHERE {some}"
+        )
 
     found = reads.list_not_queued(recorder.c, 2)
 
@@ -282,7 +343,9 @@ def test_deep_queue_positions_cost_the_same_singly_and_together(recorder: Statem
     rows = [lookup.find_task(recorder.c, number) for number in (100_001, 100_005, 119_997)]
     assert len({row.queue for row in rows}) == 1
 
-    together = reads.count_before_each(recorder.c, rows[0].queue, rows, reads.read_counters(recorder.c)[rows[0].queue, "queued"])
+    together = reads.count_before_each(
+        recorder.c, rows[0].queue, rows, reads.read_counters(recorder.c)[rows[0].queue, "queued"]
+    )
 
     assert together == {row.number: reads.count_before(recorder.c, row) for row in rows}
 
@@ -291,7 +354,10 @@ def test_the_default_list_counts_only_its_rows(recorder: StatementRecorder):
     since = timestamps.from_unix(time.time() - 600)
     listed = "SELECT count(*) FROM tasks WHERE deleted_at IS NULL AND (ended_at IS NULL OR ended_at >= ?)"
 
-    assert reads.count_tasks(recorder.c, recent=since) == recorder.c.exec_driver_sql(listed, (since,)).scalar_one()
+    assert (
+        reads.count_tasks(recorder.c, recent=since)
+        == recorder.c.exec_driver_sql(listed, (since,)).scalar_one()
+    )
 
 
 def test_tasks_of_one_state_are_listed_newest_first_from_the_index(recorder: StatementRecorder):

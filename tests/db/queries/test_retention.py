@@ -37,13 +37,30 @@ def add_ended_task(made: TaskBuilder, days: float, code: int = 1, **more) -> tup
 
 def add_template(c: Connection, name: str) -> str:
     now = timestamps.now()
-    c.execute(insert(schema.templates).values(name=name, type="x", engine="exec", schema={}, parameters={}, created_at=now, updated_at=now))
+    c.execute(
+        insert(schema.templates).values(
+            name=name,
+            type="x",
+            engine="exec",
+            schema={},
+            parameters={},
+            created_at=now,
+            updated_at=now,
+        )
+    )
     return name
 
 
 def add_queue(c: Connection, name: str) -> str:
     now = timestamps.now()
-    values = {"name": name, "capacity": 1, "status": "active", "pool": "default", "created_at": now, "updated_at": now}
+    values = {
+        "name": name,
+        "capacity": 1,
+        "status": "active",
+        "pool": "default",
+        "created_at": now,
+        "updated_at": now,
+    }
     c.execute(insert(schema.queues).values(values))
     return name
 
@@ -53,7 +70,9 @@ def count_history(c: Connection, days: float = 0) -> None:
     rollups.set_counted_until(c, int((time.time() - days * 86400) // 60))
 
 
-def test_a_run_older_than_thirty_days_goes_with_its_task(connection: Connection, builder: TaskBuilder):
+def test_a_run_older_than_thirty_days_goes_with_its_task(
+    connection: Connection, builder: TaskBuilder
+):
     uuid, runid = add_ended_task(builder, LIMIT_DAYS + 0.01)
 
     assert prune_all(connection, MONTH_RULES) == [runid]
@@ -93,7 +112,9 @@ def test_a_task_pinned_after_it_was_listed_stays(connection: Connection, builder
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_active_and_waiting_tasks_stay_however_old(connection: Connection, builder: TaskBuilder, started: bool):
+def test_active_and_waiting_tasks_stay_however_old(
+    connection: Connection, builder: TaskBuilder, started: bool
+):
     uuid = builder.submit_task()
     if started:
         builder.backdate("instances", "runid", builder.start_run(uuid), "start_time", 400)
@@ -105,10 +126,20 @@ def test_active_and_waiting_tasks_stay_however_old(connection: Connection, build
 
 @pytest.mark.parametrize("status", ["running", "retrying", "queued", "held"])
 @pytest.mark.parametrize(
-    "by", [MONTH_RULES, make_rules(ExpiryRule("queue", "default", runs=1)), make_rules(ExpiryRule("queue", "default", logs=1))], ids=["age", "runs", "logs"]
+    "by",
+    [
+        MONTH_RULES,
+        make_rules(ExpiryRule("queue", "default", runs=1)),
+        make_rules(ExpiryRule("queue", "default", logs=1)),
+    ],
+    ids=["age", "runs", "logs"],
 )
-def test_earlier_runs_of_a_task_that_has_not_ended_stay(connection: Connection, builder: TaskBuilder, status: str, by: RetentionRules):
-    uuid, first = add_ended_task(builder, LIMIT_DAYS + 9, retries=0 if status in ("queued", "held") else 5)
+def test_earlier_runs_of_a_task_that_has_not_ended_stay(
+    connection: Connection, builder: TaskBuilder, status: str, by: RetentionRules
+):
+    uuid, first = add_ended_task(
+        builder, LIMIT_DAYS + 9, retries=0 if status in ("queued", "held") else 5
+    )
     if status in ("queued", "held"):
         transitions.retry(connection, [uuid], "ann")
     elif status == "running":
@@ -125,12 +156,20 @@ def test_earlier_runs_of_a_task_that_has_not_ended_stay(connection: Connection, 
 
     assert prune_all(connection, by) == [gone]
 
-    left = connection.exec_driver_sql("SELECT runid FROM instances WHERE end_time IS NOT NULL ORDER BY end_time").scalars().all()
+    left = (
+        connection.exec_driver_sql(
+            "SELECT runid FROM instances WHERE end_time IS NOT NULL ORDER BY end_time"
+        )
+        .scalars()
+        .all()
+    )
     assert left == [first, newest]
     assert retention.count_spared(connection, retention.find_rule_runs(connection, by)[0]) == 0
 
 
-def test_the_run_of_a_task_retried_after_it_was_listed_stays(connection: Connection, builder: TaskBuilder):
+def test_the_run_of_a_task_retried_after_it_was_listed_stays(
+    connection: Connection, builder: TaskBuilder
+):
     uuid, runid = add_ended_task(builder, LIMIT_DAYS + 1)
     transitions.retry(connection, [uuid], "ann")
 
@@ -138,7 +177,9 @@ def test_the_run_of_a_task_retried_after_it_was_listed_stays(connection: Connect
     assert [run.runid for run in builder.list_runs(uuid)] == [runid]
 
 
-def test_the_last_success_of_a_name_stays_and_later_failures_go(connection: Connection, builder: TaskBuilder):
+def test_the_last_success_of_a_name_stays_and_later_failures_go(
+    connection: Connection, builder: TaskBuilder
+):
     _, first = add_ended_task(builder, LIMIT_DAYS + 3, 0, name="nightly")
     last, _ = add_ended_task(builder, LIMIT_DAYS + 2, 0, name="nightly")
     _, failed = add_ended_task(builder, LIMIT_DAYS + 1, 1, name="nightly")
@@ -147,7 +188,9 @@ def test_the_last_success_of_a_name_stays_and_later_failures_go(connection: Conn
     assert builder.read_status(last) == "succeeded"
 
 
-def test_the_last_success_of_a_template_stays_whatever_the_task_names(connection: Connection, builder: TaskBuilder):
+def test_the_last_success_of_a_template_stays_whatever_the_task_names(
+    connection: Connection, builder: TaskBuilder
+):
     of = add_template(connection, "encode")
     _, first = add_ended_task(builder, LIMIT_DAYS + 2, 0, name="a", template=of)
     last, _ = add_ended_task(builder, LIMIT_DAYS + 1, 0, name="b", template=of)
@@ -156,16 +199,22 @@ def test_the_last_success_of_a_template_stays_whatever_the_task_names(connection
     assert builder.read_status(last) == "succeeded"
 
 
-def test_a_success_stays_while_the_only_later_one_was_deleted_by_hand(connection: Connection, builder: TaskBuilder):
+def test_a_success_stays_while_the_only_later_one_was_deleted_by_hand(
+    connection: Connection, builder: TaskBuilder
+):
     first, _ = add_ended_task(builder, LIMIT_DAYS + 2, 0)
     later, run = add_ended_task(builder, LIMIT_DAYS + 1, 0)
-    connection.exec_driver_sql("UPDATE tasks SET deleted_at = ? WHERE uuid = ?", (timestamps.now(), later))
+    connection.exec_driver_sql(
+        "UPDATE tasks SET deleted_at = ? WHERE uuid = ?", (timestamps.now(), later)
+    )
 
     assert prune_all(connection, MONTH_RULES) == [run]
     assert builder.read_status(first) == "succeeded"
 
 
-def test_the_last_run_of_a_repeatedly_successful_task_stays(connection: Connection, builder: TaskBuilder):
+def test_the_last_run_of_a_repeatedly_successful_task_stays(
+    connection: Connection, builder: TaskBuilder
+):
     uuid, first = add_ended_task(builder, LIMIT_DAYS + 2, 0)
     transitions.retry(connection, [uuid], "ann")
     second = builder.start_run(uuid)
@@ -177,40 +226,76 @@ def test_the_last_run_of_a_repeatedly_successful_task_stays(connection: Connecti
     assert [run.runid for run in builder.list_runs(uuid)] == [second]
 
 
-def test_names_used_once_do_not_fill_the_database(connection: Connection, builder: TaskBuilder, monkeypatch: pytest.MonkeyPatch):
+def test_names_used_once_do_not_fill_the_database(
+    connection: Connection, builder: TaskBuilder, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(retention, "KEPT_NAMES", 3)
-    runs = [add_ended_task(builder, LIMIT_DAYS + 10 - at, 0, name=f"job-{at}")[1] for at in range(5)]
+    runs = [
+        add_ended_task(builder, LIMIT_DAYS + 10 - at, 0, name=f"job-{at}")[1] for at in range(5)
+    ]
 
     assert prune_all(connection, MONTH_RULES) == runs[:2]
     assert prune_all(connection, MONTH_RULES) == []
 
 
-def test_the_most_specific_rule_alone_decides_for_a_task(connection: Connection, builder: TaskBuilder):
+def test_the_most_specific_rule_alone_decides_for_a_task(
+    connection: Connection, builder: TaskBuilder
+):
     add_queue(connection, "scratch")
     add_template(connection, "encode")
     runs = {
         name: add_ended_task(builder, 5, queue=queue_, template=of)[1]
-        for name, queue_, of in (("all", "default", None), ("scratch", "scratch", None), ("encode", "scratch", "encode"))
+        for name, queue_, of in (
+            ("all", "default", None),
+            ("scratch", "scratch", None),
+            ("encode", "scratch", "encode"),
+        )
     }
 
-    by = make_rules(ExpiryRule("template", "encode", format_days_ago(90)), ExpiryRule("queue", "scratch", format_days_ago(1)), before=format_days_ago(30))
+    by = make_rules(
+        ExpiryRule("template", "encode", format_days_ago(90)),
+        ExpiryRule("queue", "scratch", format_days_ago(1)),
+        before=format_days_ago(30),
+    )
 
     assert prune_all(connection, by) == [runs["scratch"]]
-    assert sorted(prune_all(connection, make_rules(ExpiryRule("template", "encode", format_days_ago(4)), before=format_days_ago(90)))) == [runs["encode"]]
+    assert sorted(
+        prune_all(
+            connection,
+            make_rules(
+                ExpiryRule("template", "encode", format_days_ago(4)), before=format_days_ago(90)
+            ),
+        )
+    ) == [runs["encode"]]
 
 
-def test_runs_beyond_the_newest_of_a_rule_go_though_young(connection: Connection, builder: TaskBuilder):
+def test_runs_beyond_the_newest_of_a_rule_go_though_young(
+    connection: Connection, builder: TaskBuilder
+):
     add_template(connection, "encode")
     runs = [add_ended_task(builder, 1 - at / 10, template="encode")[1] for at in range(5)]
     other = add_ended_task(builder, 2)[0]
     count_history(connection)
 
-    assert prune_all(connection, make_rules(ExpiryRule("template", "encode", runs=2), before=format_days_ago(LIMIT_DAYS))) == runs[:3]
+    assert (
+        prune_all(
+            connection,
+            make_rules(
+                ExpiryRule("template", "encode", runs=2), before=format_days_ago(LIMIT_DAYS)
+            ),
+        )
+        == runs[:3]
+    )
     assert builder.read_status(other) == "failed"
-    assert connection.exec_driver_sql("SELECT count(*) FROM tasks WHERE template = 'encode'").scalar() == 2
+    assert (
+        connection.exec_driver_sql("SELECT count(*) FROM tasks WHERE template = 'encode'").scalar()
+        == 2
+    )
 
 
-def test_runs_not_yet_counted_by_the_history_stay_within_any_number(connection: Connection, builder: TaskBuilder):
+def test_runs_not_yet_counted_by_the_history_stay_within_any_number(
+    connection: Connection, builder: TaskBuilder
+):
     runs = [add_ended_task(builder, 1 - at / 10)[1] for at in range(3)]
 
     count_history(connection, 2)
@@ -220,7 +305,9 @@ def test_runs_not_yet_counted_by_the_history_stay_within_any_number(connection: 
     assert prune_all(connection, make_rules(ExpiryRule("queue", "default", runs=1))) == runs[:2]
 
 
-def test_beyond_the_log_limit_the_oldest_go_but_never_the_newest(connection: Connection, builder: TaskBuilder):
+def test_beyond_the_log_limit_the_oldest_go_but_never_the_newest(
+    connection: Connection, builder: TaskBuilder
+):
     runs = [add_ended_task(builder, 1 - at / 10)[1] for at in range(4)]
     connection.exec_driver_sql("UPDATE instances SET log_bytes = 100")
     count_history(connection)
@@ -230,15 +317,24 @@ def test_beyond_the_log_limit_the_oldest_go_but_never_the_newest(connection: Con
     assert prune_all(connection, make_rules(ExpiryRule("queue", "default", logs=1))) == []
 
 
-def test_each_run_goes_for_the_first_limit_that_it_exceeds(connection: Connection, builder: TaskBuilder):
+def test_each_run_goes_for_the_first_limit_that_it_exceeds(
+    connection: Connection, builder: TaskBuilder
+):
     runs = [add_ended_task(builder, days)[1] for days in (9, 3, 2, 1)]
     connection.exec_driver_sql("UPDATE instances SET log_bytes = 100")
     count_history(connection)
 
-    part = retention.find_rule_runs(connection, make_rules(ExpiryRule("queue", "default", before=format_days_ago(5), runs=2, logs=100)))[0]
+    part = retention.find_rule_runs(
+        connection,
+        make_rules(ExpiryRule("queue", "default", before=format_days_ago(5), runs=2, logs=100)),
+    )[0]
     found = retention.list_expired(connection, part, retention.NO_CUTOFF)
 
-    assert [(run.id, part.get_reason(run)) for run in found] == [(runs[0], "age"), (runs[1], "runs"), (runs[2], "logs")]
+    assert [(run.id, part.get_reason(run)) for run in found] == [
+        (runs[0], "age"),
+        (runs[1], "runs"),
+        (runs[2], "logs"),
+    ]
 
 
 def test_the_preview_equals_the_removal(connection: Connection, builder: TaskBuilder):
@@ -253,7 +349,9 @@ def test_the_preview_equals_the_removal(connection: Connection, builder: TaskBui
     part = retention.find_rule_runs(connection, MONTH_RULES)[0]
     runs, seen = retention.list_expired(connection, part, retention.NO_CUTOFF), Counter[str]()
 
-    told = [retention.preview_removal(connection, runs[at : at + 1], seen) for at in range(len(runs))]
+    told = [
+        retention.preview_removal(connection, runs[at : at + 1], seen) for at in range(len(runs))
+    ]
 
     assert [(len(one.runs), len(one.tasks)) for one in told] == [(1, 0), (1, 1), (1, 1)]
     assert [retention.remove_runs(connection, [run.id]) for run in runs] == told
@@ -271,7 +369,9 @@ def test_a_task_cancelled_before_it_ran_goes_too(connection: Connection, builder
 
 def test_a_deleted_task_goes_at_once_with_its_runs(connection: Connection, builder: TaskBuilder):
     uuid, runid = add_ended_task(builder, 0, 0)
-    connection.exec_driver_sql("UPDATE tasks SET deleted_at = ? WHERE uuid = ?", (timestamps.now(), uuid))
+    connection.exec_driver_sql(
+        "UPDATE tasks SET deleted_at = ? WHERE uuid = ?", (timestamps.now(), uuid)
+    )
 
     assert prune_all(connection, MONTH_RULES) == [runid]
     assert connection.exec_driver_sql("SELECT count(*) FROM tasks").scalar() == 0
@@ -281,18 +381,27 @@ def test_a_child_outlives_its_parent(connection: Connection, builder: TaskBuilde
     parent, _ = add_ended_task(builder, LIMIT_DAYS + 1)
     child = builder.submit_task()
     now = timestamps.now()
-    connection.exec_driver_sql("INSERT INTO dependencies VALUES (?, ?, 'any', ?, ?)", (child, parent, now, now))
+    connection.exec_driver_sql(
+        "INSERT INTO dependencies VALUES (?, ?, 'any', ?, ?)", (child, parent, now, now)
+    )
 
     prune_all(connection, MONTH_RULES)
 
-    assert (builder.read_status(child), reads.map_parents(connection, [child])) == ("queued", {child: []})
+    assert (builder.read_status(child), reads.map_parents(connection, [child])) == (
+        "queued",
+        {child: []},
+    )
 
 
-def test_old_events_and_samples_go_but_never_the_last_event(connection: Connection, builder: TaskBuilder):
+def test_old_events_and_samples_go_but_never_the_last_event(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task()
     builder.complete_run(uuid)
     last = connection.exec_driver_sql("SELECT max(id) FROM events").scalar()
-    connection.exec_driver_sql("UPDATE events SET created_at = ?", (format_days_ago(LIMIT_DAYS + 1),))
+    connection.exec_driver_sql(
+        "UPDATE events SET created_at = ?", (format_days_ago(LIMIT_DAYS + 1),)
+    )
     for days in (LIMIT_DAYS + 1, LIMIT_DAYS - 1):
         then = dict.fromkeys(("minute", "created_at", "updated_at"), format_days_ago(days))
         connection.execute(insert(schema.samples).values(kind="queue", name="default", **then))
@@ -316,50 +425,79 @@ def test_rows_written_under_a_wrong_clock_take_no_young_row_along(connection: Co
     while retention.remove_old(connection, "events", by):
         pass
 
-    left = connection.exec_driver_sql("SELECT count(*) FROM events WHERE created_at > '2026'").scalar_one()
+    left = connection.exec_driver_sql(
+        "SELECT count(*) FROM events WHERE created_at > '2026'"
+    ).scalar_one()
     assert left == 1000
 
 
-def test_an_environment_goes_with_the_last_task_that_uses_it(connection: Connection, builder: TaskBuilder):
+def test_an_environment_goes_with_the_last_task_that_uses_it(
+    connection: Connection, builder: TaskBuilder
+):
     now = timestamps.now()
     for sha in ("a" * 64, "b" * 64):
-        connection.exec_driver_sql("INSERT INTO environments VALUES (?, '{}', ?, ?)", (sha, now, now))
+        connection.exec_driver_sql(
+            "INSERT INTO environments VALUES (?, '{}', ?, ?)", (sha, now, now)
+        )
     add_ended_task(builder, LIMIT_DAYS + 1, env_id="a" * 64)
     builder.submit_task(env_id="b" * 64)
 
     prune_all(connection, MONTH_RULES)
 
-    assert connection.exec_driver_sql("SELECT sha256 FROM environments").scalars().all() == ["b" * 64]
+    assert connection.exec_driver_sql("SELECT sha256 FROM environments").scalars().all() == [
+        "b" * 64
+    ]
 
 
-def test_the_outcome_of_a_task_stays_in_the_ledger_for_its_time(connection: Connection, builder: TaskBuilder):
+def test_the_outcome_of_a_task_stays_in_the_ledger_for_its_time(
+    connection: Connection, builder: TaskBuilder
+):
     uuid, runid = add_ended_task(builder, LIMIT_DAYS + 1)
     number = builder.read_row(uuid).number
 
-    prune_all(connection, make_rules(before=format_days_ago(LIMIT_DAYS), ledger=format_days_ago(LIMIT_DAYS)))
+    prune_all(
+        connection,
+        make_rules(before=format_days_ago(LIMIT_DAYS), ledger=format_days_ago(LIMIT_DAYS)),
+    )
 
     told = "SELECT runid, task_id, number, status FROM forgotten"
-    assert [tuple(row) for row in connection.exec_driver_sql(told)] == [(runid, uuid, number, "failed")]
+    assert [tuple(row) for row in connection.exec_driver_sql(told)] == [
+        (runid, uuid, number, "failed")
+    ]
 
     other, _ = add_ended_task(builder, LIMIT_DAYS + 1)
-    prune_all(connection, make_rules(before=format_days_ago(LIMIT_DAYS), ledger=format_days_ago(LIMIT_DAYS)))
+    prune_all(
+        connection,
+        make_rules(before=format_days_ago(LIMIT_DAYS), ledger=format_days_ago(LIMIT_DAYS)),
+    )
     connection.exec_driver_sql("UPDATE forgotten SET created_at = '2000'")
-    prune_all(connection, make_rules(before=format_days_ago(LIMIT_DAYS), ledger=format_days_ago(LIMIT_DAYS)))
+    prune_all(
+        connection,
+        make_rules(before=format_days_ago(LIMIT_DAYS), ledger=format_days_ago(LIMIT_DAYS)),
+    )
     assert connection.exec_driver_sql("SELECT task_id FROM forgotten").scalars().all() == [other]
 
 
-def test_a_ledger_entry_that_stops_a_restored_task_stays(connection: Connection, builder: TaskBuilder):
+def test_a_ledger_entry_that_stops_a_restored_task_stays(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task()
     for task_id in (uuid, "gone", "newest"):
         then = {"created_at": "2000", "updated_at": "2000"}
-        connection.execute(insert(schema.forgotten).values(runid=task_id, task_id=task_id, status="failed", **then))
+        connection.execute(
+            insert(schema.forgotten).values(runid=task_id, task_id=task_id, status="failed", **then)
+        )
 
     prune_all(connection, make_rules(ledger=format_days_ago(LIMIT_DAYS)))
 
-    assert connection.exec_driver_sql("SELECT task_id FROM forgotten ORDER BY rowid").scalars().all() == [uuid, "newest"]
+    assert connection.exec_driver_sql(
+        "SELECT task_id FROM forgotten ORDER BY rowid"
+    ).scalars().all() == [uuid, "newest"]
 
 
-def test_logs_of_removed_runs_are_listed_until_they_are_deleted(connection: Connection, builder: TaskBuilder):
+def test_logs_of_removed_runs_are_listed_until_they_are_deleted(
+    connection: Connection, builder: TaskBuilder
+):
     _, runid = add_ended_task(builder, LIMIT_DAYS + 1)
     _, young = add_ended_task(builder, 1)
 
@@ -385,9 +523,18 @@ def test_runs_are_found_by_an_index(connection: Connection, kind: str):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retention.sql, "fetch_rows", explain)
-        for part in retention.find_rule_runs(connection, make_rules(*others, ExpiryRule("queue", "y", format_days_ago(1)), before=format_days_ago(LIMIT_DAYS))):
+        for part in retention.find_rule_runs(
+            connection,
+            make_rules(
+                *others,
+                ExpiryRule("queue", "y", format_days_ago(1)),
+                before=format_days_ago(LIMIT_DAYS),
+            ),
+        ):
             retention.list_expired(connection, part, retention.NO_CUTOFF)
-            retention.list_without_runs(connection, part, format_days_ago(LIMIT_DAYS), retention.NO_CUTOFF)
+            retention.list_without_runs(
+                connection, part, format_days_ago(LIMIT_DAYS), retention.NO_CUTOFF
+            )
 
     tables = ("SCAN i", "SCAN t", "SCAN n", "SCAN m", "SCAN instances", "SCAN tasks")
     whole = [step for step in seen if step.startswith(tables) and "INDEX" not in step]
@@ -397,7 +544,9 @@ def test_runs_are_found_by_an_index(connection: Connection, kind: str):
 def test_the_file_shrinks_after_a_large_removal(database_path):
     engine = create_write_engine(database_path)
     with engine.begin() as c:
-        transitions.submit(c, [make_task_row(parameters={"x": "y" * 2000}) for _ in range(250)], [], "ann")
+        transitions.submit(
+            c, [make_task_row(parameters={"x": "y" * 2000}) for _ in range(250)], [], "ann"
+        )
         c.exec_driver_sql("UPDATE tasks SET status = 'cancelled', ended_at = '2000'")
     with engine.begin() as c:
         before = retention.get_size(c)

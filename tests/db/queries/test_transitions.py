@@ -30,29 +30,48 @@ def force_status(c: Connection, table: str, key: str, value: str, status: str) -
 def list_task_transitions() -> set[tuple[TaskStatus, TaskStatus]]:
     """Return the allowed transitions of tasks, written independently of the code."""
     pairs = set(itertools.permutations(WAITING, 2))
-    pairs |= {(TaskStatus.QUEUED, TaskStatus.RUNNING)} | {(state, TaskStatus.CANCELLED) for state in WAITING}
+    pairs |= {(TaskStatus.QUEUED, TaskStatus.RUNNING)} | {
+        (state, TaskStatus.CANCELLED) for state in WAITING
+    }
     pairs |= {(TaskStatus.RUNNING, state) for state in ENDED | WAITING}
     return pairs | {(ended, state) for ended in ENDED for state in WAITING}
 
 
 def list_run_transitions() -> set[tuple[RunStatus, RunStatus]]:
     """Return the allowed transitions of runs, written independently of the code."""
-    pairs = {(RunStatus.STARTING, RunStatus.RUNNING), (RunStatus.RUNNING, RunStatus.PAUSED), (RunStatus.PAUSED, RunStatus.RUNNING)}
-    pairs |= {(state, RunStatus.STOPPING) for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED)}
-    pairs |= {(state, end) for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED) for end in RUN_ENDED}
+    pairs = {
+        (RunStatus.STARTING, RunStatus.RUNNING),
+        (RunStatus.RUNNING, RunStatus.PAUSED),
+        (RunStatus.PAUSED, RunStatus.RUNNING),
+    }
+    pairs |= {
+        (state, RunStatus.STOPPING)
+        for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED)
+    }
+    pairs |= {
+        (state, end)
+        for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED)
+        for end in RUN_ENDED
+    }
     return pairs | {(RunStatus.STOPPING, end) for end in RUN_ENDED - {RunStatus.SUCCEEDED}}
 
 
 def test_task_transitions_match_the_design():
-    assert {(a, b) for a, targets in TASK_TRANSITIONS.items() for b in targets} == list_task_transitions()
+    assert {
+        (a, b) for a, targets in TASK_TRANSITIONS.items() for b in targets
+    } == list_task_transitions()
 
 
 def test_run_transitions_match_the_design():
-    assert {(a, b) for a, targets in RUN_TRANSITIONS.items() for b in targets} == list_run_transitions()
+    assert {
+        (a, b) for a, targets in RUN_TRANSITIONS.items() for b in targets
+    } == list_run_transitions()
 
 
 @pytest.mark.parametrize("was", TaskStatus)
-def test_a_task_moves_only_as_the_table_allows(connection: Connection, builder: TaskBuilder, was: TaskStatus):
+def test_a_task_moves_only_as_the_table_allows(
+    connection: Connection, builder: TaskBuilder, was: TaskStatus
+):
     for to in TaskStatus:
         uuid = builder.submit_task()
         force_status(connection, "tasks", "uuid", uuid, was)
@@ -61,12 +80,18 @@ def test_a_task_moves_only_as_the_table_allows(connection: Connection, builder: 
         moved = transitions.move_tasks(connection, to, [{"uuid": uuid}], "ann", "why not")
 
         may = (was, to) in list_task_transitions()
-        assert (len(moved), builder.read_status(uuid)) == ((1, to) if may else (0, was)), f"{was} to {to}"
-        assert [(e.status, e.by, e.note) for e in reads.list_events(connection, uuid)[before:]] == [(to, "ann", "why not")] * may
+        assert (len(moved), builder.read_status(uuid)) == ((1, to) if may else (0, was)), (
+            f"{was} to {to}"
+        )
+        assert [(e.status, e.by, e.note) for e in reads.list_events(connection, uuid)[before:]] == [
+            (to, "ann", "why not")
+        ] * may
 
 
 @pytest.mark.parametrize("was", RunStatus)
-def test_a_run_moves_only_as_the_table_allows(connection: Connection, builder: TaskBuilder, was: RunStatus):
+def test_a_run_moves_only_as_the_table_allows(
+    connection: Connection, builder: TaskBuilder, was: RunStatus
+):
     for to in RunStatus:
         uuid = builder.submit_task()
         runid = builder.start_run(uuid)
@@ -75,7 +100,9 @@ def test_a_run_moves_only_as_the_table_allows(connection: Connection, builder: T
         moved = transitions.move_runs(connection, to, [{"runid": runid, "task_id": uuid}], "ann")
 
         may = (was, to) in list_run_transitions()
-        assert (len(moved), builder.list_runs(uuid)[0].status) == ((1, to) if may else (0, was)), f"{was} to {to}"
+        assert (len(moved), builder.list_runs(uuid)[0].status) == ((1, to) if may else (0, was)), (
+            f"{was} to {to}"
+        )
 
 
 def test_ended_runs_never_change_again():
@@ -83,11 +110,18 @@ def test_ended_runs_never_change_again():
     assert all(state not in find_source_states(to) for state in RUN_ENDED for to in RunStatus)
 
 
-def test_in_a_batch_only_allowed_tasks_move_and_leave_events(connection: Connection, builder: TaskBuilder):
+def test_in_a_batch_only_allowed_tasks_move_and_leave_events(
+    connection: Connection, builder: TaskBuilder
+):
     waiting, over = builder.submit_task(), builder.submit_task()
     builder.complete_run(over)
 
-    moved = transitions.move_tasks(connection, TaskStatus.CANCELLED, [{"uuid": waiting}, {"uuid": over}, {"uuid": "nobody"}], "ann")
+    moved = transitions.move_tasks(
+        connection,
+        TaskStatus.CANCELLED,
+        [{"uuid": waiting}, {"uuid": over}, {"uuid": "nobody"}],
+        "ann",
+    )
 
     assert [row["uuid"] for row in moved] == [waiting]
     assert builder.read_status(over) == "succeeded"
@@ -103,7 +137,9 @@ def test_a_task_cancelled_first_is_not_claimed(connection: Connection, builder: 
 
 
 @pytest.mark.parametrize("status", sorted(WAITING - {TaskStatus.QUEUED}))
-def test_only_a_queued_task_can_be_claimed(connection: Connection, builder: TaskBuilder, status: TaskStatus):
+def test_only_a_queued_task_can_be_claimed(
+    connection: Connection, builder: TaskBuilder, status: TaskStatus
+):
     uuid = builder.submit_task()
     force_status(connection, "tasks", "uuid", uuid, status)
 
@@ -154,17 +190,28 @@ def test_an_end_is_recorded_once(connection: Connection, builder: TaskBuilder):
     events = len(reads.list_events(connection, uuid))
 
     assert builder.record_end(runid, 1) == []
-    assert (builder.read_status(uuid), len(reads.list_events(connection, uuid))) == ("succeeded", events)
+    assert (builder.read_status(uuid), len(reads.list_events(connection, uuid))) == (
+        "succeeded",
+        events,
+    )
 
 
 def test_an_end_keeps_the_measured_usage(builder: TaskBuilder):
     uuid = builder.submit_task()
     runid = builder.start_run(uuid)
 
-    builder.record_end(runid, None, signal=9, run_seconds=2.5, cpu=1.25, maxrss=2048, logs="bye", log_bytes=3)
+    builder.record_end(
+        runid, None, signal=9, run_seconds=2.5, cpu=1.25, maxrss=2048, logs="bye", log_bytes=3
+    )
 
     (run,) = builder.list_runs(uuid)
-    assert (run.exit_code, run.signal, run.run_seconds, run.cpu_seconds, run.max_rss) == (None, 9, 2.5, 1.25, 2.0)
+    assert (run.exit_code, run.signal, run.run_seconds, run.cpu_seconds, run.max_rss) == (
+        None,
+        9,
+        2.5,
+        1.25,
+        2.0,
+    )
     assert (run.log_bytes, run.reason, run.status) == (3, "signal 9 (KILL)", "failed")
     assert run.end_time is not None and builder.read_row(uuid).ended_at == run.end_time
 
@@ -172,7 +219,9 @@ def test_an_end_keeps_the_measured_usage(builder: TaskBuilder):
 @pytest.mark.parametrize(
     ("why", "status"), [("cancel", "cancelled"), ("timeout", "timed_out"), ("log limit", "failed")]
 )
-def test_a_stop_in_progress_wins_over_a_clean_exit(connection: Connection, builder: TaskBuilder, why: str, status: str):
+def test_a_stop_in_progress_wins_over_a_clean_exit(
+    connection: Connection, builder: TaskBuilder, why: str, status: str
+):
     uuid = builder.submit_task(timeout=5.0, log_limit=1.0)
     runid = builder.start_run(uuid)
     assert transitions.stop(connection, [runid], why, "ann") == [runid]
@@ -180,13 +229,17 @@ def test_a_stop_in_progress_wins_over_a_clean_exit(connection: Connection, build
     builder.record_end(runid, 0)
 
     assert (builder.list_runs(uuid)[0].status, builder.read_status(uuid)) == (status, status)
-    rows = operations.list_operations(connection, OperationFilter(object=f"task #{builder.read_row(uuid).number}"), 9)
+    rows = operations.list_operations(
+        connection, OperationFilter(object=f"task #{builder.read_row(uuid).number}"), 9
+    )
     recorded = [(row.by, row.verb, row.source, row.before, row.after["status"]) for row in rows]
     itself = (transitions.SYSTEM, why, "duty", {"status": "stopping"}, status)
     assert recorded == ([] if why == "cancel" else [itself])  # the verb records a person's stop
 
 
-def test_a_cancel_wins_over_a_timeout_that_would_be_retried(connection: Connection, builder: TaskBuilder):
+def test_a_cancel_wins_over_a_timeout_that_would_be_retried(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task(timeout=5.0, retries=3)
     runid = builder.start_run(uuid)
     transitions.stop(connection, [runid], "timeout", transitions.SYSTEM)
@@ -194,10 +247,15 @@ def test_a_cancel_wins_over_a_timeout_that_would_be_retried(connection: Connecti
     transitions.cancel(connection, [uuid], "ann")
     builder.record_end(runid, None, signal=15)
 
-    assert (builder.read_status(uuid), builder.read_row(uuid).reason) == ("cancelled", "cancelled by ann")
+    assert (builder.read_status(uuid), builder.read_row(uuid).reason) == (
+        "cancelled",
+        "cancelled by ann",
+    )
 
 
-def test_a_cancel_before_the_start_is_seen_keeps_the_pid(connection: Connection, builder: TaskBuilder):
+def test_a_cancel_before_the_start_is_seen_keeps_the_pid(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task()
     (runid,) = builder.claim_tasks(uuid)
     transitions.cancel(connection, [uuid], "ann")
@@ -216,10 +274,15 @@ def test_pause_and_resume_move_only_running_tasks(connection: Connection, builde
     assert builder.list_runs(running)[0].reason == "paused by ann"
     assert transitions.pause(connection, [running], "bob") == []
     assert transitions.resume(connection, [running, waiting], "ann") == [runid]
-    assert (builder.list_runs(running)[0].status, builder.list_runs(running)[0].reason) == ("running", None)
+    assert (builder.list_runs(running)[0].status, builder.list_runs(running)[0].reason) == (
+        "running",
+        None,
+    )
 
 
-def test_a_hold_while_running_applies_to_the_next_attempt(connection: Connection, builder: TaskBuilder):
+def test_a_hold_while_running_applies_to_the_next_attempt(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task(retries=1, retry_delay=0.0)
     runid = builder.start_run(uuid)
     transitions.hold(connection, [uuid], True, "ann")
@@ -232,7 +295,9 @@ def test_a_hold_while_running_applies_to_the_next_attempt(connection: Connection
     assert builder.read_status(uuid) == "queued"
 
 
-def test_the_first_applicable_reason_decides_the_waiting_status(connection: Connection, builder: TaskBuilder):
+def test_the_first_applicable_reason_decides_the_waiting_status(
+    connection: Connection, builder: TaskBuilder
+):
     parent = builder.submit_task()
     far = "2099-01-01T00:00:00.000000Z"
     uuid = builder.submit_task(after=[parent], not_before=far, hold=True, held_by="ann")
@@ -247,7 +312,9 @@ def test_the_first_applicable_reason_decides_the_waiting_status(connection: Conn
     assert builder.read_status(uuid) == "queued"
 
 
-def test_a_run_refused_before_its_fork_costs_no_attempt(connection: Connection, builder: TaskBuilder):
+def test_a_run_refused_before_its_fork_costs_no_attempt(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task(retries=1)
     (runid,) = builder.claim_tasks(uuid)
 
@@ -259,7 +326,9 @@ def test_a_run_refused_before_its_fork_costs_no_attempt(connection: Connection, 
     assert [queue.current_load for queue in reads.list_queues(connection)] == [0]
 
 
-def test_a_cancelled_and_refused_run_ends_its_task_without_an_attempt(connection: Connection, builder: TaskBuilder):
+def test_a_cancelled_and_refused_run_ends_its_task_without_an_attempt(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task()
     child = builder.submit_task(after=[uuid])
     (runid,) = builder.claim_tasks(uuid)
@@ -267,11 +336,17 @@ def test_a_cancelled_and_refused_run_ends_its_task_without_an_attempt(connection
 
     transitions.unclaim(connection, [runid])
 
-    assert (builder.read_status(uuid), builder.read_status(child), builder.read_row(uuid).attempts) == ("cancelled", "cancelled", 0)
+    assert (
+        builder.read_status(uuid),
+        builder.read_status(child),
+        builder.read_row(uuid).attempts,
+    ) == ("cancelled", "cancelled", 0)
     assert builder.list_runs(uuid) == []
 
 
-def test_a_refused_run_of_a_held_task_goes_back_to_held(connection: Connection, builder: TaskBuilder):
+def test_a_refused_run_of_a_held_task_goes_back_to_held(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task()
     (runid,) = builder.claim_tasks(uuid)
     transitions.hold(connection, [uuid], True, "ann")
@@ -290,14 +365,20 @@ def test_a_started_run_is_not_unclaimed(connection: Connection, builder: TaskBui
     assert (builder.read_status(uuid), len(builder.list_runs(uuid))) == ("running", 1)
 
 
-def test_due_scheduled_and_retrying_tasks_are_released(connection: Connection, builder: TaskBuilder):
+def test_due_scheduled_and_retrying_tasks_are_released(
+    connection: Connection, builder: TaskBuilder
+):
     far, past = "2099-01-01T00:00:00.000000Z", "2000-01-01T00:00:00.000000Z"
     later, due = builder.submit_task(not_before=far), builder.submit_task(not_before=far)
     again = builder.submit_task(retries=1, retry_delay=3600.0)
     builder.complete_run(again, code=1)
     connection.exec_driver_sql("UPDATE tasks SET not_before = ? WHERE uuid = ?", (past, due))
     transitions.release_due(connection)
-    assert [builder.read_status(uuid) for uuid in (later, due, again)] == ["scheduled", "queued", "retrying"]
+    assert [builder.read_status(uuid) for uuid in (later, due, again)] == [
+        "scheduled",
+        "queued",
+        "retrying",
+    ]
 
     connection.exec_driver_sql("UPDATE tasks SET retry_at = ? WHERE uuid = ?", (past, again))
     transitions.release_due(connection)
@@ -306,11 +387,17 @@ def test_due_scheduled_and_retrying_tasks_are_released(connection: Connection, b
 
 
 def test_a_not_before_in_the_past_starts_at_once(builder: TaskBuilder):
-    assert builder.read_status(builder.submit_task(not_before="2000-01-01T00:00:00.000000Z")) == "queued"
+    assert (
+        builder.read_status(builder.submit_task(not_before="2000-01-01T00:00:00.000000Z"))
+        == "queued"
+    )
 
 
 def test_loads_follow_claims_and_ends(connection: Connection, builder: TaskBuilder):
-    first, second = builder.submit_task(cpu=0.5, memory=100.0), builder.submit_task(cpu=2.0, memory=28.5)
+    first, second = (
+        builder.submit_task(cpu=0.5, memory=100.0),
+        builder.submit_task(cpu=2.0, memory=28.5),
+    )
     runids = builder.claim_tasks(first, second)
 
     (queue,), (pool,) = reads.list_queues(connection), reads.list_pools(connection)
@@ -329,7 +416,10 @@ def test_recount_repairs_wrong_loads_and_names_them(connection: Connection, buil
 
     assert transitions.recount_loads(connection) == ["default", "default"]
     assert transitions.recount_loads(connection) == []
-    assert (reads.list_queues(connection)[0].current_load, reads.list_pools(connection)[0].used_cpu) == (1, 1.0)
+    assert (
+        reads.list_queues(connection)[0].current_load,
+        reads.list_pools(connection)[0].used_cpu,
+    ) == (1, 1.0)
 
 
 def test_numbers_count_up_and_are_never_reused(connection: Connection, builder: TaskBuilder):
@@ -359,8 +449,12 @@ def test_every_status_change_is_an_event(connection: Connection, builder: TaskBu
     builder.complete_run(uuid, code=1)
     builder.complete_run(uuid)
 
-    statuses = [event.status for event in reads.list_events(connection, uuid) if event.runid is None]
-    runs = [event.status for event in reads.list_events(connection, uuid) if event.runid is not None]
+    statuses = [
+        event.status for event in reads.list_events(connection, uuid) if event.runid is None
+    ]
+    runs = [
+        event.status for event in reads.list_events(connection, uuid) if event.runid is not None
+    ]
 
     assert statuses == ["queued", "running", "retrying", "queued", "running", "succeeded"]
     assert runs == ["starting", "running", "failed", "starting", "running", "succeeded"]

@@ -48,7 +48,9 @@ class TransitionMachine(RuleBasedStateMachine):
 
     def _select_second_queue(self):
         columns = [column.name for column in queues.c]
-        return columns, select(*(literal("other") if name == "name" else queues.c[name] for name in columns))
+        return columns, select(
+            *(literal("other") if name == "name" else queues.c[name] for name in columns)
+        )
 
     def teardown(self) -> None:
         if hasattr(self, "transaction"):
@@ -56,19 +58,35 @@ class TransitionMachine(RuleBasedStateMachine):
             self.c.close()
             self.engine.dispose()
 
-    @rule(target=tasks, hold=st.booleans(), retries=st.integers(0, 1), queue=st.sampled_from(["default", "other"]))
+    @rule(
+        target=tasks,
+        hold=st.booleans(),
+        retries=st.integers(0, 1),
+        queue=st.sampled_from(["default", "other"]),
+    )
     def submit(self, hold: bool, retries: int, queue: str) -> str:
         return self.made.submit_task(
-            hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=0.0, queue=queue, memory=1.5
+            hold=hold,
+            held_by="ann" if hold else None,
+            retries=retries,
+            retry_delay=0.0,
+            queue=queue,
+            memory=1.5,
         )
 
     @rule(target=tasks, parent=tasks, kind=st.sampled_from(["after", "after_any"]))
     def submit_after(self, parent: str, kind: str) -> str:
-        return self.made.submit_task(**{kind: [parent]}) if reads.list_by_uuid(self.c, [parent]) else self.made.submit_task()
+        return (
+            self.made.submit_task(**{kind: [parent]})
+            if reads.list_by_uuid(self.c, [parent])
+            else self.made.submit_task()
+        )
 
     @rule(target=runs, task=tasks)
     def claim(self, task: str) -> str:
-        return (self.made.claim_tasks(task) or [""])[0] if reads.list_by_uuid(self.c, [task]) else ""
+        return (
+            (self.made.claim_tasks(task) or [""])[0] if reads.list_by_uuid(self.c, [task]) else ""
+        )
 
     @rule(run=runs)
     def start(self, run: str) -> None:
@@ -97,7 +115,9 @@ class TransitionMachine(RuleBasedStateMachine):
     @rule(task=tasks)
     def remove(self, task: str) -> None:
         listed = ", ".join(f"'{word}'" for word in ENDED)
-        self.c.exec_driver_sql(f"UPDATE tasks SET deleted_at = 'now' WHERE uuid = ? AND status IN ({listed})", (task,))
+        self.c.exec_driver_sql(
+            f"UPDATE tasks SET deleted_at = 'now' WHERE uuid = ? AND status IN ({listed})", (task,)
+        )
 
     @rule(task=tasks, queue=st.sampled_from(["default", "other"]))
     def requeue(self, task: str, queue: str) -> None:
@@ -141,8 +161,12 @@ class TransitionMachine(RuleBasedStateMachine):
         assert self.c.exec_driver_sql(wrong).all() == []
 
 
-def test_random_transitions_keep_counters_loads_and_end_times_right(fresh_database: Path, home: Path):
+def test_random_transitions_keep_counters_loads_and_end_times_right(
+    fresh_database: Path, home: Path
+):
     TransitionMachine.source, TransitionMachine.folder = fresh_database, home
     patient = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    quick = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=patient)
+    quick = settings(
+        max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=patient
+    )
     run_state_machine_as_test(TransitionMachine, settings=quick)

@@ -26,7 +26,10 @@ def test_a_task_makes_as_many_retries_as_it_asked_for(builder: TaskBuilder):
 def test_a_successful_attempt_is_the_last(builder: TaskBuilder):
     uuid = builder.submit_task(retries=5, retry_delay=0.0)
 
-    assert [run_attempt(builder, uuid, code=1), run_attempt(builder, uuid, code=0)] == ["queued", "succeeded"]
+    assert [run_attempt(builder, uuid, code=1), run_attempt(builder, uuid, code=0)] == [
+        "queued",
+        "succeeded",
+    ]
 
 
 def test_a_task_waits_for_its_delay_between_attempts(builder: TaskBuilder):
@@ -51,7 +54,9 @@ def test_a_task_waits_for_its_delay_between_attempts(builder: TaskBuilder):
         ({"code": None, "stop": "cancel"}, 1, "cancelled"),
     ],
 )
-def test_only_failures_timeouts_and_losses_are_retried(builder: TaskBuilder, end: dict, retries: int, status: str):
+def test_only_failures_timeouts_and_losses_are_retried(
+    builder: TaskBuilder, end: dict, retries: int, status: str
+):
     uuid = builder.submit_task(timeout=5.0, retries=retries, retry_delay=0.0)
 
     assert run_attempt(builder, uuid, **end) == status
@@ -76,7 +81,9 @@ def test_a_refused_run_does_not_use_up_a_retry(connection: Connection, builder: 
     assert [run_attempt(builder, uuid, code=1) for _ in range(2)] == ["queued", "failed"]
 
 
-def test_a_task_that_runs_again_leaves_the_ended_list_and_returns(connection: Connection, builder: TaskBuilder):
+def test_a_task_that_runs_again_leaves_the_ended_list_and_returns(
+    connection: Connection, builder: TaskBuilder
+):
     uuid = builder.submit_task()
     run_attempt(builder, uuid, code=1)
     transitions.retry(connection, [uuid], "ann")
@@ -84,7 +91,9 @@ def test_a_task_that_runs_again_leaves_the_ended_list_and_returns(connection: Co
 
     run_attempt(builder, uuid, code=0)
 
-    assert [row.uuid for row in reads.list_just_ended(connection, ("succeeded",), "2000", 10)] == [uuid]
+    assert [row.uuid for row in reads.list_just_ended(connection, ("succeeded",), "2000", 10)] == [
+        uuid
+    ]
 
 
 def test_an_end_gives_up_the_place_at_the_front(connection: Connection, builder: TaskBuilder):

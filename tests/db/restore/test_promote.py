@@ -36,18 +36,34 @@ def replica_path(database_path: Path) -> Path:
     return path
 
 
-def test_remains_of_a_lost_database_are_set_aside_not_replayed(database_path: Path, replica_path: Path):
+def test_remains_of_a_lost_database_are_set_aside_not_replayed(
+    database_path: Path, replica_path: Path
+):
     log = database_path.with_name(f"{database_path.name}-wal").read_bytes()
     database_path.with_name("search.db").write_bytes(b"of the one before")
 
     promote.promote_replica(replica_path, database_path, "ann")
 
-    assert list_task_names(database_path) == ["copied"] and integrity.check_database(database_path) == [] and not list(database_path.parent.glob("replica.db*"))
-    aside = {path.name[-4:]: path.read_bytes() for path in database_path.parent.glob(f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}*")}
-    assert aside == {"-wal": log, "rnal": b"a journal"} and not database_path.with_name("search.db").exists()
+    assert (
+        list_task_names(database_path) == ["copied"]
+        and integrity.check_database(database_path) == []
+        and not list(database_path.parent.glob("replica.db*"))
+    )
+    aside = {
+        path.name[-4:]: path.read_bytes()
+        for path in database_path.parent.glob(
+            f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}*"
+        )
+    }
+    assert (
+        aside == {"-wal": log, "rnal": b"a journal"}
+        and not database_path.with_name("search.db").exists()
+    )
 
 
-def test_a_promoted_copy_gets_a_uuid_of_its_own_and_keeps_the_one_of_its_origin(database_path: Path, replica_path: Path):
+def test_a_promoted_copy_gets_a_uuid_of_its_own_and_keeps_the_one_of_its_origin(
+    database_path: Path, replica_path: Path
+):
     with closing(sqlite3.connect(replica_path)) as file:
         ((origin, parent),) = file.execute("SELECT uuid, parent FROM home")
 
@@ -58,9 +74,13 @@ def test_a_promoted_copy_gets_a_uuid_of_its_own_and_keeps_the_one_of_its_origin(
     assert parent is None and after == origin and uuid != origin
 
 
-def test_a_damaged_replica_is_reported_once_and_leaves_nothing(database_path: Path, replica_path: Path):
+def test_a_damaged_replica_is_reported_once_and_leaves_nothing(
+    database_path: Path, replica_path: Path
+):
     with closing(sqlite3.connect(replica_path)) as file:
-        (root,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+        (root,) = file.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'events'"
+        ).fetchone()
     with replica_path.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
@@ -69,11 +89,17 @@ def test_a_damaged_replica_is_reported_once_and_leaves_nothing(database_path: Pa
         promote.promote_replica(replica_path, database_path, "ann")
 
     said = told.value.message
-    assert said.startswith("the copy is damaged (") and said.endswith(f"): {replica_path}. It was not changed.") and said.count("damaged") == 1
+    assert (
+        said.startswith("the copy is damaged (")
+        and said.endswith(f"): {replica_path}. It was not changed.")
+        and said.count("damaged") == 1
+    )
     assert not list(database_path.parent.glob("*.promoting*")) and replica_path.exists()
 
 
-def test_a_run_of_another_machine_is_not_retried_as_after_a_reboot(database_path: Path, replica_path: Path):
+def test_a_run_of_another_machine_is_not_retried_as_after_a_reboot(
+    database_path: Path, replica_path: Path
+):
     engine = create_write_engine(replica_path)
     with engine.begin() as c:
         made = TaskBuilder(c)
@@ -98,7 +124,11 @@ def test_the_replica_is_removed_last_after_the_result_is_whole(
         return ["a page is lost"] if path == database_path else look(path)
 
     monkeypatch.setattr(integrity, "find_damage", found)
-    with pytest.raises(Storage, match="a page is lost.*It was not changed" if told else "it cannot be read"):
+    with pytest.raises(
+        Storage, match="a page is lost.*It was not changed" if told else "it cannot be read"
+    ):
         promote.promote_replica(replica_path, database_path, "ann")
 
-    assert not list(database_path.parent.glob("taskdeck.db")) and list_task_names(replica_path) == ["copied"]
+    assert not list(database_path.parent.glob("taskdeck.db")) and list_task_names(replica_path) == [
+        "copied"
+    ]

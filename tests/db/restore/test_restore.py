@@ -54,7 +54,10 @@ class BackupImage:
 
     def __init__(self, database: Path) -> None:
         self.path, self.database = database.with_name("image"), database
-        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(self.path)) as copy:
+        with (
+            closing(sqlite3.connect(database)) as source,
+            closing(sqlite3.connect(self.path)) as copy,
+        ):
             source.backup(copy)
 
     def rebuild(self, target: Path) -> None:
@@ -66,12 +69,25 @@ class BackupImage:
         return self
 
     def restore_over(
-        self, traces: Sequence[ObservedRun] = (), highest: int = 0, idle: bool = False, behind: bool = False, latest: bool = True
+        self,
+        traces: Sequence[ObservedRun] = (),
+        highest: int = 0,
+        idle: bool = False,
+        behind: bool = False,
+        latest: bool = True,
     ) -> ReconcileResult:
         """Restore the image over the database."""
         size = self.path.stat().st_size
         with swap.prepare_restore(
-            self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle, lacks=lambda path: behind,
+            self.rebuild,
+            self.database,
+            size,
+            lambda: traces,
+            highest,
+            "ann",
+            "backup b",
+            idle=idle,
+            lacks=lambda path: behind,
             latest=latest,
         ) as ready:
             swap.swap_in(ready, self.database)
@@ -85,7 +101,11 @@ def take_image(database_path: Path) -> Callable[[], BackupImage]:
 
 def overwrite_tables(path: Path, *tables: str) -> None:
     """Overwrite the root pages of these tables."""
-    roots = run_query(path, f"SELECT rootpage FROM sqlite_master WHERE name IN ({', '.join('?' * len(tables))})", *tables)
+    roots = run_query(
+        path,
+        f"SELECT rootpage FROM sqlite_master WHERE name IN ({', '.join('?' * len(tables))})",
+        *tables,
+    )
     with path.open("r+b") as file:
         for (root,) in roots:
             file.seek((root - 1) * 4096)
@@ -101,9 +121,20 @@ def test_work_that_ended_since_the_backup_is_restored_as_ended(database_path: Pa
 
     carried = then.restore_over()
 
-    assert read_statuses(database_path) == {1: "failed", 2: "queued"} and carried.ended == [1] and carried.runs == 1
-    assert run_query(database_path, "SELECT task_id, number, status FROM forgotten") == [(ran, 1, "failed")]
-    assert [row[0] for row in run_query(database_path, "SELECT status FROM events WHERE task_id = ? ORDER BY id", ran)][-1] == "failed"
+    assert (
+        read_statuses(database_path) == {1: "failed", 2: "queued"}
+        and carried.ended == [1]
+        and carried.runs == 1
+    )
+    assert run_query(database_path, "SELECT task_id, number, status FROM forgotten") == [
+        (ran, 1, "failed")
+    ]
+    assert [
+        row[0]
+        for row in run_query(
+            database_path, "SELECT status FROM events WHERE task_id = ? ORDER BY id", ran
+        )
+    ][-1] == "failed"
     assert integrity.check_database(database_path) == [] and waits
 
 
@@ -117,7 +148,9 @@ def test_a_running_run_continues(database_path: Path, take_image):
     carried = then.restore_over()
 
     assert carried.alive == 1 and read_statuses(database_path) == {1: "running"}
-    assert run_query(database_path, "SELECT runid, status, pid FROM instances") == [(runid, "running", 4242)]
+    assert run_query(database_path, "SELECT runid, status, pid FROM instances") == [
+        (runid, "running", 4242)
+    ]
     assert run_query(database_path, "SELECT current_load FROM queues") == [(1,)]
 
 
@@ -133,7 +166,9 @@ def test_tasks_submitted_since_are_kept_with_their_dependencies(database_path: P
 
     assert carried.tasks == [2, 3] and carried.lost == [] and carried.next == 4
     assert read_statuses(database_path) == {1: "queued", 2: "blocked", 3: "held"}
-    assert run_query(database_path, "SELECT task_id, parent_id FROM dependencies") == [(child, parent)]
+    assert run_query(database_path, "SELECT task_id, parent_id FROM dependencies") == [
+        (child, parent)
+    ]
     with open_transaction(database_path) as made:
         made.submit_task()
     assert max(read_statuses(database_path)) == 4
@@ -154,7 +189,12 @@ def test_tasks_waiting_for_work_that_ended_since_may_start(database_path: Path, 
 
 def test_requests_made_since_are_kept(database_path: Path, take_image):
     with open_transaction(database_path) as made:
-        cancelled, held, released, deleted = made.submit_task(), made.submit_task(), made.submit_task(), made.submit_task()
+        cancelled, held, released, deleted = (
+            made.submit_task(),
+            made.submit_task(),
+            made.submit_task(),
+            made.submit_task(),
+        )
         made.submit_task(after=[cancelled])
         transitions.hold(made.c, [released], True, "ann")
     then = take_image()
@@ -162,15 +202,35 @@ def test_requests_made_since_are_kept(database_path: Path, take_image):
         transitions.cancel(made.c, [cancelled, deleted], "ann")
         transitions.hold(made.c, [held], True, "bob")
         transitions.hold(made.c, [released], False, "ann")
-        made.c.exec_driver_sql("UPDATE tasks SET deleted_at = updated_at WHERE uuid = ?", (deleted,))
+        made.c.exec_driver_sql(
+            "UPDATE tasks SET deleted_at = updated_at WHERE uuid = ?", (deleted,)
+        )
 
     carried = then.restore_over()
 
-    assert read_statuses(database_path) == {1: "cancelled", 2: "held", 3: "queued", 4: "cancelled", 5: "cancelled"}
+    assert read_statuses(database_path) == {
+        1: "cancelled",
+        2: "held",
+        3: "queued",
+        4: "cancelled",
+        5: "cancelled",
+    }
     assert run_query(database_path, "SELECT number, held_by FROM tasks WHERE hold") == [(2, "bob")]
-    assert run_query(database_path, "SELECT number FROM tasks WHERE deleted_at IS NOT NULL") == [(4,)]
-    assert (carried.cancelled, carried.stay_held, carried.released, carried.deleted, carried.ended) == (2, 1, 1, 1, [4])
-    assert run_query(database_path, "SELECT status, by FROM events WHERE task_id = ? ORDER BY id DESC LIMIT 1", held) == [("held", "bob")]
+    assert run_query(database_path, "SELECT number FROM tasks WHERE deleted_at IS NOT NULL") == [
+        (4,)
+    ]
+    assert (
+        carried.cancelled,
+        carried.stay_held,
+        carried.released,
+        carried.deleted,
+        carried.ended,
+    ) == (2, 1, 1, 1, [4])
+    assert run_query(
+        database_path,
+        "SELECT status, by FROM events WHERE task_id = ? ORDER BY id DESC LIMIT 1",
+        held,
+    ) == [("held", "bob")]
     assert integrity.check_database(database_path) == []
 
 
@@ -187,11 +247,16 @@ def test_a_retry_that_never_ran_is_dropped_and_reported(database_path: Path, tak
 
     carried = then.restore_over()
 
-    assert read_statuses(database_path) == {1: "failed", 2: "succeeded"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "failed", 2: "succeeded"}
+        and integrity.check_database(database_path) == []
+    )
     assert carried.undone == {"retry": 1}
 
 
-def test_a_cancel_since_is_kept_although_the_clock_went_back(database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch):
+def test_a_cancel_since_is_kept_although_the_clock_went_back(
+    database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch
+):
     with open_transaction(database_path) as made:
         cancelled = made.submit_task()
     then, now = take_image(), timestamps.utcnow()
@@ -219,7 +284,11 @@ def test_a_second_restore_keeps_later_changes_although_the_clock_went_back(
 
     carried = then.restore_over([run])
 
-    assert read_statuses(database_path) == {1: "held", 2: "cancelled"} and carried.cancelled == 1 and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "held", 2: "cancelled"}
+        and carried.cancelled == 1
+        and integrity.check_database(database_path) == []
+    )
 
 
 def test_a_hold_from_before_the_backup_survives_an_older_database(database_path: Path, take_image):
@@ -248,13 +317,21 @@ def test_a_run_with_a_discarded_log_counts_as_known_to_the_backup(database_path:
     assert (carried.unknown, carried.held, read_statuses(database_path)) == (0, 0, {1: "queued"})
 
 
-def test_a_newer_backup_is_refused_and_leaves_no_file(tmp_path: Path, database_path: Path, take_image):
+def test_a_newer_backup_is_refused_and_leaves_no_file(
+    tmp_path: Path, database_path: Path, take_image
+):
     then = take_image()
     with closing(sqlite3.connect(then.path)) as file:
         file.executescript("UPDATE alembic_version SET version_num = '9999'")
 
-    for restored in (then.restore_over, lambda: swap.build_image(then.rebuild, tmp_path / "then.db", 1)):
-        with pytest.raises(NewerDatabase, match="^the backup b? ?is newer than this program. Nothing was restored. Upgrade Taskdeck.$"):
+    for restored in (
+        then.restore_over,
+        lambda: swap.build_image(then.rebuild, tmp_path / "then.db", 1),
+    ):
+        with pytest.raises(
+            NewerDatabase,
+            match="^the backup b? ?is newer than this program. Nothing was restored. Upgrade Taskdeck.$",
+        ):
             restored()
 
     assert not list(tmp_path.iterdir())
@@ -269,7 +346,9 @@ def test_a_task_between_two_attempts_stays_there(database_path: Path, take_image
 
     then.restore_over()
 
-    assert run_query(database_path, "SELECT status, failures, attempts FROM tasks") == [("retrying", 1, 1)]
+    assert run_query(database_path, "SELECT status, failures, attempts FROM tasks") == [
+        ("retrying", 1, 1)
+    ]
     assert run_query(database_path, "SELECT count(*) FROM forgotten") == [(0,)]
 
 
@@ -308,7 +387,9 @@ def test_tasks_deleted_since_are_not_run_again(database_path: Path, take_image):
     assert read_statuses(database_path) == {1: "failed"}
 
 
-def test_two_restores_with_a_run_between_end_no_task_that_never_ran(database_path: Path, take_image):
+def test_two_restores_with_a_run_between_end_no_task_that_never_ran(
+    database_path: Path, take_image
+):
     with open_transaction(database_path) as made:
         first = made.submit_task()
     early = take_image()
@@ -325,10 +406,15 @@ def test_two_restores_with_a_run_between_end_no_task_that_never_ran(database_pat
 
     carried = late.restore_over([ObservedRun(make_uuid7())])
 
-    assert read_statuses(database_path) == {1: "succeeded", 2: "held", 3: "held"} and (carried.unknown, carried.held) == (1, 2)
+    assert read_statuses(database_path) == {1: "succeeded", 2: "held", 3: "held"} and (
+        carried.unknown,
+        carried.held,
+    ) == (1, 2)
 
 
-def test_tasks_of_a_recreated_database_are_renumbered_and_none_ends(database_path: Path, take_image):
+def test_tasks_of_a_recreated_database_are_renumbered_and_none_ends(
+    database_path: Path, take_image
+):
     empty = take_image()
     empty.path = empty.path.rename(empty.path.with_name("empty"))
     with open_transaction(database_path) as made:
@@ -344,12 +430,27 @@ def test_tasks_of_a_recreated_database_are_renumbered_and_none_ends(database_pat
     carried = then.restore_over()
 
     new = 3 + reconcile.SAFETY_MARGIN + 1
-    assert carried.renumbered == [(1, new), (2, new + 1)] and carried.tasks == [3, new, new + 1] and carried.next == new + 2
-    assert read_statuses(database_path) == {1: "succeeded", 2: "held", 3: "succeeded", new: "queued", new + 1: "queued"}
-    assert run_query(database_path, "SELECT number FROM tasks WHERE name = 'then'") == [(2,)] and integrity.check_database(database_path) == []
+    assert (
+        carried.renumbered == [(1, new), (2, new + 1)]
+        and carried.tasks == [3, new, new + 1]
+        and carried.next == new + 2
+    )
+    assert read_statuses(database_path) == {
+        1: "succeeded",
+        2: "held",
+        3: "succeeded",
+        new: "queued",
+        new + 1: "queued",
+    }
+    assert (
+        run_query(database_path, "SELECT number FROM tasks WHERE name = 'then'") == [(2,)]
+        and integrity.check_database(database_path) == []
+    )
 
 
-def test_a_full_disk_is_not_reported_as_damage(database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_not_reported_as_damage(
+    database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch
+):
     then = take_image()
 
     def full(*_: Any) -> None:
@@ -365,13 +466,17 @@ def test_a_full_disk_is_not_reported_as_damage(database_path: Path, take_image, 
 
 
 @pytest.mark.parametrize("ending", ["", "-wal"])
-def test_an_unreadable_file_is_not_reported_as_damage(database_path: Path, take_image, ending: str, monkeypatch: pytest.MonkeyPatch):
+def test_an_unreadable_file_is_not_reported_as_damage(
+    database_path: Path, take_image, ending: str, monkeypatch: pytest.MonkeyPatch
+):
     then = take_image()
     with open_transaction(database_path) as made:
         made.submit_task()
     allowed, refused = os.access, f"{database_path}{ending}"  # root may read everything
     Path(refused).touch()
-    monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != refused and allowed(path, mode))
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: os.fspath(path) != refused and allowed(path, mode)
+    )
 
     with pytest.raises(Storage, match=f"permission denied: {refused}") as told:
         then.restore_over()
@@ -382,21 +487,30 @@ def test_an_unreadable_file_is_not_reported_as_damage(database_path: Path, take_
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_a_non_file_named_like_the_database_is_never_opened(database_path: Path, take_image, make: Callable[[Path], None]):
+def test_a_non_file_named_like_the_database_is_never_opened(
+    database_path: Path, take_image, make: Callable[[Path], None]
+):
     then = take_image()
     database_path.unlink()
     make(database_path)
 
-    for act in (then.restore_over, lambda: database_presence.check_database_present(database_path.parent)):
+    for act in (
+        then.restore_over,
+        lambda: database_presence.check_database_present(database_path.parent),
+    ):
         with pytest.raises(Storage, match=f"is no file.*mv {database_path} {database_path}.away"):
             act()
 
 
-def test_a_database_locked_by_another_program_is_not_damage(database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch):
+def test_a_database_locked_by_another_program_is_not_damage(
+    database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch
+):
     then, connect = take_image(), sqlite3.connect
     with open_transaction(database_path) as made:
         made.submit_task()
-    monkeypatch.setattr(sqlite3, "connect", lambda *given, **more: connect(*given, **more | {"timeout": 0}))
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **more: connect(*given, **more | {"timeout": 0})
+    )
     with closing(connect(database_path, isolation_level=None)) as holder:
         holder.execute("PRAGMA locking_mode=EXCLUSIVE")
         holder.execute("BEGIN EXCLUSIVE")
@@ -416,7 +530,9 @@ def test_a_disk_filling_up_while_reading_damage_is_not_damage(
     then, save = take_image(), reconcile._save_table
     overwrite_tables(database_path, "operations")
 
-    def save_where_little_room_is(c: sqlite3.Connection, to: sqlite3.Connection, *table: Any) -> None:
+    def save_where_little_room_is(
+        c: sqlite3.Connection, to: sqlite3.Connection, *table: Any
+    ) -> None:
         to.execute("PRAGMA max_page_count=16")
         save(c, to, *table)
 
@@ -435,7 +551,14 @@ def test_two_restores_within_a_second_keep_both_previous_databases(database_path
     for _ in range(3):
         then.restore_over()
 
-    assert len(list(database_path.parent.glob(f"taskdeck.db{previous_databases.BEFORE_RESTORE_INFIX}*"))) == 3
+    assert (
+        len(
+            list(
+                database_path.parent.glob(f"taskdeck.db{previous_databases.BEFORE_RESTORE_INFIX}*")
+            )
+        )
+        == 3
+    )
 
 
 def forbid_hard_links(monkeypatch: pytest.MonkeyPatch, error: int = errno.EPERM) -> None:
@@ -448,8 +571,15 @@ def forbid_hard_links(monkeypatch: pytest.MonkeyPatch, error: int = errno.EPERM)
 
 
 @pytest.mark.parametrize("error", [errno.EEXIST, errno.EPERM])
-def test_a_previously_kept_database_is_never_overwritten(database_path: Path, take_image, error: int, monkeypatch: pytest.MonkeyPatch):
-    then, kept = take_image(), database_path.with_name(f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000")
+def test_a_previously_kept_database_is_never_overwritten(
+    database_path: Path, take_image, error: int, monkeypatch: pytest.MonkeyPatch
+):
+    then, kept = (
+        take_image(),
+        database_path.with_name(
+            f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000"
+        ),
+    )
     kept.write_text("before")
     monkeypatch.setattr(swap, "_make_kept_path", lambda present: kept)
     forbid_hard_links(monkeypatch, error)
@@ -461,10 +591,14 @@ def test_a_previously_kept_database_is_never_overwritten(database_path: Path, ta
     kept.unlink()
     if error == errno.EPERM:
         then.restore_over()
-        assert read_statuses(kept) == read_statuses(database_path) == {} and not swap.has_unfinished_swap(database_path)
+        assert read_statuses(kept) == read_statuses(
+            database_path
+        ) == {} and not swap.has_unfinished_swap(database_path)
 
 
-def test_user_files_beside_a_restored_database_stay(tmp_path: Path, database_path: Path, take_image):
+def test_user_files_beside_a_restored_database_stay(
+    tmp_path: Path, database_path: Path, take_image
+):
     then, target = take_image(), tmp_path / "then.db"
     others = [tmp_path / f"then.db.part{ending}" for ending in ("", *swap.SIDE_SUFFIXES)]
     for other in others:
@@ -477,29 +611,40 @@ def test_user_files_beside_a_restored_database_stay(tmp_path: Path, database_pat
 
 
 def test_temporary_files_of_a_living_restore_are_not_removed(database_path: Path):
-    at_work, ended = (database_path.with_name(f"{database_path.name}.restoring{pid}") for pid in (os.getppid(), 1 << 30))
+    at_work, ended = (
+        database_path.with_name(f"{database_path.name}.restoring{pid}")
+        for pid in (os.getppid(), 1 << 30)
+    )
     for path in (at_work, ended):
         for ending in ("", "-wal", ".saved"):
             path.with_name(path.name + ending).write_bytes(b"x")
 
     swap.clean_up(database_path)
 
-    assert sorted(path.name for path in database_path.parent.glob("*.restoring*")) == [at_work.name + end for end in ("", "-wal", ".saved")]
+    assert sorted(path.name for path in database_path.parent.glob("*.restoring*")) == [
+        at_work.name + end for end in ("", "-wal", ".saved")
+    ]
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_changes_that_are_not_carried_over_are_reported(database_path: Path, take_image, whole: bool):
+def test_changes_that_are_not_carried_over_are_reported(
+    database_path: Path, take_image, whole: bool
+):
     with open_transaction(database_path) as made:
         task, other = made.submit_task(), made.submit_task()
     then = take_image()
     with open_transaction(database_path) as made:
-        definitions.create(made.c, schema.queues, "night", {"pool": "default", "capacity": 1}, "ann")
+        definitions.create(
+            made.c, schema.queues, "night", {"pool": "default", "capacity": 1}, "ann"
+        )
         definitions.create(made.c, schema.queues, "used", {"pool": "default", "capacity": 1}, "ann")
         definitions.create(made.c, schema.slas, "soon", {"conditions": {}, "actions": {}}, "ann")
         definitions.update(made.c, schema.queues, "default", {"capacity": 7}, "ann")
         definitions.update(made.c, schema.queues, "used", {"capacity": 7}, "ann")
         made.c.exec_driver_sql("UPDATE tasks SET priority = 7 WHERE uuid = ?", (task,))
-        operations.record(made.c, "ann", "set priority", "task #1", {"priority": 0}, {"priority": 7})
+        operations.record(
+            made.c, "ann", "set priority", "task #1", {"priority": 0}, {"priority": 7}
+        )
         transitions.hold(made.c, [other], True, "ann")
         operations.record(made.c, "ann", "hold", "task #2", {"hold": False}, {"hold": True})
         made.submit_task(queue="used")
@@ -525,7 +670,11 @@ def test_a_replica_target_chosen_since_is_kept(database_path: Path, take_image, 
     if not whole:
         overwrite_tables(database_path, "idx_tasks_status")
 
-    assert then.restore_over().whole is whole and run_query(database_path, "SELECT * FROM replicas") == chosen and len(chosen) == 1
+    assert (
+        then.restore_over().whole is whole
+        and run_query(database_path, "SELECT * FROM replicas") == chosen
+        and len(chosen) == 1
+    )
 
 
 def test_a_replica_removed_since_stays_removed(database_path: Path, take_image):
@@ -560,7 +709,9 @@ def test_operation_ids_are_never_reused(database_path: Path, take_image, whole: 
 
     then.restore_over()
 
-    assert run_query(database_path, "SELECT id, verb, batch FROM operations ORDER BY id DESC LIMIT 1") == [(last + 1, "db restore", last + 1)]
+    assert run_query(
+        database_path, "SELECT id, verb, batch FROM operations ORDER BY id DESC LIMIT 1"
+    ) == [(last + 1, "db restore", last + 1)]
 
 
 def test_an_empty_file_does_not_prevent_a_restore(database_path: Path, take_image):
@@ -593,7 +744,10 @@ def test_runs_of_unknown_tasks_are_judged_once(database_path: Path, take_image):
         freed = made.submit_task()
     first, run = take_image().aside(), ObservedRun(make_uuid7())
     database_path.write_bytes(b"\xff" * 8192)
-    assert (first.restore_over([run]).held, read_statuses(database_path)) == (2, {1: "held", 2: "held"})
+    assert (first.restore_over([run]).held, read_statuses(database_path)) == (
+        2,
+        {1: "held", 2: "held"},
+    )
     with open_transaction(database_path) as made:
         transitions.hold(made.c, [freed], False, "ann")
     later = take_image().aside()
@@ -601,7 +755,10 @@ def test_runs_of_unknown_tasks_are_judged_once(database_path: Path, take_image):
 
     carried = later.restore_over([run])
 
-    assert (carried.unknown, carried.held) == (0, 1) and read_statuses(database_path) == {1: "held", 2: "held"}, "it may have run since"
+    assert (carried.unknown, carried.held) == (0, 1) and read_statuses(database_path) == {
+        1: "held",
+        2: "held",
+    }, "it may have run since"
     database_path.write_bytes(b"\xff" * 8192)
     carried = later.restore_over([run, ObservedRun(make_uuid7())])
     assert (carried.unknown, carried.held) == (1, 1), "one more than the backup knows of"
@@ -618,10 +775,14 @@ def test_a_task_released_since_a_restore_is_not_held_by_it_again(database_path: 
 
     carried = then.restore_over([run])
 
-    assert (carried.whole, carried.unknown, carried.held) == (True, 0, 0) and read_statuses(database_path) == {1: "queued"}
+    assert (carried.whole, carried.unknown, carried.held) == (True, 0, 0) and read_statuses(
+        database_path
+    ) == {1: "queued"}
 
 
-def test_tasks_only_in_a_later_backup_are_held_for_earlier_unknown_runs(database_path: Path, take_image):
+def test_tasks_only_in_a_later_backup_are_held_for_earlier_unknown_runs(
+    database_path: Path, take_image
+):
     with open_transaction(database_path) as made:
         freed = made.submit_task()
     early = take_image().aside()
@@ -635,17 +796,24 @@ def test_tasks_only_in_a_later_backup_are_held_for_earlier_unknown_runs(database
 
     carried = late.restore_over([run])
 
-    assert (carried.unknown, carried.held) == (1, 1) and read_statuses(database_path) == {1: "queued", 2: "held"}
+    assert (carried.unknown, carried.held) == (1, 1) and read_statuses(database_path) == {
+        1: "queued",
+        2: "held",
+    }
 
 
 @pytest.mark.parametrize("idle", [True, False])
-def test_no_number_is_skipped_when_none_can_have_been_assigned(database_path: Path, take_image, idle: bool):
+def test_no_number_is_skipped_when_none_can_have_been_assigned(
+    database_path: Path, take_image, idle: bool
+):
     with open_transaction(database_path) as made:
         made.submit_task()
     then = take_image()
     database_path.unlink()
 
-    assert then.restore_over(highest=3, idle=idle).next == (4 if idle else 4 + reconcile.SAFETY_MARGIN)
+    assert then.restore_over(highest=3, idle=idle).next == (
+        4 if idle else 4 + reconcile.SAFETY_MARGIN
+    )
 
 
 @pytest.mark.parametrize("latest", [True, False])
@@ -660,7 +828,9 @@ def test_tasks_waiting_in_an_older_backup_are_held(database_path: Path, take_ima
 
 
 @pytest.mark.parametrize("readable", [True, False])
-def test_numbers_skipped_by_an_earlier_restore_are_not_lost_tasks(database_path: Path, take_image, readable: bool):
+def test_numbers_skipped_by_an_earlier_restore_are_not_lost_tasks(
+    database_path: Path, take_image, readable: bool
+):
     with open_transaction(database_path) as made:
         made.submit_task()
     then = take_image()
@@ -668,12 +838,22 @@ def test_numbers_skipped_by_an_earlier_restore_are_not_lost_tasks(database_path:
     first = then.restore_over(highest=3)
     with open_transaction(database_path) as made:
         made.submit_task()
-    overwrite_tables(database_path, "tasks", "idx_tasks_status", *(() if readable else ("operations",)))
+    overwrite_tables(
+        database_path, "tasks", "idx_tasks_status", *(() if readable else ("operations",))
+    )
 
     second = then.restore_over(highest=3)
 
-    assert first.passed_over == [4, 3 + reconcile.SAFETY_MARGIN] and first.lost == [2, 3] and not first.at_most
-    assert second.lost == [2, 3, 4 + reconcile.SAFETY_MARGIN] if readable else second.at_most and len(second.lost) == 3 + reconcile.SAFETY_MARGIN
+    assert (
+        first.passed_over == [4, 3 + reconcile.SAFETY_MARGIN]
+        and first.lost == [2, 3]
+        and not first.at_most
+    )
+    assert (
+        second.lost == [2, 3, 4 + reconcile.SAFETY_MARGIN]
+        if readable
+        else second.at_most and len(second.lost) == 3 + reconcile.SAFETY_MARGIN
+    )
 
 
 def test_a_task_cancelled_with_a_lost_one_is_not_counted_as_held(database_path: Path, take_image):
@@ -687,23 +867,35 @@ def test_a_task_cancelled_with_a_lost_one_is_not_counted_as_held(database_path: 
 
     carried = then.restore_over([ObservedRun(make_uuid7())])
 
-    assert read_statuses(database_path) == {1: "lost", 2: "cancelled", 3: "held"} and carried.held == 1
+    assert (
+        read_statuses(database_path) == {1: "lost", 2: "cancelled", 3: "held"} and carried.held == 1
+    )
 
 
-def test_previous_databases_expire_except_the_newest(database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch):
+def test_previous_databases_expire_except_the_newest(
+    database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch
+):
     then, began = take_image(), timestamps.utcnow()
     for days in (0, 20, 40):
         monkeypatch.setattr(timestamps, "utcnow", lambda days=days: began + timedelta(days=days))
         then.restore_over()
     first, second, third = previous_databases.list_before_restores(database_path)
     Path(f"{first.path}-wal").write_bytes(b"a log")
-    mine = database_path.with_name(f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}mine")
+    mine = database_path.with_name(
+        f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}mine"
+    )
     mine.write_bytes(b"mine")
-    log = database_path.with_name(f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2020-01-01T000000.000000-wal")
+    log = database_path.with_name(
+        f"{database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2020-01-01T000000.000000-wal"
+    )
     log.write_bytes(b"of a database that was missing")
 
     previous_databases.prune_previous(database_path, 30 * 86400)
-    assert previous_databases.list_before_restores(database_path) == [second, third] and not list(database_path.parent.glob(f"{first.path.name}*")) and not log.exists()
+    assert (
+        previous_databases.list_before_restores(database_path) == [second, third]
+        and not list(database_path.parent.glob(f"{first.path.name}*"))
+        and not log.exists()
+    )
     monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(days=400))
     previous_databases.prune_previous(database_path, 30 * 86400)
     assert previous_databases.list_before_restores(database_path) == [third] and mine.exists()
@@ -730,8 +922,13 @@ def test_files_only_named_like_previous_databases_protect_nothing(
     monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(days=400))
     previous_databases.prune_previous(database_path, 30 * 86400)
 
-    assert [one.path for one in previous_databases.list_before_restores(database_path)] == [newest.path, empty] and all(folder.is_dir() for folder in odd)
-    assert [one.at[:4] for one in previous_databases.list_before_upgrades(database_path)] == ["2021"]
+    assert [one.path for one in previous_databases.list_before_restores(database_path)] == [
+        newest.path,
+        empty,
+    ] and all(folder.is_dir() for folder in odd)
+    assert [one.at[:4] for one in previous_databases.list_before_upgrades(database_path)] == [
+        "2021"
+    ]
 
 
 def test_a_previous_database_can_be_restored(database_path: Path, take_image):
@@ -745,14 +942,21 @@ def test_a_previous_database_can_be_restored(database_path: Path, take_image):
         made.submit_task()
     (kept,) = previous_databases.list_before_restores(database_path)
 
-    with swap.prepare_restore(kept.copy_to, database_path, kept.bytes, lambda: [], 0, "ann", "database k") as ready:
+    with swap.prepare_restore(
+        kept.copy_to, database_path, kept.bytes, lambda: [], 0, "ann", "database k"
+    ) as ready:
         swap.swap_in(ready, database_path)
 
-    assert run_query(database_path, "SELECT number, priority FROM tasks") == [(1, 7), (2, 0)] and integrity.check_database(database_path) == []
+    assert (
+        run_query(database_path, "SELECT number, priority FROM tasks") == [(1, 7), (2, 0)]
+        and integrity.check_database(database_path) == []
+    )
     assert kept.path.exists() and not list(database_path.parent.glob(f"{kept.path.name}-*"))
 
 
-def test_a_rebuild_into_a_file_leaves_nothing_beside_it(tmp_path: Path, database_path: Path, take_image):
+def test_a_rebuild_into_a_file_leaves_nothing_beside_it(
+    tmp_path: Path, database_path: Path, take_image
+):
     with open_transaction(database_path) as made:
         made.submit_task()
 
@@ -779,8 +983,16 @@ def test_readable_rows_of_a_damaged_database_are_carried_over(database_path: Pat
 
     carried = then.restore_over()
 
-    assert not carried.whole and read_statuses(database_path) == {1: "succeeded", 2: "queued"} and carried.held == 0
-    (kept,) = (path for path in database_path.parent.glob("taskdeck.db.before-restore-*") if path.name[-4] != "-")
+    assert (
+        not carried.whole
+        and read_statuses(database_path) == {1: "succeeded", 2: "queued"}
+        and carried.held == 0
+    )
+    (kept,) = (
+        path
+        for path in database_path.parent.glob("taskdeck.db.before-restore-*")
+        if path.name[-4] != "-"
+    )
     assert kept.read_bytes() == damaged and integrity.check_database(database_path) == []
 
 
@@ -793,11 +1005,19 @@ def flip_bits(path: Path, found: bytes, at: int, bits: int = 0x80) -> None:
 
 @pytest.mark.parametrize(
     "found",
-    [b"indexidx_tasks_ended", b"max_rss FLOAT", b"parameters JSON", b"CREATE INDEX idx_tasks_over", b"CREATE TRIGGER text_goes"],
+    [
+        b"indexidx_tasks_ended",
+        b"max_rss FLOAT",
+        b"parameters JSON",
+        b"CREATE INDEX idx_tasks_over",
+        b"CREATE TRIGGER text_goes",
+    ],
     ids=["name", "column", "needed column", "index", "trigger"],
 )
 @pytest.mark.parametrize("bits", [0x80, 1])
-def test_a_flipped_bit_in_the_schema_costs_no_task(database_path: Path, take_image, found: bytes, bits: int):
+def test_a_flipped_bit_in_the_schema_costs_no_task(
+    database_path: Path, take_image, found: bytes, bits: int
+):
     with open_transaction(database_path) as made:
         first = made.submit_task()
     then = take_image()
@@ -808,7 +1028,10 @@ def test_a_flipped_bit_in_the_schema_costs_no_task(database_path: Path, take_ima
 
     then.restore_over()
 
-    assert read_statuses(database_path) == {1: "succeeded", 2: "queued"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "succeeded", 2: "queued"}
+        and integrity.check_database(database_path) == []
+    )
 
 
 def test_invalid_text_in_a_descriptive_column_costs_no_task(database_path: Path, take_image):
@@ -817,11 +1040,18 @@ def test_invalid_text_in_a_descriptive_column_costs_no_task(database_path: Path,
         made.submit_task(name="the spoilt one")
         made.start_run(made.submit_task())
         made.c.exec_driver_sql("UPDATE instances SET logs = 'a ruined line'")
-    database_path.write_bytes(database_path.read_bytes().replace(b"spoilt", b"sp\xefilt").replace(b"ruined", b"ru\xe9ned"))
+    database_path.write_bytes(
+        database_path.read_bytes().replace(b"spoilt", b"sp\xefilt").replace(b"ruined", b"ru\xe9ned")
+    )
 
     carried = then.restore_over()
 
-    assert not carried.whole and carried.lost == [] and read_statuses(database_path) == {1: "queued", 2: "running"} and integrity.check_database(database_path) == []
+    assert (
+        not carried.whole
+        and carried.lost == []
+        and read_statuses(database_path) == {1: "queued", 2: "running"}
+        and integrity.check_database(database_path) == []
+    )
     with closing(sqlite3.connect(database_path)) as c:
         found = c.execute("SELECT name, logs FROM tasks, instances WHERE number = 1").fetchall()
     assert found == [("the sp\ufffdilt one", "a ru\ufffdned line")]
@@ -836,17 +1066,24 @@ def test_a_task_with_an_invalid_command_is_left_out_alone(database_path: Path, t
 
     carried = then.restore_over()
 
-    assert not carried.whole and read_statuses(database_path) == {1: "queued"} and carried.lost == [2]
+    assert (
+        not carried.whole and read_statuses(database_path) == {1: "queued"} and carried.lost == [2]
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ("UPDATE counters SET value = 'many' WHERE name = 'task-number'", "counter task-number is no number"),
+        (
+            "UPDATE counters SET value = 'many' WHERE name = 'task-number'",
+            "counter task-number is no number",
+        ),
         ("UPDATE tasks SET created_at = '2026-11-26Tp9:30:00.000000Z'", None),
     ],
 )
-def test_invalid_figures_and_times_do_not_prevent_a_restore(database_path: Path, take_image, change: str, found: str | None):
+def test_invalid_figures_and_times_do_not_prevent_a_restore(
+    database_path: Path, take_image, change: str, found: str | None
+):
     with open_transaction(database_path) as made:
         made.submit_task()
     then = take_image()
@@ -857,7 +1094,10 @@ def test_invalid_figures_and_times_do_not_prevent_a_restore(database_path: Path,
     assert found in integrity.check_database(database_path) or found is None
     then.restore_over()
 
-    assert read_statuses(database_path) == {1: "queued"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "queued"}
+        and integrity.check_database(database_path) == []
+    )
 
 
 def test_a_row_that_breaks_a_constraint_is_damage(database_path: Path, take_image):
@@ -868,7 +1108,11 @@ def test_a_row_that_breaks_a_constraint_is_damage(database_path: Path, take_imag
 
     carried = then.restore_over()
 
-    assert not carried.whole and read_statuses(database_path) == {1: "queued", 2: "blocked"} and integrity.check_database(database_path) == []
+    assert (
+        not carried.whole
+        and read_statuses(database_path) == {1: "queued", 2: "blocked"}
+        and integrity.check_database(database_path) == []
+    )
 
 
 def test_a_backup_that_breaks_a_constraint_is_not_restored(database_path: Path, take_image):
@@ -877,22 +1121,31 @@ def test_a_backup_that_breaks_a_constraint_is_not_restored(database_path: Path, 
     then = take_image()
     flip_bits(then.path, b"success20", 4, 0x40)
 
-    with pytest.raises(DamagedBackup, match=r"the backup b is damaged \(1 row breaks the rule of dependencies: kind IN"):
+    with pytest.raises(
+        DamagedBackup,
+        match=r"the backup b is damaged \(1 row breaks the rule of dependencies: kind IN",
+    ):
         then.restore_over()
 
 
-def test_without_a_readable_database_tasks_that_may_have_run_are_held(database_path: Path, take_image):
+def test_without_a_readable_database_tasks_that_may_have_run_are_held(
+    database_path: Path, take_image
+):
     with open_transaction(database_path) as made:
         ran, goes_on, _ = made.submit_task(), made.submit_task(), made.submit_task()
     then = take_image()
     database_path.write_bytes(b"\xff" * 8192)
     alive, unknown = make_uuid7(), make_uuid7()
 
-    carried = then.restore_over([ObservedRun(alive, number=2, told=True, attempt=1), ObservedRun(unknown)], highest=5)
+    carried = then.restore_over(
+        [ObservedRun(alive, number=2, told=True, attempt=1), ObservedRun(unknown)], highest=5
+    )
 
     assert (carried.unknown, carried.held, carried.alive) == (1, 2, 1) and ran
     assert read_statuses(database_path) == {1: "held", 2: "running", 3: "held"}
-    assert run_query(database_path, "SELECT runid, task_id, status FROM instances") == [(alive, goes_on, "starting")]
+    assert run_query(database_path, "SELECT runid, task_id, status FROM instances") == [
+        (alive, goes_on, "starting")
+    ]
     assert carried.lost == [4, 5] and carried.next == 5 + reconcile.SAFETY_MARGIN + 1
 
 
@@ -902,15 +1155,39 @@ def test_a_running_run_without_its_task_becomes_a_task(database_path: Path, take
     then, run = take_image(), make_uuid7()
     database_path.unlink()
 
-    seen = ObservedRun(run, number=3, told=True, attempt=2, lives=True, begin=1e9, name="sleep", argv=("sleep", "9"), cwd="/tmp")
+    seen = ObservedRun(
+        run,
+        number=3,
+        told=True,
+        attempt=2,
+        lives=True,
+        begin=1e9,
+        name="sleep",
+        argv=("sleep", "9"),
+        cwd="/tmp",
+    )
     carried = then.restore_over([seen])
 
-    assert (carried.adopted, carried.alive, carried.lost, carried.unknown) == ([3], 1, [2], 0) and carried.next > 3
+    assert (carried.adopted, carried.alive, carried.lost, carried.unknown) == (
+        [3],
+        1,
+        [2],
+        0,
+    ) and carried.next > 3
     stored = "SELECT number, name, status, queue, cwd, attempts, created_at, json_extract(launch, '$.argv[1]') FROM tasks WHERE uuid = ?"
-    assert run_query(database_path, stored, run) == [(3, "sleep", "running", "default", "/tmp", 2, "2001-09-09T01:46:40.000000Z", "9")]
-    assert run_query(database_path, "SELECT runid, task_id, status FROM instances") == [(run, run, "starting")]
-    assert run_query(database_path, "SELECT status, runid, by FROM events WHERE task_id = ?", run) == [("running", run, "restore")]
-    assert run_query(database_path, "SELECT current_load FROM queues") == [(1,)] and integrity.check_database(database_path) == []
+    assert run_query(database_path, stored, run) == [
+        (3, "sleep", "running", "default", "/tmp", 2, "2001-09-09T01:46:40.000000Z", "9")
+    ]
+    assert run_query(database_path, "SELECT runid, task_id, status FROM instances") == [
+        (run, run, "starting")
+    ]
+    assert run_query(
+        database_path, "SELECT status, runid, by FROM events WHERE task_id = ?", run
+    ) == [("running", run, "restore")]
+    assert (
+        run_query(database_path, "SELECT current_load FROM queues") == [(1,)]
+        and integrity.check_database(database_path) == []
+    )
     with open_transaction(database_path) as made:
         made.record_start(run)
         assert made.record_end(run) == [run] and made.read_status(run) == "succeeded"
@@ -920,17 +1197,26 @@ def test_a_running_run_without_its_task_becomes_a_task(database_path: Path, take
 
 
 @pytest.mark.parametrize("table", ["queues", "pools"])
-def test_a_running_run_becomes_a_task_even_without_a_queue(database_path: Path, take_image, table: str):
+def test_a_running_run_becomes_a_task_even_without_a_queue(
+    database_path: Path, take_image, table: str
+):
     with open_transaction(database_path) as made:
         for emptied in dict.fromkeys(("queues", table)):
             made.c.exec_driver_sql(f"DELETE FROM {emptied}")
     then = take_image()
     database_path.unlink()
 
-    assert then.restore_over([ObservedRun(make_uuid7(), number=3, told=True, lives=True)]).adopted == [3]
+    assert then.restore_over(
+        [ObservedRun(make_uuid7(), number=3, told=True, lives=True)]
+    ).adopted == [3]
 
-    assert read_statuses(database_path) == {3: "running"} and integrity.check_database(database_path) == []
-    assert run_query(database_path, "SELECT name, status, pool, current_load FROM queues") == [("default", "paused", "default", 1)]
+    assert (
+        read_statuses(database_path) == {3: "running"}
+        and integrity.check_database(database_path) == []
+    )
+    assert run_query(database_path, "SELECT name, status, pool, current_load FROM queues") == [
+        ("default", "paused", "default", 1)
+    ]
 
 
 def test_a_running_run_without_a_task_number_gets_a_new_one(database_path: Path, take_image):
@@ -939,28 +1225,47 @@ def test_a_running_run_without_a_task_number_gets_a_new_one(database_path: Path,
     then, run, other = take_image(), make_uuid7(), make_uuid7()
     database_path.unlink()
 
-    carried = then.restore_over([ObservedRun(run, told=True, lives=True), ObservedRun(other, told=True, lives=True)], highest=4)
+    carried = then.restore_over(
+        [ObservedRun(run, told=True, lives=True), ObservedRun(other, told=True, lives=True)],
+        highest=4,
+    )
 
     last = 4 + reconcile.SAFETY_MARGIN
-    assert (carried.adopted, carried.unknown, carried.held, carried.next) == ([last + 1, last + 2], 2, 1, last + 3)
-    assert read_statuses(database_path) == {1: "held", last + 1: "running", last + 2: "running"} and integrity.check_database(database_path) == []
+    assert (carried.adopted, carried.unknown, carried.held, carried.next) == (
+        [last + 1, last + 2],
+        2,
+        1,
+        last + 3,
+    )
+    assert (
+        read_statuses(database_path) == {1: "held", last + 1: "running", last + 2: "running"}
+        and integrity.check_database(database_path) == []
+    )
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_a_running_run_joins_an_ended_task_only_as_a_later_attempt(database_path: Path, take_image, attempt: int):
+def test_a_running_run_joins_an_ended_task_only_as_a_later_attempt(
+    database_path: Path, take_image, attempt: int
+):
     with open_transaction(database_path) as made:
         made.complete_run(made.submit_task(), code=3)
     then, run = take_image(), make_uuid7()
     database_path.unlink()
 
-    carried = then.restore_over([ObservedRun(run, number=1, told=True, attempt=attempt, lives=True)], highest=1)
+    carried = then.restore_over(
+        [ObservedRun(run, number=1, told=True, attempt=attempt, lives=True)], highest=1
+    )
 
     assert carried.alive == 1 and integrity.check_database(database_path) == []
     new = 1 + reconcile.SAFETY_MARGIN + 1
-    assert read_statuses(database_path) == ({1: "running"} if attempt == 2 else {1: "failed", new: "running"})
-    assert run_query(database_path, "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid = ?", run) == [
-        (1 if attempt == 2 else new,)
-    ]
+    assert read_statuses(database_path) == (
+        {1: "running"} if attempt == 2 else {1: "failed", new: "running"}
+    )
+    assert run_query(
+        database_path,
+        "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid = ?",
+        run,
+    ) == [(1 if attempt == 2 else new,)]
 
 
 def test_a_task_made_for_a_run_returns_it_to_the_original_task(database_path: Path, take_image):
@@ -969,14 +1274,22 @@ def test_a_task_made_for_a_run_returns_it_to_the_original_task(database_path: Pa
     early, run = take_image().aside(), make_uuid7()
     with open_transaction(database_path) as made:
         own = made.submit_task()
-    late, goes_on = take_image().aside(), ObservedRun(run, number=2, told=True, attempt=1, lives=True)
+    late, goes_on = (
+        take_image().aside(),
+        ObservedRun(run, number=2, told=True, attempt=1, lives=True),
+    )
     database_path.unlink()
     assert early.restore_over([goes_on]).adopted == [2]
 
     carried = late.restore_over([goes_on])
 
-    assert (carried.adopted, carried.alive, carried.tasks) == ([], 1, []) and read_statuses(database_path) == {1: "held", 2: "running"}
-    assert run_query(database_path, "SELECT runid, task_id FROM instances") == [(run, own)] and integrity.check_database(database_path) == []
+    assert (carried.adopted, carried.alive, carried.tasks) == ([], 1, []) and read_statuses(
+        database_path
+    ) == {1: "held", 2: "running"}
+    assert (
+        run_query(database_path, "SELECT runid, task_id FROM instances") == [(run, own)]
+        and integrity.check_database(database_path) == []
+    )
 
 
 def test_an_active_run_that_nobody_knows_is_lost_and_not_retried(database_path: Path, take_image):
@@ -998,25 +1311,45 @@ def test_an_active_run_that_nobody_knows_is_lost_and_not_retried(database_path: 
 def test_a_task_whose_run_failed_since_is_held_between_attempts(database_path: Path, take_image):
     with open_transaction(database_path) as made:
         parent = made.submit_task(retries=5)
-        failed, last, stopped = made.start_run(parent), made.start_run(made.submit_task(retries=0)), made.start_run(made.submit_task(retries=5))
+        failed, last, stopped = (
+            made.start_run(parent),
+            made.start_run(made.submit_task(retries=0)),
+            made.start_run(made.submit_task(retries=5)),
+        )
         made.submit_task(after=[parent])
         transitions.stop(made.c, [stopped], "cancel", "ann")
     then = take_image()
     database_path.unlink()
 
     carried = then.restore_over(
-        [ObservedRun(run, ended=True, end=1e9, code=3, stop="cancel" if run == stopped else None) for run in (failed, last, stopped)]
+        [
+            ObservedRun(run, ended=True, end=1e9, code=3, stop="cancel" if run == stopped else None)
+            for run in (failed, last, stopped)
+        ]
     )
 
-    assert read_statuses(database_path) == {1: "held", 2: "failed", 3: "cancelled", 4: "held"} and (carried.ended, carried.held) == ([2, 3], 2)
-    assert run_query(database_path, "SELECT failures, held_by FROM tasks WHERE number = 1") == [(1, "restore")]
-    assert run_query(database_path, "SELECT i.status, i.exit_code FROM instances i WHERE i.runid = ?", failed) == [("failed", 3)]
-    assert run_query(database_path, "SELECT DISTINCT end_time FROM instances") == [(timestamps.from_unix(1e9),)]
+    assert read_statuses(database_path) == {1: "held", 2: "failed", 3: "cancelled", 4: "held"} and (
+        carried.ended,
+        carried.held,
+    ) == ([2, 3], 2)
+    assert run_query(database_path, "SELECT failures, held_by FROM tasks WHERE number = 1") == [
+        (1, "restore")
+    ]
+    assert run_query(
+        database_path, "SELECT i.status, i.exit_code FROM instances i WHERE i.runid = ?", failed
+    ) == [("failed", 3)]
+    assert run_query(database_path, "SELECT DISTINCT end_time FROM instances") == [
+        (timestamps.from_unix(1e9),)
+    ]
     assert integrity.check_database(database_path) == []
 
 
-@pytest.mark.parametrize(("present", "by"), [("tells", "ann"), ("behind", "restore"), ("gone", "restore")])
-def test_a_held_task_that_may_have_run_is_held_by_the_restore(database_path: Path, take_image, present: str, by: str):
+@pytest.mark.parametrize(
+    ("present", "by"), [("tells", "ann"), ("behind", "restore"), ("gone", "restore")]
+)
+def test_a_held_task_that_may_have_run_is_held_by_the_restore(
+    database_path: Path, take_image, present: str, by: str
+):
     with open_transaction(database_path) as made:
         made.submit_task()
         made.submit_task(hold=True, held_by="ann")
@@ -1029,7 +1362,10 @@ def test_a_held_task_that_may_have_run_is_held_by_the_restore(database_path: Pat
 
     carried = then.restore_over([ObservedRun(make_uuid7())], behind=present == "behind")
 
-    assert run_query(database_path, "SELECT number, held_by FROM tasks ORDER BY 1") == [(1, "restore"), (2, by)]
+    assert run_query(database_path, "SELECT number, held_by FROM tasks ORDER BY 1") == [
+        (1, "restore"),
+        (2, by),
+    ]
     assert carried.held == (2 if by == "restore" else 1)
 
 
@@ -1038,20 +1374,32 @@ def test_a_run_whose_end_both_databases_lack_is_not_retried(database_path: Path,
         over, goes_on, later = (made.start_run(made.submit_task(retries=5)) for _ in range(3))
     then, now = take_image(), make_uuid7()
 
-    ends = [ObservedRun(runid, ended=True, end=1_764_000_000.0, code=code) for runid, code in ((over, 0), (later, 3))]
-    seen = [*ends, ObservedRun(goes_on, told=True, number=2, lives=True), ObservedRun(now, told=True, number=3, attempt=2, lives=True)]
+    ends = [
+        ObservedRun(runid, ended=True, end=1_764_000_000.0, code=code)
+        for runid, code in ((over, 0), (later, 3))
+    ]
+    seen = [
+        *ends,
+        ObservedRun(goes_on, told=True, number=2, lives=True),
+        ObservedRun(now, told=True, number=3, attempt=2, lives=True),
+    ]
     with sqlite3.connect(database_path) as c:
         # the database is incomplete
         c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")
     then.restore_over(seen)
 
-    assert read_statuses(database_path) == {1: "succeeded", 2: "running", 3: "running"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "succeeded", 2: "running", 3: "running"}
+        and integrity.check_database(database_path) == []
+    )
     active = "SELECT t.number, i.runid FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time IS NULL ORDER BY 1"
     assert run_query(database_path, active) == [(2, goes_on), (3, now)]
 
 
 @pytest.mark.parametrize("claimed", [True, False])
-def test_a_running_run_takes_over_a_claimed_attempt_only(database_path: Path, take_image, claimed: bool):
+def test_a_running_run_takes_over_a_claimed_attempt_only(
+    database_path: Path, take_image, claimed: bool
+):
     with open_transaction(database_path) as made:
         (run,) = made.claim_tasks(made.submit_task())
         if not claimed:
@@ -1059,14 +1407,18 @@ def test_a_running_run_takes_over_a_claimed_attempt_only(database_path: Path, ta
     then, now = take_image(), make_uuid7()
     database_path.unlink()
 
-    carried = then.restore_over([ObservedRun(run, told=True), ObservedRun(now, number=1, told=True, lives=True)], highest=1)
+    carried = then.restore_over(
+        [ObservedRun(run, told=True), ObservedRun(now, number=1, told=True, lives=True)], highest=1
+    )
 
     new = 1 + reconcile.SAFETY_MARGIN + 1
     assert carried.alive == (1 if claimed else 2) and integrity.check_database(database_path) == []
     assert read_statuses(database_path) == {1: "running"} | ({} if claimed else {new: "running"})
-    assert run_query(database_path, "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid = ?", now) == [
-        (1 if claimed else new,)
-    ]
+    assert run_query(
+        database_path,
+        "SELECT t.number FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid = ?",
+        now,
+    ) == [(1 if claimed else new,)]
 
 
 def test_the_alert_of_a_task_ended_by_a_restore_is_resolved(database_path: Path, take_image):
@@ -1083,7 +1435,9 @@ def test_the_alert_of_a_task_ended_by_a_restore_is_resolved(database_path: Path,
 
     with open_transaction(database_path) as made:
         assert slas.evaluate(made.c, timestamps.utcnow() + timedelta(minutes=2)).resolved == 1
-    assert run_query(database_path, "SELECT status FROM alerts") == [("resolved",)] and read_statuses(database_path) == {1: "lost"}
+    assert run_query(database_path, "SELECT status FROM alerts") == [
+        ("resolved",)
+    ] and read_statuses(database_path) == {1: "lost"}
 
 
 def test_a_restore_is_an_operation_and_keeps_the_previous_database(database_path: Path, take_image):
@@ -1097,9 +1451,15 @@ def test_a_restore_is_an_operation_and_keeps_the_previous_database(database_path
     then.restore_over()
 
     left = sorted(path.name for path in database_path.parent.glob("*.db*"))
-    assert left[0] == "taskdeck.db" and left[1].startswith("taskdeck.db.before-restore-") and len(left) == 2
+    assert (
+        left[0] == "taskdeck.db"
+        and left[1].startswith("taskdeck.db.before-restore-")
+        and len(left) == 2
+    )
     assert read_statuses(database_path.with_name(left[1])) == {1: "queued", 2: "queued"}
-    assert run_query(database_path, "SELECT by, verb, object FROM operations ORDER BY id DESC LIMIT 1") == [("ann", "db restore", "backup b")]
+    assert run_query(
+        database_path, "SELECT by, verb, object FROM operations ORDER BY id DESC LIMIT 1"
+    ) == [("ann", "db restore", "backup b")]
 
 
 def test_a_preview_changes_nothing(database_path: Path, take_image):
@@ -1108,7 +1468,9 @@ def test_a_preview_changes_nothing(database_path: Path, take_image):
     then = take_image()
     with open_transaction(database_path) as made:
         made.submit_task()
-    before = {path.name: path.read_bytes() for path in database_path.parent.iterdir() if path.is_file()}
+    before = {
+        path.name: path.read_bytes() for path in database_path.parent.iterdir() if path.is_file()
+    }
 
     with swap.prepare_restore(then.rebuild, database_path, 1, lambda: [], 0, "ann", "b") as ready:
         assert ready.before is not None and ready.before.newest == 2 and ready.carried.tasks == [2]
@@ -1129,7 +1491,9 @@ def test_a_damaged_backup_is_not_restored(database_path: Path, take_image):
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_an_interrupted_swap_leaves_the_previous_database(database_path: Path, take_image, step: int, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_swap_leaves_the_previous_database(
+    database_path: Path, take_image, step: int, monkeypatch: pytest.MonkeyPatch
+):
     then = take_image()
     with open_transaction(database_path) as made:
         made.submit_task()
@@ -1146,7 +1510,10 @@ def test_an_interrupted_swap_leaves_the_previous_database(database_path: Path, t
     with pytest.raises(OSError, match="cut short"):
         then.restore_over()
 
-    assert read_statuses(database_path) == {1: "queued"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "queued"}
+        and integrity.check_database(database_path) == []
+    )
 
 
 class SimulatedKill(BaseException):
@@ -1172,16 +1539,23 @@ def test_a_restore_killed_after_moving_the_wal_can_be_repeated(
         patched.setattr(swap.os, "rename", rename)
         with pytest.raises(SimulatedKill):
             then.restore_over()
-    assert swap.has_unfinished_swap(database_path) and not database_path.with_name("taskdeck.db-wal").exists()
+    assert (
+        swap.has_unfinished_swap(database_path)
+        and not database_path.with_name("taskdeck.db-wal").exists()
+    )
     with pytest.raises(DamagedDatabase, match="a restore was cut short"):
         database_presence.check_database_present(database_path.parent)
     with pytest.raises(DamagedDatabase, match="^(?!.*cut short)"):
         setup.verify_before_start(database_path.parent)
-    assert database_path.with_name("taskdeck.db-wal").read_bytes() == b"a log" and not previous_databases.list_before_restores(database_path)
+    assert database_path.with_name(
+        "taskdeck.db-wal"
+    ).read_bytes() == b"a log" and not previous_databases.list_before_restores(database_path)
 
     assert not then.restore_over().whole
 
-    assert not swap.has_unfinished_swap(database_path) and not list(database_path.parent.glob("*.unfinished"))
+    assert not swap.has_unfinished_swap(database_path) and not list(
+        database_path.parent.glob("*.unfinished")
+    )
     assert read_statuses(database_path) == {1: "queued"} and task
 
 
@@ -1206,7 +1580,9 @@ def leave_damaged_with_wal(database: Path, fill: Callable[[TaskBuilder], Any]) -
         file.write(b"\xff" * 4096)
 
 
-@pytest.mark.parametrize(("second_names", "at"), [(True, 1), (True, 2), (False, 1), (False, 2), (False, 3)])
+@pytest.mark.parametrize(
+    ("second_names", "at"), [(True, 1), (True, 2), (False, 1), (False, 2), (False, 3)]
+)
 def test_the_wal_of_a_damaged_database_survives_a_killed_restore(
     database_path: Path, take_image, second_names: bool, at: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -1214,7 +1590,10 @@ def test_the_wal_of_a_damaged_database_survives_a_killed_restore(
         made.submit_task()
     then = take_image()
     leave_damaged_with_wal(database_path, lambda made: made.submit_task(name="in the log"))
-    before, log = database_path.read_bytes(), database_path.with_name("taskdeck.db-wal").read_bytes()
+    before, log = (
+        database_path.read_bytes(),
+        database_path.with_name("taskdeck.db-wal").read_bytes(),
+    )
     if not second_names:
         forbid_hard_links(monkeypatch)
     move, left = swap.os.rename, [at]
@@ -1230,15 +1609,24 @@ def test_the_wal_of_a_damaged_database_survives_a_killed_restore(
         with pytest.raises(SimulatedKill):
             then.restore_over()
     if second_names:
-        with swap.prepare_restore(then.rebuild, database_path, 1, lambda: [], 0, "ann", "b", trial=True) as ready:
+        with swap.prepare_restore(
+            then.rebuild, database_path, 1, lambda: [], 0, "ann", "b", trial=True
+        ) as ready:
             assert ready.carried.tasks == [2] and ready.present == "damaged"
         assert swap.has_unfinished_swap(database_path)
 
     carried = then.restore_over()
 
-    assert (carried.tasks, carried.lost, read_statuses(database_path)) == ([2], [], {1: "queued", 2: "queued"})
+    assert (carried.tasks, carried.lost, read_statuses(database_path)) == (
+        [2],
+        [],
+        {1: "queued", 2: "queued"},
+    )
     (kept,) = previous_databases.list_before_restores(database_path)
-    assert (kept.path.read_bytes(), Path(f"{kept.path}-wal").read_bytes()) == (before, log) and not swap.has_unfinished_swap(database_path)
+    assert (kept.path.read_bytes(), Path(f"{kept.path}-wal").read_bytes()) == (
+        before,
+        log,
+    ) and not swap.has_unfinished_swap(database_path)
 
 
 def test_a_restore_killed_before_removing_its_marker_counts_as_done(
@@ -1259,7 +1647,10 @@ def test_a_restore_killed_before_removing_its_marker_counts_as_done(
         patched.setattr(Path, "unlink", killed)
         with pytest.raises(SimulatedKill):
             then.restore_over()
-    copy = Path(shutil.copytree(database_path.parent, database_path.parent / "copy")) / database_path.name
+    copy = (
+        Path(shutil.copytree(database_path.parent, database_path.parent / "copy"))
+        / database_path.name
+    )
     mark = copy.with_name(f"{copy.name}.unfinished")
     assert mark.exists() and copy.stat().st_ino != database_path.stat().st_ino
 
@@ -1271,7 +1662,11 @@ def test_a_restore_killed_before_removing_its_marker_counts_as_done(
     for path in (database_path, copy):
         swap.clean_up(path)
         assert not list(path.parent.glob("*.unfinished")) and not index.exists()
-    assert read_statuses(copy) == {1: "queued", 2: "queued"} and read_statuses(database_path) == {1: "queued", 2: "queued", 3: "queued"}
+    assert read_statuses(copy) == {1: "queued", 2: "queued"} and read_statuses(database_path) == {
+        1: "queued",
+        2: "queued",
+        3: "queued",
+    }
 
 
 def test_an_incomplete_marker_is_ignored(database_path: Path):
@@ -1283,7 +1678,9 @@ def test_an_incomplete_marker_is_ignored(database_path: Path):
     assert not mark.exists() and integrity.check_database(database_path) == []
 
 
-def test_the_wal_returns_when_the_new_database_cannot_be_swapped_in(database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch):
+def test_the_wal_returns_when_the_new_database_cannot_be_swapped_in(
+    database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch
+):
     then, log = take_image(), database_path.with_name("taskdeck.db-wal")
     overwrite_tables(database_path, "operations")
     log.write_bytes(b"a log")
@@ -1307,13 +1704,18 @@ def test_leftovers_of_a_killed_restore_are_removed(database_path: Path):
 
     swap.clean_up(database_path)
 
-    assert not list(database_path.parent.glob("*.restoring*")) and read_statuses(database_path) == {}
+    assert (
+        not list(database_path.parent.glob("*.restoring*")) and read_statuses(database_path) == {}
+    )
 
 
 def test_without_space_nothing_begins(database_path: Path, take_image):
     then = take_image()
 
-    with pytest.raises(DiskFull), swap.prepare_restore(then.rebuild, database_path, 1 << 60, lambda: [], 0, "ann", "b"):
+    with (
+        pytest.raises(DiskFull),
+        swap.prepare_restore(then.rebuild, database_path, 1 << 60, lambda: [], 0, "ann", "b"),
+    ):
         pass
 
     assert not list(database_path.parent.glob("*restor*"))
@@ -1332,7 +1734,9 @@ def test_a_task_in_the_ledger_starts_only_on_a_retry(database_path: Path):
         assert len(made.claim_tasks(task)) == 1 and len(reads.list_active(made.c)) == 1
 
 
-def test_an_older_schema_is_upgraded_before_the_swap(database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch):
+def test_an_older_schema_is_upgraded_before_the_swap(
+    database_path: Path, take_image, monkeypatch: pytest.MonkeyPatch
+):
     then = take_image()
     monkeypatch.setattr(migrate, "REVISIONS", ("0000", migrate.HEAD))
     with closing(sqlite3.connect(then.path)) as file:
@@ -1347,7 +1751,9 @@ def test_an_older_schema_is_upgraded_before_the_swap(database_path: Path, take_i
     monkeypatch.setattr(migrate, "upgrade", upgrade)
     then.restore_over()
 
-    assert [path.name for path in done] == ["taskdeck.db.restoring"] and migrate.read_version(database_path) == migrate.HEAD
+    assert [path.name for path in done] == ["taskdeck.db.restoring"] and migrate.read_version(
+        database_path
+    ) == migrate.HEAD
 
 
 @pytest.mark.parametrize("left", ["garbage", "nothing"])
@@ -1364,7 +1770,10 @@ def test_without_a_database_all_waiting_tasks_are_held(database_path: Path, take
 
     carried = then.restore_over(highest=3)
 
-    assert read_statuses(database_path) == {1: "succeeded", 2: "held", 3: "held"} and (carried.unknown, carried.held) == (0, 2)
+    assert read_statuses(database_path) == {1: "succeeded", 2: "held", 3: "held"} and (
+        carried.unknown,
+        carried.held,
+    ) == (0, 2)
 
 
 BREAK_FIRST_TASK = "UPDATE tasks SET launch = '{' WHERE number = 1"
@@ -1380,7 +1789,9 @@ def _submit_with_environment(made: TaskBuilder, sha256: str) -> str:
 
 
 @pytest.mark.parametrize("damage", [BREAK_THIRD_TASK, BREAK_ENVIRONMENT])
-def test_an_unreadable_task_submitted_since_is_left_out(database_path: Path, take_image: Callable[[], BackupImage], damage: str):
+def test_an_unreadable_task_submitted_since_is_left_out(
+    database_path: Path, take_image: Callable[[], BackupImage], damage: str
+):
     with open_transaction(database_path) as made:
         made.submit_task()
     backup = take_image()
@@ -1393,10 +1804,15 @@ def test_an_unreadable_task_submitted_since_is_left_out(database_path: Path, tak
     done = backup.restore_over()
 
     assert (done.tasks, done.unreadable, done.next) == ([2], [3], 4)
-    assert read_statuses(database_path) == {1: "queued", 2: "queued"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "queued", 2: "queued"}
+        and integrity.check_database(database_path) == []
+    )
 
 
-def test_the_backup_version_of_an_unreadable_task_stays(database_path: Path, take_image: Callable[[], BackupImage]):
+def test_the_backup_version_of_an_unreadable_task_stays(
+    database_path: Path, take_image: Callable[[], BackupImage]
+):
     with open_transaction(database_path) as made:
         made.submit_task()
     backup = take_image()
@@ -1405,10 +1821,15 @@ def test_the_backup_version_of_an_unreadable_task_stays(database_path: Path, tak
 
     backup.restore_over()
 
-    assert run_query(database_path, "SELECT json_valid(launch), status FROM tasks") == [(1, "queued")] and integrity.check_database(database_path) == []
+    assert (
+        run_query(database_path, "SELECT json_valid(launch), status FROM tasks") == [(1, "queued")]
+        and integrity.check_database(database_path) == []
+    )
 
 
-def test_unreadable_values_of_the_backup_or_of_running_tasks_are_quarantined(database_path: Path, take_image: Callable[[], BackupImage]):
+def test_unreadable_values_of_the_backup_or_of_running_tasks_are_quarantined(
+    database_path: Path, take_image: Callable[[], BackupImage]
+):
     with open_transaction(database_path) as made:
         made.submit_task()
         made.c.exec_driver_sql("UPDATE tasks SET parameters = '{'")
@@ -1420,7 +1841,10 @@ def test_unreadable_values_of_the_backup_or_of_running_tasks_are_quarantined(dat
     done = backup.restore_over()
 
     assert (done.tasks, done.unreadable, done.aside, done.alive) == ([2], [], 2, 1)
-    assert read_statuses(database_path) == {1: "held", 2: "running"} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: "held", 2: "running"}
+        and integrity.check_database(database_path) == []
+    )
 
 
 def _quarantine(database: Path, *changes: str) -> list[str]:
@@ -1432,11 +1856,16 @@ def _quarantine(database: Path, *changes: str) -> list[str]:
         return quarantine.quarantine_rows(made.c)
 
 
-def test_a_task_quarantined_since_waits_as_in_the_backup(database_path: Path, take_image: Callable[[], BackupImage]):
+def test_a_task_quarantined_since_waits_as_in_the_backup(
+    database_path: Path, take_image: Callable[[], BackupImage]
+):
     with open_transaction(database_path) as made:
         made.submit_task()
         scheduled = made.submit_task()
-        made.c.exec_driver_sql("UPDATE tasks SET not_before = '2999-01-01T00:00:00.000000Z' WHERE uuid = ?", (scheduled,))
+        made.c.exec_driver_sql(
+            "UPDATE tasks SET not_before = '2999-01-01T00:00:00.000000Z' WHERE uuid = ?",
+            (scheduled,),
+        )
         transitions.recompute_waiting_state(made.c, [scheduled], "ann")
         _submit_with_environment(made, "e3")
         held, released = made.submit_task(), made.submit_task()
@@ -1445,17 +1874,30 @@ def test_a_task_quarantined_since_waits_as_in_the_backup(database_path: Path, ta
     with open_transaction(database_path) as made:
         transitions.hold(made.c, [held], True, "bob")
         transitions.hold(made.c, [released], False, "ann")
-    odd = "UPDATE tasks SET launch = '{' WHERE number IN (1, 4, 5)", "UPDATE tasks SET not_before = 'soon' WHERE number = 2"
+    odd = (
+        "UPDATE tasks SET launch = '{' WHERE number IN (1, 4, 5)",
+        "UPDATE tasks SET not_before = 'soon' WHERE number = 2",
+    )
     assert len(_quarantine(database_path, *odd, BREAK_ENVIRONMENT)) == 5
 
     done = backup.restore_over()
 
-    assert read_statuses(database_path) == {1: "queued", 2: "scheduled", 3: "queued", 4: "held", 5: "held"}
-    assert run_query(database_path, "SELECT number, held_by FROM tasks WHERE hold ORDER BY number") == [(4, "bob"), (5, "ann")]
+    assert read_statuses(database_path) == {
+        1: "queued",
+        2: "scheduled",
+        3: "queued",
+        4: "held",
+        5: "held",
+    }
+    assert run_query(
+        database_path, "SELECT number, held_by FROM tasks WHERE hold ORDER BY number"
+    ) == [(4, "bob"), (5, "ann")]
     assert (done.stay_held, done.aside) == (0, 0) and integrity.check_database(database_path) == []
 
 
-def test_a_quarantined_and_cancelled_task_stays_cancelled(database_path: Path, take_image: Callable[[], BackupImage]):
+def test_a_quarantined_and_cancelled_task_stays_cancelled(
+    database_path: Path, take_image: Callable[[], BackupImage]
+):
     with open_transaction(database_path) as made:
         uuid = made.submit_task()
     backup = take_image()
@@ -1483,11 +1925,16 @@ def test_a_task_quarantined_between_attempts_is_retried_from_the_backup(
 
     backup.restore_over()
 
-    assert read_statuses(database_path) == {1: status} and integrity.check_database(database_path) == []
+    assert (
+        read_statuses(database_path) == {1: status}
+        and integrity.check_database(database_path) == []
+    )
 
 
 @pytest.mark.parametrize("later", [True, False])
-def test_a_repeated_end_starts_no_attempt_that_may_have_run(database_path: Path, take_image, later: bool):
+def test_a_repeated_end_starts_no_attempt_that_may_have_run(
+    database_path: Path, take_image, later: bool
+):
     with open_transaction(database_path) as made:
         run = made.start_run(made.submit_task(retries=1))
     then = take_image()

@@ -23,7 +23,9 @@ def fill_attached_index(c: Connection, batches: int = 1_000_000) -> None:
         driver.execute(index_file.INSERT_FIRST_MARK, (mark,))
         fts.record_batch(c, mark)
     while batches and (batch := fts.read_batch(c)) is not None and (batch.rows or batch.changed):
-        index_file.write_batch(driver, batch, [(row.number, search_text.make_stored_text(row)) for row in batch.rows])
+        index_file.write_batch(
+            driver, batch, [(row.number, search_text.make_stored_text(row)) for row in batch.rows]
+        )
         if batch.mark is not None:
             fts.record_batch(c, batch.mark, batch.stale)
         batches -= 1
@@ -31,7 +33,10 @@ def fill_attached_index(c: Connection, batches: int = 1_000_000) -> None:
 
 def fill_index_file(path: Path, batches: int = 1_000_000) -> None:
     """Index `batches` batches, by default all, in the file beside the database."""
-    with closing(IndexWriter(index_file.get_index_path(path))) as writer, _open_engine(path) as engine:
+    with (
+        closing(IndexWriter(index_file.get_index_path(path))) as writer,
+        _open_engine(path) as engine,
+    ):
         if not writer.path.exists():
             with engine.begin() as c:
                 fts.record_batch(c, writer.create())

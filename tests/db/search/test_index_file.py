@@ -31,7 +31,9 @@ def submit_named(c: Connection, *names: str) -> None:
 
 def find_names(c: Connection, word: str) -> list[str]:
     """Return the names of the tasks that hold a word, newest first."""
-    rowids = pagination.list_matching(c, filters.to_conditions(Query((QueryTerm("word", False, fold_case(word)),))))
+    rowids = pagination.list_matching(
+        c, filters.to_conditions(Query((QueryTerm("word", False, fold_case(word)),)))
+    )
     return [row.name for rowid in rowids for row in pagination.fetch_columns(c, ("name",), [rowid])]
 
 
@@ -68,7 +70,10 @@ async def test_a_complete_index_is_used(indexed_path: Path):
     found = await read_index_state(indexed_path)
 
     assert (found.place > 0, found.upto, found.changed) == (True, 300, ())
-    assert index_file.remove_mismatched(indexed_path) is None and index_file.get_index_path(indexed_path).exists()
+    assert (
+        index_file.remove_mismatched(indexed_path) is None
+        and index_file.get_index_path(indexed_path).exists()
+    )
 
 
 async def test_without_an_index_file_all_tasks_are_read(indexed_path: Path):
@@ -87,7 +92,10 @@ async def test_the_index_file_is_private_whatever_the_umask(indexed_path: Path):
             batch = await db.read(fts.read_batch)
             assert batch is not None
             await db.run_on_index(db.index.store, batch, search_text.make_stored_text)
-            modes = {file.name: file.stat().st_mode & 0o777 for file in indexed_path.parent.glob("search.db*")}
+            modes = {
+                file.name: file.stat().st_mode & 0o777
+                for file in indexed_path.parent.glob("search.db*")
+            }
     finally:
         os.umask(old)
 
@@ -129,7 +137,15 @@ def _replace_by_folder(file: Path) -> None:
     file.mkdir()
 
 
-DAMAGE_FUNCTIONS = [_write_garbage, _truncate, _tear, _overwrite_pages, _drop_table, _set_other_format, _replace_by_folder]
+DAMAGE_FUNCTIONS = [
+    _write_garbage,
+    _truncate,
+    _tear,
+    _overwrite_pages,
+    _drop_table,
+    _set_other_format,
+    _replace_by_folder,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE_FUNCTIONS)
@@ -137,7 +153,9 @@ async def test_a_damaged_index_is_ignored_and_answers_stay_right(indexed_path: P
     damage(index_file.get_index_path(indexed_path))
 
     async with open_database(indexed_path, writable=False) as db:
-        assert await db.read(find_names, "work 29") == [f"work {at}" for at in (*range(299, 289, -1), 29)]
+        assert await db.read(find_names, "work 29") == [
+            f"work {at}" for at in (*range(299, 289, -1), 29)
+        ]
         assert (db.found.get_usable(), bool(db.found.why)) == (None, True)
         assert await db.read(find_names, "work 300") == ["work 300"]
 
@@ -149,7 +167,9 @@ async def test_an_index_damaged_while_attached_is_detached(indexed_path: Path, d
             assert await db.read(find_names, "work 7") != []
         damage(index_file.get_index_path(indexed_path))
 
-        assert await db.read(find_names, "work 29") == [f"work {at}" for at in (*range(299, 289, -1), 29)]
+        assert await db.read(find_names, "work 29") == [
+            f"work {at}" for at in (*range(299, 289, -1), 29)
+        ]
         await db.write(submit_named, "work anew")
         assert (await db.read(find_names, "work"))[:2] == ["work anew", "work 300"]
 
@@ -168,7 +188,9 @@ async def test_a_damaged_database_is_not_blamed_on_the_index(indexed_path: Path)
         assert db.found.get_usable() is not None and db.found.why is None
 
 
-async def test_the_index_of_another_database_is_not_used(indexed_path: Path, fresh_database: Path, tmp_path: Path):
+async def test_the_index_of_another_database_is_not_used(
+    indexed_path: Path, fresh_database: Path, tmp_path: Path
+):
     other = Path(shutil.copy(fresh_database, tmp_path / "taskdeck.db"))
     engine = create_write_engine(other)
     with engine.begin() as c:
@@ -179,7 +201,10 @@ async def test_the_index_of_another_database_is_not_used(indexed_path: Path, fre
 
     assert await read_index_state(indexed_path) == fts.NO_STATE
     assert await find_offline(indexed_path, "else", "work 300") == [[], ["work 300"]]
-    assert index_file.remove_mismatched(indexed_path) is not None and not index_file.get_index_path(indexed_path).exists()
+    assert (
+        index_file.remove_mismatched(indexed_path) is not None
+        and not index_file.get_index_path(indexed_path).exists()
+    )
 
 
 async def test_an_older_database_copy_finds_its_own_names(indexed_path: Path, tmp_path: Path):
@@ -187,7 +212,10 @@ async def test_an_older_database_copy_finds_its_own_names(indexed_path: Path, tm
     for round in range(5):
         rename_task(indexed_path, 7, f"renamed {round}")
         fill_index_file(indexed_path)
-    assert await find_offline(indexed_path, "renamed 4", "work 7") == [["renamed 4"], [f"work {at}" for at in range(79, 69, -1)]]
+    assert await find_offline(indexed_path, "renamed 4", "work 7") == [
+        ["renamed 4"],
+        [f"work {at}" for at in range(79, 69, -1)],
+    ]
 
     shutil.copy(copy, indexed_path)
 
@@ -211,7 +239,11 @@ async def test_an_older_database_copy_reuses_numbers_correctly(indexed_path: Pat
     assert await find_offline(indexed_path, "before") == [[]]
     async with open_database(indexed_path, writable=True) as db:
         await db.write(submit_named, *(f"after {at}" for at in range(40)))
-        assert [len(await db.read(find_names, word)) for word in ("before", "after", "work")] == [0, 40, 300]
+        assert [len(await db.read(find_names, word)) for word in ("before", "after", "work")] == [
+            0,
+            40,
+            300,
+        ]
 
 
 async def test_an_index_older_than_the_database_is_not_used(indexed_path: Path, tmp_path: Path):
@@ -231,7 +263,9 @@ async def test_a_stored_batch_without_its_note_is_indexed_again(indexed_path: Pa
         await db.write(submit_named, "work anew")
         batch = await db.read(fts.read_batch)
         assert batch is not None and batch.mark is not None
-        await db.run_on_index(db.index.store, batch, search_text.make_stored_text)  # the runtime is killed here
+        await db.run_on_index(
+            db.index.store, batch, search_text.make_stored_text
+        )  # the runtime is killed here
 
     rename_task(indexed_path, 7, "renamed again")
     expected = [["renamed again"], [], ["work anew"]]
@@ -245,7 +279,9 @@ async def test_a_stored_batch_without_its_note_is_indexed_again(indexed_path: Pa
     assert await find_offline(indexed_path, "renamed", "once", "work anew") == expected
     async with open_database(indexed_path, writable=False) as db:
         assert await db.read(fts.count_unindexed) == 0
-        assert await db.read(raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed again%'") == [7]
+        assert await db.read(
+            raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed again%'"
+        ) == [7]
 
 
 async def test_a_task_renamed_while_it_is_indexed_stays_pending(indexed_path: Path):
@@ -257,11 +293,18 @@ async def test_a_task_renamed_while_it_is_indexed_stays_pending(indexed_path: Pa
         await db.run_on_index(db.index.store, batch, search_text.make_stored_text)
         await db.write(fts.record_batch, batch.mark, batch.stale)
 
-        assert (await db.read(fts.count_unindexed), await db.read(find_names, "once"), await db.read(find_names, "twice")) == (1, [], ["renamed twice"])
+        assert (
+            await db.read(fts.count_unindexed),
+            await db.read(find_names, "once"),
+            await db.read(find_names, "twice"),
+        ) == (1, [], ["renamed twice"])
 
 
 async def test_a_reader_of_an_earlier_snapshot_finds_the_names_of_then(indexed_path: Path):
-    async with open_database(indexed_path, writable=True) as db, open_database(indexed_path, writable=True) as other:
+    async with (
+        open_database(indexed_path, writable=True) as db,
+        open_database(indexed_path, writable=True) as other,
+    ):
 
         def twice(c: Connection) -> list[list[str]]:
             before = raw_sql.fetch_value(c, "SELECT count(*) FROM tasks")
@@ -270,13 +313,17 @@ async def test_a_reader_of_an_earlier_snapshot_finds_the_names_of_then(indexed_p
             return [find_names(c, word) for word in ("work 29", "renamed", "work 300")]
 
         began, go_on = threading.Event(), threading.Event()
-        thread = threading.Thread(target=lambda: answers.extend(_read_in_thread(indexed_path, twice)))
+        thread = threading.Thread(
+            target=lambda: answers.extend(_read_in_thread(indexed_path, twice))
+        )
         answers: list[list[str]] = []
         thread.start()
         assert began.wait(10)
         for number in range(290, 300):
             rename_task(indexed_path, number, f"renamed {number}")
-            await db.write(raw_sql.execute_statement, "DELETE FROM tasks WHERE number = ?", (number - 280,))
+            await db.write(
+                raw_sql.execute_statement, "DELETE FROM tasks WHERE number = ?", (number - 280,)
+            )
             batch = await other.read(fts.read_batch)
             assert batch is not None and batch.mark is not None
             await other.run_on_index(other.index.store, batch, search_text.make_stored_text)
@@ -350,7 +397,9 @@ async def _wait_for_start(work: Any, began: threading.Event) -> Any:
     return task
 
 
-async def test_a_read_only_home_is_searched_by_its_index(indexed_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_read_only_home_is_searched_by_its_index(
+    indexed_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(engine.os, "access", lambda path, mode: False)
 
     assert (await read_index_state(indexed_path)).upto == 300
@@ -361,7 +410,10 @@ async def test_a_read_only_home_is_searched_by_its_index(indexed_path: Path, mon
 async def test_the_wal_of_the_index_stays_small(indexed_path: Path):
     async with open_database(indexed_path, writable=True) as db:
         for part in range(12):
-            await db.write(submit_named, *(f"long {part} {at} {os.urandom(400).hex()}" for at in range(fts.BATCH)))
+            await db.write(
+                submit_named,
+                *(f"long {part} {at} {os.urandom(400).hex()}" for at in range(fts.BATCH)),
+            )
             batch = await db.read(fts.read_batch)
             assert batch is not None
             await db.run_on_index(db.index.store, batch, search_text.make_stored_text)
@@ -389,10 +441,15 @@ async def test_a_database_opened_read_only_keeps_a_mismatched_index(indexed_path
 
 async def test_old_marks_are_forgotten_and_not_trusted(indexed_path: Path):
     async with open_database(indexed_path, writable=True) as db:
-        first = await db.read(raw_sql.fetch_value, "SELECT value FROM counters WHERE name = 'search'")
+        first = await db.read(
+            raw_sql.fetch_value, "SELECT value FROM counters WHERE name = 'search'"
+        )
         for at in range(index_file.KEPT_MARKS + 1):
             await _rename_and_index(db, 7, f"renamed {at}")
-        assert await db.read(raw_sql.fetch_value, "SELECT count(*) FROM about") == index_file.KEPT_MARKS
+        assert (
+            await db.read(raw_sql.fetch_value, "SELECT count(*) FROM about")
+            == index_file.KEPT_MARKS
+        )
         assert (await db.read(fts.read_state)).upto == 300
 
         await db.write(fts.record_batch, first)
@@ -401,7 +458,9 @@ async def test_old_marks_are_forgotten_and_not_trusted(indexed_path: Path):
 
 
 async def _rename_and_index(db: Database, number: int, name: str) -> None:
-    await db.write(raw_sql.execute_statement, "UPDATE tasks SET name = ? WHERE number = ?", (name, number))
+    await db.write(
+        raw_sql.execute_statement, "UPDATE tasks SET name = ? WHERE number = ?", (name, number)
+    )
     batch = await db.read(fts.read_batch)
     assert batch is not None and batch.mark is not None
     await db.run_on_index(db.index.store, batch, search_text.make_stored_text)

@@ -87,7 +87,10 @@ def to_facts(row: Any) -> RowFacts:
 def sort_numbers(rows: list[Any], order: str, down: bool) -> list[int]:
     """Return the numbers in list order."""
     column = ORDERS[order].column
-    valued = sorted((row for row in rows if getattr(row, column) is not None), key=lambda row: (getattr(row, column), row.number))
+    valued = sorted(
+        (row for row in rows if getattr(row, column) is not None),
+        key=lambda row: (getattr(row, column), row.number),
+    )
     rest = sorted((row for row in rows if getattr(row, column) is None), key=lambda row: row.number)
     return [row.number for part in (valued, rest) for row in (part[::-1] if down else part)]
 
@@ -98,18 +101,27 @@ def parse_filter(line: str) -> pagination.TaskSelection:
 
 def list_positions(c: Connection, found: pagination.TaskPage, order: str) -> list[PagePosition]:
     """Return the keyset position of each row of a page."""
-    rows = {r.place: r for r in pagination.fetch_columns(c, ("rowid AS place", f"{ORDERS[order].column} AS value", "number AS n"), found.rowids)}
+    rows = {
+        r.place: r
+        for r in pagination.fetch_columns(
+            c, ("rowid AS place", f"{ORDERS[order].column} AS value", "number AS n"), found.rowids
+        )
+    }
     return [PagePosition(rows[rowid].value, rows[rowid].n) for rowid in found.rowids]
 
 
-def list_all_numbers(c: Connection, line: str, order: str, down: bool, back: bool, limit: int) -> list[int]:
+def list_all_numbers(
+    c: Connection, line: str, order: str, down: bool, back: bool, limit: int
+) -> list[int]:
     """Return the numbers of all pages, one page after the other."""
     numbers: list[int] = []
     at: PagePosition | None = None
     for _ in range(COUNT):
         found = pagination.read_page(c, parse_filter(line), order, down, at, back, limit)
         places = list_positions(c, found, order)
-        numbers = [p.number for p in places] + numbers if back else numbers + [p.number for p in places]
+        numbers = (
+            [p.number for p in places] + numbers if back else numbers + [p.number for p in places]
+        )
         more = found.before if back else found.after
         assert (found.after if back else found.before) == (at is not None)
         if found.stopped is None and not more:
@@ -118,9 +130,18 @@ def list_all_numbers(c: Connection, line: str, order: str, down: bool, back: boo
     raise AssertionError("no end")
 
 
-def set_small_limits(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10) -> None:
+def set_small_limits(
+    monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10
+) -> None:
     """Lower the limits, so that these few tasks count as a million."""
-    limits = {"SORTED": sort, "SORTED_LATER": later, "HELD": held, "BLINDLY": held, "MANY": many, "WALKED": walked}
+    limits = {
+        "SORTED": sort,
+        "SORTED_LATER": later,
+        "HELD": held,
+        "BLINDLY": held,
+        "MANY": many,
+        "WALKED": walked,
+    }
     for name, value in {**limits, "SMALL": 40, "LARGE": 800}.items():
         monkeypatch.setattr(pagination, name, value)
     monkeypatch.setattr("db.sources.SCAN_SIZE", 700)
@@ -141,7 +162,11 @@ STRATEGIES = {
 @pytest.mark.parametrize("means", STRATEGIES)
 @pytest.mark.parametrize("order", ORDERS)
 def test_all_pages_together_are_the_sorted_list(
-    connection: Connection, all_rows: list[tuple[Any, RowFacts]], monkeypatch: pytest.MonkeyPatch, order: str, means: str
+    connection: Connection,
+    all_rows: list[tuple[Any, RowFacts]],
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    means: str,
 ):
     set_small_limits(monkeypatch, *STRATEGIES[means])
     dice = random.Random(f"{order} {means}")
@@ -149,63 +174,117 @@ def test_all_pages_together_are_the_sorted_list(
     for line in dice.sample(FILTERS, 9):
         query, down, back = parse_query(line, NOW), dice.random() < 0.5, dice.random() < 0.5
         rows = [row for row, facts in all_rows if is_match(query, facts)]
-        assert list_all_numbers(connection, line, order, down, back, max(7, len(rows) // 3)) == sort_numbers(rows, order, down), (line, down, back)
+        assert list_all_numbers(
+            connection, line, order, down, back, max(7, len(rows) // 3)
+        ) == sort_numbers(rows, order, down), (line, down, back)
 
 
 @pytest.mark.parametrize("line", FILTERS)
-def test_the_database_filters_as_the_in_memory_language_does(connection: Connection, all_rows: list[tuple[Any, RowFacts]], line: str):
+def test_the_database_filters_as_the_in_memory_language_does(
+    connection: Connection, all_rows: list[tuple[Any, RowFacts]], line: str
+):
     rows = [row for row, facts in all_rows if is_match(parse_query(line, NOW), facts)]
 
     found = pagination.list_matching(connection, parse_filter(line))
 
     assert pagination.list_uuids(connection, found) == [row.uuid for row in rows]
     assert pagination.count_matching(connection, parse_filter(line).conditions) in (len(rows), None)
-    assert set(pagination.filter_matching_uuids(connection, parse_filter(line), [row.uuid for row, _ in all_rows])) == {row.uuid for row in rows}
+    assert set(
+        pagination.filter_matching_uuids(
+            connection, parse_filter(line), [row.uuid for row, _ in all_rows]
+        )
+    ) == {row.uuid for row in rows}
 
 
-def test_a_walk_that_takes_too_long_stops_and_continues_from_there(connection: Connection, monkeypatch: pytest.MonkeyPatch):
+def test_a_walk_that_takes_too_long_stops_and_continues_from_there(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
     set_small_limits(monkeypatch, 10, 10, 10, 60)
     monkeypatch.setattr(pagination, "TIME_LIMIT", 0.0)
 
-    found = pagination.read_page(connection, parse_filter("!encode !load !sha256 !backup !resnet !one"), "created", True, None, False, 5)
+    found = pagination.read_page(
+        connection,
+        parse_filter("!encode !load !sha256 !backup !resnet !one"),
+        "created",
+        True,
+        None,
+        False,
+        5,
+    )
 
     assert (found.rowids, found.after, found.total) == ([], True, None)
     assert found.stopped is not None
     assert list_all_numbers(connection, "s07", "created", True, False, 5) == sort_numbers(
-        [row for row in reads.list_tasks(connection) if "s07" in search_text.make_text(row)], "created", True
+        [row for row in reads.list_tasks(connection) if "s07" in search_text.make_text(row)],
+        "created",
+        True,
     )
 
 
-@pytest.mark.parametrize(("line", "along"), [("encode status:failed", "status"), ("s07 status:succeeded", "a word")])
-def test_the_rarer_of_a_word_and_a_state_drives_the_walk(connection: Connection, monkeypatch: pytest.MonkeyPatch, line: str, along: str):
+@pytest.mark.parametrize(
+    ("line", "along"), [("encode status:failed", "status"), ("s07 status:succeeded", "a word")]
+)
+def test_the_rarer_of_a_word_and_a_state_drives_the_walk(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, line: str, along: str
+):
     set_small_limits(monkeypatch, 10, 10, 10, 10**6)
 
     best = pagination.PageQuery(connection, parse_filter(line)).ways().best
 
-    assert (best.column if isinstance(best, candidates.ValueSource) else "a word" if isinstance(best, candidates.IndexSource) else best) == along
+    assert (
+        best.column
+        if isinstance(best, candidates.ValueSource)
+        else "a word"
+        if isinstance(best, candidates.IndexSource)
+        else best
+    ) == along
 
 
-def test_a_word_common_only_in_the_newest_tasks_is_walked_along(connection: Connection, monkeypatch: pytest.MonkeyPatch):
+def test_a_word_common_only_in_the_newest_tasks_is_walked_along(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
     set_small_limits(monkeypatch, 10, 10, 10, 10**6)
-    connection.exec_driver_sql("UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')")
+    connection.exec_driver_sql(
+        "UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')"
+    )
 
-    assert isinstance(pagination.PageQuery(connection, parse_filter("sweep status:succeeded")).ways().best, candidates.IndexSource)
+    assert isinstance(
+        pagination.PageQuery(connection, parse_filter("sweep status:succeeded")).ways().best,
+        candidates.IndexSource,
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "hints"),
-    [("template:train load", ("train",)), ("template:train", ()), ("!template:train load", ()), ("name:ENC*S01", ("enc", "s01"))],
+    [
+        ("template:train load", ("train",)),
+        ("template:train", ()),
+        ("!template:train load", ()),
+        ("name:ENC*S01", ("enc", "s01")),
+    ],
 )
 def test_words_in_every_match_are_looked_up_in_the_text_index(line: str, hints: tuple[str, ...]):
     assert parse_filter(line).hints == hints
 
 
 def test_a_page_may_begin_where_a_deleted_row_was(connection: Connection):
-    newest = list_positions(connection, pagination.read_page(connection, parse_filter(""), "number", True, None, False, 4), "number")
+    newest = list_positions(
+        connection,
+        pagination.read_page(connection, parse_filter(""), "number", True, None, False, 4),
+        "number",
+    )
     connection.exec_driver_sql("DELETE FROM tasks WHERE number = ?", (newest[1].number,))
 
-    after = list_positions(connection, pagination.read_page(connection, parse_filter(""), "number", True, newest[1], False, 2), "number")
-    before = list_positions(connection, pagination.read_page(connection, parse_filter(""), "number", True, newest[1], True, 2), "number")
+    after = list_positions(
+        connection,
+        pagination.read_page(connection, parse_filter(""), "number", True, newest[1], False, 2),
+        "number",
+    )
+    before = list_positions(
+        connection,
+        pagination.read_page(connection, parse_filter(""), "number", True, newest[1], True, 2),
+        "number",
+    )
 
     assert (after, before) == (newest[2:], newest[:1])
 
@@ -226,11 +305,27 @@ def test_no_page_sorts_or_scans_the_tasks_table(
     monkeypatch.setattr(raw_sql, "execute_on_driver", execute)
     for line in ("", "status:failed", "encode", "queue:gpu by:ann", "since:2d"):
         first = pagination.read_page(connection, parse_filter(line), order, down, None, False, 5)
-        pagination.read_page(connection, parse_filter(line), order, down, list_positions(connection, first, order)[-1], False, 5)
+        pagination.read_page(
+            connection,
+            parse_filter(line),
+            order,
+            down,
+            list_positions(connection, first, order)[-1],
+            False,
+            5,
+        )
     driver: Any = connection.connection.driver_connection
-    plans = {query: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {query}", given)] for query, given in asked.items()}
+    plans = {
+        query: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {query}", given)]
+        for query, given in asked.items()
+    }
 
-    walks = {query: plan for query, plan in plans.items() for line in plan if _scans_or_sorts(query, line)}
+    walks = {
+        query: plan
+        for query, plan in plans.items()
+        for line in plan
+        if _scans_or_sorts(query, line)
+    }
     assert walks == {}
 
 

@@ -26,7 +26,9 @@ MAX_DELAY = 0.12
 def run_workers(database: Path, folder: Path) -> Iterator[Callable[[random.Random], None]]:
     """Yield a function that starts a backup process and kills it during an early backup."""
     argv = [sys.executable, "-m", "tests.long.backup.backup_worker", database, folder]
-    with subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_make_environment()) as process:
+    with subprocess.Popen(
+        argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_make_environment()
+    ) as process:
         yield partial(_kill_one, process)
 
 

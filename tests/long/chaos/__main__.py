@@ -37,7 +37,9 @@ def main() -> int:
     """Run the selected parts."""
     args = _arguments()
     parts = args.part or ["crowd", *SINGLE_TRIALS]
-    rows = [_report_row(row) for name in parts if name in SINGLE_TRIALS for row in SINGLE_TRIALS[name]()]
+    rows = [
+        _report_row(row) for name in parts if name in SINGLE_TRIALS for row in SINGLE_TRIALS[name]()
+    ]
     good = all(row.met is not False for row in rows)
     if "crowd" in parts:
         good = _run_crowd(args) and good
@@ -50,8 +52,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.long.chaos", description="Kills everything, and counts what was lost."
     )
-    parser.add_argument("part", nargs="*", help="crowd, records, deaths, pids; all when none is named")
-    parser.add_argument("--tasks", type=int, default=20_000, help="at least so many tasks (default 20000)")
+    parser.add_argument(
+        "part", nargs="*", help="crowd, records, deaths, pids; all when none is named"
+    )
+    parser.add_argument(
+        "--tasks", type=int, default=20_000, help="at least so many tasks (default 20000)"
+    )
     parser.add_argument("--kills", type=int, default=1_000, help="SIGKILLs (default 1000)")
     parser.add_argument("--seed", type=int, default=1, help="for the dice (default 1)")
     parser.add_argument("--capacity", type=int, default=16, help="runs at once (default 16)")

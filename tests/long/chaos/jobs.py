@@ -34,7 +34,14 @@ def make_job(number: int, dice: random.Random, folder: Path) -> ExpectedJob:
 
 
 def _make_spec(name: str, script: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "argv": ["sh", "-c", script], "queue": "crowd", "cpu": 1, "grace": 0.3, **more}
+    return {
+        "name": name,
+        "argv": ["sh", "-c", script],
+        "queue": "crowd",
+        "cpu": 1,
+        "grace": 0.3,
+        **more,
+    }
 
 
 def _make_plain(name: str, dice: random.Random, note: str) -> ExpectedJob:
@@ -46,29 +53,55 @@ def _make_plain(name: str, dice: random.Random, note: str) -> ExpectedJob:
 
 
 def _make_signal(name: str, dice: random.Random, note: str) -> ExpectedJob:
-    return ExpectedJob(name, "signal", _make_spec(name, f"{note} sleep {dice.choice(SLEEPS)}; kill -9 $$"), "failed", None, 9)
+    return ExpectedJob(
+        name,
+        "signal",
+        _make_spec(name, f"{note} sleep {dice.choice(SLEEPS)}; kill -9 $$"),
+        "failed",
+        None,
+        9,
+    )
 
 
 def _make_timeout(name: str, dice: random.Random, note: str) -> ExpectedJob:
     limit = dice.choice((0.1, 0.3))
-    return ExpectedJob(name, "timeout", _make_spec(name, f"{note} exec sleep 30", timeout=limit), "timed_out", None, 15)
+    return ExpectedJob(
+        name,
+        "timeout",
+        _make_spec(name, f"{note} exec sleep 30", timeout=limit),
+        "timed_out",
+        None,
+        15,
+    )
 
 
 def _make_cancel(name: str, dice: random.Random, note: str) -> ExpectedJob:
-    return ExpectedJob(name, "cancel", _make_spec(name, f"{note} sleep 30 & wait"), "cancelled", None, 15)
+    return ExpectedJob(
+        name, "cancel", _make_spec(name, f"{note} sleep 30 & wait"), "cancelled", None, 15
+    )
 
 
 def _make_pause(name: str, dice: random.Random, note: str) -> ExpectedJob:
-    return ExpectedJob(name, "pause", _make_spec(name, f"{note} sleep 0.2; echo done-{name}; exit 5"), "failed", 5)
+    return ExpectedJob(
+        name, "pause", _make_spec(name, f"{note} sleep 0.2; echo done-{name}; exit 5"), "failed", 5
+    )
 
 
 def _make_retry(name: str, dice: random.Random, note: str) -> ExpectedJob:
     script = f'{note} sleep {dice.choice(SLEEPS)}; echo done-{name}; [ "$TASKDECK_ATTEMPT" = 2 ]'
-    return ExpectedJob(name, "retry", _make_spec(name, script, retries=2, retry_delay=0.05), codes=(1, 0))
+    return ExpectedJob(
+        name, "retry", _make_spec(name, script, retries=2, retry_delay=0.05), codes=(1, 0)
+    )
 
 
 def _make_absent(name: str, dice: random.Random, note: str) -> ExpectedJob:
-    return ExpectedJob(name, "absent", {**_make_spec(name, ""), "argv": ["no-such-program-anywhere"]}, "failed", 127)
+    return ExpectedJob(
+        name,
+        "absent",
+        {**_make_spec(name, ""), "argv": ["no-such-program-anywhere"]},
+        "failed",
+        127,
+    )
 
 
 MAKERS = {

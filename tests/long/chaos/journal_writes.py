@@ -19,7 +19,14 @@ from pathlib import Path
 from db.engine import create_write_engine
 from tests.db.builders import TaskBuilder
 from tests.long.chaos.killer import STRACE, read_status_field
-from tests.long.chaos.results import EXIT_CODE, NotedJob, TrialResult, get_supervisors, judge_task, open_runtime
+from tests.long.chaos.results import (
+    EXIT_CODE,
+    NotedJob,
+    TrialResult,
+    get_supervisors,
+    judge_task,
+    open_runtime,
+)
 from tests.long.chaos.run_steps import read_journal, read_records
 from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, is_alive, wait_until
 
@@ -81,7 +88,9 @@ WRITES = (
 )
 
 
-def run_trials(kinds: Iterable[str] = (), moments: Iterable[str] = MOMENTS) -> Iterator[TrialResult]:
+def run_trials(
+    kinds: Iterable[str] = (), moments: Iterable[str] = MOMENTS
+) -> Iterator[TrialResult]:
     """Yield a row for each record and moment; all records by default."""
     if why := find_obstacle():
         yield TrialResult(PART, "a kill at each of them", None, why)
@@ -101,9 +110,14 @@ def find_obstacle() -> str:
     if STRACE is None:
         return "strace is not installed"
     done = subprocess.run(
-        [STRACE, "-qq", "-e", "inject=pwrite64:error=EIO", shutil.which("true") or "true"], capture_output=True
+        [STRACE, "-qq", "-e", "inject=pwrite64:error=EIO", shutil.which("true") or "true"],
+        capture_output=True,
     )
-    return f"strace may not trace here ({done.stderr.decode().strip()[-100:]})" if done.returncode else ""
+    return (
+        f"strace may not trace here ({done.stderr.decode().strip()[-100:]})"
+        if done.returncode
+        else ""
+    )
 
 
 def kill_keeper(living: RuntimeProcess, write: JournalWrite, moment: str) -> TrialResult:
@@ -126,21 +140,41 @@ def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
     number, _ = job.run()
     keeper, guard = get_supervisors(living)
     os.kill(keeper, signal.SIGKILL)
-    wait_until(lambda: get_supervisors(living)[0] not in (0, keeper) and get_supervisors(living)[1] == guard, "a new keeper")
+    wait_until(
+        lambda: (
+            get_supervisors(living)[0] not in (0, keeper) and get_supervisors(living)[1] == guard
+        ),
+        "a new keeper",
+    )
     with strike(living, guard, 1, moment) as seen:
         job.gate.touch()
         met = wait_for_death(living, guard, 1, moment, seen)
     also = "" if met == "e" else f"the guard died at {met or 'no write'}"
     may = LOST if moment == "before" else DONE
-    return judge_task(PART, f"keeper dead, guard killed {moment} e is written", job, number, may, also=lambda: also)
+    return judge_task(
+        PART,
+        f"keeper dead, guard killed {moment} e is written",
+        job,
+        number,
+        may,
+        also=lambda: also,
+    )
 
 
 def restart_keeper(living: RuntimeProcess) -> None:
     """Wait for an empty journal and restart the keeper, whose first write is its boot."""
-    wait_until(lambda: all(map(is_alive, get_supervisors(living))) and not read_journal(living.home)[0], "the journal knows of no run")
+    wait_until(
+        lambda: all(map(is_alive, get_supervisors(living))) and not read_journal(living.home)[0],
+        "the journal knows of no run",
+    )
     keeper, guard = get_supervisors(living)
     os.kill(keeper, signal.SIGKILL)
-    wait_until(lambda: get_supervisors(living)[0] not in (0, keeper) and get_supervisors(living)[1] == guard, "a new keeper")
+    wait_until(
+        lambda: (
+            get_supervisors(living)[0] not in (0, keeper) and get_supervisors(living)[1] == guard
+        ),
+        "a new keeper",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +187,9 @@ class TraceState:
 
 
 @contextlib.contextmanager
-def strike(living: RuntimeProcess, pid: int, at: int, moment: str, fork_fails: bool = False) -> Iterator[TraceState]:
+def strike(
+    living: RuntimeProcess, pid: int, at: int, moment: str, fork_fails: bool = False
+) -> Iterator[TraceState]:
     """Kill the process at the entry of its n-th write, or hold it at the exit."""
     what = "signal=KILL" if moment == "before" else "delay_exit=30000000"
     trace = living.home / "trace"
@@ -173,7 +209,9 @@ def strike(living: RuntimeProcess, pid: int, at: int, moment: str, fork_fails: b
 def wait_for_death(living: RuntimeProcess, pid: int, at: int, moment: str, seen: TraceState) -> str:
     """Wait for the process's death; return the letter of the record, or an empty string."""
     if moment == "after":
-        wait_until(lambda: len(list(read_records(living.home))) >= seen.records + at, "the record is there")
+        wait_until(
+            lambda: len(list(read_records(living.home))) >= seen.records + at, "the record is there"
+        )
         os.kill(pid, signal.SIGKILL)
         seen.tracer.kill()  # a held process dies when released, without doing more
     wait_until(lambda: not is_alive(pid), f"{pid} is gone")

@@ -45,7 +45,9 @@ class Killer:
 
     def wait_until_complete(self, gone: int = 0) -> dict[str, int]:
         """Return the pids of all three once they belong together, without the killed one."""
-        self.pids = wait_until(lambda: self._read_pids(gone), f"all three of {self.runtime.home} are up")
+        self.pids = wait_until(
+            lambda: self._read_pids(gone), f"all three of {self.runtime.home} are up"
+        )
         return self.pids
 
     def _read_pids(self, gone: int) -> dict[str, int] | None:
@@ -65,7 +67,9 @@ class Killer:
     def has_exposed_runs(self) -> bool:
         """Return true if a run has lost one of its two supervisors."""
         left = read_rows(
-            self.runtime.home, f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?", self.since
+            self.runtime.home,
+            f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?",
+            self.since,
         )
         return bool(left[0][0])
 
@@ -114,7 +118,9 @@ class Killer:
         for place, role in enumerate(order):
             _send_signal(self.pids[role], signal.SIGSTOP)
             pause(lag if place == 0 else 0)
-        wait_until(lambda: all(_is_stopped(pid) for pid in self.pids.values()), "all three stand still")
+        wait_until(
+            lambda: all(_is_stopped(pid) for pid in self.pids.values()), "all three stand still"
+        )
         for step, many in count_steps(self.runtime.home, order[0] if lag else "").items():
             self.cells[who, step] += many
         _send_signal(self.pids[who], signal.SIGKILL)
@@ -124,14 +130,20 @@ class Killer:
     @contextlib.contextmanager
     def _slow_motion(self) -> Iterator[None]:
         """Delay the keeper after each important call, so that a stop meets every step."""
-        with _trace_calls(self.pids["keeper"], TRACED_CALLS, f"delay_exit={self.dice.choice((3000, 10000))}") as tracer:
+        with _trace_calls(
+            self.pids["keeper"], TRACED_CALLS, f"delay_exit={self.dice.choice((3000, 10000))}"
+        ) as tracer:
             self.slowed += tracer is not None
             yield
 
     def _kill_at_a_call(self) -> None:
         """Kill the keeper before a system call: a record not written, or an exit not reaped."""
-        call = self.dice.choice(("pwrite64", "pwrite64", "wait4", "waitid", "vfork,clone,clone3", "sendto"))
-        with _trace_calls(self.pids["keeper"], call, f"signal=SIGKILL:when={self.dice.randint(1, 8)}"):
+        call = self.dice.choice(
+            ("pwrite64", "pwrite64", "wait4", "waitid", "vfork,clone,clone3", "sendto")
+        )
+        with _trace_calls(
+            self.pids["keeper"], call, f"signal=SIGKILL:when={self.dice.randint(1, 8)}"
+        ):
             end = time.monotonic() + EXPOSURE_TIMEOUT
             while is_alive(self.pids["keeper"]) and time.monotonic() < end:
                 pause(0.002)
@@ -180,10 +192,25 @@ def _trace_calls(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[b
     if STRACE is None:
         yield None
         return
-    command = [STRACE, "-qq", "-o", "/dev/null", "-e", f"trace={calls}", f"--inject={calls}:{what}", "-p", str(pid)]
+    command = [
+        STRACE,
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={calls}",
+        f"--inject={calls}:{what}",
+        "-p",
+        str(pid),
+    ]
     tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: read_status_field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None, "traced")
+        wait_until(
+            lambda: (
+                read_status_field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None
+            ),
+            "traced",
+        )
         yield tracer if tracer.poll() is None else None
     finally:
         tracer.terminate()

@@ -46,7 +46,10 @@ class LoadGenerator:
         self.errors: list[BaseException] = []
         living.call("pool.create", name="wide", cpu=64, memory="64G")
         living.call("queue.create", name="crowd", capacity=capacity, pool="wide")
-        self.threads = [threading.Thread(target=self._run_loop, args=(part,)) for part in (self._submit_batch, self._act_on_tasks)]
+        self.threads = [
+            threading.Thread(target=self._run_loop, args=(part,))
+            for part in (self._submit_batch, self._act_on_tasks)
+        ]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -79,7 +82,15 @@ class LoadGenerator:
         jobs = [make_job(len(self.jobs) + at, self.dice, self.folder) for at in range(BATCH_SIZE)]
         self.jobs |= {made.name: made for made in jobs}
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.runtime.home)}
-        call_until_answered(client, "submit", tasks=[made.spec for made in jobs], uuid=make_uuid7(), cwd="/", umask=0o022, env=env)
+        call_until_answered(
+            client,
+            "submit",
+            tasks=[made.spec for made in jobs],
+            uuid=make_uuid7(),
+            cwd="/",
+            umask=0o022,
+            env=env,
+        )
 
     def _act_on_tasks(self, client: Client) -> None:
         """Cancel, pause and resume the running tasks that are meant for it."""
@@ -91,16 +102,22 @@ class LoadGenerator:
             ("pause", "running", "pause"),
         ):
             numbers = [
-                str(n) for n, name, now in found if now == status and name in self.jobs and self.jobs[name].kind == kind
+                str(n)
+                for n, name, now in found
+                if now == status and name in self.jobs and self.jobs[name].kind == kind
             ]
             if numbers and (verb != "pause" or self.dice.random() < 0.5):
                 call_until_answered(client, verb, ids=numbers)
 
     def count_waiting(self) -> int:
-        return read_rows(self.runtime.home, f"SELECT count(*) FROM tasks WHERE status IN {WAITING_STATES}")[0][0]
+        return read_rows(
+            self.runtime.home, f"SELECT count(*) FROM tasks WHERE status IN {WAITING_STATES}"
+        )[0][0]
 
     def count_unfinished(self) -> int:
-        return read_rows(self.runtime.home, f"SELECT count(*) FROM tasks WHERE status NOT IN {ENDED_STATES}")[0][0]
+        return read_rows(
+            self.runtime.home, f"SELECT count(*) FROM tasks WHERE status NOT IN {ENDED_STATES}"
+        )[0][0]
 
     def drain(self, patience: float) -> None:
         """Wait until everything has ended, or nothing ended within the patience.
@@ -133,9 +150,13 @@ class LoadGenerator:
         every = "SELECT task_id, runid, status, exit_code, signal, reason, end_time, max_rss FROM instances ORDER BY attempt"
         for uuid, *run in read_rows(self.runtime.home, every):
             runs.setdefault(uuid, []).append(run)
-        for uuid, name, status in read_rows(self.runtime.home, "SELECT uuid, name, status FROM tasks"):
+        for uuid, name, status in read_rows(
+            self.runtime.home, "SELECT uuid, name, status FROM tasks"
+        ):
             found[name] += 1
-            yield from _check_task(self.jobs[name], status, runs.get(uuid, []), self._read_noted_runs(name))
+            yield from _check_task(
+                self.jobs[name], status, runs.get(uuid, []), self._read_noted_runs(name)
+            )
 
     def _read_noted_runs(self, name: str) -> list[str]:
         """Return the runs that a job noted, once per execution."""
@@ -143,7 +164,9 @@ class LoadGenerator:
         return path.read_text().split() if path.exists() else []
 
 
-def _check_task(made: ExpectedJob, status: str, runs: list[Any], noted: list[str]) -> Iterator[tuple[str, Any]]:
+def _check_task(
+    made: ExpectedJob, status: str, runs: list[Any], noted: list[str]
+) -> Iterator[tuple[str, Any]]:
     """Yield the failures of one task."""
     about = (made.name, made.kind, status, runs)
     if len(set(noted)) < len(noted):
@@ -165,4 +188,8 @@ def _has_expected_codes(made: ExpectedJob, runs: list[Any], noted: list[str]) ->
         return len(runs) <= 1 and all(run[2] is None or run[2] >= 128 for run in runs)
     codes = made.codes or (made.code,)
     ran = made.kind == "absent" or len(noted) == len(codes)
-    return ran and tuple(run[2] for run in runs) == codes and (made.signal is None or runs[-1][3] == made.signal)
+    return (
+        ran
+        and tuple(run[2] for run in runs) == codes
+        and (made.signal is None or runs[-1][3] == made.signal)
+    )

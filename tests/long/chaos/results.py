@@ -41,11 +41,17 @@ def format_table(found: Iterable[TrialResult]) -> str:
     """Return the rows as aligned lines, with counts."""
     rows = list(found)
     wide = [
-        max((len(cell) for cell in column), default=0) for column in zip(*((r.part, r.what) for r in rows), strict=True)
+        max((len(cell) for cell in column), default=0)
+        for column in zip(*((r.part, r.what) for r in rows), strict=True)
     ]
     lines = [f"{row.part:{wide[0]}}  {row.what:{wide[1]}}  {row.verdict}" for row in rows]
     counts = [sum(row.met is kind for row in rows) for kind in (True, False, None)]
-    return "\n".join([*lines, "{} met, {} not met, {} not possible on this machine and so not shown".format(*counts)])
+    return "\n".join(
+        [
+            *lines,
+            "{} met, {} not met, {} not possible on this machine and so not shown".format(*counts),
+        ]
+    )
 
 
 @contextmanager
@@ -97,7 +103,12 @@ class NotedJob:
 
 
 def judge_task(
-    part: str, what: str, job: NotedJob, number: str, *may: tuple[str, int | None, str | None], also: Callable[[], str] = str
+    part: str,
+    what: str,
+    job: NotedJob,
+    number: str,
+    *may: tuple[str, int | None, str | None],
+    also: Callable[[], str] = str,
 ) -> TrialResult:
     """Compare a task's end with the allowed status, exit code and optional reason.
 
@@ -113,7 +124,9 @@ def judge_task(
     fits = any(ended[:2] == one[:2] and one[2] in (None, ended[2]) for one in may)
     once = len(task["instances"]) == 1 and job.run_count <= 1
     wrong = also()
-    said = f"{task['status']}, code {ended[1]}, {ended[2]}, ran {job.run_count}×" + (f"; {wrong}" if wrong else "")
+    said = f"{task['status']}, code {ended[1]}, {ended[2]}, ran {job.run_count}×" + (
+        f"; {wrong}" if wrong else ""
+    )
     return TrialResult(part, what, fits and once and not wrong, said)
 
 

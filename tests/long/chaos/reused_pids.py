@@ -41,7 +41,13 @@ def run_trials() -> Iterator[TrialResult]:
     if why := find_obstacle():
         yield TrialResult(PART, "a stranger under the pid of a run", None, why)
         return
-    for trial in (run_both_dead, run_both_dead_while_stopping, run_runtime_dead, run_runtime_dead_and_cancelled, run_session_of_a_daemon):
+    for trial in (
+        run_both_dead,
+        run_both_dead_while_stopping,
+        run_runtime_dead,
+        run_runtime_dead_and_cancelled,
+        run_session_of_a_daemon,
+    ):
         yield run_trial(trial)
 
 
@@ -139,7 +145,9 @@ def run_both_dead_while_stopping(living: RuntimeProcess) -> TrialResult:
     with start_stranger(pid) as other:
         os.kill(runtime, signal.SIGCONT)
         may = (LOST, ("cancelled", None, None))
-        return check_unharmed("both supervisors die while it is stopped, then the run", job, number, other, *may)
+        return check_unharmed(
+            "both supervisors die while it is stopped, then the run", job, number, other, *may
+        )
 
 
 def _is_stop_written(living: RuntimeProcess) -> bool:
@@ -183,20 +191,30 @@ def run_runtime_dead_and_cancelled(living: RuntimeProcess) -> TrialResult:
     with start_stranger(pid) as other:
         living.start()
         may = ("cancelled", EXIT_CODE, None)
-        return check_unharmed("the runtime dies with a cancel stored, then the run ends", job, number, other, may)
+        return check_unharmed(
+            "the runtime dies with a cancel stored, then the run ends", job, number, other, may
+        )
 
 
 def run_session_of_a_daemon(living: RuntimeProcess) -> TrialResult:
     """Reuse the session leader's pid for a daemon while a run's last child is being stopped."""
     stray = living.home / "stray"
-    forked = f"setsid sh -c 'trap \"\" TERM; echo $$ > {stray}; while :; do sleep 0.05; done' & wait"
+    forked = (
+        f"setsid sh -c 'trap \"\" TERM; echo $$ > {stray}; while :; do sleep 0.05; done' & wait"
+    )
     job = NotedJob(living, "daemon", forked, grace=4)
     number, pid = job.run()
     wait_until(lambda: stray.exists() and stray.read_text(), "the stray is there")
     living.call("cancel", ids=[number])
     with start_daemon(pid) as other:
         may = ("cancelled", None, None)
-        return check_unharmed("a daemon's session gets the pid while a stray is being stopped", job, number, other, may)
+        return check_unharmed(
+            "a daemon's session gets the pid while a stray is being stopped",
+            job,
+            number,
+            other,
+            may,
+        )
 
 
 DAEMON_SCRIPT = "import os, time; os.fork() and os._exit(0); time.sleep(60)"
@@ -206,7 +224,9 @@ DAEMON_SCRIPT = "import os, time; os.fork() and os._exit(0); time.sleep(60)"
 def start_daemon(pid: int) -> Iterator[ForeignProcess]:
     """Start a process whose session leader had the pid and is gone; killed at exit."""
     with start_stranger(pid, sys.executable, "-I", "-S", "-c", DAEMON_SCRIPT, stays=False):
-        (found,) = wait_until(lambda: [p for p in _list_session(pid) if p != pid], "the daemon is there")
+        (found,) = wait_until(
+            lambda: [p for p in _list_session(pid) if p != pid], "the daemon is there"
+        )
         wait_until(lambda: not is_alive(pid), "the leader has gone")
         os.waitpid(pid, 0)
         try:
@@ -225,7 +245,13 @@ def _list_session(leader: int) -> list[int]:
     return found
 
 
-def check_unharmed(what: str, job: NotedJob, number: str, other: ForeignProcess, *may: tuple[str, int | None, str | None]) -> TrialResult:
+def check_unharmed(
+    what: str,
+    job: NotedJob,
+    number: str,
+    other: ForeignProcess,
+    *may: tuple[str, int | None, str | None],
+) -> TrialResult:
     """Judge the task's end, and check that another cancel does not reach the stranger."""
 
     def also() -> str:

@@ -18,7 +18,9 @@ ACTIVE = "('starting', 'running', 'paused', 'stopping')"
 
 def read_rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """Query the database like any reader."""
-    with contextlib.closing(sqlite3.connect(f"file:{home}/taskdeck.db?mode=ro", uri=True, timeout=10)) as c:
+    with contextlib.closing(
+        sqlite3.connect(f"file:{home}/taskdeck.db?mode=ro", uri=True, timeout=10)
+    ) as c:
         return c.execute(query, values).fetchall()
 
 
@@ -58,7 +60,9 @@ def count_steps(home: Path, first: str) -> Counter[str]:
     active = dict(read_rows(home, f"SELECT runid, status FROM instances WHERE status IN {ACTIVE}"))
     for runid, status in active.items():
         steps[_find_step(known.get(runid, {}), status, first)] += 1
-    steps["committed"] += sum("e" in facts and runid not in active for runid, facts in known.items())
+    steps["committed"] += sum(
+        "e" in facts and runid not in active for runid, facts in known.items()
+    )
     return steps
 
 
@@ -69,7 +73,9 @@ def _find_step(facts: dict[str, Any], status: str, first: str) -> str:
         return "intent"
     process = _read_state(facts["p"]) if "p" in facts else ""
     if "e" not in facts:
-        return "exited" if process in ("", "Z") else "spawned" if status == "starting" else "running"
+        return (
+            "exited" if process in ("", "Z") else "spawned" if status == "starting" else "running"
+        )
     return "journaled" if process == "Z" else "told" if first == "runtime" else "reaped"
 
 

@@ -89,7 +89,14 @@ class KeeperModel:
             return {"is": "refused", **about}
         if run.lives:
             return {"is": "started", **about, "pid": 4242, "ticks": 17, "boot": "b" * 36}
-        return {"is": "ended", **about, "code": run.code, "signal": run.signal, "stop": run.stop, "started_at": now}
+        return {
+            "is": "ended",
+            **about,
+            "code": run.code,
+            "signal": run.signal,
+            "stop": run.stop,
+            "started_at": now,
+        }
 
 
 class RuntimeModel:
@@ -106,7 +113,9 @@ class RuntimeModel:
         self.truth: dict[str, tuple[int | None, int | None]] = {}
         self.closed: dict[str, tuple[Any, ...]] = {}
         self.allowed: dict[str, int] = {}
-        raw_sql.execute_statement(c, "UPDATE pools SET total_cpu = 3, total_memory = 100 WHERE name = 'default'")
+        raw_sql.execute_statement(
+            c, "UPDATE pools SET total_cpu = 3, total_memory = 100 WHERE name = 'default'"
+        )
         raw_sql.execute_statement(c, "UPDATE queues SET capacity = 4 WHERE name = 'default'")
 
     @property
@@ -115,11 +124,20 @@ class RuntimeModel:
 
     # -- requests
 
-    def submit(self, parents: list[str], hold: bool, retries: int, cpu: float, memory: float) -> None:
+    def submit(
+        self, parents: list[str], hold: bool, retries: int, cpu: float, memory: float
+    ) -> None:
         made = make_task_row(
-            hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=1.0, cpu=cpu, memory=memory
+            hold=hold,
+            held_by="ann" if hold else None,
+            retries=retries,
+            retry_delay=1.0,
+            cpu=cpu,
+            memory=memory,
         )
-        links = [{"task_id": made["uuid"], "parent_id": parent, "kind": "success"} for parent in parents]
+        links = [
+            {"task_id": made["uuid"], "parent_id": parent, "kind": "success"} for parent in parents
+        ]
         for _ in range(2):  # resent, as after an answer lost in a crash
             transitions.submit(self.c, [dict(made)], links, "ann")
         self.submitted.append(made["uuid"])
@@ -146,8 +164,13 @@ class RuntimeModel:
 
     def claim(self) -> None:
         """Plan and claim; the orders are kept until sent."""
-        starts = make_plan(dispatch_view.read_view(self.c, dispatch_view.RunTimeCache(), closed=False)).starts
-        rows = {row.uuid: row for row in dispatch.list_claimable(self.c, [start.uuid for start in starts])}
+        starts = make_plan(
+            dispatch_view.read_view(self.c, dispatch_view.RunTimeCache(), closed=False)
+        ).starts
+        rows = {
+            row.uuid: row
+            for row in dispatch.list_claimable(self.c, [start.uuid for start in starts])
+        }
         chosen = [
             {"uuid": s.uuid, "runid": make_uuid7(), "queue": s.queue, "pool": "default", "cpu": s.cpu, "memory": s.memory,
              "tags": json.dumps({}), "attempt": rows[s.uuid].attempts + 1}
@@ -207,7 +230,9 @@ class RuntimeModel:
         return sorted(runid for runid, run in self.keeper.runs.items() if run.lives)
 
     def find_task_id(self, runid: str) -> str:
-        return raw_sql.fetch_value(self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,))
+        return raw_sql.fetch_value(
+            self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,)
+        )
 
     # -- promises
 
@@ -226,15 +251,23 @@ class RuntimeModel:
 
     def _check_counters(self) -> None:
         sums = (
-            "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN " + ACTIVE
+            "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN "
+            + ACTIVE
         )
         ((load, cpu, memory),) = raw_sql.fetch_rows(self.c, sums)
-        ((capacity, counted),) = raw_sql.fetch_rows(self.c, "SELECT capacity, current_load FROM queues WHERE name = 'default'")
-        ((has_cpu, has_memory, used, taken),) = raw_sql.fetch_rows(
-            self.c, "SELECT total_cpu, total_memory, used_cpu, used_memory FROM pools WHERE name = 'default'"
+        ((capacity, counted),) = raw_sql.fetch_rows(
+            self.c, "SELECT capacity, current_load FROM queues WHERE name = 'default'"
         )
-        assert (counted, used, taken) == (load, round(cpu, 3), round(memory, 3)), "counters differ from reality"
-        assert load <= capacity and cpu <= has_cpu and memory <= has_memory, "a pool or queue goes over"
+        ((has_cpu, has_memory, used, taken),) = raw_sql.fetch_rows(
+            self.c,
+            "SELECT total_cpu, total_memory, used_cpu, used_memory FROM pools WHERE name = 'default'",
+        )
+        assert (counted, used, taken) == (load, round(cpu, 3), round(memory, 3)), (
+            "counters differ from reality"
+        )
+        assert load <= capacity and cpu <= has_cpu and memory <= has_memory, (
+            "a pool or queue goes over"
+        )
 
     def _check_runs(self) -> None:
         """Check that only running tasks have an active run, and that ended runs never change."""
@@ -245,7 +278,10 @@ class RuntimeModel:
         )
         assert not odd, f"a task and its run disagree: {odd}"
         columns = "runid, task_id, status, exit_code, signal, end_time, attempt"
-        rows = {row[0]: tuple(row) for row in raw_sql.fetch_rows(self.c, f"SELECT {columns} FROM instances")}
+        rows = {
+            row[0]: tuple(row)
+            for row in raw_sql.fetch_rows(self.c, f"SELECT {columns} FROM instances")
+        }
         for runid, row in self.closed.items():
             assert rows.get(runid) == row, "an ended run changed"
         self.closed |= {runid: row for runid, row in rows.items() if row[2] in RUN_ENDED}
@@ -254,14 +290,19 @@ class RuntimeModel:
 
     def _check_holds(self) -> None:
         waiting = raw_sql.fetch_rows(
-            self.c, f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})"
+            self.c,
+            f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})",
         )
         odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
         assert not odd, f"a hold is not kept: {odd}"
 
     def _check_executions(self) -> None:
         """Check that running jobs are known as active, and that no task runs twice."""
-        active = dict(raw_sql.fetch_rows(self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"))
+        active = dict(
+            raw_sql.fetch_rows(
+                self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"
+            )
+        )
         living = self.list_active()
         assert set(living) <= active.keys(), "a job runs that has no active run"
         owners = [active[runid] for runid in living]
@@ -281,7 +322,10 @@ class RuntimeModel:
                 self.check_invariants()
             for at, runid in enumerate(self.list_active()):
                 self.end_run(runid, (0, 7, 0)[at % 3])
-            if all(self.get_status(uuid) in ENDED for uuid in self.submitted) and not self.keeper.said:
+            if (
+                all(self.get_status(uuid) in ENDED for uuid in self.submitted)
+                and not self.keeper.said
+            ):
                 break
         self._check_outcomes()
 

@@ -35,7 +35,13 @@ NEW_BOOT_COMMAND = f'mount --bind "$0" {BOOT_ID} && exec "$@"'
 
 def run_trials() -> Iterator[TrialResult]:
     """Yield a row for each trial."""
-    for trial in (run_surviving, run_ended_unwatched, run_stopped_later, run_overdue_later, run_other_journal):
+    for trial in (
+        run_surviving,
+        run_ended_unwatched,
+        run_stopped_later,
+        run_overdue_later,
+        run_other_journal,
+    ):
         with open_runtime() as living:
             yield trial(living)
     if why := find_obstacle():
@@ -52,9 +58,13 @@ def run_surviving(living: RuntimeProcess) -> TrialResult:
     number, pid = job.run()
     kill_together(*get_supervisors(living))
     wait_until(lambda: all(map(is_alive, get_supervisors(living))), "a new pair")
-    also = "" if is_alive(pid) and living.show(number)["status"] == "running" else "it did not live on"
+    also = (
+        "" if is_alive(pid) and living.show(number)["status"] == "running" else "it did not live on"
+    )
     job.gate.touch()
-    return judge_task(BOTH, "the run lives on and ends later", job, number, KILLED, also=lambda: also)
+    return judge_task(
+        BOTH, "the run lives on and ends later", job, number, KILLED, also=lambda: also
+    )
 
 
 def run_ended_unwatched(living: RuntimeProcess) -> TrialResult:
@@ -65,7 +75,9 @@ def run_ended_unwatched(living: RuntimeProcess) -> TrialResult:
     job.gate.touch()
     wait_until(lambda: not is_alive(pid), "it has ended")
     living.start()
-    return judge_task(BOTH, "the run ends while nobody lives, the runtime dead too", job, number, KILLED)
+    return judge_task(
+        BOTH, "the run ends while nobody lives, the runtime dead too", job, number, KILLED
+    )
 
 
 def run_stopped_later(living: RuntimeProcess) -> TrialResult:
@@ -76,9 +88,15 @@ def run_stopped_later(living: RuntimeProcess) -> TrialResult:
     wait_until(lambda: all(map(is_alive, get_supervisors(living))), "a new pair")
     began = time.monotonic()
     living.call("cancel", ids=[number])
-    row = judge_task(BOTH, "the run is cancelled afterwards", job, number, KILLED, ("cancelled", None, None))
+    row = judge_task(
+        BOTH, "the run is cancelled afterwards", job, number, KILLED, ("cancelled", None, None)
+    )
     late = time.monotonic() - began > 2.5
-    return row if not (late or is_alive(pid)) else TrialResult(row.part, row.what, False, "it was not ended within grace + 2 s")
+    return (
+        row
+        if not (late or is_alive(pid))
+        else TrialResult(row.part, row.what, False, "it was not ended within grace + 2 s")
+    )
 
 
 def run_overdue_later(living: RuntimeProcess) -> TrialResult:
@@ -86,7 +104,9 @@ def run_overdue_later(living: RuntimeProcess) -> TrialResult:
     job = NotedJob(living, "overdue", "sleep 60 & wait", grace=0.5, timeout=1.0)
     number, pid = job.run()
     kill_together(*get_supervisors(living))
-    row = judge_task(BOTH, "the run's deadline comes afterwards", job, number, KILLED, ("timed_out", None, None))
+    row = judge_task(
+        BOTH, "the run's deadline comes afterwards", job, number, KILLED, ("timed_out", None, None)
+    )
     return row if not is_alive(pid) else TrialResult(row.part, row.what, False, "it was not ended")
 
 
@@ -99,7 +119,9 @@ def run_other_journal(living: RuntimeProcess) -> TrialResult:
     for path in (living.home / "run").glob("journal*/*.log"):
         path.write_bytes(path.read_bytes().replace(boot.encode(), str(uuid.uuid4()).encode()))
     living.start()
-    return _check_left_alone(judge_task(BOOT, "a journal of another boot", job, number, RESTARTED), pid)
+    return _check_left_alone(
+        judge_task(BOOT, "a journal of another boot", job, number, RESTARTED), pid
+    )
 
 
 def find_obstacle() -> str:
@@ -109,7 +131,11 @@ def find_obstacle() -> str:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         return "unshare is not installed"
-    return f"no mount namespace ({done.stderr.strip()[-100:]}); it takes root" if done.returncode else ""
+    return (
+        f"no mount namespace ({done.stderr.strip()[-100:]}); it takes root"
+        if done.returncode
+        else ""
+    )
 
 
 def run_other_boot(living: RuntimeProcess) -> TrialResult:
@@ -119,7 +145,14 @@ def run_other_boot(living: RuntimeProcess) -> TrialResult:
     kill_all(living)
     _restart_with_new_boot_id(living)
     return _check_left_alone(
-        judge_task(BOOT, "all three come up in a mount namespace with another boot id", job, number, RESTARTED), pid
+        judge_task(
+            BOOT,
+            "all three come up in a mount namespace with another boot id",
+            job,
+            number,
+            RESTARTED,
+        ),
+        pid,
     )
 
 
@@ -132,13 +165,25 @@ def run_other_boot_after_intent(living: RuntimeProcess) -> TrialResult:
         lines = path.read_bytes().rstrip(b"\0").splitlines(keepends=True)
         path.write_bytes(b"".join(line for line in lines if not line.startswith(b'{"p"')))
     _restart_with_new_boot_id(living)
-    return _check_left_alone(judge_task(BOOT, "another boot id, and an intent without its pid", job, number, RESTARTED), pid)
+    return _check_left_alone(
+        judge_task(BOOT, "another boot id, and an intent without its pid", job, number, RESTARTED),
+        pid,
+    )
 
 
 def _restart_with_new_boot_id(living: RuntimeProcess) -> None:
     boot = living.home / "boot_id"
     boot.write_text(f"{uuid.uuid4()}\n")
-    serve = [sys.executable, "-P", "-m", "app", "--home", os.fspath(living.home), "serve", "--detach"]
+    serve = [
+        sys.executable,
+        "-P",
+        "-m",
+        "app",
+        "--home",
+        os.fspath(living.home),
+        "serve",
+        "--detach",
+    ]
     env = {**os.environ, HOME_VARIABLE: os.fspath(living.home)}
     subprocess.run(
         ["unshare", "-m", "sh", "-c", NEW_BOOT_COMMAND, boot, *serve],
@@ -152,6 +197,8 @@ def _restart_with_new_boot_id(living: RuntimeProcess) -> None:
 def _check_left_alone(row: TrialResult, pid: int) -> TrialResult:
     """Check that the process with a lost run's pid got no signal, and kill it."""
     if not is_alive(pid):
-        return TrialResult(row.part, row.what, False, f"{row.said}; the process that had its pid was ended")
+        return TrialResult(
+            row.part, row.what, False, f"{row.said}; the process that had its pid was ended"
+        )
     os.kill(pid, signal.SIGKILL)
     return row

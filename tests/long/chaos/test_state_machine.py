@@ -59,9 +59,17 @@ def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachin
             parents=st.lists(AT, max_size=2), hold=st.sampled_from([False, False, True]), retries=st.sampled_from([0, 0, 1, 2]),
             cpu=st.sampled_from([0.0, 1.0, 2.0, 3.0]), memory=st.sampled_from([0.0, 40.0, 100.0]),
         )  # fmt: skip
-        def submit(self, parents: list[int], hold: bool, retries: int, cpu: float, memory: float) -> None:
+        def submit(
+            self, parents: list[int], hold: bool, retries: int, cpu: float, memory: float
+        ) -> None:
             known = self.world.submitted
-            self.world.submit(sorted({self._task(at) for at in parents} if known else ()), hold, retries, cpu, memory)
+            self.world.submit(
+                sorted({self._task(at) for at in parents} if known else ()),
+                hold,
+                retries,
+                cpu,
+                memory,
+            )
 
         @precondition(lambda self: self.world.submitted)
         @rule(at=AT)
@@ -135,7 +143,12 @@ def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachin
 
         @rule()
         def crash_before_what_was_claimed_is_sent(self) -> None:
-            for part in (self.world.claim, self.world.crash, self.world.send, self.world.run_keeper):
+            for part in (
+                self.world.claim,
+                self.world.crash,
+                self.world.send,
+                self.world.run_keeper,
+            ):
                 part()
 
         @invariant()
@@ -153,8 +166,12 @@ def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachin
 
 
 @pytest.fixture(scope="module")
-def database_engine(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = create_write_engine(Path(shutil.copy(fresh_database, tmp_path_factory.mktemp("machine") / "taskdeck.db")))
+def database_engine(
+    fresh_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    engine = create_write_engine(
+        Path(shutil.copy(fresh_database, tmp_path_factory.mktemp("machine") / "taskdeck.db"))
+    )
     yield engine
     engine.dispose()
 
@@ -179,7 +196,9 @@ def test_any_order_of_events_keeps_every_promise(run_machine: Callable[[int], No
     assert run_machine(120) is None
 
 
-def replace_function(name: str, replace: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
+def replace_function(
+    name: str, replace: Callable[[Any], Any]
+) -> Callable[[pytest.MonkeyPatch], None]:
     """Return a fault that replaces a function of the transitions module."""
     return lambda patch: patch.setattr(transitions, name, replace(getattr(transitions, name)))
 
@@ -193,14 +212,22 @@ def _move_unguarded(c: Connection, table: str, key: str, to: Any, rows: Any) -> 
     for row in rows:
         sets = "".join(f", {name} = :{name}" for name in row if name not in (key, "task_id"))
         raw_sql.execute_statements(
-            c, f"UPDATE {table} SET status = :status{sets} WHERE {key} = :{key}", [{**row, "status": to.value}]
+            c,
+            f"UPDATE {table} SET status = :status{sets} WHERE {key} = :{key}",
+            [{**row, "status": to.value}],
         )
     return list(rows)
 
 
 def _prefer_clean_exits(was: Any) -> Any:
     return lambda c, events, judge: was(
-        c, events, lambda run, e: transitions.RunVerdict(RunStatus.SUCCEEDED, None) if e.get("code") == 0 else judge(run, e)
+        c,
+        events,
+        lambda run, e: (
+            transitions.RunVerdict(RunStatus.SUCCEEDED, None)
+            if e.get("code") == 0
+            else judge(run, e)
+        ),
     )
 
 
@@ -220,7 +247,9 @@ def _skip_recount(was: Any) -> Any:
 
 
 def _flatten_codes(was: Any) -> Any:
-    return lambda c, events, judge: was(c, [{**event, "code": event.get("code") and 1} for event in events], judge)
+    return lambda c, events, judge: was(
+        c, [{**event, "code": event.get("code") and 1} for event in events], judge
+    )
 
 
 def _ignore_hold(was: Any) -> Any:
@@ -228,13 +257,21 @@ def _ignore_hold(was: Any) -> Any:
 
 
 def _plan_everything(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(world, "make_plan", lambda seen: Plan(tuple(task for queue in seen.queues for task in queue.waiting), ()))
+    patch.setattr(
+        world,
+        "make_plan",
+        lambda seen: Plan(tuple(task for queue in seen.queues for task in queue.waiting), ()),
+    )
 
 
 FAULTS = {
-    "moves are not guarded by where a task stands": replace_function("_move", lambda was: _move_unguarded),
+    "moves are not guarded by where a task stands": replace_function(
+        "_move", lambda was: _move_unguarded
+    ),
     "an end does not give back what its run reserved": replace_function("ended", _skip_recount),
-    "a refusal does not give back what its run reserved": replace_function("unclaim", _skip_recount),
+    "a refusal does not give back what its run reserved": replace_function(
+        "unclaim", _skip_recount
+    ),
     "a refused run is left as it is": replace_function("unclaim", return_nothing),
     "a cancel does not reach the run": replace_function("stop", return_nothing),
     "a clean exit wins over a cancel in progress": replace_function("ended", _prefer_clean_exits),
@@ -247,7 +284,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_injected_fault_is_found(fault: str, run_machine: Callable[[int], None], monkeypatch: pytest.MonkeyPatch):
+def test_an_injected_fault_is_found(
+    fault: str, run_machine: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+):
     FAULTS[fault](monkeypatch)
 
     with pytest.raises((AssertionError, ExceptionGroup, ValueError)):

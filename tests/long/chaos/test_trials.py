@@ -34,15 +34,31 @@ def test_the_keeper_may_die_before_and_after_each_record():
     assert len(rows) == 2 * len(journal_writes.WRITES) + 2
 
 
-@pytest.mark.parametrize("trial", [reused_pids.run_both_dead, reused_pids.run_runtime_dead_and_cancelled, reused_pids.run_session_of_a_daemon])
+@pytest.mark.parametrize(
+    "trial",
+    [
+        reused_pids.run_both_dead,
+        reused_pids.run_runtime_dead_and_cancelled,
+        reused_pids.run_session_of_a_daemon,
+    ],
+)
 def test_a_stranger_with_a_runs_pid_is_left_alone(trial: Callable[[RuntimeProcess], TrialResult]):
     if why := reused_pids.find_obstacle():
         pytest.skip(why)
     check_all_met([reused_pids.run_trial(trial)])
 
 
-@pytest.mark.parametrize("trial", [supervisor_deaths.run_ended_unwatched, supervisor_deaths.run_stopped_later, supervisor_deaths.run_other_journal])
-def test_a_run_of_unknown_end_is_lost_with_a_reason(trial_runtime: RuntimeProcess, trial: Callable[[RuntimeProcess], TrialResult]):
+@pytest.mark.parametrize(
+    "trial",
+    [
+        supervisor_deaths.run_ended_unwatched,
+        supervisor_deaths.run_stopped_later,
+        supervisor_deaths.run_other_journal,
+    ],
+)
+def test_a_run_of_unknown_end_is_lost_with_a_reason(
+    trial_runtime: RuntimeProcess, trial: Callable[[RuntimeProcess], TrialResult]
+):
     check_all_met([trial(trial_runtime)])
 
 
@@ -58,4 +74,6 @@ def test_an_impossible_trial_is_reported_and_does_not_count(monkeypatch: pytest.
     (row,) = journal_writes.run_trials()
 
     assert row.met is None and "strace is not installed" in format_table([row])
-    assert format_table([row]).endswith("0 met, 0 not met, 1 not possible on this machine and so not shown")
+    assert format_table([row]).endswith(
+        "0 met, 0 not met, 1 not possible on this machine and so not shown"
+    )

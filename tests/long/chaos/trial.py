@@ -34,7 +34,9 @@ class ChaosOutcome:
         return [(who, step) for who in ROLES for step in STEPS if not self.killer.cells[who, step]]
 
 
-def run_trial(tasks: int, kills: int, seed: int, capacity: int = 16, patience: float = 60.0, say: Any = None) -> ChaosOutcome:
+def run_trial(
+    tasks: int, kills: int, seed: int, capacity: int = 16, patience: float = 60.0, say: Any = None
+) -> ChaosOutcome:
     """Run the given numbers of tasks and kills in a temporary home."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
@@ -48,7 +50,9 @@ def run_trial(tasks: int, kills: int, seed: int, capacity: int = 16, patience: f
             crowd.drain(patience)
             killer.wait_until_complete()
             held = {role: _read_usage(pid) for role, pid in killer.pids.items()}
-            return ChaosOutcome(len(crowd.jobs), time.monotonic() - began, killer, crowd.find_failures(), held)
+            return ChaosOutcome(
+                len(crowd.jobs), time.monotonic() - began, killer, crowd.find_failures(), held
+            )
         finally:
             living.kill_all()
 
@@ -90,5 +94,7 @@ def format_report(outcome: ChaosOutcome) -> str:
     lines.append(f"at the end: {outcome.held}")
     lines += [f"{what}: {len(where)}, e.g. {where[:2]}" for what, where in outcome.faults.items()]
     lines += [f"cells never met: {outcome.unmet_cells}"] if outcome.unmet_cells else []
-    lines.append("0 lost, 0 twice, 0 wrong codes, counters at 0" if not outcome.faults else "FAILED")
+    lines.append(
+        "0 lost, 0 twice, 0 wrong codes, counters at 0" if not outcome.faults else "FAILED"
+    )
     return "\n".join(lines)

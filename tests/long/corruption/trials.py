@@ -53,7 +53,9 @@ def write_noise(path: Path, dice: random.Random) -> str:
 
 def write_page_header(path: Path, dice: random.Random) -> str:
     """Overwrite a page's header with random bytes."""
-    return _overwrite(path, _choose_page(path, dice), dice.randbytes(64), "noise at the head of page")
+    return _overwrite(
+        path, _choose_page(path, dice), dice.randbytes(64), "noise at the head of page"
+    )
 
 
 def write_file_header(path: Path, dice: random.Random) -> str:
@@ -69,7 +71,13 @@ def truncate_file(path: Path, dice: random.Random) -> str:
     return f"cut to {size} bytes"
 
 
-DAMAGE_KINDS: tuple[Callable[[Path, random.Random], str], ...] = (write_zeros, write_noise, write_page_header, write_file_header, truncate_file)
+DAMAGE_KINDS: tuple[Callable[[Path, random.Random], str], ...] = (
+    write_zeros,
+    write_noise,
+    write_page_header,
+    write_file_header,
+    truncate_file,
+)
 
 
 def _choose_page(path: Path, dice: random.Random) -> int:
@@ -105,8 +113,12 @@ def run_trial(model: Path, home: Path, dice: random.Random) -> str:
     before = _read_files(home)
     damage = check_start(home)
     assert damage is not None, f"{said}: not noticed"
-    assert damage.exit_code == 5 and "It was not written to. Newest good backup: " in damage.message, f"{said}: {damage}"
-    assert damage.hint == "See what would change: taskdeck db restore --dry-run", f"{said}: {damage}"
+    assert (
+        damage.exit_code == 5 and "It was not written to. Newest good backup: " in damage.message
+    ), f"{said}: {damage}"
+    assert damage.hint == "See what would change: taskdeck db restore --dry-run", (
+        f"{said}: {damage}"
+    )
     assert _read_files(home) == before, f"{said}: written to"
     _restore_and_check(home, before["taskdeck.db"], said)
     return said
@@ -115,9 +127,15 @@ def run_trial(model: Path, home: Path, dice: random.Random) -> str:
 def _restore_and_check(home: Path, damaged: bytes, said: str) -> None:
     told: list[dict[str, Any]] = []
     done = offline_restore.restore_home(str(home), None, None, lambda found: not told.append(found))
-    assert done["restored"] and Path(done["kept"]).read_bytes() == damaged, f"{said}: the damaged file was not kept as it was"
-    assert integrity.check_database(paths.database_path(home)) == [], f"{said}: restored, and not well"
-    assert done["after"]["newest"] is not None and check_start(home) is None, f"{said}: restored, and does not start"
+    assert done["restored"] and Path(done["kept"]).read_bytes() == damaged, (
+        f"{said}: the damaged file was not kept as it was"
+    )
+    assert integrity.check_database(paths.database_path(home)) == [], (
+        f"{said}: restored, and not well"
+    )
+    assert done["after"]["newest"] is not None and check_start(home) is None, (
+        f"{said}: restored, and does not start"
+    )
 
 
 def _read_files(home: Path) -> dict[str, bytes]:

@@ -19,20 +19,32 @@ from tests.runtime_process import RuntimeProcess
 
 def main() -> int:
     """Return 1 if an acknowledged task was lost or work did not resume."""
-    parser = argparse.ArgumentParser(prog="python -m tests.long.faults", description="A disk that fails at every n-th call.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.long.faults", description="A disk that fails at every n-th call."
+    )
     parser.add_argument("--each", type=int, default=20, help="how many of each call (default 20)")
     args = parser.parse_args()
     if why := find_obstacle():
         print(why, file=sys.stderr)
         return 2
-    faults = [DiskFault(call, error, n, n % 3 == 0) for call in CALLS for error in ERRORS for n in range(1, args.compute_size_per_log + 1)]
+    faults = [
+        DiskFault(call, error, n, n % 3 == 0)
+        for call in CALLS
+        for error in ERRORS
+        for n in range(1, args.compute_size_per_log + 1)
+    ]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
         living = RuntimeProcess(Path(root))
         try:
             for found in run_trials(living, faults):
                 wrong += bool(found.wrong)
-                print(found.fault, f"{len(found.known)} known, {found.refused} refused", "; ".join(found.wrong) or "well", flush=True)
+                print(
+                    found.fault,
+                    f"{len(found.known)} known, {found.refused} refused",
+                    "; ".join(found.wrong) or "well",
+                    flush=True,
+                )
         finally:
             living.kill_all()
     killed = [found for damaged in (False, True) for found in _kill_restores(damaged)]
@@ -43,8 +55,15 @@ def main() -> int:
 
 def _kill_restores(damaged: bool) -> Iterator[killed_restore.KilledRestore]:
     with tempfile.TemporaryDirectory(prefix="td-") as root:
-        for found in killed_restore.run_trials(killed_restore.make_case(Path(root), damaged), (*killed_restore.STEPS, *killed_restore.WRITES)):
-            print(f"restore killed at {found.call} {found.n}", "; ".join(found.wrong) or "well", flush=True)
+        for found in killed_restore.run_trials(
+            killed_restore.make_case(Path(root), damaged),
+            (*killed_restore.STEPS, *killed_restore.WRITES),
+        ):
+            print(
+                f"restore killed at {found.call} {found.n}",
+                "; ".join(found.wrong) or "well",
+                flush=True,
+            )
             yield found
 
 

@@ -47,8 +47,15 @@ def find_obstacle() -> str:
     """Return the reason that faults cannot be injected here, or an empty string."""
     if STRACE is None:
         return "strace is not installed"
-    done = subprocess.run([STRACE, "-qq", "-e", "inject=pwrite64:error=EIO", shutil.which("true") or "true"], capture_output=True)
-    return f"strace may not trace here ({done.stderr.decode().strip()[-100:]})" if done.returncode else ""
+    done = subprocess.run(
+        [STRACE, "-qq", "-e", "inject=pwrite64:error=EIO", shutil.which("true") or "true"],
+        capture_output=True,
+    )
+    return (
+        f"strace may not trace here ({done.stderr.decode().strip()[-100:]})"
+        if done.returncode
+        else ""
+    )
 
 
 def run_trials(living: RuntimeProcess, faults: Sequence[DiskFault]) -> Iterator[FaultResult]:
@@ -87,7 +94,18 @@ def inject_fault(pid: int, fault: DiskFault) -> AbstractContextManager[None]:
 def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
     """Apply an strace injection to the process's calls within the context."""
     assert STRACE is not None
-    line = [STRACE, "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={call}:{what}", "-o", "/dev/null"]
+    line = [
+        STRACE,
+        "-f",
+        "-p",
+        str(pid),
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:{what}",
+        "-o",
+        "/dev/null",
+    ]
     tracer = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     try:
         assert tracer.stderr is not None
@@ -103,5 +121,7 @@ def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
 def _find_damage(living: RuntimeProcess) -> list[str]:
     with closing(sqlite3.connect(paths.database_path(living.home))) as c:
         said = [row[0] for row in c.execute("PRAGMA integrity_check")]
-        said += [f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")]
+        said += [
+            f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")
+        ]
     return [text for text in said if text != "ok"]

@@ -80,7 +80,9 @@ def make_case(root: Path, damaged: bool) -> RestoreCase:
     whole = _copy_home(home, root / "whole")
     _restore(whole)
     after = read_tasks(paths.database_path(whole))
-    assert len(after) == len(before) == 2 + len(read_tasks(_copy_without_wal(home, root / "bare"))), "what came since stands in the log"
+    assert (
+        len(after) == len(before) == 2 + len(read_tasks(_copy_without_wal(home, root / "bare")))
+    ), "what came since stands in the log"
     shutil.rmtree(root / "bare")
     shutil.rmtree(whole)
     return RestoreCase(home, before, after)
@@ -132,7 +134,10 @@ def _kill_restore(home: Path, call: str, n: int) -> bool:
     """Kill a restore at the n-th call; return false if there are fewer calls."""
     ours, its = _FORKS.Pipe()
     said = home / "said"
-    restoring = _FORKS.Process(target=_run_command_when_traced, args=(its, said, ["--home", str(home), "db", "restore", "--yes"]))
+    restoring = _FORKS.Process(
+        target=_run_command_when_traced,
+        args=(its, said, ["--home", str(home), "db", "restore", "--yes"]),
+    )
     restoring.start()
     with ours, its, trace_calls(restoring.pid or 0, call, f"signal=KILL:when={n}"):
         ours.send(None)
@@ -192,5 +197,7 @@ def _restore(home: Path) -> None:
 def _find_damage(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as c:
         said = [row[0] for row in c.execute("PRAGMA integrity_check")]
-        said += [f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")]
+        said += [
+            f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")
+        ]
     return [text for text in said if text != "ok"]

@@ -15,7 +15,9 @@ from tests.long.faults import killed_restore, killed_setup
 from tests.long.faults.disk_faults import CALLS, DiskFault, find_obstacle, run_trials
 from tests.runtime_process import RuntimeProcess
 
-FAULTS = [DiskFault(call, "ENOSPC", n, kill) for call in CALLS for n, kill in ((1, False), (2, True))]
+FAULTS = [
+    DiskFault(call, "ENOSPC", n, kill) for call in CALLS for n, kill in ((1, False), (2, True))
+]
 
 
 def test_a_failing_disk_loses_no_acknowledged_task(lazy_runtime: RuntimeProcess):
@@ -34,7 +36,10 @@ def test_a_restore_killed_at_any_step_is_completed_by_the_next(tmp_path: Path, d
         pytest.skip(why)
 
     case = killed_restore.make_case(tmp_path, damaged)
-    found = [*killed_restore.run_trials(case, killed_restore.STEPS[:2]), *killed_restore.run_trials(case, killed_restore.STEPS[2:], every=9)]
+    found = [
+        *killed_restore.run_trials(case, killed_restore.STEPS[:2]),
+        *killed_restore.run_trials(case, killed_restore.STEPS[2:], every=9),
+    ]
 
     assert [one for one in found if one.wrong] == []
     assert {one.call for one in found} == set(killed_restore.STEPS)
@@ -51,7 +56,9 @@ def test_a_home_killed_during_setup_is_completed_by_the_next_start(tmp_path: Pat
         setup.prepare_database(tmp_path / str(n))
         path = paths.database_path(tmp_path / str(n))
         with open_read_only(path) as c:
-            assert c.execute("SELECT q.name, p.name FROM queues q JOIN pools p ON p.name = q.pool").fetchall() == [("default", "default")]
+            assert c.execute(
+                "SELECT q.name, p.name FROM queues q JOIN pools p ON p.name = q.pool"
+            ).fetchall() == [("default", "default")]
         assert migrate.read_version(path) == migrate.HEAD and integrity.check_database(path) == []
         assert not list(path.parent.glob("*.new*"))
     assert n > 1

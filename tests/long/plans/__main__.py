@@ -54,9 +54,16 @@ def _record(home: Path, tasks: int) -> query_recorder.RecordedStatements:
 
 
 def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
-    walking = [told for told in found.told if any(find_reason(told.text, walk) is None for walk in told.walks)]
+    walking = [
+        told
+        for told in found.told
+        if any(find_reason(told.text, walk) is None for walk in told.walks)
+    ]
     if as_json:
-        slow = [{"seconds": one.worst, "caller": one.caller, "statement": one.statement} for one in found.slow]
+        slow = [
+            {"seconds": one.worst, "caller": one.caller, "statement": one.statement}
+            for one in found.slow
+        ]
         print(json.dumps({"statements": len(found.told), "walking": [str(told) for told in walking], "slow": slow,
                           "unexplained": found.unexplained, "took": found.took}))  # fmt: skip
         return 1 if walking else 0
@@ -67,7 +74,9 @@ def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
     for what, seconds in found.took.items():
         if seconds > SLOW_VERB:
             print(f"long: {seconds:.1f} s, {what}")
-    print(f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk through a table that grows")
+    print(
+        f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk through a table that grows"
+    )
     return 1 if walking else 0
 
 

@@ -6,7 +6,16 @@ import re
 
 from db.maintenance.query_plans import TableScan
 
-GROWING_TABLES = ("tasks", "instances", "events", "operations", "alerts", "samples", "history", "dependencies")
+GROWING_TABLES = (
+    "tasks",
+    "instances",
+    "events",
+    "operations",
+    "alerts",
+    "samples",
+    "history",
+    "dependencies",
+)
 """Tables without a size limit. All others stay small."""
 
 WANTED_INDEXES = {
@@ -17,8 +26,14 @@ WANTED_INDEXES = {
 """Partial indexes whose entries are all wanted."""
 
 ORDERED_SCANS = (
-    (r"FROM tasks INDEXED BY (\w+) WHERE \w+ IS NOT NULL AND 1 ORDER BY .* LIMIT \?\)$", "a page of all tasks in the order of an index"),
-    (r"^SELECT number - rowid|SELECT \(SELECT number - rowid FROM tasks ORDER BY number", "the first and the last number"),
+    (
+        r"FROM tasks INDEXED BY (\w+) WHERE \w+ IS NOT NULL AND 1 ORDER BY .* LIMIT \?\)$",
+        "a page of all tasks in the order of an index",
+    ),
+    (
+        r"^SELECT number - rowid|SELECT \(SELECT number - rowid FROM tasks ORDER BY number",
+        "the first and the last number",
+    ),
     (r"^SELECT \S+ FROM \w+ LIMIT 1$", "whether there is any row"),
     (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
     (r" FROM operations WHERE 1 ORDER BY operations\.id DESC LIMIT \?$", "the newest operations"),
@@ -27,13 +42,27 @@ ORDERED_SCANS = (
 """Statements that follow an index or the rows in the wanted order and stop at their limit."""
 
 USER_FILTERS = (
-    (r"^SELECT tasks\.uuid.* FROM tasks WHERE .*json_each\(tasks\.tags\).* LIMIT \?", "`ls --tag`, newest first until the page is full"),
-    (r"^SELECT count\(\*\) AS count_1 FROM tasks WHERE .*json_each\(tasks\.tags\)", "`ls --tag` says how many there are"),
-    (r" FROM operations WHERE 1 AND .* ORDER BY operations\.id DESC LIMIT \?$", "a filter of the operations, newest first until full"),
+    (
+        r"^SELECT tasks\.uuid.* FROM tasks WHERE .*json_each\(tasks\.tags\).* LIMIT \?",
+        "`ls --tag`, newest first until the page is full",
+    ),
+    (
+        r"^SELECT count\(\*\) AS count_1 FROM tasks WHERE .*json_each\(tasks\.tags\)",
+        "`ls --tag` says how many there are",
+    ),
+    (
+        r" FROM operations WHERE 1 AND .* ORDER BY operations\.id DESC LIMIT \?$",
+        "a filter of the operations, newest first until full",
+    ),
 )
 """Statements of users that no index serves; the deck's lists and the dispatcher have none."""
 
-RARE_SCANS = ((r"^SELECT uuid, max\(at\) AS latest FROM \(", "the last success of each name, which the cleanup does not remove"),)
+RARE_SCANS = (
+    (
+        r"^SELECT uuid, max\(at\) AS latest FROM \(",
+        "the last success of each name, which the cleanup does not remove",
+    ),
+)
 """Statements that the schedule runs a few times an hour, on a reader."""
 
 
@@ -44,4 +73,11 @@ def find_reason(statement: str, walk: TableScan) -> str | None:
     if walk.by in WANTED_INDEXES:
         return WANTED_INDEXES[walk.by]
     text = " ".join(statement.split())
-    return next((why for pattern, why in (*ORDERED_SCANS, *USER_FILTERS, *RARE_SCANS) if re.search(pattern, text)), None)
+    return next(
+        (
+            why
+            for pattern, why in (*ORDERED_SCANS, *USER_FILTERS, *RARE_SCANS)
+            if re.search(pattern, text)
+        ),
+        None,
+    )

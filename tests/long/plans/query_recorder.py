@@ -75,7 +75,9 @@ async def record_statements(home: Path, tasks: int) -> RecordedStatements:
         return RecordedStatements(told, slow, asker.asked, unexplained)
 
 
-def explain_statements(c: Connection, texts: dict[str, BoundShape]) -> tuple[list[ExplainedStatement], list[str]]:
+def explain_statements(
+    c: Connection, texts: dict[str, BoundShape]
+) -> tuple[list[ExplainedStatement], list[str]]:
     """Return the plan of each statement, and the statements without one."""
     told, without = [], []
     for text, shape in texts.items():
@@ -100,7 +102,9 @@ class VerbCaller:
         """Call one verb and ignore refusals."""
         with self._measure(verb):
             try:
-                return await registry.call_verb(Call(self.db, "ann", self.home, self.runtime), verb, args)
+                return await registry.call_verb(
+                    Call(self.db, "ann", self.home, self.runtime), verb, args
+                )
             except Problem:
                 return None
 
@@ -126,11 +130,21 @@ class VerbCaller:
         """Create rules, submit tasks, and call every verb on tasks in several states."""
         for preset in ("starts-within", "finishes-within"):
             await self.call_verb("sla.create", name=preset, preset=preset, value="45m", queue="gpu")
-        for metric, value in (("replica-lag", "5m"), ("backup-age", "2h"), ("slow-queries", 20), ("lock-wait", "1s"), ("wal-size", "1K")):
-            await self.call_verb("sla.create", name=metric, preset="stays-below", metric=metric, value=value)
+        for metric, value in (
+            ("replica-lag", "5m"),
+            ("backup-age", "2h"),
+            ("slow-queries", 20),
+            ("lock-wait", "1s"),
+            ("wal-size", "1K"),
+        ):
+            await self.call_verb(
+                "sla.create", name=metric, preset="stays-below", metric=metric, value=value
+            )
         task = {"argv": ["true"]}
         given = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
-        made = await self.call_verb("submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given)
+        made = await self.call_verb(
+            "submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given
+        )
         first = made[0]["number"] if made else self.last
         await self.call_verb("submit", tasks=[task | {"after": [first]}], uuid="1" * 8, **given)
         await self.call_verb("front", ids=[first])
@@ -152,7 +166,10 @@ class VerbCaller:
         known: dict[str, list[dict[str, Any]]] = {
             "away": [{"since": time.time() - 3600}],
             "alert.show": [{"id": 1}],
-            "definition.show": [{"kind": "queues", "name": "gpu"}, {"kind": "slas", "name": "starts-within"}],
+            "definition.show": [
+                {"kind": "queues", "name": "gpu"},
+                {"kind": "slas", "name": "starts-within"},
+            ],
             "definition.check": [{"kind": "queues", "text": "capacity = 3", "name": "gpu"}],
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
@@ -163,10 +180,29 @@ class VerbCaller:
             "template.ls": [{}, {"usage": True}],
             "review": [{"filter": "status:failed"}, {"ids": [1, self.last]}],
             "why": [{}, {"ids": [self.last - 1, 5]}],
-            "operations": [{}, {"words": ["set"]}, {"by": "ann"}, {"verb": "set"}, {"object": "task #7"}, {"before": 500}, {"since": 3600}],
+            "operations": [
+                {},
+                {"words": ["set"]},
+                {"by": "ann"},
+                {"verb": "set"},
+                {"object": "task #7"},
+                {"before": 500},
+                {"since": 3600},
+            ],
             "board.at": [{"at": timestamps.from_unix(time.time() - 1800)}],
-            "history": [{"span": span, "metric": metric} for span in ("hour", "day", "week") for metric in ("throughput", "waits", "load")],
-            "ls": [{}, {"status": "failed"}, {"queue": "gpu"}, {"name": "work 7"}, {"tag": {"run": "7"}}, {"limit": 5}],
+            "history": [
+                {"span": span, "metric": metric}
+                for span in ("hour", "day", "week")
+                for metric in ("throughput", "waits", "load")
+            ],
+            "ls": [
+                {},
+                {"status": "failed"},
+                {"queue": "gpu"},
+                {"name": "work 7"},
+                {"tag": {"run": "7"}},
+                {"limit": 5},
+            ],
         }
         if name in TASK_VERBS:
             yield from ({"id": ident} for ident in (3, self.last // 2, self.last))
@@ -186,11 +222,20 @@ class VerbCaller:
         page = await self.call_verb("browse", order=order, down=down, limit=PAGE_SIZE)
         row = page["rows"][-1]
         for way in ("after", "before", "from"):
-            await self.call_verb("browse", order=order, down=down, at=[row[page["columns"].index("at")], row[1]], way=way, limit=PAGE_SIZE)
+            await self.call_verb(
+                "browse",
+                order=order,
+                down=down,
+                at=[row[page["columns"].index("at")], row[1]],
+                way=way,
+                limit=PAGE_SIZE,
+            )
 
 
 def _list_verbs() -> list[str]:
-    return sorted(name for name in READ_ONLY_VERBS if not name.startswith(SKIPPED_VERBS) and name != "browse")
+    return sorted(
+        name for name in READ_ONLY_VERBS if not name.startswith(SKIPPED_VERBS) and name != "browse"
+    )
 
 
 def list_required_arguments(name: str) -> list[str]:

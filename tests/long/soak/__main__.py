@@ -18,9 +18,13 @@ from tests.long.soak.trial import SoakResult, format_report, run_soak
 
 def main() -> int:
     """Run the soak test."""
-    parser = argparse.ArgumentParser(prog="python -m tests.long.soak", description="A day of a busy queue in minutes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.long.soak", description="A day of a busy queue in minutes."
+    )
     parser.add_argument("--minutes", type=float, default=3.0, help="of full load (default 3)")
-    parser.add_argument("--json", action="store_true", help="every look and verdict as one JSON document")
+    parser.add_argument(
+        "--json", action="store_true", help="every look and verdict as one JSON document"
+    )
     args = parser.parse_args()
     found = run_soak(args.minutes * 60, say=lambda text: print(text, file=sys.stderr, flush=True))
     print(format_json(found) if args.run_json else format_report(found))
@@ -29,7 +33,9 @@ def main() -> int:
 
 def format_json(found: SoakResult) -> str:
     """Return all samples and verdicts as JSON."""
-    verdicts = [{"what": what, "seen": seen, "good": good} for what, seen, good in found.list_verdicts()]
+    verdicts = [
+        {"what": what, "seen": seen, "good": good} for what, seen, good in found.list_verdicts()
+    ]
     return json.dumps({**asdict(found), "verdicts": verdicts}, indent=1)
 
 

@@ -80,7 +80,9 @@ def _list_zombies(parents: set[int]) -> Iterator[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):
-                state, parent = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[:2]
+                state, parent = (
+                    Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[:2]
+                )
                 if state == "Z" and int(parent) in parents:
                     yield int(name)
 

@@ -22,7 +22,10 @@ class FrequentCleanup(periodic.Duties):
     """Periodic jobs with frequent cleanups."""
 
     def list_duties(self) -> tuple[periodic.Duty, ...]:
-        return tuple(replace(duty, every=CLEANUP_INTERVAL) if duty.name == "cleanup" else duty for duty in super().list_duties())
+        return tuple(
+            replace(duty, every=CLEANUP_INTERVAL) if duty.name == "cleanup" else duty
+            for duty in super().list_duties()
+        )
 
 
 if __name__ == "__main__":

@@ -76,28 +76,51 @@ class SoakResult:
         """Yield each verdict: its subject, the observed value, and true if the value is allowed."""
         for role in ROLES:
             grown, most = self.compute_growth(role), MAX_GROWTH[role]
-            yield f"memory of the {role}, flat", f"{grown:+.3f} MiB for 10,000 tasks (may be {most})", grown <= most
+            yield (
+                f"memory of the {role}, flat",
+                f"{grown:+.3f} MiB for 10,000 tasks (may be {most})",
+                grown <= most,
+            )
         for role in ROLES:
             held = [one.descriptors[role] for one in self.second_half]
-            yield f"descriptors of the {role}, constant", f"{min(held)} to {max(held)}", max(held) - min(held) <= DESCRIPTOR_TOLERANCE
+            yield (
+                f"descriptors of the {role}, constant",
+                f"{min(held)} to {max(held)}",
+                max(held) - min(held) <= DESCRIPTOR_TOLERANCE,
+            )
         zombies = max(one.zombies for one in self.samples)
         yield "no zombie", f"{zombies}", zombies == 0
         for name, most in MAX_SIZES.items():
             seen = max(getattr(one, name) for one in self.samples)
-            yield f"{name.replace('_', '.')} bounded", f"at most {seen:.2f} MiB (may be {most})", seen <= most
+            yield (
+                f"{name.replace('_', '.')} bounded",
+                f"at most {seen:.2f} MiB (may be {most})",
+                seen <= most,
+            )
         over = max(one.files - self.count_young(one) for one in self.second_half)
-        yield "old logs go", f"{max(one.files for one in self.second_half):,} at most, {max(0, over):,} too old", over <= 0
+        yield (
+            "old logs go",
+            f"{max(one.files for one in self.second_half):,} at most, {max(0, over):,} too old",
+            over <= 0,
+        )
         for name in ("database", "runs"):
             before, seen = (
                 max(self.compute_size_per_log(part, name))
-                for part in (self.samples[len(self.samples) // 4 :][: len(self.second_half) // 2], self.second_half)
+                for part in (
+                    self.samples[len(self.samples) // 4 :][: len(self.second_half) // 2],
+                    self.second_half,
+                )
             )
             yield (
                 f"{name} bounded",
                 f"{before:.3g}, then {seen:.3g} KiB for each log that is kept",
                 seen <= MAX_RATIO * before,
             )
-        yield "every task ended as it must", f"{len(self.wrong)} did not, e.g. {self.wrong[:2]}", not self.wrong
+        yield (
+            "every task ended as it must",
+            f"{len(self.wrong)} did not, e.g. {self.wrong[:2]}",
+            not self.wrong,
+        )
 
 
 @contextmanager
@@ -110,7 +133,9 @@ def open_runtime() -> Iterator[tuple[RuntimeProcess, dict[str, int]]]:
         env = {**os.environ, HOME_VARIABLE: folder}
         argv = [sys.executable, "-P", "-m", "tests.long.soak.short_retention_runtime", folder]
         root = Path(__file__).parents[3]
-        runtime = subprocess.Popen(argv, env=env | {"PYTHONPATH": str(root)}, cwd=root, stderr=subprocess.DEVNULL)
+        runtime = subprocess.Popen(
+            argv, env=env | {"PYTHONPATH": str(root)}, cwd=root, stderr=subprocess.DEVNULL
+        )
         try:
             yield living, wait_until(lambda: _read_pids(home), "the runtime is up")
         finally:
@@ -133,21 +158,27 @@ def _read_pids(home: Path) -> dict[str, int] | None:
         client.close()
 
 
-def run_soak(seconds: float, looks: int = SAMPLES, say: Callable[[str], None] | None = None) -> SoakResult:
+def run_soak(
+    seconds: float, looks: int = SAMPLES, say: Callable[[str], None] | None = None
+) -> SoakResult:
     """Run at full load for the given seconds, then until all tasks have ended."""
     with open_runtime() as (living, pids):
         work, began = Workload(living.open_client(autostart=False)), time.monotonic()
         samples: list[Sample] = []
         while (now := time.monotonic() - began) < seconds or len(samples) < looks:
             if now >= (len(samples) + 1) * seconds / looks:
-                samples.append(take_sample(living.home, pids, began, work.submitted - work.count_unfinished()))
+                samples.append(
+                    take_sample(living.home, pids, began, work.submitted - work.count_unfinished())
+                )
                 if say:
                     say(f"{samples[-1].seconds:.0f} s, {samples[-1].ended:,} tasks ended")
             if not work.submit_more():
                 pause(0.1)
         took = time.monotonic() - began
         wait_until(lambda: work.finish() == 0, "all has ended")
-        return SoakResult(work.submitted, took, samples, _find_failures(living.home, work.submitted))
+        return SoakResult(
+            work.submitted, took, samples, _find_failures(living.home, work.submitted)
+        )
 
 
 def _find_failures(home: Path, submitted: int) -> list[Any]:
@@ -182,9 +213,14 @@ def format_report(found: SoakResult, rows_shown: int = 20) -> str:
         [show(s) for _, show in COLUMNS] for s in found.samples[every - 1 :: every]
     ]
     widths = [max(len(row[at]) for row in cells) for at in range(len(COLUMNS))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    ]
     rate = found.submitted / found.seconds
     lines.append(f"{found.submitted:,} tasks in {found.seconds:.0f} s ({rate:.0f}/s, {SLOTS} slots): "
                  f"{found.submitted / 3600:.1f} hours of one a second")  # fmt: skip
-    lines += [f"{'ok ' if good else 'BAD'}  {what}: {seen}" for what, seen, good in found.list_verdicts()]
+    lines += [
+        f"{'ok ' if good else 'BAD'}  {what}: {seen}" for what, seen, good in found.list_verdicts()
+    ]
     return "\n".join(lines)

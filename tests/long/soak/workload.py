@@ -33,7 +33,12 @@ def _make_task(number: int) -> dict[str, Any]:
             return slow | {"name": CANCELLED}
         case 20 | 120:
             again = '[ "$TASKDECK_ATTEMPT" = 2 ]'
-            return busy | {"name": "retried", "argv": ["/bin/sh", "-c", again], "retries": 1, "retry_delay": 0.1}
+            return busy | {
+                "name": "retried",
+                "argv": ["/bin/sh", "-c", again],
+                "retries": 1,
+                "retry_delay": 0.1,
+            }
         case 40 | 140:
             return busy | {"name": "dies", "argv": ["/bin/sh", "-c", "kill -9 $$"]}
         case 60:
@@ -60,7 +65,12 @@ class Workload:
         self._cancel_tasks()
         if self.count_unfinished() >= MAX_BACKLOG:
             return False
-        asked = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}, "uuid": make_uuid7()}
+        asked = {
+            "cwd": "/",
+            "umask": 0o022,
+            "env": {"PATH": os.environ["PATH"]},
+            "uuid": make_uuid7(),
+        }
         self.client.call("submit", {"tasks": make_batch(self.submitted // BATCH_SIZE), **asked})
         self.submitted += BATCH_SIZE
         return True

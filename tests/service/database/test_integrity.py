@@ -70,19 +70,34 @@ def test_runs_known_only_to_the_keeper_or_the_database_are_reported(home: Path, 
     ]
     assert len(integrity.find_problems(home, live=True)) == 1
 
-    end = {"e": running_runid, "code": 0, "signal": None, "at": 2.0, "seconds": 1.0, "cpu": 0.0, "rss": 0}
+    end = {
+        "e": running_runid,
+        "code": 0,
+        "signal": None,
+        "at": 2.0,
+        "seconds": 1.0,
+        "cpu": 0.0,
+        "rss": 0,
+    }
     write_journal(home, {"i": running_runid, "at": 1.0}, end, {"f": [running_runid]})
     assert integrity.find_problems(home, live=False) == [
         f"run {running_runid} is said to go on, and the keeper does not know it: its end is recorded anew by the next start"
     ]
 
 
-@pytest.mark.parametrize("odd", ['{"e": ["x"]}', '{"f": [["x"]]}', '{"i": ["x"]}', '{"i": 1}', "[" * 100_000, "[1]", "{}"])
-def test_a_malformed_journal_record_is_skipped_like_a_torn_one(home: Path, running_runid: str, odd: str):
+@pytest.mark.parametrize(
+    "odd",
+    ['{"e": ["x"]}', '{"f": [["x"]]}', '{"i": ["x"]}', '{"i": 1}', "[" * 100_000, "[1]", "{}"],
+)
+def test_a_malformed_journal_record_is_skipped_like_a_torn_one(
+    home: Path, running_runid: str, odd: str
+):
     write_journal(home, {"i": running_runid, "at": 1.0})
     (home / "run" / "journal2" / "2.log").write_text(f"{odd}\n")
 
-    assert integrity.find_problems(home, live=False) == [] and [trace.runid for trace in journal.list_runs(home)] == [running_runid]
+    assert integrity.find_problems(home, live=False) == [] and [
+        trace.runid for trace in journal.list_runs(home)
+    ] == [running_runid]
 
 
 def test_an_end_with_malformed_values_counts_as_an_end(home: Path):
@@ -101,17 +116,31 @@ def test_logs_without_a_run_are_reported_and_left_to_cleanup(home: Path, running
     assert integrity.find_problems(home, live=False) == ["1 log of a run that no row knows (5B)"]
     done = maintenance.repair_home(str(home))
 
-    assert done == {"ok": True, "done": ["1 log of runs that no row knows will be removed by the cleanup"], "problems": []}
+    assert done == {
+        "ok": True,
+        "done": ["1 log of runs that no row knows will be removed by the cleanup"],
+        "problems": [],
+    }
     assert path.exists() and integrity.find_problems(home, live=False) == []
 
 
 def test_only_a_run_newer_than_the_database_indicates_lost_writes(home: Path, running_runid: str):
     path, later = paths.database_path(home), make_uuid7()
 
-    assert maintenance_integrity.find_missing_runs(path, [running_runid, EARLY_RUNID, "odd", "ffffffff-ffff-7fff-8fff-ffffffffffff"]) == []
-    assert maintenance_integrity.find_missing_runs(path, [later]) == [f"what was written last is missing: run {later} began after all that it knows of"]
+    assert (
+        maintenance_integrity.find_missing_runs(
+            path, [running_runid, EARLY_RUNID, "odd", "ffffffff-ffff-7fff-8fff-ffffffffffff"]
+        )
+        == []
+    )
+    assert maintenance_integrity.find_missing_runs(path, [later]) == [
+        f"what was written last is missing: run {later} began after all that it knows of"
+    ]
     with closing(sqlite3.connect(path)) as c:
-        c.execute("INSERT INTO discarded_logs (runid, created_at, updated_at) VALUES (?, '', '')", (later,))
+        c.execute(
+            "INSERT INTO discarded_logs (runid, created_at, updated_at) VALUES (?, '', '')",
+            (later,),
+        )
         c.commit()
     assert maintenance_integrity.find_missing_runs(path, [later]) == []
 
@@ -125,7 +154,9 @@ def test_an_empty_log_indicates_a_run_unless_its_start_failed(home: Path, runnin
     path.write_text("")
     assert integrity.find_lost_writes(home) == missing, "it wrote nothing, and its keeper has left"
     write_journal(home, {"i": later, "at": 1.0}, {"v": later})
-    assert integrity.find_lost_writes(home) == [] and "missing" not in str(integrity.find_problems(home, live=False)), "its start was taken back"
+    assert integrity.find_lost_writes(home) == [] and "missing" not in str(
+        integrity.find_problems(home, live=False)
+    ), "its start was taken back"
     write_journal(home, {"r": later})
     assert integrity.find_lost_writes(home) == [], "it was refused"
     path.write_text("it began\n")
@@ -149,7 +180,9 @@ def test_nothing_is_repaired_while_the_latest_writes_are_missing(home: Path, run
                                               "taskdeck db backup && taskdeck db restore")  # fmt: skip
 
 
-def test_an_unwritable_database_prevents_a_runtime_start(home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unwritable_database_prevents_a_runtime_start(
+    home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     allowed = os.access  # root may write everything
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
     with pytest.raises(ReadOnlyDisk, match=f"{database_path} is read-only"):
@@ -168,7 +201,9 @@ def test_an_upgrade_is_refused_while_the_latest_writes_are_missing(
 
     with pytest.raises(BehindDatabase, match="began after all that it knows of"):
         setup.prepare_in_subprocess(home)
-    with pytest.raises(DamagedDatabase, match="There is no good backup of it. Take one of what is in it"):
+    with pytest.raises(
+        DamagedDatabase, match="There is no good backup of it. Take one of what is in it"
+    ):
         maintenance.migrate_home(str(home))
     assert migrate.read_version(path) != migrate.HEAD and not (home / "backups").exists()
 
@@ -179,22 +214,38 @@ def test_an_upgrade_is_refused_while_the_latest_writes_are_missing(
 
 
 @pytest.mark.parametrize(
-    "more", ["", "CREATE TABLE later (id INTEGER)", "ALTER TABLE tasks ADD COLUMN later TEXT", "DROP INDEX idx_tasks_type"]
+    "more",
+    [
+        "",
+        "CREATE TABLE later (id INTEGER)",
+        "ALTER TABLE tasks ADD COLUMN later TEXT",
+        "DROP INDEX idx_tasks_type",
+    ],
 )
-def test_a_lost_version_is_restored_only_for_the_current_schema(home: Path, running_runid: str, more: str):
+def test_a_lost_version_is_restored_only_for_the_current_schema(
+    home: Path, running_runid: str, more: str
+):
     path = paths.database_path(home)
     with closing(sqlite3.connect(path)) as c:
         c.executescript(f"DELETE FROM alembic_version; {more}")
-    with pytest.raises(DamagedDatabase, match="There is no good backup of it. .*taskdeck db check --repair$"):
+    with pytest.raises(
+        DamagedDatabase, match="There is no good backup of it. .*taskdeck db check --repair$"
+    ):
         maintenance.check_home(str(home))
 
     if more:
-        with pytest.raises(DamagedDatabase, match="0 rows of alembic_version, where there is one, and not all .*Move the database away"):
+        with pytest.raises(
+            DamagedDatabase,
+            match="0 rows of alembic_version, where there is one, and not all .*Move the database away",
+        ):
             maintenance.repair_home(str(home))
         return
     done = maintenance.repair_home(str(home))["done"]
 
-    assert done[0].startswith("the version of the database, which was lost, set to 0001") and migrate.read_version(path) == migrate.HEAD
+    assert (
+        done[0].startswith("the version of the database, which was lost, set to 0001")
+        and migrate.read_version(path) == migrate.HEAD
+    )
     assert read_only.read(str(home), "operations", {"verb": "db repair"})
 
 
@@ -203,30 +254,52 @@ def test_a_number_known_only_to_a_backup_is_not_reused(home: Path, database_path
     submit_task_to(database_path, "second")
     take_backup(database_path, home / "backups", BackupRules())
     with closing(sqlite3.connect(database_path)) as c:
-        c.executescript("DELETE FROM events; DELETE FROM tasks; DELETE FROM counters WHERE name = 'task-number'")
+        c.executescript(
+            "DELETE FROM events; DELETE FROM tasks; DELETE FROM counters WHERE name = 'task-number'"
+        )
 
-    assert "the last number given is said to be 0, a backup or a job knows of #2" in integrity.find_problems(home, live=False)
-    assert "the next task will be #3" in maintenance.repair_home(str(home))["done"] and integrity.find_problems(home, live=False) == []
+    assert (
+        "the last number given is said to be 0, a backup or a job knows of #2"
+        in integrity.find_problems(home, live=False)
+    )
+    assert (
+        "the next task will be #3" in maintenance.repair_home(str(home))["done"]
+        and integrity.find_problems(home, live=False) == []
+    )
 
 
 def test_a_number_known_only_to_a_job_is_not_reused(home: Path, database_path: Path):
     job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"})
     try:
         runid = make_uuid7()
-        write_journal(home, {"i": runid, "at": 1.0}, {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)})
+        write_journal(
+            home,
+            {"i": runid, "at": 1.0},
+            {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)},
+        )
         wait_until(lambda: integrity.find_highest_number(home) == 7)
     finally:
         job.kill()
         job.wait()
 
 
-@pytest.mark.parametrize(("number", "attempt"), [("7", "9" * 40), ("7", "-3"), (f"{2**63}", "1"), ("0", "1"), ("7", "x")])
-def test_an_impossible_task_number_or_attempt_of_a_job_is_ignored(home: Path, number: str, attempt: str):
-    job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": number, "TASKDECK_ATTEMPT": attempt})
+@pytest.mark.parametrize(
+    ("number", "attempt"), [("7", "9" * 40), ("7", "-3"), (f"{2**63}", "1"), ("0", "1"), ("7", "x")]
+)
+def test_an_impossible_task_number_or_attempt_of_a_job_is_ignored(
+    home: Path, number: str, attempt: str
+):
+    job = subprocess.Popen(
+        ["sleep", "300"], env={"TASKDECK_TASK": number, "TASKDECK_ATTEMPT": attempt}
+    )
     try:
         runid = make_uuid7()
         wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        write_journal(home, {"i": runid, "at": 5.0}, {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)})
+        write_journal(
+            home,
+            {"i": runid, "at": 5.0},
+            {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)},
+        )
         (trace,) = journal.list_runs(home)
     finally:
         job.kill()
@@ -235,12 +308,20 @@ def test_an_impossible_task_number_or_attempt_of_a_job_is_ignored(home: Path, nu
     assert (trace.number, trace.attempt, trace.lives) == (None, 1, True)
 
 
-def test_a_living_job_shows_its_command_and_directory(home: Path, database_path: Path, tmp_path: Path):
-    job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "2"}, cwd=tmp_path)
+def test_a_living_job_shows_its_command_and_directory(
+    home: Path, database_path: Path, tmp_path: Path
+):
+    job = subprocess.Popen(
+        ["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "2"}, cwd=tmp_path
+    )
     try:
         runid = make_uuid7()
         wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        write_journal(home, {"i": runid, "at": 5.0}, {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)})
+        write_journal(
+            home,
+            {"i": runid, "at": 5.0},
+            {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)},
+        )
         (trace,) = journal.list_runs(home)
         submit_task_to(paths.database_path(home), "first")
         (said,) = [line for line in integrity.find_problems(home, live=False) if runid in line]
@@ -248,8 +329,16 @@ def test_a_living_job_shows_its_command_and_directory(home: Path, database_path:
         job.kill()
         job.wait()
 
-    assert said.endswith("which no row knows: it goes on, and becomes a task with the next start (taskdeck serve --detach)")
-    assert (trace.number, trace.attempt, trace.begin, trace.lives, trace.is_active) == (7, 2, 5.0, True, True)
+    assert said.endswith(
+        "which no row knows: it goes on, and becomes a task with the next start (taskdeck serve --detach)"
+    )
+    assert (trace.number, trace.attempt, trace.begin, trace.lives, trace.is_active) == (
+        7,
+        2,
+        5.0,
+        True,
+        True,
+    )
     assert (trace.name, trace.argv, trace.cwd) == ("sleep 300", ("sleep", "300"), str(tmp_path))
     (gone,) = journal.list_runs(home)
     assert not gone.is_active and gone.number is None
@@ -262,16 +351,26 @@ async def test_a_repair_is_an_operation_and_needs_a_runtime(call: Call):
 
     assert await call.db.write(integrity.apply_repairs, [], "ann") == []
     await call.db.write(lambda c: c.exec_driver_sql("UPDATE queues SET current_load = 3"))
-    assert await call.db.write(integrity.apply_repairs, [], "ann") == ["the figures of default counted anew"]
+    assert await call.db.write(integrity.apply_repairs, [], "ann") == [
+        "the figures of default counted anew"
+    ]
     said = await call_verb(call, "operations", {})
-    assert "db repair" in json.dumps(said) and await call_verb(call, "db.check", {}) == {"ok": True, "problems": []}
+    assert "db repair" in json.dumps(said) and await call_verb(call, "db.check", {}) == {
+        "ok": True,
+        "problems": [],
+    }
 
 
 def test_the_journal_tells_how_runs_ended_and_which_are_unreported(home: Path):
     ended, forgotten, refused = make_uuid7(), make_uuid7(), make_uuid7()
     of_an_early_clock = "00000000-0000-7000-8000-000000000000"
     begun = [{"i": runid, "at": 1.0} for runid in (ended, forgotten, refused)]
-    ends = [{"e": ended, "code": 0, "at": 5.0}, {"e": forgotten, "code": 1, "at": 6.0}, {"r": refused}, {"f": [forgotten]}]
+    ends = [
+        {"e": ended, "code": 0, "at": 5.0},
+        {"e": forgotten, "code": 1, "at": 6.0},
+        {"r": refused},
+        {"f": [forgotten]},
+    ]
     write_journal(home, *begun, *ends)
     lonely = make_uuid7()
     write_log(home, lonely)
@@ -279,8 +378,18 @@ def test_the_journal_tells_how_runs_ended_and_which_are_unreported(home: Path):
 
     found = {trace.runid: trace for trace in journal.list_runs(home)}
 
-    assert found.keys() == {ended, forgotten, lonely, of_an_early_clock} and journal.list_known_runs(home) == {ended}
-    assert (found[ended].status, found[ended].told, found[forgotten].status, found[forgotten].told) == ("succeeded", True, "failed", False)
+    assert found.keys() == {
+        ended,
+        forgotten,
+        lonely,
+        of_an_early_clock,
+    } and journal.list_known_runs(home) == {ended}
+    assert (
+        found[ended].status,
+        found[ended].told,
+        found[forgotten].status,
+        found[forgotten].told,
+    ) == ("succeeded", True, "failed", False)
     assert found[lonely].number is None and not found[lonely].ended
 
 
@@ -288,8 +397,20 @@ def test_the_journal_tells_which_runs_allow_a_retry(home: Path):
     well, failed, stopped, late, lost, alive = (make_uuid7() for _ in range(6))
     begun = [{"i": runid, "at": 1.0} for runid in (well, failed, stopped, late, lost, alive)]
     stops = [{"s": stopped, "reason": "cancel"}, {"s": late, "reason": "timeout"}]
-    ends = [{"e": well, "code": 0}, {"e": failed, "code": 1}, {"e": stopped, "code": 143}, {"e": late, "code": 143}]
-    write_journal(home, *begun, *stops, *ends, {"e": lost, "lost": True}, {"e": alive, "lost": True, "again": False})
+    ends = [
+        {"e": well, "code": 0},
+        {"e": failed, "code": 1},
+        {"e": stopped, "code": 143},
+        {"e": late, "code": 143},
+    ]
+    write_journal(
+        home,
+        *begun,
+        *stops,
+        *ends,
+        {"e": lost, "lost": True},
+        {"e": alive, "lost": True, "again": False},
+    )
 
     found = {trace.runid: trace for trace in journal.list_runs(home)}
 
@@ -300,8 +421,14 @@ def test_the_journal_tells_which_runs_allow_a_retry(home: Path):
 def test_a_zombie_job_does_not_count_as_living(home: Path):
     with subprocess.Popen(["true"]) as job:
         stat = Path(f"/proc/{job.pid}/stat")
-        words = wait_until(lambda: (told := stat.read_text().rpartition(")")[2].split())[0] == "Z" and told)
-        write_journal(home, {"i": (runid := make_uuid7()), "at": 1.0}, {"p": runid, "pid": job.pid, "ticks": int(words[19])})
+        words = wait_until(
+            lambda: (told := stat.read_text().rpartition(")")[2].split())[0] == "Z" and told
+        )
+        write_journal(
+            home,
+            {"i": (runid := make_uuid7()), "at": 1.0},
+            {"p": runid, "pid": job.pid, "ticks": int(words[19])},
+        )
 
         (trace,) = journal.list_runs(home)
 

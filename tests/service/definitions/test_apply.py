@@ -86,25 +86,48 @@ async def test_applying_existing_definitions_changes_nothing(call: Call) -> None
 
 async def test_only_differences_are_changed_and_reported(call: Call) -> None:
     await apply.apply(call, text=TEXT)
-    found = await apply.apply(call, text=TEXT.replace("capacity = 2", "capacity = 3").replace('"30m"', '"1h"'))
-    changed = {change["name"]: change["fields"] for change in found["changes"] if change["change"] == "update"}
+    found = await apply.apply(
+        call, text=TEXT.replace("capacity = 2", "capacity = 3").replace('"30m"', '"1h"')
+    )
+    changed = {
+        change["name"]: change["fields"]
+        for change in found["changes"]
+        if change["change"] == "update"
+    }
     assert changed == {"media": {"capacity": [2, 3]}, "encode": {"timeout": [1800, 3600]}}
-    assert (await list_operations(call))[-2:] == [("queue set", "queue media"), ("template set", "template encode")]
+    assert (await list_operations(call))[-2:] == [
+        ("queue set", "queue media"),
+        ("template set", "template encode"),
+    ]
 
 
 async def test_schema_values_of_a_secret_parameter_are_masked(call: Call) -> None:
     def text(value: str) -> str:
-        return TEXT + f'[templates.encode.parameters.properties.pin]\nwriteOnly = true\ndefault = "{value}"\nenum = ["pp9", "{value}"]\n'
+        return (
+            TEXT
+            + f'[templates.encode.parameters.properties.pin]\nwriteOnly = true\ndefault = "{value}"\nenum = ["pp9", "{value}"]\n'
+        )
 
-    told = [await apply.apply(call, text=text(value), dry_run=dry) for value in ("pp1", "pp2") for dry in (True, False)]
+    told = [
+        await apply.apply(call, text=text(value), dry_run=dry)
+        for value in ("pp1", "pp2")
+        for dry in (True, False)
+    ]
 
-    assert [map_changes(found)["template encode"] for found in told] == ["create", "create", "update", "update"]
+    assert [map_changes(found)["template encode"] for found in told] == [
+        "create",
+        "create",
+        "update",
+        "update",
+    ]
     assert "writeOnly" in str(told) and "pp" not in str(told)
 
 
 async def test_an_omitted_key_returns_to_its_default(call: Call) -> None:
     await apply.apply(call, text=TEXT)
-    await apply.apply(call, text=TEXT.replace("priority = 10\n", "").replace('sla = "on-time"\n', ""))
+    await apply.apply(
+        call, text=TEXT.replace("priority = 10\n", "").replace('sla = "on-time"\n', "")
+    )
     assert (await queues.queue_show(call, name="media"))["priority"] == 0
     assert (await queues.pool_show(call, name="gpu"))["sla"] is None
 
@@ -126,10 +149,30 @@ async def test_a_paused_queue_stays_paused(call: Call) -> None:
     ("old", "new", "kind", "said"),
     [
         ('pool = "gpu"', 'pool = "gpuu"', NotFound, 'queues.media: no pool "gpuu". Nearest: gpu'),
-        ('queue = "media"', 'queue = "meda"', NotFound, 'templates.encode: no queue "meda". Nearest: media'),
-        ('sla = "on-time"', 'sla = "ontime"', NotFound, 'pools.gpu: no sla "ontime". Nearest: on-time'),
-        ('template = "encode"', 'template = "encde"', NotFound, 'slas.on-time: no template "encde". Nearest: encode'),
-        ('"512M"', '"33G"', Refused, "templates.encode: needs 33.0G memory, but pool gpu has 32.0G"),
+        (
+            'queue = "media"',
+            'queue = "meda"',
+            NotFound,
+            'templates.encode: no queue "meda". Nearest: media',
+        ),
+        (
+            'sla = "on-time"',
+            'sla = "ontime"',
+            NotFound,
+            'pools.gpu: no sla "ontime". Nearest: on-time',
+        ),
+        (
+            'template = "encode"',
+            'template = "encde"',
+            NotFound,
+            'slas.on-time: no template "encde". Nearest: encode',
+        ),
+        (
+            '"512M"',
+            '"33G"',
+            Refused,
+            "templates.encode: needs 33.0G memory, but pool gpu has 32.0G",
+        ),
         ("script =", "scrpt =", Usage, "templates.encode: schema: engine shell has no"),
         ("capacity = 2", "capacity = -2", Usage, "queues.media: capacity"),
     ],
@@ -146,7 +189,9 @@ async def test_a_file_with_any_fault_changes_nothing(
 
 
 @pytest.mark.parametrize("format", toml_yaml.FORMATS)
-async def test_an_export_applied_elsewhere_gives_the_same_definitions(call: Call, tmp_path: Path, format: str) -> None:
+async def test_an_export_applied_elsewhere_gives_the_same_definitions(
+    call: Call, tmp_path: Path, format: str
+) -> None:
     await apply.apply(call, text=TEXT)
     text = await apply.export(call, format=format)
     async with open_call(tmp_path / "elsewhere") as other:
@@ -163,8 +208,13 @@ async def test_an_export_applied_at_home_changes_nothing(call: Call) -> None:
 
 
 async def test_a_schema_with_null_is_exported_as_yaml(call: Call) -> None:
-    parameters = {"type": "object", "properties": {"a": {"type": ["string", "null"], "default": None}}}
-    await templates.create(call, name="n", engine="shell", schema={"script": "true"}, parameters=parameters)
+    parameters = {
+        "type": "object",
+        "properties": {"a": {"type": ["string", "null"], "default": None}},
+    }
+    await templates.create(
+        call, name="n", engine="shell", schema={"script": "true"}, parameters=parameters
+    )
     with pytest.raises(Refused, match="Take YAML: taskdeck export --format yaml"):
         await apply.export(call)
     assert "default: null" in await apply.export(call, format="yaml")
@@ -187,4 +237,6 @@ async def test_pools_larger_than_the_machine_are_noted_once_created(
     await apply.apply(runtime_call, text=TEXT)
     await apply.apply(runtime_call, text=TEXT)
 
-    assert caller_notes == ["pool gpu gives out 8 cpu, but this machine has 4: more may start than it can run well."]
+    assert caller_notes == [
+        "pool gpu gives out 8 cpu, but this machine has 4: more may start than it can run well."
+    ]

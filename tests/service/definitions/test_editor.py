@@ -26,7 +26,9 @@ properties.who = {type = "string"}
 """
 
 
-async def find_faults(call: Call, text: str, name: str | None = "greet", **args: Any) -> list[tuple[int | None, int | None, str]]:
+async def find_faults(
+    call: Call, text: str, name: str | None = "greet", **args: Any
+) -> list[tuple[int | None, int | None, str]]:
     """Return line, column and message of each fault."""
     found = await editor.check(call, **{"kind": "templates", "text": text, "name": name, **args})
     return [(fault["line"], fault["column"], fault["message"]) for fault in found["faults"]]
@@ -40,7 +42,10 @@ async def call_with_template(call: Call) -> Call:
 
 
 async def test_a_stored_definition_reads_back_unchanged(call_with_template: Call):
-    assert await editor.show(call_with_template, kind="templates", name="greet") == {"text": TEMPLATE_TEXT, "format": "toml"}
+    assert await editor.show(call_with_template, kind="templates", name="greet") == {
+        "text": TEMPLATE_TEXT,
+        "format": "toml",
+    }
     assert await find_faults(call_with_template, TEMPLATE_TEXT) == []
 
 
@@ -64,18 +69,24 @@ async def test_every_kind_can_be_created_and_changed(call: Call, kind: str, make
     ("old", "new", "fault"),
     [
         ("timeout", "timout", (4, 1, 'templates.greet: unknown key "timout". Nearest: timeout')),
-        ('"5m"', '"soon"', (4, 1, 'templates.greet: timeout')),
+        ('"5m"', '"soon"', (4, 1, "templates.greet: timeout")),
         ('engine = "shell"\n', "", (1, 1, "templates.greet: needs engine")),
         ('"shell"', '"shel"', (2, 1, "templates.greet: engine")),
         ('timeout = "5m"', "timeout = ", (4, 11, "line 4: Invalid value")),
         ("timeout", "cpu", (4, 1, "templates.greet: cpu")),
         ('{type = "string"}', '{type = "strin"}', (8, 18, "templates.greet: parameters")),
-        ("[templates.greet]", "[template.greet]", (1, 2, 'unknown table "template". Nearest: templates')),
+        (
+            "[templates.greet]",
+            "[template.greet]",
+            (1, 2, 'unknown table "template". Nearest: templates'),
+        ),
         ("[templates.greet.parameters]", "[queues.q]", (7, 1, "queues.q: ")),
-        ("script", "scrip", (3, 11, 'templates.greet: ')),
+        ("script", "scrip", (3, 11, "templates.greet: ")),
     ],
 )
-async def test_a_fault_has_its_position_and_the_nearest_word(call_with_template: Call, old: str, new: str, fault: tuple[int, int, str]):
+async def test_a_fault_has_its_position_and_the_nearest_word(
+    call_with_template: Call, old: str, new: str, fault: tuple[int, int, str]
+):
     found = await find_faults(call_with_template, TEMPLATE_TEXT.replace(old, new, 1))
 
     line, column, said = found[0]
@@ -84,22 +95,27 @@ async def test_a_fault_has_its_position_and_the_nearest_word(call_with_template:
 
 
 async def test_all_faults_are_reported_at_once(call_with_template: Call):
-    found = await find_faults(call_with_template, TEMPLATE_TEXT.replace("timeout", "timout").replace("engine", "engin"))
+    found = await find_faults(
+        call_with_template, TEMPLATE_TEXT.replace("timeout", "timout").replace("engine", "engin")
+    )
 
     assert [line for line, _, _ in found] == [1, 2, 4]
 
 
 async def test_a_dangling_reference_is_a_fault(call_with_template: Call):
-    assert await find_faults(call_with_template, TEMPLATE_TEXT.replace('timeout = "5m"', 'queue = "defalt"')) == [
-        (4, 9, 'templates.greet: no queue "defalt". Nearest: default')
-    ]
+    assert await find_faults(
+        call_with_template, TEMPLATE_TEXT.replace('timeout = "5m"', 'queue = "defalt"')
+    ) == [(4, 9, 'templates.greet: no queue "defalt". Nearest: default')]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "there is nothing in it yet: begin with [templates.greet]"),
-        (TEMPLATE_TEXT.replace("greet", "other"), "templates.other: does not belong here, where only [templates.greet] is edited"),
+        (
+            TEMPLATE_TEXT.replace("greet", "other"),
+            "templates.other: does not belong here, where only [templates.greet] is edited",
+        ),
         (TEMPLATE_TEXT + '[queues.q]\npool = "default"\n', "queues.q: does not belong here"),
         ("x" * 300_000, "is longer than 256 KiB"),
         ("a = [" + "[" * 5000, ""),
@@ -107,21 +123,32 @@ async def test_a_dangling_reference_is_a_fault(call_with_template: Call):
         ("[templates.greet]\nengine = '\ud800'", ""),
     ],
 )
-async def test_only_the_opened_definition_is_edited_and_hostile_text_is_a_fault(call_with_template: Call, text: str, said: str):
+async def test_only_the_opened_definition_is_edited_and_hostile_text_is_a_fault(
+    call_with_template: Call, text: str, said: str
+):
     found = await find_faults(call_with_template, text)
 
     assert found[0][2].startswith(said) and "\x1b" not in found[0][2]
 
 
 async def test_a_new_definition_needs_an_unused_name(call_with_template: Call):
-    assert await find_faults(call_with_template, TEMPLATE_TEXT, None) == [(1, 1, "templates.greet: is the name of another one")]
-    assert await find_faults(call_with_template, TEMPLATE_TEXT.replace("greet", "hello"), None) == []
+    assert await find_faults(call_with_template, TEMPLATE_TEXT, None) == [
+        (1, 1, "templates.greet: is the name of another one")
+    ]
+    assert (
+        await find_faults(call_with_template, TEMPLATE_TEXT.replace("greet", "hello"), None) == []
+    )
     with pytest.raises(Conflict, match="there is a template greet already"):
         await editor.set_(call_with_template, kind="templates", text=TEMPLATE_TEXT)
 
 
 async def test_the_preview_matches_the_effect_of_saving(call_with_template: Call):
-    found = await editor.check(call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace('"5m"', "600"))
+    found = await editor.check(
+        call_with_template,
+        kind="templates",
+        name="greet",
+        text=TEMPLATE_TEXT.replace('"5m"', "600"),
+    )
 
     assert found["before"] == TEMPLATE_TEXT
     assert found["after"] == TEMPLATE_TEXT.replace("5m", "10m")
@@ -132,19 +159,43 @@ async def test_a_concurrent_change_is_not_overwritten(call_with_template: Call):
     bob = replace(call_with_template, by=Actor("bob"))
     await registry.call_verb(bob, "template.set", {"name": "greet", "cpu": 2})
 
-    with pytest.raises(Conflict, match="template greet was changed meanwhile by bob, 0s ago. Nothing was changed"):
-        await editor.set_(call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace("5m", "6m"), was=TEMPLATE_TEXT)
+    with pytest.raises(
+        Conflict, match="template greet was changed meanwhile by bob, 0s ago. Nothing was changed"
+    ):
+        await editor.set_(
+            call_with_template,
+            kind="templates",
+            name="greet",
+            text=TEMPLATE_TEXT.replace("5m", "6m"),
+            was=TEMPLATE_TEXT,
+        )
 
     theirs = (await editor.show(call_with_template, kind="templates", name="greet"))["text"]
-    await editor.set_(call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace("5m", "6m"), was=theirs)
-    assert (await editor.show(call_with_template, kind="templates", name="greet"))["text"] == TEMPLATE_TEXT.replace("5m", "6m")
+    await editor.set_(
+        call_with_template,
+        kind="templates",
+        name="greet",
+        text=TEMPLATE_TEXT.replace("5m", "6m"),
+        was=theirs,
+    )
+    assert (await editor.show(call_with_template, kind="templates", name="greet"))[
+        "text"
+    ] == TEMPLATE_TEXT.replace("5m", "6m")
 
 
 async def test_a_concurrently_deleted_definition_is_not_recreated(call_with_template: Call):
-    await registry.call_verb(replace(call_with_template, by=Actor("bob")), "template.rm", {"name": "greet"})
+    await registry.call_verb(
+        replace(call_with_template, by=Actor("bob")), "template.rm", {"name": "greet"}
+    )
 
     with pytest.raises(NotFound, match="template greet was removed meanwhile by bob"):
-        await editor.set_(call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT, was=TEMPLATE_TEXT)
+        await editor.set_(
+            call_with_template,
+            kind="templates",
+            name="greet",
+            text=TEMPLATE_TEXT,
+            was=TEMPLATE_TEXT,
+        )
     with pytest.raises(NotFound):
         await editor.show(call_with_template, kind="templates", name="greet")
 
@@ -153,13 +204,19 @@ async def test_faulty_text_is_not_stored(call: Call):
     with pytest.raises(Usage, match="unknown key"):
         await editor.set_(call, kind="templates", text=TEMPLATE_TEXT.replace("timeout", "timout"))
     with pytest.raises(Problem, match="defalt"):
-        await editor.set_(call, kind="templates", text=TEMPLATE_TEXT.replace('timeout = "5m"', 'queue = "defalt"'))
+        await editor.set_(
+            call, kind="templates", text=TEMPLATE_TEXT.replace('timeout = "5m"', 'queue = "defalt"')
+        )
     assert await registry.call_verb(call, "template.ls", {}) == []
 
 
 async def test_values_that_toml_cannot_hold_are_edited_as_yaml(call: Call):
     parameters = {"type": "object", "properties": {"who": {"enum": [None, "a"]}}}
-    await registry.call_verb(call, "template.create", {"name": "t", "engine": "shell", "schema": {"script": "true"}, "parameters": parameters})
+    await registry.call_verb(
+        call,
+        "template.create",
+        {"name": "t", "engine": "shell", "schema": {"script": "true"}, "parameters": parameters},
+    )
 
     found = await editor.show(call, kind="templates", name="t")
 
@@ -175,7 +232,9 @@ async def test_an_unknown_kind_is_refused(call: Call):
         await editor.show(call, kind="template", name="x")
 
 
-async def test_no_text_is_rendered_inside_a_write_transaction(call_with_template: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_no_text_is_rendered_inside_a_write_transaction(
+    call_with_template: Call, monkeypatch: pytest.MonkeyPatch
+):
     write, loops = toml_yaml.write_document, []
 
     def noting(*args: Any) -> str:
@@ -184,7 +243,15 @@ async def test_no_text_is_rendered_inside_a_write_transaction(call_with_template
 
     monkeypatch.setattr(toml_yaml, "write_document", noting)
     await editor.show(call_with_template, kind="templates", name="greet")
-    await editor.check(call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace("5m", "6m"))
-    await editor.set_(call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace("5m", "6m"), was=TEMPLATE_TEXT)
+    await editor.check(
+        call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace("5m", "6m")
+    )
+    await editor.set_(
+        call_with_template,
+        kind="templates",
+        name="greet",
+        text=TEMPLATE_TEXT.replace("5m", "6m"),
+        was=TEMPLATE_TEXT,
+    )
     await apply.export(call_with_template)
     assert loops == [None] * 5

@@ -31,7 +31,10 @@ async def test_the_default_capacity_of_a_queue_is_the_cores_of_its_pool(call: Ca
         "active",
         0,
     )
-    assert await list_operations(call) == [("pool create", "pool gpu"), ("queue create", "queue gpu")]
+    assert await list_operations(call) == [
+        ("pool create", "pool gpu"),
+        ("queue create", "queue gpu"),
+    ]
 
 
 async def test_queues_are_listed_by_priority_then_name_with_waiting_counts(call: Call):
@@ -55,7 +58,9 @@ async def test_the_state_of_a_queue_is_one_word(call: Call, worker):
     await submit_task(call, queue="full")
     await worker.start(1)
     await submit_task(call, queue="no-room", cpu=1)
-    await call.db.write(lambda c: c.exec_driver_sql("UPDATE pools SET used_cpu = 0.5 WHERE name = 'p'"))
+    await call.db.write(
+        lambda c: c.exec_driver_sql("UPDATE pools SET used_cpu = 0.5 WHERE name = 'p'")
+    )
     await queues.queue_pause(call, name="paused")
     await queues.queue_drain(call, name="draining")
 
@@ -72,7 +77,11 @@ async def test_pausing_twice_is_recorded_once_with_its_author(call: Call):
     await queues.queue_pause(call, name="default")
     row = await queues.queue_pause(call, name="default")
 
-    assert (row["status"], row["status_by"], row["status_at"] is not None) == ("paused", "ann", True)
+    assert (row["status"], row["status_by"], row["status_at"] is not None) == (
+        "paused",
+        "ann",
+        True,
+    )
     assert await list_operations(call) == [("queue pause", "queue default")]
 
 
@@ -131,7 +140,9 @@ async def test_an_invalid_queue_is_refused(
         ({"name": "default", "cpu": 1, "memory": 1}, Conflict, "there is a pool default already"),
     ],
 )
-async def test_an_invalid_pool_is_refused(call: Call, given: dict[str, Any], kind: type[Problem], said: str):
+async def test_an_invalid_pool_is_refused(
+    call: Call, given: dict[str, Any], kind: type[Problem], said: str
+):
     with pytest.raises(kind) as told:
         await queues.pool_create(call, **given)
 
@@ -141,21 +152,39 @@ async def test_an_invalid_pool_is_refused(call: Call, given: dict[str, Any], kin
 
 @pytest.mark.parametrize(
     "verb",
-    [queues.queue_show, queues.queue_set, queues.queue_rm, queues.queue_pause, queues.queue_resume, queues.queue_drain],
+    [
+        queues.queue_show,
+        queues.queue_set,
+        queues.queue_rm,
+        queues.queue_pause,
+        queues.queue_resume,
+        queues.queue_drain,
+    ],
 )
 async def test_an_unknown_queue_is_refused_with_the_nearest_name(call: Call, verb: Any):
     more = {"capacity": 1} if verb is queues.queue_set else {}
-    with pytest.raises(NotFound, match='no queue "defualt". Nearest: default. List: taskdeck queue ls'):
+    with pytest.raises(
+        NotFound, match='no queue "defualt". Nearest: default. List: taskdeck queue ls'
+    ):
         await verb(call, name="defualt", **more)
 
 
 @pytest.mark.parametrize(
     "verb",
-    [queues.pool_show, queues.pool_set, queues.pool_rm, queues.pool_pause, queues.pool_resume, queues.pool_drain],
+    [
+        queues.pool_show,
+        queues.pool_set,
+        queues.pool_rm,
+        queues.pool_pause,
+        queues.pool_resume,
+        queues.pool_drain,
+    ],
 )
 async def test_an_unknown_pool_is_refused_with_the_nearest_name(call: Call, verb: Any):
     more = {"cpu": 1} if verb is queues.pool_set else {}
-    with pytest.raises(NotFound, match='no pool "defualt". Nearest: default. List: taskdeck pool ls'):
+    with pytest.raises(
+        NotFound, match='no pool "defualt". Nearest: default. List: taskdeck pool ls'
+    ):
         await verb(call, name="defualt", **more)
 
 
@@ -172,7 +201,9 @@ async def test_a_referenced_definition_is_not_deleted_and_the_counts_are_given(c
     await submit_task(call, queue="q")
     await templates.create(call, name="t", engine="exec", schema={"argv": ["true"]}, queue="q")
 
-    with pytest.raises(Refused, match=r"2 tasks and 1 template \(t\) refer to queue q. It was not removed") as told:
+    with pytest.raises(
+        Refused, match=r"2 tasks and 1 template \(t\) refer to queue q. It was not removed"
+    ) as told:
         await queues.queue_rm(call, name="q")
     assert told.value.exit_code == 4
     with pytest.raises(Refused, match="2 queues .*pool default"):
@@ -194,8 +225,13 @@ async def test_the_referring_definitions_are_named(call: Call):
 
 
 async def test_a_missing_queue_error_tells_how_to_create_one(call: Call):
-    for missing in (submit_task(call, queue="night shift"), actions.set_(call, ids=[1], fields={"queue": "night shift"})):
-        with pytest.raises(NotFound, match="List: taskdeck queue ls. Make it: taskdeck queue create 'night shift'"):
+    for missing in (
+        submit_task(call, queue="night shift"),
+        actions.set_(call, ids=[1], fields={"queue": "night shift"}),
+    ):
+        with pytest.raises(
+            NotFound, match="List: taskdeck queue ls. Make it: taskdeck queue create 'night shift'"
+        ):
             await missing
 
 
@@ -254,7 +290,10 @@ async def test_running_tasks_follow_their_queue_to_another_pool(call: Call, work
 
     await queues.queue_set(call, name="default", pool="big")
 
-    assert {row["name"]: row["used_cpu"] for row in await queues.pool_ls(call)} == {"big": 1.0, "default": 0.0}
+    assert {row["name"]: row["used_cpu"] for row in await queues.pool_ls(call)} == {
+        "big": 1.0,
+        "default": 0.0,
+    }
 
 
 async def test_the_first_in_line_starts_first_and_all_waiting_tasks_are_counted(call: Call):
@@ -263,7 +302,10 @@ async def test_the_first_in_line_starts_first_and_all_waiting_tasks_are_counted(
     await queues.queue_pause(call, name="off")
     for queue in ("low", "high", "off"):
         await submit_task(call, queue=queue)
-    urgent, front = await submit_task(call, queue="low", priority=7), await submit_task(call, queue="low")
+    urgent, front = (
+        await submit_task(call, queue="low", priority=7),
+        await submit_task(call, queue="low"),
+    )
     await submit_task(call, queue="low", hold=True)
 
     found = await queues.queue_line(call, names=["low"])
@@ -279,14 +321,20 @@ async def test_the_first_in_line_starts_first_and_all_waiting_tasks_are_counted(
 async def test_without_queued_tasks_the_next_retry_is_first_in_line(call: Call):
     late, soon = await submit_task(call), await submit_task(call)
     for task, at in ((late, "2099-01-02"), (soon, "2099-01-01")):
-        await execute_sql(call, f"UPDATE tasks SET status = 'retrying', retry_at = '{at}T00:00:00.000000Z' WHERE uuid = ?", task["uuid"])
+        await execute_sql(
+            call,
+            f"UPDATE tasks SET status = 'retrying', retry_at = '{at}T00:00:00.000000Z' WHERE uuid = ?",
+            task["uuid"],
+        )
 
     assert (await queues.queue_line(call, names=["default"]))["first"] == soon["uuid"]
     with pytest.raises(NotFound):
         await queues.queue_line(call, names=["nosuch"])
 
 
-async def test_a_pool_larger_than_the_machine_is_noted_and_created(runtime_call: Call, caller_notes: list[str], monkeypatch: pytest.MonkeyPatch):
+async def test_a_pool_larger_than_the_machine_is_noted_and_created(
+    runtime_call: Call, caller_notes: list[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(2, 24 * 1024))
     await queues.pool_set(runtime_call, name="default", cpu=2, memory="24G")
 
@@ -307,4 +355,7 @@ async def test_setting_the_current_state_records_no_operation(call: Call):
 
     steps = [("active", "paused"), ("paused", "paused"), ("paused", "draining")]
     assert [(row["before"]["status"], row["status"]) for row in rows] == steps
-    assert await list_operations(call) == [("queue pause", "queue default"), ("queue drain", "queue default")]
+    assert await list_operations(call) == [
+        ("queue pause", "queue default"),
+        ("queue drain", "queue default"),
+    ]

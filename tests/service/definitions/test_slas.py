@@ -27,11 +27,15 @@ class SlaScenario:
     async def submit_at(self, at: float = 0, **spec: Any) -> int:
         made = await submit_task(self.call, **spec)
         created = to_stored_time(START + at * MINUTE)
-        await execute_sql(self.call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"])
+        await execute_sql(
+            self.call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"]
+        )
         return made["number"]
 
     async def start_at(self, number: int, at: float) -> None:
-        uuid = (await execute_sql(self.call, "SELECT uuid FROM tasks WHERE number = ?", number))[0][0]
+        uuid = (await execute_sql(self.call, "SELECT uuid FROM tasks WHERE number = ?", number))[0][
+            0
+        ]
         when = to_stored_time(START + at * MINUTE)
         await execute_sql(
             self.call,
@@ -39,28 +43,52 @@ class SlaScenario:
             "memory) VALUES (?, ?, 'running', ?, '{}', ?, ?, 1, 'default', 'default', 1, 0)",
             f"run-{number}-{at}", uuid, when, when, when,
         )  # fmt: skip
-        await execute_sql(self.call, "UPDATE tasks SET status = 'running', attempts = 1 WHERE number = ?", number)
+        await execute_sql(
+            self.call, "UPDATE tasks SET status = 'running', attempts = 1 WHERE number = ?", number
+        )
         await self.insert_events("running", number)
 
     async def end_at(self, number: int, at: float, status: str = "succeeded") -> None:
         ended = to_stored_time(START + at * MINUTE)
-        await execute_sql(self.call, "UPDATE tasks SET status = ?, ended_at = ? WHERE number = ?", status, ended, number)
+        await execute_sql(
+            self.call,
+            "UPDATE tasks SET status = ?, ended_at = ? WHERE number = ?",
+            status,
+            ended,
+            number,
+        )
         await self.insert_events(status, number)
 
     async def insert_events(self, status: str, *numbers: int) -> None:
         insert = "INSERT INTO events (task_id, status, \"by\", created_at, updated_at) SELECT uuid, ?, 'ann', '', '' FROM tasks"
-        await execute_sql(self.call, f"{insert} WHERE number BETWEEN ? AND ?", status, min(numbers), max(numbers))
+        await execute_sql(
+            self.call, f"{insert} WHERE number BETWEEN ? AND ?", status, min(numbers), max(numbers)
+        )
 
-    async def create_rule(self, preset: str = "finishes-within", value: str = "45m", at: float = 0, **match: Any) -> None:
-        made = await slas.create(self.call, name=f"rule-{len(await slas.ls(self.call))}", preset=preset, value=value, **match)
+    async def create_rule(
+        self, preset: str = "finishes-within", value: str = "45m", at: float = 0, **match: Any
+    ) -> None:
+        made = await slas.create(
+            self.call,
+            name=f"rule-{len(await slas.ls(self.call))}",
+            preset=preset,
+            value=value,
+            **match,
+        )
         stamped = to_stored_time(START + at * MINUTE)
-        await execute_sql(self.call, "UPDATE slas SET updated_at = ? WHERE id = ?", stamped, made["id"])
+        await execute_sql(
+            self.call, "UPDATE slas SET updated_at = ? WHERE id = ?", stamped, made["id"]
+        )
 
     async def evaluate_at(self, at: float) -> slas.EvaluationResult:
-        return await self.call.db.write(slas.evaluate, datetime.fromtimestamp(START + at * MINUTE, UTC))
+        return await self.call.db.write(
+            slas.evaluate, datetime.fromtimestamp(START + at * MINUTE, UTC)
+        )
 
     async def has_work_at(self, at: float) -> bool:
-        return await self.call.db.read(slas.has_work, datetime.fromtimestamp(START + at * MINUTE, UTC))
+        return await self.call.db.read(
+            slas.has_work, datetime.fromtimestamp(START + at * MINUTE, UTC)
+        )
 
     async def list_alerts(self) -> list[tuple[str, str, str]]:
         rows = await execute_sql(self.call, "SELECT object, status, text FROM alerts ORDER BY id")
@@ -73,7 +101,9 @@ async def scenario(tmp_path: Path) -> AsyncIterator[SlaScenario]:
         yield SlaScenario(call)
 
 
-async def test_a_late_task_raises_one_alert_which_closes_when_it_ends(scenario: SlaScenario) -> None:
+async def test_a_late_task_raises_one_alert_which_closes_when_it_ends(
+    scenario: SlaScenario,
+) -> None:
     await scenario.create_rule()
     number = await scenario.submit_at(at=0)
     await scenario.start_at(number, at=1)
@@ -84,7 +114,9 @@ async def test_a_late_task_raises_one_alert_which_closes_when_it_ends(scenario: 
     await scenario.end_at(number, at=60)
     assert (await scenario.evaluate_at(at=61)).resolved == 1
     assert await scenario.list_alerts() == [(f"#{number}", "resolved", "took 1h, allowed 45m")]
-    assert await execute_sql(scenario.call, "SELECT fired_at, resolved_at, value, \"limit\" FROM alerts") == [
+    assert await execute_sql(
+        scenario.call, 'SELECT fired_at, resolved_at, value, "limit" FROM alerts'
+    ) == [
         (to_stored_time(START + 45 * MINUTE), to_stored_time(START + 60 * MINUTE), 3600.0, 2700.0)
     ]
 
@@ -98,7 +130,9 @@ async def test_a_task_in_time_raises_no_alert(scenario: SlaScenario) -> None:
     assert await scenario.list_alerts() == []
 
 
-async def test_a_task_that_ended_late_between_evaluations_is_reported_as_ended(scenario: SlaScenario) -> None:
+async def test_a_task_that_ended_late_between_evaluations_is_reported_as_ended(
+    scenario: SlaScenario,
+) -> None:
     await scenario.create_rule()
     number = await scenario.submit_at(at=0)
     await scenario.evaluate_at(at=40)
@@ -121,7 +155,9 @@ async def test_the_next_evaluation_is_due_with_the_next_deadline(scenario: SlaSc
     assert (found.fired, found.next_due) == (1, START + 65 * MINUTE)
 
 
-async def test_a_late_start_raises_an_alert_which_closes_with_the_start(scenario: SlaScenario) -> None:
+async def test_a_late_start_raises_an_alert_which_closes_with_the_start(
+    scenario: SlaScenario,
+) -> None:
     await scenario.create_rule("starts-within", "30m")
     number = await scenario.submit_at(at=0)
     await scenario.evaluate_at(at=132)
@@ -134,7 +170,12 @@ async def test_a_late_start_raises_an_alert_which_closes_with_the_start(scenario
 async def test_waiting_counts_from_the_time_a_task_may_start(scenario: SlaScenario) -> None:
     await scenario.create_rule("starts-within", "30m")
     number = await scenario.submit_at(at=0)
-    await execute_sql(scenario.call, "UPDATE tasks SET not_before = ? WHERE number = ?", to_stored_time(START + 60 * MINUTE), number)
+    await execute_sql(
+        scenario.call,
+        "UPDATE tasks SET not_before = ? WHERE number = ?",
+        to_stored_time(START + 60 * MINUTE),
+        number,
+    )
     found = await scenario.evaluate_at(at=31)
     assert (found.fired, found.next_due) == (0, START + 90 * MINUTE)
     assert not await scenario.has_work_at(at=89)
@@ -148,7 +189,12 @@ async def test_only_matching_tasks_are_evaluated(scenario: SlaScenario) -> None:
     call = scenario.call
     await queues.queue_create(call, name="media", capacity=1)
     await templates.create(call, name="encode", engine="shell", schema={"script": "true"})
-    for match in ({"template": "encode"}, {"queue": "media"}, {"task": "nightly"}, {"tag": "team=ml"}):
+    for match in (
+        {"template": "encode"},
+        {"queue": "media"},
+        {"task": "nightly"},
+        {"tag": "team=ml"},
+    ):
         await scenario.create_rule(**match)
     await scenario.create_rule(queue="media", tag={"team": "ml"})
     numbers = [
@@ -162,7 +208,15 @@ async def test_only_matching_tasks_are_evaluated(scenario: SlaScenario) -> None:
     await scenario.evaluate_at(at=60)
     rows = await execute_sql(call, "SELECT name, object FROM alerts ORDER BY name, id")
     found = [(name, int(about.split()[0][1:]) - numbers[0]) for name, about in rows]
-    expected = [("rule-0", 0), ("rule-1", 1), ("rule-1", 4), ("rule-2", 2), ("rule-3", 3), ("rule-3", 4), ("rule-4", 4)]
+    expected = [
+        ("rule-0", 0),
+        ("rule-1", 1),
+        ("rule-1", 4),
+        ("rule-2", 2),
+        ("rule-3", 3),
+        ("rule-3", 4),
+        ("rule-4", 4),
+    ]
     assert found == expected
 
 
@@ -193,7 +247,11 @@ async def test_many_late_tasks_are_reported_in_batches(scenario: SlaScenario) ->
     while found.next_due is not None:
         found = await scenario.evaluate_at(at=60)
     assert len(await scenario.list_alerts()) == 1_201
-    await execute_sql(scenario.call, "UPDATE tasks SET status = 'cancelled', ended_at = ?", to_stored_time(START + 61 * MINUTE))
+    await execute_sql(
+        scenario.call,
+        "UPDATE tasks SET status = 'cancelled', ended_at = ?",
+        to_stored_time(START + 61 * MINUTE),
+    )
     await scenario.insert_events("cancelled", first, first + 1_200)
     assert [(await scenario.evaluate_at(at=62)).resolved for _ in range(4)] == [500, 500, 201, 0]
 
@@ -209,7 +267,9 @@ async def test_a_changed_rule_evaluates_all_tasks_again(scenario: SlaScenario) -
     assert (await scenario.list_alerts())[0][:2] == (f"#{number}", "resolved")
     await apply.apply(scenario.call, text=text.replace("45m", "50m"))
     assert (await scenario.evaluate_at(at=62)).fired == 1
-    assert await scenario.list_alerts() == [(f"#{number}", "firing", "waiting 1h02m, allowed 50m in all")]
+    assert await scenario.list_alerts() == [
+        (f"#{number}", "firing", "waiting 1h02m, allowed 50m in all")
+    ]
 
 
 async def test_a_disabled_rule_raises_nothing_and_closes_its_alerts(scenario: SlaScenario) -> None:
@@ -227,20 +287,40 @@ async def test_nothing_due_writes_nothing(scenario: SlaScenario) -> None:
     await scenario.create_rule()
     await scenario.submit_at()
     await scenario.evaluate_at(at=60)
-    was = await execute_sql(scenario.call, "SELECT * FROM counters"), await execute_sql(scenario.call, "SELECT * FROM alerts")
+    was = (
+        await execute_sql(scenario.call, "SELECT * FROM counters"),
+        await execute_sql(scenario.call, "SELECT * FROM alerts"),
+    )
     assert not await scenario.has_work_at(at=61)
     await scenario.evaluate_at(at=61)
-    assert (await execute_sql(scenario.call, "SELECT * FROM counters"), await execute_sql(scenario.call, "SELECT * FROM alerts")) == was
+    assert (
+        await execute_sql(scenario.call, "SELECT * FROM counters"),
+        await execute_sql(scenario.call, "SELECT * FROM alerts"),
+    ) == was
 
 
 async def test_a_rule_is_created_shown_listed_and_deleted(scenario: SlaScenario) -> None:
-    made = await slas.create(scenario.call, name="soon", preset="starts-within", value="30m", severity="critical", tag="a=b")
-    assert made["conditions"] == {"preset": "starts-within", "value": "30m", "match": {"tag": {"a": "b"}}}
+    made = await slas.create(
+        scenario.call,
+        name="soon",
+        preset="starts-within",
+        value="30m",
+        severity="critical",
+        tag="a=b",
+    )
+    assert made["conditions"] == {
+        "preset": "starts-within",
+        "value": "30m",
+        "match": {"tag": {"a": "b"}},
+    }
     assert (made["priority"], made["enabled"], made["actions"]) == (3, True, {})
     assert [made] == await slas.ls(scenario.call) == [await slas.show(scenario.call, name="soon")]
     await slas.rm(scenario.call, name="soon")
     assert await slas.ls(scenario.call) == []
-    assert await list_operations(scenario.call) == [("sla create", "sla soon"), ("sla rm", "sla soon")]
+    assert await list_operations(scenario.call) == [
+        ("sla create", "sla soon"),
+        ("sla rm", "sla soon"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +341,9 @@ async def test_an_invalid_rule_is_refused(
 ) -> None:
     await slas.create(scenario.call, name="taken", preset="starts-within", value=1)
     with pytest.raises(kind) as caught:
-        await slas.create(scenario.call, **{"name": "new", "preset": "finishes-within", "value": "45m", **given})
+        await slas.create(
+            scenario.call, **{"name": "new", "preset": "finishes-within", "value": "45m", **given}
+        )
     assert words in str(caught.value)
     assert len(await slas.ls(scenario.call)) == 1
 
@@ -270,10 +352,19 @@ async def test_a_rule_is_listed_with_its_condition_and_state(scenario: SlaScenar
     await scenario.create_rule("starts-within", "30m")
     first, second = [await scenario.submit_at(at=0) for _ in range(2)]
     await scenario.evaluate_at(at=40)
-    await execute_sql(scenario.call, "UPDATE alerts SET status = 'acknowledged' WHERE object LIKE ?", f"#{first} %")
+    await execute_sql(
+        scenario.call,
+        "UPDATE alerts SET status = 'acknowledged' WHERE object LIKE ?",
+        f"#{first} %",
+    )
     (row,) = await slas.ls(scenario.call)
     assert (row["words"], row["severity"], row["limit"]) == ("starts within 30m", "warning", 1800.0)
-    assert (row["open"], row["silence"], row["late"], row["last_late"]) == ({"firing": 1, "acknowledged": 1}, None, 0, None)
+    assert (row["open"], row["silence"], row["late"], row["last_late"]) == (
+        {"firing": 1, "acknowledged": 1},
+        None,
+        0,
+        None,
+    )
     await execute_sql(scenario.call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE object LIKE ?",
                   to_stored_time(datetime.now(UTC).timestamp() - 60), f"#{second} %")  # fmt: skip
     (row,) = await slas.ls(scenario.call)
@@ -290,7 +381,10 @@ async def test_the_last_runs_of_a_rule_are_listed_oldest_first(scenario: SlaScen
     await scenario.end_at(await scenario.submit_at(), at=20, status="failed")
     await scenario.submit_at(template="encode")
     first = await slas.read_history(call, name="rule-0")
-    assert (first["limit"], [(run["value"] / MINUTE, run["late"]) for run in first["runs"]]) == (2700.0, [(10, False), (50, True)])
+    assert (first["limit"], [(run["value"] / MINUTE, run["late"]) for run in first["runs"]]) == (
+        2700.0,
+        [(10, False), (50, True)],
+    )
     second = await slas.read_history(call, name="rule-1")
     assert [(run["value"] / MINUTE, run["status"]) for run in second["runs"]] == [
         (10, "succeeded"), (20, "failed"), (50, "succeeded"),
@@ -303,12 +397,23 @@ async def test_a_change_affects_only_the_given_fields(scenario: SlaScenario) -> 
     assert changed["conditions"] == {
         "preset": "finishes-within", "value": "1h", "match": {"queue": "default", "tag": {"a": "b"}},
     }  # fmt: skip
-    changed = await slas.set_(scenario.call, name="rule-0", preset="starts-within", queue="", tag="c=d", severity="info")
-    assert changed["conditions"] == {"preset": "starts-within", "value": "1h", "match": {"tag": {"c": "d"}}}
+    changed = await slas.set_(
+        scenario.call, name="rule-0", preset="starts-within", queue="", tag="c=d", severity="info"
+    )
+    assert changed["conditions"] == {
+        "preset": "starts-within",
+        "value": "1h",
+        "match": {"tag": {"c": "d"}},
+    }
     assert (changed["severity"], changed["enabled"]) == ("info", True)
     changed = await slas.set_(scenario.call, name="rule-0", tag={})
     assert changed["conditions"] == {"preset": "starts-within", "value": "1h"}
-    assert [verb for verb, _ in await list_operations(scenario.call)] == ["sla create", "sla set", "sla set", "sla set"]
+    assert [verb for verb, _ in await list_operations(scenario.call)] == [
+        "sla create",
+        "sla set",
+        "sla set",
+        "sla set",
+    ]
 
 
 async def test_a_changed_condition_evaluates_all_tasks_again(scenario: SlaScenario) -> None:
@@ -338,7 +443,9 @@ async def test_a_changed_severity_keeps_open_alerts(scenario: SlaScenario) -> No
     await scenario.submit_at()
     await scenario.evaluate_at(at=60)
     await slas.set_(scenario.call, name="rule-0", severity="critical")
-    assert await execute_sql(scenario.call, "SELECT severity, status FROM alerts") == [("critical", "firing")]
+    assert await execute_sql(scenario.call, "SELECT severity, status FROM alerts") == [
+        ("critical", "firing")
+    ]
     assert (await scenario.evaluate_at(at=61)).fired == 0
 
 
@@ -396,8 +503,12 @@ async def test_the_alerts_of_a_deleted_rule_keep_its_name(scenario: SlaScenario)
     await scenario.submit_at()
     await scenario.evaluate_at(at=60)
     await slas.rm(scenario.call, name="rule-0")
-    assert await execute_sql(scenario.call, "SELECT sla_id, name, status FROM alerts") == [(None, "rule-0", "resolved")]
-    assert await execute_sql(scenario.call, "SELECT count(*) FROM counters WHERE name LIKE 'sla/%/%'") == [(0,)]
+    assert await execute_sql(scenario.call, "SELECT sla_id, name, status FROM alerts") == [
+        (None, "rule-0", "resolved")
+    ]
+    assert await execute_sql(
+        scenario.call, "SELECT count(*) FROM counters WHERE name LIKE 'sla/%/%'"
+    ) == [(0,)]
 
 
 TASK_COUNT = 100_000
@@ -415,14 +526,18 @@ async def _copy_task(call: Call, number: int, many: int) -> None:
     )  # fmt: skip
 
 
-async def test_no_evaluation_statement_reads_all_of_a_hundred_thousand_tasks(scenario: SlaScenario) -> None:
+async def test_no_evaluation_statement_reads_all_of_a_hundred_thousand_tasks(
+    scenario: SlaScenario,
+) -> None:
     await scenario.create_rule(task="nightly")
     await scenario.create_rule("starts-within", "30m", queue="default")
     await _copy_task(scenario.call, await scenario.submit_at(), TASK_COUNT)
     plans: list[str] = []
 
     def explained(c: Any) -> None:
-        def explain(conn: Any, cursor: Any, statement: str, given: Any, context: Any, many: bool) -> None:
+        def explain(
+            conn: Any, cursor: Any, statement: str, given: Any, context: Any, many: bool
+        ) -> None:
             if not many and statement.startswith("SELECT"):
                 cursor.execute(f"EXPLAIN QUERY PLAN {statement}", given)
                 plans.extend(row[3] for row in cursor.fetchall())

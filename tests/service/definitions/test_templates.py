@@ -14,7 +14,11 @@ from tests.service.conftest import Worker
 TEMPLATE = {
     "engine": "shell",
     "schema": {"script": 'echo "hello $PARAM_who"'},
-    "parameters": {"type": "object", "required": ["who"], "properties": {"who": {"type": "string"}}},
+    "parameters": {
+        "type": "object",
+        "required": ["who"],
+        "properties": {"who": {"type": "string"}},
+    },
 }
 
 
@@ -25,15 +29,25 @@ async def call(tmp_path: Path) -> AsyncIterator[Call]:
 
 
 async def test_a_template_is_created_shown_and_listed(call: Call) -> None:
-    made = await templates.create(call, name="greet", **TEMPLATE, timeout="30m", cpu=2, memory="64M", retries=1)
-    assert (made["name"], made["type"], made["engine"], made["timeout"], made["cpu"]) == ("greet", "shell", "shell", 1800, 2)
+    made = await templates.create(
+        call, name="greet", **TEMPLATE, timeout="30m", cpu=2, memory="64M", retries=1
+    )
+    assert (made["name"], made["type"], made["engine"], made["timeout"], made["cpu"]) == (
+        "greet",
+        "shell",
+        "shell",
+        1800,
+        2,
+    )
     assert (made["memory"], made["retries"], made["schema"]) == (64, 1, TEMPLATE["schema"])
     assert [await templates.show(call, name="greet")] == await templates.ls(call) == [made]
     assert await list_operations(call) == [("template create", "template greet")]
 
 
 async def test_without_a_parameter_schema_a_template_takes_its_placeholders(call: Call) -> None:
-    made = await templates.create(call, name="copy", engine="exec", schema={"argv": ["cp", "{{ from }}", "{{ to }}"]})
+    made = await templates.create(
+        call, name="copy", engine="exec", schema={"argv": ["cp", "{{ from }}", "{{ to }}"]}
+    )
     assert made["parameters"]["required"] == ["from", "to"]
 
 
@@ -72,7 +86,10 @@ async def test_set_changes_only_the_given_fields(call: Call) -> None:
     now = await templates.set_(call, name="greet", timeout="5m")
     assert {key for key in now if now[key] != was[key]} == {"timeout", "template", "updated_at"}
     assert await templates.set_(call, name="greet", timeout=300) == now
-    assert await list_operations(call) == [("template create", "template greet"), ("template set", "template greet")]
+    assert await list_operations(call) == [
+        ("template create", "template greet"),
+        ("template set", "template greet"),
+    ]
 
 
 async def test_set_validates_the_whole_template(call: Call) -> None:
@@ -105,14 +122,20 @@ async def test_a_task_keeps_the_template_as_of_its_submission(call: Call) -> Non
     await templates.create(call, name="greet", **TEMPLATE, queue="media", timeout=60)
     task = await submit_task(call, template="greet", parameters={"who": "ann"})
     await templates.set_(call, name="greet", timeout=5, schema={"script": "false"})
-    rows = await execute_sql(call, "SELECT queue, timeout, launch FROM tasks WHERE uuid = ?", task["uuid"])
+    rows = await execute_sql(
+        call, "SELECT queue, timeout, launch FROM tasks WHERE uuid = ?", task["uuid"]
+    )
     assert rows[0][:2] == ("media", 60)
     assert "hello" in rows[0][2]
 
 
 async def test_a_submission_with_invalid_parameters_leaves_no_task(call: Call) -> None:
     await templates.create(call, name="greet", **TEMPLATE)
-    for given, words in (({}, "greet needs who"), ({"who": 3}, "greet: who must be text"), ({"who": "x", "wo": 1}, '"wo"')):
+    for given, words in (
+        ({}, "greet needs who"),
+        ({"who": 3}, "greet: who must be text"),
+        ({"who": "x", "wo": 1}, '"wo"'),
+    ):
         with pytest.raises(Usage) as caught:
             await submit_task(call, template="greet", parameters=given)
         assert words in str(caught.value)
@@ -129,8 +152,18 @@ async def test_the_list_shows_usage_on_request(call: Call, monkeypatch: pytest.M
 
     greet, other = await templates.ls(call, usage=True)
 
-    assert (greet["used"], greet["active"], greet["median"], greet["last_used"] is not None) == (3, 1, 3.0, True)
-    assert (other["used"], other["active"], other["median"], other["last_used"]) == (0, 0, None, None)
+    assert (greet["used"], greet["active"], greet["median"], greet["last_used"] is not None) == (
+        3,
+        1,
+        3.0,
+        True,
+    )
+    assert (other["used"], other["active"], other["median"], other["last_used"]) == (
+        0,
+        0,
+        None,
+        None,
+    )
     assert "used" not in (await templates.ls(call))[0]
     monkeypatch.setattr(templates, "MAX_COUNTED", 2)
     assert (await templates.ls(call, usage=True))[0]["used"] == 2
@@ -147,4 +180,10 @@ async def test_a_retired_template_takes_no_tasks_and_can_be_reinstated(call: Cal
     assert (await templates.retire(call, name="greet", back=True))["retired_at"] is None
     await submit_task(call, template="greet")
 
-    assert [verb for verb, _ in await list_operations(call)] == ["template create", "submit", "template retire", "template restore", "submit"]
+    assert [verb for verb, _ in await list_operations(call)] == [
+        "template create",
+        "submit",
+        "template retire",
+        "template restore",
+        "submit",
+    ]

@@ -44,7 +44,9 @@ async def test_a_waiting_task_is_cancelled_at_once(call: Call):
 
     done = await actions.cancel(call, ids=[1])
 
-    assert [(row["number"], row["name"], row["status"]) for row in done["done"]] == [(1, "a", "cancelled")]
+    assert [(row["number"], row["name"], row["status"]) for row in done["done"]] == [
+        (1, "a", "cancelled")
+    ]
     assert (await views.show(call, id=1))["reason"] == "cancelled by ann"
     assert await list_operations(call) == [("submit", "task #1"), ("cancel", "task #1")]
 
@@ -56,7 +58,11 @@ async def test_a_running_task_begins_to_stop(call: Call, worker):
     done = await actions.cancel(call, ids=[1], grace=0.5)
 
     row = await views.show(call, id=1)
-    assert (done["done"][0]["status"], row["instances"][0]["status"], row["grace"]) == ("running", "stopping", 0.5)
+    assert (done["done"][0]["status"], row["instances"][0]["status"], row["grace"]) == (
+        "running",
+        "stopping",
+        0.5,
+    )
     await worker.end(runid, 0)
     assert await read_status(call, 1) == "cancelled"
 
@@ -106,7 +112,9 @@ async def test_an_invalid_grace_is_refused(call: Call, worker, grace: Any):
 
 
 @pytest.mark.parametrize("signal", [None, 9])
-async def test_a_task_retried_since_it_was_shown_is_left_alone(call: Call, worker, signal: int | None):
+async def test_a_task_retried_since_it_was_shown_is_left_alone(
+    call: Call, worker, signal: int | None
+):
     uuid = (await submit_task(call))["uuid"]
     runid = await worker.start(1)
     await actions.cancel(call, ids=[uuid], attempts={uuid: 1})
@@ -119,13 +127,17 @@ async def test_a_task_retried_since_it_was_shown_is_left_alone(call: Call, worke
 
     left = "so it was left alone: look, and ask again."
     assert list_refusals(running) == [(1, 4, f"#1 has ended meanwhile and runs once more, {left}")]
-    assert [(number, code) for number, code, _ in list_refusals(waiting)] == [(1, 4)] and (await views.show(call, id=1))["status"] == "running"
+    assert [(number, code) for number, code, _ in list_refusals(waiting)] == [(1, 4)] and (
+        await views.show(call, id=1)
+    )["status"] == "running"
     meant = await actions.cancel(call, ids=[uuid], attempts={uuid: 2}, signal=signal)
     assert [row["number"] for row in meant["done"]] == [1]
 
 
 @pytest.mark.parametrize("verb", [actions.rm, actions.retry])
-async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(call: Call, worker, verb: Any):
+async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(
+    call: Call, worker, verb: Any
+):
     uuid = (await submit_task(call))["uuid"]
     ends = []
     for _ in range(2):
@@ -136,7 +148,13 @@ async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(call: Ca
 
     left = await verb(call, ids=[uuid], ends={uuid: ends[-1]})
 
-    assert list_refusals(left) == [(1, 4, "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask again.")]
+    assert list_refusals(left) == [
+        (
+            1,
+            4,
+            "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask again.",
+        )
+    ]
     assert await read_status(call, 1) == "cancelled"
 
 
@@ -152,7 +170,11 @@ async def test_a_running_task_is_paused_and_resumed(call: Call, worker):
     await actions.resume(call, ids=[1])
 
     assert (await views.show(call, id=1))["instances"][0]["status"] == "running"
-    assert await list_operations(call) == [("submit", "task #1"), ("pause", "task #1"), ("resume", "task #1")]
+    assert await list_operations(call) == [
+        ("submit", "task #1"),
+        ("pause", "task #1"),
+        ("resume", "task #1"),
+    ]
 
 
 async def test_pausing_a_waiting_or_ended_task_suggests_the_right_verb(call: Call, worker):
@@ -173,7 +195,9 @@ async def test_resuming_a_task_that_is_not_paused_is_refused(call: Call):
 
     done = await actions.resume(call, ids=[1])
 
-    assert list_refusals(done) == [(1, 4, "#1 is held, not paused. To let it start: taskdeck release 1")]
+    assert list_refusals(done) == [
+        (1, 4, "#1 is held, not paused. To let it start: taskdeck release 1")
+    ]
 
 
 async def test_a_task_is_held_and_released(call: Call):
@@ -206,14 +230,21 @@ async def test_an_ended_task_cannot_be_held_released_or_moved(call: Call, worker
     assert "has ended (failed" in done["refused"][0]["message"]
 
 
-@pytest.mark.parametrize(("code", "again"), [(1, "taskdeck retry 1"), (0, "taskdeck retry --again 1")])
-async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(call: Call, worker, code: int, again: str):
+@pytest.mark.parametrize(
+    ("code", "again"), [(1, "taskdeck retry 1"), (0, "taskdeck retry --again 1")]
+)
+async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(
+    call: Call, worker, code: int, again: str
+):
     await submit_task(call)
     await worker.run(1, code)
 
     done = await actions.set_(call, ids=[1], fields={"memory": 900})
 
-    assert done["refused"][0]["hint"] == f"One like it with other values: R in the deck; once more as it is: {again}"
+    assert (
+        done["refused"][0]["hint"]
+        == f"One like it with other values: R in the deck; once more as it is: {again}"
+    )
 
 
 # Retry, remove
@@ -226,7 +257,9 @@ async def test_a_failed_task_can_be_retried_a_succeeded_one_only_with_again(call
     done = await actions.retry(call, ids=[1, 2])
 
     assert [(row["number"], row["status"]) for row in done["done"]] == [(1, "queued")]
-    assert list_refusals(done) == [(2, 4, "#2 succeeded. To run it once more all the same: taskdeck retry --again 2")]
+    assert list_refusals(done) == [
+        (2, 4, "#2 succeeded. To run it once more all the same: taskdeck retry --again 2")
+    ]
     assert (await actions.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
 
 
@@ -238,8 +271,12 @@ async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, wor
     alone = await actions.retry(call, ids=[1])
     with_them = await actions.retry(call, ids=[2, 3, 4])
 
-    assert alone["notes"] == ["cancelled with #1, and stay so: #2, #3, #4. To run them too: taskdeck retry 2 3 4"]
-    assert with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
+    assert alone["notes"] == [
+        "cancelled with #1, and stay so: #2, #3, #4. To run them too: taskdeck retry 2 3 4"
+    ]
+    assert (
+        with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
+    )
 
 
 async def test_a_retry_of_a_child_warns_about_its_failed_parent(call: Call, worker):
@@ -271,7 +308,12 @@ async def test_a_deleted_task_disappears_from_every_view(call: Call, worker):
     done = await actions.rm(call, ids=[1])
 
     assert done["done"][0]["status"] == "deleted"
-    for look in (views.show(call, id=1), views.show(call, id="gone"), views.find_logs(call, id=1), views.explain(call, ids=[1])):
+    for look in (
+        views.show(call, id=1),
+        views.show(call, id="gone"),
+        views.find_logs(call, id=1),
+        views.explain(call, ids=[1]),
+    ):
         with pytest.raises(NotFound):
             await look
     listed = await views.ls(call)
@@ -319,7 +361,14 @@ async def test_set_changes_the_request_and_reports_old_values(call: Call):
     await queues.queue_create(call, name="other", capacity=1)
     await submit_task(call, priority=3)
 
-    fields = {"priority": "9", "memory": "1M", "timeout": "5m", "queue": "other", "name": "new", "retries": 2}
+    fields = {
+        "priority": "9",
+        "memory": "1M",
+        "timeout": "5m",
+        "queue": "other",
+        "name": "new",
+        "retries": 2,
+    }
     done = await actions.set_(call, ids=[1], fields=fields)
 
     row = await views.show(call, id=1)
@@ -371,7 +420,9 @@ async def test_a_running_task_keeps_its_request_until_the_next_attempt(call: Cal
 
     done = await actions.set_(call, ids=[1], fields={"memory": 5})
 
-    assert done["notes"] == ["#1 is running: this run keeps what it has, and the change counts for the next one."]
+    assert done["notes"] == [
+        "#1 is running: this run keeps what it has, and the change counts for the next one."
+    ]
     assert (await views.show(call, id=1))["instances"][0]["memory"] == 0.0
     await worker.end(runid, 1)
     await worker.start(1)
@@ -398,7 +449,9 @@ async def test_a_set_does_what_it_can_and_lists_tasks_that_never_fit(call: Call)
 
     assert [row["number"] for row in done["done"]] == [2]
     assert [(number, code) for number, code, _ in list_refusals(done)] == [(1, 4)]
-    assert list_refusals(done)[0][2].startswith("#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not")
+    assert list_refusals(done)[0][2].startswith(
+        "#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not"
+    )
     assert (await views.show(call, id=1))["queue"] == "default"
 
 
@@ -406,7 +459,9 @@ async def test_the_priority_of_a_task_that_no_longer_fits_can_be_set(call: Call)
     await submit_task(call, memory="2G")
     await queues.pool_set(call, name="default", memory="1G")
 
-    assert [row["number"] for row in (await actions.set_(call, ids=[1], fields={"priority": 5}))["done"]] == [1]
+    assert [
+        row["number"] for row in (await actions.set_(call, ids=[1], fields={"priority": 5}))["done"]
+    ] == [1]
 
 
 async def test_a_selection_by_state_skips_tasks_that_left_that_state(
@@ -428,19 +483,25 @@ async def test_a_selection_by_state_skips_tasks_that_left_that_state(
 
 
 @pytest.mark.parametrize("select", [{"queue": "default"}, {"filter": "queue:default"}])
-async def test_a_reviewed_selection_skips_tasks_that_changed_since(call: Call, worker, select: dict[str, Any]):
+async def test_a_reviewed_selection_skips_tasks_that_changed_since(
+    call: Call, worker, select: dict[str, Any]
+):
     for _ in range(3):
         await submit_task(call)
     run = await worker.start(2)
     reviewed = await pages.review(call, filter="queue:default")
     listed = await views.ls(call, queue="default", limit=1)
-    assert reviewed["statuses"] == {"queued": 2, "running": 1} and listed["as_of"] == reviewed["as_of"]
+    assert (
+        reviewed["statuses"] == {"queued": 2, "running": 1} and listed["as_of"] == reviewed["as_of"]
+    )
     await worker.start(1)
     await worker.end(run, code=1)
     await submit_task(call)
 
     done = await actions.cancel(call, select=select | {"as_of": reviewed["as_of"]})
-    assert [row["number"] for row in done["done"]] == [3] and not done["refused"] and not done["notes"]
+    assert (
+        [row["number"] for row in done["done"]] == [3] and not done["refused"] and not done["notes"]
+    )
 
     assert not (await actions.rm(call, select=select | {"as_of": reviewed["as_of"]}))["done"]
     assert [row["number"] for row in (await actions.rm(call, select=select))["done"]] == [3, 2]
@@ -472,7 +533,9 @@ async def test_a_set_is_recorded_with_its_values(call: Call):
         ({"code": None, "signal": 15, "stop": "cancel"}, 125), ({"code": None, "signal": 15, "stop": "log limit"}, 143),
     ],
 )  # fmt: skip
-async def test_wait_returns_the_exit_code_of_each_outcome(runtime_call: Call, worker, end: dict[str, Any], code: int):
+async def test_wait_returns_the_exit_code_of_each_outcome(
+    runtime_call: Call, worker, end: dict[str, Any], code: int
+):
     await submit_task(runtime_call, timeout="1m", log_limit="1M")
     waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
     await worker.run(1, **end)
@@ -503,12 +566,15 @@ async def test_a_task_cancelled_before_it_ran_exits_with_125(runtime_call: Call)
     await submit_task(runtime_call)
     await actions.cancel(runtime_call, ids=[1])
 
-    assert [(row["code"], row["exit_code"], row["reason"]) for row in await actions.wait(runtime_call, ids=[1])] == [
-        (125, None, "cancelled by ann")
-    ]
+    assert [
+        (row["code"], row["exit_code"], row["reason"])
+        for row in await actions.wait(runtime_call, ids=[1])
+    ] == [(125, None, "cancelled by ann")]
 
 
-async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(runtime_call: Call, worker):
+async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(
+    runtime_call: Call, worker
+):
     await submit_task(runtime_call)
     await worker.run(1, 9)
     await actions.retry(runtime_call, ids=[1])
@@ -526,7 +592,9 @@ async def test_a_wait_that_times_out_exits_with_6(runtime_call: Call):
     assert told.value.exit_code == 6
 
 
-async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(runtime_call: Call, caller_notes: list[str]):
+async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(
+    runtime_call: Call, caller_notes: list[str]
+):
     await submit_task(runtime_call, hold=True)
     await submit_task(runtime_call)
     waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
@@ -541,12 +609,23 @@ async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(runtime_
 @pytest.mark.parametrize(
     ("close", "said"),
     [
-        (lambda call: queues.queue_pause(call, name="default"), "queue default is paused: #1 starts only after"),
-        (lambda call: queues.pool_drain(call, name="default"), "pool default is draining: #1 starts only after"),
-        (lambda call: queues.queue_set(call, name="default", capacity=0), "queue default has capacity 0: #1 starts only after"),
+        (
+            lambda call: queues.queue_pause(call, name="default"),
+            "queue default is paused: #1 starts only after",
+        ),
+        (
+            lambda call: queues.pool_drain(call, name="default"),
+            "pool default is draining: #1 starts only after",
+        ),
+        (
+            lambda call: queues.queue_set(call, name="default", capacity=0),
+            "queue default has capacity 0: #1 starts only after",
+        ),
     ],
 )
-async def test_wait_notes_why_the_queue_starts_nothing(runtime_call: Call, caller_notes: list[str], close: Any, said: str):
+async def test_wait_notes_why_the_queue_starts_nothing(
+    runtime_call: Call, caller_notes: list[str], close: Any, said: str
+):
     await submit_task(runtime_call)
     await close(runtime_call)
 
@@ -556,7 +635,9 @@ async def test_wait_notes_why_the_queue_starts_nothing(runtime_call: Call, calle
     assert [note[: len(said)] for note in caller_notes] == [said]
 
 
-async def test_wait_notes_why_nothing_starts_at_all(runtime_call: Call, fake_runtime: Any, caller_notes: list[str]):
+async def test_wait_notes_why_nothing_starts_at_all(
+    runtime_call: Call, fake_runtime: Any, caller_notes: list[str]
+):
     await submit_task(runtime_call)
     fake_runtime.halted = "the runtime is draining"
 
@@ -608,9 +689,13 @@ async def test_the_start_time_of_a_waiting_task_can_be_changed_and_cleared(call:
 async def test_a_start_time_in_the_past_is_accepted_and_noted(call: Call):
     await submit_task(call, at="2h")
 
-    done = await actions.set_(call, ids=[1], fields={"at": timestamps.from_unix(time.time() - 7300)})
+    done = await actions.set_(
+        call, ids=[1], fields={"at": timestamps.from_unix(time.time() - 7300)}
+    )
 
-    assert done["done"][0]["status"] == "queued" and done["notes"] == ["that time was 2h01m ago: nothing waits for it."]
+    assert done["done"][0]["status"] == "queued" and done["notes"] == [
+        "that time was 2h01m ago: nothing waits for it."
+    ]
 
 
 async def test_the_start_time_of_a_started_or_ended_task_cannot_be_set(call: Call, worker):
@@ -623,6 +708,9 @@ async def test_the_start_time_of_a_started_or_ended_task_cannot_be_set(call: Cal
 
     ended, running = [(row["message"], row["exit_code"]) for row in done["refused"]]
     assert done["done"] == [] and ended[1] == running[1] == 4
-    assert ended[0].startswith("#1 has ended (succeeded") and running[0] == "#2 has started: there is no time to wait for any more."
+    assert (
+        ended[0].startswith("#1 has ended (succeeded")
+        and running[0] == "#2 has started: there is no time to wait for any more."
+    )
     with pytest.raises(Usage, match="at must be a time such as"):
         await actions.set_(call, ids=[1], fields={"at": "soon"})

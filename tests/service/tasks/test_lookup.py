@@ -19,7 +19,16 @@ async def find_number(call: Call, ident: Any) -> int:
 async def test_a_task_is_found_by_number_uuid_prefix_and_name(call: Call):
     done = await submit_task(call, name="night job")
 
-    for ident in (1, "1", "#1", " 1 ", done["uuid"], done["uuid"][:8], done["uuid"][:20].upper(), "night job"):
+    for ident in (
+        1,
+        "1",
+        "#1",
+        " 1 ",
+        done["uuid"],
+        done["uuid"][:8],
+        done["uuid"][:20].upper(),
+        "night job",
+    ):
         assert await find_number(call, ident) == 1, ident
 
 
@@ -54,7 +63,10 @@ async def test_an_unknown_task_is_not_found(call: Call, ident: str):
     assert str(told.value).startswith("no task ") and told.value.exit_code == 3
 
 
-@pytest.mark.parametrize(("ident", "apart"), [("21,22", True), ("#1-#3", True), ("1..3", True), ("21", False), ("night,job", False)])
+@pytest.mark.parametrize(
+    ("ident", "apart"),
+    [("21,22", True), ("#1-#3", True), ("1..3", True), ("21", False), ("night,job", False)],
+)
 async def test_several_ids_in_one_word_are_refused_with_advice(call: Call, ident: str, apart: bool):
     with pytest.raises(NotFound) as told:
         await find_number(call, ident)
@@ -89,7 +101,9 @@ async def test_an_ambiguous_name_is_refused_with_the_numbers(call: Call):
     for _ in range(2):
         await submit_task(call, name="twin")
 
-    with pytest.raises(Conflict, match='"twin" is the name of 2 tasks: #2, #1. Say which number') as told:
+    with pytest.raises(
+        Conflict, match='"twin" is the name of 2 tasks: #2, #1. Say which number'
+    ) as told:
         await find_number(call, "twin")
     assert told.value.exit_code == 4
 
@@ -150,7 +164,10 @@ async def test_a_selection_filters_by_status_queue_name_tag_and_age(call: Call):
 
     async def chosen(**select: Any) -> list[int]:
         rows = (await call.db.read(lookup.resolve, None, select)).tasks
-        assert await call.db.read(lookup.resolve_uuids, None, select) == ([row.uuid for row in rows], ())
+        assert await call.db.read(lookup.resolve_uuids, None, select) == (
+            [row.uuid for row in rows],
+            (),
+        )
         return [row.number for row in rows]
 
     assert await chosen(status="held") == [2]
@@ -164,11 +181,16 @@ async def test_a_selection_filters_by_status_queue_name_tag_and_age(call: Call):
 
 
 def test_without_any_queue_the_error_tells_how_to_create_one():
-    assert str(lookup.make_unknown_queue("default", [])) == 'no queue "default", and no other. Have one made: taskdeck db check --repair'
+    assert (
+        str(lookup.make_unknown_queue("default", []))
+        == 'no queue "default", and no other. Have one made: taskdeck db check --repair'
+    )
 
 
 async def test_an_unknown_state_is_refused_with_the_nearest_and_all_states(call: Call):
-    with pytest.raises(Usage, match='no state "faild". Nearest: failed.*States: scheduled, blocked'):
+    with pytest.raises(
+        Usage, match='no state "faild". Nearest: failed.*States: scheduled, blocked'
+    ):
         await actions.cancel(call, select={"status": "faild"})
 
 

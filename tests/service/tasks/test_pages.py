@@ -32,7 +32,11 @@ async def list_numbers(call: Call, **args: Any) -> list[int]:
 
 async def submit_three(call: Call) -> None:
     """Submit three tasks: #1 encode one, #2 encode two, #3 load."""
-    for name, options in (("encode one", {"priority": 5}), ("encode two", {"tags": {"env": "prod"}}), ("load", {"hold": True})):
+    for name, options in (
+        ("encode one", {"priority": 5}),
+        ("encode two", {"tags": {"env": "prod"}}),
+        ("load", {"hold": True}),
+    ):
         await submit_task(call, name=name, **options)
 
 
@@ -49,10 +53,7 @@ async def test_a_page_has_its_columns_and_says_whether_more_follow(call: Call):
     assert said["rows"][1]["tags"] == {"env": "prod"} and said["rows"][1]["at"] == 2
 
 
-@pytest.mark.parametrize(
-    ("way", "found"),
-    [("after", [1]), ("from", [2, 1]), ("before", [3])],
-)
+@pytest.mark.parametrize(("way", "found"), [("after", [1]), ("from", [2, 1]), ("before", [3])])
 async def test_a_page_begins_after_before_or_at_a_row(call: Call, way: str, found: list[int]):
     await submit_three(call)
 
@@ -137,11 +138,19 @@ async def test_a_review_counts_and_names_the_selected_tasks(call: Call):
 
     said = await review(call, filter="encode")
 
-    assert (said["total"], said["statuses"], said["dependants"], said["refused"]) == (2, {"queued": 2}, 2, [])
+    assert (said["total"], said["statuses"], said["dependants"], said["refused"]) == (
+        2,
+        {"queued": 2},
+        2,
+        [],
+    )
     assert [row["name"] for row in said["first"]] == ["encode two", "encode one"]
     assert (await review(call, ids=[1, 4, 99]))["dependants"] == 1
     assert len((await review(call, ids=[1, 4, 99]))["refused"]) == 1
-    assert [len((await review(call, **what, first=1))["first"]) for what in ({"filter": "encode"}, {"ids": [1, 4]})] == [1, 1]
+    assert [
+        len((await review(call, **what, first=1))["first"])
+        for what in ({"filter": "encode"}, {"ids": [1, 4]})
+    ] == [1, 1]
 
 
 async def test_a_verb_acts_on_the_tasks_that_the_filter_lists(call: Call):
@@ -151,20 +160,30 @@ async def test_a_verb_acts_on_the_tasks_that_the_filter_lists(call: Call):
     done = await actions.cancel(call, select={"filter": "encode !two"})
 
     assert [row["number"] for row in done["done"]] == shown == [1]
-    assert (await actions.retry(call, select={"filter": "status:cancelled"}))["done"][0]["number"] == 1
-    assert [row["number"] for row in (await actions.front(call, select={"filter": "encode"}))["done"]] == [2, 1]
-    assert (await actions.set_(call, select={"filter": "#2"}, fields={"name": "renamed"}))["done"][0]["number"] == 2
+    assert (await actions.retry(call, select={"filter": "status:cancelled"}))["done"][0][
+        "number"
+    ] == 1
+    assert [
+        row["number"] for row in (await actions.front(call, select={"filter": "encode"}))["done"]
+    ] == [2, 1]
+    assert (await actions.set_(call, select={"filter": "#2"}, fields={"name": "renamed"}))["done"][
+        0
+    ]["number"] == 2
     assert await list_numbers(call, filter="renamed") == [2]
 
 
-async def test_tasks_that_left_the_filter_meanwhile_are_left_alone(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_tasks_that_left_the_filter_meanwhile_are_left_alone(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     await submit_three(call)
     monkeypatch.setattr(actions, "BATCH_SIZE", 1)
     write, parts = call.db.write, []
 
     async def slowly(fn: Any, *args: Any) -> Any:
         if parts:
-            await write(lambda c: c.exec_driver_sql("UPDATE tasks SET name = 'other' WHERE number = 1"))
+            await write(
+                lambda c: c.exec_driver_sql("UPDATE tasks SET name = 'other' WHERE number = 1")
+            )
         parts.append(fn)
         return await write(fn, *args)
 

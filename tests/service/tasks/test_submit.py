@@ -35,7 +35,9 @@ PARAMETER_SCHEMA = {
 async def create_template(call: Call, **more: Any) -> None:
     """Create a template to submit."""
     schema = {"argv": ["echo", "{{ who }}", "{{ times }}"]}
-    await templates.create(call, name="greet", engine="exec", schema=schema, parameters=PARAMETER_SCHEMA, **more)
+    await templates.create(
+        call, name="greet", engine="exec", schema=schema, parameters=PARAMETER_SCHEMA, **more
+    )
 
 
 async def count_tasks(call: Call) -> int:
@@ -58,7 +60,17 @@ async def test_a_task_requests_one_core_and_no_memory_by_default(call: Call):
     row = await show_task(call, (await submit_task(call))["number"])
 
     asked = {
-        name: row[name] for name in ("cpu", "memory", "priority", "retries", "retry_delay", "grace", "timeout", "queue")
+        name: row[name]
+        for name in (
+            "cpu",
+            "memory",
+            "priority",
+            "retries",
+            "retry_delay",
+            "grace",
+            "timeout",
+            "queue",
+        )
     }
     assert asked == {"cpu": 1.0, "memory": 0.0, "priority": 0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "timeout": None,
                      "queue": "default"}  # fmt: skip
@@ -85,11 +97,17 @@ def test_one_flipped_bit_in_the_number_file_changes_no_number(home: Path):
     for at, bit in product(range(len(whole)), range(8)):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
         found = number_file.read_numbers(home)
-        assert found.highest in (0, 41) and found.passed in ((), ((2, 41),)) and found != (41, ((2, 41),)), (at, bit)
+        assert (
+            found.highest in (0, 41)
+            and found.passed in ((), ((2, 41),))
+            and found != (41, ((2, 41),))
+        ), (at, bit)
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"9" * 26, b"", b"\xff\n" * 40, b"0000000000000000041\n"], ids=["nines", "empty", "bytes", "no sum"]
+    "garbage",
+    [b"9" * 26, b"", b"\xff\n" * 40, b"0000000000000000041\n"],
+    ids=["nines", "empty", "bytes", "no sum"],
 )
 async def test_garbage_in_the_number_file_is_replaced(call: Call, garbage: bytes):
     (call.home / "run" / number_file.FILE_NAME).write_bytes(garbage)
@@ -101,7 +119,9 @@ async def test_garbage_in_the_number_file_is_replaced(call: Call, garbage: bytes
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-async def test_a_non_file_in_place_of_the_number_file_is_ignored(call: Call, make: Callable[[Path], None]):
+async def test_a_non_file_in_place_of_the_number_file_is_ignored(
+    call: Call, make: Callable[[Path], None]
+):
     make(call.home / "run" / number_file.FILE_NAME)
 
     assert number_file.read_numbers(call.home) == (0, ())
@@ -111,7 +131,10 @@ async def test_a_non_file_in_place_of_the_number_file_is_ignored(call: Call, mak
 def test_a_restore_names_a_folder_in_place_of_the_number_file(home: Path):
     (home / "run" / number_file.FILE_NAME).mkdir()
 
-    with pytest.raises(Storage, match=f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored. Move it away"):
+    with pytest.raises(
+        Storage,
+        match=f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored. Move it away",
+    ):
         number_file.skip_numbers(home, 41, [])
 
 
@@ -137,7 +160,9 @@ async def test_the_answer_explains_the_wait_on_request(call: Call, worker):
     assert re.fullmatch("parent #[0-9]+ failed", await short(after=["parent"]))
 
 
-async def test_past_runs_are_not_read_for_each_submitted_task(call: Call, worker, monkeypatch: pytest.MonkeyPatch):
+async def test_past_runs_are_not_read_for_each_submitted_task(
+    call: Call, worker, monkeypatch: pytest.MonkeyPatch
+):
     """Read hundreds of runs to predict an end at most once for many submitted tasks."""
     await submit_task(call, name="runs")
     await worker.start(1)
@@ -151,7 +176,9 @@ async def test_past_runs_are_not_read_for_each_submitted_task(call: Call, worker
     assert 1 <= len(read) < 9
 
 
-async def test_a_submission_while_nothing_starts_is_noted(runtime_call: Call, fake_runtime: Any, caller_notes: list[str]):
+async def test_a_submission_while_nothing_starts_is_noted(
+    runtime_call: Call, fake_runtime: Any, caller_notes: list[str]
+):
     await submit_task(runtime_call)
     assert caller_notes == []
 
@@ -159,7 +186,13 @@ async def test_a_submission_while_nothing_starts_is_noted(runtime_call: Call, fa
     (row,) = await submit.submit(runtime_call, tasks=[{"argv": ["true"]}], env={}, explain=True)
     assert row["short"] == ""
     await submit_json_lines(runtime_call, {"argv": ["true"]})
-    assert caller_notes == ["nothing starts: the runtime is draining. To have it start things again: taskdeck serve --detach"] * 2
+    assert (
+        caller_notes
+        == [
+            "nothing starts: the runtime is draining. To have it start things again: taskdeck serve --detach"
+        ]
+        * 2
+    )
 
     fake_runtime.halted = "disk full since 10:31"
     await submit_task(runtime_call)
@@ -168,7 +201,14 @@ async def test_a_submission_while_nothing_starts_is_noted(runtime_call: Call, fa
 
 async def test_amounts_accept_human_units(call: Call):
     done = await submit_task(
-        call, timeout="1h30m", memory="0.5G", cpu="0.5", priority="7", retries="2", retry_delay="5m", grace=2
+        call,
+        timeout="1h30m",
+        memory="0.5G",
+        cpu="0.5",
+        priority="7",
+        retries="2",
+        retry_delay="5m",
+        grace=2,
     )
 
     row = await show_task(call, done["number"])
@@ -180,12 +220,21 @@ async def test_amounts_accept_human_units(call: Call):
 
 async def test_working_directory_and_umask_are_kept(call: Call):
     (done,) = await submit.submit(
-        call, tasks=[{"argv": ["ls"], "cwd": "sub"}], cwd="/srv/media", umask=0o027, env={"A": "1", "B": "2"}
+        call,
+        tasks=[{"argv": ["ls"], "cwd": "sub"}],
+        cwd="/srv/media",
+        umask=0o027,
+        env={"A": "1", "B": "2"},
     )
 
     row = await show_task(call, done["number"])
 
-    assert (row["cwd"], row["umask"], row["env_names"], row["submitted_by"]) == ("/srv/media/sub", 0o027, 2, "ann")
+    assert (row["cwd"], row["umask"], row["env_names"], row["submitted_by"]) == (
+        "/srv/media/sub",
+        0o027,
+        2,
+        "ann",
+    )
 
 
 async def test_tasks_share_one_stored_environment(call: Call):
@@ -198,15 +247,24 @@ async def test_tasks_share_one_stored_environment(call: Call):
 @pytest.mark.parametrize(
     ("spec", "name"),
     [
-        ({"argv": ["/usr/bin/ffmpeg", "-i", "in/a.mkv", "-crf", "20", "out/a.mp4"]}, "ffmpeg a.mp4"),
+        (
+            {"argv": ["/usr/bin/ffmpeg", "-i", "in/a.mkv", "-crf", "20", "out/a.mp4"]},
+            "ffmpeg a.mp4",
+        ),
         ({"argv": ["lame", "b c.wav"]}, "lame b c.wav"),
         ({"argv": ["make", "all"]}, "make all"),
         ({"argv": ["sh", "-c", "sleep 3; echo $x"]}, "sh"),
         ({"argv": ["sha256sum", "-b", "photos/"]}, "sha256sum photos"),
         ({"script": "  sort a | uniq\nwc -l\n"}, "sort a | uniq"),
         ({"script": "sort /etc/passwd | uniq | head -3"}, "sort passwd | uniq | head -3"),
-        ({"script": "./train.sh  --out=/srv/x/ ~/in/a.csv >/dev/null 2>&1"}, "train.sh --out=x a.csv >null 2>&1"),
-        ({"script": '"$HOME/bin/get" https://example.org/d/a.tgz -v /srv/a:/b'}, '"get" a.tgz -v a:b'),
+        (
+            {"script": "./train.sh  --out=/srv/x/ ~/in/a.csv >/dev/null 2>&1"},
+            "train.sh --out=x a.csv >null 2>&1",
+        ),
+        (
+            {"script": '"$HOME/bin/get" https://example.org/d/a.tgz -v /srv/a:/b'},
+            '"get" a.tgz -v a:b',
+        ),
         ({"script": "ls / && sed 's/a/b/' a/b"}, "ls && sed 's a b ' b"),
         ({"script": "/" * 5000}, "task"),
         ({"argv": ["./.hidden"]}, "hidden"),
@@ -215,7 +273,9 @@ async def test_tasks_share_one_stored_environment(call: Call):
         ({"argv": ["/"]}, "task"),
     ],
 )
-async def test_an_unnamed_task_is_named_after_program_and_last_path(call: Call, spec: dict[str, Any], name: str):
+async def test_an_unnamed_task_is_named_after_program_and_last_path(
+    call: Call, spec: dict[str, Any], name: str
+):
     assert (await submit_task(call, **spec))["name"] == name
 
 
@@ -227,14 +287,26 @@ async def test_a_template_provides_parameters_name_and_defaults(call: Call):
 
     row = await show_task(call, done["number"])
     assert row["launch"]["argv"] == ["echo", "you", "1"]
-    assert (row["name"], row["type"], row["parameters"]) == ("greet", "exec", {"who": "you", "times": 1})
-    assert (row["queue"], row["cpu"], row["memory"], row["timeout"], row["retries"]) == ("media", 0.5, 10.0, 300.0, 2)
+    assert (row["name"], row["type"], row["parameters"]) == (
+        "greet",
+        "exec",
+        {"who": "you", "times": 1},
+    )
+    assert (row["queue"], row["cpu"], row["memory"], row["timeout"], row["retries"]) == (
+        "media",
+        0.5,
+        10.0,
+        300.0,
+        2,
+    )
 
 
 async def test_the_submission_overrides_the_defaults_of_the_template(call: Call):
     await create_template(call, cpu="0.5", retries=2, timeout="5m")
 
-    done = await submit_task(call, template="greet", parameters={"who": "x"}, cpu=0, retries=0, timeout="1h")
+    done = await submit_task(
+        call, template="greet", parameters={"who": "x"}, cpu=0, retries=0, timeout="1h"
+    )
 
     row = await show_task(call, done["number"])
     assert (row["cpu"], row["retries"], row["timeout"]) == (0.0, 0, 3600.0)
@@ -250,7 +322,11 @@ async def test_parameter_text_is_converted_to_the_schema_type(call: Call):
 
 async def test_secret_parameters_are_masked_everywhere(call: Call):
     await templates.create(
-        call, name="push", engine="exec", schema={"argv": ["push", "--key={{ api_token }}"]}, parameters=PARAMETER_SCHEMA
+        call,
+        name="push",
+        engine="exec",
+        schema={"argv": ["push", "--key={{ api_token }}"]},
+        parameters=PARAMETER_SCHEMA,
     )
     spec = {"template": "push", "parameters": {"who": "x", "api_token": "hunter2"}}
     (done,) = await submit.submit(call, tasks=[spec], env={"DB_PASSWORD": "hunter2"})
@@ -265,9 +341,18 @@ async def test_secret_parameters_are_masked_everywhere(call: Call):
 
 
 async def test_parameters_declared_secret_are_masked_like_secret_names(call: Call):
-    properties = {"pin": {"type": "string", "writeOnly": True}, "word": {"type": "string", "format": "password", "default": "sesame7"}}
+    properties = {
+        "pin": {"type": "string", "writeOnly": True},
+        "word": {"type": "string", "format": "password", "default": "sesame7"},
+    }
     schema = {"argv": ["open", "--pin={{ pin }}", "{{ word }}"]}
-    await templates.create(call, name="door", engine="exec", schema=schema, parameters={"type": "object", "properties": properties})
+    await templates.create(
+        call,
+        name="door",
+        engine="exec",
+        schema=schema,
+        parameters={"type": "object", "properties": properties},
+    )
     spec = {"template": "door", "parameters": {"pin": "pp9sekret"}}
     (done,) = await submit.submit(call, tasks=[spec], env={})
 
@@ -275,12 +360,16 @@ async def test_parameters_declared_secret_are_masked_like_secret_names(call: Cal
             await submit.submit(call, tasks=[spec], dry_run=True)]  # fmt: skip
 
     assert "pp9sekret" not in json.dumps(seen) and "sesame7" not in json.dumps(seen)
-    assert seen[0]["parameters"] == {"pin": MASK, "word": MASK} and seen[0]["launch"] == {"argv": ["open", f"--pin={MASK}", MASK]}
+    assert seen[0]["parameters"] == {"pin": MASK, "word": MASK} and seen[0]["launch"] == {
+        "argv": ["open", f"--pin={MASK}", MASK]
+    }
     ((stored,),) = await execute_sql(call, "SELECT launch FROM tasks")
     assert json.loads(stored)["argv"] == ["open", "--pin=pp9sekret", "sesame7"]
 
 
-async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(2, 1024))
     await queues.pool_create(call, name="big $box", cpu=1, memory="1G")
     await queues.queue_create(call, name="q", pool="big $box")
@@ -292,22 +381,32 @@ async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(call: Call, 
 
 
 def test_declared_secrets_are_masked_in_unreadable_parameters():
-    launch = {"argv": ["x"], views.HIDDEN: ["pin"], quarantine.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'}}
+    launch = {
+        "argv": ["x"],
+        views.HIDDEN: ["pin"],
+        quarantine.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'},
+    }
 
-    assert views.mask_task({}, launch)["launch"][quarantine.UNREADABLE] == {"parameters": f'{{"who": "ann", "pin": {MASK}'}
+    assert views.mask_task({}, launch)["launch"][quarantine.UNREADABLE] == {
+        "parameters": f'{{"who": "ann", "pin": {MASK}'
+    }
 
 
 async def test_undecodable_bytes_survive(call: Call):
     odd = os.fsdecode(b"caf\xe9.txt")
 
-    done = await submit_task(call, argv=["cat", odd], env={"LANG": odd}, cwd=os.fsdecode(b"/srv/\xff"))
+    done = await submit_task(
+        call, argv=["cat", odd], env={"LANG": odd}, cwd=os.fsdecode(b"/srv/\xff")
+    )
 
     row = await show_task(call, done["number"])
     assert (row["launch"]["argv"][1], row["cwd"]) == (odd, os.fsdecode(b"/srv/\xff"))
 
 
 async def test_a_dry_run_stores_nothing_and_shows_the_result(call: Call):
-    (row,) = await submit.submit(call, tasks=[{"argv": ["make", "-j4"], "cpu": "1.5"}], cwd="/srv", dry_run=True)
+    (row,) = await submit.submit(
+        call, tasks=[{"argv": ["make", "-j4"], "cpu": "1.5"}], cwd="/srv", dry_run=True
+    )
 
     assert (row["name"], row["queue"], row["cpu"], row["cwd"], row["launch"]["argv"]) == (
         "make",
@@ -323,7 +422,11 @@ async def test_a_future_time_makes_it_scheduled_and_hold_makes_it_held(call: Cal
     assert (await submit_task(call, at="2099-01-01T00:00:00Z"))["status"] == "scheduled"
     assert (await submit_task(call, at="2h"))["status"] == "scheduled"
     done = await submit_task(call, hold=True)
-    assert (done["status"], done["position"], (await show_task(call, done["number"]))["held_by"]) == ("held", None, "ann")
+    assert (
+        done["status"],
+        done["position"],
+        (await show_task(call, done["number"]))["held_by"],
+    ) == ("held", None, "ann")
 
 
 async def test_one_submission_is_one_operation(call: Call):
@@ -431,7 +534,10 @@ async def test_an_unknown_template_queue_or_parent_is_refused_with_the_nearest(c
     await create_template(call)
     for spec, said in (
         ({"template": "gret"}, 'no template "gret". Nearest: greet. List: taskdeck template ls'),
-        ({"argv": ["a"], "queue": "defualt"}, 'no queue "defualt". Nearest: default. List: taskdeck queue ls'),
+        (
+            {"argv": ["a"], "queue": "defualt"},
+            'no queue "defualt". Nearest: default. List: taskdeck queue ls',
+        ),
         ({"argv": ["a"], "after": ["99"]}, 'no task "99"'),
     ):
         with pytest.raises(NotFound) as told:
@@ -468,7 +574,9 @@ async def test_a_wrong_parameter_is_named(call: Call, given: dict[str, Any], sai
     assert await count_tasks(call) == 0
 
 
-async def test_a_request_beyond_its_pool_is_refused_with_both_figures(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_request_beyond_its_pool_is_refused_with_both_figures(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(128, 65536))
     await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
     await queues.queue_create(call, name="gpu", pool="gpu")
@@ -490,8 +598,16 @@ async def test_a_request_beyond_its_pool_is_refused_with_both_figures(call: Call
     [
         ({"cpu": 3}, "", "--cpu 3"),
         ({"memory": "40G"}, " (this machine has 32.0G memory in all)", "--memory 40.0G"),
-        ({"cpu": 3, "memory": "40G"}, " (this machine has 32.0G memory in all)", "--memory 40.0G --cpu 3"),
-        ({"cpu": 5, "memory": "40G"}, " (this machine has 32.0G memory and 4 cpu in all)", "--memory 40.0G --cpu 5"),
+        (
+            {"cpu": 3, "memory": "40G"},
+            " (this machine has 32.0G memory in all)",
+            "--memory 40.0G --cpu 3",
+        ),
+        (
+            {"cpu": 5, "memory": "40G"},
+            " (this machine has 32.0G memory and 4 cpu in all)",
+            "--memory 40.0G --cpu 5",
+        ),
     ],
 )
 async def test_a_refusal_names_the_resources_of_the_machine(
@@ -508,11 +624,20 @@ async def test_a_refusal_names_the_resources_of_the_machine(
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-async def test_all_faults_of_a_task_are_reported_at_once(call: Call, monkeypatch: pytest.MonkeyPatch, dry_run: bool):
+async def test_all_faults_of_a_task_are_reported_at_once(
+    call: Call, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+):
     monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(128, 65536))
     await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
     await queues.queue_create(call, name="gpu", pool="gpu")
-    task = {"argv": ["true"], "queue": "gpu", "cpu": 99, "memory": "40G", "after": ["98"], "after_any": ["gone"]}
+    task = {
+        "argv": ["true"],
+        "queue": "gpu",
+        "cpu": 99,
+        "memory": "40G",
+        "after": ["98"],
+        "after_any": ["gone"],
+    }
 
     with pytest.raises(Refused) as told:
         await submit.submit(call, tasks=[task], dry_run=dry_run)
@@ -546,7 +671,9 @@ async def test_an_invalid_uuid_is_refused(call: Call, uuid: Any):
 
 
 async def test_a_task_of_the_same_batch_is_referred_to_by_name(call: Call):
-    done = await submit.submit(call, tasks=[{"argv": ["a"], "name": "b", "after": ["a"]}, {"argv": ["a"], "name": "a"}])
+    done = await submit.submit(
+        call, tasks=[{"argv": ["a"], "name": "b", "after": ["a"]}, {"argv": ["a"], "name": "a"}]
+    )
 
     assert [row["status"] for row in done] == ["blocked", "queued"]
     assert [p["number"] for p in (await show_task(call, 1))["parents"]] == [2]
@@ -557,7 +684,9 @@ async def test_parents_are_referred_to_by_number_name_and_uuid(call: Call):
 
     for reference in (1, "1", "#1", "first", first["uuid"], first["uuid"][:18]):
         done = await submit_task(call, name=f"child {len(str(reference))}", after=[reference])
-        assert [p["number"] for p in (await show_task(call, done["number"]))["parents"]] == [1], reference
+        assert [p["number"] for p in (await show_task(call, done["number"]))["parents"]] == [1], (
+            reference
+        )
 
 
 async def test_digits_mean_a_number_even_if_a_batch_task_has_that_name(call: Call):
@@ -594,7 +723,9 @@ async def test_an_ambiguous_parent_is_refused_with_the_numbers(call: Call):
 
 @pytest.mark.parametrize("ring", [1, 2, 3, 2000])
 async def test_a_cycle_is_refused_and_nothing_is_stored(call: Call, ring: int):
-    tasks = [{"argv": ["a"], "name": f"t{at}", "after": [f"t{(at + 1) % ring}"]} for at in range(ring)]
+    tasks = [
+        {"argv": ["a"], "name": f"t{at}", "after": [f"t{(at + 1) % ring}"]} for at in range(ring)
+    ]
 
     with pytest.raises(Conflict, match="would wait for .* Nothing was submitted"):
         await submit.submit(call, tasks=tasks)
@@ -602,12 +733,16 @@ async def test_a_cycle_is_refused_and_nothing_is_stored(call: Call, ring: int):
     assert await count_tasks(call) == 0
 
 
-async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(submit, "MAX_EDGES", 6)
     twins = [{"argv": ["a"], "name": "twin"}] * 3
     waits = {"argv": ["a"], "after": ["twin"]}
 
-    with pytest.raises(Usage, match='in more than 6 ways: "twin" names 3 of these tasks, .* Nothing was submitted'):
+    with pytest.raises(
+        Usage, match='in more than 6 ways: "twin" names 3 of these tasks, .* Nothing was submitted'
+    ):
         await submit.submit(call, tasks=[*twins, *[waits] * 3])
     assert await count_tasks(call) == 0
     assert len(await submit.submit(call, tasks=[*twins, *[waits] * 2])) == 5
@@ -617,7 +752,9 @@ async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(call: Call, 
 
 
 async def test_lines_are_stored_in_their_order(call: Call):
-    done = await submit_json_lines(call, {"argv": ["a"], "name": "one"}, "", "  \t", {"script": "true", "name": "two"})
+    done = await submit_json_lines(
+        call, {"argv": ["a"], "name": "one"}, "", "  \t", {"script": "true", "name": "two"}
+    )
 
     assert done == {"numbers": [1, 2], "refused": []}
     assert [(await show_task(call, number))["name"] for number in (1, 2)] == ["one", "two"]
@@ -658,7 +795,14 @@ async def test_a_faulty_line_is_reported_with_its_number(call: Call, line: str, 
 
 
 async def test_keep_going_stores_good_lines_and_lists_bad_ones(call: Call):
-    done = await submit_json_lines(call, {"argv": ["a"]}, "{", {"argv": ["b"], "queue": "nope"}, {"argv": ["c"]}, keep_going=True)
+    done = await submit_json_lines(
+        call,
+        {"argv": ["a"]},
+        "{",
+        {"argv": ["b"], "queue": "nope"},
+        {"argv": ["c"]},
+        keep_going=True,
+    )
 
     assert done["numbers"] == [1, 2]
     assert [(row["line"], row["message"].split(".")[0]) for row in done["refused"]] == [(2, done["refused"][0]["message"].split(".")[0]),
@@ -701,7 +845,10 @@ async def test_lines_of_a_cycle_are_reported_and_left_out(call: Call):
     with pytest.raises(Conflict) as caught:
         await submit_json_lines(call, *rows[:4])
     ring = '"b" (line 2) would wait for "c" (line 3) would wait for "b" (line 2): a cycle.'
-    assert caught.value.message == f"line 2: {ring} None of the 4 lines was stored; --keep-going stores the good ones."
+    assert (
+        caught.value.message
+        == f"line 2: {ring} None of the 4 lines was stored; --keep-going stores the good ones."
+    )
 
     done = await submit_json_lines(call, *rows, keep_going=True)
 
@@ -713,14 +860,30 @@ async def test_lines_of_a_cycle_are_reported_and_left_out(call: Call):
 
 
 def test_each_cycle_is_found_once_and_acyclic_tasks_have_none():
-    waits = {0: [1, 2], 1: [0], 2: [3], 3: [2, 4], 4: [5, 0], 5: [], 6: [6, 5], 7: [0, 5], 8: [7, 9], 9: [3, 8]}
-    found = {at: [submit.DependencyEdge(at, parent, "success") for parent in parents] for at, parents in waits.items()}
+    waits = {
+        0: [1, 2],
+        1: [0],
+        2: [3],
+        3: [2, 4],
+        4: [5, 0],
+        5: [],
+        6: [6, 5],
+        7: [0, 5],
+        8: [7, 9],
+        9: [3, 8],
+    }
+    found = {
+        at: [submit.DependencyEdge(at, parent, "success") for parent in parents]
+        for at, parents in waits.items()
+    }
 
     rings = submit._find_cycles(found, ())
 
     lost = [at for ring in rings for at in ring]
     assert len(lost) == len({*lost}) and submit._find_cycles(found, lost) == []
-    assert [6] in rings and all(ring[at + 1 - len(ring)] in waits[one] for ring in rings for at, one in enumerate(ring))
+    assert [6] in rings and all(
+        ring[at + 1 - len(ring)] in waits[one] for ring in rings for at, one in enumerate(ring)
+    )
 
 
 async def test_repeated_lines_get_the_same_answer_although_parents_changed(call: Call):
@@ -730,17 +893,29 @@ async def test_repeated_lines_get_the_same_answer_although_parents_changed(call:
     assert await submit_json_lines(call, *own, uuid=uuid) == first
 
     at = (await submit_task(call))["number"]
-    rows, uuid = ({"argv": ["a"]}, {"argv": ["b"], "after": [str(at + 1)]}, {"argv": ["c"]}), make_uuid7()
+    rows, uuid = (
+        ({"argv": ["a"]}, {"argv": ["b"], "after": [str(at + 1)]}, {"argv": ["c"]}),
+        make_uuid7(),
+    )
     first = await submit_json_lines(call, *rows, uuid=uuid, keep_going=True)
     assert first["numbers"] == [at + 1, at + 2] and len(first["refused"]) == 1
-    assert (await submit_json_lines(call, *rows, uuid=uuid, keep_going=True))["numbers"] == first["numbers"]
+    assert (await submit_json_lines(call, *rows, uuid=uuid, keep_going=True))["numbers"] == first[
+        "numbers"
+    ]
 
 
-async def test_a_long_chain_without_its_first_line_is_refused_in_one_pass(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_long_chain_without_its_first_line_is_refused_in_one_pass(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     looked: list[object] = []
     usual = submit.find.find_task
-    monkeypatch.setattr(submit.find, "find_task", lambda c, ident: looked.append(ident) or usual(c, ident))
-    chain = [{"argv": ["x"], "name": f"t{n}", "after": ["gone" if not n else f"t{n - 1}"]} for n in range(300)]
+    monkeypatch.setattr(
+        submit.find, "find_task", lambda c, ident: looked.append(ident) or usual(c, ident)
+    )
+    chain = [
+        {"argv": ["x"], "name": f"t{n}", "after": ["gone" if not n else f"t{n - 1}"]}
+        for n in range(300)
+    ]
 
     done = await submit_json_lines(call, {"argv": ["a"]}, *chain, keep_going=True)
 
@@ -750,7 +925,10 @@ async def test_a_long_chain_without_its_first_line_is_refused_in_one_pass(call: 
 async def test_a_refusal_lists_only_some_of_many_faults(call: Call):
     with pytest.raises(NotFound) as caught:
         await submit_task(call, after=[str(n) for n in range(1000, 1020)])
-    assert caught.value.message.count("no task") == 10 and "; and 10 more like these. Nothing was submitted." in caught.value.message
+    assert (
+        caught.value.message.count("no task") == 10
+        and "; and 10 more like these. Nothing was submitted." in caught.value.message
+    )
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
@@ -782,7 +960,10 @@ async def test_the_position_of_a_new_task_follows_its_priority(call: Call):
     await queues.queue_create(call, name="q", capacity=1)
     await queues.queue_pause(call, name="q")
 
-    places = [(await submit_task(call, queue="q", priority=priority))["position"] for priority in (0, 5, 0, 9, 5, -1)]
+    places = [
+        (await submit_task(call, queue="q", priority=priority))["position"]
+        for priority in (0, 5, 0, 9, 5, -1)
+    ]
 
     assert places == [0, 0, 2, 0, 2, 5]
 
@@ -797,16 +978,29 @@ async def test_the_position_of_a_new_task_follows_its_priority(call: Call):
         ({}, None),
     ],
 )
-async def test_a_start_time_in_the_past_is_noted_and_accepted(runtime_call: Call, caller_notes: list[str], given: dict[str, Any], said: str | None):
+async def test_a_start_time_in_the_past_is_noted_and_accepted(
+    runtime_call: Call, caller_notes: list[str], given: dict[str, Any], said: str | None
+):
     past = (timestamps.utcnow() - timedelta(days=2, minutes=1)).isoformat()
 
     stored = await submit_task(runtime_call, **given, **({"at": past} if said else {}))
 
     assert caller_notes == ([said] if said else [])
-    assert stored["status"] == ("held" if given.get("hold") else "scheduled" if given.get("at") == "2h" else "queued")
+    assert stored["status"] == (
+        "held" if given.get("hold") else "scheduled" if given.get("at") == "2h" else "queued"
+    )
 
 
-async def test_past_start_times_of_many_tasks_are_counted_in_one_note(runtime_call: Call, caller_notes: list[str]):
-    await submit_json_lines(runtime_call, {"argv": ["true"], "at": "2020-01-31T08:00"}, {"argv": ["true"], "at": "2h"}, {"argv": ["true"]})
+async def test_past_start_times_of_many_tasks_are_counted_in_one_note(
+    runtime_call: Call, caller_notes: list[str]
+):
+    await submit_json_lines(
+        runtime_call,
+        {"argv": ["true"], "at": "2020-01-31T08:00"},
+        {"argv": ["true"], "at": "2h"},
+        {"argv": ["true"]},
+    )
 
-    assert caller_notes == ["of 1 of these tasks the time to start is over already: they do not wait for it."]
+    assert caller_notes == [
+        "of 1 of these tasks the time to start is over already: they do not wait for it."
+    ]

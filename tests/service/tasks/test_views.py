@@ -78,7 +78,9 @@ async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Ca
     await worker.start(4)
     await submit_task(call, name="child", after=[4])
     begun = "UPDATE instances SET start_time = ? WHERE end_time IS NULL"
-    await execute_sql(call, begun, timestamps.format_time(timestamps.utcnow() - timedelta(seconds=60)))
+    await execute_sql(
+        call, begun, timestamps.format_time(timestamps.utcnow() - timedelta(seconds=60))
+    )
     child = await call.db.read(lambda c: lookup.find_task(c, 5))
 
     ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
@@ -90,7 +92,9 @@ async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Ca
 def _read_expected_start(c: Connection, child: TaskRow) -> tuple[Any, Any]:
     """Return the active runs and the expected start of a child."""
     seen = dispatch_view.read_view(c, dispatch_view.RunTimeCache())
-    return seen.active, dispatch_view.explain_waiting(c, dispatch_view.RunTimeCache(), [child], None, seen)[child.uuid]
+    return seen.active, dispatch_view.explain_waiting(
+        c, dispatch_view.RunTimeCache(), [child], None, seen
+    )[child.uuid]
 
 
 async def test_the_default_list_leaves_out_tasks_ended_over_a_day_ago(call: Call, worker):
@@ -98,11 +102,17 @@ async def test_the_default_list_leaves_out_tasks_ended_over_a_day_ago(call: Call
         await submit_task(call)
     await worker.run(1)
     await worker.run(2)
-    await execute_sql(call, "UPDATE tasks SET ended_at = '2000-01-01T00:00:00.000000Z' WHERE number = 1")
+    await execute_sql(
+        call, "UPDATE tasks SET ended_at = '2000-01-01T00:00:00.000000Z' WHERE number = 1"
+    )
 
     found = await views.ls(call, recent=True)
 
-    assert ([row["number"] for row in found["tasks"]], found["total"], found["of"]) == ([3, 2], 2, 3)
+    assert ([row["number"] for row in found["tasks"]], found["total"], found["of"]) == (
+        [3, 2],
+        2,
+        3,
+    )
 
 
 async def test_an_unknown_state_or_queue_is_refused_with_the_nearest(call: Call):
@@ -125,8 +135,12 @@ async def test_show_includes_runs_parents_children_and_history(call: Call, worke
         (2, "succeeded", 0),
     ]
     assert set(InstanceRow._fields) <= first["instances"][0].keys()
-    assert first["children"] == [{"number": 2, "name": "second", "status": "queued", "kind": "success"}]
-    assert second["parents"] == [{"number": 1, "name": "first", "status": "succeeded", "kind": "success"}]
+    assert first["children"] == [
+        {"number": 2, "name": "second", "status": "queued", "kind": "success"}
+    ]
+    assert second["parents"] == [
+        {"number": 1, "name": "first", "status": "succeeded", "kind": "success"}
+    ]
     assert first["last_lines"] == ["hello", "world"]
     assert [(event["status"], event["by"]) for event in second["events"]] == [
         ("queued", "ann"),
@@ -179,7 +193,9 @@ async def test_why_of_an_ended_task_describes_its_end(runtime_call: Call, worker
 
     answer, well = await views.explain(runtime_call, ids=[1, 2])
 
-    assert answer["reasons"] == [{"code": "ended", "text": "it has ended, failed: exit 3", "short": "failed: exit 3"}]
+    assert answer["reasons"] == [
+        {"code": "ended", "text": "it has ended, failed: exit 3", "short": "failed: exit 3"}
+    ]
     assert (answer["last_lines"], well["last_lines"]) == (["it began", "no such file"], [])
 
 
@@ -218,10 +234,16 @@ async def test_logs_are_found_for_the_latest_one_and_all_attempts(call: Call, wo
     runs = [await worker.run(1, code, logs=f"run {code}", log_bytes=5) for code in (1, 0)]
 
     latest = await views.find_logs(call, id=1)
-    assert [(row["runid"], row["logs"], row["attempt"]) for row in latest["runs"]] == [(runs[1], "run 0", 2)]
+    assert [(row["runid"], row["logs"], row["attempt"]) for row in latest["runs"]] == [
+        (runs[1], "run 0", 2)
+    ]
     assert latest["runs"][0]["path"] == f"{call.home}/runs/{runs[1][-2:]}/{runs[1]}.log"
-    assert [row["runid"] for row in (await views.find_logs(call, id=1, attempt="1"))["runs"]] == [runs[0]]
-    assert [row["runid"] for row in (await views.find_logs(call, id=1, attempt="all"))["runs"]] == runs
+    assert [row["runid"] for row in (await views.find_logs(call, id=1, attempt="1"))["runs"]] == [
+        runs[0]
+    ]
+    assert [
+        row["runid"] for row in (await views.find_logs(call, id=1, attempt="all"))["runs"]
+    ] == runs
     with pytest.raises(Usage, match="#1 has no attempt 3; it made 2"):
         await views.find_logs(call, id=1, attempt=3)
 
@@ -257,7 +279,9 @@ async def test_every_reading_verb_refuses_an_ambiguous_name(call: Call):
             await look
 
 
-async def test_a_lack_of_past_runs_is_cached_only_briefly(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_lack_of_past_runs_is_cached_only_briefly(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
     """Keep two screens from showing different expected ends."""
     moment, runs = [1000.0], list[float]()
     monkeypatch.setattr(dispatch_view.time, "monotonic", lambda: moment[0])

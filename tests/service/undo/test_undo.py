@@ -37,7 +37,9 @@ async def call_as(call: Call, verb: str, **args: Any) -> Any:
 async def undo_operations(call: Call, *ids: int, **args: Any) -> list[str]:
     """Undo operations; return the descriptions and refusals."""
     found = await call_as(call, "undo", ids=list(ids) or None, **args)
-    refused = [re.sub(" (List: |Ended tasks count).*", "", row["message"]) for row in found["refused"]]
+    refused = [
+        re.sub(" (List: |Ended tasks count).*", "", row["message"]) for row in found["refused"]
+    ]
     return [row["text"] for row in found["done"]] + refused
 
 
@@ -55,9 +57,17 @@ async def test_a_hold_is_undone_and_recorded(ann: Call):
     assert await undo_operations(ann, held) == ["hold of #1 encode: status queued → held"]
 
     assert (await show_task(ann))["status"] == "queued"
-    newest, before = (await call_as(ann, "operations", limit=2))
-    assert (newest["verb"], newest["undoes"], newest["after"]) == ("undo hold", held, {"status": "queued", "hold": False})
-    assert (before["undone_by"], before["undoable"], before["reason"]) == (newest["id"], False, "it was taken back already")
+    newest, before = await call_as(ann, "operations", limit=2)
+    assert (newest["verb"], newest["undoes"], newest["after"]) == (
+        "undo hold",
+        held,
+        {"status": "queued", "hold": False},
+    )
+    assert (before["undone_by"], before["undoable"], before["reason"]) == (
+        newest["id"],
+        False,
+        "it was taken back already",
+    )
 
 
 async def test_the_latest_batch_of_a_terminal_is_undone_then_the_previous_one(ann: Call, bob: Call):
@@ -67,14 +77,22 @@ async def test_the_latest_batch_of_a_terminal_is_undone_then_the_previous_one(an
     await call_as(ann, "hold", ids=[1, 2])
     await call_as(bob, "queue.pause", name="default")
 
-    assert await undo_operations(ann) == ["hold of #2 true: status queued → held", "hold of #1 true: status queued → held"]
+    assert await undo_operations(ann) == [
+        "hold of #2 true: status queued → held",
+        "hold of #1 true: status queued → held",
+    ]
     assert await undo_operations(ann) == ["set priority of #1 true: priority 0 → 5"]
     assert [(await show_task(ann, number))["status"] for number in (1, 2)] == ["queued", "queued"]
-    with pytest.raises(Refused, match="from this terminal, submit of #2 true, cannot be undone: cancel the task instead"):
+    with pytest.raises(
+        Refused,
+        match="from this terminal, submit of #2 true, cannot be undone: cancel the task instead",
+    ):
         await undo_operations(replace(ann, by=Actor("ann", "cli", HERE)))
 
 
-async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(ann: Call, bob: Call):
+async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
+    ann: Call, bob: Call
+):
     for _ in range(2):
         await call_as(ann, "submit", tasks=[{"argv": ["true"]}])
     (hold, *_) = held = (await call_as(ann, "hold", ids=[1, 2]))["operations"]
@@ -82,12 +100,20 @@ async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
     await call_as(bob, "set", ids=[1], fields={"priority": 9})
     await ann.db.write(operations.record, ann.by, "stop", "runtime", None, {"drain": False})
 
-    with pytest.raises(Refused, match="the last thing done from this terminal, stop of runtime, cannot be undone") as refused:
+    with pytest.raises(
+        Refused, match="the last thing done from this terminal, stop of runtime, cannot be undone"
+    ) as refused:
         await undo_operations(ann)
 
     typed = " ".join(map(str, held))
-    assert refused.value.hint == f"Before it: hold of #1 true: status queued → held and 1 more. To undo that: taskdeck undo {typed}"
-    assert gone > hold and [(await show_task(ann, number))["status"] for number in (1, 2)] == ["held", "held"]
+    assert (
+        refused.value.hint
+        == f"Before it: hold of #1 true: status queued → held and 1 more. To undo that: taskdeck undo {typed}"
+    )
+    assert gone > hold and [(await show_task(ann, number))["status"] for number in (1, 2)] == [
+        "held",
+        "held",
+    ]
     assert len(await undo_operations(ann, *held)) == 2
     with pytest.raises(Refused) as left:
         await undo_operations(ann)
@@ -117,7 +143,10 @@ async def test_a_start_time_is_undone_until_the_task_has_started(ann: Call, work
     await submit_task(ann)
     (later,) = (await call_as(ann, "set", ids=[1], fields={"at": "2h"}))["operations"]
     (said,) = await undo_operations(ann, later)
-    assert re.fullmatch(r"set at of #1 true: status queued → scheduled, not before none → \d{4}-\d\d-\d\d \d\d:\d\d", said)
+    assert re.fullmatch(
+        r"set at of #1 true: status queued → scheduled, not before none → \d{4}-\d\d-\d\d \d\d:\d\d",
+        said,
+    )
     now = await show_task(ann)
     assert (now["status"], now["not_before"]) == ("queued", None)
 
@@ -130,7 +159,16 @@ async def test_a_start_time_is_undone_until_the_task_has_started(ann: Call, work
 async def test_every_set_field_gets_its_old_value(ann: Call):
     await call_as(ann, "queue.create", name="gpu")
     await submit_task(ann, name="old", cpu=1, memory="512M")
-    fields = {"name": "new", "queue": "gpu", "cpu": 0.5, "memory": "1G", "timeout": "30m", "retries": 2, "retry_delay": 9, "grace": 1}
+    fields = {
+        "name": "new",
+        "queue": "gpu",
+        "cpu": 0.5,
+        "memory": "1G",
+        "timeout": "30m",
+        "retries": 2,
+        "retry_delay": 9,
+        "grace": 1,
+    }
     was = await show_task(ann)
     (changed,) = (await call_as(ann, "set", ids=[1], fields=fields))["operations"]
 
@@ -143,10 +181,16 @@ async def test_every_set_field_gets_its_old_value(ann: Call):
 
 async def test_pinning_an_ended_task_can_be_undone(ann: Call, worker):
     await submit_task(ann)
-    (mixed,) = (await call_as(ann, "set", ids=[1], fields={"pinned": True, "priority": 5}))["operations"]
+    (mixed,) = (await call_as(ann, "set", ids=[1], fields={"pinned": True, "priority": 5}))[
+        "operations"
+    ]
     await worker.run(1)
-    refused = (await call_as(ann, "set", ids=[1], fields={"pinned": False, "priority": 5}))["refused"]
-    assert "has ended (succeeded" in refused[0]["message"] and (await show_task(ann))["pinned"] is True
+    refused = (await call_as(ann, "set", ids=[1], fields={"pinned": False, "priority": 5}))[
+        "refused"
+    ]
+    assert (
+        "has ended (succeeded" in refused[0]["message"] and (await show_task(ann))["pinned"] is True
+    )
     assert await undo_operations(ann, mixed) == ["#1 has ended (succeeded)."]
     (unpinned,) = (await call_as(ann, "set", ids=[1], fields={"pinned": False}))["operations"]
     assert (await show_task(ann))["pinned"] is False
@@ -161,7 +205,9 @@ async def test_a_later_change_by_another_person_refuses_the_undo(ann: Call, bob:
     (mine,) = (await call_as(ann, "set", ids=[1], fields={"priority": 5}))["operations"]
     (his,) = (await call_as(bob, "set", ids=[1], fields={"priority": 9}))["operations"]
 
-    assert await undo_operations(ann, mine) == ["#1 has changed since: priority 5 → 9 by bob, 0s ago. It was left as it is."]
+    assert await undo_operations(ann, mine) == [
+        "#1 has changed since: priority 5 → 9 by bob, 0s ago. It was left as it is."
+    ]
 
     assert (await show_task(ann))["priority"] == 9
     await undo_operations(bob, his)
@@ -174,7 +220,9 @@ async def test_a_value_changed_back_by_another_person_still_refuses(ann: Call, b
     for priority in (9, 5):
         await call_as(bob, "set", ids=[1], fields={"priority": priority})
 
-    assert (await undo_operations(ann, mine))[0].startswith("#1 has changed since: priority 5 → 9 by bob")
+    assert (await undo_operations(ann, mine))[0].startswith(
+        "#1 has changed since: priority 5 → 9 by bob"
+    )
 
 
 async def test_a_change_of_another_field_does_not_prevent_an_undo(ann: Call, bob: Call):
@@ -220,7 +268,9 @@ async def test_the_pause_of_an_ended_run_is_not_undone(ann: Call, worker):
     (paused,) = (await call_as(ann, "pause", ids=[1]))["operations"]
     await worker.end(runid, 1)
 
-    assert await undo_operations(ann, paused) == ["#1 has changed since: it is failed. It was left as it is."]
+    assert await undo_operations(ann, paused) == [
+        "#1 has changed since: it is failed. It was left as it is."
+    ]
 
 
 async def test_a_cancelled_task_returns_with_the_tasks_cancelled_because_of_it(ann: Call):
@@ -229,13 +279,26 @@ async def test_a_cancelled_task_returns_with_the_tasks_cancelled_because_of_it(a
     await submit_task(ann, after=[2], hold=True)
     await submit_task(ann, after_any=[1])
     (cancelled,) = (await call_as(ann, "cancel", ids=[1]))["operations"]
-    assert [(await show_task(ann, n))["status"] for n in (1, 2, 3, 4)] == ["cancelled", "cancelled", "cancelled", "queued"]
+    assert [(await show_task(ann, n))["status"] for n in (1, 2, 3, 4)] == [
+        "cancelled",
+        "cancelled",
+        "cancelled",
+        "queued",
+    ]
 
     await undo_operations(ann, cancelled)
 
-    assert [(await show_task(ann, n))["status"] for n in (1, 2, 3, 4)] == ["queued", "blocked", "held", "blocked"]
+    assert [(await show_task(ann, n))["status"] for n in (1, 2, 3, 4)] == [
+        "queued",
+        "blocked",
+        "held",
+        "blocked",
+    ]
     assert [(await show_task(ann, n))["reason"] for n in (1, 2, 3)] == [None] * 3
-    assert (await call_as(ann, "operations", limit=1))[0]["after"] == {"status": "queued", "with": [2, 3]}
+    assert (await call_as(ann, "operations", limit=1))[0]["after"] == {
+        "status": "queued",
+        "with": [2, 3],
+    }
 
 
 async def test_tasks_cancelled_earlier_stay_cancelled(ann: Call):
@@ -264,7 +327,9 @@ async def test_a_child_of_a_cancelled_task_does_not_return_before_it(ann: Call):
     (child,) = (await call_as(ann, "cancel", ids=[2]))["operations"]
     await call_as(ann, "cancel", ids=[1])
 
-    assert await undo_operations(ann, child) == ["#2 waits for #1, which did not succeed: bring that back first."]
+    assert await undo_operations(ann, child) == [
+        "#2 waits for #1, which did not succeed: bring that back first."
+    ]
 
 
 async def test_a_task_cancelled_between_attempts_returns_to_its_retry_time(ann: Call, worker):
@@ -289,7 +354,9 @@ async def test_a_task_that_ran_is_not_brought_back(ann: Call, worker):
     ]
 
 
-@pytest.mark.parametrize(("verb", "said"), [("retry", "cancel the task"), ("rm", "what was deleted is gone")])
+@pytest.mark.parametrize(
+    ("verb", "said"), [("retry", "cancel the task"), ("rm", "what was deleted is gone")]
+)
 async def test_a_permanent_operation_explains_why(ann: Call, worker, verb: str, said: str):
     await submit_task(ann)
     await worker.run(1, 1)
@@ -306,9 +373,12 @@ async def test_a_verb_that_changed_nothing_leaves_nothing_to_undo(ann: Call):
 
 
 @pytest.mark.parametrize(
-    ("verb", "runs", "said"), [("hold", False, "#1 is held already."), ("pause", True, "#1 is paused: nothing was changed.")]
+    ("verb", "runs", "said"),
+    [("hold", False, "#1 is held already."), ("pause", True, "#1 is paused: nothing was changed.")],
 )
-async def test_repeating_a_toggle_records_no_operation(ann: Call, worker, verb: str, runs: bool, said: str):
+async def test_repeating_a_toggle_records_no_operation(
+    ann: Call, worker, verb: str, runs: bool, said: str
+):
     await submit_task(ann)
     if runs:
         await worker.start(1)
@@ -358,13 +428,20 @@ async def test_many_tasks_are_undone_in_several_transactions(ann: Call):
         ("queue.set", {"name": "default", "pool": "other"}, "queue.show", "pool"),
         ("pool.pause", {"name": "default"}, "pool.show", "status"),
         ("pool.set", {"name": "default", "cpu": 2, "memory": "1T"}, "pool.show", "total_memory"),
-        ("template.set", {"name": "greet", "timeout": "5m", "schema": {"script": "true"}}, "template.show", "schema"),
+        (
+            "template.set",
+            {"name": "greet", "timeout": "5m", "schema": {"script": "true"}},
+            "template.show",
+            "schema",
+        ),
         ("sla.set", {"name": "soon", "value": "9m"}, "sla.show", "conditions"),
         ("sla.set", {"name": "soon", "severity": "critical"}, "sla.show", "priority"),
         ("sla.set", {"name": "soon", "enabled": False}, "sla.show", "enabled"),
     ],
 )
-async def test_a_changed_definition_is_undone(ann: Call, verb: str, args: dict[str, Any], look: str, key: str):
+async def test_a_changed_definition_is_undone(
+    ann: Call, verb: str, args: dict[str, Any], look: str, key: str
+):
     await _create_definitions(ann)
     was = (await call_as(ann, look, name=args["name"]))[key]
     (changed,) = (await call_as(ann, verb, **args))["operations"]
@@ -378,7 +455,9 @@ async def test_a_changed_definition_is_undone(ann: Call, verb: str, args: dict[s
 
 async def _create_definitions(call: Call) -> None:
     await call_as(call, "pool.create", name="other", cpu=4, memory="8G")
-    await call_as(call, "template.create", name="greet", engine="shell", schema={"script": "echo hi"}, cpu=1)
+    await call_as(
+        call, "template.create", name="greet", engine="shell", schema={"script": "echo hi"}, cpu=1
+    )
     await call_as(call, "sla.create", name="soon", preset="starts-within", value="5m")
 
 
@@ -390,7 +469,9 @@ async def _create_definitions(call: Call) -> None:
         ("sla", {"preset": "starts-within", "value": "5m", "queue": "default"}),
     ],
 )  # fmt: skip
-async def test_created_definitions_go_and_deleted_ones_return(ann: Call, word: str, make: dict[str, Any]):
+async def test_created_definitions_go_and_deleted_ones_return(
+    ann: Call, word: str, make: dict[str, Any]
+):
     (made,) = (await call_as(ann, f"{word}.create", name="new", **make))["operations"]
     was = await call_as(ann, f"{word}.show", name="new")
 
@@ -467,11 +548,16 @@ async def test_tasks_that_use_a_definition_are_undone_first(ann: Call):
 
 async def test_two_changes_of_one_task_are_previewed_in_undo_order(ann: Call):
     await submit_task(ann)
-    ids = [(await call_as(ann, "set", ids=[1], fields={"priority": priority}))["operations"][0] for priority in (5, 9)]
+    ids = [
+        (await call_as(ann, "set", ids=[1], fields={"priority": priority}))["operations"][0]
+        for priority in (5, 9)
+    ]
 
     assert len((await call_as(ann, "undo", ids=ids, dry_run=True))["done"]) == 2
     assert (await show_task(ann))["priority"] == 9
-    assert (await undo_operations(ann, ids[0], dry_run=True))[0].startswith("#1 has changed since: priority 5 → 9 by ann")
+    assert (await undo_operations(ann, ids[0], dry_run=True))[0].startswith(
+        "#1 has changed since: priority 5 → 9 by ann"
+    )
 
 
 async def test_a_reverted_template_names_its_engine_and_schema(ann: Call):
@@ -500,7 +586,10 @@ async def test_a_resolved_alert_is_left_alone(ann: Call):
     (seen,) = (await call_as(ann, "alert.ack", ids=[1]))["operations"]
     await execute_sql(ann, "UPDATE alerts SET status = 'resolved', resolved_at = fired_at")
 
-    assert "has changed since: it is not acknowledged any more" in (await undo_operations(ann, seen))[0]
+    assert (
+        "has changed since: it is not acknowledged any more"
+        in (await undo_operations(ann, seen))[0]
+    )
 
 
 async def _insert_alert(call: Call) -> None:
@@ -527,7 +616,8 @@ async def test_a_silence_is_undone_and_restored(ann: Call):
 
 
 @pytest.mark.parametrize(
-    ("ids", "problem"), [([], Usage), (["1"], Usage), ([True], Usage), ([999], NotFound), ([10**30], Problem)]
+    ("ids", "problem"),
+    [([], Usage), (["1"], Usage), ([True], Usage), ([999], NotFound), ([10**30], Problem)],
 )
 async def test_an_unknown_operation_is_refused(ann: Call, ids: Any, problem: type[Problem]):
     with pytest.raises(problem):
@@ -544,17 +634,29 @@ async def test_answers_of_writing_verbs_name_their_operations(ann: Call):
 
 async def test_two_changes_of_one_task_are_undone_newest_first(ann: Call):
     await submit_task(ann)
-    ids = [(await call_as(ann, "set", ids=[1], fields={"priority": priority}))["operations"][0] for priority in (5, 9)]
+    ids = [
+        (await call_as(ann, "set", ids=[1], fields={"priority": priority}))["operations"][0]
+        for priority in (5, 9)
+    ]
 
-    assert await undo_operations(ann, *ids) == ["set priority of #1 true: priority 5 → 9", "set priority of #1 true: priority 0 → 5"]
+    assert await undo_operations(ann, *ids) == [
+        "set priority of #1 true: priority 5 → 9",
+        "set priority of #1 true: priority 0 → 5",
+    ]
     assert (await show_task(ann))["priority"] == 0
 
 
 async def test_a_change_before_a_cancel_is_undone_after_it(ann: Call):
     await submit_task(ann)
-    ids = [(await call_as(ann, "set", ids=[1], fields={"priority": 5}))["operations"][0], (await call_as(ann, "cancel", ids=[1]))["operations"][0]]
+    ids = [
+        (await call_as(ann, "set", ids=[1], fields={"priority": 5}))["operations"][0],
+        (await call_as(ann, "cancel", ids=[1]))["operations"][0],
+    ]
 
-    assert await undo_operations(ann, *ids) == ["cancel of #1 true: status queued → cancelled", "set priority of #1 true: priority 0 → 5"]
+    assert await undo_operations(ann, *ids) == [
+        "cancel of #1 true: status queued → cancelled",
+        "set priority of #1 true: priority 0 → 5",
+    ]
     assert ((await show_task(ann))["priority"], (await show_task(ann))["status"]) == (0, "queued")
 
 

@@ -15,7 +15,10 @@ from tests.tui.recording_runtime import make_recorded_deck, wait_for
 from tests.tui.screen_text import read_screen_lines
 
 MIXED: tuple[TaskRow, ...] = (*boards.RUNNING[:2], *boards.NEXT[:1], *boards.ENDED[:2])
-MANY = tuple(boards.make_ended(number, f"thumbs {number}", "media", "failed", 60.0, "exit 1 after 3s") for number in range(1, 31))
+MANY = tuple(
+    boards.make_ended(number, f"thumbs {number}", "media", "failed", 60.0, "exit 1 after 3s")
+    for number in range(1, 31)
+)
 
 
 def read_body(question: Question | None) -> list[str]:
@@ -23,7 +26,10 @@ def read_body(question: Question | None) -> list[str]:
     return ["".join(text for text, _ in line) for line in question.body]
 
 
-@pytest.mark.parametrize(("ask", "begins"), [(confirm_delete, "Delete 2 tasks with"), (confirm_retry, "Run 2 tasks again?")])
+@pytest.mark.parametrize(
+    ("ask", "begins"),
+    [(confirm_delete, "Delete 2 tasks with"), (confirm_retry, "Run 2 tasks again?")],
+)
 def test_a_question_counts_applicable_rows_and_names_the_rest(ask, begins: str):
     question = ask(MIXED, Look())
     said = read_body(question)
@@ -35,20 +41,30 @@ def test_a_question_counts_applicable_rows_and_names_the_rest(ask, begins: str):
 
 def test_a_single_applicable_row_is_asked_about_alone():
     said = read_body(confirm_retry(MIXED[:4], Look()))
-    assert said[0] == "Run 1 task again?" and said[-1] == "3 more are marked, and left out: not ended."
+    assert (
+        said[0] == "Run 1 task again?" and said[-1] == "3 more are marked, and left out: not ended."
+    )
 
 
 def test_nothing_is_reported_as_left_out_without_need():
-    assert not [line for line in read_body(confirm_delete(boards.ENDED, Look())) if "left out" in line]
+    assert not [
+        line for line in read_body(confirm_delete(boards.ENDED, Look())) if "left out" in line
+    ]
 
 
 def test_a_question_on_a_filter_counts_unnamed_tasks():
-    first = [{"number": n, "name": f"task {n}", "status": "failed", "queue": "media"} for n in range(MAX_REVIEWED)]
+    first = [
+        {"number": n, "name": f"task {n}", "status": "failed", "queue": "media"}
+        for n in range(MAX_REVIEWED)
+    ]
     found = {"total": 1000, "statuses": {"failed": 1000}, "first": first, "dependants": 0}
     question = confirm_all("rm", "status:failed", found, Look())
     assert read_body(question)[-1] == f"… and {1000 - MAX_NAMED} more (↵ lists them)"
     assert question is not None
-    assert (len(question.names), question.names[-1][0][0]) == (MAX_REVIEWED + 1, f"… and {1000 - MAX_REVIEWED} more")
+    assert (len(question.names), question.names[-1][0][0]) == (
+        MAX_REVIEWED + 1,
+        f"… and {1000 - MAX_REVIEWED} more",
+    )
 
 
 def test_plain_style_shows_each_state_once():
@@ -57,10 +73,14 @@ def test_plain_style_shows_each_state_once():
     assert "2 running: work lost" in [line.strip() for line in said]
 
 
-@pytest.mark.parametrize(("count", "told"), [(1, "1 that depends on them is"), (3, "3 that depend on them are")])
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, "1 that depends on them is"), (3, "3 that depend on them are")]
+)
 def test_dependents_are_counted_with_a_singular(count: int, told: str):
     found = {"total": 2, "statuses": {"running": 2}, "first": [], "dependants": count}
-    assert f"{told} cancelled too." in read_body(confirm_all("cancel", "queue:media", found, Look()))
+    assert f"{told} cancelled too." in read_body(
+        confirm_all("cancel", "queue:media", found, Look())
+    )
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
@@ -69,12 +89,20 @@ async def test_enter_lists_all_rows_and_returns_to_the_question(size: tuple[int,
     async with app.run_test(size=size) as pilot:
         answers: list[str | None] = []
         app.push_screen(ChoiceScreen(confirm_delete(MANY, app.look)), answers.append)
-        await wait_for(pilot, lambda: any("… and 22 more (↵ lists them)" in line for line in read_screen_lines(app)) or size[1] < 20)
+        await wait_for(
+            pilot,
+            lambda: (
+                any("… and 22 more (↵ lists them)" in line for line in read_screen_lines(app))
+                or size[1] < 20
+            ),
+        )
 
         await pilot.press("enter")
         await wait_for(pilot, lambda: isinstance(app.screen, ItemListScreen))
         await pilot.press("end")
-        await wait_for(pilot, lambda: any("30 thumbs 30" in line for line in read_screen_lines(app)))
+        await wait_for(
+            pilot, lambda: any("30 thumbs 30" in line for line in read_screen_lines(app))
+        )
         await pilot.press("enter")
         await wait_for(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         assert answers == []
@@ -94,14 +122,22 @@ async def test_enter_gives_the_selected_answer():
         await wait_for(pilot, lambda: answers == ["y"])
 
 
-@pytest.mark.parametrize(("look", "below"), [(Look(), "more below ─┐"), (Look(plain=True, ascii=True), "more above)")])
+@pytest.mark.parametrize(
+    ("look", "below"), [(Look(), "more below ─┐"), (Look(plain=True, ascii=True), "more above)")]
+)
 async def test_a_list_longer_than_the_screen_says_what_is_hidden(look: Look, below: str):
     app, _ = make_recorded_deck(look=look)
     answers = [Answer(letter, f"column {letter}") for letter in "abcdefghijklmopqrstu"]
-    question = Question("Columns", [], [*answers, Answer("n", "as they are")], safe="n", column=True)
+    question = Question(
+        "Columns", [], [*answers, Answer("n", "as they are")], safe="n", column=True
+    )
     async with app.run_test(size=(60, 16)) as pilot:
         app.push_screen(ChoiceScreen(question))
         await wait_for(pilot, lambda: any("more above" in line for line in read_screen_lines(app)))
         await pilot.press("down")
-        await wait_for(pilot, lambda: any(below.replace("┐", "┘") in line for line in read_screen_lines(app)))
-        assert any(line.strip().startswith(("┌ Columns ─", "Columns")) for line in read_screen_lines(app))
+        await wait_for(
+            pilot, lambda: any(below.replace("┐", "┘") in line for line in read_screen_lines(app))
+        )
+        assert any(
+            line.strip().startswith(("┌ Columns ─", "Columns")) for line in read_screen_lines(app)
+        )

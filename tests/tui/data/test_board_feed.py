@@ -67,7 +67,9 @@ class FeedRecorder:
         self.boards: Queue[Board] = Queue()
         self.errors: Queue[Exception] = Queue()
         self.gone: Queue[None] = Queue()
-        self.feed = BoardFeed(lambda: runtime, self.boards.put, lambda: self.gone.put(None), self._lost, start=start)
+        self.feed = BoardFeed(
+            lambda: runtime, self.boards.put, lambda: self.gone.put(None), self._lost, start=start
+        )
         self.lives: list[bool] = []
 
     def _lost(self, error: Exception, lives: bool) -> None:
@@ -151,12 +153,17 @@ def test_a_failure_is_reported_and_the_feed_retries():
 def test_a_killed_runtime_is_replaced(lazy_runtime: RuntimeProcess):
     first = lazy_runtime.start()
     found: Queue[Board] = Queue()
-    following = BoardFeed(lambda: Client(lazy_runtime.home), found.put, lambda: None, lambda error, lives: None)
+    following = BoardFeed(
+        lambda: Client(lazy_runtime.home), found.put, lambda: None, lambda error, lives: None
+    )
     following.start()
     try:
         assert found.get(timeout=10).runtime.pid == first
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: found.get(timeout=10).runtime.pid not in (first, None), "a board of another runtime")
+        wait_until(
+            lambda: found.get(timeout=10).runtime.pid not in (first, None),
+            "a board of another runtime",
+        )
     finally:
         following.stop()
         following.join(10)

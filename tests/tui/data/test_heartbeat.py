@@ -41,7 +41,9 @@ def idle_runtime() -> Iterator[RuntimeProcess]:
     shutil.rmtree(home)
 
 
-async def test_a_stopped_process_is_reported_and_an_idle_runtime_is_not(idle_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch):
+async def test_a_stopped_process_is_reported_and_an_idle_runtime_is_not(
+    idle_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch
+):
     """Show `NO ANSWER` with seconds, `db ?` and the remedy, and recover afterwards."""
     monkeypatch.setattr(heartbeat, "SILENCE_LIMIT", 3.0)
     pid = idle_runtime.pid
@@ -51,20 +53,33 @@ async def test_a_stopped_process_is_reported_and_an_idle_runtime_is_not(idle_run
         heard = app.feed.notification_count
         # Two heartbeats take longer than the silence limit.
         await wait_until(pilot, lambda: app.feed.notification_count >= heard + 4)
-        assert f"runtime {pid}" in read_screen_lines(app)[0] and "db ok" in read_screen_lines(app)[0]
+        assert (
+            f"runtime {pid}" in read_screen_lines(app)[0] and "db ok" in read_screen_lines(app)[0]
+        )
 
         os.kill(pid, signal.SIGSTOP)
         try:
             await wait_until(pilot, lambda: "✗ NO ANSWER" in read_screen_lines(app)[0])
             assert "db ?" in read_screen_lines(app)[0] and str(pid) not in read_screen_lines(app)[0]
             await pilot.press("5")
-            await wait_until(pilot, lambda: len(app.screen_stack) == 2 and "✗ NO ANSWER" in read_screen_lines(app)[0])
+            await wait_until(
+                pilot,
+                lambda: len(app.screen_stack) == 2 and "✗ NO ANSWER" in read_screen_lines(app)[0],
+            )
             banner = " ".join(" ".join(read_screen_lines(app)[2:4]).split())
             assert banner.startswith("✗ NO ANSWER from the runtime for ")
-            assert banner.endswith(f"If it hangs: kill -9 {pid} && taskdeck serve. If it is stopped: kill -CONT {pid}")
+            assert banner.endswith(
+                f"If it hangs: kill -9 {pid} && taskdeck serve. If it is stopped: kill -CONT {pid}"
+            )
         finally:
             os.kill(pid, signal.SIGCONT)
-        await wait_until(pilot, lambda: f"runtime {pid}" in read_screen_lines(app)[0] and "db ok" in read_screen_lines(app)[0])
+        await wait_until(
+            pilot,
+            lambda: (
+                f"runtime {pid}" in read_screen_lines(app)[0]
+                and "db ok" in read_screen_lines(app)[0]
+            ),
+        )
         assert "NO ANSWER" not in " ".join(read_screen_lines(app))
 
 
@@ -76,13 +91,19 @@ def make_silent_board(pid: int = 4120) -> Any:
 @pytest.mark.parametrize("cells", [60, 80, 120])
 @pytest.mark.parametrize("most", [1, 2])
 def test_the_remedy_is_shown_at_any_width(cells: int, most: int):
-    lines = ["".join(text for text, _ in line) for line in build_banner(make_silent_board(4194303), NOW, Look(), cells, most=most)]
+    lines = [
+        "".join(text for text, _ in line)
+        for line in build_banner(make_silent_board(4194303), NOW, Look(), cells, most=most)
+    ]
     assert len(lines) <= most and lines[0].startswith(" ✗ NO ANSWER")
     assert lines[-1].endswith("kill -CONT 4194303")
 
 
 def test_the_whole_message_fits_into_80_cells():
-    lines = ["".join(text for text, _ in line) for line in build_banner(make_silent_board(), NOW, Look(), 80)]
+    lines = [
+        "".join(text for text, _ in line)
+        for line in build_banner(make_silent_board(), NOW, Look(), 80)
+    ]
     assert lines == [
         " ✗ NO ANSWER from the runtime for 12s. The 7 jobs run on. If it hangs: kill -9",
         "   4120 && taskdeck serve. If it is stopped: kill -CONT 4120",

@@ -28,13 +28,21 @@ def make_unmeasured_board(**more: object) -> Board:
 def test_the_last_measurements_fill_the_gaps():
     found = keep_last_measurements(make_unmeasured_board(), boards.busy())
 
-    assert (found.running, found.pools, found.host) == (boards.RUNNING, boards.POOLS, boards.busy().host)
+    assert (found.running, found.pools, found.host) == (
+        boards.RUNNING,
+        boards.POOLS,
+        boards.busy().host,
+    )
     assert (found.measured_at, found.at) == (NOW, NOW + 11 * MINUTE)
-    assert keep_last_measurements(make_unmeasured_board(), found) == found, "and on, from one board to the next"
+    assert keep_last_measurements(make_unmeasured_board(), found) == found, (
+        "and on, from one board to the next"
+    )
 
 
 def test_an_unmeasured_run_stays_unchanged():
-    new = make_unmeasured_board(running=(make_unmeasured_board().running[0]._replace(runid="another"),))
+    new = make_unmeasured_board(
+        running=(make_unmeasured_board().running[0]._replace(runid="another"),)
+    )
 
     assert keep_last_measurements(new, boards.busy()).running == new.running
 
@@ -64,7 +72,10 @@ async def test_the_deck_keeps_the_last_figures_with_their_time(size: tuple[int, 
         await wait_for(pilot, lambda: app.board is not None and app.board.runtime.state == "none")
         moment[0] += 11 * MINUTE
         app._apply_board(make_unmeasured_board())
-        await wait_for(pilot, lambda: any("measured 10:42:07, 11m old ─" in line for line in read_screen_lines(app)))
+        await wait_for(
+            pilot,
+            lambda: any("measured 10:42:07, 11m old ─" in line for line in read_screen_lines(app)),
+        )
         text = "\n".join(read_screen_lines(app))
 
     assert "2.9/4" in text and "11.8/12G!" in text and "24.8G" in text

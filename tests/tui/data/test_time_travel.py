@@ -57,7 +57,10 @@ def test_a_step_back_shows_the_minute_before(time_travel: PendingTimeTravel):
     assert time_travel.answer() == MINUTE - 60
 
     assert time_travel.past.shown_at == MINUTE - 20
-    assert time_travel.past.label == f"AS OF {datetime.fromtimestamp(MINUTE - 60):%H:%M} (−1m)" and time_travel.drawn == 2
+    assert (
+        time_travel.past.label == f"AS OF {datetime.fromtimestamp(MINUTE - 60):%H:%M} (−1m)"
+        and time_travel.drawn == 2
+    )
 
 
 def test_a_burst_of_steps_requests_only_the_last_minute(time_travel: PendingTimeTravel):
@@ -76,7 +79,11 @@ def test_a_step_beyond_the_last_minute_returns_to_now(time_travel: PendingTimeTr
 
     time_travel.past.step(1)
 
-    assert not time_travel.past.is_active and time_travel.past.board is None and time_travel.past.label == ""
+    assert (
+        not time_travel.past.is_active
+        and time_travel.past.board is None
+        and time_travel.past.label == ""
+    )
     assert time_travel.said == ["This is now."]
 
 
@@ -120,7 +127,9 @@ def test_a_step_beyond_the_first_minute_says_so(time_travel: PendingTimeTravel):
     then(make_board_at_answer(MINUTE - 7200), None)
 
     first = f"{datetime.fromtimestamp(MINUTE - 7200):%H:%M}"
-    assert time_travel.said == [f"There is nothing before {first}, the first minute that was written down."]
+    assert time_travel.said == [
+        f"There is nothing before {first}, the first minute that was written down."
+    ]
     assert time_travel.past.label.startswith(f"AS OF {first}")
 
 
@@ -145,11 +154,15 @@ async def test_the_deck_goes_back_refuses_verbs_and_returns():
     answers = FakeRuntime(board_at=lambda args: make_board_at_answer(MINUTE - 660))
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await wait_until(pilot, lambda: "3 Running" in "\n".join(read_screen_line(app, n) for n in range(24)))
+        await wait_until(
+            pilot, lambda: "3 Running" in "\n".join(read_screen_line(app, n) for n in range(24))
+        )
         await pilot.press("comma")
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("p")
-        await wait_until(pilot, lambda: "This is the past: 0 returns to now." in read_screen_line(app, 22))
+        await wait_until(
+            pilot, lambda: "This is the past: 0 returns to now." in read_screen_line(app, 22)
+        )
         assert answers.asked("pause") == []
 
         await pilot.press("0")
@@ -163,7 +176,9 @@ async def test_messages_about_the_past_disappear_on_return():
         await pilot.press("comma")
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("x")
-        await wait_until(pilot, lambda: "This is the past: 0 returns to now." in read_screen_line(app, 22))
+        await wait_until(
+            pilot, lambda: "This is the past: 0 returns to now." in read_screen_line(app, 22)
+        )
         await pilot.press("0")
         await wait_until(pilot, lambda: "AS OF" not in read_screen_line(app, 0))
         await wait_until(pilot, lambda: "past" not in read_screen_line(app, 22))
@@ -177,14 +192,24 @@ async def test_a_missing_history_is_explained():
         await wait_until(pilot, lambda: "There is no past yet" in read_screen_line(app, 22))
 
 
-@pytest.mark.parametrize(("counts", "says"), [({"running": 0, "queued": 3}, "Nothing ran."), ({}, "Nothing is known to have run.")])
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [({"running": 0, "queued": 3}, "Nothing ran."), ({}, "Nothing is known to have run.")],
+)
 async def test_a_past_minute_without_runs_gives_no_advice(counts: dict[str, int], says: str):
     then = make_board_at_answer(MINUTE - 660)
-    then["board"] |= {"running": [], "counts": counts, "waiting_total": 3, "runtime": {"state": "past"}}
+    then["board"] |= {
+        "running": [],
+        "counts": counts,
+        "waiting_total": 3,
+        "runtime": {"state": "past"},
+    }
     app = make_deck(FakeRuntime(board_at=lambda args: then))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("comma")
-        await wait_until(pilot, lambda: any(f"{says} 3 waited." in read_screen_line(app, n) for n in range(40)))
+        await wait_until(
+            pilot, lambda: any(f"{says} 3 waited." in read_screen_line(app, n) for n in range(40))
+        )
 
 
 @pytest.mark.parametrize("pane", ["1", "3"])
@@ -194,7 +219,13 @@ async def test_why_is_refused_in_the_past(pane: str):
         await pilot.press("comma", pane)
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("w")
-        await wait_until(pilot, lambda: "w tells why it is so now, and this is the past: 0 returns to now." in read_screen_line(app, 22))
+        await wait_until(
+            pilot,
+            lambda: (
+                "w tells why it is so now, and this is the past: 0 returns to now."
+                in read_screen_line(app, 22)
+            ),
+        )
         assert app.screen is app.deck
 
 
@@ -202,29 +233,49 @@ async def test_the_message_about_now_disappears_in_the_past():
     app = make_deck(FakeRuntime(board_at=lambda args: make_board_at_answer(MINUTE - 660)))
     app.ticks = lambda: 0.0
     async with app.run_test(size=(80, 24)) as pilot:
-        await wait_until(pilot, lambda: "3 Running" in "\n".join(read_screen_line(app, n) for n in range(24)))
-        for now, key, back in (("full_stop", "This is now.", "comma"), ("escape", "This is now again.", "semicolon")):
+        await wait_until(
+            pilot, lambda: "3 Running" in "\n".join(read_screen_line(app, n) for n in range(24))
+        )
+        for now, key, back in (
+            ("full_stop", "This is now.", "comma"),
+            ("escape", "This is now again.", "semicolon"),
+        ):
             await pilot.press(now)
             await wait_until(pilot, lambda key=key: key in read_screen_line(app, 22))
             await pilot.press(back)
-            await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0) and "0 returns to now" in read_screen_line(app, 22))
+            await wait_until(
+                pilot,
+                lambda: (
+                    "AS OF" in read_screen_line(app, 0)
+                    and "0 returns to now" in read_screen_line(app, 22)
+                ),
+            )
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16)])
 async def test_the_deck_shows_a_minute_without_a_runtime(size: tuple[int, int]):
     """Expect a dash for every unknown value."""
-    then = make_board_at_answer(MINUTE - 660, up=False, notes=["Nothing was written down for this minute."])
+    then = make_board_at_answer(
+        MINUTE - 660, up=False, notes=["Nothing was written down for this minute."]
+    )
     for queue in then["board"]["queues"]:
         queue |= {"load": None, "waiting": None, "oldest_at": None}
     for pool in then["board"]["pools"]:
-        pool |= {"used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None}
+        pool |= {
+            "used_cpu": None,
+            "used_memory": None,
+            "measured_cpu": None,
+            "measured_memory": None,
+        }
     then["board"] |= {"counts": {}, "runtime": {"state": "past"}}
     app = make_deck(FakeRuntime(board_at=lambda args: then))
     async with app.run_test(size=size) as pilot:
         await pilot.press("comma")
         await wait_until(pilot, lambda: app.past.board is not None)
         await pilot.press("1")
-        await wait_until(pilot, lambda: any("–/2" in read_screen_line(app, n) for n in range(size[1])))
+        await wait_until(
+            pilot, lambda: any("–/2" in read_screen_line(app, n) for n in range(size[1]))
+        )
         top = f"{read_screen_line(app, 0)}{read_screen_line(app, 1)}"
         assert size[0] < 80 or "– running – waiting" in top
 

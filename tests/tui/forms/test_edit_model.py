@@ -7,13 +7,35 @@ from typing import Any
 import pytest
 
 from app.tui.forms import edit_model
-from app.tui.forms.edit_model import NEW_QUEUE, NEW_RULE, POOL, QUEUE, RULE, TASK, EditKind, EditSheet
+from app.tui.forms.edit_model import (
+    NEW_QUEUE,
+    NEW_RULE,
+    POOL,
+    QUEUE,
+    RULE,
+    TASK,
+    EditKind,
+    EditSheet,
+)
 from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditSource, convert_rule
 from tests.tui.fake_runtime import BOARD, make_task_row
 
-MEDIA_QUEUE = {"name": "media", "capacity": 2, "pool": "main", "priority": 0, "description": None, "status": "active"}
-GPU_POOL = {"name": "gpu", "cpu": 8.0, "memory": 32768.0, "description": "cards", "status": "active"}
+MEDIA_QUEUE = {
+    "name": "media",
+    "capacity": 2,
+    "pool": "main",
+    "priority": 0,
+    "description": None,
+    "status": "active",
+}
+GPU_POOL = {
+    "name": "gpu",
+    "cpu": 8.0,
+    "memory": 32768.0,
+    "description": "cards",
+    "status": "active",
+}
 RULE_ROW = {
     "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
     "limit": 2700.0, "severity": "critical", "enabled": True, "open": {"firing": 2},
@@ -37,46 +59,79 @@ def test_only_changes_are_sent_and_undo_restores_them():
         "set", {"ids": [uuid], "fields": {"memory": 8192.0, "timeout": None}},
         [{"ids": [uuid], "fields": {"memory": 12288.0, "timeout": 14400.0}}],
     )  # fmt: skip
-    assert edit_model.build_save_requests(found)[0].said == "Memory 12G → 8G, timeout 4h → no limit:"
+    assert (
+        edit_model.build_save_requests(found)[0].said == "Memory 12G → 8G, timeout 4h → no limit:"
+    )
 
 
 def test_another_notation_of_a_value_is_no_change():
-    assert edit_model.build_save_requests(make_sheet(TASK, make_task_row(), memory="12288M", timeout="240m", retries="1", cpu="4")) == []
+    assert (
+        edit_model.build_save_requests(
+            make_sheet(TASK, make_task_row(), memory="12288M", timeout="240m", retries="1", cpu="4")
+        )
+        == []
+    )
 
 
 def test_undo_restores_the_own_value_of_each_of_several_tasks():
-    rows = [make_task_row(number=1), make_task_row(number=2, memory=1024.0), make_task_row(number=3, memory=8192.0), make_task_row(number=4)]
+    rows = [
+        make_task_row(number=1),
+        make_task_row(number=2, memory=1024.0),
+        make_task_row(number=3, memory=8192.0),
+        make_task_row(number=4),
+    ]
     found = make_sheet(TASK, *rows, memory="8G")
     verb, args, undo = get_single_request(found)
     one, two, _, four = (row["uuid"] for row in rows)
     assert (verb, args["ids"]) == ("set", [one, two, four])
-    assert sorted((sorted(back["ids"]), back["fields"]["memory"]) for back in undo) == [([one, four], 12288.0), ([two], 1024.0)]
+    assert sorted((sorted(back["ids"]), back["fields"]["memory"]) for back in undo) == [
+        ([one, four], 12288.0),
+        ([two], 1024.0),
+    ]
     assert edit_model.build_save_requests(found)[0].said == "Memory → 8G:"
 
 
 def test_a_field_with_differing_values_starts_empty_and_is_kept():
-    found = make_sheet(TASK, make_task_row(number=1, timeout=60.0), make_task_row(number=2), priority="7")
-    assert found.has_differences(found.find_field("timeout")) and found.get_initial_text(found.find_field("timeout")) == ""
+    found = make_sheet(
+        TASK, make_task_row(number=1, timeout=60.0), make_task_row(number=2), priority="7"
+    )
+    assert (
+        found.has_differences(found.find_field("timeout"))
+        and found.get_initial_text(found.find_field("timeout")) == ""
+    )
     assert found.find_changes() == {"priority": 7}
-    assert not make_sheet(TASK, make_task_row(number=1), make_task_row(number=2), timeout="none").find_faults()
-    assert make_sheet(TASK, make_task_row(number=1), make_task_row(number=2, timeout=60.0), timeout="none").find_changes() == {"timeout": None}
+    assert not make_sheet(
+        TASK, make_task_row(number=1), make_task_row(number=2), timeout="none"
+    ).find_faults()
+    assert make_sheet(
+        TASK, make_task_row(number=1), make_task_row(number=2, timeout=60.0), timeout="none"
+    ).find_changes() == {"timeout": None}
 
 
 def test_the_start_time_can_be_set_and_cleared():
     none, stored = make_task_row(at=""), make_task_row(at="2031-01-31T08:00:00.000000Z")
     found = make_sheet(TASK, none, at="2031-01-31T09:00:00Z")
-    assert [args["fields"] for args in (get_single_request(found)[1], *get_single_request(found)[2])] == [{"at": "2031-01-31T09:00:00+00:00"}, {"at": "now"}]
+    assert [
+        args["fields"] for args in (get_single_request(found)[1], *get_single_request(found)[2])
+    ] == [{"at": "2031-01-31T09:00:00+00:00"}, {"at": "now"}]
     for word in ("", "now"):
         found = make_sheet(TASK, stored, at=word)
-        assert [args["fields"] for args in (get_single_request(found)[1], *get_single_request(found)[2])] == [{"at": "now"}, {"at": stored["at"]}]
+        assert [
+            args["fields"] for args in (get_single_request(found)[1], *get_single_request(found)[2])
+        ] == [{"at": "now"}, {"at": stored["at"]}]
         assert edit_model.build_commands(found) == [["taskdeck", "set", "1049", "--at", "now"]]
-    assert edit_model.build_commands(make_sheet(TASK, none, at="2h")) == [["taskdeck", "set", "1049", "--at", "2h"]]
+    assert edit_model.build_commands(make_sheet(TASK, none, at="2h")) == [
+        ["taskdeck", "set", "1049", "--at", "2h"]
+    ]
     assert edit_model.build_save_requests(make_sheet(TASK, stored)) == []
     assert make_sheet(TASK, none, at="25:70").find_faults()
 
 
 def test_only_a_single_task_has_a_name_field():
-    assert "name" not in [slot.name for slot in make_sheet(TASK, make_task_row(number=1), make_task_row(number=2)).fields]
+    assert "name" not in [
+        slot.name
+        for slot in make_sheet(TASK, make_task_row(number=1), make_task_row(number=2)).fields
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,9 +153,15 @@ def test_invalid_values_get_the_messages_of_the_service(texts: dict[str, str], w
 
 
 def test_the_state_of_a_queue_is_a_separate_request():
-    found = edit_model.build_save_requests(make_sheet(QUEUE, MEDIA_QUEUE, capacity="4", status="draining"))
+    found = edit_model.build_save_requests(
+        make_sheet(QUEUE, MEDIA_QUEUE, capacity="4", status="draining")
+    )
     assert [(deed.verb, deed.args, [(b.verb, b.args) for b in deed.undo]) for deed in found] == [
-        ("queue.set", {"name": "media", "capacity": 4}, [("queue.set", {"name": "media", "capacity": 2})]),
+        (
+            "queue.set",
+            {"name": "media", "capacity": 4},
+            [("queue.set", {"name": "media", "capacity": 2})],
+        ),
         ("queue.drain", {"name": "media"}, [("queue.resume", {"name": "media"})]),
     ]
     assert edit_model.build_commands(make_sheet(QUEUE, MEDIA_QUEUE, capacity="4", status="draining")) == [
@@ -109,14 +170,25 @@ def test_the_state_of_a_queue_is_a_separate_request():
 
 
 def test_undo_restores_a_missing_text_as_empty():
-    assert get_single_request(make_sheet(QUEUE, MEDIA_QUEUE, description="films"))[2] == [{"name": "media", "description": ""}]
-    assert get_single_request(make_sheet(POOL, GPU_POOL, description=""))[1:] == ({"name": "gpu", "description": ""}, [{"name": "gpu", "description": "cards"}])
+    assert get_single_request(make_sheet(QUEUE, MEDIA_QUEUE, description="films"))[2] == [
+        {"name": "media", "description": ""}
+    ]
+    assert get_single_request(make_sheet(POOL, GPU_POOL, description=""))[1:] == (
+        {"name": "gpu", "description": ""},
+        [{"name": "gpu", "description": "cards"}],
+    )
 
 
 def test_a_new_queue_sends_the_filled_fields_and_undo_deletes_it():
     found = EditSheet(NEW_QUEUE, (), {"name": "night", "capacity": "2"})
-    assert get_single_request(found) == ("queue.create", {"name": "night", "capacity": 2}, [{"name": "night"}])
-    assert edit_model.build_commands(found) == [["taskdeck", "queue", "create", "night", "--capacity", "2"]]
+    assert get_single_request(found) == (
+        "queue.create",
+        {"name": "night", "capacity": 2},
+        [{"name": "night"}],
+    )
+    assert edit_model.build_commands(found) == [
+        ["taskdeck", "queue", "create", "night", "--capacity", "2"]
+    ]
     assert EditSheet(NEW_QUEUE, (), {"capacity": "2"}).find_faults() == ["Name is needed."]
 
 
@@ -124,8 +196,22 @@ def test_a_rule_edit_sends_single_conditions():
     row = convert_rule(RULE_ROW)
     found = make_sheet(RULE, row, value="1h", template="", tag="team=ml 'box=a b'", enabled="off")
     assert get_single_request(found)[1:] == (
-        {"name": "encode-on-time", "value": "1h", "template": "", "tag": {"team": "ml", "box": "a b"}, "enabled": False},
-        [{"name": "encode-on-time", "value": "45m", "template": "encode", "tag": {}, "enabled": True}],
+        {
+            "name": "encode-on-time",
+            "value": "1h",
+            "template": "",
+            "tag": {"team": "ml", "box": "a b"},
+            "enabled": False,
+        },
+        [
+            {
+                "name": "encode-on-time",
+                "value": "45m",
+                "template": "encode",
+                "tag": {},
+                "enabled": True,
+            }
+        ],
     )
     assert edit_model.build_commands(found)[0] == [
         "taskdeck", "sla", "set", "encode-on-time", "--finishes-within", "1h", "--template", "", "--tag", "team=ml", "--tag",
@@ -137,10 +223,27 @@ def test_a_rule_edit_sends_single_conditions():
 
 def test_a_new_rule_defaults_to_a_finishes_within_warning():
     found = EditSheet(NEW_RULE, (), {"name": "a", "value": "30m", "queue": "gpu"})
-    given = {"name": "a", "preset": "finishes-within", "value": "30m", "queue": "gpu", "severity": "warning"}
+    given = {
+        "name": "a",
+        "preset": "finishes-within",
+        "value": "30m",
+        "queue": "gpu",
+        "severity": "warning",
+    }
     assert get_single_request(found)[:2] == ("sla.create", given)
     assert edit_model.build_commands(found) == [
-        ["taskdeck", "sla", "create", "a", "--finishes-within", "30m", "--queue", "gpu", "--severity", "warning"]
+        [
+            "taskdeck",
+            "sla",
+            "create",
+            "a",
+            "--finishes-within",
+            "30m",
+            "--queue",
+            "gpu",
+            "--severity",
+            "warning",
+        ]
     ]
 
 
@@ -148,14 +251,33 @@ LAG_RULE = {
     "name": "fresh", "conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, "metric": "replica-lag",
     "limit": 300.0, "unit": "seconds", "severity": "critical", "enabled": True, "open": {"firing": 1},
 }  # fmt: skip
-WAL_RULE = LAG_RULE | {"conditions": {"preset": "stays-below", "metric": "wal-size", "value": "64M"}, "metric": "wal-size", "limit": 2.0**26}
+WAL_RULE = LAG_RULE | {
+    "conditions": {"preset": "stays-below", "metric": "wal-size", "value": "64M"},
+    "metric": "wal-size",
+    "limit": 2.0**26,
+}
 
 
 def test_the_same_form_creates_a_metric_rule():
     found = EditSheet(NEW_RULE, (), {"name": "a", "preset": "wal-size", "value": "64M"})
-    given = {"name": "a", "preset": "stays-below", "metric": "wal-size", "value": "64M", "severity": "warning"}
+    given = {
+        "name": "a",
+        "preset": "stays-below",
+        "metric": "wal-size",
+        "value": "64M",
+        "severity": "warning",
+    }
     assert get_single_request(found)[:2] == ("sla.create", given)
-    assert edit_model.build_commands(found)[0][2:] == ["create", "a", "--metric", "wal-size", "--stays-below", "64M", "--severity", "warning"]
+    assert edit_model.build_commands(found)[0][2:] == [
+        "create",
+        "a",
+        "--metric",
+        "wal-size",
+        "--stays-below",
+        "64M",
+        "--severity",
+        "warning",
+    ]
     assert preview_edit(found, BOARD) == ["Its one alert fires while wal-size is 64M or more."]
     assert get_hint(found, "value", BOARD) == "a size: 64M"
     assert get_hint(EditSheet(NEW_RULE, ()), "value", BOARD) == "from its submission"
@@ -163,22 +285,50 @@ def test_the_same_form_creates_a_metric_rule():
 
 def test_a_metric_rule_can_be_changed_and_undone():
     found = make_sheet(RULE, convert_rule(LAG_RULE), value="600s")
-    assert get_single_request(found)[1:] == ({"name": "fresh", "value": "10m"}, [{"name": "fresh", "value": "5m"}])
-    assert edit_model.build_commands(found) == [["taskdeck", "sla", "set", "fresh", "--metric", "replica-lag", "--stays-below", "10m"]]
-    assert preview_edit(found, BOARD) == ["Its one alert fires while replica-lag is 10m or more. Its 1 open alert fires again where still late."]
-    assert edit_model.build_save_requests(make_sheet(RULE, convert_rule(LAG_RULE), value="300s")) == edit_model.build_save_requests(make_sheet(RULE, convert_rule(WAL_RULE))) == []
+    assert get_single_request(found)[1:] == (
+        {"name": "fresh", "value": "10m"},
+        [{"name": "fresh", "value": "5m"}],
+    )
+    assert edit_model.build_commands(found) == [
+        ["taskdeck", "sla", "set", "fresh", "--metric", "replica-lag", "--stays-below", "10m"]
+    ]
+    assert preview_edit(found, BOARD) == [
+        "Its one alert fires while replica-lag is 10m or more. Its 1 open alert fires again where still late."
+    ]
+    assert (
+        edit_model.build_save_requests(make_sheet(RULE, convert_rule(LAG_RULE), value="300s"))
+        == edit_model.build_save_requests(make_sheet(RULE, convert_rule(WAL_RULE)))
+        == []
+    )
 
 
 def test_a_task_rule_becomes_a_metric_rule_and_is_undone():
     row = convert_rule(RULE_ROW)
-    assert make_sheet(RULE, row, preset="replica-lag").find_faults() == ["Template must be empty: replica-lag is about no task."]
+    assert make_sheet(RULE, row, preset="replica-lag").find_faults() == [
+        "Template must be empty: replica-lag is about no task."
+    ]
     found = make_sheet(RULE, row, preset="backup-age", value="2h", template="")
     assert get_single_request(found)[1:] == (
-        {"name": "encode-on-time", "preset": "stays-below", "metric": "backup-age", "value": "2h", "template": ""},
-        [{"name": "encode-on-time", "preset": "finishes-within", "value": "45m", "template": "encode"}],
+        {
+            "name": "encode-on-time",
+            "preset": "stays-below",
+            "metric": "backup-age",
+            "value": "2h",
+            "template": "",
+        },
+        [
+            {
+                "name": "encode-on-time",
+                "preset": "finishes-within",
+                "value": "45m",
+                "template": "encode",
+            }
+        ],
     )
     other = make_sheet(RULE, convert_rule(LAG_RULE), preset="wal-size", value="1G")
-    assert get_single_request(other)[2] == [{"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m"}]
+    assert get_single_request(other)[2] == [
+        {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -197,59 +347,131 @@ def test_a_limit_is_parsed_by_the_rule_s_unit(what: str, value: str, fault: str)
 
 
 def test_the_shell_command_names_all_tasks():
-    found = make_sheet(TASK, make_task_row(number=7), make_task_row(number=8), memory="1536M", queue="media")
-    assert edit_model.build_commands(found) == [["taskdeck", "set", "7", "8", "--queue", "media", "--memory", "1536M"]]
+    found = make_sheet(
+        TASK, make_task_row(number=7), make_task_row(number=8), memory="1536M", queue="media"
+    )
+    assert edit_model.build_commands(found) == [
+        ["taskdeck", "set", "7", "8", "--queue", "media", "--memory", "1536M"]
+    ]
 
 
 def test_edits_without_a_command_have_no_shell_command():
-    assert edit_model.build_commands(make_sheet(TASK, make_task_row(), timeout="", memory="8G")) == []
+    assert (
+        edit_model.build_commands(make_sheet(TASK, make_task_row(), timeout="", memory="8G")) == []
+    )
     assert edit_model.build_commands(make_sheet(TASK, make_task_row())) == []
 
 
 def test_stored_texts_are_sanitized_wherever_they_are_shown():
     evil = MEDIA_QUEUE | {"description": "a\x1b[2Jb\x07"}
     found = make_sheet(QUEUE, evil, description="c")
-    assert "\x1b" not in found.get_initial_text(found.find_field("description")) + edit_model.describe_changes(found)
+    assert "\x1b" not in found.get_initial_text(
+        found.find_field("description")
+    ) + edit_model.describe_changes(found)
     assert edit_model.build_save_requests(make_sheet(QUEUE, evil)) == []
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (make_sheet(TASK, make_task_row(), memory="1G", cpu="1"), "It fits what is free in pool gpu now."),
-        (make_sheet(TASK, make_task_row(), memory="8G"), "8.0G memory asked, only 2.0G free in pool gpu: it goes on waiting."),
-        (make_sheet(TASK, make_task_row(), memory="64G"), "64.0G memory is more than pool gpu has in all (32.0G): that is refused."),
-        (make_sheet(TASK, make_task_row(), queue="media"), "Goes to queue media: full, 2 of 2 running, 14 wait there."),
-        (make_sheet(TASK, make_task_row(status="running"), memory="1G"), "What runs keeps what it has; the change counts for its next attempt."),
-        (make_sheet(TASK, make_task_row(status="failed"), memory="1G"), "It has ended: nothing of it can be changed."),
-        (make_sheet(QUEUE, MEDIA_QUEUE, capacity="4"), "Capacity 2 → 4: 2 more may start now, where they fit the pool."),
-        (make_sheet(QUEUE, MEDIA_QUEUE, capacity="1"), "Capacity 2 → 1: 2 run on; nothing starts until 1 has ended."),
-        (make_sheet(QUEUE, MEDIA_QUEUE, status="paused"), "Nothing more starts; 2 run on, 14 wait."),
-        (make_sheet(QUEUE, MEDIA_QUEUE | {"status": "paused"}, status="active"), "It starts things again: 14 wait."),
-        (make_sheet(POOL, GPU_POOL, memory="16G"), "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until 14.0G is"),
+        (
+            make_sheet(TASK, make_task_row(), memory="1G", cpu="1"),
+            "It fits what is free in pool gpu now.",
+        ),
+        (
+            make_sheet(TASK, make_task_row(), memory="8G"),
+            "8.0G memory asked, only 2.0G free in pool gpu: it goes on waiting.",
+        ),
+        (
+            make_sheet(TASK, make_task_row(), memory="64G"),
+            "64.0G memory is more than pool gpu has in all (32.0G): that is refused.",
+        ),
+        (
+            make_sheet(TASK, make_task_row(), queue="media"),
+            "Goes to queue media: full, 2 of 2 running, 14 wait there.",
+        ),
+        (
+            make_sheet(TASK, make_task_row(status="running"), memory="1G"),
+            "What runs keeps what it has; the change counts for its next attempt.",
+        ),
+        (
+            make_sheet(TASK, make_task_row(status="failed"), memory="1G"),
+            "It has ended: nothing of it can be changed.",
+        ),
+        (
+            make_sheet(QUEUE, MEDIA_QUEUE, capacity="4"),
+            "Capacity 2 → 4: 2 more may start now, where they fit the pool.",
+        ),
+        (
+            make_sheet(QUEUE, MEDIA_QUEUE, capacity="1"),
+            "Capacity 2 → 1: 2 run on; nothing starts until 1 has ended.",
+        ),
+        (
+            make_sheet(QUEUE, MEDIA_QUEUE, status="paused"),
+            "Nothing more starts; 2 run on, 14 wait.",
+        ),
+        (
+            make_sheet(QUEUE, MEDIA_QUEUE | {"status": "paused"}, status="active"),
+            "It starts things again: 14 wait.",
+        ),
+        (
+            make_sheet(POOL, GPU_POOL, memory="16G"),
+            "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until 14.0G is",
+        ),
         (make_sheet(POOL, GPU_POOL, cpu="16"), "CPU 8 → 16: 10 free."),
-        (make_sheet(POOL, GPU_POOL, memory="0"), "Nothing can start in pool gpu that asks for memory."),
-        (make_sheet(POOL, GPU_POOL, cpu="0"), "Nothing can start in pool gpu that asks for CPU, as every task does unless it says 0."),
-        (make_sheet(RULE, convert_rule(RULE_ROW), value="1h"), "It looks at every task that has not ended. Its 2 open alerts fire again"),
-        (make_sheet(RULE, convert_rule(RULE_ROW), enabled="off"), "It is looked at no more; its 2 open alerts close."),
-        (make_sheet(RULE, convert_rule(RULE_ROW), template=""), "It looks at every task that has not ended."),
-        (make_sheet(RULE, convert_rule(RULE_ROW | {"enabled": False}), value="1h"), "It is off: nothing is late by it until it is on."),
-        (EditSheet(NEW_RULE, (), {"name": "a", "value": "1h"}), "Tasks that are late by it already are told of at once."),
+        (
+            make_sheet(POOL, GPU_POOL, memory="0"),
+            "Nothing can start in pool gpu that asks for memory.",
+        ),
+        (
+            make_sheet(POOL, GPU_POOL, cpu="0"),
+            "Nothing can start in pool gpu that asks for CPU, as every task does unless it says 0.",
+        ),
+        (
+            make_sheet(RULE, convert_rule(RULE_ROW), value="1h"),
+            "It looks at every task that has not ended. Its 2 open alerts fire again",
+        ),
+        (
+            make_sheet(RULE, convert_rule(RULE_ROW), enabled="off"),
+            "It is looked at no more; its 2 open alerts close.",
+        ),
+        (
+            make_sheet(RULE, convert_rule(RULE_ROW), template=""),
+            "It looks at every task that has not ended.",
+        ),
+        (
+            make_sheet(RULE, convert_rule(RULE_ROW | {"enabled": False}), value="1h"),
+            "It is off: nothing is late by it until it is on.",
+        ),
+        (
+            EditSheet(NEW_RULE, (), {"name": "a", "value": "1h"}),
+            "Tasks that are late by it already are told of at once.",
+        ),
     ],
 )
 def test_the_preview_describes_the_effect_before_saving(found: EditSheet, words: str):
-    assert any(said.startswith(words) for said in preview_edit(found, BOARD)), preview_edit(found, BOARD)
+    assert any(said.startswith(words) for said in preview_edit(found, BOARD)), preview_edit(
+        found, BOARD
+    )
 
 
 def test_the_preview_warns_about_a_rule_for_every_task():
     found = EditSheet(NEW_RULE, (), {"name": "a", "value": "1h"})
-    assert preview_edit(found, BOARD)[-1] == "It is about every task: no template, queue, name or tag is named."
+    assert (
+        preview_edit(found, BOARD)[-1]
+        == "It is about every task: no template, queue, name or tag is named."
+    )
 
 
 def test_no_preview_without_changes_or_a_board():
     assert preview_edit(make_sheet(TASK, make_task_row()), BOARD) == []
     assert preview_edit(make_sheet(TASK, make_task_row(), memory="1G"), None) == []
-    assert preview_edit(make_sheet(TASK, make_task_row(), memory="1G"), BOARD._replace(queues=(), pools=())) == []
+    assert (
+        preview_edit(
+            make_sheet(TASK, make_task_row(), memory="1G"), BOARD._replace(queues=(), pools=())
+        )
+        == []
+    )
 
 
 def test_task_fields_show_the_free_resources_of_the_pool():
@@ -260,5 +482,13 @@ def test_task_fields_show_the_free_resources_of_the_pool():
 
 
 def test_only_forms_of_the_same_kind_share_a_draft():
-    keys = {EditSource(TASK, ("a",)).key, EditSource(TASK, ("b",)).key, EditSource(QUEUE, ("a",)).key, EditSource(NEW_QUEUE).key}
-    assert len(keys) == 4 and EditSource(TASK, ("a",), "other title").key == EditSource(TASK, ("a",)).key
+    keys = {
+        EditSource(TASK, ("a",)).key,
+        EditSource(TASK, ("b",)).key,
+        EditSource(QUEUE, ("a",)).key,
+        EditSource(NEW_QUEUE).key,
+    }
+    assert (
+        len(keys) == 4
+        and EditSource(TASK, ("a",), "other title").key == EditSource(TASK, ("a",)).key
+    )

@@ -17,7 +17,13 @@ from app.tui.forms.fields import PickScreen
 from app.tui.forms.schema_fields import ParameterFields
 from app.tui.screens.submit_form import SubmitScreen
 from app.tui.style import Look
-from tests.tui.fake_runtime import FakeRuntime, make_deck, make_task_row, read_screen_line, wait_until
+from tests.tui.fake_runtime import (
+    FakeRuntime,
+    make_deck,
+    make_task_row,
+    read_screen_line,
+    wait_until,
+)
 from tests.tui.screen_text import read_screen_lines
 from tests.tui.screens.test_submit_form import (
     ENCODE_TEMPLATE,
@@ -32,7 +38,12 @@ KEYWORDS: dict[str, Any] = {
     "type": "object",
     "required": ["input"],
     "properties": {
-        "input": {"type": "string", "minLength": 2, "pattern": "^[a-z]+$", "description": "what to read"},
+        "input": {
+            "type": "string",
+            "minLength": 2,
+            "pattern": "^[a-z]+$",
+            "description": "what to read",
+        },
         "crf": {"type": "integer", "minimum": 0, "maximum": 51, "default": 23},
         "ratio": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
         "step": {"type": "integer", "multipleOf": 5},
@@ -42,7 +53,12 @@ KEYWORDS: dict[str, Any] = {
         "only": {"const": "this"},
         "when": {"type": ["integer", "string"]},
         "fast": {"type": "boolean", "default": True},
-        "tracks": {"type": "array", "items": {"type": "integer"}, "maxItems": 2, "uniqueItems": True},
+        "tracks": {
+            "type": "array",
+            "items": {"type": "integer"},
+            "maxItems": 2,
+            "uniqueItems": True,
+        },
         "rows": {"type": "array", "items": {"type": "object", "required": ["id"]}},
         "lang": {"$ref": "#/$defs/lang"},
         "word": {"type": "string", "format": "password"},
@@ -54,7 +70,13 @@ KEYWORDS: dict[str, Any] = {
 }
 GROUPS: dict[str, Any] = {
     "allOf": [{"$ref": "#/$defs/io"}, {"$ref": "#/$defs/rare"}],
-    "properties": {"ref": {"type": "object", "required": ["release"], "properties": {"release": {"type": "integer"}}}},
+    "properties": {
+        "ref": {
+            "type": "object",
+            "required": ["release"],
+            "properties": {"release": {"type": "integer"}},
+        }
+    },
     "$defs": {
         "io": {
             "title": "In and out",
@@ -66,7 +88,10 @@ GROUPS: dict[str, Any] = {
                 "plain": {"type": "boolean"},
             },
         },
-        "rare": {"title": "Rarely wanted", "properties": {"tuning": {"type": "integer", "hidden": True, "default": 4}}},
+        "rare": {
+            "title": "Rarely wanted",
+            "properties": {"tuning": {"type": "integer", "hidden": True, "default": 4}},
+        },
     },
 }
 
@@ -82,7 +107,9 @@ async def open_schema_form(
     opening: dict[str, Any] = {"template": "encode"} | how
     async with app.run_test(size=size) as pilot:
         app.open_form(**opening)
-        await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen) and app.screen.focused is not None)
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, SubmitScreen) and app.screen.focused is not None
+        )
         yield pilot, app
         assert app.failure is None
 
@@ -140,7 +167,10 @@ async def test_the_form_of_a_template_is_drawn_as_documented() -> None:
         await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
         await wait_until(pilot, lambda: "ctrl+f finds one" in read_screen_line(app, 2))
         assert read_screen_line(app, 0).startswith(" Templates › encode › New task")
-        assert read_screen_line(app, 1) == "  encode: transcode one file  queue media  cpu 2  memory 2.0G  limit 1h"
+        assert (
+            read_screen_line(app, 1)
+            == "  encode: transcode one file  queue media  cpu 2  memory 2.0G  limit 1h"
+        )
         assert read_screen_line(app, 2).startswith("  ━▌Parameters 14, 1 to fill in ━")
         assert read_screen_line(app, 3).startswith("  input*        [")
         assert read_screen_line(app, 4).startswith("  crf           [23      ] 0 to 51")
@@ -173,9 +203,16 @@ async def test_a_fault_is_shown_at_its_field_until_fixed() -> None:
         for name, wrong, said, right, _ in FAULT_CASES:
             await replace_text(pilot, app, name, wrong)
             await wait_until(pilot, lambda said=said: is_shown(app, f"✗             {said}"))
-            await wait_until(pilot, lambda name=name: is_shown(app, f"1 thing to mend before it can be submitted: {name}"))
+            await wait_until(
+                pilot,
+                lambda name=name: is_shown(
+                    app, f"1 thing to mend before it can be submitted: {name}"
+                ),
+            )
             type_keys(app, "ctrl+j")
-            await wait_until(pilot, lambda said=said: f"Not submitted: {said}" in read_screen_line(app, 38))
+            await wait_until(
+                pilot, lambda said=said: f"Not submitted: {said}" in read_screen_line(app, 38)
+            )
             await replace_text(pilot, app, name, right)
             await wait_until(pilot, lambda: not is_shown(app, "✗"))
         assert list_submissions(answers) == []
@@ -199,10 +236,15 @@ async def test_a_conditional_requirement_applies_when_its_condition_holds() -> N
 async def test_format_and_dependent_requirement_are_checked_at_once() -> None:
     async with open_schema_form(KEYWORDS) as (pilot, app):
         await replace_text(pilot, app, "mail", "nobody")
-        await wait_until(pilot, lambda: is_shown(app, 'mail must be an e-mail address, not "nobody"'))
+        await wait_until(
+            pilot, lambda: is_shown(app, 'mail must be an e-mail address, not "nobody"')
+        )
         assert is_shown(app, "lang is needed with mail")
         assert is_shown(app, "Parameters 14, 2 to fill in, 1 to mend")
-        await wait_until(pilot, lambda: is_shown(app, "3 things to mend before it can be submitted: input, mail, lang"))
+        await wait_until(
+            pilot,
+            lambda: is_shown(app, "3 things to mend before it can be submitted: input, mail, lang"),
+        )
 
 
 async def test_choices_and_switches_take_arrows_space_and_enter() -> None:
@@ -214,7 +256,9 @@ async def test_choices_and_switches_take_arrows_space_and_enter() -> None:
         await wait_until(pilot, make_text_check(app, "preset", "slow"))
         await move_to_parameter(pilot, app, "level")
         await pilot.press("enter")
-        await wait_until(pilot, lambda: isinstance(app.screen, PickScreen) and is_shown(app, "high"))
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, PickScreen) and is_shown(app, "high")
+        )
         await pilot.press("G", "enter")
         await wait_until(pilot, make_text_check(app, "level", "2"))
         assert is_shown(app, "level         [high ▾]")
@@ -223,7 +267,13 @@ async def test_choices_and_switches_take_arrows_space_and_enter() -> None:
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_submissions(answers))
 
-    texts = [["input", "abc"], ["preset", "slow"], ["level", "2"], ["only", "this"], ["fast", "false"]]
+    texts = [
+        ["input", "abc"],
+        ["preset", "slow"],
+        ["level", "2"],
+        ["only", "this"],
+        ["fast", "false"],
+    ]
     assert list_submissions(answers)[0]["tasks"][0]["parameter_texts"] == texts
 
 
@@ -259,7 +309,9 @@ async def test_a_secret_is_masked_but_not_a_reference_to_one() -> None:
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_submissions(answers))
 
-    assert list_submissions(answers)[0]["tasks"][0]["parameters"] == {"word": {"secret": {"env": "PASS_WORD"}}}
+    assert list_submissions(answers)[0]["tasks"][0]["parameters"] == {
+        "word": {"secret": {"env": "PASS_WORD"}}
+    }
 
 
 async def test_groups_have_title_lines_and_can_be_collapsed() -> None:
@@ -273,9 +325,13 @@ async def test_groups_have_title_lines_and_can_be_collapsed() -> None:
         await wait_until(pilot, lambda: is_shown(app, "▾ 1 hidden, shown"))
         assert is_shown(app, "hint ")
         await pilot.press("up", "up", "up", "enter")
-        await wait_until(pilot, lambda: is_shown(app, "━▌▸ In and out ━") and not is_shown(app, "source*"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "━▌▸ In and out ━") and not is_shown(app, "source*")
+        )
         assert is_shown(app, "3, 1 to mend ━")
-        assert is_shown(app, "In and out: 3 parameters, enter shows them. files that are read and written")
+        assert is_shown(
+            app, "In and out: 3 parameters, enter shows them. files that are read and written"
+        )
 
 
 async def test_nested_values_reach_the_runtime_with_their_types() -> None:
@@ -284,7 +340,9 @@ async def test_nested_values_reach_the_runtime_with_their_types() -> None:
         await replace_text(pilot, app, "source", "here")
         await replace_text(pilot, app, "ref.release", "115")
         await replace_text(pilot, app, "tuning", "55")
-        await wait_until(pilot, lambda: is_shown(app, "-p source=here -p tuning=55 -p 'ref:={\"release\": 115}'"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "-p source=here -p tuning=55 -p 'ref:={\"release\": 115}'")
+        )
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_submissions(answers))
 
@@ -303,19 +361,32 @@ async def test_typing_finds_a_parameter_by_name_or_description() -> None:
         await wait_until(pilot, lambda: not is_shown(app, "plain"))
         assert is_shown(app, "━▌Find ━com fr") and is_shown(app, "1 of 5, esc shows all")
         assert is_shown(app, "source*       [")
-        await pilot.press("backspace", "backspace", "backspace", "backspace", "backspace", "backspace", *"tun", "enter")
+        await pilot.press(
+            "backspace",
+            "backspace",
+            "backspace",
+            "backspace",
+            "backspace",
+            "backspace",
+            *"tun",
+            "enter",
+        )
         await wait_until(pilot, lambda: get_fields(app).current_path == ("tuning",))
         await pilot.press("backspace", "7", "escape")
         await wait_until(pilot, lambda: is_shown(app, "▸ 1 more, hidden"))
         assert get_fields(app).current_path == ("tuning",)
         assert get_fields(app).texts == {("tuning",): "7"}
         await pilot.press("ctrl+f", *"zzz")
-        await wait_until(pilot, lambda: is_shown(app, "No parameter has these words. esc shows all."))
+        await wait_until(
+            pilot, lambda: is_shown(app, "No parameter has these words. esc shows all.")
+        )
         await pilot.press("escape", "escape")
         await wait_until(pilot, lambda: app.screen is app.deck)
 
 
-MANY_PARAMETERS: dict[str, Any] = {"properties": {f"p{number:02}": {"type": "string"} for number in range(20)}}
+MANY_PARAMETERS: dict[str, Any] = {
+    "properties": {f"p{number:02}": {"type": "string"} for number in range(20)}
+}
 
 
 async def test_tab_leaves_the_found_parameters_and_escape_shows_all() -> None:
@@ -343,8 +414,14 @@ async def test_a_found_field_stays_in_view_when_all_are_shown() -> None:
 async def test_a_form_without_parameters_starts_at_the_task_s_fields() -> None:
     async with open_schema_form({}) as (pilot, app):
         type_keys(app, "ctrl+f", "/tmp", "tab", "mine", "ctrl+f", "enter")
-        await wait_until(pilot, lambda: is_shown(app, "In         [/tmp ") and is_shown(app, "Name       [mine "))
-        assert is_shown(app, "Parameters 0") and not is_shown(app, "ctrl+f") and is_shown(app, "This template has no parameters.")
+        await wait_until(
+            pilot, lambda: is_shown(app, "In         [/tmp ") and is_shown(app, "Name       [mine ")
+        )
+        assert (
+            is_shown(app, "Parameters 0")
+            and not is_shown(app, "ctrl+f")
+            and is_shown(app, "This template has no parameters.")
+        )
 
 
 @pytest.mark.parametrize("between", [[], ["down"]])
@@ -368,7 +445,19 @@ async def test_a_burst_of_keys_reaches_the_right_fields() -> None:
     answers = make_form_runtime()
     async with open_schema_form(KEYWORDS, answers=answers) as (pilot, app):
         type_keys(
-            app, *"abx", "backspace", *"c", "tab", "backspace", "backspace", "7", "down", "0.5", "tab", *"10", "ctrl+j"
+            app,
+            *"abx",
+            "backspace",
+            *"c",
+            "tab",
+            "backspace",
+            "backspace",
+            "7",
+            "down",
+            "0.5",
+            "tab",
+            *"10",
+            "ctrl+j",
         )
         await wait_until(pilot, lambda: list_submissions(answers))
 
@@ -404,11 +493,16 @@ async def test_a_choice_list_gets_its_keys_from_the_same_burst() -> None:
         await wait_until(pilot, lambda: list_submissions(answers))
 
     texts = [["input", "abc"], ["level", "2"]]
-    assert list_submissions(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
+    assert list_submissions(answers)[0]["tasks"] == [
+        {"template": "encode", "parameter_texts": texts}
+    ]
 
 
 async def test_tab_moves_between_parameters_and_task_fields() -> None:
-    async with open_schema_form({"properties": {"a": {}, "b": {"type": "boolean"}}}) as (pilot, app):
+    async with open_schema_form({"properties": {"a": {}, "b": {"type": "boolean"}}}) as (
+        pilot,
+        app,
+    ):
         await pilot.press("tab", "tab", *"/tmp")
         await wait_until(pilot, lambda: is_shown(app, "-C /tmp"))
         await pilot.press("shift+tab", "space")
@@ -419,10 +513,14 @@ async def test_tab_moves_between_parameters_and_task_fields() -> None:
 
 @pytest.mark.parametrize("key", ["tab", "enter", "down"])
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_task_fields_after_a_last_text_parameter_scroll_into_view(key: str, size: tuple[int, int]) -> None:
+async def test_task_fields_after_a_last_text_parameter_scroll_into_view(
+    key: str, size: tuple[int, int]
+) -> None:
     """Show the input in the task's field, and not in the parameter just left."""
     names = [f"p{number:02}" for number in range(14)]
-    async with open_schema_form({"properties": {name: {"type": "string"} for name in names}}, size) as (pilot, app):
+    async with open_schema_form(
+        {"properties": {name: {"type": "string"} for name in names}}, size
+    ) as (pilot, app):
         type_keys(app, *["a", key] * (len(names) - 1))
         await wait_until(pilot, make_text_check(app, names[-2], "a"))
         await pilot.press("a", key)
@@ -433,7 +531,10 @@ async def test_task_fields_after_a_last_text_parameter_scroll_into_view(key: str
 
 
 async def test_shift_tab_from_the_first_parameter_goes_to_the_last_field() -> None:
-    async with open_schema_form({"properties": {"a": {"type": "string"}}}, (80, 24)) as (pilot, app):
+    async with open_schema_form({"properties": {"a": {"type": "string"}}}, (80, 24)) as (
+        pilot,
+        app,
+    ):
         await pilot.press("shift+tab", "space")
         await wait_until(pilot, lambda: is_shown(app, "[x] hold"))
         await pilot.press("tab", "x")
@@ -465,7 +566,11 @@ async def test_the_mouse_works_like_the_keys() -> None:
 
 
 async def test_input_is_kept_and_ctrl_r_fills_in_the_last_task() -> None:
-    last = make_task_row(number=77, template="encode", parameters={"source": "there", "plain": True, "tuning": 4, "gone": 1})
+    last = make_task_row(
+        number=77,
+        template="encode",
+        parameters={"source": "there", "plain": True, "tuning": 4, "gone": 1},
+    )
     page = {"columns": ["number", "uuid"], "rows": [[77, last["uuid"]]]}
     answers = make_form_runtime(show=last, browse=page)
     async with open_schema_form(GROUPS, answers=answers) as (pilot, app):
@@ -492,7 +597,9 @@ async def test_a_retry_form_has_the_parameters_of_the_task() -> None:
     async with open_schema_form(schema, answers=answers, template=None, task=had) as (pilot, app):
         await wait_until(pilot, lambda: is_shown(app, "tracks        [1, 2 "))
         assert read_screen_line(app, 0).startswith(" #1049 resnet50-sweep-08 › Run again")
-        assert "Not taken over, masked or no parameter any more: api_key." in read_screen_line(app, 38)
+        assert "Not taken over, masked or no parameter any more: api_key." in read_screen_line(
+            app, 38
+        )
         await pilot.press("backspace")
         await wait_until(pilot, make_text_check(app, "input", "ab"))
         await pilot.press("ctrl+j")
@@ -511,7 +618,9 @@ async def test_a_retry_form_omits_a_default_name() -> None:
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_form(task=make_task_row(cwd="/"))
-        await wait_until(pilot, lambda: is_shown(app, "Name       [                              ]"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "Name       [                              ]")
+        )
         assert is_shown(app, "Command    [python train.py --lr 0.01 --seed 8 ")
         assert is_shown(app, "Timeout    [4h    ]")
 
@@ -542,10 +651,15 @@ async def test_shell_text_as_command_is_refused_and_carried_over() -> None:
         await wait_until(pilot, lambda: app.screen.focused is not None)
         await paste_text(pilot, "for i in 1 2; do echo $i; done")
         await wait_until(
-            pilot, lambda: is_shown(app, '✗ Command: "for" is a word of the shell, not a program. Take Run: shell text.')
+            pilot,
+            lambda: is_shown(
+                app, '✗ Command: "for" is a word of the shell, not a program. Take Run: shell text.'
+            ),
         )
         await pilot.press("shift+tab", "right")
-        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -c 'for i in 1 2; do echo $i; done'"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "taskdeck submit -c 'for i in 1 2; do echo $i; done'")
+        )
 
 
 async def test_read_only_mode_refuses_a_submission() -> None:
@@ -562,9 +676,14 @@ async def test_read_only_mode_refuses_a_submission() -> None:
 
 @pytest.mark.parametrize(
     ("size", "look"),
-    [*((size, Look()) for size in [(80, 24), (60, 16), (120, 40), (200, 50)]), ((80, 24), Look(ascii=True, colour=False, utf8=False))],
+    [
+        *((size, Look()) for size in [(80, 24), (60, 16), (120, 40), (200, 50)]),
+        ((80, 24), Look(ascii=True, colour=False, utf8=False)),
+    ],
 )
-async def test_the_form_is_usable_at_every_size_and_style(size: tuple[int, int], look: Look) -> None:
+async def test_the_form_is_usable_at_every_size_and_style(
+    size: tuple[int, int], look: Look
+) -> None:
     """Draw nothing beyond the edges, and only ASCII in ASCII mode."""
     async with open_schema_form(KEYWORDS, size, look=look) as (pilot, app):
         await replace_text(pilot, app, "mail", "x@y")
@@ -577,7 +696,11 @@ async def test_the_form_is_usable_at_every_size_and_style(size: tuple[int, int],
 
 
 async def test_hundreds_of_parameters_are_one_widget() -> None:
-    many = {"properties": {f"p{n}": {"type": "integer", "description": f"number {n}"} for n in range(300)}}
+    many = {
+        "properties": {
+            f"p{n}": {"type": "integer", "description": f"number {n}"} for n in range(300)
+        }
+    }
     async with open_schema_form(many, (80, 24)) as (pilot, app):
         assert is_shown(app, "Parameters 300 ")
         assert len([*get_fields(app).walk_children()]) == 2
@@ -590,14 +713,30 @@ async def test_hostile_names_texts_and_faults_are_plain_text() -> None:
     schema = {
         "title": HOSTILE_TEXT,
         "properties": {
-            "a": {"description": HOSTILE_TEXT, "default": HOSTILE_TEXT, "pattern": "^x", "title": HOSTILE_TEXT, "help_text": HOSTILE_TEXT},
+            "a": {
+                "description": HOSTILE_TEXT,
+                "default": HOSTILE_TEXT,
+                "pattern": "^x",
+                "title": HOSTILE_TEXT,
+                "help_text": HOSTILE_TEXT,
+            },
             HOSTILE_TEXT: {"enum": [HOSTILE_TEXT, "x"], "errorMessage": HOSTILE_TEXT},
-            "o": {"type": "object", "title": HOSTILE_TEXT, "description": HOSTILE_TEXT, "properties": {HOSTILE_TEXT: {"type": "integer"}}},
+            "o": {
+                "type": "object",
+                "title": HOSTILE_TEXT,
+                "description": HOSTILE_TEXT,
+                "properties": {HOSTILE_TEXT: {"type": "integer"}},
+            },
         },
     }
     async with open_schema_form(schema) as (pilot, app):
         await pilot.press("tab", "right", "tab", "x", "up", "up", "up")
-        await wait_until(pilot, lambda: is_shown(app, "o holds a NUL character") and get_fields(app).current_path == ("a",))
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "o holds a NUL character") and get_fields(app).current_path == ("a",)
+            ),
+        )
         assert find_control_characters(app) == []
         assert app.screen.query_one("#parameter", Input).value == HOSTILE_TEXT
 
@@ -611,6 +750,8 @@ async def test_retried_shell_text_cannot_control_the_terminal() -> None:
 
 
 async def test_a_refusal_is_shown_although_the_form_found_no_fault() -> None:
-    async with open_schema_form({"properties": {"a": {}}}, answers=make_form_runtime(submit=Usage("the queue is closed."))) as (pilot, app):
+    async with open_schema_form(
+        {"properties": {"a": {}}}, answers=make_form_runtime(submit=Usage("the queue is closed."))
+    ) as (pilot, app):
         await pilot.press("x")
         await wait_until(pilot, lambda: is_shown(app, "✗ the queue is closed."))

@@ -62,7 +62,9 @@ def load_schemas() -> dict[str, dict[str, Any]]:
         "rnaseq": json.loads((FOLDER / "nf-core-rnaseq.nextflow_schema.json").read_text()),
         "ids": make_table_schema("nf-core-fetchngs.schema_input.json"),
         "sheet": make_table_schema("nf-core-rnaseq.schema_input.json"),
-        "deseq2": yaml.safe_load((FOLDER / "snakemake-rna-seq-star-deseq2.config.schema.yaml").read_text()),
+        "deseq2": yaml.safe_load(
+            (FOLDER / "snakemake-rna-seq-star-deseq2.config.schema.yaml").read_text()
+        ),
     }
 
 
@@ -77,7 +79,13 @@ def schema_runtime() -> Iterator[RuntimeProcess]:
     found = RuntimeProcess(home)
     found.start()
     for name, schema in SCHEMAS.items():
-        found.call("template.create", name=name, engine="exec", schema={"argv": ["true"]}, parameters=schema)
+        found.call(
+            "template.create",
+            name=name,
+            engine="exec",
+            schema={"argv": ["true"]},
+            parameters=schema,
+        )
     yield found
     found.kill_all()
     shutil.rmtree(home)
@@ -94,10 +102,20 @@ def make_sample(schema: dict[str, Any], root: dict[str, Any]) -> Any:
     if kind == "array":
         return [make_sample(schema.get("items", {}), root)]
     tried = (
-        [True] if kind == "boolean" else [schema.get("minimum", 1), 5, 0.5] if kind in ("integer", "number") else SAMPLE_TEXTS
+        [True]
+        if kind == "boolean"
+        else [schema.get("minimum", 1), 5, 0.5]
+        if kind in ("integer", "number")
+        else SAMPLE_TEXTS
     )
-    checked = {**schema, "$schema": DIALECT, "$defs": root.get("$defs", {})}  # which its references name
-    return next(value for value in tried if not json_schema.find_errors(checked, value, formats=True))
+    checked = {
+        **schema,
+        "$schema": DIALECT,
+        "$defs": root.get("$defs", {}),
+    }  # which its references name
+    return next(
+        value for value in tried if not json_schema.find_errors(checked, value, formats=True)
+    )
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -107,11 +125,20 @@ def select_fields(found: FormOutline) -> list[FormField]:
     """Return all required fields, and the first of each group and each kind."""
     kept, kinds = [], set()
     for group in found.groups:
-        shown = [field for field in group.fields if not (field.is_secret or secrets.is_secret(field.name, ()))]
+        shown = [
+            field
+            for field in group.fields
+            if not (field.is_secret or secrets.is_secret(field.name, ()))
+        ]
         plain = [field for field in shown if not (field.is_rest or field.is_switch)]
         for n, field in enumerate(plain):
             rules = field.schema
-            kind = (str(rules.get("type")), bool(field.choices), "pattern" in rules, rules.get("format"))
+            kind = (
+                str(rules.get("type")),
+                bool(field.choices),
+                "pattern" in rules,
+                rules.get("format"),
+            )
             if field.required or not n or kind not in kinds:
                 kept.append(field)
             kinds.add(kind)
@@ -126,10 +153,16 @@ def make_texts(schema: dict[str, Any]) -> dict[tuple[str, ...], str]:
 
 
 def _make_text(field: FormField, root: dict[str, Any]) -> str:
-    return field.choices[0][0] if field.choices else format_value(field, make_sample(dict(field.schema), root))
+    return (
+        field.choices[0][0]
+        if field.choices
+        else format_value(field, make_sample(dict(field.schema), root))
+    )
 
 
-def find_wrong_text(schema: dict[str, Any], texts: dict[tuple[str, ...], str]) -> tuple[tuple[str, ...], str, str]:
+def find_wrong_text(
+    schema: dict[str, Any], texts: dict[tuple[str, ...], str]
+) -> tuple[tuple[str, ...], str, str]:
     """Return a field, a wrong text for it, and the fault message."""
     found = build_outline(schema)
     for path in (path for path in texts if not found.fields[path].choices):
@@ -147,10 +180,14 @@ async def test_the_form_of_a_real_schema_can_be_corrected_and_submitted(
     schema = SCHEMAS[name]
     texts = make_texts(schema)
     at, wrong, said = find_wrong_text(schema, texts)
-    app = TaskdeckApp(lambda: Client(schema_runtime.home, autostart=False), home=schema_runtime.home)
+    app = TaskdeckApp(
+        lambda: Client(schema_runtime.home, autostart=False), home=schema_runtime.home
+    )
     async with app.run_test(size=(120, 40)) as pilot:
         app.open_form(template=name)
-        await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen) and app.screen.focused is not None)
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, SubmitScreen) and app.screen.focused is not None
+        )
         for path, text in texts.items():
             await fill_field(pilot, app, path, text)
         await fill_field(pilot, app, at, wrong)
@@ -175,7 +212,9 @@ async def fill_field(pilot: Any, app: TaskdeckApp, path: tuple[str, ...], text: 
     """Find a field by its name, and type its text or select its choice."""
     found = build_outline(get_fields(app).schema).fields[path]
     type_keys(app, "ctrl+f", found.name, "enter")
-    await wait_until(pilot, lambda: get_fields(app).current_path is not None and is_shown(app, "esc shows all"))
+    await wait_until(
+        pilot, lambda: get_fields(app).current_path is not None and is_shown(app, "esc shows all")
+    )
     while get_fields(app).current_path != path:
         before = get_fields(app).current_path
         type_keys(app, "down")

@@ -29,7 +29,13 @@ def make_command_draft(text: str, **values: str) -> SubmitDraft:
 
 
 def test_a_command_is_split_as_a_shell_would_split_it() -> None:
-    draft = make_command_draft('ffmpeg -i "/srv/in/S02 E09.mkv" out.mp4', queue="media", cpu=" 2 ", after="#12, 13", cwd="~/x")
+    draft = make_command_draft(
+        'ffmpeg -i "/srv/in/S02 E09.mkv" out.mp4',
+        queue="media",
+        cpu=" 2 ",
+        after="#12, 13",
+        cwd="~/x",
+    )
 
     assert build_spec(draft) == {
         "argv": ["ffmpeg", "-i", "/srv/in/S02 E09.mkv", "out.mp4"],
@@ -73,7 +79,9 @@ def test_a_shell_keyword_is_detected(make_command_draft: str, word: str) -> None
     assert find_shell_word(make_command_draft) == word
 
 
-def test_a_program_may_be_named_like_a_shell_keyword(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_may_be_named_like_a_shell_keyword(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "select").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -87,9 +95,14 @@ def test_shell_text_as_command_is_a_fault() -> None:
 
 
 def test_a_task_is_converted_to_typed_texts() -> None:
-    draft = make_draft(make_task_row(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0))
+    draft = make_draft(
+        make_task_row(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0)
+    )
 
-    assert (draft.kind, draft.make_command_draft) == ("command", "python train.py --lr 0.01 --seed 8")
+    assert (draft.kind, draft.make_command_draft) == (
+        "command",
+        "python train.py --lr 0.01 --seed 8",
+    )
     assert build_spec(draft) == {
         "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08", "queue": "gpu",
         "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1", "retry_delay": "300",
@@ -117,7 +130,17 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     faulty = find_faults(draft, "/", NOW)
     found = list(faulty.values())
 
-    assert list(faulty) == ["command", "cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "at"]
+    assert list(faulty) == [
+        "command",
+        "cwd",
+        "name",
+        "priority",
+        "cpu",
+        "memory",
+        "timeout",
+        "retries",
+        "at",
+    ]
     assert build_spec(drop_fields(draft, faulty)) == {"argv": ["true"]}
     assert found[0] == "Command: no closing quotation"
     assert found[1] == f"In: {tmp_path}/meda does not exist. Did you mean {tmp_path}/media?"
@@ -135,7 +158,9 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
 def test_a_file_as_directory_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
 
-    assert find_faults(make_command_draft("true", cwd="x"), str(tmp_path), NOW) == {"cwd": f"In: {tmp_path}/x is no directory."}
+    assert find_faults(make_command_draft("true", cwd="x"), str(tmp_path), NOW) == {
+        "cwd": f"In: {tmp_path}/x is no directory."
+    }
 
 
 def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
@@ -146,15 +171,32 @@ def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
 
 
 def test_a_shell_parses_the_command_into_the_same_words() -> None:
-    words = shell_command.build_submit_words({"argv": ["echo", "it's", "a b", "$x"], "queue": "a b", "after": ["12"], "hold": True})
+    words = shell_command.build_submit_words(
+        {"argv": ["echo", "it's", "a b", "$x"], "queue": "a b", "after": ["12"], "hold": True}
+    )
 
     assert shlex.split(shell_command.quote_words(words)) == words
-    assert words == ["taskdeck", "submit", "-q", "a b", "--after", "12", "--hold", "--", "echo", "it's", "a b", "$x"]
+    assert words == [
+        "taskdeck",
+        "submit",
+        "-q",
+        "a b",
+        "--after",
+        "12",
+        "--hold",
+        "--",
+        "echo",
+        "it's",
+        "a b",
+        "$x",
+    ]
 
 
 def test_the_command_shows_no_secret_and_no_control_character() -> None:
     line = shell_command.quote_words(
-        shell_command.build_submit_words({"template": "t", "parameter_texts": [["api_key", "s3cr3t"], ["x", "\x1b]52;"]]})
+        shell_command.build_submit_words(
+            {"template": "t", "parameter_texts": [["api_key", "s3cr3t"], ["x", "\x1b]52;"]]}
+        )
     )
 
     assert "s3cr3t" not in line
@@ -173,17 +215,24 @@ def test_the_command_shows_no_secret_and_no_control_character() -> None:
     ],
 )
 def test_a_value_is_written_so_that_it_keeps_its_type(value: object, word: str) -> None:
-    assert shell_command.build_submit_words({"template": "t", "parameters": {"x": value}})[3:] == ["-p", word]
+    assert shell_command.build_submit_words({"template": "t", "parameters": {"x": value}})[3:] == [
+        "-p",
+        word,
+    ]
 
 
 def test_a_reference_to_a_secret_may_be_shown() -> None:
-    words = shell_command.build_submit_words({"template": "t", "parameters": {"api_key": {"secret": {"env": "KEY"}}}})
+    words = shell_command.build_submit_words(
+        {"template": "t", "parameters": {"api_key": {"secret": {"env": "KEY"}}}}
+    )
 
     assert words[3:] == ["-p", 'api_key:={"secret": {"env": "KEY"}}']
 
 
 def test_the_command_of_a_task_has_its_requests() -> None:
-    words = shell_command.build_submit_words(shell_command.build_spec_from_task(make_task_row(timeout=5400.0, memory=1536.0, cpu=0.5)))
+    words = shell_command.build_submit_words(
+        shell_command.build_spec_from_task(make_task_row(timeout=5400.0, memory=1536.0, cpu=0.5))
+    )
 
     assert words[2:4] == ["-n", "resnet50-sweep-08"]
     assert words[4:-7] == ["-q", "gpu", "-P", "5", "-t", "90m", "--cpu", "0.5", "--memory", "1536M", "--retries", "1", "-C",
@@ -194,14 +243,21 @@ def test_the_command_of_a_task_has_its_requests() -> None:
 def test_the_command_keeps_shell_text_verbatim() -> None:
     launch = {"argv": ["/bin/sh", "-c", "echo hi; exit 3"], "script": "echo hi; exit 3"}
 
-    assert shell_command.build_submit_words(shell_command.build_spec_from_task(make_task_row(launch=launch)))[-2:] == ["-c", "echo hi; exit 3"]
+    assert shell_command.build_submit_words(
+        shell_command.build_spec_from_task(make_task_row(launch=launch))
+    )[-2:] == ["-c", "echo hi; exit 3"]
 
 
-def test_a_submission_inherits_the_environment_without_terminal_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_submission_inherits_the_environment_without_terminal_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("TMUX_PANE", "SSH_CONNECTION", "TERM", "BASH_FUNC_x%%", "MY_NAME"):
         monkeypatch.setenv(name, "x")
     here = submit_calls.capture_context()
 
     assert here["env"].get("MY_NAME") == "x"
-    assert not {"TMUX_PANE", "SSH_CONNECTION", "TERM", "BASH_FUNC_x%%", "LINES", "ESCDELAY"} & here["env"].keys()
+    assert (
+        not {"TMUX_PANE", "SSH_CONNECTION", "TERM", "BASH_FUNC_x%%", "LINES", "ESCDELAY"}
+        & here["env"].keys()
+    )
     assert 0 <= here["umask"] <= 0o777

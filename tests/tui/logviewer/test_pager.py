@@ -40,7 +40,12 @@ def finish_work(pager: LogPager) -> LogPager:
 
 def list_reversed_segments(pager: LogPager) -> list[str]:
     """Return the highlighted texts of the page."""
-    return [segment.text for row in pager.make_page().rows for segment in row if segment.style and segment.style.reverse]
+    return [
+        segment.text
+        for row in pager.make_page().rows
+        for segment in row
+        if segment.style and segment.style.reverse
+    ]
 
 
 @pytest.fixture
@@ -106,7 +111,11 @@ def test_a_search_ignores_case_and_colours_and_finds_lines_once(small_blocks: No
     while not search.done:
         search.step()
 
-    assert [text.encode()[at:].split(b"\n")[0][:5] for at in search._found] == [b"Warni", b"\x1b[33m", b"warni"]
+    assert [text.encode()[at:].split(b"\n")[0][:5] for at in search._found] == [
+        b"Warni",
+        b"\x1b[33m",
+        b"warni",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +230,11 @@ def test_following_shows_new_lines_and_moving_up_counts_them(tmp_path: Path) -> 
         file.write("seven\neight\n")
     pager.check_growth()
     finish_work(pager)
-    assert (pager.make_page().following, pager.make_page().below, read_rows(pager)[-1]) == (False, 2, "line 5")
+    assert (pager.make_page().following, pager.make_page().below, read_rows(pager)[-1]) == (
+        False,
+        2,
+        "line 5",
+    )
     pager.follow(True)
     assert (pager.make_page().below, read_rows(pager)[-1]) == (0, "eight")
 
@@ -276,7 +289,11 @@ def test_a_visible_match_keeps_position_and_following(tmp_path: Path) -> None:
 
 
 def test_the_next_error_wraps_around(tmp_path: Path) -> None:
-    pager = LogPager(make_log(tmp_path / "x.log", "error one\n" + "ok\n" * 30 + "fatal two\n" + "ok\n" * 30), 40, 5)
+    pager = LogPager(
+        make_log(tmp_path / "x.log", "error one\n" + "ok\n" * 30 + "fatal two\n" + "ok\n" * 30),
+        40,
+        5,
+    )
     seen = []
     for _ in range(3):
         pager.go_to_error()
@@ -341,7 +358,11 @@ def test_colours_continue_across_the_pages_of_a_long_line() -> None:
     cells = layout.LineCells(b"\x1b[31m" + b"x" * 40_000)
     segment = next(iter(cells.crop(35_000, 10)))
 
-    assert segment.style is not None and segment.style.color is not None and segment.style.color.number == 1
+    assert (
+        segment.style is not None
+        and segment.style.color is not None
+        and segment.style.color.number == 1
+    )
 
 
 def test_a_long_wrapped_line_says_how_much_is_hidden() -> None:
@@ -372,7 +393,9 @@ def test_many_combining_marks_or_colours_cost_no_more_than_text(tmp_path: Path) 
 
 
 def test_a_match_far_to_the_right_scrolls_into_view() -> None:
-    pager = LogPager(TextSource("short\n" + "x" * 500 + " needle " + "y" * 500 + "\nneedle here\n"), 40, 3)
+    pager = LogPager(
+        TextSource("short\n" + "x" * 500 + " needle " + "y" * 500 + "\nneedle here\n"), 40, 3
+    )
     pager.go_to_start()
     pager.start_search("needle")
     finish_work(pager)
@@ -395,7 +418,9 @@ def test_a_match_is_in_view_at_any_column(before: int) -> None:
 
 
 def test_a_match_across_wrapped_rows_is_in_view_and_highlighted() -> None:
-    pager = LogPager(TextSource("first\n" + "x" * 20_037 + "needle" + "y" * 500 + "\n" + "end\n" * 20), 40, 3)
+    pager = LogPager(
+        TextSource("first\n" + "x" * 20_037 + "needle" + "y" * 500 + "\n" + "end\n" * 20), 40, 3
+    )
     pager.toggle_wrap()
     pager.go_to_start()
     pager.start_search("needle")
@@ -513,7 +538,9 @@ def test_the_current_error_is_highlighted() -> None:
 
 
 def test_keys_pressed_during_a_search_all_take_effect(small_blocks: None) -> None:
-    pager = LogPager(TextSource("".join(f"line {n}{' x' if n % 10 == 0 else ''}\n" for n in range(100))), 40, 3)
+    pager = LogPager(
+        TextSource("".join(f"line {n}{' x' if n % 10 == 0 else ''}\n" for n in range(100))), 40, 3
+    )
     pager.go_to_start()
     pager.start_search(" x")
     pager.go_to_match("next")
@@ -547,7 +574,13 @@ def test_an_invisible_match_is_not_copied() -> None:
 
 @pytest.mark.parametrize(
     ("needle", "line"),
-    [("warning", "\x1b[1mW\x1b[33marn\x1b[0ming"), ("ab", "a\x1b[0mb"), ("保存", "x 保存 y"), ("ÄÖ", "x äö"), ("a b", "A B")],
+    [
+        ("warning", "\x1b[1mW\x1b[33marn\x1b[0ming"),
+        ("ab", "a\x1b[0mb"),
+        ("保存", "x 保存 y"),
+        ("ÄÖ", "x äö"),
+        ("a b", "A B"),
+    ],
 )
 def test_a_search_finds_words_interrupted_by_colours(needle: str, line: str) -> None:
     search = LogSearch.for_text(LogLines(TextSource(f"plain \x1b[31mred\x1b[0m\n{line}\n")), needle)

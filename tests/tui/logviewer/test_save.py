@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from app.tui.logviewer import save
-from app.tui.logviewer.save import SaveCancelled, complete_path, resolve_path, save_log, suggest_name
+from app.tui.logviewer.save import (
+    SaveCancelled,
+    complete_path,
+    resolve_path,
+    save_log,
+    suggest_name,
+)
 from app.tui.logviewer.source import FileSource, TextSource
 
 RAW_LOG = b"\x1b[31mred\x1b[0m\r\n\x00\xff\xfe no newline"
@@ -26,7 +32,9 @@ def make_source(folder: Path, data: bytes = RAW_LOG) -> FileSource:
 
 
 def test_a_saved_log_is_identical_to_the_byte(tmp_path: Path) -> None:
-    assert save_log(make_source(tmp_path), tmp_path / "x.log", replace=False, wanted=is_wanted) == len(RAW_LOG)
+    assert save_log(
+        make_source(tmp_path), tmp_path / "x.log", replace=False, wanted=is_wanted
+    ) == len(RAW_LOG)
 
     assert (tmp_path / "x.log").read_bytes() == RAW_LOG
 
@@ -69,14 +77,18 @@ def test_a_full_disk_leaves_nothing_behind_and_loses_nothing(
     with pytest.raises(OSError, match="File too large"):
         save_log(TextSource("x" * 200_000), tmp_path / "x.log", replace=replace, wanted=is_wanted)
 
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x.log", "precious")] * replace
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
+        ("x.log", "precious")
+    ] * replace
 
 
 def test_a_cancelled_save_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(save, "_CHUNK", 10)
     wanted = iter([True, True, False])
     with pytest.raises(SaveCancelled):
-        save_log(TextSource("x" * 100), tmp_path / "x.log", replace=False, wanted=lambda: next(wanted))
+        save_log(
+            TextSource("x" * 100), tmp_path / "x.log", replace=False, wanted=lambda: next(wanted)
+        )
 
     assert list(tmp_path.iterdir()) == []
 
@@ -88,11 +100,18 @@ def test_a_log_truncated_meanwhile_is_saved_up_to_its_end(tmp_path: Path) -> Non
     assert save_log(source, tmp_path / "x.log", replace=False, wanted=is_wanted) == 10
 
 
-def test_a_typed_path_is_resolved_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_typed_path_is_resolved_to_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    assert resolve_path("~/x.log", "n") == resolve_path("x.log", "n") == resolve_path("./a/../x.log", "n") == tmp_path / "x.log"
+    assert (
+        resolve_path("~/x.log", "n")
+        == resolve_path("x.log", "n")
+        == resolve_path("./a/../x.log", "n")
+        == tmp_path / "x.log"
+    )
     assert resolve_path("~", "n.log") == tmp_path / "n.log"
     assert resolve_path("not-there/", "n.log") == tmp_path / "not-there" / "n.log"
 
@@ -106,7 +125,9 @@ def test_the_suggested_file_name_needs_no_quoting(name: str, attempt: int, file:
     assert suggest_name(7, name, attempt) == file
 
 
-def test_folders_are_completed_to_their_common_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_are_completed_to_their_common_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in ("alpha", "alpine", "beta", ".hidden", "bad\x1b]52;c;x\x07", "gamma/delta"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "afile").touch()

@@ -45,14 +45,17 @@ OWN_CASES = {
     "emoji": "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈 ❤️ 1️⃣ 🇩🇪🇫🇷 🇩 🫠 ☁︎ ✔️".encode(),
     "jamo": "\u1112\u1161\u11ab\u1100\u1173\u11af 한글 \u115f\u1160 \u3164 \ua960\ud7b0".encode(),
     "ambiguous": "αβγ „“ ° ± § ① ─│ ☆ ► … ‰ Ω ￥ ﾊﾝｶｸ ﷽ ꧅".encode(),
-    "marks": ("e" + "\u0301" * 5000 + " \u0301lone Z" + "\u0336\u0489\u20dd" * 90 + " ก็ क्षि").encode(),
+    "marks": (
+        "e" + "\u0301" * 5000 + " \u0301lone Z" + "\u0336\u0489\u20dd" * 90 + " ก็ क्षि"
+    ).encode(),
     "tabs": "\ta\tbb\t夜\tccc\x1b[31m\td\n\t\t\tend".encode(),
     "wide": "保存检查点" * 40 + " 夜间备份.log，完成",
     "one word": "x" * 5000 + "\n" + "夜" * 5000,
     "binary": bytes(range(256)) * 20,
     "nul": b"\x00" * 5000 + b"\nafter",
     "progress": b"  1%\r 50%\r\x1b[K100%\r\nnext \x1b[2K\x1b[1Gspinner\x1b[2K\x1b[1Gdone",
-    "sgr": b"".join(b"\x1b[%d;38;5;%d;48;2;1;%d;3mc" % (n % 120, n, n) for n in range(256)) + b"\x1b[m",
+    "sgr": b"".join(b"\x1b[%d;38;5;%d;48;2;1;%d;3mc" % (n % 120, n, n) for n in range(256))
+    + b"\x1b[m",
     "dense": b"\x1b[38;2;1;2;3;48;2;4;5;6m" * 3000 + b"x",
     "surrogates": "\ud800 \udfff \udcff".encode("utf-8", "surrogatepass"),
 }
@@ -63,7 +66,11 @@ def _find_recorded_cases() -> dict[str, Path]:
     if CASE_FOLDER is None:
         return {}
     files = (path for path in sorted(CASE_FOLDER.rglob("*")) if path.is_file())
-    return {str(path.relative_to(CASE_FOLDER)): path for path in files if not path.name.endswith((".size.json", "NOTES"))}
+    return {
+        str(path.relative_to(CASE_FOLDER)): path
+        for path in files
+        if not path.name.endswith((".size.json", "NOTES"))
+    }
 
 
 RECORDED_CASES = _find_recorded_cases()
@@ -95,7 +102,11 @@ def collect_rows(pager: LogPager, step: int) -> list[Strip]:
 def find_fault(row: Strip) -> str:
     """Return the fault of a row, or ""."""
     text = row.text
-    hidden = [hex(ord(c)) for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")]
+    hidden = [
+        hex(ord(c))
+        for c in text
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    ]
     if hidden:
         return f"{hidden} in {text!r}"
     cells = {row.cell_length, cell_len(text), measure_width(text), wcswidth(text)}
@@ -104,7 +115,9 @@ def find_fault(row: Strip) -> str:
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["cut", "wrapped"])
 @pytest.mark.parametrize("case", [*OWN_CASES, *RECORDED_CASES])
-def test_nothing_but_text_of_the_right_width_is_drawn(case: str, wrap: bool, tmp_path: Path) -> None:
+def test_nothing_but_text_of_the_right_width_is_drawn(
+    case: str, wrap: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(read_case(case))
     pager = LogPager(FileSource(str(path)), *SCREEN_SIZE)
@@ -132,7 +145,9 @@ def test_plain_text_lines_are_shown_exactly(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["progress", *(EXACT_CASES if RECORDED_CASES else ())])
 def test_line_based_output_looks_as_on_a_terminal(case: str) -> None:
-    recorded, expected = (".in", ".text") if case.startswith("xterm") else (".recording", ".expected-screen.txt")
+    recorded, expected = (
+        (".in", ".text") if case.startswith("xterm") else (".recording", ".expected-screen.txt")
+    )
     screen = RECORDED_CASES[case + expected].read_text() if case in EXACT_CASES else "100%\ndone"
     lines = read_case(case + recorded if case in EXACT_CASES else case).split(b"\n")
     shown = ["".join(text for text, _ in parse_sgr_line(line)).rstrip() for line in lines]
@@ -149,7 +164,9 @@ PROGRESS_CASES = {
 }
 
 
-@pytest.mark.parametrize("case", [name for name in PROGRESS_CASES if name in RECORDED_CASES or name in OWN_CASES])
+@pytest.mark.parametrize(
+    "case", [name for name in PROGRESS_CASES if name in RECORDED_CASES or name in OWN_CASES]
+)
 def test_progress_bars_show_their_last_state(case: str) -> None:
     pager = LogPager(TextSource(read_case(case).decode("utf-8", "surrogateescape")), 120, 100)
     shown = [row.text for row in pager.make_page().rows]
@@ -188,10 +205,19 @@ def test_a_terminal_shows_each_page_of_the_log_exactly(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     lines = b"\n".join(map(read_case, OWN_CASES)).split(b"\n")
     # The terminal emulator loses text after marks without a combining class.
-    kept = [line for line in lines if not set("\u0489\u20dd\u093f") & set(line.decode("utf-8", "replace"))]
+    kept = [
+        line
+        for line in lines
+        if not set("\u0489\u20dd\u093f") & set(line.decode("utf-8", "replace"))
+    ]
     path.write_bytes(b"\n".join([*kept, b"the end\n"]))
     pager = LogPager(FileSource(str(path)), 77, 19)
-    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
+    env = {
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "LANG": "C.UTF-8",
+        "PATH": os.environ["PATH"],
+    }
     argv = [sys.executable, "-m", "tests.tui.run_log_screen", str(path)]
     with Terminal(argv, env, Path(__file__).parents[3]) as deck:
         deck.wait("? help  q quit").type("l").wait("the end")
@@ -200,7 +226,9 @@ def test_a_terminal_shows_each_page_of_the_log_exactly(tmp_path: Path) -> None:
                 pager.toggle_wrap()
             pager.move_pages(turn)
             deck.type(key).wait(lambda t: read_log_rows(t) == read_page(pager))
-            assert deck.lines[0].startswith(" #1042 resnet50-sweep-06 › log") and deck.lines[0].endswith("10:42")
+            assert deck.lines[0].startswith(" #1042 resnet50-sweep-06 › log") and deck.lines[
+                0
+            ].endswith("10:42")
             assert deck.lines[21].startswith("───") and deck.lines[23].endswith("? help  q back")
         deck.type("\x11")
         assert deck.end() == 0
@@ -210,11 +238,19 @@ def test_a_terminal_shows_each_page_of_the_log_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("term", "colorterm", "colour"),
-    [("xterm", "", r"3[1-7]|9[0-7]"), ("xterm-256color", "", r"38;5;\d+"), ("xterm-256color", "truecolor", "38;2;200;30;40")],
+    [
+        ("xterm", "", r"3[1-7]|9[0-7]"),
+        ("xterm-256color", "", r"38;5;\d+"),
+        ("xterm-256color", "truecolor", "38;2;200;30;40"),
+    ],
 )
-def test_colours_match_the_terminal_s_capabilities(term: str, colorterm: str, colour: str, tmp_path: Path) -> None:
+def test_colours_match_the_terminal_s_capabilities(
+    term: str, colorterm: str, colour: str, tmp_path: Path
+) -> None:
     path = tmp_path / "x.log"
-    path.write_bytes(b"\x1b[38;2;200;30;40mtrue\x1b[0m \x1b[38;5;208mof 256\x1b[0m \x1b[34mof 16\x1b[0m plain\n")
+    path.write_bytes(
+        b"\x1b[38;2;200;30;40mtrue\x1b[0m \x1b[38;5;208mof 256\x1b[0m \x1b[34mof 16\x1b[0m plain\n"
+    )
     env = {"TERM": term, "COLORTERM": colorterm, "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
     argv = [sys.executable, "-m", "tests.tui.run_log_screen", str(path)]
     with Terminal(argv, env, Path(__file__).parents[3]) as deck:

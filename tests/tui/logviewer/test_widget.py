@@ -80,7 +80,13 @@ async def test_a_log_opens_at_its_end_and_keys_move_it(tmp_path: Path) -> None:
     async with app.run_test(size=(40, 10)) as pilot:
         app.view.open_log(FileSource(str(path)))
         await wait_until(pilot, lambda: read_rows(app)[-1:] == ["line 100"])
-        for key, first in (("k", "line 90"), ("b", "line 81"), ("g", "line 1"), ("j", "line 2"), ("space", "line 11")):
+        for key, first in (
+            ("k", "line 90"),
+            ("b", "line 81"),
+            ("g", "line 1"),
+            ("j", "line 2"),
+            ("space", "line 11"),
+        ):
             await pilot.press(key)
             await wait_until(pilot, lambda first=first: read_rows(app)[0] == first)
         await pilot.press("G")
@@ -129,9 +135,13 @@ async def test_a_resize_keeps_the_end_and_wrapping_shows_whole_lines(tmp_path: P
         app.view.open_log(FileSource(str(path)))
         await wait_until(pilot, lambda: read_rows(app)[-1:] == ["the end"])
         await pilot.resize_terminal(10, 4)
-        await wait_until(pilot, lambda: read_rows(app) == ["012345678…", "012345678…", "012345678…", "the end"])
+        await wait_until(
+            pilot, lambda: read_rows(app) == ["012345678…", "012345678…", "012345678…", "the end"]
+        )
         app.view.toggle_wrap()
-        await wait_until(pilot, lambda: read_rows(app) == ["abcdef", "0123456789", "abcdef", "the end"])
+        await wait_until(
+            pilot, lambda: read_rows(app) == ["abcdef", "0123456789", "abcdef", "the end"]
+        )
 
 
 async def test_copying_takes_the_match_the_page_or_everything() -> None:
@@ -150,7 +160,9 @@ async def test_copying_takes_the_match_the_page_or_everything() -> None:
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-async def test_hostile_lines_reach_the_screen_without_a_control_character(wrap: bool, tmp_path: Path) -> None:
+async def test_hostile_lines_reach_the_screen_without_a_control_character(
+    wrap: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"\n".join(to_bytes(line) for line in HOSTILE_LINES))
     app = LogApp()
@@ -160,7 +172,9 @@ async def test_hostile_lines_reach_the_screen_without_a_control_character(wrap: 
             app.view.toggle_wrap()
         app.view.action_start()
         first = "[/red] [bold]markup[/bold] [@click=app.quit]x[/]"
-        await wait_until(pilot, lambda: read_rows(app)[:1] == [first] and app.view.page.wrapping == wrap)
+        await wait_until(
+            pilot, lambda: read_rows(app)[:1] == [first] and app.view.page.wrapping == wrap
+        )
         text = "\n".join(read_screen_lines(app))
 
         assert find_control_characters(app) == []
@@ -235,7 +249,9 @@ async def test_the_wheel_moves_down_up_and_sideways() -> None:
     app = LogApp()
     async with app.run_test(size=(40, 5)) as pilot:
         app.view.open_log(TextSource("".join(f"line {n} {'x' * 90} end\n" for n in range(100))))
-        await wait_until(pilot, lambda: read_rows(app)[-1:] and read_rows(app)[-1].startswith("line 99"))
+        await wait_until(
+            pilot, lambda: read_rows(app)[-1:] and read_rows(app)[-1].startswith("line 99")
+        )
         for wheel, shown in (
             (events.MouseScrollUp, "line 92"), (events.MouseScrollUp, "line 89"), (events.MouseScrollDown, "line 92"),
             (events.MouseScrollRight, "xxxx"), (events.MouseScrollLeft, "line 92"),

@@ -33,7 +33,9 @@ def make_many_queues(running: int = 38, pools: int = 13) -> Board:
     """Return a board with 41 queues, none with waiting tasks, and a number of pools."""
     queue, pool = boards.QUEUES[2], boards.POOLS[1]
     queues = tuple(queue._replace(name=f"q{n:02}", load=int(n < running)) for n in range(41))
-    return boards.busy()._replace(queues=queues, pools=tuple(pool._replace(name=f"p{n:02}") for n in range(pools)))
+    return boards.busy()._replace(
+        queues=queues, pools=tuple(pool._replace(name=f"p{n:02}") for n in range(pools))
+    )
 
 
 def read_title_line(app: TaskdeckApp, title: str) -> str:
@@ -46,16 +48,23 @@ async def test_hidden_queues_are_counted_and_idle_only_without_runs(size: tuple[
     app, _ = make_recorded_deck(make_many_queues())
     async with app.run_test(size=size) as pilot:
         await pilot.press("1")
-        await wait_until(pilot, lambda: re.search(r"1 Queues.* \+\d+ more ", read_title_line(app, "1 Queues")))
+        await wait_until(
+            pilot, lambda: re.search(r"1 Queues.* \+\d+ more ", read_title_line(app, "1 Queues"))
+        )
         await pilot.press("G")
-        await wait_until(pilot, lambda: re.search(r"1 Queues.* these \d+ of 41 ", read_title_line(app, "1 Queues")))
+        await wait_until(
+            pilot,
+            lambda: re.search(r"1 Queues.* these \d+ of 41 ", read_title_line(app, "1 Queues")),
+        )
 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_empty_queues_come_last_and_count_as_idle(size: tuple[int, int]):
     app, _ = make_recorded_deck(make_many_queues(running=2))
     async with app.run_test(size=size) as pilot:
-        await wait_until(pilot, lambda: re.search(r"1 Queues.* \+\d+ idle ", read_title_line(app, "1 Queues")))
+        await wait_until(
+            pilot, lambda: re.search(r"1 Queues.* \+\d+ idle ", read_title_line(app, "1 Queues"))
+        )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -63,10 +72,14 @@ async def test_hidden_pools_are_counted(size: tuple[int, int]):
     app, _ = make_recorded_deck(make_many_queues())
     async with app.run_test(size=size) as pilot:
         await pilot.press("2")
-        await wait_until(pilot, lambda: re.search(r"2 Pools.* \+\d+ ", read_title_line(app, "2 Pools")))
+        await wait_until(
+            pilot, lambda: re.search(r"2 Pools.* \+\d+ ", read_title_line(app, "2 Pools"))
+        )
         assert re.search("█ ?used", read_title_line(app, "2 Pools").lower()), "the legend stays"
         await pilot.press("G")
-        await wait_until(pilot, lambda: re.search(r"2 Pools.* \d+ of 13 ", read_title_line(app, "2 Pools")))
+        await wait_until(
+            pilot, lambda: re.search(r"2 Pools.* \d+ of 13 ", read_title_line(app, "2 Pools"))
+        )
         lines = read_screen_lines(app)
         at = next(n for n, line in enumerate(lines) if "› p12" in line)
         if size[0] >= 100:
@@ -79,7 +92,12 @@ async def test_the_cursor_stays_on_name_lines_of_pools():
         await pilot.press("2")
         for keys, name in (("j", "main"), ("j", "main"), ("k", "gpu"), ("G", "main"), ("g", "gpu")):
             await pilot.press(keys)
-            await wait_until(pilot, lambda name=name: any(re.search(rf"› +{name} +cpu", line) for line in read_screen_lines(app)))
+            await wait_until(
+                pilot,
+                lambda name=name: any(
+                    re.search(rf"› +{name} +cpu", line) for line in read_screen_lines(app)
+                ),
+            )
 
 
 async def test_a_click_on_a_pool_s_memory_selects_the_pool():
@@ -100,7 +118,9 @@ def read_screen_text(app: TaskdeckApp) -> str:
 
 
 @asynccontextmanager
-async def open_deck_at(pane: str, key: str, board: Board | None = None) -> AsyncIterator[tuple[Pilot[Any], TaskdeckApp, RecordingRuntime]]:
+async def open_deck_at(
+    pane: str, key: str, board: Board | None = None
+) -> AsyncIterator[tuple[Pilot[Any], TaskdeckApp, RecordingRuntime]]:
     """Open a deck with the cursor on a queue or a pool."""
     app, recording = make_recorded_deck(board)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -111,7 +131,9 @@ async def open_deck_at(pane: str, key: str, board: Board | None = None) -> Async
     assert app.failure is None
 
 
-async def wait_for_calls(pilot: Pilot[Any], recording: RecordingRuntime, verb: str) -> list[dict[str, Any]]:
+async def wait_for_calls(
+    pilot: Pilot[Any], recording: RecordingRuntime, verb: str
+) -> list[dict[str, Any]]:
     await wait_until(pilot, lambda: verb in recording.verbs())
     return [args for name, args in recording.asked if name == verb]
 
@@ -127,16 +149,25 @@ async def answer_dialog(pilot: Pilot[Any], app: TaskdeckApp, key: str) -> None:
 async def test_plus_and_minus_change_a_queue_s_priority_and_undo_works():
     async with open_deck_at("1", "queue:gpu") as (pilot, app, recording):
         await pilot.press("plus", "plus")
-        await wait_until(pilot, lambda: "Priority 1 → 2: queue gpu. u undo" in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "Priority 1 → 2: queue gpu. u undo" in read_screen_text(app)
+        )
         await pilot.press("u")
         await wait_until(pilot, lambda: recording.verbs().count("queue.set") == 3)
-        assert await wait_for_calls(pilot, recording, "queue.set") == [{"name": "gpu", "priority": n} for n in (1, 2, 1)]
+        assert await wait_for_calls(pilot, recording, "queue.set") == [
+            {"name": "gpu", "priority": n} for n in (1, 2, 1)
+        ]
 
 
 async def test_a_priority_key_on_a_pool_explains_priorities():
     async with open_deck_at("2", "pool:gpu") as (pilot, app, recording):
         await pilot.press("minus")
-        await wait_until(pilot, lambda: "A pool has no priority: its queues have, and their tasks." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "A pool has no priority: its queues have, and their tasks." in read_screen_text(app)
+            ),
+        )
 
 
 @pytest.mark.parametrize(("pane", "kind"), [("1", "queue"), ("2", "pool")])
@@ -155,10 +186,14 @@ async def test_deleting_a_queue_or_pool_asks_first(pane: str, kind: str):
 
 async def test_a_refused_deletion_shows_the_reason():
     async with open_deck_at("1", "queue:gpu") as (pilot, app, recording):
-        recording.answers["queue.rm"] = Conflict("queue gpu is used by 5 tasks. Nothing was changed.")
+        recording.answers["queue.rm"] = Conflict(
+            "queue gpu is used by 5 tasks. Nothing was changed."
+        )
         await pilot.press("D")
         await answer_dialog(pilot, app, "y")
-        await wait_until(pilot, lambda: "Not done: queue gpu is used by 5 tasks." in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "Not done: queue gpu is used by 5 tasks." in read_screen_text(app)
+        )
 
 
 @pytest.mark.parametrize(("pane", "key", "letter", "copied"), [
@@ -166,14 +201,19 @@ async def test_a_refused_deletion_shows_the_reason():
     ("1", "queue:gpu", "s", "taskdeck queue create gpu --capacity 4 --pool main --priority 0"),
     ("2", "pool:main", "s", "taskdeck pool create main --cpu 8 --memory 32768M"),
 ])  # fmt: skip
-async def test_y_copies_the_name_or_command_of_a_queue_or_pool(pane: str, key: str, letter: str, copied: str):
+async def test_y_copies_the_name_or_command_of_a_queue_or_pool(
+    pane: str, key: str, letter: str, copied: str
+):
     async with open_deck_at(pane, key) as (pilot, app, _):
         await pilot.press("y")
         await answer_dialog(pilot, app, letter)
         await wait_until(pilot, lambda: app.clipboard == copied)
 
 
-@pytest.mark.parametrize(("pane", "key", "first"), [("1", "queue:gpu", 1049), ("1", "queue:backup", 1031), ("2", "pool:main", 1049)])
+@pytest.mark.parametrize(
+    ("pane", "key", "first"),
+    [("1", "queue:gpu", 1049), ("1", "queue:backup", 1031), ("2", "pool:main", 1049)],
+)
 async def test_w_explains_the_first_waiting_task(pane: str, key: str, first: int):
     async with open_deck_at(pane, key) as (pilot, app, recording):
         await pilot.press("w")
@@ -182,10 +222,19 @@ async def test_w_explains_the_first_waiting_task(pane: str, key: str, first: int
 
 
 async def test_w_asks_the_runtime_for_a_first_task_missing_on_the_board():
-    async with open_deck_at("1", "queue:media", boards.busy()._replace(next=())) as (pilot, app, recording):
-        recording.answers["queue.line"] = {"first": "0193f0c2-0000-7000-8000-000000001053", "waiting": {"queued": 14}}
+    async with open_deck_at("1", "queue:media", boards.busy()._replace(next=())) as (
+        pilot,
+        app,
+        recording,
+    ):
+        recording.answers["queue.line"] = {
+            "first": "0193f0c2-0000-7000-8000-000000001053",
+            "waiting": {"queued": 14},
+        }
         await pilot.press("w")
-        await wait_until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._ident.endswith("1053"))
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._ident.endswith("1053")
+        )
         assert await wait_for_calls(pilot, recording, "queue.line") == [{"names": ["media"]}]
 
 
@@ -194,8 +243,14 @@ async def test_w_asks_the_runtime_for_a_first_task_missing_on_the_board():
     ("paused", "Nothing queued in queue etl, which is paused: 1 held, 1 scheduled. p resumes it."),
 ])  # fmt: skip
 async def test_w_counts_unqueued_tasks_until_the_cursor_moves(status: str, says: str):
-    queues = tuple(queue._replace(status=status) if queue.name == "etl" else queue for queue in boards.QUEUES)
-    async with open_deck_at("1", "queue:etl", boards.busy()._replace(queues=queues)) as (pilot, app, recording):
+    queues = tuple(
+        queue._replace(status=status) if queue.name == "etl" else queue for queue in boards.QUEUES
+    )
+    async with open_deck_at("1", "queue:etl", boards.busy()._replace(queues=queues)) as (
+        pilot,
+        app,
+        recording,
+    ):
         recording.answers["queue.line"] = {"first": None, "waiting": {"held": 1, "scheduled": 1}}
         await pilot.press("w")
         await wait_until(pilot, lambda: says in read_screen_text(app))
@@ -209,7 +264,13 @@ async def test_w_counts_unqueued_tasks_until_the_cursor_moves(status: str, says:
 async def test_the_keys_for_marked_queues_and_pools_are_offered():
     async with open_deck_at("1", "queue:gpu") as (pilot, app, _):
         await pilot.press("g", "space", "space")
-        await wait_until(pilot, lambda: "+ - priority of 2 marked" in read_screen_text(app) and "D delete 2 marked" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "+ - priority of 2 marked" in read_screen_text(app)
+                and "D delete 2 marked" in read_screen_text(app)
+            ),
+        )
     async with open_deck_at("2", "pool:gpu") as (pilot, app, _):
         await pilot.press("space")
         await wait_until(pilot, lambda: "D delete 1 marked" in read_screen_text(app))
@@ -228,16 +289,29 @@ async def test_w_on_an_empty_row_shows_its_usage(pane: str, key: str, says: str)
 
 async def test_w_on_an_empty_paused_queue_says_who_paused_it():
     paused = boards.QUEUES[2]._replace(status="paused", word="paused", paused_by="ann")
-    async with open_deck_at("1", "queue:etl", boards.busy()._replace(queues=(paused,))) as (pilot, app, _):
+    async with open_deck_at("1", "queue:etl", boards.busy()._replace(queues=(paused,))) as (
+        pilot,
+        app,
+        _,
+    ):
         await pilot.press("w")
-        await wait_until(pilot, lambda: "Nothing waits in queue etl, which is paused by ann. p resumes it." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "Nothing waits in queue etl, which is paused by ann. p resumes it."
+                in read_screen_text(app)
+            ),
+        )
 
 
 async def test_enter_on_a_pool_shows_the_tasks_of_its_queues():
     async with open_deck_at("2", "pool:main") as (pilot, app, _):
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(app.screen, TasksScreen))
-        assert isinstance(app.screen, TasksScreen) and app.screen.words == "queue:media,gpu,etl,default,backup"
+        assert (
+            isinstance(app.screen, TasksScreen)
+            and app.screen.words == "queue:media,gpu,etl,default,backup"
+        )
         assert app.screen._find_filter_fault() == ""
 
 
@@ -252,9 +326,17 @@ async def test_enter_on_a_pool_without_queues_says_so():
 ])  # fmt: skip
 async def test_the_palette_drains_and_resumes_a_queue(status: str, typed: str, verb: str):
     queue = boards.QUEUES[1]._replace(status=status)
-    async with open_deck_at("1", "queue:gpu", boards.busy()._replace(queues=(queue,), pools=())) as (pilot, app, recording):
+    async with open_deck_at(
+        "1", "queue:gpu", boards.busy()._replace(queues=(queue,), pools=())
+    ) as (pilot, app, recording):
         await pilot.press("colon")
-        await pilot.press(*("space" if c == " " else "comma" if c == "," else c for c in f"queue gpu: {typed}".replace(":", "")), "enter")
+        await pilot.press(
+            *(
+                "space" if c == " " else "comma" if c == "," else c
+                for c in f"queue gpu: {typed}".replace(":", "")
+            ),
+            "enter",
+        )
         assert await wait_for_calls(pilot, recording, verb) == [{"name": "gpu"}]
 
 
@@ -264,7 +346,12 @@ async def test_the_palette_drains_and_resumes_a_queue(status: str, typed: str, v
 ])  # fmt: skip
 async def test_the_footer_offers_these_keys(pane: str, key: str, shown: tuple[str, ...]):
     async with open_deck_at(pane, key) as (pilot, app, _):
-        await wait_until(pilot, lambda: all(keys in FRAME_CHARACTERS.sub(" ", read_screen_lines(app)[-1]) for keys in shown))
+        await wait_until(
+            pilot,
+            lambda: all(
+                keys in FRAME_CHARACTERS.sub(" ", read_screen_lines(app)[-1]) for keys in shown
+            ),
+        )
         assert ("priority" in read_screen_lines(app)[-1]) == (pane == "1")
 
 
@@ -274,6 +361,11 @@ def test_a_copied_command_is_one_safe_line(name: str):
     assert sanitize(line) == line and "\n" not in line
 
 
-@pytest.mark.parametrize(("load", "told"), [(0, "0 of 4 run."), (1, "1 of 4 runs."), (2, "2 of 4 run.")])
+@pytest.mark.parametrize(
+    ("load", "told"), [(0, "0 of 4 run."), (1, "1 of 4 runs."), (2, "2 of 4 run.")]
+)
 def test_the_running_count_has_a_singular(load: int, told: str):
-    assert queues_pools.describe_idle(boards.QUEUES[2]._replace(load=load), {}, Look()) == f"Nothing waits in queue etl: {told}"
+    assert (
+        queues_pools.describe_idle(boards.QUEUES[2]._replace(load=load), {}, Look())
+        == f"Nothing waits in queue etl: {told}"
+    )

@@ -34,7 +34,9 @@ def format_timestamp(ago: float) -> str:
     return datetime.fromtimestamp(NOW - ago, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def make_alert_row(id: int, make_rule_answer: str, severity: str = "warning", task: int | None = 1039, **more: Any) -> dict[str, Any]:
+def make_alert_row(
+    id: int, make_rule_answer: str, severity: str = "warning", task: int | None = 1039, **more: Any
+) -> dict[str, Any]:
     """Return a row of `alert.ls`."""
     row: dict[str, Any] = {
         "id": id, "sla": make_rule_answer, "sla_id": id, "severity": severity, "status": "firing", "task_number": task, "task_name": "encode",
@@ -46,9 +48,13 @@ def make_alert_row(id: int, make_rule_answer: str, severity: str = "warning", ta
     return row | more
 
 
-def make_rule_answer(name: str, severity: str = "warning", match: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def make_rule_answer(
+    name: str, severity: str = "warning", match: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     """Return a row of `sla.ls`."""
-    conditions: dict[str, Any] = {"preset": "finishes-within", "value": "45m"} | ({"match": match} if match else {})
+    conditions: dict[str, Any] = {"preset": "finishes-within", "value": "45m"} | (
+        {"match": match} if match else {}
+    )
     row: dict[str, Any] = {
         "id": 1, "name": name, "conditions": conditions, "actions": {}, "priority": 2, "enabled": True, "severity": severity,
         "words": "finishes within 45m" + (f", template {match['template']}" if match and "template" in match else ""),
@@ -68,12 +74,25 @@ ALERTS = [
 ]  # fmt: skip
 RULES = [
     make_rule_answer("encode-on-time", "critical", {"template": "encode"}, open={"firing": 1}),
-    make_rule_answer("etl-late", open={"firing": 1}, silence={"until": SILENCED_UNTIL, "by": "bob", "reason": "disk move"}),
-    make_rule_answer("gpu-wait", open={"acknowledged": 1}, late=3, last_late=format_timestamp(9 * HOUR)),
+    make_rule_answer(
+        "etl-late",
+        open={"firing": 1},
+        silence={"until": SILENCED_UNTIL, "by": "bob", "reason": "disk move"},
+    ),
+    make_rule_answer(
+        "gpu-wait", open={"acknowledged": 1}, late=3, last_late=format_timestamp(9 * HOUR)
+    ),
     make_rule_answer("old-rule", "info", enabled=False),
 ]
 RUNS = [
-    {"number": n, "name": "encode", "status": "succeeded", "at": format_timestamp(24 * HOUR - n * HOUR), "value": took * MINUTE, "late": took > 45}
+    {
+        "number": n,
+        "name": "encode",
+        "status": "succeeded",
+        "at": format_timestamp(24 * HOUR - n * HOUR),
+        "value": took * MINUTE,
+        "late": took > 45,
+    }
     for n, took in enumerate((20, 30, 50, 25))
 ]
 DONE: dict[str, Any] = {"done": [{"id": 1, "sla": "encode-on-time"}], "refused": [], "notes": []}
@@ -82,8 +101,18 @@ DONE: dict[str, Any] = {"done": [{"id": 1, "sla": "encode-on-time"}], "refused":
 def answer_alert_show(args: dict[str, Any]) -> dict[str, Any]:
     row = next(row for row in ALERTS if row["id"] == args["id"])
     rule = next((rule for rule in RULES if rule["name"] == row["sla"]), None)
-    task = {"status": "running", "created_at": format_timestamp(58 * MINUTE), "not_before": None, "first_start": format_timestamp(57 * MINUTE), "ended_at": None}
-    return row | {"rule": rule, "task": task if row["task_uuid"] else None, "runs": RUNS if rule else []}
+    task = {
+        "status": "running",
+        "created_at": format_timestamp(58 * MINUTE),
+        "not_before": None,
+        "first_start": format_timestamp(57 * MINUTE),
+        "ended_at": None,
+    }
+    return row | {
+        "rule": rule,
+        "task": task if row["task_uuid"] else None,
+        "runs": RUNS if rule else [],
+    }
 
 
 def make_runtime(**table: Any) -> FakeRuntime:
@@ -97,7 +126,12 @@ def make_runtime(**table: Any) -> FakeRuntime:
 
 async def open_alerts_screen(pilot: Pilot[Any], app: TaskdeckApp) -> AlertsScreen:
     app.open_rules()
-    await wait_until(pilot, lambda: isinstance(app.screen, AlertsScreen) and app.screen._loaded and app.screen._details_key)
+    await wait_until(
+        pilot,
+        lambda: (
+            isinstance(app.screen, AlertsScreen) and app.screen._loaded and app.screen._details_key
+        ),
+    )
     screen = app.screen
     assert isinstance(screen, AlertsScreen)
     return screen
@@ -117,7 +151,12 @@ async def test_a_key_before_the_rules_are_loaded_gets_a_message():
     app = make_deck(make_runtime(sla_ls=slowly))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("7", "s")
-        await wait_until(pilot, lambda: "Nothing was read yet when that key came: press it again." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "Nothing was read yet when that key came: press it again." in read_screen_text(app)
+            ),
+        )
         read.set()
 
 
@@ -126,12 +165,23 @@ async def test_alerts_and_rules_share_one_list_with_their_states():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_alerts_screen(pilot, app)
         assert "7 Alerts and SLAs" in read_screen_line(app, 0)
-        assert read_screen_line(app, 1) == " 2 firing  1 acknowledged  1 silenced     rules 4, 1 off"
-        assert read_screen_line(app, 3).startswith("› ▲ CRIT  encode-on-time 1039 encode S02E04.mkv")
+        assert (
+            read_screen_line(app, 1) == " 2 firing  1 acknowledged  1 silenced     rules 4, 1 off"
+        )
+        assert read_screen_line(app, 3).startswith(
+            "› ▲ CRIT  encode-on-time 1039 encode S02E04.mkv"
+        )
         assert read_screen_line(app, 3).endswith("57m > 45m        12m firing")
-        assert read_screen_line(app, 4).endswith("acked ann") and read_screen_line(app, 6).startswith("  ▽ warn  etl-late")
+        assert read_screen_line(app, 4).endswith("acked ann") and read_screen_line(
+            app, 6
+        ).startswith("  ▽ warn  etl-late")
         assert read_screen_line(app, 6).endswith("quiet 5h")
-        assert [row.rsplit("  ", 1)[1] for row in read_screen_lines(app)[8:12]] == ["firing 1", "quiet 5h", "acked 1", "off"]
+        assert [row.rsplit("  ", 1)[1] for row in read_screen_lines(app)[8:12]] == [
+            "firing 1",
+            "quiet 5h",
+            "acked 1",
+            "off",
+        ]
         assert "Rules 4" in read_screen_line(app, 7)
 
 
@@ -140,12 +190,22 @@ async def test_the_detail_shows_the_rule_runs_and_timeline_of_an_alert():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_alerts_screen(pilot, app)
         await wait_until(pilot, lambda: "57m now" in read_screen_text(app))
-        assert "─ encode-on-time ─" in read_screen_text(app) and "critical ─" in read_screen_text(app)
+        assert "─ encode-on-time ─" in read_screen_text(app) and "critical ─" in read_screen_text(
+            app
+        )
         assert "asked: finishes within 45m, template encode" in read_screen_text(app)
         chart = [row for row in read_screen_lines(app) if "│" in row]
         assert [sum(row.count(mark) for row in chart) for mark in "●○"] == [2, 3]
-        assert "45m │" in read_screen_text(app) and "limit 45m" in read_screen_text(app) and "4 runs" in read_screen_text(app)
-        assert "submitted" in read_screen_text(app) and "started" in read_screen_text(app) and "limit reached, fires" in read_screen_text(app)
+        assert (
+            "45m │" in read_screen_text(app)
+            and "limit 45m" in read_screen_text(app)
+            and "4 runs" in read_screen_text(app)
+        )
+        assert (
+            "submitted" in read_screen_text(app)
+            and "started" in read_screen_text(app)
+            and "limit reached, fires" in read_screen_text(app)
+        )
 
 
 async def test_the_detail_shows_the_silence_of_a_rule():
@@ -154,7 +214,9 @@ async def test_the_detail_shows_the_silence_of_a_rule():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:etl-late")
         await wait_until(pilot, lambda: screen._details_key == "rule:etl-late")
-        assert "quiet 5h, until 15:42, by bob: disk move" in read_screen_text(app).replace("Wed ", "")
+        assert "quiet 5h, until 15:42, by bob: disk move" in read_screen_text(app).replace(
+            "Wed ", ""
+        )
 
 
 LAG_RULE = make_rule_answer(
@@ -165,21 +227,49 @@ LAG_ALERT = make_alert_row(
     9, "replica-fresh", "critical", task=None, object="taskdeck", text="replica 7m old, allowed 5m", short="7m > 5m", metric="replica-lag",
     value=420.0, limit=300.0, since=format_timestamp(2 * MINUTE),
 )  # fmt: skip
-EARLIER_VIOLATIONS = [{"since": format_timestamp(9 * HOUR), "until": format_timestamp(9 * HOUR - 5 * MINUTE)}, {"since": format_timestamp(2 * HOUR), "until": format_timestamp(2 * HOUR)}]
+EARLIER_VIOLATIONS = [
+    {"since": format_timestamp(9 * HOUR), "until": format_timestamp(9 * HOUR - 5 * MINUTE)},
+    {"since": format_timestamp(2 * HOUR), "until": format_timestamp(2 * HOUR)},
+]
 
 
 def make_lag_runtime(**more: Any) -> FakeRuntime:
     """Return a runtime with one rule, on the replica's age, which is violated."""
     shown_late = LAG_ALERT | {"rule": LAG_RULE, "task": None, "runs": [], "was": EARLIER_VIOLATIONS}
-    history = {"name": "replica-fresh", "limit": 300.0, "metric": "replica-lag", "stands": "replica 8m old", "runs": [], "was": EARLIER_VIOLATIONS}
-    return make_runtime(**{"alert_ls": [LAG_ALERT], "sla_ls": [LAG_RULE], "alert_show": shown_late, "sla_history": history} | more)
+    history = {
+        "name": "replica-fresh",
+        "limit": 300.0,
+        "metric": "replica-lag",
+        "stands": "replica 8m old",
+        "runs": [],
+        "was": EARLIER_VIOLATIONS,
+    }
+    return make_runtime(
+        **{
+            "alert_ls": [LAG_ALERT],
+            "sla_ls": [LAG_RULE],
+            "alert_show": shown_late,
+            "sla_history": history,
+        }
+        | more
+    )
 
 
 async def test_a_metric_rule_without_a_value_says_so():
-    app = make_deck(make_runtime(alert_ls=[], sla_ls=[LAG_RULE | {"open": {}, "now": None, "stands": "no replica"}]))
+    app = make_deck(
+        make_runtime(
+            alert_ls=[], sla_ls=[LAG_RULE | {"open": {}, "now": None, "stands": "no replica"}]
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("7")
-        await wait_until(pilot, lambda: any("replica-fresh" in row and row.rstrip().endswith("no replica") for row in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "replica-fresh" in row and row.rstrip().endswith("no replica")
+                for row in read_screen_lines(app)
+            ),
+        )
 
 
 async def test_the_detail_of_a_metric_alert_shows_its_rule_and_history():
@@ -187,9 +277,13 @@ async def test_the_detail_of_a_metric_alert_shows_its_rule_and_history():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_alerts_screen(pilot, app)
         await wait_until(pilot, lambda: "limit reached, fires" in read_screen_text(app))
-        assert read_screen_line(app, 3).startswith("› ▲ CRIT  replica-fresh  taskdeck") and "7m > 5m" in read_screen_line(app, 3)
+        assert read_screen_line(app, 3).startswith(
+            "› ▲ CRIT  replica-fresh  taskdeck"
+        ) and "7m > 5m" in read_screen_line(app, 3)
         assert "taskdeck: replica 7m old, allowed 5m" in read_screen_text(app)
-        assert "asked: replica-lag stays below 5m\n" in "\n".join(row.rstrip() for row in read_screen_lines(app))
+        assert "asked: replica-lag stays below 5m\n" in "\n".join(
+            row.rstrip() for row in read_screen_lines(app)
+        )
         assert "too high 08:42   too high 01:42 to 01:47" in read_screen_text(app)
 
 
@@ -200,8 +294,12 @@ async def test_the_detail_of_a_metric_rule_shows_current_value_and_violations():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:replica-fresh")
         await wait_until(pilot, lambda: "now: replica 8m old" in read_screen_text(app))
-        assert "replica-lag stays below 5m" in read_screen_text(app) and "every task" not in read_screen_text(app)
-        assert "too high 08:42\n" in read_screen_text(app) and "  too high 01:42 to 01:47" in read_screen_text(app)
+        assert "replica-lag stays below 5m" in read_screen_text(
+            app
+        ) and "every task" not in read_screen_text(app)
+        assert "too high 08:42\n" in read_screen_text(
+            app
+        ) and "  too high 01:42 to 01:47" in read_screen_text(app)
         await pilot.press("question_mark")
         await wait_until(pilot, lambda: app.screen is not screen)
         before = len(found.asked("sla.history"))
@@ -210,7 +308,10 @@ async def test_the_detail_of_a_metric_rule_shows_current_value_and_violations():
         await pilot.press("escape")
         await wait_until(pilot, lambda: app.screen is screen)
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "replica-fresh is about Taskdeck itself, and no task." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "replica-fresh is about Taskdeck itself, and no task." in read_screen_text(app),
+        )
         assert "its tasks" not in read_screen_text(app)
 
 
@@ -222,14 +323,22 @@ async def test_a_metric_rule_is_silenced_and_its_deletion_is_undone():
         await pilot.press("s")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("h")
-        await wait_until(pilot, lambda: found.asked("alert.silence") == [{"sla": "replica-fresh", "until": "1h"}])
+        await wait_until(
+            pilot, lambda: found.asked("alert.silence") == [{"sla": "replica-fresh", "until": "1h"}]
+        )
         screen.table.go_to_row("rule:replica-fresh")
         await pilot.press("D")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("y")
         await wait_until(pilot, lambda: app.can_undo and found.asked("sla.rm"))
         await pilot.press("u")
-        made = {"name": "replica-fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
+        made = {
+            "name": "replica-fresh",
+            "preset": "stays-below",
+            "metric": "replica-lag",
+            "value": "5m",
+            "severity": "critical",
+        }
         await wait_until(pilot, lambda: found.asked("sla.create") == [made])
 
 
@@ -251,13 +360,26 @@ async def test_s_asks_for_a_duration_and_u_undoes_the_silence():
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_alerts_screen(pilot, app)
         await pilot.press("s")
-        await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen) and "Silence encode-on-time?" in read_screen_text(app))
-        assert "critical ones too" in read_screen_text(app) and "hear it again" not in read_screen_text(app)
+        await wait_until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, ChoiceScreen)
+                and "Silence encode-on-time?" in read_screen_text(app)
+            ),
+        )
+        assert "critical ones too" in read_screen_text(
+            app
+        ) and "hear it again" not in read_screen_text(app)
         await pilot.press("f")
-        await wait_until(pilot, lambda: found.asked("alert.silence") == [{"sla": "encode-on-time", "until": "5h"}])
+        await wait_until(
+            pilot,
+            lambda: found.asked("alert.silence") == [{"sla": "encode-on-time", "until": "5h"}],
+        )
         await wait_until(pilot, lambda: app.can_undo and app.screen is screen)
         await pilot.press("u")
-        await wait_until(pilot, lambda: found.asked("alert.unsilence") == [{"sla": "encode-on-time"}])
+        await wait_until(
+            pilot, lambda: found.asked("alert.unsilence") == [{"sla": "encode-on-time"}]
+        )
 
 
 async def test_unsilencing_a_rule_can_be_undone():
@@ -273,7 +395,9 @@ async def test_unsilencing_a_rule_can_be_undone():
         await wait_until(pilot, lambda: app.can_undo and app.screen is screen)
         await pilot.press("u")
         await wait_until(pilot, lambda: found.asked("alert.silence"))
-        assert found.asked("alert.silence") == [{"sla": "etl-late", "until": SILENCED_UNTIL, "reason": "disk move"}]
+        assert found.asked("alert.silence") == [
+            {"sla": "etl-late", "until": SILENCED_UNTIL, "reason": "disk move"}
+        ]
 
 
 async def test_a_silence_takes_another_time_and_a_reason():
@@ -284,15 +408,23 @@ async def test_a_silence_takes_another_time_and_a_reason():
         await pilot.press("s")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("o")
-        await wait_until(pilot, lambda: isinstance(app.screen, SilenceScreen) and "Until " in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: isinstance(app.screen, SilenceScreen) and "Until " in read_screen_text(app),
+        )
         await pilot.press(*"soon")
         await wait_until(pilot, lambda: "✗ Until must be a time" in read_screen_text(app))
         await pilot.press(*["backspace"] * 4, *"90m", "tab", *"disk move")
         await wait_until(pilot, lambda: "for 1h30m." in read_screen_text(app))
-        assert "taskdeck alert silence encode-on-time --until 90m --reason 'disk move'" in read_screen_text(app)
+        assert (
+            "taskdeck alert silence encode-on-time --until 90m --reason 'disk move'"
+            in read_screen_text(app)
+        )
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: found.asked("alert.silence"))
-        assert found.asked("alert.silence") == [{"sla": "encode-on-time", "until": "90m", "reason": "disk move"}]
+        assert found.asked("alert.silence") == [
+            {"sla": "encode-on-time", "until": "90m", "reason": "disk move"}
+        ]
 
 
 async def test_an_alert_without_a_rule_cannot_be_silenced_or_edited():
@@ -303,7 +435,13 @@ async def test_an_alert_without_a_rule_cannot_be_silenced_or_edited():
         screen.table.go_to_row("alert:4")
         for key in ("s", "e", "D", "p"):
             await pilot.press(key)
-            await wait_until(pilot, lambda: "nothing-starts is about Taskdeck itself: there is no rule t… a acknowledges it." in read_screen_text(app))
+            await wait_until(
+                pilot,
+                lambda: (
+                    "nothing-starts is about Taskdeck itself: there is no rule t… a acknowledges it."
+                    in read_screen_text(app)
+                ),
+            )
             assert app.screen is screen
         await pilot.press("enter")
         await wait_until(pilot, lambda: "taskdeck doctor tells more" in read_screen_text(app))
@@ -316,11 +454,15 @@ async def test_p_turns_a_rule_off_and_on():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:gpu-wait")
         await pilot.press("p")
-        await wait_until(pilot, lambda: found.asked("sla.set") == [{"name": "gpu-wait", "enabled": False}])
+        await wait_until(
+            pilot, lambda: found.asked("sla.set") == [{"name": "gpu-wait", "enabled": False}]
+        )
         screen.table.go_to_row("rule:old-rule")
         await wait_until(pilot, lambda: "p turn on" in read_screen_line(app, 23))
         await pilot.press("p")
-        await wait_until(pilot, lambda: found.asked("sla.set")[1:] == [{"name": "old-rule", "enabled": True}])
+        await wait_until(
+            pilot, lambda: found.asked("sla.set")[1:] == [{"name": "old-rule", "enabled": True}]
+        )
 
 
 async def test_deleting_a_rule_asks_first_and_can_be_undone():
@@ -330,7 +472,13 @@ async def test_deleting_a_rule_asks_first_and_can_be_undone():
         screen = await open_alerts_screen(pilot, app)
         screen.table.go_to_row("rule:encode-on-time")
         await pilot.press("D")
-        await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen) and "1 open alert closes." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, ChoiceScreen)
+                and "1 open alert closes." in read_screen_text(app)
+            ),
+        )
         await pilot.press("n")
         await wait_until(pilot, lambda: app.screen is screen)
         assert not found.asked("sla.rm")
@@ -340,7 +488,13 @@ async def test_deleting_a_rule_asks_first_and_can_be_undone():
         await wait_until(pilot, lambda: found.asked("sla.rm") == [{"name": "encode-on-time"}])
         await wait_until(pilot, lambda: app.can_undo and app.screen is screen)
         await pilot.press("u")
-        made = {"name": "encode-on-time", "preset": "finishes-within", "value": "45m", "template": "encode", "severity": "critical"}
+        made = {
+            "name": "encode-on-time",
+            "preset": "finishes-within",
+            "value": "45m",
+            "template": "encode",
+            "severity": "critical",
+        }
         await wait_until(pilot, lambda: found.asked("sla.create") == [made])
 
 
@@ -350,26 +504,45 @@ async def test_n_creates_a_rule_and_e_edits_the_rule_of_an_alert():
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_alerts_screen(pilot, app)
         await pilot.press("e")
-        await wait_until(pilot, lambda: isinstance(app.screen, EditScreen) and "Edit rule encode-on-time" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, EditScreen)
+                and "Edit rule encode-on-time" in read_screen_text(app)
+            ),
+        )
         await pilot.press("escape")
         await wait_until(pilot, lambda: app.screen is screen)
         await pilot.press("n")
-        await wait_until(pilot, lambda: isinstance(app.screen, EditScreen) and "New rule" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: isinstance(app.screen, EditScreen) and "New rule" in read_screen_text(app),
+        )
         await pilot.press(*"zz")
-        await wait_until(pilot, lambda: isinstance(app.screen, EditScreen) and app.screen.made == "rule:zz")
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, EditScreen) and app.screen.made == "rule:zz"
+        )
         found.table["sla.ls"] = [*RULES, make_rule_answer("zz")]
         app.screen.dismiss(True)
         await wait_until(pilot, lambda: app.screen is screen and screen.table.cursor == "rule:zz")
 
 
 async def test_f_toggles_resolved_alerts():
-    over = make_alert_row(9, "encode-on-time", status="resolved", resolved_at=format_timestamp(3 * MINUTE))
+    over = make_alert_row(
+        9, "encode-on-time", status="resolved", resolved_at=format_timestamp(3 * MINUTE)
+    )
     found = make_runtime(alert_ls=lambda args: [*ALERTS, over] if args.get("since") else ALERTS)
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_alerts_screen(pilot, app)
         await pilot.press("f")
-        await wait_until(pilot, lambda: "resolved 3m" in read_screen_text(app) and "1 resolved in 24h" in read_screen_line(app, 1))
+        await wait_until(
+            pilot,
+            lambda: (
+                "resolved 3m" in read_screen_text(app)
+                and "1 resolved in 24h" in read_screen_line(app, 1)
+            ),
+        )
         await pilot.press("f")
         await wait_until(pilot, lambda: "resolved 3m" not in read_screen_text(app))
         assert found.asked("alert.ls")[-1] == {"limit": 500}
@@ -401,14 +574,18 @@ async def test_the_filter_matches_rules_severities_states_and_objects():
         ):
             screen.filter_by(words)
             found = [row.key for view in screen.table.views for row in view.rows]
-            assert found == keys or (not keys and all("e" not in key.split(":")[1] for key in found))
+            assert found == keys or (
+                not keys and all("e" not in key.split(":")[1] for key in found)
+            )
 
 
 async def test_a_home_without_rules_explains_how_to_create_one():
     app = make_deck(make_runtime(alert_ls=[], sla_ls=[]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
-        await wait_until(pilot, lambda: "No rules yet: n makes the first, say:" in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "No rules yet: n makes the first, say:" in read_screen_text(app)
+        )
         assert "Nothing is late, and nothing would be: there is no rule." in read_screen_text(app)
         for key in ("a", "s", "e", "p", "D", "l", "w", "y", "enter"):
             await pilot.press(key)
@@ -416,16 +593,29 @@ async def test_a_home_without_rules_explains_how_to_create_one():
 
 
 async def test_an_alert_deleted_meanwhile_causes_no_failure():
-    app = make_deck(make_runtime(alert_show=lambda args: NotFound("no alert"), sla_history=lambda args: NotFound("no sla")))
+    app = make_deck(
+        make_runtime(
+            alert_show=lambda args: NotFound("no alert"),
+            sla_history=lambda args: NotFound("no sla"),
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
-        await wait_until(pilot, lambda: "asked" not in read_screen_text(app) and "#1039 encode S02E04.mkv: running 57m" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "asked" not in read_screen_text(app)
+                and "#1039 encode S02E04.mkv: running 57m" in read_screen_text(app)
+            ),
+        )
         assert app.failure is None
 
 
 async def test_a_failed_read_keeps_the_rows():
     broken = [False]
-    found = make_runtime(alert_ls=lambda args: Remote("the database is locked.") if broken[0] else ALERTS)
+    found = make_runtime(
+        alert_ls=lambda args: Remote("the database is locked.") if broken[0] else ALERTS
+    )
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_alerts_screen(pilot, app)
@@ -437,7 +627,13 @@ async def test_a_failed_read_keeps_the_rows():
 
 async def test_counts_include_alerts_that_are_not_listed():
     rules = [make_rule_answer("many", open={"firing": 700})]
-    app = make_deck(make_runtime(alert_ls=[make_alert_row(n, "many") for n in range(500)], sla_ls=rules, alert_show=lambda args: NotFound("none")))
+    app = make_deck(
+        make_runtime(
+            alert_ls=[make_alert_row(n, "many") for n in range(500)],
+            sla_ls=rules,
+            alert_show=lambda args: NotFound("none"),
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
         await wait_until(pilot, lambda: "Alerts 500+" in read_screen_text(app))
@@ -450,7 +646,9 @@ async def test_ascii_without_colour_shows_everything_at_every_size(size: tuple[i
     async with app.run_test(size=size) as pilot:
         await open_alerts_screen(pilot, app)
         assert read_screen_text(app).isascii()
-        assert "encode-on-time" in read_screen_line(app, 4 if size[0] >= 100 else 3) and "old-rule" in read_screen_text(app)
+        assert "encode-on-time" in read_screen_line(
+            app, 4 if size[0] >= 100 else 3
+        ) and "old-rule" in read_screen_text(app)
         assert read_screen_line(app, size[1] - 1).endswith("? help  q back")
         assert ("asked:" in read_screen_text(app)) is (size[1] > 16)
 
@@ -463,8 +661,25 @@ async def test_alerts_name_their_task_on_a_small_terminal():
 
 
 async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
-    rows = [make_alert_row(1, HOSTILE_TEXT, object=HOSTILE_TEXT, text=HOSTILE_TEXT, short=HOSTILE_TEXT, acknowledged_by=HOSTILE_TEXT, status="acknowledged")]
-    rules = [make_rule_answer(HOSTILE_TEXT, words=HOSTILE_TEXT, open={"acknowledged": 1}, silence={"until": SILENCED_UNTIL, "by": HOSTILE_TEXT, "reason": HOSTILE_TEXT})]
+    rows = [
+        make_alert_row(
+            1,
+            HOSTILE_TEXT,
+            object=HOSTILE_TEXT,
+            text=HOSTILE_TEXT,
+            short=HOSTILE_TEXT,
+            acknowledged_by=HOSTILE_TEXT,
+            status="acknowledged",
+        )
+    ]
+    rules = [
+        make_rule_answer(
+            HOSTILE_TEXT,
+            words=HOSTILE_TEXT,
+            open={"acknowledged": 1},
+            silence={"until": SILENCED_UNTIL, "by": HOSTILE_TEXT, "reason": HOSTILE_TEXT},
+        )
+    ]
     detail = rows[0] | {
         "rule": rules[0], "task": None, "runs": RUNS, "acknowledged_at": format_timestamp(1), "silenced_until": SILENCED_UNTIL, "silenced_by": HOSTILE_TEXT,
         "silence_reason": HOSTILE_TEXT,
@@ -491,26 +706,45 @@ async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
 
 def test_marked_alerts_silence_each_of_their_rules_once():
     rules = {name: RuleRow(name, "", "info", True) for name in ("a", "b")}
-    rows = [AlertEntry(n, name, "info", "firing", "", "", "", 0.0, "u") for n, name in enumerate("aab")]
+    rows = [
+        AlertEntry(n, name, "info", "firing", "", "", "", 0.0, "u") for n, name in enumerate("aab")
+    ]
     assert [rule.name for rule in action_rules.find_rules(rows, rules)] == ["a", "b"]
     with pytest.raises(NotApplicable, match="a rule that is gone"):
-        action_rules.find_rules([AlertEntry(9, "c", "info", "resolved", "", "", "", 0.0, "u")], rules)
+        action_rules.find_rules(
+            [AlertEntry(9, "c", "info", "resolved", "", "", "", 0.0, "u")], rules
+        )
 
 
 def test_undoing_a_deletion_restores_a_disabled_rule_as_disabled():
     (deed,) = action_rules.delete_rules([make_rule_row(RULES[3])])
-    assert [(back.verb, back.args) for back in deed.undo][1] == ("sla.set", {"name": "old-rule", "enabled": False})
+    assert [(back.verb, back.args) for back in deed.undo][1] == (
+        "sla.set",
+        {"name": "old-rule", "enabled": False},
+    )
 
 
 def test_the_task_filter_of_a_rule_uses_all_its_conditions():
-    row = make_rule_row(make_rule_answer("a", match={"queue": "big box", "task": "nightly", "tag": {"env": "prod"}}))
-    assert action_rules.make_task_filter(row, {"a": row}) == 'queue:"big box" name:nightly tag:env=prod'
+    row = make_rule_row(
+        make_rule_answer("a", match={"queue": "big box", "task": "nightly", "tag": {"env": "prod"}})
+    )
+    assert (
+        action_rules.make_task_filter(row, {"a": row})
+        == 'queue:"big box" name:nightly tag:env=prod'
+    )
 
 
 def test_marked_rules_turn_off_unless_all_are_off():
-    on, off = make_rule_row(make_rule_answer("a")), make_rule_row(make_rule_answer("b", enabled=False))
-    assert [deed.args for deed in action_rules.toggle_rules([on, off])] == [{"name": "a", "enabled": False}]
-    assert [deed.args for deed in action_rules.toggle_rules([off])] == [{"name": "b", "enabled": True}]
+    on, off = (
+        make_rule_row(make_rule_answer("a")),
+        make_rule_row(make_rule_answer("b", enabled=False)),
+    )
+    assert [deed.args for deed in action_rules.toggle_rules([on, off])] == [
+        {"name": "a", "enabled": False}
+    ]
+    assert [deed.args for deed in action_rules.toggle_rules([off])] == [
+        {"name": "b", "enabled": True}
+    ]
 
 
 def test_the_pane_shows_the_remaining_silence():
@@ -523,14 +757,25 @@ async def test_the_footer_offers_actions_for_the_marks() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await open_alerts_screen(pilot, app)
         await pilot.press("space", "space")
-        await wait_until(pilot, lambda: "a ack 1 marked  s silence 2 marked  esc unmark" in read_screen_lines(app)[-1])
+        await wait_until(
+            pilot,
+            lambda: "a ack 1 marked  s silence 2 marked  esc unmark" in read_screen_lines(app)[-1],
+        )
         await pilot.press("space")  # An alert about Taskdeck itself has no rule to silence.
         await wait_until(pilot, lambda: "a ack 2 marked  esc unmark" in read_screen_lines(app)[-1])
         await pilot.press("escape")
         for rule in ("rule:old-rule", "rule:etl-late"):
-            assert screen.table.go_to_row(next(row.key for row in screen.table.find_view("rules").rows if rule.endswith(row.name)))
+            assert screen.table.go_to_row(
+                next(
+                    row.key
+                    for row in screen.table.find_view("rules").rows
+                    if rule.endswith(row.name)
+                )
+            )
             await pilot.press("space")
-        await wait_until(pilot, lambda: "s silence 2 marked  p turn off 1 marked" in read_screen_lines(app)[-1])
+        await wait_until(
+            pilot, lambda: "s silence 2 marked  p turn off 1 marked" in read_screen_lines(app)[-1]
+        )
 
 
 async def test_only_one_rule_can_be_edited_at_a_time():
@@ -551,5 +796,7 @@ async def test_read_only_mode_refuses_every_change(key: str):
     async with app.run_test(size=(120, 40)) as pilot:
         await open_alerts_screen(pilot, app)
         await pilot.press(key)
-        await wait_until(pilot, lambda: "Read only: nothing is changed from here." in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "Read only: nothing is changed from here." in read_screen_text(app)
+        )
         assert isinstance(app.screen, AlertsScreen)

@@ -46,7 +46,14 @@ BACKUPS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-REPLICA: dict[str, Any] = {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False}
+REPLICA: dict[str, Any] = {
+    "target": None,
+    "at": None,
+    "lag": None,
+    "late": False,
+    "problem": None,
+    "promoted": False,
+}
 
 
 class DatabaseRuntime(FakeRuntime):
@@ -81,9 +88,21 @@ async def test_slow_statements_sizes_and_backups_are_on_one_page(size: tuple[int
     async with app.run_test(size=size) as pilot:
         await open_database_screen(pilot, app)
 
-        for text in ("312M, 12% unused", "99% of the 1.0G", "2 waits, 30ms at worst", "missing on tasks (cwd)", "1.24s", "62ms"):
+        for text in (
+            "312M, 12% unused",
+            "99% of the 1.0G",
+            "2 waits, 30ms at worst",
+            "missing on tasks (cwd)",
+            "1.24s",
+            "62ms",
+        ):
             assert is_shown(app, text), text
-        for text in ("12 runs and 10 tasks, 1.0M", "Backups 2", "restored and checked", "bad: page 7"):
+        for text in (
+            "12 runs and 10 tasks, 1.0M",
+            "Backups 2",
+            "restored and checked",
+            "bad: page 7",
+        ):
             assert is_shown(app, text), text
 
 
@@ -98,7 +117,9 @@ async def test_enter_expands_and_collapses_the_plan_of_a_statement():
 
 
 @pytest.mark.parametrize(("rows", "named"), [([make_slow_row(1)], True), ([], False)])
-async def test_the_plan_key_is_offered_only_with_statements(rows: list[dict[str, Any]], named: bool):
+async def test_the_plan_key_is_offered_only_with_statements(
+    rows: list[dict[str, Any]], named: bool
+):
     app = make_deck(DatabaseRuntime(*rows))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_database_screen(pilot, app)
@@ -128,7 +149,9 @@ async def test_the_page_is_a_command_of_the_palette():
 
 
 def test_outside_text_is_drawn_as_plain_text():
-    evil = make_slow_row(1, statement="SELECT '\x1b[2J' [red]", caller="\x1b]0;x\x07", plan="SCAN \x1b[1m")
+    evil = make_slow_row(
+        1, statement="SELECT '\x1b[2J' [red]", caller="\x1b]0;x\x07", plan="SCAN \x1b[1m"
+    )
     copy = REPLICA | {"target": "far:/\x1b[2J", "problem": "\x07"}
     found = DatabaseReplies([evil], BACKUPS, copy, STATS, None, {"db.cleanup": "\x1b]0;x"}, True)
     page = build_database_sections(found, {"1"}, NOW, 80, Look(), "/home/\x1bann/config.toml")
@@ -147,7 +170,11 @@ async def test_invalid_settings_are_reported_and_hide_no_figures():
     app = make_deck(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_database_screen(pilot, app)
-        assert is_shown(app, "Cannot be read: config.toml: line 3") and is_shown(app, "1.24s") and not is_shown(app, "None was taken")
+        assert (
+            is_shown(app, "Cannot be read: config.toml: line 3")
+            and is_shown(app, "1.24s")
+            and not is_shown(app, "None was taken")
+        )
 
 
 async def test_an_unreadable_section_says_why_and_the_rest_is_shown():
@@ -157,7 +184,9 @@ async def test_an_unreadable_section_says_why_and_the_rest_is_shown():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_database_screen(pilot, app)
 
-        assert is_shown(app, "Cannot be read: the disk is full") and is_shown(app, "restored and checked")
+        assert is_shown(app, "Cannot be read: the disk is full") and is_shown(
+            app, "restored and checked"
+        )
         assert is_shown(app, "not known") and not is_shown(app, "None was slow")
         home.table["db.slow"] = [make_slow_row(1)]
         app.screen.reread()  # type: ignore[attr-defined]
@@ -171,7 +200,9 @@ async def test_an_unreadable_page_says_why_until_it_can_be_read():
     app = make_deck(home)
     async with app.run_test(size=(80, 24)) as pilot:
         app.action_go("database")
-        await wait_until(pilot, lambda: is_shown(app, "Cannot be read: the runtime has not answered"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "Cannot be read: the runtime has not answered")
+        )
         home.table["db.backups"] = BACKUPS
         app.screen.reread()  # type: ignore[attr-defined]
         await wait_until(pilot, lambda: is_shown(app, "312M, 12% unused"))
@@ -206,39 +237,70 @@ async def test_missing_backups_are_not_reported_as_never_taken():
     app = make_deck(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_database_screen(pilot, app)
-        assert is_shown(app, "None is there any more: taskdeck db backup takes one.") and is_shown(app, "no backup!")
+        assert is_shown(app, "None is there any more: taskdeck db backup takes one.") and is_shown(
+            app, "no backup!"
+        )
 
 
 def render_lines(found: DatabaseReplies) -> list[str]:
-    return ["".join(text for text, _ in row.spans) for section in build_database_sections(found, (), NOW, 100, Look()) for row in section.rows]
+    return [
+        "".join(text for text, _ in row.spans)
+        for section in build_database_sections(found, (), NOW, 100, Look())
+        for row in section.rows
+    ]
 
 
 def test_statements_are_aligned_for_every_caller():
-    found = DatabaseReplies([make_slow_row(1, caller="ls"), make_slow_row(2, caller="duty cleanup"), make_slow_row(3, caller="a caller with a very long name")], BACKUPS)
+    found = DatabaseReplies(
+        [
+            make_slow_row(1, caller="ls"),
+            make_slow_row(2, caller="duty cleanup"),
+            make_slow_row(3, caller="a caller with a very long name"),
+        ],
+        BACKUPS,
+    )
     assert len({line.index("SELECT") for line in render_lines(found) if "SELECT" in line}) == 1
 
 
 def test_a_backup_of_another_home_is_marked():
-    (line,) = [line for line in render_lines(DatabaseReplies([], [BACKUPS[0] | {"stranger": "/other/taskdeck.db"}])) if "128M" in line]
+    (line,) = [
+        line
+        for line in render_lines(
+            DatabaseReplies([], [BACKUPS[0] | {"stranger": "/other/taskdeck.db"}])
+        )
+        if "128M" in line
+    ]
     assert line.endswith("of another home: /other/taskdeck.db")
 
 
 def test_the_page_shows_the_replica_and_the_next_cleanup():
     going = {"runs": 0, "tasks": 0, "bytes": 0, "words": "nothing"}
-    found = DatabaseReplies([], BACKUPS, REPLICA | {"target": "far:/srv", "lag": 3605.0, "late": True, "problem": "no route"}, STATS, going)
+    found = DatabaseReplies(
+        [],
+        BACKUPS,
+        REPLICA | {"target": "far:/srv", "lag": 3605.0, "late": True, "problem": "no route"},
+        STATS,
+        going,
+    )
     lines = render_lines(found)
-    assert any("far:/srv, 1h old: no route" in line for line in lines) and any("1,000,000 rows" in line for line in lines)
+    assert any("far:/srv, 1h old: no route" in line for line in lines) and any(
+        "1,000,000 rows" in line for line in lines
+    )
     assert any("cleanup" in line and "nothing is old enough to go" in line for line in lines)
     paused = found._replace(going=going | {"words": "nothing while config.toml is wrong"})
     assert any(line.endswith("nothing while config.toml is wrong") for line in render_lines(paused))
 
 
-@pytest.mark.parametrize("word", ["backup", "restore", "cleanup", "replica", "check", "config", "slow"])
+@pytest.mark.parametrize(
+    "word", ["backup", "restore", "cleanup", "replica", "check", "config", "slow"]
+)
 async def test_the_palette_finds_the_page_by_related_words(word: str):
     app = make_deck(DatabaseRuntime())
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("colon", *word)
-        await wait_until(pilot, lambda: is_shown(app, "database: size, backups, what cleanup frees"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "database: size, backups, what cleanup frees")
+        )
         assert sum("database:" in row for row in read_screen_lines(app)) == 1
         # Enter on another word must not take a backup.
         assert is_shown(app, "back up now") is (word == "backup")
@@ -256,7 +318,10 @@ async def start_backup(pilot: Any, app: TaskdeckApp, says: str) -> None:
     ("answer", "says"),
     [
         (BACKUP_ANSWER, "Backed up, 1.0M, restored and checked: 20261126T024540Z-increment."),
-        (BACKUP_ANSWER | {"after": "rclone, which is run after it, exited 1"}, "Backed up, but rclone, which is run after it, exited 1. 2026"),
+        (
+            BACKUP_ANSWER | {"after": "rclone, which is run after it, exited 1"},
+            "Backed up, but rclone, which is run after it, exited 1. 2026",
+        ),
         (DISK_FULL, "Not backed up: the disk is full"),
     ],
 )
@@ -271,7 +336,10 @@ async def test_a_backup_from_the_palette_reports_its_result(answer: Any, says: s
 
 async def test_a_running_backup_refuses_a_second_and_blocks_no_verbs():
     goes, home = Event(), DatabaseRuntime()
-    home.table |= {"db.backup": lambda args: goes.wait(10) and BACKUP_ANSWER, "hold": {"done": [], "refused": [], "notes": []}}
+    home.table |= {
+        "db.backup": lambda args: goes.wait(10) and BACKUP_ANSWER,
+        "hold": {"done": [], "refused": [], "notes": []},
+    }
     app = make_deck(home)
     async with app.run_test(size=(120, 40)) as pilot:
         await start_backup(pilot, app, "Backing up: copied, packed")
@@ -294,5 +362,11 @@ async def test_read_only_takes_no_backup():
 
 
 def test_a_backup_with_unreadable_rows_lists_them():
-    (line,) = [line for line in render_lines(DatabaseReplies([], [BACKUPS[0] | {"unreadable": ["2 rows of tasks", "1 of events"]}])) if "128M" in line]
+    (line,) = [
+        line
+        for line in render_lines(
+            DatabaseReplies([], [BACKUPS[0] | {"unreadable": ["2 rows of tasks", "1 of events"]}])
+        )
+        if "128M" in line
+    ]
     assert line.endswith("good, but 2 rows of tasks; 1 of events")

@@ -26,26 +26,48 @@ class DefinitionRuntime(FakeRuntime):
     """A fake runtime with one template, `encode`, in which a line with `timout` is a fault."""
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(definition_show=self.show, definition_check=self.check, definition_set=self.set, **more)
+        super().__init__(
+            definition_show=self.show, definition_check=self.check, definition_set=self.set, **more
+        )
         self.text: str | None = STORED_TEXT
 
     def show(self, args: Mapping[str, Any]) -> Any:
-        return NotFound("no template encode.") if self.text is None else {"text": self.text, "format": "toml"}
+        return (
+            NotFound("no template encode.")
+            if self.text is None
+            else {"text": self.text, "format": "toml"}
+        )
 
     def check(self, args: Mapping[str, Any]) -> dict[str, Any]:
         lines = args["text"].split("\n")
         at = next((n for n, line in enumerate(lines, 1) if "timout" in line), None)
-        faults = [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}] if at else []
+        faults = (
+            [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}]
+            if at
+            else []
+        )
         fields = {} if args["text"] == self.text else {"timeout": [1800.0, 60.0]}
         name = lines[0].removeprefix("[templates.").removesuffix("]")
         before = (self.text or "") if args["name"] else ""
-        return {"name": name, "faults": faults, "before": before, "after": args["text"], "fields": fields}
+        return {
+            "name": name,
+            "faults": faults,
+            "before": before,
+            "after": args["text"],
+            "fields": fields,
+        }
 
     def set(self, args: Mapping[str, Any]) -> Any:
         if args["was"] != self.text:
             how = "changed" if self.text is not None else "removed"
-            kind = {"code": "conflict", "exit_code": 4} if self.text is not None else {"code": "not-found", "exit_code": 3}
-            return Remote(f"template encode was {how} meanwhile by bob, 2m ago. Nothing was changed.", **kind)
+            kind = (
+                {"code": "conflict", "exit_code": 4}
+                if self.text is not None
+                else {"code": "not-found", "exit_code": 3}
+            )
+            return Remote(
+                f"template encode was {how} meanwhile by bob, 2m ago. Nothing was changed.", **kind
+            )
         self.text = args["text"]
         return {"name": "encode", "change": "update", "fields": {}, "operations": [7]}
 
@@ -54,9 +76,17 @@ def is_shown(app: TaskdeckApp, text: str) -> bool:
     return any(text in line for line in read_screen_lines(app))
 
 
-async def open_definition_editor(pilot: Any, app: TaskdeckApp, name: str | None = "encode") -> EditorScreen:
+async def open_definition_editor(
+    pilot: Any, app: TaskdeckApp, name: str | None = "encode"
+) -> EditorScreen:
     app.open_editor("templates", name)
-    await wait_until(pilot, lambda: is_shown(app, "engine = ") and (is_shown(app, "✓") or is_shown(app, "✗") or is_shown(app, "+ says")))
+    await wait_until(
+        pilot,
+        lambda: (
+            is_shown(app, "engine = ")
+            and (is_shown(app, "✓") or is_shown(app, "✗") or is_shown(app, "+ says"))
+        ),
+    )
     assert isinstance(app.screen, EditorScreen)
     return app.screen
 
@@ -81,8 +111,16 @@ async def test_f1_shows_the_form_s_keys_and_keeps_the_input():
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
         await pilot.press(*"x?", "f1")
-        await wait_until(pilot, lambda: is_shown(app, "In this form") and is_shown(app, "Save; shows first what that changes"))
-        assert is_shown(app, "Letters, digits and signs are typed") and not is_shown(app, "Digits go places")
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "In this form")
+                and is_shown(app, "Save; shows first what that changes")
+            ),
+        )
+        assert is_shown(app, "Letters, digits and signs are typed") and not is_shown(
+            app, "Digits go places"
+        )
         await pilot.press("f1")
         await wait_until(pilot, lambda: app.screen is screen)
         assert screen.area.text.startswith("x?")
@@ -106,12 +144,24 @@ async def test_a_fault_prevents_saving_and_moves_the_cursor_to_it():
 
 
 async def test_saving_shows_the_diff_first_and_can_be_undone():
-    answers = DefinitionRuntime(undo={"done": [{"id": 7, "number": None, "name": "template encode"}], "refused": [], "notes": []})
+    answers = DefinitionRuntime(
+        undo={
+            "done": [{"id": 7, "number": None, "name": "template encode"}],
+            "refused": [],
+            "notes": [],
+        }
+    )
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_definition_editor(pilot, app)
         await pilot.press("down", "down", "end", *"  # comment", "ctrl+j")
-        await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, '+ timeout = "30m"  # comment'))
+        await wait_until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, ReviewScreen)
+                and is_shown(app, '+ timeout = "30m"  # comment')
+            ),
+        )
         assert is_shown(app, '- timeout = "30m"') and answers.asked("definition.set") == []
 
         assert read_screen_lines(app)[-1].startswith(" y ctrl+j save  ↵ esc back to the text")
@@ -168,11 +218,18 @@ async def test_input_typed_while_loading_is_inserted_and_saved():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_editor("templates", "encode")
-        await wait_until(pilot, lambda: is_shown(app, "loading; what is typed goes into it when it is there"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "loading; what is typed goes into it when it is there")
+        )
         post_keys(app, "end", *" # q?", "ctrl+j")
         await pilot.pause()
         answers.ready.set()
-        await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, "+ [templates.encode] # q?"))
+        await wait_until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, ReviewScreen) and is_shown(app, "+ [templates.encode] # q?")
+            ),
+        )
 
 
 @pytest.mark.parametrize("leave", ["escape", "f5"])
@@ -194,7 +251,9 @@ async def test_a_failed_load_is_reported_and_retried():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_editor("templates", "encode")
-        await wait_until(pilot, lambda: is_shown(app, "✗ it could not be read; ctrl+r reads it again"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "✗ it could not be read; ctrl+r reads it again")
+        )
         assert is_shown(app, "no answer for 10s.") and is_shown(app, "ctrl+r read again")
         await pilot.press("x", "ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "There is nothing to save"))
@@ -212,7 +271,9 @@ async def test_ctrl_r_switches_between_the_draft_and_the_stored_text():
         await wait_until(pilot, lambda: app.screen is app.deck)
 
         screen = await open_definition_editor(pilot, app)
-        assert screen.area.text == "# mine\n" + STORED_TEXT and is_shown(app, "This was typed here before")
+        assert screen.area.text == "# mine\n" + STORED_TEXT and is_shown(
+            app, "This was typed here before"
+        )
         await pilot.press("ctrl+r")
         assert screen.area.text == STORED_TEXT
         await pilot.press("ctrl+r")
@@ -230,7 +291,11 @@ async def test_a_concurrent_change_is_overwritten_only_on_request():
         await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "was changed meanwhile by bob, 2m ago"))
-        assert is_shown(app, '- timeout = "99m"') and is_shown(app, '+ timeout = "30m"') and is_shown(app, "take theirs")
+        assert (
+            is_shown(app, '- timeout = "99m"')
+            and is_shown(app, '+ timeout = "30m"')
+            and is_shown(app, "take theirs")
+        )
 
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "Saved template encode."))
@@ -250,7 +315,10 @@ async def test_the_concurrent_version_can_be_adopted():
         await wait_until(pilot, lambda: is_shown(app, "take theirs"))
         await pilot.press("t")
         await wait_until(pilot, lambda: screen.area.text == answers.text)
-        assert is_shown(app, "✓") or await wait_until(pilot, lambda: is_shown(app, "✓ says what is stored")) is None
+        assert (
+            is_shown(app, "✓")
+            or await wait_until(pilot, lambda: is_shown(app, "✓ says what is stored")) is None
+        )
 
 
 async def test_a_deleted_definition_is_recreated_only_on_request():
@@ -285,7 +353,9 @@ async def test_a_missing_definition_is_not_edited():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_editor("templates", "encode")
-        await wait_until(pilot, lambda: is_shown(app, "no template encode.") and app.screen is app.deck)
+        await wait_until(
+            pilot, lambda: is_shown(app, "no template encode.") and app.screen is app.deck
+        )
 
 
 async def test_read_only_mode_says_why_nothing_is_saved():
@@ -321,18 +391,28 @@ async def test_a_template_is_created_changed_and_undone_on_a_real_runtime(runtim
         await pilot.press("n")
         await wait_until(pilot, lambda: is_shown(app, "give it a name"))
         await pilot.press(*"greet", "ctrl+j")
-        await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, "+ [templates.greet]"))
+        await wait_until(
+            pilot,
+            lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, "+ [templates.greet]"),
+        )
         await pilot.press("y")
-        await wait_until(pilot, lambda: is_shown(app, "Saved template greet") and is_shown(app, "says hello"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "Saved template greet") and is_shown(app, "says hello")
+        )
 
         await pilot.press("e")
         await wait_until(pilot, lambda: is_shown(app, "✓ says what is stored"))
         await pilot.press("down", *'timeot = "5m"', "enter")
         await wait_until(pilot, lambda: is_shown(app, 'unknown key "timeot". Nearest: timeout'))
         await pilot.press("up", *["right"] * 5, "u", "ctrl+j")
-        await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, '+ timeout = "5m"'))
+        await wait_until(
+            pilot,
+            lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, '+ timeout = "5m"'),
+        )
         await pilot.press("y")
-        await wait_until(pilot, lambda: runtime.call("template.show", name="greet")["timeout"] == 300.0)
+        await wait_until(
+            pilot, lambda: runtime.call("template.show", name="greet")["timeout"] == 300.0
+        )
 
         await wait_until(pilot, lambda: is_shown(app, "Saved template greet"))
         await pilot.press("O")
@@ -341,8 +421,12 @@ async def test_a_template_is_created_changed_and_undone_on_a_real_runtime(runtim
         await pilot.press("u")
         await wait_until(pilot, lambda: is_shown(app, "Take this back?"))
         app.screen.set_timer(0.3, lambda: app.simulate_key("y"))
-        await wait_until(pilot, lambda: runtime.call("template.show", name="greet")["timeout"] is None)
-        await wait_until(pilot, lambda: is_shown(app, "undo definition") or is_shown(app, "undo template set"))
+        await wait_until(
+            pilot, lambda: runtime.call("template.show", name="greet")["timeout"] is None
+        )
+        await wait_until(
+            pilot, lambda: is_shown(app, "undo definition") or is_shown(app, "undo template set")
+        )
     assert _list_template_names(runtime) == ["greet"]
 
 
@@ -363,5 +447,9 @@ async def test_a_closed_editor_leaves_no_watchers_on_the_app():
         await open_definition_editor(pilot, app)
         await pilot.press("escape")
         await wait_until(pilot, lambda: not isinstance(app.screen, EditorScreen))
-        watching = {type(who).__name__ for watchers in vars(app)["__watchers"].values() for who, _ in watchers}
+        watching = {
+            type(who).__name__
+            for watchers in vars(app)["__watchers"].values()
+            for who, _ in watchers
+        }
     assert "DeckScreen" in watching and "Script" not in watching

@@ -29,16 +29,39 @@ from app.tui.screens.edit_form import (
 from app.tui.screens.rule_form import make_rule_screen
 from app.tui.style import Look
 from tests.runtime_process import RuntimeProcess
-from tests.tui.fake_runtime import BOARD, UUID, FakeRuntime, make_deck, make_task_row, read_screen_line, wait_until
+from tests.tui.fake_runtime import (
+    BOARD,
+    UUID,
+    FakeRuntime,
+    make_deck,
+    make_task_row,
+    read_screen_line,
+    wait_until,
+)
 from tests.tui.screen_text import read_screen_lines
 from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
 
 WAITING = next(line for line in BOARD.next if line.number == 1049)
 QUEUES = [
-    {"name": line.name, "pool": line.pool, "capacity": line.capacity, "priority": 0, "description": None, "status": line.status}
+    {
+        "name": line.name,
+        "pool": line.pool,
+        "capacity": line.capacity,
+        "priority": 0,
+        "description": None,
+        "status": line.status,
+    }
     for line in BOARD.queues
 ]
-POOLS = [{"name": "gpu", "total_cpu": 8.0, "total_memory": 32768.0, "description": None, "status": "active"}]
+POOLS = [
+    {
+        "name": "gpu",
+        "total_cpu": 8.0,
+        "total_memory": 32768.0,
+        "description": None,
+        "status": "active",
+    }
+]
 RULE = {
     "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
     "limit": 2700.0, "severity": "critical", "enabled": True, "open": {},
@@ -69,7 +92,14 @@ class PickApp(App[None]):
 
 async def open_edit_form(pilot: Pilot[Any], app: TaskdeckApp, screen: EditScreen) -> EditScreen:
     app.push_screen(screen)
-    await wait_until(pilot, lambda: app.screen is screen and screen._loaded and "The same from a shell" in read_screen_text(app))
+    await wait_until(
+        pilot,
+        lambda: (
+            app.screen is screen
+            and screen._loaded
+            and "The same from a shell" in read_screen_text(app)
+        ),
+    )
     return screen
 
 
@@ -93,7 +123,10 @@ async def test_e_and_typing_lower_the_memory_of_a_waiting_task():
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: isinstance(app.screen, DeckScreen) and list_calls(found))
         assert list_calls(found) == [{"ids": [UUID.format(1049)], "fields": {"memory": 8192.0}}]
-        await wait_until(pilot, lambda: "Memory 12G → 8G: #1049 resnet50-sweep-08.  u undo" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "Memory 12G → 8G: #1049 resnet50-sweep-08.  u undo" in read_screen_text(app),
+        )
         await pilot.press("u")
         await wait_until(pilot, lambda: len(list_calls(found)) == 2)
         assert list_calls(found)[1] == {"ids": [UUID.format(1049)], "fields": {"memory": 12288.0}}
@@ -138,7 +171,13 @@ async def test_faults_are_shown_while_typing_and_prevent_saving():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_edit_screen(found, [WAITING]))
         await pilot.press("l", "o", "t", "s", "tab", "x")
-        await wait_until(pilot, lambda: '✗ Timeout must be a duration such as 30s, 5m or 1h30m, not "x".' in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                '✗ Timeout must be a duration such as 30s, 5m or 1h30m, not "x".'
+                in read_screen_text(app)
+            ),
+        )
         assert '✗ Memory must be a size such as 512M or 1.5G, not "lots".' in read_screen_text(app)
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: "Not saved: Memory must be a size" in read_screen_text(app))
@@ -161,9 +200,16 @@ async def test_a_conflicting_change_is_shown_before_it_is_overwritten():
         await wait_until(pilot, lambda: "was 12G" in read_screen_text(app))
         stored[0] = make_task_row(memory=10240.0, retries=7)
         await pilot.press("ctrl+j")
-        await wait_until(pilot, lambda: "Not saved: somebody changed the same meanwhile." in read_screen_text(app))
-        assert "others made it 10G meanwhile" in read_screen_text(app) and "Retries     [7       ]" in read_screen_text(app)
-        assert "Memory was 12G when you came: saving overwrites" in read_screen_text(app) and not list_calls(found)
+        await wait_until(
+            pilot,
+            lambda: "Not saved: somebody changed the same meanwhile." in read_screen_text(app),
+        )
+        assert "others made it 10G meanwhile" in read_screen_text(
+            app
+        ) and "Retries     [7       ]" in read_screen_text(app)
+        assert "Memory was 12G when you came: saving overwrites" in read_screen_text(
+            app
+        ) and not list_calls(found)
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_calls(found))
         assert list_calls(found)[0]["fields"] == {"memory": 8192.0}
@@ -186,7 +232,10 @@ async def test_changes_by_others_appear_in_untouched_fields():
 
 
 async def test_several_tasks_share_one_edit_form():
-    rows = {UUID.format(1049): make_task_row(), UUID.format(1053): make_task_row(number=1053, memory=2048.0, queue="media")}
+    rows = {
+        UUID.format(1049): make_task_row(),
+        UUID.format(1053): make_task_row(number=1053, memory=2048.0, queue="media"),
+    }
     found = make_runtime(show=lambda args: rows[args["id"]])
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -197,7 +246,10 @@ async def test_several_tasks_share_one_edit_form():
         await wait_until(pilot, lambda: list_calls(found))
         assert list_calls(found)[0] == {"ids": list(rows), "fields": {"memory": 4096.0}}
         await wait_until(pilot, lambda: app.can_undo)
-        assert sorted(deed.args["fields"]["memory"] for deed in app._undo_entries[-1][1]) == [2048.0, 12288.0]
+        assert sorted(deed.args["fields"]["memory"] for deed in app._undo_entries[-1][1]) == [
+            2048.0,
+            12288.0,
+        ]
 
 
 async def test_ctrl_r_restores_the_input_after_leaving_the_form():
@@ -210,7 +262,9 @@ async def test_ctrl_r_restores_the_input_after_leaving_the_form():
         await pilot.press("escape")
         await wait_until(pilot, lambda: isinstance(app.screen, DeckScreen))
         await open_edit_form(pilot, app, make_edit_screen(found, [WAITING]))
-        assert "[12G     ]" in read_screen_text(app) and "ctrl+r as typed before" in read_screen_line(app, 23)
+        assert "[12G     ]" in read_screen_text(
+            app
+        ) and "ctrl+r as typed before" in read_screen_line(app, 23)
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: "[8G      ]" in read_screen_text(app))
         assert not list_calls(found)
@@ -218,7 +272,10 @@ async def test_ctrl_r_restores_the_input_after_leaving_the_form():
 
 async def test_input_typed_before_loading_is_kept():
     reading, found = Event(), make_runtime()
-    app, deaf = make_deck(found), make_runtime(show=lambda args: reading.wait(10) and make_task_row())
+    app, deaf = (
+        make_deck(found),
+        make_runtime(show=lambda args: reading.wait(10) and make_task_row()),
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await app.push_screen(make_edit_screen(deaf, [WAITING]))
         await pilot.press("8", "G", "escape")
@@ -239,12 +296,18 @@ async def test_a_new_rule_keeps_its_draft_until_it_is_created():
         await pilot.press(*"late", "tab", "tab", *"30m", "tab", "right", "escape")
         await wait_until(pilot, lambda: isinstance(app.screen, DeckScreen))
         await open_edit_form(pilot, app, make_rule_screen(found))
-        assert "[late " in read_screen_text(app) and "[30m " in read_screen_text(app) and "[encode " in read_screen_text(app)
+        assert (
+            "[late " in read_screen_text(app)
+            and "[30m " in read_screen_text(app)
+            and "[encode " in read_screen_text(app)
+        )
         assert "This was typed here before." in read_screen_line(app, 22)
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "sla.create"))
         await open_edit_form(pilot, app, make_rule_screen(found))
-        assert "[late " not in read_screen_text(app) and "ctrl+r as typed before" in read_screen_line(app, 23)
+        assert "[late " not in read_screen_text(
+            app
+        ) and "ctrl+r as typed before" in read_screen_line(app, 23)
 
 
 async def test_a_draft_is_offered_only_for_unchanged_values():
@@ -267,7 +330,11 @@ async def test_letters_select_a_list_item_by_prefix():
     found = make_runtime()
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await open_edit_form(pilot, app, make_edit_screen(found, [WAITING._replace(why="queue gpu is full (2 of 2)")]))
+        screen = await open_edit_form(
+            pilot,
+            app,
+            make_edit_screen(found, [WAITING._replace(why="queue gpu is full (2 of 2)")]),
+        )
         pick = screen.query_one("#queue", Pick)
         assert app.focused is pick
         seen = []
@@ -285,7 +352,9 @@ async def test_letters_select_a_list_item_by_prefix():
         ("gpu-big gpu-small", "gpu-small", "gpu-s", "gpu-small"), ("media metal", "metal", "me", "metal"), ("a b", "a", "zb", "b"),
     ],
 )  # fmt: skip
-async def test_typing_a_full_name_selects_it_and_keeps_the_current_match(names: str, held: str, word: str, picked: str):
+async def test_typing_a_full_name_selects_it_and_keeps_the_current_match(
+    names: str, held: str, word: str, picked: str
+):
     pick = Pick([(name, name) for name in names.split()], held, id="queue")
     async with PickApp(pick).run_test():
         for letter in word:
@@ -294,7 +363,9 @@ async def test_typing_a_full_name_selects_it_and_keeps_the_current_match(names: 
 
 
 @pytest.mark.parametrize(("none", "before", "picked"), [([("", "any")], 0, "gpu"), ([], 60, "")])
-async def test_letters_typed_into_an_empty_list_wait_briefly(none: list[Any], before: float, picked: str):
+async def test_letters_typed_into_an_empty_list_wait_briefly(
+    none: list[Any], before: float, picked: str
+):
     pick = Pick(none, id="queue")
     async with PickApp(pick).run_test():
         for letter in "gp":
@@ -316,7 +387,9 @@ async def test_letters_typed_before_the_list_loads_select_from_it():
         await wait_until(pilot, lambda: isinstance(app.focused, Pick))
         await pilot.press("m", "e")
         read.set()
-        await wait_until(pilot, lambda: screen._loaded and screen.query_one("#queue", Pick).value == "media")
+        await wait_until(
+            pilot, lambda: screen._loaded and screen.query_one("#queue", Pick).value == "media"
+        )
 
 
 async def test_plain_letters_and_digits_are_only_text():
@@ -334,12 +407,19 @@ async def test_a_deleted_task_closes_the_form():
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         app.push_screen(make_edit_screen(found, [WAITING]))
-        await wait_until(pilot, lambda: isinstance(app.screen, DeckScreen) and "no task #1049." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                isinstance(app.screen, DeckScreen) and "no task #1049." in read_screen_text(app)
+            ),
+        )
 
 
 async def test_a_runtime_error_keeps_the_input():
     broken = [False]
-    found = make_runtime(show=lambda args: Remote("the runtime is ending.") if broken[0] else make_task_row())
+    found = make_runtime(
+        show=lambda args: Remote("the runtime is ending.") if broken[0] else make_task_row()
+    )
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_edit_screen(found, [WAITING]))
@@ -360,7 +440,9 @@ async def test_read_only_mode_saves_nothing():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_edit_screen(found, [WAITING]))
         await pilot.press("8", "G", "ctrl+j")
-        await wait_until(pilot, lambda: "Read only: nothing is changed from here." in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "Read only: nothing is changed from here." in read_screen_text(app)
+        )
         assert not list_calls(found)
 
 
@@ -383,9 +465,15 @@ async def test_editing_a_queue_predicts_the_starting_tasks():
     found = make_runtime()
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_edit_form(pilot, app, make_edit_screen(found, [next(line for line in BOARD.queues if line.name == "media")]))
+        await open_edit_form(
+            pilot,
+            app,
+            make_edit_screen(found, [next(line for line in BOARD.queues if line.name == "media")]),
+        )
         await pilot.press("4")
-        await wait_until(pilot, lambda: "Capacity 2 → 4: 2 more may start now" in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "Capacity 2 → 4: 2 more may start now" in read_screen_text(app)
+        )
         await pilot.press("tab", "tab", "tab", "tab", "right", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "queue.set"))
         assert list_calls(found, "queue.set") == [{"name": "media", "capacity": 4}]
@@ -396,7 +484,9 @@ async def test_a_pool_can_be_edited_from_either_row():
     found = make_runtime(pool_set={})
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_edit_form(pilot, app, make_edit_screen(found, [PoolTableRow(BOARD.pools[0], "cpu")]))
+        await open_edit_form(
+            pilot, app, make_edit_screen(found, [PoolTableRow(BOARD.pools[0], "cpu")])
+        )
         assert "Edit pool gpu" in read_screen_line(app, 0)
         await pilot.press("6", "4", "G", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "pool.set"))
@@ -411,11 +501,20 @@ async def test_a_pool_can_be_edited_from_either_row():
         ("queue gpu is full (2 of 2)", False, "cpu"), ("queue gpu is full (2 of 2)", True, "memory"),
     ],
 )  # fmt: skip
-async def test_a_pool_form_starts_in_the_field_that_blocks_a_task(why: str, memory: bool, field: str):
-    waits = BOARD._replace(next=(WAITING._replace(queue="gpu", why="behind #1"), WAITING._replace(queue="gpu", why=why)))
+async def test_a_pool_form_starts_in_the_field_that_blocks_a_task(
+    why: str, memory: bool, field: str
+):
+    waits = BOARD._replace(
+        next=(
+            WAITING._replace(queue="gpu", why="behind #1"),
+            WAITING._replace(queue="gpu", why=why),
+        )
+    )
     app = make_deck(make_runtime(board=waits))
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await open_edit_form(pilot, app, make_edit_screen(make_runtime(), [PoolTableRow(waits.pools[0], memory)]))
+        screen = await open_edit_form(
+            pilot, app, make_edit_screen(make_runtime(), [PoolTableRow(waits.pools[0], memory)])
+        )
         assert screen.focused is not None and screen.focused.id == field
 
 
@@ -425,7 +524,9 @@ async def test_a_new_queue_needs_an_unused_name():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_new_queue_screen(found))
         assert "✗" not in read_screen_text(app)
-        assert "at once; empty: the pool's cores" in read_screen_text(app) and "empty: default" in read_screen_text(app)
+        assert "at once; empty: the pool's cores" in read_screen_text(
+            app
+        ) and "empty: default" in read_screen_text(app)
         await pilot.press(*"gpu")
         await wait_until(pilot, lambda: "✗ There is a queue gpu already." in read_screen_text(app))
         await pilot.press("2", "ctrl+j")
@@ -441,10 +542,17 @@ async def test_the_cursor_moves_to_a_new_queue():
     app = make_deck(found)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("1", "n")
-        await wait_until(pilot, lambda: isinstance(app.screen, EditScreen) and "New queue" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: isinstance(app.screen, EditScreen) and "New queue" in read_screen_text(app),
+        )
         await pilot.press(*"new", "ctrl+j")
-        await wait_until(pilot, lambda: app.screen is app.deck and list_calls(found, "queue.create"))
-        app.board = found.board._replace(queues=(*found.board.queues, found.board.queues[0]._replace(name="new")))
+        await wait_until(
+            pilot, lambda: app.screen is app.deck and list_calls(found, "queue.create")
+        )
+        app.board = found.board._replace(
+            queues=(*found.board.queues, found.board.queues[0]._replace(name="new"))
+        )
         await wait_until(pilot, lambda: "› new" in read_screen_text(app))
 
 
@@ -470,7 +578,9 @@ async def test_a_rule_can_be_created_and_edited():
         made = {"name": "late", "preset": "starts-within", "value": "30m", "severity": "warning"}
         assert list_calls(found, "sla.create") == [made]
         await open_edit_form(pilot, app, make_rule_screen(found, "encode-on-time"))
-        assert "Limit       [45m     ]" in read_screen_text(app) and "Template    [encode" in read_screen_text(app)
+        assert "Limit       [45m     ]" in read_screen_text(
+            app
+        ) and "Template    [encode" in read_screen_text(app)
         await pilot.press("1", "h", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "sla.set"))
         assert list_calls(found, "sla.set") == [{"name": "encode-on-time", "value": "1h"}]
@@ -482,14 +592,34 @@ async def test_a_metric_rule_is_chosen_from_the_list_of_conditions():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_rule_screen(found))
         await pilot.press(*"fresh", "tab", "right", "right", "tab")
-        await wait_until(pilot, lambda: "[replica-lag stays below    ▾]" in read_screen_text(app) and "a time: 5m, 250ms" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "[replica-lag stays below    ▾]" in read_screen_text(app)
+                and "a time: 5m, 250ms" in read_screen_text(app)
+            ),
+        )
         await pilot.press(*"5m", "tab", "right")
-        await wait_until(pilot, lambda: "Template must be empty: replica-lag is about no task." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "Template must be empty: replica-lag is about no task." in read_screen_text(app)
+            ),
+        )
         await pilot.press("left")
-        await wait_until(pilot, lambda: "Its one alert fires while replica-lag is 5m or more." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "Its one alert fires while replica-lag is 5m or more." in read_screen_text(app),
+        )
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "sla.create"))
-        made = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "warning"}
+        made = {
+            "name": "fresh",
+            "preset": "stays-below",
+            "metric": "replica-lag",
+            "value": "5m",
+            "severity": "warning",
+        }
         assert list_calls(found, "sla.create") == [made]
 
 
@@ -501,7 +631,9 @@ async def test_an_alert_opens_its_rule_or_says_that_none_exists():
         assert "Edit rule encode-on-time" in read_screen_line(app, 0)
         await pilot.press("escape")
         app.push_screen(make_edit_screen(found, [BOARD.alerts[0]._replace(sla="nothing-starts")]))
-        await wait_until(pilot, lambda: "There is no rule nothing-starts any more." in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "There is no rule nothing-starts any more." in read_screen_text(app)
+        )
 
 
 async def test_a_form_stays_open_when_its_queue_is_deleted():
@@ -512,9 +644,14 @@ async def test_a_form_stays_open_when_its_queue_is_deleted():
         screen = await open_edit_form(pilot, app, make_edit_screen(found, [BOARD.queues[0]]))
         rows.clear()
         screen.reread()
-        await wait_until(pilot, lambda: f"There is no queue {BOARD.queues[0].name} any more." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: f"There is no queue {BOARD.queues[0].name} any more." in read_screen_text(app),
+        )
         await pilot.press("tab", "tab", "tab", *"pxD", "ctrl+j")
-        await wait_until(pilot, lambda: "[pxD " in read_screen_text(app) and len(found.asked("queue.ls")) > 2)
+        await wait_until(
+            pilot, lambda: "[pxD " in read_screen_text(app) and len(found.asked("queue.ls")) > 2
+        )
         await pilot.pause()
         assert app.screen is screen and not list_calls(found, "queue.set")
 
@@ -535,7 +672,9 @@ async def test_hostile_values_are_shown_harmlessly_and_stay_unchanged():
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_edit_screen(found, [BOARD.queues[0]]))
-        assert not find_control_characters(app) and "Nothing is changed yet." in read_screen_text(app)
+        assert not find_control_characters(app) and "Nothing is changed yet." in read_screen_text(
+            app
+        )
         await pilot.press("shift+tab", "shift+tab")
         app.focused.post_message(Paste("9\x1b[2J\n")) if app.focused else None
         await pilot.pause()
@@ -552,7 +691,9 @@ async def test_the_focused_field_is_visible_at_every_size(size: tuple[int, int])
         await wait_until(pilot, lambda: "8G      ] was 12G" in read_screen_text(app))
         await pilot.press("tab", "tab", "tab")
         await wait_until(pilot, lambda: "Retry delay [1s      ]" in read_screen_text(app))
-        assert "ctrl+j save" in read_screen_line(app, size[1] - 1) and read_screen_text(app).isascii()
+        assert (
+            "ctrl+j save" in read_screen_line(app, size[1] - 1) and read_screen_text(app).isascii()
+        )
 
 
 async def test_an_edit_on_a_real_runtime_can_be_undone(runtime: RuntimeProcess):
@@ -565,7 +706,9 @@ async def test_an_edit_on_a_real_runtime_can_be_undone(runtime: RuntimeProcess):
     app = TaskdeckApp(client)
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_until(pilot, lambda: app.board and app.board.next)
-        screen = await open_edit_form(pilot, app, make_edit_screen(client, app.board.next[:1] if app.board else []))
+        screen = await open_edit_form(
+            pilot, app, make_edit_screen(client, app.board.next[:1] if app.board else [])
+        )
         await pilot.press("3", "2", "M", "tab", "5", "m", "ctrl+j")
         await wait_until(pilot, lambda: app.screen is not screen and app.can_undo)
         changed = runtime.show(number)

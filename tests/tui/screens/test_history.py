@@ -24,7 +24,12 @@ from tests.tui.data.test_time_travel import make_board_at_answer
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.screen_text import read_screen_lines
 
-NAMES = {"all": [], "queue": ["media", "gpu", "夜间备份"], "pool": ["main", "gpu"], "template": ["encode", ""]}
+NAMES = {
+    "all": [],
+    "queue": ["media", "gpu", "夜间备份"],
+    "pool": ["main", "gpu"],
+    "template": ["encode", ""],
+}
 SERIES = {
     "throughput": ("started", "ended", "failed"), "waits": ("p50", "p95"), "runs": ("p50", "p95"), "failures": ("share",),
     "cpu": ("reserved", "measured"), "memory": ("reserved", "measured"), "waiting": ("waiting", "running"),
@@ -40,12 +45,20 @@ TOTALS = {
 PLAIN, ASCII = Look(colour=False), Look(ascii=True, utf8=False)
 
 
-def make_history_answer(args: Mapping[str, Any], names: Mapping[str, list[str]] = NAMES, known: bool = True) -> dict[str, Any]:
+def make_history_answer(
+    args: Mapping[str, Any], names: Mapping[str, list[str]] = NAMES, known: bool = True
+) -> dict[str, Any]:
     """Return an answer of `history` with a gap in the middle and values around it."""
     span, metric = time_buckets.SPANS[args["span"]], args["metric"]
-    begins = [n * 60 for n in time_buckets.BucketFrame.from_last_minute(int(NOW) // 60, span).bucket_starts]
+    begins = [
+        n * 60
+        for n in time_buckets.BucketFrame.from_last_minute(int(NOW) // 60, span).bucket_starts
+    ]
     seen = [known and not 40 <= n < 44 for n in range(span.buckets)]
-    line = [float(n % 9) / (10 if metric == "failures" else 1) if one else None for n, one in enumerate(seen)]
+    line = [
+        float(n % 9) / (10 if metric == "failures" else 1) if one else None
+        for n, one in enumerate(seen)
+    ]
     rows = [
         {"name": name, "series": dict.fromkeys(SERIES[metric], line), "total": TOTALS[metric] if known else dict.fromkeys(TOTALS[metric])}
         for name in [None, *names[args["by"]]]
@@ -61,7 +74,9 @@ async def open_history_screen(
     app = make_deck(answers, **how)
     async with app.run_test(size=size) as pilot:
         await pilot.press("9")
-        await wait_until(pilot, lambda: isinstance(app.screen, HistoryScreen) and app.screen._answer)
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, HistoryScreen) and app.screen._answer
+        )
         assert isinstance(app.screen, HistoryScreen)
         yield pilot, app, app.screen
 
@@ -79,7 +94,9 @@ async def test_the_screen_opens_with_the_throughput_of_the_last_day():
         shown = read_screen_text(app)
         assert "9 History" in shown and "[Throughput]" in shown and "last day" in shown
         assert "━ started" in shown and "·" in shown and "夜间备份" in shown and "812" in shown
-        assert answers.asked("history") == [{"span": "day", "metric": "throughput", "by": "queue", "within": {}}]
+        assert answers.asked("history") == [
+            {"span": "day", "metric": "throughput", "by": "queue", "within": {}}
+        ]
 
 
 async def test_tab_cycles_through_the_metrics():
@@ -87,19 +104,34 @@ async def test_tab_cycles_through_the_metrics():
     async with open_history_screen(answers) as (pilot, app, screen):
         for metric in [*SERIES][1:]:
             await pilot.press("tab")
-            await wait_until(pilot, lambda m=metric: screen._answer and screen._answer["metric"] == m)
+            await wait_until(
+                pilot, lambda m=metric: screen._answer and screen._answer["metric"] == m
+            )
         assert "14.6" in read_screen_text(app) and "MOST" in read_screen_text(app)
         await pilot.press("shift+tab")
-        await wait_until(pilot, lambda: "[Memory]" in read_screen_text(app) and "16.6G" in read_screen_text(app) and "–" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "[Memory]" in read_screen_text(app)
+                and "16.6G" in read_screen_text(app)
+                and "–" in read_screen_text(app)
+            ),
+        )
 
 
 async def test_o_cycles_the_spans_and_f_the_groups():
     answers = FakeRuntime(history=make_history_answer)
     async with open_history_screen(answers) as (pilot, app, screen):
         await pilot.press("o")
-        await wait_until(pilot, lambda: "last week" in read_screen_text(app) and "per 2h" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "last week" in read_screen_text(app) and "per 2h" in read_screen_text(app),
+        )
         await pilot.press("o")
-        await wait_until(pilot, lambda: "last hour" in read_screen_text(app) and "per minute" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "last hour" in read_screen_text(app) and "per minute" in read_screen_text(app),
+        )
         for by in ("pool", "template", "all", "queue"):
             await pilot.press("f")
             await wait_until(pilot, lambda b=by: screen._answer and screen._answer["by"] == b)
@@ -109,9 +141,18 @@ async def test_a_burst_of_keys_ends_with_the_last_request():
     answers = FakeRuntime(history=make_history_answer)
     async with open_history_screen(answers) as (pilot, app, screen):
         await pilot.press("tab", "tab", "o", "f", "tab", "tab")
-        await wait_until(pilot, lambda: screen._answer and screen._answer["metric"] == "cpu" and screen._answer["by"] == "pool")
+        await wait_until(
+            pilot,
+            lambda: (
+                screen._answer
+                and screen._answer["metric"] == "cpu"
+                and screen._answer["by"] == "pool"
+            ),
+        )
 
-        assert screen._answer and screen._answer["span"] == "week" and "[CPU]" in read_screen_text(app)
+        assert (
+            screen._answer and screen._answer["span"] == "week" and "[CPU]" in read_screen_text(app)
+        )
 
 
 async def test_the_arrows_select_a_bucket_and_show_its_figures():
@@ -119,11 +160,24 @@ async def test_the_arrows_select_a_bucket_and_show_its_figures():
         await pilot.press("left")
         await wait_until(pilot, lambda: "so far" in read_screen_text(app))
         await pilot.press("left", "left")
-        await wait_until(pilot, lambda: "started 3" in read_screen_text(app) and "ended 3" in read_screen_text(app) and "b the deck then" in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "started 3" in read_screen_text(app)
+                and "ended 3" in read_screen_text(app)
+                and "b the deck then" in read_screen_text(app)
+            ),
+        )
         await pilot.press(*["ctrl+left"] * 8, *["left"] * 3)
         await wait_until(pilot, lambda: "not known" in read_screen_text(app))
         await pilot.press("escape")
-        await wait_until(pilot, lambda: "looks at a moment" in read_screen_text(app) and isinstance(app.screen, HistoryScreen))
+        await wait_until(
+            pilot,
+            lambda: (
+                "looks at a moment" in read_screen_text(app)
+                and isinstance(app.screen, HistoryScreen)
+            ),
+        )
 
 
 async def test_a_bucket_selected_while_loading_keeps_its_distance_from_the_end():
@@ -141,7 +195,10 @@ async def test_a_bucket_selected_while_loading_keeps_its_distance_from_the_end()
 
 
 async def test_b_shows_the_deck_at_the_selected_time():
-    answers = FakeRuntime(history=make_history_answer, board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 900))
+    answers = FakeRuntime(
+        history=make_history_answer,
+        board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 900),
+    )
     async with open_history_screen(answers) as (pilot, app, _):
         await pilot.press("b")
         await wait_until(pilot, lambda: "First choose a moment" in read_screen_text(app))
@@ -153,17 +210,32 @@ async def test_b_shows_the_deck_at_the_selected_time():
 
 
 async def test_b_refuses_a_time_without_a_runtime():
-    answers = FakeRuntime(history=make_young_home_answer, board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 300))
+    answers = FakeRuntime(
+        history=make_young_home_answer,
+        board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 300),
+    )
     async with open_history_screen(answers) as (pilot, app, _):
         await pilot.press("left", "left", "left")
-        await wait_until(pilot, lambda: "← → moment" in read_screen_text(app) and "b the deck then" not in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "← → moment" in read_screen_text(app)
+                and "b the deck then" not in read_screen_text(app)
+            ),
+        )
         await pilot.press("b")
-        await wait_until(pilot, lambda: "Nothing is known of that moment: no runtime was up." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "Nothing is known of that moment: no runtime was up." in read_screen_text(app),
+        )
         assert answers.asked("board.at") == []
 
 
 async def test_b_shows_the_first_known_minute_of_a_partial_bucket():
-    answers = FakeRuntime(history=make_young_home_answer, board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 420))
+    answers = FakeRuntime(
+        history=make_young_home_answer,
+        board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 420),
+    )
     async with open_history_screen(answers) as (pilot, app, _):
         await pilot.press("left", "b")
         await wait_until(pilot, lambda: "AS OF" in read_screen_text(app))
@@ -176,12 +248,26 @@ async def test_enter_breaks_down_a_group_and_escape_leaves_it():
     async with open_history_screen(answers) as (pilot, app, screen):
         await wait_until(pilot, lambda: "media" in read_screen_text(app))
         await pilot.press("j", "j", "enter")
-        await wait_until(pilot, lambda: "encode" in read_screen_text(app) and "(no template)" in read_screen_text(app))
-        assert "9 History › queue gpu" in read_screen_text(app) and screen.query_one(Table).cursor == "all"
-        assert answers.asked("history")[-1] == {"span": "day", "metric": "throughput", "by": "template", "within": {"queue": "gpu"}}
+        await wait_until(
+            pilot,
+            lambda: "encode" in read_screen_text(app) and "(no template)" in read_screen_text(app),
+        )
+        assert (
+            "9 History › queue gpu" in read_screen_text(app)
+            and screen.query_one(Table).cursor == "all"
+        )
+        assert answers.asked("history")[-1] == {
+            "span": "day",
+            "metric": "throughput",
+            "by": "template",
+            "within": {"queue": "gpu"},
+        }
 
         await pilot.press("escape")
-        await wait_until(pilot, lambda: "media" in read_screen_text(app) and "queue gpu" not in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "media" in read_screen_text(app) and "queue gpu" not in read_screen_text(app),
+        )
         await pilot.press("escape")
         await wait_until(pilot, lambda: not isinstance(app.screen, HistoryScreen))
 
@@ -191,7 +277,9 @@ async def test_a_metric_unavailable_in_a_group_is_shown_for_all():
     async with open_history_screen(answers) as (pilot, app, _):
         await wait_until(pilot, lambda: "media" in read_screen_text(app))
         await pilot.press("j", "enter", "tab", "tab", "tab", "tab")
-        await wait_until(pilot, lambda: "[CPU]" in read_screen_text(app) and "By pool" in read_screen_text(app))
+        await wait_until(
+            pilot, lambda: "[CPU]" in read_screen_text(app) and "By pool" in read_screen_text(app)
+        )
 
         assert answers.asked("history")[-1]["within"] == {}
 
@@ -204,8 +292,18 @@ async def test_the_chart_shows_the_cursor_row():
 
 
 async def test_a_home_without_history_says_so():
-    async with open_history_screen(FakeRuntime(history=lambda args: make_history_answer(args, {by: [] for by in NAMES}, known=False))) as (pilot, app, _):
-        await wait_until(pilot, lambda: "No minute has been sampled yet; the first shows in a minute or two." in read_screen_text(app))
+    async with open_history_screen(
+        FakeRuntime(
+            history=lambda args: make_history_answer(args, {by: [] for by in NAMES}, known=False)
+        )
+    ) as (pilot, app, _):
+        await wait_until(
+            pilot,
+            lambda: (
+                "No minute has been sampled yet; the first shows in a minute or two."
+                in read_screen_text(app)
+            ),
+        )
         for _ in SERIES:
             await pilot.press("tab")
             await pilot.pause()
@@ -216,26 +314,48 @@ def make_young_home_answer(args: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer of a home first sampled seven minutes ago."""
     found = make_history_answer(args)
     since = NOW - 7 * 60
-    return found | {"since": since, "known": [begin + found["step"] > since for begin in found["at"]]}
+    return found | {
+        "since": since,
+        "known": [begin + found["step"] > since for begin in found["at"]],
+    }
 
 
 async def test_a_young_home_says_how_much_history_exists():
     async with open_history_screen(FakeRuntime(history=make_young_home_answer)) as (pilot, app, _):
-        await wait_until(pilot, lambda: "  7m of history so far; ← → looks at a moment, b shows the deck then." in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: (
+                "  7m of history so far; ← → looks at a moment, b shows the deck then."
+                in read_screen_text(app)
+            ),
+        )
         await pilot.press("left")
-        await wait_until(pilot, lambda: "so far" in read_screen_text(app) and "of history" not in read_screen_text(app))
+        await wait_until(
+            pilot,
+            lambda: "so far" in read_screen_text(app) and "of history" not in read_screen_text(app),
+        )
 
 
 async def test_the_screen_announces_its_first_minute():
-    app = make_deck(FakeRuntime(history=lambda args: make_history_answer(args) | {"known": [False] * 96, "since": None}))
+    app = make_deck(
+        FakeRuntime(
+            history=lambda args: make_history_answer(args) | {"known": [False] * 96, "since": None}
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_until(pilot, lambda: app.board is not None)
         board = app.board or boards.busy()
-        running, none = ("running", NOW - 30, "yet; the first shows at "), ("stopped", None, "yet: a runtime does that, and none is up.")
+        running, none = (
+            ("running", NOW - 30, "yet; the first shows at "),
+            ("stopped", None, "yet: a runtime does that, and none is up."),
+        )
         for state, since, says in (running, none):
             app.board = board._replace(runtime=board.runtime._replace(state=state, since=since))
             await pilot.press("9")
-            await wait_until(pilot, lambda says=says: f"No minute has been sampled {says}" in read_screen_text(app))
+            await wait_until(
+                pilot,
+                lambda says=says: f"No minute has been sampled {says}" in read_screen_text(app),
+            )
             await pilot.press("q")
 
 
@@ -268,7 +388,9 @@ async def test_the_figures_are_reloaded_once_per_minute():
 )
 async def test_hostile_names_fit_every_terminal(size: tuple[int, int], look: Look):
     names = {by: list(HOSTILE) for by in NAMES}
-    async with open_history_screen(FakeRuntime(history=lambda args: make_history_answer(args, names)), size, look=look) as (pilot, app, _):
+    async with open_history_screen(
+        FakeRuntime(history=lambda args: make_history_answer(args, names)), size, look=look
+    ) as (pilot, app, _):
         await wait_until(pilot, lambda: "STARTED" in read_screen_text(app))
         for key in ("left", "j", "j", "tab", "tab", "tab", "tab", "tab", "tab", "o", "f"):
             await pilot.press(key)
@@ -282,7 +404,11 @@ async def test_hostile_names_fit_every_terminal(size: tuple[int, int], look: Loo
 
 
 async def test_clicks_select_a_metric_a_bucket_and_a_row():
-    async with open_history_screen(FakeRuntime(history=make_history_answer)) as (pilot, app, screen):
+    async with open_history_screen(FakeRuntime(history=make_history_answer)) as (
+        pilot,
+        app,
+        screen,
+    ):
         await wait_until(pilot, lambda: "media" in read_screen_text(app))
         await pilot.click("#metrics", offset=(16, 0))
         await wait_until(pilot, lambda: "[Waits]" in read_screen_text(app))

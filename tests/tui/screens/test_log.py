@@ -41,7 +41,9 @@ def write_log(path: Path, text: str) -> str:
 
 def make_runtime(path: str, **values: Any) -> FakeRuntime:
     row = make_task_row(status="running", number=1042, name="resnet50-sweep-06")
-    return FakeRuntime(log=make_log_answer(row, make_run_row(path=path, runid="r1042")), show=row, **values)
+    return FakeRuntime(
+        log=make_log_answer(row, make_run_row(path=path, runid="r1042")), show=row, **values
+    )
 
 
 async def test_the_heading_shows_attempt_state_size_and_position(tmp_path: Path) -> None:
@@ -68,7 +70,12 @@ async def test_a_resize_redraws_the_line_below_the_log(tmp_path: Path) -> None:
         app.open_log("1042")
         await wait_until(pilot, lambda: "line 1 of 1" in read_screen_line(app, 21))
         await pilot.resize_terminal(100, 20)
-        await wait_until(pilot, lambda: len(read_screen_line(app, 17)) == 100 and "line 1 of 1" in read_screen_line(app, 17))
+        await wait_until(
+            pilot,
+            lambda: (
+                len(read_screen_line(app, 17)) == 100 and "line 1 of 1" in read_screen_line(app, 17)
+            ),
+        )
 
 
 async def test_lines_are_cut_at_the_screen_edge_at_every_size(tmp_path: Path) -> None:
@@ -77,7 +84,9 @@ async def test_lines_are_cut_at_the_screen_edge_at_every_size(tmp_path: Path) ->
         app.open_log("1042")
         for width, height in ((80, 24), (200, 50), (60, 16), (120, 40), (80, 24)):
             await pilot.resize_terminal(width, height)
-            await wait_until(pilot, lambda width=width: f"  {'x' * (width - 4)}…" in read_screen_lines(app))
+            await wait_until(
+                pilot, lambda width=width: f"  {'x' * (width - 4)}…" in read_screen_lines(app)
+            )
 
 
 async def test_a_search_counts_its_matches(tmp_path: Path) -> None:
@@ -107,14 +116,28 @@ async def test_a_match_far_in_a_long_line_is_shown_or_explained(tmp_path: Path) 
         app.open_log("1042")
         await wait_until(pilot, lambda: "following" in read_screen_line(app, 1))
         await pilot.press("w", "slash", *"near", "enter")
-        await wait_until(pilot, lambda: "match 1 of 1" in read_screen_line(app, 21) and any(" NEAR " in row for row in read_screen_lines(app)[2:21]))
+        await wait_until(
+            pilot,
+            lambda: (
+                "match 1 of 1" in read_screen_line(app, 21)
+                and any(" NEAR " in row for row in read_screen_lines(app)[2:21])
+            ),
+        )
         await pilot.press("slash", *"far", "enter")
-        await wait_until(pilot, lambda: "the match is beyond what is shown wrapped: w shows it" in read_screen_line(app, 22))
+        await wait_until(
+            pilot,
+            lambda: (
+                "the match is beyond what is shown wrapped: w shows it" in read_screen_line(app, 22)
+            ),
+        )
         await pilot.press("w")
         await wait_until(pilot, lambda: any(" FAR " in row for row in read_screen_lines(app)[2:21]))
         await pilot.press("slash", *"over", "enter")
         await wait_until(pilot, lambda: "0 matches" in read_screen_line(app, 21))
-        await wait_until(pilot, lambda: "no match: only in text that was overwritten" in read_screen_line(app, 22))
+        await wait_until(
+            pilot,
+            lambda: "no match: only in text that was overwritten" in read_screen_line(app, 22),
+        )
 
 
 async def test_the_next_key_clears_a_note(tmp_path: Path) -> None:
@@ -126,14 +149,19 @@ async def test_the_next_key_clears_a_note(tmp_path: Path) -> None:
         await pilot.press("g", "slash", *"warning", "enter")
         await wait_until(pilot, lambda: "match 1 of 1, case ignored" in read_screen_line(app, 21))
         app.ticks = Clock()
-        for said, keys in (("no other line matches", ("G",)), ("round from the last to the first", ("slash", "escape"))):
+        for said, keys in (
+            ("no other line matches", ("G",)),
+            ("round from the last to the first", ("slash", "escape")),
+        ):
             await pilot.press("n")
             await wait_until(pilot, lambda said=said: said in read_screen_line(app, 22))
             await pilot.press(*keys)
             await wait_until(pilot, lambda said=said: said not in read_screen_line(app, 22))
 
 
-@pytest.mark.parametrize(("matches", "said"), [(0, "0 matches"), (1, "1 match"), (1204, "1,204 matches")])
+@pytest.mark.parametrize(
+    ("matches", "said"), [(0, "0 matches"), (1, "1 match"), (1204, "1,204 matches")]
+)
 def test_the_match_count_has_a_singular(matches: int, said: str) -> None:
     assert _format_tail(LogPage(searched="x", matches=matches)) == f"{said}, case ignored"
 
@@ -156,7 +184,9 @@ async def test_a_log_updates_below_a_dialog(tmp_path: Path) -> None:
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         with path.open("a") as log:
             log.write("two\n")
-        app.board = BOARD._replace(running=tuple(run._replace(runid="r1042") for run in BOARD.running[:1]))
+        app.board = BOARD._replace(
+            running=tuple(run._replace(runid="r1042") for run in BOARD.running[:1])
+        )
         app.now = lambda: started + 7270  # type: ignore[method-assign]
         await wait_until(pilot, lambda: is_shown(app, "  two") and is_shown(app, "2h01m", 1))
         assert isinstance(app.screen, ChoiceScreen)
@@ -186,7 +216,9 @@ async def test_a_closed_log_screen_leaves_no_watchers_on_the_app(tmp_path: Path)
             await wait_until(pilot, lambda: not isinstance(app.screen, LogScreen))
         app.board = BOARD._replace(today_ok=BOARD.today_ok + 1)
         await pilot.pause()
-        watching = {type(who) for watchers in vars(app)["__watchers"].values() for who, _ in watchers}
+        watching = {
+            type(who) for watchers in vars(app)["__watchers"].values() for who, _ in watchers
+        }
     assert watching and watching.isdisjoint({LogScreen, LogView})
 
 
@@ -205,7 +237,10 @@ async def test_new_lines_are_counted_while_scrolled_up(tmp_path: Path) -> None:
 
 
 async def test_tab_shows_the_other_attempt(tmp_path: Path) -> None:
-    first, second = write_log(tmp_path / "1.log", "first try\n"), write_log(tmp_path / "2.log", "second try\n")
+    first, second = (
+        write_log(tmp_path / "1.log", "first try\n"),
+        write_log(tmp_path / "2.log", "second try\n"),
+    )
     row = make_task_row(status="failed", number=1048, name="thumbs")
     runs = [
         make_run_row(attempt=n, runid=f"r{n}", status="failed", path=path, reason="exit 1")
@@ -224,7 +259,12 @@ async def test_tab_shows_the_other_attempt(tmp_path: Path) -> None:
 
 async def test_a_missing_log_file_is_replaced_by_the_database_copy(tmp_path: Path) -> None:
     row = make_task_row(status="failed")
-    gone = make_run_row(status="failed", path=str(tmp_path / "gone.log"), logs="the end of it\n", log_bytes=5_000_000)
+    gone = make_run_row(
+        status="failed",
+        path=str(tmp_path / "gone.log"),
+        logs="the end of it\n",
+        log_bytes=5_000_000,
+    )
     app = make_deck(FakeRuntime(log=make_log_answer(row, gone)))
     async with app.run_test(size=(100, 24)) as pilot:
         app.open_log("1049")
@@ -239,7 +279,12 @@ async def test_a_waiting_task_says_why_and_its_log_opens_when_it_starts(tmp_path
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1049")
-        await wait_until(pilot, lambda: any("1 needs 12.0G memory of pool gpu" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "1 needs 12.0G memory of pool gpu" in line for line in read_screen_lines(app)
+            ),
+        )
         answers.table["log"] = make_log_answer(running, make_run_row(path=path))
         app.board = answers.board
         app.mutate_reactive(type(app).board)
@@ -248,38 +293,59 @@ async def test_a_waiting_task_says_why_and_its_log_opens_when_it_starts(tmp_path
 
 async def test_a_task_that_never_ran_says_why_and_has_no_log() -> None:
     gone = make_task_row(status="cancelled", reason="cancelled by ann")
-    why = {**WHY, "status": "cancelled", "reasons": [{"code": "ended", "text": "cancelled by ann", "short": ""}]}
+    why = {
+        **WHY,
+        "status": "cancelled",
+        "reasons": [{"code": "ended", "text": "cancelled by ann", "short": ""}],
+    }
     app = make_deck(FakeRuntime(log=make_log_answer(gone), why=[why]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1049")
-        await wait_until(pilot, lambda: any("#1049 never ran, so there is no log:" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "#1049 never ran, so there is no log:" in line for line in read_screen_lines(app)
+            ),
+        )
         assert any("1 cancelled by ann" in line for line in read_screen_lines(app))
         assert not any("begins here" in line for line in read_screen_lines(app))
 
 
 async def test_the_next_attempt_is_followed(tmp_path: Path) -> None:
-    first, second = write_log(tmp_path / "1.log", "first try\n"), write_log(tmp_path / "2.log", "second try\n")
+    first, second = (
+        write_log(tmp_path / "1.log", "first try\n"),
+        write_log(tmp_path / "2.log", "second try\n"),
+    )
     row = make_task_row(status="running")
     answers = FakeRuntime(log=make_log_answer(row, make_run_row(attempt=1, runid="r1", path=first)))
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1049")
         await wait_until(pilot, lambda: "  first try" in read_screen_lines(app))
-        runs = (make_run_row(attempt=1, runid="r1", status="failed", path=first), make_run_row(attempt=2, runid="r2", path=second))
+        runs = (
+            make_run_row(attempt=1, runid="r1", status="failed", path=first),
+            make_run_row(attempt=2, runid="r2", path=second),
+        )
         answers.table["log"] = make_log_answer(row, *runs)
         app.mutate_reactive(type(app).board)
         await wait_until(pilot, lambda: "  second try" in read_screen_lines(app))
 
 
 async def test_x_asks_before_cancelling(tmp_path: Path) -> None:
-    done = {"done": [{"number": 1042, "name": "resnet50-sweep-06", "status": "running"}], "refused": [], "notes": []}
+    done = {
+        "done": [{"number": 1042, "name": "resnet50-sweep-06", "status": "running"}],
+        "refused": [],
+        "notes": [],
+    }
     answers = make_runtime(write_log(tmp_path / "x.log", "hello\n"), cancel=done)
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1042")
         await wait_until(pilot, lambda: "  hello" in read_screen_lines(app))
         await pilot.press("x")
-        await wait_until(pilot, lambda: any("Cancel 1 task?" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("Cancel 1 task?" in line for line in read_screen_lines(app))
+        )
         assert any("1042 resnet50-sweep-06" in line for line in read_screen_lines(app))
         await pilot.press("y")
         await wait_until(pilot, lambda: answers.asked("cancel"))
@@ -322,9 +388,7 @@ def post_characters(app: App[Any], keys: str) -> None:
         app.post_message(events.Key(name, key))
 
 
-async def test_a_burst_after_a_slash_is_typed_until_enter(
-    tmp_path: Path,
-) -> None:
+async def test_a_burst_after_a_slash_is_typed_until_enter(tmp_path: Path) -> None:
     text = "".join(f"line {n}{' neq' if n % 10 == 0 else ''}\n" for n in range(100))
     answers = make_runtime(write_log(tmp_path / "x.log", text))
     app = make_deck(answers)
@@ -333,7 +397,13 @@ async def test_a_burst_after_a_slash_is_typed_until_enter(
         await wait_until(pilot, lambda: "following" in read_screen_line(app, 1))
         await pilot.press("g")
         post_characters(app, "/neq\rnw/")
-        await wait_until(pilot, lambda: "match 2 of 10" in read_screen_line(app, 20) and "wrapped" in read_screen_line(app, 1))
+        await wait_until(
+            pilot,
+            lambda: (
+                "match 2 of 10" in read_screen_line(app, 20)
+                and "wrapped" in read_screen_line(app, 1)
+            ),
+        )
         assert read_screen_line(app, 21) == " /"
         post_characters(app, "line 9\x1bn")
         await wait_until(pilot, lambda: "match 3 of 10" in read_screen_line(app, 21))
@@ -379,13 +449,17 @@ async def test_s_saves_the_raw_log_and_says_where(tmp_path: Path, monkeypatch: M
         app.open_log("1042")
         await wait_until(pilot, lambda: "following" in read_screen_line(app, 2))
         await pilot.press("s")
-        await wait_until(pilot, lambda: read_screen_line(app, 21) == " Save as: 1042-resnet50-sweep-06.log")
+        await wait_until(
+            pilot, lambda: read_screen_line(app, 21) == " Save as: 1042-resnet50-sweep-06.log"
+        )
         await pilot.press("ctrl+u", "a", "minus", "tab")
         await wait_until(pilot, lambda: read_screen_line(app, 21) == " Save as: a-folder/")
         await pilot.press("enter")
         await wait_until(pilot, lambda: "Saved as written, 14B: " in read_screen_line(app, 22))
 
-    assert (tmp_path / "a-folder" / "1042-resnet50-sweep-06.log").read_bytes() == b"\x1b[31mred\x1b[0m\r\n"
+    assert (
+        tmp_path / "a-folder" / "1042-resnet50-sweep-06.log"
+    ).read_bytes() == b"\x1b[31mred\x1b[0m\r\n"
 
 
 async def test_saving_asks_before_it_replaces_a_file(
@@ -398,9 +472,15 @@ async def test_saving_asks_before_it_replaces_a_file(
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1042")
         await wait_until(pilot, lambda: "following" in read_screen_line(app, 1))
-        for answer, said, held in (("enter", "Not saved.", "precious"), ("r", "Saved as written", "new\n")):
+        for answer, said, held in (
+            ("enter", "Not saved.", "precious"),
+            ("r", "Saved as written", "new\n"),
+        ):
             post_characters(app, "s\r")
-            await wait_until(pilot, lambda: any("This file is there already." in row for row in read_screen_lines(app)))
+            await wait_until(
+                pilot,
+                lambda: any("This file is there already." in row for row in read_screen_lines(app)),
+            )
             assert isinstance(app.screen, ChoiceScreen)
             await pilot.press(answer)
             await wait_until(pilot, lambda said=said: said in read_screen_line(app, 22))
@@ -416,12 +496,22 @@ async def test_a_failed_save_is_reported(tmp_path: Path) -> None:
             await pilot.press("s", "ctrl+u")
             app.screen.query_one(Input).value = path
             await pilot.press("enter")
-            await wait_until(pilot, lambda: "Not saved, nothing left behind: " in read_screen_line(app, 22))
+            await wait_until(
+                pilot, lambda: "Not saved, nothing left behind: " in read_screen_line(app, 22)
+            )
             app.show_message("")
         await pilot.press("s", "ctrl+u", *"/proc/x", "enter")
-        await wait_until(pilot, lambda: "Not saved, nothing left behind: " in read_screen_line(app, 22))
+        await wait_until(
+            pilot, lambda: "Not saved, nothing left behind: " in read_screen_line(app, 22)
+        )
         await pilot.press("q")
-        await wait_until(pilot, lambda: "Queues" in read_screen_line(app, 1) and "Not saved" not in read_screen_line(app, 22))
+        await wait_until(
+            pilot,
+            lambda: (
+                "Queues" in read_screen_line(app, 1)
+                and "Not saved" not in read_screen_line(app, 22)
+            ),
+        )
         assert app.failure is None
 
 
@@ -436,8 +526,14 @@ async def test_read_only_mode_saves_nothing(tmp_path: Path) -> None:
 
 
 async def test_tab_in_the_search_line_does_not_switch_attempts(tmp_path: Path) -> None:
-    first, second = write_log(tmp_path / "1.log", "first try\n"), write_log(tmp_path / "2.log", "second try\n")
-    runs = [make_run_row(attempt=n, runid=f"r{n}", status="failed", path=path) for n, path in ((1, first), (2, second))]
+    first, second = (
+        write_log(tmp_path / "1.log", "first try\n"),
+        write_log(tmp_path / "2.log", "second try\n"),
+    )
+    runs = [
+        make_run_row(attempt=n, runid=f"r{n}", status="failed", path=path)
+        for n, path in ((1, first), (2, second))
+    ]
     app = make_deck(FakeRuntime(log=make_log_answer(make_task_row(status="failed"), *runs)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1048")
@@ -458,7 +554,12 @@ async def test_a_click_on_the_new_line_count_resumes_following(tmp_path: Path) -
             file.write("new\n")
         await wait_until(pilot, lambda: "1 new line below, f" in read_screen_line(app, 21))
         await pilot.click("#position")
-        await wait_until(pilot, lambda: read_screen_line(app, 20) == "  new" and "following" in read_screen_line(app, 1))
+        await wait_until(
+            pilot,
+            lambda: (
+                read_screen_line(app, 20) == "  new" and "following" in read_screen_line(app, 1)
+            ),
+        )
 
 
 async def test_a_change_of_the_log_file_is_reported(tmp_path: Path) -> None:
@@ -468,21 +569,41 @@ async def test_a_change_of_the_log_file_is_reported(tmp_path: Path) -> None:
         app.open_log("1042")
         await wait_until(pilot, lambda: "following" in read_screen_line(app, 1))
         path.write_text("anew\n")
-        await wait_until(pilot, lambda: "the log was cut and begins anew" in read_screen_line(app, 22) and read_screen_line(app, 2) == "  anew")
+        await wait_until(
+            pilot,
+            lambda: (
+                "the log was cut and begins anew" in read_screen_line(app, 22)
+                and read_screen_line(app, 2) == "  anew"
+            ),
+        )
         path.unlink()
-        await wait_until(pilot, lambda: "the file was deleted; what it holds is still here" in read_screen_line(app, 22))
+        await wait_until(
+            pilot,
+            lambda: (
+                "the file was deleted; what it holds is still here" in read_screen_line(app, 22)
+            ),
+        )
         assert read_screen_line(app, 2) == "  anew"
 
 
 async def test_a_pipe_or_folder_in_place_of_a_log_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for number, path in enumerate((tmp_path / "fifo", tmp_path)):
-        gone = make_run_row(status="failed", path=str(path), logs="the end of it\n", log_bytes=14, runid=f"r{number}")
+        gone = make_run_row(
+            status="failed",
+            path=str(path),
+            logs="the end of it\n",
+            log_bytes=14,
+            runid=f"r{number}",
+        )
         app = make_deck(FakeRuntime(log=make_log_answer(make_task_row(status="failed"), gone)))
         async with app.run_test(size=(100, 24)) as pilot:
             app.open_log("1049")
             await wait_until(pilot, lambda app=app: "  the end of it" in read_screen_lines(app))
-            assert "the file cannot be read (not a file); this is all of it" in read_screen_lines(app)[2]
+            assert (
+                "the file cannot be read (not a file); this is all of it"
+                in read_screen_lines(app)[2]
+            )
 
 
 async def test_copying_a_long_log_copies_its_end_and_says_so(
@@ -490,12 +611,20 @@ async def test_copying_a_long_log_copies_its_end_and_says_so(
 ) -> None:
     app = make_deck(make_runtime(write_log(tmp_path / "x.log", "x" * 99 + "\n" + "夜" * 50_000)))
     async with app.run_test(size=(100, 24)) as pilot:
-        for tmux, words in (("", "if the terminal allows it"), ("/tmp/t", "if tmux has set-clipboard on")):
+        for tmux, words in (
+            ("", "if the terminal allows it"),
+            ("/tmp/t", "if tmux has set-clipboard on"),
+        ):
             monkeypatch.setenv("TMUX", tmux) if tmux else monkeypatch.delenv("TMUX", raising=False)
             app.open_log("1042")
             await wait_until(pilot, lambda: "following" in read_screen_line(app, 2))
             await pilot.press("Y")
-            await wait_until(pilot, lambda words=words: f"Copied the end of the log, 72K, {words}; s saves" in read_screen_line(app, 22))
+            await wait_until(
+                pilot,
+                lambda words=words: (
+                    f"Copied the end of the log, 72K, {words}; s saves" in read_screen_line(app, 22)
+                ),
+            )
             await pilot.press("q")
         assert app.clipboard == "夜" * (72 * 1024 // 3)
 
@@ -515,14 +644,25 @@ async def test_an_empty_log_says_so(tmp_path: Path) -> None:
         await wait_until(pilot, lambda: read_screen_line(app, 2) == "  hello")
 
 
-@pytest.mark.parametrize("keys", [("slash", "x", "enter"), "w", "s", "f", "e", "n", "y", ("tab",)], ids=lambda keys: keys[0])
+@pytest.mark.parametrize(
+    "keys",
+    [("slash", "x", "enter"), "w", "s", "f", "e", "n", "y", ("tab",)],
+    ids=lambda keys: keys[0],
+)
 async def test_log_keys_say_when_there_is_no_log(keys: Sequence[str]) -> None:
     row = make_task_row(number=1049)
     app = make_deck(FakeRuntime(log=make_log_answer(row), why=[WHY]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1049")
-        await wait_until(pilot, lambda: is_shown(app, "has not started, so there is no log. It waits:"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "has not started, so there is no log. It waits:")
+        )
         await pilot.press(*keys)
-        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" #1049 has not started, so there is no log yet."))
+        await wait_until(
+            pilot,
+            lambda: read_screen_line(app, 22).startswith(
+                " #1049 has not started, so there is no log yet."
+            ),
+        )
         await pilot.press("q")
         assert not is_shown(app, "so there is no log yet")

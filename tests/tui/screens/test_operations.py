@@ -30,7 +30,12 @@ def make_operation_row(id: int, **values: Any) -> dict[str, Any]:
     } | values  # fmt: skip
 
 
-QUEUE_PAUSE = {"object": "queue media", "name": None, "before": {"status": "active"}, "after": {"status": "paused"}}
+QUEUE_PAUSE = {
+    "object": "queue media",
+    "name": None,
+    "before": {"status": "active"},
+    "after": {"status": "paused"},
+}
 ROWS = [
     make_operation_row(9), make_operation_row(8, verb="queue pause", by="bob", source="cli", here=False, **QUEUE_PAUSE),
     make_operation_row(7, verb="undo set priority", undoes=6, undoable=False, reason="it took something back itself", after={"priority": 5}),
@@ -57,7 +62,9 @@ def is_shown(app: TaskdeckApp, text: str) -> bool:
     return any(text in line for line in read_screen_lines(app))
 
 
-async def open_operations_screen(pilot: Any, app: TaskdeckApp, text: str = "1052 s") -> OperationsScreen:
+async def open_operations_screen(
+    pilot: Any, app: TaskdeckApp, text: str = "1052 s"
+) -> OperationsScreen:
     await pilot.press("O")
     await wait_until(pilot, lambda: is_shown(app, text))
     assert isinstance(app.screen, OperationsScreen)
@@ -75,7 +82,9 @@ async def test_operations_are_listed_with_their_changes_at_any_size():
             lines = read_screen_lines(app)
 
             assert any("ann" in line and "hold" in line and "1052 s" in line for line in lines)
-            assert any("bob" in line and "queue pause" in line and "queue media" in line for line in lines)
+            assert any(
+                "bob" in line and "queue pause" in line and "queue media" in line for line in lines
+            )
             assert is_shown(app, "taken back")
             assert is_shown(app, "u takes it back") is (height > 16)
 
@@ -95,13 +104,29 @@ async def test_backups_are_distinguished_and_show_their_size():
             await pilot.resize_terminal(width, height)
             await wait_until(pilot, lambda height=height: len(read_screen_lines(app)) == height)
             for at, size in enumerate(("0B", "1.0M", "2.0M")):
-                assert any(f"…0{at}4540Z-increment" in line and line.rstrip().endswith(size) for line in read_screen_lines(app))
+                assert any(
+                    f"…0{at}4540Z-increment" in line and line.rstrip().endswith(size)
+                    for line in read_screen_lines(app)
+                )
             assert is_shown(app, "backup 20261126T004540Z-increment")  # in full, below the list
 
 
 async def test_a_submission_lists_its_tasks_and_creations_have_no_old_value():
-    made = make_operation_row(4, verb="queue create", object="queue media", before=None, after={"pool": "default", "capacity": 3})
-    some = make_operation_row(3, verb="submit", object="3 tasks #1–#3", name=None, before=None, after={"first": 1, "last": 3})
+    made = make_operation_row(
+        4,
+        verb="queue create",
+        object="queue media",
+        before=None,
+        after={"pool": "default", "capacity": 3},
+    )
+    some = make_operation_row(
+        3,
+        verb="submit",
+        object="3 tasks #1–#3",
+        name=None,
+        before=None,
+        after={"first": 1, "last": 3},
+    )
     one = make_operation_row(2, verb="submit", before=None, after={"first": 1052, "last": 1052})
     app = make_deck(FakeRuntime(operations=[made, some, one]))
     async with app.run_test(size=(120, 40)) as pilot:
@@ -119,14 +144,19 @@ async def test_the_footer_offers_to_undo_the_marks():
     async with app.run_test(size=(120, 40)) as pilot:
         await open_operations_screen(pilot, app)
         await pilot.press("space", "space", "space")
-        await wait_until(pilot, lambda: read_screen_lines(app)[-1].startswith(" u take back 2 marked  esc unmark"))
+        await wait_until(
+            pilot,
+            lambda: read_screen_lines(app)[-1].startswith(" u take back 2 marked  esc unmark"),
+        )
 
 
 async def test_keys_typed_ahead_act_on_the_loaded_rows():
     app = make_deck(FakeRuntime(operations=ROWS, undo=UNDO_ANSWER))
     async with app.run_test(size=(80, 24)) as pilot:
         post_keys(app, "O", "space", "j")
-        await wait_until(pilot, lambda: is_shown(app, "take back 1 marked") and app.screen.table.item.key == "7")
+        await wait_until(
+            pilot, lambda: is_shown(app, "take back 1 marked") and app.screen.table.item.key == "7"
+        )
         assert [row.key for row in app.screen.table.list_selected()] == ["9"]
 
 
@@ -153,7 +183,10 @@ async def test_undo_asks_with_details_and_reports_the_result():
 
 
 async def test_the_question_names_operations_done_elsewhere():
-    would = {**UNDO_ANSWER, "done": [{**UNDO_ANSWER["done"][0], "id": 8, "text": "queue pause of queue media"}]}
+    would = {
+        **UNDO_ANSWER,
+        "done": [{**UNDO_ANSWER["done"][0], "id": 8, "text": "queue pause of queue media"}],
+    }
     app = make_deck(FakeRuntime(operations=ROWS, undo=would))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_operations_screen(pilot, app)
@@ -164,13 +197,20 @@ async def test_the_question_names_operations_done_elsewhere():
 
 
 async def test_a_refused_undo_shows_the_runtime_s_reason():
-    refused = {"id": "9", "number": 1052, "message": "#1052 has changed since: priority 5 → 9 by bob, 2m ago. It was left as it is."}
+    refused = {
+        "id": "9",
+        "number": 1052,
+        "message": "#1052 has changed since: priority 5 → 9 by bob, 2m ago. It was left as it is.",
+    }
     answers = FakeRuntime(operations=ROWS, undo={"done": [], "refused": [refused], "notes": []})
     app = make_deck(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await open_operations_screen(pilot, app)
         await pilot.press("u")
-        await wait_until(pilot, lambda: is_shown(app, "Not taken back: #1052 has changed since: priority 5 → 9 by bob"))
+        await wait_until(
+            pilot,
+            lambda: is_shown(app, "Not taken back: #1052 has changed since: priority 5 → 9 by bob"),
+        )
         assert len(answers.asked("undo")) == 1
 
 
@@ -180,7 +220,9 @@ async def test_an_irreversible_operation_says_why_without_a_call():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_operations_screen(pilot, app)
         await pilot.press("G", "u")
-        await wait_until(pilot, lambda: is_shown(app, "It cannot be undone: cancel the task instead."))
+        await wait_until(
+            pilot, lambda: is_shown(app, "It cannot be undone: cancel the task instead.")
+        )
         assert answers.asked("undo") == []
 
 
@@ -205,13 +247,24 @@ async def test_read_only_mode_says_why_nothing_is_undone():
 
 
 async def test_enter_opens_an_operation_and_then_its_task():
-    schema = {"before": {"schema": {"script": "a\nb"}, "timeout": 60.0}, "after": {"schema": {"script": "a\nc"}, "timeout": None}}
-    app = make_deck(FakeRuntime(operations=[make_operation_row(9, verb="set x", **schema)], show=make_task_row()))
+    schema = {
+        "before": {"schema": {"script": "a\nb"}, "timeout": 60.0},
+        "after": {"schema": {"script": "a\nc"}, "timeout": None},
+    }
+    app = make_deck(
+        FakeRuntime(
+            operations=[make_operation_row(9, verb="set x", **schema)], show=make_task_row()
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await open_operations_screen(pilot, app)
         await pilot.press("enter")
-        await wait_until(pilot, lambda: isinstance(app.screen, OperationScreen) and is_shown(app, "timeout"))
-        assert is_shown(app, "1m → no limit") and is_shown(app, " ↵ its task  u take back  j k move")
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, OperationScreen) and is_shown(app, "timeout")
+        )
+        assert is_shown(app, "1m → no limit") and is_shown(
+            app, " ↵ its task  u take back  j k move"
+        )
         assert is_shown(app, '-   "script": "a\\nb"') and is_shown(app, '+   "script": "a\\nc"')
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(app.screen, TaskScreen))

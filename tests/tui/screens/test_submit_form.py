@@ -54,7 +54,10 @@ def make_form_runtime(**table: Any) -> FakeRuntime:
 
 async def open_submit_form(pilot: Pilot[Any], app: TaskdeckApp) -> None:
     app.open_form()
-    await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen) and "New task" in read_screen_line(app, 0))
+    await wait_until(
+        pilot,
+        lambda: isinstance(app.screen, SubmitScreen) and "New task" in read_screen_line(app, 0),
+    )
 
 
 def list_submissions(answers: FakeRuntime) -> list[dict[str, Any]]:
@@ -79,7 +82,12 @@ async def test_a_command_is_checked_while_typing_and_submitted_by_ctrl_j() -> No
         await open_submit_form(pilot, app)
         assert is_shown(app, "Type a command.")
         await pilot.press(*'ffmpeg -i "a b"')
-        await wait_until(pilot, lambda: is_shown(app, "empty: ffmpeg S02E09.mkv") and is_shown(app, "It can be submitted."))
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "empty: ffmpeg S02E09.mkv") and is_shown(app, "It can be submitted.")
+            ),
+        )
         assert is_shown(app, "3 words, no shell: ffmpeg │ -i │ a b")
         assert is_shown(app, "taskdeck submit -- ffmpeg -i 'a b'")
         await pilot.press("ctrl+j")
@@ -89,7 +97,10 @@ async def test_a_command_is_checked_while_typing_and_submitted_by_ctrl_j() -> No
     [sent] = list_submissions(answers)
     assert sent["tasks"] == [{"argv": ["ffmpeg", "-i", "a b"]}]
     assert (
-        len(sent["uuid"]) == 36 and sent["cwd"].startswith("/") and "PATH" in sent["env"] and "TERM" not in sent["env"]
+        len(sent["uuid"]) == 36
+        and sent["cwd"].startswith("/")
+        and "PATH" in sent["env"]
+        and "TERM" not in sent["env"]
     )
 
 
@@ -146,7 +157,9 @@ async def test_a_fault_message_disappears_when_fixed() -> None:
 
         await pilot.press("ctrl+u")
         await paste_text(pilot, "/")
-        await wait_until(pilot, lambda: read_screen_line(app, 22) == "" and is_shown(app, "It can be submitted."))
+        await wait_until(
+            pilot, lambda: read_screen_line(app, 22) == "" and is_shown(app, "It can be submitted.")
+        )
 
 
 async def test_refusals_disappear_with_the_form_and_results_stay() -> None:
@@ -159,28 +172,48 @@ async def test_refusals_disappear_with_the_form_and_results_stay() -> None:
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "Not submitted"))
         await pilot.press("escape")
-        await wait_until(pilot, lambda: is_shown(app, "3 Running") and not is_shown(app, "Not submitted"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "3 Running") and not is_shown(app, "Not submitted")
+        )
 
         await open_submit_form(pilot, app)
         await pilot.press("tab", "ctrl+u", "ctrl+j")
-        await wait_until(pilot, lambda: is_shown(app, "3 Running") and is_shown(app, "Submitted #1063."))
+        await wait_until(
+            pilot, lambda: is_shown(app, "3 Running") and is_shown(app, "Submitted #1063.")
+        )
 
 
 async def test_faults_of_form_and_runtime_are_shown_together() -> None:
     """Show both in full, without a claim that nothing was submitted."""
     why = 'needs 100T memory and 99 cpu, but pool default has 15.6G and 2 in all: it could never start; no task "99".'
-    never = Refused(f"{why} Nothing was submitted.", "Ask for less, or: taskdeck pool set default --memory 100T --cpu 99")
+    never = Refused(
+        f"{why} Nothing was submitted.",
+        "Ask for less, or: taskdeck pool set default --memory 100T --cpu 99",
+    )
     answers = make_form_runtime(submit=lambda args: never)
     app = keep_messages(make_deck(answers))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await paste_text(pilot, "true")
         await pilot.press("tab", *"/nowhere")
-        await wait_until(pilot, lambda: is_shown(app, "✗ In: /nowhere does not exist.") and is_shown(app, "✗ needs 100T memory and 99 cpu"))
-        assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not is_shown(app, "Nothing was submitted")
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "✗ In: /nowhere does not exist.")
+                and is_shown(app, "✗ needs 100T memory and 99 cpu")
+            ),
+        )
+        assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not is_shown(
+            app, "Nothing was submitted"
+        )
 
         await pilot.press("ctrl+u", "ctrl+j")
-        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" Not submitted: needs 100T memory and 99 cpu, but pool default has"))
+        await wait_until(
+            pilot,
+            lambda: read_screen_line(app, 22).startswith(
+                " Not submitted: needs 100T memory and 99 cpu, but pool default has"
+            ),
+        )
         assert is_shown(app, 'no task "99". Ask for less')
 
 
@@ -197,7 +230,10 @@ async def test_a_refused_draft_is_not_called_submittable() -> None:
         await paste_text(pilot, "true")
         await wait_until(pilot, lambda: is_shown(app, "It can be submitted."))
         await pilot.press("ctrl+j")
-        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" Not submitted: the disk is full a"))
+        await wait_until(
+            pilot,
+            lambda: read_screen_line(app, 22).startswith(" Not submitted: the disk is full a"),
+        )
         assert read_screen_line(app, 22).endswith("Free space in /var/lib…askdeck, then ctrl+j.")
         assert is_shown(app, "✗ the disk is full") and not is_shown(app, "It can be submitted.")
 
@@ -206,7 +242,15 @@ async def test_a_refused_draft_is_not_called_submittable() -> None:
 
 
 async def test_a_full_disk_is_reported_before_submission() -> None:
-    app = keep_messages(make_deck(make_form_runtime(submit=DiskFull("the disk is full (/x, 0 bytes free).", "Free space, then try again."))))
+    app = keep_messages(
+        make_deck(
+            make_form_runtime(
+                submit=DiskFull(
+                    "the disk is full (/x, 0 bytes free).", "Free space, then try again."
+                )
+            )
+        )
+    )
     said = "the disk is full and a task must be on disk to be accepted. Free space in /var/lib/taskdeck, then ctrl+j."
     async with app.run_test(size=(130, 40)) as pilot:
         await open_submit_form(pilot, app)
@@ -223,10 +267,14 @@ async def test_several_pasted_lines_become_shell_text() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await paste_text(pilot, "cd /tmp\n  make all\n\nmake install\n")
-        await wait_until(pilot, lambda: is_shown(app, "Several lines were pasted: they are taken as shell text."))
+        await wait_until(
+            pilot, lambda: is_shown(app, "Several lines were pasted: they are taken as shell text.")
+        )
         await pilot.press(*" -k", "ctrl+j")
         await wait_until(pilot, lambda: app.screen is app.deck)
-    assert [sent["tasks"] for sent in list_submissions(answers)] == [[{"script": "cd /tmp\n  make all\n\nmake install\n -k"}]]
+    assert [sent["tasks"] for sent in list_submissions(answers)] == [
+        [{"script": "cd /tmp\n  make all\n\nmake install\n -k"}]
+    ]
 
 
 async def test_pasted_lines_are_joined_in_a_one_line_field() -> None:
@@ -236,7 +284,9 @@ async def test_pasted_lines_are_joined_in_a_one_line_field() -> None:
         await paste_text(pilot, "true")
         await pilot.press("tab", "tab")
         await paste_text(pilot, "nightly\n  build\n")
-        await wait_until(pilot, lambda: app.screen.query_one("#name", Input).value == "nightly build")
+        await wait_until(
+            pilot, lambda: app.screen.query_one("#name", Input).value == "nightly build"
+        )
 
 
 async def test_one_click_selects_in_a_drop_down_list() -> None:
@@ -244,7 +294,9 @@ async def test_one_click_selects_in_a_drop_down_list() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.click("#queue")
-        await wait_until(pilot, lambda: isinstance(app.screen, PickScreen) and is_shown(app, "media"))
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, PickScreen) and is_shown(app, "media")
+        )
         at = next(n for n, text in enumerate(read_screen_lines(app)) if " media" in text)
         await pilot.click(offset=(read_screen_lines(app)[at].index("media"), at))
         await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen))
@@ -266,7 +318,9 @@ async def test_shell_operators_in_a_command_are_reported() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await paste_text(pilot, "sort a | uniq")
-        await wait_until(pilot, lambda: is_shown(app, "no shell here (Run: shell text): | is plain text."))
+        await wait_until(
+            pilot, lambda: is_shown(app, "no shell here (Run: shell text): | is plain text.")
+        )
 
 
 async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
@@ -283,7 +337,9 @@ async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
         assert not is_shown(app, "✗")
         await pilot.press("tab")
         await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
-        await wait_until(pilot, lambda: is_shown(app, "1 thing to mend before it can be submitted: input"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "1 thing to mend before it can be submitted: input")
+        )
         assert is_shown(app, "Still to fill in: crf.") and not is_shown(app, "crf is required")
         await pilot.press("9", "9")
         await wait_until(pilot, lambda: is_shown(app, "crf must be at most 51, not 99"))
@@ -297,7 +353,9 @@ async def test_submitting_reports_all_missing_parameters() -> None:
         await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
-        assert is_shown(app, "1 thing to mend before it can be submitted: input") and is_shown(app, "Not submitted: input is required")
+        assert is_shown(app, "1 thing to mend before it can be submitted: input") and is_shown(
+            app, "Not submitted: input is required"
+        )
         await pilot.press("end", *"a.mkv")
         await wait_until(pilot, lambda: is_shown(app, "-p input=a.mkv"))
 
@@ -309,10 +367,21 @@ async def test_a_template_shows_a_field_for_each_parameter() -> None:
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
-        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input.") and is_shown(app, "Parameters 5, 1 to fill in"))
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "Still to fill in: input.")
+                and is_shown(app, "Parameters 5, 1 to fill in")
+            ),
+        )
         assert not is_shown(app, "✗")
         assert is_shown(app, "taskdeck submit encode -p input=…")
-        await wait_until(pilot, lambda: is_shown(app, "input*        [                                      ] the file"))
+        await wait_until(
+            pilot,
+            lambda: is_shown(
+                app, "input*        [                                      ] the file"
+            ),
+        )
         assert is_shown(app, "crf           [23      ] 0 to 51")
         assert is_shown(app, "preset        [medium ▾] one of 3")
         assert is_shown(app, "faststart     [x]")
@@ -324,7 +393,9 @@ async def test_a_template_shows_a_field_for_each_parameter() -> None:
         await wait_until(pilot, lambda: list_submissions(answers))
 
     texts = [["input", "in.mkv"], ["crf", "25"], ["preset", "slow"], ["faststart", "false"]]
-    assert list_submissions(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
+    assert list_submissions(answers)[0]["tasks"] == [
+        {"template": "encode", "parameter_texts": texts}
+    ]
 
 
 async def test_an_answer_about_an_older_draft_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,9 +430,18 @@ async def test_empty_fields_show_the_defaults_of_the_template() -> None:
     app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
-        await wait_until(pilot, lambda: is_shown(app, "[the directory; empty: where the deck started") and is_shown(app, "empty: no limit"))
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "[the directory; empty: where the deck started")
+                and is_shown(app, "empty: no limit")
+            ),
+        )
         await pilot.press("shift+tab", "left", "tab", "right")
-        await wait_until(pilot, lambda: is_shown(app, "empty: 1h") and is_shown(app, "not set: media, as the template"))
+        await wait_until(
+            pilot,
+            lambda: is_shown(app, "empty: 1h") and is_shown(app, "not set: media, as the template"),
+        )
         assert not is_shown(app, "no limit")
 
 
@@ -401,7 +481,12 @@ async def test_a_list_stays_at_its_field_after_resizes() -> None:
         # the header of a wide terminal has two lines
         for size, lower in (((80, 24), 0), ((120, 30), 1), ((60, 16), 0)):
             await pilot.resize_terminal(*size)
-            await wait_until(pilot, lambda lower=lower: field.region.y == top + lower and box.region.y == field.region.bottom)
+            await wait_until(
+                pilot,
+                lambda lower=lower: (
+                    field.region.y == top + lower and box.region.y == field.region.bottom
+                ),
+            )
             assert box.region.x == field.region.x and box.region.bottom <= app.size.height
 
 
@@ -434,9 +519,21 @@ async def test_escape_keeps_the_draft_and_ctrl_r_restores_the_last_values() -> N
         await pilot.press(*"x y", "escape")
         await wait_until(pilot, lambda: app.screen is app.deck)
         await open_submit_form(pilot, app)
-        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- x y") and is_shown(app, "This is as you left it; ctrl+n empties the form."))
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "taskdeck submit -- x y")
+                and is_shown(app, "This is as you left it; ctrl+n empties the form.")
+            ),
+        )
         await pilot.press("ctrl+n")
-        await wait_until(pilot, lambda: is_shown(app, "Type a command.") and is_shown(app, "Emptied; ctrl+n again brings back"))
+        await wait_until(
+            pilot,
+            lambda: (
+                is_shown(app, "Type a command.")
+                and is_shown(app, "Emptied; ctrl+n again brings back")
+            ),
+        )
         await pilot.press("ctrl+n")
         await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- x y"))
         await pilot.press("ctrl+j")
@@ -453,7 +550,9 @@ async def test_a_draft_survives_the_use_of_other_forms() -> None:
         await open_submit_form(pilot, app)
         await pilot.press(*"precious", "escape")
         app.open_form(template="encode")
-        await wait_until(pilot, lambda: is_shown(app, "Templates › encode › New task") and is_shown(app, "input"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "Templates › encode › New task") and is_shown(app, "input")
+        )
         await pilot.press("escape")
         app.open_form(task=again)
         await wait_until(pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "[true "))
@@ -463,7 +562,9 @@ async def test_a_draft_survives_the_use_of_other_forms() -> None:
         await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- precious"))
         await pilot.press("escape")
         app.open_form(task=again)
-        await wait_until(pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "ctrl+r brings back"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "ctrl+r brings back")
+        )
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: is_shown(app, "[truex "))
 
@@ -512,7 +613,11 @@ async def test_pasted_text_cannot_control_the_terminal() -> None:
 async def test_hostile_templates_queues_and_answers_are_plain_text() -> None:
     evil = {**ENCODE_TEMPLATE, "name": HOSTILE_TEXT, "description": HOSTILE_TEXT, "queue": HOSTILE_TEXT,
             "parameters": {"properties": {HOSTILE_TEXT: {"description": HOSTILE_TEXT, "enum": [HOSTILE_TEXT, "x"]}, "y": {"default": HOSTILE_TEXT}}}}  # fmt: skip
-    app = make_deck(make_form_runtime(template_ls=[evil], queue_ls=[{"name": HOSTILE_TEXT}], submit=Usage(HOSTILE_TEXT)))
+    app = make_deck(
+        make_form_runtime(
+            template_ls=[evil], queue_ls=[{"name": HOSTILE_TEXT}], submit=Usage(HOSTILE_TEXT)
+        )
+    )
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
@@ -531,7 +636,12 @@ async def test_only_the_field_with_the_focus_is_marked() -> None:
         await wait_until(pilot, lambda: is_shown(app, "Template"))
 
         def marked() -> list[str]:
-            return [s.text.strip() for line in read_screen_segments(app) for s in line if s.style and s.style.reverse]
+            return [
+                s.text.strip()
+                for line in read_screen_segments(app)
+                for s in line
+                if s.style and s.style.reverse
+            ]
 
         await wait_until(pilot, lambda: marked() == [""])
         await pilot.press("shift+tab")
@@ -539,7 +649,9 @@ async def test_only_the_field_with_the_focus_is_marked() -> None:
 
 
 async def test_a_full_disk_promises_no_submission() -> None:
-    app = make_deck(FakeRuntime(boards.halted(), queue_ls=[], template_ls=[], submit=accept_submission))
+    app = make_deck(
+        FakeRuntime(boards.halted(), queue_ls=[], template_ls=[], submit=accept_submission)
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await paste_text(pilot, "true")
@@ -549,7 +661,9 @@ async def test_a_full_disk_promises_no_submission() -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [(), ("shift+tab", "right", "tab"), ("shift+tab", "left", "tab", "right", "tab")], ids=["command", "shell", "template"]
+    "keys",
+    [(), ("shift+tab", "right", "tab"), ("shift+tab", "left", "tab", "right", "tab")],
+    ids=["command", "shell", "template"],
 )
 async def test_f1_shows_the_form_s_keys_from_any_field(keys: tuple[str, ...]) -> None:
     """Return to the field afterwards, in which the question mark was typed as text."""
@@ -557,7 +671,9 @@ async def test_f1_shows_the_form_s_keys_from_any_field(keys: tuple[str, ...]) ->
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.press(*keys, "question_mark", "f1")
-        await wait_until(pilot, lambda: is_shown(app, "In this form") and is_shown(app, "Empty the form"))
+        await wait_until(
+            pilot, lambda: is_shown(app, "In this form") and is_shown(app, "Empty the form")
+        )
         await pilot.press("escape")
         await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen) and is_shown(app, "?"))
         assert not is_shown(app, "In this form")

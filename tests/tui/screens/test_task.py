@@ -41,8 +41,16 @@ def make_waiting_runtime(**values: Any) -> FakeRuntime:
 
 def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
     path = tmp_path / "x.log"
-    path.write_text('Traceback:\n  File "thumbs.py", line 41\n\nFileNotFoundError: \x1b[31mNo such file\x1b[0m\n\n')
-    ends: Any = {"status": "failed", "exit_code": 1, "path": str(path), "log_bytes": 2150, "number": 1048}
+    path.write_text(
+        'Traceback:\n  File "thumbs.py", line 41\n\nFileNotFoundError: \x1b[31mNo such file\x1b[0m\n\n'
+    )
+    ends: Any = {
+        "status": "failed",
+        "exit_code": 1,
+        "path": str(path),
+        "log_bytes": 2150,
+        "number": 1048,
+    }
     runs = [
         make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
             end_time="2026-11-25T10:35:03.000000Z", run_seconds=3.0, **ends),
@@ -62,7 +70,10 @@ def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
 def make_running_runtime(path: Path, **values: Any) -> FakeRuntime:
     path.write_text("".join(f"epoch {n}/50\n" for n in range(42)))
     one = make_run_row(path=str(path), runid="r1042", number=1042)
-    row = make_task_row(status="running", number=1042, name="resnet50-sweep-06", instances=[one]) | values
+    row = (
+        make_task_row(status="running", number=1042, name="resnet50-sweep-06", instances=[one])
+        | values
+    )
     return FakeRuntime(show=row, log=make_log_answer(row, one))
 
 
@@ -71,20 +82,40 @@ async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
     app = make_deck(make_failed_runtime(tmp_path, pinned=True))
     async with app.run_test(size=(120, 50)) as pilot:
         app.open_task("1048")
-        await wait_until(pilot, lambda: any("  pinned    no cleanup takes it" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "  pinned    no cleanup takes it" in text for text in read_screen_lines(app)
+            ),
+        )
 
 
 async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
     """Show `starts by 10:55` without an estimate, and no likely miss of a rule."""
     rule = {"name": "soon", "severity": "critical", "preset": "starts-within", "due": NOW + 60, "done": None, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
-    app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(), slas=[rule], why=WHY | {"expected_in": [0.0, 780.0]})))
+    app = make_deck(
+        FakeRuntime(
+            about=make_about_answer(
+                make_task_row(), slas=[rule], why=WHY | {"expected_in": [0.0, 780.0]}
+            )
+        )
+    )
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: "starts" in read_screen_line(app, 1) and any("─ SLA ─" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: (
+                "starts" in read_screen_line(app, 1)
+                and any("─ SLA ─" in text for text in read_screen_lines(app))
+            ),
+        )
 
         assert read_screen_line(app, 1).rstrip().endswith("by ann   starts by 10:55")
-        assert any("soon               must start by 10:43   on time, 1m to spare" in text for text in read_screen_lines(app))
+        assert any(
+            "soon               must start by 10:43   on time, 1m to spare" in text
+            for text in read_screen_lines(app)
+        )
 
 
 async def test_a_waiting_task_shows_its_reasons_and_the_holders(tmp_path: Path) -> None:
@@ -96,13 +127,30 @@ async def test_a_waiting_task_shows_its_reasons_and_the_holders(tmp_path: Path) 
         lines = read_screen_lines(app)
 
         assert lines[0].startswith(" Deck › #1049 resnet50-sweep-08")
-        assert lines[1].startswith(" ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (~7m)")
+        assert lines[1].startswith(
+            " ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (~7m)"
+        )
         assert lines[2].startswith("━▌Why it waits ━")
         assert lines[3] == "  1 needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m"
-        assert lines[4].split() == ["›", "held", "by", "#1042", "resnet50-sweep-06", "12.0G", "ends", "in", "~6m"]
-        assert "  ✓ not held   ✓ no dependencies   ✓ queue open (2 of 4)   ✓ time is not set" in lines
+        assert lines[4].split() == [
+            "›",
+            "held",
+            "by",
+            "#1042",
+            "resnet50-sweep-06",
+            "12.0G",
+            "ends",
+            "in",
+            "~6m",
+        ]
+        assert (
+            "  ✓ not held   ✓ no dependencies   ✓ queue open (2 of 4)   ✓ time is not set" in lines
+        )
         assert "  command   python train.py --lr 0.01 --seed 8" in lines
-        assert lines[23] == " ↵ open  p hold  x cancel  t to front  + - priority  y copy  ? help  q back"
+        assert (
+            lines[23]
+            == " ↵ open  p hold  x cancel  t to front  + - priority  y copy  ? help  q back"
+        )
 
 
 async def test_enter_on_a_holder_opens_its_task() -> None:
@@ -121,16 +169,22 @@ async def test_a_running_task_shows_live_usage_and_log(tmp_path: Path) -> None:
     app = make_deck(make_running_runtime(path))
     async with app.run_test(size=(80, 30)) as pilot:
         app.open_task("1042")
-        await wait_until(pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app))
+        )
         lines = read_screen_lines(app)
-        assert lines[1].startswith(" ● running   3h18m of 4h (82%)   ends 10:48 (~6m)   attempt 1 of 2")
+        assert lines[1].startswith(
+            " ● running   3h18m of 4h (82%)   ends 10:48 (~6m)   attempt 1 of 2"
+        )
         assert lines[3].startswith("  cpu    ███████▒▒▒ 2.9")
         assert lines[4].startswith("  memory █████████▒ 11.8G       11.8G       12.0G")
         assert lines[6] == "  ! memory is at 98% of what it asked; it is warned, not stopped."
         assert any("1 ● running   07:23:51     3h18m   pid 41877" in line for line in lines)
         with path.open("a") as file:
             file.write("epoch 42/50\n")
-        await wait_until(pilot, lambda: any("epoch 42/50" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("epoch 42/50" in line for line in read_screen_lines(app))
+        )
 
 
 def use_limit_only(answers: FakeRuntime) -> FakeRuntime:
@@ -155,12 +209,18 @@ async def test_a_holder_without_history_ends_within_its_limit() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 50)])
-async def test_log_message_line_and_keys_fit_at_any_size(size: tuple[int, int], tmp_path: Path) -> None:
+async def test_log_message_line_and_keys_fit_at_any_size(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
     app = make_deck(make_running_runtime(tmp_path / "x.log"))
     async with app.run_test(size=size) as pilot:
         app.open_task("1042")
-        await wait_until(pilot, lambda: any("epoch 41/50" in text for text in read_screen_lines(app)))
-        await wait_until(pilot, lambda: read_screen_line(app, size[1] - 1).endswith("? help  q back"))
+        await wait_until(
+            pilot, lambda: any("epoch 41/50" in text for text in read_screen_lines(app))
+        )
+        await wait_until(
+            pilot, lambda: read_screen_line(app, size[1] - 1).endswith("? help  q back")
+        )
         assert app.screen.max_scroll_y == 0
 
 
@@ -172,7 +232,10 @@ async def test_an_ended_task_shows_its_result_and_the_end_of_its_log(tmp_path: P
         await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         lines = read_screen_lines(app)
 
-        assert lines[1] == " ✗ failed   exit 1 after 3.2s, 2m ago (10:40:04)   attempt 2 of 2, the last"
+        assert (
+            lines[1]
+            == " ✗ failed   exit 1 after 3.2s, 2m ago (10:40:04)   attempt 2 of 2, the last"
+        )
         assert lines[3] == "  thumbs failed: exit 1. Last lines of the log:"
         assert lines[4:7] == [
             "    Traceback:",
@@ -181,8 +244,13 @@ async def test_an_ended_task_shows_its_result_and_the_end_of_its_log(tmp_path: P
         ]
         assert lines[7] == "  cpu 2.9s   peak memory 84M of 512M asked   no signal"
         assert any(line.startswith("› 2 ✗ failed    10:40:01     3.2s    exit 1") for line in lines)
-        assert any("1061 ⊘ contact-sheet" in line and "only after a success" in line for line in lines)
-        assert any("taskdeck submit thumbs -n 'thumbs S02' -q media -t 10m --memory" in line for line in lines)
+        assert any(
+            "1061 ⊘ contact-sheet" in line and "only after a success" in line for line in lines
+        )
+        assert any(
+            "taskdeck submit thumbs -n 'thumbs S02' -q media -t 10m --memory" in line
+            for line in lines
+        )
         assert "s3cr3t" not in "\n".join(lines)
 
 
@@ -206,9 +274,15 @@ async def test_enter_on_an_attempt_opens_its_log(tmp_path: Path) -> None:
         ("minus", "set", {"ids": [UUID.format(1049)], "fields": {"priority": 4}}),
     ],
 )
-async def test_keys_on_a_waiting_task_call_its_verbs(key: str, verb: str, args: dict[str, Any]) -> None:
+async def test_keys_on_a_waiting_task_call_its_verbs(
+    key: str, verb: str, args: dict[str, Any]
+) -> None:
     answers = make_waiting_runtime()
-    answers.table[verb] = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
+    answers.table[verb] = {
+        "done": [{"number": 1049, "name": "resnet50-sweep-08"}],
+        "refused": [],
+        "notes": [],
+    }
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
@@ -230,7 +304,9 @@ async def test_r_retries_an_ended_task_and_d_asks_before_deleting(tmp_path: Path
         await pilot.press("r")
         await wait_until(pilot, lambda: answers.asked("retry") == [meant | {"again": True}])
         await pilot.press("D")
-        await wait_until(pilot, lambda: any("Delete 1 task" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("Delete 1 task" in line for line in read_screen_lines(app))
+        )
         assert answers.asked("rm") == []
         await pilot.press("y")
         await wait_until(pilot, lambda: answers.asked("rm") == [meant])
@@ -244,7 +320,13 @@ async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
         app.open_task("1048")
         await wait_until(pilot, lambda: "succeeded" in read_screen_line(app, 1))
         await pilot.press("r")
-        await wait_until(pilot, lambda: any("It has succeeded; this runs it once more" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "It has succeeded; this runs it once more" in text
+                for text in read_screen_lines(app)
+            ),
+        )
         assert answers.asked("retry") == []
 
 
@@ -282,16 +364,23 @@ async def test_the_screen_of_an_ending_task_becomes_its_report(tmp_path: Path) -
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1042")
-        await wait_until(pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app))
+        )
         one = make_run_row(path=str(tmp_path / "x.log"), runid="r1042", number=1042, status="cancelled", reason="cancelled by ann",
                   end_time="2026-11-25T10:42:06.000000Z", run_seconds=11_895.0)  # fmt: skip
         end = {"status": "cancelled", "at": "2026-11-25T10:42:06.500000Z", "note": None}
-        events = [{**end, "by": "taskdeck", "runid": "r1042"}, {**end, "by": "taskdeck", "runid": None}]
+        events = [
+            {**end, "by": "taskdeck", "runid": "r1042"},
+            {**end, "by": "taskdeck", "runid": None},
+        ]
         row = make_task_row(status="cancelled", number=1042, reason="cancelled by ann", instances=[one], events=events,
                    ended_at="2026-11-25T10:42:06.000000Z")  # fmt: skip
         answers.table |= {"show": row, "log": make_log_answer(row, one)}
         app.board = BOARD._replace(at=BOARD.at + 1)
-        await wait_until(pilot, lambda: "⊘ cancelled   by ann after 3h18m, 1s ago" in read_screen_line(app, 1))
+        await wait_until(
+            pilot, lambda: "⊘ cancelled   by ann after 3h18m, 1s ago" in read_screen_line(app, 1)
+        )
         assert "  python was cancelled by ann. Last lines of the log:" in read_screen_lines(app)
         await wait_until(pilot, lambda: "  10:42:06  attempt 1 cancelled" in read_screen_lines(app))
         assert sum(text.startswith("  10:42:06") for text in read_screen_lines(app)) == 1
@@ -316,14 +405,22 @@ def find_control_characters(app: App[Any]) -> list[str]:
 PLAIN = Look(ascii=True, colour=False, utf8=False)
 
 
-@pytest.mark.parametrize(("size", "look"), [((80, 24), Look()), ((200, 50), PLAIN), ((40, 10), Look())])
+@pytest.mark.parametrize(
+    ("size", "look"), [((80, 24), Look()), ((200, 50), PLAIN), ((40, 10), Look())]
+)
 @pytest.mark.parametrize("status", ["queued", "failed", "running"])
 async def test_hostile_text_in_every_field_is_plain_text(
     status: str, size: tuple[int, int], look: Look, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.log"
     path.write_text(HOSTILE_TEXT * 3)
-    one = make_run_row(status=status, path=str(path), reason=HOSTILE_TEXT, end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.0)
+    one = make_run_row(
+        status=status,
+        path=str(path),
+        reason=HOSTILE_TEXT,
+        end_time="2026-11-25T10:40:04.000000Z",
+        run_seconds=3.0,
+    )
     other = {"number": 7, "name": HOSTILE_TEXT, "status": HOSTILE_TEXT, "kind": HOSTILE_TEXT}
     row = make_task_row(
         status=status, name=HOSTILE_TEXT, queue=HOSTILE_TEXT, template=HOSTILE_TEXT, parameters={HOSTILE_TEXT: HOSTILE_TEXT}, cwd=HOSTILE_TEXT, submitted_by=HOSTILE_TEXT,
@@ -335,7 +432,9 @@ async def test_hostile_text_in_every_field_is_plain_text(
     app = make_deck(FakeRuntime(show=row, why=[why], log=make_log_answer(row, one)), look=look)
     async with app.run_test(size=size) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("[/red]" in line for line in read_screen_lines(app)[1:]))
+        await wait_until(
+            pilot, lambda: any("[/red]" in line for line in read_screen_lines(app)[1:])
+        )
         await pilot.press("G")
         await pilot.pause()
 
@@ -399,7 +498,11 @@ DONE = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], 
 
 
 def make_suggestion_runtime(*cures: dict[str, Any]) -> FakeRuntime:
-    return FakeRuntime(show=make_task_row(), why=[{**WHY, "cures": list(cures or (LESS_MEMORY, CANCEL_HOLDER, MOVE_TO_FRONT))}], set=DONE)
+    return FakeRuntime(
+        show=make_task_row(),
+        why=[{**WHY, "cures": list(cures or (LESS_MEMORY, CANCEL_HOLDER, MOVE_TO_FRONT))}],
+        set=DONE,
+    )
 
 
 async def test_suggestions_follow_the_reasons_with_the_cursor_on_the_first() -> None:
@@ -407,14 +510,21 @@ async def test_suggestions_follow_the_reasons_with_the_cursor_on_the_first() -> 
     app = make_deck(make_suggestion_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("What you can do" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("What you can do" in text for text in read_screen_lines(app))
+        )
         lines = read_screen_lines(app)
         at = next(n for n, text in enumerate(lines) if "What you can do" in text)
 
         assert lines[at].startswith("━▌What you can do ━")
-        assert lines[at + 1] == "› ask for less memory           12 past runs used at most 9.1G; 11G is p95 +"
+        assert (
+            lines[at + 1]
+            == "› ask for less memory           12 past runs used at most 9.1G; 11G is p95 +"
+        )
         assert lines[at + 2].strip() == "20%; no sooner: needs 11.0G, 2.0G free"
-        assert lines[at + 3].startswith("  cancel #1042                  frees 12.0G now; its 3h18m are lost; it starts")
+        assert lines[at + 3].startswith(
+            "  cancel #1042                  frees 12.0G now; its 3h18m are lost; it starts"
+        )
         assert lines[at + 4].startswith("  resnet50-sweep-06             ")
         assert lines[at + 5] == "  to the front (t)              it is first already"
         assert lines[23].startswith(" ↵ do it  p hold  x cancel  t to front")
@@ -427,10 +537,20 @@ async def test_enter_applies_a_suggestion_and_u_undoes_it() -> None:
         app.open_task("1049")
         await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "Memory 12G → 11G: #1049 resnet50-sweep-08.  u undo" in read_screen_line(app, 22))
+        await wait_until(
+            pilot,
+            lambda: (
+                "Memory 12G → 11G: #1049 resnet50-sweep-08.  u undo" in read_screen_line(app, 22)
+            ),
+        )
         await pilot.press("u")
-        await wait_until(pilot, lambda: "Memory 12G again: #1049 resnet50-sweep-08." in read_screen_line(app, 22))
-        assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0}, {"memory": 12288.0}]
+        await wait_until(
+            pilot, lambda: "Memory 12G again: #1049 resnet50-sweep-08." in read_screen_line(app, 22)
+        )
+        assert [args["fields"] for args in answers.asked("set")] == [
+            {"memory": 11264.0},
+            {"memory": 12288.0},
+        ]
 
 
 @asynccontextmanager
@@ -461,17 +581,38 @@ async def test_a_double_enter_applies_no_suggestion() -> None:
 
 async def test_a_suggestion_that_loses_work_asks_first() -> None:
     answers = make_suggestion_runtime()
-    answers.table["cancel"] = {"done": [{"number": 1042, "name": "resnet50-sweep-06"}], "refused": [], "notes": []}
+    answers.table["cancel"] = {
+        "done": [{"number": 1042, "name": "resnet50-sweep-06"}],
+        "refused": [],
+        "notes": [],
+    }
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
         await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
-        answers.table["show"] = make_task_row(number=1042, name="resnet50-sweep-06", status="running", instances=[make_run_row(number=1042)])
+        answers.table["show"] = make_task_row(
+            number=1042,
+            name="resnet50-sweep-06",
+            status="running",
+            instances=[make_run_row(number=1042)],
+        )
         await pilot.press("j", "enter")
-        await wait_until(pilot, lambda: any("1042 resnet50-sweep-06" in text and "work lost" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "1042 resnet50-sweep-06" in text and "work lost" in text
+                for text in read_screen_lines(app)
+            ),
+        )
         assert answers.asked("cancel") == []
         await pilot.press("y")
-        await wait_until(pilot, lambda: answers.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}}])
+        await wait_until(
+            pilot,
+            lambda: (
+                answers.asked("cancel")
+                == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}}]
+            ),
+        )
 
 
 async def test_a_suggestion_for_a_pool_names_it_and_can_be_undone() -> None:
@@ -485,7 +626,9 @@ async def test_a_suggestion_for_a_pool_names_it_and_can_be_undone() -> None:
         await wait_until(pilot, lambda: "for all tasks there" in "\n".join(read_screen_lines(app)))
         app.ticks = lambda: 1e9  # The dialog ignores y at first.
         await pilot.press("y")
-        await wait_until(pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in read_screen_line(app, 22))
+        await wait_until(
+            pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in read_screen_line(app, 22)
+        )
 
 
 async def test_read_only_mode_applies_no_suggestion() -> None:
@@ -521,43 +664,85 @@ RIGHT_SIZE = {"cpu": 3.5, "memory": 11264.0}
 
 async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
     """Show past usage and the resulting request, and after m both amounts."""
-    answers = FakeRuntime(about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE), set=DONE)
+    answers = FakeRuntime(
+        about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE),
+        set=DONE,
+    )
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("at most, in 12 past runs of this template" in text for text in read_screen_lines(app)))
-        assert "            m asks for what was used: memory 12.0G → 11.0G, cpu 4 → 3.5" in read_screen_lines(app)
+        await wait_until(
+            pilot,
+            lambda: any(
+                "at most, in 12 past runs of this template" in text
+                for text in read_screen_lines(app)
+            ),
+        )
+        assert (
+            "            m asks for what was used: memory 12.0G → 11.0G, cpu 4 → 3.5"
+            in read_screen_lines(app)
+        )
         assert "m as used" in read_screen_line(app, 39)
         await pilot.press("m")
-        await wait_until(pilot, lambda: "Memory 12.0G → 11.0G, cpu 4 → 3.5: #1049 resnet50-sweep-08.  u undo" in read_screen_line(app, 38))
+        await wait_until(
+            pilot,
+            lambda: (
+                "Memory 12.0G → 11.0G, cpu 4 → 3.5: #1049 resnet50-sweep-08.  u undo"
+                in read_screen_line(app, 38)
+            ),
+        )
         await pilot.press("u")
         await wait_until(pilot, lambda: len(answers.asked("set")) == 2)
-        assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0, "cpu": 3.5}, {"memory": 12288.0, "cpu": 4.0}]
+        assert [args["fields"] for args in answers.asked("set")] == [
+            {"memory": 11264.0, "cpu": 3.5},
+            {"memory": 12288.0, "cpu": 4.0},
+        ]
 
 
 async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
     template = {"name": "sweep", "cpu": 4.0, "memory": None}
-    answers = FakeRuntime(about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE), template_show=template, template_set=template)
+    answers = FakeRuntime(
+        about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE),
+        template_show=template,
+        template_set=template,
+    )
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1049")
         await wait_until(pilot, lambda: "m as used" in read_screen_line(app, 39))
         await pilot.press("M")
-        await wait_until(pilot, lambda: any("memory none → 11.0G" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("memory none → 11.0G" in text for text in read_screen_lines(app))
+        )
         assert answers.asked("template.set") == []
         await pilot.press("y")
-        await wait_until(pilot, lambda: answers.asked("template.set") == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}])
+        await wait_until(
+            pilot,
+            lambda: (
+                answers.asked("template.set") == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}]
+            ),
+        )
 
 
 @pytest.mark.parametrize(
     ("row", "fit", "words"),
     [
-        (make_task_row(), {"cpu": None, "memory": None}, "What it needs is not known yet: three runs like it must succeed first."),
+        (
+            make_task_row(),
+            {"cpu": None, "memory": None},
+            "What it needs is not known yet: three runs like it must succeed first.",
+        ),
         (make_task_row(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
-        (make_task_row(status="failed", template="sweep"), RIGHT_SIZE, "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu"),
+        (
+            make_task_row(status="failed", template="sweep"),
+            RIGHT_SIZE,
+            "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu",
+        ),
     ],
 )
-async def test_m_says_why_it_changes_nothing(row: dict[str, Any], fit: dict[str, Any], words: str) -> None:
+async def test_m_says_why_it_changes_nothing(
+    row: dict[str, Any], fit: dict[str, Any], words: str
+) -> None:
     app = make_deck(FakeRuntime(about=make_about_answer(row, fit=fit)))
     async with app.run_test(size=(120, 24)) as pilot:
         app.open_task("1049")
@@ -574,17 +759,29 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
     use = {"cpu": 2.9, "memory": 12083.2, "processes": 5, "most_cpu": 3.8, "most_memory": 12185.6, "cell": 180.0,
            "cpu_cells": [1.0, 2.0, 2.9], "memory_cells": [4096.0, 8192.0, 12083.2]}  # fmt: skip
     row = make_task_row(status="running", number=1042, name="resnet50-sweep-06", instances=[one])
-    app = make_deck(FakeRuntime(about=make_about_answer(row, one, use=use, past=PAST_RUNS, ends_in=[240.0, 660.0])))
+    app = make_deck(
+        FakeRuntime(
+            about=make_about_answer(row, one, use=use, past=PAST_RUNS, ends_in=[240.0, 660.0])
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1042")
         await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
         lines = read_screen_lines(app)
-        assert lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
-        assert lines[2].startswith("─ Now ───────────── NOW ─────── PEAK ────── ASKED ───── LAST 30m ─")
+        assert (
+            lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
+        )
+        assert lines[2].startswith(
+            "─ Now ───────────── NOW ─────── PEAK ────── ASKED ───── LAST 30m ─"
+        )
         assert lines[3] == "  cpu    ███████▒▒▒ 2.9         3.8         4                  ▃▅▆"
         assert lines[4] == "  memory █████████▒ 11.8G       11.9G       12.0G     !        ▃▆█"
-        assert lines[5] == "  time   ████████·· 3h18m       usual 3h22m 4h          12 runs, p95 3h29m"
-        await wait_until(pilot, lambda: any("pid 41877, 5 processes" in text for text in read_screen_lines(app)))
+        assert (
+            lines[5] == "  time   ████████·· 3h18m       usual 3h22m 4h          12 runs, p95 3h29m"
+        )
+        await wait_until(
+            pilot, lambda: any("pid 41877, 5 processes" in text for text in read_screen_lines(app))
+        )
 
 
 # --- dependencies, parameters, rules, timeline
@@ -601,11 +798,17 @@ async def test_dependencies_form_a_tree_that_opens_tasks() -> None:
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("Waiting for it 38" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("Waiting for it 38" in text for text in read_screen_lines(app))
+        )
         lines = read_screen_lines(app)
         at = next(n for n, text in enumerate(lines) if "Waiting for it 38" in text)
-        assert lines[at + 1].startswith("   1061 ↳ contact-sheet") and lines[at + 1].endswith("only after a success")
-        assert lines[at + 2].startswith("     └─ 1064 ↳ upload") and lines[at + 2].endswith("however it ends")
+        assert lines[at + 1].startswith("   1061 ↳ contact-sheet") and lines[at + 1].endswith(
+            "only after a success"
+        )
+        assert lines[at + 2].startswith("     └─ 1064 ↳ upload") and lines[at + 2].endswith(
+            "however it ends"
+        )
         assert lines[at + 3] == "        … and 37 more"
         await pilot.press("G", "enter")
         await wait_until(pilot, lambda: {"id": UUID.format(1064)} in answers.asked("about"))
@@ -617,7 +820,9 @@ async def test_nested_parameters_are_readable_with_masked_secrets() -> None:
     app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(parameters=given))))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("Parameters 3" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("Parameters 3" in text for text in read_screen_lines(app))
+        )
         text = "\n".join(read_screen_lines(app))
         assert "  input     /srv/in\n  options   {\n" in text
         assert '"codec": {"name": "h264", "profile": "high", "level": [4, 1]}' in text
@@ -644,7 +849,15 @@ async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) 
     rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within", "due": NOW + 2640, "done": NOW, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
     row = make_failed_runtime(tmp_path).table["show"]
-    app = make_deck(FakeRuntime(about=make_about_answer(row, *row["instances"], slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}])))
+    app = make_deck(
+        FakeRuntime(
+            about=make_about_answer(
+                row,
+                *row["instances"],
+                slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}],
+            )
+        )
+    )
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1048")
         await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
@@ -662,19 +875,33 @@ async def test_timeline_and_history_show_phases_and_changes(tmp_path: Path) -> N
               for status, at, note in moves]  # fmt: skip
     row = answers.table["show"] | {"events": events}
     acts = [
-        {"at": f"2026-11-25T10:3{n}:00.000000Z", "by": by, "verb": verb, "before": {name: 0}, "after": {name: 5}}
-        for n, by, verb, name in ((1, "ann", "set priority", "priority"), (2, "bob", "pause", "status"))
+        {
+            "at": f"2026-11-25T10:3{n}:00.000000Z",
+            "by": by,
+            "verb": verb,
+            "before": {name: 0},
+            "after": {name: 5},
+        }
+        for n, by, verb, name in (
+            (1, "ann", "set priority", "priority"),
+            (2, "bob", "pause", "status"),
+        )
     ]
     app = make_deck(FakeRuntime(about=make_about_answer(row, *row["instances"], acts=acts)))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1048")
-        await wait_until(pilot, lambda: any("─ Timeline ─" in text for text in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("─ Timeline ─" in text for text in read_screen_lines(app))
+        )
         lines = read_screen_lines(app)
         at = next(n for n, text in enumerate(lines) if "─ Timeline ─" in text)
         assert lines[at].endswith("─ 10m in all ─")
         assert set(lines[at + 1].strip()) == {"·", "█"} and len(lines[at + 1]) == 78
         assert lines[at + 2] == "  queued 5m › ran 3.0s › retrying 4m57s › ran 4.0s › failed"
-        assert lines[at + 4] == "  10:30:00  submitted by ann            10:31:00  priority 0 → 5 by ann"
+        assert (
+            lines[at + 4]
+            == "  10:30:00  submitted by ann            10:31:00  priority 0 → 5 by ann"
+        )
         assert not any("bob" in text for text in lines)
 
 
@@ -704,13 +931,26 @@ async def test_cursor_and_view_stay_when_lines_are_inserted_above() -> None:
         await wait_until(pilot, lambda: "do it" in read_screen_line(app, 15))
         await pilot.press("j", "j", "j")
         await pilot.pause()
-        before = next(n for n, text in enumerate(read_screen_lines(app)) if text.startswith("› cancel #1042"))
+        before = next(
+            n for n, text in enumerate(read_screen_lines(app)) if text.startswith("› cancel #1042")
+        )
         more = [{"code": "not-before", "text": f"reason {n}", "short": "x"} for n in range(3)]
-        answers.table["why"] = [{**WHY, "reasons": [*more, *WHY["reasons"]], "cures": [LESS_MEMORY, CANCEL_HOLDER, MOVE_TO_FRONT]}]
+        answers.table["why"] = [
+            {
+                **WHY,
+                "reasons": [*more, *WHY["reasons"]],
+                "cures": [LESS_MEMORY, CANCEL_HOLDER, MOVE_TO_FRONT],
+            }
+        ]
         app.board = answers.board._replace(at=NOW + 1)
-        await wait_until(pilot, lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20)
+        await wait_until(
+            pilot,
+            lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20,
+        )
         await pilot.pause()
-        after = next(n for n, text in enumerate(read_screen_lines(app)) if text.startswith("› cancel #1042"))
+        after = next(
+            n for n, text in enumerate(read_screen_lines(app)) if text.startswith("› cancel #1042")
+        )
         assert after == before
 
 
@@ -719,29 +959,82 @@ async def test_a_failure_report_can_be_copied(tmp_path: Path) -> None:
 
     text = read_text("r", "x", make_failed_runtime(tmp_path)())
 
-    assert text.startswith("#1048 thumbs S02: failed, exit 1\ncommand: /usr/bin/python3 thumbs.py /srv/in/S02E09.mkv\n")
+    assert text.startswith(
+        "#1048 thumbs S02: failed, exit 1\ncommand: /usr/bin/python3 thumbs.py /srv/in/S02E09.mkv\n"
+    )
     assert "attempt 2: failed, exit 1 after 3.2s; started 2026-11-25T10:40:01" in text
     assert text.endswith("No such file␛[0m\n")
     assert "\x1b" not in text
 
 
-@pytest.mark.parametrize(("size", "look"), [((80, 60), Look()), ((200, 50), PLAIN), ((60, 60), Look())])
-async def test_hostile_text_in_further_details_is_plain_text(size: tuple[int, int], look: Look) -> None:
-    kin = {"depth": 1, "uuid": HOSTILE_TEXT, "number": 7, "name": HOSTILE_TEXT, "status": HOSTILE_TEXT, "kind": HOSTILE_TEXT, "again": False, "more": 0}
-    rule = {"name": HOSTILE_TEXT, "severity": HOSTILE_TEXT, "preset": HOSTILE_TEXT, "due": NOW + 60, "done": None, "took": 1.0, "late": False}
-    act = {"at": "2026-11-25T10:31:00.000000Z", "by": HOSTILE_TEXT, "verb": HOSTILE_TEXT, "before": {"queue": HOSTILE_TEXT}, "after": {"queue": HOSTILE_TEXT * 2}}
-    offered = make_suggestion(HOSTILE_TEXT, HOSTILE_TEXT, HOSTILE_TEXT, verb=HOSTILE_TEXT, said=HOSTILE_TEXT, object=HOSTILE_TEXT)
-    row = make_task_row(name=HOSTILE_TEXT, parameters={HOSTILE_TEXT: {HOSTILE_TEXT: [HOSTILE_TEXT] * 9}, f"{HOSTILE_TEXT}2": HOSTILE_TEXT * 40})
+@pytest.mark.parametrize(
+    ("size", "look"), [((80, 60), Look()), ((200, 50), PLAIN), ((60, 60), Look())]
+)
+async def test_hostile_text_in_further_details_is_plain_text(
+    size: tuple[int, int], look: Look
+) -> None:
+    kin = {
+        "depth": 1,
+        "uuid": HOSTILE_TEXT,
+        "number": 7,
+        "name": HOSTILE_TEXT,
+        "status": HOSTILE_TEXT,
+        "kind": HOSTILE_TEXT,
+        "again": False,
+        "more": 0,
+    }
+    rule = {
+        "name": HOSTILE_TEXT,
+        "severity": HOSTILE_TEXT,
+        "preset": HOSTILE_TEXT,
+        "due": NOW + 60,
+        "done": None,
+        "took": 1.0,
+        "late": False,
+    }
+    act = {
+        "at": "2026-11-25T10:31:00.000000Z",
+        "by": HOSTILE_TEXT,
+        "verb": HOSTILE_TEXT,
+        "before": {"queue": HOSTILE_TEXT},
+        "after": {"queue": HOSTILE_TEXT * 2},
+    }
+    offered = make_suggestion(
+        HOSTILE_TEXT,
+        HOSTILE_TEXT,
+        HOSTILE_TEXT,
+        verb=HOSTILE_TEXT,
+        said=HOSTILE_TEXT,
+        object=HOSTILE_TEXT,
+    )
+    row = make_task_row(
+        name=HOSTILE_TEXT,
+        parameters={
+            HOSTILE_TEXT: {HOSTILE_TEXT: [HOSTILE_TEXT] * 9},
+            f"{HOSTILE_TEXT}2": HOSTILE_TEXT * 40,
+        },
+    )
     why = {**WHY, "cures": [offered, {**offered, "verb": ""}]}
-    app = make_deck(FakeRuntime(about=make_about_answer(row, why=why, tree={"parents": [kin], "children": [kin]}, slas=[rule], acts=[act])), look=look)
+    app = make_deck(
+        FakeRuntime(
+            about=make_about_answer(
+                row, why=why, tree={"parents": [kin], "children": [kin]}, slas=[rule], acts=[act]
+            )
+        ),
+        look=look,
+    )
     async with app.run_test(size=size) as pilot:
         app.open_task("1049")
-        await wait_until(pilot, lambda: any("[/red]" in text for text in read_screen_lines(app)[1:]))
+        await wait_until(
+            pilot, lambda: any("[/red]" in text for text in read_screen_lines(app)[1:])
+        )
         for key in ("G", "g"):
             await pilot.press(key)
             await pilot.pause()
             assert find_control_characters(app) == []
-            assert {sum(segment.cell_length for segment in text) for text in read_screen_segments(app)} == {size[0]}
+            assert {
+                sum(segment.cell_length for segment in text) for text in read_screen_segments(app)
+            } == {size[0]}
             assert not look.ascii or "".join(read_screen_lines(app)).isascii()
         await pilot.press("w")
         await wait_until(pilot, lambda: "It waits: " in read_screen_line(app, size[1] - 2))
@@ -769,7 +1062,11 @@ async def test_enter_on_the_template_opens_it(tmp_path: Path) -> None:
 async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
     """Lose no press made before the screen refreshes, and start from changes made elsewhere."""
     answers = make_waiting_runtime()
-    answers.table["set"] = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
+    answers.table["set"] = {
+        "done": [{"number": 1049, "name": "resnet50-sweep-08"}],
+        "refused": [],
+        "notes": [],
+    }
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
@@ -779,13 +1076,21 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
             return [args["fields"]["priority"] for args in answers.asked("set")]
 
         await pilot.press("+")
-        app._apply_board(BOARD._replace(next=tuple(row._replace(priority=6) if row.number == 1049 else row for row in BOARD.next)))
+        app._apply_board(
+            BOARD._replace(
+                next=tuple(
+                    row._replace(priority=6) if row.number == 1049 else row for row in BOARD.next
+                )
+            )
+        )
         await pilot.press("+")
         await wait_until(pilot, lambda: asked() == [6, 7])
         for seen in (7, 2):
             answers.table["show"] = make_task_row(priority=seen)
             app.screen.reread()
-            await wait_until(pilot, lambda seen=seen: f"priority {seen}" in read_screen_line(app, 1))
+            await wait_until(
+                pilot, lambda seen=seen: f"priority {seen}" in read_screen_line(app, 1)
+            )
         await pilot.press("+")
         await wait_until(pilot, lambda: asked() == [6, 7, 3])
 
@@ -794,7 +1099,10 @@ def make_failed_board_runtime(tmp_path: Path) -> FakeRuntime:
     """Return a runtime with a failure that has a row on the deck."""
     answers = make_failed_runtime(tmp_path)
     ended_at = datetime.fromisoformat(answers.table["show"]["ended_at"]).timestamp()
-    ended = tuple(row._replace(ended_at=ended_at) if row.number == 1048 else row for row in answers.board.ended)
+    ended = tuple(
+        row._replace(ended_at=ended_at) if row.number == 1048 else row
+        for row in answers.board.ended
+    )
     answers.board = answers.board._replace(ended=ended)
     return answers
 
@@ -812,14 +1120,18 @@ async def test_opening_a_failure_s_screen_marks_it_as_seen(tmp_path: Path, ident
 
 
 @pytest.mark.parametrize("open_with", ["open_log", "open_why"])
-async def test_opening_a_failure_s_log_or_why_marks_it_as_seen(tmp_path: Path, open_with: str) -> None:
+async def test_opening_a_failure_s_log_or_why_marks_it_as_seen(
+    tmp_path: Path, open_with: str
+) -> None:
     app = make_deck(make_failed_board_runtime(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
         getattr(app, open_with)(UUID.format(1048))
         await wait_until(pilot, lambda: app.seen.count_unseen(app.board or BOARD) == 2)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (80, 30), (120, 40)], ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize(
+    "size", [(80, 24), (80, 30), (120, 40)], ids=lambda size: "x".join(map(str, size))
+)
 async def test_an_empty_log_has_its_section(tmp_path: Path, size: tuple[int, int]) -> None:
     """Show the title `Log` and a note at once."""
     answers = make_running_runtime(tmp_path / "x.log")
@@ -839,8 +1151,16 @@ async def test_w_moves_to_the_suggestions_and_shows_the_reason() -> None:
         await pilot.press("g")
         assert not app.screen.query_one("#main", Doc).cursor.startswith("cure:")
         await pilot.press("w")
-        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"))
-        assert (app.screen.query_one("#main", Doc).cursor, isinstance(app.screen, TaskScreen)) == ("cure:less", True)
+        await wait_until(
+            pilot,
+            lambda: read_screen_line(app, 22).startswith(
+                " It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"
+            ),
+        )
+        assert (app.screen.query_one("#main", Doc).cursor, isinstance(app.screen, TaskScreen)) == (
+            "cure:less",
+            True,
+        )
         await press_enter_twice(app, pilot, answers)
 
 
@@ -850,4 +1170,7 @@ async def test_w_on_an_ended_task_shows_its_result(tmp_path: Path) -> None:
         app.open_task("1048")
         await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         await pilot.press("w")
-        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" ✗ failed: exit 1 after 3.2s, 2m ago"))
+        await wait_until(
+            pilot,
+            lambda: read_screen_line(app, 22).startswith(" ✗ failed: exit 1 after 3.2s, 2m ago"),
+        )

@@ -55,12 +55,17 @@ class ManyTasksRuntime(RecordingRuntime):
 
     def kept(self, meant: filter_query.Query, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the matching rows; "media" is the only queue, and every word matches."""
-        if any(term.kind == "queue" and not all(one.is_match("media") for one in term.patterns) for term in meant.terms):
+        if any(
+            term.kind == "queue" and not all(one.is_match("media") for one in term.patterns)
+            for term in meant.terms
+        ):
             raise NotFound("no queue of that name.")
         meant = filter_query.Query(tuple(term for term in meant.terms if term.kind != "word"))
         return [one for one in rows if _matches(meant, one["number"])] if meant else rows
 
-    def browse(self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after") -> dict[str, Any]:
+    def browse(
+        self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after"
+    ) -> dict[str, Any]:
         found = [make_row(n) for n in range(self.newest, 0, -1)]
         if filter:
             found = self.kept(filter_query.parse_query(filter, get_board_time()), found)
@@ -71,7 +76,9 @@ class ManyTasksRuntime(RecordingRuntime):
         else:
             begin = 0 if at is None else numbers.index(at[1]) + (way == "after")
             end = min(len(found), begin + limit)
-        page = [one | {"priority": self.priorities.get(one["number"], 0)} for one in found[begin:end]]
+        page = [
+            one | {"priority": self.priorities.get(one["number"], 0)} for one in found[begin:end]
+        ]
         return {
             "columns": list(COLUMNS), "rows": [[one[name] for name in COLUMNS] for one in page], "more_before": begin > 0,
             "more_after": end < len(found), "total": len(found), "of": self.newest, "lag": 0, "complete": True, "stopped": None,
@@ -81,7 +88,9 @@ class ManyTasksRuntime(RecordingRuntime):
 @cache
 def _matches(meant: filter_query.Query, number: int) -> bool:
     one = make_row(number)
-    return filter_query.is_match(meant, filter_query.RowFacts(number, one["name"], one["status"], queue="media"))
+    return filter_query.is_match(
+        meant, filter_query.RowFacts(number, one["name"], one["status"], queue="media")
+    )
 
 
 def get_board_time() -> Any:
@@ -120,7 +129,9 @@ class TaskListDriver:
 
 
 @asynccontextmanager
-async def open_task_list(words: str = "", size: tuple[int, int] = (100, 30), memory: Preferences | None = None) -> AsyncIterator[TaskListDriver]:
+async def open_task_list(
+    words: str = "", size: tuple[int, int] = (100, 30), memory: Preferences | None = None
+) -> AsyncIterator[TaskListDriver]:
     many = ManyTasksRuntime()
     factory: Any = many.client
     app = TaskdeckApp(factory, now=lambda: boards.NOW, ticks=Clock(), first=many.board)
@@ -137,7 +148,9 @@ async def open_task_list(words: str = "", size: tuple[int, int] = (100, 30), mem
 
 async def test_the_list_shows_all_tasks_newest_first():
     async with open_task_list() as tasks:
-        await tasks.until("Tasks 5,000", "5000 ✗ task 5000", "exit 1", "4998 ○ task 4998", "queue full 2/2")
+        await tasks.until(
+            "Tasks 5,000", "5000 ✗ task 5000", "exit 1", "4998 ○ task 4998", "queue full 2/2"
+        )
         assert tasks.under_cursor() == 5000
 
 
@@ -156,7 +169,9 @@ async def test_the_window_follows_the_cursor_to_both_ends():
 async def test_new_tasks_above_move_neither_cursor_nor_view():
     async with open_task_list() as tasks:
         await tasks.press("j", "j", "j", "j")
-        line = next(n for n, text in enumerate(read_screen_lines(tasks.app)) if text.startswith("›"))
+        line = next(
+            n for n, text in enumerate(read_screen_lines(tasks.app)) if text.startswith("›")
+        )
         tasks.many.newest += 3
         tasks.screen.reread()
         await tasks.until("Tasks 5,003")
@@ -245,7 +260,10 @@ async def test_the_cursor_keeps_its_task_when_the_filter_is_cleared():
         await tasks.press("k")
         assert tasks.under_cursor() == held + 1
         post_keys(tasks.app, "r")
-        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[-2].strip() != "The filter is cleared.")
+        await wait_for(
+            tasks.pilot,
+            lambda: read_screen_lines(tasks.app)[-2].strip() != "The filter is cleared.",
+        )
         assert "went away" not in read_screen_lines(tasks.app)[-2]
 
 
@@ -309,7 +327,9 @@ async def test_choosing_columns_after_leaving_the_list_causes_no_failure():
     async with open_task_list() as tasks:
         screen = tasks.screen
         await tasks.press("q")
-        await wait_for(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck and not screen.is_attached)
+        await wait_for(
+            tasks.pilot, lambda: tasks.app.screen is tasks.app.deck and not screen.is_attached
+        )
         tasks.app.call_next(screen._apply_column_choice, "3")
         await wait_for(tasks.pilot, lambda: "ended" in screen.chosen_columns)
         assert tasks.app.screen is tasks.app.deck
@@ -318,7 +338,9 @@ async def test_choosing_columns_after_leaving_the_list_causes_no_failure():
 async def test_keys_typed_after_an_answer_go_to_what_it_opens():
     async with open_task_list() as tasks:
         tasks.type("V", "s", "x", "p")
-        await wait_for(tasks.pilot, lambda: [field.value for field in tasks.app.screen.query(Input)] == ["xp"])
+        await wait_for(
+            tasks.pilot, lambda: [field.value for field in tasks.app.screen.query(Input)] == ["xp"]
+        )
         tasks.type("escape", "i", "y", "p", "n", "j")
         await wait_for(tasks.pilot, lambda: tasks.under_cursor() == 4999)
         assert {"tries", "priority"} <= {*tasks.screen.chosen_columns}
@@ -341,7 +363,9 @@ async def test_a_letter_chooses_the_order_and_again_reverses_it():
         await tasks.until("by name ↓")
         await tasks.press("o", "a")
         await tasks.until("by name ↑")
-        assert [(args["order"], args["down"]) for verb, args in tasks.many.asked if verb == "browse"][-1] == ("name", False)
+        assert [
+            (args["order"], args["down"]) for verb, args in tasks.many.asked if verb == "browse"
+        ][-1] == ("name", False)
 
 
 async def test_columns_are_chosen_by_letter_and_remembered():
@@ -394,7 +418,10 @@ async def test_a_complete_filter_removes_the_marks_it_hides():
         tasks.type("slash", *"#49")
         await tasks.until("Tasks 1 of 5,000, 3 marked /#49")
         tasks.type("backspace", "backspace", "backspace", *"status:succeeded", "enter")
-        await tasks.until("Tasks 1,667 of 5,000, 1 marked /status:succeeded", "Unmarked 2 tasks that are not among what the filter shows.")
+        await tasks.until(
+            "Tasks 1,667 of 5,000, 1 marked /status:succeeded",
+            "Unmarked 2 tasks that are not among what the filter shows.",
+        )
         assert [one.number for one in tasks.screen.paged.list_selected()] == [4999]
         tasks.type("escape", "slash", *"status:failed")
         await tasks.until("1 marked /status:failed")
@@ -407,7 +434,9 @@ async def test_a_mark_is_removed_when_its_task_no_longer_matches():
         await tasks.press("j", "space", "j", "space")
         held, kept = [one.number for one in tasks.screen.paged.list_selected()]
         rows = tasks.many.kept
-        tasks.many.kept = lambda meant, found: [one for one in rows(meant, found) if one["number"] != held]  # type: ignore[method-assign]
+        tasks.many.kept = lambda meant, found: [
+            one for one in rows(meant, found) if one["number"] != held
+        ]  # type: ignore[method-assign]
         tasks.screen.reread()
         await tasks.until("1 marked", "Unmarked a task that is not among what the filter shows.")
         assert [one.number for one in tasks.screen.paged.list_selected()] == [kept]
@@ -417,7 +446,10 @@ async def test_the_footer_offers_actions_for_some_or_all_marked():
     async with open_task_list() as tasks:
         await tasks.press("space", "space")
         await tasks.until(" 2 marked  ", "Tasks 5,000, 2 marked")
-        assert " 2 marked  " in read_screen_lines(tasks.app)[-1] and "open" not in read_screen_lines(tasks.app)[-1]
+        assert (
+            " 2 marked  " in read_screen_lines(tasks.app)[-1]
+            and "open" not in read_screen_lines(tasks.app)[-1]
+        )
         await tasks.press("escape", "f", "f", "asterisk")
         await tasks.until("x cancel all marked")
         await tasks.press("escape")
@@ -427,7 +459,12 @@ async def test_the_footer_offers_actions_for_some_or_all_marked():
 async def test_a_range_is_marked_from_the_last_mark_to_the_cursor():
     async with open_task_list() as tasks:
         await tasks.press("space", "j", "j", "v")
-        assert [one.number for one in tasks.screen.paged.list_selected()] == [5000, 4999, 4998, 4997]
+        assert [one.number for one in tasks.screen.paged.list_selected()] == [
+            5000,
+            4999,
+            4998,
+            4997,
+        ]
         await tasks.press("escape", "v")
         await tasks.until("Mark one end with space first")
 
@@ -441,11 +478,21 @@ REVIEW = {
 async def test_cancelling_all_matches_requires_a_review():
     async with open_task_list("status:waiting") as tasks:
         tasks.many.answers["review"] = REVIEW
-        tasks.many.answers["cancel"] = {"done": [{"number": n, "name": "x"} for n in range(1665)], "refused": [], "notes": []}
+        tasks.many.answers["cancel"] = {
+            "done": [{"number": n, "name": "x"} for n in range(1665)],
+            "refused": [],
+            "notes": [],
+        }
         await tasks.press("asterisk")
         await tasks.until("of 5,000, all marked /status:waiting")
         await tasks.press("x")
-        await tasks.until("Cancel: 1,667 of 1,667 that match.", "filter  status:waiting", "task 4998", "… and 1,666 more", "3 that depend")
+        await tasks.until(
+            "Cancel: 1,667 of 1,667 that match.",
+            "filter  status:waiting",
+            "task 4998",
+            "… and 1,666 more",
+            "3 that depend",
+        )
         await tasks.press("enter")
         assert "cancel" not in tasks.many.verbs()
         await tasks.press("x")
@@ -454,7 +501,10 @@ async def test_cancelling_all_matches_requires_a_review():
         await tasks.press("y")
         await wait_for(tasks.pilot, lambda: "cancel" in tasks.many.verbs())
         asked = next(args for verb, args in tasks.many.asked if verb == "cancel")
-        assert asked["select"]["filter"].startswith("status:running,scheduled,") and asked["select"]["as_of"] == REVIEW["as_of"]
+        assert (
+            asked["select"]["filter"].startswith("status:running,scheduled,")
+            and asked["select"]["as_of"] == REVIEW["as_of"]
+        )
         assert asked["select"]["filter"].endswith(" status:waiting")
         await tasks.until("Cancelled 1,665 tasks.", "2 of 1,667 changed since and are left alone.")
 
@@ -472,7 +522,9 @@ async def test_mark_all_is_offered_with_a_filter_and_names_no_number():
     (("f", "escape"), "The filter is cleared."), (("space", "escape"), "The marks are taken away."),
     (("f", "asterisk"), "All that the filter means"),
 ])  # fmt: skip
-async def test_messages_about_the_list_do_not_reach_the_next_screen(keys: tuple[str, ...], said: str):
+async def test_messages_about_the_list_do_not_reach_the_next_screen(
+    keys: tuple[str, ...], said: str
+):
     async with open_task_list() as tasks:
         await tasks.press(*keys)
         await tasks.until(said)
@@ -485,9 +537,17 @@ async def test_messages_about_the_list_do_not_reach_the_next_screen(keys: tuple[
 async def test_the_footer_shows_the_keys_of_the_open_filter_line():
     async with open_task_list() as tasks:
         await tasks.press("slash")
-        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[-1].strip() == "↵ keep  esc clear  tab complete  ↑ earlier")
+        await wait_for(
+            tasks.pilot,
+            lambda: (
+                read_screen_lines(tasks.app)[-1].strip()
+                == "↵ keep  esc clear  tab complete  ↑ earlier"
+            ),
+        )
         await tasks.press("enter")
-        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[-1].endswith("? help  q back"))
+        await wait_for(
+            tasks.pilot, lambda: read_screen_lines(tasks.app)[-1].endswith("? help  q back")
+        )
 
 
 async def test_a_task_opened_from_the_list_shows_it_in_its_title():
@@ -495,7 +555,9 @@ async def test_a_task_opened_from_the_list_shows_it_in_its_title():
         await tasks.press("enter")
         await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[0].startswith(" Tasks › "))
         await tasks.press("q", "n")
-        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[0].startswith(" Tasks › New task"))
+        await wait_for(
+            tasks.pilot, lambda: read_screen_lines(tasks.app)[0].startswith(" Tasks › New task")
+        )
 
 
 async def test_star_without_a_filter_never_marks_every_task():
@@ -555,7 +617,9 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
         for seen in (4, 9):
             tasks.many.priorities[4998] = seen
             tasks.screen.reread()
-            await wait_for(tasks.pilot, lambda seen=seen: tasks.screen.table.item.line.priority == seen)
+            await wait_for(
+                tasks.pilot, lambda seen=seen: tasks.screen.table.item.line.priority == seen
+            )
         await tasks.press("+")
         await wait_for(tasks.pilot, lambda: asked()[4:] == [10])
 
@@ -564,7 +628,9 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
     ("status:ended", "r run again all marked  D delete all marked", "xpt"), ("status:held", "", "xptrD"),
     ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
 ])  # fmt: skip
-async def test_only_keys_applicable_to_marked_rows_are_offered(words: str, offered: str, never: str):
+async def test_only_keys_applicable_to_marked_rows_are_offered(
+    words: str, offered: str, never: str
+):
     """Decide by the states in the filter, since not all rows are loaded."""
     async with open_task_list(size=(140, 30)) as tasks:
         tasks.screen.filter_by(words)
@@ -574,13 +640,20 @@ async def test_only_keys_applicable_to_marked_rows_are_offered(words: str, offer
         await tasks.until("all marked")
         footer = read_screen_lines(tasks.app)[-1]
         assert offered in footer and "space mark" not in footer
-        assert not any(f" {key} {word}" in footer for key in never for word in ("cancel", "hold", "to front", "run again", "delete"))
+        assert not any(
+            f" {key} {word}" in footer
+            for key in never
+            for word in ("cancel", "hold", "to front", "run again", "delete")
+        )
 
 
 async def test_every_row_shows_the_mark_while_all_are_marked():
     async with open_task_list("status:waiting") as tasks:
         await tasks.press("asterisk")
-        await wait_for(tasks.pilot, lambda: any(line.startswith("›*4998") for line in read_screen_lines(tasks.app)))
+        await wait_for(
+            tasks.pilot,
+            lambda: any(line.startswith("›*4998") for line in read_screen_lines(tasks.app)),
+        )
         assert any(line.startswith(" *4995") for line in read_screen_lines(tasks.app))
 
 
@@ -600,7 +673,12 @@ async def test_repeated_read_errors_do_not_replace_results():
         for _ in range(2):
             asked = len(tasks.many.verbs())
             tasks.screen.reread()
-            await wait_for(tasks.pilot, lambda asked=asked: len(tasks.many.verbs()) > asked and tasks.screen._current_read is None)
+            await wait_for(
+                tasks.pilot,
+                lambda asked=asked: (
+                    len(tasks.many.verbs()) > asked and tasks.screen._current_read is None
+                ),
+            )
             assert "Cancelled #5000." in read_screen_lines(tasks.app)[-2]
         tasks.app.clear_message()
         tasks.screen.reread()

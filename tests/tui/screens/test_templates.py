@@ -13,7 +13,11 @@ from app.tui.style import Look
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.screen_text import read_screen_lines
 
-SCHEMA = {"type": "object", "required": ["input"], "properties": {"input": {"type": "string"}, "crf": {"default": 23}}}
+SCHEMA = {
+    "type": "object",
+    "required": ["input"],
+    "properties": {"input": {"type": "string"}, "crf": {"default": 23}},
+}
 
 
 def make_template_row(name: str, **values: Any) -> dict[str, Any]:
@@ -37,7 +41,9 @@ def is_shown(app: TaskdeckApp, text: str) -> bool:
     return any(text in line for line in read_screen_lines(app))
 
 
-async def open_templates_screen(pilot: Any, app: TaskdeckApp, text: str = "encode") -> TemplatesScreen:
+async def open_templates_screen(
+    pilot: Any, app: TaskdeckApp, text: str = "encode"
+) -> TemplatesScreen:
     await pilot.press("6")
     await wait_until(pilot, lambda: is_shown(app, text))
     assert isinstance(app.screen, TemplatesScreen)
@@ -76,7 +82,9 @@ async def test_an_empty_list_explains_how_to_create_a_template():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_templates_screen(pilot, app, "No templates yet")
         await pilot.press("e")
-        await wait_until(pilot, lambda: is_shown(app, "There is no template under the cursor; n makes one."))
+        await wait_until(
+            pilot, lambda: is_shown(app, "There is no template under the cursor; n makes one.")
+        )
 
 
 async def test_templates_are_ordered_by_use_and_filtered_by_words():
@@ -98,7 +106,12 @@ async def test_enter_opens_the_form_unless_the_template_is_retired():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_templates_screen(pilot, app)
         await pilot.press("G", "enter")
-        await wait_until(pilot, lambda: is_shown(app, "a-retired-one is retired and takes no tasks; p takes it up again."))
+        await wait_until(
+            pilot,
+            lambda: is_shown(
+                app, "a-retired-one is retired and takes no tasks; p takes it up again."
+            ),
+        )
         await pilot.press("g", "j", "enter")
         await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen))
 
@@ -110,7 +123,10 @@ async def test_the_editor_opens_for_the_row_and_for_a_new_template():
         for key, name in (("e", "backup"), ("n", None)):
             await pilot.press(key)
             await wait_until(pilot, lambda: isinstance(app.screen, EditorScreen))
-            assert isinstance(app.screen, EditorScreen) and (app.screen.kind, app.screen.edited) == ("templates", name)
+            assert isinstance(app.screen, EditorScreen) and (
+                app.screen.kind,
+                app.screen.edited,
+            ) == ("templates", name)
             await pilot.press("escape")
             await wait_until(pilot, lambda: isinstance(app.screen, TemplatesScreen))
 
@@ -124,7 +140,9 @@ async def test_the_cursor_moves_to_a_new_template():
         await wait_until(pilot, lambda: isinstance(app.screen, EditorScreen))
         answers.table["template.ls"] = [*ROWS, {**ROWS[0], "name": "zz-new"}]
         app.screen.dismiss("zz-new")
-        await wait_until(pilot, lambda: isinstance(app.screen, TemplatesScreen) and is_shown(app, "› zz-new"))
+        await wait_until(
+            pilot, lambda: isinstance(app.screen, TemplatesScreen) and is_shown(app, "› zz-new")
+        )
 
 
 async def test_a_used_template_is_retired_instead_of_deleted():
@@ -160,11 +178,18 @@ async def test_a_retired_template_can_be_restored():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_templates_screen(pilot, app)
         await pilot.press("G", "p")
-        await wait_until(pilot, lambda: answers.asked("template.retire") == [{"name": "a-retired-one", "back": True}])
+        await wait_until(
+            pilot,
+            lambda: answers.asked("template.retire") == [{"name": "a-retired-one", "back": True}],
+        )
 
 
 async def test_the_definition_can_be_copied():
-    app = make_deck(FakeRuntime(template_ls=ROWS, definition_show={"text": "[templates.backup]\n", "format": "toml"}))
+    app = make_deck(
+        FakeRuntime(
+            template_ls=ROWS, definition_show={"text": "[templates.backup]\n", "format": "toml"}
+        )
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await open_templates_screen(pilot, app)
         await pilot.press("y")
@@ -196,7 +221,13 @@ def test_hostile_definitions_are_shown_as_plain_text():
 def test_the_default_of_a_secret_parameter_is_not_shown():
     secret = {"pin": {"writeOnly": True, "default": "pp9"}, "api_token": {"default": "pp9"}}
 
-    text = "".join(span for line in make_details(make_template(make_template_row("door", parameters={"properties": secret})), 80, Look()) for span, _ in line)
+    text = "".join(
+        span
+        for line in make_details(
+            make_template(make_template_row("door", parameters={"properties": secret})), 80, Look()
+        )
+        for span, _ in line
+    )
 
     assert text.count("usually •••") == 2 and "pp9" not in text
 

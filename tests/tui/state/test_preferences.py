@@ -29,7 +29,11 @@ def test_a_read_only_deck_reads_preferences_and_writes_none(tmp_path: Path):
     memory.put("zoomed", "work")
     memory.update("opened", [], lambda known: [*known, "a"])
     memory.update("opened", [], lambda known: [*known, "b"])
-    assert (memory.get("failures_seen", 0.0), memory.get("zoomed", ""), memory.get_latest("opened", [])) == (7.0, "work", ["a", "b"])
+    assert (
+        memory.get("failures_seen", 0.0),
+        memory.get("zoomed", ""),
+        memory.get_latest("opened", []),
+    ) == (7.0, "work", ["a", "b"])
     assert (tmp_path / "deck.json").read_bytes() == before
     assert os.listdir(tmp_path) == ["deck.json"]
 
@@ -50,7 +54,10 @@ def test_two_decks_keep_each_other_s_saved_views(tmp_path: Path):
     assert [view.name for view in saved_views.list_views(one)[-2:]] == ["va", "vb"]
 
     assert saved_views.delete_view(one, "vb") and not saved_views.delete_view(other, "vb")
-    assert [view.name for view in saved_views.list_views(Preferences(tmp_path))] == [*(view.name for view in saved_views.PREDEFINED), "va"]
+    assert [view.name for view in saved_views.list_views(Preferences(tmp_path))] == [
+        *(view.name for view in saved_views.PREDEFINED),
+        "va",
+    ]
 
 
 def test_two_decks_keep_each_other_s_seen_failures(tmp_path: Path):
@@ -60,7 +67,9 @@ def test_two_decks_keep_each_other_s_seen_failures(tmp_path: Path):
     assert Preferences(tmp_path).get("opened_at", {}) == {"a": 1.0, "b": 2.0}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"zoomed": 7}', "\x00\xff", "[" * 100_000], ids=repr)
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '{"zoomed": 7}', "\x00\xff", "[" * 100_000], ids=repr
+)
 def test_an_invalid_file_counts_as_missing(tmp_path: Path, text: str):
     (tmp_path / "deck.json").write_text(text, encoding="latin-1")
     memory = Preferences(tmp_path)
@@ -76,7 +85,9 @@ def test_an_unwritable_home_causes_no_failure(tmp_path: Path):
     assert not (tmp_path / "not there").exists()
 
 
-def test_a_deck_of_root_writes_nothing_to_another_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_deck_of_root_writes_nothing_to_another_user_s_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
@@ -88,13 +99,20 @@ def test_a_deck_of_root_writes_nothing_to_another_user_s_home(tmp_path: Path, mo
 def test_failures_stay_unseen_until_viewed():
     board, seen = boards.busy(), ReadMarks(Preferences(), lambda: boards.NOW)
     failed = next(line for line in board.ended if line.status == "failed")
-    old = board._replace(ended=tuple(line._replace(ended_at=boards.NOW - 9_000) for line in board.ended))
+    old = board._replace(
+        ended=tuple(line._replace(ended_at=boards.NOW - 9_000) for line in board.ended)
+    )
     assert seen.count_unseen(old) == 3
-    assert [line.status for line in seen.list_shown_ended(old.ended, boards.NOW, 3600)] == ["failed", "timed_out"]
+    assert [line.status for line in seen.list_shown_ended(old.ended, boards.NOW, 3600)] == [
+        "failed",
+        "timed_out",
+    ]
     seen.mark_viewed(failed.uuid, boards.NOW - 9_000)
     assert seen.count_unseen(board) == 3, "it has failed once more since"
     assert seen.count_unseen(old) == 2
-    assert [line.status for line in seen.list_shown_ended(old.ended, boards.NOW, 3600)] == ["timed_out"]
+    assert [line.status for line in seen.list_shown_ended(old.ended, boards.NOW, 3600)] == [
+        "timed_out"
+    ]
     seen.mark_all_viewed(boards.NOW)
     assert (seen.count_unseen(old), seen.list_shown_ended(old.ended, boards.NOW, 3600)) == (0, ())
     assert seen.make_board_args() == {"seen": boards.NOW}
@@ -112,7 +130,11 @@ def test_an_impossible_time_counts_as_missing(at: float):
     memory.put("failures_seen", at)
     memory.put("looked", at)
     seen = ReadMarks(memory, lambda: boards.NOW)
-    assert (seen.make_board_args(), seen.last_view, seen.count_unseen(boards.busy())) == ({}, None, 3)
+    assert (seen.make_board_args(), seen.last_view, seen.count_unseen(boards.busy())) == (
+        {},
+        None,
+        3,
+    )
 
 
 def test_the_number_of_remembered_failures_is_bounded():
@@ -133,7 +155,9 @@ def test_opened_failures_without_a_row_count_as_seen():
     assert seen.count_unseen(many) == 5
     seen.mark_viewed("beyond the rows", shown - 50)
     assert seen.count_unseen(many) == 4
-    assert seen.count_unseen(board._replace(failed=2)) == 2, "it was deleted: what is counted are the two rows"
+    assert seen.count_unseen(board._replace(failed=2)) == 2, (
+        "it was deleted: what is counted are the two rows"
+    )
     seen.mark_all_viewed(boards.NOW - 20 * 86400)
     seen.mark_viewed("of which no board tells any more", boards.NOW - 9 * 86400)
     assert seen.count_unseen(many) == 5

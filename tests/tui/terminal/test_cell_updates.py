@@ -16,7 +16,9 @@ from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 from tests.tui.screen_text import read_screen_lines
 
 
-async def record_update(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str) -> tuple[str, list[str], list[str]]:
+async def record_update(
+    monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str
+) -> tuple[str, list[str], list[str]]:
     """Return the output for a new board and keys, the terminal's lines, and the deck's lines."""
     app, _ = make_recorded_deck()
     terminal = pyte.Screen(120, 40)
@@ -37,7 +39,11 @@ async def record_update(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: st
         await pilot.press(*keys)
         await pilot.pause()
         stream.feed("".join(written))
-        return "".join(written), [line.rstrip() for line in terminal.display], read_screen_lines(app)
+        return (
+            "".join(written),
+            [line.rstrip() for line in terminal.display],
+            read_screen_lines(app),
+        )
 
 
 def normalize_line(line: str) -> str:
@@ -53,7 +59,13 @@ async def test_one_changed_figure_takes_few_bytes(monkeypatch: pytest.MonkeyPatc
 
 async def test_wide_characters_and_a_moved_cursor_leave_no_traces(monkeypatch: pytest.MonkeyPatch):
     busy = boards.busy()
-    named = zip(busy.running, ("夜间备份 b", "x夜间备份", "e\u0301", "夜", "间夜", "verify 夜间备份", "[/red]"), strict=True)
-    other = busy._replace(running=tuple(row._replace(name=name, output=name) for row, name in named))
+    named = zip(
+        busy.running,
+        ("夜间备份 b", "x夜间备份", "e\u0301", "夜", "间夜", "verify 夜间备份", "[/red]"),
+        strict=True,
+    )
+    other = busy._replace(
+        running=tuple(row._replace(name=name, output=name) for row, name in named)
+    )
     _, terminal, drawn = await record_update(monkeypatch, other, "j", "space", "1", "j", "3")
     assert [normalize_line(line) for line in terminal] == [normalize_line(line) for line in drawn]

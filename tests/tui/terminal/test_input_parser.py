@@ -32,12 +32,23 @@ class Clock:
 
 def format_events(messages: Iterator[Message]) -> list[str]:
     """Return events in short form: the name of a key, or a paste in angle brackets."""
-    return [m.key if isinstance(m, events.Key) else f"<{m.text}>" if isinstance(m, events.Paste) else str(m) for m in messages]
+    return [
+        m.key
+        if isinstance(m, events.Key)
+        else f"<{m.text}>"
+        if isinstance(m, events.Paste)
+        else str(m)
+        for m in messages
+    ]
 
 
 def parse_pieces(pieces: Sequence[bytes]) -> list[str]:
     keyboard = InputParser(ticks=Clock())
-    return [event for piece in pieces for event in (*format_events(keyboard.feed(piece)), *format_events(keyboard.tick()))]
+    return [
+        event
+        for piece in pieces
+        for event in (*format_events(keyboard.feed(piece)), *format_events(keyboard.tick()))
+    ]
 
 
 @pytest.mark.parametrize("first", range(len(INPUT_BYTES) + 1))
@@ -69,7 +80,9 @@ def test_invalid_utf_8_becomes_replacement_characters(data: bytes, said: list[st
 def test_a_paste_without_its_end_marker_ends_after_a_pause():
     clock = Clock()
     keyboard = InputParser(ticks=clock)
-    assert format_events(keyboard.feed(b"\x1b[200~x\x1b[20")) == format_events(keyboard.tick()) == []
+    assert (
+        format_events(keyboard.feed(b"\x1b[200~x\x1b[20")) == format_events(keyboard.tick()) == []
+    )
     clock.at = SILENCE_TIMEOUT
     assert format_events(keyboard.tick()) == ["<x\u241b[20>"]
     assert format_events(keyboard.feed(b"j\x1b[201~k")) == ["j", "k"]
@@ -77,7 +90,11 @@ def test_a_paste_without_its_end_marker_ends_after_a_pause():
 
 def test_a_large_paste_is_delivered_in_pieces_and_never_as_keys(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("app.tui.terminal.input_parser.MAX_PASTE", 5)
-    assert parse_pieces([b"\x1b[200~abc", b"def\x1b", b"x", b"jk\x1b[201~q"]) == ["<abcdef>", "<\u241bxjk>", "q"]
+    assert parse_pieces([b"\x1b[200~abc", b"def\x1b", b"x", b"jk\x1b[201~q"]) == [
+        "<abcdef>",
+        "<\u241bxjk>",
+        "q",
+    ]
 
 
 def test_a_lone_escape_is_delivered_once_nothing_follows():
@@ -110,14 +127,18 @@ def test_invalid_input_does_not_end_the_deck(deck_terminal: Terminal):
 
 
 def test_a_paste_triggers_no_keys_on_the_deck(deck_terminal: Terminal):
-    send_bytes(deck_terminal, b"\x1b[200~hello \x1b[0m q\x1b").type("q\x1b[201~/").wait("words, status:failed")
+    send_bytes(deck_terminal, b"\x1b[200~hello \x1b[0m q\x1b").type("q\x1b[201~/").wait(
+        "words, status:failed"
+    )
     deck_terminal.type("\x11")
     assert deck_terminal.end() == 0
 
 
 def test_a_field_keeps_typed_and_pasted_text_in_order(deck_terminal: Terminal):
     send_bytes(deck_terminal, b"/").wait("words, status:failed")
-    send_bytes(deck_terminal, b"ab\x1b[200~c\x1b[31m\x1b").type("d\x1b[201~ef").wait("abc\u241b[31m\u241bdef")
+    send_bytes(deck_terminal, b"ab\x1b[200~c\x1b[31m\x1b").type("d\x1b[201~ef").wait(
+        "abc\u241b[31m\u241bdef"
+    )
     deck_terminal.type("\x11")
     assert deck_terminal.end() == 0
 

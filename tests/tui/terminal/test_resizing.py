@@ -32,7 +32,11 @@ sys.exit(main("busy"))
 
 
 def test_the_terminal_s_size_overrides_environment_variables():
-    with Terminal([sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV | {"COLUMNS": "80", "LINES": "24"}, ROOT) as deck:
+    with Terminal(
+        [sys.executable, "-m", "tests.tui.run_deck", "busy"],
+        ENV | {"COLUMNS": "80", "LINES": "24"},
+        ROOT,
+    ) as deck:
         deck.wait("? help").resize(40, 10).wait("too small (40x10)").type("q")
         assert deck.end() == 0
 
@@ -45,7 +49,12 @@ def test_the_later_of_two_quick_resizes_wins():
 
 async def test_a_timer_fires_late_rather_than_never(monkeypatch: pytest.MonkeyPatch):
     """Guard the timer that applies a new window size: once skipped, it never fired again."""
-    app, fired, looks, now = make_deck(FakeRuntime()), asyncio.Event(), itertools.count(), _time.get_time
+    app, fired, looks, now = (
+        make_deck(FakeRuntime()),
+        asyncio.Event(),
+        itertools.count(),
+        _time.get_time,
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         with monkeypatch.context() as patched:
             patched.setattr(_time, "get_time", lambda: now() + 0.05 * min(next(looks), 3))

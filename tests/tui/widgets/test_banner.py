@@ -28,9 +28,14 @@ LONG_HOME = "/home/ann/.local/share/" + "deep/" * 30 + "taskdeck"
 pytestmark = pytest.mark.usefixtures("utc")
 
 
-def render_banner(board: Board, cells: int, look: Look | None = None, key: str = "↵", start: str = "S") -> list[str]:
+def render_banner(
+    board: Board, cells: int, look: Look | None = None, key: str = "↵", start: str = "S"
+) -> list[str]:
     """Return the banner's lines and check their width."""
-    lines = ["".join(text for text, _ in line) for line in build_banner(board, NOW, look or Look(), cells, key, start)]
+    lines = [
+        "".join(text for text, _ in line)
+        for line in build_banner(board, NOW, look or Look(), cells, key, start)
+    ]
     assert all(measure_width(line) <= cells for line in lines)
     return lines
 
@@ -39,7 +44,11 @@ def make_nearly_full_board() -> Board:
     """Return a board with too little space to start anything but no failed writes."""
     board = boards.halted()
     words = "disk nearly full (/var/lib/taskdeck: 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
-    return board._replace(database="ok", runtime=board.runtime._replace(halted=words), host=board.host._replace(disk_free=3 * 2**20))
+    return board._replace(
+        database="ok",
+        runtime=board.runtime._replace(halted=words),
+        host=board.host._replace(disk_free=3 * 2**20),
+    )
 
 
 def make_lost_board(how: str = "DAMAGED", **more: object) -> Board:
@@ -72,23 +81,33 @@ def test_a_long_home_path_hides_neither_free_bytes_nor_remedy(cells: int, ascii:
 
     first, second = render_banner(boards.halted()._replace(home=LONG_HOME), cells, look)
 
-    assert "0 bytes free" in first and second.endswith(f"{look.adapt_text('↵')} shows what cleanup would free")
+    assert "0 bytes free" in first and second.endswith(
+        f"{look.adapt_text('↵')} shows what cleanup would free"
+    )
 
 
 def test_a_nearly_full_disk_shows_its_free_space():
     first, second = render_banner(make_nearly_full_board()._replace(running=()), 120)
 
-    assert first == " ✗ DISK NEARLY FULL: /var/lib/taskdeck has 3.0M free. Nothing new starts. No job runs; nothing is lost."
+    assert (
+        first
+        == " ✗ DISK NEARLY FULL: /var/lib/taskdeck has 3.0M free. Nothing new starts. No job runs; nothing is lost."
+    )
     assert "Largest: runs/ 41.2G" in second
 
 
 def test_a_full_disk_with_free_bytes_omits_them_and_marks_partial_counts():
     board = boards.halted()
-    part = board.host._replace(disk_free=9 * 2**30, largest=(board.host.largest[0]._replace(whole=False),))
+    part = board.host._replace(
+        disk_free=9 * 2**30, largest=(board.host.largest[0]._replace(whole=False),)
+    )
 
     first, second = render_banner(board._replace(host=part, running=board.running[:1]), 120)
 
-    assert first == " ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The running job goes on; nothing is lost."
+    assert (
+        first
+        == " ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The running job goes on; nothing is lost."
+    )
     assert "Largest: runs/ over 41.2G." in second
 
 
@@ -104,13 +123,20 @@ def test_the_command_for_a_damaged_database_is_never_cut(cells: int):
 def test_a_damaged_database_outranks_a_missing_runtime():
     words = " ".join(render_banner(make_lost_board(runtime=boards.trouble().runtime), 120))
 
-    assert "DATABASE DAMAGED" in words and "taskdeck stop" not in words and "db restore --dry-run" in words
+    assert (
+        "DATABASE DAMAGED" in words
+        and "taskdeck stop" not in words
+        and "db restore --dry-run" in words
+    )
 
 
 @pytest.mark.parametrize("state", ["running", "none"])
 def test_the_runtime_s_advice_on_a_damaged_database_replaces_the_default(state: str):
     cure = "Move the database away, or put a good copy there."
-    words = " ".join(line.strip() for line in render_banner(make_lost_board(runtime=RuntimeFacts(state, cure=cure)), 120))
+    words = " ".join(
+        line.strip()
+        for line in render_banner(make_lost_board(runtime=RuntimeFacts(state, cure=cure)), 120)
+    )
 
     assert words.endswith(f"what ends is kept. {cure}") and "restore" not in words
 
@@ -122,11 +148,17 @@ def test_the_lock_holder_is_named_in_header_and_banner():
     assert format_database(board, NOW, Look()) == [("db LOCKED 4s", "broken")]
     assert format_database(board, NOW + 60, Look()) == [("db LOCKED 1m", "broken")]
     assert format_database(board._replace(lock=None), NOW, Look()) == [("db ok", "dim")]
-    assert "since 10:31 (sqlite3, pid 4711). The 7 jobs run on" in " ".join(render_banner(board, 120))
+    assert "since 10:31 (sqlite3, pid 4711). The 7 jobs run on" in " ".join(
+        render_banner(board, 120)
+    )
 
 
 def test_a_draining_runtime_needs_a_restart():
-    words = " ".join(render_banner(boards.busy()._replace(runtime=boards.busy().runtime._replace(halted=DRAINING)), 80))
+    words = " ".join(
+        render_banner(
+            boards.busy()._replace(runtime=boards.busy().runtime._replace(halted=DRAINING)), 80
+        )
+    )
 
     assert words.endswith("It starts things again by: taskdeck serve --detach")
 
@@ -139,18 +171,27 @@ def test_no_banner_without_trouble():
 
 
 @pytest.mark.parametrize("key", ["5", "6", "7", "9", "O", "B", "n"])
-@pytest.mark.parametrize("board", [boards.halted(), boards.trouble(), make_lost_board()], ids=["full", "stopped", "damaged"])
+@pytest.mark.parametrize(
+    "board",
+    [boards.halted(), boards.trouble(), make_lost_board()],
+    ids=["full", "stopped", "damaged"],
+)
 async def test_every_screen_shows_the_banner(key: str, board: Board):
     app = make_deck(FakeRuntime(board))
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         await pilot.press(key)
-        await wait_for(pilot, lambda: len(app.screen_stack) == 2 and read_screen_lines(app)[2].startswith(" ✗ "))
+        await wait_for(
+            pilot,
+            lambda: len(app.screen_stack) == 2 and read_screen_lines(app)[2].startswith(" ✗ "),
+        )
 
         # Letters are text in a form, so no key is named. The database page already shows the
         # cleanup preview.
         cleanup, start = "" if key in "nB" else "B", "" if key == "n" else "S"
-        assert read_screen_lines(app)[2:4] == [line.rstrip() for line in render_banner(board, 120, key=cleanup, start=start)]
+        assert read_screen_lines(app)[2:4] == [
+            line.rstrip() for line in render_banner(board, 120, key=cleanup, start=start)
+        ]
 
 
 @pytest.mark.parametrize("key", ["5", "6", "9", "O", "B"])
@@ -159,7 +200,13 @@ async def test_the_named_key_starts_a_runtime_on_every_page(key: str):
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         await pilot.press(key)
-        await wait_for(pilot, lambda: "S starts it again" in " ".join(read_screen_lines(app)[2:4]).replace("S    starts", "S starts"))
+        await wait_for(
+            pilot,
+            lambda: (
+                "S starts it again"
+                in " ".join(read_screen_lines(app)[2:4]).replace("S    starts", "S starts")
+            ),
+        )
         await pilot.press("S")
         await wait_for(pilot, lambda: recording.resumed == 1)
 
@@ -175,12 +222,20 @@ async def test_the_named_key_starts_a_runtime_on_every_page(key: str):
     ],
     ids=["stopped", "full", "nearly", "damaged"],
 )  # fmt: skip
-async def test_a_small_page_has_a_one_line_banner_with_the_remedy(board: Board, begins: str, ends: str, cells: int):
+async def test_a_small_page_has_a_one_line_banner_with_the_remedy(
+    board: Board, begins: str, ends: str, cells: int
+):
     app = make_deck(FakeRuntime(board))
     async with app.run_test(size=(cells, 16)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         await pilot.press("5")
-        await wait_for(pilot, lambda: read_screen_lines(app)[1].startswith(f" ✗ {begins}") and read_screen_lines(app)[2].startswith("━▌"))
+        await wait_for(
+            pilot,
+            lambda: (
+                read_screen_lines(app)[1].startswith(f" ✗ {begins}")
+                and read_screen_lines(app)[2].startswith("━▌")
+            ),
+        )
         assert read_screen_lines(app)[1].endswith(ends)
 
 
@@ -189,7 +244,13 @@ async def test_a_low_page_has_a_one_line_banner():
     async with app.run_test(size=(80, 20)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         await pilot.press("5")
-        await wait_for(pilot, lambda: read_screen_lines(app)[1].startswith(" ✗ DISK FULL") and read_screen_lines(app)[2].startswith("━▌"))
+        await wait_for(
+            pilot,
+            lambda: (
+                read_screen_lines(app)[1].startswith(" ✗ DISK FULL")
+                and read_screen_lines(app)[2].startswith("━▌")
+            ),
+        )
 
 
 async def test_the_banner_disappears_after_recovery():
@@ -206,7 +267,15 @@ async def test_the_banner_disappears_after_recovery():
 
 
 def make_disk_alert() -> AlertEntry:
-    return boards.make_alert(9, "nothing-starts", "critical", "firing", "system", "/var/lib/taskdeck 0 bytes free", 11 * MINUTE)
+    return boards.make_alert(
+        9,
+        "nothing-starts",
+        "critical",
+        "firing",
+        "system",
+        "/var/lib/taskdeck 0 bytes free",
+        11 * MINUTE,
+    )
 
 
 def make_deck_with_disk_alert() -> TaskdeckApp:
@@ -218,9 +287,13 @@ def make_deck_with_disk_alert() -> TaskdeckApp:
 async def test_enter_on_the_disk_alert_opens_the_cleanup_preview():
     app = make_deck_with_disk_alert()
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_for(pilot, lambda: "B shows what cleanup would free" in read_screen_lines(app)[3])
+        await wait_for(
+            pilot, lambda: "B shows what cleanup would free" in read_screen_lines(app)[3]
+        )
         await pilot.press("4")
-        await wait_for(pilot, lambda: "↵ shows what cleanup would free" in read_screen_lines(app)[3])
+        await wait_for(
+            pilot, lambda: "↵ shows what cleanup would free" in read_screen_lines(app)[3]
+        )
         assert "↵ what can go" in read_screen_lines(app)[-1]
         await pilot.press("enter")
         await wait_for(pilot, lambda: isinstance(app.screen, DatabaseScreen))
@@ -229,11 +302,17 @@ async def test_enter_on_the_disk_alert_opens_the_cleanup_preview():
 async def test_enter_on_a_task_opens_it_and_the_banner_names_b():
     app = make_deck_with_disk_alert()
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_for(pilot, lambda: "B shows what cleanup would free" in read_screen_lines(app)[3])
+        await wait_for(
+            pilot, lambda: "B shows what cleanup would free" in read_screen_lines(app)[3]
+        )
         await pilot.press("4")
-        await wait_for(pilot, lambda: "↵ shows what cleanup would free" in read_screen_lines(app)[3])
+        await wait_for(
+            pilot, lambda: "↵ shows what cleanup would free" in read_screen_lines(app)[3]
+        )
         await pilot.press("j")
-        assert "B shows what cleanup would free" in read_screen_lines(app)[3], "at once, and not with the next second"
+        assert "B shows what cleanup would free" in read_screen_lines(app)[3], (
+            "at once, and not with the next second"
+        )
         await pilot.press("enter")
         await wait_for(pilot, lambda: isinstance(app.screen, TaskScreen))
         await pilot.press("B")
@@ -256,14 +335,18 @@ async def test_only_a_click_on_the_disk_banner_opens_the_cleanup_preview():
             await wait_for(pilot, lambda app=app: app.board is not None)
             await pilot.click("#banner", offset=(5, 1))
             await pilot.pause()
-            assert len(app.screen_stack) == stack and isinstance(app.screen, DatabaseScreen) is (stack == 2)
+            assert len(app.screen_stack) == stack and isinstance(app.screen, DatabaseScreen) is (
+                stack == 2
+            )
 
 
 async def test_the_banner_names_the_configured_key():
     app, _ = make_recorded_deck(boards.halted())
     app.settings = app.settings._replace(keys={"place.database": "f6"})
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_for(pilot, lambda: "f6 shows what cleanup would free" in read_screen_lines(app)[3])
+        await wait_for(
+            pilot, lambda: "f6 shows what cleanup would free" in read_screen_lines(app)[3]
+        )
 
 
 def is_shown(app: TaskdeckApp, text: str) -> bool:
@@ -283,7 +366,12 @@ async def test_a_damaged_database_keeps_the_last_rows_with_their_age():
         assert not any("as of" in line for line in read_screen_lines(app))
         app._show_board_error("the database is damaged.", True, "DAMAGED")
         moment[0] += 65
-        await wait_for(pilot, lambda: any("━▌3 Running 7  as of 10:42:07, 1m old" in line for line in read_screen_lines(app)))
+        await wait_for(
+            pilot,
+            lambda: any(
+                "━▌3 Running 7  as of 10:42:07, 1m old" in line for line in read_screen_lines(app)
+            ),
+        )
         shown = read_screen_lines(app)
 
         assert any("─ 1 Queues  as of 10:42:07, 1m old" in line for line in shown)
@@ -299,14 +387,31 @@ async def test_message_and_banner_give_the_same_advice_without_a_backup():
         app.feed.stop()
         await pilot.pause()
         cure = "Move the database away, or put a good copy there."
-        app._receive_feed_error(Remote("the database is damaged. There is no good backup of it.", cure, "damaged-database", 5), True)
-        await wait_for(pilot, lambda: is_shown(app, "no good backup") and " ".join(" ".join(read_screen_lines(app)).split()).count(cure) == 2)
+        app._receive_feed_error(
+            Remote(
+                "the database is damaged. There is no good backup of it.",
+                cure,
+                "damaged-database",
+                5,
+            ),
+            True,
+        )
+        await wait_for(
+            pilot,
+            lambda: (
+                is_shown(app, "no good backup")
+                and " ".join(" ".join(read_screen_lines(app)).split()).count(cure) == 2
+            ),
+        )
         assert not is_shown(app, "db restore")
 
 
 async def test_the_task_list_keeps_its_rows_over_a_damaged_database():
     damaged = Remote("the database is damaged.", "", "damaged-database", 5)
-    answers = FakeRuntime(boards.busy(), browse=lambda args: damaged if ticks.at > 1000 else fake_home.answer_browse(args))
+    answers = FakeRuntime(
+        boards.busy(),
+        browse=lambda args: damaged if ticks.at > 1000 else fake_home.answer_browse(args),
+    )
     ticks = Clock()
     app = make_deck(answers)
     app.ticks = ticks
@@ -319,7 +424,9 @@ async def test_the_task_list_keeps_its_rows_over_a_damaged_database():
         app._show_board_error("the database is damaged.", True, "DAMAGED")
         await wait_for(pilot, lambda: is_shown(app, "11m old"))
 
-        assert "DATABASE DAMAGED" in read_screen_lines(app)[2] and "taskdeck db restore" in " ".join(read_screen_lines(app)[2:4])
+        assert "DATABASE DAMAGED" in read_screen_lines(app)[
+            2
+        ] and "taskdeck db restore" in " ".join(read_screen_lines(app)[2:4])
         assert is_shown(app, "resnet50-sweep-08")
 
 
@@ -327,11 +434,15 @@ async def test_the_task_list_keeps_its_rows_over_a_damaged_database():
     ({}, "Trying to start one.", False), ({"read_only": True}, "Start one: taskdeck serve --detach", False),
     ({"settings": Config(autostart=False)}, "S starts one, or: taskdeck serve", True),
 ], ids=["by itself", "only reads", "autostart = false"])  # fmt: skip
-async def test_a_deck_starts_a_runtime_only_where_allowed(how: dict[str, Any], says: str, key: bool):
+async def test_a_deck_starts_a_runtime_only_where_allowed(
+    how: dict[str, Any], says: str, key: bool
+):
     board = boards.busy()._replace(runtime=RuntimeFacts("none", since=NOW))
     app = make_deck(FakeRuntime(board), **how)
     async with app.run_test(size=(80, 24)) as pilot:
-        await wait_for(pilot, lambda: says in " ".join(" ".join(read_screen_lines(app)[1:3]).split()))
+        await wait_for(
+            pilot, lambda: says in " ".join(" ".join(read_screen_lines(app)[1:3]).split())
+        )
         assert app.feed._may_start is (says == "Trying to start one.")
         assert ("S start runtime" in read_screen_lines(app)[-1]) is key
 
@@ -339,4 +450,9 @@ async def test_a_deck_starts_a_runtime_only_where_allowed(how: dict[str, Any], s
 async def test_a_read_only_deck_offers_no_key_to_start_the_runtime():
     app = make_deck(FakeRuntime(boards.trouble()), read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
-        await wait_for(pilot, lambda: "Start it again: taskdeck serve --detach" in " ".join(read_screen_lines(app)[1:3]))
+        await wait_for(
+            pilot,
+            lambda: (
+                "Start it again: taskdeck serve --detach" in " ".join(read_screen_lines(app)[1:3])
+            ),
+        )

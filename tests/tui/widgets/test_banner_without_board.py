@@ -31,7 +31,10 @@ from tests.tui.screen_text import read_screen_lines
 NO_AUTOSTART = Config(autostart=False)
 """Without this setting, a real runtime would start in the home and outlive the test."""
 OPEN_FAILED = Problem("unable to open database file", "Look: taskdeck doctor")
-DENIED = Conflict("the home /srv/taskdeck belongs to somebody else, or may not be entered. Nothing was done.", "Choose another: --home DIR")
+DENIED = Conflict(
+    "the home /srv/taskdeck belongs to somebody else, or may not be entered. Nothing was done.",
+    "Choose another: --home DIR",
+)
 
 
 class RefusingRuntime(RecordingRuntime):
@@ -42,7 +45,9 @@ class RefusingRuntime(RecordingRuntime):
         self.answers["board"] = problem
 
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
-        return self._raise(self.answers[verb]) if verb in self.answers else super().answer(verb, args)
+        return (
+            self._raise(self.answers[verb]) if verb in self.answers else super().answer(verb, args)
+        )
 
     def _raise(self, problem: Exception) -> Any:
         raise problem
@@ -71,10 +76,18 @@ async def test_the_banner_says_why_there_is_no_board(problem: Exception, size: t
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         shown = read_screen_lines(app)
-        assert "loading" not in read_screen_text(app) and not any("Nothing runs" in line or "Nothing has been" in line for line in shown)
-        assert str(getattr(problem, "hint", "") or problem) in read_screen_text(app) and max(map(measure_width, shown)) <= size[0]
+        assert "loading" not in read_screen_text(app) and not any(
+            "Nothing runs" in line or "Nothing has been" in line for line in shown
+        )
+        assert (
+            str(getattr(problem, "hint", "") or problem) in read_screen_text(app)
+            and max(map(measure_width, shown)) <= size[0]
+        )
         await pilot.press("5")
-        await wait_for(pilot, lambda: app.screen is not app.deck and "NOTHING CAN BE SHOWN" in read_screen_text(app))
+        await wait_for(
+            pilot,
+            lambda: app.screen is not app.deck and "NOTHING CAN BE SHOWN" in read_screen_text(app),
+        )
         assert "loading" not in read_screen_lines(app)[0]
         assert str(getattr(problem, "hint", "") or problem) in read_screen_text(app)
         await pilot.press("q")
@@ -107,7 +120,12 @@ class MuteRuntime:
         self._thread.start()
 
     def _take(self) -> None:
-        greeting = json.dumps({"taskdeck": VERSION, "protocol": app_client.PROTOCOL, "pid": os.getpid()}).encode() + b"\n"
+        greeting = (
+            json.dumps(
+                {"taskdeck": VERSION, "protocol": app_client.PROTOCOL, "pid": os.getpid()}
+            ).encode()
+            + b"\n"
+        )
         try:
             while True:
                 line, _ = self._socket.accept()
@@ -138,11 +156,15 @@ def mute_runtime(bare_home: Path, request: pytest.FixtureRequest) -> Iterator[Mu
     found.close()
 
 
-async def test_a_mute_runtime_is_reported(bare_home: Path, mute_runtime: MuteRuntime, monkeypatch: pytest.MonkeyPatch):
+async def test_a_mute_runtime_is_reported(
+    bare_home: Path, mute_runtime: MuteRuntime, monkeypatch: pytest.MonkeyPatch
+):
     """Cover a runtime that hangs before its greeting and one that hangs after."""
     monkeypatch.setattr(app_client, "GREETING_TIMEOUT", 0.2)
     monkeypatch.setattr(banner, "WAIT_NOTICE_DELAY", 0.5)
-    app = make_deck(lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART)
+    app = make_deck(
+        lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART
+    )
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         assert "kill -CONT" in read_screen_text(app) or "taskdeck stop" in read_screen_text(app)
@@ -154,11 +176,15 @@ async def test_an_inaccessible_home_is_reported(bare_home: Path, monkeypatch: py
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(app_client.os, "open", refused)
-    app = make_deck(lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART)
+    app = make_deck(
+        lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART
+    )
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         monkeypatch.undo()
-        assert "belongs to somebody else, or may not be entered" in read_screen_text(app) and "Choose another: --home DIR" in read_screen_text(app)
+        assert "belongs to somebody else, or may not be entered" in read_screen_text(
+            app
+        ) and "Choose another: --home DIR" in read_screen_text(app)
 
 
 async def test_a_slow_first_board_is_not_reported(monkeypatch: pytest.MonkeyPatch):

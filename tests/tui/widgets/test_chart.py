@@ -20,13 +20,23 @@ STARTED_LINE = Series("started", (0.0, 2.0, None, None, 4.0, 3.0, 1.0, 0.0), "al
 def make_plot(*lines: Series, top: float = 4) -> Plot:
     """Return a plot of lines, known in the buckets where the first line has a value."""
     known = tuple(value is not None for value in lines[0].values)
-    return Plot(lines, known, chart.make_ticks(top, 4, "count", units.format_count), {0: "10:00", len(known) - 1: "12:00"})
+    return Plot(
+        lines,
+        known,
+        chart.make_ticks(top, 4, "count", units.format_count),
+        {0: "10:00", len(known) - 1: "12:00"},
+    )
 
 
-def draw_plot(plot: Plot, look: Look, moment: int | None = None, size: tuple[int, int] = (60, 10)) -> list[str]:
+def draw_plot(
+    plot: Plot, look: Look, moment: int | None = None, size: tuple[int, int] = (60, 10)
+) -> list[str]:
     """Return the chart as lines of text."""
     rows, canvas = chart.draw_chart(plot, *size, look)
-    return ["".join(text for text, _ in row) for row in chart.overlay_marks(rows, canvas, plot, moment, look)]
+    return [
+        "".join(text for text, _ in row)
+        for row in chart.overlay_marks(rows, canvas, plot, moment, look)
+    ]
 
 
 @pytest.mark.parametrize("look", [COLOURS, PLAIN, ASCII])
@@ -41,7 +51,9 @@ def test_a_chart_fills_its_area_exactly(look: Look, size: tuple[int, int]):
 def test_an_ascii_chart_is_ascii():
     lines = draw_plot(make_plot(STARTED_LINE), ASCII, 4)
 
-    assert "".join(lines).isascii() and {"s", ".", "|"} <= {c for line in lines[:-2] for c in line[2:]}
+    assert "".join(lines).isascii() and {"s", ".", "|"} <= {
+        c for line in lines[:-2] for c in line[2:]
+    }
 
 
 def test_each_line_has_its_letter_without_colours():
@@ -67,11 +79,16 @@ def test_the_moment_under_the_cursor_is_a_line_through_the_chart():
     lines = draw_plot(make_plot(STARTED_LINE), COLOURS, 6)
 
     at = canvas.find_cell(6, 7)
-    assert all(line[at] != " " for line in lines[:-2]) and sum(line[at] == "│" for line in lines[:-2]) >= 5
+    assert (
+        all(line[at] != " " for line in lines[:-2])
+        and sum(line[at] == "│" for line in lines[:-2]) >= 5
+    )
 
 
 @given(st.integers(2, 200), st.integers(20, 200), st.data())
-def test_a_click_on_the_cell_of_a_bucket_finds_it_again(buckets: int, width: int, data: st.DataObject):
+def test_a_click_on_the_cell_of_a_bucket_finds_it_again(
+    buckets: int, width: int, data: st.DataObject
+):
     canvas, bucket = chart.PlotArea(5, width), data.draw(st.integers(0, buckets - 1))
 
     found = canvas.find_bucket(canvas.find_cell(bucket, buckets - 1), buckets - 1)
@@ -107,7 +124,12 @@ def test_a_single_value_between_gaps_is_visible():
     ],
 )
 def test_the_ticks_of_a_scale_are_round(top: float, kind: str, labels: list[str]):
-    said = {"time": units.format_duration_setting, "size": units.format_memory, "share": units.format_number, "count": units.format_count}[kind]
+    said = {
+        "time": units.format_duration_setting,
+        "size": units.format_memory,
+        "share": units.format_number,
+        "count": units.format_count,
+    }[kind]
 
     found = chart.make_ticks(top, 4, kind, said)
 
@@ -128,7 +150,15 @@ def test_time_labels_are_at_round_times():
 
     assert len(hour) >= 4 and all(label[-1] == "0" and ":" in label for label in hour.values())
     assert len(day) >= 5 and all(label.endswith(":00") for label in day.values())
-    assert len(week) == 7 and set(week.values()) <= {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+    assert len(week) == 7 and set(week.values()) <= {
+        "Mon",
+        "Tue",
+        "Wed",
+        "Thu",
+        "Fri",
+        "Sat",
+        "Sun",
+    }
 
 
 def test_the_chart_library_is_loaded_with_the_first_chart():

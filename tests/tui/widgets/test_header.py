@@ -12,7 +12,9 @@ from tests.tui import boards
 from tests.tui.boards import NOW
 
 
-def render_first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None) -> str:
+def render_first_line(
+    width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None
+) -> str:
     board = boards.busy()._replace(backup=backup, replica=replica)
     line = "".join(text for text, _ in build_header(board, HeaderContext(), NOW, Look(), width)[0])
     assert len(line) <= width
@@ -34,7 +36,9 @@ def test_the_header_shows_the_age_of_the_newest_backup(width: int, backup: Backu
     assert says.replace("3d00h", "3d") in render_first_line(width, backup).replace("3d00h", "3d")
 
 
-@pytest.mark.parametrize(("width", "backup"), [(80, BackupFacts(NOW - 60)), (109, BackupFacts()), (120, None)])
+@pytest.mark.parametrize(
+    ("width", "backup"), [(80, BackupFacts(NOW - 60)), (109, BackupFacts()), (120, None)]
+)
 def test_no_backup_age_without_space_or_data(width: int, backup: BackupFacts | None):
     assert "backup" not in render_first_line(width, backup)
 
@@ -51,7 +55,9 @@ def test_the_replica_is_shown_only_when_late():
 ], ids=["deck", "title", "read-only", "one pane"])  # fmt: skip
 @pytest.mark.parametrize("cells", [60, 80, 100])
 @pytest.mark.parametrize("lag", [0.003, 3.2], ids=["quiet", "late"])
-def test_problems_and_location_fit_the_header_at_every_width(bearings: HeaderContext, cells: int, lag: float):
+def test_problems_and_location_fit_the_header_at_every_width(
+    bearings: HeaderContext, cells: int, lag: float
+):
     board = boards.halted()
     board = board._replace(runtime=board.runtime._replace(tick_lag=lag))
     line = "".join(text for text, _ in build_header(board, bearings, boards.NOW, Look(), cells)[0])

@@ -33,7 +33,13 @@ def get_filter_text(app: TaskdeckApp) -> str:
 async def test_a_click_on_a_place_works_from_every_screen():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
-        for text, digit in (("7 Alerts", "7"), ("5 Tasks", "5"), ("6 Templates", "6"), ("9 History", "9"), ("0 Deck", "0")):
+        for text, digit in (
+            ("7 Alerts", "7"),
+            ("5 Tasks", "5"),
+            ("6 Templates", "6"),
+            ("9 History", "9"),
+            ("0 Deck", "0"),
+        ):
             await click_on(app, pilot, text)
             await wait_for(pilot, lambda digit=digit: get_place(app) == digit)
             assert len(app.screen_stack) <= 2
@@ -59,7 +65,9 @@ async def test_a_counter_on_another_screen_opens_the_task_list():
             await pilot.press(start)
             await wait_for(pilot, lambda start=start: get_place(app) == start)
             await click_on(app, pilot, "2 held")
-            await wait_for(pilot, lambda: get_place(app) == "5" and get_filter_text(app) == "status:held")
+            await wait_for(
+                pilot, lambda: get_place(app) == "5" and get_filter_text(app) == "status:held"
+            )
         await click_on(app, pilot, "3 failed")
         await wait_for(pilot, lambda: get_filter_text(app) == "status:failed,timed-out,lost")
 
@@ -81,4 +89,6 @@ async def test_pane_digits_are_clickable_on_a_small_terminal():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(70, 20)) as pilot:
         await click_on(app, pilot, " 4 ")
-        await wait_for(pilot, lambda: any("4 SLA alerts" in line for line in read_screen_lines(app)))
+        await wait_for(
+            pilot, lambda: any("4 SLA alerts" in line for line in read_screen_lines(app))
+        )

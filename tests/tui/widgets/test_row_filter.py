@@ -82,7 +82,14 @@ def test_a_list_completes_its_qualifiers_and_names(typed: str, whole: list[str])
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [("by:ann", ["a"]), ("!by:ann", ["b"]), ("cancel", ["a"]), ("who:ann", []), ('"two words"', ["b"])]
+    ("line", "found"),
+    [
+        ("by:ann", ["a"]),
+        ("!by:ann", ["b"]),
+        ("cancel", ["a"]),
+        ("who:ann", []),
+        ('"two words"', ["b"]),
+    ],
 )
 def test_words_and_qualifiers_match_the_fields_of_rows(line: str, found: list[str]):
     rows = {"a": {"by": "ann", "verb": "cancel"}, "b": {"by": "bob", "verb": "two words"}}
@@ -91,6 +98,9 @@ def test_words_and_qualifiers_match_the_fields_of_rows(line: str, found: list[st
     assert [row for row in rows if keep(row)] == found
 
 
-@pytest.mark.parametrize(("line", "elsewhere"), [("tag:env", True), ("by:ann x", True), ("queue:gpu", False), ("status:nix", False)])
+@pytest.mark.parametrize(
+    ("line", "elsewhere"),
+    [("tag:env", True), ("by:ann x", True), ("queue:gpu", False), ("status:nix", False)],
+)
 def test_filters_unknown_to_the_deck_search_all_tasks(line: str, elsewhere: bool):
     assert needs_task_list(line, NOW) is elsewhere

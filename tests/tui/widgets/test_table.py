@@ -90,7 +90,9 @@ async def press_keys(keys: Iterable[str], **shown: list[KeyedRow]) -> tuple[Tabl
 
 
 async def test_the_cursor_moves_through_all_sections():
-    table, shown = await press_keys(["j", "j", "j"], top=make_rows("a", "b"), low=make_rows("c", "d"))
+    table, shown = await press_keys(
+        ["j", "j", "j"], top=make_rows("a", "b"), low=make_rows("c", "d")
+    )
     assert table.cursor == "d"
     assert [line[:3] for line in shown if line.startswith("›")] == ["› d"]
 
@@ -142,9 +144,19 @@ async def test_only_changed_lines_are_redrawn():
     async with app.run_test(size=(30, 10)):
         app.table.show({"top": make_rows("a", "b", "c"), "low": make_rows("d")})
         lines = record_refreshed_lines(app.table)
-        app.table.show({"top": [*make_rows("a"), KeyedRow("b", "news"), *make_rows("c")], "low": make_rows("d")})
+        app.table.show(
+            {
+                "top": [*make_rows("a"), KeyedRow("b", "news"), *make_rows("c")],
+                "low": make_rows("d"),
+            }
+        )
         assert lines == [2]
-        app.table.show({"top": [*make_rows("a"), KeyedRow("b", "news"), *make_rows("c")], "low": make_rows("d")})
+        app.table.show(
+            {
+                "top": [*make_rows("a"), KeyedRow("b", "news"), *make_rows("c")],
+                "low": make_rows("d"),
+            }
+        )
         assert lines == [2]
 
 
@@ -158,7 +170,9 @@ async def test_equal_rows_keep_their_cached_strip():
 
 
 async def test_a_long_section_scrolls_and_leaves_the_next_one_visible():
-    table, shown = await press_keys(["G", "k", "k", "k"], top=make_numbered_rows(0, 20), low=make_numbered_rows(100, 3))
+    table, shown = await press_keys(
+        ["G", "k", "k", "k"], top=make_numbered_rows(0, 20), low=make_numbered_rows(100, 3)
+    )
     assert table.cursor == "r19"
     assert "› r19" in shown[4] and shown[1].strip() == "r16"
     assert [line.strip() for line in shown[6:9]] == ["r100", "r101", "r102"]
@@ -168,7 +182,9 @@ async def test_page_and_edge_keys_move_far():
     assert (await press_keys(["G"], top=make_numbered_rows(0, 50)))[0].cursor == "r49"
     assert (await press_keys(["G", "g"], top=make_numbered_rows(0, 50)))[0].cursor == "r0"
     assert (await press_keys(["pagedown"], top=make_numbered_rows(0, 50)))[0].cursor == "r8"
-    assert (await press_keys(["ctrl+d", "ctrl+d", "ctrl+u"], top=make_numbered_rows(0, 50)))[0].cursor == "r4"
+    assert (await press_keys(["ctrl+d", "ctrl+d", "ctrl+u"], top=make_numbered_rows(0, 50)))[
+        0
+    ].cursor == "r4"
 
 
 async def test_space_marks_a_row_and_moves_down():
@@ -266,10 +282,14 @@ async def test_the_cursor_highlight_follows_the_focus_at_once():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
         app.table.show({"top": make_rows("a")})
-        assert read_table_lines(app.table)[0].startswith("━▌KEY") and read_table_lines(app.table)[1].startswith("›")
+        assert read_table_lines(app.table)[0].startswith("━▌KEY") and read_table_lines(app.table)[
+            1
+        ].startswith("›")
         app.set_focus(None)
         await pilot.pause()
-        assert read_table_lines(app.table)[0].startswith("─ KEY") and not read_table_lines(app.table)[1].startswith("›")
+        assert read_table_lines(app.table)[0].startswith("─ KEY") and not read_table_lines(
+            app.table
+        )[1].startswith("›")
         app.set_focus(app.table)
         await pilot.pause()
         assert read_table_lines(app.table)[1].startswith("›")

@@ -24,7 +24,10 @@ COLUMNS = (
 
 
 def measure_widths(room: int, contents: tuple[int, ...] = (), begin: int = 0) -> dict[str, int]:
-    return {COLUMNS[place.number].head: place.width for place in place_columns(COLUMNS, room, contents, begin)}
+    return {
+        COLUMNS[place.number].head: place.width
+        for place in place_columns(COLUMNS, room, contents, begin)
+    }
 
 
 def test_all_columns_have_their_minimum_when_space_just_suffices():
@@ -48,11 +51,16 @@ def test_numbers_widen_their_column_and_are_never_cut():
     assert measure_widths(37, (6,))["ID"] == 6
 
 
-MANY_COLUMNS = (TableColumn("ID", 4, gap=0), *(TableColumn(head, 5, drop=drop) for head, drop in zip("ABCDE", (2, 1, 1, 3, 1), strict=True)))
+MANY_COLUMNS = (
+    TableColumn("ID", 4, gap=0),
+    *(TableColumn(head, 5, drop=drop) for head, drop in zip("ABCDE", (2, 1, 1, 3, 1), strict=True)),
+)
 
 
 def list_scrolled_columns(begin: int, room: int = 24) -> str:
-    return "".join(MANY_COLUMNS[place.number].head for place in place_columns(MANY_COLUMNS, room, (), begin)).removeprefix("ID")
+    return "".join(
+        MANY_COLUMNS[place.number].head for place in place_columns(MANY_COLUMNS, room, (), begin)
+    ).removeprefix("ID")
 
 
 def test_scrolling_sideways_shows_columns_in_order_up_to_the_last():
@@ -65,11 +73,18 @@ def test_no_scrolling_where_all_columns_fit():
 
 
 def test_the_last_column_is_shown_alone_where_only_one_fits():
-    assert [list_scrolled_columns(find_last_offset(MANY_COLUMNS, room), room) for room in (12, 11)] == ["E", ""]
+    assert [
+        list_scrolled_columns(find_last_offset(MANY_COLUMNS, room), room) for room in (12, 11)
+    ] == ["E", ""]
 
 
 def test_headings_align_with_their_columns():
-    assert place_heads(COLUMNS, place_columns(COLUMNS, 37)) == [(4, "ID"), (7, "NAME"), (18, "QUEUE"), (25, "OUTPUT")]
+    assert place_heads(COLUMNS, place_columns(COLUMNS, 37)) == [
+        (4, "ID"),
+        (7, "NAME"),
+        (18, "QUEUE"),
+        (25, "OUTPUT"),
+    ]
 
 
 @pytest.mark.parametrize("room", range(12, 80))
@@ -81,4 +96,7 @@ def test_a_row_fills_its_width_exactly_even_with_wide_names(room: int):
 
 def test_a_cell_may_span_the_following_columns():
     cells = (Cell("1"), Cell("no limit at all, it runs on", "", 3), Cell(""), Cell(""))
-    assert make_row_strip(COLUMNS, place_columns(COLUMNS, 37), cells, 37, Look()).text == "     1 no limit at all, it runs on   "
+    assert (
+        make_row_strip(COLUMNS, place_columns(COLUMNS, 37), cells, 37, Look()).text
+        == "     1 no limit at all, it runs on   "
+    )

@@ -13,20 +13,29 @@ ZOOM_HINTS = ("zoomed: z shows all panes", "zoomed (z)")
 
 
 def test_hints_go_behind_the_title_without_space_at_the_end():
-    assert fit_title("Just ended", [(28, "WHEN")], (SHOWN_COUNTS, TODAY_COUNTS), (), 50) == ("Just ended  today 141 ok", "first 5 of 31")
+    assert fit_title("Just ended", [(28, "WHEN")], (SHOWN_COUNTS, TODAY_COUNTS), (), 50) == (
+        "Just ended  today 141 ok",
+        "first 5 of 31",
+    )
 
 
 @pytest.mark.parametrize(("room", "tail"), [
     (100, "first 5 of 31: 5 shows all  today 141 ok"), (73, "first 5 of 31  today 141 ok"), (60, "first 5  today 141 ok"),
 ])  # fmt: skip
 def test_the_longest_fitting_variants_are_chosen(room: int, tail: str):
-    assert fit_title("Just ended", [(28, "WHEN")], (SHOWN_COUNTS, TODAY_COUNTS), (), room) == ("Just ended", tail)
+    assert fit_title("Just ended", [(28, "WHEN")], (SHOWN_COUNTS, TODAY_COUNTS), (), room) == (
+        "Just ended",
+        tail,
+    )
 
 
 def test_a_count_moves_behind_the_title_if_it_hides_no_heading():
     heads = [(28, "QUEUE"), (60, "MEMORY")]
     assert fit_title("3 Running 7", heads, (SHOWN_COUNTS,), (), 70) == ("3 Running 7  first 5", "")
-    assert fit_title("3 Running 1,234,567", heads, (SHOWN_COUNTS,), (), 70) == ("3 Running 1,234,567", "")
+    assert fit_title("3 Running 1,234,567", heads, (SHOWN_COUNTS,), (), 70) == (
+        "3 Running 1,234,567",
+        "",
+    )
 
 
 def test_mandatory_hints_may_hide_headings():

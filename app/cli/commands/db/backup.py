@@ -27,7 +27,18 @@ COLUMNS = [
     Column("SIZE", align=">"),
     Column("STATE", least=8),
 ]
-FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "stranger", "unreadable")
+FIELDS = (
+    "id",
+    "kind",
+    "at",
+    "bytes",
+    "verified",
+    "base",
+    "path",
+    "problem",
+    "stranger",
+    "unreadable",
+)
 
 
 def take_backup(session: CommandContext, args: Args) -> int:
@@ -50,8 +61,10 @@ def take_backup(session: CommandContext, args: Args) -> int:
             f"{sanitize(taken['path'])}"
         )
     if taken["unreadable"]:
-        output.print_note(f"parts of the backup cannot be read: {'; '.join(taken['unreadable'])}. "
-            "Quarantine them: taskdeck db check --repair")
+        output.print_note(
+            f"parts of the backup cannot be read: {'; '.join(taken['unreadable'])}. "
+            "Quarantine them: taskdeck db check --repair"
+        )
     return EXIT_PARTIAL if taken["after"] or taken["unreadable"] else 0
 
 
@@ -86,9 +99,16 @@ def list_backups(session: CommandContext, args: Args) -> int:
     minutes = [time_format.format_clock(one["at"]) for one in found]
     seconds = len({*minutes}) < len(minutes)
     code = definition_group.print_list(
-        args, found, COLUMNS, lambda one: format_backup_row(one, seconds), FIELDS, "" if found else _explain_no_backup(backup_list.find_left_behind(session.home))
+        args,
+        found,
+        COLUMNS,
+        lambda one: format_backup_row(one, seconds),
+        FIELDS,
+        "" if found else _explain_no_backup(backup_list.find_left_behind(session.home)),
     )
-    if not (args.json or args.jsonl or args.rows) and (said := describe_kept(backup_list.find_kept(session.home))):
+    if not (args.json or args.jsonl or args.rows) and (
+        said := describe_kept(backup_list.find_kept(session.home))
+    ):
         output.print_note(said)
     return code
 
@@ -116,8 +136,16 @@ def describe_kept(found: dict[str, Any]) -> str:
         return ""
     last, many = files[-1], len(files)
     size = units.format_bytes(sum(one["bytes"] for one in files))
-    lie = "1 database kept by a restore or an upgrade is" if many == 1 else f"{many} databases kept by restores or upgrades are"
-    stay = f"; all but the newest are removed after {units.format_age(found['keep'])}" if found["keep"] is not None else ""
+    lie = (
+        "1 database kept by a restore or an upgrade is"
+        if many == 1
+        else f"{many} databases kept by restores or upgrades are"
+    )
+    stay = (
+        f"; all but the newest are removed after {units.format_age(found['keep'])}"
+        if found["keep"] is not None
+        else ""
+    )
     return (
         f"{lie} in the home ({size}){stay}. "
         f"Restore the newest, of {time_format.format_clock(last['at'], True)}: taskdeck db restore "
@@ -146,7 +174,11 @@ def _format_state(found: dict[str, Any]) -> Span:
         return f"belongs to another home: {truncate(sanitize(found['stranger']), 100)}", "warn"
     if found["unreadable"] and found["verified"]:
         return f"good, but {truncate(sanitize('; '.join(found['unreadable'])), 100)}", "warn"
-    return ("good", "well") if found["verified"] else (f"bad: {truncate(sanitize(found['problem']), 100)}", "broken")
+    return (
+        ("good", "well")
+        if found["verified"]
+        else (f"bad: {truncate(sanitize(found['problem']), 100)}", "broken")
+    )
 
 
 def verify_backups(session: CommandContext, args: Args) -> int:
@@ -154,10 +186,18 @@ def verify_backups(session: CommandContext, args: Args) -> int:
     from app.offline import backup_list as offline_backup_list
 
     if len(args.ids) > 1:
-        raise Usage("give one ID, or none to check all backups. Nothing was done.", "List: taskdeck db backups")
+        raise Usage(
+            "give one ID, or none to check all backups. Nothing was done.",
+            "List: taskdeck db backups",
+        )
     if "" in args.ids:
-        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. To check all: no ID")
-    found = offline_backup_list.verify_backups(session.home, args.ids[0] if args.ids else None, marks=not session.read_only)
+        raise Usage(
+            "the ID of a backup must not be empty. Nothing was done.",
+            "List: taskdeck db backups. To check all: no ID",
+        )
+    found = offline_backup_list.verify_backups(
+        session.home, args.ids[0] if args.ids else None, marks=not session.read_only
+    )
     _note_config_faults()
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
@@ -165,7 +205,9 @@ def verify_backups(session: CommandContext, args: Args) -> int:
         for line in describe_findings(found):
             output.print_line(line)
         if found["bad"] and session.read_only:
-            output.print_note("--read-only: the bad backup was not marked. To exclude it: taskdeck db verify")
+            output.print_note(
+                "--read-only: the bad backup was not marked. To exclude it: taskdeck db verify"
+            )
         elif found["bad"]:
             output.print_note("bad backups are ignored. Take a new one: taskdeck db backup --full")
     spoilt = any(copy["problem"] for copy in found["copies"])
@@ -175,15 +217,30 @@ def verify_backups(session: CommandContext, args: Args) -> int:
 def describe_findings(found: dict[str, Any]) -> list[str]:
     """Return one line per problem found."""
     wrong = [f"{sanitize(bad['id'])} is bad: {sanitize(bad['problem'])}" for bad in found["bad"]]
-    wrong += [f"{sanitize(odd['id'])}: {sanitize(odd['problem'])}; still usable" for odd in found["odd"]]
-    lines = [f"line {number} of manifest.jsonl is damaged; its facts are read from the files" for number in found["damaged_lines"]]
-    theirs = [(
-        f"{sanitize(one['id'])} belongs to another home ({sanitize(one['of'])}) and is "
-        "never chosen"
-    ) for one in found["strangers"]]
-    copies = [f"{sanitize(one['id'])}, the copy kept by an upgrade, is {_format_problem(one['problem'])}" for one in found.get("copies", ())]
+    wrong += [
+        f"{sanitize(odd['id'])}: {sanitize(odd['problem'])}; still usable" for odd in found["odd"]
+    ]
+    lines = [
+        f"line {number} of manifest.jsonl is damaged; its facts are read from the files"
+        for number in found["damaged_lines"]
+    ]
+    theirs = [
+        (
+            f"{sanitize(one['id'])} belongs to another home ({sanitize(one['of'])}) and is "
+            "never chosen"
+        )
+        for one in found["strangers"]
+    ]
+    copies = [
+        f"{sanitize(one['id'])}, the copy kept by an upgrade, is {_format_problem(one['problem'])}"
+        for one in found.get("copies", ())
+    ]
     checked = found["checked"]
-    well = f"{checked} backup{'' if checked == 1 else 's'} checked, all good" if checked else "no backups yet"
+    well = (
+        f"{checked} backup{'' if checked == 1 else 's'} checked, all good"
+        if checked
+        else "no backups yet"
+    )
     return [*([*wrong, *lines] or [well]), *theirs, *copies]
 
 
@@ -196,8 +253,12 @@ BACKUP_ID_HELP = "ID of a backup, its first letters, or a file,"
 
 
 def _add_backup_arguments(parser: Parser) -> None:
-    parser.add_option("--full", action="store_true", help="back up the whole database, not only the changes")
-    parser.add_option("--to", metavar="DIR", help="write to another folder, where nothing is ever removed")
+    parser.add_option(
+        "--full", action="store_true", help="back up the whole database, not only the changes"
+    )
+    parser.add_option(
+        "--to", metavar="DIR", help="write to another folder, where nothing is ever removed"
+    )
     add_json_options(parser)
 
 
@@ -207,12 +268,22 @@ def _add_backups_arguments(parser: Parser) -> None:
 
 
 def _add_verify_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help=f"{BACKUP_ID_HELP} to rebuild and check; none: check all files and rebuild the newest")
+    parser.add_option(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help=f"{BACKUP_ID_HELP} to rebuild and check; none: check all files and rebuild the newest",
+    )
     add_json_options(parser)
 
 
 COMMANDS = {
     "backup": Command("take a backup now", take_backup, _add_backup_arguments),
     "backups": Command("list the backups", list_backups, _add_backups_arguments),
-    "verify": Command("check backups; exit 5 if one is bad", verify_backups, _add_verify_arguments, usage="[OPTION …] [ID]"),
+    "verify": Command(
+        "check backups; exit 5 if one is bad",
+        verify_backups,
+        _add_verify_arguments,
+        usage="[OPTION …] [ID]",
+    ),
 }

@@ -36,7 +36,9 @@ def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
     if said := maintenance.make_advice(session.home):
         output.print_note(said)
     elif "done" not in found:
-        output.print_note("repair what can be repaired, and quarantine the rest: taskdeck db check --repair")
+        output.print_note(
+            "repair what can be repaired, and quarantine the rest: taskdeck db check --repair"
+        )
 
 
 def _run_check(session: CommandContext) -> dict[str, Any]:
@@ -55,7 +57,9 @@ def _run_repair(session: CommandContext) -> dict[str, Any]:
 
 
 def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:
-    left = [f"not repaired: {line}" for line in found["problems"]] if repaired else found["problems"]
+    left = (
+        [f"not repaired: {line}" for line in found["problems"]] if repaired else found["problems"]
+    )
     return [*found.get("done", []), *left] or ["no problems found"]
 
 

@@ -35,11 +35,18 @@ def clean_up(session: CommandContext, args: Args) -> int:
     alone = args.dry_run and not session.client.is_runtime_up()
     given = {"dry_run": args.dry_run, "sure": args.yes}
     try:
-        found = _preview_offline(session.home, given) if alone else session.call("db.cleanup", **given)
+        found = (
+            _preview_offline(session.home, given) if alone else session.call("db.cleanup", **given)
+        )
     except Remote as refused:
-        raise Remote(_strip_repeated(refused.message), refused.hint, refused.code, refused.exit_code) from None
+        raise Remote(
+            _strip_repeated(refused.message), refused.hint, refused.code, refused.exit_code
+        ) from None
     if found["paused"]:
-        raise Usage(_strip_repeated(f"{found['paused']} Nothing is removed."), "Fix config.toml; until then nothing is removed.")
+        raise Usage(
+            _strip_repeated(f"{found['paused']} Nothing is removed."),
+            "Fix config.toml; until then nothing is removed.",
+        )
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0
@@ -64,18 +71,41 @@ def _strip_repeated(text: str) -> str:
 
 
 def _format_rule_row(rule: dict[str, Any]) -> list[Span]:
-    figures = f"{rule['runs']:,}", f"{rule['tasks']:,}", units.format_bytes(rule["logs"]), units.format_bytes(rule["rows"])
-    return [(sanitize(rule["rule"]), ""), (sanitize(rule["because"]), "dim"), *((figure, "") for figure in figures)]
+    figures = (
+        f"{rule['runs']:,}",
+        f"{rule['tasks']:,}",
+        units.format_bytes(rule["logs"]),
+        units.format_bytes(rule["rows"]),
+    )
+    return [
+        (sanitize(rule["rule"]), ""),
+        (sanitize(rule["because"]), "dim"),
+        *((figure, "") for figure in figures),
+    ]
 
 
 def _summarize(found: dict[str, Any]) -> list[str]:
     verb = "would remove" if found["dry_run"] else "removed"
-    others = ", ".join(f"{many:,} {TABLE_LABELS.get(table, sanitize(table))}" for table, many in found["others"].items())
+    others = ", ".join(
+        f"{many:,} {TABLE_LABELS.get(table, sanitize(table))}"
+        for table, many in found["others"].items()
+    )
     freed = units.format_bytes(found["logs"] + found["rows"])
-    work = [f"{verb} {_format_count(found['runs'], 'run')} and {_format_count(found['tasks'], 'task')}, about {freed}"] if found["rules"] else []
+    work = (
+        [
+            f"{verb} {_format_count(found['runs'], 'run')} and {_format_count(found['tasks'], 'task')}, about {freed}"
+        ]
+        if found["rules"]
+        else []
+    )
     noted = [f"{'and' if work else verb} other rows: {others}"] if others else []
     odd = (f"in config.toml {sanitize(said)}" for said in found["unknown"])
-    stay = [*_describe_freed_logs(found["freed"]), *_describe_pending(found["waiting"]), *_describe_kept(found["kept"]), *odd]
+    stay = [
+        *_describe_freed_logs(found["freed"]),
+        *_describe_pending(found["waiting"]),
+        *_describe_kept(found["kept"]),
+        *odd,
+    ]
     if not (work or noted):
         return ["nothing is old enough to remove", *stay]
     before, after = (units.format_bytes(found["size"][when]) for when in ("before", "after"))
@@ -89,35 +119,53 @@ def _format_count(count: int, what: str) -> str:
 
 def _describe_freed_logs(freed: dict[str, int]) -> list[str]:
     many, size = freed["logs"], units.format_bytes(freed["bytes"])
-    return [(
-        f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) were "
-        "removed first"
-    )] if many else []
+    return (
+        [
+            (
+                f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) were "
+                "removed first"
+            )
+        ]
+        if many
+        else []
+    )
 
 
 def _describe_pending(found: dict[str, int]) -> list[str]:
     runs, size = found["runs"], units.format_bytes(found["logs"])
     if not runs:
         return []
-    go = "is removed once counted in the history" if runs == 1 else "are removed once counted in the history"
-    return [(
-        f"{_format_count(runs, 'run')} more, {size} of logs, {go}: in a few minutes, unless "
-        "the disk is full"
-    )]
+    go = (
+        "is removed once counted in the history"
+        if runs == 1
+        else "are removed once counted in the history"
+    )
+    return [
+        (
+            f"{_format_count(runs, 'run')} more, {size} of logs, {go}: in a few minutes, unless "
+            "the disk is full"
+        )
+    ]
 
 
 def _describe_kept(many: int) -> list[str]:
     if not many:
         return []
-    return [(
-        f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest per task "
-        "name and template"
-    )]
+    return [
+        (
+            f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest per task "
+            "name and template"
+        )
+    ]
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--dry-run", action="store_true", help="show what each rule would remove; remove nothing")
-    parser.add_option("--yes", action="store_true", help="trust the clock although it jumped far ahead")
+    parser.add_option(
+        "--dry-run", action="store_true", help="show what each rule would remove; remove nothing"
+    )
+    parser.add_option(
+        "--yes", action="store_true", help="trust the clock although it jumped far ahead"
+    )
     add_json_options(parser)
 
 

@@ -22,16 +22,29 @@ LOGS_NOT_COPIED = ". Logs of runs (runs/) are not copied"
 def manage_replica(session: CommandContext, args: Args) -> int:
     """Show, set or turn off the replica."""
     if args.what not in ACTIONS:
-        raise Usage(f'unknown action "{sanitize(args.what)}" of db replica.', "Use: taskdeck db replica set FOLDER, status, or off")
+        raise Usage(
+            f'unknown action "{sanitize(args.what)}" of db replica.',
+            "Use: taskdeck db replica set FOLDER, status, or off",
+        )
     if (args.what == "set") != (args.to is not None):
-        raise Usage(f"db replica {args.what} takes {'a folder' if args.what == 'set' else 'no folder'}.", "See: taskdeck db replica --help")
-    found = session.call(f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {}))
+        raise Usage(
+            f"db replica {args.what} takes {'a folder' if args.what == 'set' else 'no folder'}.",
+            "See: taskdeck db replica --help",
+        )
+    found = session.call(
+        f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {})
+    )
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif args.what == "off" and (was := found.get("was")) is not None:
-        output.print_line(f"replica off: {sanitize(was)} no longer receives copies; its files remain.")
+        output.print_line(
+            f"replica off: {sanitize(was)} no longer receives copies; its files remain."
+        )
     else:
-        output.print_line(_describe_replica(found) + (LOGS_NOT_COPIED if args.what == "set" and not found["promoted"] else ""))
+        output.print_line(
+            _describe_replica(found)
+            + (LOGS_NOT_COPIED if args.what == "set" and not found["promoted"] else "")
+        )
     return 0 if not found["problem"] else 1
 
 
@@ -46,7 +59,11 @@ def _describe_replica(found: dict[str, Any]) -> str:
             f"stopped. {ways}"
         )
     late = ", late" if found["late"] else ""
-    problem = f"; the last copy failed and will be retried: {sanitize(found['problem'])}" if found["problem"] else ""
+    problem = (
+        f"; the last copy failed and will be retried: {sanitize(found['problem'])}"
+        if found["problem"]
+        else ""
+    )
     return f"replica {sanitize(found['target'])}: {age}{late}{problem}"
 
 
@@ -58,16 +75,31 @@ def promote_replica(session: CommandContext, args: Args) -> int:
     _refuse_active_origin(found["origin"])
     for line in _make_warnings(found, session.home):
         output.print_note(line)
-    if not args.yes and not (output.is_stdin_terminal() and output.ask_yes_no(f"Make {sanitize(session.home)} the home?")):
-        raise Usage("promoting needs a confirmation. Nothing was changed.", "Confirm: taskdeck db promote --yes")
+    if not args.yes and not (
+        output.is_stdin_terminal() and output.ask_yes_no(f"Make {sanitize(session.home)} the home?")
+    ):
+        raise Usage(
+            "promoting needs a confirmation. Nothing was changed.",
+            "Confirm: taskdeck db promote --yes",
+        )
     from app.offline import replica
 
     first = replica.promote_home(session.home)
     if args.json or args.jsonl:
-        output.print_json({"of": found['origin'], "at": found['at'], "was_running": found['running'], "next_number": first + 1}, args.jsonl)
+        output.print_json(
+            {
+                "of": found["origin"],
+                "at": found["at"],
+                "was_running": found["running"],
+                "next_number": first + 1,
+            },
+            args.jsonl,
+        )
     else:
         said = f"{sanitize(session.home)} is now a home; its next task is #{first + 1}."
-        output.print_line(f"{said} Start it: taskdeck --home {quote_word(session.home)} serve --detach")
+        output.print_line(
+            f"{said} Start it: taskdeck --home {quote_word(session.home)} serve --detach"
+        )
     return 0
 
 
@@ -91,7 +123,10 @@ def _refuse_active_origin(origin: str) -> None:
     if line is not None:
         with line:
             lives = f"the original home {sanitize(folder)} has a runtime (pid {get_peer_pid(line)})"
-        raise Conflict(f"{lives}: both would start the waiting tasks. Nothing was changed.", f"First: taskdeck --home {quote_word(folder)} stop")
+        raise Conflict(
+            f"{lives}: both would start the waiting tasks. Nothing was changed.",
+            f"First: taskdeck --home {quote_word(folder)} stop",
+        )
     if jobs := _find_jobs(folder):
         lives = f"the original home {sanitize(folder)} still has running jobs (pid {jobs[0]})"
         home = f"taskdeck --home {quote_word(folder)}"
@@ -112,7 +147,11 @@ def _find_jobs(home: str) -> list[int]:
 
     from app.health.procfs import find_taskdeck_processes
 
-    keepers = {one.pid for one in find_taskdeck_processes() if one.kind == "keeper" and os.path.realpath(one.home) == home}
+    keepers = {
+        one.pid
+        for one in find_taskdeck_processes()
+        if one.kind == "keeper" and os.path.realpath(one.home) == home
+    }
     jobs: set[int] = set()
     for pid in keepers:
         with suppress(Error):  # the process has ended
@@ -121,14 +160,18 @@ def _find_jobs(home: str) -> list[int]:
 
 
 def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
-    age = f"as of {time_format.format_clock(found['at'])}, {units.format_age(time_format.seconds_since(found['at']))} ago" if found['at'] else "of an unknown time"
+    age = (
+        f"as of {time_format.format_clock(found['at'])}, {units.format_age(time_format.seconds_since(found['at']))} ago"
+        if found["at"]
+        else "of an unknown time"
+    )
     running = (
         f" The outcome of tasks running then ({_format_numbers(found['running'])}) is unknown "
         "here: they are marked lost."
     )
     return [
         f"This is a replica of {sanitize(found['origin'])} {age}.",
-        "Changes made there since are missing here." + (running if found['running'] else ""),
+        "Changes made there since are missing here." + (running if found["running"] else ""),
         (
             "If that host is still running, stop its runtime first: both would start the "
             "waiting tasks."
@@ -151,12 +194,14 @@ def _format_numbers(numbers: list[int]) -> str:
 
 
 def _add_replica_arguments(parser: Parser) -> None:
-    told = (
-        "set: copy to FOLDER from now on; status (default): show the copy and its "
-        "age; off: stop"
-    )
+    told = "set: copy to FOLDER from now on; status (default): show the copy and its age; off: stop"
     parser.add_option("what", metavar="set|status|off", nargs="?", default="status", help=told)
-    parser.add_option("to", metavar="FOLDER", nargs="?", help="with set: a folder on another disk, or HOST:FOLDER over ssh")
+    parser.add_option(
+        "to",
+        metavar="FOLDER",
+        nargs="?",
+        help="with set: a folder on another disk, or HOST:FOLDER over ssh",
+    )
     add_json_options(parser)
 
 

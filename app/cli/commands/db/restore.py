@@ -24,9 +24,14 @@ MAX_NUMBERS = 10
 def restore_backup(session: CommandContext, args: Args) -> int:
     """Preview the changes, ask for confirmation and restore."""
     if len(args.ids) > 1 or args.ids and args.at:
-        raise Usage("give one backup: an ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
+        raise Usage(
+            "give one backup: an ID, or --at TIME. Nothing was done.", "List: taskdeck db backups"
+        )
     if "" in args.ids:
-        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. For the newest good one: no ID")
+        raise Usage(
+            "the ID of a backup must not be empty. Nothing was done.",
+            "List: taskdeck db backups. For the newest good one: no ID",
+        )
     ident = args.ids[0] if args.ids else None
     if args.to is not None:
         return _restore_to_file(session, args, ident, args.at)
@@ -34,7 +39,10 @@ def restore_backup(session: CommandContext, args: Args) -> int:
         from app.offline import backup_picker as offline_backup_picker
 
         what = offline_backup_picker.describe_choice(session.home, ident, args.at)["id"]
-        raise Usage(f"this would replace the database by {sanitize(what)}. Nothing was done.", "Preview: --dry-run. Confirm: --yes")
+        raise Usage(
+            f"this would replace the database by {sanitize(what)}. Nothing was done.",
+            "Preview: --dry-run. Confirm: --yes",
+        )
     return _restore_in_place(session, args, ident, args.at)
 
 
@@ -44,20 +52,30 @@ def _restore_to_file(session: CommandContext, args: Args, ident: str | None, at:
     if not args.to:
         raise Usage("--to must not be empty. Nothing was done.", "Use: --to=FILE")
     if args.to == "-":
-        raise Usage("--to needs a file: a database cannot go to stdout. Nothing was done.", "Use: --to=FILE (--to=./- for a file named -)")
+        raise Usage(
+            "--to needs a file: a database cannot go to stdout. Nothing was done.",
+            "Use: --to=FILE (--to=./- for a file named -)",
+        )
     if args.dry_run:
-        raise Usage("--dry-run does not apply to --to, which changes no home. Nothing was done.", "Omit --dry-run")
+        raise Usage(
+            "--dry-run does not apply to --to, which changes no home. Nothing was done.",
+            "Omit --dry-run",
+        )
     from app.offline import restore
 
     done = restore.restore_to_file(session.home, ident, at, os.path.abspath(args.to))
     if args.json or args.jsonl:
         output.print_json(done, args.jsonl)
     else:
-        output.print_line(f"{_format_backup(done['backup'])} restored into {sanitize(done['to'])}: {_format_state_of_database(done['after'])}")
+        output.print_line(
+            f"{_format_backup(done['backup'])} restored into {sanitize(done['to'])}: {_format_state_of_database(done['after'])}"
+        )
     return 0
 
 
-def _restore_in_place(session: CommandContext, args: Args, ident: str | None, at: str | None) -> int:
+def _restore_in_place(
+    session: CommandContext, args: Args, ident: str | None, at: str | None
+) -> int:
     from app.offline import restore as offline_restore
 
     quiet = args.json or args.jsonl
@@ -74,16 +92,22 @@ def _restore_in_place(session: CommandContext, args: Args, ident: str | None, at
         raise Usage("nothing was changed.")
 
     try:
-        done = offline_restore.restore_home(session.home, ident, at, agree, args.dry_run, asks=not (args.yes or args.dry_run))
+        done = offline_restore.restore_home(
+            session.home, ident, at, agree, args.dry_run, asks=not (args.yes or args.dry_run)
+        )
     except Conflict as problem:
         raise _explain_conflict(session.home, problem) from None
     if quiet:
         output.print_json(done, args.jsonl)
     elif done["restored"]:
         kept = (
-            f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
-            "restore FILE"
-        ) if done["kept"] else ""
+            (
+                f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
+                "restore FILE"
+            )
+            if done["kept"]
+            else ""
+        )
         output.print_line(f"restored{kept}")
         output.print_note("no runtime is running. Start it: taskdeck serve --detach")
     return 0
@@ -102,7 +126,9 @@ def _explain_conflict(home: str, problem: Conflict) -> Conflict:
     if line is not None:
         line.close()
         return problem
-    said = problem.message.replace("a runtime already has", "another command, or a starting runtime, has", 1)
+    said = problem.message.replace(
+        "a runtime already has", "another command, or a starting runtime, has", 1
+    )
     return Conflict(said, "Try again in a moment.")
 
 
@@ -124,7 +150,12 @@ def _format_state(present: str) -> str:
 
 
 def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
-    tasks, ended, lost, unreadable = carried["tasks"], carried["ended"], carried["lost"], carried["unreadable"]
+    tasks, ended, lost, unreadable = (
+        carried["tasks"],
+        carried["ended"],
+        carried["lost"],
+        carried["unreadable"],
+    )
     alone = carried["adopted"]
     return [
         (len(tasks), (
@@ -162,13 +193,19 @@ def _describe_dropped(carried: RestoreSummary) -> list[str]:
     lines = [f"not carried over, created since: {', '.join(made)}"] if made else []
     if carried["operations"]:
         lost = f"; their changes are lost: {_join_some(undone)}" if undone else ""
-        lines.append(f"{_format_count(carried['operations'], 'operation')} since {_conjugate_be(carried['operations'])} not in its log{lost}")
+        lines.append(
+            f"{_format_count(carried['operations'], 'operation')} since {_conjugate_be(carried['operations'])} not in its log{lost}"
+        )
     return lines
 
 
 def _format_names(kind: str, names: list[str]) -> str:
     word = "rule" if kind == "sla" else kind
-    return f"{word} {names[0]}" if len(names) == 1 else f"{_format_count(len(names), word)} ({_join_some(names)})"
+    return (
+        f"{word} {names[0]}"
+        if len(names) == 1
+        else f"{_format_count(len(names), word)} ({_join_some(names)})"
+    )
 
 
 def _join_some(words: list[str]) -> str:
@@ -177,17 +214,29 @@ def _join_some(words: list[str]) -> str:
 
 
 def _describe_requests(carried: RestoreSummary) -> list[tuple[int, str]]:
-    words = {"cancelled": "cancelled", "stay_held": "held", "released": "released", "deleted": "deleted"}
+    words = {
+        "cancelled": "cancelled",
+        "stay_held": "held",
+        "released": "released",
+        "deleted": "deleted",
+    }
     wishes = [(carried[name], word) for name, word in words.items() if carried[name]]
     each = [
-        f"{many:,} {_conjugate_stay(many)} {word}" if at else f"{_format_count(many, 'task')} {word} since {_conjugate_stay(many)} {word}"
+        f"{many:,} {_conjugate_stay(many)} {word}"
+        if at
+        else f"{_format_count(many, 'task')} {word} since {_conjugate_stay(many)} {word}"
         for at, (many, word) in enumerate(wishes)
     ]
-    anew = ", ".join(f"#{was} is now #{number}" for was, number in carried["renumbered"][:MAX_NUMBERS])
+    anew = ", ".join(
+        f"#{was} is now #{number}" for was, number in carried["renumbered"][:MAX_NUMBERS]
+    )
     more = len(carried["renumbered"]) - MAX_NUMBERS
     return [
         (len(each), ", ".join(each)),
-        (len(carried["renumbered"]), f"tasks renumbered: {anew}{f' and {more:,} more' if more > 0 else ''}"),
+        (
+            len(carried["renumbered"]),
+            f"tasks renumbered: {anew}{f' and {more:,} more' if more > 0 else ''}",
+        ),
     ]
 
 
@@ -214,8 +263,14 @@ def _format_backup(backup: RestoreSummary) -> str:
 
 def _format_state_of_database(stand: RestoreSummary) -> str:
     counted = stand["tasks"]
-    each = ", ".join(f"{many:,} {status.replace('_', ' ')}" for status, many in sorted(counted.items()))
-    newest = f", newest #{stand['newest']} of {time_format.format_clock(stand['newest_at'])}" if stand["newest"] else ""
+    each = ", ".join(
+        f"{many:,} {status.replace('_', ' ')}" for status, many in sorted(counted.items())
+    )
+    newest = (
+        f", newest #{stand['newest']} of {time_format.format_clock(stand['newest_at'])}"
+        if stand["newest"]
+        else ""
+    )
     return f"{_format_count(sum(counted.values()), 'task')}{f' ({each})' if each else ''}{newest}"
 
 
@@ -230,7 +285,12 @@ def _parse_past_time(text: str) -> str:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help=f"{BACKUP_ID_HELP} or a database kept by a restore or an upgrade; none: the newest good one")
+    parser.add_option(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help=f"{BACKUP_ID_HELP} or a database kept by a restore or an upgrade; none: the newest good one",
+    )
     parser.add_option(
         "--at", metavar="TIME", type=make_type(_parse_past_time),
         help=(
@@ -239,7 +299,9 @@ def _add_arguments(parser: Parser) -> None:
         ),
     )  # fmt: skip
     parser.add_option("--to", metavar="FILE", help="restore into a new file; change nothing else")
-    parser.add_option("--dry-run", action="store_true", help="show what would change; change nothing")
+    parser.add_option(
+        "--dry-run", action="store_true", help="show what would change; change nothing"
+    )
     parser.add_option("--yes", action="store_true", help="do not ask")
     add_json_options(parser)
 

@@ -24,7 +24,18 @@ COLUMNS = [
     Column("ASKED BY"),
     Column("STATEMENT", least=20, first=True),
 ]
-FIELDS = ("id", "caller", "count", "seconds", "worst", "total", "created_at", "updated_at", "statement", "plan")
+FIELDS = (
+    "id",
+    "caller",
+    "count",
+    "seconds",
+    "worst",
+    "total",
+    "created_at",
+    "updated_at",
+    "statement",
+    "plan",
+)
 NO_STATEMENTS = "no slow statements"
 
 
@@ -33,7 +44,9 @@ def list_slow_statements(session: CommandContext, args: Args) -> int:
     if args.clear:
         answer = session.call("db.slow.clear")
         many = answer["cleared"]
-        return definition_group.print_result(args, answer, f"{many} slow statement{'' if many == 1 else 's'} cleared")
+        return definition_group.print_result(
+            args, answer, f"{many} slow statement{'' if many == 1 else 's'} cleared"
+        )
     found = session.call("db.slow")
     if args.plan and found and not (args.json or args.jsonl or args.rows):
         for statement in found:
@@ -57,14 +70,18 @@ def _format_row(found: dict[str, Any]) -> list[Span]:
 def _print_with_plan(found: dict[str, Any]) -> None:
     count = f"{found['count']} time{'' if found['count'] == 1 else 's'}"
     by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
-    output.print_line(f"{units.format_latency(found['worst'])} at worst, {count}{by}, last {time_format.format_clock(found['updated_at'])}")
+    output.print_line(
+        f"{units.format_latency(found['worst'])} at worst, {count}{by}, last {time_format.format_clock(found['updated_at'])}"
+    )
     output.print_line(f"  {sanitize(found['statement'])}")
     for line in (found["plan"] or "plan unknown").split("\n"):
         output.print_line(f"    {sanitize(line)}")
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--plan", action="store_true", help="show full statements with their query plans")
+    parser.add_option(
+        "--plan", action="store_true", help="show full statements with their query plans"
+    )
     parser.add_option("--clear", action="store_true", help="clear the recorded statements")
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser, "ids only, one per line")

@@ -14,10 +14,21 @@ if TYPE_CHECKING:
 
     from app.cli.context import CommandContext
 
-TABLE_COLUMNS = [Column("TABLE", least=10), Column("ROWS", ">"), Column("SIZE", ">"), Column("INDEXES", ">"), Column("UNUSED", ">")]
+TABLE_COLUMNS = [
+    Column("TABLE", least=10),
+    Column("ROWS", ">"),
+    Column("SIZE", ">"),
+    Column("INDEXES", ">"),
+    Column("UNUSED", ">"),
+]
 MIN_USAGE_PERIOD = 86400.0
 """Seconds of recorded usage before an index is called unused."""
-INDEX_COLUMNS = [Column("INDEX", least=12), Column("SIZE", ">"), Column("USED BY", ">"), Column("FOR", least=10, first=True)]
+INDEX_COLUMNS = [
+    Column("INDEX", least=12),
+    Column("SIZE", ">"),
+    Column("USED BY", ">"),
+    Column("FOR", least=10, first=True),
+]
 
 
 def show_stats(session: CommandContext, args: Args) -> int:
@@ -27,7 +38,11 @@ def show_stats(session: CommandContext, args: Args) -> int:
         output.print_json(found, args.jsonl)
         return 0
     output.print_lines([*_format_facts(found), []])
-    output.print_table(TABLE_COLUMNS, [_format_table_row(one) for one in found["tables"] if one["rows"] or args.all], args.wide)
+    output.print_table(
+        TABLE_COLUMNS,
+        [_format_table_row(one) for one in found["tables"] if one["rows"] or args.all],
+        args.wide,
+    )
     output.print_line()
     long = (time_format.seconds_since(found["used_since"]) or 0.0) > MIN_USAGE_PERIOD
     indexes = [one for one in found["indexes"] if args.all or not one["name"].startswith("sqlite_")]
@@ -39,12 +54,23 @@ def show_stats(session: CommandContext, args: Args) -> int:
 def _format_facts(found: dict[str, Any]) -> list[Line]:
     waits = found["lock_waits"]
     facts = [
-        ("size", f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}"),
+        (
+            "size",
+            f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}",
+        ),
         ("log", units.format_bytes(found["wal_bytes"])),
-        ("unused", f"{units.format_percent(found['fragmentation'], 1)}, {found['free_pages']} free pages of {found['pages']}"),
+        (
+            "unused",
+            f"{units.format_percent(found['fragmentation'], 1)}, {found['free_pages']} free pages of {found['pages']}",
+        ),
         ("lock", _format_lock_waits(waits) if waits else "unknown, no runtime is running"),
         ("cache", _format_cache(found["cache"])),
-        ("index use", f"recorded since {time_format.format_clock(found['used_since'])}" if found["used_since"] else "not recorded yet"),
+        (
+            "index use",
+            f"recorded since {time_format.format_clock(found['used_since'])}"
+            if found["used_since"]
+            else "not recorded yet",
+        ),
     ]
     return [[(f"  {label:<11}", "dim"), (text, "")] for label, text in facts]
 
@@ -77,7 +103,11 @@ def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
 
     An unused index is reported only after a `long` time of recording.
     """
-    used = f"{found['used']} statement{'' if found['used'] == 1 else 's'}" if found["used"] else found["serves"]
+    used = (
+        f"{found['used']} statement{'' if found['used'] == 1 else 's'}"
+        if found["used"]
+        else found["serves"]
+    )
     return [
         (sanitize(found["name"]), ""),
         (units.format_bytes(found["bytes"]), ""),
@@ -96,11 +126,15 @@ def _format_missing_indexes(found: list[dict[str, Any]]) -> list[Line]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--all", action="store_true", help="include empty tables and the indexes of keys")
+    parser.add_option(
+        "--all", action="store_true", help="include empty tables and the indexes of keys"
+    )
     parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_json_options(parser)
 
 
 COMMANDS = {
-    "stats": Command("show sizes of tables and indexes, and index usage", show_stats, _add_arguments),
+    "stats": Command(
+        "show sizes of tables and indexes, and index usage", show_stats, _add_arguments
+    )
 }

@@ -40,11 +40,17 @@ class DeckFilter(DeckLayout):
     @property
     def table(self) -> Table:
         """Pane being filtered, else the focused pane, else the work pane."""
-        return self._pane if self._pane is not None and self.query_one(FilterInput).is_open else super().table
+        return (
+            self._pane
+            if self._pane is not None and self.query_one(FilterInput).is_open
+            else super().table
+        )
 
     def action_filter(self) -> None:
         line = self.query_one(FilterInput)
-        self._pane = next((pane for pane in self.panes if pane.has_focus and not isinstance(pane, WorkPane)), None)
+        self._pane = next(
+            (pane for pane in self.panes if pane.has_focus and not isinstance(pane, WorkPane)), None
+        )
         if self._pane is None:
             queues = [queue.name for queue in self.board.queues] if self.board else []
             line.set_completer(lambda text: filter_query.find_completions(text, {"queue": queues}))
@@ -92,7 +98,9 @@ class DeckFilter(DeckLayout):
     def _apply_filter(self) -> None:
         name, state = ("", None) if not self._state else row_filter.STATES[self._state - 1]
         try:
-            keep = row_filter.combine_filters(row_filter.parse_filter(self.words, self._moment), state)
+            keep = row_filter.combine_filters(
+                row_filter.parse_filter(self.words, self._moment), state
+            )
         except filter_query.BadQuery as error:
             self.deck.show_message(self.look.sanitize(str(error)), "warn")
             return
@@ -136,7 +144,9 @@ class DeckFilter(DeckLayout):
             return ""
         count = self.deck.seen.count_unseen(self.board)
         self.deck.seen.mark_all_viewed(self.board.at)
-        return f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
+        return (
+            f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
+        )
 
     def show_counted(self, words: str) -> None:
         """Show the tasks that a counter of the header counts."""

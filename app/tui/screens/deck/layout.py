@@ -89,7 +89,9 @@ class DeckLayout(Screen[None]):
         self.small = width < FULL_SIZE[0] or height < FULL_SIZE[1] or self.look.plain
         banner = self.show_banner(board)
         counts = (len(board.queues), len(board.pools), len(board.alerts))
-        places = compute_layout(width, height, banner, *counts, self.deck.memory.get(self._sizes_key, {}))
+        places = compute_layout(
+            width, height, banner, *counts, self.deck.memory.get(self._sizes_key, {})
+        )
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")
         self._set_height(self.query_one(Header), places.header)
@@ -100,12 +102,19 @@ class DeckLayout(Screen[None]):
     def show_banner(self, board: Board) -> int:
         """Show the warnings; return their number of lines."""
         row, banner = self.table.item, self.query_one(Banner)
-        lines = build_current_banner(self.deck, banner, board, enter=row is not None and not can_open(row))
+        lines = build_current_banner(
+            self.deck, banner, board, enter=row is not None and not can_open(row)
+        )
         banner.show(lines)
         return len(lines)
 
     def _place_panes(self, places: PaneHeights, one: str | None) -> None:
-        heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
+        heights = {
+            "queues": places.queues,
+            "pools": places.pools,
+            "work": places.work,
+            "alerts": places.alerts,
+        }
         for pane in self.panes:
             pane.narrow = not places.wide
             pane.sign = ZOOM_NOTES if one and not self.small else ()
@@ -116,7 +125,9 @@ class DeckLayout(Screen[None]):
         top = self.query_one("#top")
         top.display = one in (None, "queues", "pools")
         self._set_height(top, "1fr" if one else places.top)
-        self.query_one(QueuesPane).styles.width = places.queues_width if places.wide and one is None else "1fr"
+        self.query_one(QueuesPane).styles.width = (
+            places.queues_width if places.wide and one is None else "1fr"
+        )
 
     def _set_height(self, widget: Any, height: int | str) -> None:
         if widget.styles.height is None or str(widget.styles.height) != str(height):
@@ -162,10 +173,15 @@ class DeckLayout(Screen[None]):
 
     def action_resize(self, by: int) -> None:
         if self.small or self.zoomed:
-            self.deck.show_message("This pane has the whole screen: z shows all panes again.", "warn")
+            self.deck.show_message(
+                "This pane has the whole screen: z shows all panes again.", "warn"
+            )
             return
         memory = self.deck.memory
-        memory.put(self._sizes_key, resize_pane(memory.get(self._sizes_key, {}), self.table.id or "work", by))
+        memory.put(
+            self._sizes_key,
+            resize_pane(memory.get(self._sizes_key, {}), self.table.id or "work", by),
+        )
         self.show_board()
 
     def reset_sizes(self) -> None:

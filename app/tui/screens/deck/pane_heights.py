@@ -41,7 +41,13 @@ PaneSizes = Mapping[str, int]
 
 
 def compute_layout(
-    width: int, height: int, banner: int, queues: int, pools: int, alerts: int, sizes: PaneSizes = MappingProxyType({})
+    width: int,
+    height: int,
+    banner: int,
+    queues: int,
+    pools: int,
+    alerts: int,
+    sizes: PaneSizes = MappingProxyType({}),
 ) -> PaneHeights:
     """Distribute `height` lines among the panes for the given row counts.
 
@@ -59,10 +65,14 @@ def compute_layout(
     spare = height - banner - header - BOTTOM - 3
     first, second, low = _apply_sizes(high, low, wide, sizes, spare)
     above = first if wide else first + second
-    return PaneHeights(header, first, second, spare + 3 - above - low, low, wide, tall, (width - 1) * 63 // 119)
+    return PaneHeights(
+        header, first, second, spare + 3 - above - low, low, wide, tall, (width - 1) * 63 // 119
+    )
 
 
-def _apply_sizes(high: tuple[int, int], low: int, wide: bool, sizes: PaneSizes, spare: int) -> tuple[int, int, int]:
+def _apply_sizes(
+    high: tuple[int, int], low: int, wide: bool, sizes: PaneSizes, spare: int
+) -> tuple[int, int, int]:
     """Return the heights of queues, pools and alerts as resized by the user.
 
     All fit within `spare` lines.
@@ -79,7 +89,11 @@ def resize_pane(sizes: PaneSizes, pane: str, by: int) -> dict[str, int]:
 
     The work pane takes lines from the alerts, then from the queues.
     """
-    name, by = ("alerts" if _read_size(sizes, "alerts") > -4 else "queues", -by) if pane == "work" else (pane, by)
+    name, by = (
+        ("alerts" if _read_size(sizes, "alerts") > -4 else "queues", -by)
+        if pane == "work"
+        else (pane, by)
+    )
     return {**sizes, name: clamp(_read_size(sizes, name) + by, -40, 40)}
 
 

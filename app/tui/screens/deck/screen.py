@@ -21,7 +21,14 @@ from app.tui.state.row_changes import RowChanges
 from app.tui.style import Span
 from app.tui.widgets.banner import format_staleness, needs_room
 from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
-from app.tui.widgets.footer import HISTORY_HINTS, KeyHint, KeyLine, MessageLine, keep_read_only_hints, list_deck_hints
+from app.tui.widgets.footer import (
+    HISTORY_HINTS,
+    KeyHint,
+    KeyLine,
+    MessageLine,
+    keep_read_only_hints,
+    list_deck_hints,
+)
 from app.tui.widgets.header import PLACES, Header, HeaderContext
 from app.tui.widgets.mark_hints import list_marked_alert_hints, list_marked_hints
 from app.tui.widgets.modal import find_modal_keys, is_visible_under_modal
@@ -47,11 +54,18 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *TaskActions.BINDINGS,
         Binding("n", "new", "New task", id="deck.new"),
-        Binding("slash,fullwidth_solidus", "filter", "Filter: words, status:, queue:, !word", id="deck.filter"),
+        Binding(
+            "slash,fullwidth_solidus",
+            "filter",
+            "Filter: words, status:, queue:, !word",
+            id="deck.filter",
+        ),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
         Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),
-        Binding("semicolon", "app.back_in_time(-60)", "The deck an hour ago", id="deck.hour-earlier"),
+        Binding(
+            "semicolon", "app.back_in_time(-60)", "The deck an hour ago", id="deck.hour-earlier"
+        ),
         Binding("F", "failed", "Only what failed", id="deck.failed"),
         Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
         Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
@@ -76,7 +90,9 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.zoomed = zoomed if zoomed in PANES else None
         self.watch(self.app, "board", self._handle_board)
         self.set_interval(1.0, self._tick)
-        self.query_one(WorkPane).select_ended = lambda rows: self.deck.seen.list_shown_ended(rows, self.deck.now(), SUCCESS_DURATION)
+        self.query_one(WorkPane).select_ended = lambda rows: self.deck.seen.list_shown_ended(
+            rows, self.deck.now(), SUCCESS_DURATION
+        )
         if self.zoomed:
             self.set_focus(self.panes[PANES.index(self.zoomed)])
 
@@ -110,7 +126,11 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.place_panes(board)
         for pane in self.panes:
             pane.moment = self.deck.past.shown_at
-            pane.note = "" if self.deck.past.is_active or pane.id == "pools" else format_staleness(board, self.deck.now())
+            pane.note = (
+                ""
+                if self.deck.past.is_active or pane.id == "pools"
+                else format_staleness(board, self.deck.now())
+            )
             if pane.display:
                 self._show_pane(pane, board)
         self._refresh_chrome(board)
@@ -121,7 +141,9 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             pane.show_board(board)
         except Exception as error:
             self.deck.report(error, pane)
-            text = self.look.sanitize(f"This pane failed ({type(error).__name__}: {error}). The others go on.")
+            text = self.look.sanitize(
+                f"This pane failed ({type(error).__name__}: {error}). The others go on."
+            )
             pane.draw([self.look.strip([(text, "broken")], pane.size.width)])
 
     def _update_welcome(self, board: Board) -> None:
@@ -142,7 +164,15 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else PLACES
         here = str(PANES.index(self.table.id or "work") + 1) if self.small else ""
         self.query_one(Header).show(
-            board, HeaderContext(places=tabs, here="0", past=self.deck.past.label, failures=failures, read_only=self.deck.read_only, tab=here)
+            board,
+            HeaderContext(
+                places=tabs,
+                here="0",
+                past=self.deck.past.label,
+                failures=failures,
+                read_only=self.deck.read_only,
+                tab=here,
+            ),
         )
         self.refresh_bottom()
 
@@ -158,11 +188,29 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
 
     def _list_keys(self) -> Sequence[KeyHint]:
         board = self.board or STARTING_BOARD
-        stopped = board.runtime.state == "stopped" or (board.runtime.state == "none" and not self.deck.may_start)
-        hints = list_deck_hints(self.table.item, self._list_marked_hints(), undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
-        hints[:0] = [MAKE_ROOM] if needs_room(board) and self.table.item is not None and not can_open(self.table.item) else []
+        stopped = board.runtime.state == "stopped" or (
+            board.runtime.state == "none" and not self.deck.may_start
+        )
+        hints = list_deck_hints(
+            self.table.item,
+            self._list_marked_hints(),
+            undo=self.deck.can_undo,
+            stopped=stopped,
+            pane=self.table.id or "work",
+        )
+        hints[:0] = (
+            [MAKE_ROOM]
+            if needs_room(board) and self.table.item is not None and not can_open(self.table.item)
+            else []
+        )
         hints[:0] = [SHOW_ALL] if self.zoomed and not self.small else []
-        keys = HISTORY_HINTS if self.deck.past.is_active else keep_read_only_hints(hints) if self.deck.read_only else hints
+        keys = (
+            HISTORY_HINTS
+            if self.deck.past.is_active
+            else keep_read_only_hints(hints)
+            if self.deck.read_only
+            else hints
+        )
         return FILTER_HINTS if self.query_one(FilterInput).is_open else keys
 
     def _list_marked_hints(self) -> list[KeyHint] | None:
@@ -170,7 +218,9 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         rows = self.table.list_marked()
         if not rows:
             return None
-        return list_marked_alert_hints(rows) if self.table.id == "alerts" else list_marked_hints(rows)
+        return (
+            list_marked_alert_hints(rows) if self.table.id == "alerts" else list_marked_hints(rows)
+        )
 
     def _make_message(self, board: Board) -> Sequence[Span]:
         """Return the last message, else details of the current row, else recent news."""
@@ -178,7 +228,14 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             return [said]
         if self.deck.past.is_active:
             notes = "  ".join(self.deck.past.notes)
-            return [(self.look.sanitize(notes or ", and . step through the minutes, 0 returns to now."), "dim")]
+            return [
+                (
+                    self.look.sanitize(
+                        notes or ", and . step through the minutes, 0 returns to now."
+                    ),
+                    "dim",
+                )
+            ]
         row = self.table.item
         if self.app.size.width < 100 and isinstance(row, RunningEntry) and row.output:
             return [(f"#{row.number}: ", "dim"), (self.look.sanitize_output(row.output), "")]
@@ -188,7 +245,9 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         if news and self.deck.now() - news.at < NEWS_DURATION and news.origin != self.deck.origin:
             when = ", just now."
             what = self.look.sanitize(f"{news.by} {news.text}")
-            return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]
+            return [
+                (self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")
+            ]
         return []
 
     def refresh_message(self) -> None:
@@ -227,5 +286,12 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             self.deck.show_message_once(f"{event.key.upper()} is {FOREIGN_KEYS[event.key]} here.")
 
 
-FOREIGN_KEYS: dict[str, str] = {"f3": "/", "f4": "/", "f9": "x", "f10": "q", "delete": "D", "insert": "n"}
+FOREIGN_KEYS: dict[str, str] = {
+    "f3": "/",
+    "f4": "/",
+    "f9": "x",
+    "f10": "q",
+    "delete": "D",
+    "insert": "n",
+}
 """Keys known from other programs, with their equivalents here."""

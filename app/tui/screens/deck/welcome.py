@@ -11,7 +11,9 @@ from app.tui.style import Look, Span
 GuidanceLines = list[list[Span]]
 
 
-def build_welcome(home: str, faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> GuidanceLines:
+def build_welcome(
+    home: str, faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool
+) -> GuidanceLines:
     """Return the help; empty without a home.
 
     `faults` are failed checks of `doctor`; only the first is shown. Without a home no board
@@ -20,13 +22,19 @@ def build_welcome(home: str, faults: Sequence[Mapping[str, Any]], look: Look, na
     if not home:
         return []
     lines = _build_short() if narrow else _build_long(look.sanitize(home))
-    return [[(look.adapt_text(text), style) for text, style in line] for line in [*lines, *_build_fault(faults, look, narrow)]]
+    return [
+        [(look.adapt_text(text), style) for text, style in line]
+        for line in [*lines, *_build_fault(faults, look, narrow)]
+    ]
 
 
 def _list_ways(column: int) -> GuidanceLines:
     ways = (
         ("n", "a form, here"),
-        ("taskdeck submit -- gzip -k big.log", "from any shell, any directory: runs there, with that environment"),
+        (
+            "taskdeck submit -- gzip -k big.log",
+            "from any shell, any directory: runs there, with that environment",
+        ),
         ("taskdeck submit -c 'sort a | uniq > b'", "the same, for shell syntax"),
         ("taskdeck demo", "a busy deck to play with, in a throw-away home"),
     )
@@ -67,8 +75,15 @@ def _build_long(home: str) -> GuidanceLines:
 
 
 def _build_short() -> GuidanceLines:
-    says = ("a form, here", "from any shell: runs there", "the same, for shell syntax", "a busy deck to play with")
-    ways: GuidanceLines = [[command, (text, "")] for (command, _), text in zip(_list_ways(41), says, strict=True)]
+    says = (
+        "a form, here",
+        "from any shell: runs there",
+        "the same, for shell syntax",
+        "a busy deck to play with",
+    )
+    ways: GuidanceLines = [
+        [command, (text, "")] for (command, _), text in zip(_list_ways(41), says, strict=True)
+    ]
     return [
         [("  Nothing has been submitted yet. Start with:", "")],
         *ways,
@@ -82,9 +97,17 @@ def _build_short() -> GuidanceLines:
 def _build_fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> GuidanceLines:
     if not faults:
         return []
-    text, cure = look.sanitize(str(faults[0].get("text", ""))), look.sanitize(str(faults[0].get("cure") or ""))
-    head: GuidanceLines = [] if narrow else [[("  To fix on this machine (taskdeck doctor):", "")], []]
+    text, cure = (
+        look.sanitize(str(faults[0].get("text", ""))),
+        look.sanitize(str(faults[0].get("cure") or "")),
+    )
+    head: GuidanceLines = (
+        [] if narrow else [[("  To fix on this machine (taskdeck doctor):", "")], []]
+    )
     first, *rest = wrap(text, 72 if narrow else 108) or [""]
     more = "      more: taskdeck doctor" if len(faults) > 1 else ""
-    told: GuidanceLines = [[(f"  ! {first}", "warn")], *([(f"    {line}", "warn")] for line in rest)]
+    told: GuidanceLines = [
+        [(f"  ! {first}", "warn")],
+        *([(f"    {line}", "warn")] for line in rest),
+    ]
     return [*head, *told, *([[(f"    Fix: {cure}{more}", "")]] if cure else [])]

@@ -67,7 +67,9 @@ def make_box_lines(question: Question, marked: int, cells: int, look: Look) -> l
     ]
 
 
-def find_answer(question: Question, marked: int, line: int, x: int, cells: int, look: Look) -> Answer | None:
+def find_answer(
+    question: Question, marked: int, line: int, x: int, cells: int, look: Look
+) -> Answer | None:
     """Return the answer at a cell of the lines of `make_box_lines`, or None."""
     row = line - 2 - len(question.body)
     if question.column:
@@ -91,14 +93,22 @@ def clip_lines(lines: list[_T], height: int, at: int) -> list[_T]:
     return [lines[0], *lines[first : first + room], lines[-1]]
 
 
-def note_hidden_lines(lines: Sequence[list[Span]], seen: Sequence[int], cells: int, look: Look) -> Sequence[list[Span]]:
+def note_hidden_lines(
+    lines: Sequence[list[Span]], seen: Sequence[int], cells: int, look: Look
+) -> Sequence[list[Span]]:
     """Note the number of hidden lines in the first and the last line of the box."""
     if len(seen) < 3:
         return lines
     above, below = seen[1] - 1, seen[-1] - seen[-2] - 1
     first = _add_note(lines[0], f"{above} more above", cells, look) if above else lines[0]
     # In a plain look the last line is an answer, so the hidden lines are above it.
-    last = _add_note(lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look) if below else lines[-1]
+    last = (
+        _add_note(
+            lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look
+        )
+        if below
+        else lines[-1]
+    )
     return [first, *lines[1:-1], last]
 
 
@@ -121,7 +131,10 @@ def _frame_row(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[
 
 
 def _make_answer_lines(question: Question, marked: int, inner: int, look: Look) -> list[list[Span]]:
-    spans = [_format_answer(answer, n == marked, question.column, look) for n, answer in enumerate(question.answers)]
+    spans = [
+        _format_answer(answer, n == marked, question.column, look)
+        for n, answer in enumerate(question.answers)
+    ]
     if question.column:
         return spans
     gap = max(2, (inner - 2 - sum(measure_spans(span) for span in spans)) // (len(spans) + 1))
@@ -135,7 +148,9 @@ def _format_answer(answer: Answer, marked: bool, column: bool, look: Look) -> li
     text = f"{answer.key}  {answer.label}"
     if column:
         return [(look.adapt_text("› " if marked else "  ") + text, "cursor" if marked else "")]
-    return [(look.adapt_text(f"›[ {text} ]") if marked else f"  {text}  ", "bold" if marked else "")]
+    return [
+        (look.adapt_text(f"›[ {text} ]") if marked else f"  {text}  ", "bold" if marked else "")
+    ]
 
 
 class Box(StripWidget):
@@ -149,7 +164,9 @@ class Box(StripWidget):
 
     def find_cell(self, event: events.Click) -> Offset | None:
         """Return the clicked cell of the box, or None for a click outside."""
-        return event.screen_offset - self.region.offset if event.screen_offset in self.region else None
+        return (
+            event.screen_offset - self.region.offset if event.screen_offset in self.region else None
+        )
 
 
 class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
@@ -170,7 +187,9 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
     def __init__(self, question: Question) -> None:
         super().__init__()
         self.question = question
-        self._marked = next(n for n, answer in enumerate(question.answers) if answer.key == question.safe)
+        self._marked = next(
+            n for n, answer in enumerate(question.answers) if answer.key == question.safe
+        )
         self._opened = float("inf")
         self._seen: Sequence[int] = ()
         """Indices of the box lines that fit on the screen."""
@@ -179,8 +198,19 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         yield Box(id="box")
 
     def list_box_keys(self) -> Sequence[KeyHint]:
-        take = KeyHint("↵", "list them" if self.question.names else "take the marked answer", "enter", 0)
-        return take, KeyHint("↑ ↓" if self.question.column else "← →", "mark", "down" if self.question.column else "right", 1), CANCEL_HINT
+        take = KeyHint(
+            "↵", "list them" if self.question.names else "take the marked answer", "enter", 0
+        )
+        return (
+            take,
+            KeyHint(
+                "↑ ↓" if self.question.column else "← →",
+                "mark",
+                "down" if self.question.column else "right",
+                1,
+            ),
+            CANCEL_HINT,
+        )
 
     def on_mount(self) -> None:
         self._opened = cast(Any, self.app).ticks()
@@ -195,7 +225,10 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         lines = make_box_lines(self.question, self._marked, cells, box.look)
         at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
         self._seen = clip_lines(list(range(len(lines))), self.app.size.height, at)
-        box.show(note_hidden_lines([lines[line] for line in self._seen], self._seen, cells, box.look), cells)
+        box.show(
+            note_hidden_lines([lines[line] for line in self._seen], self._seen, cells, box.look),
+            cells,
+        )
 
     def action_mark(self, by: int) -> None:
         self._marked = (self._marked + by) % len(self.question.answers)

@@ -17,8 +17,12 @@ LINE_WIDTH = 72
 class ItemListScreen(BoxScreen):
     """List of items over the question, which stays open below."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "dismiss", "Back to the question", id="names.close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "dismiss", "Back to the question", id="names.close")
+    ]
 
-    def __init__(self, title: str, lines: Sequence[Sequence[Span]], back: str = "back to the question") -> None:
+    def __init__(
+        self, title: str, lines: Sequence[Sequence[Span]], back: str = "back to the question"
+    ) -> None:
         """Create the list; `lines` are safe."""
         super().__init__(title, [BoxLine(line) for line in lines], back)

@@ -35,12 +35,17 @@ def make_help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxL
     for binding in bindings:
         if binding.id and binding.description:
             group = (binding.id or "other").split(".")[0]
-            keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description, binding.id), [])
+            keys = groups.setdefault(group, {}).setdefault(
+                (binding.action, binding.description, binding.id), []
+            )
             keys += [binding.key] if binding.key not in keys else []
     lines = [BoxLine([(rule, "dim")]) for rule in (FORM_RULES if "form" in groups else RULES)]
     for group in sorted(groups, key=_rank_group):
         lines += [BoxLine(), BoxLine([(_TITLES.get(group, group.capitalize()), "bold")])]
-        lines += [_make_line(keys, name if ids else says) for (_, says, name), keys in groups[group].items()]
+        lines += [
+            _make_line(keys, name if ids else says)
+            for (_, says, name), keys in groups[group].items()
+        ]
     return lines
 
 

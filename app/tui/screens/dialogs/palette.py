@@ -24,10 +24,28 @@ from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
 from app.tui.widgets.table_title import Wordings
 
-COMMAND_GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
+COMMAND_GROUPS = (
+    "task",
+    "tasks",
+    "deck",
+    "alert",
+    "place",
+    "app",
+    "list",
+    "log",
+    "template",
+    "operation",
+    "history",
+    "rule",
+    "edit",
+)
 """Groups of bindings that are commands; the other groups move the cursor."""
 
-KEY_HINTS = (KeyHint("↵", "do it", "enter", 0), KeyHint("↑ ↓", "choose", "down", 1), KeyHint("esc", "close", "escape", 0))
+KEY_HINTS = (
+    KeyHint("↵", "do it", "enter", 0),
+    KeyHint("↑ ↓", "choose", "down", 1),
+    KeyHint("esc", "close", "escape", 0),
+)
 _NUMBER = re.compile(r"#?(\d{1,12})")
 _WORD = re.compile(r"[^\s:,;]+")
 
@@ -46,7 +64,9 @@ class PaletteCommand:
         return self.title
 
 
-def make_commands(bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]) -> list[PaletteCommand]:
+def make_commands(
+    bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]
+) -> list[PaletteCommand]:
     """Return a command for each action that has a key here.
 
     `also` holds further search words, by action.
@@ -57,7 +77,12 @@ def make_commands(bindings: Iterable[Binding], run: Callable[[str], object], als
         if binding.description and group in COMMAND_GROUPS and binding.action not in found:
             says = binding.description
             title = says if says[1:2].isupper() else f"{says[0].lower()}{says[1:]}"
-            found[binding.action] = PaletteCommand(title, _bind_action(run, binding.action), get_key_name(binding.key), also.get(binding.action, ""))
+            found[binding.action] = PaletteCommand(
+                title,
+                _bind_action(run, binding.action),
+                get_key_name(binding.key),
+                also.get(binding.action, ""),
+            )
     return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
 
 
@@ -71,27 +96,47 @@ def find_commands(commands: Sequence[PaletteCommand], query: str) -> list[Palett
     Commands that begin with the query come first, then those with the most of its words whole.
     """
     words = query.lower().split()
-    found = [command for command in commands if all(word in f"{command.title} {command.also}".lower() for word in words)]
+    found = [
+        command
+        for command in commands
+        if all(word in f"{command.title} {command.also}".lower() for word in words)
+    ]
     begin = query.lower().strip()
 
     def rank(command: PaletteCommand) -> tuple[bool, bool, int]:
         title = command.title.lower()
         whole = set(_WORD.findall(title))
-        return command.title != begin, not title.startswith(begin), sum(word not in whole for word in words)
+        return (
+            command.title != begin,
+            not title.startswith(begin),
+            sum(word not in whole for word in words),
+        )
 
     return sorted(found, key=rank)
 
 
 def _make_cells(command: PaletteCommand, look: Look, now: float) -> Cells:
-    return Cell(look.adapt_text(look.sanitize(command.title))), Cell(look.adapt_text(command.by_key), "dim")
+    return Cell(look.adapt_text(look.sanitize(command.title))), Cell(
+        look.adapt_text(command.by_key), "dim"
+    )
 
 
 def _format_hidden(view: SectionView) -> list[Wordings]:
     shown, every = len(view.list_visible()), len(view.rows)
-    return [] if shown >= every else [(f"these {shown} of {every:,}" if view.offset else f"+{every - shown:,} more",)]
+    return (
+        []
+        if shown >= every
+        else [(f"these {shown} of {every:,}" if view.offset else f"+{every - shown:,} more",)]
+    )
 
 
-_SECTION = TableSection("commands", TableGrid((TableColumn("", 40, grow=1, floor=10, gap=0), TableColumn("", 6, 12, fits=True)), _make_cells))
+_SECTION = TableSection(
+    "commands",
+    TableGrid(
+        (TableColumn("", 40, grow=1, floor=10, gap=0), TableColumn("", 6, 12, fits=True)),
+        _make_cells,
+    ),
+)
 
 
 class CommandList(Table):
@@ -105,7 +150,9 @@ class CommandList(Table):
         return True
 
 
-class PaletteScreen(DismissOnClickOutside, ModalScreen[PaletteCommand | None], SafeScreen[PaletteCommand | None]):
+class PaletteScreen(
+    DismissOnClickOutside, ModalScreen[PaletteCommand | None], SafeScreen[PaletteCommand | None]
+):
     """Palette: type words, choose a line.
 
     Dismisses with the chosen command.
@@ -120,7 +167,9 @@ class PaletteScreen(DismissOnClickOutside, ModalScreen[PaletteCommand | None], S
     PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
     PaletteScreen CommandList { height: 1fr; background: $background; color: $foreground; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close", id="palette.close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Close", id="palette.close")
+    ]
 
     def __init__(self, commands: Sequence[PaletteCommand], go: Callable[[str], None]) -> None:
         super().__init__()
@@ -132,7 +181,9 @@ class PaletteScreen(DismissOnClickOutside, ModalScreen[PaletteCommand | None], S
 
     def compose(self) -> ComposeResult:
         with Container(id="palette"):
-            yield SingleLineInput(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
+            yield SingleLineInput(
+                placeholder="a verb, a queue, #number", compact=True, select_on_focus=False
+            )
             yield CommandList((_SECTION,), id="commands")
 
     def on_mount(self) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 
-SEARCH_WORDS = {"go('database')": "sizes backup restore cleanup retention replica check verify repair config settings stats slow"}
+SEARCH_WORDS = {
+    "go('database')": "sizes backup restore cleanup retention replica check verify repair config settings stats slow"
+}
 """Extra search words by action."""
 
 MOUSE_OFF = "The terminal handles the mouse and can select text. For clicks in the deck: :mouse on"
@@ -30,27 +32,50 @@ def list_commands(app: TaskdeckApp) -> list[PaletteCommand]:
 
 def _list_bound(app: TaskdeckApp) -> list[PaletteCommand]:
     live = app.screen.active_bindings
-    bindings = [binding for binding in list_bindings(live) if binding.action not in ("palette", "help_quit")]
+    bindings = [
+        binding for binding in list_bindings(live) if binding.action not in ("palette", "help_quit")
+    ]
     # An action belongs to the node it is bound on: the app's actions are not the screen's.
     nodes = {found.binding.action: found.node for found in reversed(live.values())}
-    return make_commands(bindings, lambda action: app.call_later(app.run_action, action, nodes[action]), SEARCH_WORDS)
+    return make_commands(
+        bindings, lambda action: app.call_later(app.run_action, action, nodes[action]), SEARCH_WORDS
+    )
 
 
 def _list_place_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     queues = app.board.queues if app.board else ()
-    tasks = [PaletteCommand(f"queue {app.look.sanitize(queue.name)}: its tasks", partial(app.show_queue, queue)) for queue in queues]
+    tasks = [
+        PaletteCommand(
+            f"queue {app.look.sanitize(queue.name)}: its tasks", partial(app.show_queue, queue)
+        )
+        for queue in queues
+    ]
     places = (*queues, *(app.board.pools if app.board else ()))
-    return [*tasks, *(_make_toggle_command(app, place) for place in places), *(_make_drain_command(app, place) for place in places)]
+    return [
+        *tasks,
+        *(_make_toggle_command(app, place) for place in places),
+        *(_make_drain_command(app, place) for place in places),
+    ]
 
 
 def _make_toggle_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand:
     does = "pause" if place.status == "active" else "resume"
-    return PaletteCommand(f"{does} {app.look.sanitize(get_label(place))}", lambda: app.send_requests(toggle_rows([place])))
+    return PaletteCommand(
+        f"{does} {app.look.sanitize(get_label(place))}",
+        lambda: app.send_requests(toggle_rows([place])),
+    )
 
 
 def _make_drain_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand:
-    does = "resume (it is draining)" if place.status == "draining" else "drain (running tasks finish, nothing new starts)"
-    return PaletteCommand(f"{app.look.sanitize(get_label(place))}: {does}", lambda: app.send_requests(toggle_drain(place)))
+    does = (
+        "resume (it is draining)"
+        if place.status == "draining"
+        else "drain (running tasks finish, nothing new starts)"
+    )
+    return PaletteCommand(
+        f"{app.look.sanitize(get_label(place))}: {does}",
+        lambda: app.send_requests(toggle_drain(place)),
+    )
 
 
 def _list_app_commands(app: TaskdeckApp) -> list[PaletteCommand]:
@@ -58,12 +83,19 @@ def _list_app_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     return [
         PaletteCommand("welcome: show the first-run help again", partial(_show_welcome, app)),
         PaletteCommand("panes: show all at their default sizes", partial(_reset_panes, app)),
-        PaletteCommand("mouse off: the terminal selects text again", partial(_use_mouse, app, False)),
+        PaletteCommand(
+            "mouse off: the terminal selects text again", partial(_use_mouse, app, False)
+        ),
         PaletteCommand("mouse on", partial(_use_mouse, app, True)),
-        PaletteCommand("back up now: in the background, jobs keep running", app.back_up, also="backup"),
+        PaletteCommand(
+            "back up now: in the background, jobs keep running", app.back_up, also="backup"
+        ),
         PaletteCommand("messages: recent messages in full", app.action_said_lately),
         PaletteCommand("failures: mark all as seen", partial(_mark_failures_seen, app)),
-        *(PaletteCommand(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
+        *(
+            PaletteCommand(f"theme {theme.name}", partial(setattr, app, "theme", theme.name))
+            for theme in THEMES
+        ),
         *(PaletteCommand(name, leave) for name in ("quit", "q", "wq", "q!")),
     ]
 
@@ -88,6 +120,8 @@ def _mark_failures_seen(app: TaskdeckApp) -> None:
 def _show_welcome(app: TaskdeckApp) -> None:
     app.action_place(0)
     if app.board and app.board.ever:
-        app.show_message("The first-run help appears only on a deck without tasks; ? shows the keys.", "warn")
+        app.show_message(
+            "The first-run help appears only on a deck without tasks; ? shows the keys.", "warn"
+        )
     elif app.deck:
         app.deck.action_welcome()

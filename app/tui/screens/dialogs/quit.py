@@ -8,7 +8,14 @@ from textwrap import wrap
 from typing import Any, ClassVar, cast
 
 from app.core.board import Board
-from app.tui.screens.dialogs.choice import CONFIRM_DELAY, Answer, Box, ChoiceScreen, Question, make_box_lines
+from app.tui.screens.dialogs.choice import (
+    CONFIRM_DELAY,
+    Answer,
+    Box,
+    ChoiceScreen,
+    Question,
+    make_box_lines,
+)
 from app.tui.style import Look, Span
 from app.tui.widgets.footer import KeyHint
 
@@ -35,7 +42,14 @@ class QuitScreen(ChoiceScreen):
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(CELLS, max(20, self.app.size.width - 2))
-        lines = make_box_lines(self.question._replace(body=self._make_rows(box.look, cells - 4), answers=(), column=True), 0, cells, box.look)
+        lines = make_box_lines(
+            self.question._replace(
+                body=self._make_rows(box.look, cells - 4), answers=(), column=True
+            ),
+            0,
+            cells,
+            box.look,
+        )
         # drop the blank line above the answers, which are in the body here
         box.show([*lines[:-2], lines[-1]], cells)
 
@@ -43,14 +57,20 @@ class QuitScreen(ChoiceScreen):
         """Return the question, the answers and the keys, wrapped to `cells`."""
         hint: list[Span] = [("", ""), ("↵ chooses the marked line    esc stay", "dim")]
         rows = [*self._make_question_lines(), *self._make_answers(), *hint]
-        return [[(look.adapt_text(line), style)] for text, style in rows for line in wrap(text, cells) or [""]]
+        return [
+            [(look.adapt_text(line), style)]
+            for text, style in rows
+            for line in wrap(text, cells) or [""]
+        ]
 
     def _make_question_lines(self) -> list[Span]:
         """Return the lines above the answers."""
         return [*chain(*self.question.body), ("", "")]
 
     def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
-        line = 1 + sum(len(wrap(text, box.size.width - 4) or [""]) for text, _ in self._make_question_lines())
+        line = 1 + sum(
+            len(wrap(text, box.size.width - 4) or [""]) for text, _ in self._make_question_lines()
+        )
         for answer, (text, _) in zip(self.question.answers, self._make_answers(), strict=True):
             below = line + len(wrap(text, box.size.width - 4))
             if line <= y < below:
@@ -60,7 +80,10 @@ class QuitScreen(ChoiceScreen):
 
     def _make_answers(self) -> list[Span]:
         return [
-            (f"{'›' if n == self._marked else ' '} {answer.key}  {answer.label}", "cursor" if n == self._marked else "")
+            (
+                f"{'›' if n == self._marked else ' '} {answer.key}  {answer.label}",
+                "cursor" if n == self._marked else "",
+            )
             for n, answer in enumerate(self.question.answers)
         ]
 
@@ -87,8 +110,12 @@ def make_quit_question(board: Board) -> Question:
 
 
 def _format_running(count: int) -> str:
-    return {0: "Nothing runs", 1: "The job runs on to its end"}.get(count, f"The {count:,} jobs run on to their end")
+    return {0: "Nothing runs", 1: "The job runs on to its end"}.get(
+        count, f"The {count:,} jobs run on to their end"
+    )
 
 
 def _format_waiting(count: int) -> str:
-    return {0: "nothing waits", 1: "one waits for a new start"}.get(count, f"the {count:,} wait for a new start")
+    return {0: "nothing waits", 1: "one waits for a new start"}.get(
+        count, f"the {count:,} wait for a new start"
+    )

@@ -53,9 +53,19 @@ class BoxText(StripWidget):
         room, height = self.size
         body = self._all[self._top : self._top + height - 1]
         below = len(self._all) - self._top - len(body)
-        rule = self.look.draw_rule(room, [(2, self._title)], f"{below} more below" if below else "", focused=True)
-        rows = [[("  ", ""), *((self.look.adapt_text(text), style) for text, style in line.spans)] for line in body]
-        self.draw([self.look.strip([(rule, "title")], room), *(self.look.strip(row, room) for row in rows)])
+        rule = self.look.draw_rule(
+            room, [(2, self._title)], f"{below} more below" if below else "", focused=True
+        )
+        rows = [
+            [("  ", ""), *((self.look.adapt_text(text), style) for text, style in line.spans)]
+            for line in body
+        ]
+        self.draw(
+            [
+                self.look.strip([(rule, "title")], room),
+                *(self.look.strip(row, room) for row in rows),
+            ]
+        )
 
     def move(self, by: int) -> None:
         self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
@@ -100,7 +110,9 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
         Binding("G,end", "move(100000)", "End", id="box.end"),
     ]
 
-    def __init__(self, title: str, lines: Sequence[BoxLine], close: str, keys: Sequence[KeyHint] = ()) -> None:
+    def __init__(
+        self, title: str, lines: Sequence[BoxLine], close: str, keys: Sequence[KeyHint] = ()
+    ) -> None:
         """Create the box; `close` labels the closing key, `keys` are additional hints."""
         super().__init__()
         self._title, self._lines, self._close, self._more = title, lines, close, keys
@@ -116,7 +128,9 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
 
     def on_mount(self) -> None:
         self.query_one("#box").set_class(self.page.look.ascii, "-ascii")
-        self.query_one(KeyLine).show([*SCROLL_HINTS, *self._more, KeyHint("q", self._close, "q", 0)])
+        self.query_one(KeyLine).show(
+            [*SCROLL_HINTS, *self._more, KeyHint("q", self._close, "q", 0)]
+        )
 
     @property
     def page(self) -> BoxText:

@@ -32,9 +32,13 @@ class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
     AskScreen Input { background: transparent; border: none; padding: 0; height: 1; }
     AskScreen Static { height: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave all as it was", id="ask.leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Leave all as it was", id="ask.leave")
+    ]
 
-    def __init__(self, title: str, says: str, value: str = "", fault: Callable[[str], str] = lambda text: "") -> None:
+    def __init__(
+        self, title: str, says: str, value: str = "", fault: Callable[[str], str] = lambda text: ""
+    ) -> None:
         super().__init__()
         self._title, self._says, self._value, self._fault = title, says, value, fault
 

@@ -36,16 +36,35 @@ def has_news(found: Mapping[str, Any]) -> bool:
 def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -> Question:
     """Return the summary as a question with at most `most` lines above the answers."""
     since = found["since"]
-    body: list[list[Span]] = [[(f"You last looked {format_age_ago(since, now)} ({format_wall_time(since, now)}). Since then:", "")], []]
-    body += [_format_count(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
+    body: list[list[Span]] = [
+        [
+            (
+                f"You last looked {format_age_ago(since, now)} ({format_wall_time(since, now)}). Since then:",
+                "",
+            )
+        ],
+        [],
+    ]
+    body += [
+        _format_count(status, found["ended"][status], look)
+        for status in _COUNTED
+        if found["ended"].get(status)
+    ]
     if found["bad"]:
         body += [[], *(_format_failure(task, now, look) for task in found["bad"])]
         more = sum(found["ended"].get(status, 0) for status in FAILED_STATES) - len(found["bad"])
-        body += [[(look.adapt_text(f"… and {units.format_count(more)} more"), "dim")]] if more > 0 else []
+        body += (
+            [[(look.adapt_text(f"… and {units.format_count(more)} more"), "dim")]]
+            if more > 0
+            else []
+        )
     if found["alerts"]:
         body += [[], *(_format_alert(alert, look) for alert in found["alerts"])]
     if len(body) > most:
-        body = [*body[: most - 1], [(look.adapt_text(f"… {len(body) - most + 1} more lines"), "dim")]]
+        body = [
+            *body[: most - 1],
+            [(look.adapt_text(f"… {len(body) - most + 1} more lines"), "dim")],
+        ]
     answers = [Answer("↵", "go on")]
     answers += [Answer("f", "show what failed")] if found["bad"] else []
     return Question("While you were away", body, answers, safe="↵")
@@ -53,7 +72,11 @@ def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -
 
 def _format_count(status: str, n: int, look: Look) -> list[Span]:
     sign = STATES[status]
-    return [(f"{units.format_count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), ("" if look.plain else f" {sign.word}", "")]
+    return [
+        (f"{units.format_count(n):>7}  ", "bold"),
+        (look.glyph(sign), sign.style),
+        ("" if look.plain else f" {sign.word}", ""),
+    ]
 
 
 def _format_failure(task: Mapping[str, Any], now: float, look: Look) -> list[Span]:
@@ -67,7 +90,10 @@ def _format_failure(task: Mapping[str, Any], now: float, look: Look) -> list[Spa
 def _format_alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
     sign = ALERTS.get(alert["status"], UNKNOWN)
     about = look.cut(look.sanitize(alert["object"]), 34, "middle")
-    return [(look.glyph(sign), sign.style), (f" {look.cut(look.sanitize(alert['sla']), 20)} on {about}", "")]
+    return [
+        (look.glyph(sign), sign.style),
+        (f" {look.cut(look.sanitize(alert['sla']), 20)} on {about}", ""),
+    ]
 
 
 class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
@@ -106,7 +132,9 @@ class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         box.show(make_box_lines(self._make_question(box.look), 0, cells, box.look), cells)
 
     def _make_question(self, look: Look) -> Question:
-        return make_question(self._found, cast(Any, self.app).now(), look, self.app.size.height - FRAME_LINES)
+        return make_question(
+            self._found, cast(Any, self.app).now(), look, self.app.size.height - FRAME_LINES
+        )
 
     def on_key(self, event: events.Key) -> None:
         """Close on any other key, and pass on a navigation key.
@@ -122,7 +150,9 @@ class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         """Choose the clicked answer; a click elsewhere in the box continues."""
         box = self.query_one(Box)
         if place := box.find_cell(event):
-            answer = find_answer(self._make_question(box.look), 0, place.y, place.x, box.size.width, box.look)
+            answer = find_answer(
+                self._make_question(box.look), 0, place.y, place.x, box.size.width, box.look
+            )
             self.dismiss("f" if answer is not None and answer.key == "f" else None)
 
     def action_leave(self) -> None:

@@ -14,7 +14,12 @@ from textual.screen import ModalScreen
 from app.core.board import EndedEntry
 from app.tui.data.task_snapshot import TaskSnapshot, fetch_snapshot
 from app.tui.pages import task, why
-from app.tui.pages.task_facts import TaskContext, build_headline, format_expected_start, format_title
+from app.tui.pages.task_facts import (
+    TaskContext,
+    build_headline,
+    format_expected_start,
+    format_title,
+)
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_polling import PollingScreen
 from app.tui.screens.base_task import make_task_row
@@ -94,10 +99,15 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
         if (known := self._snapshot) is None:
             return
         room = min(MAX_WIDTH, self.app.size.width) - 2
-        facts = TaskContext(known.about, self.look, self.now, room, self.board, known.tail, self._snapshot_at)
+        facts = TaskContext(
+            known.about, self.look, self.now, room, self.board, known.tail, self._snapshot_at
+        )
         self.query_one("#head", TextLine).show([(f" {format_title(facts)} ", "bold")])
         self.query_one(Doc).styles.max_height = max(3, self.app.size.height * 9 // 10 - FRAME_LINES)
-        sections = [replace(section, rows=tuple(DocRow(row.spans) for row in section.rows)) for section in make_sections(facts)]
+        sections = [
+            replace(section, rows=tuple(DocRow(row.spans) for row in section.rows))
+            for section in make_sections(facts)
+        ]
         self.query_one(Doc).show(sections)
 
     def action_open(self) -> None:
@@ -108,7 +118,9 @@ def make_sections(facts: TaskContext) -> Iterable[Section]:
     """Return the sections of the popover."""
     state, words = build_headline(facts)
     lines = wrap_text(words[0].strip(), facts.room - 4)
-    yield Section("", (DocRow(((state[0].strip(), state[1]),)), *(DocRow(((line, ""),)) for line in lines)))
+    yield Section(
+        "", (DocRow(((state[0].strip(), state[1]),)), *(DocRow(((line, ""),)) for line in lines))
+    )
     if facts.status in WAITING:
         yield why.build_reasons(facts)
         yield from why.build_suggestions(facts, MAX_SUGGESTIONS)

@@ -29,10 +29,20 @@ EMPTY_RESULT = {
         ),
         (
             {"others": {"forgotten": 14, "events": 2}},
-            ["removed of what was noted: 14 tasks remembered as gone, 2 events", "the database had 2.0K, it has 1.0K"],
+            [
+                "removed of what was noted: 14 tasks remembered as gone, 2 events",
+                "the database had 2.0K, it has 1.0K",
+            ],
         ),
         (
-            {"dry_run": True, "rules": [{}], "runs": 1, "tasks": 2, "logs": 100, "others": {"events": 2}},
+            {
+                "dry_run": True,
+                "rules": [{}],
+                "runs": 1,
+                "tasks": 2,
+                "logs": 100,
+                "others": {"events": 2},
+            },
             ["would remove 1 run and 2 tasks, about 100B", "and of what was noted: 2 events"],
         ),
         (

@@ -18,46 +18,74 @@ def test_times_of_day_mean_the_last_one_and_durations_ago():
     now = time_format.get_local_now()
     soon = now + timedelta(minutes=2)
 
-    assert abs(time_format.to_local(restore._parse_past_time("2h")) - (now - timedelta(hours=2))) < timedelta(seconds=5)
-    assert timedelta(hours=23) < now - time_format.to_local(restore._parse_past_time(f"{soon:%H:%M}")) < timedelta(hours=25)
-    with pytest.raises(ValueError, match='must be a time that is over, such as 10:00, "yesterday 10:00", .*, not "tomorrow"'):
+    assert abs(
+        time_format.to_local(restore._parse_past_time("2h")) - (now - timedelta(hours=2))
+    ) < timedelta(seconds=5)
+    assert (
+        timedelta(hours=23)
+        < now - time_format.to_local(restore._parse_past_time(f"{soon:%H:%M}"))
+        < timedelta(hours=25)
+    )
+    with pytest.raises(
+        ValueError,
+        match='must be a time that is over, such as 10:00, "yesterday 10:00", .*, not "tomorrow"',
+    ):
         restore._parse_past_time("tomorrow")
 
 
 def test_discarded_changes_are_listed_in_two_lines():
     dropped = {"queue": ["night"], "template": ["a", "b"], "sla": ["soon"]}
-    many = ReconcileResult(dropped=dropped, undone={"queue pause": 1, "set priority": 2}, operations=1234)
+    many = ReconcileResult(
+        dropped=dropped, undone={"queue pause": 1, "set priority": 2}, operations=1234
+    )
 
     assert restore._describe_dropped(asdict(many)) == [
         "not brought over, made since: queue night, 2 templates (a, b), rule soon",
         "1,234 operations since are not in its log; what they changed is lost: 1 queue pause, 2 set priority",
     ]
-    assert restore._describe_dropped(asdict(ReconcileResult(operations=1))) == ["1 operation since is not in its log"]
+    assert restore._describe_dropped(asdict(ReconcileResult(operations=1))) == [
+        "1 operation since is not in its log"
+    ]
     assert restore._describe_dropped(asdict(ReconcileResult())) == []
 
 
 def test_replaced_databases_are_mentioned_in_a_sentence():
-    file = {"path": "/home/t/taskdeck.db.before-restore-x", "at": "2026-11-25T10:42:07.000000Z", "bytes": 2048}
+    file = {
+        "path": "/home/t/taskdeck.db.before-restore-x",
+        "at": "2026-11-25T10:42:07.000000Z",
+        "bytes": 2048,
+    }
 
     assert backup.describe_kept({"files": [], "keep": 60.0}) == ""
     one = backup.describe_kept({"files": [file], "keep": None})
-    assert one.startswith("a database that a restore or an upgrade kept lies in the home (2.0K). Back to ")
+    assert one.startswith(
+        "a database that a restore or an upgrade kept lies in the home (2.0K). Back to "
+    )
     two = backup.describe_kept({"files": [file, file], "keep": 14 * 86400.0})
-    assert two.startswith("2 databases that restores or upgrades kept lie in the home (4.0K); all but the newest go after 14d. Back to ")
+    assert two.startswith(
+        "2 databases that restores or upgrades kept lie in the home (4.0K); all but the newest go after 14d. Back to "
+    )
     assert two.endswith(": taskdeck db restore taskdeck.db.before-restore-x")
 
 
 def test_lost_and_possibly_repeated_runs_are_reported():
     stand = {"tasks": {"held": 2}, "newest": 2, "newest_at": "2026-11-25T10:42:07.000000Z"}
-    carried = asdict(ReconcileResult(ended=[1], held=2, unknown=1, lost=list(range(3, 15)), next=16))
+    carried = asdict(
+        ReconcileResult(ended=[1], held=2, unknown=1, lost=list(range(3, 15)), next=16)
+    )
     told = {"backup": {"id": "b", "kind": "full", "at": "2026-11-25T10:00:00.000000Z"}, "before": None, "after": stand,
             "carried": carried, "present": "damaged"}  # fmt: skip
 
     said = restore.describe_changes(told)
 
-    assert said[1] == "now     cannot be read (damaged)" and said[2].startswith("then    2 tasks (2 held), newest #2 of ")
+    assert said[1] == "now     cannot be read (damaged)" and said[2].startswith(
+        "then    2 tasks (2 held), newest #2 of "
+    )
     assert said[3] == "1 task ended since and is not run again: #1"
-    assert said[4] == "12 tasks submitted since cannot be read and are lost: #3 #4 #5 #6 #7 #8 #9 #10 #11 #12 and 2 more"
+    assert (
+        said[4]
+        == "12 tasks submitted since cannot be read and are lost: #3 #4 #5 #6 #7 #8 #9 #10 #11 #12 and 2 more"
+    )
     assert said[5:] == [
         "1 run that the backup does not know: of which task cannot be told",
         "so 2 waiting tasks may have run and are held; to let one go: taskdeck release TASK",
@@ -66,7 +94,11 @@ def test_lost_and_possibly_repeated_runs_are_reported():
 
 
 def test_later_user_actions_are_listed_in_one_line():
-    said = restore._describe_carried(asdict(ReconcileResult(cancelled=2, stay_held=1, deleted=1, renumbered=[(1, 1004), (2, 1005)])))
+    said = restore._describe_carried(
+        asdict(
+            ReconcileResult(cancelled=2, stay_held=1, deleted=1, renumbered=[(1, 1004), (2, 1005)])
+        )
+    )
     first = restore._describe_carried(asdict(ReconcileResult(stay_held=1)))
 
     assert [line for many, line in said if many] == [

@@ -29,7 +29,14 @@ from app.tui.widgets.modal import DismissOnClickOutside
 from app.tui.widgets.table import Table
 from tests.tui import boards
 from tests.tui.fake_runtime import make_task_row as a_task
-from tests.tui.recording_runtime import Clock, RecordingRuntime, is_fed, make_recorded_deck, post_keys, wait_for
+from tests.tui.recording_runtime import (
+    Clock,
+    RecordingRuntime,
+    is_fed,
+    make_recorded_deck,
+    post_keys,
+    wait_for,
+)
 from tests.tui.screen_text import read_screen_lines
 
 UUID = "0193f0c2-0000-7000-8000-{:012d}"
@@ -95,7 +102,9 @@ class DeckDriver:
 
 
 @asynccontextmanager
-async def open_deck(board: Board | None = None, *, read_only: bool = False) -> AsyncIterator[DeckDriver]:
+async def open_deck(
+    board: Board | None = None, *, read_only: bool = False
+) -> AsyncIterator[DeckDriver]:
     app, recording = make_recorded_deck(board, read_only=read_only)
     async with app.run_test(size=(120, 40)) as pilot:
         # The feed reads one board when it starts; later boards come from the test.
@@ -105,7 +114,9 @@ async def open_deck(board: Board | None = None, *, read_only: bool = False) -> A
 
 
 @pytest.mark.parametrize(
-    ("number", "verb"), [(1042, "pause"), (1052, "resume"), (1053, "hold")], ids=["running", "paused", "waiting"]
+    ("number", "verb"),
+    [(1042, "pause"), (1052, "resume"), (1053, "hold")],
+    ids=["running", "paused", "waiting"],
 )
 async def test_p_pauses_resumes_or_holds_a_task(number: int, verb: str):
     async with open_deck() as deck:
@@ -125,7 +136,10 @@ async def test_a_message_reports_the_action_and_u_undoes_it():
 async def test_a_verb_waiting_for_the_database_says_so_and_blocks_nothing():
     async with open_deck() as deck:
         freed = Event()
-        deck.recording.held = freed, "it waits for the database, which another program holds (sqlite3\x1b[2J, pid 4711)"
+        deck.recording.held = (
+            freed,
+            "it waits for the database, which another program holds (sqlite3\x1b[2J, pid 4711)",
+        )
         await (await deck.move_to(1042)).press("p")
         said = await deck.says("It waits for the database")
         assert said.strip().endswith("holds (sqlite3␛[2J, pid 4711)."), said
@@ -163,7 +177,9 @@ async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
         assert "│ Cancel 1 task?" in shown
         assert "│ ● 1039 encode S02E04.mkv     running 57m, 95% of limit: work lost" in shown
         assert "│ 1 task depends on it and is cancelled too: 1064 upload S02E04" in shown
-        assert "│ Running ones get TERM, then KILL after 5.0s." in shown or "KILL after 5s." in shown
+        assert (
+            "│ Running ones get TERM, then KILL after 5.0s." in shown or "KILL after 5s." in shown
+        )
         await deck.answer("enter")
         assert "cancel" not in deck.recording.verbs()
 
@@ -175,7 +191,9 @@ async def test_y_cancels_only_after_the_dialog_s_first_quarter_second():
         await deck.press("y")
         assert isinstance(deck.app.screen, ChoiceScreen)
         await deck.answer("y")
-        assert await deck.asked("cancel") == [{"ids": [UUID.format(1039)], "attempts": {UUID.format(1039): 1}}]
+        assert await deck.asked("cancel") == [
+            {"ids": [UUID.format(1039)], "attempts": {UUID.format(1039): 1}}
+        ]
 
 
 async def click_on(deck: DeckDriver, text: str) -> None:
@@ -190,8 +208,12 @@ async def click_on(deck: DeckDriver, text: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 16)])
-@pytest.mark.parametrize(("answer", "cancelled"), [("y  cancel it", 1), ("n  keep it", 0), ("Cancel 1 task?", None)])
-async def test_a_click_on_an_answer_gives_it(answer: str, cancelled: int | None, size: tuple[int, int]):
+@pytest.mark.parametrize(
+    ("answer", "cancelled"), [("y  cancel it", 1), ("n  keep it", 0), ("Cancel 1 task?", None)]
+)
+async def test_a_click_on_an_answer_gives_it(
+    answer: str, cancelled: int | None, size: tuple[int, int]
+):
     async with open_deck() as deck:
         await (await deck.move_to(1039)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
@@ -214,13 +236,17 @@ async def test_a_click_on_a_line_of_a_list_picks_it():
 async def test_a_click_on_a_key_in_the_help_presses_it():
     async with open_deck() as deck:
         await click_on(deck, "? help")
-        await wait_for(deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app)))
+        await wait_for(
+            deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app))
+        )
         await click_on(deck, "i ids")
         await wait_for(deck.pilot, lambda: "task.cancel" in "\n".join(read_screen_lines(deck.app)))
         await click_on(deck, "q close")
         await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
         await click_on(deck, "? help")
-        await wait_for(deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app)))
+        await wait_for(
+            deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app))
+        )
         await click_on(deck, "Pause, continue, hold")
         assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
         assert deck.app.screen is deck.screen
@@ -246,7 +272,10 @@ async def test_clicks_on_the_why_dialog_close_it_or_open_the_task():
     async with open_deck() as deck:
         for words, there in (("esc closes", DeckScreen), ("opens the task", TaskScreen)):
             await deck.press("w")
-            await wait_for(deck.pilot, lambda: any("opens the task" in line for line in read_screen_lines(deck.app)))
+            await wait_for(
+                deck.pilot,
+                lambda: any("opens the task" in line for line in read_screen_lines(deck.app)),
+            )
             await click_on(deck, words)
             await wait_for(deck.pilot, lambda there=there: isinstance(deck.app.screen, there))
 
@@ -262,7 +291,11 @@ async def test_a_click_answers_the_quit_dialog_on_wrapped_lines_too():
     assert answers == ["o", "o"]
 
 
-@pytest.mark.parametrize(("typed", "line"), [("all ta", "all tasks"), ("new ta", "new task")], ids=["of the app", "of the screen"])
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [("all ta", "all tasks"), ("new ta", "new task")],
+    ids=["of the app", "of the screen"],
+)
 async def test_a_click_in_the_palette_runs_its_line(typed: str, line: str):
     async with open_deck() as deck:
         await deck.press("colon", *typed)
@@ -330,7 +363,10 @@ async def test_cancelling_marks_spares_waiting_tasks_that_started_meanwhile():
         await deck.asked("cancel")
         await wait_for(deck.pilot, lambda: deck.recording.verbs().count("cancel") == 2)
         asked = [args for verb, args in deck.recording.asked if verb == "cancel"]
-        assert asked == [{"ids": [UUID.format(1049)], "waiting": True}, {"ids": [UUID.format(1052)], "attempts": {UUID.format(1052): 1}}]
+        assert asked == [
+            {"ids": [UUID.format(1049)], "waiting": True},
+            {"ids": [UUID.format(1052)], "attempts": {UUID.format(1052): 1}},
+        ]
 
 
 async def test_e_cancels_only_the_waiting_marked_tasks():
@@ -344,13 +380,21 @@ async def test_a_signal_is_chosen_from_a_list():
     async with open_deck() as deck:
         await (await deck.move_to(1042)).press("X")
         await deck.answer("h")
-        assert await deck.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}, "signal": 1}]
+        assert await deck.asked("cancel") == [
+            {"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}, "signal": 1}
+        ]
 
 
 async def test_r_retries_an_ended_task_and_otherwise_says_why_not():
     async with open_deck() as deck:
         await (await deck.move_to(1048)).press("r")
-        assert await deck.asked("retry") == [{"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}, "again": True}]
+        assert await deck.asked("retry") == [
+            {
+                "ids": [UUID.format(1048)],
+                "ends": {UUID.format(1048): boards.NOW - 120},
+                "again": True,
+            }
+        ]
         await (await deck.move_to(1042)).press("r")
         assert "It has not ended" in await deck.says("has not ended")
 
@@ -360,12 +404,21 @@ async def test_retrying_a_succeeded_task_asks_first():
         await (await deck.move_to(1046)).press("r")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         shown = "\n".join(read_screen_lines(deck.app))
-        assert "1046 encode S02E03.mkv" in shown and "It has succeeded; this runs it once more. u does not take that back." in shown
+        assert (
+            "1046 encode S02E03.mkv" in shown
+            and "It has succeeded; this runs it once more. u does not take that back." in shown
+        )
         await deck.answer("n")
         assert "retry" not in deck.recording.verbs()
         await deck.press("r")
         await deck.answer("y")
-        assert await deck.asked("retry") == [{"ids": [UUID.format(1046)], "ends": {UUID.format(1046): boards.NOW - 720}, "again": True}]
+        assert await deck.asked("retry") == [
+            {
+                "ids": [UUID.format(1046)],
+                "ends": {UUID.format(1046): boards.NOW - 720},
+                "again": True,
+            }
+        ]
 
 
 async def test_a_repeated_r_retries_a_task_once_until_its_row_changes():
@@ -377,7 +430,10 @@ async def test_a_repeated_r_retries_a_task_once_until_its_row_changes():
         assert "#1048 was asked to run again already" in await deck.says("already")
         assert len(await deck.asked("retry")) == 1
         board = boards.busy()
-        failed_anew = tuple(row._replace(ended_at=boards.NOW - 1) if row.number == 1048 else row for row in board.ended)
+        failed_anew = tuple(
+            row._replace(ended_at=boards.NOW - 1) if row.number == 1048 else row
+            for row in board.ended
+        )
         await deck.show(board._replace(ended=failed_anew))
         await deck.press("r")
         assert len(await deck.asked("retry", times=2)) == 2
@@ -390,7 +446,10 @@ async def test_a_task_that_failed_again_can_be_retried_after_a_while():
         await deck.says("Runs again: #1048")
         clock.at += RETRY_GRACE - 0.1
         await deck.press("r")
-        assert "#1048 was asked to run again already; its row does not show it yet." in await deck.says("already")
+        assert (
+            "#1048 was asked to run again already; its row does not show it yet."
+            in await deck.says("already")
+        )
         clock.at += 0.1
         await deck.press("r")
         assert len(await deck.asked("retry", times=2)) == 2
@@ -409,7 +468,9 @@ async def test_deleting_asks_first():
     async with open_deck() as deck:
         await (await deck.move_to(1048)).press("D")
         await deck.answer("y")
-        assert await deck.asked("rm") == [{"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}}]
+        assert await deck.asked("rm") == [
+            {"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}}
+        ]
 
 
 async def test_t_moves_to_the_front_and_u_moves_back():
@@ -454,7 +515,11 @@ async def test_a_acknowledges_a_firing_alert_only():
 
 async def test_a_refusal_is_shown_verbatim():
     async with open_deck() as deck:
-        deck.recording.answers["pause"] = {"done": [], "refused": [{"message": "#1042 has ended."}], "notes": []}
+        deck.recording.answers["pause"] = {
+            "done": [],
+            "refused": [{"message": "#1042 has ended."}],
+            "notes": [],
+        }
         await (await deck.move_to(1042)).press("p")
         assert "Refused: #1042 has ended." in await deck.says("Refused")
         assert not deck.app.can_undo
@@ -464,7 +529,9 @@ async def test_a_runtime_error_is_shown_and_offers_no_undo():
     async with open_deck() as deck:
         deck.recording.answers["hold"] = Conflict("the disk is full.", "Free space, then again.")
         await (await deck.move_to(1053)).press("p")
-        assert "Not done: the disk is full. Free space, then again." in await deck.says("disk is full")
+        assert "Not done: the disk is full. Free space, then again." in await deck.says(
+            "disk is full"
+        )
         assert not deck.app.can_undo
 
 
@@ -475,7 +542,9 @@ async def test_a_verb_is_refused_right_after_its_row_changed():
         stopping = board.running[0]._replace(status="stopping")
         await deck.show(board._replace(at=boards.NOW + 1, running=(stopping, *board.running[1:])))
         await deck.press("x")
-        assert "#1042 has changed just now (stopping). Look, and press again." in await deck.says("changed just now")
+        assert "#1042 has changed just now (stopping). Look, and press again." in await deck.says(
+            "changed just now"
+        )
         assert deck.recording.verbs() == []
         ticks = deck.app.ticks
         assert isinstance(ticks, Clock)
@@ -494,7 +563,9 @@ async def test_read_only_mode_refuses_changes():
 async def test_read_only_mode_writes_nothing_to_the_home(tmp_path: Path):
     recording = RecordingRuntime(boards.busy())
     factory: Any = recording.client
-    app = TaskdeckApp(factory, read_only=True, home=tmp_path, now=lambda: boards.NOW, first=recording.board)
+    app = TaskdeckApp(
+        factory, read_only=True, home=tmp_path, now=lambda: boards.NOW, first=recording.board
+    )
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("F", "z", "greater_than_sign", "escape")
         assert app.seen.count_unseen(boards.busy()) == 0
@@ -518,8 +589,12 @@ async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
-@pytest.mark.parametrize(("pane", "words", "named"), [(0, "gp", "gpu"), (1, "gp", "gpu"), (3, "gpu-w", "gpu-wait")])
-async def test_the_filter_in_another_pane_applies_to_its_own_rows(pane: int, words: str, named: str, size: tuple[int, int]):
+@pytest.mark.parametrize(
+    ("pane", "words", "named"), [(0, "gp", "gpu"), (1, "gp", "gpu"), (3, "gpu-w", "gpu-wait")]
+)
+async def test_the_filter_in_another_pane_applies_to_its_own_rows(
+    pane: int, words: str, named: str, size: tuple[int, int]
+):
     async with open_deck() as deck:
         await deck.pilot.resize_terminal(*size)
         found = deck.screen.panes[pane]
@@ -546,9 +621,14 @@ async def test_escape_in_the_filter_line_clears_only_its_pane():
     async with open_deck() as deck:
         await deck.press("slash", *"encode", "enter", "1", "slash", *"nothing")
         queues = deck.screen.panes[0]
-        assert (queues.item, "None that the filter shows; esc shows all." in "\n".join(read_screen_lines(deck.app))) == (None, True)
+        assert (
+            queues.item,
+            "None that the filter shows; esc shows all." in "\n".join(read_screen_lines(deck.app)),
+        ) == (None, True)
         await deck.press("escape")
-        assert len(queues.views[0].rows) == len(boards.busy().queues) and deck.screen.focused is queues
+        assert (
+            len(queues.views[0].rows) == len(boards.busy().queues) and deck.screen.focused is queues
+        )
         assert deck.screen.panes[2].keep_text == "encode"
 
 
@@ -559,7 +639,9 @@ async def test_f_cycles_the_states_and_marks_failures_as_seen():
         await deck.press("f", "f", "f")
         assert [row.number for view in work.views for row in view.rows] == [1048, 1045]
         assert "failed" not in read_screen_lines(deck.app)[1]
-        assert deck.message().startswith(" 3 failures are marked as seen. All of them, and older ones: 5, then F.")
+        assert deck.message().startswith(
+            " 3 failures are marked as seen. All of them, and older ones: 5, then F."
+        )
         await deck.press("f")
         assert sum(len(view.rows) for view in work.views) == 17
 
@@ -569,7 +651,10 @@ async def test_enter_on_a_queue_shows_its_tasks_and_q_returns():
         await deck.press("1", "j", "enter")
         await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TasksScreen")
         await wait_for(deck.pilot, lambda: "browse" in deck.recording.verbs())
-        assert next(args["filter"] for verb, args in deck.recording.asked if verb == "browse") == "queue:gpu"
+        assert (
+            next(args["filter"] for verb, args in deck.recording.asked if verb == "browse")
+            == "queue:gpu"
+        )
         await deck.press("q")
         assert isinstance(deck.app.screen, DeckScreen)
 
@@ -580,7 +665,13 @@ async def test_pasted_lines_are_joined_in_a_one_line_field(open_with: str):
         await deck.press(open_with)
         await wait_for(deck.pilot, lambda: isinstance(deck.app.focused, Input))
         deck.app.post_message(events.Paste("queue:gpu\n  sweep\x1b[2J\r\n\nx\n"))
-        await wait_for(deck.pilot, lambda: isinstance(deck.app.focused, Input) and deck.app.focused.value == "queue:gpu sweep␛[2J x")
+        await wait_for(
+            deck.pilot,
+            lambda: (
+                isinstance(deck.app.focused, Input)
+                and deck.app.focused.value == "queue:gpu sweep␛[2J x"
+            ),
+        )
 
 
 async def test_escape_clears_the_marks_and_says_so():
@@ -590,7 +681,9 @@ async def test_escape_clears_the_marks_and_says_so():
         assert "The marks are taken away." in deck.message()
 
 
-@pytest.mark.parametrize(("key", "says"), [("l", "l shows the log"), ("w", "w tells why"), ("y", "y copies")])
+@pytest.mark.parametrize(
+    ("key", "says"), [("l", "l shows the log"), ("w", "w tells why"), ("y", "y copies")]
+)
 async def test_a_task_key_on_another_row_explains_itself(key: str, says: str):
     of_no_task = boards.make_alert(9, "full", "critical", "firing", "host /srv", "91% > 90%", 60)
     async with open_deck(boards.busy()._replace(alerts=(of_no_task,))) as deck:
@@ -612,7 +705,9 @@ async def test_a_digit_focuses_its_pane_at_once():
         await deck.pilot.pause()
         lines = read_screen_lines(deck.app)
         assert lines[2].startswith("━▌1 Queues") and lines[3].startswith("› media")
-        assert lines[9].startswith("─ 3 Running") and not any(line.startswith("›") for line in lines[10:])
+        assert lines[9].startswith("─ 3 Running") and not any(
+            line.startswith("›") for line in lines[10:]
+        )
 
 
 async def test_z_toggles_the_zoom_of_a_pane():
@@ -628,7 +723,9 @@ async def test_help_lists_the_bindings_of_the_focused_pane():
         await deck.press("question_mark")
         shown = "\n".join(read_screen_lines(deck.app))
         assert "Digits go places" in shown
-        assert "On a task" in shown and "Everywhere" not in shown, "what can be done here comes first"
+        assert "On a task" in shown and "Everywhere" not in shown, (
+            "what can be done here comes first"
+        )
         await deck.press("G")
         assert "Palette: every command" in "\n".join(read_screen_lines(deck.app))
         await deck.press("q")
@@ -645,7 +742,10 @@ async def test_u_undoes_step_by_step_and_names_the_next_step():
         assert "u undo: Paused #1042" in await deck.says("Released")
         await deck.press("u")
         await deck.says("Continued")
-        assert [verb for verb in deck.recording.verbs() if verb in ("release", "resume")] == ["release", "resume"]
+        assert [verb for verb in deck.recording.verbs() if verb in ("release", "resume")] == [
+            "release",
+            "resume",
+        ]
         await deck.press("u")
         await deck.says("Nothing to undo here; O shows what was done, and takes it back.")
 
@@ -656,7 +756,11 @@ async def test_the_undone_action_is_shown_in_full_before_the_next_one():
         long = "changed #1042 resnet50-sweep-06: memory 2.0G to 1.0G"
         deck.app.push_undo("Priority 0 → 1: #1053 encode S02E06.mkv.", [Request("set", {})])
         deck.app.push_undo("Memory 1.0G → 2.0G.", [Request("undo", {"ids": [7]}, "Undone:")])
-        deck.recording.answers["undo"] = {"done": [{"text": "x", "back": long}], "refused": [], "notes": []}
+        deck.recording.answers["undo"] = {
+            "done": [{"text": "x", "back": long}],
+            "refused": [],
+            "notes": [],
+        }
         await deck.press("u")
         assert f"Undone: {long}.  u undo: Prio" in await deck.says("Undone")
 
@@ -703,19 +807,29 @@ async def test_a_newer_reversible_action_is_undone_at_once():
     ("p", {}, "Released #1053", ["hold", "release"]), ("p", {"hold": Conflict("gone")}, "Not done", ["hold"]),
     ("x", {"cancel": {"done": [{"number": 1053, "name": "a"}], "refused": [], "operations": [7]}}, "Undone", ["cancel", "undo"]),
 ])  # fmt: skip
-async def test_u_right_after_a_verb_undoes_only_that_verb(key: str, answer: Any, says: str, then: list[str]):
+async def test_u_right_after_a_verb_undoes_only_that_verb(
+    key: str, answer: Any, says: str, then: list[str]
+):
     async with open_deck() as deck:
         await (await deck.move_to(1042)).press("p")
         await deck.says("Paused")
         deck.recording.answers |= answer
         post_keys((await deck.move_to(1053)).app, key, "u")
         await deck.says(says)
-        assert [verb for verb in deck.recording.verbs() if verb in ("hold", "release", "resume", "cancel", "undo")] == then
+        assert [
+            verb
+            for verb in deck.recording.verbs()
+            if verb in ("hold", "release", "resume", "cancel", "undo")
+        ] == then
 
 
 async def test_u_undoes_the_request_before_it_despite_later_requests():
     async with open_deck() as deck:
-        deck.recording.answers["cancel"] = {"done": [{"number": 1054, "name": "b"}], "refused": [], "operations": [7]}
+        deck.recording.answers["cancel"] = {
+            "done": [{"number": 1054, "name": "b"}],
+            "refused": [],
+            "operations": [7],
+        }
         post_keys((await deck.move_to(1053)).app, "p", "u", "j", "x")
         assert await deck.asked("release") == [{"ids": [UUID.format(1053)]}]
         await deck.asked("cancel")
@@ -736,7 +850,10 @@ async def test_keys_typed_after_shift_r_go_to_the_form():
     async with open_deck() as deck:
         deck.recording.answers["show"] = a_task(number=1053, launch={"argv": ["true"]})
         post_keys((await deck.move_to(1053)).app, "R", "x", "p")
-        await wait_for(deck.pilot, lambda: any(field.value == "truexp" for field in deck.app.screen.query(Input)))
+        await wait_for(
+            deck.pilot,
+            lambda: any(field.value == "truexp" for field in deck.app.screen.query(Input)),
+        )
         assert not {"hold", "cancel"} & {*deck.recording.verbs()}
 
 
@@ -764,14 +881,23 @@ async def test_a_key_right_after_a_click_acts_on_the_clicked_row():
 async def test_u_typed_before_a_dialog_shows_no_undo_message():
     async with open_deck() as deck:
         post_keys((await deck.move_to(1042)).app, "x", "u")
-        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen) and "taken back" not in deck.message())
+        await wait_for(
+            deck.pilot,
+            lambda: (
+                isinstance(deck.app.screen, ChoiceScreen) and "taken back" not in deck.message()
+            ),
+        )
 
 
 async def test_a_refused_action_does_not_block_undo():
     async with open_deck() as deck:
         await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
-        deck.recording.answers["rm"] = {"done": [], "refused": [{"message": "#1048 is pinned.", "exit_code": 4}], "notes": []}
+        deck.recording.answers["rm"] = {
+            "done": [],
+            "refused": [{"message": "#1048 is pinned.", "exit_code": 4}],
+            "notes": [],
+        }
         await (await deck.move_to(1048)).press("D")
         await deck.answer("y")
         await deck.says("pinned")
@@ -793,9 +919,16 @@ async def test_the_palette_pauses_the_named_queue_and_not_the_cursor_row():
 async def test_the_palette_keeps_capitals_and_counts_hidden_commands():
     async with open_deck() as deck:
         await deck.press("colon")
-        await wait_for(deck.pilot, lambda: any("Commands" in line and "more" in line for line in read_screen_lines(deck.app)))
+        await wait_for(
+            deck.pilot,
+            lambda: any(
+                "Commands" in line and "more" in line for line in read_screen_lines(deck.app)
+            ),
+        )
         await deck.press(*"alerts")
-        await wait_for(deck.pilot, lambda: any("SLA alerts" in line for line in read_screen_lines(deck.app)))
+        await wait_for(
+            deck.pilot, lambda: any("SLA alerts" in line for line in read_screen_lines(deck.app))
+        )
 
 
 async def test_the_palette_finds_a_verb_by_its_words():
@@ -826,7 +959,10 @@ async def test_the_palette_goes_to_a_queue():
     async with open_deck() as deck:
         await deck.press("colon", *"queue etl", "enter")
         await wait_for(deck.pilot, lambda: "browse" in deck.recording.verbs())
-        assert next(args["filter"] for verb, args in deck.recording.asked if verb == "browse") == "queue:etl"
+        assert (
+            next(args["filter"] for verb, args in deck.recording.asked if verb == "browse")
+            == "queue:etl"
+        )
 
 
 @pytest.mark.parametrize("keys", [["q"], ["ctrl+q"], ["ctrl+c", "ctrl+c"], ["colon", "q", "enter"]])
@@ -957,7 +1093,9 @@ async def test_a_mark_on_the_last_row_updates_the_footer_at_once():
 async def test_p_on_marks_acts_in_the_direction_named_in_the_footer():
     board = boards.busy()
     first, second, *others = board.next
-    async with open_deck(board._replace(next=(first, second._replace(status="held"), *others))) as deck:
+    async with open_deck(
+        board._replace(next=(first, second._replace(status="held"), *others))
+    ) as deck:
         for row in (first, second):
             await (await deck.move_to(row.number)).press("space")
         assert "p hold 1 marked" in read_footer(deck)
@@ -1043,7 +1181,10 @@ async def test_y_copies_the_number():
 async def test_y_copies_the_submit_command_with_template_and_parameters():
     async with open_deck() as deck:
         deck.recording.answers["show"] = a_task(
-            number=1042, name="two words", template="encode", parameters={"input": "a b.mkv", "crf": 23}
+            number=1042,
+            name="two words",
+            template="encode",
+            parameters={"input": "a b.mkv", "crf": 23},
         )
         await (await deck.move_to(1042)).press("y")
         await deck.answer("s")
@@ -1087,7 +1228,10 @@ async def test_a_wide_character_warns_about_an_active_input_method():
     async with open_deck() as deck:
         await deck.pilot.resize_terminal(80, 24)
         await deck.press("好")
-        assert deck.message().endswith("Press shift, or end it.") and "An input method is on: its characters are no keys." in deck.message()
+        assert (
+            deck.message().endswith("Press shift, or end it.")
+            and "An input method is on: its characters are no keys." in deck.message()
+        )
 
 
 async def test_a_lost_runtime_keeps_the_rows_and_is_reported():
@@ -1103,7 +1247,9 @@ async def test_the_banner_shows_the_time_at_which_the_runtime_died():
     async with open_deck() as deck:
         gone = boards.busy()._replace(runtime=RuntimeFacts("none"))
         deck.app._apply_board(gone)
-        await wait_for(deck.pilot, lambda: "NO RUNTIME since 10:42" in read_screen_lines(deck.app)[0])
+        await wait_for(
+            deck.pilot, lambda: "NO RUNTIME since 10:42" in read_screen_lines(deck.app)[0]
+        )
         deck.app.now = lambda: boards.NOW + 120
         deck.app._apply_board(gone)
         await deck.pilot.pause()
@@ -1125,7 +1271,9 @@ async def test_an_error_in_a_screen_opened_during_exit_is_ignored():
     assert app.failure is None and not app.fatal and app.return_value == 143
 
 
-async def test_a_failing_handler_is_reported_and_the_deck_continues(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+async def test_a_failing_handler_is_reported_and_the_deck_continues(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     (tmp_path / "run").mkdir()
     app, recording = make_recorded_deck()
     app.home = tmp_path
@@ -1140,7 +1288,10 @@ async def test_a_failing_handler_is_reported_and_the_deck_continues(monkeypatch:
         await pilot.press("z")
         await wait_for(pilot, lambda: app.failure is not None)
         await pilot.pause()
-        assert "The deck failed here (ZeroDivisionError: a test) and goes on." in read_screen_lines(app)[-2]
+        assert (
+            "The deck failed here (ZeroDivisionError: a test) and goes on."
+            in read_screen_lines(app)[-2]
+        )
         await pilot.press("j", "p")
         await wait_for(pilot, lambda: "pause" in recording.verbs())
     assert "ZeroDivisionError: a test" in (tmp_path / "run" / "deck.log").read_text()
@@ -1206,12 +1357,19 @@ async def test_partial_refusals_are_shown_with_the_results():
 
         def answer(verb: str, args: dict[str, Any]) -> Any:
             if verb == "set" and args["ids"] == [boards.NEXT[2].uuid]:
-                return {"done": [], "refused": [{"number": 1054, "message": "#1054 has ended."}], "notes": []}
+                return {
+                    "done": [],
+                    "refused": [{"number": 1054, "message": "#1054 has ended."}],
+                    "notes": [],
+                }
             return RecordingRuntime.answer(deck.recording, verb, args)
 
         deck.recording.answer = answer  # type: ignore[method-assign]
         await deck.press("+")
-        assert "Priority 0 → 1: #1049 a task.  And 2 more.  Refused: #1054 has ended.  u undo" in await deck.says("Refused")
+        assert (
+            "Priority 0 → 1: #1049 a task.  And 2 more.  Refused: #1054 has ended.  u undo"
+            in await deck.says("Refused")
+        )
 
 
 async def test_a_message_survives_a_loss_of_focus():

@@ -15,7 +15,13 @@ SIZES = st.dictionaries(st.sampled_from(["queues", "pools", "alerts"]), st.integ
     st.integers(0, 200), SIZES,
 )  # fmt: skip
 def test_the_panes_fill_the_screen_whatever_sizes_were_chosen(
-    width: int, height: int, banner: int, queues: int, pools: int, alerts: int, sizes: dict[str, int]
+    width: int,
+    height: int,
+    banner: int,
+    queues: int,
+    pools: int,
+    alerts: int,
+    sizes: dict[str, int],
 ):
     found = compute_layout(width, height, banner, queues, pools, alerts, sizes)
     assert found.header + banner + found.top + found.work + found.alerts + BOTTOM == height

@@ -22,7 +22,9 @@ from tests.tui.screen_text import read_screen_lines
 pytestmark = pytest.mark.usefixtures("utc")
 
 
-async def draw_deck(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
+async def draw_deck(
+    board: Board, size: tuple[int, int], *keys: str, look: Look | None = None
+) -> list[str]:
     app, _ = make_recorded_deck(board, look=look)
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: is_fed(app))
@@ -118,13 +120,17 @@ async def test_ascii_changes_only_the_glyphs():
         "> 1042 * resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!",
     ]
     assert shown[2] == "  media         ##########   2/2     14      41m  3556586535  * full"
-    assert shown[-1] == " enter open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit"
+    assert (
+        shown[-1] == " enter open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit"
+    )
     assert all(line.isascii() for line in shown)
 
 
 @pytest.mark.parametrize("keys", [["x"], ["X"], ["question_mark"], ["colon"], ["y"], ["slash"]])
 async def test_dialogs_help_and_palette_are_ascii_in_ascii_mode(keys: list[str]):
-    board = boards.busy()._replace(running=tuple(row for row in boards.RUNNING if row.name.isascii()))
+    board = boards.busy()._replace(
+        running=tuple(row for row in boards.RUNNING if row.name.isascii())
+    )
     app, _ = make_recorded_deck(board, look=Look(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: is_fed(app))
@@ -158,7 +164,9 @@ UNKNOWN_120 = """
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
-async def test_nothing_is_claimed_before_the_first_board(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+async def test_nothing_is_claimed_before_the_first_board(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="HOST"))
     late = DelayedRuntime(boards.busy())
     factory: Any = late.client
@@ -170,10 +178,23 @@ async def test_nothing_is_claimed_before_the_first_board(size: tuple[int, int], 
             assert shown == UNKNOWN_120.strip("\n").split("\n")
         head, words = shown[0], " ".join(shown[1:])
         assert "HOST" in head and "runtime" not in head and "db" not in head
-        for claim in ("Nothing", "No rules", "running", "Running 0", "Queues 0", "alerts 0", "today"):
+        for claim in (
+            "Nothing",
+            "No rules",
+            "running",
+            "Running 0",
+            "Queues 0",
+            "alerts 0",
+            "today",
+        ):
             assert claim not in words
         late.may_answer.set()
-        await wait_for(pilot, lambda: "● " in read_screen_lines(app)[0] and "loading" not in read_screen_lines(app)[0])
+        await wait_for(
+            pilot,
+            lambda: (
+                "● " in read_screen_lines(app)[0] and "loading" not in read_screen_lines(app)[0]
+            ),
+        )
 
 
 async def test_an_unreadable_database_claims_nothing_else():
@@ -182,16 +203,23 @@ async def test_an_unreadable_database_claims_nothing_else():
     app = TaskdeckApp(factory, now=lambda: boards.NOW)
     async with app.run_test(size=(80, 24)) as pilot:
         app._receive_feed_error(DamagedDatabase("the database is damaged."), False)
-        await wait_for(pilot, lambda: any("the database is damaged." in line for line in read_screen_lines(app)))
+        await wait_for(
+            pilot,
+            lambda: any("the database is damaged." in line for line in read_screen_lines(app)),
+        )
         shown = read_screen_lines(app)
         late.may_answer.set()
-    assert "loading" not in shown[0] and "Jobs run on; what ends is kept." in " ".join(" ".join(shown).split())
+    assert "loading" not in shown[0] and "Jobs run on; what ends is kept." in " ".join(
+        " ".join(shown).split()
+    )
     claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
     assert not [line for line in shown if any(claim in line for claim in claims)]
 
 
 async def test_at_200_by_50_spare_width_goes_to_names_and_output():
-    long = boards.make_running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
+    long = boards.make_running(
+        7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90
+    )
     shown = await draw_deck(boards.busy()._replace(running=(long,)), (200, 50))
     assert "a-name-of-exactly-thirty-2-cells" in shown[10]
     assert "o" * 90 in shown[10]
@@ -207,7 +235,9 @@ async def test_at_100_cells_panes_are_side_by_side_without_sparklines():
     assert shown[8] == " " * 55 + "host   cpu 11.2 of 16   mem 41.0 of 64G"
 
 
-@pytest.mark.parametrize("size", [(100, 30), (119, 33), (81, 25), (80, 24), (60, 16), (70, 20), (160, 45)])
+@pytest.mark.parametrize(
+    "size", [(100, 30), (119, 33), (81, 25), (80, 24), (60, 16), (70, 20), (160, 45)]
+)
 async def test_no_line_exceeds_the_screen_and_help_and_quit_stay(size: tuple[int, int]):
     shown = await draw_deck(boards.busy(), size)
     assert len(shown) == size[1]
@@ -237,17 +267,27 @@ async def test_more_alerts_than_a_board_holds_are_marked_with_a_plus():
 async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start():
     shown = await draw_deck(boards.trouble(), (80, 24))
     assert "✗ NO RUNTIME 11m" in shown[0]
-    assert shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
+    assert (
+        shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
+    )
     assert shown[2] == "   7 jobs run on; what ends is kept. S starts it again, or: taskdeck serve"
-    assert shown[7] == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"
+    assert (
+        shown[7]
+        == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"
+    )
     assert shown[-1].startswith(" S start runtime")
 
 
 async def test_a_full_disk_is_in_the_header_and_explained_below():
     shown = await draw_deck(boards.halted(), (120, 40))
     assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
-    assert shown[2] == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost."
-    assert shown[3].startswith("   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B shows")
+    assert (
+        shown[2]
+        == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost."
+    )
+    assert shown[3].startswith(
+        "   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B shows"
+    )
     assert any("disk 0B!" in line for line in shown)
 
 
@@ -294,16 +334,27 @@ async def test_the_empty_running_section_says_why_nothing_runs():
 
 
 async def test_a_single_paused_queue_is_named_as_the_reason():
-    shown = await draw_deck(boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
+    shown = await draw_deck(
+        boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40)
+    )
     assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
-    named = [queue._replace(name="encode-at-night-and-slowly") if queue.name == "backup" else queue for queue in boards.busy().queues]
+    named = [
+        queue._replace(name="encode-at-night-and-slowly") if queue.name == "backup" else queue
+        for queue in boards.busy().queues
+    ]
     assert len(format_idle_reason(boards.busy()._replace(queues=tuple(named)))) < 78
-    assert format_idle_reason(boards.busy()._replace(queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
+    assert (
+        format_idle_reason(boards.busy()._replace(queues=(), waiting_total=1))
+        == "Nothing runs. 1 waits: w on it says why."
+    )
 
 
 async def test_a_run_with_only_a_limit_shows_an_upper_bound():
     first, *others = boards.busy().running
-    shown = await draw_deck(boards.busy()._replace(running=(first._replace(left=33.5, at_most=True), *others)), (120, 40))
+    shown = await draw_deck(
+        boards.busy()._replace(running=(first._replace(left=33.5, at_most=True), *others)),
+        (120, 40),
+    )
     assert any("1042" in line and " <34s " in line for line in shown)
 
 
@@ -323,7 +374,9 @@ async def test_an_ended_row_keeps_its_place_for_five_seconds():
         await wait_for(pilot, lambda: is_fed(app))
         board = boards.busy()
         done = boards.make_ended(1047, "nightly-etl", "etl", "succeeded", 0, "in 2h31m")
-        recording.board = board._replace(running=(board.running[0], *board.running[2:]), ended=(done, *board.ended))
+        recording.board = board._replace(
+            running=(board.running[0], *board.running[2:]), ended=(done, *board.ended)
+        )
         app.board = recording.board
         await pilot.pause()
         shown = read_screen_lines(app)
@@ -388,7 +441,9 @@ async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.
         await wait_for(pilot, lambda: is_fed(app))
         await pilot.pause()
         drawn: list[Any] = []
-        monkeypatch.setattr(app, "_display", lambda screen, update: drawn.append(update) if update else None)
+        monkeypatch.setattr(
+            app, "_display", lambda screen, update: drawn.append(update) if update else None
+        )
         app.board = boards.busy()._replace(at=boards.NOW + 1)
         await pilot.pause()
         assert drawn == []
@@ -424,21 +479,32 @@ async def test_at_80_by_24_cursor_and_filter_reveal_ended_rows():
 
 
 async def test_many_ended_rows_leave_a_line_for_empty_sections():
-    ended = tuple(boards.make_ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s") for n in range(1, 60))
-    shown = await draw_deck(boards.busy()._replace(running=(), next=(), waiting_total=0, ended=ended), (120, 40))
-    assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
+    ended = tuple(
+        boards.make_ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s")
+        for n in range(1, 60)
+    )
+    shown = await draw_deck(
+        boards.busy()._replace(running=(), next=(), waiting_total=0, ended=ended), (120, 40)
+    )
+    assert any(line == "  Nothing runs." for line in shown) and any(
+        line == "  Nothing waits." for line in shown
+    )
     below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
     assert shown[below - 1] == "" and "ago" in shown[below - 2]
 
 
-FAILED_ROWS = tuple(boards.make_ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") for n in range(1, 30))
+FAILED_ROWS = tuple(
+    boards.make_ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") for n in range(1, 30)
+)
 
 
 @pytest.mark.parametrize(("size", "keys", "said"), [
     ((120, 40), (), "first 9 of 29: 5 shows all  today 141 ok, 3 failed"), ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
     ((80, 24), ("end",), "these 3 of 29: 5 shows all"),
 ])  # fmt: skip
-async def test_the_title_counts_the_shown_ended_rows(size: tuple[int, int], keys: tuple[str, ...], said: str):
+async def test_the_title_counts_the_shown_ended_rows(
+    size: tuple[int, int], keys: tuple[str, ...], said: str
+):
     shown = await draw_deck(boards.busy()._replace(running=(), ended=FAILED_ROWS), size, *keys)
     rule = next(line for line in shown if "Just ended" in line)
     assert said in rule
@@ -446,8 +512,17 @@ async def test_the_title_counts_the_shown_ended_rows(size: tuple[int, int], keys
 
 async def test_the_title_counts_the_shown_running_rows_at_any_width():
     """Expect the count at the right end, and behind the title at 80 cells."""
-    board = boards.busy()._replace(running=tuple(boards.make_running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
-    for size, said in (((80, 24), "━▌3 Running 40  first 5 ━"), ((120, 40), "first 10 of 40 ━"), ((200, 50), " of 40: 5 shows all ━")):
+    board = boards.busy()._replace(
+        running=tuple(
+            boards.make_running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "")
+            for n in range(40)
+        )
+    )
+    for size, said in (
+        ((80, 24), "━▌3 Running 40  first 5 ━"),
+        ((120, 40), "first 10 of 40 ━"),
+        ((200, 50), " of 40: 5 shows all ━"),
+    ):
         rule = next(line for line in await draw_deck(board, size) if "3 Running" in line)
         assert said in rule and "QUEUE" in rule
 
@@ -470,8 +545,14 @@ async def test_no_zoom_where_only_one_pane_fits():
 
 def make_alert_board(firing: int, resolved: int) -> Board:
     """Return a board with firing alerts above resolved ones."""
-    open_ones = (boards.make_alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
-    closed = (boards.make_alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
+    open_ones = (
+        boards.make_alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0)
+        for n in range(firing)
+    )
+    closed = (
+        boards.make_alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0)
+        for n in range(resolved)
+    )
     return boards.busy()._replace(alerts=(*open_ones, *closed))
 
 
@@ -499,7 +580,9 @@ async def test_the_alert_cursor_stays_on_top_until_moved():
         await wait_for(pilot, lambda: is_fed(app))
         app.board = make_alert_board(2, 8)
         await pilot.press("4")
-        await wait_for(pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in read_alert_rows(app)))
+        await wait_for(
+            pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in read_alert_rows(app))
+        )
 
         await pilot.press("G")
         app.board = make_alert_board(3, 8)
@@ -507,21 +590,44 @@ async def test_the_alert_cursor_stays_on_top_until_moved():
         assert any(row.startswith("› ✓ CRIT  over-7") for row in read_alert_rows(app))
 
         await pilot.press("3", "4")
-        await wait_for(pilot, lambda: any(row.startswith("› ✓ CRIT  over-7") for row in read_alert_rows(app)))
+        await wait_for(
+            pilot, lambda: any(row.startswith("› ✓ CRIT  over-7") for row in read_alert_rows(app))
+        )
 
 
-@pytest.mark.parametrize(("size", "plain"), [((80, 24), False), ((80, 24), True), ((60, 16), False)])
+@pytest.mark.parametrize(
+    ("size", "plain"), [((80, 24), False), ((80, 24), True), ((60, 16), False)]
+)
 async def test_alerts_of_one_rule_name_their_tasks(size: tuple[int, int], plain: bool):
     alerts = tuple(
-        boards.make_alert(n, "fast", "critical", "firing", f"#{n} sleepy", "running 1m, allowed 2s", 60.0, "1h02m > 2s", task=n)
+        boards.make_alert(
+            n,
+            "fast",
+            "critical",
+            "firing",
+            f"#{n} sleepy",
+            "running 1m, allowed 2s",
+            60.0,
+            "1h02m > 2s",
+            task=n,
+        )
         for n in (1040, 1041)
     )
-    shown = await draw_deck(boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain))
+    shown = await draw_deck(
+        boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain)
+    )
     rows = [line for line in shown if "CRIT" in line]
-    assert [f"fast           1h02m > 2s  #{n} s" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [True, True]
+    assert [
+        f"fast           1h02m > 2s  #{n} s" in line
+        for line, n in zip(rows, (1040, 1041), strict=True)
+    ] == [True, True]
 
 
-@pytest.mark.parametrize(("origin", "told"), [(identify_terminal(), False), ("pts/9 1 2", True)], ids=["here", "at another deck"])
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [(identify_terminal(), False), ("pts/9 1 2", True)],
+    ids=["here", "at another deck"],
+)
 async def test_the_message_line_shows_actions_of_other_terminals_only(origin: str, told: bool):
     board = boards.busy()
     assert board.news is not None

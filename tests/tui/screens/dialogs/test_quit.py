@@ -58,13 +58,26 @@ async def test_a_narrow_ascii_terminal_shows_every_word():
         await pilot.pause()
         words = " ".join(" ".join(app.drawn()).replace("|", " ").split())
 
-    assert words.isascii() and "7 jobs run on to their end; the 1,000,000 wait for a new start." in words
-    assert "> b Leave a runtime in the background: the queue goes on" in words and "o Leave; the queue stands still" in words
+    assert (
+        words.isascii()
+        and "7 jobs run on to their end; the 1,000,000 wait for a new start." in words
+    )
+    assert (
+        "> b Leave a runtime in the background: the queue goes on" in words
+        and "o Leave; the queue stands still" in words
+    )
 
 
 @pytest.mark.parametrize(
     ("keys", "answer"),
-    [(["b"], "b"), (["o"], "o"), (["enter"], "b"), (["down", "enter"], "o"), (["q"], None), (["escape"], None)],
+    [
+        (["b"], "b"),
+        (["o"], "o"),
+        (["enter"], "b"),
+        (["down", "enter"], "o"),
+        (["q"], None),
+        (["escape"], None),
+    ],
 )
 async def test_each_key_gives_its_answer(keys: list[str], answer: str | None):
     app = DialogApp(BOARD)

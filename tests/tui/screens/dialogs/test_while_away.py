@@ -29,13 +29,20 @@ NO_EVENTS: dict[str, Any] = {"since": boards.NOW - 28_800, "ended": {}, "bad": [
 
 
 @asynccontextmanager
-async def reopen_deck(found: dict[str, Any], looked: float | None = boards.NOW - 28_800, size: tuple[int, int] = (80, 24)):
+async def reopen_deck(
+    found: dict[str, Any],
+    looked: float | None = boards.NOW - 28_800,
+    size: tuple[int, int] = (80, 24),
+):
     app, recording = make_recorded_deck()
     recording.answers["away"] = found
     if looked is not None:
         app.memory.put("looked", looked)
     async with app.run_test(size=size) as pilot:
-        await wait_for(pilot, lambda: app.board is not None and isinstance(app.screen, (DeckScreen, AwayScreen)))
+        await wait_for(
+            pilot,
+            lambda: app.board is not None and isinstance(app.screen, (DeckScreen, AwayScreen)),
+        )
         yield app, recording, pilot
 
 
@@ -43,7 +50,14 @@ async def test_the_dialog_shows_counts_and_names():
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
         await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen))
         text = "\n".join(read_screen_lines(app))
-        for part in ("While you were away", "1,204  ✓ succeeded", "9  ✗ failed", "1048 thumbs S02", "… and 9 more", "gpu-wait on #1049"):
+        for part in (
+            "While you were away",
+            "1,204  ✓ succeeded",
+            "9  ✗ failed",
+            "1048 thumbs S02",
+            "… and 9 more",
+            "gpu-wait on #1049",
+        ):
             assert part in text
 
 
@@ -61,10 +75,19 @@ async def test_any_of_these_keys_closes_the_dialog(key: str):
         await wait_for(pilot, lambda: isinstance(app.screen, DeckScreen))
 
 
-@pytest.mark.parametrize(("on", "screen"), [("show what failed", "TasksScreen"), ("go on", "DeckScreen"), ("You last", "DeckScreen")])
+@pytest.mark.parametrize(
+    ("on", "screen"),
+    [("show what failed", "TasksScreen"), ("go on", "DeckScreen"), ("You last", "DeckScreen")],
+)
 async def test_a_click_gives_its_answer_or_closes_the_dialog(on: str, screen: str):
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
-        await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen) and any(on in line for line in read_screen_lines(app)))
+        await wait_for(
+            pilot,
+            lambda: (
+                isinstance(app.screen, AwayScreen)
+                and any(on in line for line in read_screen_lines(app))
+            ),
+        )
         y, line = next((n, line) for n, line in enumerate(read_screen_lines(app)) if on in line)
         await pilot.click(offset=(line.index(on) + 2, y))
         await wait_for(pilot, lambda: type(app.screen).__name__ == screen)
@@ -75,7 +98,14 @@ async def test_a_deck_key_closes_the_dialog_and_takes_effect():
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
         await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen))
         await pilot.press("2")
-        await wait_for(pilot, lambda: isinstance(app.screen, DeckScreen) and app.focused is not None and app.focused.id == "pools")
+        await wait_for(
+            pilot,
+            lambda: (
+                isinstance(app.screen, DeckScreen)
+                and app.focused is not None
+                and app.focused.id == "pools"
+            ),
+        )
 
 
 async def test_no_dialog_without_events():
@@ -100,7 +130,12 @@ async def test_closing_the_deck_records_the_visit():
 async def test_an_unfocused_terminal_is_not_redrawn():
     async with reopen_deck(NO_EVENTS, None) as (app, recording, pilot):
         app.post_message(AppBlur())
-        await wait_for(pilot, lambda: "Not refreshed while another window has the focus" in read_screen_lines(app)[-2])
+        await wait_for(
+            pilot,
+            lambda: (
+                "Not refreshed while another window has the focus" in read_screen_lines(app)[-2]
+            ),
+        )
         before = read_screen_lines(app)
         recording.board = boards.empty()
         app._receive_board(boards.empty())
@@ -113,13 +148,20 @@ async def test_an_unfocused_terminal_is_not_redrawn():
 
 async def test_a_click_on_a_footer_key_presses_only_that_key():
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
-        await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen) and is_shown(app, "↵ go on  f what failed", -1))
+        await wait_for(
+            pilot,
+            lambda: (
+                isinstance(app.screen, AwayScreen) and is_shown(app, "↵ go on  f what failed", -1)
+            ),
+        )
         await pilot.click(offset=(read_terminal_lines(app)[-1].index("go on"), 23))
         await wait_for(pilot, lambda: not isinstance(app.screen, AwayScreen))
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen)
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
-        await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen) and is_shown(app, "f what failed", -1))
+        await wait_for(
+            pilot, lambda: isinstance(app.screen, AwayScreen) and is_shown(app, "f what failed", -1)
+        )
         await pilot.click(offset=(read_terminal_lines(app)[-1].index("what failed"), 23))
         await wait_for(pilot, lambda: type(app.screen).__name__ == "TasksScreen")
 

@@ -7,7 +7,15 @@ from threading import Event
 
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.task import TaskScreen
-from tests.tui.fake_runtime import WHY, FakeRuntime, make_deck, make_log_answer, make_run_row, make_task_row, wait_until
+from tests.tui.fake_runtime import (
+    WHY,
+    FakeRuntime,
+    make_deck,
+    make_log_answer,
+    make_run_row,
+    make_task_row,
+    wait_until,
+)
 from tests.tui.screen_text import read_screen_lines
 
 
@@ -16,7 +24,9 @@ async def test_a_waiting_task_shows_reasons_holders_and_expected_start() -> None
     app = make_deck(FakeRuntime(show=make_task_row(), why=[WHY]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("1049")
-        await wait_until(pilot, lambda: any("starts 10:43–10:55" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("starts 10:43–10:55" in line for line in read_screen_lines(app))
+        )
         lines = read_screen_lines(app)
 
         assert any("#1049 resnet50-sweep-08" in line for line in lines)
@@ -32,7 +42,13 @@ async def test_a_holder_beyond_its_usual_duration_is_late() -> None:
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("1049")
-        await wait_until(pilot, lambda: any("#1042 resnet50-sweep-06" in line and "late 5m" in line for line in read_screen_lines(app)[8:]))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "#1042 resnet50-sweep-06" in line and "late 5m" in line
+                for line in read_screen_lines(app)[8:]
+            ),
+        )
 
 
 async def test_enter_opens_the_task_and_escape_closes() -> None:
@@ -51,12 +67,22 @@ async def test_enter_opens_the_task_and_escape_closes() -> None:
 async def test_an_ended_task_shows_its_result(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("no such file\n")
-    one = make_run_row(status="failed", reason="exit 3", path=str(path), end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.2)
-    row = make_task_row(status="failed", reason="exit 3", ended_at="2026-11-25T10:40:04.000000Z", instances=[one])
+    one = make_run_row(
+        status="failed",
+        reason="exit 3",
+        path=str(path),
+        end_time="2026-11-25T10:40:04.000000Z",
+        run_seconds=3.2,
+    )
+    row = make_task_row(
+        status="failed", reason="exit 3", ended_at="2026-11-25T10:40:04.000000Z", instances=[one]
+    )
     app = make_deck(FakeRuntime(show=row, log=make_log_answer(row, one)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("1049")
-        await wait_until(pilot, lambda: any("python failed: exit 3" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("python failed: exit 3" in line for line in read_screen_lines(app))
+        )
         assert any("no such file" in line for line in read_screen_lines(app))
 
 
@@ -66,14 +92,19 @@ async def test_a_running_task_has_no_reasons() -> None:
     app = make_deck(FakeRuntime(show=row, log=make_log_answer(row, one)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("1049")
-        await wait_until(pilot, lambda: any("It does not wait: it runs." in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any("It does not wait: it runs." in line for line in read_screen_lines(app)),
+        )
 
 
 async def test_an_error_is_shown_in_the_dialog() -> None:
     app = make_deck(FakeRuntime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("77")
-        await wait_until(pilot, lambda: any("no answer for show" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("no answer for show" in line for line in read_screen_lines(app))
+        )
         await pilot.press("q")
         await wait_until(pilot, lambda: app.screen is app.deck)
 
@@ -82,11 +113,19 @@ async def test_the_dialog_lists_the_first_suggestions_without_applying_them() ->
     """List suggestions below the reasons; enter only opens the task."""
     told: dict[str, object] = {"gain": "it starts at once", "verb": "set", "args": {}, "command": [], "said": "", "undo": [], "object": "",
                                "asks": None, "worth": 0}  # fmt: skip
-    answers = FakeRuntime(show=make_task_row(), why=[{**WHY, "cures": [{**told, "name": f"{n}", "text": f"way {n}"} for n in range(5)]}])
+    answers = FakeRuntime(
+        show=make_task_row(),
+        why=[{**WHY, "cures": [{**told, "name": f"{n}", "text": f"way {n}"} for n in range(5)]}],
+    )
     app = make_deck(answers)
     async with app.run_test(size=(80, 30)) as pilot:
         app.open_why("1049")
-        await wait_until(pilot, lambda: any("way 2" in line and "it starts at once" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot,
+            lambda: any(
+                "way 2" in line and "it starts at once" in line for line in read_screen_lines(app)
+            ),
+        )
         assert not any("way 3" in line for line in read_screen_lines(app))
         assert any("↵ opens the task" in line for line in read_screen_lines(app))
         await pilot.press("enter")
@@ -98,13 +137,20 @@ async def test_the_dialog_s_keys_stay_visible_on_a_small_terminal() -> None:
     app = make_deck(FakeRuntime(show=make_task_row(), why=[{**WHY, "reasons": WHY["reasons"] * 6}]))
     async with app.run_test(size=(60, 16)) as pilot:
         app.open_why("1049")
-        await wait_until(pilot, lambda: any("1 needs 12.0G" in line for line in read_screen_lines(app)))
-        await wait_until(pilot, lambda: any("↵ opens the task  esc closes" in line for line in read_screen_lines(app)))
+        await wait_until(
+            pilot, lambda: any("1 needs 12.0G" in line for line in read_screen_lines(app))
+        )
+        await wait_until(
+            pilot,
+            lambda: any("↵ opens the task  esc closes" in line for line in read_screen_lines(app)),
+        )
 
 
 async def test_a_loading_dialog_says_so() -> None:
     answered = Event()
-    app = make_deck(FakeRuntime(show=lambda _: make_task_row() if answered.wait(20) else {}, why=[WHY]))
+    app = make_deck(
+        FakeRuntime(show=lambda _: make_task_row() if answered.wait(20) else {}, why=[WHY])
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("1049")
         await wait_until(pilot, lambda: any("loading" in line for line in read_screen_lines(app)))
