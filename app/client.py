@@ -251,7 +251,8 @@ def connect(home: str) -> RuntimeConnection | None:
         pid = get_peer_pid(sock)
         sock.close()
         raise Problem(
-            f"the runtime (pid {pid}) of {home} has not answered for {GREETING_TIMEOUT:.0f} s. Nothing was done.",
+            f"the runtime (pid {pid}) of {home} has not answered for {GREETING_TIMEOUT:.0f} s."
+            " Nothing was done.",
             f"If it is suspended, continue it: kill -CONT {pid}",
         ) from None
 

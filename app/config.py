@@ -199,7 +199,8 @@ def find_short_retention(upkeep: MaintenanceSettings) -> list[str]:
             f"retention.{kind}.{sanitize(name)}": (rule.keep, _HOUR) for name, rule in named.items()
         }
     return [
-        f"[{where}] keeps only {_format_seconds(keep)} ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
+        f"[{where}] keeps only {_format_seconds(keep)}"
+        f" ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
         for where, (keep, least) in keeps.items()
         if keep and keep < least
     ]

@@ -204,7 +204,10 @@ def refuse_copy(home: str | Path) -> None:
 
         from db.restore.replica_file import find_origin
 
-        said = f"{home} is the replica of {find_origin(Path(copy))[0] or 'another home'}. Nothing is started from it."
+        said = (
+            f"{home} is the replica of {find_origin(Path(copy))[0] or 'another home'}. Nothing is"
+            " started from it."
+        )
         raise Conflict(
             said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote"
         )

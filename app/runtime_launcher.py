@@ -109,7 +109,10 @@ def _hold_start_lock(home: str) -> Iterator[None]:
         paths.make_home(Path(home))
         lock = _open_private(os.path.join(home, "run", "start.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        said = f"the home {home} cannot be used: {(error.strerror or 'unknown').lower()}. Nothing was done."
+        said = (
+            f"the home {home} cannot be used: {(error.strerror or 'unknown').lower()}. Nothing was"
+            " done."
+        )
         raise Storage(said, "Choose another: --home DIR") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

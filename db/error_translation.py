@@ -81,7 +81,8 @@ def _is_read_only_now(folder: Path) -> bool:
 
 def _make_busy(path: Path, said: str) -> Problem:
     return BusyDatabase(
-        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.",
+        f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was"
+        " changed.",
         "Try again.",
     )
 

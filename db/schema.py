@@ -521,18 +521,33 @@ _CHANGED = " OR ".join(
 )
 
 TRIGGERS = {
-    "count_task_insert": f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END",
-    "count_task_delete": f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN} END",
-    "count_task_move": "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
-    f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END",
-    "text_changes": "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
-    f"BEGIN {_MARK_STALE.format(row='NEW')} END",
-    "text_goes": f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_MARK_STALE.format(row='OLD')} END",
-    "operations_stay": "CREATE TRIGGER operations_stay BEFORE UPDATE ON operations "
-    f"WHEN OLD.undone_by IS NOT NULL OR {_CHANGED} BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
-    "operations_leave": "CREATE TRIGGER operations_leave BEFORE DELETE ON operations WHEN NOT EXISTS "
-    f"(SELECT 1 FROM counters WHERE name = '{OPERATIONS_KEPT_FROM}' AND OLD.created_at < printf('%04d-%02d', value / 100, value % 100)) "
-    "BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
+    "count_task_insert": (
+        f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END"
+    ),
+    "count_task_delete": (
+        f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN} END"
+    ),
+    "count_task_move": (
+        "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
+        f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END"
+    ),
+    "text_changes": (
+        "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
+        f"BEGIN {_MARK_STALE.format(row='NEW')} END"
+    ),
+    "text_goes": (
+        f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_MARK_STALE.format(row='OLD')} END"
+    ),
+    "operations_stay": (
+        "CREATE TRIGGER operations_stay BEFORE UPDATE ON operations WHEN OLD.undone_by IS NOT NULL"
+        f" OR {_CHANGED} BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END"
+    ),
+    "operations_leave": (
+        "CREATE TRIGGER operations_leave BEFORE DELETE ON operations WHEN NOT EXISTS (SELECT 1"
+        f" FROM counters WHERE name = '{OPERATIONS_KEPT_FROM}' AND OLD.created_at <"
+        " printf('%04d-%02d', value / 100, value % 100)) BEGIN SELECT RAISE(ABORT, 'operations are"
+        " append-only'); END"
+    ),
 }
 """Count tasks by queue and status, so that no screen counts a million rows. Note changed texts for
 the index. Keep operations append-only, except `undone_by` and whole expired months."""

@@ -128,7 +128,10 @@ def _format_rect(glyphs: list[Glyph], y: int, ground: str) -> str:
         sum(glyph.cells for glyph in glyphs) * CELL_WIDTH,
     )
     crisp = 'shape-rendering="crispEdges"'
-    return f'<rect x="{left:g}" y="{MARGIN + y * LINE_HEIGHT}" width="{wide:g}" height="{LINE_HEIGHT}" fill="{ground}" {crisp}/>'
+    return (
+        f'<rect x="{left:g}" y="{MARGIN + y * LINE_HEIGHT}" width="{wide:g}" height="{LINE_HEIGHT}"'
+        f' fill="{ground}" {crisp}/>'
+    )
 
 
 def _format_text(glyphs: list[Glyph], y: int) -> str:
@@ -235,7 +238,10 @@ def _make_running_task() -> TaskdeckApp:
         f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n"
         for n in range(30, 42)
     )
-    text += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
+    text += (
+        "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt"
+        " (1.2G)\n"
+    )
     text += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
     one = make_run_row(path=_write_log(text), runid="r1042", number=1042)
     row = make_task_row(number=1042, name="resnet50-sweep-06", status="running", instances=[one])

@@ -40,7 +40,10 @@ def test_a_missing_file_means_defaults(tmp_path: Path):
 
 
 def test_a_missing_file_does_not_import_tomllib(tmp_path: Path):
-    program = f"import sys; from app.config import read; read({os.fspath(tmp_path / 'config.toml')!r}); print('tomllib' in sys.modules)"
+    program = (
+        f"import sys; from app.config import read; read({os.fspath(tmp_path / 'config.toml')!r});"
+        " print('tomllib' in sys.modules)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -76,7 +79,10 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
     [
         (
             "theem = 1",
-            'there is no setting "theem". Nearest: theme. There are: autostart, theme, glyphs, mouse,',
+            (
+                'there is no setting "theem". Nearest: theme. There are: autostart, theme, glyphs,'
+                " mouse,"
+            ),
         ),
         ('theme = "neon"', "theme must be one of quiet, dark, light, contrast."),
         ("mouse = true", "mouse must be one of clicks, off."),

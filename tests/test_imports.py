@@ -35,7 +35,10 @@ def list_loaded_modules(statement: str) -> set[str]:
 
 def list_modules_of_command(words: Sequence[str], home: os.PathLike[str]) -> set[str]:
     """Return the modules loaded by a command that succeeded in `home`."""
-    run = f"code = run({['--home', os.fspath(home), *words]}, deck=None, serve=None, keys=None); assert code == 0, code"
+    run = (
+        f"code = run({['--home', os.fspath(home), *words]}, deck=None, serve=None, keys=None);"
+        " assert code == 0, code"
+    )
     return list_loaded_modules(f"from app.cli.main import run; {run}; print()")
 
 
@@ -83,7 +86,8 @@ def test_runtime_and_file_commands_do_not_import_database_libraries(
 def test_the_sqlalchemy_orm_is_never_imported():
     """Check that the ORM stays unloaded: its import would take a tenth of the start."""
     list_loaded_modules(
-        "import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in sys.modules"
+        "import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in"
+        " sys.modules"
     )
 
 

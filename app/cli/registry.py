@@ -54,7 +54,10 @@ GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
 SECTIONS = (
     (
         "tasks",
-        "submit ls show why logs wait cancel pause resume hold release retry rm set front instances",
+        (
+            "submit ls show why logs wait cancel pause resume hold release retry rm set front"
+            " instances"
+        ),
     ),
     ("definitions", "queue pool template sla alert apply export"),
     (

@@ -44,7 +44,10 @@ def format_state(status: str, ascii: bool = False) -> tuple[str, str]:
     """Return the text of a state, such as `● running`, and its style."""
     sign = GLYPHS.get(status, UNKNOWN)
     return (
-        f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}",
+        (
+            f"{sign[1] if ascii else sign[0]}"
+            f" {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}"
+        ),
         sign[3],
     )
 

@@ -108,7 +108,8 @@ def parse_conditions(conditions: Any) -> SlaRule:
     )
     if metric and match:
         raise ValueError(
-            f"conditions: match: {metric} does not concern tasks, so it takes no {' or '.join(match)}"
+            f"conditions: match: {metric} does not concern tasks, so it takes no"
+            f" {' or '.join(match)}"
         )
     return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)
 
@@ -183,7 +184,10 @@ def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdi
 def describe_rule(rule: SlaRule) -> str:
     """Format a rule: `finishes within 45m, template encode`."""
     if rule.metric:
-        return f"{rule.metric} {rule.preset.replace('-', ' ')} {metrics.format_figure(rule.metric, rule.value, exact=True)}"
+        return (
+            f"{rule.metric} {rule.preset.replace('-', ' ')}"
+            f" {metrics.format_figure(rule.metric, rule.value, exact=True)}"
+        )
     match = [
         f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()
     ]
@@ -194,7 +198,10 @@ def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> 
     """Describe the time used: waiting, running, or both."""
     allowed = f"allowed {format_age(rule.value)}"
     if not rule.is_finish_rule:
-        return f"{'waiting' if facts.started is None and facts.ended is None else 'waited'} {format_age(took)}, {allowed}"
+        return (
+            f"{'waiting' if facts.started is None and facts.ended is None else 'waited'}"
+            f" {format_age(took)}, {allowed}"
+        )
     if facts.ended is not None:
         return f"took {format_age(took)}, {allowed}"
     if facts.started is None:
@@ -217,7 +224,8 @@ def _parse_metric(preset: str, metric: Any) -> str:
         raise ValueError(f"conditions: {STAYS_BELOW} needs a metric: {', '.join(metrics.METRICS)}")
     if not isinstance(metric, str) or metric not in metrics.METRICS:
         raise ValueError(
-            f"conditions: unknown metric {quote(str(metric))}{_suggest_nearest(metric, tuple(metrics.METRICS))}"
+            "conditions: unknown metric"
+            f" {quote(str(metric))}{_suggest_nearest(metric, tuple(metrics.METRICS))}"
         )
     return metric
 
@@ -225,7 +233,8 @@ def _parse_metric(preset: str, metric: Any) -> str:
 def _parse_value(value: Any, metric: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(
-            f"conditions: value must be {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}"
+            "conditions: value must be"
+            f" {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}"
         )
     try:
         return metrics.parse_limit(metric, str(value)) if metric else parse_duration(str(value))
@@ -246,7 +255,8 @@ def _parse_match(match: Any) -> dict[str, Any]:
     for key, word in match.items():
         if key not in MATCH_KEYS:
             raise ValueError(
-                f"conditions: match: unknown key {quote(str(key))}{_suggest_nearest(key, MATCH_KEYS)}"
+                "conditions: match: unknown key"
+                f" {quote(str(key))}{_suggest_nearest(key, MATCH_KEYS)}"
             )
         if key != "tag" and (not isinstance(word, str) or find_name_error(word)):
             raise ValueError(f"conditions: match: {key} must be a name, not {quote(str(word))}")

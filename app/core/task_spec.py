@@ -157,7 +157,9 @@ class TaskSpec(BaseModel):
         for name in self.env:
             if not name or "=" in name:
                 raise ValueError(
-                    f'env: "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is not a variable name'
+                    "env:"
+                    f' "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}"'
+                    " is not a variable name"
                 )
         for key in self.tags:
             if not key or find_name_error(key.replace("/", "_")):

@@ -38,7 +38,8 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
         if key not in ENGINES[engine].FIELDS:
             near = find_nearest(str(key), ENGINES[engine].FIELDS)
             raise Usage(
-                f"schema: engine {engine} has no {_quote(key)}{f'. Nearest: {near}' if near else ''}"
+                f"schema: engine {engine} has no"
+                f" {_quote(key)}{f'. Nearest: {near}' if near else ''}"
             )
     ENGINES[engine].check(schema, parameters.read_shape(parameter_schema))
 

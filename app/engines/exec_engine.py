@@ -46,7 +46,8 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
                 else " Declare it under parameters, properties."
             )
             raise Usage(
-                f'schema: argv names "{truncate(sanitize(name), 40)}", which is not a parameter.{hint}'
+                f'schema: argv names "{truncate(sanitize(name), 40)}", which is not a'
+                f" parameter.{hint}"
             )
     for name in _iter_names(argv[:1]):
         if name not in shape.required and "default" not in shape.properties[name]:
@@ -63,7 +64,8 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     for name in _iter_names(schema["argv"]):
         if name in values.secret:
             raise Usage(
-                f"{sanitize(name)} is a secret, but arguments are public. Use engine shell or python."
+                f"{sanitize(name)} is a secret, but arguments are public. Use engine shell or"
+                " python."
             )
     kept = (
         word for word in schema["argv"] if all(name in values.plain for name in _iter_names([word]))

@@ -106,8 +106,8 @@ def _read_secret_file(name: str, path: str) -> str:
         ) from None
     if len(data) >= parameters.MAX_VALUE or b"\0" in data:
         raise Refused(
-            f"{_format_text(path)} is too long or contains a NUL, so the secret {_format_secret_name(name)} "
-            "cannot be passed"
+            f"{_format_text(path)} is too long or contains a NUL, so the secret"
+            f" {_format_secret_name(name)} cannot be passed"
         )
     return os.fsdecode(data).removesuffix("\n")
 

@@ -37,9 +37,11 @@ def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if not wrong:
         yield Finding(
             "limits",
-            f"sufficient for {count_max_jobs(status):,} concurrent jobs"
-            if status
-            else "sufficient",
+            (
+                f"sufficient for {count_max_jobs(status):,} concurrent jobs"
+                if status
+                else "sufficient"
+            ),
         )
 
 
@@ -57,8 +59,8 @@ def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
             )
         if size < NO_LIMIT:
             text = (
-                f"{name} cannot write files above {units.format_bytes(size)}, which limits logs and "
-                "the database"
+                f"{name} cannot write files above {units.format_bytes(size)}, which limits logs and"
+                " the database"
             )
             yield Finding(
                 "limits",

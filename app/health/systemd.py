@@ -183,7 +183,10 @@ def _make_drop_in_command(system: bool, path: str) -> str:
     """Return the command that writes a drop-in with the missing settings."""
     lines = "".join(f"{name}={value}\\n" for name, value in REQUIRED_SETTINGS.items())
     folder = f"{path}.d"
-    write = f"mkdir -p {quote_word(folder)} && printf '[Service]\\n{lines}' > {quote_word(f'{folder}/zz-taskdeck.conf')}"
+    write = (
+        f"mkdir -p {quote_word(folder)} && printf '[Service]\\n{lines}' >"
+        f" {quote_word(f'{folder}/zz-taskdeck.conf')}"
+    )
     if not system:
         return f"{write} && systemctl --user daemon-reload"
     return make_root_command(f"sh -c {quote_word(f'{write} && systemctl daemon-reload')}")

@@ -46,7 +46,10 @@ class ClockGuard:
                 seconds + DAY,
                 ahead + (self._lead if seconds < self._trusted_from else 0),
             )
-            said = "the clock is %s ahead of what was stored last; for a day nothing is removed, as it may be wrong: taskdeck doctor"
+            said = (
+                "the clock is %s ahead of what was stored last; for a day nothing is removed, as it"
+                " may be wrong: taskdeck doctor"
+            )
             log.warning(said, units.format_age(ahead))
         self._last_check = (now, seconds)
         return seconds >= self._trusted_from
@@ -58,7 +61,8 @@ class ClockGuard:
     def explain_doubt(self) -> str:
         """Return why ages by the clock are in doubt, or an empty string."""
         return (
-            f"the clock was {units.format_age(ahead)} ahead of what was stored last, and may be wrong."
+            f"the clock was {units.format_age(ahead)} ahead of what was stored last, and may be"
+            " wrong."
             if (ahead := self.get_lead())
             else ""
         )

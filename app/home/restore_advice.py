@@ -69,7 +69,10 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
         )
     now, at = timestamps.utcnow(), timestamps.parse_time(found.at)
     old = units.format_age((now - at).total_seconds())
-    said = f"{damage.message} Newest good backup: {units.format_clock_time(at, now)}, {old} old{', from before an upgrade' if found.named else ''}."
+    said = (
+        f"{damage.message} Newest good backup: {units.format_clock_time(at, now)}, {old}"
+        f" old{', from before an upgrade' if found.named else ''}."
+    )
     return DamagedDatabase(
         said, f"See what would change: taskdeck db restore --dry-run{found.named}"
     )

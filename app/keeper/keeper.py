@@ -963,7 +963,8 @@ def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
         raise CannotStart(126, f"not executable: {format_bytes(files[0])}")
     raise CannotStart(
         127,
-        f'no program "{format_bytes(name)}" in PATH ({format_bytes(path, 60)}){suggest_program(name, folders)}',
+        f'no program "{format_bytes(name)}" in PATH'
+        f" ({format_bytes(path, 60)}){suggest_program(name, folders)}",
     )
 
 
@@ -1108,9 +1109,11 @@ class SharedState:
             self.ledger.record_fact_if_possible(
                 run,
                 "e",
-                run.make_lost_record("supervisors killed")
-                if same_boot
-                else run.make_lost_elsewhere_record(),
+                (
+                    run.make_lost_record("supervisors killed")
+                    if same_boot
+                    else run.make_lost_elsewhere_record()
+                ),
             )
 
     def find_candidates(self, run: Run) -> list[Process]:

@@ -108,7 +108,10 @@ def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
         return none
     then, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
     old = units.format_age((now - then).total_seconds())
-    said = f"{none.message} There is a copy from before an upgrade: {units.format_clock_time(then, now)}, {old} old."
+    said = (
+        f"{none.message} There is a copy from before an upgrade:"
+        f" {units.format_clock_time(then, now)}, {old} old."
+    )
     return NoBackup(said, f"Preview: taskdeck db restore --dry-run {copies[-1].path.name}")
 
 

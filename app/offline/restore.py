@@ -134,10 +134,8 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
             said = f"{target} would become a file of a home. Nothing was restored."
             raise Conflict(
                 said,
-                (
-                    "To replace the database: taskdeck db restore. To keep both: --to FILE, "
-                    "outside the home."
-                ),
+                "To replace the database: taskdeck db restore. To keep both: --to FILE, "
+                "outside the home.",
             )
         if not os.access(where, os.W_OK):
             raise Storage(

@@ -77,9 +77,11 @@ class BackupScheduler:
             rotten = rotten or self._find_newly_bad(found)
             self._set_problem(
                 "backup",
-                f"{rotten}; a new {'full ' * (taken.kind == 'full')}one was taken"
-                if rotten
-                else None,
+                (
+                    f"{rotten}; a new {'full ' * (taken.kind == 'full')}one was taken"
+                    if rotten
+                    else None
+                ),
             )
             self._start_hook(chosen, folder)
         except Problem as problem:
@@ -182,4 +184,7 @@ def _find_hook_fault(chosen: Settings) -> str | None:
     """Return the fault of the configured program, or None."""
     if not chosen.after or shutil.which(chosen.after[0]):
         return None
-    return f"{sanitize(chosen.after[0])}, the program to run after each backup ([backup] after in config.toml), was not found"
+    return (
+        f"{sanitize(chosen.after[0])}, the program to run after each backup ([backup] after in"
+        " config.toml), was not found"
+    )

@@ -90,4 +90,7 @@ def _describe_problem(found: LoadedConfig, again: list[str], lost: bool) -> str:
     removed += " No backup is taken, as it is not known where to." if lost else ""
     sections = " and ".join(f"[{name}]" for name in again)
     holds = f" Unchanged: {sections}." if again else " Faulty settings have their defaults."
-    return f"{found.shorten_path(found.fault_summary)}{removed}{holds} The file: {sanitize(found.path)}"
+    return (
+        f"{found.shorten_path(found.fault_summary)}{removed}{holds} The file:"
+        f" {sanitize(found.path)}"
+    )

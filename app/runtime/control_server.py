@@ -137,7 +137,10 @@ class ControlServer:
             log.exception("verb %s failed", request.get("verb"))
             if self._call.live is not None and (done := await self._call.live.quarantine_rows()):
                 return _encode_line({"error": problem_to_dict(_make_quarantine_problem(done))})
-            said = f"internal error ({type(error).__name__}). See {paths.runtime_log_path(self._home)}."
+            said = (
+                f"internal error ({type(error).__name__}). See"
+                f" {paths.runtime_log_path(self._home)}."
+            )
             return _encode_line(
                 {"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}}
             )

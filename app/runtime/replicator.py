@@ -173,7 +173,8 @@ class Replicator:
                 problem = problem or await self._run_sync(host, Path(folder))
                 if problem:
                     raise Conflict(
-                        f"no copy can be made in {target}: {problem}. The one in {good} stays in use.",
+                        f"no copy can be made in {target}: {problem}. The one in {good} stays in"
+                        " use.",
                         "Choose another place.",
                     )
             await self._db.write(replicas.set_target, target, us.origin, by)
@@ -224,7 +225,8 @@ class Replicator:
             raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
         if real.startswith(home + os.sep):
             raise Conflict(
-                f"{folder} is inside the home and would be lost with it; a copy belongs on another disk or host."
+                f"{folder} is inside the home and would be lost with it; a copy belongs on another"
+                " disk or host."
             )
         there = paths.replica_path(folder)
         if paths.database_path(folder).exists():
@@ -240,7 +242,10 @@ class Replicator:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             if not there.exists() and (others := sorted({*os.listdir(folder)} - ALLOWED_ENTRIES)):
-                said = f"{folder} holds other files, as {truncate(sanitize(others[0]), 60)}. It was not touched."
+                said = (
+                    f"{folder} holds other files, as {truncate(sanitize(others[0]), 60)}. It was"
+                    " not touched."
+                )
                 raise Conflict(said, "Choose an empty folder.")
         except OSError as error:
             raise Conflict(
@@ -302,7 +307,10 @@ class Replicator:
         if found.promoted:
             return replicas.PROMOTED_PROBLEM
         if not us.can_use(found):
-            return f"it {found.describe_owner()}. Remove {paths.REPLICA} there, or choose another folder"
+            return (
+                f"it {found.describe_owner()}. Remove {paths.REPLICA} there, or choose another"
+                " folder"
+            )
         if host and found.of is not None and (found.of, found.home) != us.mark_lines:
             with suppress(OSError):  # the next sync repeats it
                 await _run_program(
@@ -325,9 +333,10 @@ class Replicator:
         # The reply uses words instead of exit codes: a login restricted to one program exits and
         # prints as that program does.
         asks = (
-            f"cd {_quote_path(folder)} || exit 0; test -e {paths.DATABASE} && echo {PROMOTED_REPLY} && exit 0; "
-            f"if test -e {there} && test -s {of}; then sed 's/^/{MARK_PREFIX} /' {of}; "
-            f"elif test -e {there} && ! grep -qF -e {us.trace} {there}; then echo {MARK_PREFIX}; else {us.mark_command}; fi"
+            f"cd {_quote_path(folder)} || exit 0; test -e {paths.DATABASE} && echo {PROMOTED_REPLY}"
+            f" && exit 0; if test -e {there} && test -s {of}; then sed 's/^/{MARK_PREFIX} /' {of};"
+            f" elif test -e {there} && ! grep -qF -e {us.trace} {there}; then echo {MARK_PREFIX};"
+            f" else {us.mark_command}; fi"
         )
         try:
             code, told, said = await _run_program(

@@ -152,7 +152,10 @@ class Runtime:
                 raise DiskFull(
                     "the disk takes no more files, so the stop of the runtime cannot be recorded"
                 ) from None
-            said = f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}. It keeps running."
+            said = (
+                f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}. It keeps"
+                " running."
+            )
             raise Storage(said, f"To end it anyway: kill {os.getpid()}") from None
 
     def stop(self, drain: bool) -> None:

@@ -231,7 +231,10 @@ def find_disk_trouble(home: Path, touch: bool) -> str | None:
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
     if free >= (least := get_min_free(total)):
         return None
-    figures = f"{units.format_bytes(free)} of {units.format_bytes(total)} free, {units.format_bytes(least)} needed to start anything"
+    figures = (
+        f"{units.format_bytes(free)} of {units.format_bytes(total)} free,"
+        f" {units.format_bytes(least)} needed to start anything"
+    )
     return f"{'disk nearly full' if free else 'disk full'} ({sanitize(os.fspath(home))}: {figures})"
 
 

@@ -114,11 +114,13 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
         **as_dict(found),
         "rule": slas.add_state(c, [rule])[0] if rule else None,
         "task": _get_task_times(found),
-        "runs": slas.list_runs(
-            c, sla.parse_conditions(rule.conditions), slas.match_similar(c, found.task)
-        )
-        if rule and found.task
-        else [],
+        "runs": (
+            slas.list_runs(
+                c, sla.parse_conditions(rule.conditions), slas.match_similar(c, found.task)
+            )
+            if rule and found.task
+            else []
+        ),
         "was": slas.list_high_spells(c, rule) if rule else [],
     }
 

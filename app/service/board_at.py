@@ -63,7 +63,8 @@ def _parse_time(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (TypeError, ValueError, OverflowError):
         raise Usage(
-            f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as 2026-01-31T08:00.'
+            f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as'
+            " 2026-01-31T08:00."
         ) from None
 
 
@@ -169,7 +170,8 @@ class PastState:
     def _note_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
             self.notes.append(
-                f"{load - found} more ran: they have been deleted since, or there are too many to list."
+                f"{load - found} more ran: they have been deleted since, or there are too many to"
+                " list."
             )
 
     # -- rows

@@ -258,7 +258,8 @@ def _check_arguments(span: Any, metric: Any, by: Any, within: Any) -> None:
     for word, value, known in (("span", span, SPANS), ("metric", metric, METRICS)):
         if not isinstance(value, str) or value not in known:
             raise Usage(
-                f'there is no {word} "{truncate(sanitize(str(value)), 40)}". There are: {", ".join(known)}'
+                f'there is no {word} "{truncate(sanitize(str(value)), 40)}". There are:'
+                f" {', '.join(known)}"
             )
     if not isinstance(by, str) or by not in METRICS[metric]:
         raise Usage(
@@ -379,9 +380,11 @@ def _build_flow_row(
         total.add(one)
     words, measure = _MEASURES[metric]
     line = [
-        measure(one)
-        if (one := buckets.get(at) or (PeriodFigures() if seen else None))
-        else (None,) * 4
+        (
+            measure(one)
+            if (one := buckets.get(at) or (PeriodFigures() if seen else None))
+            else (None,) * 4
+        )
         for at, seen in enumerate(known)
     ]
     series = {
@@ -471,9 +474,11 @@ def _build_waiting(found: Any, frame: BucketFrame, known: Sequence[bool]) -> lis
     }
     one = {name: [queue for queue in names if names[queue] == name] for name in shown}
     peaks = {
-        name: max(_extract_values(rows, own[0], "most_waiting"), default=None)
-        if len(own) == 1
-        else None
+        name: (
+            max(_extract_values(rows, own[0], "most_waiting"), default=None)
+            if len(own) == 1
+            else None
+        )
         for name, own in one.items()
     }
     return _build_level_rows(spread, peaks, None, by, "waiting")

@@ -401,7 +401,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
                 [node for node, _ in screen._binding_chain], "question_mark", self.settings.keys
             )
         )
-        text = f"{self.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys} shows the keys."
+        text = (
+            f"{self.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys}"
+            " shows the keys."
+        )
         said = self.get_message()
         if said is None or (self._is_passing and said[0] != self.look.adapt_text(text)):
             self.show_message(text, "dim")
@@ -796,7 +799,8 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         if error is None and text:
             self.copy_to_clipboard(text)
             self.show_message(
-                f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard on)."
+                f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard"
+                " on)."
             )
         else:
             self.show_message(
@@ -851,9 +855,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         super()._display(
             screen,
-            CellUpdate.from_chops(renderable)
-            if isinstance(renderable, ChopsUpdate)
-            else renderable,
+            (
+                CellUpdate.from_chops(renderable)
+                if isinstance(renderable, ChopsUpdate)
+                else renderable
+            ),
         )
 
     def _set_pointer_shape(self, shape: str) -> None:

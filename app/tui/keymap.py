@@ -63,7 +63,8 @@ def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
     said = [told] if told else []
     if wrong:
         said.append(
-            f"{wrong[0].message} Ignored{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}."
+            f"{wrong[0].message}"
+            f" Ignored{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}."
         )
     try:
         return validate_keys(kept, path), "  ".join(said)

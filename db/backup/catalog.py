@@ -124,9 +124,11 @@ class BackupCatalog:
             found = self.list_entries()
             strangers = self._strangers(found)
             chosen = tool.pick_backup(
-                found
-                if ident is not None
-                else [entry for entry in found if entry["id"] not in strangers],
+                (
+                    found
+                    if ident is not None
+                    else [entry for entry in found if entry["id"] not in strangers]
+                ),
                 ident,
                 at,
             )

@@ -152,7 +152,10 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
     if theirs:
         files = [os.path.basename(entry["path"]) for entry in theirs]
         named = ", ".join(files[:3]) + f" and {len(files) - 3} more" * (len(files) > 3)
-        said = f"the folder {store.folder} holds backups of another database ({theirs[0]['of']}), and none of this one: {named}."
+        said = (
+            f"the folder {store.folder} holds backups of another database ({theirs[0]['of']}), and"
+            f" none of this one: {named}."
+        )
         raise Storage(
             f"{said} {space_errors.NO_BACKUP_TAKEN}",
             "Move them away, or choose another folder for this home.",

@@ -441,17 +441,23 @@ def read_facts(c: sqlite3.Connection) -> dict[str, Any]:
     return {
         "rows": rows,
         "last_event": _fetch_value(c, "SELECT max(id) FROM events") or 0 if "events" in rows else 0,
-        "revision": _fetch_value(c, "SELECT version_num FROM alembic_version") or ""
-        if "alembic_version" in rows
-        else "",
-        "highest": _fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0
-        if "counters" in rows
-        else 0,
-        "newest_task": _fetch_value(
-            c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1"
-        )
-        if "tasks" in rows
-        else None,
+        "revision": (
+            _fetch_value(c, "SELECT version_num FROM alembic_version") or ""
+            if "alembic_version" in rows
+            else ""
+        ),
+        "highest": (
+            _fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0
+            if "counters" in rows
+            else 0
+        ),
+        "newest_task": (
+            _fetch_value(
+                c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1"
+            )
+            if "tasks" in rows
+            else None
+        ),
     }
 
 

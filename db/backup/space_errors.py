@@ -21,7 +21,10 @@ def require_space(folder: Path, needed: int, undone: str = NO_BACKUP_TAKEN) -> N
     free = stats.f_bavail * stats.f_frsize
     if needed > free:
         what = "rebuilding a backup takes" if undone == CHECK_UNFINISHED else "a backup needs"
-        lacking = f"{what} {format_mib(needed)} MiB in {folder}, {format_mib(free)} MiB are free: {format_mib(needed - free)} MiB are missing"
+        lacking = (
+            f"{what} {format_mib(needed)} MiB in {folder}, {format_mib(free)} MiB are free:"
+            f" {format_mib(needed - free)} MiB are missing"
+        )
         raise _make_shortage(lacking, undone)
 
 

@@ -99,7 +99,10 @@ def _read_all_rows(c: sqlite3.Connection) -> None:
 
 def _list_objects(c: sqlite3.Connection, kind: str) -> list[str]:
     """Return the tables, indexes or triggers of the file."""
-    found = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name"
+    found = (
+        "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+        " ORDER BY name"
+    )
     return [name for (name,) in c.execute(found, (kind,))]
 
 
@@ -269,9 +272,15 @@ def _check_references(c: sqlite3.Connection) -> list[str]:
     ]  # fmt: skip
 
 
-_COUNTED = "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"
+_COUNTED = (
+    "SELECT 'tasks/' || queue || '/' || status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP"
+    " BY 1"
+)
 _KEPT = "SELECT name, value FROM counters WHERE name LIKE 'tasks/%' AND value <> 0"
-_NUMBER_COUNTER = "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'), 0)"
+_NUMBER_COUNTER = (
+    "SELECT coalesce((SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) ="
+    " 'integer'), 0)"
+)
 _KNOWN_NUMBERS = {
     "tasks": "SELECT number FROM tasks",
     "forgotten": "SELECT number FROM forgotten",
@@ -282,7 +291,10 @@ _KNOWN_NUMBERS = {
 }  # fmt: skip
 """Numbers of existing and deleted tasks, and numbers in operations. Earlier versions lack some
 tables."""
-_INVALID_COUNTERS = "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%' ORDER BY name"
+_INVALID_COUNTERS = (
+    "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%' ORDER"
+    " BY name"
+)
 
 
 def _check_counters(c: sqlite3.Connection) -> list[str]:
@@ -305,7 +317,10 @@ def _read_highest_numbers(c: sqlite3.Connection) -> tuple[int, int]:
     known = " UNION ALL ".join(
         query for table, query in _KNOWN_NUMBERS.items() if table in _list_objects(c, "table")
     )
-    highest = f"SELECT coalesce(max(number), 0) FROM ({known}) WHERE typeof(number) = 'integer' AND number < {transitions.MAX_NUMBER}"
+    highest = (
+        f"SELECT coalesce(max(number), 0) FROM ({known}) WHERE typeof(number) = 'integer' AND"
+        f" number < {transitions.MAX_NUMBER}"
+    )
     return c.execute(_NUMBER_COUNTER).fetchone()[0], c.execute(highest).fetchone()[0]
 
 
@@ -418,14 +433,23 @@ def _clear_references(c: Connection) -> Iterator[str]:
             )
 
 
-_NO_QUEUE = "SELECT queue FROM tasks UNION SELECT queue FROM templates WHERE queue IS NOT NULL EXCEPT SELECT name FROM queues ORDER BY 1"
-_POOL = "SELECT name, max(1, CAST(total_cpu AS INTEGER)) AS cores FROM pools ORDER BY name <> 'default', name LIMIT 1"
+_NO_QUEUE = (
+    "SELECT queue FROM tasks UNION SELECT queue FROM templates WHERE queue IS NOT NULL EXCEPT"
+    " SELECT name FROM queues ORDER BY 1"
+)
+_POOL = (
+    "SELECT name, max(1, CAST(total_cpu AS INTEGER)) AS cores FROM pools ORDER BY name <>"
+    " 'default', name LIMIT 1"
+)
 
 
 def _create_pool(c: Connection) -> Iterator[str]:
     if "pool" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS):
         cores, memory = defaults.create_default_pool(c)
-        yield f"pool {defaults.DEFAULT_NAME} recreated with the whole machine: {cores} cpu, {memory} MiB"
+        yield (
+            f"pool {defaults.DEFAULT_NAME} recreated with the whole machine: {cores} cpu,"
+            f" {memory} MiB"
+        )
 
 
 def _recreate_queues(c: Connection) -> Iterator[str]:
@@ -477,8 +501,8 @@ def _raise_number_counter(c: Connection, known: int) -> Iterator[str]:
 def _set_counter(c: Connection, name: str, value: int, now: str) -> None:
     raw_sql.execute_statement(
         c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :value, :now, :now) "
-        "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :value, :now,"
+        " :now) ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
         {"name": name, "value": value, "now": now},
     )
 

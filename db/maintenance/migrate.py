@@ -146,7 +146,10 @@ def _backup(path: Path) -> Path:
         part.rename(target)
         fsync_path(folder)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
-        said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
+        said = (
+            f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing"
+            " was changed."
+        )
         raise translate_error(error, path) or Storage(
             said, "Make room there, then try again."
         ) from error
@@ -208,7 +211,10 @@ def _upgrade(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> 
         seed(c)
 
 
-VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc"
+    " PRIMARY KEY (version_num))"
+)
 """The table as Alembic creates it."""
 
 

@@ -68,7 +68,10 @@ def list_held(c: Connection) -> list[int]:
 
     The values are their own or their environment's.
     """
-    found = "SELECT number FROM tasks WHERE status = 'held' AND deleted_at IS NULL AND substr(held_by, 1, ?) = ? ORDER BY number"
+    found = (
+        "SELECT number FROM tasks WHERE status = 'held' AND deleted_at IS NULL AND substr(held_by,"
+        " 1, ?) = ? ORDER BY number"
+    )
     return raw_sql.fetch_column(c, found, (len(HELD_BY), HELD_BY))
 
 
@@ -87,7 +90,10 @@ def find_lost_values(launch: Mapping[str, Any]) -> list[str]:
 
 def find_without_environment(c: Connection) -> set[str]:
     """Return the uuids of held tasks whose environment is quarantined."""
-    found = "SELECT uuid FROM tasks WHERE env_id IN (SELECT sha256 FROM environments WHERE variables = ?) AND hold"
+    found = (
+        "SELECT uuid FROM tasks WHERE env_id IN (SELECT sha256 FROM environments WHERE variables ="
+        " ?) AND hold"
+    )
     return set(raw_sql.fetch_column(c, found, (NO_ENVIRONMENT,)))
 
 
@@ -142,7 +148,9 @@ def _report_row(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
     return [
         (
             f"row {row.row} of {row.table}",
-            f"{_describe_fault(row.columns)}{', so it is removed' if _has_unreadable_key(row) else ''}",
+            (
+                f"{_describe_fault(row.columns)}{', so it is removed' if _has_unreadable_key(row) else ''}"
+            ),
         )
     ]
 
@@ -167,7 +175,10 @@ def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[
 
     A new submission with the same environment restores it.
     """
-    waits = f"SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE rowid = ?) AND {NOT_HELD}"
+    waits = (
+        "SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE"
+        f" rowid = ?) AND {NOT_HELD}"
+    )
     tasks = raw_sql.fetch_rows(c, waits, (row.row,))
     transitions.hold(
         c, [task.uuid for task in tasks], True, f"{HELD_BY}its environment cannot be read"
@@ -180,7 +191,9 @@ def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[
 def _report_run(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
     return [
         (
-            f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}",
+            (
+                f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}"
+            ),
             _describe_fault(row.columns),
         )
     ]

@@ -26,8 +26,9 @@ MIN_ROWS = 1000
 """Rows from which a table is worth an index."""
 
 _SIZES = (
-    "SELECT name, count(*) AS pages, sum(pgsize) AS bytes, sum(unused) AS unused, "
-    "sum(CASE WHEN pagetype = 'leaf' THEN ncell ELSE 0 END) AS leaves, sum(ncell) AS cells FROM dbstat GROUP BY name"
+    "SELECT name, count(*) AS pages, sum(pgsize) AS bytes, sum(unused) AS unused, sum(CASE WHEN"
+    " pagetype = 'leaf' THEN ncell ELSE 0 END) AS leaves, sum(ncell) AS cells FROM dbstat GROUP BY"
+    " name"
 )
 
 
@@ -153,7 +154,8 @@ def _list_tables(c: Connection) -> dict[str, bool]:
     """Return {table: True for a WITHOUT ROWID table}."""
     rows = raw_sql.fetch_rows(
         c,
-        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'",
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name"
+        " NOT LIKE 'sqlite_%'",
     )
     return {row.name: bool(row.wr) for row in sorted(rows)}
 

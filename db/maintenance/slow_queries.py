@@ -49,10 +49,14 @@ VALUES (:statement, :caller, :plan, :seconds, :worst, :total, :count, :at, :at)
 ON CONFLICT (statement, caller) DO UPDATE SET plan = coalesce(excluded.plan, plan), seconds = excluded.seconds,
 worst = max(worst, excluded.worst), total = total + excluded.total, count = count + excluded.count, updated_at = excluded.updated_at
 """
-_TRIM = f"DELETE FROM slow_queries WHERE id NOT IN (SELECT id FROM slow_queries ORDER BY worst DESC LIMIT {MAX_SLOW_STATEMENTS})"
+_TRIM = (
+    "DELETE FROM slow_queries WHERE id NOT IN (SELECT id FROM slow_queries ORDER BY worst DESC"
+    f" LIMIT {MAX_SLOW_STATEMENTS})"
+)
 _COUNT_USE = (
-    "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :many, :now, :now) "
-    "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at"
+    "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :many, :now, :now)"
+    " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at ="
+    " excluded.updated_at"
 )
 
 

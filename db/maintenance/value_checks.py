@@ -38,9 +38,15 @@ HELD_BY = "taskdeck: "
 """Prefix of `held_by` for a task held as unreadable; the reason follows."""
 NO_ENVIRONMENT = "null"
 """Stored value of a quarantined environment. No task can start in it."""
-NOT_HELD = f"NOT {_build_status_condition(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <> '{HELD_BY}'"
+NOT_HELD = (
+    f"NOT {_build_status_condition(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <>"
+    f" '{HELD_BY}'"
+)
 """Condition for unended tasks that are not held as unreadable."""
-_ENVIRONMENT = f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {NOT_HELD}))"
+_ENVIRONMENT = (
+    f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id ="
+    f" environments.sha256 AND {NOT_HELD}))"
+)
 """A quarantined environment was already reported. It counts again once a task would start in it."""
 IN_USE = {
     "tasks": _build_status_condition([*WAITING, "running"]), "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
@@ -86,7 +92,8 @@ def describe_unreadable(
         (row.table, name) for row in find_unreadable(ask, where, judges) for name in row.columns
     )
     return [
-        f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in {name}"
+        f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in"
+        f" {name}"
         for (table, name), n in many.items()
     ]
 
@@ -125,7 +132,10 @@ def find_unreadable(
             if column.name in there
         ]
         doubtful = " OR ".join(_build_suspicion(column, judges) for column in columns)
-        chosen = f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND {which}"
+        chosen = (
+            f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND"
+            f" {which}"
+        )
         for row, *values in list(ask(chosen)) if columns else ():
             found = list(zip(columns, values, strict=True))
             if wrong := tuple(
@@ -183,9 +193,15 @@ def _build_suspicion(column: Column[Any], judges: DocumentChecks) -> str:
         return "1"
     name = f'"{column.name}"'
     if not is_document(column):
-        return f"{name} IS NOT NULL AND ({name} NOT GLOB '{timestamps.TIME_GLOB}' OR date({name}) IS NOT substr({name}, 1, 10))"
+        return (
+            f"{name} IS NOT NULL AND ({name} NOT GLOB '{timestamps.TIME_GLOB}' OR date({name}) IS"
+            f" NOT substr({name}, 1, 10))"
+        )
     if _get_key(column) in MAPPINGS:
-        return f"CASE WHEN json_valid({name}) THEN json_type({name}) <> 'object' ELSE {name} IS NOT NULL END"
+        return (
+            f"CASE WHEN json_valid({name}) THEN json_type({name}) <> 'object' ELSE {name} IS NOT"
+            " NULL END"
+        )
     return f"NOT json_valid({name})"
 
 

@@ -25,8 +25,9 @@ _WITH_TASK = (
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
 )
 _WORST_FIRST = (
-    "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.sla_id IN (SELECT value FROM json_each(:quiet)) THEN 1 ELSE 0 END, "
-    "instr('criticalwarninginfo', {0}.severity), instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
+    "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.sla_id IN (SELECT value FROM"
+    " json_each(:quiet)) THEN 1 ELSE 0 END, instr('criticalwarninginfo', {0}.severity),"
+    " instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
 )
 """Silenced alerts come after all other open ones, however severe."""
 RECENT_TASKS = 200
@@ -81,10 +82,11 @@ def list_alerts(
     """
     quiet = map_silences(c)
     rows = c.exec_driver_sql(
-        f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM ("
-        "SELECT id, severity, status, sla_id, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL "
-        "SELECT id, severity, status, sla_id, fired_at FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at >= :since"
-        f") open_alerts ORDER BY {_WORST_FIRST.format('open_alerts')} LIMIT :limit) ORDER BY {_WORST_FIRST.format('a')}",
+        f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM (SELECT id, severity, status,"
+        " sla_id, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL SELECT id, severity,"
+        " status, sla_id, fired_at FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at >="
+        f" :since) open_alerts ORDER BY {_WORST_FIRST.format('open_alerts')} LIMIT :limit) ORDER BY"
+        f" {_WORST_FIRST.format('a')}",
         {
             "since": "9999" if resolved_since is None else resolved_since,
             "limit": limit or -1,
@@ -104,7 +106,8 @@ def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
     """Return {rule id: {status: open alerts}}."""
     found: dict[int, dict[str, int]] = {}
     rows = c.exec_driver_sql(
-        "SELECT sla_id, status, count(*) FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL GROUP BY sla_id, status"
+        "SELECT sla_id, status, count(*) FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT"
+        " NULL GROUP BY sla_id, status"
     )
     for sla_id, status, n in rows:
         found.setdefault(sla_id, {})[status] = n
@@ -113,7 +116,10 @@ def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
 
 def map_metric_alerts(c: Connection) -> dict[int, int]:
     """Return {rule id: open alert} for alerts without a task."""
-    found = "SELECT sla_id, id FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL AND task_id IS NULL"
+    found = (
+        "SELECT sla_id, id FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL AND"
+        " task_id IS NULL"
+    )
     return {row.sla_id: row.id for row in c.exec_driver_sql(found)}
 
 
@@ -123,8 +129,9 @@ def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tu
     Only alerts resolved since `since`, among the latest `most` of all rules.
     """
     rows = c.exec_driver_sql(
-        "SELECT fired_at, resolved_at FROM (SELECT sla_id, fired_at, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
-        "AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE sla_id = ? ORDER BY resolved_at DESC",
+        "SELECT fired_at, resolved_at FROM (SELECT sla_id, fired_at, resolved_at FROM alerts WHERE"
+        " resolved_at IS NOT NULL AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE"
+        " sla_id = ? ORDER BY resolved_at DESC",
         (since, most, sla_id),
     )
     return [(fired, over) for fired, over in rows]
@@ -136,8 +143,9 @@ def map_resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, s
     Examines the latest `most` alerts of all rules.
     """
     rows = c.exec_driver_sql(
-        "SELECT sla_id, count(*), max(resolved_at) FROM (SELECT sla_id, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
-        "AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE sla_id IS NOT NULL GROUP BY sla_id",
+        "SELECT sla_id, count(*), max(resolved_at) FROM (SELECT sla_id, resolved_at FROM alerts"
+        " WHERE resolved_at IS NOT NULL AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?)"
+        " WHERE sla_id IS NOT NULL GROUP BY sla_id",
         (since, most),
     )
     return {sla_id: (n, last) for sla_id, n, last in rows}
@@ -158,7 +166,8 @@ def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
     where, order = next(((w, o) for key, w, o in _TASK_GROUPS if match.get(key)), ("1", "t.number"))
     word = next((match[key] for key, _, _ in _TASK_GROUPS if match.get(key)), "")
     rows = c.exec_driver_sql(
-        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE {where} AND t.deleted_at IS NULL ORDER BY {order} DESC LIMIT {RECENT_TASKS}",
+        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE {where} AND t.deleted_at IS NULL ORDER BY"
+        f" {order} DESC LIMIT {RECENT_TASKS}",
         {"word": word},
     )
     return [SlaTask._make(row) for row in rows]
@@ -170,10 +179,11 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[O
     The cost does not grow with the number of open alerts.
     """
     rows = c.exec_driver_sql(
-        f"{_WITH_TASK} WHERE a.task_id IN (SELECT e.task_id FROM events e WHERE e.id > :after AND e.id <= :until "
-        f"AND e.status IN ('running', {ENDED_WORDS})) AND +a.status <> 'resolved' AND (+t.status IN ({ENDED_WORDS}) "
-        "OR (s.conditions ->> '$.preset' = 'starts-within' AND EXISTS "
-        "(SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND i.start_time IS NOT NULL))) LIMIT :limit",
+        f"{_WITH_TASK} WHERE a.task_id IN (SELECT e.task_id FROM events e WHERE e.id > :after AND"
+        f" e.id <= :until AND e.status IN ('running', {ENDED_WORDS})) AND +a.status <> 'resolved'"
+        f" AND (+t.status IN ({ENDED_WORDS}) OR (s.conditions ->> '$.preset' = 'starts-within' AND"
+        " EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND i.start_time IS NOT"
+        " NULL))) LIMIT :limit",
         {"after": after, "until": until, "limit": limit},
     )
     return [_make_open_alert(row) for row in rows]
@@ -234,8 +244,8 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
     """Acknowledge firing alerts."""
     c.exec_driver_sql(
-        "UPDATE alerts SET status = 'acknowledged', acknowledged_at = :now, acknowledged_by = :by, updated_at = :now "
-        "WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'firing'",
+        "UPDATE alerts SET status = 'acknowledged', acknowledged_at = :now, acknowledged_by = :by,"
+        " updated_at = :now WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'firing'",
         {"now": timestamps.now(), "by": by, "ids": json.dumps(list(ids))},
     )
 
@@ -243,8 +253,9 @@ def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
 def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
     """Return acknowledged alerts to firing."""
     c.exec_driver_sql(
-        "UPDATE alerts SET status = 'firing', acknowledged_at = NULL, acknowledged_by = NULL, updated_at = :now "
-        "WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'acknowledged'",
+        "UPDATE alerts SET status = 'firing', acknowledged_at = NULL, acknowledged_by = NULL,"
+        " updated_at = :now WHERE id IN (SELECT value FROM json_each(:ids)) AND +status ="
+        " 'acknowledged'",
         {"now": timestamps.now(), "ids": json.dumps(list(ids))},
     )
 

@@ -208,8 +208,8 @@ def count_sla_users(c: Connection, sla_id: int) -> dict[str, int]:
 def _count_moved_runs(c: Connection, queue: str) -> int:
     """Count the active runs that hold a slot of a queue their task has left."""
     held = (
-        f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN {ACTIVE_SQL} "
-        "AND t.queue <> i.queue"
+        "SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND"
+        f" i.status IN {ACTIVE_SQL} AND t.queue <> i.queue"
     )
     return c.exec_driver_sql(held, (queue,)).scalar_one()
 

@@ -27,8 +27,9 @@ class RelatedTask(NamedTuple):
 
 
 _RELATED = (
-    "SELECT d.{near} AS via, d.kind, t.uuid, t.number, t.name, t.status, t.deleted_at FROM dependencies d "
-    "JOIN tasks t ON t.uuid = d.{far} WHERE d.{near} IN (SELECT value FROM json_each(?)) LIMIT ?"
+    "SELECT d.{near} AS via, d.kind, t.uuid, t.number, t.name, t.status, t.deleted_at FROM"
+    " dependencies d JOIN tasks t ON t.uuid = d.{far} WHERE d.{near} IN (SELECT value FROM"
+    " json_each(?)) LIMIT ?"
 )
 PARENTS, CHILDREN = (
     {"near": "task_id", "far": "parent_id"},
@@ -59,8 +60,8 @@ def list_changes(c: Connection, obj: str, since: str, newest: int = 5000) -> lis
     Rows of created_at, by, verb, before, after (JSON).
     """
     found = (
-        'SELECT created_at, "by", verb, before, after FROM operations '
-        "WHERE id > (SELECT coalesce(max(id), 0) FROM operations) - ? AND object = ? AND created_at >= ? ORDER BY id"
+        'SELECT created_at, "by", verb, before, after FROM operations WHERE id > (SELECT'
+        " coalesce(max(id), 0) FROM operations) - ? AND object = ? AND created_at >= ? ORDER BY id"
     )
     return raw_sql.fetch_rows(c, found, (newest, obj, since))
 
@@ -86,10 +87,10 @@ def list_cancelled_children(c: Connection, uuids: Sequence[str]) -> list[int]:
 
 
 _FAILED_PARENTS = (
-    "SELECT t.number, p.number AS parent, p.status FROM dependencies d "
-    "JOIN tasks t ON t.uuid = d.task_id JOIN tasks p ON p.uuid = d.parent_id "
-    "WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) "
-    "AND d.kind = 'success' AND p.status IN ('failed', 'timed_out', 'cancelled', 'lost') ORDER BY t.number, p.number"
+    "SELECT t.number, p.number AS parent, p.status FROM dependencies d JOIN tasks t ON t.uuid ="
+    " d.task_id JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id IN (SELECT value FROM"
+    " json_each(?)) AND d.parent_id NOT IN (SELECT value FROM json_each(?)) AND d.kind = 'success'"
+    " AND p.status IN ('failed', 'timed_out', 'cancelled', 'lost') ORDER BY t.number, p.number"
 )
 
 

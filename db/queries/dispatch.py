@@ -19,12 +19,14 @@ QUEUED = (
     "WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT ?"
 )
 ACTIVE = (
-    "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template, i.runid, i.status "
-    f"FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
+    "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template,"
+    " i.runid, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN"
+    f" {ACTIVE_SQL}"
 )
 LAUNCH = (
-    "SELECT i.runid, i.attempt, t.uuid, t.number, t.launch, t.cwd, t.umask, t.env_id, t.env, t.timeout, t.grace, t.log_limit "
-    "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?))"
+    "SELECT i.runid, i.attempt, t.uuid, t.number, t.launch, t.cwd, t.umask, t.env_id, t.env,"
+    " t.timeout, t.grace, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE"
+    " i.runid IN (SELECT value FROM json_each(?))"
 )
 CLAIMABLE = "SELECT uuid, tags, attempts FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 WITH_DEADLINE = (
@@ -32,12 +34,13 @@ WITH_DEADLINE = (
     "AND +status IN ('running', 'paused') AND deadline IS NOT NULL"
 )
 REQUESTED_STATES = (
-    "SELECT i.runid, i.status, i.stop_reason, t.grace FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-    f"WHERE i.status IN {ACTIVE_SQL}"
+    "SELECT i.runid, i.status, i.stop_reason, t.grace FROM instances i JOIN tasks t ON t.uuid ="
+    f" i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 NEXT_DUE = (
-    "SELECT min(at) FROM (SELECT min(not_before) AS at FROM tasks INDEXED BY idx_tasks_scheduled WHERE status = 'scheduled' "
-    "UNION ALL SELECT min(retry_at) FROM tasks INDEXED BY idx_tasks_retrying WHERE status = 'retrying')"
+    "SELECT min(at) FROM (SELECT min(not_before) AS at FROM tasks INDEXED BY idx_tasks_scheduled"
+    " WHERE status = 'scheduled' UNION ALL SELECT min(retry_at) FROM tasks INDEXED BY"
+    " idx_tasks_retrying WHERE status = 'retrying')"
 )
 
 

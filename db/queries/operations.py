@@ -107,8 +107,8 @@ def _insert(
     now = timestamps.now()
     raw_sql.execute_statements(
         c,
-        'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch, undoes, created_at, updated_at) '
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch,'
+        " undoes, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 first + at,
@@ -141,7 +141,10 @@ _COLUMNS = ", ".join(f'"{name}"' for name in OperationRow._fields)
 
 def list_by_id(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
     """Return operations by id, oldest first."""
-    found = f"SELECT {_COLUMNS} FROM operations WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+    found = (
+        f"SELECT {_COLUMNS} FROM operations WHERE id IN (SELECT value FROM json_each(?)) ORDER"
+        " BY id"
+    )
     return _query(c, found, (json.dumps(list(ids)),))
 
 
@@ -188,7 +191,10 @@ def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[
         bare = word.removeprefix("!") if len(word) > 1 else word
         where.append(f"instr({_TEXTS}, ?) {'= 0' if bare != word else '> 0'}")
         given.append("".join(letter.lower() if letter.isascii() else letter for letter in bare))
-    found = f"SELECT {_COLUMNS} FROM operations WHERE {' AND '.join(where)} ORDER BY operations.id DESC LIMIT ?"
+    found = (
+        f"SELECT {_COLUMNS} FROM operations WHERE {' AND '.join(where)} ORDER BY operations.id DESC"
+        " LIMIT ?"
+    )
     return _query(c, found, (*given, limit or -1))
 
 
@@ -203,8 +209,8 @@ def find_last_call(c: Connection, origin: str) -> OperationRow | None:
     Skips undos and undone calls.
     """
     found = (
-        f"SELECT {_COLUMNS} FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL "
-        "ORDER BY id DESC LIMIT 1"
+        f"SELECT {_COLUMNS} FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND"
+        " undone_by IS NULL ORDER BY id DESC LIMIT 1"
     )
     return next(iter(_query(c, found, (origin,))), None)
 
@@ -219,8 +225,8 @@ def map_later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[Ope
 
 
 _LATER = (
-    f"SELECT {_COLUMNS} FROM operations WHERE object IN (SELECT value FROM json_each(?)) AND id > ? "
-    "AND undoes IS NULL AND undone_by IS NULL ORDER BY id"
+    f"SELECT {_COLUMNS} FROM operations WHERE object IN (SELECT value FROM json_each(?)) AND id > ?"
+    " AND undoes IS NULL AND undone_by IS NULL ORDER BY id"
 )
 
 

@@ -76,7 +76,10 @@ def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
 
 def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
     """Return {number: name} of tasks."""
-    found = "SELECT number, name FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
+    found = (
+        "SELECT number, name FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND"
+        " deleted_at IS NULL"
+    )
     return dict(raw_sql.fetch_rows(c, found, (_to_json(numbers),)))
 
 
@@ -103,13 +106,19 @@ def _query_lines(c: Connection, holds: str, given: raw_sql.Parameters) -> list[T
 
 def find_changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
     """Return the tasks that have an event after `since`."""
-    found = "SELECT value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM events e WHERE e.task_id = j.value AND e.id > ?)"
+    found = (
+        "SELECT value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM events e WHERE e.task_id ="
+        " j.value AND e.id > ?)"
+    )
     return {row[0] for row in raw_sql.fetch_rows(c, found, (_to_json(uuids), since))}
 
 
 def list_queue_positions(c: Connection, uuids: Sequence[str]) -> list[QueuePositionRow]:
     """Return queue positions of tasks by uuid, in no order."""
-    found = f"SELECT {', '.join(QueuePositionRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
+    found = (
+        f"SELECT {', '.join(QueuePositionRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM"
+        " json_each(?)) AND deleted_at IS NULL"
+    )
     return [QueuePositionRow._make(row) for row in raw_sql.fetch_rows(c, found, (_to_json(uuids),))]
 
 
@@ -233,7 +242,8 @@ def read_counters(c: Connection) -> dict[tuple[str, str], int]:
     """Return {(queue, status): tasks} from the kept counters."""
     rows = raw_sql.fetch_rows(
         c,
-        "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0",
+        "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value"
+        " <> 0",
     )
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
@@ -275,8 +285,9 @@ _PLACE = ("queue", "front", "priority", "number")
 _QUEUED = "(SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND "
 _AMONG = (
     # Three ranges of one index, each read from its start. An OR would read the whole index.
-    f"SELECT {_QUEUED}front {{more}} :front) + {_QUEUED}front = :front AND priority {{more}} :priority) + "
-    f"{_QUEUED}front = :front AND priority = :priority AND number {{earlier}} :number)"
+    f"SELECT {_QUEUED}front {{more}} :front) + {_QUEUED}front = :front AND priority {{more}}"
+    f" :priority) + {_QUEUED}front = :front AND priority = :priority AND number {{earlier}}"
+    " :number)"
 )
 
 
@@ -313,14 +324,18 @@ def count_before_each(
     return found
 
 
-_LAST = "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front, priority, number DESC LIMIT ?"
+_LAST = (
+    "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front, priority,"
+    " number DESC LIMIT ?"
+)
 _RANKS = (
-    "SELECT front, priority, count(*) FROM tasks WHERE queue = ? AND status = 'queued' GROUP BY front, priority "
-    "ORDER BY front DESC, priority DESC"
+    "SELECT front, priority, count(*) FROM tasks WHERE queue = ? AND status = 'queued' GROUP BY"
+    " front, priority ORDER BY front DESC, priority DESC"
 )
 _STEPS = (
-    "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? "
-    "AND number >= json_extract(json_each.value, '$[0]') AND number < json_extract(json_each.value, '$[1]')) FROM json_each(?)"
+    "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ?"
+    " AND priority = ? AND number >= json_extract(json_each.value, '$[0]') AND number <"
+    " json_extract(json_each.value, '$[1]')) FROM json_each(?)"
 )
 
 
@@ -367,8 +382,8 @@ def _build_due_condition(status: TaskStatus) -> str:
 def find_next_retry(c: Connection, queues: Sequence[str]) -> str | None:
     """Return the task of these queues with the earliest retry."""
     found = (
-        "SELECT uuid FROM tasks WHERE status = 'retrying' AND deleted_at IS NULL AND queue IN (SELECT value FROM json_each(?)) "
-        "ORDER BY retry_at LIMIT 1"
+        "SELECT uuid FROM tasks WHERE status = 'retrying' AND deleted_at IS NULL AND queue IN"
+        " (SELECT value FROM json_each(?)) ORDER BY retry_at LIMIT 1"
     )
     return next(iter(raw_sql.fetch_column(c, found, (_to_json(queues),))), None)
 
@@ -378,8 +393,8 @@ def list_just_ended(
 ) -> list[TaskLineRow]:
     """Return tasks of these statuses that ended after `since`, newest first."""
     newest = " UNION ALL ".join(
-        f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since AND +deleted_at IS NULL "
-        "ORDER BY ended_at DESC LIMIT :most)"
+        f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since"
+        " AND +deleted_at IS NULL ORDER BY ended_at DESC LIMIT :most)"
         for word in statuses
     )
     return _query_lines(
@@ -396,7 +411,10 @@ def count_ended_since(
     """
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
     there = " AND +deleted_at IS NULL" if kept else ""
-    ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there} GROUP BY status"
+    ended = (
+        f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there}"
+        " GROUP BY status"
+    )
     return dict(raw_sql.fetch_rows(c, ended, (since,)))
 
 
@@ -409,8 +427,8 @@ def has_any_task(c: Connection) -> bool:
 
 
 _PARENTS = (
-    "SELECT d.task_id, t.number, t.name, t.status, d.kind FROM json_each(?) CROSS JOIN dependencies d ON d.task_id = json_each.value "
-    "JOIN tasks t ON t.uuid = d.parent_id"
+    "SELECT d.task_id, t.number, t.name, t.status, d.kind FROM json_each(?) CROSS JOIN dependencies"
+    " d ON d.task_id = json_each.value JOIN tasks t ON t.uuid = d.parent_id"
 )
 
 
@@ -472,8 +490,9 @@ def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
 
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
 _RUNNING = (
-    f"SELECT {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)} "
-    f"FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
+    "SELECT"
+    f" {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)}"
+    f" FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 
 
@@ -514,8 +533,9 @@ def map_logs(c: Connection, task: str) -> dict[str, str | None]:
 def map_last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
     """Return each task's latest ended run: run_seconds, exit_code, signal, stored log."""
     found = (
-        "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
-        "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY task_id"
+        "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances"
+        " WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY"
+        " task_id"
     )
     return {row.task_id: row for row in raw_sql.fetch_rows(c, found, (_to_json(uuids),))}
 
@@ -527,10 +547,11 @@ def list_unended(c: Connection, uuids: Sequence[str]) -> list[Any]:
     """
     listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
     found = (
-        "SELECT t.uuid, t.number, t.status, t.queue, q.status AS queue_status, q.capacity, p.name AS pool, p.status AS pool_status, "
-        "EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status = 'paused') AS paused "
-        "FROM tasks t JOIN queues q ON q.name = t.queue JOIN pools p ON p.name = q.pool "
-        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
+        "SELECT t.uuid, t.number, t.status, t.queue, q.status AS queue_status, q.capacity, p.name"
+        " AS pool, p.status AS pool_status, EXISTS (SELECT 1 FROM instances i WHERE i.task_id ="
+        " t.uuid AND +i.status = 'paused') AS paused FROM tasks t JOIN queues q ON q.name ="
+        " t.queue JOIN pools p ON p.name = q.pool WHERE t.uuid IN (SELECT value FROM json_each(?))"
+        f" AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
     )
     return raw_sql.fetch_rows(c, found, (_to_json(uuids),))
 
@@ -624,5 +645,8 @@ def map_last_measures(c: Connection) -> dict[str, Any]:
 
 def find_newest_backup(c: Connection) -> str | None:
     """Return the time of the newest verified backup, or None."""
-    newest = "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
+    newest = (
+        "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY"
+        " id DESC LIMIT 1"
+    )
     return raw_sql.fetch_value(c, newest)

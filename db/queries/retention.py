@@ -135,12 +135,18 @@ _RUNS = "instances i JOIN tasks t ON t.uuid = i.task_id"
 _BY_END = "instances i INDEXED BY idx_instances_ended CROSS JOIN tasks t ON t.uuid = i.task_id"
 _BY_TASK = "tasks t CROSS JOIN instances i ON i.task_id = t.uuid"
 _ROW = "300 + length(CAST(coalesce(i.logs, '') AS BLOB)) + length(i.tags)"
-_TASK_ROW = "500 + length(t.name) + length(t.parameters) + length(t.launch) + length(t.tags) + coalesce(length(t.env), 0)"
+_TASK_ROW = (
+    "500 + length(t.name) + length(t.parameters) + length(t.launch) + length(t.tags) +"
+    " coalesce(length(t.env), 0)"
+)
 _SUCCEEDED = "CASE t.status WHEN 'succeeded' THEN t.ended_at ELSE i.end_time END"
-_LATER = f"+n.status = 'succeeded' AND n.ended_at > {_SUCCEEDED} AND n.deleted_at IS NULL AND n.uuid <> t.uuid"
+_LATER = (
+    f"+n.status = 'succeeded' AND n.ended_at > {_SUCCEEDED} AND n.deleted_at IS NULL AND n.uuid <>"
+    " t.uuid"
+)
 _LAST_OF_TASK = (
-    "i.status = 'succeeded' AND NOT EXISTS "
-    "(SELECT 1 FROM instances m WHERE m.task_id = i.task_id AND +m.status = 'succeeded' AND m.end_time > i.end_time)"
+    "i.status = 'succeeded' AND NOT EXISTS (SELECT 1 FROM instances m WHERE m.task_id = i.task_id"
+    " AND +m.status = 'succeeded' AND m.end_time > i.end_time)"
 )
 _LAST_OF_TEMPLATE = (
     "(t.template IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tasks n INDEXED BY idx_tasks_template "
@@ -201,17 +207,19 @@ def _find_counted_cutoff(c: Connection) -> Cutoff:
     """Return the time up to which the rollups are final."""
     minute = rollups.find_counted_until(c)
     return (
-        timestamps.now()
-        if minute is None
-        else timestamps.from_unix((minute - rollups.RECOUNTED_MINUTES) * 60),
+        (
+            timestamps.now()
+            if minute is None
+            else timestamps.from_unix((minute - rollups.RECOUNTED_MINUTES) * 60)
+        ),
         "",
     )
 
 
 def _find_runs_cutoff(c: Connection, part: RuleRuns, runs: int) -> Cutoff:
     newest = (
-        f"SELECT i.end_time, i.runid FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where} "
-        "ORDER BY i.end_time DESC, i.runid DESC LIMIT 1 OFFSET :skipped"
+        f"SELECT i.end_time, i.runid FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where}"
+        " ORDER BY i.end_time DESC, i.runid DESC LIMIT 1 OFFSET :skipped"
     )
     return _query_cutoff(c, newest, {**part.given, "skipped": runs - 1})
 
@@ -219,11 +227,14 @@ def _find_runs_cutoff(c: Connection, part: RuleRuns, runs: int) -> Cutoff:
 def _find_logs_cutoff(c: Connection, part: RuleRuns, logs: int) -> Cutoff:
     """Return the oldest run up to which the logs fit. The newest run always stays."""
     summed = (
-        "SELECT i.end_time AS at, i.runid AS runid, sum(coalesce(i.log_bytes, 0)) OVER newest AS written, "
-        "row_number() OVER newest AS place "
-        f"FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where} WINDOW newest AS (ORDER BY i.end_time DESC, i.runid DESC)"
+        "SELECT i.end_time AS at, i.runid AS runid, sum(coalesce(i.log_bytes, 0)) OVER newest AS"
+        f" written, row_number() OVER newest AS place FROM {part.runs} WHERE i.end_time IS NOT NULL"
+        f" AND {part.where} WINDOW newest AS (ORDER BY i.end_time DESC, i.runid DESC)"
     )
-    within = f"SELECT at, runid FROM ({summed}) WHERE written <= :logs OR place = 1 ORDER BY at, runid LIMIT 1"
+    within = (
+        f"SELECT at, runid FROM ({summed}) WHERE written <= :logs OR place = 1 ORDER BY at, runid"
+        " LIMIT 1"
+    )
     return _query_cutoff(c, within, {**part.given, "logs": logs})
 
 
@@ -263,7 +274,10 @@ def count_waiting(c: Connection, part: RuleRuns) -> tuple[int, int]:
     hasty = part.without_wait()
     if hasty.edge == part.edge:
         return 0, 0
-    found = f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND {_build_expired(part)}"
+    found = (
+        f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND"
+        f" {_build_expired(part)}"
+    )
     ((many, size),) = raw_sql.fetch_rows(
         c, found, {**part.given, **_make_bounds(hasty, part.edge), "kept": part.kept}
     )
@@ -274,7 +288,10 @@ def count_spared(c: Connection, part: RuleRuns) -> int:
     """Count the runs that stay only as the last success of their template or name."""
     if part.scope.kind == "removed":
         return 0
-    found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_REMOVABLE} AND {_LAST}"
+    found = (
+        f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_REMOVABLE} AND"
+        f" {_LAST}"
+    )
     return raw_sql.fetch_value(
         c, found, {**part.given, **_make_bounds(part, NO_CUTOFF), "kept": part.kept}
     )
@@ -286,7 +303,10 @@ def _make_bounds(part: RuleRuns, after: Cutoff) -> dict[str, str]:
 
 def find_unused_names(c: Connection, kind: str, names: Sequence[str]) -> list[str]:
     """Return the names that no queue or template (`kind`) has."""
-    found = f"SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM {kind}s n WHERE n.name = value)"
+    found = (
+        f"SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM {kind}s n WHERE n.name ="
+        " value)"
+    )
     return raw_sql.fetch_column(c, found, (json.dumps(list(names)),)) if names else []
 
 
@@ -299,9 +319,10 @@ def list_without_runs(
     """
     when = "1" if part.scope.kind == "removed" else "t.pinned = 0 AND t.ended_at < :before"
     found = (
-        f"SELECT t.uuid, t.uuid, t.ended_at, 0, 0 FROM tasks t WHERE {part.where} AND t.status IN ({_ENDED_WORDS}) AND {when} "
-        "AND (t.ended_at, t.uuid) > (:after, :after_id) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid) "
-        "ORDER BY t.ended_at, t.uuid LIMIT :limit"
+        f"SELECT t.uuid, t.uuid, t.ended_at, 0, 0 FROM tasks t WHERE {part.where} AND t.status IN"
+        f" ({_ENDED_WORDS}) AND {when} AND (t.ended_at, t.uuid) > (:after, :after_id) AND NOT"
+        " EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid) ORDER BY t.ended_at, t.uuid"
+        " LIMIT :limit"
     )
     age = part.scope.before or before
     given = {**part.given, "before": age, "after": after[0], "after_id": after[1], "limit": limit}
@@ -343,8 +364,8 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
 def map_removable(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     """Return {run: task} of the runs that may be deleted: they and their tasks ended."""
     found = (
-        f"SELECT i.runid, i.task_id FROM {_RUNS} "
-        f"WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL AND {_REMOVABLE}"
+        f"SELECT i.runid, i.task_id FROM {_RUNS} WHERE i.runid IN (SELECT value FROM json_each(?))"
+        f" AND i.end_time IS NOT NULL AND {_REMOVABLE}"
     )
     return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(runids)),)))
 
@@ -362,7 +383,8 @@ def _record_outcomes(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Record the outcome of tasks for a database restored from before their end."""
     raw_sql.execute_statements(
         c,
-        "INSERT OR IGNORE INTO forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO forgotten (runid, task_id, number, status, ended_at, created_at,"
+        " updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
 
@@ -379,12 +401,16 @@ def preview_removal(
     all_ = dict(
         raw_sql.fetch_rows(
             c,
-            "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1",
+            "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM"
+            " json_each(?)) GROUP BY 1",
             (of,),
         )
     )
     last = [*(task for task, many in all_.items() if seen[task] == many), *tasks]
-    found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_REMOVABLE}"
+    found = (
+        f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))"
+        f" AND {_REMOVABLE}"
+    )
     return RemovedRows(
         [run.id for run in runs], dict(raw_sql.fetch_rows(c, found, (json.dumps(last),)))
     )
@@ -403,8 +429,8 @@ def mark_logs_removed(c: Connection, runids: Sequence[str]) -> None:
 def find_unknown(c: Connection, runids: Sequence[str]) -> list[str]:
     """Return the runs that the database does not know."""
     found = (
-        "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM instances i WHERE i.runid = value) "
-        "AND NOT EXISTS (SELECT 1 FROM forgotten f WHERE f.runid = value)"
+        "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM instances i WHERE i.runid ="
+        " value) AND NOT EXISTS (SELECT 1 FROM forgotten f WHERE f.runid = value)"
     )
     return raw_sql.fetch_column(c, found, (json.dumps(list(runids)),))
 
@@ -505,15 +531,19 @@ def _allow_deletion(c: Connection, month: int) -> None:
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
-        "SET value = excluded.value, updated_at = excluded.updated_at WHERE excluded.value > value",
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT"
+        " (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at WHERE"
+        " excluded.value > value",
         (OPERATIONS_KEPT_FROM, month, now, now),
     )
 
 
 def list_unused_environments(c: Connection) -> list[str]:
     """Return a batch of environments that no task needs."""
-    free = "SELECT e.sha256 FROM environments e WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.env_id = e.sha256) LIMIT ?"
+    free = (
+        "SELECT e.sha256 FROM environments e WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.env_id"
+        " = e.sha256) LIMIT ?"
+    )
     return raw_sql.fetch_column(c, free, (BATCH,))
 
 

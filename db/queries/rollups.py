@@ -161,8 +161,8 @@ def replace_rollups(
     now = timestamps.now()
     raw_sql.execute_statements(
         c,
-        "INSERT INTO history (width, at, queue, pool, template, started, ended, failed, waits, runs, created_at, updated_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO history (width, at, queue, pool, template, started, ended, failed, waits,"
+        " runs, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(width, format_minute(row.at), *row[1:], now, now) for row in rows],
     )
 
@@ -178,7 +178,10 @@ def delete_rollups(c: Connection, width: int, begin: int, end: int) -> None:
 
 def list_sampled_minutes(c: Connection, since: int) -> set[int]:
     """Return the minutes with a sample, in which a runtime was running."""
-    found = "SELECT CAST(strftime('%s', minute) AS INTEGER) / 60 FROM (SELECT DISTINCT minute FROM samples WHERE minute >= ?)"
+    found = (
+        "SELECT CAST(strftime('%s', minute) AS INTEGER) / 60 FROM (SELECT DISTINCT minute FROM"
+        " samples WHERE minute >= ?)"
+    )
     return set(raw_sql.fetch_column(c, found, (format_minute(since),)))
 
 
@@ -187,8 +190,9 @@ SELECT n.value AS name, b.key AS bucket, {figures} FROM json_each(:names) n CROS
 WHERE s.kind = :kind AND s.name = n.value AND s.minute >= b.value ->> 0 AND s.minute < b.value ->> 1 GROUP BY n.key, b.key
 """
 _POOL = (
-    "avg(s.used_cpu) AS used_cpu, avg(s.measured_cpu) AS measured_cpu, max(s.measured_cpu) AS most_cpu, "
-    "avg(s.used_memory) AS used_memory, avg(s.measured_memory) AS measured_memory, max(s.measured_memory) AS most_memory"
+    "avg(s.used_cpu) AS used_cpu, avg(s.measured_cpu) AS measured_cpu, max(s.measured_cpu) AS"
+    " most_cpu, avg(s.used_memory) AS used_memory, avg(s.measured_memory) AS measured_memory,"
+    " max(s.measured_memory) AS most_memory"
 )
 _QUEUE = "avg(s.running) AS running, avg(s.waiting) AS waiting, max(s.waiting) AS most_waiting"
 

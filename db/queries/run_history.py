@@ -16,17 +16,18 @@ TEMPLATES, NAMES, RECENT = 50, 100, 500
 
 _FIGURES = "i.run_seconds, i.cpu_seconds, i.max_rss"
 _OF_TEMPLATE = (
-    f"SELECT {_FIGURES} FROM instances i WHERE i.task_id IN (SELECT uuid FROM tasks WHERE template = ? AND ended_at IS NOT NULL "
-    "ORDER BY ended_at DESC LIMIT ?) AND +i.status = 'succeeded'"
+    f"SELECT {_FIGURES} FROM instances i WHERE i.task_id IN (SELECT uuid FROM tasks WHERE template"
+    " = ? AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT ?) AND +i.status = 'succeeded'"
 )
 _OF_NAME = (
-    f"SELECT {_FIGURES} FROM instances i WHERE i.task_id IN (SELECT uuid FROM tasks WHERE name = ? AND template IS NULL "
-    "ORDER BY rowid DESC LIMIT ?) AND +i.status = 'succeeded'"
+    f"SELECT {_FIGURES} FROM instances i WHERE i.task_id IN (SELECT uuid FROM tasks WHERE name = ?"
+    " AND template IS NULL ORDER BY rowid DESC LIMIT ?) AND +i.status = 'succeeded'"
 )
 _RECENT = (
-    "SELECT t.name, run_seconds, cpu_seconds, max_rss FROM (SELECT task_id, status, run_seconds, cpu_seconds, max_rss FROM instances "
-    "WHERE end_time IS NOT NULL ORDER BY end_time DESC LIMIT ?) lately JOIN tasks t ON t.uuid = lately.task_id "
-    "WHERE lately.status = 'succeeded' AND t.template IS NULL"
+    "SELECT t.name, run_seconds, cpu_seconds, max_rss FROM (SELECT task_id, status, run_seconds,"
+    " cpu_seconds, max_rss FROM instances WHERE end_time IS NOT NULL ORDER BY end_time DESC LIMIT"
+    " ?) lately JOIN tasks t ON t.uuid = lately.task_id WHERE lately.status = 'succeeded' AND"
+    " t.template IS NULL"
 )
 
 

@@ -66,7 +66,8 @@ def build_scope(c: Connection, sla_id: int, match: Mapping[str, Any]) -> TaskSco
             values[key] = match[key]
     for at, (key, word) in enumerate(match.get("tag", {}).items()):
         parts.append(
-            f"EXISTS (SELECT 1 FROM json_each(t.tags) j WHERE j.key = :key{at} AND j.value = :word{at})"
+            f"EXISTS (SELECT 1 FROM json_each(t.tags) j WHERE j.key = :key{at} AND j.value ="
+            f" :word{at})"
         )
         values |= {f"key{at}": key, f"word{at}": word}
     if c.exec_driver_sql("SELECT 1 FROM pools WHERE sla_id = ? LIMIT 1", (sla_id,)).first():
@@ -93,7 +94,10 @@ def find_last_created(c: Connection, until: str) -> int:
 
     Examines a hundred tasks: after a clock reset, numbers and times disagree.
     """
-    latest = "SELECT number FROM tasks WHERE created_at <= ? ORDER BY created_at DESC, rowid DESC LIMIT 100"
+    latest = (
+        "SELECT number FROM tasks WHERE created_at <= ? ORDER BY created_at DESC, rowid DESC"
+        " LIMIT 100"
+    )
     return c.exec_driver_sql(f"SELECT max(number) FROM ({latest})", (until,)).scalar_one() or 0
 
 
@@ -103,9 +107,9 @@ def read_page(c: Connection, scope: TaskScope, after: int, until: int, since: st
     The tasks have not ended, or ended after `since`.
     """
     rows = c.exec_driver_sql(
-        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.number > :after AND t.number <= :until AND {scope.where} "
-        f"AND t.deleted_at IS NULL AND (+t.status NOT IN ({ENDED_WORDS}) OR +t.ended_at > :since) "
-        f"ORDER BY t.number LIMIT {PAGE}",
+        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.number > :after AND t.number <= :until AND"
+        f" {scope.where} AND t.deleted_at IS NULL AND (+t.status NOT IN ({ENDED_WORDS}) OR"
+        f" +t.ended_at > :since) ORDER BY t.number LIMIT {PAGE}",
         {"after": after, "until": until, "since": since, **scope.values},
     )
     return [SlaTask._make(row) for row in rows]
@@ -123,8 +127,9 @@ def find_next_created(c: Connection, scope: TaskScope, after: int) -> str | None
         return None
     last = first[0] + 2 * PAGE
     row = c.exec_driver_sql(
-        f"SELECT t.created_at FROM tasks t WHERE t.number > :after AND t.number < :last AND {scope.where} "
-        f"AND t.deleted_at IS NULL AND +t.status NOT IN ({ENDED_WORDS}) ORDER BY t.number LIMIT 1",
+        "SELECT t.created_at FROM tasks t WHERE t.number > :after AND t.number < :last AND"
+        f" {scope.where} AND t.deleted_at IS NULL AND +t.status NOT IN ({ENDED_WORDS}) ORDER BY"
+        " t.number LIMIT 1",
         {"after": after, "last": last, **scope.values},
     ).first()
     beyond = "SELECT created_at FROM tasks WHERE number >= ? ORDER BY number LIMIT 1"
@@ -150,8 +155,8 @@ def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list
         "DELETE FROM counters WHERE name IN (SELECT value FROM json_each(?))", (names,)
     )
     rows = c.exec_driver_sql(
-        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.number IN (SELECT value FROM json_each(:numbers)) "
-        f"AND {scope.where} AND t.deleted_at IS NULL",
+        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.number IN (SELECT value FROM"
+        f" json_each(:numbers)) AND {scope.where} AND t.deleted_at IS NULL",
         {"numbers": numbers, **scope.values},
     )
     return [SlaTask._make(row) for row in rows]

@@ -29,8 +29,9 @@ MAX_OPERATIONS = 50_000
 _ACTIVE = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
 _ENDED = ", ".join(f"'{word}'" for word in sorted(ENDED))
 _WAITED = (
-    "coalesce((SELECT e.status FROM events e WHERE e.task_id = t.uuid AND e.created_at <= :at ORDER BY e.id DESC LIMIT 1), 'queued') "
-    f"IN ({', '.join(repr(word.value) for word in sorted(WAITING))})"
+    "coalesce((SELECT e.status FROM events e WHERE e.task_id = t.uuid AND e.created_at <= :at"
+    " ORDER BY e.id DESC LIMIT 1), 'queued') IN"
+    f" ({', '.join(repr(word.value) for word in sorted(WAITING))})"
 )
 """Condition for a waiting task: its last event says so. A task without events counts as waiting."""
 _TASK = (
@@ -147,8 +148,9 @@ def list_ended(
 ) -> list[EndedTask]:
     """Return tasks that ended in a period and stayed so, newest first."""
     newest = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {', '.join(EndedTask._fields)} FROM tasks WHERE status = '{word}' AND ended_at > :since AND ended_at <= :until "
-        "AND (+deleted_at IS NULL OR +deleted_at > :until) ORDER BY ended_at DESC LIMIT :limit)"
+        f"SELECT * FROM (SELECT {', '.join(EndedTask._fields)} FROM tasks WHERE status = '{word}'"
+        " AND ended_at > :since AND ended_at <= :until AND (+deleted_at IS NULL OR +deleted_at >"
+        " :until) ORDER BY ended_at DESC LIMIT :limit)"
         for word in statuses
     )
     found = raw_sql.fetch_rows(
@@ -198,7 +200,10 @@ def count_ended_between(
 ) -> dict[str, int]:
     """Count the tasks that ended in a period, by status."""
     listed = ", ".join(f"'{word}'" for word in statuses)
-    counted = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at > ? AND ended_at <= ? GROUP BY status"
+    counted = (
+        f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at > ? AND"
+        " ended_at <= ? GROUP BY status"
+    )
     return {row[0]: row[1] for row in raw_sql.fetch_rows(c, counted, (since, until))}
 
 
@@ -234,7 +239,10 @@ def list_definition_changes(c: Connection, since: str) -> list[Any] | None:
         and last > MAX_OPERATIONS
     ):
         return None
-    found = "SELECT verb, object, before FROM operations WHERE id > ? AND (verb LIKE 'queue %' OR verb LIKE 'pool %') ORDER BY id DESC"
+    found = (
+        "SELECT verb, object, before FROM operations WHERE id > ? AND (verb LIKE 'queue %' OR verb"
+        " LIKE 'pool %') ORDER BY id DESC"
+    )
     return raw_sql.fetch_rows(
         c, found, (_find_last_id(c, "operations", since, max(0, last - MAX_OPERATIONS)),)
     )

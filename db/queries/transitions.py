@@ -99,7 +99,10 @@ def _move(
         return []
     ids = json.dumps([row[key] for row in rows])
     # `+status` keeps SQLite off the status index, which holds far more rows than these few keys.
-    may = f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(find_source_states(to))})"
+    may = (
+        f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN"
+        f" ({_quote_words(find_source_states(to))})"
+    )
     allowed = set(raw_sql.fetch_column(c, may, (ids,)))
     moved = [row for row in rows if row[key] in allowed]
     if moved:
@@ -176,8 +179,9 @@ def submit(
 def keep_environment(c: Connection, sha256: str, variables: str) -> None:
     """Store an environment (as JSON), or repair the stored one."""
     insert_new = (
-        "INSERT INTO environments (sha256, variables, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE "
-        "SET variables = excluded.variables, updated_at = excluded.updated_at WHERE variables IS NOT excluded.variables"
+        "INSERT INTO environments (sha256, variables, created_at, updated_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (sha256) DO UPDATE SET variables = excluded.variables, updated_at ="
+        " excluded.updated_at WHERE variables IS NOT excluded.variables"
     )
     now = timestamps.now()
     raw_sql.execute_statement(c, insert_new, (sha256, variables, now, now))
@@ -209,9 +213,9 @@ def _take_numbers(c: Connection, many: int, now: str) -> int:
     Numbers are never reused. Raise Storage if the counter is damaged or exhausted.
     """
     take = (
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many, :now, :now) "
-        "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now "
-        f"WHERE typeof(value) = 'integer' AND value + :many <= {MAX_NUMBER} RETURNING value"
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many,"
+        " :now, :now) ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now"
+        f" WHERE typeof(value) = 'integer' AND value + :many <= {MAX_NUMBER} RETURNING value"
     )
     last = raw_sql.fetch_value(c, take, {"many": many, "now": now})
     if last is None:
@@ -230,8 +234,9 @@ def skip_numbers(c: Connection, last: int) -> None:
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :last, :now, :now) "
-        "ON CONFLICT (name) DO UPDATE SET value = :last, updated_at = :now WHERE value < :last",
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :last,"
+        " :now, :now) ON CONFLICT (name) DO UPDATE SET value = :last, updated_at = :now WHERE value"
+        " < :last",
         {"last": last, "now": now},
     )
 
@@ -252,8 +257,8 @@ _TEXT = (
     "retries", "retry_delay", "grace", "not_before", "hold", "held_by", "env_id", "umask", "log_limit", "submitted_by",
 )  # fmt: skip
 _INSERT_TASK = (
-    f"INSERT INTO tasks ({', '.join((*_TEXT, *_JSON, 'cwd'))}) VALUES ({', '.join('?' * (len(_TEXT) + len(_JSON) + 1))}) "
-    "ON CONFLICT (uuid) DO NOTHING"
+    f"INSERT INTO tasks ({', '.join((*_TEXT, *_JSON, 'cwd'))}) VALUES"
+    f" ({', '.join('?' * (len(_TEXT) + len(_JSON) + 1))}) ON CONFLICT (uuid) DO NOTHING"
 )
 _get_text_columns = itemgetter(*_TEXT)
 
@@ -277,7 +282,8 @@ def _to_json(value: Any) -> str | None:
 def _record_new(c: Connection, tasks: Sequence[dict[str, Any]], by: str, now: str) -> None:
     raw_sql.execute_statements(
         c,
-        "INSERT INTO events (task_id, status, by, note, created_at, updated_at) VALUES (?, ?, ?, 'submitted', ?, ?)",
+        "INSERT INTO events (task_id, status, by, note, created_at, updated_at) VALUES (?, ?, ?,"
+        " 'submitted', ?, ?)",
         [(t["uuid"], t["status"], by, now, now) for t in tasks],
     )
 
@@ -316,8 +322,9 @@ def recompute_waiting_state(c: Connection, uuids: Sequence[str], by: str) -> Non
 def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
     """Release or cancel the children of ended tasks, and their children in turn."""
     waiting = (
-        "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id "
-        f"WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_quote_words(WAITING)})"
+        "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id WHERE"
+        " d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN"
+        f" ({_quote_words(WAITING)})"
     )
     while ended:
         children = raw_sql.fetch_column(c, waiting, (json.dumps(list(ended)),))
@@ -406,8 +413,9 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
     claimed = [start for start in starts if start["uuid"] in moved]
     if claimed:
         insert_runs = (
-            "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
-            "VALUES (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :now, :now)"
+            "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
+            " memory, created_at, updated_at) VALUES (:runid, :uuid, 'starting', :tags, :attempt,"
+            " :queue, :pool, :cpu, :memory, :now, :now)"
         )
         raw_sql.execute_statements(c, insert_runs, [{**start, "now": now} for start in claimed])
         _record(
@@ -453,8 +461,9 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     if not events:
         return
     found = (
-        "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-        "WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN ('starting', 'stopping')"
+        "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id"
+        " WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN"
+        " ('starting', 'stopping')"
     )
     known = {
         row.runid: row
@@ -466,8 +475,8 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     # A run may be stopping before its start is reported: store the pid, keep the status.
     raw_sql.execute_statements(
         c,
-        "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time = :start_time, deadline = :deadline "
-        "WHERE runid = :runid AND +status = 'stopping'",
+        "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time ="
+        " :start_time, deadline = :deadline WHERE runid = :runid AND +status = 'stopping'",
         late,
     )
     raw_sql.execute_statements(
@@ -621,9 +630,9 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     """
     rows = raw_sql.fetch_rows(
         c,
-        f"SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, {_OVERTAKEN} AS overtaken "
-        "FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-        "WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'stopping')",
+        f"SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, {_OVERTAKEN} AS"
+        " overtaken FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT"
+        " value FROM json_each(?)) AND +i.status IN ('starting', 'stopping')",
         (json.dumps(list(runids)),),
     )
     raw_sql.execute_statements(
@@ -682,8 +691,8 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     # A run that stops for another reason might be retried: the user's cancel takes precedence.
     raw_sql.execute_statement(
         c,
-        "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? "
-        "WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'stopping' AND stop_reason <> 'cancel'",
+        "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? WHERE task_id"
+        " IN (SELECT value FROM json_each(?)) AND +status = 'stopping' AND stop_reason <> 'cancel'",
         (by, now, json.dumps(list(uuids))),
     )
 
@@ -724,9 +733,9 @@ def undo_cancel(c: Connection, tasks: Mapping[str, str | None], by: str) -> list
 def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     """Return {uuid: number of a failed parent} for tasks that need its success."""
     found = (
-        "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id "
-        f"WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})}) "
-        "GROUP BY d.task_id"
+        "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id"
+        " WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status"
+        f" IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})}) GROUP BY d.task_id"
     )
     return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
 
@@ -756,7 +765,10 @@ def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
 
 def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Mark paused runs as running; return their ids."""
-    paused = "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
+    paused = (
+        "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND"
+        " +status = 'paused'"
+    )
     rows = [
         {"runid": row.runid, "task_id": row.task_id, "reason": None}
         for row in raw_sql.fetch_rows(c, paused, (json.dumps(list(uuids)),))
@@ -794,15 +806,19 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
     # The user accepted the failed parents with this request, so they no longer block.
     raw_sql.execute_statement(
         c,
-        "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) "
-        f"AND EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN ({_quote_words(ENDED)}))",
+        "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) AND EXISTS"
+        " (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN"
+        f" ({_quote_words(ENDED)}))",
         (json.dumps(moved),),
     )
     recompute_waiting_state(c, moved, by)
 
 
 def _find_in_states(c: Connection, uuids: Sequence[str], states: Iterable[TaskStatus]) -> list[str]:
-    found = f"SELECT uuid FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(states)})"
+    found = (
+        "SELECT uuid FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN"
+        f" ({_quote_words(states)})"
+    )
     return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 
@@ -810,7 +826,10 @@ _UNSTOPPED = as_sql(ACTIVE - {RunStatus.STOPPING})
 
 
 def _find_active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
-    found = f"SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status IN {_UNSTOPPED}"
+    found = (
+        "SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status"
+        f" IN {_UNSTOPPED}"
+    )
     return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 

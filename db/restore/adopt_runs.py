@@ -123,7 +123,10 @@ def _has_run(c: Connection, uuid: str, attempt: int) -> bool:
 
     A run of this attempt that was only claimed never began and is deleted.
     """
-    claimed = "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND start_time IS NULL"
+    claimed = (
+        "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND"
+        " start_time IS NULL"
+    )
     raw_sql.execute_statement(c, claimed, (uuid, attempt))
     active = f"+status IN {ACTIVE_SQL}"
     return bool(
@@ -145,9 +148,9 @@ def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> Non
     }  # fmt: skip
     raw_sql.execute_statement(
         c,
-        "INSERT INTO main.tasks "
-        "(uuid, name, type, status, parameters, created_at, updated_at, number, queue, tags, cwd, launch, submitted_by) "
-        "VALUES (:uuid, :name, 'exec', 'running', '{}', :begin, :now, :number, :queue, '{}', :cwd, :launch, :by)",
+        "INSERT INTO main.tasks (uuid, name, type, status, parameters, created_at, updated_at,"
+        " number, queue, tags, cwd, launch, submitted_by) VALUES (:uuid, :name, 'exec', 'running',"
+        " '{}', :begin, :now, :number, :queue, '{}', :cwd, :launch, :by)",
         row,
     )
 
@@ -155,13 +158,19 @@ def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> Non
 def _find_queue(c: Connection) -> str:
     """Return the queue for an adopted task, creating the defaults (paused) if needed."""
     first, now = (
-        "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name) FROM main.{0}))",
+        (
+            "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name)"
+            " FROM main.{0}))"
+        ),
         timestamps.now(),
     )
     if (name := raw_sql.fetch_value(c, first.format("queues"))) is not None:
         return name
     cores, memory = host.read_capacity()
-    made = "INSERT INTO main.{} (name, status, created_at, updated_at, {}, {}) VALUES (?, ?, ?, ?, ?, ?)"
+    made = (
+        "INSERT INTO main.{} (name, status, created_at, updated_at, {}, {}) VALUES (?, ?, ?, ?,"
+        " ?, ?)"
+    )
     if raw_sql.fetch_value(c, first.format("pools")) is None:
         raw_sql.execute_statement(
             c,
@@ -183,8 +192,8 @@ def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
     pool = raw_sql.fetch_value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
     raw_sql.execute_statement(
         c,
-        "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
-        "VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
+        " memory, created_at, updated_at) VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             trace.runid,
             task.uuid,
@@ -200,8 +209,8 @@ def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
     )
     raw_sql.execute_statement(
         c,
-        "UPDATE main.tasks SET status = 'running', attempts = ?, retry_at = NULL, started_at = ?, ended_at = NULL, reason = NULL, "
-        "deleted_at = NULL, updated_at = ? WHERE uuid = ?",
+        "UPDATE main.tasks SET status = 'running', attempts = ?, retry_at = NULL, started_at = ?,"
+        " ended_at = NULL, reason = NULL, deleted_at = NULL, updated_at = ? WHERE uuid = ?",
         (trace.attempt, now, now, task.uuid),
     )
     if task.status in ENDED:  # the task runs again, so its earlier end proves nothing

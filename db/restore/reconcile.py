@@ -379,12 +379,16 @@ def _merge(
     _set_next_number(c, done, before, given, passed)
     over = raw_sql.fetch_rows(
         c,
-        f"SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(ENDED)})",
+        "SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
+        f" +status IN ({_quote_words(ENDED)})",
         (open_then,),
     )
     transitions.propagate_to_children(c, [row.uuid for row in over])
     transitions.recount_loads(c)
-    stay = f"SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(WAITING)})"
+    stay = (
+        "SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
+        f" +status IN ({_quote_words(WAITING)})"
+    )
     done.held = raw_sql.fetch_value(c, stay, (json.dumps(held),))
     done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
     done.aside = len(quarantine.quarantine_rows(c))
@@ -434,7 +438,8 @@ def _copy_rows(c: Connection, table: str, which: str, instead: tuple[str, str] =
     values = names.replace(*instead) if instead[0] else names
     raw_sql.execute_statement(
         c,
-        f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE {which}",
+        f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE"
+        f" {which}",
     )
 
 
@@ -443,7 +448,10 @@ def _renumber_conflicts(c: Connection, last: int) -> None:
 
     A recreated database counts from 1 again.
     """
-    taken = "SELECT DISTINCT uuid, number FROM temp.fresh WHERE number IN (SELECT number FROM main.tasks) ORDER BY number, uuid"
+    taken = (
+        "SELECT DISTINCT uuid, number FROM temp.fresh WHERE number IN (SELECT number FROM"
+        " main.tasks) ORDER BY number, uuid"
+    )
     rows = [
         (last + at, row.number, row.uuid) for at, row in enumerate(raw_sql.fetch_rows(c, taken), 1)
     ]
@@ -470,7 +478,8 @@ def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
             )
             raw_sql.execute_statement(
                 c,
-                "UPDATE main.pools SET sla_id = NULL WHERE sla_id NOT IN (SELECT id FROM main.slas)",
+                "UPDATE main.pools SET sla_id = NULL WHERE sla_id NOT IN (SELECT id FROM"
+                " main.slas)",
             )
         _copy_rows(c, table, f"{name} IN ({wanted})")
     _copy_rows(
@@ -486,14 +495,18 @@ def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
     )  # fmt: skip
     brought = raw_sql.fetch_rows(
         c,
-        "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid ORDER BY t.number",
+        "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
+        " ORDER BY t.number",
     )
     done.tasks = [row.number for row in brought]
     done.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
 
 
 _NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({_quote_words(WAITING)})"
-_NEW_ENVIRONMENTS = f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITING}) AND sha256 NOT IN (SELECT sha256 FROM main.environments)"
+_NEW_ENVIRONMENTS = (
+    f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITING}) AND sha256 NOT IN (SELECT"
+    " sha256 FROM main.environments)"
+)
 
 
 def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
@@ -513,8 +526,9 @@ def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
         for table in ("tasks", "environments")
     )
     found = (
-        f"SELECT uuid, number FROM old.tasks WHERE {_NEW_WAITING} AND (rowid IN (SELECT value FROM json_each(?)) OR env_id IN "
-        "(SELECT sha256 FROM old.environments WHERE rowid IN (SELECT value FROM json_each(?)))) ORDER BY number"
+        f"SELECT uuid, number FROM old.tasks WHERE {_NEW_WAITING} AND (rowid IN (SELECT value FROM"
+        " json_each(?)) OR env_id IN (SELECT sha256 FROM old.environments WHERE rowid IN (SELECT"
+        " value FROM json_each(?)))) ORDER BY number"
     )
     left = raw_sql.fetch_rows(c, found, (rows, environments)) if odd else []
     raw_sql.execute_statements(
@@ -531,7 +545,8 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
     raw_sql.execute_statement(c, _CREATE_NEWS)
     raw_sql.execute_statement(
         c,
-        "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = task_id)",
+        "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid ="
+        " task_id)",
     )
     raw_sql.execute_statement(
         c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)"
@@ -540,16 +555,18 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
     sets = ", ".join(f"{name} = o.{name}" for name in _STATE_COLUMNS)
     raw_sql.execute_statement(
         c,
-        f"UPDATE OR IGNORE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid "
-        "AND o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM temp.fresh)",
+        f"UPDATE OR IGNORE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid"
+        " AND o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM"
+        " temp.fresh)",
     )
     _update_tasks_from_runs(c)
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
-        "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) "
-        "SELECT n.runid, n.task_id, t.number, n.status, n.end_time, :now, :now FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id "
-        f"WHERE t.status IN ({_quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
+        "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at,"
+        " created_at, updated_at) SELECT n.runid, n.task_id, t.number, n.status, n.end_time, :now,"
+        " :now FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id WHERE t.status IN"
+        f" ({_quote_words(ENDED)}) AND t.uuid NOT IN (SELECT uuid FROM temp.fresh)",
         {"now": now},
     )
     names = [
@@ -558,9 +575,11 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
     ]
     raw_sql.execute_statement(
         c,
-        f"INSERT OR IGNORE INTO main.events ({', '.join(names)}) SELECT {', '.join(f'o.{name}' for name in names)} "
-        "FROM old.events o WHERE (o.task_id IN (SELECT uuid FROM temp.fresh) OR o.task_id IN (SELECT task_id FROM temp.news)) "
-        "AND NOT EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status AND r.created_at = o.created_at)",
+        f"INSERT OR IGNORE INTO main.events ({', '.join(names)}) SELECT"
+        f" {', '.join(f'o.{name}' for name in names)} FROM old.events o WHERE (o.task_id IN (SELECT"
+        " uuid FROM temp.fresh) OR o.task_id IN (SELECT task_id FROM temp.news)) AND NOT EXISTS"
+        " (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status AND"
+        " r.created_at = o.created_at)",
     )
     _release_readable(c)
     done.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.news")
@@ -570,14 +589,16 @@ def _update_tasks_from_runs(c: Connection) -> None:
     """Update tasks whose row was unreadable from their run."""
     rows = raw_sql.fetch_rows(
         c,
-        "SELECT t.uuid, n.status, n.end_time FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id "
-        f"WHERE t.status IN ({_quote_words(WAITING)}) AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = n.task_id) ORDER BY n.runid",
+        "SELECT t.uuid, n.status, n.end_time FROM temp.news n JOIN main.tasks t ON t.uuid ="
+        f" n.task_id WHERE t.status IN ({_quote_words(WAITING)}) AND NOT EXISTS (SELECT 1 FROM"
+        " old.tasks o WHERE o.uuid = n.task_id) ORDER BY n.runid",
     )
     for row in rows:
         active = row.status not in RUN_ENDED
         raw_sql.execute_statement(
             c,
-            "UPDATE main.tasks SET status = ?, ended_at = ?, retry_at = NULL, attempts = attempts + 1 WHERE uuid = ?",
+            "UPDATE main.tasks SET status = ?, ended_at = ?, retry_at = NULL, attempts = attempts +"
+            " 1 WHERE uuid = ?",
             (
                 "running" if active else row.status,
                 None if active else row.end_time or timestamps.now(),
@@ -617,8 +638,8 @@ def _was_restored_since(c: Connection) -> bool:
     copied over, so the backup has every earlier restore.
     """
     found = (
-        "SELECT 1 FROM old.operations o WHERE o.verb = ? "
-        "AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.verb = o.verb AND m.created_at = o.created_at)"
+        "SELECT 1 FROM old.operations o WHERE o.verb = ? AND NOT EXISTS (SELECT 1 FROM"
+        " main.operations m WHERE m.verb = o.verb AND m.created_at = o.created_at)"
     )
     return raw_sql.fetch_value(c, found, (VERB,)) is not None
 
@@ -629,7 +650,10 @@ def _has_last_operation(c: Connection) -> bool:
     Then every difference came later, whatever the clock said.
     """
     last = "SELECT id, created_at FROM main.operations ORDER BY id DESC LIMIT 1"
-    found = f"SELECT 1 FROM ({last}) m WHERE NOT EXISTS (SELECT 1 FROM old.operations o WHERE o.id = m.id AND o.created_at = m.created_at)"
+    found = (
+        f"SELECT 1 FROM ({last}) m WHERE NOT EXISTS (SELECT 1 FROM old.operations o WHERE o.id ="
+        " m.id AND o.created_at = m.created_at)"
+    )
     return raw_sql.fetch_value(c, found) is None
 
 
@@ -658,7 +682,8 @@ def _is_unrelated(c: Connection, before: int) -> bool:
     counted = (
         raw_sql.fetch_value(
             c,
-            "SELECT value FROM old.counters WHERE name = 'task-number' AND typeof(value) = 'integer'",
+            "SELECT value FROM old.counters WHERE name = 'task-number' AND typeof(value) ="
+            " 'integer'",
         )
         or 0
     )
@@ -696,10 +721,11 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
     _take_columns(c, _STATE_COLUMNS, _WITHOUT_RUN)
     raw_sql.execute_statement(
         c,
-        "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) "
-        "SELECT o.task_id, o.status, o.by, o.note, o.created_at, o.updated_at FROM old.events o JOIN temp.wishes w ON w.uuid = o.task_id "
-        f"WHERE {_WITHOUT_RUN} AND o.runid IS NULL AND NOT EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id "
-        "AND r.status = o.status AND r.created_at = o.created_at) ORDER BY o.id",
+        "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) SELECT"
+        " o.task_id, o.status, o.by, o.note, o.created_at, o.updated_at FROM old.events o JOIN"
+        f" temp.wishes w ON w.uuid = o.task_id WHERE {_WITHOUT_RUN} AND o.runid IS NULL AND NOT"
+        " EXISTS (SELECT 1 FROM main.events r WHERE r.task_id = o.task_id AND r.status = o.status"
+        " AND r.created_at = o.created_at) ORDER BY o.id",
     )
     transitions.recompute_waiting_state(
         c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN}"), BY
@@ -710,7 +736,8 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
     )
     done.released = raw_sql.fetch_value(
         c,
-        f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({_quote_words(WAITING)}) AND NOT t.hold AND w.held",
+        f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({_quote_words(WAITING)})"
+        " AND NOT t.hold AND w.held",
     )
     done.deleted = raw_sql.fetch_value(
         c, f"SELECT count(*) {_FROM_WISHES} t.deleted_at IS NOT NULL"
@@ -718,7 +745,8 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
     cancelled = set(
         raw_sql.fetch_column(
             c,
-            f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'cancelled' AND t.deleted_at IS NULL",
+            f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'cancelled' AND"
+            " t.deleted_at IS NULL",
         )
     )
     done.cancelled = len(cancelled)
@@ -727,10 +755,14 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
 
 def _restore_holds(c: Connection) -> None:
     """Hold quarantined tasks for the user who held them before."""
-    last = "SELECT e.by FROM old.events e WHERE e.task_id = o.uuid AND e.status = 'held' ORDER BY e.id DESC LIMIT 1"
+    last = (
+        "SELECT e.by FROM old.events e WHERE e.task_id = o.uuid AND e.status = 'held' ORDER BY e.id"
+        " DESC LIMIT 1"
+    )
     found = (
-        f"SELECT o.uuid, ({last}) AS by FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid "
-        f"WHERE o.status = 'held' AND {_QUARANTINED} AND t.status IN ({_quote_words(WAITING)}) AND NOT t.hold"
+        f"SELECT o.uuid, ({last}) AS by FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE"
+        f" o.status = 'held' AND {_QUARANTINED} AND t.status IN ({_quote_words(WAITING)}) AND NOT"
+        " t.hold"
     )
     for row in raw_sql.fetch_rows(c, found):
         if row.by is not None and not row.by.startswith(quarantine.HELD_BY):
@@ -740,10 +772,11 @@ def _restore_holds(c: Connection) -> None:
 def _release_readable(c: Connection) -> None:
     """Release tasks quarantined between two attempts that are readable in the backup."""
     found = (
-        "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id "
-        "WHERE o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM temp.fresh) "
-        f"AND o.status NOT IN ({_quote_words(ENDED)}) AND {_QUARANTINED} AND e.variables IS NOT '{value_checks.NO_ENVIRONMENT}' "
-        f"AND CASE WHEN json_valid(o.launch) THEN json_type(o.launch, '$.{quarantine.UNREADABLE}') IS NULL END"
+        "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id"
+        " WHERE o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM"
+        f" temp.fresh) AND o.status NOT IN ({_quote_words(ENDED)}) AND {_QUARANTINED} AND"
+        f" e.variables IS NOT '{value_checks.NO_ENVIRONMENT}' AND CASE WHEN json_valid(o.launch)"
+        f" THEN json_type(o.launch, '$.{quarantine.UNREADABLE}') IS NULL END"
     )
     transitions.hold(c, raw_sql.fetch_column(c, found), False, BY)
 
@@ -754,7 +787,8 @@ def _take_columns(c: Connection, columns: Sequence[str], which: str) -> None:
     chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {which}"
     raw_sql.execute_statement(
         c,
-        f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid IN ({chosen})",
+        f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid"
+        f" IN ({chosen})",
     )
 
 
@@ -765,14 +799,15 @@ def _end_tasks(
     now, given = timestamps.now(), json.dumps(list(uuids))
     raw_sql.execute_statement(
         c,
-        "UPDATE main.instances SET status = :status, end_time = :at, reason = :reason, updated_at = :now "
-        f"WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN {ACTIVE_SQL}",
+        "UPDATE main.instances SET status = :status, end_time = :at, reason = :reason, updated_at"
+        " = :now WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN"
+        f" {ACTIVE_SQL}",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     raw_sql.execute_statement(
         c,
-        "UPDATE main.tasks SET status = :status, ended_at = :at, retry_at = NULL, reason = :reason, updated_at = :now "
-        "WHERE uuid IN (SELECT value FROM json_each(:uuids))",
+        "UPDATE main.tasks SET status = :status, ended_at = :at, retry_at = NULL, reason = :reason,"
+        " updated_at = :now WHERE uuid IN (SELECT value FROM json_each(:uuids))",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     raw_sql.execute_statement(  # without it an alert of the task would stay open
@@ -860,8 +895,8 @@ def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[st
     the returned tasks may have run since.
     """
     active = (
-        "SELECT r.runid, r.task_id, r.stop_reason, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named "
-        f"FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
+        "SELECT r.runid, r.task_id, r.stop_reason, EXISTS (SELECT 1 FROM old.instances o WHERE"
+        f" o.runid = r.runid) AS named FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
     )
     tried = []
     for row in raw_sql.fetch_rows(c, active):
@@ -923,7 +958,8 @@ def _attach_run(c: Connection, trace: ObservedRun, done: ReconcileResult, last: 
     elif trace.number is not None:
         for uuid in raw_sql.fetch_column(
             c,
-            f"SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN ({_quote_words(ENDED)})",
+            "SELECT uuid FROM main.tasks WHERE number = ? AND +status NOT IN"
+            f" ({_quote_words(ENDED)})",
             (trace.number,),
         ):
             _end_run(c, uuid, trace)
@@ -934,8 +970,9 @@ def _record_run(c: Connection, runid: str, task_id: str, status: str, ended_at: 
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
-        "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) "
-        "SELECT ?, uuid, number, ?, ?, ?, ? FROM main.tasks WHERE uuid = ?",
+        "INSERT OR IGNORE INTO main.forgotten (runid, task_id, number, status, ended_at,"
+        " created_at, updated_at) SELECT ?, uuid, number, ?, ?, ?, ? FROM main.tasks WHERE"
+        " uuid = ?",
         (runid, status, ended_at, now, now, task_id),
     )
 
@@ -949,7 +986,10 @@ def _record_unknown_runs(c: Connection, runids: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-_UNSEEN = f"AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.status IN ({_quote_words(WAITING)}))"
+_UNSEEN = (
+    "AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.status IN"
+    f" ({_quote_words(WAITING)}))"
+)
 """Tasks that do not wait in the present database: they may have run, and their rows and logs may be
 deleted."""
 
@@ -961,8 +1001,14 @@ def _hold_waiting(
 
     Tasks held by a user are held for this reason too if they may have been `released` and run.
     """
-    held = f"held_by IS NOT '{BY}' AND coalesce(substr(held_by, 1, {len(quarantine.HELD_BY)}), '') <> '{quarantine.HELD_BY}' {released}"
-    found = f"SELECT uuid FROM main.tasks WHERE status IN ({_quote_words(WAITING)}) AND deleted_at IS NULL AND (hold = 0 OR {held}) {which}"
+    held = (
+        f"held_by IS NOT '{BY}' AND coalesce(substr(held_by, 1, {len(quarantine.HELD_BY)}), '') <>"
+        f" '{quarantine.HELD_BY}' {released}"
+    )
+    found = (
+        f"SELECT uuid FROM main.tasks WHERE status IN ({_quote_words(WAITING)}) AND deleted_at IS"
+        f" NULL AND (hold = 0 OR {held}) {which}"
+    )
     waiting = raw_sql.fetch_column(c, found, {"given": json.dumps(list(given))})
     transitions.hold(c, waiting, True, BY)
     return waiting
@@ -1013,11 +1059,13 @@ def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, s
     again = f"o.status IN ({_quote_words(WAITING)}) AND t.status IN ({_quote_words(ENDED)})"
     changed = raw_sql.fetch_column(
         c,
-        f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR {again}",
+        f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR"
+        f" {again}",
     )
     rows = raw_sql.fetch_rows(
         c,
-        f"SELECT o.verb, o.object, count(*) AS many {_FROM_LATER_OPERATIONS} AND o.verb <> 'submit' GROUP BY 1, 2 ORDER BY 1, 2",
+        f"SELECT o.verb, o.object, count(*) AS many {_FROM_LATER_OPERATIONS} AND o.verb <> 'submit'"
+        " GROUP BY 1, 2 ORDER BY 1, 2",
     )
     lost = {f"task #{number}" for number in changed}
     for row in rows:
@@ -1098,8 +1146,8 @@ def _set_next_number(
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
-        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number', :value, :now, :now) "
-        "ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
+        "INSERT INTO main.counters (name, value, created_at, updated_at) VALUES ('task-number',"
+        " :value, :now, :now) ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
         {"value": last, "now": now},
     )
     done.next = last + 1

@@ -35,9 +35,13 @@ def read_identity(path: Path) -> ReplicaIdentity:
                 None,
             )
             highest = c.execute(
-                "SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'"
+                "SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) ="
+                " 'integer'"
             ).fetchone()
-            running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
+            running = (
+                "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY"
+                " number"
+            )
             return ReplicaIdentity(
                 origin,
                 at,

@@ -117,7 +117,10 @@ def require_space(folder: Path, size: int) -> None:
     """Raise DiskFull if `size` bytes would not fit."""
     free = shutil.disk_usage(folder).free
     if free < size * 1.05:
-        said = f"the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was restored."
+        said = (
+            f"the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was"
+            " restored."
+        )
         raise DiskFull(said, "Free space, then try again.")
 
 

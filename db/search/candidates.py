@@ -83,7 +83,10 @@ class AllTasks:
     """All tasks."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        found = f"SELECT rowid AS place FROM tasks WHERE rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)} LIMIT ?"
+        found = (
+            "SELECT rowid AS place FROM tasks WHERE rowid > ? AND rowid < ? ORDER BY rowid"
+            f" {_get_direction(down)} LIMIT ?"
+        )
         return _make_window(fetch_rowids(c, found, (low, high, size)), size)
 
 
@@ -96,7 +99,10 @@ class ValueSource:
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         by = f"tasks INDEXED BY {_INDEXES[self.column]}"
-        found = f"SELECT rowid AS place FROM {by} WHERE {self.column} = ? AND {_build_between(self.column, down)} LIMIT ?"
+        found = (
+            f"SELECT rowid AS place FROM {by} WHERE {self.column} = ? AND"
+            f" {_build_between(self.column, down)} LIMIT ?"
+        )
         rowids = [
             rowid
             for value in self.values
@@ -201,12 +207,14 @@ class IndexSource:
 
 
 _BY_INDEX = (
-    "SELECT t.rowid AS place FROM search s CROSS JOIN tasks t ON t.number = s.rowid WHERE search MATCH ? "
-    f"AND s.rowid > {NUMBER_LOW} AND s.rowid < {NUMBER_HIGH} ORDER BY s.rowid {{way}} LIMIT ?"
+    "SELECT t.rowid AS place FROM search s CROSS JOIN tasks t ON t.number = s.rowid WHERE search"
+    f" MATCH ? AND s.rowid > {NUMBER_LOW} AND s.rowid < {NUMBER_HIGH} ORDER BY s.rowid {{way}}"
+    " LIMIT ?"
 )
 _BY_TEXT = (
-    "SELECT t.rowid AS place FROM search_content k CROSS JOIN tasks t ON t.number = k.id WHERE instr(k.c0, ?) > 0 "
-    f"AND k.id > {NUMBER_LOW} AND k.id < {NUMBER_HIGH} ORDER BY k.id {{way}} LIMIT ?"
+    "SELECT t.rowid AS place FROM search_content k CROSS JOIN tasks t ON t.number = k.id WHERE"
+    f" instr(k.c0, ?) > 0 AND k.id > {NUMBER_LOW} AND k.id < {NUMBER_HIGH} ORDER BY k.id {{way}}"
+    " LIMIT ?"
 )
 
 
@@ -337,7 +345,10 @@ def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -
             and not condition.no
         ):
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
-            found = f"SELECT rowid AS place FROM tasks INDEXED BY {_INDEXES[condition.column]} WHERE {holds} LIMIT {most + 1}"
+            found = (
+                f"SELECT rowid AS place FROM tasks INDEXED BY {_INDEXES[condition.column]} WHERE"
+                f" {holds} LIMIT {most + 1}"
+            )
             rowids = fetch_rowids(c, found, condition.globs)
             return set(rowids) if len(rowids) <= most else None
     return None
@@ -431,7 +442,10 @@ def _make_name_source(c: Connection, column: str, names: tuple[str, ...]) -> tup
         return ValueSource(column, names), sum(
             n for (queue, _), n in reads.read_counters(c).items() if queue in names
         )
-    found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {column} IN ({_make_placeholders(names)}) LIMIT {MAX_LISTED + 1})"
+    found = (
+        f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {column} IN ({_make_placeholders(names)})"
+        f" LIMIT {MAX_LISTED + 1})"
+    )
     return ValueSource(column, names), raw_sql.fetch_value(c, found, names)
 
 
@@ -448,7 +462,8 @@ def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
     return sorted(
         fetch_rowids(
             c,
-            f"SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT {MAX_LISTED}",
+            "SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT"
+            f" {MAX_LISTED}",
             (low, high),
         )
     )

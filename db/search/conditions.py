@@ -141,7 +141,10 @@ def _build_status(tasks: Sequence[str], runs: Sequence[str]) -> Sql:
     text = f"+t.status IN ({_make_placeholders(tasks)})"
     if not runs:
         return text, [*tasks]
-    run = f"EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status IN ({_make_placeholders(runs)}))"
+    run = (
+        "EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status IN"
+        f" ({_make_placeholders(runs)}))"
+    )
     return f"({text} OR t.status = 'running' AND {run})", [*tasks, *runs]
 
 
@@ -158,14 +161,20 @@ def _build_range(what: str, low: Any, high: Any) -> Sql:
 def _build_tag(key: str, globs: Sequence[str]) -> Sql:
     text, values = _build_globs("g.value", globs) if globs else ("1", [])
     return (
-        f"t.tags <> '{{}}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND {text})",
+        (
+            "t.tags <> '{}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND"
+            f" {text})"
+        ),
         [key, *values],
     )
 
 
 def _build_words(words: Sequence[WordCondition], known: IndexState) -> Sql:
     holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.no else '>'} 0" for word in words)
-    right = "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value FROM json_each(?))"
+    right = (
+        "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value"
+        " FROM json_each(?))"
+    )
     found = f"SELECT {holds} FROM search_content k WHERE k.id = t.number AND {right}"
     return f"coalesce(({found}), 1)", [
         *(word.text for word in words),

@@ -122,7 +122,10 @@ def read_batch(c: Connection, marked: bool = False) -> IndexBatch | None:
 def _read_changed(c: Connection, wanted: IndexBatch) -> list[Any]:
     if not wanted.changed:
         return []
-    found = f"SELECT {TEXT_COLUMNS} FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND number <= ?"
+    found = (
+        f"SELECT {TEXT_COLUMNS} FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND"
+        " number <= ?"
+    )
     return raw_sql.fetch_rows(c, found, (json.dumps(wanted.changed), wanted.known.upto))
 
 
@@ -190,7 +193,10 @@ SAMPLE, COMMON = 2_000, 200
 MAX_SHORT_TERMS = 256
 """Maximum number of trigrams for a short word; more would be a long list to read."""
 
-_COUNT_HITS = "SELECT count(*) FROM (SELECT c0 FROM search_content ORDER BY id DESC LIMIT ?) WHERE instr(c0, ?) > 0"
+_COUNT_HITS = (
+    "SELECT count(*) FROM (SELECT c0 FROM search_content ORDER BY id DESC LIMIT ?) WHERE instr(c0,"
+    " ?) > 0"
+)
 _WITH_PREFIX = "SELECT term FROM terms WHERE term >= ? AND term <= ? LIMIT ?"
 
 

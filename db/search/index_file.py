@@ -38,9 +38,15 @@ BUSY_SECONDS = 10.0
 """Seconds to wait for another program's lock."""
 
 TABLES = (
-    "CREATE VIRTUAL TABLE {db}.search USING fts5(text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0)",
+    (
+        "CREATE VIRTUAL TABLE {db}.search USING fts5(text, tokenize = 'trigram case_sensitive 1',"
+        " detail = none, columnsize = 0)"
+    ),
     "CREATE VIRTUAL TABLE {db}.terms USING fts5vocab(search, row)",
-    "CREATE TABLE {db}.about (place INTEGER PRIMARY KEY, mark INTEGER NOT NULL, upto INTEGER NOT NULL, changed TEXT NOT NULL)",
+    (
+        "CREATE TABLE {db}.about (place INTEGER PRIMARY KEY, mark INTEGER NOT NULL, upto INTEGER"
+        " NOT NULL, changed TEXT NOT NULL)"
+    ),
 )
 INSERT_FIRST_MARK = "INSERT INTO about VALUES (1, ?, 0, '[]')"
 

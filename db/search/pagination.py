@@ -151,7 +151,10 @@ class PageQuery:
         """Return the matching rows among these, in their order."""
         if not rowids:
             return []
-        found = f"SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
+        found = (
+            "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+            f" WHERE {self._where}"
+        )
         passed = set(candidates.fetch_rowids(self.c, found, (json.dumps(rowids), *self._values)))
         doubtful = (
             [
@@ -273,7 +276,10 @@ def _read_index(
     """Return the next positions of an index: the current value first."""
     column, (way, sign) = order.column, ("DESC", "<") if down else ("ASC", ">")
     limits, given = _build_limits(column, conditions)
-    base = f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{limits} AND {{}} "
+    base = (
+        f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{limits}"
+        " AND {} "
+    )
     base += f"ORDER BY {column} {way}, {order.tie} {way} LIMIT ?"
     places: list[int] = []
     for text, values in _build_ranges(c, order, _find_values(column, conditions), down, sign, at):
@@ -461,9 +467,10 @@ class _PageReader:
         """Return all matching rows by checking each candidate."""
         way, column = "DESC" if self.down else "ASC", self.order.column
         found = (
-            "SELECT json_group_array(rowid), json_group_array(value), json_group_array(number) FROM ("
-            f"SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value "
-            f"ORDER BY t.{column} IS NULL, t.{column} {way}, t.number {way})"
+            "SELECT json_group_array(rowid), json_group_array(value), json_group_array(number)"
+            f" FROM (SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN"
+            f" tasks t ON t.rowid = j.value ORDER BY t.{column} IS NULL, t.{column} {way}, t.number"
+            f" {way})"
         )
         (columns,) = raw_sql.fetch_rows(
             self.look.c, found, (json.dumps(self.look.filter_matching(sorted(places))),)
@@ -537,7 +544,10 @@ class _PageReader:
         """Return the walk over rows with a value."""
         inside = self.inside
         if inside is not None and self.order.partial and len(inside) <= MAX_CANDIDATES // 2:
-            rows = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+            rows = (
+                "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid ="
+                " j.value"
+            )
             places = json.dumps(sorted(inside))
             inside = set(
                 candidates.fetch_rowids(
@@ -630,7 +640,10 @@ def count_states(c: Connection, wanted: TaskSelection) -> dict[str, int]:
 
 def count_states_of_rows(c: Connection, rowids: Sequence[int]) -> dict[str, int]:
     """Count rows by status."""
-    found = "SELECT t.status, count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value GROUP BY t.status"
+    found = (
+        "SELECT t.status, count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+        " GROUP BY t.status"
+    )
     return {row[0]: row[1] for row in raw_sql.fetch_rows(c, found, (json.dumps(list(rowids)),))}
 
 
@@ -651,10 +664,11 @@ def count_dependants(c: Connection, rowids: Sequence[int]) -> int:
     """Count the waiting tasks, outside these, that a failure of these would cancel."""
     listed = ", ".join(f"'{word}'" for word in sorted(WAITING))
     found = (
-        "WITH chosen AS MATERIALIZED (SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value), "
-        "gone(uuid) AS (SELECT uuid FROM chosen UNION SELECT d.task_id FROM gone g CROSS JOIN dependencies d ON d.parent_id = g.uuid "
-        f"CROSS JOIN tasks t ON t.uuid = d.task_id WHERE d.kind = 'success' AND +t.status IN ({listed})) "
-        "SELECT count(*) FROM gone WHERE uuid NOT IN (SELECT uuid FROM chosen)"
+        "WITH chosen AS MATERIALIZED (SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t ON"
+        " t.rowid = j.value), gone(uuid) AS (SELECT uuid FROM chosen UNION SELECT d.task_id FROM"
+        " gone g CROSS JOIN dependencies d ON d.parent_id = g.uuid CROSS JOIN tasks t ON t.uuid ="
+        f" d.task_id WHERE d.kind = 'success' AND +t.status IN ({listed})) SELECT count(*) FROM"
+        " gone WHERE uuid NOT IN (SELECT uuid FROM chosen)"
     )
     return (
         raw_sql.fetch_value(c, found, (json.dumps(list(rowids)),))

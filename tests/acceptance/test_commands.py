@@ -51,7 +51,8 @@ def test_a_shell_loop_submits_one_task_per_file(clean_home):
 
 def test_a_read_loop_keeps_its_input(clean_home):
     done = clean_home.run_shell(
-        "printf 'one\\ntwo\\nthree\\n' | while read -r word; do taskdeck submit -- sh -c 'echo $0 > $0' \"$word\"; done"
+        "printf 'one\\ntwo\\nthree\\n' | while read -r word; do taskdeck submit -- sh -c 'echo $0 >"
+        ' $0\' "$word"; done'
     )
 
     numbers = done.stdout.split()
@@ -124,7 +125,8 @@ def test_task_numbers_can_be_piped_to_the_next_command(clean_home):
     clean_home.run_cli("wait", *numbers)
 
     done = clean_home.run_shell(
-        "taskdeck ls --status failed -o name | xargs -r taskdeck set --priority 5; taskdeck ls -o name --status lost"
+        "taskdeck ls --status failed -o name | xargs -r taskdeck set --priority 5; taskdeck ls -o"
+        " name --status lost"
     )
 
     assert done.stdout == ""

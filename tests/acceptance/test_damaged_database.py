@@ -157,8 +157,8 @@ def test_a_used_home_is_not_recreated_while_backups_are_unreachable(backed_up_ho
             and "no good backup of it is within reach" in done.stderr
         )
         assert (
-            f"To begin anew, move away the home: mv {backed_up_home.home} {backed_up_home.home}.before"
-            in done.stderr
+            f"To begin anew, move away the home: mv {backed_up_home.home}"
+            f" {backed_up_home.home}.before" in done.stderr
         ), done.stderr
     backups.unlink()
     aside.rename(backups)

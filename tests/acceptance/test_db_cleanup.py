@@ -39,7 +39,10 @@ def test_a_dry_run_lists_what_the_cleanup_then_deletes(shared_home: AcceptanceHo
     assert house.run_ok("db", "cleanup", "--dry-run").splitlines() == [
         "nothing is old enough to go",
         "kept: 1 last success, the newest of each task name and of each template, however old",
-        "in config.toml [retention.queue.default] keeps only 0.001 seconds (s is seconds, d is days)",
+        (
+            "in config.toml [retention.queue.default] keeps only 0.001 seconds (s is seconds, d is"
+            " days)"
+        ),
     ]
     assert house.run_json("operations")[0]["verb"] == "db cleanup"
 

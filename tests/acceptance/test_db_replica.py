@@ -412,7 +412,10 @@ def test_a_target_set_twice_during_a_copy_is_replicated_once(
     busy, both, go, far = (tmp_path / name for name in ("busy", "both", "go", "far"))
     far.mkdir()
     replica_source.run_ok("db", "replica", "set", f"far:{far}")
-    copying = f'mkdir {busy} || touch {both}; until test -e {go}; do sleep 0.02; done; sh -c "$*"; rmdir {busy}; exit 0'
+    copying = (
+        f'mkdir {busy} || touch {both}; until test -e {go}; do sleep 0.02; done; sh -c "$*"; rmdir'
+        f" {busy}; exit 0"
+    )
     first = f"case $* in *sqlite3_rsync*) {copying};; esac\necho >> {tmp_path}/asked"
     write_fake_ssh(replica_source.work, SSH_SCRIPT.replace("\nexec", f"\n{first}\nexec"))
     with ThreadPoolExecutor() as apart:
@@ -555,7 +558,8 @@ def test_a_moved_home_recognizes_its_replica(
 def test_ssh_errors_are_reported_once_in_one_line(replica_source: AcceptanceHome):
     write_fake_ssh(
         replica_source.work,
-        "printf 'ssh: Could not resolve hostname far: Name or service not known here\\r\\n' >&2\nexit 255",
+        "printf 'ssh: Could not resolve hostname far: Name or service not known here\\r\\n'"
+        " >&2\nexit 255",
     )
 
     failed = replica_source.run_cli("db", "replica", "set", "ann@far:/srv/taskdeck")

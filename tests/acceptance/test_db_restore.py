@@ -154,8 +154,8 @@ def test_a_job_unknown_to_the_backup_is_listed_and_can_be_cancelled(
     work_since_backup.resume()
 
     assert (
-        f"1 job goes on whose task is lost, made anew as #{number}; to end one: taskdeck cancel TASK"
-        in said
+        f"1 job goes on whose task is lost, made anew as #{number}; to end one: taskdeck cancel"
+        " TASK" in said
     )
     wait_until(
         lambda: (

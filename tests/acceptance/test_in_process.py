@@ -48,7 +48,10 @@ def open_deck(house: AcceptanceHome, columns: int = 80, rows: int = 24, **env: s
 
 def open_faulty_deck(house: AcceptanceHome, fault: str) -> Terminal:
     """Open the deck of a program with an injected fault."""
-    program = f"import sys; sys.argv = ['taskdeck', '--in-process']; {fault}; from app.__main__ import main; main()"
+    program = (
+        f"import sys; sys.argv = ['taskdeck', '--in-process']; {fault}; from app.__main__ import"
+        " main; main()"
+    )
     env = house.env | {"PYTHONPATH": str(ROOT)}
     return Terminal([sys.executable, "-c", program], env, house.work, 120, 40)
 

@@ -241,7 +241,10 @@ def test_a_log_beyond_its_limit_ends_the_run(shared_home: AcceptanceHome):
 
 
 def test_cpu_and_peak_memory_cover_the_whole_process_tree(shared_home: AcceptanceHome):
-    burn = "t=__import__('time'); b=bytearray(60 << 20); e=t.process_time()+0.3\nwhile t.process_time()<e: pass"
+    burn = (
+        "t=__import__('time'); b=bytearray(60 << 20); e=t.process_time()+0.3\nwhile"
+        " t.process_time()<e: pass"
+    )
     child = f'{sys.executable} -I -S -c "{burn}"'
 
     task = shared_home.submit("--", "/bin/sh", "-c", f"({child}) & ({child}); wait; exit 0")

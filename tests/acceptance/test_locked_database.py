@@ -23,7 +23,8 @@ def test_a_deck_counts_the_lock_time_and_a_verb_names_its_reason(shared_home: Ac
         deck.wait("⊟ waits").wait("db ok")
         with hold_write_lock(house.home / "taskdeck.db") as pid:
             told = re.compile(
-                rf"It waits for the database, which another program holds \(python\S*, pid {pid}\)\."
+                r"It waits for the database, which another program holds \(python\S*, pid"
+                rf" {pid}\)\."
             )
             deck.type("p").wait(lambda t: told.search(t.text))
             first = read_lock_seconds(deck.wait(lambda t: read_lock_seconds(t) is not None))

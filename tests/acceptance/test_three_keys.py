@@ -50,7 +50,10 @@ properties.whom = { type = "string", description = "who is greeted" }
 conditions = { preset = "finishes-within", value = "1s", match = { queue = "media" } }
 """
 FAILING_SCRIPT = 'echo "frame 1"; echo "frame 2"; echo "Error: no such file: in.mkv" >&2; exit 3'
-RUNNING_SCRIPT = 'echo "frame 1"; echo "Error: a frame was dropped"; n=1; while :; do n=$((n+1)); echo "frame $n"; sleep 0.5; done'
+RUNNING_SCRIPT = (
+    'echo "frame 1"; echo "Error: a frame was dropped"; n=1; while :; do n=$((n+1)); echo "frame'
+    ' $n"; sleep 0.5; done'
+)
 
 
 class DeckSession(NamedTuple):

@@ -14,7 +14,10 @@ import pytest
 from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.runtime_process import is_alive, wait_until
 
-NO_BACKUP_ADVICE = "There is no good backup of it. Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore\n"
+NO_BACKUP_ADVICE = (
+    "There is no good backup of it. Take one of what is in it, and bring that up to date: taskdeck"
+    " db backup && taskdeck db restore\n"
+)
 
 
 def check_refusal_until_restore(house: AcceptanceHome, *refused: Any, backup: bool) -> None:

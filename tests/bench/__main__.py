@@ -63,7 +63,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "part",
         nargs="*",
-        help="commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory, data; all when none is named",
+        help=(
+            "commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory,"
+            " data; all when none is named"
+        ),
     )
     parser.add_argument("--json", action="store_true", help="one JSON list")
     parser.add_argument(

@@ -38,7 +38,8 @@ def measure_raw_insert(database: Path, count: int) -> float:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live:
         rows = live.execute("SELECT * FROM tasks ORDER BY number DESC LIMIT ?", (count,)).fetchall()
         ddl = live.execute(
-            "SELECT sql FROM sqlite_master WHERE tbl_name = 'tasks' AND type IN ('table', 'index') AND sql IS NOT NULL"
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'tasks' AND type IN ('table', 'index')"
+            " AND sql IS NOT NULL"
         )
         statements = [sql for (sql,) in ddl]
     with (

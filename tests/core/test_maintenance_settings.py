@@ -56,7 +56,10 @@ def test_all_settings_can_be_set():
         (
             "backup",
             {"kep": "1d"},
-            'backup: there is no setting "kep". Nearest: keep. There are: full, increment, keep, folder, after, ',
+            (
+                'backup: there is no setting "kep". Nearest: keep. There are: full, increment,'
+                " keep, folder, after, "
+            ),
         ),
         ("backup", {"keep": "soon"}, "backup.keep: must be a duration"),
         ("backup", {"full": "0s"}, "backup.full: must be longer than nothing."),
@@ -87,7 +90,10 @@ def test_all_settings_can_be_set():
         (
             "retention",
             {"xyz": 1},
-            'retention: there is no setting "xyz". There are: keep, runs, logs, operations, queue, template.',
+            (
+                'retention: there is no setting "xyz". There are: keep, runs, logs, operations,'
+                " queue, template."
+            ),
         ),
         ("slow", {"threshold": "0"}, "slow.threshold: must be longer than nothing."),
     ],

@@ -60,21 +60,24 @@ def _insert_tasks(c: Connection, queued: int, over: int) -> None:
     ended = _AT.format(now=timestamps.now()[:19], seconds=f"({over} - i) / 10")
     created = _AT.format(now=timestamps.now()[:19], seconds=f"{queued + over} - i")
     c.exec_driver_sql(
-        f"{_COUNT.format(last=queued + over)} INSERT INTO tasks (uuid, name, template, type, status, parameters, priority, "
-        "created_at, updated_at, number, queue, cpu, memory, tags, env_id, cwd, launch, submitted_by, attempts, started_at, ended_at) "
-        f"SELECT {_ID.format(digit=1, i='i')}, 'work ' || i, iif(i % 2, 'encode', NULL), 'exec', "
-        f"iif({done}, iif(i % 10, 'succeeded', 'failed'), 'queued'), '{{}}', i % 3, {created}, {created}, i, {_QUEUE.format(i='i')}, "
-        f"1.0, 10.0, '{{\"run\": \"' || (i % 100) || '\"}}', '{ENVIRONMENT}', '/', '{{\"argv\": [\"true\"]}}', 'ann', "
-        f"iif({done}, 1, 0), iif({done}, {ended}, NULL), iif({done}, {ended}, NULL) FROM n"
+        f"{_COUNT.format(last=queued + over)} INSERT INTO tasks (uuid, name, template, type,"
+        " status, parameters, priority, created_at, updated_at, number, queue, cpu, memory, tags,"
+        " env_id, cwd, launch, submitted_by, attempts, started_at, ended_at) SELECT"
+        f" {_ID.format(digit=1, i='i')}, 'work ' || i, iif(i % 2, 'encode', NULL), 'exec',"
+        f" iif({done}, iif(i % 10, 'succeeded', 'failed'), 'queued'), '{{}}', i % 3, {created},"
+        f" {created}, i, {_QUEUE.format(i='i')}, 1.0, 10.0, '{{\"run\": \"' || (i % 100) || '\"}}',"
+        f" '{ENVIRONMENT}', '/', '{{\"argv\": [\"true\"]}}', 'ann', iif({done}, 1, 0), iif({done},"
+        f" {ended}, NULL), iif({done}, {ended}, NULL) FROM n"
     )
 
 
 def _insert_runs(c: Connection) -> None:
     c.exec_driver_sql(
-        "INSERT INTO instances (runid, task_id, status, start_time, end_time, logs, tags, created_at, updated_at, attempt, queue, "
-        "pool, cpu, memory, exit_code, run_seconds, log_bytes) SELECT '019a2' || substr(uuid, 6), uuid, status, started_at, "
-        "ended_at, 'done', '{}', ended_at, ended_at, 1, queue, 'default', 1.0, 10.0, status = 'failed', number % 60, 4 "
-        "FROM tasks WHERE ended_at IS NOT NULL"
+        "INSERT INTO instances (runid, task_id, status, start_time, end_time, logs, tags,"
+        " created_at, updated_at, attempt, queue, pool, cpu, memory, exit_code, run_seconds,"
+        " log_bytes) SELECT '019a2' || substr(uuid, 6), uuid, status, started_at, ended_at, 'done',"
+        " '{}', ended_at, ended_at, 1, queue, 'default', 1.0, 10.0, status = 'failed', number % 60,"
+        " 4 FROM tasks WHERE ended_at IS NOT NULL"
     )
     c.exec_driver_sql(
         "INSERT INTO events (task_id, status, by, created_at, updated_at) "

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from db.engine import open_database
 
-SLOW_QUERY = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT count(*) FROM n"
+SLOW_QUERY = (
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT"
+    " count(*) FROM n"
+)
 
 
 async def test_the_reader_of_a_cancelled_caller_is_reused(database_path: Path) -> None:

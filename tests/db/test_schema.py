@@ -41,8 +41,8 @@ INDEXES = {
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
 EXTRA_TABLES = (
-    "environments dependencies home alerts silences operations events samples history slow_queries backups counters stale_texts "
-    "forgotten discarded_logs replicas"
+    "environments dependencies home alerts silences operations events samples history slow_queries"
+    " backups counters stale_texts forgotten discarded_logs replicas"
 )
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER", ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",

@@ -90,9 +90,12 @@ def test_an_argument_without_its_parameter_is_left_out() -> None:
 def test_non_text_values_arrive_as_json(working_folder: Path) -> None:
     given = {"a": [1, None, "é"], "b": True, "c": 2.5}
     declared = {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}}
-    assert run_launch(
-        "exec", {"argv": ["echo", "{{ a }}", "{{ b }}", "{{ c }}"]}, given, declared
-    ).stdout == (b'[1, null, "\\u00e9"] true 2.5\n')
+    assert (
+        run_launch(
+            "exec", {"argv": ["echo", "{{ a }}", "{{ b }}", "{{ c }}"]}, given, declared
+        ).stdout
+        == b'[1, null, "\\u00e9"] true 2.5\n'
+    )
     assert (
         run_launch("shell", {"script": 'echo "$PARAM_a $PARAM_b"'}, given, declared).stdout
         == b'[1, null, "\\u00e9"] true\n'
@@ -117,7 +120,10 @@ def test_a_plain_command_keeps_its_environment() -> None:
 
 
 def test_python_code_gets_neither_our_path_nor_parameter_variables(working_folder: Path) -> None:
-    script = "import os, sys; print(sys.path[0] == '', [k for k in os.environ if k.startswith('PARAM_')], sys.argv)"
+    script = (
+        "import os, sys; print(sys.path[0] == '', [k for k in os.environ if"
+        " k.startswith('PARAM_')], sys.argv)"
+    )
     done = run_launch(
         "python", {"script": script, "python": sys.executable}, {"word": "x"}, WORD_SCHEMA
     )

@@ -91,7 +91,8 @@ def test_an_unusable_backup_folder_is_broken(backup_folder: Path, tmp_path: Path
         f"/config.toml; where there is to be no disk: mkdir -p {tmp_path}/disk"
     )
     assert none.text.startswith(
-        f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be made"
+        f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be"
+        " made"
     )
     assert ", and no other can be taken: there is no folder" in look().text
     (tmp_path / "disk").mkdir()

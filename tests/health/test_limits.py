@@ -74,8 +74,8 @@ def test_too_many_jobs_for_the_process_limit_are_broken_with_a_fix(monkeypatch: 
     (found,) = limits.check_limits("/srv", make_status(capacity=500, cpu=500))
 
     assert (
-        "500 jobs run at once, but only 300 more processes can be made (pids.max of /sys/fs/cgroup/x)"
-        in found.text
+        "500 jobs run at once, but only 300 more processes can be made (pids.max of"
+        " /sys/fs/cgroup/x)" in found.text
     )
     assert found.cure == "taskdeck --home /srv queue set q --capacity 236"
     assert [

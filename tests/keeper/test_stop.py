@@ -53,7 +53,10 @@ def test_a_stop_leaves_time_for_a_clean_exit(shared_home, wait_until):
 def test_a_stop_finds_a_daemon_that_changed_environment_and_session(
     shared_home, wait_until, is_alive, tmp_path
 ):
-    script = f"env -i setsid sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/pid; sleep 300 & wait; sleep 300' & wait"
+    script = (
+        f'env -i setsid sh -c \'trap "" TERM; echo $$ > {tmp_path}/pid; sleep 300 & wait; sleep'
+        " 300' & wait"
+    )
     run = shared_home.spawn("sh", "-c", script)
     wait_until(
         lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(),

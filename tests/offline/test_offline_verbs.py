@@ -190,7 +190,8 @@ def test_a_stale_restore_marker_is_removed_before_writing(
 ):
     mark = database_path.with_name(f"{database_path.name}.unfinished")
     mark.write_text(
-        f"{database_path.stat().st_ino} {'0' * 64} {database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000",
+        f"{database_path.stat().st_ino} {'0' * 64}"
+        f" {database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000",
         "ascii",
     )
 
@@ -251,9 +252,13 @@ def test_a_database_with_unreadable_rows_is_not_reported_as_ok(backed_up_home: P
 def test_an_invalid_rule_is_reported_and_quarantined(home: Path):
     prepare_database(home)
     with closing(sqlite3.connect(paths.database_path(home))) as c:
-        row = "1, 'late', '{\"preset\": \"fin\"}', '{}', 2, 1, '2026-11-25T10:00:00.000000Z', '2026-11-25T10:00:00.000000Z'"
+        row = (
+            "1, 'late', '{\"preset\": \"fin\"}', '{}', 2, 1, '2026-11-25T10:00:00.000000Z',"
+            " '2026-11-25T10:00:00.000000Z'"
+        )
         c.executescript(
-            f"INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at, updated_at) VALUES ({row})"
+            "INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at,"
+            f" updated_at) VALUES ({row})"
         )
 
     with pytest.raises(Storage, match="not in order .1 row of slas without JSON in conditions"):
@@ -340,7 +345,9 @@ def test_the_pre_upgrade_copy_is_listed_and_restorable(
 
     with pytest.raises(
         DamagedDatabase,
-        match=f"Newest good backup: .*, from before an upgrade. .*db restore --dry-run {copy.name}$",
+        match=(
+            f"Newest good backup: .*, from before an upgrade. .*db restore --dry-run {copy.name}$"
+        ),
     ):
         read_only.read(os.fspath(home), "ls", {})
     path.unlink()
@@ -474,7 +481,10 @@ def test_a_home_of_another_user_is_read_only(
 
     with pytest.raises(
         Refused,
-        match=f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner: sudo -u",
+        match=(
+            f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner:"
+            " sudo -u"
+        ),
     ):
         act(os.fspath(backed_up_home))
 
@@ -531,7 +541,10 @@ def test_damage_of_a_replaced_database_is_not_blamed_on_the_current_one(
     kept.write_bytes(b"\xff" * 8192)
     home, said = (
         os.fspath(backed_up_home),
-        f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose",
+        (
+            f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was"
+            " restored. Choose"
+        ),
     )
 
     for act in (
@@ -554,7 +567,10 @@ def test_a_dangling_backup_folder_link_is_reported(backed_up_home: Path, tmp_pat
     ):
         with pytest.raises(
             Storage,
-            match="the folder of the backups cannot be used: it is a link to /nowhere, which is not there",
+            match=(
+                "the folder of the backups cannot be used: it is a link to /nowhere, which is not"
+                " there"
+            ),
         ):
             look(os.fspath(backed_up_home))
 
@@ -631,7 +647,10 @@ def test_a_foreign_backup_is_listed_but_never_chosen(
     ] and list_foreign_backups(backed_up_home) == [foreign_backup]
     with pytest.raises(
         Conflict,
-        match=f"the backup {foreign_backup} is of another home \\({other}\\). Nothing was restored. Into a file: ",
+        match=(
+            f"the backup {foreign_backup} is of another home \\({other}\\). Nothing was restored."
+            " Into a file: "
+        ),
     ):
         backup_picker.describe_choice(home, foreign_backup, None)
     offline_restore.restore_to_file(home, foreign_backup, None, os.fspath(tmp_path / "theirs.db"))

@@ -278,7 +278,10 @@ async def test_a_missing_program_is_reported_before_it_is_needed(
     await scheduler.take_if_due(Settings())
     await scheduler.take_if_due(Settings(after=("/no/such/prog", "-a")))
     assert scheduler.problems == {
-        "backup-program": "/no/such/prog, which is to be run after each backup ([backup] after in config.toml), is no program that is there"
+        "backup-program": (
+            "/no/such/prog, which is to be run after each backup ([backup] after in config.toml),"
+            " is no program that is there"
+        )
     }
     advance_clock(monkeypatch, hours=2)
     await scheduler.take_if_due(Settings(after=("/no/such/prog", "-a")))

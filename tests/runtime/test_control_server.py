@@ -386,10 +386,12 @@ async def test_the_socket_of_a_dead_runtime_is_replaced(home: Path, db: Database
 
 async def test_every_documented_verb_is_registered():
     promised = (
-        "submit submit.lines ls show why instances log cancel pause resume hold release retry rm front set wait queue.ls queue.show "
-        "queue.create queue.set queue.rm queue.pause queue.resume queue.drain pool.ls pool.show pool.create pool.set pool.rm pool.pause "
-        "pool.resume pool.drain template.ls template.show template.create template.set template.rm sla.ls sla.show sla.create sla.rm "
-        "alert.ls alert.ack apply export status operations board stop db.check"
+        "submit submit.lines ls show why instances log cancel pause resume hold release retry rm"
+        " front set wait queue.ls queue.show queue.create queue.set queue.rm queue.pause"
+        " queue.resume queue.drain pool.ls pool.show pool.create pool.set pool.rm pool.pause"
+        " pool.resume pool.drain template.ls template.show template.create template.set template.rm"
+        " sla.ls sla.show sla.create sla.rm alert.ls alert.ack apply export status operations board"
+        " stop db.check"
     )
 
     assert set(promised.split()) <= registry.VERBS.keys()

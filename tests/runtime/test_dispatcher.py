@@ -529,7 +529,8 @@ async def test_a_clock_set_forward_ends_no_run_early(
     )
     await execute_sql(
         call,
-        "UPDATE instances SET start_time = '2000-01-01T00:00:00.000000Z', deadline = '2000-01-01T00:00:05.000000Z'",
+        "UPDATE instances SET start_time = '2000-01-01T00:00:00.000000Z', deadline ="
+        " '2000-01-01T00:00:05.000000Z'",
     )
 
     await dispatcher.stop_overdue()

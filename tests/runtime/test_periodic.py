@@ -378,7 +378,8 @@ async def test_a_home_without_a_queue_is_an_alert_until_it_has_one(
     (alert,) = await alerts.ls(call)
     assert (
         alert["text"]
-        == "there is no queue at all, so no task can be submitted; to have one made: taskdeck db check --repair"
+        == "there is no queue at all, so no task can be submitted; to have one made: taskdeck db"
+        " check --repair"
     )
 
     await db.write(integrity.apply_repairs, [], "ann")
@@ -411,7 +412,7 @@ async def test_starts_and_ends_of_a_minute_are_in_its_row(
 
     await duties.store_sample()
 
-    ((figures),) = await execute_sql(
+    (figures,) = await execute_sql(
         call, "SELECT started, ended, failed, running, waiting FROM samples WHERE kind = 'queue'"
     )
     assert tuple(figures) == (1, 1, 1, 0, 0)
@@ -476,7 +477,8 @@ async def test_rules_for_unknown_names_are_an_alert_until_corrected(
 ):
     path = tmp_path / "config.toml"
     path.write_text(
-        '[retention.queue.default]\nkeep = "9d"\n[retention.queue.nosuch]\nkeep = "9d"\n[retention.template.none]\nruns = 3\n'
+        '[retention.queue.default]\nkeep = "9d"\n[retention.queue.nosuch]\nkeep ='
+        ' "9d"\n[retention.template.none]\nruns = 3\n'
     )
     duties = Duties(db, dispatcher, UsageSampler(home), ConfigWatcher(str(path)))
     (rules,) = [duty for duty in duties.list_duties() if duty.name == "rules"]

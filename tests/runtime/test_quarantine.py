@@ -184,7 +184,8 @@ async def test_a_retry_does_not_guess_an_unreadable_command(
 
     (refused,) = done["refused"]
     assert refused["message"].startswith(
-        "#1 stays cancelled: its launch cannot be read, and it would start without. Submit it anew. "
+        "#1 stays cancelled: its launch cannot be read, and it would start without. Submit it"
+        " anew. "
     )
     assert ((await show_task(call, 1))["status"], fake_keeper.spawned_runs) == ("cancelled", [])
 
@@ -205,7 +206,8 @@ async def test_an_unreadable_task_cannot_be_released_and_gives_advice(
 
     (refused,) = done["refused"]
     assert refused["message"].startswith(
-        f"#1 stays held: its {column} cannot be read, and it would start without. Submit it anew, then: taskdeck cancel 1. "
+        f"#1 stays held: its {column} cannot be read, and it would start without. Submit it anew,"
+        " then: taskdeck cancel 1. "
     )
     assert not done["done"] and undone["refused"] and (await show_task(call, 1))["status"] == "held"
 
@@ -329,7 +331,8 @@ async def test_an_unreadable_operation_does_not_hide_the_others(call: Call):
     values = '(id, "by", verb, object, before, after, created_at, updated_at)'
     await execute_sql(
         call,
-        f"INSERT INTO operations {values} VALUES (99, 'x', 'hold', 'task #1', '[', '{{', 'never', '')",
+        f"INSERT INTO operations {values} VALUES (99, 'x', 'hold', 'task #1', '[', '{{',"
+        " 'never', '')",
     )
 
     rows = await operations.ls(call)

@@ -130,7 +130,8 @@ def test_an_older_systemd_gets_fewer_properties(
     fake_systemd, lazy_runtime: RuntimeProcess, caplog: pytest.LogCaptureFixture
 ):
     said = fake_systemd(
-        f'case "$*" in *OOMPolicy*) echo "Unknown assignment: OOMPolicy=continue" >&2; exit 1;; esac\n{EXEC_COMMAND}'
+        'case "$*" in *OOMPolicy*) echo "Unknown assignment: OOMPolicy=continue" >&2; exit 1;;'
+        f" esac\n{EXEC_COMMAND}"
     )
 
     start_keeper(lazy_runtime.home)

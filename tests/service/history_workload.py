@@ -13,7 +13,10 @@ _NUMBER_SERIES = (
 )
 _UUID = "printf('%08x-0000-7000-8000-%012x', :day, i)"
 _RUNID = "printf('%08x-0001-7000-8000-%012x', :day, i)"
-_TIME = "strftime('%Y-%m-%dT%H:%M:%f000Z', :begin, '+' || ((i - :first) * 86400.0 / (:last - :first)) || ' seconds')"
+_TIME = (
+    "strftime('%Y-%m-%dT%H:%M:%f000Z', :begin, '+' || ((i - :first) * 86400.0 / (:last - :first))"
+    " || ' seconds')"
+)
 _STATUS = "CASE i % 10 WHEN 0 THEN 'failed' ELSE 'succeeded' END"
 _LAUNCH = """'{"argv": ["ffmpeg", "-i", "in.mov", "-preset", "slow", "out.mp4"], "env": null}'"""
 _INSERTS = (

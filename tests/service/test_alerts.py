@@ -286,8 +286,9 @@ async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: 
     await make_late_task(call)
     await execute_sql(
         call,
-        "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, created_at, updated_at) "
-        "VALUES ('nothing-starts', 'critical', 'firing', 'taskdeck', 'x', 'x', '2026', '2026', '2026')",
+        "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, created_at,"
+        " updated_at) VALUES ('nothing-starts', 'critical', 'firing', 'taskdeck', 'x', 'x', '2026',"
+        " '2026', '2026')",
     )
     (own,) = [row["id"] for row in await alerts.ls(call) if row["sla"] == "nothing-starts"]
     done = await silence(call, ids=[own, "soom", "99999999999999999999", "soon"])

@@ -198,7 +198,8 @@ async def test_old_successes_give_way_and_failures_of_the_week_stay(call: Call, 
     for number, hour in hours.items():
         await execute_sql(
             call,
-            "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', ?) WHERE number = ?",
+            "UPDATE tasks SET ended_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', ?) WHERE"
+            " number = ?",
             f"-{hour} hours",
             number,
         )

@@ -30,7 +30,10 @@ async def add_backup(
     moment = round(time.time() - ago, 3)
     at = from_unix(moment)
     values = (file, base, at if good else None, None if good else "it was damaged", at, at)
-    insert = "INSERT INTO backups (kind, file, parent_id, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?, ?)"
+    insert = (
+        "INSERT INTO backups (kind, file, parent_id, verified_at, problem, created_at, updated_at)"
+        " VALUES ('full', ?, ?, ?, ?, ?, ?)"
+    )
     await call.db.write(lambda c: c.exec_driver_sql(insert, values))
     return moment
 

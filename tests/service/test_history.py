@@ -58,7 +58,10 @@ async def insert_samples(call: Call, *ago: float, **values: Any) -> None:
         for kind, columns in (("queue", queue), ("pool", pool)):
             names = ", ".join(columns)
             marks = ", ".join("?" * len(columns))
-            statement = f"INSERT INTO samples (kind, name, minute, created_at, updated_at, {names}) VALUES (?, 'default', ?, ?, ?, {marks})"
+            statement = (
+                f"INSERT INTO samples (kind, name, minute, created_at, updated_at, {names}) VALUES"
+                f" (?, 'default', ?, ?, ?, {marks})"
+            )
             await execute_sql(call, statement, kind, at, at, at, *columns.values())
 
 
@@ -234,7 +237,8 @@ async def test_failures_are_a_share_of_ends_excluding_cancelled_runs(call: Call,
         await add_past_run(call, 5 * MINUTE, code=code)
     await execute_sql(
         call,
-        "UPDATE instances SET status = 'cancelled' WHERE runid = (SELECT max(runid) FROM instances)",
+        "UPDATE instances SET status = 'cancelled' WHERE runid = (SELECT max(runid) FROM"
+        " instances)",
     )
 
     assert get_total(await query_history("failures")) == {"ended": 4, "failed": 1, "share": 0.25}

@@ -41,7 +41,8 @@ async def add_replica(call: Call, minutes: float | None = None, chosen: float = 
     row = ("there", "here", synced, format_ago(chosen * MINUTE), format_ago(chosen * MINUTE))
     await execute_sql(
         call,
-        "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?,"
+        " ?, ?)",
         *row,
     )
 
@@ -53,7 +54,10 @@ async def add_backup(
     folder = call.home / "backups"
     folder.mkdir(exist_ok=True)
     (folder / at).touch()
-    statement = "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?)"
+    statement = (
+        "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES"
+        " ('full', ?, ?, ?, ?, ?)"
+    )
     await execute_sql(call, statement, at, at if checked else None, problem, at, at)
 
 
@@ -446,7 +450,10 @@ async def test_no_pool_refers_to_a_metric_rule(call: Call) -> None:
         await slas.set_(
             call, name="on-tasks", preset="stays-below", metric="replica-lag", value="5m"
         )
-    text = '[slas.on-tasks]\nconditions = { preset = "stays-below", metric = "replica-lag", value = "5m" }\n'
+    text = (
+        '[slas.on-tasks]\nconditions = { preset = "stays-below", metric = "replica-lag", value ='
+        ' "5m" }\n'
+    )
     with pytest.raises(Refused, match=r"pools\.default: sla on-tasks is about"):
         await apply.apply(call, text=text)
 

@@ -14,7 +14,10 @@ from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.screen_text import read_screen_lines
 
 ADVICE = "Bring it back: taskdeck db restore"
-DATABASE_GONE = f"the database is gone: /srv/home/ann/a-home-with-a-long-name/deck/taskdeck.db. No new one was made. {ADVICE}"
+DATABASE_GONE = (
+    "the database is gone: /srv/home/ann/a-home-with-a-long-name/deck/taskdeck.db. No new one was"
+    f" made. {ADVICE}"
+)
 
 
 @pytest.mark.parametrize("room", range(40, 140, 7))

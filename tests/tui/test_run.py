@@ -36,7 +36,10 @@ FORM_MODULE = "app.tui.screens.submit_form"
     ids=["one cell", "wide", "not utf-8", "no answer"],
 )
 def test_the_probe_measures_the_width_of_a_line_character(column: int, lang: str, says: str):
-    program = "from app.tui.terminal import capabilities as probe; a, u = probe.wants_ascii(0, 2); print(f'ascii={a} utf8={u}')"
+    program = (
+        "from app.tui.terminal import capabilities as probe; a, u = probe.wants_ascii(0, 2);"
+        " print(f'ascii={a} utf8={u}')"
+    )
     env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": lang, "PYTHONPATH": str(ROOT)}
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT, column=column) as run:
         assert run.finish() == 0
@@ -44,7 +47,10 @@ def test_the_probe_measures_the_width_of_a_line_character(column: int, lang: str
 
 
 def test_a_known_plain_terminal_is_not_probed():
-    program = "from app.tui.terminal import capabilities as probe; print(probe.wants_ascii(0, 2), probe.wants_colour())"
+    program = (
+        "from app.tui.terminal import capabilities as probe; print(probe.wants_ascii(0, 2),"
+        " probe.wants_colour())"
+    )
     env = {
         "PATH": os.environ["PATH"],
         "TERM": "linux",
@@ -177,9 +183,9 @@ def test_a_fatal_failure_ends_with_one_line_and_no_traceback(tmp_path: Path):
     (tmp_path / "run").mkdir()
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     program = (
-        "import sys; from pathlib import Path; from app.tui.run import run_deck;"
-        "from app.tui.screens.deck.screen import DeckScreen; DeckScreen.on_mount = lambda self: 1 / 0;"
-        f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
+        "import sys; from pathlib import Path; from app.tui.run import run_deck;from"
+        " app.tui.screens.deck.screen import DeckScreen; DeckScreen.on_mount = lambda self: 1 /"
+        f" 0;sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 1
@@ -190,7 +196,10 @@ def test_a_fatal_failure_ends_with_one_line_and_no_traceback(tmp_path: Path):
 
 def test_the_first_drawing_imports_no_forms():
     late = {"textual.widgets._text_area", "app.tui.screens.dialogs.item_list", FORM_MODULE}
-    program = f"import sys, app.tui.app, app.tui.screens.deck.screen, app.tui.terminal.driver; print({late!r} & sys.modules.keys())"
+    program = (
+        "import sys, app.tui.app, app.tui.screens.deck.screen, app.tui.terminal.driver;"
+        f" print({late!r} & sys.modules.keys())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )

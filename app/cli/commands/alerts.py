@@ -115,7 +115,8 @@ def silence(session: CommandContext, args: Args) -> int:
         )
     if args.until is None:
         raise Usage(
-            f"silence {', '.join(truncate(sanitize(name), 60) for name in args.ids)} until when? Add: --until 8h"
+            f"silence {', '.join(truncate(sanitize(name), 60) for name in args.ids)} until when?"
+            " Add: --until 8h"
         )
     reason = {} if args.reason is None else {"reason": args.reason}
     return report_results(

@@ -58,7 +58,8 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
     made = [change for change in changes if change["change"] != "same"]
     for change in made:
         output.print_line(
-            f"{change['change']} {change['kind']} {sanitize(change['name'])}{_format_fields(change)}"
+            f"{change['change']} {change['kind']}"
+            f" {sanitize(change['name'])}{_format_fields(change)}"
         )
     same = len(changes) - len(made)
     if dry:

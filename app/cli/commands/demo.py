@@ -85,7 +85,8 @@ def _temporary_home() -> Iterator[str]:
         end_all(home)
         shutil.rmtree(root, ignore_errors=True)
         output.print_note(
-            f"the demo is over: its jobs were ended, its runtime stopped and {sanitize(root)} removed."
+            f"the demo is over: its jobs were ended, its runtime stopped and {sanitize(root)}"
+            " removed."
         )
 
 

@@ -65,7 +65,8 @@ def _print_runs(found: dict[str, Any], last: int | None) -> None:
         _print_log(run, last)
         if run.get("log_bytes") == 0 and run["status"] in ENDED and run["status"] != "succeeded":
             output.print_message(
-                f"taskdeck: #{found['number']} {sanitize(found['name'])} wrote nothing: {_format_end(run)}"
+                f"taskdeck: #{found['number']} {sanitize(found['name'])} wrote nothing:"
+                f" {_format_end(run)}"
             )
 
 

@@ -65,7 +65,10 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
         ("sla", pool.get("sla") or ""),
         (
             "created",
-            f"{time_format.format_clock(pool['created_at'])}, changed {time_format.format_clock(pool['updated_at'])}",
+            (
+                f"{time_format.format_clock(pool['created_at'])}, changed"
+                f" {time_format.format_clock(pool['updated_at'])}"
+            ),
         ),
     ]
 
@@ -81,7 +84,10 @@ def create_pool(session: CommandContext, args: Args) -> int:
     answer = session.call(
         "pool.create", name=name, **definition_group.collect_options(args, *_OPTIONS)
     )
-    has = f"cpu {units.format_number(answer['total_cpu'])}, memory {units.format_memory(answer['total_memory'])}"
+    has = (
+        f"cpu {units.format_number(answer['total_cpu'])}, memory"
+        f" {units.format_memory(answer['total_memory'])}"
+    )
     code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
     _warn_empty(args, answer)
     return code

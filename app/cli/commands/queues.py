@@ -66,7 +66,10 @@ def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
         ("pool", queue["pool"]),
         (
             "created",
-            f"{time_format.format_clock(queue['created_at'])}, changed {time_format.format_clock(queue['updated_at'])}",
+            (
+                f"{time_format.format_clock(queue['created_at'])}, changed"
+                f" {time_format.format_clock(queue['updated_at'])}"
+            ),
         ),
     ]
 
@@ -87,7 +90,8 @@ def create_queue(session: CommandContext, args: Args) -> int:
     code = definition_group.print_result(
         args,
         answer,
-        f"queue {sanitize(name)} created: {answer['capacity']} at once, pool {sanitize(answer['pool'])}",
+        f"queue {sanitize(name)} created: {answer['capacity']} at once, pool"
+        f" {sanitize(answer['pool'])}",
     )
     _warn_closed(args, answer)
     return code

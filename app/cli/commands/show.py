@@ -97,7 +97,10 @@ def _get_status(task: dict[str, Any]) -> str:
 def _format_outcome(task: dict[str, Any], now: float) -> str:
     """Return `, exit 1, 2m ago`. "Scheduled for 2m" would read as a start time."""
     if task["status"] == "scheduled":
-        return f", submitted {units.format_age(time_format.seconds_since(task['created_at'], now))} ago"
+        return (
+            ", submitted"
+            f" {units.format_age(time_format.seconds_since(task['created_at'], now))} ago"
+        )
     if task["status"] not in ENDED:
         since = time_format.seconds_since(
             task.get("started_at") if task["status"] == "running" else task["created_at"], now
@@ -115,7 +118,10 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
         ("template", _format_template(task)),
         (
             "queue",
-            f"{sanitize(task['queue'])}{_format_pool(task)}     priority {task['priority']}     by {sanitize(task['submitted_by'])}",
+            (
+                f"{sanitize(task['queue'])}{_format_pool(task)}     priority {task['priority']}    "
+                f" by {sanitize(task['submitted_by'])}"
+            ),
         ),
         ("requests", _format_request(task)),
         ("uses", _format_usage(task.get("use"))),
@@ -206,7 +212,10 @@ def _format_usage(use: dict[str, Any] | None) -> str:
         f"at most {units.format_cpu(use['most_cpu'])} and {units.format_memory(use['most_memory'])}"
     )
     several = f"   {use['processes']:,} processes" if use["processes"] > 1 else ""
-    return f"cpu {units.format_cpu(use['cpu'])}   memory {units.format_memory(use['memory'])}, {most}{several}"
+    return (
+        f"cpu {units.format_cpu(use['cpu'])}   memory {units.format_memory(use['memory'])},"
+        f" {most}{several}"
+    )
 
 
 def _format_submitted(task: dict[str, Any], now: float) -> str:
@@ -221,7 +230,10 @@ def _format_submitted(task: dict[str, Any], now: float) -> str:
         time_format.seconds_between(run.get("start_time"), run.get("end_time"), now) or 0.0
         for run in runs
     )
-    return f"{text}, waited {waited}, ran {units.format_duration(ran)}{' in all' if len(runs) > 1 else ''}"
+    return (
+        f"{text}, waited {waited}, ran"
+        f" {units.format_duration(ran)}{' in all' if len(runs) > 1 else ''}"
+    )
 
 
 def _format_other_task(task: dict[str, Any]) -> str:

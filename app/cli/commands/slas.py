@@ -59,7 +59,10 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
         ("state", _format_state(sla)[0]),
         (
             "created",
-            f"{time_format.format_clock(sla['created_at'])}, changed {time_format.format_clock(sla['updated_at'])}",
+            (
+                f"{time_format.format_clock(sla['created_at'])}, changed"
+                f" {time_format.format_clock(sla['updated_at'])}"
+            ),
         ),
     ]
 
@@ -71,9 +74,9 @@ def _format_state(sla: dict[str, Any]) -> Span:
     alerts = [f"{count:,} {sanitize(status)}" for status, count in sla["open"].items() if count]
     if sla["silence"]:
         alerts.append(f"silenced until {time_format.format_clock(sla['silence']['until'])}")
-    return ", ".join(alerts) or "ok", "broken" if sla["open"].get(
-        "firing"
-    ) else "warn" if alerts else ""
+    return ", ".join(alerts) or "ok", (
+        "broken" if sla["open"].get("firing") else "warn" if alerts else ""
+    )
 
 
 def _format_condition(conditions: dict[str, Any]) -> str:

@@ -155,7 +155,10 @@ def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str
         )
     return (
         "running",
-        f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING}, {_format_jobs(running)}",
+        (
+            f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING},"
+            f" {_format_jobs(running)}"
+        ),
     )
 
 
@@ -209,7 +212,10 @@ def _format_backup(backup: dict[str, Any] | None) -> Span:
         return "", ""
     if backup.get("gone"):
         return (
-            f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {sanitize(backup['gone'])}",
+            (
+                f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}:"
+                f" {sanitize(backup['gone'])}"
+            ),
             "warn",
         )
     if backup["at"] is None:

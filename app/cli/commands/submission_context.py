@@ -78,6 +78,7 @@ def select_environment(keep: str | None) -> dict[str, str]:
     missing = [n for n in names if n not in os.environ]
     if missing:
         raise Usage(
-            f'--keep-env names "{truncate(sanitize(missing[0]), 40)}", which is not set here. {NOT_SUBMITTED}'
+            f'--keep-env names "{truncate(sanitize(missing[0]), 40)}", which is not set here.'
+            f" {NOT_SUBMITTED}"
         )
     return {n: os.environ[n] for n in names}

@@ -157,10 +157,8 @@ def _read_script(args: Args) -> str:
     if args.each:
         raise Usage(
             "--each cannot insert items into a shell script: quoting would be unsafe.",
-            (
-                f"Use instead: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}. "
-                f"{NOT_SUBMITTED}"
-            ),
+            "Use instead: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {}. "
+            f"{NOT_SUBMITTED}",
         )
     if args.script != "-":
         return args.script
@@ -170,7 +168,7 @@ def _read_script(args: Args) -> str:
 def _check_argv(command: list[str]) -> list[str]:
     if not command or not command[0]:
         raise Usage(f"missing command after --. {NOT_SUBMITTED}")
-    (word, *more) = command
+    word, *more = command
     if not more and _is_shell_text(word):
         raise _make_shell_text_error(word)
     return command
@@ -295,7 +293,10 @@ def _format_position(row: dict[str, Any], when: str) -> str:
     """Return the state and position of a new task, and its expected start."""
     from app.core.text.units import format_ordinal
 
-    stands = f"#{row['number']} {sanitize(row['name'])} is {row['status'].replace('_', ' ')} in {sanitize(row['queue'])}"
+    stands = (
+        f"#{row['number']} {sanitize(row['name'])} is {row['status'].replace('_', ' ')} in"
+        f" {sanitize(row['queue'])}"
+    )
     short = sanitize(row.get("short") or "")
     if (
         row.get("position") is not None
@@ -321,7 +322,8 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
         wishes = "".join(f"{wish}  " for wish in _format_settings(args, task))
         output.print_line(
-            f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {wishes}in {sanitize(task['cwd'])}  {sanitize(line)}"
+            f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {wishes}in"
+            f" {sanitize(task['cwd'])}  {sanitize(line)}"
         )
     output.print_message(f"taskdeck: dry run. {NOT_SUBMITTED}")
     return 0
@@ -344,8 +346,9 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
         "memory": units.format_memory(task["memory"]) if task.get("memory") else None,
         "timeout": units.format_duration_setting(task["timeout"]) if task.get("timeout") else None,
         "retries": task.get("retries"),
-        "retry delay": args.retry_delay is not None
-        and units.format_duration_setting(task["retry_delay"]),
+        "retry delay": (
+            args.retry_delay is not None and units.format_duration_setting(task["retry_delay"])
+        ),
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }

@@ -314,7 +314,8 @@ COMMANDS = {
         "cancel running or waiting tasks",
         cancel,
         _add_cancel_arguments,
-        "  taskdeck cancel 42\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media --status queued",
+        "  taskdeck cancel 42\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media"
+        " --status queued",
     ),
     "pause": _make_command("pause", "suspend running tasks", _add_ids_only),
     "resume": _make_command("resume", "continue paused tasks", _add_ids_only),
@@ -331,10 +332,8 @@ COMMANDS = {
         "change the settings of waiting tasks",
         set_fields,
         _add_set_arguments,
-        (
-            "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin        "
-            "  (kept regardless of [retention])"
-        ),
+        "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin        "
+        "  (kept regardless of [retention])",
     ),
     "front": _make_command("front", "move tasks to the front of their queue", _add_ids_or_filters),
 }

@@ -70,9 +70,11 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
         ("queue", template.get("queue") or ""),
         (
             "timeout",
-            ""
-            if template.get("timeout") is None
-            else units.format_duration_setting(template["timeout"]),
+            (
+                ""
+                if template.get("timeout") is None
+                else units.format_duration_setting(template["timeout"])
+            ),
         ),
         ("cpu", "" if template.get("cpu") is None else units.format_number(template["cpu"])),
         (
@@ -83,7 +85,10 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
         ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
         (
             "created",
-            f"{time_format.format_clock(template['created_at'])}, changed {time_format.format_clock(template['updated_at'])}",
+            (
+                f"{time_format.format_clock(template['created_at'])}, changed"
+                f" {time_format.format_clock(template['updated_at'])}"
+            ),
         ),
     ]
 
@@ -161,7 +166,8 @@ def _choose_engine(args: Args, usual: str, *others: str) -> str:
         return usual
     if args.engine not in (usual, *others):
         raise Usage(
-            f'--engine must be {" or ".join((usual, *others))} for this, not "{truncate(sanitize(args.engine), 40)}".'
+            f"--engine must be {' or '.join((usual, *others))} for this, not"
+            f' "{truncate(sanitize(args.engine), 40)}".'
         )
     return args.engine
 

@@ -93,10 +93,8 @@ def _format_suggestions(task: dict[str, Any]) -> list[Line]:
         return [
             [],
             *_wrap_dim(
-                (
-                    "No change here would start the task sooner: "
-                    f"{'; '.join(cure['gain'] for cure in offered)}."
-                ),
+                "No change here would start the task sooner: "
+                f"{'; '.join(cure['gain'] for cure in offered)}.",
                 2,
             ),
         ]
@@ -142,7 +140,10 @@ def _format_heading(task: dict[str, Any]) -> Line:
     return [
         (shown, "bold"),
         (
-            f" is {styles.format_status(task['status'])} in {sanitize(task['queue'])}{since}.{start}",
+            (
+                f" is {styles.format_status(task['status'])} in"
+                f" {sanitize(task['queue'])}{since}.{start}"
+            ),
             "",
         ),
     ]

@@ -108,7 +108,10 @@ def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
     unmet = case.subject.unmet
     for parent in unmet[:MAX_PARENTS]:
         name = f"#{parent.number} {sanitize(parent.name)}"
-        text = f"after {name}, which {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
+        text = (
+            f"after {name}, which"
+            f" {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
+        )
         yield _make_reason(
             "dependency",
             text + (", however it ends" if parent.kind == "any" else ""),
@@ -262,12 +265,18 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float)
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
         return "no known end frees enough"
-    first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
+    first = (
+        f"#{runs[0].number} frees {need.write(need.of(runs[0]))}"
+        f" {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
+    )
     more = len(runs) - 1
     return (
         first
         if not more
-        else f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'} {_format_wait(when, runs)}"
+        else (
+            f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'}"
+            f" {_format_wait(when, runs)}"
+        )
     )
 
 
@@ -331,7 +340,10 @@ def _explain_delay(case: WaitingTask, kept: BackfillBudget) -> WaitReason:
         kept.task.number,
         "" if kept.starts_in == inf else f" ({_format_wait(kept.starts_in)})",
     )
-    text = f"would delay #{head}, whose place in pool {sanitize(case.room.pool.name)} is reserved{when}"
+    text = (
+        f"would delay #{head}, whose place in pool {sanitize(case.room.pool.name)} is"
+        f" reserved{when}"
+    )
     return _make_reason("reserved", text, f"would delay #{head}, which is next{when}")
 
 

@@ -128,7 +128,10 @@ def _suggest_smaller_request(
         worth, gain = predict_gain(world, world.view, replace(world.task, **fields))
         used = " and ".join(_format_used(past, name) for name in fields)
         asked = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
-        told = f"{format_count(past.n)} past runs used at most {used}; {asked} {'is' if len(fields) == 1 else 'are'} p95 + 20%; {gain}"
+        told = (
+            f"{format_count(past.n)} past runs used at most {used}; {asked}"
+            f" {'is' if len(fields) == 1 else 'are'} p95 + 20%; {gain}"
+        )
         cure = Suggestion("less", f"ask for less {' and '.join(fields)}", told, worth=worth)
         yield add_field_change(
             world, cure, {name: getattr(world.task, name) for name in fields}, fields
@@ -171,7 +174,10 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
         return
     worth, gain = predict_gain(world, world.view, replace(world.task, expected=limit))
     if worth < 2:
-        told = f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)}; longer runs stop; {gain}"
+        told = (
+            f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)}; longer runs stop;"
+            f" {gain}"
+        )
         cure = Suggestion("timeout", f"limit it to {format_age(limit)}", told, worth=worth)
         yield add_field_change(world, cure, {"timeout": world.task.expected}, {"timeout": limit})
 

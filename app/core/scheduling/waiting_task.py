@@ -165,4 +165,7 @@ class WaitingTask:
         """Format the position in the queue: `first of 14`."""
         if self.position is None:
             return None
-        return f"{word(self.position + 1)} of {format_count(max(self.queue.waiting_total, self.position + 1))}"
+        return (
+            f"{word(self.position + 1)} of"
+            f" {format_count(max(self.queue.waiting_total, self.position + 1))}"
+        )

@@ -187,7 +187,10 @@ def describe_missing(error: ValidationError, name: str) -> str:
     """Describe why `name` is needed: `required: …`, `needed with input`."""
     if error.validator in _DEPENDENCY_RULES:
         wanted: Any = error.validator_value
-        return f"needed with {format_label(next(of for of in _find_causes(error) if name in wanted[of]))}"
+        return (
+            "needed with"
+            f" {format_label(next(of for of in _find_causes(error) if name in wanted[of]))}"
+        )
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     inner = (schema.get("properties") or {}).get(name)
     about = inner.get("description") or inner.get("title") if isinstance(inner, Mapping) else None
@@ -276,7 +279,10 @@ def _describe_choices(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 def _describe_length(error: ValidationError, schema: Mapping[str, Any]) -> str:
     unit = {"Len": "characters", "Ite": "items", "Pro": "entries"}[str(error.validator)[3:6]]
-    return f"must have {'at least' if str(error.validator)[:3] == 'min' else 'at most'} {error.validator_value} {unit}"
+    return (
+        f"must have {'at least' if str(error.validator)[:3] == 'min' else 'at most'}"
+        f" {error.validator_value} {unit}"
+    )
 
 
 def _describe_pattern(error: ValidationError, schema: Mapping[str, Any]) -> str:
@@ -291,7 +297,10 @@ def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
         else []
     )
     near = find_nearest(extra[0], known) if extra else None
-    return f"must not have {', '.join(format_label(name) for name in extra[:8])}{f' (nearest: {sanitize(near)})' if near else ''}"
+    return (
+        "must not have"
+        f" {', '.join(format_label(name) for name in extra[:8])}{f' (nearest: {sanitize(near)})' if near else ''}"
+    )
 
 
 def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> str:
@@ -302,7 +311,10 @@ def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> s
     best = max(inner, key=lambda e: len(e.path), default=None)
     if best is None:
         return "must fit exactly one of its forms"
-    return f"{f'at {format_label(*best.absolute_path)} ' if best.path else ''}{describe_violation(best, hidden)} (or another of its forms)"
+    return (
+        f"{f'at {format_label(*best.absolute_path)} ' if best.path else ''}{describe_violation(best, hidden)}"
+        " (or another of its forms)"
+    )
 
 
 def _describe_format(error: ValidationError, schema: Mapping[str, Any]) -> str:

@@ -97,7 +97,10 @@ def format_change(field: ChangedField) -> str:
     """
     if isinstance(field.before, (dict, list)) or isinstance(field.after, (dict, list)):
         return f"{format_column(field.name)} changed"
-    return f"{format_column(field.name)} {format_value(field.name, field.before)} → {format_value(field.name, field.after)}"
+    return (
+        f"{format_column(field.name)} {format_value(field.name, field.before)} →"
+        f" {format_value(field.name, field.after)}"
+    )
 
 
 def format_column(key: str) -> str:

@@ -121,7 +121,10 @@ def find_name_error(name: str) -> str | None:
     if len(name) > 200:
         return f"must have at most 200 characters, not {len(name):,}"
     if any(_is_hidden(c) for c in name):
-        return f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}" does'
+        return (
+            f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}"'
+            " does"
+        )
     if "/" in name:
         return f'must not contain "/", as "{truncate(sanitize(name), 40)}" does'
     return (
@@ -373,7 +376,8 @@ def _split_sequences(text: str) -> Iterator[tuple[str, str]]:
     # CSI, OSC and other string sequences with their terminators, then two-character escapes. A
     # truncated sequence matches the last alternative, so the rest of its text shows.
     pattern = (
-        r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
+        r"\x1b\[[0-?]*["
+        r" -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
         r"|\x1b[ -/]*[0-~]|[\r\b\t]"
     )
     begin = 0

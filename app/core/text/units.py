@@ -112,7 +112,8 @@ def parse_time(text: str, now: datetime) -> datetime:
         return found
     except (ValueError, OverflowError):
         raise ValueError(
-            f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now), not {quote(text)}'
+            'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now),'
+            f" not {quote(text)}"
         ) from None
 
 

@@ -24,7 +24,10 @@ from db.errors import DiskFull, ReadOnlyDisk
 from db.restore import previous_databases
 
 Row = dict[str, Any]
-GOOD_BACKUPS_SQL = "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC"
+GOOD_BACKUPS_SQL = (
+    "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem"
+    " IS NULL ORDER BY id DESC"
+)
 """Query for good backups, newest first."""
 
 
@@ -59,7 +62,10 @@ def require_parent(folder: Path, undone: str) -> None:
     """
     above = folder.parent
     if not folder.exists() and not above.is_dir():
-        said = f"there is no folder {sanitize(str(above))} to create {sanitize(folder.name)} in. {undone}"
+        said = (
+            f"there is no folder {sanitize(str(above))} to create {sanitize(folder.name)} in."
+            f" {undone}"
+        )
         raise Conflict(
             said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
         )

@@ -348,11 +348,17 @@ async def _run_program(chosen: Settings, where: Path) -> str | None:
             stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        return f"{name}, which is run after a backup, cannot be started: {(error.strerror or 'unknown').lower()}"
+        return (
+            f"{name}, which is run after a backup, cannot be started:"
+            f" {(error.strerror or 'unknown').lower()}"
+        )
     try:
         _, said = await asyncio.wait_for(process.communicate(), AFTER_PROGRAM_TIMEOUT)
     except TimeoutError:
-        return f"{name}, which is run after a backup, took over {AFTER_PROGRAM_TIMEOUT / 3600:.0f} hours and was ended"
+        return (
+            f"{name}, which is run after a backup, took over {AFTER_PROGRAM_TIMEOUT / 3600:.0f}"
+            " hours and was ended"
+        )
     finally:
         with suppress(ProcessLookupError):
             if process.returncode is None:

@@ -553,10 +553,13 @@ def _record(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
     rows = [(_PREFIX + name, number, now, now) for name, number in removed.items()]
     raw_sql.execute_statements(
         c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT"
+        " (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
         rows,
     )
     if rows:
-        since = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"
+        since = (
+            "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON"
+            " CONFLICT (name) DO NOTHING"
+        )
         raw_sql.execute_statement(c, since, (f"{_PREFIX}day", day, now, now))

@@ -114,9 +114,11 @@ def _describe_keeper_problems(home: Path, strange: list[str], lost: list[str]) -
     ]
     ends = journal.read_ends(home, lost)
     ended = {
-        runid: "the next start records its end again"
-        if runid in ends
-        else "the next start marks it as lost"
+        runid: (
+            "the next start records its end again"
+            if runid in ends
+            else "the next start marks it as lost"
+        )
         for runid in lost
     }
     return found + [
@@ -130,7 +132,8 @@ def _describe_orphan_logs(home: Path, alone: list[str]) -> list[str]:
         return []
     size = units.format_bytes(sum(_get_size(Path(paths.log_path(home, runid))) for runid in alone))
     return [
-        f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} without a row ({size})"
+        f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} without a row"
+        f" ({size})"
     ]
 
 
@@ -164,7 +167,8 @@ def apply_repairs(c: Connection, logs: list[str], by: str, highest: int = 0) -> 
     if logs:
         checks.discard_logs(c, logs)
         done.append(
-            f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs without a row will be removed by the cleanup"
+            f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs without a row will be"
+            " removed by the cleanup"
         )
     if done:
         operations.record(c, by, "db repair", "database", after=done)

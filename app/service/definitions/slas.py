@@ -189,7 +189,8 @@ async def set_(
         for word in (asked | match | {"severity": severity, "enabled": enabled}).values()
     ):
         raise Usage(
-            "nothing to set. Say what: --finishes-within, --starts-within, --template, --severity, --off, …"
+            "nothing to set. Say what: --finishes-within, --starts-within, --template, --severity,"
+            " --off, …"
         )
 
     def change(c: Connection) -> None:
@@ -297,7 +298,8 @@ def _make_columns(
 ) -> dict[str, Any]:
     if severity not in sla.SEVERITIES:
         raise Usage(
-            f'severity must be critical, warning or info, not "{truncate(sanitize(str(severity)), 40)}".'
+            "severity must be critical, warning or info, not"
+            f' "{truncate(sanitize(str(severity)), 40)}".'
         )
     try:
         conditions = sla.normalize_conditions(

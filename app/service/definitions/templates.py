@@ -81,7 +81,8 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     """Change a template. Submitted tasks keep their values."""
     if not any(value is not None for value in given.values()):
         raise Usage(
-            "nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or --description."
+            "nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or"
+            " --description."
         )
 
     def change(c: Connection) -> None:

@@ -189,7 +189,10 @@ def _describe_ended(row: TaskRow, verb: str) -> str:
     ago = ""
     if row.ended_at:
         ago = f", {units.format_age((timestamps.utcnow() - timestamps.parse_time(row.ended_at)).total_seconds())} ago"
-    return f"{_format_number(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing to {verb}."
+    return (
+        f"{_format_number(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing"
+        f" to {verb}."
+    )
 
 
 _SIGNAL: TypeAdapter[int] = TypeAdapter(task_spec.Signal)
@@ -225,7 +228,8 @@ async def cancel(
             raise _make_note(_describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
             raise Conflict(
-                f"{_format_number(row)} has started meanwhile, so it was left alone: to end it, cancel it again."
+                f"{_format_number(row)} has started meanwhile, so it was left alone: to end it,"
+                " cancel it again."
             )
         _refuse_other_run(row, meant)
 
@@ -254,7 +258,8 @@ def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
     if row.uuid in attempts and row.status not in ENDED and not meant:
         now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
         raise Conflict(
-            f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: check it, then repeat."
+            f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: check it,"
+            " then repeat."
         )
 
 
@@ -303,7 +308,8 @@ async def _send_signal(
     def may(row: TaskRow) -> None:
         if row.status != TaskStatus.RUNNING:
             raise Conflict(
-                f"{_format_number(row)} is {row.status.replace('_', ' ')}: it has no process to send {get_signal_name(number)} to."
+                f"{_format_number(row)} is {row.status.replace('_', ' ')}: it has no process to"
+                f" send {get_signal_name(number)} to."
             )
         _refuse_other_run(row, attempts)
 
@@ -327,7 +333,8 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
     def may(row: TaskRow) -> None:
         if row.status in WAITING:
             raise Conflict(
-                f"{_format_number(row)} has not started; to keep it from starting: taskdeck hold {row.number}"
+                f"{_format_number(row)} has not started; to keep it from starting: taskdeck hold"
+                f" {row.number}"
             )
         if row.status in ENDED:
             raise Conflict(_describe_ended(row, "pause"))
@@ -444,7 +451,8 @@ def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
     if lost:
         over = row.status in ENDED
         raise Conflict(
-            f"{_format_number(row)} stays {row.status if over else 'held'}: its {' and '.join(lost)} cannot be read.",
+            f"{_format_number(row)} stays {row.status if over else 'held'}: its"
+            f" {' and '.join(lost)} cannot be read.",
             f"Submit it again{'' if over else f', then: taskdeck cancel {row.number}'}. "
             f"Readable parts: taskdeck show --json {row.number}",
         )
@@ -473,7 +481,8 @@ async def retry(
         _refuse_other_end(row, meant)
         if row.status == TaskStatus.SUCCEEDED and not again:
             raise Conflict(
-                f"{_format_number(row)} succeeded. To run it again anyway: taskdeck retry --again {row.number}"
+                f"{_format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
+                f" {row.number}"
             )
         refuse_unreadable(row)
 
@@ -502,7 +511,8 @@ def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
     ):
         ended = row.status.replace("_", " ")
         raise Conflict(
-            f"{_format_number(row)} has ended again meanwhile ({ended}), so it was left alone: check it, then repeat."
+            f"{_format_number(row)} has ended again meanwhile ({ended}), so it was left alone:"
+            " check it, then repeat."
         )
 
 
@@ -529,7 +539,8 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
 def _describe_failed_parents(alone: Sequence[Any]) -> list[str]:
     """Note the tasks that run although a parent did not succeed."""
     said = [
-        f"#{row.number} runs anyway: #{row.parent}, which it depends on, {PARENT_ENDINGS[row.status]}."
+        f"#{row.number} runs anyway: #{row.parent}, which it depends on,"
+        f" {PARENT_ENDINGS[row.status]}."
         for row in alone[:_MAX_NAMED]
     ]
     return said + (
@@ -546,7 +557,8 @@ async def rm(
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
             raise Conflict(
-                f"{_format_number(row)} is {row.status}: only a task that has ended can be removed.",
+                f"{_format_number(row)} is {row.status}: only a task that has ended can be"
+                " removed.",
                 f"To end it: taskdeck cancel {row.number}",
             )
         _refuse_other_end(row, meant)
@@ -560,8 +572,8 @@ async def rm(
 
 
 _TOP_FRONT_SQL = (
-    "SELECT coalesce(max(top), 0) FROM (SELECT (SELECT max(front) FROM tasks WHERE queue = q.name AND status = 'queued') AS top "
-    "FROM queues q)"
+    "SELECT coalesce(max(top), 0) FROM (SELECT (SELECT max(front) FROM tasks WHERE queue = q.name"
+    " AND status = 'queued') AS top FROM queues q)"
 )
 
 
@@ -603,7 +615,10 @@ def update_column(c: Connection, column: str, rows: Sequence[dict[str, Any]]) ->
 def _make_waiting_check(verb: str) -> TaskCheck:
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
-            again = f"taskdeck retry {'--again ' if row.status == TaskStatus.SUCCEEDED else ''}{row.number}"
+            again = (
+                "taskdeck retry"
+                f" {'--again ' if row.status == TaskStatus.SUCCEEDED else ''}{row.number}"
+            )
             raise Conflict(
                 _describe_ended(row, verb),
                 f"To submit a changed copy: R in the deck; to run it again: {again}",
@@ -832,9 +847,18 @@ def _describe_closed(task: Any) -> str | None:
     queue, pool = sanitize(task.queue), sanitize(task.pool)
     named, drawn = sanitize(shlex.quote(task.queue)), sanitize(shlex.quote(task.pool))
     if task.queue_status != "active":
-        return f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue resume {named}"
+        return (
+            f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue"
+            f" resume {named}"
+        )
     if task.pool_status != "active":
-        return f"pool {pool} is {task.pool_status}: #{task.number} starts only after taskdeck pool resume {drawn}"
+        return (
+            f"pool {pool} is {task.pool_status}: #{task.number} starts only after taskdeck pool"
+            f" resume {drawn}"
+        )
     if task.capacity == 0:
-        return f"queue {queue} has capacity 0: #{task.number} starts only after taskdeck queue set {named} --capacity 1"
+        return (
+            f"queue {queue} has capacity 0: #{task.number} starts only after taskdeck queue set"
+            f" {named} --capacity 1"
+        )
     return None

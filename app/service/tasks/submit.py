@@ -409,8 +409,10 @@ def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBM
         options = " ".join(f"--{word} {needed}" for word, _, needed, _ in lacking)
         beyond = _describe_machine_limit({word: needed for word, needed, *_ in lacking})
         raise Refused(
-            f"needs {needs}, but pool {sanitize(pool.name)} has {has} in all: it could never start. {undone}",
-            f"Ask for less{beyond}, or: taskdeck pool set {sanitize(shlex.quote(pool.name))} {options}",
+            f"needs {needs}, but pool {sanitize(pool.name)} has {has} in all: it could never start."
+            f" {undone}",
+            f"Ask for less{beyond}, or: taskdeck pool set {sanitize(shlex.quote(pool.name))}"
+            f" {options}",
         )
 
 

@@ -336,9 +336,11 @@ def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
     first = why.reasons[0]
     return _GROUPED.get(
         first.code,
-        first.text
-        if first.code == "halted"
-        else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}",
+        (
+            first.text
+            if first.code == "halted"
+            else f"wait in queue {{queue}}: {first.code.replace('-', ' ')}"
+        ),
     ).format(queue=sanitize(row.queue))
 
 
@@ -373,9 +375,11 @@ def build_logs(
     chosen = (
         runs
         if attempt == "all"
-        else runs[-1:]
-        if attempt is None
-        else [run for run in runs if str(run.attempt) == str(attempt)]
+        else (
+            runs[-1:]
+            if attempt is None
+            else [run for run in runs if str(run.attempt) == str(attempt)]
+        )
     )
     if attempt not in (None, "all") and not chosen:
         raise Usage(f"#{row.number} has no attempt {sanitize(str(attempt))}; it made {len(runs)}.")

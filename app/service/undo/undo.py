@@ -123,7 +123,10 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
         )
     rows = [row for row in operations.list_batch(c, first.id) if row.undone_by is None]
     if reason := explain_not_undoable(rows[0]) if all(map(explain_not_undoable, rows)) else "":
-        said = f"the last operation from this terminal, {_describe(c, rows[0])}, cannot be undone: {reason}."
+        said = (
+            f"the last operation from this terminal, {_describe(c, rows[0])}, cannot be undone:"
+            f" {reason}."
+        )
         raise Refused(
             said, _suggest_earlier(c, by, first.id) or "See earlier ones: taskdeck operations"
         )
@@ -142,11 +145,17 @@ def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
         if able:
             chosen = next(row for row in rows if row.id in able)
             more = f" and {len(able) - 1} more" if len(able) > 1 else ""
-            return f"Before it: {_describe(c, chosen)}{more}. To undo that: taskdeck undo {' '.join(map(str, able))}"
+            return (
+                f"Before it: {_describe(c, chosen)}{more}. To undo that: taskdeck undo"
+                f" {' '.join(map(str, able))}"
+            )
     return ""
 
 
-_EARLIER_SQL = "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL AND id < ? ORDER BY id DESC LIMIT ?"
+_EARLIER_SQL = (
+    "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS"
+    " NULL AND id < ? ORDER BY id DESC LIMIT ?"
+)
 
 
 def _describe(c: Connection, row: OperationRow) -> str:

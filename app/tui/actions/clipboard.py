@@ -86,10 +86,20 @@ def _format_report(task: Mapping[str, Any], client: VerbClient) -> str:
     """Return a report for others: the task, each attempt, the end of the log."""
     runs = task.get("instances") or ()
     lines = [
-        f"#{task['number']} {task['name']}: {task['status'].replace('_', ' ')}{_format_reason(task['reason'])}",
+        (
+            f"#{task['number']} {task['name']}:"
+            f" {task['status'].replace('_', ' ')}{_format_reason(task['reason'])}"
+        ),
         f"command: {_format_command(task, client)}",
-        f"in: {task['cwd']}   queue: {task['queue']}   by: {task['submitted_by']}   submitted: {task['created_at']}",
-        f"asked: cpu {units.format_number(task['cpu'])}, memory {units.format_memory(task['memory'])}, timeout {units.format_duration_setting(task['timeout'])}",
+        (
+            f"in: {task['cwd']}   queue: {task['queue']}   by: {task['submitted_by']}   submitted:"
+            f" {task['created_at']}"
+        ),
+        (
+            f"asked: cpu {units.format_number(task['cpu'])}, memory"
+            f" {units.format_memory(task['memory'])}, timeout"
+            f" {units.format_duration_setting(task['timeout'])}"
+        ),
         *(_format_attempt(run) for run in runs),
         "",
         _read_log_tail(task, client, REPORT_LINES),
@@ -102,8 +112,14 @@ def _format_reason(reason: str | None) -> str:
 
 
 def _format_attempt(run: Mapping[str, Any]) -> str:
-    used = f"cpu {units.format_duration(run['cpu_seconds'])}, peak memory {units.format_memory(run['max_rss'])}"
-    how = f"{run['status'].replace('_', ' ')}{_format_reason(run['reason'])} after {units.format_duration(run['run_seconds'])}"
+    used = (
+        f"cpu {units.format_duration(run['cpu_seconds'])}, peak memory"
+        f" {units.format_memory(run['max_rss'])}"
+    )
+    how = (
+        f"{run['status'].replace('_', ' ')}{_format_reason(run['reason'])} after"
+        f" {units.format_duration(run['run_seconds'])}"
+    )
     return f"attempt {run['attempt']}: {how}; started {run['start_time'] or units.MISSING}; {used}"
 
 

@@ -157,7 +157,10 @@ def _describe_loss(row: TaskRow, now: float) -> str:
         return "waiting: u restores it"
     if row.started_at is None:
         return f"{row.status}: work lost"
-    return f"running {units.format_age(now - row.started_at)}{_format_timeout_share(row, now)}: work lost"
+    return (
+        f"running {units.format_age(now - row.started_at)}{_format_timeout_share(row, now)}: work"
+        " lost"
+    )
 
 
 def _format_timeout_share(row: RunningEntry, now: float) -> str:

@@ -170,11 +170,17 @@ def describe_idle(place: QueueOrPool, waiting: Mapping[str, int], look: Look) ->
             if isinstance(place, QueueEntry) and place.paused_by
             else place.status
         )
-        return f"Nothing {'queued' if others else 'waits'} in {name}, which is {state}{f': {others}' if others else ''}. p resumes it."
+        return (
+            f"Nothing {'queued' if others else 'waits'} in {name}, which is"
+            f" {state}{f': {others}' if others else ''}. p resumes it."
+        )
     if others:
         return f"Nothing queued in {name}: {others}. ↵ shows its tasks."
     if isinstance(place, QueueEntry):
-        return f"Nothing waits in {name}: {place.load or 0} of {place.capacity} {'runs' if place.load == 1 else 'run'}."
+        return (
+            f"Nothing waits in {name}: {place.load or 0} of {place.capacity}"
+            f" {'runs' if place.load == 1 else 'run'}."
+        )
     cpu, memory = (
         units.format_cpu_pair(place.used_cpu, place.total_cpu),
         units.format_memory_pair(place.used_memory, place.total_memory),

@@ -23,7 +23,10 @@ class ResourceChange:
     new: float
 
     def __str__(self) -> str:
-        return f"{self.name} {format_amount(self.name, self.old)} → {format_amount(self.name, self.new)}"
+        return (
+            f"{self.name} {format_amount(self.name, self.old)} →"
+            f" {format_amount(self.name, self.new)}"
+        )
 
 
 def format_amount(name: str, amount: float | None) -> str:
@@ -90,7 +93,10 @@ def confirm_template(
     body: list[list[Span]] = [
         [
             (
-                f"New requests for {look.sanitize(template['name'])}, from the use of {runs:,} runs:",
+                (
+                    f"New requests for {look.sanitize(template['name'])}, from the use of {runs:,}"
+                    " runs:"
+                ),
                 "",
             )
         ],

@@ -297,7 +297,8 @@ def format_result(deed: Request, answer: Any, clean: Callable[[str], str]) -> st
         left := deed.asked - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))
     ) > 0:
         parts.append(
-            f"{left:,} of {deed.asked:,} changed since and {'was' if left == 1 else 'were'} skipped."
+            f"{left:,} of {deed.asked:,} changed since and {'was' if left == 1 else 'were'}"
+            " skipped."
         )
     return "  ".join(parts) or "Nothing to do."
 

@@ -59,7 +59,10 @@ class TimeTravel:
         """Header label `AS OF 10:31 (−11m)`; "" while live."""
         if self._wanted is None:
             return ""
-        return f"AS OF {format_wall_time(self._wanted, self._now())} (−{units.format_age(self._now() - self._wanted)})"
+        return (
+            f"AS OF {format_wall_time(self._wanted, self._now())}"
+            f" (−{units.format_age(self._now() - self._wanted)})"
+        )
 
     def step(self, minutes: int) -> None:
         """Move by minutes; past the latest minute the deck becomes live.

@@ -50,10 +50,14 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     if queue is None:
         return ""
     if name == "queue":
-        return f"{queue.word}: {queue.load} of {queue.capacity}, {units.format_count(queue.waiting)} waiting"
+        return (
+            f"{queue.word}: {queue.load} of {queue.capacity}, {units.format_count(queue.waiting)}"
+            " waiting"
+        )
     pool = _find_pool(board, queue.pool)
     return (
-        f"{_format_amount(name, _get_free(pool, name))} of {_format_amount(name, _get_total(pool, name))} free in pool {sanitize(pool.name)}"
+        f"{_format_amount(name, _get_free(pool, name))} of"
+        f" {_format_amount(name, _get_total(pool, name))} free in pool {sanitize(pool.name)}"
         if pool
         else ""
     )
@@ -70,9 +74,11 @@ def _get_total(pool: PoolEntry, name: str) -> float:
 def _get_free(pool: PoolEntry, name: str) -> float:
     return max(
         0.0,
-        pool.total_memory - pool.used_memory
-        if name == "memory"
-        else pool.total_cpu - pool.used_cpu,
+        (
+            pool.total_memory - pool.used_memory
+            if name == "memory"
+            else pool.total_cpu - pool.used_cpu
+        ),
     )
 
 
@@ -116,7 +122,10 @@ def _preview_move(changes: Mapping[str, Any], board: Board) -> str:
     if line is None:
         return ""
     waiting = f"{units.format_count(line.waiting)} wait{'s' if line.waiting == 1 else ''} there"
-    return f"Goes to queue {sanitize(line.name)}: {line.word}, {line.load} of {line.capacity} running, {waiting}."
+    return (
+        f"Goes to queue {sanitize(line.name)}: {line.word}, {line.load} of {line.capacity} running,"
+        f" {waiting}."
+    )
 
 
 def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
@@ -132,8 +141,8 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
     for name in never:
         has = _format_amount(name, _get_total(pool, name))
         yield (
-            f"{_format_amount(name, asked[name])} {name} exceeds the total of pool {called} ({has}): "
-            "the edit is refused."
+            f"{_format_amount(name, asked[name])} {name} exceeds the total of pool {called}"
+            f" ({has}): the edit is refused."
         )
     if never or not any(row.get("status") == "queued" for row in sheet.stored):
         return
@@ -141,8 +150,9 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
         yield f"It fits in pool {called} now."
     for name in lacking:
         yield (
-            f"{_format_amount(name, asked[name])} {name} asked, only {_format_amount(name, _get_free(pool, name))} free "
-            f"in pool {called}: it keeps waiting."
+            f"{_format_amount(name, asked[name])} {name} asked, only"
+            f" {_format_amount(name, _get_free(pool, name))} free in pool {called}: it keeps"
+            " waiting."
         )
 
 
@@ -164,7 +174,10 @@ def _preview_queue(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -
         if "capacity" in changes:
             yield _preview_capacity(line, changes["capacity"])
         if "pool" in changes and (pool := _find_pool(board, changes["pool"])):
-            free = f"{units.format_number(_get_free(pool, 'cpu'))} cpu and {units.format_memory(_get_free(pool, 'memory'))} are free there"
+            free = (
+                f"{units.format_number(_get_free(pool, 'cpu'))} cpu and"
+                f" {units.format_memory(_get_free(pool, 'memory'))} are free there"
+            )
             yield f"Tasks that start from now on use pool {sanitize(pool.name)}: {free}."
         if "status" in changes:
             yield _preview_status(changes["status"], line.load, line.waiting)
@@ -191,7 +204,10 @@ def _preview_status(status: str, load: int, waiting: int) -> str:
             f"Tasks start again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
         )
     runs = f"{load} {'runs' if load == 1 else 'run'} on" if load else "nothing runs in it"
-    return f"Nothing more starts; {runs}, {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
+    return (
+        f"Nothing more starts; {runs}, {units.format_count(waiting)}"
+        f" wait{'s' if waiting == 1 else ''}."
+    )
 
 
 def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
@@ -203,7 +219,10 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
             if name in changes:
                 yield _preview_resize(name, _get_total(line, name), used, float(changes[name]))
                 if not float(changes[name]):
-                    yield f"Nothing can start in pool {sanitize(line.name)} that asks for {_ZERO_NAMES[name]}."
+                    yield (
+                        f"Nothing can start in pool {sanitize(line.name)} that asks for"
+                        f" {_ZERO_NAMES[name]}."
+                    )
         if "status" in changes:
             mine = [queue for queue in board.queues if queue.pool == line.name]
             yield _preview_status(
@@ -252,7 +271,8 @@ def _preview_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
         yield "The rule is off: it raises no alerts until it is on."
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
         again = (
-            f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late."
+            f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still"
+            " late."
             if alerts
             else ""
         )
@@ -266,7 +286,10 @@ def _preview_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
 
 
 def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
-    return f"Its one alert fires while {metric} is {sheet.parse_value(sheet.find_field('value'))} or more."
+    return (
+        f"Its one alert fires while {metric} is {sheet.parse_value(sheet.find_field('value'))} or"
+        " more."
+    )
 
 
 def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:

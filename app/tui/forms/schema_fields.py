@@ -631,7 +631,10 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         inside = self._at >= 0 or self._finding
         if self._finding or self._form_state.query:
             shown = "" if self._finding else self.look.sanitize(self._form_state.query)
-            tail = f"{sum(isinstance(row, FieldRow) for row in self._rows)} of {self._count}, esc shows all"
+            tail = (
+                f"{sum(isinstance(row, FieldRow) for row in self._rows)} of {self._count}, esc"
+                " shows all"
+            )
             return (
                 (
                     self.look.draw_rule(room, [(2, f"Find {shown}".rstrip())], tail, inside),

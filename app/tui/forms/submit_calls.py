@@ -81,4 +81,7 @@ def _format_problem(problem: Problem, home: str) -> str:
     if problem.code != DISK_FULL:
         hint = "" if problem.hint.startswith(SHELL_HINT) else problem.hint
         return f"{problem.message.replace(NOT_SUBMITTED, '').strip()} {hint}".strip()
-    return f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then ctrl+j."
+    return (
+        f"the disk is full and a task must be on disk to be accepted. Free space in {home}, then"
+        " ctrl+j."
+    )

@@ -138,9 +138,10 @@ def find_shell_word(command: str) -> str:
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _SHELL = (
-    "if then else elif fi for while until do done case esac select function time { } ! [[ . : alias bg bind break builtin cd"
-    " command continue declare dirs disown eval exec exit export fg getopts hash jobs let local logout mapfile popd pushd read"
-    " readarray readonly return set shift shopt source times trap type typeset ulimit umask unalias unset wait"
+    "if then else elif fi for while until do done case esac select function time { } ! [[ . : alias"
+    " bg bind break builtin cd command continue declare dirs disown eval exec exit export fg"
+    " getopts hash jobs let local logout mapfile popd pushd read readarray readonly return set"
+    " shift shopt source times trap type typeset ulimit umask unalias unset wait"
 )
 _SHELL_WORDS = frozenset(_SHELL.split())
 

@@ -146,7 +146,10 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
     facts = [
         (
             "size",
-            f"{units.format_bytes(stats['bytes'])}, {units.format_percent(stats['fragmentation'], 1)} unused",
+            (
+                f"{units.format_bytes(stats['bytes'])},"
+                f" {units.format_percent(stats['fragmentation'], 1)} unused"
+            ),
         ),
         ("log", units.format_bytes(stats["wal_bytes"])),
         ("lock", lock),
@@ -164,7 +167,10 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
 def _format_cache(read: Reply | None) -> str:
     if not read or read["hits"] is None:
         return "no runtime is up to say"
-    return f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} read was in memory"
+    return (
+        f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} read"
+        " was in memory"
+    )
 
 
 def _build_replica(replica: Reply | None, room: int, look: Look) -> Iterable[DocRow]:
@@ -241,7 +247,10 @@ def _build_statement(
 def _build_tables(tables: Iterable[Reply], look: Look) -> Iterator[DocRow]:
     for one in tables:
         if one["rows"]:
-            sizes = f"{units.format_bytes(one['bytes']):>8} {units.format_bytes(one['index_bytes']):>8} of indexes"
+            sizes = (
+                f"{units.format_bytes(one['bytes']):>8} {units.format_bytes(one['index_bytes']):>8}"
+                " of indexes"
+            )
             rows = f"{one['rows']:>12,} {'row ' if one['rows'] == 1 else 'rows'}"
             yield DocRow(((pad(look.sanitize(one["name"]), 16), ""), (f"{rows} {sizes}", "dim")))
 

@@ -61,7 +61,9 @@ def build_rule_lines(
         head.append(
             [
                 (
-                    f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}",
+                    (
+                        f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}"
+                    ),
                     "",
                 )
             ]
@@ -107,7 +109,10 @@ def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[s
 
 def _format_late(rule: Mapping[str, Any], now: float) -> str:
     count = rule["late"]
-    return f"{count:,} alert{'s' if count != 1 else ''} over in 24h, the last {_format_stamp(rule['last_late'], now)}"
+    return (
+        f"{count:,} alert{'s' if count != 1 else ''} over in 24h, the last"
+        f" {_format_stamp(rule['last_late'], now)}"
+    )
 
 
 def _format_stamp(stamp: str | None, now: float) -> str:
@@ -118,7 +123,10 @@ def _format_stamp(stamp: str | None, now: float) -> str:
 def _format_silence(silence: Mapping[str, Any], now: float, look: Look) -> str:
     until = unix_if_any(silence["until"]) or now
     why = f": {look.sanitize(silence['reason'])}" if silence.get("reason") else ""
-    return f"quiet {format_time_left(until, now)}, until {format_wall_time(until, now)}, by {look.sanitize(silence['by'])}{why}"
+    return (
+        f"quiet {format_time_left(until, now)}, until {format_wall_time(until, now)}, by"
+        f" {look.sanitize(silence['by'])}{why}"
+    )
 
 
 def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
@@ -229,7 +237,10 @@ def _draw_axis(runs: Sequence[Mapping[str, Any]], step: int, now: float, look: L
     room = step * len(runs) - measure_width(first) - 1
     return [
         (
-            f"  {'':{SCALE_CELLS - 1}} {look.adapt_text('└')} {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}   {count}",
+            (
+                f"  {'':{SCALE_CELLS - 1}} {look.adapt_text('└')}"
+                f" {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}   {count}"
+            ),
             "dim",
         )
     ]

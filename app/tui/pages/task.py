@@ -343,7 +343,10 @@ def _format_request(facts: TaskContext) -> str:
     every = (
         f" every {units.format_duration_setting(task['retry_delay'])}" if task["retries"] else ""
     )
-    return f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   retries {task['retries']}{every}"
+    return (
+        f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   retries"
+        f" {task['retries']}{every}"
+    )
 
 
 def _describe_use(facts: TaskContext) -> Iterator[str]:
@@ -361,7 +364,10 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
                 "name": "of this name",
                 "like": "of names like it",
             }[past["of"]]
-            yield f"{'   '.join(parts)}   at most, in {units.format_count(past['n'])} past runs {kind}"
+            yield (
+                f"{'   '.join(parts)}   at most, in {units.format_count(past['n'])} past runs"
+                f" {kind}"
+            )
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""
         what = {"m": "asks for what was used", "M": "makes it the template's"}.get(key)

@@ -187,9 +187,15 @@ def format_expected_end(facts: TaskContext) -> str:
     if near[-1] < 0:
         return f"late {units.format_age(-near[-1])}"
     if is_open_range(near):
-        return f"ends by {_format_range(facts, near[-1], near[-1])} (at most {units.format_upper_bound(near[-1])})"
+        return (
+            f"ends by {_format_range(facts, near[-1], near[-1])} (at most"
+            f" {units.format_upper_bound(near[-1])})"
+        )
     first = max(0.0, near[0])
-    return f"ends {_format_range(facts, first, near[-1])} ({units.format_estimate((first + near[-1]) / 2)})"
+    return (
+        f"ends {_format_range(facts, first, near[-1])}"
+        f" ({units.format_estimate((first + near[-1]) / 2)})"
+    )
 
 
 def _describe_ended(facts: TaskContext) -> Iterator[str]:

@@ -165,13 +165,15 @@ def _format_change(facts: TaskContext, act: Mapping[str, Any]) -> str:
     before, after = act["before"] or {}, act["after"] or {}
     changed = [name for name in after if name in _FORMATS and before.get(name) != after[name]]
     parts = [
-        f"{name.replace('_', ' ')} {_format_value(facts, name, before.get(name))} → {_format_value(facts, name, after[name])}"
+        f"{name.replace('_', ' ')} {_format_value(facts, name, before.get(name))} →"
+        f" {_format_value(facts, name, after[name])}"
         for name in changed
     ]
     parts += ["to the front"] if act["verb"] == "front" else []
     return (
         facts.look.adapt_text(
-            f"{facts.format_time(act['at'])}  {', '.join(parts)} by {facts.look.sanitize(act['by'])}"
+            f"{facts.format_time(act['at'])}  {', '.join(parts)} by"
+            f" {facts.look.sanitize(act['by'])}"
         )
         if parts
         else ""

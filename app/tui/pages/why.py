@@ -58,7 +58,10 @@ def _format_place(facts: TaskContext, codes: set[str]) -> str:
         return ""
     behind = place["total"] - place["position"] - 1
     after = f"; {units.format_count(behind)} more behind it" if behind > 0 else ""
-    place_in = f"{units.format_ordinal(place['position'] + 1)} in line in {facts.look.sanitize(facts.task['queue'])}"
+    place_in = (
+        f"{units.format_ordinal(place['position'] + 1)} in line in"
+        f" {facts.look.sanitize(facts.task['queue'])}"
+    )
     return f"{place_in[:1].upper()}{place_in[1:]}{after}."
 
 

@@ -47,9 +47,11 @@ def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
         Cell(look.adapt_text(oldest)),
         Cell(_format_starts(queue, look), "dim"),
         Cell(
-            look.sanitize(queue.word)
-            if look.plain
-            else f"{look.glyph(sign)} {look.sanitize(queue.word)}",
+            (
+                look.sanitize(queue.word)
+                if look.plain
+                else f"{look.glyph(sign)} {look.sanitize(queue.word)}"
+            ),
             sign.style,
         ),
     )
@@ -102,6 +104,9 @@ def _format_hidden(view: SectionView) -> list[Wordings]:
         return [(f"these {shown} of {len(view.rows):,}",)]
     return [
         (
-            f"+{len(rest):,} {'more' if any(queue.waiting or queue.load for queue in rest) else 'idle'}",
+            (
+                f"+{len(rest):,}"
+                f" {'more' if any(queue.waiting or queue.load for queue in rest) else 'idle'}"
+            ),
         )
     ]

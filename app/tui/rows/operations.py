@@ -155,7 +155,10 @@ def _format_who(row: OperationEntry, now: float, look: Look) -> str:
         "cli": ", from a command line elsewhere",
     }
     when = f"{format_wall_time(row.at, now, seconds=True)}, {units.format_age(now - row.at)} ago"
-    return f"{look.sanitize(row.verb)}, by {look.sanitize(row.by)} at {when}{where.get(format_source(row), '')}"
+    return (
+        f"{look.sanitize(row.verb)}, by {look.sanitize(row.by)} at"
+        f" {when}{where.get(format_source(row), '')}"
+    )
 
 
 def _format_undo(row: OperationEntry) -> tuple[str, str]:

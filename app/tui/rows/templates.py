@@ -216,9 +216,11 @@ def _format_request(row: TemplateEntry) -> str:
     return ", ".join(
         [
             *asked,
-            f"at most {units.format_duration_setting(timeout)}"
-            if timeout is not None
-            else "no limit",
+            (
+                f"at most {units.format_duration_setting(timeout)}"
+                if timeout is not None
+                else "no limit"
+            ),
         ]
     )
 

@@ -174,9 +174,11 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if any(self._kept_texts.values()):
             there = self.source.is_new and self._kept_inputs[self.source.key].left
             self.show_message(
-                "This was typed here before."
-                if there
-                else "ctrl+r brings back what you typed here before.",
+                (
+                    "This was typed here before."
+                    if there
+                    else "ctrl+r brings back what you typed here before."
+                ),
                 stays=False,
             )
 
@@ -280,9 +282,9 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
 
     def _read_fields(self) -> dict[str, str]:
         return {
-            slot.name: self._get_pick(slot).value
-            if slot.of != "entry"
-            else self._get_entry(slot).value
+            slot.name: (
+                self._get_pick(slot).value if slot.of != "entry" else self._get_entry(slot).value
+            )
             for slot in self._slots
         }
 

@@ -352,7 +352,8 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         more = "; s saves all of it" if message.what == "the end of the log" else ""
         allowed = "tmux has set-clipboard on" if "TMUX" in os.environ else "the terminal allows it"
         self.show_message(
-            f"Copied {message.what}, {units.format_bytes(len(message.text.encode()))}, if {allowed}{more}."
+            f"Copied {message.what}, {units.format_bytes(len(message.text.encode()))}, if"
+            f" {allowed}{more}."
         )
 
     def on_resize(self) -> None:
@@ -502,7 +503,10 @@ def _format_read_error(error: Exception) -> str:
     """Return why the log file cannot be shown."""
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
-    return f"the file cannot be read ({(error.strerror if isinstance(error, OSError) else '') or 'no path'})".lower()
+    return (
+        "the file cannot be read"
+        f" ({(error.strerror if isinstance(error, OSError) else '') or 'no path'})".lower()
+    )
 
 
 def _format_position(page: LogPage) -> str:

@@ -185,9 +185,11 @@ class OperationsScreen(ListScreen):
         view.empty = [
             [
                 (
-                    "  No operations yet."
-                    if not self.words
-                    else "  No operation matches the filter.",
+                    (
+                        "  No operations yet."
+                        if not self.words
+                        else "  No operation matches the filter."
+                    ),
                     "dim",
                 )
             ]
@@ -310,7 +312,10 @@ def make_undo_question(
     body = [
         [
             (
-                f"Undo {'this operation' if len(rows) == 1 else f'these {len(rows):,} operations'}?",
+                (
+                    "Undo"
+                    f" {'this operation' if len(rows) == 1 else f'these {len(rows):,} operations'}?"
+                ),
                 "bold",
             )
         ],
@@ -400,7 +405,8 @@ class OperationScreen(PageScreen):
 
     def make_heading(self) -> str:
         return self.look.adapt_text(
-            f"Operations › {self.row.id} by {self.look.sanitize(self.row.by)}, {format_source(self.row)}"
+            f"Operations › {self.row.id} by {self.look.sanitize(self.row.by)},"
+            f" {format_source(self.row)}"
         )
 
     def list_hints(self) -> list[KeyHint]:

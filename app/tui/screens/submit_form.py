@@ -612,9 +612,11 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             return (f"no shell here (Run: shell text): {' '.join(signs)} is plain text.", "warn")
         shown = self.look.adapt_text(" │ ").join(self.look.sanitize(word) for word in found)
         return (
-            f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}"
-            if found
-            else "",
+            (
+                f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}"
+                if found
+                else ""
+            ),
             "dim",
         )
 
@@ -673,7 +675,8 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         things = "1 thing" if count == 1 else f"{count} things"
         mend = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
         fill = self.look.sanitize(
-            f"Still to fill in: {_format_names([finding for finding in fields.findings if finding not in told])}."
+            "Still to fill in:"
+            f" {_format_names([finding for finding in fields.findings if finding not in told])}."
         )
         return [
             *([(mend, "broken")] if count else []),
@@ -716,18 +719,22 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         name = self._default_name
         self._show_hint(
             "#name",
-            f"empty: {self.look.sanitize(name)}"
-            if name and not self.draft.get_text("name")
-            else "",
+            (
+                f"empty: {self.look.sanitize(name)}"
+                if name and not self.draft.get_text("name")
+                else ""
+            ),
         )
         queue = next(
             (line for line in self._queues if line.name == self.draft.get_text("queue")), None
         )
         self._show_hint(
             "#queue",
-            f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting"
-            if queue
-            else self._format_default_queue(),
+            (
+                f"{queue.load} of {queue.capacity} running, {queue.waiting:,} waiting"
+                if queue
+                else self._format_default_queue()
+            ),
         )
         limit = self._defaults.get("timeout")
         self._show_hint(

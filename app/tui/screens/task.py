@@ -99,7 +99,8 @@ class TaskScreen(SingleTaskScreen):
     def make_heading(self) -> str:
         known = self._snapshot
         return self.look.adapt_text(
-            f"{self.opened_from} › {format_title(self._make_context(known)) if known else self.look.sanitize(self._ident)}"
+            f"{self.opened_from} ›"
+            f" {format_title(self._make_context(known)) if known else self.look.sanitize(self._ident)}"
         )
 
     def list_hints(self) -> list[KeyHint]:
@@ -175,9 +176,11 @@ class TaskScreen(SingleTaskScreen):
             _make_running_sections(facts)
             if running
             else (
-                _make_waiting_sections(facts)
-                if facts.status in WAITING
-                else _make_ended_sections(facts),
+                (
+                    _make_waiting_sections(facts)
+                    if facts.status in WAITING
+                    else _make_ended_sections(facts)
+                ),
                 (),
             )
         )

@@ -113,7 +113,8 @@ class TaskActions(Screen[None]):
                 sign = STATES.get(state, UNKNOWN)
                 word = sign.word if state in STATES else state
                 raise NotApplicable(
-                    f"{_format_short_name(row)} has changed just now ({word}). Look, and press again."
+                    f"{_format_short_name(row)} has changed just now ({word}). Look, and press"
+                    " again."
                 )
         return rows
 

@@ -190,7 +190,8 @@ class TemplatesScreen(ListScreen):
     def _copy_definition(self, answer: Mapping[str, Any]) -> None:
         self.app.copy_to_clipboard(answer["text"])
         self.show_message(
-            f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on)."
+            f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux:"
+            " set-clipboard on)."
         )
 
     def action_delete(self) -> None:
@@ -264,7 +265,10 @@ def make_delete_question(row: TemplateEntry, look: Look) -> Question:
         [(f"Template {name} cannot be deleted:", "bold")],
         [
             (
-                f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it for what they ran.",
+                (
+                    f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it"
+                    " for what they ran."
+                ),
                 "",
             )
         ],

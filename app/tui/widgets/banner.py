@@ -96,14 +96,18 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
     )
     if runtime.unheard_since is not None:
         return (
-            f"NO ANSWER from the runtime for {units.format_age(max(0.0, now - runtime.unheard_since))}. {jobs}. "
-            f"If it hangs: kill -9 {runtime.pid} && taskdeck serve. If it is stopped: kill -CONT {runtime.pid}"
+            "NO ANSWER from the runtime for"
+            f" {units.format_age(max(0.0, now - runtime.unheard_since))}. {jobs}. If it hangs: kill"
+            f" -9 {runtime.pid} && taskdeck serve. If it is stopped: kill -CONT {runtime.pid}"
         )
     if board.database in LOST_STATES:
         first = "" if runtime.state in ("none", "stopped") else "taskdeck stop && "
         cure = runtime.cure or f"Type: {first}taskdeck db restore --dry-run"
         place = f": {board.home}" if board.home else ""
-        return f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is kept. {cure}"
+        return (
+            f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is"
+            f" kept. {cure}"
+        )
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
         cure = (
@@ -111,7 +115,10 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             if start
             else "Start it again: taskdeck serve --detach"
         )
-        return f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing starts. {jobs}; what ends is kept. {cure}"
+        return (
+            f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing"
+            f" starts. {jobs}; what ends is kept. {cure}"
+        )
     if runtime.state == "none":
         starts = (
             f"{start} starts one, or: taskdeck serve"
@@ -119,9 +126,15 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             else "Start one: taskdeck serve --detach"
         )
         cure = "Trying to start one." if tries else starts
-        return f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept. {cure}"
+        return (
+            f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept."
+            f" {cure}"
+        )
     if board.database != "ok":
-        return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
+        return (
+            f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost."
+            " Dispatch resumes by itself."
+        )
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
         resumes = (

@@ -94,15 +94,20 @@ def format_runtime(
         since = (
             ""
             if runtime.since is None
-            else f" {units.format_age(now - runtime.since)}"
-            if short
-            else f" since {format_wall_time(runtime.since, now)}"
+            else (
+                f" {units.format_age(now - runtime.since)}"
+                if short
+                else f" since {format_wall_time(runtime.since, now)}"
+            )
         )
         return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
     if runtime.unheard_since is not None:
         return [
             (
-                f"{look.adapt_text('✗')} NO ANSWER {units.format_age(max(0.0, now - runtime.unheard_since))}",
+                (
+                    f"{look.adapt_text('✗')} NO ANSWER"
+                    f" {units.format_age(max(0.0, now - runtime.unheard_since))}"
+                ),
                 "broken",
             )
         ]
@@ -114,7 +119,10 @@ def format_runtime(
         )
         return [
             (
-                f"{look.adapt_text('‖')} NOTHING STARTS{f' since {look.sanitize(since)}' if since else ''}",
+                (
+                    f"{look.adapt_text('‖')} NOTHING"
+                    f" STARTS{f' since {look.sanitize(since)}' if since else ''}"
+                ),
                 "warn",
             ),
             *_format_lag(runtime, look, short, gone),
@@ -176,9 +184,11 @@ def format_replica(replica: ReplicaFacts | None) -> list[Span]:
         return []
     return [
         (
-            f"  replica {units.format_age(replica.lag)}!"
-            if replica.lag is not None
-            else "  no replica!",
+            (
+                f"  replica {units.format_age(replica.lag)}!"
+                if replica.lag is not None
+                else "  no replica!"
+            ),
             "broken",
         )
     ]

@@ -374,7 +374,9 @@ def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
 
 def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home):
     left = {
-        "message": "#3 has changed since: status held → queued by bob, 2s ago. It was left as it is.",
+        "message": (
+            "#3 has changed since: status held → queued by bob, 2s ago. It was left as it is."
+        ),
         "exit_code": 4,
     }
     runtime = fake_runtime(undo=AnswerSequence([UNDO | {"refused": [left]}, UNDO]))

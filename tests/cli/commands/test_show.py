@@ -147,8 +147,9 @@ WAITING = {
 def test_why_numbers_reasons_and_prints_the_expected_start(fake_runtime, cli):
     fake_runtime(why=[WAITING])
 
-    assert cli("why", "1049").out == (
-        "#1049 resnet50-sweep-08 is queued in gpu for 2h12m. Expected start 10:43–10:55.\n\n"
+    assert (
+        cli("why", "1049").out
+        == "#1049 resnet50-sweep-08 is queued in gpu for 2h12m. Expected start 10:43–10:55.\n\n"
         "  1  Needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m.\n"
         "  2  Its place is reserved.\n"
     )
@@ -280,8 +281,10 @@ def test_why_answers_for_running_and_ended_tasks(fake_runtime, cli):
     }
     fake_runtime(why=[runs, ended])
 
-    assert cli("why", "1", "2").out == (
-        "#1049 resnet50-sweep-08: it runs, attempt 1.\n\n#1049 resnet50-sweep-08: it has ended, failed: exit 1.\n  no such file\n"
+    assert (
+        cli("why", "1", "2").out
+        == "#1049 resnet50-sweep-08: it runs, attempt 1.\n\n#1049 resnet50-sweep-08: it has ended,"
+        " failed: exit 1.\n  no such file\n"
     )
 
 

@@ -355,9 +355,11 @@ def test_a_dry_run_prints_other_options(fake_runtime, cli, monkeypatch):
         said = cli("submit", "--dry-run", *words, "--", "true")
     time.tzset()
 
-    assert said.out == (
-        "true  queue default  at 31 Jan 2099 08:00  after #4 #5  after any end of name  priority -2  cpu 0.5  memory 1.5G  "
-        "timeout 1h30m  retries 2  retry delay 5m  tag k=v=w  held  in /srv  true\n"
+    assert (
+        said.out
+        == "true  queue default  at 31 Jan 2099 08:00  after #4 #5  after any end of name  priority"
+        " -2  cpu 0.5  memory 1.5G  timeout 1h30m  retries 2  retry delay 5m  tag k=v=w  held "
+        " in /srv  true\n"
     )
 
 

@@ -170,8 +170,8 @@ def test_a_wildcard_in_a_name_is_literal_and_the_pattern_form_suggested(
     said = cli(*words, name, *(["--yes"] if words[0] != "ls" else []))
 
     assert (
-        f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {line}"
-        in said.err
+        "a name means itself here, its * and ? too. For all that it is a pattern of: --filter"
+        f" {line}" in said.err
     )
     (found,) = filter_query.parse_query(shlex.split(line)[0], datetime.now(UTC)).terms
     assert found.kind == "name"
@@ -185,7 +185,8 @@ def test_filters_without_a_match_say_what_they_searched(fake_runtime, cli):
     assert (said.code, said.out) == (0, "")
     assert (
         said.err
-        == "taskdeck: nothing to retry: no task that matches is failed, timed out or lost. Others: --status STATE\n"
+        == "taskdeck: nothing to retry: no task that matches is failed, timed out or lost. Others:"
+        " --status STATE\n"
     )
 
 

@@ -38,7 +38,10 @@ ENCODE = {
 def complete_in_bash(text: str, line: str) -> list[str]:
     """Return bash's completions at the end of a line."""
     words = line.split(" ")
-    ask = f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}; COMP_LINE={line!r}; COMP_POINT={len(line)}"
+    ask = (
+        f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1};"
+        f" COMP_LINE={line!r}; COMP_POINT={len(line)}"
+    )
     code = f'{text}\n{ask}\n_taskdeck taskdeck "{words[-1]}"\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.split()
@@ -221,7 +224,8 @@ def bash(fake_runtime, home: Path, tmp_path):
     )
     (tmp_path / "bin" / "taskdeck").chmod(0o700)
     (tmp_path / "rc").write_text(
-        f"{build_script('bash')}\nPS1='> '\nbind 'set show-all-if-ambiguous on' 'set bell-style none'\n"
+        f"{build_script('bash')}\nPS1='> '\nbind 'set show-all-if-ambiguous on' 'set bell-style"
+        " none'\n"
     )
     env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
            "TERM": "xterm-256color", "PYTHONPATH": os.getcwd()}  # fmt: skip

@@ -21,7 +21,10 @@ ENCODE = {
 SETUPS = {
     "zsh": (
         "-f",
-        "PS1='> '; fpath=($HOME/scripts $fpath); autoload -U compinit; compinit -u -D; PS1='ready> '",
+        (
+            "PS1='> '; fpath=($HOME/scripts $fpath); autoload -U compinit; compinit -u -D;"
+            " PS1='ready> '"
+        ),
     ),
     "fish": (
         "--no-config",

@@ -82,7 +82,7 @@ def test_a_task_without_room_names_need_free_amount_and_releasing_run():
 def test_several_needed_releases_name_the_first_and_the_last():
     task = make_task(1, "gpu", memory=24 * 1024)
 
-    (reason, _) = explain(make_gpu_view(task), make_task_state(task), 0).reasons
+    reason, _ = explain(make_gpu_view(task), make_task_state(task), 0).reasons
 
     assert (
         reason.text
@@ -373,7 +373,10 @@ def test_a_halt_is_the_first_reason_of_every_task():
 
 
 def test_the_short_halt_reason_keeps_the_time_without_the_path():
-    words = "disk nearly full (/var/lib/taskdeck (old): 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
+    words = (
+        "disk nearly full (/var/lib/taskdeck (old): 3.0M of 8.0G free, 500M needed to start"
+        " anything) since 10:31"
+    )
     (reason,) = explain(
         make_view(make_queue("q", make_task(1060)), halted=words), make_task_state(), 0
     ).reasons[:1]
@@ -505,7 +508,7 @@ def test_a_release_bounded_by_a_timeout_says_within():
     line = make_queue("q", make_task(1, memory=1024))
     run = make_run(9, ends_in=33.5, known=False, limit=33.5, memory=1024)
 
-    (reason, *_) = explain(
+    reason, *_ = explain(
         make_view(make_pool(memory=1024), line, run), make_task_state(make_task(1, memory=1024)), 0
     ).reasons
 

@@ -80,8 +80,9 @@ def test_a_missing_parameter_is_reported_with_the_words_to_add() -> None:
 
 
 def test_a_value_out_of_range_is_reported_with_its_range() -> None:
-    assert resolve_error(*GIVEN, ("crf", "99")) == (
-        "encode: crf must be 0 to 51, not 99 (parameter crf). Nothing was submitted."
+    assert (
+        resolve_error(*GIVEN, ("crf", "99"))
+        == "encode: crf must be 0 to 51, not 99 (parameter crf). Nothing was submitted."
     )
 
 

@@ -172,7 +172,7 @@ def test_colour_codes_are_parsed_or_ignored(codes: str, style: Style) -> None:
 
 
 def test_a_colour_continues_on_the_next_line() -> None:
-    (_, last) = parse_sgr_line("\x1b[32mgreen\x1b[1m")[-1]
+    _, last = parse_sgr_line("\x1b[32mgreen\x1b[1m")[-1]
     assert last == Style(fg=2, bold=True)
     assert parse_sgr_line("more", last) == [("more", last)]
 

@@ -285,7 +285,9 @@ def test_an_inconsistent_database_is_reported_and_the_backup_stays_good(
 
     with pytest.raises(
         Storage,
-        match=r"the database is not in order \(row 1 of of_steps refers to a missing row of steps\)",
+        match=(
+            r"the database is not in order \(row 1 of of_steps refers to a missing row of steps\)"
+        ),
     ) as told:
         take_backup(live_database, backup_folder, ALWAYS)
 
@@ -716,12 +718,17 @@ def test_a_backup_is_found_by_its_id_or_by_a_latest_time(
     )
     with pytest.raises(
         NoBackup,
-        match=f"no good backup of {tool.format_local_time(early)} or before; the oldest is of {tool.format_local_time(first.at)}",
+        match=(
+            f"no good backup of {tool.format_local_time(early)} or before; the oldest is of"
+            f" {tool.format_local_time(first.at)}"
+        ),
     ):
         store.find_backup(at=early)
     with pytest.raises(
         NoBackup,
-        match=r"2 backups begin with 20260101 \(20260101T000000Z-full, 20260101T020000Z-increment\)",
+        match=(
+            r"2 backups begin with 20260101 \(20260101T000000Z-full, 20260101T020000Z-increment\)"
+        ),
     ):
         store.find_backup("20260101")
     with pytest.raises(NoBackup, match="no backup yesterday"):
@@ -749,7 +756,9 @@ def test_the_folder_of_another_database_is_refused(live_database: Path, tmp_path
 
     with pytest.raises(
         Storage,
-        match=r"backups of another database .* and none of this one: .*-full\.backup\. No backup was",
+        match=(
+            r"backups of another database .* and none of this one: .*-full\.backup\. No backup was"
+        ),
     ) as told:
         take_backup(other, shared, ALWAYS)
     assert (

@@ -118,8 +118,8 @@ def test_the_newest_up_to_a_time_belongs_to_the_folders_home(
 
     assert step_database.assert_exact(tmp_path / "restored.db") == 350 and done.returncode == 0
     assert (
-        f"passed over, of another home ({tmp_path}/other/live.db): {foreign_backup.id}. To restore it, name its ID"
-        in done.stderr
+        f"passed over, of another home ({tmp_path}/other/live.db): {foreign_backup.id}. To restore"
+        " it, name its ID" in done.stderr
     )
     assert (
         run_tool(copied_folder, "restore", foreign_backup.id, tmp_path / "theirs.db").returncode

@@ -72,8 +72,9 @@ def test_runs_and_dependencies_without_a_task_are_removed(busy_database: Path):
     gone = make_uuid7()
     run_script(
         busy_database,
-        f"INSERT INTO dependencies (task_id, parent_id, kind, created_at, updated_at) SELECT '{gone}', uuid, 'success', '', '' FROM tasks;"
-        f"INSERT INTO instances SELECT * FROM instances WHERE 0; UPDATE instances SET task_id = '{gone}'",
+        "INSERT INTO dependencies (task_id, parent_id, kind, created_at, updated_at) SELECT"
+        f" '{gone}', uuid, 'success', '', '' FROM tasks;INSERT INTO instances SELECT * FROM"
+        f" instances WHERE 0; UPDATE instances SET task_id = '{gone}'",
     )
 
     assert (
@@ -94,9 +95,10 @@ def test_repaired_dangling_references_no_longer_stop_a_backup(busy_database: Pat
     at = "'2026-11-25T10:00:00.000000Z'"
     run_script(
         busy_database,
-        "PRAGMA foreign_keys = OFF; UPDATE pools SET sla_id = 77;"
-        f"INSERT INTO backups (id, kind, file, parent_id, bytes, created_at, updated_at) VALUES (1, 'full', 'a', 77, 1, {at}, {at});"
-        f"INSERT INTO silences (sla_id, by, until, created_at, updated_at) VALUES (77, 'ann', {at}, {at}, {at})",
+        "PRAGMA foreign_keys = OFF; UPDATE pools SET sla_id = 77;INSERT INTO backups (id, kind,"
+        f" file, parent_id, bytes, created_at, updated_at) VALUES (1, 'full', 'a', 77, 1, {at},"
+        f" {at});INSERT INTO silences (sla_id, by, until, created_at, updated_at) VALUES (77,"
+        f" 'ann', {at}, {at}, {at})",
     )
     with pytest.raises(
         Storage, match="is not in order .*Mend it: taskdeck stop && taskdeck db check --repair"
@@ -150,7 +152,8 @@ def test_invalid_json_is_reported_but_infinite_numbers_are_allowed(busy_database
 def test_non_numeric_figures_are_reported_and_repaired(busy_database: Path):
     run_script(
         busy_database,
-        "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools SET used_cpu = 'much'",
+        "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools"
+        " SET used_cpu = 'much'",
     )
 
     found = integrity.check_database(busy_database)
@@ -193,11 +196,18 @@ def test_an_exhausted_counter_is_reset_to_the_highest_number(busy_database: Path
     "told",
     [
         "INSERT INTO forgotten VALUES ('r', 't', 40, 'succeeded', NOW, NOW, NOW)",
-        "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann', 'cancel', 'task #40', NOW, NOW)",
-        'INSERT INTO operations ("by", verb, object, after, created_at, updated_at) '
-        "VALUES ('ann', 'submit', '8 tasks', '{\"first\": 33, \"last\": 40}', NOW, NOW)",
-        'INSERT INTO operations ("by", verb, object, after, created_at, updated_at) '
-        "VALUES ('ann', 'db restore', 'backup', '{\"passed_over\": [3, 40]}', NOW, NOW)",
+        (
+            "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann',"
+            " 'cancel', 'task #40', NOW, NOW)"
+        ),
+        (
+            'INSERT INTO operations ("by", verb, object, after, created_at, updated_at) '
+            "VALUES ('ann', 'submit', '8 tasks', '{\"first\": 33, \"last\": 40}', NOW, NOW)"
+        ),
+        (
+            'INSERT INTO operations ("by", verb, object, after, created_at, updated_at) '
+            "VALUES ('ann', 'db restore', 'backup', '{\"passed_over\": [3, 40]}', NOW, NOW)"
+        ),
     ],
 )
 @pytest.mark.parametrize(

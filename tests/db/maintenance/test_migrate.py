@@ -61,7 +61,10 @@ def test_a_new_database_equals_one_made_by_all_revisions(home: Path, database_pa
     migrate.upgrade(revised)
 
     assert read_definitions(database_path) == read_definitions(revised)
-    indexes = "SELECT tbl_name, group_concat(name) FROM (SELECT * FROM sqlite_master WHERE type = 'index' ORDER BY rowid) GROUP BY 1"
+    indexes = (
+        "SELECT tbl_name, group_concat(name) FROM (SELECT * FROM sqlite_master WHERE type = 'index'"
+        " ORDER BY rowid) GROUP BY 1"
+    )
     assert run_query(database_path, indexes) == run_query(revised, indexes), (
         "their order decides between plans"
     )
@@ -120,8 +123,9 @@ def test_a_usual_start_or_a_new_home_does_not_import_alembic(
     home: Path, database_path: Path, new: bool
 ):
     look = (
-        "import sys; from pathlib import Path; from db.maintenance import migrate; "
-        f"migrate.migrate(Path({str(home / 'new.db' if new else database_path)!r})); print('alembic' in sys.modules)"
+        "import sys; from pathlib import Path; from db.maintenance import migrate;"
+        f" migrate.migrate(Path({str(home / 'new.db' if new else database_path)!r}));"
+        " print('alembic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
 

@@ -82,7 +82,10 @@ def test_plan_lines_are_indented_below_their_parents():
 
 
 def test_a_slow_scan_names_the_columns_of_a_useful_index():
-    statement = "SELECT t.* FROM tasks t, queues q WHERE t.type = ? AND q.pool = ? AND t.attempts > ? ORDER BY t.name"
+    statement = (
+        "SELECT t.* FROM tasks t, queues q WHERE t.type = ? AND q.pool = ? AND t.attempts > ? ORDER"
+        " BY t.name"
+    )
     columns = {"tasks": ("uuid", "name", "type", "queue", "attempts", "pool")}
 
     found = query_plans.find_missing_indexes(
@@ -95,9 +98,15 @@ def test_a_slow_scan_names_the_columns_of_a_useful_index():
 
 def test_no_index_is_missing_for_a_search_within_text():
     columns = ("id", "by", "verb", "object", "before", "after")
-    named = "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE ? AND t.number = CAST(substr(object, ?) AS INTEGER)), ?)"
+    named = (
+        "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE ? AND t.number ="
+        " CAST(substr(object, ?) AS INTEGER)), ?)"
+    )
     text = f"""lower("by" || ? || verb || ? || object || ? || {named} || ? || coalesce(before, ?) || ? || coalesce(after, ?))"""
-    searching = f"SELECT id FROM operations WHERE ? AND instr({text}, ?) > ? ORDER BY operations.id DESC LIMIT ?"
+    searching = (
+        f"SELECT id FROM operations WHERE ? AND instr({text}, ?) > ? ORDER BY operations.id DESC"
+        " LIMIT ?"
+    )
     liking = "SELECT id FROM operations WHERE object LIKE ? OR operations.verb NOT LIKE ?"
     both = "SELECT id FROM operations WHERE (verb = ? OR substr(verb, ?, ?) = ?) AND before LIKE ?"
 

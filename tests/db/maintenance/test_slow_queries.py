@@ -16,7 +16,10 @@ from db.engine import Database
 from db.maintenance import slow_queries
 from db.statement_timer import SlowLog, SlowStatement, TimingContext
 
-LONG_QUERY = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n, tasks"
+LONG_QUERY = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*)"
+    " FROM n, tasks"
+)
 THRESHOLD = 0.002
 
 
@@ -24,7 +27,8 @@ def run_slow_query(c: Connection, many: int = 60_000) -> None:
     """Run a statement of about ten milliseconds."""
     raw_sql.fetch_value(
         c,
-        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT count(*) FROM n",
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT"
+        " count(*) FROM n",
     )
 
 
@@ -92,7 +96,8 @@ async def test_sqlalchemy_statements_are_timed_including_the_fetch(timed_db: Dat
         return len(
             c.execute(
                 text(
-                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n"
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <"
+                    " 60000) SELECT i FROM n"
                 )
             ).all()
         )
@@ -231,7 +236,10 @@ async def test_the_slow_statements_of_the_last_hour_are_kept_by_minute(timed_db:
 
 async def test_a_statement_that_cannot_be_explained_is_stored_without_a_plan(timed_db: Database):
     def ask(c: Connection) -> None:
-        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n"
+        numbers = (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT"
+            " i FROM n"
+        )
         c.exec_driver_sql(f"CREATE TABLE gone AS {numbers}")
         raw_sql.fetch_value(c, "SELECT count(*) FROM gone a, (SELECT i FROM gone LIMIT 20) b")
         c.exec_driver_sql("DROP TABLE gone")

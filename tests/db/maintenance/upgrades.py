@@ -28,7 +28,7 @@ from tests.db.builders import TaskBuilder
 LATER = "0002"
 """A revision that adds the tables of `_ADDED`."""
 _ADDED = ("history", "slow_queries")
-_REVISION = f'''
+_REVISION = f"""
 from alembic import op
 from db.schema import metadata
 
@@ -41,7 +41,7 @@ def upgrade():
         metadata.tables[name].create(op.get_bind())
     op.execute("UPDATE tasks SET updated_at = updated_at")
     op.execute("UPDATE instances SET updated_at = updated_at")
-'''
+"""
 
 
 def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ def insert_operations(c: Connection, *times: str) -> list[int]:
     made = []
     for at in times:
         c.exec_driver_sql(
-            "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann', 'hold', 'task #1', ?, ?)",
+            "INSERT INTO operations (\"by\", verb, object, created_at, updated_at) VALUES ('ann',"
+            " 'hold', 'task #1', ?, ?)",
             (at, at),
         )
         made.append(c.exec_driver_sql("SELECT max(id) FROM operations").scalar_one())

@@ -48,7 +48,10 @@ LIMITED_CLAUSES = (
 """Clauses that walk along an index and stop at their limit."""
 COUNTING_STATEMENTS = (
     "SELECT status, count(*) FROM tasks",
-    "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? AND number >=",
+    (
+        "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front ="
+        " ? AND priority = ? AND number >="
+    ),
     "SELECT front, priority, count(*) FROM tasks",
     "SELECT count(*) AS count_1",
     "SELECT (SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND front ",
@@ -147,7 +150,8 @@ def run_rounds(c: Connection, home: Path) -> None:
     runs = [row.runid for row in dispatcher._decide(c, KeeperEvents()).launches]
     assert len(runs) >= 2
     c.exec_driver_sql(
-        "UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid = ?)",
+        "UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid"
+        " = ?)",
         (runs[0],),
     )
     first, second, *rest = runs
@@ -288,7 +292,8 @@ def test_the_dispatcher_reads_a_queue_in_order_from_the_index(
 
 def test_ten_thousand_scheduled_tasks_do_not_slow_a_round(recorder: StatementRecorder, home: Path):
     recorder.c.exec_driver_sql(
-        "UPDATE tasks SET status = 'scheduled', not_before = '2099-01-01T00:00:00.000000Z' WHERE number > ? AND number <= ?",
+        "UPDATE tasks SET status = 'scheduled', not_before = '2099-01-01T00:00:00.000000Z' WHERE"
+        " number > ? AND number <= ?",
         (50_000, 60_000),
     )
     run_rounds(recorder.c, home)
@@ -352,7 +357,10 @@ def test_deep_queue_positions_cost_the_same_singly_and_together(recorder: Statem
 
 def test_the_default_list_counts_only_its_rows(recorder: StatementRecorder):
     since = timestamps.from_unix(time.time() - 600)
-    listed = "SELECT count(*) FROM tasks WHERE deleted_at IS NULL AND (ended_at IS NULL OR ended_at >= ?)"
+    listed = (
+        "SELECT count(*) FROM tasks WHERE deleted_at IS NULL AND (ended_at IS NULL OR ended_at"
+        " >= ?)"
+    )
 
     assert (
         reads.count_tasks(recorder.c, recent=since)

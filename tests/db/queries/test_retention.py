@@ -416,7 +416,10 @@ def test_rows_written_under_a_wrong_clock_take_no_young_row_along(connection: Co
     connection.exec_driver_sql("DELETE FROM events")
     for at, rows in (("2026-11-20", 500), ("1970-01-01", 600), ("2026-11-20", 500)):
         many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-        insert = f"{many} INSERT INTO events (task_id, status, \"by\", created_at, updated_at) SELECT i, 'queued', 'ann', ?, ? FROM n"
+        insert = (
+            f'{many} INSERT INTO events (task_id, status, "by", created_at, updated_at) SELECT i,'
+            " 'queued', 'ann', ?, ? FROM n"
+        )
         stamp = f"{at}T00:00:00.000000Z"
         connection.exec_driver_sql(insert, (rows, stamp, stamp))
     by = make_rules(before="2026-11-01T00:00:00.000000Z")

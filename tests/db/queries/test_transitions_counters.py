@@ -147,8 +147,9 @@ class TransitionMachine(RuleBasedStateMachine):
         if not hasattr(self, "made"):
             return
         wrong = self.c.exec_driver_sql(
-            "SELECT t.number, t.status FROM tasks t WHERE (t.status = 'running') <> (SELECT count(*) FROM instances i "
-            "WHERE i.task_id = t.uuid AND i.status IN ('starting', 'running', 'paused', 'stopping'))"
+            "SELECT t.number, t.status FROM tasks t WHERE (t.status = 'running') <> (SELECT"
+            " count(*) FROM instances i WHERE i.task_id = t.uuid AND i.status IN ('starting',"
+            " 'running', 'paused', 'stopping'))"
         ).all()
         assert wrong == []
 
@@ -157,7 +158,10 @@ class TransitionMachine(RuleBasedStateMachine):
         if not hasattr(self, "made"):
             return
         listed = ", ".join(f"'{word}'" for word in ENDED)
-        wrong = f"SELECT number, status FROM tasks WHERE (ended_at IS NOT NULL) <> (status IN ({listed}))"
+        wrong = (
+            "SELECT number, status FROM tasks WHERE (ended_at IS NOT NULL) <> (status IN"
+            f" ({listed}))"
+        )
         assert self.c.exec_driver_sql(wrong).all() == []
 
 

@@ -330,7 +330,10 @@ def test_a_newer_backup_is_refused_and_leaves_no_file(
     ):
         with pytest.raises(
             NewerDatabase,
-            match="^the backup b? ?is newer than this program. Nothing was restored. Upgrade Taskdeck.$",
+            match=(
+                "^the backup b? ?is newer than this program. Nothing was restored. Upgrade"
+                " Taskdeck.$"
+            ),
         ):
             restored()
 
@@ -378,7 +381,8 @@ def test_tasks_deleted_since_are_not_run_again(database_path: Path, take_image):
         for table, key in (("instances", "task_id"), ("events", "task_id"), ("tasks", "uuid")):
             made.c.exec_driver_sql(f"DELETE FROM {table} WHERE {key} = ?", (task,))
         made.c.exec_driver_sql(
-            "INSERT INTO forgotten (runid, task_id, number, status, created_at, updated_at) VALUES (?, ?, 1, 'failed', '', '')",
+            "INSERT INTO forgotten (runid, task_id, number, status, created_at, updated_at) VALUES"
+            " (?, ?, 1, 'failed', '', '')",
             (make_uuid7(), task),
         )
 
@@ -1174,7 +1178,10 @@ def test_a_running_run_without_its_task_becomes_a_task(database_path: Path, take
         [2],
         0,
     ) and carried.next > 3
-    stored = "SELECT number, name, status, queue, cwd, attempts, created_at, json_extract(launch, '$.argv[1]') FROM tasks WHERE uuid = ?"
+    stored = (
+        "SELECT number, name, status, queue, cwd, attempts, created_at, json_extract(launch,"
+        " '$.argv[1]') FROM tasks WHERE uuid = ?"
+    )
     assert run_query(database_path, stored, run) == [
         (3, "sleep", "running", "default", "/tmp", 2, "2001-09-09T01:46:40.000000Z", "9")
     ]
@@ -1304,7 +1311,10 @@ def test_an_active_run_that_nobody_knows_is_lost_and_not_retried(database_path: 
 
     assert read_statuses(database_path) == {1: "lost", 2: "succeeded"} and runid
     assert run_query(database_path, "SELECT current_load FROM queues") == [(0,)]
-    ends = "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE e.by = 'restore' ORDER BY 1"
+    ends = (
+        "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE"
+        " e.by = 'restore' ORDER BY 1"
+    )
     assert run_query(database_path, ends) == [(1, "lost", "restore"), (2, "succeeded", "restore")]
 
 
@@ -1392,7 +1402,10 @@ def test_a_run_whose_end_both_databases_lack_is_not_retried(database_path: Path,
         read_statuses(database_path) == {1: "succeeded", 2: "running", 3: "running"}
         and integrity.check_database(database_path) == []
     )
-    active = "SELECT t.number, i.runid FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time IS NULL ORDER BY 1"
+    active = (
+        "SELECT t.number, i.runid FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE"
+        " i.end_time IS NULL ORDER BY 1"
+    )
     assert run_query(database_path, active) == [(2, goes_on), (3, now)]
 
 
@@ -1725,7 +1738,8 @@ def test_a_task_in_the_ledger_starts_only_on_a_retry(database_path: Path):
     with open_transaction(database_path) as made:
         task = made.submit_task()
         made.c.exec_driver_sql(
-            "INSERT INTO forgotten (runid, task_id, number, status, created_at, updated_at) VALUES (?, ?, 1, 'succeeded', '', '')",
+            "INSERT INTO forgotten (runid, task_id, number, status, created_at, updated_at) VALUES"
+            " (?, ?, 1, 'succeeded', '', '')",
             (make_uuid7(), task),
         )
 

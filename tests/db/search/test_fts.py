@@ -255,8 +255,14 @@ def test_a_long_word_uses_its_rarest_trigrams(connection: Connection, builder: T
 
 _CREATED_AT = "2026-11-25T10:00:00.000000Z"
 _INSERT_QUEUE = (
-    f"INSERT INTO pools (name, total_cpu, total_memory, status, created_at, updated_at) VALUES ('p', 1, 1, 'active', '{_CREATED_AT}', '{_CREATED_AT}')",
-    f"INSERT INTO queues (name, capacity, status, pool, created_at, updated_at) VALUES ('q', 1, 'active', 'p', '{_CREATED_AT}', '{_CREATED_AT}')",
+    (
+        "INSERT INTO pools (name, total_cpu, total_memory, status, created_at, updated_at) VALUES"
+        f" ('p', 1, 1, 'active', '{_CREATED_AT}', '{_CREATED_AT}')"
+    ),
+    (
+        "INSERT INTO queues (name, capacity, status, pool, created_at, updated_at) VALUES ('q', 1,"
+        f" 'active', 'p', '{_CREATED_AT}', '{_CREATED_AT}')"
+    ),
 )
 _INSERT_TASK = f"""
 INSERT INTO tasks (uuid, name, number, type, status, parameters, created_at, updated_at, queue, tags, cwd, launch, submitted_by)
@@ -276,7 +282,8 @@ def test_a_database_without_an_index_is_searched_before_it_is_filled(home: Path)
                 _INSERT_TASK, (f"019a{at:04}-0000-7000-8000-000000000000", f"work {at}", at + 1)
             )
         c.exec_driver_sql(
-            f"INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', 20, '{_CREATED_AT}', '{_CREATED_AT}')"
+            "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', 20,"
+            f" '{_CREATED_AT}', '{_CREATED_AT}')"
         )
 
     with engine.begin() as c:

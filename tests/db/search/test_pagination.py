@@ -245,7 +245,8 @@ def test_a_word_common_only_in_the_newest_tasks_is_walked_along(
 ):
     set_small_limits(monkeypatch, 10, 10, 10, 10**6)
     connection.exec_driver_sql(
-        "UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')"
+        "UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE"
+        " name = 'task-number')"
     )
 
     assert isinstance(

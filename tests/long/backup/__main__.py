@@ -38,10 +38,12 @@ def run_trial(root: Path, args: argparse.Namespace, dice: random.Random) -> int:
     left, steps = trials.find_leftovers(folder), trials.verify_all(folder)
     missed = trials.find_unnoticed_flips(folder, args.flips, dice)
     print(
-        f"{len(steps)} backups exact, {killed} of them by processes that were killed {args.kills} times, steps {steps[0]} to {steps[-1]}"
+        f"{len(steps)} backups exact, {killed} of them by processes that were killed {args.kills}"
+        f" times, steps {steps[0]} to {steps[-1]}"
     )
     print(
-        f"left over: {sorted(left) or 'nothing'}; {args.flips} bits flipped, unnoticed: {missed or 'none'}"
+        f"left over: {sorted(left) or 'nothing'}; {args.flips} bits flipped, unnoticed:"
+        f" {missed or 'none'}"
     )
     print(f"{time.monotonic() - began:.0f} s")
     return 1 if left or missed or steps != sorted(steps) else 0

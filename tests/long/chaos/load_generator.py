@@ -147,7 +147,10 @@ class LoadGenerator:
 
     def _check_tasks(self, found: Counter[str]) -> Iterator[tuple[str, Any]]:
         runs: dict[str, list[Any]] = {}
-        every = "SELECT task_id, runid, status, exit_code, signal, reason, end_time, max_rss FROM instances ORDER BY attempt"
+        every = (
+            "SELECT task_id, runid, status, exit_code, signal, reason, end_time, max_rss FROM"
+            " instances ORDER BY attempt"
+        )
         for uuid, *run in read_rows(self.runtime.home, every):
             runs.setdefault(uuid, []).append(run)
         for uuid, name, status in read_rows(

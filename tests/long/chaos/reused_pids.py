@@ -68,7 +68,10 @@ def find_obstacle() -> str:
     try:
         LAST_PID.write_text(LAST_PID.read_text())
     except OSError as error:
-        return f"{LAST_PID} cannot be written ({error.strerror}); it takes root or CAP_CHECKPOINT_RESTORE"
+        return (
+            f"{LAST_PID} cannot be written ({error.strerror}); it takes root or"
+            " CAP_CHECKPOINT_RESTORE"
+        )
     return ""
 
 

@@ -251,8 +251,8 @@ class RuntimeModel:
 
     def _check_counters(self) -> None:
         sums = (
-            "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN "
-            + ACTIVE
+            "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE"
+            " status IN " + ACTIVE
         )
         ((load, cpu, memory),) = raw_sql.fetch_rows(self.c, sums)
         ((capacity, counted),) = raw_sql.fetch_rows(
@@ -260,7 +260,8 @@ class RuntimeModel:
         )
         ((has_cpu, has_memory, used, taken),) = raw_sql.fetch_rows(
             self.c,
-            "SELECT total_cpu, total_memory, used_cpu, used_memory FROM pools WHERE name = 'default'",
+            "SELECT total_cpu, total_memory, used_cpu, used_memory FROM pools WHERE name ="
+            " 'default'",
         )
         assert (counted, used, taken) == (load, round(cpu, 3), round(memory, 3)), (
             "counters differ from reality"
@@ -273,8 +274,9 @@ class RuntimeModel:
         """Check that only running tasks have an active run, and that ended runs never change."""
         odd = raw_sql.fetch_rows(
             self.c,
-            f"SELECT t.number, t.status, (SELECT count(*) FROM instances i WHERE i.task_id = t.uuid AND i.status IN {ACTIVE}) AS n "
-            "FROM tasks t WHERE (t.status = 'running') <> (n = 1) OR n > 1",
+            "SELECT t.number, t.status, (SELECT count(*) FROM instances i WHERE i.task_id = t.uuid"
+            f" AND i.status IN {ACTIVE}) AS n FROM tasks t WHERE (t.status = 'running') <> (n = 1)"
+            " OR n > 1",
         )
         assert not odd, f"a task and its run disagree: {odd}"
         columns = "runid, task_id, status, exit_code, signal, end_time, attempt"
@@ -291,7 +293,8 @@ class RuntimeModel:
     def _check_holds(self) -> None:
         waiting = raw_sql.fetch_rows(
             self.c,
-            f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})",
+            "SELECT uuid, status FROM tasks WHERE status IN"
+            f" ({', '.join(map(repr, map(str, WAITING)))})",
         )
         odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
         assert not odd, f"a hold is not kept: {odd}"

@@ -75,7 +75,8 @@ def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
         if seconds > SLOW_VERB:
             print(f"long: {seconds:.1f} s, {what}")
     print(
-        f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk through a table that grows"
+        f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk"
+        " through a table that grows"
     )
     return 1 if walking else 0
 

@@ -20,7 +20,9 @@ GROWING_TABLES = (
 
 WANTED_INDEXES = {
     "idx_alerts_open": "its entries are the open alerts, which are wanted",
-    "idx_tasks_next": "its entries are the waiting tasks in their order, which are wanted up to a limit",
+    "idx_tasks_next": (
+        "its entries are the waiting tasks in their order, which are wanted up to a limit"
+    ),
     "idx_instances_active": "its entries are the runs under way, which are wanted",
 }
 """Partial indexes whose entries are all wanted."""

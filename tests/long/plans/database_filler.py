@@ -25,23 +25,26 @@ def fill_database(path: Path, tasks: int) -> None:
 
 def _add_operations(c: Connection) -> None:
     c.exec_driver_sql(
-        "INSERT INTO operations (by, verb, object, after, created_at, updated_at, source, origin, batch) "
-        "SELECT 'ann', 'set', 'task #' || number, '{\"priority\": 1}', created_at, created_at, 'cli', 'pts/1', NULL FROM tasks"
+        "INSERT INTO operations (by, verb, object, after, created_at, updated_at, source, origin,"
+        " batch) SELECT 'ann', 'set', 'task #' || number, '{\"priority\": 1}', created_at,"
+        " created_at, 'cli', 'pts/1', NULL FROM tasks"
     )
 
 
 def _add_alerts(c: Connection) -> None:
     c.exec_driver_sql(
-        "INSERT INTO alerts (name, severity, status, task_id, object, text, short, fired_at, resolved_at, created_at, updated_at) "
-        "SELECT 'in-time', 'warning', 'resolved', uuid, '#' || number, 'late', 'late', created_at, ended_at, created_at, ended_at "
-        "FROM tasks WHERE ended_at IS NOT NULL AND number % 10 = 0"
+        "INSERT INTO alerts (name, severity, status, task_id, object, text, short, fired_at,"
+        " resolved_at, created_at, updated_at) SELECT 'in-time', 'warning', 'resolved', uuid, '#'"
+        " || number, 'late', 'late', created_at, ended_at, created_at, ended_at FROM tasks WHERE"
+        " ended_at IS NOT NULL AND number % 10 = 0"
     )
 
 
 def _add_samples(c: Connection) -> None:
     c.exec_driver_sql(
-        "INSERT INTO samples (kind, name, minute, created_at, updated_at) SELECT 'queue', queue, "
-        "substr(created_at, 1, 16) || ':00.000000Z' AS minute, min(created_at), min(created_at) FROM tasks GROUP BY queue, 3"
+        "INSERT INTO samples (kind, name, minute, created_at, updated_at) SELECT 'queue', queue,"
+        " substr(created_at, 1, 16) || ':00.000000Z' AS minute, min(created_at), min(created_at)"
+        " FROM tasks GROUP BY queue, 3"
     )
 
 

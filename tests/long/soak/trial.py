@@ -185,7 +185,10 @@ def _find_failures(home: Path, submitted: int) -> list[Any]:
     """Return tasks that ended unexpectedly, loads that are not 0, and a wrong last number."""
     tasks = read_rows(home, "SELECT name, status, number FROM tasks")
     odd: list[Any] = [task for task in tasks if EXPECTED_STATES.get(task[0]) != task[1]]
-    loads = "SELECT name, current_load FROM queues WHERE current_load <> 0 UNION ALL SELECT name, used_cpu FROM pools WHERE used_cpu <> 0"
+    loads = (
+        "SELECT name, current_load FROM queues WHERE current_load <> 0 UNION ALL SELECT name,"
+        " used_cpu FROM pools WHERE used_cpu <> 0"
+    )
     odd += read_rows(home, loads)
     last = max((number for _, _, number in tasks), default=submitted)
     return odd if last == submitted else [*odd, ("last number", last)]

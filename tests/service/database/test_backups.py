@@ -149,7 +149,9 @@ async def test_only_settings_that_concern_the_folder_prevent_backups(
     ):
         with pytest.raises(
             Usage,
-            match="backup.folder: must be an absolute path. So it is not known where the backups lie.",
+            match=(
+                "backup.folder: must be an absolute path. So it is not known where the backups lie."
+            ),
         ):
             ask()
     assert (await backups.backup(call, to=f"{tmp_path}/elsewhere"))["verified"]
@@ -228,7 +230,8 @@ async def test_a_missing_folder_is_reported_never_as_an_absence_of_backups(
                 ask(call.home)
 
     each_is_told(
-        f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk mounted"
+        f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk"
+        " mounted"
     )
     (tmp_path / "disk").mkdir()
     assert (
@@ -296,7 +299,10 @@ async def test_the_program_gets_the_folder_as_its_last_argument(
         ),
         (
             '["/nowhere/rsync"]',
-            "/nowhere/rsync, which is run after a backup, cannot be started: no such file or directory",
+            (
+                "/nowhere/rsync, which is run after a backup, cannot be started: no such file or"
+                " directory"
+            ),
         ),
     ],
 )
@@ -385,7 +391,10 @@ async def test_verify_on_a_full_disk_still_reports_bad_backups(
     monkeypatch.setattr(space_errors.os, "statvfs", lambda path: few)
     with pytest.raises(
         DiskFull,
-        match="the files of 2 backups are well, but to build a backup up .* The check was not finished",
+        match=(
+            "the files of 2 backups are well, but to build a backup up .* The check was not"
+            " finished"
+        ),
     ) as told:
         await backups.verify(call)
     assert told.value.hint == "Free space there, then try again."
@@ -532,7 +541,10 @@ async def test_a_locked_folder_is_reported_and_the_wait_can_be_cancelled(
 
 async def test_programs_run_one_after_another(tmp_path: Path):
     (tmp_path / "run").mkdir()
-    script = f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir {tmp_path}/busy"
+    script = (
+        f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir"
+        f" {tmp_path}/busy"
+    )
     chosen = backups.BackupSettings(after=("/bin/sh", "-c", script))
 
     assert (

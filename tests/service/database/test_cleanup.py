@@ -84,14 +84,16 @@ async def test_a_dry_run_changes_nothing_and_previews_the_removal(
     await insert_work(db, 12, 100)
     before = await execute_sql(
         call,
-        "SELECT count(*), (SELECT count(*) FROM instances), (SELECT count(*) FROM events) FROM tasks",
+        "SELECT count(*), (SELECT count(*) FROM instances), (SELECT count(*) FROM events) FROM"
+        " tasks",
     )
 
     told = await cleanup.cleanup(call, dry_run=True)
     assert (
         await execute_sql(
             call,
-            "SELECT count(*), (SELECT count(*) FROM instances), (SELECT count(*) FROM events) FROM tasks",
+            "SELECT count(*), (SELECT count(*) FROM instances), (SELECT count(*) FROM events) FROM"
+            " tasks",
         )
         == before
     )
@@ -147,7 +149,10 @@ async def test_the_number_of_kept_last_successes_is_correct(
     told = await cleanup.cleanup(call, dry_run=True)
     done = await cleanup.cleanup(call)
 
-    old = "SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time < ? AND t.pinned = 0"
+    old = (
+        "SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time < ?"
+        " AND t.pinned = 0"
+    )
     ((stay,),) = await execute_sql(
         call, old, timestamps.format_time(timestamps.utcnow() - timedelta(days=1))
     )
@@ -186,7 +191,8 @@ async def test_under_a_doubtful_clock_a_cleanup_needs_confirmation(
         await cleanup.cleanup(runtime_call)
     assert (
         str(refused.value)
-        == f"{fake_runtime.clock_doubt} Nothing was removed. If it is right: taskdeck db cleanup --yes"
+        == f"{fake_runtime.clock_doubt} Nothing was removed. If it is right: taskdeck db cleanup"
+        " --yes"
     )
     told = await cleanup.cleanup(runtime_call, dry_run=True)
     assert (await cleanup.cleanup(runtime_call, sure=True))["runs"] == told["runs"] > 0

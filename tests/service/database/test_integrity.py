@@ -81,7 +81,8 @@ def test_runs_known_only_to_the_keeper_or_the_database_are_reported(home: Path, 
     }
     write_journal(home, {"i": running_runid, "at": 1.0}, end, {"f": [running_runid]})
     assert integrity.find_problems(home, live=False) == [
-        f"run {running_runid} is said to go on, and the keeper does not know it: its end is recorded anew by the next start"
+        f"run {running_runid} is said to go on, and the keeper does not know it: its end is"
+        " recorded anew by the next start"
     ]
 
 
@@ -236,7 +237,10 @@ def test_a_lost_version_is_restored_only_for_the_current_schema(
     if more:
         with pytest.raises(
             DamagedDatabase,
-            match="0 rows of alembic_version, where there is one, and not all .*Move the database away",
+            match=(
+                "0 rows of alembic_version, where there is one, and not all .*Move the database"
+                " away"
+            ),
         ):
             maintenance.repair_home(str(home))
         return
@@ -330,7 +334,8 @@ def test_a_living_job_shows_its_command_and_directory(
         job.wait()
 
     assert said.endswith(
-        "which no row knows: it goes on, and becomes a task with the next start (taskdeck serve --detach)"
+        "which no row knows: it goes on, and becomes a task with the next start (taskdeck serve"
+        " --detach)"
     )
     assert (trace.number, trace.attempt, trace.begin, trace.lives, trace.is_active) == (
         7,

@@ -104,8 +104,8 @@ async def test_only_differences_are_changed_and_reported(call: Call) -> None:
 async def test_schema_values_of_a_secret_parameter_are_masked(call: Call) -> None:
     def text(value: str) -> str:
         return (
-            TEXT
-            + f'[templates.encode.parameters.properties.pin]\nwriteOnly = true\ndefault = "{value}"\nenum = ["pp9", "{value}"]\n'
+            TEXT + "[templates.encode.parameters.properties.pin]\nwriteOnly = true\ndefault ="
+            f' "{value}"\nenum = ["pp9", "{value}"]\n'
         )
 
     told = [

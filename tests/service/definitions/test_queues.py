@@ -323,7 +323,8 @@ async def test_without_queued_tasks_the_next_retry_is_first_in_line(call: Call):
     for task, at in ((late, "2099-01-02"), (soon, "2099-01-01")):
         await execute_sql(
             call,
-            f"UPDATE tasks SET status = 'retrying', retry_at = '{at}T00:00:00.000000Z' WHERE uuid = ?",
+            f"UPDATE tasks SET status = 'retrying', retry_at = '{at}T00:00:00.000000Z' WHERE"
+            " uuid = ?",
             task["uuid"],
         )
 
@@ -344,8 +345,14 @@ async def test_a_pool_larger_than_the_machine_is_noted_and_created(
     await queues.pool_create(runtime_call, name="gpu", cpu=2, memory=0)
 
     assert caller_notes == [
-        "pool default gives out 200 cpu, but this machine has 2: more may start than it can run well.",
-        "the pools together give out 3 cpu, but this machine has 2: more may start than it can run well.",
+        (
+            "pool default gives out 200 cpu, but this machine has 2: more may start than it can run"
+            " well."
+        ),
+        (
+            "the pools together give out 3 cpu, but this machine has 2: more may start than it can"
+            " run well."
+        ),
     ]
 
 

@@ -60,7 +60,10 @@ class SlaScenario:
         await self.insert_events(status, number)
 
     async def insert_events(self, status: str, *numbers: int) -> None:
-        insert = "INSERT INTO events (task_id, status, \"by\", created_at, updated_at) SELECT uuid, ?, 'ann', '', '' FROM tasks"
+        insert = (
+            'INSERT INTO events (task_id, status, "by", created_at, updated_at) SELECT uuid, ?,'
+            " 'ann', '', '' FROM tasks"
+        )
         await execute_sql(
             self.call, f"{insert} WHERE number BETWEEN ? AND ?", status, min(numbers), max(numbers)
         )
@@ -258,7 +261,10 @@ async def test_many_late_tasks_are_reported_in_batches(scenario: SlaScenario) ->
 
 async def test_a_changed_rule_evaluates_all_tasks_again(scenario: SlaScenario) -> None:
     await templates.create(scenario.call, name="slow", engine="shell", schema={"script": "true"})
-    text = '[slas.a]\nconditions = { preset = "finishes-within", value = "45m", match = { template = "slow" } }'
+    text = (
+        '[slas.a]\nconditions = { preset = "finishes-within", value = "45m", match = { template ='
+        ' "slow" } }'
+    )
     await apply.apply(scenario.call, text=text)
     number = await scenario.submit_at(template="slow")
     await scenario.evaluate_at(at=60)

@@ -25,7 +25,8 @@ async def list_queue_order(call: Call, queue: str = "default") -> list[int]:
     """Return the queued numbers in dispatch order."""
     rows = await execute_sql(
         call,
-        "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number",
+        "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC,"
+        " priority DESC, number",
         queue,
     )
     return [row[0] for row in rows]
@@ -152,7 +153,10 @@ async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(
         (
             1,
             4,
-            "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask again.",
+            (
+                "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask"
+                " again."
+            ),
         )
     ]
     assert await read_status(call, 1) == "cancelled"
@@ -540,7 +544,7 @@ async def test_wait_returns_the_exit_code_of_each_outcome(
     waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
     await worker.run(1, **end)
 
-    ((answer),) = await waiting
+    (answer,) = await waiting
 
     assert answer["code"] == code
     assert (answer["exit_code"], answer["signal"]) == (end["code"], end.get("signal"))

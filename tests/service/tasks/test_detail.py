@@ -31,7 +31,10 @@ async def run_task(
     """Run a task with this duration and usage; return its number."""
     number = (await submit_task(call, **spec))["number"]
     await worker.run(number)
-    used = "UPDATE instances SET run_seconds = ?, cpu_seconds = ?, max_rss = ? WHERE task_id = (SELECT uuid FROM tasks WHERE number = ?)"
+    used = (
+        "UPDATE instances SET run_seconds = ?, cpu_seconds = ?, max_rss = ? WHERE task_id = (SELECT"
+        " uuid FROM tasks WHERE number = ?)"
+    )
     await execute_sql(call, used, seconds, cpu, peak, number)
     return number
 

@@ -133,7 +133,10 @@ def test_a_restore_names_a_folder_in_place_of_the_number_file(home: Path):
 
     with pytest.raises(
         Storage,
-        match=f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored. Move it away",
+        match=(
+            f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored."
+            " Move it away"
+        ),
     ):
         number_file.skip_numbers(home, 41, [])
 
@@ -189,7 +192,8 @@ async def test_a_submission_while_nothing_starts_is_noted(
     assert (
         caller_notes
         == [
-            "nothing starts: the runtime is draining. To have it start things again: taskdeck serve --detach"
+            "nothing starts: the runtime is draining. To have it start things again: taskdeck serve"
+            " --detach"
         ]
         * 2
     )
@@ -584,9 +588,10 @@ async def test_a_request_beyond_its_pool_is_refused_with_both_figures(
     with pytest.raises(Refused) as told:
         await submit_task(call, queue="gpu", memory="40G")
 
-    assert str(told.value) == (
-        "needs 40.0G memory, but pool gpu has 32.0G in all: it could never start. Nothing was submitted. "
-        "Ask for less, or: taskdeck pool set gpu --memory 40.0G"
+    assert (
+        str(told.value)
+        == "needs 40.0G memory, but pool gpu has 32.0G in all: it could never start. Nothing was"
+        " submitted. Ask for less, or: taskdeck pool set gpu --memory 40.0G"
     )
     with pytest.raises(Refused, match="needs 3 cpu, but pool gpu has 2 in all"):
         await submit_task(call, queue="gpu", cpu=3)
@@ -644,9 +649,11 @@ async def test_all_faults_of_a_task_are_reported_at_once(
     with pytest.raises(NotFound) as missing:
         await submit.submit(call, tasks=[task | {"cpu": 1, "memory": 0}], dry_run=dry_run)
 
-    assert str(told.value) == (
-        "needs 40.0G memory and 99 cpu, but pool gpu has 32.0G and 2 in all: it could never start; "
-        'no task "98"; no task "gone". Nothing was submitted. Ask for less, or: taskdeck pool set gpu --memory 40.0G --cpu 99'
+    assert (
+        str(told.value)
+        == "needs 40.0G memory and 99 cpu, but pool gpu has 32.0G and 2 in all: it could never"
+        ' start; no task "98"; no task "gone". Nothing was submitted. Ask for less, or: taskdeck'
+        " pool set gpu --memory 40.0G --cpu 99"
     )
     assert missing.value.message == 'no task "98"; no task "gone". Nothing was submitted.'
 
@@ -766,8 +773,10 @@ async def test_a_bad_line_refuses_the_whole_input_by_its_number(call: Call):
     with pytest.raises(Usage) as told:
         await submit_json_lines(call, good, good, {**good, "priority": "high"}, good)
 
-    assert str(told.value) == (
-        'line 3: priority must be a whole number, not "high". None of the 4 lines was stored; --keep-going stores the good ones.'
+    assert (
+        str(told.value)
+        == 'line 3: priority must be a whole number, not "high". None of the 4 lines was stored;'
+        " --keep-going stores the good ones."
     )
     assert await count_tasks(call) == 0
 

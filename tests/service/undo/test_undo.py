@@ -95,7 +95,7 @@ async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
 ):
     for _ in range(2):
         await call_as(ann, "submit", tasks=[{"argv": ["true"]}])
-    (hold, *_) = held = (await call_as(ann, "hold", ids=[1, 2]))["operations"]
+    hold, *_ = held = (await call_as(ann, "hold", ids=[1, 2]))["operations"]
     (gone,) = (await call_as(ann, "set", ids=[1], fields={"priority": 5}))["operations"]
     await call_as(bob, "set", ids=[1], fields={"priority": 9})
     await ann.db.write(operations.record, ann.by, "stop", "runtime", None, {"drain": False})
@@ -108,7 +108,8 @@ async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
     typed = " ".join(map(str, held))
     assert (
         refused.value.hint
-        == f"Before it: hold of #1 true: status queued → held and 1 more. To undo that: taskdeck undo {typed}"
+        == "Before it: hold of #1 true: status queued → held and 1 more. To undo that: taskdeck"
+        f" undo {typed}"
     )
     assert gone > hold and [(await show_task(ann, number))["status"] for number in (1, 2)] == [
         "held",
@@ -144,7 +145,8 @@ async def test_a_start_time_is_undone_until_the_task_has_started(ann: Call, work
     (later,) = (await call_as(ann, "set", ids=[1], fields={"at": "2h"}))["operations"]
     (said,) = await undo_operations(ann, later)
     assert re.fullmatch(
-        r"set at of #1 true: status queued → scheduled, not before none → \d{4}-\d\d-\d\d \d\d:\d\d",
+        r"set at of #1 true: status queued → scheduled, not before none → \d{4}-\d\d-\d\d"
+        r" \d\d:\d\d",
         said,
     )
     now = await show_task(ann)
@@ -507,7 +509,8 @@ async def test_a_queue_toggled_by_another_person_is_left_alone(ann: Call, bob: C
     await call_as(bob, "queue.drain", name="default")
 
     assert await undo_operations(ann, paused) == [
-        "queue default has changed since: status paused → draining by bob, 0s ago. It was left as it is."
+        "queue default has changed since: status paused → draining by bob, 0s ago. It was left as"
+        " it is."
     ]
 
 
@@ -522,7 +525,10 @@ async def test_a_definition_whose_reference_is_gone_does_not_return(ann: Call):
 
 
 async def test_an_applied_definitions_file_is_undone(ann: Call):
-    text = '[queues.default]\ncapacity = 3\n[queues.new]\n[templates.t]\nengine = "shell"\nqueue = "new"\nschema = { script = "true" }\n'
+    text = (
+        '[queues.default]\ncapacity = 3\n[queues.new]\n[templates.t]\nengine = "shell"\nqueue ='
+        ' "new"\nschema = { script = "true" }\n'
+    )
     before = await call_as(ann, "export")
     await call_as(ann, "apply", text=text)
     applied = await call_as(ann, "export")
@@ -595,8 +601,9 @@ async def test_a_resolved_alert_is_left_alone(ann: Call):
 async def _insert_alert(call: Call) -> None:
     await execute_sql(
         call,
-        "INSERT INTO alerts (sla_id, name, severity, status, object, text, short, fired_at, created_at, updated_at) "
-        "SELECT id, name, 'warning', 'firing', '#1 a', 'late', 'late', created_at, created_at, created_at FROM slas",
+        "INSERT INTO alerts (sla_id, name, severity, status, object, text, short, fired_at,"
+        " created_at, updated_at) SELECT id, name, 'warning', 'firing', '#1 a', 'late', 'late',"
+        " created_at, created_at, created_at FROM slas",
     )
 
 

@@ -293,7 +293,8 @@ def test_a_metric_rule_can_be_changed_and_undone():
         ["taskdeck", "sla", "set", "fresh", "--metric", "replica-lag", "--stays-below", "10m"]
     ]
     assert preview_edit(found, BOARD) == [
-        "Its one alert fires while replica-lag is 10m or more. Its 1 open alert fires again where still late."
+        "Its one alert fires while replica-lag is 10m or more. Its 1 open alert fires again where"
+        " still late."
     ]
     assert (
         edit_model.build_save_requests(make_sheet(RULE, convert_rule(LAG_RULE), value="300s"))
@@ -416,7 +417,10 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(POOL, GPU_POOL, memory="16G"),
-            "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until 14.0G is",
+            (
+                "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until"
+                " 14.0G is"
+            ),
         ),
         (make_sheet(POOL, GPU_POOL, cpu="16"), "CPU 8 → 16: 10 free."),
         (

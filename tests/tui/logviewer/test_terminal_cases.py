@@ -36,26 +36,34 @@ EXACT_CASES = (
 """Recordings that stay within their lines, so that a log shows them as a terminal does."""
 OWN_CASES = {
     "markup": b"[red]not red[/red] [bold]x[/] [@click=app.quit]y[/] {0} %s $(id) `id`",
-    "strings": b"\x1b]52;c;aGk=\x07a \x1b]0;t\x1b\\b \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ \x1bP+q\x1b\\c \x1b_k\x1b\\ \x1b^m\x1b\\",
-    "screen": b"\x1b[2J\x1b[H\x1b[?1049h\x1b[?1003h\x1bc\x1b#8\x1b(0lqk\x1b[6n\x1b[c\x1b[999;999H\x1b[3T\x1b[1;1r\x1bM",
+    "strings": (
+        b"\x1b]52;c;aGk=\x07a \x1b]0;t\x1b\\b \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\"
+        b" \x1bP+q\x1b\\c \x1b_k\x1b\\ \x1b^m\x1b\\"
+    ),
+    "screen": (
+        b"\x1b[2J\x1b[H\x1b[?1049h\x1b[?1003h\x1bc\x1b#8\x1b(0lqk\x1b[6n\x1b[c\x1b[999;999H\x1b[3T\x1b[1;1r\x1bM"
+    ),
     "c1": "\x9b31mx\x9d52;c;x\x9c \x85 \x90q\x9c".encode() + b" raw \x9b31m \x9d52;c;x\x9c \x85",
     "cut off": b"\x1b[31\n\x1b]52;c;\n\x1b\n\x1b[38;5\n\xe4\xbf\n\xf0\x9f",
-    "bidi": "\u202eexe.txt\u202c \u2066isolate\u2069 \u200fRTL\u200e \u061c שלום עולם مرحبا".encode(),
+    "bidi": (
+        "\u202eexe.txt\u202c \u2066isolate\u2069 \u200fRTL\u200e \u061c שלום עולם مرحبا".encode()
+    ),
     "zero width": "a\u200bb\u200cc\u200dd\u2060e\ufefff\u180eg\U000e0041h\u00adi".encode(),
     "emoji": "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈 ❤️ 1️⃣ 🇩🇪🇫🇷 🇩 🫠 ☁︎ ✔️".encode(),
     "jamo": "\u1112\u1161\u11ab\u1100\u1173\u11af 한글 \u115f\u1160 \u3164 \ua960\ud7b0".encode(),
     "ambiguous": "αβγ „“ ° ± § ① ─│ ☆ ► … ‰ Ω ￥ ﾊﾝｶｸ ﷽ ꧅".encode(),
     "marks": (
-        "e" + "\u0301" * 5000 + " \u0301lone Z" + "\u0336\u0489\u20dd" * 90 + " ก็ क्षि"
-    ).encode(),
+        ("e" + "\u0301" * 5000 + " \u0301lone Z" + "\u0336\u0489\u20dd" * 90 + " ก็ क्षि").encode()
+    ),
     "tabs": "\ta\tbb\t夜\tccc\x1b[31m\td\n\t\t\tend".encode(),
     "wide": "保存检查点" * 40 + " 夜间备份.log，完成",
     "one word": "x" * 5000 + "\n" + "夜" * 5000,
     "binary": bytes(range(256)) * 20,
     "nul": b"\x00" * 5000 + b"\nafter",
     "progress": b"  1%\r 50%\r\x1b[K100%\r\nnext \x1b[2K\x1b[1Gspinner\x1b[2K\x1b[1Gdone",
-    "sgr": b"".join(b"\x1b[%d;38;5;%d;48;2;1;%d;3mc" % (n % 120, n, n) for n in range(256))
-    + b"\x1b[m",
+    "sgr": (
+        b"".join(b"\x1b[%d;38;5;%d;48;2;1;%d;3mc" % (n % 120, n, n) for n in range(256)) + b"\x1b[m"
+    ),
     "dense": b"\x1b[38;2;1;2;3;48;2;4;5;6m" * 3000 + b"x",
     "surrogates": "\ud800 \udfff \udcff".encode("utf-8", "surrogatepass"),
 }

@@ -17,8 +17,14 @@ from tests.tui.screen_text import read_screen_lines, read_screen_segments
 
 HOSTILE_LINES = [
     b"[/red] [bold]markup[/bold] [@click=app.quit]x[/]",
-    b"\x1b]52;c;aGVsbG8=\x07 clipboard \x1b]0;title\x1b\\ title \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\",
-    b"\x1b[2J\x1b[H\x1b[?1049h\x1b[?1003h\x1bc\x1b#8\x1b(0lqk\x1b[6n\x1b[c\x1bP$q q\x1b\\\x1b_x\x1b\\\x1b^y\x1b\\",
+    (
+        b"\x1b]52;c;aGVsbG8=\x07 clipboard \x1b]0;title\x1b\\ title"
+        b" \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\"
+    ),
+    (
+        b"\x1b[2J\x1b[H\x1b[?1049h\x1b[?1003h\x1bc\x1b#8\x1b(0lqk\x1b[6n\x1b[c\x1bP$q"
+        b" q\x1b\\\x1b_x\x1b\\\x1b^y\x1b\\"
+    ),
     "\x9b31mC1 csi\x9d52;c;x\x9c \x85 nel \x90 dcs".encode(),
     "\u202eright to left\u2066isolate\u2069 \u200bzero\u200d width\ufeff \u2028 line".encode(),
     b"\x00\x01\x02\x07\x08\x0b\x0c\x0e\x0f\x1a\x7f nul and friends",

@@ -438,8 +438,8 @@ async def test_an_alert_without_a_rule_cannot_be_silenced_or_edited():
             await wait_until(
                 pilot,
                 lambda: (
-                    "nothing-starts is about Taskdeck itself: there is no rule t… a acknowledges it."
-                    in read_screen_text(app)
+                    "nothing-starts is about Taskdeck itself: there is no rule t… a"
+                    " acknowledges it." in read_screen_text(app)
                 ),
             )
             assert app.screen is screen

@@ -185,7 +185,10 @@ async def test_refusals_disappear_with_the_form_and_results_stay() -> None:
 
 async def test_faults_of_form_and_runtime_are_shown_together() -> None:
     """Show both in full, without a claim that nothing was submitted."""
-    why = 'needs 100T memory and 99 cpu, but pool default has 15.6G and 2 in all: it could never start; no task "99".'
+    why = (
+        "needs 100T memory and 99 cpu, but pool default has 15.6G and 2 in all: it could never"
+        ' start; no task "99".'
+    )
     never = Refused(
         f"{why} Nothing was submitted.",
         "Ask for less, or: taskdeck pool set default --memory 100T --cpu 99",
@@ -218,7 +221,10 @@ async def test_faults_of_form_and_runtime_are_shown_together() -> None:
 
 
 async def test_a_refused_draft_is_not_called_submittable() -> None:
-    why = "the disk is full (/srv/machines/render01/taskdeck, 0 bytes free). The task was not accepted."
+    why = (
+        "the disk is full (/srv/machines/render01/taskdeck, 0 bytes free). The task was not"
+        " accepted."
+    )
     full = DiskFull(why, "Free space, then try again.")
 
     def refusing(args: dict[str, Any]) -> Any:
@@ -251,7 +257,10 @@ async def test_a_full_disk_is_reported_before_submission() -> None:
             )
         )
     )
-    said = "the disk is full and a task must be on disk to be accepted. Free space in /var/lib/taskdeck, then ctrl+j."
+    said = (
+        "the disk is full and a task must be on disk to be accepted. Free space in"
+        " /var/lib/taskdeck, then ctrl+j."
+    )
     async with app.run_test(size=(130, 40)) as pilot:
         await open_submit_form(pilot, app)
         await paste_text(pilot, "true")

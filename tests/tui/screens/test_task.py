@@ -42,7 +42,8 @@ def make_waiting_runtime(**values: Any) -> FakeRuntime:
 def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
     path = tmp_path / "x.log"
     path.write_text(
-        'Traceback:\n  File "thumbs.py", line 41\n\nFileNotFoundError: \x1b[31mNo such file\x1b[0m\n\n'
+        'Traceback:\n  File "thumbs.py", line 41\n\nFileNotFoundError: \x1b[31mNo such'
+        " file\x1b[0m\n\n"
     )
     ends: Any = {
         "status": "failed",

@@ -33,11 +33,13 @@ class Clock:
 def format_events(messages: Iterator[Message]) -> list[str]:
     """Return events in short form: the name of a key, or a paste in angle brackets."""
     return [
-        m.key
-        if isinstance(m, events.Key)
-        else f"<{m.text}>"
-        if isinstance(m, events.Paste)
-        else str(m)
+        (
+            m.key
+            if isinstance(m, events.Key)
+            else f"<{m.text}>"
+            if isinstance(m, events.Paste)
+            else str(m)
+        )
         for m in messages
     ]
 
@@ -146,7 +148,8 @@ def test_a_field_keeps_typed_and_pasted_text_in_order(deck_terminal: Terminal):
 def test_a_failing_input_parser_is_logged(tmp_path: Path):
     (tmp_path / "run").mkdir()
     program = (
-        "import sys; from pathlib import Path; from app.tui.terminal import driver as terminal; from app.tui.run import run_deck; read = terminal.read;"
+        "import sys; from pathlib import Path; from app.tui.terminal import driver as terminal;"
+        " from app.tui.run import run_deck; read = terminal.read;"
         # The terminal's replies still arrive.
         "terminal.read = lambda fd: 1 / 0 if b'j' in (data := read(fd)) else data;"
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"

@@ -43,7 +43,10 @@ def render_banner(
 def make_nearly_full_board() -> Board:
     """Return a board with too little space to start anything but no failed writes."""
     board = boards.halted()
-    words = "disk nearly full (/var/lib/taskdeck: 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
+    words = (
+        "disk nearly full (/var/lib/taskdeck: 3.0M of 8.0G free, 500M needed to start anything)"
+        " since 10:31"
+    )
     return board._replace(
         database="ok",
         runtime=board.runtime._replace(halted=words),
@@ -91,7 +94,8 @@ def test_a_nearly_full_disk_shows_its_free_space():
 
     assert (
         first
-        == " ✗ DISK NEARLY FULL: /var/lib/taskdeck has 3.0M free. Nothing new starts. No job runs; nothing is lost."
+        == " ✗ DISK NEARLY FULL: /var/lib/taskdeck has 3.0M free. Nothing new starts. No job runs;"
+        " nothing is lost."
     )
     assert "Largest: runs/ 41.2G" in second
 
@@ -106,7 +110,8 @@ def test_a_full_disk_with_free_bytes_omits_them_and_marks_partial_counts():
 
     assert (
         first
-        == " ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The running job goes on; nothing is lost."
+        == " ✗ DISK FULL: /var/lib/taskdeck. Nothing new starts. The running job goes on; nothing"
+        " is lost."
     )
     assert "Largest: runs/ over 41.2G." in second
 

@@ -93,7 +93,8 @@ def _summarize(found: dict[str, Any]) -> list[str]:
     freed = units.format_bytes(found["logs"] + found["rows"])
     work = (
         [
-            f"{verb} {_format_count(found['runs'], 'run')} and {_format_count(found['tasks'], 'task')}, about {freed}"
+            f"{verb} {_format_count(found['runs'], 'run')} and"
+            f" {_format_count(found['tasks'], 'task')}, about {freed}"
         ]
         if found["rules"]
         else []
@@ -121,10 +122,8 @@ def _describe_freed_logs(freed: dict[str, int]) -> list[str]:
     many, size = freed["logs"], units.format_bytes(freed["bytes"])
     return (
         [
-            (
-                f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) were "
-                "removed first"
-            )
+            f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) were "
+            "removed first"
         ]
         if many
         else []
@@ -141,10 +140,8 @@ def _describe_pending(found: dict[str, int]) -> list[str]:
         else "are removed once counted in the history"
     )
     return [
-        (
-            f"{_format_count(runs, 'run')} more, {size} of logs, {go}: in a few minutes, unless "
-            "the disk is full"
-        )
+        f"{_format_count(runs, 'run')} more, {size} of logs, {go}: in a few minutes, unless "
+        "the disk is full"
     ]
 
 
@@ -152,10 +149,8 @@ def _describe_kept(many: int) -> list[str]:
     if not many:
         return []
     return [
-        (
-            f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest per task "
-            "name and template"
-        )
+        f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest per task "
+        "name and template"
     ]
 
 
@@ -174,9 +169,8 @@ COMMANDS = {
         "remove what the retention rules no longer keep",
         clean_up,
         _add_arguments,
-        '  taskdeck db cleanup --dry-run\n  in config.toml: [retention] keep = "30d", runs = 10000, logs = "10G"\n'
-        '                  [retention.queue.scratch] keep = "1d"\n'
-        "  always kept: active and pinned tasks, and the last success per task name "
-        "and template",
+        '  taskdeck db cleanup --dry-run\n  in config.toml: [retention] keep = "30d", runs = 10000,'
+        ' logs = "10G"\n                  [retention.queue.scratch] keep = "1d"\n  always kept:'
+        " active and pinned tasks, and the last success per task name and template",
     )
 }

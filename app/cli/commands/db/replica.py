@@ -132,10 +132,7 @@ def _refuse_active_origin(origin: str) -> None:
         home = f"taskdeck --home {quote_word(folder)}"
         raise Conflict(
             f"{lives}: they might be started again here. Nothing was changed.",
-            (
-                f"Wait for them to end, or: {home} serve --detach && {home} cancel TASK && "
-                f"{home} stop"
-            ),
+            f"Wait for them to end, or: {home} serve --detach && {home} cancel TASK && {home} stop",
         )
 
 
@@ -161,7 +158,8 @@ def _find_jobs(home: str) -> list[int]:
 
 def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
     age = (
-        f"as of {time_format.format_clock(found['at'])}, {units.format_age(time_format.seconds_since(found['at']))} ago"
+        f"as of {time_format.format_clock(found['at'])},"
+        f" {units.format_age(time_format.seconds_since(found['at']))} ago"
         if found["at"]
         else "of an unknown time"
     )
@@ -176,8 +174,11 @@ def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
             "If that host is still running, stop its runtime first: both would start the "
             "waiting tasks."
         ),
-        "A replica has no logs of runs. To copy them: "
-        f"rsync -a {quote_word(_get_runs_source(found['origin']))} {quote_word(home.rstrip('/') + '/runs/')}",
+        (
+            "A replica has no logs of runs. To copy them: rsync -a"
+            f" {quote_word(_get_runs_source(found['origin']))}"
+            f" {quote_word(home.rstrip('/') + '/runs/')}"
+        ),
     ]
 
 

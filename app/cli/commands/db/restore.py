@@ -68,7 +68,8 @@ def _restore_to_file(session: CommandContext, args: Args, ident: str | None, at:
         output.print_json(done, args.jsonl)
     else:
         output.print_line(
-            f"{_format_backup(done['backup'])} restored into {sanitize(done['to'])}: {_format_state_of_database(done['after'])}"
+            f"{_format_backup(done['backup'])} restored into {sanitize(done['to'])}:"
+            f" {_format_state_of_database(done['after'])}"
         )
     return 0
 
@@ -101,10 +102,8 @@ def _restore_in_place(
         output.print_json(done, args.jsonl)
     elif done["restored"]:
         kept = (
-            (
-                f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
-                "restore FILE"
-            )
+            f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
+            "restore FILE"
             if done["kept"]
             else ""
         )
@@ -137,7 +136,10 @@ def describe_changes(told: RestoreSummary) -> list[str]:
     carried = told["carried"]
     return [
         f"backup  {_format_backup(told['backup'])}",
-        f"now     {_format_state_of_database(told['before']) if told['before'] else 'cannot be read'}{_format_state(told['present'])}",
+        (
+            "now    "
+            f" {_format_state_of_database(told['before']) if told['before'] else 'cannot be read'}{_format_state(told['present'])}"
+        ),
         f"then    {_format_state_of_database(told['after'])}",
         *(line for many, line in _describe_carried(carried) if many),
         *_describe_dropped(carried),
@@ -194,7 +196,8 @@ def _describe_dropped(carried: RestoreSummary) -> list[str]:
     if carried["operations"]:
         lost = f"; their changes are lost: {_join_some(undone)}" if undone else ""
         lines.append(
-            f"{_format_count(carried['operations'], 'operation')} since {_conjugate_be(carried['operations'])} not in its log{lost}"
+            f"{_format_count(carried['operations'], 'operation')} since"
+            f" {_conjugate_be(carried['operations'])} not in its log{lost}"
         )
     return lines
 
@@ -222,9 +225,11 @@ def _describe_requests(carried: RestoreSummary) -> list[tuple[int, str]]:
     }
     wishes = [(carried[name], word) for name, word in words.items() if carried[name]]
     each = [
-        f"{many:,} {_conjugate_stay(many)} {word}"
-        if at
-        else f"{_format_count(many, 'task')} {word} since {_conjugate_stay(many)} {word}"
+        (
+            f"{many:,} {_conjugate_stay(many)} {word}"
+            if at
+            else f"{_format_count(many, 'task')} {word} since {_conjugate_stay(many)} {word}"
+        )
         for at, (many, word) in enumerate(wishes)
     ]
     anew = ", ".join(
@@ -258,7 +263,10 @@ def _format_numbers(found: list[int]) -> str:
 
 
 def _format_backup(backup: RestoreSummary) -> str:
-    return f"{backup['id']}, {backup['kind']}, of {time_format.format_clock(backup['at'])}, {units.format_age(time_format.seconds_since(backup['at']))} old"
+    return (
+        f"{backup['id']}, {backup['kind']}, of {time_format.format_clock(backup['at'])},"
+        f" {units.format_age(time_format.seconds_since(backup['at']))} old"
+    )
 
 
 def _format_state_of_database(stand: RestoreSummary) -> str:
@@ -289,7 +297,10 @@ def _add_arguments(parser: Parser) -> None:
         "ids",
         nargs="*",
         metavar="ID",
-        help=f"{BACKUP_ID_HELP} or a database kept by a restore or an upgrade; none: the newest good one",
+        help=(
+            f"{BACKUP_ID_HELP} or a database kept by a restore or an upgrade; none: the newest"
+            " good one"
+        ),
     )
     parser.add_option(
         "--at", metavar="TIME", type=make_type(_parse_past_time),

@@ -71,7 +71,8 @@ def _print_with_plan(found: dict[str, Any]) -> None:
     count = f"{found['count']} time{'' if found['count'] == 1 else 's'}"
     by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
     output.print_line(
-        f"{units.format_latency(found['worst'])} at worst, {count}{by}, last {time_format.format_clock(found['updated_at'])}"
+        f"{units.format_latency(found['worst'])} at worst, {count}{by}, last"
+        f" {time_format.format_clock(found['updated_at'])}"
     )
     output.print_line(f"  {sanitize(found['statement'])}")
     for line in (found["plan"] or "plan unknown").split("\n"):

@@ -56,20 +56,27 @@ def _format_facts(found: dict[str, Any]) -> list[Line]:
     facts = [
         (
             "size",
-            f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}",
+            (
+                f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}"
+            ),
         ),
         ("log", units.format_bytes(found["wal_bytes"])),
         (
             "unused",
-            f"{units.format_percent(found['fragmentation'], 1)}, {found['free_pages']} free pages of {found['pages']}",
+            (
+                f"{units.format_percent(found['fragmentation'], 1)}, {found['free_pages']} free"
+                f" pages of {found['pages']}"
+            ),
         ),
         ("lock", _format_lock_waits(waits) if waits else "unknown, no runtime is running"),
         ("cache", _format_cache(found["cache"])),
         (
             "index use",
-            f"recorded since {time_format.format_clock(found['used_since'])}"
-            if found["used_since"]
-            else "not recorded yet",
+            (
+                f"recorded since {time_format.format_clock(found['used_since'])}"
+                if found["used_since"]
+                else "not recorded yet"
+            ),
         ),
     ]
     return [[(f"  {label:<11}", "dim"), (text, "")] for label, text in facts]
@@ -120,7 +127,10 @@ def _format_missing_indexes(found: list[dict[str, Any]]) -> list[Line]:
     lines: list[Line] = [[]] if found else []
     for one in found:
         what = sanitize(f"{one['table']} ({', '.join(one['columns'])})")
-        many = f"{one['statements']} slow statement{'' if one['statements'] == 1 else 's'} would use it: taskdeck db slow --plan"
+        many = (
+            f"{one['statements']} slow statement{'' if one['statements'] == 1 else 's'} would use"
+            " it: taskdeck db slow --plan"
+        )
         lines.append([(f"an index may be missing on {what}: {many}", "warn")])
     return lines
 

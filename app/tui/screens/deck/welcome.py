@@ -58,13 +58,19 @@ def _build_long(home: str) -> GuidanceLines:
         [],
         [
             (
-                "    · A job never depends on this screen. Close the terminal, lose ssh: it runs on, its log and exit code are kept.",
+                (
+                    "    · A job never depends on this screen. Close the terminal, lose ssh: it"
+                    " runs on, its log and exit code are kept."
+                ),
                 "",
             )
         ],
         [
             (
-                "    · A task asks for 1 CPU and no memory unless you say --cpu, --memory. Taskdeck starts what fits in the pool.",
+                (
+                    "    · A task asks for 1 CPU and no memory unless you say --cpu, --memory."
+                    " Taskdeck starts what fits in the pool."
+                ),
                 "",
             )
         ],

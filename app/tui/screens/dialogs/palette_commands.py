@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 SEARCH_WORDS = {
-    "go('database')": "sizes backup restore cleanup retention replica check verify repair config settings stats slow"
+    "go('database')": (
+        "sizes backup restore cleanup retention replica check verify repair config settings stats"
+        " slow"
+    )
 }
 """Extra search words by action."""
 

@@ -39,7 +39,10 @@ def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -
     body: list[list[Span]] = [
         [
             (
-                f"You last looked {format_age_ago(since, now)} ({format_wall_time(since, now)}). Since then:",
+                (
+                    f"You last looked {format_age_ago(since, now)}"
+                    f" ({format_wall_time(since, now)}). Since then:"
+                ),
                 "",
             )
         ],

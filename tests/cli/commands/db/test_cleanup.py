@@ -23,7 +23,10 @@ EMPTY_RESULT = {
             {"kept": 11, "unknown": ["[retention.queue.x]: there is no queue x"]},
             [
                 "nothing is old enough to go",
-                "kept: 11 last successes, the newest of each task name and of each template, however old",
+                (
+                    "kept: 11 last successes, the newest of each task name and of each template,"
+                    " however old"
+                ),
                 "in config.toml [retention.queue.x]: there is no queue x",
             ],
         ),
@@ -50,7 +53,10 @@ EMPTY_RESULT = {
             [
                 "nothing is old enough to go",
                 "the disk was full, so 1 log of runs that go went first, 4.0K",
-                "2 runs more, 2.0K of logs, go once the history has counted them: within minutes, unless the disk is full",
+                (
+                    "2 runs more, 2.0K of logs, go once the history has counted them: within"
+                    " minutes, unless the disk is full"
+                ),
             ],
         ),
     ],

@@ -41,7 +41,10 @@ def test_discarded_changes_are_listed_in_two_lines():
 
     assert restore._describe_dropped(asdict(many)) == [
         "not brought over, made since: queue night, 2 templates (a, b), rule soon",
-        "1,234 operations since are not in its log; what they changed is lost: 1 queue pause, 2 set priority",
+        (
+            "1,234 operations since are not in its log; what they changed is lost: 1 queue pause, 2"
+            " set priority"
+        ),
     ]
     assert restore._describe_dropped(asdict(ReconcileResult(operations=1))) == [
         "1 operation since is not in its log"
@@ -63,7 +66,8 @@ def test_replaced_databases_are_mentioned_in_a_sentence():
     )
     two = backup.describe_kept({"files": [file, file], "keep": 14 * 86400.0})
     assert two.startswith(
-        "2 databases that restores or upgrades kept lie in the home (4.0K); all but the newest go after 14d. Back to "
+        "2 databases that restores or upgrades kept lie in the home (4.0K); all but the newest go"
+        " after 14d. Back to "
     )
     assert two.endswith(": taskdeck db restore taskdeck.db.before-restore-x")
 
@@ -84,7 +88,8 @@ def test_lost_and_possibly_repeated_runs_are_reported():
     assert said[3] == "1 task ended since and is not run again: #1"
     assert (
         said[4]
-        == "12 tasks submitted since cannot be read and are lost: #3 #4 #5 #6 #7 #8 #9 #10 #11 #12 and 2 more"
+        == "12 tasks submitted since cannot be read and are lost: #3 #4 #5 #6 #7 #8 #9 #10 #11 #12"
+        " and 2 more"
     )
     assert said[5:] == [
         "1 run that the backup does not know: of which task cannot be told",

@@ -1189,9 +1189,10 @@ async def test_y_copies_the_submit_command_with_template_and_parameters():
         await (await deck.move_to(1042)).press("y")
         await deck.answer("s")
         await wait_for(deck.pilot, lambda: bool(deck.app.clipboard))
-        assert deck.app.clipboard == (
-            "taskdeck submit encode -n 'two words' -q gpu -P 5 -t 4h --cpu 4 --memory 12G --retries 1 -C /home/ann/sweep "
-            "-p 'input=a b.mkv' -p crf:=23"
+        assert (
+            deck.app.clipboard
+            == "taskdeck submit encode -n 'two words' -q gpu -P 5 -t 4h --cpu 4 --memory 12G"
+            " --retries 1 -C /home/ann/sweep -p 'input=a b.mkv' -p crf:=23"
         )
 
 
@@ -1218,7 +1219,7 @@ async def test_the_filter_line_remembers_and_completes():
     async with open_deck() as deck:
         await deck.press("slash", *"status:pau", "tab")
         assert deck.screen.words == "status:paused "
-        await deck.press("down", "slash", *([("backspace")] * 20), *"!qu", "tab", *"ba", "tab")
+        await deck.press("down", "slash", *(["backspace"] * 20), *"!qu", "tab", *"ba", "tab")
         assert deck.screen.words == "!queue:backup "
         await deck.press("up")
         assert deck.screen.words == "status:paused "

@@ -230,7 +230,8 @@ async def test_at_100_cells_panes_are_side_by_side_without_sparklines():
     shown = await draw_deck(boards.busy(), (100, 30))
     assert (
         shown[2]
-        == "─ 1 Queues ─ LOAD ─────────── WAIT OLDEST STATE ──── ─ 2 Pools ───── █USED▒RESVD ── RESERVED ── USED"
+        == "─ 1 Queues ─ LOAD ─────────── WAIT OLDEST STATE ──── ─ 2 Pools ───── █USED▒RESVD ──"
+        " RESERVED ── USED"
     )
     assert shown[8] == " " * 55 + "host   cpu 11.2 of 16   mem 41.0 of 64G"
 
@@ -283,10 +284,12 @@ async def test_a_full_disk_is_in_the_header_and_explained_below():
     assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
     assert (
         shown[2]
-        == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost."
+        == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running"
+        " jobs go on; nothing is lost."
     )
     assert shown[3].startswith(
-        "   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B shows"
+        "   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B"
+        " shows"
     )
     assert any("disk 0B!" in line for line in shown)
 
