@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 READ_ONLY_VERBS = frozenset({
-    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.backups", "db.check", "db.replica.status",
-    "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export", "history", "instances", "log",
-    "ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls", "queue.show", "review", "show", "sla.history", "sla.ls",
+    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.backups",
+    "db.check", "db.replica.status",
+    "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
+    "history", "instances", "log",
+    "ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls", "queue.show", "review",
+    "show", "sla.history", "sla.ls",
     "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
 """Verbs that change nothing. Without a runtime they are answered from the database."""
@@ -36,7 +39,8 @@ SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
 """Verbs that carry the uuid of the new task, so a resend is the same submission."""
 
 UNREPEATABLE_VERBS = frozenset({
-    "apply", "db.repair", "definition.set", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm",
+    "apply", "db.repair", "definition.set", "front", "pool.create", "pool.rm", "queue.create",
+    "queue.rm", "retry", "rm",
     "sla.create", "sla.rm", "template.create", "template.rm", "undo",
 })  # fmt: skip
 """Verbs whose effect or answer could differ when sent again after a lost answer."""
@@ -190,7 +194,8 @@ class RuntimeConnection:
         self.pid = greeting["pid"]
 
     def ask(
-        self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None, place: dict[str, str] | None = None,
+        self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None,
+        place: dict[str, str] | None = None,
         waits: Callable[[str], object] | None = None,
     ) -> Any:  # fmt: skip
         """Send one request and return its answer.

@@ -164,11 +164,13 @@ def _spawn(home: str, demo: bool) -> dict:
     ]
     try:
         pid = os.posix_spawn(
-            sys.executable, argv, {k: v for k, v in os.environ.items() if not k.startswith("TASKDECK_")}, setsid=True,
+            sys.executable, argv, {k: v for k,
+            v in os.environ.items() if not k.startswith("TASKDECK_")}, setsid=True,
             # Ignored or blocked signals of the shell are not meant for the runtime, which needs
             # SIGCHLD and TERM.
             setsigmask=(), setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-            file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2),
+            file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1),
+            (os.POSIX_SPAWN_DUP2, log, 2),
                           *_pass_as_fd3(its)],
         )  # fmt: skip
     finally:

@@ -58,7 +58,8 @@ def create_write_engine(
     factory: Any = seat.connection if seat else sqlite3.Connection
 
     def connect() -> sqlite3.Connection:
-        c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+        c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None,
+        check_same_thread=False,
                             cached_statements=512, factory=factory)  # fmt: skip
         for pragma in (
             "journal_mode=WAL",
@@ -91,7 +92,8 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, readers: Engine, writer: Engine | None, found: AttachedIndex | None = None, seat: TimingContext | None = None,
+        self, path: Path, readers: Engine, writer: Engine | None,
+        found: AttachedIndex | None = None, seat: TimingContext | None = None,
         lock: WriteLock | None = None,
     ) -> None:  # fmt: skip
         self.path = path
@@ -428,8 +430,10 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
 
     async def connect() -> aiosqlite.Connection:
         seat = TimingContext(log)
-        c = await aiosqlite.connect(existing_uri(path) if live else read_only_uri(path), uri=True, timeout=BUSY_SECONDS,
-                                    isolation_level=None, cached_statements=512, factory=seat.connection)  # fmt: skip
+        c = await aiosqlite.connect(existing_uri(path) if live else read_only_uri(path), uri=True,
+        timeout=BUSY_SECONDS,
+                                    isolation_level=None, cached_statements=512,
+                                    factory=seat.connection)  # fmt: skip
         seats[c] = seat
         await c.execute("PRAGMA query_only=ON")
         return c
@@ -438,7 +442,8 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
         seats[c.connection.driver_connection].caller = statement_timer.current_caller.get()
 
     engine = create_engine(
-        "sqlite+aiosqlite://", creator=lambda: engine.dialect.loaded_dbapi.connect(async_creator_fn=connect),
+        "sqlite+aiosqlite://",
+        creator=lambda: engine.dialect.loaded_dbapi.connect(async_creator_fn=connect),
         poolclass=AsyncAdaptedQueuePool, pool_size=READER_COUNT, max_overflow=0,
     )  # fmt: skip
     event.listen(engine, "begin", sit)

@@ -46,7 +46,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 SLOWEST_FILES = (
-    "test_snapshots", "test_query_plans", "test_every_key", "test_restore", "test_create", "test_deck_keys",
+    "test_snapshots", "test_query_plans", "test_every_key", "test_restore", "test_create",
+    "test_deck_keys",
     "test_schema_form_cases",
 )  # fmt: skip
 """The slowest test files. The remaining files run in folder order, which puts slow folders first."""

@@ -15,7 +15,8 @@ import app.core
 from tests.runtime_process import RuntimeProcess
 
 HEAVY_MODULES = {
-    "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
+    "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "regex", "rich",
+    "sqlalchemy", "sqlite3",
     "textual", "tomlkit", "yaml",
 }  # fmt: skip
 
@@ -60,7 +61,8 @@ def test_common_verbs_need_no_heavy_imports(verb):
 
 
 RUNTIME_COMMANDS = (
-    ("db", "backup", "--full"), ("db", "check", "--repair"), ("db", "cleanup"), ("db", "cleanup", "--dry-run"), ("db", "replica"),
+    ("db", "backup", "--full"), ("db", "check", "--repair"), ("db", "cleanup"),
+    ("db", "cleanup", "--dry-run"), ("db", "replica"),
     ("db", "slow"), ("db", "stats"),
 )  # fmt: skip
 """Commands that ask the runtime if it is running."""

@@ -332,7 +332,8 @@ def format_coloured(spans: list[tuple[str, Style]]) -> str:
 
 
 def _make_sgr(style: Style) -> str:
-    codes = [code for code, on in (("1", style.bold), ("2", style.dim), ("3", style.italic), ("4", style.underline),
+    codes = [code for code, on in (("1", style.bold), ("2", style.dim), ("3", style.italic), ("4",
+    style.underline),
                                    ("7", style.reverse), ("9", style.strike)) if on]  # fmt: skip
     for base, found in ((38, style.fg), (48, style.bg)):
         if isinstance(found, int):

@@ -340,11 +340,13 @@ class Board(NamedTuple):
 
 
 _ROW_TYPES: dict[str, type] = {
-    "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry, "ended": EndedEntry, "alerts": AlertEntry,
+    "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry,
+    "ended": EndedEntry, "alerts": AlertEntry,
     "largest": DiskUsageEntry,
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {
-    "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction, "backup": BackupFacts, "replica": ReplicaFacts,
+    "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction,
+    "backup": BackupFacts, "replica": ReplicaFacts,
 }  # fmt: skip
 
 

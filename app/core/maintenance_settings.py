@@ -171,7 +171,8 @@ def _parse_named_rules(
 
 
 def _parse_table(
-    where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], wrong: list[SettingFault],
+    where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]],
+    wrong: list[SettingFault],
     beside: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return the valid settings of one table. `beside` names its subtables."""
@@ -272,7 +273,8 @@ _RULE_PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "logs": _parse_size,
 }
 _BACKUP_PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "full": _parse_span, "increment": _parse_span, "keep": _parse_span, "folder": _parse_folder, "after": _parse_argv, "enabled": _parse_switch,
+    "full": _parse_span, "increment": _parse_span, "keep": _parse_span, "folder": _parse_folder,
+    "after": _parse_argv, "enabled": _parse_switch,
 }  # fmt: skip
 _SECTION_PARSERS: Mapping[str, Callable[[Mapping[str, Any], list[SettingFault]], Any]] = {
     "backup": _parse_backup,

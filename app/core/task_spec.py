@@ -198,6 +198,7 @@ _SECRET_FIELDS = frozenset({"env", "parameters", "parameter_texts"})
 
 
 _TYPE_ERRORS = {
-    "string_type": "must be text", "list_type": "must be a list", "dict_type": "must be an object", "bool_type": "must be true or false",
+    "string_type": "must be text", "list_type": "must be a list", "dict_type": "must be an object",
+    "bool_type": "must be true or false",
     "int_type": "must be a whole number", "float_type": "must be a number",
 }  # fmt: skip

@@ -26,7 +26,8 @@ class Timex(ctypes.Structure):
     """The kernel's `struct timex` up to its status, padded."""
 
     _fields_ = [
-        ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
+        ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
         ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("more", ctypes.c_long * 40),
     ]  # fmt: skip
 

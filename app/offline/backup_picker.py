@@ -92,7 +92,8 @@ def choose_backup(
     if found.stranger and not any_home:
         raise _make_foreign_error(found)
     return BackupChoice(
-        {"id": found.id, "kind": found.kind, "at": found.at}, lambda target: store.rebuild(found, target), found.pages * found.page_size,
+        {"id": found.id, "kind": found.kind, "at": found.at},
+        lambda target: store.rebuild(found, target), found.pages * found.page_size,
         max(highest, int(found.facts.get("highest") or 0)), last,
     )  # fmt: skip
 

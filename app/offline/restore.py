@@ -100,9 +100,11 @@ def _prepare_restore(
 ) -> Iterator[tuple[swap.PreparedRestore, RestoreChanges]]:
     """Prepare the new database and yield it with the changes."""
     with swap.prepare_restore(
-        meant.rebuild, paths.database_path(home), meant.size, lambda: journal.list_runs(home), max(noted.highest, meant.highest_number),
+        meant.rebuild, paths.database_path(home), meant.size, lambda: journal.list_runs(home),
+        max(noted.highest, meant.highest_number),
         Actor(user_name(os.getuid())), meant.label, trial, is_unused_since(home, meant.last_own_id),
-        lambda path: not (trial and is_held(home)) and bool(integrity.find_lost_writes(home, path)), noted.passed,
+        lambda path: not (trial and is_held(home)) and bool(integrity.find_lost_writes(home, path)),
+        noted.passed,
         meant.summary["id"] == meant.last_own_id,
     ) as ready:  # fmt: skip
         yield ready, {"backup": meant.summary, **ready.to_json(), "restored": False, "kept": None}

@@ -359,7 +359,8 @@ class Dispatcher:
         }
         restarted = {"lost": True, "reason": "host restarted", "at": now}
         ends = {
-            run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None, hello.get("boot")) else restarted)}
+            run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None,
+            hello.get("boot")) else restarted)}
             for run in active if run.start_time is not None or began(run.runid)
         }  # fmt: skip
         ends |= {
@@ -377,7 +378,8 @@ class Dispatcher:
         rows = {row.uuid: row for row in dispatch.list_claimable(c, [task.uuid for task in starts])}
         pools = {queue.name: queue.pool for queue in seen.queues}
         chosen = [
-            {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue, "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
+            {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
+            "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             for task in starts
         ]  # fmt: skip
@@ -451,8 +453,10 @@ class Dispatcher:
         cwd = os.fsdecode(row.cwd) if isinstance(row.cwd, bytes) else row.cwd
         if not launch["argv"]:
             raise ValueError("nothing to run")
-        return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
-                "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
+        return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env,
+        "umask": row.umask,
+                "log": paths.log_path(self.home, row.runid), "timeout": row.timeout,
+                "grace": row.grace}  # fmt: skip
 
     def _send_signals(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
         """Send the signals that the database requires and the keeper has not received.

@@ -420,9 +420,11 @@ def _take_sample(
     minute = now[:16] + ":00.000000Z"
     counted = reads.read_counters(c)
     rows = [
-        {"kind": "queue", "name": q.name, "minute": minute, "running": q.current_load, "waiting": counted.get((q.name, "queued"), 0),
+        {"kind": "queue", "name": q.name, "minute": minute, "running": q.current_load,
+        "waiting": counted.get((q.name, "queued"), 0),
          **dict(zip(_COUNT_COLUMNS, tallies.get(q.name, (0, 0, 0)), strict=True)),
-         "used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None, "created_at": now, "updated_at": now}
+         "used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None,
+         "created_at": now, "updated_at": now}
         for q in reads.list_queues(c)
     ]  # fmt: skip
     measured: dict[str, tuple[float, float]] = {}
@@ -431,9 +433,12 @@ def _take_sample(
         more_cpu, more_memory = used.get(run.runid, (0.0, 0.0))
         measured[run.pool] = (cpu + more_cpu, memory + more_memory)
     rows += [
-        {"kind": "pool", "name": p.name, "minute": minute, "running": 0, "waiting": 0, "started": 0, "ended": 0, "failed": 0,
-         "used_cpu": p.used_cpu, "used_memory": p.used_memory, "measured_cpu": measured.get(p.name, (0.0, 0.0))[0],
-         "measured_memory": measured.get(p.name, (0.0, 0.0))[1], "created_at": now, "updated_at": now}
+        {"kind": "pool", "name": p.name, "minute": minute, "running": 0, "waiting": 0, "started": 0,
+        "ended": 0, "failed": 0,
+         "used_cpu": p.used_cpu, "used_memory": p.used_memory,
+         "measured_cpu": measured.get(p.name, (0.0, 0.0))[0],
+         "measured_memory": measured.get(p.name, (0.0, 0.0))[1], "created_at": now,
+         "updated_at": now}
         for p in reads.list_pools(c)
     ]  # fmt: skip
     _store_samples(c, rows)

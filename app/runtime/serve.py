@@ -82,9 +82,11 @@ class Runtime:
         client = self.dispatcher.keeper
         keeper = client if client and client.connected else None
         return RuntimeFacts(
-            state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag, halted=self.halted, demo=self.demo,
+            state="running", pid=os.getpid(), since=self.since, tick_lag=self.dispatcher.tick_lag,
+            halted=self.halted, demo=self.demo,
             boottime=self.boottime, cure=self._find_restore_hint(),
-            keeper_pid=keeper.pid if keeper else None, guard_pid=keeper.guard_pid if keeper else None,
+            keeper_pid=keeper.pid if keeper else None,
+            guard_pid=keeper.guard_pid if keeper else None,
         )  # fmt: skip
 
     def _find_restore_hint(self) -> str:

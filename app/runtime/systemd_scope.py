@@ -79,8 +79,10 @@ def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
     if program is None or not SYSTEMD_FOLDER.is_dir() or not (os.geteuid() == 0 or _has_linger()):
         return None
     return [
-        program, "--scope", "--quiet", "--collect", "--no-ask-password", f"--unit={_make_unit_name(home)}",
-        f"--description=Taskdeck keeper of {truncate(sanitize(os.fspath(home)), 200)}", *(["--user"] if os.geteuid() else []),
+        program, "--scope", "--quiet", "--collect", "--no-ask-password",
+        f"--unit={_make_unit_name(home)}",
+        f"--description=Taskdeck keeper of {truncate(sanitize(os.fspath(home)), 200)}",
+        *(["--user"] if os.geteuid() else []),
         *(word for each in properties for word in ("-p", each)), "--",
     ]  # fmt: skip
 

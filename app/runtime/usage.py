@@ -137,8 +137,10 @@ class UsageSampler:
         memory = psutil.virtual_memory()
         cores = os.cpu_count() or 1
         return HostFacts(
-            name=os.uname().nodename, cores=cores, cpu_used=psutil.cpu_percent() / 100 * cores, memory_total=memory.total / 2**20,
-            memory_used=(memory.total - memory.available) / 2**20, load=os.getloadavg()[0], disk_free=shutil.disk_usage(self.home).free,
+            name=os.uname().nodename, cores=cores, cpu_used=psutil.cpu_percent() / 100 * cores,
+            memory_total=memory.total / 2**20,
+            memory_used=(memory.total - memory.available) / 2**20, load=os.getloadavg()[0],
+            disk_free=shutil.disk_usage(self.home).free,
             largest=self.largest,
         )  # fmt: skip
 

@@ -80,12 +80,16 @@ def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
     """
     row, task, silence = found.alert, found.task, found.silence
     return {
-        "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": get_status(found),
-        "task_number": task.number if task else None, "task_name": task.name if task else None, "object": row.object,
-        "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at, "value": row.value, "limit": row.limit,
+        "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity,
+        "status": get_status(found),
+        "task_number": task.number if task else None, "task_name": task.name if task else None,
+        "object": row.object,
+        "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at,
+        "value": row.value, "limit": row.limit,
         "metric": (found.conditions or {}).get("metric"),
         "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
-        "silenced_until": silence.until if silence else None, "silenced_by": silence.by if silence else None,
+        "silenced_until": silence.until if silence else None,
+        "silenced_by": silence.by if silence else None,
         "silence_reason": silence.reason if silence else None,
         "resolved_at": row.resolved_at, "created_at": row.created_at, "updated_at": row.updated_at,
     }  # fmt: skip

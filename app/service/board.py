@@ -129,7 +129,8 @@ class BoardCache:
             and 0 <= now.timestamp() - last.at < BOARD_TTL
         ):
             return last._replace(
-                at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call), database=get_database_state(call), lock=_get_lock(call, now)
+                at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call),
+                database=get_database_state(call), lock=_get_lock(call, now)
             )  # fmt: skip
         found = await call.db.read(read_board, call, seen)
         if _changes_with_time(found) or _TODAY.remembered or _UNSEEN.remembered:
@@ -184,17 +185,24 @@ def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
     before = {} if call.live else reads.map_last_measures(c)
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=get_runtime_facts(call), host=get_host(call),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=get_runtime_facts(call),
+        host=get_host(call),
         database=get_database_state(call), lock=_get_lock(call, now),
-        measured_at=max((timestamps.to_unix(row.updated_at) for row in before.values()), default=None),
+        measured_at=max((timestamps.to_unix(row.updated_at) for row in before.values()),
+        default=None),
         backup=newest.to_facts() if newest else None, replica=_read_replica(c),
-        counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
+        counts=counts, today_ok=ended.get("succeeded", 0),
+        today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
         failed=sum(_UNSEEN.count(c, unseen).values()),
-        waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_count_rules(c),
+        waiting_total=sum(n for status, n in counts.items() if status in WAITING),
+        rules=_count_rules(c),
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.queue_dicts(c)),
-        pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend, before.get(row.name)) for row in reads.list_pools(c)),
-        running=tuple(_build_running_line(c, call, run, now) for run in active), next=tuple(_build_next_lines(c, line)),
-        ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)), news=_read_news(c), ever=reads.has_any_task(c),
+        pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
+        before.get(row.name)) for row in reads.list_pools(c)),
+        running=tuple(_build_running_line(c, call, run, now) for run in active),
+        next=tuple(_build_next_lines(c, line)),
+        ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)),
+        news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
 
 
@@ -338,7 +346,8 @@ def _build_queue_line(call: Call, row: dict[str, Any], trend: Trend) -> QueueEnt
     starts = (*before, latest + (call.live.get_starts(row["name"]) if call.live else 0))
     oldest = timestamps.to_unix(row["oldest_at"]) if row["oldest_at"] else None
     by = row["status_by"] if row["status"] != "active" else None
-    return QueueEntry(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
+    return QueueEntry(row["name"], row["pool"], row["capacity"], row["current_load"],
+    row["waiting"], oldest, row["status"], row["word"],
                      row["priority"], by, starts)  # fmt: skip
 
 
@@ -363,7 +372,8 @@ def _build_pool_line(
     took = (before.measured_cpu, before.measured_memory) if before else (cpu, memory)
     return PoolEntry(
         row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, *took,
-        trend.get_shares(row.name, "measured_cpu", row.total_cpu, cpu), trend.get_shares(row.name, "measured_memory", row.total_memory, memory),
+        trend.get_shares(row.name, "measured_cpu", row.total_cpu, cpu),
+        trend.get_shares(row.name, "measured_memory", row.total_memory, memory),
     )  # fmt: skip
 
 
@@ -376,8 +386,10 @@ def _build_running_line(
     past = dispatch_view.get_cache(c).get_usual_of_run(c, run.template, run.name, ran)
     left = forecast.estimate_remaining(ran, past, run.timeout) if started else None
     return RunningEntry(
-        run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
-        run.priority, *(used or (None, None)), read_last_output(call, run.runid), _describe_state(run), past is None and left is not None,
+        run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started,
+        run.timeout, left, run.cpu, run.memory,
+        run.priority, *(used or (None, None)), read_last_output(call, run.runid),
+        _describe_state(run), past is None and left is not None,
     )  # fmt: skip
 
 
@@ -467,7 +479,8 @@ def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
         else None
     )
     return NextEntry(
-        task.uuid, task.number, task.name, task.queue, task.status, timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
+        task.uuid, task.number, task.name, task.queue, task.status,
+        timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
         first.short, task.priority, task.front, why.starts_in, at,
     )  # fmt: skip
 
@@ -538,17 +551,22 @@ def _build_alert_line(found: Any) -> AlertEntry:
     resolved = timestamps.to_unix(row.resolved_at) if row.resolved_at else None
     until = timestamps.to_unix(found.silence.until) if found.silence else None
     return AlertEntry(
-        row.id, row.name, row.severity, alerts.get_status(found), row.object, row.text, row.short, timestamps.to_unix(row.fired_at), row.task_id,
+        row.id, row.name, row.severity, alerts.get_status(found), row.object, row.text, row.short,
+        timestamps.to_unix(row.fired_at), row.task_id,
         task.number if task else None, row.acknowledged_by, resolved, until,
     )  # fmt: skip
 
 
 _PAST_TENSE = {
-    "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
-    "retry": "retried", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drained", "set": "changed",
+    "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed",
+    "hold": "held", "release": "released",
+    "retry": "retried", "rm": "removed", "front": "moved to the front", "create": "created",
+    "drain": "drained", "set": "changed",
     "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "unsilenced",
-    "unack": "unacknowledged", "undo": "undid a change of", "timeout": "timed out", "log": "stopped for its log",
-    "stop": "stopped the", "backup": "took", "cleanup": "cleaned up the", "repair": "repaired the", "reconcile": "reconciled the",
+    "unack": "unacknowledged", "undo": "undid a change of", "timeout": "timed out",
+    "log": "stopped for its log",
+    "stop": "stopped the", "backup": "took", "cleanup": "cleaned up the", "repair": "repaired the",
+    "reconcile": "reconciled the",
     "retire": "retired", "restore": "restored",
 }  # fmt: skip
 
@@ -592,8 +610,10 @@ def _read_status(c: Connection, call: Call) -> dict[str, Any]:
     runtime = found.pop("facts")
     return {
         "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
-        "runtime": {"state": runtime.state, "pid": runtime.pid, "since": timestamps.from_unix(runtime.since) if runtime.since else None,
-                    "by": call.by or None, "stopped_by": runtime.stopped_by, "tick_lag": runtime.tick_lag, "halted": runtime.halted,
+        "runtime": {"state": runtime.state, "pid": runtime.pid,
+        "since": timestamps.from_unix(runtime.since) if runtime.since else None,
+                    "by": call.by or None, "stopped_by": runtime.stopped_by,
+                    "tick_lag": runtime.tick_lag, "halted": runtime.halted,
                     "boottime": runtime.boottime},
         "keeper": {"pid": runtime.keeper_pid, "guard_pid": runtime.guard_pid},
         **found,

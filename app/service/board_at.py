@@ -83,8 +83,10 @@ def _build_answer(c: Connection, call: Call, wanted: datetime | None) -> dict[st
     before, after = state_at.find_neighbours(c, minute)
     then = PastState(c, call, minute)
     return {
-        "at": timestamps.to_unix(minute), "board": then.build_board().as_dict() if wanted else None, "up": then.up,
-        "first": timestamps.to_unix(first), "last": timestamps.to_unix(last), "before": timestamps.to_unix(before) if before else None,
+        "at": timestamps.to_unix(minute), "board": then.build_board().as_dict() if wanted else None,
+        "up": then.up,
+        "first": timestamps.to_unix(first), "last": timestamps.to_unix(last),
+        "before": timestamps.to_unix(before) if before else None,
         "after": timestamps.to_unix(after) if after else None, "notes": then.notes,
     }  # fmt: skip
 
@@ -136,14 +138,19 @@ class PastState:
         queued, load = self._sum_samples("waiting"), self._sum_samples("running")
         self._note_missing(load, len(running))
         return Board(
-            at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=RuntimeFacts(state="past"),
+            at=self.now.timestamp(), home=os.fspath(self.call.home),
+            runtime=RuntimeFacts(state="past"),
             host=HostFacts(name=os.uname().nodename),
-            counts={} if queued is None or load is None else {**count_later(found, states), "running": load, "queued": queued},
-            today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in FAILED_STATES),
+            counts={} if queued is None or load is None else {**count_later(found, states),
+            "running": load, "queued": queued},
+            today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status,
+            0) for status in FAILED_STATES),
             waiting_total=max(queued or 0, len(waiting)),
-            queues=tuple(self._build_queue_lines(group_queued(found, states))), pools=tuple(self._build_pool_lines()),
+            queues=tuple(self._build_queue_lines(group_queued(found, states))),
+            pools=tuple(self._build_pool_lines()),
             running=tuple(self._build_running_line(row, states) for row in running),
-            next=tuple(self._build_next_line(row, states) for row in waiting), ended=tuple(self._build_ended_lines(again)), alerts=tuple(self._build_alert_lines()),
+            next=tuple(self._build_next_line(row, states) for row in waiting),
+            ended=tuple(self._build_ended_lines(again)), alerts=tuple(self._build_alert_lines()),
             ever=True,
         )  # fmt: skip
 
@@ -233,14 +240,16 @@ class PastState:
             measured = (sample.measured_cpu, sample.measured_memory) if sample else (None, None)
             yield PoolEntry(
                 name, cpu, memory, *used, row["status"], *measured,  # type: ignore[arg-type]
-                self.trend.get_shares(name, "measured_cpu", cpu, measured[0]), self.trend.get_shares(name, "measured_memory", memory, measured[1]),
+                self.trend.get_shares(name, "measured_cpu", cpu, measured[0]),
+                self.trend.get_shares(name, "measured_memory", memory, measured[1]),
             )  # fmt: skip
 
     def _build_running_line(self, row: Any, states: Mapping[str, str]) -> RunningEntry:
         began, state = timestamps.to_unix(row.start_time), states.get(row.uuid, "running")
         left = timestamps.to_unix(row.end_time) - self.now.timestamp() if row.end_time else None
         return RunningEntry(
-            row.uuid, row.runid, row.number, row.name, row.queue, state if state in ACTIVE else "running", row.attempt, began, row.timeout,
+            row.uuid, row.runid, row.number, row.name, row.queue,
+            state if state in ACTIVE else "running", row.attempt, began, row.timeout,
             left, row.cpu, row.memory, row.priority,
         )  # fmt: skip
 
@@ -257,7 +266,8 @@ class PastState:
         starts = then - self.now.timestamp() if then is not None and row.fate == "started" else None
         at = timestamps.to_unix(row.not_before) if state == "scheduled" and row.not_before else None
         return NextEntry(
-            row.uuid, row.number, row.name, row.queue, state if state in WAITING else "queued", timestamps.to_unix(row.created_at), why, why,
+            row.uuid, row.number, row.name, row.queue, state if state in WAITING else "queued",
+            timestamps.to_unix(row.created_at), why, why,
             row.priority, row.front, starts, at,
         )  # fmt: skip
 
@@ -282,8 +292,10 @@ class PastState:
         for row in state_at.list_alerts(self.c, self.at, MAX_ALERTS):
             seen = row.acknowledged_at is not None and row.acknowledged_at <= self.at
             yield AlertEntry(
-                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, *self._get_lateness(row),
-                timestamps.to_unix(row.fired_at), row.task_id, row.number, row.acknowledged_by if seen else None,
+                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object,
+                *self._get_lateness(row),
+                timestamps.to_unix(row.fired_at), row.task_id, row.number,
+                row.acknowledged_by if seen else None,
             )  # fmt: skip
 
     def _get_lateness(self, row: Any) -> tuple[str, str]:

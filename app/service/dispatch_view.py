@@ -289,8 +289,10 @@ def _build_subject(
         else None
     )
     waits_for = tuple(ParentTask(p.number, p.name, p.status, p.kind) for p in parents)
-    return TaskState(task.uuid, task.number, task.name, task.queue, task.status, task.priority, task.cpu, task.memory,
-                   task.held_by if task.hold else None, due, at, again, task.attempts, task.failures, task.retries,
+    return TaskState(task.uuid, task.number, task.name, task.queue, task.status, task.priority,
+    task.cpu, task.memory,
+                   task.held_by if task.hold else None, due, at, again, task.attempts,
+                   task.failures, task.retries,
                    waits_for, (task.held_by or "").startswith(quarantine.HELD_BY))  # fmt: skip
 
 

@@ -248,7 +248,8 @@ async def read_history(
     first, rest = rows[:1], sorted(rows[1:], key=lambda row: (-row.pop("weight"), row["name"]))
     first[0].pop("weight")
     return {
-        "span": span, "metric": metric, "by": by, "within": within or {}, "step": frame.span.minutes * 60,
+        "span": span, "metric": metric, "by": by, "within": within or {},
+        "step": frame.span.minutes * 60,
         "at": [begin * 60 for begin in frame.bucket_starts], "known": known, "since": since,
         "rows": [*first, *rest[:MAX_ROWS]], "more": max(0, len(rest) - MAX_ROWS),
     }  # fmt: skip
@@ -543,5 +544,6 @@ def _build_level_row(
 
 
 _BUILDERS: dict[str, Callable[[Any, BucketFrame, Sequence[bool]], list[Row]]] = {
-    "throughput": _build_flow, "waits": _build_flow, "runs": _build_flow, "failures": _build_flow, "cpu": _build_cpu, "memory": _build_memory, "waiting": _build_waiting,
+    "throughput": _build_flow, "waits": _build_flow, "runs": _build_flow, "failures": _build_flow,
+    "cpu": _build_cpu, "memory": _build_memory, "waiting": _build_waiting,
 }  # fmt: skip

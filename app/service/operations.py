@@ -23,7 +23,8 @@ MAX_ROWS = 10_000
 
 
 async def ls(
-    call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (), by: str | None = None,
+    call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (),
+    by: str | None = None,
     verb: str | None = None, object: str | None = None, since: Any = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return operations, newest first.
@@ -69,10 +70,13 @@ def as_dict(row: OperationRow, name: str | None = None, here: str | None = None)
     """
     reason = explain_not_undoable(row)
     return {
-        "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
-        "before": secrets.mask_record(row.before), "after": secrets.mask_record(row.after), "source": row.source,
+        "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object,
+        "name": name,
+        "before": secrets.mask_record(row.before), "after": secrets.mask_record(row.after),
+        "source": row.source,
         "here": here is not None and row.origin == here,
-        "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by, "undoable": not reason, "reason": reason,
+        "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by,
+        "undoable": not reason, "reason": reason,
     }  # fmt: skip
 
 

@@ -29,11 +29,13 @@ def _summarize(c: Connection, since: float) -> dict[str, Any]:
         "since": since,
         "ended": reads.count_ended_since(c, stamp),
         "bad": [
-            {name: getattr(row, name) for name in ("number", "name", "status", "queue", "reason", "ended_at")}
+            {name: getattr(row, name) for name in ("number", "name", "status", "queue", "reason",
+            "ended_at")}
             for row in reads.list_just_ended(c, FAILED_STATES, stamp, MAX_NAMED)
         ],
         "alerts": [
-            {"sla": found.alert.name, "severity": found.alert.severity, "status": found.alert.status, "object": found.alert.object}
+            {"sla": found.alert.name, "severity": found.alert.severity,
+            "status": found.alert.status, "object": found.alert.object}
             for found in alerts.list_alerts(c, stamp, 0)
             if found.alert.fired_at >= stamp
         ][:MAX_NAMED],

@@ -45,7 +45,8 @@ def find_changes(c: Connection, rows: Sequence[SlaRow], now: float) -> AlertChan
         if standing.late:
             fired.append(_make_alert(row, rule, standing, figure.value))
         else:
-            over.append({"key": known[row.id], "resolved_at": timestamps.from_unix(now), "text": standing.text, "short": standing.short,
+            over.append({"key": known[row.id], "resolved_at": timestamps.from_unix(now),
+            "text": standing.text, "short": standing.short,
                          "value": figure.value})  # fmt: skip
     return AlertChanges(fired, over)
 
@@ -88,8 +89,10 @@ def _make_alert(
     row: SlaRow, rule: sla.SlaRule, standing: sla.MetricVerdict, value: float | None
 ) -> dict[str, Any]:
     return {
-        "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority), "status": "firing", "task_id": None,
-        "object": alerts.SYSTEM_OBJECT, "text": standing.text, "short": standing.short, "value": value, "limit": rule.value,
+        "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority),
+        "status": "firing", "task_id": None,
+        "object": alerts.SYSTEM_OBJECT, "text": standing.text, "short": standing.short,
+        "value": value, "limit": rule.value,
         "fired_at": timestamps.from_unix(standing.since), "resolved_at": None,
     }  # fmt: skip
 

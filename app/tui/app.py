@@ -180,7 +180,8 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         )
         self.seen = ReadMarks(self.memory, self.now)
         self.feed = BoardFeed(
-            self.client_factory, self._receive_board, self._receive_runtime_gone, self._receive_feed_error, start=self.may_start, args=self.seen.make_board_args
+            self.client_factory, self._receive_board, self._receive_runtime_gone,
+            self._receive_feed_error, start=self.may_start, args=self.seen.make_board_args
         )  # fmt: skip
         self._heartbeat = heartbeat.Heartbeat()
         self.origin = identify_terminal()

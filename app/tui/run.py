@@ -80,7 +80,8 @@ def run_deck_in_process(
 
         sys.setswitchinterval(0.0005)
         app = InProcessDeckApp(
-            make_client_factory(runtime, home, umask), runtime=runtime, home=home, first=first.board, driver_class=InProcessDriver, **given
+            make_client_factory(runtime, home, umask), runtime=runtime, home=home,
+            first=first.board, driver_class=InProcessDriver, **given
         )  # fmt: skip
         gc.freeze()
         code = app.run(mouse=settings.mouse != "off")

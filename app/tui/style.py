@@ -51,15 +51,18 @@ STYLES: dict[str, Style] = {
     "cursor-mark": Style(reverse=True, bold=True),
 }
 _COLOURLESS = {
-    "alive": Style(), "well": Style(), "warn": Style(bold=True), "late": Style(bold=True), "broken": Style(bold=True),
+    "alive": Style(), "well": Style(), "warn": Style(bold=True), "late": Style(bold=True),
+    "broken": Style(bold=True),
     "unknown": Style(bold=True),
 }  # fmt: skip
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _ASCII_SPARKS = "0123568#"
 _TO_ASCII = str.maketrans({
-    "–": "-", "…": "~", "·": ".", "‹": "<", "›": ">", "↵": "enter", "█": "#", "▒": "=", "‖": '"', "∞": "inf", "→": "->", "│": "|",
-    "─": "-", "━": "=", "▌": "[", "✗": "X", "✓": "+", "●": "*", "○": "o", "┌": "+", "┐": "+", "└": "+", "┘": "+",
+    "–": "-", "…": "~", "·": ".", "‹": "<", "›": ">", "↵": "enter", "█": "#", "▒": "=", "‖": '"',
+    "∞": "inf", "→": "->", "│": "|",
+    "─": "-", "━": "=", "▌": "[", "✗": "X", "✓": "+", "●": "*", "○": "o", "┌": "+", "┐": "+",
+    "└": "+", "┘": "+",
     "−": "-", "×": "x", "•": "*",
     "←": "<-", "↑": "up", "↓": "down", "▲": "!", "△": "'", "？": "?", "：": ":", "／": "/",
 })  # fmt: skip

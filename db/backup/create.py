@@ -108,7 +108,8 @@ def find_base(backups: Sequence[Backup], rules: BackupRules) -> Backup | None:
 
 
 def take_backup(
-    source: Path, folder: Path, rules: BackupRules, full: bool = False, beside: Mapping[str, bytes] | None = None,
+    source: Path, folder: Path, rules: BackupRules, full: bool = False,
+    beside: Mapping[str, bytes] | None = None,
     step: Callable[[], None] = tool.do_nothing,
 ) -> Backup:  # fmt: skip
     """Back up the database `source` into `folder`, and prune before and after.
@@ -207,8 +208,10 @@ class _BackupJob:
             for kind in self.beside
         ]
         header = {
-            "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
-            "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
+            "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full",
+            "base": base.ident if base else None,
+            "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts,
+            "stored": len(numbers),
             "of": os.path.realpath(self.source), "home": home, "number": self._make_number(),
             "beside": backup_folder.write_companions(self.store.folder, ident, self.beside),
         }  # fmt: skip

@@ -215,7 +215,8 @@ def _make_empty_entry(ident: str) -> dict[str, Any]:
         ident[11:13],
         ident[13:15],
     )
-    return {"id": ident, "kind": "full" if "full" in ident else "increment", "base": None, "at": at, "bytes": 0, "pages": 0,
+    return {"id": ident, "kind": "full" if "full" in ident else "increment", "base": None, "at": at,
+    "bytes": 0, "pages": 0,
             "page_size": 0, "sha256": "", "facts": {}, "beside": {}, "digest": ""}  # fmt: skip
 
 

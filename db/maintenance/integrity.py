@@ -300,7 +300,8 @@ _INVALID_COUNTERS = (
 def _check_counters(c: sqlite3.Connection) -> list[str]:
     counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
     wrong = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
-             for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
+             for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name,
+             0)]  # fmt: skip
     wrong += [f"counter {name} is not a number" for (name,) in c.execute(_INVALID_COUNTERS)]
     given, highest = _read_highest_numbers(c)
     said = f"the task number counter says {given}, "
@@ -363,7 +364,8 @@ _ORPHANS: dict[str, tuple[str, str]] = {
     "{} of missing rules removed|silence|silences":
         ("silences", "sla_id NOT IN (SELECT id FROM slas)"),
 }  # fmt: skip
-_OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", "slas", "id"), ("alerts", "task_id", "tasks", "uuid"),
+_OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", "slas", "id"),
+("alerts", "task_id", "tasks", "uuid"),
           ("backups", "parent_id", "backups", "id"))  # fmt: skip
 """Optional references: (table, column, referenced table and column)."""
 

@@ -219,7 +219,8 @@ VERSION_TABLE = (
 
 
 LATER_INDEXES = (
-    "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long", "idx_tasks_of_template", "idx_tasks_started",
+    "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long",
+    "idx_tasks_of_template", "idx_tasks_started",
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over",
 )  # fmt: skip
 """Indexes added by revisions, in order, after those of the first schema.

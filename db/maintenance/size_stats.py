@@ -140,9 +140,11 @@ def read_stats(c: Connection) -> Stats:
         for name in made
     ]
     return Stats(
-        measured is not None, _read_pragma(c, "page_size"), _read_pragma(c, "page_count"), _read_pragma(c, "freelist_count"),
+        measured is not None, _read_pragma(c, "page_size"), _read_pragma(c, "page_count"),
+        _read_pragma(c, "freelist_count"),
         sorted(tables, key=lambda table: (-table.bytes - table.index_bytes, table.name)),
-        sorted(indexes, key=lambda index: (-index.bytes, index.name)), _find_missing(c, tables), since,
+        sorted(indexes, key=lambda index: (-index.bytes, index.name)), _find_missing(c, tables),
+        since,
     )  # fmt: skip
 
 

@@ -24,8 +24,10 @@ RunQuery = Callable[[str], Iterable[Any]]
 """Function that returns the rows of a query."""
 
 MAPPINGS = frozenset({
-    ("tasks", "parameters"), ("tasks", "tags"), ("tasks", "env"), ("tasks", "launch"), ("instances", "tags"),
-    ("environments", "variables"), ("templates", "schema"), ("templates", "parameters"), ("slas", "conditions"), ("slas", "actions"),
+    ("tasks", "parameters"), ("tasks", "tags"), ("tasks", "env"), ("tasks", "launch"),
+    ("instances", "tags"),
+    ("environments", "variables"), ("templates", "schema"), ("templates", "parameters"),
+    ("slas", "conditions"), ("slas", "actions"),
 })  # fmt: skip
 """Documents that must be JSON objects."""
 
@@ -49,8 +51,10 @@ _ENVIRONMENT = (
 )
 """A quarantined environment was already reported. It counts again once a task would start in it."""
 IN_USE = {
-    "tasks": _build_status_condition([*WAITING, "running"]), "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
-    "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
+    "tasks": _build_status_condition([*WAITING, "running"]),
+    "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
+    "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1",
+    "replicas": "1", "silences": "1",
 }  # fmt: skip
 """Rows read all the time, by table: one unreadable row would hide all others."""
 SMALL_TABLES = {

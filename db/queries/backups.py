@@ -20,8 +20,10 @@ def write_backup_rows(c: Connection, backups: Sequence[Backup]) -> None:
     c.execute(table.delete())
     if backups:
         c.execute(table.insert(), [
-            {"id": ids[one.id], "kind": one.kind, "file": one.path.name, "parent_id": ids.get(one.base or ""), "bytes": one.bytes,
-             "sha256": bytes.fromhex(one.sha256) or None, "verified_at": one.at if one.verified else None, "problem": one.problem,
+            {"id": ids[one.id], "kind": one.kind, "file": one.path.name,
+            "parent_id": ids.get(one.base or ""), "bytes": one.bytes,
+             "sha256": bytes.fromhex(one.sha256) or None,
+             "verified_at": one.at if one.verified else None, "problem": one.problem,
              "created_at": one.at, "updated_at": now}
             for one in backups
         ])  # fmt: skip

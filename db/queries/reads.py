@@ -581,7 +581,8 @@ def count_template_uses(c: Connection, template: str, most: int) -> dict[str, An
         "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? AND ended_at IS NULL LIMIT ?)"
     )
     last = "SELECT max(ended_at) FROM tasks WHERE template = ?"
-    return {"used": raw_sql.fetch_value(c, used, (template, most)), "active": raw_sql.fetch_value(c, active, (template, most)),
+    return {"used": raw_sql.fetch_value(c, used, (template, most)),
+    "active": raw_sql.fetch_value(c, active, (template, most)),
             "last_used": raw_sql.fetch_value(c, last, (template,))}  # fmt: skip
 
 

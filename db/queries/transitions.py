@@ -253,8 +253,10 @@ def _get_initial_status(task: dict[str, Any], now: str) -> TaskStatus:
 
 _JSON = ("parameters", "tags", "launch", "env")
 _TEXT = (
-    "uuid", "name", "template", "type", "status", "priority", "timeout", "created_at", "updated_at", "number", "queue", "cpu", "memory",
-    "retries", "retry_delay", "grace", "not_before", "hold", "held_by", "env_id", "umask", "log_limit", "submitted_by",
+    "uuid", "name", "template", "type", "status", "priority", "timeout", "created_at", "updated_at",
+    "number", "queue", "cpu", "memory",
+    "retries", "retry_delay", "grace", "not_before", "hold", "held_by", "env_id", "umask",
+    "log_limit", "submitted_by",
 )  # fmt: skip
 _INSERT_TASK = (
     f"INSERT INTO tasks ({', '.join((*_TEXT, *_JSON, 'cwd'))}) VALUES"
@@ -486,8 +488,10 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
 
 def _make_start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
     return {
-        "runid": run.runid, "task_id": run.task_id, "pid": e["pid"], "pid_ticks": e["ticks"], "boot_id": e.get("boot"),
-        "start_time": timestamps.from_unix(e["at"]), "deadline": None if run.timeout is None else timestamps.from_unix(e["at"] + run.timeout),
+        "runid": run.runid, "task_id": run.task_id, "pid": e["pid"], "pid_ticks": e["ticks"],
+        "boot_id": e.get("boot"),
+        "start_time": timestamps.from_unix(e["at"]),
+        "deadline": None if run.timeout is None else timestamps.from_unix(e["at"] + run.timeout),
     }  # fmt: skip
 
 
@@ -583,9 +587,11 @@ def _describe_leftovers(e: dict[str, Any]) -> str | None:
 def _make_end_row(e: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
     began, took = _get_start_time(run, e), e.get("run_seconds")
     return {
-        "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason, "exit_code": e.get("code"), "signal": e.get("signal"),
+        "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason,
+        "exit_code": e.get("code"), "signal": e.get("signal"),
         "start_time": timestamps.from_unix(began), "end_time": timestamps.from_unix(e["at"]),
-        "run_seconds": max(0.0, e["at"] - began) if took is None else took, "cpu_seconds": e.get("cpu"),
+        "run_seconds": max(0.0, e["at"] - began) if took is None else took,
+        "cpu_seconds": e.get("cpu"),
         "max_rss": None if e.get("maxrss") is None else e["maxrss"] / 1024,
         "logs": e.get("logs"), "log_bytes": e.get("log_bytes"),
     }  # fmt: skip
@@ -607,7 +613,8 @@ def _end_tasks(
     """
     over: list[str] = []
     again = [
-        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "started_at": timestamps.from_unix(_get_start_time(run, e)),
+        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
+        "started_at": timestamps.from_unix(_get_start_time(run, e)),
          "retry_at": timestamps.from_unix(e["at"] + verdict.retry_in)}
         for run, verdict, e in ends if verdict.retry_in is not None
     ]  # fmt: skip
@@ -615,7 +622,8 @@ def _end_tasks(
     recompute_waiting_state(c, [row["uuid"] for row in moved], SYSTEM)
     for status in {verdict.status for _, verdict, _ in ends}:
         rows = [
-            {"uuid": run.task_id, "reason": verdict.reason, "started_at": timestamps.from_unix(_get_start_time(run, e)),
+            {"uuid": run.task_id, "reason": verdict.reason,
+            "started_at": timestamps.from_unix(_get_start_time(run, e)),
              "ended_at": timestamps.from_unix(e["at"]), "front": 0}
             for run, verdict, e in ends if verdict.status is status and verdict.retry_in is None
         ]  # fmt: skip

@@ -142,7 +142,8 @@ def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> Non
     now = timestamps.now()
     begin = now if trace.begin is None else timestamps.from_unix(trace.begin)
     row = {
-        "uuid": trace.runid, "name": trace.name, "number": number, "begin": begin, "now": now, "by": by,
+        "uuid": trace.runid, "name": trace.name, "number": number, "begin": begin, "now": now,
+        "by": by,
         "queue": _find_queue(c), "cwd": schema.to_os_text(trace.cwd),
         "launch": json.dumps({"argv": trace.argv, UNREADABLE: {"parameters": "", "env": ""}}),
     }  # fmt: skip

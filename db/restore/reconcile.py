@@ -158,7 +158,8 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
 # --- salvage of a damaged database ----------------------------------------------------------
 
 _SALVAGED = (
-    "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
+    "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances",
+    "events", "counters", "operations",
     "forgotten", "replicas", "home",
 )  # fmt: skip
 REQUIRED_TABLES = frozenset(_SALVAGED)
@@ -332,13 +333,15 @@ Except tasks created for an adopted run whose own task is in the backup and may 
 the run belongs to that task.
 """
 _STATE_COLUMNS = (
-    "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front", "hold", "held_by", "not_before",
+    "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front",
+    "hold", "held_by", "not_before",
     "updated_at",
 )  # fmt: skip
 
 
 def _merge(
-    c: Connection, whole: bool, traces: Callable[[], Sequence[ObservedRun]], highest: int, idle: bool, behind: bool,
+    c: Connection, whole: bool, traces: Callable[[], Sequence[ObservedRun]], highest: int,
+    idle: bool, behind: bool,
     passed: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
     done = ReconcileResult(whole=whole)
@@ -1019,7 +1022,8 @@ def _hold_waiting(
 _DEFINITION_TABLES = {"queue": "queues", "pool": "pools", "template": "templates", "sla": "slas"}
 """Tables of definitions, by kind."""
 _USER_COLUMNS = (
-    "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "tags", "parameters", "launch", "log_limit",
+    "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace",
+    "tags", "parameters", "launch", "log_limit",
     "pinned", "hold", "front", "not_before", "deleted_at",
 )  # fmt: skip
 """Columns of a task that users set."""

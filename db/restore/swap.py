@@ -63,7 +63,8 @@ class PreparedRestore:
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {
-            "before": None if self.before is None else asdict(self.before), "after": asdict(self.after), "carried": asdict(self.carried),
+            "before": None if self.before is None else asdict(self.before),
+            "after": asdict(self.after), "carried": asdict(self.carried),
             "present": self.present,
         }  # fmt: skip
 

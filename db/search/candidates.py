@@ -112,7 +112,8 @@ class ValueSource:
 
 
 _INDEXES = {
-    "name": "idx_tasks_name", "status": "idx_tasks_status", "queue": "idx_tasks_queue", "template": "idx_tasks_of_template",
+    "name": "idx_tasks_name", "status": "idx_tasks_status", "queue": "idx_tasks_queue",
+    "template": "idx_tasks_of_template",
     "submitted_by": "idx_tasks_submitted_by",
 }  # fmt: skip
 

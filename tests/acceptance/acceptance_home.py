@@ -33,8 +33,10 @@ class AcceptanceHome:
         self.work = root / "work"
         self.work.mkdir()
         self.env = {
-            "PATH": f"{PROGRAM.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}", "HOME": str(root), "LANG": "C.UTF-8",
-            "TERM": "xterm-256color", "TASKDECK_HOME": str(self.home), "XDG_CONFIG_HOME": str(root / "config"),
+            "PATH": f"{PROGRAM.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "HOME": str(root), "LANG": "C.UTF-8",
+            "TERM": "xterm-256color", "TASKDECK_HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(root / "config"),
         }  # fmt: skip
 
     def run_cli(
@@ -49,7 +51,8 @@ class AcceptanceHome:
             return done
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
         return subprocess.run(
-            [PROGRAM, *map(str, args)], cwd=cwd or self.work, env=self.env | env, capture_output=True, text=True, timeout=60, **feed
+            [PROGRAM, *map(str, args)], cwd=cwd or self.work, env=self.env | env,
+            capture_output=True, text=True, timeout=60, **feed
         )  # fmt: skip
 
     def run_ok(self, *args: object, **more: Any) -> str:

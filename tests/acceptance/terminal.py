@@ -123,7 +123,8 @@ class Terminal:
     """Program on a pty, as leader of its session. The context manager hangs up at the end."""
 
     def __init__(
-        self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
+        self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str], cwd: Path,
+        columns: int = 80, rows: int = 24
     ) -> None:  # fmt: skip
         self.raw = bytearray()
         self.keyboard, slave = os.openpty()

@@ -507,7 +507,8 @@ def test_a_replica_taken_by_another_home_is_reported(
 
 
 def test_a_folder_taken_by_another_home_is_reported(
-    unstarted_home: AcceptanceHome, second_home: AcceptanceHome, fresh_database: Path, tmp_path: Path
+    unstarted_home: AcceptanceHome, second_home: AcceptanceHome, fresh_database: Path,
+    tmp_path: Path
 ):  # fmt: skip
     there = tmp_path / "there"
     set_target(unstarted_home, there)
@@ -625,7 +626,8 @@ def test_folders_in_the_home_or_with_other_files_are_refused(
 @pytest.mark.parametrize(
     ("to", "says"),
     [
-        ("", "needs a folder"), ("second", "must begin with /"), ("-oProxyCommand=x:/tmp/y", "needs a folder"),
+        ("", "needs a folder"), ("second", "must begin with /"),
+        ("-oProxyCommand=x:/tmp/y", "needs a folder"),
         (":/x", "no host stands before the colon"), ("a:b:/x", "must begin with /"),
         ("host:", "no folder stands behind host:. Nothing was changed. Type: taskdeck db replica set host:/mnt/second/taskdeck"),
         ("/nowhere/at/all", "there is no folder /nowhere/at, in which all is to be made. Nothing was changed. Is its disk mounted?"),

@@ -89,7 +89,8 @@ def test_the_log_view_shows_only_final_state_and_colours(hostile_home):
 
 
 @pytest.mark.parametrize(
-    "command", ["ls", "status", "show 1", "show 2", "show 3", "show 5", "why 2", "why", "logs 4", "instances", "queue ls",
+    "command", ["ls", "status", "show 1", "show 2", "show 3", "show 5", "why 2", "why", "logs 4",
+    "instances", "queue ls",
                 "template ls", "alert ls", "operations"]
 )  # fmt: skip
 def test_every_reading_command_shows_hostile_text_as_text(hostile_home, command):

@@ -29,7 +29,8 @@ class Tmux:
     """tmux server with one session that runs a program. The context manager kills the server."""
 
     def __init__(
-        self, argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
+        self, argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, columns: int = 80,
+        rows: int = 24
     ) -> None:  # fmt: skip
         settings = cwd / "tmux.conf"
         settings.write_text(SETTINGS)
@@ -38,7 +39,8 @@ class Tmux:
         size = ["-x", str(columns), "-y", str(rows)]
         program = shlex.join(os.fspath(word) for word in argv)
         self._client = subprocess.Popen(
-            [*self._line, "-C", "new-session", *size, program], env=self._env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [*self._line, "-C", "new-session", *size, program], env=self._env, cwd=cwd,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._held = b""
         self._known: list[str] = []

@@ -72,7 +72,8 @@ def _format_row(figure: Figure) -> Sequence[str]:
     )
     beside = _format_value(figure.beside, f"{figure.unit} {figure.beside_what}")
     return (
-        figure.what, _format_value(figure.value, figure.unit), beside, _format_value(figure.judged, "").strip(), *goals, figure.verdict,
+        figure.what, _format_value(figure.value, figure.unit), beside,
+        _format_value(figure.judged, "").strip(), *goals, figure.verdict,
     )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ WAITING_SHARE = 0.04
 """Share of tasks that wait."""
 
 _COLUMNS = (
-    "uuid", "number", "name", "template", "type", "status", "parameters", "priority", "created_at", "updated_at", "queue", "cpu",
+    "uuid", "number", "name", "template", "type", "status", "parameters", "priority", "created_at",
+    "updated_at", "queue", "cpu",
     "memory", "tags", "cwd", "launch", "submitted_by", "attempts", "started_at", "ended_at",
 )  # fmt: skip
 _INSERT = f"INSERT INTO tasks ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -50,11 +51,13 @@ def fill_database(path: Path, count: int) -> None:
 def _add_definitions(c: Connection) -> None:
     now = timestamps.now()
     queues = [(name, 4, "paused", at, "default", now, now) for at, name in enumerate(QUEUES[1:])]
-    raw_sql.execute_statements(c, "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    raw_sql.execute_statements(c,
+    "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                  queues)  # fmt: skip
     c.exec_driver_sql("UPDATE queues SET status = 'paused'")
     templates = [(name, "exec", "exec", "{}", "{}", now, now) for name in TEMPLATES]
-    raw_sql.execute_statements(c, "INSERT INTO templates (name, type, engine, schema, parameters, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    raw_sql.execute_statements(c,
+    "INSERT INTO templates (name, type, engine, schema, parameters, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                  templates)  # fmt: skip
 
 
@@ -85,10 +88,14 @@ def _make_task(
     stamp = timestamps.format_time(created)
     tags = {"env": dice.choice(("prod", "test", "dev"))} if dice.random() < 0.2 else {}
     return (
-        make_uuid7(), number, name, template, "exec", status, json.dumps({"n": number}) if template else "{}",
-        dice.choices((0, 5, 10, -5), (92, 4, 2, 2))[0], stamp, stamp, QUEUES[kind], 1.0, 512.0, json.dumps(tags),
-        f"/srv/{QUEUES[kind]}", json.dumps({"argv": argv}), dice.choices(USERS, (50, 25, 12, 10, 3))[0], 0 if waits else 1,
-        None if waits else timestamps.format_time(began), None if waits else timestamps.format_time(ended),
+        make_uuid7(), number, name, template, "exec", status,
+        json.dumps({"n": number}) if template else "{}",
+        dice.choices((0, 5, 10, -5), (92, 4, 2, 2))[0], stamp, stamp, QUEUES[kind], 1.0, 512.0,
+        json.dumps(tags),
+        f"/srv/{QUEUES[kind]}", json.dumps({"argv": argv}),
+        dice.choices(USERS, (50, 25, 12, 10, 3))[0], 0 if waits else 1,
+        None if waits else timestamps.format_time(began),
+        None if waits else timestamps.format_time(ended),
     )  # fmt: skip
 
 

@@ -46,8 +46,10 @@ WORDS = {
     "an absent word of two letters": "q7",
 }
 TYPICAL = (
-    "", "status:failed", "status:failed,lost", "status:active", "status:waiting", "!status:succeeded", "queue:gpu",
-    "queue:gpu status:failed", "encode", "encode status:failed", "name:enc*", "template:train", "by:ci", "by:ann status:failed",
+    "", "status:failed", "status:failed,lost", "status:active", "status:waiting",
+    "!status:succeeded", "queue:gpu",
+    "queue:gpu status:failed", "encode", "encode status:failed", "name:enc*", "template:train",
+    "by:ci", "by:ann status:failed",
     "tag:env=prod", "since:2h", "status:failed since:2d", "priority:>5", "number:500000-500100",
 )  # fmt: skip
 HARD = (

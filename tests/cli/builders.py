@@ -33,10 +33,14 @@ def make_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any
     """Build a task row; `age`, `started` and `ended` are seconds ago."""
     age, started, ended = more.pop("age", 60), more.pop("started", None), more.pop("ended", None)
     return {
-        "uuid": f"0000-{number}", "number": number, "name": name, "status": status, "queue": "default", "priority": 0, "cpu": 1.0,
-        "memory": 0.0, "timeout": None, "retries": 0, "retry_delay": 1.0, "reason": None, "template": None, "parameters": {},
-        "tags": {}, "cwd": "/srv", "launch": {"argv": ["true"]}, "submitted_by": "ann", "created_at": make_past_time(age),
-        "started_at": None if started is None else make_past_time(started), "ended_at": None if ended is None else make_past_time(ended),
+        "uuid": f"0000-{number}", "number": number, "name": name, "status": status,
+        "queue": "default", "priority": 0, "cpu": 1.0,
+        "memory": 0.0, "timeout": None, "retries": 0, "retry_delay": 1.0, "reason": None,
+        "template": None, "parameters": {},
+        "tags": {}, "cwd": "/srv", "launch": {"argv": ["true"]}, "submitted_by": "ann",
+        "created_at": make_past_time(age),
+        "started_at": None if started is None else make_past_time(started),
+        "ended_at": None if ended is None else make_past_time(ended),
         "updated_at": make_past_time(0), "wait_short": None, "expected": None, **more,
     }  # fmt: skip
 
@@ -61,7 +65,9 @@ class JsonText:
 def make_run(attempt: int, status: str, **more: Any) -> dict[str, Any]:
     """Build a run row."""
     return {
-        "runid": f"run-{attempt}", "number": 1, "name": "x", "queue": "default", "attempt": attempt, "status": status,
-        "start_time": make_past_time(10), "end_time": make_past_time(7), "exit_code": None, "signal": None, "reason": None, "cpu_seconds": None,
+        "runid": f"run-{attempt}", "number": 1, "name": "x", "queue": "default", "attempt": attempt,
+        "status": status,
+        "start_time": make_past_time(10), "end_time": make_past_time(7), "exit_code": None,
+        "signal": None, "reason": None, "cpu_seconds": None,
         "max_rss": None, "run_seconds": None, "log_bytes": None, **more,
     }  # fmt: skip

@@ -20,7 +20,8 @@ from app.core.board import (
 )
 
 FULL_BOARD = Board(
-    at=1.0, runtime=RuntimeFacts("running", 7, halted="disk full"), news=LatestAction(5.0, "ann", "x"), counts={"queued": 2},
+    at=1.0, runtime=RuntimeFacts("running", 7, halted="disk full"),
+    news=LatestAction(5.0, "ann", "x"), counts={"queued": 2},
     host=HostFacts("one", 4, largest=(DiskUsageEntry("runs/", 9), DiskUsageEntry("x", 1, False))),
     lock=LockFacts(2.0, "sqlite3"), backup=BackupFacts(3.0, True), replica=ReplicaFacts(4.0),
     queues=(QueueEntry("q", "p", 2, 1, 1, None, "active", "open", 0, starts=(0, 1)),),

@@ -23,7 +23,8 @@ from db import states
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
 
 TASK_FACTS = RowFacts(
-    number=1042, name="encode S02E07.mkv", status="running", run="paused", queue="gpu", template="encode", by="ann", priority=5,
+    number=1042, name="encode S02E07.mkv", status="running", run="paused", queue="gpu",
+    template="encode", by="ann", priority=5,
     created=(NOW - timedelta(hours=1)).timestamp(), tags={"env": "prod", "note": "a b"},
     text="encode S02E07.mkv\nencode\nenv=prod\nnote=a b\nffmpeg -i /srv/in/Größe.mkv",
 )  # fmt: skip
@@ -36,12 +37,18 @@ def is_kept(line: str, facts: RowFacts = TASK_FACTS) -> bool:
 @pytest.mark.parametrize(
     "line",
     [
-        "", "  ", '""', "encode", "ENCODE s02", "ffmpeg", '"-i /srv"', "größe", "GRÖSSE", "!decode", "status:running", "status:paused",
-        "status:active", "status:failed,running", "!status:waiting", "!status:timed-out", "queue:gpu", "queue:g*", "queue:g?u",
-        "queue:media,gpu", "!queue:media", "name:enc*", "name:ENC*mkv", "name:*s02e??.mkv", "!name:enc", "template:encode", "by:ann",
-        "by:a*", "tag:env", "tag:env=prod", "tag:env=p*", 'tag:note="a b"', "!tag:env=test", "!tag:owner", "since:2h", "since:2026-11-25",
-        "since:yesterday", "until:30m", "until:2026-11-25", "until:today", "number:1042", "#1042", "number:1000-2000", "number:>1041",
-        "number:<=1042", "!#7", "priority:5", "priority:>=5", "priority:<6", "priority:-5-5", "QUEUE:gpu", "!priority:>5",
+        "", "  ", '""', "encode", "ENCODE s02", "ffmpeg", '"-i /srv"', "größe", "GRÖSSE", "!decode",
+        "status:running", "status:paused",
+        "status:active", "status:failed,running", "!status:waiting", "!status:timed-out",
+        "queue:gpu", "queue:g*", "queue:g?u",
+        "queue:media,gpu", "!queue:media", "name:enc*", "name:ENC*mkv", "name:*s02e??.mkv",
+        "!name:enc", "template:encode", "by:ann",
+        "by:a*", "tag:env", "tag:env=prod", "tag:env=p*", 'tag:note="a b"', "!tag:env=test",
+        "!tag:owner", "since:2h", "since:2026-11-25",
+        "since:yesterday", "until:30m", "until:2026-11-25", "until:today", "number:1042", "#1042",
+        "number:1000-2000", "number:>1041",
+        "number:<=1042", "!#7", "priority:5", "priority:>=5", "priority:<6", "priority:-5-5",
+        "QUEUE:gpu", "!priority:>5",
         "encode status:running queue:gpu since:2h !lost", '"encode',
     ],
 )  # fmt: skip
@@ -52,9 +59,12 @@ def test_a_matching_task_is_kept(line: str):
 @pytest.mark.parametrize(
     "line",
     [
-        "decode", "!encode", "encode decode", "status:queued", "status:ended", "!status:running", "!status:paused", "queue:media",
-        "queue:gp", 'queue:"g*"', "name:enc", 'name:"enc*"', "template:enc", "by:bob", "tag:owner", "tag:env=test", "tag:env=Prod",
-        "since:30m", "until:2h", "until:2026-11-24", "#1043", "number:1-1041", "number:>1042", "priority:>5", "!priority:5", '"a\nb"',
+        "decode", "!encode", "encode decode", "status:queued", "status:ended", "!status:running",
+        "!status:paused", "queue:media",
+        "queue:gp", 'queue:"g*"', "name:enc", 'name:"enc*"', "template:enc", "by:bob", "tag:owner",
+        "tag:env=test", "tag:env=Prod",
+        "since:30m", "until:2h", "until:2026-11-24", "#1043", "number:1-1041", "number:>1042",
+        "priority:>5", "!priority:5", '"a\nb"',
     ],
 )  # fmt: skip
 def test_a_non_matching_task_is_left_out(line: str):
@@ -133,8 +143,10 @@ def test_the_states_match_the_database():
 
 
 HOSTILE = (
-    "a*" * 499, "name:" + "a*" * 490 + "b", "name:" + "*?" * 490, "name:" + "[" * 900, 'tag:x="' + "a*" * 400, "!" * 1000, "#" * 1000,
-    ":" * 1000, '"' * 999, "queue:" + "," * 990, "queue:" + "*," * 490, "\0\ud800\u202e*?[!", "name:[!a]^]*", "status:" + "failed," * 100,
+    "a*" * 499, "name:" + "a*" * 490 + "b", "name:" + "*?" * 490, "name:" + "[" * 900,
+    'tag:x="' + "a*" * 400, "!" * 1000, "#" * 1000,
+    ":" * 1000, '"' * 999, "queue:" + "," * 990, "queue:" + "*," * 490, "\0\ud800\u202e*?[!",
+    "name:[!a]^]*", "status:" + "failed," * 100,
     "since:" + "9" * 900, "number:" + "-" * 900, "name:" + "İßſK" * 100, " " * 1000,
 )  # fmt: skip
 
@@ -214,9 +226,12 @@ def test_the_last_word_is_completed(text: str, found: list[str]):
 
 
 @pytest.mark.parametrize(("line", "states"), [
-    ("", {*filter_query.WAITING_STATES, "running", *filter_query.ENDED_STATES}), ("encode since:2h", {*filter_query.WAITING_STATES, "running", *filter_query.ENDED_STATES}),
-    ("status:ended", {*filter_query.ENDED_STATES}), ("status:failed,held", {"failed", "held"}), ("status:paused", {"running"}),
-    ("!status:waiting", {"running", *filter_query.ENDED_STATES}), ("!status:paused status:active", {"running"}), ("status:held status:failed", set()),
+    ("", {*filter_query.WAITING_STATES, "running", *filter_query.ENDED_STATES}),
+    ("encode since:2h", {*filter_query.WAITING_STATES, "running", *filter_query.ENDED_STATES}),
+    ("status:ended", {*filter_query.ENDED_STATES}), ("status:failed,held", {"failed", "held"}),
+    ("status:paused", {"running"}),
+    ("!status:waiting", {"running", *filter_query.ENDED_STATES}),
+    ("!status:paused status:active", {"running"}), ("status:held status:failed", set()),
 ])  # fmt: skip
 def test_the_possible_states_of_a_query_are_known(line: str, states: set[str]):
     assert filter_query.find_possible_states(parse_query(line, NOW)) == states

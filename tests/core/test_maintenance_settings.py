@@ -32,7 +32,8 @@ def test_defaults_match_the_specification():
 def test_all_settings_can_be_set():
     found = parse_settings(
         {
-            "backup": {"full": "12h", "increment": "10m", "keep": "7d", "folder": "/mnt/second", "after": ["rsync", "-a"]},
+            "backup": {"full": "12h", "increment": "10m", "keep": "7d", "folder": "/mnt/second",
+            "after": ["rsync", "-a"]},
             "retention": {
                 "keep": "20d", "runs": 5000, "logs": "10G", "operations": "90d",
                 "queue": {"scratch": {"keep": "1d"}}, "template": {"encode": {"runs": 100}},
@@ -108,8 +109,10 @@ def test_an_error_names_its_setting(section: str, value: Any, says: str):
 @pytest.mark.parametrize(
     ("section", "inside"),
     [
-        ("retention", lambda value: {"keep": value}), ("retention", lambda value: {"operations": value}),
-        ("retention", lambda value: {"queue": {"gpu": {"keep": value}}}), ("backup", lambda value: {"keep": value}),
+        ("retention", lambda value: {"keep": value}),
+        ("retention", lambda value: {"operations": value}),
+        ("retention", lambda value: {"queue": {"gpu": {"keep": value}}}),
+        ("backup", lambda value: {"keep": value}),
         ("backup", lambda value: {"full": value}), ("backup", lambda value: {"increment": value}),
     ],
 )  # fmt: skip

@@ -96,8 +96,10 @@ def test_types_are_not_guessed():
 
 def test_an_error_shows_no_secret_of_any_shape():
     wrong = [
-        {"env": {"PASSWORD": 5150}}, {"env": ["PASSWORD=5150"]}, {"env": {"PASSWORD=5150": ""}}, {"tags": {"token": 5150}},
-        {"parameters": [{"password": "5150"}]}, {"parameter_texts": ["password=5150"]}, {"parameter_texts": [["password", 5150]]},
+        {"env": {"PASSWORD": 5150}}, {"env": ["PASSWORD=5150"]}, {"env": {"PASSWORD=5150": ""}},
+        {"tags": {"token": 5150}},
+        {"parameters": [{"password": "5150"}]}, {"parameter_texts": ["password=5150"]},
+        {"parameter_texts": [["password", 5150]]},
         {"name": {"password": "5150"}},
     ]  # fmt: skip
     said = [validate_error(**one) for one in wrong]
@@ -126,8 +128,10 @@ def test_an_argument_may_be_as_long_as_linux_allows():
     assert "longer than a command line may be" in validate_error(argv=["a" * 100_000] * 16)
 
 
-@given(st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=6) | st.integers(),
-                                                         lambda inner: st.lists(inner, max_size=3), max_leaves=4), max_size=4))  # fmt: skip
+@given(st.dictionaries(st.text(max_size=8),
+st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=6) | st.integers(),
+                                                         lambda inner: st.lists(inner, max_size=3),
+                                                         max_leaves=4), max_size=4))  # fmt: skip
 def test_any_input_gives_a_spec_or_a_short_safe_message(sent: dict[str, Any]):
     try:
         TaskSpec.model_validate(sent)

@@ -23,9 +23,12 @@ from db.rows import InstanceRow, TaskRow
 def make_task_row(**more: Any) -> dict[str, Any]:
     """Return the row of one task, as a submission makes it."""
     return {
-        "uuid": make_uuid7(), "name": "work", "template": None, "type": "exec", "parameters": {}, "priority": 0, "timeout": None,
-        "queue": "default", "cpu": 1.0, "memory": 0.0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "not_before": None,
-        "hold": False, "held_by": None, "tags": {}, "env_id": None, "env": None, "cwd": "/", "umask": 0o022,
+        "uuid": make_uuid7(), "name": "work", "template": None, "type": "exec", "parameters": {},
+        "priority": 0, "timeout": None,
+        "queue": "default", "cpu": 1.0, "memory": 0.0, "retries": 0, "retry_delay": 1.0,
+        "grace": 5.0, "not_before": None,
+        "hold": False, "held_by": None, "tags": {}, "env_id": None, "env": None, "cwd": "/",
+        "umask": 0o022,
         "launch": {"argv": ["true"]}, "log_limit": None, "submitted_by": "ann",
     } | more  # fmt: skip
 
@@ -42,7 +45,8 @@ class TaskBuilder:
         """Submit one task and return its uuid."""
         row = make_task_row(**more)
         links = [{"task_id": row["uuid"], "parent_id": parent, "kind": kind}
-                 for kind, parents in (("success", after), ("any", after_any)) for parent in parents]  # fmt: skip
+                 for kind, parents in (("success", after),
+                 ("any", after_any)) for parent in parents]  # fmt: skip
         transitions.submit(self.c, [row], links, "ann")
         return row["uuid"]
 
@@ -60,7 +64,8 @@ class TaskBuilder:
         """Claim the tasks and return the run ids of those that were waiting."""
         rows = [self.read_row(uuid) for uuid in uuids]
         starts = [
-            {"uuid": row.uuid, "runid": make_uuid7(), "queue": row.queue, "pool": "default", "cpu": row.cpu, "memory": row.memory,
+            {"uuid": row.uuid, "runid": make_uuid7(), "queue": row.queue, "pool": "default",
+            "cpu": row.cpu, "memory": row.memory,
              "tags": json.dumps(row.tags), "attempt": row.attempts + 1}
             for row in rows
         ]  # fmt: skip

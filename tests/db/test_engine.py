@@ -247,8 +247,10 @@ async def test_readers_continue_while_the_writer_is_busy(db: Database):
 
 def test_driver_errors_become_readable_problems(home: Path):
     told = {
-        "database disk image is malformed": DamagedDatabase, "file is not a database": DamagedDatabase,
-        "attempt to write a readonly database": ReadOnlyDisk, "database or disk is full": DiskFull, "database is locked": BusyDatabase,
+        "database disk image is malformed": DamagedDatabase,
+        "file is not a database": DamagedDatabase,
+        "attempt to write a readonly database": ReadOnlyDisk, "database or disk is full": DiskFull,
+        "database is locked": BusyDatabase,
     }  # fmt: skip
 
     for text, kind in told.items():

@@ -31,11 +31,13 @@ KEYS = {
     "slas": "id",
 }
 RELATIONS = {
-    ("instances", "task_id", "tasks", "uuid"), ("tasks", "template", "templates", "name"), ("tasks", "queue", "queues", "name"),
+    ("instances", "task_id", "tasks", "uuid"), ("tasks", "template", "templates", "name"),
+    ("tasks", "queue", "queues", "name"),
     ("queues", "pool", "pools", "name"), ("pools", "sla_id", "slas", "id"),
 }  # fmt: skip
 INDEXES = {
-    "idx_tasks_status": ("tasks", "status"), "idx_tasks_type": ("tasks", "type"), "idx_tasks_created": ("tasks", "created_at"),
+    "idx_tasks_status": ("tasks", "status"), "idx_tasks_type": ("tasks", "type"),
+    "idx_tasks_created": ("tasks", "created_at"),
     "idx_instances_task": ("instances", "task_id"), "idx_instances_status": ("instances", "status"),
     "idx_instances_time": ("instances", "start_time"), "idx_queues_status": ("queues", "status"),
     "idx_queues_priority": ("queues", "priority"),
@@ -45,9 +47,12 @@ EXTRA_TABLES = (
     " backups counters stale_texts forgotten discarded_logs replicas"
 )
 TYPES = {
-    ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER", ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",
-    ("instances", "tags"): "JSON", ("pools", "total_cpu"): "FLOAT", ("pools", "used_memory"): "FLOAT", ("queues", "capacity"): "INTEGER",
-    ("slas", "id"): "INTEGER", ("slas", "conditions"): "JSON", ("slas", "actions"): "JSON", ("templates", "schema"): "JSON",
+    ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER",
+    ("tasks", "number"): "INTEGER", ("instances", "logs"): "TEXT",
+    ("instances", "tags"): "JSON", ("pools", "total_cpu"): "FLOAT",
+    ("pools", "used_memory"): "FLOAT", ("queues", "capacity"): "INTEGER",
+    ("slas", "id"): "INTEGER", ("slas", "conditions"): "JSON", ("slas", "actions"): "JSON",
+    ("templates", "schema"): "JSON",
 }  # fmt: skip
 
 

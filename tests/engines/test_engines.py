@@ -157,7 +157,8 @@ def test_a_secret_is_read_at_the_start_and_not_stored(tmp_path: Path) -> None:
     launch = engines.make_launch("shell", {"script": 'echo "$PARAM_a, $PARAM_b"'}, given, declared)
     assert "from" not in str(launch)
     for engine, schema in (("shell", {"script": 'echo "$PARAM_a, $PARAM_b"'}),
-                           ("python", {"script": "print(a, b, sep=', ')", "python": sys.executable})):  # fmt: skip
+                           ("python", {"script": "print(a, b, sep=', ')",
+                           "python": sys.executable})):  # fmt: skip
         assert (
             run_launch(engine, schema, given, declared, TOKEN="from ann").stdout
             == b"from ann, from the file\n"

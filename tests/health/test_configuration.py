@@ -49,6 +49,7 @@ def test_a_suspiciously_short_retention_is_a_hint(config_path: Path):
         one.state for one in brief
     ] == ["hint"] * 3
     assert [one.text for one in brief] == [
-        "[backup] keeps only 12 hours (m is minutes, d is days)", "[retention] keeps only 1 minute (m is minutes, d is days)",
+        "[backup] keeps only 12 hours (m is minutes, d is days)",
+        "[retention] keeps only 1 minute (m is minutes, d is days)",
         "[retention.queue.x] keeps only 1 second (s is seconds, d is days)",
     ]  # fmt: skip

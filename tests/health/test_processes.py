@@ -48,7 +48,8 @@ def test_other_runtimes_are_named_once_and_counted_if_many():
     many = [TaskdeckProcess(100 + n, 54321, "runtime", f"/{n}") for n in range(9)]
 
     assert [one.text for one in processes.find_other_homes("/mine", [*ours, *others])] == [
-        "uid 54321: runtime pid 21, home /theirs", "uid 54321: keeper without a runtime, pid 22, home /left",
+        "uid 54321: runtime pid 21, home /theirs",
+        "uid 54321: keeper without a runtime, pid 22, home /left",
     ]  # fmt: skip
     *_, last = processes.find_other_homes("/mine", many)
     assert last.text.startswith("and 4 more;")

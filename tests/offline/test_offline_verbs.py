@@ -300,7 +300,8 @@ def test_a_stop_marker_that_cannot_be_written_leaves_no_file(
 
 
 READING_VERBS = (
-    "alert.ls", "board", "browse", "db.cleanup", "db.replica.status", "db.slow", "db.stats", "export", "history", "ls", "operations",
+    "alert.ls", "board", "browse", "db.cleanup", "db.replica.status", "db.slow", "db.stats",
+    "export", "history", "ls", "operations",
     "pool.ls", "queue.ls", "sla.ls", "status", "template.ls",
 )  # fmt: skip
 """Verbs that read a whole home."""
@@ -434,7 +435,8 @@ def test_a_clock_far_ahead_prunes_no_backup(backed_up_home: Path, monkeypatch: p
     now = timestamps.now()
     with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
         c.execute("INSERT INTO samples (kind, name, minute, running, waiting, started, ended, failed, created_at, updated_at) "
-                  "VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)", (now, now, now))  # fmt: skip
+                  "VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)",
+                  (now, now, now))  # fmt: skip
         c.commit()
     (first,) = (backed_up_home / "backups").glob("*.backup")
     years_on = timestamps.utcnow() + timedelta(days=3650)
@@ -468,8 +470,10 @@ def test_a_replaced_database_is_found_by_name_or_path(backed_up_home: Path, tmp_
 
 
 @pytest.mark.parametrize("act", [
-    lambda home: offline_backup.take_backup(home, {}, lambda said: None), lambda home: offline_restore.restore_home(home, None, None, lambda told: True),
-    lambda home: offline_restore.restore_home(home, None, None, lambda told: False, trial=True), maintenance.migrate_home, maintenance.repair_home,
+    lambda home: offline_backup.take_backup(home, {}, lambda said: None),
+    lambda home: offline_restore.restore_home(home, None, None, lambda told: True),
+    lambda home: offline_restore.restore_home(home, None, None, lambda told: False, trial=True),
+    maintenance.migrate_home, maintenance.repair_home,
     replica.promote_home, lambda home: runtime_launcher.ensure_runtime(home),
 ])  # fmt: skip
 def test_a_home_of_another_user_is_read_only(

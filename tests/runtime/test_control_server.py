@@ -187,9 +187,11 @@ async def test_an_invalid_request_is_a_usage_error_and_the_connection_stays_open
 
 @pytest.mark.parametrize(
     "data",
-    [b"\n", b"garbage\n", b"\xff\xfe\x00\n", b"[]\n", b"5\n", b"null\n", b'"ls"\n', b"{\n", b"[" * 100_000 + b"\n",
+    [b"\n", b"garbage\n", b"\xff\xfe\x00\n", b"[]\n", b"5\n", b"null\n", b'"ls"\n', b"{\n",
+    b"[" * 100_000 + b"\n",
      b'{"verb": "ls"}garbage\n',
-     b"GET / HTTP/1.1\r\n\r\n", b'{"verb": "ls", "args": ' + b"9" * 10_000 + b"}\n", b"\x00" * 1000 + b"\n"],
+     b"GET / HTTP/1.1\r\n\r\n", b'{"verb": "ls", "args": ' + b"9" * 10_000 + b"}\n",
+     b"\x00" * 1000 + b"\n"],
 )  # fmt: skip
 async def test_garbage_closes_only_its_own_connection(control_harness: ControlHarness, data: bytes):
     async with control_harness.open_client() as other:
@@ -349,7 +351,8 @@ async def test_watchers_are_released_when_the_runtime_ends(control_harness: Cont
     [
         ({"source": "deck", "origin": "pts/3 41 7"}, ("deck", "pts/3 41 7")),
         ({"source": "root", "origin": "\x1b[2J" + "x" * 500}, ("cli", "␛[2J" + "x" * 60)),
-        ({"source": ["deck"], "origin": None}, ("cli", None)), ("deck", ("cli", None)), (None, ("cli", None)), ([1], ("cli", None)),
+        ({"source": ["deck"], "origin": None}, ("cli", None)), ("deck", ("cli", None)),
+        (None, ("cli", None)), ([1], ("cli", None)),
     ],
 )  # fmt: skip
 async def test_the_origin_of_a_call_is_recorded_as_a_word(

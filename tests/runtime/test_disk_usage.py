@@ -90,8 +90,10 @@ async def test_the_folders_are_measured_once_a_minute_while_the_disk_is_full(
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     for halted, later, known in (
-        (None, 0, ()), ("the keeper cannot start processes since 10:31", 2, ()), ("disk full since 10:31", 2, (DiskUsageEntry("runs/", 1),)),
-        ("disk nearly full (/x: 1K free) since 10:31", 2, (DiskUsageEntry("runs/", 1),)), ("disk full since 10:31", 60, (DiskUsageEntry("runs/", 2),)),
+        (None, 0, ()), ("the keeper cannot start processes since 10:31", 2, ()),
+        ("disk full since 10:31", 2, (DiskUsageEntry("runs/", 1),)),
+        ("disk nearly full (/x: 1K free) since 10:31", 2, (DiskUsageEntry("runs/", 1),)),
+        ("disk full since 10:31", 60, (DiskUsageEntry("runs/", 2),)),
         (None, 2, ()), ("disk full since 10:40", 2, (DiskUsageEntry("runs/", 3),)),
     ):  # fmt: skip
         now[0] += later

@@ -96,9 +96,11 @@ async def test_the_order_contains_everything_the_keeper_needs(
     ((order,),) = fake_keeper.get_orders("spawn")
     runid = order["run"]
     assert order == {
-        "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0, "grace": 2.0,
+        "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0,
+        "grace": 2.0,
         "log": paths.log_path(home, runid),
-        "env": {"A": "1", "B": "3", "C": "4", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1", "TASKDECK_ATTEMPT": "1",
+        "env": {"A": "1", "B": "3", "C": "4", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1",
+        "TASKDECK_ATTEMPT": "1",
                 "TASKDECK_HOME": os.fspath(home)},
     }  # fmt: skip
 

@@ -70,7 +70,8 @@ async def test_past_minutes_are_counted_by_a_job(
 
 
 async def test_ends_after_a_temporarily_fast_clock_are_counted(
-    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper,
+    monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
     right = timestamps.utcnow()
     for now in (right + timedelta(days=58), right):

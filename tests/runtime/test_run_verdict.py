@@ -14,8 +14,10 @@ from db.states import RunStatus
 def make_facts(**more: Any) -> RunFacts:
     """Return the facts of a run whose task allows one retry."""
     known: dict[str, Any] = dict.fromkeys(RunFacts.__slots__)
-    return RunFacts(**(known | {"runid": "r", "task_id": "t", "status": "running", "retries": 1, "failures": 0, "retry_delay": 2.0,
-                                "timeout": 90.0, "log_limit": 5.0, "queue": "q"} | more))  # fmt: skip
+    return RunFacts(**(known | {"runid": "r", "task_id": "t", "status": "running", "retries": 1,
+    "failures": 0, "retry_delay": 2.0,
+                                "timeout": 90.0, "log_limit": 5.0,
+                                "queue": "q"} | more))  # fmt: skip
 
 
 @pytest.mark.parametrize(

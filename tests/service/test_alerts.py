@@ -88,7 +88,8 @@ async def test_an_acknowledged_alert_stays_open_and_names_the_person(call: Call)
     found = await make_late_task(call)
     done = await alerts.ack(call, ids=[found["id"]])
     assert done == {
-        "done": [{"id": found["id"], "sla": "soon", "object": "#1 soon", "status": "acknowledged"}], "refused": [], "notes": [],
+        "done": [{"id": found["id"], "sla": "soon", "object": "#1 soon", "status": "acknowledged"}],
+        "refused": [], "notes": [],
     }  # fmt: skip
     assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [
         ("acknowledged", "ann")
@@ -270,8 +271,10 @@ async def test_a_rule_without_a_silence_needs_no_unsilence(call: Call) -> None:
 @pytest.mark.parametrize(
     ("until", "words"),
     [
-        ("0", "a time to come"), ("2020-01-01", "a time to come"), ("2y", "until must be a time"), ("400d", "a year at most"),
-        ("", "until must be a time"), ("\x1b[2J", "until must be a time"), (None, "until must be a time"),
+        ("0", "a time to come"), ("2020-01-01", "a time to come"), ("2y", "until must be a time"),
+        ("400d", "a year at most"),
+        ("", "until must be a time"), ("\x1b[2J", "until must be a time"),
+        (None, "until must be a time"),
     ],
 )  # fmt: skip
 async def test_a_silence_needs_an_end_within_a_year(call: Call, until: Any, words: str) -> None:
@@ -358,7 +361,8 @@ async def test_an_alert_outlives_its_rule(call: Call) -> None:
 @pytest.mark.parametrize(
     ("match", "index"),
     [
-        ({"template": "x"}, "idx_tasks_template (template=? AND ended_at>?)"), ({"task": "x"}, "idx_tasks_name (name=?)"),
+        ({"template": "x"}, "idx_tasks_template (template=? AND ended_at>?)"),
+        ({"task": "x"}, "idx_tasks_name (name=?)"),
         ({"queue": "x"}, "idx_tasks_queue (queue=?)"), ({}, "idx_tasks_number"),
     ],
 )  # fmt: skip

@@ -266,7 +266,8 @@ async def test_timed_tasks_come_in_time_order_and_blocked_ones_last(runtime_call
     await submit_task(runtime_call, name="next")
 
     assert [line.name for line in (await read_board_again(runtime_call)).next] == [
-        "next", "again in +1", "again in +2", "in 1h", "in 2h", "in 3h", "stands still", "never fits", "held",
+        "next", "again in +1", "again in +2", "in 1h", "in 2h", "in 3h", "stands still",
+        "never fits", "held",
     ]  # fmt: skip
 
 
@@ -394,9 +395,12 @@ async def test_the_holder_of_the_write_lock_is_shown_with_the_time(
 
 
 @pytest.mark.parametrize(("verb", "thing", "told"), [
-    ("stop", "runtime", "stopped the runtime"), ("db backup", "backup 20261127T104540Z-full", "took backup 20261127T104540Z-full"),
-    ("db cleanup", "database", "cleaned up the database"), ("template retire", "template a", "retired template a"),
-    ("db repair", "database", "repaired the database"), ("template restore", "template a", "took up again template a"),
+    ("stop", "runtime", "stopped the runtime"), ("db backup", "backup 20261127T104540Z-full",
+    "took backup 20261127T104540Z-full"),
+    ("db cleanup", "database", "cleaned up the database"),
+    ("template retire", "template a", "retired template a"),
+    ("db repair", "database", "repaired the database"),
+    ("template restore", "template a", "took up again template a"),
 ])  # fmt: skip
 async def test_an_operation_is_described_in_a_sentence(
     call: Call, verb: str, thing: str, told: str

@@ -282,7 +282,8 @@ async def test_settings_are_current_after_too_many_later_operations(
 async def test_alerts_open_then_are_shown_open(call: Call):
     now = time.time()
     for name, known, fired, resolved, seen in (
-        ("over", 900, 900, 700, None), ("was-open", 900, 900, 100, 50), ("seen", 900, 900, None, 700), ("later", 100, 100, None, None),
+        ("over", 900, 900, 700, None), ("was-open", 900, 900, 100, 50),
+        ("seen", 900, 900, None, 700), ("later", 100, 100, None, None),
         ("its rule came later", 100, 900, None, None), ("that one is over", 100, 900, 50, None),
     ):  # fmt: skip
         values = [to_stored_time(now - ago) if ago else None for ago in (fired, resolved, seen)]
@@ -290,7 +291,8 @@ async def test_alerts_open_then_are_shown_open(call: Call):
             call,
             "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, resolved_at, acknowledged_at, acknowledged_by, "
             "created_at, updated_at) VALUES (?, 'warning', ?, 'task', 't', 's', ?, ?, ?, 'ann', ?, ?)",
-            name, "resolved" if resolved else "firing", *values, to_stored_time(now - known), to_stored_time(now),
+            name, "resolved" if resolved else "firing", *values, to_stored_time(now - known),
+            to_stored_time(now),
         )  # fmt: skip
 
     then = await read_board(call, 500)
@@ -322,7 +324,8 @@ async def test_an_alert_shows_the_lateness_of_that_minute(call: Call):
         number: units.format_age(then.at - timestamps.to_unix(at)) for number, at in made.items()
     }
     assert {line.number: line.why for line in then.alerts} == {
-        done: f"running {ages[done]}, allowed 1m", waits: f"waiting {ages[waits]}, allowed 1m in all",
+        done: f"running {ages[done]}, allowed 1m",
+        waits: f"waiting {ages[waits]}, allowed 1m in all",
     }  # fmt: skip
 
 

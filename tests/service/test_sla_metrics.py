@@ -250,7 +250,8 @@ async def test_slow_statements_count_for_an_hour(call: Call) -> None:
     await add_counter(call, WAIT, 10, 1_240_000)
     assert await evaluate_rules(call) == (2, 0)
     assert {row["text"] for row in await alerts.ls(call)} == {
-        "slow statements in an hour: 20, allowed 20", "longest wait for the lock 1.2s, allowed 250ms",
+        "slow statements in an hour: 20, allowed 20",
+        "longest wait for the lock 1.2s, allowed 250ms",
     }  # fmt: skip
 
 

@@ -80,60 +80,79 @@ POOLS = (
 
 
 def make_running(
-    number: int, name: str, queue: str, ran: float, timeout: float | None, left: float | None, cpu: tuple[float, float],
+    number: int, name: str, queue: str, ran: float, timeout: float | None, left: float | None,
+    cpu: tuple[float, float],
     memory: tuple[float, float], output: str, status: str = "running", note: str = "",
 ) -> RunningEntry:  # fmt: skip
     """Return a running row; `cpu` and `memory` (MiB) are pairs of measured and requested."""
     return RunningEntry(
-        uuid=f"0193f0c2-0000-7000-8000-{number:012d}", runid=f"0193f0c3-0000-7000-8000-{number:012d}", number=number, name=name,
-        queue=queue, status=status, attempt=1, started_at=NOW - ran, timeout=timeout, left=left, cpu=cpu[1], memory=memory[1],
+        uuid=f"0193f0c2-0000-7000-8000-{number:012d}",
+        runid=f"0193f0c3-0000-7000-8000-{number:012d}", number=number, name=name,
+        queue=queue, status=status, attempt=1, started_at=NOW - ran, timeout=timeout, left=left,
+        cpu=cpu[1], memory=memory[1],
         measured_cpu=cpu[0], measured_memory=memory[0], output=output, note=note,
     )  # fmt: skip
 
 
 RUNNING = (
-    make_running(1042, "resnet50-sweep-06", "gpu", 198 * MINUTE, 4 * HOUR, 6 * MINUTE, (2.9, 4), (11.8 * G, 12 * G),
+    make_running(1042, "resnet50-sweep-06", "gpu", 198 * MINUTE, 4 * HOUR, 6 * MINUTE, (2.9, 4),
+    (11.8 * G, 12 * G),
             "epoch 41/50 loss=0.2143 acc=0.918"),
-    make_running(1047, "nightly-etl", "etl", 151.5 * MINUTE, 3 * HOUR, 12 * MINUTE, (0.9, 1), (2.6 * G, 4 * G),
+    make_running(1047, "nightly-etl", "etl", 151.5 * MINUTE, 3 * HOUR, 12 * MINUTE, (0.9, 1),
+    (2.6 * G, 4 * G),
             "loaded 8,412,000 of 9,100,000 rows"),
-    make_running(1043, "resnet50-sweep-07", "gpu", 62.5 * MINUTE, 4 * HOUR, 2 * HOUR, (2.2, 2), (13 * G, 18 * G),
+    make_running(1043, "resnet50-sweep-07", "gpu", 62.5 * MINUTE, 4 * HOUR, 2 * HOUR, (2.2, 2),
+    (13 * G, 18 * G),
             "epoch 13/50 loss=0.6120 acc=0.781"),
-    make_running(1039, "encode S02E04.mkv", "media", 57 * MINUTE + 12, HOUR, 2 * MINUTE, (1.9, 2), (1.2 * G, 2 * G),
+    make_running(1039, "encode S02E04.mkv", "media", 57 * MINUTE + 12, HOUR, 2 * MINUTE, (1.9, 2),
+    (1.2 * G, 2 * G),
             "frame=81234 fps=23.9 speed=0.99x"),
-    make_running(1050, "encode S02E05.mkv", "media", 12 * MINUTE + 7, HOUR, 33 * MINUTE, (1.9, 2), (1.4 * G, 2 * G),
+    make_running(1050, "encode S02E05.mkv", "media", 12 * MINUTE + 7, HOUR, 33 * MINUTE, (1.9, 2),
+    (1.4 * G, 2 * G),
             "frame=17011 fps=24.1 speed=1.00x"),
-    make_running(1051, "夜间备份 verify", "default", 4 * MINUTE + 40, None, None, (0.9, 1), (0.6 * G, 1 * G),
+    make_running(1051, "夜间备份 verify", "default", 4 * MINUTE + 40, None, None, (0.9, 1),
+    (0.6 * G, 1 * G),
             "checked 41 of 120 archives"),
-    make_running(1052, "sha256 photos", "default", 31, 10 * MINUTE, None, (0.0, 1), (0.3 * G, 0.5 * G), "",
+    make_running(1052, "sha256 photos", "default", 31, 10 * MINUTE, None, (0.0, 1),
+    (0.3 * G, 0.5 * G), "",
             "paused", "paused by ann 2m ago"),
 )  # fmt: skip
 
 
 def make_waiting(
-    number: int, name: str, queue: str, status: str, since: float, why: str, short: str, starts_in: float | None = None,
+    number: int, name: str, queue: str, status: str, since: float, why: str, short: str,
+    starts_in: float | None = None,
     starts_at: float | None = None,
 ) -> NextEntry:  # fmt: skip
     """Return a row that has waited for `since` seconds."""
     return NextEntry(
-        f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - since, why, short,
+        f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - since, why,
+        short,
         starts_in=starts_in, starts_at=starts_at,
     )  # fmt: skip
 
 
 NEXT = (
-    make_waiting(1049, "resnet50-sweep-08", "gpu", "queued", 132 * MINUTE, "needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G",
+    make_waiting(1049, "resnet50-sweep-08", "gpu", "queued", 132 * MINUTE,
+    "needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G",
             "needs 12.0G, 2.0G free; #1042 frees 12.0G", 6 * MINUTE),
-    make_waiting(1053, "encode S02E06.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); first of 14; #1039 ends next",
+    make_waiting(1053, "encode S02E06.mkv", "media", "queued", 41 * MINUTE,
+    "queue media is full (2 of 2); first of 14; #1039 ends next",
             "queue full 2/2; 1st of 14; #1039 ends next", 2 * MINUTE),
-    make_waiting(1054, "encode S02E07.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); second of 14",
+    make_waiting(1054, "encode S02E07.mkv", "media", "queued", 41 * MINUTE,
+    "queue media is full (2 of 2); second of 14",
             "queue full 2/2; 2nd of 14", 33 * MINUTE),
-    make_waiting(1055, "encode S02E08.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); third of 14",
+    make_waiting(1055, "encode S02E08.mkv", "media", "queued", 41 * MINUTE,
+    "queue media is full (2 of 2); third of 14",
             "queue full 2/2; 3rd of 14", 78 * MINUTE),
-    make_waiting(1060, "etl-report", "etl", "blocked", 151 * MINUTE, "after #1047 nightly-etl, which is running", "after #1047, running",
+    make_waiting(1060, "etl-report", "etl", "blocked", 151 * MINUTE,
+    "after #1047 nightly-etl, which is running", "after #1047, running",
             12 * MINUTE),
-    make_waiting(1062, "vacuum archive", "default", "scheduled", 6 * MINUTE, "not before 23:30 today", "not before 23:30",
+    make_waiting(1062, "vacuum archive", "default", "scheduled", 6 * MINUTE,
+    "not before 23:30 today", "not before 23:30",
             starts_at=datetime(2026, 11, 25, 23, 30, tzinfo=UTC).timestamp()),
-    make_waiting(1031, "backup /home", "backup", "queued", 580 * MINUTE, "queue backup is paused by ann since 01:02", "queue paused by ann"),
+    make_waiting(1031, "backup /home", "backup", "queued", 580 * MINUTE,
+    "queue backup is paused by ann since 01:02", "queue paused by ann"),
 )  # fmt: skip
 
 
@@ -159,7 +178,8 @@ ENDED = (
 
 
 def make_alert(
-    number: int, rule: str, severity: str, status: str, object: str, why: str, since: float, short: str = "", by: str | None = None,
+    number: int, rule: str, severity: str, status: str, object: str, why: str, since: float,
+    short: str = "", by: str | None = None,
     task: int | None = None,
 ) -> AlertEntry:  # fmt: skip
     """Return an alert that began `since` seconds before `NOW`."""
@@ -170,10 +190,13 @@ def make_alert(
 
 
 ALERTS = (
-    make_alert(1, "encode-on-time", "critical", "firing", "#1039 encode S02E04.mkv", "running 57m, allowed 45m", 12 * MINUTE, task=1039),
-    make_alert(2, "gpu-wait", "warning", "acknowledged", "#1049 resnet50-sweep-08", "waiting 2h12m, allowed 30m", 102 * MINUTE, by="ann",
+    make_alert(1, "encode-on-time", "critical", "firing", "#1039 encode S02E04.mkv",
+    "running 57m, allowed 45m", 12 * MINUTE, task=1039),
+    make_alert(2, "gpu-wait", "warning", "acknowledged", "#1049 resnet50-sweep-08",
+    "waiting 2h12m, allowed 30m", 102 * MINUTE, by="ann",
           task=1049),
-    make_alert(3, "etl-by-11:00", "warning", "pending", "#1047 nightly-etl", "may miss: ends 10:54–11:09, due 11:00", 40,
+    make_alert(3, "etl-by-11:00", "warning", "pending", "#1047 nightly-etl",
+    "may miss: ends 10:54–11:09, due 11:00", 40,
           "may miss: ends ~11:09, due 11:00", task=1047),
 )  # fmt: skip
 COUNTS = {"running": 7, "queued": 22, "blocked": 3, "held": 2, "scheduled": 4}
@@ -185,7 +208,8 @@ def busy() -> Board:
         at=NOW, home="/var/lib/taskdeck",
         runtime=RuntimeFacts("running", 4120, NOW - 6 * 86400, None, 0.003, 4122, 4123),
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3),
-        backup=BackupFacts(NOW - 41 * 60), counts=COUNTS, today_ok=141, today_failed=3, failed=3, waiting_total=31, rules=3,
+        backup=BackupFacts(NOW - 41 * 60), counts=COUNTS, today_ok=141, today_failed=3, failed=3,
+        waiting_total=31, rules=3,
         queues=QUEUES, pools=POOLS, running=RUNNING, next=NEXT, ended=ENDED, alerts=ALERTS,
         news=LatestAction(NOW - 6, "ann", "paused #1052 sha256 photos"), ever=True,
     )  # fmt: skip
@@ -233,8 +257,10 @@ def empty() -> Board:
     queue = QueueEntry("default", "default", 16, 0, 0, None, "active", "open", 0, starts=(0,) * 10)
     pool = PoolEntry("default", 16, 62 * G, 0, 0, "active", 0.0, 0.0, (0.0,) * 8, (0.0,) * 8)
     return Board(
-        at=NOW, home="/home/ann/.local/share/taskdeck", runtime=RuntimeFacts("running", 4120, NOW - 60, None, 0.001, 4122, 4123),
-        host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3), backup=BackupFacts(),
+        at=NOW, home="/home/ann/.local/share/taskdeck",
+        runtime=RuntimeFacts("running", 4120, NOW - 60, None, 0.001, 4122, 4123),
+        host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3),
+        backup=BackupFacts(),
         counts={}, queues=(queue,), pools=(pool,),
     )  # fmt: skip
 
@@ -263,14 +289,21 @@ def hostile() -> Board:
     board = busy()
     return board._replace(
         home=next(pick), database=HOSTILE[1], host=board.host._replace(name=HOSTILE[2]),
-        queues=tuple(line._replace(name=next(pick) + str(n), word=next(pick)) for n, line in enumerate(board.queues)),
+        queues=tuple(line._replace(name=next(pick) + str(n), word=next(pick)) for n,
+        line in enumerate(board.queues)),
         pools=tuple(line._replace(name=next(pick) + str(n)) for n, line in enumerate(board.pools)),
         running=tuple(
-            line._replace(name=next(pick), queue=next(pick), output=next(pick), note=next(pick), status=status)
-            for line, status in zip(board.running, ("running",) * 5 + ("stopping", HOSTILE[0]), strict=True)
+            line._replace(name=next(pick), queue=next(pick), output=next(pick), note=next(pick),
+            status=status)
+            for line, status in zip(board.running, ("running",) * 5 + ("stopping", HOSTILE[0]),
+            strict=True)
         ),
-        next=tuple(line._replace(name=next(pick), queue=next(pick), why=next(pick), why_short=next(pick)) for line in board.next),
-        ended=tuple(line._replace(name=next(pick), queue=next(pick), how=next(pick)) for line in board.ended),
-        alerts=tuple(line._replace(sla=next(pick), object=next(pick), why=next(pick), by=next(pick)) for line in board.alerts),
-        news=LatestAction(NOW - 5, next(pick), next(pick)), runtime=board.runtime._replace(halted=HOSTILE[3]),
+        next=tuple(line._replace(name=next(pick), queue=next(pick), why=next(pick),
+        why_short=next(pick)) for line in board.next),
+        ended=tuple(line._replace(name=next(pick), queue=next(pick),
+        how=next(pick)) for line in board.ended),
+        alerts=tuple(line._replace(sla=next(pick), object=next(pick), why=next(pick),
+        by=next(pick)) for line in board.alerts),
+        news=LatestAction(NOW - 5, next(pick), next(pick)),
+        runtime=board.runtime._replace(halted=HOSTILE[3]),
     )  # fmt: skip

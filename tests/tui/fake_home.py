@@ -37,11 +37,16 @@ _EVENTS = (
     ("running", 198 * MINUTE, "taskdeck", None),
 )
 RUNNING = make_task_row(
-    number=1042, name="resnet50-sweep-06", status="running", template="train", attempts=1, created_at=format_timestamp(5 * HOUR),
-    started_at=format_timestamp(198 * MINUTE), parameters={"lr": 0.01, "seed": 6, "data": "/srv/imagenet", "api_token": "s3cr3t"},
-    launch={"argv": ["/usr/bin/python3", "train.py", "--lr", "0.01", "--seed", "6"]}, tags={"env": "prod", "team": "vision"},
-    instances=[make_run_row(runid="r1042", task_id=UUID.format(1042), number=1042, name="resnet50-sweep-06", max_rss=11.9 * G)],
-    events=[{"at": format_timestamp(ago), "status": status, "by": by, "note": note} for status, ago, by, note in _EVENTS],
+    number=1042, name="resnet50-sweep-06", status="running", template="train", attempts=1,
+    created_at=format_timestamp(5 * HOUR),
+    started_at=format_timestamp(198 * MINUTE), parameters={"lr": 0.01, "seed": 6,
+    "data": "/srv/imagenet", "api_token": "s3cr3t"},
+    launch={"argv": ["/usr/bin/python3", "train.py", "--lr", "0.01", "--seed", "6"]},
+    tags={"env": "prod", "team": "vision"},
+    instances=[make_run_row(runid="r1042", task_id=UUID.format(1042), number=1042,
+    name="resnet50-sweep-06", max_rss=11.9 * G)],
+    events=[{"at": format_timestamp(ago), "status": status, "by": by, "note": note} for status, ago,
+    by, note in _EVENTS],
 )  # fmt: skip
 _FAILED_RUN: Row = {
     "status": "failed",
@@ -52,26 +57,36 @@ _FAILED_RUN: Row = {
     "queue": "media",
 }
 FAILED = make_task_row(
-    number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0, attempts=2,
-    parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0, reason="exit 1",
-    launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]}, created_at=format_timestamp(9 * MINUTE),
-    started_at=format_timestamp(7 * MINUTE), ended_at=format_timestamp(2 * MINUTE), children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled",
+    number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media",
+    cwd="/srv/media", priority=0, attempts=2,
+    parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0,
+    reason="exit 1",
+    launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]},
+    created_at=format_timestamp(9 * MINUTE),
+    started_at=format_timestamp(7 * MINUTE), ended_at=format_timestamp(2 * MINUTE),
+    children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled",
     "kind": "success"}], instances=[
-        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time=format_timestamp(7 * MINUTE + 3), end_time=format_timestamp(7 * MINUTE),
+        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m",
+        start_time=format_timestamp(7 * MINUTE + 3), end_time=format_timestamp(7 * MINUTE),
             run_seconds=3.0, pid=None, **_FAILED_RUN),
-        make_run_row(attempt=2, runid="b", reason="exit 1", start_time=format_timestamp(2 * MINUTE + 3), end_time=format_timestamp(2 * MINUTE), run_seconds=3.2,
+        make_run_row(attempt=2, runid="b", reason="exit 1",
+        start_time=format_timestamp(2 * MINUTE + 3), end_time=format_timestamp(2 * MINUTE),
+        run_seconds=3.2,
             pid=None, **_FAILED_RUN),
     ], events=[
-        {"at": format_timestamp(9 * MINUTE), "status": "queued", "by": "ann", "note": "submitted (pts/2)"},
+        {"at": format_timestamp(9 * MINUTE), "status": "queued", "by": "ann",
+        "note": "submitted (pts/2)"},
         {"at": format_timestamp(7 * MINUTE), "status": "running", "by": "taskdeck", "note": None},
-        {"at": format_timestamp(2 * MINUTE), "status": "failed", "by": "taskdeck", "note": "exit 1"},
+        {"at": format_timestamp(2 * MINUTE), "status": "failed", "by": "taskdeck",
+        "note": "exit 1"},
     ],
 )  # fmt: skip
 WAITING = make_task_row(
     template="train", parameters={"lr": 0.01, "seed": 8}, created_at=format_timestamp(132 * MINUTE)
 )
 DEPENDENT = make_task_row(
-    number=1060, name="etl-report", status="blocked", queue="etl", memory=1024.0, cpu=1.0, created_at=format_timestamp(151 * MINUTE),
+    number=1060, name="etl-report", status="blocked", queue="etl", memory=1024.0, cpu=1.0,
+    created_at=format_timestamp(151 * MINUTE),
     parents=[{"number": 1047, "name": "nightly-etl", "status": "running", "kind": "success"}],
     launch={"argv": ["./report.sh"]}, place=None,
 )  # fmt: skip
@@ -80,7 +95,8 @@ TASKS = {1042: RUNNING, 1048: FAILED, 1049: WAITING, 1060: DEPENDENT}
 
 def _make_suggestion(name: str, text: str, gain: str, verb: str = "set") -> Row:
     return {
-        "name": name, "text": text, "gain": gain, "verb": verb, "args": {"ids": [UUID.format(1049)]}, "command": ["taskdeck", verb],
+        "name": name, "text": text, "gain": gain, "verb": verb,
+        "args": {"ids": [UUID.format(1049)]}, "command": ["taskdeck", verb],
         "said": "Done:", "undo": [], "object": "", "asks": None, "worth": 1,
     }  # fmt: skip
 
@@ -100,16 +116,19 @@ SUGGESTIONS = [
     ),
 ]
 PAST_RUNS: Row = {
-    "of": "template", "n": 41, "usual": {"n": 41, "median": 12_240.0, "p95": 13_400.0}, "cpu_most": 3.4, "cpu_p95": 3.1,
+    "of": "template", "n": 41, "usual": {"n": 41, "median": 12_240.0, "p95": 13_400.0},
+    "cpu_most": 3.4, "cpu_p95": 3.1,
     "memory_most": 9300.0, "memory_p95": 8100.0,
 }  # fmt: skip
 USAGE: Row = {
-    "cpu": 2.9, "memory": 11.8 * G, "most_cpu": 3.9, "most_memory": 11.9 * G, "processes": 5, "cell": 18.0,
+    "cpu": 2.9, "memory": 11.8 * G, "most_cpu": 3.9, "most_memory": 11.9 * G, "processes": 5,
+    "cell": 18.0,
     "cpu_cells": [1.0, 2.0, 3.0, 2.5, 2.9, 3.3, 3.9, 3.0, 2.9, 2.9],
     "memory_cells": [part * G for part in (2, 5, 8, 9, 10, 11, 11.5, 11.8, 11.9, 11.8)],
 }  # fmt: skip
 RULES_OF_1042 = [{
-    "name": "gpu-day", "severity": "warning", "preset": "finishes-within", "limit": 14_400.0, "begin": NOW - 198 * MINUTE,
+    "name": "gpu-day", "severity": "warning", "preset": "finishes-within", "limit": 14_400.0,
+    "begin": NOW - 198 * MINUTE,
     "due": NOW + 42 * MINUTE, "done": None, "value": 198 * MINUTE, "late": False, "may_miss": False,
 }]  # fmt: skip
 OPERATIONS_ON_1049 = [
@@ -164,10 +183,14 @@ class _LogFiles:
         waits, runs = row["status"] in ("queued", "blocked"), row["status"] == "running"
         kin = {way: [_make_tree_row(one) for one in row[way]] for way in ("parents", "children")}
         return {
-            "task": row, "why": _make_why_answer(row) if waits else None, "log": None if waits else self.of(args),
-            "past": PAST_RUNS if row["template"] == "train" else None, "fit": {"cpu": 4.0, "memory": 9728.0 if waits else None},
-            "ends_in": [300.0, 420.0] if runs else None, "use": USAGE if row is RUNNING else None, "tree": kin,
-            "slas": RULES_OF_1042 if row is RUNNING else [], "acts": OPERATIONS_ON_1049 if row is WAITING else [],
+            "task": row, "why": _make_why_answer(row) if waits else None,
+            "log": None if waits else self.of(args),
+            "past": PAST_RUNS if row["template"] == "train" else None,
+            "fit": {"cpu": 4.0, "memory": 9728.0 if waits else None},
+            "ends_in": [300.0, 420.0] if runs else None, "use": USAGE if row is RUNNING else None,
+            "tree": kin,
+            "slas": RULES_OF_1042 if row is RUNNING else [],
+            "acts": OPERATIONS_ON_1049 if row is WAITING else [],
         }  # fmt: skip
 
 
@@ -202,8 +225,10 @@ _DURATIONS = {1045: 10 * MINUTE, 1046: 44 * MINUTE + 2, 1048: 3}
 
 def _make_list_rows() -> list[Row]:
     """Return the rows of `browse`, newest first, by column name."""
-    rows = [_list_row(line.number, line.name, line.queue, "running", started_at=format_timestamp(NOW - (line.started_at or NOW)),
-                      run=line.status, timeout=line.timeout, cpu=line.cpu, memory=line.memory) for line in BOARD.running]  # fmt: skip
+    rows = [_list_row(line.number, line.name, line.queue, "running",
+    started_at=format_timestamp(NOW - (line.started_at or NOW)),
+                      run=line.status, timeout=line.timeout, cpu=line.cpu,
+                      memory=line.memory) for line in BOARD.running]  # fmt: skip
     rows += [
         _list_row(
             line.number,
@@ -215,20 +240,26 @@ def _make_list_rows() -> list[Row]:
         )
         for line in BOARD.next
     ]
-    rows += [_list_row(line.number, line.name, line.queue, line.status, reason=line.how, ended_at=format_timestamp(NOW - line.ended_at),
+    rows += [_list_row(line.number, line.name, line.queue, line.status, reason=line.how,
+    ended_at=format_timestamp(NOW - line.ended_at),
                        started_at=format_timestamp(NOW - line.ended_at + _DURATIONS[line.number])) for line in BOARD.ended]  # fmt: skip
     for number in range(1030, 1000, -1):
         ended, status = (1040 - number) * 23 * MINUTE, "failed" if number % 9 == 0 else "succeeded"
-        rows.append(_list_row(number, f"encode S01E{number - 1000:02d}.mkv", "media", status, started_at=format_timestamp(ended + 44 * MINUTE),
-                              ended_at=format_timestamp(ended), reason="exit 137, out of memory" if status == "failed" else None))  # fmt: skip
+        rows.append(_list_row(number, f"encode S01E{number - 1000:02d}.mkv", "media", status,
+        started_at=format_timestamp(ended + 44 * MINUTE),
+                              ended_at=format_timestamp(ended),
+                              reason="exit 137, out of memory" if status == "failed" else None))  # fmt: skip
     return sorted(rows, key=lambda row: -row["number"])
 
 
 def _list_row(number: int, name: str, queue: str, status: str, **values: Any) -> Row:
     usual: Row = dict.fromkeys(COLUMNS) | {
-        "uuid": UUID.format(number), "number": number, "name": name, "status": status, "queue": queue, "priority": 0, "front": 0,
-        "cpu": 2.0, "memory": 2048.0, "retries": 1, "attempts": 1, "created_at": format_timestamp((1063 - number) * 13 * MINUTE),
-        "submitted_by": "ann", "tags": {"env": "prod"} if number % 2 else {}, "template": "encode" if "encode" in name else None,
+        "uuid": UUID.format(number), "number": number, "name": name, "status": status,
+        "queue": queue, "priority": 0, "front": 0,
+        "cpu": 2.0, "memory": 2048.0, "retries": 1, "attempts": 1,
+        "created_at": format_timestamp((1063 - number) * 13 * MINUTE),
+        "submitted_by": "ann", "tags": {"env": "prod"} if number % 2 else {},
+        "template": "encode" if "encode" in name else None,
         "at": number,
     }  # fmt: skip
     return usual | values
@@ -250,16 +281,20 @@ def answer_browse(args: Mapping[str, Any]) -> Row:
         if (not states or r["status"] in states) and all(word in r["name"] for word in plain)
     ]
     return {
-        "columns": COLUMNS, "rows": [[row[name] for name in COLUMNS] for row in kept], "more_before": False, "more_after": False,
+        "columns": COLUMNS, "rows": [[row[name] for name in COLUMNS] for row in kept],
+        "more_before": False, "more_after": False,
         "total": len(kept), "of": len(LIST_ROWS), "lag": 0, "complete": True, "stopped": None,
     }  # fmt: skip
 
 
 REVIEW: Row = {
-    "total": 214, "statuses": {"failed": 212, "running": 2}, "dependants": 3, "refused": [], "as_of": 70,
+    "total": 214, "statuses": {"failed": 212, "running": 2}, "dependants": 3, "refused": [],
+    "as_of": 70,
     "first": [
-        {"uuid": UUID.format(number), "number": number, "name": f"encode S01E{number - 1000:02d}.mkv", "status": "failed",
-         "queue": "media", "timeout": 3600.0, "started_at": None, "created_at": format_timestamp(HOUR), "ended_at": None, "run": None}
+        {"uuid": UUID.format(number), "number": number,
+        "name": f"encode S01E{number - 1000:02d}.mkv", "status": "failed",
+         "queue": "media", "timeout": 3600.0, "started_at": None,
+         "created_at": format_timestamp(HOUR), "ended_at": None, "run": None}
         for number in (1026, 1017, 1008)
     ],
 }  # fmt: skip
@@ -267,24 +302,35 @@ REVIEW: Row = {
 
 def _make_operation(id: int, **values: Any) -> Row:
     return {
-        "id": id, "at": format_timestamp((30 - id) * 7 * MINUTE), "by": "ann", "verb": "hold", "object": "task #1052", "name": "sha256 photos",
-        "before": {"status": "queued", "hold": False}, "after": {"status": "held", "hold": True}, "source": "deck", "here": True,
+        "id": id, "at": format_timestamp((30 - id) * 7 * MINUTE), "by": "ann", "verb": "hold",
+        "object": "task #1052", "name": "sha256 photos",
+        "before": {"status": "queued", "hold": False}, "after": {"status": "held", "hold": True},
+        "source": "deck", "here": True,
         "batch": id, "undoes": None, "undone_by": None, "undoable": True, "reason": "",
     } | values  # fmt: skip
 
 
 OPERATIONS = [
     _make_operation(29, verb="pause", before={"status": "running"}, after={"status": "paused"}),
-    _make_operation(28, verb="queue pause", by="bob", source="cli", here=False, object="queue backup", name=None,
+    _make_operation(28, verb="queue pause", by="bob", source="cli", here=False,
+    object="queue backup", name=None,
                before={"status": "active"}, after={"status": "paused"}),
-    _make_operation(27, verb="set", object="task #1049", name="resnet50-sweep-08", before={"priority": 0}, after={"priority": 5}),
-    _make_operation(26, verb="undo set", object="task #1049", name="resnet50-sweep-08", undoes=25, undoable=False,
-               reason="it took something back itself", before={"memory": 8192.0}, after={"memory": 12288.0}),
-    _make_operation(25, verb="set", object="task #1049", name="resnet50-sweep-08", undone_by=26, undoable=False,
-               reason="it was taken back already", before={"memory": 12288.0}, after={"memory": 8192.0}),
-    _make_operation(24, verb="submit", object="tasks #1053–#1055", name="encode S02E06.mkv and 2 more", before=None,
-               after={"first": 1053, "last": 1055}, undoable=False, reason="cancel the task instead"),
-    _make_operation(23, verb="front", by="夜班", object="task #1053", name="encode S02E06.mkv", before={"front": 0}, after={"front": 1}),
+    _make_operation(27, verb="set", object="task #1049", name="resnet50-sweep-08",
+    before={"priority": 0}, after={"priority": 5}),
+    _make_operation(26, verb="undo set", object="task #1049", name="resnet50-sweep-08", undoes=25,
+    undoable=False,
+               reason="it took something back itself", before={"memory": 8192.0},
+               after={"memory": 12288.0}),
+    _make_operation(25, verb="set", object="task #1049", name="resnet50-sweep-08", undone_by=26,
+    undoable=False,
+               reason="it was taken back already", before={"memory": 12288.0},
+               after={"memory": 8192.0}),
+    _make_operation(24, verb="submit", object="tasks #1053–#1055",
+    name="encode S02E06.mkv and 2 more", before=None,
+               after={"first": 1053, "last": 1055}, undoable=False,
+               reason="cancel the task instead"),
+    _make_operation(23, verb="front", by="夜班", object="task #1053", name="encode S02E06.mkv",
+    before={"front": 0}, after={"front": 1}),
 ]  # fmt: skip
 
 
@@ -292,31 +338,41 @@ OPERATIONS = [
 # ---------------------------------------------------------------------------------------------------------------------
 
 ENCODE_TEMPLATE: Row = {
-    "name": "encode", "type": "shell", "engine": "shell", "template": None, "description": "transcode one file for the archive",
-    "schema": {"script": 'ffmpeg -i "$input" -crf $crf -preset $preset "$output"'}, "queue": "media", "cpu": 2.0, "memory": 2048.0,
-    "timeout": 3600.0, "retries": 1, "retired_at": None, "created_at": format_timestamp(9e6), "updated_at": format_timestamp(9e5), "used": 1412, "active": 3,
+    "name": "encode", "type": "shell", "engine": "shell", "template": None,
+    "description": "transcode one file for the archive",
+    "schema": {"script": 'ffmpeg -i "$input" -crf $crf -preset $preset "$output"'},
+    "queue": "media", "cpu": 2.0, "memory": 2048.0,
+    "timeout": 3600.0, "retries": 1, "retired_at": None, "created_at": format_timestamp(9e6),
+    "updated_at": format_timestamp(9e5), "used": 1412, "active": 3,
     "last_used": format_timestamp(12 * MINUTE), "median": 2643.0,
     "parameters": {
         "type": "object", "required": ["input", "output"],
         "properties": {
             "input": {"type": "string", "description": "the file to read"},
             "output": {"type": "string", "description": "the file to write"},
-            "crf": {"type": "integer", "minimum": 0, "maximum": 51, "default": 23, "description": "smaller is better and bigger"},
+            "crf": {"type": "integer", "minimum": 0, "maximum": 51, "default": 23,
+            "description": "smaller is better and bigger"},
             "preset": {"enum": ["fast", "medium", "slow"], "default": "medium"},
             "faststart": {"type": "boolean", "default": True},
             "audio": {"type": "object", "properties": {
-                "codec": {"enum": ["aac", "opus", "copy"], "default": "aac"}, "kbps": {"type": "integer", "default": 160}}},
+                "codec": {"enum": ["aac", "opus", "copy"], "default": "aac"},
+                "kbps": {"type": "integer", "default": 160}}},
             "languages": {"type": "array", "items": {"type": "string"}, "default": ["de", "en"]},
         },
     },
 }  # fmt: skip
 TEMPLATES = [
     ENCODE_TEMPLATE,
-    ENCODE_TEMPLATE | {"name": "train", "description": "one run of a sweep", "queue": "gpu", "cpu": 4.0, "memory": 12288.0, "used": 42, "active": 1,
-              "engine": "exec", "schema": {"argv": ["python3", "train.py", "--lr", "{{lr}}"]}, "median": 12_240.0},
-    ENCODE_TEMPLATE | {"name": "夜间备份", "description": "每天夜里", "queue": "backup", "used": 180, "parameters": {},
+    ENCODE_TEMPLATE | {"name": "train", "description": "one run of a sweep", "queue": "gpu",
+    "cpu": 4.0, "memory": 12288.0, "used": 42, "active": 1,
+              "engine": "exec", "schema": {"argv": ["python3", "train.py", "--lr", "{{lr}}"]},
+              "median": 12_240.0},
+    ENCODE_TEMPLATE | {"name": "夜间备份", "description": "每天夜里", "queue": "backup",
+    "used": 180,
+    "parameters": {},
               "last_used": format_timestamp(9 * HOUR)},
-    ENCODE_TEMPLATE | {"name": "old-thumbs", "retired_at": format_timestamp(9e5), "used": 10_000, "active": 0, "last_used": format_timestamp(9e5)},
+    ENCODE_TEMPLATE | {"name": "old-thumbs", "retired_at": format_timestamp(9e5), "used": 10_000,
+    "active": 0, "last_used": format_timestamp(9e5)},
 ]  # fmt: skip
 QUEUES = [
     {
@@ -381,36 +437,48 @@ def _make_alert(
 ) -> Row:
     line = next((line for line in (*BOARD.running, *BOARD.next) if line.number == number), None)
     return {
-        "id": id, "sla": sla, "sla_id": id, "severity": severity, "status": "firing", "task_number": number,
-        "task_name": line.name if line else None, "object": f"#{number} {line.name}" if line else "host /srv",
-        "task_uuid": UUID.format(number) if number else None, "text": short.replace(" > ", ", allowed "), "short": short,
-        "since": format_timestamp(since), "value": 57 * MINUTE, "limit": 45 * MINUTE, "acknowledged_by": None, "acknowledged_at": None,
-        "silenced_until": None, "silenced_by": None, "silence_reason": None, "resolved_at": None, "created_at": format_timestamp(since),
+        "id": id, "sla": sla, "sla_id": id, "severity": severity, "status": "firing",
+        "task_number": number,
+        "task_name": line.name if line else None,
+        "object": f"#{number} {line.name}" if line else "host /srv",
+        "task_uuid": UUID.format(number) if number else None,
+        "text": short.replace(" > ", ", allowed "), "short": short,
+        "since": format_timestamp(since), "value": 57 * MINUTE, "limit": 45 * MINUTE,
+        "acknowledged_by": None, "acknowledged_at": None,
+        "silenced_until": None, "silenced_by": None, "silence_reason": None, "resolved_at": None,
+        "created_at": format_timestamp(since),
         "updated_at": format_timestamp(since),
     } | more  # fmt: skip
 
 
 ALERTS = [
     _make_alert(1, "encode-on-time", "critical", 1039, "57m > 45m", 12 * MINUTE),
-    _make_alert(2, "gpu-wait", "warning", 1049, "2h12m > 30m", 102 * MINUTE, status="acknowledged", acknowledged_by="ann",
+    _make_alert(2, "gpu-wait", "warning", 1049, "2h12m > 30m", 102 * MINUTE, status="acknowledged",
+    acknowledged_by="ann",
            acknowledged_at=format_timestamp(90 * MINUTE)),
     _make_alert(3, "etl-by-11:00", "warning", 1047, "~11:09 > 11:00", 40, status="pending"),
-    _make_alert(4, "disk-soon", "warning", None, "91% > 90%", 3 * HOUR, status="silenced", silenced_until=format_timestamp(-5 * HOUR), silenced_by="bob",
+    _make_alert(4, "disk-soon", "warning", None, "91% > 90%", 3 * HOUR, status="silenced",
+    silenced_until=format_timestamp(-5 * HOUR), silenced_by="bob",
            silence_reason="disk move"),
 ]  # fmt: skip
 
 
 def _make_rule(name: str, severity: str, words: str, **more: Any) -> Row:
     return {
-        "id": 1, "name": name, "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}}, "actions": {},
-        "priority": 2, "enabled": True, "severity": severity, "words": words, "limit": 45 * MINUTE, "open": {}, "silence": None,
-        "late": 0, "last_late": None, "created_at": format_timestamp(9e6), "updated_at": format_timestamp(9e6),
+        "id": 1, "name": name, "conditions": {"preset": "finishes-within", "value": "45m",
+        "match": {"template": "encode"}}, "actions": {},
+        "priority": 2, "enabled": True, "severity": severity, "words": words, "limit": 45 * MINUTE,
+        "open": {}, "silence": None,
+        "late": 0, "last_late": None, "created_at": format_timestamp(9e6),
+        "updated_at": format_timestamp(9e6),
     } | more  # fmt: skip
 
 
 RULES = [
-    _make_rule("encode-on-time", "critical", "finishes within 45m, template encode", open={"firing": 1}),
-    _make_rule("gpu-wait", "warning", "starts within 30m, queue gpu", open={"acknowledged": 1}, late=3, last_late=format_timestamp(9 * HOUR)),
+    _make_rule("encode-on-time", "critical", "finishes within 45m, template encode",
+    open={"firing": 1}),
+    _make_rule("gpu-wait", "warning", "starts within 30m, queue gpu", open={"acknowledged": 1},
+    late=3, last_late=format_timestamp(9 * HOUR)),
     _make_rule("etl-by-11:00", "warning", "done by 11:00, task nightly-etl", open={"pending": 1}),
     _make_rule("disk-soon", "warning", "host disk under 90%", open={"firing": 1},
           silence={"until": format_timestamp(-5 * HOUR), "by": "bob", "reason": "disk move"}),
@@ -490,17 +558,21 @@ def _history_row(metric: str, name: str | None, known: list[bool], smaller: int)
         ]
 
     lines = {
-        "started": wave(60, 0), "ended": wave(58, 0.3), "failed": wave(6, 2), "p50": wave(400, 0), "p95": wave(1800, 1),
-        "share": wave(0.2, 1), "reserved": wave(8, 0), "measured": wave(6, 0.2), "waiting": wave(30, 0), "running": wave(7, 0.5),
+        "started": wave(60, 0), "ended": wave(58, 0.3), "failed": wave(6, 2), "p50": wave(400, 0),
+        "p95": wave(1800, 1),
+        "share": wave(0.2, 1), "reserved": wave(8, 0), "measured": wave(6, 0.2),
+        "waiting": wave(30, 0), "running": wave(7, 0.5),
     }  # fmt: skip
-    lines = {key: [None if v is None else round(v) for v in line] if key in ("started", "ended", "failed") else line
+    lines = {key: [None if v is None else round(v) for v in line] if key in ("started", "ended",
+    "failed") else line
              for key, line in lines.items()}  # fmt: skip
     total: Row = {
         key: round(sum(filter(None, line)))
         for key, line in lines.items()
         if key in ("started", "ended", "failed")
     }
-    total |= {"count": 1412 // smaller, "p50": 380.0, "p95": 1700.0, "most": 2400.0, "share": 0.043, "measured": 4.1, "reserved": 6.2,
+    total |= {"count": 1412 // smaller, "p50": 380.0, "p95": 1700.0, "most": 2400.0, "share": 0.043,
+    "measured": 4.1, "reserved": 6.2,
               "of": 16.0, "waiting": 12.5, "running": 5.25}  # fmt: skip
     return {"name": name, "series": lines, "total": total, "weight": 100 // smaller}
 
@@ -508,10 +580,13 @@ def _history_row(metric: str, name: str | None, known: list[bool], smaller: int)
 AWAY_ANSWER: Row = {
     "since": NOW - 8 * HOUR, "ended": {"succeeded": 1204, "failed": 9, "timed_out": 1},
     "bad": [
-        {"number": 1048, "name": "thumbs S02", "status": "failed", "queue": "media", "reason": "exit 1", "ended_at": format_timestamp(2 * MINUTE)},
-        {"number": 1045, "name": "crawl shop-b", "status": "timed_out", "queue": "default", "reason": None, "ended_at": format_timestamp(18 * MINUTE)},
+        {"number": 1048, "name": "thumbs S02", "status": "failed", "queue": "media",
+        "reason": "exit 1", "ended_at": format_timestamp(2 * MINUTE)},
+        {"number": 1045, "name": "crawl shop-b", "status": "timed_out", "queue": "default",
+        "reason": None, "ended_at": format_timestamp(18 * MINUTE)},
     ],
-    "alerts": [{"sla": "gpu-wait", "severity": "warning", "status": "firing", "object": "#1049 resnet50-sweep-08"}],
+    "alerts": [{"sla": "gpu-wait", "severity": "warning", "status": "firing",
+    "object": "#1049 resnet50-sweep-08"}],
 }  # fmt: skip
 
 
@@ -522,11 +597,16 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
     """Return the runtime of a busy home, with its log files in a folder."""
     logs = _LogFiles(folder)
     usual: Row = {
-        "about": logs.about, "show": lambda args: _find_task(args["id"]), "why": lambda args: [_make_why_answer(_find_task(args["ids"][0]))], "log": logs.of,
-        "browse": answer_browse, "review": REVIEW, "operations": OPERATIONS, "template_ls": TEMPLATES, "queue_ls": QUEUES, "pool_ls": POOLS,
-        "definition_show": {"text": DEFINITION, "format": "toml"}, "definition_check": _check_definition, "alert_ls": ALERTS, "sla_ls": RULES,
-        "alert_show": _answer_alert_show, "sla_history": {"runs": _RULE_RUNS, "limit": 2700.0}, "sla_show": RULES[0], "history": answer_history,
-        "away": AWAY_ANSWER, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg", "uuid": ""}],
+        "about": logs.about, "show": lambda args: _find_task(args["id"]),
+        "why": lambda args: [_make_why_answer(_find_task(args["ids"][0]))], "log": logs.of,
+        "browse": answer_browse, "review": REVIEW, "operations": OPERATIONS,
+        "template_ls": TEMPLATES, "queue_ls": QUEUES, "pool_ls": POOLS,
+        "definition_show": {"text": DEFINITION, "format": "toml"},
+        "definition_check": _check_definition, "alert_ls": ALERTS, "sla_ls": RULES,
+        "alert_show": _answer_alert_show, "sla_history": {"runs": _RULE_RUNS, "limit": 2700.0},
+        "sla_show": RULES[0], "history": answer_history,
+        "away": AWAY_ANSWER, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg",
+        "uuid": ""}],
         "board_at": _answer_board_at,
     }  # fmt: skip
     return FakeRuntime(**(usual | more))
@@ -552,10 +632,12 @@ def _answer_board_at(args: Mapping[str, Any]) -> Row:
 
 def make_empty_home(**more: Any) -> FakeRuntime:
     """Return the runtime of a new home without any task."""
-    none = {"columns": COLUMNS, "rows": [], "more_before": False, "more_after": False, "total": 0, "of": 0, "lag": 0, "complete": True,
+    none = {"columns": COLUMNS, "rows": [], "more_before": False, "more_after": False, "total": 0,
+    "of": 0, "lag": 0, "complete": True,
             "stopped": None}  # fmt: skip
     usual: Row = {
-        "browse": none, "operations": [], "template_ls": [], "queue_ls": [QUEUES[3]], "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [],
+        "browse": none, "operations": [], "template_ls": [], "queue_ls": [QUEUES[3]],
+        "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [],
         "history": _answer_empty_history, "doctor": [],
         "submit": [{"number": 1, "name": "ffmpeg", "uuid": ""}],
     }  # fmt: skip

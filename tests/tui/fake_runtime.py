@@ -27,16 +27,23 @@ def make_task_row(**values: Any) -> dict[str, Any]:
     """Return a task row as `show` answers it."""
     row: dict[str, Any] = {
         "uuid": UUID.format(1049), "number": 1049, "name": "resnet50-sweep-08", "template": None,
-        "type": "exec", "status": "queued", "parameters": {}, "priority": 5, "timeout": 14400.0, "queue": "gpu",
-        "cpu": 4.0, "memory": 12288.0, "retries": 1, "retry_delay": 1.0, "grace": 5.0, "not_before": None, "hold": False,
+        "type": "exec", "status": "queued", "parameters": {}, "priority": 5, "timeout": 14400.0,
+        "queue": "gpu",
+        "cpu": 4.0, "memory": 12288.0, "retries": 1, "retry_delay": 1.0, "grace": 5.0,
+        "not_before": None, "hold": False,
         "held_by": None, "front": 0, "tags": {}, "cwd": "/home/ann/sweep", "umask": 18,
-        "launch": {"argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"]}, "log_limit": None,
-        "submitted_by": "ann", "pinned": False, "reason": None, "attempts": 0, "started_at": None, "ended_at": None,
-        "created_at": "2026-11-25T08:30:11.000000Z", "updated_at": "2026-11-25T08:30:11.000000Z", "instances": [],
+        "launch": {"argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"]},
+        "log_limit": None,
+        "submitted_by": "ann", "pinned": False, "reason": None, "attempts": 0, "started_at": None,
+        "ended_at": None,
+        "created_at": "2026-11-25T08:30:11.000000Z", "updated_at": "2026-11-25T08:30:11.000000Z",
+        "instances": [],
         "parents": [], "children": [], "env_names": 43, "place": {"position": 0, "total": 5},
         "events": [
-            {"at": "2026-11-25T08:30:11.000000Z", "status": "queued", "by": "ann", "note": "submitted (pts/2)"},
-            {"at": "2026-11-25T08:31:40.000000Z", "status": "queued", "by": "ann", "note": "priority 0 to 5"},
+            {"at": "2026-11-25T08:30:11.000000Z", "status": "queued", "by": "ann",
+            "note": "submitted (pts/2)"},
+            {"at": "2026-11-25T08:31:40.000000Z", "status": "queued", "by": "ann",
+            "note": "priority 0 to 5"},
         ],
     }  # fmt: skip
     return row | {"uuid": UUID.format(values.get("number", 1049))} | values
@@ -46,10 +53,14 @@ def make_run_row(**values: Any) -> dict[str, Any]:
     """Return an instance row."""
     row: dict[str, Any] = {
         "runid": "019ab000-0000-7000-8000-00000000aaaa", "task_id": UUID.format(1049),
-        "number": 1049, "name": "resnet50-sweep-08", "queue": "gpu", "pool": "gpu", "attempt": 1, "status": "running",
-        "start_time": "2026-11-25T07:23:51.000000Z", "end_time": None, "exit_code": None, "signal": None, "reason": None,
-        "cpu_seconds": 2.9, "max_rss": 84.0, "run_seconds": None, "log_bytes": 0, "deadline": None, "tags": {},
-        "pid": 41877, "created_at": "2026-11-25T07:23:51.000000Z", "updated_at": "2026-11-25T07:23:51.000000Z",
+        "number": 1049, "name": "resnet50-sweep-08", "queue": "gpu", "pool": "gpu", "attempt": 1,
+        "status": "running",
+        "start_time": "2026-11-25T07:23:51.000000Z", "end_time": None, "exit_code": None,
+        "signal": None, "reason": None,
+        "cpu_seconds": 2.9, "max_rss": 84.0, "run_seconds": None, "log_bytes": 0, "deadline": None,
+        "tags": {},
+        "pid": 41877, "created_at": "2026-11-25T07:23:51.000000Z",
+        "updated_at": "2026-11-25T07:23:51.000000Z",
     }  # fmt: skip
     return row | values
 
@@ -82,11 +93,14 @@ def make_log_answer(
 
 
 WHY = {
-    "number": 1049, "name": "resnet50-sweep-08", "status": "queued", "queue": "gpu", "waits": 7916.0,
+    "number": 1049, "name": "resnet50-sweep-08", "status": "queued", "queue": "gpu",
+    "waits": 7916.0,
     "reasons": [
-        {"code": "pool-memory", "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m",
+        {"code": "pool-memory",
+        "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m",
          "short": "needs 12.0G, 2.0G free; #1042 frees 12.0G"},
-        {"code": "reservation", "text": "its place is reserved: smaller tasks start before it only if they do not delay it",
+        {"code": "reservation",
+        "text": "its place is reserved: smaller tasks start before it only if they do not delay it",
          "short": "its place is reserved"},
     ],
     "expected_start": None, "expected_in": [60.0, 780.0],
@@ -151,7 +165,8 @@ class _FakeClient:
         return {
             "task": row, "why": self.call("why", {"ids": [row["uuid"]]})[0] if waits else None,
             "log": None if waits else self.call("log", {"id": row["uuid"], "attempt": None}),
-            "past": None, "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None, "tree": tree, "slas": [], "acts": [],
+            "past": None, "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None,
+            "tree": tree, "slas": [], "acts": [],
         }  # fmt: skip
 
     def watch(self) -> Iterator[None]:

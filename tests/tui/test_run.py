@@ -123,7 +123,8 @@ def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "said", "shown"),
     [
-        ('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n', 'no action "task.cancl". Nearest: task.cancel; passed over.', b"f2"),
+        ('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n',
+        'no action "task.cancl". Nearest: task.cancel; passed over.', b"f2"),
         ('[keys]\n"task.cancel" = "q"\n', "q would be both task.cancel and page.back", b"help"),
         (
             'theme = "quiett"\n[retention]\nkep = "3d"\n',

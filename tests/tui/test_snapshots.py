@@ -128,15 +128,18 @@ ROUTES: dict[str, Route] = {
     "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
 ONE_SIZE_ONLY = (
-    "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search", "editor-fault", "alert-silence", "columns",
-    "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue", "run-again",
+    "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search",
+    "editor-fault", "alert-silence", "columns",
+    "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue",
+    "run-again",
 )  # fmt: skip
 """Screens drawn at one size only."""
 EMPTY_SCREENS = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")
 NO_RUNTIME_SCREENS = ("deck", "why", "task-waiting")
 DISK_FULL_SCREENS = ("deck", "task-running", "tasks")
 UNREADABLE_SCREENS = (
-    "deck", "tasks", "task-running", "log", "why", "new-task", "templates", "editor", "alerts", "edit-task", "history", "operations",
+    "deck", "tasks", "task-running", "log", "why", "new-task", "templates", "editor", "alerts",
+    "edit-task", "history", "operations",
 )  # fmt: skip
 CORE_SCREENS = (
     "deck",

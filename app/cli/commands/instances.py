@@ -33,7 +33,8 @@ COLUMNS = [
 ]
 
 FIELDS = (
-    "runid", "number", "name", "queue", "attempt", "status", "start_time", "end_time", "exit_code", "signal", "reason", "run_seconds",
+    "runid", "number", "name", "queue", "attempt", "status", "start_time", "end_time", "exit_code",
+    "signal", "reason", "run_seconds",
     "cpu_seconds", "max_rss", "log_bytes",
 )  # fmt: skip
 

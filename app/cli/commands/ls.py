@@ -50,7 +50,8 @@ COLUMNS = [
 ]
 
 FIELDS = (
-    "number", "status", "name", "queue", "priority", "template", "cpu", "memory", "timeout", "attempts", "reason", "created_at",
+    "number", "status", "name", "queue", "priority", "template", "cpu", "memory", "timeout",
+    "attempts", "reason", "created_at",
     "started_at", "ended_at", "submitted_by", "tags", "uuid",
 )  # fmt: skip
 

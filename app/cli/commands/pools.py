@@ -36,7 +36,8 @@ COLUMNS = [
     Column("SLA", least=4),
 ]
 FIELDS = (
-    "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "sla", "description", "created_at", "updated_at",
+    "name", "status", "used_cpu", "total_cpu", "used_memory", "total_memory", "sla", "description",
+    "created_at", "updated_at",
 )  # fmt: skip
 _OPTIONS = ("cpu", "memory", "sla", "description")
 

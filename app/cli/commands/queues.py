@@ -36,7 +36,8 @@ COLUMNS = [
     Column("POOL", least=4),
 ]
 FIELDS = (
-    "name", "status", "current_load", "capacity", "waiting", "oldest_at", "priority", "pool", "description", "created_at", "updated_at",
+    "name", "status", "current_load", "capacity", "waiting", "oldest_at", "priority", "pool",
+    "description", "created_at", "updated_at",
 )  # fmt: skip
 _OPTIONS = ("capacity", "pool", "priority", "description")
 

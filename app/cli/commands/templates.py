@@ -38,7 +38,8 @@ COLUMNS = [
     Column("WHAT FOR", least=8),
 ]
 FIELDS = (
-    "name", "engine", "queue", "cpu", "memory", "timeout", "retries", "description", "parameters", "retired_at", "created_at",
+    "name", "engine", "queue", "cpu", "memory", "timeout", "retries", "description", "parameters",
+    "retired_at", "created_at",
     "updated_at",
 )  # fmt: skip
 _DEFAULTS = ("queue", "cpu", "memory", "timeout", "retries", "description")

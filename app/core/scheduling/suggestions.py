@@ -75,8 +75,10 @@ def _suggest_release(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
         )
         status = waits or "queued"
         worth, gain = predict_gain(world, world.view, world.task, status=status, held_by=None)
-        yield add_task_command(world, Suggestion("release", "release it", gain, "release", {}, said="Released", worth=worth),
-                       "release", (), SuggestionUndo("hold", make_ids_args(world), "Held again:"))  # fmt: skip
+        yield add_task_command(world, Suggestion("release", "release it", gain, "release", {},
+        said="Released", worth=worth),
+                       "release", (), SuggestionUndo("hold", make_ids_args(world),
+                       "Held again:"))  # fmt: skip
     for parent in world.subject.unmet[:MAX_TRIALS]:
         if parent.status == "held":
             yield _suggest_parent_release(parent)
@@ -84,7 +86,8 @@ def _suggest_release(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
 
 def _suggest_parent_release(parent: ParentTask) -> Suggestion:
     args = {"ids": [parent.number]}
-    return Suggestion(f"release-{parent.number}", f"release #{parent.number}", f"it waits for {sanitize(parent.name)}, which is held",
+    return Suggestion(f"release-{parent.number}", f"release #{parent.number}",
+    f"it waits for {sanitize(parent.name)}, which is held",
                 "release", args, ("taskdeck", "release", str(parent.number)), "Released",
                 (SuggestionUndo("hold", args, "Held again:"),), worth=2)  # fmt: skip
 
@@ -104,8 +107,10 @@ def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
             {"name": name},
             f"{_UNDO_WORDS[status]} again:",
         )
-        yield Suggestion(f"resume-{kind}", f"resume {kind} {sanitize(name)}", gain, f"{kind}.resume", {"name": name},
-                   ("taskdeck", kind, "resume", name), "Resumed", (back,), f"{kind} {name}", worth=min(worth, 2))  # fmt: skip
+        yield Suggestion(f"resume-{kind}", f"resume {kind} {sanitize(name)}", gain,
+        f"{kind}.resume", {"name": name},
+                   ("taskdeck", kind, "resume", name), "Resumed", (back,), f"{kind} {name}",
+                   worth=min(worth, 2))  # fmt: skip
 
 
 _UNDO_WORDS = {"paused": "Paused", "draining": "Draining"}
@@ -194,7 +199,8 @@ def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterato
     unknown = world.why.expected_in is None
     if worth < 2 or unknown:
         worth, gain = min(worth, 2), "when it starts cannot be known" if worth > 1 else gain
-        cure = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front", {"value": None},
+        cure = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front",
+        {"value": None},
                     said="To the front of its queue:", worth=worth)  # fmt: skip
         yield add_task_command(
             world,
@@ -292,9 +298,12 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
     )
     if worth <= 2:
         name = case.queue.name
-        yield Suggestion("capacity", f"capacity of {sanitize(name)} {old} → {new}", gain, "queue.set", {"name": name, "capacity": new},
-                   ("taskdeck", "queue", "set", name, "--capacity", str(new)), f"Capacity {old} → {new}:",
-                   (SuggestionUndo("queue.set", {"name": name, "capacity": old}, f"Capacity {old} again:"),), f"queue {name}",
+        yield Suggestion("capacity", f"capacity of {sanitize(name)} {old} → {new}", gain,
+        "queue.set", {"name": name, "capacity": new},
+                   ("taskdeck", "queue", "set", name, "--capacity", str(new)),
+                   f"Capacity {old} → {new}:",
+                   (SuggestionUndo("queue.set", {"name": name, "capacity": old},
+                   f"Capacity {old} again:"),), f"queue {name}",
                    worth=worth)  # fmt: skip
 
 
@@ -332,9 +341,12 @@ def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
             for name, n in wanted.items()
             for word in (f"--{name}", _OPTION_FORMATTERS[name](n))
         ]
-        yield Suggestion("pool", f"pool {sanitize(pool.name)}: {change}", "; ".join([gain, *over]), "pool.set", _make_pool_args(pool.name, wanted),
-                   ("taskdeck", "pool", "set", pool.name, *options), f"{change[:1].upper()}{change[1:]}:",
-                   (SuggestionUndo("pool.set", _make_pool_args(pool.name, {name: old[name] for name in wanted}), "As it was:"),),
+        yield Suggestion("pool", f"pool {sanitize(pool.name)}: {change}", "; ".join([gain, *over]),
+        "pool.set", _make_pool_args(pool.name, wanted),
+                   ("taskdeck", "pool", "set", pool.name, *options),
+                   f"{change[:1].upper()}{change[1:]}:",
+                   (SuggestionUndo("pool.set", _make_pool_args(pool.name,
+                   {name: old[name] for name in wanted}), "As it was:"),),
                    f"pool {pool.name}", worth=worth)  # fmt: skip
 
 
@@ -388,8 +400,10 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
         worth, gain = predict_gain(world, replace(world.view, active=rest), world.task)
         if worth < 2:
             lost = f"its {format_age(_get_elapsed(world, run))} are lost"
-            yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}", f"{_format_freed(run, case)}; {lost}; {gain}",
-                       "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)), "Cancelled",
+            yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
+            f"{_format_freed(run, case)}; {lost}; {gain}",
+                       "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)),
+                       "Cancelled",
                        asks=run.number, worth=worth)  # fmt: skip
             return
 

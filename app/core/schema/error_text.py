@@ -367,6 +367,7 @@ _RULES_WITH_VALUE = frozenset(
     )
 )
 _VALUE_FREE_RULES = (_RULES_WITH_VALUE - {"enum", "const"}) | {
-    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems",
+    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+    "uniqueItems",
 }  # fmt: skip
 """Rules whose wording does not reveal the value."""

@@ -116,7 +116,8 @@ class _OutlineReader:
             yield from self._read_group(path, said, text or about, mine, needed, required, rest)
 
     def _read_group(
-        self, path: FieldPath, title: str, about: str, properties: Mapping[str, _Property], needed: set[str], required: bool,
+        self, path: FieldPath, title: str, about: str, properties: Mapping[str, _Property],
+        needed: set[str], required: bool,
         rest: list[FormField],
     ) -> Iterator[FieldGroup]:  # fmt: skip
         fields, below = list[FormField](), list[FieldGroup]()

@@ -18,7 +18,8 @@ CONTEXT_LINES = 2
 _SIZE_COLUMNS = frozenset({"memory", "total_memory", "log_limit"})
 _DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay"})
 _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
-_COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay", "sla_id": "SLA", "not_before": "not before",
+_COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
+"sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at"})
 """Columns that hold a timestamp."""

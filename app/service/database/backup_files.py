@@ -290,7 +290,9 @@ def to_row(backup: Backup) -> Row:
     cannot be read.
     """
     return {
-        "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
-        "verified": backup.verified, "base": backup.base, "problem": backup.problem, "stranger": backup.stranger,
+        "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path),
+        "bytes": backup.bytes,
+        "verified": backup.verified, "base": backup.base, "problem": backup.problem,
+        "stranger": backup.stranger,
         "unreadable": list(backup.unreadable),
     }  # fmt: skip

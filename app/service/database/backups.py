@@ -344,7 +344,8 @@ async def _run_program(chosen: Settings, where: Path) -> str | None:
     name = sanitize(chosen.after[0])
     try:
         process = await asyncio.create_subprocess_exec(
-            *chosen.after, os.fspath(where), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            *chosen.after, os.fspath(where), stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
     except OSError as error:

@@ -125,10 +125,12 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     after = await call.db.read(retention.get_size)
     kept, waiting = (0, {"runs": 0, "logs": 0}) if upkeep.doubt else await _count_kept(call, upkeep)
     return {
-        "dry_run": dry_run, "rules": [_format_rule(scope, why, figures, upkeep) for (scope, why), figures in report.by_rule.items()],
+        "dry_run": dry_run, "rules": [_format_rule(scope, why, figures, upkeep) for (scope, why),
+        figures in report.by_rule.items()],
         **asdict(report.sum_all()), "others": report.others, "kept": kept,
         "waiting": waiting, "freed": asdict(report.freed),
-        "unknown": [*await find_unknown_names(call.db, upkeep), *config.find_short_retention(upkeep)], "paused": upkeep.doubt or None,
+        "unknown": [*await find_unknown_names(call.db, upkeep),
+        *config.find_short_retention(upkeep)], "paused": upkeep.doubt or None,
         "size": {"before": before, "after": after},
         "next": _describe_next(report if dry_run else CleanupReport()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
     }  # fmt: skip
@@ -236,7 +238,8 @@ def build_rules(upkeep: MaintenanceSettings, moment: datetime, since: str) -> Re
     scopes += [_make_scope("queue", name, rule, moment) for name, rule in found.queues.items()]
     first = moment - timedelta(seconds=found.operations)
     return RetentionRules(
-        (*scopes, _make_scope("all", "", found.all, moment)), _stamp_ago(moment, _get_longest_age(upkeep)), first.year * 100 + first.month,
+        (*scopes, _make_scope("all", "", found.all, moment)),
+        _stamp_ago(moment, _get_longest_age(upkeep)), first.year * 100 + first.month,
         _get_ledger_start(upkeep, moment, since),
     )  # fmt: skip
 

@@ -40,10 +40,12 @@ async def read_stats(call: Call) -> dict[str, Any]:
     found = await call.db.read(size_stats.read_stats)
     waits, read = call.db.slow.waits, size_stats.read_counts() if call.live else None
     return {
-        "bytes": found.pages * found.page_bytes, "page_bytes": found.page_bytes, "pages": found.pages,
+        "bytes": found.pages * found.page_bytes, "page_bytes": found.page_bytes,
+        "pages": found.pages,
         "free_pages": found.free_pages, "fragmentation": found.fragmentation, "exact": found.exact,
         "wal_bytes": slow_queries.get_wal_size(call.db.path),
-        "lock_waits": {"count": waits.count, "total": waits.total, "worst": waits.worst} if call.live else None,
+        "lock_waits": {"count": waits.count, "total": waits.total,
+        "worst": waits.worst} if call.live else None,
         "cache": read._asdict() | {"hits": read.hits} if read else None,
         "tables": [table._asdict() for table in found.tables],
         "indexes": [index._asdict() | {"unused": index.unused} for index in found.indexes],

@@ -80,9 +80,12 @@ def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
         end, began = records["e"], records["i"]["at"] if "p" in records else None
         # A forgotten end was stored, and later attempts may exist.
         again = end.get("again", True) and "f" not in records
-        event = {"run": runid, "code": end["code"], "signal": end["signal"], "reason": end.get("reason"), "lost": end.get("lost", False),
-                 "again": again, "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
-                 "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"], "maxrss": end["rss"]}  # fmt: skip
+        event = {"run": runid, "code": end["code"], "signal": end["signal"],
+        "reason": end.get("reason"), "lost": end.get("lost", False),
+                 "again": again, "stop": records["s"]["reason"] if "s" in records else None,
+                 "started_at": began,
+                 "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"],
+                 "maxrss": end["rss"]}  # fmt: skip
         numbers = (
             event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss")
         )

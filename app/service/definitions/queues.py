@@ -69,7 +69,8 @@ def queue_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the queues as sent to clients."""
     counted, now = reads.read_counters(c), reads.map_queue_facts(c)
     return [
-        {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": now[row.name].oldest_at,
+        {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0),
+        "oldest_at": now[row.name].oldest_at,
          "word": _get_word(row, now[row.name])}
         for row in reads.list_queues(c)
     ]  # fmt: skip

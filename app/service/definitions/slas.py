@@ -98,8 +98,10 @@ def _add_state(
         {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     )
     return {
-        **row._asdict(), "severity": sla.get_severity(row.priority), "words": sla.describe_rule(rule), "limit": rule.value,
-        **sla_metrics.describe_state(c, rule), "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
+        **row._asdict(), "severity": sla.get_severity(row.priority),
+        "words": sla.describe_rule(rule), "limit": rule.value,
+        **sla_metrics.describe_state(c, rule), "open": counts, "silence": quiet, "late": over[0],
+        "last_late": over[1],
     }  # fmt: skip
 
 
@@ -122,7 +124,8 @@ def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> lis
         for task in alerts.list_recent_tasks(c, match)
     ]
     done = [
-        {"number": task.number, "name": task.name, "status": task.status, "at": timestamps.from_unix(verdict.done),
+        {"number": task.number, "name": task.name, "status": task.status,
+        "at": timestamps.from_unix(verdict.done),
          "value": verdict.took, "late": verdict.late}
         for task, verdict in found
         if verdict.done is not None
@@ -144,7 +147,8 @@ def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
 
 
 async def create(
-    call: Call, *, name: str, preset: str, value: Any, metric: str | None = None, template: str | None = None,
+    call: Call, *, name: str, preset: str, value: Any, metric: str | None = None,
+    template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
 ) -> dict[str, Any]:  # fmt: skip
     """Create an SLA rule from a preset; `metric` belongs to `stays-below`.
@@ -173,8 +177,10 @@ async def create(
 
 
 async def set_(
-    call: Call, *, name: str, preset: str | None = None, value: Any = None, metric: str | None = None, template: str | None = None,
-    queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None, enabled: bool | None = None,
+    call: Call, *, name: str, preset: str | None = None, value: Any = None,
+    metric: str | None = None, template: str | None = None,
+    queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None,
+    enabled: bool | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Change an SLA rule. None keeps a value, an empty text removes a match condition.
 
@@ -243,7 +249,8 @@ def _merge_changes(
         {key: word for key, word in matched.items() if word},
         sla.get_severity(row.priority) if severity is None else severity,
     )
-    return {"conditions": values["conditions"], "priority": values["priority"] if severity is not None else row.priority,
+    return {"conditions": values["conditions"],
+    "priority": values["priority"] if severity is not None else row.priority,
             "enabled": row.enabled if enabled is None else enabled}  # fmt: skip
 
 
@@ -416,7 +423,8 @@ def _close_alert(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
     verdict = sla.judge_task(rule, to_facts(found.task), now) if rule and found.task else None
     if verdict is None or verdict.done is None:
         return as_it_was | {"resolved_at": timestamps.from_unix(now)}
-    return as_it_was | {"resolved_at": timestamps.from_unix(verdict.done), "text": verdict.text, "short": verdict.short,
+    return as_it_was | {"resolved_at": timestamps.from_unix(verdict.done), "text": verdict.text,
+    "short": verdict.short,
                         "value": verdict.took}  # fmt: skip
 
 
@@ -472,8 +480,10 @@ def _make_alert(
 ) -> dict[str, Any]:
     status = "firing" if verdict.done is None else "resolved"
     return {
-        "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority), "status": status,
-        "task_id": task.uuid, "object": f"#{task.number} {task.name}", "text": verdict.text, "short": verdict.short,
+        "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority),
+        "status": status,
+        "task_id": task.uuid, "object": f"#{task.number} {task.name}", "text": verdict.text,
+        "short": verdict.short,
         "value": verdict.took, "limit": rule.value, "fired_at": timestamps.from_unix(verdict.due),
         "resolved_at": timestamps.from_unix(verdict.done) if verdict.done is not None else None,
     }  # fmt: skip

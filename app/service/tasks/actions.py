@@ -125,7 +125,8 @@ def _apply_to_resolved(
 _RUN_VERBS = ("pause", "resume")
 """Verbs that may find a run already in the wanted state, which is only a note."""
 _RECORDED_FIELDS = (
-    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "not_before", "retry_at",
+    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay",
+    "grace", "name", "not_before", "retry_at",
     "pinned",
 )  # fmt: skip
 
@@ -173,7 +174,8 @@ def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str
     """Return the result for one task; `run` is the status of its active run."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
-    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run, "grace": (row or was).grace,
+    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run,
+    "grace": (row or was).grace,
             "before": before}  # fmt: skip
 
 
@@ -210,7 +212,8 @@ def _validate(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
 
 
 async def cancel(
-    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None, waiting: bool = False,
+    call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None,
+    grace: float | None = None, waiting: bool = False,
     attempts: dict[str, int] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Cancel tasks: waiting ones at once, running ones by TERM, grace and KILL.
@@ -384,7 +387,8 @@ async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
     """Wait until no task is between claim and start, at most a second."""
 
     def starting(c: Connection) -> bool:
-        return any(run.status == RunStatus.STARTING for row in lookup.resolve(c, ids, select).tasks if row.status == TaskStatus.RUNNING
+        return any(run.status == RunStatus.STARTING for row in lookup.resolve(c, ids,
+        select).tasks if row.status == TaskStatus.RUNNING
                    for run in reads.list_runs(c, row.uuid))  # fmt: skip
 
     if call.live is None:
@@ -677,7 +681,8 @@ async def set_(
         row["before"] |= was[row["uuid"]]
     done["notes"] += [
         f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies to the next one."
-        for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
+        for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name",
+        *ALWAYS_SETTABLE}
     ]  # fmt: skip
     if (
         done["done"]
@@ -800,11 +805,14 @@ def _read_outcomes(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
 
 def _format_outcome(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
     if row is None:  # The task was deleted during the wait.
-        return {"number": None, "name": uuid, "status": TaskStatus.CANCELLED, "exit_code": None, "signal": None, "reason": "removed",
+        return {"number": None, "name": uuid, "status": TaskStatus.CANCELLED, "exit_code": None,
+        "signal": None, "reason": "removed",
                 "code": 125}  # fmt: skip
     exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
-    return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code, "signal": signal,
-            "reason": row.reason, "code": _get_exit_code(row.status, exit_code, signal)}  # fmt: skip
+    return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code,
+    "signal": signal,
+            "reason": row.reason, "code": _get_exit_code(row.status, exit_code,
+            signal)}  # fmt: skip
 
 
 def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> int:

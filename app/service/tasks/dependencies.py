@@ -64,7 +64,8 @@ def _walk(
         again = row.uuid in told
         told.add(row.uuid)
         status = "removed" if row.deleted_at else row.status
-        yield {"depth": depth, "uuid": row.uuid, "number": row.number, "name": row.name, "status": status, "kind": row.kind,
+        yield {"depth": depth, "uuid": row.uuid, "number": row.number, "name": row.name,
+        "status": status, "kind": row.kind,
                "again": again and bool(found.get(row.uuid)), "more": 0}  # fmt: skip
         if not again:
             yield from _walk(row.uuid, found, more, depth + 1, told)

@@ -22,7 +22,8 @@ from db.search.pagination import ORDERS, PagePosition
 from db.states import WAITING
 
 TASK_COLUMNS = (
-    "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory", "timeout", "retries", "attempts",
+    "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory",
+    "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
 )  # fmt: skip
 _REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
@@ -43,7 +44,8 @@ MAX_NAMED = 500
 
 
 async def browse(
-    call: Call, *, filter: str = "", order: str = "number", down: bool = True, at: Sequence[Any] | None = None, way: str = "after",
+    call: Call, *, filter: str = "", order: str = "number", down: bool = True,
+    at: Sequence[Any] | None = None, way: str = "after",
     limit: int = 200,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a page of the tasks that match a filter.
@@ -95,8 +97,10 @@ def _read_page(
         at = PagePosition(at.value, at.number + (1 if down else -1))
     page = pages.read_page(c, wanted, order, down, at, way == "before", limit)
     return {
-        "columns": COLUMNS, "rows": _build_rows(c, call, page.rowids, ORDERS[order].column), "more_before": page.before,
-        "more_after": page.after, "total": page.total, "of": sum(reads.count_by_status(c).values()), "lag": fts.count_unindexed(c),
+        "columns": COLUMNS, "rows": _build_rows(c, call, page.rowids, ORDERS[order].column),
+        "more_before": page.before,
+        "more_after": page.after, "total": page.total, "of": sum(reads.count_by_status(c).values()),
+        "lag": fts.count_unindexed(c),
         "complete": page.stopped is None, "stopped": page.stopped,
     }  # fmt: skip
 

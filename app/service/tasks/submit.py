@@ -96,13 +96,19 @@ class SubmitBatch:
         )
         require_fit(pool, cpu, memory)
         row = {
-            "uuid": make_following_id(self.first, len(self.rows)), "name": spec.name or make_default_name(spec, launch), "template": spec.template,
+            "uuid": make_following_id(self.first, len(self.rows)),
+            "name": spec.name or make_default_name(spec, launch), "template": spec.template,
             "type": kind,
-            "parameters": given, "priority": spec.priority, "timeout": _pick_first(spec.timeout, template and template.timeout, None),
-            "queue": queue.name, "cpu": cpu, "memory": memory, "retries": _pick_first(spec.retries, template and template.retries, 0),
-            "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": None if spec.at is None else parse_start_time(spec.at),
-            "hold": spec.hold, "held_by": self.origin.by if spec.hold else None, "tags": spec.tags, "env_id": None, "env": spec.env or None,
-            "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd, "umask": self.origin.umask,
+            "parameters": given, "priority": spec.priority,
+            "timeout": _pick_first(spec.timeout, template and template.timeout, None),
+            "queue": queue.name, "cpu": cpu, "memory": memory,
+            "retries": _pick_first(spec.retries, template and template.retries, 0),
+            "retry_delay": spec.retry_delay, "grace": spec.grace,
+            "not_before": None if spec.at is None else parse_start_time(spec.at),
+            "hold": spec.hold, "held_by": self.origin.by if spec.hold else None, "tags": spec.tags,
+            "env_id": None, "env": spec.env or None,
+            "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
+            "umask": self.origin.umask,
             "launch": launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
         }  # fmt: skip
         if spec.after or spec.after_any:
@@ -501,7 +507,8 @@ def _store_environment(c: Connection, env: dict[str, str]) -> str:
 
 
 async def submit(
-    call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/", umask: int = 0o022,
+    call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/",
+    umask: int = 0o022,
     env: dict[str, str] | None = None, dry_run: bool = False, explain: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Store all tasks or none, and return their places.
@@ -646,12 +653,14 @@ def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
 def _read_place(c: Connection, row: QueuePositionRow) -> dict[str, Any]:
     total = reads.read_counters(c).get((row.queue, "queued"), 0)
     ahead = total - 1 - reads.count_after(c, row) if row.status == "queued" else None
-    return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue, "status": row.status,
+    return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue,
+    "status": row.status,
             "position": ahead, "total": total}  # fmt: skip
 
 
 async def submit_lines(
-    call: Call, *, text: str, uuid: str | None = None, cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
+    call: Call, *, text: str, uuid: str | None = None, cwd: str = "/", umask: int = 0o022,
+    env: dict[str, str] | None = None,
     keep_going: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Store one task for each JSON line.

@@ -65,7 +65,8 @@ def _build_inputs(
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
     return WhatIf(
-        seen, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, habits, row), why, held, similar_runs.learn_from_similar(c, row),
+        seen, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, habits, row),
+        why, held, similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
 
@@ -89,8 +90,10 @@ def _suggest_start(call: Call) -> list[dict[str, Any]]:
     if call.live is not None and call.live.halted != DRAINING:
         return []
     what = "start the runtime" if call.live is None else "resume starting tasks"
-    return [_to_dict(Suggestion("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",
-                       command=("taskdeck", "serve", "--detach"), said="Resumes starting tasks", worth=2))]  # fmt: skip
+    return [_to_dict(Suggestion("start", what,
+    "nothing starts without one" if call.live is None else "it is draining", "start",
+                       command=("taskdeck", "serve", "--detach"), said="Resumes starting tasks",
+                       worth=2))]  # fmt: skip
 
 
 def _to_dict(cure: Suggestion) -> dict[str, Any]:

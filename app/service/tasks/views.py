@@ -98,7 +98,8 @@ def run_to_dict(row: InstanceRow) -> dict[str, Any]:
 
 
 async def ls(
-    call: Call, *, status: Sequence[str] | str = (), queue: str | None = None, name: str | None = None, tag: dict[str, str] | None = None,
+    call: Call, *, status: Sequence[str] | str = (), queue: str | None = None,
+    name: str | None = None, tag: dict[str, str] | None = None,
     since: float | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Return tasks, newest first, and `as_of`, the last known event.
@@ -244,8 +245,10 @@ def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[d
 
 def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[str, Any]:
     now = timestamps.utcnow()
-    found = {"number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status, "queue": row.queue,
-             "waits": (now - timestamps.parse_time(row.created_at)).total_seconds(), "expected_start": None, "expected_in": None,
+    found = {"number": row.number, "uuid": row.uuid, "name": row.name, "status": row.status,
+    "queue": row.queue,
+             "waits": (now - timestamps.parse_time(row.created_at)).total_seconds(),
+             "expected_start": None, "expected_in": None,
              "last_lines": []}  # fmt: skip
     if why is None:
         failed = row.status in ENDED and row.status != TaskStatus.SUCCEEDED

@@ -46,7 +46,8 @@ def plan_undo(
     """Return the operations that can be undone, and the refusals of the others."""
     found = reads.map_by_number(c, [parse_task_number(row.object) or 0 for row in rows])
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
-    facts = UndoFacts(found, actions.read_states(c, list(found.values())).runs, operations.map_later(c, rows), templates.read_queue_pools(c),
+    facts = UndoFacts(found, actions.read_states(c, list(found.values())).runs,
+    operations.map_later(c, rows), templates.read_queue_pools(c),
                   transitions.find_failed_parents(c, cancelled))  # fmt: skip
     able: list[TaskUndo] = []
     refused: list[tuple[OperationRow, Problem]] = []

@@ -243,8 +243,10 @@ def _split_by_object(rows: Sequence[OperationRow]) -> list[list[OperationRow]]:
 
 
 def _format_done(row: OperationRow, name: str | None) -> dict[str, Any]:
-    return {"id": row.id, "verb": row.verb, "object": row.object, "number": parse_task_number(row.object), "name": name or row.object,
-            "text": _format_words(row, name), "back": diff.format_operation(row.verb, row.object, name, row.after, row.before)}  # fmt: skip
+    return {"id": row.id, "verb": row.verb, "object": row.object,
+    "number": parse_task_number(row.object), "name": name or row.object,
+            "text": _format_words(row, name), "back": diff.format_operation(row.verb, row.object,
+            name, row.after, row.before)}  # fmt: skip
 
 
 def _make_refusal(c: Connection, row: OperationRow) -> Refused:
@@ -312,8 +314,10 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
     if how := _describe_change_since(c, row, {*stored}):
         raise make_has_changed(sanitize(row.object), how)
     users = {
-        "queues": lambda: definitions.count_queue_users(c, name), "pools": lambda: definitions.count_pool_users(c, name),
-        "templates": lambda: definitions.count_template_users(c, name), "slas": lambda: definitions.count_sla_users(c, stored["id"]),
+        "queues": lambda: definitions.count_queue_users(c, name),
+        "pools": lambda: definitions.count_pool_users(c, name),
+        "templates": lambda: definitions.count_template_users(c, name),
+        "slas": lambda: definitions.count_sla_users(c, stored["id"]),
     }  # fmt: skip
     lookup.require_unused(c, definitions.get_kind(table), name, users[table.name]())
 

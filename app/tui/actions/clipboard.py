@@ -124,5 +124,6 @@ def _format_attempt(run: Mapping[str, Any]) -> str:
 
 
 _TEXTS: dict[str, Callable[[Mapping[str, Any], VerbClient], str]] = {
-    "i": _format_number, "u": _format_uuid, "c": _format_command, "s": _format_submit, "l": _read_log_tail, "r": _format_report,
+    "i": _format_number, "u": _format_uuid, "c": _format_command, "s": _format_submit,
+    "l": _read_log_tail, "r": _format_report,
 }  # fmt: skip

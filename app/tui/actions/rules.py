@@ -153,7 +153,8 @@ def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
     closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
     one = len(rules) == 1
     body = [
-        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")], *limit_lines(names, look), [],
+        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")],
+        *limit_lines(names, look), [],
         [(f"{closes}u brings {'it' if one else 'them'} back; p only turns {'it' if one else 'them'} off.", "")],
     ]  # fmt: skip
     answers = [

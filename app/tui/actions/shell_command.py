@@ -12,7 +12,8 @@ from app.core.text.sanitize import MASK, is_secret_name, sanitize
 from app.core.text.units import format_number
 
 _OPTIONS = (
-    ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"), ("memory", "--memory"),
+    ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
+    ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
 _SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))

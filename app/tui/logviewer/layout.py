@@ -203,8 +203,10 @@ def _to_rich_style(style: sanitize.Style) -> Style | None:
     if style == sanitize.PLAIN:
         return None
     return Style(
-        color=_to_colour(style.fg), bgcolor=_to_colour(style.bg), bold=style.bold or None, dim=style.dim or None,
-        italic=style.italic or None, underline=style.underline or None, reverse=style.reverse or None,
+        color=_to_colour(style.fg), bgcolor=_to_colour(style.bg), bold=style.bold or None,
+        dim=style.dim or None,
+        italic=style.italic or None, underline=style.underline or None,
+        reverse=style.reverse or None,
         strike=style.strike or None,
     )  # fmt: skip
 

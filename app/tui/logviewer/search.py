@@ -20,7 +20,8 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _REWRITES = re.compile(rb"[\r\b]|\x1b\[[0-?]*[ -/]*[^0-?m]")
 """Control sequences that go back in a line or erase, so that not all written text is visible."""
 _PHRASES = (
-    "could not", "couldn't", "cannot", "can't", "unable to", "failed", "refused", "denied", "no such file", "not found", "timed out",
+    "could not", "couldn't", "cannot", "can't", "unable to", "failed", "refused", "denied",
+    "no such file", "not found", "timed out",
 )  # fmt: skip
 """Error phrases of programs that do not print the word "error"."""
 _ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault", *_PHRASES)

@@ -133,10 +133,13 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
     """Return the events, oldest first: `10:15 limit reached`."""
     task = found.get("task") or {}
     moments = [
-        (task.get("created_at"), "submitted"), (task.get("not_before"), "may start"), (task.get("first_start"), "started"),
+        (task.get("created_at"), "submitted"), (task.get("not_before"), "may start"),
+        (task.get("first_start"), "started"),
         (found["since"], "limit reached, fires" if found.get("rule") else "fires"),
-        (found.get("acknowledged_at"), f"acknowledged by {look.sanitize(found.get('acknowledged_by') or '')}"),
-        (task.get("ended_at"), str(task.get("status") or "").replace("_", " ")), (found.get("resolved_at"), "resolved"),
+        (found.get("acknowledged_at"),
+        f"acknowledged by {look.sanitize(found.get('acknowledged_by') or '')}"),
+        (task.get("ended_at"), str(task.get("status") or "").replace("_", " ")),
+        (found.get("resolved_at"), "resolved"),
     ]  # fmt: skip
     known = sorted((at, words) for at, words in moments if at)
     said = [f"{_format_stamp(at, now)} {words}" for at, words in known]
@@ -200,7 +203,8 @@ def _find_chart_row(value: float, top: float, plot: int) -> int:
 
 
 def _draw_chart_line(
-    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float, top: float, step: int, plot: int,
+    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float,
+    top: float, step: int, plot: int,
     look: Look,
 ) -> DetailLine:  # fmt: skip
     scale = {limit_row: units.format_age(limit)} | (

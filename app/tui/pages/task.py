@@ -84,8 +84,10 @@ def build_use_section(facts: TaskContext) -> Section:
     most_cpu = units.format_cpu(use["most_cpu"]) if use else ""
     asked = units.format_memory(task["memory"]) if task["memory"] else "nothing"
     rows = [
-        _build_use_row(facts, "cpu", used_cpu, task["cpu"], (units.format_cpu(used_cpu), most_cpu, units.format_number(task["cpu"]))),
-        _build_use_row(facts, "memory", used_memory, task["memory"] or None, (units.format_memory(used_memory), units.format_memory(peak), asked)),
+        _build_use_row(facts, "cpu", used_cpu, task["cpu"],
+        (units.format_cpu(used_cpu), most_cpu, units.format_number(task["cpu"]))),
+        _build_use_row(facts, "memory", used_memory, task["memory"] or None,
+        (units.format_memory(used_memory), units.format_memory(peak), asked)),
         _build_time_row(facts),
     ]  # fmt: skip
     if task["memory"] and (used_memory or 0.0) >= task["memory"] * HIGH_SHARE:

@@ -181,8 +181,10 @@ def _format_change(facts: TaskContext, act: Mapping[str, Any]) -> str:
 
 
 _FORMATS: dict[str, Any] = {
-    "priority": str, "queue": str, "name": str, "retries": str, "cpu": units.format_number, "memory": units.format_memory,
-    "timeout": units.format_duration_setting, "retry_delay": units.format_duration_setting, "grace": units.format_duration_setting,
+    "priority": str, "queue": str, "name": str, "retries": str, "cpu": units.format_number,
+    "memory": units.format_memory,
+    "timeout": units.format_duration_setting, "retry_delay": units.format_duration_setting,
+    "grace": units.format_duration_setting,
 }  # fmt: skip
 
 

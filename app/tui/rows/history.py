@@ -60,25 +60,36 @@ def _make_use_figures(unit: str) -> tuple[tuple[str, str, str], ...]:
 METRICS: dict[str, HistoryMetric] = {
     "throughput": HistoryMetric(
         "Throughput", "Throughput per {step}", "count",
-        (("started", "started", "alive", "s"), ("ended", "ended", "well", "e"), ("failed", "failed", "late", "f")),
-        (("started", "STARTED", "count"), ("ended", "ENDED", "count"), ("failed", "FAILED", "bad")), "ended",
+        (("started", "started", "alive", "s"), ("ended", "ended", "well", "e"),
+        ("failed", "failed", "late", "f")),
+        (("started", "STARTED", "count"), ("ended", "ENDED", "count"), ("failed", "FAILED", "bad")),
+        "ended",
     ),
-    "waits": HistoryMetric("Waits", "Waited before the start, per {step}", "time", _HALVES, _make_duration_figures("STARTS"), "p95"),
-    "runs": HistoryMetric("Run times", "Run times of successes, per {step}", "time", _HALVES, _make_duration_figures("SUCCEEDED"), "p95"),
+    "waits": HistoryMetric("Waits", "Waited before the start, per {step}", "time", _HALVES,
+    _make_duration_figures("STARTS"), "p95"),
+    "runs": HistoryMetric("Run times", "Run times of successes, per {step}", "time", _HALVES,
+    _make_duration_figures("SUCCEEDED"), "p95"),
     "failures": HistoryMetric(
-        "Failures", "Failed of what ended, per {step}", "share", (("share", "failed", "late", "f"),),
-        (("ended", "ENDED", "count"), ("failed", "FAILED", "bad"), ("share", "SHARE", "share")), "share",
+        "Failures", "Failed of what ended, per {step}", "share",
+        (("share", "failed", "late", "f"),),
+        (("ended", "ENDED", "count"), ("failed", "FAILED", "bad"), ("share", "SHARE", "share")),
+        "share",
     ),
-    "cpu": HistoryMetric("CPU", "Cores, mean of {step}", "cores", _USE, _make_use_figures("cores"), "measured"),
-    "memory": HistoryMetric("Memory", "Memory, mean of {step}", "size", _USE, _make_use_figures("size"), "measured"),
+    "cpu": HistoryMetric("CPU", "Cores, mean of {step}", "cores", _USE, _make_use_figures("cores"),
+    "measured"),
+    "memory": HistoryMetric("Memory", "Memory, mean of {step}", "size", _USE,
+    _make_use_figures("size"), "measured"),
     "waiting": HistoryMetric(
-        "Waiting", "Tasks, mean of {step}", "mean", (("waiting", "waiting", "warn", "w"), ("running", "running", "alive", "r")),
-        (("waiting", "WAITING", "mean"), ("running", "RUNNING", "mean"), ("most", "MOST", "count")), "waiting",
+        "Waiting", "Tasks, mean of {step}", "mean",
+        (("waiting", "waiting", "warn", "w"), ("running", "running", "alive", "r")),
+        (("waiting", "WAITING", "mean"), ("running", "RUNNING", "mean"), ("most", "MOST", "count")),
+        "waiting",
     ),
 }  # fmt: skip
 
 _FORMATS: dict[str, Callable[[float], str]] = {
-    "count": units.format_count, "bad": units.format_count, "time": units.format_duration_setting, "size": units.format_memory, "cores": units.format_number,
+    "count": units.format_count, "bad": units.format_count, "time": units.format_duration_setting,
+    "size": units.format_memory, "cores": units.format_number,
     "share": lambda share: f"{share * 100:.3g}%",
     "mean": lambda number: f"{number:.3g}" if number < 100 else units.format_count(number),
 }  # fmt: skip

@@ -57,8 +57,10 @@ def make_operation(row: Mapping[str, Any]) -> OperationEntry:
     """Return the row of an answer of `operations`."""
     change = diff_summary.summarize_change(row["object"], row["before"], row["after"])
     return OperationEntry(
-        row["id"], datetime.fromisoformat(row["at"]).timestamp(), row["by"], row["verb"], row["object"], row.get("name"), row.get("source"),
-        bool(row.get("here")), row.get("undoes"), row.get("undone_by") is not None, bool(row.get("undoable")), row.get("reason") or "",
+        row["id"], datetime.fromisoformat(row["at"]).timestamp(), row["by"], row["verb"],
+        row["object"], row.get("name"), row.get("source"),
+        bool(row.get("here")), row.get("undoes"), row.get("undone_by") is not None,
+        bool(row.get("undoable")), row.get("reason") or "",
         change, row,
     )  # fmt: skip
 
@@ -97,8 +99,10 @@ def _make_narrow_cells(row: OperationEntry, look: Look, now: float) -> Cells:
 def _make_row(row: OperationEntry, when: str, look: Look) -> Cells:
     quiet = "dim" if row.undone else ""
     return (
-        Cell(when, quiet), Cell(look.sanitize(row.by), quiet), Cell(look.adapt_text(format_source(row)), quiet or ("bold" if row.here else "")),
-        Cell(look.sanitize(row.verb), quiet), Cell(_format_object(row, look), quiet), Cell(_format_change(row, look), quiet),
+        Cell(when, quiet), Cell(look.sanitize(row.by), quiet),
+        Cell(look.adapt_text(format_source(row)), quiet or ("bold" if row.here else "")),
+        Cell(look.sanitize(row.verb), quiet), Cell(_format_object(row, look), quiet),
+        Cell(_format_change(row, look), quiet),
     )  # fmt: skip
 
 

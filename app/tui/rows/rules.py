@@ -44,8 +44,10 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
     """Return the row of an `sla.ls` answer."""
     found, silence = row.get("open") or {}, row.get("silence")
     return RuleRow(
-        row["name"], row["words"], row["severity"], bool(row["enabled"]), found.get("firing", 0), found.get("acknowledged", 0),
-        unix_if_any(silence["until"]) if silence else None, row.get("late") or 0, unix_if_any(row.get("last_late")),
+        row["name"], row["words"], row["severity"], bool(row["enabled"]), found.get("firing", 0),
+        found.get("acknowledged", 0),
+        unix_if_any(silence["until"]) if silence else None, row.get("late") or 0,
+        unix_if_any(row.get("last_late")),
         row["stands"] if row.get("metric") and row.get("now") is None else "", row,
     )  # fmt: skip
 
@@ -53,8 +55,10 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
 def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
     """Return the row of an `alert.ls` answer."""
     return AlertEntry(
-        row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"], row["short"], unix_if_any(row["since"]) or 0.0,
-        row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"), unix_if_any(row.get("resolved_at")),
+        row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"],
+        row["short"], unix_if_any(row["since"]) or 0.0,
+        row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"),
+        unix_if_any(row.get("resolved_at")),
         unix_if_any(row.get("silenced_until")),
     )  # fmt: skip
 

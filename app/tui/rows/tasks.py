@@ -50,14 +50,17 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
     common: Any = {name: facts[name] for name in names} | {"priority": facts["priority"] or 0}
     if facts["status"] in WAITING:
         line: Any = NextEntry(
-            **common, status=facts["status"], since=unix_if_any(facts["created_at"]) or 0.0, why=facts["why"] or "",
+            **common, status=facts["status"], since=unix_if_any(facts["created_at"]) or 0.0,
+            why=facts["why"] or "",
             why_short=facts["why"] or "", front=facts["front"] or 0, starts_in=facts["expected"],
             starts_at=unix_if_any(facts["not_before"]),
         )  # fmt: skip
     elif facts["status"] in ACTIVE:
         line = RunningEntry(
-            **common, runid="", status=facts["run"] or facts["status"], attempt=facts["attempts"] or 1, left=None,
-            started_at=unix_if_any(facts["started_at"]), timeout=facts["timeout"], cpu=facts["cpu"] or 0.0, memory=facts["memory"] or 0.0,
+            **common, runid="", status=facts["run"] or facts["status"],
+            attempt=facts["attempts"] or 1, left=None,
+            started_at=unix_if_any(facts["started_at"]), timeout=facts["timeout"],
+            cpu=facts["cpu"] or 0.0, memory=facts["memory"] or 0.0,
         )  # fmt: skip
     else:
         line = EndedEntry(
@@ -159,22 +162,38 @@ def _make_result_cell(row: TaskListRow, look: Look, now: float) -> Cell:
 
 
 COLUMNS: dict[str, ColumnChoice] = {
-    "state": ColumnChoice("s", "state, in a word", TableColumn("STATE", 9, drop=1), _make_state_cell),
-    "queue": ColumnChoice("u", "queue", TableColumn("QUEUE", 7, 12, fits=True, drop=4), _make_text_cell("queue")),
-    "template": ColumnChoice("t", "template", TableColumn("TEMPLATE", 8, 16, fits=True, drop=2), _make_text_cell("template")),
-    "age": ColumnChoice("a", "age: since it was submitted", TableColumn("AGE", 6, right=True, drop=5), _make_age_cell),
-    "time": ColumnChoice("r", "time it ran", TableColumn("TIME", 6, right=True, drop=6), _make_duration_cell),
-    "limit": ColumnChoice("l", "timeout", TableColumn("LIMIT", 6, right=True, drop=2), _make_limit_cell),
-    "priority": ColumnChoice("p", "priority", TableColumn("PRIO", 4, 8, right=True, fits=True, drop=2), _make_priority_cell),
-    "cpu": ColumnChoice("c", "cores asked", TableColumn("CPU", 4, 6, right=True, fits=True, drop=2), _make_cpu_cell),
-    "memory": ColumnChoice("m", "memory asked", TableColumn("MEMORY", 6, right=True, drop=2), _make_memory_cell),
-    "tries": ColumnChoice("y", "attempts", TableColumn("TRIES", 5, 9, right=True, fits=True, drop=2), _make_attempts_cell),
-    "by": ColumnChoice("b", "who submitted it", TableColumn("BY", 6, 12, fits=True, drop=2), _make_text_cell("submitted_by")),
-    "submitted": ColumnChoice("1", "when it was submitted", TableColumn("SUBMITTED", 11, 16, fits=True, drop=2), _make_time_cell("created_at")),
-    "started": ColumnChoice("2", "when it started", TableColumn("STARTED", 11, 16, fits=True, drop=2), _make_time_cell("started_at")),
-    "ended": ColumnChoice("3", "when it ended", TableColumn("ENDED", 11, 16, fits=True, drop=2), _make_time_cell("ended_at")),
-    "tags": ColumnChoice("g", "tags", TableColumn("TAGS", 8, 24, fits=True, drop=1), _make_tags_cell),
-    "result": ColumnChoice("w", "why it waits, or how it ended", TableColumn("WHY / RESULT", 30, 60, grow=1, floor=24, gap=2, drop=7), _make_result_cell),
+    "state": ColumnChoice("s", "state, in a word", TableColumn("STATE", 9, drop=1),
+    _make_state_cell),
+    "queue": ColumnChoice("u", "queue", TableColumn("QUEUE", 7, 12, fits=True, drop=4),
+    _make_text_cell("queue")),
+    "template": ColumnChoice("t", "template", TableColumn("TEMPLATE", 8, 16, fits=True, drop=2),
+    _make_text_cell("template")),
+    "age": ColumnChoice("a", "age: since it was submitted",
+    TableColumn("AGE", 6, right=True, drop=5), _make_age_cell),
+    "time": ColumnChoice("r", "time it ran", TableColumn("TIME", 6, right=True, drop=6),
+    _make_duration_cell),
+    "limit": ColumnChoice("l", "timeout", TableColumn("LIMIT", 6, right=True, drop=2),
+    _make_limit_cell),
+    "priority": ColumnChoice("p", "priority", TableColumn("PRIO", 4, 8, right=True, fits=True,
+    drop=2), _make_priority_cell),
+    "cpu": ColumnChoice("c", "cores asked", TableColumn("CPU", 4, 6, right=True, fits=True, drop=2),
+    _make_cpu_cell),
+    "memory": ColumnChoice("m", "memory asked", TableColumn("MEMORY", 6, right=True, drop=2),
+    _make_memory_cell),
+    "tries": ColumnChoice("y", "attempts", TableColumn("TRIES", 5, 9, right=True, fits=True,
+    drop=2), _make_attempts_cell),
+    "by": ColumnChoice("b", "who submitted it", TableColumn("BY", 6, 12, fits=True, drop=2),
+    _make_text_cell("submitted_by")),
+    "submitted": ColumnChoice("1", "when it was submitted",
+    TableColumn("SUBMITTED", 11, 16, fits=True, drop=2), _make_time_cell("created_at")),
+    "started": ColumnChoice("2", "when it started",
+    TableColumn("STARTED", 11, 16, fits=True, drop=2), _make_time_cell("started_at")),
+    "ended": ColumnChoice("3", "when it ended", TableColumn("ENDED", 11, 16, fits=True, drop=2),
+    _make_time_cell("ended_at")),
+    "tags": ColumnChoice("g", "tags", TableColumn("TAGS", 8, 24, fits=True, drop=1),
+    _make_tags_cell),
+    "result": ColumnChoice("w", "why it waits, or how it ended",
+    TableColumn("WHY / RESULT", 30, 60, grow=1, floor=24, gap=2, drop=7), _make_result_cell),
 }  # fmt: skip
 DEFAULT_COLUMNS = ("state", "queue", "age", "time", "result")
 """Columns shown by default."""

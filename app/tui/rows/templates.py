@@ -56,8 +56,10 @@ def make_template(row: Mapping[str, Any]) -> TemplateEntry:
     needed = {name for part in _find_groups(schema) for name in part.get("required") or ()}
     last = row.get("last_used")
     return TemplateEntry(
-        row["name"], row["engine"], row.get("queue"), row.get("description") or "", len(named), len(needed & {*named}),
-        row.get("used") or 0, row.get("active") or 0, datetime.fromisoformat(last).timestamp() if last else None, row.get("median"),
+        row["name"], row["engine"], row.get("queue"), row.get("description") or "", len(named),
+        len(needed & {*named}),
+        row.get("used") or 0, row.get("active") or 0,
+        datetime.fromisoformat(last).timestamp() if last else None, row.get("median"),
         bool(row.get("retired_at")), (row.get("cpu"), row.get("memory"), row.get("timeout")), row,
     )  # fmt: skip
 
@@ -144,7 +146,8 @@ def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
         units.format_duration(row.median) if row.median is not None else units.MISSING
     )
     return (
-        Cell(look.adapt_text(format_parameters(row)), quiet), Cell(format_used(row), quiet), Cell(look.adapt_text(_format_last_use(row, now)), quiet), Cell(usually, quiet),
+        Cell(look.adapt_text(format_parameters(row)), quiet), Cell(format_used(row), quiet),
+        Cell(look.adapt_text(_format_last_use(row, now)), quiet), Cell(usually, quiet),
         Cell(("retired  " if row.retired else "") + look.sanitize(row.description), quiet),
     )  # fmt: skip
 

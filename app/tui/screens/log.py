@@ -143,8 +143,10 @@ if TYPE_CHECKING:
     from app.client import Client
 
 HINTS = [
-    KeyHint("/", "search", "slash", 1), KeyHint("n N", "next", "n", 5), KeyHint("f", "follow", "f", 2),
-    KeyHint("w", "wrap", "w", 4), KeyHint("e", "next error", "e", 3), KeyHint("y", "copy", "y", 6), KeyHint("x", "cancel", "x", 7),
+    KeyHint("/", "search", "slash", 1), KeyHint("n N", "next", "n", 5),
+    KeyHint("f", "follow", "f", 2),
+    KeyHint("w", "wrap", "w", 4), KeyHint("e", "next error", "e", 3), KeyHint("y", "copy", "y", 6),
+    KeyHint("x", "cancel", "x", 7),
     KeyHint("s", "save", "s", 9), KeyHint("tab", "attempt", "tab", 8),
 ]  # fmt: skip
 AS_BEFORE = KeyHint("esc", "as before", "escape", 0)

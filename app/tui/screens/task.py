@@ -383,7 +383,8 @@ class TaskScreen(SingleTaskScreen):
 
 def _make_suggestion_question(cure: Mapping[str, Any], look: Look) -> Question:
     """Return the question before a change of a queue or pool, which starts other tasks too."""
-    body = [[(look.sanitize(str(cure["text"])), "bold")], [(look.sanitize(str(cure["gain"])), "")], [],
+    body = [[(look.sanitize(str(cure["text"])), "bold")], [(look.sanitize(str(cure["gain"])), "")],
+    [],
             [("The change applies to all tasks there; others may start too.", "")]]  # fmt: skip
     return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
 

@@ -43,7 +43,8 @@ class TemplatesScreen(ListScreen):
     TITLE_TEXT = "6 Templates"
     PLACE = "6"
     ORDERS = (
-        ("a", "name", "name"), ("u", "used", "how often it was used"), ("l", "last", "when it was last used"),
+        ("a", "name", "name"), ("u", "used", "how often it was used"),
+        ("l", "last", "when it was last used"),
         ("r", "median", "how long it usually runs"),
     )  # fmt: skip
     QUALIFIERS = ("engine:", "queue:")

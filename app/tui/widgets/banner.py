@@ -282,7 +282,9 @@ class Banner(StripWidget):
         app: Any = self.app
         start = "" if getattr(app, "read_only", False) else self._find_key(START_KEY)
         return build_banner(
-            board, self.now, self.look, app.size.width, "↵" if enter else self._find_key(DATABASE_KEY), start, most, getattr(app, "may_start", True)
+            board, self.now, self.look, app.size.width,
+            "↵" if enter else self._find_key(DATABASE_KEY), start, most,
+            getattr(app, "may_start", True)
         )  # fmt: skip
 
     def _find_key(self, key: str) -> str:

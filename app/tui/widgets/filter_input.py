@@ -17,7 +17,8 @@ Complete = Callable[[str], Sequence[str]]
 PLACEHOLDER = "words, status:failed, queue:gpu, !word; tab completes"
 """Placeholder where the filter applies to tasks."""
 FILTER_HINTS = [
-    KeyHint("↵", "keep", "enter", 0), KeyHint("esc", "clear", "escape", 0), KeyHint("tab", "complete", "tab", 1), KeyHint("↑", "earlier", "up", 2),
+    KeyHint("↵", "keep", "enter", 0), KeyHint("esc", "clear", "escape", 0),
+    KeyHint("tab", "complete", "tab", 1), KeyHint("↑", "earlier", "up", 2),
 ]  # fmt: skip
 """Footer keys while the input is open."""
 

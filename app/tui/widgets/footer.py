@@ -26,9 +26,12 @@ class KeyHint(NamedTuple):
 
 HELP_HINT = KeyHint("?", "help", "question_mark", 0)
 KEY_NAMES = {
-    "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
-    "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn", "pageup": "pgup",
-    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／", "full_stop": ".", "comma": ",", "semicolon": ";",
+    "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/",
+    "colon": ":",
+    "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn",
+    "pageup": "pgup",
+    "fullwidth_question_mark": "？", "fullwidth_colon": "：", "fullwidth_solidus": "／",
+    "full_stop": ".", "comma": ",", "semicolon": ";",
     "greater_than_sign": ">", "less_than_sign": "<", "asterisk": "*", "exclamation_mark": "!",
 }  # fmt: skip
 
@@ -98,13 +101,16 @@ def list_deck_hints(
 
 
 READ_ONLY_KEYS = frozenset({
-    "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape", "tab", "left", "right", "up", "b", "i",
+    "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape",
+    "tab", "left", "right", "up", "b", "i",
     "o", "V", "comma", "full_stop", "0",
 })  # fmt: skip
 """Keys that change nothing; `n` is the next match in a log."""
 HISTORY_HINTS = [
-    KeyHint(",", "a minute back", "comma", 1), KeyHint(".", "on", "full_stop", 2), KeyHint(";", "an hour back", "semicolon", 4),
-    KeyHint("0", "now", "0", 0), KeyHint("↵", "open", "enter", 5), KeyHint("l", "log", "l", 6), HELP_HINT, QUIT_HINT,
+    KeyHint(",", "a minute back", "comma", 1), KeyHint(".", "on", "full_stop", 2),
+    KeyHint(";", "an hour back", "semicolon", 4),
+    KeyHint("0", "now", "0", 0), KeyHint("↵", "open", "enter", 5), KeyHint("l", "log", "l", 6),
+    HELP_HINT, QUIT_HINT,
 ]  # fmt: skip
 """Keys of the deck in history mode."""
 

@@ -47,8 +47,10 @@ PLACES: tuple[Destination, ...] = (
 
 
 COUNTER_FILTERS = {
-    "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked", "held": "status:held",
-    "scheduled": "status:scheduled", "later": "status:blocked,held,scheduled", "failed": "status:failed,timed-out,lost",
+    "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked",
+    "held": "status:held",
+    "scheduled": "status:scheduled", "later": "status:blocked,held,scheduled",
+    "failed": "status:failed,timed-out,lost",
 }  # fmt: skip
 """Filter that lists the tasks a counter counts."""
 

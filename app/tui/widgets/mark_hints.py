@@ -71,7 +71,8 @@ def list_marked_alert_hints(
 
 
 _FILTER_KEYS = {
-    "cancel": ("x", "cancel", 2), "hold": ("p", "hold", 7), "release": ("p", "release", 7), "front": ("t", "to front", 9),
+    "cancel": ("x", "cancel", 2), "hold": ("p", "hold", 7), "release": ("p", "release", 7),
+    "front": ("t", "to front", 9),
     "retry": ("r", "run again", 3), "rm": ("D", "delete", 12),
 }  # fmt: skip
 

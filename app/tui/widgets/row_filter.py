@@ -52,7 +52,8 @@ def extract_facts(row: Any) -> filter_query.RowFacts:
     line = row.end if isinstance(row, LingeringRow) else row
     runs = isinstance(line, RunningEntry)
     return filter_query.RowFacts(
-        number=line.number, name=line.name, status="running" if runs else line.status, run=line.status if runs else None,
+        number=line.number, name=line.name, status="running" if runs else line.status,
+        run=line.status if runs else None,
         queue=line.queue, priority=line.priority, text=_join_searchable(line),
     )  # fmt: skip
 

@@ -11,8 +11,10 @@ from app.errors import NotFound
 from tests.cli.builders import make_past_time
 
 TIMESTAMPS = {"created_at": make_past_time(60), "updated_at": make_past_time(60)}
-QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", "word": "open", "priority": 10, "pool": "default",
-         "description": "films", "waiting": 14, "oldest_at": make_past_time(65), **TIMESTAMPS}  # fmt: skip
+QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", "word": "open",
+"priority": 10, "pool": "default",
+         "description": "films", "waiting": 14, "oldest_at": make_past_time(65),
+         **TIMESTAMPS}  # fmt: skip
 POOL = {
     "name": "gpu",
     "total_cpu": 8.0,
@@ -24,19 +26,25 @@ POOL = {
     **TIMESTAMPS,
 }
 TEMPLATE = {
-    "name": "encode", "type": "shell", "engine": "shell", "schema": {"script": "ffmpeg\n-i"}, "queue": "media", "cpu": 2.0,
+    "name": "encode", "type": "shell", "engine": "shell", "schema": {"script": "ffmpeg\n-i"},
+    "queue": "media", "cpu": 2.0,
     "memory": 512.0, "timeout": 1800.0, "retries": None, "description": "films",
     "parameters": {
         "required": ["input"],
-        "properties": {"input": {"type": "string", "description": "the film"}, "crf": {"type": "integer", "default": 23}},
+        "properties": {"input": {"type": "string", "description": "the film"},
+        "crf": {"type": "integer", "default": 23}},
     },
     **TIMESTAMPS,
 }  # fmt: skip
-SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
-       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, **TIMESTAMPS}  # fmt: skip
-ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film",
+SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m",
+"match": {"template": "encode"}},
+       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None,
+       **TIMESTAMPS}  # fmt: skip
+ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged",
+"object": "#7 film",
          "text": "running 57m, allowed 45m",
-         "short": "57m > 45m", "since": make_past_time(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
+         "short": "57m > 45m", "since": make_past_time(725), "acknowledged_by": "ann",
+         "task_number": 7}  # fmt: skip
 
 
 def test_queue_create_sends_only_given_values(fake_runtime, cli):
@@ -113,8 +121,10 @@ def test_an_invalid_name_is_refused_before_any_request(fake_runtime, cli, kind, 
 
 
 @pytest.mark.parametrize(("words", "option"), [
-    (("queue", "create", "q", "--capacity=-1"), "--capacity"), (("queue", "create", "q", "--capacity=nan"), "--capacity"),
-    (("pool", "create", "p", "--cpu=1e999", "--memory", "1G"), "--cpu"), (("pool", "set", "p", "--memory=-1G"), "--memory"),
+    (("queue", "create", "q", "--capacity=-1"), "--capacity"),
+    (("queue", "create", "q", "--capacity=nan"), "--capacity"),
+    (("pool", "create", "p", "--cpu=1e999", "--memory", "1G"), "--cpu"),
+    (("pool", "set", "p", "--memory=-1G"), "--memory"),
 ])  # fmt: skip
 def test_an_invalid_number_is_refused_with_its_option(cli, words, option):
     said = cli(*words)
@@ -316,7 +326,8 @@ def test_an_sla_is_created_from_limit_and_filter(fake_runtime, cli):
     }
 
 
-ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, "metric": "replica-lag",
+ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"},
+"metric": "replica-lag",
                 "now": 420.0, "stands": "replica 7m old"}  # fmt: skip
 
 
@@ -357,7 +368,8 @@ def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
 
     rows = [line.split("  ") for line in cli("sla", "ls", "--wide").out.splitlines()[1:]]
     assert [[cell.strip() for cell in row if cell][1:3] for row in rows] == [
-        ["replica-lag stays below 5m", "replica 7m old"], ["replica-lag stays below 5m", "no replica"],
+        ["replica-lag stays below 5m", "replica 7m old"],
+        ["replica-lag stays below 5m", "no replica"],
         ["slow-queries stays below 20", "slow: 3"],
     ]  # fmt: skip
     shown = cli("sla", "show", "on-time").out
@@ -451,7 +463,8 @@ def test_set_changes_only_given_sla_values(fake_runtime, cli):
 
 CHANGES = {"changes": [
     {"kind": "queue", "name": "media", "change": "update", "fields": {"capacity": [2, 4]}},
-    {"kind": "template", "name": "encode", "change": "create", "fields": {"engine": [None, "shell"]}},
+    {"kind": "template", "name": "encode", "change": "create",
+    "fields": {"engine": [None, "shell"]}},
     {"kind": "pool", "name": "gpu", "change": "same", "fields": {}},
 ]}  # fmt: skip
 

@@ -20,7 +20,8 @@ from tests.runtime_process import RuntimeProcess
 
 PROCESS_PAIR = {"pid": os.getpid(), "guard_pid": os.getppid()}
 """A process and its parent."""
-HEALTHY_STATUS = {**STATUS, "keeper": PROCESS_PAIR, "pools": [{"name": "default", "total_cpu": 1.0, "total_memory": 1.0}],
+HEALTHY_STATUS = {**STATUS, "keeper": PROCESS_PAIR,
+"pools": [{"name": "default", "total_cpu": 1.0, "total_memory": 1.0}],
         "queues": [{"name": "default", "pool": "default", "capacity": 1}]}  # fmt: skip
 
 
@@ -56,7 +57,8 @@ def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
 
     code, found = run_doctor(cli)
 
-    assert code == 0 and found["home"] == {"check": "home", "ok": True, "hint": True, "text": f"{home} can be read by others",
+    assert code == 0 and found["home"] == {"check": "home", "ok": True, "hint": True,
+    "text": f"{home} can be read by others",
                                           "cure": f"chmod 700 {home}"}  # fmt: skip
 
 

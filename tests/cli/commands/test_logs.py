@@ -14,7 +14,8 @@ from tests.cli.terminal_command import run_on_terminal
 
 def make_log_answer(status, *runs, why=None):
     """Build the answer of `log`; a run is (attempt, path) or (attempt, path, stored text)."""
-    rows = [{"runid": f"r{r[0]}", "attempt": r[0], "status": status, "path": str(r[1]), "logs": (r + (None,))[2], "log_bytes": None,
+    rows = [{"runid": f"r{r[0]}", "attempt": r[0], "status": status, "path": str(r[1]),
+    "logs": (r + (None,))[2], "log_bytes": None,
              "exit_code": 0, "signal": None, "reason": None} for r in runs]  # fmt: skip
     return {"number": 7, "uuid": "u7", "name": "x", "status": status, "why": why, "runs": rows}
 
@@ -47,7 +48,8 @@ def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
     fake_runtime(log=make_log_answer("succeeded", (1, path)))
 
     assert run_on_terminal(home, "logs", "7").split(b"\r\n") == [
-        b"\x1b[38;5;1mred\x1b[0m", b"\x1b[38;5;1mstill red\x1b[0m", b"50%", "plain␀".encode(), b"no end", b"",
+        b"\x1b[38;5;1mred\x1b[0m", b"\x1b[38;5;1mstill red\x1b[0m", b"50%", "plain␀".encode(),
+        b"no end", b"",
     ]  # fmt: skip
     assert b"\x1b" not in run_on_terminal(home, "logs", "7", NO_COLOR="1")
 
@@ -146,8 +148,10 @@ def test_following_explains_the_wait_then_shows_each_attempt(fake_runtime, cli, 
     for n in (1, 2):
         (tmp_path / f"{n}").write_text(f"try {n}\n")
     one, two = (1, tmp_path / "1"), (2, tmp_path / "2")
-    fake_runtime(log=AnswerSequence([make_log_answer("queued", why="queue full"), make_log_answer("queued", why="queue full"), make_log_answer("running", one),
-                           make_log_answer("retrying", one, why="attempt 2 in ~1s"), make_log_answer("succeeded", one, two)]))  # fmt: skip
+    fake_runtime(log=AnswerSequence([make_log_answer("queued", why="queue full"),
+    make_log_answer("queued", why="queue full"), make_log_answer("running", one),
+                           make_log_answer("retrying", one, why="attempt 2 in ~1s"),
+                           make_log_answer("succeeded", one, two)]))  # fmt: skip
 
     said = cli("logs", "-f", "7")
 

@@ -109,7 +109,8 @@ def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime
         "--limit",
         "0",
     )
-    assert runtime.get_last_args("ls") == {"status": ["failed", "timed_out", "lost"], "queue": "q", "tag": {"a": "b"}, "since": 7200,
+    assert runtime.get_last_args("ls") == {"status": ["failed", "timed_out", "lost"], "queue": "q",
+    "tag": {"a": "b"}, "since": 7200,
                                   "limit": 0, "recent": False, "brief": True}  # fmt: skip
 
 
@@ -269,7 +270,8 @@ def test_json_is_an_output_format_too(fake_runtime, cli):
 
 
 def test_runs_and_operations_have_machine_readable_lists(fake_runtime, cli):
-    row = {"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "set", "object": "task #7", "before": {"cpu": 1},
+    row = {"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "set",
+    "object": "task #7", "before": {"cpu": 1},
            "after": None}  # fmt: skip
     fake_runtime(instances=[make_run(2, "failed", exit_code=1)], operations=[row])
 
@@ -291,7 +293,8 @@ def test_runs_and_operations_have_machine_readable_lists(fake_runtime, cli):
 
 
 def test_backup_operations_show_a_readable_size(fake_runtime, cli):
-    fake_runtime(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "db backup", "object": "backup x",
+    fake_runtime(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann",
+    "verb": "db backup", "object": "backup x",
                            "before": None, "after": {"bytes": 376832}}])  # fmt: skip
 
     assert cli("operations").out.rstrip().endswith("backup x  368K")
@@ -316,7 +319,8 @@ def test_operations_are_filtered_by_user_verb_and_time(fake_runtime, cli):
         "0",
     )
 
-    assert runtime.get_last_args("operations") == {"limit": 0, "by": "ann", "verb": "hold", "object": "task #42", "since": 7200,
+    assert runtime.get_last_args("operations") == {"limit": 0, "by": "ann", "verb": "hold",
+    "object": "task #42", "since": 7200,
                                           "words": ["gpu", "!set"]}  # fmt: skip
     assert said.err == "nothing of the kind was done\n"
     cli("operations", "--object", "queue media")

@@ -13,13 +13,18 @@ from tests.cli.builders import make_past_time, make_run, make_task
 from tests.cli.terminal_command import run_on_terminal
 
 THUMBS = {
-    **make_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123, ended=120, reason="exit 1", template="thumbs",
-             parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, timeout=600.0, retries=1, retry_delay=300.0,
+    **make_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123, ended=120,
+    reason="exit 1", template="thumbs",
+             parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, timeout=600.0,
+             retries=1, retry_delay=300.0,
              cwd="/srv/media", launch={"argv": ["/usr/bin/python3", "thumbs.py", "a b.mkv"]}),
     "pool": "main", "parents": [], "children": [], "place": None, "env_names": 20, "events": [],
-    "last_lines": ['  File "thumbs.py", line 41\r', "\x1b[31mFileNotFoundError\x1b[0m: No such file"],
-    "instances": [make_run(1, "failed", exit_code=1, run_seconds=3.0, cpu_seconds=2.8, max_rss=84.0, log_bytes=2150),
-                  make_run(2, "failed", exit_code=1, run_seconds=3.2, cpu_seconds=2.9, max_rss=84.0, log_bytes=2150)],
+    "last_lines": ['  File "thumbs.py", line 41\r',
+    "\x1b[31mFileNotFoundError\x1b[0m: No such file"],
+    "instances": [make_run(1, "failed", exit_code=1, run_seconds=3.0, cpu_seconds=2.8, max_rss=84.0,
+    log_bytes=2150),
+                  make_run(2, "failed", exit_code=1, run_seconds=3.2, cpu_seconds=2.9, max_rss=84.0,
+                  log_bytes=2150)],
 }  # fmt: skip
 
 
@@ -29,9 +34,12 @@ def test_show_prints_the_runs_of_a_task(fake_runtime, cli):
     out = cli("show", "1048").out
 
     for text in (
-        "#1048 thumbs S02  ✗ failed, exit 1, 2m ago", "  command    /usr/bin/python3 thumbs.py 'a b.mkv'", "  in         /srv/media",
-        "  template   thumbs   input=/srv/in/S02E09.mkv width=320", "  queue      media (pool main)     priority 0     by ann",
-        "  asked      cpu 1   memory 512M   timeout 10m   retries 1 every 5m", "  last lines of attempt 2",
+        "#1048 thumbs S02  ✗ failed, exit 1, 2m ago",
+        "  command    /usr/bin/python3 thumbs.py 'a b.mkv'", "  in         /srv/media",
+        "  template   thumbs   input=/srv/in/S02E09.mkv width=320",
+        "  queue      media (pool main)     priority 0     by ann",
+        "  asked      cpu 1   memory 512M   timeout 10m   retries 1 every 5m",
+        "  last lines of attempt 2",
         "    FileNotFoundError: No such file",
         "  taskdeck logs 1048      taskdeck retry 1048      taskdeck show 1048 --json",
     ):  # fmt: skip
@@ -136,9 +144,12 @@ def test_show_json_is_the_raw_answer(fake_runtime, cli):
 
 
 WAITING = {
-    "number": 1049, "name": "resnet50-sweep-08", "status": "queued", "queue": "gpu", "waits": 7920.0, "expected_start": "10:43–10:55",
+    "number": 1049, "name": "resnet50-sweep-08", "status": "queued", "queue": "gpu",
+    "waits": 7920.0, "expected_start": "10:43–10:55",
     "expected_in": [60, 780], "reasons": [
-        {"code": "pool-memory", "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m", "short": "memory"},
+        {"code": "pool-memory",
+        "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m",
+        "short": "memory"},
         {"code": "reservation", "text": "its place is reserved", "short": "reserved"},
     ],
 }  # fmt: skip
@@ -289,24 +300,34 @@ def test_why_answers_for_running_and_ended_tasks(fake_runtime, cli):
 
 
 STATUS = {
-    "version": "0.1.0", "home": "/home/ann/deck", "host": "render01", "counts": {"running": 7, "queued": 22, "held": 2, "succeeded": 900},
-    "runtime": {"state": "running", "pid": 4120, "since": make_past_time(6 * 86400 + 3 * 3600 + 5), "by": "ann", "tick_lag": 0.003, "halted": None},
+    "version": "0.1.0", "home": "/home/ann/deck", "host": "render01",
+    "counts": {"running": 7, "queued": 22, "held": 2, "succeeded": 900},
+    "runtime": {"state": "running", "pid": 4120, "since": make_past_time(6 * 86400 + 3 * 3600 + 5),
+    "by": "ann", "tick_lag": 0.003, "halted": None},
     "keeper": {"pid": 4122, "guard_pid": 4123}, "database": {"size": 312 * 2**20, "state": "ok"},
-    "backup": {"at": make_past_time(41 * 60 + 5), "late": False, "folder": "/home/ann/deck/backups", "gone": None},
-    "replica": {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False},
+    "backup": {"at": make_past_time(41 * 60 + 5), "late": False, "folder": "/home/ann/deck/backups",
+    "gone": None},
+    "replica": {"target": None, "at": None, "lag": None, "late": False, "problem": None,
+    "promoted": False},
     "today": {"ok": 141, "failed": 3},
     "queues": [
-        {"name": "media", "current_load": 2, "capacity": 2, "waiting": 14, "oldest_at": make_past_time(2465), "status": "active", "word": "full",
+        {"name": "media", "current_load": 2, "capacity": 2, "waiting": 14,
+        "oldest_at": make_past_time(2465), "status": "active", "word": "full",
          "pool": "main", "priority": 0},
-        {"name": "gpu", "current_load": 2, "capacity": 4, "waiting": 5, "oldest_at": make_past_time(7925), "status": "active", "word": "no room",
+        {"name": "gpu", "current_load": 2, "capacity": 4, "waiting": 5,
+        "oldest_at": make_past_time(7925), "status": "active", "word": "no room",
          "pool": "gpu", "priority": 0},
-        {"name": "backup", "current_load": 0, "capacity": 1, "waiting": 2, "oldest_at": make_past_time(34805), "status": "paused", "word": "paused",
+        {"name": "backup", "current_load": 0, "capacity": 1, "waiting": 2,
+        "oldest_at": make_past_time(34805), "status": "paused", "word": "paused",
          "status_by": "ann", "pool": "main", "priority": 0},
     ],
-    "pools": [{"name": "gpu", "total_cpu": 8.0, "used_cpu": 6.0, "measured_cpu": 5.1, "total_memory": 32768.0, "used_memory": 30720.0,
+    "pools": [{"name": "gpu", "total_cpu": 8.0, "used_cpu": 6.0, "measured_cpu": 5.1,
+    "total_memory": 32768.0, "used_memory": 30720.0,
                "measured_memory": 25395.2, "status": "active"}],
-    "alerts": [{"id": 1, "sla": "encode-on-time", "severity": "critical", "status": "firing", "object": "#1039 encode S02E04.mkv",
-                "why": "running 57m, allowed 45m", "short": "57m > 45m", "since": make_past_time(725), "number": 1039, "by": None}],
+    "alerts": [{"id": 1, "sla": "encode-on-time", "severity": "critical", "status": "firing",
+    "object": "#1039 encode S02E04.mkv",
+                "why": "running 57m, allowed 45m", "short": "57m > 45m",
+                "since": make_past_time(725), "number": 1039, "by": None}],
 }  # fmt: skip
 
 
@@ -383,7 +404,8 @@ def test_a_missing_backup_file_and_a_late_backup_are_not_called_good(fake_runtim
     assert "● 312M, ok; backup 41m ago, late\n" in cli("status").out
 
 
-LONG = {**STATUS["alerts"][0], "sla": "backup-after", "severity": "warning", "object": "the runtime",
+LONG = {**STATUS["alerts"][0], "sla": "backup-after", "severity": "warning",
+"object": "the runtime",
         "short": "the folder for backups cannot be used (/proc/nope): not a directory"}  # fmt: skip
 
 

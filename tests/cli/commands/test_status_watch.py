@@ -19,7 +19,8 @@ ARGV = [sys.executable, "-P", "-m", "app"]
 @pytest.fixture
 def watch_terminal(shared_runtime: RuntimeProcess, tmp_path):
     """Yield a terminal with a watched status."""
-    env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(shared_runtime.home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color",
+    env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(shared_runtime.home),
+    "LC_ALL": "C.UTF-8", "TERM": "xterm-256color",
            "PYTHONPATH": os.getcwd()}  # fmt: skip
     with Terminal([*ARGV, "status", "--watch"], env, tmp_path, 80, 24) as terminal:
         terminal.wait("running 0  queued 0")

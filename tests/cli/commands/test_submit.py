@@ -82,13 +82,17 @@ def test_keep_env_selects_the_environment(fake_runtime, cli, monkeypatch, keep, 
 
 
 def test_options_are_sent_as_numbers(fake_runtime, cli):
-    words = ("-n", "a name", "-q", "gpu", "-P", "-5", "-t", "1h30m", "--cpu", "0.5", "--memory", "1.5G", "--retries", "2",
-             "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any", "6", "--tag",
+    words = ("-n", "a name", "-q", "gpu", "-P", "-5", "-t", "1h30m", "--cpu", "0.5", "--memory",
+    "1.5G", "--retries", "2",
+             "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any",
+             "6", "--tag",
              "k=v=w", "--hold")  # fmt: skip
 
     assert submit_one(fake_runtime, cli, *words, "--", "true") == {
-        "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400, "cpu": 0.5, "memory": 1536,
-        "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"], "tags": {"k": "v=w"}, "hold": True,
+        "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400,
+        "cpu": 0.5, "memory": 1536,
+        "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"],
+        "tags": {"k": "v=w"}, "hold": True,
     }  # fmt: skip
 
 
@@ -224,9 +228,11 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         ([], b"", 2, "submit needs a command"),
         (["--"], b"", 2, "there is no command after --"),
         (["--", ""], b"", 2, "there is no command after --"),
-        (["--", "sort a | uniq"], b"", 2, "As shell text: taskdeck submit -c 'sort a | uniq'. Nothing was submitted."),
+        (["--", "sort a | uniq"], b"", 2,
+        "As shell text: taskdeck submit -c 'sort a | uniq'. Nothing was submitted."),
         (["-c", "x", "--", "y"], b"", 2, "exclude each other"),
-        (["--priorty", "3", "--", "true"], b"", 2, "submit has no option --priorty. Nearest: --priority"),
+        (["--priorty", "3", "--", "true"], b"", 2,
+        "submit has no option --priorty. Nearest: --priority"),
         (["--cpu=-1", "--", "true"], b"", 2, "--cpu must not be negative"),
         (["--memory", "4 parsecs", "--", "true"], b"", 2, "--memory must be a size"),
         (["--timeout", "soon", "--", "true"], b"", 2, "--timeout must be a duration"),
@@ -244,7 +250,8 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["--each", "--", "echo"], b"", 2, "--each found nothing on standard input"),
         (["--each", "--", "echo"], b"a\nb\0c\n", 2, "line 2 holds a NUL byte"),
         (["--each"], b"a\n", 2, "submit needs a command"),
-        (["--each", "-c", "gzip {}"], b"a\n", 2, "--each would paste what it reads into shell text"),
+        (["--each", "-c", "gzip {}"], b"a\n", 2,
+        "--each would paste what it reads into shell text"),
         (["--each", "greet"], b"a\n", 2, "-p NAME={}"),
         (["--each", "--follow", "--", "echo"], b"a\nb\n", 2, "--follow shows one task"),
         (["-0", "--", "true"], b"", 2, "-0 goes with --each"),
@@ -331,7 +338,8 @@ def test_a_dry_run_prints_the_task_and_no_number(fake_runtime, cli):
 def test_a_dry_run_prints_other_options(fake_runtime, cli, monkeypatch):
     import time
 
-    wishes = {"not_before": "2099-01-30T23:00:00.000000Z", "priority": -2, "cpu": 0.5, "memory": 1536.0, "timeout": 5400.0,
+    wishes = {"not_before": "2099-01-30T23:00:00.000000Z", "priority": -2, "cpu": 0.5,
+    "memory": 1536.0, "timeout": 5400.0,
               "retries": 2, "retry_delay": 300.0, "grace": 5.0, "hold": True}  # fmt: skip
     fake_runtime(submit=[{**STORED_TASK, **wishes, "cwd": "/srv", "launch": {"argv": ["true"]}}])
     words = (

@@ -227,7 +227,8 @@ def bash(fake_runtime, home: Path, tmp_path):
         f"{build_script('bash')}\nPS1='> '\nbind 'set show-all-if-ambiguous on' 'set bell-style"
         " none'\n"
     )
-    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home),
+    "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
            "TERM": "xterm-256color", "PYTHONPATH": os.getcwd()}  # fmt: skip
     with Terminal(
         ["/bin/bash", "--rcfile", str(tmp_path / "rc"), "-i"], env, tmp_path, 100, 24

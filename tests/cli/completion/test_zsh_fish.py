@@ -59,7 +59,8 @@ def shell(request, fake_runtime, home, tmp_path):
     (
         tmp_path / "scripts" / {"zsh": "_taskdeck", "fish": "taskdeck.fish"}[request.param]
     ).write_text(build_script(request.param))
-    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home),
+    "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
            "TERM": "xterm-256color", "PYTHONPATH": os.getcwd()}  # fmt: skip
     option, setup = SETUPS[request.param]
     with Terminal([f"/usr/bin/{request.param}", option, "-i"], env, tmp_path, 160, 24) as terminal:

@@ -37,8 +37,10 @@ GPU_RUNS = (
 def make_task_state(task: QueuedTask | None = None, **also: Any) -> TaskState:
     """Return the state of a queued task in view, or of any other task."""
     of = task or make_task(1060)
-    facts: dict[str, Any] = {"status": "queued", "held_by": None, "not_before_in": None, "not_before_text": None,
-                             "retry_in": None, "attempt": 0, "failures": 0, "retries": 0, "parents": ()} | also  # fmt: skip
+    facts: dict[str, Any] = {"status": "queued", "held_by": None, "not_before_in": None,
+    "not_before_text": None,
+                             "retry_in": None, "attempt": 0, "failures": 0, "retries": 0,
+                             "parents": ()} | also  # fmt: skip
     return TaskState(
         of.uuid,
         of.number,

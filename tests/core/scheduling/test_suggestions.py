@@ -38,9 +38,11 @@ def make_run_stats(peak: float, cores: float = 3.0, seconds: float = 100.0) -> R
     return found
 
 
-def make_what_if(view: DispatchView, task: QueuedTask, *, status: str = "queued", held_by: str | None = None, parents: tuple[ParentTask, ...] = (),
+def make_what_if(view: DispatchView, task: QueuedTask, *, status: str = "queued",
+held_by: str | None = None, parents: tuple[ParentTask, ...] = (),
           **also: Any) -> WhatIf:  # fmt: skip
-    subject = TaskState(task.uuid, task.number, task.name, task.queue, status, task.priority, task.cpu, task.memory, held_by,
+    subject = TaskState(task.uuid, task.number, task.name, task.queue, status, task.priority,
+    task.cpu, task.memory, held_by,
                       None, None, None, 0, 0, 0, parents)  # fmt: skip
     return WhatIf(view, subject, task, explain(view, subject, None), ELAPSED, **also)
 

@@ -78,7 +78,8 @@ def test_texts_and_values_convert_both_ways(schema: dict[str, Any], text: str, v
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "a\nb", '"', '""', "[1]", "1", "true", "null", "a,b", 'a "b"', 0, -1.5, True, None, [], [[]], ["a,b", ""], {"": 1}],
+    ["", " ", "a\nb", '"', '""', "[1]", "1", "true", "null", "a,b", 'a "b"', 0, -1.5, True, None,
+    [], [[]], ["a,b", ""], {"": 1}],
 )  # fmt: skip
 @pytest.mark.parametrize(
     "kinds",
@@ -230,7 +231,8 @@ def test_titled_parts_are_groups_and_hidden_parameters_are_marked() -> None:
     }
     found = build_outline(schema)
 
-    assert [(group.title, group.about, [field.name for field in group.fields]) for group in found.groups] == [
+    assert [(group.title, group.about,
+    [field.name for field in group.fields]) for group in found.groups] == [
         ("", "", ["own"]), ("In and out", "files", ["a"]), ("Rest", "", ["z"])]  # fmt: skip
     assert found.fields[("a",)].required
     assert found.fields[("z",)].is_hidden

@@ -48,10 +48,14 @@ def resolve_error(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **va
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("input", "007", "007"), ("input", "", ""), ("input", "null", "null"), ("crf", "7", 7), ("fast", "yes", True),
-        ("fast", "false", False), ("limit", "null", None), ("limit", "3", 3), ("scale", "1.5", 1.5), ("scale", "2", 2),
-        ("tracks", "[1, 2]", [1, 2]), ("tracks", "4", [4]), ("names", '["a", "b"]', ["a", "b"]), ("names", "7", ["7"]),
-        ("meta", '{"n": 3}', {"lang": "en", "n": 3}), ("when", "auto", "auto"), ("when", "9", 9), ("preset", "slow", "slow"),
+        ("input", "007", "007"), ("input", "", ""), ("input", "null", "null"), ("crf", "7", 7),
+        ("fast", "yes", True),
+        ("fast", "false", False), ("limit", "null", None), ("limit", "3", 3), ("scale", "1.5", 1.5),
+        ("scale", "2", 2),
+        ("tracks", "[1, 2]", [1, 2]), ("tracks", "4", [4]), ("names", '["a", "b"]', ["a", "b"]),
+        ("names", "7", ["7"]),
+        ("meta", '{"n": 3}', {"lang": "en", "n": 3}), ("when", "auto", "auto"), ("when", "9", 9),
+        ("preset", "slow", "slow"),
     ],
 )  # fmt: skip
 def test_a_text_is_converted_to_the_schemas_type(name: str, text: str, value: object) -> None:

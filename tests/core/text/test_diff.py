@@ -67,8 +67,10 @@ def test_values_become_lines():
     assert (diff.to_text("a\nb"), diff.to_text(None)) == ("a\nb", "")
 
 
-@pytest.mark.parametrize(("obj", "number"), [("task #12", 12), ("queue #12", None), ("task #", None), ("task #1 x", None),
-                                             ("2 tasks #1–#2", None), ("task #" + "9" * 40, None)])  # fmt: skip
+@pytest.mark.parametrize(("obj", "number"), [("task #12", 12), ("queue #12", None), ("task #",
+None), ("task #1 x", None),
+                                             ("2 tasks #1–#2", None),
+                                             ("task #" + "9" * 40, None)])  # fmt: skip
 def test_a_task_number_is_parsed_from_the_object(obj: str, number: int | None):
     assert diff.parse_task_number(obj) == number
 
@@ -76,7 +78,8 @@ def test_a_task_number_is_parsed_from_the_object(obj: str, number: int | None):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (("hold", "task #1", "a", {"status": "queued", "hold": False}, {"status": "held", "hold": True}),
+        (("hold", "task #1", "a", {"status": "queued", "hold": False},
+        {"status": "held", "hold": True}),
          "hold of #1 a: status queued → held"),
         (("hold", "task #1", None, {"hold": False}, {"hold": True}), "hold of #1: hold no → yes"),
         (("queue rm", "queue a", None, {"name": "a"}, None), "queue rm of queue a"),

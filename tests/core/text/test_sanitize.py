@@ -160,10 +160,13 @@ def test_colours_are_kept_and_other_sequences_dropped() -> None:
 @pytest.mark.parametrize(
     ("codes", "style"),
     [
-        ("1;4", Style(bold=True, underline=True)), ("38;5;200", Style(fg=200)), ("48;2;1;2;3", Style(bg=(1, 2, 3))),
-        ("38:2::1:2:3", Style(fg=(1, 2, 3))), ("38:5:9", Style(fg=9)), ("97;100", Style(fg=15, bg=8)),
+        ("1;4", Style(bold=True, underline=True)), ("38;5;200", Style(fg=200)),
+        ("48;2;1;2;3", Style(bg=(1, 2, 3))),
+        ("38:2::1:2:3", Style(fg=(1, 2, 3))), ("38:5:9", Style(fg=9)),
+        ("97;100", Style(fg=15, bg=8)),
         ("4:3", Style(underline=True)),
-        ("1;22", PLAIN), ("31;39", PLAIN), ("5;8;999;99999999999999999999", PLAIN), ("38;5", PLAIN), ("", PLAIN),
+        ("1;22", PLAIN), ("31;39", PLAIN), ("5;8;999;99999999999999999999", PLAIN), ("38;5", PLAIN),
+        ("", PLAIN),
         ("38;5;999", PLAIN),
     ],
 )  # fmt: skip
@@ -187,9 +190,12 @@ def test_a_progress_bar_shows_its_last_state() -> None:
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
-        ("\x1b[2K\x1b[1Gold text\x1b[2K\x1b[1Gnew", "new"), ("a\x1b[Cb\x1b[3ac\x1b[2;9Cd", "a b   c  d"),
-        ("abcdef\x1b[4D-\x1b[99D+", "+b-def"), ("abcdef\x1b[3G\x1b[2X", "ab  ef"), ("abcdef\x1b[3G\x1b[2P", "abef"),
-        ("abcdef\x1b[3G\x1b[2@", "ab  cdef"), ("夜夜夜\x1b[2G\x1b[2P", " " + " 夜"), ("夜夜\x1b[2G\x1b[1K", "  夜"),
+        ("\x1b[2K\x1b[1Gold text\x1b[2K\x1b[1Gnew", "new"),
+        ("a\x1b[Cb\x1b[3ac\x1b[2;9Cd", "a b   c  d"),
+        ("abcdef\x1b[4D-\x1b[99D+", "+b-def"), ("abcdef\x1b[3G\x1b[2X", "ab  ef"),
+        ("abcdef\x1b[3G\x1b[2P", "abef"),
+        ("abcdef\x1b[3G\x1b[2@", "ab  cdef"), ("夜夜夜\x1b[2G\x1b[2P", " " + " 夜"),
+        ("夜夜\x1b[2G\x1b[1K", "  夜"),
         ("ab\x1b[999;1Hc\x1b[5Ad\x1b[?5Ce", "abcde"), ("ab\x1b[0G\x1b[Kx", "x"),
     ],
 )  # fmt: skip

@@ -218,7 +218,8 @@ def test_an_unreadable_backup_is_bad_and_never_newest_or_protected(
         os.mkfifo(path) if odd == "pipe" else path.touch()
     strays = [one for one in BackupCatalog(backup_folder).list_backups() if one.id != real.id]
 
-    assert [one.verified for one in strays] == [False, False] and {one.problem for one in strays} <= {
+    assert [one.verified for one in strays] == [False,
+    False] and {one.problem for one in strays} <= {
         "its checksum is wrong", "its file cannot be read: it is no regular file",
     }  # fmt: skip
     assert BackupCatalog(backup_folder).find_backup() == real and is_due(
@@ -838,7 +839,8 @@ def test_a_disk_that_fills_up_leaves_only_a_clear_error(
     limit = int(size * part)
 
     done = subprocess.run(
-        [sys.executable, "-c", TAKE_SCRIPT, live_database, backup_folder], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
+        [sys.executable, "-c", TAKE_SCRIPT, live_database, backup_folder], capture_output=True,
+        text=True, check=False, cwd=Path(__file__).parents[3],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
 

@@ -108,7 +108,8 @@ def test_repaired_dangling_references_no_longer_stop_a_backup(busy_database: Pat
     done = run_repair(busy_database)
 
     assert done == [
-        "1 silence of rules that are not there removed", "1 row of pools let go of slas that are not there",
+        "1 silence of rules that are not there removed",
+        "1 row of pools let go of slas that are not there",
         "1 row of backups let go of backups that are not there",
     ]  # fmt: skip
     assert (
@@ -124,10 +125,12 @@ def test_missing_indexes_and_triggers_are_created_again(busy_database: Path):
     )
 
     assert integrity.check_database(busy_database) == [
-        "index idx_tasks_number is missing", "trigger count_task_insert is missing", "trigger operations_stay is missing",
+        "index idx_tasks_number is missing", "trigger count_task_insert is missing",
+        "trigger operations_stay is missing",
     ]  # fmt: skip
     assert run_repair(busy_database) == [
-        "index idx_tasks_number made anew", "trigger count_task_insert made anew", "trigger operations_stay made anew",
+        "index idx_tasks_number made anew", "trigger count_task_insert made anew",
+        "trigger operations_stay made anew",
     ]  # fmt: skip
     assert integrity.check_database(busy_database) == []
 
@@ -289,7 +292,8 @@ def test_a_row_that_breaks_a_table_constraint_is_damage(busy_database: Path):
     )
 
     assert integrity.find_damage(busy_database) == [
-        "1 row breaks the rule of queues: status IN ('active', 'paused', 'draining')", "1 row breaks the rule of queues: capacity >= 0",
+        "1 row breaks the rule of queues: status IN ('active', 'paused', 'draining')",
+        "1 row breaks the rule of queues: capacity >= 0",
     ]  # fmt: skip
     assert busy_database.read_bytes() != data
 
@@ -338,13 +342,18 @@ def test_the_quick_check_names_the_damage(busy_database: Path):
     [
         ("tasks SET launch = '{\"a' WHERE number = 1", "1 row of tasks without JSON in launch",
          "task #1: its launch cannot be read, so it is held"),
-        ("tasks SET tags = '[]'", "2 rows of tasks without JSON in tags", "task #2: its tags cannot be read, so it is held"),
-        ("tasks SET not_before = 'soon' WHERE number = 1", "1 row of tasks without a time in not_before",
+        ("tasks SET tags = '[]'", "2 rows of tasks without JSON in tags",
+        "task #2: its tags cannot be read, so it is held"),
+        ("tasks SET not_before = 'soon' WHERE number = 1",
+        "1 row of tasks without a time in not_before",
          "task #1: its not_before cannot be read, so it is held"),
-        ("tasks SET created_at = '2026-02-30T10:42:07.123456Z' WHERE number = 1", "1 row of tasks without a time in created_at",
+        ("tasks SET created_at = '2026-02-30T10:42:07.123456Z' WHERE number = 1",
+        "1 row of tasks without a time in created_at",
          "task #1: its created_at cannot be read, so it is held"),
-        ("queues SET updated_at = 7", "1 row of queues without a time in updated_at", "row 1 of queues: its updated_at cannot be read"),
-        ("instances SET start_time = '2026'", "1 row of instances without a time in start_time", ""),
+        ("queues SET updated_at = 7", "1 row of queues without a time in updated_at",
+        "row 1 of queues: its updated_at cannot be read"),
+        ("instances SET start_time = '2026'", "1 row of instances without a time in start_time",
+        ""),
     ],
 )  # fmt: skip
 def test_unreadable_values_are_found_and_quarantined(

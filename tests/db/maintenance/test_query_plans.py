@@ -119,7 +119,8 @@ def test_no_index_is_missing_for_a_search_within_text():
 
 def test_only_a_slow_whole_index_scan_lacks_another_index():
     rows = [("SELECT uuid FROM tasks WHERE cwd = ?", "SCAN tasks USING INDEX idx_tasks_number"),
-            ("SELECT uuid FROM tasks WHERE status = ?", "SCAN tasks USING INDEX idx_tasks_next")]  # fmt: skip
+            ("SELECT uuid FROM tasks WHERE status = ?",
+            "SCAN tasks USING INDEX idx_tasks_next")]  # fmt: skip
 
     found = query_plans.find_missing_indexes(rows, {"tasks": ("cwd", "status")}, {"idx_tasks_next"})
 

@@ -80,8 +80,10 @@ def make_old_database(folder: Path) -> Path:
 
 def read_all_rows(path: Path) -> dict[str, list[tuple]]:
     """Return all rows by table in key order, limited to columns of the first revision."""
-    wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
-              "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
+    wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status",
+    "events": "id, task_id, status",
+              "operations": 'id, verb, object', "queues": "name, capacity",
+              "counters": "name, value"}  # fmt: skip
     with closing(sqlite3.connect(path)) as c:
         return {
             table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall()

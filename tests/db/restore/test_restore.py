@@ -1438,8 +1438,10 @@ def test_the_alert_of_a_task_ended_by_a_restore_is_resolved(database_path: Path,
     with open_transaction(database_path) as made:
         task = made.submit_task()
         made.start_run(task)
-        definitions.create(made.c, schema.slas, "fast", {"conditions": {"preset": "finishes-within", "value": "1s"}, "actions": {},
-                                                   "priority": 3, "enabled": True}, "ann")  # fmt: skip
+        definitions.create(made.c, schema.slas, "fast",
+        {"conditions": {"preset": "finishes-within", "value": "1s"}, "actions": {},
+                                                   "priority": 3, "enabled": True},
+                                                   "ann")  # fmt: skip
         assert slas.evaluate(made.c, timestamps.utcnow() + timedelta(minutes=1)).fired == 1
     then = take_image()
     database_path.unlink()

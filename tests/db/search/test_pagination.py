@@ -26,13 +26,19 @@ COUNT = 1_500
 NOW = datetime.now(UTC)
 
 FILTERS = (
-    "", "encode", "s07", "7f", "a", "zzzz", '"load orders"', "!encode", "encode !s0", "status:failed", "status:active",
-    "status:waiting", "status:ended", "status:failed,lost", "!status:succeeded", "status:paused", "queue:gpu", "queue:g*,etl",
+    "", "encode", "s07", "7f", "a", "zzzz", '"load orders"', "!encode", "encode !s0",
+    "status:failed", "status:active",
+    "status:waiting", "status:ended", "status:failed,lost", "!status:succeeded", "status:paused",
+    "queue:gpu", "queue:g*,etl",
     "!queue:media",
-    "queue:gpu status:failed", "name:ENC*", "name:en*", "name:*5?", "template:train", "!template:train", "template:*", "by:ci", "by:c*",
-    "tag:env=prod", "tag:env=p*", "tag:env", "!tag:env", "since:2d", "until:20d", "since:20d until:2d status:failed", "!since:2d",
-    "priority:>5", "priority:0", "!priority:0", "number:100-200", "#42", "!number:100-1490", "encode status:failed queue:media by:ann",
-    "number:<500 load", "queue:nosuch*", "since:2d encode priority:5-10", "template:train resnet", "template:train encode",
+    "queue:gpu status:failed", "name:ENC*", "name:en*", "name:*5?", "template:train",
+    "!template:train", "template:*", "by:ci", "by:c*",
+    "tag:env=prod", "tag:env=p*", "tag:env", "!tag:env", "since:2d", "until:20d",
+    "since:20d until:2d status:failed", "!since:2d",
+    "priority:>5", "priority:0", "!priority:0", "number:100-200", "#42", "!number:100-1490",
+    "encode status:failed queue:media by:ann",
+    "number:<500 load", "queue:nosuch*", "since:2d encode priority:5-10", "template:train resnet",
+    "template:train encode",
 )  # fmt: skip
 
 
@@ -80,8 +86,10 @@ def all_rows(tasks_path: Path) -> list[tuple[Any, RowFacts]]:
 
 
 def to_facts(row: Any) -> RowFacts:
-    return RowFacts(row.number, row.name, row.status, None, row.queue, row.template, row.submitted_by, row.priority,
-                 timestamps.to_unix(row.created_at), row.tags, search_text.make_text(row))  # fmt: skip
+    return RowFacts(row.number, row.name, row.status, None, row.queue, row.template,
+    row.submitted_by, row.priority,
+                 timestamps.to_unix(row.created_at), row.tags,
+                 search_text.make_text(row))  # fmt: skip
 
 
 def sort_numbers(rows: list[Any], order: str, down: bool) -> list[int]:

@@ -29,7 +29,8 @@ from tests.long.chaos.results import TrialResult, format_table
 from tests.long.chaos.trial import format_report, run_trial
 
 SINGLE_TRIALS: dict[str, Callable[[], Iterable[TrialResult]]] = {
-    "records": journal_writes.run_trials, "deaths": supervisor_deaths.run_trials, "pids": reused_pids.run_trials,
+    "records": journal_writes.run_trials, "deaths": supervisor_deaths.run_trials,
+    "pids": reused_pids.run_trials,
 }  # fmt: skip
 
 

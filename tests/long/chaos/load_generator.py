@@ -94,7 +94,8 @@ class LoadGenerator:
 
     def _act_on_tasks(self, client: Client) -> None:
         """Cancel, pause and resume the running tasks that are meant for it."""
-        found = read_rows(self.runtime.home, "SELECT t.number, t.name, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id "
+        found = read_rows(self.runtime.home,
+        "SELECT t.number, t.name, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id "
                      "WHERE i.status IN ('starting', 'running', 'paused')")  # fmt: skip
         for kind, status, verb in (
             ("cancel", "running", "cancel"),
@@ -140,7 +141,8 @@ class LoadGenerator:
             bad.setdefault(what, []).append(where)
         lost = [name for name in self.jobs if not found[name]]
         twice = [name for name, many in found.items() if many > 1]
-        counters = read_rows(self.runtime.home, "SELECT name, current_load FROM queues WHERE current_load <> 0 "
+        counters = read_rows(self.runtime.home,
+        "SELECT name, current_load FROM queues WHERE current_load <> 0 "
                         "UNION ALL SELECT name, used_cpu FROM pools WHERE used_cpu <> 0 OR used_memory <> 0")  # fmt: skip
         more = {"task lost": lost, "task stored twice": twice, "counters not back at 0": counters}
         return bad | {what: where for what, where in more.items() if where}

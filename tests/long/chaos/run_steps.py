@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 STEPS = (
-    "submitted", "claimed", "sent", "intent", "spawned", "running", "exited", "journaled", "reaped", "told", "committed", "forgotten",
+    "submitted", "claimed", "sent", "intent", "spawned", "running", "exited", "journaled", "reaped",
+    "told", "committed", "forgotten",
 )  # fmt: skip
 ACTIVE = "('starting', 'running', 'paused', 'stopping')"
 

@@ -172,7 +172,8 @@ class RuntimeModel:
             for row in dispatch.list_claimable(self.c, [start.uuid for start in starts])
         }
         chosen = [
-            {"uuid": s.uuid, "runid": make_uuid7(), "queue": s.queue, "pool": "default", "cpu": s.cpu, "memory": s.memory,
+            {"uuid": s.uuid, "runid": make_uuid7(), "queue": s.queue, "pool": "default",
+            "cpu": s.cpu, "memory": s.memory,
              "tags": json.dumps({}), "attempt": rows[s.uuid].attempts + 1}
             for s in starts
         ]  # fmt: skip

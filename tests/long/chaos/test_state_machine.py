@@ -56,7 +56,8 @@ def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachin
 
         @precondition(lambda self: len(self.world.submitted) < 7)
         @rule(
-            parents=st.lists(AT, max_size=2), hold=st.sampled_from([False, False, True]), retries=st.sampled_from([0, 0, 1, 2]),
+            parents=st.lists(AT, max_size=2), hold=st.sampled_from([False, False, True]),
+            retries=st.sampled_from([0, 0, 1, 2]),
             cpu=st.sampled_from([0.0, 1.0, 2.0, 3.0]), memory=st.sampled_from([0.0, 40.0, 100.0]),
         )  # fmt: skip
         def submit(
@@ -184,8 +185,10 @@ def run_machine(database_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def run(examples: int) -> None:
         how = settings(
-            max_examples=examples, stateful_step_count=30, deadline=None, database=None, derandomize=True,
-            phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], print_blob=False,
+            max_examples=examples, stateful_step_count=30, deadline=None, database=None,
+            derandomize=True,
+            phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow,
+            HealthCheck.filter_too_much], print_blob=False,
         )  # fmt: skip
         run_state_machine_as_test(make_machine(database_engine, time), settings=how)
 

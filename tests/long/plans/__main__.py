@@ -64,7 +64,8 @@ def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
             {"seconds": one.worst, "caller": one.caller, "statement": one.statement}
             for one in found.slow
         ]
-        print(json.dumps({"statements": len(found.told), "walking": [str(told) for told in walking], "slow": slow,
+        print(json.dumps({"statements": len(found.told), "walking": [str(told) for told in walking],
+        "slow": slow,
                           "unexplained": found.unexplained, "took": found.took}))  # fmt: skip
         return 1 if walking else 0
     for told in walking:

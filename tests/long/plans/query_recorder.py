@@ -31,7 +31,8 @@ SKIPPED_VERBS = ("db.", "doctor", "export")
 SKIPPED_DUTIES = ("backup", "replica")
 """Periodic jobs that read the file and hardly any row."""
 FILTERS = (
-    "", "status:failed", "status:queued queue:gpu", "work 7", "!work", "name:work*", "by:ann", "tag:run=7", "template:encode",
+    "", "status:failed", "status:queued queue:gpu", "work 7", "!work", "name:work*", "by:ann",
+    "tag:run=7", "template:encode",
     "since:1h", "until:1h status:ended", "number:>100", "priority:2", "#42", "status:active",
 )  # fmt: skip
 PAGE_SIZE = 10

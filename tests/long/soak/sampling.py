@@ -39,10 +39,13 @@ def take_sample(home: Path, pids: dict[str, int], began: float, ended: int) -> S
     run, logs = home / "run", list(_list_sizes(home / "runs"))
     return Sample(
         time.monotonic() - began, ended,
-        {role: read_pss(pid) for role, pid in pids.items()}, {role: _read_rss(pid) for role, pid in pids.items()},
-        {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()}, _count_zombies(set(pids.values())),
+        {role: read_pss(pid) for role, pid in pids.items()},
+        {role: _read_rss(pid) for role, pid in pids.items()},
+        {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()},
+        _count_zombies(set(pids.values())),
         sum(size for journal in run.glob("journal*") for size in _list_sizes(journal)) / MIB,
-        sum(_get_size(p) for p in run.glob("runtime.log*")) / MIB, sum(_get_size(p) for p in run.glob("keeper*.log")) / MIB,
+        sum(_get_size(p) for p in run.glob("runtime.log*")) / MIB,
+        sum(_get_size(p) for p in run.glob("keeper*.log")) / MIB,
         _get_size(home / "taskdeck.db-wal") / MIB, _get_size(home / "taskdeck.db") / MIB,
         sum(logs) / MIB, len(logs),
     )  # fmt: skip

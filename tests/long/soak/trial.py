@@ -197,7 +197,8 @@ def _find_failures(home: Path, submitted: int) -> list[Any]:
 COLUMNS = (
     ("SECONDS", lambda s: f"{s.seconds:.0f}"),
     ("ENDED", lambda s: f"{s.ended:,}"),
-    *((f"{role.upper()} PSS/RSS", lambda s, role=role: f"{s.pss[role]:.1f}/{s.rss[role]:.1f}") for role in ROLES),
+    *((f"{role.upper()} PSS/RSS", lambda s,
+    role=role: f"{s.pss[role]:.1f}/{s.rss[role]:.1f}") for role in ROLES),
     ("FDS", lambda s: "/".join(str(s.descriptors[role]) for role in ROLES)),
     ("ZOMBIES", lambda s: str(s.zombies)),
     ("JOURNAL", lambda s: f"{s.journal:.2f}"),

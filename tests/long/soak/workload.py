@@ -12,7 +12,8 @@ SLOTS, SLOW_SLOTS = 16, 8
 BATCH_SIZE, MAX_BACKLOG = 400, 1200
 CANCELLED = "goes-on-until-cancelled"
 EXPECTED_STATES = {
-    "short": "succeeded", "talks": "succeeded", "fails": "failed", "dies": "failed", "retried": "succeeded", "absent": "failed",
+    "short": "succeeded", "talks": "succeeded", "fails": "failed", "dies": "failed",
+    "retried": "succeeded", "absent": "failed",
     "too-long": "timed_out", CANCELLED: "cancelled",
 }  # fmt: skip
 """Final state of each task, by name."""

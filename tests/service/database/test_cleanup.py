@@ -129,9 +129,12 @@ async def test_the_answer_names_rule_and_reason(db: Database, call_with_retentio
 @pytest.mark.parametrize(
     ("report", "words"),
     [
-        (CleanupReport(), "nothing"), (CleanupReport(others={"events": 1}), "1 row of what was noted"),
-        (CleanupReport({(ExpiryRule("all"), "age"): CleanupFigures(0, 1, 500, 30)}, {"events": 14, "alerts": 2}), "1 task, 530B; 16 rows of what was noted"),
-        (CleanupReport({(ExpiryRule("all"), "age"): CleanupFigures(1, 2, 0, 0)}), "1 run and 2 tasks, 0B"),
+        (CleanupReport(), "nothing"), (CleanupReport(others={"events": 1}),
+        "1 row of what was noted"),
+        (CleanupReport({(ExpiryRule("all"), "age"): CleanupFigures(0, 1, 500, 30)},
+        {"events": 14, "alerts": 2}), "1 task, 530B; 16 rows of what was noted"),
+        (CleanupReport({(ExpiryRule("all"), "age"): CleanupFigures(1, 2, 0, 0)}),
+        "1 run and 2 tasks, 0B"),
     ],
 )  # fmt: skip
 def test_the_next_cleanup_is_described(report: CleanupReport, words: str):

@@ -50,7 +50,8 @@ async def test_a_stored_definition_reads_back_unchanged(call_with_template: Call
 
 
 @pytest.mark.parametrize(("kind", "make"), [
-    ("pools", 'total_cpu = 2\ntotal_memory = "4G"\n'), ("queues", 'pool = "default"\ncapacity = 3\n'),
+    ("pools", 'total_cpu = 2\ntotal_memory = "4G"\n'),
+    ("queues", 'pool = "default"\ncapacity = 3\n'),
     ("slas", 'conditions = {preset = "starts-within", value = "5m"}\n'),
 ])  # fmt: skip
 async def test_every_kind_can_be_created_and_changed(call: Call, kind: str, make: str):
@@ -222,7 +223,8 @@ async def test_values_that_toml_cannot_hold_are_edited_as_yaml(call: Call):
 
     assert found["format"] == "yaml"
     assert await find_faults(call, found["text"], "t", format="yaml") == []
-    assert (await find_faults(call, found["text"].replace("engine", "engin"), "t", format="yaml"))[1] == (
+    assert (await find_faults(call, found["text"].replace("engine", "engin"), "t",
+    format="yaml"))[1] == (
         3, 5, 'templates.t: unknown key "engin". Nearest: engine'
     )  # fmt: skip
 

@@ -66,7 +66,8 @@ async def test_the_state_of_a_queue_is_one_word(call: Call, worker):
 
     found = await map_queue_words(call)
     assert {name: found[name] for name in ("open", "full", "no-room", "paused", "draining")} == {
-        "open": "open", "full": "full", "no-room": "no room", "paused": "paused", "draining": "draining",
+        "open": "open", "full": "full", "no-room": "no room", "paused": "paused",
+        "draining": "draining",
     }  # fmt: skip
 
     await queues.pool_pause(call, name="p")

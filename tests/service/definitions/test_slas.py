@@ -371,7 +371,8 @@ async def test_a_rule_is_listed_with_its_condition_and_state(scenario: SlaScenar
         0,
         None,
     )
-    await execute_sql(scenario.call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE object LIKE ?",
+    await execute_sql(scenario.call,
+    "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE object LIKE ?",
                   to_stored_time(datetime.now(UTC).timestamp() - 60), f"#{second} %")  # fmt: skip
     (row,) = await slas.ls(scenario.call)
     assert (row["open"], row["late"]) == ({"acknowledged": 1}, 1) and row["last_late"] is not None
@@ -401,7 +402,8 @@ async def test_a_change_affects_only_the_given_fields(scenario: SlaScenario) -> 
     await scenario.create_rule(queue="default", tag="a=b", severity="critical")
     changed = await slas.set_(scenario.call, name="rule-0", value="1h")
     assert changed["conditions"] == {
-        "preset": "finishes-within", "value": "1h", "match": {"queue": "default", "tag": {"a": "b"}},
+        "preset": "finishes-within", "value": "1h",
+        "match": {"queue": "default", "tag": {"a": "b"}},
     }  # fmt: skip
     changed = await slas.set_(
         scenario.call, name="rule-0", preset="starts-within", queue="", tag="c=d", severity="info"

@@ -532,9 +532,12 @@ async def test_a_set_is_recorded_with_its_values(call: Call):
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        ({"code": 0}, 0), ({"code": 7}, 7), ({"code": None, "signal": 9}, 137), ({"code": 127, "reason": "no program"}, 127),
-        ({"code": 126, "reason": "no such folder"}, 126), ({"code": None, "stop": "timeout"}, 124), ({"code": None, "lost": True}, 125),
-        ({"code": None, "signal": 15, "stop": "cancel"}, 125), ({"code": None, "signal": 15, "stop": "log limit"}, 143),
+        ({"code": 0}, 0), ({"code": 7}, 7), ({"code": None, "signal": 9}, 137),
+        ({"code": 127, "reason": "no program"}, 127),
+        ({"code": 126, "reason": "no such folder"}, 126), ({"code": None, "stop": "timeout"}, 124),
+        ({"code": None, "lost": True}, 125),
+        ({"code": None, "signal": 15, "stop": "cancel"}, 125),
+        ({"code": None, "signal": 15, "stop": "log limit"}, 143),
     ],
 )  # fmt: skip
 async def test_wait_returns_the_exit_code_of_each_outcome(

@@ -137,7 +137,8 @@ async def test_unknown_ids_are_reported_and_the_others_handled(call: Call):
 
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"ids": []}, {"ids": None}, {"select": {}}, {"select": {"queue": None, "status": None}}, {"select": {"status": []}},
+    [{}, {"ids": []}, {"ids": None}, {"select": {}}, {"select": {"queue": None, "status": None}},
+    {"select": {"status": []}},
      {"select": {"stauts": "queued"}}, {"select": {"all": True}}],
 )  # fmt: skip
 async def test_an_empty_selection_is_a_usage_error_never_all(call: Call, asked: dict[str, Any]):

@@ -47,8 +47,10 @@ async def test_a_page_has_its_columns_and_says_whether_more_follow(call: Call):
 
     assert tuple(said["columns"]) == COLUMNS
     assert [row["name"] for row in said["rows"]] == ["load", "encode two"]
-    assert {name: said[name] for name in ("more_before", "more_after", "total", "of", "lag", "complete", "stopped")} == {
-        "more_before": False, "more_after": True, "total": 3, "of": 3, "lag": 3, "complete": True, "stopped": None,
+    assert {name: said[name] for name in ("more_before", "more_after", "total", "of", "lag",
+    "complete", "stopped")} == {
+        "more_before": False, "more_after": True, "total": 3, "of": 3, "lag": 3, "complete": True,
+        "stopped": None,
     }  # fmt: skip
     assert said["rows"][1]["tags"] == {"env": "prod"} and said["rows"][1]["at"] == 2
 

@@ -27,7 +27,8 @@ from db.queries import run_history
 from tests.service.calls import execute_sql, list_operations, submit_task
 
 PARAMETER_SCHEMA = {
-    "type": "object", "required": ["who"], "properties": {"who": {"type": "string"}, "times": {"type": "integer", "default": 1},
+    "type": "object", "required": ["who"], "properties": {"who": {"type": "string"},
+    "times": {"type": "integer", "default": 1},
                                                           "api_token": {"type": "string"}},
 }  # fmt: skip
 
@@ -72,7 +73,8 @@ async def test_a_task_requests_one_core_and_no_memory_by_default(call: Call):
             "queue",
         )
     }
-    assert asked == {"cpu": 1.0, "memory": 0.0, "priority": 0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "timeout": None,
+    assert asked == {"cpu": 1.0, "memory": 0.0, "priority": 0, "retries": 0, "retry_delay": 1.0,
+    "grace": 5.0, "timeout": None,
                      "queue": "default"}  # fmt: skip
 
 
@@ -217,7 +219,8 @@ async def test_amounts_accept_human_units(call: Call):
 
     row = await show_task(call, done["number"])
 
-    assert [row[name] for name in ("timeout", "memory", "cpu", "priority", "retries", "retry_delay", "grace")] == [
+    assert [row[name] for name in ("timeout", "memory", "cpu", "priority", "retries", "retry_delay",
+    "grace")] == [
         5400.0, 512.0, 0.5, 7, 2, 300.0, 2.0,
     ]  # fmt: skip
 
@@ -336,8 +339,10 @@ async def test_secret_parameters_are_masked_everywhere(call: Call):
     (done,) = await submit.submit(call, tasks=[spec], env={"DB_PASSWORD": "hunter2"})
 
     seen = [
-        await views.show(call, id=done["number"]), await views.ls(call), await views.find_logs(call, id=done["number"]),
-        await views.explain(call, ids=[done["number"]]), await log.ls(call), await submit.submit(call, tasks=[spec], dry_run=True),
+        await views.show(call, id=done["number"]), await views.ls(call),
+        await views.find_logs(call, id=done["number"]),
+        await views.explain(call, ids=[done["number"]]), await log.ls(call),
+        await submit.submit(call, tasks=[spec], dry_run=True),
     ]  # fmt: skip
 
     assert "hunter2" not in json.dumps(seen)
@@ -814,7 +819,8 @@ async def test_keep_going_stores_good_lines_and_lists_bad_ones(call: Call):
     )
 
     assert done["numbers"] == [1, 2]
-    assert [(row["line"], row["message"].split(".")[0]) for row in done["refused"]] == [(2, done["refused"][0]["message"].split(".")[0]),
+    assert [(row["line"], row["message"].split(".")[0]) for row in done["refused"]] == [(2,
+    done["refused"][0]["message"].split(".")[0]),
                                                                                        (3, 'no queue "nope"')]  # fmt: skip
 
 
@@ -861,8 +867,10 @@ async def test_lines_of_a_cycle_are_reported_and_left_out(call: Call):
 
     done = await submit_json_lines(call, *rows, keep_going=True)
 
-    assert (done["numbers"], [(row["line"], row["message"]) for row in done["refused"]]) == ([1, 2, 3], [
-        (2, ring), (3, ring), (4, 'no task "c". List: taskdeck ls'), (5, 'no task "999". List: taskdeck ls'),
+    assert (done["numbers"], [(row["line"], row["message"]) for row in done["refused"]]) == ([1, 2,
+    3], [
+        (2, ring), (3, ring), (4, 'no task "c". List: taskdeck ls'),
+        (5, 'no task "999". List: taskdeck ls'),
         (6, '"f" (line 6) would wait for "f" (line 6): a cycle.'),
     ])  # fmt: skip
     assert [parent["number"] for parent in (await show_task(call, 2))["parents"]] == [3]

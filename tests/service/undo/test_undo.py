@@ -466,7 +466,8 @@ async def _create_definitions(call: Call) -> None:
 @pytest.mark.parametrize(
     ("word", "make"),
     [
-        ("queue", {"pool": "default", "description": "nightly"}), ("pool", {"cpu": 2, "memory": "1G"}),
+        ("queue", {"pool": "default", "description": "nightly"}),
+        ("pool", {"cpu": 2, "memory": "1G"}),
         ("template", {"engine": "shell", "schema": {"script": "echo hi"}, "timeout": "5m"}),
         ("sla", {"preset": "starts-within", "value": "5m", "queue": "default"}),
     ],

@@ -18,8 +18,10 @@ def make_unmeasured_board(**more: object) -> Board:
     """Return the busy board as read from the database later, without a runtime."""
     busy = boards.busy()
     board = busy._replace(
-        at=NOW + 11 * MINUTE, runtime=RuntimeFacts("stopped", since=NOW, stopped_by="ann"), host=HostFacts("render01"),
-        running=tuple(run._replace(measured_cpu=None, measured_memory=None) for run in busy.running),
+        at=NOW + 11 * MINUTE, runtime=RuntimeFacts("stopped", since=NOW, stopped_by="ann"),
+        host=HostFacts("render01"),
+        running=tuple(run._replace(measured_cpu=None,
+        measured_memory=None) for run in busy.running),
         pools=tuple(pool._replace(measured_cpu=None, measured_memory=None) for pool in busy.pools),
     )  # fmt: skip
     return board._replace(**more)  # type: ignore[arg-type]

@@ -37,7 +37,8 @@ GPU_POOL = {
     "status": "active",
 }
 RULE_ROW = {
-    "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
+    "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m",
+    "match": {"template": "encode"}},
     "limit": 2700.0, "severity": "critical", "enabled": True, "open": {"firing": 2},
 }  # fmt: skip
 
@@ -164,8 +165,10 @@ def test_the_state_of_a_queue_is_a_separate_request():
         ),
         ("queue.drain", {"name": "media"}, [("queue.resume", {"name": "media"})]),
     ]
-    assert edit_model.build_commands(make_sheet(QUEUE, MEDIA_QUEUE, capacity="4", status="draining")) == [
-        ["taskdeck", "queue", "set", "media", "--capacity", "4"], ["taskdeck", "queue", "drain", "media"],
+    assert edit_model.build_commands(make_sheet(QUEUE, MEDIA_QUEUE, capacity="4",
+    status="draining")) == [
+        ["taskdeck", "queue", "set", "media", "--capacity", "4"],
+        ["taskdeck", "queue", "drain", "media"],
     ]  # fmt: skip
 
 
@@ -214,7 +217,8 @@ def test_a_rule_edit_sends_single_conditions():
         ],
     )
     assert edit_model.build_commands(found)[0] == [
-        "taskdeck", "sla", "set", "encode-on-time", "--finishes-within", "1h", "--template", "", "--tag", "team=ml", "--tag",
+        "taskdeck", "sla", "set", "encode-on-time", "--finishes-within", "1h", "--template", "",
+        "--tag", "team=ml", "--tag",
         "box=a b", "--off",
     ]  # fmt: skip
     assert "Tag must be KEY=VALUE" in make_sheet(RULE, row, tag="team").find_faults()[0]
@@ -248,8 +252,10 @@ def test_a_new_rule_defaults_to_a_finishes_within_warning():
 
 
 LAG_RULE = {
-    "name": "fresh", "conditions": {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, "metric": "replica-lag",
-    "limit": 300.0, "unit": "seconds", "severity": "critical", "enabled": True, "open": {"firing": 1},
+    "name": "fresh", "conditions": {"preset": "stays-below", "metric": "replica-lag",
+    "value": "5m"}, "metric": "replica-lag",
+    "limit": 300.0, "unit": "seconds", "severity": "critical", "enabled": True,
+    "open": {"firing": 1},
 }  # fmt: skip
 WAL_RULE = LAG_RULE | {
     "conditions": {"preset": "stays-below", "metric": "wal-size", "value": "64M"},

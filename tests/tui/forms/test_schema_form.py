@@ -98,7 +98,8 @@ GROUPS: dict[str, Any] = {
 
 @asynccontextmanager
 async def open_schema_form(
-    schema: dict[str, Any], size: tuple[int, int] = (80, 40), *, answers: FakeRuntime | None = None, look: Look | None = None, **how: Any
+    schema: dict[str, Any], size: tuple[int, int] = (80, 40), *, answers: FakeRuntime | None = None,
+    look: Look | None = None, **how: Any
 ) -> AsyncIterator[tuple[Pilot[Any], TaskdeckApp]]:  # fmt: skip
     """Open the form of template encode with this schema of its parameters."""
     found = answers or make_form_runtime()
@@ -590,8 +591,10 @@ async def test_a_retry_form_has_the_parameters_of_the_task() -> None:
     """Show the task's parameters, and say that a secret is not shown."""
     schema = {"properties": {**KEYWORDS["properties"], "api_key": {"type": "string"}}}
     had = make_task_row(
-        template="encode", parameters={"input": "abc", "crf": 23, "when": "2", "fast": False, "tracks": [1, 2], "api_key": "•••"},
-        cwd="/", memory=0.0, retries=0, timeout=None, priority=0, launch={"argv": ["true"]}, tags={"env": "prod"}, umask=0o77,
+        template="encode", parameters={"input": "abc", "crf": 23, "when": "2", "fast": False,
+        "tracks": [1, 2], "api_key": "•••"},
+        cwd="/", memory=0.0, retries=0, timeout=None, priority=0, launch={"argv": ["true"]},
+        tags={"env": "prod"}, umask=0o77,
     )  # fmt: skip
     answers = make_form_runtime()
     async with open_schema_form(schema, answers=answers, template=None, task=had) as (pilot, app):
@@ -608,8 +611,10 @@ async def test_a_retry_form_has_the_parameters_of_the_task() -> None:
     sent = list_submissions(answers)[0]
     assert sent["umask"] == 0o77
     assert sent["tasks"] == [{
-        "template": "encode", "parameter_texts": [["input", "ab"], ["fast", "false"]], "parameters": {"when": "2", "tracks": [1, 2]},
-        "name": "resnet50-sweep-08", "queue": "gpu", "cpu": "4", "cwd": "/", "tags": {"env": "prod"},
+        "template": "encode", "parameter_texts": [["input", "ab"], ["fast", "false"]],
+        "parameters": {"when": "2", "tracks": [1, 2]},
+        "name": "resnet50-sweep-08", "queue": "gpu", "cpu": "4", "cwd": "/",
+        "tags": {"env": "prod"},
     }]  # fmt: skip
 
 

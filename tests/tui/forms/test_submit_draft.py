@@ -104,8 +104,10 @@ def test_a_task_is_converted_to_typed_texts() -> None:
         "python train.py --lr 0.01 --seed 8",
     )
     assert build_spec(draft) == {
-        "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08", "queue": "gpu",
-        "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1", "retry_delay": "300",
+        "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08",
+        "queue": "gpu",
+        "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1",
+        "retry_delay": "300",
         "cwd": "/home/ann/sweep", "tags": {"env": "prod"}, "grace": 9.0,
     }  # fmt: skip
 
@@ -125,7 +127,8 @@ def test_shell_operators_are_detected_only_outside_quotes(text: str, signs: list
 
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    draft = make_command_draft("true 'x", cwd=str(tmp_path / "meda"), priority="high", cpu="-1", memory="lots", timeout="5x",
+    draft = make_command_draft("true 'x", cwd=str(tmp_path / "meda"), priority="high", cpu="-1",
+    memory="lots", timeout="5x",
                     retries="1.5", at="someday", name="a/b")  # fmt: skip
     faulty = find_faults(draft, "/", NOW)
     found = list(faulty.values())
@@ -164,7 +167,8 @@ def test_a_file_as_directory_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
-    draft = make_command_draft("true", cwd=str(tmp_path), priority="-5", cpu="0.5", memory="2G", timeout="1h30m", retries="2",
+    draft = make_command_draft("true", cwd=str(tmp_path), priority="-5", cpu="0.5", memory="2G",
+    timeout="1h30m", retries="2",
                     retry_delay="5m", at="tomorrow 02:00", name="夜间备份")  # fmt: skip
 
     assert find_faults(draft, "/", NOW) == {}
@@ -235,7 +239,8 @@ def test_the_command_of_a_task_has_its_requests() -> None:
     )
 
     assert words[2:4] == ["-n", "resnet50-sweep-08"]
-    assert words[4:-7] == ["-q", "gpu", "-P", "5", "-t", "90m", "--cpu", "0.5", "--memory", "1536M", "--retries", "1", "-C",
+    assert words[4:-7] == ["-q", "gpu", "-P", "5", "-t", "90m", "--cpu", "0.5", "--memory", "1536M",
+    "--retries", "1", "-C",
                            "/home/ann/sweep"]  # fmt: skip
     assert words[-7:] == ["--", "python", "train.py", "--lr", "0.01", "--seed", "8"]
 

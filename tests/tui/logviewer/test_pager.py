@@ -140,11 +140,16 @@ def is_found_as_error(line: str) -> bool:
 @pytest.mark.parametrize(
     "line",
     [
-        "ERROR: x", "E: fatal: no", "java.io.IOException: x", "Traceback (most", "kernel panic", "curl: (6) Could not resolve host: x",
-        "ssh: connect to host x port 22: Connection refused", "cp: cannot stat 'x'", "bash: x: Permission denied", "10 failed, 2 passed",
-        "cat: x: No such file or directory", "sh: 1: x: not found", "wget: unable to resolve host", "read tcp: i/o timeout: timed out",
-        "Couldn't connect to server", "\x1b[31mConnection ref\x1b[1mused\x1b[0m", "KeyError: 0", "AssertionError: 0 != 1",
-        "ValueError: 0 is not ok", "Error: 0 bytes free", "foo.c:10: error: 0 is bad", "failed: 0.5", "10 tests failed", "errors: 0x1f",
+        "ERROR: x", "E: fatal: no", "java.io.IOException: x", "Traceback (most", "kernel panic",
+        "curl: (6) Could not resolve host: x",
+        "ssh: connect to host x port 22: Connection refused", "cp: cannot stat 'x'",
+        "bash: x: Permission denied", "10 failed, 2 passed",
+        "cat: x: No such file or directory", "sh: 1: x: not found", "wget: unable to resolve host",
+        "read tcp: i/o timeout: timed out",
+        "Couldn't connect to server", "\x1b[31mConnection ref\x1b[1mused\x1b[0m", "KeyError: 0",
+        "AssertionError: 0 != 1",
+        "ValueError: 0 is not ok", "Error: 0 bytes free", "foo.c:10: error: 0 is bad",
+        "failed: 0.5", "10 tests failed", "errors: 0x1f",
     ],
 )  # fmt: skip
 def test_typical_failure_messages_count_as_errors(line: str) -> None:
@@ -154,9 +159,12 @@ def test_typical_failure_messages_count_as_errors(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "0 errors", "no errors found", "mirrors", "error_rate=0.1", "errorless", "all fine", "12 passed, 0 failed", "errors: 0",
-        "ok=3 changed=1 unreachable=0 failed=0", "0 not found", "failed_logins.csv written", "the undenied",
-        "failed=0", "errors: 0, warnings: 3", "(exceptions = 0)", "100% tests passed, 0 tests failed out of 12", "no tests failed",
+        "0 errors", "no errors found", "mirrors", "error_rate=0.1", "errorless", "all fine",
+        "12 passed, 0 failed", "errors: 0",
+        "ok=3 changed=1 unreachable=0 failed=0", "0 not found", "failed_logins.csv written",
+        "the undenied",
+        "failed=0", "errors: 0, warnings: 3", "(exceptions = 0)",
+        "100% tests passed, 0 tests failed out of 12", "no tests failed",
         "0 jobs failed",
     ],
 )  # fmt: skip

@@ -118,7 +118,9 @@ def test_a_typed_path_is_resolved_to_a_file(
 
 @pytest.mark.parametrize(
     ("name", "attempt", "file"),
-    [("resnet50-sweep-06", 1, "7-resnet50-sweep-06.log"), ("夜间 备份", 2, "7-夜间-备份-attempt2.log"), ("../[red]$(x)", 1, "7-red-x.log"),
+    [("resnet50-sweep-06", 1, "7-resnet50-sweep-06.log"),
+    ("夜间 备份", 2, "7-夜间-备份-attempt2.log"),
+    ("../[red]$(x)", 1, "7-red-x.log"),
      ("…", 1, "7.log"), ("x" * 300, 1, f"7-{'x' * 80}.log")],
 )  # fmt: skip
 def test_the_suggested_file_name_needs_no_quoting(name: str, attempt: int, file: str) -> None:

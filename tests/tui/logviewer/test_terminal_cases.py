@@ -30,8 +30,10 @@ SCREEN_SIZE = (80, 24)
 PAGE_LIMIT = 40
 """Maximum number of pages read from each end of a case."""
 EXACT_CASES = (
-    "xtermjs/t0001-all_printable", "xtermjs/t0002j-simple_string", "xtermjs/t0004j-CR", "xtermjs/t0501-bash_ls",
-    "xtermjs/t0503-zsh_ls_color", "alacritty/ll", "alacritty/sgr", "alacritty/underline", "alacritty/hyperlinks",
+    "xtermjs/t0001-all_printable", "xtermjs/t0002j-simple_string", "xtermjs/t0004j-CR",
+    "xtermjs/t0501-bash_ls",
+    "xtermjs/t0503-zsh_ls_color", "alacritty/ll", "alacritty/sgr", "alacritty/underline",
+    "alacritty/hyperlinks",
 )  # fmt: skip
 """Recordings that stay within their lines, so that a log shows them as a terminal does."""
 OWN_CASES = {

@@ -259,7 +259,8 @@ async def test_the_wheel_moves_down_up_and_sideways() -> None:
             pilot, lambda: read_rows(app)[-1:] and read_rows(app)[-1].startswith("line 99")
         )
         for wheel, shown in (
-            (events.MouseScrollUp, "line 92"), (events.MouseScrollUp, "line 89"), (events.MouseScrollDown, "line 92"),
+            (events.MouseScrollUp, "line 92"), (events.MouseScrollUp, "line 89"),
+            (events.MouseScrollDown, "line 92"),
             (events.MouseScrollRight, "xxxx"), (events.MouseScrollLeft, "line 92"),
         ):  # fmt: skip
             app.view.post_message(wheel(app.view, 1, 1, 0, 0, 0, False, False, False))

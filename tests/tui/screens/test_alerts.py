@@ -39,11 +39,15 @@ def make_alert_row(
 ) -> dict[str, Any]:
     """Return a row of `alert.ls`."""
     row: dict[str, Any] = {
-        "id": id, "sla": make_rule_answer, "sla_id": id, "severity": severity, "status": "firing", "task_number": task, "task_name": "encode",
+        "id": id, "sla": make_rule_answer, "sla_id": id, "severity": severity, "status": "firing",
+        "task_number": task, "task_name": "encode",
         "object": f"#{task} encode S02E04.mkv", "task_uuid": UUID.format(task) if task else None,
-        "text": "running 57m, allowed 45m", "short": "57m > 45m", "since": format_timestamp(12 * MINUTE), "value": 57 * MINUTE,
-        "limit": 45 * MINUTE, "acknowledged_by": None, "acknowledged_at": None, "silenced_until": None, "silenced_by": None,
-        "silence_reason": None, "resolved_at": None, "created_at": format_timestamp(HOUR), "updated_at": format_timestamp(HOUR),
+        "text": "running 57m, allowed 45m", "short": "57m > 45m",
+        "since": format_timestamp(12 * MINUTE), "value": 57 * MINUTE,
+        "limit": 45 * MINUTE, "acknowledged_by": None, "acknowledged_at": None,
+        "silenced_until": None, "silenced_by": None,
+        "silence_reason": None, "resolved_at": None, "created_at": format_timestamp(HOUR),
+        "updated_at": format_timestamp(HOUR),
     }  # fmt: skip
     return row | more
 
@@ -56,9 +60,11 @@ def make_rule_answer(
         {"match": match} if match else {}
     )
     row: dict[str, Any] = {
-        "id": 1, "name": name, "conditions": conditions, "actions": {}, "priority": 2, "enabled": True, "severity": severity,
+        "id": 1, "name": name, "conditions": conditions, "actions": {}, "priority": 2,
+        "enabled": True, "severity": severity,
         "words": "finishes within 45m" + (f", template {match['template']}" if match and "template" in match else ""),
-        "limit": 45 * MINUTE, "open": {}, "silence": None, "late": 0, "last_late": None, "created_at": format_timestamp(HOUR),
+        "limit": 45 * MINUTE, "open": {}, "silence": None, "late": 0, "last_late": None,
+        "created_at": format_timestamp(HOUR),
         "updated_at": format_timestamp(HOUR),
     }  # fmt: skip
     return row | more
@@ -67,10 +73,13 @@ def make_rule_answer(
 SILENCED_UNTIL = format_timestamp(-5 * HOUR)
 ALERTS = [
     make_alert_row(1, "encode-on-time", "critical"),
-    make_alert_row(2, "gpu-wait", task=1049, status="acknowledged", acknowledged_by="ann", acknowledged_at=format_timestamp(MINUTE), short="2h12m > 30m",
+    make_alert_row(2, "gpu-wait", task=1049, status="acknowledged", acknowledged_by="ann",
+    acknowledged_at=format_timestamp(MINUTE), short="2h12m > 30m",
           object="#1049 resnet50-sweep-08"),
-    make_alert_row(4, "nothing-starts", "critical", task=None, sla_id=None, object="taskdeck", text="disk full since 10:31", short="disk full"),
-    make_alert_row(3, "etl-late", status="silenced", silenced_until=SILENCED_UNTIL, silenced_by="bob", silence_reason="disk move"),
+    make_alert_row(4, "nothing-starts", "critical", task=None, sla_id=None, object="taskdeck",
+    text="disk full since 10:31", short="disk full"),
+    make_alert_row(3, "etl-late", status="silenced", silenced_until=SILENCED_UNTIL,
+    silenced_by="bob", silence_reason="disk move"),
 ]  # fmt: skip
 RULES = [
     make_rule_answer("encode-on-time", "critical", {"template": "encode"}, open={"firing": 1}),
@@ -117,8 +126,10 @@ def answer_alert_show(args: dict[str, Any]) -> dict[str, Any]:
 
 def make_runtime(**table: Any) -> FakeRuntime:
     usual: dict[str, Any] = {
-        "alert_ls": ALERTS, "sla_ls": RULES, "alert_show": answer_alert_show, "sla_history": {"runs": RUNS, "limit": 2700.0}, "sla_set": {},
-        "alert_ack": DONE, "alert_unack": DONE, "alert_silence": DONE, "alert_unsilence": DONE, "sla_rm": {}, "sla_create": {},
+        "alert_ls": ALERTS, "sla_ls": RULES, "alert_show": answer_alert_show,
+        "sla_history": {"runs": RUNS, "limit": 2700.0}, "sla_set": {},
+        "alert_ack": DONE, "alert_unack": DONE, "alert_silence": DONE, "alert_unsilence": DONE,
+        "sla_rm": {}, "sla_create": {},
         "template_ls": [{"name": "encode"}], "queue_ls": [{"name": "gpu"}],
     }  # fmt: skip
     return FakeRuntime(**(usual | table))
@@ -220,11 +231,14 @@ async def test_the_detail_shows_the_silence_of_a_rule():
 
 
 LAG_RULE = make_rule_answer(
-    "replica-fresh", "critical", conditions={"preset": "stays-below", "metric": "replica-lag", "value": "5m"}, limit=300.0,
-    words="replica-lag stays below 5m", metric="replica-lag", unit="seconds", now=420.0, stands="replica 7m old", open={"firing": 1},
+    "replica-fresh", "critical", conditions={"preset": "stays-below", "metric": "replica-lag",
+    "value": "5m"}, limit=300.0,
+    words="replica-lag stays below 5m", metric="replica-lag", unit="seconds", now=420.0,
+    stands="replica 7m old", open={"firing": 1},
 )  # fmt: skip
 LAG_ALERT = make_alert_row(
-    9, "replica-fresh", "critical", task=None, object="taskdeck", text="replica 7m old, allowed 5m", short="7m > 5m", metric="replica-lag",
+    9, "replica-fresh", "critical", task=None, object="taskdeck", text="replica 7m old, allowed 5m",
+    short="7m > 5m", metric="replica-lag",
     value=420.0, limit=300.0, since=format_timestamp(2 * MINUTE),
 )  # fmt: skip
 EARLIER_VIOLATIONS = [
@@ -681,7 +695,8 @@ async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
         )
     ]
     detail = rows[0] | {
-        "rule": rules[0], "task": None, "runs": RUNS, "acknowledged_at": format_timestamp(1), "silenced_until": SILENCED_UNTIL, "silenced_by": HOSTILE_TEXT,
+        "rule": rules[0], "task": None, "runs": RUNS, "acknowledged_at": format_timestamp(1),
+        "silenced_until": SILENCED_UNTIL, "silenced_by": HOSTILE_TEXT,
         "silence_reason": HOSTILE_TEXT,
     }  # fmt: skip
     app = make_deck(make_runtime(alert_ls=rows, sla_ls=rules, alert_show=detail))

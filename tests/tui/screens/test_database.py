@@ -23,25 +23,33 @@ from tests.tui.screen_text import read_screen_lines
 def make_slow_row(id: int, **values: Any) -> dict[str, Any]:
     """Return a row of `db.slow`."""
     return {
-        "id": id, "statement": f"SELECT * FROM tasks WHERE name = ? AND cwd = ? LIMIT {id}", "caller": "ls", "count": 3, "seconds": 0.07,
-        "worst": 1.24, "total": 1.4, "plan": "SCAN tasks\nUSE TEMP B-TREE FOR ORDER BY", "created_at": "2026-11-25T09:00:00.000000Z",
+        "id": id, "statement": f"SELECT * FROM tasks WHERE name = ? AND cwd = ? LIMIT {id}",
+        "caller": "ls", "count": 3, "seconds": 0.07,
+        "worst": 1.24, "total": 1.4, "plan": "SCAN tasks\nUSE TEMP B-TREE FOR ORDER BY",
+        "created_at": "2026-11-25T09:00:00.000000Z",
         "updated_at": "2026-11-25T09:01:00.000000Z",
     } | values  # fmt: skip
 
 
 STATS: dict[str, Any] = {
-    "bytes": 312 * 2**20, "page_bytes": 4096, "pages": 79872, "free_pages": 10, "fragmentation": 0.12, "exact": True, "wal_bytes": 4096,
-    "lock_waits": {"count": 2, "total": 0.05, "worst": 0.03}, "used_since": "2026-11-25T08:00:00.000000Z",
+    "bytes": 312 * 2**20, "page_bytes": 4096, "pages": 79872, "free_pages": 10,
+    "fragmentation": 0.12, "exact": True, "wal_bytes": 4096,
+    "lock_waits": {"count": 2, "total": 0.05, "worst": 0.03},
+    "used_since": "2026-11-25T08:00:00.000000Z",
     "cache": {"bytes": 2**30, "from_disk": 2**20, "hits": 0.999},
-    "tables": [{"name": "tasks", "rows": 1_000_000, "bytes": 2**28, "index_bytes": 2**25, "unused": 0}],
-    "indexes": [{"name": "idx_tasks_type", "table": "tasks", "columns": ["type"], "bytes": 1, "used": 0, "serves": None, "unused": True}],
+    "tables": [{"name": "tasks", "rows": 1_000_000, "bytes": 2**28, "index_bytes": 2**25,
+    "unused": 0}],
+    "indexes": [{"name": "idx_tasks_type", "table": "tasks", "columns": ["type"], "bytes": 1,
+    "used": 0, "serves": None, "unused": True}],
     "missing": [{"table": "tasks", "columns": ["cwd"], "statements": 1}],
 }  # fmt: skip
 
 
 BACKUPS: list[dict[str, Any]] = [
-    {"id": "20261125T000000Z-full", "kind": "full", "at": "2026-11-25T00:00:00.000000Z", "bytes": 2**27, "verified": True, "problem": None},
-    {"id": "20261125T010000Z-increment", "kind": "increment", "at": "2026-11-25T01:00:00.000000Z", "bytes": 2**20, "verified": False,
+    {"id": "20261125T000000Z-full", "kind": "full", "at": "2026-11-25T00:00:00.000000Z",
+    "bytes": 2**27, "verified": True, "problem": None},
+    {"id": "20261125T010000Z-increment", "kind": "increment", "at": "2026-11-25T01:00:00.000000Z",
+    "bytes": 2**20, "verified": False,
      "problem": "page 7 \x1b[2J is damaged"},
 ]  # fmt: skip
 
@@ -61,8 +69,10 @@ class DatabaseRuntime(FakeRuntime):
 
     def __init__(self, *rows: Mapping[str, Any]) -> None:
         super().__init__(**{
-            "db.slow": list(rows), "db.stats": self.measure, "db.backups": BACKUPS, "db.replica.status": REPLICA,
-            "db.cleanup": {"next": {"runs": 12, "tasks": 10, "bytes": 2**20, "words": "12 runs and 10 tasks, 1.0M"}},
+            "db.slow": list(rows), "db.stats": self.measure, "db.backups": BACKUPS,
+            "db.replica.status": REPLICA,
+            "db.cleanup": {"next": {"runs": 12, "tasks": 10, "bytes": 2**20,
+            "words": "12 runs and 10 tasks, 1.0M"}},
         })  # fmt: skip
         self.measured = 0
 

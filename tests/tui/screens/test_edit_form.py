@@ -63,7 +63,8 @@ POOLS = [
     }
 ]
 RULE = {
-    "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
+    "name": "encode-on-time", "conditions": {"preset": "finishes-within", "value": "45m",
+    "match": {"template": "encode"}},
     "limit": 2700.0, "severity": "critical", "enabled": True, "open": {},
 }  # fmt: skip
 
@@ -71,8 +72,10 @@ RULE = {
 def make_runtime(**table: Any) -> FakeRuntime:
     done = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
     usual: dict[str, Any] = {
-        "show": make_task_row(), "queue_ls": QUEUES, "pool_ls": POOLS, "sla_ls": [RULE], "template_ls": [{"name": "encode"}], "set": done,
-        "queue_set": {}, "queue_create": {}, "pool_create": {}, "sla_create": {}, "sla_set": {}, "queue_rm": {},
+        "show": make_task_row(), "queue_ls": QUEUES, "pool_ls": POOLS, "sla_ls": [RULE],
+        "template_ls": [{"name": "encode"}], "set": done,
+        "queue_set": {}, "queue_create": {}, "pool_create": {}, "sla_create": {}, "sla_set": {},
+        "queue_rm": {},
     }  # fmt: skip
     return FakeRuntime(**(usual | table))
 
@@ -151,8 +154,10 @@ async def test_a_burst_of_keys_is_applied_before_saving():
     ("why", "field"),
     [
         ("needs 12.0G memory of pool gpu, 2.0G free; needs 4 cpu of pool gpu, 2 free", "memory"),
-        ("needs 4 cpu of pool gpu, 2 free", "cpu"), ("queue media is full (2 of 2); first of 14", "queue"),
-        ("queue backup is paused by ann", "queue"), ("behind #1049, whose place in pool gpu is reserved", "priority"),
+        ("needs 4 cpu of pool gpu, 2 free", "cpu"),
+        ("queue media is full (2 of 2); first of 14", "queue"),
+        ("queue backup is paused by ann", "queue"),
+        ("behind #1049, whose place in pool gpu is reserved", "priority"),
         ("held by ann", "memory"),
     ],
 )  # fmt: skip
@@ -349,7 +354,8 @@ async def test_letters_select_a_list_item_by_prefix():
     [
         ("gpu gpu2", "gpu", "gpu", "gpu"), ("default gpu-big gpu", "default", "gpu", "gpu"),
         ("default gpu-big GPU", "gpu-big", "gpu", "GPU"),
-        ("gpu-big gpu-small", "gpu-small", "gpu-s", "gpu-small"), ("media metal", "metal", "me", "metal"), ("a b", "a", "zb", "b"),
+        ("gpu-big gpu-small", "gpu-small", "gpu-s", "gpu-small"),
+        ("media metal", "metal", "me", "metal"), ("a b", "a", "zb", "b"),
     ],
 )  # fmt: skip
 async def test_typing_a_full_name_selects_it_and_keeps_the_current_match(
@@ -496,9 +502,11 @@ async def test_a_pool_can_be_edited_from_either_row():
 @pytest.mark.parametrize(
     ("why", "memory", "field"),
     [
-        ("needs 4 cpu of pool gpu, 2 free", True, "cpu"), ("needs 4 cpu, but pool gpu has 2 in all: it can never start", True, "cpu"),
+        ("needs 4 cpu of pool gpu, 2 free", True, "cpu"),
+        ("needs 4 cpu, but pool gpu has 2 in all: it can never start", True, "cpu"),
         ("needs 12.0G memory of pool gpu, 2.0G free", False, "memory"),
-        ("queue gpu is full (2 of 2)", False, "cpu"), ("queue gpu is full (2 of 2)", True, "memory"),
+        ("queue gpu is full (2 of 2)", False, "cpu"),
+        ("queue gpu is full (2 of 2)", True, "memory"),
     ],
 )  # fmt: skip
 async def test_a_pool_form_starts_in_the_field_that_blocks_a_task(

@@ -31,12 +31,16 @@ NAMES = {
     "template": ["encode", ""],
 }
 SERIES = {
-    "throughput": ("started", "ended", "failed"), "waits": ("p50", "p95"), "runs": ("p50", "p95"), "failures": ("share",),
-    "cpu": ("reserved", "measured"), "memory": ("reserved", "measured"), "waiting": ("waiting", "running"),
+    "throughput": ("started", "ended", "failed"), "waits": ("p50", "p95"), "runs": ("p50", "p95"),
+    "failures": ("share",),
+    "cpu": ("reserved", "measured"), "memory": ("reserved", "measured"),
+    "waiting": ("waiting", "running"),
 }  # fmt: skip
 TOTALS = {
-    "throughput": {"started": 812, "ended": 806, "failed": 31}, "waits": {"count": 812, "p50": 4.2, "p95": 131.0, "most": 3900.0},
-    "runs": {"count": 775, "p50": 61.0, "p95": 2400.0, "most": 7300.0}, "failures": {"ended": 806, "failed": 31, "share": 31 / 806},
+    "throughput": {"started": 812, "ended": 806, "failed": 31},
+    "waits": {"count": 812, "p50": 4.2, "p95": 131.0, "most": 3900.0},
+    "runs": {"count": 775, "p50": 61.0, "p95": 2400.0, "most": 7300.0},
+    "failures": {"ended": 806, "failed": 31, "share": 31 / 806},
     "cpu": {"reserved": 6.1, "measured": 4.4, "most": 7.9, "of": 8.0},
     "memory": {"reserved": 21_000.0, "measured": 17_000.0, "most": None, "of": 32_768.0},
     "waiting": {"waiting": 14.6, "running": 6.5, "most": 41},
@@ -60,7 +64,8 @@ def make_history_answer(
         for n, one in enumerate(seen)
     ]
     rows = [
-        {"name": name, "series": dict.fromkeys(SERIES[metric], line), "total": TOTALS[metric] if known else dict.fromkeys(TOTALS[metric])}
+        {"name": name, "series": dict.fromkeys(SERIES[metric], line),
+        "total": TOTALS[metric] if known else dict.fromkeys(TOTALS[metric])}
         for name in [None, *names[args["by"]]]
     ]  # fmt: skip
     return {**args, "step": span.minutes * 60, "at": begins, "known": seen, "rows": rows, "more": 0}

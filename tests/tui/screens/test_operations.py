@@ -24,9 +24,12 @@ from tests.tui.screen_text import read_screen_lines
 def make_operation_row(id: int, **values: Any) -> dict[str, Any]:
     """Return a row of `operations`."""
     return {
-        "id": id, "at": f"2026-11-25T09:{id % 3600 // 60:02d}:{id % 60:02d}.000000Z", "by": "ann", "verb": "hold", "object": "task #1052",
-        "name": "sha256 photos", "before": {"status": "queued", "hold": False}, "after": {"status": "held", "hold": True}, "source": "deck",
-        "here": True, "batch": id, "undoes": None, "undone_by": None, "undoable": True, "reason": "",
+        "id": id, "at": f"2026-11-25T09:{id % 3600 // 60:02d}:{id % 60:02d}.000000Z", "by": "ann",
+        "verb": "hold", "object": "task #1052",
+        "name": "sha256 photos", "before": {"status": "queued", "hold": False},
+        "after": {"status": "held", "hold": True}, "source": "deck",
+        "here": True, "batch": id, "undoes": None, "undone_by": None, "undoable": True,
+        "reason": "",
     } | values  # fmt: skip
 
 
@@ -37,12 +40,17 @@ QUEUE_PAUSE = {
     "after": {"status": "paused"},
 }
 ROWS = [
-    make_operation_row(9), make_operation_row(8, verb="queue pause", by="bob", source="cli", here=False, **QUEUE_PAUSE),
-    make_operation_row(7, verb="undo set priority", undoes=6, undoable=False, reason="it took something back itself", after={"priority": 5}),
-    make_operation_row(6, verb="set priority", undone_by=7, undoable=False, reason="it was taken back already"),
-    make_operation_row(5, verb="submit", before=None, after={"last": 1}, undoable=False, reason="cancel the task instead"),
+    make_operation_row(9), make_operation_row(8, verb="queue pause", by="bob", source="cli",
+    here=False, **QUEUE_PAUSE),
+    make_operation_row(7, verb="undo set priority", undoes=6, undoable=False,
+    reason="it took something back itself", after={"priority": 5}),
+    make_operation_row(6, verb="set priority", undone_by=7, undoable=False,
+    reason="it was taken back already"),
+    make_operation_row(5, verb="submit", before=None, after={"last": 1}, undoable=False,
+    reason="cancel the task instead"),
 ]  # fmt: skip
-UNDO_ANSWER = {"done": [{"id": 9, "number": 1052, "name": "sha256 photos", "text": "hold of #1052 sha256 photos: status queued → held"}],
+UNDO_ANSWER = {"done": [{"id": 9, "number": 1052, "name": "sha256 photos",
+"text": "hold of #1052 sha256 photos: status queued → held"}],
          "refused": [], "notes": []}  # fmt: skip
 
 
@@ -90,7 +98,8 @@ async def test_operations_are_listed_with_their_changes_at_any_size():
 
 
 BACKUP_ROWS = [
-    make_operation_row(9 - at, verb="db backup", object=f"backup 20261126T0{at}4540Z-increment", name=None, before=None, after={"bytes": at * 2**20},
+    make_operation_row(9 - at, verb="db backup", object=f"backup 20261126T0{at}4540Z-increment",
+    name=None, before=None, after={"bytes": at * 2**20},
          undoable=False, reason="what was done to the database stays done")
     for at in range(3)
 ]  # fmt: skip
@@ -341,8 +350,10 @@ async def test_a_failed_read_keeps_the_rows():
 
 
 def test_hostile_values_are_shown_as_plain_text():
-    row = make_operation(make_operation_row(1, by="\x1b[2J", verb="set \x07", object="queue \x1b]0;x\x07", name=None,
-                         before={"na\x1bme": "a\r\nb"}, after={"na\x1bme": "[red]\u202e"}))  # fmt: skip
+    row = make_operation(make_operation_row(1, by="\x1b[2J", verb="set \x07",
+    object="queue \x1b]0;x\x07", name=None,
+                         before={"na\x1bme": "a\r\nb"},
+                         after={"na\x1bme": "[red]\u202e"}))  # fmt: skip
 
     text = "\n".join(span for line in make_details(row, 80, NOW, Look()) for span, _ in line)
 

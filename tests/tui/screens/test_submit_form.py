@@ -22,7 +22,8 @@ from tests.tui.screen_text import read_screen_lines, read_screen_segments
 from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
 
 ENCODE_TEMPLATE = {
-    "name": "encode", "type": "shell", "engine": "shell", "description": "transcode one file", "queue": "media",
+    "name": "encode", "type": "shell", "engine": "shell", "description": "transcode one file",
+    "queue": "media",
     "cpu": 2.0, "memory": 2048.0, "timeout": 3600.0, "retries": 0, "retired_at": None,
     "parameters": {
         "type": "object",
@@ -335,7 +336,8 @@ async def test_shell_operators_in_a_command_are_reported() -> None:
 async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
     """Mark nothing in red earlier, and list the other missing ones neutrally."""
     two = {"type": "object", "required": ["input", "crf"],
-           "properties": {"input": {"type": "string", "description": "the file"}, "crf": {"type": "integer", "maximum": 51}}}  # fmt: skip
+           "properties": {"input": {"type": "string", "description": "the file"},
+           "crf": {"type": "integer", "maximum": 51}}}  # fmt: skip
     app = make_deck(make_form_runtime(template_ls=[ENCODE_TEMPLATE | {"parameters": two}]))
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
@@ -620,8 +622,10 @@ async def test_pasted_text_cannot_control_the_terminal() -> None:
 
 
 async def test_hostile_templates_queues_and_answers_are_plain_text() -> None:
-    evil = {**ENCODE_TEMPLATE, "name": HOSTILE_TEXT, "description": HOSTILE_TEXT, "queue": HOSTILE_TEXT,
-            "parameters": {"properties": {HOSTILE_TEXT: {"description": HOSTILE_TEXT, "enum": [HOSTILE_TEXT, "x"]}, "y": {"default": HOSTILE_TEXT}}}}  # fmt: skip
+    evil = {**ENCODE_TEMPLATE, "name": HOSTILE_TEXT, "description": HOSTILE_TEXT,
+    "queue": HOSTILE_TEXT,
+            "parameters": {"properties": {HOSTILE_TEXT: {"description": HOSTILE_TEXT,
+            "enum": [HOSTILE_TEXT, "x"]}, "y": {"default": HOSTILE_TEXT}}}}  # fmt: skip
     app = make_deck(
         make_form_runtime(
             template_ls=[evil], queue_ls=[{"name": HOSTILE_TEXT}], submit=Usage(HOSTILE_TEXT)

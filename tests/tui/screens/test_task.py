@@ -53,17 +53,23 @@ def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
         "number": 1048,
     }
     runs = [
-        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
+        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m",
+        start_time="2026-11-25T10:35:00.000000Z",
             end_time="2026-11-25T10:35:03.000000Z", run_seconds=3.0, **ends),
-        make_run_row(attempt=2, runid="b", reason="exit 1", start_time="2026-11-25T10:40:01.000000Z",
+        make_run_row(attempt=2, runid="b", reason="exit 1",
+        start_time="2026-11-25T10:40:01.000000Z",
             end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.2, **ends),
     ]  # fmt: skip
     row = make_task_row(
-        number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0,
-        parameters={"input": "/srv/in/S02E09.mkv", "width": 320, "api_token": "s3cr3t"}, memory=512.0, cpu=1.0,
-        timeout=600.0, launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv"]}, reason="exit 1",
+        number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media",
+        cwd="/srv/media", priority=0,
+        parameters={"input": "/srv/in/S02E09.mkv", "width": 320, "api_token": "s3cr3t"},
+        memory=512.0, cpu=1.0,
+        timeout=600.0, launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv"]},
+        reason="exit 1",
         ended_at="2026-11-25T10:40:04.000000Z", instances=runs,
-        children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled", "kind": "success"}],
+        children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled",
+        "kind": "success"}],
     )  # fmt: skip
     return FakeRuntime(show=row | values, log=make_log_answer(row, *runs))
 
@@ -93,7 +99,8 @@ async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
 
 async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
     """Show `starts by 10:55` without an estimate, and no likely miss of a rule."""
-    rule = {"name": "soon", "severity": "critical", "preset": "starts-within", "due": NOW + 60, "done": None, "took": 1.0,
+    rule = {"name": "soon", "severity": "critical", "preset": "starts-within", "due": NOW + 60,
+    "done": None, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
     app = make_deck(
         FakeRuntime(
@@ -368,14 +375,16 @@ async def test_the_screen_of_an_ending_task_becomes_its_report(tmp_path: Path) -
         await wait_until(
             pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app))
         )
-        one = make_run_row(path=str(tmp_path / "x.log"), runid="r1042", number=1042, status="cancelled", reason="cancelled by ann",
+        one = make_run_row(path=str(tmp_path / "x.log"), runid="r1042", number=1042,
+        status="cancelled", reason="cancelled by ann",
                   end_time="2026-11-25T10:42:06.000000Z", run_seconds=11_895.0)  # fmt: skip
         end = {"status": "cancelled", "at": "2026-11-25T10:42:06.500000Z", "note": None}
         events = [
             {**end, "by": "taskdeck", "runid": "r1042"},
             {**end, "by": "taskdeck", "runid": None},
         ]
-        row = make_task_row(status="cancelled", number=1042, reason="cancelled by ann", instances=[one], events=events,
+        row = make_task_row(status="cancelled", number=1042, reason="cancelled by ann",
+        instances=[one], events=events,
                    ended_at="2026-11-25T10:42:06.000000Z")  # fmt: skip
         answers.table |= {"show": row, "log": make_log_answer(row, one)}
         app.board = BOARD._replace(at=BOARD.at + 1)
@@ -424,10 +433,13 @@ async def test_hostile_text_in_every_field_is_plain_text(
     )
     other = {"number": 7, "name": HOSTILE_TEXT, "status": HOSTILE_TEXT, "kind": HOSTILE_TEXT}
     row = make_task_row(
-        status=status, name=HOSTILE_TEXT, queue=HOSTILE_TEXT, template=HOSTILE_TEXT, parameters={HOSTILE_TEXT: HOSTILE_TEXT}, cwd=HOSTILE_TEXT, submitted_by=HOSTILE_TEXT,
-        reason=HOSTILE_TEXT, tags={HOSTILE_TEXT: HOSTILE_TEXT}, launch={"argv": [HOSTILE_TEXT, HOSTILE_TEXT]}, parents=[other], children=[other],
+        status=status, name=HOSTILE_TEXT, queue=HOSTILE_TEXT, template=HOSTILE_TEXT,
+        parameters={HOSTILE_TEXT: HOSTILE_TEXT}, cwd=HOSTILE_TEXT, submitted_by=HOSTILE_TEXT,
+        reason=HOSTILE_TEXT, tags={HOSTILE_TEXT: HOSTILE_TEXT},
+        launch={"argv": [HOSTILE_TEXT, HOSTILE_TEXT]}, parents=[other], children=[other],
         instances=[one] if status != "queued" else [],
-        events=[{"at": "2026-11-25T08:30:11.000000Z", "status": HOSTILE_TEXT, "by": HOSTILE_TEXT, "note": HOSTILE_TEXT}],
+        events=[{"at": "2026-11-25T08:30:11.000000Z", "status": HOSTILE_TEXT, "by": HOSTILE_TEXT,
+        "note": HOSTILE_TEXT}],
     )  # fmt: skip
     why = {**WHY, "reasons": [{"code": HOSTILE_TEXT, "text": HOSTILE_TEXT, "short": HOSTILE_TEXT}]}
     app = make_deck(FakeRuntime(show=row, why=[why], log=make_log_answer(row, one)), look=look)
@@ -479,21 +491,28 @@ async def test_a_message_sent_while_a_screen_opens_is_shown_there() -> None:
 
 def make_suggestion(name: str, text: str, gain: str, **more: Any) -> dict[str, Any]:
     """Return a suggestion as in the answer of `why`."""
-    told: dict[str, Any] = {"name": name, "text": text, "gain": gain, "verb": "", "args": {}, "command": [], "said": "", "undo": [],
+    told: dict[str, Any] = {"name": name, "text": text, "gain": gain, "verb": "", "args": {},
+    "command": [], "said": "", "undo": [],
                             "object": "", "asks": None, "worth": 4}  # fmt: skip
     return told | more
 
 
 LESS_MEMORY = make_suggestion(
-    "less", "ask for less memory", "12 past runs used at most 9.1G; 11G is p95 + 20%; no sooner: needs 11.0G, 2.0G free",
-    verb="set", args={"ids": [UUID.format(1049)], "fields": {"memory": 11264.0}}, said="Memory 12G → 11G:",
-    undo=[{"verb": "set", "args": {"ids": [UUID.format(1049)], "fields": {"memory": 12288.0}}, "said": "Memory 12G again:"}],
+    "less", "ask for less memory",
+    "12 past runs used at most 9.1G; 11G is p95 + 20%; no sooner: needs 11.0G, 2.0G free",
+    verb="set", args={"ids": [UUID.format(1049)], "fields": {"memory": 11264.0}},
+    said="Memory 12G → 11G:",
+    undo=[{"verb": "set", "args": {"ids": [UUID.format(1049)], "fields": {"memory": 12288.0}},
+    "said": "Memory 12G again:"}],
 )  # fmt: skip
-CANCEL_HOLDER = make_suggestion("cancel-1042", "cancel #1042 resnet50-sweep-06", "frees 12.0G now; its 3h18m are lost; it starts at once",
+CANCEL_HOLDER = make_suggestion("cancel-1042", "cancel #1042 resnet50-sweep-06",
+"frees 12.0G now; its 3h18m are lost; it starts at once",
               verb="cancel", args={"ids": [1042]}, asks=1042)  # fmt: skip
-LARGER_POOL = make_suggestion("pool", "pool gpu: memory 32G → 48G", "it starts at once", verb="pool.set", args={"name": "gpu", "memory": "49152M"},
+LARGER_POOL = make_suggestion("pool", "pool gpu: memory 32G → 48G", "it starts at once",
+verb="pool.set", args={"name": "gpu", "memory": "49152M"},
             said="Memory 32G → 48G:", object="pool gpu",
-            undo=[{"verb": "pool.set", "args": {"name": "gpu", "memory": "32768M"}, "said": "As it was:"}])  # fmt: skip
+            undo=[{"verb": "pool.set", "args": {"name": "gpu", "memory": "32768M"},
+            "said": "As it was:"}])  # fmt: skip
 MOVE_TO_FRONT = make_suggestion("front", "to the front (t)", "it is first already")
 DONE = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
 
@@ -645,7 +664,8 @@ async def test_read_only_mode_applies_no_suggestion() -> None:
 
 # --- requested and used resources
 
-PAST_RUNS = {"of": "template", "n": 12, "usual": {"median": 12120.0, "p95": 12540.0, "n": 12}, "cpu_most": 2.9, "cpu_p95": 2.9,
+PAST_RUNS = {"of": "template", "n": 12, "usual": {"median": 12120.0, "p95": 12540.0, "n": 12},
+"cpu_most": 2.9, "cpu_p95": 2.9,
         "memory_most": 9318.4, "memory_p95": 9318.4}  # fmt: skip
 
 
@@ -653,8 +673,10 @@ def make_about_answer(row: dict[str, Any], *runs: dict[str, Any], **more: Any) -
     """Return the answer of `about` for a task; `more` replaces the unknown parts."""
     waits = row["status"] in ("queued", "held", "blocked", "scheduled", "retrying")
     known: dict[str, Any] = {
-        "task": row, "why": WHY if waits else None, "log": None if waits else make_log_answer(row, *runs), "past": None,
-        "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None, "tree": {"parents": [], "children": []}, "slas": [],
+        "task": row, "why": WHY if waits else None,
+        "log": None if waits else make_log_answer(row, *runs), "past": None,
+        "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None,
+        "tree": {"parents": [], "children": []}, "slas": [],
         "acts": [],
     }  # fmt: skip
     return known | more
@@ -757,7 +779,8 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
     path = tmp_path / "x.log"
     path.write_text("x\n")
     one = make_run_row(path=str(path), runid="r1042", number=1042)
-    use = {"cpu": 2.9, "memory": 12083.2, "processes": 5, "most_cpu": 3.8, "most_memory": 12185.6, "cell": 180.0,
+    use = {"cpu": 2.9, "memory": 12083.2, "processes": 5, "most_cpu": 3.8, "most_memory": 12185.6,
+    "cell": 180.0,
            "cpu_cells": [1.0, 2.0, 2.9], "memory_cells": [4096.0, 8192.0, 12083.2]}  # fmt: skip
     row = make_task_row(status="running", number=1042, name="resnet50-sweep-06", instances=[one])
     app = make_deck(
@@ -790,10 +813,12 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
 
 async def test_dependencies_form_a_tree_that_opens_tasks() -> None:
     """Show a child, a grandchild, and the number of hidden ones."""
-    kin = {"depth": 0, "uuid": UUID.format(1061), "number": 1061, "name": "contact-sheet", "status": "blocked", "kind": "success",
+    kin = {"depth": 0, "uuid": UUID.format(1061), "number": 1061, "name": "contact-sheet",
+    "status": "blocked", "kind": "success",
            "again": False, "more": 0}  # fmt: skip
     tree = {"parents": [], "children": [
-        kin, {**kin, "depth": 1, "number": 1064, "uuid": UUID.format(1064), "name": "upload", "kind": "any"}, {"depth": 0, "more": 37},
+        kin, {**kin, "depth": 1, "number": 1064, "uuid": UUID.format(1064), "name": "upload",
+        "kind": "any"}, {"depth": 0, "more": 37},
     ]}  # fmt: skip
     answers = FakeRuntime(about=make_about_answer(make_task_row(), tree=tree))
     app = make_deck(answers)
@@ -816,7 +841,8 @@ async def test_dependencies_form_a_tree_that_opens_tasks() -> None:
 
 
 async def test_nested_parameters_are_readable_with_masked_secrets() -> None:
-    given = {"input": "/srv/in", "options": {"codec": {"name": "h264", "profile": "high", "level": [4, 1]}, "password": "hunter2",
+    given = {"input": "/srv/in", "options": {"codec": {"name": "h264", "profile": "high",
+    "level": [4, 1]}, "password": "hunter2",
              "long": "x" * 40}, "token": "s3cr3t"}  # fmt: skip
     app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(parameters=given))))
     async with app.run_test(size=(80, 50)) as pilot:
@@ -831,9 +857,11 @@ async def test_nested_parameters_are_readable_with_masked_secrets() -> None:
 
 
 async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
-    rule = {"name": "gpu-finish", "severity": "critical", "preset": "finishes-within", "due": NOW + 2400, "done": None, "took": 1.0,
+    rule = {"name": "gpu-finish", "severity": "critical", "preset": "finishes-within",
+    "due": NOW + 2400, "done": None, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
-    rules = [rule, {**rule, "name": "soon", "due": NOW + 60, "preset": "starts-within"}, {**rule, "name": "late", "due": NOW - 120},
+    rules = [rule, {**rule, "name": "soon", "due": NOW + 60, "preset": "starts-within"},
+    {**rule, "name": "late", "due": NOW - 120},
              {**rule, "name": "kept", "done": NOW, "due": NOW + 60}]  # fmt: skip
     app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(), slas=rules)))
     async with app.run_test(size=(80, 50)) as pilot:
@@ -847,7 +875,8 @@ async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
 
 
 async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) -> None:
-    rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within", "due": NOW + 2640, "done": NOW, "took": 1.0,
+    rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within",
+    "due": NOW + 2640, "done": NOW, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
     row = make_failed_runtime(tmp_path).table["show"]
     app = make_deck(
@@ -870,9 +899,11 @@ async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) 
 async def test_timeline_and_history_show_phases_and_changes(tmp_path: Path) -> None:
     """Show a bar of waiting and running, its phases in words, and a priority change by ann."""
     answers = make_failed_runtime(tmp_path)
-    moves = (("queued", "10:30:00", "submitted"), ("running", "10:35:00", None), ("retrying", "10:35:03", None),
+    moves = (("queued", "10:30:00", "submitted"), ("running", "10:35:00", None),
+    ("retrying", "10:35:03", None),
              ("running", "10:40:00", None), ("failed", "10:40:04", None))  # fmt: skip
-    events = [{"at": f"2026-11-25T{at}.000000Z", "status": status, "by": "ann" if note else "taskdeck", "note": note, "runid": None}
+    events = [{"at": f"2026-11-25T{at}.000000Z", "status": status,
+    "by": "ann" if note else "taskdeck", "note": note, "runid": None}
               for status, at, note in moves]  # fmt: skip
     row = answers.table["show"] | {"events": events}
     acts = [

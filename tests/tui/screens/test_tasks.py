@@ -35,9 +35,12 @@ def make_row(number: int) -> dict[str, Any]:
     status = STATES[number % 3]
     blank = dict.fromkeys(COLUMNS)
     return blank | {
-        "uuid": f"u{number}", "number": number, "name": f"task {number}", "status": status, "queue": "media", "priority": 0, "cpu": 1.0,
-        "created_at": "2026-11-25T09:00:00.000000Z", "tags": {"env": "prod"}, "why": "queue full 2/2" if status == "queued" else None,
-        "ended_at": None if status == "queued" else "2026-11-25T10:00:00.000000Z", "reason": "exit 1" if status == "failed" else None,
+        "uuid": f"u{number}", "number": number, "name": f"task {number}", "status": status,
+        "queue": "media", "priority": 0, "cpu": 1.0,
+        "created_at": "2026-11-25T09:00:00.000000Z", "tags": {"env": "prod"},
+        "why": "queue full 2/2" if status == "queued" else None,
+        "ended_at": None if status == "queued" else "2026-11-25T10:00:00.000000Z",
+        "reason": "exit 1" if status == "failed" else None,
         "submitted_by": "ann", "at": number, "attempts": 1, "retries": 0,
     }  # fmt: skip
 
@@ -80,8 +83,10 @@ class ManyTasksRuntime(RecordingRuntime):
             one | {"priority": self.priorities.get(one["number"], 0)} for one in found[begin:end]
         ]
         return {
-            "columns": list(COLUMNS), "rows": [[one[name] for name in COLUMNS] for one in page], "more_before": begin > 0,
-            "more_after": end < len(found), "total": len(found), "of": self.newest, "lag": 0, "complete": True, "stopped": None,
+            "columns": list(COLUMNS), "rows": [[one[name] for name in COLUMNS] for one in page],
+            "more_before": begin > 0,
+            "more_after": end < len(found), "total": len(found), "of": self.newest, "lag": 0,
+            "complete": True, "stopped": None,
         }  # fmt: skip
 
 
@@ -625,7 +630,8 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
 
 
 @pytest.mark.parametrize(("words", "offered", "never"), [
-    ("status:ended", "r run again all marked  D delete all marked", "xpt"), ("status:held", "", "xptrD"),
+    ("status:ended", "r run again all marked  D delete all marked", "xpt"),
+    ("status:held", "", "xptrD"),
     ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
 ])  # fmt: skip
 async def test_only_keys_applicable_to_marked_rows_are_offered(

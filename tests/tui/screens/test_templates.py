@@ -23,16 +23,21 @@ SCHEMA = {
 def make_template_row(name: str, **values: Any) -> dict[str, Any]:
     """Return a row of `template.ls` with its usage."""
     return {
-        "name": name, "type": "shell", "engine": "shell", "template": None, "schema": {"script": "ffmpeg -i a\necho done"},
-        "parameters": SCHEMA, "description": "makes it smaller", "queue": "media", "cpu": 2.0, "memory": 512.0, "timeout": 1800.0,
-        "retries": 0, "retired_at": None, "created_at": "2026-11-01T00:00:00.000000Z", "updated_at": "2026-11-01T00:00:00.000000Z",
+        "name": name, "type": "shell", "engine": "shell", "template": None,
+        "schema": {"script": "ffmpeg -i a\necho done"},
+        "parameters": SCHEMA, "description": "makes it smaller", "queue": "media", "cpu": 2.0,
+        "memory": 512.0, "timeout": 1800.0,
+        "retries": 0, "retired_at": None, "created_at": "2026-11-01T00:00:00.000000Z",
+        "updated_at": "2026-11-01T00:00:00.000000Z",
         "used": 142, "active": 0, "last_used": "2026-11-25T08:30:11.000000Z", "median": 2643.0,
     } | values  # fmt: skip
 
 
 ROWS = [
-    make_template_row("encode"), make_template_row("夜间备份", description="每天", used=3, active=1),
-    make_template_row("backup", engine="exec", schema={"argv": ["rsync", "-a", "/my home"]}, parameters={}, used=0, last_used=None, median=None),
+    make_template_row("encode"), make_template_row("夜间备份", description="每天", used=3,
+    active=1),
+    make_template_row("backup", engine="exec", schema={"argv": ["rsync", "-a", "/my home"]},
+    parameters={}, used=0, last_used=None, median=None),
     make_template_row("a-retired-one", retired_at="2026-11-20T00:00:00.000000Z", used=10_000),
 ]  # fmt: skip
 
@@ -200,7 +205,8 @@ async def test_the_definition_can_be_copied():
 def test_parameters_in_groups_are_counted():
     grouped = {
         "$defs": {"io": {"required": ["input"], "properties": {"input": {}, "output": {}}}},
-        "allOf": [{"$ref": "#/$defs/io"}, {"properties": {"genome": {}}}, {"$ref": "#/$defs/none"}, 7],
+        "allOf": [{"$ref": "#/$defs/io"}, {"properties": {"genome": {}}}, {"$ref": "#/$defs/none"},
+        7],
         "required": ["genome"], "properties": {"seed": True},
     }  # fmt: skip
 
@@ -210,8 +216,10 @@ def test_parameters_in_groups_are_counted():
 
 
 def test_hostile_definitions_are_shown_as_plain_text():
-    row = make_template(make_template_row("\x1b[2J", description="[b]\x07", schema={"script": "a\x1b]52;c;x\x07\r\nb"},
-                        parameters={"properties": {"x\x1b": {"type": ["a", "\x1b"], "default": "\u202e"}}}))  # fmt: skip
+    row = make_template(make_template_row("\x1b[2J", description="[b]\x07",
+    schema={"script": "a\x1b]52;c;x\x07\r\nb"},
+                        parameters={"properties": {"x\x1b": {"type": ["a", "\x1b"],
+                        "default": "\u202e"}}}))  # fmt: skip
 
     text = "".join(span for line in make_details(row, 80, Look()) for span, _ in line)
 

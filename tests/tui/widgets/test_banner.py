@@ -223,7 +223,8 @@ async def test_the_named_key_starts_a_runtime_on_every_page(key: str):
         (boards.trouble(), "NO RUNTIME since", "S starts it again, or: taskdeck serve"),
         (boards.halted(), "DISK FULL", "B shows what cleanup would free"),
         (make_nearly_full_board(), "DISK NEARLY FULL", "B shows what cleanup would free"),
-        (make_lost_board(home=LONG_HOME), "", "Type: taskdeck stop && taskdeck db restore --dry-run"),
+        (make_lost_board(home=LONG_HOME), "",
+        "Type: taskdeck stop && taskdeck db restore --dry-run"),
     ],
     ids=["stopped", "full", "nearly", "damaged"],
 )  # fmt: skip
@@ -436,7 +437,8 @@ async def test_the_task_list_keeps_its_rows_over_a_damaged_database():
 
 
 @pytest.mark.parametrize(("how", "says", "key"), [
-    ({}, "Trying to start one.", False), ({"read_only": True}, "Start one: taskdeck serve --detach", False),
+    ({}, "Trying to start one.", False), ({"read_only": True}, "Start one: taskdeck serve --detach",
+    False),
     ({"settings": Config(autostart=False)}, "S starts one, or: taskdeck serve", True),
 ], ids=["by itself", "only reads", "autostart = false"])  # fmt: skip
 async def test_a_deck_starts_a_runtime_only_where_allowed(

@@ -50,7 +50,8 @@ def test_the_replica_is_shown_only_when_late():
 
 
 @pytest.mark.parametrize("bearings", [
-    HeaderContext(), HeaderContext(title="Deck › #1042 resnet50-sweep-06"), HeaderContext(read_only=True),
+    HeaderContext(), HeaderContext(title="Deck › #1042 resnet50-sweep-06"),
+    HeaderContext(read_only=True),
     HeaderContext(tab="3", places=(("2", ""), ("3", ""))),
 ], ids=["deck", "title", "read-only", "one pane"])  # fmt: skip
 @pytest.mark.parametrize("cells", [60, 80, 100])

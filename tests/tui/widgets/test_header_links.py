@@ -48,7 +48,8 @@ async def test_a_click_on_a_place_works_from_every_screen():
 
 @pytest.mark.parametrize(("size", "text", "means"), [
     ((120, 40), "7 running", "status:active"), ((80, 24), "22 waiting", "status:queued,retrying"),
-    ((120, 40), "3 blocked", "status:blocked"), ((80, 24), "9 later", "status:blocked,held,scheduled"), ((80, 24), "3 failed", "failed"),
+    ((120, 40), "3 blocked", "status:blocked"), ((80, 24), "9 later",
+    "status:blocked,held,scheduled"), ((80, 24), "3 failed", "failed"),
 ])  # fmt: skip
 async def test_a_counter_filters_the_deck(size: tuple[int, int], text: str, means: str):
     app, _ = make_recorded_deck()

@@ -16,7 +16,8 @@ from tests.tui import boards
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 
 KEYS = {
-    "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
+    "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close",
+    "w": "↵ opens the task  esc closes",
     "X": "↵ take the marked answer  ↑ ↓ mark  esc leave all as it was",
 }  # fmt: skip
 

@@ -20,7 +20,8 @@ def test_hints_go_behind_the_title_without_space_at_the_end():
 
 
 @pytest.mark.parametrize(("room", "tail"), [
-    (100, "first 5 of 31: 5 shows all  today 141 ok"), (73, "first 5 of 31  today 141 ok"), (60, "first 5  today 141 ok"),
+    (100, "first 5 of 31: 5 shows all  today 141 ok"), (73, "first 5 of 31  today 141 ok"),
+    (60, "first 5  today 141 ok"),
 ])  # fmt: skip
 def test_the_longest_fitting_variants_are_chosen(room: int, tail: str):
     assert fit_title("Just ended", [(28, "WHEN")], (SHOWN_COUNTS, TODAY_COUNTS), (), room) == (
@@ -54,7 +55,8 @@ def test_the_tail_always_fits_the_title_line(room: int):
 
 
 @pytest.mark.parametrize(("kept", "title"), [
-    ("", "Tasks 7  loading"), ("gpu", "Tasks 7 /gpu  loading"), ("x" * 37, f"Tasks 7 /{'x' * 37}  loading"),
+    ("", "Tasks 7  loading"), ("gpu", "Tasks 7 /gpu  loading"),
+    ("x" * 37, f"Tasks 7 /{'x' * 37}  loading"),
     ("x" * 38, f"Tasks 7 /{'x' * 36}…  loading"), ("x" * 500, f"Tasks 7 /{'x' * 36}…  loading"),
 ])  # fmt: skip
 def test_a_long_filter_does_not_move_the_headings(kept: str, title: str):

@@ -75,6 +75,7 @@ def _add_arguments(parser: Parser) -> None:
 COMMANDS = {
     "check": Command(
         "check for damage; exit 5 if there is any", check_database, _add_arguments,
-        "  taskdeck db check\n  taskdeck db check --repair", asks=lambda args: "db.repair" if args.repair else "db.check",
+        "  taskdeck db check\n  taskdeck db check --repair",
+        asks=lambda args: "db.repair" if args.repair else "db.check",
     ),
 }  # fmt: skip

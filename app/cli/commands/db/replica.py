@@ -218,6 +218,7 @@ COMMANDS = {
         usage="[OPTION …] [set FOLDER | status | off]", asks=lambda args: f"db.replica.{args.what}",
     ),
     "promote": Command(
-        "turn a replica into a home", promote_replica, _add_promote_arguments, "  taskdeck --home /mnt/second/taskdeck db promote",
+        "turn a replica into a home", promote_replica, _add_promote_arguments,
+        "  taskdeck --home /mnt/second/taskdeck db promote",
     ),
 }  # fmt: skip

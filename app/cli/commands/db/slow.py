@@ -90,7 +90,8 @@ def _add_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "slow": Command(
-        "list slow statements and their callers", list_slow_statements, _add_arguments, "  taskdeck db slow --plan",
+        "list slow statements and their callers", list_slow_statements, _add_arguments,
+        "  taskdeck db slow --plan",
         asks=lambda args: "db.slow.clear" if args.clear else "db.slow",
     ),
 }  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 from app.cli.commands.db.cleanup import _summarize
 
 EMPTY_RESULT = {
-    "dry_run": False, "rules": [], "runs": 0, "tasks": 0, "logs": 0, "rows": 0, "others": {}, "kept": 0, "unknown": [],
+    "dry_run": False, "rules": [], "runs": 0, "tasks": 0, "logs": 0, "rows": 0, "others": {},
+    "kept": 0, "unknown": [],
     "waiting": {"runs": 0, "logs": 0}, "freed": {"logs": 0, "bytes": 0},
     "size": {"before": 2048, "after": 1024},
 }  # fmt: skip

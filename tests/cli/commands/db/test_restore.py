@@ -77,7 +77,8 @@ def test_lost_and_possibly_repeated_runs_are_reported():
     carried = asdict(
         ReconcileResult(ended=[1], held=2, unknown=1, lost=list(range(3, 15)), next=16)
     )
-    told = {"backup": {"id": "b", "kind": "full", "at": "2026-11-25T10:00:00.000000Z"}, "before": None, "after": stand,
+    told = {"backup": {"id": "b", "kind": "full", "at": "2026-11-25T10:00:00.000000Z"},
+    "before": None, "after": stand,
             "carried": carried, "present": "damaged"}  # fmt: skip
 
     said = restore.describe_changes(told)

@@ -169,7 +169,8 @@ async def test_p_on_a_pool_pauses_it():
 async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
     async with open_deck() as deck:
         deck.recording.answers["show"] = {
-            "grace": 5.0, "children": [{"number": 1064, "name": "upload S02E04", "status": "blocked", "kind": "success"}]
+            "grace": 5.0, "children": [{"number": 1064, "name": "upload S02E04",
+            "status": "blocked", "kind": "success"}]
         }  # fmt: skip
         await (await deck.move_to(1039)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
@@ -578,7 +579,8 @@ async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
         work = deck.screen.panes[2]
         names = [row.name for view in work.views for row in view.rows]
         assert names == [
-            "encode S02E04.mkv", "encode S02E06.mkv", "encode S02E07.mkv", "encode S02E08.mkv", "thumbs S02", "encode S02E03.mkv"
+            "encode S02E04.mkv", "encode S02E06.mkv", "encode S02E07.mkv", "encode S02E08.mkv",
+            "thumbs S02", "encode S02E03.mkv"
         ]  # fmt: skip
         await deck.press("enter")
         assert "/queue:media !s02e05" in read_screen_lines(deck.app)[9]
@@ -804,8 +806,10 @@ async def test_a_newer_reversible_action_is_undone_at_once():
 
 
 @pytest.mark.parametrize(("key", "answer", "says", "then"), [
-    ("p", {}, "Released #1053", ["hold", "release"]), ("p", {"hold": Conflict("gone")}, "Not done", ["hold"]),
-    ("x", {"cancel": {"done": [{"number": 1053, "name": "a"}], "refused": [], "operations": [7]}}, "Undone", ["cancel", "undo"]),
+    ("p", {}, "Released #1053", ["hold", "release"]),
+    ("p", {"hold": Conflict("gone")}, "Not done", ["hold"]),
+    ("x", {"cancel": {"done": [{"number": 1053, "name": "a"}], "refused": [], "operations": [7]}},
+    "Undone", ["cancel", "undo"]),
 ])  # fmt: skip
 async def test_u_right_after_a_verb_undoes_only_that_verb(
     key: str, answer: Any, says: str, then: list[str]
@@ -946,7 +950,8 @@ async def test_the_footer_shows_the_keys_of_the_open_filter_line():
 
 
 @pytest.mark.parametrize(("typed", "said"), [
-    ("welcome", "The first-run lines are for a deck without a task"), ("mouse off", "Clicks come back with :mouse on."),
+    ("welcome", "The first-run lines are for a deck without a task"),
+    ("mouse off", "Clicks come back with :mouse on."),
     ("mouse on", "Clicks and the wheel are the deck's again."),
 ])  # fmt: skip
 async def test_a_command_without_visible_effect_reports_its_result(typed: str, said: str):
@@ -1067,7 +1072,8 @@ def read_footer(deck: DeckDriver) -> str:
 @pytest.mark.parametrize(("numbers", "offered"), [
     ((1042, 1043), "x cancel 2 marked  p pause 2 marked  e edit 2 marked  esc unmark"),
     ((1053,), "x cancel 1 marked  p hold 1 marked  t to front 1 marked  esc unmark"),
-    ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r run again 1 marked"), ((1048,), "r run again 1 marked"),
+    ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r run again 1 marked"),
+    ((1048,), "r run again 1 marked"),
 ])  # fmt: skip
 async def test_the_footer_offers_actions_for_the_marks(numbers: tuple[int, ...], offered: str):
     """Leave the cursor on an unmarked row: the footer must ignore it."""

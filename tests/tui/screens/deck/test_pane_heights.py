@@ -11,7 +11,8 @@ SIZES = st.dictionaries(st.sampled_from(["queues", "pools", "alerts"]), st.integ
 
 
 @given(
-    st.integers(80, 240), st.integers(24, 80), st.sampled_from([0, 1, 2]), st.integers(0, 40), st.integers(0, 20),
+    st.integers(80, 240), st.integers(24, 80), st.sampled_from([0, 1, 2]), st.integers(0, 40),
+    st.integers(0, 20),
     st.integers(0, 200), SIZES,
 )  # fmt: skip
 def test_the_panes_fill_the_screen_whatever_sizes_were_chosen(

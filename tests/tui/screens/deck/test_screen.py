@@ -502,7 +502,8 @@ FAILED_ROWS = tuple(
 
 
 @pytest.mark.parametrize(("size", "keys", "said"), [
-    ((120, 40), (), "first 9 of 29: 5 shows all  today 141 ok, 3 failed"), ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
+    ((120, 40), (), "first 9 of 29: 5 shows all  today 141 ok, 3 failed"),
+    ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
     ((80, 24), ("end",), "these 3 of 29: 5 shows all"),
 ])  # fmt: skip
 async def test_the_title_counts_the_shown_ended_rows(

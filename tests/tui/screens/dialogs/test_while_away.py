@@ -20,10 +20,12 @@ SOME_EVENTS: dict[str, Any] = {
     "since": boards.NOW - 28_800,
     "ended": {"succeeded": 1204, "failed": 9, "timed_out": 1},
     "bad": [
-        {"number": 1048, "name": "thumbs S02", "status": "failed", "queue": "media", "reason": "exit 1",
+        {"number": 1048, "name": "thumbs S02", "status": "failed", "queue": "media",
+        "reason": "exit 1",
          "ended_at": "2026-11-25T10:40:04.000000Z"},
     ],
-    "alerts": [{"sla": "gpu-wait", "severity": "warning", "status": "firing", "object": "#1049 resnet50"}],
+    "alerts": [{"sla": "gpu-wait", "severity": "warning", "status": "firing",
+    "object": "#1049 resnet50"}],
 }  # fmt: skip
 NO_EVENTS: dict[str, Any] = {"since": boards.NOW - 28_800, "ended": {}, "bad": [], "alerts": []}
 

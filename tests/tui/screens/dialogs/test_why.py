@@ -111,7 +111,8 @@ async def test_an_error_is_shown_in_the_dialog() -> None:
 
 async def test_the_dialog_lists_the_first_suggestions_without_applying_them() -> None:
     """List suggestions below the reasons; enter only opens the task."""
-    told: dict[str, object] = {"gain": "it starts at once", "verb": "set", "args": {}, "command": [], "said": "", "undo": [], "object": "",
+    told: dict[str, object] = {"gain": "it starts at once", "verb": "set", "args": {},
+    "command": [], "said": "", "undo": [], "object": "",
                                "asks": None, "worth": 0}  # fmt: skip
     answers = FakeRuntime(
         show=make_task_row(),
