@@ -69,9 +69,9 @@ class Config(NamedTuple):
 class LoadedConfig(NamedTuple):
     """Settings of one file and the faults found in it.
 
-    `settings` omits faulty values. `wrong` holds one fault each, with file and line where known,
-    possible retention faults first. `lost` is the summary of faults that may hide the backup
-    folder.
+    `settings` omits faulty values. `faults` name the file and, where known, the line;
+    possible retention faults come first. `folder_fault` summarizes faults that may hide the
+    backup folder.
     """
 
     path: str
@@ -265,10 +265,12 @@ def _check_settings(found: Mapping[str, Any], text: str, path: str) -> LoadedCon
         well["keys"] = {
             name: keys for name, keys in well["keys"].items() if ("keys", name) not in names
         }
-    said = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in wrong)
-    made = LoadedConfig(path, Config(**well), said)
-    lost = _summarize([one for one in said if _may_hide_folder(one.where, found)])
-    return made._replace(lost=lost) if lost and made.maintenance.backup.folder is None else made
+    located = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in wrong)
+    loaded = LoadedConfig(path, Config(**well), located)
+    if loaded.maintenance.backup.folder is not None:
+        return loaded
+    hiding = [one for one in located if _may_hide_folder(one.where, found)]
+    return loaded._replace(folder_fault=_summarize(hiding))
 
 
 def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:

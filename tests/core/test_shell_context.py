@@ -9,7 +9,7 @@ import sys
 
 from app.core import shell_context
 
-TERMINAL_SCRIPT = "from app.core.shell_context import terminal; print(terminal())"
+TERMINAL_SCRIPT = "from app.core.shell_context import identify_terminal; print(identify_terminal())"
 
 
 def run_script(**how: object) -> str:

@@ -845,7 +845,7 @@ async def test_a_failed_checkpoint_does_not_end_a_round(
         raise sqlite3.OperationalError("something new")
 
     fail_next_rounds(monkeypatch, DiskFull("full"))
-    monkeypatch.setattr(db, "fold", fails)
+    monkeypatch.setattr(db, "checkpoint", fails)
     dispatcher.handle_event(make_ended_event(runid))
     await dispatcher.run_round()
     await dispatcher.run_round()

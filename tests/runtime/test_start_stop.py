@@ -71,18 +71,18 @@ def test_a_new_home_is_private_and_has_a_pool_and_a_queue(shared_runtime: Runtim
 PREPARE_SCRIPT = """
 import os, sys
 from pathlib import Path
-from app.home import setup as fresh
+from app.home import setup
 from app.home.lock import hold_lock
 from db.maintenance import migrate
 
-def at_work(home):
+def wait_for_input(home):
     os.write(1, b"at work")
     os.read(0, 1)
 
-fresh.prepare = at_work
+setup.prepare_database = wait_for_input
 migrate.HEAD = "0002"
 with hold_lock(Path(sys.argv[1])):
-    fresh.prepare_apart(Path(sys.argv[1]))
+    setup.prepare_in_subprocess(Path(sys.argv[1]))
 """
 
 

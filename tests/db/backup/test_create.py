@@ -819,10 +819,10 @@ def test_too_little_space_is_reported_before_anything_is_copied(
 TAKE_SCRIPT = """
 import sys
 from pathlib import Path
-from db.backup.create import Rules, take
+from db.backup.create import BackupRules, take_backup
 from db.errors import Problem
 try:
-    take(Path(sys.argv[1]), Path(sys.argv[2]), Rules(), beside={"config": b"x"})
+    take_backup(Path(sys.argv[1]), Path(sys.argv[2]), BackupRules(), beside={"config": b"x"})
 except Problem as problem:
     print(problem.code, problem.exit_code)
 """

@@ -378,7 +378,7 @@ def test_every_zstd_decompressor_gives_the_same_bytes():
 
 def test_without_any_zstd_the_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tool, "_decoder", [])
-    for way in ("_by_module", "_by_library", "_by_program"):
+    for way in ("_load_module", "_load_library", "_find_program"):
         monkeypatch.setattr(tool, way, lambda: None)
 
     with pytest.raises(tool.RestoreError, match="libzstd1 or zstd"):

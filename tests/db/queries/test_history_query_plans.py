@@ -21,20 +21,20 @@ BIG_TABLES = "tasks|instances|events|samples|history|alerts|operations"
 def recorded_statements(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
     """Record the statements executed on the connection."""
     seen: list[tuple[str, Any]] = []
-    original = rollups.sql.execute_on_driver
+    original = rollups.raw_sql.execute_on_driver
 
     def remember(driver: Any, statement: str, given: Any, many: bool = False) -> Any:
         seen.append((statement, given))
         return original(driver, statement, given, many)
 
-    rollups.sql.execute_on_driver = remember
+    rollups.raw_sql.execute_on_driver = remember
     event.listen(
         connection,
         "before_cursor_execute",
         lambda c, cursor, sql, given, context, many: seen.append((sql, given)),
     )
     yield seen
-    rollups.sql.execute_on_driver = original
+    rollups.raw_sql.execute_on_driver = original
 
 
 def find_scans(c: Connection, statements: list[tuple[str, Any]]) -> list[str]:

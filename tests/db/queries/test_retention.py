@@ -517,7 +517,7 @@ def test_logs_of_removed_runs_are_listed_until_they_are_deleted(
 def test_runs_are_found_by_an_index(connection: Connection, kind: str):
     others = () if kind == "all" else (ExpiryRule(kind, "x", format_days_ago(1), runs=5, logs=5),)
     seen: list[str] = []
-    explained = retention.sql.fetch_rows
+    explained = retention.raw_sql.fetch_rows
 
     def explain(c: Connection, statement: str, given):
         if "GROUP BY name" not in statement:  # runs once in each cleanup
@@ -525,7 +525,7 @@ def test_runs_are_found_by_an_index(connection: Connection, kind: str):
         return explained(c, statement, given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retention.sql, "fetch_rows", explain)
+        patch.setattr(retention.raw_sql, "fetch_rows", explain)
         for part in retention.find_rule_runs(
             connection,
             make_rules(

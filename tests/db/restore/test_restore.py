@@ -294,7 +294,7 @@ def test_a_second_restore_keeps_later_changes_although_the_clock_went_back(
 def test_a_hold_from_before_the_backup_survives_an_older_database(database_path: Path, take_image):
     with open_transaction(database_path) as made:
         held = made.submit_task()
-    older = take_image().aside()
+    older = take_image().set_apart()
     with open_transaction(database_path) as made:
         transitions.hold(made.c, [held], True, "ann")
         operations.record(made.c, "ann", "hold", "task #1")
@@ -746,7 +746,7 @@ def test_runs_of_unknown_tasks_are_judged_once(database_path: Path, take_image):
     with open_transaction(database_path) as made:
         made.submit_task()
         freed = made.submit_task()
-    first, run = take_image().aside(), ObservedRun(make_uuid7())
+    first, run = take_image().set_apart(), ObservedRun(make_uuid7())
     database_path.write_bytes(b"\xff" * 8192)
     assert (first.restore_over([run]).held, read_statuses(database_path)) == (
         2,
@@ -754,7 +754,7 @@ def test_runs_of_unknown_tasks_are_judged_once(database_path: Path, take_image):
     )
     with open_transaction(database_path) as made:
         transitions.hold(made.c, [freed], False, "ann")
-    later = take_image().aside()
+    later = take_image().set_apart()
     database_path.write_bytes(b"\xff" * 8192)
 
     carried = later.restore_over([run])
@@ -771,7 +771,7 @@ def test_runs_of_unknown_tasks_are_judged_once(database_path: Path, take_image):
 def test_a_task_released_since_a_restore_is_not_held_by_it_again(database_path: Path, take_image):
     with open_transaction(database_path) as made:
         freed = made.submit_task()
-    then, run = take_image().aside(), ObservedRun(make_uuid7())
+    then, run = take_image().set_apart(), ObservedRun(make_uuid7())
     database_path.write_bytes(b"\xff" * 8192)
     then.restore_over([run])
     with open_transaction(database_path) as made:
@@ -789,10 +789,10 @@ def test_tasks_only_in_a_later_backup_are_held_for_earlier_unknown_runs(
 ):
     with open_transaction(database_path) as made:
         freed = made.submit_task()
-    early = take_image().aside()
+    early = take_image().set_apart()
     with open_transaction(database_path) as made:
         made.submit_task()
-    late, run = take_image().aside(), ObservedRun(make_uuid7())
+    late, run = take_image().set_apart(), ObservedRun(make_uuid7())
     database_path.write_bytes(b"\xff" * 8192)
     early.restore_over([run], highest=2)
     with open_transaction(database_path) as made:
@@ -1278,11 +1278,11 @@ def test_a_running_run_joins_an_ended_task_only_as_a_later_attempt(
 def test_a_task_made_for_a_run_returns_it_to_the_original_task(database_path: Path, take_image):
     with open_transaction(database_path) as made:
         made.submit_task(hold=True)
-    early, run = take_image().aside(), make_uuid7()
+    early, run = take_image().set_apart(), make_uuid7()
     with open_transaction(database_path) as made:
         own = made.submit_task()
     late, goes_on = (
-        take_image().aside(),
+        take_image().set_apart(),
         ObservedRun(run, number=2, told=True, attempt=1, lives=True),
     )
     database_path.unlink()

@@ -143,19 +143,19 @@ def set_small_limits(
 ) -> None:
     """Lower the limits, so that these few tasks count as a million."""
     limits = {
-        "SORTED": sort,
-        "SORTED_LATER": later,
-        "HELD": held,
-        "BLINDLY": held,
-        "MANY": many,
-        "WALKED": walked,
+        "MAX_SORTED": sort,
+        "MAX_SORTED_LATER": later,
+        "MAX_CANDIDATES": held,
+        "MAX_UNCOUNTED": held,
+        "MAX_SLOW": many,
+        "WALK_LIMIT": walked,
     }
     for name, value in {**limits, "SMALL": 40, "LARGE": 800}.items():
         monkeypatch.setattr(pagination, name, value)
-    monkeypatch.setattr("db.sources.SCAN_SIZE", 700)
-    monkeypatch.setattr("db.sources.SHORT_SOURCE", 20)
-    monkeypatch.setattr("db.sources.SAMPLE_SIZE", 10)
-    monkeypatch.setattr("db.sources.FIRST_SAMPLE", 200)
+    monkeypatch.setattr("db.search.candidates.SCAN_SIZE", 700)
+    monkeypatch.setattr("db.search.candidates.SHORT_SOURCE", 20)
+    monkeypatch.setattr("db.search.candidates.SAMPLE_SIZE", 10)
+    monkeypatch.setattr("db.search.candidates.FIRST_SAMPLE", 200)
 
 
 STRATEGIES = {

@@ -391,15 +391,18 @@ KILLED_SCRIPT = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from app import paths
-from app.core.maintenance_settings import DAY, Retention, Rule, Upkeep
+from app.core.maintenance_settings import (
+    DAY, MaintenanceSettings, RetentionRule, RetentionSettings,
+)
 from app.service.database import cleanup
 from db.engine import open_database
 
 async def main(home):
     async with open_database(paths.database(home), writable=True) as db:
-        await cleanup.clean(db, home, Upkeep(retention=Retention(all=Rule(keep=DAY))))
+        rules = RetentionSettings(all=RetentionRule(keep=DAY))
+        await cleanup.clean(db, home, MaintenanceSettings(retention=rules))
 
-remove, left = cleanup._unlinked, [int(sys.argv[2])]
+remove, left = cleanup._delete_logs, [int(sys.argv[2])]
 
 def unlinked(home, runids):
     if runids:
@@ -407,7 +410,7 @@ def unlinked(home, runids):
         os.kill(os.getpid(), signal.SIGKILL)
     return []
 
-cleanup._unlinked = unlinked
+cleanup._delete_logs = unlinked
 asyncio.run(main(Path(sys.argv[1])))
 """
 
