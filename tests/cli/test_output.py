@@ -55,7 +55,7 @@ def test_an_interrupt_is_quiet_and_says_that_the_task_continues(home, runtime):
         os.kill(command.pid, signal.SIGINT)
         assert (
             command.stderr.read().decode()
-            == f"taskdeck: #{number} goes on. See: taskdeck --home {home} show {number}\n"
+            == f"taskdeck: #{number} continues. See: taskdeck --home {home} show {number}\n"
         )
     assert command.returncode == -signal.SIGINT
     assert runtime.show(number)["status"] == "blocked"
@@ -67,7 +67,7 @@ def test_an_internal_error_is_one_line(fake_runtime, cli):
     said = cli("ls")
 
     assert said.code == 1 and said.err.startswith(
-        "taskdeck: a fault of Taskdeck itself: KeyError: 'lines' (cli/commands/ls.py, line "
+        "taskdeck: internal error: KeyError: 'lines' (cli/commands/ls.py, line "
     )
 
 
@@ -78,7 +78,7 @@ def test_stop_returns_once_the_runtime_has_ended(home, runtime, run_cli):
 
     assert (done.returncode, done.stdout) == (0, "") and "the runtime was stopped" in done.stderr
     assert not is_alive(pid)
-    assert run_cli("stop").returncode == 4 and "nothing to stop" in run_cli("stop").stderr
+    assert run_cli("stop").returncode == 4 and "no runtime is running" in run_cli("stop").stderr
     assert run_cli("submit", "--", "true").returncode == 4
     assert run_cli("serve", "--detach").returncode == 0 and wait_until(
         lambda: run_cli("status", "--check").returncode == 0
@@ -101,10 +101,7 @@ def test_an_invalid_setting_is_named_and_the_others_apply(home, tmp_path, run_cl
 
     done = run_cli("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
 
-    said = (
-        f"taskdeck: {path}, line 1: theme must be one of quiet, dark, light, contrast. That was"
-        " passed over."
-    )
+    said = f"taskdeck: {path}, line 1: theme must be one of quiet, dark, light, contrast. Ignored."
     assert done.returncode == 4 and done.stderr.splitlines()[0] == said
 
 
@@ -138,6 +135,6 @@ def test_suggested_commands_name_the_given_home(cli, tmp_path):
 
     said = cli("--home", str(home), "stop")
 
-    assert said.err == "taskdeck: no runtime is up; there is nothing to stop.\n"
+    assert said.err == "taskdeck: no runtime is running.\n"
     assert f"taskdeck --home '{home}' show 42" in cli("--home", str(home), "ls", "word").err
     assert "--home" not in cli("ls", "word").err

@@ -34,9 +34,8 @@ def test_changing_commands_are_refused_before_any_change(cli, home, name):
     said = cli("--read-only", *name.split())
 
     assert (said.code, said.out) == (4, "")
-    assert (
-        said.err
-        == f"taskdeck: --read-only only looks, and {name} may change something. Nothing was done.\n"
+    assert said.err == (
+        f"taskdeck: {name} may change something, which --read-only forbids. Nothing was done.\n"
     )
     assert sorted(home.rglob("*")) == before
 
@@ -77,7 +76,7 @@ def test_a_dry_run_starts_no_runtime(cli):
 
     assert (said.code, said.err) == (
         4,
-        "taskdeck: no runtime is up, so nothing was done. Start it: taskdeck serve --detach\n",
+        "taskdeck: no runtime is running. Nothing was done. Start it: taskdeck serve --detach\n",
     )
 
 

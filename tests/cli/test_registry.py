@@ -19,13 +19,13 @@ from app.cli.commands.completion import build_full_parser
         (["top"], "Did you mean taskdeck (the deck), or taskdeck front 42?"),
         (["xyzzy"], "All commands: taskdeck --help"),
         (["queue", "craete", "x"], "Nearest: taskdeck queue create"),
-        (["queue"], "queue needs one of: ls show create"),
+        (["queue"], "queue needs a command: ls show create"),
         (["--hoem", "x"], "Nearest: --home"),
         (["--home"], "--home needs a value"),
-        (["ls", "--stauts", "failed"], "ls has no option --stauts. Nearest: --status"),
+        (["ls", "--stauts", "failed"], "unknown option --stauts of ls. Nearest: --status"),
         (["ls", "--status", "faild"], "Nearest: failed"),
         (["ls", "42"], "taskdeck show 42"),
-        (["show", "1", "2"], "show one task"),
+        (["show", "1", "2"], "show which task"),
         (["show", "--wide=3", "1"], "--wide takes no value"),
         (["wait"], "wait for which task?"),
         (["cancel"], "cancel which task? Give a number, or filters"),
@@ -36,7 +36,7 @@ from app.cli.commands.completion import build_full_parser
         (["completion"], "completion for which shell?"),
         (["apply"], "apply which file?"),
         (["export", "--format", "xml"], "--format must be toml or yaml"),
-        (["sla", "create", "x"], "needs one of --finishes-within and --starts-within"),
+        (["sla", "create", "x"], "needs --finishes-within, --starts-within, or --metric"),
         (
             ["sla", "create", "x", "--finishes-within", "1h", "--severity", "criticl"],
             "Nearest: critical",
@@ -49,14 +49,17 @@ from app.cli.commands.completion import build_full_parser
             ["sla", "create", "x", "--metric", "replica-lga", "--stays-below", "5m"],
             "Nearest: replica-lag",
         ),
-        (["sla", "create", "x", "--stays-below", "5m"], "--metric and --stays-below go together"),
-        (["sla", "create", "x", "--metric", "wal-size"], "or --metric and --stays-below"),
+        (
+            ["sla", "create", "x", "--stays-below", "5m"],
+            "--metric and --stays-below require each other",
+        ),
+        (["sla", "create", "x", "--metric", "wal-size"], "or --metric with --stays-below"),
         (
             ["sla", "create", "x", "--metric", "wal-size", "--finishes-within", "5m"],
-            "--metric and --stays-below go together",
+            "--metric and --stays-below require each other",
         ),
         (["pool", "create", "x", "--cpu", "1"], "needs both --cpu and --memory"),
-        (["queue", "show", "a", "b"], "One at a time"),
+        (["queue", "show", "a", "b"], "Give one name"),
         (["demo"], "taskdeck demo --headless"),
         (["logs"], "logs of which task?"),
         (["submit", "-q", "", "--", "true"], "--queue must not be empty"),
@@ -171,7 +174,7 @@ def test_the_home_is_accepted_before_or_after_the_verb(cli, tmp_path):
         [f"--home={tmp_path / 'a'}", "ls"],
         ["ls", "--home", str(tmp_path / "a")],
     ):
-        assert "no task yet" in cli(*typed).err
+        assert "no tasks yet" in cli(*typed).err
 
 
 @pytest.mark.parametrize("words", [("--home", "", "ls"), ("--home=", "ls"), ("ls", "--home", "")])

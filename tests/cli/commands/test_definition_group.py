@@ -81,7 +81,7 @@ def test_a_change_reports_the_new_values(fake_runtime, cli):
     said = cli(
         "queue", "set", "media", "--capacity", "2", "--priority", "10", "--description", "films"
     )
-    assert said == (0, 'queue media changed: 2 at once, priority 10, what for "films"\n', "")
+    assert said == (0, 'queue media changed: 2 at once, priority 10, description "films"\n', "")
 
 
 def test_a_change_that_stops_new_starts_is_reported(fake_runtime, cli):
@@ -94,18 +94,18 @@ def test_a_change_that_stops_new_starts_is_reported(fake_runtime, cli):
     )
 
     assert (
-        "nothing can start in pool gpu that asks for CPU"
+        "tasks that request CPU cannot start in pool gpu"
         in cli("pool", "set", "gpu", "--cpu", "0").err
     )
     assert (
-        "nothing can start in pool gpu that asks for memory"
+        "tasks that request memory cannot start in pool gpu"
         in cli("pool", "create", "gpu", "--cpu", "8", "--memory", "0").err
     )
     for verb in ("set", "create"):
         said = cli("queue", verb, "media", "--capacity", "0")
         assert (
             said.code == 0
-            and "nothing can start in queue media" in said.err
+            and "tasks in queue media cannot start" in said.err
             and "queue set media --capacity 1" in said.err
         )
 
@@ -152,7 +152,7 @@ def test_reopening_a_closed_queue_is_reported(fake_runtime, cli):
 
     assert became("pause", "active", "paused") == "queue media paused\n"
     assert became("pause", "paused", "paused") == "queue media is paused already\n"
-    assert became("drain", "paused", "draining") == "queue media draining (it was paused)\n"
+    assert became("drain", "paused", "draining") == "queue media draining (was paused)\n"
     assert became("resume", "draining", "active") == "queue media resumed\n"
     assert became("resume", "active", "active") == "queue media is open already\n"
 
@@ -216,8 +216,8 @@ def test_every_list_has_machine_readable_output(fake_runtime, cli, kind, found, 
 def test_an_empty_list_is_reported_on_stderr(fake_runtime, cli):
     fake_runtime(sla__ls=[], alert__ls=[])
 
-    assert cli("sla", "ls") == (0, "", "no sla yet\n")
-    assert cli("alert", "ls") == (0, "", "no alert fires\n")
+    assert cli("sla", "ls") == (0, "", "no slas yet\n")
+    assert cli("alert", "ls") == (0, "", "no firing alerts\n")
     assert cli("alert", "ls", "--json").out == "[]\n"
 
 
@@ -229,8 +229,8 @@ def test_a_template_is_shown_with_its_parameters(fake_runtime, cli):
     for text in (
         "encode\n",
         "  script       ffmpeg\n               -i\n",
-        "input (string, needed): the film\n",
-        "crf (integer, usually 23)\n",
+        "input (string, required): the film\n",
+        "crf (integer, default 23)\n",
         "30m\n",
     ):
         assert text in out
@@ -252,7 +252,7 @@ def test_the_default_of_a_secret_parameter_is_not_shown(fake_runtime, cli, words
     out = cli("template", *words).out
 
     assert "pp9" not in out
-    assert ("--json" in words or "tsv" in words) or f'pin (string, usually "{MASK}")' in out
+    assert ("--json" in words or "tsv" in words) or f'pin (string, default "{MASK}")' in out
 
 
 @pytest.mark.parametrize(
@@ -285,8 +285,8 @@ def test_a_template_sends_its_engine_and_schema(fake_runtime, cli, words, engine
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        ((), "needs one of --script"),
-        (("--script", "x", "--", "y"), "needs one of --script"),
+        ((), "needs exactly one of --script"),
+        (("--script", "x", "--", "y"), "needs exactly one of --script"),
         (("--engine", "exec", "--script", "x"), "--engine must be shell or python"),
         (("--parameters", "{", "--", "x"), "--parameters must be a JSON Schema"),
         (("--parameters", "@no-such-file", "--", "x"), "no-such-file does not exist"),
@@ -374,7 +374,7 @@ def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
     ]  # fmt: skip
     shown = cli("sla", "show", "on-time").out
     assert (
-        "wants        replica-lag stays below 5m" in shown
+        "condition    replica-lag stays below 5m" in shown
         and "now          replica 7m old" in shown
         and "  of " not in shown
     )
@@ -430,7 +430,7 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
         == "taskdeck: silence on-time until when? Add: --until 8h\n"
     )
     assert cli("alert", "silence", "--until", "8h").err.startswith(
-        "taskdeck: silence what? Such as: "
+        "taskdeck: silence which rule? Example: "
     )
 
 
@@ -494,7 +494,7 @@ def test_an_invalid_file_is_refused_before_any_request(fake_runtime, cli, tmp_pa
     runtime = fake_runtime()
 
     assert cli("apply", "-f", "no-such-file").code == 3
-    assert "is no UTF-8 text" in cli("apply", "-f", str(tmp_path / "latin")).err
+    assert "is not UTF-8 text" in cli("apply", "-f", str(tmp_path / "latin")).err
     assert "is a directory" in cli("apply", "-f", str(tmp_path)).err
     assert runtime.asked == []
 

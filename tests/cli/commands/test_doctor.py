@@ -48,7 +48,7 @@ def test_a_healthy_home_passes(fake_runtime, cli, home):
 def test_a_missing_home_passes_and_is_not_created(cli, tmp_path):
     said = cli("doctor", "--home", str(tmp_path / "new"))
 
-    assert said.code == 0 and "not made yet" in said.out and not (tmp_path / "new").exists()
+    assert said.code == 0 and "does not exist yet" in said.out and not (tmp_path / "new").exists()
 
 
 def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
@@ -58,7 +58,7 @@ def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
     code, found = run_doctor(cli)
 
     assert code == 0 and found["home"] == {"check": "home", "ok": True, "hint": True,
-    "text": f"{home} can be read by others",
+    "text": f"{home} is readable by other users",
                                           "cure": f"chmod 700 {home}"}  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_a_keeper_that_is_not_a_child_of_its_guard_is_broken(fake_runtime, cli):
         ls={"tasks": []},
     )
 
-    assert "is not below its guard" in run_doctor(cli)[1]["keeper"]["text"]
+    assert "is not a child of its guard" in run_doctor(cli)[1]["keeper"]["text"]
 
 
 def test_a_halted_runtime_is_broken_but_a_draining_one_is_not(fake_runtime, cli):
@@ -125,9 +125,12 @@ def test_the_command_for_a_damaged_database_moves_it_aside(cli, database_path, h
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ('"task.cancle" = "ctrl+e"', 'no action "task.cancle". Nearest: task.cancel; passed over.'),
+        ('"task.cancle" = "ctrl+e"', 'no action "task.cancle". Nearest: task.cancel; ignored.'),
         ('"task.cancel" = "ctrl+ee"', 'there is no key "ctrl+ee".'),
-        ('"task.cancel" = "p"', "p would be both task.cancel and task.pause. Usual keys hold."),
+        (
+            '"task.cancel" = "p"',
+            "p would be both task.cancel and task.pause. Default keys are used.",
+        ),
         ('"task.cancel" = "f9"', None),
     ],
 )
@@ -152,7 +155,7 @@ def test_a_home_that_is_a_file_is_broken(cli, tmp_path):
 
     said = cli("doctor", "--home", str(tmp_path / "file"))
 
-    assert said.code == 1 and "is no directory" in said.out
+    assert said.code == 1 and "is not a directory" in said.out
 
 
 def test_a_home_of_another_user_is_reported_with_its_owner(cli, home, monkeypatch):
@@ -178,7 +181,7 @@ def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monke
 
     assert (
         code == 1
-        and found["versions"]["text"] == "could not be looked at (RuntimeError: no such luck)"
+        and found["versions"]["text"] == "the check failed (RuntimeError: no such luck)"
         and found["home"]["ok"]
     )
 
@@ -192,7 +195,7 @@ def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monke
             '"${EDITOR:-vi}" ',
         ),
         (
-            Problem("it has not answered.", "If it is stopped, let it go on: kill -CONT 7"),
+            Problem("it has not answered.", "If it is suspended, continue it: kill -CONT 7"),
             "runtime",
             "kill -CONT 7",
         ),
@@ -216,10 +219,7 @@ def test_a_home_without_queues_is_broken_and_fixed_by_the_command(cli, database_
         c.executescript("DELETE FROM queues; DELETE FROM pools")
 
     code, found = run_doctor(cli, "--home", str(home))
-    assert (
-        code == 1
-        and found["queues"]["text"] == "there is no queue at all, so no task can be submitted"
-    )
+    assert code == 1 and found["queues"]["text"] == "there is no queue, so no task can be submitted"
     assert found["pools"]["cure"] == found["queues"]["cure"]
     assert cli(*shlex.split(found["queues"]["cure"])[1:]).code == 0
 
@@ -245,7 +245,7 @@ def test_a_keeper_without_runtime_is_reported(runtime: RuntimeProcess, run_cli):
 
     said = run_cli("doctor")
 
-    assert "what runs goes on, and its end is kept for the next runtime" in said.stdout
+    assert "running jobs continue, and their ends are kept for the next runtime" in said.stdout
 
 
 def test_runtimes_of_other_homes_are_listed_with_user_and_pid(

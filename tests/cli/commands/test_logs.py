@@ -111,7 +111,7 @@ def test_a_partial_stored_log_is_marked(fake_runtime, cli, tmp_path):
     ):
         said = cli(*words)
         assert said.out == shown, words
-        assert said.err == "taskdeck: the log file has gone; of its 4.0K the last 6B were kept.\n"
+        assert said.err == "taskdeck: the log file is gone; the last 6B of 4.0K were kept.\n"
 
 
 def test_all_attempts_are_shown_in_order(fake_runtime, cli, tmp_path):

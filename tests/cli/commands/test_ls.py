@@ -322,7 +322,7 @@ def test_operations_are_filtered_by_user_verb_and_time(fake_runtime, cli):
     assert runtime.get_last_args("operations") == {"limit": 0, "by": "ann", "verb": "hold",
     "object": "task #42", "since": 7200,
                                           "words": ["gpu", "!set"]}  # fmt: skip
-    assert said.err == "nothing of the kind was done\n"
+    assert said.err == "no matching operations\n"
     cli("operations", "--object", "queue media")
     assert runtime.get_last_args("operations") == {"limit": 50, "object": "queue media"}
 
@@ -369,7 +369,7 @@ def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
     fake_runtime(
         undo={
             "done": [],
-            "refused": [{"message": "it was taken back already", "exit_code": 4}],
+            "refused": [{"message": "it was undone already", "exit_code": 4}],
             "notes": [],
         }
     )
@@ -426,14 +426,14 @@ def test_possibly_stale_states_are_reported_without_a_runtime(run_cli, runtime):
 
     assert (
         held in done.stdout
-        and "no runtime is up, so what has not ended may stand here in an old state." in done.stderr
+        and "no runtime is running; states of unfinished tasks may be stale." in done.stderr
     )
 
 
 def test_an_empty_home_explains_how_to_begin(fake_runtime, cli):
     fake_runtime(ls=make_list_answer([], 0, 0))
 
-    assert cli("ls") == (0, "", "no task yet. The first: taskdeck submit -- COMMAND\n")
+    assert cli("ls") == (0, "", "no tasks yet. Submit one: taskdeck submit -- COMMAND\n")
 
 
 def test_runs_are_listed_with_their_usage(fake_runtime, cli):

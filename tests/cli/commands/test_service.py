@@ -122,7 +122,10 @@ def test_the_unit_of_another_home_is_not_overwritten(cli, tmp_path: Path):
     path = tmp_path / "config" / "systemd" / "user" / "taskdeck.service"
     assert (said.code, said.err) == (
         4,
-        f"taskdeck: {path} runs another home. It was not changed. To have it replaced: rm {path}\n",
+        (
+            f"taskdeck: {path} runs another home. The unit was not changed. To replace it: rm "
+            f"{path}\n"
+        ),
     )
     assert "--home /first serve" in path.read_text()
 
@@ -136,10 +139,10 @@ def test_install_writes_the_unit_once_and_prints_the_next_commands(cli, tmp_path
         f"taskdeck: wrote {path}.\n",
     ) and "ExecStart=" in path.read_text()
     assert "systemctl --user enable --now taskdeck" in first.out
-    assert second.err == f"taskdeck: {path} is as it should be.\n"
+    assert second.err == f"taskdeck: {path} is up to date.\n"
 
 
 def test_user_and_system_are_exclusive(cli):
     said = cli("service", "install", "--user", "--system")
 
-    assert said.code == 2 and "which of the two" in said.err
+    assert said.code == 2 and "--user and --system cannot be combined" in said.err

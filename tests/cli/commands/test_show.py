@@ -38,7 +38,7 @@ def test_show_prints_the_runs_of_a_task(fake_runtime, cli):
         "  command    /usr/bin/python3 thumbs.py 'a b.mkv'", "  in         /srv/media",
         "  template   thumbs   input=/srv/in/S02E09.mkv width=320",
         "  queue      media (pool main)     priority 0     by ann",
-        "  asked      cpu 1   memory 512M   timeout 10m   retries 1 every 5m",
+        "  requests   cpu 1   memory 512M   timeout 10m   retries 1 every 5m",
         "  last lines of attempt 2",
         "    FileNotFoundError: No such file",
         "  taskdeck logs 1048      taskdeck retry 1048      taskdeck show 1048 --json",
@@ -65,7 +65,7 @@ def test_show_prints_the_usage_of_a_running_task(fake_runtime, cli):
 def test_show_marks_a_pinned_task(fake_runtime, cli):
     fake_runtime(show=THUMBS | {"pinned": True})
 
-    assert "  pinned     no cleanup takes it\n" in cli("show", "1048").out
+    assert "  pinned     excluded from cleanup\n" in cli("show", "1048").out
 
 
 def test_show_fits_a_narrow_terminal(fake_runtime, home):
@@ -177,7 +177,7 @@ def test_why_prints_suggestions_as_commands(fake_runtime, cli):
     fake_runtime(why=[WAITING | {"cures": cures}])
     shown = cli("why", "1049").out
     assert shown.endswith(
-        "  Could help:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n"
+        "  Suggestions:\n    taskdeck set 1049 --name 'a b␛[2J'\n      it starts at once\n"
     )
 
 
@@ -195,7 +195,7 @@ def test_why_says_if_nothing_would_help(fake_runtime, cli):
     )
 
     assert cli("why", "1049").out.endswith(
-        "\n\n  Nothing here would start it sooner: needs 1 cpu, 0 free; a␛.\n"
+        "\n\n  No change here would start the task sooner: needs 1 cpu, 0 free; a␛.\n"
     )
 
 
@@ -214,7 +214,7 @@ def test_suggested_commands_name_the_given_home(fake_runtime, cli, home):
         }
     ]
     groups = {
-        "groups": [{"text": "no runtime is up: taskdeck serve --detach", "count": 2}],
+        "groups": [{"text": "no runtime is running: taskdeck serve --detach", "count": 2}],
         "total": 2,
     }
     fake_runtime(why=[WAITING | {"cures": cures, "reasons": reasons}], show=THUMBS)
@@ -230,7 +230,7 @@ def test_suggested_commands_name_the_given_home(fake_runtime, cli, home):
     fake_runtime(why=groups)
     assert (
         cli("why", "--home", str(home)).out
-        == f"2 wait: no runtime is up: taskdeck --home {home} serve --detach\n"
+        == f"2 wait: no runtime is running: taskdeck --home {home} serve --detach\n"
     )
     assert json.loads(cli("why", "--home", str(home), "--json").out) == groups
 
@@ -272,10 +272,10 @@ def test_why_without_arguments_groups_the_whole_queue(fake_runtime, cli):
     assert cli("why").out == "14 wait for queue media (full)\n 2 are held\n"
     ones = [
         {"text": text, "count": 1}
-        for text in ("wait for a set time", "are held", "no runtime is up")
+        for text in ("wait for a set time", "are held", "no runtime is running")
     ]
     fake_runtime(why={"groups": ones, "total": 3})
-    assert cli("why").out == "1 waits for a set time\n1 is held\n1 waits: no runtime is up\n"
+    assert cli("why").out == "1 waits for a set time\n1 is held\n1 waits: no runtime is running\n"
 
 
 def test_why_answers_for_running_and_ended_tasks(fake_runtime, cli):
@@ -378,7 +378,7 @@ REPLICA = {
         ),
         (
             REPLICA | {"lag": None, "late": True, "problem": "no route"},
-            "  replica   ▲ bob@far:/srv/deck, never copied yet, late: no route\n",
+            "  replica   ▲ bob@far:/srv/deck, not copied yet, late: no route\n",
         ),
     ],
 )

@@ -226,13 +226,13 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
     ("words", "feed", "code", "answer"),
     [
         ([], b"", 2, "submit needs a command"),
-        (["--"], b"", 2, "there is no command after --"),
-        (["--", ""], b"", 2, "there is no command after --"),
+        (["--"], b"", 2, "missing command after --"),
+        (["--", ""], b"", 2, "missing command after --"),
         (["--", "sort a | uniq"], b"", 2,
-        "As shell text: taskdeck submit -c 'sort a | uniq'. Nothing was submitted."),
-        (["-c", "x", "--", "y"], b"", 2, "exclude each other"),
+        "As a shell script: taskdeck submit -c 'sort a | uniq'. Nothing was submitted."),
+        (["-c", "x", "--", "y"], b"", 2, "give only one of a command after --, -c, and a template"),
         (["--priorty", "3", "--", "true"], b"", 2,
-        "submit has no option --priorty. Nearest: --priority"),
+        "unknown option --priorty of submit. Nearest: --priority"),
         (["--cpu=-1", "--", "true"], b"", 2, "--cpu must not be negative"),
         (["--memory", "4 parsecs", "--", "true"], b"", 2, "--memory must be a size"),
         (["--timeout", "soon", "--", "true"], b"", 2, "--timeout must be a duration"),
@@ -243,21 +243,21 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["--name"], b"", 2, "--name needs a value"),
         (["--cwd", "/no/such/dir", "--", "true"], b"", 2, "/no/such/dir does not exist on"),
         (["--keep-env", "NO_SUCH_NAME_HERE", "--", "true"], b"", 2, "which is not set here"),
-        (["greet", "ann"], b"", 2, '"ann" is one word too many'),
+        (["greet", "ann"], b"", 2, '"ann" is unexpected'),
         (["greet", "-p", "x"], b"", 2, "-p must be written NAME=VALUE"),
         (["greet", "-p", "x:={"], b"", 2, "must be followed by JSON"),
-        (["-p", "x=1", "--", "true"], b"", 2, "-p gives a template its parameters"),
-        (["--each", "--", "echo"], b"", 2, "--each found nothing on standard input"),
-        (["--each", "--", "echo"], b"a\nb\0c\n", 2, "line 2 holds a NUL byte"),
+        (["-p", "x=1", "--", "true"], b"", 2, "-p requires a template"),
+        (["--each", "--", "echo"], b"", 2, "--each read no items from standard input"),
+        (["--each", "--", "echo"], b"a\nb\0c\n", 2, "line 2 contains a NUL byte"),
         (["--each"], b"a\n", 2, "submit needs a command"),
         (["--each", "-c", "gzip {}"], b"a\n", 2,
-        "--each would paste what it reads into shell text"),
+        "--each cannot insert items into a shell script"),
         (["--each", "greet"], b"a\n", 2, "-p NAME={}"),
-        (["--each", "--follow", "--", "echo"], b"a\nb\n", 2, "--follow shows one task"),
-        (["-0", "--", "true"], b"", 2, "-0 goes with --each"),
+        (["--each", "--follow", "--", "echo"], b"a\nb\n", 2, "--follow shows a single task"),
+        (["-0", "--", "true"], b"", 2, "-0 requires --each"),
         (["--from", "no-such-file"], b"", 3, "no-such-file does not exist"),
         (["--from", "/"], b"", 2, "/ cannot be read: is a directory"),
-        (["--from", "-", "--queue", "gpu"], b"", 2, "each line says what it wants"),
+        (["--from", "-", "--queue", "gpu"], b"", 2, "--from cannot be combined"),
         (["no-such-program", "-c"], b"", 2, "-c needs a value"),
     ],
 )  # fmt: skip
@@ -363,11 +363,10 @@ def test_a_dry_run_prints_other_options(fake_runtime, cli, monkeypatch):
         said = cli("submit", "--dry-run", *words, "--", "true")
     time.tzset()
 
-    assert (
-        said.out
-        == "true  queue default  at 31 Jan 2099 08:00  after #4 #5  after any end of name  priority"
-        " -2  cpu 0.5  memory 1.5G  timeout 1h30m  retries 2  retry delay 5m  tag k=v=w  held "
-        " in /srv  true\n"
+    assert said.out == (
+        "true  queue default  at 31 Jan 2099 08:00  after #4 #5  after any name  priority "
+        "-2  cpu 0.5  memory 1.5G  timeout 1h30m  retries 2  retry delay 5m  tag k=v=w  "
+        "held  in /srv  true\n"
     )
 
 
@@ -407,7 +406,8 @@ def test_on_a_terminal_the_start_time_is_echoed(fake_runtime, cli, monkeypatch):
     held = said("--hold", "--", "true", status="held", short="held by ann")
     assert re.fullmatch(f"#7 true is held in default: held by ann; not before {in_23_hours}", held)
     assert re.fullmatch(
-        f"taskdeck: not before {in_23_hours}\\.", said("--each", "--", "true", feed=b"a\nb\n")
+        f"taskdeck: starts no earlier than {in_23_hours}\\.",
+        said("--each", "--", "true", feed=b"a\nb\n"),
     )
     monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: False)
     assert said("--", "true", status="scheduled", short="at 18:09") == ""

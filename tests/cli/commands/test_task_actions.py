@@ -35,7 +35,7 @@ def test_each_task_gets_a_line(fake_runtime, cli):
 def test_an_empty_result_is_reported(fake_runtime, cli):
     fake_runtime(alert__ack=make_bulk_answer())
 
-    assert cli("alert", "ack", "late") == (0, "", "taskdeck: there was nothing to do.\n")
+    assert cli("alert", "ack", "late") == (0, "", "taskdeck: nothing to do.\n")
 
 
 def test_many_tasks_get_twenty_lines_and_a_count(fake_runtime, cli):
@@ -48,8 +48,7 @@ def test_many_tasks_get_twenty_lines_and_a_count(fake_runtime, cli):
 
 def test_filtered_tasks_are_counted_by_result(fake_runtime, cli):
     answer = make_bulk_answer(
-        *range(1, 1204),
-        notes=[f"#{n} has ended (failed); there is nothing to cancel." for n in range(5)],
+        *range(1, 1204), notes=[f"#{n} has ended (failed); nothing to cancel." for n in range(5)]
     )
     answer["done"][0] |= {"run": "stopping", "grace": 5.0}
     fake_runtime(cancel=answer)
@@ -58,8 +57,8 @@ def test_filtered_tasks_are_counted_by_result(fake_runtime, cli):
 
     assert said.out == "1 task: stopping (TERM sent, KILL after 5s)\n1,202 tasks: cancelled\n"
     assert said.err.splitlines()[2:] == [
-        "taskdeck: #2 has ended (failed); there is nothing to cancel.",
-        "taskdeck: and 2 more like these.",
+        "taskdeck: #2 has ended (failed); nothing to cancel.",
+        "taskdeck: and 2 more.",
     ]
 
 
@@ -80,7 +79,7 @@ def test_a_partly_refused_filter_exits_1_and_lists_the_first(fake_runtime, cli):
     said = cli("rm", "--queue", "q", "--yes")
 
     assert (said.code, said.out) == (1, "1 task: cancelled\n")
-    assert said.err.splitlines()[-1] == "taskdeck: and 7 more like these."
+    assert said.err.splitlines()[-1] == "taskdeck: and 7 more."
 
 
 WAITING_STATES = ["queued", "scheduled", "blocked", "held", "retrying"]
@@ -169,10 +168,7 @@ def test_a_wildcard_in_a_name_is_literal_and_the_pattern_form_suggested(
 
     said = cli(*words, name, *(["--yes"] if words[0] != "ls" else []))
 
-    assert (
-        "a name means itself here, its * and ? too. For all that it is a pattern of: --filter"
-        f" {line}" in said.err
-    )
+    assert f"* and ? are literal in --name. To match a pattern: --filter {line}" in said.err
     (found,) = filter_query.parse_query(shlex.split(line)[0], datetime.now(UTC)).terms
     assert found.kind == "name"
 
@@ -183,10 +179,9 @@ def test_filters_without_a_match_say_what_they_searched(fake_runtime, cli):
     said = cli("retry", "--queue", "q", "--yes")
 
     assert (said.code, said.out) == (0, "")
-    assert (
-        said.err
-        == "taskdeck: nothing to retry: no task that matches is failed, timed out or lost. Others:"
-        " --status STATE\n"
+    assert said.err == (
+        "taskdeck: nothing to retry: no matching task is failed, timed out or lost. "
+        "Others: --status STATE\n"
     )
 
 
@@ -194,12 +189,7 @@ def test_filters_without_a_match_say_what_they_searched(fake_runtime, cli):
     ("answer", "code"),
     [
         (make_bulk_answer(1), 0),
-        (
-            make_bulk_answer(
-                notes=["#1 has ended (succeeded, 3h ago); there is nothing to cancel."]
-            ),
-            0,
-        ),
+        (make_bulk_answer(notes=["#1 has ended (succeeded, 3h ago); nothing to cancel."]), 0),
         (make_bulk_answer(refused=[make_refusal(3, "no task 9")]), 3),
         (make_bulk_answer(refused=[make_refusal(3, "no task 9"), make_refusal(3, "no task 8")]), 3),
         (make_bulk_answer(refused=[make_refusal(3, "no task 9"), make_refusal(4, "it runs")]), 1),
@@ -229,7 +219,7 @@ def test_filters_in_a_pipe_require_yes(fake_runtime, cli):
     )
 
     said = cli("cancel", "--queue", "media", "--status", "queued")
-    text = "taskdeck: this would cancel 14 queued tasks. Nothing was changed. To do it: --yes\n"
+    text = "taskdeck: this would cancel 14 queued tasks. Nothing was changed. Confirm: --yes\n"
     assert (said.code, said.err) == (2, text)
     assert [verb for verb, _ in runtime.asked] == ["ls"]
 
@@ -306,7 +296,7 @@ def test_contradicting_pin_options_are_refused(fake_runtime, cli):
     refused = cli("set", "1", "--pin", "--unpin")
     assert (refused.code, refused.err) == (
         2,
-        "taskdeck: --unpin and --pin are one too many.\n",
+        "taskdeck: --unpin and --pin cannot be combined.\n",
     ) and not runtime.asked
 
 
@@ -382,7 +372,7 @@ def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
     asked = run_on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
     assert "Front 40 held tasks: #9 x, #8 x, #7 x, …? [y/N]" in asked
     assert runtime.get_last_args("front") == {"select": {"status": ["held"], "as_of": 70}}
-    assert "38 of the 40 have changed since you were asked; nothing was done to them." in asked
+    assert "38 of the 40 have changed since the question; nothing was done to them." in asked
 
 
 def test_a_question_names_the_new_values(fake_runtime, home):
@@ -399,9 +389,7 @@ def test_no_question_is_asked_without_a_match(fake_runtime, home):
 
     out = run_on_terminal(home, "rm", "--status", "lost", columns=200).decode()
 
-    assert (
-        out == "taskdeck: nothing to rm: no task that matches is lost. Others: --status STATE\r\n"
-    )
+    assert out == "taskdeck: nothing to rm: no matching task is lost. Others: --status STATE\r\n"
 
 
 def test_a_filter_query_selects_in_the_verbs_default_states(fake_runtime, cli):

@@ -80,11 +80,11 @@ def test_zsh_and_fish_scripts_contain_verbs_and_options(cli):
                 "submit",
                 "drain",
                 "retry-delay",
-                "queue a command, shell text or a template",
+                "queue a command, a shell script or a template",
             )
         )
     assert (
-        '"*:its number, uuid or name:{_taskdeck_names task:cancel}"' in zsh
+        '"*:number, uuid or name of a task:{_taskdeck_names task:cancel}"' in zsh
         and "{--queue=,-q}" in zsh
     )
     assert (
@@ -164,7 +164,7 @@ def test_parameters_not_yet_given_are_offered(fake_runtime, cli):
 
     assert runtime.get_last_args("template.show") == {"name": "encode"}
     assert found == [
-        ("input=", "string, needed: the film"),
+        ("input=", "string, required: the film"),
         ("preset=", "any"),
         ("two=", "boolean"),
         ("odd=", "any"),

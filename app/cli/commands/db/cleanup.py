@@ -122,8 +122,8 @@ def _describe_freed_logs(freed: dict[str, int]) -> list[str]:
     many, size = freed["logs"], units.format_bytes(freed["bytes"])
     return (
         [
-            f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) were "
-            "removed first"
+            f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) had"
+            " to be removed first"
         ]
         if many
         else []

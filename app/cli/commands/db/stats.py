@@ -56,9 +56,7 @@ def _format_facts(found: dict[str, Any]) -> list[Line]:
     facts = [
         (
             "size",
-            (
-                f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}"
-            ),
+            units.format_bytes(found["bytes"]) + ("" if found["exact"] else ", parts estimated"),
         ),
         ("log", units.format_bytes(found["wal_bytes"])),
         (

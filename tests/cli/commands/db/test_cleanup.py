@@ -19,23 +19,20 @@ EMPTY_RESULT = {
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({}, ["nothing is old enough to go"]),
+        ({}, ["nothing is old enough to remove"]),
         (
             {"kept": 11, "unknown": ["[retention.queue.x]: there is no queue x"]},
             [
-                "nothing is old enough to go",
-                (
-                    "kept: 11 last successes, the newest of each task name and of each template,"
-                    " however old"
-                ),
+                "nothing is old enough to remove",
+                "kept: 11 last successes, the newest per task name and template",
                 "in config.toml [retention.queue.x]: there is no queue x",
             ],
         ),
         (
             {"others": {"forgotten": 14, "events": 2}},
             [
-                "removed of what was noted: 14 tasks remembered as gone, 2 events",
-                "the database had 2.0K, it has 1.0K",
+                "removed other rows: 14 records of deleted tasks, 2 events",
+                "database size: 2.0K before, 1.0K after",
             ],
         ),
         (
@@ -47,16 +44,16 @@ EMPTY_RESULT = {
                 "logs": 100,
                 "others": {"events": 2},
             },
-            ["would remove 1 run and 2 tasks, about 100B", "and of what was noted: 2 events"],
+            ["would remove 1 run and 2 tasks, about 100B", "and other rows: 2 events"],
         ),
         (
             {"waiting": {"runs": 2, "logs": 2048}, "freed": {"logs": 1, "bytes": 4096}},
             [
-                "nothing is old enough to go",
-                "the disk was full, so 1 log of runs that go went first, 4.0K",
+                "nothing is old enough to remove",
+                "the disk was full, so 1 log of expired runs (4.0K) had to be removed first",
                 (
-                    "2 runs more, 2.0K of logs, go once the history has counted them: within"
-                    " minutes, unless the disk is full"
+                    "2 runs more, 2.0K of logs, are removed once counted in the history: in a few "
+                    "minutes, unless the disk is full"
                 ),
             ],
         ),

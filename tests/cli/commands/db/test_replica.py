@@ -17,7 +17,7 @@ def test_off_names_the_former_target(fake_runtime, cli):
 
     assert cli("db", "replica", "off") == (
         0,
-        "replica off: /mnt/second is no longer copied to; what is there stays.\n",
+        "replica off: /mnt/second no longer receives copies; its files remain.\n",
         "",
     )
 
@@ -27,7 +27,7 @@ def test_off_without_a_replica_says_so(fake_runtime, cli):
 
     assert (
         cli("db", "replica", "off").out
-        == "there is no replica; taskdeck db replica set FOLDER makes one\n"
+        == "no replica. To create one: taskdeck db replica set FOLDER\n"
     )
 
 
@@ -36,6 +36,6 @@ def test_the_help_explains_each_action(cli):
 
     assert (
         "[set FOLDER | status | off]" in said
-        and "off: copy nowhere any more" in said
+        and "off: stop" in said
         and "HOST:FOLDER over ssh" in said
     )

@@ -28,7 +28,7 @@ def test_times_of_day_mean_the_last_one_and_durations_ago():
     )
     with pytest.raises(
         ValueError,
-        match='must be a time that is over, such as 10:00, "yesterday 10:00", .*, not "tomorrow"',
+        match='must be a past time, such as 10:00, "yesterday 10:00", .*, not "tomorrow"',
     ):
         restore._parse_past_time("tomorrow")
 
@@ -40,10 +40,10 @@ def test_discarded_changes_are_listed_in_two_lines():
     )
 
     assert restore._describe_dropped(asdict(many)) == [
-        "not brought over, made since: queue night, 2 templates (a, b), rule soon",
+        "not carried over, created since: queue night, 2 templates (a, b), rule soon",
         (
-            "1,234 operations since are not in its log; what they changed is lost: 1 queue pause, 2"
-            " set priority"
+            "1,234 operations since are not in its log; their changes are lost: 1 queue pause, "
+            "2 set priority"
         ),
     ]
     assert restore._describe_dropped(asdict(ReconcileResult(operations=1))) == [
@@ -62,12 +62,12 @@ def test_replaced_databases_are_mentioned_in_a_sentence():
     assert backup.describe_kept({"files": [], "keep": 60.0}) == ""
     one = backup.describe_kept({"files": [file], "keep": None})
     assert one.startswith(
-        "a database that a restore or an upgrade kept lies in the home (2.0K). Back to "
+        "1 database kept by a restore or an upgrade is in the home (2.0K). Restore the newest, "
     )
     two = backup.describe_kept({"files": [file, file], "keep": 14 * 86400.0})
     assert two.startswith(
-        "2 databases that restores or upgrades kept lie in the home (4.0K); all but the newest go"
-        " after 14d. Back to "
+        "2 databases kept by restores or upgrades are in the home (4.0K); all but the "
+        "newest are removed after 14d. Restore the newest, "
     )
     assert two.endswith(": taskdeck db restore taskdeck.db.before-restore-x")
 
@@ -93,8 +93,8 @@ def test_lost_and_possibly_repeated_runs_are_reported():
         " and 2 more"
     )
     assert said[5:] == [
-        "1 run that the backup does not know: of which task cannot be told",
-        "so 2 waiting tasks may have run and are held; to let one go: taskdeck release TASK",
+        "1 run unknown to the backup; the task cannot be determined",
+        "so 2 waiting tasks may have run and are held; to release one: taskdeck release TASK",
         "the next task will be #16",
     ]
 
@@ -109,7 +109,7 @@ def test_later_user_actions_are_listed_in_one_line():
 
     assert [line for many, line in said if many] == [
         "2 tasks cancelled since stay cancelled, 1 stays held, 1 stays deleted",
-        "numbers that the backup has given to others: #1 is now #1004, #2 is now #1005",
+        "tasks renumbered: #1 is now #1004, #2 is now #1005",
     ]
     assert [line for many, line in first if many] == ["1 task held since stays held"]
 
@@ -118,7 +118,7 @@ def test_an_empty_id_and_stdout_as_target_are_refused(cli: Callable[..., Command
     for words, said in [
         (("restore", "", "--dry-run"), "the ID of a backup must not be empty"),
         (("verify", ""), "the ID of a backup must not be empty"),
-        (("restore", "--to", "-"), "--to takes a file: a database is not written to stdout"),
+        (("restore", "--to", "-"), "--to needs a file: a database cannot go to stdout"),
         (("restore", "--to="), "--to must not be empty"),
     ]:
         refused = cli("db", *words)
