@@ -197,7 +197,10 @@ def user_name(uid: int, before_number: str = "") -> str:
 
 
 def refuse_copy(home: str | Path) -> None:
-    """Raise Conflict where the copy of another home lies: a fresh home beside it would only hide it."""
+    """Raise Conflict if the directory holds a replica but no database.
+
+    A new home next to the replica would only hide it.
+    """
     copy, database = (os.path.join(home, name) for name in (REPLICA, DATABASE))
     if os.path.exists(copy) and not os.path.exists(database):
         from pathlib import Path

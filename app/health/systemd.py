@@ -119,7 +119,6 @@ def parse_section(text: str, section: str) -> dict[str, str]:
 
 
 # --- units
-# ---------------------------------------------------------------------------------------------------------------------------
 
 
 def check_units(home: str) -> Iterator[Finding]:
@@ -193,7 +192,6 @@ def _make_drop_in_command(system: bool, path: str) -> str:
 
 
 # --- control groups
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:

@@ -201,7 +201,8 @@ def test_after_programs_run_one_at_a_time_without_a_runtime(
     config.parent.mkdir(parents=True)
     os.mkfifo(gate)
     config.write_text(
-        f"""[backup]\nafter = ["/bin/sh", "-c", "echo begun >> {seen}; read word < {gate}; echo ended >> {seen}"]\n"""
+        f"""[backup]\nafter = ["/bin/sh", "-c", "echo begun >> {seen}; read word < {gate}; """
+        f"""echo ended >> {seen}"]\n"""
     )
 
     with (

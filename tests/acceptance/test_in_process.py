@@ -240,7 +240,8 @@ from app.runtime.serve import Runtime
 from app.runtime import embedded as inside
 open_runtime = inside.open_runtime
 async def ended(self):
-    gate, loop, told = os.open('break', os.O_RDONLY | os.O_NONBLOCK), asyncio.get_running_loop(), asyncio.Event()
+    gate = os.open('break', os.O_RDONLY | os.O_NONBLOCK)
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(gate, told.set)
     try:
         await told.wait()

@@ -25,21 +25,30 @@ from tests.runtime_process import is_alive
 PROBE = """
 import json, os, resource
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-names = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd", "CapInh", "CapPrm", "CapEff", "CapBnd",
-         "CapAmb", "NoNewPrivs", "Seccomp", "Cpus_allowed", "Mems_allowed", "TracerPid", "CoreDumping", "THP_enabled")
+names = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd",
+         "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Cpus_allowed",
+         "Mems_allowed", "TracerPid", "CoreDumping", "THP_enabled")
 fds = {}
 for name in os.listdir("/proc/self/fd"):
     try:
         fds[name] = os.readlink("/proc/self/fd/" + name)
     except FileNotFoundError:
         pass
-limits = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
+limits = {name: resource.getrlimit(getattr(resource, name))
+          for name in dir(resource) if name.startswith("RLIMIT_")}
 read = lambda name: open("/proc/self/" + name).read().strip()
 print(json.dumps({
-    "status": {name: status[name].strip() for name in names if name in status}, "descriptors": fds, "limits": limits,
-    "oom_score_adj": read("oom_score_adj"), "personality": read("personality"), "cgroup": read("cgroup"),
-    "nice": os.getpriority(os.PRIO_PROCESS, 0), "scheduler": [os.sched_getscheduler(0), sorted(os.sched_getaffinity(0))],
-    "directory": os.getcwd(), "root": os.readlink("/proc/self/root"), "leads": os.getsid(0) == os.getpid() == os.getpgid(0),
+    "status": {name: status[name].strip() for name in names if name in status},
+    "descriptors": fds,
+    "limits": limits,
+    "oom_score_adj": read("oom_score_adj"),
+    "personality": read("personality"),
+    "cgroup": read("cgroup"),
+    "nice": os.getpriority(os.PRIO_PROCESS, 0),
+    "scheduler": [os.sched_getscheduler(0), sorted(os.sched_getaffinity(0))],
+    "directory": os.getcwd(),
+    "root": os.readlink("/proc/self/root"),
+    "leads": os.getsid(0) == os.getpid() == os.getpgid(0),
     "environment": dict(os.environ),
 }))
 """

@@ -51,14 +51,20 @@ def fill_database(path: Path, count: int) -> None:
 def _add_definitions(c: Connection) -> None:
     now = timestamps.now()
     queues = [(name, 4, "paused", at, "default", now, now) for at, name in enumerate(QUEUES[1:])]
-    raw_sql.execute_statements(c,
-    "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                 queues)  # fmt: skip
+    raw_sql.execute_statements(
+        c,
+        "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        queues,
+    )
     c.exec_driver_sql("UPDATE queues SET status = 'paused'")
     templates = [(name, "exec", "exec", "{}", "{}", now, now) for name in TEMPLATES]
-    raw_sql.execute_statements(c,
-    "INSERT INTO templates (name, type, engine, schema, parameters, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                 templates)  # fmt: skip
+    raw_sql.execute_statements(
+        c,
+        "INSERT INTO templates (name, type, engine, schema, parameters, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        templates,
+    )
 
 
 def _make_batches(count: int, size: int = 20_000) -> Iterator[list[tuple[Any, ...]]]:

@@ -31,7 +31,8 @@ LAST_LINE = "the last line of a gigabyte"
 
 LARGE_WRITER = f"""
 import os
-line = b"".join(b"\\x1b[32m2026-11-25\\x1b[0m epoch %7d loss=0.2511 acc=0.901 and some words\\n" % n for n in range(4096))
+line = b"\\x1b[32m2026-11-25\\x1b[0m epoch %7d loss=0.2511 acc=0.901 and some words\\n"
+line = b"".join(line % n for n in range(4096))
 os.write(1, b"{FIRST_LINE}\\n")
 left = {BYTES}
 while left > 0:
@@ -44,7 +45,8 @@ n, began = 0, time.monotonic()
 while not os.path.exists("stop"):
     due = int((time.monotonic() - began) * {LINES_A_SECOND}) - n
     at = int(time.monotonic() * 1000)
-    os.write(1, b"".join(b"line %9d of a busy program, some words at=%013d ends here\\n" % (n + m, at) for m in range(due)))
+    line = b"line %9d of a busy program, some words at=%013d ends here\\n"
+    os.write(1, b"".join(line % (n + m, at) for m in range(due)))
     n += due
     time.sleep(0.005)
 """

@@ -164,13 +164,15 @@ def test_an_unwritable_log_ends_the_run_with_126(shared_home, tmp_path):
 
 STATE_SCRIPT = """
 import os
-fds = {fd: os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) for fd in os.listdir("/proc/self/fd")
+fds = {fd: os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+       for fd in os.listdir("/proc/self/fd")
        if os.path.exists(f"/proc/self/fd/{fd}")}
 with open("/proc/self/status") as file:
     status = dict(line.split(":", 1) for line in file if ":" in line)
 wanted = ("Umask", "SigBlk", "SigIgn", "SigCgt", "Groups", "CapEff", "NoNewPrivs")
 print(sorted(fds), *[status[name].strip() for name in wanted])
-print(open("/proc/self/oom_score_adj").read().strip(), os.getpriority(0, 0), os.sched_getaffinity(0))
+print(open("/proc/self/oom_score_adj").read().strip(), os.getpriority(0, 0),
+      os.sched_getaffinity(0))
 print(open("/proc/self/limits").read())
 """
 

@@ -434,9 +434,11 @@ def test_the_program_after_a_backup_does_not_lock_the_home(backed_up_home: Path,
 def test_a_clock_far_ahead_prunes_no_backup(backed_up_home: Path, monkeypatch: pytest.MonkeyPatch):
     now = timestamps.now()
     with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
-        c.execute("INSERT INTO samples (kind, name, minute, running, waiting, started, ended, failed, created_at, updated_at) "
-                  "VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)",
-                  (now, now, now))  # fmt: skip
+        c.execute(
+            "INSERT INTO samples (kind, name, minute, running, waiting, started, ended, failed,"
+            " created_at, updated_at) VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)",
+            (now, now, now),
+        )
         c.commit()
     (first,) = (backed_up_home / "backups").glob("*.backup")
     years_on = timestamps.utcnow() + timedelta(days=3650)

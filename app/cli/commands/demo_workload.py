@@ -48,7 +48,8 @@ import os, sys, time, zlib
 blocks = int(sys.argv[2])
 for n in range(blocks):
     small = sum(len(zlib.compress(os.urandom(30000) + bytes(70000))) for _ in range(3))
-    print(f"\x1b[36m{sys.argv[1]}\x1b[0m block {n + 1} of {blocks}, {small / 3000:.1f}% left", flush=True)
+    print(f"\x1b[36m{sys.argv[1]}\x1b[0m block {n + 1} of {blocks}, {small / 3000:.1f}% left",
+          flush=True)
     time.sleep(0.2)
 ''', "{{ file }}", "{{ blocks }}"]
 [templates.compress.parameters]

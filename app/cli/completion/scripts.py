@@ -5,12 +5,15 @@ from __future__ import annotations
 BASH = r"""
 # $1: kind. A candidate a line; when there are several to show, each with what it is.
 _taskdeck_names() {
-  local values=() texts=() value text at
+  local values=() texts=() value text at type=${COMP_TYPE:-9}
   while IFS=$'\t' read -r value text; do
     values+=("$value") texts+=("$text")
-  done < <("${_taskdeck_program:-taskdeck}" __complete bash "$1" "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
+  done < <(
+    "${_taskdeck_program:-taskdeck}" __complete bash "$1" "${COMP_WORDS[@]:0:COMP_CWORD+1}" \
+      2>/dev/null
+  )
   for at in "${!values[@]}"; do
-    if [[ ${#values[@]} -gt 1 && -n ${texts[at]} && ${COMP_TYPE:-9} != 37 && ${COMP_TYPE:-9} != 42 ]]; then
+    if [[ ${#values[@]} -gt 1 && -n ${texts[at]} && $type != 37 && $type != 42 ]]; then
       printf '%s  (%s)\n' "${values[at]}" "${texts[at]}"
     else
       printf '%s\n' "${values[at]}"
@@ -22,10 +25,12 @@ _taskdeck_names() {
 BASH_END = r"""
 # The words as they were typed: bash splits them at = and : as well.
 _taskdeck() {
-  local words=() word at begun="" split="" whole="" keep="" found _taskdeck_program="${COMP_WORDS[0]/#\~/$HOME}"
+  local words=() word at begun="" split="" whole="" keep="" found
+  local _taskdeck_program="${COMP_WORDS[0]/#\~/$HOME}"
   for ((at = 0; at <= COMP_CWORD; at++)); do
     word="${COMP_WORDS[at]}"
-    if [[ $word == -- && $at -lt $COMP_CWORD && " ${words[*]} " == *" submit "* || -n $begun ]]; then
+    if [[ -n $begun || $word == -- && $at -lt $COMP_CWORD && " ${words[*]} " == *" submit "* ]]
+    then
       begun="${begun:-$((at + 1))}"
     elif ((at > 1)) && [[ $word == [:=]* || ${words[-1]} == *[:=] ]]; then
       words[-1]+="$word"
@@ -39,7 +44,8 @@ _taskdeck() {
   fi
   whole="${words[-1]}"
   for ((at = ${#words[@]} - 1; at > 0; at--)); do
-    [[ ${words[at]} == --*=* ]] && words=("${words[@]:0:at}" "${words[at]%%=*}" "${words[at]#*=}" "${words[@]:at+1}")
+    [[ ${words[at]} == --*=* ]] || continue
+    words=("${words[@]:0:at}" "${words[at]%%=*}" "${words[at]#*=}" "${words[@]:at+1}")
   done
   [[ $whole == --*=* ]] && split="${whole%%=*}="
   while [[ ${whole#"$keep"} =~ ^[^:=]*[:=] && $COMP_WORDBREAKS == *"${BASH_REMATCH[0]: -1}"* ]]; do
@@ -50,7 +56,9 @@ _taskdeck() {
   _shtab_taskdeck "$@"
   if [[ ${#COMPREPLY[@]} == 0 && ${words[-2]} == -p && $word == *=* ]]; then
     compopt -o filenames 2>/dev/null
-    while IFS= read -r found; do COMPREPLY+=("${word%%=*}=$found"); done < <(compgen -f -- "${word#*=}")
+    while IFS= read -r found; do
+      COMPREPLY+=("${word%%=*}=$found")
+    done < <(compgen -f -- "${word#*=}")
   elif [[ ${#COMPREPLY[@]} -gt 0 && ${words[-2]} == -p && ${COMPREPLY[0]%%  (*} == *= ]]; then
     compopt -o nospace 2>/dev/null
   elif [[ ${COMPREPLY[0]} == [0-9]* ]]; then
@@ -68,7 +76,9 @@ _taskdeck_command() {
     _command_offset "$1"
   elif (($1 == COMP_CWORD)); then
     compopt -o filenames 2>/dev/null
-    while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -cf -- "${COMP_WORDS[COMP_CWORD]}" | sort -u)
+    while IFS= read -r word; do
+      COMPREPLY+=("$word")
+    done < <(compgen -cf -- "${COMP_WORDS[COMP_CWORD]}" | sort -u)
   else
     COMPREPLY=()
     compopt -o default 2>/dev/null

@@ -141,9 +141,12 @@ class LoadGenerator:
             bad.setdefault(what, []).append(where)
         lost = [name for name in self.jobs if not found[name]]
         twice = [name for name, many in found.items() if many > 1]
-        counters = read_rows(self.runtime.home,
-        "SELECT name, current_load FROM queues WHERE current_load <> 0 "
-                        "UNION ALL SELECT name, used_cpu FROM pools WHERE used_cpu <> 0 OR used_memory <> 0")  # fmt: skip
+        counters = read_rows(
+            self.runtime.home,
+            "SELECT name, current_load FROM queues WHERE current_load <> 0"
+            " UNION ALL SELECT name, used_cpu FROM pools"
+            " WHERE used_cpu <> 0 OR used_memory <> 0",
+        )
         more = {"task lost": lost, "task stored twice": twice, "counters not back at 0": counters}
         return bad | {what: where for what, where in more.items() if where}
 

@@ -88,9 +88,11 @@ def format_report(outcome: ChaosOutcome) -> str:
     lines = [f"{'killed':8}" + "".join(f"{step:>11}" for step in STEPS)]
     for who in ROLES:
         lines.append(f"{who:8}" + "".join(f"{killer.cells[who, step]:>11}" for step in STEPS))
-    lines.append(f"{outcome.tasks} tasks, kills {dict(killer.kills)}, {killer.stops} stops of a second, {killer.slowed} in slow motion, "
-                 f"keepers killed at a call {dict(killer.calls)}, "
-                 f"{outcome.seconds:.0f} s; slowest return to full strength {killer.worst:.1f} s")  # fmt: skip
+    lines.append(
+        f"{outcome.tasks} tasks, kills {dict(killer.kills)}, {killer.stops} stops of a second,"
+        f" {killer.slowed} in slow motion, keepers killed at a call {dict(killer.calls)},"
+        f" {outcome.seconds:.0f} s; slowest return to full strength {killer.worst:.1f} s"
+    )
     lines.append(f"at the end: {outcome.held}")
     lines += [f"{what}: {len(where)}, e.g. {where[:2]}" for what, where in outcome.faults.items()]
     lines += [f"cells never met: {outcome.unmet_cells}"] if outcome.unmet_cells else []

@@ -38,7 +38,7 @@ CLEANUP_DELAY = 10.0
 """Seconds after which expired rows must be gone; cleanups run every few seconds."""
 
 DESCRIPTOR_TOLERANCE = 4
-"""Allowed difference in descriptors: a reader's connection, or a journal file about to be removed."""
+"""Allowed difference in descriptors: a reader's connection, or an old journal file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +222,10 @@ def format_report(found: SoakResult, rows_shown: int = 20) -> str:
         for row in cells
     ]
     rate = found.submitted / found.seconds
-    lines.append(f"{found.submitted:,} tasks in {found.seconds:.0f} s ({rate:.0f}/s, {SLOTS} slots): "
-                 f"{found.submitted / 3600:.1f} hours of one a second")  # fmt: skip
+    lines.append(
+        f"{found.submitted:,} tasks in {found.seconds:.0f} s ({rate:.0f}/s, {SLOTS} slots):"
+        f" {found.submitted / 3600:.1f} hours of one a second"
+    )
     lines += [
         f"{'ok ' if good else 'BAD'}  {what}: {seen}" for what, seen, good in found.list_verdicts()
     ]

@@ -214,7 +214,9 @@ def _add_promote_arguments(parser: Parser) -> None:
 COMMANDS = {
     "replica": Command(
         "keep a warm copy on a second disk or host", manage_replica, _add_replica_arguments,
-        "  taskdeck db replica set /mnt/second/taskdeck\n  taskdeck db replica set backup@other:/srv/taskdeck\n  taskdeck db replica",
+        "  taskdeck db replica set /mnt/second/taskdeck\n"
+        "  taskdeck db replica set backup@other:/srv/taskdeck\n"
+        "  taskdeck db replica",
         usage="[OPTION …] [set FOLDER | status | off]", asks=lambda args: f"db.replica.{args.what}",
     ),
     "promote": Command(

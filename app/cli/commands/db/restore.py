@@ -134,12 +134,10 @@ def _explain_conflict(home: str, problem: Conflict) -> Conflict:
 def describe_changes(told: RestoreSummary) -> list[str]:
     """Return one sentence per line about the changes of a restore."""
     carried = told["carried"]
+    before = _format_state_of_database(told["before"]) if told["before"] else "cannot be read"
     return [
         f"backup  {_format_backup(told['backup'])}",
-        (
-            "now    "
-            f" {_format_state_of_database(told['before']) if told['before'] else 'cannot be read'}{_format_state(told['present'])}"
-        ),
+        f"now     {before}{_format_state(told['present'])}",
         f"then    {_format_state_of_database(told['after'])}",
         *(line for many, line in _describe_carried(carried) if many),
         *_describe_dropped(carried),
@@ -158,35 +156,52 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
         carried["lost"],
         carried["unreadable"],
     )
-    alone = carried["adopted"]
+    alone, alive, held = carried["adopted"], carried["alive"], carried["held"]
+    unknown = carried["unknown"]
+    carried_over = (
+        f"{_format_count(len(tasks), 'task')} submitted since {_conjugate_be(len(tasks))} carried"
+        f" over: {_format_numbers(tasks)}"
+    )
+    not_repeated = (
+        f"{_format_count(len(ended), 'task')} ended since and {_conjugate_be(len(ended))} not run"
+        f" again: {_format_numbers(ended)}"
+    )
+    continuing = f"{_format_count(alive, 'run')} {'continues' if alive == 1 else 'continue'}"
+    adopted = (
+        f"{_format_count(len(alone), 'job')} of lost tasks"
+        f" {'continues' if len(alone) == 1 else 'continue'} as {_format_numbers(alone)};"
+        " to end one: taskdeck cancel TASK"
+    )
+    lost_tasks = (
+        f"{'up to ' if carried['at_most'] else ''}{_format_count(len(lost), 'task')} submitted"
+        f" since cannot be read and {_conjugate_be(len(lost))} lost: {_format_numbers(lost)}"
+    )
+    left_out = (
+        f"{_format_count(len(unreadable), 'task')} submitted since cannot be read and"
+        f" {_conjugate_be(len(unreadable))} left out: {_format_numbers(unreadable)}"
+    )
+    quarantined = (
+        f"{_format_count(carried['aside'], 'unreadable row')} quarantined: taskdeck operations"
+    )
+    without_task = (
+        f"{_format_count(unknown, 'run')} unknown to the backup; the task cannot be determined"
+    )
+    held_back = (
+        f"so {_format_count(held, 'waiting task')} may have run and {_conjugate_be(held)} held;"
+        " to release one: taskdeck release TASK"
+    )
     return [
-        (len(tasks), (
-            f"{_format_count(len(tasks), 'task')} submitted since {_conjugate_be(len(tasks))} carried "
-            f"over: {_format_numbers(tasks)}"
-        )),
-        (len(ended), f"{_format_count(len(ended), 'task')} ended since and {_conjugate_be(len(ended))} not run again: {_format_numbers(ended)}"),
+        (len(tasks), carried_over),
+        (len(ended), not_repeated),
         *_describe_requests(carried),
-        (carried["alive"], (
-            f"{_format_count(carried['alive'], 'run')} "
-            f"{'continues' if carried['alive'] == 1 else 'continue'}"
-        )),
-        (len(alone), f"{_format_count(len(alone), 'job')} of lost tasks "
-        f"{'continues' if len(alone) == 1 else 'continue'} "
-                     f"as {_format_numbers(alone)}; to end one: taskdeck cancel TASK"),
-        (len(lost), f"{'up to ' if carried['at_most'] else ''}{_format_count(len(lost), 'task')} submitted since cannot be read and "
-                    f"{_conjugate_be(len(lost))} lost: {_format_numbers(lost)}"),
-        (len(unreadable), f"{_format_count(len(unreadable), 'task')} submitted since cannot be read and {_conjugate_be(len(unreadable))} left out: "
-                          f"{_format_numbers(unreadable)}"),
-        (carried["aside"], f"{_format_count(carried['aside'], 'unreadable row')} "
-                           "quarantined: taskdeck operations"),
-        (carried["unknown"], (
-            f"{_format_count(carried['unknown'], 'run')} unknown to the backup; the task cannot "
-            "be determined"
-        )),
-        (carried["held"], f"so {_format_count(carried['held'], 'waiting task')} may have run and "
-        f"{_conjugate_be(carried['held'])} held; to release one: "
-                          "taskdeck release TASK"),
-    ]  # fmt: skip
+        (alive, continuing),
+        (len(alone), adopted),
+        (len(lost), lost_tasks),
+        (len(unreadable), left_out),
+        (carried["aside"], quarantined),
+        (unknown, without_task),
+        (held, held_back),
+    ]
 
 
 def _describe_dropped(carried: RestoreSummary) -> list[str]:
@@ -320,7 +335,9 @@ def _add_arguments(parser: Parser) -> None:
 COMMANDS = {
     "restore": Command(
         "replace the database by a backup", restore_backup, _add_arguments,
-        "  taskdeck db restore --dry-run\n  taskdeck stop && taskdeck db restore --at 10:00\n  taskdeck db restore --to /tmp/then.db",
+        "  taskdeck db restore --dry-run\n"
+        "  taskdeck stop && taskdeck db restore --at 10:00\n"
+        "  taskdeck db restore --to /tmp/then.db",
         usage="[OPTION …] [ID]",
     ),
 }  # fmt: skip
