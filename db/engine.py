@@ -217,7 +217,7 @@ class Database:
                 "the database was removed or replaced while it was open: "
                 f"{self.path}. Writing has stopped."
             )
-        with translate_sqlite_errors(self.path), self._use_connection() as c, c.begin():
+        with SqliteErrorTranslator(self.path), self._use_connection() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
@@ -249,7 +249,7 @@ class Database:
     def _save_copy(self, to: Path) -> None:
         os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
-            translate_sqlite_errors(to),
+            SqliteErrorTranslator(to),
             self._use_connection() as c,
             closing(sqlite3.connect(to)) as target,
         ):
@@ -274,7 +274,7 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
 
     def _checkpoint(self) -> None:
-        with translate_sqlite_errors(self.path), self._use_connection() as c:
+        with SqliteErrorTranslator(self.path), self._use_connection() as c:
             cast(sqlite3.Connection, c.connection.driver_connection).execute(
                 "PRAGMA wal_checkpoint(RESTART)"
             ).fetchall()
@@ -289,7 +289,7 @@ class Database:
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         try:
-            with translate_sqlite_errors(self.path):
+            with SqliteErrorTranslator(self.path):
                 return await self._read_with_fallback(fn, *args, **kwargs)
         except DamagedDatabase as error:
             if self._writer is not None and self.damage is None:
@@ -452,7 +452,7 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
     return engine
 
 
-class translate_sqlite_errors:
+class SqliteErrorTranslator:
     """Context manager that turns driver errors into problems with a hint."""
 
     def __init__(self, path: Path) -> None:

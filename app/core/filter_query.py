@@ -39,7 +39,7 @@ STATE_GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class BadQuery(ValueError):
+class QueryError(ValueError):
     """Invalid query. The message is a sentence that names the word."""
 
 
@@ -170,12 +170,12 @@ class _Char(NamedTuple):
 
 
 def parse_query(text: str, now: datetime) -> Query:
-    """Parse a query relative to an aware time. Raise BadQuery."""
+    """Parse a query relative to an aware time. Raise QueryError."""
     if len(text) > MAX_LENGTH:
-        raise BadQuery(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}.")
+        raise QueryError(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}.")
     words = _split_words(text)
     if len(words) > MAX_WORDS:
-        raise BadQuery(f"a filter has at most {MAX_WORDS} words, not {len(words)}.")
+        raise QueryError(f"a filter has at most {MAX_WORDS} words, not {len(words)}.")
     return Query(tuple(_parse_term(word, now) for word in words))
 
 
@@ -208,7 +208,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     no = _has_prefix(word, "!")
     rest = word[1:] if no else word
     if len(rest) == 1 and rest[0].plain and rest[0].c in "!#":
-        raise BadQuery(f'{rest[0].c} needs a word after it. As text: "{rest[0].c}" in quotes.')
+        raise QueryError(f'{rest[0].c} needs a word after it. As text: "{rest[0].c}" in quotes.')
     if _has_prefix(rest, "#"):
         low, high = _parse_range(rest[1:], "#")
         return QueryTerm("number", no, low=low, high=high)
@@ -216,14 +216,14 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     if name is None:
         return QueryTerm("word", no, fold_case(_join_chars(rest)))
     if not value or name in _LIST_QUALIFIERS and not _split_list(value):
-        raise BadQuery(f"{name}: needs a value. {_EXAMPLES[name]}")
+        raise QueryError(f"{name}: needs a value. {_EXAMPLES[name]}")
     return QUALIFIERS[name](no, value, now)
 
 
 def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]]:
     """Split a qualifier from its value; return None for a plain word.
 
-    Raise BadQuery for an unknown qualifier.
+    Raise QueryError for an unknown qualifier.
     """
     at = next((at for at, char in enumerate(word) if char == _Char(":", True)), 0)
     name = _join_chars(word[:at]).lower()
@@ -234,7 +234,7 @@ def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]
             return None, word
         near = find_nearest(name, QUALIFIERS)
         shown = truncate(sanitize(_join_chars(word)), 40)
-        raise BadQuery(
+        raise QueryError(
             f'there is no "{truncate(sanitize(name), 40)}:".'
             + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.')
         )
@@ -258,7 +258,7 @@ def _parse_status(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
         word = _join_chars(part).lower().replace("-", "_").replace(" ", "_")
         if word not in STATE_GROUPS and word not in STATES:
             near = find_nearest(word, (*STATES, *STATE_GROUPS))
-            raise BadQuery(
+            raise QueryError(
                 f"there is no state {units.quote(_join_chars(part))}."
                 + (f" Nearest: {near.replace('_', '-')}." if near else "")
             )
@@ -315,7 +315,7 @@ _COMPARISONS: Mapping[str, tuple[int | None, int | None]] = {
 
 
 def _parse_range(value: Sequence[_Char], title: str) -> tuple[int | None, int | None]:
-    """Parse a range of whole numbers, with an exclusive end. Raise BadQuery.
+    """Parse a range of whole numbers, with an exclusive end. Raise QueryError.
 
     Accepts `5`, `5-9`, `>5`, `>=5`, `<5` and `<=5`.
     """
@@ -334,7 +334,7 @@ def _parse_number(text: str, title: str, word: str) -> int:
     try:
         return units.parse_int(text, -_MAX_NUMBER, _MAX_NUMBER)
     except ValueError:
-        raise BadQuery(
+        raise QueryError(
             f"{title} takes a whole number, 5-9, or >5, not {units.quote(word)}."
         ) from None
 
@@ -365,7 +365,7 @@ def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
         at = _parse_time(word, now).timestamp()
         return at, at
     except (ValueError, OverflowError):
-        raise BadQuery(
+        raise QueryError(
             f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quote(text)}."
         ) from None
 

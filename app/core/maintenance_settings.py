@@ -26,7 +26,7 @@ class SettingFault(NamedTuple):
     advice: str = ""
 
 
-class BadSetting(ValueError):
+class SettingError(ValueError):
     """The first invalid setting, worded as `SettingFault.said`."""
 
 
@@ -103,10 +103,10 @@ class MaintenanceSettings:
 
 
 def parse_settings(found: Mapping[str, Any]) -> MaintenanceSettings:
-    """Parse the sections of a TOML document. Raise BadSetting."""
+    """Parse the sections of a TOML document. Raise SettingError."""
     upkeep, wrong = parse_lenient(found)
     if wrong:
-        raise BadSetting(wrong[0].said)
+        raise SettingError(wrong[0].said)
     return upkeep
 
 

@@ -798,7 +798,7 @@ class Ledger:
 # --- starting a job ---------------------------------------------------------------------
 
 
-class CannotStart(Exception):
+class StartError(Exception):
     """A program cannot be started. `code` is the exit code of a shell."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -886,7 +886,7 @@ def delete_empty_log(path: bytes, log: int) -> None:
 def start_program(launch: SpawnRequest, log: int) -> int:
     """Start the program in its own session and return its pid.
 
-    Raise CannotStart, or OSError if no process can be created.
+    Raise StartError, or OSError if no process can be created.
     """
     enter_directory(launch.cwd)
     try:
@@ -903,7 +903,7 @@ def enter_directory(cwd: bytes) -> None:
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
-        raise CannotStart(
+        raise StartError(
             126, f"cannot enter directory {format_bytes(cwd)}: {describe_error(error)}"
         ) from None
 
@@ -926,9 +926,9 @@ def spawn(program: bytes, launch: SpawnRequest, log: int) -> int:
         if error.errno == errno.ENOEXEC:
             return spawn_as(b"/bin/sh", [b"/bin/sh", program, *launch.argv[1:]], launch, log)
         why = "its interpreter is missing" if error.errno == errno.ENOENT else describe_error(error)
-        raise CannotStart(126, f"cannot run {format_bytes(program)}: {why}") from None
+        raise StartError(126, f"cannot run {format_bytes(program)}: {why}") from None
     except ValueError as error:
-        raise CannotStart(126, f"cannot run {format_bytes(program)}: {error}") from None
+        raise StartError(126, f"cannot run {format_bytes(program)}: {error}") from None
 
 
 def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, log: int) -> int:
@@ -949,7 +949,7 @@ def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, log: int) 
 
 
 def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
-    """Find a program on the run's own PATH. Raise CannotStart."""
+    """Find a program on the run's own PATH. Raise StartError."""
     if b"/" in name:
         return check_program(name)
     path = env.get(b"PATH", os.fsencode(os.defpath))
@@ -960,8 +960,8 @@ def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
         if os.access(place, os.X_OK):
             return place
     if files:
-        raise CannotStart(126, f"not executable: {format_bytes(files[0])}")
-    raise CannotStart(
+        raise StartError(126, f"not executable: {format_bytes(files[0])}")
+    raise StartError(
         127,
         f'no program "{format_bytes(name)}" in PATH'
         f" ({format_bytes(path, 60)}){suggest_program(name, folders)}",
@@ -969,11 +969,11 @@ def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
 
 
 def check_program(program: bytes) -> bytes:
-    """Check a program given by path. Raise CannotStart."""
+    """Check a program given by path. Raise StartError."""
     if not os.path.lexists(program):
-        raise CannotStart(127, f"no such file: {format_bytes(program)}")
+        raise StartError(127, f"no such file: {format_bytes(program)}")
     if not os.path.isfile(program) or not os.access(program, os.X_OK):
-        raise CannotStart(126, f"not executable: {format_bytes(program)}")
+        raise StartError(126, f"not executable: {format_bytes(program)}")
     return program
 
 
@@ -1739,7 +1739,7 @@ class Keeper(Supervisor):
         if getattr(error, "errno", None) in NO_SPACE_ERRNOS:
             self.report_failure(launch.run, "no-space", reason)
         elif run := self.record_intent(launch):
-            self.record_failed_start(run, CannotStart(126, reason))
+            self.record_failed_start(run, StartError(126, reason))
 
     def record_intent(self, launch: SpawnRequest) -> Run | None:
         """Record the intent to start a run, or return None.
@@ -1769,7 +1769,7 @@ class Keeper(Supervisor):
             self.slim_above = read_own_peak() + TRIM_GROWTH
         try:
             pid = start_program(launch, log)
-        except CannotStart as why:
+        except StartError as why:
             return self.record_failed_start(run, why)
         except OSError as error:
             self.ledger.revoke_intent(run)
@@ -1786,7 +1786,7 @@ class Keeper(Supervisor):
         self.plan_deadline(run)
         self.report(run)
 
-    def record_failed_start(self, run: Run, why: CannotStart) -> None:
+    def record_failed_start(self, run: Run, why: StartError) -> None:
         """Record the end of a run that could not be started."""
         self.ledger.record_fact_if_possible(
             run, "e", run.make_exit_record(code=why.code, reason=why.reason)

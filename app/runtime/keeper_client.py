@@ -40,7 +40,7 @@ EventHandler = Callable[[dict[str, Any]], None]
 """Called with each event of the keeper, in order."""
 
 
-class NoKeeper(Exception):
+class KeeperUnavailableError(Exception):
     """The keeper cannot be started or speaks another protocol. The text says why."""
 
 
@@ -58,7 +58,10 @@ class KeeperClient:
 
     @classmethod
     async def open(cls, home: Path, on_event: EventHandler) -> KeeperClient:
-        """Connect, then pass on each event in order, every hello first. Raise NoKeeper."""
+        """Connect, then pass on each event in order, every hello first.
+
+        Raise KeeperUnavailableError.
+        """
         refuse_other_protocols(home)
         client = cls(home, on_event)
         reader, hello = await client._connect()
@@ -154,7 +157,7 @@ class KeeperClient:
     # --- connection
 
     async def _connect(self) -> tuple[asyncio.StreamReader, dict[str, Any]]:
-        """Return the hello of a keeper and the stream behind it. Raise NoKeeper."""
+        """Return the hello of a keeper and the stream behind it. Raise KeeperUnavailableError."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CONNECT_TIMEOUT
         while loop.time() < deadline:
@@ -166,18 +169,18 @@ class KeeperClient:
             except OSError:
                 await asyncio.to_thread(start_keeper, self._home)
             await asyncio.sleep(RETRY_DELAY)
-        raise NoKeeper("the keeper does not answer")
+        raise KeeperUnavailableError("the keeper does not answer")
 
     async def _reconnect(self) -> tuple[asyncio.StreamReader, dict[str, Any]]:
         """Connect, however long it takes."""
         while True:
             try:
                 return await self._connect()
-            except NoKeeper:
+            except KeeperUnavailableError:
                 await asyncio.sleep(RESTART_DELAY)
 
     async def _greet(self) -> tuple[asyncio.StreamReader, dict[str, Any]]:
-        """Exchange hellos on a new connection. Raise OSError, NoKeeper."""
+        """Exchange hellos on a new connection. Raise OSError, KeeperUnavailableError."""
         sock = _dial(self._home)
         reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LONGEST_LINE)
         try:
@@ -188,7 +191,7 @@ class KeeperClient:
             hello = json.loads(line)
             if hello.get("protocol") != PROTOCOL:
                 spoken = hello.get("protocol")
-                raise NoKeeper(f"the keeper speaks protocol {spoken}, not {PROTOCOL}")
+                raise KeeperUnavailableError(f"the keeper speaks protocol {spoken}, not {PROTOCOL}")
         except BaseException:
             writer.transport.abort()
             raise
@@ -232,7 +235,7 @@ def _dial(home: Path) -> socket.socket:
 def start_keeper(home: Path) -> None:
     """Start keeper and guard in a session of their own, and in a systemd scope where possible.
 
-    Do nothing if the home has a keeper already. Raise NoKeeper.
+    Do nothing if the home has a keeper already. Raise KeeperUnavailableError.
     """
     try:
         done = systemd_scope.run_in_scope(
@@ -242,10 +245,10 @@ def start_keeper(home: Path) -> None:
         ) or _run_keeper(home)
     except OSError as error:  # no process or descriptor is left, or the interpreter is gone
         why = (error.strerror or "unknown").lower()
-        raise NoKeeper(f"the keeper cannot be started: {why}") from error
+        raise KeeperUnavailableError(f"the keeper cannot be started: {why}") from error
     if done.returncode not in (0, ALREADY_RUNNING):
         why = done.stderr.decode(errors="replace").strip()[-500:]
-        raise NoKeeper(f"the keeper cannot start: {why}")
+        raise KeeperUnavailableError(f"the keeper cannot start: {why}")
 
 
 def _run_keeper(
@@ -271,11 +274,14 @@ def _run_keeper(
 
 
 def refuse_other_protocols(home: Path) -> None:
-    """Raise NoKeeper if a keeper of another protocol has runs here: they would seem lost to us."""
+    """Raise KeeperUnavailableError if a keeper of another protocol has runs here.
+
+    They would seem lost to this version.
+    """
     for lock in (home / "run").glob("keeper*.lock"):
         number = lock.stem.removeprefix("keeper") or "1"  # the first protocol had no number there
         if number.isdigit() and int(number) != PROTOCOL and _has_runs(lock):
-            raise NoKeeper(
+            raise KeeperUnavailableError(
                 f"a keeper of protocol {number} has runs in this home, and this Taskdeck speaks"
                 f" {PROTOCOL}: until they have ended, use the version that started them"
             )

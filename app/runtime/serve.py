@@ -34,7 +34,7 @@ from app.runtime.change_feed import ChangeFeed
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
-from app.runtime.keeper_client import KeeperClient, NoKeeper
+from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
 from app.runtime.periodic import Duties, watch_clock
 from app.runtime.replicator import Replicator
 from app.runtime.usage import UsageSampler
@@ -353,7 +353,7 @@ def translate_errors(home: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise Storage(f"the home {home} cannot be used: {error.strerror}.") from error
-    except NoKeeper as error:
+    except KeeperUnavailableError as error:
         raise Problem(f"{error}.") from error
 
 

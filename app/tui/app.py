@@ -32,7 +32,7 @@ from app.core.shell_context import identify_terminal
 from app.core.text.sanitize import measure_width
 from app.errors import Problem
 from app.tui.actions.confirmations import MAX_NAMED
-from app.tui.actions.tasks import NotApplicable, Request
+from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.data import heartbeat
 from app.tui.data.board_feed import DOWN_STATES, BoardFeed, keep_last_measurements
 from app.tui.data.call_queue import BackupThread, CallQueue, format_backup_result
@@ -717,7 +717,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         elif asked.undo_presses:  # the user must not answer an open question believing in an undo
             self.retract_message((self.look.adapt_text(UNDO_PENDING), ""))
 
-    def show_not_applicable(self, why: NotApplicable) -> None:
+    def show_not_applicable(self, why: NotApplicableError) -> None:
         """Show why a command does not apply to its row.
 
         A `u` pressed right after it was not meant for an earlier change.

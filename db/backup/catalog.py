@@ -141,7 +141,7 @@ class BackupCatalog:
 
         Raise BadBackup, Storage and FileExistsError.
         """
-        with translate_backup_errors(self.folder, space_errors.NOTHING_RESTORED):
+        with BackupErrorTranslator(self.folder, space_errors.NOTHING_RESTORED):
             tool.rebuild(tool.find_chain(self.list_entries(), backup.id), str(target))
 
     def check_backup(
@@ -151,7 +151,7 @@ class BackupCatalog:
 
         Raise Storage, and what `step` raises.
         """
-        with translate_backup_errors(self.folder, space_errors.CHECK_UNFINISHED):
+        with BackupErrorTranslator(self.folder, space_errors.CHECK_UNFINISHED):
             found = self.list_entries()
             chosen = tool.pick_backup(found, backup.id)
             try:
@@ -161,7 +161,7 @@ class BackupCatalog:
                 return unread + _make_faults(
                     backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step)
                 )
-            except tool.DamagedBackupFile as damaged:
+            except tool.DamagedBackupError as damaged:
                 return [BackupFault(damaged.ident, damaged.why, True)]
 
     def find_damaged_files(self) -> Iterator[BackupFault]:
@@ -181,7 +181,7 @@ def _make_faults(ident: str, wrong: list[str], odd: list[str]) -> list[BackupFau
     ]
 
 
-class translate_backup_errors:
+class BackupErrorTranslator:
     """Context manager that turns the restore tool's errors into problems.
 
     `undone` names what was not done.
@@ -194,7 +194,7 @@ class translate_backup_errors:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, tool.DamagedBackupFile):
+        if isinstance(error, tool.DamagedBackupError):
             raise BadBackup(error.ident, error.why) from error
         if isinstance(error, tool.RestoreError):
             raise Storage(f"{error}.") from error
@@ -203,8 +203,11 @@ class translate_backup_errors:
 
 
 def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
-    """Return where the database lies, by the ids of the backups that name another home than `database`. Where that cannot be read, the
-    last backup that was taken of it names the home; without one, all are its own."""
+    """Return the paths of the databases of backups that belong to another home, by backup id.
+
+    If `database` cannot be read, its last backup names the home. Without one, every backup is
+    its own.
+    """
     place = os.path.realpath(database)
     taken_here = [
         entry["home"] for entry in found if entry.get("of") == place and entry.get("home")

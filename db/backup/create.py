@@ -26,7 +26,7 @@ from db import raw_sql, timestamps
 from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
-from db.backup.catalog import Backup, BackupCatalog, BadBackup, translate_backup_errors
+from db.backup.catalog import Backup, BackupCatalog, BackupErrorTranslator, BadBackup
 from db.error_translation import translate_error
 from db.errors import Problem, Storage, make_damaged_error
 from db.maintenance import value_checks
@@ -120,14 +120,14 @@ def take_backup(
     damaged source, and Storage.
     """
     try:
-        with backup_folder.lock_folder(folder, step), translate_backup_errors(folder):
+        with backup_folder.lock_folder(folder, step), BackupErrorTranslator(folder):
             store = BackupCatalog(folder, source)
             backup_folder.clean_up(store)
             _refuse_others(store, source.parent)
             _prune_by_rules(store, rules)
             try:
                 taken = _BackupJob(store, source, rules, full, beside or {}, step).run()
-            except _DamagedBase as bad:
+            except _DamagedBaseError as bad:
                 backup_folder.mark_bad(folder, bad.ident, bad.why)
                 taken = _BackupJob(store, source, rules, True, beside or {}, step).run()
             _prune_by_rules(store, rules)
@@ -163,7 +163,7 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
         )
 
 
-class _DamagedBase(Exception):
+class _DamagedBaseError(Exception):
     """An older backup turned out to be damaged while it served as a base."""
 
     def __init__(self, ident: str, why: str) -> None:
@@ -264,8 +264,8 @@ class _BackupJob:
             return None
         try:
             return tool.BackupFile(str(found.path))
-        except tool.DamagedBackupFile as damaged:
-            raise _DamagedBase(found.id, damaged.why) from None
+        except tool.DamagedBackupError as damaged:
+            raise _DamagedBaseError(found.id, damaged.why) from None
 
     def _make_number(self) -> int:
         """Return a number above all earlier backups."""
@@ -289,9 +289,9 @@ class _BackupJob:
         below = tool.find_chain(self.store.list_entries(), base.ident) if base else []
         try:
             tool.rebuild([*below, (str(part), "")], str(image), self.step)
-        except tool.DamagedBackupFile as damaged:
+        except tool.DamagedBackupError as damaged:
             if damaged.ident != header["id"]:
-                raise _DamagedBase(damaged.ident, damaged.why) from None
+                raise _DamagedBaseError(damaged.ident, damaged.why) from None
             wrong = [damaged.why]
         else:
             wrong = tool.check_image(str(image), header["facts"], self.step)

@@ -55,7 +55,7 @@ _LINE_START = b'{"sum":"'
 _LINE_MIDDLE = b'","line":'
 
 
-class DamagedBackupFile(Exception):
+class DamagedBackupError(Exception):
     """A backup that cannot be used. `ident` names the backup, `why` the fault."""
 
     def __init__(self, ident: str, why: str) -> None:
@@ -196,7 +196,7 @@ def _read_entry(folder: str, ident: str) -> dict[str, Any]:
     """
     try:
         return BackupFile(get_path(folder, ident)).make_entry()
-    except DamagedBackupFile as damaged:
+    except DamagedBackupError as damaged:
         return dict(_make_empty_entry(ident), problem=damaged.why)
     except OSError as error:
         return dict(
@@ -273,7 +273,7 @@ class BackupFile:
             with open_regular(path) as file:
                 self._read_header(file)
         except (KeyError, TypeError, ValueError, struct.error) as error:
-            raise DamagedBackupFile(self._name, "its parts are inconsistent (%s)" % error)
+            raise DamagedBackupError(self._name, "its parts are inconsistent (%s)" % error)
 
     def _verify_digest(self, digest: str) -> str:
         """Return the sha256 at the file's end.
@@ -290,15 +290,15 @@ class BackupFile:
                 left -= len(chunk)
             end = file.read().hex()
         if summed.hexdigest() != end or digest not in ("", end):
-            raise DamagedBackupFile(self._name, "its checksum is wrong")
+            raise DamagedBackupError(self._name, "its checksum is wrong")
         return end
 
     def _read_header(self, file: IO[bytes]) -> None:
         if file.read(len(MAGIC)) != MAGIC:
-            raise DamagedBackupFile(self._name, "it is not a backup")
+            raise DamagedBackupError(self._name, "it is not a backup")
         self.header = json.loads(_read_block(file))
         if self.header["format"] != FORMAT:
-            raise DamagedBackupFile(
+            raise DamagedBackupError(
                 self._name,
                 "its format is %s, this program reads %s" % (self.header["format"], FORMAT),
             )
@@ -308,7 +308,7 @@ class BackupFile:
             self.header["page_size"],
         )
         if self.ident != self._name:
-            raise DamagedBackupFile(self._name, "it is the file of %s" % self.ident)
+            raise DamagedBackupError(self._name, "it is the file of %s" % self.ident)
         self.index = decompress(file.read(self.header["index"]), self.pages * HASH_SIZE)
         numbers = (
             decompress(file.read(self.header["numbers"]), self.header["stored"] * 4)
@@ -406,7 +406,7 @@ def rebuild(
             os.fsync(image.fileno())
             image.seek(0)
             if hash_file(image) != last.header["sha256"]:
-                raise DamagedBackupFile(
+                raise DamagedBackupError(
                     last.ident, "the rebuilt database differs from the original"
                 )
         except BaseException:
@@ -564,7 +564,7 @@ def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]
         return [entry["problem"]], []
     try:
         BackupFile(entry["path"], entry["digest"])
-    except DamagedBackupFile as damaged:
+    except DamagedBackupError as damaged:
         return [damaged.why], []
     except OSError as error:
         return [], [UNREADABLE_PREFIX + (error.strerror or "unknown").lower()]
@@ -587,7 +587,7 @@ def check_whole(
         return wrong, odd
     try:
         rebuild(find_chain(found, entry["id"]), image, step)
-    except DamagedBackupFile as error:
+    except DamagedBackupError as error:
         if error.ident != entry["id"]:
             raise
         return [error.why], odd
@@ -921,7 +921,7 @@ def _run_verify(folder: str, args: argparse.Namespace) -> int:
                     if whole
                     else check_file(folder, entry)
                 )
-            except DamagedBackupFile as error:
+            except DamagedBackupError as error:
                 said, odd = [str(error)], []
             wrong += ["%s: %s" % (entry["id"], why) for why in said + odd]
     for line in wrong or ["%d checked, no faults" % len(asked)]:
@@ -940,7 +940,7 @@ def _run_restore(folder: str, args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
         wrong = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
     if wrong:
-        raise DamagedBackupFile(entry["id"], "; ".join(wrong))
+        raise DamagedBackupError(entry["id"], "; ".join(wrong))
     rebuild(find_chain(found, entry["id"]), args.file)
     print("%s restored to %s" % (entry["id"], args.file))
     return 0
@@ -983,14 +983,14 @@ def main(given: list[str]) -> int:
         return {"list": _run_list, "verify": _run_verify, "restore": _run_restore}[args.verb](
             os.path.dirname(os.path.abspath(__file__)), args
         )
-    except (DamagedBackupFile, RestoreError, OSError) as error:
+    except (DamagedBackupError, RestoreError, OSError) as error:
         said = (
             "%s: %s" % (error.filename, (error.strerror or "unknown").lower())
             if isinstance(error, OSError)
             else error
         )
         print("restore.py: %s" % said, file=sys.stderr)
-        return 5 if isinstance(error, DamagedBackupFile) else 1
+        return 5 if isinstance(error, DamagedBackupError) else 1
 
 
 if __name__ == "__main__":

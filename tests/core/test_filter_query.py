@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.core import filter_query
 from app.core.filter_query import (
-    BadQuery,
+    QueryError,
     RowFacts,
     find_completions,
     fold_case,
@@ -114,7 +114,7 @@ def test_unknown_fields_match_only_negated_conditions(line: str):
     ],
 )
 def test_an_invalid_line_is_reported_with_its_word_and_a_suggestion(line: str, said: str):
-    with pytest.raises(BadQuery) as told:
+    with pytest.raises(QueryError) as told:
         parse_query(line, NOW)
 
     assert str(told.value).startswith(said)
@@ -164,7 +164,7 @@ def measure_line(line: str) -> float:
     find_completions(line, {"queue": ["a" * 200]})
     try:
         found = parse_query(line, NOW)
-    except BadQuery as error:
+    except QueryError as error:
         assert str(error).isprintable()
     else:
         assert isinstance(is_match(found, name), bool)
@@ -176,7 +176,7 @@ def measure_line(line: str) -> float:
 def test_any_text_is_parsed_or_refused(line: str):
     try:
         found = parse_query(line, NOW)
-    except BadQuery as error:
+    except QueryError as error:
         assert str(error)
     else:
         assert is_match(found, TASK_FACTS) in (True, False)

@@ -9,10 +9,10 @@ import pytest
 from app.core.maintenance_settings import (
     DAY,
     BackupSettings,
-    BadSetting,
     MaintenanceSettings,
     RetentionRule,
     RetentionSettings,
+    SettingError,
     SlowSettings,
     parse_lenient,
     parse_settings,
@@ -100,7 +100,7 @@ def test_all_settings_can_be_set():
     ],
 )
 def test_an_error_names_its_setting(section: str, value: Any, says: str):
-    with pytest.raises(BadSetting) as error:
+    with pytest.raises(SettingError) as error:
         parse_settings({section: value})
     assert str(error.value).startswith(says) and str(error.value).isprintable()
 
@@ -119,7 +119,7 @@ def test_an_error_names_its_setting(section: str, value: Any, says: str):
 def test_a_number_without_unit_is_refused_where_days_are_usual(
     section: str, inside: Any, bare: Any
 ):
-    with pytest.raises(BadSetting, match='needs a unit, such as 30d or 12h, not ".*30.*"'):
+    with pytest.raises(SettingError, match='needs a unit, such as 30d or 12h, not ".*30.*"'):
         parse_settings({section: inside(bare)})
 
 

@@ -15,7 +15,7 @@ from app.errors import Problem
 from app.home.setup import prepare_database
 from app.keeper import keeper
 from app.runtime import keeper_client
-from app.runtime.keeper_client import KeeperClient, NoKeeper
+from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
 from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
 
 
@@ -251,7 +251,7 @@ async def test_a_home_path_of_arbitrary_bytes_works(tmp_path):
 async def test_an_unusable_home_is_a_clear_error(empty_home):
     empty_home.path.write_text("a file")
 
-    with pytest.raises(NoKeeper, match="cannot start: .*cannot use"):
+    with pytest.raises(KeeperUnavailableError, match="cannot start: .*cannot use"):
         await KeeperClient.open(empty_home.path, EventCollector())
 
 
@@ -304,7 +304,7 @@ async def test_a_keeper_that_does_not_answer_is_a_clear_error(empty_home, monkey
     for pid in (empty_home.hello["pid"], empty_home.hello["guard"]):
         os.kill(pid, signal.SIGSTOP)
 
-    with pytest.raises(NoKeeper, match="the keeper does not answer"):
+    with pytest.raises(KeeperUnavailableError, match="the keeper does not answer"):
         await KeeperClient.open(empty_home.path, EventCollector())
 
 
@@ -321,7 +321,7 @@ async def test_a_hello_of_another_protocol_is_a_clear_error(empty_home):
 
     (empty_home.path / "run").mkdir(parents=True)
     async with await asyncio.start_unix_server(answer, empty_home.socket):
-        with pytest.raises(NoKeeper, match="the keeper speaks protocol 9, not 2"):
+        with pytest.raises(KeeperUnavailableError, match="the keeper speaks protocol 9, not 2"):
             await KeeperClient.open(empty_home.path, EventCollector())
         await served.wait()
 
@@ -337,11 +337,11 @@ async def test_a_keeper_of_another_protocol_with_runs_is_refused(empty_home, num
     )
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the keeper is alive
-        with pytest.raises(NoKeeper, match=refused):
+        with pytest.raises(KeeperUnavailableError, match=refused):
             await KeeperClient.open(empty_home.path, EventCollector())
 
     (journal / "00000001.log").touch()  # the keeper left an unreported end
-    with pytest.raises(NoKeeper, match=refused):
+    with pytest.raises(KeeperUnavailableError, match=refused):
         await KeeperClient.open(empty_home.path, EventCollector())
 
     (journal / "00000001.log").unlink()

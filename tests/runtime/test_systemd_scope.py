@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.runtime import systemd_scope
-from app.runtime.keeper_client import NoKeeper, start_keeper
+from app.runtime.keeper_client import KeeperUnavailableError, start_keeper
 from tests.runtime_process import RuntimeProcess, wait_until
 
 EXEC_COMMAND = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
@@ -92,7 +92,7 @@ def test_an_error_of_the_keeper_itself_is_raised_without_a_retry(
     said = fake_systemd(f"echo the keeper says so >&2; exit {code}")
 
     if raises:
-        with pytest.raises(NoKeeper, match="the keeper says so"):
+        with pytest.raises(KeeperUnavailableError, match="the keeper says so"):
             start_keeper(lazy_runtime.home)
     else:
         start_keeper(lazy_runtime.home)

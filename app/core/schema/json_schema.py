@@ -31,11 +31,11 @@ MAX_STEPS = 100_000
 _steps: ContextVar[int] = ContextVar("steps", default=0)
 
 
-class BadSchema(ValueError):
+class InvalidSchemaError(ValueError):
     """The schema cannot be used; the message gives location and reason."""
 
 
-class LimitExceeded(ValueError):
+class LimitExceededError(ValueError):
     """The value cannot be checked in bounded time."""
 
 
@@ -44,33 +44,35 @@ def find_errors(
 ) -> list[ValidationError]:
     """Return all schema violations in `value`.
 
-    With `formats`, check e-mail addresses, dates and so on too. Raise TooMuch, or BadSchema for an
-    unresolvable reference.
+    With `formats`, check e-mail addresses, dates and so on too. Raise LimitExceededError, or
+    InvalidSchemaError for an unresolvable reference.
     """
     from referencing.exceptions import Unresolvable
 
     _steps.set(0)
     try:
         return list(_make_validator(_to_json(schema), formats).iter_errors(value))
-    except (regex.TooSlow, RecursionError):
-        raise LimitExceeded("takes too long to check") from None
+    except (regex.PatternTimeoutError, RecursionError):
+        raise LimitExceededError("takes too long to check") from None
     except Unresolvable as error:
-        raise BadSchema(f"$ref {quote(str(error.ref))} leads nowhere inside the schema") from None
+        raise InvalidSchemaError(
+            f"$ref {quote(str(error.ref))} leads nowhere inside the schema"
+        ) from None
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raise BadSchema for an invalid or oversized schema, or external references."""
+    """Raise InvalidSchemaError for an invalid or oversized schema, or external references."""
     if measure_depth(schema) > MAX_DEPTH:
-        raise BadSchema(f"is nested more than {MAX_DEPTH} levels deep")
+        raise InvalidSchemaError(f"is nested more than {MAX_DEPTH} levels deep")
     if len(_to_json(schema)) > MAX_BYTES:
-        raise BadSchema(f"is larger than {MAX_BYTES // 1024}K")
+        raise InvalidSchemaError(f"is larger than {MAX_BYTES // 1024}K")
     _check_meta_schema(schema)
     _steps.set(0)
     try:
         for place, node in iterate_nodes(schema):
             _check_patterns(place, node)
-    except regex.TooSlow:
-        raise BadSchema("has patterns that take too long to check") from None
+    except regex.PatternTimeoutError:
+        raise InvalidSchemaError("has patterns that take too long to check") from None
     _check_references(schema)
 
 
@@ -141,7 +143,9 @@ def _to_json(schema: Mapping[str, Any]) -> str:
     try:
         return json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        raise BadSchema("holds something that JSON cannot write (a date, infinity)") from None
+        raise InvalidSchemaError(
+            "holds something that JSON cannot write (a date, infinity)"
+        ) from None
 
 
 def _check_meta_schema(schema: Mapping[str, Any]) -> None:
@@ -151,9 +155,9 @@ def _check_meta_schema(schema: Mapping[str, Any]) -> None:
         _find_draft(schema).check_schema(schema, format_checker=None)
     except SchemaError as error:
         where, what = format_path(error.absolute_path), truncate(sanitize(error.message), 160)
-        raise BadSchema(f"{where}: {what}" if where else what) from None
+        raise InvalidSchemaError(f"{where}: {what}" if where else what) from None
     except RecursionError:
-        raise BadSchema("is nested too deeply") from None
+        raise InvalidSchemaError("is nested too deeply") from None
 
 
 def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> None:
@@ -165,7 +169,7 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> Non
             and isinstance(pattern, str)
             and (fault := _find_pattern_fault(pattern, names))
         ):
-            raise BadSchema(
+            raise InvalidSchemaError(
                 f"{format_path(path) or 'schema'}: the pattern {quote(pattern)} {fault}"
             )
 
@@ -179,7 +183,7 @@ def _find_pattern_fault(pattern: str, names: bool) -> str:
         with _charge_time():
             regex.compile_pattern(pattern)
         re.compile(pattern if names else "")
-    except (regex.BadPattern, re.error) as error:
+    except (regex.PatternError, re.error) as error:
         return str(error)
     repeats = re.findall(r"\\.|\(\?|(\)?[*+?{])", pattern) if names else []
     plain = sum(map(bool, repeats)) <= 3 and not any(repeat.startswith(")") for repeat in repeats)
@@ -198,7 +202,7 @@ def _check_references(schema: Mapping[str, Any]) -> None:
                 try:
                     looked.lookup(node[word])
                 except Unresolvable:
-                    raise BadSchema(
+                    raise InvalidSchemaError(
                         f"{word} {quote(node[word])} leads nowhere inside the schema"
                     ) from None
         pending.extend(_list_subschemas(node, looked, schema))
@@ -239,7 +243,7 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
     )
     found = _load_drafts().get(name)
     if found is None:
-        raise BadSchema(
+        raise InvalidSchemaError(
             f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12)"
         )
     return found
@@ -300,7 +304,7 @@ def _remove_dialect(node: Any) -> Any:
 def _count_steps(steps: int) -> None:
     _steps.set(_steps.get() + steps)
     if _steps.get() > MAX_STEPS:
-        raise regex.TooSlow
+        raise regex.PatternTimeoutError
 
 
 def _validate_pattern(

@@ -87,7 +87,7 @@ def check_schema(schema: Any) -> None:
     try:
         json_schema.check_schema(schema)
         _check_properties(schema)
-    except (json_schema.BadSchema, json_schema.LimitExceeded) as error:
+    except (json_schema.InvalidSchemaError, json_schema.LimitExceededError) as error:
         raise Usage(f"parameters: {error}") from None
     except RecursionError:
         raise Usage("parameters: its parts refer to each other too deeply") from None
@@ -146,7 +146,7 @@ def resolve_values(
         hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
         for error in errors:
             faults.add_error(error, shown.properties, hidden)
-    except (json_schema.LimitExceeded, json_schema.BadSchema) as error:
+    except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
         faults.add(error_text.ParameterFault("", str(error)))
     faults.raise_if_any()
     return filled
@@ -171,7 +171,7 @@ def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterF
                 for one in _make_findings(error, hidden)
                 if not one.path or one.path[0] not in told
             ]
-    except (json_schema.LimitExceeded, json_schema.BadSchema) as error:
+    except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
         found.append(ParameterFinding((), str(error)))
     return list(dict.fromkeys(found))
 

@@ -49,46 +49,46 @@ _TOKEN = re.compile(
 _MEMBER = re.compile(rf"({_ESCAPE}|[^\\])(?:-({_ESCAPE}|[^\\]))?", re.DOTALL)
 
 
-class BadPattern(ValueError):
+class PatternError(ValueError):
     """The pattern cannot be used. The message follows "its pattern …"."""
 
 
-class TooSlow(Exception):
+class PatternTimeoutError(Exception):
     """The text is too long for a search in bounded time."""
 
 
 def search(pattern: str, text: str) -> bool:
     """Return True if `pattern` occurs in `text`.
 
-    Raise BadPattern, or TooSlow after 0.1 seconds or for more than 128 K characters.
+    Raise PatternError, or PatternTimeoutError after 0.1 seconds or for more than 128 K characters.
     """
     if len(text) > MAX_TEXT:
-        raise TooSlow
+        raise PatternTimeoutError
     try:
         return compile_pattern(pattern).search(text, timeout=TIMEOUT) is not None
     except (TimeoutError, MemoryError):
-        raise TooSlow from None
+        raise PatternTimeoutError from None
 
 
 @lru_cache(maxsize=256)
 def compile_pattern(pattern: str) -> regex.Pattern[str]:
-    """Return the compiled pattern. Raise BadPattern."""
+    """Return the compiled pattern. Raise PatternError."""
     import regex  # imported on first use, not when the runtime starts
 
     try:
         return regex.compile(_translate(pattern), regex.VERSION1, cache_pattern=False)
     except regex.error as error:
-        raise BadPattern(f"cannot be read: {str(error).partition(' at position')[0]}") from None
+        raise PatternError(f"cannot be read: {str(error).partition(' at position')[0]}") from None
 
 
 def _translate(pattern: str) -> str:
     if len(pattern) > MAX_LENGTH:
-        raise BadPattern(f"is longer than {MAX_LENGTH} characters")
+        raise PatternError(f"is longer than {MAX_LENGTH} characters")
     size, at, parts = _PatternSize(), 0, list[str]()
     while at < len(pattern):
         token = _TOKEN.match(pattern, at)
         if token is None:
-            raise BadPattern(f"has a {pattern[at]} that cannot be read")
+            raise PatternError(f"has a {pattern[at]} that cannot be read")
         size.add(token)
         parts.append(_translate_token(token.lastgroup or "", token[0]))
         at = token.end()
@@ -107,19 +107,19 @@ class _PatternSize:
         """Size of the part that a count would repeat; 0 if a count is invalid here."""
 
     def add(self, token: re.Match[str]) -> None:
-        """Add a token. Raise BadPattern."""
+        """Add a token. Raise PatternError."""
         kind = token.lastgroup
         if kind == "count" and not self.last:
-            raise BadPattern(f"has a {token[0]} with nothing to repeat")
+            raise PatternError(f"has a {token[0]} with nothing to repeat")
         if kind == "close" and len(self.groups) == 1:
-            raise BadPattern("has a ) without its (")
+            raise PatternError("has a ) without its (")
         if kind == "open":
             self.groups.append(0)
         grown = self._measure_growth(kind, token["least"])
         self.last = grown if kind in ("close", "set", "atom") else 0
         self.groups[-1] += grown
         if self.groups[-1] > MAX_SIZE or len(self.groups) > MAX_DEPTH:
-            raise BadPattern("is too large or nested too deeply")
+            raise PatternError("is too large or nested too deeply")
 
     def _measure_growth(self, kind: str | None, least: str | None) -> int:
         if kind == "count":
@@ -166,5 +166,5 @@ def _translate_character(text: str) -> str:
     if kind in "xuc":
         return re.escape(chr(ord(rest) % 32 if kind == "c" else int(rest, 16)))
     if kind.isalnum():
-        raise BadPattern(f"has {text}, which is no escape of ECMA-262 or a back-reference")
+        raise PatternError(f"has {text}, which is no escape of ECMA-262 or a back-reference")
     return re.escape(kind)

@@ -178,7 +178,7 @@ async def update_table(call: Call, where: Path) -> None:
     await call.db.write(write_backup_rows, found)
 
 
-class BackupCancelled(Exception):
+class BackupCancelledError(Exception):
     """The caller no longer waits for the work."""
 
 
@@ -191,7 +191,7 @@ async def _run_in_thread(work: Callable[[Callable[[], None]], T]) -> T:
 
     def step() -> None:
         if over.is_set():
-            raise BackupCancelled
+            raise BackupCancelledError
 
     try:
         return await asyncio.to_thread(work, step)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.core.filter_query import (
     RUN_STATES,
-    BadQuery,
     Query,
+    QueryError,
     QueryTerm,
     TextPattern,
     fold_case,
@@ -33,7 +33,7 @@ def parse_line(text: str) -> Query:
     try:
         text.encode()
         return parse_query(text, timestamps.utcnow())
-    except BadQuery as error:
+    except QueryError as error:
         raise Usage(str(error)) from None
 
 

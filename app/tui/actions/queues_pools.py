@@ -8,7 +8,7 @@ from typing import Any
 from app.core import filter_query
 from app.core.board import Board, NextEntry, PoolEntry, QueueEntry
 from app.core.text import units
-from app.tui.actions.tasks import NotApplicable, Request
+from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.panes.pools import PoolTableRow
 from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import STATES, UNKNOWN, Look
@@ -49,7 +49,7 @@ def change_place_priority(
     """
     queues = [row for row in rows if isinstance(row, QueueEntry)]
     if not queues:
-        raise NotApplicable("A pool has no priority; its queues and tasks do.")
+        raise NotApplicableError("A pool has no priority; its queues and tasks do.")
     deeds = []
     for queue in queues:
         old = asked.get(queue.key, queue.priority)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.text import units
-from app.tui.actions.tasks import NotApplicable, Request
+from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look, Span
 
@@ -45,15 +45,15 @@ def find_changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[Resou
 
 
 def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool) -> list[Request]:
-    """Set a task's request from its use. Raise NotApplicable with the reason."""
+    """Set a task's request from its use. Raise NotApplicableError with the reason."""
     found = find_changes(row, fit)
     if not any(fit.get(name) for name in RESOURCES):
-        raise NotApplicable("Not enough data: needs three successful runs like this one.")
+        raise NotApplicableError("Not enough data: needs three successful runs like this one.")
     if not found:
-        raise NotApplicable(f"#{row['number']} already requests what it used.")
+        raise NotApplicableError(f"#{row['number']} already requests what it used.")
     if ended:
         more = f" M sets the defaults of {row['template']}." if row["template"] else ""
-        raise NotApplicable(
+        raise NotApplicableError(
             f"#{row['number']} has ended; by its use it would be {_join_changes(found)}.{more}"
         )
     was = ", ".join(
@@ -86,10 +86,15 @@ def _join_changes(found: Sequence[ResourceChange]) -> str:
 def confirm_template(
     template: Mapping[str, Any], fit: Mapping[str, Any], runs: int, look: Look
 ) -> Question:
-    """Build the confirmation for a template's defaults. Raise NotApplicable if nothing changes."""
+    """Build the confirmation for a template's defaults.
+
+    Raise NotApplicableError if nothing changes.
+    """
     found = find_changes(template, fit)
     if not found:
-        raise NotApplicable(f"Template {template['name']} already requests what its runs used.")
+        raise NotApplicableError(
+            f"Template {template['name']} already requests what its runs used."
+        )
     body: list[list[Span]] = [
         [
             (

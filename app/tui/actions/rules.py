@@ -7,7 +7,7 @@ from typing import Any
 
 from app.core.board import AlertEntry
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
-from app.tui.actions.tasks import NotApplicable, Request, acknowledge_alerts
+from app.tui.actions.tasks import NotApplicableError, Request, acknowledge_alerts
 from app.tui.rows.rules import RuleRow
 from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look
@@ -38,26 +38,26 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     )
     deeds += [acknowledge_alerts([row.name], row.name) for row in named]
     if not deeds:
-        raise NotApplicable("Only a firing alert can be acknowledged (a).")
+        raise NotApplicableError("Only a firing alert can be acknowledged (a).")
     return deeds
 
 
 def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
     """Return the rules of rows or of their alerts, once each.
 
-    Raise NotApplicable if a row has none.
+    Raise NotApplicableError if a row has none.
     """
     found: dict[str, RuleRow] = {}
     for row in rows:
         name = row.name if isinstance(row, RuleRow) else row.sla
         if name not in rules:
             about = "a deleted rule" if getattr(row, "uuid", None) else "Taskdeck itself"
-            raise NotApplicable(
+            raise NotApplicableError(
                 f"{name} is about {about} and has no rule. Press a to acknowledge it."
             )
         found[name] = rules[name]
     if not found:
-        raise NotApplicable("No rule under the cursor; press n to create one.")
+        raise NotApplicableError("No rule under the cursor; press n to create one.")
     return list(found.values())
 
 
@@ -191,9 +191,12 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
 
 
 def make_task_filter(row: Any, rules: RulesByName) -> str:
-    """Return the filter for the tasks of a rule. Raise NotApplicable for a rule on a metric."""
+    """Return the filter for the tasks of a rule.
+
+    Raise NotApplicableError for a rule on a metric.
+    """
     if rules[row.name].facts.get("metric"):
-        raise NotApplicable(f"{row.name} is about Taskdeck itself, not about tasks.")
+        raise NotApplicableError(f"{row.name} is about Taskdeck itself, not about tasks.")
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
     names = {"template": "template", "queue": "queue", "task": "name"}
     words = [

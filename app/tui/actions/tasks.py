@@ -1,7 +1,7 @@
 """Task commands: rows in, requests out.
 
 A request knows its message and how to undo it. Every function here is pure and raises
-`NotApplicable` with the reason shown in the message line.
+`NotApplicableError` with the reason shown in the message line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAME_CELLS = 32
 """Maximum cells of a name within a message, so that the rest stays visible."""
 
 
-class NotApplicable(Exception):
+class NotApplicableError(Exception):
     """The command does not apply to the rows. The text gives the reason."""
 
 
@@ -72,7 +72,7 @@ def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
         [row for row in rows if isinstance(row, RunningEntry)],
     )
     if not waiting and not running:
-        raise NotApplicable(
+        raise NotApplicableError(
             f"Nothing to cancel: {_format_subject(rows)} ended."
             if rows
             else "Nothing to cancel here."
@@ -93,7 +93,7 @@ def signal_tasks(rows: Sequence[TaskRow], number: int, name: str) -> list[Reques
     """Send a signal to the running tasks."""
     running = [row for row in rows if isinstance(row, RunningEntry)]
     if not running:
-        raise NotApplicable("A signal needs a running task.")
+        raise NotApplicableError("A signal needs a running task.")
     return [Request("cancel", _select_runs(running) | {"signal": number}, f"Sent {name} to")]
 
 
@@ -141,7 +141,7 @@ def toggle_rows(rows: Sequence[Any]) -> list[Request]:
     """Pause, resume, hold or release tasks; pause or resume queues and pools."""
     found, tasks = plan_toggles(rows), list_task_rows(rows)
     if not found:
-        raise NotApplicable(
+        raise NotApplicableError(
             f"Nothing to pause: {_format_subject(tasks)} ended."
             if tasks
             else "Nothing to pause here."
@@ -188,13 +188,13 @@ def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Req
     """
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
-        raise NotApplicable(
+        raise NotApplicableError(
             f"{_format_subject(rows).capitalize()} not ended: r runs ended tasks again."
             if rows
             else "Nothing to run again here."
         )
     if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
-        raise NotApplicable(
+        raise NotApplicableError(
             f"#{twice.number} was already asked to run again; its row does not show it yet."
         )
     return [Request("retry", _select_ended(ended) | {"again": True}, "Runs again:")]
@@ -209,7 +209,7 @@ def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
     """Move waiting tasks to the front of their queues; undo restores their places."""
     waiting = [row for row in rows if isinstance(row, NextEntry)]
     if not waiting:
-        raise NotApplicable("Only a waiting task can go to the front of its queue.")
+        raise NotApplicableError("Only a waiting task can go to the front of its queue.")
     undo = tuple(
         Request("front", {"ids": [row.uuid], "value": row.front}, "Back in its place:")
         for row in waiting
@@ -228,7 +228,7 @@ def change_priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> 
     """
     able = [row for row in rows if not isinstance(row, EndedEntry)]
     if not able:
-        raise NotApplicable("Only a task that has not ended has a priority to change.")
+        raise NotApplicableError("Only a task that has not ended has a priority to change.")
     deeds = []
     for row in able:
         old = asked.get(row.uuid, row.priority)
@@ -251,7 +251,7 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     """Acknowledge firing alerts."""
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     if not firing:
-        raise NotApplicable("Only a firing alert can be acknowledged (a).")
+        raise NotApplicableError("Only a firing alert can be acknowledged (a).")
     return [
         acknowledge_alerts(
             [row.id for row in firing], ", ".join(dict.fromkeys(row.sla for row in firing))
@@ -269,7 +269,7 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     """Delete ended tasks."""
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
-        raise NotApplicable(
+        raise NotApplicableError(
             f"{_format_subject(rows).capitalize()} not ended: only ended tasks can be deleted."
             if rows
             else "Nothing to delete here."

@@ -16,7 +16,7 @@ _MAX_NAMES = 10_000
 """Maximum names of a folder examined for a completion."""
 
 
-class SaveCancelled(Exception):
+class SaveCancelledError(Exception):
     """The copy is no longer wanted."""
 
 
@@ -76,7 +76,7 @@ def _copy_bytes(
     at, size = 0, source.size()
     while at < size and (piece := source.read(at, min(at + _CHUNK, size))):
         if not wanted():
-            raise SaveCancelled
+            raise SaveCancelledError
         at += write(piece) or 0
     return at
 

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from app.core.board import AlertEntry
 from app.core.text import units
 from app.tui.actions import rules as action_rules
-from app.tui.actions.tasks import NotApplicable, Request
+from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.pages.rule import build_alert_lines, build_rule_lines
 from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, RuleRow, make_alert_line, make_rule_row
 from app.tui.screens.base_list import ListScreen
@@ -336,7 +336,7 @@ class AlertsScreen(ListScreen):
     def _perform(self, make: Callable[[], Sequence[Request]]) -> None:
         try:
             self.deck.send_requests(make())
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.deck.show_not_applicable(unfit)
         else:
             self.table.clear_marks()
@@ -344,16 +344,16 @@ class AlertsScreen(ListScreen):
     def _get_rules(self) -> list[RuleRow]:
         """Return the rules that the key applies to.
 
-        Raise NotApplicable if there is none, or if nothing may be changed.
+        Raise NotApplicableError if there is none, or if nothing may be changed.
         """
         if refusal := self.deck.refusal or self.unread_notice:
-            raise NotApplicable(refusal)
+            raise NotApplicableError(refusal)
         return action_rules.find_rules(self.table.list_selected(), self.rules)
 
     def _with_rules(self, act: Callable[[list[RuleRow]], None]) -> None:
         try:
             act(self._get_rules())
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.deck.show_not_applicable(unfit)
 
     def _ask_before(self, question: Question, act: Callable[[str], None]) -> None:
@@ -396,7 +396,7 @@ class AlertsScreen(ListScreen):
 
         def edit(rules: list[RuleRow]) -> None:
             if len(rules) > 1:
-                raise NotApplicable(f"e edits one rule; {len(rules):,} are marked.")
+                raise NotApplicableError(f"e edits one rule; {len(rules):,} are marked.")
             self.app.push_screen(make_rule_screen(self.client_factory, rules[0].name))
 
         self._with_rules(edit)
@@ -439,7 +439,7 @@ class AlertsScreen(ListScreen):
     def _open_tasks(self, row: RuleRow) -> None:
         try:
             self.deck.open_tasks(action_rules.make_task_filter(row, self.rules))
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.show_message(self.look.sanitize(str(unfit)), "warn")
 
     def action_log(self) -> None:

@@ -28,7 +28,7 @@ from app.core.board import (
     RunningEntry,
 )
 from app.tui.actions.shell_command import quote_words
-from app.tui.actions.tasks import NotApplicable, Request, get_underlying_row
+from app.tui.actions.tasks import NotApplicableError, Request, get_underlying_row
 from app.tui.forms import edit_model
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
@@ -572,14 +572,14 @@ def _make_entry(name: str) -> Widget:
 def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) -> EditScreen:
     """Return the form for rows of the deck: tasks together, one queue, one pool or one rule.
 
-    Raise NotApplicable for other rows.
+    Raise NotApplicableError for other rows.
     """
     lines = [get_underlying_row(row) for row in rows]
     tasks = [line for line in lines if isinstance(line, (RunningEntry, NextEntry))]
     if tasks:
         return _make_tasks_screen(client_factory, tasks)
     if any(isinstance(line, EndedEntry) for line in lines):
-        raise NotApplicable("The task has ended and cannot be edited. R runs one like it.")
+        raise NotApplicableError("The task has ended and cannot be edited. R runs one like it.")
     line = lines[0] if len(lines) == 1 else None
     if isinstance(line, PoolTableRow):
         return EditScreen(
@@ -590,7 +590,7 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
     for of, kind, name in _PLACES:
         if isinstance(line, of):
             return EditScreen(client_factory, EditSource(kind, (getattr(line, name),)))
-    raise NotApplicable("e edits tasks that have not ended, one queue, one pool, or one rule.")
+    raise NotApplicableError("e edits tasks that have not ended, one queue, one pool, or one rule.")
 
 
 _PLACES = (
@@ -604,7 +604,7 @@ def _make_tasks_screen(
     client_factory: Callable[[], Client], tasks: Sequence[RunningEntry | NextEntry]
 ) -> EditScreen:
     if len(tasks) > MAX_TASKS:
-        raise NotApplicable(
+        raise NotApplicableError(
             f"At most {MAX_TASKS} tasks can be edited together; {len(tasks):,} are marked."
         )
     title = f"#{tasks[0].number} {tasks[0].name}" if len(tasks) == 1 else f"{len(tasks)} tasks"

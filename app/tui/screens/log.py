@@ -88,7 +88,7 @@ class LogSaver(Screen[Any]):
             self.app.call_later(self._report_saved, path, written)
         except FileExistsError as error:
             self.app.call_later(self._ask_to_replace, typed, str(error.filename))
-        except save.SaveCancelled:
+        except save.SaveCancelledError:
             return
         except (OSError, ValueError, RuntimeError) as error:
             self.app.call_later(

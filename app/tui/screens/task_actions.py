@@ -32,7 +32,7 @@ from app.tui.actions.confirmations import (
     find_dependants,
     format_excluded,
 )
-from app.tui.actions.tasks import NotApplicable, Request, TaskRow
+from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
 from app.tui.data.call_queue import VerbClient
 from app.tui.panes.pools import PoolTableRow
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
@@ -98,21 +98,21 @@ class TaskActions(Screen[None]):
     def _get_rows(self) -> list[Any]:
         """Return the marked rows, else the row under the cursor.
 
-        Raise NotApplicable if nothing may be changed, or if a row has just changed its state.
+        Raise NotApplicableError if nothing may be changed, or if a row has just changed its state.
         """
         if refusal := self.deck.refusal:
-            raise NotApplicable(refusal)
+            raise NotApplicableError(refusal)
         now, table = self.deck.ticks(), self.table
         rows = table.list_selected()
         if not table.marks and now - table.jumped_at < RECENT:
-            raise NotApplicable(
+            raise NotApplicableError(
                 "The row under the cursor went away just now. Look, and press again."
             )
         for row in rows:
             if state := self.changes.find_recent_change(row.key, now):
                 sign = STATES.get(state, UNKNOWN)
                 word = sign.word if state in STATES else state
-                raise NotApplicable(
+                raise NotApplicableError(
                     f"{_format_short_name(row)} has changed just now ({word}). Look, and press"
                     " again."
                 )
@@ -125,7 +125,7 @@ class TaskActions(Screen[None]):
         """
         try:
             self.deck.send_requests(make())
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.deck.show_not_applicable(unfit)
         else:
             # The answer may have come already and closed this screen.
@@ -149,7 +149,7 @@ class TaskActions(Screen[None]):
             return
         try:
             question = make()
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.deck.show_not_applicable(unfit)
             return
         if question is None:
@@ -244,7 +244,7 @@ class TaskActions(Screen[None]):
         try:
             rows = action_tasks.list_task_rows(self._get_rows())
             action_tasks.cancel_tasks(rows)
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.deck.show_not_applicable(unfit)
             return
         active = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
@@ -350,7 +350,7 @@ class TaskActions(Screen[None]):
             return
         try:
             self.app.push_screen(make_edit_screen(self.deck.client_factory, self._get_rows()))
-        except NotApplicable as unfit:
+        except NotApplicableError as unfit:
             self.deck.show_not_applicable(unfit)
 
     def action_edit_again(self) -> None:

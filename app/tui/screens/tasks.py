@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from app.core import filter_query
 from app.core.text import units
 from app.tui.actions.bulk import MAX_REVIEWED, build_requests, confirm_all, list_commands
-from app.tui.actions.tasks import NotApplicable
+from app.tui.actions.tasks import NotApplicableError
 from app.tui.rows import tasks as row_tasks
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
@@ -189,7 +189,7 @@ class TasksScreen(ListScreen, TaskActions):
     def _find_filter_fault(self) -> str:
         try:
             filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC))
-        except filter_query.BadQuery as error:
+        except filter_query.QueryError as error:
             return str(error)
         return ""
 
@@ -514,12 +514,13 @@ class TasksScreen(ListScreen, TaskActions):
     def _get_rows(self) -> list[Any]:
         """Return the target rows.
 
-        Raise NotApplicable while other rows are being read, or if all matching tasks are marked.
+        Raise NotApplicableError while other rows are being read, or if all matching tasks are
+        marked.
         """
         if self.all_marked:
-            raise NotApplicable(ALL_MARKED_NOTICE)
+            raise NotApplicableError(ALL_MARKED_NOTICE)
         if self._current_read is not None and self._current_read[0] in RESET_WAYS:
-            raise NotApplicable("The matching tasks are being read. Look, and press again.")
+            raise NotApplicableError("The matching tasks are being read. Look, and press again.")
         return super()._get_rows()
 
     def action_copy(self) -> None:

@@ -32,7 +32,7 @@ TASK_LIST_CONDITIONS = ("template", "by", "tag", "created")
 
 
 def parse_filter(text: str, now: datetime) -> RowPredicate | None:
-    """Return the predicate for a filter of the deck; None if empty. Raise query.BadQuery."""
+    """Return the predicate for a filter of the deck; None if empty. Raise query.QueryError."""
     meant = filter_query.parse_query(text, now)
     return (lambda row: filter_query.is_match(meant, extract_facts(row))) if meant else None
 
@@ -43,7 +43,7 @@ def needs_task_list(text: str, now: datetime) -> bool:
         return any(
             term.kind in TASK_LIST_CONDITIONS for term in filter_query.parse_query(text, now).terms
         )
-    except filter_query.BadQuery:
+    except filter_query.QueryError:
         return False
 
 

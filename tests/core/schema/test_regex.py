@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.schema.regex import BadPattern, TooSlow, search
+from app.core.schema.regex import PatternError, PatternTimeoutError, search
 
 REAL = [
     (r"^(((SR|ER|DR)[APRSX])|(SAM(N|EA|D))|(PRJ(NA|EB|DB))|(GS[EM]))(\d+)$", "SAMEA1234", "SAMX1"),
@@ -63,7 +63,7 @@ def test_a_catastrophic_pattern_ends_at_once(pattern: str, text: str) -> None:
     began = time.thread_time()
     try:
         found = search(pattern, text)
-    except TooSlow:
+    except PatternTimeoutError:
         found = False
     assert time.thread_time() - began < 1
     assert found is (pattern == "a" * 900)
@@ -102,13 +102,13 @@ def test_a_catastrophic_pattern_ends_at_once(pattern: str, text: str) -> None:
     ],
 )
 def test_an_unusable_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(BadPattern):
+    with pytest.raises(PatternError):
         search(pattern, "a")
 
 
 def test_a_text_too_long_for_its_pattern_times_out() -> None:
     for pattern, text in (("^(a|a)*$", "a" * 40 + "!"), ("a", "a" * 1_000_000)):
-        with pytest.raises(TooSlow):
+        with pytest.raises(PatternTimeoutError):
             search(pattern, text)
 
 
@@ -125,7 +125,7 @@ def test_it_agrees_with_re_where_the_dialects_agree(pattern: str, text: str) -> 
     try:
         found = search(pattern, text)
         expected = re.search(pattern.replace("$", r"\Z"), text) is not None
-    except (BadPattern, re.error, RecursionError):
+    except (PatternError, re.error, RecursionError):
         return
     # possessive quantifiers and repeated anchors differ
     if not re.search(r"[*+?]\+|[\^$]\)*[*+?]|Z\)*[*+?]", pattern):

@@ -344,7 +344,7 @@ def test_another_backup_under_the_same_file_name_is_not_restored(
     os.rename(tmp_path / "full", increment.path)
 
     for one in (full, increment):
-        with pytest.raises(tool.DamagedBackupFile):
+        with pytest.raises(tool.DamagedBackupError):
             tool.rebuild([(str(one.path), "")], str(tmp_path / "image"))
         assert run_tool(copied_folder, "restore", one.id, tmp_path / "restored.db").returncode == 5
     assert not (tmp_path / "restored.db").exists() and not (tmp_path / "image").exists()
@@ -357,7 +357,7 @@ def test_a_backup_that_differs_from_the_recorded_one_is_not_restored(
     (file,) = tool.find_chain(tool.list_entries(str(copied_folder)), full.id)
 
     tool.rebuild([file], str(tmp_path / "image"))
-    with pytest.raises(tool.DamagedBackupFile, match="its checksum is wrong"):
+    with pytest.raises(tool.DamagedBackupError, match="its checksum is wrong"):
         tool.rebuild([(file[0], "0" * 64)], str(tmp_path / "other"))
 
 

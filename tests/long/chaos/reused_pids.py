@@ -51,14 +51,14 @@ def run_trials() -> Iterator[TrialResult]:
         yield run_trial(trial)
 
 
-class PidTaken(Exception):
+class PidTakenError(Exception):
     """Another process of the machine got the wanted pid."""
 
 
 def run_trial(trial: Callable[[RuntimeProcess], TrialResult]) -> TrialResult:
     """Run a trial in its own home, and again in another if the pid was taken."""
     for _ in range(HOMES):
-        with contextlib.suppress(PidTaken), open_runtime() as living:
+        with contextlib.suppress(PidTakenError), open_runtime() as living:
             return trial(living)
     raise RuntimeError(f"in {HOMES} homes somebody else was given the pid")
 
@@ -101,7 +101,7 @@ def start_stranger(pid: int, *argv: str, stays: bool = True) -> Iterator[Foreign
             break
         _kill_and_reap(made)
     else:
-        raise PidTaken
+        raise PidTakenError
     try:
         yield ForeignProcess(pid)
     finally:
@@ -110,13 +110,13 @@ def start_stranger(pid: int, *argv: str, stays: bool = True) -> Iterator[Foreign
 
 
 def _is_free(pid: int) -> bool:
-    """Return true if the run with the pid is gone. Raises PidTaken."""
+    """Return true if the run with the pid is gone. Raises PidTakenError."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:  # an unreaped process has no environment
         return not Path(f"/proc/{pid}").exists()
     if variables and b"TASKDECK_RUNID=" not in variables:
-        raise PidTaken
+        raise PidTakenError
     return False
 
 

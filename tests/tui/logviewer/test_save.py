@@ -11,7 +11,7 @@ import pytest
 
 from app.tui.logviewer import save
 from app.tui.logviewer.save import (
-    SaveCancelled,
+    SaveCancelledError,
     complete_path,
     resolve_path,
     save_log,
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_nothing_behind_and_loses_nothing(
 def test_a_cancelled_save_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(save, "_CHUNK", 10)
     wanted = iter([True, True, False])
-    with pytest.raises(SaveCancelled):
+    with pytest.raises(SaveCancelledError):
         save_log(
             TextSource("x" * 100), tmp_path / "x.log", replace=False, wanted=lambda: next(wanted)
         )

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from app.core.board import AlertEntry
 from app.errors import NotFound, Remote
 from app.tui.actions import rules as action_rules
-from app.tui.actions.tasks import NotApplicable
+from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.panes import alerts as alerts_pane
 from app.tui.rows.rules import RuleRow, make_rule_row
@@ -725,7 +725,7 @@ def test_marked_alerts_silence_each_of_their_rules_once():
         AlertEntry(n, name, "info", "firing", "", "", "", 0.0, "u") for n, name in enumerate("aab")
     ]
     assert [rule.name for rule in action_rules.find_rules(rows, rules)] == ["a", "b"]
-    with pytest.raises(NotApplicable, match="a rule that is gone"):
+    with pytest.raises(NotApplicableError, match="a rule that is gone"):
         action_rules.find_rules(
             [AlertEntry(9, "c", "info", "resolved", "", "", "", 0.0, "u")], rules
         )

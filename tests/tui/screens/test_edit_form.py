@@ -14,7 +14,7 @@ from textual.widgets import Input
 from app.client import Client
 from app.core.board import EndedEntry
 from app.errors import NotFound, Remote
-from app.tui.actions.tasks import NotApplicable
+from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.forms.fields import Pick
 from app.tui.panes.pools import PoolTableRow
@@ -666,11 +666,11 @@ async def test_a_form_stays_open_when_its_queue_is_deleted():
 
 def test_rows_that_cannot_be_edited_say_why():
     ended = EndedEntry("u", 1, "a", "media", "failed", 0.0, "exit 1")
-    with pytest.raises(NotApplicable, match="It has ended"):
+    with pytest.raises(NotApplicableError, match="It has ended"):
         make_edit_screen(make_runtime(), [ended])
-    with pytest.raises(NotApplicable, match="e edits tasks"):
+    with pytest.raises(NotApplicableError, match="e edits tasks"):
         make_edit_screen(make_runtime(), [])
-    with pytest.raises(NotApplicable, match="At most 200"):
+    with pytest.raises(NotApplicableError, match="At most 200"):
         make_edit_screen(make_runtime(), [WAITING._replace(number=n) for n in range(201)])
 
 

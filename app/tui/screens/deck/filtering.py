@@ -101,7 +101,7 @@ class DeckFilter(DeckLayout):
             keep = row_filter.combine_filters(
                 row_filter.parse_filter(self.words, self._moment), state
             )
-        except filter_query.BadQuery as error:
+        except filter_query.QueryError as error:
             self.deck.show_message(self.look.sanitize(str(error)), "warn")
             return
         if self.words or self._state:
