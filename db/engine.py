@@ -54,7 +54,6 @@ def create_write_engine(
     Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. A `seat` times the
     statements.
     """
-
     factory: Any = seat.connection if seat else sqlite3.Connection
 
     def connect() -> sqlite3.Connection:
@@ -184,21 +183,11 @@ class Database:
             except DamagedDatabase as error:
                 self.damage = error  # at once: other transactions may be queued
                 loop.call_soon_threadsafe(self.mark_damaged, error)
-                loop.call_soon_threadsafe(failed, error)
+                loop.call_soon_threadsafe(_set_error, answer, error)
             except BaseException as error:
-                loop.call_soon_threadsafe(failed, error)
+                loop.call_soon_threadsafe(_set_error, answer, error)
             else:
-                loop.call_soon_threadsafe(done, result, changed)
-
-        def failed(error: BaseException) -> None:
-            if not answer.done():
-                answer.set_exception(error)
-
-        def done(result: T, changed: bool) -> None:
-            if not answer.done():
-                answer.set_result(result)
-            for wake in wakes if changed else ():
-                wake()
+                loop.call_soon_threadsafe(_set_result, answer, result, wakes if changed else ())
 
         self._thread.submit(work)
         return answer
@@ -450,6 +439,19 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
     event.listen(engine, "begin", found.attach_current)
     event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     return engine
+
+
+def _set_error(answer: asyncio.Future[Any], error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+
+
+def _set_result(answer: asyncio.Future[T], result: T, wakes: Sequence[Callable[[], None]]) -> None:
+    """Complete an answer, unless its caller was cancelled, and send the wake-ups."""
+    if not answer.done():
+        answer.set_result(result)
+    for wake in wakes:
+        wake()
 
 
 class SqliteErrorTranslator:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -159,19 +159,7 @@ class SubmitBatch:
         while True:  # Tasks that depend on a rejected task are checked again.
             lost = list[int]()
             for at in left:
-                missing, edges = list[Problem](), list[DependencyEdge]()
-                for kind, references in (
-                    ("success", specs[at].after),
-                    ("any", specs[at].after_any),
-                ):
-                    for reference in references:
-                        inner = [
-                            i for i in self._find_in_batch(here, reference, at) if i not in unknown
-                        ]
-                        edges += [
-                            DependencyEdge(at, parent, kind)
-                            for parent in inner or _find_uuid(self.c, reference, missing)
-                        ]
+                edges, missing = self._find_edges(at, specs[at], here, unknown)
                 many += len(edges) - len(found.get(at, ()))
                 if many > MAX_EDGES:
                     raise _make_too_many_edges(here, specs[at])
@@ -195,6 +183,20 @@ class SubmitBatch:
                 )
             )
 
+    def _find_edges(
+        self, at: int, spec: TaskSpec, here: Mapping[str, list[int]], rejected: Container[int]
+    ) -> tuple[list[DependencyEdge], list[Problem]]:
+        """Return the dependencies of one task, and the problems of its unknown parents."""
+        edges, missing = list[DependencyEdge](), list[Problem]()
+        for kind, references in (("success", spec.after), ("any", spec.after_any)):
+            for reference in references:
+                inner = [i for i in self._find_in_batch(here, reference, at) if i not in rejected]
+                edges += [
+                    DependencyEdge(at, parent, kind)
+                    for parent in inner or _find_uuid(self.c, reference, missing)
+                ]
+        return edges, missing
+
     def drop_tasks(
         self, places: Collection[int], edges: Sequence[DependencyEdge]
     ) -> list[DependencyEdge]:
@@ -212,7 +214,7 @@ class SubmitBatch:
         ]
 
     def _find_in_batch(
-        self, here: dict[str, list[int]], reference: str | int, at: int
+        self, here: Mapping[str, list[int]], reference: str | int, at: int
     ) -> list[int]:
         """Return the batch tasks that a reference names.
 

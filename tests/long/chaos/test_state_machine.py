@@ -34,136 +34,127 @@ from tests.long.chaos.runtime_model import ManualClock, RuntimeModel
 AT = st.integers(0, 1_000_000)
 
 
-def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachine]:
-    """Return a state machine over one database, which each run leaves unchanged."""
+class TaskMachine(RuleBasedStateMachine):
+    """A state machine over one database, which each run leaves unchanged."""
 
-    class Machine(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.connection = engine.connect()
-            self.transaction = self.connection.begin()
-            self.world = RuntimeModel(self.connection, time)
+    engine: Engine
+    time: ManualClock
 
-        def _task(self, at: int) -> str:
-            return self.world.submitted[at % len(self.world.submitted)]
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = self.engine.connect()
+        self.transaction = self.connection.begin()
+        self.world = RuntimeModel(self.connection, self.time)
 
-        @initialize(many=st.integers(1, 3))
-        def begin(self, many: int) -> None:
-            for _ in range(many):
-                self.world.submit([], False, 1, 1.0, 0.0)
-            for part in (self.world.claim, self.world.send, self.world.run_keeper):
-                part()
+    def _task(self, at: int) -> str:
+        return self.world.submitted[at % len(self.world.submitted)]
 
-        @precondition(lambda self: len(self.world.submitted) < 7)
-        @rule(
-            parents=st.lists(AT, max_size=2), hold=st.sampled_from([False, False, True]),
-            retries=st.sampled_from([0, 0, 1, 2]),
-            cpu=st.sampled_from([0.0, 1.0, 2.0, 3.0]), memory=st.sampled_from([0.0, 40.0, 100.0]),
-        )  # fmt: skip
-        def submit(
-            self, parents: list[int], hold: bool, retries: int, cpu: float, memory: float
-        ) -> None:
-            known = self.world.submitted
-            self.world.submit(
-                sorted({self._task(at) for at in parents} if known else ()),
-                hold,
-                retries,
-                cpu,
-                memory,
-            )
+    @initialize(many=st.integers(1, 3))
+    def begin(self, many: int) -> None:
+        for _ in range(many):
+            self.world.submit([], False, 1, 1.0, 0.0)
+        for part in (self.world.claim, self.world.send, self.world.run_keeper):
+            part()
 
-        @precondition(lambda self: self.world.submitted)
-        @rule(at=AT)
-        def cancel(self, at: int) -> None:
-            self.world.cancel(self._task(at))
+    @precondition(lambda self: len(self.world.submitted) < 7)
+    @rule(
+        parents=st.lists(AT, max_size=2), hold=st.sampled_from([False, False, True]),
+        retries=st.sampled_from([0, 0, 1, 2]),
+        cpu=st.sampled_from([0.0, 1.0, 2.0, 3.0]), memory=st.sampled_from([0.0, 40.0, 100.0]),
+    )  # fmt: skip
+    def submit(
+        self, parents: list[int], hold: bool, retries: int, cpu: float, memory: float
+    ) -> None:
+        known = self.world.submitted
+        self.world.submit(
+            sorted({self._task(at) for at in parents} if known else ()), hold, retries, cpu, memory
+        )
 
-        @precondition(lambda self: self.world.submitted)
-        @rule(at=AT, on=st.booleans())
-        def hold(self, at: int, on: bool) -> None:
-            self.world.hold(self._task(at), on)
+    @precondition(lambda self: self.world.submitted)
+    @rule(at=AT)
+    def cancel(self, at: int) -> None:
+        self.world.cancel(self._task(at))
 
-        @precondition(lambda self: self.world.submitted)
-        @rule(at=AT)
-        def retry(self, at: int) -> None:
-            self.world.retry(self._task(at))
+    @precondition(lambda self: self.world.submitted)
+    @rule(at=AT, on=st.booleans())
+    def hold(self, at: int, on: bool) -> None:
+        self.world.hold(self._task(at), on)
 
-        @precondition(lambda self: self.world.submitted)
-        @rule(at=AT, on=st.booleans())
-        def pause(self, at: int, on: bool) -> None:
-            (transitions.pause if on else transitions.resume)(self.world.c, [self._task(at)], "ann")
+    @precondition(lambda self: self.world.submitted)
+    @rule(at=AT)
+    def retry(self, at: int) -> None:
+        self.world.retry(self._task(at))
 
-        @precondition(lambda self: self.world.truth or self.world.living())
-        @rule(at=AT)
-        def timeout(self, at: int) -> None:
-            """Time out a run that was overdue and may have ended since."""
-            runs = sorted([*self.world.truth, *self.world.list_active()])
-            transitions.stop(self.world.c, [runs[at % len(runs)]], "timeout", transitions.SYSTEM)
+    @precondition(lambda self: self.world.submitted)
+    @rule(at=AT, on=st.booleans())
+    def pause(self, at: int, on: bool) -> None:
+        (transitions.pause if on else transitions.resume)(self.world.c, [self._task(at)], "ann")
 
-        @rule()
-        def claim(self) -> None:
-            self.world.claim()
+    @precondition(lambda self: self.world.truth or self.world.living())
+    @rule(at=AT)
+    def timeout(self, at: int) -> None:
+        """Time out a run that was overdue and may have ended since."""
+        runs = sorted([*self.world.truth, *self.world.list_active()])
+        transitions.stop(self.world.c, [runs[at % len(runs)]], "timeout", transitions.SYSTEM)
 
-        @rule()
-        def claim_and_run(self) -> None:
-            for part in (self.world.claim, self.world.send, self.world.run_keeper):
-                part()
+    @rule()
+    def claim(self) -> None:
+        self.world.claim()
 
-        @rule()
-        def send(self) -> None:
-            self.world.send()
+    @rule()
+    def claim_and_run(self) -> None:
+        for part in (self.world.claim, self.world.send, self.world.run_keeper):
+            part()
 
-        @rule()
-        def work(self) -> None:
-            self.world.run_keeper()
+    @rule()
+    def send(self) -> None:
+        self.world.send()
 
-        @precondition(lambda self: self.world.living())
-        @rule(at=AT, code=st.sampled_from([0, 0, 1, 7]))
-        def job_ends(self, at: int, code: int) -> None:
-            living = self.world.list_active()
-            self.world.end_run(living[at % len(living)], code)
+    @rule()
+    def work(self) -> None:
+        self.world.run_keeper()
 
-        @precondition(lambda self: self.world.living())
-        @rule(at=AT, code=st.sampled_from([0, 0, 7]))
-        def job_ends_and_is_cancelled_before_that_is_heard(self, at: int, code: int) -> None:
-            living = self.world.list_active()
-            runid = living[at % len(living)]
-            self.world.end_run(runid, code)
-            self.world.cancel(self.world.find_task_id(runid))
+    @precondition(lambda self: self.world.living())
+    @rule(at=AT, code=st.sampled_from([0, 0, 1, 7]))
+    def job_ends(self, at: int, code: int) -> None:
+        living = self.world.list_active()
+        self.world.end_run(living[at % len(living)], code)
 
-        @rule()
-        def round(self) -> None:
-            self.world.run_round()
+    @precondition(lambda self: self.world.living())
+    @rule(at=AT, code=st.sampled_from([0, 0, 7]))
+    def job_ends_and_is_cancelled_before_that_is_heard(self, at: int, code: int) -> None:
+        living = self.world.list_active()
+        runid = living[at % len(living)]
+        self.world.end_run(runid, code)
+        self.world.cancel(self.world.find_task_id(runid))
 
-        @rule(seconds=st.sampled_from([0.1, 2.0]))
-        def time_goes_on(self, seconds: float) -> None:
-            self.world.clock.advance(seconds)
+    @rule()
+    def round(self) -> None:
+        self.world.run_round()
 
-        @rule()
-        def crash(self) -> None:
-            self.world.crash()
+    @rule(seconds=st.sampled_from([0.1, 2.0]))
+    def time_goes_on(self, seconds: float) -> None:
+        self.world.clock.advance(seconds)
 
-        @rule()
-        def crash_before_what_was_claimed_is_sent(self) -> None:
-            for part in (
-                self.world.claim,
-                self.world.crash,
-                self.world.send,
-                self.world.run_keeper,
-            ):
-                part()
+    @rule()
+    def crash(self) -> None:
+        self.world.crash()
 
-        @invariant()
-        def promises_hold(self) -> None:
-            self.world.check_invariants()
+    @rule()
+    def crash_before_what_was_claimed_is_sent(self) -> None:
+        for part in (self.world.claim, self.world.crash, self.world.send, self.world.run_keeper):
+            part()
 
-        def teardown(self) -> None:
-            try:
-                self.world.finish()
-            finally:
-                self.transaction.rollback()
-                self.connection.close()
+    @invariant()
+    def promises_hold(self) -> None:
+        self.world.check_invariants()
 
-    return Machine
+    def teardown(self) -> None:
+        try:
+            self.world.finish()
+        finally:
+            self.transaction.rollback()
+            self.connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +181,8 @@ def run_machine(database_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Cal
             phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow,
             HealthCheck.filter_too_much], print_blob=False,
         )  # fmt: skip
-        run_state_machine_as_test(make_machine(database_engine, time), settings=how)
+        machine = type("BoundMachine", (TaskMachine,), {"engine": database_engine, "time": time})
+        run_state_machine_as_test(machine, settings=how)
 
     return run
 
