@@ -1,0 +1,1 @@
+"""Database: engine, schema, queries, search, maintenance, backup and restore."""

@@ -1,0 +1,1 @@
+"""Command line: parser, output and one module for each command."""

@@ -1,0 +1,1 @@
+"""Process supervisor. It outlives the runtime and imports only the standard library."""

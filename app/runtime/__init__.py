@@ -1,0 +1,1 @@
+"""Background process of a home: dispatcher, duties, control server and change feed."""

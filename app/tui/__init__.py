@@ -1,0 +1,1 @@
+"""Deck: screens, panes and forms in the terminal."""

@@ -1,0 +1,1 @@
+"""Alembic environment and the revisions of the database."""

@@ -57,7 +57,7 @@ def backed_up_home(home: Path, database_path: Path) -> Path:
 
 @pytest.fixture
 def earlier_database(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The database of the home, of the revision before that of the program."""
+    """Return the database of the home, of the revision before that of the program."""
     path = Path(shutil.copy(make_old_database(tmp_path), paths.database_path(home)))
     add_later_revision(tmp_path, monkeypatch)
     return path

@@ -1,0 +1,1 @@
+"""Panes of the deck screen, one module for each."""

@@ -1,0 +1,1 @@
+"""Screens of the deck, one module for each."""

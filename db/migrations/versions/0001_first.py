@@ -55,6 +55,7 @@ _TRIGGERS = (
 
 
 def upgrade() -> None:
+    """Create all tables, indexes and triggers."""
     op.create_table(
         "backups",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -36,7 +36,7 @@ def is_sound(path: Path) -> bool:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A database of the revision before that of the program."""
+    """Return a database of the revision before that of the program."""
     made = make_old_database(tmp_path)
     add_later_revision(tmp_path, monkeypatch)
     return made
