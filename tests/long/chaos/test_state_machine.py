@@ -90,7 +90,7 @@ class TaskMachine(RuleBasedStateMachine):
     def pause(self, at: int, on: bool) -> None:
         (transitions.pause if on else transitions.resume)(self.world.c, [self._task(at)], "ann")
 
-    @precondition(lambda self: self.world.truth or self.world.living())
+    @precondition(lambda self: self.world.truth or self.world.list_active())
     @rule(at=AT)
     def timeout(self, at: int) -> None:
         """Time out a run that was overdue and may have ended since."""
@@ -114,13 +114,13 @@ class TaskMachine(RuleBasedStateMachine):
     def work(self) -> None:
         self.world.run_keeper()
 
-    @precondition(lambda self: self.world.living())
+    @precondition(lambda self: self.world.list_active())
     @rule(at=AT, code=st.sampled_from([0, 0, 1, 7]))
     def job_ends(self, at: int, code: int) -> None:
         living = self.world.list_active()
         self.world.end_run(living[at % len(living)], code)
 
-    @precondition(lambda self: self.world.living())
+    @precondition(lambda self: self.world.list_active())
     @rule(at=AT, code=st.sampled_from([0, 0, 7]))
     def job_ends_and_is_cancelled_before_that_is_heard(self, at: int, code: int) -> None:
         living = self.world.list_active()
@@ -263,17 +263,23 @@ FAULTS = {
     "moves are not guarded by where a task stands": replace_function(
         "_move", lambda was: _move_unguarded
     ),
-    "an end does not give back what its run reserved": replace_function("ended", _skip_recount),
+    "an end does not give back what its run reserved": replace_function(
+        "record_ends", _skip_recount
+    ),
     "a refusal does not give back what its run reserved": replace_function(
         "unclaim", _skip_recount
     ),
     "a refused run is left as it is": replace_function("unclaim", return_nothing),
     "a cancel does not reach the run": replace_function("stop", return_nothing),
-    "a clean exit wins over a cancel in progress": replace_function("ended", _prefer_clean_exits),
+    "a clean exit wins over a cancel in progress": replace_function(
+        "record_ends", _prefer_clean_exits
+    ),
     "a task that may try again is left running": replace_function("_end_tasks", _drop_retries),
-    "an exit code is stored as another": replace_function("ended", _flatten_codes),
+    "an exit code is stored as another": replace_function("record_ends", _flatten_codes),
     "a hold is noted and not kept": replace_function("hold", _ignore_hold),
-    "what waits for a failed task is never told": replace_function("follow", return_nothing),
+    "what waits for a failed task is never told": replace_function(
+        "propagate_to_children", return_nothing
+    ),
     "the plan does not look at the pool": _plan_everything,
 }
 
