@@ -7,8 +7,8 @@ from typing import Any
 
 from app.core.text.sanitize import pad
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
-from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import STATES, UNKNOWN, Look, Span
 from db.states import ENDED, WAITING, ordered
 

@@ -9,10 +9,10 @@ from typing import Any
 from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize, sanitize_lines
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.shell_command import build_spec_from_task, build_submit_words, quote_words
 from app.tui.actions.tasks import TaskRow
 from app.tui.data.call_queue import VerbClient
-from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look
 
 TAIL_LINES, REPORT_LINES = 200, 30

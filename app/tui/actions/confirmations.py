@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
 from app.core.text.sanitize import pad, sanitize, truncate_middle
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
-from app.tui.rows.work import format_end
-from app.tui.screens.dialogs.choice import Answer, Question
+from app.tui.data.list_rows import format_end
 from app.tui.style import STATES, UNKNOWN, Look, Span
 
 MAX_NAMED = 8

@@ -8,9 +8,9 @@ from typing import Any
 from app.core import filter_query
 from app.core.board import Board, NextEntry, PoolEntry, QueueEntry
 from app.core.text import units
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request
-from app.tui.panes.pools import PoolTableRow
-from app.tui.screens.dialogs.choice import Answer, Question
+from app.tui.data.list_rows import PoolTableRow
 from app.tui.style import STATES, UNKNOWN, Look
 
 QueueOrPool = QueueEntry | PoolEntry

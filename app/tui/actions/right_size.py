@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.text import units
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request
-from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look, Span
 
 RESOURCES = ("memory", "cpu")

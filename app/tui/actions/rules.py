@@ -7,9 +7,9 @@ from typing import Any
 
 from app.core.board import AlertEntry
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, acknowledge_alerts
-from app.tui.rows.rules import RuleRow
-from app.tui.screens.dialogs.choice import Answer, Question
+from app.tui.data.list_rows import RuleRow
 from app.tui.style import Look
 
 RulesByName = Mapping[str, RuleRow]

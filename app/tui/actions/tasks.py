@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
 from app.core.text.sanitize import truncate_middle
-from app.tui.panes.pools import PoolTableRow
-from app.tui.rows.work import LingeringRow
+from app.tui.data.list_rows import LingeringRow, PoolTableRow
 
 TaskRow = RunningEntry | NextEntry | EndedEntry
 

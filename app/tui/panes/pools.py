@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from textual.strip import Strip
 
 from app.core.board import Board, HostFacts, PoolEntry
 from app.core.text import units
+from app.tui.data.list_rows import MEMORY_SUFFIX, PoolTableRow
 from app.tui.style import Look, Span, measure_spans
 from app.tui.time_format import format_time_and_age
 from app.tui.widgets.table import NO_MATCH, Table
@@ -18,8 +18,6 @@ from app.tui.widgets.table_title import Wordings
 
 STALE_AFTER = 30.0
 """Age in seconds from which measurements are called old."""
-MEMORY_SUFFIX = "/memory"
-"""Suffix of the key of a pool's memory line; names contain no slash."""
 LOW_DISK = 1024**3
 """Free bytes below which the disk is marked."""
 
@@ -44,17 +42,6 @@ _NARROW = (
     TableColumn("", 3, drop=2),
     TableColumn("", 5, 6, right=True, fits=True, drop=2),
 )
-
-
-class PoolTableRow(NamedTuple):
-    """Line of a pool on a wide terminal: its CPU or its memory."""
-
-    pool: PoolEntry
-    memory: bool = False
-
-    @property
-    def key(self) -> str:
-        return self.pool.key + MEMORY_SUFFIX if self.memory else self.pool.key
 
 
 def _make_bar_cell(used: float | None, reserved: float | None, total: float) -> Cell:

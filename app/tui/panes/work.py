@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from app.core.board import Board, EndedEntry, RunningEntry
 from app.core.text.sanitize import sanitize, truncate_middle
-from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION, LingeringRow
+from app.tui.data.list_rows import LingeringRow
+from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION
 from app.tui.style import Span
 from app.tui.widgets.table import NO_MATCH, Table
 from app.tui.widgets.table_parts import SectionView

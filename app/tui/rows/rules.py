@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from app.core.board import AlertEntry
 from app.core.text import units
 from app.core.times import unix_if_any
-from app.tui.panes.alerts import SEVERITIES, format_time_left, make_head_cells, make_state_cell
+from app.tui.data.list_rows import RuleRow
+from app.tui.rows.alerts import SEVERITIES, format_time_left, make_head_cells, make_state_cell
 from app.tui.style import ALERTS, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
-
-
-@dataclass(frozen=True, slots=True)
-class RuleRow:
-    """SLA rule: its name, its sentence, its severity and its state.
-
-    `until` is the end of its silence in UNIX seconds, `lacks` says why there is no figure to
-    compare, and `facts` is the row of `sla.ls`.
-    """
-
-    name: str
-    words: str
-    severity: str
-    enabled: bool
-    firing: int = 0
-    acknowledged: int = 0
-    until: float | None = None
-    late: int = 0
-    last_late: float | None = None
-    lacks: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-    @property
-    def key(self) -> str:
-        return f"rule:{self.name}"
 
 
 def make_rule_row(row: Mapping[str, Any]) -> RuleRow:

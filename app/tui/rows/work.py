@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
+from app.tui.data.list_rows import LingeringRow, format_end
 from app.tui.style import STATES, UNKNOWN, Look, Sign
 from app.tui.time_format import format_age_ago, format_elapsed, format_wall_time
 from app.tui.widgets.table_columns import BarCell, Cell, Cells, TableColumn
@@ -57,18 +58,6 @@ _ENDED_NARROW = (
     TableColumn("WHEN", 7, 9, right=True, fits=True, drop=1),
     TableColumn("HOW IT ENDED", 44, grow=2, floor=20),
 )  # fmt: skip
-
-
-class LingeringRow(NamedTuple):
-    """Row that ended a moment ago and keeps its place until `until`."""
-
-    was: RunningEntry
-    end: EndedEntry
-    until: float
-
-    @property
-    def key(self) -> str:
-        return self.was.key
 
 
 def _get_sign(status: str) -> Sign:
@@ -203,14 +192,6 @@ def make_narrow_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
         _make_start_cell(row, now, look),
         Cell(look.sanitize(row.why_short or row.why)),
     )
-
-
-def format_end(row: EndedEntry) -> str:
-    """Return the state and its cause, such as `failed, exit 1 after 3s`."""
-    word = _get_sign(row.status).word
-    if not row.how or row.how.startswith(word):
-        return row.how or word
-    return f"{word} {row.how}" if row.how.startswith(("in ", "after ")) else f"{word}, {row.how}"
 
 
 def _make_end_cell(row: EndedEntry, look: Look) -> Cell:

@@ -18,12 +18,14 @@ from textual.widget import Widget
 from app.core.board import AlertEntry
 from app.core.text import units
 from app.tui.actions import rules as action_rules
+from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
+from app.tui.data.list_rows import RuleRow
 from app.tui.pages.rule import build_alert_lines, build_rule_lines
-from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, RuleRow, make_alert_line, make_rule_row
+from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, make_alert_line, make_rule_row
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
-from app.tui.screens.dialogs.choice import ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.rule_form import SilenceScreen, make_rule_screen
 from app.tui.style import Span
 from app.tui.widgets.detail import DetailBox, DetailContent

@@ -16,8 +16,9 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.tui.actions.question import Answer, Question
 from app.tui.screens.base_page import PageScreen
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.widgets import row_filter
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput

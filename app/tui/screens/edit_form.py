@@ -29,12 +29,12 @@ from app.core.board import (
 )
 from app.tui.actions.shell_command import quote_words
 from app.tui.actions.tasks import NotApplicableError, Request, get_underlying_row
+from app.tui.data.list_rows import PoolTableRow
 from app.tui.forms import edit_model
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditRows, EditSource
 from app.tui.forms.fields import Field, Pick, Words, make_entry
-from app.tui.panes.pools import PoolTableRow
 from app.tui.screens.base_page import PageScreen, TextLine
 from app.tui.screens.shellline import CopiesShellLine
 from app.tui.style import Span

@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.times import unix_if_any
+from app.tui.actions.question import Answer, Question
 from app.tui.logviewer import save
 from app.tui.logviewer.pager import LogPage, format_size_and_lines
 from app.tui.logviewer.prompt import LogPrompt, PromptKind
@@ -25,7 +26,7 @@ from app.tui.logviewer.source import FileSource, LogSource, TextSource
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_task import SingleTaskScreen, make_task_row
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.style import STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_elapsed
 from app.tui.widgets.document import wrap_text

@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from app.core.text import diff, units
 from app.tui.actions.confirmations import limit_lines, list_hidden_lines
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
 from app.tui.rows.operations import (
     OPERATIONS,
@@ -26,7 +27,7 @@ from app.tui.rows.operations import (
 )
 from app.tui.screens.base_list import BACK_HINT, ListScreen
 from app.tui.screens.base_page import PageScreen
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.style import Look
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.document import Doc, DocRow, Section

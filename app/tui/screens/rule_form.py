@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from app.core.text import units
 from app.tui.actions import rules
 from app.tui.actions.tasks import Request
+from app.tui.data.list_rows import RuleRow
 from app.tui.forms.edit_model import NEW_RULE, RULE, SILENCE, EditSheet
 from app.tui.forms.edit_source import EditSource
-from app.tui.rows.rules import RuleRow
 from app.tui.screens.edit_form import EditScreen
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.tui.actions import right_size
-from app.tui.data.task_snapshot import TaskSnapshot, fetch_snapshot, open_source
+from app.tui.actions.question import Answer, Question
 from app.tui.logviewer.pager import LogPage, format_size_and_lines
+from app.tui.logviewer.task_snapshot import TaskSnapshot, fetch_snapshot, open_source
 from app.tui.logviewer.widget import LogView
 from app.tui.pages import task, timeline, why
 from app.tui.pages import task as page_task
 from app.tui.pages.task_facts import TaskContext, build_headline, format_title
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_task import SingleTaskScreen, make_task_row
-from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.screens.log import LogScreen
 from app.tui.state.row_changes import RECENT
 from app.tui.style import Look

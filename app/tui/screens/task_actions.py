@@ -32,10 +32,11 @@ from app.tui.actions.confirmations import (
     find_dependants,
     format_excluded,
 )
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
 from app.tui.data.call_queue import VerbClient
-from app.tui.panes.pools import PoolTableRow
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.data.list_rows import PoolTableRow
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.state.row_changes import RECENT, RowChanges
 from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.widgets.banner import needs_room

@@ -12,10 +12,11 @@ from textual.binding import Binding, BindingType
 from app.core import filter_query
 from app.core.text import units
 from app.tui.actions.bulk import MAX_REVIEWED, build_requests, confirm_all, list_commands
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.rows import tasks as row_tasks
 from app.tui.screens.base_list import ListScreen
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.text_prompt import AskScreen
 from app.tui.screens.task_actions import TaskActions
 from app.tui.state import saved_views

@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
 from app.tui.rows.templates import (
     TEMPLATES,
@@ -19,7 +20,7 @@ from app.tui.rows.templates import (
     make_template,
 )
 from app.tui.screens.base_list import ListScreen
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.style import Look
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.footer import KeyHint

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from textual import events
 
 from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.tui.data.list_rows import LingeringRow, PoolTableRow
 from app.tui.message_fit import fit_message
-from app.tui.panes.pools import PoolTableRow
-from app.tui.rows.work import LingeringRow
 from app.tui.style import Look, Span
 from app.tui.widgets.strips import StripWidget
 

@@ -8,8 +8,7 @@ from typing import Any
 from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
 from app.core.text import units
 from app.tui.actions.tasks import get_underlying_row, plan_toggles
-from app.tui.panes.pools import PoolTableRow
-from app.tui.rows.rules import RuleRow
+from app.tui.data.list_rows import PoolTableRow, RuleRow
 from app.tui.widgets.footer import KeyHint
 
 _ACTIVE = (RunningEntry, NextEntry)

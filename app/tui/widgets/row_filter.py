@@ -12,7 +12,7 @@ from typing import Any
 
 from app.core import filter_query
 from app.core.board import EndedEntry, NextEntry, RunningEntry
-from app.tui.rows.work import LingeringRow
+from app.tui.data.list_rows import LingeringRow
 
 _WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 RowPredicate = Callable[[Any], bool]

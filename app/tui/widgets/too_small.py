@@ -12,12 +12,13 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
 
-from app.tui.screens.deck.pane_heights import MIN_SIZE
 from app.tui.style import Look
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+MIN_SIZE = (60, 16)
+"""Terminal size (cells, lines) below which only a notice is shown."""
 LEAVE_KEYS = ("ctrl+q", "ctrl+c")
 """Keys that work as usual."""
 

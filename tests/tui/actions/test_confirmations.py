@@ -6,8 +6,9 @@ import pytest
 
 from app.tui.actions.bulk import MAX_REVIEWED, confirm_all
 from app.tui.actions.confirmations import MAX_NAMED, confirm_delete, confirm_retry
+from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.item_list import ItemListScreen
 from app.tui.style import Look
 from tests.tui import boards

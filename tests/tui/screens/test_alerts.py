@@ -14,8 +14,9 @@ from app.errors import NotFound, Remote
 from app.tui.actions import rules as action_rules
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
-from app.tui.panes import alerts as alerts_pane
-from app.tui.rows.rules import RuleRow, make_rule_row
+from app.tui.data.list_rows import RuleRow
+from app.tui.rows.alerts import make_narrow_cells
+from app.tui.rows.rules import make_rule_row
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.edit_form import EditScreen
@@ -764,7 +765,7 @@ def test_marked_rules_turn_off_unless_all_are_off():
 
 def test_the_pane_shows_the_remaining_silence():
     row = AlertEntry(1, "a", "critical", "silenced", "", "", "", NOW, until=NOW + 5 * HOUR - 20)
-    assert alerts_pane.make_narrow_cells(row, Look(), NOW)[-1].text == "quiet 5h"
+    assert make_narrow_cells(row, Look(), NOW)[-1].text == "quiet 5h"
 
 
 async def test_the_footer_offers_actions_for_the_marks() -> None:

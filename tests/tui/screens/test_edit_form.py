@@ -16,8 +16,8 @@ from app.core.board import EndedEntry
 from app.errors import NotFound, Remote
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
+from app.tui.data.list_rows import PoolTableRow
 from app.tui.forms.fields import Pick
-from app.tui.panes.pools import PoolTableRow
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.edit_form import (
     EditScreen,

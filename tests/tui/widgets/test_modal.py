@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from app.core.board import RuntimeFacts
+from app.tui.actions.question import Answer, Question
 from app.tui.app import TaskdeckApp
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.widgets.modal import DismissOnClickOutside

@@ -10,7 +10,7 @@ from textual import on
 
 from app.core import filter_query
 from app.core.board import AlertEntry, Board
-from app.tui.panes.pools import PoolTableRow
+from app.tui.data.list_rows import PoolTableRow
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck.layout import DeckLayout, Pane
 from app.tui.widgets import row_filter

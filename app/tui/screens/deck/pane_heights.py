@@ -9,8 +9,6 @@ from typing import NamedTuple
 from app.tui.panes.work import TALL_HEIGHT
 from app.tui.widgets.header import WIDE_CELLS
 
-MIN_SIZE = (60, 16)
-"""Terminal size (cells, lines) below which only a notice is shown."""
 FULL_SIZE = (80, 24)
 """Terminal size (cells, lines) below which one pane is shown at a time."""
 BOTTOM = 2

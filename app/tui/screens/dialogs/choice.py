@@ -7,7 +7,7 @@ accepted, so that a key typed ahead cannot confirm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,40 +16,15 @@ from textual.geometry import Offset
 from textual.screen import ModalScreen
 
 from app.core.text.sanitize import measure_width
+from app.tui.actions.question import Answer, Question
 from app.tui.error_boundary import SafeScreen
 from app.tui.style import Look, Span, measure_spans
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.modal import CANCEL_HINT, DismissOnClickOutside
 from app.tui.widgets.strips import StripWidget
 
-CONFIRM_DELAY = 0.25
 BOX = 72
 _T = TypeVar("_T")
-
-
-class Answer(NamedTuple):
-    """Answer of a dialog: its key and its label."""
-
-    key: str
-    label: str
-
-
-class Question(NamedTuple):
-    """Content of a choice dialog.
-
-    `safe` is the key of the answer that changes nothing; `column` puts each answer on a line of its
-    own.
-    """
-
-    title: str
-    body: Sequence[Sequence[Span]]
-    answers: Sequence[Answer]
-    safe: str
-    column: bool = False
-    deaf: float = CONFIRM_DELAY
-    """Seconds during which only the safe answer is accepted; 0 if nothing can be lost."""
-    names: Sequence[Sequence[Span]] = ()
-    """All affected items, if the body names only some; `enter` on the safe answer lists them."""
 
 
 def make_box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:

@@ -8,14 +8,8 @@ from textwrap import wrap
 from typing import Any, ClassVar, cast
 
 from app.core.board import Board
-from app.tui.screens.dialogs.choice import (
-    CONFIRM_DELAY,
-    Answer,
-    Box,
-    ChoiceScreen,
-    Question,
-    make_box_lines,
-)
+from app.tui.actions.question import CONFIRM_DELAY, Answer, Question
+from app.tui.screens.dialogs.choice import Box, ChoiceScreen, make_box_lines
 from app.tui.style import Look, Span
 from app.tui.widgets.footer import KeyHint
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
+from app.tui.actions.question import Answer, Question
+from app.tui.screens.dialogs.choice import ChoiceScreen
 
 _DESCRIPTIONS = {
     "quiet": "the terminal's own colours",

@@ -14,8 +14,9 @@ from textual.screen import ModalScreen
 from app.core.text import units
 from app.core.text.sanitize import pad
 from app.core.text.status_glyphs import FAILED_STATES
+from app.tui.actions.question import Answer, Question
 from app.tui.error_boundary import SafeScreen
-from app.tui.screens.dialogs.choice import BOX, Answer, Box, Question, find_answer, make_box_lines
+from app.tui.screens.dialogs.choice import BOX, Box, find_answer, make_box_lines
 from app.tui.style import ALERTS, STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_age_ago, format_wall_time
 from app.tui.widgets.footer import KeyHint

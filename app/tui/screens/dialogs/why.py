@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from app.core.board import EndedEntry
-from app.tui.data.task_snapshot import TaskSnapshot, fetch_snapshot
+from app.tui.logviewer.task_snapshot import TaskSnapshot, fetch_snapshot
 from app.tui.pages import task, why
 from app.tui.pages.task_facts import (
     TaskContext,

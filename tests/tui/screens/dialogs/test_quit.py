@@ -6,7 +6,8 @@ import pytest
 from textual.app import App
 
 from app.core.board import Board
-from app.tui.screens.dialogs.choice import CONFIRM_DELAY, Box
+from app.tui.actions.question import CONFIRM_DELAY
+from app.tui.screens.dialogs.choice import Box
 from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.style import Look
 from tests.tui import boards

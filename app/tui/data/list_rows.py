@@ -1,0 +1,69 @@
+"""Row values: what lists show besides the entries of the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from app.core.board import EndedEntry, PoolEntry, RunningEntry
+from app.tui.style import STATES, UNKNOWN
+
+MEMORY_SUFFIX = "/memory"
+"""Suffix of the key of a pool's memory line; names contain no slash."""
+
+
+class PoolTableRow(NamedTuple):
+    """Line of a pool on a wide terminal: its CPU or its memory."""
+
+    pool: PoolEntry
+    memory: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.pool.key + MEMORY_SUFFIX if self.memory else self.pool.key
+
+
+class LingeringRow(NamedTuple):
+    """Row that ended a moment ago and keeps its place until `until`."""
+
+    was: RunningEntry
+    end: EndedEntry
+    until: float
+
+    @property
+    def key(self) -> str:
+        return self.was.key
+
+
+def format_end(row: EndedEntry) -> str:
+    """Return the state and its cause, such as `failed, exit 1 after 3s`."""
+    word = STATES.get(row.status, UNKNOWN).word
+    if not row.how or row.how.startswith(word):
+        return row.how or word
+    return f"{word} {row.how}" if row.how.startswith(("in ", "after ")) else f"{word}, {row.how}"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """SLA rule: its name, its sentence, its severity and its state.
+
+    `until` is the end of its silence in UNIX seconds, `lacks` says why there is no figure to
+    compare, and `facts` is the row of `sla.ls`.
+    """
+
+    name: str
+    words: str
+    severity: str
+    enabled: bool
+    firing: int = 0
+    acknowledged: int = 0
+    until: float | None = None
+    late: int = 0
+    last_late: float | None = None
+    lacks: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"rule:{self.name}"

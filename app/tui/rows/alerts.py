@@ -1,0 +1,110 @@
+"""Rows of the alerts pane: alerts as cells, shared with the alerts screen."""
+
+from __future__ import annotations
+
+from app.core.board import AlertEntry
+from app.core.text import units
+from app.core.text.sanitize import measure_width
+from app.tui.style import ALERTS, UNKNOWN, Look
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn
+from app.tui.widgets.table_parts import TableGrid, TableSection
+
+_WIDE = (
+    TableColumn("", 1, gap=0),
+    TableColumn("", 4),
+    TableColumn("", 16, gap=2),
+    TableColumn("ON", 25, 40, grow=1, cut="middle", drop=1),
+    TableColumn("WHY", 41, grow=2, floor=20),
+    TableColumn("SINCE ", 6, right=True, drop=2),
+    TableColumn("STATE", 17, gap=2),
+)
+NARROW_WHY = 34
+_NARROW = (
+    TableColumn("", 1, gap=0),
+    TableColumn("", 4),
+    TableColumn("", 14, gap=2),
+    TableColumn("WHY", NARROW_WHY, grow=1, floor=21),
+    TableColumn("SINCE", 6, right=True, drop=2),
+    TableColumn("STATE", 12, gap=2),
+)
+
+
+SEVERITIES = {
+    "critical": ("CRIT", "broken", "late"),
+    "warning": ("warn", "warn", "warn"),
+    "info": ("info", "alive", "alive"),
+}
+"""Word of each severity, with its styles while firing and once acknowledged."""
+
+
+def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
+    """Return the cells for the glyph, the severity and the rule.
+
+    In a plain look the glyph is left out, since the state at the end of the row is its word.
+    """
+    word, firing, acknowledged = SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
+    style = (
+        firing
+        if alert.status == "firing"
+        else acknowledged
+        if alert.status in ("acknowledged", "pending")
+        else "dim"
+    )
+    sign = ALERTS.get(alert.status, UNKNOWN)
+    return (
+        Cell("" if look.plain else look.glyph(sign), style),
+        Cell(word, style),
+        Cell(look.sanitize(alert.sla), "dim" if style == "dim" else ""),
+    )
+
+
+def make_state_cell(alert: AlertEntry, now: float, look: Look) -> Cell:
+    """Return the state cell, such as `firing`, `acked ann`, `quiet 5h` or `resolved 3m`."""
+    sign = ALERTS.get(alert.status, UNKNOWN)
+    if alert.status == "acknowledged":
+        return Cell(f"{sign.word} {look.sanitize(alert.by or '')}".rstrip())
+    if alert.status == "resolved" and alert.resolved_at is not None:
+        return Cell(f"{sign.word} {units.format_age(now - alert.resolved_at)}", "dim")
+    if alert.status == "silenced" and alert.until is not None:
+        return Cell(f"{sign.word} {format_time_left(alert.until, now)}", "dim")
+    return Cell(sign.word, "bold" if alert.status == "firing" else "dim")
+
+
+def format_time_left(until: float, now: float) -> str:
+    """Return the rest of a silence, to the nearest minute."""
+    return units.format_age(until - now + 30 if until - now >= 60 else until - now)
+
+
+def make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
+    """Return the cells of an alert on a wide terminal."""
+    quiet = "dim" if alert.status in ("resolved", "silenced") else ""
+    return (
+        *make_head_cells(alert, look),
+        Cell(look.sanitize(alert.object), quiet),
+        Cell(look.sanitize(alert.why), quiet),
+        Cell(units.format_age(now - alert.since), quiet),
+        make_state_cell(alert, now, look),
+    )
+
+
+def format_why(alert: AlertEntry) -> str:
+    """Return the reason, followed by the object if there is room for its number."""
+    why = alert.short or alert.why
+    room = measure_width(why) + 2 + measure_width(alert.object.partition(" ")[0]) <= NARROW_WHY
+    return f"{why}  {alert.object}" if room else why
+
+
+def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
+    """Return the cells of an alert on a narrow terminal."""
+    quiet = "dim" if alert.status in ("resolved", "silenced") else ""
+    return (
+        *make_head_cells(alert, look),
+        Cell(look.sanitize(format_why(alert)), quiet),
+        Cell(units.format_age(now - alert.since), quiet),
+        make_state_cell(alert, now, look),
+    )
+
+
+ALERT_SECTION = TableSection(
+    "alerts", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells)
+)
