@@ -216,7 +216,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     if name is None:
         return QueryTerm("word", no, fold_case(_join_chars(rest)))
     if not value or name in _LIST_QUALIFIERS and not _split_list(value):
-        raise QueryError(f"{name}: needs a value. {_EXAMPLES[name]}")
+        raise QueryError(f"{name}: needs a value. Example: {_EXAMPLES[name]}")
     return QUALIFIERS[name](no, value, now)
 
 
@@ -413,16 +413,16 @@ _LIST_QUALIFIERS = ("status", "queue", "template", "by")
 """Qualifiers that accept comma-separated lists."""
 
 _EXAMPLES = {
-    "status": "Say a state: status:failed",
-    "queue": "Say which: queue:gpu",
-    "name": "Say a name: name:enc*",
-    "template": "Say which: template:encode",
-    "by": "Say whose: by:ann",
-    "tag": "Say which: tag:env=prod",
-    "since": "Say a time: since:2h",
-    "until": "Say a time: until:2h",
-    "number": "Say which: number:100-200",
-    "priority": "Say which: priority:>5",
+    "status": "status:failed",
+    "queue": "queue:gpu",
+    "name": "name:enc*",
+    "template": "template:encode",
+    "by": "by:ann",
+    "tag": "tag:env=prod",
+    "since": "since:2h",
+    "until": "until:2h",
+    "number": "number:100-200",
+    "priority": "priority:>5",
 }
 
 

@@ -180,8 +180,8 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
     worth, gain = predict_gain(world, world.view, replace(world.task, expected=limit))
     if worth < 2:
         told = (
-            f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)}; longer runs stop;"
-            f" {gain}"
+            f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)};"
+            f" longer runs are stopped; {gain}"
         )
         cure = Suggestion("timeout", f"limit it to {format_age(limit)}", told, worth=worth)
         yield add_field_change(world, cure, {"timeout": world.task.expected}, {"timeout": limit})

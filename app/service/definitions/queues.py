@@ -179,7 +179,7 @@ async def queue_set(
         {"capacity": capacity, "pool": pool, "priority": priority, "description": description}
     )
     if not values:
-        raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
+        raise Usage("nothing to set. Options: --capacity, --priority, --pool or --description.")
 
     def change(c: Connection) -> None:
         _QUEUE.require_known(c, name)
@@ -267,7 +267,7 @@ async def pool_set(
     """Change a pool. Active runs keep their resources even if the pool shrinks."""
     values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
     if not values:
-        raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
+        raise Usage("nothing to set. Options: --cpu, --memory, --sla or --description.")
 
     def change(c: Connection) -> None:
         _POOL.require_known(c, name)

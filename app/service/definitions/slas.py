@@ -195,7 +195,7 @@ async def set_(
         for word in (asked | match | {"severity": severity, "enabled": enabled}).values()
     ):
         raise Usage(
-            "nothing to set. Say what: --finishes-within, --starts-within, --template, --severity,"
+            "nothing to set. Options: --finishes-within, --starts-within, --template, --severity,"
             " --off, …"
         )
 

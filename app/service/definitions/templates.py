@@ -81,7 +81,7 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     """Change a template. Submitted tasks keep their values."""
     if not any(value is not None for value in given.values()):
         raise Usage(
-            "nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or"
+            "nothing to set. Options: --queue, --timeout, --cpu, --memory, --retries or"
             " --description."
         )
 

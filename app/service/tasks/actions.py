@@ -662,7 +662,7 @@ async def set_(
     """Change settings of tasks. A running task uses them from its next attempt on."""
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
-        raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
+        raise Usage("nothing to set. Options: --priority, --queue, --cpu, --memory, --timeout, …")
     if "at" in values:
         values["not_before"] = (
             None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)

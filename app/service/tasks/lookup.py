@@ -43,7 +43,7 @@ def find_task(c: Connection, ident: str | int) -> TaskRow:
         )
         raise NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{apart}List: taskdeck ls")
     if len(found) > 1:
-        raise Conflict(_describe_ambiguity(word, found), "Say which number.")
+        raise Conflict(_describe_ambiguity(word, found), "Give the number.")
     return found[0]
 
 

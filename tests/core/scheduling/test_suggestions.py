@@ -219,7 +219,7 @@ def test_a_pool_is_not_suggested_larger_than_the_machine():
         "a larger pool",
         "pool p has all 4 cores of the machine",
     )
-    assert (part.verb, part.gain) == ("", "5 cores would do, the machine has 4.5 cores")
+    assert (part.verb, part.gain) == ("", "5 cores would be enough, the machine has 4.5 cores")
     assert "pool" not in map_by_name(find_suggestions(make_what_if(view, task)))
     assert map_by_name(find_suggestions(make_what_if(view, task, cores=8, memory=1024)))[
         "pool"
@@ -254,7 +254,7 @@ def test_a_timeout_lets_a_short_task_backfill():
     ]
 
     assert cure.command == ("taskdeck", "set", "6", "--timeout", "3240s")
-    assert cure.gain == "12 past runs, p95 1m; longer, and it is ended; it starts at once"
+    assert cure.gain == "12 past runs, p95 1m; longer runs are stopped; it starts at once"
     assert cure.undo[0].args["fields"] == {"timeout": None}
 
 

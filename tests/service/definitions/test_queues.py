@@ -190,9 +190,9 @@ async def test_an_unknown_pool_is_refused_with_the_nearest_name(call: Call, verb
 
 
 async def test_an_empty_set_names_the_settable_fields(call: Call):
-    with pytest.raises(Usage, match="nothing to set. Say what: --capacity"):
+    with pytest.raises(Usage, match="nothing to set. Options: --capacity"):
         await queues.queue_set(call, name="default")
-    with pytest.raises(Usage, match="nothing to set. Say what: --cpu"):
+    with pytest.raises(Usage, match="nothing to set. Options: --cpu"):
         await queues.pool_set(call, name="default")
 
 
@@ -231,7 +231,8 @@ async def test_a_missing_queue_error_tells_how_to_create_one(call: Call):
         actions.set_(call, ids=[1], fields={"queue": "night shift"}),
     ):
         with pytest.raises(
-            NotFound, match="List: taskdeck queue ls. Make it: taskdeck queue create 'night shift'"
+            NotFound,
+            match="List: taskdeck queue ls. Create it: taskdeck queue create 'night shift'",
         ):
             await missing
 

@@ -102,7 +102,7 @@ async def test_an_ambiguous_name_is_refused_with_the_numbers(call: Call):
         await submit_task(call, name="twin")
 
     with pytest.raises(
-        Conflict, match='"twin" is the name of 2 tasks: #2, #1. Say which number'
+        Conflict, match='"twin" is the name of 2 tasks: #2, #1. Give the number'
     ) as told:
         await find_number(call, "twin")
     assert told.value.exit_code == 4
@@ -184,7 +184,7 @@ async def test_a_selection_filters_by_status_queue_name_tag_and_age(call: Call):
 def test_without_any_queue_the_error_tells_how_to_create_one():
     assert (
         str(lookup.make_unknown_queue("default", []))
-        == 'no queue "default", and no other. Have one made: taskdeck db check --repair'
+        == 'no queue "default"; there are no queues. Create the default one: taskdeck db check --repair'
     )
 
 
