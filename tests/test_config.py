@@ -89,8 +89,8 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
         ("theme = []", "theme must be one of"),
         ("autostart = 1", "autostart must be true or false."),
         ("keys = 3", "keys must be a table."),
-        ('[keys]\n"task.cancel" = ""', 'keys."task.cancel" must be text that names keys.'),
-        ("[keys]\na = 1", 'keys."a" must be text that names keys.'),
+        ('[keys]\n"task.cancel" = ""', 'keys."task.cancel" must be a string of key names.'),
+        ("[keys]\na = 1", 'keys."a" must be a string of key names.'),
         ("theme =", "is not valid TOML"),
     ],
 )
@@ -99,7 +99,7 @@ def test_errors_name_the_setting_and_the_file(tmp_path: Path, text: str, says: s
     assert says in found.fault_summary and str(tmp_path / "config.toml") in found.fault_summary
     assert (
         found.short_notice.startswith("config.toml")
-        and found.short_notice.endswith("; passed over.")
+        and found.short_notice.endswith("; ignored.")
         and str(tmp_path) not in found.short_notice
     )
 
@@ -208,7 +208,7 @@ def test_an_unknown_backup_folder_is_reported(tmp_path: Path, text: str, lost: b
 
 def test_an_unreadable_file_suspends_removal_and_a_missing_one_does_not(tmp_path: Path):
     (tmp_path / "config.toml").write_bytes(b"\xff")
-    assert "it is not UTF-8 text" in read(str(tmp_path / "config.toml")).maintenance.doubt
+    assert "not UTF-8 text" in read(str(tmp_path / "config.toml")).maintenance.doubt
     assert "is a directory" in read(str(tmp_path)).maintenance.doubt.lower()
     assert read(str(tmp_path / "none.toml")).maintenance.doubt == ""
 

@@ -63,7 +63,7 @@ def test_all_settings_can_be_set():
             ),
         ),
         ("backup", {"keep": "soon"}, "backup.keep: must be a duration"),
-        ("backup", {"full": "0s"}, "backup.full: must be longer than nothing."),
+        ("backup", {"full": "0s"}, "backup.full: must be more than 0."),
         ("backup", {"folder": "here"}, "backup.folder: must be an absolute path."),
         ("backup", {"after": "rsync -a"}, "backup.after: must be a program with its arguments"),
         ("backup", {"enabled": 1}, "backup.enabled: must be true or false."),
@@ -96,7 +96,7 @@ def test_all_settings_can_be_set():
                 " queue, template."
             ),
         ),
-        ("slow", {"threshold": "0"}, "slow.threshold: must be longer than nothing."),
+        ("slow", {"threshold": "0"}, "slow.threshold: must be more than 0."),
     ],
 )
 def test_an_error_names_its_setting(section: str, value: Any, says: str):

@@ -171,7 +171,7 @@ def test_an_open_task_is_late_from_its_due_time_on(
                 "metric": "replica-lag",
                 "match": {"queue": "a", "tag": "k=v"},
             },
-            "match: replica-lag is about no task: it takes no queue or tag",
+            "match: replica-lag does not concern tasks, so it takes no queue or tag",
         ),
     ],
 )
@@ -184,13 +184,13 @@ def test_invalid_conditions_are_refused_with_their_key(conditions: object, words
 @pytest.mark.parametrize(
     ("metric", "value", "words"),
     [
-        ("replica-lag", "64M", 'must be a duration such as 5m, which replica-lag is, not "64M"'),
+        ("replica-lag", "64M", 'must be a duration such as 5m for replica-lag, not "64M"'),
         ("backup-age", "20%", "must be a duration"),
         ("backup-age", "-1h", "must not be negative"),
         ("lock-wait", "0ms", 'must be above 0, not "0ms"'),
         ("lock-wait", "9999999h", "must be at most 10 years"),
         ("replica-lag", None, "must be a duration such as 45m"),
-        ("wal-size", "5m", 'must be a size such as 64M, which wal-size is, not "5m"'),
+        ("wal-size", "5m", 'must be a size such as 64M for wal-size, not "5m"'),
         ("wal-size", "2h", "must be a size"),
         ("wal-size", "-1G", "must not be negative"),
         ("wal-size", 0, "must be above 0"),
@@ -200,7 +200,7 @@ def test_invalid_conditions_are_refused_with_their_key(conditions: object, words
         ("slow-queries", 2.5, "must be a count"),
         ("slow-queries", -3, "must be above 0"),
         ("slow-queries", "0", "must be above 0"),
-        ("slow-queries", 10**30, "of at most 1,000,000,000"),
+        ("slow-queries", 10**30, "at most 1,000,000,000"),
         ("slow-queries", float("nan"), "must be a count"),
     ],
 )

@@ -108,7 +108,7 @@ def test_an_error_shows_no_secret_of_any_shape():
     assert said[:3] == [
         "env.PASSWORD must be text",
         "env must be an object",
-        'env: "PASSWORD=…" is no name of a variable',
+        'env: "PASSWORD=…" is not a variable name',
     ]
 
 

@@ -233,7 +233,7 @@ def test_parameters_of_schema_parts_count_too() -> None:
         ({"properties": {"a": {"pattern": "("}}}, "the pattern"),
         ({"properties": {"a/b": {}}}, "a name"),
         ({"patternProperties": {"(a+)+b": {}}}, "repeats a group"),
-        ({"$schema": "http://example.com/own", "type": "object"}, "no draft known"),
+        ({"$schema": "http://example.com/own", "type": "object"}, "is not a supported draft"),
         ({"properties": {"a": {"default": float("inf")}}}, "JSON cannot write"),
     ],
 )
