@@ -395,12 +395,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         if measure_width(event.character) > 1:
             self.show_message_once("An input method is active, so keys do not work. Switch it off.")
             return
-        from app.tui.keymap import find_shown_key
+        from app.tui.keymap import find_shown_key, list_binding_nodes
 
         keys = get_key_name(
-            find_shown_key(
-                [node for node, _ in screen._binding_chain], "question_mark", self.settings.keys
-            )
+            find_shown_key(list_binding_nodes(screen), "question_mark", self.settings.keys)
         )
         text = (
             f"{self.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys}"

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pkgutil import walk_packages
 from string import punctuation
-from typing import cast
+from typing import Any, cast
 
 from textual.app import App
-from textual.binding import Binding, BindingsMap
+from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import Keys as TextualKeys
-from textual.keys import _character_to_key
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
 from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Usage
+from app.tui.terminal.app_internals import merge_class_bindings
 
 KeyMap = Mapping[str, str]
 
@@ -141,7 +141,7 @@ def _normalize_key(name: str, key: str, path: str) -> str:
     Raise Usage for an unknown key, and for a letter where letters answer a dialog or select from a
     list.
     """
-    named = _character_to_key(key) if len(key) == 1 else key
+    named = name_character(key) if len(key) == 1 else key
     *held, bare = named.split("+")
     if bare not in _KEYS and len(bare) != 1 or not set(held) <= {"ctrl", "shift", "alt"}:
         near = find_nearest(bare.lower(), _KEYS)
@@ -163,9 +163,16 @@ def _normalize_key(name: str, key: str, path: str) -> str:
     return named
 
 
+def name_character(character: str) -> str:
+    """Return Textual's key name of a character."""
+    if character == ",":  # separates keys in a binding
+        return "comma"
+    return next(iter(Binding.make_bindings([Binding(character, "")]))).key
+
+
 _SELECT_ACTIONS = ("pick.next", "pick.previous", "pick.open")
 """Actions of fields in which letters select."""
-_PUNCTUATION = frozenset(map(_character_to_key, punctuation))
+_PUNCTUATION = frozenset(map(name_character, punctuation))
 _KEYS = frozenset([*(key.value for key in TextualKeys), *_PUNCTUATION, "space"])
 
 
@@ -234,14 +241,19 @@ def _get_binding_name(binding: Binding) -> str:
 
 def merge_bindings(node: type[DOMNode]) -> list[Binding]:
     """Return the bindings of a class, including inherited ones."""
-    merged: BindingsMap = node._merge_bindings()
-    return [binding for bindings in merged.key_to_bindings.values() for binding in bindings]
+    return [binding for bindings in merge_class_bindings(node).values() for binding in bindings]
+
+
+def list_binding_nodes(screen: Screen[Any]) -> Iterable[DOMNode]:
+    """Return the nodes whose bindings apply on a screen, from the focused one up."""
+    focused = screen.focused
+    return (screen, screen.app) if focused is None else focused.ancestors_with_self
 
 
 def find_shown_key(nodes: Iterable[DOMNode], key: str, keys: KeyMap) -> str:
     """Return the user's key for the action bound to `key`, searching from the focused node up."""
     for node in nodes:
-        for binding in node._bindings.key_to_bindings.get(key, ()):
+        for binding in merge_class_bindings(type(node)).get(key, ()):
             if binding.id in keys:
                 return keys[binding.id or ""].split(",")[0]
             return key

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from time import monotonic
+from typing import Any, ClassVar, cast
 
 from rich.text import Text
 from textual import events
-from textual._time import get_time
-from textual._types import WatchCallbackType
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -21,12 +20,13 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input, TextArea
+from textual.widgets import TextArea
 
 from app.core.text.sanitize import measure_width, pad
 from app.tui.error_boundary import SafeScreen
 from app.tui.key_queue import KeyInput, QueuedInput
 from app.tui.style import Look, Span, measure_spans
+from app.tui.terminal.text_input import DrawnInput
 from app.tui.widgets.document import Doc, DocRow, Section, wrap_text
 from app.tui.widgets.modal import DismissOnClickOutside
 from app.tui.widgets.paste import SingleLineInput, join_lines, sanitize_paste
@@ -160,7 +160,7 @@ class Field(StripWidget):
         self.draw([self.look.strip([*spans, *hint], room)])
 
 
-class Entry(SingleLineInput):
+class Entry(SingleLineInput, DrawnInput):
     """A one-line input that shows no control characters.
 
     The rule `border: none` avoids Textual's `compact`, which restyles each input again before it is
@@ -169,9 +169,11 @@ class Entry(SingleLineInput):
 
     DEFAULT_CSS = "Entry { border: none !important; height: 1; padding: 0; }"
 
-    @property
-    def _value(self) -> Text:
-        """Text as drawn, one character per character: unsafe ones and secrets are replaced."""
+    def draw_value(self) -> Text:
+        """Return the text to draw, one character for each character.
+
+        Unsafe characters and secrets are replaced.
+        """
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         shown = (
             ("*" if look.ascii else "•") * len(self.value)
@@ -196,7 +198,7 @@ class FormEntry(QueuedInput, Entry):
         if isinstance(event, events.Paste):
             self._insert_paste(event.text)
         elif event.is_printable:
-            await Input._on_key(self, event)
+            self.replace_selection(event.character or "")
         else:
             await super().handle_input(event)
 
@@ -204,9 +206,16 @@ class FormEntry(QueuedInput, Entry):
         if self.on_multiline_paste and len(text.strip().splitlines()) > 1:
             self.on_multiline_paste(text)
         else:
-            Input._on_paste(
-                self, events.Paste(sanitize_paste(join_lines(text, self.line_separator)))
-            )
+            lines = sanitize_paste(join_lines(text, self.line_separator)).splitlines()
+            if lines:
+                self.replace_selection(lines[0])
+
+    def replace_selection(self, text: str) -> None:
+        """Insert text at the cursor in place of the selection."""
+        if self.selection.is_empty:
+            self.insert_text_at_cursor(text)
+        else:
+            self.replace(text, *self.selection)
 
 
 class Script(QueuedInput, TextArea):
@@ -216,14 +225,19 @@ class Script(QueuedInput, TextArea):
 
     async def handle_input(self, event: KeyInput) -> None:
         if isinstance(event, events.Paste):
-            await TextArea._on_paste(self, events.Paste(sanitize_paste(event.text)))
+            self.replace_selection(sanitize_paste(event.text))
         elif event.is_printable or event.key == "enter":
-            await TextArea._on_key(self, event)
+            self.replace_selection("\n" if event.key == "enter" else event.character or "")
         else:
             await super().handle_input(event)
 
+    def replace_selection(self, text: str) -> None:
+        """Insert text in place of the selection, with the cursor behind it."""
+        if not self.read_only:
+            self.replace(text, *self.selection, maintain_selection_offset=False)
+
     def watch(
-        self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True
+        self, obj: DOMNode, attribute_name: str, callback: Callable[..., Any], init: bool = True
     ) -> None:
         """Watch an attribute, except the app's theme.
 
@@ -241,7 +255,7 @@ class Script(QueuedInput, TextArea):
             "\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True
         )
 
-    async def _on_paste(self, event: events.Paste) -> None:
+    async def on_paste(self, event: events.Paste) -> None:
         event.text = sanitize_paste(event.text)
 
 
@@ -464,7 +478,7 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
 
         A prefix typed just before the options arrived is applied now.
         """
-        late = not self.has_options and get_time() - self._prefix_at < EARLY_INPUT
+        late = not self.has_options and monotonic() - self._prefix_at < EARLY_INPUT
         self._options = options
         if late and self._prefix and self.has_options:
             self.select_by_prefix(self._prefix)

@@ -225,11 +225,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             super().queue_input(event)
 
     def _is_leave_key(self, key: str) -> bool:
-        return any(
-            binding.action == "leave"
-            for _, found in self._binding_chain
-            for binding in found.key_to_bindings.get(key, ())
-        )
+        found = self.active_bindings.get(key)
+        return found is not None and found.binding.action == "leave"
 
     def _apply_definition(self, answer: Mapping[str, Any]) -> None:
         self.area.read_only = self.deck.read_only

@@ -236,9 +236,9 @@ class KeyLine(StripWidget):
         keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
         if not keys:
             return hint
-        from app.tui.keymap import find_shown_key
+        from app.tui.keymap import find_shown_key, list_binding_nodes
 
-        key = find_shown_key([node for node, _ in self.app.screen._binding_chain], hint.key, keys)
+        key = find_shown_key(list_binding_nodes(self.app.screen), hint.key, keys)
         return hint if key == hint.key else hint._replace(shown=get_key_name(key), key=key)
 
     def fit(self) -> None:

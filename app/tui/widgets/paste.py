@@ -23,6 +23,6 @@ def join_lines(text: str, joint: str = " ") -> str:
 class SingleLineInput(Input):
     """A one-line input that accepts pastes of several lines, sanitized."""
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         # Textual's handler runs after this one and inserts only the first line.
         event.text = sanitize_paste(join_lines(event.text))
