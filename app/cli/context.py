@@ -16,7 +16,8 @@ class CommandContext:
     """Context of one command.
 
     `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are injected, since
-    the command line imports none of them. With `read_only`, no runtime is started.
+    the command line imports none of them. With `read_only`, no runtime is started. `plain` asks
+    for output that suits a screen reader.
     """
 
     def __init__(
@@ -26,8 +27,10 @@ class CommandContext:
         serve: Callable[..., int],
         keys: Callable[..., str],
         read_only: bool = False,
+        plain: bool = False,
     ) -> None:
         self.read_only = read_only
+        self.plain = plain
         self.set_home(home)
         self._client: Client | None = None
         self.deck = deck

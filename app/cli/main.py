@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 EXIT_SIGPIPE = 141
 """128 + SIGPIPE, as a shell reports a writer whose reader is gone."""
 
-_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo"})
+_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help"})
 """Verbs allowed in the folder of a replica. Other verbs would take the folder for an empty home."""
-_READ_ONLY_COMMANDS = frozenset({"completion", "version", "wait"})
+_READ_ONLY_COMMANDS = frozenset({"completion", "help", "version", "wait"})
 """Verbs that change nothing and are not verbs of the runtime."""
 _GLOBAL_OPTIONS = (
     "--home",
@@ -81,13 +81,20 @@ def _dispatch(
     before, given = _parse_globals(argv)
     if "version" in before:
         given = ["version"]
-    if given[:1] == ["help"]:
-        before, given = {**before, "help": ""}, given[1:]
     if "help" in before:
         given = [*given, "--help"]
     if given[:1] == ["--help"]:
-        return _print_text(_format_overview())
-    session = CommandContext(before.get("home"), deck, serve, keys, read_only="read-only" in before)
+        from app.cli.help_text import format_overview
+
+        return _print_text(format_overview())
+    session = CommandContext(
+        before.get("home"),
+        deck,
+        serve,
+        keys,
+        read_only="read-only" in before,
+        plain="plain" in before,
+    )
     try:
         return _run_without_verb(session, before) if not given else _run_verb(session, given)
     finally:
@@ -149,7 +156,9 @@ def _run_verb(session: CommandContext, given: list[str]) -> int:
     if verb not in registry.GROUPS:
         return _run_command(session, verb, found[verb], rest)
     if rest[:1] in (["--help"], ["-h"]):
-        return _print_text(_format_group_help(verb, found))
+        from app.cli.help_text import format_group_help
+
+        return _print_text(format_group_help(verb, found))
     if not rest:
         raise Usage(f"{verb} needs a command: {' '.join(found)}.", f"See: taskdeck {verb} --help")
     if rest[0] not in found:
@@ -183,40 +192,3 @@ def _refuse_change(name: str, command: Command, args: Args) -> None:
 def _print_text(text: str) -> int:
     output.print_line(text)
     return 0
-
-
-def _format_overview() -> str:
-    found = [
-        "usage: taskdeck [OPTION …] [COMMAND …]",
-        "",
-        "Without a command, open the deck. See COMMAND --help for details.",
-        "",
-        "options, before the command:",
-        "  --home DIR    home directory (default: TASKDECK_HOME, or XDG data)",
-        "  --read-only   change nothing, in the deck or by a command",
-        "  --ascii       draw the deck with ASCII characters only",
-        "  --plain       deck for screen readers: words instead of glyphs and bars",
-        "  --in-process  run the runtime inside the deck",
-        "",
-    ]
-    for title, verbs in registry.SECTIONS:
-        found += [
-            f"{title}:",
-            *(f"  {verb:<11} {registry.VERBS[verb][1]}" for verb in verbs.split()),
-            "",
-        ]
-    return "\n".join(
-        found
-        + [
-            "first steps:",
-            "  taskdeck submit -- gzip -k big.log",
-            "  taskdeck logs -f 1",
-            "  taskdeck demo",
-        ]
-    )
-
-
-def _format_group_help(group: str, found: dict[str, Command]) -> str:
-    summary = registry.VERBS[group][1]
-    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{summary[:1].upper()}{summary[1:]}.", ""]
-    return "\n".join(lines + [f"  {name:<8} {command.summary}" for name, command in found.items()])

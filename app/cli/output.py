@@ -301,6 +301,42 @@ def paint_lines(found: Iterable[Line]) -> list[str]:
     return [text.translate(styles.TO_ASCII) for text in texts] if plain else texts
 
 
+def print_pages(found: Iterable[Line]) -> None:
+    """Print styled lines through a pager: $PAGER, else `less -R` if installed.
+
+    Print them directly without a terminal or a pager.
+    """
+    text = "\n".join(paint_lines(found))
+    pager = _find_pager()
+    if not pager or not _run_pager(pager, f"{text}\n".encode("utf-8", "replace")):
+        print_line(text)
+
+
+def _find_pager() -> str:
+    if not can_redraw():
+        return ""
+    if "PAGER" in os.environ:
+        return os.environ["PAGER"].strip()
+    import shutil
+
+    return "less -R" if shutil.which("less") else ""
+
+
+def _run_pager(pager: str, data: bytes) -> bool:
+    """Show the data in a pager; return False if the pager could not be executed."""
+    import signal
+    import subprocess
+
+    flush()
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # ctrl+c is a key of the pager
+    try:
+        # F: no waiting for a short text. X: the text stays on the screen.
+        env = {"LESS": "FRX", **os.environ}
+        return subprocess.run(pager, shell=True, input=data, env=env).returncode not in (126, 127)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def print_table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:
     """Print an aligned table that fits the terminal."""
     from app.cli import table as layout

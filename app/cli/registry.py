@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "start a busy demo deck in a temporary home"),
     "db": ("db", "back up, check and maintain the database"),
     "completion": ("completion", "print a completion script for bash, zsh or fish"),
+    "help": ("help", "explain a topic or a command"),
     "version": ("runtime", "print the version"),
 }
 COMPLETE_VERB = "__complete"
@@ -62,7 +63,7 @@ SECTIONS = (
     ("definitions", "queue pool template sla alert apply export"),
     (
         "runtime and maintenance",
-        "status operations undo serve stop service doctor demo db completion version",
+        "status operations undo serve stop service doctor demo db completion help version",
     ),
 )
 
@@ -128,6 +129,10 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
             f'"{shown}" is not a command.',
             f"Did you mean: taskdeck {_append_words(FOREIGN_VERBS[verb], rest)}",
         )
+    from app.help import list_topics
+
+    if verb in list_topics():
+        return Usage(f'"{shown}" is not a command.', f"Help topic: taskdeck help {verb}")
     meant = find_nearest(verb, VERBS)
     return Usage(
         f'"{shown}" is not a command.',

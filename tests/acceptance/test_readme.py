@@ -1,105 +1,112 @@
-"""Acceptance tests that the README's commands and examples work."""
+"""Acceptance tests that the README and CONTRIBUTING are true."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from app.cli import registry
-from app.config import read
-from app.tui.keymap import validate_keys
+from app.help import list_topics
+from tests.acceptance.doc_commands import (
+    ROOT,
+    find_code_blocks,
+    list_commands,
+    list_shell_lines,
+    parse_command,
+    run_line,
+)
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-SHELL_OPERATORS = {"|", ";", "&&", "done"}
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+SET_UP = (
+    "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/taskdeck demo",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
+)
+"""The commands that `.ci/run` reads from the README and executes."""
+NOT_RUN = {*SET_UP, "taskdeck stop && taskdeck db restore"}
+"""Lines that install the program or ask a question; the others run."""
+FILES = {
+    "big.log": "b\na\n",
+    "small.log": "a\n",
+    "one.wav": "",
+    "jobs.jsonl": '{"argv": ["true"]}\n',
+}
+"""Files that the lines of the README need."""
 
 
-def find_code_blocks(kind):
-    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-def list_commands():
-    """List every Taskdeck command line of the README without the program's name."""
-    lines = [line for block in find_code_blocks("sh") for line in block.splitlines()]
-    lines += re.findall(r"`(taskdeck [a-z][^`]*)`", README)
-    for line in lines:
-        shell = shlex.shlex(line, posix=True, punctuation_chars=True)
-        shell.whitespace_split, shell.commenters = True, "#"
-        found = list(shell)
-        for at, word in enumerate(found):
-            if word.rpartition("/")[2] == "taskdeck":
-                rest = found[at + 1 :]
-                yield rest[
-                    : next((n for n, word in enumerate(rest) if word in SHELL_OPERATORS), len(rest))
-                ]
+def test_the_readme_is_short_and_has_the_two_commands():
+    assert len(README.splitlines()) <= 150
+    assert find_code_blocks(README, "sh")[0].splitlines() == [*SET_UP]
+    assert find_code_blocks(CONTRIBUTING, "sh")[0].splitlines() == [*SET_UP]
 
 
 @pytest.mark.parametrize(
-    "given", [pytest.param(given, id=" ".join(given)) for given in list_commands() if given]
+    "words", [pytest.param(words, id=" ".join(words)) for words in list_commands(README)]
 )
-def test_every_command_of_the_readme_parses(given):
-    verb, *rest = given[2:] if given[0] == "--home" else given
-    found = registry.load_commands(verb)
-    name = rest.pop(0) if verb in registry.GROUPS else verb
-    command = found[name]
-
-    args = command.read(command.make_parser(name), rest)
-
-    assert args.help is ("--help" in given)
+def test_every_command_of_the_readme_parses(words):
+    if words[0] != "COMMAND":
+        parse_command(words)
 
 
-def test_the_settings_example_is_accepted(tmp_path):
-    settings, _, _ = find_code_blocks("toml")
-    path = tmp_path / "config.toml"
-    path.write_text(settings)
+def test_every_shell_line_of_the_readme_works(acceptance_home):
+    for name, text in FILES.items():
+        (acceptance_home.work / name).write_text(text)
+    failed = []
+    for line in list_shell_lines(README):
+        if line not in NOT_RUN:
+            code, said = run_line(acceptance_home, line)
+            failed += [(line, code, said)] if code else []
 
-    found = read(str(path)).settings
+    assert failed == []
 
-    assert (found.theme, found.unfocused, validate_keys(found.keys, str(path))) == (
-        "quiet",
-        "still",
-        {"task.cancel": "c"},
+
+def test_every_linked_file_exists():
+    linked = re.findall(r"\]\(([^):]+)\)", README)
+
+    assert len(linked) > 10
+    assert [path for path in linked if not (ROOT / path).is_file()] == []
+
+
+def test_the_readme_lists_every_help_topic():
+    (listed,) = re.findall(r"`taskdeck help TOPIC`: (.*?)\.", README, re.DOTALL)
+
+    assert sorted(re.split(r",\s+", listed)) == [*list_topics()]
+
+
+PLACEHOLDERS = {"app/help/TOPIC.md"}
+
+
+def test_every_path_in_contributing_exists():
+    named = [
+        path
+        for path in re.findall(r"`((?:app|db|tests|screenshots|\.ci)/[\w./-]*)`", CONTRIBUTING)
+        if path not in PLACEHOLDERS
+    ]
+
+    assert len(named) > 60
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_program_in_contributing_exists():
+    programs = re.findall(r"`python -m ([\w.]+)(?=[ `])", CONTRIBUTING)
+
+    assert len(programs) > 4
+    assert [name for name in programs if not _is_program(ROOT / name.replace(".", "/"))] == []
+
+
+def _is_program(path: Path) -> bool:
+    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+def test_every_function_beside_a_path_in_contributing_is_in_that_file():
+    pairs = re.findall(r"`((?:app|db|tests)/[\w/]+\.py)`:\s+`(?:\w+\.)?(\w+)`", CONTRIBUTING)
+
+    assert len(pairs) > 30
+    assert [pair for pair in pairs if not _defines(ROOT / pair[0], pair[1])] == []
+
+
+def _defines(path: Path, name: str) -> bool:
+    return bool(
+        re.search(rf"^\s*(?:async def|def|class) {name}\b|^{name}\b", path.read_text(), re.M)
     )
-
-
-def test_the_maintenance_example_is_accepted(tmp_path):
-    path = tmp_path / "config.toml"
-    path.write_text(next(text for text in find_code_blocks("toml") if "[backup]" in text))
-
-    found = read(str(path)).maintenance
-
-    assert (found.backup.keep, found.retention.queues["scratch"].keep) == (14 * 86400, 86400)
-
-
-def test_the_definitions_example_applies_idempotently(acceptance_home):
-    _, example, _ = find_code_blocks("toml")
-    (acceptance_home.work / "deck.toml").write_text(example)
-
-    assert "encode" in acceptance_home.run_ok("apply", "-f", "deck.toml")
-    assert {
-        change["change"]
-        for change in acceptance_home.run_json("apply", "-f", "deck.toml")["changes"]
-    } == {"same"}
-    assert [row["name"] for row in acceptance_home.run_json("sla", "ls")] == ["encode-on-time"]
-    refused = acceptance_home.run_cli(
-        "submit", "encode", "-p", "input=a.mkv", "-p", "output=a.mp4", "-p", "crf=99"
-    )
-    assert refused.returncode == 2 and "crf" in refused.stderr
-
-
-def test_every_named_picture_and_module_exists():
-    named = re.findall(r"\]\((screenshots/[^)]+)\)", README) + re.findall(
-        r"`((?:app|db)/[\w/]+\.py)`", README
-    )
-
-    assert len(named) > 20
-    assert [path for path in named if not (ROOT / path).is_file()] == []
-
-
-def test_the_code_walk_through_is_short():
-    (walk,) = re.findall(r"^## How it works\n(.*?)^`db/`", README, re.MULTILINE | re.DOTALL)
-
-    assert len(walk.strip().splitlines()) - 2 <= 15

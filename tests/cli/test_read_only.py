@@ -8,7 +8,7 @@ from app.cli import registry
 
 READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor",
-    "completion", "version",
+    "completion", "help", "version",
     "queue ls", "queue show", "pool ls", "pool show", "template ls", "template show", "sla ls",
     "sla show", "alert ls",
     "db check", "db backups", "db verify", "db slow", "db stats",

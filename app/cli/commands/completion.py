@@ -6,6 +6,7 @@ from app.cli import output, registry
 from app.cli.parser import STATUSES, Args, Command, OneOf, Parser
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
+from app.help import list_topics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _patch_zsh(made: str) -> str:
 _FIXED_WORDS = {
     "STATE": STATUSES,
     "SHELL": SHELLS,
+    "TOPIC": (*list_topics(), *registry.VERBS),
     "SIGNAL": ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"),
     "ENGINE": ("exec", "shell", "python"),
 }
