@@ -40,8 +40,12 @@ def make_replica(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("found", "state", "says"),
     [
-        (make_backup(), "well", "the newest 41m old, in /srv/deck/backups, restored and checked"),
-        (make_backup(late=True), "hint", "the newest 41m old, in /srv/deck/backups: late"),
+        (
+            make_backup(),
+            "well",
+            "the newest is 41m old, in /srv/deck/backups, restored and checked",
+        ),
+        (make_backup(late=True), "hint", "the newest is 41m old, in /srv/deck/backups: late"),
         (make_backup(at=None), "well", "none yet in /srv/deck/backups"),
         (
             make_backup(at=None, late=True, gone="its folder is gone"),
@@ -85,20 +89,18 @@ def test_an_unusable_backup_folder_is_broken(backup_folder: Path, tmp_path: Path
 
     none = look(at=None)
     assert none.state == "broken" and none.cure.startswith(
-        "mount its disk, or name another folder: "
+        "mount the disk, or set another folder: "
     )
-    assert none.cure.endswith(
-        f"/config.toml; where there is to be no disk: mkdir -p {tmp_path}/disk"
-    )
+    assert none.cure.endswith(f"/config.toml; if no disk is expected: mkdir -p {tmp_path}/disk")
     assert none.text.startswith(
-        f"none, and none can be taken: there is no folder {tmp_path}/disk, in which there is to be"
-        " made"
+        f"none yet, and none can be taken: folder {tmp_path}/disk, which should hold there,"
+        " does not exist"
     )
-    assert ", and no other can be taken: there is no folder" in look().text
+    assert f", and no other can be taken: folder {tmp_path}/disk" in look().text
     (tmp_path / "disk").mkdir()
     assert look(at=None).state == "well"
     backup_folder.parent.touch()
-    assert look(at=None).text.endswith(f"can be taken: {backup_folder.parent} is no folder")
+    assert look(at=None).text.endswith(f"can be taken: {backup_folder.parent} is not a folder")
 
 
 def test_an_unwritable_folder_is_reported(backup_folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -107,9 +109,7 @@ def test_an_unwritable_folder_is_reported(backup_folder: Path, monkeypatch: pyte
 
     (one,) = looked_at.check_backups(HOME, make_backup(at=None, folder=str(backup_folder)))
 
-    assert one.state == "broken" and one.text.endswith(
-        f"{backup_folder.parent} cannot be written to"
-    )
+    assert one.state == "broken" and one.text.endswith(f"{backup_folder.parent} is not writable")
 
 
 def test_disabled_backups_get_a_hint_to_the_settings():
@@ -125,7 +125,7 @@ def test_disabled_backups_get_a_hint_to_the_settings():
         (
             make_replica(problem="no route", late=True, lag=None),
             "broken",
-            "never copied yet: no route",
+            "not copied yet: no route",
         ),
         (make_replica(late=True, lag=3605.0), "hint", "1h old, late"),
     ],

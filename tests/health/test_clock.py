@@ -40,14 +40,12 @@ def test_a_clock_set_since_the_runtimes_start_is_a_hint():
     lived = 60.0
 
     assert (
-        "was put 1h ahead"
-        in run_check(make_status(make_past_time(seconds=lived + 3630), lived)).text
+        "moved 1h ahead" in run_check(make_status(make_past_time(seconds=lived + 3630), lived)).text
     )
     assert (
-        "was put 1h back"
-        in run_check(make_status(make_past_time(seconds=lived - 3630), lived)).text
+        "moved 1h back" in run_check(make_status(make_past_time(seconds=lived - 3630), lived)).text
     )
-    assert "was put" not in run_check(make_status(make_past_time(seconds=lived), lived)).text
+    assert "moved" not in run_check(make_status(make_past_time(seconds=lived), lived)).text
 
 
 @pytest.mark.parametrize(("kept", "state"), [(True, "well"), (None, "well"), (False, "hint")])

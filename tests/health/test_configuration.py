@@ -36,7 +36,7 @@ def test_an_invalid_setting_is_broken_with_the_file_to_edit(config_path: Path):
     assert one.text.startswith(
         f'{config_path}, line 3: backup: there is no setting "kep". Nearest: keep.'
     )
-    assert one.text.endswith("That was passed over; nothing is removed until it is mended")
+    assert one.text.endswith("Ignored; nothing is removed until it is fixed")
 
 
 def test_a_suspiciously_short_retention_is_a_hint(config_path: Path):

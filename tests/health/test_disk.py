@@ -37,7 +37,7 @@ def test_a_disk_that_refuses_writes_is_broken(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(disk, "measure_sync_time", refuse)
 
     assert (
-        run_check(home).text.endswith("it takes no write: read-only file system")
+        run_check(home).text.endswith("writing fails: read-only file system")
         and "remount,rw" in run_check(home).cure
     )
 

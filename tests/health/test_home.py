@@ -24,9 +24,7 @@ def test_a_file_readable_by_others_is_a_hint_with_a_fix(home: Path):
 
     modes = run_checks(home)["modes"]
 
-    assert modes.state == "hint" and modes.text.endswith(
-        "and 1 more are not as private as it was made"
-    )
+    assert modes.state == "hint" and modes.text.endswith("and 1 more are not private to you")
     subprocess.run(["sh", "-c", modes.cure], check=True)
     assert run_checks(home)["modes"].state == "well" and spaced.stat().st_mode & 0o777 == 0o600
 

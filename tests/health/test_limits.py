@@ -51,7 +51,7 @@ def test_a_file_size_limit_is_broken_and_the_command_lifts_it(start_limited: Sta
 
     (found,) = limits.check_limits("/srv", make_status(pid))
 
-    assert found.state == "broken" and "no file above 1.0M" in found.text
+    assert found.state == "broken" and "cannot write files above 1.0M" in found.text
     subprocess.run(["sh", "-c", found.cure.removeprefix("sudo ")], check=True)
     assert procfs.read_limits(pid)["Max file size"] == NONE and [
         one.state for one in limits.check_limits("/srv", make_status(pid))
@@ -74,8 +74,8 @@ def test_too_many_jobs_for_the_process_limit_are_broken_with_a_fix(monkeypatch: 
     (found,) = limits.check_limits("/srv", make_status(capacity=500, cpu=500))
 
     assert (
-        "500 jobs run at once, but only 300 more processes can be made (pids.max of"
-        " /sys/fs/cgroup/x)" in found.text
+        "500 concurrent jobs, but only 300 more processes are possible"
+        " (pids.max of /sys/fs/cgroup/x)" in found.text
     )
     assert found.cure == "taskdeck --home /srv queue set q --capacity 236"
     assert [

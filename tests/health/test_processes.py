@@ -20,7 +20,7 @@ def test_a_keeper_of_another_version_should_be_replaced(monkeypatch: pytest.Monk
 
     (found,) = processes.check_keeper("/srv", PROCESS_PAIR)
 
-    assert found.state == "hint" and "of another version" in found.text
+    assert found.state == "hint" and "another version" in found.text
     assert found.cure == "taskdeck --home /srv stop --drain && taskdeck --home /srv serve --detach"
 
 
@@ -32,7 +32,7 @@ def test_a_growing_journal_is_reported(home: Path):
 
     (found,) = processes.check_keeper(str(home), PROCESS_PAIR)
 
-    assert found.state == "hint" and "its journal has 65M" in found.text
+    assert found.state == "hint" and "its journal holds 65M" in found.text
 
 
 def test_other_runtimes_are_named_once_and_counted_if_many():

@@ -118,7 +118,7 @@ def test_a_unit_without_its_program_is_broken_and_reinstalled(
     (found,) = systemd.check_units("/a b")
 
     assert (found.state, found.cure) == ("broken", "taskdeck --home '/a b' service install --user")
-    assert "no-such/taskdeck, which is gone" in found.text
+    assert "no-such/taskdeck, which does not exist" in found.text
 
 
 def test_a_unit_of_another_home_names_that_home(systemd_machine: Path):

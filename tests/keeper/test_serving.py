@@ -181,10 +181,10 @@ def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
     refused = home.wait_for_event("error", run)
     resource.prlimit(home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert refused["code"] == "no-space" and not home.log(run).exists(), (
+    assert refused["code"] == "no-space" and not home.get_log_path(run).exists(), (
         "a log tells of a run that began"
     )
-    assert home.run("true", run=run)["code"] == 0 and home.log(run).exists()
+    assert home.run_to_end("true", run=run)["code"] == 0 and home.get_log_path(run).exists()
 
 
 def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(home, is_alive, wait_until):
@@ -266,11 +266,11 @@ def test_a_home_with_a_very_long_path_works(tmp_path, empty_home):
     deep = tmp_path / ("d" * 120) / ("e" * 120)
     other = type(empty_home)(deep)
     try:
-        assert other.up() == 0
+        assert other.start_keeper() == 0
         other.greet()
-        assert other.run("sh", "-c", "exit 3")["code"] == 3
+        assert other.run_to_end("sh", "-c", "exit 3")["code"] == 3
     finally:
-        other.end()
+        other.kill_all()
 
 
 def test_files_are_private(shared_home):

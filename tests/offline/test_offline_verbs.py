@@ -95,7 +95,7 @@ def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home
         return True
 
     with pytest.raises(
-        Conflict, match="something has changed since you were asked. Nothing was restored"
+        Conflict, match="the changes differ from those you confirmed. Nothing was restored"
     ):
         restore_latest(backed_up_home, agree)
 
@@ -144,7 +144,7 @@ def test_a_leftover_log_beside_the_target_refuses_the_restore(
     log = tmp_path / f"then.db{ending}"
     log.write_bytes(b"of another")
 
-    with pytest.raises(Conflict, match=f"then.db{ending} is there already. Nothing was restored"):
+    with pytest.raises(Conflict, match=f"then.db{ending} already exists. Nothing was restored"):
         offline_restore.restore_to_file(
             os.fspath(backed_up_home), None, None, os.fspath(tmp_path / "then.db")
         )
@@ -174,7 +174,7 @@ def test_a_home_promoted_during_another_confirmation_is_not_replaced(replica_hom
         kept
     )  # the source home has created the replica again
 
-    with pytest.raises(Conflict, match="is a home of its own already"):
+    with pytest.raises(Conflict, match="is already a home"):
         replica.promote_home(os.fspath(replica_home))
 
     assert (
@@ -214,12 +214,12 @@ DAMAGE = "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe
         (
             "ls",
             "UPDATE tasks SET tags = '['",
-            r"the database is not in order \(1 row of tasks without JSON in tags",
+            r"the database has problems \(1 row of tasks without JSON in tags",
         ),
         (
             "status",
             "UPDATE counters SET value = 'many'",
-            r"the database is not in order \(counter tasks/default/queued says many",
+            r"the database has problems \(counter tasks/default/queued says many",
         ),
         ("status", "DROP TABLE replicas", r"the database is damaged \(table replicas is missing"),
     ],
@@ -261,7 +261,7 @@ def test_an_invalid_rule_is_reported_and_quarantined(home: Path):
             f" updated_at) VALUES ({row})"
         )
 
-    with pytest.raises(Storage, match="not in order .1 row of slas without JSON in conditions"):
+    with pytest.raises(Storage, match="has problems .1 row of slas without JSON in conditions"):
         read_only.read(os.fspath(home), "sla.ls", {})
     done = maintenance.repair_home(os.fspath(home))
 
@@ -318,7 +318,7 @@ def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(
         except OlderDatabase as problem:
             refused.add(verb)
             assert (
-                f"earlier version ({migrate.REVISIONS[0]!r}, this is {migrate.HEAD!r})"
+                f"older version ({migrate.REVISIONS[0]!r}, this program needs {migrate.HEAD!r})"
                 in problem.message
             )
             assert "taskdeck db migrate" in problem.hint
@@ -388,8 +388,8 @@ def test_the_pre_upgrade_copy_is_verified_with_the_backups(home: Path, earlier_d
 
     found = backup_list.verify_backups(os.fspath(home), None)
     assert backup.describe_findings(found) == [
-        "no backup yet",
-        f"{copy.name}, a copy from before an upgrade, is well",
+        "no backups yet",
+        f"{copy.name}, the copy kept by an upgrade, is good",
     ]
     with copy.open("r+b") as file:
         file.seek(4096)
@@ -398,7 +398,7 @@ def test_the_pre_upgrade_copy_is_verified_with_the_backups(home: Path, earlier_d
 
     assert (
         found["copies"][0]["problem"]
-        and f"{copy.name}, a copy from before an upgrade, is bad: "
+        and f"{copy.name}, the copy kept by an upgrade, is bad: "
         in backup.describe_findings(found)[-1]
     )
     assert [file.name for file in (home / "backups").iterdir()] == [copy.name]
@@ -487,10 +487,7 @@ def test_a_home_of_another_user_is_read_only(
 
     with pytest.raises(
         Refused,
-        match=(
-            f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner:"
-            " sudo -u"
-        ),
+        match=f"the home {backed_up_home} belongs to .*, not to you. .* Run as the owner: sudo -u",
     ):
         act(os.fspath(backed_up_home))
 
@@ -507,7 +504,7 @@ def test_a_home_of_another_user_is_read_only(
 
 @pytest.mark.parametrize("theirs", ["run", paths.DATABASE])
 def test_a_partly_foreign_home_is_refused(
-    tmp_path: Path, foreign_backup: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, theirs: str, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "run").mkdir()
     (tmp_path / paths.DATABASE).touch()
@@ -517,7 +514,7 @@ def test_a_partly_foreign_home_is_refused(
         seen = real(path, **more)
         return (
             seen
-            if not str(path).endswith(foreign_backup)
+            if not str(path).endswith(theirs)
             else os.stat_result((*seen[:4], 4_000_000, *seen[5:10]))
         )
 
@@ -528,7 +525,7 @@ def test_a_partly_foreign_home_is_refused(
     said = f"the home {tmp_path} belongs in part to '#4000000', not to you. Nothing was done."
     assert (
         str(refused.value)
-        == f"{said} Give it to one of you: sudo chown -R {mine or 4_000_000}: {tmp_path}"
+        == f"{said} Change the owner: sudo chown -R {mine or 4000000}: {tmp_path}"
     )
 
 
@@ -574,8 +571,8 @@ def test_a_dangling_backup_folder_link_is_reported(backed_up_home: Path, tmp_pat
         with pytest.raises(
             Storage,
             match=(
-                "the folder of the backups cannot be used: it is a link to /nowhere, which is not"
-                " there"
+                "the folder of the backups cannot be used: it is a link to /nowhere,"
+                " which does not exist"
             ),
         ):
             look(os.fspath(backed_up_home))
@@ -653,10 +650,8 @@ def test_a_foreign_backup_is_listed_but_never_chosen(
     ] and list_foreign_backups(backed_up_home) == [foreign_backup]
     with pytest.raises(
         Conflict,
-        match=(
-            f"the backup {foreign_backup} is of another home \\({other}\\). Nothing was restored."
-            " Into a file: "
-        ),
+        match=f"the backup {foreign_backup} belongs to another home \\({other}\\).*"
+        " To restore into a file: ",
     ):
         backup_picker.describe_choice(home, foreign_backup, None)
     offline_restore.restore_to_file(home, foreign_backup, None, os.fspath(tmp_path / "theirs.db"))
