@@ -23,11 +23,11 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=3.0, help="of full load (default 3)")
     parser.add_argument(
-        "--json", action="store_true", help="every look and verdict as one JSON document"
+        "--json", action="store_true", help="print samples and verdicts as one JSON document"
     )
     args = parser.parse_args()
     found = run_soak(args.minutes * 60, say=lambda text: print(text, file=sys.stderr, flush=True))
-    print(format_json(found) if args.run_json else format_report(found))
+    print(format_json(found) if args.json else format_report(found))
     return 0 if all(good for _, _, good in found.list_verdicts()) else 1
 
 

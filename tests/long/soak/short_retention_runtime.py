@@ -1,6 +1,7 @@
-"""A runtime with a retention of seconds: `python -m tests.long.soak.short_retention_runtime HOME`.
+"""A runtime with frequent cleanups: `python -m tests.long.soak.short_retention_runtime HOME`.
 
-Everything else equals a user's home: rows that a month would delete are deleted within the test.
+Its configuration keeps ended tasks for seconds, so that the test sees rows deleted that a user's
+home deletes after a month.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import app.runtime.serve as serving
 from app.runtime import periodic
 
 RETENTION = timedelta(seconds=15)
+"""Time for which ended tasks are kept. `write_configuration` stores it."""
 CLEANUP_INTERVAL = 3
 """Seconds between two cleanups."""
 
@@ -28,7 +30,13 @@ class FrequentCleanup(periodic.Duties):
         )
 
 
+def write_configuration(folder: Path) -> None:
+    """Write the configuration below a folder for XDG_CONFIG_HOME."""
+    path = folder / "taskdeck" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'[retention]\nkeep = "{RETENTION.total_seconds():g}s"\n')
+
+
 if __name__ == "__main__":
-    periodic.KEPT = RETENTION
     serving.Duties = FrequentCleanup
     sys.exit(serving.serve(Path(sys.argv[1])))

@@ -127,17 +127,18 @@ class SoakResult:
 def open_runtime() -> Iterator[tuple[RuntimeProcess, dict[str, int]]]:
     """Open a home whose runtime keeps ended tasks for seconds only; yield it with its pids."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
+        home, config = Path(folder, "home"), Path(folder, "config")
+        short_retention_runtime.write_configuration(config)
         paths.make_home(home)
         living = RuntimeProcess(home)
-        env = {**os.environ, HOME_VARIABLE: folder}
-        argv = [sys.executable, "-P", "-m", "tests.long.soak.short_retention_runtime", folder]
+        env = {**os.environ, HOME_VARIABLE: str(home), "XDG_CONFIG_HOME": str(config)}
+        argv = [sys.executable, "-P", "-m", "tests.long.soak.short_retention_runtime", str(home)]
         root = Path(__file__).parents[3]
         runtime = subprocess.Popen(
             argv, env=env | {"PYTHONPATH": str(root)}, cwd=root, stderr=subprocess.DEVNULL
         )
         try:
-            yield living, wait_until(lambda: _read_pids(home), "the runtime is up")
+            yield living, wait_until(lambda: _read_pids(home), "the runtime is running")
         finally:
             living.kill_all()
             runtime.wait()
