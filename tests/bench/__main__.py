@@ -52,7 +52,7 @@ def main() -> int:
     for name in args.part or PARTS:
         print(f"measuring {name}…", file=sys.stderr)
         figures += _run_in_home(lambda house, name=name: PARTS[name](house, args.tasks))
-    print(format_json(figures) if args.run_json else format_table(figures))
+    print(format_json(figures) if args.json else format_table(figures))
     return 0 if all(figure.is_reached for figure in figures) else 1
 
 
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
             " data; all when none is named"
         ),
     )
-    parser.add_argument("--json", action="store_true", help="one JSON list")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
     parser.add_argument(
         "--tasks", type=int, default=100_000, help="queued tasks behind the deck (default 100000)"
     )

@@ -31,7 +31,7 @@ def main() -> int:
         DiskFault(call, error, n, n % 3 == 0)
         for call in CALLS
         for error in ERRORS
-        for n in range(1, args.compute_size_per_log + 1)
+        for n in range(1, args.each + 1)
     ]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:

@@ -28,15 +28,20 @@ SLOW_VERB = 0.5
 
 def main() -> int:
     """Record all statements and report the scans."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=100_000)
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.long.plans",
+        description="Report statements of a whole runtime that scan a growing table.",
+    )
+    parser.add_argument(
+        "--tasks", type=int, default=100_000, help="tasks in the database (default 100000)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the scans as JSON")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
         home = Path(root) / "home"
         os.environ["XDG_CONFIG_HOME"] = root  # prevents a user's threshold from applying
         try:
-            return _report(_record(home, args.tasks), args.run_json)
+            return _report(_record(home, args.tasks), args.json)
         finally:
             end_all(os.fspath(home))
 
