@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from app.core.json_types import is_array, is_list_or_tuple, is_object
+
 DRAINING = "the runtime is draining"
 """Halt reason of a draining runtime, until it ends or the drain is cancelled."""
 MAX_ALERTS = 200
@@ -375,8 +377,8 @@ def _from_dict(kind: Any, found: Mapping[str, Any]) -> Any:
 
 
 def _value_from_dict(name: str, value: Any) -> Any:
-    if name in _ROW_TYPES and isinstance(value, (list, tuple)):
+    if name in _ROW_TYPES and is_list_or_tuple(value):
         return tuple(_from_dict(_ROW_TYPES[name], item) for item in value)
-    if name in _RECORD_TYPES and isinstance(value, Mapping):
+    if name in _RECORD_TYPES and is_object(value):
         return _from_dict(_RECORD_TYPES[name], value)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if is_array(value) else value

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from app.core.json_types import is_array, is_object
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize
 
@@ -67,8 +68,8 @@ class RetentionSettings:
     """
 
     all: RetentionRule = RetentionRule(keep=30 * DAY)
-    queues: Mapping[str, RetentionRule] = field(default_factory=dict)
-    templates: Mapping[str, RetentionRule] = field(default_factory=dict)
+    queues: Mapping[str, RetentionRule] = field(default_factory=dict[str, RetentionRule])
+    templates: Mapping[str, RetentionRule] = field(default_factory=dict[str, RetentionRule])
     operations: float = 400 * DAY
 
     @property
@@ -161,7 +162,7 @@ def _parse_named_rules(
     kind: str, given: Any, wrong: list[SettingFault]
 ) -> dict[str, RetentionRule]:
     """Return the rules of queues or templates by name."""
-    rules = {}
+    rules: dict[str, RetentionRule] = {}
     for name, value in _require_table(("retention", kind), given, wrong).items():
         where = ("retention", kind, name)
         rules[name] = RetentionRule(
@@ -176,7 +177,7 @@ def _parse_table(
     beside: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return the valid settings of one table. `beside` names its subtables."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
             wrong.append(
@@ -196,7 +197,7 @@ def _parse_table(
 def _require_table(
     where: tuple[str, ...], value: Any, wrong: list[SettingFault]
 ) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
+    if is_object(value):
         return value
     wrong.append(SettingFault(where, f"{_format_path(where)}: must be a table."))
     return {}
@@ -251,7 +252,7 @@ def _parse_folder(value: Any) -> str:
 
 def _parse_argv(value: Any) -> tuple[str, ...]:
     if (
-        not isinstance(value, list)
+        not is_array(value)
         or not value
         or not all(isinstance(word, str) and word and "\0" not in word for word in value)
     ):

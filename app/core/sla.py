@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.core import metrics
+from app.core.json_types import is_object
 from app.core.text.sanitize import find_name_error, find_nearest
 from app.core.text.units import format_age, parse_duration, quote
 
@@ -88,7 +89,7 @@ def parse_conditions(conditions: Any) -> SlaRule:
 
     Raise ValueError with a sentence that names the key.
     """
-    if not isinstance(conditions, Mapping):
+    if not is_object(conditions):
         raise ValueError(
             'conditions must be a table, such as { preset = "finishes-within", value = "45m" }'
         )
@@ -250,7 +251,7 @@ _VALUE_EXAMPLES = {
 
 
 def _parse_match(match: Any) -> dict[str, Any]:
-    if not isinstance(match, Mapping):
+    if not is_object(match):
         raise ValueError('conditions: match must be a table, such as { template = "encode" }')
     for key, word in match.items():
         if key not in MATCH_KEYS:
@@ -265,13 +266,12 @@ def _parse_match(match: Any) -> dict[str, Any]:
 
 def _parse_tag(tag: Any) -> dict[str, str]:
     """Parse `k=v` or {"k": "v"}."""
-    if isinstance(tag, str) and "=" in tag:
-        tag = dict([tag.split("=", 1)])
-    if not isinstance(tag, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, str) for k, v in tag.items()
+    pairs: object = dict([tag.split("=", 1)]) if isinstance(tag, str) and "=" in tag else tag
+    if not is_object(pairs) or not all(
+        isinstance(k, str) and isinstance(v, str) for k, v in pairs.items()
     ):
         raise ValueError("conditions: match: tag must be KEY=VALUE")
-    return dict(tag)
+    return dict(pairs)
 
 
 def _format_tags(tags: Mapping[str, str]) -> str:

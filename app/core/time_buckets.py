@@ -105,8 +105,8 @@ class PeriodFigures:
     started: int = 0
     ended: int = 0
     failed: int = 0
-    waits: DurationHistogram = field(default_factory=dict)
-    runs: DurationHistogram = field(default_factory=dict)
+    waits: DurationHistogram = field(default_factory=DurationHistogram)
+    runs: DurationHistogram = field(default_factory=DurationHistogram)
 
     def add(self, other: PeriodFigures) -> None:
         """Add the figures of another period."""

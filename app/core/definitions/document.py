@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.core import sla
+from app.core.json_types import is_object
 from app.core.schema import parameters
 from app.core.task_spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -126,11 +127,12 @@ def parse_with_faults(text: str, format: str = "toml") -> tuple[Definitions, lis
 def build_definition(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Build one definition from its row, without defaults and with units."""
     fields = KINDS[kind].model_fields
-    found = {}
+    found: dict[str, Any] = {}
     for name, field in fields.items():
         value = row.get(field.alias or name)
         if value is not None and (field.is_required() or value != field.default):
-            found[field.alias or name] = _FORMATTERS.get(name, lambda value: value)(value)
+            format_value = _FORMATTERS.get(name)
+            found[field.alias or name] = format_value(value) if format_value else value
     return found
 
 
@@ -147,7 +149,7 @@ def validate_definition(definition: type[Definition], values: Mapping[str, Any])
 def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[str, Any]]:
     if kind not in KINDS:
         faults.append(f"unknown table {quote(str(kind))}{_suggest_nearest(kind, KINDS)}")
-    elif not isinstance(tables, Mapping):
+    elif not is_object(tables):
         faults.append(f"{kind} must be tables, such as [{kind}.NAME]")
     else:
         for name, body in tables.items():

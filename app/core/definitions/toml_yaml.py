@@ -17,6 +17,7 @@ import yaml
 from tomlkit import items
 from tomlkit.container import Container
 
+from app.core.json_types import is_array, is_dict, is_object
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Refused, Usage
@@ -51,7 +52,7 @@ def read_document(text: str, format: str) -> dict[str, Any]:
         raise Usage(
             f"cannot be read: {truncate(sanitize(str(error)), 120)}. Nothing was changed."
         ) from None
-    if not isinstance(found, dict):
+    if not is_dict(found):
         raise Usage("must hold tables such as queues and templates. Nothing was changed.")
     _check_values(found)
     return found
@@ -71,7 +72,7 @@ class _Loader(yaml.SafeLoader):
     """YAML loader that rejects duplicate keys, as TOML does."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        seen: set[tuple[str, str] | None] = set()
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name is not None:
@@ -117,11 +118,9 @@ def _check_values(found: Any) -> None:
             raise Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
         if isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node):
             raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
-        if isinstance(node, dict):
+        if is_dict(node):
             pending.extend(node)
-        pending.extend(
-            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        )
+        pending.extend(node.values() if is_dict(node) else node if is_array(node) else ())
 
 
 def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -143,13 +142,7 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 
 
 def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    steps = (
-        value.items()
-        if isinstance(value, Mapping)
-        else enumerate(value)
-        if isinstance(value, list)
-        else None
-    )
+    steps = value.items() if is_object(value) else enumerate(value) if is_array(value) else None
     if steps is None:
         yield path, value
     for step, inner in steps or ():
@@ -158,11 +151,7 @@ def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
 
 def _write_definition(body: Mapping[str, Any]) -> items.Table:
     """Yield the tables of one definition, simple keys first."""
-    own = {
-        key
-        for key, value in body.items()
-        if isinstance(value, Mapping) and _needs_table(key, value)
-    }
+    own = {key for key, value in body.items() if is_object(value) and _needs_table(key, value)}
     made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
     for key in sorted(body, key=lambda key: key in own):
         made.append(
@@ -181,7 +170,7 @@ def _write_spread(body: Mapping[str, Any]) -> items.Table:
     """Return a table with a line for each entry of the keys in `_SPREAD`."""
     made = items.Table(Container(parsed=True), items.Trivia(), False)
     for key, value in body.items():
-        if key in _SPREAD_KEYS and isinstance(value, Mapping) and value:
+        if key in _SPREAD_KEYS and is_object(value) and value:
             for name, inner in value.items():
                 made.append(_format_key(key, name), _format_value(inner))
         else:
@@ -197,19 +186,21 @@ def _format_key(*names: str) -> items.Key:
 
 def _format_value(value: Any) -> items.Item:
     """Format a value for one line."""
-    if isinstance(value, Mapping):
+    if is_object(value):
         made = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
         for key, inner in value.items():
             made.append(_format_key(key), _format_value(inner))
         return made
-    if isinstance(value, list):
+    if is_array(value):
         array, values = tomlkit.array(), [_format_value(inner) for inner in value]
         array.add_line(*values[:-1], indent="", newline=False)
         array.add_line(
             *values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False
         )
         return array
-    return _format_string(value) if isinstance(value, str) else tomlkit.item(value)
+    if isinstance(value, str):
+        return _format_string(value)
+    return tomlkit.item(value)  # pyright: ignore[reportUnknownVariableType]
 
 
 def _format_string(text: str) -> items.String:
@@ -229,7 +220,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = '"' if not _PLAIN_LINES.fullmatch(text) else "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    tag = "tag:yaml.org,2002:str"
+    return dumper.represent_scalar(tag, text, style)  # pyright: ignore[reportUnknownMemberType]
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -91,7 +91,8 @@ def make_forecast(
     due = {run.number: get_known_end(run.ends_in) for run in view.active}
     may_start: dict[int, TimeRange] = {}
     may_end = {run.number: _estimate_range(due[run.number], run) for run in view.active}
-    runs, now, when = list(view.active), 0.0, (0.0, 0.0)
+    runs: list[ActiveRun] = list(view.active)
+    now, when = 0.0, (0.0, 0.0)
     for _ in range(decisions):
         begun = make_plan(_project_view(view, now, runs, due, starts)).starts
         for task in begun:

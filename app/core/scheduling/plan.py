@@ -161,7 +161,7 @@ class PoolBudget:
     pool: PoolView
     cpu: float
     memory: float
-    ends: list[PendingRelease] = field(default_factory=list)
+    ends: list[PendingRelease] = field(default_factory=list[PendingRelease])
     kept: BackfillBudget | None = None
 
     def occupy(self, cpu: float, memory: float, ends_in: float) -> None:

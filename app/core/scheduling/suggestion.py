@@ -42,7 +42,7 @@ class Suggestion:
     text: str
     gain: str
     verb: str = ""
-    args: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     command: tuple[str, ...] = ()
     said: str = ""
     undo: tuple[SuggestionUndo, ...] = ()
@@ -72,7 +72,7 @@ class WhatIf:
     subject: TaskState
     task: QueuedTask
     why: Explanation
-    runs: Mapping[int, RunProgress] = field(default_factory=dict)
+    runs: Mapping[int, RunProgress] = field(default_factory=dict[int, RunProgress])
     past: RunStats | None = None
     cores: float | None = None
     memory: float | None = None

@@ -278,7 +278,7 @@ def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
     if not free:
         return None
     name, room = max(free.items(), key=lambda item: (item[1].memory, item[1].cpu))
-    lacks = []
+    lacks: list[str] = []
     if not can_fit(world.task.cpu, room.cpu):
         lacks.append(
             f"{format_number(max(0.0, room.cpu))} cpu free, needs {format_number(world.task.cpu)}"

@@ -114,7 +114,7 @@ class PlanContext:
     """Active runs by pool, earliest expected end first."""
     decisions: int = MAX_DECISIONS
     """Number of dispatch decisions that the forecast looks ahead."""
-    futures: dict[str, Forecast] = field(default_factory=dict)
+    futures: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
 
     def get_forecast(self, pool: str) -> Forecast:
         """Return the forecast of a pool. Pools share no resources."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.core.json_types import is_array, is_object
 from app.core.schema.json_schema import format_path
 from app.core.schema.secrets import is_declared_secret, is_secret, mask_value
 from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
@@ -128,7 +129,7 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
 
     Both are left out for a secret: declared in the schema, by parameter name, or one of `hidden`.
     """
-    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {truncate(sanitize(schema['errorMessage']), 160)}"
     say = _DESCRIBERS.get(str(error.validator), _describe_other)
@@ -162,7 +163,7 @@ def _may_hide_secret(error: ValidationError) -> bool:
     Its secret parts cannot be identified.
     """
     wanted: Any = error.validator_value
-    kinds = wanted if isinstance(wanted, list) else [wanted]
+    kinds = wanted if is_array(wanted) else [wanted]
     return (
         error.validator == "type"
         and isinstance(error.instance, str)
@@ -173,7 +174,7 @@ def _may_hide_secret(error: ValidationError) -> bool:
 def find_missing(error: ValidationError) -> Iterator[str]:
     """Yield the missing names of an object."""
     wanted: Any = error.validator_value
-    if not isinstance(error.instance, Mapping):
+    if not is_object(error.instance):
         return
     if error.validator == "required":
         yield from (name for name in wanted if name not in error.instance)
@@ -191,9 +192,10 @@ def describe_missing(error: ValidationError, name: str) -> str:
             "needed with"
             f" {format_label(next(of for of in _find_causes(error) if name in wanted[of]))}"
         )
-    schema = error.schema if isinstance(error.schema, Mapping) else {}
-    inner = (schema.get("properties") or {}).get(name)
-    about = inner.get("description") or inner.get("title") if isinstance(inner, Mapping) else None
+    schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
+    properties: Any = schema.get("properties")
+    inner: Any = properties.get(name) if properties else None
+    about = inner.get("description") or inner.get("title") if is_object(inner) else None
     return (
         f"required: {truncate(sanitize(about), 120)}"
         if isinstance(about, str) and about.strip()
@@ -205,7 +207,7 @@ def _find_causes(error: ValidationError) -> list[str]:
     """Return the present names that require others."""
     wanted: Any = error.validator_value
     given: Any = error.instance
-    return [of for of, needs in wanted.items() if of in given and isinstance(needs, list)]
+    return [of for of, needs in wanted.items() if of in given and is_array(needs)]
 
 
 def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
@@ -219,9 +221,7 @@ def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
 
 def _make_sample(name: str, schema: Mapping[str, Any]) -> str:
     """Return a placeholder for a value in a command to copy."""
-    if isinstance(schema.get("enum"), list) and not (
-        is_declared_secret(schema) or is_secret(name, ())
-    ):
+    if is_array(schema.get("enum")) and not (is_declared_secret(schema) or is_secret(name, ())):
         return "|".join(truncate(sanitize(str(value)), 20) for value in schema["enum"][:3])
     if "path" in str(schema.get("format", "")) or any(word in name.lower() for word in _PATH_WORDS):
         return "PATH"
@@ -243,8 +243,7 @@ def _describe_type(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 def _describe_kinds(errors: Iterable[ValidationError]) -> str:
     said = [
-        e.validator_value if isinstance(e.validator_value, list) else [e.validator_value]
-        for e in errors
+        e.validator_value if is_array(e.validator_value) else [e.validator_value] for e in errors
     ]
     return "must be " + " or ".join(
         dict.fromkeys(_TYPE_WORDS.get(str(kind), str(kind)) for kinds in said for kind in kinds)
@@ -292,9 +291,7 @@ def _describe_pattern(error: ValidationError, schema: Mapping[str, Any]) -> str:
 def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
     known = schema.get("properties", {})
     extra = (
-        [name for name in error.instance if name not in known]
-        if isinstance(error.instance, Mapping)
-        else []
+        [name for name in error.instance if name not in known] if is_object(error.instance) else []
     )
     near = find_nearest(extra[0], known) if extra else None
     return (
@@ -326,7 +323,16 @@ def _describe_other(error: ValidationError, schema: Mapping[str, Any]) -> str:
     return f"is refused: {truncate(sanitize(error.message), 160)}"
 
 
-_DESCRIBERS = {
+def _describe_missing(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    return f"needs {', '.join(format_label(name) for name in find_missing(error))}"
+
+
+def _describe_multiple(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    wanted: Any = error.validator_value
+    return f"must be a multiple of {wanted}"
+
+
+_DESCRIBERS: dict[str, Callable[[ValidationError, Mapping[str, Any]], str]] = {
     "type": _describe_type,
     **dict.fromkeys(
         ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _describe_range
@@ -337,19 +343,11 @@ _DESCRIBERS = {
         _describe_length,
     ),
     "pattern": _describe_pattern,
-    "required": lambda error, schema: (
-        f"needs {', '.join(format_label(name) for name in find_missing(error))}"
-    ),
+    **dict.fromkeys(("required", *_DEPENDENCY_RULES), _describe_missing),
     **dict.fromkeys(("additionalProperties", "unevaluatedProperties"), _describe_extra),
-    **dict.fromkeys(
-        _DEPENDENCY_RULES,
-        lambda error, schema: (
-            f"needs {', '.join(format_label(name) for name in find_missing(error))}"
-        ),
-    ),
     "format": _describe_format,
     "uniqueItems": lambda error, schema: "has an item twice",
-    "multipleOf": lambda error, schema: f"must be a multiple of {error.validator_value}",
+    "multipleOf": _describe_multiple,
     "not": lambda error, schema: "is not allowed",
 }
 _RULES_WITH_VALUE = frozenset(

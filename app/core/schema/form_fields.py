@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from app.core.json_types import is_array, is_dict, is_object
 from app.core.schema import parameters
 from app.core.schema.secrets import is_declared_secret
 from app.core.text.sanitize import MASK, is_secret_name
@@ -62,7 +63,7 @@ class FormField:
     @property
     def is_switch(self) -> bool:
         """True if the value can only be true or false."""
-        return self.kinds == {"boolean"}
+        return self.kinds == frozenset({"boolean"})
 
     @property
     def is_list(self) -> bool:
@@ -142,11 +143,7 @@ class FormOutline:
     def find_unparsed(self, texts: Mapping[FieldPath, str]) -> list[FormField]:
         """Return the fields for additional properties whose text is not a JSON object."""
         said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
-        return [
-            found
-            for found in said
-            if not isinstance(parse_value(found, texts[found.path]), Mapping)
-        ]
+        return [found for found in said if not is_object(parse_value(found, texts[found.path]))]
 
     def format_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
         """Return the texts for these parameters, without masked secrets."""
@@ -188,7 +185,7 @@ class FormOutline:
                 found.is_switch
                 and found.needed
                 and "default" not in found.schema
-                and isinstance(holder, dict)
+                and is_dict(holder)
             ):
                 holder.setdefault(path[-1], False)
 
@@ -202,7 +199,7 @@ class FormOutline:
                 found[here] = format_value(self.fields[here], value)
             elif (
                 here in self.objects
-                and isinstance(value, Mapping)
+                and is_object(value)
                 and not parameters.get_secret_reference(value)
             ):
                 self._collect_texts(value, here, found)
@@ -232,7 +229,7 @@ def format_value(found: FormField, value: Any) -> str:
             return said
     if found.is_secret and (reference := parameters.get_secret_reference(value)):
         return ":".join(next(iter(reference.items())))
-    if found.is_list and isinstance(value, list) and value and found.items is not None:
+    if found.is_list and is_array(value) and value and found.items is not None:
         row = _join_items([_format_typed(item, found.items) for item in value])
         if is_equal_json(parse_value(found, row), value):
             return row
@@ -295,7 +292,7 @@ def _put_value(tree: dict[str, Any], found: FormField, value: Any) -> None:
     holder = _get_or_create(tree, found.path[:-1])
     if not found.is_rest:
         holder[found.path[-1]] = value
-    elif isinstance(value, Mapping):
+    elif is_object(value):
         holder.update({name: inner for name, inner in value.items() if name not in holder})
 
 
@@ -307,7 +304,7 @@ def _get_or_create(tree: dict[str, Any], path: FieldPath) -> dict[str, Any]:
 
 def _get_nested(tree: Any, path: FieldPath) -> Any:
     for name in path:
-        tree = tree.get(name) if isinstance(tree, Mapping) else None
+        tree = tree.get(name) if is_object(tree) else None
     return tree
 
 

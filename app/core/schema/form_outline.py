@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from app.core.json_types import is_array, is_object
 from app.core.schema import json_schema, parameters
 from app.core.schema.form_fields import (
     REST_NAME,
@@ -50,7 +51,7 @@ _SchemaPart = tuple[Mapping[str, Any], bool, Any]
 class _Property:
     """One property, with all parts of the schema that describe it."""
 
-    said: list[_SchemaPart] = field(default_factory=list)
+    said: list[_SchemaPart] = field(default_factory=list[_SchemaPart])
 
     def add(self, part: _SchemaPart) -> None:
         """Add a part. Unconditional parts replace conditional ones."""
@@ -71,7 +72,7 @@ class _Property:
         return words
 
     def find_kinds(self) -> frozenset[str]:
-        return frozenset().union(
+        return frozenset[str]().union(
             *(parameters.find_kinds_with(node, looked) for node, _, looked in self.said)
         )
 
@@ -188,7 +189,7 @@ def _collect_properties(parts: Iterable[_SchemaPart]) -> dict[str, _Property]:
     for part, always, looked in parts:
         for name, inner in part.get("properties", {}).items():
             found.setdefault(name, _Property()).add(
-                (inner if isinstance(inner, Mapping) else {}, always, looked)
+                (inner if is_object(inner) else {}, always, looked)
             )
     return found
 
@@ -228,7 +229,7 @@ def _find_item_kinds(found: _Property) -> frozenset[str] | None:
     kinds = frozenset[str]()
     for part, looked in found.iterate_parts():
         items = part.get("items")
-        if isinstance(items, Mapping):
+        if is_object(items):
             kinds = kinds or parameters.find_kinds_with(items, looked)
         elif items is not None or "prefixItems" in part:
             return None
@@ -257,7 +258,7 @@ def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mappi
     pending, seen = [(node, looked)], set[int]()
     while pending:
         node, looked = pending.pop(0)
-        if not isinstance(node, Mapping) or id(node) in seen:
+        if not is_object(node) or id(node) in seen:
             continue
         seen.add(id(node))
         yield node, looked
@@ -272,7 +273,7 @@ def _find_only_form(node: Mapping[str, Any]) -> list[Any]:
         forms = [
             form
             for form in node.get(word, ())
-            if not (isinstance(form, Mapping) and form.get("type") == "null")
+            if not (is_object(form) and form.get("type") == "null")
         ]
         if len(forms) == 1:
             return forms
@@ -293,7 +294,7 @@ def _find_first_choices(node: Mapping[str, Any], looked: Any) -> list[tuple[Any,
 def _list_choices(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
     """Return the values that a schema lists, with titles, or None."""
     title = str(node.get("title") or "")
-    if isinstance(node.get("enum"), list):
+    if is_array(node.get("enum")):
         return [(value, "") for value in node["enum"]]
     if "const" in node:
         return [(node["const"], title)]
@@ -305,7 +306,7 @@ def _list_choices(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
 
 
 def _list_form_choices(form: Any) -> list[tuple[Any, str]] | None:
-    if not isinstance(form, Mapping):
+    if not is_object(form):
         return None
     return (
         [(None, str(form.get("title") or ""))]

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from app.core.json_types import is_array, is_dict, is_list_or_tuple, is_object
 from app.core.schema import regex
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.units import quote
@@ -93,7 +94,7 @@ def make_resolver(schema: Mapping[str, Any]) -> Any:
 
     Its lookup raises `referencing.exceptions.Unresolvable`.
     """
-    from jsonschema_specifications import REGISTRY
+    from jsonschema_specifications import REGISTRY  # pyright: ignore[reportMissingTypeStubs]
     from referencing.jsonschema import specification_with
 
     specification = specification_with(_get_dialect(_find_draft(schema)))
@@ -117,24 +118,18 @@ def format_path(path: Any) -> str:
 
 
 def _list_children(node: Any) -> list[Any]:
-    if isinstance(node, Mapping):
+    if is_object(node):
         return list(node.values())
-    return list(node) if isinstance(node, (list, tuple)) else []
+    return list(node) if is_list_or_tuple(node) else []
 
 
 def iterate_nodes(
     node: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Yield every object in a document with its path."""
-    if isinstance(node, Mapping):
+    if is_object(node):
         yield path, node
-    steps = (
-        node.items()
-        if isinstance(node, Mapping)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
+    steps = node.items() if is_object(node) else enumerate(node) if is_array(node) else ()
     for step, child in steps:
         yield from iterate_nodes(child, (*path, step))
 
@@ -198,7 +193,7 @@ def _check_references(schema: Mapping[str, Any]) -> None:
     while pending:
         node, looked = pending.pop()
         for word in ("$ref", "$dynamicRef", "$recursiveRef"):
-            if isinstance(node, Mapping) and isinstance(node.get(word), str):
+            if is_object(node) and isinstance(node.get(word), str):
                 try:
                     looked.lookup(node[word])
                 except Unresolvable:
@@ -212,9 +207,7 @@ def _list_subschemas(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[
     from referencing.jsonschema import specification_with
 
     specification = specification_with(_get_dialect(_find_draft(schema)))
-    children = (
-        specification.create_resource(node).subresources() if isinstance(node, Mapping) else ()
-    )
+    children = specification.create_resource(node).subresources() if is_object(node) else ()
     return [(child.contents, looked.in_subresource(child)) for child in children]
 
 
@@ -252,7 +245,7 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
 @cache
 def _make_bounded_class(draft: Any) -> Any:
     """Return the validator class of a draft with step counting."""
-    from jsonschema.validators import create
+    from jsonschema.validators import create  # pyright: ignore[reportUnknownVariableType]
 
     legacy = "draft-0" in _get_dialect(draft)
 
@@ -284,15 +277,16 @@ def _make_validator(text: str, formats: bool) -> Any:
     schema = json.loads(text)
     draft = _find_draft(schema)
     checker = draft.FORMAT_CHECKER if formats else None
+    registry: Registry[Any] = Registry()
     return _make_bounded_class(draft)(
-        _remove_dialect(schema), registry=Registry(), format_checker=checker
+        _remove_dialect(schema), registry=registry, format_checker=checker
     )
 
 
 def _remove_dialect(node: Any) -> Any:
-    if isinstance(node, list):
+    if is_array(node):
         return [_remove_dialect(item) for item in node]
-    if isinstance(node, dict):
+    if is_dict(node):
         return {
             k: _remove_dialect(v)
             for k, v in node.items()
@@ -321,7 +315,7 @@ def _validate_pattern(
 
 
 @contextmanager
-def _charge_time() -> Iterator[None]:
+def _charge_time() -> Generator[None, None, None]:
     """Charge the time of patterns: one second uses up all steps."""
     began = time.thread_time()
     yield
@@ -341,8 +335,8 @@ def _validate_unique(
 
 def _normalize(value: Any) -> Any:
     """Convert 1.0 to 1, which are equal in JSON Schema."""
-    if isinstance(value, list):
+    if is_array(value):
         return [_normalize(item) for item in value]
-    if isinstance(value, dict):
+    if is_dict(value):
         return {key: _normalize(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

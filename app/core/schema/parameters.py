@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from app.core.json_types import is_array, is_dict, is_object
 from app.core.schema import error_text, json_schema, regex
 from app.core.schema import secrets as schema_secrets
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -80,7 +81,7 @@ def check_schema(schema: Any) -> None:
 
     Raise Usage with the location.
     """
-    if not isinstance(schema, Mapping):
+    if not is_object(schema):
         raise Usage("parameters: must be a JSON Schema (an object)")
     if schema.get("type", "object") != "object":
         raise Usage('parameters: type must be "object": each of its properties is one parameter')
@@ -121,7 +122,7 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
         allowed, inner = shown.kinds.get(name, frozenset()), shown.properties.get(name, {})
         if name not in found:
             found[name] = _convert_first(text, allowed, inner, schema)
-        elif "array" in allowed and isinstance(found[name], list):
+        elif "array" in allowed and is_array(found[name]):
             found[name] = [*found[name], _convert_item(text, inner, schema)]
         else:
             raise Usage(f"{error_text.format_label(name)} is given twice. Nothing was submitted.")
@@ -192,8 +193,8 @@ def split_texts(
 
 def get_secret_reference(value: Any) -> Mapping[str, str] | None:
     """Return the reference in `{"secret": {"env": "API_TOKEN"}}`, else None."""
-    inner = value.get("secret") if isinstance(value, Mapping) and len(value) == 1 else None
-    if isinstance(inner, Mapping) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
+    inner = value.get("secret") if is_object(value) and len(value) == 1 else None
+    if is_object(inner) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
         return inner if isinstance(next(iter(inner.values())), str) else None
     return None
 
@@ -218,7 +219,7 @@ def _read_shape(text: str) -> ParameterShape:
     root = json_schema.make_resolver(schema)
     for part, always, _ in iterate_parts(schema, root):
         for name, inner in part.get("properties", {}).items():
-            properties.setdefault(name, inner if isinstance(inner, Mapping) else {})
+            properties.setdefault(name, inner if is_object(inner) else {})
         required.update(part.get("required", ()) if always else ())
         names.extend(part.get("patternProperties", {}))
         welcome |= any(
@@ -237,7 +238,7 @@ def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema,
     pending, seen = [(schema, looked, True)], set[int]()
     while pending:
         node, looked, always = pending.pop(0)
-        if not isinstance(node, Mapping) or id(node) in seen:
+        if not is_object(node) or id(node) in seen:
             continue
         seen.add(id(node))
         yield node, always, looked
@@ -258,7 +259,7 @@ def _iterate_subschemas(
 
 def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
     """Collect JSON types, visiting each part once, because parts may be recursive."""
-    if not isinstance(node, Mapping) or id(node) in seen:
+    if not is_object(node) or id(node) in seen:
         return set()
     seen.add(id(node))
     if (said := node.get("type")) is not None:
@@ -297,9 +298,7 @@ def _convert_first(text: str, allowed: frozenset[str], schema: JsonSchema, root:
 def _convert_item(text: str, schema: JsonSchema, root: JsonSchema) -> Any:
     """Convert one item of a list that is given item by item."""
     items = schema.get("items")
-    return parse_typed(
-        text, find_kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"})
-    )
+    return parse_typed(text, find_kinds(items, root) if is_object(items) else frozenset({"string"}))
 
 
 def parse_typed(text: str, allowed: frozenset[str]) -> Any:
@@ -426,7 +425,7 @@ def _collect_defaults(schema: JsonSchema, looked: Any, depth: int) -> Defaults:
     found: dict[str, tuple[tuple[Any, ...], Defaults]] = {}
     for part, _, resolver in iterate_parts(schema, looked) if depth <= MAX_DEFAULT_DEPTH else ():
         for name, inner in part.get("properties", {}).items():
-            if name not in found and isinstance(inner, Mapping):
+            if name not in found and is_object(inner):
                 found[name] = _find_default(inner, resolver, depth)
     return {name: said for name, said in found.items() if any(said)}
 
@@ -450,7 +449,7 @@ def _merge_defaults(value: Mapping[str, Any], defaults: Defaults) -> dict[str, A
     for name, (said, inside) in defaults.items():
         if name not in found and said:
             found[name] = copy.deepcopy(said[0])
-        if inside and isinstance(found.get(name), dict) and not get_secret_reference(found[name]):
+        if inside and is_dict(found.get(name)) and not get_secret_reference(found[name]):
             found[name] = _merge_defaults(found[name], inside)
     return found
 

@@ -19,12 +19,14 @@ MAX_TEXT = 128 * 1024
 MAX_LENGTH, MAX_SIZE, MAX_DEPTH = 1_000, 2_000, 50
 """Limits of a pattern: characters, parts with expanded repeat counts, nested groups."""
 
-_SETS = {
+_POSITIVE_SETS = {
     "d": "[0-9]",
     "w": "[0-9A-Za-z_]",
     "s": r"[\t-\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]",
 }
-_SETS |= {name.upper(): f"[^{members[1:]}" for name, members in _SETS.items()}
+_SETS = _POSITIVE_SETS | {
+    name.upper(): f"[^{members[1:]}" for name, members in _POSITIVE_SETS.items()
+}
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0", "b": "\b"}
 _WORD = _SETS["w"]
 _ASSERTIONS = {

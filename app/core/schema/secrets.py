@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from app.core.json_types import is_array, is_dict, is_object
 from app.core.text.sanitize import MASK, is_secret_name
 
 MAX_DEPTH = 80
@@ -43,28 +44,24 @@ def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
     """Mask secrets in a parameter value, at any depth."""
     if depth > MAX_DEPTH:
         return MASK
-    if isinstance(value, dict):
+    if is_dict(value):
         return {
             name: MASK if is_secret(str(name), hidden) else mask_value(inner, hidden, depth + 1)
             for name, inner in value.items()
         }
-    return (
-        [mask_value(inner, hidden, depth + 1) for inner in value]
-        if isinstance(value, list)
-        else value
-    )
+    return [mask_value(inner, hidden, depth + 1) for inner in value] if is_array(value) else value
 
 
 def find_secret_texts(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Iterator[str]:
     """Yield the texts that `mask_value` hides, as they may appear in a command."""
-    if isinstance(value, dict) and depth <= MAX_DEPTH:
+    if is_dict(value) and depth <= MAX_DEPTH:
         for name, inner in value.items():
             yield from (
                 _iterate_texts(inner)
                 if is_secret(str(name), hidden)
                 else find_secret_texts(inner, hidden, depth + 1)
             )
-    elif isinstance(value, list) and depth <= MAX_DEPTH:
+    elif is_array(value) and depth <= MAX_DEPTH:
         for inner in value:
             yield from find_secret_texts(inner, hidden, depth + 1)
 
@@ -80,9 +77,9 @@ def mask_record(value: Any, secret: bool = False) -> Any:
     Plain values under a secret name are masked, and schema keywords that quote values of a secret
     parameter. References to a secret are kept, because they do not contain the secret.
     """
-    if isinstance(value, list):
+    if is_array(value):
         return [mask_record(inner, secret) for inner in value]
-    if not isinstance(value, Mapping):
+    if not is_object(value):
         return value
     secret = secret or is_declared_secret(value)
     return {
@@ -92,7 +89,7 @@ def mask_record(value: Any, secret: bool = False) -> Any:
 
 
 def _mask_entry(name: str, value: Any, secret: bool) -> Any:
-    if name == "properties" and isinstance(value, Mapping):
+    if name == "properties" and is_object(value):
         return {
             key: mask_record(inner, secret or is_secret_name(str(key)))
             for key, inner in value.items()
@@ -104,9 +101,7 @@ def _mask_entry(name: str, value: Any, secret: bool) -> Any:
 def _iterate_texts(value: Any) -> Iterator[str]:
     """Yield the forms of a value in a command: raw and JSON text, also of its items."""
     yield from {value, json.dumps(value)[1:-1]} if isinstance(value, str) else [json.dumps(value)]
-    for inner in (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    ):
+    for inner in value.values() if is_dict(value) else value if is_array(value) else ():
         yield from _iterate_texts(inner)
 
 
@@ -135,7 +130,7 @@ def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
             properties = node.get(word)
             names += (
                 [name for name, inner in properties.items() if said(inner)]
-                if isinstance(properties, Mapping)
+                if is_object(properties)
                 else []
             )
     return frozenset(found["properties"]), tuple(found["patternProperties"])
@@ -146,9 +141,9 @@ def _iterate_names(value: Any, depth: int = 0) -> Iterator[str]:
     if depth <= MAX_DEPTH:
         for name, inner in (
             value.items()
-            if isinstance(value, Mapping)
+            if is_object(value)
             else (("", one) for one in value)
-            if isinstance(value, list)
+            if is_array(value)
             else ()
         ):
             yield str(name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from app.core.json_types import is_object
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 
@@ -40,7 +41,8 @@ def diff_fields(before: Any, after: Any) -> list[ChangedField]:
 
     A created or deleted object lists all its values.
     """
-    was, now = (value if isinstance(value, Mapping) else {} for value in (before, after))
+    was: Mapping[Any, Any] = before if is_object(before) else {}
+    now: Mapping[Any, Any] = after if is_object(after) else {}
     return [
         ChangedField(str(key), was.get(key), now.get(key))
         for key in dict.fromkeys([*was, *now])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.core.json_types import is_list_or_tuple, is_object
 from app.core.text import diff, units
 from app.core.text.diff import ChangedField
 from app.core.text.sanitize import sanitize, truncate
@@ -50,7 +50,7 @@ def summarize_change(obj: str, before: Any, after: Any) -> str:
 
 def format_created_tasks(after: Any) -> str:
     """Format the tasks of a submission: `task #12`, `tasks #12–#14`; "" for none."""
-    if not isinstance(after, Mapping) or set(after) != {"first", "last"}:
+    if not is_object(after) or set(after) != {"first", "last"}:
         return ""
     first, last = after["first"], after["last"]
     return sanitize(f"task #{first}" if first == last else f"tasks #{first}–#{last}")
@@ -64,9 +64,9 @@ def _format_field(obj: str, field: ChangedField) -> str:
 
 
 def _format_items(obj: str, found: Any) -> str:
-    if isinstance(found, Sequence) and not isinstance(found, str):
+    if is_list_or_tuple(found):
         told = [truncate(sanitize(str(text)), diff.MAX_VALUE_WIDTH) for text in found]
-    elif isinstance(found, Mapping):
+    elif is_object(found):
         told = [
             words for key, value in found.items() if (words := _format_item(obj, str(key), value))
         ]
