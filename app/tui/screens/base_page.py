@@ -148,7 +148,7 @@ class PageScreen(PollingScreen):
         With `stays=False` the text disappears when the screen is left, as for a key that did
         nothing.
         """
-        cast(Any, self.app).say(text, style, stays=stays)
+        cast(Any, self.app).show_message(text, style, stays=stays)
 
     def report_fault(self, what: str, fault: str) -> None:
         """Show the fault that prevented an action, until `update_faults` finds the fault gone."""
