@@ -185,7 +185,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         )  # fmt: skip
         self._heartbeat = heartbeat.Heartbeat()
         self.origin = identify_terminal()
-        """Origin recorded for changes made here; the news lists only changes with another origin."""
+        """Origin recorded for changes made here; the news lists only those with another origin."""
         self.failure: Exception | None = None
         """The first failure of the deck itself."""
         self.fatal = False

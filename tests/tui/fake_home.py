@@ -30,7 +30,6 @@ def format_timestamp(ago: float) -> str:
 
 
 # --- tasks
-# ---------------------------------------------------------------------------------------------------------------------------
 
 _EVENTS = (
     ("queued", 5 * HOUR, "ann", "submitted (pts/2)"),
@@ -216,7 +215,6 @@ def _make_why_answer(row: Mapping[str, Any]) -> Row:
 
 
 # --- lists
-# ---------------------------------------------------------------------------------------------------------------------------
 
 
 _DURATIONS = {1045: 10 * MINUTE, 1046: 44 * MINUTE + 2, 1048: 3}
@@ -225,10 +223,20 @@ _DURATIONS = {1045: 10 * MINUTE, 1046: 44 * MINUTE + 2, 1048: 3}
 
 def _make_list_rows() -> list[Row]:
     """Return the rows of `browse`, newest first, by column name."""
-    rows = [_list_row(line.number, line.name, line.queue, "running",
-    started_at=format_timestamp(NOW - (line.started_at or NOW)),
-                      run=line.status, timeout=line.timeout, cpu=line.cpu,
-                      memory=line.memory) for line in BOARD.running]  # fmt: skip
+    rows = [
+        _list_row(
+            line.number,
+            line.name,
+            line.queue,
+            "running",
+            started_at=format_timestamp(NOW - (line.started_at or NOW)),
+            run=line.status,
+            timeout=line.timeout,
+            cpu=line.cpu,
+            memory=line.memory,
+        )
+        for line in BOARD.running
+    ]
     rows += [
         _list_row(
             line.number,
@@ -240,15 +248,31 @@ def _make_list_rows() -> list[Row]:
         )
         for line in BOARD.next
     ]
-    rows += [_list_row(line.number, line.name, line.queue, line.status, reason=line.how,
-    ended_at=format_timestamp(NOW - line.ended_at),
-                       started_at=format_timestamp(NOW - line.ended_at + _DURATIONS[line.number])) for line in BOARD.ended]  # fmt: skip
+    rows += [
+        _list_row(
+            line.number,
+            line.name,
+            line.queue,
+            line.status,
+            reason=line.how,
+            ended_at=format_timestamp(NOW - line.ended_at),
+            started_at=format_timestamp(NOW - line.ended_at + _DURATIONS[line.number]),
+        )
+        for line in BOARD.ended
+    ]
     for number in range(1030, 1000, -1):
         ended, status = (1040 - number) * 23 * MINUTE, "failed" if number % 9 == 0 else "succeeded"
-        rows.append(_list_row(number, f"encode S01E{number - 1000:02d}.mkv", "media", status,
-        started_at=format_timestamp(ended + 44 * MINUTE),
-                              ended_at=format_timestamp(ended),
-                              reason="exit 137, out of memory" if status == "failed" else None))  # fmt: skip
+        rows.append(
+            _list_row(
+                number,
+                f"encode S01E{number - 1000:02d}.mkv",
+                "media",
+                status,
+                started_at=format_timestamp(ended + 44 * MINUTE),
+                ended_at=format_timestamp(ended),
+                reason="exit 137, out of memory" if status == "failed" else None,
+            )
+        )
     return sorted(rows, key=lambda row: -row["number"])
 
 
@@ -335,7 +359,6 @@ OPERATIONS = [
 
 
 # --- definitions
-# ---------------------------------------------------------------------------------------------------------------------
 
 ENCODE_TEMPLATE: Row = {
     "name": "encode", "type": "shell", "engine": "shell", "template": None,
@@ -429,7 +452,6 @@ def _check_definition(args: Mapping[str, Any]) -> Row:
 
 
 # --- alerts
-# --------------------------------------------------------------------------------------------------------------------------
 
 
 def _make_alert(

@@ -152,15 +152,14 @@ def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
     ]
     closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
     one = len(rules) == 1
+    them = "it" if one else "them"
     body = [
         [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")],
-        *limit_lines(names, look), [],
-        [(f"{closes}u brings {'it' if one else 'them'} back; p only turns {'it' if one else 'them'} off.", "")],
-    ]  # fmt: skip
-    answers = [
-        Answer("y", f"delete {'it' if one else len(rules)}"),
-        Answer("n", "keep" + (" it" if one else " them")),
+        *limit_lines(names, look),
+        [],
+        [(f"{closes}u brings {them} back; p only turns {them} off.", "")],
     ]
+    answers = [Answer("y", f"delete {'it' if one else len(rules)}"), Answer("n", f"keep {them}")]
     return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
 
 

@@ -132,7 +132,8 @@ def open_headings(filling: FormState, path: FieldPath) -> FormState:
 
 def matches_query(found: FormField, query: str) -> bool:
     """Return True if every search word occurs in the name, title or description."""
-    text = f"{found.name} {found.schema.get('title', '')} {found.schema.get('description', '')}".casefold()
+    title, description = (found.schema.get(name, "") for name in ("title", "description"))
+    text = f"{found.name} {title} {description}".casefold()
     return all(word in text for word in query.casefold().split())
 
 

@@ -26,7 +26,7 @@ MATCH = Style(reverse=True)
 CURRENT_MATCH = Style(reverse=True, bold=True)
 """Style of a match in the current line."""
 _MAX_CELL_BYTES = 256
-"""Assumed maximum bytes per cell (colour and combining marks); denser text is not parsed further."""
+"""Assumed maximum bytes per cell (colour and combining marks). Denser text is not parsed."""
 _DIM = Style(dim=True)
 _MAX_MATCH = 4096
 """Maximum characters of a match found across a page border."""
@@ -45,7 +45,7 @@ class LineCells:
         self._style = sanitize.PLAIN
         self._rows: tuple[int, list[Strip]] = (0, [])
         self.content_rows = 0
-        """Number of rows with contents of the line; a last row may only give the size of the rest."""
+        """Number of rows with contents of the line; a last row may only size the rest."""
 
     def crop(self, x: int, width: int) -> Strip:
         """Return at most `width` cells from column `x` on."""

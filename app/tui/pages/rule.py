@@ -58,16 +58,8 @@ def build_rule_lines(
     """
     head = [[(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "bold")]]
     if rule.get("metric"):
-        head.append(
-            [
-                (
-                    (
-                        f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}"
-                    ),
-                    "",
-                )
-            ]
-        )
+        value = look.sanitize(f"now: {history.get('stands') or rule['stands']}")
+        head.append([(f"  {look.cut(value, room - 3)}", "")])
     facts = [
         f"made {_format_stamp(rule['created_at'], now)}",
         f"changed {_format_stamp(rule['updated_at'], now)}",

@@ -111,11 +111,10 @@ def _build_use_row(
     bar = facts.look.draw_two_tone(part or 0.0, whole, whole, 10) if whole else ""
     high = bool(whole) and (part or 0.0) >= HIGH_SHARE * (whole or 0.0)
     cells = (facts.about["use"] or {}).get(f"{name}_cells") or ()
-    last = (
-        f"{'! ' if high else '  '}{facts.look.draw_sparkline(cells, 10, max([whole or 0.0, *cells]))}"
-        if cells
-        else ""
-    )
+    last = ""
+    if cells:
+        sparkline = facts.look.draw_sparkline(cells, 10, max([whole or 0.0, *cells]))
+        last = f"{'! ' if high else '  '}{sparkline}"
     return DocRow(((_format_use_row(facts, name, bar, *shown, last), "bold" if high else ""),))
 
 
@@ -140,7 +139,9 @@ def _format_use_row(
     facts: TaskContext, name: str, bar: str, now: str, peak: str, asked: str, last: str
 ) -> str:
     """Format a row of the table; the last column only if it fits."""
-    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{asked:<10}{last if facts.room >= HISTORY_CELLS else ''}"
+    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{asked:<10}"
+    if facts.room >= HISTORY_CELLS:
+        text += last
     return facts.look.adapt_text(text.rstrip())
 
 

@@ -63,7 +63,7 @@ class AlertsTable(Table):
 
 
 class RuleDetail(DetailBox):
-    """As in other lists, with a rule above also where no row is, and without a word where lines are left out."""
+    """Box about the row under the cursor, always with a title rule; cuts lines without notice."""
 
     def __init__(self) -> None:
         super().__init__("")

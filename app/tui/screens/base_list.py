@@ -72,7 +72,7 @@ class ListScreen(PageScreen):
         self.query_one(DetailBox).show(self.detail)
 
     def detail(self, room: int, height: int) -> DetailContent:
-        """Return what there is to know about the row under the cursor, in so many cells and lines."""
+        """Return the details of the row under the cursor, in `room` cells and `height` lines."""
         return "", "", []
 
     def list_sections(self) -> Sequence[TableSection]:

@@ -375,9 +375,15 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             )
         if not sheet.find_changes():
             return [("", "") if sheet.is_new else ("Nothing is changed yet.", "dim")]
-        told = [(f"{sheet.find_field(name).label} was {self._format_previous(name)} when the form opened: "
-                 "saving overwrites the change.", "warn")
-                for name in self._meanwhile if sheet.is_touched(sheet.find_field(name))]  # fmt: skip
+        told = [
+            (
+                f"{sheet.find_field(name).label} was {self._format_previous(name)} when the form"
+                " opened: saving overwrites the change.",
+                "warn",
+            )
+            for name in self._meanwhile
+            if sheet.is_touched(sheet.find_field(name))
+        ]
         return (
             told
             + [(look.sanitize(look.adapt_text(text)), "") for text in self.describe_effect(sheet)]

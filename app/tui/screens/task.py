@@ -98,10 +98,10 @@ class TaskScreen(SingleTaskScreen):
 
     def make_heading(self) -> str:
         known = self._snapshot
-        return self.look.adapt_text(
-            f"{self.opened_from} ›"
-            f" {format_title(self._make_context(known)) if known else self.look.sanitize(self._ident)}"
+        title = (
+            format_title(self._make_context(known)) if known else self.look.sanitize(self._ident)
         )
+        return self.look.adapt_text(f"{self.opened_from} › {title}")
 
     def list_hints(self) -> list[KeyHint]:
         if self._snapshot is None:

@@ -60,10 +60,11 @@ def make_rule_answer(
     conditions: dict[str, Any] = {"preset": "finishes-within", "value": "45m"} | (
         {"match": match} if match else {}
     )
+    template = f", template {match['template']}" if match and "template" in match else ""
     row: dict[str, Any] = {
         "id": 1, "name": name, "conditions": conditions, "actions": {}, "priority": 2,
         "enabled": True, "severity": severity,
-        "words": "finishes within 45m" + (f", template {match['template']}" if match and "template" in match else ""),
+        "words": f"finishes within 45m{template}",
         "limit": 45 * MINUTE, "open": {}, "silence": None, "late": 0, "last_late": None,
         "created_at": format_timestamp(HOUR),
         "updated_at": format_timestamp(HOUR),
@@ -717,7 +718,6 @@ async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
 
 
 # --- pure
-# -----------------------------------------------------------------------------------------------------------
 
 
 def test_marked_alerts_silence_each_of_their_rules_once():

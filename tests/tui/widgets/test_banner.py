@@ -65,8 +65,10 @@ def make_lost_board(how: str = "DAMAGED", **more: object) -> Board:
 @pytest.mark.parametrize(
     ("cells", "lines"),
     [
-        (120, [" ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost.",
-               "   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  ↵ shows what cleanup would free"]),
+        (120, [" ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts."
+               " The 7 running jobs go on; nothing is lost.",
+               "   Free space there: dispatch resumes by itself."
+               " Largest: runs/ 41.2G, backups/ 3.1G.  ↵ shows what cleanup would free"]),
         (80, [" ✗ DISK FULL: /var/lib/taskdeck, 0 bytes free. Nothing starts; the 7 jobs go on.",
               "   Largest: runs/ 41.2G, backups/ 3.1G.  ↵ shows what cleanup would free"]),
         (60, [" ✗ DISK FULL: 0 bytes free. Nothing starts; jobs go on.",

@@ -161,7 +161,8 @@ class PaletteScreen(
     BOX = "#palette"
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
-    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; border: solid $foreground; }
+    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; }
+    PaletteScreen #palette { border: solid $foreground; }
     PaletteScreen #palette.-ascii { border: ascii $foreground; }
     PaletteScreen #palette { background: $background; color: $foreground; }
     PaletteScreen Input { height: 1; padding: 0 1; background: $background; }

@@ -95,7 +95,8 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
     BOX = "#box"
     DEFAULT_CSS = """
     BoxScreen { align: center middle; }
-    BoxScreen #box { width: 76; max-width: 100%; height: 90%; background: $background; color: $foreground; border: solid $foreground; }
+    BoxScreen #box { width: 76; max-width: 100%; height: 90%; border: solid $foreground; }
+    BoxScreen #box { background: $background; color: $foreground; }
     BoxScreen #box.-ascii { border: ascii $foreground; }
     BoxScreen #page { height: 1fr; width: 1fr; }
     BoxScreen KeyLine { height: 1; width: 1fr; }

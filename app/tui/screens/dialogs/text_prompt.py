@@ -27,7 +27,8 @@ class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
     BOX = "#ask"
     DEFAULT_CSS = """
     AskScreen { align: center middle; background: transparent; }
-    AskScreen #ask { width: 60; max-width: 100%; height: 4; border: solid ansi_default; background: $background; }
+    AskScreen #ask { width: 60; max-width: 100%; height: 4; background: $background; }
+    AskScreen #ask { border: solid ansi_default; }
     AskScreen.-ascii #ask { border: ascii ansi_default; }
     AskScreen Input { background: transparent; border: none; padding: 0; height: 1; }
     AskScreen Static { height: 1; }
