@@ -118,5 +118,5 @@ async def test_a_read_error_disappears_after_a_successful_read(lasting_messages:
         app.screen.reread()  # type: ignore[attr-defined]
         await wait_until(
             pilot,
-            lambda: is_shown(app, "Nothing was done yet") and not is_shown(app, "held by another"),
+            lambda: is_shown(app, "No operations yet") and not is_shown(app, "held by another"),
         )

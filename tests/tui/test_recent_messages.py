@@ -82,7 +82,7 @@ async def test_recent_messages_are_shown_in_full(size: tuple[int, int], way: str
 
 def test_recent_messages_are_kept_once_and_without_hints():
     lately = MessageHistory()
-    assert lately.build_lines(boards.NOW, 72) == [[("Nothing was said yet.", "dim")]]
+    assert lately.build_lines(boards.NOW, 72) == [[("No messages yet.", "dim")]]
     for n in range(MAX_MESSAGES + 5):
         for _ in range(2):
             lately.add_message(boards.NOW, f"Held #{n}.", "")

@@ -36,14 +36,14 @@ def test_a_question_counts_applicable_rows_and_names_the_rest(ask, begins: str):
     said = read_body(question)
     assert said[0].startswith(begins)
     assert [line[2:6] for line in said if line[2:6].isdigit()] == ["1048", "1046"]
-    assert "3 more are marked, and left out: not ended." in said
+    assert "3 more are marked and excluded: not ended." in said
     assert "work lost" not in " ".join(said) and "2" in question.answers[0].label
 
 
 def test_a_single_applicable_row_is_asked_about_alone():
     said = read_body(confirm_retry(MIXED[:4], Look()))
     assert (
-        said[0] == "Run 1 task again?" and said[-1] == "3 more are marked, and left out: not ended."
+        said[0] == "Run 1 task again?" and said[-1] == "3 more are marked and excluded: not ended."
     )
 
 

@@ -84,13 +84,13 @@ def test_a_step_beyond_the_last_minute_returns_to_now(time_travel: PendingTimeTr
         and time_travel.past.board is None
         and time_travel.past.label == ""
     )
-    assert time_travel.said == ["This is now."]
+    assert time_travel.said == ["The deck is live."]
 
 
 def test_a_step_forward_from_now_says_so(time_travel: PendingTimeTravel):
     time_travel.past.step(1)
 
-    assert time_travel.said == ["This is now."] and time_travel.waiting == []
+    assert time_travel.said == ["The deck is live."] and time_travel.waiting == []
 
 
 def test_a_late_answer_is_ignored_after_the_return_to_now(time_travel: PendingTimeTravel):
@@ -117,7 +117,7 @@ def test_there_is_nothing_before_the_first_minute(time_travel: PendingTimeTravel
 
     time_travel.past.step(-1)
 
-    assert time_travel.said == ["There is nothing before."] and time_travel.waiting == []
+    assert time_travel.said == ["There are no earlier records."] and time_travel.waiting == []
     assert time_travel.past.shown_at == MINUTE - 7200 + 40
 
 
@@ -127,9 +127,7 @@ def test_a_step_beyond_the_first_minute_says_so(time_travel: PendingTimeTravel):
     then(make_board_at_answer(MINUTE - 7200), None)
 
     first = f"{datetime.fromtimestamp(MINUTE - 7200):%H:%M}"
-    assert time_travel.said == [
-        f"There is nothing before {first}, the first minute that was written down."
-    ]
+    assert time_travel.said == [f"There are no records before {first}."]
     assert time_travel.past.label.startswith(f"AS OF {first}")
 
 
@@ -137,7 +135,7 @@ def test_a_home_without_history_stays_at_now(time_travel: PendingTimeTravel):
     time_travel.past.step(-1)
     time_travel.answer(board=None)
 
-    assert not time_travel.past.is_active and "no past yet" in time_travel.said[0]
+    assert not time_travel.past.is_active and "No history yet" in time_travel.said[0]
 
 
 def test_a_failed_request_keeps_the_shown_minute(time_travel: PendingTimeTravel):
@@ -160,9 +158,7 @@ async def test_the_deck_goes_back_refuses_verbs_and_returns():
         await pilot.press("comma")
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("p")
-        await wait_until(
-            pilot, lambda: "This is the past: 0 returns to now." in read_screen_line(app, 22)
-        )
+        await wait_until(pilot, lambda: "Press 0 to return to live." in read_screen_line(app, 22))
         assert answers.asked("pause") == []
 
         await pilot.press("0")
@@ -176,12 +172,10 @@ async def test_messages_about_the_past_disappear_on_return():
         await pilot.press("comma")
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("x")
-        await wait_until(
-            pilot, lambda: "This is the past: 0 returns to now." in read_screen_line(app, 22)
-        )
+        await wait_until(pilot, lambda: "Press 0 to return to live." in read_screen_line(app, 22))
         await pilot.press("0")
         await wait_until(pilot, lambda: "AS OF" not in read_screen_line(app, 0))
-        await wait_until(pilot, lambda: "past" not in read_screen_line(app, 22))
+        await wait_until(pilot, lambda: "history" not in read_screen_line(app, 22))
 
 
 async def test_a_missing_history_is_explained():
@@ -189,7 +183,7 @@ async def test_a_missing_history_is_explained():
     app.ticks = lambda: 0.0
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("comma")
-        await wait_until(pilot, lambda: "There is no past yet" in read_screen_line(app, 22))
+        await wait_until(pilot, lambda: "No history yet" in read_screen_line(app, 22))
 
 
 @pytest.mark.parametrize(
@@ -220,11 +214,7 @@ async def test_why_is_refused_in_the_past(pane: str):
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("w")
         await wait_until(
-            pilot,
-            lambda: (
-                "w tells why it is so now, and this is the past: 0 returns to now."
-                in read_screen_line(app, 22)
-            ),
+            pilot, lambda: "w explains the present; this is the past." in read_screen_line(app, 22)
         )
         assert app.screen is app.deck
 
@@ -237,8 +227,8 @@ async def test_the_message_about_now_disappears_in_the_past():
             pilot, lambda: "3 Running" in "\n".join(read_screen_line(app, n) for n in range(24))
         )
         for now, key, back in (
-            ("full_stop", "This is now.", "comma"),
-            ("escape", "This is now again.", "semicolon"),
+            ("full_stop", "The deck is live.", "comma"),
+            ("escape", "The deck is live again.", "semicolon"),
         ):
             await pilot.press(now)
             await wait_until(pilot, lambda key=key: key in read_screen_line(app, 22))
@@ -247,7 +237,7 @@ async def test_the_message_about_now_disappears_in_the_past():
                 pilot,
                 lambda: (
                     "AS OF" in read_screen_line(app, 0)
-                    and "0 returns to now" in read_screen_line(app, 22)
+                    and "to live" in read_screen_line(app, 22)
                 ),
             )
 
@@ -256,7 +246,7 @@ async def test_the_message_about_now_disappears_in_the_past():
 async def test_the_deck_shows_a_minute_without_a_runtime(size: tuple[int, int]):
     """Expect a dash for every unknown value."""
     then = make_board_at_answer(
-        MINUTE - 660, up=False, notes=["Nothing was written down for this minute."]
+        MINUTE - 660, up=False, notes=["Nothing was recorded for this minute."]
     )
     for queue in then["board"]["queues"]:
         queue |= {"load": None, "waiting": None, "oldest_at": None}

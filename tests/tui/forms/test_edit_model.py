@@ -192,7 +192,7 @@ def test_a_new_queue_sends_the_filled_fields_and_undo_deletes_it():
     assert edit_model.build_commands(found) == [
         ["taskdeck", "queue", "create", "night", "--capacity", "2"]
     ]
-    assert EditSheet(NEW_QUEUE, (), {"capacity": "2"}).find_faults() == ["Name is needed."]
+    assert EditSheet(NEW_QUEUE, (), {"capacity": "2"}).find_faults() == ["Name is required."]
 
 
 def test_a_rule_edit_sends_single_conditions():
@@ -312,7 +312,7 @@ def test_a_metric_rule_can_be_changed_and_undone():
 def test_a_task_rule_becomes_a_metric_rule_and_is_undone():
     row = convert_rule(RULE_ROW)
     assert make_sheet(RULE, row, preset="replica-lag").find_faults() == [
-        "Template must be empty: replica-lag is about no task."
+        "Template must be empty: replica-lag does not apply to tasks."
     ]
     found = make_sheet(RULE, row, preset="backup-age", value="2h", template="")
     assert get_single_request(found)[1:] == (
@@ -341,7 +341,7 @@ def test_a_task_rule_becomes_a_metric_rule_and_is_undone():
 @pytest.mark.parametrize(
     ("what", "value", "fault"),
     [
-        ("wal-size", "5m", 'Limit must be a size such as 64M, which wal-size is, not "5m".'),
+        ("wal-size", "5m", 'Limit must be a size such as 64M for wal-size, not "5m".'),
         ("slow-queries", "5m", "Limit must be a count such as 20"),
         ("replica-lag", "64M", "Limit must be a duration such as 5m"),
         ("lock-wait", "0", "Limit must be above 0"),
@@ -381,17 +381,14 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (
-            make_sheet(TASK, make_task_row(), memory="1G", cpu="1"),
-            "It fits what is free in pool gpu now.",
-        ),
+        (make_sheet(TASK, make_task_row(), memory="1G", cpu="1"), "It fits in pool gpu now."),
         (
             make_sheet(TASK, make_task_row(), memory="8G"),
-            "8.0G memory asked, only 2.0G free in pool gpu: it goes on waiting.",
+            "8.0G memory asked, only 2.0G free in pool gpu: it keeps waiting.",
         ),
         (
             make_sheet(TASK, make_task_row(), memory="64G"),
-            "64.0G memory is more than pool gpu has in all (32.0G): that is refused.",
+            "64.0G memory exceeds the total of pool gpu (32.0G): the edit is refused.",
         ),
         (
             make_sheet(TASK, make_task_row(), queue="media"),
@@ -399,11 +396,11 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(TASK, make_task_row(status="running"), memory="1G"),
-            "What runs keeps what it has; the change counts for its next attempt.",
+            "The running attempt keeps its resources; the change applies to the next attempt.",
         ),
         (
             make_sheet(TASK, make_task_row(status="failed"), memory="1G"),
-            "It has ended: nothing of it can be changed.",
+            "It has ended and cannot be edited.",
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, capacity="4"),
@@ -411,7 +408,7 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, capacity="1"),
-            "Capacity 2 → 1: 2 run on; nothing starts until 1 has ended.",
+            "Capacity 2 → 1: 2 keep running; nothing starts until 1 has ended.",
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, status="paused"),
@@ -419,13 +416,13 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE | {"status": "paused"}, status="active"),
-            "It starts things again: 14 wait.",
+            "Tasks start again: 14 wait.",
         ),
         (
             make_sheet(POOL, GPU_POOL, memory="16G"),
             (
-                "Memory 32.0G → 16.0G: 30.0G is reserved. What runs keeps it; nothing starts until"
-                " 14.0G is"
+                "Memory 32.0G → 16.0G: 30.0G is reserved. Running tasks keep theirs; nothing"
+                " starts until 14.0G is released."
             ),
         ),
         (make_sheet(POOL, GPU_POOL, cpu="16"), "CPU 8 → 16: 10 free."),
@@ -439,23 +436,23 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(RULE, convert_rule(RULE_ROW), value="1h"),
-            "It looks at every task that has not ended. Its 2 open alerts fire again",
+            "It checks every task that has not ended. Its 2 open alerts fire again",
         ),
         (
             make_sheet(RULE, convert_rule(RULE_ROW), enabled="off"),
-            "It is looked at no more; its 2 open alerts close.",
+            "The rule stops; its 2 open alerts close.",
         ),
         (
             make_sheet(RULE, convert_rule(RULE_ROW), template=""),
-            "It looks at every task that has not ended.",
+            "It checks every task that has not ended.",
         ),
         (
             make_sheet(RULE, convert_rule(RULE_ROW | {"enabled": False}), value="1h"),
-            "It is off: nothing is late by it until it is on.",
+            "The rule is off: it raises no alerts until it is on.",
         ),
         (
             EditSheet(NEW_RULE, (), {"name": "a", "value": "1h"}),
-            "Tasks that are late by it already are told of at once.",
+            "Tasks already late raise an alert at once.",
         ),
     ],
 )
@@ -469,7 +466,7 @@ def test_the_preview_warns_about_a_rule_for_every_task():
     found = EditSheet(NEW_RULE, (), {"name": "a", "value": "1h"})
     assert (
         preview_edit(found, BOARD)[-1]
-        == "It is about every task: no template, queue, name or tag is named."
+        == "It applies to every task: no template, queue, name or tag is given."
     )
 
 

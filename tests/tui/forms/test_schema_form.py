@@ -207,7 +207,7 @@ async def test_a_fault_is_shown_at_its_field_until_fixed() -> None:
             await wait_until(
                 pilot,
                 lambda name=name: is_shown(
-                    app, f"1 thing to mend before it can be submitted: {name}"
+                    app, f"1 thing to fix before it can be submitted: {name}"
                 ),
             )
             type_keys(app, "ctrl+j")
@@ -241,10 +241,10 @@ async def test_format_and_dependent_requirement_are_checked_at_once() -> None:
             pilot, lambda: is_shown(app, 'mail must be an e-mail address, not "nobody"')
         )
         assert is_shown(app, "lang is needed with mail")
-        assert is_shown(app, "Parameters 14, 2 to fill in, 1 to mend")
+        assert is_shown(app, "Parameters 14, 2 to fill in, 1 to fix")
         await wait_until(
             pilot,
-            lambda: is_shown(app, "3 things to mend before it can be submitted: input, mail, lang"),
+            lambda: is_shown(app, "3 things to fix before it can be submitted: input, mail, lang"),
         )
 
 
@@ -329,7 +329,7 @@ async def test_groups_have_title_lines_and_can_be_collapsed() -> None:
         await wait_until(
             pilot, lambda: is_shown(app, "━▌▸ In and out ━") and not is_shown(app, "source*")
         )
-        assert is_shown(app, "3, 1 to mend ━")
+        assert is_shown(app, "3, 1 to fix ━")
         assert is_shown(
             app, "In and out: 3 parameters, enter shows them. files that are read and written"
         )
@@ -379,7 +379,7 @@ async def test_typing_finds_a_parameter_by_name_or_description() -> None:
         assert get_fields(app).texts == {("tuning",): "7"}
         await pilot.press("ctrl+f", *"zzz")
         await wait_until(
-            pilot, lambda: is_shown(app, "No parameter has these words. esc shows all.")
+            pilot, lambda: is_shown(app, "No parameter matches. Press esc to show all.")
         )
         await pilot.press("escape", "escape")
         await wait_until(pilot, lambda: app.screen is app.deck)
@@ -600,9 +600,7 @@ async def test_a_retry_form_has_the_parameters_of_the_task() -> None:
     async with open_schema_form(schema, answers=answers, template=None, task=had) as (pilot, app):
         await wait_until(pilot, lambda: is_shown(app, "tracks        [1, 2 "))
         assert read_screen_line(app, 0).startswith(" #1049 resnet50-sweep-08 › Run again")
-        assert "Not taken over, masked or no parameter any more: api_key." in read_screen_line(
-            app, 38
-        )
+        assert "Not copied, masked or no longer a parameter: api_key." in read_screen_line(app, 38)
         await pilot.press("backspace")
         await wait_until(pilot, make_text_check(app, "input", "ab"))
         await pilot.press("ctrl+j")
@@ -658,7 +656,7 @@ async def test_shell_text_as_command_is_refused_and_carried_over() -> None:
         await wait_until(
             pilot,
             lambda: is_shown(
-                app, '✗ Command: "for" is a word of the shell, not a program. Take Run: shell text.'
+                app, '✗ Command: "for" is a shell word, not a program. Choose Run: shell text.'
             ),
         )
         await pilot.press("shift+tab", "right")

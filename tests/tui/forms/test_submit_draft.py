@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
 
 
 def make_command_draft(text: str, **values: str) -> SubmitDraft:
-    return SubmitDraft(make_command_draft=text, values=values)
+    return SubmitDraft(command=text, values=values)
 
 
 def test_a_command_is_split_as_a_shell_would_split_it() -> None:
@@ -75,8 +75,8 @@ def test_a_template_gets_its_parameters() -> None:
         ("", ""),
     ],
 )
-def test_a_shell_keyword_is_detected(make_command_draft: str, word: str) -> None:
-    assert find_shell_word(make_command_draft) == word
+def test_a_shell_keyword_is_detected(command: str, word: str) -> None:
+    assert find_shell_word(command) == word
 
 
 def test_a_program_may_be_named_like_a_shell_keyword(
@@ -91,7 +91,7 @@ def test_a_program_may_be_named_like_a_shell_keyword(
 def test_shell_text_as_command_is_a_fault() -> None:
     [fault] = find_faults(make_command_draft("for i in *; do echo $i; done"), "/", NOW).values()
 
-    assert fault == 'Command: "for" is a word of the shell, not a program. Take Run: shell text.'
+    assert fault == 'Command: "for" is a shell word, not a program. Choose Run: shell text.'
 
 
 def test_a_task_is_converted_to_typed_texts() -> None:
@@ -99,10 +99,7 @@ def test_a_task_is_converted_to_typed_texts() -> None:
         make_task_row(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0)
     )
 
-    assert (draft.kind, draft.make_command_draft) == (
-        "command",
-        "python train.py --lr 0.01 --seed 8",
-    )
+    assert (draft.kind, draft.command) == ("command", "python train.py --lr 0.01 --seed 8")
     assert build_spec(draft) == {
         "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08",
         "queue": "gpu",
@@ -162,7 +159,7 @@ def test_a_file_as_directory_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
 
     assert find_faults(make_command_draft("true", cwd="x"), str(tmp_path), NOW) == {
-        "cwd": f"In: {tmp_path}/x is no directory."
+        "cwd": f"In: {tmp_path}/x is not a directory."
     }
 
 

@@ -266,7 +266,7 @@ def test_a_truncated_log_is_read_from_its_start(tmp_path: Path) -> None:
 
     assert read_rows(finish_work(pager)) == ["new"]
     assert pager.make_page().lines == 1
-    assert "begins anew" in pager.make_page().note
+    assert "read again" in pager.make_page().note
 
 
 def test_matches_are_counted_and_cycled(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_matches_are_counted_and_cycled(tmp_path: Path) -> None:
     for expected in (2, 3, 1):
         pager.go_to_match("next")
         assert finish_work(pager).make_page().match == expected
-    assert pager.make_page().note == "round from the last to the first"
+    assert pager.make_page().note == "wrapped to the first match"
     pager.go_to_match("previous")
     assert finish_work(pager).make_page().match == 3
 
@@ -474,8 +474,8 @@ def test_a_note_reports_a_match_beyond_the_shown_rows() -> None:
     pager.toggle_wrap()
     pager.start_search("needle")
     finish_work(pager)
-    assert pager.make_page().note == "the match is beyond what is shown wrapped: w shows it"
-    assert any(" more in this line: w shows it cut" in row for row in read_rows(pager))
+    assert pager.make_page().note == "the match is beyond the wrapped part: w shows it"
+    assert any(" more in this line: w cuts lines" in row for row in read_rows(pager))
 
     pager.toggle_wrap()
     assert list_reversed_segments(pager) == ["needle"]
@@ -562,7 +562,7 @@ def test_keys_pressed_during_a_search_all_take_effect(small_blocks: None) -> Non
 def test_copies_have_whole_lines_within_the_terminal_s_limit() -> None:
     long = "y" * 300
     pager = LogPager(TextSource("\n".join([long] * 1000) + "\nend\n"), 40, 2)
-    assert pager.copy_text(False) == (f"{long}\nend", "what is seen")
+    assert pager.copy_text(False) == (f"{long}\nend", "the visible lines")
 
     text, what = pager.copy_text(True)
     assert what == "the end of the log"
@@ -577,7 +577,7 @@ def test_an_invisible_match_is_not_copied() -> None:
     assert pager.copy_text(False) == ("needle", "the line")
 
     pager.go_to_end()
-    assert pager.copy_text(False) == ("x\nx", "what is seen")
+    assert pager.copy_text(False) == ("x\nx", "the visible lines")
 
 
 @pytest.mark.parametrize(
@@ -649,7 +649,7 @@ def test_a_change_of_the_file_is_reported_once(tmp_path: Path) -> None:
     assert not pager.check_growth()
     path.write_text("another\n")
 
-    assert pager.check_growth() and "another file" in pager.make_page().note
+    assert pager.check_growth() and "was replaced" in pager.make_page().note
     assert (pager.make_page().notes, read_rows(pager)) == (2, ["hello"])
 
 

@@ -56,7 +56,7 @@ def test_only_regular_files_are_written(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("/nowhere/at/all")
     for path in (tmp_path, tmp_path / "fifo", tmp_path / "dangling", Path("/dev/null")):
         for replace in (False, True):
-            with pytest.raises(OSError, match="not a file"):
+            with pytest.raises(OSError, match="not a regular file"):
                 save_log(TextSource("x"), path, replace=replace, wanted=is_wanted)
 
 

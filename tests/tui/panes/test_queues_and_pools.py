@@ -126,7 +126,7 @@ async def open_deck_at(
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press(pane)
         table: Any = app.screen.query_one("#queues" if pane == "1" else "#pools")
-        await wait_until(pilot, lambda: table.has_focus and table.go(key))
+        await wait_until(pilot, lambda: table.has_focus and table.go_to_row(key))
         yield pilot, app, recording
     assert app.failure is None
 
@@ -162,12 +162,7 @@ async def test_plus_and_minus_change_a_queue_s_priority_and_undo_works():
 async def test_a_priority_key_on_a_pool_explains_priorities():
     async with open_deck_at("2", "pool:gpu") as (pilot, app, recording):
         await pilot.press("minus")
-        await wait_until(
-            pilot,
-            lambda: (
-                "A pool has no priority: its queues have, and their tasks." in read_screen_text(app)
-            ),
-        )
+        await wait_until(pilot, lambda: "A pool has no priority" in read_screen_text(app))
 
 
 @pytest.mark.parametrize(("pane", "kind"), [("1", "queue"), ("2", "pool")])
@@ -322,7 +317,7 @@ async def test_enter_on_a_pool_without_queues_says_so():
 
 
 @pytest.mark.parametrize(("status", "typed", "verb"), [
-    ("active", "drain", "queue.drain"), ("draining", "resume, it drains", "queue.resume"),
+    ("active", "drain", "queue.drain"), ("draining", "resume", "queue.resume"),
 ])  # fmt: skip
 async def test_the_palette_drains_and_resumes_a_queue(status: str, typed: str, verb: str):
     queue = boards.QUEUES[1]._replace(status=status)

@@ -165,10 +165,7 @@ async def test_a_key_before_the_rules_are_loaded_gets_a_message():
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("7", "s")
         await wait_until(
-            pilot,
-            lambda: (
-                "Nothing was read yet when that key came: press it again." in read_screen_text(app)
-            ),
+            pilot, lambda: "Nothing was read yet. Press the key again." in read_screen_text(app)
         )
         read.set()
 
@@ -325,8 +322,7 @@ async def test_the_detail_of_a_metric_rule_shows_current_value_and_violations():
         await wait_until(pilot, lambda: app.screen is screen)
         await pilot.press("enter")
         await wait_until(
-            pilot,
-            lambda: "replica-fresh is about Taskdeck itself, and no task." in read_screen_text(app),
+            pilot, lambda: "replica-fresh is about Taskdeck itself" in read_screen_text(app)
         )
         assert "its tasks" not in read_screen_text(app)
 
@@ -460,7 +456,7 @@ async def test_an_alert_without_a_rule_cannot_be_silenced_or_edited():
             )
             assert app.screen is screen
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "taskdeck doctor tells more" in read_screen_text(app))
+        await wait_until(pilot, lambda: "taskdeck doctor" in read_screen_text(app))
 
 
 async def test_p_turns_a_rule_off_and_on():
@@ -599,10 +595,8 @@ async def test_a_home_without_rules_explains_how_to_create_one():
     app = make_deck(make_runtime(alert_ls=[], sla_ls=[]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
-        await wait_until(
-            pilot, lambda: "No rules yet: n makes the first, say:" in read_screen_text(app)
-        )
-        assert "Nothing is late, and nothing would be: there is no rule." in read_screen_text(app)
+        await wait_until(pilot, lambda: "No rules yet: n makes the first" in read_screen_text(app))
+        assert "Nothing is late: there are no rules yet." in read_screen_text(app)
         for key in ("a", "s", "e", "p", "D", "l", "w", "y", "enter"):
             await pilot.press(key)
         assert isinstance(app.screen, AlertsScreen) and app.failure is None

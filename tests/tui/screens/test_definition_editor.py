@@ -115,7 +115,7 @@ async def test_f1_shows_the_form_s_keys_and_keeps_the_input():
             pilot,
             lambda: (
                 is_shown(app, "In this form")
-                and is_shown(app, "Save; shows first what that changes")
+                and is_shown(app, "Save, after a review of the changes")
             ),
         )
         assert is_shown(app, "Letters, digits and signs are typed") and not is_shown(
@@ -218,9 +218,7 @@ async def test_input_typed_while_loading_is_inserted_and_saved():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_editor("templates", "encode")
-        await wait_until(
-            pilot, lambda: is_shown(app, "loading; what is typed goes into it when it is there")
-        )
+        await wait_until(pilot, lambda: is_shown(app, "loading; typed text is inserted"))
         post_keys(app, "end", *" # q?", "ctrl+j")
         await pilot.pause()
         answers.ready.set()

@@ -206,10 +206,9 @@ async def test_a_conflicting_change_is_shown_before_it_is_overwritten():
         stored[0] = make_task_row(memory=10240.0, retries=7)
         await pilot.press("ctrl+j")
         await wait_until(
-            pilot,
-            lambda: "Not saved: somebody changed the same meanwhile." in read_screen_text(app),
+            pilot, lambda: "Not saved: somebody changed the same field." in read_screen_text(app)
         )
-        assert "others made it 10G meanwhile" in read_screen_text(
+        assert "changed by others to 10G" in read_screen_text(
             app
         ) and "Retries     [7       ]" in read_screen_text(app)
         assert "Memory was 12G when you came: saving overwrites" in read_screen_text(
@@ -460,7 +459,7 @@ async def test_ctrl_y_copies_the_shell_command(monkeypatch: pytest.MonkeyPatch):
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_edit_screen(found, [WAITING]))
         await pilot.press("ctrl+y")
-        await wait_until(pilot, lambda: "There is no line to copy" in read_screen_text(app))
+        await wait_until(pilot, lambda: "Nothing to copy" in read_screen_text(app))
         await pilot.press("8", "G")
         await wait_until(pilot, lambda: "was 12G" in read_screen_text(app))
         await pilot.press("ctrl+y")
@@ -611,7 +610,8 @@ async def test_a_metric_rule_is_chosen_from_the_list_of_conditions():
         await wait_until(
             pilot,
             lambda: (
-                "Template must be empty: replica-lag is about no task." in read_screen_text(app)
+                "Template must be empty: replica-lag does not apply to tasks."
+                in read_screen_text(app)
             ),
         )
         await pilot.press("left")

@@ -126,9 +126,7 @@ async def test_a_match_far_in_a_long_line_is_shown_or_explained(tmp_path: Path) 
         await pilot.press("slash", *"far", "enter")
         await wait_until(
             pilot,
-            lambda: (
-                "the match is beyond what is shown wrapped: w shows it" in read_screen_line(app, 22)
-            ),
+            lambda: "the match is beyond the wrapped part: w shows it" in read_screen_line(app, 22),
         )
         await pilot.press("w")
         await wait_until(pilot, lambda: any(" FAR " in row for row in read_screen_lines(app)[2:21]))
@@ -151,7 +149,7 @@ async def test_the_next_key_clears_a_note(tmp_path: Path) -> None:
         app.ticks = Clock()
         for said, keys in (
             ("no other line matches", ("G",)),
-            ("round from the last to the first", ("slash", "escape")),
+            ("wrapped to the first match", ("slash", "escape")),
         ):
             await pilot.press("n")
             await wait_until(pilot, lambda said=said: said in read_screen_line(app, 22))
@@ -479,7 +477,7 @@ async def test_saving_asks_before_it_replaces_a_file(
             post_characters(app, "s\r")
             await wait_until(
                 pilot,
-                lambda: any("This file is there already." in row for row in read_screen_lines(app)),
+                lambda: any("This file exists already." in row for row in read_screen_lines(app)),
             )
             assert isinstance(app.screen, ChoiceScreen)
             await pilot.press(answer)
@@ -572,17 +570,12 @@ async def test_a_change_of_the_log_file_is_reported(tmp_path: Path) -> None:
         await wait_until(
             pilot,
             lambda: (
-                "the log was cut and begins anew" in read_screen_line(app, 22)
+                "the log was truncated" in read_screen_line(app, 22)
                 and read_screen_line(app, 2) == "  anew"
             ),
         )
         path.unlink()
-        await wait_until(
-            pilot,
-            lambda: (
-                "the file was deleted; what it holds is still here" in read_screen_line(app, 22)
-            ),
-        )
+        await wait_until(pilot, lambda: "the file was deleted" in read_screen_line(app, 22))
         assert read_screen_line(app, 2) == "  anew"
 
 
@@ -636,7 +629,7 @@ async def test_an_empty_log_says_so(tmp_path: Path) -> None:
     app = make_deck(make_runtime(str(path)))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_log("1042")
-        await wait_until(pilot, lambda: read_screen_line(app, 2) == "  Nothing is written yet.")
+        await wait_until(pilot, lambda: read_screen_line(app, 2) == "  No output yet.")
         app.screen.query_one(LogView).live = False
         await wait_until(pilot, lambda: read_screen_line(app, 2) == "  Nothing was written.")
         app.screen.query_one(LogView).live = True

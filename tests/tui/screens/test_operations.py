@@ -43,9 +43,9 @@ ROWS = [
     make_operation_row(9), make_operation_row(8, verb="queue pause", by="bob", source="cli",
     here=False, **QUEUE_PAUSE),
     make_operation_row(7, verb="undo set priority", undoes=6, undoable=False,
-    reason="it took something back itself", after={"priority": 5}),
+    reason="it is an undo itself", after={"priority": 5}),
     make_operation_row(6, verb="set priority", undone_by=7, undoable=False,
-    reason="it was taken back already"),
+    reason="it was undone already"),
     make_operation_row(5, verb="submit", before=None, after={"last": 1}, undoable=False,
     reason="cancel the task instead"),
 ]  # fmt: skip
@@ -94,13 +94,13 @@ async def test_operations_are_listed_with_their_changes_at_any_size():
                 "bob" in line and "queue pause" in line and "queue media" in line for line in lines
             )
             assert is_shown(app, "taken back")
-            assert is_shown(app, "u takes it back") is (height > 16)
+            assert is_shown(app, "u undoes it") is (height > 16)
 
 
 BACKUP_ROWS = [
     make_operation_row(9 - at, verb="db backup", object=f"backup 20261126T0{at}4540Z-increment",
     name=None, before=None, after={"bytes": at * 2**20},
-         undoable=False, reason="what was done to the database stays done")
+         undoable=False, reason="changes to the database are final")
     for at in range(3)
 ]  # fmt: skip
 
@@ -218,7 +218,7 @@ async def test_a_refused_undo_shows_the_runtime_s_reason():
         await pilot.press("u")
         await wait_until(
             pilot,
-            lambda: is_shown(app, "Not taken back: #1052 has changed since: priority 5 → 9 by bob"),
+            lambda: is_shown(app, "Not undone: #1052 has changed since: priority 5 → 9 by bob"),
         )
         assert len(answers.asked("undo")) == 1
 

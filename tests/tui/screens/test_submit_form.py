@@ -343,13 +343,13 @@ async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
         await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right", "tab")
         await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input, crf."))
-        assert not is_shown(app, "✗") and not is_shown(app, "to mend")
+        assert not is_shown(app, "✗") and not is_shown(app, "to fix")
         await pilot.press("a", "backspace")
         assert not is_shown(app, "✗")
         await pilot.press("tab")
         await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
         await wait_until(
-            pilot, lambda: is_shown(app, "1 thing to mend before it can be submitted: input")
+            pilot, lambda: is_shown(app, "1 thing to fix before it can be submitted: input")
         )
         assert is_shown(app, "Still to fill in: crf.") and not is_shown(app, "crf is required")
         await pilot.press("9", "9")
@@ -364,7 +364,7 @@ async def test_submitting_reports_all_missing_parameters() -> None:
         await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
-        assert is_shown(app, "1 thing to mend before it can be submitted: input") and is_shown(
+        assert is_shown(app, "1 thing to fix before it can be submitted: input") and is_shown(
             app, "Not submitted: input is required"
         )
         await pilot.press("end", *"a.mkv")
@@ -541,8 +541,7 @@ async def test_escape_keeps_the_draft_and_ctrl_r_restores_the_last_values() -> N
         await wait_until(
             pilot,
             lambda: (
-                is_shown(app, "Type a command.")
-                and is_shown(app, "Emptied; ctrl+n again brings back")
+                is_shown(app, "Type a command.") and is_shown(app, "Emptied; ctrl+n again restores")
             ),
         )
         await pilot.press("ctrl+n")
@@ -668,7 +667,7 @@ async def test_a_full_disk_promises_no_submission() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)
         await paste_text(pilot, "true")
-        await wait_until(pilot, lambda: is_shown(app, "Nothing is taken while the disk is full"))
+        await wait_until(pilot, lambda: is_shown(app, "The disk is full: no task is accepted"))
         await wait_until(pilot, lambda: is_shown(app, "empty: ffmpeg S02E09.mkv"))
         assert not is_shown(app, "It can be submitted.")
 

@@ -186,7 +186,7 @@ async def test_a_running_task_shows_live_usage_and_log(tmp_path: Path) -> None:
         )
         assert lines[3].startswith("  cpu    ███████▒▒▒ 2.9")
         assert lines[4].startswith("  memory █████████▒ 11.8G       11.8G       12.0G")
-        assert lines[6] == "  ! memory is at 98% of what it asked; it is warned, not stopped."
+        assert lines[6] == "  ! memory is at 98% of the request; the job is not stopped."
         assert any("1 ● running   07:23:51     3h18m   pid 41877" in line for line in lines)
         with path.open("a") as file:
             file.write("epoch 42/50\n")
@@ -331,8 +331,7 @@ async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "It has succeeded; this runs it once more" in text
-                for text in read_screen_lines(app)
+                "It has succeeded; this runs it again" in text for text in read_screen_lines(app)
             ),
         )
         assert answers.asked("retry") == []
@@ -753,13 +752,13 @@ async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
         (
             make_task_row(),
             {"cpu": None, "memory": None},
-            "What it needs is not known yet: three runs like it must succeed first.",
+            "Not enough data: needs three successful runs like this one.",
         ),
         (make_task_row(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
         (
             make_task_row(status="failed", template="sweep"),
             RIGHT_SIZE,
-            "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu",
+            "#1049 has ended; by its use it would be memory 12.0G → 11.0G, cpu",
         ),
     ],
 )
@@ -1171,9 +1170,9 @@ async def test_an_empty_log_has_its_section(tmp_path: Path, size: tuple[int, int
     app = make_deck(answers)
     async with app.run_test(size=size) as pilot:
         app.open_task("1042")
-        await wait_until(pilot, lambda: "  Nothing is written yet." in read_screen_lines(app))
+        await wait_until(pilot, lambda: "  No output yet." in read_screen_lines(app))
         lines = read_screen_lines(app)
-        assert "▌Log  0B" in lines[lines.index("  Nothing is written yet.") - 1]
+        assert "▌Log  0B" in lines[lines.index("  No output yet.") - 1]
 
 
 async def test_w_moves_to_the_suggestions_and_shows_the_reason() -> None:

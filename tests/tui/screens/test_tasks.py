@@ -511,7 +511,7 @@ async def test_cancelling_all_matches_requires_a_review():
             and asked["select"]["as_of"] == REVIEW["as_of"]
         )
         assert asked["select"]["filter"].endswith(" status:waiting")
-        await tasks.until("Cancelled 1,665 tasks.", "2 of 1,667 changed since and are left alone.")
+        await tasks.until("Cancelled 1,665 tasks.", "2 of 1,667 changed since and are skipped.")
 
 
 async def test_mark_all_is_offered_with_a_filter_and_names_no_number():
@@ -520,12 +520,12 @@ async def test_mark_all_is_offered_with_a_filter_and_names_no_number():
         await tasks.press("f", "f")
         await tasks.until("* mark all")
         await tasks.press("asterisk")
-        await tasks.until("All that the filter means are marked: a verb asks first.")
+        await tasks.until("All matching tasks are marked")
 
 
 @pytest.mark.parametrize(("keys", "said"), [
-    (("f", "escape"), "The filter is cleared."), (("space", "escape"), "The marks are taken away."),
-    (("f", "asterisk"), "All that the filter means"),
+    (("f", "escape"), "The filter is cleared."), (("space", "escape"), "The marks are cleared."),
+    (("f", "asterisk"), "All matching tasks"),
 ])  # fmt: skip
 async def test_messages_about_the_list_do_not_reach_the_next_screen(
     keys: tuple[str, ...], said: str

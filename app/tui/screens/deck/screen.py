@@ -231,7 +231,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             return [
                 (
                     self.look.sanitize(
-                        notes or ", and . step through the minutes, 0 returns to now."
+                        notes or ", and . step through the minutes, 0 returns to live."
                     ),
                     "dim",
                 )
@@ -267,7 +267,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
     def action_clear(self) -> None:
         """Return to live, else clear the filter, the marks or the welcome text."""
         if self.deck.past.return_to_live():
-            self.deck.show_message("Back to live.")
+            self.deck.show_message("The deck is live again.")
         elif filtered := self.clear_filter():
             self.deck.show_message(f"The filter is cleared: all {filtered} is shown.")
         elif self.table.clear_marks():

@@ -478,7 +478,7 @@ async def test_at_80_by_24_cursor_and_filter_reveal_ended_rows():
     assert [line[:8] for line in shown if line.startswith("›")] == ["› 1045 ◷"]
     shown = await draw_deck(boards.busy(), (80, 24), "f", "f", "f")
     assert [line[2:8] for line in shown[8:20] if line[2:6].isdigit()] == ["1048 ✗", "1045 ◷"]
-    assert sum("None that the filter shows; esc shows all." in line for line in shown) == 2
+    assert sum("No rows match the filter. Press esc to clear it." in line for line in shown) == 2
 
 
 async def test_many_ended_rows_leave_a_line_for_empty_sections():

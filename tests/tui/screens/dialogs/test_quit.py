@@ -19,8 +19,8 @@ EXPECTED_DIALOG = """\
 │ The runtime lives in this deck (--in-process).                 │
 │ The 7 jobs run on to their end; the 22 wait for a new start.   │
 │                                                                │
-│ › b  Leave a runtime in the background: the queue goes on      │
-│   o  Leave; the queue stands still                             │
+│ › b  Leave a runtime in the background: the queue continues    │
+│   o  Leave; waiting tasks do not start                         │
 │                                                                │
 │ ↵ chooses the marked line    esc stay                          │
 └────────────────────────────────────────────────────────────────┘"""
@@ -64,8 +64,8 @@ async def test_a_narrow_ascii_terminal_shows_every_word():
         and "7 jobs run on to their end; the 1,000,000 wait for a new start." in words
     )
     assert (
-        "> b Leave a runtime in the background: the queue goes on" in words
-        and "o Leave; the queue stands still" in words
+        "> b Leave a runtime in the background: the queue continues" in words
+        and "o Leave; waiting tasks do not start" in words
     )
 
 

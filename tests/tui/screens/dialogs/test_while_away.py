@@ -133,10 +133,7 @@ async def test_an_unfocused_terminal_is_not_redrawn():
     async with reopen_deck(NO_EVENTS, None) as (app, recording, pilot):
         app.post_message(AppBlur())
         await wait_for(
-            pilot,
-            lambda: (
-                "Not refreshed while another window has the focus" in read_screen_lines(app)[-2]
-            ),
+            pilot, lambda: "Paused while another window has the focus" in read_screen_lines(app)[-2]
         )
         before = read_screen_lines(app)
         recording.board = boards.empty()
@@ -145,7 +142,7 @@ async def test_an_unfocused_terminal_is_not_redrawn():
         assert read_screen_lines(app) == before
         app.post_message(AppFocus())
         await wait_for(pilot, lambda: "0 running" in read_screen_lines(app)[0])
-        assert "Not refreshed" not in "\n".join(read_screen_lines(app))
+        assert "Paused while" not in "\n".join(read_screen_lines(app))
 
 
 async def test_a_click_on_a_footer_key_presses_only_that_key():
