@@ -302,7 +302,10 @@ home = Table(
     *_make_time_columns(),
     Column("parent", Id),
 )
-"""One row: the UUID of the home, and that of the home whose replica it was before it was promoted. See `db.identity`."""
+"""One row: the UUID of the home, and that of the home it was a replica of before its promotion.
+
+See `db.queries.home_identity`.
+"""
 
 alerts = Table(
     "alerts",
@@ -467,7 +470,10 @@ stale_texts = Table(
     Column("changes", Integer, nullable=False),
     *_make_time_columns(),
 )
-"""Tasks whose indexed text is outdated (renamed or deleted), with a change count. See `search.fts`."""
+"""Tasks whose indexed text is outdated (renamed or deleted), with a change count.
+
+See `db.search.fts`.
+"""
 
 forgotten = Table(
     "forgotten",
@@ -503,14 +509,17 @@ of the latest copy."""
 
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
-SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at WHERE NEW.deleted_at IS NULL
+SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at
+WHERE NEW.deleted_at IS NULL
 ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.updated_at;
 """
 _COUNT_DOWN = """
-UPDATE counters SET value = value - 1 WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
+UPDATE counters SET value = value - 1
+WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
 """
 _MARK_STALE = """
-INSERT INTO stale_texts (number, changes, created_at, updated_at) VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
+INSERT INTO stale_texts (number, changes, created_at, updated_at)
+VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
 ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.updated_at;
 """
 OPERATIONS_KEPT_FROM = "operations/from"

@@ -1,9 +1,9 @@
 """Statement timing: connections and cursors that measure what they execute.
 
-A fast statement costs two clock reads and one set lookup (measured in `tests.db.maintenance.test_slow_queries`).
-Slow statements are kept in memory, a few for each caller; `slow_queries` stores them. Times are
-measured in the thread that runs SQLite, so a busy event loop does not count. A query's time covers
-its first row and the rows fetched with it.
+A fast statement costs two clock reads and one set lookup (measured in
+`tests/db/maintenance/test_slow_queries.py`). Slow statements are kept in memory, a few for each
+caller; `slow_queries` stores them. Times are measured in the thread that runs SQLite, so a busy
+event loop does not count. A query's time covers its first row and the rows fetched with it.
 """
 
 from __future__ import annotations

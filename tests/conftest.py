@@ -50,7 +50,7 @@ SLOWEST_FILES = (
     "test_deck_keys",
     "test_schema_form_cases",
 )  # fmt: skip
-"""The slowest test files. The remaining files run in folder order, which puts slow folders first."""
+"""The slowest test files. The others run in folder order, which puts slow folders first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

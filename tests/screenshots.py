@@ -58,7 +58,6 @@ PALETTE = (
 
 
 # --- one screen as SVG
-# ---------------------------------------------------------------------------------------------
 
 
 def format_svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, title: str) -> str:
@@ -66,7 +65,8 @@ def format_svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, titl
     wide, high = columns * CELL_WIDTH + 2 * MARGIN, rows * LINE_HEIGHT + 2 * MARGIN
     body = [piece for y, line in enumerate(lines) for piece in _format_line(line, y)]
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" xml:space="preserve">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}"'
+        ' xml:space="preserve">',
         f"<title>{escape(title)}</title>",
         f"<style>{SHEET}</style>",
         f'<rect width="{wide:g}" height="{high:g}" rx="6" fill="{GROUND}"/>',
@@ -159,7 +159,6 @@ def _format_colour(colour: Color | None, default: str) -> str:
 
 
 # --- scenes
-# -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -325,7 +324,6 @@ SCENES: dict[str, Scene] = {
 
 
 # --- drawing
-# -------------------------------------------------------------------------------------------------------
 
 _LOG_FOLDERS: list[Path] = []
 

@@ -156,11 +156,9 @@ class TaskSpec(BaseModel):
     def _check_keys(self) -> TaskSpec:
         for name in self.env:
             if not name or "=" in name:
-                raise ValueError(
-                    "env:"
-                    f' "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}"'
-                    " is not a variable name"
-                )
+                shown = truncate(sanitize(name.partition("=")[0]), 40)
+                value = "=…" if "=" in name else ""
+                raise ValueError(f'env: "{shown}{value}" is not a variable name')
         for key in self.tags:
             if not key or find_name_error(key.replace("/", "_")):
                 raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is not a tag name')

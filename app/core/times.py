@@ -1,10 +1,16 @@
-"""Stored times (`2026-11-25T10:42:07.123456Z`) as UNIX seconds, without the cost of importing datetime."""
+"""UNIX seconds of stored times (`2026-11-25T10:42:07.123456Z`).
+
+Importing datetime would take longer.
+"""
 
 from __future__ import annotations
 
 
 def unix(text: str) -> float:
-    """Return the UNIX seconds of a stored time (days_from_civil, H. Hinnant 2013). Raises ValueError for a damaged one."""
+    """Return the UNIX seconds of a stored time. Raise ValueError for a damaged time.
+
+    The days are counted as in days_from_civil (H. Hinnant, 2013).
+    """
     year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
     year -= month <= 2
     era, of_era = divmod(year, 400)

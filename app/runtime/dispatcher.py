@@ -484,7 +484,6 @@ class Dispatcher:
             del self._sent_signals[runid]
 
     # --- duties
-    # -----------------------------------------------------------------------------------------------------------------
 
     async def stop_overdue(self) -> None:
         """Stop runs past their deadline.

@@ -99,7 +99,8 @@ def build_environment() -> dict[bytes, bytes]:
 
 def _make_unit_name(home: Path) -> str:
     """Return a short unique unit name. Jobs of an earlier keeper may hold its scope."""
-    return f"taskdeck-keeper-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}-{os.urandom(4).hex()}.scope"
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
+    return f"taskdeck-keeper-{digest}-{os.urandom(4).hex()}.scope"
 
 
 def _has_linger() -> bool:

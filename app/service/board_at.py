@@ -194,8 +194,19 @@ class PastState:
                 if waits and len(of) >= waits
                 else None
             )
-            yield QueueEntry(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._get_queue_word(row, load, of),  # type: ignore[arg-type]
-                            row["priority"], by, self.trend.get_starts(name))  # fmt: skip
+            yield QueueEntry(
+                name,
+                row["pool"],
+                row["capacity"],
+                load,  # type: ignore[arg-type]
+                waits,  # type: ignore[arg-type]
+                first,
+                row["status"],
+                self._get_queue_word(row, load, of),
+                row["priority"],
+                by,
+                self.trend.get_starts(name),
+            )
 
     def _get_queue_word(
         self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]

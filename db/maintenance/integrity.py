@@ -266,10 +266,12 @@ def _check_references(c: sqlite3.Connection) -> list[str]:
         firsts.setdefault((table, parent), row)
         many[table, parent] += 1
     return [
-        f"row {row} of {table} refers to a missing row of {parent}" if many[table, parent] == 1 else
-        f"{many[table, parent]:,} rows of {table} refer to missing rows of {parent}; the first is {row}"
+        f"row {row} of {table} refers to a missing row of {parent}"
+        if many[table, parent] == 1
+        else f"{many[table, parent]:,} rows of {table} refer to missing rows of {parent};"
+        f" the first is {row}"
         for (table, parent), row in firsts.items()
-    ]  # fmt: skip
+    ]
 
 
 _COUNTED = (
@@ -284,11 +286,14 @@ _NUMBER_COUNTER = (
 _KNOWN_NUMBERS = {
     "tasks": "SELECT number FROM tasks",
     "forgotten": "SELECT number FROM forgotten",
-    "operations":
-        "SELECT CAST(substr(object, 7) AS INTEGER) AS number FROM operations WHERE object BETWEEN 'task #' AND 'task #:' UNION ALL "
-        "SELECT coalesce(json_extract(after, '$.last'), json_extract(after, '$.passed_over[1]')) FROM operations "
-        "WHERE verb IN ('submit', 'db restore') AND json_valid(after)",
-}  # fmt: skip
+    "operations": (
+        "SELECT CAST(substr(object, 7) AS INTEGER) AS number FROM operations"
+        " WHERE object BETWEEN 'task #' AND 'task #:'"
+        " UNION ALL"
+        " SELECT coalesce(json_extract(after, '$.last'), json_extract(after, '$.passed_over[1]'))"
+        " FROM operations WHERE verb IN ('submit', 'db restore') AND json_valid(after)"
+    ),
+}
 """Numbers of existing and deleted tasks, and numbers in operations. Earlier versions lack some
 tables."""
 _INVALID_COUNTERS = (
@@ -337,8 +342,11 @@ def _check_loads(c: sqlite3.Connection) -> list[str]:
             f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1"
         )
     }
-    wrong = [f"the load of queue {name} is recorded as {load}, it is {queues.get(name, 0)}"
-             for name, load in c.execute("SELECT name, current_load FROM queues") if load != queues.get(name, 0)]  # fmt: skip
+    wrong = [
+        f"the load of queue {name} is recorded as {load}, it is {queues.get(name, 0)}"
+        for name, load in c.execute("SELECT name, current_load FROM queues")
+        if load != queues.get(name, 0)
+    ]
     for name, *said in c.execute("SELECT name, used_cpu, used_memory FROM pools"):
         used = [round(value, 3) for value in pools.get(name, (0.0, 0.0))]
         if said != used:

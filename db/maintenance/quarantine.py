@@ -145,14 +145,8 @@ def _describe_fault(names: Sequence[str]) -> str:
 
 
 def _report_row(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    return [
-        (
-            f"row {row.row} of {row.table}",
-            (
-                f"{_describe_fault(row.columns)}{', so it is removed' if _has_unreadable_key(row) else ''}"
-            ),
-        )
-    ]
+    removed = ", so it is removed" if _has_unreadable_key(row) else ""
+    return [(f"row {row.row} of {row.table}", f"{_describe_fault(row.columns)}{removed}")]
 
 
 def _hold_task(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
@@ -189,14 +183,8 @@ def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[
 
 
 def _report_run(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    return [
-        (
-            (
-                f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}"
-            ),
-            _describe_fault(row.columns),
-        )
-    ]
+    runid = raw_sql.fetch_value(c, "SELECT runid FROM instances WHERE rowid = ?", (row.row,))
+    return [(f"run {runid}", _describe_fault(row.columns))]
 
 
 def _disable_rule(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:

@@ -44,10 +44,13 @@ PROBLEMS = ("lock-wait", "wal-size")
 """Alerts that `store_slow_statements` may raise."""
 
 _UPSERT = """
-INSERT INTO slow_queries (statement, caller, plan, seconds, worst, total, count, created_at, updated_at)
+INSERT INTO slow_queries (statement, caller, plan, seconds, worst, total, count, created_at,
+  updated_at)
 VALUES (:statement, :caller, :plan, :seconds, :worst, :total, :count, :at, :at)
-ON CONFLICT (statement, caller) DO UPDATE SET plan = coalesce(excluded.plan, plan), seconds = excluded.seconds,
-worst = max(worst, excluded.worst), total = total + excluded.total, count = count + excluded.count, updated_at = excluded.updated_at
+ON CONFLICT (statement, caller)
+  DO UPDATE SET plan = coalesce(excluded.plan, plan), seconds = excluded.seconds,
+    worst = max(worst, excluded.worst), total = total + excluded.total,
+    count = count + excluded.count, updated_at = excluded.updated_at
 """
 _TRIM = (
     "DELETE FROM slow_queries WHERE id NOT IN (SELECT id FROM slow_queries ORDER BY worst DESC"

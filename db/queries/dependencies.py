@@ -70,8 +70,10 @@ _LEFT_CANCELLED = """
 WITH RECURSIVE gone (uuid, number) AS (
   SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))
   UNION
-  SELECT t.uuid, t.number FROM gone g JOIN dependencies d ON d.parent_id = g.uuid JOIN tasks t ON t.uuid = d.task_id
-  WHERE d.kind = 'success' AND +t.status = 'cancelled' AND t.reason LIKE 'parent #' || g.number || ' %' AND t.deleted_at IS NULL
+  SELECT t.uuid, t.number FROM gone g JOIN dependencies d ON d.parent_id = g.uuid
+    JOIN tasks t ON t.uuid = d.task_id
+  WHERE d.kind = 'success' AND +t.status = 'cancelled'
+    AND t.reason LIKE 'parent #' || g.number || ' %' AND t.deleted_at IS NULL
 )
 SELECT number FROM gone WHERE uuid NOT IN (SELECT value FROM json_each(?)) ORDER BY number
 """

@@ -167,7 +167,10 @@ _TASK_NAME = (
     "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE 'task #%' "
     "AND t.number = CAST(substr(operations.object, 7) AS INTEGER)), '')"
 )
-_TEXTS = f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_TASK_NAME} || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"""
+_TEXTS = (
+    f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_TASK_NAME}"""
+    " || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"
+)
 """Text searched for words, including the task's name. SQLite lowers ASCII letters only."""
 
 

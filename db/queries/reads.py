@@ -231,10 +231,11 @@ def _build_conditions(wanted: TaskFilter) -> list[Any]:
         found.append(or_(tasks.c.ended_at.is_(None), tasks.c.ended_at >= recent))
     for at, (key, value) in enumerate((wanted.get("tags") or {}).items()):
         path = f"key{at}"
-        found.append(
-            text(f"EXISTS (SELECT 1 FROM json_each(tasks.tags) AS t{at} WHERE t{at}.key = :{path} AND t{at}.value = :{path}v)")
-            .bindparams(**{path: key, f"{path}v": value})
-        )  # fmt: skip
+        has_tag = text(
+            f"EXISTS (SELECT 1 FROM json_each(tasks.tags) AS t{at}"
+            f" WHERE t{at}.key = :{path} AND t{at}.value = :{path}v)"
+        )
+        found.append(has_tag.bindparams(**{path: key, f"{path}v": value}))
     return found
 
 
@@ -599,10 +600,13 @@ def list_queues(c: Connection) -> list[QueueRow]:
 
 
 _NOW = """
-SELECT q.name, p.status AS pool_status, p.total_cpu - p.used_cpu AS free_cpu, p.total_memory - p.used_memory AS free_memory,
+SELECT q.name, p.status AS pool_status, p.total_cpu - p.used_cpu AS free_cpu,
+  p.total_memory - p.used_memory AS free_memory,
   (SELECT min(created_at) FROM tasks WHERE queue = q.name AND status = 'queued') AS oldest_at,
-  (SELECT cpu FROM tasks WHERE queue = q.name AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT 1) AS first_cpu,
-  (SELECT memory FROM tasks WHERE queue = q.name AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT 1) AS first_memory
+  (SELECT cpu FROM tasks WHERE queue = q.name AND status = 'queued'
+    ORDER BY front DESC, priority DESC, number LIMIT 1) AS first_cpu,
+  (SELECT memory FROM tasks WHERE queue = q.name AND status = 'queued'
+    ORDER BY front DESC, priority DESC, number LIMIT 1) AS first_memory
 FROM queues q JOIN pools p ON p.name = q.pool
 """
 

@@ -78,9 +78,12 @@ def record_start(c: Connection, at: str, origin: str) -> None:
 
 def record_end(c: Connection, began: str, problem: str | None) -> None:
     """Record the end of a copy, or its problem."""
-    raw_sql.execute_statement(c,
-    "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END, problem = ?, updated_at = ?",
-            (problem, began, problem, timestamps.now()))  # fmt: skip
+    raw_sql.execute_statement(
+        c,
+        "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END,"
+        " problem = ?, updated_at = ?",
+        (problem, began, problem, timestamps.now()),
+    )
 
 
 def promote_copy(c: Connection, by: str) -> int:
@@ -97,9 +100,12 @@ def promote_copy(c: Connection, by: str) -> int:
         c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}"
     )
     now = timestamps.now()
-    raw_sql.execute_statement(c,
-    "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
-               "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
-            (SKIPPED_NUMBERS, now, now))  # fmt: skip
+    raw_sql.execute_statement(
+        c,
+        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE"
+        " SET value = value + excluded.value, updated_at = excluded.updated_at",
+        (SKIPPED_NUMBERS, now, now),
+    )
     operations.record(c, by, "db promote", "database", replica._asdict() if replica else None)
     return raw_sql.fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'")

@@ -156,8 +156,10 @@ _LAST_OF_NAME = """
 SELECT uuid, max(at) AS latest FROM (
   SELECT t.uuid, t.name, t.ended_at AS at FROM tasks t NOT INDEXED
   WHERE t.status = 'succeeded' AND t.template IS NULL AND t.deleted_at IS NULL
-  UNION ALL SELECT t.uuid, t.name, i.end_time FROM tasks t NOT INDEXED CROSS JOIN instances i ON i.task_id = t.uuid
-  WHERE t.attempts > 1 AND t.status <> 'succeeded' AND t.template IS NULL AND t.deleted_at IS NULL AND +i.status = 'succeeded'
+  UNION ALL SELECT t.uuid, t.name, i.end_time FROM tasks t NOT INDEXED
+    CROSS JOIN instances i ON i.task_id = t.uuid
+  WHERE t.attempts > 1 AND t.status <> 'succeeded' AND t.template IS NULL AND t.deleted_at IS NULL
+    AND +i.status = 'succeeded'
 ) GROUP BY name ORDER BY latest DESC LIMIT :names
 """
 """Read once as a whole. By name, each run would search all tasks of that name."""

@@ -50,16 +50,21 @@ class RunCount(NamedTuple):
 
 
 _STARTED = """
-SELECT substr(i.start_time, 1, 16) AS at, i.queue, i.pool, coalesce(t.template, '') AS template, '' AS status,
+SELECT substr(i.start_time, 1, 16) AS at, i.queue, i.pool, coalesce(t.template, '') AS template,
+  '' AS status,
   CASE WHEN i.attempt = 1 THEN
-    printf('%.1e', max(0.0, (julianday(i.start_time) - julianday(max(t.created_at, coalesce(t.not_before, '')))) * 86400.0))
+    printf('%.1e', max(0.0, 86400.0 * (
+      julianday(i.start_time) - julianday(max(t.created_at, coalesce(t.not_before, ''))))))
   END AS took, count(*) AS many
-FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.start_time >= :begin AND i.start_time < :end GROUP BY 1, 2, 3, 4, 5, 6
+FROM instances i JOIN tasks t ON t.uuid = i.task_id
+WHERE i.start_time >= :begin AND i.start_time < :end GROUP BY 1, 2, 3, 4, 5, 6
 """
 _ENDED = """
-SELECT substr(i.end_time, 1, 16) AS at, i.queue, i.pool, coalesce(t.template, '') AS template, i.status,
+SELECT substr(i.end_time, 1, 16) AS at, i.queue, i.pool, coalesce(t.template, '') AS template,
+  i.status,
   CASE WHEN i.status = 'succeeded' THEN printf('%.1e', i.run_seconds) END AS took, count(*) AS many
-FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time >= :begin AND i.end_time < :end GROUP BY 1, 2, 3, 4, 5, 6
+FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time >= :begin AND i.end_time < :end
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 
 
@@ -186,8 +191,10 @@ def list_sampled_minutes(c: Connection, since: int) -> set[int]:
 
 
 _LEVELS = """
-SELECT n.value AS name, b.key AS bucket, {figures} FROM json_each(:names) n CROSS JOIN json_each(:buckets) b CROSS JOIN samples s
-WHERE s.kind = :kind AND s.name = n.value AND s.minute >= b.value ->> 0 AND s.minute < b.value ->> 1 GROUP BY n.key, b.key
+SELECT n.value AS name, b.key AS bucket, {figures} FROM json_each(:names) n
+  CROSS JOIN json_each(:buckets) b CROSS JOIN samples s
+WHERE s.kind = :kind AND s.name = n.value AND s.minute >= b.value ->> 0 AND s.minute < b.value ->> 1
+GROUP BY n.key, b.key
 """
 _POOL = (
     "avg(s.used_cpu) AS used_cpu, avg(s.measured_cpu) AS measured_cpu, max(s.measured_cpu) AS"

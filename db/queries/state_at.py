@@ -68,9 +68,11 @@ def list_samples(c: Connection, since: str, until: str) -> list[Any]:
 _RUNNING = f"""
 SELECT {_TASK}, i.runid, i.attempt, i.cpu, i.memory, i.start_time, i.end_time
 FROM instances i CROSS JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (
-  SELECT runid FROM (SELECT runid, end_time FROM instances WHERE start_time > :recent AND start_time <= :at
+  SELECT runid FROM (SELECT runid, end_time FROM instances
+    WHERE start_time > :recent AND start_time <= :at
     ORDER BY start_time DESC LIMIT {MAX_ROWS}) WHERE end_time IS NULL OR end_time > :at
-  UNION SELECT runid FROM (SELECT runid, start_time FROM instances WHERE run_seconds > {LONG_RUN} AND end_time > :at LIMIT {MAX_ROWS * 10})
+  UNION SELECT runid FROM (SELECT runid, start_time FROM instances
+    WHERE run_seconds > {LONG_RUN} AND end_time > :at LIMIT {MAX_ROWS * 10})
     WHERE start_time <= :at
   UNION SELECT runid FROM instances WHERE status IN ({_ACTIVE}) AND start_time <= :at
 ) ORDER BY i.start_time, i.runid LIMIT :limit
@@ -84,23 +86,29 @@ def list_running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
 
 _STARTED_LATER = f"""
 SELECT {_TASK_WITH_REQUEST}, soon.start_time AS became, 'started' AS fate FROM
-  (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {LATER_STARTS}) soon
+  (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time
+    LIMIT {LATER_STARTS}) soon
   CROSS JOIN tasks t ON t.uuid = soon.task_id WHERE t.created_at <= :at AND {_WAITED} LIMIT :limit
 """
 _CANCELLED_LATER = f"""
 SELECT {_TASK_WITH_REQUEST}, t.ended_at AS became, 'cancelled' AS fate FROM
-  (SELECT uuid FROM tasks WHERE status = 'cancelled' AND ended_at > :at ORDER BY ended_at LIMIT {LATER_STARTS}) g
+  (SELECT uuid FROM tasks WHERE status = 'cancelled' AND ended_at > :at ORDER BY ended_at
+    LIMIT {LATER_STARTS}) g
   CROSS JOIN tasks t ON t.uuid = g.uuid WHERE t.created_at <= :at
   AND (t.started_at IS NULL OR t.started_at <= :at) AND {_WAITED} LIMIT :limit
 """
 _QUEUED = f"""
-SELECT {_TASK_WITH_REQUEST}, NULL AS became, NULL AS fate FROM json_each(:queues) q CROSS JOIN tasks t
-WHERE t.uuid IN (SELECT uuid FROM tasks WHERE queue = q.value AND status = 'queued' AND created_at <= :at ORDER BY created_at LIMIT :limit)
+SELECT {_TASK_WITH_REQUEST}, NULL AS became, NULL AS fate FROM json_each(:queues) q
+  CROSS JOIN tasks t
+WHERE t.uuid IN (SELECT uuid FROM tasks
+  WHERE queue = q.value AND status = 'queued' AND created_at <= :at
+  ORDER BY created_at LIMIT :limit)
 AND {_WAITED} ORDER BY t.created_at LIMIT :limit
 """
 _OTHERS = f"""
 SELECT {_TASK_WITH_REQUEST}, NULL AS became, NULL AS fate FROM tasks t WHERE t.uuid IN
-  (SELECT uuid FROM tasks WHERE status = :status AND created_at <= :at AND deleted_at IS NULL LIMIT :limit) AND {_WAITED}
+  (SELECT uuid FROM tasks WHERE status = :status AND created_at <= :at AND deleted_at IS NULL
+    LIMIT :limit) AND {_WAITED}
 """
 
 
@@ -119,7 +127,9 @@ def list_waiting(c: Connection, at: str, queues: Sequence[str], limit: int) -> l
 
 
 _STATES = """
-SELECT u.value AS uuid, (SELECT status FROM events e WHERE e.task_id = u.value AND e.created_at <= :at ORDER BY e.id DESC LIMIT 1) AS status
+SELECT u.value AS uuid,
+  (SELECT status FROM events e WHERE e.task_id = u.value AND e.created_at <= :at
+    ORDER BY e.id DESC LIMIT 1) AS status
 FROM json_each(:uuids) u
 """
 
@@ -162,12 +172,15 @@ def list_ended(
 
 
 _RERUN = f"""
-SELECT t.uuid, t.number, t.name, t.queue, t.priority, e.status, e.created_at, coalesce(i.reason, e.note) AS reason, e.by FROM
-  (SELECT DISTINCT task_id FROM (SELECT task_id FROM events WHERE id > :last ORDER BY id LIMIT {MAX_ROWS})) later
+SELECT t.uuid, t.number, t.name, t.queue, t.priority, e.status, e.created_at,
+  coalesce(i.reason, e.note) AS reason, e.by FROM
+  (SELECT DISTINCT task_id
+    FROM (SELECT task_id FROM events WHERE id > :last ORDER BY id LIMIT {MAX_ROWS})) later
   CROSS JOIN tasks t ON t.uuid = later.task_id
   CROSS JOIN events e ON e.id = (SELECT max(id) FROM events WHERE task_id = t.uuid AND id <= :last)
   LEFT JOIN instances i ON i.runid =
-    (SELECT max(runid) FROM instances WHERE task_id = t.uuid AND end_time <= :at) AND i.status = e.status
+    (SELECT max(runid) FROM instances WHERE task_id = t.uuid AND end_time <= :at)
+      AND i.status = e.status
 WHERE e.status IN ({_ENDED}) AND e.created_at > :since AND (t.ended_at IS NULL OR t.ended_at > :at)
 """
 
@@ -208,12 +221,15 @@ def count_ended_between(
 
 
 _ALERTS = f"""
-SELECT a.id, a.name, a.severity, a.object, a.text, a.short, a.fired_at, a.task_id, a.acknowledged_at, a.acknowledged_by, a."limit",
+SELECT a.id, a.name, a.severity, a.object, a.text, a.short, a.fired_at, a.task_id,
+  a.acknowledged_at, a.acknowledged_by, a."limit",
   s.conditions, t.number, t.created_at, t.not_before, t.ended_at,
   (SELECT min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start
-FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id WHERE a.id IN (
+FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id
+WHERE a.id IN (
   SELECT id FROM alerts WHERE status <> 'resolved' AND max(fired_at, created_at) <= :at
-  UNION SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at > :at
+  UNION SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts
+    WHERE resolved_at IS NOT NULL AND resolved_at > :at
     ORDER BY resolved_at LIMIT {MAX_ALERTS}) WHERE came <= :at
 ) ORDER BY instr('criticalwarninginfo', a.severity), a.fired_at, a.id LIMIT :limit
 """

@@ -306,10 +306,13 @@ def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: 
 _FACTS = f"""
 SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
   EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
-          AND p.status <> 'succeeded' AND (d.kind = 'success' OR p.status NOT IN ({_quote_words(ENDED)}))) AS blocked,
-  (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
-          AND d.kind = 'success' AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})})) AS broken
-FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +t.status IN ({_quote_words(WAITING)})
+          AND p.status <> 'succeeded'
+          AND (d.kind = 'success' OR p.status NOT IN ({_quote_words(ENDED)}))) AS blocked,
+  (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id
+    WHERE d.task_id = t.uuid AND d.kind = 'success'
+      AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})})) AS broken
+FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?))
+  AND +t.status IN ({_quote_words(WAITING)})
 """
 
 
@@ -500,10 +503,11 @@ def _find_tasks_of_runs(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(runids)),)))
 
 
-_OVERTAKEN = f"""(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o WHERE o.task_id = i.task_id AND o.attempt > i.attempt
-  AND +o.status IN {ACTIVE_SQL}))"""
+_OVERTAKEN = f"""(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o
+  WHERE o.task_id = i.task_id AND o.attempt > i.attempt AND +o.status IN {ACTIVE_SQL}))"""
 _ENDING = f"""
-SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures, t.retry_delay, t.timeout, t.log_limit,
+SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, t.retries, t.failures,
+  t.retry_delay, t.timeout, t.log_limit,
   i.start_time, i.queue, i.deadline, {_OVERTAKEN}
 FROM instances i JOIN tasks t ON t.uuid = i.task_id
 WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
@@ -707,10 +711,13 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
 
 _CANCELLED_WITH = """
 WITH RECURSIVE back (uuid, number, ended_at) AS (
-  SELECT uuid, number, ended_at FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status = 'cancelled'
+  SELECT uuid, number, ended_at FROM tasks
+  WHERE uuid IN (SELECT value FROM json_each(?)) AND +status = 'cancelled'
   UNION
-  SELECT t.uuid, t.number, t.ended_at FROM back b JOIN dependencies d ON d.parent_id = b.uuid JOIN tasks t ON t.uuid = d.task_id
-  WHERE d.kind = 'success' AND +t.status = 'cancelled' AND t.reason = 'parent #' || b.number || ' cancelled'
+  SELECT t.uuid, t.number, t.ended_at FROM back b JOIN dependencies d ON d.parent_id = b.uuid
+    JOIN tasks t ON t.uuid = d.task_id
+  WHERE d.kind = 'success' AND +t.status = 'cancelled'
+    AND t.reason = 'parent #' || b.number || ' cancelled'
     AND t.ended_at >= b.ended_at AND t.deleted_at IS NULL
 )
 SELECT uuid, number FROM back

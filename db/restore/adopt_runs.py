@@ -112,9 +112,11 @@ def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], in
     _insert_run(c, task, trace)
     now = timestamps.now()
     raw_sql.execute_statement(
-        c, "INSERT INTO main.events (task_id, runid, status, by, note, created_at, updated_at) VALUES (?, ?, 'running', ?, ?, ?, ?)",
+        c,
+        "INSERT INTO main.events (task_id, runid, status, by, note, created_at, updated_at)"
+        " VALUES (?, ?, 'running', ?, ?, ?, ?)",
         (task.uuid, trace.runid, by, ADOPTION_NOTE, now, now),
-    )  # fmt: skip
+    )
     return number
 
 

@@ -317,12 +317,15 @@ def _quote_words(words: Any) -> str:
 _CREATE_NEWS = f"""
 CREATE TEMP TABLE news AS SELECT o.runid, o.task_id, o.status, o.end_time FROM old.instances o
 LEFT JOIN main.instances r ON r.runid = o.runid
-WHERE o.status IN ({_quote_words(RunStatus)}) AND (r.runid IS NULL OR (r.status NOT IN ({_quote_words(RUN_ENDED)}) AND r.updated_at <> o.updated_at
+WHERE o.status IN ({_quote_words(RunStatus)})
+AND (r.runid IS NULL
+  OR (r.status NOT IN ({_quote_words(RUN_ENDED)}) AND r.updated_at <> o.updated_at
   OR r.status NOT IN ({_quote_words(RUN_ENDED)}) AND r.status <> o.status))
 """
 _CREATE_FRESH = f"""
 CREATE TEMP TABLE fresh AS SELECT o.uuid, o.number, o.number AS was FROM old.tasks o
-WHERE o.status IN ({_quote_words(TaskStatus)}) AND typeof(o.number) = 'integer' AND o.deleted_at IS NULL
+WHERE o.status IN ({_quote_words(TaskStatus)}) AND typeof(o.number) = 'integer'
+  AND o.deleted_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM main.tasks r WHERE r.uuid = o.uuid)
   AND NOT (o.number IN (SELECT number FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)}))
     AND o.uuid IN (SELECT runid FROM old.instances))
@@ -486,16 +489,21 @@ def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
             )
         _copy_rows(c, table, f"{name} IN ({wanted})")
     _copy_rows(
-        c, "tasks",
-        "uuid IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.queues q WHERE q.name = o.queue) "
-        "AND (o.template IS NULL OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
+        c,
+        "tasks",
+        "uuid IN (SELECT uuid FROM temp.fresh)"
+        " AND EXISTS (SELECT 1 FROM main.queues q WHERE q.name = o.queue)"
+        " AND (o.template IS NULL"
+        " OR EXISTS (SELECT 1 FROM main.templates m WHERE m.name = o.template))",
         ('"number"', "(SELECT f.number FROM temp.fresh f WHERE f.uuid = o.uuid)"),
-    )  # fmt: skip
+    )
     _copy_rows(
-        c, "dependencies",
-        "task_id IN (SELECT uuid FROM temp.fresh) AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id) "
-        "AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.parent_id)",
-    )  # fmt: skip
+        c,
+        "dependencies",
+        "task_id IN (SELECT uuid FROM temp.fresh)"
+        " AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id)"
+        " AND EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.parent_id)",
+    )
     brought = raw_sql.fetch_rows(
         c,
         "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
@@ -661,7 +669,8 @@ def _has_last_operation(c: Connection) -> bool:
 
 
 _FROM_DELETED = f"""
-FROM main.tasks t WHERE t.status NOT IN ({_quote_words(ENDED)}) AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
+FROM main.tasks t WHERE t.status NOT IN ({_quote_words(ENDED)})
+  AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = t.uuid)
 """
 _RECORDED_STATUS = (
     "(SELECT f.status FROM main.forgotten f WHERE f.task_id = t.uuid ORDER BY f.runid DESC LIMIT 1)"
@@ -701,14 +710,19 @@ _QUARANTINED = (
     f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
 )
 _CREATE_WISHES = f"""
-CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_quote_words(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
-FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE NOT (o.status IN ({_quote_words(WAITING)}) AND {_QUARANTINED})
+CREATE TEMP TABLE wishes AS
+SELECT o.uuid, r.status IN ({_quote_words(WAITING)}) AND o.status <> 'running' AS waited,
+  r.hold AS held
+FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid
+WHERE NOT (o.status IN ({_quote_words(WAITING)}) AND {_QUARANTINED})
 """
-"""Quarantined tasks wait as in the backup: no user decided on their hold and their replaced values."""
+"""Quarantined tasks wait as in the backup: no user decided on their hold and new values."""
 _DIFFERS = "o.updated_at <> r.updated_at"
 _LATER = f"""
-(o.updated_at > r.updated_at OR {_DIFFERS} AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
-  AND NOT EXISTS (SELECT 1 FROM main.events m WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
+(o.updated_at > r.updated_at OR {_DIFFERS}
+  AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
+    AND NOT EXISTS (SELECT 1 FROM main.events m
+      WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
 """
 """Condition for a database restored from an older backup. After a clock reset, the events of a task
 tell."""
@@ -984,9 +998,11 @@ def _record_unknown_runs(c: Connection, runids: Sequence[str]) -> None:
     """Record runs of unknown tasks, so that they are judged once."""
     now = timestamps.now()
     raw_sql.execute_statements(
-        c, "INSERT INTO main.forgotten (runid, task_id, status, ended_at, created_at, updated_at) VALUES (?, '', 'lost', ?, ?, ?)",
+        c,
+        "INSERT INTO main.forgotten (runid, task_id, status, ended_at, created_at, updated_at)"
+        " VALUES (?, '', 'lost', ?, ?, ?)",
         [(runid, now, now, now) for runid in runids],
-    )  # fmt: skip
+    )
 
 
 _UNSEEN = (
@@ -1029,7 +1045,8 @@ _USER_COLUMNS = (
 """Columns of a task that users set."""
 _FROM_LATER_OPERATIONS = """
 FROM old.operations o WHERE typeof(o.verb) = 'text' AND typeof(o.object) = 'text'
-AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.id = o.id AND m.verb = o.verb AND m.created_at = o.created_at)
+AND NOT EXISTS (SELECT 1 FROM main.operations m
+  WHERE m.id = o.id AND m.verb = o.verb AND m.created_at = o.created_at)
 """
 
 

@@ -1,12 +1,12 @@
 """Full-text index of tasks: content and updates.
 
 `search.index_file` holds the file. A task's text is what `text_of` makes of its row
-(`app.service.tasks.search_text`: lower-cased, without secrets). The virtual table `search` stores the text by
-task number, with FTS5's trigram tokenizer. `terms` lists the trigrams; a shorter word is searched
-as all trigrams that begin with it. A submission does not write the index, which would cost a
-quarter of its speed; a periodic job does. The index is complete up to its highest number, except
-for `stale_texts`, which triggers fill. Searches read newer tasks directly, so no answer misses a
-task.
+(`app.service.tasks.search_text`: lower-cased, without secrets). The virtual table `search` stores
+the text by task number, with FTS5's trigram tokenizer. `terms` lists the trigrams; a shorter word
+is searched as all trigrams that begin with it. A submission does not write the index, which would
+cost a quarter of its speed; a periodic job does. The index is complete up to its highest number,
+except for `stale_texts`, which triggers fill. Searches read newer tasks directly, so no answer
+misses a task.
 
 Tasks and texts are in two files, which one transaction may see at different moments. Each batch
 that replaces or deletes texts therefore has a random mark. The mark is stored with the texts, then
@@ -54,7 +54,8 @@ NO_STATE = IndexState(0, 0, ())
 _STATE = """
 SELECT mine.place, (SELECT max(id) FROM search_content) AS last, later.upto, later.changed
 FROM about mine LEFT JOIN about later ON later.place > mine.place
-WHERE mine.place = (SELECT place FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'search')) ORDER BY later.place
+WHERE mine.place = (SELECT place FROM about
+  WHERE mark = (SELECT value FROM counters WHERE name = 'search')) ORDER BY later.place
 """
 
 

@@ -172,8 +172,10 @@ def _find_mismatch(database: Path, path: Path) -> str | None:
 
 
 _MATCHES_DATABASE = """
-SELECT 1 FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'search') AND place >= (SELECT max(place) - 1 FROM about)
-AND coalesce((SELECT max(id) FROM search_content), 0) <= coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0)
+SELECT 1 FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'search')
+  AND place >= (SELECT max(place) - 1 FROM about)
+  AND coalesce((SELECT max(id) FROM search_content), 0)
+    <= coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0)
 """
 """All marks but the latest two match the database, and the database has given out every indexed
 number."""

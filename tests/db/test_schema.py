@@ -97,10 +97,11 @@ def test_the_documented_relations_are_foreign_keys(sqlite_connection: sqlite3.Co
 
 
 def test_the_documented_indexes_exist_under_their_names(sqlite_connection: sqlite3.Connection):
-    found = {
-        row[1]: (table, ",".join(part[2] for part in sqlite_connection.execute(f"PRAGMA index_info({row[1]})")), row[4])
-        for table in DOCUMENT_COLUMNS for row in sqlite_connection.execute(f"PRAGMA index_list({table})")
-    }  # fmt: skip
+    found: dict[str, tuple[str, str, int]] = {}
+    for table in DOCUMENT_COLUMNS:
+        for row in sqlite_connection.execute(f"PRAGMA index_list({table})"):
+            parts = sqlite_connection.execute(f"PRAGMA index_info({row[1]})")
+            found[row[1]] = (table, ",".join(part[2] for part in parts), row[4])
 
     assert {name: found.get(name) for name in INDEXES} == {
         name: (*where, 0) for name, where in INDEXES.items()

@@ -101,7 +101,7 @@ def test_an_error_of_the_keeper_itself_is_raised_without_a_retry(
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "fault"),
     [
         ("echo Failed to connect to bus >&2; exit 1", "Failed to connect to bus"),
         ("exit 203", "systemd-run exited with 203"),
@@ -114,7 +114,7 @@ def test_a_failing_or_hanging_systemd_run_falls_back_to_a_direct_start(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     script: str,
-    fake_keeper: str,
+    fault: str,
 ):
     fake_systemd(script)
     monkeypatch.setattr(systemd_scope, "TIMEOUT", 0.5)
@@ -123,7 +123,7 @@ def test_a_failing_or_hanging_systemd_run_falls_back_to_a_direct_start(
         start_keeper(lazy_runtime.home)
 
     wait_until(lambda: is_keeper_up(lazy_runtime), "the keeper is up")
-    assert fake_keeper in caplog.text and "started directly" in caplog.text
+    assert fault in caplog.text and "started directly" in caplog.text
 
 
 def test_an_older_systemd_gets_fewer_properties(

@@ -20,22 +20,25 @@ _TIME = (
 _STATUS = "CASE i % 10 WHEN 0 THEN 'failed' ELSE 'succeeded' END"
 _LAUNCH = """'{"argv": ["ffmpeg", "-i", "in.mov", "-preset", "slow", "out.mp4"], "env": null}'"""
 _INSERTS = (
-    f"""{_NUMBER_SERIES} INSERT INTO tasks (uuid, name, type, status, parameters, created_at, updated_at, number, queue, tags, cwd, launch,
-      submitted_by, attempts, started_at, ended_at)
-    SELECT {_UUID}, 'work-' || (i % 7), 'exec', {_STATUS}, '{{}}', {_TIME}, {_TIME}, i, 'default', '{{}}', '/home/ann/work', {_LAUNCH},
-      'ann', 1, {_TIME}, {_TIME} FROM n""",
-    f"""{_NUMBER_SERIES} INSERT INTO instances (runid, task_id, status, start_time, end_time, logs, tags, created_at, updated_at, attempt, queue,
-      pool, cpu, memory, exit_code, run_seconds, log_bytes)
-    SELECT {_RUNID}, {_UUID}, {_STATUS}, {_TIME}, {_TIME}, printf('%.*c', 200, 'x'), '{{}}', {_TIME}, {_TIME}, 1, 'default', 'default',
-      1, 0, 0, 1.5, 200 FROM n""",
+    f"""{_NUMBER_SERIES} INSERT INTO tasks (uuid, name, type, status, parameters, created_at,
+      updated_at, number, queue, tags, cwd, launch, submitted_by, attempts, started_at, ended_at)
+    SELECT {_UUID}, 'work-' || (i % 7), 'exec', {_STATUS}, '{{}}', {_TIME}, {_TIME}, i, 'default',
+      '{{}}', '/home/ann/work', {_LAUNCH}, 'ann', 1, {_TIME}, {_TIME} FROM n""",
+    f"""{_NUMBER_SERIES} INSERT INTO instances (runid, task_id, status, start_time, end_time, logs,
+      tags, created_at, updated_at, attempt, queue, pool, cpu, memory, exit_code, run_seconds,
+      log_bytes)
+    SELECT {_RUNID}, {_UUID}, {_STATUS}, {_TIME}, {_TIME}, printf('%.*c', 200, 'x'), '{{}}',
+      {_TIME}, {_TIME}, 1, 'default', 'default', 1, 0, 0, 1.5, 200 FROM n""",
     f"""{_NUMBER_SERIES}, s(word) AS (VALUES ('queued'), ('running'), ('starting'), ('succeeded'))
     INSERT INTO events (task_id, runid, status, by, created_at, updated_at)
     SELECT {_UUID}, {_RUNID}, word, 'taskdeck', {_TIME}, {_TIME} FROM n, s ORDER BY i""",
     f"""{_NUMBER_SERIES} INSERT OR IGNORE INTO samples (kind, name, minute, created_at, updated_at)
     SELECT 'queue', 'default', substr({_TIME}, 1, 16) || ':00.000000Z', {_TIME}, {_TIME} FROM n""",
-    f"""{_NUMBER_SERIES} INSERT INTO operations ("by", verb, object, after, created_at, updated_at, source)
-    SELECT 'ann', 'hold', 'task #' || i, '{{"status": "held"}}', {_TIME}, {_TIME}, 'cli' FROM n WHERE i % 100 = 0""",
-)  # fmt: skip
+    f"""{_NUMBER_SERIES} INSERT INTO operations
+      ("by", verb, object, after, created_at, updated_at, source)
+    SELECT 'ann', 'hold', 'task #' || i, '{{"status": "held"}}', {_TIME}, {_TIME}, 'cli' FROM n
+    WHERE i % 100 = 0""",
+)
 
 
 def insert_day(c: Connection, begin: datetime, number: int, tasks: int) -> None:

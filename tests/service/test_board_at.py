@@ -289,11 +289,15 @@ async def test_alerts_open_then_are_shown_open(call: Call):
         values = [to_stored_time(now - ago) if ago else None for ago in (fired, resolved, seen)]
         await execute_sql(
             call,
-            "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, resolved_at, acknowledged_at, acknowledged_by, "
-            "created_at, updated_at) VALUES (?, 'warning', ?, 'task', 't', 's', ?, ?, ?, 'ann', ?, ?)",
-            name, "resolved" if resolved else "firing", *values, to_stored_time(now - known),
+            "INSERT INTO alerts (name, severity, status, object, text, short, fired_at,"
+            " resolved_at, acknowledged_at, acknowledged_by, created_at, updated_at)"
+            " VALUES (?, 'warning', ?, 'task', 't', 's', ?, ?, ?, 'ann', ?, ?)",
+            name,
+            "resolved" if resolved else "firing",
+            *values,
+            to_stored_time(now - known),
             to_stored_time(now),
-        )  # fmt: skip
+        )
 
     then = await read_board(call, 500)
 

@@ -313,9 +313,12 @@ async def test_pool_usage_comes_from_the_samples(call: Call, query_history):
 async def test_waiting_tasks_are_counted_by_queue_and_summed_by_pool(call: Call, query_history):
     await queues.queue_create(call, name="gpu", capacity=2)
     await insert_samples(call, 5 * MINUTE, waiting=4)
-    await execute_sql(call,
-    "INSERT INTO samples (kind, name, minute, waiting, running, created_at, updated_at) "
-                        "SELECT kind, 'gpu', minute, 3, 1, created_at, updated_at FROM samples WHERE kind = 'queue'")  # fmt: skip
+    await execute_sql(
+        call,
+        "INSERT INTO samples (kind, name, minute, waiting, running, created_at, updated_at)"
+        " SELECT kind, 'gpu', minute, 3, 1, created_at, updated_at FROM samples"
+        " WHERE kind = 'queue'",
+    )
 
     by_queue, by_pool = (
         await query_history("waiting", by="queue", span="hour"),

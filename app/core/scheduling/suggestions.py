@@ -355,13 +355,21 @@ def _explain_machine_limit(
 ) -> Iterator[Suggestion]:
     """Explain why the pool cannot grow: the machine has too little."""
     has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
-    told = [
-        f"pool {sanitize(pool.name)} has all {_AMOUNT_FORMATTERS[name](most)} of the machine" if has[name] >= most
-        else f"{_AMOUNT_FORMATTERS[name](wanted)} would be enough, the machine has {_AMOUNT_FORMATTERS[name](most)}"
-        for name, (wanted, most) in beyond.items() if most is not None
-    ]  # fmt: skip
-    if told:
-        yield Suggestion("pool", "a larger pool", "; ".join(told), worth=4)
+    reasons = []
+    for name, (wanted, most) in beyond.items():
+        if most is None:
+            continue
+        format_amount = _AMOUNT_FORMATTERS[name]
+        if has[name] >= most:
+            reasons.append(
+                f"pool {sanitize(pool.name)} has all {format_amount(most)} of the machine"
+            )
+        else:
+            reasons.append(
+                f"{format_amount(wanted)} would be enough, the machine has {format_amount(most)}"
+            )
+    if reasons:
+        yield Suggestion("pool", "a larger pool", "; ".join(reasons), worth=4)
 
 
 _OPTION_NAMES = {"pool-memory": "memory", "pool-cpu": "cpu"}

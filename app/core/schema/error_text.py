@@ -294,10 +294,8 @@ def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
         [name for name in error.instance if name not in known] if is_object(error.instance) else []
     )
     near = find_nearest(extra[0], known) if extra else None
-    return (
-        "must not have"
-        f" {', '.join(format_label(name) for name in extra[:8])}{f' (nearest: {sanitize(near)})' if near else ''}"
-    )
+    nearest = f" (nearest: {sanitize(near)})" if near else ""
+    return f"must not have {', '.join(format_label(name) for name in extra[:8])}{nearest}"
 
 
 def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> str:
@@ -308,10 +306,8 @@ def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> s
     best = max(inner, key=lambda e: len(e.path), default=None)
     if best is None:
         return "must fit exactly one of its forms"
-    return (
-        f"{f'at {format_label(*best.absolute_path)} ' if best.path else ''}{describe_violation(best, hidden)}"
-        " (or another of its forms)"
-    )
+    place = f"at {format_label(*best.absolute_path)} " if best.path else ""
+    return f"{place}{describe_violation(best, hidden)} (or another of its forms)"
 
 
 def _describe_format(error: ValidationError, schema: Mapping[str, Any]) -> str:

@@ -398,10 +398,8 @@ def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[
             missing=True,
         )
     if not missing:
-        yield ParameterFinding(
-            path,
-            f"{error_text.format_label(*path)} {error_text.describe_violation(error, hidden)}".lstrip(),
-        )
+        text = f"{error_text.format_label(*path)} {error_text.describe_violation(error, hidden)}"
+        yield ParameterFinding(path, text.lstrip())
 
 
 def _can_round_trip(name: str, text: str, value: Any, schema: JsonSchema) -> bool:

@@ -124,16 +124,28 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     report = await _run(call, upkeep, dry_run)
     after = await call.db.read(retention.get_size)
     kept, waiting = (0, {"runs": 0, "logs": 0}) if upkeep.doubt else await _count_kept(call, upkeep)
+    following = _describe_next(report if dry_run else CleanupReport())
+    if upkeep.doubt:
+        following["words"] = "nothing while config.toml is wrong"
     return {
-        "dry_run": dry_run, "rules": [_format_rule(scope, why, figures, upkeep) for (scope, why),
-        figures in report.by_rule.items()],
-        **asdict(report.sum_all()), "others": report.others, "kept": kept,
-        "waiting": waiting, "freed": asdict(report.freed),
-        "unknown": [*await find_unknown_names(call.db, upkeep),
-        *config.find_short_retention(upkeep)], "paused": upkeep.doubt or None,
+        "dry_run": dry_run,
+        "rules": [
+            _format_rule(scope, why, figures, upkeep)
+            for (scope, why), figures in report.by_rule.items()
+        ],
+        **asdict(report.sum_all()),
+        "others": report.others,
+        "kept": kept,
+        "waiting": waiting,
+        "freed": asdict(report.freed),
+        "unknown": [
+            *await find_unknown_names(call.db, upkeep),
+            *config.find_short_retention(upkeep),
+        ],
+        "paused": upkeep.doubt or None,
         "size": {"before": before, "after": after},
-        "next": _describe_next(report if dry_run else CleanupReport()) | ({"words": "nothing while config.toml is wrong"} if upkeep.doubt else {}),
-    }  # fmt: skip
+        "next": following,
+    }
 
 
 async def _run(call: Call, upkeep: MaintenanceSettings, dry_run: bool) -> CleanupReport:

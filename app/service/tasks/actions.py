@@ -190,7 +190,8 @@ def _get_uuids(rows: Sequence[TaskRow]) -> list[str]:
 def _describe_ended(row: TaskRow, verb: str) -> str:
     ago = ""
     if row.ended_at:
-        ago = f", {units.format_age((timestamps.utcnow() - timestamps.parse_time(row.ended_at)).total_seconds())} ago"
+        age = timestamps.utcnow() - timestamps.parse_time(row.ended_at)
+        ago = f", {units.format_age(age.total_seconds())} ago"
     return (
         f"{_format_number(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing"
         f" to {verb}."
@@ -569,8 +570,8 @@ async def rm(
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         now = timestamps.now()
-        c.execute(schema.tasks.update().where(schema.tasks.c.uuid == bindparam("at")).values(deleted_at=now, updated_at=now),
-                  [{"at": row.uuid} for row in rows])  # fmt: skip
+        delete = schema.tasks.update().where(schema.tasks.c.uuid == bindparam("at"))
+        c.execute(delete.values(deleted_at=now, updated_at=now), [{"at": row.uuid} for row in rows])
 
     return await _apply_to_tasks(call, "rm", ids, select, may, act)
 
@@ -680,10 +681,11 @@ async def set_(
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
     done["notes"] += [
-        f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies to the next one."
-        for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name",
-        *ALWAYS_SETTABLE}
-    ]  # fmt: skip
+        f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies"
+        " to the next one."
+        for row in done["done"]
+        if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
+    ]
     if (
         done["done"]
         and (at := values.get("not_before"))

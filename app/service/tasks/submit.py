@@ -292,8 +292,11 @@ def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> U
         (*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ()))
     )
     named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks'
-    return Usage(f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
-                 "Give those names of their own.")  # fmt: skip
+    return Usage(
+        f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}."
+        f" {NOT_SUBMITTED}",
+        "Give those tasks names of their own.",
+    )
 
 
 def _find_uuid(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:

@@ -146,7 +146,8 @@ def test_a_violated_unique_index_is_only_reported(busy_database: Path):
 def test_invalid_json_is_reported_but_infinite_numbers_are_allowed(busy_database: Path):
     run_script(
         busy_database,
-        """UPDATE tasks SET tags = '[' WHERE number = 1; UPDATE tasks SET parameters = '{"a": NaN}'""",
+        """UPDATE tasks SET tags = '[' WHERE number = 1;
+        UPDATE tasks SET parameters = '{"a": NaN}'""",
     )
 
     assert integrity.check_database(busy_database) == ["1 row of tasks without JSON in tags"]
@@ -267,7 +268,7 @@ def test_a_missing_queue_with_waiting_tasks_is_created_paused(busy_database: Pat
     ],
 )
 def test_a_partly_made_home_gets_its_pool_and_queue(
-    database_path: Path, lost: str, found: list[str], builder: list[str]
+    database_path: Path, lost: str, found: list[str], made: list[str]
 ):
     run_script(database_path, lost)
     assert integrity.check_database(database_path) == [
@@ -276,7 +277,7 @@ def test_a_partly_made_home_gets_its_pool_and_queue(
 
     done = run_repair(database_path)
 
-    assert [line.split(" made anew")[0] for line in done] == builder
+    assert [line.split(" made anew")[0] for line in done] == made
     assert (
         "in pool default, paused: see what it should be, then taskdeck queue resume default"
         in done[-1]

@@ -102,7 +102,10 @@ def test_no_index_is_missing_for_a_search_within_text():
         "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE ? AND t.number ="
         " CAST(substr(object, ?) AS INTEGER)), ?)"
     )
-    text = f"""lower("by" || ? || verb || ? || object || ? || {named} || ? || coalesce(before, ?) || ? || coalesce(after, ?))"""
+    text = (
+        f"""lower("by" || ? || verb || ? || object || ? || {named}"""
+        " || ? || coalesce(before, ?) || ? || coalesce(after, ?))"
+    )
     searching = (
         f"SELECT id FROM operations WHERE ? AND instr({text}, ?) > ? ORDER BY operations.id DESC"
         " LIMIT ?"

@@ -265,8 +265,10 @@ _INSERT_QUEUE = (
     ),
 )
 _INSERT_TASK = f"""
-INSERT INTO tasks (uuid, name, number, type, status, parameters, created_at, updated_at, queue, tags, cwd, launch, submitted_by)
-VALUES (?, ?, ?, 'exec', 'queued', '{{}}', '{_CREATED_AT}', '{_CREATED_AT}', 'q', '{{}}', '/', '{{"argv": ["true"]}}', 'ann')
+INSERT INTO tasks (uuid, name, number, type, status, parameters, created_at, updated_at, queue,
+  tags, cwd, launch, submitted_by)
+VALUES (?, ?, ?, 'exec', 'queued', '{{}}', '{_CREATED_AT}', '{_CREATED_AT}', 'q', '{{}}', '/',
+  '{{"argv": ["true"]}}', 'ann')
 """
 
 

@@ -177,8 +177,10 @@ def test_nothing_is_repaired_while_the_latest_writes_are_missing(home: Path, run
 
     assert done["done"] == [] and done["problems"][0].startswith("what was written last is missing")
     assert integrity.find_lost_writes(home), "the next start is refused still"
-    assert maintenance.make_advice(str(home)).endswith("There is no good backup of it. Take one of what is in it, and bring that up to date: "
-                                              "taskdeck db backup && taskdeck db restore")  # fmt: skip
+    assert maintenance.make_advice(str(home)).endswith(
+        "There is no good backup of it. Take one of what is in it, and bring that up to date:"
+        " taskdeck db backup && taskdeck db restore"
+    )
 
 
 def test_an_unwritable_database_prevents_a_runtime_start(

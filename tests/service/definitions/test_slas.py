@@ -39,10 +39,15 @@ class SlaScenario:
         when = to_stored_time(START + at * MINUTE)
         await execute_sql(
             self.call,
-            "INSERT INTO instances (runid, task_id, status, start_time, tags, created_at, updated_at, attempt, queue, pool, cpu, "
-            "memory) VALUES (?, ?, 'running', ?, '{}', ?, ?, 1, 'default', 'default', 1, 0)",
-            f"run-{number}-{at}", uuid, when, when, when,
-        )  # fmt: skip
+            "INSERT INTO instances (runid, task_id, status, start_time, tags, created_at,"
+            " updated_at, attempt, queue, pool, cpu, memory)"
+            " VALUES (?, ?, 'running', ?, '{}', ?, ?, 1, 'default', 'default', 1, 0)",
+            f"run-{number}-{at}",
+            uuid,
+            when,
+            when,
+            when,
+        )
         await execute_sql(
             self.call, "UPDATE tasks SET status = 'running', attempts = 1 WHERE number = ?", number
         )
@@ -528,10 +533,12 @@ async def _copy_task(call: Call, number: int, many: int) -> None:
     other = ", ".join(name for name in columns if name not in ("uuid", "number"))
     await execute_sql(
         call,
-        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO tasks (uuid, number, {other}) "
-        f"SELECT uuid || '-' || i, number + i, {other} FROM tasks, n WHERE number = ?",
-        many, number,
-    )  # fmt: skip
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        f" INSERT INTO tasks (uuid, number, {other})"
+        f" SELECT uuid || '-' || i, number + i, {other} FROM tasks, n WHERE number = ?",
+        many,
+        number,
+    )
 
 
 async def test_no_evaluation_statement_reads_all_of_a_hundred_thousand_tasks(

@@ -183,8 +183,8 @@ async def test_a_selection_filters_by_status_queue_name_tag_and_age(call: Call):
 
 def test_without_any_queue_the_error_tells_how_to_create_one():
     assert (
-        str(lookup.make_unknown_queue("default", []))
-        == 'no queue "default"; there are no queues. Create the default one: taskdeck db check --repair'
+        str(lookup.make_unknown_queue("default", [])) == 'no queue "default"; there are no queues.'
+        " Create the default one: taskdeck db check --repair"
     )
 
 

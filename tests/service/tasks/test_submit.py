@@ -819,9 +819,8 @@ async def test_keep_going_stores_good_lines_and_lists_bad_ones(call: Call):
     )
 
     assert done["numbers"] == [1, 2]
-    assert [(row["line"], row["message"].split(".")[0]) for row in done["refused"]] == [(2,
-    done["refused"][0]["message"].split(".")[0]),
-                                                                                       (3, 'no queue "nope"')]  # fmt: skip
+    assert [row["line"] for row in done["refused"]] == [2, 3]
+    assert done["refused"][1]["message"].startswith('no queue "nope".')
 
 
 async def test_lines_with_unknown_parents_are_bad_and_so_are_their_children(call: Call):
