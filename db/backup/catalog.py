@@ -134,7 +134,7 @@ class BackupCatalog:
             )
             return _make_backup(chosen, strangers)
         except tool.RestoreError as error:
-            raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
+            raise NoBackup(f"{error}.", "List them: taskdeck db backups") from None
 
     def rebuild(self, backup: Backup, target: Path) -> None:
         """Rebuild the database file at `target`, which must not exist.

@@ -201,7 +201,7 @@ def test_an_io_error_on_a_disk_without_space_is_a_full_disk(
         isinstance(full, DiskFull)
         and f"the disk is full ({database_path.parent}, 8192 bytes free)" in full.message
     )
-    assert isinstance(no_file, DiskFull) and "no file more can be made" in no_file.message
+    assert isinstance(no_file, DiskFull) and "no more files can be created" in no_file.message
     assert not isinstance(translate_error(error, database_path), DiskFull)
 
 

@@ -360,7 +360,7 @@ def test_the_pre_upgrade_copy_is_listed_and_restorable(
     then = timestamps.from_unix(copy.stat().st_mtime - 3600)
     for at, way_out in (
         (None, f"taskdeck db restore --dry-run {copy.name}"),
-        (then, "See which there are: taskdeck db backups"),
+        (then, "List them: taskdeck db backups"),
     ):
         with pytest.raises(NoBackup, match="^there is no good backup") as told:
             offline_restore.restore_home(os.fspath(home), None, at, lambda told: True, trial=True)

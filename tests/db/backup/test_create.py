@@ -720,7 +720,7 @@ def test_a_backup_is_found_by_its_id_or_by_a_latest_time(
     with pytest.raises(
         NoBackup,
         match=(
-            f"no good backup of {tool.format_local_time(early)} or before; the oldest is of"
+            f"no good backup up to {tool.format_local_time(early)}; the oldest is from"
             f" {tool.format_local_time(first.at)}"
         ),
     ):

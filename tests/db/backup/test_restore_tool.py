@@ -89,7 +89,7 @@ def test_the_newest_backup_up_to_a_time_is_restored(copied_folder: Path, tmp_pat
     early = run_tool(copied_folder, "restore", "--at", "2020-01-01T00:00", tmp_path / "early.db")
     assert (
         early.returncode == 1
-        and "no good backup of 20" in early.stderr
+        and "no good backup up to 20" in early.stderr
         and not (tmp_path / "early.db").exists()
     )
 
@@ -118,8 +118,8 @@ def test_the_newest_up_to_a_time_belongs_to_the_folders_home(
 
     assert step_database.assert_exact(tmp_path / "restored.db") == 350 and done.returncode == 0
     assert (
-        f"passed over, of another home ({tmp_path}/other/live.db): {foreign_backup.id}. To restore"
-        " it, name its ID" in done.stderr
+        f"skipped, from another home ({tmp_path}/other/live.db): {foreign_backup.id}."
+        in done.stderr
     )
     assert (
         run_tool(copied_folder, "restore", foreign_backup.id, tmp_path / "theirs.db").returncode
@@ -163,10 +163,7 @@ def test_no_backup_is_chosen_when_the_owner_of_the_folder_is_unknown(
     done = run_tool(folder, "restore", "--at", FUTURE, tmp_path / "restored.db")
 
     assert done.returncode == 1 and not (tmp_path / "restored.db").exists()
-    assert (
-        "there are backups of 2 homes here: name the one to restore by its ID, see list"
-        in done.stderr
-    )
+    assert "there are backups of 2 homes here" in done.stderr
     assert (
         f"{increment.id} of {tmp_path}/live.db" in done.stderr
         and f"{foreign_backup.id} of {tmp_path}/other/live.db" in done.stderr
@@ -298,7 +295,7 @@ def test_a_year_long_ago_is_before_all_backups():
 )  # fmt: skip
 def test_an_invalid_time_is_refused_with_the_right_format(text: str):
     with pytest.raises(
-        tool.RestoreError, match='10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for so long ago'
+        tool.RestoreError, match='10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for two hours ago'
     ):
         tool.parse_past_time(text, NOW)
 
@@ -319,7 +316,7 @@ def test_the_minute_of_a_backup_finds_the_backup(copied_folder: Path, tmp_path: 
 
 
 def test_a_bad_backup_is_named_and_not_restored(copied_folder: Path, tmp_path: Path):
-    assert run_tool(copied_folder, "verify").stdout == "2 checked, all well\n"
+    assert run_tool(copied_folder, "verify").stdout == "2 checked, no faults\n"
     full, increment = list_backups(copied_folder)
     trials.flip_bit(full.path, Random(3))
 

@@ -54,9 +54,9 @@ def test_counters_loads_and_the_last_number_are_repaired(busy_database: Path):
     found = integrity.check_database(busy_database)
     assert (
         "counter tasks/default/queued says 7, there are 1" in found
-        and "the load of queue default is said to be 9, it is 1" in found
+        and "the load of queue default is recorded as 9, it is 1" in found
     )
-    assert "the last number given is said to be 1, there is #2" in found and any(
+    assert "the task number counter says 1, there is #2" in found and any(
         "pool default" in line for line in found
     )
     done = run_repair(busy_database)
@@ -85,8 +85,8 @@ def test_runs_and_dependencies_without_a_task_are_removed(busy_database: Path):
         busy_database
     )
     assert {
-        "1 run of tasks that are not there removed",
-        "2 dependencies of tasks that are not there removed",
+        "1 run of missing tasks removed",
+        "2 dependencies of missing tasks removed",
     } <= set(run_repair(busy_database))
     assert not [line for line in integrity.check_database(busy_database) if "missing" in line]
 
@@ -101,16 +101,16 @@ def test_repaired_dangling_references_no_longer_stop_a_backup(busy_database: Pat
         f" 'ann', {at}, {at}, {at})",
     )
     with pytest.raises(
-        Storage, match="is not in order .*Mend it: taskdeck stop && taskdeck db check --repair"
+        Storage, match="is not in order .*Repair it: taskdeck stop && taskdeck db check --repair"
     ):
         take_backup(busy_database, tmp_path / "backups", BackupRules())
 
     done = run_repair(busy_database)
 
     assert done == [
-        "1 silence of rules that are not there removed",
-        "1 row of pools let go of slas that are not there",
-        "1 row of backups let go of backups that are not there",
+        "1 silence of missing rules removed",
+        "1 row of pools detached from missing slas",
+        "1 row of backups detached from missing backups",
     ]  # fmt: skip
     assert (
         integrity.check_database(busy_database) == []
@@ -129,8 +129,8 @@ def test_missing_indexes_and_triggers_are_created_again(busy_database: Path):
         "trigger operations_stay is missing",
     ]  # fmt: skip
     assert run_repair(busy_database) == [
-        "index idx_tasks_number made anew", "trigger count_task_insert made anew",
-        "trigger operations_stay made anew",
+        "index idx_tasks_number recreated", "trigger count_task_insert recreated",
+        "trigger operations_stay recreated",
     ]  # fmt: skip
     assert integrity.check_database(busy_database) == []
 
@@ -163,9 +163,9 @@ def test_non_numeric_figures_are_reported_and_repaired(busy_database: Path):
     found = integrity.check_database(busy_database)
     assert {
         "counter tasks/default/queued says many, there are 1",
-        "counter task-number is no number",
+        "counter task-number is not a number",
     } <= {*found}
-    assert "the load of queue default is said to be some, it is 1" in found and any(
+    assert "the load of queue default is recorded as some, it is 1" in found and any(
         "'much' cpu" in line for line in found
     )
     run_repair(busy_database)
@@ -180,14 +180,14 @@ def test_an_exhausted_counter_is_reset_to_the_highest_number(busy_database: Path
     engine = create_write_engine(busy_database)
     with (
         pytest.raises(
-            Storage, match=r"cannot go on.* Nothing was stored. .*taskdeck db check --repair"
+            Storage, match=r"exhausted or damaged\. Nothing was stored. .*taskdeck db check --repair"
         ),
         engine.begin() as c,
     ):
         TaskBuilder(c).submit_task()
     engine.dispose()
     assert any(
-        "task-number is no number" in line or "after which there is none; the highest is #2" in line
+        "task-number is not a number" in line or "after which there is none; the highest is #2" in line
         for line in integrity.check_database(busy_database)
     )
     assert (
@@ -230,7 +230,7 @@ def test_the_number_of_a_lost_task_is_not_reused(busy_database: Path, told: str,
 def test_a_number_known_only_elsewhere_is_not_reused(busy_database: Path):
     assert integrity.check_highest_number(busy_database, 2) == []
     assert integrity.check_highest_number(busy_database, 40) == [
-        "the last number given is said to be 2, a backup or a job knows of #40"
+        "the task number counter says 2, a backup or job has #40"
     ]
     engine = create_write_engine(busy_database)
     with engine.begin() as c:
@@ -247,7 +247,7 @@ def test_a_missing_queue_with_waiting_tasks_is_created_paused(busy_database: Pat
         in integrity.check_database(busy_database)
     )
     assert run_repair(busy_database)[0].startswith(
-        "queue default made anew in pool default, paused: "
+        "queue default recreated in pool default, paused. "
     )
     assert integrity.check_database(busy_database) == []
     with closing(sqlite3.connect(busy_database)) as c:
@@ -277,11 +277,8 @@ def test_a_partly_made_home_gets_its_pool_and_queue(
 
     done = run_repair(database_path)
 
-    assert [line.split(" made anew")[0] for line in done] == made
-    assert (
-        "in pool default, paused: see what it should be, then taskdeck queue resume default"
-        in done[-1]
-    )
+    assert [line.split(" recreated")[0] for line in done] == made
+    assert done[-1].endswith("run: taskdeck queue resume default")
     assert integrity.check_database(database_path) == [] and run_repair(database_path) == []
 
 

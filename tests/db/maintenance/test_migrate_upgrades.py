@@ -89,7 +89,7 @@ def test_an_unsound_copy_is_not_a_backup(path: Path, monkeypatch: pytest.MonkeyP
     counted = iter([{"tasks": 2}, {"tasks": 3}])
     monkeypatch.setattr(migrate, "_count_rows", lambda c: next(counted))
 
-    with pytest.raises(Storage, match="the copy is not whole: rows are missing"):
+    with pytest.raises(Storage, match="the copy is incomplete: rows are missing"):
         migrate.migrate(path)
 
     assert migrate.read_version(path) == EARLIER_REVISIONS

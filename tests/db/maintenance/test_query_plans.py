@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def plans_report() -> dict[str, Any]:
     """Return the report of `python -m tests.long.plans`."""
-    argv = [sys.executable, "-m", "tests.plans", "--tasks", "25000", "--json"]
+    argv = [sys.executable, "-m", "tests.long.plans", "--tasks", "25000", "--json"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in (0, 1), done.stderr
     return json.loads(done.stdout)

@@ -173,7 +173,7 @@ def test_a_database_with_a_truncated_wal_is_damaged(database_path: Path):
     flip_frame_bit(left, frames - 2)
 
     assert integrity.find_lost_writes(left) == [
-        "its log is damaged, and what was written last is behind that"
+        "its log is damaged, and the latest writes are behind the damage"
     ]
     assert integrity.find_damage(left) == [], "what SQLite sees is in order"
 

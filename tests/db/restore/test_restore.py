@@ -502,7 +502,7 @@ def test_a_non_file_named_like_the_database_is_never_opened(
         then.restore_over,
         lambda: database_presence.check_database_present(database_path.parent),
     ):
-        with pytest.raises(Storage, match=f"is no file.*mv {database_path} {database_path}.away"):
+        with pytest.raises(Storage, match=f"is not a file.*mv {database_path} {database_path}.away"):
             act()
 
 
@@ -1080,7 +1080,7 @@ def test_a_task_with_an_invalid_command_is_left_out_alone(database_path: Path, t
     [
         (
             "UPDATE counters SET value = 'many' WHERE name = 'task-number'",
-            "counter task-number is no number",
+            "counter task-number is not a number",
         ),
         ("UPDATE tasks SET created_at = '2026-11-26Tp9:30:00.000000Z'", None),
     ],
