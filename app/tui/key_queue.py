@@ -14,11 +14,12 @@ from textual import events
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.widget import Widget
 from textual.widgets import Input
 
 from app.tui.error_boundary import is_closing
+from app.tui.terminal.app_internals import get_mount_event, run_key_binding
+from app.tui.terminal.event_forwarding import ForwardingHook, forward_event
 
 SCREEN_TIMEOUT = 1.0
 """Maximum seconds a key waits for its screen."""
@@ -26,7 +27,7 @@ SCREEN_TIMEOUT = 1.0
 KeyInput = events.Key | events.Paste
 
 
-class KeyQueueScreen(MessagePump):
+class KeyQueueScreen(ForwardingHook):
     """Screen mixin that passes keys to its fields one by one. List it before the screen class."""
 
     class Waiting(Message, bubble=False):
@@ -46,11 +47,11 @@ class KeyQueueScreen(MessagePump):
         self._keys.append(event)
         self.post_message(self.Waiting())
 
-    def _forward_event(self, event: events.Event) -> None:
+    def take_event(self, event: events.Event) -> bool:
         if isinstance(event, KeyInput):
             self.queue_input(event)
-        else:
-            cast(Any, super())._forward_event(event)
+            return True
+        return False
 
     async def _on_key_queue_screen_waiting(self, _message: Waiting) -> None:
         # One at a time: the effects of a key come before the next message.
@@ -64,16 +65,16 @@ class KeyQueueScreen(MessagePump):
         from textual.widgets import TextArea  # the import takes 6 ms; a form has it loaded
 
         top = self.app.screen
-        await wait_for_event(top._mounted_event)
+        await wait_for_event(get_mount_event(top))
         if isinstance(top.focused, QueuedInput):
             await top.focused.handle_input(event)
         elif isinstance(event, events.Paste) or isinstance(top.focused, (Input, TextArea)):
-            (top.focused or top)._forward_event(_copy_event(event))
+            forward_event(top.focused or top, _copy_event(event))
         else:
             await run_binding(self.app, event.key)
 
 
-class QueuedInput(MessagePump):
+class QueuedInput(ForwardingHook):
     """Mixin for fields of a `KeyQueueScreen`; no effect on other screens.
 
     List it before the widget class.
@@ -84,12 +85,12 @@ class QueuedInput(MessagePump):
         if isinstance(event, events.Key):
             await run_binding(self.app, event.key)
 
-    def _forward_event(self, event: events.Event) -> None:
+    def take_event(self, event: events.Event) -> bool:
         screen = cast(Widget, self).screen
         if isinstance(event, KeyInput) and isinstance(screen, KeyQueueScreen):
             screen.queue_input(event)
-        else:
-            cast(Any, super())._forward_event(event)
+            return True
+        return False
 
 
 async def run_binding(app: App[Any], key: str, *, priority: bool = False) -> bool:
@@ -99,9 +100,9 @@ async def run_binding(app: App[Any], key: str, *, priority: bool = False) -> boo
     """
     screen = app.screen
     try:
-        return await app._check_bindings(key, priority)
+        return await run_key_binding(app, key, priority=priority)
     except NoMatches:
-        if screen._mounted_event.is_set() and not is_closing(screen):
+        if screen.is_mounted and not is_closing(screen):
             raise
         return True
 

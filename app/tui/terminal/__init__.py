@@ -1,1 +1,1 @@
-"""Terminal driver: everything that needs Textual's private names."""
+"""Terminal: driver, input and output, and what needs Textual's private names."""

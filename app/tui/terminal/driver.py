@@ -20,9 +20,11 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from textual import events
+from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
+from app.tui.terminal.app_internals import TerminalApp
 from app.tui.terminal.input_parser import InputParser
 
 STDERR = 2
@@ -44,8 +46,10 @@ class ClickDriver(LinuxDriver):
     """Set while the terminal is in application mode."""
     _is_exiting = False
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, app: App[Any], **more: Any) -> None:
+        super().__init__(app, **more)
+        if isinstance(app, TerminalApp):
+            app.click_driver = self
         # taken by the code that ends the deck: its own loop, or the late exit
         self._exit_lock = Lock()
 

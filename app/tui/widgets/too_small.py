@@ -6,13 +6,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from textual import events
-from textual._compositor import LayoutUpdate
-from textual.app import App
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
 
 from app.tui.style import Look
+from app.tui.terminal.app_internals import TerminalApp, make_update, render_whole_screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +22,7 @@ LEAVE_KEYS = ("ctrl+q", "ctrl+c")
 """Keys that work as usual."""
 
 
-class TooSmallNotice(App[int]):
+class TooSmallNotice(TerminalApp):
     """An app that hides its screens while the terminal is too small."""
 
     look: Look
@@ -31,6 +30,8 @@ class TooSmallNotice(App[int]):
     """Terminal size and key of the notice on screen."""
     _is_covered = False
     """Set while the notice covers a screen."""
+    _last_resize: Size | None = None
+    """Terminal size of the last resize."""
 
     def action_leave(self) -> None:
         raise NotImplementedError
@@ -51,8 +52,9 @@ class TooSmallNotice(App[int]):
         """
         if isinstance(event, events.Resize):
             self._shown_notice = None
-            if event.size == self._size:
+            if event.size == self._last_resize:
                 self.screen.refresh()
+            self._last_resize = event.size
         unseen = isinstance(event, (events.InputEvent, events.Paste)) and self.too_small
         if not unseen or (isinstance(event, events.Key) and event.key in LEAVE_KEYS):
             await super().on_event(event)
@@ -68,19 +70,20 @@ class TooSmallNotice(App[int]):
             else "q"
         )
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+    def filter_update(
+        self, screen: Screen[Any], update: RenderableType | None
+    ) -> RenderableType | None:
         if not self.too_small:
             self._shown_notice = None
-            if self._is_covered and renderable is not None:
+            if self._is_covered and update is not None:
                 # a screen of unchanged size would draw only its changes
-                renderable = screen._compositor.render_full_update()
                 self._is_covered = False
-            super()._display(screen, renderable)
-        elif self._shown_notice != (told := (self.size, self._leave_key)):
-            self._shown_notice, self._is_covered = told, True
-            super()._display(
-                screen, LayoutUpdate([[strip] for strip in self._build_notice()], self.size.region)
-            )
+                return render_whole_screen(screen)
+            return update
+        if self._shown_notice == (told := (self.size, self._leave_key)):
+            return None
+        self._shown_notice, self._is_covered = told, True
+        return make_update(self._build_notice(), self.size)
 
     def _build_notice(self) -> list[Strip]:
         """Return the notice and blank lines for the whole terminal."""
