@@ -1,0 +1,238 @@
+"""Rules for names, docstrings and messages that the linters do not check."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+VAGUE_FIRST_WORDS = {"How", "Those", "What", "Where", "Whether", "Why"}
+"""First words of a docstring that has no noun for its subject."""
+
+ODD_WORDS = re.compile(r"\b(none that|stands|anew|is told)\b")
+
+PARTICIPLE = re.compile(
+    r"(?!feed|need|seed)([a-z]+ed|begun|broken|brought|built|chosen|done|drawn|driven|fallen|found"
+    r"|frozen|given|gone|grown|heard|held|hidden|kept|known|laid|left|lent|lost|made|meant|met|paid"
+    r"|said|seen|sent|shown|shut|sold|spent|split|spoken|stolen|stuck|taken|taught|thought|thrown"
+    r"|told|understood|woken|won|worn|written)"
+)
+
+COVERING_TESTS = {
+    "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime,selection,wait}",
+    "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
+    "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",
+    "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
+    " db/queries/{home_identity,replicas} db/restore/replica_file",
+    "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
+    "tests/acceptance/test_demo.py": "cli/commands/demo_teardown",
+    "tests/acceptance/test_in_process.py": "cli/in_process runtime/embedded tui/in_process",
+    "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
+    " tui/screens/dialogs/{choice,item_list,keys,palette*,text_box,text_prompt,theme}",
+    "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",
+    "tests/acceptance/test_terminal_kinds.py": "tui/terminal/{app_internals,capabilities,driver}"
+    " tui/themes",
+    "tests/cli/commands/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
+    " cli/commands/{queues,slas,templates}",
+    "tests/cli/commands/test_demo.py": "cli/commands/demo_workload",
+    "tests/cli/commands/test_show.py": "cli/commands/{instances,why}",
+    "tests/cli/commands/test_status_watch.py": "cli/commands/status_line",
+    "tests/cli/commands/test_submit.py": "cli/commands/{submission_context,submit_*}",
+    "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",
+    "tests/cli/completion/test_zsh_fish.py": "cli/completion/scripts",
+    "tests/cli/test_output.py": "cli/{styles,table,tsv}",
+    "tests/cli/test_read_only.py": "cli/context",
+    "tests/cli/test_time_format.py": "core/times tui/time_format",
+    "tests/core/definitions/test_document.py": "core/definitions/fault_location",
+    "tests/core/schema/test_form_outline.py": "core/schema/form_fields",
+    "tests/core/schema/test_parameters.py": "core/schema/error_text core/json_types",
+    "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
+    "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",
+    "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors}",
+    "tests/db/maintenance/test_integrity.py": "db/maintenance/value_checks db/sqlite_files",
+    "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
+    "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
+    "tests/db/queries/test_transitions.py": "db/states db/raw_sql",
+    "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
+    " db/restore/{previous_databases,reconcile}",
+    "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
+    " service/tasks/{filters,search_text}",
+    "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",
+    "tests/db/test_schema.py": "db/{defaults,rows}",
+    "tests/engines/test_engines.py": "engines/*",
+    "tests/health/test_limits.py": "db/host",
+    "tests/keeper/test_spawn.py": "keeper/keeper",
+    "tests/offline/test_offline_verbs.py": "offline/*",
+    "tests/runtime/test_clock_guard.py": "home/clock_guard",
+    "tests/runtime/test_control_server.py": "runtime/lock_notice",
+    "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",
+    "tests/runtime/test_restore_advice.py": "home/restore_advice",
+    "tests/runtime/test_run_verdict.py": "core/text/exit_text",
+    "tests/runtime/test_start_stop.py": "__main__ home/setup paths runtime_launcher",
+    "tests/service/database/test_backups.py": "service/database/backup_files",
+    "tests/service/database/test_cleanup.py": "service/database/cleanup_full_disk",
+    "tests/service/database/test_integrity.py": "service/database/journal",
+    "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
+    "tests/service/tasks/test_submit.py": "service/tasks/number_file db/queries/run_history",
+    "tests/service/tasks/test_views.py": "service/dispatch_view service/tasks/suggestions",
+    "tests/service/test_history.py": "db/queries/rollups db/timestamps",
+    "tests/service/test_operations.py": "service/{context,registry}",
+    "tests/service/test_runtime_admin.py": "health/runner",
+    "tests/service/test_sla_metrics.py": "core/metrics db/queries/{alerts,metrics,sla_cursor}",
+    "tests/service/undo/test_undo.py": "service/undo/tasks",
+    "tests/test_client.py": "errors version",
+    "tests/tui/actions/test_confirmations.py": "tui/actions/{bulk,question}",
+    "tests/tui/forms/test_edit_model.py": "tui/forms/edit_{preview,source}",
+    "tests/tui/forms/test_schema_form.py": "tui/forms/{fields,schema_fields,schema_rows}",
+    "tests/tui/forms/test_submit_draft.py": "tui/forms/submit_calls tui/actions/shell_command",
+    "tests/tui/logviewer/test_pager.py": "tui/logviewer/{layout,search,source}",
+    "tests/tui/logviewer/test_widget.py": "tui/logviewer/{prompt,reader}",
+    "tests/tui/panes/test_queues_and_pools.py": "tui/actions/queues_pools tui/panes/pools",
+    "tests/tui/screens/deck/test_deck_keys.py": "tui/app tui/data/call_queue tui/state/undo_stack"
+    " tui/{error_boundary,error_log} tui/screens/deck/*",
+    "tests/tui/screens/deck/test_screen.py": "tui/panes/{alerts,work} tui/rows/work",
+    "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows tui/pages/rule"
+    " tui/rows/{alerts,rules} tui/screens/rule_form",
+    "tests/tui/screens/test_database.py": "tui/pages/database",
+    "tests/tui/screens/test_history.py": "tui/rows/history",
+    "tests/tui/screens/test_operations.py": "tui/rows/operations",
+    "tests/tui/screens/test_submit_form.py": "tui/screens/shellline tui/terminal/text_input",
+    "tests/tui/screens/test_task.py": "tui/actions/{clipboard,right_size,tasks}"
+    " tui/logviewer/task_snapshot tui/pages/{task,task_facts,timeline,why} tui/state/row_changes",
+    "tests/tui/screens/test_tasks.py": "tui/rows/tasks tui/widgets/paged_table",
+    "tests/tui/screens/test_templates.py": "tui/rows/templates",
+    "tests/tui/state/test_preferences.py": "tui/state/{read_marks,saved_views}",
+    "tests/tui/test_recent_messages.py": "tui/status_messages",
+    "tests/tui/test_snapshots.py": "tui/appvalues tui/widgets/*",
+}
+"""Tests of modules that have no test file of their own; `cli/a` means `app/cli/a.py`."""
+
+
+def list_modules() -> list[Path]:
+    """Return the modules of app and db, relative to the root."""
+    return [
+        path.relative_to(ROOT)
+        for folder in ("app", "db")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+
+
+@cache
+def parse_module(module: Path) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+
+
+def iterate_nodes(*kinds: type[ast.AST]) -> Iterator[tuple[Path, ast.AST]]:
+    """Yield the nodes of some kinds in all modules."""
+    for module in list_modules():
+        for node in ast.walk(parse_module(module)):
+            if isinstance(node, kinds):
+                yield module, node
+
+
+def iterate_classes(node: ast.AST, is_nested: bool = False) -> Iterator[str]:
+    """Yield the names of classes, except of messages nested in a widget."""
+    for child in ast.iter_child_nodes(node):
+        is_class = isinstance(child, ast.ClassDef)
+        if is_class and not (is_nested and _is_message(child)):
+            yield child.name
+        yield from iterate_classes(child, is_nested or is_class)
+
+
+def _is_message(node: ast.ClassDef) -> bool:
+    return any("Message" in ast.unparse(base) for base in node.bases)
+
+
+def _is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Return the patterns of `a/{b,c}`: `a/b` and `a/c`."""
+    found = re.search(r"\{(.*?)\}", pattern)
+    if found is None:
+        return [pattern]
+    return [
+        pattern[: found.start()] + word + pattern[found.end() :] for word in found[1].split(",")
+    ]
+
+
+def has_own_test(module: Path) -> bool:
+    """Return True if a test file mirrors the path of a module."""
+    folder = Path(*module.parts[1:]).parent if module.parts[0] == "app" else module.parent
+    names = [f"test_{module.stem}.py", f"test_{module.stem}_*.py"]
+    return any(list((ROOT / "tests" / folder).glob(name)) for name in names)
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [
+        (module, ast.get_docstring(node) or "-") for module, node in iterate_nodes(*kinds)
+    ]
+
+    assert [
+        f"{module}: {text}" for module, text in docstrings if text.split()[0] in VAGUE_FIRST_WORDS
+    ] == []
+
+
+def test_texts_use_plain_words():
+    assert [
+        f"{module}:{node.lineno}: {node.value}"
+        for module, node in iterate_nodes(ast.Constant)
+        if isinstance(node.value, str) and " " in node.value and ODD_WORDS.search(node.value)
+    ] == []
+
+
+def test_no_two_classes_share_a_name():
+    places = defaultdict(list)
+    for module in list_modules():
+        for name in iterate_classes(parse_module(module)):
+            places[name].append(str(module))
+
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_functions_are_not_named_by_a_participle():
+    assert [
+        f"{module}:{node.lineno}: {node.name}"
+        for module, node in iterate_nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+        if PARTICIPLE.fullmatch(node.name) and not _is_property(node)
+    ] == []
+
+
+def test_every_module_has_a_test():
+    patterns = {
+        pattern
+        for words in COVERING_TESTS.values()
+        for word in words.split()
+        for pattern in expand_braces(word)
+    }
+    without = {
+        str(module.with_suffix("")).removeprefix("app/"): module
+        for module in list_modules()
+        if module.name != "__init__.py"
+        and "migrations" not in module.parts
+        and not has_own_test(module)
+    }
+
+    assert [
+        str(module)
+        for name, module in without.items()
+        if not any(fnmatch(name, pattern) for pattern in patterns)
+    ] == [], "give it a test file, or add it to COVERING_TESTS"
+    assert [p for p in patterns if not any(fnmatch(name, p) for name in without)] == [], (
+        "remove it from COVERING_TESTS"
+    )
+
+
+@pytest.mark.parametrize("test", COVERING_TESTS)
+def test_a_covering_test_exists(test: str):
+    assert (ROOT / test).is_file()
