@@ -69,7 +69,7 @@ RUN_ENDED = frozenset(
 )
 
 
-def ordered(states: Set[TaskStatus] | Set[RunStatus]) -> tuple[str, ...]:
+def list_states(states: Set[TaskStatus] | Set[RunStatus]) -> tuple[str, ...]:
     """Return states as plain text, in the order in which they are declared."""
     kind = type(next(iter(states)))
     return tuple(state.value for state in kind if state in states)
@@ -77,7 +77,7 @@ def ordered(states: Set[TaskStatus] | Set[RunStatus]) -> tuple[str, ...]:
 
 def as_sql(states: Set[TaskStatus] | Set[RunStatus]) -> str:
     """Return states as a list in SQL. Partial indexes are used only where the order is the same."""
-    listed = ", ".join(f"'{state}'" for state in ordered(states))
+    listed = ", ".join(f"'{state}'" for state in list_states(states))
     return f"({listed})"
 
 

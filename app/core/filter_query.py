@@ -21,15 +21,15 @@ from typing import NamedTuple
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from db import states
-from db.states import ordered
+from db.states import list_states
 
 MAX_LENGTH = 1000
 """Maximum characters of a query."""
 MAX_WORDS = 32
 """Maximum words of a query."""
 
-WAITING_STATES, ENDED_STATES = ordered(states.WAITING), ordered(states.ENDED)
-RUN_STATES = ordered(states.ACTIVE - {states.RunStatus.RUNNING})
+WAITING_STATES, ENDED_STATES = list_states(states.WAITING), list_states(states.ENDED)
+RUN_STATES = list_states(states.ACTIVE - {states.RunStatus.RUNNING})
 """Run states that a list shows instead of the task's state."""
 STATES = (*WAITING_STATES, "running", *RUN_STATES, *ENDED_STATES)
 STATE_GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -132,7 +132,7 @@ class HomeIdentity:
 
     @property
     def trace(self) -> str:
-        """What only a copy of ours has in it: in its row a time follows the UUID."""
+        """Text that only a copy of this home contains: its UUID, then the year of its row."""
         return f"{self.home}20"
 
 

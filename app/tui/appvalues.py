@@ -1,4 +1,4 @@
-"""What widgets and screens alike ask of their app."""
+"""Base of the widgets and screens that read the look and the clock of their app."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from app.tui.style import Look
 
 
 class AppValues(MessagePump):
-    """A widget or screen that draws as its app says."""
+    """Widget or screen with the look and the clock of its app."""
 
     @property
     def look(self) -> Look:
-        """What the terminal can show; apps without an opinion get Unicode and colours."""
+        """Capabilities of the terminal; Unicode and colours if the app has none set."""
         return cast(Look, getattr(self.app, "look", None) or Look())
 
     @property
     def now(self) -> float:
-        """UNIX seconds by the app's clock."""
+        """UNIX seconds of the app's clock."""
         return cast(Any, self.app).now()

@@ -857,7 +857,7 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
     if len(homes) < 2:
         return found
 
-    def placed(entry: dict[str, Any]) -> bool:
+    def is_own(entry: dict[str, Any]) -> bool:
         home = os.path.dirname(entry.get("of") or "")
         try:
             return home == os.path.dirname(where) or make_folder_name(home) == os.path.basename(
@@ -866,7 +866,7 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
         except UnicodeEncodeError:  # not a folder name
             return False
 
-    for tells in (placed, lambda entry: "what" in entry):
+    for tells in (is_own, lambda entry: "what" in entry):
         ours = [home for home in homes if any(map(tells, home))]
         if len(ours) == 1:
             theirs = {entry["id"] for home in homes if home is not ours[0] for entry in home}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from app.client import Client
 from app.errors import Problem
-from db.states import WAITING, TaskStatus, ordered
+from db.states import WAITING, TaskStatus, list_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 END_TIMEOUT = 15.0
 """Seconds before remaining processes are killed."""
 
-ACTIVE_STATES = [*ordered(WAITING), TaskStatus.RUNNING.value]
+ACTIVE_STATES = [*list_states(WAITING), TaskStatus.RUNNING.value]
 
 
 def end_all(home: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.cli import output, styles
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
-from db.states import ENDED, WAITING, TaskStatus, ordered
+from db.states import ENDED, WAITING, TaskStatus, list_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
     from app.cli.parser import Args
 
-_WAITING = (TaskStatus.QUEUED.value, *ordered(WAITING - {TaskStatus.QUEUED}))
+_WAITING = (TaskStatus.QUEUED.value, *list_states(WAITING - {TaskStatus.QUEUED}))
 DEFAULT_STATES = {
     "cancel": ("running", *_WAITING),
     "hold": tuple(state for state in _WAITING if state != "held"),
     "release": ("held",),
     "retry": ("failed", "timed_out", "lost"),
-    "rm": ordered(ENDED),
+    "rm": list_states(ENDED),
     "set": ("running", *_WAITING),
     "front": _WAITING,
 }

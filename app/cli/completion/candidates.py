@@ -13,7 +13,7 @@ from app.cli import output, styles
 from app.cli.commands import selection
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
-from db.states import ENDED, ordered
+from db.states import ENDED, list_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _STATES = {
     "pause": ("running",),
     "resume": ("running",),
     "wait": selection.DEFAULT_STATES["cancel"],
-    "retry": ordered(ENDED),
+    "retry": list_states(ENDED),
 }
 """States of the tasks a verb applies to; other verbs take any task."""
 

@@ -143,7 +143,7 @@ end
 """
 
 FISH_END = r"""
-# After -- stands a command of its own.
+# The words after -- are a command of its own.
 function __taskdeck_begun
   contains -- -- (commandline -opc)
 end

@@ -115,7 +115,7 @@ def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
     schema = json.loads(text)
     looked = json_schema.make_resolver(schema)
 
-    def said(inner: Any) -> bool:
+    def is_secret_schema(inner: Any) -> bool:
         parts = [part for part, _, _ in parameters.iterate_parts(inner, looked)]
         items = [
             one
@@ -129,7 +129,7 @@ def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
         for word, names in found.items():
             properties = node.get(word)
             names += (
-                [name for name, inner in properties.items() if said(inner)]
+                [name for name, inner in properties.items() if is_secret_schema(inner)]
                 if is_object(properties)
                 else []
             )

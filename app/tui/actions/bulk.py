@@ -10,11 +10,11 @@ from app.tui.actions.confirmations import limit_lines, list_hidden_lines
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import Request
 from app.tui.style import STATES, UNKNOWN, Look, Span
-from db.states import ENDED, WAITING, ordered
+from db.states import ENDED, WAITING, list_states
 
 MAX_REVIEWED = 200
 """Maximum tasks that a review names."""
-_WAITING, _ENDED = ordered(WAITING), ordered(ENDED)
+_WAITING, _ENDED = list_states(WAITING), list_states(ENDED)
 _COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
     "retry": ("Run again", "Runs again:", _ENDED),

@@ -1,1 +1,1 @@
-"""What the deck remembers."""
+"""State of the deck: preferences, read marks, row changes, saved views and undo."""

@@ -67,7 +67,7 @@ class StripWidget(AppValues, ErrorBoundary, Widget):
 
 
 class FocusLines(StripWidget):
-    """A widget that is drawn anew with its focus."""
+    """Widget that is drawn again when its focus changes."""
 
     def fit(self) -> None:
         self._redraw()
