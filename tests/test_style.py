@@ -110,6 +110,7 @@ COVERING_TESTS = {
     "tests/tui/screens/test_tasks.py": "tui/rows/tasks tui/widgets/paged_table",
     "tests/tui/screens/test_templates.py": "tui/rows/templates",
     "tests/tui/state/test_preferences.py": "tui/state/{read_marks,saved_views}",
+    "tests/tui/test_typeahead.py": "tui/terminal/event_forwarding",
     "tests/tui/test_recent_messages.py": "tui/status_messages",
     "tests/tui/test_snapshots.py": "tui/appvalues tui/widgets/*",
 }
