@@ -9,11 +9,10 @@ import logging
 import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
 from app.core.maintenance_settings import DAY
 from app.core.text import units
 from db import raw_sql, timestamps
+from db.engine import Connection
 
 log = logging.getLogger(__name__)
 

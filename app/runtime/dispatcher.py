@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app import engines, paths
 from app.core.ids import make_uuid7
 from app.errors import Problem, Storage
@@ -30,7 +28,7 @@ from app.service import dispatch_view
 from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
-from db.engine import Database
+from db.engine import Connection, Database
 from db.queries import dispatch, reads, transitions
 from db.restore import adopt_runs
 from db.states import RunStatus

@@ -24,7 +24,6 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app import paths
@@ -42,7 +41,7 @@ from app.service.database import cleanup, replica
 from app.service.definitions import slas
 from db import defaults as db_defaults
 from db import engine, raw_sql, schema, statement_timer, timestamps
-from db.engine import Database
+from db.engine import Connection, Database
 from db.maintenance import quarantine, slow_queries
 from db.maintenance.integrity import describe_missing_default
 from db.queries import alerts, operations, reads, transitions

@@ -10,12 +10,10 @@ import logging
 import time
 from functools import partial
 
-from sqlalchemy import Connection
-
 from app.errors import Storage
 from app.service.database.integrity import VALIDATORS
 from db import raw_sql
-from db.engine import Database
+from db.engine import Connection, Database
 from db.maintenance import quarantine, value_checks
 
 log = logging.getLogger(__name__)

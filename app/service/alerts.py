@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core import sla
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
@@ -24,6 +22,7 @@ from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
 from db import timestamps
+from db.engine import Connection
 from db.queries import alerts, definitions, operations
 from db.rows import AlertRow, SlaRow
 

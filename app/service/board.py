@@ -14,8 +14,6 @@ from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
-
 from app import paths
 from app.core.board import (
     FAILURE_WINDOW,
@@ -57,7 +55,7 @@ from app.service.definitions import queues
 from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import raw_sql, timestamps
-from db.engine import Database
+from db.engine import Connection, Database
 from db.queries import operations, reads, replicas
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus

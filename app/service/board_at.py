@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core import sla
 from app.core.board import (
     MAX_ALERTS,
@@ -39,6 +37,7 @@ from app.service.board import (
 )
 from app.service.context import Call
 from db import timestamps
+from db.engine import Connection
 from db.queries import operations, reads, state_at
 from db.states import ACTIVE, ENDED, WAITING
 

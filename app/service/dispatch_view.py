@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine
-
 from app.core.scheduling import forecast
 from app.core.scheduling.explain import explain_all
 from app.core.scheduling.plan import (
@@ -24,6 +22,7 @@ from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service.tasks.similar_runs import strip_digits
 from db import timestamps
+from db.engine import Connection, Engine
 from db.maintenance import quarantine
 from db.queries import dispatch, reads, run_history
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow

@@ -12,15 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core import time_buckets as core
 from app.core.text.sanitize import sanitize, truncate
 from app.core.time_buckets import METRICS, SPANS, BucketFrame, PeriodFigures
 from app.errors import Usage
 from app.service.context import Call
 from db import timestamps
-from db.engine import Database
+from db.engine import Connection, Database
 from db.queries import reads
 from db.queries import rollups as store
 from db.states import RunStatus

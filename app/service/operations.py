@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.schema import secrets
 from app.core.text import diff, units
 from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
 from app.service.context import Call
 from db import timestamps
+from db.engine import Connection
 from db.queries import operations, reads
 from db.queries.operations import Actor
 from db.rows import OperationRow

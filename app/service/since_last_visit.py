@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.text.status_glyphs import FAILED_STATES
 from app.service.context import Call
 from db import timestamps
+from db.engine import Connection
 from db.queries import alerts, reads
 
 MAX_NAMED = 6

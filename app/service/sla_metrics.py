@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core import metrics, sla
 from app.errors import Usage
 from app.service.database import backup_files, backups
 from db import timestamps
+from db.engine import Connection
 from db.queries import alerts
 from db.queries import metrics as figures
 from db.rows import SlaRow

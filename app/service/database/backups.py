@@ -17,8 +17,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
-
 from app import config, paths
 from app.core.maintenance_settings import BackupSettings as Settings
 from app.core.text.sanitize import sanitize, truncate
@@ -38,6 +36,7 @@ from db import raw_sql, sqlite_files
 from db.backup import space_errors
 from db.backup.catalog import Backup, BackupCatalog
 from db.backup.create import BackupRules, take_backup
+from db.engine import Connection
 from db.maintenance import migrate
 from db.queries import operations
 from db.queries.backups import write_backup_rows

@@ -17,8 +17,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app import config, paths
 from app.core.maintenance_settings import DAY, BackupSettings, MaintenanceSettings, RetentionRule
 from app.core.text import units
@@ -29,7 +27,7 @@ from app.service.database import backup_files, cleanup_full_disk
 from app.service.database.cleanup_full_disk import FreedSpace, read_batches
 from db import engine, raw_sql, timestamps
 from db.backup.catalog import BackupCatalog
-from db.engine import Database
+from db.engine import Connection, Database
 from db.errors import DiskFull, Problem
 from db.queries import operations, retention, transitions
 from db.queries.retention import ExpiredRun, ExpiryRule, RemovedRows, RetentionRules, RuleRuns

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app import paths
-from db.engine import Database
+from db.engine import Connection, Database
 from db.errors import Storage
 from db.queries import retention
 from db.queries.retention import Cutoff, ExpiredRun, RetentionRules, RuleRuns

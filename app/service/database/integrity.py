@@ -10,8 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app import paths
 from app.core import sla
 from app.core.text import units
@@ -19,6 +17,7 @@ from app.errors import Conflict, Problem
 from app.service.context import Call
 from app.service.database import backup_files, journal
 from db.backup.catalog import BackupCatalog
+from db.engine import Connection
 from db.maintenance import integrity as checks
 from db.maintenance.value_checks import DocumentChecks
 from db.queries import operations, transitions

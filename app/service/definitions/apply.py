@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table
-
 from app.core.definitions.document import KINDS, Definitions, build_definition, parse_document
 from app.core.schema import secrets
 from app.core.text.sanitize import sanitize
@@ -18,8 +16,10 @@ from app.service.context import Call
 from app.service.definitions import queues, slas, templates
 from app.service.tasks import lookup
 from db import schema
+from db.engine import Connection
 from db.queries import alerts, definitions, reads
 from db.rows import PoolRow
+from db.schema import Table
 
 _ORDER = ("slas", "pools", "queues", "templates")
 """Kinds in order of dependency, referenced ones first."""

@@ -12,8 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.definitions import fault_location
 from app.core.definitions.document import KINDS, Definitions, parse_with_faults
 from app.core.text import units
@@ -23,6 +21,7 @@ from app.service.context import Call
 from app.service.definitions import apply
 from app.service.tasks import lookup
 from db import timestamps
+from db.engine import Connection
 from db.queries import operations
 
 MAX_LENGTH = 256 * 1024

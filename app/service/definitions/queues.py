@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Table
 
 from app.core import task_spec
 from app.core.scheduling import overcommit
@@ -20,8 +19,10 @@ from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
 from db import host, schema
+from db.engine import Connection
 from db.queries import definitions, dispatch, reads
 from db.rows import QueueRow
+from db.schema import Table
 from db.states import WAITING
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core import sla
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Usage
@@ -16,6 +14,7 @@ from app.service import sla_metrics
 from app.service.context import Call
 from app.service.tasks import lookup
 from db import schema, timestamps
+from db.engine import Connection
 from db.queries import alerts, definitions, reads, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app import engines
 from app.core.definitions.document import TemplateDefinition, build_definition, validate_definition
 from app.core.text.sanitize import find_name_error, sanitize
@@ -17,6 +15,7 @@ from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.submit import DEFAULT_QUEUE, require_fit
 from db import schema, timestamps
+from db.engine import Connection
 from db.queries import definitions, reads
 from db.rows import PoolRow, TemplateRow
 

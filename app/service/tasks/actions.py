@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import bindparam
 
 from app.core import task_spec
 from app.core.scheduling.reasons import PARENT_ENDINGS
@@ -24,6 +24,7 @@ from app.service.context import Call
 from app.service.definitions import templates
 from app.service.tasks import lookup, submit
 from db import schema, timestamps
+from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, operations, reads, transitions

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection
-
+from db.engine import Connection
 from db.queries import dependencies
 
 MAX_TASKS, MAX_LEVELS = 100, 12

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core import sla
 from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
 from app.service import dispatch_view, sla_metrics
 from app.service.context import Call
 from app.service.tasks import dependencies, lookup, similar_runs, views
 from db import timestamps
+from db.engine import Connection
 from db.queries import definitions, operations, reads
 from db.queries.dependencies import list_changes
 from db.rows import PoolRow, SlaRow, TaskRow

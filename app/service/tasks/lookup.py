@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
 from app.service.tasks import filters as filter_lines
 from db import timestamps
+from db.engine import Connection
 from db.queries import definitions, reads
 from db.rows import TaskRow
 from db.search import pagination

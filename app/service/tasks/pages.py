@@ -6,14 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.text.sanitize import find_nearest
 from app.errors import Usage
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import lookup
 from app.service.tasks.views import get_halt_reason
+from db.engine import Connection
 from db.queries import reads, sla_cursor
 from db.rows import ActiveRunRow
 from db.search import fts

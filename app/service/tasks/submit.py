@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from sqlalchemy import Connection
 
 from app import engines
 from app.core.board import DRAINING
@@ -32,6 +31,7 @@ from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import lookup, number_file, views
 from db import host, timestamps
+from db.engine import Connection
 from db.errors import DiskFull, Storage
 from db.queries import definitions, operations, reads, transitions
 from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow

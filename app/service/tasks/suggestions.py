@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.board import DRAINING
 from app.core.scheduling.plan import DispatchView
 from app.core.scheduling.suggestion import RunProgress, Suggestion, WhatIf
@@ -17,6 +15,7 @@ from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import similar_runs
 from db import timestamps
+from db.engine import Connection
 from db.queries import reads
 from db.rows import TaskRow
 

@@ -8,8 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
 from app.core.text import units
@@ -20,6 +18,7 @@ from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import lookup, suggestions
 from db import timestamps
+from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads, sla_cursor
 from db.rows import InstanceRow, TaskLineRow, TaskRow

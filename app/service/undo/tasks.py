@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
 from app.core.text import diff
 from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
 from app.service.definitions import templates
 from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks import actions
+from db.engine import Connection
 from db.queries import operations, reads, transitions
 from db.queries.operations import Actor
 from db.rows import OperationRow, PoolRow, TaskRow

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Table
-
 from app.core import sla
 from app.core.text import diff
 from app.core.text.diff import parse_task_number
@@ -24,9 +22,11 @@ from app.service.operations import describe_later_change, explain_not_undoable, 
 from app.service.tasks import lookup
 from app.service.undo import tasks
 from db import schema, timestamps
+from db.engine import Connection
 from db.queries import alerts, definitions, operations, reads
 from db.queries.operations import Actor
 from db.rows import OperationRow, SlaRow
+from db.schema import Table
 
 BATCH_SIZE = 100
 """Task operations undone in one transaction. Others are few and depend on each other."""
