@@ -16,12 +16,17 @@ MISSING_DEFAULTS = " UNION ALL ".join(
 """Query that returns `pool` and `queue` for the tables without a row."""
 
 
+def list_missing(c: Connection) -> list[str]:
+    """Return `pool` and `queue` for the tables without a row."""
+    return raw_sql.fetch_column(c, MISSING_DEFAULTS)
+
+
 def create_defaults(c: Connection) -> None:
     """Create the default pool with this host's capacity and the default queue.
 
     Do nothing if any pool exists.
     """
-    if "pool" in raw_sql.fetch_column(c, MISSING_DEFAULTS):
+    if "pool" in list_missing(c):
         cores, _ = create_default_pool(c)
         definitions.create(
             c, schema.queues, DEFAULT_NAME, {"pool": DEFAULT_NAME, "capacity": cores}, SYSTEM

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from app.core.maintenance_settings import DAY
 from app.core.text import units
-from db import raw_sql, timestamps
+from db import timestamps
 from db.engine import Connection
+from db.queries import samples
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def find_last_sample(c: Connection) -> str | None:
     begin = timestamps.format_time(timestamps.parse_time(last) - day)
     if (before := _find_last_before(c, begin)) is None:
         return last
-    first = raw_sql.fetch_value(c, "SELECT min(minute) FROM samples WHERE minute >= ?", (begin,))
+    first = samples.find_first_from(c, begin) or last
     return before if first > timestamps.format_time(timestamps.parse_time(before) + day) else last
 
 
@@ -89,7 +90,7 @@ AFTER_ALL_TIMES = "~"
 
 def _find_last_before(c: Connection, time: str) -> str | None:
     """Return the last valid stored minute before `time`."""
-    found = raw_sql.fetch_value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (time,))
+    found = samples.find_last_before(c, time)
     return found if found is None or timestamps.is_time(found) else _find_last_before(c, found)
 
 

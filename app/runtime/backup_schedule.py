@@ -18,7 +18,7 @@ from app.service.database import backup_files, backups
 from db.backup.catalog import Backup, BackupCatalog
 from db.backup.create import BackupRules, is_due
 from db.engine import Database
-from db.queries.backups import write_backup_rows
+from db.queries.backups import find_newest_good, write_backup_rows
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,7 @@ class BackupScheduler:
 
         Its disk may not be mounted, and no backup should go below its mount point.
         """
-        newest = await self._call.db.read(
-            lambda c: c.exec_driver_sql(backup_files.GOOD_BACKUPS_SQL).first()
-        )
+        newest = await self._call.db.read(find_newest_good)
         if newest is not None:
             await asyncio.to_thread(
                 backup_files.require_disk, self._call.home, chosen, newest.file, newest.created_at

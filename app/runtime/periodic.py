@@ -20,11 +20,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app import paths
 from app.errors import Problem, Storage
@@ -40,12 +38,11 @@ from app.service import history
 from app.service.database import cleanup, replica
 from app.service.definitions import slas
 from db import defaults as db_defaults
-from db import engine, raw_sql, schema, statement_timer, timestamps
+from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine, slow_queries
 from db.maintenance.integrity import describe_missing_default
-from db.queries import alerts, operations, reads, transitions
-from db.states import ACTIVE_SQL
+from db.queries import alerts, operations, reads, samples, transitions
 
 log = logging.getLogger(__name__)
 
@@ -264,10 +261,10 @@ class Duties:
 
     async def measure(self) -> None:
         """Measure runs and host, stop runs with too much output, and check the disk."""
-        runs = await self.db.read(_read_measurable)
-        await asyncio.to_thread(self.usage.measure, [(runid, pid) for runid, pid, _ in runs])
+        runs = await self.db.read(reads.list_measurable)
+        await asyncio.to_thread(self.usage.measure, [(run.runid, run.pid) for run in runs])
         await self._check_disk(touch=bool(runs) or self.dispatcher.halted is not None)
-        for runid in self.usage.find_over_limit([(runid, limit) for runid, _, limit in runs]):
+        for runid in self.usage.find_over_limit([(run.runid, run.log_limit) for run in runs]):
             await self.dispatcher.stop_run(runid, "log limit")
 
     async def find_largest(self) -> None:
@@ -376,15 +373,6 @@ class Duties:
         await cleanup.sweep(self.db, self.usage.home, next(self._log_folders))
 
 
-def _read_measurable(c: Connection) -> list[tuple[str, int, float | None]]:
-    rows = raw_sql.fetch_rows(
-        c,
-        "SELECT i.runid, i.pid, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id "
-        f"WHERE i.status IN {ACTIVE_SQL} AND i.pid IS NOT NULL",
-    )
-    return [(row.runid, row.pid, row.log_limit) for row in rows]
-
-
 def _repair_loads(c: Connection) -> None:
     wrong = transitions.recount_loads(c)
     if wrong:
@@ -393,7 +381,7 @@ def _repair_loads(c: Connection) -> None:
 
 
 def _describe_missing_rows(c: Connection) -> str | None:
-    lacking = raw_sql.fetch_column(c, db_defaults.MISSING_DEFAULTS)
+    lacking = db_defaults.list_missing(c)
     return (
         f"{describe_missing_default(lacking[0])}; to have one made: taskdeck db check --repair"
         if lacking
@@ -421,7 +409,7 @@ def _take_sample(
     rows = [
         {"kind": "queue", "name": q.name, "minute": minute, "running": q.current_load,
         "waiting": counted.get((q.name, "queued"), 0),
-         **dict(zip(_COUNT_COLUMNS, tallies.get(q.name, (0, 0, 0)), strict=True)),
+         **dict(zip(samples.COUNT_COLUMNS, tallies.get(q.name, (0, 0, 0)), strict=True)),
          "used_cpu": None, "used_memory": None, "measured_cpu": None, "measured_memory": None,
          "created_at": now, "updated_at": now}
         for q in reads.list_queues(c)
@@ -440,31 +428,4 @@ def _take_sample(
          "updated_at": now}
         for p in reads.list_pools(c)
     ]  # fmt: skip
-    _store_samples(c, rows)
-
-
-_COUNT_COLUMNS = ("started", "ended", "failed")
-
-
-def _store_samples(c: Connection, rows: list[dict[str, Any]]) -> None:
-    """Store samples; a second one in the same minute replaces levels and adds counts.
-
-    A replaced runtime or a drifting clock causes a second sample.
-    """
-    table = upsert(schema.samples)
-    levels = (
-        "running",
-        "waiting",
-        "used_cpu",
-        "used_memory",
-        "measured_cpu",
-        "measured_memory",
-        "created_at",
-        "updated_at",
-    )
-    fresh = {name: table.excluded[name] for name in levels}
-    more = {name: schema.samples.c[name] + table.excluded[name] for name in _COUNT_COLUMNS}
-    c.execute(
-        table.on_conflict_do_update(index_elements=["kind", "name", "minute"], set_=fresh | more),
-        rows,
-    )
+    samples.store_samples(c, rows)

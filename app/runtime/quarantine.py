@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from functools import partial
 
 from app.errors import Storage
 from app.service.database.integrity import VALIDATORS
-from db import raw_sql
-from db.engine import Connection, Database
+from db.engine import Database
 from db.maintenance import quarantine, value_checks
 
 log = logging.getLogger(__name__)
@@ -60,20 +58,6 @@ class Quarantine:
         where = value_checks.REPAIRABLE if whole else value_checks.IN_USE
         return (
             await self._db.write(quarantine.quarantine_rows, where, VALIDATORS)
-            if await self._db.read(_has_unreadable, whole)
+            if await self._db.read(quarantine.has_unreadable, where, VALIDATORS)
             else []
         )
-
-
-def _has_unreadable(c: Connection, whole: bool) -> bool:
-    return (
-        next(
-            value_checks.find_unreadable(
-                partial(raw_sql.fetch_rows, c),
-                value_checks.REPAIRABLE if whole else value_checks.IN_USE,
-                VALIDATORS,
-            ),
-            None,
-        )
-        is not None
-    )

@@ -54,9 +54,9 @@ from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
 from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
-from db import raw_sql, timestamps
+from db import timestamps
 from db.engine import Connection, Database
-from db.queries import operations, reads, replicas
+from db.queries import definitions, operations, reads, replicas, samples
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus
 
@@ -178,10 +178,10 @@ def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
     newest = _read_backup(c, call, now)
     counts, trend = (
         reads.count_by_status(c),
-        Trend(now, reads.list_samples(c, timestamps.format_time(now - TREND))),
+        Trend(now, samples.list_samples(c, timestamps.format_time(now - TREND))),
     )
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
-    before = {} if call.live else reads.map_last_measures(c)
+    before = {} if call.live else samples.map_last_measures(c)
     return Board(
         at=now.timestamp(), home=os.fspath(call.home), runtime=get_runtime_facts(call),
         host=get_host(call),
@@ -193,7 +193,7 @@ def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
         today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
         failed=sum(_UNSEEN.count(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING),
-        rules=_count_rules(c),
+        rules=definitions.count_slas(c),
         queues=tuple(_build_queue_line(call, row, trend) for row in queues.queue_dicts(c)),
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
         before.get(row.name)) for row in reads.list_pools(c)),
@@ -300,10 +300,6 @@ def get_runtime_facts(call: Call) -> RuntimeFacts:
         stopped_by=stopped[0],
         since=os.stat(paths.stop_marker_path(call.home)).st_mtime,
     )
-
-
-def _count_rules(c: Connection) -> int:
-    return raw_sql.fetch_value(c, "SELECT count(*) FROM slas")
 
 
 class Trend:

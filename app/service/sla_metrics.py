@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from app.core import metrics, sla
@@ -66,9 +65,10 @@ def _read_metric(c: Connection, metric: str, now: float) -> figures.MetricValue:
 def _check_backup_files(
     c: Connection, figure: figures.MetricValue, now: float
 ) -> figures.MetricValue:
-    file = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
     try:
-        folder = backup_files.get_folder(Path(file).parent, backup_files.read_settings())
+        folder = backup_files.get_folder(
+            figures.find_database_path(c).parent, backup_files.read_settings()
+        )
     except Usage:  # The backup folder is unknown.
         return figure
     found, gone = backups.NEWEST.find_existing(c, str(folder))

@@ -226,6 +226,20 @@ def _home(database: Path) -> str | None:
     return None
 
 
+def find_newest_recorded(database: Path) -> str | None:
+    """Return the file of the newest good backup that a database records, or None."""
+    newest = (
+        "SELECT file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id"
+        " DESC LIMIT 1"
+    )
+    with suppress(*raw_sql.DRIVER_ERRORS):
+        if database.exists():
+            with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
+                row = c.execute(newest).fetchone()
+                return row[0] if row else None
+    return None
+
+
 def _make_backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Backup:
     names = (
         "id",

@@ -454,7 +454,7 @@ _POOL = (
 
 
 def _create_pool(c: Connection) -> Iterator[str]:
-    if "pool" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS):
+    if "pool" in defaults.list_missing(c):
         cores, memory = defaults.create_default_pool(c)
         yield (
             f"pool {defaults.DEFAULT_NAME} recreated with the whole machine: {cores} cpu,"
@@ -469,9 +469,7 @@ def _recreate_queues(c: Connection) -> Iterator[str]:
     """
     pools, now = raw_sql.fetch_rows(c, _POOL), timestamps.now()
     wanted = raw_sql.fetch_column(c, _NO_QUEUE) or (
-        [defaults.DEFAULT_NAME]
-        if "queue" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS)
-        else []
+        [defaults.DEFAULT_NAME] if "queue" in defaults.list_missing(c) else []
     )
     for name in wanted if pools else ():
         values = {

@@ -63,6 +63,16 @@ def quarantine_rows(
     return [f"{thing}: {said}" for thing, said in done]
 
 
+def has_unreadable(
+    c: Connection,
+    where: Mapping[str, str] = IN_USE,
+    judges: DocumentChecks = value_checks.NO_CHECKS,
+) -> bool:
+    """Return True if `quarantine_rows` would find a row."""
+    rows = value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), where, judges)
+    return next(rows, None) is not None
+
+
 def list_held(c: Connection) -> list[int]:
     """Return the numbers of tasks held for unreadable values.
 

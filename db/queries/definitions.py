@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from db import schema, timestamps
+from db import raw_sql, schema, timestamps
 from db.queries import operations, transitions
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
@@ -160,6 +160,11 @@ def list_slas(c: Connection) -> list[SlaRow]:
     s = schema.slas
     chosen = select(*(s.c[name] for name in SlaRow._fields)).order_by(s.c.priority.desc(), s.c.name)
     return [SlaRow._make(row) for row in c.execute(chosen)]
+
+
+def count_slas(c: Connection) -> int:
+    """Return the number of SLA rules."""
+    return raw_sql.fetch_value(c, "SELECT count(*) FROM slas")
 
 
 # --- references -----------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from db import timestamps
+from db import raw_sql, timestamps
 from db.maintenance import slow_queries
-from db.queries import reads, replicas
+from db.queries import backups, replicas
 
 
 class MetricValue(NamedTuple):
@@ -39,7 +39,8 @@ def _read_replica_lag(c: Connection, now: float) -> float | None:
 
 
 def _read_backup_age(c: Connection, now: float) -> float | None:
-    return _get_age(reads.find_newest_backup(c), now)
+    newest = backups.find_newest_good(c)
+    return _get_age(newest.created_at if newest else None, now)
 
 
 def _get_age(since: str | None, now: float) -> float | None:
@@ -51,8 +52,13 @@ def _read_slow_queries(c: Connection, now: float) -> float:
 
 
 def _read_wal_size(c: Connection, now: float) -> float:
-    main = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
-    return float(slow_queries.get_wal_size(Path(main)))
+    return float(slow_queries.get_wal_size(find_database_path(c)))
+
+
+def find_database_path(c: Connection) -> Path:
+    """Return the path of the database file of a connection."""
+    rows = raw_sql.fetch_rows(c, "PRAGMA database_list")
+    return Path(next(row.file for row in rows if row.name == "main"))
 
 
 METRIC_READERS: Mapping[str, Callable[[Connection, float], float | None]] = {

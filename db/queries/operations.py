@@ -218,6 +218,18 @@ def find_last_call(c: Connection, origin: str) -> OperationRow | None:
     return next(iter(_query(c, found, (origin,))), None)
 
 
+def list_earlier_calls(c: Connection, origin: str, before: int, limit: int) -> list[int]:
+    """Return the first operations of a terminal's calls before one, latest first.
+
+    Skips undos and undone calls.
+    """
+    found = (
+        "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by"
+        " IS NULL AND id < ? ORDER BY id DESC LIMIT ?"
+    )
+    return raw_sql.fetch_column(c, found, (origin, before, limit))
+
+
 def map_later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
     """Return {object: later operations, oldest first}, without undos and undone ones."""
     oldest = min((row.id for row in rows), default=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
@@ -503,6 +503,25 @@ def list_running(c: Connection) -> list[ActiveRunRow]:
     return sorted(rows, key=lambda row: (row.start_time or "9", row.runid))
 
 
+class MeasurableRun(NamedTuple):
+    """An active run with a process to measure, and the log limit of its task."""
+
+    runid: str
+    pid: int
+    log_limit: float | None
+
+
+_MEASURABLE = (
+    "SELECT i.runid, i.pid, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE"
+    f" i.status IN {ACTIVE_SQL} AND i.pid IS NOT NULL"
+)
+
+
+def list_measurable(c: Connection) -> list[MeasurableRun]:
+    """Return the active runs that have a process."""
+    return [MeasurableRun._make(row) for row in raw_sql.fetch_rows(c, _MEASURABLE)]
+
+
 def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
     """Return the runs of a task, first attempt first; or all runs, newest first.
 
@@ -631,27 +650,3 @@ def list_events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
         .limit(limit)
     )
     return [EventRow._make(row) for row in c.execute(chosen)][::-1]
-
-
-def list_samples(c: Connection, since: str) -> list[Any]:
-    """Return the minute samples after `since`, oldest first."""
-    s = schema.samples
-    return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
-
-
-def map_last_measures(c: Connection) -> dict[str, Any]:
-    """Return {pool: latest measured CPU and memory, with `updated_at`}."""
-    found = (
-        "SELECT name, measured_cpu, measured_memory, updated_at FROM samples "
-        "WHERE kind = 'pool' AND minute = (SELECT max(minute) FROM samples)"
-    )
-    return {row.name: row for row in raw_sql.fetch_rows(c, found)}
-
-
-def find_newest_backup(c: Connection) -> str | None:
-    """Return the time of the newest verified backup, or None."""
-    newest = (
-        "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY"
-        " id DESC LIMIT 1"
-    )
-    return raw_sql.fetch_value(c, newest)

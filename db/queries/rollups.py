@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
+from db.queries import counters
 
 _COUNTER = "history/minute"
 RECOUNTED_MINUTES = 3
@@ -99,7 +100,7 @@ def find_counted_until(c: Connection) -> int | None:
 
     Return None without any run.
     """
-    mark = raw_sql.fetch_value(c, "SELECT value FROM counters WHERE name = ?", (_COUNTER,))
+    mark = counters.read_value(c, _COUNTER)
     first = "SELECT min(start_time) FROM instances WHERE start_time IS NOT NULL"
     if mark is None and (text := raw_sql.fetch_value(c, first)) is not None:
         return parse_minute(text)
@@ -119,13 +120,7 @@ def find_next_run(c: Connection, after: int) -> int | None:
 
 def set_counted_until(c: Connection, until: int) -> None:
     """Store that all minutes before this one are counted."""
-    now = timestamps.now()
-    raw_sql.execute_statement(
-        c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-        (_COUNTER, until, now, now),
-    )
+    counters.set_value(c, _COUNTER, until)
 
 
 DURATIONS = ("waits", "runs")

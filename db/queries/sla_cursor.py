@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from db import timestamps
+from db.queries import counters
 from db.states import ENDED
 
 PAGE = 500
@@ -81,12 +81,12 @@ def build_scope(c: Connection, sla_id: int, match: Mapping[str, Any]) -> TaskSco
 
 def read_cursor(c: Connection, sla_id: int) -> int:
     """Return the last task number that a rule has evaluated."""
-    return _read_counter(c, f"sla/{sla_id}/number")
+    return counters.read_value(c, f"sla/{sla_id}/number") or 0
 
 
 def move_cursor(c: Connection, sla_id: int, number: int) -> None:
     """Store the last task number that a rule has evaluated."""
-    _write_counter(c, f"sla/{sla_id}/number", number)
+    counters.set_value(c, f"sla/{sla_id}/number", number)
 
 
 def find_last_created(c: Connection, until: str) -> int:
@@ -140,7 +140,7 @@ def find_next_created(c: Connection, scope: TaskScope, after: int) -> str | None
 def defer_tasks(c: Connection, sla_id: int, due: Sequence[tuple[float, int]]) -> None:
     """Defer tasks until they are due: (UNIX seconds, number)."""
     for at, number in due:
-        _write_counter(c, f"sla/{sla_id}/later/{int(at * 1e6):020d}/{number}", number)
+        counters.set_value(c, f"sla/{sla_id}/later/{int(at * 1e6):020d}/{number}", number)
 
 
 def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list[SlaTask]:
@@ -164,43 +164,25 @@ def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list
 
 def find_next_due(c: Connection, sla_id: int) -> float | None:
     """Return the time of the next deferred task in UNIX seconds."""
-    first = f"sla/{sla_id}/later/"
-    found = "SELECT name FROM counters WHERE name >= ? AND name < ? ORDER BY name LIMIT 1"
-    row = c.exec_driver_sql(found, (first, f"sla/{sla_id}/later0")).first()
-    return int(row[0].split("/")[3]) / 1e6 if row else None
+    name = counters.find_first_name(c, f"sla/{sla_id}/later/")
+    return int(name.split("/")[3]) / 1e6 if name else None
 
 
 def reset_cursor(c: Connection, sla_id: int) -> None:
     """Reset the cursor of a rule, so that it evaluates every task again."""
-    c.exec_driver_sql(
-        "DELETE FROM counters WHERE name >= ? AND name < ?", (f"sla/{sla_id}/", f"sla/{sla_id}0")
-    )
+    counters.delete_below(c, f"sla/{sla_id}/")
 
 
 def read_event_cursor(c: Connection) -> int:
     """Return the last event that open alerts were checked against."""
-    return _read_counter(c, "sla/events")
+    return counters.read_value(c, "sla/events") or 0
 
 
 def move_event_cursor(c: Connection, until: int) -> None:
     """Store the last event that open alerts were checked against."""
-    _write_counter(c, "sla/events", until)
+    counters.set_value(c, "sla/events", until)
 
 
 def find_last_event(c: Connection) -> int:
     """Return the highest event id."""
     return c.exec_driver_sql("SELECT max(id) FROM events").scalar_one() or 0
-
-
-def _read_counter(c: Connection, name: str) -> int:
-    row = c.exec_driver_sql("SELECT value FROM counters WHERE name = ?", (name,)).first()
-    return row[0] if row else 0
-
-
-def _write_counter(c: Connection, name: str, value: int) -> None:
-    now = timestamps.now()
-    c.exec_driver_sql(
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-        (name, value, now, now),
-    )

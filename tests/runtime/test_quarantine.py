@@ -14,13 +14,13 @@ from app import paths
 from app.home import lock
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.periodic import Duties
-from app.runtime.quarantine import _has_unreadable
 from app.runtime.usage import UsageSampler
 from app.service import board, operations, registry
 from app.service.context import Call
+from app.service.database.integrity import VALIDATORS
 from app.service.definitions import slas
 from app.service.tasks import actions, submit, views
-from db.maintenance import integrity, value_checks
+from db.maintenance import integrity, quarantine, value_checks
 from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, run_command, wait_until
 from tests.service.calls import execute_sql, submit_task
@@ -160,7 +160,7 @@ async def test_a_quarantined_environment_is_reported_once_and_again_on_a_start(
         == []
     )
     assert await call.db.write(integrity.repair_database) == [] and not await call.db.read(
-        _has_unreadable, False
+        quarantine.has_unreadable, value_checks.IN_USE, VALIDATORS
     )
 
     await actions.cancel(call, ids=[1])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,20 +14,15 @@ from app import config, paths
 from app.core.maintenance_settings import BackupSettings as Settings
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Storage
-from db import raw_sql, sqlite_files, timestamps
+from db import timestamps
 from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
-from db.backup.catalog import Backup, BackupCatalog, BackupFault
+from db.backup.catalog import Backup, BackupCatalog, BackupFault, find_newest_recorded
 from db.errors import DiskFull, ReadOnlyDisk
 from db.restore import previous_databases
 
 Row = dict[str, Any]
-GOOD_BACKUPS_SQL = (
-    "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem"
-    " IS NULL ORDER BY id DESC"
-)
-"""Query for good backups, newest first."""
 
 
 def read_settings() -> Settings:
@@ -148,7 +142,7 @@ def open_store(home: Path) -> BackupCatalog:
                 said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
             )
         # Otherwise the setting is newer than the backup.
-        if (newest := _find_newest_recorded(database)) and not (home / "backups" / newest).exists():
+        if (newest := find_newest_recorded(database)) and not (home / "backups" / newest).exists():
             raise _make_folder_gone(where)
     return BackupCatalog(where, database)
 
@@ -165,16 +159,6 @@ def _is_missing(path: Path) -> bool:
     except OSError:
         pass
     return False
-
-
-def _find_newest_recorded(database: Path) -> str | None:
-    """Return the file of the newest good backup in the database, or None."""
-    with suppress(*raw_sql.DRIVER_ERRORS):
-        if database.exists():
-            with closing(sqlite3.connect(sqlite_files.undisturbed_uri(database), uri=True)) as c:
-                row = c.execute(GOOD_BACKUPS_SQL).fetchone()
-                return row[3] if row else None
-    return None
 
 
 def check_backups(

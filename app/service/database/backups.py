@@ -23,7 +23,6 @@ from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem, Usage
 from app.service.context import Call
 from app.service.database.backup_files import (
-    GOOD_BACKUPS_SQL,
     Row,
     check_backups,
     get_folder,
@@ -32,14 +31,14 @@ from app.service.database.backup_files import (
     require_parent,
     to_row,
 )
-from db import raw_sql, sqlite_files
+from db import sqlite_files
 from db.backup import space_errors
 from db.backup.catalog import Backup, BackupCatalog
 from db.backup.create import BackupRules, take_backup
 from db.engine import Connection
 from db.maintenance import migrate
 from db.queries import operations
-from db.queries.backups import write_backup_rows
+from db.queries.backups import find_newest_good, list_good, write_backup_rows
 from db.restore import previous_databases
 
 T = TypeVar("T")
@@ -247,7 +246,7 @@ class NewestBackup:
         Without a runtime nobody updates the table of backups, so look at the folder of database
         `alone` first.
         """
-        of = (folder, alone, next(iter(raw_sql.fetch_rows(c, f"{GOOD_BACKUPS_SQL} LIMIT 1")), None))
+        of = (folder, alone, find_newest_good(c))
         if self._of != of or monotonic() >= self._due:
             lying = _find_newest_in_folder(folder, alone) if alone else None
             found = (lying, "") if lying else _find_newest_existing(c, folder)
@@ -273,7 +272,7 @@ def _find_newest_existing(c: Connection, folder: str) -> tuple[str | None, str]:
 
     If none exists, return the time of the newest recorded one, or None, and the reason.
     """
-    rows = raw_sql.fetch_rows(c, GOOD_BACKUPS_SQL)
+    rows = list_good(c)
     by_id, whys = {row.id: row for row in rows}, []
     for row in rows:
         whys.append(_find_gap(folder, row, by_id))

@@ -25,11 +25,11 @@ from app.errors import Conflict, Usage
 from app.service.context import Call
 from app.service.database import backup_files, cleanup_full_disk
 from app.service.database.cleanup_full_disk import FreedSpace, read_batches
-from db import engine, raw_sql, timestamps
+from db import engine, timestamps
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection, Database
 from db.errors import DiskFull, Problem
-from db.queries import operations, retention, transitions
+from db.queries import counters, operations, retention, transitions
 from db.queries.retention import ExpiredRun, ExpiryRule, RemovedRows, RetentionRules, RuleRuns
 from db.restore import previous_databases
 
@@ -521,20 +521,12 @@ def _is_old_log(file: os.DirEntry[str], folder: str, before: float) -> bool:
 
 # --- operation log ----------------------------------------------------------------------
 
-_PREFIX = "cleanup/"
-"""Prefix in `counters` of unrecorded deletions by the runtime and their day (20261125)."""
+_NOTES = "cleanup/"
+"""Folder in `counters` of unrecorded deletions by the runtime and their day (20261125)."""
 
 
 def _get_today() -> int:
     return int(timestamps.now()[:10].replace("-", ""))
-
-
-def _read_noted(c: Connection) -> dict[str, int]:
-    found = "SELECT substr(name, ?), value FROM counters WHERE name >= ? AND name < ?"
-    return {
-        row[0]: row[1]
-        for row in raw_sql.fetch_rows(c, found, (len(_PREFIX) + 1, _PREFIX, _PREFIX[:-1] + "0"))
-    }
 
 
 def _has_other_day(c: Connection, day: int) -> bool:
@@ -542,7 +534,7 @@ def _has_other_day(c: Connection, day: int) -> bool:
 
     The day may lie in the future if the clock was ahead.
     """
-    return _read_noted(c).get("day", day) != day
+    return counters.map_values(c, _NOTES).get("day", day) != day
 
 
 def _record(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
@@ -550,7 +542,7 @@ def _record(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
     if by is not None:
         operations.record(c, by, "db cleanup", "database", after=dict(removed))
         return
-    noted, day = _read_noted(c), _get_today()
+    noted, day = counters.map_values(c, _NOTES), _get_today()
     if noted.pop("day", day) != day:
         operations.record(
             c,
@@ -559,20 +551,7 @@ def _record(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
             "database",
             after={name: number for name, number in noted.items() if number},
         )
-        raw_sql.execute_statement(
-            c, "DELETE FROM counters WHERE name >= ? AND name < ?", (_PREFIX, _PREFIX[:-1] + "0")
-        )
-    now = timestamps.now()
-    rows = [(_PREFIX + name, number, now, now) for name, number in removed.items()]
-    raw_sql.execute_statements(
-        c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT"
-        " (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
-        rows,
-    )
-    if rows:
-        since = (
-            "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON"
-            " CONFLICT (name) DO NOTHING"
-        )
-        raw_sql.execute_statement(c, since, (f"{_PREFIX}day", day, now, now))
+        counters.delete_below(c, _NOTES)
+    if removed:
+        counters.add_values(c, {_NOTES + name: number for name, number in removed.items()})
+        counters.create(c, f"{_NOTES}day", day)

@@ -201,7 +201,7 @@ async def pool_ls(call: Call) -> list[dict[str, Any]]:
 
 def pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
-    slas = {row.id: row.name for row in c.execute(schema.slas.select())}
+    slas = {row.id: row.name for row in definitions.list_slas(c)}
     return [
         {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None}
         for row in reads.list_pools(c)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import bindparam
 
 from app.core import task_spec
 from app.core.scheduling.reasons import PARENT_ENDINGS
@@ -23,11 +22,11 @@ from app.errors import Conflict, Problem, Refused, Stopped, Usage
 from app.service.context import Call
 from app.service.definitions import templates
 from app.service.tasks import lookup, submit
-from db import schema, timestamps
+from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
-from db.queries import dependencies, operations, reads, transitions
+from db.queries import dependencies, operations, reads, task_fields, transitions
 from db.rows import PoolRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
@@ -240,7 +239,9 @@ async def cancel(
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
-            update_column(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
+            task_fields.update_column(
+                c, "grace", [{"at": row.uuid, "grace": grace} for row in rows]
+            )
         transitions.cancel(c, _get_uuids(rows), call.by)
 
     try:
@@ -570,17 +571,9 @@ async def rm(
         _refuse_other_end(row, meant)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        now = timestamps.now()
-        delete = schema.tasks.update().where(schema.tasks.c.uuid == bindparam("at"))
-        c.execute(delete.values(deleted_at=now, updated_at=now), [{"at": row.uuid} for row in rows])
+        task_fields.mark_deleted(c, _get_uuids(rows))
 
     return await _apply_to_tasks(call, "rm", ids, select, may, act)
-
-
-_TOP_FRONT_SQL = (
-    "SELECT coalesce(max(top), 0) FROM (SELECT (SELECT max(front) FROM tasks WHERE queue = q.name"
-    " AND status = 'queued') AS top FROM queues q)"
-)
 
 
 async def front(
@@ -592,12 +585,12 @@ async def front(
     """
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        top = c.exec_driver_sql(_TOP_FRONT_SQL).scalar_one()
+        top = task_fields.find_highest_front(c)
         new = [
             {"at": row.uuid, "front": value if value is not None else top + len(rows) - at}
             for at, row in enumerate(rows)
         ]
-        update_column(c, "front", new)
+        task_fields.update_column(c, "front", new)
 
     if not select:
         return await call.db.write(_apply, call.by, "front", ids, select, _check_movable, act)
@@ -607,15 +600,6 @@ async def front(
     return await call.db.write(
         _apply_to_batch, call.by, "front", uuids, select, _check_movable, act
     )
-
-
-def update_column(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write one column of tasks from rows of {at: uuid, column: value}."""
-    if not rows:
-        return
-    table = schema.tasks
-    values = {column: bindparam(column), "updated_at": timestamps.now()}
-    c.execute(table.update().where(table.c.uuid == bindparam("at")).values(values), list(rows))
 
 
 def _make_waiting_check(verb: str) -> TaskCheck:
@@ -674,7 +658,7 @@ async def set_(
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
-        _write_fields(c, _get_uuids(rows), values)
+        task_fields.update_tasks(c, _get_uuids(rows), values)
         if "not_before" in values:
             transitions.recompute_waiting_state(c, _get_uuids(rows), call.by)
 
@@ -696,18 +680,6 @@ async def set_(
             f"start time is {units.format_age(seconds)} in the past: nothing waits for it."
         )
     return done
-
-
-def _write_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None:
-    table = schema.tasks
-    new = {name: bindparam(f"new_{name}") for name in values}
-    given = {f"new_{name}": value for name, value in values.items()}
-    changed = (
-        table.update()
-        .where(table.c.uuid == bindparam("at"))
-        .values(**new, updated_at=timestamps.now())
-    )
-    c.execute(changed, [{"at": uuid, **given} for uuid in uuids])
 
 
 def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:

@@ -13,7 +13,7 @@ from app.service.definitions import templates
 from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks import actions
 from db.engine import Connection
-from db.queries import operations, reads, transitions
+from db.queries import operations, reads, task_fields, transitions
 from db.queries.operations import Actor
 from db.rows import OperationRow, PoolRow, TaskRow
 from db.states import ACTIVE, ENDED, RunStatus, TaskStatus
@@ -70,7 +70,7 @@ def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
         "status",
         "retry_at",
     }:
-        actions.update_column(
+        task_fields.update_column(
             c,
             name,
             [

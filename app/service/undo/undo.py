@@ -135,7 +135,7 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
 
 def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
     """Suggest the latest earlier call from this terminal that can be undone, or ""."""
-    for (batch,) in c.exec_driver_sql(_EARLIER_SQL, (by.origin, first, MAX_EARLIER)).fetchall():
+    for batch in operations.list_earlier_calls(c, by.origin or "", first, MAX_EARLIER):
         rows = [row for row in operations.list_batch(c, batch) if row.undone_by is None]
         able = (
             [done["id"] for done in _try_undo(c, [row.id for row in rows], by)["done"]]
@@ -150,12 +150,6 @@ def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
                 f" {' '.join(map(str, able))}"
             )
     return ""
-
-
-_EARLIER_SQL = (
-    "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS"
-    " NULL AND id < ? ORDER BY id DESC LIMIT ?"
-)
 
 
 def _describe(c: Connection, row: OperationRow) -> str:
