@@ -1,6 +1,10 @@
 """WAL audit: detect committed frames that SQLite ignores behind a corrupt frame.
 
 SQLite reads a WAL up to the first invalid frame and treats all later frames as old.
+
+A process that closes any descriptor of a file loses all its POSIX locks on the file, also those of
+SQLite, and other processes may then overwrite pages in use. SQLite locks the database and its
+`-shm` file, so a child process reads the `-shm`. SQLite takes no locks on the `-wal`.
 """
 
 from __future__ import annotations
@@ -8,6 +12,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -58,16 +64,31 @@ def has_ignored_commits(path: Path) -> bool:
 def _count_accepted(path: Path) -> int:
     """Return the number of frames that SQLite accepts.
 
-    SQLite writes it to the `-shm` file (https://sqlite.org/walformat.html). In a read-only folder
-    that index is only in memory, so the frames are counted here.
+    SQLite writes the number to the `-shm` file (https://sqlite.org/walformat.html) while a
+    connection is open. In a read-only folder that index is only in memory, so the frames are
+    counted here.
     """
     log, index = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
         c.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not os.access(index, os.W_OK):
             return _count_valid(log)
-        with open(index, "rb") as file:
-            return struct.unpack("=I", file.read(20)[16:])[0]
+        return struct.unpack("=I", _read_start_in_child(index, 20)[16:])[0]
+
+
+def _read_start_in_child(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, read by a child process. Raise OSError."""
+    code = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read(int(sys.argv[2])))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, os.fspath(path), str(size)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if len(done.stdout) < size:
+        raise OSError(f"{path} cannot be read")
+    return done.stdout
 
 
 def _count_valid(log: Path) -> int:

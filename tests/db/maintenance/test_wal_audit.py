@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -125,6 +126,25 @@ def test_a_writer_active_meanwhile_has_lost_nothing(
 
         monkeypatch.setattr(wal_audit, "_count_accepted", looked)
         assert not wal_audit.has_ignored_commits(killed_path)
+
+
+def test_the_audit_keeps_the_locks_of_this_process(killed_path: Path):
+    write = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('INSERT INTO t VALUES (5)'); "
+        "print(c.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()[0])"
+    )
+    with closing(sqlite3.connect(killed_path, isolation_level=None)) as c:
+        c.execute("BEGIN")
+        before = c.execute("SELECT count(*) FROM t").fetchone()
+        assert not wal_audit.has_ignored_commits(killed_path)
+
+        done = subprocess.run(
+            [sys.executable, "-c", write, killed_path], capture_output=True, text=True, check=True
+        )
+
+        assert done.stdout == "1\n", "busy: the read transaction still holds its lock"
+        assert c.execute("SELECT count(*) FROM t").fetchone() == before
 
 
 def test_frames_of_an_earlier_round_are_ignored(killed_path: Path):
