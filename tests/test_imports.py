@@ -6,12 +6,14 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import app.core
+import db
 from tests.runtime_process import RuntimeProcess
 
 HEAVY_MODULES = {
@@ -130,3 +132,15 @@ def test_the_core_imports_no_io_libraries():
     assert list_loaded_modules(f"import {every}").isdisjoint(
         HEAVY_MODULES - {"pydantic", "jsonschema", "tomlkit", "yaml"}
     )
+
+
+@pytest.mark.parametrize(
+    ("contract", "allowed"), [("front-ends", {"states"}), ("core", {"errors", "states"})]
+)
+def test_the_contracts_list_every_module_of_the_database(contract: str, allowed: set[str]):
+    settings = tomllib.loads(Path(db.__path__[0], "..", "pyproject.toml").read_text())
+    contracts = {one["id"]: one for one in settings["tool"]["importlinter"]["contracts"]}
+    modules = {found.name for found in pkgutil.iter_modules(db.__path__)} - allowed
+
+    listed = set(contracts[contract]["forbidden_modules"])
+    assert {name for name in listed if name.startswith("db")} == {f"db.{name}" for name in modules}
