@@ -10,8 +10,8 @@ from app.core.text.sanitize import measure_width
 from app.help import list_topics, read_topic
 
 TOPICS = list_topics()
-MAX_SUMMARY = 61
-"""Cells that the list of `taskdeck help` has beside the longest name."""
+MAX_SUMMARY = 53
+"""Cells that the deck's list of topics has beside the longest name at 80x24."""
 MAX_CODE = 74
 """Cells that the deck has for code at 80x24."""
 

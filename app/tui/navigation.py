@@ -200,6 +200,18 @@ class Navigation(StatusMessages):
 
         self.push_screen(HelpScreen(list_bindings(self.screen.active_bindings)), self._press_key)
 
+    def open_topics(self) -> None:
+        """Open the list of help topics."""
+        from app.tui.screens.dialogs.topics import TopicListScreen
+
+        self.push_screen(TopicListScreen(self.open_topic), _run_command)
+
+    def open_topic(self, name: str) -> None:
+        """Open a help topic."""
+        from app.tui.screens.dialogs.topics import TopicScreen
+
+        self.push_screen(TopicScreen(name))
+
     def _press_key(self, key: str | None) -> None:
         if key:
             self.simulate_key(key)

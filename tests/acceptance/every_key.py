@@ -38,6 +38,7 @@ from app.tui.screens.dialogs.item_list import ItemListScreen
 from app.tui.screens.dialogs.keys import HelpScreen
 from app.tui.screens.dialogs.palette import PaletteScreen
 from app.tui.screens.dialogs.text_prompt import AskScreen
+from app.tui.screens.dialogs.topics import TopicListScreen, TopicScreen
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.edit_form import EditScreen
 from app.tui.screens.history import HistoryScreen
@@ -261,6 +262,10 @@ VISITS = (
     Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
     Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),
     Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
+    Visit("a help topic", TopicScreen, None, (QUEUES, (":", "▌Commands"), ("help tmux\r",
+    "▌Help: tmux"))),
+    Visit("the help topics", TopicListScreen, Input, (QUEUES, ("?", "Digits go places"), ("h",
+    "▌Help topics"))),
     Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
     Visit("what was said", ItemListScreen, None, (QUEUES, (":", "▌Commands"), ("messages\r",
     "▌Said lately"))),

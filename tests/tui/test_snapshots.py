@@ -116,6 +116,8 @@ ROUTES: dict[str, Route] = {
     "operations": make_key_route("O"),
     "operation": make_key_route("O", "enter"),
     "help": make_key_route("?"),
+    "topics": make_key_route("?", "h"),
+    "topic": make_key_route("?", "h", "tmux", "enter"),
     "palette": make_key_route(":", "pau"),
     "away": make_direct_route(lambda app: app.push_screen(AwayScreen(fake_home.AWAY_ANSWER))),
     "themes": make_key_route("T"),
@@ -131,7 +133,7 @@ ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search",
     "editor-fault", "alert-silence", "columns",
     "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue",
-    "run-again",
+    "run-again", "topics", "topic",
 )  # fmt: skip
 """Screens drawn at one size only."""
 EMPTY_SCREENS = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")

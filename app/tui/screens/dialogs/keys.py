@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from textual.binding import ActiveBinding, Binding, BindingType
 
@@ -85,13 +85,18 @@ class HelpScreen(BoxScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "dismiss", "Close", id="help.close"),
         Binding("i", "ids", "The ids of the actions, or what they do", id="help.ids"),
+        Binding("h", "topics", "Help topics", id="help.topics"),
     ]
 
     def __init__(self, bindings: Sequence[Binding]) -> None:
-        super().__init__("Keys", make_help_lines(bindings), "close", (KeyHint("i", "ids", "i", 1),))
+        more = (KeyHint("i", "ids", "i", 1), KeyHint("h", "topics", "h", 1))
+        super().__init__("Keys", make_help_lines(bindings), "close", more)
         self._live = bindings
         self._ids = False
 
     def action_ids(self) -> None:
         self._ids = not self._ids
         self.page.show(make_help_lines(self._live, self._ids))
+
+    def action_topics(self) -> None:
+        cast(Any, self.app).open_topics()

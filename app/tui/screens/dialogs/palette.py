@@ -52,12 +52,16 @@ _WORD = re.compile(r"[^\s:,;]+")
 
 @dataclass(frozen=True, slots=True)
 class PaletteCommand:
-    """Line of the palette: title, callback, equivalent key and additional search words."""
+    """Line of the palette: title, callback, equivalent key and additional search words.
+
+    Commands with `is_last` come after the others that match.
+    """
 
     title: str
     run: Callable[[], object]
     by_key: str = ""
     also: str = ""
+    is_last: bool = False
 
     @property
     def key(self) -> str:
@@ -103,12 +107,13 @@ def find_commands(commands: Sequence[PaletteCommand], query: str) -> list[Palett
     ]
     begin = query.lower().strip()
 
-    def rank(command: PaletteCommand) -> tuple[bool, bool, int]:
+    def rank(command: PaletteCommand) -> tuple[bool, bool, bool, int]:
         title = command.title.lower()
         whole = set(_WORD.findall(title))
         return (
             command.title != begin,
             not title.startswith(begin),
+            command.is_last,
             sum(word not in whole for word in words),
         )
 
@@ -159,6 +164,8 @@ class PaletteScreen(
     """
 
     BOX = "#palette"
+    TITLE_WORD = "Commands"
+    PLACEHOLDER = "a verb, a queue, #number"
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
     PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; }
@@ -172,7 +179,10 @@ class PaletteScreen(
         Binding("escape", "dismiss", "Close", id="palette.close")
     ]
 
-    def __init__(self, commands: Sequence[PaletteCommand], go: Callable[[str], None]) -> None:
+    def __init__(
+        self, commands: Sequence[PaletteCommand], go: Callable[[str], None] | None = None
+    ) -> None:
+        """Create the palette; `go` opens a task by its number."""
         super().__init__()
         self._commands = commands
         self._go = go
@@ -182,9 +192,7 @@ class PaletteScreen(
 
     def compose(self) -> ComposeResult:
         with Container(id="palette"):
-            yield SingleLineInput(
-                placeholder="a verb, a queue, #number", compact=True, select_on_focus=False
-            )
+            yield SingleLineInput(placeholder=self.PLACEHOLDER, compact=True, select_on_focus=False)
             yield CommandList((_SECTION,), id="commands")
 
     def on_mount(self) -> None:
@@ -195,11 +203,12 @@ class PaletteScreen(
 
     def _show_matches(self, query: str) -> None:
         commands = find_commands(self._commands, query)
-        if number := _NUMBER.fullmatch(query.strip()):
+        number = _NUMBER.fullmatch(query.strip())
+        if number and (go := self._go):
             found = number[1]
-            commands = [PaletteCommand(f"go to #{found}", lambda: self._go(found)), *commands]
+            commands = [PaletteCommand(f"go to #{found}", lambda: go(found)), *commands]
         table = self.query_one(CommandList)
-        table.find_view("commands").title = f"Commands {len(commands)}"
+        table.find_view("commands").title = f"{self.TITLE_WORD} {len(commands)}"
         table.find_view("commands").tail, table.find_view("commands").must = _format_hidden, True
         table.find_view("commands").empty = [[("  Nothing by that name.", "dim")]]
         table.show({"commands": commands})

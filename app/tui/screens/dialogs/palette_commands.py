@@ -9,6 +9,7 @@ from app.tui.actions.queues_pools import QueueOrPool, get_label, toggle_drain
 from app.tui.actions.tasks import toggle_rows
 from app.tui.screens.dialogs.keys import list_bindings
 from app.tui.screens.dialogs.palette import PaletteCommand, make_commands
+from app.tui.screens.dialogs.topics import make_topic_commands
 from app.tui.terminal.driver import ClickDriver
 from app.tui.themes import THEMES
 
@@ -30,7 +31,12 @@ MOUSE_ON = "The deck handles clicks and the wheel again."
 
 def list_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     """Return every command available on the current screen."""
-    return [*_list_bound(app), *_list_place_commands(app), *_list_app_commands(app)]
+    return [
+        *_list_bound(app),
+        *_list_place_commands(app),
+        *_list_app_commands(app),
+        *make_topic_commands(app.open_topic),
+    ]
 
 
 def _list_bound(app: TaskdeckApp) -> list[PaletteCommand]:

@@ -1,0 +1,93 @@
+"""Help topics in the deck: the list of topics, and one topic to scroll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+
+from app.core.text.markdown import lay_out
+from app.help import list_topics, read_topic
+from app.tui.screens.dialogs.palette import PaletteCommand, PaletteScreen
+from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen, BoxText
+from app.tui.style import STATES, Look
+from app.tui.widgets.footer import KeyHint, KeyLine
+
+_ASCII_SIGNS = str.maketrans({sign.glyph: sign.ascii for sign in STATES.values()})
+
+
+def make_topic_commands(open_topic: Callable[[str], None]) -> list[PaletteCommand]:
+    """Return a palette command for each topic; they come after all other matches."""
+    return [
+        PaletteCommand(f"help {name}: {summary}", partial(open_topic, name), is_last=True)
+        for name, summary in list_topics().items()
+    ]
+
+
+class TopicListScreen(PaletteScreen):
+    """List of the help topics that contain the typed words."""
+
+    TITLE_WORD = "Help topics"
+    PLACEHOLDER = "words of a topic"
+    DEFAULT_CSS = """
+    TopicListScreen #palette { width: 84; }
+    """
+
+    def __init__(self, open_topic: Callable[[str], None]) -> None:
+        found = list_topics()
+        most = max(map(len, found))
+        super().__init__(
+            [
+                PaletteCommand(
+                    f"{name:<{most}}  {summary}", partial(open_topic, name), also=read_topic(name)
+                )
+                for name, summary in found.items()
+            ]
+        )
+
+
+def lay_out_topic(text: str, width: int, look: Look) -> list[BoxLine]:
+    """Return a topic without its title as lines of at most `width` cells."""
+    body = text.partition("\n")[2].strip("\n")
+    if look.ascii:
+        body = look.adapt_text(body.translate(_ASCII_SIGNS))
+    return [BoxLine(line) for line in lay_out(body, width, keep_ticks=look.plain)]
+
+
+class TopicText(BoxText):
+    """Text of a topic, laid out for the width of the box."""
+
+    def __init__(self, text: str, title: str) -> None:
+        super().__init__((), title)
+        self._text = text
+
+    def fit(self) -> None:
+        self.show(lay_out_topic(self._text, self.size.width - 3, self.look))
+
+
+class TopicScreen(BoxScreen):
+    """One help topic."""
+
+    DEFAULT_CSS = """
+    TopicScreen #box { width: 84; max-height: 48; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h", "topics", "All help topics", id="help.topics")
+    ]
+
+    def __init__(self, name: str) -> None:
+        self._text = read_topic(name)
+        title = self._text.partition("\n")[0].removeprefix("# ")
+        super().__init__(f"Help: {title}", (), "close", (KeyHint("h", "topics", "h", 1),))
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield TopicText(self._text, self._title)
+            yield KeyLine()
+
+    def action_topics(self) -> None:
+        cast(Any, self.app).open_topics()
