@@ -212,7 +212,7 @@ class Duties:
         if trouble is None:
             self.dispatcher.halted = None
             if was:
-                log.warning("starting again; it was halted: %s", was)
+                log.warning("tasks start again; they were halted: %s", was)
                 self.dispatcher.wake()
             return
         same = was is not None and get_trouble_kind(was) == get_trouble_kind(trouble)

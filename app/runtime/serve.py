@@ -155,8 +155,8 @@ class Runtime:
                     "the disk takes no more files, so the stop of the runtime cannot be recorded"
                 ) from None
             said = (
-                f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}. It keeps"
-                " running."
+                f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}."
+                " The runtime keeps running."
             )
             raise Storage(said, f"To end it anyway: kill {os.getpid()}") from None
 

@@ -284,8 +284,8 @@ async def test_a_missing_program_is_reported_before_it_is_needed(
     await scheduler.take_if_due(Settings(after=("/no/such/prog", "-a")))
     assert scheduler.problems == {
         "backup-program": (
-            "/no/such/prog, which is to be run after each backup ([backup] after in config.toml),"
-            " is no program that is there"
+            "/no/such/prog, the program to run after each backup ([backup] after in config.toml),"
+            " was not found"
         )
     }
     advance_clock(monkeypatch, hours=2)
@@ -352,7 +352,7 @@ async def test_nothing_is_written_below_an_unmounted_folder(
     disk.mkdir()
     await scheduler.take_if_due(chosen)
     assert scheduler.problems["backup"].startswith(
-        f"the folder of the backups is gone: {disk}/backups. Is its disk mounted?"
+        f"the backup folder is gone: {disk}/backups. Mount its disk"
     )
     assert os.listdir(disk) == []
 

@@ -38,7 +38,7 @@ def test_valid_sections_are_applied_although_another_is_invalid(tmp_path: Path):
     upkeep = settings.maintenance
 
     assert (upkeep.slow.threshold, upkeep.backup.full, upkeep.backup.keep) == (2, 7200, None)
-    assert 'not "7". Nothing is removed until it is mended. As before: [backup]. The file: ' in str(
+    assert 'not "7". Nothing is removed until it is fixed. Unchanged: [backup]. The file: ' in str(
         settings.problem
     )
 
@@ -53,9 +53,8 @@ def test_reported_errors_are_the_same_after_a_restart(tmp_path: Path):
     assert upkeep.retention.all.keep == 400 * 86400 and upkeep.doubt.startswith(
         f'{path}, line 3: there is no setting "bakup".'
     )
-    assert (
-        "Nothing is removed until it is mended. For what is wrong the defaults hold. The file: "
-        in str(settings.problem)
+    assert "Nothing is removed until it is fixed. Faulty settings have their defaults." in str(
+        settings.problem
     )
     path.write_text('[retention]\nkeep = "400d"\n[backup]\nkeep = "9d"\n')
     assert (settings.maintenance.doubt, settings.maintenance.backup.keep, settings.problem) == (

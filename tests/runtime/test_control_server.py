@@ -166,10 +166,10 @@ async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHa
         ("queue.set", {"name": "default", "colour": "red"}, "colour"),
         ("pool.set", {"name": "default", "capacity": 4}, "capacity"),
         ("cancel", {"ids": {"a": 1}}, ""),
-        ("ls", {"name": "\udcff"}, "no UTF-8 text"),
-        ("ls", {"tag": {"k": "\udcff"}}, "no UTF-8 text"),
-        ("submit", {"tasks": [{"template": "\udcff"}]}, "no UTF-8 text"),
-        ("queue.create", {"name": "q", "description": "\udcff"}, "no UTF-8 text"),
+        ("ls", {"name": "\udcff"}, "not UTF-8 text"),
+        ("ls", {"tag": {"k": "\udcff"}}, "not UTF-8 text"),
+        ("submit", {"tasks": [{"template": "\udcff"}]}, "not UTF-8 text"),
+        ("queue.create", {"name": "q", "description": "\udcff"}, "not UTF-8 text"),
     ],
 )
 async def test_an_invalid_request_is_a_usage_error_and_the_connection_stays_open(

@@ -636,10 +636,7 @@ async def test_an_unrecordable_end_does_not_block_other_ends(
         "succeeded",
     ]
     (run,) = (await show_task(call, first))["instances"]
-    assert (run["exit_code"], run["reason"]) == (
-        3,
-        "exit 3: its end could not be recorded as it was told",
-    )
+    assert (run["exit_code"], run["reason"]) == (3, "exit 3: its end could not be stored in full")
     assert dispatcher.internal_error is not None
     await dispatcher.run_round()
     assert dispatcher.internal_error is None

@@ -51,7 +51,7 @@ def make_run(home, *argv, run=None):
         "cwd": "/",
         "env": env,
         "umask": 0o022,
-        "log": str(home.log(run)),
+        "log": str(home.get_log_path(run)),
     }
     return about | {"timeout": None, "grace": 1.0}
 
@@ -78,7 +78,7 @@ async def client_and_events(empty_home):
 async def test_opening_starts_a_keeper_and_hello_comes_first(client_and_events):
     client, events = client_and_events
 
-    hello = await events.of("hello")
+    hello = await events.wait_for("hello")
 
     assert events.seen[0] == hello
     assert (hello["pid"], hello["guard"]) == (client.pid, client.guard_pid)
@@ -91,10 +91,10 @@ async def test_a_run_starts_and_its_end_is_reported(client_and_events, empty_hom
     run = make_run(empty_home, "sh", "-c", f"read line < {fifo}; exit 3")
 
     client.spawn(run)
-    await events.of("started", run["run"])
+    await events.wait_for("started", run["run"])
     await asyncio.to_thread(fifo.write_text, "go\n")
 
-    assert (await events.of("ended", run["run"]))["code"] == 3
+    assert (await events.wait_for("ended", run["run"]))["code"] == 3
     assert [event["is"] for event in events.seen] == ["hello", "started", "ended"]
 
 
@@ -104,7 +104,7 @@ async def test_an_immediate_exit_needs_only_an_end_event(client_and_events, empt
 
     client.spawn(run)
 
-    assert (await events.of("ended", run["run"]))["code"] == 127
+    assert (await events.wait_for("ended", run["run"]))["code"] == 127
     assert [event["is"] for event in events.seen] == ["hello", "ended"]
 
 
@@ -112,19 +112,19 @@ async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(client_and_e
     client, events = client_and_events
     run, never = make_run(empty_home, "sleep", "60"), str(uuid.uuid4())
     client.spawn(run)
-    await events.of("started", run["run"])
+    await events.wait_for("started", run["run"])
 
     client.signal(run["run"], signal.SIGSTOP)
     client.stop(run["run"], "cancel", 5.0)
     client.refuse(never)
-    assert (await events.of("ended", run["run"]))["stop"] == "cancel"
-    await events.of("refused", never)
+    assert (await events.wait_for("ended", run["run"]))["stop"] == "cancel"
+    await events.wait_for("refused", never)
     client.forget([run["run"], never])
     client.stop("unknown", "cancel", 1.0)
-    await events.of("error", "unknown")
+    await events.wait_for("error", "unknown")
     os.kill(client.pid, signal.SIGKILL)
 
-    assert (await events.of("hello", after=1))["runs"] == []
+    assert (await events.wait_for("hello", after=1))["runs"] == []
 
 
 @pytest.mark.parametrize("who", ["pid", "guard_pid"])
@@ -134,21 +134,21 @@ async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(
     client, events = client_and_events
     run = make_run(empty_home, "sleep", "60")
     client.spawn(run)
-    await events.of("started", run["run"])
+    await events.wait_for("started", run["run"])
 
     seen, killed = len(events.seen), getattr(client, who)
     os.kill(killed, signal.SIGKILL)
-    hello = await events.of("hello", after=seen)
+    hello = await events.wait_for("hello", after=seen)
     client.stop(run["run"], "cancel", 1.0)
 
     assert [event["run"] for event in hello["runs"]] == [run["run"]]
     assert killed not in (client.pid, client.guard_pid)
-    assert (await events.of("ended", run["run"]))["lost"] is False
+    assert (await events.wait_for("ended", run["run"]))["lost"] is False
 
 
 async def test_a_new_pair_handles_pending_orders_but_starts_nothing(client_and_events, empty_home):
     client, events = client_and_events
-    await events.of("hello")
+    await events.wait_for("hello")
     os.kill(client.guard_pid, signal.SIGSTOP)
     os.kill(client.pid, signal.SIGKILL)
     os.kill(client.guard_pid, signal.SIGKILL)
@@ -159,7 +159,7 @@ async def test_a_new_pair_handles_pending_orders_but_starts_nothing(client_and_e
     client.spawn(run)
     client.refuse(run["run"])
 
-    await events.of("refused", run["run"])
+    await events.wait_for("refused", run["run"])
     assert [event["is"] for event in events.seen] == ["hello", "hello", "refused"]
 
 
@@ -260,12 +260,12 @@ async def test_a_refusal_is_dropped_when_no_longer_needed(client_and_events):
     never = str(uuid.uuid4())
 
     client.refuse(never)
-    await events.of("refused", never)
+    await events.wait_for("refused", never)
     client.stop("unknown", "cancel", 1.0)
-    await events.of("error", "unknown")
+    await events.wait_for("error", "unknown")
     os.kill(client.pid, signal.SIGKILL)
 
-    assert (await events.of("hello", after=1))["runs"] == []
+    assert (await events.wait_for("hello", after=1))["runs"] == []
 
 
 async def test_a_brief_lack_of_processes_does_not_break_the_connection(
@@ -286,7 +286,7 @@ async def test_a_brief_lack_of_processes_does_not_break_the_connection(
     os.kill(client.pid, signal.SIGSTOP)
     os.kill(client.guard_pid, signal.SIGKILL)
     os.kill(client.pid, signal.SIGKILL)
-    await events.of("hello", after=seen)
+    await events.wait_for("hello", after=seen)
 
     assert len(tried) == 2
     assert client.connected and not client.task.done()
@@ -299,7 +299,7 @@ def test_client_and_keeper_agree_on_protocol_and_socket():
 
 async def test_a_keeper_that_does_not_answer_is_a_clear_error(empty_home, monkeypatch):
     monkeypatch.setattr(keeper_client, "CONNECT_TIMEOUT", 0.5)
-    assert empty_home.up() == 0
+    assert empty_home.start_keeper() == 0
     empty_home.greet()
     for pid in (empty_home.hello["pid"], empty_home.hello["guard"]):
         os.kill(pid, signal.SIGSTOP)

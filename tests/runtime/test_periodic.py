@@ -90,7 +90,7 @@ async def test_a_clock_set_back_does_not_stall_a_job(
     async def fire() -> None:
         fired.set()
 
-    monkeypatch.setattr(duties, "table", lambda: (Duty("one", 1, fire),))
+    monkeypatch.setattr(duties, "list_duties", lambda: (Duty("one", 1, fire),))
     scheduler = duties.make_scheduler()
     scheduler.start()
     (job,) = scheduler.get_jobs()
@@ -118,7 +118,9 @@ async def test_a_failing_job_is_logged_and_fired_again(
     async def work() -> None:
         worked.put_nowait(1)
 
-    monkeypatch.setattr(duties, "table", lambda: (Duty("bad", 1, fail), Duty("good", 1, work)))
+    monkeypatch.setattr(
+        duties, "list_duties", lambda: (Duty("bad", 1, fail), Duty("good", 1, work))
+    )
     scheduler = duties.make_scheduler()
     scheduler.start()
     try:
@@ -308,7 +310,7 @@ async def test_a_database_write_error_halts_starting_until_a_write_succeeds(
     monkeypatch.setattr(disk, "MIN_FREE_BYTES", 0)
     monkeypatch.setattr(disk, "MIN_FREE_SHARE", 0.0)
     await duties._run_duty(measure)
-    assert dispatcher.halted is None and "starting goes on" in caplog.text
+    assert dispatcher.halted is None and "tasks start again" in caplog.text
 
 
 async def test_a_slow_job_is_an_alert_until_it_is_on_time_again(
@@ -363,7 +365,7 @@ async def test_wrong_loads_are_repaired_and_reported(
     await duties.reconcile()
 
     assert (await execute_sql(call, "SELECT current_load FROM queues"))[0][0] == 0
-    assert "loads were wrong and are mended: default" in caplog.text
+    assert "loads were wrong and have been repaired: default" in caplog.text
     assert [(row["verb"], row["by"]) for row in await log.ls(call, limit=1)] == [
         ("reconcile", "taskdeck")
     ]
@@ -463,7 +465,7 @@ async def test_cleanup_pauses_with_an_alert_while_the_rules_are_doubtful(
     assert (
         alert["sla"] == "config"
         and "config.toml, line 3" in alert["text"]
-        and "Nothing is removed until it is mended." in alert["text"]
+        and "Nothing is removed until it is fixed." in alert["text"]
     )
     assert len((await views.ls(call))["tasks"]) == 1
 

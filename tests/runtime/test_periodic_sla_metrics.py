@@ -93,7 +93,7 @@ async def test_an_unreadable_metric_is_reported_without_a_traceback(
     told = {row["sla"]: row["text"] for row in await alerts.ls(call)}
     assert told.pop("small-log").startswith("the database's log ")
     assert told == {
-        "figure-wal-size": "wal-size cannot be read (OSError); the rules on it stay as they are"
+        "figure-wal-size": "wal-size cannot be read (OSError); its rules keep their state"
     }
     assert not [record for record in caplog.records if record.exc_info]
 

@@ -109,9 +109,7 @@ async def test_tasks_with_an_unreadable_environment_are_held_until_it_is_resubmi
         "taskdeck: its environment cannot be read"
     ] * 2
     (refused,) = (await actions.release(call, ids=[1]))["refused"]
-    assert refused["message"].startswith(
-        "#1 stays held: its environment cannot be read, and it would start without. "
-    )
+    assert refused["message"].startswith("#1 stays held: its environment cannot be read. ")
 
     await submit.submit(call, tasks=[spec], env={"A": "1"})
     await actions.release(call, ids=[1, 2])
@@ -184,8 +182,7 @@ async def test_a_retry_does_not_guess_an_unreadable_command(
 
     (refused,) = done["refused"]
     assert refused["message"].startswith(
-        "#1 stays cancelled: its launch cannot be read, and it would start without. Submit it"
-        " anew. "
+        "#1 stays cancelled: its launch cannot be read. Submit it again. "
     )
     assert ((await show_task(call, 1))["status"], fake_keeper.spawned_runs) == ("cancelled", [])
 
@@ -206,8 +203,7 @@ async def test_an_unreadable_task_cannot_be_released_and_gives_advice(
 
     (refused,) = done["refused"]
     assert refused["message"].startswith(
-        f"#1 stays held: its {column} cannot be read, and it would start without. Submit it anew,"
-        " then: taskdeck cancel 1. "
+        f"#1 stays held: its {column} cannot be read. Submit it again, then: taskdeck cancel 1. "
     )
     assert not done["done"] and undone["refused"] and (await show_task(call, 1))["status"] == "held"
 
@@ -379,10 +375,10 @@ def test_a_runtime_starts_over_unreadable_rows_and_reports_them_once(runtime: Ru
 
     assert (
         without.returncode == 5
-        and "not in order (2 rows of tasks without JSON in launch)" in without.stderr
+        and "has problems (2 rows of tasks without JSON in launch)" in without.stderr
     )
     assert (
         first.returncode == 5
-        and "was set aside (task #1: its launch cannot be read). Try again." in first.stderr
+        and "were quarantined (task #1: its launch cannot be read). Try again." in first.stderr
     )
     assert again.returncode == 0

@@ -39,10 +39,10 @@ async def test_unreadable_settings_are_reported_instead_of_missing_backups(
 
     assert (
         f"{config_path}" in told.message
-        and "not known where the backups lie" in told.message
+        and "backup folder is therefore unknown" in told.message
         and "no good backup" not in str(told)
     )
-    with pytest.raises(Usage, match="not known where the backups lie"):
+    with pytest.raises(Usage, match="backup folder is therefore unknown"):
         backup_picker.describe_choice(os.fspath(call.home), None, None)
     config_path.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
     assert backup_picker.describe_choice(os.fspath(call.home), None, None)["id"] == taken["id"]

@@ -116,7 +116,7 @@ async def test_an_unusable_index_is_rebuilt(
     duty, file = SearchIndexer(db), index_file.get_index_path(db.path)
     await submit_many(db, 300)
     await duty.catch_up()
-    assert await db.read(fts.count_unindexed) == 0 and "a search index is begun" in caplog.text
+    assert await db.read(fts.count_unindexed) == 0 and "building the search index" in caplog.text
     if trouble == "missing":
         index_file.remove_index(file)
     elif trouble == "damaged":
@@ -128,7 +128,7 @@ async def test_an_unusable_index_is_rebuilt(
     await duty.catch_up()  # even without a commit
 
     assert (await db.read(fts.count_unindexed), (await db.read(fts.read_state)).upto) == (0, 300)
-    assert ("the search index is made anew: " in caplog.text) == (trouble == "damaged")
+    assert ("rebuilding the search index: " in caplog.text) == (trouble == "damaged")
     assert await db.read(
         raw_sql.fetch_column,
         "SELECT rowid FROM search WHERE search MATCH '\"k 2\"' AND rowid = 299",
@@ -149,7 +149,7 @@ async def test_a_file_damaged_during_use_is_rebuilt(db: Database, caplog: pytest
     await duty.catch_up()
 
     assert (await db.read(fts.count_unindexed), (await db.read(fts.read_state)).upto) == (0, 310)
-    assert "the search index is made anew: " in caplog.text
+    assert "rebuilding the search index: " in caplog.text
 
 
 async def test_a_full_disk_only_delays_indexing(
@@ -166,7 +166,7 @@ async def test_a_full_disk_only_delays_indexing(
     await duty.catch_up()
     await duty.catch_up()
 
-    assert caplog.text.count("the search index waits: database or disk is full") == 1
+    assert caplog.text.count("indexing paused: database or disk is full") == 1
     assert await db.read(fts.count_unindexed) > 0 and db.found.get_usable() is not None
     assert len((await browse(call, filter="work 74"))["rows"]) == 17
 
@@ -174,7 +174,7 @@ async def test_a_full_disk_only_delays_indexing(
         lambda: db.index._open_current().execute(limit.format(1_000_000)).fetchall()
     )
     await duty.catch_up()
-    assert await db.read(fts.count_unindexed) == 0 and "the search index goes on" in caplog.text
+    assert await db.read(fts.count_unindexed) == 0 and "indexing resumed" in caplog.text
 
 
 async def test_a_low_disk_is_reported_once_whatever_its_free_space(
@@ -191,8 +191,8 @@ async def test_a_low_disk_is_reported_once_whatever_its_free_space(
         await duty.catch_up()
 
     assert (
-        caplog.text.count("the search index waits: disk nearly full (/x: 3M free)")
-        == caplog.text.count("the search index waits")
+        caplog.text.count("indexing paused: disk nearly full (/x: 3M free)")
+        == caplog.text.count("indexing paused")
         == 1
     )
 
@@ -205,7 +205,7 @@ async def test_indexing_leaves_the_last_disk_space_to_others(
     monkeypatch.setattr(disk, "MIN_FREE_SHARE", 2.0)
     await duty.catch_up()
     assert (
-        "the search index waits: disk nearly full" in caplog.text
+        "indexing paused: disk nearly full" in caplog.text
         and not index_file.get_index_path(db.path).exists()
     )
 
@@ -298,6 +298,6 @@ async def test_a_stopping_runtime_waits_for_one_step_silently(
     duty.cancel()
     await duty
 
-    assert [record.message for record in caplog.records] == ["a search index is begun"]
+    assert [record.message for record in caplog.records] == ["building the search index"]
     async with open_database(db.path, writable=True) as next:
         assert await next.read(fts.count_unindexed) == 3 * fts.BATCH

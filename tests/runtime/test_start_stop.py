@@ -138,7 +138,7 @@ def test_a_stop_that_cannot_leave_its_mark_is_refused(shared_runtime: RuntimePro
 
     done = run_command(shared_runtime.home, "stop")
 
-    assert done.returncode == 5 and "It goes on." in done.stderr and f"kill {pid}" in done.stderr
+    assert done.returncode == 5 and "keeps running" in done.stderr and f"kill {pid}" in done.stderr
     (shared_runtime.home / "run" / "stopped.new").rmdir()
     assert shared_runtime.pid == pid and not os.path.exists(
         paths.stop_marker_path(shared_runtime.home)
@@ -222,7 +222,7 @@ def test_a_failed_start_is_explained_to_the_command(
 
 
 def test_autostart_off_starts_no_runtime(lazy_runtime: RuntimeProcess):
-    with pytest.raises(Conflict, match="no runtime is up.*taskdeck serve --detach"):
+    with pytest.raises(Conflict, match="no runtime is running.*taskdeck serve --detach"):
         lazy_runtime.open_client(autostart=False).call("submit", {"tasks": [{"argv": ["true"]}]})
 
     assert list(lazy_runtime.list_processes()) == []
@@ -332,7 +332,7 @@ def test_wait_continues_without_a_runtime_and_answers_for_ended_tasks(
 
     assert run_command(shared_runtime.home, "wait", over).returncode == 4
     limited = run_command(shared_runtime.home, "wait", going, "--timeout", "0.2")
-    assert (limited.returncode, "no runtime is up" in limited.stderr) == (6, True)
+    assert (limited.returncode, "no runtime was started" in limited.stderr) == (6, True)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run_command, shared_runtime.home, "wait", going)
         (shared_runtime.home / "waited").touch()

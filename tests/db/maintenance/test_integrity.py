@@ -84,10 +84,9 @@ def test_runs_and_dependencies_without_a_task_are_removed(busy_database: Path):
     assert "row 1 of instances refers to a missing row of tasks" in integrity.check_database(
         busy_database
     )
-    assert {
-        "1 run of missing tasks removed",
-        "2 dependencies of missing tasks removed",
-    } <= set(run_repair(busy_database))
+    assert {"1 run of missing tasks removed", "2 dependencies of missing tasks removed"} <= set(
+        run_repair(busy_database)
+    )
     assert not [line for line in integrity.check_database(busy_database) if "missing" in line]
 
 
@@ -180,14 +179,15 @@ def test_an_exhausted_counter_is_reset_to_the_highest_number(busy_database: Path
     engine = create_write_engine(busy_database)
     with (
         pytest.raises(
-            Storage, match=r"exhausted or damaged\. Nothing was stored. .*taskdeck db check --repair"
+            Storage,
+            match=r"exhausted or damaged\. Nothing was stored. .*taskdeck db check --repair",
         ),
         engine.begin() as c,
     ):
         TaskBuilder(c).submit_task()
     engine.dispose()
     assert any(
-        "task-number is not a number" in line or "after which there is none; the highest is #2" in line
+        "task-number is not a number" in line or "the maximum; the highest task is #2" in line
         for line in integrity.check_database(busy_database)
     )
     assert (
