@@ -57,6 +57,8 @@ def test_bash_completes_verbs_subcommands_and_options(cli):
     assert complete_in_bash(text, "taskdeck ls -o n") == ["name"]
     assert complete_in_bash(text, "taskdeck sla create fresh --metric re") == ["replica-lag"]
     assert complete_in_bash(text, "taskdeck cancel -s US") == ["USR1", "USR2"]
+    assert complete_in_bash(text, "taskdeck help tro") == ["troubleshooting"]
+    assert complete_in_bash(text, "taskdeck help qu") == ["queue"]
 
 
 def test_bash_accepts_the_script(cli):
@@ -90,6 +92,13 @@ def test_zsh_and_fish_scripts_contain_verbs_and_options(cli):
     assert (
         '-xka "(__taskdeck_names parameter)"' in fish and "(__taskdeck_names task:cancel)" in fish
     )
+
+
+def test_every_shell_offers_topics_and_commands_after_help(cli):
+    for shell in ("bash", "zsh", "fish"):
+        said = cli("completion", shell).out
+        offered = next(line for line in said.splitlines() if "troubleshooting" in line)
+        assert "exit-codes" in offered and "instances" in offered, shell
 
 
 def test_hidden_options_are_not_offered(cli):
