@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.screen import ModalScreen
@@ -11,15 +11,20 @@ from textual.screen import ModalScreen
 from app.core import filter_query
 from app.core.board import EndedEntry, QueueEntry
 from app.core.text.status_glyphs import FAILED_STATES
+from app.tui.base_app import BaseApp
+from app.tui.data.connection import BoardConnection
+from app.tui.data.time_travel import READ_ONLY_MESSAGE, TimeTravel
+from app.tui.deck_app import StatusScreen
+from app.tui.key_queue import KeyQueueScreen
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.status_messages import StatusMessages
+from app.tui.state.read_marks import ReadMarks
+from app.tui.state.undo_stack import UndoStack
+from app.tui.widgets.banner import DATABASE_KEY, Banner, needs_room
 from app.tui.widgets.header import COUNTER_FILTERS, Header
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.tui.app import TaskdeckApp
     from app.tui.screens.dialogs.palette import PaletteCommand
-    from app.tui.state.read_marks import ReadMarks
 
 
 DIGIT_ACTIONS = {
@@ -36,21 +41,36 @@ def import_form() -> None:
     import app.tui.screens.submit_form  # noqa: F401
 
 
-class Navigation(StatusMessages):
+class Navigation(BaseApp):
     """An app with navigation between screens."""
 
-    client_factory: Callable[[], Client]
-
     seen: ReadMarks
+    undo_stack: UndoStack
+    connection: BoardConnection
+    past: TimeTravel
+
+    def client_factory(self) -> Client:
+        """Return a new client."""
+        raise NotImplementedError
 
     def mark_viewed(self, line: EndedEntry) -> None:
         """Mark a viewed failure as seen."""
         if line.status in FAILED_STATES:
             self.seen.mark_viewed(line.uuid, line.ended_at)
 
-    def return_to_live(self) -> None:
-        """Return from history to the live board."""
-        raise NotImplementedError
+    @property
+    def refusal(self) -> str:
+        """Reason why changes are refused now; empty if they are allowed."""
+        if self.read_only:
+            return "Read only: this deck changes nothing."
+        shows_past = isinstance(self.screen, StatusScreen) and self.screen.SHOWS_PAST
+        return READ_ONLY_MESSAGE if self.past.is_active and shows_past else ""
+
+    def refuse_changes(self) -> bool:
+        """Show why changes are refused and return True if they are."""
+        if why := self.refusal:
+            self.show_message(why, "warn")
+        return bool(why)
 
     @property
     def deck(self) -> DeckScreen | None:
@@ -61,8 +81,7 @@ class Navigation(StatusMessages):
 
     def action_place(self, pane: int) -> None:
         """Go to the deck, and to one of its panes."""
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
+        self._close_screens()
         if self.deck:
             self.deck.go_to(pane)
 
@@ -73,14 +92,51 @@ class Navigation(StatusMessages):
 
     def _return_to_deck(self) -> None:
         """Close all screens above the deck and make it live."""
-        self.return_to_live()
+        self.past.return_to_live()
+        self._close_screens()
+
+    def _close_screens(self) -> None:
+        """Close all screens above the deck."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
+
+    def reset_panes(self) -> None:
+        """Show all panes of the deck in their default sizes."""
+        self.action_place(0)
+        if self.deck:
+            self.deck.reset_sizes()
+
+    def show_welcome(self) -> None:
+        """Show the first-run help, on a deck without tasks."""
+        self.action_place(0)
+        if self.board and self.board.ever:
+            self.show_message(
+                "The first-run help appears only on a deck without tasks; ? shows the keys.", "warn"
+            )
+        elif self.deck:
+            self.deck.action_welcome()
+
+    # History
+
+    def action_back_in_time(self, minutes: int) -> None:
+        """Move the deck's time by `minutes`; beyond the latest board it becomes live."""
+        if self.deck:
+            self._close_screens()
+            self.connection.clear_board_message()
+            self.past.step(minutes)
+
+    def _refresh_past(self) -> None:
+        if not self.past.is_active:
+            self.connection.clear_board_message()  # the message was about the past board
+        if self.deck:
+            self.deck.show_board()
+
+    # Screens
 
     @on(Header.Clicked)
     async def _open_clicked(self, event: Header.Clicked) -> None:
         """Open the clicked destination; forms and dialogs stay open."""
-        if isinstance(self.screen, ModalScreen) or hasattr(self.screen, "takes_keys"):
+        if isinstance(self.screen, (ModalScreen, KeyQueueScreen)):
             return
         if event.to.isdigit():
             await self.run_action(DIGIT_ACTIONS.get(event.to) or f"place({event.to})")
@@ -132,6 +188,13 @@ class Navigation(StatusMessages):
         from app.tui.screens.operations import OperationsScreen
 
         self.push_screen(OperationsScreen(self.client_factory, words))
+
+    @on(Banner.Clicked)
+    def _open_database_on_click(self) -> None:
+        """Open the database page from the disk-full banner, unless it is open."""
+        is_open = isinstance(self.screen, StatusScreen) and self.screen.KEY == DATABASE_KEY
+        if self.board and needs_room(self.board) and not is_open:
+            self.open_database()
 
     def open_database(self) -> None:
         """Open the database page."""
@@ -188,11 +251,17 @@ class Navigation(StatusMessages):
     def _report_submitted(self, number: int | None) -> None:
         if number is not None:
             self.show_message(f"Submitted #{number}.")
-            cast("TaskdeckApp", self).mark_irreversible()
+            self.undo_stack.mark_irreversible()
 
     def show_queue(self, queue: QueueEntry) -> None:
         """Show the tasks of a queue."""
         self.open_tasks(f"queue:{filter_query.quote_word(queue.name)}")
+
+    def action_themes(self) -> None:
+        """Open the theme dialog."""
+        from app.tui.screens.dialogs.theme import ThemeScreen
+
+        self.push_screen(ThemeScreen(self.theme))
 
     def action_show_keys(self) -> None:
         """Show the keys that work here."""
@@ -204,7 +273,7 @@ class Navigation(StatusMessages):
         """Open the list of help topics."""
         from app.tui.screens.dialogs.topics import TopicListScreen
 
-        self.push_screen(TopicListScreen(self.open_topic), _run_command)
+        self.push_screen(TopicListScreen(self.open_topic), run_command)
 
     def open_topic(self, name: str) -> None:
         """Open a help topic."""
@@ -216,16 +285,8 @@ class Navigation(StatusMessages):
         if key:
             self.simulate_key(key)
 
-    def action_palette(self) -> None:
-        """Open the command palette."""
-        from app.tui.screens.dialogs.palette import PaletteScreen
-        from app.tui.screens.dialogs.palette_commands import list_commands
 
-        self.push_screen(
-            PaletteScreen(list_commands(cast("TaskdeckApp", self)), self.open_task), _run_command
-        )
-
-
-def _run_command(command: PaletteCommand | None) -> None:
+def run_command(command: PaletteCommand | None) -> None:
+    """Run the chosen command, if any."""
     if command:
         command.run()

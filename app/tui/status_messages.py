@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.app import App
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 
-from app.tui.screens.base_page import PageScreen
-from app.tui.screens.deck.screen import DeckScreen
+from app.tui.deck_app import StatusScreen
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
 
@@ -72,22 +71,23 @@ class StatusMessages(App[int]):
         self._message: tuple[Span, float] | None = None
         self._is_passing = False
         """Set for refusals and hints, which end with the next key or screen, unlike results."""
-        self._message_screen: Screen[Any] | None = None
+        self._message_screen: StatusScreen | None = None
         """Screen of the message, below any dialog."""
         self._shown_once: set[str] = set()
         self._history = MessageHistory()
 
     @property
-    def page(self) -> Screen[Any] | None:
+    def page(self) -> StatusScreen | None:
         """Topmost screen with a message line."""
         return next(
-            (
-                screen
-                for screen in reversed(self.screen_stack)
-                if isinstance(screen, (DeckScreen, PageScreen))
-            ),
+            (screen for screen in reversed(self.screen_stack) if isinstance(screen, StatusScreen)),
             None,
         )
+
+    @property
+    def has_passing_message(self) -> bool:
+        """True if the last message is a refusal or a hint, which ends with the next key."""
+        return self._is_passing
 
     @property
     def progress_message(self) -> Span | None:
@@ -145,7 +145,7 @@ class StatusMessages(App[int]):
 
     def draw_message(self) -> None:
         """Draw the message line, unless a dialog covers it."""
-        if self.screen_stack and isinstance(screen := self.screen, (DeckScreen, PageScreen)):
+        if self.screen_stack and isinstance(screen := self.screen, StatusScreen):
             screen.refresh_message()
 
     def action_said_lately(self) -> None:

@@ -95,3 +95,8 @@ CONTRAST_THEME = Theme(
     },
 )
 THEMES = (QUIET_THEME, DARK_THEME, LIGHT_THEME, CONTRAST_THEME)
+
+
+def choose_theme(wanted: str) -> str:
+    """Return the name of the wanted theme, or of the default theme if there is no such theme."""
+    return wanted if wanted in [theme.name for theme in THEMES] else QUIET_THEME.name

@@ -133,13 +133,13 @@ def make_recorded_deck(
         ticks=Clock(),
         first=recording.board,
     )
-    take = app._apply_board
+    take = app.connection._apply_board
 
     def taken(board: Board) -> None:
         take(board)
         _FED_APPS.add(app)
 
-    app._apply_board = taken
+    app.connection._apply_board = taken
     return app, recording
 
 

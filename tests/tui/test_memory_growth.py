@@ -50,7 +50,7 @@ def _measure_resident_mib() -> float:
 
 
 async def _show_board(app: Any, pilot: Any, board: Board, turn: int) -> None:
-    app._take(replace_rows(board, turn))
+    app.connection._apply_board(replace_rows(board, turn))
     if turn % 20:
         await pilot.pause()
     else:

@@ -56,7 +56,7 @@ def test_every_message_fits(text: str):
 async def test_the_message_line_shows_the_advice(size: tuple[int, int]):
     app = make_deck(FakeRuntime())
     async with app.run_test(size=size) as pilot:
-        app._show_board_error(DATABASE_GONE, False, None)
+        app.connection._show_board_error(DATABASE_GONE, False, None)
         await wait_until(
             pilot, lambda: any(line.rstrip().endswith(ADVICE) for line in read_screen_lines(app))
         )
@@ -83,28 +83,28 @@ async def test_an_error_stays_until_a_board_of_a_runtime_comes(lasting_messages:
     async with app.run_test(size=(120, 40)) as pilot:
         app.feed.stop()  # The feed's boards would be those of a running runtime.
         await pilot.pause()
-        app._receive_feed_error(Storage("the database is gone.", ADVICE), False)
+        app.connection._receive_feed_error(Storage("the database is gone.", ADVICE), False)
         await wait_until(pilot, lambda: is_shown(app, ADVICE))
-        app._apply_board(make_board("none"))
+        app.connection._apply_board(make_board("none"))
         assert app.get_message() is not None
-        app._apply_board(make_board("running"))
+        app.connection._apply_board(make_board("running"))
         await wait_until(pilot, lambda: not is_shown(app, ADVICE))
 
 
 async def test_a_later_message_survives_the_end_of_an_error(lasting_messages: None):
     app = make_deck(FakeRuntime())
     async with app.run_test(size=(120, 40)) as pilot:
-        app._show_board_error(DATABASE_GONE, False, None)
+        app.connection._show_board_error(DATABASE_GONE, False, None)
         app.show_message("Held #1 encode.")
-        app._apply_board(make_board("running"))
+        app.connection._apply_board(make_board("running"))
         await wait_until(pilot, lambda: is_shown(app, "Held #1 encode."))
 
 
 async def test_any_board_clears_an_error_in_read_only_mode(lasting_messages: None):
     app = make_deck(FakeRuntime(), read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        app._show_board_error(DATABASE_GONE, False, None)
-        app._apply_board(make_board("none"))
+        app.connection._show_board_error(DATABASE_GONE, False, None)
+        app.connection._apply_board(make_board("none"))
         await wait_until(pilot, lambda: not is_shown(app, ADVICE))
 
 

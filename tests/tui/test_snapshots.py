@@ -337,7 +337,7 @@ async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, i
         pane.clear_marks()
     deck.table.action_edge(-1)
     app.memory.put("opened_at", {})
-    app.kept_drafts = {}  # pyright: ignore[reportAttributeAccessIssue]
+    app.drafts.submissions = {}
     deck.action_welcome()
     await wait_until_idle(app, pilot)
 

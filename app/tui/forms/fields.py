@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -23,6 +23,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from app.core.text.sanitize import measure_width, pad
+from app.tui.deck_app import DeckNode
 from app.tui.error_boundary import SafeScreen
 from app.tui.key_queue import KeyInput, QueuedInput
 from app.tui.style import Look, Span, measure_spans
@@ -160,7 +161,7 @@ class Field(StripWidget):
         self.draw([self.look.strip([*spans, *hint], room)])
 
 
-class Entry(SingleLineInput, DrawnInput):
+class Entry(SingleLineInput, DrawnInput, DeckNode):
     """A one-line input that shows no control characters.
 
     The rule `border: none` avoids Textual's `compact`, which restyles each input again before it is
@@ -174,7 +175,7 @@ class Entry(SingleLineInput, DrawnInput):
 
         Unsafe characters and secrets are replaced.
         """
-        look = cast(Look | None, getattr(self.app, "look", None)) or Look()
+        look = self.look
         shown = (
             ("*" if look.ascii else "•") * len(self.value)
             if self.password
@@ -218,7 +219,7 @@ class FormEntry(QueuedInput, Entry):
             self.replace(text, *self.selection)
 
 
-class Script(QueuedInput, TextArea):
+class Script(QueuedInput, TextArea, DeckNode):
     """A multi-line input with sanitized pastes."""
 
     DEFAULT_CSS = "Script { border: none !important; }"
@@ -249,7 +250,7 @@ class Script(QueuedInput, TextArea):
 
     def get_line(self, line_index: int) -> Text:
         """Return a line as drawn, one character per character."""
-        look = cast(Look | None, getattr(self.app, "look", None)) or Look()
+        look = self.look
         parts = self.document.get_line(line_index).split("\t")
         return Text(
             "\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True

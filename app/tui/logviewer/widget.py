@@ -262,7 +262,7 @@ class LogView(StripWidget, can_focus=True):
 
     def _is_watching(self) -> bool:
         """Return True if new output is to be checked."""
-        return self._live and self._seen and not getattr(self.app, "resting", False)
+        return self._live and self._seen and not self.deck.resting
 
 
 def _to_supported(row: Strip, utf8: bool) -> Strip:

@@ -337,9 +337,9 @@ class AlertsScreen(ListScreen):
 
     def _perform(self, make: Callable[[], Sequence[Request]]) -> None:
         try:
-            self.deck.send_requests(make())
+            self.deck.requests.send(make())
         except NotApplicableError as unfit:
-            self.deck.show_not_applicable(unfit)
+            self.deck.requests.show_not_applicable(unfit)
         else:
             self.table.clear_marks()
 
@@ -356,7 +356,7 @@ class AlertsScreen(ListScreen):
         try:
             act(self._get_rules())
         except NotApplicableError as unfit:
-            self.deck.show_not_applicable(unfit)
+            self.deck.requests.show_not_applicable(unfit)
 
     def _ask_before(self, question: Question, act: Callable[[str], None]) -> None:
         self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -29,7 +29,6 @@ from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.tui.app import TaskdeckApp
 
 
 class ListScreen(PageScreen):
@@ -64,6 +63,10 @@ class ListScreen(PageScreen):
         """True if the greatest or newest row comes first."""
         self.settled = asyncio.Event()
         """Set once the rows match the last request; keys wait for the event."""
+
+    @property
+    def rows_settled(self) -> asyncio.Event:
+        return self.settled
 
     # Overridden by screens
 
@@ -135,10 +138,6 @@ class ListScreen(PageScreen):
         focused = self.focused
         return focused if isinstance(focused, Table) else self.query(Table).first()
 
-    @property
-    def deck(self) -> TaskdeckApp:
-        return cast("TaskdeckApp", self.app)
-
     def on_mount(self) -> None:
         self.set_focus(self.query(Table).first())
 
@@ -157,7 +156,7 @@ class ListScreen(PageScreen):
     def list_keys(self) -> list[KeyHint]:
         if self.query_one(FilterInput).is_open:
             return FILTER_HINTS
-        undo = [KeyHint("u", "undo", "u", 12)] if self.deck.can_undo else []
+        undo = [KeyHint("u", "undo", "u", 12)] if self.deck.undo_stack.can_undo else []
         return [*self.list_hints(), *undo, HELP_HINT, BACK_HINT]
 
     def refresh_freshness(self) -> None:

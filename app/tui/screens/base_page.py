@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
 
 from app.core.board import Board
+from app.tui.deck_app import StatusScreen
 from app.tui.screens.base_polling import PollingScreen
 from app.tui.style import Span
 from app.tui.widgets.banner import Banner, build_current_banner
@@ -46,14 +47,12 @@ class TextLine(StripWidget):
         self._redraw()
 
 
-class PageScreen(PollingScreen):
+class PageScreen(PollingScreen, StatusScreen):
     """Screen with a title in its header, a body, a message line and key hints."""
 
     CSS_PATH = "../styles/page.tcss"
     PLACE: ClassVar[str] = ""
     """Digit that opens the screen, if there is one."""
-    KEY: ClassVar[str] = ""
-    """Key of the app that opens the screen, where the banner of other screens names the key."""
 
     _read_error: tuple[str, Span | None] = ("", None)
     """Last read error, and the message about the error."""
@@ -110,13 +109,12 @@ class PageScreen(PollingScreen):
     def refresh_chrome(self) -> None:
         """Draw header, banner and keys."""
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
-        seen = getattr(self.app, "seen", None)
-        failures = seen.count_unseen(self.board) if seen and self.board else 0
+        failures = self.deck.seen.count_unseen(self.board) if self.board else 0
         bearings = HeaderContext(
             title=self.make_heading(),
             here=self.PLACE,
             failures=failures,
-            read_only=bool(getattr(self.app, "read_only", False)),
+            read_only=self.deck.read_only,
         )
         self.query_one(Header).show(self.board or Board(), bearings)
         self._show_banner()
@@ -124,11 +122,9 @@ class PageScreen(PollingScreen):
 
     def refresh_keys(self) -> None:
         """Draw the keys that work now: those of an open modal box, else those of the screen."""
-        own = (
-            keep_read_only_hints(self.list_keys())
-            if getattr(self.app, "read_only", False)
-            else self.list_keys()
-        )
+        own = self.list_keys()
+        if self.deck.read_only:
+            own = keep_read_only_hints(own)
         for line in self.query(KeyLine):
             line.show(find_modal_keys(self) or own)
 
@@ -138,9 +134,7 @@ class PageScreen(PollingScreen):
             self.query_one(Banner),
             2 if self.app.size.height >= TWO_LINE_BANNER_HEIGHT else 1,
         )
-        banner.show(
-            build_current_banner(self.app, banner, self.board, most=most) if self.board else []
-        )
+        banner.show(build_current_banner(banner, self.board, most=most) if self.board else [])
 
     def show_message(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
         """Show a safe text in the message line for a while.
@@ -148,23 +142,23 @@ class PageScreen(PollingScreen):
         With `stays=False` the text disappears when the screen is left, as for a key that did
         nothing.
         """
-        cast(Any, self.app).show_message(text, style, stays=stays)
+        self.deck.show_message(text, style, stays=stays)
 
     def report_fault(self, what: str, fault: str) -> None:
         """Show the fault that prevented an action, until `update_faults` finds the fault gone."""
         self.show_message(f"{what}: {self.look.sanitize(fault)}", "warn")
-        self._reported_fault = fault, cast(Any, self.app).get_message()
+        self._reported_fault = fault, self.deck.get_message()
 
     def update_faults(self, faults: Collection[str]) -> None:
         """Clear the message of a fault that is not among these."""
         fault, said = self._reported_fault
         if said is not None and fault not in faults:
             self._reported_fault = "", None
-            cast(Any, self.app).retract_message(said)
+            self.deck.retract_message(said)
 
     def refresh_message(self) -> None:
         """Draw the last message while it is fresh."""
-        said = cast(Any, self.app).get_message()
+        said = self.deck.get_message()
         # A screen that has just opened has no lines yet; it calls this method again later.
         for line in self.query(MessageLine):
             line.show([said] if said else [])
@@ -172,12 +166,12 @@ class PageScreen(PollingScreen):
     def show_read_error(self, text: str) -> None:
         """Show why a reading failed, but do not repeat the error over a newer message."""
         why, told = self._read_error
-        if text != why or cast(Any, self.app).get_message() in (None, told):
+        if text != why or self.deck.get_message() in (None, told):
             super().show_read_error(text)
-            self._read_error = text, cast(Any, self.app).get_message()
+            self._read_error = text, self.deck.get_message()
 
     def clear_read_error(self) -> None:
-        cast(Any, self.app).retract_message(self._read_error[1])
+        self.deck.retract_message(self._read_error[1])
         self._read_error = "", None
 
     def wake(self) -> None:
@@ -199,7 +193,7 @@ class PageScreen(PollingScreen):
 
     def refresh_each_second(self) -> None:
         """Redraw ages and clocks if the screen is visible."""
-        if is_visible_under_modal(self) and not getattr(self.app, "resting", False):
+        if is_visible_under_modal(self) and not self.deck.resting:
             self.query_one(Header).redraw()
             self._show_banner()
             self.refresh_message()

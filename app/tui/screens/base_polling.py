@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.screen import ModalScreen
@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from app.core.board import Board
 from app.core.text import units
 from app.errors import NotFound, Problem
-from app.tui.appvalues import AppValues
+from app.tui.deck_app import DeckNode
 from app.tui.error_boundary import SafeScreen
 from app.tui.widgets.modal import is_visible_under_modal
 
@@ -26,7 +26,7 @@ LOADING_DELAY = 0.15
 """Seconds of reading before the screen shows `loading`."""
 
 
-class PollingScreen(AppValues, SafeScreen[Any]):
+class PollingScreen(DeckNode, SafeScreen[Any]):
     """Screen that reads with verbs.
 
     `reread` sends the request; `call` delivers the answer in the app's thread.
@@ -44,13 +44,12 @@ class PollingScreen(AppValues, SafeScreen[Any]):
         self._failed = False
 
     def on_mount(self) -> None:
-        if hasattr(self.app, "board"):
-            self.watch(self.app, "board", self.handle_board_change, init=False)
+        self.watch(self.app, "board", self.handle_board_change, init=False)
 
     @property
     def board(self) -> Board | None:
         """Latest board, or None before the first one."""
-        return getattr(self.app, "board", None)
+        return self.deck.board
 
     def reread(self) -> None:
         """Read the shown data again."""
@@ -155,7 +154,7 @@ class PollingScreen(AppValues, SafeScreen[Any]):
     @property
     def ticks(self) -> float:
         """Monotonic seconds."""
-        return cast(Any, self.app).ticks()
+        return self.deck.ticks()
 
     def call(self, verb: str, args: Mapping[str, Any], then: Callable[[Any], None]) -> None:
         """Call one verb of the runtime in a thread."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
@@ -32,7 +32,6 @@ from app.tui.widgets.footer import KeyHint
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.tui.app import TaskdeckApp
 
 CHECK_DELAY = 0.15
 """Seconds without a change before the runtime checks the text."""
@@ -150,10 +149,6 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         return self.query_one("#text", Script)
 
     @property
-    def deck(self) -> TaskdeckApp:
-        return cast("TaskdeckApp", self.app)
-
-    @property
     def subject(self) -> str:
         """Kind and name as safe text, such as `template encode`."""
         return f"{_WORDS[self.kind]} {self.look.sanitize(self.edited or '')}".strip()
@@ -264,9 +259,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     @property
     def _drafts(self) -> dict[tuple[str, str], DefinitionDraft]:
         """Unsaved texts of all definitions, kept as long as the deck runs."""
-        if not hasattr(self.app, "kept_definitions"):
-            cast(Any, self.app).kept_definitions = {}
-        return cast(Any, self.app).kept_definitions
+        return self.deck.drafts.definitions
 
     @property
     def _key(self) -> tuple[str, str]:
@@ -458,7 +451,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         name = str(answer["name"])
         said = self.look.sanitize(f"Saved {_WORDS[self.kind]} {name}.")
         if ids := answer.get("operations"):
-            self.deck.push_undo(said, [Request("undo", {"ids": list(ids)}, "Undone:")])
+            self.deck.undo_stack.push(said, [Request("undo", {"ids": list(ids)}, "Undone:")])
         self.dismiss(name)
         self.show_message(f"{said}  u undo")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual import events, on
 from textual.binding import Binding, BindingType
@@ -429,7 +429,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self._refresh_form()
         if not self._loaded or self._saving:
             self.show_message("What is stored is still being read.", stays=False)
-        elif bool(getattr(self.app, "read_only", False)):
+        elif self.deck.read_only:
             self.show_message("Read only: nothing is changed from here.", "warn")
         elif faults := self._find_all_faults():
             self._focus_fault()
@@ -489,7 +489,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self.show_message("No changes. Press esc to close.", stays=False)
             return
         self._keep_input(left=False)
-        cast(Any, self.app).send_requests(deeds)
+        self.deck.requests.send(deeds)
         self.dismiss(True)
 
     def action_copy(self) -> None:
@@ -519,9 +519,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     @property
     def _kept_inputs(self) -> dict[str, KeptInput]:
         """Kept text of all forms, by form key."""
-        if not hasattr(self.app, "kept_edits"):
-            cast(Any, self.app).kept_edits = {}
-        return cast(Any, self.app).kept_edits
+        return self.deck.drafts.edits
 
     @property
     def _kept_texts(self) -> dict[str, str]:

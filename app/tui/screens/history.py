@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
@@ -36,7 +36,6 @@ from app.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.tui.app import TaskdeckApp
 
 SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
 CHART_DELAY = 0.04
@@ -193,10 +192,6 @@ class HistoryScreen(PageScreen):
     @property
     def table(self) -> Table:
         return self.query_one(Table)
-
-    @property
-    def deck(self) -> TaskdeckApp:
-        return cast("TaskdeckApp", self.app)
 
     def on_mount(self) -> None:
         self.set_focus(self.table)

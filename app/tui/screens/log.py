@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on, work
 from textual.binding import Binding, BindingType
@@ -18,6 +18,7 @@ from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.times import unix_if_any
 from app.tui.actions.question import Answer, Question
+from app.tui.deck_app import DeckNode
 from app.tui.logviewer import save
 from app.tui.logviewer.pager import LogPage, format_size_and_lines
 from app.tui.logviewer.prompt import LogPrompt, PromptKind
@@ -27,18 +28,15 @@ from app.tui.logviewer.widget import LogView
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_task import SingleTaskScreen, make_task_row
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.style import STATES, UNKNOWN, Look, Span
+from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.time_format import format_elapsed
 from app.tui.widgets.document import wrap_text
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.modal import is_visible_under_modal
 from db.states import ACTIVE, ENDED
 
-if TYPE_CHECKING:
-    from app.tui.app import TaskdeckApp
 
-
-class LogSaver(Screen[Any]):
+class LogSaver(DeckNode, Screen[Any]):
     """Base of a screen with a log prompt that saves a log.
 
     The screen provides `log_name` and `open_log_source`.
@@ -57,24 +55,16 @@ class LogSaver(Screen[Any]):
     def prompt(self) -> LogPrompt:
         return self.query_one(LogPrompt)
 
-    @property
-    def _deck(self) -> TaskdeckApp:
-        return cast("TaskdeckApp", self.app)
-
-    @property
-    def _look(self) -> Look:
-        return self._deck.look
-
     def action_save(self) -> None:
-        if self._deck.read_only:
-            self._deck.show_message("Read only: nothing is written from here; y copies.", "warn")
+        if self.deck.read_only:
+            self.deck.show_message("Read only: nothing is written from here; y copies.", "warn")
         elif name := self.log_name:
             self.prompt.open("save", "Save as: ", name)
 
     def save(self, typed: str, replace: bool = False) -> None:
         """Save the log, as far as it goes now, to the typed path."""
         if name := self.log_name:
-            self._deck.show_message(f"Saving {self._look.sanitize(typed)}")
+            self.deck.show_message(f"Saving {self.look.sanitize(typed)}")
             write = partial(self._write_file, self.open_log_source(), typed, name, replace)
             # A worker of the app, not of this screen: leaving the log does not end it.
             self.app.run_worker(write, thread=True, group="saving", exit_on_error=False)
@@ -99,20 +89,20 @@ class LogSaver(Screen[Any]):
             source.close()
 
     def _report_saved(self, path: Path, written: int) -> None:
-        self._deck.show_message(
-            f"Saved as written, {units.format_bytes(written)}: {self._look.sanitize(str(path))}"
+        self.deck.show_message(
+            f"Saved as written, {units.format_bytes(written)}: {self.look.sanitize(str(path))}"
         )
 
     def _report_failure(self, typed: str, why: str) -> None:
-        look = self._look
-        self._deck.show_message(
+        look = self.look
+        self.deck.show_message(
             f"Not saved, nothing left behind: {look.sanitize(why)}: {look.sanitize(typed)}",
             "broken",
             stays=False,
         )
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
-        name = self._look.cut(self._look.sanitize(path), 50, "middle")
+        name = self.look.cut(self.look.sanitize(path), 50, "middle")
         body: list[list[Span]] = [[(name, "bold")], [], [("This file exists already.", "")]]
         answers = [Answer("r", "replace it"), Answer("n", "keep it")]
         self.app.push_screen(
@@ -120,7 +110,7 @@ class LogSaver(Screen[Any]):
             lambda answer: (
                 self.save(typed, replace=True)
                 if answer == "r"
-                else self._deck.show_message("Not saved.", stays=False)
+                else self.deck.show_message("Not saved.", stays=False)
             ),
         )
 
@@ -135,8 +125,8 @@ class LogSaver(Screen[Any]):
     def _apply_completion(self, typed: str, text: str, found: Sequence[str]) -> None:
         self.prompt.apply_completion(typed, text)
         if len(found) != 1:
-            self._deck.show_message(
-                self._look.sanitize("  ".join(found) or "No folder matches."), stays=False
+            self.deck.show_message(
+                self.look.sanitize("  ".join(found) or "No folder matches."), stays=False
             )
 
 

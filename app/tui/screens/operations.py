@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -39,7 +39,6 @@ from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.tui.app import TaskdeckApp
 
 PAGE_SIZE = 200
 """Operations read at a time."""
@@ -302,7 +301,7 @@ class OperationsScreen(ListScreen):
     def _send_undo(self, ids: Sequence[int], answer: str | None) -> None:
         if answer:
             self.table.clear_marks()
-            self.deck.send_requests([Request("undo", {"ids": list(ids)}, "Undone:")])
+            self.deck.requests.send([Request("undo", {"ids": list(ids)}, "Undone:")])
 
 
 def make_undo_question(
@@ -417,7 +416,7 @@ class OperationScreen(PageScreen):
 
     @on(Doc.Opened)
     def _handle_open(self, event: Doc.Opened) -> None:
-        cast("TaskdeckApp", self.app).open_task(event.target)
+        self.deck.open_task(event.target)
 
     def action_undo(self) -> None:
         """Close the screen; the list then asks about undoing the operation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -272,7 +272,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     @property
     def _kept_drafts(self) -> Mapping[str, SubmitDraft]:
         """Drafts that were typed and not submitted, by form, latest last."""
-        return cast(Mapping[str, SubmitDraft], getattr(self.app, "kept_drafts", {}))
+        return self.deck.drafts.submissions
 
     @property
     def _kept_draft(self) -> SubmitDraft | None:
@@ -292,7 +292,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             for form, draft in self._kept_drafts.items()
             if form != self._form_key and draft is not self._restored_draft
         }
-        cast(Any, self.app).kept_drafts = dict(
+        self.deck.drafts.submissions = dict(
             [*drafts.items(), *([(self._form_key, typed)] if typed else [])][-MAX_KEPT_DRAFTS:]
         )
 
@@ -843,7 +843,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self._show_verdict()
             self._focus_fault()
             self.report_fault("Not submitted", self._find_faults()[0])
-        elif getattr(self.app, "read_only", False):
+        elif self.deck.read_only:
             self.show_message("Read only: nothing is submitted from here.", "warn")
         elif self.draft.kind == "template" and self._parameter_fields is None:
             self.show_message("Not submitted: the template is being read.", "warn")
@@ -864,12 +864,9 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             fields.go_to_fault()
 
     def _handle_submitted(self, answer: Sequence[Mapping[str, Any]]) -> None:
-        app = cast(Any, self.app)
-        app.last_drafts = {
-            **getattr(app, "last_drafts", {}),
-            self.draft.template or self.draft.kind: self.draft,
-        }
-        app.last_draft = self.draft
+        drafts = self.deck.drafts
+        drafts.submitted[self.draft.template or self.draft.kind] = self.draft
+        drafts.last_submitted = self.draft
         self._keep_draft(None)
         self.dismiss(answer[0]["number"])
 
@@ -924,9 +921,9 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
         A form filled from a task first restores kept text.
         """
-        drafts = getattr(self.app, "last_drafts", {})
+        drafts = self.deck.drafts
         fields = self._parameter_fields if self.draft.kind == "template" else None
-        last = drafts.get(self.draft.template) if fields else getattr(self.app, "last_draft", None)
+        last = drafts.submitted.get(self.draft.template) if fields else drafts.last_submitted
         if self._source_task is not None and self._kept_draft:
             last = self._restored_draft = self._kept_draft
         if last is not None:

@@ -145,7 +145,7 @@ class TaskScreen(SingleTaskScreen):
             {**known.task, "status": self._make_context(known).status}, self.board
         )
         self.mark_viewed(row)
-        self.deck.drop_applied_priorities({row.uuid: row.priority})
+        self.deck.pending.drop_applied_priorities({row.uuid: row.priority})
         self._follow_log(known)
         self.draw()
         self.refresh_chrome()
@@ -319,9 +319,9 @@ class TaskScreen(SingleTaskScreen):
                 "This line came under the cursor just now. Look, and press again.", "warn"
             )
         elif name == "start":
-            self.deck.action_start_runtime()
+            self.deck.background.start_runtime()
         elif cure["asks"] is not None:
-            self.deck.fetch_details([str(cure["asks"])], self._confirm_cancel)
+            self.deck.requests.fetch_details([str(cure["asks"])], self._confirm_cancel)
         elif cure["verb"].startswith(("queue.", "pool.")):
             self._open_question(
                 lambda: _make_suggestion_question(cure, self.look),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -36,14 +34,12 @@ from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import NotApplicableError, Request, TaskRow
 from app.tui.data.call_queue import VerbClient
 from app.tui.data.list_rows import PoolTableRow
+from app.tui.deck_app import StatusScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.state.row_changes import RECENT, RowChanges
 from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.widgets.banner import needs_room
 from app.tui.widgets.table import Table
-
-if TYPE_CHECKING:
-    from app.tui.app import TaskdeckApp
 
 SIGNALS = (
     ("t", "TERM", "ask it to end"),
@@ -57,10 +53,10 @@ SIGNALS = (
 )
 
 
-class TaskActions(Screen[None]):
+class TaskActions(StatusScreen, Screen[None]):
     """Base of screens with actions on rows.
 
-    The screen provides `table`, `changes` and `deck`.
+    The screen provides `table` and `changes`.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,10 +80,6 @@ class TaskActions(Screen[None]):
     changes: RowChanges
     _place_message: tuple[str, Span | None] | None = None
     """Key of the queue or pool that the last message is about, and that message."""
-
-    @property
-    def deck(self) -> TaskdeckApp:
-        return cast("TaskdeckApp", self.app)
 
     @property
     def table(self) -> Table:
@@ -125,9 +117,9 @@ class TaskActions(Screen[None]):
         `again` keeps the marks, for actions that are repeated.
         """
         try:
-            self.deck.send_requests(make())
+            self.deck.requests.send(make())
         except NotApplicableError as unfit:
-            self.deck.show_not_applicable(unfit)
+            self.deck.requests.show_not_applicable(unfit)
         else:
             # The answer may have come already and closed this screen.
             for table in () if again else self.query(Table):
@@ -151,7 +143,7 @@ class TaskActions(Screen[None]):
         try:
             question = make()
         except NotApplicableError as unfit:
-            self.deck.show_not_applicable(unfit)
+            self.deck.requests.show_not_applicable(unfit)
             return
         if question is None:
             act("y")
@@ -173,7 +165,7 @@ class TaskActions(Screen[None]):
         self._perform(lambda: self._change_priority(self._get_rows(), by), again=True)
 
     def _change_priority(self, rows: Sequence[Any], by: int) -> list[Request]:
-        asked = self.deck.pending_priorities
+        asked = self.deck.pending.priorities
         if places := queues_pools.list_places(rows):
             return queues_pools.change_place_priority(places, by, asked)
         return action_tasks.change_priority(action_tasks.list_task_rows(rows), by, asked)
@@ -209,7 +201,7 @@ class TaskActions(Screen[None]):
             if self.app.screen is self:
                 self.deck.discard_typeahead()
 
-        came = self.deck.pending_screen = asyncio.Event()
+        came = self.deck.expect_screen()
         self.deck.read_queue.submit_work(
             work, lambda found, error: self.call_later(have, found, error)
         )
@@ -246,10 +238,10 @@ class TaskActions(Screen[None]):
             rows = action_tasks.list_task_rows(self._get_rows())
             action_tasks.cancel_tasks(rows)
         except NotApplicableError as unfit:
-            self.deck.show_not_applicable(unfit)
+            self.deck.requests.show_not_applicable(unfit)
             return
         active = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
-        self.deck.fetch_details(
+        self.deck.requests.fetch_details(
             [row.uuid for row in active], lambda found: self._ask_cancel(active, found)
         )
 
@@ -271,15 +263,15 @@ class TaskActions(Screen[None]):
     def action_again(self) -> None:
         """Run tasks again; ask first for succeeded tasks and for more than one."""
         self._confirm_and_perform(
-            lambda rows: action_tasks.retry_tasks(rows, self.deck.pending_retries),
+            lambda rows: action_tasks.retry_tasks(rows, self.deck.pending.retries),
             confirm_retry,
             self._note_retries,
         )
 
     def _note_retries(self, rows: Sequence[TaskRow]) -> None:
-        self.deck.retried_ends |= {
-            row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedEntry)
-        }
+        self.deck.pending.add_retries(
+            {row.uuid: row.ended_at for row in rows if isinstance(row, EndedEntry)}
+        )
 
     def action_delete(self) -> None:
         if queues_pools.list_places(self.table.list_selected()):
@@ -352,7 +344,7 @@ class TaskActions(Screen[None]):
         try:
             self.app.push_screen(make_edit_screen(self.deck.client_factory, self._get_rows()))
         except NotApplicableError as unfit:
-            self.deck.show_not_applicable(unfit)
+            self.deck.requests.show_not_applicable(unfit)
 
     def action_edit_again(self) -> None:
         """Open the submit form, filled from the task."""
@@ -381,14 +373,16 @@ class TaskActions(Screen[None]):
             question = clipboard.ask_copy(rows[0], self.deck.look)
             self.app.push_screen(
                 ChoiceScreen(question),
-                lambda key: self.deck.copy(rows[0].uuid, key) if key else None,
+                lambda key: self.deck.background.copy_task(rows[0].uuid, key) if key else None,
             )
         elif places := queues_pools.list_places([self.table.item]):
             place, question = places[0], queues_pools.ask_copy_place(places[0], self.deck.look)
             self.app.push_screen(
                 ChoiceScreen(question),
                 lambda key: (
-                    self.deck.copy_text(queues_pools.read_place_text(place, key)) if key else None
+                    self.deck.background.copy_text(queues_pools.read_place_text(place, key))
+                    if key
+                    else None
                 ),
             )
         else:
@@ -427,7 +421,7 @@ class TaskActions(Screen[None]):
 
         The explanation is about the present, so it is refused while the deck shows the past.
         """
-        if self.deck.past.is_active and self is self.deck.deck:
+        if self.deck.past.is_active and self.SHOWS_PAST:
             self.deck.show_message(
                 "w explains the present; this is the past. 0 returns to live.", "warn"
             )

@@ -290,7 +290,7 @@ class TasksScreen(ListScreen, TaskActions):
                 else (rows[-MAX_ROWS:], True, after)
             )
         self.total, self._is_complete = answer["total"], answer["complete"]
-        self.deck.drop_applied_priorities({row.key: row.line.priority for row in rows})
+        self.deck.pending.drop_applied_priorities({row.key: row.line.priority for row in rows})
         self.changes.record_states([(row.key, row.status) for row in rows], self.ticks)
         self._update_title(answer["of"])
         table.show_rows(rows, before, after, at_end=way == "last")
@@ -579,7 +579,7 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _send_for_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         self.all_marked = False
-        self.deck.send_requests(build_requests(verb, words, found))
+        self.deck.requests.send(build_requests(verb, words, found))
         self._refresh_title()
 
 

@@ -180,7 +180,7 @@ class TemplatesScreen(ListScreen):
 
     def action_retire(self) -> None:
         """Retire the template, or let it take tasks again."""
-        self._act_on_row(lambda row: self.deck.send_requests([make_retire_request(row)]))
+        self._act_on_row(lambda row: self.deck.requests.send([make_retire_request(row)]))
 
     def action_copy(self) -> None:
         self._act_on_row(
@@ -210,12 +210,12 @@ class TemplatesScreen(ListScreen):
 
     def _apply_delete_answer(self, row: TemplateEntry, answer: str | None) -> None:
         if answer == "p":
-            self.deck.send_requests([make_retire_request(row)])
+            self.deck.requests.send([make_retire_request(row)])
         elif answer == "y":
             again = Request(
                 "template.create", _make_create_args(row), "Restored template", object=row.name
             )
-            self.deck.send_requests(
+            self.deck.requests.send(
                 [Request("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)]
             )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
-from typing import Any
 
 from textual import events
 from textual.message import Message
@@ -13,6 +12,7 @@ from textual.screen import ModalScreen
 from app.core.board import DRAINING, Board, DiskUsageEntry, RuntimeFacts
 from app.core.text import units
 from app.core.text.sanitize import measure_width
+from app.tui.deck_app import StatusScreen
 from app.tui.message_fit import MIN_PROBLEM_CELLS, fit_message, get_last_sentence
 from app.tui.style import Look, Span
 from app.tui.time_format import format_time_and_age, format_wall_time
@@ -279,12 +279,11 @@ class Banner(StripWidget):
 
         If `enter` is set, enter shows what cleanup would free, instead of the app's key.
         """
-        app: Any = self.app
-        start = "" if getattr(app, "read_only", False) else self._find_key(START_KEY)
+        start = "" if self.deck.read_only else self._find_key(START_KEY)
         return build_banner(
-            board, self.now, self.look, app.size.width,
+            board, self.now, self.look, self.app.size.width,
             "↵" if enter else self._find_key(DATABASE_KEY), start, most,
-            getattr(app, "may_start", True)
+            self.deck.may_start
         )  # fmt: skip
 
     def _find_key(self, key: str) -> str:
@@ -292,9 +291,11 @@ class Banner(StripWidget):
 
         Return "" if the key does nothing here or leads to this screen.
         """
-        if isinstance(self.screen, ModalScreen) or getattr(self.screen, "KEY", "") == key:
+        screen = self.screen
+        is_open = isinstance(screen, StatusScreen) and key == screen.KEY
+        if is_open or isinstance(screen, ModalScreen):
             return ""
-        keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
+        keys = self.deck.settings.keys
         if not keys:
             return key
         from app.tui.keymap import find_shown_key
@@ -313,24 +314,16 @@ class Banner(StripWidget):
         self.post_message(self.Clicked())
 
 
-PLACEHOLDER_BOARD = Board(runtime=RuntimeFacts("starting"), database="unread", ever=True)
-"""Placeholder board that claims nothing about unread data."""
-WAIT_NOTICE_DELAY = 20.0
-"""Seconds without a board or an error after which the wait is reported."""
-NO_ANSWER = (
-    f"the runtime has not answered for {WAIT_NOTICE_DELAY:.0f} s. Still waiting. "
-    "See run/runtime.log in the home, or run: taskdeck stop"
-)
 _INDENT, _MARGIN, _MIN_CELLS = 3, 1, 20
 
 
 def build_current_banner(
-    app: Any, banner: Banner, board: Board, enter: bool = False, most: int = 2
+    banner: Banner, board: Board, enter: bool = False, most: int = 2
 ) -> list[list[Span]]:
     """Return the banner lines; `enter` and `most` as in `Banner.build_lines`."""
-    text = getattr(app, "unread", "")
+    text = banner.deck.unread
     return (
-        build_error_banner(text, banner.look, app.size.width, most)
+        build_error_banner(text, banner.look, banner.app.size.width, most)
         if text
         else banner.build_lines(board, enter, most)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from textual import events
@@ -233,7 +233,7 @@ class KeyLine(StripWidget):
 
     def _apply_user_key(self, hint: KeyHint) -> KeyHint:
         """Return the hint with the user's key for its action."""
-        keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
+        keys = self.deck.settings.keys
         if not keys:
             return hint
         from app.tui.keymap import find_shown_key, list_binding_nodes

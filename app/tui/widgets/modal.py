@@ -11,9 +11,9 @@ from typing import Any, ClassVar, cast
 
 from textual import events, on
 from textual.geometry import Offset
-from textual.message_pump import MessagePump
 from textual.screen import Screen
 
+from app.tui.deck_app import DeckNode
 from app.tui.widgets.footer import KeyHint, KeyLine
 
 ACCEPT_HINT, CANCEL_HINT = (
@@ -22,7 +22,7 @@ ACCEPT_HINT, CANCEL_HINT = (
 )
 
 
-class DismissOnClickOutside(MessagePump):
+class DismissOnClickOutside(DeckNode):
     """Mixin for screens with a box. List it before the screen class."""
 
     BOX: ClassVar[str]

@@ -11,11 +11,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from app.core.text.sanitize import measure_width
-from app.tui.appvalues import AppValues
+from app.tui.deck_app import DeckNode
 from app.tui.error_boundary import ErrorBoundary
 
 
-class StripWidget(AppValues, ErrorBoundary, Widget):
+class StripWidget(DeckNode, ErrorBoundary, Widget):
     """A widget that shows strips."""
 
     ALLOW_SELECT = False

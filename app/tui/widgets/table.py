@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -201,7 +201,7 @@ class Table(StripWidget, can_focus=True):
 
     def _replace_cursor(self, before: int | None) -> None:
         if self.cursor is not None:
-            self.jumped_at = cast(Any, self.app).ticks()
+            self.jumped_at = self.deck.ticks()
         keys = list(self._index)
         self.cursor = keys[min(before or 0, len(keys) - 1)] if keys else None
         self.post_message(self.Moved(self))
@@ -249,14 +249,14 @@ class Table(StripWidget, can_focus=True):
 
     def go_when_listed(self, key: str) -> None:
         """Put the cursor on a new row once it is listed, unless the cursor was moved meanwhile."""
-        self._awaited = key, cast(Any, self.app).ticks() + NEW_ROW_TIMEOUT
+        self._awaited = key, self.deck.ticks() + NEW_ROW_TIMEOUT
         if key in self._index:
             self._go_to_awaited()
 
     def _go_to_awaited(self) -> None:
         """Put the cursor on the awaited row. The user has not seen it there yet."""
         key, until = self._awaited or ("", 0.0)
-        now, self._awaited = cast(Any, self.app).ticks(), None
+        now, self._awaited = self.deck.ticks(), None
         if now < until and key != self.cursor:
             self.go_to_row(key)
             self.jumped_at = now

@@ -122,16 +122,16 @@ async def test_an_unfocused_deck_does_not_count_as_silence():
         for _ in range(2 * int(SILENCE_LIMIT)):
             ticks.at += CHECK_INTERVAL
             app.feed.notification_count += 1
-            app._check_heartbeat()
+            app.connection.check_heartbeat()
         app.app_focus = True
-        app._check_heartbeat()
+        app.connection.check_heartbeat()
         assert app.board == recording.board
         for _ in range(int(SILENCE_LIMIT)):
             ticks.at += CHECK_INTERVAL
-            app._check_heartbeat()
+            app.connection.check_heartbeat()
         await wait_until(pilot, lambda: "✗ NO ANSWER" in read_screen_lines(app)[0])
         app.feed.notification_count += 1
-        app._check_heartbeat()
+        app.connection.check_heartbeat()
         assert app.board == recording.board
 
 

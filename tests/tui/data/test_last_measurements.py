@@ -73,7 +73,7 @@ async def test_the_deck_keeps_the_last_figures_with_their_time(size: tuple[int, 
         app.feed.stop()
         await wait_for(pilot, lambda: app.board is not None and app.board.runtime.state == "none")
         moment[0] += 11 * MINUTE
-        app._apply_board(make_unmeasured_board())
+        app.connection._apply_board(make_unmeasured_board())
         await wait_for(
             pilot,
             lambda: any("measured 10:42:07, 11m old ─" in line for line in read_screen_lines(app)),

@@ -45,6 +45,7 @@ class LogApp(App[None]):
     def __init__(self, look: Look | None = None) -> None:
         super().__init__()
         self.look = look or Look()
+        self.resting = False
         self.copied: list[LogView.Copied] = []
         self.failed: list[str] = []
 

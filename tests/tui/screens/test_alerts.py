@@ -342,7 +342,7 @@ async def test_a_metric_rule_is_silenced_and_its_deletion_is_undone():
         await pilot.press("D")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("y")
-        await wait_until(pilot, lambda: app.can_undo and found.asked("sla.rm"))
+        await wait_until(pilot, lambda: app.undo_stack.can_undo and found.asked("sla.rm"))
         await pilot.press("u")
         made = {
             "name": "replica-fresh",
@@ -361,7 +361,7 @@ async def test_acknowledging_an_alert_can_be_undone():
         await open_alerts_screen(pilot, app)
         await pilot.press("a")
         await wait_until(pilot, lambda: found.asked("alert.ack") == [{"ids": [1]}])
-        await wait_until(pilot, lambda: app.can_undo)
+        await wait_until(pilot, lambda: app.undo_stack.can_undo)
         await pilot.press("u")
         await wait_until(pilot, lambda: found.asked("alert.unack") == [{"ids": [1]}])
 
@@ -387,7 +387,7 @@ async def test_s_asks_for_a_duration_and_u_undoes_the_silence():
             pilot,
             lambda: found.asked("alert.silence") == [{"sla": "encode-on-time", "until": "5h"}],
         )
-        await wait_until(pilot, lambda: app.can_undo and app.screen is screen)
+        await wait_until(pilot, lambda: app.undo_stack.can_undo and app.screen is screen)
         await pilot.press("u")
         await wait_until(
             pilot, lambda: found.asked("alert.unsilence") == [{"sla": "encode-on-time"}]
@@ -404,7 +404,7 @@ async def test_unsilencing_a_rule_can_be_undone():
         await wait_until(pilot, lambda: "hear it again now" in read_screen_text(app))
         await pilot.press("e")
         await wait_until(pilot, lambda: found.asked("alert.unsilence") == [{"sla": "etl-late"}])
-        await wait_until(pilot, lambda: app.can_undo and app.screen is screen)
+        await wait_until(pilot, lambda: app.undo_stack.can_undo and app.screen is screen)
         await pilot.press("u")
         await wait_until(pilot, lambda: found.asked("alert.silence"))
         assert found.asked("alert.silence") == [
@@ -498,7 +498,7 @@ async def test_deleting_a_rule_asks_first_and_can_be_undone():
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("y")
         await wait_until(pilot, lambda: found.asked("sla.rm") == [{"name": "encode-on-time"}])
-        await wait_until(pilot, lambda: app.can_undo and app.screen is screen)
+        await wait_until(pilot, lambda: app.undo_stack.can_undo and app.screen is screen)
         await pilot.press("u")
         made = {
             "name": "encode-on-time",

@@ -355,7 +355,7 @@ async def test_a_running_backup_refuses_a_second_and_blocks_no_verbs():
         await start_backup(pilot, app, "Backing up: copied, packed")
         app.clear_message()
         await wait_until(pilot, lambda: is_shown(app, "Backing up"))
-        app.send_requests([Request("hold", {}, "Held")])
+        app.requests.send([Request("hold", {}, "Held")])
         await wait_until(pilot, lambda: home.asked("hold"))
         await start_backup(pilot, app, "A backup is being taken already.")
         goes.set()

@@ -217,7 +217,7 @@ async def test_a_conflicting_change_is_shown_before_it_is_overwritten():
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: list_calls(found))
         assert list_calls(found)[0]["fields"] == {"memory": 8192.0}
-        await wait_until(pilot, lambda: app.can_undo)
+        await wait_until(pilot, lambda: app.undo_stack.can_undo)
         await pilot.press("u")
         await wait_until(pilot, lambda: len(list_calls(found)) == 2)
         assert list_calls(found)[1]["fields"] == {"memory": 10240.0}
@@ -249,8 +249,8 @@ async def test_several_tasks_share_one_edit_form():
         await pilot.press("4", "G", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found))
         assert list_calls(found)[0] == {"ids": list(rows), "fields": {"memory": 4096.0}}
-        await wait_until(pilot, lambda: app.can_undo)
-        assert sorted(deed.args["fields"]["memory"] for deed in app._undo_entries[-1][1]) == [
+        await wait_until(pilot, lambda: app.undo_stack.can_undo)
+        assert sorted(deed.args["fields"]["memory"] for deed in app.undo_stack.entries[-1][1]) == [
             2048.0,
             12288.0,
         ]
@@ -539,7 +539,7 @@ async def test_a_new_queue_needs_an_unused_name():
         await pilot.press("2", "ctrl+j")
         await wait_until(pilot, lambda: list_calls(found, "queue.create"))
         assert list_calls(found, "queue.create") == [{"name": "gpu2"}]
-        await wait_until(pilot, lambda: app.can_undo)
+        await wait_until(pilot, lambda: app.undo_stack.can_undo)
         await pilot.press("u")
         await wait_until(pilot, lambda: list_calls(found, "queue.rm") == [{"name": "gpu2"}])
 
@@ -718,7 +718,7 @@ async def test_an_edit_on_a_real_runtime_can_be_undone(runtime: RuntimeProcess):
             pilot, app, make_edit_screen(client, app.board.next[:1] if app.board else [])
         )
         await pilot.press("3", "2", "M", "tab", "5", "m", "ctrl+j")
-        await wait_until(pilot, lambda: app.screen is not screen and app.can_undo)
+        await wait_until(pilot, lambda: app.screen is not screen and app.undo_stack.can_undo)
         changed = runtime.show(number)
         assert (changed["memory"], changed["timeout"], changed["status"]) == (32.0, 300.0, "held")
         await pilot.press("u")

@@ -1107,7 +1107,7 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
             return [args["fields"]["priority"] for args in answers.asked("set")]
 
         await pilot.press("+")
-        app._apply_board(
+        app.connection._apply_board(
             BOARD._replace(
                 next=tuple(
                     row._replace(priority=6) if row.number == 1049 else row for row in BOARD.next

@@ -614,8 +614,10 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
 
         for priority in (1, 2, 3):
             await tasks.press("+")
-            app._apply_board(tasks.many.board._replace(next=(line._replace(priority=priority),)))
-        app._apply_board(tasks.many.board)
+            app.connection._apply_board(
+                tasks.many.board._replace(next=(line._replace(priority=priority),))
+            )
+        app.connection._apply_board(tasks.many.board)
         await tasks.press("+")
         await wait_for(tasks.pilot, lambda: asked() == [1, 2, 3, 4])
 

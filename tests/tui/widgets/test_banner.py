@@ -372,7 +372,7 @@ async def test_a_damaged_database_keeps_the_last_rows_with_their_age():
         await wait_for(pilot, lambda: app.board is not None)
         app.feed.stop()
         assert not any("as of" in line for line in read_screen_lines(app))
-        app._show_board_error("the database is damaged.", True, "DAMAGED")
+        app.connection._show_board_error("the database is damaged.", True, "DAMAGED")
         moment[0] += 65
         await wait_for(
             pilot,
@@ -395,7 +395,7 @@ async def test_message_and_banner_give_the_same_advice_without_a_backup():
         app.feed.stop()
         await pilot.pause()
         cure = "Move the database away, or put a good copy there."
-        app._receive_feed_error(
+        app.connection._receive_feed_error(
             Remote(
                 "the database is damaged. There is no good backup of it.",
                 cure,
@@ -429,7 +429,7 @@ async def test_the_task_list_keeps_its_rows_over_a_damaged_database():
         await wait_for(pilot, lambda: is_shown(app, "resnet50-sweep-08"))
         app.feed.stop()
         ticks.at += 661
-        app._show_board_error("the database is damaged.", True, "DAMAGED")
+        app.connection._show_board_error("the database is damaged.", True, "DAMAGED")
         await wait_for(pilot, lambda: is_shown(app, "11m old"))
 
         assert "DATABASE DAMAGED" in read_screen_lines(app)[

@@ -19,10 +19,9 @@ from app.config import Config
 from app.core.text.sanitize import measure_width
 from app.errors import Conflict, Problem
 from app.tui.app import TaskdeckApp
-from app.tui.data import board_feed
+from app.tui.data import board_feed, connection
 from app.tui.run import format_farewell
 from app.tui.style import Look
-from app.tui.widgets import banner
 from app.version import VERSION
 from tests.tui import boards
 from tests.tui.recording_runtime import RecordingRuntime, wait_for
@@ -161,7 +160,7 @@ async def test_a_mute_runtime_is_reported(
 ):
     """Cover a runtime that hangs before its greeting and one that hangs after."""
     monkeypatch.setattr(app_client, "GREETING_TIMEOUT", 0.2)
-    monkeypatch.setattr(banner, "WAIT_NOTICE_DELAY", 0.5)
+    monkeypatch.setattr(connection, "WAIT_NOTICE_DELAY", 0.5)
     app = make_deck(
         lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART
     )

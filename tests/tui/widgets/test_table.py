@@ -44,6 +44,8 @@ def make_numbered_rows(first: int, count: int) -> list[KeyedRow]:
 class TableApp(App[None]):
     """An app with one table of two sections."""
 
+    look = Look()
+
     def __init__(self) -> None:
         super().__init__()
         self.table = Table((TableSection("top", GRID), TableSection("low", GRID)), id="table")

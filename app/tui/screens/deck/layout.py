@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
 
 from app.core.board import Board
+from app.tui.deck_app import DeckNode
 from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.pools import PoolsPane
 from app.tui.panes.queues import QueuesPane
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck.pane_heights import FULL_SIZE, PaneHeights, compute_layout, resize_pane
 from app.tui.screens.task_actions import can_open
-from app.tui.style import Look
 from app.tui.widgets.banner import Banner, build_current_banner
 from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import KeyLine, MessageLine
 from app.tui.widgets.header import WIDE_CELLS, Header
 from app.tui.widgets.table import Table
 
-if TYPE_CHECKING:
-    from app.tui.app import TaskdeckApp
-
 PANES = ("queues", "pools", "work", "alerts")
 ZOOM_NOTES = ("zoomed: z shows all panes", "zoomed (z)")
 Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
 
 
-class DeckLayout(Screen[None]):
+class DeckLayout(DeckNode, Screen[None]):
     """Widgets of the deck and their sizes."""
 
     def __init__(self) -> None:
@@ -54,14 +51,6 @@ class DeckLayout(Screen[None]):
         yield FilterInput()
         yield MessageLine()
         yield KeyLine()
-
-    @property
-    def deck(self) -> TaskdeckApp:
-        return cast("TaskdeckApp", self.app)
-
-    @property
-    def look(self) -> Look:
-        return self.deck.look
 
     @property
     def panes(self) -> tuple[Pane, ...]:
@@ -102,9 +91,7 @@ class DeckLayout(Screen[None]):
     def show_banner(self, board: Board) -> int:
         """Show the warnings; return their number of lines."""
         row, banner = self.table.item, self.query_one(Banner)
-        lines = build_current_banner(
-            self.deck, banner, board, enter=row is not None and not can_open(row)
-        )
+        lines = build_current_banner(banner, board, enter=row is not None and not can_open(row))
         banner.show(lines)
         return len(lines)
 

@@ -51,6 +51,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
 
     AUTO_FOCUS = "#work"
     ALLOW_SELECT = False
+    SHOWS_PAST = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *TaskActions.BINDINGS,
         Binding("n", "new", "New task", id="deck.new"),
@@ -194,7 +195,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         hints = list_deck_hints(
             self.table.item,
             self._list_marked_hints(),
-            undo=self.deck.can_undo,
+            undo=self.deck.undo_stack.can_undo,
             stopped=stopped,
             pane=self.table.id or "work",
         )

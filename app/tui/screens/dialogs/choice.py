@@ -7,7 +7,7 @@ accepted, so that a key typed ahead cannot confirm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -188,7 +188,7 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         )
 
     def on_mount(self) -> None:
-        self._opened = cast(Any, self.app).ticks()
+        self._opened = self.deck.ticks()
         self._draw()
 
     def on_resize(self) -> None:
@@ -249,5 +249,5 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
     def _choose(self, key: str) -> None:
         if key == self.question.safe:
             self.dismiss(None)
-        elif cast(Any, self.app).ticks() - self._opened >= self.question.deaf:
+        elif self.deck.ticks() - self._opened >= self.question.deaf:
             self.dismiss(key)

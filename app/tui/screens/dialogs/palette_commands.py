@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from app.tui.actions.queues_pools import QueueOrPool, get_label, toggle_drain
 from app.tui.actions.tasks import toggle_rows
+from app.tui.deck_app import DeckApp
 from app.tui.screens.dialogs.keys import list_bindings
 from app.tui.screens.dialogs.palette import PaletteCommand, make_commands
 from app.tui.screens.dialogs.topics import make_topic_commands
-from app.tui.terminal.driver import ClickDriver
 from app.tui.themes import THEMES
-
-if TYPE_CHECKING:
-    from app.tui.app import TaskdeckApp
-
 
 SEARCH_WORDS = {
     "go('database')": (
@@ -29,7 +24,7 @@ MOUSE_OFF = "The terminal handles the mouse and can select text. For clicks in t
 MOUSE_ON = "The deck handles clicks and the wheel again."
 
 
-def list_commands(app: TaskdeckApp) -> list[PaletteCommand]:
+def list_commands(app: DeckApp) -> list[PaletteCommand]:
     """Return every command available on the current screen."""
     return [
         *_list_bound(app),
@@ -39,7 +34,7 @@ def list_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     ]
 
 
-def _list_bound(app: TaskdeckApp) -> list[PaletteCommand]:
+def _list_bound(app: DeckApp) -> list[PaletteCommand]:
     live = app.screen.active_bindings
     bindings = [
         binding for binding in list_bindings(live) if binding.action not in ("palette", "help_quit")
@@ -51,7 +46,7 @@ def _list_bound(app: TaskdeckApp) -> list[PaletteCommand]:
     )
 
 
-def _list_place_commands(app: TaskdeckApp) -> list[PaletteCommand]:
+def _list_place_commands(app: DeckApp) -> list[PaletteCommand]:
     queues = app.board.queues if app.board else ()
     tasks = [
         PaletteCommand(
@@ -67,15 +62,15 @@ def _list_place_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     ]
 
 
-def _make_toggle_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand:
+def _make_toggle_command(app: DeckApp, place: QueueOrPool) -> PaletteCommand:
     does = "pause" if place.status == "active" else "resume"
     return PaletteCommand(
         f"{does} {app.look.sanitize(get_label(place))}",
-        lambda: app.send_requests(toggle_rows([place])),
+        lambda: app.requests.send(toggle_rows([place])),
     )
 
 
-def _make_drain_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand:
+def _make_drain_command(app: DeckApp, place: QueueOrPool) -> PaletteCommand:
     does = (
         "resume (it is draining)"
         if place.status == "draining"
@@ -83,21 +78,23 @@ def _make_drain_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand:
     )
     return PaletteCommand(
         f"{app.look.sanitize(get_label(place))}: {does}",
-        lambda: app.send_requests(toggle_drain(place)),
+        lambda: app.requests.send(toggle_drain(place)),
     )
 
 
-def _list_app_commands(app: TaskdeckApp) -> list[PaletteCommand]:
+def _list_app_commands(app: DeckApp) -> list[PaletteCommand]:
     leave = partial(app.call_later, app.run_action, "leave")
     return [
-        PaletteCommand("welcome: show the first-run help again", partial(_show_welcome, app)),
-        PaletteCommand("panes: show all at their default sizes", partial(_reset_panes, app)),
+        PaletteCommand("welcome: show the first-run help again", app.show_welcome),
+        PaletteCommand("panes: show all at their default sizes", app.reset_panes),
         PaletteCommand(
             "mouse off: the terminal selects text again", partial(_use_mouse, app, False)
         ),
         PaletteCommand("mouse on", partial(_use_mouse, app, True)),
         PaletteCommand(
-            "back up now: in the background, jobs keep running", app.back_up, also="backup"
+            "back up now: in the background, jobs keep running",
+            app.background.back_up,
+            also="backup",
         ),
         PaletteCommand("messages: recent messages in full", app.action_said_lately),
         PaletteCommand("failures: mark all as seen", partial(_mark_failures_seen, app)),
@@ -109,28 +106,11 @@ def _list_app_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     ]
 
 
-def _reset_panes(app: TaskdeckApp) -> None:
-    app.action_place(0)
-    if app.deck:
-        app.deck.reset_sizes()
-
-
-def _use_mouse(app: TaskdeckApp, on: bool) -> None:
-    if isinstance(app._driver, ClickDriver):
-        app._driver.use_mouse(on)
+def _use_mouse(app: DeckApp, on: bool) -> None:
+    app.use_mouse(on)
     app.show_message(MOUSE_ON if on else MOUSE_OFF)
 
 
-def _mark_failures_seen(app: TaskdeckApp) -> None:
+def _mark_failures_seen(app: DeckApp) -> None:
     app.seen.mark_all_viewed(app.now())
     app.show_message("All failures so far are marked as seen.")
-
-
-def _show_welcome(app: TaskdeckApp) -> None:
-    app.action_place(0)
-    if app.board and app.board.ever:
-        app.show_message(
-            "The first-run help appears only on a deck without tasks; ? shows the keys.", "warn"
-        )
-    elif app.deck:
-        app.deck.action_welcome()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from textwrap import wrap
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 from app.core.board import Board
 from app.tui.actions.question import CONFIRM_DELAY, Answer, Question
@@ -86,7 +86,7 @@ class QuitScreen(ChoiceScreen):
 
         Ignore letters typed ahead.
         """
-        if cast(Any, self.app).ticks() - self._opened >= CONFIRM_DELAY:
+        if self.deck.ticks() - self._opened >= CONFIRM_DELAY:
             self.dismiss(key)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from app.tui.actions.question import Answer, Question
 from app.tui.screens.dialogs.choice import ChoiceScreen
 
@@ -40,7 +38,7 @@ class ThemeScreen(ChoiceScreen):
 
     def _choose(self, key: str) -> None:
         self._preview(key)
-        cast(Any, self.app).memory.put("theme", _KEYS[key])
+        self.deck.memory.put("theme", _KEYS[key])
         self.dismiss(key)
 
     def _preview(self, key: str) -> None:

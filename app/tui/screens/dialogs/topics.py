@@ -90,4 +90,4 @@ class TopicScreen(BoxScreen):
             yield KeyLine()
 
     def action_topics(self) -> None:
-        cast(Any, self.app).open_topics()
+        self.deck.open_topics()

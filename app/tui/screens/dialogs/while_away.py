@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -136,9 +136,7 @@ class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         box.show(make_box_lines(self._make_question(box.look), 0, cells, box.look), cells)
 
     def _make_question(self, look: Look) -> Question:
-        return make_question(
-            self._found, cast(Any, self.app).now(), look, self.app.size.height - FRAME_LINES
-        )
+        return make_question(self._found, self.deck.now(), look, self.app.size.height - FRAME_LINES)
 
     def on_key(self, event: events.Key) -> None:
         """Close on any other key, and pass on a navigation key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -77,7 +77,7 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
         self._snapshot, self._snapshot_at = known, self.now
         row = make_task_row(known.task, self.board)
         if isinstance(row, EndedEntry):
-            cast(Any, self.app).mark_viewed(row)
+            self.deck.mark_viewed(row)
         self.draw()
 
     def on_resize(self) -> None:

@@ -17,12 +17,13 @@ from textual.widgets import Input
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict
 from app.tui.actions.tasks import Request
-from app.tui.app import RETRY_GRACE, TaskdeckApp
+from app.tui.app import TaskdeckApp
 from app.tui.error_boundary import SafeScreen
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.screens.task import TaskScreen
+from app.tui.state.pending_changes import RETRY_GRACE
 from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import MessageLine
 from app.tui.widgets.modal import DismissOnClickOutside
@@ -496,13 +497,13 @@ async def test_a_stale_board_does_not_reset_a_requested_priority():
     async with open_deck() as deck:
         await (await deck.move_to(1055)).press("+")
         await deck.asked("set")
-        deck.app._apply_board(boards.busy())
+        deck.app.connection._apply_board(boards.busy())
         await deck.press("+")
         assert [args["fields"]["priority"] for args in await deck.asked("set", 2)] == [1, 2]
         deck.recording.answers["set"] = Conflict("it has ended.")
         await deck.press("+")
         await deck.says("it has ended")
-        assert deck.app.pending_priorities == {}
+        assert deck.app.pending.priorities == {}
 
 
 async def test_a_acknowledges_a_firing_alert_only():
@@ -522,7 +523,7 @@ async def test_a_refusal_is_shown_verbatim():
         }
         await (await deck.move_to(1042)).press("p")
         assert "Refused: #1042 has ended." in await deck.says("Refused")
-        assert not deck.app.can_undo
+        assert not deck.app.undo_stack.can_undo
 
 
 async def test_a_runtime_error_is_shown_and_offers_no_undo():
@@ -532,7 +533,7 @@ async def test_a_runtime_error_is_shown_and_offers_no_undo():
         assert "Not done: the disk is full. Free space, then again." in await deck.says(
             "disk is full"
         )
-        assert not deck.app.can_undo
+        assert not deck.app.undo_stack.can_undo
 
 
 async def test_a_verb_is_refused_right_after_its_row_changed():
@@ -755,8 +756,8 @@ async def test_the_undone_action_is_shown_in_full_before_the_next_one():
     async with open_deck() as deck:
         await deck.pilot.resize_terminal(80, 24)
         long = "changed #1042 resnet50-sweep-06: memory 2.0G to 1.0G"
-        deck.app.push_undo("Priority 0 → 1: #1053 encode S02E06.mkv.", [Request("set", {})])
-        deck.app.push_undo("Memory 1.0G → 2.0G.", [Request("undo", {"ids": [7]}, "Undone:")])
+        deck.app.undo_stack.push("Priority 0 → 1: #1053 encode S02E06.mkv.", [Request("set", {})])
+        deck.app.undo_stack.push("Memory 1.0G → 2.0G.", [Request("undo", {"ids": [7]}, "Undone:")])
         deck.recording.answers["undo"] = {
             "done": [{"text": "x", "back": long}],
             "refused": [],
@@ -1239,7 +1240,7 @@ async def test_a_wide_character_warns_about_an_active_input_method():
 
 async def test_a_lost_runtime_keeps_the_rows_and_is_reported():
     async with open_deck() as deck:
-        deck.app._receive_feed_error(OSError("no such home"), False)
+        deck.app.connection._receive_feed_error(OSError("no such home"), False)
         await wait_for(deck.pilot, lambda: "NO RUNTIME" in read_screen_lines(deck.app)[0])
         shown = read_screen_lines(deck.app)
         assert any("1042 ● resnet50-sweep-06" in line for line in shown)
@@ -1249,12 +1250,12 @@ async def test_a_lost_runtime_keeps_the_rows_and_is_reported():
 async def test_the_banner_shows_the_time_at_which_the_runtime_died():
     async with open_deck() as deck:
         gone = boards.busy()._replace(runtime=RuntimeFacts("none"))
-        deck.app._apply_board(gone)
+        deck.app.connection._apply_board(gone)
         await wait_for(
             deck.pilot, lambda: "NO RUNTIME since 10:42" in read_screen_lines(deck.app)[0]
         )
         deck.app.now = lambda: boards.NOW + 120
-        deck.app._apply_board(gone)
+        deck.app.connection._apply_board(gone)
         await deck.pilot.pause()
         assert "NO RUNTIME since 10:42" in read_screen_lines(deck.app)[0]
 

@@ -202,7 +202,7 @@ async def test_an_unreadable_database_claims_nothing_else():
     factory: Any = late.client
     app = TaskdeckApp(factory, now=lambda: boards.NOW)
     async with app.run_test(size=(80, 24)) as pilot:
-        app._receive_feed_error(DamagedDatabase("the database is damaged."), False)
+        app.connection._receive_feed_error(DamagedDatabase("the database is damaged."), False)
         await wait_for(
             pilot,
             lambda: any("the database is damaged." in line for line in read_screen_lines(app)),

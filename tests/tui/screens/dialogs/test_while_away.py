@@ -137,7 +137,7 @@ async def test_an_unfocused_terminal_is_not_redrawn():
         )
         before = read_screen_lines(app)
         recording.board = boards.empty()
-        app._receive_board(boards.empty())
+        app.connection._receive_board(boards.empty())
         await pilot.pause()
         assert read_screen_lines(app) == before
         app.post_message(AppFocus())

@@ -1,0 +1,160 @@
+"""Textual application with status messages and an error boundary, adapted to poor terminals.
+
+No traceback reaches the terminal: failures are shown in place and written to `run/deck.log`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual._compositor import ChopsUpdate
+from textual.filter import LineFilter, NoColor
+from textual.reactive import var
+from textual.screen import Screen
+from textual.widget import AwaitMount
+
+from app.config import Config
+from app.core.board import Board
+from app.tui.error_boundary import ErrorBoundary
+from app.tui.error_log import log_error
+from app.tui.state.preferences import Preferences
+from app.tui.status_messages import StatusMessages
+from app.tui.style import Look
+from app.tui.terminal.cell_updates import CellUpdate
+from app.tui.terminal.driver import ClickDriver
+from app.tui.themes import THEMES, choose_theme
+from app.tui.widgets.too_small import TooSmallNotice
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from textual.driver import Driver
+
+
+class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
+    """Application of one home, without screens and without a runtime."""
+
+    board: var[Board | None] = var(None, init=False)
+    """The latest board; None until the first one arrives. A `reactive` would redraw the whole
+    screen on every board."""
+
+    def __init__(
+        self,
+        *,
+        look: Look | None = None,
+        read_only: bool = False,
+        home: Path | None = None,
+        now: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        driver_class: type[Driver] | None = None,
+        settings: Config = Config(),  # noqa: B008 - frozen
+    ) -> None:
+        """Create the app. `settings.keys` are validated already."""
+        super().__init__(driver_class=driver_class)
+        self.look = look or Look()
+        self.read_only = read_only
+        self.home = home
+        self.now = now
+        self.ticks = ticks
+        self.settings = settings
+        self.failure: Exception | None = None
+        """The first failure of the deck itself."""
+        self.fatal = False
+        """Set if the failure ended the app."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.memory = Preferences(home, read_only=read_only)
+        self.theme = choose_theme(settings.theme or self.memory.get("theme", ""))
+        self.set_keymap(dict(settings.keys))
+
+    @property
+    def may_start(self) -> bool:
+        """True if the deck may start a runtime by itself."""
+        return not self.read_only and self.settings.autostart
+
+    @property
+    def resting(self) -> bool:
+        """True if drawing is suspended because another window has the focus."""
+        return not self.app_focus and self.settings.unfocused == "still"
+
+    def _prepare_terminal(self) -> None:
+        self.set_class(self.look.ascii, "-ascii")
+        if self.look.plain and isinstance(self._driver, ClickDriver):
+            self._driver.show_cursor()
+
+    def use_mouse(self, on: bool) -> None:
+        """Handle the mouse, or leave it to the terminal."""
+        if isinstance(self._driver, ClickDriver):
+            self._driver.use_mouse(on)
+
+    def action_redraw(self) -> None:
+        """Clear the terminal and draw everything again."""
+        if self._driver and not self.is_headless:
+            self._driver.write("\x1b[2J")
+        self.screen.refresh(layout=True)
+
+    # Adaptations of Textual
+
+    def _get_screen(self, screen: Screen[Any] | str) -> tuple[Screen[Any], AwaitMount]:
+        """Return a screen with its stylesheet loaded.
+
+        From Python 3.12 on Textual's tasks start eagerly, so widgets would be mounted unstyled.
+        """
+        if isinstance(screen, Screen):
+            self._load_screen_css(screen)
+        return super()._get_screen(screen)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return the colour filter; without colour, the one that drops colours.
+
+        Textual asks before the theme is known and would choose the filter for greys.
+        """
+        return super().get_line_filters() if self.look.colour else [NoColor()]
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(
+            screen,
+            (
+                CellUpdate.from_chops(renderable)
+                if isinstance(renderable, ChopsUpdate)
+                else renderable
+            ),
+        )
+
+    def _set_pointer_shape(self, shape: str) -> None:
+        """Ignore pointer shapes: few terminals know the OSC sequence."""
+
+    # Failures
+
+    def report(self, error: Exception, where: Any) -> None:
+        """Log and show a failed handler, then continue.
+
+        Errors while the app exits are ignored, since its screens are being removed.
+        """
+        if self._exit:
+            return
+        log_error(self.home, error)
+        self.failure = self.failure or error
+        self.show_message(
+            self.look.sanitize(
+                f"Internal error ({type(error).__name__}: {error}); "
+                "the deck continues. See run/deck.log."
+            ),
+            "broken",
+        )
+
+    def _fatal_error(self) -> None:
+        """End without a traceback; `run_deck` prints the reason."""
+        self.panic()
+
+    def panic(self, *renderables: Any) -> None:
+        """End the app and write the failure to the log, not to the terminal."""
+        if not self._exit:
+            self.fatal = True
+            self.failure = (
+                self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
+            )
+            log_error(self.home, self.failure)
+        self._close_messages_no_wait()

@@ -1,0 +1,223 @@
+"""Requests of the user: sent in order, reported in one message, and undone with `u`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.core.text.sanitize import measure_width
+from app.tui.actions.confirmations import MAX_NAMED
+from app.tui.actions.tasks import NotApplicableError, Request, format_result
+from app.tui.app_host import AppHost
+from app.tui.data.call_queue import CallQueue, ReplyCallback
+from app.tui.state.pending_changes import PendingChanges
+from app.tui.state.undo_stack import UndoStack
+
+UNDO_PENDING = "Waiting for the previous request; it will be undone when it completes."
+"""Shown when `u` is pressed while a request is pending."""
+NOTICE_DELAY = 1.0
+"""Seconds the user needs to notice that a key was not applicable."""
+UNDOABLE_BY_FILTER = ("cancel", "hold", "front")
+"""Commands on a filter that can be undone, for tasks that have not started since."""
+NEXT_UNDO_CELLS = 8
+"""Minimum cells for the next undo; the message about the current one comes first."""
+
+
+class PendingRequest:
+    """A request that has no reply yet."""
+
+    def __init__(self) -> None:
+        self.undo_presses = 0
+        """Times `u` was pressed after this request; the presses undo it once it is done, whatever
+        followed."""
+
+
+class RequestSender:
+    """Sends changes, and undoes the latest one first."""
+
+    def __init__(
+        self,
+        app: AppHost,
+        write_queue: CallQueue,
+        read_queue: CallQueue,
+        undo_stack: UndoStack,
+        pending: PendingChanges,
+    ) -> None:
+        self.app = app
+        self.undo_stack, self.pending = undo_stack, pending
+        self._write_queue, self._read_queue = write_queue, read_queue
+        self._unfinished: list[PendingRequest] = []
+        """Pending requests in key order, including those still being reviewed."""
+        self._not_applicable_at = float("-inf")
+        """Time of the last key that was not applicable, on the clock `ticks`."""
+
+    def send(self, deeds: Sequence[Request]) -> None:
+        """Send requests to the runtime in order; replies appear in the message line."""
+        if not self.app.refuse_changes():
+            self._queue_batch(deeds, RequestBatch(self, len(deeds)))
+
+    def _queue_batch(self, deeds: Sequence[Request], batch: RequestBatch) -> None:
+        if deeds:
+            self._track_request(batch)
+        for deed in deeds:
+            self._write_queue.send(deed.verb, deed.args, batch.make_reply_callback(deed))
+
+    def _track_request(self, asked: PendingRequest) -> None:
+        self._unfinished.append(asked)
+        self._not_applicable_at = float("-inf")  # `u` refers to this request from now on
+
+    def undo(self) -> None:
+        """Undo the latest change, then the one before it.
+
+        If an irreversible change came after it, announce first what would be undone.
+        """
+        if self.app.refuse_changes():
+            return
+        unfit, self._not_applicable_at = (
+            self.app.ticks() - self._not_applicable_at < NOTICE_DELAY,
+            float("-inf"),
+        )
+        if not self._unfinished:
+            self.undo_stack.is_hidden = self.undo_stack.is_hidden or unfit
+            self._undo_latest()
+        elif unfit:
+            self.app.show_message("Press u again to undo the previous request.", stays=False)
+        else:
+            self._unfinished[-1].undo_presses += 1
+            self.app.show_message(UNDO_PENDING, stays=False)
+
+    def _undo_latest(self, more: int = 0) -> None:
+        """Undo the latest entry, then `more` older ones, each after the previous reply."""
+        undo_stack = self.undo_stack
+        if undo_stack.is_hidden and undo_stack.can_undo:
+            undo_stack.is_hidden = False
+            self.app.show_message(
+                f"Press u again to undo the one before: {undo_stack.next_text.rstrip('.')}.",
+                stays=True,
+            )
+        elif undo_stack.can_undo:
+            said, deeds = undo_stack.pop()
+            batch = RequestBatch(self, len(deeds), said)
+            batch.undo_presses = more
+            self._queue_batch(deeds, batch)
+        else:
+            self.app.show_message(
+                "Nothing to undo here; press O to see and undo earlier operations.", stays=False
+            )
+
+    def finish_request(self, asked: PendingRequest, did: bool) -> None:
+        """Remove a finished request and apply the undo presses queued behind it."""
+        self._unfinished.remove(asked)
+        if asked.undo_presses and did:
+            self._undo_latest(asked.undo_presses - 1)
+        elif asked.undo_presses:  # the user must not answer an open question believing in an undo
+            self.app.retract_message((self.app.look.adapt_text(UNDO_PENDING), ""))
+
+    def show_not_applicable(self, why: NotApplicableError) -> None:
+        """Show why a command does not apply to its row.
+
+        A `u` pressed right after it was not meant for an earlier change.
+        """
+        self.app.show_message(self.app.look.sanitize(str(why)), "warn")
+        self._not_applicable_at = self.app.ticks()
+
+    def fetch_details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
+        """Fetch `show` of the first few tasks for a dialog; pass an empty list on failure."""
+
+        def have(found: Sequence[Any]) -> None:
+            before = len(self._unfinished)
+            try:
+                then(found)
+                if self._unfinished[before:]:
+                    self._unfinished[-1].undo_presses, asked.undo_presses = asked.undo_presses, 0
+            finally:
+                self.finish_request(asked, did=False)
+
+        asked = PendingRequest()
+        self._track_request(asked)
+        self._read_queue.submit_work(
+            lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:MAX_NAMED]],
+            lambda found, error: self.app.call_later(have, found or []),
+        )
+
+
+class RequestBatch(PendingRequest):
+    """Several requests whose replies form one message."""
+
+    def __init__(self, sender: RequestSender, count: int, takes_back: str = "") -> None:
+        """Create a batch of `count` requests.
+
+        `takes_back` is the sanitized message of the change that these requests undo.
+        """
+        super().__init__()
+        self._sender, self._app = sender, sender.app
+        self._undoes = takes_back
+        self._open = count
+        self._texts: list[str] = []
+        self._refused: list[str] = []
+        """Messages of requests that were refused at least in part."""
+        self._undo: list[Request] = []
+        self._operations: list[int] = []
+        self._failed = False
+        self._has_changes = False
+        """Set if anything was changed."""
+
+    def make_reply_callback(self, deed: Request) -> ReplyCallback:
+        """Return the callback for the reply to a request; callable from any thread."""
+        return lambda answer, error: self._app.call_later(self._take_reply, deed, answer, error)
+
+    def _take_reply(self, deed: Request, answer: Any, error: Exception | None) -> None:
+        self._open -= 1
+        refused = error is not None or (isinstance(answer, dict) and bool(answer.get("refused")))
+        if refused:
+            self._sender.pending.clear()
+        elif deed.verb == "retry":
+            self._sender.pending.start_retry_grace(deed.args.get("ids", ()))
+        texts = self._refused if refused else self._texts
+        if error is None:
+            self._has_changes = (
+                self._has_changes or not isinstance(answer, dict) or bool(answer.get("done", True))
+            )
+            texts.append(format_result(deed, answer, self._app.look.sanitize))
+            self._record_undo(deed, answer)
+        else:
+            self._failed = True
+            texts.append(self._app.look.sanitize(f"Not done: {error}"))
+            self._undo += [deed] if deed.verb == "undo" else ()
+        if not self._open:
+            self._show_result()
+
+    def _record_undo(self, deed: Request, answer: Any) -> None:
+        """Record how to undo the change.
+
+        An undo by recorded operations checks that objects are still as the operations left them.
+        """
+        if not (deed.undo or deed.verb in UNDOABLE_BY_FILTER and "select" in deed.args):
+            return
+        if isinstance(answer, dict) and (operations := answer.get("operations")):
+            self._operations += operations
+        elif not isinstance(answer, dict) or answer.get("done", True):
+            self._undo += deed.undo
+
+    def _show_result(self) -> None:
+        if self._operations:
+            self._undo.append(Request("undo", {"ids": self._operations}, "Undone:"))
+        texts = [
+            *_shorten_texts(self._texts, "more."),
+            *_shorten_texts(self._refused, "more were refused."),
+        ]
+        if self._undo:
+            self._sender.undo_stack.push(self._undoes or texts[0], self._undo)
+            texts = [*texts, "u undo"]
+        elif self._has_changes and not self._undoes:
+            self._sender.undo_stack.mark_irreversible()
+        elif self._undoes and (before := self._sender.undo_stack.next_text):
+            room = self._app.size.width - measure_width("  ".join([*texts, "u undo: "])) - 1
+            texts = [*texts, f"u undo: {self._app.look.cut(before, max(NEXT_UNDO_CELLS, room))}"]
+        self._app.show_message("  ".join(texts), "warn" if self._failed else "", stays=True)
+        self._sender.finish_request(self, self._has_changes)
+
+
+def _shorten_texts(texts: Sequence[str], more: str) -> list[str]:
+    """Return at most two texts, else the first and the number of others."""
+    return list(texts) if len(texts) < 3 else [texts[0], f"And {len(texts) - 1} {more}"]
