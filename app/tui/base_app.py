@@ -10,11 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual._compositor import ChopsUpdate
 from textual.filter import LineFilter, NoColor
 from textual.reactive import var
-from textual.screen import Screen
-from textual.widget import AwaitMount
 
 from app.config import Config
 from app.core.board import Board
@@ -23,13 +20,10 @@ from app.tui.error_log import log_error
 from app.tui.state.preferences import Preferences
 from app.tui.status_messages import StatusMessages
 from app.tui.style import Look
-from app.tui.terminal.cell_updates import CellUpdate
-from app.tui.terminal.driver import ClickDriver
 from app.tui.themes import THEMES, choose_theme
 from app.tui.widgets.too_small import TooSmallNotice
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from textual.driver import Driver
 
 
@@ -81,30 +75,19 @@ class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
 
     def _prepare_terminal(self) -> None:
         self.set_class(self.look.ascii, "-ascii")
-        if self.look.plain and isinstance(self._driver, ClickDriver):
-            self._driver.show_cursor()
+        if self.look.plain and self.click_driver:
+            self.click_driver.show_cursor()
 
     def use_mouse(self, on: bool) -> None:
         """Handle the mouse, or leave it to the terminal."""
-        if isinstance(self._driver, ClickDriver):
-            self._driver.use_mouse(on)
+        if self.click_driver:
+            self.click_driver.use_mouse(on)
 
     def action_redraw(self) -> None:
         """Clear the terminal and draw everything again."""
-        if self._driver and not self.is_headless:
-            self._driver.write("\x1b[2J")
+        if self.click_driver:
+            self.click_driver.write("\x1b[2J")
         self.screen.refresh(layout=True)
-
-    # Adaptations of Textual
-
-    def _get_screen(self, screen: Screen[Any] | str) -> tuple[Screen[Any], AwaitMount]:
-        """Return a screen with its stylesheet loaded.
-
-        From Python 3.12 on Textual's tasks start eagerly, so widgets would be mounted unstyled.
-        """
-        if isinstance(screen, Screen):
-            self._load_screen_css(screen)
-        return super()._get_screen(screen)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return the colour filter; without colour, the one that drops colours.
@@ -112,19 +95,6 @@ class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
         Textual asks before the theme is known and would choose the filter for greys.
         """
         return super().get_line_filters() if self.look.colour else [NoColor()]
-
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        super()._display(
-            screen,
-            (
-                CellUpdate.from_chops(renderable)
-                if isinstance(renderable, ChopsUpdate)
-                else renderable
-            ),
-        )
-
-    def _set_pointer_shape(self, shape: str) -> None:
-        """Ignore pointer shapes: few terminals know the OSC sequence."""
 
     # Failures
 

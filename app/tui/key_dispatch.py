@@ -7,10 +7,10 @@ keys typed later. Here the binding runs at once.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from textual import events
-from textual._time import get_time
 from textual.message_pump import MessagePump
 from textual.screen import ModalScreen, Screen
 
@@ -19,6 +19,7 @@ from app.tui.base_app import BaseApp
 from app.tui.deck_app import StatusScreen
 from app.tui.key_queue import KeyQueueScreen, run_binding, wait_for_event
 from app.tui.style import Span
+from app.tui.terminal.app_internals import get_mount_event, run_next_callbacks
 from app.tui.widgets.footer import get_key_name
 
 
@@ -49,7 +50,7 @@ class KeyDispatcher:
 
         On the current screen they would run other commands.
         """
-        self._discard_until = get_time()
+        self._discard_until = monotonic()
 
     async def handle_event(self, event: events.Event) -> bool:
         """Handle an event before Textual does; return True if that was all."""
@@ -108,8 +109,8 @@ class KeyDispatcher:
         handed_on, self._has_forwarded_input = self._has_forwarded_input, False
         for pump in (app.focused or app.screen).ancestors_with_self if handed_on else ():
             await self._drain_pending_messages(pump)
-        await app._flush_next_callbacks()
-        await wait_for_event(app.screen._mounted_event)
+        await run_next_callbacks(app)
+        await wait_for_event(get_mount_event(app.screen))
         # A form orders keys itself, also those for dialogs above it.
         if any(isinstance(screen, KeyQueueScreen) for screen in app.screen_stack):
             return False
