@@ -61,6 +61,7 @@ COVERING_TESTS = {
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
     "tests/db/queries/test_transitions.py": "db/states db/raw_sql",
+    "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
     "tests/db/search/test_pagination.py": "db/search/{candidates,conditions}"
@@ -83,8 +84,9 @@ COVERING_TESTS = {
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
     "tests/service/tasks/test_submit.py": "service/tasks/number_file db/queries/run_history",
     "tests/service/tasks/test_views.py": "service/dispatch_view service/tasks/suggestions",
-    "tests/service/test_history.py": "db/queries/rollups db/timestamps",
+    "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/{context,registry}",
+    "tests/service/tasks/test_actions.py": "db/queries/task_fields",
     "tests/service/test_runtime_admin.py": "health/runner",
     "tests/service/test_sla_metrics.py": "core/metrics db/queries/{alerts,metrics,sla_cursor}",
     "tests/service/undo/test_undo.py": "service/undo/tasks",
