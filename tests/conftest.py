@@ -23,9 +23,34 @@ from db.engine import Database, open_database
 from tests.long.chaos.results import open_runtime
 from tests.runtime_process import RuntimeProcess, run_command
 
+TESTS = Path(__file__).parent
+
 GC_THRESHOLDS = (20_000, 20, 50)
 """Garbage collector thresholds. Deck tests create apps by the thousand; each module's remains are
 collected after the module."""
+
+
+FOLDER_MARKS = {
+    "acceptance": "process",
+    "bench": "process",
+    "cli": "unit",
+    "core": "unit",
+    "db": "database",
+    "engines": "unit",
+    "health": "unit",
+    "home": "process",
+    "keeper": "process",
+    "long": "process",
+    "offline": "database",
+    "runtime": "process",
+    "service": "database",
+    "test_config.py": "unit",
+    "test_help.py": "unit",
+    "test_style.py": "unit",
+    "tui": "terminal",
+}
+"""Marker of the tests in each folder or module, unless they have one of their own; otherwise
+`process`."""
 
 
 def pytest_configure() -> None:
@@ -40,9 +65,31 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than cores: tests spend a third of their time waiting."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one worker more than cores: tests spend a third of their time waiting.
+
+    A run of single files or of tests by name needs no workers.
+    """
+    words = config.option.file_or_dir
+    if config.option.keyword or (words and all(".py" in word for word in words)):
+        return 0
     return len(os.sched_getaffinity(0)) + 1
+
+
+def _get_folder_mark(path: Path) -> str:
+    """Return the marker that a module's tests have by default."""
+    folder = path.relative_to(TESTS).parts[0]
+    return FOLDER_MARKS.get(folder, "process")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip modules without a test of the only wanted marker: imports take most of the time."""
+    wanted = config.option.markexpr
+    if wanted not in FOLDER_MARKS.values() or not collection_path.name.startswith("test_"):
+        return None
+    if _get_folder_mark(collection_path) == wanted:
+        return None
+    return f"mark.{wanted}" not in collection_path.read_text(encoding="utf-8") or None
 
 
 SLOWEST_FILES = (
@@ -54,7 +101,13 @@ SLOWEST_FILES = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slowest files first, so that no worker ends alone with a long file."""
+    """Give each test its marker, and run the slowest files first.
+
+    Otherwise one worker would end alone with a long file.
+    """
+    for item in items:
+        if not any(item.get_closest_marker(mark) for mark in FOLDER_MARKS.values()):
+            item.add_marker(_get_folder_mark(item.path))
     items.sort(
         key=lambda item: (
             SLOWEST_FILES.index(item.path.stem)
@@ -70,6 +123,23 @@ def freeze_garbage() -> Iterator[None]:
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def forbid_processes_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a unit test fail that starts a process or a terminal."""
+    if request.node.get_closest_marker("unit") is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", _refuse_process)
+        for name in ("fork", "forkpty", "openpty", "posix_spawn"):
+            patch.setattr(os, name, _refuse_process)
+        yield
+
+
+def _refuse_process(*_args: object, **_more: object) -> None:
+    pytest.fail("a unit test started a process: mark it `process`")
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def test_a_missing_file_means_defaults(tmp_path: Path):
     assert (found.settings, found.fault_summary) == (Config(), "")
 
 
+@pytest.mark.process
 def test_a_missing_file_does_not_import_tomllib(tmp_path: Path):
     program = (
         f"import sys; from app.config import read; read({os.fspath(tmp_path / 'config.toml')!r});"

@@ -14,6 +14,8 @@ from tests.cli.builders import make_list_answer, make_task
 from tests.cli.terminal_command import run_on_terminal
 from tests.runtime_process import is_alive, wait_until
 
+pytestmark = pytest.mark.process
+
 LONG_LIST = make_list_answer([make_task(n, "x" * 100, "queued") for n in range(3000)], 3000, 3000)
 
 

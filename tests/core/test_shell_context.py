@@ -7,7 +7,11 @@ import pty
 import subprocess
 import sys
 
+import pytest
+
 from app.core import shell_context
+
+pytestmark = pytest.mark.process
 
 TERMINAL_SCRIPT = "from app.core.shell_context import identify_terminal; print(identify_terminal())"
 

@@ -19,6 +19,7 @@ def change_nothing(c: Connection) -> int:
     return 1
 
 
+@pytest.mark.process
 async def test_while_another_program_holds_the_lock_the_holder_is_known(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
@@ -55,6 +56,7 @@ async def test_while_another_program_holds_the_lock_the_holder_is_known(
     await asyncio.wait_for(news.wait(), 5)  # Nothing changed, but the free lock is news.
 
 
+@pytest.mark.process
 async def test_a_vain_wait_keeps_the_holder_known_until_the_lock_is_taken(
     database_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -12,6 +12,8 @@ from app import engines
 from app.core.schema import parameters
 from app.errors import Refused, Usage
 
+pytestmark = pytest.mark.process
+
 HOSTILE_TEXT = (
     "$(touch pwned); `touch pwned`'; touch pwned; \"; touch pwned #\n{{ word }} $HOME ☃ \udcff"
 )

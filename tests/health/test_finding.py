@@ -10,6 +10,8 @@ import pytest
 from app.health.finding import make_command, quote_word
 from app.paths import resolve_home
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize(
     "word",

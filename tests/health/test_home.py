@@ -16,6 +16,7 @@ def run_checks(path: Path):
     return {one.check: one for one in looked_at.check_home(str(path))}
 
 
+@pytest.mark.process
 def test_a_file_readable_by_others_is_a_hint_with_a_fix(home: Path):
     spaced = home / "run" / "my lock"
     spaced.touch()

@@ -46,6 +46,7 @@ def make_status(pid: int | None = None, capacity: int = 2, cpu: float = 2.0, mem
     }
 
 
+@pytest.mark.process
 def test_a_file_size_limit_is_broken_and_the_command_lifts_it(start_limited: StartLimited):
     pid = start_limited(resource.RLIMIT_FSIZE, 1 << 20)
 
@@ -58,6 +59,7 @@ def test_a_file_size_limit_is_broken_and_the_command_lifts_it(start_limited: Sta
     ] == ["well"]
 
 
+@pytest.mark.process
 def test_too_few_descriptors_are_broken(start_limited: StartLimited):
     (found,) = limits.check_limits("/srv", make_status(start_limited(resource.RLIMIT_NOFILE, 100)))
 

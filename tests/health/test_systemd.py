@@ -74,6 +74,7 @@ def test_the_generated_unit_passes(systemd_machine: Path):
     assert [(one.check, one.state) for one in systemd.check_units("/a b")] == [("unit", "well")]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "change",
     [

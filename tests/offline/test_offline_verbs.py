@@ -418,6 +418,7 @@ def test_advice_prefers_a_backup_newer_than_the_pre_upgrade_copy(
 TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
 
 
+@pytest.mark.process
 def test_the_program_after_a_backup_does_not_lock_the_home(backed_up_home: Path, tmp_path: Path):
     after = [sys.executable, "-c", TRY_LOCK, os.fspath(backed_up_home / "run" / paths.LOCK_FILE)]
     config = tmp_path / "config" / "taskdeck" / "config.toml"

@@ -10,6 +10,8 @@ import sys
 from itertools import islice
 from random import Random
 
+import pytest
+
 from app.cli.commands import demo_workload
 from app.core.definitions.document import parse_document
 from tests.runtime_process import wait_until
@@ -40,6 +42,7 @@ def _read_environment(pid):
         return []
 
 
+@pytest.mark.process
 def test_a_headless_demo_works_and_leaves_nothing(tmp_path):
     with start_demo(tmp_path, "--for", "4s", "--seed", "3") as running:
         out, err = running.communicate(timeout=60)
@@ -63,6 +66,7 @@ def test_a_headless_demo_works_and_leaves_nothing(tmp_path):
     wait_until(lambda: not list_processes(tmp_path), "the demo's processes gone")
 
 
+@pytest.mark.process
 def test_a_signal_ends_it_and_leaves_nothing(tmp_path):
     with start_demo(tmp_path) as running:
         wait_until(lambda: list(tmp_path.glob("*/home/runs/*/*.log")), "the demo at work")

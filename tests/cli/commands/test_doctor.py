@@ -226,6 +226,7 @@ def test_a_home_without_queues_is_broken_and_fixed_by_the_command(cli, database_
     assert not {"pools", "queues"} & run_doctor(cli, "--home", str(home))[1].keys()
 
 
+@pytest.mark.process
 def test_a_real_home_is_healthy_while_running_and_after_stop(runtime: RuntimeProcess, run_cli):
     runtime.submit("true")
 
@@ -238,6 +239,7 @@ def test_a_real_home_is_healthy_while_running_and_after_stop(runtime: RuntimePro
     assert shlex.split(stopped["runtime"]["cure"])[-2:] == ["serve", "--detach"]
 
 
+@pytest.mark.process
 def test_a_keeper_without_runtime_is_reported(runtime: RuntimeProcess, run_cli):
     number = runtime.submit("sleep", "300")
     runtime.wait_for_status(number, "running")
@@ -248,6 +250,7 @@ def test_a_keeper_without_runtime_is_reported(runtime: RuntimeProcess, run_cli):
     assert "running jobs continue, and their ends are kept for the next runtime" in said.stdout
 
 
+@pytest.mark.process
 def test_runtimes_of_other_homes_are_listed_with_user_and_pid(
     runtime: RuntimeProcess, tmp_path: Path
 ):

@@ -70,6 +70,7 @@ def test_help_works_in_the_folder_of_a_replica(cli, home):
     assert cli("help", "replica").code == 0
 
 
+@pytest.mark.process
 def test_a_terminal_gets_a_wrapped_page_with_bold_headings(home):
     said = run_on_terminal(home, "help", "backup", columns=60, PAGER="").decode()
 
@@ -79,6 +80,7 @@ def test_a_terminal_gets_a_wrapped_page_with_bold_headings(home):
     assert max(len(line) for line in shown if not line.startswith("  ")) <= 60
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("chosen", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_page_without_colour_keeps_the_backticks(home, chosen):
     said = run_on_terminal(home, "help", "backup", PAGER="", **chosen).decode()
@@ -86,6 +88,7 @@ def test_a_page_without_colour_keeps_the_backticks(home, chosen):
     assert "\x1b" not in said and said.startswith("Backup\r\n") and "`db verify`" in said
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [["--plain", "help", "sla"], ["help", "--plain", "sla"]])
 def test_plain_output_is_markdown_without_a_pager(home, words):
     said = run_on_terminal(home, *words, PAGER="exit 1").decode().replace("\r\n", "\n")
@@ -93,18 +96,21 @@ def test_plain_output_is_markdown_without_a_pager(home, words):
     assert said == read_topic("sla")
 
 
+@pytest.mark.process
 def test_the_pager_of_the_user_gets_the_page(home):
     said = run_on_terminal(home, "help", "backup", PAGER="head -n 1; echo paged").decode()
 
     assert said == "\x1b[1mBackup\x1b[0m\r\npaged\r\n"
 
 
+@pytest.mark.process
 def test_a_pager_that_is_missing_costs_nothing(home):
     said = run_on_terminal(home, "help", "tmux", PAGER="no-such-pager").decode()
 
     assert "\x1b[1mtmux\x1b[0m\r\n" in said
 
 
+@pytest.mark.process
 def test_a_terminal_without_utf8_gets_ascii(home):
     said = run_on_terminal(home, "help", "states", PAGER="", LC_ALL="C")
 

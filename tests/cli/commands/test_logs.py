@@ -28,6 +28,7 @@ def log_path(tmp_path):
     return path
 
 
+@pytest.mark.process
 def test_a_pipe_gets_raw_bytes(fake_runtime, home, log_path):
     fake_runtime(log=make_log_answer("succeeded", (1, log_path)))
 
@@ -40,6 +41,7 @@ def test_a_pipe_gets_raw_bytes(fake_runtime, home, log_path):
     assert (done.stdout, done.stderr) == (log_path.read_bytes(), b"")
 
 
+@pytest.mark.process
 def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
     path = tmp_path / "run.log"
     path.write_bytes(

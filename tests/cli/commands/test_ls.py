@@ -159,6 +159,7 @@ def test_jsonl_prints_one_document_per_line(fake_runtime, cli):
     ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("columns", [72, 80, 100])
 def test_lines_fit_the_terminal_and_the_name_shrinks_first(fake_runtime, home, columns):
     short = "needs 12.0G memory, 2.0G free; #1042 frees"
@@ -176,6 +177,7 @@ def test_lines_fit_the_terminal_and_the_name_shrinks_first(fake_runtime, home, c
     assert "encode S02E03.mkv" in lines[6] or columns < 80
 
 
+@pytest.mark.process
 def test_colours_are_used_only_on_colour_terminals(fake_runtime, cli, home):
     fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 6))
 
@@ -194,6 +196,7 @@ def test_without_utf8_the_glyphs_are_ascii(fake_runtime, cli, monkeypatch):
     assert out.isascii() and "X failed" in out and "* running" in out
 
 
+@pytest.mark.process
 def test_hostile_text_adds_no_rows_or_escapes(fake_runtime, cli, home):
     evil = "\x1b[2J\u009b31m\u202e\nFAKE ROW\r"
     fake_runtime(ls=make_list_answer([make_task(1, evil, "failed", queue=evil, reason=evil)], 1, 1))
@@ -204,6 +207,7 @@ def test_hostile_text_adds_no_rows_or_escapes(fake_runtime, cli, home):
     )
 
 
+@pytest.mark.process
 def test_json_on_a_terminal_is_ascii(fake_runtime, home):
     fake_runtime(ls={"tasks": [make_task(1, "夜\x7f\udcff", "failed")], "total": 1, "of": 1})
 
@@ -229,6 +233,7 @@ def test_name_output_lists_all_task_numbers(fake_runtime, cli):
     assert runtime.get_last_args("ls")["limit"] == 5
 
 
+@pytest.mark.process
 def test_tsv_has_a_header_and_one_line_per_task(fake_runtime, cli, home):
     evil = "a\tb\nc\\d\r\x1b[2J"
     fake_runtime(
@@ -352,6 +357,7 @@ def test_an_operation_is_undone_by_number(fake_runtime, cli):
     assert cli("undo", "x").code == 2
 
 
+@pytest.mark.process
 def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
     runtime = fake_runtime(undo=UNDO)
 
@@ -376,6 +382,7 @@ def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
     assert cli("undo", "--yes").code == 4
 
 
+@pytest.mark.process
 def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home):
     left = {
         "message": (
@@ -399,6 +406,7 @@ def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home)
     assert f"1 cannot be undone: {left['message']} Undo 2 operations" in shown
 
 
+@pytest.mark.process
 def test_an_interrupt_at_a_question_ends_by_sigint_for_the_shell(fake_runtime, home):
     runtime = fake_runtime(undo=UNDO)
     undo = f"{shlex.quote(sys.executable)} -P -m app undo"
@@ -417,6 +425,7 @@ def test_an_interrupt_at_a_question_ends_by_sigint_for_the_shell(fake_runtime, h
     assert [args for _, args in runtime.asked] == [{"dry_run": True}]
 
 
+@pytest.mark.process
 def test_possibly_stale_states_are_reported_without_a_runtime(run_cli, runtime):
     held = runtime.submit("true", hold=True)
     assert run_cli("ls").stderr == "1 task\n"

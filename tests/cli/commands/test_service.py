@@ -86,6 +86,7 @@ def test_the_unit_names_the_installed_program(place: str, monkeypatch: pytest.Mo
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("home", HOMES)
 def test_systemd_accepts_the_unit(home: str, tmp_path: Path):
     path = tmp_path / "taskdeck.service"

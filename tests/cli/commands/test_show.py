@@ -68,6 +68,7 @@ def test_show_marks_a_pinned_task(fake_runtime, cli):
     assert "  pinned     excluded from cleanup\n" in cli("show", "1048").out
 
 
+@pytest.mark.process
 def test_show_fits_a_narrow_terminal(fake_runtime, home):
     fake_runtime(
         show={
@@ -235,6 +236,7 @@ def test_suggested_commands_name_the_given_home(fake_runtime, cli, home):
     assert json.loads(cli("why", "--home", str(home), "--json").out) == groups
 
 
+@pytest.mark.process
 def test_suggested_commands_get_a_line_each_if_one_is_too_short(fake_runtime, home):
     fake_runtime(show=THUMBS)
 

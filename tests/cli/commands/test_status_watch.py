@@ -13,6 +13,8 @@ import pytest
 from tests.acceptance.terminal import Terminal
 from tests.runtime_process import RuntimeProcess
 
+pytestmark = pytest.mark.process
+
 ARGV = [sys.executable, "-P", "-m", "app"]
 
 

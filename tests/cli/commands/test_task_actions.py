@@ -338,6 +338,7 @@ def test_wait_exits_with_the_first_nonzero_code_in_order(fake_runtime, cli):
     assert runtime.get_last_args("wait") == {"ids": ["1", "2", "3"], "timeout": 7200}
 
 
+@pytest.mark.process
 def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
     total = {
         state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9, "as_of": 70}
@@ -375,6 +376,7 @@ def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
     assert "38 of the 40 have changed since the question; nothing was done to them." in asked
 
 
+@pytest.mark.process
 def test_a_question_names_the_new_values(fake_runtime, home):
     fake_runtime(ls={"tasks": [make_task(1, "x", "held")], "total": 1, "of": 1, "as_of": 70})
     words = ("set", "--status", "held", "--memory", "11G", "--retry-delay", "90", "--queue", "gpu")
@@ -384,6 +386,7 @@ def test_a_question_names_the_new_values(fake_runtime, home):
     assert "Set queue gpu, memory 11.0G, retry-delay 1m30s on 1 held task: #1 x? [y/N]" in out
 
 
+@pytest.mark.process
 def test_no_question_is_asked_without_a_match(fake_runtime, home):
     fake_runtime(ls={"tasks": [], "total": 0, "of": 0, "as_of": 70})
 

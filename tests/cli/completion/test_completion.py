@@ -47,6 +47,7 @@ def complete_in_bash(text: str, line: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.process
 def test_bash_completes_verbs_subcommands_and_options(cli):
     text = cli("completion", "bash").out
 
@@ -61,6 +62,7 @@ def test_bash_completes_verbs_subcommands_and_options(cli):
     assert complete_in_bash(text, "taskdeck help qu") == ["queue"]
 
 
+@pytest.mark.process
 def test_bash_accepts_the_script(cli):
     text = cli("completion", "bash").out
 
@@ -246,6 +248,7 @@ def bash(fake_runtime, home: Path, tmp_path):
         yield terminal
 
 
+@pytest.mark.process
 def test_a_tab_in_bash_completes_current_names(bash):
     for typed, shown in (
         ("submit enc", "submit encode "),
@@ -268,6 +271,7 @@ def test_a_tab_in_bash_completes_current_names(bash):
         assert not any(bash.lines[1:])
 
 
+@pytest.mark.process
 def test_several_candidates_in_bash_have_descriptions(bash):
     bash.type("taskdeck logs \t")
     bash.wait("1042  (nightly etl, running)")

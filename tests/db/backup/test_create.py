@@ -88,6 +88,7 @@ def test_the_folder_holds_only_private_backup_files(live_database: Path, backup_
     } and backup_folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.process
 def test_a_process_killed_at_any_moment_leaves_only_exact_backups(
     live_database: Path, backup_folder: Path
 ):
@@ -828,6 +829,7 @@ except Problem as problem:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("part", [0.5, 0.99])
 def test_a_disk_that_fills_up_leaves_only_a_clear_error(
     live_database: Path, backup_folder: Path, part: float

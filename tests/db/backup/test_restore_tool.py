@@ -21,6 +21,8 @@ from db.backup.create import BackupRules, compress, take_backup
 from db.errors import Storage
 from tests.long.backup import step_database, trials
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def copied_folder(tmp_path: Path) -> Path:
@@ -295,7 +297,8 @@ def test_a_year_long_ago_is_before_all_backups():
 )  # fmt: skip
 def test_an_invalid_time_is_refused_with_the_right_format(text: str):
     with pytest.raises(
-        tool.RestoreError, match='10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for two hours ago'
+        tool.RestoreError,
+        match='10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for two hours ago',
     ):
         tool.parse_past_time(text, NOW)
 

@@ -118,6 +118,7 @@ def test_the_known_revisions_match_the_folder():
     assert migrate.REVISIONS[-1] == migrate.HEAD
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("new", [False, True])
 def test_a_usual_start_or_a_new_home_does_not_import_alembic(
     home: Path, database_path: Path, new: bool

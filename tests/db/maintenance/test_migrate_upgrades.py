@@ -59,6 +59,7 @@ def test_an_earlier_version_becomes_this_one_with_its_work(path: Path):
     assert [step for step in found if getattr(step[1], "name", "") != "idx_tasks_next"] == []
 
 
+@pytest.mark.process
 def test_an_upgrade_killed_at_any_statement_leaves_the_old_or_new_revision(tmp_path: Path):
     source = make_old_database(tmp_path)
     folder = tmp_path / "killed"

@@ -28,6 +28,7 @@ def plans_report() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.process
 def test_no_runtime_statement_scans_a_growing_table(plans_report: dict[str, Any]):
     assert plans_report["walking"] == [], "\n".join(plans_report["walking"])
     assert plans_report["statements"] > 250

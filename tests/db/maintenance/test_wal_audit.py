@@ -219,6 +219,7 @@ def read_only_copy(killed_path: Path, tmp_path: Path) -> Iterator[Callable[[byte
     subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("index", [b"", b"\0" * 32768, b"\xff" * 32768])
 @pytest.mark.parametrize("damaged", [None, 2])
 def test_an_unwritable_wal_index_gives_no_report(

@@ -280,6 +280,7 @@ async def test_the_operation_log_names_who_requested_a_backup(runtime_call: Call
     assert (operation["by"], operation["object"]) == ("ann", f"backup {row['id']}")
 
 
+@pytest.mark.process
 async def test_the_program_gets_the_folder_as_its_last_argument(
     call: Call, write_config: WriteConfig, tmp_path: Path
 ):
@@ -290,6 +291,7 @@ async def test_the_program_gets_the_folder_as_its_last_argument(
     assert row["after"] is None and f"{row['id']}.backup" in (tmp_path / "seen").read_text()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -316,6 +318,7 @@ async def test_a_failing_program_is_reported_and_the_backup_is_good(
     assert row["after"] == said and row["verified"]
 
 
+@pytest.mark.process
 async def test_a_failing_program_is_reported_once_and_logged(
     runtime_call: Call, write_config: WriteConfig
 ):
@@ -331,6 +334,7 @@ async def test_a_failing_program_is_reported_once_and_logged(
     }
 
 
+@pytest.mark.process
 async def test_a_wait_for_a_slow_program_is_announced(
     call: Call, write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -553,6 +557,7 @@ async def test_programs_run_one_after_another(tmp_path: Path):
     )
 
 
+@pytest.mark.process
 async def test_a_slow_program_continues_under_a_runtime_and_is_recorded(
     runtime_call: Call, write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -415,6 +415,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("removed", [0, 3])
 async def test_a_process_killed_while_removing_logs_leaks_none(
     home: Path, database_path: Path, removed: int

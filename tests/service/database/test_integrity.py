@@ -274,6 +274,7 @@ def test_a_number_known_only_to_a_backup_is_not_reused(home: Path, database_path
     )
 
 
+@pytest.mark.process
 def test_a_number_known_only_to_a_job_is_not_reused(home: Path, database_path: Path):
     job = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"})
     try:
@@ -289,6 +290,7 @@ def test_a_number_known_only_to_a_job_is_not_reused(home: Path, database_path: P
         job.wait()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("number", "attempt"), [("7", "9" * 40), ("7", "-3"), (f"{2**63}", "1"), ("0", "1"), ("7", "x")]
 )
@@ -314,6 +316,7 @@ def test_an_impossible_task_number_or_attempt_of_a_job_is_ignored(
     assert (trace.number, trace.attempt, trace.lives) == (None, 1, True)
 
 
+@pytest.mark.process
 def test_a_living_job_shows_its_command_and_directory(
     home: Path, database_path: Path, tmp_path: Path
 ):
@@ -425,6 +428,7 @@ def test_the_journal_tells_which_runs_allow_a_retry(home: Path):
     assert (found[stopped].status, found[late].status) == ("cancelled", "timed_out")
 
 
+@pytest.mark.process
 def test_a_zombie_job_does_not_count_as_living(home: Path):
     with subprocess.Popen(["true"]) as job:
         stat = Path(f"/proc/{job.pid}/stat")
