@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import raw_sql, schema
+from db.queries.value_lists import is_any_of
 from db.rows import (
     ActiveRunRow,
     EventRow,
@@ -65,9 +66,7 @@ def find_by_number(c: Connection, number: int) -> list[TaskRow]:
 
 def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
     """Return {number: task}."""
-    wanted = tasks.c.number.in_(
-        select(text("value")).select_from(func.json_each(_to_json(numbers)))
-    )
+    wanted = is_any_of(tasks.c.number, numbers)
     return {
         row.number: row
         for row in _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))
@@ -85,10 +84,8 @@ def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
 
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Return tasks by uuid, in no order."""
-    chosen = select(*_TASK).where(
-        tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_to_json(uuids))))
-    )
-    return _query_tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
+    wanted = is_any_of(tasks.c.uuid, uuids)
+    return _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
