@@ -5,12 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
-from db import raw_sql, timestamps
+from db import raw_sql, schema, timestamps
+from db.queries.value_lists import is_any_of
 from db.rows import OperationRow
+
+_O = schema.operations.c
 
 DUTY = "duty"
 """Source of operations by the runtime itself."""
@@ -85,8 +102,9 @@ def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any
         for row, before, after in done
     ]
     first = _insert(c, by, rows)
-    back = [(first + at, row.id) for at, (row, _, _) in enumerate(done)]
-    raw_sql.execute_statements(c, "UPDATE operations SET undone_by = ? WHERE id = ?", back)
+    back = [{"by_id": first + at, "key": row.id} for at, (row, _, _) in enumerate(done)]
+    marked = update(schema.operations).where(_O.id == bindparam("key"))
+    c.execute(marked.values(undone_by=bindparam("by_id")), back)
 
 
 MAX_VERB_LENGTH = 64
@@ -105,6 +123,7 @@ def _insert(
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
         by.recorded += range(first, first + len(done))
     now = timestamps.now()
+    # SQL text: each action of a user, on up to a thousand tasks, passes here.
     raw_sql.execute_statements(
         c,
         'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch,'
@@ -136,16 +155,15 @@ def _to_json(value: Any) -> str | None:
 
 # --- reading --------------------------------------------------------------------------------
 
-_COLUMNS = ", ".join(f'"{name}"' for name in OperationRow._fields)
+_DOCUMENTS = {name: type_coerce(_O[name], Text) for name in ("before", "after")}
+"""The states as text. `parse_state` reads them, because one may be unreadable."""
+_COLUMNS = [_DOCUMENTS.get(name, _O[name]) for name in OperationRow._fields]
+_IN_EFFECT = _O.undoes.is_(None), _O.undone_by.is_(None)
 
 
 def list_by_id(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
     """Return operations by id, oldest first."""
-    found = (
-        f"SELECT {_COLUMNS} FROM operations WHERE id IN (SELECT value FROM json_each(?)) ORDER"
-        " BY id"
-    )
-    return _query(c, found, (json.dumps(list(ids)),))
+    return _query(c, select(*_COLUMNS).where(is_any_of(_O.id, ids)).order_by(_O.id))
 
 
 class OperationFilter(NamedTuple):
@@ -164,46 +182,45 @@ class OperationFilter(NamedTuple):
 
 
 _TASK_NAME = (
-    "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE 'task #%' "
-    "AND t.number = CAST(substr(operations.object, 7) AS INTEGER)), '')"
+    select(schema.tasks.c.name)
+    .where(
+        _O.object.startswith("task #"),
+        schema.tasks.c.number == cast(func.substr(_O.object, len("task #") + 1), Integer),
+    )
+    .scalar_subquery()
 )
-_TEXTS = (
-    f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_TASK_NAME}"""
-    " || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"
-)
+_PARTS = (_O.verb, _O.object, _TASK_NAME, *_DOCUMENTS.values())
+_TEXT = func.lower(reduce(lambda left, part: left + " " + func.coalesce(part, ""), _PARTS, _O.by))
 """Text searched for words, including the task's name. SQLite lowers ASCII letters only."""
 
 
 def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[OperationRow]:
     """Return operations, newest first. A limit of 0 means all."""
-    where, given = ["1"], []
-    exact = {
-        "id < ?": wanted.before,
-        '"by" = ?': wanted.by,
-        "object = ?": wanted.object,
-        "created_at >= ?": wanted.since,
-    }
-    for test, value in exact.items():
-        if value is not None:
-            where.append(test)
-            given.append(value)
+    chosen = select(*_COLUMNS).order_by(_O.id.desc()).limit(limit or None)
+    if wanted.before is not None:
+        chosen = chosen.where(_O.id < wanted.before)
+    if wanted.by is not None:
+        chosen = chosen.where(_O.by == wanted.by)
+    if wanted.object is not None:
+        chosen = chosen.where(_O.object == wanted.object)
+    if wanted.since is not None:
+        chosen = chosen.where(_O.created_at >= wanted.since)
     if wanted.verb is not None:
-        where.append("(verb = ? OR substr(verb, 1, ?) = ?)")
-        given += [wanted.verb, len(wanted.verb) + 1, f"{wanted.verb} "]
+        first = f"{wanted.verb} "
+        chosen = chosen.where(
+            or_(_O.verb == wanted.verb, func.substr(_O.verb, 1, len(first)) == first)
+        )
     for word in wanted.words:
         bare = word.removeprefix("!") if len(word) > 1 else word
-        where.append(f"instr({_TEXTS}, ?) {'= 0' if bare != word else '> 0'}")
-        given.append("".join(letter.lower() if letter.isascii() else letter for letter in bare))
-    found = (
-        f"SELECT {_COLUMNS} FROM operations WHERE {' AND '.join(where)} ORDER BY operations.id DESC"
-        " LIMIT ?"
-    )
-    return _query(c, found, (*given, limit or -1))
+        lowered = "".join(letter.lower() if letter.isascii() else letter for letter in bare)
+        place = func.instr(_TEXT, lowered)
+        chosen = chosen.where(place == 0 if bare != word else place > 0)
+    return _query(c, chosen)
 
 
 def list_batch(c: Connection, first: int) -> list[OperationRow]:
     """Return the operations of the call that began with `first`, oldest first."""
-    return _query(c, f"SELECT {_COLUMNS} FROM operations WHERE batch = ? ORDER BY id", (first,))
+    return _query(c, select(*_COLUMNS).where(_O.batch == first).order_by(_O.id))
 
 
 def find_last_call(c: Connection, origin: str) -> OperationRow | None:
@@ -211,11 +228,8 @@ def find_last_call(c: Connection, origin: str) -> OperationRow | None:
 
     Skips undos and undone calls.
     """
-    found = (
-        f"SELECT {_COLUMNS} FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND"
-        " undone_by IS NULL ORDER BY id DESC LIMIT 1"
-    )
-    return next(iter(_query(c, found, (origin,))), None)
+    found = select(*_COLUMNS).where(*_is_call_of(origin)).order_by(_O.id.desc()).limit(1)
+    return next(iter(_query(c, found)), None)
 
 
 def list_earlier_calls(c: Connection, origin: str, before: int, limit: int) -> list[int]:
@@ -223,30 +237,29 @@ def list_earlier_calls(c: Connection, origin: str, before: int, limit: int) -> l
 
     Skips undos and undone calls.
     """
-    found = (
-        "SELECT id FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by"
-        " IS NULL AND id < ? ORDER BY id DESC LIMIT ?"
-    )
-    return raw_sql.fetch_column(c, found, (origin, before, limit))
+    found = select(_O.id).where(*_is_call_of(origin), _O.id < before).order_by(_O.id.desc())
+    return list(c.execute(found.limit(limit)).scalars())
+
+
+def _is_call_of(origin: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for the first operation of a terminal's call that still has effect."""
+    return _O.batch == _O.id, _O.origin == origin, *_IN_EFFECT
 
 
 def map_later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
     """Return {object: later operations, oldest first}, without undos and undone ones."""
     oldest = min((row.id for row in rows), default=0)
     found: dict[str, list[OperationRow]] = {}
-    for row in _query(c, _LATER, (json.dumps([row.object for row in rows]), oldest)):
+    later = select(*_COLUMNS).where(
+        is_any_of(_O.object, (row.object for row in rows)), _O.id > oldest, *_IN_EFFECT
+    )
+    for row in _query(c, later.order_by(_O.id)):
         found.setdefault(row.object, []).append(row)
     return found
 
 
-_LATER = (
-    f"SELECT {_COLUMNS} FROM operations WHERE object IN (SELECT value FROM json_each(?)) AND id > ?"
-    " AND undoes IS NULL AND undone_by IS NULL ORDER BY id"
-)
-
-
-def _query(c: Connection, statement: str, given: Sequence[Any]) -> list[OperationRow]:
-    return [_make_row(row) for row in raw_sql.fetch_rows(c, statement, given)]
+def _query(c: Connection, chosen: Select[Any]) -> list[OperationRow]:
+    return [_make_row(row) for row in c.execute(chosen)]
 
 
 def _make_row(row: Any) -> OperationRow:
