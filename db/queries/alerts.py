@@ -10,16 +10,22 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, Subquery, bindparam, func, literal_column, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import schema, timestamps
 from db.queries import sla_cursor
 from db.queries.sla_cursor import ENDED_WORDS, SLA_TASK_COLUMNS, SlaTask
+from db.queries.value_lists import is_any_of
 from db.rows import AlertRow
 
-_ALERT = [schema.alerts.c[name] for name in AlertRow._fields]
+_A = schema.alerts.c
+_UNRESOLVED = _A.status != literal_column("'resolved'")
+"""Condition for an open alert. SQLite uses the partial index of open alerts for a literal only."""
+_ALERT = [_A[name] for name in AlertRow._fields]
 _ALERT_COLUMNS = ", ".join(f'a."{name}"' for name in AlertRow._fields)
+# SQL text, because rules and the board read them every second. The order of the conditions and
+# `+`, which keeps SQLite from an index, decide their plans.
 _WITH_TASK = (
     f"SELECT {_ALERT_COLUMNS}, {SLA_TASK_COLUMNS}, s.conditions AS conditions FROM alerts a "
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
@@ -59,16 +65,13 @@ class OpenAlert(NamedTuple):
 
 def find_alert(c: Connection, alert_id: int) -> AlertRow | None:
     """Return an alert by id."""
-    row = c.execute(select(*_ALERT).where(schema.alerts.c.id == alert_id)).first()
+    row = c.execute(select(*_ALERT).where(_A.id == alert_id)).first()
     return AlertRow._make(row) if row else None
 
 
 def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
     """Return the unresolved alerts of a rule, oldest first."""
-    a = schema.alerts.c
-    chosen = (
-        select(*_ALERT).where(text("status <> 'resolved'"), a.name == name).order_by(a.fired_at)
-    )
+    chosen = select(*_ALERT).where(_UNRESOLVED, _A.name == name).order_by(_A.fired_at)
     return [AlertRow._make(row) for row in c.execute(chosen)]
 
 
@@ -105,9 +108,10 @@ def find_open_alert(c: Connection, alert_id: int) -> OpenAlert | None:
 def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
     """Return {rule id: {status: open alerts}}."""
     found: dict[int, dict[str, int]] = {}
-    rows = c.exec_driver_sql(
-        "SELECT sla_id, status, count(*) FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT"
-        " NULL GROUP BY sla_id, status"
+    rows = c.execute(
+        select(_A.sla_id, _A.status, func.count())
+        .where(_UNRESOLVED, _A.sla_id.is_not(None))
+        .group_by(_A.sla_id, _A.status)
     )
     for sla_id, status, n in rows:
         found.setdefault(sla_id, {})[status] = n
@@ -116,11 +120,10 @@ def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
 
 def map_metric_alerts(c: Connection) -> dict[int, int]:
     """Return {rule id: open alert} for alerts without a task."""
-    found = (
-        "SELECT sla_id, id FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL AND"
-        " task_id IS NULL"
+    found = select(_A.sla_id, _A.id).where(
+        _UNRESOLVED, _A.sla_id.is_not(None), _A.task_id.is_(None)
     )
-    return {row.sla_id: row.id for row in c.exec_driver_sql(found)}
+    return {row.sla_id: row.id for row in c.execute(found)}
 
 
 def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tuple[str, str]]:
@@ -128,11 +131,11 @@ def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tu
 
     Only alerts resolved since `since`, among the latest `most` of all rules.
     """
-    rows = c.exec_driver_sql(
-        "SELECT fired_at, resolved_at FROM (SELECT sla_id, fired_at, resolved_at FROM alerts WHERE"
-        " resolved_at IS NOT NULL AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE"
-        " sla_id = ? ORDER BY resolved_at DESC",
-        (since, most, sla_id),
+    latest = _select_resolved(since, most)
+    rows = c.execute(
+        select(latest.c.fired_at, latest.c.resolved_at)
+        .where(latest.c.sla_id == sla_id)
+        .order_by(latest.c.resolved_at.desc())
     )
     return [(fired, over) for fired, over in rows]
 
@@ -142,13 +145,24 @@ def map_resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, s
 
     Examines the latest `most` alerts of all rules.
     """
-    rows = c.exec_driver_sql(
-        "SELECT sla_id, count(*), max(resolved_at) FROM (SELECT sla_id, resolved_at FROM alerts"
-        " WHERE resolved_at IS NOT NULL AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?)"
-        " WHERE sla_id IS NOT NULL GROUP BY sla_id",
-        (since, most),
+    latest = _select_resolved(since, most)
+    rows = c.execute(
+        select(latest.c.sla_id, func.count(), func.max(latest.c.resolved_at))
+        .where(latest.c.sla_id.is_not(None))
+        .group_by(latest.c.sla_id)
     )
     return {sla_id: (n, last) for sla_id, n, last in rows}
+
+
+def _select_resolved(since: str, most: int) -> Subquery:
+    """Return the query for the latest alerts of all rules that were resolved since a time."""
+    return (
+        select(_A.sla_id, _A.fired_at, _A.resolved_at)
+        .where(_A.resolved_at.is_not(None), _A.resolved_at >= since)
+        .order_by(_A.resolved_at.desc())
+        .limit(most)
+        .subquery()
+    )
 
 
 _TASK_GROUPS = (
@@ -243,21 +257,32 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
     """Acknowledge firing alerts."""
-    c.exec_driver_sql(
-        "UPDATE alerts SET status = 'acknowledged', acknowledged_at = :now, acknowledged_by = :by,"
-        " updated_at = :now WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'firing'",
-        {"now": timestamps.now(), "by": by, "ids": json.dumps(list(ids))},
+    _update_in_status(
+        c,
+        ids,
+        "firing",
+        {"status": "acknowledged", "acknowledged_at": timestamps.now(), "acknowledged_by": by},
     )
 
 
 def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
     """Return acknowledged alerts to firing."""
-    c.exec_driver_sql(
-        "UPDATE alerts SET status = 'firing', acknowledged_at = NULL, acknowledged_by = NULL,"
-        " updated_at = :now WHERE id IN (SELECT value FROM json_each(:ids)) AND +status ="
-        " 'acknowledged'",
-        {"now": timestamps.now(), "ids": json.dumps(list(ids))},
+    _update_in_status(
+        c,
+        ids,
+        "acknowledged",
+        {"status": "firing", "acknowledged_at": None, "acknowledged_by": None},
     )
+
+
+def _update_in_status(
+    c: Connection, ids: Iterable[int], status: str, values: Mapping[str, str | None]
+) -> None:
+    """Write columns of the alerts that have a status."""
+    # `+status`: SQLite finds the alerts by their ids, not by status
+    guard = text("+status = :guard").bindparams(guard=status)
+    changed = update(schema.alerts).where(is_any_of(_A.id, ids), guard)
+    c.execute(changed.values(**values, updated_at=timestamps.now()))
 
 
 def map_silences(c: Connection) -> dict[int, Silence]:
@@ -289,9 +314,10 @@ def unsilence_rule(c: Connection, sla_id: int) -> None:
 
 def set_severity(c: Connection, sla_id: int, severity: str) -> None:
     """Set the severity of a rule's open alerts."""
-    c.exec_driver_sql(
-        "UPDATE alerts SET severity = ?, updated_at = ? WHERE sla_id = ? AND status <> 'resolved'",
-        (severity, timestamps.now(), sla_id),
+    c.execute(
+        update(schema.alerts)
+        .where(_A.sla_id == sla_id, _UNRESOLVED)
+        .values(severity=severity, updated_at=timestamps.now())
     )
 
 
@@ -304,12 +330,7 @@ def set_system_alerts(
     critical.
     """
     a, now = schema.alerts, timestamps.now()
-    about = (
-        a.c.sla_id.is_(None),
-        a.c.task_id.is_(None),
-        a.c.object == SYSTEM_OBJECT,
-        text("status <> 'resolved'"),
-    )
+    about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM_OBJECT, _UNRESOLVED)
     known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
     for name in known.keys() - problems.keys():
         c.execute(
@@ -351,10 +372,10 @@ def restart_rule(c: Connection, sla_id: int) -> None:
     """Evaluate a changed rule on every task again, and resolve its alerts."""
     sla_cursor.reset_cursor(c, sla_id)
     now = timestamps.now()
-    c.exec_driver_sql(
-        "UPDATE alerts SET status = 'resolved', resolved_at = ?, updated_at = ? "
-        "WHERE sla_id = ? AND status <> 'resolved'",
-        (now, now, sla_id),
+    c.execute(
+        update(schema.alerts)
+        .where(_A.sla_id == sla_id, _UNRESOLVED)
+        .values(status="resolved", resolved_at=now, updated_at=now)
     )
 
 
