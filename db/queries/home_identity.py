@@ -7,29 +7,25 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, insert, select
 
-from db import raw_sql, timestamps
+from db import schema, timestamps
 
 
-def create(c: Connection) -> None:
-    """Give a new database its UUID."""
+def create(c: Connection, parent: str | None = None) -> None:
+    """Give a database without a UUID a new one."""
     now = timestamps.now()
-    raw_sql.execute_statement(
-        c,
-        "INSERT INTO home (uuid, created_at, updated_at) VALUES (?, ?, ?)",
-        (str(uuid4()), now, now),
-    )
+    row = {"uuid": str(uuid4()), "parent": parent, "created_at": now, "updated_at": now}
+    c.execute(insert(schema.home).values(row))
 
 
 def read(c: Connection) -> str | None:
     """Return the UUID of the home; None where its row was lost."""
-    return raw_sql.fetch_value(c, "SELECT uuid FROM home")
+    return c.execute(select(schema.home.c.uuid)).scalar()
 
 
 def replace(c: Connection) -> None:
     """Give the database a new UUID, and keep the one it had as `parent`."""
     parent = read(c)
-    raw_sql.execute_statement(c, "DELETE FROM home")
-    create(c)
-    raw_sql.execute_statement(c, "UPDATE home SET parent = ?", (parent,))
+    c.execute(delete(schema.home))
+    create(c, parent)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
-from db import raw_sql, timestamps
-from db.queries import home_identity, operations
+from db import schema, timestamps
+from db.queries import counters, home_identity, operations
 from db.states import ACTIVE_SQL
 
 PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
@@ -18,6 +18,9 @@ PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
 
 SKIPPED_NUMBERS = 10_000
 """Numbers a promoted copy skips, as the original may have given them out meanwhile."""
+
+
+_REPLICAS = schema.replicas
 
 
 class Replica(NamedTuple):
@@ -36,8 +39,8 @@ class Replica(NamedTuple):
 
 def find_replica(c: Connection) -> Replica | None:
     """Return the replication target, or None."""
-    row = c.exec_driver_sql("SELECT target, origin, at, synced_at, problem FROM replicas").first()
-    return Replica(*row) if row else None
+    row = c.execute(select(*(_REPLICAS.c[name] for name in Replica._fields))).first()
+    return Replica._make(row) if row else None
 
 
 def get_lag_start(c: Connection) -> str | None:
@@ -45,20 +48,17 @@ def get_lag_start(c: Connection) -> str | None:
 
     The start of the latest complete copy, else the time the target was set.
     """
-    return c.exec_driver_sql("SELECT coalesce(synced_at, created_at) FROM replicas").scalar()
+    return c.execute(select(func.coalesce(_REPLICAS.c.synced_at, _REPLICAS.c.created_at))).scalar()
 
 
 def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
     """Set the replication target, or remove it."""
     before = find_replica(c)
-    raw_sql.execute_statement(c, "DELETE FROM replicas")
+    c.execute(delete(_REPLICAS))
     if target is not None:
         now = timestamps.now()
-        raw_sql.execute_statement(
-            c,
-            "INSERT INTO replicas (target, origin, created_at, updated_at) VALUES (?, ?, ?, ?)",
-            (target, origin, now, now),
-        )
+        row = {"target": target, "origin": origin, "created_at": now, "updated_at": now}
+        c.execute(insert(_REPLICAS).values(row))
     operations.record(
         c,
         by,
@@ -71,19 +71,13 @@ def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
 
 def record_start(c: Connection, at: str, origin: str) -> None:
     """Record in the row that a copy begins, so that the copy says so itself."""
-    raw_sql.execute_statement(
-        c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at)
-    )
+    c.execute(update(_REPLICAS).values(at=at, origin=origin, updated_at=at))
 
 
 def record_end(c: Connection, began: str, problem: str | None) -> None:
     """Record the end of a copy, or its problem."""
-    raw_sql.execute_statement(
-        c,
-        "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END,"
-        " problem = ?, updated_at = ?",
-        (problem, began, problem, timestamps.now()),
-    )
+    synced = {"synced_at": began} if problem is None else {}
+    c.execute(update(_REPLICAS).values(problem=problem, updated_at=timestamps.now(), **synced))
 
 
 def promote_copy(c: Connection, by: str) -> int:
@@ -92,20 +86,11 @@ def promote_copy(c: Connection, by: str) -> int:
     Return the number after which tasks continue.
     """
     replica = find_replica(c)
-    raw_sql.execute_statement(c, "DELETE FROM replicas")
-    raw_sql.execute_statement(c, "DELETE FROM backups")
+    c.execute(delete(_REPLICAS))
+    c.execute(delete(schema.backups))
     home_identity.replace(c)
     # The runs may have succeeded: this is another machine, not a reboot of the old one.
-    raw_sql.execute_statement(
-        c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}"
-    )
-    now = timestamps.now()
-    raw_sql.execute_statement(
-        c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?)"
-        " ON CONFLICT (name) DO UPDATE"
-        " SET value = value + excluded.value, updated_at = excluded.updated_at",
-        (SKIPPED_NUMBERS, now, now),
-    )
+    c.execute(update(schema.instances).where(text(f"status IN {ACTIVE_SQL}")).values(boot_id=None))
+    counters.add_values(c, {"task-number": SKIPPED_NUMBERS})
     operations.record(c, by, "db promote", "database", replica._asdict() if replica else None)
-    return raw_sql.fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'")
+    return counters.read_value(c, "task-number") or SKIPPED_NUMBERS
