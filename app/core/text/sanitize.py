@@ -67,6 +67,12 @@ def sanitize(text: str) -> str:
     return safe if _zero_width_seen.isdisjoint(safe) else _compose_marks(safe)
 
 
+def sanitize_paste(text: str) -> str:
+    """Return pasted text with unsafe characters replaced; newlines and tabs stay."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join("\t".join(sanitize(part) for part in line.split("\t")) for line in lines)
+
+
 def sanitize_lines(text: str) -> str:
     """Return several safe lines.
 

@@ -22,7 +22,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
-from app.core.text.sanitize import measure_width, pad
+from app.core.text.sanitize import measure_width, pad, sanitize_paste
 from app.tui.deck_app import DeckNode
 from app.tui.error_boundary import SafeScreen
 from app.tui.key_queue import KeyInput, QueuedInput
@@ -30,7 +30,7 @@ from app.tui.style import Look, Span, measure_spans
 from app.tui.terminal.text_input import DrawnInput
 from app.tui.widgets.document import Doc, DocRow, Section, wrap_text
 from app.tui.widgets.modal import DismissOnClickOutside
-from app.tui.widgets.paste import SingleLineInput, join_lines, sanitize_paste
+from app.tui.widgets.paste import SingleLineInput, join_lines
 from app.tui.widgets.strips import FocusLines, StripWidget
 
 LABEL_CELLS = 11

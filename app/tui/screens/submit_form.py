@@ -23,7 +23,7 @@ from app.core.schema.form_fields import FieldPath
 from app.core.schema.form_outline import build_outline
 from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
-from app.core.text.sanitize import MASK
+from app.core.text.sanitize import MASK, sanitize_paste
 from app.tui.actions.shell_command import build_submit_words, quote_words
 from app.tui.forms import submit_calls
 from app.tui.forms.fields import (
@@ -57,7 +57,6 @@ from app.tui.screens.shellline import CopiesShellLine
 from app.tui.style import Span
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.header import WIDE_CELLS
-from app.tui.widgets.paste import sanitize_paste
 
 
 def build_fields() -> Iterable[Widget]:

@@ -16,6 +16,8 @@ from textual._xterm_parser import BRACKETED_PASTE_START as START
 from textual._xterm_parser import XTermParser
 from textual.message import Message
 
+from app.core.text.sanitize import sanitize_paste
+
 SILENCE_TIMEOUT = 1.0
 """Seconds without input after which an unterminated paste or sequence is complete."""
 MAX_PASTE = 1024 * 1024
@@ -91,8 +93,6 @@ class InputParser:
         self._size += len(piece)
         self._paste = None if over else paste
         if over or self._size > MAX_PASTE:
-            from app.tui.widgets.paste import sanitize_paste
-
             yield events.Paste(sanitize_paste("".join(paste)))
             paste.clear()
             self._size = 0

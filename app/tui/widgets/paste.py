@@ -5,13 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.widgets import Input
 
-from app.core.text.sanitize import sanitize
-
-
-def sanitize_paste(text: str) -> str:
-    """Return pasted text with unsafe characters replaced; newlines and tabs stay."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join("\t".join(sanitize(part) for part in line.split("\t")) for line in lines)
+from app.core.text.sanitize import sanitize_paste
 
 
 def join_lines(text: str, joint: str = " ") -> str:
