@@ -148,7 +148,7 @@ class StatusMessages(App[int]):
         if self.screen_stack and isinstance(screen := self.screen, StatusScreen):
             screen.refresh_message()
 
-    def action_said_lately(self) -> None:
+    def action_recent_messages(self) -> None:
         """Open the message history."""
         from app.tui.screens.dialogs.item_list import LINE_WIDTH, ItemListScreen
 

@@ -73,7 +73,7 @@ class RecordingRuntime:
 class RecordingClient:
     """A client of a recording runtime."""
 
-    waits: Callable[[str], object] | None = None
+    on_wait: Callable[[str], object] | None = None
 
     def __init__(self, recording: RecordingRuntime) -> None:
         self._recording = recording
@@ -81,9 +81,9 @@ class RecordingClient:
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
         self._recording.asked.append((verb, args or {}))
-        if self._recording.held and self.waits and verb not in READ_ONLY_VERBS:
+        if self._recording.held and self.on_wait and verb not in READ_ONLY_VERBS:
             freed, said = self._recording.held
-            self.waits(said)
+            self.on_wait(said)
             assert freed.wait(20)
         return self._recording.answer(verb, args or {})
 

@@ -105,8 +105,8 @@ def test_rebound_keys_are_normalized():
         ),
         ({"app.leave": "x"}, ": x would be both "),
         ({"dialog.take": "y"}, "may be an answer of a dialog"),
-        ({"pick.next": "l"}, "letters pick there"),
-        ({"pick.open": "f2,?"}, "letters pick there"),
+        ({"pick.next": "l"}, "letters select there"),
+        ({"pick.open": "f2,?"}, "letters select there"),
         ({"task.log": "nosuchkey"}, 'there is no key "nosuchkey"'),
         ({"task.log": "Enter"}, 'there is no key "Enter". Nearest: enter.'),
     ],
@@ -142,11 +142,11 @@ def test_unknown_actions_are_skipped_and_reported():
     keys = {"task.cancl": "c", "task.log": "L", "nonsense": "x"}
     assert split_known_actions(keys, "config.toml") == (
         {"task.log": "L"},
-        'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; passed over.',
+        'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; ignored.',
     )
     assert split_known_actions({"nonsense": "x"}, "c") == (
         {},
-        'c: no action "nonsense". Passed over; ? then i shows all.',
+        'c: no action "nonsense". Ignored; ? then i shows all.',
     )
     assert split_known_actions({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
 
@@ -181,7 +181,7 @@ async def test_the_deck_uses_and_shows_rebound_keys():
         (
             {"task.cancel": "f9", "task.pause": "strg+l", "task.front": "oops"},
             {"task.cancel": "f9"},
-            "Passed over, with 1 more.",
+            "Ignored, with 1 more.",
         ),
         (
             {"task.cancel": "f9", "task.cancle": "f8", "task.pause": ""},
@@ -191,7 +191,7 @@ async def test_the_deck_uses_and_shows_rebound_keys():
         (
             {"task.cancel": "p", "task.front": "f9"},
             {},
-            "p would be both task.cancel and task.pause. Usual keys hold.",
+            "p would be both task.cancel and task.pause. Default keys are used.",
         ),
         ({"task.cancel": "f9"}, {"task.cancel": "f9"}, ""),
     ],

@@ -15,7 +15,7 @@ from tests.tui import boards
 from tests.tui.recording_runtime import make_recorded_deck, wait_for
 from tests.tui.screen_text import read_screen_lines
 
-NOTE = "#1 is running: this run keeps what it has, and the change counts for the next one."
+NOTE = "#1 is running: this run keeps its values, and the change applies to the next one."
 LONG_MESSAGE = f"Priority 0 → 1: #1 long-1.  {NOTE}  u undo"
 
 
@@ -34,10 +34,10 @@ def test_the_undo_hint_is_never_cut(room: int):
     )
 
 
-@pytest.mark.parametrize("end", ["esc takes it back.", "p resumes it.", "u undo"])
+@pytest.mark.parametrize("end", ["esc unmarks them.", "p resumes it.", "u undo"])
 def test_a_final_sentence_with_a_key_is_kept(end: str):
     said = fit_message(
-        f"All 123,456 that the filter means are marked: a verb asks first. {end}", 59, Look()
+        f"All 123,456 matching tasks are marked: an action asks first. {end}", 59, Look()
     )
     assert measure_width(said) <= 59 and said.endswith(f"… {end}")
 
@@ -53,7 +53,7 @@ async def test_the_quit_hint_fits_into_80_cells():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+c")
-        await wait_for(pilot, lambda: read_screen_lines(app)[22].rstrip().endswith("jobs go on."))
+        await wait_for(pilot, lambda: read_screen_lines(app)[22].rstrip().endswith("jobs keep running."))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 16)])
@@ -70,7 +70,7 @@ async def test_recent_messages_are_shown_in_full(size: tuple[int, int], way: str
             await pilot.click("#message")
         else:
             await pilot.press("colon", *"messages", "enter")
-        await wait_for(pilot, lambda: "Said lately" in read_plain_screen(app))
+        await wait_for(pilot, lambda: "Recent messages" in read_plain_screen(app))
         assert re.search(
             rf"{re.escape(LONG_MESSAGE).replace(re.escape('  '), ' ')} \S+ Held #3 gzip\.",
             read_plain_screen(app),

@@ -96,14 +96,14 @@ def test_the_farewell_of_a_demo_mentions_no_jobs():
     assert tui_run.format_farewell(demo) == ""
     assert (
         tui_run.format_farewell(demo, ValueError("x"))
-        == "The deck failed (ValueError); details in run/deck.log of the home."
+        == "The deck failed (ValueError); see run/deck.log in the home."
     )
 
 
 def test_a_failure_is_reported_without_a_traceback():
     said = tui_run.format_farewell(boards.busy(), ValueError("x"))
     assert said.startswith(
-        "The deck failed (ValueError); details in run/deck.log of the home. 7 jobs go on"
+        "The deck failed (ValueError); see run/deck.log in the home. 7 jobs go on"
     )
 
 
@@ -124,7 +124,7 @@ def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
     ("text", "said", "shown"),
     [
         ('[keys]\n"task.cancl" = "c"\n"app.help" = "f2"\n',
-        'no action "task.cancl". Nearest: task.cancel; passed over.', b"f2"),
+        'no action "task.cancl". Nearest: task.cancel; ignored.', b"f2"),
         ('[keys]\n"task.cancel" = "q"\n', "q would be both task.cancel and page.back", b"help"),
         (
             'theme = "quiett"\n[retention]\nkep = "3d"\n',

@@ -51,10 +51,12 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
     for row in rows:
         name = row.name if isinstance(row, RuleRow) else row.sla
         if name not in rules:
-            about = "a deleted rule" if getattr(row, "uuid", None) else "Taskdeck itself"
-            raise NotApplicableError(
-                f"{name} is about {about} and has no rule. Press a to acknowledge it."
+            why = (
+                f"The rule {name} was deleted"
+                if getattr(row, "uuid", None)
+                else f"{name} is about Taskdeck itself and has no rule"
             )
+            raise NotApplicableError(f"{why}. Press a to acknowledge the alert.")
         found[name] = rules[name]
     if not found:
         raise NotApplicableError("No rule under the cursor; press n to create one.")
@@ -72,7 +74,7 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     body = [
         [(f"Silence {names}{more}?", "bold")],
         [(f"All alerts of {'this rule' if one else 'these rules'} are silenced until then,", "")],
-        [(f"{f'{count:,} open now, and ' if count else ''}all that come; critical ones too.", "")],
+        [(f"{f'{count:,} open now and ' if count else ''}all later ones, critical ones too.", "")],
     ]
     answers = [
         Answer(key, words) for key, words in _SILENCE_LABELS.items() if key != "m" or not one

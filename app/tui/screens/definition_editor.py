@@ -200,7 +200,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _show_loading(self) -> None:
         if not (self._has_text or self._unreadable):
             self.query_one("#verdict", Words).show(
-                ("loading; typed text is inserted when it is there", "dim")
+                ("loading; typed text is inserted afterwards", "dim")
             )
 
     @property
@@ -343,7 +343,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         return (
             "would change " + self.look.sanitize(", ".join(changed))
             if changed
-            else "says what is stored"
+            else "same as stored"
         )
 
     def show_refusal(self, text: str) -> None:
@@ -371,7 +371,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def action_save(self) -> None:
         """Review the changes, then save the text."""
         if self.deck.read_only:
-            self.show_message("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: this deck changes nothing.", "warn")
             return
         if not self._has_text:
             self.show_message(

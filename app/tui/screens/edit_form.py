@@ -177,7 +177,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
                 (
                     "This was typed here before."
                     if there
-                    else "ctrl+r brings back what you typed here before."
+                    else "ctrl+r restores what you typed here before."
                 ),
                 stays=False,
             )
@@ -430,7 +430,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if not self._loaded or self._saving:
             self.show_message("What is stored is still being read.", stays=False)
         elif self.deck.read_only:
-            self.show_message("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: this deck changes nothing.", "warn")
         elif faults := self._find_all_faults():
             self._focus_fault()
             self.report_fault("Not saved", faults[0])

@@ -57,7 +57,7 @@ class LogSaver(DeckNode, Screen[Any]):
 
     def action_save(self) -> None:
         if self.deck.read_only:
-            self.deck.show_message("Read only: nothing is written from here; y copies.", "warn")
+            self.deck.show_message("Read only: this deck writes nothing; y copies.", "warn")
         elif name := self.log_name:
             self.prompt.open("save", "Save as: ", name)
 

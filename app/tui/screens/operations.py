@@ -279,7 +279,7 @@ class OperationsScreen(ListScreen):
 
     def _check_undo(self, rows: Sequence[OperationEntry]) -> None:
         if self.deck.read_only:
-            self.show_message("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: this deck changes nothing.", "warn")
             return
         self.call(
             "undo",

@@ -228,7 +228,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._restored_draft = self._kept_draft if self._source_task is None else None
         self._fill_fields(self._make_first_draft())
         if self._source_task is not None and self._kept_draft:
-            self.show_message("ctrl+r brings back what you typed here before.", stays=False)
+            self.show_message("ctrl+r restores what you typed here before.", stays=False)
         elif self._restored_draft is not None:
             self.show_message("This is as you left it; ctrl+n empties the form.", stays=False)
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
@@ -843,7 +843,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self._focus_fault()
             self.report_fault("Not submitted", self._find_faults()[0])
         elif self.deck.read_only:
-            self.show_message("Read only: nothing is submitted from here.", "warn")
+            self.show_message("Read only: this deck submits nothing.", "warn")
         elif self.draft.kind == "template" and self._parameter_fields is None:
             self.show_message("Not submitted: the template is being read.", "warn")
         elif not self._sending:

@@ -499,7 +499,7 @@ class TasksScreen(ListScreen, TaskActions):
         if self.words.strip() and (hidden := self.paged.list_hidden_marks(narrowed)):
             self.paged.unmark(hidden)
             self._refresh_title()
-            tasks = "a task that is" if len(hidden) == 1 else f"{len(hidden):,} tasks that are"
+            tasks = "a task" if len(hidden) == 1 else f"{len(hidden):,} tasks"
             self.show_message(f"Unmarked {tasks} hidden by the filter.", "warn")
 
     def action_clear(self) -> None:

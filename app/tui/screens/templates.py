@@ -199,7 +199,7 @@ class TemplatesScreen(ListScreen):
     def action_delete(self) -> None:
         """Delete the template after a question; one in use can only be retired."""
         if self.deck.read_only:
-            self.show_message("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: this deck changes nothing.", "warn")
             return
         self._act_on_row(
             lambda row: self.app.push_screen(

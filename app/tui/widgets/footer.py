@@ -286,4 +286,4 @@ class MessageLine(StripWidget):
         self.redraw()
 
     async def on_click(self) -> None:
-        await self.app.run_action("said_lately")
+        await self.app.run_action("recent_messages")

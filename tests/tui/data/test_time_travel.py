@@ -236,8 +236,7 @@ async def test_the_message_about_now_disappears_in_the_past():
             await wait_until(
                 pilot,
                 lambda: (
-                    "AS OF" in read_screen_line(app, 0)
-                    and "to live" in read_screen_line(app, 22)
+                    "AS OF" in read_screen_line(app, 0) and "to live" in read_screen_line(app, 22)
                 ),
             )
 

@@ -155,7 +155,7 @@ async def test_the_page_is_a_command_of_the_palette():
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("colon", *"database", "enter")
         await wait_until(pilot, lambda: isinstance(app.screen, DatabaseScreen))
-        await wait_until(pilot, lambda: is_shown(app, "None was slow."))
+        await wait_until(pilot, lambda: is_shown(app, "No slow statements."))
 
 
 def test_outside_text_is_drawn_as_plain_text():
@@ -183,7 +183,7 @@ async def test_invalid_settings_are_reported_and_hide_no_figures():
         assert (
             is_shown(app, "Cannot be read: config.toml: line 3")
             and is_shown(app, "1.24s")
-            and not is_shown(app, "None was taken")
+            and not is_shown(app, "No backups yet")
         )
 
 
@@ -197,7 +197,7 @@ async def test_an_unreadable_section_says_why_and_the_rest_is_shown():
         assert is_shown(app, "Cannot be read: the disk is full") and is_shown(
             app, "restored and checked"
         )
-        assert is_shown(app, "not known") and not is_shown(app, "None was slow")
+        assert is_shown(app, "not known") and not is_shown(app, "No slow statements")
         home.table["db.slow"] = [make_slow_row(1)]
         app.screen.reread()  # type: ignore[attr-defined]
         await wait_until(pilot, lambda: is_shown(app, "1.24s"))
@@ -247,7 +247,7 @@ async def test_missing_backups_are_not_reported_as_never_taken():
     app = make_deck(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_database_screen(pilot, app)
-        assert is_shown(app, "None is there any more: taskdeck db backup takes one.") and is_shown(
+        assert is_shown(app, "No backup is left: taskdeck db backup takes one.") and is_shown(
             app, "no backup!"
         )
 
@@ -296,7 +296,7 @@ def test_the_page_shows_the_replica_and_the_next_cleanup():
     assert any("far:/srv, 1h old: no route" in line for line in lines) and any(
         "1,000,000 rows" in line for line in lines
     )
-    assert any("cleanup" in line and "nothing is old enough to go" in line for line in lines)
+    assert any("cleanup" in line and "nothing is old enough to delete" in line for line in lines)
     paused = found._replace(going=going | {"words": "nothing while config.toml is wrong"})
     assert any(line.endswith("nothing while config.toml is wrong") for line in render_lines(paused))
 
@@ -352,12 +352,12 @@ async def test_a_running_backup_refuses_a_second_and_blocks_no_verbs():
     }
     app = make_deck(home)
     async with app.run_test(size=(120, 40)) as pilot:
-        await start_backup(pilot, app, "Backing up: copied, packed")
+        await start_backup(pilot, app, "Backing up: copy, pack")
         app.clear_message()
         await wait_until(pilot, lambda: is_shown(app, "Backing up"))
         app.requests.send([Request("hold", {}, "Held")])
         await wait_until(pilot, lambda: home.asked("hold"))
-        await start_backup(pilot, app, "A backup is being taken already.")
+        await start_backup(pilot, app, "A backup is already running.")
         goes.set()
         await wait_until(pilot, lambda: is_shown(app, "Backed up, 1.0M"))
         assert len(home.asked("db.backup")) == 1
@@ -367,7 +367,7 @@ async def test_read_only_takes_no_backup():
     home = DatabaseRuntime()
     app = make_deck(home, read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        await start_backup(pilot, app, "Read only: nothing is changed from here.")
+        await start_backup(pilot, app, "Read only: this deck changes nothing.")
         assert home.asked("db.backup") == []
 
 

@@ -95,7 +95,7 @@ async def test_input_is_checked_and_faults_are_shown_with_their_position():
     app = make_deck(DefinitionRuntime())
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
-        assert is_shown(app, "✓ says what is stored")
+        assert is_shown(app, "✓ same as stored")
         await pilot.press("down", "down", *"timout=1", "enter")
         for width, height in ((80, 24), (200, 50), (60, 16)):
             await pilot.resize_terminal(width, height)
@@ -185,7 +185,7 @@ async def test_an_unchanged_text_is_not_saved():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_definition_editor(pilot, app)
         await pilot.press("ctrl+j")
-        await wait_until(pilot, lambda: is_shown(app, "Nothing differs from what is stored."))
+        await wait_until(pilot, lambda: is_shown(app, "No changes to save."))
         assert answers.asked("definition.set") == []
 
 
@@ -257,7 +257,7 @@ async def test_a_failed_load_is_reported_and_retried():
         await wait_until(pilot, lambda: is_shown(app, "There is nothing to save"))
         answers.wrong = None
         await pilot.press("ctrl+r")
-        await wait_until(pilot, lambda: is_shown(app, "✓ says what is stored"))
+        await wait_until(pilot, lambda: is_shown(app, "✓ same as stored"))
         assert not is_shown(app, "could not be read; ctrl+r")
 
 
@@ -270,7 +270,7 @@ async def test_ctrl_r_switches_between_the_draft_and_the_stored_text():
 
         screen = await open_definition_editor(pilot, app)
         assert screen.area.text == "# mine\n" + STORED_TEXT and is_shown(
-            app, "This was typed here before"
+            app, "You typed this before"
         )
         await pilot.press("ctrl+r")
         assert screen.area.text == STORED_TEXT
@@ -315,7 +315,7 @@ async def test_the_concurrent_version_can_be_adopted():
         await wait_until(pilot, lambda: screen.area.text == answers.text)
         assert (
             is_shown(app, "✓")
-            or await wait_until(pilot, lambda: is_shown(app, "✓ says what is stored")) is None
+            or await wait_until(pilot, lambda: is_shown(app, "✓ same as stored")) is None
         )
 
 
@@ -341,7 +341,7 @@ async def test_a_new_definition_starts_with_its_name_selected():
         screen = await open_definition_editor(pilot, app, None)
         assert is_shown(app, "give it a name in place of NAME")
         await pilot.press(*"greet")
-        await wait_until(pilot, lambda: is_shown(app, "✓ makes template greet"))
+        await wait_until(pilot, lambda: is_shown(app, "✓ creates template greet"))
         assert screen.area.text.startswith("[templates.greet]\n")
 
 
@@ -362,7 +362,7 @@ async def test_read_only_mode_says_why_nothing_is_saved():
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
         await pilot.press(*"x", "ctrl+j")
-        await wait_until(pilot, lambda: is_shown(app, "Read only: nothing is changed from here."))
+        await wait_until(pilot, lambda: is_shown(app, "Read only: this deck changes nothing."))
         assert screen.area.text == STORED_TEXT
 
 
@@ -399,7 +399,7 @@ async def test_a_template_is_created_changed_and_undone_on_a_real_runtime(runtim
         )
 
         await pilot.press("e")
-        await wait_until(pilot, lambda: is_shown(app, "✓ says what is stored"))
+        await wait_until(pilot, lambda: is_shown(app, "✓ same as stored"))
         await pilot.press("down", *'timeot = "5m"', "enter")
         await wait_until(pilot, lambda: is_shown(app, 'unknown key "timeot". Nearest: timeout'))
         await pilot.press("up", *["right"] * 5, "u", "ctrl+j")
@@ -417,7 +417,7 @@ async def test_a_template_is_created_changed_and_undone_on_a_real_runtime(runtim
         await wait_until(pilot, lambda: is_shown(app, "timeout no limit → 5m"))
         assert is_shown(app, "here")
         await pilot.press("u")
-        await wait_until(pilot, lambda: is_shown(app, "Take this back?"))
+        await wait_until(pilot, lambda: is_shown(app, "Undo this operation?"))
         app.screen.set_timer(0.3, lambda: app.simulate_key("y"))
         await wait_until(
             pilot, lambda: runtime.call("template.show", name="greet")["timeout"] is None

@@ -366,7 +366,7 @@ async def test_a_copied_line_goes_to_the_clipboard(tmp_path: Path) -> None:
         await wait_until(pilot, lambda: "  two red" in read_screen_lines(app))
         await pilot.press("y")
         await wait_until(pilot, lambda: app.clipboard == "one\ntwo red")
-        assert "Copied what is seen" in read_screen_lines(app)[22]
+        assert "Copied the visible lines" in read_screen_lines(app)[22]
 
 
 async def test_results_of_verbs_appear_on_the_current_screen(tmp_path: Path) -> None:
@@ -631,7 +631,7 @@ async def test_an_empty_log_says_so(tmp_path: Path) -> None:
         app.open_log("1042")
         await wait_until(pilot, lambda: read_screen_line(app, 2) == "  No output yet.")
         app.screen.query_one(LogView).live = False
-        await wait_until(pilot, lambda: read_screen_line(app, 2) == "  Nothing was written.")
+        await wait_until(pilot, lambda: read_screen_line(app, 2) == "  No output.")
         app.screen.query_one(LogView).live = True
         path.write_text("hello\n")
         await wait_until(pilot, lambda: read_screen_line(app, 2) == "  hello")

@@ -93,7 +93,7 @@ async def test_operations_are_listed_with_their_changes_at_any_size():
             assert any(
                 "bob" in line and "queue pause" in line and "queue media" in line for line in lines
             )
-            assert is_shown(app, "taken back")
+            assert is_shown(app, "undone")
             assert is_shown(app, "u undoes it") is (height > 16)
 
 
@@ -154,8 +154,7 @@ async def test_the_footer_offers_to_undo_the_marks():
         await open_operations_screen(pilot, app)
         await pilot.press("space", "space", "space")
         await wait_until(
-            pilot,
-            lambda: read_screen_lines(app)[-1].startswith(" u take back 2 marked  esc unmark"),
+            pilot, lambda: read_screen_lines(app)[-1].startswith(" u undo 2 marked  esc unmark")
         )
 
 
@@ -164,7 +163,7 @@ async def test_keys_typed_ahead_act_on_the_loaded_rows():
     async with app.run_test(size=(80, 24)) as pilot:
         post_keys(app, "O", "space", "j")
         await wait_until(
-            pilot, lambda: is_shown(app, "take back 1 marked") and app.screen.table.item.key == "7"
+            pilot, lambda: is_shown(app, "undo 1 marked") and app.screen.table.item.key == "7"
         )
         assert [row.key for row in app.screen.table.list_selected()] == ["9"]
 
@@ -187,7 +186,7 @@ async def test_undo_asks_with_details_and_reports_the_result():
         assert answers.asked("undo") == [{"ids": [9], "dry_run": True}]
 
         await pilot.press("y")
-        await wait_until(pilot, lambda: is_shown(app, "Taken back: hold of #1052 sha256 photos"))
+        await wait_until(pilot, lambda: is_shown(app, "Undone: hold of #1052 sha256 photos"))
         assert answers.asked("undo")[1:] == [{"ids": [9]}]
 
 
@@ -271,9 +270,7 @@ async def test_enter_opens_an_operation_and_then_its_task():
         await wait_until(
             pilot, lambda: isinstance(app.screen, OperationScreen) and is_shown(app, "timeout")
         )
-        assert is_shown(app, "1m → no limit") and is_shown(
-            app, " ↵ its task  u take back  j k move"
-        )
+        assert is_shown(app, "1m → no limit") and is_shown(app, " ↵ its task  u undo  j k move")
         assert is_shown(app, '-   "script": "a\\nb"') and is_shown(app, '+   "script": "a\\nc"')
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(app.screen, TaskScreen))
@@ -315,7 +312,7 @@ async def test_words_are_searched_by_the_runtime():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_operations_screen(pilot, app)
         await pilot.press("slash", *"nothing")
-        await wait_until(pilot, lambda: is_shown(app, "Nothing that was done is so."))
+        await wait_until(pilot, lambda: is_shown(app, "No operation matches the filter."))
         assert answers.asked("operations")[-1]["words"] == ["nothing"]
         await pilot.press("escape")
         await wait_until(pilot, lambda: is_shown(app, "1052 sha256"))

@@ -573,7 +573,7 @@ async def test_a_draft_survives_the_use_of_other_forms() -> None:
         await pilot.press("escape")
         app.open_form(task=again)
         await wait_until(
-            pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "ctrl+r brings back")
+            pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "ctrl+r restores")
         )
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: is_shown(app, "[truex "))

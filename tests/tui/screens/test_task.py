@@ -92,7 +92,7 @@ async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "  pinned    no cleanup takes it" in text for text in read_screen_lines(app)
+                "  pinned    no cleanup deletes it" in text for text in read_screen_lines(app)
             ),
         )
 

@@ -425,7 +425,7 @@ async def test_a_complete_filter_removes_the_marks_it_hides():
         tasks.type("backspace", "backspace", "backspace", *"status:succeeded", "enter")
         await tasks.until(
             "Tasks 1,667 of 5,000, 1 marked /status:succeeded",
-            "Unmarked 2 tasks that are not among what the filter shows.",
+            "Unmarked 2 tasks hidden by the filter.",
         )
         assert [one.number for one in tasks.screen.paged.list_selected()] == [4999]
         tasks.type("escape", "slash", *"status:failed")
@@ -443,7 +443,7 @@ async def test_a_mark_is_removed_when_its_task_no_longer_matches():
             one for one in rows(meant, found) if one["number"] != held
         ]  # type: ignore[method-assign]
         tasks.screen.reread()
-        await tasks.until("1 marked", "Unmarked a task that is not among what the filter shows.")
+        await tasks.until("1 marked", "Unmarked a task hidden by the filter.")
         assert [one.number for one in tasks.screen.paged.list_selected()] == [kept]
 
 

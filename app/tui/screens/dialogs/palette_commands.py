@@ -96,7 +96,7 @@ def _list_app_commands(app: DeckApp) -> list[PaletteCommand]:
             app.background.back_up,
             also="backup",
         ),
-        PaletteCommand("messages: recent messages in full", app.action_said_lately),
+        PaletteCommand("messages: recent messages in full", app.action_recent_messages),
         PaletteCommand("failures: mark all as seen", partial(_mark_failures_seen, app)),
         *(
             PaletteCommand(f"theme {theme.name}", partial(setattr, app, "theme", theme.name))

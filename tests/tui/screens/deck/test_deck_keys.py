@@ -289,7 +289,7 @@ async def test_a_click_answers_the_quit_dialog_on_wrapped_lines_too():
             await deck.pilot.resize_terminal(*size)
             deck.app.push_screen(QuitScreen(boards.busy()), answers.append)
             await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, QuitScreen))
-            await click_on(deck, "is paused")
+            await click_on(deck, "waiting tasks do not")
     assert answers == ["o", "o"]
 
 

@@ -328,7 +328,7 @@ async def test_the_welcome_shows_findings_of_doctor():
         await pilot.pause()
         shown = read_screen_lines(app)
     assert "  ! logind ends all you started" in shown
-    assert "    Cure: sudo loginctl enable-linger ann" in shown
+    assert "    Fix: sudo loginctl enable-linger ann" in shown
 
 
 async def test_the_empty_running_section_says_why_nothing_runs():
