@@ -288,6 +288,4 @@ class TaskdeckApp(Navigation):
             self.exit(0)
             return
         self._interrupted_at = self.ticks()
-        self.show_message(
-            "ctrl+c stops nothing here. Press q or ctrl+c again to leave; jobs keep running."
-        )
+        self.show_message("ctrl+c stops nothing here. q or ctrl+c again leaves; jobs keep running.")

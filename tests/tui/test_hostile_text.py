@@ -86,7 +86,7 @@ def test_the_real_deck_writes_no_escape_outside_the_allow_list():
     env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     opened = (
         ("x", "keep it"),
-        ("X", "go on"),
+        ("X", "continue it"),
         (":", "Commands"),
         ("?", "Digits go places"),
         ("/[/red]$(x)", "[/red]$(x)"),

@@ -53,7 +53,9 @@ async def test_the_quit_hint_fits_into_80_cells():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+c")
-        await wait_for(pilot, lambda: read_screen_lines(app)[22].rstrip().endswith("jobs keep running."))
+        await wait_for(
+            pilot, lambda: read_screen_lines(app)[22].rstrip().endswith("jobs keep running.")
+        )
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 16)])

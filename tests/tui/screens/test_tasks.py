@@ -278,7 +278,7 @@ async def test_retrying_a_success_asks_and_a_failure_is_retried_once():
         post_keys(tasks.app, "r", "r")
         await tasks.until("Runs again:")
         await tasks.press("r")
-        await tasks.until("#5000 was asked to run again already")
+        await tasks.until("#5000 was already asked to run again")
         await tasks.press("j", "r")
         await tasks.until("Run 1 task again?", "It has succeeded")
         await tasks.press("n")
@@ -511,7 +511,7 @@ async def test_cancelling_all_matches_requires_a_review():
             and asked["select"]["as_of"] == REVIEW["as_of"]
         )
         assert asked["select"]["filter"].endswith(" status:waiting")
-        await tasks.until("Cancelled 1,665 tasks.", "2 of 1,667 changed since and are skipped.")
+        await tasks.until("Cancelled 1,665 tasks.", "2 of 1,667 changed since and were skipped.")
 
 
 async def test_mark_all_is_offered_with_a_filter_and_names_no_number():

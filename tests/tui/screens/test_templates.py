@@ -113,9 +113,7 @@ async def test_enter_opens_the_form_unless_the_template_is_retired():
         await pilot.press("G", "enter")
         await wait_until(
             pilot,
-            lambda: is_shown(
-                app, "a-retired-one is retired and takes no tasks; p reinstates it."
-            ),
+            lambda: is_shown(app, "a-retired-one is retired and takes no tasks; p reinstates it."),
         )
         await pilot.press("g", "j", "enter")
         await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen))

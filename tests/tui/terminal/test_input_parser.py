@@ -149,9 +149,9 @@ def test_a_failing_input_parser_is_logged(tmp_path: Path):
     (tmp_path / "run").mkdir()
     program = (
         "import sys; from pathlib import Path; from app.tui.terminal import driver as terminal;"
-        " from app.tui.run import run_deck; read = terminal.read;"
+        " from app.tui.run import run_deck; read = terminal.read_input;"
         # The terminal's replies still arrive.
-        "terminal.read = lambda fd: 1 / 0 if b'j' in (data := read(fd)) else data;"
+        "terminal.read_input = lambda fd: 1 / 0 if b'j' in (data := read(fd)) else data;"
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
     with Terminal([sys.executable, "-c", program], ENV, ROOT) as deck:

@@ -15,10 +15,10 @@ from tests.tui.terminal.test_blocked_terminal import ENV, ROOT
 
 RESIZED_WHILE_READ = """
 import sys, termios
-from app.tui.terminal.driver import ClicksOnlyDriver
+from app.tui.terminal.driver import ClickDriver
 from tests.tui.run_deck import main
 
-asked = ClicksOnlyDriver._get_terminal_size
+asked = ClickDriver._get_terminal_size
 
 def size(self):
     found = asked(self)
@@ -26,7 +26,7 @@ def size(self):
         termios.tcsetwinsize(0, (10, 40))
     return found
 
-ClicksOnlyDriver._get_terminal_size = size
+ClickDriver._get_terminal_size = size
 sys.exit(main("busy"))
 """
 

@@ -167,7 +167,7 @@ def test_a_draining_runtime_needs_a_restart():
         )
     )
 
-    assert words.endswith("To resume: taskdeck serve --detach")
+    assert words.endswith("taskdeck serve --detach")
 
 
 def test_no_banner_without_trouble():

@@ -31,8 +31,7 @@ NO_AUTOSTART = Config(autostart=False)
 """Without this setting, a real runtime would start in the home and outlive the test."""
 OPEN_FAILED = Problem("unable to open database file", "Look: taskdeck doctor")
 DENIED = Conflict(
-    "the home /srv/taskdeck belongs to somebody else, or may not be entered. Nothing was done.",
-    "Choose another: --home DIR",
+    "permission denied for the home /srv/taskdeck. Nothing was done.", "Choose another: --home DIR"
 )
 
 
@@ -181,7 +180,7 @@ async def test_an_inaccessible_home_is_reported(bare_home: Path, monkeypatch: py
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         monkeypatch.undo()
-        assert "belongs to somebody else, or may not be entered" in read_screen_text(
+        assert "permission denied for the home" in read_screen_text(
             app
         ) and "Choose another: --home DIR" in read_screen_text(app)
 

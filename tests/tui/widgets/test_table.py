@@ -75,7 +75,7 @@ def record_refreshed_lines(table: Table) -> list[int]:
 
     def counting(*regions: Any, **options: Any) -> Any:
         for region in regions:
-            lines.extend(range(region.y, region.refresh_bottom))
+            lines.extend(range(region.y, region.bottom))
         return refresh(*regions, **options)
 
     table.refresh = counting  # type: ignore[method-assign]
