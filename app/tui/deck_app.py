@@ -62,7 +62,7 @@ class DeckApp(AppHost, Protocol):
         """Show a message that need not be repeated."""
         ...
 
-    def action_said_lately(self) -> None:
+    def action_recent_messages(self) -> None:
         """Open the message history."""
         ...
 
