@@ -159,7 +159,7 @@ class Replicator:
         if find_rsync_tool() is None:
             raise Conflict(
                 "there is no sqlite3_rsync on this machine.",
-                f"Type: {shlex.quote(sys.executable)} -m pip install apsw",
+                f"Install it: {shlex.quote(sys.executable)} -m pip install apsw",
             )
         host, folder = split_target(target)
         us = await self._read_identity(None)

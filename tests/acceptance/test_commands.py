@@ -138,7 +138,8 @@ def test_task_numbers_can_be_piped_to_the_next_command(clean_home):
     )
     header, *rows = clean_home.run_ok("ls", "-o", "tsv", "--limit", "0").splitlines()
     assert (
-        header.split("\t")[0] == "number" and sorted(row.split("\t")[0] for row in rows) == numbers
+        header.split("\t")[0] == "number"
+        and sorted((row.split("\t")[0] for row in rows), key=int) == numbers
     )
 
 

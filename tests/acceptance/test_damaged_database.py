@@ -117,7 +117,7 @@ def test_any_remaining_file_marks_a_used_home(home: Path, sign: str):
         DamagedDatabase, match="is gone.* no good backup of it is within reach"
     ) as told:
         setup.verify_before_start(home)
-    assert f"To begin anew, move away the home: mv {home} {home}.before" in told.value.hint
+    assert f"To start over, move away the home: mv {home} {home}.before" in told.value.hint
 
 
 def test_a_deleted_home_is_recognized_by_its_external_backups(unstarted_home: AcceptanceHome):
@@ -134,7 +134,7 @@ def test_a_deleted_home_is_recognized_by_its_external_backups(unstarted_home: Ac
             and "the database is gone" in done.stderr
             and "Newest good backup" in done.stderr
         ), done.stderr
-        assert f"To begin anew, move away its backups: {Path(taken['path']).parent}." in done.stderr
+        assert f"To start over, move away its backups: {Path(taken['path']).parent}." in done.stderr
     assert unstarted_home.run_cli("ls", TASKDECK_HOME=f"{unstarted_home.home}2").returncode == 0, (
         "another home never had any"
     )
@@ -157,9 +157,9 @@ def test_a_used_home_is_not_recreated_while_backups_are_unreachable(backed_up_ho
             and "no good backup of it is within reach" in done.stderr
         )
         assert (
-            f"To begin anew, move away the home: mv {backed_up_home.home}"
-            f" {backed_up_home.home}.before" in done.stderr
-        ), done.stderr
+            f"To start over, move away the home: mv {backed_up_home.home} "
+            f"{backed_up_home.home}.before"
+        ) in done.stderr, done.stderr
     backups.unlink()
     aside.rename(backups)
     backed_up_home.run_ok("db", "restore", "--yes")
@@ -188,7 +188,9 @@ def test_invalid_settings_do_not_hide_backups(unstarted_home: AcceptanceHome):
         ), done.stderr
         assert "no good backup" not in done.stderr
     done = unstarted_home.run_cli("db", "restore", "--yes")
-    assert done.returncode == 2 and "not known where the backups lie" in done.stderr, done.stderr
+    assert done.returncode == 2 and "The backup folder is therefore unknown" in done.stderr, (
+        done.stderr
+    )
 
     config.write_text(f'theme = "nope"\n{well}')
     unstarted_home.run_ok("db", "restore", "--yes")
@@ -212,7 +214,7 @@ def test_a_clean_shutdown_skips_the_next_check(
     with setup.mark_clean_shutdown(home, []):
         assert setup.was_unclean_shutdown(home)
     assert not setup.was_unclean_shutdown(home)
-    monkeypatch.setattr(setup.check, "check_pages", lambda path: pytest.fail("read once more"))
+    monkeypatch.setattr(setup.integrity, "check_pages", lambda path: pytest.fail("read once more"))
     setup.verify_before_start(home)
 
     with pytest.raises(RuntimeError), setup.mark_clean_shutdown(home, []):

@@ -34,7 +34,7 @@ def test_an_offline_backup_takes_the_lock_and_starts_no_runtime(unstarted_home: 
         {name: taken[name] for name in taken if name != "after"}
     ]
     assert unstarted_home.call_verb("status")["runtime"]["state"] != "running"
-    assert unstarted_home.run_ok("db", "verify") == "1 backup checked, all well\n"
+    assert unstarted_home.run_ok("db", "verify") == "1 backup checked, all good\n"
 
 
 def test_an_unused_home_says_so(acceptance_home: AcceptanceHome):
@@ -43,7 +43,7 @@ def test_an_unused_home_says_so(acceptance_home: AcceptanceHome):
     assert refused.returncode == 3 and "no database" in refused.stderr
     assert (
         acceptance_home.run_ok("db", "backups") == ""
-        and acceptance_home.run_ok("db", "verify") == "no backup yet\n"
+        and acceptance_home.run_ok("db", "verify") == "no backups yet\n"
         and not acceptance_home.home.exists()
     )
 
@@ -85,7 +85,7 @@ def test_invalid_settings_are_reported_once(unstarted_home: AcceptanceHome, said
         assert done.returncode == code and done.stderr.count(f"{config}, line 2: backup") == 1, (
             done.stderr
         )
-        assert ("That was passed over" in done.stderr) == (code == 0)
+        assert ("Ignored" in done.stderr) == (code == 0)
 
 
 def test_a_bad_backup_exits_5_and_is_listed_as_bad(backed_up_home: AcceptanceHome):
@@ -98,8 +98,8 @@ def test_a_bad_backup_exits_5_and_is_listed_as_bad(backed_up_home: AcceptanceHom
         looked.returncode == 5 and looked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
     )
     assert (
-        "--read-only: that it is bad was not written down" in looked.stderr
-        and "counts no more. " not in looked.stderr
+        "--read-only: the bad backup was not marked" in looked.stderr
+        and "bad backups are ignored. " not in looked.stderr
     )
     assert (path.parent / "manifest.jsonl").read_bytes() == manifest
 
@@ -108,7 +108,7 @@ def test_a_bad_backup_exits_5_and_is_listed_as_bad(backed_up_home: AcceptanceHom
     assert (
         checked.returncode == 5 and checked.stdout == f"{path.stem} is bad: its checksum is wrong\n"
     )
-    assert "what is bad counts no more. Take a new one: taskdeck db backup --full" in checked.stderr
+    assert "bad backups are ignored. Take a new one: taskdeck db backup --full" in checked.stderr
     assert backed_up_home.run_cli("db", "verify", path.stem, "--json").returncode == 5
     listed = backed_up_home.run_ok("db", "backups")
     assert f"{path.stem}" in listed and "bad: its checksum is wrong" in listed
@@ -120,14 +120,14 @@ def test_backups_are_listed_and_verified_with_a_damaged_database(backed_up_home:
     (backed_up_home.home / "taskdeck.db").write_bytes(b"not a database" * 1000)
 
     assert [one["id"] for one in backed_up_home.run_json("db", "backups")] == [taken]
-    assert backed_up_home.run_ok("db", "verify", taken) == "1 backup checked, all well\n"
+    assert backed_up_home.run_ok("db", "verify", taken) == "1 backup checked, all good\n"
     refused = backed_up_home.run_cli("db", "backup")
     assert refused.returncode == 5 and "Traceback" not in refused.stderr
 
 
-@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize("has_runtime", [True, False])
 def test_damage_during_a_backup_is_blamed_on_the_database(
-    backed_up_home: AcceptanceHome, shared_runtime: bool
+    backed_up_home: AcceptanceHome, has_runtime: bool
 ):
     taken = get_only_backup(backed_up_home).stem
     database = backed_up_home.home / "taskdeck.db"
@@ -135,7 +135,7 @@ def test_damage_during_a_backup_is_blamed_on_the_database(
         (page,) = c.execute(
             "SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_name'"
         ).fetchone()
-    if shared_runtime:
+    if has_runtime:
         backed_up_home.run_ok("serve", "--detach")
     with database.open("r+b") as file:  # a page that no statement of a backup reads
         file.seek((page - 1) * 4096 + 8)
@@ -154,23 +154,23 @@ def test_damage_during_a_backup_is_blamed_on_the_database(
     assert [one["id"] for one in backed_up_home.run_json("db", "backups")] == [taken]
 
 
-@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize("has_runtime", [True, False])
 def test_a_failing_after_program_is_reported_once_with_exit_1(
-    unstarted_home: AcceptanceHome, shared_runtime: bool
+    unstarted_home: AcceptanceHome, has_runtime: bool
 ):
     config = unstarted_home.work.parent / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text('[backup]\nafter = ["/bin/sh", "-c", "echo no such host >&2; exit 3"]\n')
-    if shared_runtime:
+    if has_runtime:
         unstarted_home.run_ok("serve", "--detach")
 
     done = unstarted_home.run_cli("db", "backup")
 
-    assert done.returncode == 1 and "restored once and well" in done.stdout
+    assert done.returncode == 1 and "test-restored without errors" in done.stdout
     assert done.stderr == "taskdeck: /bin/sh, which is run after a backup, exited 3: no such host\n"
     assert (
         any(row["verb"] == "db backup after" for row in unstarted_home.call_verb("operations"))
-        is shared_runtime
+        is has_runtime
     )
 
 
@@ -186,7 +186,7 @@ def start_waiting_backup(house: AcceptanceHome) -> subprocess.Popen[str]:
         stderr=pipe,
         text=True,
     )
-    assert taking.stderr and "waiting for /bin/sh" in taking.stderr.readline()
+    assert taking.stderr and "waiting for the after-program /bin/sh" in taking.stderr.readline()
     return taking
 
 
@@ -242,14 +242,14 @@ def test_a_replaced_database_is_listed_and_restorable(backed_up_home: Acceptance
     assert backed_up_home.run_cli("db", "backups").stderr == ""
     said = backed_up_home.run_ok("db", "restore", first[:20], "--yes")
     assert (
-        "not brought over, made since: queue night" in said
+        "not carried over, created since: queue night" in said
         and "1 operation since is not in its log" in said
     )
     (kept,) = backed_up_home.home.glob("taskdeck.db.before-restore-*")
 
     told = backed_up_home.run_cli("db", "backups")
-    assert "a database that a restore or an upgrade kept lies in the home" in told.stderr
-    assert "all but the newest go after 30d" in told.stderr
+    assert "1 database kept by a restore or an upgrade is in the home" in told.stderr
+    assert "all but the newest are removed after 30d" in told.stderr
     assert (
         f"taskdeck db restore {kept.name}\n" in told.stderr
         and backed_up_home.run_cli("db", "backups", "-o", "name").stderr == ""

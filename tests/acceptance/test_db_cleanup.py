@@ -37,8 +37,8 @@ def test_a_dry_run_lists_what_the_cleanup_then_deletes(shared_home: AcceptanceHo
     assert [str(row["number"]) for row in house.run_json("ls")] == numbers[:1]
     assert sum(path.exists() for path in logs) == 1
     assert house.run_ok("db", "cleanup", "--dry-run").splitlines() == [
-        "nothing is old enough to go",
-        "kept: 1 last success, the newest of each task name and of each template, however old",
+        "nothing is old enough to remove",
+        "kept: 1 last success, the newest per task name and template",
         (
             "in config.toml [retention.queue.default] keeps only 0.001 seconds (s is seconds, d is"
             " days)"
@@ -68,11 +68,9 @@ def test_a_dry_run_starts_no_runtime_and_typos_suspend_cleanup(shared_home: Acce
             done.returncode == 2
             and 'config.toml, line 3: there is no setting "bakup". Nearest: backup.' in done.stderr
         )
-        assert undone in done.stderr and "Mend it" in done.stderr
+        assert undone in done.stderr and "Correct the file" in done.stderr
         assert done.stderr.count("line 3") == 1
-    assert (
-        "That was passed over; nothing is removed until it is mended." in house.run_cli("ls").stderr
-    )
+    assert "Ignored; nothing is removed until it is fixed." in house.run_cli("ls").stderr
     assert house.map_statuses() == there
 
     write_config(
@@ -83,4 +81,4 @@ def test_a_dry_run_starts_no_runtime_and_typos_suspend_cleanup(shared_home: Acce
         "removed 1 run and 1 task, about" in said
         and "[retention.queue.nosuch]: there is no queue nosuch" in said
     )
-    assert "passed over" not in house.run_cli("ls").stderr
+    assert "ignored" not in house.run_cli("ls").stderr

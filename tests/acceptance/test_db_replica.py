@@ -178,10 +178,10 @@ def test_a_promoted_replica_skips_numbers_that_may_be_used(
 
     assert (
         told.returncode == 0
-        and "is a home of its own now" in told.stdout
-        and "is missing here" in told.stderr
+        and "is now a home" in told.stdout
+        and "are missing here" in told.stderr
     )
-    assert told.stdout.endswith(f"Type: taskdeck --home {there} serve --detach\n")
+    assert told.stdout.endswith(f"Start it: taskdeck --home {there} serve --detach\n")
     fresh = int(acceptance_home.run_ok("--home", str(there), "submit", "--", "/bin/true"))
     assert fresh > int(late)
     acceptance_home.run_ok("--home", str(there), "release", held)
@@ -241,7 +241,7 @@ async def test_a_hanging_last_copy_does_not_block_the_stop(
         runtime.terminate()
         await runtime.run_last_sync()
 
-    assert caplog.messages == ["the replica lacks what was written last: it took over 0 s"]
+    assert caplog.messages == ["the replica lacks the latest changes: it took over 0 s"]
 
 
 def test_a_replica_is_not_promoted_while_jobs_run_without_a_runtime(
@@ -256,9 +256,9 @@ def test_a_replica_is_not_promoted_while_jobs_run_without_a_runtime(
 
     refused = acceptance_home.run_cli("--home", str(there), "db", "promote", "--yes")
 
-    assert refused.returncode == 4 and "has jobs that still run (pid " in refused.stderr
+    assert refused.returncode == 4 and "still has running jobs (pid " in refused.stderr
     assert (there / "replica.db").exists() and not (there / "taskdeck.db").exists()
-    way = refused.stderr.partition("Wait for their end, or: ")[2].replace("TASK", task)
+    way = refused.stderr.partition("Wait for them to end, or: ")[2].replace("TASK", task)
     for words in map(shlex.split, way.split(" && ")):
         acceptance_home.run_ok(*words[1:])
     wait_until(
@@ -275,7 +275,7 @@ def test_suggested_commands_quote_blanks_and_missing_logs_are_reported(
     there = tmp_path / "my copy"
     acceptance_home.run_ok("wait", acceptance_home.submit("--", "/bin/echo", "seen"))
     assert acceptance_home.run_ok("db", "replica", "set", str(there)).endswith(
-        ". The logs of runs (runs/) are not copied there\n"
+        ". Logs of runs (runs/) are not copied\n"
     )
     acceptance_home.run_ok("stop")
 
@@ -284,14 +284,14 @@ def test_suggested_commands_quote_blanks_and_missing_logs_are_reported(
     promoted = acceptance_home.run_cli(*words[1:], "--yes")
 
     assert words[1:] == ["--home", str(there), "db", "promote"]
-    assert shlex.split(promoted.stdout.partition("Type: ")[2]) == [
+    assert shlex.split(promoted.stdout.partition("Start it: ")[2]) == [
         "taskdeck",
         "--home",
         str(there),
         "serve",
         "--detach",
     ]
-    copying = shlex.split(promoted.stderr.partition("To have them: ")[2])
+    copying = shlex.split(promoted.stderr.partition("To copy them: ")[2])
     assert copying == ["rsync", "-a", f"{acceptance_home.home}/runs/", f"{there}/runs/"]
 
 
@@ -324,8 +324,7 @@ def test_a_returning_home_does_not_touch_its_promoted_replica(
     said = unstarted_home.run_cli("db", "replica")
     assert (
         said.returncode == 1
-        and "it was promoted, and is a home of its own now. Nothing is copied there any more."
-        in said.stdout
+        and "it was promoted, and is a home of its own now. Copying has stopped." in said.stdout
     )
 
 
@@ -337,7 +336,7 @@ def test_a_missing_sqlite3_rsync_is_reported_with_an_install_command(
 
     with pytest.raises(Conflict) as refused:
         set_target(unstarted_home, tmp_path / "second")
-    assert refused.value.hint == "Type: '/srv/my tools/bin/python3' -m pip install apsw"
+    assert refused.value.hint == "Install it: '/srv/my tools/bin/python3' -m pip install apsw"
 
 
 def test_a_remote_replica_is_copied_over_ssh(replica_source: AcceptanceHome, tmp_path: Path):
@@ -391,7 +390,7 @@ def test_a_working_target_is_kept_if_the_new_one_is_refused(
     assert (
         gone.returncode == 4
         and f"no copy can be made in far:{tmp_path}/gone" in gone.stderr
-        and f"{before} goes on" in gone.stderr
+        and f"{before} stays in use" in gone.stderr
     )
     assert (
         theirs.returncode == 4
@@ -471,8 +470,7 @@ def test_a_remote_replica_without_marker_is_not_overwritten(
 
     assert (
         refused.returncode == 4
-        and f"far:{remote_folder} has a copy that is none of this home. It was not touched."
-        in refused.stderr
+        and f"far:{remote_folder} has a copy of another home. It was not touched." in refused.stderr
     )
     assert (
         read_task_numbers(remote_folder / "replica.db") == [1]
@@ -568,7 +566,7 @@ def test_ssh_errors_are_reported_once_in_one_line(replica_source: AcceptanceHome
     assert (
         failed.returncode == 1
         and failed.stdout.count("Could not resolve") == 1
-        and "not known here. The logs" in failed.stdout
+        and "not known here. Logs" in failed.stdout
     )
     assert (
         read_status(replica_source)["problem"]
@@ -586,15 +584,15 @@ def test_a_new_target_mentions_the_abandoned_replica(
     replica_source: AcceptanceHome, tmp_path: Path
 ):
     first, second = tmp_path / "first", tmp_path / "second"
-    assert "gets old" not in replica_source.run_cli("db", "replica", "set", str(first)).stderr
+    assert "becomes stale" not in replica_source.run_cli("db", "replica", "set", str(first)).stderr
     assert (
-        f"The copy in {first} stays there, and gets old"
+        f"The copy in {first} stays there and becomes stale"
         in replica_source.run_cli("db", "replica", "set", str(second)).stderr
     )
-    assert "gets old" not in replica_source.run_cli("db", "replica", "set", str(second)).stderr
+    assert "becomes stale" not in replica_source.run_cli("db", "replica", "set", str(second)).stderr
     off = replica_source.run_cli("db", "replica", "off")
-    assert f"The copy in {second} stays there, and gets old" in off.stderr
-    assert off.stdout == f"replica off: {second} is no longer copied to; what is there stays.\n"
+    assert f"The copy in {second} stays there and becomes stale" in off.stderr
+    assert off.stdout == f"replica off: {second} no longer receives copies; its files remain.\n"
 
 
 def test_folders_in_the_home_or_with_other_files_are_refused(
@@ -605,7 +603,7 @@ def test_folders_in_the_home_or_with_other_files_are_refused(
     (theirs / "thesis.tex").touch()
     link.symlink_to(replica_source.home)
 
-    inside = "lies in the home"
+    inside = "is inside the home"
     for place, says in (
         (replica_source.home / "copy", inside),
         (link / "copy", inside),
@@ -628,9 +626,11 @@ def test_folders_in_the_home_or_with_other_files_are_refused(
     [
         ("", "needs a folder"), ("second", "must begin with /"),
         ("-oProxyCommand=x:/tmp/y", "needs a folder"),
-        (":/x", "no host stands before the colon"), ("a:b:/x", "must begin with /"),
-        ("host:", "no folder stands behind host:. Nothing was changed. Type: taskdeck db replica set host:/mnt/second/taskdeck"),
-        ("/nowhere/at/all", "there is no folder /nowhere/at, in which all is to be made. Nothing was changed. Is its disk mounted?"),
+        (":/x", "the host is missing before the colon"), ("a:b:/x", "must begin with /"),
+        ("host:", "the folder is missing after host:. Nothing was changed."
+         " Use: taskdeck db replica set host:/mnt/second/taskdeck"),
+        ("/nowhere/at/all", "there is no folder /nowhere/at to create all in. Nothing was changed."
+         " Mount its disk"),
     ],
 )  # fmt: skip
 def test_invalid_targets_are_refused(replica_source: AcceptanceHome, to: str, says: str):
@@ -667,4 +667,4 @@ def test_a_failing_replica_reports_the_reason_until_switched_off(
     failed = replica_source.run_cli("db", "replica", "set", str(there))
     assert failed.returncode != 0
     replica_source.run_ok("db", "replica", "off")
-    assert "there is no replica" in replica_source.run_ok("db", "replica")
+    assert "no replica" in replica_source.run_ok("db", "replica")

@@ -83,7 +83,7 @@ def test_nothing_runs_twice_nothing_is_lost_and_no_number_is_reused(
     assert f"a runtime already has this home: pid {work_since_backup.runtime.pid}" in up.stderr
     tried = run_cli("db", "restore", "--dry-run")
     assert (
-        tried.returncode == 0 and "2 tasks submitted since are brought over: #4 #5" in tried.stdout
+        tried.returncode == 0 and "2 tasks submitted since are carried over: #4 #5" in tried.stdout
     )
     work_since_backup.stop()
     unasked = run_cli("db", "restore")
@@ -91,10 +91,10 @@ def test_nothing_runs_twice_nothing_is_lost_and_no_number_is_reused(
     assert not list(work_since_backup.runtime.home.glob("*restor*"))
     said = run_cli("db", "restore", "--dry-run").stdout
     assert (
-        "2 tasks submitted since are brought over: #4 #5" in said
+        "2 tasks submitted since are carried over: #4 #5" in said
         and "1 task ended since and is not run again: #1" in said
     )
-    assert "1 run goes on" in said and "the next task will be #6" in said
+    assert "1 run continues" in said and "the next task will be #6" in said
 
     done = json.loads(run_cli("db", "restore", "--yes", "--json").stdout)
     work_since_backup.resume("3", "5")
@@ -153,10 +153,7 @@ def test_a_job_unknown_to_the_backup_is_listed_and_can_be_cancelled(
     said = run_cli("db", "restore", "--yes").stdout
     work_since_backup.resume()
 
-    assert (
-        f"1 job goes on whose task is lost, made anew as #{number}; to end one: taskdeck cancel"
-        " TASK" in said
-    )
+    assert f"1 job of lost tasks continues as #{number}; to end one: taskdeck cancel TASK" in said
     wait_until(
         lambda: (
             (run := living.show(number)["instances"][0])["status"] == "running"
@@ -191,19 +188,19 @@ def test_a_backup_is_restored_to_a_file_beside_a_runtime(runtime: RuntimeProcess
     refused = run_cli("db", "restore", "--to", str(runtime.home / "lost" / "taskdeck.db"))
     assert (
         refused.returncode == 4
-        and "would be a file of a home. Nothing was restored." in refused.stderr
+        and "would become a file of a home. Nothing was restored." in refused.stderr
     )
     for inside in ("lost/taskdeck.db", "run/x", "backups/20260101T000000Z-full.backup"):
-        with pytest.raises(Conflict, match="would be a file of a home. Nothing was restored."):
+        with pytest.raises(Conflict, match="would become a file of a home. Nothing was restored."):
             restore_to_file(str(runtime.home), None, None, str(runtime.home / inside))
         assert not (runtime.home / inside).exists()
     assert (
         nowhere.returncode == 3
-        and f"there is no folder {runtime.home}/nodir. Nothing was restored." in nowhere.stderr
+        and f"folder {runtime.home}/nodir does not exist. Nothing was restored." in nowhere.stderr
     )
     assert [path.name for path in runtime.home.glob("then.db*")] == ["then.db"]
     assert first.returncode == 0 and "1 task (1 succeeded)" in first.stdout and file.exists()
-    assert again.returncode == 4 and "is there already" in again.stderr
+    assert again.returncode == 4 and "already exists" in again.stderr
     assert (none.returncode, both.returncode) == (3, 2) and runtime.pid == pid
 
 
@@ -216,9 +213,9 @@ def test_a_restored_file_is_no_backup_but_can_be_read(unstarted_home: Acceptance
 
     assert (
         refused.returncode == 3
-        and "then.db is a database and no backup. Nothing was restored." in refused.stderr
+        and "then.db is a database, not a backup. Nothing was restored." in refused.stderr
     )
-    looked = refused.stderr.strip().rpartition("To look into the file: ")[2]
+    looked = refused.stderr.strip().rpartition("To inspect the file: ")[2]
     assert "mine" in unstarted_home.run_shell(looked).stdout
     assert (
         "there is no backup nosuch.db"
@@ -245,10 +242,7 @@ def test_missing_backups_are_reported_before_the_confirmation(backed_up_home: Ac
     )
 
     assert wrong.returncode == 3 and "there is no backup nonsense" in wrong.stderr
-    assert (
-        unasked.returncode == 2
-        and "Z-full in the place of the database. Nothing was done." in unasked.stderr
-    )
+    assert unasked.returncode == 2 and "Z-full. Nothing was done." in unasked.stderr
     assert (
         "ID …" not in backed_up_home.run_cli("db", "restore", "--help").stdout
         and "[ID]" in backed_up_home.run_cli("db", "verify", "--help").stdout
@@ -268,8 +262,8 @@ def test_the_listed_minute_is_accepted(unstarted_home: AcceptanceHome):
         unstarted_home.run_cli("db", "restore", "--dry-run", "--at", "yesterday"),
         unstarted_home.run_cli("db", "restore", "--dry-run", "--at", "tomorrow"),
     )
-    assert early.returncode == 3 and "; the oldest is of " in early.stderr
-    assert wrong.returncode == 2 and "must be a time that is over, such as 10:00" in wrong.stderr
+    assert early.returncode == 3 and "; the oldest is from " in early.stderr
+    assert wrong.returncode == 2 and "must be a past time, such as 10:00" in wrong.stderr
 
 
 def test_numbers_are_skipped_only_if_some_may_have_been_used(unstarted_home: AcceptanceHome):
@@ -314,7 +308,7 @@ def test_no_number_is_reused_when_the_database_is_lost_twice(backed_up_home: Acc
 def test_on_a_terminal_it_shows_the_changes_and_asks(backed_up_home: AcceptanceHome):
     for answer, code, kept in (("n", 2, 0), ("y", 0, 1)):
         with backed_up_home.open_terminal("db", "restore", columns=160) as terminal:
-            terminal.wait("Put it in the place of the database? [y/N]")
+            terminal.wait("Replace the database? [y/N]")
             assert not is_held(backed_up_home.home)
             terminal.type(f"{answer}\r")
             assert terminal.end() == code

@@ -167,7 +167,7 @@ def test_running_tasks_on_a_full_disk_can_be_cancelled(
     faulty_disk.set_fault("full")
 
     done = acceptance_home.run_cli("cancel", running_task)
-    assert (done.returncode, "not by whom" in done.stderr) == (0, True), done.stderr
+    assert (done.returncode, "but not its author" in done.stderr) == (0, True), done.stderr
     faulty_disk.clear_fault()
 
     assert acceptance_home.run_cli("wait", running_task).returncode == 125

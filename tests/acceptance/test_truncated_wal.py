@@ -15,8 +15,8 @@ from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.runtime_process import is_alive, wait_until
 
 NO_BACKUP_ADVICE = (
-    "There is no good backup of it. Take one of what is in it, and bring that up to date: taskdeck"
-    " db backup && taskdeck db restore\n"
+    "There is no good backup of it. Back up its contents, then restore them: taskdeck "
+    "db backup && taskdeck db restore\n"
 )
 
 
@@ -25,7 +25,7 @@ def check_refusal_until_restore(house: AcceptanceHome, *refused: Any, backup: bo
     cure = "db restore --dry-run" if backup else "db backup && taskdeck db restore"
     repaired = house.run_cli("db", "check", "--repair")
     assert repaired.returncode == 5 and all(
-        line.startswith("not mended: ") for line in repaired.stdout.splitlines()
+        line.startswith("not repaired: ") for line in repaired.stdout.splitlines()
     ), repaired.stdout
     for said in (repaired, house.run_cli("db", "migrate"), *refused):
         assert said.returncode == 5 and said.stderr.endswith(f": taskdeck {cure}\n"), said.stderr
@@ -64,7 +64,7 @@ def test_a_missing_wal_is_reported_and_nothing_runs_twice(
     for said in (started, checked):
         assert (
             said.returncode == 5
-            and "what was written last is missing: run " in said.stdout + said.stderr
+            and "the latest writes are missing: run " in said.stdout + said.stderr
         )
     if backup == "after":
         check_refusal_until_restore(unstarted_home, started, checked, backup=False)
@@ -103,7 +103,7 @@ def test_a_truncated_wal_is_reported_and_nothing_runs_twice(
     for said in (started, checked):
         assert (
             said.returncode == 5
-            and "its log is damaged, and what was written last is behind that"
+            and "its log is damaged, and the latest writes are behind the damage"
             in said.stdout + said.stderr
         )
     check_refusal_until_restore(backed_up_home, started, checked, backup=True)

@@ -102,8 +102,9 @@ def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
 
 
 def add_name(parser: Parser) -> None:
-    """Add the NAME argument."""
-    parser.add_option("names", nargs="*", metavar="NAME", help="name")
+    """Add the NAME argument of a verb such as `taskdeck queue set`."""
+    kind = parser.prog.split()[-2].replace("sla", "SLA")
+    parser.add_option("names", nargs="*", metavar="NAME", help=f"name of the {kind}")
     add_json_options(parser)
 
 

@@ -29,7 +29,7 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
     if not to or "\0" in to or "\n" in to or to.startswith("-"):
         raise Usage(
             "the copy needs a folder, or HOST:FOLDER. Nothing was changed.",
-            "Type: taskdeck db replica set /mnt/second/taskdeck",
+            "Use: taskdeck db replica set /mnt/second/taskdeck",
         )
     host, folder = split_target(to)
     if not folder.startswith("/"):
@@ -41,7 +41,7 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
         raise Usage(
             f"{what}. Nothing was changed.",
             _format_command(
-                f"{host}:/mnt/second/taskdeck" if host else "/mnt/second/taskdeck", "Type"
+                f"{host}:/mnt/second/taskdeck" if host else "/mnt/second/taskdeck", "Use"
             ),
         )
     if to.startswith(":"):
@@ -72,7 +72,9 @@ async def disable(call: Call) -> dict[str, Any]:
 async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
     """Change the target. Note that the previous replica stays and becomes stale."""
     if call.live is None:
-        raise Refused("the runtime makes the copy, and no runtime is up.", "Type: taskdeck serve")
+        raise Refused(
+            "the runtime makes the copy, and no runtime is running.", "Start it: taskdeck serve"
+        )
     before = await call.db.read(replicas.find_replica)
     found = to_dict(await call.live.replicate(to, call.by))
     if (

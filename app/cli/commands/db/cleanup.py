@@ -45,7 +45,7 @@ def clean_up(session: CommandContext, args: Args) -> int:
     if found["paused"]:
         raise Usage(
             _strip_repeated(f"{found['paused']} Nothing is removed."),
-            "Fix config.toml; until then nothing is removed.",
+            "Correct the file; nothing is removed until then.",
         )
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
