@@ -60,22 +60,27 @@ def list_uuids(rows: Iterable[TaskRow]) -> list[str]:
     return [row.uuid for row in rows]
 
 
+def list_unfinished(rows: Sequence[TaskRow]) -> list[RunningEntry | NextEntry]:
+    """Return the rows that can be cancelled. Raise NotApplicableError if there is none."""
+    unfinished = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
+    if not unfinished:
+        raise NotApplicableError(
+            f"Nothing to cancel: {_format_subject(rows)} ended."
+            if rows
+            else "Nothing to cancel here."
+        )
+    return unfinished
+
+
 def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     """Cancel active and waiting tasks.
 
     Waiting tasks can be restored by undo. Tasks that started meanwhile and tasks in another attempt
     are skipped, since the user did not confirm losing their work.
     """
-    waiting, running = (
-        list_uuids(row for row in rows if isinstance(row, NextEntry)),
-        [row for row in rows if isinstance(row, RunningEntry)],
-    )
-    if not waiting and not running:
-        raise NotApplicableError(
-            f"Nothing to cancel: {_format_subject(rows)} ended."
-            if rows
-            else "Nothing to cancel here."
-        )
+    unfinished = list_unfinished(rows)
+    waiting = list_uuids(row for row in unfinished if isinstance(row, NextEntry))
+    running = [row for row in unfinished if isinstance(row, RunningEntry)]
     back = (Request("retry", {"ids": waiting}, "Brought back"),)
     deeds = (
         [Request("cancel", {"ids": waiting, "waiting": True}, "Cancelled", back)] if waiting else []

@@ -235,14 +235,12 @@ class TaskActions(StatusScreen, Screen[None]):
     def action_cancel(self) -> None:
         """Cancel tasks; ask first if one is running or other tasks depend on one."""
         try:
-            rows = action_tasks.list_task_rows(self._get_rows())
-            action_tasks.cancel_tasks(rows)
+            rows = action_tasks.list_unfinished(action_tasks.list_task_rows(self._get_rows()))
         except NotApplicableError as unfit:
             self.deck.requests.show_not_applicable(unfit)
             return
-        active = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
         self.deck.requests.fetch_details(
-            [row.uuid for row in active], lambda found: self._ask_cancel(active, found)
+            [row.uuid for row in rows], lambda found: self._ask_cancel(rows, found)
         )
 
     def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
