@@ -321,7 +321,8 @@ def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, 
     )
     if not words:
         raise Usage(
-            "which rule? Give its name, or the id of one of its alerts.", "List: taskdeck alert ls"
+            "no rule given. Give its name, or the id of one of its alerts.",
+            "List: taskdeck alert ls",
         )
     return words
 

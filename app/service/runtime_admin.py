@@ -28,7 +28,7 @@ async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
         # Without the marker nothing is done, so no operation must be recorded.
         call.live.mark_stopped(call.by)
     except DiskFull as problem:
-        call.note(f"{problem.message}: the next command that needs one starts it again.")
+        call.note(f"{problem.message}: the next command that needs a runtime starts one.")
     try:
         with suppress(Storage):  # A full disk must not prevent a stop.
             await call.db.write(

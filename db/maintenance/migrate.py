@@ -92,7 +92,7 @@ def _read_revision(c: sqlite3.Connection, path: Path) -> str:
     if len(found) != 1:
         raise make_damaged_error(
             path,
-            f"{len(found)} rows of alembic_version, where there is one",
+            f"{len(found)} rows of alembic_version instead of one",
             DamagedDatabase if found else UnnamedDatabase,
         )
     return found[0][0]

@@ -61,7 +61,7 @@ async def test_an_idle_home_reads_only_runtime_figures_again(
     first = await read_board_again(runtime_call)
 
     monkeypatch.setattr(timestamps, "utcnow", lambda: began + timedelta(seconds=9))
-    monkeypatch.setattr(fake_runtime, "host", lambda: HostFacts(name="here", load=1.5))
+    monkeypatch.setattr(fake_runtime, "get_host", lambda: HostFacts(name="here", load=1.5))
     again = await read_board_again(runtime_call)
     assert len(read) == 1
     assert again == first._replace(at=first.at + 9, host=HostFacts(name="here", load=1.5))
@@ -383,7 +383,9 @@ async def test_the_holder_of_the_write_lock_is_shown_with_the_time(
     runtime_call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     assert (await read_board_again(runtime_call)).lock is None
-    monkeypatch.setattr(runtime_call.db, "held", lambda: LockHolder(4.0, "sqlite3, pid 4711"))
+    monkeypatch.setattr(
+        runtime_call.db, "find_lock_holder", lambda: LockHolder(4.0, "sqlite3, pid 4711")
+    )
 
     found = await read_board_again(runtime_call)
 
@@ -400,7 +402,7 @@ async def test_the_holder_of_the_write_lock_is_shown_with_the_time(
     ("db cleanup", "database", "cleaned up the database"),
     ("template retire", "template a", "retired template a"),
     ("db repair", "database", "repaired the database"),
-    ("template restore", "template a", "took up again template a"),
+    ("template restore", "template a", "restored template a"),
 ])  # fmt: skip
 async def test_an_operation_is_described_in_a_sentence(
     call: Call, verb: str, thing: str, told: str

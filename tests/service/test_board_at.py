@@ -115,7 +115,7 @@ async def test_tasks_waiting_then_are_in_their_start_order(call: Call):
     assert [line.status for line in then.next] == ["queued", "queued", "queued", "held"]
     assert (
         then.next[0].why in ("started 1m later", "started 2m later")
-        and then.next[2].why == "waits to this day"
+        and then.next[2].why == "still waits today"
     )
     assert 99 < (then.next[0].starts_in or 0) < 162
 
@@ -275,7 +275,7 @@ async def test_settings_are_current_after_too_many_later_operations(
 
     answer = await read_answer(call, 600)
 
-    assert answer["notes"] == ["Capacities and what was paused are as of now."]
+    assert answer["notes"] == ["Capacities and paused states are as of now."]
     assert answer["board"]["queues"][0]["capacity"] == 5
 
 
@@ -339,9 +339,7 @@ async def test_a_minute_without_a_runtime_shows_no_counts(call: Call):
     answer = await read_answer(call, HOUR)
 
     then = Board.from_dict(answer["board"])
-    assert answer["up"] is False and answer["notes"] == [
-        "Nothing was written down for this minute."
-    ]
+    assert answer["up"] is False and answer["notes"] == ["Nothing was recorded for this minute."]
     assert [line.number for line in then.running] == [number]
     assert then.counts == {} and then.queues[0].load is None and then.pools[0].used_cpu is None
     assert then.runtime.state == "past"
@@ -354,7 +352,9 @@ async def test_runs_that_were_deleted_are_counted(call: Call):
 
     answer = await read_answer(call, 600)
 
-    assert answer["notes"] == ["2 more ran: they were deleted since, or are too many to find."]
+    assert answer["notes"] == [
+        "2 more ran: they have been deleted since, or there are too many to list."
+    ]
 
 
 async def test_a_time_outside_the_samples_uses_the_nearest_sampled_minute(call: Call):
@@ -380,5 +380,5 @@ async def test_a_home_without_samples_has_no_past_board(call: Call):
     "text", ["", "yesterday", "\x1b[2J", "10000-01-01", "2026-13-01T00:00", 7, ["x"]]
 )
 async def test_an_invalid_time_is_refused(call: Call, text: Any):
-    with pytest.raises(Usage, match="is no time"):
+    with pytest.raises(Usage, match="is not a time"):
         await board_at.board_at(call, at=text)

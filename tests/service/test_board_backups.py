@@ -150,7 +150,7 @@ async def test_without_readable_settings_or_runtime_backups_are_not_shown(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(
-        "app.service.database.backups.paths.config_file", lambda: str(tmp_path / "config.toml")
+        "app.service.database.backups.paths.get_config_path", lambda: str(tmp_path / "config.toml")
     )
     await add_backup(call, 60)
     assert (await show_status(call))["backup"]["gone"] is None

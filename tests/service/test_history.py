@@ -370,13 +370,16 @@ async def test_rows_are_kept_as_long_as_a_span_needs_them(call: Call, db: Databa
     [
         ({"span": "year"}, 'no span "year". There are: hour, day, week'),
         ({"metric": "luck"}, 'no metric "luck"'),
-        ({"metric": "cpu", "by": "template"}, 'cpu is not known by "template", but by: all, pool'),
-        ({"within": {"user": "ann"}}, "known within: queue, pool, template"),
-        ({"within": {"queue": 3}}, "each by its name"),
-        ({"within": ["queue"]}, "each by its name"),
+        (
+            {"metric": "cpu", "by": "template"},
+            'cpu cannot be grouped by "template", only by: all, pool',
+        ),
+        ({"within": {"user": "ann"}}, "restricted to a name of: queue, pool, template"),
+        ({"within": {"queue": 3}}, "restricted to a name of"),
+        ({"within": ["queue"]}, "restricted to a name of"),
         ({"span": ["day"]}, "There are: hour, day, week"),
-        ({"by": {}}, "but by: all, queue"),
-        ({"metric": "memory", "within": {"queue": "gpu"}}, "known within: pool"),
+        ({"by": {}}, "only by: all, queue"),
+        ({"metric": "memory", "within": {"queue": "gpu"}}, "restricted to a name of: pool"),
     ],
 )
 async def test_an_invalid_request_is_refused(call: Call, asked: dict[str, Any], said: str):

@@ -409,14 +409,14 @@ async def test_a_task_rule_and_a_metric_rule_can_be_converted(call: Call) -> Non
             'unknown metric "replica-lga". Nearest: replica-lag. Nothing was changed.',
         ),
         ({"metric": None}, "stays-below needs a metric: "),
-        ({"metric": "wal-size"}, 'value must be a size such as 64M, which wal-size is, not "5m"'),
+        ({"metric": "wal-size"}, 'value must be a size such as 64M for wal-size, not "5m"'),
         ({"value": "-5m"}, "value must not be negative"),
         ({"value": "0"}, "value must be above 0"),
         (
             {"preset": "finishes-within"},
             "metric goes with preset stays-below, not with finishes-within",
         ),
-        ({"queue": "default"}, "match: replica-lag is about no task: it takes no queue"),
+        ({"queue": "default"}, "match: replica-lag does not concern tasks, so it takes no queue"),
         ({"tag": {"a": "b"}, "template": "x"}, "it takes no template or tag"),
     ],
 )
@@ -447,7 +447,7 @@ async def test_no_pool_refers_to_a_metric_rule(call: Call) -> None:
     with pytest.raises(Refused, match="replica-fresh is about replica-lag"):
         await queues.pool_set(call, name="default", sla="replica-fresh")
     await queues.pool_set(call, name="default", sla="on-tasks")
-    with pytest.raises(Refused, match="no pool can point at it"):
+    with pytest.raises(Refused, match="no pool can use it"):
         await slas.set_(
             call, name="on-tasks", preset="stays-below", metric="replica-lag", value="5m"
         )
@@ -498,7 +498,7 @@ async def test_an_applied_definition_closes_and_fires_alerts(call: Call) -> None
         (
             'value = "5m"',
             'value = "5m", match = { queue = "default" }',
-            "replica-lag is about no task: it takes no queue",
+            "replica-lag does not concern tasks, so it takes no queue",
         ),
         ('"replica-lag"', '"replica-leg"', 'unknown metric "replica-leg". Nearest: replica-lag'),
         ('"20"', '"20s"', "slas.quick: conditions: value must be a count"),

@@ -36,7 +36,9 @@ async def check(call: Call) -> dict[str, Any]:
 async def repair(call: Call) -> dict[str, Any]:
     """Repair derived data. Return the repairs and the remaining problems."""
     if call.live is None:
-        raise Conflict("no runtime is up, so nothing was done.", "Type: taskdeck db check --repair")
+        raise Conflict(
+            "no runtime is running. Nothing was done.", "Run: taskdeck db check --repair"
+        )
     damage = await asyncio.to_thread(checks.find_damage, call.db.path)
     lost = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)
     given = await asyncio.to_thread(find_highest_number, call.home)

@@ -765,7 +765,9 @@ async def wait(
 
 
 def _make_wait_timeout(seconds: float) -> Problem:
-    problem = Problem(f"gave up waiting after {units.format_duration(seconds)}.")
+    problem = Problem(
+        f"gave up waiting after {units.format_duration(seconds)}; nothing was stopped."
+    )
     problem.code, problem.exit_code = "wait-timeout", 6
     return problem
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from app.cli.commands.db import backup
+from app.core.maintenance_settings import BackupSettings
 from app.errors import Conflict, Usage
 from app.home import restore_advice
 from app.service import operations as log
@@ -114,15 +115,12 @@ async def test_no_folder_is_created_below_a_missing_parent(
     call: Call, write_config: WriteConfig, tmp_path: Path
 ):
     write_config(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
-    said = f"there is no folder {tmp_path}/disk, in which there is to be made. No backup was taken."
+    said = f"there is no folder {tmp_path}/disk to create there in. No backup was taken."
 
     for to in (None, f"{tmp_path}/disk/there"):
         with pytest.raises(Conflict, match=re.escape(said)) as problem:
             await backups.backup(call, to=to)
-        assert (
-            problem.value.hint.startswith("Is its disk mounted?")
-            and not (tmp_path / "disk").exists()
-        )
+        assert problem.value.hint.startswith("Mount its disk") and not (tmp_path / "disk").exists()
     (tmp_path / "disk").mkdir()
 
     assert (await backups.backup(call))["verified"] and (
@@ -150,7 +148,7 @@ async def test_only_settings_that_concern_the_folder_prevent_backups(
         with pytest.raises(
             Usage,
             match=(
-                "backup.folder: must be an absolute path. So it is not known where the backups lie."
+                "backup.folder: must be an absolute path. The backup folder is therefore unknown."
             ),
         ):
             ask()
@@ -202,7 +200,8 @@ async def test_backups_left_in_the_home_are_reported_after_a_folder_change(
     }
     said = backup._explain_no_backup({"path": "/a home/it's/x.backup", "good": 1, "at": last["at"]})
     assert said.startswith(
-        "no backup yet in the folder of config.toml, but 1 good one in /a home/it's, the newest of "
+        "no backups yet in the folder of config.toml, but /a home/it's has 1 good one, the newest"
+        " of "
     )
     assert shlex.split(said.rpartition(": ")[2]) == [
         "taskdeck",
@@ -229,10 +228,7 @@ async def test_a_missing_folder_is_reported_never_as_an_absence_of_backups(
             with pytest.raises(Storage, match=said):
                 ask(call.home)
 
-    each_is_told(
-        f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk"
-        " mounted"
-    )
+    each_is_told(f"the backup folder is out of reach: there is no {tmp_path}/disk. Mount its disk")
     (tmp_path / "disk").mkdir()
     assert (
         backup_files.list_backups(call.home) == []
@@ -244,10 +240,10 @@ async def test_a_missing_folder_is_reported_never_as_an_absence_of_backups(
     each_is_told("is out of reach")
     damage = restore_advice.advise_restore(call.home, DamagedDatabase("it is damaged."))
     assert damage.message.startswith(
-        "it is damaged. No backup of it can be seen: the folder of the backups is out of reach"
+        "it is damaged. No backup of it can be seen: the backup folder is out of reach"
     )
     (tmp_path / "disk").mkdir()
-    each_is_told(f"the folder of the backups is gone: {tmp_path}/disk/there/")
+    each_is_told(f"the backup folder is gone: {tmp_path}/disk/there/")
     elsewhere = f"{tmp_path}/away/{Path(taken['path']).relative_to(tmp_path / 'disk')}"
     assert backup_files.check_backups(call.home, elsewhere) == make_clean_report(1)
 
@@ -350,7 +346,7 @@ async def test_a_wait_for_a_slow_program_is_announced(
     row = await backups.backup(replace(call, note=note))
 
     assert row["after"] is None
-    assert told == [f"the backup {row['id']} is taken; waiting for /bin/sh, which is run after it"]
+    assert told == [f"backup {row['id']} is complete; waiting for the after-program /bin/sh"]
 
 
 async def test_previous_databases_expire_with_the_backup_rule(
@@ -396,8 +392,7 @@ async def test_verify_on_a_full_disk_still_reports_bad_backups(
     with pytest.raises(
         DiskFull,
         match=(
-            "the files of 2 backups are well, but to build a backup up .* The check was not"
-            " finished"
+            "the files of 2 backups are good, but rebuilding a backup .* The check was not finished"
         ),
     ) as told:
         await backups.verify(call)
@@ -446,7 +441,7 @@ async def test_problems_outside_a_backup_are_reported_and_it_stays_good(
             [{"id": first["id"], "problem": f"{beside.name} is gone or changed"}],
         )
         assert backup.describe_findings(found) == [
-            f"{first['id']}: {beside.name} is gone or changed; it still counts as it did"
+            f"{first['id']}: {beside.name} is gone or changed; still usable"
         ]
     beside.write_bytes(text)
 
@@ -533,11 +528,11 @@ async def test_a_locked_folder_is_reported_and_the_wait_can_be_cancelled(
         monkeypatch.setattr(backup_folder, "LOCK_TIMEOUT", 0.01)
         with pytest.raises(
             Storage,
-            match=r"another process is at work in the folder .* No backup was taken\. Try again",
+            match=r"another process is using the backup folder .* No backup was taken\. Try again",
         ):
             take(call.db.path, call.home / "backups", backups.BackupRules())
         with pytest.raises(
-            Storage, match=r"another process is at work .* The check was not finished\. Try again"
+            Storage, match=r"another process is using .* The check was not finished\. Try again"
         ):
             backup_files.check_backups(call.home)
     assert len(backup_files.list_backups(call.home)) == 1
@@ -549,7 +544,7 @@ async def test_programs_run_one_after_another(tmp_path: Path):
         f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir"
         f" {tmp_path}/busy"
     )
-    chosen = backups.BackupSettings(after=("/bin/sh", "-c", script))
+    chosen = BackupSettings(after=("/bin/sh", "-c", script))
 
     assert (
         await asyncio.gather(*(backups.run_hook(tmp_path, chosen, tmp_path) for _ in range(3)))
@@ -571,7 +566,7 @@ async def test_a_slow_program_continues_under_a_runtime_and_is_recorded(
     row = await backups.backup(replace(runtime_call, note=told.append))
 
     assert row["after"] is None and told == [
-        "/bin/sh goes on; whether it failed will stand in: taskdeck operations"
+        "/bin/sh continues; a failure will be listed in: taskdeck operations"
     ]
     (running,) = backups._RUNNING
     await asyncio.to_thread((tmp_path / "gate").write_text, "go\n")

@@ -130,9 +130,9 @@ async def test_the_answer_names_rule_and_reason(db: Database, call_with_retentio
     ("report", "words"),
     [
         (CleanupReport(), "nothing"), (CleanupReport(others={"events": 1}),
-        "1 row of what was noted"),
+        "1 row of other records"),
         (CleanupReport({(ExpiryRule("all"), "age"): CleanupFigures(0, 1, 500, 30)},
-        {"events": 14, "alerts": 2}), "1 task, 530B; 16 rows of what was noted"),
+        {"events": 14, "alerts": 2}), "1 task, 530B; 16 rows of other records"),
         (CleanupReport({(ExpiryRule("all"), "age"): CleanupFigures(1, 2, 0, 0)}),
         "1 run and 2 tasks, 0B"),
     ],
@@ -273,7 +273,7 @@ async def test_while_the_settings_are_wrong_nothing_is_removed(
     )
     assert (
         str(refused.value)
-        == f"{why} Nothing was removed. Mend it; nothing is removed while it is wrong."
+        == f"{why} Nothing was removed. Correct the file; nothing is removed until then."
     )
     assert await execute_sql(runtime_call, "SELECT count(*) FROM instances") == [(60,)]
 
@@ -398,7 +398,7 @@ from app.service.database import cleanup
 from db.engine import open_database
 
 async def main(home):
-    async with open_database(paths.database(home), writable=True) as db:
+    async with open_database(paths.database_path(home), writable=True) as db:
         rules = RetentionSettings(all=RetentionRule(keep=DAY))
         await cleanup.clean(db, home, MaintenanceSettings(retention=rules))
 
@@ -537,8 +537,10 @@ async def test_a_disk_that_stays_full_is_reported_with_what_was_removed(
     with pytest.raises(DiskFull) as again:
         await cleanup.cleanup(call)
 
-    assert "Removed: 10 logs of runs that go. To remove more takes room." in first.value.message
-    assert "Nothing was removed, which takes some room." in again.value.message
+    assert (
+        "Removed: 10 logs of expired runs. Removing more needs free space." in first.value.message
+    )
+    assert "Nothing was removed: removing needs some free space." in again.value.message
     assert again.value.hint == "Free space in another way, then try again."
     assert [path.exists() for path in logs] == [False] * 10 + [True] * 10
 
@@ -646,7 +648,7 @@ async def test_a_stop_of_the_runtime_is_in_the_operation_log(runtime_call: Call,
 
 
 async def test_a_refused_stop_is_not_in_the_operation_log(runtime_call: Call, fake_runtime: Any):
-    fake_runtime.refuses = Storage("no mark can be left")
+    fake_runtime.stop_error = Storage("no mark can be left")
 
     with pytest.raises(Storage):
         await runtime_admin.stop(runtime_call)
@@ -657,12 +659,12 @@ async def test_a_refused_stop_is_not_in_the_operation_log(runtime_call: Call, fa
 async def test_a_stop_without_space_for_its_mark_is_done_and_noted(
     runtime_call: Call, fake_runtime: Any, caller_notes: list[str]
 ):
-    fake_runtime.refuses = DiskFull("no mark is left")
+    fake_runtime.stop_error = DiskFull("no mark is left")
 
     await runtime_admin.stop(runtime_call)
 
     assert [drain for drain, _ in fake_runtime.stops] == [False]
-    assert caller_notes == ["no mark is left: the next command that needs one starts it again."]
+    assert caller_notes == ["no mark is left: the next command that needs a runtime starts one."]
 
 
 async def test_a_secret_parameter_is_masked_in_the_log_but_undone_exactly(call: Call):

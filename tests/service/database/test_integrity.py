@@ -65,8 +65,9 @@ def test_runs_known_only_to_the_keeper_or_the_database_are_reported(home: Path, 
     write_journal(home, {"i": strange, "at": 1.0})
 
     assert integrity.find_problems(home, live=False) == [
-        f"the keeper has run {strange}, which no row knows",
-        f"run {running_runid} is said to go on, and the keeper does not know it: it ends as lost",
+        f"the keeper has run {strange}, which has no row",
+        f"run {running_runid} is recorded as running, but the keeper does not know it: the next"
+        " start marks it as lost",
     ]
     assert len(integrity.find_problems(home, live=True)) == 1
 
@@ -81,8 +82,8 @@ def test_runs_known_only_to_the_keeper_or_the_database_are_reported(home: Path, 
     }
     write_journal(home, {"i": running_runid, "at": 1.0}, end, {"f": [running_runid]})
     assert integrity.find_problems(home, live=False) == [
-        f"run {running_runid} is said to go on, and the keeper does not know it: its end is"
-        " recorded anew by the next start"
+        f"run {running_runid} is recorded as running, but the keeper does not know it: the next"
+        " start records its end again"
     ]
 
 
@@ -114,12 +115,12 @@ def test_logs_without_a_run_are_reported_and_left_to_cleanup(home: Path, running
     path = write_log(home, EARLY_RUNID)
     write_log(home, running_runid)
 
-    assert integrity.find_problems(home, live=False) == ["1 log of a run that no row knows (5B)"]
+    assert integrity.find_problems(home, live=False) == ["1 log of a run without a row (5B)"]
     done = maintenance.repair_home(str(home))
 
     assert done == {
         "ok": True,
-        "done": ["1 log of runs that no row knows will be removed by the cleanup"],
+        "done": ["1 log of runs without a row will be removed by the cleanup"],
         "problems": [],
     }
     assert path.exists() and integrity.find_problems(home, live=False) == []
@@ -135,7 +136,7 @@ def test_only_a_run_newer_than_the_database_indicates_lost_writes(home: Path, ru
         == []
     )
     assert maintenance_integrity.find_missing_runs(path, [later]) == [
-        f"what was written last is missing: run {later} began after all that it knows of"
+        f"the latest writes are missing: run {later} began after its last entry"
     ]
     with closing(sqlite3.connect(path)) as c:
         c.execute(
@@ -149,7 +150,7 @@ def test_only_a_run_newer_than_the_database_indicates_lost_writes(home: Path, ru
 def test_an_empty_log_indicates_a_run_unless_its_start_failed(home: Path, running_runid: str):
     later = make_uuid7()
     path = write_log(home, later)
-    missing = [f"what was written last is missing: run {later} began after all that it knows of"]
+    missing = [f"the latest writes are missing: run {later} began after its last entry"]
     assert integrity.find_lost_writes(home) == missing
 
     path.write_text("")
@@ -175,10 +176,10 @@ def test_nothing_is_repaired_while_the_latest_writes_are_missing(home: Path, run
 
     done = maintenance.repair_home(str(home))
 
-    assert done["done"] == [] and done["problems"][0].startswith("what was written last is missing")
+    assert done["done"] == [] and done["problems"][0].startswith("the latest writes are missing")
     assert integrity.find_lost_writes(home), "the next start is refused still"
     assert maintenance.make_advice(str(home)).endswith(
-        "There is no good backup of it. Take one of what is in it, and bring that up to date:"
+        "There is no good backup of it. Back up its contents, then restore them:"
         " taskdeck db backup && taskdeck db restore"
     )
 
@@ -202,10 +203,10 @@ def test_an_upgrade_is_refused_while_the_latest_writes_are_missing(
     add_later_revision(tmp_path, monkeypatch)
     write_log(home, make_uuid7())
 
-    with pytest.raises(BehindDatabase, match="began after all that it knows of"):
+    with pytest.raises(BehindDatabase, match="began after its last entry"):
         setup.prepare_in_subprocess(home)
     with pytest.raises(
-        DamagedDatabase, match="There is no good backup of it. Take one of what is in it"
+        DamagedDatabase, match="There is no good backup of it. Back up its contents"
     ):
         maintenance.migrate_home(str(home))
     assert migrate.read_version(path) != migrate.HEAD and not (home / "backups").exists()
@@ -240,8 +241,8 @@ def test_a_lost_version_is_restored_only_for_the_current_schema(
         with pytest.raises(
             DamagedDatabase,
             match=(
-                "0 rows of alembic_version, where there is one, and not all .*Move the database"
-                " away"
+                "0 rows of alembic_version instead of one, and its schema differs .*Move the"
+                " database away"
             ),
         ):
             maintenance.repair_home(str(home))
@@ -249,7 +250,7 @@ def test_a_lost_version_is_restored_only_for_the_current_schema(
     done = maintenance.repair_home(str(home))["done"]
 
     assert (
-        done[0].startswith("the version of the database, which was lost, set to 0001")
+        done[0].startswith("the lost version of the database set to 0001")
         and migrate.read_version(path) == migrate.HEAD
     )
     assert read_only.read(str(home), "operations", {"verb": "db repair"})
@@ -264,9 +265,8 @@ def test_a_number_known_only_to_a_backup_is_not_reused(home: Path, database_path
             "DELETE FROM events; DELETE FROM tasks; DELETE FROM counters WHERE name = 'task-number'"
         )
 
-    assert (
-        "the last number given is said to be 0, a backup or a job knows of #2"
-        in integrity.find_problems(home, live=False)
+    assert "the task number counter says 0, a backup or job has #2" in integrity.find_problems(
+        home, live=False
     )
     assert (
         "the next task will be #3" in maintenance.repair_home(str(home))["done"]
@@ -339,7 +339,7 @@ def test_a_living_job_shows_its_command_and_directory(
         job.wait()
 
     assert said.endswith(
-        "which no row knows: it goes on, and becomes a task with the next start (taskdeck serve"
+        "which has no row: it is running, and becomes a task at the next start (taskdeck serve"
         " --detach)"
     )
     assert (trace.number, trace.attempt, trace.begin, trace.lives, trace.is_active) == (
@@ -356,13 +356,13 @@ def test_a_living_job_shows_its_command_and_directory(
 
 async def test_a_repair_is_an_operation_and_needs_a_runtime(call: Call):
     await call.db.write(transitions.submit, [], [], "ann")
-    with pytest.raises(Conflict, match="no runtime is up"):
+    with pytest.raises(Conflict, match="no runtime is running"):
         await call_verb(call, "db.repair", {})
 
     assert await call.db.write(integrity.apply_repairs, [], "ann") == []
     await call.db.write(lambda c: c.exec_driver_sql("UPDATE queues SET current_load = 3"))
     assert await call.db.write(integrity.apply_repairs, [], "ann") == [
-        "the figures of default counted anew"
+        "the figures of default recounted"
     ]
     said = await call_verb(call, "operations", {})
     assert "db repair" in json.dumps(said) and await call_verb(call, "db.check", {}) == {

@@ -215,7 +215,7 @@ async def test_a_schema_with_null_is_exported_as_yaml(call: Call) -> None:
     await templates.create(
         call, name="n", engine="shell", schema={"script": "true"}, parameters=parameters
     )
-    with pytest.raises(Refused, match="Take YAML: taskdeck export --format yaml"):
+    with pytest.raises(Refused, match="Use YAML: taskdeck export --format yaml"):
         await apply.export(call)
     assert "default: null" in await apply.export(call, format="yaml")
 

@@ -112,10 +112,10 @@ async def test_a_dangling_reference_is_a_fault(call_with_template: Call):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "there is nothing in it yet: begin with [templates.greet]"),
+        ("", "nothing is defined yet: begin with [templates.greet]"),
         (
             TEMPLATE_TEXT.replace("greet", "other"),
-            "templates.other: does not belong here, where only [templates.greet] is edited",
+            "templates.other: does not belong here; only [templates.greet] is edited",
         ),
         (TEMPLATE_TEXT + '[queues.q]\npool = "default"\n', "queues.q: does not belong here"),
         ("x" * 300_000, "is longer than 256 KiB"),
@@ -134,7 +134,7 @@ async def test_only_the_opened_definition_is_edited_and_hostile_text_is_a_fault(
 
 async def test_a_new_definition_needs_an_unused_name(call_with_template: Call):
     assert await find_faults(call_with_template, TEMPLATE_TEXT, None) == [
-        (1, 1, "templates.greet: is the name of another one")
+        (1, 1, "templates.greet: this name is taken")
     ]
     assert (
         await find_faults(call_with_template, TEMPLATE_TEXT.replace("greet", "hello"), None) == []

@@ -126,8 +126,8 @@ async def test_a_task_retried_since_it_was_shown_is_left_alone(
     await worker.start(1)
     running = await actions.cancel(call, ids=[uuid], attempts={uuid: 1}, signal=signal)
 
-    left = "so it was left alone: look, and ask again."
-    assert list_refusals(running) == [(1, 4, f"#1 has ended meanwhile and runs once more, {left}")]
+    left = "so it was left alone: check it, then repeat."
+    assert list_refusals(running) == [(1, 4, f"#1 has ended meanwhile and runs again, {left}")]
     assert [(number, code) for number, code, _ in list_refusals(waiting)] == [(1, 4)] and (
         await views.show(call, id=1)
     )["status"] == "running"
@@ -154,8 +154,8 @@ async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(
             1,
             4,
             (
-                "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask"
-                " again."
+                "#1 has ended again meanwhile (cancelled), so it was left alone: check it, then"
+                " repeat."
             ),
         )
     ]
@@ -247,7 +247,7 @@ async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(
 
     assert (
         done["refused"][0]["hint"]
-        == f"One like it with other values: R in the deck; once more as it is: {again}"
+        == f"To submit a changed copy: R in the deck; to run it again: {again}"
     )
 
 
@@ -262,7 +262,7 @@ async def test_a_failed_task_can_be_retried_a_succeeded_one_only_with_again(call
 
     assert [(row["number"], row["status"]) for row in done["done"]] == [(1, "queued")]
     assert list_refusals(done) == [
-        (2, 4, "#2 succeeded. To run it once more all the same: taskdeck retry --again 2")
+        (2, 4, "#2 succeeded. To run it again anyway: taskdeck retry --again 2")
     ]
     assert (await actions.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
 
@@ -276,7 +276,7 @@ async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, wor
     with_them = await actions.retry(call, ids=[2, 3, 4])
 
     assert alone["notes"] == [
-        "cancelled with #1, and stay so: #2, #3, #4. To run them too: taskdeck retry 2 3 4"
+        "cancelled with #1, and stay cancelled: #2, #3, #4. To run them too: taskdeck retry 2 3 4"
     ]
     assert (
         with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
@@ -293,7 +293,7 @@ async def test_a_retry_of_a_child_warns_about_its_failed_parent(call: Call, work
     alone = await actions.retry(call, ids=[4])
 
     assert together["notes"] == []
-    assert alone["notes"] == ["#4 runs all the same: #3, which it was after, has failed."]
+    assert alone["notes"] == ["#4 runs anyway: #3, which it depends on, has failed."]
 
 
 async def test_an_unended_task_is_neither_retried_nor_deleted(call: Call, worker):
@@ -425,7 +425,7 @@ async def test_a_running_task_keeps_its_request_until_the_next_attempt(call: Cal
     done = await actions.set_(call, ids=[1], fields={"memory": 5})
 
     assert done["notes"] == [
-        "#1 is running: this run keeps what it has, and the change counts for the next one."
+        "#1 is running: this run keeps its values, and the change applies to the next one."
     ]
     assert (await views.show(call, id=1))["instances"][0]["memory"] == 0.0
     await worker.end(runid, 1)
@@ -513,7 +513,7 @@ async def test_a_reviewed_selection_skips_tasks_that_changed_since(
 
 async def test_a_selection_with_an_unknown_review_event_is_refused(call: Call):
     await submit_task(call)
-    with pytest.raises(Usage, match="as_of must be the number of an event"):
+    with pytest.raises(Usage, match="as_of must be an event number"):
         await actions.cancel(call, select={"queue": "default", "as_of": "now"})
 
 
@@ -593,7 +593,7 @@ async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(
 async def test_a_wait_that_times_out_exits_with_6(runtime_call: Call):
     await submit_task(runtime_call)
 
-    with pytest.raises(Problem, match="waited .* and it goes on") as told:
+    with pytest.raises(Problem, match="gave up waiting after") as told:
         await actions.wait(runtime_call, ids=[1], timeout=0.01)
 
     assert told.value.exit_code == 6
@@ -636,7 +636,7 @@ async def test_wait_notes_why_the_queue_starts_nothing(
     await submit_task(runtime_call)
     await close(runtime_call)
 
-    with pytest.raises(Problem, match="it goes on"):
+    with pytest.raises(Problem, match="gave up waiting after"):
         await actions.wait(runtime_call, ids=[1], timeout=0.05)
 
     assert [note[: len(said)] for note in caller_notes] == [said]
@@ -648,7 +648,7 @@ async def test_wait_notes_why_nothing_starts_at_all(
     await submit_task(runtime_call)
     fake_runtime.halted = "the runtime is draining"
 
-    with pytest.raises(Problem, match="it goes on"):
+    with pytest.raises(Problem, match="gave up waiting after"):
         await actions.wait(runtime_call, ids=[1], timeout=0.05)
 
     assert caller_notes == ["nothing starts: the runtime is draining"]
@@ -701,7 +701,7 @@ async def test_a_start_time_in_the_past_is_accepted_and_noted(call: Call):
     )
 
     assert done["done"][0]["status"] == "queued" and done["notes"] == [
-        "that time was 2h01m ago: nothing waits for it."
+        "start time is 2h01m in the past: nothing waits for it."
     ]
 
 
@@ -717,7 +717,7 @@ async def test_the_start_time_of_a_started_or_ended_task_cannot_be_set(call: Cal
     assert done["done"] == [] and ended[1] == running[1] == 4
     assert (
         ended[0].startswith("#1 has ended (succeeded")
-        and running[0] == "#2 has started: there is no time to wait for any more."
+        and running[0] == "#2 has started, so its start time cannot change."
     )
     with pytest.raises(Usage, match="at must be a time such as"):
         await actions.set_(call, ids=[1], fields={"at": "soon"})

@@ -107,16 +107,16 @@ async def test_parameters_and_commands_are_not_in_a_page(call: Call):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"order": "nmae"}, "tasks have no such order; there are number,"),
-        ({"way": "up"}, "way is after, before or from"),
-        ({"limit": 0}, "way is after"),
-        ({"limit": 10_000}, "way is after"),
-        ({"at": [1]}, "at is the place of a row"),
-        ({"at": ["x", 1]}, "at is the place of a row"),
-        ({"at": [1, 10**30]}, "at is the place of a row"),
-        ({"at": [1, "1"]}, "at is the place of a row"),
-        ({"at": "ab"}, "at is the place of a row"),
-        ({"order": "name", "at": [1, 1]}, "at is the place of a row"),
+        ({"order": "nmae"}, "tasks have no such order; choose number,"),
+        ({"way": "up"}, "way must be after, before or from"),
+        ({"limit": 0}, "way must be after"),
+        ({"limit": 10_000}, "way must be after"),
+        ({"at": [1]}, "at must be the place of a row"),
+        ({"at": ["x", 1]}, "at must be the place of a row"),
+        ({"at": [1, 10**30]}, "at must be the place of a row"),
+        ({"at": [1, "1"]}, "at must be the place of a row"),
+        ({"at": "ab"}, "at must be the place of a row"),
+        ({"order": "name", "at": [1, 1]}, "at must be the place of a row"),
         ({"filter": "status:faild"}, 'there is no state "faild". Nearest: failed.'),
         ({"filter": "\udcff"}, '"'),
     ],
@@ -207,7 +207,7 @@ async def test_an_empty_filter_never_means_all(call: Call, line: Any):
 
 
 async def test_a_filter_excludes_other_selections(call: Call):
-    with pytest.raises(Usage, match="the only selection"):
+    with pytest.raises(Usage, match="cannot be combined with other selections"):
         await actions.cancel(call, select={"filter": "encode", "queue": "default"})
 
 

@@ -136,7 +136,7 @@ def test_a_restore_names_a_folder_in_place_of_the_number_file(home: Path):
     with pytest.raises(
         Storage,
         match=(
-            f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored."
+            f"^{home}/run/numbers is a folder where Taskdeck needs a file. Nothing was restored."
             " Move it away"
         ),
     ):
@@ -193,11 +193,7 @@ async def test_a_submission_while_nothing_starts_is_noted(
     await submit_json_lines(runtime_call, {"argv": ["true"]})
     assert (
         caller_notes
-        == [
-            "nothing starts: the runtime is draining. To have it start things again: taskdeck serve"
-            " --detach"
-        ]
-        * 2
+        == ["nothing starts: the runtime is draining. To resume: taskdeck serve --detach"] * 2
     )
 
     fake_runtime.halted = "disk full since 10:31"
@@ -518,10 +514,10 @@ HUGE_NUMBER = "9" * 400
         ({"argv": ["a"], "name": "a\u202eb"}, "name"),
         ({"argv": ["a"], "name": ""}, "name"),
         ({"argv": ["a"], "at": "yesterday-ish"}, "at"),
-        ({"argv": ["a"], "env": {"A=B": "1"}}, "is no name of a variable"),
-        ({"argv": ["a"], "env": {"": "1"}}, "is no name of a variable"),
+        ({"argv": ["a"], "env": {"A=B": "1"}}, "is not a variable name"),
+        ({"argv": ["a"], "env": {"": "1"}}, "is not a variable name"),
         ({"argv": ["a"], "env": {"A": "x\0"}}, "NUL"),
-        ({"argv": ["a"], "tags": {"": "x"}}, "is no name of a tag"),
+        ({"argv": ["a"], "tags": {"": "x"}}, "is not a tag name"),
         ({"argv": ["a"], "hold": "yes"}, "hold must be true or false"),
         ({"argv": ["a"], "parameters": {"x": 1}}, "parameters go with a template"),
         ({"argv": ["a"], "after": "12"}, "after must be a list"),
@@ -753,7 +749,7 @@ async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(
     waits = {"argv": ["a"], "after": ["twin"]}
 
     with pytest.raises(
-        Usage, match='in more than 6 ways: "twin" names 3 of these tasks, .* Nothing was submitted'
+        Usage, match='in more than 6 ways: "twin" names 3 of these tasks. Nothing was submitted'
     ):
         await submit.submit(call, tasks=[*twins, *[waits] * 3])
     assert await count_tasks(call) == 0
@@ -789,10 +785,10 @@ async def test_a_bad_line_refuses_the_whole_input_by_its_number(call: Call):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "must be one JSON object"),
         ("5", "must be one JSON object"),
-        ('{"argv": ["a"]} {}', "is no JSON"),
+        ('{"argv": ["a"]} {}', "is not valid JSON"),
         ("[" * 5000, "line 1"),
         ('{"argv": ["a"], "queue": "nope"}', 'no queue "nope"'),
         (os.fsdecode(b'{"argv": ["\xff"]}'), "is not UTF-8"),
@@ -924,9 +920,9 @@ async def test_a_long_chain_without_its_first_line_is_refused_in_one_pass(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     looked: list[object] = []
-    usual = submit.find.find_task
+    usual = submit.lookup.find_task
     monkeypatch.setattr(
-        submit.find, "find_task", lambda c, ident: looked.append(ident) or usual(c, ident)
+        submit.lookup, "find_task", lambda c, ident: looked.append(ident) or usual(c, ident)
     )
     chain = [
         {"argv": ["x"], "name": f"t{n}", "after": ["gone" if not n else f"t{n - 1}"]}
@@ -987,8 +983,8 @@ async def test_the_position_of_a_new_task_follows_its_priority(call: Call):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "that time was 2d ago: it starts now."),
-        ({"hold": True}, "that time was 2d ago: it does not wait for that."),
+        ({}, "start time is 2d in the past: starting now."),
+        ({"hold": True}, "start time is 2d in the past: it is ignored."),
         ({"at": "0s"}, None),
         ({"at": "2h"}, None),
         ({}, None),
@@ -1017,6 +1013,4 @@ async def test_past_start_times_of_many_tasks_are_counted_in_one_note(
         {"argv": ["true"]},
     )
 
-    assert caller_notes == [
-        "of 1 of these tasks the time to start is over already: they do not wait for it."
-    ]
+    assert caller_notes == ["the start time of 1 of these tasks is past: they do not wait for it."]

@@ -66,7 +66,7 @@ async def test_a_hold_is_undone_and_recorded(ann: Call):
     assert (before["undone_by"], before["undoable"], before["reason"]) == (
         newest["id"],
         False,
-        "it was taken back already",
+        "it was undone already",
     )
 
 
@@ -101,7 +101,7 @@ async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
     await ann.db.write(operations.record, ann.by, "stop", "runtime", None, {"drain": False})
 
     with pytest.raises(
-        Refused, match="the last thing done from this terminal, stop of runtime, cannot be undone"
+        Refused, match="the last operation from this terminal, stop of runtime, cannot be undone"
     ) as refused:
         await undo_operations(ann)
 
@@ -118,7 +118,7 @@ async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
     assert len(await undo_operations(ann, *held)) == 2
     with pytest.raises(Refused) as left:
         await undo_operations(ann)
-    assert left.value.hint == "See what was done before: taskdeck operations"
+    assert left.value.hint == "See earlier ones: taskdeck operations"
 
 
 async def test_a_terminal_that_did_nothing_has_nothing_to_undo(ann: Call, bob: Call):
@@ -126,7 +126,7 @@ async def test_a_terminal_that_did_nothing_has_nothing_to_undo(ann: Call, bob: C
     await call_as(ann, "hold", ids=[1])
 
     for call in (bob, replace(ann, by="ann")):
-        with pytest.raises(Refused, match="nothing that was done from this terminal"):
+        with pytest.raises(Refused, match="no operation from this terminal is left to undo"):
             await undo_operations(call)
 
 
@@ -330,7 +330,7 @@ async def test_a_child_of_a_cancelled_task_does_not_return_before_it(ann: Call):
     await call_as(ann, "cancel", ids=[1])
 
     assert await undo_operations(ann, child) == [
-        "#2 waits for #1, which did not succeed: bring that back first."
+        "#2 waits for #1, which did not succeed: restore #1 first."
     ]
 
 
@@ -352,12 +352,12 @@ async def test_a_task_that_ran_is_not_brought_back(ann: Call, worker):
     await worker.end(runid, 0)
 
     assert await undo_operations(ann, cancelled) == [
-        "cancel of #1 true: run running → stopping: it ran: what was lost does not come back."
+        "cancel of #1 true: run running → stopping: it ran: lost work does not come back."
     ]
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"), [("retry", "cancel the task"), ("rm", "what was deleted is gone")]
+    ("verb", "said"), [("retry", "cancel the task"), ("rm", "deleted tasks cannot be restored")]
 )
 async def test_a_permanent_operation_explains_why(ann: Call, worker, verb: str, said: str):
     await submit_task(ann)
@@ -396,7 +396,7 @@ async def test_an_undo_cannot_be_undone(ann: Call):
     await call_as(ann, "hold", ids=[1])
     (back,) = (await call_as(ann, "undo"))["operations"]
 
-    assert "it took something back itself" in (await undo_operations(ann, back))[0]
+    assert "it is an undo itself" in (await undo_operations(ann, back))[0]
 
 
 async def test_an_old_value_that_no_longer_fits_is_refused(ann: Call):
