@@ -355,7 +355,7 @@ def _explain_machine_limit(
 ) -> Iterator[Suggestion]:
     """Explain why the pool cannot grow: the machine has too little."""
     has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
-    reasons = []
+    reasons: list[str] = []
     for name, (wanted, most) in beyond.items():
         if most is None:
             continue

@@ -502,7 +502,9 @@ def test_a_non_file_named_like_the_database_is_never_opened(
         then.restore_over,
         lambda: database_presence.check_database_present(database_path.parent),
     ):
-        with pytest.raises(Storage, match=f"is not a file.*mv {database_path} {database_path}.away"):
+        with pytest.raises(
+            Storage, match=f"is not a file.*mv {database_path} {database_path}.away"
+        ):
             act()
 
 
