@@ -59,6 +59,7 @@ COVERING_TESTS = {
     "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors}",
     "tests/db/maintenance/test_integrity.py": "db/maintenance/value_checks db/sqlite_files",
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
+    "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
     "tests/db/queries/test_transitions.py": "db/states db/raw_sql",
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
