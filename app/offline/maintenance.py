@@ -114,6 +114,7 @@ def repair_home(home: str) -> dict[str, Any]:
                 integrity.find_orphan_logs(Path(home)),
                 by,
                 integrity.find_highest_number(Path(home)),
+                integrity.find_home_uuid(Path(home)),
             )
         problems = integrity.find_problems(Path(home), False)
     return {"ok": not problems, "done": done, "problems": problems}

@@ -108,6 +108,10 @@ class BackupCatalog:
         theirs = [entry for entry in found if entry["id"] in strangers]
         return theirs if all(entry in theirs for entry in found if entry.get("home")) else []
 
+    def find_home_uuid(self) -> str | None:
+        """Return the UUID of the home in the last backup of the database's path, or None."""
+        return _find_home_uuid(self.list_entries(), self._database) if self._database else None
+
     def _strangers(self, found: list[dict[str, Any]]) -> dict[str, str]:
         return _strangers(found, self._database) if self._database else {}
 
@@ -208,13 +212,15 @@ def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
     If `database` cannot be read, its last backup names the home. Without one, every backup is
     its own.
     """
-    place = os.path.realpath(database)
-    taken_here = [
-        entry["home"] for entry in found if entry.get("of") == place and entry.get("home")
-    ]
-    own = _home(database) or next(reversed(taken_here), None)
+    own = _home(database) or _find_home_uuid(found, database)
     strangers = [entry for entry in found if own and entry.get("home") not in (None, own)]
     return {entry["id"]: entry.get("of") or "an unknown place" for entry in strangers}
+
+
+def _find_home_uuid(found: list[dict[str, Any]], database: Path) -> str | None:
+    place = os.path.realpath(database)
+    uuids = [entry["home"] for entry in found if entry.get("of") == place and entry.get("home")]
+    return uuids[-1] if uuids else None
 
 
 def _home(database: Path) -> str | None:

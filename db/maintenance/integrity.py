@@ -31,7 +31,7 @@ from db.errors import (
 )
 from db.maintenance import migrate, quarantine, value_checks, wal_audit
 from db.maintenance.value_checks import NO_CHECKS, DocumentChecks
-from db.queries import transitions
+from db.queries import home_identity, transitions
 from db.readonly import find_faults, open_read_only, read_check_lines
 from db.states import ACTIVE_SQL
 
@@ -55,6 +55,8 @@ def check_database(path: Path, judges: DocumentChecks = NO_CHECKS) -> list[str]:
             if version == migrate.HEAD
             else []
         )
+        if version == migrate.HEAD and not c.execute("SELECT 1 FROM home").fetchone():
+            ours.append("the home has no UUID")
         ours += [describe_missing_default(kind) for (kind,) in c.execute(defaults.MISSING_DEFAULTS)]
     return [*ours, *find_inconsistencies(path)]
 
@@ -379,16 +381,21 @@ _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", 
 
 
 def repair_database(
-    c: Connection, highest: int = 0, judges: DocumentChecks = NO_CHECKS
+    c: Connection,
+    highest: int = 0,
+    judges: DocumentChecks = NO_CHECKS,
+    home_uuid: str | None = None,
 ) -> list[str]:
     """Repair everything that can be derived; return what was done.
 
     Removes rows of missing tasks and rules. Recreates missing queues, indexes and triggers, and a
     pool and queue if there are none. Recounts counters, the highest number and loads. Quarantines
-    unreadable rows. `highest` is a number known to have been used.
+    unreadable rows. `highest` is a number known to have been used. A lost UUID of the home becomes
+    `home_uuid`, or a new one.
     """
     done = [
         *_recreate_objects(c),
+        *_restore_identity(c, home_uuid),
         *_remove_orphans(c),
         *_clear_references(c),
         *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, judges),
@@ -421,6 +428,16 @@ def _recreate_objects(c: Connection) -> Iterator[str]:
             else:
                 raw_sql.execute_statement(c, schema.TRIGGERS[name])
             yield f"{kind} {name} recreated"
+
+
+def _restore_identity(c: Connection, uuid: str | None) -> Iterator[str]:
+    if home_identity.read(c) is None:
+        home_identity.create(c, uuid=uuid)
+        yield (
+            "the UUID of the home set to that of its last backup"
+            if uuid
+            else "the home has a new UUID"
+        )
 
 
 def _remove_orphans(c: Connection) -> Iterator[str]:

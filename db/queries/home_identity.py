@@ -12,10 +12,10 @@ from sqlalchemy import Connection, delete, insert, select
 from db import schema, timestamps
 
 
-def create(c: Connection, parent: str | None = None) -> None:
-    """Give a database without a UUID a new one."""
+def create(c: Connection, parent: str | None = None, uuid: str | None = None) -> None:
+    """Give a database without a UUID the given one, or a new one."""
     now = timestamps.now()
-    row = {"uuid": str(uuid4()), "parent": parent, "created_at": now, "updated_at": now}
+    row = {"uuid": uuid or str(uuid4()), "parent": parent, "created_at": now, "updated_at": now}
     c.execute(insert(schema.home).values(row))
 
 

@@ -42,7 +42,8 @@ async def repair(call: Call) -> dict[str, Any]:
     damage = await asyncio.to_thread(checks.find_damage, call.db.path)
     lost = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)
     given = await asyncio.to_thread(find_highest_number, call.home)
-    done = [] if damage else await call.db.write(apply_repairs, lost, call.by, given)
+    uuid = await asyncio.to_thread(find_home_uuid, call.home)
+    done = [] if damage else await call.db.write(apply_repairs, lost, call.by, given, uuid)
     problems = await asyncio.to_thread(find_problems, call.home, True)
     return {"ok": not problems, "done": done, "problems": problems}
 
@@ -85,11 +86,21 @@ def find_highest_number(home: Path) -> int:
     """Return the highest task number known to backups and living jobs, or 0."""
     found = list(journal.read_task_numbers(home))
     with suppress(Problem, OSError):  # The folder is out of reach, or its setting cannot be read.
-        own = BackupCatalog(
-            backup_files.get_folder(home, backup_files.read_settings()), paths.database_path(home)
-        ).list_own()
+        own = _open_catalog(home).list_own()
         found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
     return max((number for number in found if number < transitions.MAX_NUMBER), default=0)
+
+
+def find_home_uuid(home: Path) -> str | None:
+    """Return the UUID of the home in its last backup, or None."""
+    with suppress(Problem, OSError):
+        return _open_catalog(home).find_home_uuid()
+    return None
+
+
+def _open_catalog(home: Path) -> BackupCatalog:
+    folder = backup_files.get_folder(home, backup_files.read_settings())
+    return BackupCatalog(folder, paths.database_path(home))
 
 
 def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
@@ -159,12 +170,14 @@ def restore_version(c: Connection, by: str) -> list[str]:
     return done
 
 
-def apply_repairs(c: Connection, logs: list[str], by: str, highest: int = 0) -> list[str]:
+def apply_repairs(
+    c: Connection, logs: list[str], by: str, highest: int = 0, home_uuid: str | None = None
+) -> list[str]:
     """Repair rows and discard the given logs. Record and return the repairs.
 
-    No number up to `highest` is given again.
+    No number up to `highest` is given again. `home_uuid` replaces a lost UUID of the home.
     """
-    done = checks.repair_database(c, highest, VALIDATORS)
+    done = checks.repair_database(c, highest, VALIDATORS, home_uuid)
     if logs:
         checks.discard_logs(c, logs)
         done.append(

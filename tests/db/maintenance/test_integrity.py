@@ -256,6 +256,14 @@ def test_a_missing_queue_with_waiting_tasks_is_created_paused(busy_database: Pat
         ]
 
 
+def test_a_home_without_a_uuid_gets_a_new_one(busy_database: Path):
+    run_script(busy_database, "DELETE FROM home")
+
+    assert integrity.check_database(busy_database) == ["the home has no UUID"]
+    assert run_repair(busy_database) == ["the home has a new UUID"]
+    assert integrity.check_database(busy_database) == []
+
+
 @pytest.mark.parametrize(
     ("lost", "found", "made"),
     [

@@ -256,6 +256,21 @@ def test_a_lost_version_is_restored_only_for_the_current_schema(
     assert read_only.read(str(home), "operations", {"verb": "db repair"})
 
 
+def test_a_home_that_lost_its_uuid_keeps_its_backups(home: Path, database_path: Path):
+    take_backup(database_path, home / "backups", BackupRules())
+    with closing(sqlite3.connect(database_path)) as c:
+        (uuid,) = c.execute("SELECT uuid FROM home").fetchone()
+        c.executescript("DELETE FROM home")
+
+    assert integrity.find_problems(home, live=False) == ["the home has no UUID"]
+    assert maintenance.repair_home(str(home))["done"] == [
+        "the UUID of the home set to that of its last backup"
+    ]
+    with closing(sqlite3.connect(database_path)) as c:
+        assert c.execute("SELECT uuid FROM home").fetchall() == [(uuid,)]
+    assert integrity.find_problems(home, live=False) == []
+
+
 def test_a_number_known_only_to_a_backup_is_not_reused(home: Path, database_path: Path):
     submit_task_to(database_path, "first")
     submit_task_to(database_path, "second")
