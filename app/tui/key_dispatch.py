@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from textual import events
+from textual.geometry import Offset
 from textual.message_pump import MessagePump
 from textual.screen import ModalScreen, Screen
 
@@ -33,8 +34,8 @@ class KeyDispatcher:
         that screen."""
         self._discard_until = float("-inf")
         """Keys typed before this time were for a screen that failed to open."""
-        self._clicked_on: Screen[Any] | None = None
-        """Screen of the last click."""
+        self._last_click: tuple[float, Offset, Screen[Any]] | None = None
+        """Time, place and screen of the last release of a mouse button."""
         self._has_forwarded_input = False
         """Set if a mouse event or an unbound key may still be on its way to a screen or a list."""
         self._idle_key: Span | None = None
@@ -58,8 +59,8 @@ class KeyDispatcher:
             return True
         if isinstance(event, events.MouseEvent):
             self._has_forwarded_input = True
-        if isinstance(event, events.MouseUp):
-            self._clicked_on = self._app.screen
+        if isinstance(event, events.MouseUp) and not event.is_forwarded:
+            self._last_click = event.time, event.screen_offset, self._app.screen
         if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
             return False
         if not await self._accept_input(event):
@@ -72,10 +73,11 @@ class KeyDispatcher:
 
     def _is_second_click(self, event: events.MouseDown) -> bool:
         """Return True if the first click of this double click opened another screen."""
-        app = self._app
-        last, place = app._click_chain_last_time, app._click_chain_last_offset
-        soon = last is not None and event.time - last <= app.CLICK_CHAIN_TIME_THRESHOLD
-        return soon and place == event.screen_offset and app.screen is not self._clicked_on
+        if self._last_click is None:
+            return False
+        last, place, screen = self._last_click
+        is_soon = event.time - last <= self._app.CLICK_CHAIN_TIME_THRESHOLD
+        return is_soon and place == event.screen_offset and self._app.screen is not screen
 
     async def _accept_input(self, event: events.Key | events.Paste) -> bool:
         """Return True if the key belongs to the current screen.
@@ -148,7 +150,7 @@ class KeyDispatcher:
         """Wait until the pump has handled the messages already sent to it, or is gone."""
         done = asyncio.Event()
         if pump is not self._app and pump.call_later(done.set):
-            await wait_for_event(done, pump._task)
+            await wait_for_event(done, pump.task if pump.is_running else None)
 
     def report_unbound(self, event: events.Key) -> None:
         """Report a key without a binding, but keep more important messages."""

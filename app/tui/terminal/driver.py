@@ -19,7 +19,7 @@ from time import sleep
 from types import FrameType
 from typing import Any, ClassVar
 
-from textual import events
+from textual import constants, events
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
@@ -46,8 +46,10 @@ class ClickDriver(LinuxDriver):
     """Set while the terminal is in application mode."""
     _is_exiting = False
 
-    def __init__(self, app: App[Any], **more: Any) -> None:
-        super().__init__(app, **more)
+    def __init__(self, app: App[Any], *, mouse: bool = True, **more: Any) -> None:
+        super().__init__(app, mouse=mouse, **more)
+        self.host = app
+        self._captures_mouse = mouse
         if isinstance(app, TerminalApp):
             app.click_driver = self
         # taken by the code that ends the deck: its own loop, or the late exit
@@ -79,7 +81,7 @@ class ClickDriver(LinuxDriver):
 
     def _post_size(self) -> None:
         size = Size(*self._get_terminal_size())
-        self._app.post_message(events.Resize(size, size))
+        self.host.post_message(events.Resize(size, size))
 
     def close(self) -> None:
         super().close()
@@ -139,11 +141,11 @@ class ClickDriver(LinuxDriver):
         try:
             self.run_input_thread()
         except Exception as error:
-            self._app.call_later(self._app._handle_exception, error)
+            self.host.call_later(self.host._handle_exception, error)
 
     def run_input_thread(self) -> None:
         """Read input and dispatch its events until the terminal is restored."""
-        keyboard = InputParser(self._debug)
+        keyboard = InputParser(constants.DEBUG)
         ready = select.poll()
         ready.register(self.fileno, select.POLLIN)
         while not self.exit_event.is_set():
@@ -163,18 +165,18 @@ class ClickDriver(LinuxDriver):
     def use_mouse(self, on: bool) -> None:
         """Capture the mouse, or leave it to the terminal."""
         if on:
-            self._mouse = True
+            self._captures_mouse = True
             self._enable_mouse_support()
         else:
             self._disable_mouse_support()
-            self._mouse = False
+            self._captures_mouse = False
 
     def _enable_mouse_support(self) -> None:
-        if self._mouse:
+        if self._captures_mouse:
             self.write("\x1b[?1000h\x1b[?1006h")
 
     def _disable_mouse_support(self) -> None:
-        if self._mouse:
+        if self._captures_mouse:
             self.write("\x1b[?1000l\x1b[?1006l")
 
     def _query_in_band_window_resize(self) -> None:
