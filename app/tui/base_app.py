@@ -15,7 +15,7 @@ from textual.reactive import var
 
 from app.config import Config
 from app.core.board import Board
-from app.tui.error_boundary import ErrorBoundary
+from app.tui.error_boundary import AppErrorBoundary
 from app.tui.error_log import log_error
 from app.tui.state.preferences import Preferences
 from app.tui.status_messages import StatusMessages
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
 
-class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
+class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
     """Application of one home, without screens and without a runtime."""
 
     board: var[Board | None] = var(None, init=False)
@@ -53,10 +53,6 @@ class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
         self.now = now
         self.ticks = ticks
         self.settings = settings
-        self.failure: Exception | None = None
-        """The first failure of the deck itself."""
-        self.fatal = False
-        """Set if the failure ended the app."""
         for theme in THEMES:
             self.register_theme(theme)
         self.memory = Preferences(home, read_only=read_only)
@@ -103,9 +99,9 @@ class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
 
         Errors while the app exits are ignored, since its screens are being removed.
         """
-        if self._exit:
+        if self.is_exiting:
             return
-        log_error(self.home, error)
+        self.log_failure(error)
         self.failure = self.failure or error
         self.show_message(
             self.look.sanitize(
@@ -115,16 +111,5 @@ class BaseApp(ErrorBoundary, StatusMessages, TooSmallNotice):
             "broken",
         )
 
-    def _fatal_error(self) -> None:
-        """End without a traceback; `run_deck` prints the reason."""
-        self.panic()
-
-    def panic(self, *renderables: Any) -> None:
-        """End the app and write the failure to the log, not to the terminal."""
-        if not self._exit:
-            self.fatal = True
-            self.failure = (
-                self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
-            )
-            log_error(self.home, self.failure)
-        self._close_messages_no_wait()
+    def log_failure(self, error: Exception) -> None:
+        log_error(self.home, error)

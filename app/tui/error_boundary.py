@@ -82,6 +82,36 @@ class ErrorBoundary(MessagePump):
         report(error, self)
 
 
+class AppErrorBoundary(ErrorBoundary, App[int]):
+    """An app that logs the failure that ends it. Textual would print a traceback."""
+
+    failure: Exception | None = None
+    """The first failure of the app itself."""
+    fatal = False
+    """Set if the failure ended the app."""
+
+    @property
+    def is_exiting(self) -> bool:
+        """True from the call of `exit` on."""
+        return self._exit
+
+    def log_failure(self, error: Exception) -> None:
+        """Log a failure; a hook for subclasses."""
+
+    def _fatal_error(self) -> None:
+        self.panic()
+
+    def panic(self, *renderables: Any) -> None:
+        """End the app and log the failure; write nothing to the terminal."""
+        if not self._exit:
+            self.fatal = True
+            self.failure = (
+                self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
+            )
+            self.log_failure(self.failure)
+        self._close_messages_no_wait()
+
+
 class SafeScreen(ErrorBoundary, Screen[ScreenResultType]):
     """A screen that can be dismissed only once.
 
