@@ -102,7 +102,7 @@ class TaskdeckApp(Navigation):
         ticks: Callable[[], float] = time.monotonic,
         first: Board | None = None,
         driver_class: type[Driver] | None = None,
-        settings: Config = Config(),
+        settings: Config = Config(),  # noqa: B008 - frozen
         told: str = "",
     ) -> None:
         """Create the app.

@@ -43,7 +43,7 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
         now: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
         driver_class: type[Driver] | None = None,
-        settings: Config = Config(),
+        settings: Config = Config(),  # noqa: B008 - frozen
     ) -> None:
         """Create the app. `settings.keys` are validated already."""
         super().__init__(driver_class=driver_class)

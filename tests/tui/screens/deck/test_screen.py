@@ -75,7 +75,7 @@ BUSY_120 = """
 
  ann paused #1052 sha256 photos, just now.
  ↵ open  l log  w why  x cancel  p pause  n new  / filter  space mark  y copy  ? help  q quit
-"""
+"""  # noqa: E501 - 120 columns wide
 
 BUSY_80 = """
  render01  7 running 22 waiting 9 later 3 failed       ● 4120 3ms  db ok  10:42
@@ -160,7 +160,7 @@ UNKNOWN_120 = """
 ─ Next to start ────────────────────────────────────────────────────────────────────────────────────────────────────────
 ─ 4 SLA alerts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
  n new task  : commands  ? help  q quit
-"""
+"""  # noqa: E501 - 120 columns wide
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
