@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from app.runtime.dispatcher import Dispatcher
+from app.runtime.periodic import Duties
+from app.runtime.usage import UsageSampler
 from db.engine import Database
 
 
@@ -74,3 +76,9 @@ def make_started_event(runid: str, **more: Any) -> dict[str, Any]:
 def make_ended_event(runid: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
     """Return a keeper event for an ended run."""
     return {"is": "ended", "run": runid, "code": code, "signal": None, "at": time.time(), **more}
+
+
+@pytest.fixture
+def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
+    """Return the duties of a runtime with that dispatcher."""
+    return Duties(db, dispatcher, UsageSampler(home))

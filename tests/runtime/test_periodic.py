@@ -35,11 +35,6 @@ from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 from tests.service.calls import execute_sql, submit_task
 
 
-@pytest.fixture
-def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    return Duties(db, dispatcher, UsageSampler(home))
-
-
 async def start_one_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> str:
     """Start a run and return its run id."""
     await submit_task(call)

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.periodic import Duties
-from app.runtime.usage import UsageSampler
 from app.service import history
 from app.service.context import Call
 from db import timestamps
-from db.engine import Database
 from tests.runtime.conftest import FakeKeeper, make_ended_event
 from tests.runtime.test_periodic import start_one_run
 from tests.service.calls import execute_sql
-
-
-@pytest.fixture
-def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    return Duties(db, dispatcher, UsageSampler(home))
 
 
 async def complete_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> None:

@@ -20,11 +20,6 @@ from db.queries import metrics as figures
 from tests.service.calls import execute_sql
 
 
-@pytest.fixture
-def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    return Duties(db, dispatcher, UsageSampler(home))
-
-
 async def run_duties(duties: Duties, *names: str) -> None:
     """Run these duties once each, as the scheduler does."""
     table = {duty.name: duty for duty in duties.list_duties()}
