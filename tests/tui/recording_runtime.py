@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
@@ -17,6 +16,7 @@ from app.core.board import Board
 from app.tui.app import TaskdeckApp
 from app.tui.style import Look
 from tests.tui import boards
+from tests.tui.fake_runtime import wait_until
 
 
 class RecordingRuntime:
@@ -157,9 +157,6 @@ def post_keys(app: TaskdeckApp, *keys: str) -> None:
 
 
 async def wait_for(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
-    """Let the app work until a condition holds; fail after five seconds."""
-    last = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < last, "it never came to that"
-        await pilot.pause(0.005)
+    """Let the app work until a condition holds, and then until it is idle."""
+    await wait_until(pilot, condition)
     await pilot.pause()

@@ -19,3 +19,13 @@ def read_screen_lines(app: App[Any]) -> list[str]:
         "".join(segment.text for segment in line if not segment.control).rstrip()
         for line in read_screen_segments(app)
     ]
+
+
+def read_screen_text(app: App[Any]) -> str:
+    """Return the text of the screen on top."""
+    return "\n".join(read_screen_lines(app))
+
+
+def is_shown(app: App[Any], text: str) -> bool:
+    """Return True if one line of the screen holds a text."""
+    return any(text in line for line in read_screen_lines(app))

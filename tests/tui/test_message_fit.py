@@ -11,7 +11,7 @@ from app.tui.message_fit import fit_message
 from app.tui.style import Look
 from tests.tui import boards
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import is_shown, read_screen_lines
 
 ADVICE = "Bring it back: taskdeck db restore"
 DATABASE_GONE = (
@@ -66,10 +66,6 @@ def make_board(state: str) -> Board:
     return boards.busy()._replace(
         runtime=RuntimeFacts(state, pid=4120 if state == "running" else None)
     )
-
-
-def is_shown(app: object, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))  # type: ignore[arg-type]
 
 
 @pytest.fixture

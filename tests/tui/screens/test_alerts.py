@@ -25,7 +25,7 @@ from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import UUID, FakeRuntime, make_deck, read_screen_line, wait_until
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import read_screen_lines, read_screen_text
 from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -148,10 +148,6 @@ async def open_alerts_screen(pilot: Pilot[Any], app: TaskdeckApp) -> AlertsScree
     screen = app.screen
     assert isinstance(screen, AlertsScreen)
     return screen
-
-
-def read_screen_text(app: TaskdeckApp) -> str:
-    return "\n".join(read_screen_lines(app))
 
 
 async def test_a_key_before_the_rules_are_loaded_gets_a_message():

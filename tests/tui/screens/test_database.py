@@ -17,7 +17,7 @@ from app.tui.screens.database import DatabaseScreen
 from app.tui.style import Look
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import is_shown, read_screen_lines
 
 
 def make_slow_row(id: int, **values: Any) -> dict[str, Any]:
@@ -79,10 +79,6 @@ class DatabaseRuntime(FakeRuntime):
     def measure(self, args: Mapping[str, Any]) -> dict[str, Any]:
         self.measured += 1
         return STATS
-
-
-def is_shown(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))
 
 
 async def open_database_screen(pilot: Any, app: TaskdeckApp) -> DatabaseScreen:

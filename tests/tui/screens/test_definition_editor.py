@@ -17,7 +17,7 @@ from app.tui.style import Look
 from tests.runtime_process import RuntimeProcess
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.recording_runtime import post_keys
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import is_shown, read_screen_lines
 
 STORED_TEXT = '[templates.encode]\nengine = "shell"\ntimeout = "30m"\nschema = {script = "true"}\n'
 
@@ -70,10 +70,6 @@ class DefinitionRuntime(FakeRuntime):
             )
         self.text = args["text"]
         return {"name": "encode", "change": "update", "fields": {}, "operations": [7]}
-
-
-def is_shown(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))
 
 
 async def open_definition_editor(

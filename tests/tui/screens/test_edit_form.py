@@ -38,7 +38,7 @@ from tests.tui.fake_runtime import (
     read_screen_line,
     wait_until,
 )
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import read_screen_text
 from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
 
 WAITING = next(line for line in BOARD.next if line.number == 1049)
@@ -104,10 +104,6 @@ async def open_edit_form(pilot: Pilot[Any], app: TaskdeckApp, screen: EditScreen
         ),
     )
     return screen
-
-
-def read_screen_text(app: TaskdeckApp) -> str:
-    return "\n".join(read_screen_lines(app))
 
 
 def list_calls(found: FakeRuntime, verb: str = "set") -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from tests.tui import boards
 from tests.tui.boards import HOSTILE, NOW
 from tests.tui.data.test_time_travel import make_board_at_answer
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import read_screen_lines, read_screen_text
 
 NAMES = {
     "all": [],
@@ -84,10 +84,6 @@ async def open_history_screen(
         )
         assert isinstance(app.screen, HistoryScreen)
         yield pilot, app, app.screen
-
-
-def read_screen_text(app: TaskdeckApp) -> str:
-    return "\n".join(read_screen_lines(app))
 
 
 async def test_the_screen_opens_with_the_throughput_of_the_last_day():

@@ -18,7 +18,7 @@ from app.tui.widgets.table import Table
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import FakeRuntime, make_deck, make_task_row, wait_until
 from tests.tui.recording_runtime import post_keys
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import is_shown, read_screen_lines
 
 
 def make_operation_row(id: int, **values: Any) -> dict[str, Any]:
@@ -64,10 +64,6 @@ class PagedOperations(FakeRuntime):
     def page(self, args: Mapping[str, Any]) -> list[dict[str, Any]]:
         older = [row for row in self.rows if row["id"] < args.get("before", 10**9)]
         return older[: args["limit"]] if args["words"] != ["nothing"] else []
-
-
-def is_shown(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))
 
 
 async def open_operations_screen(

@@ -18,7 +18,7 @@ from db.errors import DiskFull
 from tests.tui import boards
 from tests.tui.fake_runtime import FakeRuntime, make_deck, read_screen_line, wait_until
 from tests.tui.fake_runtime import make_task_row as a_task
-from tests.tui.screen_text import read_screen_lines, read_screen_segments
+from tests.tui.screen_text import is_shown, read_screen_lines, read_screen_segments
 from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
 
 ENCODE_TEMPLATE = {
@@ -69,10 +69,6 @@ async def paste_text(pilot: Pilot[Any], text: str) -> None:
     """Paste a text into the focused field."""
     pilot.app.post_message(Paste(text))
     await pilot.pause()
-
-
-def is_shown(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))
 
 
 async def test_a_command_is_checked_while_typing_and_submitted_by_ctrl_j() -> None:

@@ -11,7 +11,7 @@ from app.tui.screens.submit_form import SubmitScreen
 from app.tui.screens.templates import TemplatesScreen
 from app.tui.style import Look
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import is_shown, read_screen_lines
 
 SCHEMA = {
     "type": "object",
@@ -40,10 +40,6 @@ ROWS = [
     parameters={}, used=0, last_used=None, median=None),
     make_template_row("a-retired-one", retired_at="2026-11-20T00:00:00.000000Z", used=10_000),
 ]  # fmt: skip
-
-
-def is_shown(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))
 
 
 async def open_templates_screen(

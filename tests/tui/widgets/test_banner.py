@@ -20,7 +20,7 @@ from tests.tui import boards, fake_home
 from tests.tui.boards import MINUTE, NOW
 from tests.tui.fake_runtime import FakeRuntime, make_deck
 from tests.tui.recording_runtime import Clock, make_recorded_deck, wait_for
-from tests.tui.screen_text import read_screen_lines
+from tests.tui.screen_text import is_shown, read_screen_lines
 
 LONG_HOME = "/home/ann/.local/share/" + "deep/" * 30 + "taskdeck"
 
@@ -355,10 +355,6 @@ async def test_the_banner_names_the_configured_key():
         await wait_for(
             pilot, lambda: "f6 shows what cleanup would free" in read_screen_lines(app)[3]
         )
-
-
-def is_shown(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in read_screen_lines(app))
 
 
 # --- stale rows
