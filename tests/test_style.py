@@ -60,6 +60,7 @@ COVERING_TESTS = {
     "tests/db/maintenance/test_integrity.py": "db/maintenance/value_checks db/sqlite_files",
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
     "tests/db/queries/test_operations.py": "db/queries/value_lists",
+    "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
     "tests/db/queries/test_transitions.py": "db/states db/raw_sql",
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
@@ -99,15 +100,17 @@ COVERING_TESTS = {
     "tests/tui/logviewer/test_pager.py": "tui/logviewer/{layout,search,source}",
     "tests/tui/logviewer/test_widget.py": "tui/logviewer/{prompt,reader}",
     "tests/tui/panes/test_queues_and_pools.py": "tui/actions/queues_pools tui/panes/pools",
-    "tests/tui/screens/deck/test_deck_keys.py": "tui/app tui/data/call_queue tui/state/undo_stack"
-    " tui/{error_boundary,error_log} tui/screens/deck/*",
+    "tests/tui/screens/deck/test_deck_keys.py": "tui/{app,app_host,base_app,deck_app,key_dispatch}"
+    " tui/data/{background_calls,call_queue,connection,requests} tui/{error_boundary,error_log}"
+    " tui/screens/deck/* tui/state/{pending_changes,undo_stack}",
     "tests/tui/screens/deck/test_screen.py": "tui/panes/{alerts,work} tui/rows/work",
     "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows tui/pages/rule"
     " tui/rows/{alerts,rules} tui/screens/rule_form",
     "tests/tui/screens/test_database.py": "tui/pages/database",
     "tests/tui/screens/test_history.py": "tui/rows/history",
     "tests/tui/screens/test_operations.py": "tui/rows/operations",
-    "tests/tui/screens/test_submit_form.py": "tui/screens/shellline tui/terminal/text_input",
+    "tests/tui/screens/test_submit_form.py": "tui/screens/shellline tui/state/drafts"
+    " tui/terminal/text_input",
     "tests/tui/screens/test_task.py": "tui/actions/{clipboard,right_size,tasks}"
     " tui/logviewer/task_snapshot tui/pages/{task,task_facts,timeline,why} tui/state/row_changes",
     "tests/tui/screens/test_tasks.py": "tui/rows/tasks tui/widgets/paged_table",
@@ -115,7 +118,7 @@ COVERING_TESTS = {
     "tests/tui/state/test_preferences.py": "tui/state/{read_marks,saved_views}",
     "tests/tui/test_typeahead.py": "tui/terminal/event_forwarding",
     "tests/tui/test_recent_messages.py": "tui/status_messages",
-    "tests/tui/test_snapshots.py": "tui/appvalues tui/widgets/*",
+    "tests/tui/test_snapshots.py": "tui/widgets/*",
 }
 """Tests of modules that have no test file of their own; `cli/a` means `app/cli/a.py`."""
 
