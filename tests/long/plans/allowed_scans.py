@@ -38,7 +38,7 @@ ORDERED_SCANS = (
     ),
     (r"^SELECT \S+ FROM \w+ LIMIT 1$", "whether there is any row"),
     (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
-    (r" FROM operations WHERE 1 ORDER BY operations\.id DESC LIMIT \?$", "the newest operations"),
+    (r" FROM operations ORDER BY operations\.id DESC LIMIT \? OFFSET \?$", "the newest operations"),
     (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),
 )
 """Statements that follow an index or the rows in the wanted order and stop at their limit."""
@@ -53,7 +53,7 @@ USER_FILTERS = (
         "`ls --tag` says how many there are",
     ),
     (
-        r" FROM operations WHERE 1 AND .* ORDER BY operations\.id DESC LIMIT \?$",
+        r" FROM operations WHERE .* ORDER BY operations\.id DESC LIMIT \? OFFSET \?$",
         "a filter of the operations, newest first until full",
     ),
 )
