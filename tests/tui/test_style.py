@@ -8,6 +8,8 @@ from app.core.text.sanitize import measure_width
 from app.tui.style import ALERTS, QUEUES, STATES, Look
 from app.tui.widgets.footer import KeyHint, select_hints
 
+pytestmark = pytest.mark.unit
+
 UNICODE, ASCII = Look(), Look(ascii=True)
 
 

@@ -21,6 +21,8 @@ from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditSource, convert_rule
 from tests.tui.fake_runtime import BOARD, make_task_row
 
+pytestmark = pytest.mark.unit
+
 MEDIA_QUEUE = {
     "name": "media",
     "capacity": 2,

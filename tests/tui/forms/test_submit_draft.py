@@ -21,6 +21,8 @@ from app.tui.forms.submit_draft import (
 )
 from tests.tui.fake_runtime import make_task_row
 
+pytestmark = pytest.mark.unit
+
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
 
 

@@ -18,6 +18,8 @@ from app.tui.logviewer.pager import LogPager, format_size_and_lines
 from app.tui.logviewer.search import LogSearch
 from app.tui.logviewer.source import FileSource, LineIndex, LogLines, TextSource
 
+pytestmark = pytest.mark.unit
+
 
 def make_log(path: Path, text: str | bytes) -> FileSource:
     path.write_bytes(text.encode() if isinstance(text, str) else text)

@@ -19,6 +19,8 @@ from app.tui.logviewer.save import (
 )
 from app.tui.logviewer.source import FileSource, TextSource
 
+pytestmark = pytest.mark.unit
+
 RAW_LOG = b"\x1b[31mred\x1b[0m\r\n\x00\xff\xfe no newline"
 
 

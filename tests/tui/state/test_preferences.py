@@ -14,6 +14,8 @@ from app.tui.state.read_marks import MAX_VIEWED, ReadMarks
 from app.tui.state.saved_views import SavedView
 from tests.tui import boards
 
+pytestmark = pytest.mark.unit
+
 
 def test_preferences_persist_in_a_private_file(tmp_path: Path):
     Preferences(tmp_path).put("zoomed", "work")

@@ -11,6 +11,8 @@ from app.tui.widgets.header import HeaderContext, build_header
 from tests.tui import boards
 from tests.tui.boards import NOW
 
+pytestmark = pytest.mark.unit
+
 
 def render_first_line(
     width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None

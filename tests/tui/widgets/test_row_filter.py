@@ -16,6 +16,8 @@ from app.tui.widgets.row_filter import (
 )
 from tests.tui import boards
 
+pytestmark = pytest.mark.unit
+
 ROWS = (*boards.RUNNING, *boards.NEXT, *boards.ENDED)
 
 

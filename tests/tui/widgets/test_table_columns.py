@@ -15,6 +15,8 @@ from app.tui.widgets.table_columns import (
     place_heads,
 )
 
+pytestmark = pytest.mark.unit
+
 COLUMNS = (
     TableColumn("ID", 4, 7, right=True, fits=True, gap=0),
     TableColumn("NAME", 10, 20, grow=1, floor=5, cut="middle"),

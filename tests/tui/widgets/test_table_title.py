@@ -7,6 +7,8 @@ import pytest
 from app.tui.style import Look
 from app.tui.widgets.table_title import add_filter, fit_title
 
+pytestmark = pytest.mark.unit
+
 SHOWN_COUNTS = ("first 5 of 31: 5 shows all", "first 5 of 31", "first 5")
 TODAY_COUNTS = ("today 141 ok",)
 ZOOM_HINTS = ("zoomed: z shows all panes", "zoomed (z)")

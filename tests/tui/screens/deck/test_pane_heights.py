@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.tui.screens.deck.pane_heights import BOTTOM, compute_layout, resize_pane
+
+pytestmark = pytest.mark.unit
 
 SIZES = st.dictionaries(st.sampled_from(["queues", "pools", "alerts"]), st.integers(-60, 60))
 
