@@ -27,9 +27,9 @@ from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.backup.catalog import Backup, BackupCatalog, BackupErrorTranslator, BadBackup
+from db.backup.verify import DamagedBaseError, verify_backup
 from db.error_translation import translate_error
-from db.errors import Problem, Storage, make_damaged_error
-from db.maintenance import value_checks
+from db.errors import Problem, Storage
 from db.sqlite_files import read_only_uri
 
 LEVEL = 3
@@ -127,7 +127,7 @@ def take_backup(
             _prune_by_rules(store, rules)
             try:
                 taken = _BackupJob(store, source, rules, full, beside or {}, step).run()
-            except _DamagedBaseError as bad:
+            except DamagedBaseError as bad:
                 backup_folder.mark_bad(folder, bad.ident, bad.why)
                 taken = _BackupJob(store, source, rules, True, beside or {}, step).run()
             _prune_by_rules(store, rules)
@@ -161,14 +161,6 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
             f"{said} {space_errors.NO_BACKUP_TAKEN}",
             "Move them away, or choose another folder for this home.",
         )
-
-
-class _DamagedBaseError(Exception):
-    """An older backup turned out to be damaged while it served as a base."""
-
-    def __init__(self, ident: str, why: str) -> None:
-        super().__init__(why)
-        self.ident, self.why = ident, why
 
 
 @dataclass
@@ -265,7 +257,7 @@ class _BackupJob:
         try:
             return tool.BackupFile(str(found.path))
         except tool.DamagedBackupError as damaged:
-            raise _DamagedBaseError(found.id, damaged.why) from None
+            raise DamagedBaseError(found.id, damaged.why) from None
 
     def _make_number(self) -> int:
         """Return a number above all earlier backups."""
@@ -284,46 +276,14 @@ class _BackupJob:
         )
 
     def _verify(self, part: Path, header: Mapping[str, Any], base: tool.BackupFile | None) -> None:
-        """Rebuild and check the backup. Record and drop a bad one."""
+        """Verify the backup. Record a bad one in the manifest."""
         image = self._register_file(backup_folder.find_image_path(self.store.folder, "checking"))
-        below = tool.find_chain(self.store.list_entries(), base.ident) if base else []
+        chain = tool.find_chain(self.store.list_entries(), base.ident) if base else []
         try:
-            tool.rebuild([*below, (str(part), "")], str(image), self.step)
-        except tool.DamagedBackupError as damaged:
-            if damaged.ident != header["id"]:
-                raise _DamagedBaseError(damaged.ident, damaged.why) from None
-            wrong = [damaged.why]
-        else:
-            wrong = tool.check_image(str(image), header["facts"], self.step)
-            if wrong:
-                self._blame_source(image)
-            # tasks, runs and environments take as long as an increment: checked with the next full
-            # backup
-            else:
-                self.unreadable = value_checks.describe_image(
-                    image, self.step, value_checks.SMALL_TABLES if base else value_checks.ALL
-                )
-            image.unlink()
-        if wrong:
-            backup_folder.mark_bad(self.store.folder, header["id"], wrong[0])
-            raise BadBackup(header["id"], wrong[0])
-
-    def _blame_source(self, image: Path) -> None:
-        """Raise if the database itself is damaged: the image is an exact copy."""
-        with closing(tool.open_image(str(image))) as c:
-            (found,) = c.execute("PRAGMA integrity_check(1)").fetchone()
-            found = next(iter(tool.find_broken_checks(c)), found) if found == "ok" else found
-            row = c.execute("PRAGMA foreign_key_check").fetchone() if found == "ok" else None
-        if found != "ok":
-            raise make_damaged_error(
-                self.source, " ".join(found.replace("*** in database main ***", "").split())
-            )
-        if row is not None:
-            said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
-            raise Storage(
-                f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}",
-                "Repair it: taskdeck stop && taskdeck db check --repair",
-            )
+            self.unreadable = verify_backup(part, header, chain, image, self.source, self.step)
+        except BadBackup as bad:
+            backup_folder.mark_bad(self.store.folder, header["id"], bad.why)
+            raise
 
     def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
         folder, ident = self.store.folder, header["id"]
