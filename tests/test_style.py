@@ -48,7 +48,7 @@ COVERING_TESTS = {
     "tests/cli/commands/test_submit.py": "cli/commands/{submission_context,submit_*}",
     "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",
     "tests/cli/completion/test_zsh_fish.py": "cli/completion/scripts",
-    "tests/cli/test_output.py": "cli/{styles,table,tsv}",
+    "tests/cli/test_output.py": "cli/{styles,table_layout,tsv}",
     "tests/cli/test_read_only.py": "cli/context",
     "tests/cli/test_time_format.py": "core/times tui/time_format",
     "tests/core/definitions/test_document.py": "core/definitions/fault_location",
@@ -56,10 +56,9 @@ COVERING_TESTS = {
     "tests/core/schema/test_parameters.py": "core/schema/error_text core/json_types",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
     "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",
-    "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors}",
+    "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors,verify}",
     "tests/db/maintenance/test_integrity.py": "db/maintenance/value_checks db/sqlite_files",
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
-    "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
     "tests/db/queries/test_transitions.py": "db/states db/raw_sql",
@@ -109,7 +108,7 @@ COVERING_TESTS = {
     "tests/tui/screens/test_database.py": "tui/pages/database",
     "tests/tui/screens/test_history.py": "tui/rows/history",
     "tests/tui/screens/test_operations.py": "tui/rows/operations",
-    "tests/tui/screens/test_submit_form.py": "tui/screens/shellline tui/state/drafts"
+    "tests/tui/screens/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"
     " tui/terminal/text_input",
     "tests/tui/screens/test_task.py": "tui/actions/{clipboard,right_size,tasks}"
     " tui/logviewer/task_snapshot tui/pages/{task,task_facts,timeline,why} tui/state/row_changes",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TextIO
 
-    from app.cli.table import Column, Line, Span
+    from app.cli.table_layout import Column, Line, Span
     from app.core.text.sanitize import Style
 
 
@@ -122,7 +122,7 @@ def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
     Lines equal to those in `drawn` (None for nothing) are not written again. Lines that do not fit
     are truncated, and surplus lines are counted. The cursor ends below.
     """
-    from app.cli.table import truncate_line
+    from app.cli.table_layout import truncate_line
 
     wide, high = get_columns(), _get_rows() - 1
     if len(found) > high:
@@ -339,7 +339,7 @@ def _run_pager(pager: str, data: bytes) -> bool:
 
 def print_table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:
     """Print an aligned table that fits the terminal."""
-    from app.cli import table as layout
+    from app.cli import table_layout as layout
 
     if has_colour():
         return print_lines(layout.format_table(heads, rows, get_room(wide)))

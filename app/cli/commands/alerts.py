@@ -7,7 +7,7 @@ from app.cli.commands import definition_group
 from app.cli.commands.submit_options import parse_at
 from app.cli.commands.task_actions import report_results
 from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options, make_type
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage

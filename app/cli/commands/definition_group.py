@@ -13,7 +13,7 @@ from app.cli.parser import (
     add_row_options,
     require_one_name,
 )
-from app.cli.table import Column, Line, Span, wrap_text
+from app.cli.table_layout import Column, Line, Span, wrap_text
 from app.core.text.sanitize import sanitize, sanitize_lines
 
 TYPE_CHECKING = False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.cli.context import CommandContext
-    from app.cli.table import Line
+    from app.cli.table_layout import Line
     from app.health.finding import Finding
 
 

@@ -6,7 +6,7 @@ import time
 
 from app.cli import output, styles, time_format
 from app.cli.parser import LIMIT, Args, Command, Parser, add_row_options
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage

@@ -21,7 +21,7 @@ from app.cli.parser import (
     collect_filters,
     explain_wildcards,
 )
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage

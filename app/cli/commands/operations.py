@@ -16,7 +16,7 @@ from app.cli.parser import (
     make_type,
     require_text,
 )
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import diff_summary, units
 from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage

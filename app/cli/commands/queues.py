@@ -16,7 +16,7 @@ from app.cli.parser import (
     require_one_name,
     require_text,
 )
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 

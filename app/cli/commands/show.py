@@ -7,7 +7,7 @@ import time
 from app.cli import output, styles, time_format
 from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
-from app.cli.table import Column, Line, Span, format_table, wrap_text
+from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.text import units
 from app.core.text.sanitize import (
     measure_width,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.cli import output, styles, time_format
 from app.cli.commands import alerts, queues
 from app.cli.parser import Args, Command, Parser, add_json_options
-from app.cli.table import Column, Line, Span, format_table
+from app.cli.table_layout import Column, Line, Span, format_table
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from app.cli.table import Line
+    from app.cli.table_layout import Line
 
 RETRY_INTERVAL = 1.0
 """Seconds between checks for a runtime."""

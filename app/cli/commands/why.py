@@ -9,7 +9,7 @@ import shlex
 
 from app.cli import output, styles
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
-from app.cli.table import Line, wrap_text
+from app.cli.table_layout import Line, wrap_text
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from db.states import ENDED

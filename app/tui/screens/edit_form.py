@@ -36,7 +36,7 @@ from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditRows, EditSource
 from app.tui.forms.fields import Field, Pick, Words, make_entry
 from app.tui.screens.base_page import PageScreen, TextLine
-from app.tui.screens.shellline import CopiesShellLine
+from app.tui.screens.copy_command import CommandCopy
 from app.tui.style import Span
 from app.tui.widgets.footer import KeyHint
 
@@ -69,7 +69,7 @@ class KeptInput(NamedTuple):
     left: bool
 
 
-class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
+class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     """Form over stored values.
 
     Dismisses with True if it sent a request.

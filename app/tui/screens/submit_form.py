@@ -53,7 +53,7 @@ from app.tui.forms.submit_draft import (
 from app.tui.key_queue import KeyQueueScreen
 from app.tui.message_fit import fit_message
 from app.tui.screens.base_page import PageScreen
-from app.tui.screens.shellline import CopiesShellLine
+from app.tui.screens.copy_command import CommandCopy
 from app.tui.style import Span
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.header import WIDE_CELLS
@@ -160,7 +160,7 @@ _FIND = KeyHint("ctrl+f", "find", "ctrl+f", 4)
 _EMPTY = KeyHint("ctrl+n", "empty", "ctrl+n", 5)
 
 
-class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]):
+class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     """Form for a new task.
 
     Dismisses with the task number, or None if the form was left; unsubmitted text is kept on the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli import output, time_format
 from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage

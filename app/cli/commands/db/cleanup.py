@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options
-from app.cli.table import Column, Span
+from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Remote, Usage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli import output, time_format
 from app.cli.parser import Args, Command, Parser, add_json_options
-from app.cli.table import Column, Line, Span
+from app.cli.table_layout import Column, Line, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 

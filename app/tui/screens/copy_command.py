@@ -6,7 +6,7 @@ from textual import events, on
 from textual.message_pump import MessagePump
 
 
-class CopiesShellLine(MessagePump):
+class CommandCopy(MessagePump):
     """A form that copies its command line where that is clicked."""
 
     def action_copy(self) -> None:
