@@ -13,6 +13,8 @@ from app.cli.commands.completion import build_script
 from tests.acceptance.terminal import Terminal
 from tests.cli.builders import make_list_answer, make_task
 
+pytestmark = pytest.mark.process
+
 ENCODE = {
     "parameters": {
         "properties": {"input": {"type": "string"}, "preset": {"enum": ["fast", "slow"]}}
