@@ -80,7 +80,7 @@ async def open_definition_editor(
         pilot,
         lambda: (
             is_shown(app, "engine = ")
-            and (is_shown(app, "✓") or is_shown(app, "✗") or is_shown(app, "+ says"))
+            and (is_shown(app, "✓") or is_shown(app, "✗") or is_shown(app, "+ same"))
         ),
     )
     assert isinstance(app.screen, EditorScreen)
