@@ -1,12 +1,12 @@
 """Fixtures of the keeper tests: one keeper per test, or one for all tests of a module."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
+from tests.keeper.keeper_home import KeeperHome
+from tests.runtime_process import wait_until
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def shared_home(module_home: KeeperHome) -> Iterator[KeeperHome]:
     yield module_home
     for event in module_home.greet()["runs"]:
         module_home.send("stop", run=event["run"], reason="tidy", grace=0)
-    wait_for(
+    wait_until(
         lambda: all(event["is"] in ("ended", "refused") for event in module_home.greet()["runs"]),
         "all runs are over",
     )
@@ -59,15 +59,3 @@ def empty_home(tmp_path: Path) -> Iterator[KeeperHome]:
         yield home
     finally:
         home.kill_all()
-
-
-@pytest.fixture
-def is_alive() -> Callable[[int], bool]:
-    """Return a function that tells if a process exists and is not a zombie."""
-    return is_running
-
-
-@pytest.fixture
-def wait_until() -> Callable[[Callable[[], Any], str], Any]:
-    """Return a function that waits for a condition."""
-    return wait_for

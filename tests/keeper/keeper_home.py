@@ -3,42 +3,17 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from app.keeper import keeper
-
-TIMEOUT = 20.0
-
-
-def read_stat(pid: int) -> list[bytes]:
-    """Return the fields of /proc/PID/stat after the name, or an empty list."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return []
-
-
-def is_running(pid: int) -> bool:
-    """Return true if the process exists and is not a zombie."""
-    return bool(fields := read_stat(pid)) and fields[0] not in b"ZX"
-
-
-def wait_for(true: Callable[[], Any], what: str) -> Any:
-    """Return the value of a condition once it is true."""
-    end = time.monotonic() + TIMEOUT
-    while not (value := true()):
-        assert time.monotonic() < end, f"never: {what}"
-        select.select([], [], [], 0.002)
-    return value
+from tests.runtime_process import TIMEOUT, is_alive, wait_until
 
 
 class KeeperHome:
@@ -56,7 +31,7 @@ class KeeperHome:
 
     def greet(self) -> dict[str, Any]:
         """Connect again and return the hello of a complete pair."""
-        return wait_for(self.try_to_greet, "a keeper and a guard that both live")
+        return wait_until(self.try_to_greet, "a keeper and a guard that both live")
 
     def try_to_greet(self) -> dict[str, Any]:
         self.sock.close()
@@ -71,9 +46,7 @@ class KeeperHome:
             return {}
         finally:
             os.close(folder)
-        return (
-            self.hello if is_running(self.hello["pid"]) and is_running(self.hello["guard"]) else {}
-        )
+        return self.hello if is_alive(self.hello["pid"]) and is_alive(self.hello["guard"]) else {}
 
     def send(self, do: str, **more: Any) -> None:
         self.sock.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
@@ -133,7 +106,7 @@ class KeeperHome:
     def kill_one(self, who: str) -> dict[str, Any]:
         """Kill the `pid` or the `guard`; return the hello of the restored pair."""
         os.kill(self.hello[who], signal.SIGKILL)
-        wait_for(lambda: not is_running(self.hello[who]), "the killed process is gone")
+        wait_until(lambda: not is_alive(self.hello[who]), "the killed process is gone")
         return self.greet()
 
     def kill_both(self) -> None:
@@ -142,7 +115,7 @@ class KeeperHome:
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
                 os.kill(pid, number)
-        wait_for(lambda: not any(map(is_running, pids)), "both are gone")
+        wait_until(lambda: not any(map(is_alive, pids)), "both are gone")
 
     def restart(self) -> dict[str, Any]:
         """Start a new pair and return its hello."""
@@ -179,7 +152,7 @@ class KeeperHome:
         The processes are stopped first, so that no survivor starts another.
         """
         self.sock.close()
-        while found := [pid for pid in self.list_processes() if is_running(pid)]:
+        while found := [pid for pid in self.list_processes() if is_alive(pid)]:
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in found:
                     with contextlib.suppress(OSError):

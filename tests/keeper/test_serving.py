@@ -15,6 +15,7 @@ import pytest
 
 from app.keeper import keeper
 from app.version import VERSION
+from tests.runtime_process import is_alive, wait_until
 
 
 def test_the_hello_names_both_processes_and_the_boot(shared_home):
@@ -187,7 +188,7 @@ def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
     assert home.run_to_end("true", run=run)["code"] == 0 and home.get_log_path(run).exists()
 
 
-def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(home, is_alive, wait_until):
+def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(home):
     keeper, guard = home.hello["pid"], home.hello["guard"]
     os.kill(keeper, signal.SIGSTOP)
     run = home.spawn("true", wait=False)
@@ -211,7 +212,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path, wait_until):
+def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path):
     for _ in range(4):
         home.run_to_end("true")
     run = home.spawn("sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12")
@@ -230,7 +231,7 @@ def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path, wai
     assert home.find_known(run)["code"] == 12
 
 
-def test_bye_ends_keeper_and_guard_when_nothing_runs(home, wait_until, is_alive):
+def test_bye_ends_keeper_and_guard_when_nothing_runs(home):
     home.run_to_end("true")
 
     home.send("bye")
@@ -241,7 +242,7 @@ def test_bye_ends_keeper_and_guard_when_nothing_runs(home, wait_until, is_alive)
     assert home.start_keeper() == 0 and home.greet()["runs"][0]["code"] == 0
 
 
-def test_bye_keeps_both_while_something_runs(shared_home, is_alive):
+def test_bye_keeps_both_while_something_runs(shared_home):
     run = shared_home.spawn("sleep", "60")
     pids = shared_home.hello["pid"], shared_home.hello["guard"]
 
@@ -300,7 +301,7 @@ def test_neither_process_carries_the_environment_of_a_run(empty_home, monkeypatc
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_an_ignorable_signal_ends_neither_process(shared_home, is_alive, number):
+def test_an_ignorable_signal_ends_neither_process(shared_home, number):
     for one in ("pid", "guard"):
         os.kill(shared_home.hello[one], number)
 
@@ -357,7 +358,7 @@ def test_silent_clients_do_not_block_others(shared_home):
         one.close()
 
 
-def test_a_client_that_never_reads_delays_and_loses_nothing(home, wait_until, tmp_path):
+def test_a_client_that_never_reads_delays_and_loses_nothing(home, tmp_path):
     deaf, home.sock = home.sock, socket.socket(socket.AF_UNIX)
     ask = b'{"do":"refuse","run":"%s"}\n' % (b"y" * 100)
     deaf.settimeout(1)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import uuid
 
+from tests.runtime_process import is_alive, wait_until
+
 
 def test_an_exit_code_is_reported_with_times_and_usage(shared_home):
     end = shared_home.run_to_end("sh", "-c", "exit 7")
@@ -218,7 +220,7 @@ def test_usage_counts_children(shared_home):
     assert 0.02 < end["cpu"] < end["run_seconds"] * 2 + 0.1
 
 
-def test_surviving_processes_are_counted_and_left_alone(shared_home, is_alive):
+def test_surviving_processes_are_counted_and_left_alone(shared_home):
     script = "sleep 60 & setsid sleep 60 & echo $! ; sleep 0.1"
 
     end = shared_home.run_to_end("sh", "-c", script)
@@ -228,7 +230,7 @@ def test_surviving_processes_are_counted_and_left_alone(shared_home, is_alive):
     assert shared_home.run_to_end("true")["left"] == 0
 
 
-def test_a_run_is_started_once_however_often_requested(shared_home, wait_until, tmp_path):
+def test_a_run_is_started_once_however_often_requested(shared_home, tmp_path):
     run = shared_home.spawn("sh", "-c", "echo >> ran; sleep 60", cwd=str(tmp_path))
     wait_until((tmp_path / "ran").exists, "the first one runs")
 

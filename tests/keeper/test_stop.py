@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.runtime_process import is_alive, wait_until
+
 # Five processes that ignore TERM, some in their own sessions, some orphaned; each writes its pid to
 # {0}.
 STUBBORN_SCRIPT = (
@@ -15,15 +17,15 @@ STUBBORN_SCRIPT = (
 )
 
 
-def spawn_stubborn(home, wait_until, pids: Path, **more) -> tuple[str, list[int]]:
+def spawn_stubborn(home, pids: Path, **more) -> tuple[str, list[int]]:
     """Start a process tree that ignores TERM; return its run and pids."""
     run = home.spawn("sh", "-c", STUBBORN_SCRIPT.format(pids), **more)
     wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 5, "five processes")
     return run, [int(pid) for pid in pids.read_text().split()]
 
 
-def test_a_stop_ends_a_stubborn_tree_after_its_grace(shared_home, wait_until, is_alive, tmp_path):
-    run, pids = spawn_stubborn(shared_home, wait_until, tmp_path / "pids")
+def test_a_stop_ends_a_stubborn_tree_after_its_grace(shared_home, tmp_path):
+    run, pids = spawn_stubborn(shared_home, tmp_path / "pids")
     began = time.monotonic()
 
     shared_home.send("stop", run=run, reason="cancel", grace=0.4)
@@ -34,7 +36,7 @@ def test_a_stop_ends_a_stubborn_tree_after_its_grace(shared_home, wait_until, is
     assert not any(map(is_alive, pids))
 
 
-def test_a_stop_leaves_time_for_a_clean_exit(shared_home, wait_until):
+def test_a_stop_leaves_time_for_a_clean_exit(shared_home):
     run = shared_home.spawn(
         "sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done"
     )
@@ -50,9 +52,7 @@ def test_a_stop_leaves_time_for_a_clean_exit(shared_home, wait_until):
     )
 
 
-def test_a_stop_finds_a_daemon_that_changed_environment_and_session(
-    shared_home, wait_until, is_alive, tmp_path
-):
+def test_a_stop_finds_a_daemon_that_changed_environment_and_session(shared_home, tmp_path):
     script = (
         f'env -i setsid sh -c \'trap "" TERM; echo $$ > {tmp_path}/pid; sleep 300 & wait; sleep'
         " 300' & wait"
@@ -69,10 +69,8 @@ def test_a_stop_finds_a_daemon_that_changed_environment_and_session(
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_a_second_stop_can_shorten_the_grace_and_keeps_the_reason(
-    shared_home, wait_until, tmp_path
-):
-    run, _ = spawn_stubborn(shared_home, wait_until, tmp_path / "pids")
+def test_a_second_stop_can_shorten_the_grace_and_keeps_the_reason(shared_home, tmp_path):
+    run, _ = spawn_stubborn(shared_home, tmp_path / "pids")
     began = time.monotonic()
 
     shared_home.send("stop", run=run, reason="cancel", grace=60)
@@ -82,7 +80,7 @@ def test_a_second_stop_can_shorten_the_grace_and_keeps_the_reason(
     assert end["stop"] == "cancel" and time.monotonic() - began < 10
 
 
-def test_a_paused_run_can_be_stopped_and_resumed(shared_home, wait_until):
+def test_a_paused_run_can_be_stopped_and_resumed(shared_home):
     def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
@@ -100,8 +98,8 @@ def test_a_paused_run_can_be_stopped_and_resumed(shared_home, wait_until):
     assert shared_home.wait_for_event("ended", run)["signal"] == signal.SIGTERM
 
 
-def test_the_keeper_enforces_a_deadline_alone(shared_home, wait_until, is_alive, tmp_path):
-    run, pids = spawn_stubborn(shared_home, wait_until, tmp_path / "pids", timeout=0.1, grace=0.1)
+def test_the_keeper_enforces_a_deadline_alone(shared_home, tmp_path):
+    run, pids = spawn_stubborn(shared_home, tmp_path / "pids", timeout=0.1, grace=0.1)
 
     acted = shared_home.wait_for_event("stopping", run)
     end = shared_home.wait_for_event("ended", run)
@@ -110,9 +108,9 @@ def test_the_keeper_enforces_a_deadline_alone(shared_home, wait_until, is_alive,
     assert 2.1 <= end["run_seconds"] < 6 and not any(map(is_alive, pids))
 
 
-def test_a_stop_is_completed_by_the_surviving_process(home, wait_until, is_alive, tmp_path):
+def test_a_stop_is_completed_by_the_surviving_process(home, tmp_path):
     for who in ("pid", "guard"):
-        run, pids = spawn_stubborn(home, wait_until, tmp_path / who)
+        run, pids = spawn_stubborn(home, tmp_path / who)
         home.send("stop", run=run, reason="cancel", grace=0.5)
         home.send("refuse", run=run)
         assert home.wait_for_event("started", run)["stop"] == "cancel"
@@ -149,9 +147,7 @@ def test_stopping_an_unknown_run_fails_and_an_ended_one_repeats_its_end(shared_h
     assert shared_home.wait_for_event("ended", run)["stop"] is None
 
 
-def test_a_stop_spares_processes_that_share_only_a_number_or_folder(
-    shared_home, is_alive, tmp_path
-):
+def test_a_stop_spares_processes_that_share_only_a_number_or_folder(shared_home, tmp_path):
     bystander = shared_home.spawn("sleep", "60", wait=False, cwd=str(tmp_path))
     pid = shared_home.wait_for_event("started", bystander)["pid"]
     run = shared_home.spawn("sleep", "60", cwd=str(tmp_path))
@@ -173,7 +169,7 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
 """
 
 
-def test_a_stop_ends_a_process_whose_first_thread_has_exited(shared_home, wait_until):
+def test_a_stop_ends_a_process_whose_first_thread_has_exited(shared_home):
     run = shared_home.spawn(sys.executable, "-I", "-S", "-c", FIRST_THREAD_ENDS, wait=False)
     pid = shared_home.wait_for_event("started", run)["pid"]
     wait_until(
@@ -187,7 +183,7 @@ def test_a_stop_ends_a_process_whose_first_thread_has_exited(shared_home, wait_u
     assert (end["signal"], end["stop"]) == (signal.SIGTERM, "cancel")
 
 
-def test_many_runs_are_paused_and_resumed_in_order(shared_home, wait_until):
+def test_many_runs_are_paused_and_resumed_in_order(shared_home):
     runs = [
         shared_home.spawn("sh", "-c", "trap 'exit 4' USR1; echo up; while :; do sleep 0.01; done")
         for _ in range(30)

@@ -11,6 +11,7 @@ import uuid
 import pytest
 
 from tests.keeper.keeper_home import KeeperHome
+from tests.runtime_process import is_alive, wait_until
 
 GATED_SCRIPT = "while [ ! -e {0} ]; do sleep 0.01; done; exit {1}"
 
@@ -38,7 +39,7 @@ def test_killing_one_process_loses_no_exit_code(home, tmp_path, who):
 
 
 @pytest.mark.parametrize("who", ["pid", "guard"])
-def test_an_end_without_a_client_is_in_the_next_hello(home, tmp_path, who, wait_until):
+def test_an_end_without_a_client_is_in_the_next_hello(home, tmp_path, who):
     run = spawn_gated(home, tmp_path, "go", 5)
     home.sock.close()
 
@@ -84,7 +85,7 @@ def test_killing_both_in_turn_makes_a_run_lost(home, tmp_path):
     assert home.wait_for_event("ended", run)["reason"] == "supervisors killed"
 
 
-def test_a_run_that_ended_without_supervisors_is_lost_at_once(home, tmp_path, wait_until, is_alive):
+def test_a_run_that_ended_without_supervisors_is_lost_at_once(home, tmp_path):
     run = home.spawn("sh", "-c", GATED_SCRIPT.format(tmp_path / "go", 0), wait=False)
     pid = home.wait_for_event("started", run)["pid"]
     home.kill_both()
@@ -115,7 +116,7 @@ def test_a_run_of_dead_supervisors_is_still_stopped_at_its_deadline(home):
     assert ends == {cancelled: ("cancel", True), overdue: ("timeout", True)}
 
 
-def test_a_reused_pid_is_neither_watched_nor_stopped(home, is_alive):
+def test_a_reused_pid_is_neither_watched_nor_stopped(home):
     run = home.spawn("sleep", "60", wait=False)
     start = home.wait_for_event("started", run)
     home.kill_both()
@@ -149,7 +150,7 @@ def test_a_reboot_ends_runs_as_lost(home):
 
 
 @pytest.mark.parametrize("known", ["pid", "intent"])
-def test_a_copied_home_treats_foreign_runs_as_lost_and_stops_none(home, tmp_path, is_alive, known):
+def test_a_copied_home_treats_foreign_runs_as_lost_and_stops_none(home, tmp_path, known):
     run = home.spawn("sleep", "60", wait=False)
     pid = home.wait_for_event("started", run)["pid"]
     copy = KeeperHome(tmp_path / "copy")
@@ -243,7 +244,7 @@ def test_an_intent_without_a_written_pid_is_found_again(home, tmp_path):
     assert (home.wait_for_event("ended", run)["code"], home.find_known(run)["pid"] > 0) == (9, True)
 
 
-def test_an_intent_of_an_ended_process_keeps_its_exit_code(home, wait_until):
+def test_an_intent_of_an_ended_process_keeps_its_exit_code(home):
     run = home.spawn("sh", "-c", "exit 8", wait=False)
     home.wait_for_event("ended", run)
     slow = home.spawn("sh", "-c", "kill -STOP $PPID; exit 11", wait=False)
@@ -317,7 +318,7 @@ def test_three_hundred_runs_and_ten_kills_lose_nothing(home, tmp_path):
     assert all((tmp_path / f"ran.{t}.{n}").read_text() == "\n" for _, t, n in codes.values())
 
 
-def test_nothing_is_started_without_a_guard(home, wait_until, is_alive):
+def test_nothing_is_started_without_a_guard(home):
     os.kill(home.hello["pid"], signal.SIGSTOP)
     runs = [home.spawn("true", wait=False) for _ in range(10)]
     os.kill(home.hello["guard"], signal.SIGKILL)
@@ -329,7 +330,7 @@ def test_nothing_is_started_without_a_guard(home, wait_until, is_alive):
     assert not any(home.find_known(run) for run in runs)
 
 
-def test_a_suspended_guard_takes_over_when_resumed(home, tmp_path, wait_until, is_alive):
+def test_a_suspended_guard_takes_over_when_resumed(home, tmp_path):
     run = spawn_gated(home, tmp_path, "go", 6)
     os.kill(home.hello["guard"], signal.SIGSTOP)
     os.kill(home.hello["pid"], signal.SIGKILL)

@@ -16,7 +16,8 @@ from app.home.setup import prepare_database
 from app.keeper import keeper
 from app.runtime import keeper_client
 from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
-from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
+from tests.keeper.keeper_home import KeeperHome
+from tests.runtime_process import is_alive, wait_until
 
 
 class EventCollector:
@@ -202,7 +203,7 @@ async def test_closing_with_bye_ends_an_idle_pair(empty_home):
 
     await client.close()
 
-    wait_for(lambda: not is_running(client.pid) and not is_running(client.guard_pid), "both gone")
+    wait_until(lambda: not is_alive(client.pid) and not is_alive(client.guard_pid), "both gone")
     again = await KeeperClient.open(empty_home.path, EventCollector())
     await again.close()
     assert again.pid != client.pid
@@ -218,7 +219,7 @@ async def test_closing_leaves_running_jobs_running(empty_home):
 
     await client.close()
 
-    assert is_running(started["pid"]) and is_running(client.pid) and is_running(client.guard_pid)
+    assert is_alive(started["pid"]) and is_alive(client.pid) and is_alive(client.guard_pid)
 
 
 async def test_the_keeper_inherits_no_descriptors_of_the_runtime(empty_home, tmp_path):
