@@ -90,7 +90,7 @@ def is_only_notice(terminal):
     """Return true if the terminal shows only the notice."""
     return (
         " ".join(terminal.text.split())
-        == "Terminal too small (59x15): needs 60x16. Everything goes on; q leaves."
+        == "Terminal too small (59x15): needs 60x16. Jobs keep running; q leaves."
     )
 
 
