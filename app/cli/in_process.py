@@ -25,7 +25,7 @@ def find_refusal(words: list[str]) -> Usage | None:
         return Usage(f"{OPTION} opens the deck and takes no command.", f"Use: taskdeck {OPTION}")
     if "--read-only" in options:
         return Usage(
-            f"{OPTION} runs tasks, so it cannot be read-only.", "To only view: taskdeck --read-only"
+            f"{OPTION} runs tasks, so it cannot be read-only.", "To view only: taskdeck --read-only"
         )
     if not (output.is_stdout_terminal() and output.is_stdin_terminal()):
         return Usage(

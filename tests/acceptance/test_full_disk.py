@@ -59,12 +59,12 @@ def test_a_deck_shows_disk_usage_cleanup_and_loses_nothing(small_disk_home: Acce
             )
         )
         deck.type("B").wait("Deck › Database").wait("DISK FULL").wait(
-            "nothing is old enough to go"
+            "nothing is old enough to delete"
         ).type("q").wait("3 Running")
         deck.type("n").wait("New task").type("true\n")
-        deck.wait(
-            "Not submitted: the disk is full and a task must be on disk to be accepted."
-        ).type("\x1b").wait("3 Running")
+        deck.wait("The disk is full: no task is accepted, since it must be on disk first.").type(
+            "\x1b"
+        ).wait("3 Running")
         (house.home / "stuff" / "ballast").unlink()
         deck.wait(
             lambda t: "DISK FULL" not in t.text and "● runtime" in t.text and "db ok" in t.text

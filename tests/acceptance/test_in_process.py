@@ -94,7 +94,7 @@ def quit_without_runtime(deck: Terminal) -> None:
     deck.type("q").wait("Leave Taskdeck").wait("The job runs on to its end; nothing waits.")
     deck.wait("› b  Leave a runtime in the background").press("o", until="1 job goes on")
     assert deck.end(END_TIMEOUT) == 0
-    assert "1 job goes on, 0 wait; no runtime is up. Back: taskdeck" in deck.text
+    assert "1 job goes on, 0 wait; no runtime is running. Back: taskdeck" in deck.text
 
 
 def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
@@ -104,7 +104,7 @@ def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
         os.kill(deck.pid, number)
         assert deck.end(END_TIMEOUT) == 128 + number
         assert (
-            "1 job goes on, 0 wait; no runtime is up." in deck.text
+            "1 job goes on, 0 wait; no runtime is running." in deck.text
             and find_faults(bytes(deck.raw)) == []
         )
 
@@ -253,7 +253,7 @@ def opened(home):
     if os.path.exists('broken'):
         raise OSError(errno.EIO, 'Input/output error')
     return open_runtime(home)
-Runtime.ended = ended
+Runtime.wait_for_end = ended
 inside.open_runtime = opened
 """
 
@@ -306,7 +306,7 @@ def test_an_unwritable_log_does_not_show_on_the_screen(acceptance_home: Acceptan
         deck.wait("✓ works").type("q")
         assert deck.end() == 0
 
-    assert "Nothing runs or waits; no runtime is up." in deck.text
+    assert "Nothing runs or waits; no runtime is running." in deck.text
     assert find_faults(bytes(deck.raw)) == [] and is_closed_cleanly(acceptance_home)
     assert "Logging error" not in deck.raw.decode() and "No space left" not in deck.raw.decode()
 
@@ -328,7 +328,7 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
         assert deck.end(END_TIMEOUT) == 128 + signal.SIGHUP
         assert time.monotonic() - began < END_TIMEOUT
 
-    assert "wait; no runtime is up." in deck.text and find_faults(bytes(deck.raw)) == []
+    assert "wait; no runtime is running." in deck.text and find_faults(bytes(deck.raw)) == []
     assert is_closed_cleanly(acceptance_home)
 
 
@@ -337,15 +337,18 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
     [
         (
             ["--in-process"],
-            "--in-process opens the deck, which needs a terminal. Without one: taskdeck serve",
+            (
+                "--in-process opens the deck, which needs a terminal. Without a terminal: taskdeck "
+                "serve"
+            ),
         ),
         (
             ["--in-process", "ls"],
-            "--in-process opens the deck, so no command goes with it. Type: taskdeck --in-process",
+            "--in-process opens the deck and takes no command. Use: taskdeck --in-process",
         ),
         (
             ["--read-only", "--in-process"],
-            "it cannot be read only. To look only: taskdeck --read-only",
+            "it cannot be read-only. To view only: taskdeck --read-only",
         ),
         (["--home", "--in-process", "lss"], '"lss" is not a command.'),
         (["submit", "--in-process"], "--in-process"),
