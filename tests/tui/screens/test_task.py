@@ -642,7 +642,7 @@ async def test_a_suggestion_for_a_pool_names_it_and_can_be_undone() -> None:
         app.open_task("1049")
         await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "for all tasks there" in "\n".join(read_screen_lines(app)))
+        await wait_until(pilot, lambda: "to all tasks there" in "\n".join(read_screen_lines(app)))
         app.ticks = lambda: 1e9  # The dialog ignores y at first.
         await pilot.press("y")
         await wait_until(
@@ -754,7 +754,7 @@ async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
             {"cpu": None, "memory": None},
             "Not enough data: needs three successful runs like this one.",
         ),
-        (make_task_row(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
+        (make_task_row(), {"cpu": 4.0, "memory": 12288.0}, "#1049 already requests what it used."),
         (
             make_task_row(status="failed", template="sweep"),
             RIGHT_SIZE,
