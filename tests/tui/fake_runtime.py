@@ -12,6 +12,7 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
+from app.client import READ_ONLY_VERBS
 from app.core.board import Board
 from app.errors import Remote
 from app.tui.app import TaskdeckApp
@@ -114,46 +115,52 @@ class FakeRuntime:
     makes a client.
     """
 
+    announces_board = False
+    """True if clients hear of a change at once. Otherwise a board set by a test stays."""
+
     def __init__(self, board: Board | None = None, **answers: Any) -> None:
         self.board = board or BOARD
         self.table = {verb.replace("_", "."): answer for verb, answer in answers.items()}
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.held: tuple[Event, str] | None = None
+        """Event for which changing verbs wait, and the notice shown meanwhile."""
+        self.resumed = 0
+        self.closed = 0
 
     def __call__(self) -> Any:
-        return _FakeClient(self)
+        return FakeClient(self)
 
     def asked(self, verb: str) -> list[dict[str, Any]]:
         """Return the arguments of every call of a verb."""
         return [args for called, args in self.calls if called == verb]
 
+    def verbs(self) -> list[str]:
+        """Return the names of the called verbs."""
+        return [verb for verb, _ in self.calls]
 
-class _FakeClient:
-    """A client of the deck."""
+    def handle(self, verb: str, args: dict[str, Any]) -> Any:
+        """Record a call and return its answer."""
+        if verb != "board":
+            self.calls.append((verb, args))
+        return self.answer(verb, args)
 
-    def __init__(self, answers: FakeRuntime) -> None:
-        self._answers = answers
-        self._closed = Event()
-
-    def call(
-        self,
-        verb: str,
-        args: dict[str, Any] | None = None,
-        note: Callable[[str], None] | None = None,
-    ) -> Any:
-        if verb == "board":
-            return self._answers.board.as_dict()
-        if verb == "about" and verb not in self._answers.table:
-            return self._about(dict(args or {}))
-        self._answers.calls.append((verb, dict(args or {})))
-        answer = self._answers.table.get(verb, Remote(f"no answer for {verb}"))
-        found = answer(args or {}) if callable(answer) else answer
+    def answer(self, verb: str, args: dict[str, Any]) -> Any:
+        """Return the answer of the table, or the default answer."""
+        if verb == "board" and verb not in self.table:
+            return self.board.as_dict()
+        answer = self.table[verb] if verb in self.table else self.make_answer(verb, args)
+        found = answer(args) if callable(answer) else answer
         if isinstance(found, Exception):
             raise found
         return copy.deepcopy(found)
 
-    def _about(self, args: dict[str, Any]) -> dict[str, Any]:
+    def make_answer(self, verb: str, args: dict[str, Any]) -> Any:
+        """Return the answer to a verb that the table lacks."""
+        return self._make_about(args) if verb == "about" else Remote(f"no answer for {verb}")
+
+    def _make_about(self, args: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of `about`, built from `show` and from `why` or `log`."""
-        row = self.call("show", args)
+        row = self.handle("show", args)
         waits = row["status"] in ("scheduled", "blocked", "held", "queued", "retrying")
         tree = {
             way: [
@@ -163,21 +170,41 @@ class _FakeClient:
             for way in ("parents", "children")
         }
         return {
-            "task": row, "why": self.call("why", {"ids": [row["uuid"]]})[0] if waits else None,
-            "log": None if waits else self.call("log", {"id": row["uuid"], "attempt": None}),
+            "task": row, "why": self.handle("why", {"ids": [row["uuid"]]})[0] if waits else None,
+            "log": None if waits else self.handle("log", {"id": row["uuid"], "attempt": None}),
             "past": None, "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None,
             "tree": tree, "slas": [], "acts": [],
         }  # fmt: skip
 
+
+class FakeClient:
+    """A client of a fake runtime."""
+
+    on_wait: Callable[[str], object] | None = None
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        self._runtime = runtime
+        self._closed = Event()
+
+    def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
+        if self._runtime.held and self.on_wait and verb not in READ_ONLY_VERBS:
+            freed, notice = self._runtime.held
+            self.on_wait(notice)
+            assert freed.wait(20)
+        return self._runtime.handle(verb, dict(args or {}))
+
     def watch(self) -> Iterator[None]:
-        """Report no change until closed, so that a board set by a test stays."""
+        """Report a change at once if the runtime announces its board, then none until closed."""
+        if self._runtime.announces_board:
+            yield
         self._closed.wait()
-        return iter(())
 
     def start(self, resume: bool = False) -> None:
-        """Do nothing, as if a runtime ran already."""
+        """Count the starts of a stopped runtime."""
+        self._runtime.resumed += resume
 
     def close(self) -> None:
+        self._runtime.closed += 1
         self._closed.set()
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from threading import Event
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -11,45 +10,19 @@ from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
-from app.client import READ_ONLY_VERBS
 from app.core.board import Board
 from app.tui.app import TaskdeckApp
 from app.tui.style import Look
 from tests.tui import boards
-from tests.tui.fake_runtime import wait_until
+from tests.tui.fake_runtime import FakeRuntime, wait_until
 
 
-class RecordingRuntime:
-    """A fake runtime with a board, the recorded calls, and answers by verb.
+class RecordingRuntime(FakeRuntime):
+    """A fake runtime that does as asked: a verb without an answer succeeds."""
 
-    An answer that is an exception is raised.
-    """
+    announces_board = True
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.answers: dict[str, Any] = {}
-        self.held: tuple[Event, str] | None = None
-        """Event for which changing verbs wait, and the notice shown meanwhile."""
-        self.resumed = 0
-        self.closed = 0
-
-    def client(self) -> RecordingClient:
-        """Return another client of this runtime."""
-        return RecordingClient(self)
-
-    def verbs(self) -> list[str]:
-        """Return the names of the recorded verbs, without `board`."""
-        return [verb for verb, _ in self.asked if verb != "board"]
-
-    def answer(self, verb: str, args: dict[str, Any]) -> Any:
-        """Return the scripted answer, or the answer of a runtime that did as asked."""
-        if verb == "board":
-            return self.board.as_dict()
-        if verb in self.answers:
-            if isinstance(self.answers[verb], Exception):
-                raise self.answers[verb]
-            return self.answers[verb]
+    def make_answer(self, verb: str, args: dict[str, Any]) -> Any:
         if verb == "browse":
             return {
                 "columns": [],
@@ -68,37 +41,6 @@ class RecordingRuntime:
             for ident in args.get("ids", ())
         ]
         return {"done": done, "refused": [], "notes": []} if "ids" in args else {}
-
-
-class RecordingClient:
-    """A client of a recording runtime."""
-
-    on_wait: Callable[[str], object] | None = None
-
-    def __init__(self, recording: RecordingRuntime) -> None:
-        self._recording = recording
-        self._over = Event()
-
-    def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
-        self._recording.asked.append((verb, args or {}))
-        if self._recording.held and self.on_wait and verb not in READ_ONLY_VERBS:
-            freed, said = self._recording.held
-            self.on_wait(said)
-            assert freed.wait(20)
-        return self._recording.answer(verb, args or {})
-
-    def watch(self) -> Iterator[None]:
-        """Report one change at once, then none until closed."""
-        yield
-        self._over.wait()
-
-    def start(self, resume: bool = False) -> None:
-        """Count the starts of a stopped runtime."""
-        self._recording.resumed += resume
-
-    def close(self) -> None:
-        self._recording.closed += 1
-        self._over.set()
 
 
 def parse_task_number(uuid: str) -> int:
@@ -124,7 +66,7 @@ def make_recorded_deck(
 ) -> tuple[TaskdeckApp, RecordingRuntime]:
     """Return a deck on a recording runtime, with its clock stopped at `boards.NOW`."""
     recording = RecordingRuntime(board or boards.busy())
-    factory: Any = recording.client
+    factory: Any = recording
     app = TaskdeckApp(
         factory,
         look=look,

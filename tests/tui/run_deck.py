@@ -21,7 +21,7 @@ def main(name: str) -> int:
     """Open the deck and return its exit code, which is 1 after a failure."""
     plain, utf8 = capabilities.detect_characters(0, 2)
     recording = RecordingRuntime(getattr(boards, name)())
-    factory: Any = recording.client
+    factory: Any = recording
     look = Look(ascii=plain, colour=capabilities.can_use_colour(), utf8=utf8)
     app = TaskdeckApp(factory, look=look, now=lambda: boards.NOW, driver_class=ClickDriver)
     code = app.run()

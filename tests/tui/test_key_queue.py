@@ -24,7 +24,7 @@ async def test_a_verb_right_after_a_pane_key_acts_in_that_pane():
         )
         post_keys(app, "3", "2", "p")
         await wait_for(pilot, lambda: "pool.pause" in recording.verbs())
-    assert [args for verb, args in recording.asked if verb == "pool.pause"] == [{"name": "gpu"}]
+    assert [args for verb, args in recording.calls if verb == "pool.pause"] == [{"name": "gpu"}]
     assert "pause" not in recording.verbs() and app.failure is None
 
 
@@ -35,7 +35,7 @@ async def test_moves_and_verbs_keep_their_order():
         numbers = [row.number for row in app.board.running] if app.board else []
         post_keys(app, "g", "j", "p", "j", "j", "+")
         await wait_for(pilot, lambda: {"pause", "set"} <= set(recording.verbs()))
-    asked = {verb: args["ids"][0] for verb, args in recording.asked if verb in ("pause", "set")}
+    asked = {verb: args["ids"][0] for verb, args in recording.calls if verb in ("pause", "set")}
     assert {verb: int(uuid[-12:]) for verb, uuid in asked.items()} == {
         "pause": numbers[1],
         "set": numbers[3],

@@ -154,7 +154,7 @@ def test_unknown_actions_are_skipped_and_reported():
 async def test_the_deck_uses_and_shows_rebound_keys():
     recording = RecordingRuntime(boards.busy())
     keys = validate_keys({"task.pause": "Z", "app.help": "f2"}, "config.toml")
-    factory: App[int] | object = recording.client
+    factory: App[int] | object = recording
     app = TaskdeckApp(
         factory, now=lambda: boards.NOW, first=recording.board, settings=Config(keys=keys)
     )  # pyright: ignore

@@ -135,7 +135,7 @@ async def wait_for_calls(
     pilot: Pilot[Any], recording: RecordingRuntime, verb: str
 ) -> list[dict[str, Any]]:
     await wait_until(pilot, lambda: verb in recording.verbs())
-    return [args for name, args in recording.asked if name == verb]
+    return [args for name, args in recording.calls if name == verb]
 
 
 async def answer_dialog(pilot: Pilot[Any], app: TaskdeckApp, key: str) -> None:
@@ -181,9 +181,7 @@ async def test_deleting_a_queue_or_pool_asks_first(pane: str, kind: str):
 
 async def test_a_refused_deletion_shows_the_reason():
     async with open_deck_at("1", "queue:gpu") as (pilot, app, recording):
-        recording.answers["queue.rm"] = Conflict(
-            "queue gpu is used by 5 tasks. Nothing was changed."
-        )
+        recording.table["queue.rm"] = Conflict("queue gpu is used by 5 tasks. Nothing was changed.")
         await pilot.press("D")
         await answer_dialog(pilot, app, "y")
         await wait_until(
@@ -222,7 +220,7 @@ async def test_w_asks_the_runtime_for_a_first_task_missing_on_the_board():
         app,
         recording,
     ):
-        recording.answers["queue.line"] = {
+        recording.table["queue.line"] = {
             "first": "0193f0c2-0000-7000-8000-000000001053",
             "waiting": {"queued": 14},
         }
@@ -246,7 +244,7 @@ async def test_w_counts_unqueued_tasks_until_the_cursor_moves(status: str, says:
         app,
         recording,
     ):
-        recording.answers["queue.line"] = {"first": None, "waiting": {"held": 1, "scheduled": 1}}
+        recording.table["queue.line"] = {"first": None, "waiting": {"held": 1, "scheduled": 1}}
         await pilot.press("w")
         await wait_until(pilot, lambda: says in read_screen_text(app))
         app.screen.query_one(QueuesPane).show_board(app.board or Board())

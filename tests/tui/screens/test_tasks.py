@@ -138,7 +138,7 @@ async def open_task_list(
     words: str = "", size: tuple[int, int] = (100, 30), memory: Preferences | None = None
 ) -> AsyncIterator[TaskListDriver]:
     many = ManyTasksRuntime()
-    factory: Any = many.client
+    factory: Any = many
     app = TaskdeckApp(factory, now=lambda: boards.NOW, ticks=Clock(), first=many.board)
     if memory:
         app.memory = memory
@@ -282,7 +282,7 @@ async def test_retrying_a_success_asks_and_a_failure_is_retried_once():
         await tasks.press("j", "r")
         await tasks.until("Run 1 task again?", "It has succeeded")
         await tasks.press("n")
-        assert [args["ids"] for verb, args in tasks.many.asked if verb == "retry"] == [["u5000"]]
+        assert [args["ids"] for verb, args in tasks.many.calls if verb == "retry"] == [["u5000"]]
 
 
 async def test_leaving_the_failures_view_restores_the_order():
@@ -303,7 +303,7 @@ async def test_a_verb_typed_with_a_filter_never_acts_on_old_rows():
         cast(Clock, tasks.app.ticks).at += 5
         await tasks.press("p")
         await wait_for(tasks.pilot, lambda: "hold" in tasks.many.verbs())
-    assert [args["ids"] for verb, args in tasks.many.asked if verb == "hold"] == [["u4998"]]
+    assert [args["ids"] for verb, args in tasks.many.calls if verb == "hold"] == [["u4998"]]
 
 
 async def test_missing_rows_delay_one_key_and_not_each():
@@ -349,7 +349,7 @@ async def test_keys_typed_after_an_answer_go_to_what_it_opens():
         tasks.type("escape", "i", "y", "p", "n", "j")
         await wait_for(tasks.pilot, lambda: tasks.under_cursor() == 4999)
         assert {"tries", "priority"} <= {*tasks.screen.chosen_columns}
-        assert not {"cancel", "hold"} & {verb for verb, _ in tasks.many.asked}
+        assert not {"cancel", "hold"} & {verb for verb, _ in tasks.many.calls}
 
 
 async def test_f_cycles_the_states():
@@ -369,7 +369,7 @@ async def test_a_letter_chooses_the_order_and_again_reverses_it():
         await tasks.press("o", "a")
         await tasks.until("by name ↑")
         assert [
-            (args["order"], args["down"]) for verb, args in tasks.many.asked if verb == "browse"
+            (args["order"], args["down"]) for verb, args in tasks.many.calls if verb == "browse"
         ][-1] == ("name", False)
 
 
@@ -482,8 +482,8 @@ REVIEW = {
 
 async def test_cancelling_all_matches_requires_a_review():
     async with open_task_list("status:waiting") as tasks:
-        tasks.many.answers["review"] = REVIEW
-        tasks.many.answers["cancel"] = {
+        tasks.many.table["review"] = REVIEW
+        tasks.many.table["cancel"] = {
             "done": [{"number": n, "name": "x"} for n in range(1665)],
             "refused": [],
             "notes": [],
@@ -505,7 +505,7 @@ async def test_cancelling_all_matches_requires_a_review():
         tasks.app.ticks.at += 1  # type: ignore[attr-defined]
         await tasks.press("y")
         await wait_for(tasks.pilot, lambda: "cancel" in tasks.many.verbs())
-        asked = next(args for verb, args in tasks.many.asked if verb == "cancel")
+        asked = next(args for verb, args in tasks.many.calls if verb == "cancel")
         assert (
             asked["select"]["filter"].startswith("status:running,scheduled,")
             and asked["select"]["as_of"] == REVIEW["as_of"]
@@ -533,7 +533,7 @@ async def test_messages_about_the_list_do_not_reach_the_next_screen(
     async with open_task_list() as tasks:
         await tasks.press(*keys)
         await tasks.until(said)
-        tasks.many.answers["template.ls"] = []
+        tasks.many.table["template.ls"] = []
         tasks.app.open_templates()
         await tasks.until("6 Templates", "q back")
         assert said not in tasks.text()
@@ -610,7 +610,7 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
         tasks.screen.table.go_to_row("u4998")
 
         def asked() -> list[int]:
-            return [args["fields"]["priority"] for verb, args in tasks.many.asked if verb == "set"]
+            return [args["fields"]["priority"] for verb, args in tasks.many.calls if verb == "set"]
 
         for priority in (1, 2, 3):
             await tasks.press("+")

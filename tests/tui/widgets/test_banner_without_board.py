@@ -40,15 +40,7 @@ class RefusingRuntime(RecordingRuntime):
 
     def __init__(self, problem: Exception) -> None:
         super().__init__(boards.busy())
-        self.answers["board"] = problem
-
-    def answer(self, verb: str, args: dict[str, Any]) -> Any:
-        return (
-            self._raise(self.answers[verb]) if verb in self.answers else super().answer(verb, args)
-        )
-
-    def _raise(self, problem: Exception) -> Any:
-        raise problem
+        self.table["board"] = problem
 
 
 def make_deck(client: Any, home: Path | None = None, **how: Any) -> TaskdeckApp:
@@ -70,7 +62,7 @@ def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_banner_says_why_there_is_no_board(problem: Exception, size: tuple[int, int]):
     """Show the fault and the remedy, without claims about unread data or "loading"."""
     runtime = RefusingRuntime(problem)
-    app = make_deck(runtime.client)
+    app = make_deck(runtime)
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         shown = read_screen_lines(app)
@@ -90,13 +82,13 @@ async def test_the_banner_says_why_there_is_no_board(problem: Exception, size: t
         assert str(getattr(problem, "hint", "") or problem) in read_screen_text(app)
         await pilot.press("q")
         assert format_farewell(app.board) == "Back: taskdeck"
-        del runtime.answers["board"]
+        del runtime.table["board"]
         await wait_for(pilot, lambda: "resnet50-sweep-06" in read_screen_text(app))
         assert "NOTHING CAN BE SHOWN" not in read_screen_text(app)
 
 
 async def test_the_banner_is_ascii_in_ascii_mode():
-    app = make_deck(RefusingRuntime(DENIED).client, look=Look(ascii=True))
+    app = make_deck(RefusingRuntime(DENIED), look=Look(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         assert all(line.isascii() for line in read_screen_lines(app))
@@ -193,7 +185,7 @@ async def test_a_slow_first_board_is_not_reported(monkeypatch: pytest.MonkeyPatc
             may.wait(10)
             return super().answer(verb, args)
 
-    factory: Any = Slow(boards.busy()).client
+    factory: Any = Slow(boards.busy())
     app = make_deck(factory)
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: "loading" in read_screen_text(app))

@@ -72,7 +72,7 @@ class DeckDriver:
         """Wait for a number of calls of a verb and return their arguments."""
 
         def found() -> list[dict[str, Any]]:
-            return [args for name, args in self.recording.asked if name == verb]
+            return [args for name, args in self.recording.calls if name == verb]
 
         await wait_for(self.pilot, lambda: len(found()) >= times)
         return found()
@@ -169,7 +169,7 @@ async def test_p_on_a_pool_pauses_it():
 
 async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
     async with open_deck() as deck:
-        deck.recording.answers["show"] = {
+        deck.recording.table["show"] = {
             "grace": 5.0, "children": [{"number": 1064, "name": "upload S02E04",
             "status": "blocked", "kind": "success"}]
         }  # fmt: skip
@@ -229,7 +229,7 @@ async def test_a_click_on_an_answer_gives_it(
 
 async def test_a_click_on_a_line_of_a_list_picks_it():
     async with open_deck() as deck:
-        deck.recording.answers["show"] = {"number": 1039, "uuid": UUID.format(1039)}
+        deck.recording.table["show"] = {"number": 1039, "uuid": UUID.format(1039)}
         await (await deck.move_to(1039)).press("y")
         await click_on(deck, "its number")
         await wait_for(deck.pilot, lambda: deck.app.clipboard == "#1039")
@@ -347,7 +347,7 @@ async def test_cancelling_a_waiting_task_needs_no_dialog_and_can_be_undone():
 async def test_cancelling_a_task_with_dependents_names_them_and_asks():
     async with open_deck() as deck:
         child = {"number": 1064, "name": "upload", "kind": "success", "status": "blocked"}
-        deck.recording.answers["show"] = {"number": 1053, "grace": 5.0, "children": [child]}
+        deck.recording.table["show"] = {"number": 1053, "grace": 5.0, "children": [child]}
         await (await deck.move_to(1053)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         assert "cancel" not in deck.recording.verbs()
@@ -364,7 +364,7 @@ async def test_cancelling_marks_spares_waiting_tasks_that_started_meanwhile():
         await deck.answer("y")
         await deck.asked("cancel")
         await wait_for(deck.pilot, lambda: deck.recording.verbs().count("cancel") == 2)
-        asked = [args for verb, args in deck.recording.asked if verb == "cancel"]
+        asked = [args for verb, args in deck.recording.calls if verb == "cancel"]
         assert asked == [
             {"ids": [UUID.format(1049)], "waiting": True},
             {"ids": [UUID.format(1052)], "attempts": {UUID.format(1052): 1}},
@@ -458,7 +458,7 @@ async def test_a_task_that_failed_again_can_be_retried_after_a_while():
 
 async def test_a_refused_retry_can_be_repeated():
     async with open_deck() as deck:
-        deck.recording.answers["retry"] = Conflict("the disk is full.")
+        deck.recording.table["retry"] = Conflict("the disk is full.")
         await (await deck.move_to(1048)).press("r")
         await deck.says("the disk is full")
         await deck.press("r")
@@ -500,7 +500,7 @@ async def test_a_stale_board_does_not_reset_a_requested_priority():
         deck.app.connection._apply_board(boards.busy())
         await deck.press("+")
         assert [args["fields"]["priority"] for args in await deck.asked("set", 2)] == [1, 2]
-        deck.recording.answers["set"] = Conflict("it has ended.")
+        deck.recording.table["set"] = Conflict("it has ended.")
         await deck.press("+")
         await deck.says("it has ended")
         assert deck.app.pending.priorities == {}
@@ -516,7 +516,7 @@ async def test_a_acknowledges_a_firing_alert_only():
 
 async def test_a_refusal_is_shown_verbatim():
     async with open_deck() as deck:
-        deck.recording.answers["pause"] = {
+        deck.recording.table["pause"] = {
             "done": [],
             "refused": [{"message": "#1042 has ended."}],
             "notes": [],
@@ -528,7 +528,7 @@ async def test_a_refusal_is_shown_verbatim():
 
 async def test_a_runtime_error_is_shown_and_offers_no_undo():
     async with open_deck() as deck:
-        deck.recording.answers["hold"] = Conflict("the disk is full.", "Free space, then again.")
+        deck.recording.table["hold"] = Conflict("the disk is full.", "Free space, then again.")
         await (await deck.move_to(1053)).press("p")
         assert "Not done: the disk is full. Free space, then again." in await deck.says(
             "disk is full"
@@ -563,7 +563,7 @@ async def test_read_only_mode_refuses_changes():
 
 async def test_read_only_mode_writes_nothing_to_the_home(tmp_path: Path):
     recording = RecordingRuntime(boards.busy())
-    factory: Any = recording.client
+    factory: Any = recording
     app = TaskdeckApp(
         factory, read_only=True, home=tmp_path, now=lambda: boards.NOW, first=recording.board
     )
@@ -654,7 +654,7 @@ async def test_enter_on_a_queue_shows_its_tasks_and_q_returns():
         await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TasksScreen")
         await wait_for(deck.pilot, lambda: "browse" in deck.recording.verbs())
         assert (
-            next(args["filter"] for verb, args in deck.recording.asked if verb == "browse")
+            next(args["filter"] for verb, args in deck.recording.calls if verb == "browse")
             == "queue:gpu"
         )
         await deck.press("q")
@@ -696,7 +696,7 @@ async def test_a_task_key_on_another_row_explains_itself(key: str, says: str):
 async def test_a_name_of_any_length_leaves_room_for_the_undo():
     async with open_deck() as deck:
         answer = {"done": [{"number": 1042, "name": "n" * 200}], "refused": [], "notes": []}
-        deck.recording.answers["pause"] = answer
+        deck.recording.table["pause"] = answer
         await (await deck.move_to(1042)).press("p")
         assert (await deck.says("Paused")).endswith("nnn.  u undo")
 
@@ -758,7 +758,7 @@ async def test_the_undone_action_is_shown_in_full_before_the_next_one():
         long = "changed #1042 resnet50-sweep-06: memory 2.0G to 1.0G"
         deck.app.undo_stack.push("Priority 0 → 1: #1053 encode S02E06.mkv.", [Request("set", {})])
         deck.app.undo_stack.push("Memory 1.0G → 2.0G.", [Request("undo", {"ids": [7]}, "Undone:")])
-        deck.recording.answers["undo"] = {
+        deck.recording.table["undo"] = {
             "done": [{"text": "x", "back": long}],
             "refused": [],
             "notes": [],
@@ -783,7 +783,7 @@ async def test_u_asks_for_confirmation_after_an_irreversible_action():
 
 async def test_u_after_a_submission_does_not_undo_earlier_actions():
     async with open_deck() as deck:
-        deck.recording.answers["submit"] = [{"number": 1063, "name": "true", "uuid": ""}]
+        deck.recording.table["submit"] = [{"number": 1063, "name": "true", "uuid": ""}]
         await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
         post_keys(deck.app, "n", *"true", "ctrl+j")
@@ -817,7 +817,7 @@ async def test_u_right_after_a_verb_undoes_only_that_verb(
     async with open_deck() as deck:
         await (await deck.move_to(1042)).press("p")
         await deck.says("Paused")
-        deck.recording.answers |= answer
+        deck.recording.table |= answer
         post_keys((await deck.move_to(1053)).app, key, "u")
         await deck.says(says)
         assert [
@@ -829,7 +829,7 @@ async def test_u_right_after_a_verb_undoes_only_that_verb(
 
 async def test_u_undoes_the_request_before_it_despite_later_requests():
     async with open_deck() as deck:
-        deck.recording.answers["cancel"] = {
+        deck.recording.table["cancel"] = {
             "done": [{"number": 1054, "name": "b"}],
             "refused": [],
             "operations": [7],
@@ -852,7 +852,7 @@ async def test_u_right_after_a_refused_verb_asks_for_confirmation():
 
 async def test_keys_typed_after_shift_r_go_to_the_form():
     async with open_deck() as deck:
-        deck.recording.answers["show"] = a_task(number=1053, launch={"argv": ["true"]})
+        deck.recording.table["show"] = a_task(number=1053, launch={"argv": ["true"]})
         post_keys((await deck.move_to(1053)).app, "R", "x", "p")
         await wait_for(
             deck.pilot,
@@ -863,7 +863,7 @@ async def test_keys_typed_after_shift_r_go_to_the_form():
 
 async def test_type_ahead_for_a_form_that_fails_to_open_is_discarded():
     async with open_deck() as deck:
-        deck.recording.answers["show"] = Conflict("gone")
+        deck.recording.table["show"] = Conflict("gone")
         post_keys((await deck.move_to(1053)).app, "R", "p", "t")
         await deck.says("gone")
         await deck.press("plus")
@@ -895,7 +895,7 @@ async def test_a_refused_action_does_not_block_undo():
     async with open_deck() as deck:
         await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
-        deck.recording.answers["rm"] = {
+        deck.recording.table["rm"] = {
             "done": [],
             "refused": [{"message": "#1048 is pinned.", "exit_code": 4}],
             "notes": [],
@@ -963,7 +963,7 @@ async def test_the_palette_goes_to_a_queue():
         await deck.press("colon", *"queue etl", "enter")
         await wait_for(deck.pilot, lambda: "browse" in deck.recording.verbs())
         assert (
-            next(args["filter"] for verb, args in deck.recording.asked if verb == "browse")
+            next(args["filter"] for verb, args in deck.recording.calls if verb == "browse")
             == "queue:etl"
         )
 
@@ -1176,7 +1176,7 @@ async def test_a_click_on_a_footer_key_presses_it():
 
 async def test_y_copies_the_number():
     async with open_deck() as deck:
-        deck.recording.answers["show"] = {"number": 1042, "uuid": UUID.format(1042)}
+        deck.recording.table["show"] = {"number": 1042, "uuid": UUID.format(1042)}
         await (await deck.move_to(1042)).press("y")
         await deck.answer("i")
         await wait_for(deck.pilot, lambda: deck.app.clipboard == "#1042")
@@ -1184,7 +1184,7 @@ async def test_y_copies_the_number():
 
 async def test_y_copies_the_submit_command_with_template_and_parameters():
     async with open_deck() as deck:
-        deck.recording.answers["show"] = a_task(
+        deck.recording.table["show"] = a_task(
             number=1042,
             name="two words",
             template="encode",
@@ -1314,7 +1314,7 @@ async def test_a_failing_handler_is_reported_and_the_deck_continues(
 async def test_a_key_opens_its_screen_and_escape_returns(keys: list[str], screen: str):
     async with open_deck() as deck:
         for verb in ("show", "why", "log", "queue.ls", "template.ls", "submit"):
-            deck.recording.answers[verb] = Conflict("not here.")
+            deck.recording.table[verb] = Conflict("not here.")
         await (await deck.move_to(1042)).press(*keys)
         await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == screen)
         await deck.press("escape")
@@ -1323,15 +1323,15 @@ async def test_a_key_opens_its_screen_and_escape_returns(keys: list[str], screen
 
 async def test_the_palette_goes_to_a_task_by_its_number():
     async with open_deck() as deck:
-        deck.recording.answers["about"] = Conflict("there is no task #77.")
+        deck.recording.table["about"] = Conflict("there is no task #77.")
         await deck.press("colon", *"#77", "enter")
         await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
-        assert ("about", {"id": "77"}) in deck.recording.asked
+        assert ("about", {"id": "77"}) in deck.recording.calls
 
 
 async def test_digits_return_to_the_deck_from_anywhere():
     async with open_deck() as deck:
-        deck.recording.answers["about"] = Conflict("not here.")
+        deck.recording.table["about"] = Conflict("not here.")
         await (await deck.move_to(1042)).press("enter")
         await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
         await deck.press("2")

@@ -169,7 +169,7 @@ async def test_nothing_is_claimed_before_the_first_board(
 ):
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="HOST"))
     late = DelayedRuntime(boards.busy())
-    factory: Any = late.client
+    factory: Any = late
     app = TaskdeckApp(factory, now=lambda: boards.NOW)
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: "loading" in read_screen_lines(app)[0])
@@ -199,7 +199,7 @@ async def test_nothing_is_claimed_before_the_first_board(
 
 async def test_an_unreadable_database_claims_nothing_else():
     late = DelayedRuntime(boards.busy())
-    factory: Any = late.client
+    factory: Any = late
     app = TaskdeckApp(factory, now=lambda: boards.NOW)
     async with app.run_test(size=(80, 24)) as pilot:
         app.connection._receive_feed_error(DamagedDatabase("the database is damaged."), False)
@@ -311,7 +311,7 @@ async def test_the_first_run_explains_how_to_start_until_escape():
 
 async def test_the_welcome_shows_findings_of_doctor():
     app, recording = make_recorded_deck(boards.empty())
-    recording.answers["doctor"] = [
+    recording.table["doctor"] = [
         {"check": "home", "ok": True, "text": "fine", "cure": None},
         {
             "check": "logind",

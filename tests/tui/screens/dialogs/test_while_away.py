@@ -37,7 +37,7 @@ async def reopen_deck(
     size: tuple[int, int] = (80, 24),
 ):
     app, recording = make_recorded_deck()
-    recording.answers["away"] = found
+    recording.table["away"] = found
     if looked is not None:
         app.memory.put("looked", looked)
     async with app.run_test(size=size) as pilot:
