@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 from textual.binding import ActiveBinding, Binding, BindingType
 
@@ -99,4 +99,4 @@ class HelpScreen(BoxScreen):
         self.page.show(make_help_lines(self._live, self._ids))
 
     def action_topics(self) -> None:
-        cast(Any, self.app).open_topics()
+        self.deck.open_topics()
