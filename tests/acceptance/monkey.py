@@ -83,10 +83,12 @@ def _read_output(deck: DeckDriver, seconds: float) -> None:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--minutes", type=float, default=10.0)
-    asked.add_argument("--seed", type=int, default=1)
-    args = asked.parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.acceptance.monkey", description="Type random keys into a deck."
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="default 10")
+    parser.add_argument("--seed", type=int, default=1, help="of the random keys (default 1)")
+    args = parser.parse_args()
     until = time.monotonic() + args.minutes * 60
     with open_deck() as deck:
         typed = type_randomly(deck, random.Random(args.seed), lambda _: time.monotonic() < until)

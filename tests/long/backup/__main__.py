@@ -17,9 +17,17 @@ from tests.long.backup import step_database, trials
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.long.backup")
-    for name, value in (("backups", 120), ("kills", 36), ("flips", 500), ("seed", 1)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.long.backup",
+        description="Back up a database that is written to, kill the backups, and flip bits.",
+    )
+    for name, value, text in (
+        ("backups", 120, "number of good backups"),
+        ("kills", 36, "processes killed during a backup"),
+        ("flips", 500, "flipped bits that must be noticed"),
+        ("seed", 1, "of the random choices"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} (default {value})")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="td-") as root:
         return run_trial(Path(root), args, random.Random(args.seed))

@@ -16,9 +16,12 @@ from tests.long.corruption import trials
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.long.corruption")
-    parser.add_argument("--trials", type=int, default=120)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.long.corruption",
+        description="Damage databases at random, and check that nothing wrong is accepted.",
+    )
+    parser.add_argument("--trials", type=int, default=120, help="default 120")
+    parser.add_argument("--seed", type=int, default=1, help="of the damage (default 1)")
     args = parser.parse_args()
     wrong, began, dice = 0, time.monotonic(), random.Random(args.seed)
     with tempfile.TemporaryDirectory(prefix="td-") as root:
