@@ -250,17 +250,21 @@ class TimingContext:
 
 
 class TimedConnection(sqlite3.Connection):
-    """A connection whose statements are timed."""
+    """A connection whose statements are timed.
+
+    Cursors come from `sqlite3.Connection.cursor`. A connection keeps a weak reference to every
+    cursor, and only that method drops the dead ones: 80 bytes for each statement otherwise.
+    """
 
     timing: TimingContext
 
     def cursor(self, factory: Callable[[sqlite3.Connection], Any] | None = None) -> Any:
-        made = super().cursor(factory) if factory else TimedCursor(self)
+        made = super().cursor(factory or TimedCursor)
         made.timing = self.timing
         return made
 
     def execute(self, sql: str, given: Any = (), /) -> Any:
-        made = TimedCursor(self)
+        made = super().cursor(TimedCursor)
         made.timing = self.timing
         return made.execute(sql, given)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tracemalloc
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -308,3 +309,23 @@ def _measure_cost(c: sqlite3.Connection, many: int = 5000) -> float:
             c.execute("SELECT ?", (1,)).fetchall()
         took.append((perf_counter() - began) / many)
     return min(took)
+
+
+def test_statements_leave_nothing_behind_in_the_connection():
+    connection = sqlite3.connect(":memory:", factory=TimingContext(SlowLog()).connection)
+
+    def run_statements(many: int) -> None:
+        for _ in range(many):
+            connection.execute("SELECT 1").fetchone()
+
+    run_statements(1_000)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        run_statements(5_000)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+        connection.close()
+
+    assert grown < 100_000, "a weak reference to each cursor takes 80 bytes"
