@@ -192,7 +192,10 @@ def list_rerun(c: Connection, since: str, at: str) -> list[EndedTask]:
     """
     last = _find_last_id(c, "events", at, 0)
     found = raw_sql.fetch_rows(c, _RERUN, {"since": since, "at": at, "last": last})
-    return [EndedTask(*row[:7], reason=row.reason or _get_cancel_reason(row)) for row in found]  # type: ignore[call-arg]
+    return [
+        EndedTask(*row[:7], reason=row.reason or _get_cancel_reason(row))  # type: ignore[call-arg]
+        for row in found
+    ]
 
 
 def _get_cancel_reason(row: Any) -> str | None:

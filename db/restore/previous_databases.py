@@ -95,7 +95,8 @@ def prune_previous(present: Path, keep: float) -> None:
 
 
 _MOVED_NAME = re.compile(
-    f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}})([0-9]{{2}})([0-9]{{2}}[.][0-9]{{6}})(?:{'|'.join(SIDE_SUFFIXES)})?"
+    "([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6})"
+    f"(?:{'|'.join(SIDE_SUFFIXES)})?"
 )
 
 
@@ -123,7 +124,8 @@ def get_copies_folder(present: Path) -> Path:
 
 
 COPY_NAME = re.compile(
-    "before-[0-9]{4}-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6}Z)[.](db|part)(-journal)?"
+    "before-[0-9]{4}-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2})([0-9]{2})([0-9]{2}[.][0-9]{6}Z)"
+    "[.](db|part)(-journal)?"
 )
 """Name of a copy from before an upgrade, complete or partial."""
 

@@ -239,11 +239,14 @@ TOURS = (
 
 
 async def wait_until_idle(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
-    """Wait until nothing is loading, no timer is due and the screen stays the same."""
+    """Wait until the new size is applied, nothing is loading and the screen stays the same."""
     before, carried = None, _list_pending_calls(app)
     for _ in range(1000):
         await pilot.pause(0.003)
-        if not all(done.is_set() for done in carried) or _is_reading(app) or _is_due(app):
+        # Textual debounces the new size, so an unchanged screen may still have the old one.
+        resizing = app.screen.size != app.size
+        loading = _is_reading(app) or not all(done.is_set() for done in carried)
+        if resizing or loading or _is_due(app):
             before = None
             continue
         now = (app.screen, read_screen_lines(app))
