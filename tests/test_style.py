@@ -27,25 +27,25 @@ PARTICIPLE = re.compile(
 )
 
 COVERING_TESTS = {
-    "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime,selection,wait}",
+    "tests/acceptance/test_commands.py": "cli/commands/{operations,runtime,wait} cli/selection",
     "tests/acceptance/test_damaged_database.py": "cli/commands/db/check home/database_presence",
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",
     "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
     " db/queries/{home_identity,replicas} db/restore/replica_file",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
-    "tests/acceptance/test_demo.py": "cli/commands/demo_teardown",
+    "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_in_process.py": "cli/in_process runtime/embedded tui/in_process",
     "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
     " tui/screens/dialogs/{choice,item_list,keys,palette*,text_box,text_prompt,theme}",
     "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",
     "tests/acceptance/test_terminal_kinds.py": "tui/terminal/{app_internals,capabilities,driver}"
     " tui/themes",
-    "tests/cli/commands/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
+    "tests/cli/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
     " cli/commands/{queues,slas,templates}",
-    "tests/cli/commands/test_demo.py": "cli/commands/demo_workload",
+    "tests/cli/commands/test_demo.py": "cli/demo/workload",
     "tests/cli/commands/test_show.py": "cli/commands/{instances,why}",
-    "tests/cli/commands/test_status_watch.py": "cli/commands/status_line",
-    "tests/cli/commands/test_submit.py": "cli/commands/{submission_context,submit_*}",
+    "tests/cli/status/test_watch.py": "cli/status/line cli/commands/status",
+    "tests/cli/commands/test_submit.py": "cli/submission/*",
     "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",
     "tests/cli/completion/test_zsh_fish.py": "cli/completion/scripts",
     "tests/cli/test_output.py": "cli/{styles,table_layout,tsv}",

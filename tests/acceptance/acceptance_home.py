@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from app import paths
-from app.cli.commands.demo_teardown import end_all
+from app.cli.demo.teardown import end_all
 from app.client import Client
 from app.home.setup import mark_clean_shutdown
 from app.service.context import Call

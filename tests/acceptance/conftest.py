@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app import paths
-from app.cli.commands.demo_teardown import ACTIVE_STATES
+from app.cli.demo.teardown import ACTIVE_STATES
 from app.client import Client
 from app.service.database import backups
 from tests.acceptance.acceptance_home import AcceptanceHome

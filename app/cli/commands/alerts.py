@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from app.cli import output, styles, time_format
-from app.cli.commands import definition_group
-from app.cli.commands.submit_options import parse_at
+from app.cli import definition_group, output, styles, time_format
 from app.cli.commands.task_actions import report_results
 from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options, make_type
+from app.cli.submission.options import parse_at
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate

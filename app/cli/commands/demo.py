@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from random import Random, SystemRandom
 
 from app.cli import output, styles
-from app.cli.commands import demo_workload
-from app.cli.commands.demo_teardown import end_all, preserve_terminal
+from app.cli.demo import workload
+from app.cli.demo.teardown import end_all, preserve_terminal
 from app.cli.parser import DURATION, Args, Command, Parser, make_type
 from app.client import Client
 from app.core.ids import make_uuid7
@@ -101,8 +101,8 @@ def _start_runtime(home: str) -> None:
     runtime_launcher.ensure_runtime(home, demo=True)
     client = Client(home)
     try:
-        client.call("apply", {"text": demo_workload.DEFINITIONS, "format": "toml"})
-        _submit(client, demo_workload.make_opening_tasks())
+        client.call("apply", {"text": workload.DEFINITIONS, "format": "toml"})
+        _submit(client, workload.make_opening_tasks())
     finally:
         client.close()
 
@@ -130,7 +130,7 @@ def _submit_in_background(home: str, seed: int) -> Iterator[None]:
 def _keep_submitting(home: str, seed: int, over: threading.Event) -> None:
     client = Client(home, autostart=False)
     try:
-        for rest, task in demo_workload.generate_stream(Random(seed)):
+        for rest, task in workload.generate_stream(Random(seed)):
             while not over.wait(rest) and _count_waiting(client) > MAX_BACKLOG:
                 pass
             if over.is_set():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import output, time_format
-from app.cli.commands import definition_group
+from app.cli import definition_group, output, time_format
 from app.cli.commands.task_actions import report_results
 from app.cli.parser import (
     DURATION,

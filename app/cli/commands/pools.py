@@ -5,8 +5,7 @@ Requests of tasks are reserved, not enforced.
 
 from __future__ import annotations
 
-from app.cli import output, styles, time_format
-from app.cli.commands import definition_group
+from app.cli import definition_group, output, styles, time_format
 from app.cli.parser import (
     CPU,
     SIZE,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from app.cli import output, styles, time_format
-from app.cli.commands import definition_group
+from app.cli import definition_group, output, styles, time_format
 from app.cli.parser import (
     CAPACITY,
     PRIORITY,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import styles, time_format
-from app.cli.commands import definition_group
+from app.cli import definition_group, styles, time_format
 from app.cli.parser import (
     DURATION,
     Args,

@@ -54,19 +54,20 @@ def show_status(session: CommandContext, args: Args) -> int:
 def _watch_status(session: CommandContext, args: Args) -> int:
     if args.json and not args.jsonl:
         raise Usage("--watch prints one JSON document per line. Use: --jsonl")
-    from app.cli.commands import status_line, status_watch
+    from app.cli.status import line as status_line
+    from app.cli.status import watch
 
     page = (
         (lambda found: [[(status_line.format_status_line(found, args.tmux), "")]])
         if args.line
         else _format_page
     )
-    return status_watch.watch_status(session.home, page, args.jsonl)
+    return watch.watch_status(session.home, page, args.jsonl)
 
 
 def _print_line(session: CommandContext, args: Args) -> int:
     """Print one line and exit 0, unless --check finds trouble."""
-    from app.cli.commands import status_line as command_status_line
+    from app.cli.status import line as command_status_line
 
     found = command_status_line.query_status(session.home)
     output.print_line(command_status_line.format_status_line(found, args.tmux))

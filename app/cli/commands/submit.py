@@ -9,9 +9,9 @@ import os
 import sys
 
 from app.cli import output
-from app.cli.commands import submission_context
-from app.cli.commands.submit_options import EXAMPLES, add_submit_options
 from app.cli.parser import Args, Command
+from app.cli.submission import context
+from app.cli.submission.options import EXAMPLES, add_submit_options
 from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Problem, Usage
@@ -78,9 +78,7 @@ def _send(session: CommandContext, args: Args, tasks: list[dict[str, Any]]) -> l
             if args.dry_run
             else {"uuid": make_uuid7(), **({"explain": True} if _wants_position(tasks) else {})}
         )
-        return session.call(
-            "submit", tasks=tasks, **submission_context.collect_context(args), **more
-        )
+        return session.call("submit", tasks=tasks, **context.collect_context(args), **more)
     except Problem as problem:
         raise _improve_error(args, problem) from None
 
@@ -129,7 +127,7 @@ def _make_tasks(args: Args) -> list[dict[str, Any]]:
         if args.nul:
             raise Usage(f"-0 requires --each. {NOT_SUBMITTED}")
         return [task]
-    from app.cli.commands.submit_each import expand_items
+    from app.cli.submission.each_line import expand_items
 
     found = expand_items(task, sys.stdin.buffer.read(), args.nul)
     if args.follow and len(found) > 1:
@@ -226,7 +224,7 @@ def _collect_settings(args: Args) -> dict[str, Any]:
 
 
 def _submit_lines(session: CommandContext, args: Args) -> int:
-    from app.cli.commands.submit_each import read_lines_file
+    from app.cli.submission.each_line import read_lines_file
 
     _check_from_alone(args)
     text, source = read_lines_file(args.lines)
@@ -234,11 +232,7 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
     try:
         more = {"keep_going": True} if args.keep_going else {}
         stored = session.call(
-            "submit.lines",
-            text=text,
-            uuid=first,
-            **submission_context.collect_context(args),
-            **more,
+            "submit.lines", text=text, uuid=first, **context.collect_context(args), **more
         )
     except Problem as problem:
         if problem.message.startswith("line ") and source:

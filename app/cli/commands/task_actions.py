@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.cli import output, styles
-from app.cli.commands import selection
-from app.cli.commands.submit_options import parse_at
+from app.cli import output, selection, styles
 from app.cli.parser import (  # fmt: skip
     CPU,
     DURATION,
@@ -28,6 +26,7 @@ from app.cli.parser import (  # fmt: skip
     parse_new_name,
     require_text,
 )
+from app.cli.submission.options import parse_at
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage

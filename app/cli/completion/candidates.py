@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 
-from app.cli import output, styles
-from app.cli.commands import selection
+from app.cli import output, selection, styles
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from db.states import ENDED, list_states

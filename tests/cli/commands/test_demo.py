@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from app.cli.commands import demo_workload
+from app.cli.demo import workload
 from app.core.definitions.document import parse_document
 from tests.runtime_process import wait_until
 
@@ -80,7 +80,7 @@ def test_a_signal_ends_it_and_leaves_nothing(tmp_path):
 
 def test_a_seed_reproduces_the_stream():
     first, again, other = (
-        list(islice(demo_workload.generate_stream(Random(seed)), 200)) for seed in (1, 1, 2)
+        list(islice(workload.generate_stream(Random(seed)), 200)) for seed in (1, 1, 2)
     )
 
     assert first == again != other
@@ -88,8 +88,8 @@ def test_a_seed_reproduces_the_stream():
 
 def test_the_stream_fits_the_pool_and_has_every_kind():
     tasks = [
-        task for _, task in islice(demo_workload.generate_stream(Random(7)), 400)
-    ] + demo_workload.make_opening_tasks()
+        task for _, task in islice(workload.generate_stream(Random(7)), 400)
+    ] + workload.make_opening_tasks()
 
     assert {task.get("tags", {}).get("demo") for task in tasks} >= {
         "hash",
@@ -108,6 +108,6 @@ def test_the_stream_fits_the_pool_and_has_every_kind():
 
 
 def test_the_definitions_are_valid():
-    found = parse_document(demo_workload.DEFINITIONS, "toml")
+    found = parse_document(workload.DEFINITIONS, "toml")
 
     assert found is not None

@@ -460,7 +460,7 @@ def test_the_status_line_needs_and_starts_no_runtime(cli, home):
 
 
 def test_a_hanging_runtime_does_not_delay_the_status_line(cli, home, monkeypatch):
-    monkeypatch.setattr("app.cli.commands.status_line.TIMEOUT", 0.05)
+    monkeypatch.setattr("app.cli.status.line.TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(os.fspath(home / "run" / "control.sock"))
         silent.listen()

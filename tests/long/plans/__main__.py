@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from app import paths
-from app.cli.commands.demo_teardown import end_all
+from app.cli.demo.teardown import end_all
 from app.home import setup
 from app.home.lock import hold_lock
 from tests.long.plans import database_filler, query_recorder

@@ -91,7 +91,7 @@ def _note_config_faults() -> None:
 
 def list_backups(session: CommandContext, args: Args) -> int:
     """List backups, oldest first, and the databases kept by restores and upgrades."""
-    from app.cli.commands import definition_group
+    from app.cli import definition_group
     from app.offline import backup_list
 
     found = backup_list.list_backups(session.home)

@@ -82,7 +82,7 @@ def test_a_pipe_gets_an_answer_only_if_it_differs(shared_runtime: RuntimeProcess
 
 
 def test_moving_values_alone_are_not_printed_again():
-    from app.cli.commands.status_watch import _drop_volatile
+    from app.cli.status.watch import _drop_volatile
 
     one = {"runtime": {"tick_lag": 0.1, "pid": 7}, "pools": [{"measured_cpu": 1.0, "name": "x"}]}
     two = {"runtime": {"tick_lag": 0.2, "pid": 7}, "pools": [{"measured_cpu": 2.0, "name": "x"}]}

@@ -1,0 +1,1 @@
+"""Parts of `demo`: its workload and the clean-up at its end."""

@@ -1,0 +1,1 @@
+"""Parts of `status`: the line for status bars and --watch."""

@@ -1,0 +1,1 @@
+"""Parts of `submit`: its options, the lines of --each and the context to capture."""
