@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app import engines, paths
 from app.core.ids import make_uuid7
@@ -77,13 +77,22 @@ class KeeperEvents:
     hello: dict[str, Any] | None = None
 
 
+class ClaimedRun(NamedTuple):
+    """A run created in this round."""
+
+    runid: str
+    attempt: int
+    queue: str
+    task: Any
+    """The row of `dispatch.map_startable`."""
+
+
 @dataclass(slots=True)
 class RoundOrders:
     """Decisions of a round, sent to the keeper after the commit."""
 
-    claimed: list[dict[str, Any]] = field(default_factory=list)
+    claimed: list[ClaimedRun] = field(default_factory=list)
     judged: list[tuple[str, RunStatus]] = field(default_factory=list)
-    launches: list[Any] = field(default_factory=list)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -285,9 +294,7 @@ class Dispatcher:
             transitions.unclaim(c, news.refused)
         transitions.release_due(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
-        claimed = [start["runid"] for start in orders.claimed]
-        orders.launches = dispatch.list_launches(c, claimed) if claimed else []
-        for env_id in {row.env_id for row in orders.launches} - self._environments.keys():
+        for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
             orders.environments[env_id] = dispatch.get_environment(c, env_id)
         orders.wanted = dispatch.list_requested_states(c)
         due = dispatch.find_next_due(c)
@@ -368,12 +375,12 @@ class Dispatcher:
         transitions.record_ends(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]
 
-    def _claim(self, c: Connection) -> list[dict[str, Any]]:
+    def _claim(self, c: Connection) -> list[ClaimedRun]:
         """Plan with the free resources and create a run for each startable task."""
         seen, starts = dispatch_view.plan_starts(c, self.habits)
         if not starts:
             return []
-        rows = {row.uuid: row for row in dispatch.list_claimable(c, [task.uuid for task in starts])}
+        rows = dispatch.map_startable(c, [task.uuid for task in starts])
         pools = {queue.name: queue.pool for queue in seen.queues}
         chosen = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
@@ -381,7 +388,10 @@ class Dispatcher:
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             for task in starts
         ]  # fmt: skip
-        return transitions.claim(c, chosen)
+        return [
+            ClaimedRun(start["runid"], start["attempt"], start["queue"], rows[start["uuid"]])
+            for start in transitions.claim(c, chosen)
+        ]
 
     # --- after the commit
 
@@ -391,8 +401,8 @@ class Dispatcher:
         if keeper is None:
             return
         self._environments |= orders.environments
-        for row in orders.launches:
-            self._spawn_run(keeper, row)
+        for run in orders.claimed:
+            self._spawn_run(keeper, run)
         while len(self._environments) > MAX_ENVIRONMENTS:
             self._environments.pop(next(iter(self._environments)))
         for runid in orders.unknown:
@@ -404,8 +414,8 @@ class Dispatcher:
 
     def _count_tallies(self, orders: RoundOrders) -> None:
         """Count committed starts and ends for the samples."""
-        for start in orders.claimed:
-            self.tallies.setdefault(start["queue"], QueueTally()).started += 1
+        for run in orders.claimed:
+            self.tallies.setdefault(run.queue, QueueTally()).started += 1
         for queue, status in orders.judged:
             tally = self.tallies.setdefault(queue, QueueTally())
             tally.ended += 1
@@ -420,16 +430,16 @@ class Dispatcher:
             seconds = max(0.0, due - time.time()) + 0.001
             self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
 
-    def _spawn_run(self, keeper: KeeperClient, row: Any) -> None:
+    def _spawn_run(self, keeper: KeeperClient, run: ClaimedRun) -> None:
         """Order one run. A fault in one run must not affect others."""
-        self._spawned.add(row.runid)
+        self._spawned.add(run.runid)
         try:
-            order = self._build_order(row)
+            order = self._build_order(run)
         except Problem as problem:  # a secret is missing
-            self._fail_run(row.runid, str(problem))
+            self._fail_run(run.runid, str(problem))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            log.exception("run %s of task #%d cannot be started", row.runid, row.number)
-            self._fail_run(row.runid, "its launch data cannot be read")
+            log.exception("run %s of task #%d cannot be started", run.runid, run.task.number)
+            self._fail_run(run.runid, "its launch data cannot be read")
         else:
             keeper.spawn(order)
 
@@ -439,22 +449,29 @@ class Dispatcher:
             {"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()}
         )
 
-    def _build_order(self, row: Any) -> dict[str, Any]:
+    def _build_order(self, run: ClaimedRun) -> dict[str, Any]:
         """Return the keeper's order for a claimed run."""
-        launch, base = row.launch, self._environments[row.env_id] | row.env
+        task = run.task
+        launch, base = task.launch, self._environments[task.env_id] | task.env
         env = engines.build_environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
-            "TASKDECK_RUNID": row.runid,
-            "TASKDECK_TASK": str(row.number),
-            "TASKDECK_ATTEMPT": str(row.attempt),
+            "TASKDECK_RUNID": run.runid,
+            "TASKDECK_TASK": str(task.number),
+            "TASKDECK_ATTEMPT": str(run.attempt),
         }
-        cwd = os.fsdecode(row.cwd) if isinstance(row.cwd, bytes) else row.cwd
+        cwd = os.fsdecode(task.cwd) if isinstance(task.cwd, bytes) else task.cwd
         if not launch["argv"]:
             raise ValueError("nothing to run")
-        return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env,
-        "umask": row.umask,
-                "log": paths.log_path(self.home, row.runid), "timeout": row.timeout,
-                "grace": row.grace}  # fmt: skip
+        return {
+            "run": run.runid,
+            "argv": launch["argv"],
+            "cwd": cwd,
+            "env": env,
+            "umask": task.umask,
+            "log": paths.log_path(self.home, run.runid),
+            "timeout": task.timeout,
+            "grace": task.grace,
+        }
 
     def _send_signals(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
         """Send the signals that the database requires and the keeper has not received.

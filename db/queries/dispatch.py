@@ -23,12 +23,10 @@ ACTIVE = (
     " i.runid, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN"
     f" {ACTIVE_SQL}"
 )
-LAUNCH = (
-    "SELECT i.runid, i.attempt, t.uuid, t.number, t.launch, t.cwd, t.umask, t.env_id, t.env,"
-    " t.timeout, t.grace, t.log_limit FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE"
-    " i.runid IN (SELECT value FROM json_each(?))"
+STARTABLE = (
+    "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace"
+    " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
-CLAIMABLE = "SELECT uuid, tags, attempts FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 WITH_DEADLINE = (
     f"SELECT runid, start_time, deadline FROM instances WHERE status IN {ACTIVE_SQL} "
     "AND +status IN ('running', 'paused') AND deadline IS NOT NULL"
@@ -54,18 +52,18 @@ def list_active(c: Connection) -> list[Any]:
     return raw_sql.fetch_rows(c, ACTIVE)
 
 
-def list_claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """Return what a run takes from its task: tags (JSON) and attempts so far."""
-    return raw_sql.fetch_rows(c, CLAIMABLE, (json.dumps(list(uuids)),))
+def map_startable(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
+    """Return {uuid: what a run takes from its task}: tags (JSON), attempts so far, launch data.
 
-
-def list_launches(c: Connection, runids: Sequence[str]) -> list[Any]:
-    """Return the launch data of runs for the keeper. Raise ValueError if unreadable."""
-    found = raw_sql.fetch_rows(c, LAUNCH, (json.dumps(list(runids)),))
-    return [
-        row._replace(launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}"))
-        for row in found
-    ]
+    Raise ValueError if the launch data is unreadable.
+    """
+    rows = raw_sql.fetch_rows(c, STARTABLE, (json.dumps(list(uuids)),))
+    return {
+        row.uuid: row._replace(
+            launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}")
+        )
+        for row in rows
+    }
 
 
 def list_with_deadline(c: Connection) -> list[Any]:

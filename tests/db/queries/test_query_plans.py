@@ -147,7 +147,7 @@ def recorder(large_path: Path) -> Iterator[StatementRecorder]:
 def run_rounds(c: Connection, home: Path) -> None:
     """Run dispatcher rounds that contain every kind of event."""
     dispatcher = Dispatcher(Database(home / "none", None, None), home)  # type: ignore[arg-type]
-    runs = [row.runid for row in dispatcher._decide(c, KeeperEvents()).launches]
+    runs = [row.runid for row in dispatcher._decide(c, KeeperEvents()).claimed]
     assert len(runs) >= 2
     c.exec_driver_sql(
         "UPDATE tasks SET retries = 1 WHERE uuid IN (SELECT task_id FROM instances WHERE runid"
@@ -164,7 +164,7 @@ def run_rounds(c: Connection, home: Path) -> None:
     news = KeeperEvents(
         started=started, ended=ended, overdue=[second], refused=rest, hello={"runs": [known]}
     )
-    assert dispatcher._decide(c, news).launches
+    assert dispatcher._decide(c, news).claimed
     dispatcher._decide(c, KeeperEvents(hello={"runs": [known, strange]}))
 
 

@@ -167,10 +167,7 @@ class RuntimeModel:
         starts = make_plan(
             dispatch_view.read_view(self.c, dispatch_view.RunTimeCache(), closed=False)
         ).starts
-        rows = {
-            row.uuid: row
-            for row in dispatch.list_claimable(self.c, [start.uuid for start in starts])
-        }
+        rows = dispatch.map_startable(self.c, [start.uuid for start in starts])
         chosen = [
             {"uuid": s.uuid, "runid": make_uuid7(), "queue": s.queue, "pool": "default",
             "cpu": s.cpu, "memory": s.memory,
