@@ -641,8 +641,8 @@ def _store(
         batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
-    rows = [stored[uuid] for uuid in uuids]
-    return [_read_place(c, row) for row in rows]
+    counters = reads.read_counters(c)
+    return [_read_place(c, stored[uuid], counters) for uuid in uuids]
 
 
 def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
@@ -655,8 +655,10 @@ def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
     operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
 
 
-def _read_place(c: Connection, row: QueuePositionRow) -> dict[str, Any]:
-    total = reads.read_counters(c).get((row.queue, "queued"), 0)
+def _read_place(
+    c: Connection, row: QueuePositionRow, counters: Mapping[tuple[str, str], int]
+) -> dict[str, Any]:
+    total = counters.get((row.queue, "queued"), 0)
     ahead = total - 1 - reads.count_after(c, row) if row.status == "queued" else None
     return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue,
     "status": row.status,
