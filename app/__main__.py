@@ -44,32 +44,22 @@ def _die_by_sigint() -> int:
 def _run(argv: list[str]) -> int:
     from app.cli.main import run
 
-    if "--in-process" in argv:
-        from app.cli import in_process, output
-
-        output.open_missing_streams()
-        words = in_process.extract_option(argv)
-        if words is not None and (refused := in_process.find_refusal(words)):
-            output.print_problem(refused)
-            return refused.exit_code
-        if words is not None:
-            return run(words, deck=_run_deck_in_process, serve=_run_serve, keys=_check_keys)
     return run(argv, deck=_run_deck, serve=_run_serve, keys=_check_keys)
 
 
-def _run_deck(home: str, **options: Any) -> int:
+def _run_deck(home: str, *, in_process: bool, read_only: bool, **options: Any) -> int:
+    if in_process:
+        return _run_deck_in_process(home, **options)
     from pathlib import Path
 
     gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
     gc.disable()  # until the remaining modules are loaded
     from app.tui.run import run_deck
 
-    return run_deck(Path(home), **options)
+    return run_deck(Path(home), read_only=read_only, **options)
 
 
-def _run_deck_in_process(
-    home: str, ascii: bool | None, read_only: bool, plain: bool = False
-) -> int:
+def _run_deck_in_process(home: str, **options: Any) -> int:
     from pathlib import Path
 
     from app.runtime.embedded import InProcessRuntime, prepare_process
@@ -77,9 +67,7 @@ def _run_deck_in_process(
 
     gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
     umask = prepare_process()
-    return run_deck_in_process(
-        InProcessRuntime(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain
-    )
+    return run_deck_in_process(InProcessRuntime(Path(home)), Path(home), umask=umask, **options)
 
 
 def _run_serve(home: str, **options: Any) -> int:

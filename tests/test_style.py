@@ -34,7 +34,7 @@ COVERING_TESTS = {
     " db/queries/{home_identity,replicas} db/restore/replica_file",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
-    "tests/acceptance/test_in_process.py": "cli/in_process runtime/embedded tui/in_process",
+    "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",
     "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
     " tui/screens/dialogs/{choice,item_list,keys,palette*,text_box,text_prompt,theme}",
     "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",

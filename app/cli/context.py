@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class CommandContext:
     """Context of one command.
 
-    `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are injected, since
+    `deck(home, …)`, `serve(home, …)` and `keys(chosen, path)` are injected, since
     the command line imports none of them. With `read_only`, no runtime is started. `plain` asks
     for output that suits a screen reader.
     """

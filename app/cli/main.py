@@ -96,6 +96,8 @@ def _dispatch(
         plain="plain" in before,
     )
     try:
+        if "in-process" in before:
+            return _run_in_process(session, before, given)
         return _run_without_verb(session, before) if not given else _run_verb(session, given)
     finally:
         session.close()
@@ -130,18 +132,38 @@ def _make_unknown_option_error(word: str) -> Usage:
 def _run_without_verb(session: CommandContext, options: dict[str, str]) -> int:
     """Open the deck, or print the status without a terminal."""
     if output.is_stdout_terminal() and output.is_stdin_terminal():
-        paths.refuse_copy(session.home)
-        return session.deck(
-            session.home,
-            ascii="ascii" in options or None,
-            read_only=session.read_only,
-            **_make_plain_option(options),
-        )
+        return _open_deck(session, options)
     return _run_verb(session, ["status"])
 
 
-def _make_plain_option(options: dict[str, str]) -> dict[str, bool]:
-    return {"plain": True} if "plain" in options else {}
+def _run_in_process(session: CommandContext, options: dict[str, str], words: list[str]) -> int:
+    """Open the deck with the runtime in the same process."""
+    if words:
+        raise Usage(
+            "--in-process opens the deck and takes no command.", "Use: taskdeck --in-process"
+        )
+    if session.read_only:
+        raise Usage(
+            "--in-process runs tasks, so it cannot be read-only.",
+            "To view only: taskdeck --read-only",
+        )
+    if not (output.is_stdout_terminal() and output.is_stdin_terminal()):
+        raise Usage(
+            "--in-process opens the deck, which needs a terminal.",
+            "Without a terminal: taskdeck serve",
+        )
+    return _open_deck(session, options)
+
+
+def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
+    paths.refuse_copy(session.home)
+    return session.deck(
+        session.home,
+        ascii="ascii" in options or None,
+        read_only=session.read_only,
+        plain="plain" in options,
+        in_process="in-process" in options,
+    )
 
 
 def _run_verb(session: CommandContext, given: list[str]) -> int:
