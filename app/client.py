@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 READ_ONLY_VERBS = frozenset({
-    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.backups",
+    "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse",
+    "cancel.preview", "db.backups",
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
     "history", "instances", "log",

@@ -54,6 +54,7 @@ VERBS: dict[str, Verb] = {
         "operations": operations.ls,
         "undo": undo.undo,
         "cancel": actions.cancel,
+        "cancel.preview": actions.preview_cancel,
         "pause": actions.pause,
         "resume": actions.resume,
         "hold": actions.hold,

@@ -449,6 +449,27 @@ def list_children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
     )
 
 
+def list_waiting_dependants(c: Connection, uuids: Sequence[str]) -> list[Any]:
+    """Return the tasks outside `uuids` that wait for one of them to succeed: number, name.
+
+    A cancel of these tasks cancels them too.
+    """
+    d = schema.dependencies
+    chosen = select(tasks.c.number, tasks.c.name).join(d, d.c.task_id == tasks.c.uuid)
+    return list(
+        c.execute(
+            chosen.where(
+                is_any_of(d.c.parent_id, uuids),
+                d.c.kind == "success",
+                tasks.c.status.in_(("blocked", "held", "scheduled")),
+                ~is_any_of(tasks.c.uuid, uuids),
+            )
+            .distinct()
+            .order_by(tasks.c.number)
+        ).all()
+    )
+
+
 def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the captured environment of a task, and its own extra variables."""
     e = schema.environments

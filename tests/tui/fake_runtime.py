@@ -156,7 +156,19 @@ class FakeRuntime:
 
     def make_answer(self, verb: str, args: dict[str, Any]) -> Any:
         """Return the answer to a verb that the table lacks."""
+        if verb == "cancel.preview":
+            return self._make_cancel_preview(args["ids"])
         return self._make_about(args) if verb == "about" else Remote(f"no answer for {verb}")
+
+    def _make_cancel_preview(self, ids: list[str]) -> dict[str, Any]:
+        """Return the answer of `cancel.preview`, built from the answers of `show`."""
+        rows = [self.answer("show", {"id": uuid}) for uuid in ids]
+        if error := next((row for row in rows if isinstance(row, Exception)), None):
+            raise error
+        return {
+            "tasks": rows,
+            "dependants": [child for row in rows for child in row.get("children", ())],
+        }
 
     def _make_about(self, args: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of `about`, built from `show` and from `why` or `log`."""

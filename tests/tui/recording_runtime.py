@@ -34,6 +34,13 @@ class RecordingRuntime(FakeRuntime):
                 "lag": 0,
                 "complete": True,
             }
+        if verb == "cancel.preview":
+            return {
+                "tasks": [
+                    {"uuid": uuid, "status": "running", "grace": 5.0} for uuid in args["ids"]
+                ],
+                "dependants": [],
+            }
         if verb == "queue.line":
             return {"first": None, "waiting": {}}
         done = [

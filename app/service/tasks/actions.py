@@ -21,7 +21,7 @@ from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Conflict, Problem, Refused, Stopped, Usage
 from app.service.context import Call
 from app.service.definitions import templates
-from app.service.tasks import lookup, submit
+from app.service.tasks import lookup, submit, views
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
@@ -250,6 +250,25 @@ async def cancel(
         if waiting:
             raise
         return await _cancel_unrecorded(call, ids, select, grace, problem, meant)
+
+
+async def preview_cancel(call: Call, *, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the tasks that a cancel would end, and the waiting tasks that depend on them.
+
+    Dependants are {number, name}. Unknown ids are left out.
+    """
+    return await call.db.read(_read_cancel_preview, ids)
+
+
+def _read_cancel_preview(c: Connection, ids: Sequence[str]) -> dict[str, Any]:
+    rows = lookup.resolve(c, ids, None).tasks
+    return {
+        "tasks": [views.task_to_dict(row) for row in rows],
+        "dependants": [
+            {"number": child.number, "name": child.name}
+            for child in reads.list_waiting_dependants(c, _get_uuids(rows))
+        ],
+    }
 
 
 def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:

@@ -12,6 +12,7 @@ from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
 from app.tui.data.list_rows import format_end
 from app.tui.style import STATES, UNKNOWN, Look, Span
+from db.states import WAITING
 
 MAX_NAMED = 8
 """Maximum objects named in a dialog; enter lists the others."""
@@ -21,13 +22,9 @@ _Row = TypeVar("_Row", bound=TaskRow)
 
 
 def confirm_cancel(
-    rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look
+    rows: Sequence[TaskRow], preview: Mapping[str, Any], now: float, look: Look
 ) -> Question:
-    """Build the confirmation for cancelling.
-
-    `details` are replies of `show` for grace and dependants, fewer than the rows if some calls
-    failed.
-    """
+    """Build the confirmation for cancelling from the answer of `cancel.preview`."""
     waiting = sum(isinstance(row, NextEntry) for row in rows)
     names = _format_rows(rows, look, lambda row: _describe_loss(row, now))
     body: list[SpanLine] = [
@@ -35,11 +32,15 @@ def confirm_cancel(
         [],
         *limit_lines(names, look),
     ]
-    if found := find_dependants(rows, details):
-        body += [[], [(look.sanitize(_format_dependants(found, len(rows))), "warn")]]
+    dependants = preview["dependants"]
+    if dependants:
+        body += [[], [(look.sanitize(_format_dependants(dependants, len(rows))), "warn")]]
     if waiting < len(rows):
-        body += [[], [(f"Running ones get TERM, then KILL after {_format_grace(details)}.", "")]]
-    elif found:
+        body += [
+            [],
+            [(f"Running ones get TERM, then KILL after {_format_grace(preview['tasks'])}.", "")],
+        ]
+    elif dependants:
         body += [[], [("u restores the cancelled tasks and their dependants.", "")]]
     answers = [
         Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
@@ -169,28 +170,9 @@ def _format_timeout_share(row: RunningEntry, now: float) -> str:
     return f", {units.format_percent(now - row.started_at, row.timeout)} of limit"
 
 
-def find_dependants(
-    rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]
-) -> dict[int, str]:
-    """Return number and name of the tasks that are cancelled with these rows.
-
-    Only dependants in `details` (replies of `show`) are found.
-    """
-    chosen = {row.number for row in rows}
-    return {
-        child["number"]: str(child["name"])
-        for task in details
-        for child in task.get("children", ())
-        if child["number"] not in chosen
-        and child.get("kind") != "any"
-        and child.get("status") in ("blocked", "held", "scheduled")
-    }
-
-
-def _format_dependants(found: Mapping[int, str], count: int) -> str:
+def _format_dependants(found: Sequence[Mapping[str, Any]], count: int) -> str:
     names = ", ".join(
-        f"{number} {truncate_middle(sanitize(name), 20)}"
-        for number, name in list(found.items())[:3]
+        f"{task['number']} {truncate_middle(sanitize(str(task['name'])), 20)}" for task in found[:3]
     )
     names += " …" if len(found) > 3 else ""
     them = "it" if count == 1 else "them"
@@ -198,10 +180,10 @@ def _format_dependants(found: Mapping[int, str], count: int) -> str:
     return f"{_count_tasks(len(found))} {verb} cancelled too: {names}"
 
 
-def _format_grace(details: Sequence[Mapping[str, Any]]) -> str:
+def _format_grace(tasks: Sequence[Mapping[str, Any]]) -> str:
     graces = {
         units.format_duration(float(task["grace"]))
-        for task in details
-        if task.get("grace") is not None
+        for task in tasks
+        if task["status"] not in WAITING
     }
     return " or ".join(sorted(graces)).replace(".0s", "s") if graces else "their grace"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.core.text.sanitize import measure_width
-from app.tui.actions.confirmations import MAX_NAMED
 from app.tui.actions.tasks import NotApplicableError, Request, format_result
 from app.tui.app_host import AppHost
 from app.tui.data.call_queue import CallQueue, ReplyCallback
@@ -15,6 +14,7 @@ from app.tui.state.undo_stack import UndoStack
 
 UNDO_PENDING = "Waiting for the previous request; it will be undone when it completes."
 """Shown when `u` is pressed while a request is pending."""
+NO_PREVIEW: Mapping[str, Any] = {"tasks": (), "dependants": ()}
 NOTICE_DELAY = 1.0
 """Seconds the user needs to notice that a key was not applicable."""
 UNDOABLE_BY_FILTER = ("cancel", "hold", "front")
@@ -121,10 +121,10 @@ class RequestSender:
         self.app.show_message(self.app.look.sanitize(str(why)), "warn")
         self._not_applicable_at = self.app.ticks()
 
-    def fetch_details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
-        """Fetch `show` of the first few tasks for a dialog; pass an empty list on failure."""
+    def preview_cancel(self, ids: Sequence[str], then: Callable[[Mapping[str, Any]], None]) -> None:
+        """Fetch what a cancel would affect, for its dialog; pass no tasks on failure."""
 
-        def have(found: Sequence[Any]) -> None:
+        def have(found: Mapping[str, Any]) -> None:
             before = len(self._unfinished)
             try:
                 then(found)
@@ -135,9 +135,10 @@ class RequestSender:
 
         asked = PendingRequest()
         self._track_request(asked)
-        self._read_queue.submit_work(
-            lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:MAX_NAMED]],
-            lambda found, error: self.app.call_later(have, found or []),
+        self._read_queue.send(
+            "cancel.preview",
+            {"ids": list(ids)},
+            lambda found, error: self.app.call_later(have, found or NO_PREVIEW),
         )
 
 

@@ -321,7 +321,7 @@ class TaskScreen(SingleTaskScreen):
         elif name == "start":
             self.deck.background.start_runtime()
         elif cure["asks"] is not None:
-            self.deck.requests.fetch_details([str(cure["asks"])], self._confirm_cancel)
+            self.deck.requests.preview_cancel([str(cure["asks"])], self._confirm_cancel)
         elif cure["verb"].startswith(("queue.", "pool.")):
             self._open_question(
                 lambda: _make_suggestion_question(cure, self.look),
@@ -333,9 +333,9 @@ class TaskScreen(SingleTaskScreen):
     def _send_suggestion(self, cure: Mapping[str, Any]) -> None:
         self._perform(lambda: [why.make_request(cure)] if self._get_rows() else [])
 
-    def _confirm_cancel(self, found: Sequence[Mapping[str, Any]]) -> None:
-        if found:
-            self._ask_cancel([make_task_row(found[0], self.board)], found)
+    def _confirm_cancel(self, preview: Mapping[str, Any]) -> None:
+        if tasks := preview["tasks"]:
+            self._ask_cancel([make_task_row(tasks[0], self.board)], preview)
 
     def action_fit(self) -> None:
         """Set the request of the task to what it used."""

@@ -27,7 +27,6 @@ from app.tui.actions.confirmations import (
     confirm_cancel,
     confirm_delete,
     confirm_retry,
-    find_dependants,
     format_excluded,
 )
 from app.tui.actions.question import Answer, Question
@@ -239,14 +238,12 @@ class TaskActions(StatusScreen, Screen[None]):
         except NotApplicableError as unfit:
             self.deck.requests.show_not_applicable(unfit)
             return
-        self.deck.requests.fetch_details(
-            [row.uuid for row in rows], lambda found: self._ask_cancel(rows, found)
+        self.deck.requests.preview_cancel(
+            [row.uuid for row in rows], lambda preview: self._ask_cancel(rows, preview)
         )
 
-    def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
-        if not any(isinstance(row, RunningEntry) for row in rows) and not find_dependants(
-            rows, details
-        ):
+    def _ask_cancel(self, rows: Sequence[TaskRow], preview: Mapping[str, Any]) -> None:
+        if not any(isinstance(row, RunningEntry) for row in rows) and not preview["dependants"]:
             self._perform(lambda: action_tasks.cancel_tasks(rows))
             return
 
@@ -255,7 +252,7 @@ class TaskActions(StatusScreen, Screen[None]):
             self._perform(lambda: action_tasks.cancel_tasks(chosen))
 
         self._open_question(
-            lambda: confirm_cancel(rows, details, self.deck.now(), self.deck.look), act
+            lambda: confirm_cancel(rows, preview, self.deck.now(), self.deck.look), act
         )
 
     def action_again(self) -> None:

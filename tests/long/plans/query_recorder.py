@@ -167,6 +167,7 @@ class VerbCaller:
         known: dict[str, list[dict[str, Any]]] = {
             "away": [{"since": time.time() - 3600}],
             "alert.show": [{"id": 1}],
+            "cancel.preview": [{"ids": [1, self.last]}],
             "definition.show": [
                 {"kind": "queues", "name": "gpu"},
                 {"kind": "slas", "name": "starts-within"},

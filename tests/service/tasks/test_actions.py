@@ -52,6 +52,24 @@ async def test_a_waiting_task_is_cancelled_at_once(call: Call):
     assert await list_operations(call) == [("submit", "task #1"), ("cancel", "task #1")]
 
 
+async def test_a_cancel_preview_lists_waiting_dependants_outside_the_selection(call: Call):
+    await submit_task(call, name="parent")
+    await submit_task(call, name="needs success", after=[1])
+    await submit_task(call, name="needs an end", after_any=[1])
+    await submit_task(call, name="cancelled already", after=[1])
+    await submit_task(call, name="also selected", after=[1, 2])
+    await actions.cancel(call, ids=[4])
+    uuids = [(await views.show(call, id=number))["uuid"] for number in (1, 5)]
+
+    preview = await actions.preview_cancel(call, ids=uuids)
+
+    assert [(task["number"], task["status"]) for task in preview["tasks"]] == [
+        (1, "queued"),
+        (5, "blocked"),
+    ]
+    assert preview["dependants"] == [{"number": 2, "name": "needs success"}]
+
+
 async def test_a_running_task_begins_to_stop(call: Call, worker):
     await submit_task(call)
     runid = await worker.start(1)

@@ -169,10 +169,10 @@ async def test_p_on_a_pool_pauses_it():
 
 async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
     async with open_deck() as deck:
-        deck.recording.table["show"] = {
-            "grace": 5.0, "children": [{"number": 1064, "name": "upload S02E04",
-            "status": "blocked", "kind": "success"}]
-        }  # fmt: skip
+        deck.recording.table["cancel.preview"] = {
+            "tasks": [{"status": "running", "grace": 5.0}],
+            "dependants": [{"number": 1064, "name": "upload S02E04"}],
+        }
         await (await deck.move_to(1039)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         shown = "\n".join(read_screen_lines(deck.app))
@@ -346,8 +346,10 @@ async def test_cancelling_a_waiting_task_needs_no_dialog_and_can_be_undone():
 
 async def test_cancelling_a_task_with_dependents_names_them_and_asks():
     async with open_deck() as deck:
-        child = {"number": 1064, "name": "upload", "kind": "success", "status": "blocked"}
-        deck.recording.table["show"] = {"number": 1053, "grace": 5.0, "children": [child]}
+        deck.recording.table["cancel.preview"] = {
+            "tasks": [],
+            "dependants": [{"number": 1064, "name": "upload"}],
+        }
         await (await deck.move_to(1053)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         assert "cancel" not in deck.recording.verbs()
