@@ -12,7 +12,7 @@ import pytest
 
 from app.__main__ import _check_keys
 from app.cli.main import run
-from tests.cli.fake_runtime import FakeRuntime
+from tests.cli.fake_control_server import FakeControlServer
 
 collect_ignore = (
     [] if shutil.which("zsh") and shutil.which("fish") else ["completion/test_zsh_fish.py"]
@@ -49,14 +49,14 @@ def _fail_if_called(*_: Any, **__: Any) -> int:
 
 
 @pytest.fixture
-def fake_runtime(home: Path) -> Iterator[Callable[..., FakeRuntime]]:
+def fake_runtime(home: Path) -> Iterator[Callable[..., FakeControlServer]]:
     """Return a function that sets a fake runtime's answers.
 
     Dots in the verbs' names are written as double underscores.
     """
-    runtime = FakeRuntime(home)
+    runtime = FakeControlServer(home)
 
-    def answer(**answers: Any) -> FakeRuntime:
+    def answer(**answers: Any) -> FakeControlServer:
         runtime.answers.update({verb.replace("__", "."): found for verb, found in answers.items()})
         return runtime
 

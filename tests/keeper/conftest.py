@@ -10,26 +10,26 @@ from tests.runtime_process import wait_until
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[KeeperHome]:
+def keeper_home(tmp_path: Path) -> Iterator[KeeperHome]:
     """Yield a home whose keeper runs and has been greeted."""
-    home = KeeperHome(tmp_path / "home")
+    keeper_home = KeeperHome(tmp_path / "home")
     try:
-        assert home.start_keeper() == 0
-        home.greet()
-        yield home
+        assert keeper_home.start_keeper() == 0
+        keeper_home.greet()
+        yield keeper_home
     finally:
-        home.kill_all()
+        keeper_home.kill_all()
 
 
 @pytest.fixture(scope="module")
 def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeeperHome]:
     """Yield a home with one keeper for the tests of a module."""
-    home = KeeperHome(tmp_path_factory.mktemp("kept") / "home")
+    keeper_home = KeeperHome(tmp_path_factory.mktemp("kept") / "home")
     try:
-        assert home.start_keeper() == 0
-        yield home
+        assert keeper_home.start_keeper() == 0
+        yield keeper_home
     finally:
-        home.kill_all()
+        keeper_home.kill_all()
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def shared_home(module_home: KeeperHome) -> Iterator[KeeperHome]:
 @pytest.fixture
 def empty_home(tmp_path: Path) -> Iterator[KeeperHome]:
     """Yield a home without a keeper."""
-    home = KeeperHome(tmp_path / "home")
+    keeper_home = KeeperHome(tmp_path / "home")
     try:
-        yield home
+        yield keeper_home
     finally:
-        home.kill_all()
+        keeper_home.kill_all()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.keeper import keeper
-from tests.runtime_process import TIMEOUT, is_alive, wait_until
+from tests.runtime_process import TIMEOUT, is_alive, list_processes, wait_until
 
 
 class KeeperHome:
@@ -135,16 +135,8 @@ class KeeperHome:
 
     def list_processes(self) -> Iterator[int]:
         """Yield the keepers, guards and runs of the home."""
-        marks = [os.fsencode(self.path), *(f"TASKDECK_RUNID={run}".encode() for run in self.runs)]
-        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-            with contextlib.suppress(OSError):
-                text = (
-                    Path(f"/proc/{pid}/cmdline").read_bytes()
-                    + b"\0"
-                    + Path(f"/proc/{pid}/environ").read_bytes()
-                )
-                if pid != os.getpid() and not set(marks).isdisjoint(text.split(b"\0")):
-                    yield pid
+        marks = {os.fsencode(self.path), *(f"TASKDECK_RUNID={run}".encode() for run in self.runs)}
+        return list_processes(marks)
 
     def kill_all(self) -> None:
         """Kill every process of the home.

@@ -32,23 +32,23 @@ def test_the_hello_names_both_processes_and_the_boot(shared_home):
     assert parent == hello["guard"]
 
 
-def test_a_hello_closes_older_clients_and_drops_their_requests(home, tmp_path):
-    older, keeper = home.sock, home.hello["pid"]
+def test_a_hello_closes_older_clients_and_drops_their_requests(keeper_home, tmp_path):
+    older, keeper = keeper_home.sock, keeper_home.hello["pid"]
     os.kill(keeper, signal.SIGSTOP)
-    home.sock = socket.socket(socket.AF_UNIX)
+    keeper_home.sock = socket.socket(socket.AF_UNIX)
     late = str(uuid.uuid4())
     # The new hello is waiting in the backlog when the older client's request arrives.
-    home.sock.connect(str(home.socket))
-    home.send("hello", protocol=home.hello["protocol"], version="0.1.0")
+    keeper_home.sock.connect(str(keeper_home.socket))
+    keeper_home.send("hello", protocol=keeper_home.hello["protocol"], version="0.1.0")
     os.kill(keeper, signal.SIGCONT)
-    assert home.read_event()["is"] == "hello"
+    assert keeper_home.read_event()["is"] == "hello"
 
     with pytest.raises(OSError):
         for _ in range(100):
             older.sendall(b'{"do":"refuse","run":"%s"}\n' % late.encode())
     older.close()
-    home.greet()
-    assert home.find_known(late) is None
+    keeper_home.greet()
+    assert keeper_home.find_known(late) is None
 
 
 def test_nobody_is_served_before_hello(shared_home):
@@ -92,16 +92,16 @@ def test_an_invalid_request_is_answered_and_changes_nothing(shared_home, text):
     assert shared_home.greet()["runs"][0]["code"] == 0 and len(shared_home.hello["runs"]) == 1
 
 
-def test_a_refused_run_never_starts_even_after_kills(home):
+def test_a_refused_run_never_starts_even_after_kills(keeper_home):
     run = str(uuid.uuid4())
 
-    home.send("refuse", run=run)
-    assert home.wait_for_event("refused", run) == {"is": "refused", "run": run}
+    keeper_home.send("refuse", run=run)
+    assert keeper_home.wait_for_event("refused", run) == {"is": "refused", "run": run}
     for who in ("pid", "guard"):
-        home.kill_one(who)
-        home.spawn("true", run=run, wait=False)
+        keeper_home.kill_one(who)
+        keeper_home.spawn("true", run=run, wait=False)
 
-        assert home.read_event() == {"is": "refused", "run": run}
+        assert keeper_home.read_event() == {"is": "refused", "run": run}
 
 
 def test_a_late_refusal_is_answered_with_the_runs_state(shared_home):
@@ -115,19 +115,19 @@ def test_a_late_refusal_is_answered_with_the_runs_state(shared_home):
     assert shared_home.wait_for_event("ended", over)["code"] == 2
 
 
-def test_an_end_is_kept_until_it_is_forgotten(home):
-    first, second = home.run_to_end("true")["run"], home.run_to_end("false")["run"]
+def test_an_end_is_kept_until_it_is_forgotten(keeper_home):
+    first, second = keeper_home.run_to_end("true")["run"], keeper_home.run_to_end("false")["run"]
 
-    assert {event["run"] for event in home.greet()["runs"]} == {first, second}
-    home.send("forget", runs=[first, "unknown"])
-    home.drain()
-    assert {event["run"] for event in home.greet()["runs"]} == {second}
-    home.kill_one("pid")
-    assert {event["run"] for event in home.hello["runs"]} == {second}
-    home.send("forget", runs=[second])
-    home.drain()
-    home.kill_one("guard")
-    assert home.hello["runs"] == []
+    assert {event["run"] for event in keeper_home.greet()["runs"]} == {first, second}
+    keeper_home.send("forget", runs=[first, "unknown"])
+    keeper_home.drain()
+    assert {event["run"] for event in keeper_home.greet()["runs"]} == {second}
+    keeper_home.kill_one("pid")
+    assert {event["run"] for event in keeper_home.hello["runs"]} == {second}
+    keeper_home.send("forget", runs=[second])
+    keeper_home.drain()
+    keeper_home.kill_one("guard")
+    assert keeper_home.hello["runs"] == []
 
 
 def test_an_active_run_cannot_be_forgotten(shared_home):
@@ -138,34 +138,34 @@ def test_an_active_run_cannot_be_forgotten(shared_home):
     assert shared_home.greet()["runs"][0]["run"] == run
 
 
-def test_forgetting_removes_journal_files_and_a_long_run_keeps_few(home):
-    long = home.spawn("sleep", "60")
+def test_forgetting_removes_journal_files_and_a_long_run_keeps_few(keeper_home):
+    long = keeper_home.spawn("sleep", "60")
     for _ in range(15):
-        runs = [home.spawn("/no/such/program", wait=False) for _ in range(200)]
-        ends = [home.wait_for_event("ended", run)["run"] for run in runs]
-        home.send("forget", runs=ends)
-        home.drain()
+        runs = [keeper_home.spawn("/no/such/program", wait=False) for _ in range(200)]
+        ends = [keeper_home.wait_for_event("ended", run)["run"] for run in runs]
+        keeper_home.send("forget", runs=ends)
+        keeper_home.drain()
 
-    assert [event["run"] for event in home.greet()["runs"]] == [long]
-    assert len(home.list_segments()) == 1 and int(home.list_segments()[0][:-4]) > 1
-    home.kill_one("pid")
-    assert home.find_known(long)["is"] == "started"
+    assert [event["run"] for event in keeper_home.greet()["runs"]] == [long]
+    assert len(keeper_home.list_segments()) == 1 and int(keeper_home.list_segments()[0][:-4]) > 1
+    keeper_home.kill_one("pid")
+    assert keeper_home.find_known(long)["is"] == "started"
 
 
-def test_the_journal_of_a_dead_pair_is_removed_when_forgotten(home):
+def test_the_journal_of_a_dead_pair_is_removed_when_forgotten(keeper_home):
     for who in ("pid", "guard", "pid"):
-        home.run_to_end("true")
-        home.kill_one(who)
+        keeper_home.run_to_end("true")
+        keeper_home.kill_one(who)
 
-    home.send("forget", runs=[event["run"] for event in home.hello["runs"]])
-    home.drain()
-    home.kill_one("pid")
+    keeper_home.send("forget", runs=[event["run"] for event in keeper_home.hello["runs"]])
+    keeper_home.drain()
+    keeper_home.kill_one("pid")
 
-    assert home.hello["runs"] == [] and home.list_segments() == []
+    assert keeper_home.hello["runs"] == [] and keeper_home.list_segments() == []
 
 
 def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
-    home = empty_home
+    keeper_home = empty_home
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limited = [sys.executable, "-c", LIMITED_LAUNCHER, str(100 * 1024)]
     keeper = [
@@ -173,36 +173,39 @@ def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
         "-I",
         "-S",
         Path(__file__).parents[2] / "app" / "keeper" / "keeper.py",
-        home.path,
+        keeper_home.path,
     ]
     subprocess.run([*limited, *keeper], check=True)
-    home.greet()
+    keeper_home.greet()
 
-    run = home.spawn("true", wait=False)
-    refused = home.wait_for_event("error", run)
-    resource.prlimit(home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
+    run = keeper_home.spawn("true", wait=False)
+    refused = keeper_home.wait_for_event("error", run)
+    resource.prlimit(keeper_home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
 
-    assert refused["code"] == "no-space" and not home.get_log_path(run).exists(), (
+    assert refused["code"] == "no-space" and not keeper_home.get_log_path(run).exists(), (
         "a log tells of a run that began"
     )
-    assert home.run_to_end("true", run=run)["code"] == 0 and home.get_log_path(run).exists()
+    assert (
+        keeper_home.run_to_end("true", run=run)["code"] == 0
+        and keeper_home.get_log_path(run).exists()
+    )
 
 
-def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(home):
-    keeper, guard = home.hello["pid"], home.hello["guard"]
+def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(keeper_home):
+    keeper, guard = keeper_home.hello["pid"], keeper_home.hello["guard"]
     os.kill(keeper, signal.SIGSTOP)
-    run = home.spawn("true", wait=False)
+    run = keeper_home.spawn("true", wait=False)
     os.kill(guard, signal.SIGKILL)
     wait_until(lambda: not is_alive(guard), "the guard is gone")
     os.kill(keeper, signal.SIGCONT)
-    home.greet()
+    keeper_home.greet()
 
     assert (
-        not home.find_known(run)
-        and home.get_log_path(run).parent.is_dir()
-        and not home.get_log_path(run).exists()
+        not keeper_home.find_known(run)
+        and keeper_home.get_log_path(run).parent.is_dir()
+        and not keeper_home.get_log_path(run).exists()
     )
-    assert home.run_to_end("true", run=run)["code"] == 0
+    assert keeper_home.run_to_end("true", run=run)["code"] == 0
 
 
 LIMITED_LAUNCHER = """
@@ -212,34 +215,37 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path):
+def test_an_exit_that_cannot_be_written_is_kept_until_it_can(keeper_home, tmp_path):
     for _ in range(4):
-        home.run_to_end("true")
-    run = home.spawn("sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12")
-    keeper, limits = home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
-    (segment,) = home.journal.iterdir()
+        keeper_home.run_to_end("true")
+    run = keeper_home.spawn(
+        "sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12"
+    )
+    keeper, limits = keeper_home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
+    (segment,) = keeper_home.journal.iterdir()
     resource.prlimit(
         keeper, resource.RLIMIT_FSIZE, (len(segment.read_bytes().rstrip(b"\0")) + 20, limits[1])
     )
 
     (tmp_path / "go").touch()
-    wait_until(lambda: "exit of" in home.socket.with_suffix(".log").read_text(), "said")
+    wait_until(lambda: "exit of" in keeper_home.socket.with_suffix(".log").read_text(), "said")
     resource.prlimit(keeper, resource.RLIMIT_FSIZE, limits)
 
-    assert home.wait_for_event("ended", run)["code"] == 12
-    home.kill_one("pid")
-    assert home.find_known(run)["code"] == 12
+    assert keeper_home.wait_for_event("ended", run)["code"] == 12
+    keeper_home.kill_one("pid")
+    assert keeper_home.find_known(run)["code"] == 12
 
 
-def test_bye_ends_keeper_and_guard_when_nothing_runs(home):
-    home.run_to_end("true")
+def test_bye_ends_keeper_and_guard_when_nothing_runs(keeper_home):
+    keeper_home.run_to_end("true")
 
-    home.send("bye")
+    keeper_home.send("bye")
 
     wait_until(
-        lambda: not is_alive(home.hello["pid"]) and not is_alive(home.hello["guard"]), "both gone"
+        lambda: not is_alive(keeper_home.hello["pid"]) and not is_alive(keeper_home.hello["guard"]),
+        "both gone",
     )
-    assert home.start_keeper() == 0 and home.greet()["runs"][0]["code"] == 0
+    assert keeper_home.start_keeper() == 0 and keeper_home.greet()["runs"][0]["code"] == 0
 
 
 def test_bye_keeps_both_while_something_runs(shared_home):
@@ -308,16 +314,16 @@ def test_an_ignorable_signal_ends_neither_process(shared_home, number):
     assert shared_home.run_to_end("true")["code"] == 0 and is_alive(shared_home.hello["guard"])
 
 
-def test_an_idle_keeper_has_no_wake_ups(home):
+def test_an_idle_keeper_has_no_wake_ups(keeper_home):
     def switches() -> list[str]:
         texts = [
-            Path(f"/proc/{home.hello[one]}/status").read_text().splitlines()
+            Path(f"/proc/{keeper_home.hello[one]}/status").read_text().splitlines()
             for one in ("pid", "guard")
         ]
         return [line for text in texts for line in text if "ctxt_switches" in line]
 
-    home.send("forget", runs=[home.run_to_end("true")["run"]])
-    home.greet()
+    keeper_home.send("forget", runs=[keeper_home.run_to_end("true")["run"]])
+    keeper_home.greet()
     subprocess.run(["sleep", "0.3"], check=True)
     before = switches()
     subprocess.run(["sleep", "0.6"], check=True)
@@ -325,25 +331,25 @@ def test_an_idle_keeper_has_no_wake_ups(home):
     assert switches() == before
 
 
-def test_a_very_long_request_is_read_quickly(home):
+def test_a_very_long_request_is_read_quickly(keeper_home):
     began = time.monotonic()
 
-    home.send("refuse", run="x", ballast="x" * 24_000_000)
-    home.wait_for_event("refused", "x")
+    keeper_home.send("refuse", run="x", ballast="x" * 24_000_000)
+    keeper_home.wait_for_event("refused", "x")
 
     assert time.monotonic() - began < 5
 
 
-def test_an_endless_line_closes_only_its_client(home):
+def test_an_endless_line_closes_only_its_client(keeper_home):
     other = socket.socket(socket.AF_UNIX)
-    other.connect(str(home.socket))
+    other.connect(str(keeper_home.socket))
 
     with pytest.raises(OSError):
         for _ in range(40):
             other.sendall(b"x" * (1 << 20))
     other.close()
 
-    assert home.run_to_end("true")["code"] == 0
+    assert keeper_home.run_to_end("true")["code"] == 0
 
 
 def test_silent_clients_do_not_block_others(shared_home):
@@ -358,21 +364,23 @@ def test_silent_clients_do_not_block_others(shared_home):
         one.close()
 
 
-def test_a_client_that_never_reads_delays_and_loses_nothing(home, tmp_path):
-    deaf, home.sock = home.sock, socket.socket(socket.AF_UNIX)
+def test_a_client_that_never_reads_delays_and_loses_nothing(keeper_home, tmp_path):
+    deaf, keeper_home.sock = keeper_home.sock, socket.socket(socket.AF_UNIX)
     ask = b'{"do":"refuse","run":"%s"}\n' % (b"y" * 100)
     deaf.settimeout(1)
     for _ in range(40):
         deaf.sendall(ask * 500)
-    home.sock, spare = deaf, home.sock
-    run = home.spawn("sh", "-c", "exit 7", wait=False)
-    home.sock = spare
-    wait_until(home.get_log_path(run).exists, "started although nobody reads")
+    keeper_home.sock, spare = deaf, keeper_home.sock
+    run = keeper_home.spawn("sh", "-c", "exit 7", wait=False)
+    keeper_home.sock = spare
+    wait_until(keeper_home.get_log_path(run).exists, "started although nobody reads")
 
-    home.greet()
-    wait_until(lambda: home.try_to_greet() and home.find_known(run)["is"] == "ended", "ended")
+    keeper_home.greet()
+    wait_until(
+        lambda: keeper_home.try_to_greet() and keeper_home.find_known(run)["is"] == "ended", "ended"
+    )
 
-    assert home.find_known(run)["code"] == 7
+    assert keeper_home.find_known(run)["code"] == 7
     deaf.close()
 
 

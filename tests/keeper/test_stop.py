@@ -17,9 +17,9 @@ STUBBORN_SCRIPT = (
 )
 
 
-def spawn_stubborn(home, pids: Path, **more) -> tuple[str, list[int]]:
+def spawn_stubborn(keeper_home, pids: Path, **more) -> tuple[str, list[int]]:
     """Start a process tree that ignores TERM; return its run and pids."""
-    run = home.spawn("sh", "-c", STUBBORN_SCRIPT.format(pids), **more)
+    run = keeper_home.spawn("sh", "-c", STUBBORN_SCRIPT.format(pids), **more)
     wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 5, "five processes")
     return run, [int(pid) for pid in pids.read_text().split()]
 
@@ -108,17 +108,17 @@ def test_the_keeper_enforces_a_deadline_alone(shared_home, tmp_path):
     assert 2.1 <= end["run_seconds"] < 6 and not any(map(is_alive, pids))
 
 
-def test_a_stop_is_completed_by_the_surviving_process(home, tmp_path):
+def test_a_stop_is_completed_by_the_surviving_process(keeper_home, tmp_path):
     for who in ("pid", "guard"):
-        run, pids = spawn_stubborn(home, tmp_path / who)
-        home.send("stop", run=run, reason="cancel", grace=0.5)
-        home.send("refuse", run=run)
-        assert home.wait_for_event("started", run)["stop"] == "cancel"
+        run, pids = spawn_stubborn(keeper_home, tmp_path / who)
+        keeper_home.send("stop", run=run, reason="cancel", grace=0.5)
+        keeper_home.send("refuse", run=run)
+        assert keeper_home.wait_for_event("started", run)["stop"] == "cancel"
 
-        home.kill_one(who)
-        end = home.find_known(run)
+        keeper_home.kill_one(who)
+        end = keeper_home.find_known(run)
         if end["is"] != "ended":
-            end = home.wait_for_event("ended", run)
+            end = keeper_home.wait_for_event("ended", run)
 
         assert (end["stop"], end["lost"], end["signal"]) == ("cancel", False, signal.SIGKILL)
         assert not any(map(is_alive, pids))

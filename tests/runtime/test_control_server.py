@@ -26,7 +26,7 @@ from app.version import PROTOCOL, VERSION
 from db.engine import Database
 from tests.database_lock import hold_write_lock
 from tests.service.calls import submit_task
-from tests.service.conftest import FakeRuntime
+from tests.service.conftest import FakeRuntimeHandle
 
 TIMEOUT = 20.0
 
@@ -91,7 +91,7 @@ async def control_harness(
     """
     feed = ChangeFeed()
     db.after_commit(feed.wake)
-    control = ControlServer(home, Call(db, "", home, FakeRuntime(feed)), feed)
+    control = ControlServer(home, Call(db, "", home, FakeRuntimeHandle(feed)), feed)
     await control.start()
     yield ControlHarness(home, feed, control)
     await control.close()
@@ -379,7 +379,7 @@ async def test_the_socket_of_a_dead_runtime_is_replaced(home: Path, db: Database
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
     feed = ChangeFeed()
-    control = ControlServer(home, Call(db, "", home, FakeRuntime(feed)), feed)
+    control = ControlServer(home, Call(db, "", home, FakeRuntimeHandle(feed)), feed)
     await control.start()
     try:
         assert "result" in await ControlHarness(home, feed, control).ask("ls")

@@ -1,4 +1,4 @@
-"""Callers of verbs, a fake runtime, and a worker that starts and ends runs without a keeper."""
+"""Callers of verbs, a fake runtime handle, and a worker that runs tasks without a keeper."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from db.errors import Storage
 from tests.db.builders import TaskBuilder
 
 
-class FakeRuntime:
+class FakeRuntimeHandle:
     """A runtime without processes, which records what verbs ask of it."""
 
     def __init__(self, feed: ChangeFeed) -> None:
@@ -93,10 +93,10 @@ def _find_uuid(c: Connection, number: int) -> str:
 
 
 @pytest.fixture
-def fake_runtime(db: Database) -> FakeRuntime:
+def fake_runtime(db: Database) -> FakeRuntimeHandle:
     feed = ChangeFeed()
     db.after_commit(feed.wake)
-    return FakeRuntime(feed)
+    return FakeRuntimeHandle(feed)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def caller_notes() -> list[str]:
 
 
 @pytest.fixture
-def runtime_call(call: Call, fake_runtime: FakeRuntime, caller_notes: list[str]) -> Call:
+def runtime_call(call: Call, fake_runtime: FakeRuntimeHandle, caller_notes: list[str]) -> Call:
     """Return a verb call by ann while a runtime is up."""
     return replace(call, live=fake_runtime, note=caller_notes.append)
 

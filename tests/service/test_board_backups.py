@@ -14,7 +14,7 @@ from app.service.board import show_board, show_status
 from app.service.context import Call
 from app.service.database import backup_files
 from db.timestamps import from_unix
-from tests.service.conftest import FakeRuntime
+from tests.service.conftest import FakeRuntimeHandle
 
 
 async def read_board(call: Call) -> Board:
@@ -51,16 +51,18 @@ async def test_the_newest_good_backup_counts(call: Call):
 
 
 async def test_a_backup_older_than_its_rule_is_late(
-    runtime_call: Call, fake_runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+    runtime_call: Call, fake_runtime: FakeRuntimeHandle, monkeypatch: pytest.MonkeyPatch
 ):
     await add_backup(runtime_call, 3 * 3600)
     assert (await read_board(runtime_call)).backup.late  # type: ignore[union-attr]
     monkeypatch.setattr(
-        FakeRuntime, "upkeep", MaintenanceSettings(backup=BackupSettings(increment=2 * 3600.0))
+        FakeRuntimeHandle,
+        "upkeep",
+        MaintenanceSettings(backup=BackupSettings(increment=2 * 3600.0)),
     )
     assert not (await read_board(runtime_call)).backup.late  # type: ignore[union-attr]
     monkeypatch.setattr(
-        FakeRuntime, "upkeep", MaintenanceSettings(backup=BackupSettings(enabled=False))
+        FakeRuntimeHandle, "upkeep", MaintenanceSettings(backup=BackupSettings(enabled=False))
     )
     assert (await read_board(runtime_call)).backup is None
 
@@ -120,7 +122,7 @@ async def test_the_file_is_looked_up_in_the_folder_of_the_settings(
 ):
     rule = BackupSettings(folder=str(home / "second"))
     await add_backup(runtime_call, 60)
-    monkeypatch.setattr(FakeRuntime, "upkeep", MaintenanceSettings(backup=rule))
+    monkeypatch.setattr(FakeRuntimeHandle, "upkeep", MaintenanceSettings(backup=rule))
     assert (await show_status(runtime_call))["backup"]["gone"] == "its folder is gone"
 
     there = backup_files.get_folder(home, rule)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.cli.fake_runtime import AnswerSequence
+from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 
 

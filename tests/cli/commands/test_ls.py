@@ -15,7 +15,7 @@ from app.cli.commands.ls import FIELDS as LISTED
 from app.core.text.sanitize import measure_width
 from tests.acceptance.terminal import Terminal
 from tests.cli.builders import make_list_answer, make_past_time, make_run, make_task
-from tests.cli.fake_runtime import AnswerSequence
+from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.core import filter_query
 from tests.cli.builders import make_list_answer, make_task
-from tests.cli.fake_runtime import AnswerSequence
+from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 
 

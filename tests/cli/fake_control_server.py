@@ -1,4 +1,4 @@
-"""A fake runtime: the control protocol on a real socket, with every request recorded."""
+"""A fake control server: the control protocol on a real socket, with every request recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.errors import Problem, problem_to_dict
 from app.version import PROTOCOL, VERSION
 
 
-class FakeRuntime:
+class FakeControlServer:
     """Server of one home.
 
     `answers` maps a verb to its result, a Problem, or an AnswerSequence for successive calls.
