@@ -51,8 +51,8 @@ GREETING_TIMEOUT = 15.0
 
 MAX_ATTEMPTS = 5
 STABLE_LIFETIME = 15.0
-"""Seconds after which the end of a runtime is not blamed on the request; quicker ends count as
-attempts."""
+"""Seconds. If a runtime ends sooner after a request, the request counts as a failed attempt; a
+later end is not blamed on the request."""
 
 
 class Client:

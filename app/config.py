@@ -124,7 +124,7 @@ class LoadedConfig(NamedTuple):
 
     @property
     def doubtful_sections(self) -> frozenset[str]:
-        """Sections of UPKEEP that are faulty, or missing while a misspelt section exists."""
+        """Maintenance sections that are faulty, or missing while a misspelt section exists."""
         names = {one.where[0] if one.where else "" for one in self.faults}
         astray = not names <= set(Config._fields)
         return frozenset(
@@ -137,7 +137,7 @@ class LoadedConfig(NamedTuple):
     def maintenance(self) -> MaintenanceSettings:
         """Maintenance settings, with defaults for faulty values.
 
-        A retention fault keeps everything.
+        While there is a retention fault, nothing is removed.
         """
         from app.core import maintenance_settings as core_maintenance_settings
 
@@ -159,7 +159,7 @@ def _concerns_retention(wrong: SettingFault) -> bool:
 def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
     """Return True if the fault may hide the backup folder.
 
-    Under another name, the folder would be a path.
+    A misspelt setting may be the folder if its value is an absolute path.
     """
     from app.core.maintenance_settings import BackupSettings
 

@@ -91,7 +91,7 @@ def _read_owners(home: str | Path) -> list[int]:
 def make_home(home: Path) -> None:
     """Create the home and its folders, private to the user.
 
-    Raise OSError, or Refused as `refuse_strangers` does.
+    Raise OSError, or Refused as `refuse_foreign_home` does.
     """
     refuse_foreign_home(home)
     home.parent.mkdir(parents=True, exist_ok=True)

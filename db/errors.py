@@ -82,7 +82,7 @@ class GoneDatabase(DamagedDatabase):
 def make_damaged_error(
     path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase
 ) -> DamagedDatabase:
-    """Return the problem for a damaged database, with SQLite's message `what`."""
+    """Return the problem for a damaged database, with the fault `what`."""
     problem = kind(f"the database is damaged ({what}): {path}. It was not written to.")
     problem.why = what
     return problem

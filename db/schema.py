@@ -1,6 +1,6 @@
 """Tables of the database.
 
-The six tables of the owner's design come first, under its names. Times are fixed-width UTC text
+Tasks, runs and definitions come first, then records and caches. Times are fixed-width UTC text
 (`timestamps`), durations seconds, CPU cores, memory MiB. Each index names the query it serves.
 `current_load`, `used_cpu`, `used_memory` and the `counters` are caches, updated in the transaction
 that changes what they count.
@@ -302,7 +302,7 @@ home = Table(
     *_make_time_columns(),
     Column("parent", Id),
 )
-"""One row: the UUID of the home, and that of the home it was a replica of before its promotion.
+"""One row: the UUID of the home, and for a promoted replica the UUID of its former home.
 
 See `db.queries.home_identity`.
 """
@@ -486,8 +486,8 @@ forgotten = Table(
     *_make_time_columns(),
     Index("idx_forgotten_task", "task_id"),
 )
-"""Runs that a restored database does not know, with their outcome. Tasks named here are not
-dispatched."""
+"""Outcomes of runs whose rows are gone, removed by retention or lost by a restore. Tasks named here
+are not dispatched."""
 
 discarded_logs = Table(
     "discarded_logs", metadata, Column("runid", Id, primary_key=True), *_make_time_columns()
@@ -504,8 +504,8 @@ replicas = Table(
     Column("problem", Text),
     *_make_time_columns(),
 )
-"""Replication target. A copy holds this row too: `origin` is the home it belongs to, `at` the start
-of the latest copy."""
+"""Replication target. A replica holds this row too: `origin` is the home it belongs to, `at` the
+start of the latest sync."""
 
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)

@@ -76,7 +76,7 @@ def list_states(states: Set[TaskStatus] | Set[RunStatus]) -> tuple[str, ...]:
 
 
 def as_sql(states: Set[TaskStatus] | Set[RunStatus]) -> str:
-    """Return states as a list in SQL. Partial indexes are used only where the order is the same."""
+    """Return states as a list in SQL. SQLite uses a partial index only if the order is the same."""
     listed = ", ".join(f"'{state}'" for state in list_states(states))
     return f"({listed})"
 

@@ -37,7 +37,8 @@ def get_failure_cutoff(looked: datetime | None, now: datetime) -> datetime:
 class RuntimeFacts(NamedTuple):
     """State of the runtime.
 
-    `state` is running, none or stopped. `since` is the time when the runtime started or stopped.
+    `state` is running, none or stopped, or past on a board of the past. `since` is the time when
+    the runtime started or stopped.
     """
 
     state: str = "none"
@@ -54,7 +55,8 @@ class RuntimeFacts(NamedTuple):
     boottime: float | None = None
     """Seconds from boot to the runtime's start, unaffected by clock changes."""
     unheard_since: float | None = None
-    """UNIX seconds since the deck has had no answer; only a deck sets the value."""
+    """UNIX seconds of the last sign of life. Only a deck sets the value, while the runtime is
+    silent."""
     cure: str = ""
     """Unsanitized advice for a damaged or missing database."""
 

@@ -142,7 +142,7 @@ def find_possible_states(query: Query) -> frozenset[str]:
     """Return the task states that the query's status terms allow."""
     left = {*WAITING_STATES, "running", *ENDED_STATES}
     for term in (term for term in query.terms if term.kind == "status"):
-        # A paused run belongs to a running task, but not every running task has one.
+        # A paused run belongs to a running task, but not every running task has a paused run.
         left = (
             left - {*term.states}
             if term.no
@@ -463,7 +463,7 @@ def find_completions(text: str, names: Mapping[str, Sequence[str]]) -> list[str]
 def quote_word(value: str) -> str:
     """Quote a value if necessary, so that it matches literally.
 
-    A quote in it becomes `?`.
+    A quote in the value becomes `?`.
     """
     if '"' in value:
         return "?".join(quote_word(part) for part in value.split('"'))

@@ -2,10 +2,10 @@
 
 Conditions are `{"preset": "finishes-within" | "starts-within", "value": "45m", "match": {…}}`.
 finishes-within counts from the submission; starts-within counts from the submission or the task's
-not-before time, if later. `match` names a template, a queue, a task name or a tag; all must match,
-and an empty one matches every task. `{"preset": "stays-below", "metric": "replica-lag", "value":
-"5m"}` concerns an internal metric instead (see `app.core.metrics`). The priority is the severity: 3
-critical, 2 warning, 1 info. Times are UNIX seconds.
+not-before time, if later. `match` names a template, a queue, a task name or a tag. A task must
+match all of them; an empty `match` matches every task. `{"preset": "stays-below", "metric":
+"replica-lag", "value": "5m"}` concerns an internal metric instead (see `app.core.metrics`). The
+priority is the severity: 3 critical, 2 warning, 1 info. Times are UNIX seconds.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def parse_conditions(conditions: Any) -> SlaRule:
 def normalize_conditions(conditions: Any) -> dict[str, Any]:
     """Return conditions in stored form.
 
-    They are validated, seconds become amounts, counts become numbers, and an empty match is
-    removed.
+    The conditions are validated, seconds become amounts, counts become numbers, and an empty match
+    is removed.
     """
     rule, value = parse_conditions(conditions), conditions["value"]
     metric = {"metric": rule.metric} if rule.metric else {}

@@ -1,6 +1,6 @@
-"""UNIX seconds of stored times (`2026-11-25T10:42:07.123456Z`).
+"""Conversion of stored times (`2026-11-25T10:42:07.123456Z`) to UNIX seconds.
 
-Importing datetime would take longer.
+The module does without datetime, whose import would take longer.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def unix(text: str) -> float:
 
 
 def unix_if_any(text: str | None) -> float | None:
-    """Return the UNIX seconds of a stored time; None for none."""
+    """Return the UNIX seconds of a stored time, or None for None."""
     return unix(text) if text else None

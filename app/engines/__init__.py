@@ -29,7 +29,7 @@ ENGINES: Mapping[str, ModuleType] = {
 
 
 def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
-    """Raise Usage if no template can be made, naming the faulty key."""
+    """Raise Usage for an invalid template, with the name of the faulty key."""
     if engine not in ENGINES:
         raise Usage(f"engine must be {_join_or(ENGINES)}, not {_quote(engine)}")
     if not isinstance(schema, Mapping):
@@ -66,7 +66,7 @@ def make_launch(
 
     `given` are resolved parameters. `declared` is the parameter schema of a template; None means a
     plain command, whose environment stays unchanged. Raise Usage if a value cannot be passed, or if
-    all are too long together.
+    all values together are too long.
     """
     secret = {
         name: reference

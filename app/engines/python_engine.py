@@ -2,9 +2,10 @@
 
 `schema.python` is the interpreter, by default the python3 on the task's PATH. A callable gets
 parameters as keyword arguments, a script as global variables. Parameters travel in `PARAM_<name>`
-(values other than strings as JSON) and are removed from the environment before the code runs. No
-file of ours has to be written before a start and removed afterwards, and secrets stay out of `ps`.
-Imports are resolved from the task's directory and the interpreter; nothing of ours is on the path.
+(values other than strings as JSON) and are removed from the environment before the code runs.
+Taskdeck writes no file before a start and removes none afterwards, and secrets stay out of `ps`.
+Imports are resolved from the task's directory and the interpreter; nothing of Taskdeck is on the
+path.
 """
 
 from __future__ import annotations

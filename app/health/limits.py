@@ -30,7 +30,7 @@ UNLIMITED = 1 << 60
 def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Check open files, file size and processes of runtime, keeper and guard.
 
-    Without them, check this shell, which would start them.
+    If none of them runs, check this shell, which would start them.
     """
     wrong = [*_check_rlimits(status), *_check_process_count(home, status)]
     yield from wrong
@@ -150,7 +150,7 @@ def _parse_number(text: str) -> float:
 
 
 def read_cgroups(pid: int) -> dict[str, str]:
-    """Return the control groups of a process by controller; that of version 2 by ""."""
+    """Return the control groups of a process by controller; the key of version 2 is ""."""
     found = {}
     for line in read_file(f"/proc/{pid}/cgroup").splitlines():
         _, names, path = line.split(":", 2)

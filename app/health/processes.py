@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_JOURNAL_SIZE = 64 * 2**20
-"""Bytes above which a journal holds runs that were never forgotten."""
+"""Bytes above which a journal must hold runs that the runtime never let the keeper forget."""
 
 MAX_NAMED = 5
 """Maximum number of other homes named."""
@@ -138,7 +138,7 @@ def check_orphan_keeper(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[
 
 
 def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
-    """Return True if the keeper runs another file, or ours before its replacement."""
+    """Return True if the keeper runs another file, or started before our file was replaced."""
     argv = read_file(f"/proc/{pid}/cmdline").split("\0")
     spec = importlib.util.find_spec("app")
     if (
@@ -210,7 +210,7 @@ def check_offline_database(
 def find_other_homes(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
     """Report visible runtimes and keepers of other homes.
 
-    Their pools know nothing of ours.
+    Homes do not share reservations, so together they may overload the machine.
     """
     seen: dict[tuple[int, str], TaskdeckProcess] = {}
     for one in sorted(ours, key=lambda one: (one.kind != "runtime", one.pid)):

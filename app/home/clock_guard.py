@@ -72,7 +72,7 @@ def find_last_sample(c: Connection) -> str | None:
     """Return the minute when a runtime was last up.
 
     If the clock jumped ahead within the last day of samples, return the last minute before the
-    jump, so that a new runtime doubts the clock like the one that saw the jump.
+    jump. A new runtime then doubts the clock as the previous one did.
     """
     if (last := _find_last_before(c, AFTER_ALL_TIMES)) is None:
         return None

@@ -33,9 +33,9 @@ def check_database_present(home: Path) -> None:
     """Check that the database is present, or that the home never had one.
 
     Raise DamagedDatabase after an interrupted restore, and for a missing or empty database that
-    existed before: a new one would assign the same task numbers again. Raise Usage if neither the
-    home nor the known backups decide the question. Raise Storage if something other than a file has
-    its name.
+    existed before: a new one would assign the same task numbers again. Raise Usage if faulty
+    settings hide the backups of a home that looks unused. Raise Storage if the path of the database
+    is no file.
     """
     path = paths.database_path(home)
     swap.require_file(path)

@@ -1,6 +1,6 @@
 """Lock that makes a runtime unique in its home.
 
-The kernel releases it when the holder dies.
+The kernel releases the lock when its holder dies.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _record_holder(fd: int) -> None:
 def _is_holder_dying(fd: int) -> bool:
     """Return True for a killed holder that still exists.
 
-    A thread of it may wait for the disk.
+    One of its threads may still wait for the disk.
     """
     try:
         return psutil.Process(_read_pid(fd)).status() == psutil.STATUS_ZOMBIE
@@ -87,7 +87,7 @@ def _is_holder_dying(fd: int) -> bool:
 def _is_holder_alive(fd: int) -> bool:
     """Return True if the file names a living process.
 
-    A mere probe leaves the last record.
+    A process that only probes the lock leaves the previous record in place.
     """
     try:
         return psutil.pid_exists(_read_pid(fd))

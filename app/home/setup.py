@@ -78,9 +78,9 @@ def mark_clean_shutdown(home: Path, opened: Sequence[Database]) -> Iterator[None
 
 
 def _identify_database(home: Path) -> str:
-    """Return the identity of the database file.
+    """Return inode, size and time of the database file, or `a log` if it has a WAL.
 
-    The identity comes from the directory entry, because only SQLite may open the file.
+    The values come from the directory entry, because only SQLite may open the file.
     """
     path = paths.database_path(home)
     found, log = path.stat(), path.with_name(f"{path.name}-wal")

@@ -1,1 +1,1 @@
-"""Process supervisor. It outlives the runtime and imports only the standard library."""
+"""Process supervisor. The keeper outlives the runtime and imports only the standard library."""

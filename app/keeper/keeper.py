@@ -3,13 +3,13 @@
 Start it as `python -I -S keeper.py HOME`. The file uses only the standard library, so that it stays
 small and outlives upgrades.
 
-Two processes run this code. The guard is the keeper's parent. Both are subreapers from their first
-instruction and share the lock, the listening socket and the journal by fork. When one dies, the
-survivor stops its own role, reads the records of the dead process, and forks a new keeper below
-itself (see `run_supervisor`).
+Two processes run this code. The guard is the keeper's parent. Guard and keeper are subreapers from
+their first instruction and share the lock, the listening socket and the journal by fork. When one
+dies, the survivor stops its own role, reads the records of the dead process, and forks a new keeper
+below itself (see `run_supervisor`).
 
 * The keeper serves the runtime, starts runs, and enforces stops and deadlines, also for the
-  guard's runs, since a signal needs no parenthood. The guard only reaps the runs it
+  guard's runs, since any process of the user may signal them. The guard only reaps the runs it
   inherited, records their exits and reports them to the keeper.
 * The journal consists of files of JSON lines in `run/journal2` with preallocated space. The
   guard owns all files that exist when it forks a keeper, the keeper those that it creates.
@@ -22,12 +22,13 @@ itself (see `run_supervisor`).
 * Each journal file begins with its own device and inode, which tell it from a copy. Runs in
   a copied journal belong to another home: they are `lost` at once and never touched.
 
-Peak memory is the kernel's figure for the process and the children it waited for, unless that may
+Peak memory is the kernel's figure for the process and the children it waited for. That figure may
 be the keeper's own: Linux carries the peak of the spawning process over exec, about 12 MiB, which
 `trim_memory` keeps small. For a job below that peak, the largest peak seen is used: its tree is
 sampled 10 ms after the start and then at doubling intervals. A job that ended before a sample gets
-the pages it faulted in, without the pages that the kernel mapped around them: `/bin/true` shows
-about 0.25 MiB and has 1.7. CPU seconds include orphans of the session that ended before the job.
+the pages that it faulted in. Pages that the kernel mapped around them are missing: `/bin/true`
+shows about 0.25 MiB and has 1.7. CPU seconds include orphans of the session that ended before the
+job.
 
 The wire format is JSON lines. Requests have a key `do`, events a key `is`. Times are UNIX seconds,
 durations seconds, memory KiB.
@@ -65,7 +66,7 @@ RESERVED_BYTES = 16 * 1024  # bytes reserved for stops, refusals and records mov
 MAX_MOVED_RUNS = (
     32  # a closed journal file with at most this many runs is emptied into the current one
 )
-MAX_FILES = 4  # with more files than this, an heir merges them
+MAX_FILES = 4  # with more files than this, `merge_files` merges them
 SYNC_DELAY = 0.1
 # extra seconds: the runtime stops a run at its deadline, the keeper only if it fails to
 DEADLINE_GRACE = 2.0
@@ -447,7 +448,7 @@ def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, st
 def is_empty_session(session: int, table: dict[int, Process]) -> bool:
     """Return whether a session has no living process except its leader.
 
-    A session number is not reused before that.
+    The number of a session is not reused while it has a process.
     """
     return not any(p.session == session and p.pid != session and not p.dead for p in table.values())
 
@@ -526,7 +527,7 @@ class JournalSegment:
             raise OSError(errno.ENOSPC, "no space for the journal")
 
     def read_new(self) -> Iterator[dict[str, Any]]:
-        """Yield the records written by another process since. Skip a torn last line."""
+        """Yield records that another process wrote since the last call. Skip a torn last line."""
         data = os.pread(self.fd, os.fstat(self.fd).st_size, self.size).rstrip(b"\0")
         self.size += len(data)
         self.torn = bool(data) and not data.endswith(b"\n")
@@ -731,7 +732,7 @@ class Ledger:
         return segment
 
     def compact(self, segment: JournalSegment) -> None:
-        """Delete a closed file of ours without runs; empty a nearly empty one first."""
+        """Delete our file if it is closed and has no runs. Move a few remaining runs first."""
         if not segment.mine or segment is self.current or len(segment.runs) > MAX_MOVED_RUNS:
             return
         if self.current:
@@ -1052,7 +1053,7 @@ class JsonSocket:
 
 
 class SharedState:
-    """State shared by fork: run folder, listening socket and ledger; and our child runs."""
+    """State passed on by fork: listening socket, ledger, and our children."""
 
     def __init__(self, listener: socket.socket, ledger: Ledger) -> None:
         self.listener, self.ledger = listener, ledger
@@ -1119,8 +1120,8 @@ class SharedState:
     def find_candidates(self, run: Run) -> list[Process]:
         """Return the children that may be the process of an intent.
 
-        Children with the run's cookie count, and dead ones, which show none. Without any match,
-        living children without a cookie count as well.
+        A child with the run's cookie counts, and a dead child, which shows no cookie. If no child
+        has the cookie, living children without any cookie count as well.
         """
         known = {(other.pid, other.ticks) for other in self.ledger.runs.values() if other.pid}
         young = [p for p in list_settled_children(run.ticks) if (p.pid, p.ticks) not in known]
@@ -1143,7 +1144,7 @@ class SharedState:
 
 
 def list_settled_children(since: int) -> list[Process]:
-    """Return our session leaders started since then, in ticks.
+    """Return our children that lead a session and started at tick `since` or later.
 
     Wait for a child between fork and exec. A child that does not get that far, on a hanging file
     system, counts too.
@@ -1220,7 +1221,7 @@ class Supervisor:
         self.flush_line(self.link)
 
     def flush_line(self, to: JsonSocket) -> None:
-        """Send queued messages on one line, and watch for writability if some are left."""
+        """Send queued messages to one socket, and watch for writability if some are left."""
         if to.unsent:
             to.flush()
         fd = to.sock.fileno()
@@ -1528,7 +1529,7 @@ class Keeper(Supervisor):
             self.plan(run.deadline + DEADLINE_GRACE, run, 0)
 
     def plan(self, at: float, run: Run, pause: float) -> None:
-        """Add an agenda entry. Entries of ended runs are removed when they prevail."""
+        """Add an agenda entry. If the agenda has become long, remove the entries of ended runs."""
         heapq.heappush(self.agenda, (at, run.id, pause))
         if len(self.agenda) > 64 + 4 * (len(self.house.mine) + len(self.foreign)):
             self.agenda = [entry for entry in self.agenda if self.find_living(entry[1])]
@@ -1744,9 +1745,9 @@ class Keeper(Supervisor):
     def record_intent(self, launch: SpawnRequest) -> Run | None:
         """Record the intent to start a run, or return None.
 
-        Without a guard nothing starts either, or the run would have only one supervisor. The intent
-        takes its time before the check of the guard: a run whose guard dies just then began before
-        that death.
+        Without a guard nothing starts: the run would have only one supervisor. The time of the
+        intent is taken before the guard is checked. A run whose guard dies in between therefore
+        began before the death of the guard.
         """
         intent = launch.make_intent()
         if os.getppid() != self.guard:
@@ -1972,7 +1973,8 @@ def reset_process_state() -> None:
         os.dup2(null, fd)
     os.close(null)
     os.chdir("/")
-    # The kernel should treat the keeper and its jobs like any process; lower needs privileges.
+    # The kernel should treat the keeper and its jobs like any process; a lower score needs
+    # privileges.
     write_own_proc("oom_score_adj", b"0")
     for number in (
         signal.SIGHUP,

@@ -1,1 +1,1 @@
-"""Commands without a runtime: reads, verbs that need the home alone, and backups."""
+"""Commands without a runtime: reads, verbs that need the home for themselves, and backups."""

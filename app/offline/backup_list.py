@@ -1,4 +1,4 @@
-"""Lists and verifies the backups of a home.
+"""Listing and verification of the backups of a home.
 
 The database is not read, since it may be damaged.
 """
@@ -22,7 +22,7 @@ def list_backups(home: str) -> list[dict[str, Any]]:
 def find_left_behind(home: str) -> dict[str, Any] | None:
     """Return backups in a folder that the settings no longer name.
 
-    See `left_behind` of the backup files.
+    See `backup_files.find_left_behind`.
     """
     return backup_files.find_left_behind(Path(home))
 
@@ -30,7 +30,7 @@ def find_left_behind(home: str) -> dict[str, Any] | None:
 def find_kept(home: str) -> dict[str, Any]:
     """Return the databases kept by restores and upgrades.
 
-    See `kept` of the backup files.
+    See `backup_files.list_kept`.
     """
     with translate_os_errors(home):
         return backup_files.list_kept(Path(home))
@@ -39,8 +39,8 @@ def find_kept(home: str) -> dict[str, Any]:
 def verify_backups(home: str, ident: str | None, marks: bool = True) -> dict[str, Any]:
     """Check one backup, or all of them and the copies kept by upgrades.
 
-    The result extends that of `checked` of the backup files by "copies": [{id, problem}], where
-    problem is null for a good copy.
+    The result is that of `backup_files.check_backups` with "copies": [{id, problem}], where problem
+    is null for a good copy.
     """
     found = backup_files.check_backups(Path(home), ident, marks=marks)
     with translate_os_errors(home):

@@ -42,8 +42,9 @@ def describe_choice(home: str, ident: str | None, at: str | None) -> dict[str, A
 class BackupChoice(NamedTuple):
     """Backup chosen for a restore.
 
-    `told` is its summary and `rebuild` writes the database, which has `size` bytes. `highest` is
-    the highest task number known to backups. `last` is the id of the home's newest own backup.
+    `summary` holds its id, kind and time. `rebuild` writes the database, which has `size` bytes.
+    `highest_number` is the highest task number known to backups. `last_own_id` is the id of the
+    home's newest own backup, or "".
     """
 
     summary: dict[str, Any]
@@ -139,7 +140,7 @@ def _is_database(path: str) -> bool:
 
 
 def _make_database_error(path: str) -> NoBackup:
-    """Return the error for a database file as `restore_to` makes one.
+    """Return the error for a database file, such as `restore_to_file` writes.
 
     Such a file lacks the data that proves a backup complete.
     """

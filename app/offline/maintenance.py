@@ -43,7 +43,7 @@ def migrate_home(home: str) -> list[str]:
             if migrate.read_version(paths.database_path(Path(home))) not in (None, migrate.HEAD):
                 require_latest_writes(Path(home))  # same check as at a start
             done = prepare_database(Path(home))
-            if not done:  # a new database, or an upgrade of a checked copy, has been read
+            if not done:  # a new database needs no check, and an upgrade has read every page
                 checks.check_pages(paths.database_path(Path(home)))
                 require_latest_writes(Path(home))
             return done
@@ -58,7 +58,7 @@ def check_home(home: str) -> list[str]:
 
 
 def make_advice(home: str) -> str:
-    """Return advice for damage that repair cannot derive, else an empty string.
+    """Return advice for damage that no repair can fix, else an empty string.
 
     Such damage is a damaged file, or a file that lacks its latest writes.
     """

@@ -110,7 +110,7 @@ def find_lost_writes(home: Path) -> list[str]:
 
 
 def require_database(path: Path) -> None:
-    """Raise NotFound without a database, DamagedDatabase if one is missing."""
+    """Raise NotFound if the home never had a database, DamagedDatabase if its own is missing."""
     check_database_present(path.parent)
     if migrate.read_version(path) is None:
         raise make_no_database_error(path.parent)

@@ -74,7 +74,7 @@ def _hold_home(home: Path) -> Iterator[None]:
 
 
 def _refuse_while_held(home: Path) -> None:
-    """Raise RuntimeExists before the question."""
+    """Raise RuntimeExists if a runtime is running, before the user is asked."""
     if is_held(home):
         with _hold_home(home):
             pass

@@ -1,4 +1,4 @@
-"""Backup schedule: due backups, one for several missed ones, and the state of the last attempt."""
+"""Backup schedule. One backup makes up for several missed ones, and a failed one is retried."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ class BackupScheduler:
     async def _list_backups(self, folder: Path) -> list[Backup]:
         """Return the backups in the folder.
 
-        Read a newly bad one twice, because a backup being pruned looks lost for a moment.
+        List the folder twice if a backup became bad, because a backup being pruned looks lost for a
+        moment.
         """
         store = BackupCatalog(folder, self._call.db.path)
         found = await asyncio.to_thread(store.list_own)
@@ -114,8 +115,8 @@ class BackupScheduler:
     async def _mirror(self, found: list[Backup]) -> None:
         """Store changed backups in the table of backups.
 
-        Others may have taken or checked them. An empty folder may be out of reach, so the stored
-        rows stay and count as gone.
+        Other processes may have taken or checked backups. An empty folder may be out of reach, so
+        the stored rows stay and count as gone.
         """
         if found and found != self._mirrored:
             with suppress(Problem):  # a database that cannot be written must not prevent backups

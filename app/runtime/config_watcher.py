@@ -19,8 +19,8 @@ class ConfigWatcher:
     """Current settings of the file `path`, or the defaults without a file.
 
     A faulty section keeps its last valid state, if this runtime has seen one, else its valid
-    settings. While retention settings are in doubt, nothing is removed. While the backup folder was
-    never known, no backup is taken, because nobody would look for it elsewhere.
+    settings. While retention settings are in doubt, nothing is removed. Until the backup folder is
+    known, no backup is taken, because nobody would look for a backup elsewhere.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +46,7 @@ class ConfigWatcher:
     def _read_mark(self) -> tuple[int, ...]:
         """Return a value that changes with the file.
 
-        It uses ctime, because mtime misses a chmod.
+        The value uses ctime, because mtime misses a chmod.
         """
         try:
             found = os.stat(self._path)

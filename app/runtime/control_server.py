@@ -165,7 +165,7 @@ def _read_peer(writer: asyncio.StreamWriter) -> str:
 
 MAX_ORIGIN = 64
 CHUNK_ITEMS = 1000
-"""List items encoded at a time, for a few milliseconds."""
+"""List items encoded at a time, which takes a few milliseconds."""
 
 
 def _identify_caller(name: str, said: Any) -> Actor:

@@ -36,7 +36,7 @@ from db.states import RunStatus
 log = logging.getLogger(__name__)
 
 KEPT_LOG_BYTES = 16 * 1024
-"""Maximum bytes of a log kept in its row; the tail of a larger log."""
+"""Maximum bytes of a log that its row keeps: of a larger log, the end."""
 
 MAX_ENVIRONMENTS = 64
 
@@ -315,7 +315,7 @@ class Dispatcher:
     def _adopt_unknown_runs(self, c: Connection, hello: dict[str, Any]) -> None:
         """Adopt running processes that have no row, and raise the high-water mark.
 
-        Both are needed if the database was replaced by other means than a restore.
+        Both steps are needed if the database was replaced by other means than a restore.
         """
         if highest := number_file.read_numbers(self.home).highest:
             transitions.skip_numbers(c, highest)
@@ -343,9 +343,10 @@ class Dispatcher:
     ) -> list[str]:
         """Resolve active runs unknown to the keeper, and return those that never started.
 
-        The machine was restarted before the journal reached the disk, or the database was replaced:
-        the keeper forgets a run only after its end is stored. The end comes from the journal.
-        Otherwise the run is lost; it may have succeeded, so it is not retried.
+        The machine was restarted before the journal reached the disk, or the database was replaced.
+        Nothing else explains such runs, because the keeper forgets a run only after its end is
+        stored. The end comes from the journal. A run without an end there is lost; it may have
+        succeeded, so it is not retried.
         """
         known = {run["run"] for run in hello["runs"]} | self._spawned
         active = [run for run in reads.list_active(c) if run.runid not in known]
@@ -480,8 +481,8 @@ class Dispatcher:
         """
         for row in wanted:
             told = self._sent_signals.get(row.runid)
-            # Sent again with another grace: a user may lose patience, and the keeper only ever
-            # shortens it.
+            # A stop with another grace is sent again: a user may lose patience, and the keeper only
+            # shortens the grace.
             if row.status == RunStatus.STOPPING and told != (stop := f"stop {row.grace}"):
                 keeper.stop(row.runid, row.stop_reason or "cancel", row.grace)
                 self._sent_signals[row.runid] = stop

@@ -1,9 +1,9 @@
 """Embedded runtime: a thread of the deck with its own event loop (`taskdeck --in-process`).
 
-As far as a deck can share them, the runtime's process settings apply: the umask, a log in a file
-only (stderr is the deck's screen), and no run variables in the environment. The working directory
-stays the user's, because submitted commands run there. The deck handles signals. A failed runtime
-does not affect the deck; `start` starts the next one.
+The runtime's process settings apply where a deck can share them: the umask, a log in a file only
+(stderr is the deck's screen), and no run variables in the environment. The working directory stays
+the user's, because submitted commands run there. The deck handles signals. A failed runtime does
+not affect the deck; `start` starts the next one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from db.maintenance import migrate
 log = logging.getLogger("app.runtime")
 
 LOCK_FILE_NOTE = ", in a deck (--in-process)"
-"""Addition to the lock file. Others read it: this runtime ends before its process does."""
+"""Text added to the lock file. The text tells other processes that this runtime may end before its
+process."""
 
 
 class InProcessRuntime:
@@ -79,7 +80,7 @@ class InProcessRuntime:
 class RuntimeThread(Thread):
     """Thread of one runtime.
 
-    `up` is resolved once it answers, or holds its start error.
+    `up` is resolved once the runtime answers, or holds its start error.
     """
 
     def __init__(self, home: Path, after: RuntimeThread | None) -> None:

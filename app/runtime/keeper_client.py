@@ -1,10 +1,10 @@
 """Client of the keeper: JSON lines over its Unix socket.
 
 No request waits. While no keeper is connected, requests are queued and sent after the next hello.
-Spawns are dropped instead: the runtime takes a run that the hello does not name as not started, so
-no spawn may follow. Requests in transit when a keeper dies may be lost. In both cases the hello
-names the runs that the keeper knows, and the runtime repeats what is missing. The keeper never
-starts a run twice, so a repeated request does no harm.
+Spawns are dropped instead: the runtime assumes that a run which the hello does not name was never
+started, so its spawn must not arrive later. Requests in transit when a keeper dies may be lost. In
+both cases the hello names the runs that the keeper knows, and the runtime repeats what is missing.
+The keeper never starts a run twice, so a repeated request does no harm.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class KeeperClient:
             message = f"keeper event not handled: {event.get('is')}"
             context = {"message": message, "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-        # The spawn of a refused run was sent before or never will be. A runtime that dies here
-        # asks for the refusal again.
+        # A refused run can be forgotten, because its spawn was sent before the refusal or never
+        # will be. A runtime that dies here asks for the refusal again.
         told = event.get("runs", [event])
         if refused := [run["run"] for run in told if run.get("is") == "refused"]:
             self.forget(refused)
@@ -157,7 +157,7 @@ class KeeperClient:
     # --- connection
 
     async def _connect(self) -> tuple[asyncio.StreamReader, dict[str, Any]]:
-        """Return the hello of a keeper and the stream behind it. Raise KeeperUnavailableError."""
+        """Return a connection's reader and the keeper's hello. Raise KeeperUnavailableError."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CONNECT_TIMEOUT
         while loop.time() < deadline:
@@ -199,7 +199,7 @@ class KeeperClient:
         return reader, hello
 
     async def _disconnect(self) -> None:
-        """Close the connection after what was sent, or after CLOSE_TIMEOUT."""
+        """Close the connection once all data is sent, or after CLOSE_TIMEOUT."""
         writer, self._writer, self._connected = self._writer, None, False
         if not writer:
             return
@@ -276,7 +276,7 @@ def _run_keeper(
 def refuse_other_protocols(home: Path) -> None:
     """Raise KeeperUnavailableError if a keeper of another protocol has runs here.
 
-    They would seem lost to this version.
+    Its runs would seem lost to this version.
     """
     for lock in (home / "run").glob("keeper*.lock"):
         number = lock.stem.removeprefix("keeper") or "1"  # the first protocol had no number there

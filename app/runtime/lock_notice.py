@@ -13,7 +13,7 @@ from db.engine import Database
 FIRST_DELAY = 0.5
 """Seconds before the first notice."""
 REPEAT_DELAY = 4.0
-"""Seconds between notices, less than a message line shows one."""
+"""Seconds between notices: the next one arrives before a message line removes the last."""
 
 
 @contextmanager

@@ -47,7 +47,7 @@ from db.queries import alerts, operations, reads, samples, transitions
 log = logging.getLogger(__name__)
 
 LATE_AFTER = 5.0
-"""Maximum seconds of a duty, or its interval if longer."""
+"""Seconds after which a duty is late, or its interval if longer."""
 
 CLEAR_AFTER = 60.0
 """Seconds without lateness that clear the report."""
@@ -73,7 +73,7 @@ class SkippingIntervalTrigger(IntervalTrigger):
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """Return the first regular time after both arguments."""
-        # the interval has no end
+        # super() returns None only after an end date, which this interval does not have
         found = super().get_next_fire_time(previous_fire_time, now) or now
         return found + max(0, (now - found) // self.interval + 1) * self.interval
 
@@ -276,7 +276,7 @@ class Duties:
             self.usage.largest = await asyncio.to_thread(find_largest, self.usage.home)
 
     async def _check_disk(self, touch: bool) -> None:
-        """Halt or resume dispatching. It resumes only after a successful test write."""
+        """Halt or resume dispatching. Dispatching resumes only after a successful test write."""
         trouble = await asyncio.to_thread(find_disk_trouble, self.usage.home, touch)
         if trouble is None and self.dispatcher.halted:
             trouble = await self._find_write_problem()

@@ -51,9 +51,9 @@ class Quarantine:
         return done
 
     async def _quarantine_rows(self, whole: bool) -> list[str]:
-        """Write only if there are unreadable rows.
+        """Quarantine unreadable rows if a reader finds any, and describe them.
 
-        A long search must not block the writer.
+        The search may be long, so it must not block the writer.
         """
         where = value_checks.REPAIRABLE if whole else value_checks.IN_USE
         return (

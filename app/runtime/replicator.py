@@ -40,11 +40,11 @@ PROMOTED_REPLY = "taskdeck-promoted"
 """Reply of another host whose folder is a home."""
 
 MARK_PREFIX = "taskdeck-of"
-"""Prefix of mark lines in the reply; alone, it means a replica without mark and traces of this
-home."""
+"""Prefix of mark lines in the reply; alone on a line, it means a replica without a mark and without
+traces of this home."""
 
 MARK_FILE = f"{paths.REPLICA}.of"
-"""File on another host that names the replica's home and its history."""
+"""File on another host with the origin of the replica and the UUID of its home."""
 
 QUERY_TIMEOUT = 30.0
 """Maximum seconds for the reply of another host."""
@@ -76,9 +76,9 @@ def format_origin(home: Path) -> str:
 class TargetState:
     """Content of a replication target.
 
-    `promoted` means that a home is there. `of` names the home of the existing replica: "" for an
-    unknown other home, None for this home or no replica. `history` belongs to that home, "" if
-    unknown.
+    `promoted` means that a home is there. `of` is the origin of the replica there: "" if unknown,
+    None without a replica or for an unmarked one of this home. `home` is the UUID of its home, ""
+    if unknown.
     """
 
     promoted: bool
@@ -98,8 +98,8 @@ class TargetState:
 class HomeIdentity:
     """Identity of the home to replicate.
 
-    `before` is its location at the start of the last sync. `history` is None before the first sync.
-    `first` is True until a sync to the current target has succeeded.
+    `home` is its UUID, "" if unknown. `before` is its location at the start of the last sync, or
+    None. `first` is True until a sync to the current target has succeeded.
     """
 
     origin: str
@@ -110,9 +110,9 @@ class HomeIdentity:
     def can_use(self, found: TargetState) -> bool:
         """Return True if the target belongs to this home or to none.
 
-        A moved home keeps its history, but so does a promoted replica. A matching history alone is
-        accepted only for a target that the user has just chosen, so that the other home can notice
-        the change.
+        A moved home keeps its UUID, but a copied home has the same one. A matching UUID alone is
+        therefore accepted only for a target that the user has just chosen. The other home then
+        notices the change.
         """
         if found.of is None:
             return True
@@ -294,8 +294,8 @@ class Replicator:
     async def _find_obstacle(self, host: str, folder: Path, us: HomeIdentity) -> str | None:
         """Return why the target must not be written, or None.
 
-        It was promoted, belongs to another home, or its host cannot be queried. An outdated mark is
-        rewritten.
+        The target was promoted or belongs to another home, or its host cannot be queried. An
+        outdated mark is rewritten.
         """
         found = await (
             self._query_remote(host, folder, us)

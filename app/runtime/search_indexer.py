@@ -1,8 +1,8 @@
 """Search indexer: keeps the text index current in small steps with pauses.
 
-A search also reads tasks that are not indexed yet (`db.sources.Indexed`), only more slowly.
-Indexing a million tasks takes about 90 s. The database writer is used only to record a batch that
-replaced texts.
+A search also reads tasks that are not indexed yet (`db.search.candidates.IndexSource`), only more
+slowly. Indexing a million tasks takes about 90 s. The database writer is used only to record a
+batch that replaced texts.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Runtime:
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     loops: Sequence[asyncio.Task[None]] = ()
     is_stop_requested: bool = False
-    """True if a user stopped the runtime, as opposed to a takeover. The replica may then be
+    """True after a stop by a user or a signal, as opposed to a takeover. The replica may then be
     promoted."""
 
     @property
@@ -214,7 +214,7 @@ class Runtime:
     async def watch_home(self) -> None:
         """Stop the runtime if its home, lock or socket was removed.
 
-        Nobody could reach it, and it would block the next runtime.
+        Nobody could reach such a runtime, and it would block the next one.
         """
         ours, saved = self._read_inodes(), False
         while self._read_inodes() == ours:
@@ -263,7 +263,7 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]:
-    """Start a runtime that answers.
+    """Start a runtime, and yield it once it answers.
 
     The caller holds the lock of `home`, whose database has the current version.
     """

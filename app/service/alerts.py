@@ -55,7 +55,7 @@ async def show(call: Call, *, id: str | int) -> dict[str, Any]:
 def list_current(
     c: Connection, resolved_since: str | None = None, limit: int = 0
 ) -> list[alerts.OpenAlert]:
-    """Return alerts as `db.alerts.listed` does, with the texts of open ones updated.
+    """Return alerts as `alerts.list_alerts` does, with the texts of open ones updated.
 
     An alert that fired at 45m reads 57m twelve minutes later.
     """
@@ -95,7 +95,7 @@ def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
 
 
 def _parse_since(span: Any) -> str | None:
-    """Return the timestamp that lies `span` in the past."""
+    """Return the timestamp of `span` before now."""
     if span is None:
         return None
     try:

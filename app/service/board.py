@@ -1,6 +1,6 @@
 """The board snapshot that the deck shows, and `status`, a shorter form of it.
 
-The deck asks the runtime over the control socket. It reads the database itself only without a
+The deck asks the runtime over the control socket. The deck reads the database itself only without a
 runtime: measurements exist in the runtime alone, and a deck that does not load the database
 libraries starts faster.
 """

@@ -49,10 +49,10 @@ async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
     """Return the deck's board at the end of a minute.
 
     The answer is {at, board, up, first, last, before, after, notes}. `at` is an ISO time, local
-    without a zone; without it only the bounds are returned. Answered times are UNIX seconds: `at`
-    is the minute used, limited to `first` and `last`; `before` and `after` are the nearest minutes
-    with a sample. `up` is true if this minute has a sample. Without any sample all of them are
-    None. `notes` lists gaps.
+    without a zone; without it only the bounds are returned. Times in the answer are UNIX seconds:
+    `at` is the minute used, limited to `first` and `last`; `before` and `after` are the nearest
+    minutes with a sample. `up` is true if this minute has a sample. Without any sample, all values
+    but `notes` are None. `notes` lists gaps.
     """
     return await call.db.read(_build_answer, call, None if at is None else _parse_time(at))
 
@@ -311,7 +311,7 @@ class PastState:
     def _get_lateness(self, row: Any) -> tuple[str, str]:
         """Return the lateness text, long and short.
 
-        Fall back to the stored text if the rule or the task no longer tells it.
+        Return the stored texts if the task is gone or the rule has changed.
         """
         rule = (
             sla.parse_conditions(json.loads(row.conditions))

@@ -28,7 +28,7 @@ class RuntimeHandle(Protocol):
 
     @property
     def clock_doubt(self) -> str:
-        """Reason why the clock may not decide what is old, or ""."""
+        """Reason why ages by the clock are in doubt, or ""."""
         ...
 
     @property
@@ -99,7 +99,8 @@ class RuntimeHandle(Protocol):
 class Call:
     """One call of a verb.
 
-    `by` is the caller's user name. `live` is None if the database is read without a runtime.
+    `by` is the caller's user name. `live` is None if the database is read without a runtime. `note`
+    receives messages for the caller.
     """
 
     db: Database

@@ -28,10 +28,10 @@ async def ls(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return operations, newest first.
 
-    `before` is the last id of the previous page. A limit of 0 means no limit. `words` (`!word`:
-    not) are searched in author, verb, object and changes. `by` and `verb` are exact, except that
-    `verb` may be its first words. `object` is like `task #12` or `queue media`. `since` is in
-    seconds ago.
+    `before` is the last id of the previous page. A limit of 0 means no limit. `words` are searched
+    in author, verb, object and changes; `!word` excludes a word. `by` and `verb` are exact, except
+    that `verb` may be its first words. `object` is like `task #12` or `queue media`. `since` is a
+    duration before now.
     """
     found = operations.OperationFilter(before, tuple(words), by, verb, object, _parse_since(since))
     rows = await call.db.read(_read_rows, found, max(0, limit))
@@ -49,7 +49,7 @@ def _read_rows(
 
 
 def _parse_since(seconds: Any) -> str | None:
-    """Return the timestamp that lies `seconds` in the past."""
+    """Return the timestamp of `seconds` before now."""
     if seconds is None:
         return None
     try:
@@ -63,9 +63,9 @@ def _parse_since(seconds: Any) -> str | None:
 def as_dict(row: OperationRow, name: str | None = None, here: str | None = None) -> dict[str, Any]:
     """Return an operation as sent to clients.
 
-    `name` is the task's name, `here` tells whether the asking terminal is the origin, `reason` why
-    it cannot be undone. Secrets are masked only here: the log keeps the real values, which undo
-    needs.
+    `name` is the task's name, and `here` the terminal of the caller. The key `here` is true for an
+    operation from that terminal; `reason` says why an operation cannot be undone. Secrets are
+    masked only here: the log keeps the real values, which undo needs.
     """
     reason = explain_not_undoable(row)
     return {

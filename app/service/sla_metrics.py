@@ -18,7 +18,7 @@ from db.rows import SlaRow
 
 @dataclass(frozen=True, slots=True)
 class AlertChanges:
-    """Alerts to fire and to resolve, as arguments of `db.alerts`."""
+    """Alerts to fire and to resolve, as arguments of `db.queries.alerts`."""
 
     fired: Sequence[dict[str, Any]] = ()
     over: Sequence[dict[str, Any]] = ()

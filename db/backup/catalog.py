@@ -41,8 +41,7 @@ class Backup(NamedTuple):
     `kind` is full or increment, `base` the backup that an increment builds on, `at` its stored
     time, `bytes` its file size, `sha256` the hash of the database file. `facts`: rows, last_event,
     revision, highest and newest_task. `stranger`: the database path if it belongs to another home.
-    `doubtful`: the database path if it may belong to another home. `unreadable`: unreadable values,
-    which do not prevent a restore.
+    `unreadable`: unreadable values, which do not prevent a restore.
     """
 
     id: str
@@ -102,7 +101,7 @@ class BackupCatalog:
         return [backup for backup in self.list_backups() if backup.stranger is None]
 
     def list_others(self) -> list[dict[str, Any]]:
-        """Return the entries of other homes, if none surely belongs to this home."""
+        """Return the entries of other homes, or [] if a backup surely belongs to this home."""
         found = self.list_entries()
         strangers = self._strangers(found)
         theirs = [entry for entry in found if entry["id"] in strangers]
@@ -209,8 +208,8 @@ class BackupErrorTranslator:
 def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
     """Return the paths of the databases of backups that belong to another home, by backup id.
 
-    If `database` cannot be read, its last backup names the home. Without one, every backup is
-    its own.
+    If `database` cannot be read, its last backup names the home. Without such a backup, every
+    backup counts as its own.
     """
     own = _home(database) or _find_home_uuid(found, database)
     strangers = [entry for entry in found if own and entry.get("home") not in (None, own)]

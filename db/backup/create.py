@@ -53,8 +53,8 @@ class BackupRules:
 def is_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     """Return True if a backup is due.
 
-    A backup that was bad when taken counts too: the next attempt waits as long as an increment. One
-    found bad or lost later does not count, nor does a foreign file.
+    A backup that was bad when taken counts too: the next attempt waits as long as an increment. A
+    backup found bad or lost later does not count, nor does a foreign file.
     """
     lately = [
         backup
@@ -72,7 +72,8 @@ def _was_bad(backup: Backup) -> bool:
 def _is_full_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     """Return True if a full backup is due.
 
-    Also after the clock was set back before the last backups, as their times mean nothing then.
+    A full backup is also due if the clock was set back before the last backups, whose times then
+    mean nothing.
     """
     since = _list_since_full(backups)
     return (

@@ -68,7 +68,7 @@ class RestoreError(Exception):
 
 
 def hash_page(page: bytes) -> bytes:
-    """Return the hash of a page, HASH bytes."""
+    """Return the hash of a page, `HASH_SIZE` bytes."""
     return hashlib.blake2b(page, digest_size=HASH_SIZE).digest()
 
 
@@ -130,9 +130,9 @@ def read_manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 def list_entries(folder: str) -> list[dict[str, Any]]:
     """Return every backup as a dict, in the order taken.
 
-    Keys: id, number, kind, base, at, bytes, pages, page_size, sha256, facts, beside, of, history,
+    Keys: id, number, kind, base, at, bytes, pages, page_size, sha256, facts, beside, of, home,
     digest, path and `problem`, None for a good one. A backup missing in the manifest is read from
-    its header and has no `what`. An unreadable one is bad. Old backups have no history.
+    its header and has no `what`. An unreadable one is bad. Old backups have no home.
     """
     taken, bad, pruned = {}, {}, set()
     for said in read_manifest(folder)[0]:
@@ -250,7 +250,7 @@ def get_path(folder: str, ident: str) -> str:
 
 
 def find_chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str, str]]:
-    """Return (path, digest) of the files of a backup, full one first. Raise Unknown."""
+    """Return (path, digest) of the files of a backup, full one first. Raise RestoreError."""
     known = {entry["id"]: entry for entry in found}
     files = []
     while ident is not None:
@@ -262,7 +262,7 @@ def find_chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str
 
 
 class BackupFile:
-    """A verified backup file. Raise Damaged or OSError."""
+    """A verified backup file. Raise DamagedBackupError or OSError."""
 
     def __init__(self, path: str, digest: str = "") -> None:
         self.path = path
@@ -278,7 +278,7 @@ class BackupFile:
     def _verify_digest(self, digest: str) -> str:
         """Return the sha256 at the file's end.
 
-        Raise Damaged if it differs from the content or from `digest`.
+        Raise DamagedBackupError if it differs from the content or from `digest`.
         """
         summed, left = hashlib.sha256(), self.bytes - DIGEST_SIZE
         with open_regular(self.path) as file:
@@ -394,7 +394,7 @@ def rebuild(
     """Rebuild the database of the last of `files` at `target` and check its sha256.
 
     `target` must not exist. Each file is a path and its expected digest, or "" if unknown. Raise
-    Damaged, FileExistsError and OSError; `target` is then removed.
+    DamagedBackupError, FileExistsError and OSError; `target` is then removed.
     """
     with open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as image:
         try:
@@ -493,7 +493,7 @@ def check_image(
                 if read_facts(c) != expected
                 else []
             )
-    # the second: SQLite's message quotes damaged text
+    # UnicodeDecodeError: SQLite's message quotes damaged text
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         step()  # may have caused the interrupt
         return [str(error)]
@@ -580,7 +580,8 @@ def check_whole(
 ) -> tuple[list[str], list[str]]:
     """Check the file, then rebuild it temporarily at `image` and check the result.
 
-    Return what `check_file` returns. Raise Damaged for a bad base, Unknown and OSError.
+    Return what `check_file` returns. Raise DamagedBackupError for a bad base, RestoreError and
+    OSError.
     """
     wrong, odd = check_file(folder, entry)
     if wrong or any(why.startswith(UNREADABLE_PREFIX) for why in odd):
@@ -602,7 +603,7 @@ def pick_backup(
 ) -> dict[str, Any]:
     """Return the backup `ident`, else the last good one, up to the stored time `at`.
 
-    Raise Unknown.
+    Raise RestoreError.
     """
     if ident is not None:
         return find_by_name(found, ident)
@@ -622,7 +623,7 @@ def pick_backup(
 
 
 def find_by_name(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
-    """Return the backup with this id, unique prefix or file name. Raise Unknown."""
+    """Return the backup with this id, unique prefix or file name. Raise RestoreError."""
     name = os.path.basename(text)
     name = name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
     begun = [entry for entry in found if name and entry["id"].startswith(name)]
@@ -638,7 +639,7 @@ def find_by_name(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
 def decompress(data: bytes, size: int) -> bytes:
     """Return `size` bytes from a zstd frame.
 
-    Raise ValueError for other content, Unknown without a decoder.
+    Raise ValueError for other content, RestoreError without a decoder.
     """
     found = _get_decoder()(data, size)
     if len(found) != size:
@@ -744,7 +745,7 @@ def parse_past_time(text: str, now: datetime | None = None) -> str:
     """Return a past time (`TIME_NOTATIONS`, local without a zone) as stored text.
 
     The result is the last moment of the given day, minute or second. A time of day means its last
-    occurrence before `now`. Raise Unknown.
+    occurrence before `now`. Raise RestoreError.
     """
     word, now = " ".join(text.lower().split()), now or datetime.now().astimezone()
     try:
@@ -806,7 +807,7 @@ def format_local_time(at: str) -> str:
 
 
 def _require_entries(folder: str) -> list[dict[str, Any]]:
-    """Return the backups of the folder. Raise Unknown if there are none."""
+    """Return the backups of the folder. Raise RestoreError if there are none."""
     found = list_entries(folder)
     if not found:
         raise RestoreError("there is no backup in %s" % folder)
@@ -814,7 +815,7 @@ def _require_entries(folder: str) -> list[dict[str, Any]]:
 
 
 def _find_asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[str, Any]:
-    """Return the named backup. Raise Unknown for a path to another folder."""
+    """Return the named backup. Raise RestoreError for a path to another folder."""
     where = os.path.dirname(ident)
     if where and os.path.realpath(where) != os.path.realpath(folder):
         raise RestoreError("%s is not in %s; use the restore.py beside it" % (ident, folder))
@@ -833,7 +834,7 @@ def make_folder_name(home: str) -> str:
 
 
 def _group_by_home(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Group backups by home: by place or by history."""
+    """Group the backups that name their home by the UUID of the home."""
     homes: dict[str, list[dict[str, Any]]] = {}
     for entry in found:
         if entry.get("home"):
@@ -851,7 +852,7 @@ def _format_place(entry: dict[str, Any]) -> str:
 def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the backups that do not surely belong to another home than the folder's.
 
-    The folder's location or the manifest tells the home. Raise Unknown if neither does.
+    The folder's location or the manifest tells the home. Raise RestoreError if neither does.
     """
     homes, where = _group_by_home(found), os.path.realpath(folder)
     if len(homes) < 2:
@@ -880,7 +881,7 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
 def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
     """Return the last good backup of the folder's home up to a time.
 
-    Report skipped backups of other homes. Raise Unknown.
+    Report skipped backups of other homes. Raise RestoreError.
     """
     ours = _select_home(folder, found)
     theirs = [entry for entry in found if entry not in ours and entry["at"] <= at]
@@ -947,7 +948,7 @@ def _run_restore(folder: str, args: argparse.Namespace) -> int:
 
 
 def _require_target(file: str) -> str:
-    """Return the folder of a new file. Raise Unknown if the file cannot be created."""
+    """Return the folder of a new file. Raise RestoreError if the file cannot be created."""
     beside = os.path.dirname(os.path.abspath(file))
     for there in [file] + [file + ending for ending in ("-wal", "-shm", "-journal")]:
         if os.path.lexists(there):  # SQLite would apply an old WAL to the new file

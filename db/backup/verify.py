@@ -46,7 +46,8 @@ def verify_backup(
         _blame_source(image, source)
         image.unlink()
         raise BadBackup(header["id"], wrong[0])
-    # Tasks, runs and environments take as long as an increment: checked with the next full backup.
+    # Reading tasks, runs and environments takes as long as an increment, so the next full backup
+    # checks them.
     tables = value_checks.SMALL_TABLES if chain else value_checks.ALL
     unreadable = value_checks.describe_image(image, step, tables)
     image.unlink()

@@ -76,7 +76,7 @@ def find_inconsistencies(path: Path) -> list[str]:
 
 
 def find_damage(path: Path) -> list[str]:
-    """Return the faults of the file itself, which no repair can derive. Raise Storage."""
+    """Return the faults of the file itself, which no repair can fix. Raise Storage."""
     try:
         version = migrate.read_version(path)
         with open_read_only(path) as c:

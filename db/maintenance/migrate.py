@@ -35,7 +35,7 @@ HEAD = "0001"
 REVISIONS = ("0001",)
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"
-"""The folder of Alembic's environment, as it names one in a package."""
+"""Folder of Alembic's environment, in Alembic's notation for a package."""
 
 
 def read_version(path: Path) -> str | None:
@@ -75,7 +75,7 @@ def _read_version(c: sqlite3.Connection, path: Path) -> str | None:
 
 
 def _read_revision(c: sqlite3.Connection, path: Path) -> str:
-    """Return the revision in the database. Raise DamagedDatabase without one.
+    """Return the revision of the database. Raise DamagedDatabase if there is none.
 
     The version row is created together with the tables, so a missing row was lost.
     """
@@ -101,7 +101,7 @@ def _read_revision(c: sqlite3.Connection, path: Path) -> str:
 def _require_complete(c: sqlite3.Connection, path: Path) -> None:
     """Raise DamagedDatabase for a truncated file.
 
-    Found here rather than at the first missing row.
+    Without this check, only a read of a missing row would fail.
     """
     pages, size = (
         c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")

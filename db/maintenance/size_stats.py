@@ -1,7 +1,7 @@
 """Sizes of the database, its tables and its indexes. Read-only.
 
 Sizes come from `dbstat`, which reads every page of the file once. An SQLite without dbstat gets
-estimates from the rows. SQLite reports its cache hits only to C; `read_counts` tells how much of
+estimates from the rows. SQLite reports its cache hits only to C; `read_counts` returns how much of
 this process's reads the system's cache served.
 """
 

@@ -1,8 +1,8 @@
 """Stored slow statements with their plans, one row for each statement and caller.
 
-`statement_timer` collects statements in memory. The periodic job `store_slow_statements` stores
-them in its own transaction. The job also counts index usage and slow statements for each minute of
-the last hour, and reports lock waits and a growing WAL.
+`statement_timer` collects statements in memory. A duty of the runtime, `store_slow_statements`,
+stores them in its own transaction. The duty also counts index usage and slow statements for each
+minute of the last hour, and reports lock waits and a growing WAL.
 """
 
 from __future__ import annotations

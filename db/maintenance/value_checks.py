@@ -49,7 +49,8 @@ _ENVIRONMENT = (
     f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id ="
     f" environments.sha256 AND {NOT_HELD}))"
 )
-"""A quarantined environment was already reported. It counts again once a task would start in it."""
+"""A quarantined environment was already reported. Such an environment counts again once a task
+would start in it."""
 IN_USE = {
     "tasks": _build_status_condition([*WAITING, "running"]),
     "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",

@@ -3,8 +3,8 @@
 SQLite reads a WAL up to the first invalid frame and treats all later frames as old.
 
 A process that closes any descriptor of a file loses all its POSIX locks on the file, also those of
-SQLite, and other processes may then overwrite pages in use. SQLite locks the database and its
-`-shm` file, so a child process reads the `-shm`. SQLite takes no locks on the `-wal`.
+SQLite. Other processes may then overwrite pages in use. SQLite locks the database and its `-shm`
+file, so a child process reads the `-shm`. SQLite takes no locks on the `-wal`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEADER_SIZE, FRAME_HEADER_SIZE = 32, 24
 """Bytes of the WAL header and of a frame header (https://sqlite.org/fileformat2.html#walformat)."""
 
 Checksum = tuple[int, int]
-"""Checksum of a frame. Each continues that of the frame before."""
+"""Checksum of a frame. Each checksum continues that of the frame before."""
 
 
 class _WalFrame(NamedTuple):
@@ -48,9 +48,9 @@ def has_ignored_commits(path: Path) -> bool:
     """Return True if the WAL holds ignored transactions that were once committed.
 
     Frames torn by a power failure, or not accepted by the disk, were never acknowledged, and their
-    remains may follow shorter ones. Only a transaction that another one builds upon was surely
-    committed. The loss of the very last transaction is therefore not detected: it looks like a torn
-    one. Raise OSError, or sqlite3.Error if the database cannot be opened.
+    remains may follow later, shorter transactions. Only a transaction that another one builds upon
+    was surely committed. The loss of the very last transaction is therefore not detected: it looks
+    like a torn transaction. Raise OSError, or sqlite3.Error if the database cannot be opened.
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or log.stat().st_size <= HEADER_SIZE:
@@ -58,7 +58,7 @@ def has_ignored_commits(path: Path) -> bool:
     seen = _count_accepted(path)
     return (
         _has_continuation(log, seen) and _count_accepted(path) == seen
-    )  # else a writer has started meanwhile
+    )  # another count shows that a writer has started meanwhile
 
 
 def _count_accepted(path: Path) -> int:
@@ -112,7 +112,7 @@ def _count_valid(log: Path) -> int:
 def _has_continuation(log: Path, seen: int) -> bool:
     """Return True if an ignored transaction is continued by another one.
 
-    The writer of the second one had the first in its database. On disks that may damage
+    The writer of the second transaction had the first in its database. On disks that may damage
     neighbouring sectors SQLite repeats a commit frame; a repetition does not count.
     """
     with open(log, "rb") as file:

@@ -188,7 +188,7 @@ def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
 
 
 def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[OpenAlert]:
-    """Return open alerts whose task did what they wait for, by these events.
+    """Return open alerts whose task has started or ended as their rule requires, by these events.
 
     The cost does not grow with the number of open alerts.
     """

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
 
-# SQL text: runtime jobs read and write counters every second.
+# SQL text: duties of the runtime read and write counters every second.
 _INSERT = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) "
 _SET = (
     f"{_INSERT} ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at ="

@@ -190,7 +190,7 @@ def count_pool_users(c: Connection, name: str) -> dict[str, int]:
 
 
 def count_template_users(c: Connection, name: str) -> dict[str, int]:
-    """Count the references to a template: tasks, schedules and SLA rules.
+    """Count the references to a template: tasks and SLA rules.
 
     Ended tasks count too.
     """

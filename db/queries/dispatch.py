@@ -1,6 +1,6 @@
 """Queries of the dispatcher.
 
-Indexed, so their cost does not grow with the number of tasks.
+The queries use indexes, so their cost does not grow with the number of tasks.
 """
 
 from __future__ import annotations

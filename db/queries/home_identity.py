@@ -1,6 +1,6 @@
-"""The identity of a home: a UUID, which its database and every backup and replica of it carry.
+"""Identity of a home: a UUID in its database, its backups and its replicas.
 
-A home keeps it wherever it is moved to. A promoted replica gets one of its own.
+A moved home keeps its UUID. A promoted replica gets a new one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def create(c: Connection, parent: str | None = None, uuid: str | None = None) ->
 
 
 def read(c: Connection) -> str | None:
-    """Return the UUID of the home; None where its row was lost."""
+    """Return the UUID of the home, or None if its row was lost."""
     return c.execute(select(schema.home.c.uuid)).scalar()
 
 

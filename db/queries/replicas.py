@@ -1,6 +1,6 @@
 """Replication target of the database.
 
-The row travels with the copy, so a copy knows its origin and its age.
+The row is replicated too, so a replica knows its origin and its age.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from db.queries import counters, home_identity, operations
 from db.states import ACTIVE_SQL
 
 PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
-"""Problem of a copy that was promoted. Replication to it stops."""
+"""Problem of a target whose replica was promoted. Replication to it stops."""
 
 SKIPPED_NUMBERS = 10_000
-"""Numbers a promoted copy skips, as the original may have given them out meanwhile."""
+"""Numbers that a promoted replica skips, as its home may have assigned them meanwhile."""
 
 
 _REPLICAS = schema.replicas
@@ -26,8 +26,8 @@ _REPLICAS = schema.replicas
 class Replica(NamedTuple):
     """A replication target.
 
-    `origin` is the copied home as HOST:FOLDER, `at` the start of this copy, `synced_at` the start
-    of the latest complete copy, and `problem` the failure of the latest one.
+    `origin` is the replicated home as HOST:FOLDER, `at` the start of the latest sync, `synced_at`
+    the start of the latest complete sync, and `problem` the failure of the latest sync.
     """
 
     target: str
@@ -44,9 +44,9 @@ def find_replica(c: Connection) -> Replica | None:
 
 
 def get_lag_start(c: Connection) -> str | None:
-    """Return the time since which the copy lacks writes, or None without a target.
+    """Return the time since which the replica lacks writes, or None without a target.
 
-    The start of the latest complete copy, else the time the target was set.
+    The time is the start of the latest complete sync, else the time when the target was set.
     """
     return c.execute(select(func.coalesce(_REPLICAS.c.synced_at, _REPLICAS.c.created_at))).scalar()
 
@@ -70,18 +70,18 @@ def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
 
 
 def record_start(c: Connection, at: str, origin: str) -> None:
-    """Record in the row that a copy begins, so that the copy says so itself."""
+    """Record the start of a sync, so that the replica contains this time."""
     c.execute(update(_REPLICAS).values(at=at, origin=origin, updated_at=at))
 
 
 def record_end(c: Connection, began: str, problem: str | None) -> None:
-    """Record the end of a copy, or its problem."""
+    """Record the end of a sync, or its problem."""
     synced = {"synced_at": began} if problem is None else {}
     c.execute(update(_REPLICAS).values(problem=problem, updated_at=timestamps.now(), **synced))
 
 
 def promote_copy(c: Connection, by: str) -> int:
-    """Make a copy an independent database without backups.
+    """Make a replica an independent database without backups.
 
     Return the number after which tasks continue.
     """

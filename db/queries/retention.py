@@ -33,7 +33,7 @@ KEPT_NAMES = 5000
 task."""
 
 Cutoff = tuple[str, str]
-"""An end time and a runid. Runs before both are beyond the cutoff."""
+"""An end time and a runid. A run is beyond the cutoff if its own pair is smaller."""
 NO_CUTOFF: Cutoff = ("", "")
 CUT_ALL: Cutoff = ("~", "~")
 COUNTED_LIMITS = ("runs", "logs")
@@ -58,7 +58,8 @@ class RetentionRules(NamedTuple):
     """All retention rules.
 
     Tasks without runs, events, samples and closed alerts expire before `before`. Operations expire
-    before `month` (202611), and recorded runs before `ledger`. Empty: never.
+    before `month` (202611), and outcomes of removed runs (table `forgotten`) before `ledger`.
+    Empty: never.
     """
 
     scopes: tuple[ExpiryRule, ...]

@@ -1,9 +1,10 @@
 """Cursor over the tasks that an SLA rule still has to evaluate.
 
-The cursor survives restarts: no task is missed or reported twice. It holds the last evaluated task
-number; tasks that are due later are deferred by time. Both are `counters`: `sla/<id>/number` and
-`sla/<id>/later/<due, microseconds>/<number>`. `sla/events` is the last event checked against open
-alerts. No statement reads more than a page of tasks.
+The cursor survives restarts: no task is missed or reported twice. The cursor holds the last
+evaluated task number; tasks that are due later are deferred by time. The number and the deferred
+tasks are `counters`: `sla/<id>/number` and `sla/<id>/later/<due, microseconds>/<number>`.
+`sla/events` is the last event checked against open alerts. No statement reads more than a page of
+tasks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes of task columns that change no status. `queries.transitions` has those that do."""
+"""Writes of task columns that change no status. `queries.transitions` writes all others."""
 
 from __future__ import annotations
 

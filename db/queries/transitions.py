@@ -325,7 +325,10 @@ def recompute_waiting_state(c: Connection, uuids: Sequence[str], by: str) -> Non
 
 
 def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
-    """Release or cancel the children of ended tasks, and their children in turn."""
+    """Update the status of the children of ended tasks.
+
+    A child that is cancelled thereby affects its own children in turn.
+    """
     waiting = (
         "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id WHERE"
         " d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN"
@@ -636,7 +639,7 @@ def _end_tasks(
 
 
 def unclaim(c: Connection, runids: Sequence[str]) -> None:
-    """Undo the claim of runs that the keeper refused before forking.
+    """Undo the claim of runs that the keeper refused before they started.
 
     A run with a requested cancel is cancelled instead.
     """

@@ -1,8 +1,9 @@
 """Adoption of running processes.
 
 Attaches a run without a row to its task, or to a new task if its own is gone. An adopted task is
-visible, counts against capacity and can be stopped; its end is recorded. Only facts from its
-process are known, so the task never starts again. Its uuid is the id of its run.
+visible, counts against capacity and can be stopped; its end is recorded. Only facts about its
+process are known, so an adopted new task never starts again. The uuid of such a task is the id of
+its run.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], in
     Its own task is used if it is open, or ended before this attempt. A new task keeps the number
     unless another task has it; then `fresh` provides one. Loads still have to be recounted.
     """
-    # a job may write anything into it
+    # a job may write any number into its environment
     own = (
         trace.number
         if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER
@@ -121,9 +122,9 @@ def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], in
 
 
 def _has_run(c: Connection, uuid: str, attempt: int) -> bool:
-    """Return True if a seen run of the task is this attempt or a later one.
+    """Return True if the task has an active run of this attempt or a later one.
 
-    A run of this attempt that was only claimed never began and is deleted.
+    First delete a run of this attempt that was only claimed, because it never began.
     """
     claimed = (
         "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND"

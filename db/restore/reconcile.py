@@ -4,8 +4,8 @@ The goal is that no work runs twice, no task is forgotten and no number is reuse
 made in the rebuilt file, before it replaces the present database. The present database is only
 read: attached as `old` if it is intact, else salvaged into another file that is attached instead.
 Runs that neither database has are known from the keeper's journal and the logs (`ObservedRun`). The
-task of such a run may be unknown; then every waiting task may be the one, so all are held. These
-runs are recorded too, so that later backups know them.
+task of such a run may be unknown. The task may then be any waiting one, so all waiting tasks are
+held. These runs are recorded too, so that later backups know them.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class ReconcileResult:
     """Result of a reconciliation.
 
     `tasks`: numbers of tasks submitted after the backup. `renumbered`: (old, new) numbers of tasks
-    whose number the backup gave to another task. `runs`: runs that began or ended since. `ended`:
-    numbers of tasks restored as ended. `cancelled`, `deleted`, `stay_held`, `released`: tasks that
-    keep a user's later decision. `alive`: active runs. `adopted`: numbers of tasks created for
-    active runs. `held`: tasks held because they may have run. `unknown`: runs of unknown tasks.
-    `lost`: used numbers whose tasks are gone, an upper bound if `at_most`. `unreadable`: numbers of
-    new tasks left out as unreadable. `aside`: quarantined values. `passed_over`: first and last
-    skipped number. `whole`: the present database was readable to the end. `next`: the next number.
-    Not restored: `dropped`, names of new definitions by kind; `undone`, reverted changes by verb;
-    `operations`, their total.
+    whose number the backup gave to another task. `runs`: runs that began or ended after the backup.
+    `ended`: numbers of tasks restored as ended. `cancelled`, `deleted`, `stay_held`, `released`:
+    tasks that keep a user's later decision. `alive`: active runs. `adopted`: numbers of tasks
+    created for active runs. `held`: tasks held because they may have run. `unknown`: runs of
+    unknown tasks. `lost`: used numbers whose tasks are gone, an upper bound if `at_most`.
+    `unreadable`: numbers of new tasks left out as unreadable. `aside`: quarantined values.
+    `passed_over`: first and last skipped number. `whole`: the present database was readable to the
+    end. `next`: the next number. Not restored: `dropped`, names of new definitions by kind;
+    `undone`, reverted changes by verb; `operations`, their total.
     """
 
     tasks: list[int] = field(default_factory=list)
@@ -100,10 +100,10 @@ def reconcile(
     """Merge changes since the backup from `present` and `traces` into `target`.
 
     `present`: the current database, or None; `sound` if it was checked. `traces` is used where
-    `present` may be incomplete. `highest`: the highest number in any backup. `by` restores `what`.
-    `idle`: no number was given out since the last backup. `behind`: `present` lacks its latest
-    writes. `passed`: number ranges skipped by known restores. `latest`: `target` is the last
-    backup. Raise sqlite3.Error.
+    `present` may be incomplete. `highest`: the highest number in any backup. `by` and `what` are
+    author and object in the operation log. `idle`: no number was assigned since the last backup.
+    `behind`: `present` lacks its latest writes. `passed`: number ranges skipped by known restores.
+    `latest`: `target` is the last backup. Raise sqlite3.Error.
     """
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
@@ -332,8 +332,8 @@ WHERE o.status IN ({_quote_words(TaskStatus)}) AND typeof(o.number) = 'integer'
 """
 """Tasks submitted since the backup.
 
-Except tasks created for an adopted run whose own task is in the backup and may still start: there
-the run belongs to that task.
+A task created for an adopted run is left out if the backup has the run's own task and that task may
+still start. The run then belongs to its own task.
 """
 _STATE_COLUMNS = (
     "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front",
@@ -635,7 +635,7 @@ def _merge_replica(c: Connection, follows: bool) -> None:
 
 
 def _keep_home(c: Connection) -> None:
-    """Keep the UUID of the present database, also where the backup is of another home."""
+    """Keep the UUID of the present database, even if the backup comes from another home."""
     known = "typeof(o.uuid) = 'text'"
     if raw_sql.fetch_value(c, f"SELECT 1 FROM old.home o WHERE {known}"):
         raw_sql.execute_statement(c, "DELETE FROM main.home")
@@ -645,8 +645,8 @@ def _keep_home(c: Connection) -> None:
 def _was_restored_since(c: Connection) -> bool:
     """Return True if the present database was restored after the backup was taken.
 
-    Then rows missing in it may have been lost by that restore. Only operations tell: they are never
-    copied over, so the backup has every earlier restore.
+    Rows that are missing in it may then have been lost by that restore. The operations show
+    restores: they are never copied over, so the backup has every earlier restore.
     """
     found = (
         "SELECT 1 FROM old.operations o WHERE o.verb = ? AND NOT EXISTS (SELECT 1 FROM"
@@ -689,7 +689,7 @@ def _end_deleted_tasks(c: Connection) -> None:
 def _is_unrelated(c: Connection, before: int) -> bool:
     """Return True if the present database may not descend from the backup.
 
-    It lacks a task without a record of its end, or its counter is lower.
+    The present database lacks a task without a record of its end, or its counter is lower.
     """
     counted = (
         raw_sql.fetch_value(
@@ -725,7 +725,7 @@ _LATER = f"""
       WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
 """
 """Condition for a database restored from an older backup. After a clock reset, the events of a task
-tell."""
+decide."""
 _WITHOUT_RUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
 """Tasks without a run since: a run brings the whole state of its task. A rerun of an ended task is
 not restored."""
@@ -891,7 +891,7 @@ def _merge_observed_runs(
 
 
 def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[str]:
-    """Return tasks whose run ended, with attempts left and none seen.
+    """Return tasks whose run ended, that have attempts left, and that have no active run.
 
     The keeper may have reported the end before, so another attempt may have run since.
     """
@@ -905,7 +905,7 @@ def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[
 
 
 def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[str]:
-    """End active runs without a coming report; return tasks with attempts left.
+    """End active runs whose end no keeper will report; return tasks with attempts left.
 
     Runs with an unknown outcome are lost and not retried. A run in the present database is kept
     unless its end is known: the keeper forgets an end only once it is stored. Further attempts of

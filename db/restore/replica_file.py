@@ -1,4 +1,4 @@
-"""Identity of a replica file: its home, and what it says about itself."""
+"""Identity of a replica file: its home, and the time and content of its last sync."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from db.sqlite_files import read_only_uri, undisturbed_uri
 class ReplicaIdentity(NamedTuple):
     """Identity of a replica.
 
-    Its home, the start of the copy (None: unknown), its highest number, and the tasks running then.
+    Its home, the start of the sync (None: unknown), its highest number, and the tasks running then.
     """
 
     origin: str

@@ -84,7 +84,7 @@ def read_content(path: Path) -> DatabaseContent:
 class DamagedBackup(Storage):
     """A damaged backup.
 
-    No fault of the present database, and other backups do not help it.
+    The present database is not at fault, so restore advice for it would not help.
     """
 
     code = "bad-backup"
@@ -93,10 +93,10 @@ class DamagedBackup(Storage):
 def build_image(rebuild: Rebuild, target: Path, size: int, what: str = "backup") -> DatabaseContent:
     """Rebuild a backup of `size` bytes into `target` and check it; return its content.
 
-    On failure nothing is left. Raise Problem. An existing file is foreign and not touched.
+    On failure nothing is left. `target` must not exist. Raise Problem.
     """
     require_space(target.parent, size)
-    # cannot clash with a user's file
+    # a random name cannot clash with a user's file
     part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
     try:
         rebuild(part)
@@ -180,11 +180,11 @@ def prepare_restore(
 
     The file is removed afterwards unless it was swapped in. The caller holds the runtime lock,
     except for a `trial`, which only reads. `traces`: runs known to keeper and logs. `highest`:
-    highest number known to be used. `passed`: skipped number ranges. `by` restores `what` in the
-    operation log. `idle`: no number was given out since the last backup, which is this one if it is
-    the `latest`. `lacks`: tells if a readable database lacks its latest writes, unknown while a
-    runtime writes. Raise Storage if only permissions or a lock prevent reading the present
-    database, because changes since the backup are in it.
+    highest number known to be used. `passed`: skipped number ranges. `by` and `what` are author and
+    object in the operation log. `idle`: no number was assigned since the last backup, which is this
+    one if it is the `latest`. `lacks`: tells if a readable database lacks its latest writes;
+    unknown while a runtime writes. Raise Storage if only permissions or a lock prevent reading the
+    present database, because changes since the backup are in it.
     """
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     if not trial:
@@ -386,7 +386,7 @@ class _SwapMarker(NamedTuple):
 def _read_marker(present: Path) -> _SwapMarker | None:
     """Return the marker of an unfinished restore, or None.
 
-    None also if the process was killed while writing the marker.
+    A marker that a killed process left incomplete counts as none.
     """
     try:
         inode, sha256, kept = _get_marker_path(present).read_text("ascii", "replace").split()

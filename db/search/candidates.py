@@ -121,7 +121,7 @@ NUMBER_LOW = "coalesce((SELECT number FROM tasks WHERE rowid <= ? ORDER BY rowid
 NUMBER_HIGH = (
     f"coalesce((SELECT number FROM tasks WHERE rowid >= ? ORDER BY rowid LIMIT 1), {LAST})"
 )
-"""Numbers at two positions."""
+"""SQL for the task number at or before a position, and at or after one."""
 
 
 def _build_between(column: str, down: bool) -> str:
@@ -225,7 +225,7 @@ _BY_TEXT = (
 class CandidateSources(NamedTuple):
     """Sources that each hold all candidates, shortest first.
 
-    With their lengths, if known, and the limiting positions.
+    `known` has each source with its length, None if unknown. `low` and `high` limit the positions.
     """
 
     known: list[tuple[Source, int | None]]
@@ -367,8 +367,8 @@ def _make_index_source(
 def _find_distance(c: Connection) -> int | None:
     """Return the constant distance between number and rowid, or None.
 
-    Numbers are never reused but rowids may be, so the distance only grows. It is constant if the
-    first and last task agree.
+    Numbers are never reused but rowids may be, so the distance only grows. The distance is constant
+    if the first and last task agree.
     """
     first, last = (
         f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)"
@@ -378,7 +378,7 @@ def _find_distance(c: Connection) -> int | None:
 
 
 class UnknownPositions(NamedTuple):
-    """First position the index does not know, and earlier positions it knows wrongly."""
+    """First position that the index does not know, and earlier ones with an outdated text."""
 
     first: int = LAST
     stale: frozenset[int] = frozenset()
@@ -514,7 +514,7 @@ def find_at_or_after(c: Connection, number: int) -> int:
 def _find_time_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
     """Return the positions that limit the submission time.
 
-    Clocks are set back at times, so positions are looked up: about 40 ms for a million tasks.
+    A clock may have been set back, so positions are looked up: about 40 ms for a million tasks.
     """
     if wanted.column != "created_at":
         return FIRST, LAST

@@ -4,9 +4,9 @@
 (`app.service.tasks.search_text`: lower-cased, without secrets). The virtual table `search` stores
 the text by task number, with FTS5's trigram tokenizer. `terms` lists the trigrams; a shorter word
 is searched as all trigrams that begin with it. A submission does not write the index, which would
-cost a quarter of its speed; a periodic job does. The index is complete up to its highest number,
-except for `stale_texts`, which triggers fill. Searches read newer tasks directly, so no answer
-misses a task.
+cost a quarter of its speed; a duty of the runtime does. The index is complete up to its highest
+number, except for `stale_texts`, which triggers fill. Searches read newer tasks directly, so no
+answer misses a task.
 
 Tasks and texts are in two files, which one transaction may see at different moments. Each batch
 that replaces or deletes texts therefore has a random mark. The mark is stored with the texts, then

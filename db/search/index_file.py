@@ -148,7 +148,7 @@ class AttachedIndex:
 def remove_mismatched(database: Path) -> str | None:
     """Remove an index that does not match the database; return the reason.
 
-    Call it before any write: once numbers are given out again, a mismatch cannot be detected. The
+    Call it before any write: once numbers are assigned again, a mismatch cannot be detected. The
     cause may be an older copy of the database.
     """
     path = get_index_path(database)
@@ -177,8 +177,8 @@ SELECT 1 FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'searc
   AND coalesce((SELECT max(id) FROM search_content), 0)
     <= coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0)
 """
-"""All marks but the latest two match the database, and the database has given out every indexed
-number."""
+"""Condition for a match: the database's mark is one of the latest two in the index, and the
+database has assigned every indexed number."""
 
 
 # --- writer ---------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Keyset pagination of task lists, in any order and with any conditions.
 
 A page begins at a value and a number, so inserted and deleted rows move nothing. Offsets would
-rescan the table. If the conditions leave few rows, those are looked up and sorted, and everything
-about them is known. Otherwise the order's index is walked in growing windows, and matching rows are
-picked. A walk that takes too long stops and reports its position: rows before the position are
+rescan the table. If the conditions leave few rows, the rows are looked up and sorted, and the page
+and its total are exact. Otherwise the order's index is walked in growing windows, and matching rows
+are picked. A walk that takes too long stops and reports its position: rows before the position are
 complete, and the next page may begin there. No page takes longer than `TIME_LIMIT`, and no
 incomplete page claims to be complete.
 """
@@ -503,7 +503,7 @@ class _PageReader:
         )
 
     def _has_rows(self, at: PagePosition, back: bool) -> bool:
-        """Return True if rows may follow on that side of a position, itself included.
+        """Return True if rows may follow on that side of a position, including the position itself.
 
         Rows not found soon count as present.
         """

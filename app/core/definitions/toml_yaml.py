@@ -137,7 +137,7 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         for name, body in found.items():
             tables.append(_format_key(name), _write_definition(body))
         made.append(_format_key(kind), tables)
-    # Only text in double quotes holds any of these.
+    # Only double-quoted strings contain invisible characters, and escapes are valid in them.
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", tomlkit.dumps(made))
 
 
@@ -150,7 +150,7 @@ def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
 
 
 def _write_definition(body: Mapping[str, Any]) -> items.Table:
-    """Yield the tables of one definition, simple keys first."""
+    """Return the table of one definition, with simple keys first."""
     own = {key for key, value in body.items() if is_object(value) and _needs_table(key, value)}
     made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
     for key in sorted(body, key=lambda key: key in own):
@@ -167,7 +167,7 @@ def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
 
 
 def _write_spread(body: Mapping[str, Any]) -> items.Table:
-    """Return a table with a line for each entry of the keys in `_SPREAD`."""
+    """Return a table with a line for each entry of the keys in `_SPREAD_KEYS`."""
     made = items.Table(Container(parsed=True), items.Trivia(), False)
     for key, value in body.items():
         if key in _SPREAD_KEYS and is_object(value) and value:
@@ -179,7 +179,7 @@ def _write_spread(body: Mapping[str, Any]) -> items.Table:
 
 
 def _format_key(*names: str) -> items.Key:
-    """Return a key. tomlkit takes quadratic time for dotted ones of its own."""
+    """Return a key, dotted for several names. tomlkit's own dotted keys take quadratic time."""
     text = ".".join(items.SingleKey(name).as_string() for name in names)
     return items.SingleKey(text, items.KeyType.Bare)
 

@@ -16,8 +16,8 @@ from app.core.scheduling.plan import (
 # A median of fewer runs says little.
 MIN_RUNS = 3
 
-# Tolerance of run durations: the range replays the plan with all of them a fifth shorter or longer.
-# A run with only a known limit may end at any time before.
+# Tolerance of run durations: a range assumes that each run ends a fifth earlier or later. A run of
+# which only the limit is known may end at any time before the limit.
 EARLY_FACTOR, LATE_FACTOR = 0.8, 1.2
 
 TimeRange = tuple[float, float]

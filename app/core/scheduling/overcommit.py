@@ -1,6 +1,6 @@
 """Overcommit: pools larger than the machine.
 
-Deliberate sharing of cores is valid, so this is a warning only.
+Sharing cores on purpose is valid, so overcommit is only a warning.
 """
 
 from __future__ import annotations

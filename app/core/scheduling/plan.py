@@ -142,7 +142,10 @@ class BackfillBudget:
     memory: float
 
     def admits(self, task: QueuedTask, slots: int) -> bool:
-        """Return True if the task does not delay the reserved one; deduct its resources."""
+        """Return True if the task does not delay the reserved task.
+
+        Deduct the resources of a task that may still run when the reserved task starts.
+        """
         if task.queue == self.task.queue and slots < 2:
             return False
         if task.expected is not None and task.expected <= self.starts_in < inf:
@@ -187,8 +190,8 @@ class PoolBudget:
                 break
             cpu, memory, starts_in = cpu + end.cpu, memory + end.memory, end.ends_in
         if not (can_fit(task.cpu, cpu) and can_fit(task.memory, memory)):
-            # A run with unknown end may end before all others. Only resources free beside the task
-            # even then, or not used by the task, may be taken.
+            # A run with an unknown end may end next and let the task start. A later task may take
+            # only resources that are free now and that the reserved task does not need.
             cpu, memory, starts_in = self.cpu, self.memory, inf
         self.kept = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
 

@@ -1,4 +1,4 @@
-"""Reasons why a task waits, with numbers: a sentence and a form of at most 44 cells each."""
+"""Reasons why a task waits. Each has a sentence with numbers and a form of at most 44 cells."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

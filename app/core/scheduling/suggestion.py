@@ -15,7 +15,7 @@ from app.core.scheduling.waiting_task import Explanation, TaskState
 from app.core.text.units import format_estimate, format_number
 
 LOOKAHEAD_DECISIONS = 24
-"""Forecast decisions per what-if. Several are tried per answer, and a later start is no help."""
+"""Forecast decisions per what-if: few, because one answer tries several what-ifs."""
 SOONER_RATIO = 0.9
 """Maximum ratio of new to old waiting time that counts as sooner."""
 

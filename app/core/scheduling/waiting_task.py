@@ -102,7 +102,10 @@ class Explanation(NamedTuple):
 
 @dataclass(slots=True)
 class PlanContext:
-    """A dispatch view and its plan, computed once for all tasks to explain."""
+    """A dispatch view and its plan, computed once for all tasks to explain.
+
+    `wanted` holds the numbers of these tasks and of their parents.
+    """
 
     view: DispatchView
     wanted: frozenset[int]

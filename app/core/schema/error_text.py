@@ -127,7 +127,8 @@ def format_label(*path: str | int) -> str:
 def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> str:
     """Describe the allowed value and the actual one: `must be 0 to 51, not 99`.
 
-    Both are left out for a secret: declared in the schema, by parameter name, or one of `hidden`.
+    A secret value is never shown. A value is secret if the schema declares it so, by its
+    parameter's name, or if `hidden` has the name.
     """
     schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
     if isinstance(schema.get("errorMessage"), str):
@@ -158,9 +159,9 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
 
 
 def _may_hide_secret(error: ValidationError) -> bool:
-    """Return True if there is text instead of a list or object.
+    """Return True for text where a list or an object is expected.
 
-    Its secret parts cannot be identified.
+    The secret parts of such a text cannot be identified.
     """
     wanted: Any = error.validator_value
     kinds = wanted if is_array(wanted) else [wanted]

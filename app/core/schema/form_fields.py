@@ -20,7 +20,8 @@ from app.core.schema.secrets import is_declared_secret
 from app.core.text.sanitize import MASK, is_secret_name
 
 FieldPath = tuple[str, ...]
-"""Location of a value, from the outside in. The last name is `REST` for additional properties."""
+"""Location of a value, from the outside in. The last name is `REST_NAME` for additional
+properties."""
 
 REST_NAME = "\0"
 """Impossible name: no process can receive a NUL."""
@@ -44,7 +45,7 @@ class FormField:
     required: bool = False
     """True if the task always needs the value."""
     needed: bool = False
-    """True if the group needs the value."""
+    """True if the object that holds the value requires it."""
     items: frozenset[str] | None = None
     """JSON types of the items for a list of plain values, else None."""
     choices: tuple[tuple[str, Any, str], ...] = field(default=(), compare=False)
@@ -84,7 +85,7 @@ class FormField:
     def is_secret(self) -> bool:
         """True if the text is masked.
 
-        It may be a reference to the secret (`SECRET_PREFIXES`).
+        The text may be a reference to the secret (`SECRET_PREFIXES`).
         """
         if self.choices or not self.kinds <= {"string", "null"}:
             return False

@@ -254,7 +254,7 @@ def _merge_keywords(node: Mapping[str, Any], looked: Any) -> dict[str, Any]:
 
 
 def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
-    """Yield a schema, its references, `allOf`, and only non-null form, each once."""
+    """Yield a schema, its references, its `allOf` and its only non-null form, each once."""
     pending, seen = [(node, looked)], set[int]()
     while pending:
         node, looked = pending.pop(0)

@@ -80,7 +80,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 def measure_depth(value: Any) -> int:
     """Return the nesting depth of lists and objects.
 
-    The value may be any Python object.
+    The value may be any Python object. Counting stops just above `MAX_DEPTH`.
     """
     level, found = [value], 0
     while level and found <= MAX_DEPTH + 1:

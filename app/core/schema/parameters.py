@@ -3,7 +3,7 @@
 All faults of a set of values are reported together, each with its path, worded by
 `app.core.schema.error_text`. A value may refer to a secret: `{"secret": {"env": NAME}}` or
 `{"secret": {"file": PATH}}`. The reference is stored as it is, and `app.engines` resolves it when
-the task starts. It represents a text that no schema can check.
+the task starts. The reference represents a text that no schema can check.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
     """Convert `-p NAME=TEXT` pairs to values of their properties' types.
 
     A list may be given as JSON or one item at a time. Text that does not convert stays text, so
-    that `resolve` can report it with all other faults. Raise Usage if a single value is given
-    twice.
+    that `resolve_values` can report it with all other faults. Raise Usage if a single value is
+    given twice.
     """
     shown = read_shape(schema)
     found: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def resolve_values(
 
 
 def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterFinding]:
-    """Return all faults that `resolve` would report, each with its location."""
+    """Return all faults that `resolve_values` would report, each with its location."""
     shown = read_shape(schema)
     told = {
         fault.name: fault.text for fault in (*_find_unusable(given), *_find_unknown(shown, given))

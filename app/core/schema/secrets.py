@@ -74,7 +74,7 @@ def is_secret(name: str, hidden: Collection[str]) -> bool:
 def mask_record(value: Any, secret: bool = False) -> Any:
     """Mask secrets in a recorded value or in a schema.
 
-    Plain values under a secret name are masked, and schema keywords that quote values of a secret
+    Mask plain values under a secret name, and schema keywords that quote the value of a secret
     parameter. References to a secret are kept, because they do not contain the secret.
     """
     if is_array(value):

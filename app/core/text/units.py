@@ -1,6 +1,6 @@
 """Parsing and formatting of numbers, durations, sizes and times.
 
-The `parse_*` functions read user input. They raise ValueError with a sentence that can follow
+The `parse_*` functions read user input and raise ValueError with a sentence that can follow
 "--timeout: ". The `format_*` functions return short text for a screen, or `MISSING` for an unknown
 value. Units: seconds, cores, MiB. Every command imports this module, so its imports are few.
 """

@@ -68,10 +68,12 @@ def require_parent(folder: Path, undone: str) -> None:
 def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
     """Raise Storage if the configured folder is missing or empty but should hold a backup.
 
-    The newest good backup, with this `file` and stored time, was taken after config.toml was last
-    written. The disk may not be mounted, and a new backup would be written below the mount point.
+    `file` and `at` are the file name and stored time of the newest good backup. If it was taken
+    after config.toml was last written, the disk of the folder is probably not mounted. A new backup
+    would then be written below the mount point.
     """
-    # The setting is newer than the backup, although a copied config file keeps its old mtime.
+    # A backup in the home is older than the setting, whatever the mtime of config.toml says: a
+    # copied file keeps its old mtime.
     if chosen.folder is None or (home / "backups" / file).exists():
         return
     with suppress(OSError):
@@ -141,7 +143,7 @@ def open_store(home: Path) -> BackupCatalog:
             raise Storage(
                 said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
             )
-        # Otherwise the setting is newer than the backup.
+        # A newest backup in the home was taken before the folder was set.
         if (newest := find_newest_recorded(database)) and not (home / "backups" / newest).exists():
             raise _make_folder_gone(where)
     return BackupCatalog(where, database)
@@ -172,11 +174,10 @@ def check_backups(
     Without `ident` check the files of all backups and rebuild the newest.
 
     Return {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id,
-    of}], "doubtful": [{id, of}], "damaged_lines": line numbers in the manifest}. Odd problems are
-    not faults of the backup: it cannot be read at the moment, or its attached files have changed.
-    Strangers belong to the database of another home; doubtful backups may. With `marks`, mark bad
-    backups in the manifest, so that they no longer count, and remove leftover files. Raise NoBackup
-    and Storage.
+    of}], "damaged_lines": line numbers in the manifest}. Odd problems are not faults of the backup:
+    it cannot be read at the moment, or its attached files have changed. Strangers belong to another
+    home. With `marks`, mark bad backups in the manifest, so that they no longer count, and remove
+    leftover files. Raise NoBackup and Storage.
     """
     store = open_store_for(home, ident)
     if not store.folder.is_dir():
@@ -267,11 +268,10 @@ def _mark_bad(store: BackupCatalog, ident: str, why: str) -> None:
 
 
 def to_row(backup: Backup) -> Row:
-    """Return {id, kind, at, path, bytes, verified, base, problem, stranger, doubtful, unreadable}.
+    """Return {id, kind, at, path, bytes, verified, base, problem, stranger, unreadable}.
 
     `at` is as stored, `bytes` the size of the file. `stranger` is the database of another home, or
-    None. `doubtful` is the database that may be another home's. `unreadable` lists the parts that
-    cannot be read.
+    None. `unreadable` lists the parts that cannot be read.
     """
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path),

@@ -51,7 +51,7 @@ MAX_WAIT = 60.0
 
 
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
-    """Take a backup now and return it as `finished` does.
+    """Take a backup now and return it as `finish_backup` does.
 
     `to` is the absolute path of another folder, in which nothing is pruned.
     """
@@ -102,7 +102,7 @@ async def finish_backup(call: Call, taken: Backup, chosen: Settings | None) -> R
 async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str | None:
     """Run the after-program and return its error so far.
 
-    A caller with a runtime waits at most LONG_ENOUGH; the program then continues.
+    A caller with a runtime waits at most `MAX_WAIT`; the program then continues.
     """
     name = sanitize(next(iter(chosen.after), ""))
     said = f"backup {taken.id} is complete; waiting for the after-program {name}"
@@ -159,7 +159,7 @@ async def take_one_backup(
     def work(step: Callable[[], None]) -> Backup:
         if to is not None or chosen.folder:
             require_parent(to or Path(chosen.folder or ""), space_errors.NO_BACKUP_TAKEN)
-        # A database that has lost its version could not be restored.
+        # This raises for a database without its version, whose backup could not be restored.
         migrate.read_version(call.db.path)
         taken = take_backup(call.db.path, where, rules, full, beside, step)
         if rules.keep is not None:
@@ -241,10 +241,10 @@ class NewestBackup:
     def find_existing(
         self, c: Connection, folder: str, alone: Path | None = None
     ) -> tuple[str | None, str]:
-        """Return the result of `_newest_there`, cached.
+        """Return the result of `_find_newest_existing`, cached.
 
-        Without a runtime nobody updates the table of backups, so look at the folder of database
-        `alone` first.
+        Without a runtime nobody updates the table of backups. With the path `alone` of the
+        database, the backup folder is therefore read first.
         """
         of = (folder, alone, find_newest_good(c))
         if self._of != of or monotonic() >= self._due:

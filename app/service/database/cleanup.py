@@ -255,9 +255,10 @@ def build_rules(upkeep: MaintenanceSettings, moment: datetime, since: str) -> Re
 
 
 def _get_ledger_start(upkeep: MaintenanceSettings, moment: datetime, since: str) -> str:
-    """Return the time from which the ledger is kept, or "" to keep all of it.
+    """Return the time from which outcomes of removed runs are kept, or "" to keep all.
 
-    The ledger reaches back to the oldest backup by the rules, and to the oldest existing one.
+    A restored database needs them (table `forgotten`). Outcomes are kept back to the oldest backup
+    that the rules allow, and to the oldest existing one.
     """
     return "" if upkeep.backup.keep is None else min(_stamp_ago(moment, upkeep.backup.keep), since)
 
@@ -424,7 +425,7 @@ def _count_batch(
 ) -> None:
     """Count a batch.
 
-    A task goes for the reason of its last run. A task that never ran is old or was removed.
+    A task is removed for the reason of its last run. A task that never ran is old or was removed.
     """
     reasons: dict[str, str] = {}
     gone = set(taken.runs)

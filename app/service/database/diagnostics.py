@@ -14,7 +14,7 @@ from db.maintenance import size_stats, slow_queries
 async def list_slow(call: Call) -> list[dict[str, Any]]:
     """Return the slow statements, slowest first.
 
-    Rows are those of `db.slowlog.SlowRow`, with times in seconds and the plan as text or None.
+    Rows are those of `slow_queries.SlowRow`, with times in seconds and the plan as text or None.
     """
     await _flush_slow_log(call)
     return [asdict(row) for row in await call.db.read(slow_queries.list_slow)]

@@ -175,7 +175,7 @@ def apply_repairs(
 ) -> list[str]:
     """Repair rows and discard the given logs. Record and return the repairs.
 
-    No number up to `highest` is given again. `home_uuid` replaces a lost UUID of the home.
+    No number up to `highest` is assigned again. `home_uuid` replaces a lost UUID of the home.
     """
     done = checks.repair_database(c, highest, VALIDATORS, home_uuid)
     if logs:

@@ -100,7 +100,7 @@ def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
 def list_runs(home: Path) -> list[ObservedRun]:
     """Return every run in the journal or with a log.
 
-    No time tells which runs are new, since the clock may have been set back.
+    Times do not show which runs are new, since the clock may have been set back.
     """
     runs = read_runs(home)
     found = [_build_run(runid, records) for runid, records in runs.items()]
@@ -216,8 +216,8 @@ def make_started_check(home: Path) -> Callable[[str], bool]:
 def make_possible_start_check(home: Path) -> Callable[[str], bool]:
     """Return a check that a run with a log may have been started.
 
-    Many jobs write nothing, and the journal goes with its keeper. An empty log counts as a failed
-    start only if the journal records the failure.
+    Many jobs write nothing, and a keeper without runs removes its journal. An empty log counts as a
+    failed start only if the journal records the failure.
     """
     failed = {
         str(record[letter])

@@ -75,8 +75,8 @@ async def set_(
     """Store a definition.
 
     `was` is the text on which the edit was based, None for a new definition. If the stored text
-    differs from it, nothing is changed. Raise Usage with the faults, or Conflict with the other
-    author.
+    differs from it, nothing is changed. Raise Usage with the faults, or Conflict or NotFound with
+    the other author.
 
     Return {"name", "change": create|update|same, "fields"}.
     """

@@ -72,8 +72,8 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
 def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     """Return SLA rules as sent to clients.
 
-    To the columns come `severity`, `words` (the rule as a sentence), `limit` in its `unit`, the
-    state of its metric, `open` ({status: alerts}), and `silence` ({"until", "by", "reason"} or
+    Added to the columns are `severity`, `words` (the rule as a sentence), `limit` in its `unit`,
+    the state of its metric, `open` ({status: alerts}), and `silence` ({"until", "by", "reason"} or
     None). `late` and `last_late` cover resolved alerts of the last day; at most a thousand of all
     rules are counted.
     """
@@ -114,7 +114,8 @@ def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> lis
     """Return the results of the last dozen tasks under a rule, oldest first.
 
     Each is {"number", "name", "status", "at": when the task met the rule, "value": seconds needed,
-    "late"}. A rule about a metric has none. `match` selects the tasks as in `db.alerts.lately`.
+    "late"}. A rule about a metric has none. `match` selects the tasks as in
+    `alerts.list_recent_tasks`.
     """
     if rule.metric:
         return []
@@ -282,7 +283,7 @@ def check_match(
 ) -> None:
     """Raise NotFound if a match condition names an unknown template or queue.
 
-    A rule with a typing error would never be late.
+    A rule with a misspelt name would never fire.
     """
     match = conditions.get("match", {})
     for kind, names in (("template", templates), ("queue", queues)):

@@ -26,8 +26,8 @@ MAX_COUNTED = 10_000
 async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
     """Return all templates by name.
 
-    With `usage`, add `used` (tasks, at most COUNTED), `active` (tasks not ended), `last_used` (last
-    end) and `median` (seconds of the last successful runs).
+    With `usage`, add `used` (tasks, at most `MAX_COUNTED`), `active` (tasks not ended), `last_used`
+    (last end) and `median` (seconds of the last successful runs).
     """
     return await call.db.read(_ls, usage)
 

@@ -51,8 +51,8 @@ async def _apply_to_tasks(
 ) -> dict[str, Any]:
     """Apply an action to tasks and record it, leaving out tasks that `may` refuses.
 
-    Up to BATCH tasks share one transaction. More tasks take several, so that starts and ends go
-    through in between.
+    Up to `BATCH_SIZE` tasks share one transaction. More tasks take several, so that starts and ends
+    go through in between.
     """
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= BATCH_SIZE):
         return await call.db.write(_apply, call.by, verb, ids, select, may, act)
@@ -451,7 +451,7 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Release held tasks, except tasks that could not be read as stored."""
+    """Release held tasks, except quarantined tasks that lost values."""
     bare = await call.db.read(quarantine.find_without_environment)
 
     def may(row: TaskRow) -> None:

@@ -242,7 +242,7 @@ def make_refusal(problem: Problem, ident: str | int, number: int | None = None) 
 def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
     """Convert a selection to the arguments of `reads.list_tasks`.
 
-    `since` is in seconds ago.
+    `since` is a duration before now.
     """
     status = select.get("status", ())
     statuses = [
@@ -266,7 +266,7 @@ def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_since(seconds: Any) -> str | None:
-    """Return the timestamp that lies `seconds` in the past."""
+    """Return the timestamp of `seconds` before now."""
     if seconds is None:
         return None
     try:

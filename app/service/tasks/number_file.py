@@ -28,7 +28,7 @@ _WIDTH = len(str(transitions.MAX_NUMBER))
 _LINE_LENGTH = _WIDTH + 10
 """Bytes of a line with one number, including checksum and separators."""
 _SYNC_INTERVAL = SAFETY_MARGIN // 2
-"""Numbers between two syncs of the file. At most as many as a restore skips may be lost."""
+"""Numbers between two syncs of the file. A crash loses fewer numbers than a restore skips."""
 
 
 class TaskNumbers(NamedTuple):
@@ -93,7 +93,7 @@ def _parse_mark(line: bytes) -> int:
 def skip_numbers(home: Path, highest: int, passed: Sequence[int]) -> None:
     """Record that a restore skips the range `passed` and numbers up to `highest`.
 
-    The file is on the disk on return. Raise OSError, or Storage if a folder has its name.
+    The file is on the disk on return. Raise OSError, or Storage if its path is a folder.
     """
     path = home / "run" / FILE_NAME
     if path.is_dir():

@@ -14,7 +14,7 @@ MAX_COMMAND_LENGTH = 4_000
 
 
 def make_stored_text(row: Any) -> str:
-    """Return the text of a raw database row (`db.search.READ`)."""
+    """Return the text of a raw database row (`fts.TEXT_COLUMNS`)."""
     return _join_text(
         row.name,
         row.template,

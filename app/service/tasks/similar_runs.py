@@ -38,5 +38,5 @@ def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
 
 
 def strip_digits(name: str) -> str:
-    """Return a name without its digits: `encode S#E#.mkv`."""
+    """Return a name with `#` for each group of digits: `encode S#E#.mkv`."""
     return _DIGITS.sub("#", name)

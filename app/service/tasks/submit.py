@@ -44,7 +44,7 @@ LARGE_BATCH = 5_000
 MAX_EDGES = 1_000_000
 """Maximum number of dependencies of a batch.
 
-They grow with the square of the tasks of one name, and storing them blocks the writer.
+Dependencies grow with the square of the tasks of one name, and storing them blocks the writer.
 """
 
 
@@ -200,7 +200,7 @@ class SubmitBatch:
     def drop_tasks(
         self, places: Collection[int], edges: Sequence[DependencyEdge]
     ) -> list[DependencyEdge]:
-        """Remove tasks without dependencies and return the edges with new positions."""
+        """Remove the tasks at `places`, which have no edges; return the renumbered edges."""
         kept = [at for at in range(len(self.rows)) if at not in places]
         place = {at: n for n, at in enumerate(kept)}
         self.rows = [
@@ -218,7 +218,8 @@ class SubmitBatch:
     ) -> list[int]:
         """Return the batch tasks that a reference names.
 
-        Digits never name a batch task. A task's own name refers to an earlier task if one exists.
+        Digits never name a batch task. A task's own name refers to a stored task of that name if
+        there is one.
         """
         if isinstance(reference, int) or _NUMBER.fullmatch(reference):
             return []
@@ -488,7 +489,7 @@ def make_name(argv: Sequence[str]) -> str:
 _FOLDER_PARTS = re.compile(
     r"""(?:(?<![^\s<>=:;|&(])|(?<=["'])(?=[/~.$]))   # a word begins, or a quoted path
         (?:\w+:(?=//))?(?:[^\s<>=:;|&()"'/]*/)+      # https:, and all up to the last slash
-        (?=[^\s<>=:;|&()"'/])                        # before what is called so""",
+        (?=[^\s<>=:;|&()"'/])                        # before the name itself""",
     re.VERBOSE,
 )
 
@@ -545,13 +546,13 @@ async def submit(
 
 
 PAST_TOLERANCE = 5.0
-"""Seconds for which a start time does not yet count as past. It was future when typed."""
+"""Seconds by which a start time may be past without a note: it lay in the future when typed."""
 
 
 def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     """Note start times in the past.
 
-    Such tasks are stored all the same, as scripts rely on that.
+    Such tasks are stored all the same, because scripts use past times.
     """
     past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
     over = [
@@ -636,7 +637,7 @@ def _store(
     c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
 ) -> list[dict[str, Any]]:
     batch = _fill_batch(c, specs, origin, first)
-    # Otherwise an earlier call stored the batch, and its answer was lost.
+    # A known uuid means that an earlier call stored the batch and its answer was lost.
     if not transitions.is_known(c, first):
         batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]

@@ -104,8 +104,8 @@ async def ls(
     """Return tasks, newest first, and `as_of`, the last known event.
 
     `recent` leaves out tasks that ended more than a day ago. With `brief`, return only the
-    displayed columns: `lines` is the JSON text of a list of lists (columns in `db.reads.BRIEF`),
-    and `notes` holds the values of `NOTES` by uuid.
+    displayed columns: `lines` is the JSON text of a list of lists (columns in
+    `reads.LIST_COLUMNS`), and `notes` holds the values of `NOTES` by uuid.
     """
     wanted = lookup.to_list_arguments(
         {"status": status, "queue": queue, "name": name, "tag": tag, "since": since}

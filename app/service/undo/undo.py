@@ -1,7 +1,7 @@
 """Undo of operations.
 
-An operation is undone only entirely, and only while its objects are as it left them. Each undo is
-an operation itself.
+An operation is undone entirely or not at all, and only while its objects are unchanged since. Each
+undo is an operation itself.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from db.rows import OperationRow, SlaRow
 from db.schema import Table
 
 BATCH_SIZE = 100
-"""Task operations undone in one transaction. Others are few and depend on each other."""
+"""Task operations undone in one transaction. Other operations are few and depend on each other."""
 MAX_EARLIER = 20
 """Earlier calls examined when the last one cannot be undone."""
 MAX_NAMED = 8
-"""Maximum number of operation ids in such a suggestion."""
+"""Maximum number of operation ids in the suggestion of an earlier call."""
 
 
 @dataclass(frozen=True, slots=True)
