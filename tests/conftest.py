@@ -49,8 +49,7 @@ FOLDER_MARKS = {
     "test_style.py": "unit",
     "tui": "terminal",
 }
-"""Marker of the tests in each folder or module, unless they have one of their own; otherwise
-`process`."""
+"""Marker of tests without one of their own, by folder or module; `process` for all others."""
 
 
 def pytest_configure() -> None:
@@ -97,7 +96,7 @@ SLOWEST_FILES = (
     "test_deck_keys",
     "test_schema_form_cases",
 )  # fmt: skip
-"""The slowest test files. The others run in folder order, which puts slow folders first."""
+"""The slowest test files. Other files run in folder order, which puts slow folders first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -153,7 +152,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def fresh_database() -> Iterator[Path]:
-    """Yield the database of a new home. Copying is faster than creating one."""
+    """Yield the database of a new home; to copy a database is faster than to create one."""
     folder = Path(tempfile.mkdtemp(prefix="td-"))
     setup.prepare_database(folder)
     yield paths.database_path(folder)
@@ -203,7 +202,7 @@ def module_runtime() -> Iterator[RuntimeProcess]:
 
 @pytest.fixture
 def shared_runtime(module_runtime: RuntimeProcess) -> RuntimeProcess:
-    """Return the module's home with a running runtime, whatever earlier tests did to it."""
+    """Return the module's home with a running runtime, started again if necessary."""
     module_runtime.start()
     return module_runtime
 

@@ -1,4 +1,4 @@
-"""Fork server for commands, to save the start-up cost of each.
+"""Fork server for commands, which saves the start-up cost of each.
 
 Without a runtime, a command imports half of the program, which takes several times as long as its
 work. The first use of each verb still runs in a new process, once with a runtime and once without,

@@ -44,7 +44,7 @@ def is_alive(pid: int) -> bool:
 
 
 class RuntimeProcess:
-    """Client of a real runtime, which the first verb starts."""
+    """Home with a client of its real runtime, which the first verb starts."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -65,7 +65,7 @@ class RuntimeProcess:
         return self.client.call(verb, args)
 
     def submit(self, *argv: str, **more: Any) -> str:
-        """Submit a command and return its task number as typed."""
+        """Submit a command and return its task number as text."""
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.home)}
         asked = {
             "tasks": [{"argv": list(argv), **more}],

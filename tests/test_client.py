@@ -25,7 +25,7 @@ GREETING = {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": 1}
 
 
 class ScriptedRuntime:
-    """Scripted runtime: per connection it greets, sends the answers of `answer`, and hangs up."""
+    """Scripted runtime: greets each client, sends the answers of `answer`, and hangs up."""
 
     def __init__(
         self,

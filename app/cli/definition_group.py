@@ -1,4 +1,4 @@
-"""Shared commands of the definition groups: list, show, and verbs that take one name."""
+"""Shared commands of the definition groups: `ls`, `show`, and those that take one name."""
 
 from __future__ import annotations
 
@@ -102,14 +102,14 @@ def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
 
 
 def add_name(parser: Parser) -> None:
-    """Add the NAME argument of a verb such as `taskdeck queue set`."""
+    """Add the NAME argument of a command such as `taskdeck queue set`."""
     kind = parser.prog.split()[-2].replace("sla", "SLA")
     parser.add_option("names", nargs="*", metavar="NAME", help=f"name of the {kind}")
     add_json_options(parser)
 
 
 def make_verb_command(group: str, verb: str, summary: str, past: str) -> Command:
-    """Build a verb that takes only a name, such as `GROUP pause NAME`."""
+    """Build a command that takes only a name, such as `GROUP pause NAME`."""
     return Command(summary, partial(_run_verb, group=group, verb=verb, past=past), add_name)
 
 

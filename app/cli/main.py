@@ -1,4 +1,4 @@
-"""Command-line entry point: words to exit code. Only the named verb is loaded."""
+"""Command-line entry point: words to exit code. Only the module of the command is loaded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ EXIT_SIGPIPE = 141
 """128 + SIGPIPE, as a shell reports a writer whose reader is gone."""
 
 _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help"})
-"""Verbs allowed in the folder of a replica. Other verbs would take the folder for an empty home."""
+"""Commands allowed in the folder of a replica; others would take the folder for an empty home."""
 _READ_ONLY_COMMANDS = frozenset({"completion", "help", "version", "wait"})
-"""Verbs that change nothing and are not verbs of the runtime."""
+"""Commands that change nothing, besides those whose verb is in `READ_ONLY_VERBS`."""
 _GLOBAL_OPTIONS = (
     "--home",
     "--help",
@@ -36,8 +36,8 @@ def run(
 ) -> int:
     """Execute the command line `argv` (without the program name) and return the exit code.
 
-    `deck` and `serve` start those two; `keys` reports faults in the user's key bindings. Raise
-    KeyboardInterrupt after an interrupt, when everything is closed and flushed.
+    `deck` opens the deck, `serve` runs the runtime, `keys` reports faults in the user's key
+    bindings. Raise KeyboardInterrupt after an interrupt, when everything is closed and flushed.
     """
     output.open_missing_streams()
     try:
@@ -203,7 +203,7 @@ def _run_command(session: CommandContext, name: str, command: Command, given: li
 
 
 def _refuse_change(name: str, command: Command, args: Args) -> None:
-    """Raise Conflict for a verb that may change something. A dry run may not."""
+    """Raise Conflict for a command that may change something; a dry run changes nothing."""
     from app.client import READ_ONLY_VERBS
 
     verb = command.asks(args) if command.asks else name.replace(" ", ".")

@@ -120,7 +120,7 @@ def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
     """Draw lines from the top of the screen and return what is drawn.
 
     Lines equal to those in `drawn` (None for nothing) are not written again. Lines that do not fit
-    are truncated, and surplus lines are counted. The cursor ends below.
+    are truncated, and surplus lines are counted. The cursor ends below the last line.
     """
     from app.cli.table_layout import truncate_line
 
@@ -203,12 +203,12 @@ def wrap_words(text: str, cells: int) -> str:
 
 
 def print_problem(what: Problem) -> None:
-    """Print a problem, in the one form of every error."""
+    """Print a problem with its hint."""
     print_note(str(what))
 
 
 def print_note(text: str) -> None:
-    """Print a message of a verb. Its commands get the --home option in use."""
+    """Print a message. Commands in the message get the --home option in use."""
     print_message(f"taskdeck: {add_home_option(sanitize(text))}")
 
 

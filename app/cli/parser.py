@@ -1,4 +1,4 @@
-"""Parser of one verb's options, with errors that say what to type.
+"""Parser of one command's options, with errors that say what to type.
 
 argparse errors become `Usage` with our own wording. Numbers and amounts are checked while they are
 parsed, so that a message names the option. Every command loads this module, so imports are few.
@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def make_usage(self) -> str:
-        """Return the default usage line after the verb."""
+        """Return the default usage line, without the program and the command."""
         words = [
             f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar)
             for a in self._get_positional_actions()
@@ -100,10 +100,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command:
-    """Command of the command line: its function, options and help.
+    """Function, options and help of one command.
 
     `usage` replaces the default usage line. `better` may replace the error for invalid words.
-    `asks` returns the runtime's verb if its name differs.
+    `asks` returns the verb if its name differs from the command's.
     """
 
     __slots__ = (
@@ -137,7 +137,7 @@ class Command:
         )
 
     def read(self, parser: Parser, given: list[str]) -> Args:
-        """Parse the words after the verb.
+        """Parse the words after the command.
 
         `args.command` holds the words after `--`, or None without `--`.
         """
@@ -173,7 +173,7 @@ def add_json_options(parser: Parser) -> None:
 
 
 def add_row_options(parser: Parser, named: str = "names only, one per line") -> None:
-    """Add the output options of a list: also tsv, and name, which is described by `named`."""
+    """Add the output options of a list; `named` describes what `-o name` prints."""
     _add_output_options(
         parser,
         ("json", "jsonl", "tsv", "name"),
@@ -260,7 +260,7 @@ def add_filters(
 
 
 def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
-    """Add filters and --yes to a verb that changes tasks; `usual` names the default states."""
+    """Add filters and --yes to a command that changes tasks; `usual` names the default states."""
     told = f"instead of ID; without --status: {usual}"
     add_filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
 
@@ -312,7 +312,7 @@ def explain_wildcards(chosen: dict[str, Any]) -> str:
 
 
 def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
-    """Return an argparse type for a parser of `amounts`.
+    """Return an argparse type for a parsing function such as those of `units`.
 
     The error message continues from the name of the option.
     """

@@ -1,4 +1,4 @@
-"""Registry of verbs: module, summary, and names used by other tools."""
+"""Registry of commands: module, summary, and names used by other tools."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "version": ("runtime", "print the version"),
 }
 COMPLETE_VERB = "__complete"
-"""Hidden verb called by the completion scripts."""
+"""Hidden command called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
 GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
@@ -95,7 +95,7 @@ _FOREIGN_WORDS = {
     "apply": "import",
 }
 FOREIGN_VERBS = {theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()}
-"""Our equivalents of verbs of other tools."""
+"""Equivalents of commands of other tools."""
 
 _TASK_VERBS = (
     "logs",
@@ -113,7 +113,7 @@ _TASK_VERBS = (
 
 
 def load_commands(verb: str) -> dict[str, Command]:
-    """Import the module of a verb and return its commands by name, or by second word in a group."""
+    """Import a command's module; return its commands by name, or by second word in a group."""
     return __import__(f"app.cli.commands.{VERBS[verb][0]}", fromlist=["COMMANDS"]).COMMANDS
 
 
@@ -151,7 +151,7 @@ def make_unknown_in_group_error(group: str, verb: str, found: dict[str, Command]
 
 
 def _append_words(ours: str, rest: list[str]) -> str:
-    """Append the given words to our verb if they are few and plain."""
+    """Append the typed words to the equivalent command if they are few and plain."""
     words = " ".join(rest)
     plain = words.isprintable() and words.isascii() and len(words) <= 40
     return f"{ours} {words}" if rest and plain and ours.split()[0] in _TASK_VERBS else ours

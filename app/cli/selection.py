@@ -1,4 +1,4 @@
-"""Task selection by filters: default states of a verb, confirmation and summary of results."""
+"""Task selection by filters: default states, confirmation and summary of results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_STATES = {
     "set": ("running", *_WAITING),
     "front": _WAITING,
 }
-"""Default states of a verb. Retry excludes cancelled tasks: failed ones are what people mean."""
+"""Default states by verb. Retry excludes cancelled tasks: people mean failed ones."""
 
 MAX_NAMED = 3
 """Maximum number of tasks named in a question, and of refusals printed."""

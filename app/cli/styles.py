@@ -37,7 +37,7 @@ TO_ASCII = str.maketrans(
         "✓": "+",
     }
 )
-"""ASCII replacements of our glyphs for locales without UTF-8."""
+"""ASCII replacements of the glyphs for locales without UTF-8."""
 
 
 def format_state(status: str, ascii: bool = False) -> tuple[str, str]:

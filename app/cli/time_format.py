@@ -1,6 +1,6 @@
 """Formatting of stored times (`2026-11-25T10:42:07.123456Z`).
 
-A damaged time is shown unchanged and excluded from calculations: it may be all that is left.
+A damaged time is shown unchanged and excluded from calculations.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def format_clock(text: str | None, seconds: bool = False) -> str:
 
 
 def format_future(text: str) -> str:
-    """Return a future time as understood, `Sat 18:09 (in 23h)`; empty for a past one."""
+    """Return a future time as `Sat 18:09 (in 23h)`, or an empty string for a past time."""
     left = (to_local(text) - get_local_now()).total_seconds()
     return f"{format_clock(text)} (in {units.format_upper_bound(left)})" if left > 0 else ""
 

@@ -107,7 +107,7 @@ class TaskdeckApp(Navigation):
     ) -> None:
         """Create the app.
 
-        `settings.keys` are validated already. `told` is an unsanitized message to show first.
+        `settings.keys` are validated already. `told` is an unsanitized message, shown at the start.
         """
         super().__init__(
             look=look,
@@ -122,7 +122,7 @@ class TaskdeckApp(Navigation):
         self._first = first
         self._first_message = told
         self.origin = identify_terminal()
-        """Origin recorded for changes made here; the news lists only those with another origin."""
+        """Origin recorded for changes made here. Only changes of others are shown as news."""
         self.seen = ReadMarks(self.memory, self.now)
         self.drafts = Drafts()
         self.undo_stack = UndoStack()
@@ -171,7 +171,7 @@ class TaskdeckApp(Navigation):
     def on_load(self) -> None:
         """Install the signal handlers.
 
-        From here on the terminal is in application mode, so SIGTERM and SIGHUP must leave in order.
+        From now on the terminal is in application mode, so SIGTERM and SIGHUP must restore it.
         """
         if current_thread() is main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):

@@ -86,7 +86,7 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
         self.screen.refresh(layout=True)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Return the colour filter; without colour, the one that drops colours.
+        """Return the colour filter of the theme; without colour, a filter that drops all colours.
 
         Textual asks before the theme is known and would choose the filter for greys.
         """

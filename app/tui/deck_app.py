@@ -59,7 +59,7 @@ class DeckApp(AppHost, Protocol):
         ...
 
     def show_message_once(self, text: str) -> None:
-        """Show a message that need not be repeated."""
+        """Show a message, but only the first time."""
         ...
 
     def action_recent_messages(self) -> None:
@@ -165,7 +165,7 @@ class StatusScreen(DeckNode):
     """A screen with a message line."""
 
     KEY: ClassVar[str] = ""
-    """Key of the app that opens the screen, where the banner of other screens names the key."""
+    """Key that opens the screen, if the banner of other screens names that key."""
 
     SHOWS_PAST: ClassVar[bool] = False
     """True if the screen shows the past while the user travels in time."""

@@ -27,7 +27,7 @@ class ErrorBoundary(MessagePump):
     """A message pump whose failing handlers and callbacks are passed to `app.report`.
 
     Textual ends the app when a callback of a timer, of `call_next` or of `call_after_refresh`
-    fails, even if its widgets were only removed with their screen.
+    fails, even if it fails only because its screen was dismissed.
     """
 
     async def _dispatch_message(self, message: Message) -> None:
@@ -120,7 +120,7 @@ class SafeScreen(ErrorBoundary, Screen[ScreenResultType]):
 
     @on(ScreenResume)
     def _style_on_first_resume(self, event: ScreenResume) -> None:
-        """Style only the screen when it appears for the first time.
+        """Style the screen alone, without its widgets, when it appears for the first time.
 
         Its widgets were styled when they were mounted.
         """

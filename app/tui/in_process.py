@@ -61,9 +61,9 @@ class _SignalReceived(BaseException):
 
 @contextmanager
 def shutdown_on_exit(runtime: EmbeddedRuntime) -> Iterator[SignalExit]:
-    """Run the body until a signal arrives, then stop the runtime.
+    """Run the body, which a signal ends early, then stop the runtime.
 
-    Yields the exit code of the signal.
+    Yield the exit code of the signal.
     """
     told = SignalExit()
 

@@ -54,7 +54,7 @@ class KeyDispatcher:
         self._discard_until = monotonic()
 
     async def handle_event(self, event: events.Event) -> bool:
-        """Handle an event before Textual does; return True if that was all."""
+        """Handle an event before Textual does; return True if Textual must not handle it."""
         if isinstance(event, events.MouseDown) and self._is_second_click(event):
             return True
         if isinstance(event, events.MouseEvent):

@@ -179,7 +179,7 @@ _KEYS = frozenset([*(key.value for key in TextualKeys), *_PUNCTUATION, "space"])
 def _iter_scopes(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:
     """Yield the classes whose keys work together.
 
-    A screen, each widget it may contain and, except for dialogs, the app.
+    Each scope is a screen, one of its widgets and, except for dialogs, the app.
     """
     screens = [node for node in nodes if issubclass(node, Screen)]
     widgets = [node for node in nodes if issubclass(node, Widget) and not issubclass(node, Screen)]

@@ -37,7 +37,7 @@ DIGIT_ACTIONS = {
 
 
 def import_form() -> None:
-    """Import the submit form, which takes a fifth of the time to its first frame."""
+    """Import the submit form: the import takes a fifth of the time until its first frame."""
     import app.tui.screens.submit_form  # noqa: F401
 
 

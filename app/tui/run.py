@@ -32,7 +32,7 @@ def run_deck(
 ) -> int:
     """Run the deck on a home and return the exit code.
 
-    `ascii` None lets the terminal decide.
+    With `ascii` None the terminal decides.
     """
     found = read(get_config_path())
     settings = found.settings
@@ -158,7 +158,7 @@ def _make_client(home: Path, read_only: bool) -> Client:
 def format_farewell(board: Board | None, failure: BaseException | None = None) -> str:
     """Return the line printed after the deck: running work, and how to return or stop.
 
-    Return "" when a demo ends, since the demo prints more itself.
+    Return "" when a demo ends, since the demo prints its own last line.
     """
     sorry = (
         f"The deck failed ({type(failure).__name__}); see run/deck.log in the home. "

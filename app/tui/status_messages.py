@@ -113,7 +113,7 @@ class StatusMessages(App[int]):
         self.draw_message()
 
     def show_message_once(self, text: str) -> None:
-        """Show a message that need not be repeated."""
+        """Show a message, but only the first time."""
         if text not in self._shown_once:
             self._shown_once.add(text)
             self.show_message(self.look.sanitize(text))

@@ -23,7 +23,7 @@ Span = tuple[str, str]
 
 
 class Sign(NamedTuple):
-    """A sign of `core.signs`: one-cell glyph, ASCII replacement, word, style name."""
+    """A sign of `core.text.status_glyphs`: one-cell glyph, ASCII replacement, word, style name."""
 
     glyph: str
     ascii: str

@@ -1,7 +1,7 @@
 """Benchmarks of the design's goals: `python -m tests.bench`.
 
 Each figure is shown beside the raw limit of the machine. Each part has its own temporary home. On a
-busy machine the ratios are more reliable.
+busy machine the ratios are more reliable than the times.
 """
 
 from __future__ import annotations

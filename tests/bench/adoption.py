@@ -33,7 +33,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def start_runs(house: AcceptanceHome, count: int) -> Path:
-    """Start runs that wait at a fifo, and return the fifo."""
+    """Start runs that wait for a writer of a fifo, and return the fifo."""
     gate = house.work / "adopted"
     os.mkfifo(gate)
     create_parked_queue(house, "adopted", count)

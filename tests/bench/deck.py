@@ -1,7 +1,7 @@
 """Benchmark of the deck on a real pty, with many queued and some short tasks.
 
-Output is stamped on arrival and examined afterwards, so that no terminal emulation slows the
-measurement.
+Each chunk of output gets the time of its arrival and is examined afterwards, so that no terminal
+emulation slows the measurement.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
 
 
 def fill_home(house: AcceptanceHome, queued: int) -> None:
-    """Submit many parked tasks, wait for the search index, and let a dozen tasks come and go."""
+    """Submit many parked tasks, wait for the search index, and keep a dozen short tasks running."""
     create_parked_queue(house, "many", 4)
     submit_bulk(house, queued, "many")
     wait_for_index(house, queued)

@@ -20,7 +20,7 @@ from tests.bench.workload import create_parked_queue, submit_bulk
 COUNT = 3000
 ROUNDS = 5
 Contender = Callable[[], float]
-"""Returns the ends per second of one round."""
+"""A function that returns the ends per second of one round."""
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:

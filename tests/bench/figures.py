@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 class Figure:
     """One measurement. `judged` is compared with the goals: the value, or its ratio to `beside`.
 
-    Without a goal it is shown for comparison only; without a value it names something unmeasurable.
+    A figure without a goal is shown for comparison only; one without a value was not measurable.
     """
 
     what: str

@@ -1,6 +1,6 @@
 """A large home with realistic names, commands, states and times.
 
-A fixed seed makes two databases alike. Most tasks have ended; the newest wait.
+A fixed seed makes all databases alike. Most tasks have ended; the newest tasks wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Benchmark of a deck's memory: after a minute, and after many tasks have come and gone.
+"""Benchmark of a deck's memory: after a minute, and after many tasks have ended.
 
 A real deck runs over a runtime that drains a queue of no-ops; logs, tasks and lists are opened and
 closed meanwhile.
@@ -19,7 +19,7 @@ from tests.bench.recorder import Recorder
 from tests.bench.workload import create_parked_queue, submit_bulk
 
 FIRST_SAMPLE = 60.0
-"""Seconds until the first sample. Tasks that all end before it show nothing."""
+"""Seconds until the first sample. At least one task must still wait then."""
 STALL_TIMEOUT = 120.0
 """Seconds without an end after which the benchmark fails."""
 ROUND_KEYS = (
@@ -43,7 +43,7 @@ ROUND_KEYS = (
     "\x1b",
     "0",
 )
-"""Keys of a user who looks around and returns to the deck."""
+"""Keys of a user who opens several screens and returns to the deck."""
 KEY_INTERVAL = 0.25
 GOAL = 1.2
 
@@ -71,7 +71,7 @@ def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
 
 
 def _look_around_until(deck: Recorder, client: Client, seconds: float) -> float:
-    """Look around until no task waits or the time is over; return the deck's memory."""
+    """Open screens until no task waits or the time is over; return the deck's memory in MiB."""
     end = time.monotonic() + seconds
     known, moved = client.call("board", {})["waiting_total"], time.monotonic()
     while known and time.monotonic() < end:

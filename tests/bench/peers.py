@@ -76,7 +76,7 @@ def measure_task_spooler(program: str, folder: Path) -> float:
 
 
 class TaskSpooler:
-    """Private task-spooler server."""
+    """A task-spooler server of its own, with its jobs."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program = program
@@ -90,7 +90,7 @@ class TaskSpooler:
         }
 
     def run(self, *words: str) -> str:
-        """Run one of its commands and return the output."""
+        """Run a task-spooler command and return the output."""
         command = [self.program, *words]
         return subprocess.run(
             command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""A terminal that stamps every chunk of output on arrival."""
+"""A terminal that records the arrival time of every chunk of output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.acceptance.terminal import Terminal
 
 
 class Recorder(Terminal):
-    """Terminal that stores stamped output and shows it only on `replay`."""
+    """Terminal that stores its output with arrival times and draws the output only on `replay`."""
 
     def __init__(self, *args: Any) -> None:
         self.chunks: list[tuple[float, bytes]] = []

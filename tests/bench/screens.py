@@ -1,7 +1,7 @@
 """Benchmark of each screen's first frame and of the deck's output rate.
 
-The screens are measured on a real pty over many tasks, a dozen of them coming and going. Each frame
-is compared with the help screen, which needs no request.
+The screens are measured on a real pty over many tasks, while a dozen short ones start and end. Each
+frame is compared with the help screen, which needs no request.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def cached_stylesheets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fast_polling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll more often than Textual's 50 times a second, which would take most of the test time."""
+    """Poll more often than Textual's 50 times a second; the waits would take most of the time."""
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", POLL_INTERVAL)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", POLL_INTERVAL / 20)
 
@@ -63,7 +63,7 @@ def skip_idle_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _is_idle(node: MessagePump) -> bool:
-    """Return whether a widget waits for its next message and has none."""
+    """Return True if a widget waits for its next message and has none."""
     ready: Any = node._message_queue.ready_event
     return not ready.is_set() and bool(ready._waiters)
 

@@ -1,4 +1,4 @@
-"""Fake homes for every screen: the answers of a runtime about everything on the busy board."""
+"""Fake homes for every screen: answers of a runtime that fit the busy board."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class FakeRuntime:
     """
 
     announces_board = False
-    """True if clients hear of a change at once. Otherwise a board set by a test stays."""
+    """True if `watch` reports a change at once. Otherwise a board set by a test stays."""
 
     def __init__(self, board: Board | None = None, **answers: Any) -> None:
         self.board = board or BOARD
@@ -212,7 +212,7 @@ class FakeClient:
         self._closed.wait()
 
     def start(self, resume: bool = False) -> None:
-        """Count the starts of a stopped runtime."""
+        """Count the starts with `resume`."""
         self._runtime.resumed += resume
 
     def close(self) -> None:

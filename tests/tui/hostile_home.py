@@ -1,4 +1,4 @@
-"""A home with hostile text in everything that comes from outside, with a runtime that serves it."""
+"""A home with hostile text in everything that comes from outside, served by a real runtime."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _CURSOR_REQUEST = b"\x1b[6n"
 class PtyProcess:
     """A command that runs on a pseudo-terminal.
 
-    `column` is the cursor column to report: 2 means that `─` took one cell, 0 means no answer.
+    `column` is the reported cursor column: 2 means that `─` took one cell, 0 sends no answer.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from tests.tui.fake_runtime import FakeRuntime, wait_until
 
 
 class RecordingRuntime(FakeRuntime):
-    """A fake runtime that does as asked: a verb without an answer succeeds."""
+    """A fake runtime in which every verb without an answer succeeds."""
 
     announces_board = True
 
@@ -93,7 +93,7 @@ def make_recorded_deck(
 
 
 def is_fed(app: TaskdeckApp) -> bool:
-    """Return whether the feed's first board has come; a board set after it stays."""
+    """Return True if the feed's first board has arrived; a board set later stays."""
     return app in _FED_APPS
 
 

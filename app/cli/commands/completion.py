@@ -1,4 +1,4 @@
-"""`taskdeck completion`: shell completion scripts, built by shtab from the verbs' parsers."""
+"""`taskdeck completion`: shell completion scripts, built by shtab from the commands' parsers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS = {
 }
 """Kind of candidates by metavar."""
 _ID_KINDS = {"alert": "alert", "db": "backup"}
-"""Kind of an ID by verb group; elsewhere an ID is a task's."""
+"""Kind of an ID by group of commands; elsewhere an ID names a task."""
 
 
 def print_completion(session: CommandContext, args: Args) -> int:
@@ -91,7 +91,7 @@ _FIXED_WORDS = {
 
 
 def build_full_parser() -> Parser:
-    """Return one parser of all verbs, options and groups."""
+    """Return one parser of all commands, options and groups."""
     top = Parser("taskdeck", "run the jobs of one server from the keyboard")
     top.add_option("--home", metavar="DIR", help="home directory of Taskdeck")
     top.add_option("--in-process", action="store_true", help="run the runtime inside the deck")

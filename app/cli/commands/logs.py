@@ -102,7 +102,7 @@ def _write_block(screen: LogTerminal | None, block: bytes) -> None:
 
 
 def _read_blocks(run: dict[str, Any]) -> Any:
-    """Yield the log in blocks, or the stored rest if the file is gone."""
+    """Yield the log in blocks, or the stored end if the file is gone."""
     try:
         with open(run["path"], "rb") as file:
             while block := file.read(BLOCK_SIZE):
@@ -125,7 +125,7 @@ def read_tail(run: dict[str, Any], last: int) -> bytes:
 
 
 def _read_stored(run: dict[str, Any]) -> bytes:
-    """Return the stored rest of a missing log file and say if some is lost."""
+    """Return the stored end of a missing log file; print a message if some of the log is lost."""
     kept, written = (
         (run.get("logs") or "").encode("utf-8", "surrogateescape"),
         run.get("log_bytes") or 0,
@@ -174,14 +174,14 @@ class LogTerminal:
             output.print_line(output.format_coloured(spans))
 
     def end(self) -> None:
-        """Print the rest, which lacks a newline."""
+        """Print the last line, which lacks a newline."""
         if self.partial:
             output.print_line(output.format_coloured(parse_sgr_line(self.partial, self.style)))
         self.partial = b""
 
 
 class RunFollower:
-    """Progress of following one run."""
+    """Reader of the growing log of one run."""
 
     def __init__(self, run: dict[str, Any], last: int | None) -> None:
         self.attempt: int = run["attempt"]
@@ -208,7 +208,7 @@ class RunFollower:
         return bool(data)
 
     def finish(self) -> None:
-        """Print the rest."""
+        """Print all remaining output."""
         while self.print_new():
             pass
         if self.screen:
@@ -223,7 +223,7 @@ def _get_size(path: str) -> int:
 
 
 def follow(session: CommandContext, given: Any, last: int | None = None) -> None:
-    """Print the output of a task, attempt after attempt, until it has ended."""
+    """Print the output of a task, attempt after attempt, until the task has ended."""
     now: RunFollower | None = None
     said, pause = "", READ_INTERVAL
     while True:

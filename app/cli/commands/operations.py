@@ -93,7 +93,7 @@ def undo_operations(session: CommandContext, args: Args) -> int:
 
 
 def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
-    """Return the last operations of this terminal and why some cannot be undone.
+    """Return the last operations of this terminal, and the refusals of those not undoable.
 
     Raise Problem if none can be undone or the user declines.
     """

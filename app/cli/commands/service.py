@@ -107,7 +107,7 @@ def _is_foreign_unit(found: str | None, home: str) -> bool:
 
 
 def _find_program() -> str:
-    """Return the console script next to our interpreter."""
+    """Return the console script next to the interpreter."""
     return os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "taskdeck")
 
 

@@ -214,7 +214,7 @@ def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) ->
 
 
 def _add_set_arguments(parser: Parser) -> None:
-    _add_arguments(parser, str)  # an empty name removes the earlier one
+    _add_arguments(parser, str)  # an empty name removes the condition
     parser.add_option("--on", action="store_true", help="enable the rule")
     parser.add_option("--off", action="store_true", help="disable the rule and close its alerts")
 

@@ -166,7 +166,7 @@ def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str
 def _is_keeper_alive(home: str) -> bool:
     """Return True if a keeper of any version holds its lock.
 
-    The lock needs no runtime to ask.
+    The check works without a runtime.
     """
     import os
 

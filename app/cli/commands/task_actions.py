@@ -1,4 +1,4 @@
-"""Verbs that change tasks, given by id or by filters.
+"""Commands that change tasks; ids or filters select the tasks.
 
 Filters need a confirmation on a terminal and --yes elsewhere.
 """

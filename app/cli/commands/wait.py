@@ -59,7 +59,7 @@ def _wait_until_ended(
 ) -> list[dict[str, Any]]:
     """Return the answer of `wait`.
 
-    Without a runtime no end is recorded: say so once and keep waiting for a runtime.
+    Without a runtime no end is recorded: print a note once and keep waiting for a runtime.
     """
     began, left, told = time.monotonic(), timeout, False
     while True:

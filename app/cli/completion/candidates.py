@@ -33,14 +33,11 @@ _STATES = {
     "wait": selection.DEFAULT_STATES["cancel"],
     "retry": list_states(ENDED),
 }
-"""States of the tasks a verb applies to; other verbs take any task."""
+"""States of the tasks a command applies to; other commands take any task."""
 
 
 def print_candidates(given: list[str]) -> int:
-    """Print the candidates of a kind.
-
-    The arguments are SHELL KIND WORD…
-    """
+    """Print the candidates for the arguments SHELL KIND WORD…."""
     import signal
 
     def late(*_: Any) -> None:
@@ -119,7 +116,7 @@ def _query_kind(kind: str, words: list[str], call: Call) -> Candidates:
 
 
 def _list_tasks(verb: str, words: list[str], call: Call) -> Candidates:
-    """Yield numbers of tasks the verb applies to, newest first, except those already typed."""
+    """Yield numbers of tasks the command applies to, newest first, without those already typed."""
     import json
 
     states = {"status": list(_STATES[verb])} if verb in _STATES else {}

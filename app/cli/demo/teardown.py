@@ -43,7 +43,7 @@ def end_all(home: str) -> None:
 def _open_pidfds(status: dict[str, Any]) -> dict[int, int]:
     """Return pidfds of runtime, keeper and guard by pid.
 
-    An open pidfd keeps the pid from denoting another process.
+    A pidfd denotes the same process even after its pid is reused.
     """
     found: dict[int, int] = {}
     for pid in (

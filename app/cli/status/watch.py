@@ -1,8 +1,8 @@
 """`taskdeck status --watch`: the status after every change, until ^C.
 
 A thread queries the runtime, so that a hanging runtime does not freeze the screen. A pipe wakes the
-main thread for answers and signals. A terminal is redrawn line by line; other outputs get no
-repeated status.
+main thread for answers and signals. A terminal is redrawn line by line; other outputs get a
+status only if it differs from the last.
 """
 
 from __future__ import annotations

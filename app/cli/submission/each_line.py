@@ -1,4 +1,4 @@
-"""Bulk input for submit: one item or one JSON document per line.
+"""Bulk input of `submit --each` and `submit --from`: one item or JSON document per line.
 
 A bulk submission is stored completely or not at all.
 """

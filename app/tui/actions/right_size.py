@@ -37,7 +37,7 @@ def format_amount(name: str, amount: float | None) -> str:
 
 
 def find_changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[ResourceChange]:
-    """Return the changes that match the request to the use."""
+    """Return the changes that set the request to the suggested amounts."""
     found = [
         ResourceChange(name, asked.get(name), fit[name]) for name in RESOURCES if fit.get(name)
     ]

@@ -125,7 +125,7 @@ def find_toggle(row: Any) -> str | None:
 def plan_toggles(rows: Sequence[Any]) -> list[tuple[str, Any]]:
     """Return what `p` does to each row, with each queue and pool once.
 
-    All go in one direction: if any row can be stopped, only those are toggled.
+    All toggles go in one direction: if any row can be stopped, only such rows are toggled.
     """
     found = {
         row.key: (turned, row)
@@ -137,7 +137,7 @@ def plan_toggles(rows: Sequence[Any]) -> list[tuple[str, Any]]:
 
 
 def _get_toggle_target(row: Any) -> Any:
-    """Return the object behind a row: the line of a task, the pool of either of its rows."""
+    """Return the object that a row shows; CPU row and memory row of a pool both show the pool."""
     return row.pool if isinstance(row, PoolTableRow) else get_underlying_row(row)
 
 

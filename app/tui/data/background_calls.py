@@ -27,7 +27,7 @@ class BackgroundCalls:
         read_queue: CallQueue,
         retry_feed: Callable[[], None],
     ) -> None:
-        """Create without calls. `retry_feed` makes the feed try again at once."""
+        """Create without running calls. `retry_feed` makes the feed try again at once."""
         self._app, self._client_factory, self._retry_feed = app, client_factory, retry_feed
         self._write_queue, self._read_queue = write_queue, read_queue
         self._backing_up: BackupThread | None = None

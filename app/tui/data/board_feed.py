@@ -1,7 +1,7 @@
 """Board feed: one thread that follows change notifications and fetches each board.
 
 If the runtime stops, the feed reports this and starts another. If none can be started, the client
-reads the database every `RETRY` seconds. Nothing else in the deck fetches the board.
+reads the database every `RETRY_INTERVAL` seconds. Nothing else in the deck fetches the board.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MIN_INTERVAL = 0.1
 SLOW_START = 0.8
 """Seconds after which starting a runtime is reported as slow."""
 RETRY_INTERVAL = 2.0
-"""Seconds between attempts while no runtime is up."""
+"""Seconds between attempts while no runtime is running."""
 
 
 class BoardClient(Protocol):
@@ -72,8 +72,8 @@ class BoardClient(Protocol):
 class BoardFeed(Thread):
     """A thread that runs until `stop()`.
 
-    In this thread it calls `show(board)`, `gone()` when the runtime stopped, and `lost(error,
-    lives)` when no board can be read; `lives` is True if a runtime is up anyway.
+    The thread calls `show(board)`, `gone()` when the runtime stopped, and `lost(error, lives)` when
+    no board can be read. `lives` is True if a runtime was running all the same.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class BoardFeed(Thread):
         self._reader.close()
 
     def retry_now(self) -> None:
-        """Try again at once, without waiting for `RETRY`."""
+        """Try again at once, without waiting for `RETRY_INTERVAL`."""
         self._retry.set()
 
     def run(self) -> None:
@@ -141,7 +141,7 @@ class BoardFeed(Thread):
         return lived
 
     def _ensure_runtime(self) -> bool:
-        """Make sure that a runtime is up.
+        """Return True if a runtime is running; start one if allowed.
 
         If none can be started, show the board from the database and report the error.
         """

@@ -17,7 +17,7 @@ BackupCallback = Callable[[Mapping[str, Any] | None, Exception | None], object]
 
 
 class BackupThread(Thread):
-    """A thread that takes a backup and calls `done(answer, error)` itself."""
+    """A thread that takes a backup and then calls `done(answer, error)`, still in this thread."""
 
     def __init__(self, client_factory: Callable[[], Client], done: BackupCallback) -> None:
         super().__init__(name="backing up", daemon=True)
@@ -40,7 +40,7 @@ def format_backup_result(
 ) -> tuple[str, str]:
     """Return the message for a finished backup and its style.
 
-    Includes the error of the command that runs after a backup.
+    The message includes the error of the program that runs after a backup.
     """
     if answer is None:
         return look.sanitize(f"Not backed up: {error}"), "broken"

@@ -25,7 +25,7 @@ NO_ANSWER = (
 
 
 class BoardConnection:
-    """Sets the app's board to what the feed reports."""
+    """Link from the feed to the app's board."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class BoardConnection:
             self._apply_board(self._latest)
 
     def _add_down_since(self, board: Board) -> Board:
-        """Return the board with the time the runtime stopped, if only this deck saw it."""
+        """Return the board with the time the runtime stopped, if only this deck saw the stop."""
         runtime = board.runtime
         if runtime.state != "none" or runtime.since is not None:
             return board
@@ -139,7 +139,7 @@ class BoardConnection:
             self._show_board_error(NO_ANSWER, True, None)
 
     def clear_board_message(self) -> None:
-        """Clear a message about the board that was shown before, but not one about trouble."""
+        """Clear the message line, unless it says why the board cannot be read."""
         if not self.has_trouble:
             self._app.clear_message()
 

@@ -1,4 +1,4 @@
-"""Row values: what lists show besides the entries of the board."""
+"""Rows of lists that are not entries of the board."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class PendingRequest:
 
 
 class RequestSender:
-    """Sends changes, and undoes the latest one first."""
+    """Sender of changes, which also undoes them, latest first."""
 
     def __init__(
         self,

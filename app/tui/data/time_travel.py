@@ -140,7 +140,7 @@ class TimeTravel:
             self._show()
 
     def _report_failure(self, why: str) -> None:
-        """Stay at the shown minute, or live."""
+        """Show why a request failed, and stay at the shown minute, or live."""
         self._wanted = None if self.board is None else self.board.at - self.board.at % MINUTE
         self._show()
         self._say(why)

@@ -34,9 +34,9 @@ def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
 
 
 def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
-    """Return the hint beside a field.
+    """Return the hint beside a field: free resources, or the format of a rule's limit.
 
-    Such as `2.0G of 32.0G free in pool gpu`, or the format of a rule's limit.
+    Example: `2.0G of 32.0G free in pool gpu`.
     """
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
         return (
@@ -129,7 +129,7 @@ def _preview_move(changes: Mapping[str, Any], board: Board) -> str:
 
 
 def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
-    """Yield sentences about the pool: can it ever hold the request, and can it now."""
+    """Yield sentences about the pool: if the request can fit at all, and if it fits now."""
     queue = _find_target_queue(sheet, board)
     pool = _find_pool(board, queue.pool) if queue else None
     if pool is None or not changes.keys() & {"cpu", "memory", "queue"}:

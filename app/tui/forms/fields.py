@@ -37,7 +37,7 @@ LABEL_CELLS = 11
 WORD_TIMEOUT = 1.0
 """Seconds within which letters form one word when typing selects an option."""
 EARLY_INPUT = 5.0
-"""Seconds for which such a word is kept while the options are still loading."""
+"""Seconds for which a typed word is kept while the options are loading."""
 Options = Sequence[tuple[str, str]]
 """Values with their sanitized labels."""
 
@@ -171,7 +171,7 @@ class Entry(SingleLineInput, DrawnInput, DeckNode):
     DEFAULT_CSS = "Entry { border: none !important; height: 1; padding: 0; }"
 
     def draw_value(self) -> Text:
-        """Return the text to draw, one character for each character.
+        """Return the text to draw, with one character for each character of the value.
 
         Unsafe characters and secrets are replaced.
         """
@@ -269,7 +269,7 @@ def _sanitize_in_place(text: str, look: Look) -> str:
 
 
 def make_entry(id: str, value: str = "") -> Entry:
-    """Make a one-line input that keeps its text on focus.
+    """Make a one-line input that does not select its text on focus.
 
     The cursor does not blink, so an idle form does not redraw.
     """
@@ -406,7 +406,7 @@ class TypeToSelect:
         return any(value for value, _ in self.list_options())
 
     def handle_letter(self, event: events.Key) -> bool:
-        """Handle a typed letter; return False if the key is not one.
+        """Handle a typed letter; return False for any other key.
 
         The letter extends the prefix, or starts a new one.
         """
@@ -429,8 +429,8 @@ class TypeToSelect:
     def select_by_prefix(self, word: str) -> bool:
         """Select an option whose label begins with `word`; return False if there is none.
 
-        A single letter selects the next one. A longer word selects the exact match, else the value
-        selected before the first letter, if it matches.
+        A single letter selects the next match. A longer word selects the exact match, else the
+        value selected before the first letter, if that value matches.
         """
         begun = [
             (value, label.casefold())

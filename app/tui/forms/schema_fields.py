@@ -1,8 +1,8 @@
 """Form fields for template parameters, generated from a JSON Schema.
 
 Hundreds of fields are one widget that draws only visible lines. One input moves to the field being
-edited; switches, choices and headings handle keys here. Errors found by `core.parameters` appear
-below their fields while typing.
+edited; switches, choices and headings handle keys here. Errors found by `core.schema.parameters`
+appear below their fields while typing.
 """
 
 from __future__ import annotations
@@ -516,7 +516,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
                 else len(self._lines)
             )
             form = self.screen.query_one("#form")
-            # The drawn position may be that before the last scroll.
+            # The drawn position may still be the one before the last scroll.
             inside = takewhile(lambda of: of is not form, self.ancestors_with_self)
             y = top + sum(of.virtual_region.y for of in inside if isinstance(of, Widget))
             form.scroll_to_region(

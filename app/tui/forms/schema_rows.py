@@ -44,7 +44,7 @@ HeadingStates = Mapping[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class HeadingRow:
-    """The title of a group, or the line for its hidden fields; `open` tells if fields follow."""
+    """The title of a group, or the line for its hidden fields; `open` is True if fields follow."""
 
     key: str
     title: str

@@ -147,7 +147,10 @@ _SHELL_WORDS = frozenset(_SHELL.split())
 
 
 def find_faults(draft: SubmitDraft, base: str, now: datetime) -> dict[str, str]:
-    """Return {field: error sentence} for errors that need no runtime; `command` is what to run."""
+    """Return {field: error sentence} for errors found without a runtime.
+
+    The key `command` means the command, the script or the template.
+    """
     found = {
         "command": _check_command(draft),
         "cwd": _check_directory(draft, base),

@@ -1,6 +1,6 @@
 """Log pager: position, following, search and wrapping.
 
-Independent of screen and thread; `page` returns the visible part.
+Independent of screen and thread; `make_page` returns the visible part.
 """
 
 from __future__ import annotations
@@ -399,9 +399,10 @@ class LogPager:
         )
 
     def copy_text(self, everything: bool) -> tuple[str, str]:
-        """Return the text that `y` copies, and its name.
+        """Return the text that `y` or `Y` copies, and its name.
 
-        The current match if visible, else all visible lines; or the log, or its end.
+        By default the text is the line of the current match if visible, else all visible lines.
+        With `everything` the text is the log, or its end if the log is large.
         """
         if everything:
             begin = max(0, self.lines.size - MAX_COPIED)

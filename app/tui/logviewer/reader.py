@@ -28,9 +28,9 @@ class ResizeCommand(NamedTuple):
 
 
 class LogReader:
-    """Runs `commands` on a pager until None, and shows each page that changed.
+    """Loop that runs `commands` on a pager until None, and shows each page that changed.
 
-    `watches` tells whether to check for growth while there are no commands.
+    `watches` returns True if growth is to be checked while there are no commands.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LogReader:
     def _run_command(self, command: PagerCommand) -> None:
         """Run a command on the current log.
 
-        A growth check comes first if due; `check_growth` asks for nothing else.
+        A growth check comes first if due; the command `check_growth` does nothing else.
         """
         if command is not LogPager.check_growth and not isinstance(command, ResizeCommand):
             self._pager.clear_note()

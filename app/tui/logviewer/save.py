@@ -42,7 +42,7 @@ def save_log(source: LogSource, path: Path, *, replace: bool, wanted: Callable[[
     """Write the current log to a file; return the number of bytes.
 
     An existing file is replaced only if `replace` is set, atomically. Raise FileExistsError, other
-    OSErrors, or Stopped when no longer `wanted`. No partial file remains.
+    OSErrors, or SaveCancelledError when no longer `wanted`. No partial file remains.
     """
     if path.is_dir() or (os.path.lexists(path) and not path.is_file()):
         raise OSError(None, "exists and is not a regular file", str(path))

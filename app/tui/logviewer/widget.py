@@ -23,10 +23,10 @@ EMPTY_LIVE, EMPTY = "No output yet.", "No output."
 
 
 class LogView(StripWidget, can_focus=True):
-    """A log viewer. Open a source with `open`; `live` tells whether it may grow.
+    """A log viewer. Open a source with `open_log`; `live` is True if the log may grow.
 
-    `beside` is called with each page before it is drawn, so that surrounding widgets are drawn in
-    the same frame. `Changed` follows one frame later.
+    `before_draw` is called with each page before the page is drawn, so that surrounding widgets are
+    drawn in the same frame. `Changed` follows one frame later.
     """
 
     DEFAULT_CSS = "LogView { height: 1fr; width: 1fr; }"
@@ -254,7 +254,7 @@ class LogView(StripWidget, can_focus=True):
                 self._is_watching,
                 lambda page: self.post_message(self._Read(commands, page)),
             ).run()
-        # A log that cannot be shown reports this in place and leaves the screen alone.
+        # The error of a log that cannot be shown appears in its place; the screen stays open.
         except Exception as error:
             self.post_message(self.Failed(sanitize(str(error))))
         finally:

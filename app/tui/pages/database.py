@@ -41,8 +41,8 @@ class DatabaseReplies(NamedTuple):
     """Replies of the database verbs.
 
     Verbs: `db.slow`, `db.backups`, `db.replica.status`, `db.stats`, and the preview of
-    `db.cleanup`. None: not read yet. `failed` maps verbs to errors. `measured` is True if the verbs
-    that read the whole file were called.
+    `db.cleanup`. A reply not read yet is None. `failed` maps verbs to errors. `measured` is True if
+    the verbs that read the whole file were called.
     """
 
     slow: Sequence[Reply] | None = None

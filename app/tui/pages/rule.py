@@ -88,7 +88,10 @@ def _format_condition(rule: Mapping[str, Any]) -> str:
 
 
 def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[str]:
-    """Return when a metric was too high, latest first: `too high 10:15 to 10:20`."""
+    """Return the periods in which a metric was too high, latest first.
+
+    Example: `too high 10:15 to 10:20`.
+    """
     told = [
         (_format_stamp(spell["since"], now), _format_stamp(spell["until"], now))
         for spell in reversed(spells)

@@ -164,7 +164,7 @@ def _describe_running(facts: TaskContext) -> Iterator[str]:
 
 
 def estimate_end(facts: TaskContext) -> list[float]:
-    """Return the seconds from now between which the run ends; empty if unknown.
+    """Return the earliest and latest seconds from now at which the run ends; empty if unknown.
 
     The range starts at 0 if only the timeout is known.
     """

@@ -134,8 +134,8 @@ class PoolsPane(Table):
         self._host = board.host
         view = self.views[0]
         measured = self._format_measured_at(board)
-        # On a wide terminal the column headings leave no room at the right end, so they give way to
-        # the tail.
+        # On a wide terminal the column headings leave no room at the right end: the time of the
+        # measurements follows the title, and the tail hides headings.
         view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
         legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need no legend
         self._legend = self.look.adapt_text(measured or legend) if self.is_narrow else ""

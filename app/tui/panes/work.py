@@ -176,7 +176,7 @@ def divide_lines(lines: int, running: int, waiting: int) -> list[tuple[int, int]
 def format_idle_reason(board: Board) -> str:
     """Return why nothing runs, such as `Nothing runs. 2 wait: queue backup is paused …`.
 
-    For a board of the past, return only what was so.
+    For a board of the past, name no reason.
     """
     if board.runtime.state == "past":
         ran = "Nothing ran." if board.counts else "Nothing is known to have run."

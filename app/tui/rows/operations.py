@@ -127,7 +127,7 @@ OPERATIONS = TableSection(
 
 
 def make_details(row: OperationEntry, room: int, now: float, look: Look) -> list[list[Span]]:
-    """Return the details: who, when and where, all changes, and if there is an undo."""
+    """Return the details: who, when and where, all changes, and if an undo is possible."""
     lines: list[list[Span]] = [[(f"  {look.adapt_text(_format_who(row, now, look))}", "")]]
     lines += _make_differences(row, room, look)
     said, style = _format_undo(row)

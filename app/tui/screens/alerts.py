@@ -63,13 +63,13 @@ class AlertsTable(Table):
 
 
 class RuleDetail(DetailBox):
-    """Box about the row under the cursor, always with a title rule; cuts lines without notice."""
+    """Box about the row under the cursor, always with a title rule; surplus lines are cut."""
 
     def __init__(self) -> None:
         super().__init__("")
 
     def redraw(self) -> None:
-        """Draw again in the room there is."""
+        """Draw again in the present size."""
         room, height = self.size
         if not (room and height and self._make):
             return

@@ -1,4 +1,4 @@
-"""The command line that does what a form would do."""
+"""Copying of the command line that is equivalent to a form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from textual.message_pump import MessagePump
 
 
 class CommandCopy(MessagePump):
-    """A form that copies its command line where that is clicked."""
+    """A form that copies its command line after a click on that line."""
 
     def action_copy(self) -> None:
         """Copy the command line."""

@@ -209,7 +209,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     @property
     def takes_keys(self) -> bool:
-        """True once there is a text to type into, or none will come. Earlier keys are kept."""
+        """True once the text has arrived, or cannot arrive. Earlier keys are kept."""
         return self._has_text or self._unreadable
 
     def queue_input(self, event: KeyInput) -> None:

@@ -77,7 +77,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
 
     SINGLE_SUBJECT = True
     AUTO_FOCUS = ""
-    """Empty: keys typed early would land in Textual's choice instead of the first field."""
+    """Empty, since keys typed early would land in the field that Textual chooses."""
     DEFAULT_CSS = """
     EditScreen {
         background: $background;
@@ -169,7 +169,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         self.set_focus(self.query_one(f"#{self._first}"))
 
     def _announce_kept(self) -> None:
-        """Say that kept text was restored, or that it can be."""
+        """Show that kept text was restored, or that it can be restored."""
         self.refresh_keys()
         if any(self._kept_texts.values()):
             there = self.source.is_new and self._kept_inputs[self.source.key].left

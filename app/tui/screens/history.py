@@ -174,7 +174,7 @@ class HistoryScreen(PageScreen):
         self.metric, self.span = "throughput", "day"
         self._by = "queue"
         self._path: list[tuple[str, str, str]] = []
-        """Entered groups: kind, name, and the grouping before."""
+        """Entered groups: kind, name, and the previous grouping."""
         self._answer: dict[str, Any] | None = None
         self._moment: int | None = None
         """Index of the bucket under the cursor, or None."""

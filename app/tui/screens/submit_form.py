@@ -530,7 +530,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             self.draft = self._read_draft()
 
     def _paste_lines(self, text: str) -> None:
-        """Take several lines pasted as a command for shell text, after the text typed there."""
+        """Append the command and the lines pasted into it to the shell text."""
         script = self.query_one("#script", TextArea)
         script.text = "\n".join(
             filter(
@@ -690,7 +690,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         ].strip()
 
     def _describe_outlook(self) -> str:
-        """Return the prospects of the task, as far as the board shows them."""
+        """Return if the task can be submitted, and the state of its queue on the board."""
         if self._is_untouched():
             return _INVITATIONS[self.draft.kind]
         if self.board and self.board.database == "disk full":
@@ -894,7 +894,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     # Actions
 
     def action_step(self, by: int) -> None:
-        """Focus the next or the previous field, counting fields of a choice made just now."""
+        """Focus the next or the previous field, after applying a choice made just now."""
         if (self.query_one("#kind", Choice).value, self.query_one("#template", Pick).value) != (
             self.draft.kind,
             self.draft.template,

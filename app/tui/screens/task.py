@@ -238,7 +238,7 @@ class TaskScreen(SingleTaskScreen):
         view.live = live
 
     def _open_log(self, run: Mapping[str, Any]) -> None:
-        """Follow a run's log, and focus it if nothing else was seen before."""
+        """Follow a run's log, and focus the log if the screen was empty before."""
         view, fresh = (
             self.query_one(LogView),
             not self._log_runid and not self.query_one("#main", Doc).height,

@@ -112,6 +112,6 @@ class ReadMarks:
 
 
 def _add_viewed(before: Mapping[str, float], uuid: str, ended_at: float) -> dict[str, float]:
-    """Return the viewed failures with this one last, limited to `MOST`."""
+    """Return the viewed failures with this one last, limited to `MAX_VIEWED`."""
     others = [(known, at) for known, at in before.items() if known != uuid]
     return dict([*others, (uuid, ended_at)][-MAX_VIEWED:])

@@ -1,4 +1,4 @@
-"""Row changes: a key pressed for the old state of a row must not hit the new one."""
+"""Row changes: a key pressed for the old state of a row must not act on the new state."""
 
 from __future__ import annotations
 

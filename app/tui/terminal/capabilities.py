@@ -2,7 +2,7 @@
 
 The probe writes a `─` and requests the cursor position (CPR). An advance of one cell means Unicode,
 two a terminal with wide box characters (common in CJK set-ups), anything else no UTF-8. Without a
-reply within `PATIENCE` the locale decides. Uses only the standard library, since it runs while
+reply within `REPLY_TIMEOUT` the locale decides. Uses only the standard library, since it runs while
 other modules load.
 """
 

@@ -30,7 +30,7 @@ from app.tui.terminal.input_parser import InputParser
 STDERR = 2
 """File descriptor on which Textual draws."""
 EXIT_GRACE = 1.5
-"""Seconds a deck gets to exit in order after a signal."""
+"""Seconds a deck gets to exit cleanly after a signal."""
 RESTORE_SEQUENCE = (
     b"\x1b[?2026l\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
 )
@@ -52,7 +52,7 @@ class ClickDriver(LinuxDriver):
         self._captures_mouse = mouse
         if isinstance(app, TerminalApp):
             app.click_driver = self
-        # taken by the code that ends the deck: its own loop, or the late exit
+        # held by the code that ends the deck: the app's loop, or the late exit
         self._exit_lock = Lock()
 
     def start_application_mode(self) -> None:
@@ -104,7 +104,7 @@ class ClickDriver(LinuxDriver):
         os._exit(128 + signal.SIGHUP)
 
     def _on_exit_signal(self, number: int, frame: FrameType | None) -> None:
-        """Start the late exit: the app's loop does not run while it waits for a stuck terminal."""
+        """Start the late exit: the app's loop cannot run while a write to the terminal hangs."""
         if not self._is_exiting:
             self._is_exiting = True
             Thread(target=self._exit_late, args=(number,), name="hurry", daemon=True).start()

@@ -27,7 +27,7 @@ MAX_PASTE = 1024 * 1024
 class InputParser:
     """Parser for the bytes of one terminal.
 
-    While there is no input, call `tick` every `pace` seconds.
+    While there is no input, call `tick` every `poll_interval` seconds.
     """
 
     def __init__(self, debug: bool = False, ticks: Callable[[], float] = monotonic) -> None:

@@ -27,12 +27,12 @@ HOME_CELLS = 12
 SPARE_CELLS = 8
 """Cells by which the first line is shortened on each try to fit two lines."""
 LITTLE_SPACE = 64 * 2**20
-"""Free bytes up to which free space explains a full disk."""
+"""Free bytes up to which lack of space explains a full disk."""
 LOST_STATES = ("DAMAGED", "GONE")
 """Database states that need a restore."""
 STALE_AFTER = 30.0
-"""Seconds after which the board is stale; `AT_ONCE` applies if the database is lost or the runtime
-is silent."""
+"""Seconds after which the board is stale; `STALE_SOON` applies if the database is lost or the
+runtime is silent."""
 STALE_SOON = 5.0
 
 

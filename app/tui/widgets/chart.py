@@ -1,7 +1,7 @@
 """Line charts over time, drawn by plotext.
 
-Colours, gaps and the marked moment are added here. plotext is imported with the first chart so that
-its screen appears at once: the import takes 30 ms, a chart 2 to 5 ms.
+Colours, gaps and the marked moment are added here. plotext is imported with the first chart, so
+that the screen appears at once: the import takes 30 ms, a chart 2 to 5 ms.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ DetailContent = tuple[str, str, Sequence[Sequence[Span]]]
 
 
 class DetailBox(StripWidget):
-    """Shows the result of `make(width, lines)`, called again on each resize.
+    """Box that shows the result of `make(width, lines)`, called again on each resize.
 
     If lines are left out, the last one says so and names `key`, which shows them.
     """

@@ -18,7 +18,7 @@ from app.tui.widgets.strips import FocusLines
 
 GUTTER = 2
 COUNT_CHARACTERS = " 0123456789,.k"
-"""Characters of a count at the end of a title; a changed count leaves it the same section."""
+"""Characters of a count at the end of a title, ignored when sections are compared."""
 LineAnchor = tuple[str, int, int]
 """A line's target or section title, its offset there, and its row on the screen."""
 

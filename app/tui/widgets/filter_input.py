@@ -24,7 +24,7 @@ FILTER_HINTS = [
 
 
 class FilterInput(SingleLineInput):
-    """Filters while typing; enter and ↓ keep the filter, esc clears it."""
+    """Input that filters while text is typed; enter and ↓ keep the filter, esc clears it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave(False)", "Clear and close", id="filter.clear"),

@@ -89,7 +89,7 @@ def format_runtime(
 ) -> list[Span]:
     """Return the runtime's state and tick lag.
 
-    Such as `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
+    Examples: `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
     ANSWER 12s`.
     """
     if runtime.state in ("none", "stopped"):
@@ -155,8 +155,8 @@ def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> li
 def format_database(board: Board, now: float, look: Look) -> list[Span]:
     """Return the database's state.
 
-    `db ok`, `db LOCKED 4s` while another program holds the lock, its problem in capitals, or `db ?`
-    while the runtime does not answer.
+    The text is `db ok`, `db LOCKED 4s` while another program holds the lock, its problem in
+    capitals, or `db ?` while the runtime does not answer.
     """
     if board.runtime.unheard_since is not None:
         return [("db ?", "warn")]
@@ -170,7 +170,8 @@ def format_database(board: Board, now: float, look: Look) -> list[Span]:
 def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
     """Return the age of the newest backup.
 
-    `backup 41m`, `no backup yet`. A late `backup 3d!` or missing `no backup!` is never dropped.
+    Examples: `backup 41m`, `no backup yet`. `backup 3d!` (late) and `no backup!` (missing) are
+    never dropped.
     """
     if backup is None or (width < BACKUP_CELLS and not backup.late):
         return []
@@ -264,7 +265,7 @@ def _make_counter_link(count: str, word: str) -> HeaderLink:
 def build_header(
     board: Board, bearings: HeaderContext, now: float, look: Look, width: int, slow: bool = False
 ) -> list[list[Span]]:
-    """Return one line, or two from 100 cells on. `slow` as in `right_spans`."""
+    """Return one line, or two from 100 cells on. `slow` as in `build_right_side`."""
     short = width < WIDE_CELLS
     left = _build_left_side(board, bearings, look, short)
     least = (

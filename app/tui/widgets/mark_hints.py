@@ -53,7 +53,7 @@ def list_marked_alert_hints(
 ) -> list[KeyHint]:
     """Return the hints for marked alerts and rules.
 
-    `silenced` tells if a row has a rule, where rules can be silenced.
+    `silenced` returns True if a row has a rule; pass it only where rules can be silenced.
     """
     firing = sum(isinstance(row, AlertEntry) and row.status == "firing" for row in rows)
     firing += sum(
@@ -97,7 +97,7 @@ def _format_toggles(turns: Sequence[str]) -> str:
 
 
 def _make_hint(shown: str, words: str, key: str, worth: int, count: int) -> list[KeyHint]:
-    """Return the hint if there is anything it applies to."""
+    """Return the hint if it applies to at least one row."""
     return (
         [KeyHint(shown, f"{words} {units.format_count(count)} marked", key, worth)] if count else []
     )

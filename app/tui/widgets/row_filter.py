@@ -1,6 +1,6 @@
 """Row predicates from filters.
 
-The work pane uses the language of `core.query`; other lists use words and `name:value`.
+The work pane uses the language of `core.filter_query`; other lists use words and `name:value`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TASK_LIST_CONDITIONS = ("template", "by", "tag", "created")
 
 
 def parse_filter(text: str, now: datetime) -> RowPredicate | None:
-    """Return the predicate for a filter of the deck; None if empty. Raise query.QueryError."""
+    """Return the predicate for a filter of the deck; None if empty. Raise QueryError."""
     meant = filter_query.parse_query(text, now)
     return (lambda row: filter_query.is_match(meant, extract_facts(row))) if meant else None
 

@@ -143,7 +143,7 @@ class Table(StripWidget, can_focus=True):
         self._all: dict[str, Sequence[Any]] = {}
         self._index: dict[str, tuple[int, int]] = {}
         self._begin = 0
-        """Horizontal scroll position, as in `columns.place_columns`."""
+        """Horizontal scroll position, as in `table_columns.place_columns`."""
         self._at: list[tuple[int, int] | None] = []
         self._was_cursor_shown = False
         """True if the cursor was shown when the mouse button was pressed."""
@@ -520,7 +520,7 @@ class Table(StripWidget, can_focus=True):
                 return
 
     def action_sideways(self, by: int) -> None:
-        """Scroll by columns if not all fit."""
+        """Scroll by columns if not all columns fit."""
         self._begin = max(0, self._begin + by)
         self.redraw()
 

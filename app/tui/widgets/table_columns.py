@@ -39,7 +39,7 @@ Cells = tuple[Cell, ...]
 class TableColumn(NamedTuple):
     """A column.
 
-    `least` and `most` are cells (`most` 0: same as `least`), `gap` the cells before it.
+    `least` and `most` are cells (`most` 0: no maximum), `gap` the cells before the column.
     """
 
     head: str

@@ -1,4 +1,4 @@
-"""Section titles: as much text beside title and headings as fits, in the longest wording."""
+"""Section titles: the texts that fit beside title and headings, in the longest wording."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def fit_title(
 ) -> tuple[str, str]:
     """Return the title and the tail of a title rule of `room` cells with these headings.
 
-    Texts go to the right end, in shorter wordings if necessary. Others follow the title if they
-    hide no heading. `must` is shown whatever it hides.
+    Texts go to the right end, in shorter wordings if necessary. A text without room there follows
+    the title if it hides no heading. The texts of `must` are shown whatever they hide.
     """
     things = [thing for thing in (*says, *must) if thing]
     end = max(
@@ -46,8 +46,7 @@ def add_filter(
 ) -> str:
     """Return the title with filter and note.
 
-    A long filter is cut so that it hides no heading, except those that would leave it too little
-    space.
+    A long filter is cut so that it hides no heading, but keeps at least `MIN_FILTER_CELLS`.
     """
     if not kept:
         return title + note

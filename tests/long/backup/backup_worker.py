@@ -1,8 +1,8 @@
 """Worker that takes backups until killed.
 
 Run with `python -m tests.long.backup.backup_worker DATABASE FOLDER`. The parent forks a worker for
-each input line. A worker prints its pid, and a byte before each backup; the parent prints another
-byte once the worker was killed.
+each input line. A worker prints its pid, and `.` before each backup; the parent prints `x` once the
+worker was killed.
 """
 
 from __future__ import annotations

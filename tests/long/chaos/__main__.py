@@ -2,11 +2,11 @@
 
 `crowd` runs a real runtime, keeper and guard in a temporary home, submits tasks of known outcome
 (exit codes, deaths by signal, timeouts, cancels, pauses, retries, missing programs) and kills the
-three at random: at once, or frozen with SIGSTOP so that the step of each run is known. With strace
+three at random: at once, or stopped with SIGSTOP so that the step of each run is known. With strace
 it also slows down the keeper, to meet the shortest steps, and kills the keeper at the entry of a
-system call: a record not written, or an exit written and not reaped. A keeper or guard is killed
-again only after the runs that survived the last such kill have ended. From time to time each of the
-three is stopped for a second.
+system call: before a record is written, or after an exit is written and before it is reaped. A
+keeper or guard is killed again only after the runs that survived the last such kill have ended.
+From time to time each of the three is stopped for a second.
 
 `records` kills at each journal write, before and after the write; `deaths` kills both supervisors
 during a run, and changes the boot id; `pids` gives the pid of a run to a foreign process. Each

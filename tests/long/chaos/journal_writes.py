@@ -1,7 +1,7 @@
 """Trials that kill the keeper or the guard at each journal write, before and right after the write.
 
-strace holds the process at the write. `boot` opens a file; i, p, s, e, r, v and f are intent, pid,
-stop, exit, refused, void and forgotten.
+strace holds the process at the write. The first record of a file is `boot`; i, p, s, e, r, v and f
+are intent, pid, stop, exit, refused, void and forgotten.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def submit_and_cancel(job: NotedJob) -> str:
 
 
 def leave_claimed(job: NotedJob) -> str:
-    """Leave a run claimed by a dead runtime, which the next runtime has refused."""
+    """Leave a run that a dead runtime claimed; the next runtime makes the keeper refuse the run."""
     living = job.runtime
     living.kill()
     engine = create_write_engine(living.home / "taskdeck.db")
@@ -67,7 +67,7 @@ def leave_claimed(job: NotedJob) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JournalWrite:
-    """Record: its position among a new keeper's writes, and the action that causes it."""
+    """Record: its position among a new keeper's writes, and the action that causes the write."""
 
     kind: str
     at: int
@@ -134,7 +134,10 @@ def kill_keeper(living: RuntimeProcess, write: JournalWrite, moment: str) -> Tri
 
 
 def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
-    """Kill the guard, without a keeper, at a run's exit: known once written, else lost."""
+    """Kill the keeper, then the guard at its record of a run's exit.
+
+    The exit is known if the record was written; else the run is lost.
+    """
     restart_keeper(living)
     job = NotedJob.make_gated(living, f"guard-{moment}")
     number, _ = job.run()

@@ -85,7 +85,7 @@ class Killer:
     def kill_one(self) -> None:
         """Kill one process.
 
-        Keeper and guard are killed only after the survivors of the last such kill have ended.
+        Keeper and guard are killed only after the runs that survived the last such kill have ended.
         """
         who = self.dice.choice(ROLES)
         if who != "runtime" and not self._wait_until_covered():
@@ -101,7 +101,7 @@ class Killer:
             self.since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _kill_somehow(self, who: str) -> None:
-        """Kill at once, at a system call, or frozen, in slow motion or not."""
+        """Kill the process at once, at a system call, or while all three are stopped."""
         way = self.dice.choice(("at once", "at a call", "frozen", "frozen", "slow"))
         if way == "at a call" and who == "keeper" and STRACE:
             self._kill_at_a_call()
@@ -129,7 +129,7 @@ class Killer:
 
     @contextlib.contextmanager
     def _slow_motion(self) -> Iterator[None]:
-        """Delay the keeper after each important call, so that a stop meets every step."""
+        """Delay the keeper after each important call, so that kills meet short steps, too."""
         with _trace_calls(
             self.pids["keeper"], TRACED_CALLS, f"delay_exit={self.dice.choice((3000, 10000))}"
         ) as tracer:

@@ -35,7 +35,7 @@ def call_until_answered(client: Client, verb: str, **args: Any) -> Any:
 
 
 class LoadGenerator:
-    """All tasks of one trial, submitted from a separate thread until told to stop."""
+    """All tasks of one trial, submitted from a separate thread until `finish`."""
 
     def __init__(self, living: RuntimeProcess, dice: random.Random, capacity: int) -> None:
         self.runtime, self.dice = living, dice
@@ -93,7 +93,7 @@ class LoadGenerator:
         )
 
     def _act_on_tasks(self, client: Client) -> None:
-        """Cancel, pause and resume the running tasks that are meant for it."""
+        """Cancel, pause and resume the running tasks of these kinds."""
         found = read_rows(self.runtime.home,
         "SELECT t.number, t.name, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id "
                      "WHERE i.status IN ('starting', 'running', 'paused')")  # fmt: skip
@@ -121,7 +121,7 @@ class LoadGenerator:
         )[0][0]
 
     def drain(self, patience: float) -> None:
-        """Wait until everything has ended, or nothing ended within the patience.
+        """Wait until all tasks have ended, or none has ended for `patience` seconds.
 
         Paused tasks are resumed and cancel tasks cancelled.
         """

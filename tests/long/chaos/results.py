@@ -23,7 +23,7 @@ EXIT_CODE = 7
 class TrialResult:
     """Result of a trial; `met` is None where the machine does not allow the trial.
 
-    `said` gives the reason then.
+    `said` describes the end of the task, or gives the reason.
     """
 
     part: str

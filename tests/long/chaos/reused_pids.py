@@ -1,7 +1,7 @@
-"""Trials in which a foreign process gets the pid of an ended run: it must get no signal.
+"""Trials in which a foreign process gets the pid of an ended run, and must get no signal.
 
-The stranger leads its own session, as a run does, and blocks every signal, so that each signal sent
-to it stays pending and is seen. The run must end as usual.
+The foreign process leads its own session, as a run does, and blocks every signal, so that each
+signal it gets stays pending and is seen. The run must end as usual.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def run_both_dead(living: RuntimeProcess) -> TrialResult:
 
 
 def run_both_dead_while_stopping(living: RuntimeProcess) -> TrialResult:
-    """Do the same with a run being stopped, whose stop the next keeper continues."""
+    """Kill both supervisors of a run being stopped; the next keeper continues the stop."""
     job = NotedJob(living, "stopping", 'trap "" TERM; while :; do sleep 0.05; done', grace=30)
     number, pid = job.run()
     living.call("cancel", ids=[number])
@@ -160,7 +160,7 @@ def _is_stop_written(living: RuntimeProcess) -> bool:
 def kill_with_supervisors(living: RuntimeProcess, runtime: int, pid: int) -> None:
     """Stop the runtime and kill both supervisors and the run's group.
 
-    A stopped runtime restarts no pair.
+    A stopped runtime starts no new supervisors.
     """
     pair = get_supervisors(living)
     os.kill(runtime, signal.SIGSTOP)
@@ -181,7 +181,7 @@ def run_runtime_dead(living: RuntimeProcess) -> TrialResult:
 
 
 def run_runtime_dead_and_cancelled(living: RuntimeProcess) -> TrialResult:
-    """Do the same with a stored but unsent cancel, which the next runtime sends."""
+    """Kill the runtime after it stored a cancel, which only the next runtime sends."""
     job = NotedJob.make_gated(living, "cancelled")
     number, pid = job.run()
     uuid = living.show(number)["uuid"]
@@ -255,7 +255,7 @@ def check_unharmed(
     other: ForeignProcess,
     *may: tuple[str, int | None, str | None],
 ) -> TrialResult:
-    """Judge the task's end, and check that another cancel does not reach the stranger."""
+    """Judge the task's end, and check that another cancel does not reach the foreign process."""
 
     def also() -> str:
         job.runtime.call("cancel", ids=[number])

@@ -1,4 +1,4 @@
-"""Step of each run while nothing moves, read from the database, the journal and /proc."""
+"""Step of each run while all processes are stopped: from the database, the journal and /proc."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_records(home: Path) -> Iterator[dict[str, Any]]:
 def count_steps(home: Path, first: str) -> Counter[str]:
     """Count the runs at each step.
 
-    `first` is the process stopped first; the others had time to do their part.
+    `first` is the process stopped first; the other two had time for their part.
     """
     known, gone = read_journal(home)
     steps: Counter[str] = Counter(forgotten=len(gone))

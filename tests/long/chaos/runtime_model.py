@@ -1,4 +1,4 @@
-"""Model of a runtime and its keeper over the real transitions, with the promises between them.
+"""Model of a runtime and its keeper on top of the real transitions, which checks the promises.
 
 The model sends an order after the commit that decided it, and a crash drops unsent and unread
 messages. The keeper starts a run once and reports its state.
@@ -43,7 +43,7 @@ class RunModel:
     """Run as the keeper knows it."""
 
     starts: int = 0
-    """Starts that were not counted yet."""
+    """Starts that `run_keeper` has not counted yet."""
     lives: bool = False
     refused: bool = False
     stop: str | None = None
@@ -163,7 +163,7 @@ class RuntimeModel:
     # -- the runtime
 
     def claim(self) -> None:
-        """Plan and claim; the orders are kept until sent."""
+        """Plan and claim; keep the orders until `send`."""
         starts = make_plan(
             dispatch_view.read_view(self.c, dispatch_view.RunTimeCache(), closed=False)
         ).starts
@@ -202,7 +202,7 @@ class RuntimeModel:
         self.hear(said)
 
     def crash(self) -> None:
-        """Crash the runtime and adopt: unsent orders, unread answers and requests are lost."""
+        """Crash, start again and adopt; unsent orders, unread answers and requests are lost."""
         self.orders, self.keeper.inbox, self.keeper.said, self.told = [], [], [], {}
         self.hear([self.keeper.make_event(runid, self.now) for runid in self.keeper.runs])
         for run in reads.list_active(self.c):

@@ -68,7 +68,7 @@ def run_surviving(living: RuntimeProcess) -> TrialResult:
 
 
 def run_ended_unwatched(living: RuntimeProcess) -> TrialResult:
-    """Let the run end while no supervisor lives."""
+    """Let the run end while neither supervisor is running."""
     job = NotedJob.make_gated(living, "meanwhile")
     number, pid = job.run()
     kill_all(living)

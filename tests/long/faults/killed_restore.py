@@ -30,7 +30,7 @@ from tests.long.corruption.trials import PAGE_SIZE, fill_home
 from tests.long.faults.disk_faults import trace_calls
 
 STEPS = ("rename", "link", "unlink", "fsync")
-"""The calls that a restore consists of; `WRITES` are those that fill the files."""
+"""Calls that put the files of a restore in place; `WRITES` are the calls that fill the files."""
 WRITES = ("pwrite64", "write", "ftruncate")
 MAX_CALLS = 1000
 """Number of calls of a kind after which no further restore is killed."""

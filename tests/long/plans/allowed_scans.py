@@ -57,7 +57,7 @@ USER_FILTERS = (
         "a filter of the operations, newest first until full",
     ),
 )
-"""Statements of users that no index serves; the deck's lists and the dispatcher have none."""
+"""Statements of users that no index serves. The deck's lists and the dispatcher send none."""
 
 RARE_SCANS = (
     (

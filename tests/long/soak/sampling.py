@@ -72,7 +72,7 @@ def _list_sizes(folder: Path) -> Iterator[int]:
 def _count_zombies(parents: set[int]) -> int:
     """Count processes that stay unreaped.
 
-    Two looks are needed, because each job is a zombie for a moment.
+    The processes are listed twice, because each job is a zombie for a moment.
     """
     first = set(_list_zombies(parents))
     pause(0.2)

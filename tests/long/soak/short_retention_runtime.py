@@ -1,7 +1,7 @@
 """A runtime with frequent cleanups: `python -m tests.long.soak.short_retention_runtime HOME`.
 
-Its configuration keeps ended tasks for seconds, so that the test sees rows deleted that a user's
-home deletes after a month.
+The configuration keeps ended tasks for seconds, so that the test includes deletions, which in a
+user's home begin after a month.
 """
 
 from __future__ import annotations

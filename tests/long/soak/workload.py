@@ -62,7 +62,7 @@ class Workload:
             client.call("queue.create", {"name": queue, "capacity": slots, "pool": "wide"})
 
     def submit_more(self) -> bool:
-        """Cancel what is meant for it and fill the queue; return true if tasks were submitted."""
+        """Cancel tasks named `CANCELLED` and fill the queue; return true if any were submitted."""
         self._cancel_tasks()
         if self.count_unfinished() >= MAX_BACKLOG:
             return False

@@ -182,7 +182,7 @@ def _format_state(found: dict[str, Any]) -> Span:
 
 
 def verify_backups(session: CommandContext, args: Args) -> int:
-    """Check one backup by rebuilding it, or the files of all; 5 if any is bad."""
+    """Check one backup by rebuilding it, or all files and the newest; return 5 if one is bad."""
     from app.offline import backup_list as offline_backup_list
 
     if len(args.ids) > 1:

@@ -132,7 +132,7 @@ def _explain_conflict(home: str, problem: Conflict) -> Conflict:
 
 
 def describe_changes(told: RestoreSummary) -> list[str]:
-    """Return one sentence per line about the changes of a restore."""
+    """Return lines that describe the changes of a restore."""
     carried = told["carried"]
     before = _format_state_of_database(told["before"]) if told["before"] else "cannot be read"
     return [

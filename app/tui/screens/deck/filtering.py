@@ -129,8 +129,8 @@ class DeckFilter(DeckLayout):
     def _set_state(self, state: int, told: str = "") -> None:
         """Show one state, or all.
 
-        Showing failures marks all of them as seen. The message says so; if there was none to mark,
-        it is `told`.
+        Showing failures marks all of them as seen. The message reports the number of marked
+        failures; if there was none to mark, the message is `told`.
         """
         self._state = state
         seen = self._mark_all_seen() if state == len(row_filter.STATES) else ""

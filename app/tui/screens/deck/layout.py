@@ -38,8 +38,8 @@ class DeckLayout(DeckNode, Screen[None]):
         """True if the terminal has room for one pane only."""
 
     def compose(self) -> ComposeResult:
-        # Usually what `place_panes` sets. A change there would compute all styles twice before the
-        # first rows.
+        # `place_panes` usually sets the same class. If it changed the class, all styles would be
+        # computed twice before the first rows.
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide", update=False)
         yield Header()
         yield Banner(id="banner")
