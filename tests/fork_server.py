@@ -64,7 +64,7 @@ class ForkServer:
         said = _read_pipes(out, err)
         ended = self.line.recv(100)
         assert ended, (
-            "what commands are made of cannot be read, or the process that had read it was killed"
+            "the modules of the commands cannot be imported, or the fork server was killed"
         )
         return subprocess.CompletedProcess([*argv], os.waitstatus_to_exitcode(int(ended)), *said)
 

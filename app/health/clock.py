@@ -41,8 +41,8 @@ def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) ->
     elif (jump := _measure_jump(status)) is not None and abs(jump) > MAX_CORRECTION:
         way = "ahead" if jump > 0 else "back"
         text = (
-            f"moved {units.format_age(abs(jump))} {way} since the runtime began; its ages are "
-            "off by as much"
+            f"moved {units.format_age(abs(jump))} {way} since the runtime began; the ages "
+            "it shows are off by as much"
         )
         yield Finding("clock", text, "hint", make_command(home, "serve --replace --detach"))
     elif is_in_container():

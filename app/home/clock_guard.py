@@ -47,8 +47,8 @@ class ClockGuard:
                 ahead + (self._lead if seconds < self._trusted_from else 0),
             )
             said = (
-                "the clock is %s ahead of what was stored last; for a day nothing is removed, as it"
-                " may be wrong: taskdeck doctor"
+                "the clock is %s ahead of the last stored time and may be wrong; nothing is removed"
+                " for a day: taskdeck doctor"
             )
             log.warning(said, units.format_age(ahead))
         self._last_check = (now, seconds)
@@ -61,7 +61,7 @@ class ClockGuard:
     def explain_doubt(self) -> str:
         """Return why ages by the clock are in doubt, or an empty string."""
         return (
-            f"the clock was {units.format_age(ahead)} ahead of what was stored last, and may be"
+            f"the clock was {units.format_age(ahead)} ahead of the last stored time, and may be"
             " wrong."
             if (ahead := self.get_lead())
             else ""

@@ -41,7 +41,7 @@ def check_database_present(home: Path) -> None:
     swap.require_file(path)
     if swap.has_unfinished_swap(path):
         raise make_damaged_error(
-            path, "a restore was cut short, and its log lies beside the one before that"
+            path, "a restore was cut short before the new database was in place"
         )
     if path.exists() and path.stat().st_size:
         return

@@ -87,7 +87,7 @@ def _describe_problem(found: LoadedConfig, again: list[str], lost: bool) -> str:
     `lost`: the backup folder is unknown.
     """
     removed = " Nothing is removed until it is fixed." if found.retention_fault else ""
-    removed += " No backup is taken, as it is not known where to." if lost else ""
+    removed += " No backup is taken, as the backup folder is unknown." if lost else ""
     sections = " and ".join(f"[{name}]" for name in again)
     holds = f" Unchanged: {sections}." if again else " Faulty settings have their defaults."
     return (

@@ -41,4 +41,4 @@ def format_notice(db: Database) -> str:
     """Return the notice, with the holder of the lock if known."""
     held = db.find_lock_holder()
     by = f" ({sanitize(held.by)})" if held and held.by else ""
-    return f"it waits for the database, which another program holds{by}"
+    return f"waiting for the database, which another program holds{by}"

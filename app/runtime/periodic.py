@@ -345,9 +345,8 @@ class Duties:
         """Update the replica and report it if it is late."""
         found = replica.to_dict(await self.replicator.sync())
         age = f"{found['lag']:.0f} s old" if found["lag"] is not None else "not made yet"
-        problem = (
-            f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
-        )
+        cause = found["problem"] or "the sync takes long"
+        problem = f"the replica is {age}: {cause}; see: taskdeck db replica"
         self._set_problem("replica", problem if found["late"] else None)
 
     async def run_cleanup(self) -> None:

@@ -88,9 +88,9 @@ class TargetState:
     def describe_owner(self) -> str:
         """Describe the owner of the replica, to follow its name."""
         return (
-            f"has the copy of {truncate(sanitize(self.of), 100)}"
+            f"has the replica of {truncate(sanitize(self.of), 100)}"
             if self.of
-            else "has a copy of another home"
+            else "has a replica of another home"
         )
 
 
@@ -173,7 +173,7 @@ class Replicator:
                 problem = problem or await self._run_sync(host, Path(folder))
                 if problem:
                     raise Conflict(
-                        f"no copy can be made in {target}: {problem}. The one in {good} stays in"
+                        f"no replica can be made in {target}: {problem}. The one in {good} stays in"
                         " use.",
                         "Choose another place.",
                     )
@@ -222,11 +222,13 @@ class Replicator:
     def _check_local(self, folder: Path, us: HomeIdentity) -> None:
         real, home = os.path.realpath(folder), os.path.realpath(self._home)
         if real == home:
-            raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
+            raise Conflict(
+                f"{folder} is the home itself; a replica belongs on another disk or host."
+            )
         if real.startswith(home + os.sep):
             raise Conflict(
-                f"{folder} is inside the home and would be lost with it; a copy belongs on another"
-                " disk or host."
+                f"{folder} is inside the home and would be lost with it; a replica belongs on"
+                " another disk or host."
             )
         there = paths.replica_path(folder)
         if paths.database_path(folder).exists():
@@ -235,7 +237,7 @@ class Replicator:
             )
         if there.exists() and not ((found := _read_local_target(folder)).of and us.can_use(found)):
             raise Conflict(
-                f"{there} exists and is not a copy of this home. It was not touched.",
+                f"{there} exists and is not a replica of this home. It was not touched.",
                 "Choose an empty folder.",
             )
         require_parent(folder, "Nothing was changed.")
@@ -284,7 +286,7 @@ class Replicator:
             f"{host}:{there}" if host else os.fspath(there),
         )
         if code is None:
-            return f"it took over {SYNC_TIMEOUT:.0f} s"
+            return f"the sync took more than {SYNC_TIMEOUT:.0f} s"
         if code:
             return join_error_lines(said) or f"sqlite3_rsync ended with {code}"
         return (
@@ -308,8 +310,8 @@ class Replicator:
             return replicas.PROMOTED_PROBLEM
         if not us.can_use(found):
             return (
-                f"it {found.describe_owner()}. Remove {paths.REPLICA} there, or choose another"
-                " folder"
+                f"the folder {found.describe_owner()}. Remove {paths.REPLICA} there, or choose"
+                " another folder"
             )
         if host and found.of is not None and (found.of, found.home) != us.mark_lines:
             with suppress(OSError):  # the next sync repeats it

@@ -181,7 +181,7 @@ class Runtime:
                 replica = await Replicator(self.dispatcher.db, self.home).sync()
             problem = replica.problem if replica else None
         except TimeoutError:
-            problem = f"it took over {LAST_SYNC_TIMEOUT:.0f} s"
+            problem = f"the sync took more than {LAST_SYNC_TIMEOUT:.0f} s"
         except (Problem, OSError) as error:
             problem = str(error)
         if problem:
@@ -197,7 +197,7 @@ class Runtime:
         if self.dispatcher.draining:
             self.dispatcher.draining = self.is_stop_requested = False
             Path(paths.stop_marker_path(self.home)).unlink(missing_ok=True)
-            log.info("the drain was ended")
+            log.info("the drain was cancelled")
             self.dispatcher.wake()
 
     def watch_changes(self) -> AsyncIterator[None]:

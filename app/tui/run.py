@@ -194,4 +194,4 @@ def print_wrapped(text: str, width: int) -> None:
 
 
 def _format_jobs(count: int) -> str:
-    return "1 job goes on" if count == 1 else f"{count:,} jobs go on"
+    return "1 job continues" if count == 1 else f"{count:,} jobs continue"

@@ -584,10 +584,12 @@ def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str 
 def _describe_leftovers(e: dict[str, Any]) -> str | None:
     """Return the note on processes that a run left behind; they keep running."""
     left = e.get("left")
+    if not left:
+        return None
     return (
-        f"{left} {'process' if left == 1 else 'processes'} of it live{'s' if left == 1 else ''} on"
-        if left
-        else None
+        "1 process of the run keeps running"
+        if left == 1
+        else f"{left} processes of the run keep running"
     )
 
 

@@ -57,7 +57,7 @@ def make_unreadable_error(error: Exception, copy: Path) -> Problem:
     problem = translate_error(error, copy)
     if isinstance(problem, DamagedDatabase):
         return make_damaged_error(problem.why, copy)
-    return problem or Storage(f"the copy cannot be read ({error}): {copy}.")
+    return problem or Storage(f"the replica cannot be read ({error}): {copy}.")
 
 
 def make_damaged_error(why: str, copy: Path) -> Storage:
@@ -66,8 +66,8 @@ def make_damaged_error(why: str, copy: Path) -> Storage:
     The hint differs from a home's own database: backups of this home are no help.
     """
     return Storage(
-        f"the copy is damaged ({why}): {copy}. It was not changed.",
-        "Promote another copy, or restore a backup.",
+        f"the replica is damaged ({why}): {copy}. It was not changed.",
+        "Promote another replica, or restore a backup.",
     )
 
 

@@ -257,7 +257,7 @@ VISITS = (
     "┌"))),
     Visit("a new queue", EditScreen, FormEntry, (QUEUES, ("n", "New queue"))),
     Visit("history", HistoryScreen, Table, (("9", "▌By"),)),
-    Visit("the database", DatabaseScreen, Doc, ((":", "a verb, a queue"), ("database\r",
+    Visit("the database", DatabaseScreen, Doc, ((":", "a command, a queue"), ("database\r",
     "Slow statements"))),
     Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
     Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),

@@ -76,7 +76,7 @@ def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_hom
         )
         deck.type("q")
         assert deck.end() == 0
-        assert "1 job goes on" in deck.text
+        assert "1 job continues" in deck.text
 
     assert acceptance_home.run_json("show", number)["status"] == "running"
     assert stop_ticker(acceptance_home, number)

@@ -49,8 +49,8 @@ def test_a_deck_shows_disk_usage_cleanup_and_loses_nothing(small_disk_home: Acce
         deck.wait("● runs")
         fill_disk(house.home / "stuff" / "ballast")
         deck.wait(
-            f"✗ DISK FULL: {house.home} has 0 bytes free. Nothing new starts. The running job goes"
-            " on; nothing is lost."
+            f"✗ DISK FULL: {house.home} has 0 bytes free. Nothing new starts. The running job"
+            " continues; nothing is lost."
         )
         deck.wait(
             lambda t: (

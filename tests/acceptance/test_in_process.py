@@ -91,10 +91,10 @@ def is_closed_cleanly(house: AcceptanceHome) -> bool:
 
 def quit_without_runtime(deck: Terminal) -> None:
     """Quit with `q` without leaving a runtime."""
-    deck.type("q").wait("Leave Taskdeck").wait("The job runs on to its end; nothing waits.")
-    deck.wait("› b  Leave a runtime in the background").press("o", until="1 job goes on")
+    deck.type("q").wait("Leave Taskdeck").wait("The job continues to its end; nothing waits.")
+    deck.wait("› b  Leave a runtime in the background").press("o", until="1 job continues")
     assert deck.end(END_TIMEOUT) == 0
-    assert "1 job goes on, 0 wait; no runtime is running. Back: taskdeck" in deck.text
+    assert "1 job continues, 0 wait; no runtime is running. Back: taskdeck" in deck.text
 
 
 def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
@@ -104,7 +104,7 @@ def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
         os.kill(deck.pid, number)
         assert deck.end(END_TIMEOUT) == 128 + number
         assert (
-            "1 job goes on, 0 wait; no runtime is running." in deck.text
+            "1 job continues, 0 wait; no runtime is running." in deck.text
             and find_faults(bytes(deck.raw)) == []
         )
 
@@ -175,9 +175,9 @@ def test_a_lost_terminal_ends_it_cleanly_and_q_may_start_a_runtime(acceptance_ho
         number, job = submit_gated(acceptance_home, deck)
         waits = acceptance_home.submit("-n", "waits", "--", "true")
         deck.wait("○ waits").type("q").wait(
-            "The job runs on to its end; one waits for a new start."
+            "The job continues to its end; one task waits for a runtime."
         )
-        deck.press("\r", until="1 job goes on, 1 wait")
+        deck.press("\r", until="1 job continues, 1 wait")
         assert deck.end() == 0
 
     runtime = acceptance_home.run_json("status")["runtime"]
@@ -195,7 +195,7 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
         assert runtime_launcher.is_in_deck(str(acceptance_home.home), deck.pid)
         task, job = submit_gated(acceptance_home, deck)
         acceptance_home.run_ok("stop")
-        deck.wait("stopped it (taskdeck stop). Nothing starts. The job runs on")
+        deck.wait("stopped it (taskdeck stop). Nothing starts. 1 job continues")
         assert (acceptance_home.home / "run" / "stopped").exists()
         assert acceptance_home.run_cli("submit", "--", "true").returncode == 4
 
@@ -223,7 +223,7 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
         deck.wait(f"● runtime {pid}").type("q")
         assert deck.end() == 0
 
-    assert f"1 job goes on, 0 wait; runtime pid {pid}." in deck.text
+    assert f"1 job continues, 0 wait; runtime pid {pid}." in deck.text
     (acceptance_home.work / "gate").touch()
     assert is_result_known(acceptance_home, task)
 
@@ -269,7 +269,7 @@ def test_a_failing_runtime_leaves_the_deck_open_and_restarts(acceptance_home: Ac
         (acceptance_home.work / "broken").touch()
         (acceptance_home.work / "break").write_text("now")
         deck.wait("NO RUNTIME since").wait(
-            "Nothing starts. The job runs on; what ends is kept. Trying to start one."
+            "Nothing starts. 1 job continues; ends are recorded. Trying to start one."
         )
         deck.wait("cannot be used: Input/output error")
         (acceptance_home.work / "broken").unlink()

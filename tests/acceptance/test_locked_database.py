@@ -23,7 +23,7 @@ def test_a_deck_counts_the_lock_time_and_a_verb_names_its_reason(shared_home: Ac
         deck.wait("⊟ waits").wait("db ok")
         with hold_write_lock(house.home / "taskdeck.db") as pid:
             told = re.compile(
-                r"It waits for the database, which another program holds \(python\S*, pid"
+                r"Waiting for the database, which another program holds \(python\S*, pid"
                 rf" {pid}\)\."
             )
             deck.type("p").wait(lambda t: told.search(t.text))
@@ -50,7 +50,7 @@ def test_a_command_names_the_lock_and_finishes_when_it_is_released(shared_home: 
     out, rest = asked.communicate(timeout=20)
 
     assert (
-        said.startswith("taskdeck: it waits for the database, which another program holds (python")
+        said.startswith("taskdeck: waiting for the database, which another program holds (python")
         and f", pid {pid})" in said
     )
     assert (asked.returncode, rest) == (0, ""), out

@@ -34,8 +34,8 @@ class ScreenPath(NamedTuple):
 HELP_PATH = ScreenPath("help", "?", ("Digits go places",))
 SCREEN_PATHS = (
     ScreenPath("tasks", "5", ("WHY / RESULT", "sleep 0.5", "V views")),
-    ScreenPath("tasks, a rare word", "5 /sleepz", ("No task is what the filter",), "\rq"),
-    ScreenPath("task, running", "g\r", ("ASKED", "sleep 3600")),
+    ScreenPath("tasks, a rare word", "5 /sleepz", ("No task matches the filter",), "\rq"),
+    ScreenPath("task, running", "g\r", ("REQUEST", "sleep 3600")),
     ScreenPath("task, next to start", "g3\r", ("Deck › #", "command")),
     ScreenPath("log", "gl", ("› log", "attempt 1")),
     ScreenPath("why", "g3w", ("┌", "sleep 0.5")),
@@ -43,7 +43,7 @@ SCREEN_PATHS = (
     ScreenPath("templates", "6", ("n new template",)),
     ScreenPath("alerts", "7", ("f resolved too",)),
     ScreenPath("history", "9", ("tab metric", "By queue")),
-    ScreenPath("operations", "O", ("u take back", "submit")),
+    ScreenPath("operations", "O", ("u undo", "submit")),
 )
 
 

@@ -63,7 +63,7 @@ def test_a_clock_that_jumps_ahead_is_trusted_after_a_day(advance_clock: AdvanceC
     advance_clock(days=58)
     assert (
         found.explain_doubt()
-        == "the clock was 58d ahead of what was stored last, and may be wrong."
+        == "the clock was 58d ahead of the last stored time, and may be wrong."
     )
     advance_clock(23, 1)
     assert not found.check()

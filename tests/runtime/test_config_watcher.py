@@ -70,7 +70,7 @@ def test_no_backup_is_taken_while_the_target_was_never_known(tmp_path: Path):
     settings = ConfigWatcher(str(path))
     assert (
         not settings.maintenance.backup.enabled
-        and "No backup is taken, as it is not known where to." in str(settings.problem)
+        and "No backup is taken, as the backup folder is unknown." in str(settings.problem)
     )
 
     path.write_text('[backup]\nfolder = "/mnt/x"\n')

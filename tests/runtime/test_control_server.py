@@ -276,7 +276,7 @@ async def test_a_verb_blocked_by_the_database_repeatedly_reports_the_holder(
 
     said = first["waits"]
     assert said.startswith(
-        "it waits for the database, which another program holds (python"
+        "waiting for the database, which another program holds (python"
     ) and said.endswith(f", pid {pid})")
     assert (first["note"], again) == (said, {"waits": said}), "a note once"
     assert answer["result"][0]["number"] == 1

@@ -700,7 +700,12 @@ async def test_a_run_that_began_and_ended_between_rounds_is_written_once(
 
 
 @pytest.mark.parametrize(
-    ("left", "note"), [(1, "1 process of it lives on"), (3, "3 processes of it live on"), (0, None)]
+    ("left", "note"),
+    [
+        (1, "1 process of the run keeps running"),
+        (3, "3 processes of the run keep running"),
+        (0, None),
+    ],
 )
 async def test_processes_left_by_a_run_are_reported(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, left: int, note: str | None

@@ -65,12 +65,12 @@ def test_a_known_plain_terminal_is_not_probed():
 def test_the_farewell_says_what_continues_and_how_to_return():
     assert (
         tui_run.format_farewell(boards.busy())
-        == "7 jobs go on, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
+        == "7 jobs continue, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
     )
     one = boards.trouble()._replace(running=boards.RUNNING[:1])
     assert (
         tui_run.format_farewell(one)
-        == "1 job goes on, 31 wait; no runtime is running. Back: taskdeck"
+        == "1 job continues, 31 wait; no runtime is running. Back: taskdeck"
     )
     assert tui_run.format_farewell(None) == "Back: taskdeck"
     assert (
@@ -107,7 +107,7 @@ def test_the_farewell_of_a_demo_mentions_no_jobs():
 def test_a_failure_is_reported_without_a_traceback():
     said = tui_run.format_farewell(boards.busy(), ValueError("x"))
     assert said.startswith(
-        "The deck failed (ValueError); see run/deck.log in the home. 7 jobs go on"
+        "The deck failed (ValueError); see run/deck.log in the home. 7 jobs continue"
     )
 
 
@@ -162,7 +162,7 @@ def test_a_signal_ends_the_deck_and_restores_the_terminal(number: signal.Signals
         run.wait_for("q quit")
         run.kill(number)
         assert run.finish() == 128 + number
-    assert b"\x1b[?1049l" in run.heard and b"7 jobs go on" in run.heard
+    assert b"\x1b[?1049l" in run.heard and b"7 jobs continue" in run.heard
 
 
 def test_a_deck_without_its_terminal_ends_even_without_a_signal():

@@ -198,7 +198,7 @@ def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterato
     worth, gain = predict_gain(world, world.view, replace(world.task, front=top))
     unknown = world.why.expected_in is None
     if worth < 2 or unknown:
-        worth, gain = min(worth, 2), "when it starts cannot be known" if worth > 1 else gain
+        worth, gain = min(worth, 2), "its start cannot be estimated" if worth > 1 else gain
         cure = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front",
         {"value": None},
                     said="To the front of its queue:", worth=worth)  # fmt: skip
@@ -221,7 +221,7 @@ def _suggest_priority(world: WhatIf, case: WaitingTask) -> Iterator[Suggestion]:
     wanted = first.priority + 1
     worth, gain = predict_gain(world, world.view, replace(world.task, priority=wanted))
     if worth > 1 and world.why.expected_in is None:
-        worth, gain = 2, "when it starts cannot be known"
+        worth, gain = 2, "its start cannot be estimated"
     cure = Suggestion(
         "priority",
         f"priority {world.task.priority} → {wanted} (+)",

@@ -168,5 +168,5 @@ def _translate_character(text: str) -> str:
     if kind in "xuc":
         return re.escape(chr(ord(rest) % 32 if kind == "c" else int(rest, 16)))
     if kind.isalnum():
-        raise PatternError(f"has {text}, which is no escape of ECMA-262 or a back-reference")
+        raise PatternError(f"has {text}, which is a back-reference or no escape of ECMA-262")
     return re.escape(kind)

@@ -116,7 +116,7 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     ):
         raise Conflict(
             f"{call.live.clock_doubt} Nothing was removed.",
-            "If it is right: taskdeck db cleanup --yes",
+            "If the clock is right: taskdeck db cleanup --yes",
         )
     before = await call.db.read(retention.get_size)
     report = await _run(call, upkeep, dry_run)

@@ -28,7 +28,7 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
     """Replicate to a folder, or to HOST:FOLDER. Return the status after the first copy."""
     if not to or "\0" in to or "\n" in to or to.startswith("-"):
         raise Usage(
-            "the copy needs a folder, or HOST:FOLDER. Nothing was changed.",
+            "the replica needs a folder, or HOST:FOLDER. Nothing was changed.",
             "Use: taskdeck db replica set /mnt/second/taskdeck",
         )
     host, folder = split_target(to)
@@ -36,7 +36,7 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
         what = (
             f"the folder is missing after {sanitize(host)}:"
             if host and not folder
-            else "the folder of the copy must begin with /"
+            else "the folder of the replica must begin with /"
         )
         raise Usage(
             f"{what}. Nothing was changed.",
@@ -73,7 +73,7 @@ async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
     """Change the target. Note that the previous replica stays and becomes stale."""
     if call.live is None:
         raise Refused(
-            "the runtime makes the copy, and no runtime is running.", "Start it: taskdeck serve"
+            "the runtime makes the replica, and no runtime is running.", "Start it: taskdeck serve"
         )
     before = await call.db.read(replicas.find_replica)
     found = to_dict(await call.live.replicate(to, call.by))
@@ -84,7 +84,7 @@ async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
         and before.problem != replicas.PROMOTED_PROBLEM
     ):
         call.note(
-            f"The copy in {sanitize(before.target)} stays there and becomes stale: "
+            f"The replica in {sanitize(before.target)} stays there and becomes stale: "
             "remove its replica.db if you do not need it."
         )
     return found

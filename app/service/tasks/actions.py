@@ -696,7 +696,7 @@ async def set_(
         and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE
     ):
         done["notes"].append(
-            f"start time is {units.format_age(seconds)} in the past: nothing waits for it."
+            f"start time is {units.format_age(seconds)} in the past: it is ignored."
         )
     return done
 

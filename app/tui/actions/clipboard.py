@@ -96,7 +96,7 @@ def _format_report(task: Mapping[str, Any], client: VerbClient) -> str:
             f" {task['created_at']}"
         ),
         (
-            f"asked: cpu {units.format_number(task['cpu'])}, memory"
+            f"requests: cpu {units.format_number(task['cpu'])}, memory"
             f" {units.format_memory(task['memory'])}, timeout"
             f" {units.format_duration_setting(task['timeout'])}"
         ),

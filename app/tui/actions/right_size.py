@@ -110,7 +110,10 @@ def confirm_template(
     body += [[(look.adapt_text(f"  {change}"), "")] for change in found]
     body += [[], [("p95 of the use, plus 20 %.", "dim")], [("Existing tasks keep theirs.", "dim")]]
     return Question(
-        "From what was used", body, [Answer("y", "set them"), Answer("n", "leave them")], safe="n"
+        "Requests from measured use",
+        body,
+        [Answer("y", "set them"), Answer("n", "leave them")],
+        safe="n",
     )
 
 

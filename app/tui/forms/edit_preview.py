@@ -150,7 +150,7 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
         yield f"It fits in pool {called} now."
     for name in lacking:
         yield (
-            f"{_format_amount(name, asked[name])} {name} asked, only"
+            f"{_format_amount(name, asked[name])} {name} requested, only"
             f" {_format_amount(name, _get_free(pool, name))} free in pool {called}: it keeps"
             " waiting."
         )
@@ -203,7 +203,7 @@ def _preview_status(status: str, load: int, waiting: int) -> str:
         return (
             f"Tasks start again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
         )
-    runs = f"{load} {'runs' if load == 1 else 'run'} on" if load else "nothing runs in it"
+    runs = f"{load} {'continues' if load == 1 else 'continue'}" if load else "nothing runs in it"
     return (
         f"Nothing more starts; {runs}, {units.format_count(waiting)}"
         f" wait{'s' if waiting == 1 else ''}."
@@ -220,7 +220,7 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
                 yield _preview_resize(name, _get_total(line, name), used, float(changes[name]))
                 if not float(changes[name]):
                     yield (
-                        f"Nothing can start in pool {sanitize(line.name)} that asks for"
+                        f"Nothing can start in pool {sanitize(line.name)} that requests"
                         f" {_ZERO_NAMES[name]}."
                     )
         if "status" in changes:
@@ -230,7 +230,7 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
             )
 
 
-_ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does unless it says 0"}
+_ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does by default"}
 
 
 def _preview_resize(name: str, was: float, used: float, total: float) -> str:

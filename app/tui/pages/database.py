@@ -141,7 +141,7 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
     lock = (
         f"{waits['count']} waits, {units.format_latency(waits['worst'])} at worst"
         if waits
-        else "no runtime is up to say"
+        else "unknown, no runtime is running"
     )
     facts = [
         (
@@ -166,7 +166,7 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
 
 def _format_cache(read: Reply | None) -> str:
     if not read or read["hits"] is None:
-        return "no runtime is up to say"
+        return "unknown, no runtime is running"
     return (
         f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} read"
         " was in memory"

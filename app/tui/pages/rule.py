@@ -84,7 +84,7 @@ def build_rule_lines(
 
 def _format_condition(rule: Mapping[str, Any]) -> str:
     about = "" if rule.get("metric") or (rule["conditions"].get("match") or {}) else ": every task"
-    return f"asked: {rule['words']}{about}"
+    return f"rule: {rule['words']}{about}"
 
 
 def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[str]:

@@ -98,7 +98,7 @@ def build_use_section(facts: TaskContext) -> Section:
     last = (
         f"LAST {units.format_age(use['cell'] * 10)}" if use and facts.room >= HISTORY_CELLS else ""
     )
-    return Section("Now", tuple(rows), ((20, "NOW"), (32, "PEAK"), (44, "ASKED"), (56, last)))
+    return Section("Now", tuple(rows), ((20, "NOW"), (32, "PEAK"), (44, "REQUEST"), (56, last)))
 
 
 def _build_use_row(
@@ -183,7 +183,8 @@ def _get_program_name(task: Mapping[str, Any]) -> str:
 
 
 def _format_use(facts: TaskContext, run: Mapping[str, Any]) -> str:
-    asked = f" of {units.format_memory(facts.task['memory'])} asked" if facts.task["memory"] else ""
+    memory = facts.task["memory"]
+    asked = f" of {units.format_memory(memory)} requested" if memory else ""
     signal = f"signal {run['signal']}" if run["signal"] is not None else "no signal"
     peak = f"peak memory {units.format_memory(run['max_rss'])}{asked}"
     return facts.look.adapt_text(
@@ -302,7 +303,7 @@ def build_definition(facts: TaskContext) -> Section:
     pairs.append(("command", own(format_launch(task["launch"] or {})) or units.MISSING))
     names = f"   env {task['env_names']} names" if task.get("env_names") is not None else ""
     pairs.append(("in", f"{own(task['cwd'])}{names}"))
-    pairs.append(("asks", facts.look.adapt_text(_format_request(facts))))
+    pairs.append(("requests", facts.look.adapt_text(_format_request(facts))))
     pairs += [
         ("used" if not at else "", facts.look.adapt_text(text))
         for at, text in enumerate(_describe_use(facts))
@@ -373,11 +374,11 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
             )
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""
-        what = {"m": "asks for what was used", "M": "makes it the template's"}.get(key)
+        what = {"m": "requests what runs used", "M": "sets the template's defaults"}.get(key)
         yield (
             f"{key} {what}: {', '.join(map(str, found))}"
             if what
-            else f"by that it would ask {', '.join(map(str, found))}"
+            else f"suggested request: {', '.join(map(str, found))}"
         )
 
 

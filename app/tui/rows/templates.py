@@ -186,7 +186,7 @@ def make_details(row: TemplateEntry, room: int, look: Look) -> list[list[Span]]:
             [(f"  {line}", "")] for line in wrap_text(look.sanitize(row.description), room - 3)
         ]
     lines += _make_labelled_lines("runs", _list_command_lines(row, look), look)
-    lines.append(_make_line("asks for", _format_request(row), look))
+    lines.append(_make_line("requests", _format_request(row), look))
     for name, schema in _collect_properties(row.facts.get("parameters") or {}).items():
         lines.append(_make_parameter_line(name, schema, row, room, look))
     return lines
@@ -239,7 +239,7 @@ def _make_parameter_line(
     words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
     if "default" in schema:
         default = mask_record(schema, is_secret_name(name))["default"]
-        words.append(f"usually {look.cut(look.sanitize(str(default)), 20)}")
+        words.append(f"default {look.cut(look.sanitize(str(default)), 20)}")
     said = look.sanitize(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
     shown = pad(look.cut(look.sanitize(name), 20, "middle"), 20)
     return [(f"  {shown} ", "bold" if needed else ""), (look.cut(said, max(1, room - 24)), "dim")]

@@ -428,7 +428,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     def _save(self) -> None:
         self._refresh_form()
         if not self._loaded or self._saving:
-            self.show_message("What is stored is still being read.", stays=False)
+            self.show_message("The stored values are still being read.", stays=False)
         elif self.deck.read_only:
             self.show_message("Read only: this deck changes nothing.", "warn")
         elif faults := self._find_all_faults():

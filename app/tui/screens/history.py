@@ -513,7 +513,7 @@ def format_unsampled(board: Board | None, now: float) -> str:
     """
     runtime = board.runtime if board else RuntimeFacts()
     if board and runtime.state != "running":
-        return "No minute has been sampled yet: a runtime does that, and none is up."
+        return "No minute has been sampled yet: no runtime is running."
     first = None if runtime.since is None else (runtime.since // 60 + 2) * 60
     when = (
         f"at {format_wall_time(first, now)}"

@@ -335,7 +335,10 @@ def make_undo_question(
             [
                 (
                     look.cut(
-                        look.sanitize(f"{len(refused):,} cannot be: {refused[0]['message']}"), room
+                        look.sanitize(
+                            f"{len(refused):,} cannot be undone: {refused[0]['message']}"
+                        ),
+                        room,
                     ),
                     "warn",
                 )

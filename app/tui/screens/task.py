@@ -65,11 +65,11 @@ class TaskScreen(SingleTaskScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "leave", "Back", id="page.back", show=False),
-        Binding("m", "fit", "Request what was used: p95 + 20%", id="task.fit"),
+        Binding("m", "fit", "Request the measured use: p95 + 20%", id="task.fit"),
         Binding(
             "M",
             "fit_template",
-            "The template's defaults from what was used",
+            "Set the template's defaults to the measured use",
             id="task.fit-template",
         ),
     ]

@@ -90,9 +90,9 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
     """
     runtime = board.runtime
     jobs = (
-        _format_jobs(board, "No job runs", "The job runs on", "The {} jobs run on")
+        _format_jobs(board, "No job runs", "1 job continues", "{} jobs continue")
         if board.at
-        else "Jobs run on"
+        else "Jobs continue"
     )
     if runtime.unheard_since is not None:
         return (
@@ -102,11 +102,11 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         )
     if board.database in LOST_STATES:
         first = "" if runtime.state in ("none", "stopped") else "taskdeck stop && "
-        cure = runtime.cure or f"Type: {first}taskdeck db restore --dry-run"
+        cure = runtime.cure or f"Run: {first}taskdeck db restore --dry-run"
         place = f": {board.home}" if board.home else ""
         return (
-            f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; what ends is"
-            f" kept. {cure}"
+            f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; ends are"
+            f" recorded. {cure}"
         )
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
@@ -117,7 +117,7 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         )
         return (
             f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing"
-            f" starts. {jobs}; what ends is kept. {cure}"
+            f" starts. {jobs}; ends are recorded. {cure}"
         )
     if runtime.state == "none":
         starts = (
@@ -127,7 +127,7 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         )
         cure = "Trying to start one." if tries else starts
         return (
-            f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; what ends is kept."
+            f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; ends are recorded."
             f" {cure}"
         )
     if board.database != "ok":
@@ -214,8 +214,10 @@ def _format_full_disk_line(board: Board, look: Look, room: int, key: str) -> str
 
 def _format_full_disk(board: Board, look: Look, room: int, key: str) -> list[str]:
     home, what, has = look.sanitize(board.home), _name_disk_state(board), _format_free(board)
-    on = _format_jobs(board, "No job runs", "The running job goes on", "The {} running jobs go on")
-    short = _format_jobs(board, "no job runs", "the job goes on", "the {} jobs go on")
+    on = _format_jobs(
+        board, "No job runs", "The running job continues", "The {} running jobs continue"
+    )
+    short = _format_jobs(board, "no job runs", "1 job continues", "{} jobs continue")
     first = _fit_home(
         home, look, room,
         f"{what}: {{}}{f' has {has}' if has else ''}. Nothing new starts. {on}; nothing is lost.",
@@ -223,7 +225,7 @@ def _format_full_disk(board: Board, look: Look, room: int, key: str) -> list[str
         f"{what}: {{}}{f', {has}' if has else ''}. Nothing starts; {short}.",
     )  # fmt: skip
     bare = f"{what}{f': {has}' if has else ''}. Nothing starts"
-    first = first or _fit_text(room, look, (f"{bare}; {short}.", f"{bare}; jobs go on."))
+    first = first or _fit_text(room, look, (f"{bare}; {short}.", f"{bare}; jobs continue."))
     return [first, _fit_text(room, look, _list_advice(board.host.largest, look, key))]
 
 

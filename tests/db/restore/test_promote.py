@@ -90,7 +90,7 @@ def test_a_damaged_replica_is_reported_once_and_leaves_nothing(
 
     said = told.value.message
     assert (
-        said.startswith("the copy is damaged (")
+        said.startswith("the replica is damaged (")
         and said.endswith(f"): {replica_path}. It was not changed.")
         and said.count("damaged") == 1
     )

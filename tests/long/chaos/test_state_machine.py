@@ -260,27 +260,23 @@ def _plan_everything(patch: pytest.MonkeyPatch) -> None:
 
 
 FAULTS = {
-    "moves are not guarded by where a task stands": replace_function(
+    "moves are not guarded by the status of the task": replace_function(
         "_move", lambda was: _move_unguarded
     ),
-    "an end does not give back what its run reserved": replace_function(
-        "record_ends", _skip_recount
-    ),
-    "a refusal does not give back what its run reserved": replace_function(
-        "unclaim", _skip_recount
-    ),
-    "a refused run is left as it is": replace_function("unclaim", return_nothing),
+    "an end does not release what its run reserved": replace_function("record_ends", _skip_recount),
+    "a refusal does not release what its run reserved": replace_function("unclaim", _skip_recount),
+    "a refused run stays unchanged": replace_function("unclaim", return_nothing),
     "a cancel does not reach the run": replace_function("stop", return_nothing),
     "a clean exit wins over a cancel in progress": replace_function(
         "record_ends", _prefer_clean_exits
     ),
-    "a task that may try again is left running": replace_function("_end_tasks", _drop_retries),
+    "a task with retries left stays running": replace_function("_end_tasks", _drop_retries),
     "an exit code is stored as another": replace_function("record_ends", _flatten_codes),
-    "a hold is noted and not kept": replace_function("hold", _ignore_hold),
-    "what waits for a failed task is never told": replace_function(
+    "a hold has no effect": replace_function("hold", _ignore_hold),
+    "tasks that wait for a failed task are not cancelled": replace_function(
         "propagate_to_children", return_nothing
     ),
-    "the plan does not look at the pool": _plan_everything,
+    "the plan ignores the pool": _plan_everything,
 }
 
 

@@ -82,7 +82,7 @@ def make_case(root: Path, damaged: bool) -> RestoreCase:
     after = read_tasks(paths.database_path(whole))
     assert (
         len(after) == len(before) == 2 + len(read_tasks(_copy_without_wal(home, root / "bare")))
-    ), "what came since stands in the log"
+    ), "the later work must be in the WAL only"
     shutil.rmtree(root / "bare")
     shutil.rmtree(whole)
     return RestoreCase(home, before, after)

@@ -185,7 +185,7 @@ async def test_under_a_doubtful_clock_a_cleanup_needs_confirmation(
         MaintenanceSettings(retention=RetentionSettings(all=RetentionRule(keep=DAY))),
     )
     fake_runtime.clock_doubt, fake_runtime.clock_ahead = (
-        "the clock was 58d ahead of what was stored last, and may be wrong.",
+        "the clock was 58d ahead of the last stored time, and may be wrong.",
         58 * DAY,
     )
     await insert_work(db, 3, 20)
@@ -194,8 +194,8 @@ async def test_under_a_doubtful_clock_a_cleanup_needs_confirmation(
         await cleanup.cleanup(runtime_call)
     assert (
         str(refused.value)
-        == f"{fake_runtime.clock_doubt} Nothing was removed. If it is right: taskdeck db cleanup"
-        " --yes"
+        == f"{fake_runtime.clock_doubt} Nothing was removed. If the clock is right: taskdeck db"
+        " cleanup --yes"
     )
     told = await cleanup.cleanup(runtime_call, dry_run=True)
     assert (await cleanup.cleanup(runtime_call, sure=True))["runs"] == told["runs"] > 0
@@ -222,7 +222,7 @@ async def test_a_doubtful_clock_matters_only_if_everything_would_go(
 ):
     monkeypatch.setattr(type(fake_runtime), "upkeep", MaintenanceSettings(retention=keep))
     fake_runtime.clock_doubt, fake_runtime.clock_ahead = (
-        "the clock was ahead of what was stored last, and may be wrong.",
+        "the clock was ahead of the last stored time, and may be wrong.",
         ahead,
     )
 
@@ -237,7 +237,7 @@ async def test_a_manual_backup_under_a_doubtful_clock_prunes_nothing(
     years_on = timestamps.utcnow() + timedelta(days=3650)
     monkeypatch.setattr(timestamps, "utcnow", lambda: years_on)
     fake_runtime.clock_doubt = (
-        "the clock was 3650d ahead of what was stored last, and may be wrong."
+        "the clock was 3650d ahead of the last stored time, and may be wrong."
     )
 
     for _ in range(3):

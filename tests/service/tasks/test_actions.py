@@ -719,7 +719,7 @@ async def test_a_start_time_in_the_past_is_accepted_and_noted(call: Call):
     )
 
     assert done["done"][0]["status"] == "queued" and done["notes"] == [
-        "start time is 2h01m in the past: nothing waits for it."
+        "start time is 2h01m in the past: it is ignored."
     ]
 
 

@@ -105,7 +105,7 @@ def test_the_whole_message_fits_into_80_cells():
         for line in build_banner(make_silent_board(), NOW, Look(), 80)
     ]
     assert lines == [
-        " ✗ NO ANSWER from the runtime for 12s. The 7 jobs run on. If it hangs: kill -9",
+        " ✗ NO ANSWER from the runtime for 12s. 7 jobs continue. If it hangs: kill -9",
         "   4120 && taskdeck serve. If it is stopped: kill -CONT 4120",
     ]
 

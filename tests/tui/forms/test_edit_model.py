@@ -386,7 +386,7 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         (make_sheet(TASK, make_task_row(), memory="1G", cpu="1"), "It fits in pool gpu now."),
         (
             make_sheet(TASK, make_task_row(), memory="8G"),
-            "8.0G memory asked, only 2.0G free in pool gpu: it keeps waiting.",
+            "8.0G memory requested, only 2.0G free in pool gpu: it keeps waiting.",
         ),
         (
             make_sheet(TASK, make_task_row(), memory="64G"),
@@ -414,7 +414,7 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE, status="paused"),
-            "Nothing more starts; 2 run on, 14 wait.",
+            "Nothing more starts; 2 continue, 14 wait.",
         ),
         (
             make_sheet(QUEUE, MEDIA_QUEUE | {"status": "paused"}, status="active"),
@@ -430,11 +430,11 @@ def test_stored_texts_are_sanitized_wherever_they_are_shown():
         (make_sheet(POOL, GPU_POOL, cpu="16"), "CPU 8 → 16: 10 free."),
         (
             make_sheet(POOL, GPU_POOL, memory="0"),
-            "Nothing can start in pool gpu that asks for memory.",
+            "Nothing can start in pool gpu that requests memory.",
         ),
         (
             make_sheet(POOL, GPU_POOL, cpu="0"),
-            "Nothing can start in pool gpu that asks for CPU, as every task does unless it says 0.",
+            "Nothing can start in pool gpu that requests CPU, as every task does by default.",
         ),
         (
             make_sheet(RULE, convert_rule(RULE_ROW), value="1h"),

@@ -199,7 +199,7 @@ async def test_the_detail_shows_the_rule_runs_and_timeline_of_an_alert():
         assert "─ encode-on-time ─" in read_screen_text(app) and "critical ─" in read_screen_text(
             app
         )
-        assert "asked: finishes within 45m, template encode" in read_screen_text(app)
+        assert "rule: finishes within 45m, template encode" in read_screen_text(app)
         chart = [row for row in read_screen_lines(app) if "│" in row]
         assert [sum(row.count(mark) for row in chart) for mark in "●○"] == [2, 3]
         assert (
@@ -290,7 +290,7 @@ async def test_the_detail_of_a_metric_alert_shows_its_rule_and_history():
             "› ▲ CRIT  replica-fresh  taskdeck"
         ) and "7m > 5m" in read_screen_line(app, 3)
         assert "taskdeck: replica 7m old, allowed 5m" in read_screen_text(app)
-        assert "asked: replica-lag stays below 5m\n" in "\n".join(
+        assert "rule: replica-lag stays below 5m\n" in "\n".join(
             row.rstrip() for row in read_screen_lines(app)
         )
         assert "too high 08:42   too high 01:42 to 01:47" in read_screen_text(app)
@@ -652,7 +652,7 @@ async def test_ascii_without_colour_shows_everything_at_every_size(size: tuple[i
             app, 4 if size[0] >= 100 else 3
         ) and "old-rule" in read_screen_text(app)
         assert read_screen_line(app, size[1] - 1).endswith("? help  q back")
-        assert ("asked:" in read_screen_text(app)) is (size[1] > 16)
+        assert ("rule:" in read_screen_text(app)) is (size[1] > 16)
 
 
 async def test_alerts_name_their_task_on_a_small_terminal():

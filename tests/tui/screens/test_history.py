@@ -345,7 +345,7 @@ async def test_the_screen_announces_its_first_minute():
         board = app.board or boards.busy()
         running, none = (
             ("running", NOW - 30, "yet; the first shows at "),
-            ("stopped", None, "yet: a runtime does that, and none is up."),
+            ("stopped", None, "yet: no runtime is running."),
         )
         for state, since, says in (running, none):
             app.board = board._replace(runtime=board.runtime._replace(state=state, since=since))

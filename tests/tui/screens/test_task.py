@@ -250,7 +250,7 @@ async def test_an_ended_task_shows_its_result_and_the_end_of_its_log(tmp_path: P
             '      File "thumbs.py", line 41',
             "    FileNotFoundError: No such file",
         ]
-        assert lines[7] == "  cpu 2.9s   peak memory 84M of 512M asked   no signal"
+        assert lines[7] == "  cpu 2.9s   peak memory 84M of 512M requested   no signal"
         assert any(line.startswith("› 2 ✗ failed    10:40:01     3.2s    exit 1") for line in lines)
         assert any(
             "1061 ⊘ contact-sheet" in line and "only after a success" in line for line in lines
@@ -701,7 +701,7 @@ async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
             ),
         )
         assert (
-            "            m asks for what was used: memory 12.0G → 11.0G, cpu 4 → 3.5"
+            "            m requests what runs used: memory 12.0G → 11.0G, cpu 4 → 3.5"
             in read_screen_lines(app)
         )
         assert "m as used" in read_screen_line(app, 39)
@@ -795,7 +795,7 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
             lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
         )
         assert lines[2].startswith(
-            "─ Now ───────────── NOW ─────── PEAK ────── ASKED ───── LAST 30m ─"
+            "─ Now ───────────── NOW ─────── PEAK ────── REQUEST ─── LAST 30m ─"
         )
         assert lines[3] == "  cpu    ███████▒▒▒ 2.9         3.8         4                  ▃▅▆"
         assert lines[4] == "  memory █████████▒ 11.8G       11.9G       12.0G     !        ▃▆█"

@@ -231,7 +231,7 @@ def test_the_default_of_a_secret_parameter_is_not_shown():
         for span, _ in line
     )
 
-    assert text.count("usually •••") == 2 and "pp9" not in text
+    assert text.count("default •••") == 2 and "pp9" not in text
 
 
 async def test_templates_cannot_be_marked():

@@ -20,7 +20,7 @@ COLUMNS = [
     Column("TOTAL", ">"),
     Column("TIMES", ">"),
     Column("WHEN"),
-    Column("ASKED BY"),
+    Column("CALLER"),
     Column("STATEMENT", least=20, first=True),
 ]
 FIELDS = (

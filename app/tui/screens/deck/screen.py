@@ -143,7 +143,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         except Exception as error:
             self.deck.report(error, pane)
             text = self.look.sanitize(
-                f"This pane failed ({type(error).__name__}: {error}). The others go on."
+                f"This pane failed ({type(error).__name__}: {error}). The others work."
             )
             pane.draw([self.look.strip([(text, "broken")], pane.size.width)])
 

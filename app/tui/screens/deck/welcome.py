@@ -59,8 +59,8 @@ def _build_long(home: str) -> GuidanceLines:
         [
             (
                 (
-                    "    · A job never depends on this screen. Close the terminal, lose ssh: it"
-                    " runs on, its log and exit code are kept."
+                    "    · A job never depends on this screen. Close the terminal, lose ssh: the"
+                    " job continues, its log and exit code are kept."
                 ),
                 "",
             )
@@ -68,7 +68,7 @@ def _build_long(home: str) -> GuidanceLines:
         [
             (
                 (
-                    "    · A task asks for 1 CPU and no memory unless you say --cpu, --memory."
+                    "    · A task requests 1 CPU and no memory unless you say --cpu, --memory."
                     " Taskdeck starts what fits in the pool."
                 ),
                 "",
@@ -94,7 +94,7 @@ def _build_short() -> GuidanceLines:
         [("  Nothing has been submitted yet. Start with:", "")],
         *ways,
         [],
-        [("  Jobs never depend on this screen: close it, lose ssh, they run on.", "")],
+        [("  Jobs never depend on this screen: close it, lose ssh, they continue.", "")],
         [("  w says why a task waits   ? shows every key   : finds every command", "")],
         [],
     ]

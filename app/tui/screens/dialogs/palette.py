@@ -165,7 +165,7 @@ class PaletteScreen(
 
     BOX = "#palette"
     TITLE_WORD = "Commands"
-    PLACEHOLDER = "a verb, a queue, #number"
+    PLACEHOLDER = "a command, a queue, #number"
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
     PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; }

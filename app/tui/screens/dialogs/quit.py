@@ -93,7 +93,7 @@ class QuitScreen(ChoiceScreen):
 def make_quit_question(board: Board) -> Question:
     """Return the question, with the counts of a board."""
     body: Sequence[Sequence[Span]] = [
-        [("The runtime lives in this deck (--in-process).", "")],
+        [("The runtime runs in this deck (--in-process).", "")],
         [(f"{_format_running(len(board.running))}; {_format_waiting(board.waiting_total)}.", "")],
     ]
     answers = [
@@ -104,12 +104,12 @@ def make_quit_question(board: Board) -> Question:
 
 
 def _format_running(count: int) -> str:
-    return {0: "Nothing runs", 1: "The job runs on to its end"}.get(
-        count, f"The {count:,} jobs run on to their end"
+    return {0: "Nothing runs", 1: "The job continues to its end"}.get(
+        count, f"The {count:,} jobs continue to their end"
     )
 
 
 def _format_waiting(count: int) -> str:
-    return {0: "nothing waits", 1: "one waits for a new start"}.get(
-        count, f"the {count:,} wait for a new start"
+    return {0: "nothing waits", 1: "one task waits for a runtime"}.get(
+        count, f"{count:,} tasks wait for a runtime"
     )

@@ -69,7 +69,7 @@ def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -
             *body[: most - 1],
             [(look.adapt_text(f"… {len(body) - most + 1} more lines"), "dim")],
         ]
-    answers = [Answer("↵", "go on")]
+    answers = [Answer("↵", "continue")]
     answers += [Answer("f", "show what failed")] if found["bad"] else []
     return Question("While you were away", body, answers, safe="↵")
 
@@ -109,7 +109,7 @@ class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
     BOX = "#box"
     DEFAULT_CSS = "AwayScreen { align: center middle; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,escape,q,space", "leave", "Go on", id="away.leave"),
+        Binding("enter,escape,q,space", "leave", "Continue", id="away.leave"),
         Binding("f", "failed", "Show what failed", id="away.failed"),
     ]
 
@@ -119,7 +119,7 @@ class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
 
     def list_box_keys(self) -> Sequence[KeyHint]:
         failed = [KeyHint("f", "what failed", "f", 1)] if self._found["bad"] else []
-        return [KeyHint("↵", "go on", "enter", 0), *failed]
+        return [KeyHint("↵", "continue", "enter", 0), *failed]
 
     def compose(self) -> ComposeResult:
         yield Box(id="box")

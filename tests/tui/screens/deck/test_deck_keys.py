@@ -139,10 +139,10 @@ async def test_a_verb_waiting_for_the_database_says_so_and_blocks_nothing():
         freed = Event()
         deck.recording.held = (
             freed,
-            "it waits for the database, which another program holds (sqlite3\x1b[2J, pid 4711)",
+            "waiting for the database, which another program holds (sqlite3\x1b[2J, pid 4711)",
         )
         await (await deck.move_to(1042)).press("p")
-        said = await deck.says("It waits for the database")
+        said = await deck.says("Waiting for the database")
         assert said.strip().endswith("holds (sqlite3␛[2J, pid 4711)."), said
 
         await (await deck.move_to(1039)).press("x")

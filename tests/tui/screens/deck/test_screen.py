@@ -209,7 +209,7 @@ async def test_an_unreadable_database_claims_nothing_else():
         )
         shown = read_screen_lines(app)
         late.may_answer.set()
-    assert "loading" not in shown[0] and "Jobs run on; what ends is kept." in " ".join(
+    assert "loading" not in shown[0] and "Jobs continue; ends are recorded." in " ".join(
         " ".join(shown).split()
     )
     claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
@@ -269,9 +269,9 @@ async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start():
     shown = await draw_deck(boards.trouble(), (80, 24))
     assert "✗ NO RUNTIME 11m" in shown[0]
     assert (
-        shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
+        shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. 7"
     )
-    assert shown[2] == "   7 jobs run on; what ends is kept. S starts it again, or: taskdeck serve"
+    assert shown[2] == "   jobs continue; ends are recorded. S starts it again, or: taskdeck serve"
     assert (
         shown[7]
         == "─ 2 Pools ───────────────────────────────────────── measured 10:31:02, 11m old ─"
@@ -285,7 +285,7 @@ async def test_a_full_disk_is_in_the_header_and_explained_below():
     assert (
         shown[2]
         == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running"
-        " jobs go on; nothing is lost."
+        " jobs continue; nothing is lost."
     )
     assert shown[3].startswith(
         "   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B"
@@ -418,7 +418,7 @@ async def test_a_failing_pane_reports_it_and_the_others_continue(monkeypatch: py
         app.board = boards.busy()._replace(at=boards.NOW + 1)
         await pilot.pause()
         shown = read_screen_lines(app)
-    assert shown[2].startswith("This pane failed (ZeroDivisionError: a test). The others go on.")
+    assert shown[2].startswith("This pane failed (ZeroDivisionError: a test). The others work.")
     assert "1042 ● resnet50-sweep-06" in shown[10]
 
 

@@ -79,7 +79,7 @@ async def test_any_of_these_keys_closes_the_dialog(key: str):
 
 @pytest.mark.parametrize(
     ("on", "screen"),
-    [("show what failed", "TasksScreen"), ("go on", "DeckScreen"), ("You last", "DeckScreen")],
+    [("show what failed", "TasksScreen"), ("continue", "DeckScreen"), ("You last", "DeckScreen")],
 )
 async def test_a_click_gives_its_answer_or_closes_the_dialog(on: str, screen: str):
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
@@ -150,10 +150,11 @@ async def test_a_click_on_a_footer_key_presses_only_that_key():
         await wait_for(
             pilot,
             lambda: (
-                isinstance(app.screen, AwayScreen) and is_shown(app, "↵ go on  f what failed", -1)
+                isinstance(app.screen, AwayScreen)
+                and is_shown(app, "↵ continue  f what failed", -1)
             ),
         )
-        await pilot.click(offset=(read_terminal_lines(app)[-1].index("go on"), 23))
+        await pilot.click(offset=(read_terminal_lines(app)[-1].index("continue"), 23))
         await wait_for(pilot, lambda: not isinstance(app.screen, AwayScreen))
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen)
