@@ -79,10 +79,10 @@ def _run_serve(home: str, **options: Any) -> int:
     return serve(Path(home), **options)
 
 
-def _check_keys(chosen: Mapping[str, str], path: str) -> str:
+def _check_keys(bindings: Mapping[str, str], path: str) -> str:
     from app.tui.keymap import resolve_keys
 
-    return resolve_keys(chosen, path)[1]
+    return resolve_keys(bindings, path)[1]
 
 
 if __name__ == "__main__":

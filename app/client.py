@@ -196,26 +196,26 @@ class RuntimeConnection:
 
     def ask(
         self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None,
-        place: dict[str, str] | None = None,
-        waits: Callable[[str], object] | None = None,
+        origin: dict[str, str] | None = None,
+        on_wait: Callable[[str], object] | None = None,
     ) -> Any:  # fmt: skip
         """Send one request and return its answer.
 
         `place` is the origin of the request. Raise EOFError if the runtime ends before it answers.
         """
         self._sock.sendall(
-            json.dumps({"verb": verb, "args": args, "from": place or {}}).encode() + b"\n"
+            json.dumps({"verb": verb, "args": args, "from": origin or {}}).encode() + b"\n"
         )
         while True:
-            said = self._read()
-            if "result" in said:
-                return said["result"]
-            if "error" in said:
-                raise Remote(**said["error"])
-            if waits is not None and "waits" in said:
-                waits(said["waits"])
-            elif note is not None and "note" in said:
-                note(said["note"])
+            message = self._read()
+            if "result" in message:
+                return message["result"]
+            if "error" in message:
+                raise Remote(**message["error"])
+            if on_wait is not None and "waits" in message:
+                on_wait(message["waits"])
+            elif note is not None and "note" in message:
+                note(message["note"])
 
     def iter_wakeups(self) -> Iterator[None]:
         """Yield once per line that the runtime sends."""

@@ -101,7 +101,7 @@ class LoadedConfig(NamedTuple):
         """One-line notice for a screen that may cut its end. The hint comes first."""
         if not self.faults:
             return ""
-        place, colon, fault = (
+        location, colon, fault = (
             self.shorten_path(self.faults[0].said)
             .partition(". ")[0]
             .removesuffix(".")
@@ -110,7 +110,7 @@ class LoadedConfig(NamedTuple):
         more = (
             f" (and {len(self.faults) - 1} more: taskdeck doctor)" if len(self.faults) > 1 else ""
         )
-        return f"{place}{more}{colon}{fault}; ignored."
+        return f"{location}{more}{colon}{fault}; ignored."
 
     def require_folder(self) -> None:
         """Raise Usage while the backup folder is unknown."""
@@ -126,11 +126,11 @@ class LoadedConfig(NamedTuple):
     def doubtful_sections(self) -> frozenset[str]:
         """Maintenance sections that are faulty, or missing while a misspelt section exists."""
         names = {one.where[0] if one.where else "" for one in self.faults}
-        astray = not names <= set(Config._fields)
+        has_misspelt = not names <= set(Config._fields)
         return frozenset(
             name
             for name in MAINTENANCE_SECTIONS
-            if name in names or (astray and not getattr(self.settings, name))
+            if name in names or (has_misspelt and not getattr(self.settings, name))
         )
 
     @property
@@ -147,16 +147,16 @@ class LoadedConfig(NamedTuple):
         return found.suspend_removal(self.retention_fault) if self.retention_fault else found
 
 
-def _concerns_retention(wrong: SettingFault) -> bool:
+def _concerns_retention(fault: SettingFault) -> bool:
     """Return True if the fault may concern retention. Unknown names may."""
     return (
-        not wrong.where
-        or wrong.where[0] in RETENTION_SECTIONS
-        or wrong.where[0] not in Config._fields
+        not fault.where
+        or fault.where[0] in RETENTION_SECTIONS
+        or fault.where[0] not in Config._fields
     )
 
 
-def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
+def _may_hide_folder(where: tuple[str, ...], values: Mapping[str, Any]) -> bool:
     """Return True if the fault may hide the backup folder.
 
     A misspelt setting may be the folder if its value is an absolute path.
@@ -169,18 +169,18 @@ def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
         where[0] != "backup" or where[1] in BackupSettings.__slots__
     ):
         return False
-    value = found[where[0]] if len(where) == 1 else found["backup"][where[1]]
+    value = values[where[0]] if len(where) == 1 else values["backup"][where[1]]
     inside = value.values() if isinstance(value, dict) else [value]
     return any(isinstance(one, str) and one.startswith("/") for one in inside)
 
 
-def _summarize(wrong: Sequence[SettingFault]) -> str:
+def _summarize(faults: Sequence[SettingFault]) -> str:
     return (
         (
-            wrong[0].said
-            + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")
+            faults[0].said
+            + (f" And {len(faults) - 1} more: taskdeck doctor." if len(faults) > 1 else "")
         )
-        if wrong
+        if faults
         else ""
     )
 
@@ -253,28 +253,30 @@ def read_regular_file(path: str) -> bytes:
 def _make_unreadable(path: str, why: str) -> LoadedConfig:
     from app.core.text.sanitize import sanitize
 
-    wrong = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Fix it."),)
-    return LoadedConfig(path, faults=wrong, folder_fault=_summarize(wrong))
+    faults = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Fix it."),)
+    return LoadedConfig(path, faults=faults, folder_fault=_summarize(faults))
 
 
-def _check_settings(found: Mapping[str, Any], text: str, path: str) -> LoadedConfig:
-    wrong = sorted(_find_faults(found), key=_concerns_retention, reverse=True)
-    names = {one.where for one in wrong}
-    well = {name: value for name, value in found.items() if (name,) not in names}
-    if "keys" in well:
-        well["keys"] = {
-            name: keys for name, keys in well["keys"].items() if ("keys", name) not in names
+def _check_settings(values: Mapping[str, Any], text: str, path: str) -> LoadedConfig:
+    faults = sorted(_find_faults(values), key=_concerns_retention, reverse=True)
+    names = {one.where for one in faults}
+    valid_sections = {name: value for name, value in values.items() if (name,) not in names}
+    if "keys" in valid_sections:
+        valid_sections["keys"] = {
+            name: keys
+            for name, keys in valid_sections["keys"].items()
+            if ("keys", name) not in names
         }
-    located = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in wrong)
-    loaded = LoadedConfig(path, Config(**well), located)
+    located = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in faults)
+    loaded = LoadedConfig(path, Config(**valid_sections), located)
     if loaded.maintenance.backup.folder is not None:
         return loaded
-    hiding = [one for one in located if _may_hide_folder(one.where, found)]
+    hiding = [one for one in located if _may_hide_folder(one.where, values)]
     return loaded._replace(folder_fault=_summarize(hiding))
 
 
-def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:
-    for name, value in found.items():
+def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
+    for name, value in values.items():
         if name not in Config._fields:
             yield _make_unknown_fault(name)
         elif name == "autostart" and not isinstance(value, bool):
@@ -287,7 +289,7 @@ def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:
                 f"{name} must be one of {', '.join(CHOICES[name])}.",
                 f'Example: {name} = "{CHOICES[name][-1]}"',
             )
-    if sections := {name: found[name] for name in MAINTENANCE_SECTIONS if name in found}:
+    if sections := {name: values[name] for name in MAINTENANCE_SECTIONS if name in values}:
         from app.core.maintenance_settings import parse_lenient
 
         yield from parse_lenient(sections)[1]
@@ -313,18 +315,18 @@ def _find_key_faults(value: Any) -> Iterator[SettingFault]:
             )
 
 
-def _make_fault(where: tuple[str, ...], said: str, advice: str = "") -> SettingFault:
+def _make_fault(where: tuple[str, ...], message: str, advice: str = "") -> SettingFault:
     from app.core.maintenance_settings import (
         SettingFault,
     )  # slower to import than most files are to read
 
-    return SettingFault(where, said, advice)
+    return SettingFault(where, message, advice)
 
 
-def _locate(path: str, text: str, wrong: SettingFault) -> str:
+def _locate(path: str, text: str, fault: SettingFault) -> str:
     from app.core.text.sanitize import sanitize
 
-    line = _find_line(text, wrong.where)
+    line = _find_line(text, fault.where)
     return sanitize(path) + (f", line {line}" if line else "")
 
 

@@ -28,15 +28,15 @@ def resolve_home(option: str | None) -> str:
     """
     if option == "":
         raise Usage("--home must not be empty.", "Use: --home=DIR")
-    chosen = option or os.environ.get("TASKDECK_HOME")
-    if not chosen:
+    path = option or os.environ.get("TASKDECK_HOME")
+    if not path:
         base = os.environ.get("XDG_DATA_HOME") or os.path.join(
             os.path.expanduser("~"), ".local", "share"
         )
-        chosen = os.path.join(base, "taskdeck")
-    if "\0" in chosen:
+        path = os.path.join(base, "taskdeck")
+    if "\0" in path:
         raise Usage("--home must not contain a NUL byte.")
-    return os.path.abspath(chosen)
+    return os.path.abspath(path)
 
 
 def get_config_path() -> str:
@@ -55,11 +55,11 @@ def refuse_foreign_home(home: str | Path) -> None:
     import shlex
 
     user, where = _quote_user_name(owner), shlex.quote(os.fspath(home))
-    if (mine := os.geteuid()) in _read_owners(home):
-        said = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
-        raise Refused(said, f"Change the owner: sudo chown -R {mine or owner}: {where}")
-    said = f"the home {home} belongs to {user}, not to you. Nothing was done."
-    raise Refused(said, f"Run as the owner: sudo -u {user} taskdeck --home {where}")
+    if (own_uid := os.geteuid()) in _read_owners(home):
+        message = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
+        raise Refused(message, f"Change the owner: sudo chown -R {own_uid or owner}: {where}")
+    message = f"the home {home} belongs to {user}, not to you. Nothing was done."
+    raise Refused(message, f"Run as the owner: sudo -u {user} taskdeck --home {where}")
 
 
 def _quote_user_name(uid: int) -> str:
@@ -175,10 +175,10 @@ def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
     """Return who stopped the runtime and when (local `10:31`), or None."""
     try:
         with open(stop_marker_path(home), encoding="utf-8") as file:
-            said, when = file.read(), os.fstat(file.fileno()).st_mtime
+            message, when = file.read(), os.fstat(file.fileno()).st_mtime
         by, at = (
-            said.split("\n")[:2]
-            if said
+            message.split("\n")[:2]
+            if message
             else ("somebody", time.strftime("%H:%M", time.localtime(when)))
         )
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -207,10 +207,10 @@ def refuse_copy(home: str | Path) -> None:
 
         from db.restore.replica_file import find_origin
 
-        said = (
+        message = (
             f"{home} is the replica of {find_origin(Path(copy))[0] or 'another home'}. Nothing is"
             " started from it."
         )
         raise Conflict(
-            said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote"
+            message, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote"
         )

@@ -53,20 +53,20 @@ def stop_for_replacement(home: str) -> bool:
     # The pid comes from the kernel: the greeting of another version cannot be trusted.
     pid = client.get_peer_pid(sock)
     in_deck = is_in_deck(home, pid)
-    gone = os.pidfd_open(pid)
+    exit_fd = os.pidfd_open(pid)
     try:
         if in_deck:  # TERM would also close the deck; every version understands `stop`
             sock.sendall(b'{"verb": "stop", "args": {}}\n')
         else:
             # after TERM the runtime would first replicate its database
-            signal.pidfd_send_signal(gone, signal.SIGINT)
-        if not wait_for_end(home, pid, gone, in_deck, ANSWER_TIMEOUT):
+            signal.pidfd_send_signal(exit_fd, signal.SIGINT)
+        if not wait_for_end(home, pid, exit_fd, in_deck, ANSWER_TIMEOUT):
             raise Problem(
                 f"the runtime, pid {pid}, did not end within {ANSWER_TIMEOUT:.0f} s.",
                 "See it: taskdeck status",
             )
     finally:
-        os.close(gone)
+        os.close(exit_fd)
         sock.close()
     return True
 
@@ -109,11 +109,11 @@ def _hold_start_lock(home: str) -> Iterator[None]:
         paths.make_home(Path(home))
         lock = _open_private(os.path.join(home, "run", "start.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        said = (
+        message = (
             f"the home {home} cannot be used: {(error.strerror or 'unknown').lower()}. Nothing was"
             " done."
         )
-        raise Storage(said, "Choose another: --home DIR") from None
+        raise Storage(message, "Choose another: --home DIR") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -130,24 +130,24 @@ def _open_private(path: str, flags: int) -> int:
 def _start_and_wait(home: str, demo: bool) -> None:
     until, pause = time.monotonic() + ANSWER_TIMEOUT, FIRST_PAUSE
     # A runtime that ends without a message was killed; the next one may survive.
-    said = _spawn(home, demo) or _spawn(home, demo)
+    reply = _spawn(home, demo) or _spawn(home, demo)
     while (line := client.connect(home)) is None:
-        if "error" in said and said["error"]["code"] != "runtime-exists":
-            raise Remote(**said["error"])
-        if not said or time.monotonic() > until:
-            what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if said else "did not start"
+        if "error" in reply and reply["error"]["code"] != "runtime-exists":
+            raise Remote(**reply["error"])
+        if not reply or time.monotonic() > until:
+            what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if reply else "did not start"
             raise Problem(f"the runtime {what}.", f"See the log: {paths.runtime_log_path(home)}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
         # the new runtime, or the holder of the lock, may be gone
-        if "error" in said or not os.path.exists(f"/proc/{said['pid']}"):
-            said = _spawn(home, demo)
+        if "error" in reply or not os.path.exists(f"/proc/{reply['pid']}"):
+            reply = _spawn(home, demo)
     line.close()
 
 
 def _spawn(home: str, demo: bool) -> dict:
     """Start `serve` in its own session and return its first message, {} if it ended early."""
-    ours, its = os.pipe()
+    read_end, write_end = os.pipe()
     log = _open_private(paths.runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     argv = [
@@ -171,16 +171,16 @@ def _spawn(home: str, demo: bool) -> dict:
             setsigmask=(), setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1),
             (os.POSIX_SPAWN_DUP2, log, 2),
-                          *_pass_as_fd3(its)],
+                          *_pass_as_fd3(write_end)],
         )  # fmt: skip
     finally:
-        for fd in (its, log, null):
+        for fd in (write_end, log, null):
             os.close(fd)
-    with open(ours, "rb") as pipe:
-        said = pipe.readline()
+    with open(read_end, "rb") as pipe:
+        reply = pipe.readline()
     with suppress(ChildProcessError):  # with SIGCHLD ignored there is no child to wait for
         os.waitpid(pid, 0)
-    return json.loads(said) if said else {}
+    return json.loads(reply) if reply else {}
 
 
 def _pass_as_fd3(fd: int) -> list[tuple[int, ...]]:

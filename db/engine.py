@@ -47,14 +47,14 @@ def test_write(c: Connection) -> None:
 
 
 def create_write_engine(
-    path: Path, seat: TimingContext | None = None, lock: WriteLock | None = None
+    path: Path, timing: TimingContext | None = None, lock: WriteLock | None = None
 ) -> Engine:
     """Return an engine with one permanent connection.
 
     Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. A `seat` times the
     statements.
     """
-    factory: Any = seat.connection if seat else sqlite3.Connection
+    factory: Any = timing.connection if timing else sqlite3.Connection
 
     def connect() -> sqlite3.Connection:
         c = sqlite3.connect(os.fspath(path), timeout=BUSY_SECONDS, isolation_level=None,
@@ -92,16 +92,16 @@ class Database:
 
     def __init__(
         self, path: Path, readers: Engine, writer: Engine | None,
-        found: AttachedIndex | None = None, seat: TimingContext | None = None,
+        attached_index: AttachedIndex | None = None, timing: TimingContext | None = None,
         lock: WriteLock | None = None,
     ) -> None:  # fmt: skip
         self.path = path
         self._lock = lock or WriteLock(path)
         self._asking: set[asyncio.Task[Any] | None] = set()
-        self._seat = seat or TimingContext(SlowLog())
+        self._seat = timing or TimingContext(SlowLog())
         self.slow = self._seat.log
         """Slow statements of all connections."""
-        self.found = found or AttachedIndex(index_file.get_index_path(path))
+        self.found = attached_index or AttachedIndex(index_file.get_index_path(path))
         """The search index as attached by readers."""
         self.index = IndexWriter(self.found.path)
         """Writer of the search index, for `run_on_index` only."""
@@ -362,17 +362,17 @@ class Database:
 @asynccontextmanager
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
     """Open the database at `path`, which exists and has the current version."""
-    found = AttachedIndex(
+    attached_index = AttachedIndex(
         index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None
     )
-    seat = TimingContext(SlowLog())
+    timing = TimingContext(SlowLog())
     lock = WriteLock(path)
     db = Database(
         path,
-        _create_read_engine(path, writable, found, seat.log),
-        create_write_engine(path, seat, lock) if writable else None,
-        found,
-        seat,
+        _create_read_engine(path, writable, attached_index, timing.log),
+        create_write_engine(path, timing, lock) if writable else None,
+        attached_index,
+        timing,
         lock,
     )
     try:
@@ -403,13 +403,15 @@ async def open_memory_database(fill: Callable[[Connection], None]) -> AsyncItera
 def _identify_file(path: Path) -> tuple[int, int] | None:
     """Return device and inode of a file, or None if it is missing."""
     try:
-        found = os.stat(path)
+        attached_index = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return attached_index.st_dev, attached_index.st_ino
 
 
-def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowLog) -> Engine:
+def _create_read_engine(
+    path: Path, live: bool, attached_index: AttachedIndex, log: SlowLog
+) -> Engine:
     """Return the engine for reads.
 
     Without a runtime the file is opened read-only, so that a read never checkpoints or creates
@@ -418,12 +420,12 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
     seats = WeakKeyDictionary[Any, TimingContext]()
 
     async def connect() -> aiosqlite.Connection:
-        seat = TimingContext(log)
+        timing = TimingContext(log)
         c = await aiosqlite.connect(existing_uri(path) if live else read_only_uri(path), uri=True,
         timeout=BUSY_SECONDS,
                                     isolation_level=None, cached_statements=512,
-                                    factory=seat.connection)  # fmt: skip
-        seats[c] = seat
+                                    factory=timing.connection)  # fmt: skip
+        seats[c] = timing
         await c.execute("PRAGMA query_only=ON")
         return c
 
@@ -436,7 +438,7 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
         poolclass=AsyncAdaptedQueuePool, pool_size=READER_COUNT, max_overflow=0,
     )  # fmt: skip
     event.listen(engine, "begin", sit)
-    event.listen(engine, "begin", found.attach_current)
+    event.listen(engine, "begin", attached_index.attach_current)
     event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     return engine
 

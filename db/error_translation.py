@@ -20,12 +20,12 @@ def translate_error(error: BaseException, path: Path) -> Problem | None:
 
     `error` is one of `raw_sql.DRIVER_ERRORS`.
     """
-    said = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
+    text = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
     for words, make in _TRANSLATIONS:
-        if any(word in said for word in words):
-            return make(path, said)
+        if any(word in text for word in words):
+            return make(path, text)
     return (
-        _make_damaged(path, "it is empty") if "no such table" in said and _is_empty(path) else None
+        _make_damaged(path, "it is empty") if "no such table" in text and _is_empty(path) else None
     )
 
 
@@ -40,7 +40,7 @@ def _is_empty(path: Path) -> bool:
         return False
 
 
-def _make_disk_full(path: Path, said: str) -> Problem:
+def _make_disk_full(path: Path, text: str) -> Problem:
     stats = os.statvfs(path.parent)
     free = "no more files can be created"
     if stats.f_favail or not stats.f_files:
@@ -51,16 +51,16 @@ def _make_disk_full(path: Path, said: str) -> Problem:
     )
 
 
-def _make_damaged(path: Path, said: str) -> Problem:
+def _make_damaged(path: Path, text: str) -> Problem:
     problem = DamagedDatabase(
-        f"the database is damaged ({said}): {path}. It was not written to.",
+        f"the database is damaged ({text}): {path}. It was not written to.",
         "See what would change: taskdeck db restore --dry-run",
     )
-    problem.why = said
+    problem.why = text
     return problem
 
 
-def _make_read_only(path: Path, said: str) -> Problem:
+def _make_read_only(path: Path, text: str) -> Problem:
     return ReadOnlyDisk(
         f"the database cannot be written: {path} is read-only. Nothing was changed.",
         "Check its owner, and that its disk is writable.",
@@ -79,7 +79,7 @@ def _is_read_only_now(folder: Path) -> bool:
     return False
 
 
-def _make_busy(path: Path, said: str) -> Problem:
+def _make_busy(path: Path, text: str) -> Problem:
     return BusyDatabase(
         f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was"
         " changed.",
@@ -101,13 +101,13 @@ def _is_disk_full(folder: Path) -> bool:
     )
 
 
-def _make_unusable(path: Path, said: str) -> Problem:
+def _make_unusable(path: Path, text: str) -> Problem:
     if _is_disk_full(path.parent):
-        return _make_disk_full(path, said)
+        return _make_disk_full(path, text)
     if _is_read_only_now(path.parent):
-        return _make_read_only(path, said)
+        return _make_read_only(path, text)
     return Storage(
-        f"the database cannot be used ({said}): {path}. Nothing was changed.",
+        f"the database cannot be used ({text}): {path}. Nothing was changed.",
         "Check its owner, and that its disk is healthy and writable.",
     )
 

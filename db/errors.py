@@ -41,9 +41,9 @@ class OlderDatabase(Storage):
 
     code = "older-database"
 
-    def __init__(self, path: Path, version: str, ours: str) -> None:
+    def __init__(self, path: Path, version: str, expected: str) -> None:
         said = (
-            f"the database has an older version ({version!r}, this program needs {ours!r}): "
+            f"the database has an older version ({version!r}, this program needs {expected!r}): "
             f"{path}. Nothing was done."
         )
         super().__init__(said, "The next start upgrades it. To upgrade now: taskdeck db migrate")

@@ -78,32 +78,32 @@ def find_lock_holder(shm: str) -> str:
         return ""
     return next(
         (
-            _format_process(int(words[4]))
-            for words in map(str.split, lines)
-            if _is_write_lock_line(words, inode)
+            _format_process(int(fields[4]))
+            for fields in map(str.split, lines)
+            if _is_write_lock_line(fields, inode)
         ),
         "",
     )
 
 
-def _is_write_lock_line(words: list[str], inode: int) -> bool:
+def _is_write_lock_line(fields: list[str], inode: int) -> bool:
     """Return True if a line of /proc/locks is the write lock of another process.
 
     A line looks like `7: POSIX ADVISORY WRITE 4711 08:01:131 120 120`. Waiting locks begin with an
     arrow. Locks of another machine or container have no pid.
     """
     if (
-        len(words) != 8
-        or words[3] != "WRITE"
-        or not words[4].isdigit()
-        or not int(words[4])
-        or int(words[4]) == os.getpid()
+        len(fields) != 8
+        or fields[3] != "WRITE"
+        or not fields[4].isdigit()
+        or not int(fields[4])
+        or int(fields[4]) == os.getpid()
     ):
         return False
     return (
-        words[5].rpartition(":")[2] == str(inode)
-        and int(words[6]) <= WRITE_LOCK_BYTE
-        and (words[7] == "EOF" or int(words[7]) >= WRITE_LOCK_BYTE)
+        fields[5].rpartition(":")[2] == str(inode)
+        and int(fields[6]) <= WRITE_LOCK_BYTE
+        and (fields[7] == "EOF" or int(fields[7]) >= WRITE_LOCK_BYTE)
     )
 
 

@@ -25,66 +25,66 @@ The driver raises UnicodeDecodeError if SQLite's message quotes damaged text tha
 """
 
 
-def fetch_rows(c: Connection, sql: str, given: Parameters = ()) -> list[Any]:
+def fetch_rows(c: Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
     """Return all rows of a query."""
     driver = c.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
-        cursor = execute_on_driver(driver, sql, given)
+        cursor = execute_on_driver(driver, sql, parameters)
         found, shape = cursor.fetchall(), _row_types.get(sql) or _get_row_type(sql, cursor)
     else:
         # imported here: users of plain sqlite3 do not need SQLAlchemy
         from sqlalchemy.util import await_only
 
-        found, shape = await_only(_fetch_async(driver, sql, given))
+        found, shape = await_only(_fetch_async(driver, sql, parameters))
     return [shape._make(row) for row in found]
 
 
-async def _fetch_async(driver: Any, sql: str, given: Parameters) -> tuple[Iterable[Any], Any]:
+async def _fetch_async(driver: Any, sql: str, parameters: Parameters) -> tuple[Iterable[Any], Any]:
     """Return the rows of a query on an asynchronous driver, and their row type.
 
     Only the first execution of a statement needs the cursor, to learn the columns.
     """
     if shape := _row_types.get(sql):
-        return await driver.execute_fetchall(sql, given), shape
-    async with driver.execute(sql, given) as cursor:
+        return await driver.execute_fetchall(sql, parameters), shape
+    async with driver.execute(sql, parameters) as cursor:
         return await cursor.fetchall(), _get_row_type(sql, cursor)
 
 
-def fetch_column(c: Connection, sql: str, given: Parameters = ()) -> list[Any]:
+def fetch_column(c: Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
     """Return the first column of a query."""
-    return [row[0] for row in fetch_rows(c, sql, given)]
+    return [row[0] for row in fetch_rows(c, sql, parameters)]
 
 
-def fetch_value(c: Connection, sql: str, given: Parameters = ()) -> Any:
+def fetch_value(c: Connection, sql: str, parameters: Parameters = ()) -> Any:
     """Return the first column of the first row, or None without a row."""
-    return next(iter(fetch_column(c, sql, given)), None)
+    return next(iter(fetch_column(c, sql, parameters)), None)
 
 
-def execute_statement(c: Connection, sql: str, given: Parameters = ()) -> None:
+def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> None:
     """Execute a statement that changes rows."""
     driver = c.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
-        execute_on_driver(driver, sql, given)
+        execute_on_driver(driver, sql, parameters)
     else:
-        c.exec_driver_sql(sql, _to_parameters(given))
+        c.exec_driver_sql(sql, _to_parameters(parameters))
 
 
-def execute_statements(c: Connection, sql: str, given: Sequence[Parameters]) -> None:
+def execute_statements(c: Connection, sql: str, parameters: Sequence[Parameters]) -> None:
     """Execute a statement that changes rows once for each of `given`."""
     driver = c.connection.driver_connection
-    if given and isinstance(driver, sqlite3.Connection):
-        execute_on_driver(driver, sql, given, many=True)
-    elif given:
-        c.exec_driver_sql(sql, [_to_parameters(one) for one in given])
+    if parameters and isinstance(driver, sqlite3.Connection):
+        execute_on_driver(driver, sql, parameters, many=True)
+    elif parameters:
+        c.exec_driver_sql(sql, [_to_parameters(one) for one in parameters])
 
 
-def execute_on_driver(driver: Any, sql: str, given: Any, many: bool = False) -> sqlite3.Cursor:
+def execute_on_driver(driver: Any, sql: str, parameters: Any, many: bool = False) -> sqlite3.Cursor:
     """Execute a statement on the driver. All raw statements pass through here."""
-    return driver.executemany(sql, given) if many else driver.execute(sql, given)
+    return driver.executemany(sql, parameters) if many else driver.execute(sql, parameters)
 
 
-def _to_parameters(given: Parameters) -> Any:
-    return given if isinstance(given, Mapping) else tuple(given)
+def _to_parameters(parameters: Parameters) -> Any:
+    return parameters if isinstance(parameters, Mapping) else tuple(parameters)
 
 
 MAX_ROW_TYPES = 2_000

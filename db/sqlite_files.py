@@ -17,8 +17,10 @@ def read_only_uri(path: Path) -> str:
     SQLite cannot create the `-shm` file in a read-only folder. Without a WAL the file is safe to
     open as immutable.
     """
-    alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
-    return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
+    is_immutable = not path.with_name(f"{path.name}-wal").exists() and not os.access(
+        path.parent, os.W_OK
+    )
+    return f"{_uri(path)}?mode=ro{'&immutable=1' if is_immutable else ''}"
 
 
 def undisturbed_uri(path: Path) -> str:
@@ -26,8 +28,8 @@ def undisturbed_uri(path: Path) -> str:
 
     SQLite would otherwise leave an empty WAL there.
     """
-    alone = not path.with_name(f"{path.name}-wal").exists()
-    return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
+    is_immutable = not path.with_name(f"{path.name}-wal").exists()
+    return f"{_uri(path)}?mode=ro{'&immutable=1' if is_immutable else ''}"
 
 
 def existing_uri(path: Path) -> str:

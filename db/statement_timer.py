@@ -69,9 +69,9 @@ def normalize_statement(statement: str) -> str:
     return _ROWS.sub(r"\1", _LIST.sub("(…)", text))
 
 
-def describe_parameters(given: Any) -> BoundShape:
+def describe_parameters(parameters: Any) -> BoundShape:
     """Return the number or names of bound values, never the values: they are private."""
-    return tuple(given) if isinstance(given, dict) else len(given)
+    return tuple(parameters) if isinstance(parameters, dict) else len(parameters)
 
 
 @dataclass(slots=True)
@@ -134,19 +134,24 @@ class SlowLog:
         """Set the seconds from which a statement counts as slow."""
         self.threshold, self.least = threshold, min(threshold, LOCK_WAIT_THRESHOLD)
 
-    def remember_statement(self, statement: str, given: Any, many: bool) -> None:
+    def remember_statement(self, statement: str, parameters: Any, many: bool) -> None:
         """Remember a statement that was executed for the first time."""
         if len(self.texts) < MAX_KNOWN_STATEMENTS and statement.lstrip()[:7].upper().startswith(
             _STATEMENT_KINDS
         ):
             with self._lock:
                 self.texts[statement] = describe_parameters(
-                    (given[0] if given else ()) if many else given
+                    (parameters[0] if parameters else ()) if many else parameters
                 )
                 self.fresh.append(statement)
 
     def add_timing(
-        self, asker: str, statement: str, given: BoundShape, seconds: float, before: float = 0.0
+        self,
+        caller: str,
+        statement: str,
+        parameters: BoundShape,
+        seconds: float,
+        before: float = 0.0,
     ) -> None:
         """Add the time of a statement.
 
@@ -159,13 +164,20 @@ class SlowLog:
         elif (
             seconds >= self.threshold
             and kind.startswith(_STATEMENT_KINDS)
-            and asker not in EXEMPT_CALLERS
+            and caller not in EXEMPT_CALLERS
         ):
-            told = before if before >= self.threshold else 0.0
-            if not told:
+            already_counted = before if before >= self.threshold else 0.0
+            if not already_counted:
                 with self._lock:
                     self._get_minute().slow += 1
-            self._add_slow(normalize_statement(statement), asker, statement, given, seconds, told)
+            self._add_slow(
+                normalize_statement(statement),
+                caller,
+                statement,
+                parameters,
+                seconds,
+                already_counted,
+            )
 
     def _add_lock_wait(self, seconds: float) -> None:
         if seconds >= LOCK_WAIT_THRESHOLD:
@@ -196,16 +208,22 @@ class SlowLog:
                 kept.slow, kept.wait = kept.slow + one.slow, max(kept.wait, one.wait)
 
     def _add_slow(
-        self, statement: str, asker: str, text: str, given: BoundShape, seconds: float, told: float
+        self,
+        statement: str,
+        caller: str,
+        text: str,
+        parameters: BoundShape,
+        seconds: float,
+        already_counted: float,
     ) -> None:
         with self._lock:
-            key = (statement, asker)
+            key = (statement, caller)
             if key not in self._slow and not self._make_room(seconds):
                 return
-            one = self._slow.setdefault(key, SlowStatement(statement, asker, text, given))
+            one = self._slow.setdefault(key, SlowStatement(statement, caller, text, parameters))
             one.seconds, one.worst, one.at = seconds, max(one.worst, seconds), timestamps.now()
-            one.total += seconds - told
-            one.count += 0 if told else 1
+            one.total += seconds - already_counted
+            one.count += 0 if already_counted else 1
 
     def _make_room(self, seconds: float) -> bool:
         """Make room for a statement by dropping the fastest one.
@@ -244,9 +262,9 @@ class TimingContext:
 
     def connection(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         """Return a timed connection; a `factory` for sqlite3.connect."""
-        made = TimedConnection(*args, **kwargs)
-        made.timing = self
-        return made
+        connection = TimedConnection(*args, **kwargs)
+        connection.timing = self
+        return connection
 
 
 class TimedConnection(sqlite3.Connection):
@@ -259,17 +277,17 @@ class TimedConnection(sqlite3.Connection):
     timing: TimingContext
 
     def cursor(self, factory: Callable[[sqlite3.Connection], Any] | None = None) -> Any:
-        made = super().cursor(factory or TimedCursor)
-        made.timing = self.timing
-        return made
+        connection = super().cursor(factory or TimedCursor)
+        connection.timing = self.timing
+        return connection
 
-    def execute(self, sql: str, given: Any = (), /) -> Any:
-        made = super().cursor(TimedCursor)
-        made.timing = self.timing
-        return made.execute(sql, given)
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        connection = super().cursor(TimedCursor)
+        connection.timing = self.timing
+        return connection.execute(sql, parameters)
 
-    def executemany(self, sql: str, given: Any, /) -> Any:
-        return self.cursor().executemany(sql, given)
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        return self.cursor().executemany(sql, parameters)
 
 
 _execute = sqlite3.Cursor.execute
@@ -282,31 +300,31 @@ class TimedCursor(sqlite3.Cursor):
     __slots__ = ("_text", "_took", "timing")
     timing: TimingContext
 
-    def execute(self, sql: str, given: Any = (), /) -> Any:
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
         began = perf_counter()
-        _execute(self, sql, given)
+        _execute(self, sql, parameters)
         self._took = took = perf_counter() - began
         self._text, log = sql, self.timing.log
         if sql not in log.texts:
-            log.remember_statement(sql, given, False)
+            log.remember_statement(sql, parameters, False)
         if took >= log.least:
-            log.add_timing(self.timing.caller, sql, describe_parameters(given), took)
+            log.add_timing(self.timing.caller, sql, describe_parameters(parameters), took)
         return self
 
-    def executemany(self, sql: str, given: Any, /) -> Any:
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
         """Execute a statement for each row.
 
         All rows count as one execution, because together they hold the writer.
         """
-        given = list(given)
+        parameters = list(parameters)
         began = perf_counter()
-        super().executemany(sql, given)
+        super().executemany(sql, parameters)
         self._took = took = perf_counter() - began
         self._text, log = sql, self.timing.log
         if sql not in log.texts:
-            log.remember_statement(sql, given, True)
-        if took >= log.least and given:
-            log.add_timing(self.timing.caller, sql, describe_parameters(given[0]), took)
+            log.remember_statement(sql, parameters, True)
+        if took >= log.least and parameters:
+            log.add_timing(self.timing.caller, sql, describe_parameters(parameters[0]), took)
         return self
 
     def fetchall(self) -> list[Any]:

@@ -26,12 +26,12 @@ def get_midnight(now: datetime) -> datetime:
     return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def get_failure_cutoff(looked: datetime | None, now: datetime) -> datetime:
+def get_failure_cutoff(viewed_at: datetime | None, now: datetime) -> datetime:
     """Return the time from which unseen failures count.
 
     The cutoff is the last time the user viewed all failures, or midnight, but at most a week ago.
     """
-    return max(looked or get_midnight(now), now - FAILURE_WINDOW)
+    return max(viewed_at or get_midnight(now), now - FAILURE_WINDOW)
 
 
 class RuntimeFacts(NamedTuple):
@@ -334,9 +334,9 @@ class Board(NamedTuple):
     """False until the first task is submitted; the deck then shows first-run guidance."""
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Board:
+    def from_dict(cls, values: Mapping[str, Any]) -> Board:
         """Build a board from the JSON form of `as_dict`."""
-        return _from_dict(cls, found)
+        return _from_dict(cls, values)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all values by name, for JSON."""
@@ -364,7 +364,7 @@ def _value_to_dict(name: str, value: Any) -> Any:
     return _to_dict(value) if name in _RECORD_TYPES and value is not None else value
 
 
-def _from_dict(kind: Any, found: Mapping[str, Any]) -> Any:
+def _from_dict(kind: Any, values: Mapping[str, Any]) -> Any:
     """Build a `kind` from a mapping.
 
     Unknown keys, which a newer runtime may send, are ignored.
@@ -372,7 +372,7 @@ def _from_dict(kind: Any, found: Mapping[str, Any]) -> Any:
     return kind(
         **{
             name: _value_from_dict(name, value)
-            for name, value in found.items()
+            for name, value in values.items()
             if name in kind._fields
         }
     )

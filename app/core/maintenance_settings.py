@@ -103,22 +103,22 @@ class MaintenanceSettings:
         return replace(self, backup=replace(self.backup, keep=None), doubt=doubt)
 
 
-def parse_settings(found: Mapping[str, Any]) -> MaintenanceSettings:
+def parse_settings(sections: Mapping[str, Any]) -> MaintenanceSettings:
     """Parse the sections of a TOML document. Raise SettingError."""
-    upkeep, wrong = parse_lenient(found)
-    if wrong:
-        raise SettingError(wrong[0].said)
-    return upkeep
+    settings, faults = parse_lenient(sections)
+    if faults:
+        raise SettingError(faults[0].said)
+    return settings
 
 
-def parse_lenient(found: Mapping[str, Any]) -> tuple[MaintenanceSettings, list[SettingFault]]:
+def parse_lenient(sections: Mapping[str, Any]) -> tuple[MaintenanceSettings, list[SettingFault]]:
     """Parse the sections; return defaults for invalid settings, and all faults."""
-    wrong: list[SettingFault] = []
+    faults: list[SettingFault] = []
     made: dict[str, Any] = {
-        name: _SECTION_PARSERS[name](_require_table((name,), value, wrong), wrong)
-        for name, value in found.items()
+        name: _SECTION_PARSERS[name](_require_table((name,), value, faults), faults)
+        for name, value in sections.items()
     }
-    return MaintenanceSettings(**made), wrong
+    return MaintenanceSettings(**made), faults
 
 
 def format_unknown_setting(name: str, known: Iterable[str]) -> str:
@@ -132,74 +132,74 @@ def format_unknown_setting(name: str, known: Iterable[str]) -> str:
     )
 
 
-def _parse_backup(given: Mapping[str, Any], wrong: list[SettingFault]) -> BackupSettings:
-    return BackupSettings(**_parse_table(("backup",), given, _BACKUP_PARSERS, wrong))
+def _parse_backup(values: Mapping[str, Any], faults: list[SettingFault]) -> BackupSettings:
+    return BackupSettings(**_parse_table(("backup",), values, _BACKUP_PARSERS, faults))
 
 
-def _parse_slow(given: Mapping[str, Any], wrong: list[SettingFault]) -> SlowSettings:
+def _parse_slow(values: Mapping[str, Any], faults: list[SettingFault]) -> SlowSettings:
     return SlowSettings(
-        **_parse_table(("slow",), given, {"threshold": _parse_positive_time}, wrong)
+        **_parse_table(("slow",), values, {"threshold": _parse_positive_time}, faults)
     )
 
 
-def _parse_retention(given: Mapping[str, Any], wrong: list[SettingFault]) -> RetentionSettings:
-    rest = {name: value for name, value in given.items() if name not in ("queue", "template")}
+def _parse_retention(values: Mapping[str, Any], faults: list[SettingFault]) -> RetentionSettings:
+    rest = {name: value for name, value in values.items() if name not in ("queue", "template")}
     found = _parse_table(
         ("retention",),
         {"keep": "30d"} | rest,
         {**_RULE_PARSERS, "operations": _parse_span},
-        wrong,
+        faults,
         ("queue", "template"),
     )
     operations = {"operations": found.pop("operations")} if "operations" in found else {}
     queues, templates = (
-        _parse_named_rules(kind, given.get(kind, {}), wrong) for kind in ("queue", "template")
+        _parse_named_rules(kind, values.get(kind, {}), faults) for kind in ("queue", "template")
     )
     return RetentionSettings(RetentionRule(**found), queues, templates, **operations)
 
 
 def _parse_named_rules(
-    kind: str, given: Any, wrong: list[SettingFault]
+    kind: str, values: Any, faults: list[SettingFault]
 ) -> dict[str, RetentionRule]:
     """Return the rules of queues or templates by name."""
     rules: dict[str, RetentionRule] = {}
-    for name, value in _require_table(("retention", kind), given, wrong).items():
+    for name, value in _require_table(("retention", kind), values, faults).items():
         where = ("retention", kind, name)
         rules[name] = RetentionRule(
-            **_parse_table(where, _require_table(where, value, wrong), _RULE_PARSERS, wrong)
+            **_parse_table(where, _require_table(where, value, faults), _RULE_PARSERS, faults)
         )
     return rules
 
 
 def _parse_table(
-    where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]],
-    wrong: list[SettingFault],
-    beside: tuple[str, ...] = (),
+    where: tuple[str, ...], values: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]],
+    faults: list[SettingFault],
+    subtables: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Return the valid settings of one table. `beside` names its subtables."""
     found: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in known:
-            wrong.append(
+            faults.append(
                 SettingFault(
                     (*where, name),
-                    f"{_format_path(where)}: {format_unknown_setting(name, (*known, *beside))}",
+                    f"{_format_path(where)}: {format_unknown_setting(name, (*known, *subtables))}",
                 )
             )
             continue
         try:
             found[name] = known[name](value)
         except ValueError as error:
-            wrong.append(SettingFault((*where, name), f"{_format_path((*where, name))}: {error}."))
+            faults.append(SettingFault((*where, name), f"{_format_path((*where, name))}: {error}."))
     return found
 
 
 def _require_table(
-    where: tuple[str, ...], value: Any, wrong: list[SettingFault]
+    where: tuple[str, ...], value: Any, faults: list[SettingFault]
 ) -> Mapping[str, Any]:
     if is_object(value):
         return value
-    wrong.append(SettingFault(where, f"{_format_path(where)}: must be a table."))
+    faults.append(SettingFault(where, f"{_format_path(where)}: must be a table."))
     return {}
 
 

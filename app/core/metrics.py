@@ -45,14 +45,14 @@ def format_figure(metric: str, figure: float, exact: bool = False) -> str:
     """Format a value: `7m`, `250ms`, `20`, `64M`; `7m12s` if `exact`."""
     if get_unit(metric) == SECONDS:
         return _format_seconds(figure, exact, exact or metric not in AGE_METRICS)
-    shown = units.format_bytes(figure) if get_unit(metric) == BYTES else units.format_count(figure)
-    return shown.replace(".0", "") if exact else shown
+    text = units.format_bytes(figure) if get_unit(metric) == BYTES else units.format_count(figure)
+    return text.replace(".0", "") if exact else text
 
 
 def describe_figure(metric: str, figure: float | None, exact: bool = False) -> str:
     """Format a value as a phrase: `replica 7m old`, `no replica`."""
-    _, words, none = METRICS[metric]
-    return none if figure is None else words.format(format_figure(metric, figure, exact))
+    _, template, if_unknown = METRICS[metric]
+    return if_unknown if figure is None else template.format(format_figure(metric, figure, exact))
 
 
 def _parse_seconds(metric: str, word: str) -> float:

@@ -157,12 +157,12 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
     """
     since = facts.created if rule.is_finish_rule else max(facts.created, facts.not_before or 0.0)
     due = since + rule.value
-    done = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
-    took = (now if done is None else done) - since
-    late = now >= due if done is None else done > due
+    reached_at = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
+    took = (now if reached_at is None else reached_at) - since
+    late = now >= due if reached_at is None else reached_at > due
     return SlaVerdict(
         due,
-        done,
+        reached_at,
         took,
         late,
         _describe_time(rule, facts, took, now),
@@ -173,13 +173,13 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
 def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdict:
     """Return the verdict on a metric. An unknown value (None) is never late."""
     exact = rule.value % 60 != 0
-    told = metrics.describe_figure(rule.metric, figure, exact)
+    text = metrics.describe_figure(rule.metric, figure, exact)
     if figure is None:
-        return MetricVerdict(False, now, told, told)
+        return MetricVerdict(False, now, text, text)
     limit = metrics.format_figure(rule.metric, rule.value, exact=True)
     since = now - (figure - rule.value) if rule.metric in metrics.AGE_METRICS else now
     short = f"{metrics.format_figure(rule.metric, figure, exact)} > {limit}"
-    return MetricVerdict(figure >= rule.value, since, f"{told}, allowed {limit}", short)
+    return MetricVerdict(figure >= rule.value, since, f"{text}, allowed {limit}", short)
 
 
 def describe_rule(rule: SlaRule) -> str:

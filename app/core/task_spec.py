@@ -175,13 +175,13 @@ def describe_error(error: ValidationError) -> str:
     )
     kind = first["type"]
     if kind == "extra_forbidden":
-        meant = find_nearest(str(first["loc"][-1]), TaskSpec.model_fields)
+        nearest = find_nearest(str(first["loc"][-1]), TaskSpec.model_fields)
         return f'there is no option "{truncate(where, 60)}"' + (
-            f". Nearest: {meant}" if meant else ""
+            f". Nearest: {nearest}" if nearest else ""
         )
     if kind == "value_error":
-        said = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
-        return f"{where} {said}" if where else said
+        message = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+        return f"{where} {message}" if where else message
     if kind == "json_invalid":
         return f"is not valid JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
     if kind in ("model_type", "model_attributes_type"):

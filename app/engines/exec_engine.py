@@ -67,12 +67,12 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
                 f"{sanitize(name)} is a secret, but arguments are public. Use engine shell or"
                 " python."
             )
-    kept = (
+    words = (
         word for word in schema["argv"] if all(name in values.plain for name in _iter_names([word]))
     )
     return Launch(
         tuple(
-            _PLACEHOLDER.sub(lambda found: as_text(values.plain[found[1]]), word) for word in kept
+            _PLACEHOLDER.sub(lambda found: as_text(values.plain[found[1]]), word) for word in words
         )
     )
 

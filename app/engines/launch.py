@@ -80,8 +80,8 @@ class Launch:
         return found
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Launch:
-        return cls(tuple(found["argv"]), found.get("env"), found.get("secrets", {}))
+    def from_dict(cls, values: Mapping[str, Any]) -> Launch:
+        return cls(tuple(values["argv"]), values.get("env"), values.get("secrets", {}))
 
 
 def _read_secret(name: str, reference: Mapping[str, str], base: Mapping[str, str]) -> str:

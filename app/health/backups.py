@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def check_backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
+def check_backups(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Check the age and place of the newest backup.
 
     `found` comes from `status`; None means that backups are off.
     """
-    if found is None:
+    if status is None:
         text = "turned off in config.toml"
         yield Finding("backups", text, "hint", f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}')
         return
-    folder = sanitize(found["folder"])
+    folder = sanitize(status["folder"])
     take = make_command(home, "db backup")
-    why, cure = _find_obstacle(found["folder"])
+    why, cure = _find_obstacle(status["folder"])
     if why:
         have = (
             "none yet, and none"
-            if found["at"] is None
-            else f"the newest is {_format_age(found['at'])} old, and no other"
+            if status["at"] is None
+            else f"the newest is {_format_age(status['at'])} old, and no other"
         )
         yield Finding("backups", f"{have} can be taken: {why}", "broken", cure)
-    elif found["gone"]:
-        what = "none" if "folder" in found["gone"] else "the newest is lost"
-        yield Finding("backups", f"{what}: {sanitize(found['gone'])}: {folder}", "broken", take)
-    elif found["at"] is None:
+    elif status["gone"]:
+        what = "none" if "folder" in status["gone"] else "the newest is lost"
+        yield Finding("backups", f"{what}: {sanitize(status['gone'])}: {folder}", "broken", take)
+    elif status["at"] is None:
         yield Finding(
             "backups", f"none yet in {folder}; a runtime takes the first within two minutes"
         )
     else:
-        text = f"the newest is {_format_age(found['at'])} old, in {folder}"
+        text = f"the newest is {_format_age(status['at'])} old, in {folder}"
         yield (
             Finding("backups", f"{text}: late", "hint", take)
-            if found["late"]
+            if status["late"]
             else Finding("backups", f"{text}, restored and checked")
         )
 
@@ -86,13 +86,13 @@ def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "not copied yet"
     text = f"{sanitize(found['target'])}, {age}"
     if found["problem"]:
-        said = truncate(sanitize(found["problem"]), 200)
+        problem = truncate(sanitize(found["problem"]), 200)
         cure = (
             make_command(home, "db replica off")
             if found["promoted"]
             else make_command(home, "db replica")
         )
-        yield Finding("replica", f"{text}: {said}", "broken" if found["late"] else "hint", cure)
+        yield Finding("replica", f"{text}: {problem}", "broken" if found["late"] else "hint", cure)
     elif found["late"]:
         yield Finding(
             "replica",

@@ -66,11 +66,11 @@ def _measure_lag(newest: str | None) -> float:
 def _measure_jump(status: dict[str, Any] | None) -> float | None:
     """Return the seconds the clock moved beyond elapsed time since the runtime began."""
     runtime = (status or {}).get("runtime") or {}
-    since, begun = runtime.get("since"), runtime.get("boottime")
-    if runtime.get("state") != "running" or not since or begun is None:
+    since, boottime = runtime.get("since"), runtime.get("boottime")
+    if runtime.get("state") != "running" or not since or boottime is None:
         return None
     return (time.time() - datetime.fromisoformat(since).timestamp()) - (
-        time.clock_gettime(time.CLOCK_BOOTTIME) - begun
+        time.clock_gettime(time.CLOCK_BOOTTIME) - boottime
     )
 
 
@@ -105,9 +105,9 @@ def suggest_sync_command() -> str:
     """Return the command that keeps the clock synchronized."""
     if os.path.isdir("/run/systemd/system"):
         return make_root_command("timedatectl set-ntp true")
-    there = next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), None)
+    installed = next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), None)
     return make_root_command(
-        there
+        installed
         or next(
             (words for tool, words in INSTALL_COMMANDS if shutil.which(tool)), "hwclock --hctosys"
         )

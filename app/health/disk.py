@@ -140,8 +140,8 @@ def find_mount(path: str) -> tuple[str, str]:
     """
     best = ("", "")
     for line in read_file("/proc/self/mountinfo").splitlines():
-        left, _, right = line.partition(" - ")
-        fields = left.split()
+        mount_fields, _, right = line.partition(" - ")
+        fields = mount_fields.split()
         point = _decode_mount_point(fields[4]) if len(fields) > 4 and right else ""
         if (
             point

@@ -66,13 +66,13 @@ def check_home(path: str) -> Iterator[Finding]:
 
 
 def _check_missing_home(path: str) -> Finding:
-    above = path
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
+    ancestor = path
+    while not os.path.lexists(ancestor):
+        ancestor = os.path.dirname(ancestor)
+    if os.path.isdir(ancestor) and os.access(ancestor, os.W_OK | os.X_OK):
         return Finding("home", f"{sanitize(path)} does not exist yet; the first submit creates it")
     return _suggest_other_home(
-        f"{sanitize(path)} cannot be created: {sanitize(above)} is not writable"
+        f"{sanitize(path)} cannot be created: {sanitize(ancestor)} is not writable"
     )
 
 

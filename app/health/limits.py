@@ -32,9 +32,9 @@ def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
 
     If none of them runs, check this shell, which would start them.
     """
-    wrong = [*_check_rlimits(status), *_check_process_count(home, status)]
-    yield from wrong
-    if not wrong:
+    findings = [*_check_rlimits(status), *_check_process_count(home, status)]
+    yield from findings
+    if not findings:
         yield Finding(
             "limits",
             (

@@ -49,12 +49,12 @@ def explain_problem(home: str, problem: Problem) -> Finding:
         and not readable
         and "Newest good backup" not in problem.message
     ):
-        aside, database = (
+        damaged_folder, database = (
             quote_word(os.path.join(home, "damaged")),
             quote_word(os.path.join(home, "taskdeck.db")),
         )
         # leave databases kept by a restore in place
-        cure = f"mkdir {aside} && mv {database} {database}-* {aside}"
+        cure = f"mkdir {damaged_folder} && mv {database} {database}-* {damaged_folder}"
     return Finding(
         about,
         truncate(sanitize(problem.message), 300),
@@ -126,9 +126,11 @@ def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("keeper", f"pid {child}, guard {guard}, journal {units.format_bytes(size)}")
 
 
-def check_orphan_keeper(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
+def check_orphan_keeper(home: str, processes: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
     """Report a keeper that runs without a runtime."""
-    pids = sorted(one.pid for one in ours if one.kind == "keeper" and _is_same_path(one.home, home))
+    pids = sorted(
+        one.pid for one in processes if one.kind == "keeper" and _is_same_path(one.home, home)
+    )
     if pids:
         text = (
             f"pid {' and '.join(map(str, pids))}: running jobs continue, and their ends "
@@ -149,10 +151,10 @@ def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
         or about is None
     ):
         return False
-    ours = os.path.join(os.path.dirname(spec.origin), KEEPER_FILE)
+    processes = os.path.join(os.path.dirname(spec.origin), KEEPER_FILE)
     try:
         began = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - about[1])
-        return not os.path.samefile(ours, argv[3]) or os.stat(ours).st_ctime > began + 1
+        return not os.path.samefile(processes, argv[3]) or os.stat(processes).st_ctime > began + 1
     except OSError:
         return True
 
@@ -194,26 +196,26 @@ def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
 
 
 def check_offline_database(
-    home: str, found: dict[str, Any], refused: Callable[[str], object]
+    home: str, found: dict[str, Any], check_start: Callable[[str], object]
 ) -> Finding:
     """Check the database while no runtime is running.
 
     `refused` raises the problem that would keep the next runtime from starting.
     """
     try:
-        refused(home)
+        check_start(home)
     except Problem as problem:
         return explain_problem(home, problem)
     return check_database(home, found)
 
 
-def find_other_homes(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
+def find_other_homes(home: str, processes: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
     """Report visible runtimes and keepers of other homes.
 
     Homes do not share reservations, so together they may overload the machine.
     """
     seen: dict[tuple[int, str], TaskdeckProcess] = {}
-    for one in sorted(ours, key=lambda one: (one.kind != "runtime", one.pid)):
+    for one in sorted(processes, key=lambda one: (one.kind != "runtime", one.pid)):
         if not _is_same_path(one.home, home):
             seen.setdefault((one.uid, one.home or str(one.pid)), one)
     for one in list(seen.values())[:MAX_NAMED]:

@@ -66,8 +66,8 @@ def _is_taskdeck(argv: list[str], at: int) -> bool:
     )
 
 
-def _find_home(words: list[str]) -> str:
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+def _find_home(argv: list[str]) -> str:
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
         if word == "--home":
             return after
         if word.startswith("--home="):

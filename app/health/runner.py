@@ -22,7 +22,7 @@ def run_checks(
     asked: StatusAnswer,
     newest: str | None = None,
     refused: StartCheck | None = None,
-    keys: KeyCheck | None = None,
+    find_key_faults: KeyCheck | None = None,
 ) -> Iterator[Finding]:
     """Yield all findings about the home at `path`.
 
@@ -32,10 +32,10 @@ def run_checks(
     """
     status = None if isinstance(asked, Problem) else asked
     ours = list(procfs.find_taskdeck_processes())
-    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", home.check_versions),
         ("home", lambda: home.check_home(path)),
-        ("config", lambda: configuration.check_settings(keys)),
+        ("config", lambda: configuration.check_settings(find_key_faults)),
         ("disk", lambda: disk.check_disk(path)),
         ("files", lambda: disk.check_file_system(path)),
         ("clock", lambda: clock.check_clock(path, status, newest)),
@@ -48,7 +48,7 @@ def run_checks(
         ("unit", lambda: systemd.check_units(path)),
         ("others", lambda: processes.find_other_homes(path, ours)),
     ]
-    for check, one in looks:
+    for check, one in checks:
         yield from _run_check(path, check, one)
 
 

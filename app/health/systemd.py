@@ -71,10 +71,10 @@ def kills_at_logout() -> bool:
 
     The last file wins.
     """
-    said = _query("busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
+    output = _query("busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
                   "org.freedesktop.login1.Manager", "KillUserProcesses")  # fmt: skip
-    if said in ("b true", "b false"):
-        return said == "b true"
+    if output in ("b true", "b false"):
+        return output == "b true"
     files = [f"{folder}/logind.conf" for folder in LOGIND_FOLDERS]
     more = sorted(
         (path for folder in LOGIND_FOLDERS for path in glob.glob(f"{folder}/logind.conf.d/*.conf")),
@@ -131,14 +131,14 @@ def check_units(home: str) -> Iterator[Finding]:
         start = found.get("ExecStart", "")
         if "taskdeck" not in start or "serve" not in start:
             continue
-        program, of = _parse_exec_start(start)
+        program, unit_home = _parse_exec_start(start)
         if not os.access(program, os.X_OK):
-            again = f"service install {'--system' if system else '--user'}"
+            install_command = f"service install {'--system' if system else '--user'}"
             yield Finding(
                 "unit",
                 f"{sanitize(path)} runs {sanitize(program)}, which does not exist",
                 "broken",
-                make_command(of or home, again),
+                make_command(unit_home or home, install_command),
             )
             continue
         wrong = [
@@ -152,8 +152,8 @@ def check_units(home: str) -> Iterator[Finding]:
         else:
             whose = (
                 ""
-                if not of or os.path.realpath(of) == os.path.realpath(home)
-                else f", of another home ({sanitize(of)}),"
+                if not unit_home or os.path.realpath(unit_home) == os.path.realpath(home)
+                else f", of another home ({sanitize(unit_home)}),"
             )
             yield Finding("unit", f"{sanitize(path)}{whose} lets jobs survive")
 
@@ -240,10 +240,10 @@ def _find_end(path: str) -> str:
 
 def _spares_jobs(unit: str, user: bool) -> bool:
     """Return True if the unit ends only its main process, or if unknown."""
-    said = _query(
+    output = _query(
         "systemctl", *(["--user"] if user else []), "show", "-p", "KillMode", "--value", unit
     )
-    return said in ("", "process", "none")
+    return output in ("", "process", "none")
 
 
 def _make_move_command(home: str) -> str:

@@ -46,11 +46,11 @@ class ClockGuard:
                 seconds + DAY,
                 ahead + (self._lead if seconds < self._trusted_from else 0),
             )
-            said = (
+            message = (
                 "the clock is %s ahead of the last stored time and may be wrong; nothing is removed"
                 " for a day: taskdeck doctor"
             )
-            log.warning(said, units.format_age(ahead))
+            log.warning(message, units.format_age(ahead))
         self._last_check = (now, seconds)
         return seconds >= self._trusted_from
 

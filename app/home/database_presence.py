@@ -56,17 +56,17 @@ def check_database_present(home: Path) -> None:
 def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     """Return the problem of a missing database, with advice."""
     path = paths.database_path(home)
-    said = f"the database is gone: {path}. No new one was made."
+    message = f"the database is gone: {path}. No new one was made."
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
         return DamagedDatabase(
-            f"{said} A runtime has saved what was in it: {saved[-1]}.",
+            f"{message} A runtime has saved what was in it: {saved[-1]}.",
             f"Put it back: {format_put_back_command(path, saved[-1])}",
         )
     try:
         found, where = find_newest_backup(home), find_backup_folder(home)
     except Usage as unknown:
         return DamagedDatabase(
-            f"{said} {unknown.message}", "Fix it, then: taskdeck db restore --dry-run"
+            f"{message} {unknown.message}", "Fix it, then: taskdeck db restore --dry-run"
         )
     away = (
         [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"]
@@ -77,11 +77,11 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     anew = f"To start over, move away {', and '.join(away)}"
     if found is not None:
         return DamagedDatabase(
-            f"{said} {anew}.", f"Bring it back: taskdeck db restore{found.named}"
+            f"{message} {anew}.", f"Bring it back: taskdeck db restore{found.named}"
         )
-    said = f"{said} There was one, and {OUT_OF_REACH} ({where})."
+    message = f"{message} There was one, and {OUT_OF_REACH} ({where})."
     return DamagedDatabase(
-        said, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}"
+        message, f"Put it back, or bring its backups there, then: taskdeck db restore. {anew}"
     )
 
 

@@ -39,14 +39,14 @@ def hold_lock(home: Path) -> Iterator[None]:
     paths.refuse_foreign_home(home)
     fd = os.open(home / "run" / paths.LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        looked = False
+        has_checked_holder = False
         while not try_lock(fd):
-            if not _is_holder_dying(fd) and (looked or _is_holder_alive(fd)):
+            if not _is_holder_dying(fd) and (has_checked_holder or _is_holder_alive(fd)):
                 raise RuntimeExists(
                     f"a runtime already has this home: {_read_holder(fd)}.", "See it: taskdeck"
                 )
-            looked = not _is_holder_dying(fd)
-            time.sleep(PROBE_DELAY if looked else 0.01)
+            has_checked_holder = not _is_holder_dying(fd)
+            time.sleep(PROBE_DELAY if has_checked_holder else 0.01)
         _record_holder(fd)
         yield
     finally:

@@ -51,7 +51,7 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
 
     A problem that contains advice already is returned unchanged.
     """
-    if any(words in damage.message for words in ADVICE_PHRASES):
+    if any(phrase in damage.message for phrase in ADVICE_PHRASES):
         return damage
     try:
         found = find_newest_backup(home)

@@ -64,14 +64,14 @@ def was_unclean_shutdown(home: Path) -> bool:
 
 
 @contextmanager
-def mark_clean_shutdown(home: Path, opened: Sequence[Database]) -> Iterator[None]:
+def mark_clean_shutdown(home: Path, databases: Sequence[Database]) -> Iterator[None]:
     """Remove the clean-shutdown marker, and write it again on a clean exit.
 
     A clean exit means that all `opened` databases closed without error and without damage.
     """
     (home / "run" / CLEAN_SHUTDOWN_FILE).unlink(missing_ok=True)
     yield
-    if any(db.damage for db in opened):
+    if any(db.damage for db in databases):
         return
     with suppress(OSError):  # without a marker, the next start checks the database
         (home / "run" / CLEAN_SHUTDOWN_FILE).write_text(_identify_database(home), "ascii")
@@ -102,12 +102,12 @@ def prepare_in_subprocess(home: Path) -> None:
         prepare_database(home)
         return
     context = get_context("fork")
-    ours, its = context.Pipe(duplex=False)
-    apart = context.Process(target=_prepare_and_send, args=(home, its))
-    apart.start()
-    its.close()
-    error = _receive_result(ours)
-    apart.join()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_prepare_and_send, args=(home, sender))
+    process.start()
+    sender.close()
+    error = _receive_result(receiver)
+    process.join()
     if error is not None:
         raise error
 

@@ -316,8 +316,8 @@ class Run:
     @property
     def deadline(self) -> float | None:
         """Boot time of the deadline."""
-        begun = self.facts["i"]
-        return None if begun["timeout"] is None else begun["boot"] + begun["timeout"]
+        intent = self.facts["i"]
+        return None if intent["timeout"] is None else intent["boot"] + intent["timeout"]
 
     def add_record(self, letter: str, record: dict[str, Any]) -> None:
         """Add a record.
@@ -376,9 +376,9 @@ class Run:
 
 def make_started_event(run: Run) -> dict[str, Any]:
     """Return the event of a running run."""
-    begun, stop = run.facts["i"], run.facts.get("s")
-    event = {"is": "started", "run": run.id, "pid": run.pid, "ticks": run.ticks, "at": begun["at"]}
-    return event | {"boot_at": begun["boot"], "stop": stop["reason"] if stop else None}
+    intent, stop = run.facts["i"], run.facts.get("s")
+    event = {"is": "started", "run": run.id, "pid": run.pid, "ticks": run.ticks, "at": intent["at"]}
+    return event | {"boot_at": intent["boot"], "stop": stop["reason"] if stop else None}
 
 
 def make_ended_event(run: Run) -> dict[str, Any]:
@@ -1149,10 +1149,16 @@ def list_settled_children(since: int) -> list[Process]:
     Wait for a child between fork and exec. A child that does not get that far, on a hanging file
     system, counts too.
     """
-    us, me, end = read_file("/proc/self/cmdline"), os.getpid(), time.monotonic() + EXEC_TIMEOUT
+    own_cmdline, me, end = (
+        read_file("/proc/self/cmdline"),
+        os.getpid(),
+        time.monotonic() + EXEC_TIMEOUT,
+    )
     while True:
         young = [p for p in list_processes().values() if p.parent == me and p.ticks >= since]
-        unborn = [p for p in young if not p.dead and read_file(f"/proc/{p.pid}/cmdline") == us]
+        unborn = [
+            p for p in young if not p.dead and read_file(f"/proc/{p.pid}/cmdline") == own_cmdline
+        ]
         if not unborn or time.monotonic() > end:
             return [p for p in young if p.session == p.pid or p in unborn]
         time.sleep(0.001)
@@ -1161,8 +1167,8 @@ def list_settled_children(since: int) -> list[Process]:
 class Supervisor:
     """Base of guard and keeper: wait, record exits, and reap."""
 
-    def __init__(self, house: SharedState, link: JsonSocket) -> None:
-        self.house, self.ledger, self.link = house, house.ledger, link
+    def __init__(self, shared: SharedState, link: JsonSocket) -> None:
+        self.house, self.ledger, self.link = shared, shared.ledger, link
         self.over = False
         self.table: dict[int, Process] = {}  # process table of the current reap
         self.retry_at: float | None = 0.0  # a child may have ended before we listened
@@ -1340,8 +1346,8 @@ class Guard(Supervisor):
     Its runs are those inherited when a keeper, or the guard above, died.
     """
 
-    def __init__(self, house: SharedState, link: JsonSocket, keeper: int) -> None:
-        super().__init__(house, link)
+    def __init__(self, shared: SharedState, link: JsonSocket, keeper: int) -> None:
+        super().__init__(shared, link)
         self.keeper = keeper
         self.house.strays[keeper] = (0, "")
 
@@ -1383,8 +1389,8 @@ class Guard(Supervisor):
 class Keeper(Supervisor):
     """The server of the runtime: starts and stops runs."""
 
-    def __init__(self, house: SharedState, link: JsonSocket, guard: int) -> None:
-        super().__init__(house, link)
+    def __init__(self, shared: SharedState, link: JsonSocket, guard: int) -> None:
+        super().__init__(shared, link)
         self.guard = guard
         self.clients: dict[int, JsonSocket] = {}
         self.client: JsonSocket | None = None
@@ -1401,7 +1407,7 @@ class Keeper(Supervisor):
         self.idle_since = time.monotonic()
         self.slim_above = 0
         self.supervise_all()
-        self.listen(house.listener.fileno(), self.accept)
+        self.listen(shared.listener.fileno(), self.accept)
 
     # -- lifecycle
 
@@ -1817,9 +1823,9 @@ class Keeper(Supervisor):
 
     def send_signals(self) -> None:
         """Send the requested signals in order, with one search of the processes."""
-        asked, self.signals = self.signals, []
-        found = find_members(run for run, _ in asked) if asked else {}
-        for run, number in asked:
+        requests, self.signals = self.signals, []
+        found = find_members(run for run, _ in requests) if requests else {}
+        for run, number in requests:
             send_signal(found.get(run.id, {}), number)
 
     def on_refuse(self, ask: dict[str, Any]) -> None:
@@ -1879,7 +1885,7 @@ def become_supervisor(name: bytes) -> None:
     set_process_option(15, name)  # PR_SET_NAME
 
 
-def run_supervisor(house: SharedState) -> None:
+def run_supervisor(shared: SharedState) -> None:
     """Supervise until nothing is left.
 
     A survivor of keeper and guard becomes the guard and forks a new keeper below itself.
@@ -1887,31 +1893,31 @@ def run_supervisor(house: SharedState) -> None:
     first = True
     while True:
         become_supervisor(b"taskdeck-guard")
-        house.ledger.inherit()
-        house.resolve_intents(first)
-        house.ledger.merge_files()
-        house.find_own_runs()
+        shared.ledger.inherit()
+        shared.resolve_intents(first)
+        shared.ledger.merge_files()
+        shared.find_own_runs()
         first = False
-        role = fork_keeper(house)
+        role = fork_keeper(shared)
         left = role.run()
         role.close()
         if left:
-            return house.ledger.close()
+            return shared.ledger.close()
 
 
-def fork_keeper(house: SharedState) -> Guard | Keeper:
+def fork_keeper(shared: SharedState) -> Guard | Keeper:
     """Fork, and return the role of this process."""
-    above, below = socket.socketpair()
+    guard_socket, keeper_socket = socket.socketpair()
     me = os.getpid()
     while (child := try_fork()) is None:
         time.sleep(0.1)
     if child:
-        below.close()
-        return Guard(house, JsonSocket(above), child)
+        keeper_socket.close()
+        return Guard(shared, JsonSocket(guard_socket), child)
     become_supervisor(b"taskdeck-keeper")
-    above.close()
-    house.ledger.disown_all()
-    return Keeper(house, JsonSocket(below), me)
+    guard_socket.close()
+    shared.ledger.disown_all()
+    return Keeper(shared, JsonSocket(keeper_socket), me)
 
 
 def try_fork() -> int | None:
@@ -2006,7 +2012,7 @@ def main(home: bytes) -> int:
     home = os.path.abspath(home)
     reset_process_state()
     try:
-        house = claim_home(home)
+        shared = claim_home(home)
     except BlockingIOError:
         return 4
     except OSError as error:
@@ -2015,7 +2021,7 @@ def main(home: bytes) -> int:
     libc.malloc_trim(0)
     detach()
     try:
-        run_supervisor(house)
+        run_supervisor(shared)
     except BaseException as error:
         log_message("failed")
         sys.excepthook(type(error), error, error.__traceback__)

@@ -36,11 +36,11 @@ async def _take_backup(
 
     The program may take hours, during which a runtime may start.
     """
-    steady = ClockGuard()
+    clock_guard = ClockGuard()
     with hold_lock(home):
         async with open_call(home, note) as call:
-            steady.begin(await call.db.read(find_last_sample))
-            taken, chosen = await backups.take_requested(call, full, to, steady.check())
+            clock_guard.begin(await call.db.read(find_last_sample))
+            backup, settings = await backups.take_requested(call, full, to, clock_guard.check())
         if to is None:
-            record_offline_backup(home, taken.id)
-    return await backups.finish_backup(call, taken, chosen)
+            record_offline_backup(home, backup.id)
+    return await backups.finish_backup(call, backup, settings)

@@ -99,7 +99,7 @@ def choose_backup(
     )  # fmt: skip
 
 
-def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
+def _add_upgrade_copy(home: Path, at: str | None, problem: NoBackup) -> NoBackup:
     """Extend the error with the newest copy from before an upgrade, if there is one."""
     copies = [
         one
@@ -107,25 +107,25 @@ def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
         if at is None or one.at <= at
     ]
     if not copies:
-        return none
-    then, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
-    old = units.format_age((now - then).total_seconds())
+        return problem
+    copied_at, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
+    old = units.format_age((now - copied_at).total_seconds())
     said = (
-        f"{none.message} There is a copy from before an upgrade:"
-        f" {units.format_clock_time(then, now)}, {old} old."
+        f"{problem.message} There is a copy from before an upgrade:"
+        f" {units.format_clock_time(copied_at, now)}, {old} old."
     )
     return NoBackup(said, f"Preview: taskdeck db restore --dry-run {copies[-1].path.name}")
 
 
-def _make_foreign_error(found: Backup) -> Conflict:
-    said = (
-        f"the backup {found.id} belongs to another home ({found.stranger}). Nothing was restored."
+def _make_foreign_error(backup: Backup) -> Conflict:
+    message = (
+        f"the backup {backup.id} belongs to another home ({backup.stranger}). Nothing was restored."
     )
-    all_the_same = (
-        f"To turn this home into that one: taskdeck db restore {shlex.quote(os.fspath(found.path))}"
-    )
+    path = shlex.quote(os.fspath(backup.path))
     return Conflict(
-        said, f"To restore into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}"
+        message,
+        f"To restore into a file: taskdeck db restore {backup.id} --to FILE."
+        f" To turn this home into that one: taskdeck db restore {path}",
     )
 
 
@@ -145,6 +145,8 @@ def _make_database_error(path: str) -> NoBackup:
     Such a file lacks the data that proves a backup complete.
     """
     file = shlex.quote(path)
-    looked = f"mkdir -m 700 DIR && cp {file} DIR/taskdeck.db && taskdeck --home DIR ls"
+    inspect_command = f"mkdir -m 700 DIR && cp {file} DIR/taskdeck.db && taskdeck --home DIR ls"
     said = f"{path} is a database, not a backup. Nothing was restored."
-    return NoBackup(said, f"List backups: taskdeck db backups. To inspect the file: {looked}")
+    return NoBackup(
+        said, f"List backups: taskdeck db backups. To inspect the file: {inspect_command}"
+    )

@@ -42,11 +42,11 @@ def migrate_home(home: str) -> list[str]:
             check_database_present(Path(home))
             if migrate.read_version(paths.database_path(Path(home))) not in (None, migrate.HEAD):
                 require_latest_writes(Path(home))  # same check as at a start
-            done = prepare_database(Path(home))
-            if not done:  # a new database needs no check, and an upgrade has read every page
+            changes = prepare_database(Path(home))
+            if not changes:  # a new database needs no check, and an upgrade has read every page
                 checks.check_pages(paths.database_path(Path(home)))
                 require_latest_writes(Path(home))
-            return done
+            return changes
 
 
 def check_home(home: str) -> list[str]:
@@ -62,12 +62,14 @@ def make_advice(home: str) -> str:
 
     Such damage is a damaged file, or a file that lacks its latest writes.
     """
-    place = Path(home)
-    if checks.find_damage(paths.database_path(place)):
-        return str(advices.advise_restore(place, DamagedDatabase("the database is damaged.")))
-    if not is_held(place) and integrity.find_lost_writes(place):
+    home_path = Path(home)
+    if checks.find_damage(paths.database_path(home_path)):
+        return str(advices.advise_restore(home_path, DamagedDatabase("the database is damaged.")))
+    if not is_held(home_path) and integrity.find_lost_writes(home_path):
         return str(
-            advices.advise_restore(place, BehindDatabase("the database lacks its latest writes."))
+            advices.advise_restore(
+                home_path, BehindDatabase("the database lacks its latest writes.")
+            )
         )
     return ""
 
@@ -92,7 +94,7 @@ def repair_home(home: str) -> dict[str, Any]:
         swap.clean_up(path)
         check_database_present(Path(home))
         by = Actor(user_name(os.getuid()))
-        done = (
+        changes = (
             _run_in_transaction(path, integrity.restore_version, by)
             if checks.is_version_lost(path)
             else []
@@ -108,7 +110,7 @@ def repair_home(home: str) -> dict[str, Any]:
         if version != migrate.HEAD:
             raise OlderDatabase(path, version, migrate.HEAD)
         if not (checks.find_damage(path) or integrity.find_lost_writes(Path(home))):
-            done += _run_in_transaction(
+            changes += _run_in_transaction(
                 path,
                 integrity.apply_repairs,
                 integrity.find_orphan_logs(Path(home)),
@@ -117,7 +119,7 @@ def repair_home(home: str) -> dict[str, Any]:
                 integrity.find_home_uuid(Path(home)),
             )
         problems = integrity.find_problems(Path(home), False)
-    return {"ok": not problems, "done": done, "problems": problems}
+    return {"ok": not problems, "done": changes, "problems": problems}
 
 
 def _ensure_home(home: Path) -> Path:
@@ -133,11 +135,11 @@ def _ensure_home(home: Path) -> Path:
     return home
 
 
-def _run_in_transaction(path: Path, mend: Callable[..., list[str]], *more: Any) -> list[str]:
+def _run_in_transaction(path: Path, repair: Callable[..., list[str]], *more: Any) -> list[str]:
     """Run `mend(c, …)` in one transaction and return its result."""
     engine = create_write_engine(path)
     try:
         with engine.begin() as c:
-            return mend(c, *more)
+            return repair(c, *more)
     finally:
         engine.dispose()

@@ -93,12 +93,12 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
         return
     if version != migrate.HEAD:
         raise OlderDatabase(path, version, migrate.HEAD) from error
-    if not (wrong := checks.check_database(path, integrity.VALIDATORS)):
+    if not (faults := checks.check_database(path, integrity.VALIDATORS)):
         return
     if checks.find_damage(path):
-        raise make_damaged_error(path, wrong[0]) from error
+        raise make_damaged_error(path, faults[0]) from error
     raise Storage(
-        f"the database has problems ({wrong[0]}): {path}.", "List all: taskdeck db check"
+        f"the database has problems ({faults[0]}): {path}.", "List all: taskdeck db check"
     ) from error
 
 

@@ -30,9 +30,9 @@ def restore_home(
     home: str,
     ident: str | None,
     at: str | None,
-    agree: Callable[[RestoreChanges], bool],
-    trial: bool = False,
-    asks: bool = False,
+    confirm: Callable[[RestoreChanges], bool],
+    is_dry_run: bool = False,
+    is_interactive: bool = False,
 ) -> RestoreChanges:
     """Replace the database by a backup if `agree` accepts the changes.
 
@@ -41,24 +41,27 @@ def restore_home(
     while a person decides. Raise RuntimeExists while a runtime is running, except for a trial;
     Conflict if the changes differ after the decision; BadBackup, NoBackup and Storage.
     """
-    place = Path(home)
+    home_path = Path(home)
     with translate_os_errors(home):
-        meant, noted = choose_backup(place, ident, at), number_file.read_numbers(place)
-        paths.make_home(place)
-        if asks:
-            _refuse_while_held(place)
-        if trial or asks:
-            with _prepare_restore(place, meant, noted, trial=True) as (_, told):
-                shown = told
-            if not agree(shown) or trial:
-                return shown
-            agree = _make_unchanged_check(shown)
-        with _hold_home(place), _prepare_restore(place, meant, noted) as (ready, told):
-            if not agree(told):
-                return told
-            number_file.skip_numbers(place, ready.carried.next - 1, ready.carried.passed_over)
-            kept = swap.swap_in(ready, paths.database_path(place))
-        return told | {"restored": True, "kept": None if kept is None else str(kept)}
+        choice, numbers = choose_backup(home_path, ident, at), number_file.read_numbers(home_path)
+        paths.make_home(home_path)
+        if is_interactive:
+            _refuse_while_held(home_path)
+        if is_dry_run or is_interactive:
+            with _prepare_restore(home_path, choice, numbers, is_dry_run=True) as (_, changes):
+                shown_changes = changes
+            if not confirm(shown_changes) or is_dry_run:
+                return shown_changes
+            confirm = _make_unchanged_check(shown_changes)
+        with (
+            _hold_home(home_path),
+            _prepare_restore(home_path, choice, numbers) as (ready, changes),
+        ):
+            if not confirm(changes):
+                return changes
+            number_file.skip_numbers(home_path, ready.carried.next - 1, ready.carried.passed_over)
+            kept = swap.swap_in(ready, paths.database_path(home_path))
+        return changes | {"restored": True, "kept": None if kept is None else str(kept)}
 
 
 @contextmanager
@@ -80,11 +83,11 @@ def _refuse_while_held(home: Path) -> None:
             pass
 
 
-def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], bool]:
+def _make_unchanged_check(shown_changes: RestoreChanges) -> Callable[[RestoreChanges], bool]:
     """Return a function that accepts only the changes shown before."""
 
-    def agree(told: RestoreChanges) -> bool:
-        if told != shown:
+    def agree(changes: RestoreChanges) -> bool:
+        if changes != shown_changes:
             raise Conflict(
                 "the changes differ from those you confirmed. Nothing was restored.",
                 "Preview: taskdeck db restore --dry-run",
@@ -96,18 +99,26 @@ def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], b
 
 @contextmanager
 def _prepare_restore(
-    home: Path, meant: BackupChoice, noted: number_file.TaskNumbers, trial: bool = False
+    home: Path, choice: BackupChoice, numbers: number_file.TaskNumbers, is_dry_run: bool = False
 ) -> Iterator[tuple[swap.PreparedRestore, RestoreChanges]]:
     """Prepare the new database and yield it with the changes."""
     with swap.prepare_restore(
-        meant.rebuild, paths.database_path(home), meant.size, lambda: journal.list_runs(home),
-        max(noted.highest, meant.highest_number),
-        Actor(user_name(os.getuid())), meant.label, trial, is_unused_since(home, meant.last_own_id),
-        lambda path: not (trial and is_held(home)) and bool(integrity.find_lost_writes(home, path)),
-        noted.passed,
-        meant.summary["id"] == meant.last_own_id,
-    ) as ready:  # fmt: skip
-        yield ready, {"backup": meant.summary, **ready.to_json(), "restored": False, "kept": None}
+        choice.rebuild,
+        paths.database_path(home),
+        choice.size,
+        lambda: journal.list_runs(home),
+        max(numbers.highest, choice.highest_number),
+        Actor(user_name(os.getuid())),
+        choice.label,
+        is_dry_run,
+        is_unused_since(home, choice.last_own_id),
+        lambda path: (
+            not (is_dry_run and is_held(home)) and bool(integrity.find_lost_writes(home, path))
+        ),
+        numbers.passed,
+        choice.summary["id"] == choice.last_own_id,
+    ) as ready:
+        yield ready, {"backup": choice.summary, **ready.to_json(), "restored": False, "kept": None}
 
 
 def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
@@ -144,6 +155,6 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
                 f"{where} is not writable. Nothing was restored.",
                 "Choose another folder: --to FILE",
             )
-        meant = choose_backup(Path(home), ident, at, any_home=True)
-        stand = swap.build_image(meant.rebuild, Path(target), meant.size, meant.label)
-    return {"backup": meant.summary, "to": target, "after": asdict(stand)}
+        choice = choose_backup(Path(home), ident, at, any_home=True)
+        stand = swap.build_image(choice.rebuild, Path(target), choice.size, choice.label)
+    return {"backup": choice.summary, "to": target, "after": asdict(stand)}

@@ -45,52 +45,52 @@ class BackupScheduler:
         self.problems: dict[str, str] = {}
         """Current problems by name, for alerts."""
 
-    async def take_if_due(self, chosen: Settings) -> None:
+    async def take_if_due(self, settings: Settings) -> None:
         """Take a backup if one is due."""
-        if not chosen.enabled:
+        if not settings.enabled:
             self.problems.clear()
             return
-        self._set_problem("backup-program", _find_hook_fault(chosen))
-        if not chosen.after:
+        self._set_problem("backup-program", _find_hook_fault(settings))
+        if not settings.after:
             self._set_problem("backup-after", None)
-        if self._failed_settings != chosen:
+        if self._failed_settings != settings:
             self._retry_after = 0.0
-        await self._take_due(chosen)
+        await self._take_due(settings)
 
-    async def _take_due(self, chosen: Settings) -> None:
-        folder = backup_files.get_folder(self._call.home, chosen)
+    async def _take_due(self, settings: Settings) -> None:
+        folder = backup_files.get_folder(self._call.home, settings)
         try:
             before = await self._list_backups(folder)
             await self._mirror(before)
-            if rotten := self._find_newly_bad(before):
-                self._set_problem("backup", rotten)
-            if not is_due(before, BackupRules(chosen.full, chosen.increment, chosen.keep)):
+            if bad_backup := self._find_newly_bad(before):
+                self._set_problem("backup", bad_backup)
+            if not is_due(before, BackupRules(settings.full, settings.increment, settings.keep)):
                 return self._clear_failure(before)
             if time.monotonic() < self._retry_after:
                 return
             if not before:
-                await self._require_disk(chosen)
-            taken = await backups.take_one_backup(self._call, chosen)
+                await self._require_disk(settings)
+            backup = await backups.take_one_backup(self._call, settings)
             self._failed_settings = None
             found = await self._list_backups(folder)
             await self._mirror(found)
-            rotten = rotten or self._find_newly_bad(found)
+            bad_backup = bad_backup or self._find_newly_bad(found)
             self._set_problem(
                 "backup",
                 (
-                    f"{rotten}; a new {'full ' * (taken.kind == 'full')}one was taken"
-                    if rotten
+                    f"{bad_backup}; a new {'full ' * (backup.kind == 'full')}one was taken"
+                    if bad_backup
                     else None
                 ),
             )
-            self._start_hook(chosen, folder)
+            self._start_hook(settings, folder)
         except Problem as problem:
             if time.monotonic() >= self._retry_after:
-                self._retry_after = time.monotonic() + min(RETRY_DELAY, chosen.increment)
-            self._failed_settings = chosen
+                self._retry_after = time.monotonic() + min(RETRY_DELAY, settings.increment)
+            self._failed_settings = settings
             self._set_problem("backup", str(problem))
 
-    async def _require_disk(self, chosen: Settings) -> None:
+    async def _require_disk(self, settings: Settings) -> None:
         """Raise Storage if the folder is empty although backups were taken.
 
         Its disk may not be mounted, and no backup should go below its mount point.
@@ -98,7 +98,7 @@ class BackupScheduler:
         newest = await self._call.db.read(find_newest_good)
         if newest is not None:
             await asyncio.to_thread(
-                backup_files.require_disk, self._call.home, chosen, newest.file, newest.created_at
+                backup_files.require_disk, self._call.home, settings, newest.file, newest.created_at
             )
 
     async def _list_backups(self, folder: Path) -> list[Backup]:
@@ -145,30 +145,30 @@ class BackupScheduler:
             self._failed_settings = None
             self._set_problem("backup", None)
 
-    async def store_existing(self, chosen: Settings) -> None:
+    async def store_existing(self, settings: Settings) -> None:
         """Store the existing backups at startup, also after a restore, for the header."""
         with suppress(Problem, OSError):  # the duty reports the problem
             await self._mirror(
                 await asyncio.to_thread(
                     BackupCatalog(
-                        backup_files.get_folder(self._call.home, chosen), self._call.db.path
+                        backup_files.get_folder(self._call.home, settings), self._call.db.path
                     ).list_own
                 )
             )
 
-    def _start_hook(self, chosen: Settings, folder: Path) -> None:
+    def _start_hook(self, settings: Settings, folder: Path) -> None:
         """Start the user's program in the background, one at a time."""
         if (
-            chosen.after
-            and not _find_hook_fault(chosen)
+            settings.after
+            and not _find_hook_fault(settings)
             and (self._hook_task is None or self._hook_task.done())
         ):
             self._hook_task = asyncio.create_task(
-                self._run_hook(chosen, folder), name="after a backup"
+                self._run_hook(settings, folder), name="after a backup"
             )
 
-    async def _run_hook(self, chosen: Settings, folder: Path) -> None:
-        self._set_problem("backup-after", await backups.run_hook(self._call.home, chosen, folder))
+    async def _run_hook(self, settings: Settings, folder: Path) -> None:
+        self._set_problem("backup-after", await backups.run_hook(self._call.home, settings, folder))
 
     def _set_problem(self, name: str, problem: str | None) -> None:
         if problem is None:
@@ -179,11 +179,11 @@ class BackupScheduler:
             self.problems[name] = problem
 
 
-def _find_hook_fault(chosen: Settings) -> str | None:
+def _find_hook_fault(settings: Settings) -> str | None:
     """Return the fault of the configured program, or None."""
-    if not chosen.after or shutil.which(chosen.after[0]):
+    if not settings.after or shutil.which(settings.after[0]):
         return None
     return (
-        f"{sanitize(chosen.after[0])}, the program to run after each backup ([backup] after in"
+        f"{sanitize(settings.after[0])}, the program to run after each backup ([backup] after in"
         " config.toml), was not found"
     )

@@ -58,7 +58,7 @@ class ConfigWatcher:
         found = config.read(self._path)
         upkeep = found.maintenance
         sections = {name: getattr(upkeep, name) for name in config.MAINTENANCE_SECTIONS}
-        again = {
+        kept_sections = {
             name: self._valid_sections[name]
             for name in sorted(found.doubtful_sections & self._valid_sections.keys())
         }
@@ -67,29 +67,35 @@ class ConfigWatcher:
             for name, section in sections.items()
             if name not in found.doubtful_sections
         }
-        lost = bool(found.folder_fault) and "backup" not in again
-        if lost:
+        is_folder_unknown = bool(found.folder_fault) and "backup" not in kept_sections
+        if is_folder_unknown:
             sections["backup"] = replace(upkeep.backup, enabled=False)
-        self._maintenance = _combine_sections(upkeep, sections | again)
-        self.problem = _describe_problem(found, list(again), lost) if found.faults else None
+        self._maintenance = _combine_sections(upkeep, sections | kept_sections)
+        self.problem = (
+            _describe_problem(found, list(kept_sections), is_folder_unknown)
+            if found.faults
+            else None
+        )
         self.is_mild = not found.retention_fault
 
 
 def _combine_sections(upkeep: MaintenanceSettings, sections: dict[str, Any]) -> MaintenanceSettings:
     """Return settings of these sections, with removal suspended while in doubt."""
-    made = MaintenanceSettings(**sections)
-    return made.suspend_removal(upkeep.doubt) if upkeep.doubt else made
+    settings = MaintenanceSettings(**sections)
+    return settings.suspend_removal(upkeep.doubt) if upkeep.doubt else settings
 
 
-def _describe_problem(found: LoadedConfig, again: list[str], lost: bool) -> str:
+def _describe_problem(
+    found: LoadedConfig, kept_sections: list[str], is_folder_unknown: bool
+) -> str:
     """Describe the faults and the settings in effect.
 
     `lost`: the backup folder is unknown.
     """
     removed = " Nothing is removed until it is fixed." if found.retention_fault else ""
-    removed += " No backup is taken, as the backup folder is unknown." if lost else ""
-    sections = " and ".join(f"[{name}]" for name in again)
-    holds = f" Unchanged: {sections}." if again else " Faulty settings have their defaults."
+    removed += " No backup is taken, as the backup folder is unknown." if is_folder_unknown else ""
+    sections = " and ".join(f"[{name}]" for name in kept_sections)
+    holds = f" Unchanged: {sections}." if kept_sections else " Faulty settings have their defaults."
     return (
         f"{found.shorten_path(found.fault_summary)}{removed}{holds} The file:"
         f" {sanitize(found.path)}"

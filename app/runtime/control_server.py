@@ -135,8 +135,12 @@ class ControlServer:
             return _encode_line({"error": problem_to_dict(told)})
         except Exception as error:
             log.exception("verb %s failed", request.get("verb"))
-            if self._call.live is not None and (done := await self._call.live.quarantine_rows()):
-                return _encode_line({"error": problem_to_dict(_make_quarantine_problem(done))})
+            if self._call.live is not None and (
+                quarantined := await self._call.live.quarantine_rows()
+            ):
+                return _encode_line(
+                    {"error": problem_to_dict(_make_quarantine_problem(quarantined))}
+                )
             said = (
                 f"internal error ({type(error).__name__}). See"
                 f" {paths.runtime_log_path(self._home)}."
@@ -146,11 +150,12 @@ class ControlServer:
             )
 
 
-def _make_quarantine_problem(done: list[str]) -> Storage:
+def _make_quarantine_problem(quarantined: list[str]) -> Storage:
     """Return the problem to report after unreadable rows were quarantined."""
-    more = f", and {len(done) - 1:,} more" if len(done) > 1 else ""
+    more = f", and {len(quarantined) - 1:,} more" if len(quarantined) > 1 else ""
     return Storage(
-        f"the database had unreadable rows, which were quarantined ({sanitize(done[0])}{more}).",
+        "the database had unreadable rows, which were quarantined"
+        f" ({sanitize(quarantined[0])}{more}).",
         "Try again.",
     )
 
@@ -168,11 +173,11 @@ CHUNK_ITEMS = 1000
 """List items encoded at a time, which takes a few milliseconds."""
 
 
-def _identify_caller(name: str, said: Any) -> Actor:
+def _identify_caller(name: str, claim: Any) -> Actor:
     """Return the caller, with the origin that the caller claims."""
-    told = said if isinstance(said, dict) else {}
-    origin = sanitize(str(told.get("origin") or ""))[:MAX_ORIGIN]
-    return Actor(name, "deck" if told.get("source") == "deck" else "cli", origin or None)
+    fields = claim if isinstance(claim, dict) else {}
+    origin = sanitize(str(fields.get("origin") or ""))[:MAX_ORIGIN]
+    return Actor(name, "deck" if fields.get("source") == "deck" else "cli", origin or None)
 
 
 def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:

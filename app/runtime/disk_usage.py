@@ -28,17 +28,17 @@ def find_largest(home: Path, seconds: float = MAX_SECONDS) -> tuple[DiskUsageEnt
 
     Stop after `seconds`, unless the disk hangs. Raise OSError if there is no home.
     """
-    end, sums, left = monotonic() + seconds, Counter[str](), _scan_entries(home)
-    while left and monotonic() < end:
-        for name, sizes in list(left.items()):
+    end, sums, pending = monotonic() + seconds, Counter[str](), _scan_entries(home)
+    while pending and monotonic() < end:
+        for name, sizes in list(pending.items()):
             piece = list(islice(sizes, FILES_PER_TURN))
             sums[name] += sum(piece)
             if len(piece) < FILES_PER_TURN:
-                del left[name]
+                del pending[name]
     return tuple(
-        DiskUsageEntry(name, taken, name not in left)
-        for name, taken in sums.most_common(MAX_ENTRIES)
-        if taken
+        DiskUsageEntry(name, size, name not in pending)
+        for name, size in sums.most_common(MAX_ENTRIES)
+        if size
     )
 
 

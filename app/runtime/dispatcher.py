@@ -201,63 +201,70 @@ class Dispatcher:
 
     async def run_round(self) -> None:
         """Run one round. If storage fails, keep the events for the next round."""
-        news, self._events = self._events, KeeperEvents()
+        events, self._events = self._events, KeeperEvents()
         try:
-            orders = await self.db.write_except(self.wake, self._decide, news)
+            orders = await self.db.write_except(self.wake, self._decide, events)
         except Storage as problem:
-            return await self._handle_storage_problem(news, problem)
+            return await self._handle_storage_problem(events, problem)
         except Exception as error:
             log.exception("a round failed")
             if await self.quarantine.search():
-                self._requeue_events(news)
+                self._requeue_events(events)
                 return self.wake()
             self.internal_error = (
                 f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
             )
-            await self._store_individually(news)
+            await self._store_individually(events)
             return
         self.internal_error = None
-        self._send_orders(news, orders)
+        self._send_orders(events, orders)
 
-    async def _store_individually(self, news: KeeperEvents) -> None:
+    async def _store_individually(self, events: KeeperEvents) -> None:
         """Store each event in its own transaction.
 
         An event that cannot be stored must not prevent others from being stored.
         """
-        words = [KeeperEvents(started=[e]) for e in news.started] + [
-            KeeperEvents(overdue=[r]) for r in news.overdue
+        single_events = [KeeperEvents(started=[e]) for e in events.started] + [
+            KeeperEvents(overdue=[r]) for r in events.overdue
         ]
-        words += [KeeperEvents(ended=[e]) for e in news.ended] + [
-            KeeperEvents(refused=[r]) for r in news.refused
+        single_events += [KeeperEvents(ended=[e]) for e in events.ended] + [
+            KeeperEvents(refused=[r]) for r in events.refused
         ]
-        for word in [*words, *([KeeperEvents(hello=news.hello)] if news.hello else [])]:
-            if not await self._store_events(word) and word.ended:
-                bare = {key: value for key, value in word.ended[0].items() if key in _SAFE_END_KEYS}
+        for event in [
+            *single_events,
+            *([KeeperEvents(hello=events.hello)] if events.hello else []),
+        ]:
+            if not await self._store_events(event) and event.ended:
+                reduced_event = {
+                    key: value for key, value in event.ended[0].items() if key in _SAFE_END_KEYS
+                }
                 await self._store_events(
-                    KeeperEvents(ended=[bare | {"reason": "its end could not be stored in full"}])
+                    KeeperEvents(
+                        ended=[reduced_event | {"reason": "its end could not be stored in full"}]
+                    )
                 )
 
-    async def _store_events(self, news: KeeperEvents) -> bool:
+    async def _store_events(self, events: KeeperEvents) -> bool:
         """Run a round for these events; return False if they can never be stored."""
         try:
-            orders = await self.db.write_except(self.wake, self._decide, news)
+            orders = await self.db.write_except(self.wake, self._decide, events)
         except Storage as problem:
-            await self._handle_storage_problem(news, problem)
+            await self._handle_storage_problem(events, problem)
             return True
         except Exception:
-            log.exception("not stored: %s", news)
+            log.exception("not stored: %s", events)
             return False
-        self._send_orders(news, orders)
+        self._send_orders(events, orders)
         return True
 
-    async def _handle_storage_problem(self, news: KeeperEvents, problem: Storage) -> None:
+    async def _handle_storage_problem(self, events: KeeperEvents, problem: Storage) -> None:
         """Halt dispatching and keep the events.
 
         A checkpoint may free enough space for the next round.
         """
         self._halt(HALT_REASONS.get(problem.code, "disk trouble"))
         log.error("%s", problem)
-        self._requeue_events(news)
+        self._requeue_events(events)
         try:
             await self.db.checkpoint()
         except Storage:
@@ -265,33 +272,33 @@ class Dispatcher:
         except Exception:
             log.exception("the WAL could not be checkpointed")
 
-    def _requeue_events(self, news: KeeperEvents) -> None:
-        now, self._events = self._events, news
+    def _requeue_events(self, events: KeeperEvents) -> None:
+        now, self._events = self._events, events
         self._events.started += now.started
         self._events.ended += now.ended
         self._events.refused += now.refused
         self._events.overdue += now.overdue
-        self._events.hello = now.hello or news.hello
+        self._events.hello = now.hello or events.hello
 
     # --- writer thread
 
-    def _decide(self, c: Connection, news: KeeperEvents) -> RoundOrders:
+    def _decide(self, c: Connection, events: KeeperEvents) -> RoundOrders:
         orders = RoundOrders()
-        if news.hello is not None:
-            self._adopt_unknown_runs(c, news.hello)
-        over = {event["run"] for event in news.ended}
-        if begun := [event for event in news.started if event["run"] not in over]:
-            transitions.record_starts(c, begun)
-        if news.overdue:
-            transitions.stop(c, news.overdue, "timeout", transitions.SYSTEM)
-        if news.ended:
+        if events.hello is not None:
+            self._adopt_unknown_runs(c, events.hello)
+        ended_ids = {event["run"] for event in events.ended}
+        if starts := [event for event in events.started if event["run"] not in ended_ids]:
+            transitions.record_starts(c, starts)
+        if events.overdue:
+            transitions.stop(c, events.overdue, "timeout", transitions.SYSTEM)
+        if events.ended:
             transitions.record_ends(
-                c, [self._attach_log(event) for event in news.ended], orders.judge_end
+                c, [self._attach_log(event) for event in events.ended], orders.judge_end
             )
-        if news.hello is not None:
-            orders.unknown = self._resolve_lost_runs(c, news.hello, orders.judge_end)
-        if news.refused:
-            transitions.unclaim(c, news.refused)
+        if events.hello is not None:
+            orders.unknown = self._resolve_lost_runs(c, events.hello, orders.judge_end)
+        if events.refused:
+            transitions.unclaim(c, events.refused)
         transitions.release_due(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
         for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
@@ -383,7 +390,7 @@ class Dispatcher:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])
         pools = {queue.name: queue.pool for queue in seen.queues}
-        chosen = [
+        claims = [
             {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue,
             "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
@@ -391,12 +398,12 @@ class Dispatcher:
         ]  # fmt: skip
         return [
             ClaimedRun(start["runid"], start["attempt"], start["queue"], rows[start["uuid"]])
-            for start in transitions.claim(c, chosen)
+            for start in transitions.claim(c, claims)
         ]
 
     # --- after the commit
 
-    def _send_orders(self, news: KeeperEvents, orders: RoundOrders) -> None:
+    def _send_orders(self, events: KeeperEvents, orders: RoundOrders) -> None:
         self._count_tallies(orders)
         keeper = self.keeper
         if keeper is None:
@@ -408,9 +415,9 @@ class Dispatcher:
             self._environments.pop(next(iter(self._environments)))
         for runid in orders.unknown:
             keeper.refuse(runid)
-        if news.ended:
-            keeper.forget([event["run"] for event in news.ended])
-        self._send_signals(keeper, orders.wanted, greeted=news.hello is not None)
+        if events.ended:
+            keeper.forget([event["run"] for event in events.ended])
+        self._send_signals(keeper, orders.wanted, greeted=events.hello is not None)
         self._schedule_wake(orders.next_due)
 
     def _count_tallies(self, orders: RoundOrders) -> None:
@@ -474,28 +481,30 @@ class Dispatcher:
             "grace": task.grace,
         }
 
-    def _send_signals(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
+    def _send_signals(
+        self, keeper: KeeperClient, requested_states: Sequence[Any], greeted: bool
+    ) -> None:
         """Send the signals that the database requires and the keeper has not received.
 
         A keeper that just started has received none.
         """
-        for row in wanted:
-            told = self._sent_signals.get(row.runid)
+        for row in requested_states:
+            sent = self._sent_signals.get(row.runid)
             # A stop with another grace is sent again: a user may lose patience, and the keeper only
             # shortens the grace.
-            if row.status == RunStatus.STOPPING and told != (stop := f"stop {row.grace}"):
+            if row.status == RunStatus.STOPPING and sent != (stop := f"stop {row.grace}"):
                 keeper.stop(row.runid, row.stop_reason or "cancel", row.grace)
                 self._sent_signals[row.runid] = stop
-            elif row.status == RunStatus.PAUSED and told != "pause":
+            elif row.status == RunStatus.PAUSED and sent != "pause":
                 keeper.signal(row.runid, signal.SIGSTOP)
                 self._sent_signals[row.runid] = "pause"
-            elif row.status == RunStatus.RUNNING and told != "run":
+            elif row.status == RunStatus.RUNNING and sent != "run":
                 # A resume committed just before a crash may not have been sent, or may have been
                 # lost with the keeper.
-                if told == "pause" or greeted:
+                if sent == "pause" or greeted:
                     keeper.signal(row.runid, signal.SIGCONT)
                 self._sent_signals[row.runid] = "run"
-        gone = self._sent_signals.keys() - {row.runid for row in wanted}
+        gone = self._sent_signals.keys() - {row.runid for row in requested_states}
         for runid in gone:
             del self._sent_signals[runid]
 

@@ -59,12 +59,12 @@ class InProcessRuntime:
     def stop(self, seconds: float) -> bool:
         """Stop the runtime for good; return True if it ended within `seconds`."""
         with self._lock:
-            self._is_stopped, life = True, self._thread
-        if life is None:
+            self._is_stopped, thread = True, self._thread
+        if thread is None:
             return True
-        life.request_end()
-        life.join(seconds)
-        return not life.is_alive()
+        thread.request_end()
+        thread.join(seconds)
+        return not thread.is_alive()
 
     def _get_or_start(self) -> RuntimeThread:
         """Return the current thread, or start a new one if the last has ended."""

@@ -150,8 +150,8 @@ class KeeperClient:
             asyncio.get_running_loop().call_exception_handler(context)
         # A refused run can be forgotten, because its spawn was sent before the refusal or never
         # will be. A runtime that dies here asks for the refusal again.
-        told = event.get("runs", [event])
-        if refused := [run["run"] for run in told if run.get("is") == "refused"]:
+        reports = event.get("runs", [event])
+        if refused := [run["run"] for run in reports if run.get("is") == "refused"]:
             self.forget(refused)
 
     # --- connection

@@ -20,14 +20,14 @@ REPEAT_DELAY = 4.0
 def notify_while_blocked(db: Database, tell: Callable[[str, bool], object]) -> Iterator[None]:
     """Call `tell(text, first)` repeatedly while this task waits for the database."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    told = 0
+    notice_count = 0
 
     def look() -> None:
-        nonlocal timer, told
+        nonlocal timer, notice_count
         held = task is not None and db.is_delayed(task)
         if held:
-            tell(format_notice(db), told == 0)
-            told += 1
+            tell(format_notice(db), notice_count == 0)
+            notice_count += 1
         timer = loop.call_later(REPEAT_DELAY if held else FIRST_DELAY, look)
 
     timer: Any = loop.call_later(FIRST_DELAY, look)

@@ -299,11 +299,11 @@ class Duties:
     async def store_sample(self) -> None:
         """Store a sample of the past minute for each queue and pool."""
         tallies, self.dispatcher.tallies = self.dispatcher.tallies, {}
-        used = {runid: (run.cpu, run.memory) for runid, run in self.usage.runs.items()}
+        measured_use = {runid: (run.cpu, run.memory) for runid, run in self.usage.runs.items()}
         figures = {
             name: (tally.started, tally.ended, tally.failed) for name, tally in tallies.items()
         }
-        await self.db.write(_take_sample, figures, used)
+        await self.db.write(_take_sample, figures, measured_use)
 
     async def update_history(self) -> None:
         """Aggregate past minutes into the history.
@@ -318,15 +318,17 @@ class Duties:
         self.db.slow.set_threshold(self.settings.maintenance.slow.threshold)
         found = await slow_queries.store_slow_statements(self.db)
         self._problems = {
-            name: said for name, said in self._problems.items() if name not in slow_queries.PROBLEMS
+            name: message
+            for name, message in self._problems.items()
+            if name not in slow_queries.PROBLEMS
         } | found
 
     async def check_metrics(self) -> None:
         """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
         found = await self.db.read(slas.find_unreadable_metrics, timestamps.utcnow())
         others = {
-            name: said
-            for name, said in self._problems.items()
+            name: message
+            for name, message in self._problems.items()
             if not name.startswith(METRIC_ALERT_PREFIX)
         }
         self._problems = others | {
@@ -336,9 +338,9 @@ class Duties:
 
     async def run_backup(self) -> None:
         """Take a due backup. While the clock is in doubt, remove none."""
-        chosen = self.settings.maintenance.backup
+        settings = self.settings.maintenance.backup
         await self.backups.take_if_due(
-            chosen if self._clock_guard.check() else replace(chosen, keep=None)
+            settings if self._clock_guard.check() else replace(settings, keep=None)
         )
 
     async def run_replication(self) -> None:
@@ -389,18 +391,22 @@ def _describe_missing_rows(c: Connection) -> str | None:
 
 
 def _describe_quarantine(c: Connection) -> str | None:
-    held = quarantine.list_held(c)
-    more = f" and {len(held) - 1:,} more" if len(held) > 1 else ""
-    cure = "cancel it and submit it again, or see what a backup has: taskdeck db restore --dry-run"
+    tasks = quarantine.list_held(c)
+    more = f" and {len(tasks) - 1:,} more" if len(tasks) > 1 else ""
+    advice = (
+        "cancel it and submit it again, or see what a backup has: taskdeck db restore --dry-run"
+    )
     return (
-        f"task #{held[0]}{more} cannot be read as it was stored, and is held; {cure}"
-        if held
+        f"task #{tasks[0]}{more} cannot be read as it was stored, and is held; {advice}"
+        if tasks
         else None
     )
 
 
 def _take_sample(
-    c: Connection, tallies: dict[str, tuple[int, int, int]], used: dict[str, tuple[float, float]]
+    c: Connection,
+    tallies: dict[str, tuple[int, int, int]],
+    measured_use: dict[str, tuple[float, float]],
 ) -> None:
     now = timestamps.now()
     minute = now[:16] + ":00.000000Z"
@@ -416,7 +422,7 @@ def _take_sample(
     measured: dict[str, tuple[float, float]] = {}
     for run in reads.list_active(c):
         cpu, memory = measured.get(run.pool, (0.0, 0.0))
-        more_cpu, more_memory = used.get(run.runid, (0.0, 0.0))
+        more_cpu, more_memory = measured_use.get(run.runid, (0.0, 0.0))
         measured[run.pool] = (cpu + more_cpu, memory + more_memory)
     rows += [
         {"kind": "pool", "name": p.name, "minute": minute, "running": 0, "waiting": 0, "started": 0,

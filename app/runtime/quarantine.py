@@ -30,25 +30,25 @@ class Quarantine:
 
     async def search_everywhere(self) -> list[str]:
         """Quarantine unreadable rows in active data, else in the whole database."""
-        return await self.search() or await self.search(whole=True)
+        return await self.search() or await self.search(full_scan=True)
 
-    async def search(self, whole: bool = False) -> list[str]:
+    async def search(self, full_scan: bool = False) -> list[str]:
         """Quarantine and describe unreadable rows, in active data or the `whole` database."""
         async with self._lock:
-            if time.monotonic() - self._empty_at.get(whole, float("-inf")) < (
-                WHOLE_SEARCH_INTERVAL if whole else SEARCH_INTERVAL
+            if time.monotonic() - self._empty_at.get(full_scan, float("-inf")) < (
+                WHOLE_SEARCH_INTERVAL if full_scan else SEARCH_INTERVAL
             ):
                 return []
             try:
-                done = await self._quarantine_rows(whole)
+                quarantined = await self._quarantine_rows(full_scan)
             except Storage as problem:
                 log.error("%s", problem)
                 return []
-        for line in done:
+        for line in quarantined:
             log.error("quarantined: %s", line)
-        if not done:
-            self._empty_at[whole] = time.monotonic()
-        return done
+        if not quarantined:
+            self._empty_at[full_scan] = time.monotonic()
+        return quarantined
 
     async def _quarantine_rows(self, whole: bool) -> list[str]:
         """Quarantine unreadable rows if a reader finds any, and describe them.

@@ -162,11 +162,11 @@ class Replicator:
                 f"Install it: {shlex.quote(sys.executable)} -m pip install apsw",
             )
         host, folder = split_target(target)
-        us = await self._read_identity(None)
+        identity = await self._read_identity(None)
         problem = (
-            await self._check_remote(target, us)
+            await self._check_remote(target, identity)
             if host
-            else await asyncio.to_thread(self._check_local, Path(folder), us)
+            else await asyncio.to_thread(self._check_local, Path(folder), identity)
         )
         async with self._lock:
             if good := await self._find_good_elsewhere(target):
@@ -177,7 +177,7 @@ class Replicator:
                         " use.",
                         "Choose another place.",
                     )
-            await self._db.write(replicas.set_target, target, us.origin, by)
+            await self._db.write(replicas.set_target, target, identity.origin, by)
             return await self._sync_locked()
 
     async def _find_good_elsewhere(self, target: str) -> str | None:
@@ -191,19 +191,19 @@ class Replicator:
         )
         return replica.target if replica and good else None
 
-    async def _check_remote(self, target: str, us: HomeIdentity) -> str | None:
+    async def _check_remote(self, target: str, identity: HomeIdentity) -> str | None:
         """Return why the other host cannot be queried, or None.
 
         Raise Conflict for an invalid target.
         """
-        found = await self._query_remote(*_split_target(target), us)
+        found = await self._query_remote(*_split_target(target), identity)
         if isinstance(found, str):
             return found
         if found.promoted:
             raise Conflict(
                 f"{target} is a home of its own. It was not touched.", "Choose an empty folder."
             )
-        if not us.can_use(found):
+        if not identity.can_use(found):
             raise Conflict(
                 f"{target} {found.describe_owner()}. It was not touched.",
                 f"Choose another folder, or remove {paths.REPLICA} there.",
@@ -219,7 +219,7 @@ class Replicator:
             replica is None or replica.synced_at is None,
         )
 
-    def _check_local(self, folder: Path, us: HomeIdentity) -> None:
+    def _check_local(self, folder: Path, identity: HomeIdentity) -> None:
         real, home = os.path.realpath(folder), os.path.realpath(self._home)
         if real == home:
             raise Conflict(
@@ -230,25 +230,29 @@ class Replicator:
                 f"{folder} is inside the home and would be lost with it; a replica belongs on"
                 " another disk or host."
             )
-        there = paths.replica_path(folder)
+        replica_path = paths.replica_path(folder)
         if paths.database_path(folder).exists():
             raise Conflict(
                 f"{folder} is a home of its own. It was not touched.", "Choose an empty folder."
             )
-        if there.exists() and not ((found := _read_local_target(folder)).of and us.can_use(found)):
+        if replica_path.exists() and not (
+            (found := _read_local_target(folder)).of and identity.can_use(found)
+        ):
             raise Conflict(
-                f"{there} exists and is not a replica of this home. It was not touched.",
+                f"{replica_path} exists and is not a replica of this home. It was not touched.",
                 "Choose an empty folder.",
             )
         require_parent(folder, "Nothing was changed.")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            if not there.exists() and (others := sorted({*os.listdir(folder)} - ALLOWED_ENTRIES)):
-                said = (
+            if not replica_path.exists() and (
+                others := sorted({*os.listdir(folder)} - ALLOWED_ENTRIES)
+            ):
+                stderr = (
                     f"{folder} holds other files, as {truncate(sanitize(others[0]), 60)}. It was"
                     " not touched."
                 )
-                raise Conflict(said, "Choose an empty folder.")
+                raise Conflict(stderr, "Choose an empty folder.")
         except OSError as error:
             raise Conflict(
                 f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}."
@@ -278,29 +282,29 @@ class Replicator:
         program = find_rsync_tool()
         if program is None:
             return "there is no sqlite3_rsync on this machine"
-        there = paths.replica_path(folder)
-        code, _, said = await _run_program(
+        replica_path = paths.replica_path(folder)
+        code, _, stderr = await _run_program(
             SYNC_TIMEOUT,
             program,
             os.fspath(self._db.path),
-            f"{host}:{there}" if host else os.fspath(there),
+            f"{host}:{replica_path}" if host else os.fspath(replica_path),
         )
         if code is None:
             return f"the sync took more than {SYNC_TIMEOUT:.0f} s"
         if code:
-            return join_error_lines(said) or f"sqlite3_rsync ended with {code}"
+            return join_error_lines(stderr) or f"sqlite3_rsync ended with {code}"
         return (
             replicas.PROMOTED_PROBLEM if not host and paths.database_path(folder).exists() else None
         )
 
-    async def _find_obstacle(self, host: str, folder: Path, us: HomeIdentity) -> str | None:
+    async def _find_obstacle(self, host: str, folder: Path, identity: HomeIdentity) -> str | None:
         """Return why the target must not be written, or None.
 
         The target was promoted or belongs to another home, or its host cannot be queried. An
         outdated mark is rewritten.
         """
         found = await (
-            self._query_remote(host, folder, us)
+            self._query_remote(host, folder, identity)
             if host
             else asyncio.to_thread(_read_local_target, folder)
         )
@@ -308,12 +312,12 @@ class Replicator:
             return found
         if found.promoted:
             return replicas.PROMOTED_PROBLEM
-        if not us.can_use(found):
+        if not identity.can_use(found):
             return (
                 f"the folder {found.describe_owner()}. Remove {paths.REPLICA} there, or choose"
                 " another folder"
             )
-        if host and found.of is not None and (found.of, found.home) != us.mark_lines:
+        if host and found.of is not None and (found.of, found.home) != identity.mark_lines:
             with suppress(OSError):  # the next sync repeats it
                 await _run_program(
                     QUERY_TIMEOUT,
@@ -321,36 +325,39 @@ class Replicator:
                     "-e",
                     "none",
                     host,
-                    _wrap_in_sh(f"cd {_quote_path(folder)} && {us.mark_command}"),
+                    _wrap_in_sh(f"cd {_quote_path(folder)} && {identity.mark_command}"),
                 )
         return None
 
-    async def _query_remote(self, host: str, folder: Path, us: HomeIdentity) -> TargetState | str:
+    async def _query_remote(
+        self, host: str, folder: Path, identity: HomeIdentity
+    ) -> TargetState | str:
         """Return the content of a target on another host, or why it is unknown.
 
         Mark an empty target, or a replica of this home without a mark. If marking fails, the sync
         reports the cause or the next sync marks the target.
         """
-        there, of = paths.REPLICA, MARK_FILE
         # The reply uses words instead of exit codes: a login restricted to one program exits and
         # prints as that program does.
-        asks = (
+        script = (
             f"cd {_quote_path(folder)} || exit 0; test -e {paths.DATABASE} && echo {PROMOTED_REPLY}"
-            f" && exit 0; if test -e {there} && test -s {of}; then sed 's/^/{MARK_PREFIX} /' {of};"
-            f" elif test -e {there} && ! grep -qF -e {us.trace} {there}; then echo {MARK_PREFIX};"
-            f" else {us.mark_command}; fi"
+            f" && exit 0; if test -e {paths.REPLICA} && test -s {MARK_FILE};"
+            f" then sed 's/^/{MARK_PREFIX} /' {MARK_FILE};"
+            f" elif test -e {paths.REPLICA} && ! grep -qF -e {identity.trace} {paths.REPLICA};"
+            f" then echo {MARK_PREFIX};"
+            f" else {identity.mark_command}; fi"
         )
         try:
-            code, told, said = await _run_program(
-                QUERY_TIMEOUT, "ssh", "-e", "none", host, _wrap_in_sh(asks)
+            code, stdout, stderr = await _run_program(
+                QUERY_TIMEOUT, "ssh", "-e", "none", host, _wrap_in_sh(script)
             )
         except OSError as error:
             return f"ssh cannot be started: {(error.strerror or 'unknown').lower()}"
         if code is None:
             return f"{host} did not answer for {QUERY_TIMEOUT:.0f} s"
         if code == SSH_FAILED:
-            return join_error_lines(said) or f"ssh to {host} ended with {code}"
-        lines = told.decode("utf-8", "replace").splitlines()
+            return join_error_lines(stderr) or f"ssh to {host} ended with {code}"
+        lines = stdout.decode("utf-8", "replace").splitlines()
         mark = [
             line.removeprefix(MARK_PREFIX).strip() for line in lines if line.startswith(MARK_PREFIX)
         ]
@@ -386,8 +393,8 @@ async def _run_program(limit: float, *words: str) -> tuple[int | None, bytes, by
         start_new_session=True,
     )
     try:
-        told, said = await asyncio.wait_for(process.communicate(), limit)
-        return process.returncode, told, said
+        stdout, stderr = await asyncio.wait_for(process.communicate(), limit)
+        return process.returncode, stdout, stderr
     except TimeoutError:
         return None, b"", b""
     finally:
@@ -397,11 +404,11 @@ async def _run_program(limit: float, *words: str) -> tuple[int | None, bytes, by
             await process.wait()
 
 
-def join_error_lines(said: bytes) -> str:
+def join_error_lines(stderr: bytes) -> str:
     """Join the lines of stderr without duplicates. sqlite3_rsync calls ssh twice."""
     lines = [
         line.strip().removeprefix("ERROR: ")
-        for line in said.decode("utf-8", "replace").splitlines()
+        for line in stderr.decode("utf-8", "replace").splitlines()
     ]
     found = [line for line in dict.fromkeys(lines) if line and line != IGNORED_ERROR]
     return truncate(sanitize("; ".join(found)), 200)

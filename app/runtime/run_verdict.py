@@ -28,8 +28,10 @@ def judge_run(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
     exit. A cancel overrides all retries, even if the run was lost.
     """
     status = _find_status(run, end)
-    asked = run.stop_reason or end.get("stop")
-    cancelled = asked and _STOP_STATES.get(asked, RunStatus.CANCELLED) is RunStatus.CANCELLED
+    stop_reason = run.stop_reason or end.get("stop")
+    cancelled = (
+        stop_reason and _STOP_STATES.get(stop_reason, RunStatus.CANCELLED) is RunStatus.CANCELLED
+    )
     retries = run.retries if end.get("again", True) and not cancelled else 0
     retry_in = compute_retry_delay(run.failures + 1, retries, run.retry_delay, status.value)
     reason = _format_reason(status, run, end)
@@ -40,9 +42,9 @@ def judge_run(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
 def _find_status(run: RunFacts, end: dict[str, Any]) -> RunStatus:
     if end.get("lost"):
         return RunStatus.LOST
-    asked = run.stop_reason or end.get("stop")
-    if asked:
-        return _STOP_STATES.get(asked, RunStatus.CANCELLED)
+    stop_reason = run.stop_reason or end.get("stop")
+    if stop_reason:
+        return _STOP_STATES.get(stop_reason, RunStatus.CANCELLED)
     return RunStatus.SUCCEEDED if end.get("code") == 0 else RunStatus.FAILED
 
 

@@ -63,18 +63,18 @@ class SearchIndexer:
             and self.db.index.identity == self.db.found.get_usable()
         ):
             return
-        self._has_changes, done = False, False
+        self._has_changes, is_complete = False, False
         try:
             with suppress(asyncio.CancelledError):
                 trouble = await asyncio.to_thread(find_disk_trouble, self.db.path.parent, False)
-                done = trouble is None and await self._index_for_a_while()
+                is_complete = trouble is None and await self._index_for_a_while()
                 self._set_pause(trouble)
         except OSError as error:
             self._set_pause((error.strerror or "unknown").lower())
         except sqlite3.Error as error:
             self._set_pause(self._handle_error(error))
         finally:
-            self._has_changes |= not done
+            self._has_changes |= not is_complete
 
     def _handle_error(self, error: sqlite3.Error) -> str | None:
         """Return the cause of a transient error, or None after disabling a broken index."""

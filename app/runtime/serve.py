@@ -154,11 +154,11 @@ class Runtime:
                 raise DiskFull(
                     "the disk takes no more files, so the stop of the runtime cannot be recorded"
                 ) from None
-            said = (
+            message = (
                 f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}."
                 " The runtime keeps running."
             )
-            raise Storage(said, f"To end it anyway: kill {os.getpid()}") from None
+            raise Storage(message, f"To end it anyway: kill {os.getpid()}") from None
 
     def stop(self, drain: bool) -> None:
         """Stop now, or with `drain` once nothing is running."""
@@ -216,8 +216,8 @@ class Runtime:
 
         Nobody could reach such a runtime, and it would block the next one.
         """
-        ours, saved = self._read_inodes(), False
-        while self._read_inodes() == ours:
+        inodes, saved = self._read_inodes(), False
+        while self._read_inodes() == inodes:
             if not saved and not self.dispatcher.db.is_in_place():
                 await self._rescue_database()
                 saved = True
@@ -229,15 +229,17 @@ class Runtime:
         """Stop writing to a removed database and save its content beside the old path."""
         db = self.dispatcher.db
         to = db.path.with_name(f"{db.path.name}{RESCUE_INFIX}{time.strftime('%Y%m%dT%H%M%S')}")
-        said = f"the database was removed or replaced while a runtime had it: {db.path}."
+        message = f"the database was removed or replaced while a runtime had it: {db.path}."
         try:
             await db.save_copy(to)
         except (Problem, OSError) as error:
-            log.error("%s It could not be saved: %s", said, error)
+            log.error("%s It could not be saved: %s", message, error)
         else:
             back = f"taskdeck stop && {format_put_back_command(db.path, to)}"
             db.mark_damaged(
-                GoneDatabase(f"{said} All that was in it is saved: {to}.", f"Put it back: {back}")
+                GoneDatabase(
+                    f"{message} All that was in it is saved: {to}.", f"Put it back: {back}"
+                )
             )
             log.error("%s", db.damage)
 
@@ -269,7 +271,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
     """
     async with AsyncExitStack() as stack:
         opened: list[Database] = []
-        doubtful = was_unclean_shutdown(home)
+        was_unclean = was_unclean_shutdown(home)
         stack.enter_context(mark_clean_shutdown(home, opened))
         db = await stack.enter_async_context(
             open_database(paths.database_path(home), writable=True)
@@ -285,7 +287,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
         with statement_timer.set_caller("start"):
-            if doubtful:
+            if was_unclean:
                 await dispatcher.quarantine.search()
             await duties.prepare()  # before dispatching, because the disk may be full
             await dispatcher.run_round()
@@ -364,8 +366,8 @@ def _report_problem(problem: Problem, ready_fd: int | None) -> int:
     return problem.exit_code
 
 
-def _write_ready(fd: int, said: dict[str, object]) -> None:
-    os.write(fd, json.dumps(said).encode() + b"\n")
+def _write_ready(fd: int, answer: dict[str, object]) -> None:
+    os.write(fd, json.dumps(answer).encode() + b"\n")
     os.close(fd)
 
 
@@ -376,12 +378,12 @@ def reset_environment() -> None:
     needed.
     """
     if "TASKDECK_RUNID" in os.environ:
-        kept = {
+        environment = {
             n: v
             for n, v in os.environ.items()
             if not n.startswith("TASKDECK_") or n == "TASKDECK_HOME"
         }
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], kept)
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
     for name in [name for name in os.environ if name.startswith("TASKDECK_")]:
         del os.environ[name]
 

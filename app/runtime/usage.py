@@ -40,13 +40,13 @@ class UsageTrend:
 
     def add(self, at: float, cpu: float, memory: float) -> None:
         """Add a measurement at a monotonic time."""
-        while (place := int((at - self.begun) / self.cell)) >= MAX_CELLS:
-            self._free_cell(place)
+        while (cell_index := int((at - self.begun) / self.cell)) >= MAX_CELLS:
+            self._free_cell(cell_index)
         for cells, value in ((self.cpu, cpu), (self.memory, memory)):
-            cells.extend([0.0] * (place + 1 - len(cells)))
-            cells[place] = max(cells[place], value)
+            cells.extend([0.0] * (cell_index + 1 - len(cells)))
+            cells[cell_index] = max(cells[cell_index], value)
 
-    def _free_cell(self, place: int) -> None:
+    def _free_cell(self, cell_index: int) -> None:
         """Merge pairs of cells; drop the oldest once cells have their full length."""
         if self.cell < MAX_CELL:
             self.cell *= 2
@@ -55,9 +55,9 @@ class UsageTrend:
                 for cells in (self.cpu, self.memory)
             )
         else:
-            gone = place + 1 - MAX_CELLS
-            self.begun += gone * self.cell
-            self.cpu, self.memory = self.cpu[gone:], self.memory[gone:]
+            dropped_count = cell_index + 1 - MAX_CELLS
+            self.begun += dropped_count * self.cell
+            self.cpu, self.memory = self.cpu[dropped_count:], self.memory[dropped_count:]
 
 
 @dataclass(slots=True)
@@ -111,8 +111,8 @@ class UsageSampler:
             for runid, _ in runs
         }
 
-    def _measure_run(self, runid: str, found: ProcessTotals, now: float) -> RunMeasurement:
-        seconds, memory, processes = found
+    def _measure_run(self, runid: str, totals: ProcessTotals, now: float) -> RunMeasurement:
+        seconds, memory, processes = totals
         before = self.runs.get(runid)
         cpu = (
             max(0.0, (seconds - before.seconds) / (now - before.at))

@@ -43,7 +43,7 @@ async def ls(
     """
     resolved = "" if all else _parse_since(since)
     return await call.db.read(
-        lambda c: [as_dict(found) for found in list_current(c, resolved, limit)]
+        lambda c: [as_dict(alert) for alert in list_current(c, resolved, limit)]
     )
 
 
@@ -60,32 +60,32 @@ def list_current(
     An alert that fired at 45m reads 57m twelve minutes later.
     """
     now = timestamps.utcnow().timestamp()
-    return [_refresh(c, found, now) for found in alerts.list_alerts(c, resolved_since, limit)]
+    return [_refresh(c, alert, now) for alert in alerts.list_alerts(c, resolved_since, limit)]
 
 
-def get_status(found: alerts.OpenAlert) -> str:
+def get_status(alert: alerts.OpenAlert) -> str:
     """Return the state of an alert: firing, acknowledged, resolved or silenced.
 
     `silenced` applies while the alert is open and its rule is silenced.
     """
-    return "silenced" if found.silence else found.alert.status
+    return "silenced" if alert.silence else alert.alert.status
 
 
-def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
+def as_dict(alert: alerts.OpenAlert) -> dict[str, Any]:
     """Return an alert as sent to clients.
 
     `since` is the time at which the limit was reached. `silenced_until` is None without a silence.
     `value` and `limit` are in seconds, or in the unit of the rule's `metric`.
     """
-    row, task, silence = found.alert, found.task, found.silence
+    row, task, silence = alert.alert, alert.task, alert.silence
     return {
         "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity,
-        "status": get_status(found),
+        "status": get_status(alert),
         "task_number": task.number if task else None, "task_name": task.name if task else None,
         "object": row.object,
         "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at,
         "value": row.value, "limit": row.limit,
-        "metric": (found.conditions or {}).get("metric"),
+        "metric": (alert.conditions or {}).get("metric"),
         "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
         "silenced_until": silence.until if silence else None,
         "silenced_by": silence.by if silence else None,
@@ -108,46 +108,46 @@ def _parse_since(span: Any) -> str | None:
 
 def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
     word = str(ident).strip()
-    found = alerts.find_open_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
-    if found is None:
+    alert = alerts.find_open_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    if alert is None:
         raise NotFound(f'no alert "{truncate(sanitize(word), 60)}".', "List: taskdeck alert ls")
-    found = _refresh(c, found, timestamps.utcnow().timestamp())
-    rule = next((row for row in definitions.list_slas(c) if row.id == found.alert.sla_id), None)
+    alert = _refresh(c, alert, timestamps.utcnow().timestamp())
+    rule = next((row for row in definitions.list_slas(c) if row.id == alert.alert.sla_id), None)
     return {
-        **as_dict(found),
+        **as_dict(alert),
         "rule": slas.add_state(c, [rule])[0] if rule else None,
-        "task": _get_task_times(found),
+        "task": _get_task_times(alert),
         "runs": (
             slas.list_runs(
-                c, sla.parse_conditions(rule.conditions), slas.match_similar(c, found.task)
+                c, sla.parse_conditions(rule.conditions), slas.match_similar(c, alert.task)
             )
-            if rule and found.task
+            if rule and alert.task
             else []
         ),
         "was": slas.list_high_spells(c, rule) if rule else [],
     }
 
 
-def _get_task_times(found: alerts.OpenAlert) -> dict[str, Any] | None:
+def _get_task_times(alert: alerts.OpenAlert) -> dict[str, Any] | None:
     """Return the task's times of submission, earliest start, first start and end."""
-    task = found.task
+    task = alert.task
     if task is None:
         return None
     return {"status": task.status, "created_at": task.created_at, "not_before": task.not_before,
             "first_start": task.first_start, "ended_at": task.ended_at}  # fmt: skip
 
 
-def _refresh(c: Connection, found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
-    if found.alert.status == "resolved" or found.conditions is None:
-        return found
-    rule = sla.parse_conditions(found.conditions)
+def _refresh(c: Connection, alert: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
+    if alert.alert.status == "resolved" or alert.conditions is None:
+        return alert
+    rule = sla.parse_conditions(alert.conditions)
     if rule.metric:
-        return sla_metrics.refresh(c, found, rule, now)
-    if found.task is None:
-        return found
-    verdict = sla.judge_task(rule, slas.to_facts(found.task), now)
-    row = found.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
-    return found._replace(alert=row)
+        return sla_metrics.refresh(c, alert, rule, now)
+    if alert.task is None:
+        return alert
+    verdict = sla.judge_task(rule, slas.to_facts(alert.task), now)
+    row = alert.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
+    return alert._replace(alert=row)
 
 
 # --- acknowledge ------------------------------------------------------------------------
@@ -167,26 +167,26 @@ async def unack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
 
 
 def _acknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
-    chosen, refused = _resolve(c, ids)
-    firing = [row for row in chosen if row.status == "firing"]
+    rows, refused = _resolve(c, ids)
+    firing = [row for row in rows if row.status == "firing"]
     alerts.acknowledge(c, [row.id for row in firing], by)
     _record_operations(c, by, "ack", firing, "acknowledged")
     return {"done": [_format_done(row, "acknowledged") for row in firing], "refused": refused,
-            "notes": [_format_note(row) for row in chosen if row.status != "firing"]}  # fmt: skip
+            "notes": [_format_note(row) for row in rows if row.status != "firing"]}  # fmt: skip
 
 
 def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
-    chosen, refused = _resolve(c, ids)
-    seen = [row for row in chosen if row.status == "acknowledged"]
-    alerts.unacknowledge(c, [row.id for row in seen])
-    _record_operations(c, by, "unack", seen, "firing")
+    rows, refused = _resolve(c, ids)
+    acknowledged = [row for row in rows if row.status == "acknowledged"]
+    alerts.unacknowledge(c, [row.id for row in acknowledged])
+    _record_operations(c, by, "unack", acknowledged, "firing")
     notes = [
         f"alert {row.id} ({sanitize(row.name)}) is not acknowledged."
-        for row in chosen
+        for row in rows
         if row.status != "acknowledged"
     ]
     return {
-        "done": [_format_done(row, "firing") for row in seen],
+        "done": [_format_done(row, "firing") for row in acknowledged],
         "refused": refused,
         "notes": notes,
     }
@@ -196,14 +196,14 @@ def _resolve(
     c: Connection, ids: Sequence[str | int]
 ) -> tuple[list[AlertRow], list[dict[str, Any]]]:
     """Resolve ids and rule names to distinct alerts and refusals."""
-    chosen: dict[int, AlertRow] = {}
+    rows: dict[int, AlertRow] = {}
     refused = []
     for ident in ids:
         try:
-            chosen |= {row.id: row for row in _find_alerts(c, str(ident).strip())}
+            rows |= {row.id: row for row in _find_alerts(c, str(ident).strip())}
         except NotFound as problem:
             refused.append(lookup.make_refusal(problem, ident))
-    return list(chosen.values()), refused
+    return list(rows.values()), refused
 
 
 def _record_operations(
@@ -211,18 +211,23 @@ def _record_operations(
 ) -> None:
     """Record one operation for each rule, however many alerts it has."""
     for name in dict.fromkeys(row.name for row in rows):
-        mine = [row for row in rows if row.name == name]
-        about = mine[0].object if len(mine) == 1 else f"{len(mine)} tasks"
-        after = {"status": status, "ids": [row.id for row in mine[:MAX_RECORDED_IDS]]}
+        rows_of_rule = [row for row in rows if row.name == name]
+        about = rows_of_rule[0].object if len(rows_of_rule) == 1 else f"{len(rows_of_rule)} tasks"
+        after = {"status": status, "ids": [row.id for row in rows_of_rule[:MAX_RECORDED_IDS]]}
         operations.record(
-            c, by, f"alert {verb}", f"alert {name} on {about}", {"status": mine[0].status}, after
+            c,
+            by,
+            f"alert {verb}",
+            f"alert {name} on {about}",
+            {"status": rows_of_rule[0].status},
+            after,
         )
 
 
 def _find_alerts(c: Connection, word: str) -> list[AlertRow]:
     """Return the alerts that an alert id or a rule name refers to."""
-    found = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
-    rows = [found] if found else alerts.list_of_rule(c, word)
+    alert = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    rows = [alert] if alert else alerts.list_of_rule(c, word)
     if not rows and definitions.find_sla(c, word) is None:
         raise _make_not_found(c, word)
     return rows
@@ -289,25 +294,25 @@ SilenceAction = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, 
 
 
 def _apply_to_rules(
-    c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: SilenceAction
+    c: Connection, by: str, verb: str, rule_refs: Sequence[tuple[str, bool]], act: SilenceAction
 ) -> dict[str, Any]:
     """Apply `act` to each rule once.
 
     `act` returns the new state, or None if there was nothing to do.
     """
-    rules, refused = _resolve_rules(c, words)
-    quiet, counts = alerts.map_silences(c), alerts.count_by_rule(c)
+    rules, refused = _resolve_rules(c, rule_refs)
+    silences, counts = alerts.map_silences(c), alerts.count_by_rule(c)
     done, notes = [], []
     for row in rules:
-        was = quiet.get(row.id)
+        was = silences.get(row.id)
         before = {"until": was.until, "reason": was.reason, "by": was.by} if was else None
-        became = act(c, row, was)
-        if became is None:
+        after = act(c, row, was)
+        if after is None:
             notes.append(f"{sanitize(row.name)} is not silenced.")
             continue
         open_alerts = sum(counts.get(row.id, {}).values())
-        done.append({"sla": row.name, **became, "alerts": open_alerts, "before": before})
-        operations.record(c, by, f"alert {verb}", f"sla {row.name}", before, became)
+        done.append({"sla": row.name, **after, "alerts": open_alerts, "before": before})
+        operations.record(c, by, f"alert {verb}", f"sla {row.name}", before, after)
     return {"done": done, "refused": refused, "notes": notes}
 
 
@@ -316,23 +321,23 @@ def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, 
 
     Raise Usage for an empty list, which never means all rules.
     """
-    words = [(str(ident).strip(), False) for ident in ids] + (
+    rule_refs = [(str(ident).strip(), False) for ident in ids] + (
         [(name, True)] if name is not None else []
     )
-    if not words:
+    if not rule_refs:
         raise Usage(
             "no rule given. Give its name, or the id of one of its alerts.",
             "List: taskdeck alert ls",
         )
-    return words
+    return rule_refs
 
 
 def _resolve_rules(
-    c: Connection, words: Sequence[tuple[str, bool]]
+    c: Connection, rule_refs: Sequence[tuple[str, bool]]
 ) -> tuple[list[SlaRow], list[dict[str, Any]]]:
     rules: dict[int, SlaRow] = {}
     refused = []
-    for word, by_name in words:
+    for word, by_name in rule_refs:
         try:
             row = slas.require_rule(c, word) if by_name else _resolve_rule(c, word)
             rules[row.id] = row
@@ -344,18 +349,18 @@ def _resolve_rules(
 def _resolve_rule(c: Connection, word: str) -> SlaRow:
     """Return the rule that an alert id or a rule name refers to."""
     by_name = {row.name: row for row in definitions.list_slas(c)}
-    found = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
-    if found is None and word in by_name:
+    alert = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    if alert is None and word in by_name:
         return by_name[word]
-    if found is None:
+    if alert is None:
         raise _make_not_found(c, word)
-    if found.sla_id is None:
+    if alert.sla_id is None:
         about = (
-            "about Taskdeck itself" if found.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
+            "about Taskdeck itself" if alert.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
         )
-        said = f"alert {found.id} ({sanitize(found.name)}) is {about}, so it cannot be silenced."
-        raise Refused(said, f"To acknowledge it: taskdeck alert ack {found.id}")
-    return next(row for row in by_name.values() if row.id == found.sla_id)
+        said = f"alert {alert.id} ({sanitize(alert.name)}) is {about}, so it cannot be silenced."
+        raise Refused(said, f"To acknowledge it: taskdeck alert ack {alert.id}")
+    return next(row for row in by_name.values() if row.id == alert.sla_id)
 
 
 def _parse_until(text: Any) -> str:

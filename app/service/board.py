@@ -91,7 +91,7 @@ class EndedCount:
         self.remembered = since == self._since and began < self._due
         if not self.remembered:
             self._found, self._since = (
-                reads.count_ended_since(c, since, self._statuses, kept=self._kept),
+                reads.count_ended_since(c, since, self._statuses, skip_deleted=self._kept),
                 since,
             )
             self._due = monotonic() + 20 * (monotonic() - began)
@@ -165,11 +165,13 @@ async def show_board(call: Call, *, seen: float | None = None) -> dict[str, Any]
     return (await _BOARDS.read(call, seen)).as_dict()
 
 
-def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
+def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Board:
     """Build the board from one read transaction and the runtime's measurements."""
     now = timestamps.utcnow()
     unseen = timestamps.format_time(
-        get_failure_cutoff(None if seen is None else datetime.fromtimestamp(seen, UTC), now)
+        get_failure_cutoff(
+            None if viewed_at is None else datetime.fromtimestamp(viewed_at, UTC), now
+        )
     )
     line, active = (
         dispatch_view.read_view(c, dispatch_view.get_cache(c), get_halt_reason(call)),
@@ -228,8 +230,8 @@ def get_database_state(call: Call) -> str:
 
 def _get_lock(call: Call, now: datetime) -> LockFacts | None:
     """Return who blocks the runtime's access to the database, or None."""
-    held = call.db.find_lock_holder()
-    return LockFacts(now.timestamp() - held.seconds, held.by) if held else None
+    holder = call.db.find_lock_holder()
+    return LockFacts(now.timestamp() - holder.seconds, holder.by) if holder else None
 
 
 LATE_FACTOR = 2.5
@@ -274,12 +276,12 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
     if not rule.enabled:
         return None
     folder = os.fspath(backup_files.get_folder(call.home, rule))
-    found, gone = backups.NEWEST.find_existing(c, folder, None if call.live else call.db.path)
+    found, missing = backups.NEWEST.find_existing(c, folder, None if call.live else call.db.path)
     if found is None:
         return BackupStatus(None, False, folder, "")
     at = timestamps.to_unix(found)
     late = now.timestamp() - at > LATE_FACTOR * min(rule.full, rule.increment)
-    return BackupStatus(at, late, folder, gone)
+    return BackupStatus(at, late, folder, missing)
 
 
 def _read_replica(c: Connection) -> ReplicaFacts | None:
@@ -351,8 +353,8 @@ def _measure_pool(
     """Return the cores and MiB used by the runs of a pool, or None without a runtime."""
     if call.live is None:
         return None
-    used = [call.live.get_usage(run.runid) or (0.0, 0.0) for run in active if run.pool == pool]
-    return sum(cpu for cpu, _ in used), sum(memory for _, memory in used)
+    use = [call.live.get_usage(run.runid) or (0.0, 0.0) for run in active if run.pool == pool]
+    return sum(cpu for cpu, _ in use), sum(memory for _, memory in use)
 
 
 def _build_pool_line(
@@ -374,7 +376,7 @@ def _build_pool_line(
 def _build_running_line(
     c: Connection, call: Call, run: ActiveRunRow, now: datetime
 ) -> RunningEntry:
-    used = call.live.get_usage(run.runid) if call.live else None
+    use = call.live.get_usage(run.runid) if call.live else None
     started = timestamps.to_unix(run.start_time) if run.start_time else None
     ran = now.timestamp() - started if started else 0.0
     past = dispatch_view.get_cache(c).get_usual_of_run(c, run.template, run.name, ran)
@@ -382,7 +384,7 @@ def _build_running_line(
     return RunningEntry(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started,
         run.timeout, left, run.cpu, run.memory,
-        run.priority, *(used or (None, None)), read_last_output(call, run.runid),
+        run.priority, *(use or (None, None)), read_last_output(call, run.runid),
         _describe_state(run), past is None and left is not None,
     )  # fmt: skip
 
@@ -435,15 +437,15 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     pools = {pool.name: pool for pool in seen.pools}
     firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
     firsts.sort(key=lambda pair: (-pair[0].priority, *get_sort_key(pair[1])))
-    able, still = (
+    startable, blocked = (
         [task for queue, task in firsts if _needs_action(queue, pools[queue.pool], task) is so][
             :SHOWN_NEXT
         ]
         for so in (False, True)
     )
-    spare = max(8, SHOWN_NEXT - len(able))
+    spare = max(8, SHOWN_NEXT - len(startable))
     others = reads.list_not_queued(c, spare)
-    chosen = (able, still[:spare])
+    chosen = (startable, blocked[:spare])
     rows = {
         row.uuid: row
         for row in reads.list_lines(c, [task.uuid for part in chosen for task in part])

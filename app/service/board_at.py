@@ -67,26 +67,22 @@ def _parse_time(text: str) -> datetime:
         ) from None
 
 
-def _build_answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
+def _build_answer(c: Connection, call: Call, at: datetime | None) -> dict[str, Any]:
     bounds = state_at.find_bounds(c)
     if bounds is None:
         return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {
             "notes": ["There is no history yet."]
         }
     first, last = bounds
-    minute = (
-        min(max(timestamps.format_time(wanted)[:16] + ":00.000000Z", first), last)
-        if wanted
-        else last
-    )
+    minute = min(max(timestamps.format_time(at)[:16] + ":00.000000Z", first), last) if at else last
     before, after = state_at.find_neighbours(c, minute)
-    then = PastState(c, call, minute)
+    past = PastState(c, call, minute)
     return {
-        "at": timestamps.to_unix(minute), "board": then.build_board().as_dict() if wanted else None,
-        "up": then.up,
+        "at": timestamps.to_unix(minute), "board": past.build_board().as_dict() if at else None,
+        "up": past.up,
         "first": timestamps.to_unix(first), "last": timestamps.to_unix(last),
         "before": timestamps.to_unix(before) if before else None,
-        "after": timestamps.to_unix(after) if after else None, "notes": then.notes,
+        "after": timestamps.to_unix(after) if after else None, "notes": past.notes,
     }  # fmt: skip
 
 
@@ -99,11 +95,11 @@ class PastState:
         self.samples = state_at.list_samples(c, timestamps.format_time(begin - TREND), minute)
         self.here = {(row.kind, row.name): row for row in self.samples if row.minute == minute}
         self.up = bool(self.here)
-        taken = max(
+        sampled_at = max(
             (row.created_at for row in self.here.values()),
             default=timestamps.format_time(begin + timedelta(minutes=1)),
         )
-        self.now, self.at = timestamps.parse_time(taken), taken
+        self.now, self.at = timestamps.parse_time(sampled_at), sampled_at
         self.notes: list[str] = [] if self.up else ["Nothing was recorded for this minute."]
         self.trend = Trend(self.now, self.samples)
         self.queues, self.pools = self._restore_settings()
@@ -132,26 +128,29 @@ class PastState:
         )
         waiting = found[:SHOWN_NEXT]
         states = state_at.map_states(self.c, [*busy, *(row.uuid for row in found)], self.at)
-        again = state_at.list_rerun(self.c, self._stamp_ago(DAY), self.at)
-        today = self._count_today(again)
+        rerun_tasks = state_at.list_rerun(self.c, self._stamp_ago(DAY), self.at)
+        today = self._count_today(rerun_tasks)
         queued, load = self._sum_samples("waiting"), self._sum_samples("running")
         self._note_missing(load, len(running))
         return Board(
-            at=self.now.timestamp(), home=os.fspath(self.call.home),
+            at=self.now.timestamp(),
+            home=os.fspath(self.call.home),
             runtime=RuntimeFacts(state="past"),
             host=HostFacts(name=os.uname().nodename),
-            counts={} if queued is None or load is None else {**count_later(found, states),
-            "running": load, "queued": queued},
-            today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status,
-            0) for status in FAILED_STATES),
+            counts={}
+            if queued is None or load is None
+            else {**count_later(found, states), "running": load, "queued": queued},
+            today_ok=today.get("succeeded", 0),
+            today_failed=sum(today.get(status, 0) for status in FAILED_STATES),
             waiting_total=max(queued or 0, len(waiting)),
             queues=tuple(self._build_queue_lines(group_queued(found, states))),
             pools=tuple(self._build_pool_lines()),
             running=tuple(self._build_running_line(row, states) for row in running),
             next=tuple(self._build_next_line(row, states) for row in waiting),
-            ended=tuple(self._build_ended_lines(again)), alerts=tuple(self._build_alert_lines()),
+            ended=tuple(self._build_ended_lines(rerun_tasks)),
+            alerts=tuple(self._build_alert_lines()),
             ever=True,
-        )  # fmt: skip
+        )
 
     def _stamp_ago(self, time: timedelta) -> str:
         return timestamps.format_time(self.now - time)
@@ -159,11 +158,11 @@ class PastState:
     def _find_waiting(self) -> list[Any]:
         return state_at.list_waiting(self.c, self.at, list(self.queues), SHOWN_NEXT)
 
-    def _count_today(self, again: Sequence[state_at.EndedTask]) -> Counter[str]:
+    def _count_today(self, rerun_tasks: Sequence[state_at.EndedTask]) -> Counter[str]:
         """Count the tasks that had ended since midnight, by status."""
         midnight_then = self._stamp_ago(self.now - get_midnight(self.now))
         today = Counter(state_at.count_ended_between(self.c, sorted(ENDED), midnight_then, self.at))
-        return today + Counter(row.status for row in again if row.ended_at > midnight_then)
+        return today + Counter(row.status for row in rerun_tasks if row.ended_at > midnight_then)
 
     def _sum_samples(self, column: str) -> int | None:
         """Return the sum over all queues, or None without a sample."""
@@ -187,10 +186,10 @@ class PastState:
             name, sample = row["name"], self.here.get(("queue", row["name"]))
             load, waits = (sample.running, sample.waiting) if sample else (None, None)
             by = row["status_by"] if row["status"] != "active" else None
-            of = queued.get(name, [])
+            tasks = queued.get(name, [])
             first = (
-                timestamps.to_unix(min(task.created_at for task in of))
-                if waits and len(of) >= waits
+                timestamps.to_unix(min(task.created_at for task in tasks))
+                if waits and len(tasks) >= waits
                 else None
             )
             yield QueueEntry(
@@ -201,7 +200,7 @@ class PastState:
                 waits,  # type: ignore[arg-type]
                 first,
                 row["status"],
-                self._get_queue_word(row, load, of),
+                self._get_queue_word(row, load, tasks),
                 row["priority"],
                 by,
                 self.trend.get_starts(name),
@@ -228,13 +227,13 @@ class PastState:
 
     def _lacks_room(self, pool: str, queued: Sequence[Any]) -> bool:
         """Return whether the first of these tasks needed more than the pool had free."""
-        sample, whole = self.here.get(("pool", pool)), self.pools.get(pool)
-        if not (queued and sample and whole):
+        sample, total = self.here.get(("pool", pool)), self.pools.get(pool)
+        if not (queued and sample and total):
             return False
         first = min(queued, key=lambda task: (-task.front, -task.priority, task.number))
         free = (
-            whole["total_cpu"] - (sample.used_cpu or 0),
-            whole["total_memory"] - (sample.used_memory or 0),
+            total["total_cpu"] - (sample.used_cpu or 0),
+            total["total_memory"] - (sample.used_memory or 0),
         )
         return first.cpu > free[0] + 1e-6 or first.memory > free[1] + 1e-6
 
@@ -281,14 +280,14 @@ class PastState:
             row.priority, row.front, starts, at,
         )  # fmt: skip
 
-    def _build_ended_lines(self, again: Sequence[state_at.EndedTask]) -> Sequence[EndedEntry]:
+    def _build_ended_lines(self, rerun_tasks: Sequence[state_at.EndedTask]) -> Sequence[EndedEntry]:
         """Return failures of the last day and tasks that ended in the last hour.
 
         Newest first. Later retries of a task do not matter.
         """
         hour = self._stamp_ago(SUCCESSES_FOR)
         rows: list[Any] = [
-            row for row in again if row.status in FAILED_STATES or row.ended_at > hour
+            row for row in rerun_tasks if row.status in FAILED_STATES or row.ended_at > hour
         ]
         rows += state_at.list_ended(
             self.c, FAILED_STATES, self._stamp_ago(DAY), self.at, SHOWN_ENDED

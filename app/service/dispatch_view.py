@@ -57,8 +57,8 @@ class RunTimeCache:
         """
         if template is None:
             return None
-        asked, found = self._known.get(template, (-CACHE_SECONDS, None))
-        if time.monotonic() - asked >= (CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS):
+        cached_at, found = self._known.get(template, (-CACHE_SECONDS, None))
+        if time.monotonic() - cached_at >= (CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS):
             found = forecast.compute_duration_stats(reads.list_run_seconds(c, template))
             self._known[template] = (time.monotonic(), found)
         return found
@@ -120,7 +120,7 @@ def get_cache(c: Connection) -> RunTimeCache:
 
 def read_view(
     c: Connection,
-    habits: RunTimeCache,
+    run_times: RunTimeCache,
     halted: str | None = None,
     *,
     closed: bool = True,
@@ -140,7 +140,7 @@ def read_view(
     queues = tuple(
         _build_queue(
             c,
-            habits,
+            run_times,
             row,
             counted.get((row.name, TaskStatus.QUEUED.value), 0),
             ahead if closed or _can_start(row, running) else None,
@@ -148,7 +148,7 @@ def read_view(
         for row in reads.list_queues(c)
     )
     now = timestamps.utcnow()
-    active = tuple(_build_active(c, habits, row, now) for row in dispatch.list_active(c))
+    active = tuple(_build_active(c, run_times, row, now) for row in dispatch.list_active(c))
     return DispatchView(pools, queues, active, halted, now.timestamp())
 
 
@@ -159,12 +159,12 @@ def _can_start(queue: QueueRow, running: set[str]) -> bool:
 
 
 def _build_queue(
-    c: Connection, habits: RunTimeCache, row: QueueRow, total: int, ahead: int | None
+    c: Connection, run_times: RunTimeCache, row: QueueRow, total: int, ahead: int | None
 ) -> QueueView:
     free = max(0, row.capacity - row.current_load)
     most = 0 if ahead is None or not total else 4 * free + ahead if ahead else free
     line = (
-        tuple(to_waiting(c, habits, t) for t in dispatch.list_queued(c, row.name, most))
+        tuple(to_waiting(c, run_times, t) for t in dispatch.list_queued(c, row.name, most))
         if most
         else ()
     )
@@ -182,9 +182,9 @@ def _build_queue(
     )
 
 
-def to_waiting(c: Connection, habits: RunTimeCache, t: Any) -> QueuedTask:
+def to_waiting(c: Connection, run_times: RunTimeCache, t: Any) -> QueuedTask:
     """Convert a row to a waiting task of the plan."""
-    usual = habits.get_usual(c, t.template)
+    usual = run_times.get_usual(c, t.template)
     expected = forecast.estimate_duration(usual, t.timeout)
     return QueuedTask(
         t.uuid,
@@ -201,11 +201,11 @@ def to_waiting(c: Connection, habits: RunTimeCache, t: Any) -> QueuedTask:
     )
 
 
-def _build_active(c: Connection, habits: RunTimeCache, row: Any, now: datetime) -> ActiveRun:
+def _build_active(c: Connection, run_times: RunTimeCache, row: Any, now: datetime) -> ActiveRun:
     elapsed = (
         (now - timestamps.parse_time(row.start_time)).total_seconds() if row.start_time else 0.0
     )
-    usual = habits.get_usual_of_run(c, row.template, row.name, elapsed)
+    usual = run_times.get_usual_of_run(c, row.template, row.name, elapsed)
     limit = None if row.timeout is None else row.timeout - elapsed
     left = forecast.estimate_remaining(elapsed, usual, row.timeout)
     # The run outlasted past runs, so only its limit is known.
@@ -216,54 +216,56 @@ def _build_active(c: Connection, habits: RunTimeCache, row: Any, now: datetime) 
     )
 
 
-def plan_starts(c: Connection, habits: RunTimeCache) -> tuple[DispatchView, Sequence[QueuedTask]]:
+def plan_starts(
+    c: Connection, run_times: RunTimeCache
+) -> tuple[DispatchView, Sequence[QueuedTask]]:
     """Return the view of one dispatch round and the tasks to start.
 
     Usually the first tasks of each queue fit its free slots, and no others matter. Only if one of
     them does not start, a larger window is read.
     """
-    seen = read_view(c, habits, closed=False, ahead=0)
-    starts = make_plan(seen).starts
-    if len(starts) < sum(len(queue.waiting) for queue in seen.queues):
-        seen = read_view(c, habits, closed=False)
-        starts = make_plan(seen).starts
-    return seen, starts
+    view = read_view(c, run_times, closed=False, ahead=0)
+    starts = make_plan(view).starts
+    if len(starts) < sum(len(queue.waiting) for queue in view.queues):
+        view = read_view(c, run_times, closed=False)
+        starts = make_plan(view).starts
+    return view, starts
 
 
 def explain_waiting(
     c: Connection,
-    habits: RunTimeCache,
+    run_times: RunTimeCache,
     tasks: Sequence[TaskRow | TaskLineRow],
     halted: str | None,
-    seen: DispatchView | None = None,
+    view: DispatchView | None = None,
 ) -> dict[str, Explanation]:
     """Return {uuid: why the task waits} for the waiting tasks among these."""
     asked = [task for task in tasks if task.status in WAITING]
     if not asked:
         return {}
-    seen = seen or read_view(c, habits, halted)
-    places = _read_places(c, seen, asked)
+    view = view or read_view(c, run_times, halted)
+    places = _read_places(c, view, asked)
     answers = explain_all(
-        seen, [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)]
+        view, [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)]
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 
 
 def _read_places(
-    c: Connection, seen: DispatchView, tasks: Sequence[TaskRow | TaskLineRow]
+    c: Connection, view: DispatchView, tasks: Sequence[TaskRow | TaskLineRow]
 ) -> dict[str, int | None]:
     """Return places in the queues: known within the window, counted beyond it."""
     known: dict[str, int | None] = {
-        t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)
+        t.uuid: at for queue in view.queues for at, t in enumerate(queue.waiting)
     }
     beyond = [task for task in tasks if task.status == TaskStatus.QUEUED and task.uuid not in known]
-    for queue in seen.queues:
-        mine = [task for task in beyond if task.queue == queue.name]
-        if len(mine) == 1:
-            known[mine[0].uuid] = reads.count_before(c, mine[0])
-        elif mine:
-            places = reads.count_before_each(c, queue.name, mine, queue.waiting_total)
-            known |= {task.uuid: places[task.number] for task in mine}
+    for queue in view.queues:
+        tasks_of_queue = [task for task in beyond if task.queue == queue.name]
+        if len(tasks_of_queue) == 1:
+            known[tasks_of_queue[0].uuid] = reads.count_before(c, tasks_of_queue[0])
+        elif tasks_of_queue:
+            places = reads.count_before_each(c, queue.name, tasks_of_queue, queue.waiting_total)
+            known |= {task.uuid: places[task.number] for task in tasks_of_queue}
     return {
         task.uuid: known[task.uuid] if task.status == TaskStatus.QUEUED else None for task in tasks
     }
@@ -281,7 +283,7 @@ def read_subjects(c: Connection, tasks: Sequence[TaskRow | TaskLineRow]) -> list
 def _build_subject(
     task: TaskRow | TaskLineRow, parents: Sequence[ParentRow], now: datetime
 ) -> TaskState:
-    due, again = _seconds_until(task.not_before, now), _seconds_until(task.retry_at, now)
+    due, retry_in = _seconds_until(task.not_before, now), _seconds_until(task.retry_at, now)
     at = (
         units.format_clock_time(timestamps.parse_time(task.not_before), now)
         if task.not_before
@@ -290,7 +292,7 @@ def _build_subject(
     waits_for = tuple(ParentTask(p.number, p.name, p.status, p.kind) for p in parents)
     return TaskState(task.uuid, task.number, task.name, task.queue, task.status, task.priority,
     task.cpu, task.memory,
-                   task.held_by if task.hold else None, due, at, again, task.attempts,
+                   task.held_by if task.hold else None, due, at, retry_in, task.attempts,
                    task.failures, task.retries,
                    waits_for, (task.held_by or "").startswith(quarantine.HELD_BY))  # fmt: skip
 

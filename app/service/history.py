@@ -49,7 +49,7 @@ async def count_minutes(db: Database, budget: float = TIME_BUDGET) -> bool:
         return True
     # After a clock jump ahead, nothing would be counted until that time is reached.
     until = min(until, now)
-    over, begin = time.monotonic() + budget, _find_begin(until, now)
+    deadline, begin = time.monotonic() + budget, _find_begin(until, now)
     while begin < now:
         minutes = range(begin, min(now, _find_end(begin, now)))
         found = await db.read(_read_around, minutes)
@@ -60,21 +60,21 @@ async def count_minutes(db: Database, budget: float = TIME_BUDGET) -> bool:
             else min(now, await db.read(store.find_next_run, minutes.stop) or now)
         )
         await db.write(_store, minutes, rows, minutes.stop > now - MINUTES_KEPT, after)
-        begin = _find_begin(after, now, again=0)
-        if time.monotonic() > over and until < begin < now:
+        begin = _find_begin(after, now, recounted_minutes=0)
+        if time.monotonic() > deadline and until < begin < now:
             return False
     await db.write(_drop_expired, now)
     return True
 
 
-def _find_begin(until: int, now: int, again: int = store.RECOUNTED_MINUTES) -> int:
+def _find_begin(until: int, now: int, recounted_minutes: int = store.RECOUNTED_MINUTES) -> int:
     """Return the minute at which counting continues.
 
     Minutes too old to be stored are counted by the hour.
     """
     return (
-        until - again
-        if until - again >= now - MINUTES_KEPT
+        until - recounted_minutes
+        if until - recounted_minutes >= now - MINUTES_KEPT
         else core.find_bucket_start(until, HOUR)
     )
 
@@ -253,7 +253,7 @@ async def read_history(
     }  # fmt: skip
 
 
-def _check_arguments(span: Any, metric: Any, by: Any, within: Any) -> None:
+def _check_arguments(span: Any, metric: Any, by: Any, scope: Any) -> None:
     for word, value, known in (("span", span, SPANS), ("metric", metric, METRICS)):
         if not isinstance(value, str) or value not in known:
             raise Usage(
@@ -267,15 +267,15 @@ def _check_arguments(span: Any, metric: Any, by: Any, within: Any) -> None:
         )
     inside = core.get_restrictions(metric)
     if (
-        not isinstance(within, dict)
-        or not set(within) <= set(inside)
-        or not all(isinstance(name, str) for name in within.values())
+        not isinstance(scope, dict)
+        or not set(scope) <= set(inside)
+        or not all(isinstance(name, str) for name in scope.values())
     ):
         raise Usage(f"{metric} can be restricted to a name of: {', '.join(inside)}.")
 
 
 def _read_metric(
-    c: Connection, frame: BucketFrame, metric: str, by: str, within: Mapping[str, str]
+    c: Connection, frame: BucketFrame, metric: str, by: str, scope: Mapping[str, str]
 ) -> tuple[list[bool], int | None, Any]:
     now, sampled = _get_minute(), store.list_sampled_minutes(c, frame.first)
     known, since = frame.find_known_buckets(sampled, now), min(sampled) * 60 if sampled else None
@@ -283,18 +283,18 @@ def _read_metric(
         return (
             known,
             since,
-            _read_levels(c, store.read_pool_levels, _select_pools(c, within), frame, by),
+            _read_levels(c, store.read_pool_levels, _select_pools(c, scope), frame, by),
         )
     if metric == "waiting":
         return (
             known,
             since,
-            _read_levels(c, store.read_queue_levels, _select_queues(c, by, within), frame, by),
+            _read_levels(c, store.read_queue_levels, _select_queues(c, by, scope), frame, by),
         )
     until = _find_uncounted(c, now)
-    rows = store.read_rollups(c, frame.span.minutes, frame.first, now + 1, within, (metric,))
+    rows = store.read_rollups(c, frame.span.minutes, frame.first, now + 1, scope, (metric,))
     if until + MAX_TAIL > now:
-        rows += _count_tail(c, frame, until, now, within)
+        rows += _count_tail(c, frame, until, now, scope)
         until = now + 1
     return (
         [seen and begin < until for seen, begin in zip(known, frame.bucket_starts, strict=True)],
@@ -313,7 +313,7 @@ def _find_uncounted(c: Connection, now: int) -> int:
 
 
 def _count_tail(
-    c: Connection, frame: BucketFrame, until: int, now: int, within: Mapping[str, str]
+    c: Connection, frame: BucketFrame, until: int, now: int, scope: Mapping[str, str]
 ) -> list[store.RollupRow]:
     """Count the minutes that have no rollup yet."""
     rows = _to_rows(sum_parts(_read_parts(c, max(frame.first, until), now + 1)))
@@ -321,24 +321,22 @@ def _count_tail(
     return [
         row._replace(at=core.find_bucket_start(row.at, width))
         for row in rows
-        if all(getattr(row, kind) == name for kind, name in within.items())
+        if all(getattr(row, kind) == name for kind, name in scope.items())
     ]
 
 
-def _select_queues(c: Connection, by: str, within: Mapping[str, str]) -> dict[str, str]:
+def _select_queues(c: Connection, by: str, scope: Mapping[str, str]) -> dict[str, str]:
     """Return {queue: the name under which it is shown}."""
     rows = [
         row
         for row in reads.list_queues(c)
-        if within.get("queue", row.name) == row.name and within.get("pool", row.pool) == row.pool
+        if scope.get("queue", row.name) == row.name and scope.get("pool", row.pool) == row.pool
     ]
     return {row.name: row.pool if by == "pool" else row.name for row in rows}
 
 
-def _select_pools(c: Connection, within: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        row.name: row for row in reads.list_pools(c) if within.get("pool", row.name) == row.name
-    }
+def _select_pools(c: Connection, scope: Mapping[str, str]) -> dict[str, Any]:
+    return {row.name: row for row in reads.list_pools(c) if scope.get("pool", row.name) == row.name}
 
 
 def _read_levels(
@@ -355,13 +353,13 @@ def _read_levels(
 
 
 def _build_flow(
-    found: tuple[str, str, list[store.RollupRow]], frame: BucketFrame, known: Sequence[bool]
+    parts: tuple[str, str, list[store.RollupRow]], frame: BucketFrame, known: Sequence[bool]
 ) -> list[Row]:
     """Return the rows of starts and ends, the total first."""
-    by, metric, kept = found
+    by, metric, rows = parts
     places = {begin: at for at, begin in enumerate(frame.bucket_starts)}
     field = {"queue": 1, "pool": 2, "template": 3}.get(by)
-    split = _merge(kept, lambda row: (row[field] if field else None, places.get(row.at)), (metric,))
+    split = _merge(rows, lambda row: (row[field] if field else None, places.get(row.at)), (metric,))
     names: dict[str | None, dict[int, PeriodFigures]] = {None: {}}
     for (name, place), one in split.items():
         if place is not None:
@@ -377,22 +375,22 @@ def _build_flow_row(
     total = PeriodFigures()
     for one in buckets.values():
         total.add(one)
-    words, measure = _MEASURES[metric]
+    columns, aggregate = _MEASURES[metric]
     line = [
         (
-            measure(one)
+            aggregate(one)
             if (one := buckets.get(at) or (PeriodFigures() if seen else None))
             else (None,) * 4
         )
         for at, seen in enumerate(known)
     ]
     series = {
-        word: [values[at] for values in line] for at, word in enumerate(words) if word in _DRAWN
+        word: [values[at] for values in line] for at, word in enumerate(columns) if word in _DRAWN
     }
     return {
         "name": name,
         "series": series,
-        "total": dict(zip(words, measure(total), strict=True)),
+        "total": dict(zip(columns, aggregate(total), strict=True)),
         "weight": total.started + total.ended,
     }
 
@@ -429,8 +427,8 @@ _DRAWN = ("started", "ended", "failed", "p50", "p95", "share")
 # --- levels -----------------------------------------------------------------------------
 
 
-def _build_cpu(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
-    return _build_utilisation(found, frame, ("used_cpu", "measured_cpu", "most_cpu", "total_cpu"))
+def _build_cpu(parts: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
+    return _build_utilisation(parts, frame, ("used_cpu", "measured_cpu", "most_cpu", "total_cpu"))
 
 
 def _build_memory(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
@@ -529,14 +527,14 @@ def _build_level_row(
     name: str | None,
     series: dict[str, list[float | None]],
     peak: float | None,
-    of: float | None,
+    total: float | None,
     heavy: str,
 ) -> Row:
     means = {word: core.compute_mean(line) for word, line in series.items()}
     return {
         "name": name,
         "series": series,
-        "total": {**means, "most": peak, "of": of},
+        "total": {**means, "most": peak, "of": total},
         "weight": means.get(heavy) or 0.0,
     }
 

@@ -35,14 +35,14 @@ async def ls(
     """
     found = operations.OperationFilter(before, tuple(words), by, verb, object, _parse_since(since))
     rows = await call.db.read(_read_rows, found, max(0, limit))
-    here = call.by.origin if isinstance(call.by, Actor) else None
-    return [as_dict(row, name, here) for row, name in rows]
+    origin = call.by.origin if isinstance(call.by, Actor) else None
+    return [as_dict(row, name, origin) for row, name in rows]
 
 
 def _read_rows(
-    c: Connection, wanted: operations.OperationFilter, limit: int
+    c: Connection, filter_: operations.OperationFilter, limit: int
 ) -> list[tuple[OperationRow, str | None]]:
-    rows = operations.list_operations(c, wanted, limit)
+    rows = operations.list_operations(c, filter_, limit)
     numbers = {number for row in rows if (number := diff.parse_task_number(row.object)) is not None}
     names = reads.map_names(c, sorted(numbers)) if numbers else {}
     return [(row, names.get(diff.parse_task_number(row.object) or 0)) for row in rows]
@@ -60,7 +60,9 @@ def _parse_since(seconds: Any) -> str | None:
         raise Usage(f"since {error}.") from None
 
 
-def as_dict(row: OperationRow, name: str | None = None, here: str | None = None) -> dict[str, Any]:
+def as_dict(
+    row: OperationRow, name: str | None = None, origin: str | None = None
+) -> dict[str, Any]:
     """Return an operation as sent to clients.
 
     `name` is the task's name, and `here` the terminal of the caller. The key `here` is true for an
@@ -73,7 +75,7 @@ def as_dict(row: OperationRow, name: str | None = None, here: str | None = None)
         "name": name,
         "before": secrets.mask_record(row.before), "after": secrets.mask_record(row.after),
         "source": row.source,
-        "here": here is not None and row.origin == here,
+        "here": origin is not None and row.origin == origin,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by,
         "undoable": not reason, "reason": reason,
     }  # fmt: skip
@@ -132,17 +134,21 @@ def describe_later_change(
 
     Return "" if there is none. `later` lists the operations on the same object.
     """
-    for done in later:
+    for operation in later:
         found = (
-            [field for field in diff.diff_fields(done.before, done.after) if field.name in touched]
-            if done.id > row.id
+            [
+                field
+                for field in diff.diff_fields(operation.before, operation.after)
+                if field.name in touched
+            ]
+            if operation.id > row.id
             else []
         )
         if found:
             ago = units.format_age(
-                (timestamps.utcnow() - timestamps.parse_time(done.created_at)).total_seconds()
+                (timestamps.utcnow() - timestamps.parse_time(operation.created_at)).total_seconds()
             )
-            return f": {diff.format_change(found[0])} by {sanitize(done.by)}, {ago} ago"
+            return f": {diff.format_change(found[0])} by {sanitize(operation.by)}, {ago} ago"
     return ""
 
 

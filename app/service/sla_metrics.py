@@ -32,10 +32,10 @@ def find_changes(c: Connection, rows: Sequence[SlaRow], now: float) -> AlertChan
 
     A rule whose metric cannot be read keeps its state.
     """
-    asked = [(row, sla.parse_conditions(row.conditions)) for row in rows if is_metric(row)]
-    known = alerts.map_metric_alerts(c) if asked else {}
-    fired, over = [], []
-    for row, rule in asked:
+    metric_rules = [(row, sla.parse_conditions(row.conditions)) for row in rows if is_metric(row)]
+    known = alerts.map_metric_alerts(c) if metric_rules else {}
+    fired, resolved = [], []
+    for row, rule in metric_rules:
         figure = _read_metric(c, rule.metric, now)
         standing = sla.judge_metric(rule, figure.value, now)
         if figure.problem or standing.late == (row.id in known):
@@ -43,10 +43,10 @@ def find_changes(c: Connection, rows: Sequence[SlaRow], now: float) -> AlertChan
         if standing.late:
             fired.append(_make_alert(row, rule, standing, figure.value))
         else:
-            over.append({"key": known[row.id], "resolved_at": timestamps.from_unix(now),
+            resolved.append({"key": known[row.id], "resolved_at": timestamps.from_unix(now),
             "text": standing.text, "short": standing.short,
                          "value": figure.value})  # fmt: skip
-    return AlertChanges(fired, over)
+    return AlertChanges(fired, resolved)
 
 
 def _read_metric(c: Connection, metric: str, now: float) -> figures.MetricValue:
@@ -71,10 +71,10 @@ def _check_backup_files(
         )
     except Usage:  # The backup folder is unknown.
         return figure
-    found, gone = backups.NEWEST.find_existing(c, str(folder))
-    if gone or found is None:
+    found, missing = backups.NEWEST.find_existing(c, str(folder))
+    if missing or found is None:
         return figures.MetricValue(
-            None, f"cannot be read: there is no good backup any more ({gone})"
+            None, f"cannot be read: there is no good backup any more ({missing})"
         )
     return figures.MetricValue(max(0.0, now - timestamps.to_unix(found)))
 
@@ -117,10 +117,10 @@ def describe_state(c: Connection, rule: sla.SlaRule) -> dict[str, Any]:
     if not rule.metric:
         return {"metric": None, "unit": rule.unit, "now": None, "stands": None}
     figure = _read_metric(c, rule.metric, timestamps.utcnow().timestamp())
-    said = figure.problem or metrics.describe_figure(
+    text = figure.problem or metrics.describe_figure(
         rule.metric, figure.value, exact=rule.value % 60 != 0
     )
-    return {"metric": rule.metric, "unit": rule.unit, "now": figure.value, "stands": said}
+    return {"metric": rule.metric, "unit": rule.unit, "now": figure.value, "stands": text}
 
 
 def find_unreadable(c: Connection, rows: Sequence[SlaRow], now: float) -> dict[str, str]:

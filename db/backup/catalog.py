@@ -177,10 +177,10 @@ class BackupCatalog:
         return tool.read_manifest(str(self.folder))[1]
 
 
-def _make_faults(ident: str, wrong: list[str], odd: list[str]) -> list[BackupFault]:
+def _make_faults(ident: str, damaged: list[str], suspicious: list[str]) -> list[BackupFault]:
     return [
-        *(BackupFault(ident, why, True) for why in wrong),
-        *(BackupFault(ident, why, False) for why in odd),
+        *(BackupFault(ident, why, True) for why in damaged),
+        *(BackupFault(ident, why, False) for why in suspicious),
     ]
 
 
@@ -258,9 +258,9 @@ def _make_backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Back
         "problem",
         "facts",
     )
-    told = {name: entry[name] for name in names} | {
+    fields = {name: entry[name] for name in names} | {
         "path": Path(entry["path"]),
         "verified": entry["problem"] is None,
     }
-    told["unreadable"] = tuple(entry.get("unreadable", ()))
-    return Backup(**told, stranger=strangers.get(entry["id"]))
+    fields["unreadable"] = tuple(entry.get("unreadable", ()))
+    return Backup(**fields, stranger=strangers.get(entry["id"]))

@@ -56,12 +56,12 @@ def is_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     A backup that was bad when taken counts too: the next attempt waits as long as an increment. A
     backup found bad or lost later does not count, nor does a foreign file.
     """
-    lately = [
+    recent = [
         backup
         for backup in backups
         if (backup.verified or _was_bad(backup)) and 0 <= _get_age(backup) < rules.increment
     ]
-    return not lately or _is_full_due(backups, rules) and all(backup.verified for backup in lately)
+    return not recent or _is_full_due(backups, rules) and all(backup.verified for backup in recent)
 
 
 def _was_bad(backup: Backup) -> bool:
@@ -110,7 +110,7 @@ def find_base(backups: Sequence[Backup], rules: BackupRules) -> Backup | None:
 
 def take_backup(
     source: Path, folder: Path, rules: BackupRules, full: bool = False,
-    beside: Mapping[str, bytes] | None = None,
+    companions: Mapping[str, bytes] | None = None,
     step: Callable[[], None] = tool.do_nothing,
 ) -> Backup:  # fmt: skip
     """Back up the database `source` into `folder`, and prune before and after.
@@ -127,10 +127,10 @@ def take_backup(
             _refuse_others(store, source.parent)
             _prune_by_rules(store, rules)
             try:
-                taken = _BackupJob(store, source, rules, full, beside or {}, step).run()
+                taken = _BackupJob(store, source, rules, full, companions or {}, step).run()
             except DamagedBaseError as bad:
                 backup_folder.mark_bad(folder, bad.ident, bad.why)
-                taken = _BackupJob(store, source, rules, True, beside or {}, step).run()
+                taken = _BackupJob(store, source, rules, True, companions or {}, step).run()
             _prune_by_rules(store, rules)
             return taken
     except OSError as error:
@@ -150,12 +150,12 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
 
     A folder inside the home may have moved with it, and mixed folders already hold own backups.
     """
-    theirs = store.list_others() if store.folder.parent != home else []
-    if theirs:
-        files = [os.path.basename(entry["path"]) for entry in theirs]
+    others = store.list_others() if store.folder.parent != home else []
+    if others:
+        files = [os.path.basename(entry["path"]) for entry in others]
         named = ", ".join(files[:3]) + f" and {len(files) - 3} more" * (len(files) > 3)
         said = (
-            f"the folder {store.folder} holds backups of another database ({theirs[0]['of']}), and"
+            f"the folder {store.folder} holds backups of another database ({others[0]['of']}), and"
             f" none of this one: {named}."
         )
         raise Storage(
@@ -243,12 +243,14 @@ class _BackupJob:
             source.backup(copy, pages=-1)
         return size, image.stat().st_size // size
 
-    def _estimate_size(self, whole: int) -> int:
+    def _estimate_size(self, database_size: int) -> int:
         """Return the expected file size: the whole database, or 0 for an increment.
 
         An increment's size is known only after the copy.
         """
-        return 0 if not self.full and find_base(self.store.list_own(), self.rules) else whole
+        return (
+            0 if not self.full and find_base(self.store.list_own(), self.rules) else database_size
+        )
 
     def _open_base(self, page_size: int) -> tool.BackupFile | None:
         """Return the file of the base, if this backup is an increment."""
@@ -288,14 +290,14 @@ class _BackupJob:
 
     def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
         folder, ident = self.store.folder, header["id"]
-        opened = tool.BackupFile(str(part))
+        file = tool.BackupFile(str(part))
         os.rename(part, tool.get_path(str(folder), ident))
         self.made.clear()
         backup_folder.sync_folder(folder)
         backup_folder.append_line(
             folder,
             what="taken",
-            **opened.make_entry(),
+            **file.make_entry(),
             **({"unreadable": self.unreadable} if self.unreadable else {}),
         )
         return self.store.find_backup(ident)
@@ -316,14 +318,14 @@ class _BackupJob:
 
 def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
     """Return the hashes of all pages, and the sha256 of the file."""
-    hashes, whole = bytearray(), hashlib.sha256()
+    hashes, database_size = bytearray(), hashlib.sha256()
     with open(image, "rb") as file:
         for chunk in iter(lambda: file.read(tool.get_frame_pages(page_size) * page_size), b""):
             step()
-            whole.update(chunk)
+            database_size.update(chunk)
             for at in range(0, len(chunk), page_size):
                 hashes += tool.hash_page(chunk[at : at + page_size])
-    return bytes(hashes), whole.hexdigest()
+    return bytes(hashes), database_size.hexdigest()
 
 
 def _find_changed_pages(index: bytes, before: bytes) -> list[int]:

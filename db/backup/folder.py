@@ -61,7 +61,7 @@ def lock_folder(
         os.close(fd)
 
 
-def append_line(folder: Path, **said: Any) -> None:
+def append_line(folder: Path, **fields: Any) -> None:
     """Append a line to the manifest and flush it to disk.
 
     A torn line before it stays separate.
@@ -71,8 +71,8 @@ def append_line(folder: Path, **said: Any) -> None:
     fd = os.open(folder / tool.MANIFEST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size
-        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        _write_all(fd, (b"\n" if torn else b"") + tool.format_manifest_line(said))
+        lacks_newline = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        _write_all(fd, (b"\n" if lacks_newline else b"") + tool.format_manifest_line(fields))
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -117,15 +117,15 @@ def clean_up(store: BackupCatalog) -> None:
     """
     folder = store.folder
     remove_temporary_files(folder)
-    entries, (said, damaged) = store.list_entries(), tool.read_manifest(str(folder))
-    _record_unlisted(folder, entries, {line["id"] for line in said if line["what"] == "taken"})
+    entries, (fields, damaged) = store.list_entries(), tool.read_manifest(str(folder))
+    _record_unlisted(folder, entries, {line["id"] for line in fields if line["what"] == "taken"})
     if damaged:
         log.warning(
             "lines %s of %s were damaged; rewriting what is known", damaged, folder / tool.MANIFEST
         )
         append_line(folder, what="seen", id="", lines=damaged)
     known = {entry["id"] for entry in entries}
-    for ident in {line["id"] for line in said if line["what"] == "pruned"} - known:
+    for ident in {line["id"] for line in fields if line["what"] == "pruned"} - known:
         _remove_file(_get_path(folder, ident))
     _remove_companions(
         folder, {name for entry in entries for name in get_companion_names(entry["id"])}
@@ -177,9 +177,9 @@ def find_image_path(folder: Path, name: str) -> Path:
     return next(folder / name for name in names if not os.path.lexists(folder / name))
 
 
-def _record_unlisted(folder: Path, entries: list[dict[str, Any]], told: set[str]) -> None:
+def _record_unlisted(folder: Path, entries: list[dict[str, Any]], recorded: set[str]) -> None:
     for entry in entries:
-        if entry["id"] not in told and entry["digest"] and entry["problem"] is None:
+        if entry["id"] not in recorded and entry["digest"] and entry["problem"] is None:
             append_line(
                 folder,
                 what="taken",
@@ -224,12 +224,12 @@ def _store_tool(folder: Path) -> None:
     change it.
     """
     wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL_NAME
-    there = path.read_bytes() if path.is_file() else b""
-    if os.path.lexists(path) and not there.startswith(wanted[: wanted.index(b".")]):
+    stored = path.read_bytes() if path.is_file() else b""
+    if os.path.lexists(path) and not stored.startswith(wanted[: wanted.index(b".")]):
         log.warning(
             "%s is a foreign file and was kept; the backups beside it have no restore tool", path
         )
-    elif there != wanted:
+    elif stored != wanted:
         write_file(path, wanted)
 
 
@@ -277,10 +277,10 @@ def _collect_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[st
 
 def prune_backups(store: BackupCatalog, keep: float) -> list[str]:
     """Remove outdated backups of the home; return their ids."""
-    gone = [backup.id for backup in find_outdated(store.list_own(), keep)]
-    for ident in gone:
+    outdated = [backup.id for backup in find_outdated(store.list_own(), keep)]
+    for ident in outdated:
         _prune_backup(store.folder, ident)
-    return gone
+    return outdated
 
 
 SHORTEN_INTERVAL = timedelta(days=1)
@@ -294,24 +294,24 @@ def shorten_manifest(folder: Path, keep: float) -> None:
     leftover files are removed. Readers see the old or the new file, whole. The caller holds the
     lock and has cleaned up. Raise OSError.
     """
-    said, now = tool.read_manifest(str(folder))[0], timestamps.utcnow()
+    fields, now = tool.read_manifest(str(folder))[0], timestamps.utcnow()
     since, lately = (
         timestamps.format_time(now - timedelta(seconds=keep)),
         timestamps.format_time(now - SHORTEN_INTERVAL),
     )
-    pruned = {line["id"]: line["at"] for line in said if line["what"] == "pruned"}
-    gone = {
+    pruned = {line["id"]: line["at"] for line in fields if line["what"] == "pruned"}
+    outdated = {
         ident
         for ident, at in pruned.items()
         if at < since and not os.path.lexists(_get_path(folder, ident))
     }
-    if not gone or any(
+    if not outdated or any(
         lately <= line["at"] <= timestamps.format_time(now)
-        for line in said
+        for line in fields
         if line["what"] == "shortened"
     ):
         return
-    lines = [line for line in said if _is_kept(line, pruned.keys(), gone)]
+    lines = [line for line in fields if _is_kept(line, pruned.keys(), outdated)]
     write_file(
         folder / tool.MANIFEST,
         b"".join(
@@ -324,14 +324,14 @@ def shorten_manifest(folder: Path, keep: float) -> None:
     sync_folder(folder)
 
 
-def _is_kept(line: Mapping[str, Any], pruned: Set[str], gone: Set[str]) -> bool:
+def _is_kept(line: Mapping[str, Any], pruned: Set[str], outdated: Set[str]) -> bool:
     """Return True if a line is worth keeping.
 
     Numbers of damaged lines mean nothing once those lines are gone.
     """
     if line["what"] in ("seen", "shortened"):
         return False
-    return line["id"] not in gone if line["what"] == "pruned" else line["id"] not in pruned
+    return line["id"] not in outdated if line["what"] == "pruned" else line["id"] not in pruned
 
 
 def _prune_backup(folder: Path, ident: str) -> None:
@@ -341,12 +341,12 @@ def _prune_backup(folder: Path, ident: str) -> None:
     """
     try:
         append_line(folder, what="pruned", id=ident, at=timestamps.now())
-        told = True
+        recorded = True
     except OSError as error:
-        told = False
+        recorded = False
         if not space_errors.is_full(error):
             raise
     for path in (_get_path(folder, ident), *(folder / name for name in get_companion_names(ident))):
         _remove_file(path)
-    if not told:
+    if not recorded:
         append_line(folder, what="pruned", id=ident, at=timestamps.now())

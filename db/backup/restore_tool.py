@@ -72,9 +72,9 @@ def hash_page(page: bytes) -> bytes:
     return hashlib.blake2b(page, digest_size=HASH_SIZE).digest()
 
 
-def format_manifest_line(said: dict[str, Any]) -> bytes:
+def format_manifest_line(line: dict[str, Any]) -> bytes:
     """Return a manifest line with its checksum."""
-    body = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    body = json.dumps(line, sort_keys=True, separators=(",", ":")).encode()
     return _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n"
 
 
@@ -134,21 +134,21 @@ def list_entries(folder: str) -> list[dict[str, Any]]:
     digest, path and `problem`, None for a good one. A backup missing in the manifest is read from
     its header and has no `what`. An unreadable one is bad. Old backups have no home.
     """
-    taken, bad, pruned = {}, {}, set()
-    for said in read_manifest(folder)[0]:
-        if said["what"] == "taken":
-            taken[said["id"]] = dict(said)
-        elif said["what"] == "bad":
-            bad.setdefault(said["id"], said)
-        elif said["what"] == "pruned":
-            pruned.add(said["id"])
-    for ident in _list_ids(folder) - set(taken) - pruned:
-        taken[ident] = _read_entry(folder, ident)
-    for ident in set(bad) - set(taken):
-        taken[ident] = dict(_make_empty_entry(ident), at=bad[ident]["at"])
+    entries, bad, pruned = {}, {}, set()
+    for line in read_manifest(folder)[0]:
+        if line["what"] == "taken":
+            entries[line["id"]] = dict(line)
+        elif line["what"] == "bad":
+            bad.setdefault(line["id"], line)
+        elif line["what"] == "pruned":
+            pruned.add(line["id"])
+    for ident in _list_ids(folder) - set(entries) - pruned:
+        entries[ident] = _read_entry(folder, ident)
+    for ident in set(bad) - set(entries):
+        entries[ident] = dict(_make_empty_entry(ident), at=bad[ident]["at"])
     found = {
         ident: _check_entry(folder, entry, bad.get(ident))
-        for ident, entry in taken.items()
+        for ident, entry in entries.items()
         if ident not in pruned
     }
     for entry in found.values():
@@ -226,10 +226,10 @@ def _check_entry(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None)
         size, gone = os.path.getsize(path), None
     except OSError:
         size, gone = 0, "its file is gone"
-    wrong = gone or (
+    damaged = gone or (
         None if size == entry["bytes"] else "its file cannot be read, or its size has changed"
     )
-    return dict(entry, path=path, problem=bad["why"] if bad else entry.get("problem") or wrong)
+    return dict(entry, path=path, problem=bad["why"] if bad else entry.get("problem") or damaged)
 
 
 def _find_broken_base(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | None:
@@ -341,10 +341,10 @@ class BackupFile:
             "bytes": self.bytes,
             "digest": self.digest,
         }
-        said = dict({name: self.header[name] for name in names}, **more)
+        line = dict({name: self.header[name] for name in names}, **more)
         return dict(
-            said,
-            **{name: None if said[name] is None else str(said[name]) for name in ("of", "home")},
+            line,
+            **{name: None if line[name] is None else str(line[name]) for name in ("of", "home")},
         )
 
     def read_frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
@@ -483,12 +483,12 @@ def check_image(
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)
-            wrong = [
+            damaged = [
                 row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"
             ] or find_broken_checks(c)
-            wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
+            damaged += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
-            return wrong + (
+            return damaged + (
                 ["its row counts differ from the recorded ones"]
                 if read_facts(c) != expected
                 else []
@@ -504,7 +504,7 @@ def find_broken_checks(c: sqlite3.Connection) -> list[str]:
 
     On a read-only connection SQLite does not report them.
     """
-    wrong = []
+    damaged = []
     for name, text in c.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"
     ).fetchall():
@@ -513,11 +513,11 @@ def find_broken_checks(c: sqlite3.Connection) -> list[str]:
                 c, 'SELECT count(*) FROM "%s" WHERE NOT (%s)' % (name.replace('"', '""'), rule)
             )
             if many:
-                wrong.append(
+                damaged.append(
                     "%d %s the rule of %s: %s"
                     % (many, "row breaks" if many == 1 else "rows break", name, rule)
                 )
-    return wrong
+    return damaged
 
 
 def _parse_checks(text: str) -> list[str]:
@@ -583,17 +583,17 @@ def check_whole(
     Return what `check_file` returns. Raise DamagedBackupError for a bad base, RestoreError and
     OSError.
     """
-    wrong, odd = check_file(folder, entry)
-    if wrong or any(why.startswith(UNREADABLE_PREFIX) for why in odd):
-        return wrong, odd
+    damaged, suspicious = check_file(folder, entry)
+    if damaged or any(why.startswith(UNREADABLE_PREFIX) for why in suspicious):
+        return damaged, suspicious
     try:
         rebuild(find_chain(found, entry["id"]), image, step)
     except DamagedBackupError as error:
         if error.ident != entry["id"]:
             raise
-        return [error.why], odd
+        return [error.why], suspicious
     try:
-        return check_image(image, entry["facts"], step), odd
+        return check_image(image, entry["facts"], step), suspicious
     finally:
         os.unlink(image)
 
@@ -626,14 +626,16 @@ def find_by_name(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     """Return the backup with this id, unique prefix or file name. Raise RestoreError."""
     name = os.path.basename(text)
     name = name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
-    begun = [entry for entry in found if name and entry["id"].startswith(name)]
-    fit = [entry for entry in begun if entry["id"] == name] or begun
-    if not fit:
+    prefixed = [entry for entry in found if name and entry["id"].startswith(name)]
+    matches = [entry for entry in prefixed if entry["id"] == name] or prefixed
+    if not matches:
         raise RestoreError("there is no backup %s" % text)
-    if len(fit) > 1:
-        first = ", ".join(entry["id"] for entry in fit[:3]) + (", ..." if len(fit) > 3 else "")
-        raise RestoreError("%d backups begin with %s (%s)" % (len(fit), name, first))
-    return fit[0]
+    if len(matches) > 1:
+        first = ", ".join(entry["id"] for entry in matches[:3]) + (
+            ", ..." if len(matches) > 3 else ""
+        )
+        raise RestoreError("%d backups begin with %s (%s)" % (len(matches), name, first))
+    return matches[0]
 
 
 def decompress(data: bytes, size: int) -> bytes:
@@ -822,14 +824,14 @@ def _find_asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[st
     return find_by_name(found, ident)
 
 
-def make_folder_name(home: str) -> str:
+def make_folder_name(read_home_uuid: str) -> str:
     """Return the name of a home's backup folder beside others.
 
     `home` is its real path.
     """
     return "%s-%s" % (
-        os.path.basename(home)[:40],
-        hashlib.sha256(os.fsencode(home)).hexdigest()[:8],
+        os.path.basename(read_home_uuid)[:40],
+        hashlib.sha256(os.fsencode(read_home_uuid)).hexdigest()[:8],
     )
 
 
@@ -859,20 +861,28 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
         return found
 
     def is_own(entry: dict[str, Any]) -> bool:
-        home = os.path.dirname(entry.get("of") or "")
+        read_home_uuid = os.path.dirname(entry.get("of") or "")
         try:
-            return home == os.path.dirname(where) or make_folder_name(home) == os.path.basename(
-                where
-            )
+            return read_home_uuid == os.path.dirname(where) or make_folder_name(
+                read_home_uuid
+            ) == os.path.basename(where)
         except UnicodeEncodeError:  # not a folder name
             return False
 
     for tells in (is_own, lambda entry: "what" in entry):
-        ours = [home for home in homes if any(map(tells, home))]
-        if len(ours) == 1:
-            theirs = {entry["id"] for home in homes if home is not ours[0] for entry in home}
-            return [entry for entry in found if entry["id"] not in theirs]
-    some = "; ".join("%s of %s" % (home[-1]["id"], _format_place(home[-1])) for home in homes)
+        own = [read_home_uuid for read_home_uuid in homes if any(map(tells, read_home_uuid))]
+        if len(own) == 1:
+            others = {
+                entry["id"]
+                for read_home_uuid in homes
+                if read_home_uuid is not own[0]
+                for entry in read_home_uuid
+            }
+            return [entry for entry in found if entry["id"] not in others]
+    some = "; ".join(
+        "%s of %s" % (read_home_uuid[-1]["id"], _format_place(read_home_uuid[-1]))
+        for read_home_uuid in homes
+    )
     raise RestoreError(
         "there are backups of %d homes here: name one by its ID, see list (%s)" % (len(homes), some)
     )
@@ -883,17 +893,17 @@ def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str,
 
     Report skipped backups of other homes. Raise RestoreError.
     """
-    ours = _select_home(folder, found)
-    theirs = [entry for entry in found if entry not in ours and entry["at"] <= at]
-    if theirs:
-        last = max(theirs, key=lambda entry: entry["at"])
-        said = "%s and others" % last["id"] if len(theirs) > 1 else last["id"]
+    own = _select_home(folder, found)
+    others = [entry for entry in found if entry not in own and entry["at"] <= at]
+    if others:
+        last = max(others, key=lambda entry: entry["at"])
+        line = "%s and others" % last["id"] if len(others) > 1 else last["id"]
         print(
             "restore.py: skipped, from another home (%s): %s. To restore it, give its ID"
-            % (_format_place(last), said),
+            % (_format_place(last), line),
             file=sys.stderr,
         )
-    return pick_backup(ours, at=at)
+    return pick_backup(own, at=at)
 
 
 def _run_list(folder: str, args: argparse.Namespace) -> int:
@@ -912,22 +922,24 @@ def _run_verify(folder: str, args: argparse.Namespace) -> int:
     found = _require_entries(folder)
     asked = [_find_asked(folder, found, args.id)] if args.id else found
     newest = next((entry["id"] for entry in reversed(found) if not entry["problem"]), None)
-    wrong = ["line %d of %s is damaged" % (number, MANIFEST) for number in read_manifest(folder)[1]]
+    damaged = [
+        "line %d of %s is damaged" % (number, MANIFEST) for number in read_manifest(folder)[1]
+    ]
     with tempfile.TemporaryDirectory() as room:
         for entry in asked:
             whole = args.id or entry["id"] == newest
             try:
-                said, odd = (
+                said, suspicious = (
                     check_whole(folder, found, entry, os.path.join(room, "image"))
                     if whole
                     else check_file(folder, entry)
                 )
             except DamagedBackupError as error:
-                said, odd = [str(error)], []
-            wrong += ["%s: %s" % (entry["id"], why) for why in said + odd]
-    for line in wrong or ["%d checked, no faults" % len(asked)]:
+                said, suspicious = [str(error)], []
+            damaged += ["%s: %s" % (entry["id"], why) for why in said + suspicious]
+    for line in damaged or ["%d checked, no faults" % len(asked)]:
         print(line)
-    return 5 if wrong else 0
+    return 5 if damaged else 0
 
 
 def _run_restore(folder: str, args: argparse.Namespace) -> int:
@@ -939,9 +951,9 @@ def _run_restore(folder: str, args: argparse.Namespace) -> int:
     )
     beside = _require_target(args.file)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
-        wrong = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
-    if wrong:
-        raise DamagedBackupError(entry["id"], "; ".join(wrong))
+        damaged = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
+    if damaged:
+        raise DamagedBackupError(entry["id"], "; ".join(damaged))
     rebuild(find_chain(found, entry["id"]), args.file)
     print("%s restored to %s" % (entry["id"], args.file))
     return 0
@@ -949,16 +961,16 @@ def _run_restore(folder: str, args: argparse.Namespace) -> int:
 
 def _require_target(file: str) -> str:
     """Return the folder of a new file. Raise RestoreError if the file cannot be created."""
-    beside = os.path.dirname(os.path.abspath(file))
-    for there in [file] + [file + ending for ending in ("-wal", "-shm", "-journal")]:
-        if os.path.lexists(there):  # SQLite would apply an old WAL to the new file
-            raise RestoreError("%s is there already: choose another name" % there)
-    if not os.path.isdir(beside):
-        raise RestoreError("there is no folder %s: make it first" % beside)
-    return beside
+    folder = os.path.dirname(os.path.abspath(file))
+    for path in [file] + [file + ending for ending in ("-wal", "-shm", "-journal")]:
+        if os.path.lexists(path):  # SQLite would apply an old WAL to the new file
+            raise RestoreError("%s is there already: choose another name" % path)
+    if not os.path.isdir(folder):
+        raise RestoreError("there is no folder %s: make it first" % folder)
+    return folder
 
 
-def _parse_arguments(given: list[str]) -> argparse.Namespace:
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     verbs = parser.add_subparsers(dest="verb")
     verbs.add_parser("list", help="list the backups, oldest first")
@@ -971,26 +983,26 @@ def _parse_arguments(given: list[str]) -> argparse.Namespace:
         "--at", metavar="TIME", help="the newest good backup up to that time: " + TIME_NOTATIONS
     )
     restore.add_argument("file")
-    args = parser.parse_args(given)
+    args = parser.parse_args(argv)
     if args.verb is None or (args.verb == "restore" and (args.id is None) == (args.at is None)):
         parser.error("type list, verify [ID], restore ID FILE or restore --at TIME FILE")
     return args
 
 
-def main(given: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Run the command; return 5 for a bad backup, 1 for other failures."""
-    args = _parse_arguments(given)
+    args = _parse_arguments(argv)
     try:
         return {"list": _run_list, "verify": _run_verify, "restore": _run_restore}[args.verb](
             os.path.dirname(os.path.abspath(__file__)), args
         )
     except (DamagedBackupError, RestoreError, OSError) as error:
-        said = (
+        line = (
             "%s: %s" % (error.filename, (error.strerror or "unknown").lower())
             if isinstance(error, OSError)
             else error
         )
-        print("restore.py: %s" % said, file=sys.stderr)
+        print("restore.py: %s" % line, file=sys.stderr)
         return 5 if isinstance(error, DamagedBackupError) else 1
 
 

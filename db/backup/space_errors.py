@@ -47,7 +47,7 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
     """Return the problem for an OS error. `undone` names what was not done."""
     if is_full(error):
         return make_disk_full(folder, undone)
-    said = (error.strerror or "unknown").lower()
+    text = (error.strerror or "unknown").lower()
     where = (
         error.filename
         if isinstance(error.filename, str) and Path(error.filename).parent == folder
@@ -55,7 +55,7 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
     )
     kind = ReadOnlyDisk if error.errno in _READ_ONLY_ERRORS else Storage
     return kind(
-        f"the folder of the backups cannot be used: {said} ({where}).",
+        f"the folder of the backups cannot be used: {text} ({where}).",
         "Check its owner, and that it is writable.",
     )
 
@@ -81,10 +81,10 @@ def make_busy(folder: Path, undone: str = NO_BACKUP_TAKEN) -> Storage:
     )
 
 
-def _make_shortage(said: str, undone: str) -> DiskFull:
+def _make_shortage(text: str, undone: str) -> DiskFull:
     elsewhere = (
         ", or name another folder in config.toml: [backup] folder"
         if undone == NO_BACKUP_TAKEN
         else ", then try again."
     )
-    return DiskFull(f"{said}. {undone}", f"Free space there{elsewhere}")
+    return DiskFull(f"{text}. {undone}", f"Free space there{elsewhere}")

@@ -36,7 +36,7 @@ from db.readonly import find_faults, open_read_only, read_check_lines
 from db.states import ACTIVE_SQL
 
 
-def check_database(path: Path, judges: DocumentChecks = NO_CHECKS) -> list[str]:
+def check_database(path: Path, document_checks: DocumentChecks = NO_CHECKS) -> list[str]:
     """Return all faults of a database, found by SQLite, this program and `judges`.
 
     Reads every page. Raise Storage if the check is impossible.
@@ -45,20 +45,22 @@ def check_database(path: Path, judges: DocumentChecks = NO_CHECKS) -> list[str]:
     if found := find_damage(path):
         return found
     with open_read_only(path) as c:
-        ours = (
+        problems = (
             [f"{kind} {name} is missing" for kind, name in _find_missing_objects(c)]
             if version == migrate.HEAD
             else []
         )
-        ours += (
-            value_checks.describe_unreadable(c.execute, judges=judges)
+        problems += (
+            value_checks.describe_unreadable(c.execute, judges=document_checks)
             if version == migrate.HEAD
             else []
         )
         if version == migrate.HEAD and not c.execute("SELECT 1 FROM home").fetchone():
-            ours.append("the home has no UUID")
-        ours += [describe_missing_default(kind) for (kind,) in c.execute(defaults.MISSING_DEFAULTS)]
-    return [*ours, *find_inconsistencies(path)]
+            problems.append("the home has no UUID")
+        problems += [
+            describe_missing_default(kind) for (kind,) in c.execute(defaults.MISSING_DEFAULTS)
+        ]
+    return [*problems, *find_inconsistencies(path)]
 
 
 def describe_missing_default(kind: str) -> str:
@@ -110,10 +112,10 @@ def _list_objects(c: sqlite3.Connection, kind: str) -> list[str]:
 
 def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
     """Return the missing tables and columns of this version."""
-    wrong, there = [], _list_objects(c, "table")
+    faults, existing = [], _list_objects(c, "table")
     for table in schema.metadata.sorted_tables:
-        if table.name not in there:
-            wrong.append(f"table {table.name} is missing")
+        if table.name not in existing:
+            faults.append(f"table {table.name} is missing")
             continue
         columns = {
             name
@@ -121,12 +123,12 @@ def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
                 "SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table.name,)
             )
         }
-        wrong += [
+        faults += [
             f"column {column.name} of {table.name} is missing"
             for column in table.columns
             if column.name.encode() not in columns
         ]
-    return wrong
+    return faults
 
 
 def _find_missing_objects(c: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -161,15 +163,17 @@ def is_version_lost(path: Path) -> bool:
 
 def _find_unknown_columns(c: sqlite3.Connection) -> list[str]:
     """Return the tables and columns that this version does not have."""
-    ours = {
+    problems = {
         table.name: {column.name for column in table.columns}
         for table in schema.metadata.sorted_tables
     }
-    there = {name: {row[1] for row in c.execute(f"PRAGMA table_info({name})")} for name in ours}
+    existing = {
+        name: {row[1] for row in c.execute(f"PRAGMA table_info({name})")} for name in problems
+    }
     return [
         name
         for name in _list_objects(c, "table")
-        if name != "alembic_version" and (name not in ours or there[name] != ours[name])
+        if name != "alembic_version" and (name not in problems or existing[name] != problems[name])
     ]
 
 
@@ -198,10 +202,10 @@ def check_highest_number(path: Path, highest: int) -> list[str]:
     Raise Storage.
     """
     with open_read_only(path) as c:
-        given, known = _read_highest_numbers(c)
+        counter, known_highest = _read_highest_numbers(c)
     return (
-        [f"the task number counter says {given}, a backup or job has #{highest}"]
-        if highest > max(given, known)
+        [f"the task number counter says {counter}, a backup or job has #{highest}"]
+        if highest > max(counter, known_highest)
         else []
     )
 
@@ -306,28 +310,28 @@ _INVALID_COUNTERS = (
 
 def _check_counters(c: sqlite3.Connection) -> list[str]:
     counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
-    wrong = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
+    faults = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name,
              0)]  # fmt: skip
-    wrong += [f"counter {name} is not a number" for (name,) in c.execute(_INVALID_COUNTERS)]
-    given, highest = _read_highest_numbers(c)
-    said = f"the task number counter says {given}, "
+    faults += [f"counter {name} is not a number" for (name,) in c.execute(_INVALID_COUNTERS)]
+    counter, highest = _read_highest_numbers(c)
+    said = f"the task number counter says {counter}, "
     end = (
         [f"{said}the maximum; the highest task is #{highest}"]
-        if given >= transitions.MAX_NUMBER
+        if counter >= transitions.MAX_NUMBER
         else []
     )
-    return [*wrong, *end, *([f"{said}there is #{highest}"] if highest > given else [])]
+    return [*faults, *end, *([f"{said}there is #{highest}"] if highest > counter else [])]
 
 
 def _read_highest_numbers(c: sqlite3.Connection) -> tuple[int, int]:
     """Return the highest number by the counter, and by all other records."""
-    known = " UNION ALL ".join(
+    known_highest = " UNION ALL ".join(
         query for table, query in _KNOWN_NUMBERS.items() if table in _list_objects(c, "table")
     )
     highest = (
-        f"SELECT coalesce(max(number), 0) FROM ({known}) WHERE typeof(number) = 'integer' AND"
-        f" number < {transitions.MAX_NUMBER}"
+        f"SELECT coalesce(max(number), 0) FROM ({known_highest}) WHERE typeof(number) = 'integer'"
+        f" AND number < {transitions.MAX_NUMBER}"
     )
     return c.execute(_NUMBER_COUNTER).fetchone()[0], c.execute(highest).fetchone()[0]
 
@@ -344,7 +348,7 @@ def _check_loads(c: sqlite3.Connection) -> list[str]:
             f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1"
         )
     }
-    wrong = [
+    faults = [
         f"the load of queue {name} is recorded as {load}, it is {queues.get(name, 0)}"
         for name, load in c.execute("SELECT name, current_load FROM queues")
         if load != queues.get(name, 0)
@@ -353,11 +357,11 @@ def _check_loads(c: sqlite3.Connection) -> list[str]:
         used = [round(value, 3) for value in pools.get(name, (0.0, 0.0))]
         if said != used:
             cpu, memory = map(_format_figure, said)
-            wrong.append(
+            faults.append(
                 f"pool {name} is recorded with {cpu} cpu and {memory} MiB in use, "
                 f"it has {used[0]:g} and {used[1]:g}"
             )
-    return wrong
+    return faults
 
 
 def _format_figure(value: Any) -> str:
@@ -383,7 +387,7 @@ _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", 
 def repair_database(
     c: Connection,
     highest: int = 0,
-    judges: DocumentChecks = NO_CHECKS,
+    document_checks: DocumentChecks = NO_CHECKS,
     home_uuid: str | None = None,
 ) -> list[str]:
     """Repair everything that can be derived; return what was done.
@@ -393,20 +397,23 @@ def repair_database(
     unreadable rows. `highest` is a number known to have been used. A lost UUID of the home becomes
     `home_uuid`, or a new one.
     """
-    done = [
+    repairs = [
         *_recreate_objects(c),
         *_restore_identity(c, home_uuid),
         *_remove_orphans(c),
         *_clear_references(c),
-        *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, judges),
+        *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, document_checks),
     ]
-    done += [
+    repairs += [
         *_create_pool(c),
         *_recreate_queues(c),
         *_recount_counters(c),
         *_raise_number_counter(c, highest),
     ]
-    return [*done, *(f"the figures of {name} recounted" for name in transitions.recount_loads(c))]
+    return [
+        *repairs,
+        *(f"the figures of {name} recounted" for name in transitions.recount_loads(c)),
+    ]
 
 
 def _get_driver(c: Connection) -> sqlite3.Connection:
@@ -441,19 +448,19 @@ def _restore_identity(c: Connection, uuid: str | None) -> Iterator[str]:
 
 
 def _remove_orphans(c: Connection) -> Iterator[str]:
-    for words, (table, lost) in _ORPHANS.items():
-        many = raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {lost}")
+    for template, (table, condition) in _ORPHANS.items():
+        many = raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {condition}")
         if many:
-            raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE {lost}")
-            said, one, more = words.split("|")
-            yield said.format(f"{many:,} {one if many == 1 else more}")
+            raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE {condition}")
+            text, one, more = template.split("|")
+            yield text.format(f"{many:,} {one if many == 1 else more}")
 
 
 def _clear_references(c: Connection) -> Iterator[str]:
     for table, column, parent, key in _OPTIONAL_REFERENCES:
-        lost = f"{column} IS NOT NULL AND {column} NOT IN (SELECT {key} FROM {parent})"
-        if many := raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {lost}"):
-            raw_sql.execute_statement(c, f"UPDATE {table} SET {column} = NULL WHERE {lost}")
+        condition = f"{column} IS NOT NULL AND {column} NOT IN (SELECT {key} FROM {parent})"
+        if many := raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {condition}"):
+            raw_sql.execute_statement(c, f"UPDATE {table} SET {column} = NULL WHERE {condition}")
             yield (
                 f"{many:,} {'row' if many == 1 else 'rows'} of {table} "
                 f"detached from missing {parent}"
@@ -515,10 +522,10 @@ def _recount_counters(c: Connection) -> Iterator[str]:
             yield f"counter {name} set from {was} to {right}"
 
 
-def _raise_number_counter(c: Connection, known: int) -> Iterator[str]:
-    given, highest = _read_highest_numbers(_get_driver(c))
-    highest = max(highest, known)
-    if highest > given or given >= transitions.MAX_NUMBER:
+def _raise_number_counter(c: Connection, known_highest: int) -> Iterator[str]:
+    counter, highest = _read_highest_numbers(_get_driver(c))
+    highest = max(highest, known_highest)
+    if highest > counter or counter >= transitions.MAX_NUMBER:
         _set_counter(c, "task-number", highest, timestamps.now())
         yield f"the next task will be #{highest + 1}"
 
@@ -550,8 +557,8 @@ def find_unknown_runs(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]
     )
     for at in range(0, len(runids), RUNS_PER_QUERY):
         some = runids[at : at + RUNS_PER_QUERY]
-        known = {row[0] for row in c.execute(knows, (json.dumps(some),))}
-        found += [runid for runid in some if runid not in known]
+        known_highest = {row[0] for row in c.execute(knows, (json.dumps(some),))}
+        found += [runid for runid in some if runid not in known_highest]
     return found
 
 

@@ -249,8 +249,8 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
             (index for table in metadata.sorted_tables for index in table.indexes), key=_in_order
         ):
             c.execute(CreateIndex(index))
-        for made in (*TRIGGERS.values(), VERSION_TABLE):
-            c.exec_driver_sql(made)
+        for statement in (*TRIGGERS.values(), VERSION_TABLE):
+            c.exec_driver_sql(statement)
         c.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
         home_identity.create(c)
         seed(c)

@@ -52,15 +52,18 @@ def quarantine_rows(
 
     Return what was done.
     """
-    done: list[tuple[str, str]] = []
+    quarantined: list[tuple[str, str]] = []
     for row in value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), where, judges):
         _replace_values(c, row)
-        done += _HANDLERS.get(row.table, _report_row)(c, row)
-    if done:
+        quarantined += _HANDLERS.get(row.table, _report_row)(c, row)
+    if quarantined:
         operations.record_all(
-            c, transitions.SYSTEM, VERB, [(thing, None, {"reason": said}) for thing, said in done]
+            c,
+            transitions.SYSTEM,
+            VERB,
+            [(thing, None, {"reason": said}) for thing, said in quarantined],
         )
-    return [f"{thing}: {said}" for thing, said in done]
+    return [f"{thing}: {said}" for thing, said in quarantined]
 
 
 def has_unreadable(

@@ -83,11 +83,11 @@ def find_condition_columns(statement: str, table: str, columns: Sequence[str]) -
 
     Columns searched by `instr` or LIKE are left out: no index would help.
     """
-    mine = {name for name, meant in map_aliases(statement).items() if meant == table}
+    aliases = {name for name, table_name in map_aliases(statement).items() if table_name == table}
     found: dict[str, None] = {}
     for condition in _WHERE.findall(_strip_searches(statement)):
         for owner, name in _COLUMN.findall(_CONDITION_ENDS.split(condition)[0]):
-            if name in columns and (not owner or owner in mine):
+            if name in columns and (not owner or owner in aliases):
                 found[name] = None
     return list(found)
 
@@ -122,10 +122,10 @@ def find_missing_indexes(
     """
     found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for statement, plan in rows:
-        for walk in find_scans((plan or "").split("\n"), statement):
+        for scan in find_scans((plan or "").split("\n"), statement):
             asked = tuple(
-                find_condition_columns(statement, walk.table, columns.get(walk.table, ()))
+                find_condition_columns(statement, scan.table, columns.get(scan.table, ()))
             )
-            if asked and walk.by not in partial:
-                found[walk.table, asked] += 1
+            if asked and scan.by not in partial:
+                found[scan.table, asked] += 1
     return dict(found)

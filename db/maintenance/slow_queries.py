@@ -103,39 +103,39 @@ async def store_slow_statements(db: Database) -> dict[str, str]:
 
     Alerts concern lock waits and the WAL size.
     """
-    (slow, fresh), minutes = db.slow.take_statements(PLANS_PER_RUN), db.slow.take_minutes()
-    if slow or fresh or minutes:
+    (slow, new_texts), minutes = db.slow.take_statements(PLANS_PER_RUN), db.slow.take_minutes()
+    if slow or new_texts or minutes:
         try:
-            kept, used = await db.read(
-                _explain_statements, slow, [(text, db.slow.texts[text]) for text in fresh]
+            statements, used = await db.read(
+                _explain_statements, slow, [(text, db.slow.texts[text]) for text in new_texts]
             )
-            await _write_figures(db, CollectedFigures(kept, used, minutes))
+            await _write_figures(db, CollectedFigures(statements, used, minutes))
         except BaseException:
-            db.slow.restore_statements(slow, fresh)
+            db.slow.restore_statements(slow, new_texts)
             db.slow.restore_minutes(minutes)
             raise
     return find_problems(db.slow, get_wal_size(db.path))
 
 
-async def _write_figures(db: Database, found: CollectedFigures) -> None:
+async def _write_figures(db: Database, figures: CollectedFigures) -> None:
     """Store the figures, if there are any: an idle runtime writes nothing."""
-    if found.slow or found.used or found.minutes:
-        await db.write_quietly(store_figures, found)
+    if figures.slow or figures.used or figures.minutes:
+        await db.write_quietly(store_figures, figures)
 
 
 def _explain_statements(
-    c: Connection, slow: Sequence[SlowStatement], fresh: Iterable[tuple[str, BoundShape]]
+    c: Connection, slow: Sequence[SlowStatement], new_texts: Iterable[tuple[str, BoundShape]]
 ) -> tuple[list[tuple[SlowStatement, str | None]], dict[str, int]]:
     """Return slow statements with plans, and {index: new statements that use it}."""
     used: dict[str, int] = {}
-    for text, shape in fresh:
+    for text, shape in new_texts:
         for index in query_plans.find_indexes(explain_statement(c, text, shape) or ()):
             used[index] = used.get(index, 0) + 1
-    kept = []
+    statements = []
     for one in slow:
         lines = explain_statement(c, one.text, one.shape)
-        kept.append((one, "\n".join(lines) if lines is not None else None))
-    return kept, used
+        statements.append((one, "\n".join(lines) if lines is not None else None))
+    return statements, used
 
 
 def explain_statement(c: Connection, text: str, shape: BoundShape) -> tuple[str, ...] | None:
@@ -152,12 +152,12 @@ def _make_placeholders(shape: BoundShape) -> Any:
     return (None,) * shape if isinstance(shape, int) else dict.fromkeys(shape)
 
 
-def store_figures(c: Connection, found: CollectedFigures) -> None:
+def store_figures(c: Connection, figures: CollectedFigures) -> None:
     """Add collected figures to the stored ones and drop the fastest statements."""
-    for one, lines in found.slow:
+    for one, lines in figures.slow:
         told = {name: value for name, value in asdict(one).items() if name not in ("text", "shape")}
         raw_sql.execute_statement(c, _UPSERT, told | {"plan": lines})
-    if found.slow:
+    if figures.slow:
         raw_sql.execute_statement(c, _TRIM)
     now = timestamps.now()
     raw_sql.execute_statements(
@@ -165,11 +165,11 @@ def store_figures(c: Connection, found: CollectedFigures) -> None:
         _COUNT_USE,
         [
             {"name": INDEX_USED + index, "many": many, "now": now}
-            for index, many in found.used.items()
+            for index, many in figures.used.items()
         ],
     )
-    if found.minutes:
-        _store_minutes(c, found.minutes, now)
+    if figures.minutes:
+        _store_minutes(c, figures.minutes, now)
 
 
 def _store_minutes(c: Connection, minutes: dict[str, MinuteFigures], now: str) -> None:
@@ -253,15 +253,15 @@ def get_wal_size(path: Path) -> int:
 
 def find_problems(log: SlowLog, wal: int) -> dict[str, str]:
     """Return {alert: text} of current problems."""
-    found = {}
+    figures = {}
     if log.waits.long and monotonic() - log.waits.long[0] < ALERT_DURATION:
-        found["lock-wait"] = (
+        figures["lock-wait"] = (
             f"a change waited {log.waits.long[1]:.1f} s for the database, "
             "which another program held"
         )
     if wal > LARGE_WAL:
-        found["wal-size"] = (
+        figures["wal-size"] = (
             f"the database log has {wal // 2**20} MiB; "
             "a long-running reader prevents its checkpoint"
         )
-    return found
+    return figures

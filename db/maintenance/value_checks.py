@@ -90,11 +90,13 @@ class UnreadableRow(NamedTuple):
 
 
 def describe_unreadable(
-    ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS
+    run_query: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS
 ) -> list[str]:
     """Return the unreadable values, one line for each table and column."""
     many = Counter(
-        (row.table, name) for row in find_unreadable(ask, where, judges) for name in row.columns
+        (row.table, name)
+        for row in find_unreadable(run_query, where, judges)
+        for name in row.columns
     )
     return [
         f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in"
@@ -120,7 +122,7 @@ def describe_image(
 
 
 def find_unreadable(
-    ask: RunQuery,
+    run_query: RunQuery,
     where: Mapping[str, str] = ALL,
     judges: DocumentChecks = NO_CHECKS,
     of: str = "main",
@@ -129,19 +131,21 @@ def find_unreadable(
 
     `of` is the attached database. An earlier version may lack some columns.
     """
-    for name, which in where.items():
-        there = {row[0] for row in ask(f"SELECT name FROM pragma_table_info('{name}', '{of}')")}
+    for name, condition in where.items():
+        there = {
+            row[0] for row in run_query(f"SELECT name FROM pragma_table_info('{name}', '{of}')")
+        }
         columns = [
             column
             for column in list_checked_columns(schema.metadata.tables[name])
             if column.name in there
         ]
         doubtful = " OR ".join(_build_suspicion(column, judges) for column in columns)
-        chosen = (
+        query = (
             f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND"
-            f" {which}"
+            f" {condition}"
         )
-        for row, *values in list(ask(chosen)) if columns else ():
+        for row, *values in list(run_query(query)) if columns else ():
             found = list(zip(columns, values, strict=True))
             if wrong := tuple(
                 c.name

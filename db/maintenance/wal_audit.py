@@ -55,9 +55,9 @@ def has_ignored_commits(path: Path) -> bool:
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or log.stat().st_size <= HEADER_SIZE:
         return False
-    seen = _count_accepted(path)
+    accepted = _count_accepted(path)
     return (
-        _has_continuation(log, seen) and _count_accepted(path) == seen
+        _has_continuation(log, accepted) and _count_accepted(path) == accepted
     )  # another count shows that a writer has started meanwhile
 
 
@@ -95,35 +95,35 @@ def _count_valid(log: Path) -> int:
     """Return the number of frames up to the last commit with a valid checksum chain."""
     with open(log, "rb") as file:
         header = file.read(HEADER_SIZE)
-    words, last = _get_byte_order(header), 0
-    sum_ = _compute_checksum(words, header[:24], (0, 0))
+    byte_order, last = _get_byte_order(header), 0
+    sum_ = _compute_checksum(byte_order, header[:24], (0, 0))
     if sum_ != struct.unpack(">2I", header[24:]):
         return 0
     for number, frame in enumerate(_read_frames(log, 0), 1):
         if (
             frame is None
-            or (sum_ := _compute_checksum(words, frame.head + frame.page, sum_)) != frame.sum
+            or (sum_ := _compute_checksum(byte_order, frame.head + frame.page, sum_)) != frame.sum
         ):
             break
         last = number if frame.commits else last
     return last
 
 
-def _has_continuation(log: Path, seen: int) -> bool:
+def _has_continuation(log: Path, accepted: int) -> bool:
     """Return True if an ignored transaction is continued by another one.
 
     The writer of the second transaction had the first in its database. On disks that may damage
     neighbouring sectors SQLite repeats a commit frame; a repetition does not count.
     """
     with open(log, "rb") as file:
-        words = _get_byte_order(file.read(HEADER_SIZE))
+        byte_order = _get_byte_order(file.read(HEADER_SIZE))
     return any(
         one
         and then
         and one.commits
         and one.head != then.head
-        and _compute_checksum(words, then.head + then.page, one.sum) == then.sum
-        for one, then in pairwise(_read_frames(log, seen))
+        and _compute_checksum(byte_order, then.head + then.page, one.sum) == then.sum
+        for one, then in pairwise(_read_frames(log, accepted))
     )
 
 
@@ -132,29 +132,29 @@ def _get_byte_order(header: bytes) -> str:
     return ">" if struct.unpack(">I", header[:4])[0] & 1 else "<"
 
 
-def _read_frames(log: Path, seen: int) -> Iterator[_WalFrame | None]:
+def _read_frames(log: Path, accepted: int) -> Iterator[_WalFrame | None]:
     """Yield the frames after the first `seen`; None for an older generation."""
     with open(log, "rb") as file:
         _, _, size, _, *round_ = struct.unpack(">6I", file.read(24))
-        file.seek(HEADER_SIZE + seen * (FRAME_HEADER_SIZE + size))
+        file.seek(HEADER_SIZE + accepted * (FRAME_HEADER_SIZE + size))
         while (
             size and len(found := file.read(FRAME_HEADER_SIZE + size)) == FRAME_HEADER_SIZE + size
         ):
-            head, *mine, first, second = struct.unpack(">8s4I", found[:FRAME_HEADER_SIZE])
+            head, *salts, first, second = struct.unpack(">8s4I", found[:FRAME_HEADER_SIZE])
             yield (
                 _WalFrame(head, found[FRAME_HEADER_SIZE:], (first, second))
-                if mine == round_
+                if salts == round_
                 else None
             )
 
 
-def _compute_checksum(words: str, body: bytes, before: Checksum) -> Checksum:
+def _compute_checksum(byte_order: str, body: bytes, before: Checksum) -> Checksum:
     """Return the checksum of `body` that continues `before`.
 
     `words` is the byte order.
     """
     first, second = before
-    numbers = iter(struct.unpack(f"{words}{len(body) // 4}I", body))
+    numbers = iter(struct.unpack(f"{byte_order}{len(body) // 4}I", body))
     for one, two in zip(numbers, numbers, strict=True):
         first = (first + one + second) & 0xFFFFFFFF
         second = (second + two + first) & 0xFFFFFFFF

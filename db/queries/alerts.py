@@ -71,8 +71,8 @@ def find_alert(c: Connection, alert_id: int) -> AlertRow | None:
 
 def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
     """Return the unresolved alerts of a rule, oldest first."""
-    chosen = select(*_ALERT).where(_UNRESOLVED, _A.name == name).order_by(_A.fired_at)
-    return [AlertRow._make(row) for row in c.execute(chosen)]
+    query = select(*_ALERT).where(_UNRESOLVED, _A.name == name).order_by(_A.fired_at)
+    return [AlertRow._make(row) for row in c.execute(query)]
 
 
 def list_alerts(
@@ -83,7 +83,7 @@ def list_alerts(
     The most severe come first, firing before acknowledged, then the oldest. Silenced alerts follow,
     then resolved ones.
     """
-    quiet = map_silences(c)
+    silences = map_silences(c)
     rows = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM (SELECT id, severity, status,"
         " sla_id, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL SELECT id, severity,"
@@ -93,10 +93,10 @@ def list_alerts(
         {
             "since": "9999" if resolved_since is None else resolved_since,
             "limit": limit or -1,
-            "quiet": json.dumps(list(quiet)),
+            "quiet": json.dumps(list(silences)),
         },
     )
-    return [_add_silence(_make_open_alert(row), quiet) for row in rows]
+    return [_add_silence(_make_open_alert(row), silences) for row in rows]
 
 
 def find_open_alert(c: Connection, alert_id: int) -> OpenAlert | None:
@@ -137,7 +137,7 @@ def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tu
         .where(latest.c.sla_id == sla_id)
         .order_by(latest.c.resolved_at.desc())
     )
-    return [(fired, over) for fired, over in rows]
+    return [(fired, resolved_at) for fired, resolved_at in rows]
 
 
 def map_resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]:
@@ -220,7 +220,7 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         return
     now = timestamps.now()
     table = upsert(schema.alerts)
-    told = (
+    columns = (
         "severity",
         "status",
         "object",
@@ -235,7 +235,7 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     statement = table.on_conflict_do_update(
         index_elements=["sla_id", "task_id"],
         index_where=text("task_id IS NOT NULL"),
-        set_={name: table.excluded[name] for name in told}
+        set_={name: table.excluded[name] for name in columns}
         | {"acknowledged_at": None, "acknowledged_by": None},
     )
     c.execute(statement, [{**row, "created_at": now, "updated_at": now} for row in rows])
@@ -288,8 +288,8 @@ def _update_in_status(
 def map_silences(c: Connection) -> dict[int, Silence]:
     """Return {rule id: active silence}."""
     s = schema.silences.c
-    chosen = select(*(s[name] for name in Silence._fields)).where(s.until > timestamps.now())
-    return {row.sla_id: Silence._make(row) for row in c.execute(chosen)}
+    query = select(*(s[name] for name in Silence._fields)).where(s.until > timestamps.now())
+    return {row.sla_id: Silence._make(row) for row in c.execute(query)}
 
 
 def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
@@ -389,8 +389,8 @@ def _make_open_alert(row: Any) -> OpenAlert:
     )
 
 
-def _add_silence(found: OpenAlert, quiet: Mapping[int, Silence]) -> OpenAlert:
+def _add_silence(found: OpenAlert, silences: Mapping[int, Silence]) -> OpenAlert:
     """Return an open alert with its silence."""
     if found.alert.status == "resolved" or found.alert.sla_id is None:
         return found
-    return found._replace(silence=quiet.get(found.alert.sla_id))
+    return found._replace(silence=silences.get(found.alert.sla_id))

@@ -214,13 +214,15 @@ def count_sla_users(c: Connection, sla_id: int) -> dict[str, int]:
 def _count_moved_runs(c: Connection, queue: str) -> int:
     """Count the active runs that hold a slot of a queue their task has left."""
     runs, tasks = schema.instances, schema.tasks
-    held = (
+    statement = (
         # a literal list: SQLite uses the index of active runs only then
         text(f"instances.status IN {ACTIVE_SQL}"),
         runs.c.queue == queue,
         tasks.c.queue != runs.c.queue,
     )
-    return c.execute(select(func.count()).select_from(runs.join(tasks)).where(*held)).scalar_one()
+    return c.execute(
+        select(func.count()).select_from(runs.join(tasks)).where(*statement)
+    ).scalar_one()
 
 
 def _count_matching_rules(c: Connection, key: str, name: str) -> int:

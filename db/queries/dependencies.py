@@ -40,18 +40,20 @@ _COUNT = "SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE {near} = ? LIMI
 
 
 def list_related(
-    c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int
+    c: Connection, direction: dict[str, str], uuids: Sequence[str], limit: int
 ) -> list[RelatedTask]:
     """Return the parents or children of tasks, at most `limit`, in no order."""
     return [
         RelatedTask._make(row)
-        for row in raw_sql.fetch_rows(c, _RELATED.format(**way), (json.dumps(list(uuids)), limit))
+        for row in raw_sql.fetch_rows(
+            c, _RELATED.format(**direction), (json.dumps(list(uuids)), limit)
+        )
     ]
 
 
-def count_related(c: Connection, way: dict[str, str], uuid: str) -> int:
+def count_related(c: Connection, direction: dict[str, str], uuid: str) -> int:
     """Count the parents or children of a task, up to `MAX_COUNT`."""
-    return int(raw_sql.fetch_value(c, _COUNT.format(**way), (uuid, MAX_COUNT)))
+    return int(raw_sql.fetch_value(c, _COUNT.format(**direction), (uuid, MAX_COUNT)))
 
 
 def list_changes(c: Connection, obj: str, since: str, newest: int = 5000) -> list[Any]:
@@ -84,8 +86,10 @@ def list_cancelled_children(c: Connection, uuids: Sequence[str]) -> list[int]:
 
     Includes indirect children.
     """
-    asked = json.dumps(list(uuids))
-    return [int(number) for number in raw_sql.fetch_column(c, _LEFT_CANCELLED, (asked, asked))]
+    uuids_json = json.dumps(list(uuids))
+    return [
+        int(number) for number in raw_sql.fetch_column(c, _LEFT_CANCELLED, (uuids_json, uuids_json))
+    ]
 
 
 _FAILED_PARENTS = (
@@ -101,5 +105,5 @@ def list_failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
 
     Rows of number, parent, status.
     """
-    asked = json.dumps(list(uuids))
-    return raw_sql.fetch_rows(c, _FAILED_PARENTS, (asked, asked))
+    uuids_json = json.dumps(list(uuids))
+    return raw_sql.fetch_rows(c, _FAILED_PARENTS, (uuids_json, uuids_json))

@@ -76,33 +76,33 @@ def record(
     record_all(c, by, verb, [(obj, before, after)])
 
 
-def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, above: int) -> None:
+def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, min_id: int) -> None:
     """Record an operation with an id above `above`.
 
     Ids up to it belonged to operations that no longer exist here.
     """
-    _insert(c, by, [(verb, obj, None, after, None)], above)
+    _insert(c, by, [(verb, obj, None, after, None)], min_id)
 
 
-def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
+def record_all(c: Connection, by: str, verb: str, entries: Sequence[tuple[str, Any, Any]]) -> None:
     """Record an operation for each of many objects: (object, before, after)."""
     if isinstance(by, Actor) and by.undoing is not None:
-        record_undone(c, by, [(by.undoing, before, after) for _, before, after in done])
+        record_undone(c, by, [(by.undoing, before, after) for _, before, after in entries])
     else:
-        _insert(c, by, [(verb, obj, before, after, None) for obj, before, after in done])
+        _insert(c, by, [(verb, obj, before, after, None) for obj, before, after in entries])
 
 
-def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any, Any]]) -> None:
+def record_undone(c: Connection, by: str, entries: Sequence[tuple[OperationRow, Any, Any]]) -> None:
     """Record that operations were undone.
 
     Rows are (operation, state before the undo, state after).
     """
     rows = [
         (f"undo {row.verb}"[:MAX_VERB_LENGTH], row.object, before, after, row.id)
-        for row, before, after in done
+        for row, before, after in entries
     ]
     first = _insert(c, by, rows)
-    back = [{"by_id": first + at, "key": row.id} for at, (row, _, _) in enumerate(done)]
+    back = [{"by_id": first + at, "key": row.id} for at, (row, _, _) in enumerate(entries)]
     marked = update(schema.operations).where(_O.id == bindparam("key"))
     c.execute(marked.values(undone_by=bindparam("by_id")), back)
 
@@ -111,17 +111,20 @@ MAX_VERB_LENGTH = 64
 
 
 def _insert(
-    c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0
+    c: Connection,
+    by: str,
+    entries: Sequence[tuple[str, str, Any, Any, int | None]],
+    min_id: int = 0,
 ) -> int:
     """Insert rows and return the first id.
 
     Rows are verb, object, before, after and the undone id.
     """
-    first = max(raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0, above) + 1
+    first = max(raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0, min_id) + 1
     source, origin, batch = DUTY, None, first
     if isinstance(by, Actor):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
-        by.recorded += range(first, first + len(done))
+        by.recorded += range(first, first + len(entries))
     now = timestamps.now()
     # SQL text: each action of a user, on up to a thousand tasks, passes here.
     raw_sql.execute_statements(
@@ -143,7 +146,7 @@ def _insert(
                 now,
                 now,
             )
-            for at, (verb, obj, before, after, undoes) in enumerate(done)
+            for at, (verb, obj, before, after, undoes) in enumerate(entries)
         ],
     )
     return first
@@ -194,27 +197,29 @@ _TEXT = func.lower(reduce(lambda left, part: left + " " + func.coalesce(part, ""
 """Text searched for words, including the task's name. SQLite lowers ASCII letters only."""
 
 
-def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[OperationRow]:
+def list_operations(c: Connection, filter_: OperationFilter, limit: int) -> list[OperationRow]:
     """Return operations, newest first. A limit of 0 means all."""
     chosen = select(*_COLUMNS).order_by(_O.id.desc()).limit(limit or None)
-    if wanted.before is not None:
-        chosen = chosen.where(_O.id < wanted.before)
-    if wanted.by is not None:
-        chosen = chosen.where(_O.by == wanted.by)
-    if wanted.object is not None:
-        chosen = chosen.where(_O.object == wanted.object)
-    if wanted.since is not None:
-        chosen = chosen.where(_O.created_at >= wanted.since)
-    if wanted.verb is not None:
-        first = f"{wanted.verb} "
+    if filter_.before is not None:
+        chosen = chosen.where(_O.id < filter_.before)
+    if filter_.by is not None:
+        chosen = chosen.where(_O.by == filter_.by)
+    if filter_.object is not None:
+        chosen = chosen.where(_O.object == filter_.object)
+    if filter_.since is not None:
+        chosen = chosen.where(_O.created_at >= filter_.since)
+    if filter_.verb is not None:
+        first = f"{filter_.verb} "
         chosen = chosen.where(
-            or_(_O.verb == wanted.verb, func.substr(_O.verb, 1, len(first)) == first)
+            or_(_O.verb == filter_.verb, func.substr(_O.verb, 1, len(first)) == first)
         )
-    for word in wanted.words:
-        bare = word.removeprefix("!") if len(word) > 1 else word
-        lowered = "".join(letter.lower() if letter.isascii() else letter for letter in bare)
+    for word in filter_.words:
+        word_without_mark = word.removeprefix("!") if len(word) > 1 else word
+        lowered = "".join(
+            letter.lower() if letter.isascii() else letter for letter in word_without_mark
+        )
         place = func.instr(_TEXT, lowered)
-        chosen = chosen.where(place == 0 if bare != word else place > 0)
+        chosen = chosen.where(place == 0 if word_without_mark != word else place > 0)
     return _query(c, chosen)
 
 

@@ -66,10 +66,10 @@ def find_by_number(c: Connection, number: int) -> list[TaskRow]:
 
 def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
     """Return {number: task}."""
-    wanted = is_any_of(tasks.c.number, numbers)
+    conditions = is_any_of(tasks.c.number, numbers)
     return {
         row.number: row
-        for row in _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))
+        for row in _query_tasks(c, select(*_TASK).where(conditions, tasks.c.deleted_at.is_(None)))
     }
 
 
@@ -84,8 +84,8 @@ def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
 
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Return tasks by uuid, in no order."""
-    wanted = is_any_of(tasks.c.uuid, uuids)
-    return _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))
+    conditions = is_any_of(tasks.c.uuid, uuids)
+    return _query_tasks(c, select(*_TASK).where(conditions, tasks.c.deleted_at.is_(None)))
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
@@ -95,9 +95,10 @@ def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
     )
 
 
-def _query_lines(c: Connection, holds: str, given: raw_sql.Parameters) -> list[TaskLineRow]:
+def _query_lines(c: Connection, holds: str, parameters: raw_sql.Parameters) -> list[TaskLineRow]:
     return [
-        TaskLineRow._make(row) for row in raw_sql.fetch_rows(c, f"{_LINE} WHERE {holds}", given)
+        TaskLineRow._make(row)
+        for row in raw_sql.fetch_rows(c, f"{_LINE} WHERE {holds}", parameters)
     ]
 
 
@@ -157,26 +158,28 @@ class TaskFilter(TypedDict, total=False):
     recent: str | None
 
 
-def list_tasks(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter]) -> list[TaskRow]:
+def list_tasks(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[TaskRow]:
     """Return matching tasks, newest first. A limit of 0 means all."""
-    return _query_tasks(c, _order_newest(select(*_TASK), wanted, limit))
+    return _query_tasks(c, _order_newest(select(*_TASK), conditions, limit))
 
 
-def list_uuids(c: Connection, **wanted: Unpack[TaskFilter]) -> list[str]:
+def list_uuids(c: Connection, **conditions: Unpack[TaskFilter]) -> list[str]:
     """Return the uuids of matching tasks, newest first.
 
     Memory holds the uuids of a million tasks, but not their rows.
     """
-    return list(c.execute(_order_newest(select(tasks.c.uuid), wanted, 0)).scalars())
+    return list(c.execute(_order_newest(select(tasks.c.uuid), conditions, 0)).scalars())
 
 
-def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter]) -> TaskListText:
+def list_as_text(
+    c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]
+) -> TaskListText:
     """Return matching tasks as JSON text.
 
     SQLite builds the text, six times as fast as by way of Python objects.
     """
     found = _order_newest(
-        select(*[tasks.c[name] for name in LIST_COLUMNS]), wanted, limit
+        select(*[tasks.c[name] for name in LIST_COLUMNS]), conditions, limit
     ).subquery()
     waiting = func.json_group_array(found.c.uuid).filter(
         found.c.status.in_([status.value for status in WAITING])
@@ -186,47 +189,47 @@ def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter])
     return TaskListText(text, count, json.loads(uuids))
 
 
-def _order_newest(chosen: Select[Any], wanted: TaskFilter, limit: int) -> Select[Any]:
+def _order_newest(chosen: Select[Any], conditions: TaskFilter, limit: int) -> Select[Any]:
     # Rows are stored in number order; an index on status keeps that order, so no sort is needed.
-    by_status = len(wanted.get("statuses", ())) == 1 and wanted.get("queue") is None
-    ordered = chosen.where(*_build_conditions(wanted)).order_by(
+    by_status = len(conditions.get("statuses", ())) == 1 and conditions.get("queue") is None
+    ordered = chosen.where(*_build_conditions(conditions)).order_by(
         text("tasks.rowid DESC") if by_status else tasks.c.number.desc()
     )
     return ordered.limit(limit) if limit else ordered
 
 
-def count_tasks(c: Connection, **wanted: Unpack[TaskFilter]) -> int:
+def count_tasks(c: Connection, **conditions: Unpack[TaskFilter]) -> int:
     """Count matching tasks, from the kept counters if they suffice."""
-    asked = {name for name, value in wanted.items() if value not in (None, (), [], {})}
+    asked = {name for name, value in conditions.items() if value not in (None, (), [], {})}
     if asked <= {"statuses", "queue"}:
-        statuses, queue = wanted.get("statuses"), wanted.get("queue")
+        statuses, queue = conditions.get("statuses"), conditions.get("queue")
         return sum(
             n
             for (q, s), n in read_counters(c).items()
             if (not statuses or s in statuses) and queue in (None, q)
         )
-    if asked == {"recent"} and (recent := wanted.get("recent")):
+    if asked == {"recent"} and (recent := conditions.get("recent")):
         return sum(n for status, n in count_by_status(c).items() if status not in ENDED) + sum(
             count_ended_since(c, recent).values()
         )
     return c.execute(
-        select(func.count()).select_from(tasks).where(*_build_conditions(wanted))
+        select(func.count()).select_from(tasks).where(*_build_conditions(conditions))
     ).scalar_one()
 
 
-def _build_conditions(wanted: TaskFilter) -> list[Any]:
+def _build_conditions(conditions: TaskFilter) -> list[Any]:
     found: list[Any] = [tasks.c.deleted_at.is_(None)]
-    if statuses := wanted.get("statuses"):
+    if statuses := conditions.get("statuses"):
         found.append(tasks.c.status.in_(list(statuses)))
-    if (queue := wanted.get("queue")) is not None:
+    if (queue := conditions.get("queue")) is not None:
         found.append(tasks.c.queue == queue)
-    if (name := wanted.get("name")) is not None:
+    if (name := conditions.get("name")) is not None:
         found.append(tasks.c.name == name)
-    if (since := wanted.get("since")) is not None:
+    if (since := conditions.get("since")) is not None:
         found.append(tasks.c.created_at >= since)
-    if (recent := wanted.get("recent")) is not None:
+    if (recent := conditions.get("recent")) is not None:
         found.append(or_(tasks.c.ended_at.is_(None), tasks.c.ended_at >= recent))
-    for at, (key, value) in enumerate((wanted.get("tags") or {}).items()):
+    for at, (key, value) in enumerate((conditions.get("tags") or {}).items()):
         path = f"key{at}"
         has_tag = text(
             f"EXISTS (SELECT 1 FROM json_each(tasks.tags) AS t{at}"
@@ -401,14 +404,14 @@ def list_just_ended(
 
 
 def count_ended_since(
-    c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False
+    c: Connection, since: str, statuses: Iterable[str] = ENDED, *, skip_deleted: bool = False
 ) -> dict[str, int]:
     """Count tasks that ended after `since`, by status.
 
     `kept` leaves out deleted tasks, which requires reading each row.
     """
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
-    there = " AND +deleted_at IS NULL" if kept else ""
+    there = " AND +deleted_at IS NULL" if skip_deleted else ""
     ended = (
         f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there}"
         " GROUP BY status"

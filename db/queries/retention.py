@@ -349,19 +349,19 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
         [(r, now, now) for r in runs],
     )
     _delete_rows(c, "instances", "runid", list(runs))
-    left = _find_without_runs(c, {*runs.values(), *tasks})
+    task_rows = _find_without_runs(c, {*runs.values(), *tasks})
     last = {task: runid for runid, task in sorted(runs.items())}
     _record_outcomes(
         c,
         [
             (last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now)
-            for row in left
+            for row in task_rows
         ],
     )
-    gone = [row.uuid for row in left]
-    _delete_rows(c, "alerts", "task_id", gone)
-    _delete_rows(c, "tasks", "uuid", gone)
-    return RemovedRows(list(runs), {row.uuid: row.bytes for row in left})
+    removed = [row.uuid for row in task_rows]
+    _delete_rows(c, "alerts", "task_id", removed)
+    _delete_rows(c, "tasks", "uuid", removed)
+    return RemovedRows(list(runs), {row.uuid: row.bytes for row in task_rows})
 
 
 def map_removable(c: Connection, runids: Sequence[str]) -> dict[str, str]:
@@ -400,13 +400,13 @@ def preview_removal(
     `seen` counts the runs of each task over all calls.
     """
     seen.update(run.task for run in runs)
-    of = json.dumps(list({run.task for run in runs}))
+    tasks_json = json.dumps(list({run.task for run in runs}))
     all_ = dict(
         raw_sql.fetch_rows(
             c,
             "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM"
             " json_each(?)) GROUP BY 1",
-            (of,),
+            (tasks_json,),
         )
     )
     last = [*(task for task, many in all_.items() if seen[task] == many), *tasks]
@@ -490,9 +490,9 @@ def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, d
         return _OLD_CONDITIONS[table], {"before": rules.before}
     if table == "forgotten":
         # An entry also prevents the dispatch of its task, if a restored database still has it.
-        gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
+        removed = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
         given = {"last": _find_last_old(c, table, rules.ledger), "before": rules.ledger}
-        return f"rowid <= :last AND created_at < :before AND {gone}", given
+        return f"rowid <= :last AND created_at < :before AND {removed}", given
     before = (
         f"{rules.month // 100:04d}-{rules.month % 100:02d}"
         if table == "operations"

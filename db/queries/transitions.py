@@ -78,18 +78,24 @@ def move_tasks(
 
     Each row has `uuid` and the same other columns to set.
     """
-    moved = _move(c, "tasks", "uuid", to, rows)
-    _record(c, [{"task_id": row["uuid"], "runid": None} for row in moved], to, by, note)
-    return moved
+    changed_rows = _move(c, "tasks", "uuid", to, rows)
+    _record(c, [{"task_id": row["uuid"], "runid": None} for row in changed_rows], to, by, note)
+    return changed_rows
 
 
 def move_runs(
     c: Connection, to: RunStatus, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
 ) -> list[dict[str, Any]]:
     """Move the runs that may go to `to`; each row has `runid` and `task_id`."""
-    moved = _move(c, "instances", "runid", to, rows)
-    _record(c, [{"task_id": row["task_id"], "runid": row["runid"]} for row in moved], to, by, note)
-    return moved
+    changed_rows = _move(c, "instances", "runid", to, rows)
+    _record(
+        c,
+        [{"task_id": row["task_id"], "runid": row["runid"]} for row in changed_rows],
+        to,
+        by,
+        note,
+    )
+    return changed_rows
 
 
 def _move(
@@ -104,15 +110,15 @@ def _move(
         f" ({_quote_words(find_source_states(to))})"
     )
     allowed = set(raw_sql.fetch_column(c, may, (ids,)))
-    moved = [row for row in rows if row[key] in allowed]
-    if moved:
+    changed_rows = [row for row in rows if row[key] in allowed]
+    if changed_rows:
         now = timestamps.now()
         raw_sql.execute_statements(
             c,
-            _build_update(table, key, tuple(moved[0])),
-            [{**row, "status": to.value, "now": now} for row in moved],
+            _build_update(table, key, tuple(changed_rows[0])),
+            [{**row, "status": to.value, "now": now} for row in changed_rows],
         )
-    return moved
+    return changed_rows
 
 
 @lru_cache(256)
@@ -171,8 +177,8 @@ def submit(
             }
         raw_sql.execute_statements(c, _INSERT_TASK, [_to_parameters(task) for task in new])
         _record_new(c, new, by, now)
-        fresh = {task["uuid"] for task in new}
-        _insert_dependencies(c, [row for row in parents if row["task_id"] in fresh], now)
+        new_uuids = {task["uuid"] for task in new}
+        _insert_dependencies(c, [row for row in parents if row["task_id"] in new_uuids], now)
     return {**known, **{task["uuid"]: task["number"] for task in new}}
 
 
@@ -417,8 +423,8 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
         }
         for s in _cancel_already_run(c, starts)
     ]
-    moved = {row["uuid"] for row in move_tasks(c, TaskStatus.RUNNING, rows, SYSTEM)}
-    claimed = [start for start in starts if start["uuid"] in moved]
+    changed_rows = {row["uuid"] for row in move_tasks(c, TaskStatus.RUNNING, rows, SYSTEM)}
+    claimed = [start for start in starts if start["uuid"] in changed_rows]
     if claimed:
         insert_runs = (
             "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
@@ -475,11 +481,13 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     )
     known = {
         row.runid: row
-        for row in raw_sql.fetch_rows(c, found, (json.dumps([e["run"] for e in events]),))
+        for row in raw_sql.fetch_rows(c, found, (json.dumps([event["run"] for event in events]),))
     }
-    rows = [_make_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
-    moved = {row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, SYSTEM)}
-    late = [row for row in rows if row["runid"] not in moved]
+    rows = [
+        _make_start_row(event, known[event["run"]]) for event in events if event["run"] in known
+    ]
+    changed_rows = {row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, SYSTEM)}
+    late = [row for row in rows if row["runid"] not in changed_rows]
     # A run may be stopping before its start is reported: store the pid, keep the status.
     raw_sql.execute_statements(
         c,
@@ -492,13 +500,18 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _make_start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
+def _make_start_row(event: dict[str, Any], run: Any) -> dict[str, Any]:
     return {
-        "runid": run.runid, "task_id": run.task_id, "pid": e["pid"], "pid_ticks": e["ticks"],
-        "boot_id": e.get("boot"),
-        "start_time": timestamps.from_unix(e["at"]),
-        "deadline": None if run.timeout is None else timestamps.from_unix(e["at"] + run.timeout),
-    }  # fmt: skip
+        "runid": run.runid,
+        "task_id": run.task_id,
+        "pid": event["pid"],
+        "pid_ticks": event["ticks"],
+        "boot_id": event.get("boot"),
+        "start_time": timestamps.from_unix(event["at"]),
+        "deadline": None
+        if run.timeout is None
+        else timestamps.from_unix(event["at"] + run.timeout),
+    }
 
 
 def _find_tasks_of_runs(c: Connection, runids: Sequence[str]) -> dict[str, str]:
@@ -526,31 +539,34 @@ def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -
         return []
     facts = {
         row.runid: RunFacts(*row)
-        for row in raw_sql.fetch_rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))
+        for row in raw_sql.fetch_rows(c, _ENDING, (json.dumps([event["run"] for event in events]),))
     }
     verdicts = {
-        e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e))
-        for e in events
-        if e["run"] in facts
+        event["run"]: (event, facts[event["run"]], judge(facts[event["run"]], event))
+        for event in events
+        if event["run"] in facts
     }
     ends: dict[tuple[RunStatus, str | None], list[dict[str, Any]]] = {}
-    for e, run, verdict in verdicts.values():
-        ends.setdefault((verdict.status, _describe_leftovers(e)), []).append(
-            _make_end_row(e, run, verdict)
+    for event, run, verdict in verdicts.values():
+        ends.setdefault((verdict.status, _describe_leftovers(event)), []).append(
+            _make_end_row(event, run, verdict)
         )
     for (status, note), rows in ends.items():
         move_runs(c, status, rows, SYSTEM, note)
-    over = _end_tasks(
-        c, [(run, verdict, e) for e, run, verdict in verdicts.values() if not run.overtaken]
+    ended_uuids = _end_tasks(
+        c, [(run, verdict, event) for event, run, verdict in verdicts.values() if not run.overtaken]
     )
     _record_stops(
         c,
-        [(run, verdict, run.stop_reason or e.get("stop")) for e, run, verdict in verdicts.values()],
+        [
+            (run, verdict, run.stop_reason or event.get("stop"))
+            for event, run, verdict in verdicts.values()
+        ],
     )
     if verdicts:
         recount_loads(c)
-    propagate_to_children(c, over)
-    return over
+    propagate_to_children(c, ended_uuids)
+    return ended_uuids
 
 
 _RUNTIME_STOP_REASONS = ("timeout", "log limit")
@@ -581,9 +597,9 @@ def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str 
         )
 
 
-def _describe_leftovers(e: dict[str, Any]) -> str | None:
+def _describe_leftovers(event: dict[str, Any]) -> str | None:
     """Return the note on processes that a run left behind; they keep running."""
-    left = e.get("left")
+    left = event.get("left")
     if not left:
         return None
     return (
@@ -593,23 +609,28 @@ def _describe_leftovers(e: dict[str, Any]) -> str | None:
     )
 
 
-def _make_end_row(e: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
-    began, took = _get_start_time(run, e), e.get("run_seconds")
+def _make_end_row(event: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
+    began, took = _get_start_time(run, event), event.get("run_seconds")
     return {
-        "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason,
-        "exit_code": e.get("code"), "signal": e.get("signal"),
-        "start_time": timestamps.from_unix(began), "end_time": timestamps.from_unix(e["at"]),
-        "run_seconds": max(0.0, e["at"] - began) if took is None else took,
-        "cpu_seconds": e.get("cpu"),
-        "max_rss": None if e.get("maxrss") is None else e["maxrss"] / 1024,
-        "logs": e.get("logs"), "log_bytes": e.get("log_bytes"),
-    }  # fmt: skip
+        "runid": run.runid,
+        "task_id": run.task_id,
+        "reason": verdict.reason,
+        "exit_code": event.get("code"),
+        "signal": event.get("signal"),
+        "start_time": timestamps.from_unix(began),
+        "end_time": timestamps.from_unix(event["at"]),
+        "run_seconds": max(0.0, event["at"] - began) if took is None else took,
+        "cpu_seconds": event.get("cpu"),
+        "max_rss": None if event.get("maxrss") is None else event["maxrss"] / 1024,
+        "logs": event.get("logs"),
+        "log_bytes": event.get("log_bytes"),
+    }
 
 
-def _get_start_time(run: RunFacts, e: dict[str, Any]) -> float:
+def _get_start_time(run: RunFacts, event: dict[str, Any]) -> float:
     """Return the start of an ended run in UNIX seconds."""
-    return e.get("started_at") or (
-        timestamps.to_unix(run.start_time) if run.start_time else e["at"]
+    return event.get("started_at") or (
+        timestamps.to_unix(run.start_time) if run.start_time else event["at"]
     )
 
 
@@ -620,24 +641,26 @@ def _end_tasks(
 
     A run that ended before its start was reported gets its start time here.
     """
-    over: list[str] = []
-    again = [
+    ended_uuids: list[str] = []
+    retrying = [
         {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
-        "started_at": timestamps.from_unix(_get_start_time(run, e)),
-         "retry_at": timestamps.from_unix(e["at"] + verdict.retry_in)}
-        for run, verdict, e in ends if verdict.retry_in is not None
+        "started_at": timestamps.from_unix(_get_start_time(run, event)),
+         "retry_at": timestamps.from_unix(event["at"] + verdict.retry_in)}
+        for run, verdict, event in ends if verdict.retry_in is not None
     ]  # fmt: skip
-    moved = move_tasks(c, TaskStatus.RETRYING, again, SYSTEM)
-    recompute_waiting_state(c, [row["uuid"] for row in moved], SYSTEM)
+    changed_rows = move_tasks(c, TaskStatus.RETRYING, retrying, SYSTEM)
+    recompute_waiting_state(c, [row["uuid"] for row in changed_rows], SYSTEM)
     for status in {verdict.status for _, verdict, _ in ends}:
         rows = [
             {"uuid": run.task_id, "reason": verdict.reason,
-            "started_at": timestamps.from_unix(_get_start_time(run, e)),
-             "ended_at": timestamps.from_unix(e["at"]), "front": 0}
-            for run, verdict, e in ends if verdict.status is status and verdict.retry_in is None
+            "started_at": timestamps.from_unix(_get_start_time(run, event)),
+             "ended_at": timestamps.from_unix(event["at"]), "front": 0}
+            for run, verdict, event in ends if verdict.status is status and verdict.retry_in is None
         ]  # fmt: skip
-        over += [row["uuid"] for row in move_tasks(c, TaskStatus(status.value), rows, SYSTEM)]
-    return over
+        ended_uuids += [
+            row["uuid"] for row in move_tasks(c, TaskStatus(status.value), rows, SYSTEM)
+        ]
+    return ended_uuids
 
 
 def unclaim(c: Connection, runids: Sequence[str]) -> None:
@@ -658,7 +681,7 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     rows = [row for row in rows if not row.overtaken]
     stopped = [row for row in rows if row.status == RunStatus.STOPPING]
     now = timestamps.now()
-    over = move_tasks(
+    ended_uuids = move_tasks(
         c,
         TaskStatus.CANCELLED,
         [
@@ -682,13 +705,13 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         ],
         SYSTEM,
     )
-    free = [row["uuid"] for row in (*over, *back)]
+    free = [row["uuid"] for row in (*ended_uuids, *back)]
     raw_sql.execute_statements(
         c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free]
     )
     recompute_waiting_state(c, [row["uuid"] for row in back], SYSTEM)
     recount_loads(c)
-    propagate_to_children(c, [row["uuid"] for row in over])
+    propagate_to_children(c, [row["uuid"] for row in ended_uuids])
 
 
 # --- requests -------------------------------------------------------------------------------
@@ -702,8 +725,8 @@ def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
         {"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None}
         for uuid in waiting
     ]
-    moved = move_tasks(c, TaskStatus.CANCELLED, rows, by)
-    propagate_to_children(c, [row["uuid"] for row in moved])
+    changed_rows = move_tasks(c, TaskStatus.CANCELLED, rows, by)
+    propagate_to_children(c, [row["uuid"] for row in changed_rows])
     stop(c, _find_active_runs(c, uuids), "cancel", by)
     # A run that stops for another reason might be retried: the user's cancel takes precedence.
     raw_sql.execute_statement(
@@ -815,13 +838,13 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
         {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
         for u in _find_in_states(c, uuids, ENDED)
     ]
-    moved = [
+    changed_rows = [
         row["uuid"] for row in move_tasks(c, TaskStatus.QUEUED, rows, by, "asked to run again")
     ]
     raw_sql.execute_statement(
         c,
         "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(moved),),
+        (json.dumps(changed_rows),),
     )
     # The user accepted the failed parents with this request, so they no longer block.
     raw_sql.execute_statement(
@@ -829,9 +852,9 @@ def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
         "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) AND EXISTS"
         " (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN"
         f" ({_quote_words(ENDED)}))",
-        (json.dumps(moved),),
+        (json.dumps(changed_rows),),
     )
-    recompute_waiting_state(c, moved, by)
+    recompute_waiting_state(c, changed_rows, by)
 
 
 def _find_in_states(c: Connection, uuids: Sequence[str], states: Iterable[TaskStatus]) -> list[str]:
@@ -893,10 +916,10 @@ def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
     return [row["at"] for row in new]
 
 
-def _write_used(c: Connection, used: dict[str, tuple[float, float]]) -> list[str]:
+def _write_used(c: Connection, loads_by_pool: dict[str, tuple[float, float]]) -> list[str]:
     new = []
     for name, cpu, memory in raw_sql.fetch_rows(c, "SELECT name, used_cpu, used_memory FROM pools"):
-        now_cpu, now_memory = (round(value, 3) for value in used.get(name, (0.0, 0.0)))
+        now_cpu, now_memory = (round(value, 3) for value in loads_by_pool.get(name, (0.0, 0.0)))
         if (cpu, memory) != (now_cpu, now_memory):
             new.append({"at": name, "cpu": now_cpu, "memory": now_memory})
     raw_sql.execute_statements(

@@ -83,18 +83,16 @@ def find_unknown(c: Connection, runids: Sequence[str]) -> set[str]:
     return {*runids}.difference(raw_sql.fetch_column(c, found, (json.dumps(list(runids)),)))
 
 
-def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], int]) -> int | None:
+def adopt_run(
+    c: Connection, run: ObservedRun, by: str, take_number: Callable[[], int]
+) -> int | None:
     """Attach an active run to its task, or to a new one; return the new task's number.
 
     Its own task is used if it is open, or ended before this attempt. A new task keeps the number
     unless another task has it; then `fresh` provides one. Loads still have to be recounted.
     """
     # a job may write any number into its environment
-    own = (
-        trace.number
-        if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER
-        else None
-    )
+    own = run.number if run.number is not None and 0 < run.number < transitions.MAX_NUMBER else None
     rows = (
         []
         if own is None
@@ -102,21 +100,21 @@ def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], in
     )
     if (
         rows
-        and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt)
-        and not _has_run(c, rows[0].uuid, trace.attempt)
+        and (rows[0].status not in ENDED or rows[0].attempts < run.attempt)
+        and not _has_run(c, rows[0].uuid, run.attempt)
     ):
-        _insert_run(c, rows[0], trace)
+        _insert_run(c, rows[0], run)
         return None
-    number = fresh() if rows or own is None else own
-    _insert_task(c, trace, by, number)
-    (task,) = raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE uuid = ?", (trace.runid,))
-    _insert_run(c, task, trace)
+    number = take_number() if rows or own is None else own
+    _insert_task(c, run, by, number)
+    (task,) = raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE uuid = ?", (run.runid,))
+    _insert_run(c, task, run)
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
         "INSERT INTO main.events (task_id, runid, status, by, note, created_at, updated_at)"
         " VALUES (?, ?, 'running', ?, ?, ?, ?)",
-        (task.uuid, trace.runid, by, ADOPTION_NOTE, now, now),
+        (task.uuid, run.runid, by, ADOPTION_NOTE, now, now),
     )
     return number
 
@@ -141,14 +139,14 @@ def _has_run(c: Connection, uuid: str, attempt: int) -> bool:
     )
 
 
-def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> None:
+def _insert_task(c: Connection, run: ObservedRun, by: str, number: int) -> None:
     now = timestamps.now()
-    begin = now if trace.begin is None else timestamps.from_unix(trace.begin)
+    begin = now if run.begin is None else timestamps.from_unix(run.begin)
     row = {
-        "uuid": trace.runid, "name": trace.name, "number": number, "begin": begin, "now": now,
+        "uuid": run.runid, "name": run.name, "number": number, "begin": begin, "now": now,
         "by": by,
-        "queue": _find_queue(c), "cwd": schema.to_os_text(trace.cwd),
-        "launch": json.dumps({"argv": trace.argv, UNREADABLE: {"parameters": "", "env": ""}}),
+        "queue": _find_queue(c), "cwd": schema.to_os_text(run.cwd),
+        "launch": json.dumps({"argv": run.argv, UNREADABLE: {"parameters": "", "env": ""}}),
     }  # fmt: skip
     raw_sql.execute_statement(
         c,
@@ -171,26 +169,26 @@ def _find_queue(c: Connection) -> str:
     if (name := raw_sql.fetch_value(c, first.format("queues"))) is not None:
         return name
     cores, memory = host.read_capacity()
-    made = (
+    statement = (
         "INSERT INTO main.{} (name, status, created_at, updated_at, {}, {}) VALUES (?, ?, ?, ?,"
         " ?, ?)"
     )
     if raw_sql.fetch_value(c, first.format("pools")) is None:
         raw_sql.execute_statement(
             c,
-            made.format("pools", "total_cpu", "total_memory"),
+            statement.format("pools", "total_cpu", "total_memory"),
             (defaults.DEFAULT_NAME, "active", now, now, cores, memory),
         )
     pool = raw_sql.fetch_value(c, first.format("pools"))
     raw_sql.execute_statement(
         c,
-        made.format("queues", "pool", "capacity"),
+        statement.format("queues", "pool", "capacity"),
         (defaults.DEFAULT_NAME, "paused", now, now, pool, int(cores)),
     )
     return defaults.DEFAULT_NAME
 
 
-def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
+def _insert_run(c: Connection, task: Any, run: ObservedRun) -> None:
     """Insert the run as newly claimed. The keeper's hello adds the rest."""
     now = timestamps.now()
     pool = raw_sql.fetch_value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
@@ -199,10 +197,10 @@ def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
         "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu,"
         " memory, created_at, updated_at) VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            trace.runid,
+            run.runid,
             task.uuid,
             task.tags,
-            trace.attempt,
+            run.attempt,
             task.queue,
             pool,
             task.cpu,
@@ -215,7 +213,7 @@ def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
         c,
         "UPDATE main.tasks SET status = 'running', attempts = ?, retry_at = NULL, started_at = ?,"
         " ended_at = NULL, reason = NULL, deleted_at = NULL, updated_at = ? WHERE uuid = ?",
-        (trace.attempt, now, now, task.uuid),
+        (run.attempt, now, now, task.uuid),
     )
     if task.status in ENDED:  # the task runs again, so its earlier end proves nothing
         raw_sql.execute_statement(c, "DELETE FROM main.forgotten WHERE task_id = ?", (task.uuid,))

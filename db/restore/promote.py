@@ -18,7 +18,7 @@ from db.search import index_file
 from db.sqlite_files import fsync_path, read_only_uri, remove_database
 
 
-def promote_replica(copy: Path, target: Path, by: str) -> int:
+def promote_replica(replica: Path, target: Path, by: str) -> int:
     """Check a replica and make it the database of a home; return the last used number.
 
     The caller holds the lock. The replica is copied first: its home may still be writing to it and
@@ -28,7 +28,7 @@ def promote_replica(copy: Path, target: Path, by: str) -> int:
     part = target.with_name(f"{target.name}.promoting")
     remove_database(part)
     try:
-        last = _copy_replica(copy, part, by)
+        last = _copy_replica(replica, part, by)
         fsync_path(part)
         swap.move_side_files(target)
         index_file.remove_index(index_file.get_index_path(target))
@@ -37,33 +37,33 @@ def promote_replica(copy: Path, target: Path, by: str) -> int:
         remove_database(part)
     fsync_path(target.parent)
     try:
-        _require_intact(target, copy)
+        _require_intact(target, replica)
     except Problem:
         remove_database(target)
         raise
-    remove_database(copy)
+    remove_database(replica)
     return last
 
 
-def _copy_replica(copy: Path, part: Path, by: str) -> int:
+def _copy_replica(replica: Path, part: Path, by: str) -> int:
     """Make `part` from the replica if it is undamaged. Raise Storage."""
     try:
         with (
-            closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source,
-            closing(sqlite3.connect(part)) as made,
+            closing(sqlite3.connect(read_only_uri(replica), uri=True)) as source,
+            closing(sqlite3.connect(part)) as target,
         ):
-            source.backup(made)
+            source.backup(target)
         part.chmod(0o600)
-        _require_intact(part, copy)
+        _require_intact(part, replica)
         return _promote_copy(part, by)
     except raw_sql.DRIVER_ERRORS as error:
-        raise make_unreadable_error(error, copy) from error
+        raise make_unreadable_error(error, replica) from error
 
 
-def _require_intact(path: Path, copy: Path) -> None:
+def _require_intact(path: Path, replica: Path) -> None:
     """Raise Storage if the database at `path`, made from `copy`, is damaged."""
-    if wrong := integrity.find_damage(path) or integrity.find_inconsistencies(path):
-        raise make_damaged_error(wrong[0], copy)
+    if faults := integrity.find_damage(path) or integrity.find_inconsistencies(path):
+        raise make_damaged_error(faults[0], replica)
 
 
 def _promote_copy(part: Path, by: str) -> int:

@@ -94,7 +94,7 @@ def reconcile(
     what: str,
     idle: bool = False,
     behind: bool = False,
-    passed: Sequence[tuple[int, int]] = (),
+    skipped_ranges: Sequence[tuple[int, int]] = (),
     latest: bool = True,
 ) -> ReconcileResult:
     """Merge changes since the backup from `present` and `traces` into `target`.
@@ -108,7 +108,7 @@ def reconcile(
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
             return _record_restore(
-                c, _merge(c, True, traces, highest, idle, behind, passed, latest), by, what
+                c, _merge(c, True, traces, highest, idle, behind, skipped_ranges, latest), by, what
             )
     saved = target.with_name(f"{target.name}.saved")
     remove_database(saved)  # left by a killed restore
@@ -116,7 +116,7 @@ def reconcile(
         _salvage(present, target, saved)
         with _open_attached(target, saved) as c:
             return _record_restore(
-                c, _merge(c, False, traces, highest, idle, behind, passed, latest), by, what
+                c, _merge(c, False, traces, highest, idle, behind, skipped_ranges, latest), by, what
             )
     finally:
         remove_database(saved)
@@ -261,17 +261,17 @@ def _find_readable_columns(
     With a damaged name but the right number of columns, select all by position. SQLite reports a
     damaged schema once and knows the rest afterwards, hence two attempts.
     """
-    there: list[bytes] = []
+    old_definitions: list[bytes] = []
     for _ in range(2):
         with suppress(*raw_sql.DRIVER_ERRORS):
-            there = [
+            old_definitions = [
                 name
                 for (name,) in c.execute(
                     "SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table,)
                 )
             ]
-    found = [name for name in wanted if name.encode() in there]
-    if len(found) < len(wanted) == len(there):
+    found = [name for name in wanted if name.encode() in old_definitions]
+    if len(found) < len(wanted) == len(old_definitions):
         return "*", wanted
     return ", ".join(map(_quote, found)), found
 
@@ -345,97 +345,107 @@ _STATE_COLUMNS = (
 def _merge(
     c: Connection, whole: bool, traces: Callable[[], Sequence[ObservedRun]], highest: int,
     idle: bool, behind: bool,
-    passed: Sequence[tuple[int, int]], latest: bool,
+    skipped_ranges: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
-    done = ReconcileResult(whole=whole)
+    result = ReconcileResult(whole=whole)
     before = raw_sql.fetch_value(
         c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
     )
-    open_then = json.dumps(
+    open_tasks = json.dumps(
         raw_sql.fetch_column(
             c, f"SELECT uuid FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)})"
         )
     )
-    made_then = _list_definitions(c, "main")
-    judged = {*raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")}
+    old_definitions = _list_definitions(c, "main")
+    decided_runs = {*raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")}
     _merge_recorded_runs(c)
     _end_deleted_tasks(c)
-    follows = whole and not _is_unrelated(c, before)
-    _merge_replica(c, follows)
+    is_descendant = whole and not _is_unrelated(c, before)
+    _merge_replica(c, is_descendant)
     _keep_home(c)
-    tells_all = follows and not _was_restored_since(c)
-    shown: Sequence[ObservedRun] = () if tells_all else traces()
-    given = _find_used_numbers(
-        c, before, highest, shown, follows if whole else False if behind else True if idle else None
+    is_complete_history = is_descendant and not _was_restored_since(c)
+    observed: Sequence[ObservedRun] = () if is_complete_history else traces()
+    used_numbers = _find_used_numbers(
+        c,
+        before,
+        highest,
+        observed,
+        is_descendant if whole else False if behind else True if idle else None,
     )
     if whole:
+        is_comparable = is_complete_history and _has_last_operation(c)
         raw_sql.execute_statement(
-            c,
-            f"{_CREATE_WISHES} AND {_DIFFERS if tells_all and _has_last_operation(c) else _LATER}",
+            c, f"{_CREATE_WISHES} AND {_DIFFERS if is_comparable else _LATER}"
         )
-    _merge_tasks(c, done, given.last)
-    _merge_runs(c, done)
-    cancelled = _merge_decisions(c, done) if whole else set()
-    sure = follows or idle and latest and not whole
+    _merge_tasks(c, result, used_numbers.last)
+    _merge_runs(c, result)
+    cancelled = _merge_decisions(c, result) if whole else set()
+    no_runs_missing = is_descendant or idle and latest and not whole
     held = (
-        [] if tells_all else _merge_observed_runs(c, shown, done, judged, given.last, behind, sure)
+        []
+        if is_complete_history
+        else _merge_observed_runs(
+            c, observed, result, decided_runs, used_numbers.last, behind, no_runs_missing
+        )
     )
-    if not sure:
+    if not no_runs_missing:
         held += _hold_waiting(c, _UNSEEN)
-    _set_next_number(c, done, before, given, passed)
-    over = raw_sql.fetch_rows(
+    _set_next_number(c, result, before, used_numbers, skipped_ranges)
+    ended = raw_sql.fetch_rows(
         c,
         "SELECT uuid, number FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
         f" +status IN ({_quote_words(ENDED)})",
-        (open_then,),
+        (open_tasks,),
     )
-    transitions.propagate_to_children(c, [row.uuid for row in over])
+    transitions.propagate_to_children(c, [row.uuid for row in ended])
     transitions.recount_loads(c)
     stay = (
         "SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
         f" +status IN ({_quote_words(WAITING)})"
     )
-    done.held = raw_sql.fetch_value(c, stay, (json.dumps(held),))
-    done.ended = sorted(row.number for row in over if row.uuid not in cancelled)
-    done.aside = len(quarantine.quarantine_rows(c))
-    done.alive = raw_sql.fetch_value(
+    result.held = raw_sql.fetch_value(c, stay, (json.dumps(held),))
+    result.ended = sorted(row.number for row in ended if row.uuid not in cancelled)
+    result.aside = len(quarantine.quarantine_rows(c))
+    result.alive = raw_sql.fetch_value(
         c, f"SELECT count(*) FROM main.instances WHERE status IN {ACTIVE_SQL}"
     )
-    _report_missing(c, done, made_then)
-    return done
+    _report_missing(c, result, old_definitions)
+    return result
 
 
-def _record_restore(c: Connection, done: ReconcileResult, by: str, what: str) -> ReconcileResult:
+def _record_restore(c: Connection, result: ReconcileResult, by: str, what: str) -> ReconcileResult:
     """Record the restore as an operation, with an id above all dropped operations."""
     figures: dict[str, Any] = {
-        "tasks": len(done.tasks),
-        "runs": done.runs,
-        "ended": len(done.ended),
-        "lost": len(done.lost),
+        "tasks": len(result.tasks),
+        "runs": result.runs,
+        "ended": len(result.ended),
+        "lost": len(result.lost),
     }
-    figures["held"] = done.held
-    if done.adopted:
-        figures["adopted"] = done.adopted
-    if done.passed_over:
-        figures[PASSED_OVER] = done.passed_over
+    figures["held"] = result.held
+    if result.adopted:
+        figures["adopted"] = result.adopted
+    if result.passed_over:
+        figures[PASSED_OVER] = result.passed_over
     last = (
         raw_sql.fetch_value(c, "SELECT max(id) FROM old.operations WHERE typeof(id) = 'integer'")
         or 0
     )
     operations.record_above(c, by, VERB, what, figures, last)
-    return done
+    return result
 
 
 def _find_common_columns(c: Connection, table: str) -> str:
     """Return the common columns of both versions of a table."""
-    ours, theirs = (
+    new_columns, old_columns = (
         raw_sql.fetch_column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,))
         for schema in ("main", "old")
     )
-    return ", ".join(_quote(name) for name in ours if name in theirs)
+    return ", ".join(_quote(name) for name in new_columns if name in old_columns)
 
 
-def _copy_rows(c: Connection, table: str, which: str, instead: tuple[str, str] = ("", "")) -> None:
+def _copy_rows(
+    c: Connection, table: str, condition: str, instead: tuple[str, str] = ("", "")
+) -> None:
     """Copy missing rows of a table.
 
     `instead` replaces a quoted column by an expression.
@@ -445,7 +455,7 @@ def _copy_rows(c: Connection, table: str, which: str, instead: tuple[str, str] =
     raw_sql.execute_statement(
         c,
         f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE"
-        f" {which}",
+        f" {condition}",
     )
 
 
@@ -464,13 +474,13 @@ def _renumber_conflicts(c: Connection, last: int) -> None:
     raw_sql.execute_statements(c, "UPDATE temp.fresh SET number = ?, was = ? WHERE uuid = ?", rows)
 
 
-def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
+def _merge_tasks(c: Connection, result: ReconcileResult, last: int) -> None:
     """Copy tasks submitted since the backup, with their references.
 
     `last` is the highest number ever used.
     """
     raw_sql.execute_statement(c, _CREATE_FRESH)
-    _skip_unreadable(c, done)
+    _skip_unreadable(c, result)
     _renumber_conflicts(c, last)
     for table, key, name in (
         ("queues", "queue", "name"),
@@ -509,8 +519,8 @@ def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
         "SELECT DISTINCT f.was, t.number FROM main.tasks t JOIN temp.fresh f ON f.uuid = t.uuid"
         " ORDER BY t.number",
     )
-    done.tasks = [row.number for row in brought]
-    done.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
+    result.tasks = [row.number for row in brought]
+    result.renumbered = [(row.was, row.number) for row in brought if row.was != row.number]
 
 
 _NEW_WAITING = f"uuid IN (SELECT uuid FROM temp.fresh) AND status IN ({_quote_words(WAITING)})"
@@ -520,7 +530,7 @@ _NEW_ENVIRONMENTS = (
 )
 
 
-def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
+def _skip_unreadable(c: Connection, result: ReconcileResult) -> None:
     """Leave out waiting tasks that cannot run, because of unreadable values.
 
     The values are their own or their environment's.
@@ -545,10 +555,10 @@ def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
     raw_sql.execute_statements(
         c, "DELETE FROM temp.fresh WHERE uuid = ?", [(row.uuid,) for row in left]
     )
-    done.unreadable = [row.number for row in left]
+    result.unreadable = [row.number for row in left]
 
 
-def _merge_runs(c: Connection, done: ReconcileResult) -> None:
+def _merge_runs(c: Connection, result: ReconcileResult) -> None:
     """Copy runs that began or ended since, and update their tasks.
 
     Runs of tasks that ended for good are recorded in `forgotten`.
@@ -593,7 +603,7 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
         " r.created_at = o.created_at)",
     )
     _release_readable(c)
-    done.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.news")
+    result.runs = raw_sql.fetch_value(c, "SELECT count(*) FROM temp.news")
 
 
 def _update_tasks_from_runs(c: Connection) -> None:
@@ -623,13 +633,13 @@ def _merge_recorded_runs(c: Connection) -> None:
     _copy_rows(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_quote_words(RunStatus)})")
 
 
-def _merge_replica(c: Connection, follows: bool) -> None:
+def _merge_replica(c: Connection, is_descendant: bool) -> None:
     """Keep the current replication target.
 
     The absence of a target counts only if the present database `follows` the backup.
     """
     chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
-    if follows or raw_sql.fetch_value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
+    if is_descendant or raw_sql.fetch_value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
         raw_sql.execute_statement(c, "DELETE FROM main.replicas")
         _copy_rows(c, "replicas", chosen)
 
@@ -732,7 +742,7 @@ not restored."""
 _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
 
 
-def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
+def _merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     """Keep later cancels, holds, releases and deletes; return the cancelled tasks."""
     _take_columns(c, ("deleted_at", "updated_at"), "1")
     _take_columns(c, _STATE_COLUMNS, _WITHOUT_RUN)
@@ -748,15 +758,15 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
         c, raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_WISHES} {_WITHOUT_RUN}"), BY
     )
     _restore_holds(c)
-    done.stay_held = raw_sql.fetch_value(
+    result.stay_held = raw_sql.fetch_value(
         c, f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status = 'held' AND NOT w.held"
     )
-    done.released = raw_sql.fetch_value(
+    result.released = raw_sql.fetch_value(
         c,
         f"SELECT count(*) {_FROM_WISHES} {_WITHOUT_RUN} AND t.status IN ({_quote_words(WAITING)})"
         " AND NOT t.hold AND w.held",
     )
-    done.deleted = raw_sql.fetch_value(
+    result.deleted = raw_sql.fetch_value(
         c, f"SELECT count(*) {_FROM_WISHES} t.deleted_at IS NOT NULL"
     )
     cancelled = set(
@@ -766,7 +776,7 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
             " t.deleted_at IS NULL",
         )
     )
-    done.cancelled = len(cancelled)
+    result.cancelled = len(cancelled)
     return cancelled
 
 
@@ -798,10 +808,10 @@ def _release_readable(c: Connection) -> None:
     transitions.hold(c, raw_sql.fetch_column(c, found), False, BY)
 
 
-def _take_columns(c: Connection, columns: Sequence[str], which: str) -> None:
+def _take_columns(c: Connection, columns: Sequence[str], condition: str) -> None:
     """Copy columns from the present database for the tasks `w` that meet a condition."""
     sets = ", ".join(f"{name} = o.{name}" for name in columns)
-    chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {which}"
+    chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {condition}"
     raw_sql.execute_statement(
         c,
         f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid"
@@ -841,11 +851,11 @@ def _end_tasks(
 def _merge_observed_runs(
     c: Connection,
     traces: Sequence[ObservedRun],
-    done: ReconcileResult,
-    judged: set[str],
+    result: ReconcileResult,
+    decided_runs: set[str],
     last: int,
     behind: bool,
-    sure: bool,
+    no_runs_missing: bool,
 ) -> list[str]:
     """Merge runs known only from keeper or logs; return the tasks held for them.
 
@@ -853,11 +863,11 @@ def _merge_observed_runs(
     runs and held its tasks for them. `last`: the highest number that may be used. `behind`: tasks
     that wait in the present database may have run. `sure`: nothing else ran.
     """
-    given, seen = (
+    given, observed_by_id = (
         json.dumps([trace.runid for trace in traces]),
         {trace.runid: trace for trace in traces},
     )
-    tried = _end_unreported_runs(c, seen)
+    tried = _end_unreported_runs(c, observed_by_id)
     known: set[str] = set()
     for table in ("instances", "forgotten", "discarded_logs"):
         known |= {
@@ -870,27 +880,27 @@ def _merge_observed_runs(
     unknown = [
         trace.runid
         for trace in traces
-        if trace.runid not in known and not _attach_run(c, trace, done, last)
+        if trace.runid not in known and not _attach_run(c, trace, result, last)
     ]
     earlier = {
         *raw_sql.fetch_column(c, "SELECT runid FROM main.forgotten WHERE task_id = ''")
-    } - judged
+    } - decided_runs
     held: list[str] = []
     if unknown:
         held = _hold_waiting(c, released="" if behind else _UNSEEN)
     elif earlier:
         held = _hold_waiting(
-            c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if done.whole else ""
+            c, "AND uuid NOT IN (SELECT uuid FROM old.tasks)" if result.whole else ""
         )
-    done.unknown = len(unknown) + (len(earlier) if held else 0)
+    result.unknown = len(unknown) + (len(earlier) if held else 0)
     held += _hold_waiting(c, "AND uuid IN (SELECT value FROM json_each(:given))", tried)
-    if unknown or not sure:
-        transitions.hold(c, _find_possible_retries(c, seen), True, BY)
+    if unknown or not no_runs_missing:
+        transitions.hold(c, _find_possible_retries(c, observed_by_id), True, BY)
     _record_unknown_runs(c, unknown)
     return held
 
 
-def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[str]:
+def _find_possible_retries(c: Connection, observed_by_id: dict[str, ObservedRun]) -> list[str]:
     """Return tasks whose run ended, that have attempts left, and that have no active run.
 
     The keeper may have reported the end before, so another attempt may have run since.
@@ -898,13 +908,15 @@ def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[
     rows = raw_sql.fetch_rows(
         c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
     )
-    shown = [(row.task_id, seen[row.runid]) for row in rows if row.runid in seen]
-    go_on = {task_id for task_id, trace in shown if trace.is_active}
-    over = {task_id for task_id, trace in shown if trace.told and trace.can_be_retried} - go_on
-    return [uuid for uuid in sorted(over) if _has_attempts(c, uuid)]
+    observed = [
+        (row.task_id, observed_by_id[row.runid]) for row in rows if row.runid in observed_by_id
+    ]
+    go_on = {task_id for task_id, trace in observed if trace.is_active}
+    ended = {task_id for task_id, trace in observed if trace.told and trace.can_be_retried} - go_on
+    return [uuid for uuid in sorted(ended) if _has_attempts(c, uuid)]
 
 
-def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[str]:
+def _end_unreported_runs(c: Connection, observed_by_id: dict[str, ObservedRun]) -> list[str]:
     """End active runs whose end no keeper will report; return tasks with attempts left.
 
     Runs with an unknown outcome are lost and not retried. A run in the present database is kept
@@ -917,7 +929,7 @@ def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[st
     )
     tried = []
     for row in raw_sql.fetch_rows(c, active):
-        trace = seen.get(row.runid, ObservedRun(row.runid))
+        trace = observed_by_id.get(row.runid, ObservedRun(row.runid))
         if trace.told or not (trace.ended or not row.named):
             continue
         if (
@@ -962,16 +974,16 @@ def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
     _record_run(c, trace.runid, task_id, trace.status, at)
 
 
-def _attach_run(c: Connection, trace: ObservedRun, done: ReconcileResult, last: int) -> bool:
+def _attach_run(c: Connection, trace: ObservedRun, result: ReconcileResult, last: int) -> bool:
     """Attach a run to its task or a new one; return True if its task is known."""
     if trace.is_active:
         number = adopt_runs.adopt_run(
             c,
             trace,
             BY,
-            lambda: max([last, *done.adopted, *(new for _, new in done.renumbered)]) + 1,
+            lambda: max([last, *result.adopted, *(new for _, new in result.renumbered)]) + 1,
         )
-        done.adopted += [] if number is None else [number]
+        result.adopted += [] if number is None else [number]
     elif trace.number is not None:
         for uuid in raw_sql.fetch_column(
             c,
@@ -1014,7 +1026,7 @@ deleted."""
 
 
 def _hold_waiting(
-    c: Connection, which: str = "", given: Sequence[str] = (), released: str = _UNSEEN
+    c: Connection, condition: str = "", given: Sequence[str] = (), released: str = _UNSEEN
 ) -> list[str]:
     """Hold waiting tasks that may have run already; return them.
 
@@ -1026,7 +1038,7 @@ def _hold_waiting(
     )
     found = (
         f"SELECT uuid FROM main.tasks WHERE status IN ({_quote_words(WAITING)}) AND deleted_at IS"
-        f" NULL AND (hold = 0 OR {held}) {which}"
+        f" NULL AND (hold = 0 OR {held}) {condition}"
     )
     waiting = raw_sql.fetch_column(c, found, {"given": json.dumps(list(given))})
     transitions.hold(c, waiting, True, BY)
@@ -1058,22 +1070,26 @@ def _list_definitions(c: Connection, schema: str) -> dict[str, set[str]]:
     }
 
 
-def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, set[str]]) -> None:
+def _report_missing(
+    c: Connection, result: ReconcileResult, backup_definitions: dict[str, set[str]]
+) -> None:
     """Report what the present database has and the restored one lacks.
 
-    `made_then`: definitions in the backup.
+    `backup_definitions` are the definitions in the backup.
     """
-    here, there = _list_definitions(c, "main"), _list_definitions(c, "old")
+    new_definitions, old_definitions = _list_definitions(c, "main"), _list_definitions(c, "old")
     dropped = {
-        kind: sorted(name for name in there[kind] - here[kind] if isinstance(name, str))
+        kind: sorted(
+            name for name in old_definitions[kind] - new_definitions[kind] if isinstance(name, str)
+        )
         for kind in _DEFINITION_TABLES
     }
-    done.dropped = {kind: names for kind, names in dropped.items() if names}
-    done.operations = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_LATER_OPERATIONS}")
+    result.dropped = {kind: names for kind, names in dropped.items() if names}
+    result.operations = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_LATER_OPERATIONS}")
     told = {
         f"{kind} {name}"
         for kind in _DEFINITION_TABLES
-        for name in {*dropped[kind], *here[kind] - made_then[kind]}
+        for name in {*dropped[kind], *new_definitions[kind] - backup_definitions[kind]}
     }
     differs = " OR ".join(f"o.{name} IS NOT t.{name}" for name in _USER_COLUMNS)
     # a rerun was requested
@@ -1095,7 +1111,7 @@ def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, s
             or row.object not in told
             and str(row.object).split(" ")[0] in _DEFINITION_TABLES
         ):
-            done.undone[row.verb] = done.undone.get(row.verb, 0) + row.many
+            result.undone[row.verb] = result.undone.get(row.verb, 0) + row.many
 
 
 # --- numbers --------------------------------------------------------------------------------
@@ -1110,7 +1126,11 @@ class _UsedNumbers:
 
 
 def _find_used_numbers(
-    c: Connection, before: int, highest: int, traces: Sequence[ObservedRun], follows: bool | None
+    c: Connection,
+    before: int,
+    highest: int,
+    traces: Sequence[ObservedRun],
+    is_descendant: bool | None,
 ) -> _UsedNumbers:
     """Determine the used numbers, before any task is copied.
 
@@ -1133,37 +1153,43 @@ def _find_used_numbers(
     given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM main.tasks")]
     # higher numbers were never given out
     given = [0, *(number for number in given if number < transitions.MAX_NUMBER)]
-    sure = max([0, *counted]) >= max(before, 1) if follows is None else follows
-    return _UsedNumbers(max(given), max(given) + (0 if sure else SAFETY_MARGIN))
+    no_runs_missing = (
+        max([0, *counted]) >= max(before, 1) if is_descendant is None else is_descendant
+    )
+    return _UsedNumbers(max(given), max(given) + (0 if no_runs_missing else SAFETY_MARGIN))
 
 
 def _set_next_number(
     c: Connection,
-    done: ReconcileResult,
+    result: ReconcileResult,
     before: int,
-    given: _UsedNumbers,
-    passed: Sequence[tuple[int, int]],
+    used_numbers: _UsedNumbers,
+    skipped_ranges: Sequence[tuple[int, int]],
 ) -> None:
     """Set the next number above all used ones, and report lost numbers."""
-    if not done.whole:
-        there = set(
+    if not result.whole:
+        old_definitions = set(
             raw_sql.fetch_column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,))
         )
-        there = there.union(
+        old_definitions = old_definitions.union(
             *_find_skipped_ranges(c),
-            *(range(low, min(high, low + SAFETY_MARGIN) + 1) for low, high in passed),
+            *(range(low, min(high, low + SAFETY_MARGIN) + 1) for low, high in skipped_ranges),
         )
-        done.lost = [
+        result.lost = [
             number
-            for number in range(before + 1, min(given.known, before + MAX_LISTED * 100) + 1)
-            if number not in there
+            for number in range(before + 1, min(used_numbers.known, before + MAX_LISTED * 100) + 1)
+            if number not in old_definitions
         ]
-        done.at_most = (
-            len(done.lost) >= SAFETY_MARGIN
+        result.at_most = (
+            len(result.lost) >= SAFETY_MARGIN
             and raw_sql.fetch_value(c, "SELECT count(*) FROM old.operations") == 0
         )
-    done.passed_over = [given.known + 1, given.last] if given.last > given.known else []
-    last = max([given.last, *done.adopted, *(new for _, new in done.renumbered)])
+    result.passed_over = (
+        [used_numbers.known + 1, used_numbers.last]
+        if used_numbers.last > used_numbers.known
+        else []
+    )
+    last = max([used_numbers.last, *result.adopted, *(new for _, new in result.renumbered)])
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
@@ -1171,7 +1197,7 @@ def _set_next_number(
         " :value, :now, :now) ON CONFLICT (name) DO UPDATE SET value = :value, updated_at = :now",
         {"value": last, "now": now},
     )
-    done.next = last + 1
+    result.next = last + 1
 
 
 def _find_skipped_ranges(c: Connection) -> Iterator[range]:

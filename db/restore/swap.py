@@ -118,11 +118,11 @@ def require_space(folder: Path, size: int) -> None:
     """Raise DiskFull if `size` bytes would not fit."""
     free = shutil.disk_usage(folder).free
     if free < size * 1.05:
-        said = (
+        message = (
             f"the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was"
             " restored."
         )
-        raise DiskFull(said, "Free space, then try again.")
+        raise DiskFull(message, "Free space, then try again.")
 
 
 @contextmanager
@@ -146,9 +146,9 @@ def _make_damaged(what: str, why: str) -> DamagedBackup:
 def _require_intact(path: Path, what: str) -> None:
     """Raise DamagedBackup if the image is damaged."""
     with open_read_only(path) as c:
-        wrong = find_faults(c, 1)
-    if wrong:
-        raise _make_damaged(what, wrong[0])
+        faults = find_faults(c, 1)
+    if faults:
+        raise _make_damaged(what, faults[0])
 
 
 def _require_known_version(path: Path, what: str) -> None:
@@ -170,7 +170,7 @@ def prepare_restore(
     highest: int,
     by: str,
     what: str,
-    trial: bool = False,
+    is_dry_run: bool = False,
     idle: bool = False,
     lacks: Callable[[Path], bool] = lambda path: False,
     passed: Sequence[tuple[int, int]] = (),
@@ -186,8 +186,8 @@ def prepare_restore(
     unknown while a runtime writes. Raise Storage if only permissions or a lock prevent reading the
     present database, because changes since the backup are in it.
     """
-    path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
-    if not trial:
+    path = present.with_name(f"{present.name}.restoring{os.getpid() if is_dry_run else ''}")
+    if not is_dry_run:
         clean_up(present)
     remove_database(path)
     source = _find_with_wal(present)
@@ -234,14 +234,14 @@ def _require_readable(source: Path) -> None:
     files = [file for file in (source, Path(f"{source}-wal")) if file.exists()]
     for file in files:
         if not os.access(file, os.R_OK):
-            said = (
+            message = (
                 f"the database cannot be read: permission denied: {file}. It holds changes made "
                 "since the backup. Nothing was restored."
             )
             away = " && ".join(
                 f"mv {shlex.quote(str(one))} {shlex.quote(f'{one}.unread')}" for one in files
             )
-            raise Storage(said, f"Check its owner. To restore without it: {away}")
+            raise Storage(message, f"Check its owner. To restore without it: {away}")
 
 
 def _lacks_writes(path: Path, lacks: Callable[[Path], bool]) -> bool:
@@ -288,15 +288,15 @@ def swap_in(ready: PreparedRestore, present: Path) -> Path | None:
     A damaged database is kept with its WAL, untouched. The old WAL moves away before the new file
     arrives: SQLite would apply it to the new file.
     """
-    kept, was_there = _make_kept_path(present), present.exists()
+    old_path, was_there = _make_kept_path(present), present.exists()
     fsync_path(ready.path)
     if ready.present == "whole":
         _checkpoint(present)
-    with _moved_away(present, kept, ready.path):
+    with _moved_away(present, old_path, ready.path):
         os.rename(ready.path, present)
     index_file.remove_index(index_file.get_index_path(present))  # it is rebuilt later
     fsync_path(present.parent)
-    return kept if was_there else None
+    return old_path if was_there else None
 
 
 def move_side_files(present: Path) -> None:
@@ -304,9 +304,9 @@ def move_side_files(present: Path) -> None:
 
     SQLite would apply it to the next database.
     """
-    kept = _make_kept_path(present)
+    old_path = _make_kept_path(present)
     for ending in _list_side_files(present):
-        os.rename(f"{present}{ending}", f"{kept}{ending}")
+        os.rename(f"{present}{ending}", f"{old_path}{ending}")
     fsync_path(present.parent)
 
 
@@ -322,37 +322,37 @@ def _list_side_files(path: Path) -> list[str]:
 
 
 @contextmanager
-def _moved_away(present: Path, kept: Path, new: Path) -> Iterator[None]:
+def _moved_away(present: Path, old_path: Path, new: Path) -> Iterator[None]:
     """Move the present database and its side files to `kept`, and back on failure.
 
     A marker file records the unfinished swap.
     """
-    moved = _list_side_files(present)
-    if present.exists() and not _try_link(present, kept):
-        moved.append("")
+    side_files = _list_side_files(present)
+    if present.exists() and not _try_link(present, old_path):
+        side_files.append("")
     try:
-        if moved:
-            _write_marker(present, new, kept)
-        for ending in moved:
-            os.rename(f"{present}{ending}", f"{kept}{ending}")
+        if side_files:
+            _write_marker(present, new, old_path)
+        for ending in side_files:
+            os.rename(f"{present}{ending}", f"{old_path}{ending}")
         fsync_path(present.parent)
         yield
     except OSError:
-        _move_back(present, kept)
+        _move_back(present, old_path)
         raise
     fsync_path(present.parent)
     _get_marker_path(present).unlink(missing_ok=True)
 
 
-def _move_back(present: Path, kept: Path) -> None:
+def _move_back(present: Path, old_path: Path) -> None:
     """Move the database and its side files back. Safe to repeat after a kill."""
-    for ending in _list_side_files(kept):
-        os.rename(f"{kept}{ending}", f"{present}{ending}")
+    for ending in _list_side_files(old_path):
+        os.rename(f"{old_path}{ending}", f"{present}{ending}")
     with suppress(FileNotFoundError):
         if not present.exists():
-            os.rename(kept, present)
-        elif os.path.samefile(present, kept):
-            kept.unlink()
+            os.rename(old_path, present)
+        elif os.path.samefile(present, old_path):
+            old_path.unlink()
     fsync_path(present.parent)
     _get_marker_path(present).unlink(missing_ok=True)
 
@@ -362,7 +362,7 @@ def has_unfinished_swap(present: Path) -> bool:
 
     The old database or its WAL is moved away, and the new one is not in place.
     """
-    return (marked := _read_marker(present)) is not None and not marked.matches(present)
+    return (marker := _read_marker(present)) is not None and not marker.matches(present)
 
 
 class _SwapMarker(NamedTuple):
@@ -389,15 +389,15 @@ def _read_marker(present: Path) -> _SwapMarker | None:
     A marker that a killed process left incomplete counts as none.
     """
     try:
-        inode, sha256, kept = _get_marker_path(present).read_text("ascii", "replace").split()
-        return _SwapMarker(inode, sha256, present.with_name(kept))
+        inode, sha256, old_path = _get_marker_path(present).read_text("ascii", "replace").split()
+        return _SwapMarker(inode, sha256, present.with_name(old_path))
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _write_marker(present: Path, new: Path, kept: Path) -> None:
+def _write_marker(present: Path, new: Path, old_path: Path) -> None:
     mark = _get_marker_path(present)
-    mark.write_text(f"{new.stat().st_ino} {_hash_file(new)} {kept.name}", "ascii")
+    mark.write_text(f"{new.stat().st_ino} {_hash_file(new)} {old_path.name}", "ascii")
     fsync_path(mark)
     fsync_path(present.parent)
 
@@ -416,14 +416,14 @@ def _find_with_wal(present: Path) -> Path:
 
     A trial leaves the WAL where a killed restore moved it.
     """
-    marked = _read_marker(present)
-    aside = (
-        marked is not None
-        and not marked.matches(present)
-        and marked.kept.exists()
-        and "-wal" in _list_side_files(marked.kept)
+    marker = _read_marker(present)
+    is_moved = (
+        marker is not None
+        and not marker.matches(present)
+        and marker.kept.exists()
+        and "-wal" in _list_side_files(marker.kept)
     )
-    return marked.kept if marked and aside else present
+    return marker.kept if marker and is_moved else present
 
 
 def clean_up(present: Path) -> None:
@@ -436,8 +436,8 @@ def clean_up(present: Path) -> None:
             remove_database(path)
     if not (mark := _get_marker_path(present)).exists():
         return
-    if (marked := _read_marker(present)) is not None and not marked.matches(present):
-        _move_back(present, marked.kept)
+    if (marker := _read_marker(present)) is not None and not marker.matches(present):
+        _move_back(present, marker.kept)
     else:
         index_file.remove_index(index_file.get_index_path(present))
     mark.unlink(missing_ok=True)
@@ -455,15 +455,15 @@ NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 """Errors of a file system without hard links."""
 
 
-def _try_link(path: Path, kept: Path) -> bool:
+def _try_link(path: Path, old_path: Path) -> bool:
     """Add a second link to the file, so that a database exists at every moment.
 
     Return False if the file system has no hard links.
     """
     try:
-        os.link(path, kept)
+        os.link(path, old_path)
     except OSError as error:
-        if error.errno not in NO_HARD_LINKS or os.path.lexists(kept):
+        if error.errno not in NO_HARD_LINKS or os.path.lexists(old_path):
             raise
         return False
     return True

@@ -283,14 +283,14 @@ def find_candidates(
     return CandidateSources(found, low, high)
 
 
-def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, most: int) -> int:
+def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, max_count: int) -> int:
     """Estimate how many indexed tasks contain a word, up to a little over `most`.
 
     The samples grow from the newest task back, because tasks submitted together are alike and tell
     nothing about older ones. A word too short for the index is expensive, so it counts as rare.
     """
     high, part, about = min(high, indexed.unknown, _find_end(c)), FIRST_SAMPLE, 0
-    while indexed.match is not None and low < high and about <= most:
+    while indexed.match is not None and low < high and about <= max_count:
         part = min(part, high - low)
         last = indexed.window(c, high - part, high, True, SAMPLE_SIZE)
         about += len(last.rowids) * part // (part if last.edge is None else high - last.edge)
@@ -299,7 +299,11 @@ def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, mos
 
 
 def find_candidate_ids(
-    c: Connection, ways: CandidateSources, most: int, blindly: int, patient: bool = False
+    c: Connection,
+    sources: CandidateSources,
+    max_count: int,
+    max_unknown: int,
+    scan_texts: bool = False,
 ) -> set[int] | None:
     """Return the candidate row ids of the narrowest sources, or None.
 
@@ -307,8 +311,8 @@ def find_candidate_ids(
     `blindly`. Only `patient` scans all texts for a word too short and too common for the index.
     """
     found: set[int] | None = None
-    for source, length in ways.known:
-        limit = blindly if length is None else most
+    for source, length in sources.known:
+        limit = max_unknown if length is None else max_count
         if (
             length is not None
             and length > limit
@@ -316,25 +320,27 @@ def find_candidate_ids(
             and len(found) <= SHORT_SOURCE
         ):
             continue
-        places = _read_all(c, source, ways, limit, patient)
+        places = _read_all(c, source, sources, limit, scan_texts)
         if places is not None:
             found = places if found is None else found & places
     return found
 
 
 def _read_all(
-    c: Connection, source: Source, ways: CandidateSources, limit: int, patient: bool
+    c: Connection, source: Source, sources: CandidateSources, limit: int, scan_texts: bool
 ) -> set[int] | None:
     """Return all positions of a source, or None if there are more than `limit`."""
-    window = source.window(c, ways.low, ways.high, True, limit + 1)
+    window = source.window(c, sources.low, sources.high, True, limit + 1)
     places = set(window.rowids)
-    while patient and window.edge is not None and len(places) <= limit:
-        window = source.window(c, ways.low, window.edge, True, limit + 1)
+    while scan_texts and window.edge is not None and len(places) <= limit:
+        window = source.window(c, sources.low, window.edge, True, limit + 1)
         places |= set(window.rowids)
     return places if window.edge is None and len(places) <= limit else None
 
 
-def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -> set[int] | None:
+def find_by_pattern(
+    c: Connection, conditions: Iterable[Condition], max_count: int
+) -> set[int] | None:
     """Return the positions matching a pattern, from the column's whole index.
 
     Return None without a pattern, or if there are more than `most`.
@@ -348,10 +354,10 @@ def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
             found = (
                 f"SELECT rowid AS place FROM tasks INDEXED BY {_INDEXES[condition.column]} WHERE"
-                f" {holds} LIMIT {most + 1}"
+                f" {holds} LIMIT {max_count + 1}"
             )
             rowids = fetch_rowids(c, found, condition.globs)
-            return set(rowids) if len(rowids) <= most else None
+            return set(rowids) if len(rowids) <= max_count else None
     return None
 
 
@@ -371,8 +377,8 @@ def _find_distance(c: Connection) -> int | None:
     if the first and last task agree.
     """
     first, last = (
-        f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)"
-        for way in ("ASC", "DESC")
+        f"(SELECT number - rowid FROM tasks ORDER BY number {direction} LIMIT 1)"
+        for direction in ("ASC", "DESC")
     )
     return raw_sql.fetch_value(c, f"SELECT {first} WHERE {first} = {last}")
 
@@ -528,9 +534,9 @@ def _find_time_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
     return low, high
 
 
-def _find_outermost(c: Connection, which: str, sign: str, moment: str) -> int | None:
+def _find_outermost(c: Connection, column: str, sign: str, moment: str) -> int | None:
     return raw_sql.fetch_value(
         c,
-        f"SELECT {which}(rowid) FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ?",
+        f"SELECT {column}(rowid) FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ?",
         (moment,),
     )

@@ -154,8 +154,8 @@ def _build_globs(what: str, globs: Sequence[str]) -> Sql:
 
 def _build_range(what: str, low: Any, high: Any) -> Sql:
     parts = [(f"{what} >= ?", low), (f"{what} < ?", high)]
-    said = [(text, value) for text, value in parts if value is not None]
-    return " AND ".join(text for text, _ in said) or "1", [value for _, value in said]
+    limits = [(text, value) for text, value in parts if value is not None]
+    return " AND ".join(text for text, _ in limits) or "1", [value for _, value in limits]
 
 
 def _build_tag(key: str, globs: Sequence[str]) -> Sql:

@@ -176,13 +176,13 @@ def build_match(c: Connection, words: Sequence[str]) -> str | None:
     Return None if the words are too short and too common.
     """
     threes = dict.fromkeys(word[at : at + 3] for word in words for at in range(len(word) - 2))
-    asked = [_quote(three) for three in threes] or [
+    terms = [_quote(trigram) for trigram in threes] or [
         found for word in words if (found := _build_short_match(c, word))
     ]
     rarest = (
-        asked
-        if len(asked) <= MAX_TERMS
-        else raw_sql.fetch_column(c, _RAREST, (json.dumps(asked), MAX_TERMS))
+        terms
+        if len(terms) <= MAX_TERMS
+        else raw_sql.fetch_column(c, _RAREST, (json.dumps(terms), MAX_TERMS))
     )
     return " AND ".join(rarest) or None
 
@@ -217,5 +217,5 @@ def _build_short_match(c: Connection, word: str) -> str | None:
     return f"({' OR '.join(map(_quote, groups or [none]))})"
 
 
-def _quote(three: str) -> str:
-    return '"{}"'.format(three.replace('"', '""'))
+def _quote(trigram: str) -> str:
+    return '"{}"'.format(trigram.replace('"', '""'))

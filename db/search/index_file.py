@@ -64,10 +64,10 @@ def get_index_path(database: Path) -> Path:
 def get_identity(path: Path) -> Identity | None:
     """Return device and inode of the file at a path, or None."""
     try:
-        found = os.stat(path)
+        search_index = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return search_index.st_dev, search_index.st_ino
 
 
 def remove_index(path: Path) -> None:
@@ -87,10 +87,10 @@ def attach_index(execute: Execute, path: Path) -> None:
     Raise the driver's errors, or ValueError for another format; then nothing is attached.
     """
     execute("ATTACH ? AS found", (read_only_uri(path),))
-    found = execute("PRAGMA found.user_version").fetchone()[0]
-    if found != FORMAT:
+    search_index = execute("PRAGMA found.user_version").fetchone()[0]
+    if search_index != FORMAT:
         execute("DETACH found")
-        raise ValueError(f"it has the format {found}, this program {FORMAT}")
+        raise ValueError(f"it has the format {search_index}, this program {FORMAT}")
 
 
 def attach_empty(execute: Execute) -> None:

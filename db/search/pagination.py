@@ -134,18 +134,18 @@ class _WalkResult(NamedTuple):
 class PageQuery:
     """A query for matching tasks, within one read."""
 
-    def __init__(self, c: Connection, wanted: TaskSelection) -> None:
-        self.c, self.wanted = c, wanted
+    def __init__(self, c: Connection, selection: TaskSelection) -> None:
+        self.c, self.wanted = c, selection
         self._words = [
-            condition for condition in wanted.conditions if isinstance(condition, WordCondition)
+            condition for condition in selection.conditions if isinstance(condition, WordCondition)
         ]
-        known = fts.read_state(c) if self._words or wanted.hints else fts.NO_STATE
+        known = fts.read_state(c) if self._words or selection.hints else fts.NO_STATE
         self._unknown = (
             candidates.find_unknown(c, known)
-            if self._words or wanted.hints
+            if self._words or selection.hints
             else candidates.UnknownPositions()
         )
-        self._where, self._values = build_where(wanted.conditions, known)
+        self._where, self._values = build_where(selection.conditions, known)
 
     def filter_matching(self, rowids: Sequence[int]) -> list[int]:
         """Return the matching rows among these, in their order."""
@@ -274,13 +274,13 @@ def _read_index(
     size: int,
 ) -> list[int]:
     """Return the next positions of an index: the current value first."""
-    column, (way, sign) = order.column, ("DESC", "<") if down else ("ASC", ">")
+    column, (direction, sign) = order.column, ("DESC", "<") if down else ("ASC", ">")
     limits, given = _build_limits(column, conditions)
     base = (
         f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{limits}"
         " AND {} "
     )
-    base += f"ORDER BY {column} {way}, {order.tie} {way} LIMIT ?"
+    base += f"ORDER BY {column} {direction}, {order.tie} {direction} LIMIT ?"
     places: list[int] = []
     for text, values in _build_ranges(c, order, _find_values(column, conditions), down, sign, at):
         if len(places) < size:
@@ -393,7 +393,7 @@ def _is_after(one: PagePosition, other: PagePosition, down: bool) -> bool:
 
 def read_page(
     c: Connection,
-    wanted: TaskSelection,
+    selection: TaskSelection,
     order: str,
     down: bool,
     at: PagePosition | None,
@@ -405,13 +405,13 @@ def read_page(
     Without a position, return the first or last rows. `down` sorts from the highest value and
     number.
     """
-    return _PageReader(PageQuery(c, wanted), ORDERS[order], down).page(at, back, limit)
+    return _PageReader(PageQuery(c, selection), ORDERS[order], down).page(at, back, limit)
 
 
 class _PageReader:
-    def __init__(self, look: PageQuery, order: SortOrder, down: bool) -> None:
-        self.look, self.order, self.down = look, order, down
-        self.ways = look.ways()
+    def __init__(self, query: PageQuery, order: SortOrder, down: bool) -> None:
+        self.look, self.order, self.down = query, order, down
+        self.ways = query.ways()
         self.inside: set[int] | None = None
         """Candidates, if there are few enough to know."""
         self.deadline = time.monotonic() + TIME_LIMIT
@@ -426,19 +426,21 @@ class _PageReader:
         if self.inside is not None and len(self.inside) <= MAX_SORTED:
             return self._sort_candidates(self.inside).page(at, self.down, back, limit)
         steps = self._walk(at, back)
-        taken = _collect(steps, limit + 1, WALK_LIMIT, self.deadline)
-        if taken.stopped is None:
-            return self._make_page(taken, at, back, limit)
+        result = _collect(steps, limit + 1, WALK_LIMIT, self.deadline)
+        if result.stopped is None:
+            return self._make_page(result, at, back, limit)
         if self.inside is None and (wide := self._find_slowly()) is not None:
             self.inside, steps = wide, None
         if self.inside is not None and len(self.inside) <= MAX_SORTED_LATER:
             return self._sort_candidates(self.inside).page(at, self.down, back, limit)
-        return self._continue(taken, at, back, limit, steps)
+        return self._continue(result, at, back, limit, steps)
 
     def _find_slowly(self) -> set[int] | None:
         """Return the candidates by a slower search."""
         found = (
-            candidates.find_candidate_ids(self.look.c, self.ways, MAX_SLOW, MAX_SLOW, patient=True)
+            candidates.find_candidate_ids(
+                self.look.c, self.ways, MAX_SLOW, MAX_SLOW, scan_texts=True
+            )
             if self.order.column != "number"
             else None
         )
@@ -450,27 +452,27 @@ class _PageReader:
 
     def _continue(
         self,
-        taken: _WalkResult,
+        result: _WalkResult,
         at: PagePosition | None,
         back: bool,
         limit: int,
         steps: Iterator[_WalkStep] | None = None,
     ) -> TaskPage:
         """Continue an interrupted walk; without its steps, over the known candidates."""
-        steps = self._walk(taken.stopped, back) if steps is None else steps
-        more = _collect(steps, limit + 1 - len(taken.rowids), LAST, self.deadline)
+        steps = self._walk(result.stopped, back) if steps is None else steps
+        more = _collect(steps, limit + 1 - len(result.rowids), LAST, self.deadline)
         return self._make_page(
-            _WalkResult(taken.rowids + more.rowids, more.stopped), at, back, limit
+            _WalkResult(result.rowids + more.rowids, more.stopped), at, back, limit
         )
 
     def _sort_candidates(self, places: set[int]) -> _SortedRows:
         """Return all matching rows by checking each candidate."""
-        way, column = "DESC" if self.down else "ASC", self.order.column
+        direction, column = "DESC" if self.down else "ASC", self.order.column
         found = (
             "SELECT json_group_array(rowid), json_group_array(value), json_group_array(number)"
             f" FROM (SELECT t.rowid, t.{column} AS value, t.number FROM json_each(?) j CROSS JOIN"
-            f" tasks t ON t.rowid = j.value ORDER BY t.{column} IS NULL, t.{column} {way}, t.number"
-            f" {way})"
+            f" tasks t ON t.rowid = j.value ORDER BY t.{column} IS NULL, t.{column} {direction},"
+            f" t.number {direction})"
         )
         (columns,) = raw_sql.fetch_rows(
             self.look.c, found, (json.dumps(self.look.filter_matching(sorted(places))),)
@@ -478,11 +480,11 @@ class _PageReader:
         return _SortedRows(*map(json.loads, columns))
 
     def _make_page(
-        self, taken: _WalkResult, at: PagePosition | None, back: bool, limit: int
+        self, result: _WalkResult, at: PagePosition | None, back: bool, limit: int
     ) -> TaskPage:
         rowids, beyond = (
-            taken.rowids[:limit],
-            len(taken.rowids) > limit or taken.stopped is not None,
+            result.rowids[:limit],
+            len(result.rowids) > limit or result.stopped is not None,
         )
         rest = at is not None and self._has_rows(at, not back)
         total = (
@@ -490,7 +492,7 @@ class _PageReader:
             if at is None and not beyond
             else count_matching(self.look.c, self.look.wanted.conditions)
         )
-        stopped = self._to_shown_position(taken.stopped) if len(taken.rowids) <= limit else None
+        stopped = self._to_shown_position(result.stopped) if len(result.rowids) <= limit else None
         if back:
             return TaskPage(rowids[::-1], beyond, rest, total, stopped)
         return TaskPage(rowids, rest, beyond, total, stopped)
@@ -508,39 +510,39 @@ class _PageReader:
         Rows not found soon count as present.
         """
         here = PagePosition(at.value, at.number + (1 if self.down != back else -1))
-        taken = _collect(
+        result = _collect(
             self._walk(here, back), 1, WALK_LIMIT // 2, time.monotonic() + TIME_LIMIT / 10
         )
-        return bool(taken.rowids) or taken.stopped is not None
+        return bool(result.rowids) or result.stopped is not None
 
     def _walk(self, at: PagePosition | None, back: bool) -> Iterator[_WalkStep]:
         """Return the walk from a position, or from the displayed start or end."""
-        way = self.down != back
+        is_down = self.down != back
         if self.order.column == "number":
             source = (
                 self.ways.best
                 if self.inside is None
                 else candidates.ListSource(sorted(self.inside))
             )
-            return self.look.walk_source(self.ways, source, way, at)
+            return self.look.walk_source(self.ways, source, is_down, at)
         if not self.order.partial:
-            return self._walk_valued(way, at)
+            return self._walk_valued(is_down, at)
         if at is None:
-            parts = [self._walk_valued(way), self._walk_missing(way)]
+            parts = [self._walk_valued(is_down), self._walk_missing(is_down)]
             return chain.from_iterable(parts[::-1] if back else parts)
         if at.value is None:
             return (
-                chain(self._walk_missing(way, at), self._walk_valued(way))
+                chain(self._walk_missing(is_down, at), self._walk_valued(is_down))
                 if back
-                else self._walk_missing(way, at)
+                else self._walk_missing(is_down, at)
             )
         return (
-            self._walk_valued(way, at)
+            self._walk_valued(is_down, at)
             if back
-            else chain(self._walk_valued(way, at), self._walk_missing(way))
+            else chain(self._walk_valued(is_down, at), self._walk_missing(is_down))
         )
 
-    def _walk_valued(self, way: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
+    def _walk_valued(self, is_down: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
         """Return the walk over rows with a value."""
         inside = self.inside
         if inside is not None and self.order.partial and len(inside) <= MAX_CANDIDATES // 2:
@@ -557,17 +559,17 @@ class _PageReader:
         return (
             iter(())
             if inside is not None and not inside
-            else self.look.walk_index(self.order, way, at, inside)
+            else self.look.walk_index(self.order, is_down, at, inside)
         )
 
-    def _walk_missing(self, way: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
+    def _walk_missing(self, is_down: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
         """Return the walk over rows without a value, in number order."""
         missing = self.look.wanted.with_conditions(MissingCondition(self.order.column))
-        look = PageQuery(
+        query = PageQuery(
             self.look.c, exclude_ended(missing) if self.order.column == "ended_at" else missing
         )
-        ways = look.ways()
-        yield from look.walk_source(ways, ways.best, way, at)
+        ways = query.ways()
+        yield from query.walk_source(ways, ways.best, is_down, at)
 
 
 def _collect(steps: Iterable[_WalkStep], limit: int, most: int, deadline: float) -> _WalkResult:
@@ -612,18 +614,22 @@ def _matches_counter(condition: Condition, queue: str, status: str) -> bool | No
 # --- whole selections -----------------------------------------------------------------------
 
 
-def list_matching(c: Connection, wanted: TaskSelection) -> list[int]:
+def list_matching(c: Connection, selection: TaskSelection) -> list[int]:
     """Return the rowids of all matching tasks, newest first, without a time limit."""
-    look = PageQuery(c, wanted)
-    ways = look.ways()
-    return [rowid for step in look.walk_source(ways, ways.best, down=True) for rowid in step.rowids]
+    query = PageQuery(c, selection)
+    ways = query.ways()
+    return [
+        rowid for step in query.walk_source(ways, ways.best, down=True) for rowid in step.rowids
+    ]
 
 
-def filter_matching_uuids(c: Connection, wanted: TaskSelection, uuids: Sequence[str]) -> list[str]:
+def filter_matching_uuids(
+    c: Connection, selection: TaskSelection, uuids: Sequence[str]
+) -> list[str]:
     """Return the tasks among these that match, in their order."""
     found = "SELECT t.rowid, t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value"
     named = {row[0]: row[1] for row in raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),))}
-    return [named[rowid] for rowid in PageQuery(c, wanted).filter_matching(list(named))]
+    return [named[rowid] for rowid in PageQuery(c, selection).filter_matching(list(named))]
 
 
 def list_uuids(c: Connection, rowids: Sequence[int]) -> list[str]:
@@ -632,10 +638,10 @@ def list_uuids(c: Connection, rowids: Sequence[int]) -> list[str]:
     return [named[rowid] for rowid in rowids]
 
 
-def count_states(c: Connection, wanted: TaskSelection) -> dict[str, int]:
+def count_states(c: Connection, selection: TaskSelection) -> dict[str, int]:
     """Count the matching tasks by status, without a time limit."""
-    found = _count_by_status(c, wanted.conditions)
-    return found if found is not None else count_states_of_rows(c, list_matching(c, wanted))
+    found = _count_by_status(c, selection.conditions)
+    return found if found is not None else count_states_of_rows(c, list_matching(c, selection))
 
 
 def count_states_of_rows(c: Connection, rowids: Sequence[int]) -> dict[str, int]:
@@ -653,9 +659,9 @@ def find_rowids(c: Connection, uuids: Sequence[str]) -> list[int]:
     return candidates.fetch_rowids(c, found, (json.dumps(list(uuids)),))
 
 
-def exclude_ended(wanted: TaskSelection) -> TaskSelection:
+def exclude_ended(selection: TaskSelection) -> TaskSelection:
     """Return the selection limited to tasks that have not ended."""
-    return wanted.with_conditions(
+    return selection.with_conditions(
         StatusCondition(tuple(status.value for status in TaskStatus if status not in ENDED))
     )
 

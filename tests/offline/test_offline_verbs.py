@@ -69,7 +69,7 @@ def read_priorities(home: Path) -> list[int]:
 
 
 def restore_latest(home: Path, agree: Any) -> dict[str, Any]:
-    return offline_restore.restore_home(os.fspath(home), None, None, agree, asks=True)
+    return offline_restore.restore_home(os.fspath(home), None, None, agree, is_interactive=True)
 
 
 def test_the_home_is_not_locked_during_the_confirmation(backed_up_home: Path):
@@ -124,7 +124,7 @@ def test_writes_of_a_running_runtime_are_not_missed(backed_up_home: Path):
 
     def how() -> str:
         return offline_restore.restore_home(
-            os.fspath(backed_up_home), None, None, lambda told: False, trial=True
+            os.fspath(backed_up_home), None, None, lambda told: False, is_dry_run=True
         )["present"]
 
     with hold_lock(backed_up_home):
@@ -363,7 +363,9 @@ def test_the_pre_upgrade_copy_is_listed_and_restorable(
         (then, "List them: taskdeck db backups"),
     ):
         with pytest.raises(NoBackup, match="^there is no good backup") as told:
-            offline_restore.restore_home(os.fspath(home), None, at, lambda told: True, trial=True)
+            offline_restore.restore_home(
+                os.fspath(home), None, at, lambda told: True, is_dry_run=True
+            )
         assert told.value.hint.endswith(way_out)
     done = offline_restore.restore_home(os.fspath(home), named(copy), None, lambda told: True)
 
@@ -475,7 +477,9 @@ def test_a_replaced_database_is_found_by_name_or_path(backed_up_home: Path, tmp_
 @pytest.mark.parametrize("act", [
     lambda home: offline_backup.take_backup(home, {}, lambda said: None),
     lambda home: offline_restore.restore_home(home, None, None, lambda told: True),
-    lambda home: offline_restore.restore_home(home, None, None, lambda told: False, trial=True),
+    lambda home: offline_restore.restore_home(
+        home, None, None, lambda told: False, is_dry_run=True
+    ),
     maintenance.migrate_home, maintenance.repair_home,
     replica.promote_home, lambda home: runtime_launcher.ensure_runtime(home),
 ])  # fmt: skip
@@ -552,7 +556,9 @@ def test_damage_of_a_replaced_database_is_not_blamed_on_the_current_one(
     )
 
     for act in (
-        lambda: offline_restore.restore_home(home, kept.name, None, lambda told: False, trial=True),
+        lambda: offline_restore.restore_home(
+            home, kept.name, None, lambda told: False, is_dry_run=True
+        ),
         lambda: offline_restore.restore_to_file(
             home, kept.name, None, os.fspath(tmp_path / "then.db")
         ),

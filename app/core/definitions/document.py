@@ -188,8 +188,8 @@ def _format_error(where: str, fault: Any, known: list[str]) -> str:
     if kind == "model_type":
         return "must be a table"
     if kind == "value_error":
-        said = str(fault["ctx"]["error"])
-        return said if said.startswith((where, "schema:")) else f"{where} {said}"
+        message = str(fault["ctx"]["error"])
+        return message if message.startswith((where, "schema:")) else f"{where} {message}"
     return (
         f"{where} {_TYPE_ERRORS.get(kind, 'has the wrong type')}, not {quote(str(fault['input']))}"
     )

@@ -54,9 +54,9 @@ def locate_fault(text: str, fault: str) -> TextPosition | None:
     )
 
 
-def _locate_quoted(text: str, said: str) -> TextPosition | None:
+def _locate_quoted(text: str, message: str) -> TextPosition | None:
     """Return the position of the first quoted value that occurs exactly once."""
-    for value in _VALUE.findall(said):
+    for value in _VALUE.findall(message):
         found = [match.start() for match in re.finditer(rf"[\"']{re.escape(value)}[\"']", text)]
         if len(found) == 1:
             return _to_position(text, found[0])

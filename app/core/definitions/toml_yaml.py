@@ -96,8 +96,8 @@ def _format_parse_error(error: Exception) -> str:
     """Format a parser error with its line: `line 3: …`."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        said = getattr(error, "problem", None) or "cannot be read as YAML"
-        return f"line {mark.line + 1}: {truncate(sanitize(said), 120)}"
+        message = getattr(error, "problem", None) or "cannot be read as YAML"
+        return f"line {mark.line + 1}: {truncate(sanitize(message), 120)}"
     what, _, at = str(error).rpartition(" (at ")
     line = at.split(",")[0] if at.startswith("line") else "at the end"
     hint = (
@@ -108,9 +108,9 @@ def _format_parse_error(error: Exception) -> str:
     return f"{line}: {truncate(sanitize(what), 120)}{hint}"
 
 
-def _check_values(found: Any) -> None:
+def _check_values(document: Any) -> None:
     """Check the number of values, and that all strings can be stored."""
-    pending, count = [found], 0
+    pending, count = [document], 0
     while pending:
         node = pending.pop()
         count += 1
@@ -131,14 +131,14 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
                 f"{where} is null, which TOML cannot hold.",
                 "Use YAML: taskdeck export --format yaml",
             )
-    made = tomlkit.document()
-    for kind, found in document.items():
+    table = tomlkit.document()
+    for kind, bodies in document.items():
         tables = tomlkit.table(is_super_table=True)
-        for name, body in found.items():
+        for name, body in bodies.items():
             tables.append(_format_key(name), _write_definition(body))
-        made.append(_format_key(kind), tables)
+        table.append(_format_key(kind), tables)
     # Only double-quoted strings contain invisible characters, and escapes are valid in them.
-    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", tomlkit.dumps(made))
+    return _INVISIBLE.sub(lambda bodies: f"\\u{ord(bodies[0]):04x}", tomlkit.dumps(table))
 
 
 def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -152,12 +152,12 @@ def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
 def _write_definition(body: Mapping[str, Any]) -> items.Table:
     """Return the table of one definition, with simple keys first."""
     own = {key for key, value in body.items() if is_object(value) and _needs_table(key, value)}
-    made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
+    table = tomlkit.table(is_super_table=len(own) == len(body) > 0)
     for key in sorted(body, key=lambda key: key in own):
-        made.append(
+        table.append(
             _format_key(key), _write_spread(body[key]) if key in own else _format_value(body[key])
         )
-    return made
+    return table
 
 
 def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
@@ -168,14 +168,14 @@ def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
 
 def _write_spread(body: Mapping[str, Any]) -> items.Table:
     """Return a table with a line for each entry of the keys in `_SPREAD_KEYS`."""
-    made = items.Table(Container(parsed=True), items.Trivia(), False)
+    table = items.Table(Container(parsed=True), items.Trivia(), False)
     for key, value in body.items():
         if key in _SPREAD_KEYS and is_object(value) and value:
             for name, inner in value.items():
-                made.append(_format_key(key, name), _format_value(inner))
+                table.append(_format_key(key, name), _format_value(inner))
         else:
-            made.append(_format_key(key), _format_value(value))
-    return made
+            table.append(_format_key(key), _format_value(value))
+    return table
 
 
 def _format_key(*names: str) -> items.Key:
@@ -187,10 +187,10 @@ def _format_key(*names: str) -> items.Key:
 def _format_value(value: Any) -> items.Item:
     """Format a value for one line."""
     if is_object(value):
-        made = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
+        table = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
         for key, inner in value.items():
-            made.append(_format_key(key), _format_value(inner))
-        return made
+            table.append(_format_key(key), _format_value(inner))
+        return table
     if is_array(value):
         array, values = tomlkit.array(), [_format_value(inner) for inner in value]
         array.add_line(*values[:-1], indent="", newline=False)

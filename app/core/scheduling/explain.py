@@ -40,63 +40,67 @@ def explain(
 
 
 def explain_all(
-    view: DispatchView, asked: Sequence[tuple[TaskState, int | None]]
+    view: DispatchView, subjects: Sequence[tuple[TaskState, int | None]]
 ) -> tuple[Explanation, ...]:
     """Explain several tasks with one plan and one forecast per pool."""
-    scene = build_context(view, [subject for subject, _ in asked])
-    return tuple(_explain_task(scene, subject, position) for subject, position in asked)
+    context = build_context(view, [subject for subject, _ in subjects])
+    return tuple(_explain_task(context, subject, position) for subject, position in subjects)
 
 
 def build_context(
     view: DispatchView, subjects: Sequence[TaskState], decisions: int = MAX_DECISIONS
 ) -> PlanContext:
     """Compute the plan and its context for these tasks."""
-    done = decide(view)
+    decision = decide(view)
     queues = {queue.name: queue for queue in view.queues}
     holders: dict[str, list[ActiveRun]] = {pool.name: [] for pool in view.pools}
     for run in sorted(view.active, key=lambda run: get_known_end(run.ends_in)):
         holders[queues[run.queue].pool].append(run)
-    wanted = frozenset(
+    numbers = frozenset(
         n for s in subjects for n in (s.number, *(parent.number for parent in s.parents))
     )
-    starts = {task.uuid: task for task in done.starts}
-    return PlanContext(view, wanted, queues, done.rooms, done.slots, starts, holders, decisions)
+    starts = {task.uuid: task for task in decision.starts}
+    return PlanContext(
+        view, numbers, queues, decision.rooms, decision.slots, starts, holders, decisions
+    )
 
 
-def build_waiting_task(scene: PlanContext, subject: TaskState, position: int | None) -> WaitingTask:
+def build_waiting_task(
+    context: PlanContext, subject: TaskState, position: int | None
+) -> WaitingTask:
     """Return a task with its queue and pool; find its position if it is None."""
-    queue = scene.queues[subject.queue]
-    case = WaitingTask(
-        scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool]
+    queue = context.queues[subject.queue]
+    waiting = WaitingTask(
+        context, subject, position, queue, context.rooms[queue.pool], context.holders[queue.pool]
     )
     return (
-        replace(case, position=case.index)
+        replace(waiting, position=waiting.index)
         if position is None and subject.status == "queued"
-        else case
+        else waiting
     )
 
 
-def _explain_task(scene: PlanContext, subject: TaskState, position: int | None) -> Explanation:
+def _explain_task(context: PlanContext, subject: TaskState, position: int | None) -> Explanation:
     if subject.status not in WAITING:
         return Explanation((), None)
-    case = build_waiting_task(scene, subject, position)
-    return Explanation(find_reasons(case), _estimate_start(case))
+    waiting = build_waiting_task(context, subject, position)
+    return Explanation(find_reasons(waiting), _estimate_start(waiting))
 
 
-def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
+def _estimate_start(waiting: WaitingTask) -> tuple[float, float] | None:
     """Return the range in which the task may start, or may join its queue."""
-    subject = case.subject
+    subject = waiting.subject
     if (
-        case.scene.view.halted is not None
+        waiting.scene.view.halted is not None
         or subject.status == "held"
         or subject.held_by
-        or not case.is_open
+        or not waiting.is_open
     ):
         return None
     if subject.status == "queued":
-        ranges = [case.scene.get_forecast(case.queue.pool).may_start.get(subject.number)]
+        ranges = [waiting.scene.get_forecast(waiting.queue.pool).may_start.get(subject.number)]
     else:
-        ranges = [_find_end_range(case.scene, parent.number) for parent in subject.unmet]
+        ranges = [_find_end_range(waiting.scene, parent.number) for parent in subject.unmet]
     known = [found for found in ranges if found]
     if len(known) < len(ranges):
         return None
@@ -106,13 +110,13 @@ def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
     )
 
 
-def _find_end_range(scene: PlanContext, number: int) -> TimeRange | None:
+def _find_end_range(context: PlanContext, number: int) -> TimeRange | None:
     """Return the range in which a task may end, or None if it is unknown."""
     return next(
         (
             found
-            for pool in scene.holders
-            if (found := scene.get_forecast(pool).may_end.get(number))
+            for pool in context.holders
+            if (found := context.get_forecast(pool).may_end.get(number))
         ),
         None,
     )

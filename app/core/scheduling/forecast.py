@@ -81,7 +81,7 @@ def estimate_remaining(
 
 
 def make_forecast(
-    view: DispatchView, wanted: Collection[int], decisions: int = MAX_DECISIONS
+    view: DispatchView, numbers: Collection[int], decisions: int = MAX_DECISIONS
 ) -> Forecast:
     """Simulate the plan until all wanted tasks start, or for `decisions` rounds.
 
@@ -94,15 +94,15 @@ def make_forecast(
     runs: list[ActiveRun] = list(view.active)
     now, when = 0.0, (0.0, 0.0)
     for _ in range(decisions):
-        begun = make_plan(_project_view(view, now, runs, due, starts)).starts
-        for task in begun:
+        newly_started = make_plan(_project_view(view, now, runs, due, starts)).starts
+        for task in newly_started:
             starts[task.number] = now
             due[task.number] = inf if task.expected is None else now + task.expected
             may_start[task.number] = when
             soonest, latest = _estimate_range(inf if task.expected is None else task.expected, task)
             may_end[task.number] = when[0] + soonest, when[1] + latest
-        runs = runs + [_make_run(task) for task in begun]
-        if all(number in starts for number in wanted):
+        runs = runs + [_make_run(task) for task in newly_started]
+        if all(number in starts for number in numbers):
             break
         now = min((due[run.number] for run in runs), default=inf)
         if now == inf:
@@ -114,11 +114,13 @@ def make_forecast(
     return Forecast(starts, ends, may_start, {number: may_end[number] for number in ends})
 
 
-def _estimate_range(seconds: float, of: ActiveRun | QueuedTask) -> TimeRange:
+def _estimate_range(seconds: float, task: ActiveRun | QueuedTask) -> TimeRange:
     """Return the possible range of an expected duration."""
-    if not of.known:
+    if not task.known:
         return 0.0, seconds
-    return seconds * EARLY_FACTOR, min(seconds * LATE_FACTOR, inf if of.limit is None else of.limit)
+    return seconds * EARLY_FACTOR, min(
+        seconds * LATE_FACTOR, inf if task.limit is None else task.limit
+    )
 
 
 def _project_view(
@@ -126,19 +128,23 @@ def _project_view(
     now: float,
     runs: Iterable[ActiveRun],
     due: Mapping[int, float],
-    gone: Collection[int],
+    started_numbers: Collection[int],
 ) -> DispatchView:
     """Return the view at a later time: these active runs, no started tasks in queues."""
     active = tuple(replace(run, ends_in=due[run.number] - now) for run in runs)
     return replace(
-        view, queues=tuple(_remove_started(queue, gone) for queue in view.queues), active=active
+        view,
+        queues=tuple(_remove_started(queue, started_numbers) for queue in view.queues),
+        active=active,
     )
 
 
-def _remove_started(queue: QueueView, gone: Collection[int]) -> QueueView:
+def _remove_started(queue: QueueView, started_numbers: Collection[int]) -> QueueView:
     return replace(
         queue,
-        waiting=tuple(task for task in queue.waiting[:MAX_QUEUE_DEPTH] if task.number not in gone),
+        waiting=tuple(
+            task for task in queue.waiting[:MAX_QUEUE_DEPTH] if task.number not in started_numbers
+        ),
     )
 
 

@@ -33,31 +33,31 @@ class Overcommit(NamedTuple):
 
 def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> Iterator[Overcommit]:
     """Yield each pool larger than the machine, else the excess of all together."""
-    there = {"cpu": cpu, "memory": memory}
-    alone = [
-        (pool, over)
+    machine = {"cpu": cpu, "memory": memory}
+    oversized = [
+        (pool, excess)
         for pool in pools
-        if (over := _find_excess({what: pool[f"total_{what}"] for what in there}, there))
+        if (excess := _find_excess({what: pool[f"total_{what}"] for what in machine}, machine))
     ]
-    for pool, over in alone:
-        said = _format_warning(f"pool {sanitize(pool['name'])} gives", over, there)
-        yield Overcommit(said, pool["name"], {what: there[what] for what in over}, True)
-    sums = {what: sum(pool[f"total_{what}"] for pool in pools) for what in there}
-    for what, total in () if alone else _find_excess(sums, there).items():
+    for pool, excess in oversized:
+        said = _format_warning(f"pool {sanitize(pool['name'])} gives", excess, machine)
+        yield Overcommit(said, pool["name"], {what: machine[what] for what in excess}, True)
+    sums = {what: sum(pool[f"total_{what}"] for pool in pools) for what in machine}
+    for what, total in () if oversized else _find_excess(sums, machine).items():
         size, name = max((pool[f"total_{what}"], pool["name"]) for pool in pools)
         yield Overcommit(
-            _format_warning("the pools together give", {what: total}, there),
+            _format_warning("the pools together give", {what: total}, machine),
             name,
-            {what: max(1.0, size - total + there[what])},
+            {what: max(1.0, size - total + machine[what])},
             False,
         )
 
 
 def list_warnings(
-    pools: Sequence[PoolRecord], cpu: float, memory: float, changed: Iterable[str]
+    pools: Sequence[PoolRecord], cpu: float, memory: float, changed_pools: Iterable[str]
 ) -> list[str]:
     """Return the warnings that apply to these changed pools or to all pools together."""
-    names = {*changed}
+    names = {*changed_pools}
     return [
         one.said
         for one in find_overcommit(pools, cpu, memory)
@@ -65,11 +65,11 @@ def list_warnings(
     ]
 
 
-def _find_excess(given: Mapping[str, float], there: Mapping[str, float]) -> dict[str, float]:
-    return {what: amount for what, amount in given.items() if amount > there[what] * _TOLERANCE}
+def _find_excess(totals: Mapping[str, float], machine: Mapping[str, float]) -> dict[str, float]:
+    return {what: amount for what, amount in totals.items() if amount > machine[what] * _TOLERANCE}
 
 
-def _format_warning(who: str, over: Mapping[str, float], there: Mapping[str, float]) -> str:
-    gives = " and ".join(f"{_FORMATTERS[what](amount)} {what}" for what, amount in over.items())
-    has = " and ".join(_FORMATTERS[what](there[what]) for what in over)
+def _format_warning(who: str, excess: Mapping[str, float], machine: Mapping[str, float]) -> str:
+    gives = " and ".join(f"{_FORMATTERS[what](amount)} {what}" for what, amount in excess.items())
+    has = " and ".join(_FORMATTERS[what](machine[what]) for what in excess)
     return f"{who} out {gives}, but this machine has {has}"

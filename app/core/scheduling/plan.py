@@ -220,10 +220,10 @@ def can_fit(need: float, free: float) -> bool:
 
 def make_plan(view: DispatchView) -> Plan:
     """Decide which tasks start now and which get a reservation, in linear time."""
-    done = decide(view)
+    decision = decide(view)
     return Plan(
-        tuple(done.starts),
-        tuple(_make_reservation(r.kept, r.pool.name) for r in done.rooms.values() if r.kept),
+        tuple(decision.starts),
+        tuple(_make_reservation(r.kept, r.pool.name) for r in decision.rooms.values() if r.kept),
     )
 
 

@@ -308,21 +308,21 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
         or not case.room.can_ever_fit(case.subject.cpu, case.subject.memory)
     ):
         return
-    kept, uuid = case.room.kept, case.subject.uuid
+    backfill, uuid = case.room.kept, case.subject.uuid
     if uuid in case.scene.starts:
         yield _explain_soon()
     elif case.scene.slots[case.queue.name] < 1:
         yield _explain_behind_start(
             next(task for task in case.scene.starts.values() if task.queue == case.queue.name)
         )
-    elif kept is None:
+    elif backfill is None:
         yield from _explain_beyond_view(case)
-    elif kept.task.uuid == uuid:
+    elif backfill.task.uuid == uuid:
         yield from _explain_reservation(case)
     elif case.index is not None and case.room.has_free(case.subject.cpu, case.subject.memory):
-        yield _explain_delay(case, kept)
+        yield _explain_delay(case, backfill)
     else:
-        yield _explain_behind_reservation(case, kept.task)
+        yield _explain_behind_reservation(case, backfill.task)
 
 
 def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
@@ -335,10 +335,10 @@ def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
     yield _make_reason("reservation", text, "its place is reserved")
 
 
-def _explain_delay(case: WaitingTask, kept: BackfillBudget) -> WaitReason:
+def _explain_delay(case: WaitingTask, backfill: BackfillBudget) -> WaitReason:
     head, when = (
-        kept.task.number,
-        "" if kept.starts_in == inf else f" ({_format_wait(kept.starts_in)})",
+        backfill.task.number,
+        "" if backfill.starts_in == inf else f" ({_format_wait(backfill.starts_in)})",
     )
     text = (
         f"would delay #{head}, whose place in pool {sanitize(case.room.pool.name)} is"

@@ -52,7 +52,7 @@ class RunStats:
         )
 
 
-def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
+def compute_run_stats(group: str, runs: Sequence[PastRun]) -> RunStats | None:
     """Return the statistics of these runs, or None if there are too few."""
     if len(runs) < MIN_RUNS:
         return None
@@ -64,7 +64,7 @@ def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
     ]
     peaks = [run.peak for run in runs if run.peak]
     return RunStats(
-        of,
+        group,
         len(runs),
         compute_duration_stats(seconds),
         *_compute_max_and_p95(cores),

@@ -79,11 +79,11 @@ class WhatIf:
 
 
 def predict_gain(
-    world: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any
+    what_if: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any
 ) -> tuple[int, str]:
     """Return rank (see `Suggestion.worth`) and gain in words of a changed view."""
     subject = replace(
-        world.subject,
+        what_if.subject,
         queue=task.queue,
         priority=task.priority,
         cpu=task.cpu,
@@ -92,10 +92,10 @@ def predict_gain(
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
     after = explain(placed, subject, None, LOOKAHEAD_DECISIONS)
-    first, before = after.reasons[0], world.why.reasons[0]
+    first, before = after.reasons[0], what_if.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"
-    old, new = _estimate_wait(world.why), _estimate_wait(after)
+    old, new = _estimate_wait(what_if.why), _estimate_wait(after)
     if new < old * SOONER_RATIO:
         return 1, f"starts in {format_estimate(new)}" + (
             f" instead of {format_estimate(old)}" if old < inf else ""
@@ -149,48 +149,57 @@ def replace_pool(view: DispatchView, name: str, **changed: Any) -> DispatchView:
     )
 
 
-def make_ids_args(world: WhatIf) -> dict[str, Any]:
+def make_ids_args(what_if: WhatIf) -> dict[str, Any]:
     """Return the verb arguments that select the task."""
-    return {"ids": [world.subject.uuid]}
+    return {"ids": [what_if.subject.uuid]}
 
 
-def is_in_view(world: WhatIf) -> bool:
+def is_in_view(what_if: WhatIf) -> bool:
     """Return True if the plan sees the task.
 
     Changes to a task beyond the view have no effect now.
     """
     return any(
-        task.uuid == world.task.uuid for queue in world.view.queues for task in queue.waiting
+        task.uuid == what_if.task.uuid for queue in what_if.view.queues for task in queue.waiting
     )
 
 
 def add_task_command(
-    world: WhatIf, cure: Suggestion, word: str, options: tuple[str, ...], undo: SuggestionUndo
+    what_if: WhatIf,
+    suggestion: Suggestion,
+    word: str,
+    options: tuple[str, ...],
+    undo: SuggestionUndo,
 ) -> Suggestion:
     """Complete a suggestion with the command and undo for the task itself."""
-    command = ("taskdeck", word, str(world.subject.number), *options)
-    return replace(cure, args={**make_ids_args(world), **cure.args}, command=command, undo=(undo,))
+    command = ("taskdeck", word, str(what_if.subject.number), *options)
+    return replace(
+        suggestion,
+        args={**make_ids_args(what_if), **suggestion.args},
+        command=command,
+        undo=(undo,),
+    )
 
 
 def add_field_change(
-    world: WhatIf, cure: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]
+    what_if: WhatIf, suggestion: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Suggestion:
     """Complete a suggestion that sets fields of the task."""
     was, now = (
         {name: _format_option(name, value) for name, value in amounts.items()}
         for amounts in (old, new)
     )
-    said, unsaid = (
+    report, undo_report = (
         _make_sentence(parts)
         for parts in (
             [f"{n} {was[n]} → {now[n]}" for n in new],
             [f"{n} {was[n]} again" for n in old],
         )
     )
-    back = SuggestionUndo("set", {**make_ids_args(world), "fields": dict(old)}, unsaid)
-    changed = replace(cure, verb="set", args={"fields": dict(new)}, said=said)
+    back = SuggestionUndo("set", {**make_ids_args(what_if), "fields": dict(old)}, undo_report)
+    changed = replace(suggestion, verb="set", args={"fields": dict(new)}, said=report)
     return add_task_command(
-        world,
+        what_if,
         changed,
         "set",
         tuple(word for name in new for word in (f"--{name}", now[name])),

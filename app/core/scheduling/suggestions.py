@@ -50,8 +50,8 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
     if world.view.halted is not None or not codes or "starting-soon" in codes:
         return ()
     case = build_waiting_task(build_context(world.view, [world.subject]), world.subject, None)
-    found = [cure for make in _GENERATORS for cure in make(world, case, codes)]
-    if world.subject.status == "queued" and not any(cure.verb for cure in found):
+    found = [suggestion for make in _GENERATORS for suggestion in make(world, case, codes)]
+    if world.subject.status == "queued" and not any(suggestion.verb for suggestion in found):
         found.insert(
             0,
             Suggestion(
@@ -59,7 +59,14 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
             ),
         )
     return tuple(
-        sorted(found, key=lambda cure: (cure.worth > 3, cure.asks is not None, cure.worth))
+        sorted(
+            found,
+            key=lambda suggestion: (
+                suggestion.worth > 3,
+                suggestion.asks is not None,
+                suggestion.worth,
+            ),
+        )
     )[:MAX_SUGGESTIONS]
 
 
@@ -132,14 +139,14 @@ def _suggest_smaller_request(
     if fields:
         worth, gain = predict_gain(world, world.view, replace(world.task, **fields))
         used = " and ".join(_format_used(past, name) for name in fields)
-        asked = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
-        told = (
-            f"{format_count(past.n)} past runs used at most {used}; {asked}"
+        requested = " and ".join(_format_requested(name, wanted) for name, wanted in fields.items())
+        text = (
+            f"{format_count(past.n)} past runs used at most {used}; {requested}"
             f" {'is' if len(fields) == 1 else 'are'} p95 + 20%; {gain}"
         )
-        cure = Suggestion("less", f"ask for less {' and '.join(fields)}", told, worth=worth)
+        suggestion = Suggestion("less", f"ask for less {' and '.join(fields)}", text, worth=worth)
         yield add_field_change(
-            world, cure, {name: getattr(world.task, name) for name in fields}, fields
+            world, suggestion, {name: getattr(world.task, name) for name in fields}, fields
         )
 
 
@@ -179,12 +186,14 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
         return
     worth, gain = predict_gain(world, world.view, replace(world.task, expected=limit))
     if worth < 2:
-        told = (
+        text = (
             f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)};"
             f" longer runs are stopped; {gain}"
         )
-        cure = Suggestion("timeout", f"limit it to {format_age(limit)}", told, worth=worth)
-        yield add_field_change(world, cure, {"timeout": world.task.expected}, {"timeout": limit})
+        suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
+        yield add_field_change(
+            world, suggestion, {"timeout": world.task.expected}, {"timeout": limit}
+        )
 
 
 def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -199,12 +208,12 @@ def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterato
     unknown = world.why.expected_in is None
     if worth < 2 or unknown:
         worth, gain = min(worth, 2), "its start cannot be estimated" if worth > 1 else gain
-        cure = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front",
+        suggestion = Suggestion("front", "to the front (t)", _format_ahead(case, gain), "front",
         {"value": None},
                     said="To the front of its queue:", worth=worth)  # fmt: skip
         yield add_task_command(
             world,
-            cure,
+            suggestion,
             "front",
             (),
             SuggestionUndo(
@@ -218,17 +227,19 @@ def _suggest_priority(world: WhatIf, case: WaitingTask) -> Iterator[Suggestion]:
     first = case.queue.waiting[0] if case.queue.waiting else None
     if first is None or first.front != world.task.front:
         return
-    wanted = first.priority + 1
-    worth, gain = predict_gain(world, world.view, replace(world.task, priority=wanted))
+    new_priority = first.priority + 1
+    worth, gain = predict_gain(world, world.view, replace(world.task, priority=new_priority))
     if worth > 1 and world.why.expected_in is None:
         worth, gain = 2, "its start cannot be estimated"
-    cure = Suggestion(
+    suggestion = Suggestion(
         "priority",
-        f"priority {world.task.priority} → {wanted} (+)",
+        f"priority {world.task.priority} → {new_priority} (+)",
         _format_ahead(case, gain),
         worth=worth,
     )
-    yield add_field_change(world, cure, {"priority": world.task.priority}, {"priority": wanted})
+    yield add_field_change(
+        world, suggestion, {"priority": world.task.priority}, {"priority": new_priority}
+    )
 
 
 def _format_ahead(case: WaitingTask, gain: str) -> str:
@@ -252,8 +263,12 @@ def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
     better = [(worth, gain, queue) for worth, gain, queue in tried if worth < 2]
     if better:
         worth, gain, queue = min(better, key=lambda found: found[0])
-        cure = Suggestion("queue", f"move it to queue {sanitize(queue.name)}", gain, worth=worth)
-        yield add_field_change(world, cure, {"queue": world.task.queue}, {"queue": queue.name})
+        suggestion = Suggestion(
+            "queue", f"move it to queue {sanitize(queue.name)}", gain, worth=worth
+        )
+        yield add_field_change(
+            world, suggestion, {"queue": world.task.queue}, {"queue": queue.name}
+        )
     elif (nearest := _describe_nearest_queue(world, case)) is not None:
         yield Suggestion("queue", "another queue", nearest, worth=4)
 
@@ -331,7 +346,7 @@ def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
             f"{name} {_OPTION_FORMATTERS[name](old[name])} → {_OPTION_FORMATTERS[name](n)}"
             for name, n in wanted.items()
         )
-        over = [
+        limits = [
             f"the machine has {name} {_OPTION_FORMATTERS[name](n)}"
             for name in beyond
             if (n := machine[name]) is not None
@@ -341,13 +356,24 @@ def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
             for name, n in wanted.items()
             for word in (f"--{name}", _OPTION_FORMATTERS[name](n))
         ]
-        yield Suggestion("pool", f"pool {sanitize(pool.name)}: {change}", "; ".join([gain, *over]),
-        "pool.set", _make_pool_args(pool.name, wanted),
-                   ("taskdeck", "pool", "set", pool.name, *options),
-                   f"{change[:1].upper()}{change[1:]}:",
-                   (SuggestionUndo("pool.set", _make_pool_args(pool.name,
-                   {name: old[name] for name in wanted}), "As it was:"),),
-                   f"pool {pool.name}", worth=worth)  # fmt: skip
+        yield Suggestion(
+            "pool",
+            f"pool {sanitize(pool.name)}: {change}",
+            "; ".join([gain, *limits]),
+            "pool.set",
+            _make_pool_args(pool.name, wanted),
+            ("taskdeck", "pool", "set", pool.name, *options),
+            f"{change[:1].upper()}{change[1:]}:",
+            (
+                SuggestionUndo(
+                    "pool.set",
+                    _make_pool_args(pool.name, {name: old[name] for name in wanted}),
+                    "As it was:",
+                ),
+            ),
+            f"pool {pool.name}",
+            worth=worth,
+        )
 
 
 def _explain_machine_limit(
@@ -401,15 +427,15 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
     """Suggest cancelling the one run that helps most and loses least."""
     if not codes & {"queue-full", "pool-memory", "pool-cpu"}:
         return
-    able = [run for run in case.holders if _is_blocking(run, case)]
-    able.sort(key=lambda run: (_get_priority(world, run), _get_elapsed(world, run)))
-    for run in able[:MAX_TRIALS]:
+    blocking = [run for run in case.holders if _is_blocking(run, case)]
+    blocking.sort(key=lambda run: (_get_priority(world, run), _get_elapsed(world, run)))
+    for run in blocking[:MAX_TRIALS]:
         rest = tuple(other for other in world.view.active if other.number != run.number)
         worth, gain = predict_gain(world, replace(world.view, active=rest), world.task)
         if worth < 2:
-            lost = f"its {format_age(_get_elapsed(world, run))} are lost"
+            cost = f"its {format_age(_get_elapsed(world, run))} are lost"
             yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
-            f"{_format_freed(run, case)}; {lost}; {gain}",
+            f"{_format_freed(run, case)}; {cost}; {gain}",
                        "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)),
                        "Cancelled",
                        asks=run.number, worth=worth)  # fmt: skip

@@ -123,11 +123,13 @@ class PlanContext:
         """Return the forecast of a pool. Pools share no resources."""
         if pool not in self.futures:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
-            mine = {task.number for queue in queues for task in queue.waiting}
-            alone = DispatchView(
+            numbers_of_pool = {task.number for queue in queues for task in queue.waiting}
+            pool_view = DispatchView(
                 (self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted
             )
-            self.futures[pool] = make_forecast(alone, self.wanted & mine, self.decisions)
+            self.futures[pool] = make_forecast(
+                pool_view, self.wanted & numbers_of_pool, self.decisions
+            )
         return self.futures[pool]
 
 

@@ -143,19 +143,19 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
             if error.validator in ("enum", "const")
             else "is refused by its schema"
         )
-    seen = MASK if secret else mask_value(error.instance, hidden)
+    shown_value = MASK if secret else mask_value(error.instance, hidden)
     if error.validator in ("anyOf", "oneOf"):
-        said = _describe_alternatives(error, hidden)
+        text = _describe_alternatives(error, hidden)
     else:
-        said = (
+        text = (
             "is refused by its schema"
-            if say is _describe_other and seen != error.instance
+            if say is _describe_other and shown_value != error.instance
             else say(error, schema)
         )
-    told = error.validator in _RULES_WITH_VALUE and not _may_hide_secret(error)
-    return truncate(
-        f"{said}{f', not {seen if secret else _format_value(seen)}' if told else ''}", 400
-    )
+    shows_value = error.validator in _RULES_WITH_VALUE and not _may_hide_secret(error)
+    if shows_value:
+        text = f"{text}, not {shown_value if secret else _format_value(shown_value)}"
+    return truncate(text, 400)
 
 
 def _may_hide_secret(error: ValidationError) -> bool:
@@ -181,7 +181,10 @@ def find_missing(error: ValidationError) -> Iterator[str]:
         yield from (name for name in wanted if name not in error.instance)
     elif error.validator in _DEPENDENCY_RULES:
         yield from (
-            name for of in _find_causes(error) for name in wanted[of] if name not in error.instance
+            name
+            for trigger in _find_causes(error)
+            for name in wanted[trigger]
+            if name not in error.instance
         )
 
 
@@ -189,10 +192,8 @@ def describe_missing(error: ValidationError, name: str) -> str:
     """Describe why `name` is needed: `required: …`, `needed with input`."""
     if error.validator in _DEPENDENCY_RULES:
         wanted: Any = error.validator_value
-        return (
-            "needed with"
-            f" {format_label(next(of for of in _find_causes(error) if name in wanted[of]))}"
-        )
+        trigger = next(cause for cause in _find_causes(error) if name in wanted[cause])
+        return f"needed with {format_label(trigger)}"
     schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
     properties: Any = schema.get("properties")
     inner: Any = properties.get(name) if properties else None
@@ -208,7 +209,7 @@ def _find_causes(error: ValidationError) -> list[str]:
     """Return the present names that require others."""
     wanted: Any = error.validator_value
     given: Any = error.instance
-    return [of for of, needs in wanted.items() if of in given and is_array(needs)]
+    return [trigger for trigger, needs in wanted.items() if trigger in given and is_array(needs)]
 
 
 def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
@@ -243,11 +244,11 @@ def _describe_type(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 
 def _describe_kinds(errors: Iterable[ValidationError]) -> str:
-    said = [
+    text = [
         e.validator_value if is_array(e.validator_value) else [e.validator_value] for e in errors
     ]
     return "must be " + " or ".join(
-        dict.fromkeys(_TYPE_WORDS.get(str(kind), str(kind)) for kinds in said for kind in kinds)
+        dict.fromkeys(_TYPE_WORDS.get(str(kind), str(kind)) for kinds in text for kind in kinds)
     )
 
 
@@ -312,8 +313,8 @@ def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> s
 
 
 def _describe_format(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    asked = truncate(sanitize(str(error.validator_value)), 40)
-    return f"must be {_FORMAT_WORDS.get(asked, f'of the format {asked}')}"
+    format_name = truncate(sanitize(str(error.validator_value)), 40)
+    return f"must be {_FORMAT_WORDS.get(format_name, f'of the format {format_name}')}"
 
 
 def _describe_other(error: ValidationError, schema: Mapping[str, Any]) -> str:

@@ -143,8 +143,8 @@ class FormOutline:
 
     def find_unparsed(self, texts: Mapping[FieldPath, str]) -> list[FormField]:
         """Return the fields for additional properties whose text is not a JSON object."""
-        said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
-        return [found for found in said if not is_object(parse_value(found, texts[found.path]))]
+        label = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
+        return [found for found in label if not is_object(parse_value(found, texts[found.path]))]
 
     def format_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
         """Return the texts for these parameters, without masked secrets."""
@@ -212,8 +212,8 @@ class FormOutline:
 
 def parse_value(found: FormField, text: str) -> Any:
     """Parse the text of a field. Invalid text stays text, for the schema to reject."""
-    for said, value, _ in found.choices:
-        if said == text:
+    for label, value, _ in found.choices:
+        if label == text:
             return value
     if found.is_secret and len(found.path) == 1 and text.startswith(SECRET_PREFIXES):
         kind, _, where = text.partition(":")
@@ -225,9 +225,9 @@ def parse_value(found: FormField, text: str) -> Any:
 
 def format_value(found: FormField, value: Any) -> str:
     """Format the value of a field."""
-    for said, choice, _ in found.choices:
+    for label, choice, _ in found.choices:
         if is_equal_json(choice, value):
-            return said
+            return label
     if found.is_secret and (reference := parameters.get_secret_reference(value)):
         return ":".join(next(iter(reference.items())))
     if found.is_list and is_array(value) and value and found.items is not None:
@@ -309,5 +309,5 @@ def _get_nested(tree: Any, path: FieldPath) -> Any:
     return tree
 
 
-def _is_under(path: FieldPath, above: FieldPath) -> bool:
-    return path[: len(above)] == above
+def _is_under(path: FieldPath, folder_path: FieldPath) -> bool:
+    return path[: len(folder_path)] == folder_path

@@ -61,8 +61,8 @@ class _Property:
             self.said = [part]
 
     def iterate_parts(self) -> Iterator[tuple[Mapping[str, Any], Any]]:
-        for node, _, looked in self.said:
-            yield from _expand_schema(node, looked)
+        for node, _, resolver in self.said:
+            yield from _expand_schema(node, resolver)
 
     def merge_keywords(self) -> dict[str, Any]:
         """Return the keywords with references resolved; the first occurrence wins."""
@@ -73,12 +73,12 @@ class _Property:
 
     def find_kinds(self) -> frozenset[str]:
         return frozenset[str]().union(
-            *(parameters.find_kinds_with(node, looked) for node, _, looked in self.said)
+            *(parameters.find_kinds_with(node, resolver) for node, _, resolver in self.said)
         )
 
     def find_choices(self) -> list[tuple[Any, str]] | None:
         """Return the allowed values, if an unconditional part or all others list them."""
-        each = [_find_first_choices(node, looked) for node, _, looked in self.said]
+        each = [_find_first_choices(node, resolver) for node, _, resolver in self.said]
         if self.said[0][1]:
             return next((found for found in each if found is not None), None)
         return (
@@ -95,26 +95,30 @@ class _OutlineReader:
     count: int = 0
 
     def read_groups(
-        self, node: Mapping[str, Any], looked: Any, path: FieldPath, title: str, required: bool
+        self, node: Mapping[str, Any], resolver: Any, path: FieldPath, title: str, required: bool
     ) -> Iterator[FieldGroup]:
         """Yield the groups of an object: own fields, titled parts, then nested objects."""
-        parts = list(parameters.iterate_parts(node, looked))
+        parts = list(parameters.iterate_parts(node, resolver))
         needed = {name for part, always, _ in parts if always for name in part.get("required", ())}
         properties = _collect_properties(parts)
-        about, here = (
-            str(_merge_keywords(node, looked).get("description") or "") if path else "",
+        about, properties_seen = (
+            str(_merge_keywords(node, resolver).get("description") or "") if path else "",
             set[str](),
         )
         for titled, names in _group_by_title(parts, title).items():
-            mine = {name: properties[name] for name in names if name not in here}
-            here.update(mine)
+            new_properties = {
+                name: properties[name] for name in names if name not in properties_seen
+            }
+            properties_seen.update(new_properties)
             said, text = titled
             rest = (
                 [self._make_rest_field(path, parts)]
                 if said == title and _is_open(path, parts)
                 else []
             )
-            yield from self._read_group(path, said, text or about, mine, needed, required, rest)
+            yield from self._read_group(
+                path, said, text or about, new_properties, needed, required, rest
+            )
 
     def _read_group(
         self, path: FieldPath, title: str, about: str, properties: Mapping[str, _Property],
@@ -123,7 +127,7 @@ class _OutlineReader:
     ) -> Iterator[FieldGroup]:  # fmt: skip
         fields, below = list[FormField](), list[FieldGroup]()
         for name, found in properties.items():
-            here, must = (*path, name), required and name in needed
+            here, is_required = (*path, name), required and name in needed
             if self._is_object(found, here):
                 node = (
                     {"allOf": [part for part, _, _ in found.said]}
@@ -135,23 +139,27 @@ class _OutlineReader:
                     found.said[0][2],
                     here,
                     str(found.merge_keywords().get("title") or ""),
-                    must,
+                    is_required,
                 )
             else:
                 self.count += 1
-                fields.append(_make_field(found, here, must, name in needed))
+                fields.append(_make_field(found, here, is_required, name in needed))
         if fields or rest or path:
             yield FieldGroup(path, title, about, (*fields, *rest), required)
         yield from below
 
-    def _is_object(self, found: _Property, path: FieldPath) -> bool:
+    def _is_object(self, property_: _Property, path: FieldPath) -> bool:
         """Return True if the parts of the property get fields of their own."""
-        if not found.find_kinds() <= {"object"} or len(path) > MAX_DEPTH or self.count > MAX_FIELDS:
+        if (
+            not property_.find_kinds() <= {"object"}
+            or len(path) > MAX_DEPTH
+            or self.count > MAX_FIELDS
+        ):
             return False
         return any(
             part.get("properties")
-            for node, _, looked in found.said
-            for part, _, _ in parameters.iterate_parts(node, looked)
+            for node, _, resolver in property_.said
+            for part, _, _ in parameters.iterate_parts(node, resolver)
         )
 
     def _make_rest_field(self, path: FieldPath, parts: Sequence[_SchemaPart]) -> FormField:
@@ -186,10 +194,10 @@ def _is_open(path: FieldPath, parts: Iterable[_SchemaPart]) -> bool:
 
 def _collect_properties(parts: Iterable[_SchemaPart]) -> dict[str, _Property]:
     found: dict[str, _Property] = {}
-    for part, always, looked in parts:
+    for part, always, resolver in parts:
         for name, inner in part.get("properties", {}).items():
             found.setdefault(name, _Property()).add(
-                (inner if is_object(inner) else {}, always, looked)
+                (inner if is_object(inner) else {}, always, resolver)
             )
     return found
 
@@ -209,10 +217,10 @@ def _group_by_title(parts: Iterable[_SchemaPart], title: str) -> dict[tuple[str,
     return found
 
 
-def _make_field(found: _Property, path: FieldPath, required: bool, needed: bool) -> FormField:
-    words, kinds = found.merge_keywords(), found.find_kinds()
-    choices = found.find_choices()
-    items = _find_item_kinds(found) if "array" in kinds else None
+def _make_field(property_: _Property, path: FieldPath, required: bool, needed: bool) -> FormField:
+    words, kinds = property_.merge_keywords(), property_.find_kinds()
+    choices = property_.find_choices()
+    items = _find_item_kinds(property_) if "array" in kinds else None
     return FormField(
         path,
         words,
@@ -224,13 +232,13 @@ def _make_field(found: _Property, path: FieldPath, required: bool, needed: bool)
     )
 
 
-def _find_item_kinds(found: _Property) -> frozenset[str] | None:
+def _find_item_kinds(property_: _Property) -> frozenset[str] | None:
     """Return the JSON types of plain items, else None."""
     kinds = frozenset[str]()
-    for part, looked in found.iterate_parts():
+    for part, resolver in property_.iterate_parts():
         items = part.get("items")
         if is_object(items):
-            kinds = kinds or parameters.find_kinds_with(items, looked)
+            kinds = kinds or parameters.find_kinds_with(items, resolver)
         elif items is not None or "prefixItems" in part:
             return None
     return (kinds or frozenset({"string"})) if kinds <= _SCALARS else None
@@ -249,22 +257,24 @@ def _format_choices(
     return tuple(found.values())
 
 
-def _merge_keywords(node: Mapping[str, Any], looked: Any) -> dict[str, Any]:
-    return _Property([(node, True, looked)]).merge_keywords()
+def _merge_keywords(node: Mapping[str, Any], resolver: Any) -> dict[str, Any]:
+    return _Property([(node, True, resolver)]).merge_keywords()
 
 
-def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
+def _expand_schema(
+    node: Mapping[str, Any], resolver: Any
+) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Yield a schema, its references, its `allOf` and its only non-null form, each once."""
-    pending, seen = [(node, looked)], set[int]()
+    pending, seen = [(node, resolver)], set[int]()
     while pending:
-        node, looked = pending.pop(0)
+        node, resolver = pending.pop(0)
         if not is_object(node) or id(node) in seen:
             continue
         seen.add(id(node))
-        yield node, looked
-        if (target := json_schema.resolve_reference(node, looked)) is not None:
+        yield node, resolver
+        if (target := json_schema.resolve_reference(node, resolver)) is not None:
             pending.append((target.contents, target.resolver))
-        pending += [(inner, looked) for inner in (*node.get("allOf", ()), *_find_only_form(node))]
+        pending += [(inner, resolver) for inner in (*node.get("allOf", ()), *_find_only_form(node))]
 
 
 def _find_only_form(node: Mapping[str, Any]) -> list[Any]:
@@ -280,11 +290,11 @@ def _find_only_form(node: Mapping[str, Any]) -> list[Any]:
     return []
 
 
-def _find_first_choices(node: Mapping[str, Any], looked: Any) -> list[tuple[Any, str]] | None:
+def _find_first_choices(node: Mapping[str, Any], resolver: Any) -> list[tuple[Any, str]] | None:
     return next(
         (
             found
-            for part, _ in _expand_schema(node, looked)
+            for part, _ in _expand_schema(node, resolver)
             if (found := _list_choices(part)) is not None
         ),
         None,

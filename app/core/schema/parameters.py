@@ -116,10 +116,10 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
     that `resolve_values` can report it with all other faults. Raise Usage if a single value is
     given twice.
     """
-    shown = read_shape(schema)
+    shape = read_shape(schema)
     found: dict[str, Any] = {}
     for name, text in texts:
-        allowed, inner = shown.kinds.get(name, frozenset()), shown.properties.get(name, {})
+        allowed, inner = shape.kinds.get(name, frozenset()), shape.properties.get(name, {})
         if name not in found:
             found[name] = _convert_first(text, allowed, inner, schema)
         elif "array" in allowed and is_array(found[name]):
@@ -130,38 +130,38 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
 
 
 def resolve_values(
-    schema: JsonSchema, given: Mapping[str, Any], template: str = ""
+    schema: JsonSchema, values: Mapping[str, Any], template: str = ""
 ) -> dict[str, Any]:
     """Fill in defaults and validate.
 
     Raise Usage with all faults, after the template's name.
     """
-    shown = read_shape(schema)
+    shape = read_shape(schema)
     faults = error_text.FaultCollector(template)
-    faults.add(*_find_unusable(given), *_find_unknown(shown, given))
+    faults.add(*_find_unusable(values), *_find_unknown(shape, values))
     filled = _fill_defaults(
-        {name: value for name, value in given.items() if not faults.has_fault(name)}, schema
+        {name: value for name, value in values.items() if not faults.has_fault(name)}, schema
     )
     try:
         errors = list(_iterate_errors(schema, filled))
         hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
         for error in errors:
-            faults.add_error(error, shown.properties, hidden)
+            faults.add_error(error, shape.properties, hidden)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
         faults.add(error_text.ParameterFault("", str(error)))
     faults.raise_if_any()
     return filled
 
 
-def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterFinding]:
+def find_faults(schema: JsonSchema, values: Mapping[str, Any]) -> list[ParameterFinding]:
     """Return all faults that `resolve_values` would report, each with its location."""
-    shown = read_shape(schema)
-    told = {
-        fault.name: fault.text for fault in (*_find_unusable(given), *_find_unknown(shown, given))
+    shape = read_shape(schema)
+    named_faults = {
+        fault.name: fault.text for fault in (*_find_unusable(values), *_find_unknown(shape, values))
     }
-    found = [ParameterFinding((name,) if name else (), text) for name, text in told.items()]
+    found = [ParameterFinding((name,) if name else (), text) for name, text in named_faults.items()]
     filled = _fill_defaults(
-        {name: value for name, value in given.items() if name not in told}, schema
+        {name: value for name, value in values.items() if name not in named_faults}, schema
     )
     try:
         errors = list(_iterate_errors(schema, filled))
@@ -170,7 +170,7 @@ def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterF
             found += [
                 one
                 for one in _make_findings(error, hidden)
-                if not one.path or one.path[0] not in told
+                if not one.path or one.path[0] not in named_faults
             ]
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
         found.append(ParameterFinding((), str(error)))
@@ -215,19 +215,19 @@ def _read_shape(text: str) -> ParameterShape:
     properties: dict[str, JsonSchema] = {}
     required: set[str] = set()
     names: list[str] = []
-    welcome = False
+    is_open = False
     root = json_schema.make_resolver(schema)
     for part, always, _ in iterate_parts(schema, root):
         for name, inner in part.get("properties", {}).items():
             properties.setdefault(name, inner if is_object(inner) else {})
         required.update(part.get("required", ()) if always else ())
         names.extend(part.get("patternProperties", {}))
-        welcome |= any(
+        is_open |= any(
             part.get(word, False) is not False
             for word in ("additionalProperties", "unevaluatedProperties")
         )
     types = {name: find_kinds_with(inner, root) for name, inner in properties.items()}
-    return ParameterShape(properties, types, frozenset(required), tuple(names), welcome)
+    return ParameterShape(properties, types, frozenset(required), tuple(names), is_open)
 
 
 def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema, bool, Any]]:
@@ -335,13 +335,13 @@ def _parse_finite(text: str) -> float:
     return float(text)
 
 
-def _find_unusable(given: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
+def _find_unusable(values: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
     """Yield a fault for each value that cannot be passed to a process."""
-    if len(given) > MAX_PARAMETERS:
+    if len(values) > MAX_PARAMETERS:
         yield error_text.ParameterFault(
-            "", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}"
+            "", f"at most {MAX_PARAMETERS:,} parameters, not {len(values):,}"
         )
-    for name, value in given.items():
+    for name, value in values.items():
         if fault := _find_value_fault(value):
             yield error_text.ParameterFault(name, f"{error_text.format_label(name)} {fault}")
 
@@ -366,11 +366,11 @@ def _find_value_fault(value: Any) -> str:
 
 
 def _find_unknown(
-    shown: ParameterShape, given: Mapping[str, Any]
+    shape: ParameterShape, values: Mapping[str, Any]
 ) -> Iterator[error_text.ParameterFault]:
-    for name in given:
-        if find_name_error(name) is not None or not shown.is_known(name):
-            near = find_nearest(name, shown.properties)
+    for name in values:
+        if find_name_error(name) is not None or not shape.is_known(name):
+            near = find_nearest(name, shape.properties)
             said = f" (nearest: {sanitize(near)})" if near else ""
             yield error_text.ParameterFault(
                 name, f'no parameter "{truncate(sanitize(name), 40)}"{said}'
@@ -425,16 +425,16 @@ def _collect_defaults(schema: JsonSchema, looked: Any, depth: int) -> Defaults:
         for name, inner in part.get("properties", {}).items():
             if name not in found and is_object(inner):
                 found[name] = _find_default(inner, resolver, depth)
-    return {name: said for name, said in found.items() if any(said)}
+    return {name: defaults for name, defaults in found.items() if any(defaults)}
 
 
 def _find_default(inner: JsonSchema, looked: Any, depth: int) -> tuple[tuple[Any, ...], Defaults]:
-    said = [
+    defaults = [
         part["default"]
         for part, always, _ in iterate_parts(inner, looked)
         if always and "default" in part
     ]
-    return tuple(said[:1]), _collect_defaults(inner, looked, depth + 1)
+    return tuple(defaults[:1]), _collect_defaults(inner, looked, depth + 1)
 
 
 def _fill_defaults(value: Mapping[str, Any], schema: JsonSchema) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def is_declared_secret(schema: Mapping[str, Any]) -> bool:
     return schema.get("format") == "password" or schema.get("writeOnly") is True
 
 
-def find_secret_names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def find_secret_names(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
     """Return the names in `given`, at any depth, that the schema declares secret."""
     exact, like = _find_declared_names(json.dumps(schema))
     if not (exact or like):
@@ -34,7 +34,7 @@ def find_secret_names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> li
     return sorted(
         {
             name
-            for name in _iterate_names(given)
+            for name in _iterate_names(values)
             if name in exact or any(regex.search(text, name) for text in like)
         }
     )

@@ -41,8 +41,8 @@ def summarize_change(obj: str, before: Any, after: Any) -> str:
         return numbers
     if before is None or after is None:
         found, was = (after, "") if before is None else (before, "was ")
-        told = _format_items(obj, found)
-        return f"{was}{told}" if told else ""
+        summary = _format_items(obj, found)
+        return f"{was}{summary}" if summary else ""
     return ", ".join(
         _format_field(obj, field) for field in diff.find_relevant_changes(before, after)
     )
@@ -65,15 +65,18 @@ def _format_field(obj: str, field: ChangedField) -> str:
 
 def _format_items(obj: str, found: Any) -> str:
     if is_list_or_tuple(found):
-        told = [truncate(sanitize(str(text)), diff.MAX_VALUE_WIDTH) for text in found]
+        summary = [truncate(sanitize(str(text)), diff.MAX_VALUE_WIDTH) for text in found]
     elif is_object(found):
-        told = [
+        summary = [
             words for key, value in found.items() if (words := _format_item(obj, str(key), value))
         ]
     else:
-        told = []
+        summary = []
     return ", ".join(
-        [*told[:MAX_ITEMS], *([f"{len(told) - MAX_ITEMS:,} more"] if len(told) > MAX_ITEMS else [])]
+        [
+            *summary[:MAX_ITEMS],
+            *([f"{len(summary) - MAX_ITEMS:,} more"] if len(summary) > MAX_ITEMS else []),
+        ]
     )
 
 

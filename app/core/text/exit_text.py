@@ -5,11 +5,11 @@ from __future__ import annotations
 from signal import Signals
 
 
-def format_exit(code: int | None, signal: int | None, said: str | None = None) -> str:
+def format_exit(code: int | None, signal: int | None, reason: str | None = None) -> str:
     """Format an exit: `exit 1`, `signal 9 (KILL)`, `exit 127: no program "ffmpg" …`."""
     if signal is not None:
         return f"signal {signal} ({get_signal_name(signal)})"
-    return f"exit {code}: {said}" if said else f"exit {code}"
+    return f"exit {code}: {reason}" if reason else f"exit {code}"
 
 
 def get_signal_name(number: int) -> str:

@@ -285,10 +285,10 @@ class _TerminalLine:
         elif sequence[:2] == "\x1b[":
             self._apply_csi(sequence[-1:], sequence[2:-1])
 
-    def _apply_csi(self, last: str, which: str) -> None:
-        count = _parse_code(which.split(";")[0])
+    def _apply_csi(self, last: str, argument: str) -> None:
+        count = _parse_code(argument.split(";")[0])
         if last == "K":
-            self._erase(which)
+            self._erase(argument)
         elif last in "CaDG`" and count >= 0:
             step = max(count, 1)
             self._move_to(
@@ -323,13 +323,13 @@ class _TerminalLine:
         if 0 < column < len(self.cells) and self.cells[column] == "":
             self.cells[column - 1] = self.cells[column] = " "
 
-    def _erase(self, which: str) -> None:
-        if which in ("", "0"):
+    def _erase(self, argument: str) -> None:
+        if argument in ("", "0"):
             self._split_wide(self.at)
             del self.cells[self.at :], self.styles[self.at :]
-        elif which == "2":
+        elif argument == "2":
             del self.cells[:], self.styles[:]
-        elif which == "1":
+        elif argument == "1":
             end = self.at + 1
             self._split_wide(end)
             self._extend_to(end)

@@ -177,14 +177,16 @@ def format_clock_time(at: datetime, now: datetime, seconds: bool = False) -> str
 
     Today `10:42`, within a week `Tue 23:10`, within the year `11-03 23:10`, else `2025-11-03`.
     """
-    here, today = at.astimezone(), now.astimezone()
-    time = f"{here:%H:%M:%S}" if seconds else f"{here:%H:%M}"
-    days = (here.date() - today.date()).days
+    local_time, today = at.astimezone(), now.astimezone()
+    time = f"{local_time:%H:%M:%S}" if seconds else f"{local_time:%H:%M}"
+    days = (local_time.date() - today.date()).days
     if days == 0:
         return time
     if abs(days) < 7:
-        return f"{_WEEKDAYS[here.weekday()]} {time}"
-    return f"{here:%m-%d} {time}" if here.year == today.year else f"{here:%Y-%m-%d}"
+        return f"{_WEEKDAYS[local_time.weekday()]} {time}"
+    return (
+        f"{local_time:%m-%d} {time}" if local_time.year == today.year else f"{local_time:%Y-%m-%d}"
+    )
 
 
 def format_time_range(first: datetime, last: datetime, now: datetime) -> str:

@@ -35,7 +35,7 @@ def read_settings() -> Settings:
     return found.maintenance.backup
 
 
-def get_folder(home: Path, chosen: Settings) -> Path:
+def get_folder(home: Path, settings: Settings) -> Path:
     """Return the backup folder of a home.
 
     Without a configured folder it is inside the home. All homes share a configured folder, in which
@@ -43,8 +43,8 @@ def get_folder(home: Path, chosen: Settings) -> Path:
     subfolder and leaves the old one unchanged.
     """
     return (
-        Path(chosen.folder) / tool.make_folder_name(os.path.realpath(home))
-        if chosen.folder
+        Path(settings.folder) / tool.make_folder_name(os.path.realpath(home))
+        if settings.folder
         else home / "backups"
     )
 
@@ -54,18 +54,18 @@ def require_parent(folder: Path, undone: str) -> None:
 
     The disk of the folder may not be mounted.
     """
-    above = folder.parent
-    if not folder.exists() and not above.is_dir():
+    parent = folder.parent
+    if not folder.exists() and not parent.is_dir():
         said = (
-            f"there is no folder {sanitize(str(above))} to create {sanitize(folder.name)} in."
+            f"there is no folder {sanitize(str(parent))} to create {sanitize(folder.name)} in."
             f" {undone}"
         )
         raise Conflict(
-            said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
+            said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(parent))}"
         )
 
 
-def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
+def require_disk(home: Path, settings: Settings, file: str, at: str) -> None:
     """Raise Storage if the configured folder is missing or empty but should hold a backup.
 
     `file` and `at` are the file name and stored time of the newest good backup. If it was taken
@@ -74,12 +74,12 @@ def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
     """
     # A backup in the home is older than the setting, whatever the mtime of config.toml says: a
     # copied file keeps its old mtime.
-    if chosen.folder is None or (home / "backups" / file).exists():
+    if settings.folder is None or (home / "backups" / file).exists():
         return
     with suppress(OSError):
         as_then = timestamps.from_unix(os.stat(paths.get_config_path()).st_mtime) < at
-        if as_then and (_is_missing(Path(chosen.folder)) or not os.listdir(chosen.folder)):
-            raise _make_folder_gone(Path(chosen.folder))
+        if as_then and (_is_missing(Path(settings.folder)) or not os.listdir(settings.folder)):
+            raise _make_folder_gone(Path(settings.folder))
 
 
 def _make_folder_gone(where: Path) -> Storage:
@@ -99,9 +99,9 @@ def find_left_behind(home: Path) -> Row | None:
 
     Return {"path", "good", "at"} with the path and time of the newest, or None.
     """
-    chosen = read_settings()
+    settings = read_settings()
     database = paths.database_path(home)
-    if chosen.folder is None or BackupCatalog(get_folder(home, chosen), database).list_good():
+    if settings.folder is None or BackupCatalog(get_folder(home, settings), database).list_good():
         return None
     good = BackupCatalog(home / "backups", database).list_good()
     return (
@@ -134,14 +134,14 @@ def open_store(home: Path) -> BackupCatalog:
     Raise Storage if backups were taken but their folder is missing, or if the folder cannot be
     created.
     """
-    chosen, database = read_settings(), paths.database_path(home)
-    where = get_folder(home, chosen)
+    settings, database = read_settings(), paths.database_path(home)
+    where = get_folder(home, settings)
     if _is_missing(where):
-        above = Path(chosen.folder).parent if chosen.folder else where.parent
-        if chosen.folder and _is_missing(Path(chosen.folder)) and _is_missing(above):
-            said = f"the backup folder is out of reach: there is no {sanitize(str(above))}."
+        parent = Path(settings.folder).parent if settings.folder else where.parent
+        if settings.folder and _is_missing(Path(settings.folder)) and _is_missing(parent):
+            said = f"the backup folder is out of reach: there is no {sanitize(str(parent))}."
             raise Storage(
-                said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}"
+                said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(parent))}"
             )
         # A newest backup in the home was taken before the folder was set.
         if (newest := find_newest_recorded(database)) and not (home / "backups" / newest).exists():
@@ -196,34 +196,34 @@ def _check_store(
     store: BackupCatalog, ident: str | None, step: Callable[[], None], marks: bool
 ) -> Row:
     known = store.list_backups()
-    asked = [store.find_backup(ident)] if ident else known
+    backups = [store.find_backup(ident)] if ident else known
     faults = [] if ident else list(store.find_damaged_files())
     bad = {fault.ident for fault in faults if fault.own}
-    own = [one for one in asked if one.id not in bad and not one.stranger]
-    whole = asked[0] if ident else next(reversed(own), None)
+    own = [one for one in backups if one.id not in bad and not one.stranger]
+    fully_checked = backups[0] if ident else next(reversed(own), None)
     if marks:
         with suppress(OSError):  # The next backup cleans up.
             backup_folder.remove_temporary_files(store.folder)
     try:
-        faults += _rebuild(store, whole, step) if whole else []
+        faults += _rebuild(store, fully_checked, step) if fully_checked else []
     except (DiskFull, ReadOnlyDisk) as refused:
         if not bad:
-            many = f"{len(asked)} backup{'' if len(asked) == 1 else 's'}"
-            well = "" if ident or faults else f"the files of {many} are good, but "
-            raise type(refused)(f"{well}{refused.message}", refused.hint) from None
-    wrong, odd = (
+            many = f"{len(backups)} backup{'' if len(backups) == 1 else 's'}"
+            prefix = "" if ident or faults else f"the files of {many} are good, but "
+            raise type(refused)(f"{prefix}{refused.message}", refused.hint) from None
+    damaged, suspicious = (
         _group_by_backup(fault for fault in faults if fault.own),
         _group_by_backup(fault for fault in faults if not fault.own),
     )
     for one in known:
-        if marks and one.id in wrong and one.problem is None:
-            _mark_bad(store, one.id, wrong[one.id])
-    told = {
+        if marks and one.id in damaged and one.problem is None:
+            _mark_bad(store, one.id, damaged[one.id])
+    copies = {
         name: [{"id": ident, "problem": why} for ident, why in found.items()]
-        for name, found in (("bad", wrong), ("odd", odd))
+        for name, found in (("bad", damaged), ("odd", suspicious))
     }
-    told["strangers"] = [{"id": one.id, "of": one.stranger} for one in asked if one.stranger]
-    return {"checked": len(asked), **told, "damaged_lines": store.find_damaged_lines()}
+    copies["strangers"] = [{"id": one.id, "of": one.stranger} for one in backups if one.stranger]
+    return {"checked": len(backups), **copies, "damaged_lines": store.find_damaged_lines()}
 
 
 def _group_by_backup(faults: Iterable[BackupFault]) -> dict[str, str]:

@@ -105,8 +105,8 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
     A caller with a runtime waits at most `MAX_WAIT`; the program then continues.
     """
     name = sanitize(next(iter(chosen.after), ""))
-    said = f"backup {taken.id} is complete; waiting for the after-program {name}"
-    patience = asyncio.get_running_loop().call_later(NOTICE_DELAY, call.note, said)
+    notice = f"backup {taken.id} is complete; waiting for the after-program {name}"
+    notice_timer = asyncio.get_running_loop().call_later(NOTICE_DELAY, call.note, notice)
     running = asyncio.create_task(_run_and_record(call, chosen, taken))
     try:
         await asyncio.wait({running}, timeout=MAX_WAIT if call.live else None)
@@ -114,7 +114,7 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
         running.cancel()
         raise
     finally:
-        patience.cancel()
+        notice_timer.cancel()
     if running.done():
         return running.result()
     _RUNNING.add(running)
@@ -153,7 +153,7 @@ async def take_one_backup(
     Files put aside by restores and upgrades are pruned by the same rule. Raise Problem.
     """
     rules = BackupRules(chosen.full, chosen.increment, chosen.keep if to is None else None)
-    beside = await _read_attachments(call)
+    attachments = await _read_attachments(call)
     where = to or get_folder(call.home, chosen)
 
     def work(step: Callable[[], None]) -> Backup:
@@ -161,7 +161,7 @@ async def take_one_backup(
             require_parent(to or Path(chosen.folder or ""), space_errors.NO_BACKUP_TAKEN)
         # This raises for a database without its version, whose backup could not be restored.
         migrate.read_version(call.db.path)
-        taken = take_backup(call.db.path, where, rules, full, beside, step)
+        taken = take_backup(call.db.path, where, rules, full, attachments, step)
         if rules.keep is not None:
             with suppress(OSError):  # The next backup tries again.
                 previous_databases.prune_previous(call.db.path, rules.keep)
@@ -185,16 +185,16 @@ async def _run_in_thread(work: Callable[[Callable[[], None]], T]) -> T:
 
     `work` receives a step function to call regularly.
     """
-    over = threading.Event()
+    is_cancelled = threading.Event()
 
     def step() -> None:
-        if over.is_set():
+        if is_cancelled.is_set():
             raise BackupCancelledError
 
     try:
         return await asyncio.to_thread(work, step)
     finally:
-        over.set()
+        is_cancelled.set()
 
 
 async def _read_attachments(call: Call) -> dict[str, bytes]:
@@ -239,18 +239,18 @@ class NewestBackup:
         self._found: tuple[str | None, str] = (None, "")
 
     def find_existing(
-        self, c: Connection, folder: str, alone: Path | None = None
+        self, c: Connection, folder: str, database: Path | None = None
     ) -> tuple[str | None, str]:
         """Return the result of `_find_newest_existing`, cached.
 
         Without a runtime nobody updates the table of backups. With the path `alone` of the
         database, the backup folder is therefore read first.
         """
-        of = (folder, alone, find_newest_good(c))
-        if self._of != of or monotonic() >= self._due:
-            lying = _find_newest_in_folder(folder, alone) if alone else None
-            found = (lying, "") if lying else _find_newest_existing(c, folder)
-            self._of, self._found, self._due = of, found, monotonic() + NEWEST_TTL
+        key = (folder, database, find_newest_good(c))
+        if self._of != key or monotonic() >= self._due:
+            newest_in_folder = _find_newest_in_folder(folder, database) if database else None
+            found = (newest_in_folder, "") if newest_in_folder else _find_newest_existing(c, folder)
+            self._of, self._found, self._due = key, found, monotonic() + NEWEST_TTL
         return self._found
 
 

@@ -121,7 +121,9 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     before = await call.db.read(retention.get_size)
     report = await _run(call, upkeep, dry_run)
     after = await call.db.read(retention.get_size)
-    kept, waiting = (0, {"runs": 0, "logs": 0}) if upkeep.doubt else await _count_kept(call, upkeep)
+    spared_count, waiting = (
+        (0, {"runs": 0, "logs": 0}) if upkeep.doubt else await _count_kept(call, upkeep)
+    )
     following = _describe_next(report if dry_run else CleanupReport())
     if upkeep.doubt:
         following["words"] = "nothing while config.toml is wrong"
@@ -133,7 +135,7 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
         ],
         **asdict(report.sum_all()),
         "others": report.others,
-        "kept": kept,
+        "kept": spared_count,
         "waiting": waiting,
         "freed": asdict(report.freed),
         "unknown": [
@@ -160,8 +162,8 @@ async def _count_kept(call: Call, upkeep: MaintenanceSettings) -> tuple[int, dic
     """Return how many old runs stay as a last success, and how many wait."""
     found = await call.db.read(retention.find_rule_runs, await _read_rules(call.home, upkeep))
     waiting = [await call.db.read(retention.count_waiting, part) for part in found]
-    kept = sum([await call.db.read(retention.count_spared, part) for part in found])
-    return kept, {
+    spared_count = sum([await call.db.read(retention.count_spared, part) for part in found])
+    return spared_count, {
         "runs": sum(runs for runs, _ in waiting),
         "logs": sum(logs for _, logs in waiting),
     }
@@ -216,9 +218,11 @@ def _describe_next(report: CleanupReport) -> dict[str, Any]:
         for count, what in ((figures.runs, "run"), (figures.tasks, "task"))
         if count
     )
-    noted = f"{_pluralize(others, 'row')} of other records" if others else ""
+    others_text = f"{_pluralize(others, 'row')} of other records" if others else ""
     words = (
-        "; ".join(part for part in (work and f"{work}, {units.format_bytes(size)}", noted) if part)
+        "; ".join(
+            part for part in (work and f"{work}, {units.format_bytes(size)}", others_text) if part
+        )
         or "nothing"
     )
     return {"runs": figures.runs, "tasks": figures.tasks, "bytes": size, "words": words}
@@ -267,13 +271,13 @@ END_OF_TIME = "~"
 """A stamp later than all times."""
 
 
-def find_oldest(home: Path, chosen: BackupSettings) -> str:
+def find_oldest(home: Path, settings: BackupSettings) -> str:
     """Return the time of the oldest restorable database, or "" if unknown.
 
     Backups and databases put aside by a restore count. The time is unknown while a folder is out of
     reach.
     """
-    folders = {home / "backups", backup_files.get_folder(home, chosen)}
+    folders = {home / "backups", backup_files.get_folder(home, settings)}
     try:
         if any(_may_hold_backups(home, folder) for folder in folders):
             return ""
@@ -332,11 +336,13 @@ async def preview(db: Database, home: Path, upkeep: MaintenanceSettings) -> Clea
     by, report, seen = await _read_rules(home, upkeep), CleanupReport(), Counter[str]()
     for part in await db.read(retention.find_rule_runs, by):
         async for runs in read_batches(db, retention.list_expired, part):
-            taken = await db.read(retention.preview_removal, runs, seen)
-            _count_batch(report, part, runs, taken)
+            removed = await db.read(retention.preview_removal, runs, seen)
+            _count_batch(report, part, runs, removed)
         async for tasks in read_batches(db, retention.list_without_runs, part, by.before):
-            taken = await db.read(retention.preview_removal, (), seen, [task.id for task in tasks])
-            _count_batch(report, part, (), taken)
+            removed = await db.read(
+                retention.preview_removal, (), seen, [task.id for task in tasks]
+            )
+            _count_batch(report, part, (), removed)
     for table in retention.OTHER_TABLES:
         _count_others(report, table, await db.read(retention.count_old, table, by))
     return report
@@ -397,9 +403,9 @@ async def _clean_once(
         await db.write_quietly(engine.test_write)
     for part in parts:
         async for runs in read_batches(db, retention.list_expired, part):
-            taken = await db.write(retention.remove_runs, [run.id for run in runs])
-            unlinked += await to_thread(_delete_logs, home, taken.runs)
-            _count_batch(report, part, runs, taken)
+            removed = await db.write(retention.remove_runs, [run.id for run in runs])
+            unlinked += await to_thread(_delete_logs, home, removed.runs)
+            _count_batch(report, part, runs, removed)
             if len(unlinked) >= retention.ROWS_PER_BATCH:
                 await _unlist_logs(db, unlinked)
         async for tasks in read_batches(db, retention.list_without_runs, part, found.before):
@@ -421,20 +427,20 @@ async def _clean_once(
 
 
 def _count_batch(
-    report: CleanupReport, part: RuleRuns, runs: Sequence[ExpiredRun], taken: RemovedRows
+    report: CleanupReport, part: RuleRuns, runs: Sequence[ExpiredRun], removed: RemovedRows
 ) -> None:
     """Count a batch.
 
     A task is removed for the reason of its last run. A task that never ran is old or was removed.
     """
     reasons: dict[str, str] = {}
-    gone = set(taken.runs)
+    removed_runs = set(removed.runs)
     for run in runs:
-        if run.id in gone:
+        if run.id in removed_runs:
             reasons[run.task] = part.get_reason(run)
             report.count(part.scope, reasons[run.task], runs=1, logs=run.log, rows=run.row)
     usual = "removed" if part.scope.kind == "removed" else "age"
-    for task, size in taken.tasks.items():
+    for task, size in removed.tasks.items():
         report.count(part.scope, reasons.get(task, usual), tasks=1, rows=size)
 
 

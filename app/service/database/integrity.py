@@ -40,12 +40,14 @@ async def repair(call: Call) -> dict[str, Any]:
             "no runtime is running. Nothing was done.", "Run: taskdeck db check --repair"
         )
     damage = await asyncio.to_thread(checks.find_damage, call.db.path)
-    lost = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)
-    given = await asyncio.to_thread(find_highest_number, call.home)
+    missing_runs = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)
+    highest = await asyncio.to_thread(find_highest_number, call.home)
     uuid = await asyncio.to_thread(find_home_uuid, call.home)
-    done = [] if damage else await call.db.write(apply_repairs, lost, call.by, given, uuid)
+    repairs = (
+        [] if damage else await call.db.write(apply_repairs, missing_runs, call.by, highest, uuid)
+    )
     problems = await asyncio.to_thread(find_problems, call.home, True)
-    return {"ok": not problems, "done": done, "problems": problems}
+    return {"ok": not problems, "done": repairs, "problems": problems}
 
 
 def find_problems(home: Path, live: bool) -> list[str]:
@@ -57,9 +59,9 @@ def find_problems(home: Path, live: bool) -> list[str]:
     path = paths.database_path(home)
     runs, logs = journal.list_known_runs(home), list(journal.list_logs(home))
     problems = checks.check_database(path, VALIDATORS)
-    torn = [] if live else checks.find_lost_writes(path)
-    if torn or problems and checks.find_damage(path):
-        return [*torn, *problems]
+    lost_writes = [] if live else checks.find_lost_writes(path)
+    if lost_writes or problems and checks.find_damage(path):
+        return [*lost_writes, *problems]
     problems = [
         *(
             []
@@ -70,15 +72,17 @@ def find_problems(home: Path, live: bool) -> list[str]:
     ]
     problems += checks.check_highest_number(path, find_highest_number(home))
     with open_read_only(path) as c:
-        strange, alone = (
+        unknown_runs, orphan_logs = (
             checks.find_unknown_runs(c, sorted(runs)),
             checks.find_unknown_runs(c, logs),
         )
-        lost = [] if live else [runid for runid in checks.list_running(c) if runid not in runs]
+        missing_runs = (
+            [] if live else [runid for runid in checks.list_running(c) if runid not in runs]
+        )
     return [
         *problems,
-        *_describe_keeper_problems(home, strange, lost),
-        *_describe_orphan_logs(home, alone),
+        *_describe_keeper_problems(home, unknown_runs, missing_runs),
+        *_describe_orphan_logs(home, orphan_logs),
     ]
 
 
@@ -115,37 +119,43 @@ def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
     )
 
 
-def _describe_keeper_problems(home: Path, strange: list[str], lost: list[str]) -> list[str]:
+def _describe_keeper_problems(
+    home: Path, unknown_runs: list[str], missing_runs: list[str]
+) -> list[str]:
     alive = (
-        {trace.runid for trace in journal.list_runs(home) if trace.is_active} if strange else set()
+        {trace.runid for trace in journal.list_runs(home) if trace.is_active}
+        if unknown_runs
+        else set()
     )
-    then = ": it is running, and becomes a task at the next start (taskdeck serve --detach)"
+    consequence = ": it is running, and becomes a task at the next start (taskdeck serve --detach)"
     found = [
-        f"the keeper has run {runid}, which has no row{then if runid in alive else ''}"
-        for runid in strange[:MAX_FAULTS]
+        f"the keeper has run {runid}, which has no row{consequence if runid in alive else ''}"
+        for runid in unknown_runs[:MAX_FAULTS]
     ]
-    ends = journal.read_ends(home, lost)
+    ends = journal.read_ends(home, missing_runs)
     ended = {
         runid: (
             "the next start records its end again"
             if runid in ends
             else "the next start marks it as lost"
         )
-        for runid in lost
+        for runid in missing_runs
     }
     return found + [
         f"run {runid} is recorded as running, but the keeper does not know it: {ended[runid]}"
-        for runid in lost[:MAX_FAULTS]
+        for runid in missing_runs[:MAX_FAULTS]
     ]
 
 
-def _describe_orphan_logs(home: Path, alone: list[str]) -> list[str]:
-    if not alone:
+def _describe_orphan_logs(home: Path, orphan_logs: list[str]) -> list[str]:
+    if not orphan_logs:
         return []
-    size = units.format_bytes(sum(_get_size(Path(paths.log_path(home, runid))) for runid in alone))
+    size = units.format_bytes(
+        sum(_get_size(Path(paths.log_path(home, runid))) for runid in orphan_logs)
+    )
     return [
-        f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} without a row"
-        f" ({size})"
+        f"{len(orphan_logs):,} {'log of a run' if len(orphan_logs) == 1 else 'logs of runs'}"
+        f" without a row ({size})"
     ]
 
 
@@ -165,9 +175,9 @@ def find_orphan_logs(home: Path) -> list[str]:
 
 def restore_version(c: Connection, by: str) -> list[str]:
     """Restore the database's lost version number and record the repair."""
-    done = [checks.restore_version(c)]
-    operations.record(c, by, "db repair", "database", after=done)
-    return done
+    repairs = [checks.restore_version(c)]
+    operations.record(c, by, "db repair", "database", after=repairs)
+    return repairs
 
 
 def apply_repairs(
@@ -177,13 +187,13 @@ def apply_repairs(
 
     No number up to `highest` is assigned again. `home_uuid` replaces a lost UUID of the home.
     """
-    done = checks.repair_database(c, highest, VALIDATORS, home_uuid)
+    repairs = checks.repair_database(c, highest, VALIDATORS, home_uuid)
     if logs:
         checks.discard_logs(c, logs)
-        done.append(
+        repairs.append(
             f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs without a row will be"
             " removed by the cleanup"
         )
-    if done:
-        operations.record(c, by, "db repair", "database", after=done)
-    return done
+    if repairs:
+        operations.record(c, by, "db repair", "database", after=repairs)
+    return repairs

@@ -79,13 +79,21 @@ def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
     with suppress(KeyError, TypeError, AttributeError):
         end, began = records["e"], records["i"]["at"] if "p" in records else None
         # A forgotten end was stored, and later attempts may exist.
-        again = end.get("again", True) and "f" not in records
-        event = {"run": runid, "code": end["code"], "signal": end["signal"],
-        "reason": end.get("reason"), "lost": end.get("lost", False),
-                 "again": again, "stop": records["s"]["reason"] if "s" in records else None,
-                 "started_at": began,
-                 "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"],
-                 "maxrss": end["rss"]}  # fmt: skip
+        can_be_retried = end.get("again", True) and "f" not in records
+        event = {
+            "run": runid,
+            "code": end["code"],
+            "signal": end["signal"],
+            "reason": end.get("reason"),
+            "lost": end.get("lost", False),
+            "again": can_be_retried,
+            "stop": records["s"]["reason"] if "s" in records else None,
+            "started_at": began,
+            "at": end["at"],
+            "run_seconds": end["seconds"],
+            "cpu": end["cpu"],
+            "maxrss": end["rss"],
+        }
         numbers = (
             event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss")
         )
@@ -121,7 +129,7 @@ def _build_run(runid: str, records: Records) -> ObservedRun:
             else None
         )
         stop = str(records["s"].get("reason")) if "s" in records else None
-        lost, again = bool(end.get("lost")), bool(end.get("again", True))
+        lost, can_be_retried = bool(end.get("lost")), bool(end.get("again", True))
         return ObservedRun(
             runid,
             told="f" not in records,
@@ -130,37 +138,33 @@ def _build_run(runid: str, records: Records) -> ObservedRun:
             lost=lost,
             ended=True,
             stop=stop,
-            again=again,
+            again=can_be_retried,
         )
     began = records["i"].get("at") if isinstance(records.get("i"), dict) else None
-    return _build_living_run(runid, records.get("p"), began, told="f" not in records)
+    return _build_living_run(runid, records.get("p"), began, is_reported="f" not in records)
 
 
 def build_started_run(event: dict[str, Any]) -> ObservedRun:
     """Return a run that the keeper reports as running."""
-    return _build_living_run(event["run"], event, event["at"], told=True)
+    return _build_living_run(event["run"], event, event["at"], is_reported=True)
 
 
 def _build_living_run(
-    runid: str, process: dict[str, Any] | None, began: Any, told: bool
+    runid: str, process: dict[str, Any] | None, began: Any, is_reported: bool
 ) -> ObservedRun:
     """Return a run without a known end, with details of its leader if that is alive."""
     number, attempt = _read_marks(process)
     begin = began if isinstance(began, int | float) and 0 <= began < END_OF_TIME else None
-    trace = ObservedRun(runid, number, told, attempt=attempt, begin=begin)
+    run = ObservedRun(runid, number, is_reported, attempt=attempt, begin=begin)
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if process is not None and _read_start_ticks(process["pid"]) == process["ticks"]:
             leader, argv, cwd = psutil.Process(process["pid"]), (), "/"
             with suppress(psutil.Error):  # The process may belong to another user by now.
                 argv, cwd = tuple(leader.cmdline()), leader.cwd()
             return replace(
-                trace,
-                lives=True,
-                argv=argv,
-                cwd=cwd,
-                name=_make_name(argv) if argv else UNKNOWN_NAME,
+                run, lives=True, argv=argv, cwd=cwd, name=_make_name(argv) if argv else UNKNOWN_NAME
             )
-    return trace
+    return run
 
 
 def _make_name(argv: tuple[str, ...]) -> str:
@@ -191,8 +195,8 @@ def _read_marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
 
 def _read_start_ticks(pid: int) -> int | None:
     """Return the start of a process in ticks since boot, or None for a zombie."""
-    told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return None if told[0] in b"ZX" else int(told[19])
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return None if fields[0] in b"ZX" else int(fields[19])
 
 
 def list_logs(home: Path) -> Iterator[str]:

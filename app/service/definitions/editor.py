@@ -53,11 +53,13 @@ async def check(
     new definition in the same format, "fields": {column: [old, new]}}. `name` is None for a new
     definition. Lines and columns count from 1, and are None if unknown.
     """
-    wanted, faults = await asyncio.to_thread(_parse_text, _check_kind(kind), name, text, format)
-    if wanted is None:
+    definitions, faults = await asyncio.to_thread(
+        _parse_text, _check_kind(kind), name, text, format
+    )
+    if definitions is None:
         return {"name": name, "faults": faults, "before": "", "after": "", "fields": {}}
-    stored, change = await call.db.read(_plan_change, kind, wanted)
-    (found,) = wanted[kind]
+    stored, change = await call.db.read(_plan_change, kind, definitions)
+    (found,) = definitions[kind]
     return await asyncio.to_thread(
         _build_answer, kind, found, text, format, name is None, stored, change
     )
@@ -80,10 +82,12 @@ async def set_(
 
     Return {"name", "change": create|update|same, "fields"}.
     """
-    wanted, faults = await asyncio.to_thread(_parse_text, _check_kind(kind), name, text, format)
-    if wanted is None:
+    definitions, faults = await asyncio.to_thread(
+        _parse_text, _check_kind(kind), name, text, format
+    )
+    if definitions is None:
         raise _make_usage(faults)
-    return await call.db.write(_store, call.by, kind, name, text, format, was, wanted)
+    return await call.db.write(_store, call.by, kind, name, text, format, was, definitions)
 
 
 def _check_kind(kind: str) -> str:
@@ -113,7 +117,7 @@ def _parse_text(
     if len(text) > MAX_LENGTH:
         return None, [_make_fault(None, f"is longer than {MAX_LENGTH // 1024} KiB")]
     try:
-        wanted, said = parse_with_faults(text, format)
+        definitions, said = parse_with_faults(text, format)
     except Problem as problem:
         return None, [
             _make_fault(
@@ -123,14 +127,14 @@ def _parse_text(
             )
         ]
     if not said:
-        said = [*_find_extra(wanted, kind, name), *_find_engine_fault(wanted)]
+        said = [*_find_extra(definitions, kind, name), *_find_engine_fault(definitions)]
     faults = [_make_fault(None, fault, text) for fault in said]
-    return (None if said else wanted), sorted(faults, key=lambda fault: fault["line"] or 0)
+    return (None if said else definitions), sorted(faults, key=lambda fault: fault["line"] or 0)
 
 
-def _find_extra(wanted: Definitions, kind: str, name: str | None) -> list[str]:
+def _find_extra(definitions: Definitions, kind: str, name: str | None) -> list[str]:
     """Return a fault if the text does not define exactly the edited object."""
-    found = [(table, each) for table in KINDS for each in wanted[table]]
+    found = [(table, each) for table in KINDS for each in definitions[table]]
     head = f"[{kind}.{_quote_name(name) if name is not None else 'NAME'}]"
     if not found:
         return [f"nothing is defined yet: begin with {head}"]
@@ -154,21 +158,21 @@ def _quote_name(name: str) -> str:
     )
 
 
-def _find_engine_fault(wanted: Definitions) -> list[str]:
+def _find_engine_fault(definitions: Definitions) -> list[str]:
     """Return the engine's objection to a template, if any."""
     try:
-        apply.check_engines(wanted)
+        apply.check_engines(definitions)
     except Problem as problem:
         return [problem.message]
     return []
 
 
 def _make_fault(
-    place: fault_location.TextPosition | None, said: str, text: str = ""
+    position: fault_location.TextPosition | None, faults: str, text: str = ""
 ) -> dict[str, Any]:
-    said = said.replace(" Nothing was changed.", "").rstrip(".")
-    line, column = place or fault_location.locate_fault(text, said) or (None, None)
-    return {"line": line, "column": column, "message": said}
+    faults = faults.replace(" Nothing was changed.", "").rstrip(".")
+    line, column = position or fault_location.locate_fault(text, faults) or (None, None)
+    return {"line": line, "column": column, "message": faults}
 
 
 def _make_usage(faults: list[dict[str, Any]]) -> Usage:
@@ -176,13 +180,13 @@ def _make_usage(faults: list[dict[str, Any]]) -> Usage:
 
 
 def _plan_change(
-    c: Connection, kind: str, wanted: Definitions
+    c: Connection, kind: str, definitions: Definitions
 ) -> tuple[Row | None, apply.DefinitionChange | Problem]:
     """Return the stored row, and the planned change or the reason against it."""
-    (found,) = wanted[kind]
+    (found,) = definitions[kind]
     stored = _read_row(c, kind, found)
     try:
-        (change,) = apply.plan_changes(c, wanted)
+        (change,) = apply.plan_changes(c, definitions)
     except Problem as problem:
         return stored, problem
     return stored, change
@@ -231,18 +235,18 @@ def _store(
     text: str,
     format: str,
     was: str | None,
-    wanted: Definitions,
+    definitions: Definitions,
 ) -> dict[str, Any]:
-    found = next(iter(wanted[kind]))
+    found = next(iter(definitions[kind]))
     stored = _read_row(c, kind, found)
     if (_format_text(kind, found, stored)[0] if stored else None) != was:
-        raise _make_conflict(c, kind, found, gone=stored is None, new=was is None)
-    (change,) = apply.plan_changes(c, wanted)
+        raise _make_conflict(c, kind, found, is_deleted=stored is None, new=was is None)
+    (change,) = apply.plan_changes(c, definitions)
     apply.apply_change(c, change, by)
     return {"name": found, "change": change.word, "fields": change.fields}
 
 
-def _make_conflict(c: Connection, kind: str, name: str, gone: bool, new: bool) -> Problem:
+def _make_conflict(c: Connection, kind: str, name: str, is_deleted: bool, new: bool) -> Problem:
     """Return the problem that somebody else changed the definition first."""
     word, shown = _get_word(kind), sanitize(name)
     if new:
@@ -261,7 +265,7 @@ def _make_conflict(c: Connection, kind: str, name: str, gone: bool, new: bool) -
             (timestamps.utcnow() - timestamps.parse_time(last.created_at)).total_seconds()
         )
         who = f" by {sanitize(last.by)}, {ago} ago"
-    if gone:
+    if is_deleted:
         return NotFound(f"{word} {shown} was removed meanwhile{who}. Nothing was changed.")
     return Conflict(f"{word} {shown} was changed meanwhile{who}. Nothing was changed.")
 

@@ -37,10 +37,10 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 _COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
 
 
-def _parse_values(given: dict[str, Any]) -> dict[str, Any]:
+def _parse_values(values: dict[str, Any]) -> dict[str, Any]:
     return {
         _COLUMNS.get(name, name): _parse_value(name, value)
-        for name, value in given.items()
+        for name, value in values.items()
         if value is not None
     }
 
@@ -235,10 +235,10 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
 
     People share cores on purpose, so oversized pools are not refused.
     """
-    for said in overcommit.list_warnings(
+    for warning in overcommit.list_warnings(
         await call.db.read(pool_dicts), *host.read_capacity(), names
     ):
-        call.note(f"{said}: more may start than it can run well.")
+        call.note(f"{warning}: more may start than it can run well.")
 
 
 def _resolve_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:

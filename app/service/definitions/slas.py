@@ -77,10 +77,14 @@ def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     None). `late` and `last_late` cover resolved alerts of the last day; at most a thousand of all
     rules are counted.
     """
-    counts, quiet = alerts.count_by_rule(c), alerts.map_silences(c)
-    over = alerts.map_resolved(c, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)
+    counts, silences = alerts.count_by_rule(c), alerts.map_silences(c)
+    resolved = alerts.map_resolved(
+        c, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED
+    )
     return [
-        _add_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None)))
+        _add_state(
+            c, row, counts.get(row.id, {}), silences.get(row.id), resolved.get(row.id, (0, None))
+        )
         for row in rows
     ]
 
@@ -90,18 +94,23 @@ def _add_state(
     row: SlaRow,
     counts: dict[str, int],
     silence: alerts.Silence | None,
-    over: tuple[int, str | None],
+    resolved: tuple[int, str | None],
 ) -> dict[str, Any]:
     rule = sla.parse_conditions(row.conditions)
-    quiet = (
+    silences = (
         {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     )
     return {
-        **row._asdict(), "severity": sla.get_severity(row.priority),
-        "words": sla.describe_rule(rule), "limit": rule.value,
-        **sla_metrics.describe_state(c, rule), "open": counts, "silence": quiet, "late": over[0],
-        "last_late": over[1],
-    }  # fmt: skip
+        **row._asdict(),
+        "severity": sla.get_severity(row.priority),
+        "words": sla.describe_rule(rule),
+        "limit": rule.value,
+        **sla_metrics.describe_state(c, rule),
+        "open": counts,
+        "silence": silences,
+        "late": resolved[0],
+        "last_late": resolved[1],
+    }
 
 
 def match_similar(c: Connection, task: sla_cursor.SlaTask) -> dict[str, str]:
@@ -222,7 +231,7 @@ async def set_(
 
 def _merge_changes(
     row: SlaRow,
-    asked: Mapping[str, Any],
+    changes: Mapping[str, Any],
     match: Mapping[str, Any],
     severity: str | None,
     enabled: bool | None,
@@ -233,19 +242,21 @@ def _merge_changes(
     """
     if not (enabled is None or isinstance(enabled, bool)):
         raise Usage("enabled must be true or false. Nothing was changed.")
-    given = {key: word for key, word in asked.items() if word is not None}
-    kept = row.conditions
-    if (given.get("preset", kept["preset"]) == sla.STAYS_BELOW) != sla_metrics.is_metric(row):
-        kept = {"preset": kept["preset"], "value": kept["value"]}
-    wanted = {**kept, **given}
+    set_words = {key: word for key, word in changes.items() if word is not None}
+    old_conditions = row.conditions
+    if (
+        set_words.get("preset", old_conditions["preset"]) == sla.STAYS_BELOW
+    ) != sla_metrics.is_metric(row):
+        old_conditions = {"preset": old_conditions["preset"], "value": old_conditions["value"]}
+    new_conditions = {**old_conditions, **set_words}
     matched = {
-        **kept.get("match", {}),
+        **old_conditions.get("match", {}),
         **{key: word for key, word in match.items() if word is not None},
     }
     values = _make_columns(
-        wanted["preset"],
-        wanted["value"],
-        wanted.get("metric"),
+        new_conditions["preset"],
+        new_conditions["value"],
+        new_conditions.get("metric"),
         {key: word for key, word in matched.items() if word},
         sla.get_severity(row.priority) if severity is None else severity,
     )
@@ -371,18 +382,20 @@ def find_unreadable_metrics(c: Connection, moment: datetime) -> dict[str, str]:
 def _has_events(c: Connection) -> bool:
     if not alerts.has_open_alerts(c):
         return False
-    seen, last = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
-    return last - seen > sla_cursor.SPAN or bool(alerts.list_to_resolve(c, seen, last, 1))
+    cursor, last_event = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
+    return last_event - cursor > sla_cursor.SPAN or bool(
+        alerts.list_to_resolve(c, cursor, last_event, 1)
+    )
 
 
 def _has_due_tasks(c: Connection, row: SlaRow, now: float) -> bool:
     put_off = sla_cursor.find_next_due(c, row.id)
     if put_off is not None and put_off <= now:
         return True
-    last = sla_cursor.find_last_created(
+    last_event = sla_cursor.find_last_created(
         c, timestamps.from_unix(now - sla.parse_conditions(row.conditions).value)
     )
-    return last > sla_cursor.read_cursor(c, row.id)
+    return last_event > sla_cursor.read_cursor(c, row.id)
 
 
 def to_facts(task: sla_cursor.SlaTask) -> sla.TaskTimes:
@@ -403,24 +416,24 @@ def _resolve_alerts(c: Connection, now: float) -> tuple[int, bool]:
 
     Return their number, and whether more events are left.
     """
-    seen, last = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
-    if last == seen:
+    cursor, last_event = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
+    if last_event == cursor:
         return 0, False
-    until = min(last, seen + sla_cursor.SPAN) if alerts.has_open_alerts(c) else last
-    found = alerts.list_to_resolve(c, seen, until, MAX_ALERTS)
+    until = min(last_event, cursor + sla_cursor.SPAN) if alerts.has_open_alerts(c) else last_event
+    found = alerts.list_to_resolve(c, cursor, until, MAX_ALERTS)
     alerts.resolve_alerts(c, [_close_alert(open_alert, now) for open_alert in found])
     if len(found) == MAX_ALERTS:
         return len(found), True
     sla_cursor.move_event_cursor(c, until)
-    return len(found), until < last
+    return len(found), until < last_event
 
 
-def _close_alert(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
+def _close_alert(alert: alerts.OpenAlert, now: float) -> dict[str, Any]:
     """Return the final values of an alert, as of the time its task met the rule."""
-    row = found.alert
+    row = alert.alert
     as_it_was = {"key": row.id, "text": row.text, "short": row.short, "value": row.value}
-    rule = sla.parse_conditions(found.conditions) if found.conditions is not None else None
-    verdict = sla.judge_task(rule, to_facts(found.task), now) if rule and found.task else None
+    rule = sla.parse_conditions(alert.conditions) if alert.conditions is not None else None
+    verdict = sla.judge_task(rule, to_facts(alert.task), now) if rule and alert.task else None
     if verdict is None or verdict.done is None:
         return as_it_was | {"resolved_at": timestamps.from_unix(now)}
     return as_it_was | {"resolved_at": timestamps.from_unix(verdict.done), "text": verdict.text,
@@ -450,14 +463,16 @@ def _take_new(
 ) -> list[sla_cursor.SlaTask]:
     """Return the next page of due tasks and advance the cursor."""
     at = sla_cursor.read_cursor(c, row.id)
-    last = min(
+    last_event = min(
         sla_cursor.find_last_created(c, timestamps.from_unix(now - rule.value)),
         at + sla_cursor.SPAN,
     )
-    if last <= at:
+    if last_event <= at:
         return []
-    found = sla_cursor.read_page(c, scope, at, last, row.updated_at)
-    sla_cursor.move_cursor(c, row.id, found[-1].number if len(found) == sla_cursor.PAGE else last)
+    found = sla_cursor.read_page(c, scope, at, last_event, row.updated_at)
+    sla_cursor.move_cursor(
+        c, row.id, found[-1].number if len(found) == sla_cursor.PAGE else last_event
+    )
     return found
 
 

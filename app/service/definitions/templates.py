@@ -52,33 +52,35 @@ async def show(call: Call, *, name: str) -> dict[str, Any]:
     return (await call.db.read(require_template, name))._asdict()
 
 
-async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+async def create(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     """Create a template.
 
     Parameters default to the names in the schema.
     """
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
-    given = {key: value for key, value in given.items() if value is not None}
-    given.setdefault(
-        "parameters", engines.derive_parameters(given.get("engine", ""), given.get("schema"))
+    values = {key: value for key, value in values.items() if value is not None}
+    values.setdefault(
+        "parameters", engines.derive_parameters(values.get("engine", ""), values.get("schema"))
     )
-    definition = make_definition(given)
+    definition = make_definition(values)
 
     def create(c: Connection) -> None:
         if definitions.find_template(c, name) is not None:
-            said = f"there is a template {sanitize(name)} already. Nothing was changed."
-            raise Conflict(said, f"Change it: taskdeck template set {sanitize(shlex.quote(name))}")
+            message = f"there is a template {sanitize(name)} already. Nothing was changed."
+            raise Conflict(
+                message, f"Change it: taskdeck template set {sanitize(shlex.quote(name))}"
+            )
         check_place(definition, read_queue_pools(c))
-        definitions.create(c, schema.templates, name, to_columns(definition, given), call.by)
+        definitions.create(c, schema.templates, name, to_columns(definition, values), call.by)
 
     await call.db.write(create)
     return await show(call, name=name)
 
 
-async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
+async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     """Change a template. Submitted tasks keep their values."""
-    if not any(value is not None for value in given.values()):
+    if not any(value is not None for value in values.values()):
         raise Usage(
             "nothing to set. Options: --queue, --timeout, --cpu, --memory, --retries or"
             " --description."
@@ -88,10 +90,10 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
         row = require_template(c, name)
         definition = make_definition(
             get_set_fields(row._asdict())
-            | {key: value for key, value in given.items() if value is not None}
+            | {key: value for key, value in values.items() if value is not None}
         )
         check_place(definition, read_queue_pools(c))
-        definitions.update(c, schema.templates, name, to_columns(definition, given), call.by)
+        definitions.update(c, schema.templates, name, to_columns(definition, values), call.by)
 
     await call.db.write(change)
     return await show(call, name=name)
@@ -150,9 +152,9 @@ def require_template(c: Connection, name: str) -> TemplateRow:
     return row
 
 
-def make_definition(given: Mapping[str, Any]) -> TemplateDefinition:
+def make_definition(values: Mapping[str, Any]) -> TemplateDefinition:
     """Return a definition that its engine can run. Raise Usage."""
-    definition: TemplateDefinition = validate_definition(TemplateDefinition, given)
+    definition: TemplateDefinition = validate_definition(TemplateDefinition, values)
     check_engine(definition)
     return definition
 

@@ -47,7 +47,7 @@ def _make_note(text: str) -> Problem:
 
 
 async def _apply_to_tasks(
-    call: Call, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction
+    call: Call, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
     """Apply an action to tasks and record it, leaving out tasks that `may` refuses.
 
@@ -55,12 +55,12 @@ async def _apply_to_tasks(
     go through in between.
     """
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= BATCH_SIZE):
-        return await call.db.write(_apply, call.by, verb, ids, select, may, act)
+        return await call.db.write(_apply, call.by, verb, ids, select, check, act)
     uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for at in range(0, len(uuids), BATCH_SIZE):
         part = await call.db.write(
-            _apply_to_batch, call.by, verb, uuids[at : at + BATCH_SIZE], select, may, act
+            _apply_to_batch, call.by, verb, uuids[at : at + BATCH_SIZE], select, check, act
         )
         for key, rows in part.items():
             total[key] += rows
@@ -68,9 +68,9 @@ async def _apply_to_tasks(
 
 
 def _apply(
-    c: Connection, by: str, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction
+    c: Connection, by: str, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
-    return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), may, act)
+    return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), check, act)
 
 
 def _apply_to_batch(
@@ -79,23 +79,28 @@ def _apply_to_batch(
     verb: str,
     uuids: Sequence[str],
     select: Select,
-    may: TaskCheck,
+    check: TaskCheck,
     act: TaskAction,
 ) -> dict[str, Any]:
     """Apply the action to a batch of resolved tasks.
 
     Tasks that left the selected states meanwhile are skipped.
     """
-    return _apply_to_resolved(c, by, verb, lookup.recheck(c, uuids, select), may, act)
+    return _apply_to_resolved(c, by, verb, lookup.recheck(c, uuids, select), check, act)
 
 
 def _apply_to_resolved(
-    c: Connection, by: str, verb: str, found: lookup.ResolvedTasks, may: TaskCheck, act: TaskAction
+    c: Connection,
+    by: str,
+    verb: str,
+    found: lookup.ResolvedTasks,
+    check: TaskCheck,
+    act: TaskAction,
 ) -> dict[str, Any]:
     refused, notes, good = list(found.refused), [], []
     for row in found.tasks:
         try:
-            may(row)
+            check(row)
             good.append(row)
         except Problem as problem:
             if problem.exit_code:
@@ -118,8 +123,8 @@ def _apply_to_resolved(
     operations.record_all(
         c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good]
     )
-    done = [_format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
-    return {"done": done, "refused": refused, "notes": notes}
+    report = [_format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
+    return {"done": report, "refused": refused, "notes": notes}
 
 
 _RUN_VERBS = ("pause", "resume")
@@ -222,9 +227,9 @@ async def cancel(
     With `signal`, only send that signal. With `waiting`, refuse tasks that have started. `attempts`
     gives the expected attempt by uuid; a task that was retried since is refused.
     """
-    meant = _validate("attempts", _ATTEMPTS, attempts or {})
+    expected = _validate("attempts", _ATTEMPTS, attempts or {})
     if signal is not None:
-        return await _send_signal(call, ids, select, _validate("signal", _SIGNAL, signal), meant)
+        return await _send_signal(call, ids, select, _validate("signal", _SIGNAL, signal), expected)
     grace = _validate("grace", _SECONDS, grace)
 
     def may(row: TaskRow) -> None:
@@ -235,7 +240,7 @@ async def cancel(
                 f"{_format_number(row)} has started meanwhile, so it was left alone: to end it,"
                 " cancel it again."
             )
-        _refuse_other_run(row, meant)
+        _refuse_other_run(row, expected)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
@@ -249,7 +254,7 @@ async def cancel(
     except DiskFull as problem:
         if waiting:
             raise
-        return await _cancel_unrecorded(call, ids, select, grace, problem, meant)
+        return await _cancel_unrecorded(call, ids, select, grace, problem, expected)
 
 
 async def preview_cancel(call: Call, *, ids: Sequence[str]) -> dict[str, Any]:
@@ -276,11 +281,11 @@ def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
 
     The user did not confirm the new run. An automatic retry is still covered.
     """
-    meant = row.status in (
+    expected = row.status in (
         TaskStatus.RUNNING,
         TaskStatus.RETRYING,
     ) and row.attempts == attempts.get(row.uuid)
-    if row.uuid in attempts and row.status not in ENDED and not meant:
+    if row.uuid in attempts and row.status not in ENDED and not expected:
         now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
         raise Conflict(
             f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: check it,"
@@ -346,10 +351,10 @@ async def _send_signal(
             if run.status in ("running", "paused", "stopping")
         )
 
-    done = await _apply_to_tasks(call, f"signal {get_signal_name(number)}", ids, select, may, act)
+    report = await _apply_to_tasks(call, f"signal {get_signal_name(number)}", ids, select, may, act)
     if call.live is not None:
         call.live.signal(runids, number)
-    return done
+    return report
 
 
 async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
@@ -371,14 +376,14 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
         transitions.pause(c, _get_uuids(rows), call.by)
 
     await _wait_for_start(call, ids, select)
-    done = await _apply_to_tasks(call, "pause", ids, select, may, act)
-    done["notes"] += [
+    report = await _apply_to_tasks(call, "pause", ids, select, may, act)
+    report["notes"] += [
         f"#{row['number']} is paused, but its limit of "
         f"{units.format_duration_setting(limits[row['uuid']])} keeps counting."
-        for row in done["done"]
+        for row in report["done"]
         if row["uuid"] in limits
     ]
-    return done
+    return report
 
 
 async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
@@ -433,7 +438,7 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
         if row.hold:
             raise _make_note(f"{_format_number(row)} is held already.")
 
-    done = await _apply_to_tasks(
+    report = await _apply_to_tasks(
         call,
         "hold",
         ids,
@@ -441,25 +446,25 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
         may,
         lambda c, rows: transitions.hold(c, _get_uuids(rows), True, call.by),
     )
-    done["notes"] += [
+    report["notes"] += [
         f"#{row['number']} keeps running; the hold applies to its next attempt. "
         f"To pause it: taskdeck pause {row['number']}"
-        for row in done["done"]
+        for row in report["done"]
         if row["run"]
     ]
-    return done
+    return report
 
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Release held tasks, except quarantined tasks that lost values."""
-    bare = await call.db.read(quarantine.find_without_environment)
+    lacks_environment = await call.db.read(quarantine.find_without_environment)
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             raise Conflict(_describe_ended(row, "release"))
         if not row.hold:
             raise _make_note(f"{_format_number(row)} is not held.")
-        refuse_unreadable(row, row.uuid in bare)
+        refuse_unreadable(row, row.uuid in lacks_environment)
 
     return await _apply_to_tasks(
         call,
@@ -471,15 +476,18 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
     )
 
 
-def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
+def refuse_unreadable(row: TaskRow, lacks_environment: bool = False) -> None:
     """Raise Conflict if parts of a task are unreadable; `bare` means its environment."""
-    lost = [*quarantine.find_lost_values(row.launch), *(["environment"] if bare else [])]
-    if lost:
-        over = row.status in ENDED
+    unreadable_parts = [
+        *quarantine.find_lost_values(row.launch),
+        *(["environment"] if lacks_environment else []),
+    ]
+    if unreadable_parts:
+        has_ended = row.status in ENDED
         raise Conflict(
-            f"{_format_number(row)} stays {row.status if over else 'held'}: its"
-            f" {' and '.join(lost)} cannot be read.",
-            f"Submit it again{'' if over else f', then: taskdeck cancel {row.number}'}. "
+            f"{_format_number(row)} stays {row.status if has_ended else 'held'}: its"
+            f" {' and '.join(unreadable_parts)} cannot be read.",
+            f"Submit it again{'' if has_ended else f', then: taskdeck cancel {row.number}'}. "
             f"Readable parts: taskdeck show --json {row.number}",
         )
 
@@ -497,14 +505,14 @@ async def retry(
     `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
     refused.
     """
-    meant = _validate("ends", _ENDS, ends or {})
+    expected = _validate("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
             raise Conflict(
                 f"{_format_number(row)} is {row.status}: only a task that has ended runs again."
             )
-        _refuse_other_end(row, meant)
+        _refuse_other_end(row, expected)
         if row.status == TaskStatus.SUCCEEDED and not again:
             raise Conflict(
                 f"{_format_number(row)} succeeded. To run it again anyway: taskdeck retry --again"
@@ -516,18 +524,18 @@ async def retry(
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         uuids = _get_uuids(rows)
-        alone = dependencies.list_failed_parents(c, uuids)
+        failed_parents = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
         notes.extend(
             [
                 *_describe_left_cancelled(rows, dependencies.list_cancelled_children(c, uuids)),
-                *_describe_failed_parents(alone),
+                *_describe_failed_parents(failed_parents),
             ]
         )
 
-    done = await _apply_to_tasks(call, "retry", ids, select, may, act)
-    done["notes"] += notes
-    return done
+    report = await _apply_to_tasks(call, "retry", ids, select, may, act)
+    report["notes"] += notes
+    return report
 
 
 def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
@@ -562,15 +570,17 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
     ]
 
 
-def _describe_failed_parents(alone: Sequence[Any]) -> list[str]:
+def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
     """Note the tasks that run although a parent did not succeed."""
     said = [
         f"#{row.number} runs anyway: #{row.parent}, which it depends on,"
         f" {PARENT_ENDINGS[row.status]}."
-        for row in alone[:_MAX_NAMED]
+        for row in failed_parents[:_MAX_NAMED]
     ]
     return said + (
-        [f"and {len(alone) - _MAX_NAMED:,} more like this."] if alone[_MAX_NAMED:] else []
+        [f"and {len(failed_parents) - _MAX_NAMED:,} more like this."]
+        if failed_parents[_MAX_NAMED:]
+        else []
     )
 
 
@@ -578,7 +588,7 @@ async def rm(
     call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None
 ) -> dict[str, Any]:
     """Delete ended tasks with their runs and logs; `ends` as in `retry`."""
-    meant = _validate("ends", _ENDS, ends or {})
+    expected = _validate("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
@@ -587,7 +597,7 @@ async def rm(
                 " removed.",
                 f"To end it: taskdeck cancel {row.number}",
             )
-        _refuse_other_end(row, meant)
+        _refuse_other_end(row, expected)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         task_fields.mark_deleted(c, _get_uuids(rows))
@@ -672,7 +682,7 @@ async def set_(
         values["not_before"] = (
             None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
         )
-    may = await call.db.read(_make_settable_check, values)
+    check = await call.db.read(_make_settable_check, values)
     was: dict[str, dict[str, Any]] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
@@ -681,24 +691,24 @@ async def set_(
         if "not_before" in values:
             transitions.recompute_waiting_state(c, _get_uuids(rows), call.by)
 
-    done = await _apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, may, act)
-    for row in done["done"]:
+    report = await _apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, check, act)
+    for row in report["done"]:
         row["before"] |= was[row["uuid"]]
-    done["notes"] += [
+    report["notes"] += [
         f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies"
         " to the next one."
-        for row in done["done"]
+        for row in report["done"]
         if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
     ]
     if (
-        done["done"]
+        report["done"]
         and (at := values.get("not_before"))
         and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE
     ):
-        done["notes"].append(
+        report["notes"].append(
             f"start time is {units.format_age(seconds)} in the past: it is ignored."
         )
-    return done
+    return report
 
 
 def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
@@ -824,7 +834,7 @@ def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> in
     return exit_code if exit_code is not None else 128 + signal if signal is not None else 1
 
 
-def _note_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
+def _note_stuck(call: Call, going: Sequence[Any], noted: set[str]) -> None:
     """Note once each task that does not proceed by itself."""
     halted = call.live.halted if call.live else None
     stops = (
@@ -833,8 +843,8 @@ def _note_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
         else []
     )
     for said in (*stops, *map(_describe_stuck, going)):
-        if said and said not in told:
-            told.add(said)
+        if said and said not in noted:
+            noted.add(said)
             call.note(said)
 
 

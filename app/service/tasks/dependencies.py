@@ -21,14 +21,16 @@ def read_tree(c: Connection, uuid: str) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _build_lines(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str, Any]]:
-    found, cut = _read_levels(c, way, uuid)
-    more = {via: dependencies.count_related(c, way, via) - len(found[via]) for via in cut}
+def _build_lines(c: Connection, direction: dict[str, str], uuid: str) -> list[dict[str, Any]]:
+    found, truncated = _read_levels(c, direction, uuid)
+    more = {
+        via: dependencies.count_related(c, direction, via) - len(found[via]) for via in truncated
+    }
     return list(_walk(uuid, found, more, 0, set()))
 
 
 def _read_levels(
-    c: Connection, way: dict[str, str], uuid: str
+    c: Connection, direction: dict[str, str], uuid: str
 ) -> tuple[dict[str, list[dependencies.RelatedTask]], set[str]]:
     """Read the relatives of each visited task, and the tasks that may have more."""
     found: defaultdict[str, list[dependencies.RelatedTask]] = defaultdict(list)
@@ -36,15 +38,15 @@ def _read_levels(
     for _ in range(MAX_LEVELS):
         if not level or room <= 0:
             break
-        rows = dependencies.list_related(c, way, level, room + 1)
+        rows = dependencies.list_related(c, direction, level, room + 1)
         for row in sorted(rows[:room], key=lambda row: row.number):
             found[row.via].append(row)
-        cut = set(level) if len(rows) > room else set[str]()
+        truncated = set(level) if len(rows) > room else set[str]()
         room -= len(rows)
         level = [one for one in dict.fromkeys(row.uuid for row in rows) if one not in seen]
         seen.update(level)
-        if cut:
-            return found, cut | set(level)
+        if truncated:
+            return found, truncated | set(level)
     return found, set(level)
 
 
@@ -53,20 +55,20 @@ def _walk(
     found: dict[str, list[dependencies.RelatedTask]],
     more: dict[str, int],
     depth: int,
-    told: set[str],
+    shown: set[str],
 ) -> Iterator[dict[str, Any]]:
     """Yield the tree as {depth, uuid, number, name, status, kind, again, more}.
 
     `again` marks a task listed further up, `more` the number of omitted relatives.
     """
     for row in found.get(uuid, ()):
-        again = row.uuid in told
-        told.add(row.uuid)
+        is_repeated = row.uuid in shown
+        shown.add(row.uuid)
         status = "removed" if row.deleted_at else row.status
         yield {"depth": depth, "uuid": row.uuid, "number": row.number, "name": row.name,
         "status": status, "kind": row.kind,
-               "again": again and bool(found.get(row.uuid)), "more": 0}  # fmt: skip
-        if not again:
-            yield from _walk(row.uuid, found, more, depth + 1, told)
+               "again": is_repeated and bool(found.get(row.uuid)), "more": 0}  # fmt: skip
+        if not is_repeated:
+            yield from _walk(row.uuid, found, more, depth + 1, shown)
     if more.get(uuid, 0) > 0:
         yield {"depth": depth, "more": more[uuid]}

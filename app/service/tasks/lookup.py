@@ -35,12 +35,12 @@ def find_task(c: Connection, ident: str | int) -> TaskRow:
     word = str(ident).strip()
     found = _look_up(c, word)
     if not found:
-        apart = (
+        hint = (
             "Give several numbers one by one (--after may repeat). "
             if _NUMBER_LIST.fullmatch(word)
             else ""
         )
-        raise NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{apart}List: taskdeck ls")
+        raise NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{hint}List: taskdeck ls")
     if len(found) > 1:
         raise Conflict(_describe_ambiguity(word, found), "Give the number.")
     return found[0]
@@ -90,9 +90,9 @@ def resolve(
 
     Raise Usage if both are empty, which never means all tasks.
     """
-    wanted, as_of = _parse_selection(select or {})
-    if wanted:
-        return ResolvedTasks(_drop_changed(c, _list_selected(c, wanted), as_of), ())
+    selection, as_of = _parse_selection(select or {})
+    if selection:
+        return ResolvedTasks(_drop_changed(c, _list_selected(c, selection), as_of), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     tasks: dict[str, TaskRow] = {}
@@ -114,28 +114,28 @@ def resolve_uuids(
     The uuids of a million tasks fit into memory. Tasks changed since `as_of` are included;
     `recheck` drops them.
     """
-    wanted, _ = _parse_selection(select or {})
-    if "filter" in wanted:
+    selection, _ = _parse_selection(select or {})
+    if "filter" in selection:
         return pagination.list_uuids(
-            c, pagination.list_matching(c, _read_selection_filter(c, wanted))
+            c, pagination.list_matching(c, _read_selection_filter(c, selection))
         ), ()
-    if wanted:
-        require_queue(c, wanted.get("queue"))
-        return reads.list_uuids(c, **to_list_arguments(wanted)), ()
+    if selection:
+        require_queue(c, selection.get("queue"))
+        return reads.list_uuids(c, **to_list_arguments(selection)), ()
     found = resolve(c, ids, select)
     return [row.uuid for row in found.tasks], found.refused
 
 
-def _list_selected(c: Connection, wanted: dict[str, Any]) -> list[TaskRow]:
-    if "filter" in wanted:
+def _list_selected(c: Connection, selection: dict[str, Any]) -> list[TaskRow]:
+    if "filter" in selection:
         return _fetch_in_order(
             c,
             pagination.list_uuids(
-                c, pagination.list_matching(c, _read_selection_filter(c, wanted))
+                c, pagination.list_matching(c, _read_selection_filter(c, selection))
             ),
         )
-    require_queue(c, wanted.get("queue"))
-    return reads.list_tasks(c, **to_list_arguments(wanted))
+    require_queue(c, selection.get("queue"))
+    return reads.list_tasks(c, **to_list_arguments(selection))
 
 
 def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
@@ -143,13 +143,13 @@ def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     return [rows[uuid] for uuid in uuids if uuid in rows]
 
 
-def _read_selection_filter(c: Connection, wanted: dict[str, Any]) -> pagination.TaskSelection:
+def _read_selection_filter(c: Connection, selection: dict[str, Any]) -> pagination.TaskSelection:
     """Return the filter of a selection, which must be its only condition."""
-    if len(wanted) > 1 or not isinstance(wanted["filter"], str):
+    if len(selection) > 1 or not isinstance(selection["filter"], str):
         raise Usage(
             "a filter must be text and cannot be combined with other selections. Nothing was done."
         )
-    return parse_selection_filter(c, wanted["filter"])
+    return parse_selection_filter(c, selection["filter"])
 
 
 def parse_selection_filter(c: Connection, text: str) -> pagination.TaskSelection:
@@ -176,19 +176,22 @@ def recheck(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) 
 
     The order of `uuids` is kept.
     """
-    wanted, as_of = _parse_selection(select or {})
-    if "filter" in wanted:
+    selection, as_of = _parse_selection(select or {})
+    if "filter" in selection:
         return ResolvedTasks(
             _drop_changed(
                 c,
                 _fetch_in_order(
-                    c, pagination.filter_matching_uuids(c, _read_selection_filter(c, wanted), uuids)
+                    c,
+                    pagination.filter_matching_uuids(
+                        c, _read_selection_filter(c, selection), uuids
+                    ),
                 ),
                 as_of,
             ),
             (),
         )
-    states = to_list_arguments(wanted)["statuses"]
+    states = to_list_arguments(selection)["statuses"]
     return ResolvedTasks(
         _drop_changed(
             c,
@@ -223,15 +226,15 @@ def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None
                 f'tasks cannot be chosen by "{truncate(sanitize(word), 40)}".'
                 + (f" Nearest: {near}." if near else "")
             )
-    wanted = {
+    selection = {
         word: value
         for word, value in select.items()
         if value is not None and value not in ([], (), {})
     }
-    as_of = wanted.pop("as_of", None)
+    as_of = selection.pop("as_of", None)
     if as_of is not None and type(as_of) is not int:
         raise Usage("as_of must be an event number from `review` or `ls`. Nothing was done.")
-    return wanted, as_of
+    return selection, as_of
 
 
 def make_refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:

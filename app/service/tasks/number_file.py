@@ -90,7 +90,7 @@ def _parse_mark(line: bytes) -> int:
     return numbers[0] if len(numbers) == 1 else 0
 
 
-def skip_numbers(home: Path, highest: int, passed: Sequence[int]) -> None:
+def skip_numbers(home: Path, highest: int, skipped: Sequence[int]) -> None:
     """Record that a restore skips the range `passed` and numbers up to `highest`.
 
     The file is on the disk on return. Raise OSError, or Storage if its path is a folder.
@@ -102,7 +102,7 @@ def skip_numbers(home: Path, highest: int, passed: Sequence[int]) -> None:
             "Move it away.",
         )
     before = read_numbers(home)
-    ranges = [*before.passed, *([(passed[0], passed[1])] if passed else [])]
+    ranges = [*before.passed, *([(skipped[0], skipped[1])] if skipped else [])]
     folder.write_file(
         path,
         b"".join(

@@ -54,12 +54,12 @@ async def browse(
     `total` is None if counting would take too long. If `complete` is false, the search stopped
     early: the rows are correct, and the next page may begin at `stopped`.
     """
-    place = _check_arguments(order, at, way, limit)
-    return await call.db.read(_read_page, call, filter, order, down, place, way, limit)
+    position = _check_arguments(order, at, way, limit)
+    return await call.db.read(_read_page, call, filter, order, down, position, way, limit)
 
 
 def _check_arguments(
-    order: str, at: Sequence[Any] | None, way: str, limit: int
+    order: str, at: Sequence[Any] | None, direction: str, limit: int
 ) -> PagePosition | None:
     """Check the arguments and return the cursor. Raise Usage."""
     if order not in ORDERS:
@@ -68,7 +68,7 @@ def _check_arguments(
             f"tasks have no such order; choose {', '.join(ORDERS)}."
             + (f" Nearest: {near}." if near else "")
         )
-    if way not in DIRECTIONS or not 1 <= limit <= MAX_ROWS:
+    if direction not in DIRECTIONS or not 1 <= limit <= MAX_ROWS:
         raise Usage(f"way must be after, before or from, and limit 1 to {MAX_ROWS:,}.")
     if at is None:
         return None
@@ -88,13 +88,13 @@ def _read_page(
     order: str,
     down: bool,
     at: PagePosition | None,
-    way: str,
+    direction: str,
     limit: int,
 ) -> dict[str, Any]:
-    wanted = lookup.parse_filter(c, filter)
-    if way == "from" and at is not None:
+    selection = lookup.parse_filter(c, filter)
+    if direction == "from" and at is not None:
         at = PagePosition(at.value, at.number + (1 if down else -1))
-    page = pages.read_page(c, wanted, order, down, at, way == "before", limit)
+    page = pages.read_page(c, selection, order, down, at, direction == "before", limit)
     return {
         "columns": COLUMNS, "rows": _build_rows(c, call, page.rowids, ORDERS[order].column),
         "more_before": page.before,
@@ -171,15 +171,15 @@ async def review(
 
 
 def _review_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
-    wanted, as_of = lookup.parse_selection_filter(c, filter), sla_cursor.find_last_event(c)
+    selection, as_of = lookup.parse_selection_filter(c, filter), sla_cursor.find_last_event(c)
     first = pages.list_uuids(
-        c, pages.read_page(c, wanted, "number", True, None, False, most).rowids
+        c, pages.read_page(c, selection, "number", True, None, False, most).rowids
     )
     return _build_review(
         c,
-        pages.count_states(c, wanted),
+        pages.count_states(c, selection),
         first,
-        pages.list_matching(c, pages.exclude_ended(wanted)),
+        pages.list_matching(c, pages.exclude_ended(selection)),
         [],
     ) | {"as_of": as_of}
 

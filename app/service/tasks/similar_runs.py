@@ -23,17 +23,17 @@ def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
             "template", [PastRun(*row) for row in run_history.list_of_template(c, task.template)]
         )
     same = [PastRun(*row) for row in run_history.list_of_name(c, task.name)]
-    lately = run_history.list_recent(c) if len(same) < MIN_RUNS else []
+    recent = run_history.list_recent(c) if len(same) < MIN_RUNS else []
     same = (
         same
         if len(same) >= MIN_RUNS
-        else [PastRun(*row[1:]) for row in lately if row[0] == task.name]
+        else [PastRun(*row[1:]) for row in recent if row[0] == task.name]
     )
     if len(same) >= MIN_RUNS or not _DIGITS.search(task.name):
         return compute_run_stats("name", same)
     alike = strip_digits(task.name)
     return compute_run_stats(
-        "like", [PastRun(*row[1:]) for row in lately if strip_digits(row[0]) == alike]
+        "like", [PastRun(*row[1:]) for row in recent if strip_digits(row[0]) == alike]
     )
 
 

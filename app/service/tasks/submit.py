@@ -146,51 +146,59 @@ class SubmitBatch:
         that task has a problem itself. `lines` are the line numbers of the tasks. Raise Usage for
         too many dependencies.
         """
-        here: dict[str, list[int]] = {}
+        positions_by_name: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
-            here.setdefault(row["name"], []).append(at)
-        specs, found, heirs = (
+            positions_by_name.setdefault(row["name"], []).append(at)
+        specs, found, children = (
             dict(self.after),
             dict[int, list[DependencyEdge]](),
             dict[int, list[int]](),
         )
         unknown: dict[int, Problem] = {}
-        left, many = list(specs), 0
+        pending, many = list(specs), 0
         while True:  # Tasks that depend on a rejected task are checked again.
-            lost = list[int]()
-            for at in left:
-                edges, missing = self._find_edges(at, specs[at], here, unknown)
+            rejected = list[int]()
+            for at in pending:
+                edges, missing = self._find_edges(at, specs[at], positions_by_name, unknown)
                 many += len(edges) - len(found.get(at, ()))
                 if many > MAX_EDGES:
-                    raise _make_too_many_edges(here, specs[at])
+                    raise _make_too_many_edges(positions_by_name, specs[at])
                 found[at] = edges
                 for edge in edges:
                     if isinstance(edge.parent, int):
-                        heirs.setdefault(edge.parent, []).append(at)
+                        children.setdefault(edge.parent, []).append(at)
                 if missing:
                     unknown[at] = _combine_errors(missing)
-                    lost.append(at)
-            for ring in () if lost else _find_cycles(found, unknown):
-                unknown |= dict.fromkeys(ring, self._make_cycle_problem(ring, lines))
-                lost += ring
-            if not lost:
+                    rejected.append(at)
+            for cycle in () if rejected else _find_cycles(found, unknown):
+                unknown |= dict.fromkeys(cycle, self._make_cycle_problem(cycle, lines))
+                rejected += cycle
+            if not rejected:
                 return [
                     edge for at, edges in found.items() if at not in unknown for edge in edges
                 ], unknown
-            left = list(
+            pending = list(
                 dict.fromkeys(
-                    heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown
+                    heir for at in rejected for heir in children.pop(at, ()) if heir not in unknown
                 )
             )
 
     def _find_edges(
-        self, at: int, spec: TaskSpec, here: Mapping[str, list[int]], rejected: Container[int]
+        self,
+        at: int,
+        spec: TaskSpec,
+        positions_by_name: Mapping[str, list[int]],
+        rejected: Container[int],
     ) -> tuple[list[DependencyEdge], list[Problem]]:
         """Return the dependencies of one task, and the problems of its unknown parents."""
         edges, missing = list[DependencyEdge](), list[Problem]()
         for kind, references in (("success", spec.after), ("any", spec.after_any)):
             for reference in references:
-                inner = [i for i in self._find_in_batch(here, reference, at) if i not in rejected]
+                inner = [
+                    i
+                    for i in self._find_in_batch(positions_by_name, reference, at)
+                    if i not in rejected
+                ]
                 edges += [
                     DependencyEdge(at, parent, kind)
                     for parent in inner or _find_uuid(self.c, reference, missing)
@@ -214,7 +222,7 @@ class SubmitBatch:
         ]
 
     def _find_in_batch(
-        self, here: Mapping[str, list[int]], reference: str | int, at: int
+        self, positions_by_name: Mapping[str, list[int]], reference: str | int, at: int
     ) -> list[int]:
         """Return the batch tasks that a reference names.
 
@@ -223,18 +231,18 @@ class SubmitBatch:
         """
         if isinstance(reference, int) or _NUMBER.fullmatch(reference):
             return []
-        named = here.get(reference, [])
+        named = positions_by_name.get(reference, [])
         return [i for i in named if i != at] or (
             [] if reads.find_by_name(self.c, reference, 1) else named
         )
 
-    def _make_cycle_problem(self, ring: Sequence[int], lines: Sequence[int]) -> Conflict:
+    def _make_cycle_problem(self, cycle: Sequence[int], lines: Sequence[int]) -> Conflict:
         """Return the problem of a dependency cycle."""
         names = [
             f'"{sanitize(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}'
-            for at in ring[:MAX_NAMED_ERRORS]
+            for at in cycle[:MAX_NAMED_ERRORS]
         ]
-        more = [f"{len(ring) - MAX_NAMED_ERRORS:,} more"] if len(ring) > MAX_NAMED_ERRORS else []
+        more = [f"{len(cycle) - MAX_NAMED_ERRORS:,} more"] if len(cycle) > MAX_NAMED_ERRORS else []
         return Conflict(
             f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}"
         )
@@ -284,15 +292,17 @@ def _link(batch: SubmitBatch) -> list[DependencyEdge]:
     return edges
 
 
-def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
+def _make_too_many_edges(positions_by_name: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
     """Return the problem of too many dependencies.
 
     A name refers to every task that has it.
     """
     several = max(
-        (*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ()))
+        (*spec.after, *spec.after_any),
+        key=lambda reference: len(positions_by_name.get(str(reference), ())),
     )
-    named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks'
+    count = len(positions_by_name.get(str(several), ()))
+    named = f'"{sanitize(str(several))}" names {count:,} of these tasks'
     return Usage(
         f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}."
         f" {NOT_SUBMITTED}",
@@ -340,7 +350,7 @@ def _find_cycles(
     Removing the cycles leaves no task that waits for itself. The search is iterative, since chains
     may be long.
     """
-    rings, done = list[list[int]](), set(without)
+    cycles, done = list[list[int]](), set(without)
     for start in found:
         path = list[int]()
         place: dict[int, int] = {}
@@ -351,15 +361,15 @@ def _find_cycles(
                 del place[path.pop()]
                 done.add(node)
             elif node in place:
-                ring = path[place[node] :]
+                cycle = path[place[node] :]
                 # Other dependencies of these tasks are searched from their own start.
                 while stack.pop() != (node, True):
                     pass
-                for at in ring:
+                for at in cycle:
                     del place[at]
-                del path[-len(ring) :]
-                done.update(ring)
-                rings.append(ring)
+                del path[-len(cycle) :]
+                done.update(cycle)
+                cycles.append(cycle)
             elif node not in done:
                 place[node] = len(path)
                 path.append(node)
@@ -369,7 +379,7 @@ def _find_cycles(
                     for edge in found.get(node, ())
                     if isinstance(edge.parent, int)
                 ]
-    return rings
+    return cycles
 
 
 def _pick_first(given: Any, usual: Any, default: Any) -> Any:
@@ -406,13 +416,13 @@ def _make_launch(
 
 def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
     """Raise Refused if a pool can never hold the request, naming all shortages."""
-    asked = (
+    requests = (
         ("memory", memory, pool.total_memory, units.format_memory),
         ("cpu", cpu, pool.total_cpu, units.format_number),
     )
     lacking = [
         (word, needed, write(needed), write(total))
-        for word, needed, total, write in asked
+        for word, needed, total, write in requests
         if needed > total + 1e-6
     ]
     if lacking:
@@ -433,16 +443,16 @@ def _describe_machine_limit(needs: Mapping[str, float]) -> str:
 
     A pool should not be made larger than the machine.
     """
-    there, write = (
+    machine, write = (
         host.read_capacity()._asdict(),
         {"memory": units.format_memory, "cpu": units.format_number},
     )
-    over = [
-        f"{write[word](there[word])} {word}"
+    excess = [
+        f"{write[word](machine[word])} {word}"
         for word, needed in needs.items()
-        if needed > there[word] + 1e-6
+        if needed > machine[word] + 1e-6
     ]
-    return f" (this machine has {' and '.join(over)} in all)" if over else ""
+    return f" (this machine has {' and '.join(excess)} in all)" if excess else ""
 
 
 def parse_start_time(at: str | int | float) -> str:
@@ -555,16 +565,16 @@ def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     Such tasks are stored all the same, because scripts use past times.
     """
     past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
-    over = [
+    excess = [
         (spec, past[spec.at])
         for spec in specs
         if spec.at is not None and past[spec.at] > PAST_TOLERANCE
     ]
-    if len(specs) > 1 and over:
+    if len(specs) > 1 and excess:
         return call.note(
-            f"the start time of {len(over):,} of these tasks is past: they do not wait for it."
+            f"the start time of {len(excess):,} of these tasks is past: they do not wait for it."
         )
-    for spec, seconds in over:
+    for spec, seconds in excess:
         then = "it is ignored" if spec.hold or spec.after or spec.after_any else "starting now"
         call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
 

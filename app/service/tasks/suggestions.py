@@ -26,9 +26,9 @@ MAX_TASKS = 5
 def find_task_suggestions(
     c: Connection,
     call: Call,
-    habits: dispatch_view.RunTimeCache,
+    run_times: dispatch_view.RunTimeCache,
     rows: Sequence[TaskRow],
-    seen: DispatchView,
+    view: DispatchView,
     why: dict[str, Explanation],
 ) -> dict[str, list[dict[str, Any]]]:
     """Return {uuid: suggestions} for the first waiting tasks among these.
@@ -38,14 +38,14 @@ def find_task_suggestions(
     waiting = [row for row in rows if row.uuid in why][:MAX_TASKS]
     if not waiting:
         return {}
-    if seen.halted is not None:
+    if view.halted is not None:
         return {row.uuid: _suggest_start(call) for row in waiting}
-    held = _find_held(c)
+    progress = _find_held(c)
     return {
         row.uuid: [
-            _to_dict(cure)
-            for cure in find_suggestions(
-                _build_inputs(c, call, habits, row, seen, why[row.uuid], held)
+            _to_dict(suggestion)
+            for suggestion in find_suggestions(
+                _build_inputs(c, call, run_times, row, view, why[row.uuid], progress)
             )
         ]
         for row in waiting
@@ -55,17 +55,17 @@ def find_task_suggestions(
 def _build_inputs(
     c: Connection,
     call: Call,
-    habits: dispatch_view.RunTimeCache,
+    run_times: dispatch_view.RunTimeCache,
     row: TaskRow,
-    seen: DispatchView,
+    view: DispatchView,
     why: Explanation,
-    held: dict[int, RunProgress],
+    progress: dict[int, RunProgress],
 ) -> WhatIf:
     """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
     return WhatIf(
-        seen, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, habits, row),
-        why, held, similar_runs.learn_from_similar(c, row),
+        view, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, run_times, row),
+        why, progress, similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def _suggest_start(call: Call) -> list[dict[str, Any]]:
                        worth=2))]  # fmt: skip
 
 
-def _to_dict(cure: Suggestion) -> dict[str, Any]:
+def _to_dict(suggestion: Suggestion) -> dict[str, Any]:
     """Return a suggestion as sent to clients."""
-    found = asdict(cure)
-    return {**found, "command": list(cure.command), "undo": list(found["undo"])}
+    found = asdict(suggestion)
+    return {**found, "command": list(suggestion.command), "undo": list(found["undo"])}

@@ -107,44 +107,44 @@ async def ls(
     displayed columns: `lines` is the JSON text of a list of lists (columns in
     `reads.LIST_COLUMNS`), and `notes` holds the values of `NOTES` by uuid.
     """
-    wanted = lookup.to_list_arguments(
+    query = lookup.to_list_arguments(
         {"status": status, "queue": queue, "name": name, "tag": tag, "since": since}
     )
-    return await call.db.read(_ls_brief if brief else _ls, call, wanted, limit, recent)
+    return await call.db.read(_ls_brief if brief else _ls, call, query, limit, recent)
 
 
 def _ls(
-    c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool
+    c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
-    wanted, as_of = _build_query(c, wanted, recent), sla_cursor.find_last_event(c)
-    rows = reads.list_tasks(c, **wanted, limit=limit)
+    query, as_of = _build_query(c, query, recent), sla_cursor.find_last_event(c)
+    rows = reads.list_tasks(c, **query, limit=limit)
     notes = _read_notes(c, call, [row for row in rows if row.status in WAITING][:MAX_EXPLAINED])
     listed = [
         task_to_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NO_NOTES), strict=True))
         for row in rows
     ]
-    return {"tasks": listed, "as_of": as_of} | _count_matches(c, wanted, limit, len(rows))
+    return {"tasks": listed, "as_of": as_of} | _count_matches(c, query, limit, len(rows))
 
 
 def _ls_brief(
-    c: Connection, call: Call, wanted: dict[str, Any], limit: int, recent: bool
+    c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
-    wanted = _build_query(c, wanted, recent)
-    brief = reads.list_as_text(c, **wanted, limit=limit)
+    query = _build_query(c, query, recent)
+    brief = reads.list_as_text(c, **query, limit=limit)
     notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting[:MAX_EXPLAINED]))
-    return {"lines": brief.lines, "notes": notes} | _count_matches(c, wanted, limit, brief.found)
+    return {"lines": brief.lines, "notes": notes} | _count_matches(c, query, limit, brief.found)
 
 
-def _build_query(c: Connection, wanted: dict[str, Any], recent: bool) -> dict[str, Any]:
-    lookup.require_queue(c, wanted["queue"])
-    return wanted | {
+def _build_query(c: Connection, query: dict[str, Any], recent: bool) -> dict[str, Any]:
+    lookup.require_queue(c, query["queue"])
+    return query | {
         "recent": timestamps.format_time(timestamps.utcnow() - RECENT) if recent else None
     }
 
 
-def _count_matches(c: Connection, wanted: dict[str, Any], limit: int, found: int) -> dict[str, int]:
+def _count_matches(c: Connection, query: dict[str, Any], limit: int, found: int) -> dict[str, int]:
     """Return the number of matches and of all tasks."""
-    total = found if not limit or found < limit else reads.count_tasks(c, **wanted)
+    total = found if not limit or found < limit else reads.count_tasks(c, **query)
     return {"total": total, "of": sum(reads.count_by_status(c).values())}
 
 
@@ -400,8 +400,8 @@ def build_logs(
     }  # fmt: skip
 
 
-def _format_run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str, Any]:
-    told = (
+def _format_run_log(home: Path, run: InstanceRow, stored_log: str | None) -> dict[str, Any]:
+    columns = (
         "runid",
         "attempt",
         "status",
@@ -412,7 +412,7 @@ def _format_run_log(home: Path, run: InstanceRow, kept: str | None) -> dict[str,
         "start_time",
         "end_time",
     )
-    return {name: getattr(run, name) for name in told} | {
+    return {name: getattr(run, name) for name in columns} | {
         "path": log_path(home, run.runid),
-        "logs": kept,
+        "logs": stored_log,
     }

@@ -58,13 +58,13 @@ def plan_undo(
     return able, refused
 
 
-def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
+def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
     """Undo the operations and record the undo."""
-    rows = [back.task for back in backs]
+    rows = [back.task for back in undos]
     before = actions.read_states(c, rows)
-    others = _restore_cancelled(c, by, [back for back in backs if back.operation.verb == "cancel"])
-    _restore_holds_and_pauses(c, by, backs)
-    for name in {name for back in backs for name in back.values} - {
+    others = _restore_cancelled(c, by, [back for back in undos if back.operation.verb == "cancel"])
+    _restore_holds_and_pauses(c, by, undos)
+    for name in {name for back in undos for name in back.values} - {
         "hold",
         "run",
         "status",
@@ -75,41 +75,41 @@ def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
             name,
             [
                 {"at": back.task.uuid, name: back.values[name]}
-                for back in backs
+                for back in undos
                 if name in back.values
             ],
         )
     transitions.recompute_waiting_state(
-        c, [back.task.uuid for back in backs if "not_before" in back.values], by
+        c, [back.task.uuid for back in undos if "not_before" in back.values], by
     )
     after = actions.read_states(c, rows)
-    done = [(back.operation, *before.get_difference(after, back.task.uuid)) for back in backs]
+    done = [(back.operation, *before.get_difference(after, back.task.uuid)) for back in undos]
     if others:
         done[0] = (done[0][0], done[0][1], {**done[0][2], "with": others})
     operations.record_undone(c, by, done)
 
 
-def _restore_cancelled(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> list[int]:
+def _restore_cancelled(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> list[int]:
     return (
         transitions.undo_cancel(
-            c, {back.task.uuid: back.values.get("retry_at") for back in backs}, by
+            c, {back.task.uuid: back.values.get("retry_at") for back in undos}, by
         )
-        if backs
+        if undos
         else []
     )
 
 
-def _restore_holds_and_pauses(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
+def _restore_holds_and_pauses(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
     """Restore holds and pauses."""
     for on in (True, False):
-        held = [back.task.uuid for back in backs if back.values.get("hold") is on]
+        held = [back.task.uuid for back in undos if back.values.get("hold") is on]
         if held:
             transitions.hold(c, held, on, by)
     for status, turn in (
         (RunStatus.PAUSED, transitions.pause),
         (RunStatus.RUNNING, transitions.resume),
     ):
-        runs = [back.task.uuid for back in backs if back.values.get("run") == status]
+        runs = [back.task.uuid for back in undos if back.values.get("run") == status]
         if runs:
             turn(c, runs, by)
 
@@ -154,8 +154,8 @@ def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
 def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:
     run = facts.runs.get(task.uuid)
     if run != was.after or run not in (RunStatus.PAUSED, RunStatus.RUNNING):
-        stands = f"its run is {run}" if run else f"it is {task.status.replace('_', ' ')}"
-        raise make_has_changed(f"#{task.number}", f": {stands}")
+        state = f"its run is {run}" if run else f"it is {task.status.replace('_', ' ')}"
+        raise make_has_changed(f"#{task.number}", f": {state}")
 
 
 def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFacts) -> None:

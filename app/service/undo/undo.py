@@ -63,8 +63,8 @@ async def undo(
             if dry_run
             else call.db.write(_undo_each, part, by)
         )
-        for key, said in found.items():
-            total[key] += said
+        for key, values in found.items():
+            total[key] += values
     return total
 
 
@@ -137,17 +137,17 @@ def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
     """Suggest the latest earlier call from this terminal that can be undone, or ""."""
     for batch in operations.list_earlier_calls(c, by.origin or "", first, MAX_EARLIER):
         rows = [row for row in operations.list_batch(c, batch) if row.undone_by is None]
-        able = (
+        undoable_ids = (
             [done["id"] for done in _try_undo(c, [row.id for row in rows], by)["done"]]
             if len(rows) <= MAX_NAMED
             else []
         )
-        if able:
-            chosen = next(row for row in rows if row.id in able)
-            more = f" and {len(able) - 1} more" if len(able) > 1 else ""
+        if undoable_ids:
+            chosen = next(row for row in rows if row.id in undoable_ids)
+            more = f" and {len(undoable_ids) - 1} more" if len(undoable_ids) > 1 else ""
             return (
                 f"Before it: {_describe(c, chosen)}{more}. To undo that: taskdeck undo"
-                f" {' '.join(map(str, able))}"
+                f" {' '.join(map(str, undoable_ids))}"
             )
     return ""
 
@@ -171,9 +171,9 @@ def _try_undo(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
 
     The undo runs in a savepoint and is rolled back, since one undo may enable another.
     """
-    with c.begin_nested() as trial:
+    with c.begin_nested() as savepoint:
         found = _undo_each(c, ids, Actor.copy_actor(by))
-        trial.rollback()
+        savepoint.rollback()
     return found
 
 
@@ -217,10 +217,10 @@ def _undo_on_tasks(
         (row, _make_refusal(c, row)) for row in rows if explain_not_undoable(row)
     ]
     for wave in _split_by_object([row for row in rows if not explain_not_undoable(row)]):
-        backs, left = tasks.plan_undo(c, wave)
-        if backs:
-            tasks.apply_undo(c, by, backs)
-        done += [_format_done(back.operation, back.task.name) for back in backs]
+        undos, left = tasks.plan_undo(c, wave)
+        if undos:
+            tasks.apply_undo(c, by, undos)
+        done += [_format_done(back.operation, back.task.name) for back in undos]
         refused += left
     return done, refused
 
@@ -380,23 +380,23 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
         ("acknowledged", "firing") if row.verb == "alert ack" else ("firing", "acknowledged")
     )
     ids = (row.after or {}).get("ids") or []
-    left = [
+    refused = [
         found.id
         for number in ids
         if (found := alerts.find_alert(c, number)) is not None and found.status == status
     ]
-    if not left:
+    if not refused:
         raise make_has_changed(
             sanitize(row.object), f": it is not {status} any more" if ids else ""
         )
 
     def act(c: Connection, by: Actor) -> None:
         if status == "acknowledged":
-            alerts.unacknowledge(c, left)
+            alerts.unacknowledge(c, refused)
         else:
-            alerts.acknowledge(c, left, by)
+            alerts.acknowledge(c, refused, by)
         operations.record(
-            c, by, "undo", row.object, {"status": status}, {"status": back, "ids": left}
+            c, by, "undo", row.object, {"status": status}, {"status": back, "ids": refused}
         )
 
     return UndoStep(row, act)
@@ -405,11 +405,11 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
 def _make_silence_step(c: Connection, row: OperationRow) -> UndoStep:
     """Return the step that restores the earlier silence of a rule."""
     rule = slas.require_rule(c, row.object.removeprefix("sla "))
-    quiet = alerts.map_silences(c).get(rule.id)
+    silence = alerts.map_silences(c).get(rule.id)
     was, now = row.before or {}, row.after or {}
-    if (quiet.until if quiet else None) != now.get("until"):
-        stands = f"until {quiet.until} by {sanitize(quiet.by)}" if quiet else "over"
-        raise make_has_changed(sanitize(row.object), f": its silence is {stands}")
+    if (silence.until if silence else None) != now.get("until"):
+        state = f"until {silence.until} by {sanitize(silence.by)}" if silence else "over"
+        raise make_has_changed(sanitize(row.object), f": its silence is {state}")
     past = was.get("until") is not None and was["until"] <= timestamps.now()
     if past:
         raise Refused(f"the silence of {sanitize(row.object)} would be over by now.")

@@ -72,7 +72,7 @@ def test_the_folder_holds_only_private_backup_files(live_database: Path, backup_
         live_database,
         backup_folder,
         ALWAYS,
-        beside={"config": b"theme = 'dark'\n", "definitions": b""},
+        companions={"config": b"theme = 'dark'\n", "definitions": b""},
     )
 
     names = {path.name.partition("-")[0].partition(".")[0] for path in backup_folder.iterdir()}
@@ -233,7 +233,9 @@ def test_an_unreadable_backup_is_bad_and_never_newest_or_protected(
 
 def test_every_flipped_bit_is_detected(live_database: Path, backup_folder: Path):
     for _ in range(3):
-        take_backup(live_database, backup_folder, ALWAYS, beside={"config": b"theme = 'dark'\n"})
+        take_backup(
+            live_database, backup_folder, ALWAYS, companions={"config": b"theme = 'dark'\n"}
+        )
         step_database.write_steps(live_database, 20)
 
     assert trials.find_unnoticed_flips(backup_folder, 60, Random(7)) == []
@@ -398,7 +400,7 @@ def test_thirty_five_days_leave_the_backups_that_the_rules_keep(
         set_clock(third * 8)
         assert is_due(BackupCatalog(backup_folder).list_backups(), rules)
         taken.append(
-            take_backup(live_database, backup_folder, rules, beside={"config": b"x = 1\n"})
+            take_backup(live_database, backup_folder, rules, companions={"config": b"x = 1\n"})
         )
         step_database.write_steps(live_database, 1)
 
@@ -823,7 +825,7 @@ from pathlib import Path
 from db.backup.create import BackupRules, take_backup
 from db.errors import Problem
 try:
-    take_backup(Path(sys.argv[1]), Path(sys.argv[2]), BackupRules(), beside={"config": b"x"})
+    take_backup(Path(sys.argv[1]), Path(sys.argv[2]), BackupRules(), companions={"config": b"x"})
 except Problem as problem:
     print(problem.code, problem.exit_code)
 """

@@ -1627,7 +1627,7 @@ def test_the_wal_of_a_damaged_database_survives_a_killed_restore(
             then.restore_over()
     if second_names:
         with swap.prepare_restore(
-            then.rebuild, database_path, 1, lambda: [], 0, "ann", "b", trial=True
+            then.rebuild, database_path, 1, lambda: [], 0, "ann", "b", is_dry_run=True
         ) as ready:
             assert ready.carried.tasks == [2] and ready.present == "damaged"
         assert swap.has_unfinished_swap(database_path)

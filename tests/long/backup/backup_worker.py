@@ -19,7 +19,7 @@ def take_backups(database: Path, folder: Path) -> None:
     os.write(1, f"{os.getpid()}\n".encode())
     while True:
         os.write(1, b".")
-        take_backup(database, folder, BackupRules(), beside={"config": b"theme = 'dark'\n"})
+        take_backup(database, folder, BackupRules(), companions={"config": b"theme = 'dark'\n"})
 
 
 if __name__ == "__main__":

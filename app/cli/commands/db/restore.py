@@ -94,7 +94,12 @@ def _restore_in_place(
 
     try:
         done = offline_restore.restore_home(
-            session.home, ident, at, agree, args.dry_run, asks=not (args.yes or args.dry_run)
+            session.home,
+            ident,
+            at,
+            agree,
+            args.dry_run,
+            is_interactive=not (args.yes or args.dry_run),
         )
     except Conflict as problem:
         raise _explain_conflict(session.home, problem) from None
