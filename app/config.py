@@ -102,7 +102,7 @@ class LoadedConfig(NamedTuple):
         if not self.faults:
             return ""
         location, colon, fault = (
-            self.shorten_path(self.faults[0].said)
+            self.shorten_path(self.faults[0].message)
             .partition(". ")[0]
             .removesuffix(".")
             .partition(": ")
@@ -177,7 +177,7 @@ def _may_hide_folder(where: tuple[str, ...], values: Mapping[str, Any]) -> bool:
 def _summarize(faults: Sequence[SettingFault]) -> str:
     return (
         (
-            faults[0].said
+            faults[0].message
             + (f" And {len(faults) - 1} more: taskdeck doctor." if len(faults) > 1 else "")
         )
         if faults
@@ -267,7 +267,9 @@ def _check_settings(values: Mapping[str, Any], text: str, path: str) -> LoadedCo
             for name, keys in valid_sections["keys"].items()
             if ("keys", name) not in names
         }
-    located = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in faults)
+    located = tuple(
+        one._replace(message=f"{_locate(path, text, one)}: {one.message}") for one in faults
+    )
     loaded = LoadedConfig(path, Config(**valid_sections), located)
     if loaded.maintenance.backup.folder is not None:
         return loaded

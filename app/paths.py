@@ -104,12 +104,12 @@ def make_home(home: Path) -> None:
                 raise
 
 
-def database_path(home: Path) -> Path:
+def get_database_path(home: Path) -> Path:
     """Return the path of the database."""
     return home / DATABASE
 
 
-def replica_path(home: Path) -> Path:
+def get_replica_path(home: Path) -> Path:
     """Return the path of a replica of another home's database.
 
     `db promote` turns the folder of a replica into a home.
@@ -117,7 +117,7 @@ def replica_path(home: Path) -> Path:
     return home / REPLICA
 
 
-def log_path(home: str | Path, runid: str) -> str:
+def get_log_path(home: str | Path, runid: str) -> str:
     """Return the path of the log of a run.
 
     The last digits of the run id spread logs over folders; the first are the time and equal within
@@ -130,26 +130,26 @@ CONTROL_SOCKET = "control.sock"
 LOCK_FILE = "runtime.lock"
 
 
-def runtime_log_path(home: str | Path) -> str:
+def get_runtime_log_path(home: str | Path) -> str:
     """Return the path of the runtime's own log."""
     return os.path.join(home, "run", "runtime.log")
 
 
-def stop_marker_path(home: str | Path) -> str:
+def get_stop_marker_path(home: str | Path) -> str:
     """Return the path of the marker of a runtime stopped on purpose."""
     return os.path.join(home, "run", "stopped")
 
 
 def write_stop_marker(home: str | Path, by: str, at: str) -> None:
     """Write the stop marker completely, or empty if the disk is full. Raise OSError."""
-    new = f"{stop_marker_path(home)}.new"
+    new = f"{get_stop_marker_path(home)}.new"
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write_all(fd, f"{by}\n{at}\n".encode())
         finally:
             os.close(fd)
-        os.replace(new, stop_marker_path(home))
+        os.replace(new, get_stop_marker_path(home))
     except OSError:
         with suppress(OSError):
             os.unlink(new)
@@ -174,7 +174,7 @@ STOPPED_CODE = 79
 def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
     """Return who stopped the runtime and when (local `10:31`), or None."""
     try:
-        with open(stop_marker_path(home), encoding="utf-8") as file:
+        with open(get_stop_marker_path(home), encoding="utf-8") as file:
             message, when = file.read(), os.fstat(file.fileno()).st_mtime
         by, at = (
             message.split("\n")[:2]
@@ -186,7 +186,7 @@ def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
     return by, at
 
 
-def user_name(uid: int, before_number: str = "") -> str:
+def get_user_name(uid: int, before_number: str = "") -> str:
     """Return the login name of a uid, or the number behind `before_number`."""
     import pwd
 
@@ -196,7 +196,7 @@ def user_name(uid: int, before_number: str = "") -> str:
         return f"{before_number}{uid}"
 
 
-def refuse_copy(home: str | Path) -> None:
+def refuse_replica(home: str | Path) -> None:
     """Raise Conflict if the directory holds a replica but no database.
 
     A new home next to the replica would only hide it.

@@ -136,7 +136,9 @@ def _start_and_wait(home: str, demo: bool) -> None:
             raise Remote(**reply["error"])
         if not reply or time.monotonic() > until:
             what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if reply else "did not start"
-            raise Problem(f"the runtime {what}.", f"See the log: {paths.runtime_log_path(home)}")
+            raise Problem(
+                f"the runtime {what}.", f"See the log: {paths.get_runtime_log_path(home)}"
+            )
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
         # the new runtime, or the holder of the lock, may be gone
@@ -148,7 +150,7 @@ def _start_and_wait(home: str, demo: bool) -> None:
 def _spawn(home: str, demo: bool) -> dict:
     """Start `serve` in its own session and return its first message, {} if it ended early."""
     read_end, write_end = os.pipe()
-    log = _open_private(paths.runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = _open_private(paths.get_runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     argv = [
         sys.executable,

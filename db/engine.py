@@ -32,7 +32,7 @@ from db.errors import DamagedDatabase, GoneDatabase, ReadOnlyDisk
 from db.lock_monitor import REPORT_AFTER, LockHolder, WriteLock
 from db.search import index_file
 from db.search.index_file import AttachedIndex, IndexWriter
-from db.sqlite_files import existing_uri, read_only_uri
+from db.sqlite_files import make_existing_uri, make_read_only_uri
 from db.statement_timer import SlowLog, TimingContext
 
 
@@ -421,10 +421,14 @@ def _create_read_engine(
 
     async def connect() -> aiosqlite.Connection:
         timing = TimingContext(log)
-        c = await aiosqlite.connect(existing_uri(path) if live else read_only_uri(path), uri=True,
-        timeout=BUSY_SECONDS,
-                                    isolation_level=None, cached_statements=512,
-                                    factory=timing.connection)  # fmt: skip
+        c = await aiosqlite.connect(
+            make_existing_uri(path) if live else make_read_only_uri(path),
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            cached_statements=512,
+            factory=timing.connection,
+        )
         seats[c] = timing
         await c.execute("PRAGMA query_only=ON")
         return c

@@ -11,7 +11,7 @@ from db import raw_sql
 from db.backup import restore_tool as tool
 from db.error_translation import translate_error
 from db.errors import Storage
-from db.sqlite_files import read_only_uri
+from db.sqlite_files import make_read_only_uri
 
 MAX_FAULTS = 20
 """Maximum number of reported faults of one kind."""
@@ -27,7 +27,7 @@ def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a connection that cannot write. Raise Storage if sqlite3 fails."""
     try:
         with closing(
-            sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)
+            sqlite3.connect(make_read_only_uri(path), uri=True, timeout=10, isolation_level=None)
         ) as c:
             c.execute("BEGIN")  # one snapshot, while a runtime keeps writing
             yield c

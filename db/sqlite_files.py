@@ -11,7 +11,7 @@ SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps beside a database."""
 
 
-def read_only_uri(path: Path) -> str:
+def make_read_only_uri(path: Path) -> str:
     """Return `path`, which may hold any bytes, as a URI that sqlite3 opens read-only.
 
     SQLite cannot create the `-shm` file in a read-only folder. Without a WAL the file is safe to
@@ -23,7 +23,7 @@ def read_only_uri(path: Path) -> str:
     return f"{_uri(path)}?mode=ro{'&immutable=1' if is_immutable else ''}"
 
 
-def undisturbed_uri(path: Path) -> str:
+def make_undisturbed_uri(path: Path) -> str:
     """Return a read-only URI that leaves no files beside a database without a WAL.
 
     SQLite would otherwise leave an empty WAL there.
@@ -32,7 +32,7 @@ def undisturbed_uri(path: Path) -> str:
     return f"{_uri(path)}?mode=ro{'&immutable=1' if is_immutable else ''}"
 
 
-def existing_uri(path: Path) -> str:
+def make_existing_uri(path: Path) -> str:
     """Return `path` as a URI that sqlite3 opens for writing and never creates."""
     return f"{_uri(path)}?mode=rw"
 

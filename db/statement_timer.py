@@ -125,7 +125,7 @@ class SlowLog:
     """Figures by minute, until they are taken. The key is a prefix of stored time."""
     texts: dict[str, BoundShape] = field(default_factory=dict)
     """Every executed statement, as far as there is room."""
-    fresh: list[str] = field(default_factory=list)
+    new_statements: list[str] = field(default_factory=list)
     """Statements not taken yet."""
     _slow: dict[tuple[str, str], SlowStatement] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -143,7 +143,7 @@ class SlowLog:
                 self.texts[statement] = describe_parameters(
                     (parameters[0] if parameters else ()) if many else parameters
                 )
-                self.fresh.append(statement)
+                self.new_statements.append(statement)
 
     def add_timing(
         self,
@@ -241,13 +241,13 @@ class SlowLog:
         """Return and forget the slow statements, and at most `texts` new statements."""
         with self._lock:
             slow, self._slow = list(self._slow.values()), {}
-            fresh, self.fresh = self.fresh[:texts], self.fresh[texts:]
+            fresh, self.new_statements = self.new_statements[:texts], self.new_statements[texts:]
             return slow, fresh
 
     def restore_statements(self, slow: list[SlowStatement], fresh: list[str]) -> None:
         """Put statements back that could not be stored, as far as there is room."""
         with self._lock:
-            self.fresh = fresh + self.fresh
+            self.new_statements = fresh + self.new_statements
             for one in slow[: MAX_SLOW_STATEMENTS - len(self._slow)]:
                 self._slow.setdefault((one.statement, one.caller), one)
 

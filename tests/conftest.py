@@ -155,14 +155,14 @@ def fresh_database() -> Iterator[Path]:
     """Yield the database of a new home; to copy a database is faster than to create one."""
     folder = Path(tempfile.mkdtemp(prefix="td-"))
     setup.prepare_database(folder)
-    yield paths.database_path(folder)
+    yield paths.get_database_path(folder)
     shutil.rmtree(folder)
 
 
 @pytest.fixture
 def database_path(home: Path, fresh_database: Path) -> Path:
     """Return the path of a new home's database."""
-    return Path(shutil.copy(fresh_database, paths.database_path(home)))
+    return Path(shutil.copy(fresh_database, paths.get_database_path(home)))
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_doubtful_retention_settings_suspend_removal(tmp_path: Path, text: str):
 
     found = read(str(path)).maintenance
 
-    assert found.doubt.startswith(str(path)) and found.backup.keep is None
+    assert found.retention_fault.startswith(str(path)) and found.backup.keep is None
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def test_an_unknown_backup_folder_is_reported(tmp_path: Path, text: str, lost: b
 
 def test_an_unreadable_file_suspends_removal_and_a_missing_one_does_not(tmp_path: Path):
     (tmp_path / "config.toml").write_bytes(b"\xff")
-    assert "not UTF-8 text" in read(str(tmp_path / "config.toml")).maintenance.doubt
-    assert "is a directory" in read(str(tmp_path)).maintenance.doubt.lower()
-    assert read(str(tmp_path / "none.toml")).maintenance.doubt == ""
+    assert "not UTF-8 text" in read(str(tmp_path / "config.toml")).maintenance.retention_fault
+    assert "is a directory" in read(str(tmp_path)).maintenance.retention_fault.lower()
+    assert read(str(tmp_path / "none.toml")).maintenance.retention_fault == ""
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_unrelated_errors_do_not_suspend_cleanup(tmp_path: Path, text: str):
 
     found = read(str(tmp_path / "config.toml"))
 
-    assert found.faults and (found.maintenance.doubt, found.maintenance.retention.all.keep) == (
-        "",
-        7 * DAY,
-    )
+    assert found.faults and (
+        found.maintenance.retention_fault,
+        found.maintenance.retention.all.keep,
+    ) == ("", 7 * DAY)

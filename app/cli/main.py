@@ -156,7 +156,7 @@ def _run_in_process(session: CommandContext, options: dict[str, str], words: lis
 
 
 def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
-    paths.refuse_copy(session.home)
+    paths.refuse_replica(session.home)
     return session.deck(
         session.home,
         ascii="ascii" in options or None,
@@ -198,7 +198,7 @@ def _run_command(session: CommandContext, name: str, command: Command, given: li
     if args.home is not None:
         session.set_home(args.home)
     if name not in _REPLICA_COMMANDS:
-        paths.refuse_copy(session.home)
+        paths.refuse_replica(session.home)
     return command.run(session, args)
 
 

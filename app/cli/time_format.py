@@ -9,7 +9,7 @@ import time
 
 from app.core.text import units
 from app.core.text.sanitize import sanitize
-from app.core.times import unix_if_any
+from app.core.times import to_unix_or_none
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def _parse_or_none(text: str | None) -> float | None:
     """Return UNIX seconds of a stored time, or None if missing or damaged."""
     try:
-        return unix_if_any(text)
+        return to_unix_or_none(text)
     except ValueError:
         return None
 

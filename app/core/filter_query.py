@@ -69,7 +69,7 @@ class QueryTerm(NamedTuple):
     """
 
     kind: str
-    no: bool = False
+    is_negated: bool = False
     text: str = ""
     states: tuple[str, ...] = ()
     patterns: tuple[TextPattern, ...] = ()
@@ -121,7 +121,7 @@ def fold_case(text: str) -> str:
 def is_match(query: Query, facts: RowFacts) -> bool:
     """Return True if a row matches the query."""
     folded = fold_case(facts.text) if any(term.kind == "word" for term in query.terms) else ""
-    return all(_is_satisfied(term, facts, folded) != term.no for term in query.terms)
+    return all(_is_satisfied(term, facts, folded) != term.is_negated for term in query.terms)
 
 
 def _is_satisfied(term: QueryTerm, facts: RowFacts, folded: str) -> bool:
@@ -145,7 +145,7 @@ def find_possible_states(query: Query) -> frozenset[str]:
         # A paused run belongs to a running task, but not every running task has a paused run.
         left = (
             left - {*term.states}
-            if term.no
+            if term.is_negated
             else left & {"running" if state in RUN_STATES else state for state in term.states}
         )
     return frozenset(left)

@@ -23,7 +23,7 @@ class SettingFault(NamedTuple):
     """
 
     where: tuple[str, ...]
-    said: str
+    message: str
     advice: str = ""
 
 
@@ -96,18 +96,18 @@ class MaintenanceSettings:
     backup: BackupSettings = BackupSettings()
     retention: RetentionSettings = RetentionSettings()
     slow: SlowSettings = SlowSettings()
-    doubt: str = ""
+    retention_fault: str = ""
 
     def suspend_removal(self, doubt: str) -> MaintenanceSettings:
         """Return the settings with all removal suspended, also of backups."""
-        return replace(self, backup=replace(self.backup, keep=None), doubt=doubt)
+        return replace(self, backup=replace(self.backup, keep=None), retention_fault=doubt)
 
 
 def parse_settings(sections: Mapping[str, Any]) -> MaintenanceSettings:
     """Parse the sections of a TOML document. Raise SettingError."""
     settings, faults = parse_lenient(sections)
     if faults:
-        raise SettingError(faults[0].said)
+        raise SettingError(faults[0].message)
     return settings
 
 

@@ -6,7 +6,7 @@ The module does without datetime, whose import would take longer.
 from __future__ import annotations
 
 
-def unix(text: str) -> float:
+def to_unix(text: str) -> float:
     """Return the UNIX seconds of a stored time. Raise ValueError for a damaged time.
 
     The days are counted as in days_from_civil (H. Hinnant, 2013).
@@ -24,6 +24,6 @@ def unix(text: str) -> float:
     )
 
 
-def unix_if_any(text: str | None) -> float | None:
+def to_unix_or_none(text: str | None) -> float | None:
     """Return the UNIX seconds of a stored time, or None for None."""
-    return unix(text) if text else None
+    return to_unix(text) if text else None

@@ -50,7 +50,9 @@ def derive_parameters(engine: str, schema: Any) -> dict[str, Any]:
     Each parameter named by its command or script is required text.
     """
     names = (
-        ENGINES[engine].names(schema) if engine in ENGINES and isinstance(schema, Mapping) else ()
+        ENGINES[engine].list_parameter_names(schema)
+        if engine in ENGINES and isinstance(schema, Mapping)
+        else ()
     )
     found = {name: {"type": "string"} for name in names}
     return {"type": "object", "required": [*found], "properties": found} if found else {}

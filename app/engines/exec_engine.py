@@ -77,7 +77,7 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     )
 
 
-def names(schema: Mapping[str, Any]) -> list[str]:
+def list_parameter_names(schema: Mapping[str, Any]) -> list[str]:
     """Return the parameters that argv names."""
     return list(_iter_names([word for word in schema.get("argv", ()) if isinstance(word, str)]))
 

@@ -41,7 +41,7 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     )
 
 
-def names(schema: Mapping[str, Any]) -> list[str]:
+def list_parameter_names(schema: Mapping[str, Any]) -> list[str]:
     """Return parameters the script names, as `$PARAM_name` or `${PARAM_name…}`."""
     return _NAMED.findall(str(schema.get("script", "")))
 

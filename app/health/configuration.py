@@ -25,7 +25,7 @@ def check_settings(
     found, cure = config.read(path), f'"${{EDITOR:-vi}}" {quote_word(path)}'
     removed = "; nothing is removed until it is fixed" if found.retention_fault else ""
     for one in found.faults:
-        yield Finding("config", f"{one.said} Ignored{removed}", "broken", cure)
+        yield Finding("config", f"{one.message} Ignored{removed}", "broken", cure)
     odd = keys(found.settings.keys, path) if keys and found.settings.keys else ""
     if odd:
         yield Finding("config", odd, "broken", cure)

@@ -9,7 +9,7 @@ import time
 
 from app.core.text.sanitize import sanitize
 from app.health.finding import Finding, make_root_command, quote_word
-from app.paths import user_name
+from app.paths import get_user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_home(path: str) -> Iterator[Finding]:
     if not stat.S_ISDIR(found.st_mode):
         yield _suggest_other_home(f"{shown} is not a directory")
     elif found.st_uid != os.geteuid():
-        owner = user_name(found.st_uid, "uid ")
+        owner = get_user_name(found.st_uid, "uid ")
         named = quote_word(f"#{found.st_uid}" if owner.startswith("uid ") else owner)
         cure = f"sudo -u {named} taskdeck --home {quote_word(path)} doctor"
         yield Finding("home", f"{shown} belongs to {sanitize(owner)}, not to you", "broken", cure)
@@ -114,7 +114,7 @@ def _check_content(path: str) -> Iterator[Finding]:
         if time.monotonic() > until:
             break
     if owners:
-        whose = f"{user_name(os.geteuid())}:"
+        whose = f"{get_user_name(os.geteuid())}:"
         text = f"{_format_count(owners, path)} not yours, so the runtime cannot work"
         yield Finding(
             "owner",

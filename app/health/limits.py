@@ -181,7 +181,7 @@ def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
             for what, fits in one.fits.items()
         ]
         cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
-        yield Finding("pools", f"{one.said}; fine if shared on purpose", "hint", cure)
+        yield Finding("pools", f"{one.message}; fine if shared on purpose", "hint", cure)
 
 
 def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:

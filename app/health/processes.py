@@ -13,7 +13,7 @@ from app.errors import Problem
 from app.health import disk
 from app.health.finding import Finding, make_command, make_restart_command, quote_word
 from app.health.procfs import KEEPER_FILE, TaskdeckProcess, is_suspended, read_file, read_stat
-from app.paths import user_name
+from app.paths import get_user_name
 from db.errors import BehindDatabase, UnnamedDatabase
 
 TYPE_CHECKING = False
@@ -222,7 +222,7 @@ def find_other_homes(home: str, processes: Sequence[TaskdeckProcess]) -> Iterato
         what = "runtime" if one.kind == "runtime" else "keeper without a runtime,"
         where = f"home {truncate(sanitize(one.home), 200)}" if one.home else "home unknown"
         yield Finding(
-            "others", f"{sanitize(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}"
+            "others", f"{sanitize(get_user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}"
         )
     if len(seen) > MAX_NAMED:
         yield Finding(

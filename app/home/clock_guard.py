@@ -36,7 +36,7 @@ class ClockGuard:
             _read_boot_seconds(),
         )
 
-    def check(self) -> bool:
+    def is_trusted(self) -> bool:
         """Return True if the clock has not jumped by more than a day in the last day."""
         now, seconds = timestamps.utcnow(), _read_boot_seconds()
         at, since = self._last_check or (now, seconds)
@@ -56,7 +56,7 @@ class ClockGuard:
 
     def get_lead(self) -> float:
         """Return the seconds that the clock may be ahead, 0 if trusted."""
-        return 0.0 if self.check() else self._lead
+        return 0.0 if self.is_trusted() else self._lead
 
     def explain_doubt(self) -> str:
         """Return why ages by the clock are in doubt, or an empty string."""

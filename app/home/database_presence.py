@@ -37,7 +37,7 @@ def check_database_present(home: Path) -> None:
     settings hide the backups of a home that looks unused. Raise Storage if the path of the database
     is no file.
     """
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     swap.require_file(path)
     if swap.has_unfinished_swap(path):
         raise make_damaged_error(
@@ -55,7 +55,7 @@ def check_database_present(home: Path) -> None:
 
 def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     """Return the problem of a missing database, with advice."""
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     message = f"the database is gone: {path}. No new one was made."
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
         return DamagedDatabase(
@@ -77,7 +77,7 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     anew = f"To start over, move away {', and '.join(away)}"
     if found is not None:
         return DamagedDatabase(
-            f"{message} {anew}.", f"Bring it back: taskdeck db restore{found.named}"
+            f"{message} {anew}.", f"Bring it back: taskdeck db restore{found.argument}"
         )
     message = f"{message} There was one, and {OUT_OF_REACH} ({where})."
     return DamagedDatabase(
@@ -87,7 +87,7 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
 
 def _has_been_used(home: Path) -> bool:
     """Return True if logs, markers or leftovers show that the home had a database."""
-    runs, run, path = home / "runs", home / "run", paths.database_path(home)
+    runs, run, path = home / "runs", home / "run", paths.get_database_path(home)
     # keepers create journals only if there is a database
     had = (run / CLEAN_SHUTDOWN_FILE).exists() or any(run.glob("journal*"))
     return (
@@ -104,7 +104,7 @@ def _has_backups(home: Path) -> bool:
 
     An external folder may belong to another home, so its entries must name this database.
     """
-    where, path = find_backup_folder(home), os.path.realpath(paths.database_path(home))
+    where, path = find_backup_folder(home), os.path.realpath(paths.get_database_path(home))
     with suppress(Problem):
         return any(
             where.parent == home or entry.get("of") == path

@@ -69,7 +69,7 @@ def _record_holder(fd: int) -> None:
     """Record the holder. On a full disk the record is missing, but the lock holds."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
-        user = paths.user_name(os.getuid())
+        user = paths.get_user_name(os.getuid())
         os.pwrite(fd, f"pid {os.getpid()}, {user}, since {datetime.now():%H:%M}".encode(), 0)
 
 

@@ -71,10 +71,10 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     old = units.format_age((now - at).total_seconds())
     said = (
         f"{damage.message} Newest good backup: {units.format_clock_time(at, now)}, {old}"
-        f" old{', from before an upgrade' if found.named else ''}."
+        f" old{', from before an upgrade' if found.argument else ''}."
     )
     return DamagedDatabase(
-        said, f"See what would change: taskdeck db restore --dry-run{found.named}"
+        said, f"See what would change: taskdeck db restore --dry-run{found.argument}"
     )
 
 
@@ -94,7 +94,7 @@ class RestoreCandidate(NamedTuple):
     """
 
     at: str
-    named: str
+    argument: str
 
 
 def find_newest_backup(home: Path) -> RestoreCandidate | None:
@@ -102,7 +102,7 @@ def find_newest_backup(home: Path) -> RestoreCandidate | None:
 
     Raise Usage if the settings are invalid.
     """
-    where, database = find_backup_folder(home), paths.database_path(home)
+    where, database = find_backup_folder(home), paths.get_database_path(home)
     found: list[RestoreCandidate] = []
     with suppress(Problem, OSError):
         found += [

@@ -27,7 +27,7 @@ def verify_before_start(home: Path) -> None:
     After an unclean shutdown, check the database and raise DamagedDatabase. Raise ReadOnlyDisk if
     the database cannot be written, because SQLite would open it read-only for good.
     """
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     swap.clean_up(path)
     check_database_present(home)
     for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in SIDE_SUFFIXES)):
@@ -42,7 +42,7 @@ def verify_before_start(home: Path) -> None:
 def require_latest_writes(home: Path) -> None:
     """Raise BehindDatabase if the latest writes are missing. Nobody may be writing."""
     if lost := find_lost_writes(home):
-        raise integrity.make_behind_error(paths.database_path(home), lost[0])
+        raise integrity.make_behind_error(paths.get_database_path(home), lost[0])
 
 
 def was_unclean_shutdown(home: Path) -> bool:
@@ -82,7 +82,7 @@ def _identify_database(home: Path) -> str:
 
     The values come from the directory entry, because only SQLite may open the file.
     """
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     found, log = path.stat(), path.with_name(f"{path.name}-wal")
     with_log = log.exists() and log.stat().st_size > 0
     return "a log" if with_log else f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
@@ -95,7 +95,7 @@ def prepare_in_subprocess(home: Path) -> None:
     exits by itself, so a killed runtime leaves no process that holds the lock.
     """
     verify_before_start(home)
-    found = migrate.read_version(paths.database_path(home))
+    found = migrate.read_version(paths.get_database_path(home))
     if found == migrate.HEAD:
         return
     if found is None:
@@ -133,6 +133,6 @@ def prepare_database(home: Path) -> list[str]:
 
     The caller holds the lock.
     """
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     check_database_present(home)
     return migrate.migrate(path, create_defaults)

@@ -265,58 +265,58 @@ class Run:
 
     __slots__ = (
         "id",
-        "facts",
+        "records",
         "segments",
         "shared",
-        "left",
+        "leftover_count",
         "cpu",
         "rss",
-        "seen",
-        "caught",
-        "warned",
+        "sampled_peak",
+        "sampled_members",
+        "is_term_sent",
         "kill_at",
-        "apart",
-        "over",
+        "is_session_empty",
+        "end_seen",
     )
 
     def __init__(self, runid: str) -> None:
         self.id = runid
-        self.facts: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, dict[str, Any]] = {}
         self.segments: list[JournalSegment] = []
         self.shared = False  # the guard knows the run too
-        self.left = 0
+        self.leftover_count = 0
         self.cpu, self.rss = 0.0, 0  # of orphans of the session that ended before the run
-        self.seen = 0  # largest sampled peak
-        self.caught: dict[int, int] = {}  # {pid: start ticks} as sampled during a stop
-        self.warned = False
+        self.sampled_peak = 0  # largest sampled peak
+        self.sampled_members: dict[int, int] = {}  # {pid: start ticks} as sampled during a stop
+        self.is_term_sent = False
         self.kill_at = 0.0
         # (time, run seconds) of the first sight of the end
-        self.over: tuple[float, float] | None = None
-        self.apart = False  # the session is empty, so its number may be reused
+        self.end_seen: tuple[float, float] | None = None
+        self.is_session_empty = False  # the session is empty, so its number may be reused
 
     @property
     def is_alive(self) -> bool:
         """True if the run has no recorded end or refusal."""
-        return "e" not in self.facts and "r" not in self.facts
+        return "e" not in self.records and "r" not in self.records
 
     @property
     def pid(self) -> int:
         """Pid of the leader, 0 if unknown."""
-        return self.facts["p"]["pid"] if "p" in self.facts else 0
+        return self.records["p"]["pid"] if "p" in self.records else 0
 
     @property
     def ticks(self) -> int:
         """Start of the leader; before the pid is known, its earliest possible start."""
         return (
-            self.facts["p"]["ticks"]
-            if "p" in self.facts
-            else int(self.facts["i"]["boot"] * TICKS) - 1
+            self.records["p"]["ticks"]
+            if "p" in self.records
+            else int(self.records["i"]["boot"] * TICKS) - 1
         )
 
     @property
     def deadline(self) -> float | None:
         """Boot time of the deadline."""
-        intent = self.facts["i"]
+        intent = self.records["i"]
         return None if intent["timeout"] is None else intent["boot"] + intent["timeout"]
 
     def add_record(self, letter: str, record: dict[str, Any]) -> None:
@@ -326,10 +326,10 @@ class Run:
         """
         if letter == "s":
             due = record["boot"] + record["grace"]
-            self.kill_at = min(self.kill_at, due) if "s" in self.facts else due
+            self.kill_at = min(self.kill_at, due) if "s" in self.records else due
         if letter not in ("s", "e"):
-            self.facts[letter] = record
-        self.facts.setdefault(letter, record)
+            self.records[letter] = record
+        self.records.setdefault(letter, record)
 
     def make_pid_record(self, found: Process) -> dict[str, Any]:
         """Return the pid record, with the peak inherited from the keeper."""
@@ -338,13 +338,13 @@ class Run:
     @property
     def inherited_peak(self) -> int:
         """Peak in KiB up to which the kernel's figure may be the keeper's own."""
-        return self.facts.get("p", {}).get("own", read_own_peak()) + PEAK_TOLERANCE
+        return self.records.get("p", {}).get("own", read_own_peak()) + PEAK_TOLERANCE
 
     def estimate_peak(self, child: EndedChild) -> int:
         """Return the best estimate of the peak memory in KiB."""
         if child.rss > self.inherited_peak:
             return child.rss
-        return max(self.rss, self.seen or min(child.rss, child.faulted))
+        return max(self.rss, self.sampled_peak or min(child.rss, child.faulted))
 
     def make_exit_record(self, **facts: Any) -> dict[str, Any]:
         """Return an exit record; omitted values are unknown."""
@@ -376,14 +376,14 @@ class Run:
 
 def make_started_event(run: Run) -> dict[str, Any]:
     """Return the event of a running run."""
-    intent, stop = run.facts["i"], run.facts.get("s")
+    intent, stop = run.records["i"], run.records.get("s")
     event = {"is": "started", "run": run.id, "pid": run.pid, "ticks": run.ticks, "at": intent["at"]}
     return event | {"boot_at": intent["boot"], "stop": stop["reason"] if stop else None}
 
 
 def make_ended_event(run: Run) -> dict[str, Any]:
     """Return the event of an ended run."""
-    end, stop, ran = run.facts["e"], run.facts.get("s"), "p" in run.facts
+    end, stop, ran = run.records["e"], run.records.get("s"), "p" in run.records
     return {
         "is": "ended",
         "run": run.id,
@@ -393,13 +393,13 @@ def make_ended_event(run: Run) -> dict[str, Any]:
         "stop": stop["reason"] if stop else None,
         "lost": end.get("lost", False),
         "again": end.get("again", True),
-        "started_at": run.facts["i"]["at"] if ran else None,
+        "started_at": run.records["i"]["at"] if ran else None,
         "at": end["at"],
         "run_seconds": end["seconds"],
         "cpu": end["cpu"],
         "maxrss": end["rss"],
         "pid": run.pid or None,
-        "left": run.left,
+        "left": run.leftover_count,
     }
 
 
@@ -426,13 +426,17 @@ def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
 def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, str]:
     """Return the run of each process by pid, without keeper and guard."""
     for run in runs.values():
-        run.apart = run.apart or (not run.is_alive and is_empty_session(run.pid, table))
+        run.is_session_empty = run.is_session_empty or (
+            not run.is_alive and is_empty_session(run.pid, table)
+        )
     sessions = {
         run.pid: run.id
         for run in runs.values()
-        if not run.apart and not is_reused(table.get(run.pid), run)
+        if not run.is_session_empty and not is_reused(table.get(run.pid), run)
     }
-    caught = {(pid, ticks): run.id for run in runs.values() for pid, ticks in run.caught.items()}
+    caught = {
+        (pid, ticks): run.id for run in runs.values() for pid, ticks in run.sampled_members.items()
+    }
     oldest = min((run.ticks for run in runs.values()), default=0)
     for pid in (os.getpid(), os.getppid()):
         table.pop(pid, None)
@@ -487,22 +491,22 @@ class JournalSegment:
         "name",
         "fd",
         "size",
-        "torn",
+        "has_partial_line",
         "boot",
         "runs",
-        "owed",
+        "pending_exits",
         "unsynced",
-        "entered",
-        "mine",
+        "is_in_folder",
+        "is_owned",
     )
 
     def __init__(self, name: str, fd: int) -> None:
-        self.name, self.fd, self.size, self.torn, self.boot = name, fd, 0, False, ""
+        self.name, self.fd, self.size, self.has_partial_line, self.boot = name, fd, 0, False, ""
         self.runs: set[str] = set()  # not yet forgotten
-        self.owed = 0  # exits still to be written to this file
+        self.pending_exits = 0  # exits still to be written to this file
         self.unsynced: dict[str, float] = {}  # {run: time} of exits not yet synced, oldest first
-        self.entered = False  # the directory entry is on the disk
-        self.mine = False
+        self.is_in_folder = False  # the directory entry is on the disk
+        self.is_owned = False
 
     @property
     def identity(self) -> list[int]:
@@ -512,25 +516,25 @@ class JournalSegment:
 
     def has_room(self) -> bool:
         """Return whether one more run and the exits of all living runs fit."""
-        return self.size + (self.owed + 1) * EXIT_BYTES + RESERVED_BYTES <= SEGMENT_BYTES
+        return self.size + (self.pending_exits + 1) * EXIT_BYTES + RESERVED_BYTES <= SEGMENT_BYTES
 
     def append(self, record: dict[str, Any]) -> None:
         """Write a record with one write().
 
         Raise OSError if it did not fit; a partial line stays and is ignored.
         """
-        data = b"\n" + encode_line(record) if self.torn else encode_line(record)
+        data = b"\n" + encode_line(record) if self.has_partial_line else encode_line(record)
         written = os.pwrite(self.fd, data, self.size)
         self.size += written
-        self.torn = written < len(data)
-        if self.torn:
+        self.has_partial_line = written < len(data)
+        if self.has_partial_line:
             raise OSError(errno.ENOSPC, "no space for the journal")
 
     def read_new(self) -> Iterator[dict[str, Any]]:
         """Yield records that another process wrote since the last call. Skip a torn last line."""
         data = os.pread(self.fd, os.fstat(self.fd).st_size, self.size).rstrip(b"\0")
         self.size += len(data)
-        self.torn = bool(data) and not data.endswith(b"\n")
+        self.has_partial_line = bool(data) and not data.endswith(b"\n")
         for text in data.split(b"\n"):
             try:
                 record = json.loads(text)
@@ -549,7 +553,7 @@ def preallocate(fd: int) -> None:
             raise
 
 
-class Ledger:
+class Journal:
     """The known runs, and the journal that stores them."""
 
     def __init__(self, folder: int, boot: str) -> None:
@@ -569,7 +573,7 @@ class Ledger:
             os.close(self.segments.pop(gone).fd)
         for name in names:
             segment = self.segments.get(name) or self.open(name, os.O_RDWR)
-            if not segment.mine:
+            if not segment.is_owned:
                 self.read_and_own(segment)
         for segment in list(self.segments.values()):
             self.compact(segment)
@@ -589,7 +593,7 @@ class Ledger:
                 self.apply_record(record, segment)
             except (KeyError, TypeError, StopIteration):
                 continue  # not a valid record
-        segment.mine = True
+        segment.is_owned = True
 
     def apply_record(self, record: dict[str, Any], segment: JournalSegment) -> None:
         letter = next(iter(record))
@@ -617,7 +621,7 @@ class Ledger:
     def disown_all(self) -> None:
         """Give all existing files to the guard; called in a new keeper."""
         for segment in self.segments.values():
-            segment.mine = False
+            segment.is_owned = False
             segment.unsynced.clear()
         for run in self.runs.values():
             run.shared = True
@@ -640,7 +644,7 @@ class Ledger:
         """
         segment = self.current if self.current and self.current.has_room() else self.rotate()
         segment.append(intent)
-        segment.owed += 1
+        segment.pending_exits += 1
         run = self.runs[intent["i"]] = Run(intent["i"])
         run.add_record("i", intent)
         self.link_segment(run, segment)
@@ -648,12 +652,14 @@ class Ledger:
 
     def record_fact(self, run: Run, letter: str, record: dict[str, Any]) -> None:
         """Record a further fact of a run. Raise OSError."""
-        segment = next((s for s in run.segments if s.mine), None) or self.current or self.rotate()
+        segment = (
+            next((s for s in run.segments if s.is_owned), None) or self.current or self.rotate()
+        )
         segment.append(record)
         run.add_record(letter, record)
         self.link_segment(run, segment)
         if letter == "e":
-            segment.owed -= run.segments[0] is segment
+            segment.pending_exits -= run.segments[0] is segment
             segment.unsynced[run.id] = time.monotonic()
             self.sync_at = self.sync_at or time.monotonic() + SYNC_DELAY
 
@@ -677,7 +683,7 @@ class Ledger:
         """Revoke an intent: nothing was started."""
         segment = run.segments[0]
         segment.append({"v": run.id})
-        segment.owed -= 1
+        segment.pending_exits -= 1
         self.drop_run(run.id)
 
     def forget_runs(self, runids: list[str]) -> list[Run]:
@@ -719,7 +725,7 @@ class Ledger:
             (int(name[:-4]) for name in os.listdir(self.folder) if name[:-4].isdigit()), default=0
         )
         segment = self.open(f"{last + 1:08}.log", os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        segment.mine, segment.boot = True, self.boot
+        segment.is_owned, segment.boot = True, self.boot
         try:
             preallocate(segment.fd)
             segment.append({"boot": self.boot, "protocol": PROTOCOL, "file": segment.identity})
@@ -733,7 +739,7 @@ class Ledger:
 
     def compact(self, segment: JournalSegment) -> None:
         """Delete our file if it is closed and has no runs. Move a few remaining runs first."""
-        if not segment.mine or segment is self.current or len(segment.runs) > MAX_MOVED_RUNS:
+        if not segment.is_owned or segment is self.current or len(segment.runs) > MAX_MOVED_RUNS:
             return
         if self.current:
             try:
@@ -750,10 +756,10 @@ class Ledger:
                 continue  # the run's own file shows that the machine was restarted
             if not to.has_room():
                 break
-            for record in run.facts.values():
+            for record in run.records.values():
                 to.append(record)
             self.link_segment(run, to)
-            to.owed += run.is_alive
+            to.pending_exits += run.is_alive
             run.segments.remove(segment)
             segment.runs.discard(run.id)
         if not segment.runs:
@@ -761,7 +767,7 @@ class Ledger:
 
     def delete_segment(self, segment: JournalSegment) -> None:
         """Close a file, and unlink it if we own it."""
-        if segment.mine:
+        if segment.is_owned:
             try:
                 os.unlink(segment.name, dir_fd=self.folder)
             except OSError:
@@ -785,9 +791,9 @@ class Ledger:
         """Flush a file and its directory entry to the disk. Raise OSError."""
         segment.unsynced.clear()
         os.fdatasync(segment.fd)
-        if not segment.entered:
+        if not segment.is_in_folder:
             os.fsync(self.folder)
-        segment.entered = True
+        segment.is_in_folder = True
 
     def close(self) -> None:
         """Close the journal and delete files without runs."""
@@ -1053,17 +1059,17 @@ class JsonSocket:
 
 
 class SharedState:
-    """State passed on by fork: listening socket, ledger, and our children."""
+    """State passed on by fork: listening socket, journal, and our children."""
 
-    def __init__(self, listener: socket.socket, ledger: Ledger) -> None:
-        self.listener, self.ledger = listener, ledger
+    def __init__(self, listener: socket.socket, journal: Journal) -> None:
+        self.listener, self.journal = listener, journal
         self.mine: dict[int, Run] = {}
         # children that are not runs: session and cookie
         self.strays: dict[int, tuple[int, str]] = {}
 
     def find_own_runs(self) -> None:
         """Find the living runs that are our children now."""
-        for run in list(self.ledger.runs.values()):
+        for run in list(self.journal.runs.values()):
             if run.is_alive and run.pid not in self.mine:
                 leader = read_process(run.pid) if run.pid else None
                 if leader and leader.ticks == run.ticks and leader.parent == os.getpid():
@@ -1074,7 +1080,7 @@ class SharedState:
 
         `first` means that both keeper and guard are dead.
         """
-        for run in [run for run in self.ledger.runs.values() if run.is_alive and not run.pid]:
+        for run in [run for run in self.journal.runs.values() if run.is_alive and not run.pid]:
             if first:
                 self.recover_intent(run)
             else:
@@ -1084,20 +1090,20 @@ class SharedState:
         """Resolve an intent of a dead keeper: its process, if any, is our child now."""
         found = self.find_candidates(run)
         if len(found) == 1:
-            self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(found[0]))
+            self.journal.record_fact_if_possible(run, "p", run.make_pid_record(found[0]))
         elif found:
-            self.ledger.record_fact_if_possible(
+            self.journal.record_fact_if_possible(
                 run, "e", run.make_lost_record("supervisors killed")
             )
         else:
-            self.ledger.record_fact_if_possible(run, "r", {"r": run.id})
+            self.journal.record_fact_if_possible(run, "r", {"r": run.id})
 
     def recover_intent(self, run: Run) -> None:
         """Resolve an intent after the death of keeper and guard.
 
         Only the cookie of a living process can still identify the run.
         """
-        same_boot = run.segments[0].boot == self.ledger.boot
+        same_boot = run.segments[0].boot == self.journal.boot
         young = (
             p for p in list_processes().values() if p.session == p.pid and p.ticks >= run.ticks
         )
@@ -1105,9 +1111,9 @@ class SharedState:
             next((p for p in young if read_cookie(p.pid) == run.id), None) if same_boot else None
         )
         if leader:
-            self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(leader))
+            self.journal.record_fact_if_possible(run, "p", run.make_pid_record(leader))
         else:
-            self.ledger.record_fact_if_possible(
+            self.journal.record_fact_if_possible(
                 run,
                 "e",
                 (
@@ -1123,7 +1129,7 @@ class SharedState:
         A child with the run's cookie counts, and a dead child, which shows no cookie. If no child
         has the cookie, living children without any cookie count as well.
         """
-        known = {(other.pid, other.ticks) for other in self.ledger.runs.values() if other.pid}
+        known = {(other.pid, other.ticks) for other in self.journal.runs.values() if other.pid}
         young = [p for p in list_settled_children(run.ticks) if (p.pid, p.ticks) not in known]
         cookies = {p.pid: read_cookie(p.pid) for p in young}
         named = run.id in cookies.values()
@@ -1168,8 +1174,8 @@ class Supervisor:
     """Base of guard and keeper: wait, record exits, and reap."""
 
     def __init__(self, shared: SharedState, link: JsonSocket) -> None:
-        self.house, self.ledger, self.link = shared, shared.ledger, link
-        self.over = False
+        self.shared_state, self.journal, self.link = shared, shared.journal, link
+        self.is_finished = False
         self.table: dict[int, Process] = {}  # process table of the current reap
         self.retry_at: float | None = 0.0  # a child may have ended before we listened
         self.handlers: dict[int, Callable[[], None]] = {}
@@ -1211,14 +1217,14 @@ class Supervisor:
 
     def list_due_times(self) -> list[float | None]:
         """Return the monotonic times at which something is due."""
-        return [self.ledger.sync_at, self.retry_at]
+        return [self.journal.sync_at, self.retry_at]
 
     def do_due(self) -> None:
         """Do what is due."""
         now = time.monotonic()
-        if self.ledger.sync_at and now >= self.ledger.sync_at:
+        if self.journal.sync_at and now >= self.journal.sync_at:
             try:
-                self.ledger.sync_exits()
+                self.journal.sync_exits()
             except OSError as error:
                 log_message(f"journal not synced: {describe_error(error)}")
 
@@ -1238,8 +1244,8 @@ class Supervisor:
     def reap(self) -> None:
         """Handle ended children one after another."""
         self.retry_at, self.table = None, {}
-        while not self.over and (child := find_ended_child()):
-            run = self.house.mine.get(child.pid)
+        while not self.is_finished and (child := find_ended_child()):
+            run = self.shared_state.mine.get(child.pid)
             if not (self.record_exit_and_reap(run, child) if run else self.reap_stranger(child)):
                 return
 
@@ -1248,21 +1254,25 @@ class Supervisor:
 
         Return False if the exit cannot be recorded now.
         """
-        run.over = run.over or (time.time(), time.monotonic() - run.facts["i"]["mono"])
+        run.end_seen = run.end_seen or (time.time(), time.monotonic() - run.records["i"]["mono"])
         usage = {"cpu": child.cpu + run.cpu, "rss": max(run.estimate_peak(child), 1)}
         record = run.make_exit_record(
-            code=child.code, signal=child.signal, at=run.over[0], seconds=run.over[1], **usage
+            code=child.code,
+            signal=child.signal,
+            at=run.end_seen[0],
+            seconds=run.end_seen[1],
+            **usage,
         )
         try:
-            self.ledger.record_fact(run, "e", record)
+            self.journal.record_fact(run, "e", record)
         except OSError as error:
             log_message(f"exit of {run.id} not written yet: {describe_error(error)}")
             self.retry_at = time.monotonic() + 1
             return False
-        run.apart = "s" in run.facts and self.has_empty_session(child.pid)
+        run.is_session_empty = "s" in run.records and self.has_empty_session(child.pid)
         os.waitpid(child.pid, 0)
-        del self.house.mine[child.pid]
-        run.left = 0 if "s" in run.facts else self.count_left(run)
+        del self.shared_state.mine[child.pid]
+        run.leftover_count = 0 if "s" in run.records else self.count_left(run)
         self.on_end(run)
         return True
 
@@ -1280,9 +1290,9 @@ class Supervisor:
 
         The process table is read only if there is a sign of one.
         """
-        self.house.note_strays()
+        self.shared_state.note_strays()
         if has_group(run.pid) or any(
-            run.pid == s or run.id == c for s, c in self.house.strays.values()
+            run.pid == s or run.id == c for s, c in self.shared_state.strays.values()
         ):
             return len(find_members([run])[run.id])
         return 0
@@ -1290,11 +1300,11 @@ class Supervisor:
     def reap_stranger(self, child: EndedChild) -> bool:
         """Reap a child that is not a run. Its usage counts for the run of its session."""
         found = read_process(child.pid)
-        run = self.house.mine.get(found.session) if found else None
+        run = self.shared_state.mine.get(found.session) if found else None
         if run:
             run.cpu, run.rss = run.cpu + child.cpu, max(run.rss, child.rss)
         os.waitpid(child.pid, 0)
-        self.house.strays.pop(child.pid, None)
+        self.shared_state.strays.pop(child.pid, None)
         return True
 
     def on_end(self, run: Run) -> None:
@@ -1349,13 +1359,13 @@ class Guard(Supervisor):
     def __init__(self, shared: SharedState, link: JsonSocket, keeper: int) -> None:
         super().__init__(shared, link)
         self.keeper = keeper
-        self.house.strays[keeper] = (0, "")
+        self.shared_state.strays[keeper] = (0, "")
 
     def run(self) -> bool:
         """Run until the keeper is dead. Return True if nothing is left to supervise."""
-        while not self.over:
+        while not self.is_finished:
             self.step()
-        self.house.strays.pop(self.keeper, None)
+        self.shared_state.strays.pop(self.keeper, None)
         status = os.waitpid(self.keeper, 0)[1]
         if os.WIFEXITED(status) and status:
             time.sleep(0.2)  # the keeper failed by itself, and the next one may, too
@@ -1366,13 +1376,13 @@ class Guard(Supervisor):
 
         An unknown child may then be a run of the dead keeper.
         """
-        self.over = child.pid == self.keeper or has_ended(self.keeper)
-        return not self.over and super().reap_stranger(child)
+        self.is_finished = child.pid == self.keeper or has_ended(self.keeper)
+        return not self.is_finished and super().reap_stranger(child)
 
     def on_link(self) -> None:
         """Forget the runs that the keeper reports as forgotten."""
         for text in self.link.receive():
-            self.ledger.forget_runs(json.loads(text)["f"])
+            self.journal.forget_runs(json.loads(text)["f"])
         if not self.link.open:
             self.stop_listening(self.link.sock.fileno())
 
@@ -1383,7 +1393,7 @@ class Guard(Supervisor):
 
     def on_end(self, run: Run) -> None:
         """Send the exit record to the keeper."""
-        self.link.send(run.facts["e"] | {"left": run.left})
+        self.link.send(run.records["e"] | {"left": run.leftover_count})
 
 
 class Keeper(Supervisor):
@@ -1394,18 +1404,18 @@ class Keeper(Supervisor):
         self.guard = guard
         self.clients: dict[int, JsonSocket] = {}
         self.client: JsonSocket | None = None
-        self.untold: dict[str, Run] = {}
+        self.unreported: dict[str, Run] = {}
         # living runs that are not our children: the guard's, and orphans
-        self.foreign: dict[str, Run] = {}
+        self.non_children: dict[str, Run] = {}
         self.orphans: dict[str, Run] = {}  # runs of dead supervisors
         # By boot time: the run, and 0 for its deadline or the pause before a memory sample.
-        self.agenda: list[tuple[float, str, float]] = []
+        self.timers: list[tuple[float, str, float]] = []
         self.signals: list[tuple[Run, int]] = []
         self.stopping: dict[str, Run] = {}
         self.sweep_at: float | None = None
         self.pause = 0.0
         self.idle_since = time.monotonic()
-        self.slim_above = 0
+        self.trim_above = 0
         self.supervise_all()
         self.listen(shared.listener.fileno(), self.accept)
 
@@ -1416,31 +1426,31 @@ class Keeper(Supervisor):
 
         With nothing left to supervise, the process exits by itself.
         """
-        while not self.over:
+        while not self.is_finished:
             self.step()
         return False
 
     def supervise_all(self) -> None:
         """Supervise all known runs."""
-        guards, self.house.mine = set(self.house.mine), {}
-        self.house.strays = {}
-        for run in list(self.ledger.runs.values()):
+        guards, self.shared_state.mine = set(self.shared_state.mine), {}
+        self.shared_state.strays = {}
+        for run in list(self.journal.runs.values()):
             if run.is_alive:
-                self.foreign[run.id] = run
+                self.non_children[run.id] = run
                 if run.pid not in guards:
                     self.watch_orphan(run)
         self.check_orphans()
-        for run in self.ledger.runs.values():
+        for run in self.journal.runs.values():
             if run.is_alive:
                 self.plan_deadline(run)
-            if "s" in run.facts and run.segments[0].boot == self.ledger.boot:
+            if "s" in run.records and run.segments[0].boot == self.journal.boot:
                 self.stopping[run.id] = run
         if self.stopping:
             self.sweep_stops()
 
     def watch_orphan(self, run: Run) -> None:
         """Watch a run without a supervising parent, or mark it lost."""
-        if run.segments[0].boot != self.ledger.boot:
+        if run.segments[0].boot != self.journal.boot:
             return self.record_lost(run, run.make_lost_elsewhere_record())
         self.orphans[run.id] = run
 
@@ -1455,23 +1465,23 @@ class Keeper(Supervisor):
     def record_lost(self, run: Run, record: dict[str, Any]) -> None:
         """Record that the outcome of a run is unknown."""
         if run.is_alive:
-            self.ledger.record_fact_if_possible(run, "e", record)
+            self.journal.record_fact_if_possible(run, "e", record)
             self.on_end(run)
 
     def on_link(self) -> None:
         """Handle exits reported by the guard, or its death."""
         for text in self.link.receive():
             record = json.loads(text)
-            run = self.ledger.runs.get(record["e"])
+            run = self.journal.runs.get(record["e"])
             if run and run.is_alive:
-                run.left = record.pop("left")
+                run.leftover_count = record.pop("left")
                 run.add_record("e", record)
                 self.on_end(run)
-        self.over = not self.link.open
+        self.is_finished = not self.link.open
 
     def on_end(self, run: Run) -> None:
         """Report an ended run; during a stop, only when its whole tree is gone."""
-        self.foreign.pop(run.id, None)
+        self.non_children.pop(run.id, None)
         if run.id in self.stopping:
             self.schedule_sweep()
         else:
@@ -1485,12 +1495,12 @@ class Keeper(Supervisor):
 
     def is_idle(self) -> bool:
         """Return whether nothing is left to supervise."""
-        return not (self.house.mine or self.foreign or self.stopping)
+        return not (self.shared_state.mine or self.non_children or self.stopping)
 
     def exit_if_unused(self) -> None:
         """Exit, and the guard with us, unless a client is connecting."""
-        if not any(fd == self.house.listener.fileno() for fd, _ in self.poll.poll(0)):
-            self.ledger.close()
+        if not any(fd == self.shared_state.listener.fileno() for fd, _ in self.poll.poll(0)):
+            self.journal.close()
             os._exit(0)
 
     def close(self) -> None:
@@ -1507,8 +1517,8 @@ class Keeper(Supervisor):
         Suspend of the machine is noticed within a minute.
         """
         now, more = time.monotonic(), super().list_due_times() + [self.sweep_at]
-        if self.agenda:
-            more.append(now + min(IDLE_TIMEOUT, self.agenda[0][0] - read_boot_time()))
+        if self.timers:
+            more.append(now + min(IDLE_TIMEOUT, self.timers[0][0] - read_boot_time()))
         if self.orphans:
             more.append(now + 1)
         if not self.clients and self.is_idle():
@@ -1536,32 +1546,32 @@ class Keeper(Supervisor):
 
     def plan(self, at: float, run: Run, pause: float) -> None:
         """Add an agenda entry. If the agenda has become long, remove the entries of ended runs."""
-        heapq.heappush(self.agenda, (at, run.id, pause))
-        if len(self.agenda) > 64 + 4 * (len(self.house.mine) + len(self.foreign)):
-            self.agenda = [entry for entry in self.agenda if self.find_living(entry[1])]
-            heapq.heapify(self.agenda)
+        heapq.heappush(self.timers, (at, run.id, pause))
+        if len(self.timers) > 64 + 4 * (len(self.shared_state.mine) + len(self.non_children)):
+            self.timers = [entry for entry in self.timers if self.find_living(entry[1])]
+            heapq.heapify(self.timers)
 
     def find_living(self, runid: str) -> Run | None:
         """Return the run of that id if it is alive."""
-        run = self.ledger.runs.get(runid)
+        run = self.journal.runs.get(runid)
         return run if run and run.is_alive else None
 
     def process_agenda(self) -> None:
         """Stop overdue runs and take due memory samples."""
-        while self.agenda and self.agenda[0][0] <= read_boot_time():
-            _, runid, pause = heapq.heappop(self.agenda)
+        while self.timers and self.timers[0][0] <= read_boot_time():
+            _, runid, pause = heapq.heappop(self.timers)
             if not (run := self.find_living(runid)):
                 continue
             if pause:
                 self.sample_memory(run, pause)
-            elif "s" not in run.facts:
-                self.begin_stop(run, "timeout", run.facts["i"]["grace"])
+            elif "s" not in run.records:
+                self.begin_stop(run, "timeout", run.records["i"]["grace"])
                 self.send_event({"is": "stopping", "run": run.id, "reason": "timeout"})
 
     def sample_memory(self, run: Run, pause: float) -> None:
         """Sample a run's memory until the kernel's own figure is usable."""
-        run.seen = max(run.seen, read_tree_peak(run.pid))
-        if run.seen <= run.inherited_peak:
+        run.sampled_peak = max(run.sampled_peak, read_tree_peak(run.pid))
+        if run.sampled_peak <= run.inherited_peak:
             pause = min(2 * pause, MAX_SAMPLE_PAUSE)
             self.plan(read_boot_time() + pause, run, pause)
 
@@ -1570,7 +1580,7 @@ class Keeper(Supervisor):
     def begin_stop(self, run: Run, reason: str, grace: float) -> None:
         """Begin to stop a run with its whole tree."""
         record = {"s": run.id, "reason": reason[:100], "grace": grace, "boot": read_boot_time()}
-        self.ledger.record_fact_if_possible(run, "s", record)
+        self.journal.record_fact_if_possible(run, "s", record)
         self.stopping[run.id] = run
         self.sweep_at, self.pause = 0.0, 0.0
 
@@ -1586,7 +1596,7 @@ class Keeper(Supervisor):
         for run in list(self.stopping.values()):
             self.escalate_stop(run, found.get(run.id, {}), now)
         took = time.monotonic() - began
-        ended = any("e" in run.facts or now >= run.kill_at for run in self.stopping.values())
+        ended = any("e" in run.records or now >= run.kill_at for run in self.stopping.values())
         self.pause = max(0.01, min(0.25 if ended else 1.0, self.pause * 1.5), took * 4)
         self.sweep_at = began + took + self.get_sweep_delay(now) if self.stopping else None
 
@@ -1597,16 +1607,16 @@ class Keeper(Supervisor):
 
     def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
         """Send TERM and CONT first, KILL after the grace, and report the end."""
-        over = "e" in run.facts
+        over = "e" in run.records
         if over and (not tree or now > run.kill_at + KILL_TIMEOUT):
-            run.left = len(tree)
+            run.leftover_count = len(tree)
             del self.stopping[run.id]
             return self.report(run)
-        run.caught = tree
+        run.sampled_members = tree
         if now >= run.kill_at:
             send_signal(tree, signal.SIGKILL)
-        elif not run.warned:
-            run.warned = True
+        elif not run.is_term_sent:
+            run.is_term_sent = True
             send_signal(tree, signal.SIGTERM)
             send_signal(tree, signal.SIGCONT)
 
@@ -1615,7 +1625,7 @@ class Keeper(Supervisor):
     def accept(self) -> None:
         """Accept a client of our own user or root."""
         try:
-            sock, _ = self.house.listener.accept()
+            sock, _ = self.shared_state.listener.accept()
         except OSError:
             return
         uid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
@@ -1633,7 +1643,7 @@ class Keeper(Supervisor):
     def on_client(self, client: JsonSocket) -> None:
         """Handle a client's requests in order, unless it was closed meanwhile."""
         for text in client.receive():
-            if client.sock.fileno() in self.clients and not self.over:
+            if client.sock.fileno() in self.clients and not self.is_finished:
                 self.handle_request(client, text)
         if not client.open:
             self.close_client(client)
@@ -1667,10 +1677,10 @@ class Keeper(Supervisor):
         for other in [other for other in self.clients.values() if other is not client]:
             self.close_client(other)
         self.client = client
-        self.untold.clear()
-        runs = [self.make_state_event(run) for run in self.ledger.runs.values()]
+        self.unreported.clear()
+        runs = [self.make_state_event(run) for run in self.journal.runs.values()]
         about = {"protocol": PROTOCOL, "version": VERSION, "pid": os.getpid(), "guard": self.guard}
-        client.send({"is": "hello"} | about | {"boot": self.ledger.boot, "runs": runs})
+        client.send({"is": "hello"} | about | {"boot": self.journal.boot, "runs": runs})
 
     def close_client(self, client: JsonSocket) -> None:
         """Close a client, once."""
@@ -1682,11 +1692,11 @@ class Keeper(Supervisor):
 
     def make_state_event(self, run: Run) -> dict[str, Any]:
         """Return the event with the state of a run."""
-        if "r" in run.facts:
+        if "r" in run.records:
             return {"is": "refused", "run": run.id}
         return (
             make_ended_event(run)
-            if "e" in run.facts and run.id not in self.stopping
+            if "e" in run.records and run.id not in self.stopping
             else make_started_event(run)
         )
 
@@ -1695,11 +1705,11 @@ class Keeper(Supervisor):
 
         A run that ends within the step is reported once.
         """
-        self.untold[run.id] = run
+        self.unreported[run.id] = run
 
     def send_reports(self) -> None:
         """Send the pending reports."""
-        runs, self.untold = self.untold, {}
+        runs, self.unreported = self.unreported, {}
         if client := self.client:
             for run in runs.values():
                 client.send(self.make_state_event(run))
@@ -1724,7 +1734,7 @@ class Keeper(Supervisor):
     def on_spawn(self, ask: dict[str, Any]) -> None:
         """Start an unknown run; report the state of a known one."""
         launch = SpawnRequest(ask)
-        if known := self.ledger.runs.get(launch.run):
+        if known := self.journal.runs.get(launch.run):
             return self.report(known)
         try:
             log = open_log(launch.log)
@@ -1732,7 +1742,7 @@ class Keeper(Supervisor):
             return self.handle_log_error(launch, error)
         try:
             self.start_run(launch, log)
-            if launch.run not in self.ledger.runs:
+            if launch.run not in self.journal.runs:
                 delete_empty_log(launch.log, log)
         finally:
             os.close(log)
@@ -1757,10 +1767,10 @@ class Keeper(Supervisor):
         """
         intent = launch.make_intent()
         if os.getppid() != self.guard:
-            self.over = True
+            self.is_finished = True
             return None
         try:
-            return self.ledger.record_intent(intent)
+            return self.journal.record_intent(intent)
         except OSError as error:
             self.report_failure(
                 launch.run, "no-space", f"cannot write the journal: {describe_error(error)}"
@@ -1771,15 +1781,15 @@ class Keeper(Supervisor):
         """Record the intent, start the program, and record the pid."""
         if not (run := self.record_intent(launch)):
             return
-        if read_own_peak() > self.slim_above:
+        if read_own_peak() > self.trim_above:
             trim_memory()
-            self.slim_above = read_own_peak() + TRIM_GROWTH
+            self.trim_above = read_own_peak() + TRIM_GROWTH
         try:
             pid = start_program(launch, log)
         except StartError as why:
             return self.record_failed_start(run, why)
         except OSError as error:
-            self.ledger.revoke_intent(run)
+            self.journal.revoke_intent(run)
             return self.report_failure(run.id, "no-process", describe_error(error))
         self.record_start(run, pid)
 
@@ -1787,15 +1797,15 @@ class Keeper(Supervisor):
         """Record the pid with its start time, and report the start."""
         found = read_process(pid)
         if found:
-            self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(found))
+            self.journal.record_fact_if_possible(run, "p", run.make_pid_record(found))
             self.plan(read_boot_time() + FIRST_SAMPLE, run, FIRST_SAMPLE)
-        self.house.mine[pid] = run
+        self.shared_state.mine[pid] = run
         self.plan_deadline(run)
         self.report(run)
 
     def record_failed_start(self, run: Run, why: StartError) -> None:
         """Record the end of a run that could not be started."""
-        self.ledger.record_fact_if_possible(
+        self.journal.record_fact_if_possible(
             run, "e", run.make_exit_record(code=why.code, reason=why.reason)
         )
         self.report(run)
@@ -1807,7 +1817,7 @@ class Keeper(Supervisor):
     def on_stop(self, ask: dict[str, Any]) -> None:
         """Stop a run; report the state of an ended one."""
         reason, grace = str(ask["reason"]), parse_seconds(ask["grace"])
-        run = self.ledger.runs.get(parse_run_id(ask))
+        run = self.journal.runs.get(parse_run_id(ask))
         if not run:
             self.report_failure(parse_run_id(ask), "unknown-run", "no such run")
         elif run.is_alive or run.id in self.stopping:
@@ -1817,7 +1827,7 @@ class Keeper(Supervisor):
 
     def on_signal(self, ask: dict[str, Any]) -> None:
         """Send a signal to all processes of a run."""
-        number, run = int(ask["signal"]), self.ledger.runs.get(parse_run_id(ask))
+        number, run = int(ask["signal"]), self.journal.runs.get(parse_run_id(ask))
         if run and run.is_alive and 0 < number < signal.NSIG:
             self.signals.append((run, number))
 
@@ -1832,7 +1842,7 @@ class Keeper(Supervisor):
         """Refuse an unknown run for good; report the state of a known one."""
         name = parse_run_id(ask)
         try:
-            self.report(self.ledger.runs.get(name) or self.ledger.record_refusal(name))
+            self.report(self.journal.runs.get(name) or self.journal.record_refusal(name))
         except OSError as error:
             self.report_failure(
                 name, "no-space", f"cannot write the journal: {describe_error(error)}"
@@ -1840,7 +1850,7 @@ class Keeper(Supervisor):
 
     def on_forget(self, ask: dict[str, Any]) -> None:
         """Forget runs whose end the runtime has stored."""
-        dropped = self.ledger.forget_runs(
+        dropped = self.journal.forget_runs(
             [str(run) for run in ask["runs"] if run not in self.stopping]
         )
         shared = [run.id for run in dropped if run.shared]
@@ -1893,16 +1903,16 @@ def run_supervisor(shared: SharedState) -> None:
     first = True
     while True:
         become_supervisor(b"taskdeck-guard")
-        shared.ledger.inherit()
+        shared.journal.inherit()
         shared.resolve_intents(first)
-        shared.ledger.merge_files()
+        shared.journal.merge_files()
         shared.find_own_runs()
         first = False
         role = fork_keeper(shared)
         left = role.run()
         role.close()
         if left:
-            return shared.ledger.close()
+            return shared.journal.close()
 
 
 def fork_keeper(shared: SharedState) -> Guard | Keeper:
@@ -1916,7 +1926,7 @@ def fork_keeper(shared: SharedState) -> Guard | Keeper:
         return Guard(shared, JsonSocket(guard_socket), child)
     become_supervisor(b"taskdeck-keeper")
     guard_socket.close()
-    shared.ledger.disown_all()
+    shared.journal.disown_all()
     return Keeper(shared, JsonSocket(keeper_socket), me)
 
 
@@ -1944,7 +1954,7 @@ def claim_home(home: bytes) -> SharedState:
     os.close(log)
     journal = os.open(JOURNAL, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=run)
     boot = read_file("/proc/sys/kernel/random/boot_id").decode().strip()
-    return SharedState(listener, Ledger(journal, boot))
+    return SharedState(listener, Journal(journal, boot))
 
 
 def make_listener(run: int) -> socket.socket:

@@ -24,7 +24,7 @@ def take_backup(home: str, args: dict[str, Any], note: Callable[[str], None]) ->
     """
     logging.basicConfig(format="taskdeck: %(message)s")  # show log messages to the person
     with translate_os_errors(home):
-        require_database(paths.database_path(Path(home)))
+        require_database(paths.get_database_path(Path(home)))
         paths.make_home(Path(home))
         return asyncio.run(_take_backup(Path(home), note, **args))
 
@@ -40,7 +40,9 @@ async def _take_backup(
     with hold_lock(home):
         async with open_call(home, note) as call:
             clock_guard.begin(await call.db.read(find_last_sample))
-            backup, settings = await backups.take_requested(call, full, to, clock_guard.check())
+            backup, settings = await backups.take_requested(
+                call, full, to, clock_guard.is_trusted()
+            )
         if to is None:
             record_offline_backup(home, backup.id)
     return await backups.finish_backup(call, backup, settings)

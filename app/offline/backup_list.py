@@ -45,7 +45,7 @@ def verify_backups(home: str, ident: str | None, marks: bool = True) -> dict[str
     found = backup_files.check_backups(Path(home), ident, marks=marks)
     with translate_os_errors(home):
         copies = (
-            previous_databases.list_before_upgrades(paths.database_path(Path(home)))
+            previous_databases.list_before_upgrades(paths.get_database_path(Path(home)))
             if ident is None
             else []
         )

@@ -69,10 +69,10 @@ def choose_backup(
     set.
     """
     where = find_backup_folder(home)
-    own = BackupCatalog(where, paths.database_path(home)).list_own()
+    own = BackupCatalog(where, paths.get_database_path(home)).list_own()
     highest = max((int(backup.facts.get("highest") or 0) for backup in own), default=0)
     last = own[-1].id if own else ""
-    for one in previous_databases.list_previous(paths.database_path(home)):
+    for one in previous_databases.list_previous(paths.get_database_path(home)):
         if ident is not None and (
             ident == one.path.name or os.path.realpath(ident) == os.path.realpath(one.path)
         ):
@@ -103,7 +103,7 @@ def _add_upgrade_copy(home: Path, at: str | None, problem: NoBackup) -> NoBackup
     """Extend the error with the newest copy from before an upgrade, if there is one."""
     copies = [
         one
-        for one in previous_databases.list_before_upgrades(paths.database_path(home))
+        for one in previous_databases.list_before_upgrades(paths.get_database_path(home))
         if at is None or one.at <= at
     ]
     if not copies:

@@ -14,7 +14,7 @@ from app.home.lock import hold_lock, is_held
 from app.home.setup import prepare_database, require_latest_writes
 from app.offline.home_errors import translate_os_errors
 from app.offline.read_only import find_lost_writes, make_no_database_error, require_database
-from app.paths import user_name
+from app.paths import get_user_name
 from app.service.database import integrity
 from db.engine import create_write_engine
 from db.errors import (
@@ -38,20 +38,23 @@ def migrate_home(home: str) -> list[str]:
     with translate_os_errors(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
-            swap.clean_up(paths.database_path(Path(home)))
+            swap.clean_up(paths.get_database_path(Path(home)))
             check_database_present(Path(home))
-            if migrate.read_version(paths.database_path(Path(home))) not in (None, migrate.HEAD):
+            if migrate.read_version(paths.get_database_path(Path(home))) not in (
+                None,
+                migrate.HEAD,
+            ):
                 require_latest_writes(Path(home))  # same check as at a start
             changes = prepare_database(Path(home))
             if not changes:  # a new database needs no check, and an upgrade has read every page
-                checks.check_pages(paths.database_path(Path(home)))
+                checks.check_pages(paths.get_database_path(Path(home)))
                 require_latest_writes(Path(home))
             return changes
 
 
 def check_home(home: str) -> list[str]:
     """Return the problems of the whole database."""
-    path = paths.database_path(Path(home))
+    path = paths.get_database_path(Path(home))
     with translate_os_errors(home):
         require_database(path)
         return integrity.find_problems(Path(home), is_held(Path(home)))
@@ -63,7 +66,7 @@ def make_advice(home: str) -> str:
     Such damage is a damaged file, or a file that lacks its latest writes.
     """
     home_path = Path(home)
-    if checks.find_damage(paths.database_path(home_path)):
+    if checks.find_damage(paths.get_database_path(home_path)):
         return str(advices.advise_restore(home_path, DamagedDatabase("the database is damaged.")))
     if not is_held(home_path) and integrity.find_lost_writes(home_path):
         return str(
@@ -81,7 +84,7 @@ def refuse_start(home: str) -> None:
     """
     with translate_os_errors(home):
         if lost := find_lost_writes(Path(home)):
-            raise checks.make_behind_error(paths.database_path(Path(home)), lost[0])
+            raise checks.make_behind_error(paths.get_database_path(Path(home)), lost[0])
 
 
 def repair_home(home: str) -> dict[str, Any]:
@@ -89,11 +92,11 @@ def repair_home(home: str) -> dict[str, Any]:
 
     Raise RuntimeExists.
     """
-    path = paths.database_path(Path(home))
+    path = paths.get_database_path(Path(home))
     with translate_os_errors(home), hold_lock(_ensure_home(Path(home))):
         swap.clean_up(path)
         check_database_present(Path(home))
-        by = Actor(user_name(os.getuid()))
+        by = Actor(get_user_name(os.getuid()))
         changes = (
             _run_in_transaction(path, integrity.restore_version, by)
             if checks.is_version_lost(path)
@@ -127,7 +130,7 @@ def _ensure_home(home: Path) -> Path:
 
     Raise NotFound without both, and DamagedDatabase if a database is missing.
     """
-    if paths.database_path(home).exists():
+    if paths.get_database_path(home).exists():
         paths.make_home(home)
     elif not (home / "run").is_dir():
         check_database_present(home)

@@ -42,7 +42,7 @@ def _find_problem(home: Path) -> str:
         return "DAMAGED"
     if not was_unclean_shutdown(home):
         return ""
-    with open_read_only(paths.database_path(home)) as c:
+    with open_read_only(paths.get_database_path(home)) as c:
         return next(
             iter(
                 value_checks.describe_unreadable(
@@ -65,7 +65,7 @@ async def open_call(
     home: Path, note: Callable[[str], None] = lambda text: None
 ) -> AsyncIterator[Call]:
     """Open the database and yield a call context."""
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     check_database_present(home)
     database = (
         open_database(path, writable=False)

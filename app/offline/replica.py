@@ -10,7 +10,7 @@ from app import paths
 from app.errors import Conflict, NotFound
 from app.home.lock import hold_lock
 from app.offline.home_errors import translate_os_errors
-from app.paths import user_name
+from app.paths import get_user_name
 from db.restore import promote, swap
 from db.restore.replica_file import read_identity
 
@@ -20,9 +20,9 @@ def describe_replica(home: str) -> dict[str, Any]:
 
     Raise NotFound and Conflict.
     """
-    path = paths.replica_path(Path(home))
+    path = paths.get_replica_path(Path(home))
     with translate_os_errors(home):
-        if paths.database_path(Path(home)).exists():
+        if paths.get_database_path(Path(home)).exists():
             raise Conflict(f"{home} is already a home.")
         if not path.exists():
             raise NotFound(
@@ -39,10 +39,10 @@ def promote_home(home: str) -> int:
     with translate_os_errors(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
-            swap.clean_up(paths.database_path(Path(home)))
+            swap.clean_up(paths.get_database_path(Path(home)))
             describe_replica(home)
             return promote.promote_replica(
-                paths.replica_path(Path(home)),
-                paths.database_path(Path(home)),
-                user_name(os.getuid()),
+                paths.get_replica_path(Path(home)),
+                paths.get_database_path(Path(home)),
+                get_user_name(os.getuid()),
             )

@@ -15,7 +15,7 @@ from app.home.database_presence import is_unused_since
 from app.home.lock import RuntimeExists, hold_lock, is_held
 from app.offline.backup_picker import BackupChoice, choose_backup
 from app.offline.home_errors import translate_os_errors
-from app.paths import user_name
+from app.paths import get_user_name
 from app.service.database import integrity, journal
 from app.service.tasks import number_file
 from db.queries.operations import Actor
@@ -60,7 +60,7 @@ def restore_home(
             if not confirm(changes):
                 return changes
             number_file.skip_numbers(home_path, ready.carried.next - 1, ready.carried.passed_over)
-            kept = swap.swap_in(ready, paths.database_path(home_path))
+            kept = swap.swap_in(ready, paths.get_database_path(home_path))
         return changes | {"restored": True, "kept": None if kept is None else str(kept)}
 
 
@@ -104,11 +104,11 @@ def _prepare_restore(
     """Prepare the new database and yield it with the changes."""
     with swap.prepare_restore(
         choice.rebuild,
-        paths.database_path(home),
+        paths.get_database_path(home),
         choice.size,
         lambda: journal.list_runs(home),
         max(numbers.highest, choice.highest_number),
-        Actor(user_name(os.getuid())),
+        Actor(get_user_name(os.getuid())),
         choice.label,
         is_dry_run,
         is_unused_since(home, choice.last_own_id),

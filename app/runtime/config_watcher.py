@@ -82,7 +82,7 @@ class ConfigWatcher:
 def _combine_sections(upkeep: MaintenanceSettings, sections: dict[str, Any]) -> MaintenanceSettings:
     """Return settings of these sections, with removal suspended while in doubt."""
     settings = MaintenanceSettings(**sections)
-    return settings.suspend_removal(upkeep.doubt) if upkeep.doubt else settings
+    return settings.suspend_removal(upkeep.retention_fault) if upkeep.retention_fault else settings
 
 
 def _describe_problem(

@@ -19,7 +19,7 @@ from app import paths
 from app.core.text.sanitize import sanitize
 from app.errors import Problem, Storage, problem_to_dict
 from app.home.restore_advice import advise_restore
-from app.paths import user_name
+from app.paths import get_user_name
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.lock_notice import notify_while_blocked
 from app.service import registry
@@ -143,7 +143,7 @@ class ControlServer:
                 )
             said = (
                 f"internal error ({type(error).__name__}). See"
-                f" {paths.runtime_log_path(self._home)}."
+                f" {paths.get_runtime_log_path(self._home)}."
             )
             return _encode_line(
                 {"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}}
@@ -165,7 +165,7 @@ def _read_peer(writer: asyncio.StreamWriter) -> str:
     _, uid, _ = struct.unpack(
         "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     )
-    return user_name(uid)
+    return get_user_name(uid)
 
 
 MAX_ORIGIN = 64

@@ -92,7 +92,7 @@ class RoundOrders:
     """Decisions of a round, sent to the keeper after the commit."""
 
     claimed: list[ClaimedRun] = field(default_factory=list)
-    judged: list[tuple[str, RunStatus]] = field(default_factory=list)
+    verdicts: list[tuple[str, RunStatus]] = field(default_factory=list)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -101,7 +101,7 @@ class RoundOrders:
     def judge_end(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.RunVerdict:
         """Return the verdict on an ended run and remember its queue."""
         verdict = judge_run(run, event)
-        self.judged.append((run.queue, verdict.status))
+        self.verdicts.append((run.queue, verdict.status))
         return verdict
 
 
@@ -120,7 +120,7 @@ class Dispatcher:
     def __init__(self, db: Database, home: Path) -> None:
         self.db = db
         self.home = home
-        self.habits = dispatch_view.RunTimeCache()
+        self.run_times = dispatch_view.RunTimeCache()
         self.quarantine = Quarantine(db)
         self.halted: str | None = None
         self.draining = False
@@ -299,7 +299,7 @@ class Dispatcher:
             orders.unknown = self._resolve_lost_runs(c, events.hello, orders.judge_end)
         if events.refused:
             transitions.unclaim(c, events.refused)
-        transitions.release_due(c)
+        transitions.queue_due_tasks(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
         for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
             orders.environments[env_id] = dispatch.get_environment(c, env_id)
@@ -311,7 +311,7 @@ class Dispatcher:
     def _attach_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an end event with the part of the log that its row keeps."""
         try:
-            with open(paths.log_path(self.home, event["run"]), "rb") as file:
+            with open(paths.get_log_path(self.home, event["run"]), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 file.seek(max(0, size - KEPT_LOG_BYTES))
                 text = file.read().decode("utf-8", "replace").replace("\0", "\u2400")
@@ -385,7 +385,7 @@ class Dispatcher:
 
     def _claim(self, c: Connection) -> list[ClaimedRun]:
         """Plan with the free resources and create a run for each startable task."""
-        seen, starts = dispatch_view.plan_starts(c, self.habits)
+        seen, starts = dispatch_view.plan_starts(c, self.run_times)
         if not starts:
             return []
         rows = dispatch.map_startable(c, [task.uuid for task in starts])
@@ -424,7 +424,7 @@ class Dispatcher:
         """Count committed starts and ends for the samples."""
         for run in orders.claimed:
             self.tallies.setdefault(run.queue, QueueTally()).started += 1
-        for queue, status in orders.judged:
+        for queue, status in orders.verdicts:
             tally = self.tallies.setdefault(queue, QueueTally())
             tally.ended += 1
             tally.failed += status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
@@ -476,7 +476,7 @@ class Dispatcher:
             "cwd": cwd,
             "env": env,
             "umask": task.umask,
-            "log": paths.log_path(self.home, run.runid),
+            "log": paths.get_log_path(self.home, run.runid),
             "timeout": task.timeout,
             "grace": task.grace,
         }

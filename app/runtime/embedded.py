@@ -21,7 +21,7 @@ from app import paths
 from app.errors import Conflict
 from app.home.lock import hold_lock
 from app.home.setup import prepare_database, prepare_in_subprocess, verify_before_start
-from app.paths import refuse_copy
+from app.paths import refuse_replica
 from app.runtime.serve import (
     Runtime,
     configure_logging,
@@ -116,9 +116,9 @@ class RuntimeThread(Thread):
             self._previous = None
 
     def _run_runtime(self) -> None:
-        refuse_copy(self._home)
+        refuse_replica(self._home)
         paths.make_home(self._home)
-        configure_logging(paths.runtime_log_path(self._home), foreground=False)
+        configure_logging(paths.get_runtime_log_path(self._home), foreground=False)
         with hold_lock(self._home), _mark_lock_file(self._home):
             _prepare_home(self._home)
             asyncio.run(self._main())
@@ -160,7 +160,7 @@ def _prepare_home(home: Path) -> None:
         prepare_in_subprocess(home)
     else:
         verify_before_start(home)
-        if migrate.read_version(paths.database_path(home)) != migrate.HEAD:
+        if migrate.read_version(paths.get_database_path(home)) != migrate.HEAD:
             prepare_database(home)
 
 

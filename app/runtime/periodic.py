@@ -340,7 +340,7 @@ class Duties:
         """Take a due backup. While the clock is in doubt, remove none."""
         settings = self.settings.maintenance.backup
         await self.backups.take_if_due(
-            settings if self._clock_guard.check() else replace(settings, keep=None)
+            settings if self._clock_guard.is_trusted() else replace(settings, keep=None)
         )
 
     async def run_replication(self) -> None:
@@ -357,7 +357,7 @@ class Duties:
         After an interruption, the next run continues. While settings or clock are in doubt, nothing
         is removed.
         """
-        if self._clock_guard.check() and not self.settings.maintenance.doubt:
+        if self._clock_guard.is_trusted() and not self.settings.maintenance.retention_fault:
             with suppress(asyncio.CancelledError):
                 await cleanup.clean(self.db, self.usage.home, self.settings.maintenance)
 

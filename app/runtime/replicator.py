@@ -82,14 +82,14 @@ class TargetState:
     """
 
     promoted: bool
-    of: str | None
+    origin: str | None
     home: str
 
     def describe_owner(self) -> str:
         """Describe the owner of the replica, to follow its name."""
         return (
-            f"has the replica of {truncate(sanitize(self.of), 100)}"
-            if self.of
+            f"has the replica of {truncate(sanitize(self.origin), 100)}"
+            if self.origin
             else "has a replica of another home"
         )
 
@@ -104,20 +104,21 @@ class HomeIdentity:
 
     origin: str
     home: str
-    before: str | None
-    first: bool
+    last_origin: str | None
+    is_first_sync: bool
 
-    def can_use(self, found: TargetState) -> bool:
+    def owns(self, found: TargetState) -> bool:
         """Return True if the target belongs to this home or to none.
 
         A moved home keeps its UUID, but a copied home has the same one. A matching UUID alone is
         therefore accepted only for a target that the user has just chosen. The other home then
         notices the change.
         """
-        if found.of is None:
+        if found.origin is None:
             return True
         return found.home == self.home and (
-            self.first or sanitize(found.of) in (sanitize(self.origin), sanitize(self.before or ""))
+            self.is_first_sync
+            or sanitize(found.origin) in (sanitize(self.origin), sanitize(self.last_origin or ""))
         )
 
     @property
@@ -131,7 +132,7 @@ class HomeIdentity:
         return f"printf '%s\\n' {shlex.join(self.mark_lines)} > {MARK_FILE}"
 
     @property
-    def trace(self) -> str:
+    def fingerprint(self) -> str:
         """Text that only a copy of this home contains: its UUID, then the year of its row."""
         return f"{self.home}20"
 
@@ -203,7 +204,7 @@ class Replicator:
             raise Conflict(
                 f"{target} is a home of its own. It was not touched.", "Choose an empty folder."
             )
-        if not identity.can_use(found):
+        if not identity.owns(found):
             raise Conflict(
                 f"{target} {found.describe_owner()}. It was not touched.",
                 f"Choose another folder, or remove {paths.REPLICA} there.",
@@ -230,13 +231,13 @@ class Replicator:
                 f"{folder} is inside the home and would be lost with it; a replica belongs on"
                 " another disk or host."
             )
-        replica_path = paths.replica_path(folder)
-        if paths.database_path(folder).exists():
+        replica_path = paths.get_replica_path(folder)
+        if paths.get_database_path(folder).exists():
             raise Conflict(
                 f"{folder} is a home of its own. It was not touched.", "Choose an empty folder."
             )
         if replica_path.exists() and not (
-            (found := _read_local_target(folder)).of and identity.can_use(found)
+            (found := _read_local_target(folder)).origin and identity.owns(found)
         ):
             raise Conflict(
                 f"{replica_path} exists and is not a replica of this home. It was not touched.",
@@ -282,7 +283,7 @@ class Replicator:
         program = find_rsync_tool()
         if program is None:
             return "there is no sqlite3_rsync on this machine"
-        replica_path = paths.replica_path(folder)
+        replica_path = paths.get_replica_path(folder)
         code, _, stderr = await _run_program(
             SYNC_TIMEOUT,
             program,
@@ -294,7 +295,9 @@ class Replicator:
         if code:
             return join_error_lines(stderr) or f"sqlite3_rsync ended with {code}"
         return (
-            replicas.PROMOTED_PROBLEM if not host and paths.database_path(folder).exists() else None
+            replicas.PROMOTED_PROBLEM
+            if not host and paths.get_database_path(folder).exists()
+            else None
         )
 
     async def _find_obstacle(self, host: str, folder: Path, identity: HomeIdentity) -> str | None:
@@ -312,12 +315,12 @@ class Replicator:
             return found
         if found.promoted:
             return replicas.PROMOTED_PROBLEM
-        if not identity.can_use(found):
+        if not identity.owns(found):
             return (
                 f"the folder {found.describe_owner()}. Remove {paths.REPLICA} there, or choose"
                 " another folder"
             )
-        if host and found.of is not None and (found.of, found.home) != identity.mark_lines:
+        if host and found.origin is not None and (found.origin, found.home) != identity.mark_lines:
             with suppress(OSError):  # the next sync repeats it
                 await _run_program(
                     QUERY_TIMEOUT,
@@ -343,7 +346,8 @@ class Replicator:
             f"cd {_quote_path(folder)} || exit 0; test -e {paths.DATABASE} && echo {PROMOTED_REPLY}"
             f" && exit 0; if test -e {paths.REPLICA} && test -s {MARK_FILE};"
             f" then sed 's/^/{MARK_PREFIX} /' {MARK_FILE};"
-            f" elif test -e {paths.REPLICA} && ! grep -qF -e {identity.trace} {paths.REPLICA};"
+            f" elif test -e {paths.REPLICA}"
+            f" && ! grep -qF -e {identity.fingerprint} {paths.REPLICA};"
             f" then echo {MARK_PREFIX};"
             f" else {identity.mark_command}; fi"
         )
@@ -417,8 +421,8 @@ def join_error_lines(stderr: bytes) -> str:
 def _read_local_target(folder: Path) -> TargetState:
     """Return the content of a local target folder."""
     of, home = (
-        replica_file.find_origin(paths.replica_path(folder))
-        if paths.replica_path(folder).exists()
+        replica_file.find_origin(paths.get_replica_path(folder))
+        if paths.get_replica_path(folder).exists()
         else (None, None)
     )
-    return TargetState(paths.database_path(folder).exists(), of, home or "")
+    return TargetState(paths.get_database_path(folder).exists(), of, home or "")

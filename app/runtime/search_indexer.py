@@ -91,7 +91,7 @@ class SearchIndexer:
 
     async def _index_for_a_while(self) -> bool:
         """Index until the time is up; return True if nothing is left."""
-        if not (await self.db.read(fts.read_state)).place:
+        if not (await self.db.read(fts.read_state)).mark_position:
             await self._rebuild()
         end = time.monotonic() + MAX_SECONDS
         while True:

@@ -29,7 +29,7 @@ from app.home.database_presence import RESCUE_INFIX, format_put_back_command
 from app.home.lock import hold_lock
 from app.home.restore_advice import add_restore_advice, advise_restore
 from app.home.setup import mark_clean_shutdown, prepare_in_subprocess, was_unclean_shutdown
-from app.paths import refuse_copy
+from app.paths import refuse_replica
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
@@ -95,7 +95,7 @@ class Runtime:
         return advise_restore(self.home, DamagedDatabase("")).hint if damaged else ""
 
     @property
-    def upkeep(self) -> MaintenanceSettings:
+    def maintenance(self) -> MaintenanceSettings:
         """Current maintenance settings."""
         return self.settings.maintenance
 
@@ -196,7 +196,7 @@ class Runtime:
         """Cancel a drain and remove its marker."""
         if self.dispatcher.draining:
             self.dispatcher.draining = self.is_stop_requested = False
-            Path(paths.stop_marker_path(self.home)).unlink(missing_ok=True)
+            Path(paths.get_stop_marker_path(self.home)).unlink(missing_ok=True)
             log.info("the drain was cancelled")
             self.dispatcher.wake()
 
@@ -274,7 +274,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         was_unclean = was_unclean_shutdown(home)
         stack.enter_context(mark_clean_shutdown(home, opened))
         db = await stack.enter_async_context(
-            open_database(paths.database_path(home), writable=True)
+            open_database(paths.get_database_path(home), writable=True)
         )
         opened.append(db)
         feed, dispatcher, usage = ChangeFeed(), Dispatcher(db, home), UsageSampler(home)
@@ -309,7 +309,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         ]
         runtime.loops = [*runtime.loops, *watching]
         stack.push_async_callback(_cancel_tasks, watching)
-        Path(paths.stop_marker_path(home)).unlink(missing_ok=True)
+        Path(paths.get_stop_marker_path(home)).unlink(missing_ok=True)
         log.info("runtime up, pid %d, home %s", os.getpid(), home)
         yield runtime
         log.info("runtime ends")
@@ -330,9 +330,9 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
         os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         with translate_errors(home):
-            refuse_copy(home)
+            refuse_replica(home)
             paths.make_home(home)
-            configure_logging(paths.runtime_log_path(home), foreground=ready_fd is None)
+            configure_logging(paths.get_runtime_log_path(home), foreground=ready_fd is None)
             with hold_lock(home):
                 prepare_in_subprocess(home)
                 gc.freeze()  # a full collection would scan all modules, 50 ms without an answer

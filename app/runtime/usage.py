@@ -33,14 +33,14 @@ class UsageTrend:
     The cells grow with the run, up to three minutes each.
     """
 
-    begun: float
+    started_at: float
     cell: float = MIN_CELL
     cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
     def add(self, at: float, cpu: float, memory: float) -> None:
         """Add a measurement at a monotonic time."""
-        while (cell_index := int((at - self.begun) / self.cell)) >= MAX_CELLS:
+        while (cell_index := int((at - self.started_at) / self.cell)) >= MAX_CELLS:
             self._free_cell(cell_index)
         for cells, value in ((self.cpu, cpu), (self.memory, memory)):
             cells.extend([0.0] * (cell_index + 1 - len(cells)))
@@ -56,7 +56,7 @@ class UsageTrend:
             )
         else:
             dropped_count = cell_index + 1 - MAX_CELLS
-            self.begun += dropped_count * self.cell
+            self.started_at += dropped_count * self.cell
             self.cpu, self.memory = self.cpu[dropped_count:], self.memory[dropped_count:]
 
 
@@ -149,7 +149,7 @@ class UsageSampler:
         return [
             runid
             for runid, limit in runs
-            if _get_size(paths.log_path(self.home, runid))
+            if _get_size(paths.get_log_path(self.home, runid))
             > (LOG_LIMIT if limit is None else limit) * 2**20
         ]
 

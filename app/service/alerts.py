@@ -54,7 +54,7 @@ async def show(call: Call, *, id: str | int) -> dict[str, Any]:
 
 def list_current(
     c: Connection, resolved_since: str | None = None, limit: int = 0
-) -> list[alerts.OpenAlert]:
+) -> list[alerts.AlertDetail]:
     """Return alerts as `alerts.list_alerts` does, with the texts of open ones updated.
 
     An alert that fired at 45m reads 57m twelve minutes later.
@@ -63,7 +63,7 @@ def list_current(
     return [_refresh(c, alert, now) for alert in alerts.list_alerts(c, resolved_since, limit)]
 
 
-def get_status(alert: alerts.OpenAlert) -> str:
+def get_status(alert: alerts.AlertDetail) -> str:
     """Return the state of an alert: firing, acknowledged, resolved or silenced.
 
     `silenced` applies while the alert is open and its rule is silenced.
@@ -71,7 +71,7 @@ def get_status(alert: alerts.OpenAlert) -> str:
     return "silenced" if alert.silence else alert.alert.status
 
 
-def as_dict(alert: alerts.OpenAlert) -> dict[str, Any]:
+def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
     """Return an alert as sent to clients.
 
     `since` is the time at which the limit was reached. `silenced_until` is None without a silence.
@@ -128,7 +128,7 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
     }
 
 
-def _get_task_times(alert: alerts.OpenAlert) -> dict[str, Any] | None:
+def _get_task_times(alert: alerts.AlertDetail) -> dict[str, Any] | None:
     """Return the task's times of submission, earliest start, first start and end."""
     task = alert.task
     if task is None:
@@ -137,7 +137,7 @@ def _get_task_times(alert: alerts.OpenAlert) -> dict[str, Any] | None:
             "first_start": task.first_start, "ended_at": task.ended_at}  # fmt: skip
 
 
-def _refresh(c: Connection, alert: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
+def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.AlertDetail:
     if alert.alert.status == "resolved" or alert.conditions is None:
         return alert
     rule = sla.parse_conditions(alert.conditions)

@@ -79,7 +79,7 @@ class EndedCount:
     def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
         """Count tasks with these statuses; with `kept` leave out deleted ones."""
         self._statuses, self._kept = statuses, kept
-        self.remembered = False
+        self.is_cached = False
         """True if the last answer came from the cache and may be stale."""
         self._since = ""
         self._found: dict[str, int] = {}
@@ -88,8 +88,8 @@ class EndedCount:
     def count(self, c: Connection, since: str) -> dict[str, int]:
         """Return the number of tasks by status."""
         began = monotonic()
-        self.remembered = since == self._since and began < self._due
-        if not self.remembered:
+        self.is_cached = since == self._since and began < self._due
+        if not self.is_cached:
             self._found, self._since = (
                 reads.count_ended_since(c, since, self._statuses, skip_deleted=self._kept),
                 since,
@@ -116,7 +116,7 @@ class BoardCache:
 
     async def read(self, call: Call, seen: float | None) -> Board:
         """Return the current board, rereading only changed data."""
-        state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.upkeep)
+        state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.maintenance)
         known, last = self._of.get(call.db, (None, None))
         now = timestamps.utcnow()
         if (
@@ -131,7 +131,7 @@ class BoardCache:
                 database=get_database_state(call), lock=_get_lock(call, now)
             )  # fmt: skip
         found = await call.db.read(read_board, call, seen)
-        if _changes_with_time(found) or _TODAY.remembered or _UNSEEN.remembered:
+        if _changes_with_time(found) or _TODAY.is_cached or _UNSEEN.is_cached:
             self._of.pop(call.db, None)
         else:
             self._of[call.db] = state, found
@@ -196,7 +196,7 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         failed=sum(_UNSEEN.count(c, unseen).values()),
         waiting_total=sum(n for status, n in counts.items() if status in WAITING),
         rules=definitions.count_slas(c),
-        queues=tuple(_build_queue_line(call, row, trend) for row in queues.queue_dicts(c)),
+        queues=tuple(_build_queue_line(call, row, trend) for row in queues.list_queue_dicts(c)),
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
         before.get(row.name)) for row in reads.list_pools(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
@@ -270,7 +270,7 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
     Return None if backups are disabled or the settings cannot be read.
     """
     try:
-        rule = call.live.upkeep.backup if call.live else backup_files.read_settings()
+        rule = call.live.maintenance.backup if call.live else backup_files.read_settings()
     except Usage:
         return None
     if not rule.enabled:
@@ -300,7 +300,7 @@ def get_runtime_facts(call: Call) -> RuntimeFacts:
     return RuntimeFacts(
         state="stopped",
         stopped_by=stopped[0],
-        since=os.stat(paths.stop_marker_path(call.home)).st_mtime,
+        since=os.stat(paths.get_stop_marker_path(call.home)).st_mtime,
     )
 
 
@@ -405,7 +405,7 @@ def read_last_output(call: Call, runid: str) -> str:
     The log is read again only after it has grown.
     """
     try:
-        with open(paths.log_path(call.home, runid), "rb") as file:
+        with open(paths.get_log_path(call.home, runid), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             known = _OUTPUT_CACHE.get(runid)
             if known is not None and known[0] == size:
@@ -632,10 +632,10 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         "database": {"size": size, "state": get_database_state(call)},
         "backup": backup.as_dict() if backup else None,
         "replica": replica.to_dict(replicas.find_replica(c)),
-        "queues": queues.queue_dicts(c),
+        "queues": queues.list_queue_dicts(c),
         "pools": [
             _add_measured(row, _measure_pool(call, active, row["name"]))
-            for row in queues.pool_dicts(c)
+            for row in queues.list_pool_dicts(c)
         ],
         "alerts": [
             {**line._asdict(), "since": timestamps.from_unix(line.since)}

@@ -93,10 +93,12 @@ class PastState:
         self.c, self.call = c, call
         begin = timestamps.parse_time(minute)
         self.samples = state_at.list_samples(c, timestamps.format_time(begin - TREND), minute)
-        self.here = {(row.kind, row.name): row for row in self.samples if row.minute == minute}
-        self.up = bool(self.here)
+        self.samples_at_minute = {
+            (row.kind, row.name): row for row in self.samples if row.minute == minute
+        }
+        self.up = bool(self.samples_at_minute)
         sampled_at = max(
-            (row.created_at for row in self.here.values()),
+            (row.created_at for row in self.samples_at_minute.values()),
             default=timestamps.format_time(begin + timedelta(minutes=1)),
         )
         self.now, self.at = timestamps.parse_time(sampled_at), sampled_at
@@ -139,7 +141,7 @@ class PastState:
             host=HostFacts(name=os.uname().nodename),
             counts={}
             if queued is None or load is None
-            else {**count_later(found, states), "running": load, "queued": queued},
+            else {**count_not_queued(found, states), "running": load, "queued": queued},
             today_ok=today.get("succeeded", 0),
             today_failed=sum(today.get(status, 0) for status in FAILED_STATES),
             waiting_total=max(queued or 0, len(waiting)),
@@ -167,7 +169,11 @@ class PastState:
     def _sum_samples(self, column: str) -> int | None:
         """Return the sum over all queues, or None without a sample."""
         return (
-            sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue")
+            sum(
+                getattr(row, column)
+                for (kind, _), row in self.samples_at_minute.items()
+                if kind == "queue"
+            )
             if self.up
             else None
         )
@@ -183,7 +189,7 @@ class PastState:
 
     def _build_queue_lines(self, queued: Mapping[str, list[Any]]) -> Iterable[QueueEntry]:
         for row in sorted(self.queues.values(), key=lambda row: (-row["priority"], row["name"])):
-            name, sample = row["name"], self.here.get(("queue", row["name"]))
+            name, sample = row["name"], self.samples_at_minute.get(("queue", row["name"]))
             load, waits = (sample.running, sample.waiting) if sample else (None, None)
             by = row["status_by"] if row["status"] != "active" else None
             tasks = queued.get(name, [])
@@ -227,7 +233,7 @@ class PastState:
 
     def _lacks_room(self, pool: str, queued: Sequence[Any]) -> bool:
         """Return whether the first of these tasks needed more than the pool had free."""
-        sample, total = self.here.get(("pool", pool)), self.pools.get(pool)
+        sample, total = self.samples_at_minute.get(("pool", pool)), self.pools.get(pool)
         if not (queued and sample and total):
             return False
         first = min(queued, key=lambda task: (-task.front, -task.priority, task.number))
@@ -243,7 +249,7 @@ class PastState:
                 row["name"],
                 row["total_cpu"],
                 row["total_memory"],
-                self.here.get(("pool", row["name"])),
+                self.samples_at_minute.get(("pool", row["name"])),
             )
             used = (sample.used_cpu, sample.used_memory) if sample else (None, None)
             measured = (sample.measured_cpu, sample.measured_memory) if sample else (None, None)
@@ -332,7 +338,7 @@ class PastState:
         return (verdict.text, verdict.short) if verdict.late else (row.text, row.short)
 
 
-def count_later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
+def count_not_queued(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
     """Count tasks that were scheduled, blocked or held, by state."""
     return Counter(
         state

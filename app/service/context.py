@@ -22,7 +22,7 @@ class RuntimeHandle(Protocol):
         ...
 
     @property
-    def upkeep(self) -> MaintenanceSettings:
+    def maintenance(self) -> MaintenanceSettings:
         """Current maintenance settings."""
         ...
 

@@ -20,7 +20,7 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
-from app.service.tasks.similar_runs import strip_digits
+from app.service.tasks.similar_runs import mask_digits
 from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
@@ -82,14 +82,14 @@ class RunTimeCache:
             self._commands = (
                 time.monotonic(),
                 _group_usual(ran, str),
-                _group_usual(ran, strip_digits),
+                _group_usual(ran, mask_digits),
             )
             found = self._find_by_name(name)
         return found if found is not None and elapsed < found.p95 else None
 
     def _find_by_name(self, name: str) -> forecast.DurationStats | None:
         _, named, alike = self._commands
-        return named.get(name) or alike.get(strip_digits(name))
+        return named.get(name) or alike.get(mask_digits(name))
 
 
 def _group_usual(

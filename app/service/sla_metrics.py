@@ -97,8 +97,8 @@ def _make_alert(
 
 
 def refresh(
-    c: Connection, found: alerts.OpenAlert, rule: sla.SlaRule, now: float
-) -> alerts.OpenAlert:
+    c: Connection, found: alerts.AlertDetail, rule: sla.SlaRule, now: float
+) -> alerts.AlertDetail:
     """Return an open alert with the current value of its metric."""
     figure = _read_metric(c, rule.metric, now)
     if figure.value is None:

@@ -13,7 +13,7 @@ from db import raw_sql
 from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.errors import Problem, Storage
-from db.sqlite_files import undisturbed_uri
+from db.sqlite_files import make_undisturbed_uri
 
 
 class NoBackup(Problem):
@@ -226,7 +226,7 @@ def _home(database: Path) -> str | None:
     """Return the UUID that a database names; None where it cannot be read."""
     with suppress(OSError, *raw_sql.DRIVER_ERRORS):
         if database.is_file():
-            with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
+            with closing(sqlite3.connect(make_undisturbed_uri(database), uri=True)) as c:
                 return tool.home(c)
     return None
 
@@ -239,7 +239,7 @@ def find_newest_recorded(database: Path) -> str | None:
     )
     with suppress(*raw_sql.DRIVER_ERRORS):
         if database.exists():
-            with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
+            with closing(sqlite3.connect(make_undisturbed_uri(database), uri=True)) as c:
                 row = c.execute(newest).fetchone()
                 return row[0] if row else None
     return None

@@ -30,7 +30,7 @@ from db.backup.catalog import Backup, BackupCatalog, BackupErrorTranslator, BadB
 from db.backup.verify import DamagedBaseError, verify_backup
 from db.error_translation import translate_error
 from db.errors import Problem, Storage
-from db.sqlite_files import read_only_uri
+from db.sqlite_files import make_read_only_uri
 
 LEVEL = 3
 """zstd compression level."""
@@ -175,7 +175,7 @@ class _BackupJob:
     beside: Mapping[str, bytes]
     step: Callable[[], None]
     at: str = field(default_factory=timestamps.now)
-    made: list[Path] = field(default_factory=list)
+    temporary_files: list[Path] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def run(self) -> Backup:
@@ -184,7 +184,7 @@ class _BackupJob:
         except raw_sql.DRIVER_ERRORS as error:
             raise self._translate_error(error) from error
         finally:
-            for path in self.made:
+            for path in self.temporary_files:
                 path.unlink(missing_ok=True)
 
     def _create(self) -> Backup:
@@ -196,7 +196,7 @@ class _BackupJob:
         base = self._open_base(page_size)
         numbers = _find_changed_pages(index, base.index) if base else range(pages)
         ident = self._make_id("increment" if base else "full")
-        self.made += [
+        self.temporary_files += [
             self.store.folder / backup_folder.get_companion_name(kind, ident)
             for kind in self.beside
         ]
@@ -219,7 +219,7 @@ class _BackupJob:
 
     def _register_file(self, path: Path) -> Path:
         """Register a temporary file for removal."""
-        self.made.append(path)
+        self.temporary_files.append(path)
         return path
 
     def _copy_database(self, image: Path) -> tuple[int, int]:
@@ -227,7 +227,7 @@ class _BackupJob:
         os.close(os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
             closing(
-                sqlite3.connect(read_only_uri(self.source), uri=True, timeout=BUSY_SECONDS)
+                sqlite3.connect(make_read_only_uri(self.source), uri=True, timeout=BUSY_SECONDS)
             ) as source,
             closing(sqlite3.connect(image, isolation_level=None)) as copy,
         ):
@@ -292,7 +292,7 @@ class _BackupJob:
         folder, ident = self.store.folder, header["id"]
         file = tool.BackupFile(str(part))
         os.rename(part, tool.get_path(str(folder), ident))
-        self.made.clear()
+        self.temporary_files.clear()
         backup_folder.sync_folder(folder)
         backup_folder.append_line(
             folder,

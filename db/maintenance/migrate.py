@@ -29,7 +29,7 @@ from db.errors import (
 from db.queries import home_identity
 from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
-from db.sqlite_files import fsync_path, read_only_uri, remove_database
+from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
 HEAD = "0001"
 REVISIONS = ("0001",)
@@ -46,7 +46,7 @@ def read_version(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
+        with closing(sqlite3.connect(make_read_only_uri(path), uri=True, timeout=10)) as c:
             found = _read_version(c, path)
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Storage(

@@ -94,7 +94,7 @@ class CollectedFigures:
     """
 
     slow: Sequence[tuple[SlowStatement, str | None]]
-    used: dict[str, int]
+    index_uses: dict[str, int]
     minutes: dict[str, MinuteFigures] = field(default_factory=dict)
 
 
@@ -119,7 +119,7 @@ async def store_slow_statements(db: Database) -> dict[str, str]:
 
 async def _write_figures(db: Database, figures: CollectedFigures) -> None:
     """Store the figures, if there are any: an idle runtime writes nothing."""
-    if figures.slow or figures.used or figures.minutes:
+    if figures.slow or figures.index_uses or figures.minutes:
         await db.write_quietly(store_figures, figures)
 
 
@@ -165,7 +165,7 @@ def store_figures(c: Connection, figures: CollectedFigures) -> None:
         _COUNT_USE,
         [
             {"name": INDEX_USED + index, "many": many, "now": now}
-            for index, many in figures.used.items()
+            for index, many in figures.index_uses.items()
         ],
     )
     if figures.minutes:

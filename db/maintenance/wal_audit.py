@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from db.sqlite_files import read_only_uri
+from db.sqlite_files import make_read_only_uri
 
 HEADER_SIZE, FRAME_HEADER_SIZE = 32, 24
 """Bytes of the WAL header and of a frame header (https://sqlite.org/fileformat2.html#walformat)."""
@@ -69,7 +69,7 @@ def _count_accepted(path: Path) -> int:
     counted here.
     """
     log, index = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
-    with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
+    with closing(sqlite3.connect(make_read_only_uri(path), uri=True)) as c:
         c.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not os.access(index, os.W_OK):
             return _count_valid(log)

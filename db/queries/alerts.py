@@ -54,7 +54,7 @@ class Silence(NamedTuple):
     created_at: str
 
 
-class OpenAlert(NamedTuple):
+class AlertDetail(NamedTuple):
     """An alert with its task (if any), its rule's conditions and its silence."""
 
     alert: AlertRow
@@ -77,7 +77,7 @@ def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
 
 def list_alerts(
     c: Connection, resolved_since: str | None = None, limit: int = 0
-) -> list[OpenAlert]:
+) -> list[AlertDetail]:
     """Return open alerts, and alerts resolved since a time; a limit of 0 means all.
 
     The most severe come first, firing before acknowledged, then the oldest. Silenced alerts follow,
@@ -99,7 +99,7 @@ def list_alerts(
     return [_add_silence(_make_open_alert(row), silences) for row in rows]
 
 
-def find_open_alert(c: Connection, alert_id: int) -> OpenAlert | None:
+def find_open_alert(c: Connection, alert_id: int) -> AlertDetail | None:
     """Return an alert by id, with its task, conditions and silence."""
     row = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).first()
     return _add_silence(_make_open_alert(row), map_silences(c)) if row else None
@@ -187,7 +187,7 @@ def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
     return [SlaTask._make(row) for row in rows]
 
 
-def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[OpenAlert]:
+def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[AlertDetail]:
     """Return open alerts whose task has started or ended as their rule requires, by these events.
 
     The cost does not grow with the number of open alerts.
@@ -379,17 +379,17 @@ def restart_rule(c: Connection, sla_id: int) -> None:
     )
 
 
-def _make_open_alert(row: Any) -> OpenAlert:
+def _make_open_alert(row: Any) -> AlertDetail:
     split = len(AlertRow._fields)
     task = SlaTask._make(row[split:-1])
-    return OpenAlert(
+    return AlertDetail(
         AlertRow._make(row[:split]),
         task if task.uuid else None,
         json.loads(row[-1]) if row[-1] else None,
     )
 
 
-def _add_silence(found: OpenAlert, silences: Mapping[int, Silence]) -> OpenAlert:
+def _add_silence(found: AlertDetail, silences: Mapping[int, Silence]) -> AlertDetail:
     """Return an open alert with its silence."""
     if found.alert.status == "resolved" or found.alert.sla_id is None:
         return found

@@ -80,7 +80,7 @@ def record_end(c: Connection, began: str, problem: str | None) -> None:
     c.execute(update(_REPLICAS).values(problem=problem, updated_at=timestamps.now(), **synced))
 
 
-def promote_copy(c: Connection, by: str) -> int:
+def promote_replica(c: Connection, by: str) -> int:
     """Make a replica an independent database without backups.
 
     Return the number after which tasks continue.

@@ -63,9 +63,9 @@ class RetentionRules(NamedTuple):
     """
 
     scopes: tuple[ExpiryRule, ...]
-    before: str
-    month: int
-    ledger: str = ""
+    records_before: str
+    operations_before_month: int
+    outcomes_before: str = ""
 
 
 class RuleRuns(NamedTuple):
@@ -77,9 +77,9 @@ class RuleRuns(NamedTuple):
 
     scope: ExpiryRule
     where: str
-    given: Mapping[str, Any]
-    edges: Mapping[str, Cutoff]
-    kept: str
+    parameters: Mapping[str, Any]
+    cutoffs: Mapping[str, Cutoff]
+    spared_tasks: str
     counted: Cutoff = CUT_ALL
 
     @property
@@ -88,12 +88,12 @@ class RuleRuns(NamedTuple):
         return _BY_END if self.scope.kind == "all" else _BY_TASK
 
     @property
-    def edge(self) -> Cutoff:
+    def cutoff(self) -> Cutoff:
         """The latest cutoff. Runs beyond it expire."""
         return max(
             (
                 min(edge, self.counted) if why in COUNTED_LIMITS else edge
-                for why, edge in self.edges.items()
+                for why, edge in self.cutoffs.items()
             ),
             default=NO_CUTOFF,
         )
@@ -104,7 +104,7 @@ class RuleRuns(NamedTuple):
 
     def get_reason(self, run: ExpiredRun) -> str:
         """Return `age`, `runs`, `logs` or `removed`."""
-        return next(why for why, edge in self.edges.items() if (run.ended, run.id) < edge)
+        return next(why for why, edge in self.cutoffs.items() if (run.ended, run.id) < edge)
 
 
 class ExpiredRun(NamedTuple):
@@ -169,7 +169,7 @@ SELECT uuid, max(at) AS latest FROM (
 def find_rule_runs(c: Connection, rules: RetentionRules) -> list[RuleRuns]:
     """Return the runs of each rule, most specific first, then deleted tasks."""
     kept = json.dumps(raw_sql.fetch_column(c, _LAST_OF_NAME, {"names": KEPT_NAMES}))
-    found = [_make_rule_runs(c, scope, rules)._replace(kept=kept) for scope in rules.scopes]
+    found = [_make_rule_runs(c, scope, rules)._replace(spared_tasks=kept) for scope in rules.scopes]
     return [
         *found,
         RuleRuns(ExpiryRule("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": CUT_ALL}, kept),
@@ -183,7 +183,7 @@ def _make_rule_runs(c: Connection, scope: ExpiryRule, rules: RetentionRules) -> 
         edges["runs"] = _find_runs_cutoff(c, part, scope.runs)
     if scope.logs is not None:
         edges["logs"] = _find_logs_cutoff(c, part, scope.logs)
-    return part._replace(edges=edges, counted=_find_counted_cutoff(c))
+    return part._replace(cutoffs=edges, counted=_find_counted_cutoff(c))
 
 
 def _build_scope(scope: ExpiryRule, rules: RetentionRules) -> tuple[str, dict[str, str]]:
@@ -224,7 +224,7 @@ def _find_runs_cutoff(c: Connection, part: RuleRuns, runs: int) -> Cutoff:
         f"SELECT i.end_time, i.runid FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where}"
         " ORDER BY i.end_time DESC, i.runid DESC LIMIT 1 OFFSET :skipped"
     )
-    return _query_cutoff(c, newest, {**part.given, "skipped": runs - 1})
+    return _query_cutoff(c, newest, {**part.parameters, "skipped": runs - 1})
 
 
 def _find_logs_cutoff(c: Connection, part: RuleRuns, logs: int) -> Cutoff:
@@ -238,7 +238,7 @@ def _find_logs_cutoff(c: Connection, part: RuleRuns, logs: int) -> Cutoff:
         f"SELECT at, runid FROM ({summed}) WHERE written <= :logs OR place = 1 ORDER BY at, runid"
         " LIMIT 1"
     )
-    return _query_cutoff(c, within, {**part.given, "logs": logs})
+    return _query_cutoff(c, within, {**part.parameters, "logs": logs})
 
 
 def _query_cutoff(c: Connection, statement: str, given: Mapping[str, Any]) -> Cutoff:
@@ -263,7 +263,12 @@ def list_expired(
         f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
         f"WHERE {_BETWEEN} AND {_build_expired(part)} ORDER BY i.end_time, i.runid LIMIT :limit"
     )
-    given = {**part.given, **_make_bounds(part, after), "kept": part.kept, "limit": limit}
+    given = {
+        **part.parameters,
+        **_make_bounds(part, after),
+        "kept": part.spared_tasks,
+        "limit": limit,
+    }
     return [ExpiredRun._make(row) for row in raw_sql.fetch_rows(c, found, given)]
 
 
@@ -275,14 +280,14 @@ def _build_expired(part: RuleRuns) -> str:
 def count_waiting(c: Connection, part: RuleRuns) -> tuple[int, int]:
     """Return number and log bytes of runs that expire once rollups count them."""
     hasty = part.without_wait()
-    if hasty.edge == part.edge:
+    if hasty.cutoff == part.cutoff:
         return 0, 0
     found = (
         f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND"
         f" {_build_expired(part)}"
     )
     ((many, size),) = raw_sql.fetch_rows(
-        c, found, {**part.given, **_make_bounds(hasty, part.edge), "kept": part.kept}
+        c, found, {**part.parameters, **_make_bounds(hasty, part.cutoff), "kept": part.spared_tasks}
     )
     return many, size
 
@@ -296,12 +301,17 @@ def count_spared(c: Connection, part: RuleRuns) -> int:
         f" {_LAST}"
     )
     return raw_sql.fetch_value(
-        c, found, {**part.given, **_make_bounds(part, NO_CUTOFF), "kept": part.kept}
+        c, found, {**part.parameters, **_make_bounds(part, NO_CUTOFF), "kept": part.spared_tasks}
     )
 
 
 def _make_bounds(part: RuleRuns, after: Cutoff) -> dict[str, str]:
-    return {"after": after[0], "after_id": after[1], "upto": part.edge[0], "upto_id": part.edge[1]}
+    return {
+        "after": after[0],
+        "after_id": after[1],
+        "upto": part.cutoff[0],
+        "upto_id": part.cutoff[1],
+    }
 
 
 def find_unused_names(c: Connection, kind: str, names: Sequence[str]) -> list[str]:
@@ -328,7 +338,13 @@ def list_without_runs(
         " LIMIT :limit"
     )
     age = part.scope.before or before
-    given = {**part.given, "before": age, "after": after[0], "after_id": after[1], "limit": limit}
+    given = {
+        **part.parameters,
+        "before": age,
+        "after": after[0],
+        "after_id": after[1],
+        "limit": limit,
+    }
     return [ExpiredRun._make(row) for row in raw_sql.fetch_rows(c, found, given)]
 
 
@@ -472,7 +488,7 @@ def remove_old(c: Connection, table: str, rules: RetentionRules) -> int:
     A number below ROWS_PER_BATCH means that the batch was the last.
     """
     if table == "operations":
-        _allow_deletion(c, rules.month)
+        _allow_deletion(c, rules.operations_before_month)
     where, given = _build_old(c, table, rules)
     old = raw_sql.fetch_column(
         c, f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {ROWS_PER_BATCH}", given
@@ -487,16 +503,19 @@ def remove_old(c: Connection, table: str, rules: RetentionRules) -> int:
 
 def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, dict[str, Any]]:
     if table in _OLD_CONDITIONS:
-        return _OLD_CONDITIONS[table], {"before": rules.before}
+        return _OLD_CONDITIONS[table], {"before": rules.records_before}
     if table == "forgotten":
         # An entry also prevents the dispatch of its task, if a restored database still has it.
         removed = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
-        given = {"last": _find_last_old(c, table, rules.ledger), "before": rules.ledger}
+        given = {
+            "last": _find_last_old(c, table, rules.outcomes_before),
+            "before": rules.outcomes_before,
+        }
         return f"rowid <= :last AND created_at < :before AND {removed}", given
     before = (
-        f"{rules.month // 100:04d}-{rules.month % 100:02d}"
+        f"{rules.operations_before_month // 100:04d}-{rules.operations_before_month % 100:02d}"
         if table == "operations"
-        else rules.before
+        else rules.records_before
     )
     # After a clock jump rows are out of order: some stay, but no young row is deleted.
     return "rowid <= :last AND created_at < :before", {

@@ -390,7 +390,7 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
     return [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)]
 
 
-def release_due(c: Connection) -> None:
+def queue_due_tasks(c: Connection) -> None:
     """Recompute the status of scheduled and retrying tasks that are due."""
     now = timestamps.now()
     due = (

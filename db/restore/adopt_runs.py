@@ -38,15 +38,15 @@ class ObservedRun:
 
     runid: str
     number: int | None = None
-    told: bool = False
+    is_reported: bool = False
     ended: bool = False
     end: float | None = None
     code: int | None = None
-    lost: bool = False
+    has_unknown_end: bool = False
     stop: str | None = None
-    again: bool = True
+    is_surely_over: bool = True
     attempt: int = 1
-    lives: bool = False
+    is_alive: bool = False
     begin: float | None = None
     name: str = UNKNOWN_NAME
     argv: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class ObservedRun:
     @property
     def status(self) -> str:
         """Status of the ended run, as far as known."""
-        if self.lost or not self.ended:
+        if self.has_unknown_end or not self.ended:
             return "lost"
         if self.stop is not None:
             return _STATUS_OF_STOP.get(self.stop, "cancelled")
@@ -66,7 +66,7 @@ class ObservedRun:
         """True if the task may be retried. A requested cancel holds even for a lost run."""
         return (
             self.ended
-            and self.again
+            and self.is_surely_over
             and self.stop in {None, *_STATUS_OF_STOP}
             and self.status in {"failed", "timed_out", "lost"}
         )
@@ -74,7 +74,7 @@ class ObservedRun:
     @property
     def is_active(self) -> bool:
         """True if the run is active below a keeper that will report its end."""
-        return self.told and not self.ended and (self.lives or self.number is not None)
+        return self.is_reported and not self.ended and (self.is_alive or self.number is not None)
 
 
 def find_unknown(c: Connection, runids: Sequence[str]) -> set[str]:

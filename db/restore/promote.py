@@ -15,7 +15,7 @@ from db.queries import replicas
 from db.restore import swap
 from db.restore.replica_file import make_damaged_error, make_unreadable_error
 from db.search import index_file
-from db.sqlite_files import fsync_path, read_only_uri, remove_database
+from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
 
 def promote_replica(replica: Path, target: Path, by: str) -> int:
@@ -49,7 +49,7 @@ def _copy_replica(replica: Path, part: Path, by: str) -> int:
     """Make `part` from the replica if it is undamaged. Raise Storage."""
     try:
         with (
-            closing(sqlite3.connect(read_only_uri(replica), uri=True)) as source,
+            closing(sqlite3.connect(make_read_only_uri(replica), uri=True)) as source,
             closing(sqlite3.connect(part)) as target,
         ):
             source.backup(target)
@@ -70,6 +70,6 @@ def _promote_copy(part: Path, by: str) -> int:
     engine = create_write_engine(part)
     try:
         with engine.begin() as c:
-            return replicas.promote_copy(c, by)
+            return replicas.promote_replica(c, by)
     finally:
         engine.dispose()  # closing checkpoints the WAL

@@ -29,7 +29,7 @@ from db.maintenance import quarantine, value_checks
 from db.queries import operations, transitions
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
-from db.sqlite_files import existing_uri, read_only_uri, remove_database
+from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
 from db.states import ACTIVE_SQL, ENDED, RUN_ENDED, WAITING, RunStatus, TaskStatus
 
 VERB = "db restore"
@@ -137,10 +137,10 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
     """Open a transaction on `target` with `old` attached read-only."""
 
     def connect() -> sqlite3.Connection:
-        c = sqlite3.connect(existing_uri(target), uri=True, isolation_level=None, timeout=10)
+        c = sqlite3.connect(make_existing_uri(target), uri=True, isolation_level=None, timeout=10)
         # statements skip dangling references; a later check finds others
         c.execute("PRAGMA foreign_keys=OFF")
-        c.execute("ATTACH ? AS old", (read_only_uri(old),))
+        c.execute("ATTACH ? AS old", (make_read_only_uri(old),))
         return c
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
@@ -184,7 +184,7 @@ def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
     with closing(sqlite3.connect(saved, isolation_level=None)) as to:
         to.execute("PRAGMA journal_mode=OFF")
         columns = {}
-        with closing(sqlite3.connect(read_only_uri(shape), uri=True)) as like:
+        with closing(sqlite3.connect(make_read_only_uri(shape), uri=True)) as like:
             for table in _SALVAGED:
                 columns[table] = [row[1] for row in like.execute(f"PRAGMA table_info({table})")]
                 to.execute(f"CREATE TABLE {table} ({', '.join(map(_quote, columns[table]))})")
@@ -200,7 +200,7 @@ def _open_damaged(present: Path) -> sqlite3.Connection | None:
     """Return a connection to a damaged database, or None."""
     c = None
     with suppress(*raw_sql.DRIVER_ERRORS):
-        c = sqlite3.connect(read_only_uri(present), uri=True, timeout=10, isolation_level=None)
+        c = sqlite3.connect(make_read_only_uri(present), uri=True, timeout=10, isolation_level=None)
         c.text_factory = _decode_text
         c.execute("PRAGMA writable_schema=ON")  # one damaged definition must not hide other tables
         c.execute("BEGIN")  # one lock for thousands of reads
@@ -912,7 +912,9 @@ def _find_possible_retries(c: Connection, observed_by_id: dict[str, ObservedRun]
         (row.task_id, observed_by_id[row.runid]) for row in rows if row.runid in observed_by_id
     ]
     go_on = {task_id for task_id, trace in observed if trace.is_active}
-    ended = {task_id for task_id, trace in observed if trace.told and trace.can_be_retried} - go_on
+    ended = {
+        task_id for task_id, trace in observed if trace.is_reported and trace.can_be_retried
+    } - go_on
     return [uuid for uuid in sorted(ended) if _has_attempts(c, uuid)]
 
 
@@ -930,7 +932,7 @@ def _end_unreported_runs(c: Connection, observed_by_id: dict[str, ObservedRun]) 
     tried = []
     for row in raw_sql.fetch_rows(c, active):
         trace = observed_by_id.get(row.runid, ObservedRun(row.runid))
-        if trace.told or not (trace.ended or not row.named):
+        if trace.is_reported or not (trace.ended or not row.named):
             continue
         if (
             trace.can_be_retried

@@ -11,7 +11,7 @@ from db import raw_sql
 from db.backup import restore_tool as tool
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase, Problem, Storage
-from db.sqlite_files import read_only_uri, undisturbed_uri
+from db.sqlite_files import make_read_only_uri, make_undisturbed_uri
 
 
 class ReplicaIdentity(NamedTuple):
@@ -29,7 +29,7 @@ class ReplicaIdentity(NamedTuple):
 def read_identity(path: Path) -> ReplicaIdentity:
     """Return the identity of the replica at `path`. Raise Storage."""
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
+        with closing(sqlite3.connect(make_read_only_uri(path), uri=True)) as c:
             origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or (
                 "another home",
                 None,
@@ -78,7 +78,7 @@ def find_origin(path: Path) -> tuple[str | None, str | None]:
     """
     with (
         suppress(*raw_sql.DRIVER_ERRORS),
-        closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c,
+        closing(sqlite3.connect(make_undisturbed_uri(path), uri=True)) as c,
     ):
         row = c.execute("SELECT origin FROM replicas").fetchone()
         return (str(row[0]), tool.home(c)) if row else (None, None)

@@ -31,7 +31,7 @@ from db.readonly import find_faults, open_read_only
 from db.restore import reconcile
 from db.restore.previous_databases import BEFORE_RESTORE_INFIX
 from db.search import index_file
-from db.sqlite_files import SIDE_SUFFIXES, existing_uri, fsync_path, remove_database
+from db.sqlite_files import SIDE_SUFFIXES, fsync_path, make_existing_uri, remove_database
 
 Rebuild = Callable[[Path], None]
 """Function that writes the image of a backup to a new file."""
@@ -472,6 +472,6 @@ def _try_link(path: Path, old_path: Path) -> bool:
 def _checkpoint(path: Path) -> None:
     """Checkpoint and remove the WAL through SQLite."""
     with closing(
-        sqlite3.connect(existing_uri(path), uri=True, timeout=10, isolation_level=None)
+        sqlite3.connect(make_existing_uri(path), uri=True, timeout=10, isolation_level=None)
     ) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -155,7 +155,7 @@ class IndexSource:
     unknown: int
     """First position the index does not know."""
     stale: frozenset[int]
-    apart: int | None
+    number_offset: int | None
     """Distance between numbers and rowids, if constant."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
@@ -196,12 +196,18 @@ class IndexSource:
     def _read_by_index(
         self, c: Connection, low: int, high: int, down: bool, size: int
     ) -> list[int]:
-        if self.apart is None:
+        if self.number_offset is None:
             return fetch_rowids(
                 c, _BY_INDEX.format(way=_get_direction(down)), (self.match, low, high, size)
             )
         inside = f"search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)}"
-        given = (self.apart, self.match, low + self.apart, high + self.apart, size)
+        given = (
+            self.number_offset,
+            self.match,
+            low + self.number_offset,
+            high + self.number_offset,
+            size,
+        )
         return fetch_rowids(
             c, f"SELECT rowid - ? AS place FROM search WHERE {inside} LIMIT ?", given
         )
@@ -228,14 +234,14 @@ class CandidateSources(NamedTuple):
     `known` has each source with its length, None if unknown. `low` and `high` limit the positions.
     """
 
-    known: list[tuple[Source, int | None]]
+    sources: list[tuple[Source, int | None]]
     low: int
     high: int
 
     @property
     def best(self) -> Source:
         """The source to walk."""
-        return self.known[0][0]
+        return self.sources[0][0]
 
 
 SHORT_SOURCE = 2_000
@@ -260,7 +266,9 @@ def find_candidates(
     )
     known = sorted(
         [
-            *_find_known_sources(c, [condition for condition in conditions if not condition.no]),
+            *_find_known_sources(
+                c, [condition for condition in conditions if not condition.is_negated]
+            ),
             everything,
         ],
         key=lambda found: found[1],
@@ -269,7 +277,7 @@ def find_candidates(
     words = [
         condition.text
         for condition in conditions
-        if isinstance(condition, WordCondition) and not condition.no
+        if isinstance(condition, WordCondition) and not condition.is_negated
     ]
     indexed = _make_index_source(c, words, hints, unknown) if words or hints else None
     if indexed is not None:
@@ -311,7 +319,7 @@ def find_candidate_ids(
     `blindly`. Only `patient` scans all texts for a word too short and too common for the index.
     """
     found: set[int] | None = None
-    for source, length in sources.known:
+    for source, length in sources.sources:
         limit = max_unknown if length is None else max_count
         if (
             length is not None
@@ -349,7 +357,7 @@ def find_by_pattern(
         if (
             isinstance(condition, PatternCondition)
             and condition.column in ("name", "submitted_by")
-            and not condition.no
+            and not condition.is_negated
         ):
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
             found = (
@@ -394,7 +402,7 @@ def find_unknown(c: Connection, known: IndexState) -> UnknownPositions:
     """Return the positions that the index does not know."""
     stale = "SELECT t.rowid FROM stale_texts s CROSS JOIN tasks t ON t.number = s.number"
     later = "SELECT t.rowid FROM json_each(?) j CROSS JOIN tasks t ON t.number = j.value"
-    found = raw_sql.fetch_column(c, f"{stale} UNION ALL {later}", (json.dumps(known.changed),))
+    found = raw_sql.fetch_column(c, f"{stale} UNION ALL {later}", (json.dumps(known.stale_tasks),))
     return UnknownPositions(find_at_or_after(c, known.upto + 1), frozenset(found))
 
 
@@ -480,7 +488,7 @@ def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, i
     """Return the positions that limit numbers and submission times."""
     low, high = FIRST, LAST
     for condition in conditions:
-        if isinstance(condition, RangeCondition) and not condition.no:
+        if isinstance(condition, RangeCondition) and not condition.is_negated:
             first, last = (
                 _find_number_limits(c, condition)
                 if condition.column == "number"

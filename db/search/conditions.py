@@ -1,6 +1,6 @@
 """Filter conditions on tasks, as values and as SQL over a row `t` of `tasks`.
 
-`no` negates a condition. No condition lets SQLite choose an index: `search.candidates` and
+`is_negated` negates a condition. No condition lets SQLite choose an index: `search.candidates` and
 `search.pagination` decide which rows are read.
 """
 
@@ -20,7 +20,7 @@ class StatusCondition:
 
     tasks: tuple[str, ...]
     runs: tuple[str, ...] = ()
-    no: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ValueCondition:
 
     column: str
     values: tuple[str, ...]
-    no: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class PatternCondition:
 
     column: str
     globs: tuple[str, ...]
-    no: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class RangeCondition:
     column: str
     low: Any = None
     high: Any = None
-    no: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class MissingCondition:
     """A column is NULL."""
 
     column: str
-    no: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class TagCondition:
 
     key: str
     globs: tuple[str, ...] = ()
-    no: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class WordCondition:
     """The indexed text contains this word, which is already lower-cased."""
 
     text: str
-    no: bool = False
+    is_negated: bool = False
 
 
 ColumnCondition = (
@@ -111,9 +111,9 @@ def build_where(conditions: Sequence[Condition], known: IndexState) -> Sql:
 
 
 def _build_condition(condition: ColumnCondition) -> Sql:
-    if not condition.no:
+    if not condition.is_negated:
         return _build_positive(condition)
-    text, values = _build_positive(replace(condition, no=False))
+    text, values = _build_positive(replace(condition, is_negated=False))
     return f"NOT coalesce({text}, 0)", values
 
 
@@ -170,7 +170,7 @@ def _build_tag(key: str, globs: Sequence[str]) -> Sql:
 
 
 def _build_words(words: Sequence[WordCondition], known: IndexState) -> Sql:
-    holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.no else '>'} 0" for word in words)
+    holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.is_negated else '>'} 0" for word in words)
     right = (
         "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value"
         " FROM json_each(?))"
@@ -179,5 +179,5 @@ def _build_words(words: Sequence[WordCondition], known: IndexState) -> Sql:
     return f"coalesce(({found}), 1)", [
         *(word.text for word in words),
         known.upto,
-        json.dumps(known.changed),
+        json.dumps(known.stale_tasks),
     ]

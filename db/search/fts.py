@@ -41,11 +41,11 @@ TEXT_COLUMNS = "number, name, template, tags, parameters, launch"
 class IndexState(NamedTuple):
     """The part of the index that a transaction may use, beside `stale_texts`."""
 
-    place: int
+    mark_position: int
     """Position of the mark in `about`; 0 if the index belongs to another database."""
     upto: int
     """Highest number up to which the index is complete; later texts are ignored."""
-    changed: tuple[int, ...]
+    stale_tasks: tuple[int, ...]
     """Tasks whose texts are newer than the transaction."""
 
 
@@ -79,7 +79,7 @@ def count_unindexed(c: Connection) -> int:
     last, found = raw_sql.fetch_value(c, "SELECT max(number) FROM tasks") or 0, read_state(c)
     return (
         max(0, last - found.upto)
-        + len(found.changed)
+        + len(found.stale_tasks)
         + raw_sql.fetch_value(c, "SELECT count(*) FROM stale_texts")
     )
 
@@ -97,7 +97,7 @@ class IndexBatch(NamedTuple):
     @property
     def changed(self) -> list[int]:
         """Tasks whose texts are replaced or deleted."""
-        return sorted({*self.known.changed, *(number for number, _ in self.stale)})
+        return sorted({*self.known.stale_tasks, *(number for number, _ in self.stale)})
 
 
 def read_batch(c: Connection, marked: bool = False) -> IndexBatch | None:
@@ -107,7 +107,7 @@ def read_batch(c: Connection, marked: bool = False) -> IndexBatch | None:
     adds texts.
     """
     found = read_state(c)
-    if not found.place:
+    if not found.mark_position:
         return None
     stale = [
         (row.number, row.changes)

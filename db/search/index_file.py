@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import sqlite_files
 from db.search.fts import TEXT_END, IndexBatch, TextOf, make_mark
-from db.sqlite_files import existing_uri, read_only_uri
+from db.sqlite_files import make_existing_uri, make_read_only_uri
 
 FORMAT = 2
 """Format of the file, its `user_version`."""
@@ -86,7 +86,7 @@ def attach_index(execute: Execute, path: Path) -> None:
 
     Raise the driver's errors, or ValueError for another format; then nothing is attached.
     """
-    execute("ATTACH ? AS found", (read_only_uri(path),))
+    execute("ATTACH ? AS found", (make_read_only_uri(path),))
     search_index = execute("PRAGMA found.user_version").fetchone()[0]
     if search_index != FORMAT:
         execute("DETACH found")
@@ -163,7 +163,9 @@ def remove_mismatched(database: Path) -> str | None:
 
 def _find_mismatch(database: Path, path: Path) -> str | None:
     try:
-        with closing(sqlite3.connect(read_only_uri(database), uri=True, timeout=BUSY_SECONDS)) as c:
+        with closing(
+            sqlite3.connect(make_read_only_uri(database), uri=True, timeout=BUSY_SECONDS)
+        ) as c:
             attach_index(c.execute, path)
             fits = c.execute(_MATCHES_DATABASE).fetchone()
     except (sqlite3.Error, ValueError) as error:
@@ -203,7 +205,7 @@ class IndexWriter:
         remove_index(new)
         remove_index(self.path)
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(existing_uri(new), uri=True, isolation_level=None)) as c:
+        with closing(sqlite3.connect(make_existing_uri(new), uri=True, isolation_level=None)) as c:
             c.execute("PRAGMA journal_mode=WAL")
             with _transaction(c):
                 _create_tables(c, mark)
@@ -239,7 +241,7 @@ class IndexWriter:
 
 def _connect(path: Path) -> sqlite3.Connection:
     c = sqlite3.connect(
-        existing_uri(path),
+        make_existing_uri(path),
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,

@@ -173,7 +173,7 @@ class PageQuery:
         """Yield matching rows among those unknown to the index, by their texts."""
         for row in fetch_columns(self.c, ("rowid AS place", *fts.TEXT_COLUMNS.split(", ")), rowids):
             text = self.wanted.text_of(row)
-            if all((word.text in text) != word.no for word in self._words):
+            if all((word.text in text) != word.is_negated for word in self._words):
                 yield row.place
 
     def ways(self) -> candidates.CandidateSources:
@@ -316,7 +316,9 @@ def _build_ranges(
 def _build_limits(column: str, conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
     """Return the condition that limits the values of a column."""
     ranges = [
-        c for c in conditions if isinstance(c, RangeCondition) and c.column == column and not c.no
+        c
+        for c in conditions
+        if isinstance(c, RangeCondition) and c.column == column and not c.is_negated
     ]
     limits = [
         (f" AND {column} {op} ?", value)
@@ -333,10 +335,14 @@ def _find_values(column: str, conditions: Iterable[Condition]) -> Sequence[str] 
         if (
             isinstance(condition, ValueCondition)
             and condition.column == column
-            and not condition.no
+            and not condition.is_negated
         ):
             return condition.values
-        if isinstance(condition, StatusCondition) and column == "status" and not condition.no:
+        if (
+            isinstance(condition, StatusCondition)
+            and column == "status"
+            and not condition.is_negated
+        ):
             return tuple({*condition.tasks, *(("running",) if condition.runs else ())})
     return None
 
@@ -605,9 +611,9 @@ def _count_by_status(c: Connection, conditions: Sequence[Condition]) -> dict[str
 
 def _matches_counter(condition: Condition, queue: str, status: str) -> bool | None:
     if isinstance(condition, StatusCondition) and not condition.runs:
-        return (status in condition.tasks) != condition.no
+        return (status in condition.tasks) != condition.is_negated
     if isinstance(condition, ValueCondition) and condition.column == "queue":
-        return (queue in condition.values) != condition.no
+        return (queue in condition.values) != condition.is_negated
     return None
 
 

@@ -95,7 +95,7 @@ class AcceptanceHome:
         """
 
         async def done() -> Any:
-            async with open_database(paths.database_path(self.home), writable=True) as db:
+            async with open_database(paths.get_database_path(self.home), writable=True) as db:
                 return await do(Call(db, "ann", self.home))
 
         with mock.patch.dict(os.environ, self.env), mark_clean_shutdown(self.home, []):

@@ -61,7 +61,7 @@ def clean_home(shared_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
 def unstarted_home(acceptance_home: AcceptanceHome, fresh_database: Path) -> AcceptanceHome:
     """Return a home with one held task, #1, whose runtime was never started."""
     paths.make_home(acceptance_home.home)
-    shutil.copy(fresh_database, paths.database_path(acceptance_home.home))
+    shutil.copy(fresh_database, paths.get_database_path(acceptance_home.home))
     acceptance_home.run_offline(lambda call: submit_task(call, hold=True))
     return acceptance_home
 

@@ -513,7 +513,7 @@ def test_a_folder_taken_by_another_home_is_reported(
     set_target(unstarted_home, there)
     (there / "replica.db").unlink()
     paths.make_home(second_home.home)
-    shutil.copy(fresh_database, paths.database_path(second_home.home))
+    shutil.copy(fresh_database, paths.get_database_path(second_home.home))
     set_target(second_home, there)
 
     sync_replica(unstarted_home)

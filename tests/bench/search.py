@@ -66,7 +66,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """Fill a home and its index, then run the queries."""
     paths.make_home(house.home)
     setup.prepare_database(house.home)
-    large_home.fill_database(path := Path(paths.database_path(house.home)), COUNT)
+    large_home.fill_database(path := Path(paths.get_database_path(house.home)), COUNT)
     yield from asyncio.run(_fill_index(path))
     share = os.path.getsize(index_file.get_index_path(path)) / os.path.getsize(path) * 100
     yield Figure("the index beside the database", share, "% of it", None, "", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.cli import time_format
-from app.core.times import unix
+from app.core.times import to_unix
 
 GOOD = "2026-11-26T09:30:58.193820Z"
 
@@ -34,6 +34,6 @@ def test_the_difference_of_two_times_is_never_negative():
         and time_format.seconds_between(GOOD, "2026-11-26T09:30:00.000000Z") == 0.0
     )
     assert (
-        time_format.seconds_since(GOOD, unix(GOOD) + 5) == pytest.approx(5.0)
+        time_format.seconds_since(GOOD, to_unix(GOOD) + 5) == pytest.approx(5.0)
         and time_format.seconds_since(None) is None
     )

@@ -13,11 +13,11 @@ from app import paths
 from app.errors import Conflict
 from app.home import lock
 from app.home.lock import RuntimeExists, hold_lock
-from app.paths import user_name
+from app.paths import get_user_name
 from tests.long.chaos.results import open_runtime
 from tests.runtime_process import RuntimeProcess, run_command
 
-USER_NAME = user_name(os.getuid())
+USER_NAME = get_user_name(os.getuid())
 
 
 def test_the_lock_is_held_once_and_names_its_holder(home: Path):

@@ -386,10 +386,13 @@ def test_a_client_that_never_reads_delays_and_loses_nothing(keeper_home, tmp_pat
 
 def test_timers_of_ended_runs_are_removed():
     one = keeper.Keeper.__new__(keeper.Keeper)
-    one.house, one.ledger = keeper.SharedState(None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
-    one.agenda, one.foreign = [], {}
+    one.shared_state, one.journal = (
+        keeper.SharedState(None, keeper.Journal(-1, "")),
+        keeper.Journal(-1, ""),
+    )
+    one.timers, one.non_children = [], {}
 
     for number in range(1000):
         one.plan(1e9, keeper.Run(str(number)), 0)
 
-    assert len(one.agenda) <= 64
+    assert len(one.timers) <= 64

@@ -28,7 +28,7 @@ from app.offline import backup as offline_backup
 from app.offline import backup_list, backup_picker, maintenance, read_only, replica
 from app.offline import replica as offline_replica
 from app.offline import restore as offline_restore
-from app.paths import refuse_copy
+from app.paths import refuse_replica
 from db import timestamps
 from db.backup.catalog import NoBackup
 from db.backup.create import BackupRules, take_backup
@@ -58,13 +58,13 @@ def backed_up_home(home: Path, database_path: Path) -> Path:
 @pytest.fixture
 def earlier_database(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the database of the home, of the revision before that of the program."""
-    path = Path(shutil.copy(make_old_database(tmp_path), paths.database_path(home)))
+    path = Path(shutil.copy(make_old_database(tmp_path), paths.get_database_path(home)))
     add_later_revision(tmp_path, monkeypatch)
     return path
 
 
 def read_priorities(home: Path) -> list[int]:
-    with closing(sqlite3.connect(paths.database_path(home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(home))) as c:
         return [priority for (priority,) in c.execute("SELECT priority FROM tasks ORDER BY number")]
 
 
@@ -91,7 +91,7 @@ def test_a_declined_restore_changes_nothing(backed_up_home: Path):
 
 def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home: Path):
     def agree(told: dict[str, Any]) -> bool:
-        submit_task_to(paths.database_path(backed_up_home), "meanwhile")
+        submit_task_to(paths.get_database_path(backed_up_home), "meanwhile")
         return True
 
     with pytest.raises(
@@ -99,7 +99,7 @@ def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home
     ):
         restore_latest(backed_up_home, agree)
 
-    assert list_task_names(paths.database_path(backed_up_home)) == [
+    assert list_task_names(paths.get_database_path(backed_up_home)) == [
         "first",
         "meanwhile",
     ] and read_priorities(backed_up_home) == [7, 0]
@@ -107,10 +107,10 @@ def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home
 
 def test_a_run_known_only_by_its_log_may_belong_to_any_task(backed_up_home: Path):
     # the clock was set back before the time of the backup
-    log = Path(paths.log_path(backed_up_home, "00000000-0000-7000-8000-000000000000"))
+    log = Path(paths.get_log_path(backed_up_home, "00000000-0000-7000-8000-000000000000"))
     log.parent.mkdir()
     log.touch()
-    swap.remove_database(paths.database_path(backed_up_home))
+    swap.remove_database(paths.get_database_path(backed_up_home))
 
     carried = restore_latest(backed_up_home, lambda told: True)["carried"]
 
@@ -118,7 +118,7 @@ def test_a_run_known_only_by_its_log_may_belong_to_any_task(backed_up_home: Path
 
 
 def test_writes_of_a_running_runtime_are_not_missed(backed_up_home: Path):
-    log = Path(paths.log_path(backed_up_home, make_uuid7()))
+    log = Path(paths.get_log_path(backed_up_home, make_uuid7()))
     log.parent.mkdir()
     log.write_text("said")
 
@@ -158,7 +158,7 @@ def replica_home(home: Path, database_path: Path) -> Iterator[Path]:
     submit_task_to(database_path, "copied")
     with (
         closing(sqlite3.connect(database_path)) as other,
-        closing(sqlite3.connect(paths.replica_path(home))) as to,
+        closing(sqlite3.connect(paths.get_replica_path(home))) as to,
     ):
         other.backup(to)
     swap.remove_database(database_path)
@@ -167,10 +167,10 @@ def replica_home(home: Path, database_path: Path) -> Iterator[Path]:
 
 def test_a_home_promoted_during_another_confirmation_is_not_replaced(replica_home: Path):
     told = offline_replica.describe_replica(os.fspath(replica_home))
-    kept = paths.replica_path(replica_home).read_bytes()
+    kept = paths.get_replica_path(replica_home).read_bytes()
     replica.promote_home(os.fspath(replica_home))
-    submit_task_to(paths.database_path(replica_home), "since")
-    paths.replica_path(replica_home).write_bytes(
+    submit_task_to(paths.get_database_path(replica_home), "since")
+    paths.get_replica_path(replica_home).write_bytes(
         kept
     )  # the source home has created the replica again
 
@@ -179,8 +179,8 @@ def test_a_home_promoted_during_another_confirmation_is_not_replaced(replica_hom
 
     assert (
         told["running"] == []
-        and list_task_names(paths.database_path(replica_home)) == ["copied", "since"]
-        and paths.replica_path(replica_home).exists()
+        and list_task_names(paths.get_database_path(replica_home)) == ["copied", "since"]
+        and paths.get_replica_path(replica_home).exists()
     )
 
 
@@ -227,7 +227,7 @@ DAMAGE = "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe
 def test_a_damaged_file_is_reported_as_the_cause_of_a_failed_read(
     backed_up_home: Path, verb: str, change: str, found: str
 ):
-    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(backed_up_home))) as c:
         c.executescript(change)
 
     with pytest.raises(Storage, match=found):
@@ -239,7 +239,7 @@ def test_a_damaged_file_is_reported_as_the_cause_of_a_failed_read(
 )
 def test_a_database_with_unreadable_rows_is_not_reported_as_ok(backed_up_home: Path, change: str):
     assert read_only.read(os.fspath(backed_up_home), "status", {})["database"]["state"] == "ok"
-    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(backed_up_home))) as c:
         c.executescript(change)
 
     found = read_only.read(os.fspath(backed_up_home), "status", {})
@@ -251,7 +251,7 @@ def test_a_database_with_unreadable_rows_is_not_reported_as_ok(backed_up_home: P
 
 def test_an_invalid_rule_is_reported_and_quarantined(home: Path):
     prepare_database(home)
-    with closing(sqlite3.connect(paths.database_path(home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(home))) as c:
         row = (
             "1, 'late', '{\"preset\": \"fin\"}', '{}', 2, 1, '2026-11-25T10:00:00.000000Z',"
             " '2026-11-25T10:00:00.000000Z'"
@@ -436,7 +436,7 @@ def test_the_program_after_a_backup_does_not_lock_the_home(backed_up_home: Path,
 
 def test_a_clock_far_ahead_prunes_no_backup(backed_up_home: Path, monkeypatch: pytest.MonkeyPatch):
     now = timestamps.now()
-    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(backed_up_home))) as c:
         c.execute(
             "INSERT INTO samples (kind, name, minute, running, waiting, started, ended, failed,"
             " created_at, updated_at) VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)",
@@ -606,18 +606,18 @@ def damage_table(path: Path, table: str) -> None:
 
 def test_a_damaged_database_is_not_up_to_date(backed_up_home: Path):
     assert maintenance.migrate_home(os.fspath(backed_up_home)) == []
-    damage_table(paths.database_path(backed_up_home), "events")
+    damage_table(paths.get_database_path(backed_up_home), "events")
 
     with pytest.raises(DamagedDatabase, match="the database is damaged .* Newest good backup"):
         maintenance.migrate_home(os.fspath(backed_up_home))
 
 
 def test_a_replica_with_undecodable_damage_is_still_a_replica(replica_home: Path):
-    path = paths.replica_path(replica_home)
+    path = paths.get_replica_path(replica_home)
     path.write_bytes(path.read_bytes().replace(b"indexidx_tasks_ended", b"indexidx_tasks_e\xeeded"))
 
     with pytest.raises(Conflict, match="is the replica of another home"):
-        refuse_copy(replica_home)
+        refuse_replica(replica_home)
 
 
 @pytest.fixture
@@ -626,11 +626,11 @@ def foreign_backup(backed_up_home: Path, tmp_path: Path, monkeypatch: pytest.Mon
     other = tmp_path / "other"
     paths.make_home(other)
     prepare_database(other)
-    submit_task_to(paths.database_path(other), "theirs")
+    submit_task_to(paths.get_database_path(other), "theirs")
     soon = timestamps.utcnow() + timedelta(seconds=5)
     with monkeypatch.context() as later:
         later.setattr(timestamps, "utcnow", lambda: soon)
-        taken = take_backup(paths.database_path(other), other / "backups", BackupRules())
+        taken = take_backup(paths.get_database_path(other), other / "backups", BackupRules())
     shutil.copy(taken.path, backed_up_home / "backups")
     return taken.id
 
@@ -649,7 +649,7 @@ def test_a_foreign_backup_is_listed_but_never_chosen(
         backup_picker.describe_choice(home, None, None)["id"]
         == own
         == take_backup(
-            paths.database_path(backed_up_home), backed_up_home / "backups", BackupRules()
+            paths.get_database_path(backed_up_home), backed_up_home / "backups", BackupRules()
         ).base
     )
     assert backup_list.verify_backups(home, None)["strangers"] == [
@@ -672,7 +672,7 @@ def test_a_moved_home_keeps_its_backups_and_an_empty_one_takes_all(
     paths.make_home(moved)
 
     assert list_foreign_backups(moved) == [foreign_backup]
-    paths.database_path(moved).unlink()
+    paths.get_database_path(moved).unlink()
     assert (
         list_foreign_backups(moved) == [] and len(backup_list.list_backups(os.fspath(moved))) == 2
     )
@@ -695,7 +695,7 @@ def test_a_home_stays_the_same_where_the_file_of_a_backup_of_another_is_restored
     ]
 
     assert list_foreign_backups(backed_up_home) == [foreign_backup] and "theirs" in list_task_names(
-        paths.database_path(backed_up_home)
+        paths.get_database_path(backed_up_home)
     )
 
 
@@ -708,7 +708,7 @@ def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(
     soon = timestamps.utcnow() + timedelta(seconds=5)
     with pytest.MonkeyPatch.context() as later:
         later.setattr(timestamps, "utcnow", lambda: soon)
-        taken = take_backup(paths.database_path(fresh), fresh / "backups", BackupRules())
+        taken = take_backup(paths.get_database_path(fresh), fresh / "backups", BackupRules())
     (own,) = (backed_up_home / "backups").glob("*.backup")
     shutil.copy(taken.path, backed_up_home / "backups")
 
@@ -733,7 +733,9 @@ def test_no_backup_is_built_upon_one_of_another_home_and_that_is_never_pruned(
         with monkeypatch.context() as clocks:
             clocks.setattr(timestamps, "utcnow", lambda moment=moment: moment)
             assert (
-                take_backup(paths.database_path(backed_up_home), folder, BackupRules(keep=1.0)).kind
+                take_backup(
+                    paths.get_database_path(backed_up_home), folder, BackupRules(keep=1.0)
+                ).kind
                 == "full"
             )
     assert (
@@ -746,9 +748,9 @@ def test_restoring_a_backup_from_before_the_first_number_keeps_the_identity(tmp_
     home = tmp_path / "home"
     paths.make_home(home)
     prepare_database(home)
-    first = take_backup(paths.database_path(home), home / "backups", BackupRules())
-    submit_task_to(paths.database_path(home), "mine")
-    last = take_backup(paths.database_path(home), home / "backups", BackupRules(), full=True)
+    first = take_backup(paths.get_database_path(home), home / "backups", BackupRules())
+    submit_task_to(paths.get_database_path(home), "mine")
+    last = take_backup(paths.get_database_path(home), home / "backups", BackupRules(), full=True)
 
     assert offline_restore.restore_home(os.fspath(home), first.id, None, lambda told: True)[
         "restored"
@@ -762,9 +764,9 @@ def test_restoring_a_backup_from_before_the_first_number_keeps_the_identity(tmp_
 
 
 def test_an_invalid_counter_is_not_carried_over(backed_up_home: Path):
-    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(backed_up_home))) as c:
         c.execute("UPDATE counters SET value = 9223372036854775807 WHERE name = 'task-number'")
         c.commit()
 
     assert restore_latest(backed_up_home, lambda told: True)["carried"]["next"] <= 1002
-    submit_task_to(paths.database_path(backed_up_home), "goes on")
+    submit_task_to(paths.get_database_path(backed_up_home), "goes on")

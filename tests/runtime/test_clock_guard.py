@@ -50,14 +50,14 @@ def test_a_clock_in_step_with_the_machine_is_trusted(advance_clock: AdvanceClock
 
     for hours in (1, 24, 200):
         advance_clock(hours, hours / 24)
-        assert found.check()
+        assert found.is_trusted()
     advance_clock(days=-40)
-    assert found.check(), "set back, it takes nothing for older than it is"
+    assert found.is_trusted(), "set back, it takes nothing for older than it is"
 
 
 def test_a_clock_that_jumps_ahead_is_trusted_after_a_day(advance_clock: AdvanceClock):
     found = ClockGuard()
-    assert found.check()
+    assert found.is_trusted()
 
     assert not found.explain_doubt()
     advance_clock(days=58)
@@ -66,9 +66,9 @@ def test_a_clock_that_jumps_ahead_is_trusted_after_a_day(advance_clock: AdvanceC
         == "the clock was 58d ahead of the last stored time, and may be wrong."
     )
     advance_clock(23, 1)
-    assert not found.check()
+    assert not found.is_trusted()
     advance_clock(1)
-    assert found.check()
+    assert found.is_trusted()
 
 
 def test_a_jump_just_after_the_first_start_is_not_trusted(advance_clock: AdvanceClock):
@@ -77,7 +77,7 @@ def test_a_jump_just_after_the_first_start_is_not_trusted(advance_clock: Advance
 
     advance_clock(days=58)
 
-    assert not found.check()
+    assert not found.is_trusted()
 
 
 def test_two_jumps_add_up_until_the_clock_is_trusted(advance_clock: AdvanceClock):
@@ -118,16 +118,16 @@ async def test_the_doubt_outlives_restarts_until_a_day_of_run_time(
         await duties.store_sample()
         return duties
 
-    assert (await runtime())._clock_guard.check()
+    assert (await runtime())._clock_guard.is_trusted()
     advance_clock(days=58)
     for _ in range(2):
-        assert not (await runtime())._clock_guard.check()
+        assert not (await runtime())._clock_guard.is_trusted()
         advance_clock(1, 1 / 24)
     for _ in range(24):
         advance_clock(1, 1 / 24)
         assert (await runtime()).list_duties()
 
-    assert (await runtime())._clock_guard.check()
+    assert (await runtime())._clock_guard.is_trusted()
 
 
 async def test_data_that_looks_old_after_a_jump_stays_for_a_day(

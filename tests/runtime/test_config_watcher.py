@@ -50,18 +50,18 @@ def test_reported_errors_are_the_same_after_a_restart(tmp_path: Path):
 
     upkeep = settings.maintenance
 
-    assert upkeep.retention.all.keep == 400 * 86400 and upkeep.doubt.startswith(
+    assert upkeep.retention.all.keep == 400 * 86400 and upkeep.retention_fault.startswith(
         f'{path}, line 3: there is no setting "bakup".'
     )
     assert "Nothing is removed until it is fixed. Faulty settings have their defaults." in str(
         settings.problem
     )
     path.write_text('[retention]\nkeep = "400d"\n[backup]\nkeep = "9d"\n')
-    assert (settings.maintenance.doubt, settings.maintenance.backup.keep, settings.problem) == (
-        "",
-        9 * 86400,
-        None,
-    )
+    assert (
+        settings.maintenance.retention_fault,
+        settings.maintenance.backup.keep,
+        settings.problem,
+    ) == ("", 9 * 86400, None)
 
 
 def test_no_backup_is_taken_while_the_target_was_never_known(tmp_path: Path):
@@ -86,7 +86,7 @@ def test_an_inaccessible_file_is_not_a_missing_one(tmp_path: Path):
     settings = ConfigWatcher(str(tmp_path / "file" / "config.toml"))
 
     assert (
-        "cannot be read: Not a directory" in settings.maintenance.doubt
+        "cannot be read: Not a directory" in settings.maintenance.retention_fault
         and settings.problem is not None
     )
 

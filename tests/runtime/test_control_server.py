@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from app import paths
-from app.paths import user_name
+from app.paths import get_user_name
 from app.runtime import lock_notice
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.control_server import ControlServer
@@ -139,7 +139,7 @@ async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHa
 
     (operation,) = (await control_harness.ask("operations", {"limit": 1}))["result"]
 
-    assert operation["by"] == user_name(os.getuid())
+    assert operation["by"] == get_user_name(os.getuid())
     assert (await control_harness.ask("submit", {"tasks": [{"argv": ["true"]}], "by": "root"}))[
         "error"
     ]["code"] == "usage"
@@ -267,7 +267,7 @@ async def test_a_verb_blocked_by_the_database_repeatedly_reports_the_holder(
     monkeypatch.setattr(lock_notice, "FIRST_DELAY", 0.05)
     monkeypatch.setattr(lock_notice, "REPEAT_DELAY", 0.05)
     async with control_harness.open_client() as line:
-        with hold_write_lock(paths.database_path(control_harness.home)) as pid:
+        with hold_write_lock(paths.get_database_path(control_harness.home)) as pid:
             first = await line.ask("submit", {"tasks": [{"argv": ["true"]}]})
             again = await line.read_message()
             assert "result" in await control_harness.ask("ls"), "what is read waits for nobody"
@@ -290,7 +290,7 @@ async def test_a_slow_verb_does_not_blame_the_database(
         await line.ask("submit", {"tasks": [{"argv": ["true"], "hold": True}]})
         await line.send(b'{"verb": "wait", "args": {"ids": [1], "timeout": 2}}\n')
         assert "is held" in (await line.read_message())["note"]
-        with hold_write_lock(paths.database_path(control_harness.home)):
+        with hold_write_lock(paths.get_database_path(control_harness.home)):
             await submitting.ask("submit", {"tasks": [{"argv": ["true"]}]})
             assert (await line.read_message())["error"]["code"] == "wait-timeout"
 
@@ -309,7 +309,7 @@ async def test_an_internal_error_is_answered_without_traceback_and_logged(
 
     assert (error["code"], error["exit_code"]) == ("internal", 1)
     assert "Traceback" not in error["message"] and "secret detail" not in error["message"]
-    assert paths.runtime_log_path(control_harness.home) in error["message"]
+    assert paths.get_runtime_log_path(control_harness.home) in error["message"]
     assert "ZeroDivisionError: secret detail" in caplog.text
 
 

@@ -98,7 +98,7 @@ async def test_the_order_contains_everything_the_keeper_needs(
     assert order == {
         "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0,
         "grace": 2.0,
-        "log": paths.log_path(home, runid),
+        "log": paths.get_log_path(home, runid),
         "env": {"A": "1", "B": "3", "C": "4", "TASKDECK_RUNID": runid, "TASKDECK_TASK": "1",
         "TASKDECK_ATTEMPT": "1",
                 "TASKDECK_HOME": os.fspath(home)},
@@ -388,7 +388,7 @@ async def test_a_started_run_unknown_to_any_keeper_is_lost_and_not_retried(
 ):  # fmt: skip
     number, runid = await claim_retryable_task(call, dispatcher, fake_keeper, seen)
     if not seen:
-        log = Path(paths.log_path(home, runid))
+        log = Path(paths.get_log_path(home, runid))
         log.parent.mkdir(parents=True)
         log.write_text("it began\n")
     again = make_next_dispatcher(dispatcher, fake_keeper)
@@ -547,7 +547,7 @@ async def test_small_logs_are_stored_whole_and_large_ones_by_their_tail(
     texts = {"small": b"one\0\xff\n", "large": b"x" * 40_000 + b"end\n"}
     for text in texts.values():
         _, runid = await start_task(call, dispatcher, fake_keeper)
-        path = Path(paths.log_path(home, runid))
+        path = Path(paths.get_log_path(home, runid))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
         dispatcher.handle_event(make_ended_event(runid))
@@ -724,14 +724,14 @@ async def test_processes_left_by_a_run_are_reported(
 
 def fail_next_rounds(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
     """Make the next rounds fail with these errors."""
-    left, promote = list(faults), transitions.release_due
+    left, promote = list(faults), transitions.queue_due_tasks
 
     def once_more(c: Any) -> None:
         if left:
             raise left.pop(0)
         promote(c)
 
-    monkeypatch.setattr(transitions, "release_due", once_more)
+    monkeypatch.setattr(transitions, "queue_due_tasks", once_more)
 
 
 async def test_no_end_is_lost_between_an_internal_error_and_a_full_disk(

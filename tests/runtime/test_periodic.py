@@ -337,7 +337,7 @@ async def test_a_run_over_its_log_limit_is_stopped(
     (runid,) = fake_keeper.spawned_runs
     dispatcher.handle_event(make_started_event(runid, pid=1 << 30))
     await dispatcher.run_round()
-    log = Path(paths.log_path(home, runid))
+    log = Path(paths.get_log_path(home, runid))
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * (1 << 20))
     await duties.measure()
@@ -423,7 +423,7 @@ async def test_cleanup_removes_logs_with_their_runs(
             make_ended_event(await start_one_run(call, dispatcher, fake_keeper))
         )
         await dispatcher.run_round()
-    old, young = [Path(paths.log_path(home, runid)) for runid in fake_keeper.spawned_runs]
+    old, young = [Path(paths.get_log_path(home, runid)) for runid in fake_keeper.spawned_runs]
     for path in (old, young):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -532,7 +532,7 @@ async def test_the_run_that_filled_the_disk_is_stopped_on_start(
     (runid,) = fake_keeper.spawned_runs
     dispatcher.handle_event(make_started_event(runid, pid=1 << 30))
     await dispatcher.run_round()
-    log = Path(paths.log_path(home, runid))
+    log = Path(paths.get_log_path(home, runid))
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * ((1 << 20) + 1))
 

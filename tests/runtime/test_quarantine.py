@@ -346,7 +346,7 @@ def change_while_stopped(living: RuntimeProcess, statement: str) -> None:
     """Change the database as another program while no runtime is running."""
     assert run_command(living.home, "stop").returncode == 0
     wait_until(lambda: not lock.is_held(living.home), "the runtime's end")
-    with closing(sqlite3.connect(paths.database_path(living.home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(living.home))) as c:
         c.execute(statement)
         c.commit()
 
@@ -366,7 +366,7 @@ def test_a_runtime_starts_over_unreadable_rows_and_reports_them_once(runtime: Ru
 
     assert [end["code"] for end in runtime.wait_for_end(tasks[0], tasks[2])] == [0, 0]
     assert runtime.show(tasks[1])["held_by"] == "taskdeck: its launch cannot be read"
-    log_path = Path(paths.runtime_log_path(runtime.home))
+    log_path = Path(paths.get_runtime_log_path(runtime.home))
     assert f"task #{tasks[1]}: its launch cannot be read, so it is held" in log_path.read_text()
 
     first, again = (run_command(runtime.home, "show", past) for _ in range(2))

@@ -32,7 +32,7 @@ def stopped_runtime(module_runtime: RuntimeProcess) -> RuntimeProcess:
     """Return a home without a runtime, and without the mark of a manual stop."""
     if module_runtime.open_client(autostart=False).is_runtime_up():
         module_runtime.kill()
-    Path(paths.stop_marker_path(module_runtime.home)).unlink(missing_ok=True)
+    Path(paths.get_stop_marker_path(module_runtime.home)).unlink(missing_ok=True)
     return module_runtime
 
 
@@ -50,7 +50,7 @@ def test_concurrent_starters_get_the_same_runtime(lazy_runtime: RuntimeProcess):
         )
 
     assert len(pids) == 1
-    log = Path(paths.runtime_log_path(lazy_runtime.home)).read_text()
+    log = Path(paths.get_runtime_log_path(lazy_runtime.home)).read_text()
     assert log.count("runtime up") == 1
 
 
@@ -89,7 +89,7 @@ with hold_lock(Path(sys.argv[1])):
 def test_a_start_killed_during_an_upgrade_releases_the_home(
     lazy_runtime: RuntimeProcess, tmp_path: Path
 ):
-    shutil.copy(make_old_database(tmp_path), paths.database_path(lazy_runtime.home))
+    shutil.copy(make_old_database(tmp_path), paths.get_database_path(lazy_runtime.home))
     argv = [sys.executable, "-c", PREPARE_SCRIPT, os.fspath(lazy_runtime.home)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None and killed.stdout.read(7) == b"at work"
@@ -141,7 +141,7 @@ def test_a_stop_that_cannot_leave_its_mark_is_refused(shared_runtime: RuntimePro
     assert done.returncode == 5 and "keeps running" in done.stderr and f"kill {pid}" in done.stderr
     (shared_runtime.home / "run" / "stopped.new").rmdir()
     assert shared_runtime.pid == pid and not os.path.exists(
-        paths.stop_marker_path(shared_runtime.home)
+        paths.get_stop_marker_path(shared_runtime.home)
     )
 
 
@@ -265,7 +265,7 @@ def test_a_job_survives_serve_replace_and_a_terminated_runtime(shared_runtime: R
 
     assert time.monotonic() - began < 5
     assert is_alive(job)
-    assert not os.path.exists(paths.stop_marker_path(shared_runtime.home))
+    assert not os.path.exists(paths.get_stop_marker_path(shared_runtime.home))
     assert shared_runtime.show(number)["status"] == "running"
     gate.touch()
     assert shared_runtime.wait_for_end(number)[0]["code"] == 5
@@ -280,7 +280,7 @@ def test_serve_cancels_a_drain(shared_runtime: RuntimeProcess):
     assert run_command(shared_runtime.home, "serve", "--detach").returncode == 0
 
     assert shared_runtime.wait_for_end(waiting)[0]["code"] == 0
-    assert not Path(paths.stop_marker_path(shared_runtime.home)).exists()
+    assert not Path(paths.get_stop_marker_path(shared_runtime.home)).exists()
     (shared_runtime.home / "better").touch()
     shared_runtime.wait_for_end(task)
 

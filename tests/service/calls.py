@@ -23,13 +23,13 @@ def _prepare_once() -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     paths.make_home(home)
     prepare_database(home)
-    return paths.database_path(home)
+    return paths.get_database_path(home)
 
 
 @asynccontextmanager
 async def open_call(home: Path) -> AsyncIterator[Call]:
     """Yield a verb call by ann on a fresh database."""
-    target = paths.database_path(home)
+    target = paths.get_database_path(home)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(_prepare_once(), target)
     async with open_database(target, writable=True) as db:

@@ -32,7 +32,7 @@ class FakeRuntimeHandle:
         self._marked = ""
 
     @property
-    def upkeep(self) -> MaintenanceSettings:
+    def maintenance(self) -> MaintenanceSettings:
         return MaintenanceSettings()
 
     async def quarantine_rows(self) -> list[str]:

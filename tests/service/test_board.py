@@ -166,7 +166,7 @@ async def test_running_waiting_and_ended_tasks_are_shown_with_reasons(
     await worker.run(1, 0, run_seconds=3.0)
     await worker.run(2, 7, run_seconds=2.0, logs="boom\n")
     runid = await worker.start(3)
-    log = Path(paths.log_path(home, runid))
+    log = Path(paths.get_log_path(home, runid))
     log.parent.mkdir(parents=True)
     log.write_bytes(b"one\ntwo 10%\rtwo 20%")
 
@@ -298,7 +298,7 @@ async def test_status_has_every_documented_key(runtime_call: Call, worker):
 
 
 async def test_a_stopped_runtime_is_shown_with_who_stopped_it(call: Call):
-    with open(paths.stop_marker_path(call.home), "w") as file:
+    with open(paths.get_stop_marker_path(call.home), "w") as file:
         file.write("bob\n10:31\n")
 
     found: dict[str, Any] = await board.show_status(call)
@@ -321,7 +321,7 @@ async def test_a_stop_is_marked_even_without_disk_space_for_the_name(
         patched.setattr(os, "write", full)
         paths.write_stop_marker(call.home, "bob", "10:31")
 
-    assert os.path.getsize(paths.stop_marker_path(call.home)) == 0
+    assert os.path.getsize(paths.get_stop_marker_path(call.home)) == 0
     assert (await board.show_status(call))["runtime"]["stopped_by"] == "somebody"
     assert re.fullmatch(r"\d\d:\d\d", (paths.read_stop_marker(call.home) or ("", ""))[1])
 

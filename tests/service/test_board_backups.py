@@ -57,12 +57,12 @@ async def test_a_backup_older_than_its_rule_is_late(
     assert (await read_board(runtime_call)).backup.late  # type: ignore[union-attr]
     monkeypatch.setattr(
         FakeRuntimeHandle,
-        "upkeep",
+        "maintenance",
         MaintenanceSettings(backup=BackupSettings(increment=2 * 3600.0)),
     )
     assert not (await read_board(runtime_call)).backup.late  # type: ignore[union-attr]
     monkeypatch.setattr(
-        FakeRuntimeHandle, "upkeep", MaintenanceSettings(backup=BackupSettings(enabled=False))
+        FakeRuntimeHandle, "maintenance", MaintenanceSettings(backup=BackupSettings(enabled=False))
     )
     assert (await read_board(runtime_call)).backup is None
 
@@ -122,7 +122,7 @@ async def test_the_file_is_looked_up_in_the_folder_of_the_settings(
 ):
     rule = BackupSettings(folder=str(home / "second"))
     await add_backup(runtime_call, 60)
-    monkeypatch.setattr(FakeRuntimeHandle, "upkeep", MaintenanceSettings(backup=rule))
+    monkeypatch.setattr(FakeRuntimeHandle, "maintenance", MaintenanceSettings(backup=rule))
     assert (await show_status(runtime_call))["backup"]["gone"] == "its folder is gone"
 
     there = backup_files.get_folder(home, rule)

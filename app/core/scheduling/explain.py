@@ -61,7 +61,7 @@ def build_context(
     )
     starts = {task.uuid: task for task in decision.starts}
     return PlanContext(
-        view, numbers, queues, decision.rooms, decision.slots, starts, holders, decisions
+        view, numbers, queues, decision.budgets, decision.slots, starts, holders, decisions
     )
 
 
@@ -71,7 +71,7 @@ def build_waiting_task(
     """Return a task with its queue and pool; find its position if it is None."""
     queue = context.queues[subject.queue]
     waiting = WaitingTask(
-        context, subject, position, queue, context.rooms[queue.pool], context.holders[queue.pool]
+        context, subject, position, queue, context.budgets[queue.pool], context.holders[queue.pool]
     )
     return (
         replace(waiting, position=waiting.index)
@@ -91,16 +91,16 @@ def _estimate_start(waiting: WaitingTask) -> tuple[float, float] | None:
     """Return the range in which the task may start, or may join its queue."""
     subject = waiting.subject
     if (
-        waiting.scene.view.halted is not None
+        waiting.context.view.halted is not None
         or subject.status == "held"
         or subject.held_by
         or not waiting.is_open
     ):
         return None
     if subject.status == "queued":
-        ranges = [waiting.scene.get_forecast(waiting.queue.pool).may_start.get(subject.number)]
+        ranges = [waiting.context.get_forecast(waiting.queue.pool).may_start.get(subject.number)]
     else:
-        ranges = [_find_end_range(waiting.scene, parent.number) for parent in subject.unmet]
+        ranges = [_find_end_range(waiting.context, parent.number) for parent in subject.unmet]
     known = [found for found in ranges if found]
     if len(known) < len(ranges):
         return None

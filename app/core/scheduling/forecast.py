@@ -116,7 +116,7 @@ def make_forecast(
 
 def _estimate_range(seconds: float, task: ActiveRun | QueuedTask) -> TimeRange:
     """Return the possible range of an expected duration."""
-    if not task.known:
+    if not task.has_past_runs:
         return 0.0, seconds
     return seconds * EARLY_FACTOR, min(
         seconds * LATE_FACTOR, inf if task.limit is None else task.limit

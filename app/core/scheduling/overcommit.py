@@ -25,10 +25,10 @@ class Overcommit(NamedTuple):
     machine by itself.
     """
 
-    said: str
+    message: str
     pool: str
     fits: dict[str, float]
-    alone: bool
+    is_single: bool
 
 
 def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> Iterator[Overcommit]:
@@ -59,9 +59,9 @@ def list_warnings(
     """Return the warnings that apply to these changed pools or to all pools together."""
     names = {*changed_pools}
     return [
-        one.said
+        one.message
         for one in find_overcommit(pools, cpu, memory)
-        if not one.alone or one.pool in names
+        if not one.is_single or one.pool in names
     ]
 
 

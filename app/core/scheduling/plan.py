@@ -49,7 +49,7 @@ class QueuedTask:
     cpu: float
     memory: float
     expected: float | None
-    known: bool = True
+    has_past_runs: bool = True
     limit: float | None = None
 
 
@@ -85,7 +85,7 @@ class ActiveRun:
     cpu: float
     memory: float
     ends_in: float | None
-    known: bool = True
+    has_past_runs: bool = True
     limit: float | None = None
 
 
@@ -141,7 +141,7 @@ class BackfillBudget:
     cpu: float
     memory: float
 
-    def admits(self, task: QueuedTask, slots: int) -> bool:
+    def try_admit(self, task: QueuedTask, slots: int) -> bool:
         """Return True if the task does not delay the reserved task.
 
         Deduct the resources of a task that may still run when the reserved task starts.
@@ -165,7 +165,7 @@ class PoolBudget:
     cpu: float
     memory: float
     ends: list[PendingRelease] = field(default_factory=list[PendingRelease])
-    kept: BackfillBudget | None = None
+    backfill: BackfillBudget | None = None
 
     def occupy(self, cpu: float, memory: float, ends_in: float) -> None:
         """Deduct a run that holds resources of the pool; `ends_in` inf is unknown."""
@@ -193,14 +193,14 @@ class PoolBudget:
             # A run with an unknown end may end next and let the task start. A later task may take
             # only resources that are free now and that the reserved task does not need.
             cpu, memory, starts_in = self.cpu, self.memory, inf
-        self.kept = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
+        self.backfill = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
 
 
 @dataclass(slots=True)
 class DispatchDecision:
     """A decision with its details: pools, free slots by queue, and starts, best first."""
 
-    rooms: dict[str, PoolBudget]
+    budgets: dict[str, PoolBudget]
     slots: dict[str, int]
     starts: list[QueuedTask]
 
@@ -223,7 +223,11 @@ def make_plan(view: DispatchView) -> Plan:
     decision = decide(view)
     return Plan(
         tuple(decision.starts),
-        tuple(_make_reservation(r.kept, r.pool.name) for r in decision.rooms.values() if r.kept),
+        tuple(
+            _make_reservation(r.backfill, r.pool.name)
+            for r in decision.budgets.values()
+            if r.backfill
+        ),
     )
 
 
@@ -279,10 +283,10 @@ def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int]) -> boo
     if free < 1:
         return False
     if not room.has_free(task.cpu, task.memory):
-        if room.kept is None and room.can_ever_fit(task.cpu, task.memory):
+        if room.backfill is None and room.can_ever_fit(task.cpu, task.memory):
             room.reserve(task)
         return False
-    if room.kept is not None and not room.kept.admits(task, free):
+    if room.backfill is not None and not room.backfill.try_admit(task, free):
         return False
     slots[task.queue] = free - 1
     room.occupy(task.cpu, task.memory, inf if task.expected is None else task.expected)

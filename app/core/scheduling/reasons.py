@@ -45,8 +45,8 @@ class ResourceNeed:
     needs: float
     free: float
     total: float
-    of: Callable[[ActiveRun], float]
-    write: Callable[[float], str]
+    get_amount: Callable[[ActiveRun], float]
+    format_amount: Callable[[float], str]
     unit: str
 
     @property
@@ -62,8 +62,8 @@ def find_reasons(case: WaitingTask) -> tuple[WaitReason, ...]:
 
 
 def _explain_halt(case: WaitingTask) -> Iterator[WaitReason]:
-    if case.scene.view.halted is not None:
-        halted = sanitize(case.scene.view.halted)
+    if case.context.view.halted is not None:
+        halted = sanitize(case.context.view.halted)
         what, _, rest = halted.partition(" (")
         # The short form omits the text in brackets: the location and the free space.
         yield _make_reason(
@@ -94,7 +94,7 @@ def _describe_closed(case: WaitingTask) -> str | None:
 
     The start time alone would look like a promise.
     """
-    queue, pool = case.queue.status, case.room.pool.status
+    queue, pool = case.queue.status, case.budget.pool.status
     return (
         f"queue {sanitize(queue)}"
         if queue != ACTIVE
@@ -147,7 +147,7 @@ def _explain_closed_queue(case: WaitingTask) -> Iterator[WaitReason]:
 
 
 def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
-    pool = case.room.pool
+    pool = case.budget.pool
     if pool.status != ACTIVE:
         state = f"pool {sanitize(pool.name)} is {sanitize(pool.status)}"
         yield _make_reason("pool-paused", f"{state}: it starts nothing new", state)
@@ -183,7 +183,7 @@ def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
 
 def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
     """Return the task's needs for memory and CPU, compared with its pool."""
-    pool, task, runs = case.room.pool, case.subject, case.holders
+    pool, task, runs = case.budget.pool, case.subject, case.holders
     free_cpu = max(0.0, pool.total_cpu - sum(run.cpu for run in runs))
     free = max(0.0, pool.total_memory - sum(run.memory for run in runs))
     write = _choose_memory_format(task.memory, free, pool.total_memory)
@@ -223,14 +223,14 @@ def _format_exact_memory(mib: float) -> str:
 
 
 def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
-    pool, needs, unit = sanitize(case.room.pool.name), need.write(need.needs), need.unit
+    pool, needs, unit = sanitize(case.budget.pool.name), need.format_amount(need.needs), need.unit
     word = unit if need.code == "pool-cpu" else ""
     if not can_fit(need.needs, need.total):
-        has = f"has {need.write(need.total)} in all"
+        has = f"has {need.format_amount(need.total)} in all"
         text = f"needs {needs}{unit}, but pool {pool} {has}: it can never start"
         return _make_reason(need.code, text, f"needs {needs}{word}, the pool {has}")
     runs, when = _find_sufficient_ends(need, case.holders)
-    free = f"{need.write(need.free)} free"
+    free = f"{need.format_amount(need.free)} free"
     text = _join_parts(
         f"needs {needs}{unit} of pool {pool}, {free}",
         _format_releases(need, runs, when),
@@ -252,8 +252,8 @@ def _find_sufficient_ends(
     """
     free, chosen = need.free, list[ActiveRun]()
     for run in runs:
-        if need.of(run) > 0:
-            free += need.of(run)
+        if need.get_amount(run) > 0:
+            free += need.get_amount(run)
             chosen.append(run)
         if can_fit(need.needs, free):
             when = get_known_end(run.ends_in)
@@ -266,7 +266,7 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float)
     if not runs:
         return "no known end frees enough"
     first = (
-        f"#{runs[0].number} frees {need.write(need.of(runs[0]))}"
+        f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
         f" {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
     )
     more = len(runs) - 1
@@ -287,7 +287,7 @@ def _format_overdue(
     late = [
         run
         for run in case.holders
-        if run.ends_in is not None and run.ends_in <= 0 and need.of(run) > 0
+        if run.ends_in is not None and run.ends_in <= 0 and need.get_amount(run) > 0
     ]
     return f"#{late[0].number} is overdue" if late and not enough else None
 
@@ -296,7 +296,7 @@ def _format_releases_short(
     need: ResourceNeed, runs: Sequence[ActiveRun], when: float
 ) -> str | None:
     if len(runs) == 1:
-        return f"#{runs[0].number} frees {need.write(need.of(runs[0]))}"
+        return f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
     return f"enough {_format_wait(when, runs)}" if runs else None
 
 
@@ -305,21 +305,21 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     if (
         case.is_full
         or not case.is_open
-        or not case.room.can_ever_fit(case.subject.cpu, case.subject.memory)
+        or not case.budget.can_ever_fit(case.subject.cpu, case.subject.memory)
     ):
         return
-    backfill, uuid = case.room.kept, case.subject.uuid
-    if uuid in case.scene.starts:
+    backfill, uuid = case.budget.backfill, case.subject.uuid
+    if uuid in case.context.starts:
         yield _explain_soon()
-    elif case.scene.slots[case.queue.name] < 1:
+    elif case.context.slots[case.queue.name] < 1:
         yield _explain_behind_start(
-            next(task for task in case.scene.starts.values() if task.queue == case.queue.name)
+            next(task for task in case.context.starts.values() if task.queue == case.queue.name)
         )
     elif backfill is None:
         yield from _explain_beyond_view(case)
     elif backfill.task.uuid == uuid:
         yield from _explain_reservation(case)
-    elif case.index is not None and case.room.has_free(case.subject.cpu, case.subject.memory):
+    elif case.index is not None and case.budget.has_free(case.subject.cpu, case.subject.memory):
         yield _explain_delay(case, backfill)
     else:
         yield _explain_behind_reservation(case, backfill.task)
@@ -329,7 +329,9 @@ def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
     if not any(need.is_lacking for need in find_needs(case)):
         pool = case.queue.pool
         yield _explain_behind_start(
-            next(t for t in case.scene.starts.values() if case.scene.queues[t.queue].pool == pool)
+            next(
+                t for t in case.context.starts.values() if case.context.queues[t.queue].pool == pool
+            )
         )
     text = "its place is reserved: smaller tasks start before it only if they do not delay it"
     yield _make_reason("reservation", text, "its place is reserved")
@@ -341,7 +343,7 @@ def _explain_delay(case: WaitingTask, backfill: BackfillBudget) -> WaitReason:
         "" if backfill.starts_in == inf else f" ({_format_wait(backfill.starts_in)})",
     )
     text = (
-        f"would delay #{head}, whose place in pool {sanitize(case.room.pool.name)} is"
+        f"would delay #{head}, whose place in pool {sanitize(case.budget.pool.name)} is"
         f" reserved{when}"
     )
     return _make_reason("reserved", text, f"would delay #{head}, which is next{when}")
@@ -354,7 +356,7 @@ def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReas
         else None
     )
     behind = (
-        f"behind #{head.number}, whose place in pool {sanitize(case.room.pool.name)} is reserved"
+        f"behind #{head.number}, whose place in pool {sanitize(case.budget.pool.name)} is reserved"
     )
     return WaitReason(
         "behind",
@@ -380,7 +382,7 @@ def _format_wait(seconds: float, runs: Sequence[ActiveRun] = ()) -> str:
     """Format a wait: `in ~6m`, or `within 6m` if a run is only bounded by its limit."""
     return (
         f"in {format_estimate(seconds)}"
-        if all(run.known for run in runs)
+        if all(run.has_past_runs for run in runs)
         else f"within {format_upper_bound(seconds)}"
     )
 
@@ -389,7 +391,7 @@ def _format_since(case: WaitingTask) -> str:
     if case.queue.paused_since is None:
         return ""
     at = datetime.fromtimestamp(case.queue.paused_since, UTC)
-    now = case.scene.view.now
+    now = case.context.view.now
     return (
         f" since {format_clock_time(at, at if now is None else datetime.fromtimestamp(now, UTC))}"
     )

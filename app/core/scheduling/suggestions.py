@@ -72,7 +72,7 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
 
 def _suggest_release(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest releasing the task or a held parent."""
-    if "held" in codes and not case.subject.aside:
+    if "held" in codes and not case.subject.is_quarantined:
         waits = (
             "blocked"
             if world.subject.unmet
@@ -103,7 +103,7 @@ def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
     """Suggest resuming the task's queue or pool."""
     places = (
         ("queue", case.queue.name, case.queue.status, replace_queue),
-        ("pool", case.queue.pool, case.room.pool.status, replace_pool),
+        ("pool", case.queue.pool, case.budget.pool.status, replace_pool),
     )
     for kind, name, status, changed in places:
         if status == ACTIVE or not codes & {f"{kind}-paused", f"{kind}-draining"}:
@@ -170,7 +170,7 @@ def _format_cores(many: float) -> str:
 
 def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a timeout short enough to let the task start before a reservation."""
-    kept, past = case.room.kept, world.past
+    kept, past = case.budget.backfill, world.past
     if (
         "reserved" not in codes
         or kept is None
@@ -279,17 +279,17 @@ def _move_task(task: QueuedTask, queue: QueueView) -> QueuedTask:
 
 def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
     """Return True if another queue is active and has a slot and enough free resources."""
-    room, mine = case.scene.rooms[queue.pool], case.subject
+    room, mine = case.context.budgets[queue.pool], case.subject
     return (
         queue.name != case.queue.name and queue.status == ACTIVE and room.pool.status == ACTIVE
-        and case.scene.slots[queue.name] >= 1 and room.has_free(mine.cpu, mine.memory)
+        and case.context.slots[queue.name] >= 1 and room.has_free(mine.cpu, mine.memory)
     )  # fmt: skip
 
 
 def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
     """Describe the queue of another pool with the most free memory, and its shortage."""
     others = [q for q in world.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
-    free = {q.name: case.scene.rooms[q.pool] for q in others if case.scene.slots[q.name] >= 1}
+    free = {q.name: case.context.budgets[q.pool] for q in others if case.context.slots[q.name] >= 1}
     if not free:
         return None
     name, room = max(free.items(), key=lambda item: (item[1].memory, item[1].cpu))
@@ -324,13 +324,13 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
 
 def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest a larger pool, if the machine has room or the task could never start."""
-    pool, needs = case.room.pool, [need for need in find_needs(case) if need.is_lacking]
+    pool, needs = case.budget.pool, [need for need in find_needs(case) if need.is_lacking]
     wanted = {_OPTION_NAMES[need.code]: _compute_required_total(need) for need in needs}
     machine = {"memory": world.memory, "cpu": world.cores}
     beyond = [name for name, amount in wanted.items() if amount > (machine[name] or 0.0)]
     if not needs or not is_in_view(world):
         return
-    if beyond and case.room.can_ever_fit(world.task.cpu, world.task.memory):
+    if beyond and case.budget.can_ever_fit(world.task.cpu, world.task.memory):
         yield from _explain_machine_limit(
             pool, {name: (wanted[name], machine[name]) for name in beyond}
         )

@@ -57,7 +57,7 @@ class TaskState:
     failures: int
     retries: int
     parents: tuple[ParentTask, ...]
-    aside: bool = False
+    is_quarantined: bool = False
 
     @property
     def last_attempt(self) -> int:
@@ -108,46 +108,46 @@ class PlanContext:
     """
 
     view: DispatchView
-    wanted: frozenset[int]
+    numbers: frozenset[int]
     queues: dict[str, QueueView]
-    rooms: dict[str, PoolBudget]
+    budgets: dict[str, PoolBudget]
     slots: dict[str, int]
     starts: dict[str, QueuedTask]
     holders: dict[str, list[ActiveRun]]
     """Active runs by pool, earliest expected end first."""
     decisions: int = MAX_DECISIONS
     """Number of dispatch decisions that the forecast looks ahead."""
-    futures: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
+    forecasts: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
 
     def get_forecast(self, pool: str) -> Forecast:
         """Return the forecast of a pool. Pools share no resources."""
-        if pool not in self.futures:
+        if pool not in self.forecasts:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
             numbers_of_pool = {task.number for queue in queues for task in queue.waiting}
             pool_view = DispatchView(
-                (self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted
+                (self.budgets[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted
             )
-            self.futures[pool] = make_forecast(
-                pool_view, self.wanted & numbers_of_pool, self.decisions
+            self.forecasts[pool] = make_forecast(
+                pool_view, self.numbers & numbers_of_pool, self.decisions
             )
-        return self.futures[pool]
+        return self.forecasts[pool]
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingTask:
     """One waiting task with its queue, its pool and its position."""
 
-    scene: PlanContext
+    context: PlanContext
     subject: TaskState
     position: int | None
     queue: QueueView
-    room: PoolBudget
+    budget: PoolBudget
     holders: list[ActiveRun]
 
     @property
     def is_open(self) -> bool:
         """True if queue and pool are both active."""
-        return self.queue.status == ACTIVE and self.room.pool.status == ACTIVE
+        return self.queue.status == ACTIVE and self.budget.pool.status == ACTIVE
 
     @property
     def index(self) -> int | None:

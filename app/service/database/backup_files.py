@@ -100,7 +100,7 @@ def find_left_behind(home: Path) -> Row | None:
     Return {"path", "good", "at"} with the path and time of the newest, or None.
     """
     settings = read_settings()
-    database = paths.database_path(home)
+    database = paths.get_database_path(home)
     if settings.folder is None or BackupCatalog(get_folder(home, settings), database).list_good():
         return None
     good = BackupCatalog(home / "backups", database).list_good()
@@ -117,7 +117,7 @@ def list_kept(home: Path) -> Row:
     """
     found = [
         {"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes}
-        for one in previous_databases.list_previous(paths.database_path(home))
+        for one in previous_databases.list_previous(paths.get_database_path(home))
     ]
     return {"files": found, "keep": read_settings().keep}
 
@@ -134,7 +134,7 @@ def open_store(home: Path) -> BackupCatalog:
     Raise Storage if backups were taken but their folder is missing, or if the folder cannot be
     created.
     """
-    settings, database = read_settings(), paths.database_path(home)
+    settings, database = read_settings(), paths.get_database_path(home)
     where = get_folder(home, settings)
     if _is_missing(where):
         parent = Path(settings.folder).parent if settings.folder else where.parent

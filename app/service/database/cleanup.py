@@ -102,10 +102,12 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     the next cleanup: {"runs", "tasks", "bytes", "words"}. If the rules cannot be read, `paused`
     says why a dry run is empty, and a real run raises Usage.
     """
-    upkeep = call.live.upkeep if call.live else config.read(paths.get_config_path()).maintenance
-    if upkeep.doubt and not dry_run:
+    upkeep = (
+        call.live.maintenance if call.live else config.read(paths.get_config_path()).maintenance
+    )
+    if upkeep.retention_fault and not dry_run:
         raise Usage(
-            f"{upkeep.doubt} Nothing was removed.",
+            f"{upkeep.retention_fault} Nothing was removed.",
             "Correct the file; nothing is removed until then.",
         )
     if (
@@ -122,10 +124,10 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     report = await _run(call, upkeep, dry_run)
     after = await call.db.read(retention.get_size)
     spared_count, waiting = (
-        (0, {"runs": 0, "logs": 0}) if upkeep.doubt else await _count_kept(call, upkeep)
+        (0, {"runs": 0, "logs": 0}) if upkeep.retention_fault else await _count_kept(call, upkeep)
     )
     following = _describe_next(report if dry_run else CleanupReport())
-    if upkeep.doubt:
+    if upkeep.retention_fault:
         following["words"] = "nothing while config.toml is wrong"
     return {
         "dry_run": dry_run,
@@ -142,14 +144,14 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
             *await find_unknown_names(call.db, upkeep),
             *config.find_short_retention(upkeep),
         ],
-        "paused": upkeep.doubt or None,
+        "paused": upkeep.retention_fault or None,
         "size": {"before": before, "after": after},
         "next": following,
     }
 
 
 async def _run(call: Call, upkeep: MaintenanceSettings, dry_run: bool) -> CleanupReport:
-    if upkeep.doubt:
+    if upkeep.retention_fault:
         return CleanupReport()
     return (
         await preview(call.db, call.home, upkeep)
@@ -254,11 +256,11 @@ def build_rules(upkeep: MaintenanceSettings, moment: datetime, since: str) -> Re
     return RetentionRules(
         (*scopes, _make_scope("all", "", found.all, moment)),
         _stamp_ago(moment, _get_longest_age(upkeep)), first.year * 100 + first.month,
-        _get_ledger_start(upkeep, moment, since),
+        _get_outcomes_cutoff(upkeep, moment, since),
     )  # fmt: skip
 
 
-def _get_ledger_start(upkeep: MaintenanceSettings, moment: datetime, since: str) -> str:
+def _get_outcomes_cutoff(upkeep: MaintenanceSettings, moment: datetime, since: str) -> str:
     """Return the time from which outcomes of removed runs are kept, or "" to keep all.
 
     A restored database needs them (table `forgotten`). Outcomes are kept back to the oldest backup
@@ -287,7 +289,9 @@ def find_oldest(home: Path, settings: BackupSettings) -> str:
                 *found,
                 *(
                     one.at
-                    for one in previous_databases.list_before_restores(paths.database_path(home))
+                    for one in previous_databases.list_before_restores(
+                        paths.get_database_path(home)
+                    )
                 ),
             ],
             default=END_OF_TIME,
@@ -338,7 +342,7 @@ async def preview(db: Database, home: Path, upkeep: MaintenanceSettings) -> Clea
         async for runs in read_batches(db, retention.list_expired, part):
             removed = await db.read(retention.preview_removal, runs, seen)
             _count_batch(report, part, runs, removed)
-        async for tasks in read_batches(db, retention.list_without_runs, part, by.before):
+        async for tasks in read_batches(db, retention.list_without_runs, part, by.records_before):
             removed = await db.read(
                 retention.preview_removal, (), seen, [task.id for task in tasks]
             )
@@ -398,7 +402,7 @@ async def _clean_once(
     """Delete once and count in the report. Work of an earlier attempt is not repeated."""
     await delete_leftover_logs(db, home)
     parts, unlinked = await db.read(retention.find_rule_runs, found), list[str]()
-    if any(part.edge != part.without_wait().edge for part in parts):
+    if any(part.cutoff != part.without_wait().cutoff for part in parts):
         # Fail early on a full disk, where the history never counts the runs that wait for it.
         await db.write_quietly(engine.test_write)
     for part in parts:
@@ -408,7 +412,9 @@ async def _clean_once(
             _count_batch(report, part, runs, removed)
             if len(unlinked) >= retention.ROWS_PER_BATCH:
                 await _unlist_logs(db, unlinked)
-        async for tasks in read_batches(db, retention.list_without_runs, part, found.before):
+        async for tasks in read_batches(
+            db, retention.list_without_runs, part, found.records_before
+        ):
             _count_batch(
                 report,
                 part,
@@ -492,7 +498,7 @@ def _delete_logs(home: Path, runids: Sequence[str]) -> list[str]:
     done = []
     for runid in runids:
         try:
-            os.unlink(paths.log_path(home, runid))
+            os.unlink(paths.get_log_path(home, runid))
         except FileNotFoundError:
             pass
         except OSError:

@@ -89,7 +89,7 @@ def _delete_logs(c: Connection, home: Path, runids: Sequence[str]) -> FreedSpace
     for runid in sorted(retention.map_removable(c, runids)):
         if freed.is_enough:
             break
-        path = paths.log_path(home, runid)
+        path = paths.get_log_path(home, runid)
         with suppress(OSError):
             found = os.lstat(path)
             if found.st_dev == disk:

@@ -60,5 +60,5 @@ async def _flush_slow_log(call: Call) -> None:
         return
     with suppress(DiskFull, ReadOnlyDisk):
         await slow_queries.store_slow_statements(call.db)
-        while call.db.slow.fresh:
+        while call.db.slow.new_statements:
             await slow_queries.store_slow_statements(call.db)

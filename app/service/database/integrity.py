@@ -56,7 +56,7 @@ def find_problems(home: Path, live: bool) -> list[str]:
     While a runtime is up (`live`), a run may still be on its way to the keeper, so runs missing
     there are no problem.
     """
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     runs, logs = journal.list_known_runs(home), list(journal.list_logs(home))
     problems = checks.check_database(path, VALIDATORS)
     lost_writes = [] if live else checks.find_lost_writes(path)
@@ -104,7 +104,7 @@ def find_home_uuid(home: Path) -> str | None:
 
 def _open_catalog(home: Path) -> BackupCatalog:
     folder = backup_files.get_folder(home, backup_files.read_settings())
-    return BackupCatalog(folder, paths.database_path(home))
+    return BackupCatalog(folder, paths.get_database_path(home))
 
 
 def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
@@ -113,7 +113,7 @@ def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
     Nobody may write meanwhile. `path` is the database if it is not in its usual place. Raise
     Storage.
     """
-    path = path or paths.database_path(home)
+    path = path or paths.get_database_path(home)
     return checks.find_lost_writes(path) or checks.find_missing_runs(
         path, journal.list_logs(home), journal.make_possible_start_check(home)
     )
@@ -151,7 +151,7 @@ def _describe_orphan_logs(home: Path, orphan_logs: list[str]) -> list[str]:
     if not orphan_logs:
         return []
     size = units.format_bytes(
-        sum(_get_size(Path(paths.log_path(home, runid))) for runid in orphan_logs)
+        sum(_get_size(Path(paths.get_log_path(home, runid))) for runid in orphan_logs)
     )
     return [
         f"{len(orphan_logs):,} {'log of a run' if len(orphan_logs) == 1 else 'logs of runs'}"
@@ -169,7 +169,7 @@ def _get_size(path: Path) -> int:
 def find_orphan_logs(home: Path) -> list[str]:
     """Return runs with a log but without a row or a journal entry."""
     logs, runs = list(journal.list_logs(home)), journal.read_runs(home)
-    with open_read_only(paths.database_path(home)) as c:
+    with open_read_only(paths.get_database_path(home)) as c:
         return [runid for runid in checks.find_unknown_runs(c, logs) if runid not in runs]
 
 

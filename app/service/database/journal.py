@@ -132,13 +132,13 @@ def _build_run(runid: str, records: Records) -> ObservedRun:
         lost, can_be_retried = bool(end.get("lost")), bool(end.get("again", True))
         return ObservedRun(
             runid,
-            told="f" not in records,
+            is_reported="f" not in records,
             end=at,
             code=code,
-            lost=lost,
+            has_unknown_end=lost,
             ended=True,
             stop=stop,
-            again=can_be_retried,
+            is_surely_over=can_be_retried,
         )
     began = records["i"].get("at") if isinstance(records.get("i"), dict) else None
     return _build_living_run(runid, records.get("p"), began, is_reported="f" not in records)
@@ -153,7 +153,7 @@ def _build_living_run(
     runid: str, process: dict[str, Any] | None, began: Any, is_reported: bool
 ) -> ObservedRun:
     """Return a run without a known end, with details of its leader if that is alive."""
-    number, attempt = _read_marks(process)
+    number, attempt = _read_task_variables(process)
     begin = began if isinstance(began, int | float) and 0 <= began < END_OF_TIME else None
     run = ObservedRun(runid, number, is_reported, attempt=attempt, begin=begin)
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
@@ -162,7 +162,11 @@ def _build_living_run(
             with suppress(psutil.Error):  # The process may belong to another user by now.
                 argv, cwd = tuple(leader.cmdline()), leader.cwd()
             return replace(
-                run, lives=True, argv=argv, cwd=cwd, name=_make_name(argv) if argv else UNKNOWN_NAME
+                run,
+                is_alive=True,
+                argv=argv,
+                cwd=cwd,
+                name=_make_name(argv) if argv else UNKNOWN_NAME,
             )
     return run
 
@@ -176,12 +180,12 @@ def _make_name(argv: tuple[str, ...]) -> str:
 def read_task_numbers(home: Path) -> Iterator[int]:
     """Yield the task numbers of living jobs, from their environment."""
     for records in read_runs(home).values():
-        number, _ = _read_marks(records.get("p"))
+        number, _ = _read_task_variables(records.get("p"))
         if number is not None:
             yield number
 
 
-def _read_marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
+def _read_task_variables(pid: dict[str, Any] | None) -> tuple[int | None, int]:
     """Return task number and attempt from a living process's environment."""
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if pid is not None and _read_start_ticks(pid["pid"]) == pid["ticks"]:
@@ -214,7 +218,7 @@ def make_started_check(home: Path) -> Callable[[str], bool]:
     knows the run.
     """
     runs = read_runs(home)
-    return lambda runid: runid in runs or _is_written(Path(paths.log_path(home, runid)))
+    return lambda runid: runid in runs or _is_written(Path(paths.get_log_path(home, runid)))
 
 
 def make_possible_start_check(home: Path) -> Callable[[str], bool]:
@@ -228,7 +232,7 @@ def make_possible_start_check(home: Path) -> Callable[[str], bool]:
         for record in _read_records(home)
         if (letter := next(iter(record), "")) in ("r", "v")
     }
-    return lambda runid: runid not in failed or _is_written(Path(paths.log_path(home, runid)))
+    return lambda runid: runid not in failed or _is_written(Path(paths.get_log_path(home, runid)))
 
 
 def _is_written(log: Path) -> bool:

@@ -63,10 +63,10 @@ def _check_name(name: str) -> None:
 
 async def queue_ls(call: Call) -> list[dict[str, Any]]:
     """Return all queues, highest priority first, with their waiting tasks."""
-    return await call.db.read(queue_dicts)
+    return await call.db.read(list_queue_dicts)
 
 
-def queue_dicts(c: Connection) -> list[dict[str, Any]]:
+def list_queue_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the queues as sent to clients."""
     counted, now = reads.read_counters(c), reads.map_queue_facts(c)
     return [
@@ -196,10 +196,10 @@ async def queue_set(
 
 async def pool_ls(call: Call) -> list[dict[str, Any]]:
     """Return all pools."""
-    return await call.db.read(pool_dicts)
+    return await call.db.read(list_pool_dicts)
 
 
-def pool_dicts(c: Connection) -> list[dict[str, Any]]:
+def list_pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in definitions.list_slas(c)}
     return [
@@ -236,7 +236,7 @@ async def note_oversize(call: Call, names: Sequence[str]) -> None:
     People share cores on purpose, so oversized pools are not refused.
     """
     for warning in overcommit.list_warnings(
-        await call.db.read(pool_dicts), *host.read_capacity(), names
+        await call.db.read(list_pool_dicts), *host.read_capacity(), names
     ):
         call.note(f"{warning}: more may start than it can run well.")
 
@@ -347,8 +347,8 @@ async def _set_status(
     return {**await _show(kind, call, name=name), "before": {"status": was}}
 
 
-_QUEUE = DefinitionKind("queue", schema.queues, queue_dicts, definitions.count_queue_users)
-_POOL = DefinitionKind("pool", schema.pools, pool_dicts, definitions.count_pool_users)
+_QUEUE = DefinitionKind("queue", schema.queues, list_queue_dicts, definitions.count_queue_users)
+_POOL = DefinitionKind("pool", schema.pools, list_pool_dicts, definitions.count_pool_users)
 
 queue_show, pool_show = partial(_show, _QUEUE), partial(_show, _POOL)
 queue_rm, pool_rm = partial(_rm, _QUEUE), partial(_rm, _POOL)

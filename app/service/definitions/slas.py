@@ -428,7 +428,7 @@ def _resolve_alerts(c: Connection, now: float) -> tuple[int, bool]:
     return len(found), until < last_event
 
 
-def _close_alert(alert: alerts.OpenAlert, now: float) -> dict[str, Any]:
+def _close_alert(alert: alerts.AlertDetail, now: float) -> dict[str, Any]:
     """Return the final values of an alert, as of the time its task met the rule."""
     row = alert.alert
     as_it_was = {"key": row.id, "text": row.text, "short": row.short, "value": row.value}

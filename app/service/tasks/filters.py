@@ -39,7 +39,7 @@ def parse_line(text: str) -> Query:
 
 def to_conditions(query: Query) -> TaskSelection:
     """Return the conditions that a query sets for tasks."""
-    asked = [term for term in query.terms if not term.no]
+    asked = [term for term in query.terms if not term.is_negated]
     with_word = any(term.kind == "word" for term in asked)
     hints = tuple(
         hint for term in asked if with_word or term.kind != "template" for hint in _make_hints(term)
@@ -63,24 +63,24 @@ def get_queue_names(query: Query) -> list[str]:
 def _to_condition(term: QueryTerm) -> Condition:
     globs = tuple(pattern.glob for pattern in term.patterns)
     if term.kind == "word":
-        return WordCondition(term.text, term.no)
+        return WordCondition(term.text, term.is_negated)
     if term.kind == "status":
         runs = tuple(state for state in term.states if state in RUN_STATES)
         return StatusCondition(
-            tuple(state for state in term.states if state not in RUN_STATES), runs, term.no
+            tuple(state for state in term.states if state not in RUN_STATES), runs, term.is_negated
         )
     if term.kind == "tag":
-        return TagCondition(term.text, globs, term.no)
+        return TagCondition(term.text, globs, term.is_negated)
     if term.kind == "created":
-        return RangeCondition("created_at", _stamp(term.low), _stamp(term.high), term.no)
+        return RangeCondition("created_at", _stamp(term.low), _stamp(term.high), term.is_negated)
     if term.kind in ("number", "priority"):
-        return RangeCondition(term.kind, term.low, term.high, term.no)
+        return RangeCondition(term.kind, term.low, term.high, term.is_negated)
     values = tuple(pattern.text for pattern in term.patterns if pattern.text is not None)
     column = _COLUMNS[term.kind]
     return (
-        ValueCondition(column, values, term.no)
+        ValueCondition(column, values, term.is_negated)
         if len(values) == len(globs)
-        else PatternCondition(column, globs, term.no)
+        else PatternCondition(column, globs, term.is_negated)
     )
 
 

@@ -31,12 +31,12 @@ def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
     )
     if len(same) >= MIN_RUNS or not _DIGITS.search(task.name):
         return compute_run_stats("name", same)
-    alike = strip_digits(task.name)
+    alike = mask_digits(task.name)
     return compute_run_stats(
-        "like", [PastRun(*row[1:]) for row in recent if strip_digits(row[0]) == alike]
+        "like", [PastRun(*row[1:]) for row in recent if mask_digits(row[0]) == alike]
     )
 
 
-def strip_digits(name: str) -> str:
+def mask_digits(name: str) -> str:
     """Return a name with `#` for each group of digits: `encode S#E#.mkv`."""
     return _DIGITS.sub("#", name)

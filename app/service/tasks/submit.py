@@ -405,7 +405,7 @@ def _make_launch(
     if template is not None:
         launch = engines.make_launch(template.engine, template.schema, given, template.parameters)
         hidden = secrets.find_secret_names(template.parameters, given)
-        return launch | ({views.HIDDEN: hidden} if hidden else {}), template.type
+        return launch | ({views.HIDDEN_KEY: hidden} if hidden else {}), template.type
     if spec.script is not None:
         return {
             **engines.make_launch("shell", {"script": spec.script}, {}),
@@ -476,7 +476,7 @@ def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
     if spec.template is not None:
         return spec.template
     if spec.script is not None:
-        return as_name(spec.script.strip().splitlines()[0])
+        return make_valid_name(spec.script.strip().splitlines()[0])
     return make_name(launch["argv"])
 
 
@@ -486,7 +486,7 @@ def make_name(argv: Sequence[str]) -> str:
     paths = [word for word in plain if set(word) & {".", "/"}] or [
         word for word in plain if len(word) <= 40
     ]
-    return as_name(
+    return make_valid_name(
         " ".join(
             [
                 os.path.basename(argv[0]),
@@ -504,7 +504,7 @@ _FOLDER_PARTS = re.compile(
 )
 
 
-def as_name(text: str) -> str:
+def make_valid_name(text: str) -> str:
     """Convert text to a valid name, shortening paths: `sort passwd | uniq`."""
     words = _FOLDER_PARTS.sub("", sanitize(text)).replace("/", " ").split()
     name = truncate(" ".join(words).lstrip(". "), 60)

@@ -40,7 +40,7 @@ def find_task_suggestions(
         return {}
     if view.halted is not None:
         return {row.uuid: _suggest_start(call) for row in waiting}
-    progress = _find_held(c)
+    progress = _read_run_progress(c)
     return {
         row.uuid: [
             _to_dict(suggestion)
@@ -70,7 +70,7 @@ def _build_inputs(
     )  # fmt: skip
 
 
-def _find_held(c: Connection) -> dict[int, RunProgress]:
+def _read_run_progress(c: Connection) -> dict[int, RunProgress]:
     """Return age and priority of the active runs, by task number."""
     now = timestamps.utcnow().timestamp()
     return {

@@ -13,7 +13,7 @@ from app.core.schema import secrets as schema_secrets
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
-from app.paths import log_path, read_stop_marker
+from app.paths import get_log_path, read_stop_marker
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import lookup, suggestions
@@ -42,14 +42,14 @@ def task_to_dict(row: TaskRow) -> dict[str, Any]:
 
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
     """Return a task's parameters and launch with secrets masked."""
-    hidden = launch.get(HIDDEN, ())
+    hidden = launch.get(HIDDEN_KEY, ())
     return {
         "parameters": schema_secrets.mask_value(parameters, hidden),
         "launch": _mask_launch(list(schema_secrets.find_secret_texts(parameters, hidden)), launch),
     }
 
 
-HIDDEN = "hidden"
+HIDDEN_KEY = "hidden"
 """Key in a launch for the names of parameters that were secret at submission."""
 
 
@@ -60,7 +60,7 @@ def _mask_launch(secrets: Sequence[str], launch: dict[str, Any]) -> dict[str, An
         shown["argv"] = [_mask_word(word, hidden) for word in shown["argv"]]
     if unread := launch.get(quarantine.UNREADABLE):
         shown[quarantine.UNREADABLE] = {
-            name: _mask_word(_mask_unreadable(text, launch.get(HIDDEN, ())), hidden)
+            name: _mask_word(_mask_unreadable(text, launch.get(HIDDEN_KEY, ())), hidden)
             for name, text in unread.items()
         }
     return shown
@@ -413,6 +413,6 @@ def _format_run_log(home: Path, run: InstanceRow, stored_log: str | None) -> dic
         "end_time",
     )
     return {name: getattr(run, name) for name in columns} | {
-        "path": log_path(home, run.runid),
+        "path": get_log_path(home, run.runid),
         "logs": stored_log,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
-from app.core.times import unix_if_any
+from app.core.times import to_unix_or_none
 from app.tui.rows.rules import format_time_left
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
@@ -111,12 +111,12 @@ def _format_late(rule: Mapping[str, Any], now: float) -> str:
 
 
 def _format_stamp(stamp: str | None, now: float) -> str:
-    at = unix_if_any(stamp)
+    at = to_unix_or_none(stamp)
     return units.MISSING if at is None else format_wall_time(at, now)
 
 
 def _format_silence(silence: Mapping[str, Any], now: float, look: Look) -> str:
-    until = unix_if_any(silence["until"]) or now
+    until = to_unix_or_none(silence["until"]) or now
     why = f": {look.sanitize(silence['reason'])}" if silence.get("reason") else ""
     return (
         f"quiet {format_time_left(until, now)}, until {format_wall_time(until, now)}, by"

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.core.board import AlertEntry
 from app.core.text import units
-from app.core.times import unix_if_any
+from app.core.times import to_unix_or_none
 from app.tui.data.list_rows import RuleRow
 from app.tui.rows.alerts import SEVERITIES, format_time_left, make_head_cells, make_state_cell
 from app.tui.style import ALERTS, Look
@@ -21,8 +21,8 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
     return RuleRow(
         row["name"], row["words"], row["severity"], bool(row["enabled"]), found.get("firing", 0),
         found.get("acknowledged", 0),
-        unix_if_any(silence["until"]) if silence else None, row.get("late") or 0,
-        unix_if_any(row.get("last_late")),
+        to_unix_or_none(silence["until"]) if silence else None, row.get("late") or 0,
+        to_unix_or_none(row.get("last_late")),
         row["stands"] if row.get("metric") and row.get("now") is None else "", row,
     )  # fmt: skip
 
@@ -31,10 +31,10 @@ def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
     """Return the row of an `alert.ls` answer."""
     return AlertEntry(
         row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"],
-        row["short"], unix_if_any(row["since"]) or 0.0,
+        row["short"], to_unix_or_none(row["since"]) or 0.0,
         row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"),
-        unix_if_any(row.get("resolved_at")),
-        unix_if_any(row.get("silenced_until")),
+        to_unix_or_none(row.get("resolved_at")),
+        to_unix_or_none(row.get("silenced_until")),
     )  # fmt: skip
 
 

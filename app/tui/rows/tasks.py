@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
 from app.core.text.status_glyphs import FAILED_STATES
-from app.core.times import unix_if_any
+from app.core.times import to_unix_or_none
 from app.tui.style import STATES, UNKNOWN, Look
 from app.tui.time_format import format_age_ago, format_wall_time
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
@@ -50,23 +50,23 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
     common: Any = {name: facts[name] for name in names} | {"priority": facts["priority"] or 0}
     if facts["status"] in WAITING:
         line: Any = NextEntry(
-            **common, status=facts["status"], since=unix_if_any(facts["created_at"]) or 0.0,
+            **common, status=facts["status"], since=to_unix_or_none(facts["created_at"]) or 0.0,
             why=facts["why"] or "",
             why_short=facts["why"] or "", front=facts["front"] or 0, starts_in=facts["expected"],
-            starts_at=unix_if_any(facts["not_before"]),
+            starts_at=to_unix_or_none(facts["not_before"]),
         )  # fmt: skip
     elif facts["status"] in ACTIVE:
         line = RunningEntry(
             **common, runid="", status=facts["run"] or facts["status"],
             attempt=facts["attempts"] or 1, left=None,
-            started_at=unix_if_any(facts["started_at"]), timeout=facts["timeout"],
+            started_at=to_unix_or_none(facts["started_at"]), timeout=facts["timeout"],
             cpu=facts["cpu"] or 0.0, memory=facts["memory"] or 0.0,
         )  # fmt: skip
     else:
         line = EndedEntry(
             **common,
             status=facts["status"],
-            ended_at=unix_if_any(facts["ended_at"]) or 0.0,
+            ended_at=to_unix_or_none(facts["ended_at"]) or 0.0,
             how=facts["reason"] or "",
         )
     return TaskListRow(facts, line)
@@ -89,7 +89,7 @@ def _make_text_cell(name: str) -> Callable[[TaskListRow, Look, float], Cell]:
 
 def _make_time_cell(name: str) -> Callable[[TaskListRow, Look, float], Cell]:
     def cell(row: TaskListRow, look: Look, now: float) -> Cell:
-        at = unix_if_any(row.facts[name])
+        at = to_unix_or_none(row.facts[name])
         return Cell(look.adapt_text(units.MISSING) if at is None else format_wall_time(at, now))
 
     return cell
@@ -101,12 +101,12 @@ def _make_state_cell(row: TaskListRow, look: Look, now: float) -> Cell:
 
 
 def _make_age_cell(row: TaskListRow, look: Look, now: float) -> Cell:
-    at = unix_if_any(row.facts["created_at"])
+    at = to_unix_or_none(row.facts["created_at"])
     return Cell(look.adapt_text(units.MISSING) if at is None else units.format_age(now - at))
 
 
 def _make_duration_cell(row: TaskListRow, look: Look, now: float) -> Cell:
-    began, ended = unix_if_any(row.facts["started_at"]), unix_if_any(row.facts["ended_at"])
+    began, ended = to_unix_or_none(row.facts["started_at"]), to_unix_or_none(row.facts["ended_at"])
     if began is None or row.facts["status"] in WAITING:
         return Cell(look.adapt_text(units.MISSING))
     return Cell(units.format_age(max(0.0, (ended or now) - began)))
@@ -153,7 +153,7 @@ def _make_result_cell(row: TaskListRow, look: Look, now: float) -> Cell:
     if facts["status"] in ACTIVE:
         return Cell(look.sanitize(facts["run_reason"] or ""), "warn")
     how = facts["reason"] or ""
-    at = unix_if_any(facts["ended_at"])
+    at = to_unix_or_none(facts["ended_at"])
     when = "" if at is None else format_age_ago(at, now)
     return Cell(
         look.sanitize(", ".join(part for part in (how, when) if part)),

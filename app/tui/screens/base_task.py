@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from app.core.board import Board, EndedEntry, NextEntry, RunningEntry
-from app.core.times import unix_if_any
+from app.core.times import to_unix_or_none
 from app.tui.actions.tasks import TaskRow
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.base_page import PageScreen
@@ -100,7 +100,7 @@ def make_task_row(task: Mapping[str, Any], board: Board | None) -> TaskRow:
     if status in WAITING:
         return NextEntry(
             **common,
-            since=unix_if_any(task.get("created_at")) or 0.0,
+            since=to_unix_or_none(task.get("created_at")) or 0.0,
             why="",
             why_short="",
             front=task.get("front") or 0,
@@ -108,7 +108,9 @@ def make_task_row(task: Mapping[str, Any], board: Board | None) -> TaskRow:
     if status in ACTIVE:
         return _find_on_board(board, task["number"]) or _make_running_row(common, task)
     return EndedEntry(
-        **common, ended_at=unix_if_any(task.get("ended_at")) or 0.0, how=task.get("reason") or ""
+        **common,
+        ended_at=to_unix_or_none(task.get("ended_at")) or 0.0,
+        how=task.get("reason") or "",
     )
 
 
@@ -117,7 +119,7 @@ def _find_on_board(board: Board | None, number: int) -> RunningEntry | None:
 
 
 def _make_running_row(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningEntry:
-    started = unix_if_any(task.get("started_at"))
+    started = to_unix_or_none(task.get("started_at"))
     asked: Any = {
         "timeout": task.get("timeout"),
         "cpu": task.get("cpu") or 0.0,

@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 
 from app.core.board import EndedEntry
 from app.core.text import units
-from app.core.times import unix_if_any
+from app.core.times import to_unix_or_none
 from app.tui.actions.question import Answer, Question
 from app.tui.deck_app import DeckNode
 from app.tui.logviewer import save
@@ -268,7 +268,8 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             self.mark_viewed(
                 row._replace(
                     ended_at=max(
-                        (unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0
+                        (to_unix_or_none(run.get("end_time")) or 0.0 for run in self._runs),
+                        default=0.0,
                     )
                     or self.now
                 )

@@ -209,7 +209,7 @@ def test_a_blocked_task_queues_when_its_last_parent_ends():
 
 def test_a_parents_timeout_bounds_the_expected_start():
     parents = (ParentTask(10, "a", "running", "success"),)
-    view = make_view(make_queue(), make_run(10, ends_in=600.0, known=False, limit=600.0))
+    view = make_view(make_queue(), make_run(10, ends_in=600.0, has_past_runs=False, limit=600.0))
 
     why = explain(view, make_task_state(status="blocked", parents=parents), None)
 
@@ -508,7 +508,7 @@ def test_every_waiting_task_has_a_reason_that_matches_the_plan(view: DispatchVie
 
 def test_a_release_bounded_by_a_timeout_says_within():
     line = make_queue("q", make_task(1, memory=1024))
-    run = make_run(9, ends_in=33.5, known=False, limit=33.5, memory=1024)
+    run = make_run(9, ends_in=33.5, has_past_runs=False, limit=33.5, memory=1024)
 
     reason, *_ = explain(
         make_view(make_pool(memory=1024), line, run), make_task_state(make_task(1, memory=1024)), 0

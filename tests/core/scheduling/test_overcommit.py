@@ -34,7 +34,7 @@ def test_one_oversized_pool_is_reported_with_both_figures():
 def test_jointly_oversized_pools_are_reported_with_the_largest():
     (one,) = overcommit.find_overcommit([make_pool("a", 2), make_pool("b", 3)], cpu=4, memory=1024)
 
-    assert (one.said, one.pool, one.fits) == (
+    assert (one.message, one.pool, one.fits) == (
         "the pools together give out 5 cpu, but this machine has 4",
         "b",
         {"cpu": 2},

@@ -137,7 +137,7 @@ async def test_nothing_new_writes_nothing(db: Database):
     def changes(c: Connection) -> int:
         return c.connection.driver_connection.total_changes  # type: ignore[union-attr]
 
-    while db.slow.fresh:
+    while db.slow.new_statements:
         await slow_queries.store_slow_statements(db)
     before = await db.write(changes)
     assert await slow_queries.store_slow_statements(db) == {}

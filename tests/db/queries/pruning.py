@@ -37,7 +37,9 @@ def prune_all(c: Connection, by: RetentionRules) -> list[str]:
             (),
             [
                 task.id
-                for task in retention.list_without_runs(c, part, by.before, retention.NO_CUTOFF)
+                for task in retention.list_without_runs(
+                    c, part, by.records_before, retention.NO_CUTOFF
+                )
             ],
         )
     for table in retention.OTHER_TABLES:

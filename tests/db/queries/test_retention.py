@@ -144,7 +144,7 @@ def test_earlier_runs_of_a_task_that_has_not_ended_stay(
         transitions.retry(connection, [uuid], "ann")
     elif status == "running":
         builder.backdate("tasks", "uuid", uuid, "retry_at", 1)
-        transitions.release_due(connection)
+        transitions.queue_due_tasks(connection)
         builder.start_run(uuid)
     if status == "held":
         transitions.hold(connection, [uuid], True, "ann")

@@ -373,7 +373,7 @@ def test_due_scheduled_and_retrying_tasks_are_released(
     again = builder.submit_task(retries=1, retry_delay=3600.0)
     builder.complete_run(again, code=1)
     connection.exec_driver_sql("UPDATE tasks SET not_before = ? WHERE uuid = ?", (past, due))
-    transitions.release_due(connection)
+    transitions.queue_due_tasks(connection)
     assert [builder.read_status(uuid) for uuid in (later, due, again)] == [
         "scheduled",
         "queued",
@@ -381,7 +381,7 @@ def test_due_scheduled_and_retrying_tasks_are_released(
     ]
 
     connection.exec_driver_sql("UPDATE tasks SET retry_at = ? WHERE uuid = ?", (past, again))
-    transitions.release_due(connection)
+    transitions.queue_due_tasks(connection)
 
     assert builder.read_status(again) == "queued"
 

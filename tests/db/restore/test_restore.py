@@ -1144,7 +1144,7 @@ def test_without_a_readable_database_tasks_that_may_have_run_are_held(
     alive, unknown = make_uuid7(), make_uuid7()
 
     carried = then.restore_over(
-        [ObservedRun(alive, number=2, told=True, attempt=1), ObservedRun(unknown)], highest=5
+        [ObservedRun(alive, number=2, is_reported=True, attempt=1), ObservedRun(unknown)], highest=5
     )
 
     assert (carried.unknown, carried.held, carried.alive) == (1, 2, 1) and ran
@@ -1164,9 +1164,9 @@ def test_a_running_run_without_its_task_becomes_a_task(database_path: Path, take
     seen = ObservedRun(
         run,
         number=3,
-        told=True,
+        is_reported=True,
         attempt=2,
-        lives=True,
+        is_alive=True,
         begin=1e9,
         name="sleep",
         argv=("sleep", "9"),
@@ -1216,7 +1216,7 @@ def test_a_running_run_becomes_a_task_even_without_a_queue(
     database_path.unlink()
 
     assert then.restore_over(
-        [ObservedRun(make_uuid7(), number=3, told=True, lives=True)]
+        [ObservedRun(make_uuid7(), number=3, is_reported=True, is_alive=True)]
     ).adopted == [3]
 
     assert (
@@ -1235,7 +1235,10 @@ def test_a_running_run_without_a_task_number_gets_a_new_one(database_path: Path,
     database_path.unlink()
 
     carried = then.restore_over(
-        [ObservedRun(run, told=True, lives=True), ObservedRun(other, told=True, lives=True)],
+        [
+            ObservedRun(run, is_reported=True, is_alive=True),
+            ObservedRun(other, is_reported=True, is_alive=True),
+        ],
         highest=4,
     )
 
@@ -1262,7 +1265,7 @@ def test_a_running_run_joins_an_ended_task_only_as_a_later_attempt(
     database_path.unlink()
 
     carried = then.restore_over(
-        [ObservedRun(run, number=1, told=True, attempt=attempt, lives=True)], highest=1
+        [ObservedRun(run, number=1, is_reported=True, attempt=attempt, is_alive=True)], highest=1
     )
 
     assert carried.alive == 1 and integrity.check_database(database_path) == []
@@ -1285,7 +1288,7 @@ def test_a_task_made_for_a_run_returns_it_to_the_original_task(database_path: Pa
         own = made.submit_task()
     late, goes_on = (
         take_image().set_apart(),
-        ObservedRun(run, number=2, told=True, attempt=1, lives=True),
+        ObservedRun(run, number=2, is_reported=True, attempt=1, is_alive=True),
     )
     database_path.unlink()
     assert early.restore_over([goes_on]).adopted == [2]
@@ -1392,8 +1395,8 @@ def test_a_run_whose_end_both_databases_lack_is_not_retried(database_path: Path,
     ]
     seen = [
         *ends,
-        ObservedRun(goes_on, told=True, number=2, lives=True),
-        ObservedRun(now, told=True, number=3, attempt=2, lives=True),
+        ObservedRun(goes_on, is_reported=True, number=2, is_alive=True),
+        ObservedRun(now, is_reported=True, number=3, attempt=2, is_alive=True),
     ]
     with sqlite3.connect(database_path) as c:
         # the database is incomplete
@@ -1423,7 +1426,11 @@ def test_a_running_run_takes_over_a_claimed_attempt_only(
     database_path.unlink()
 
     carried = then.restore_over(
-        [ObservedRun(run, told=True), ObservedRun(now, number=1, told=True, lives=True)], highest=1
+        [
+            ObservedRun(run, is_reported=True),
+            ObservedRun(now, number=1, is_reported=True, is_alive=True),
+        ],
+        highest=1,
     )
 
     new = 1 + reconcile.SAFETY_MARGIN + 1
@@ -1958,7 +1965,7 @@ def test_a_repeated_end_starts_no_attempt_that_may_have_run(
     then = take_image()
     database_path.unlink()
 
-    end = ObservedRun(run, told=True, ended=True, end=1e9, lost=True)
+    end = ObservedRun(run, is_reported=True, ended=True, end=1e9, has_unknown_end=True)
     then.restore_over([end, ObservedRun(make_uuid7())] if later else [end], idle=not later)
 
     assert read_statuses(database_path) == {1: "running"}, "its keeper tells the end"

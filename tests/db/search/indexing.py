@@ -18,7 +18,7 @@ from db.search.index_file import IndexWriter
 def fill_attached_index(c: Connection, batches: int = 1_000_000) -> None:
     """Index `batches` batches, by default all, in the writer's index in memory."""
     driver: Any = c.connection.driver_connection
-    if not fts.read_state(c).place:
+    if not fts.read_state(c).mark_position:
         mark = fts.make_mark()
         driver.execute(index_file.INSERT_FIRST_MARK, (mark,))
         fts.record_batch(c, mark)

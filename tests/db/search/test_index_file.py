@@ -69,7 +69,7 @@ async def read_index_state(path: Path) -> fts.IndexState:
 async def test_a_complete_index_is_used(indexed_path: Path):
     found = await read_index_state(indexed_path)
 
-    assert (found.place > 0, found.upto, found.changed) == (True, 300, ())
+    assert (found.mark_position > 0, found.upto, found.stale_tasks) == (True, 300, ())
     assert (
         index_file.remove_mismatched(indexed_path) is None
         and index_file.get_index_path(indexed_path).exists()
@@ -272,7 +272,7 @@ async def test_a_stored_batch_without_its_note_is_indexed_again(indexed_path: Pa
     assert await find_offline(indexed_path, "renamed", "once", "work anew") == expected
     assert index_file.remove_mismatched(indexed_path) is None
     found = await read_index_state(indexed_path)
-    assert (found.upto, found.changed) == (300, (7,))
+    assert (found.upto, found.stale_tasks) == (300, (7,))
 
     fill_index_file(indexed_path)
 

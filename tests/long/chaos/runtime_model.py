@@ -194,7 +194,7 @@ class RuntimeModel:
         transitions.record_ends(self.c, ended, judge_run)
         if refused := [event["run"] for event in said if event["is"] == "refused"]:
             transitions.unclaim(self.c, refused)
-        transitions.release_due(self.c)
+        transitions.queue_due_tasks(self.c)
         self.orders += [("forget", event["run"], None) for event in ended]
 
     def run_round(self) -> None:

@@ -25,7 +25,7 @@ PAGE_SIZE = 4096
 
 def fill_home(home: Path, tasks: int) -> None:
     """Create a database with tasks, a third of which have run, and a backup."""
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     migrate.migrate(path)
     engine = create_write_engine(path)
     with engine.begin() as c:
@@ -106,7 +106,7 @@ def run_trial(model: Path, home: Path, dice: random.Random) -> str:
     while True:
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(model, home)
-        path = paths.database_path(home)
+        path = paths.get_database_path(home)
         said = dice.choice(DAMAGE_KINDS)(path, dice)
         if path.stat().st_size == 0 or not swap.is_intact(path):
             break
@@ -130,7 +130,7 @@ def _restore_and_check(home: Path, damaged: bytes, said: str) -> None:
     assert done["restored"] and Path(done["kept"]).read_bytes() == damaged, (
         f"{said}: the damaged file was not kept as it was"
     )
-    assert integrity.check_database(paths.database_path(home)) == [], (
+    assert integrity.check_database(paths.get_database_path(home)) == [], (
         f"{said}: restored, and not well"
     )
     assert done["after"]["newest"] is not None and check_start(home) is None, (

@@ -119,7 +119,7 @@ def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
 
 
 def _find_damage(living: RuntimeProcess) -> list[str]:
-    with closing(sqlite3.connect(paths.database_path(living.home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(living.home))) as c:
         said = [row[0] for row in c.execute("PRAGMA integrity_check")]
         said += [
             f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")

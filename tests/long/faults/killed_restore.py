@@ -62,7 +62,7 @@ def make_case(root: Path, damaged: bool) -> RestoreCase:
     home = root / "home"
     paths.make_home(home)
     fill_home(home, 12)
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     with closing(sqlite3.connect(path)) as c:
         # no later work writes to this table
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'slas'").fetchone()
@@ -79,7 +79,7 @@ def make_case(root: Path, damaged: bool) -> RestoreCase:
             file.write(bytes(PAGE_SIZE))
     whole = _copy_home(home, root / "whole")
     _restore(whole)
-    after = read_tasks(paths.database_path(whole))
+    after = read_tasks(paths.get_database_path(whole))
     assert (
         len(after) == len(before) == 2 + len(read_tasks(_copy_without_wal(home, root / "bare")))
     ), "the later work must be in the WAL only"
@@ -90,7 +90,7 @@ def make_case(root: Path, damaged: bool) -> RestoreCase:
 
 def _copy_without_wal(home: Path, to: Path) -> Path:
     """Return the database of a copy without WAL."""
-    path = paths.database_path(_copy_home(home, to))
+    path = paths.get_database_path(_copy_home(home, to))
     path.with_name(f"{path.name}-wal").unlink()
     return path
 
@@ -169,19 +169,19 @@ def _find_failures(home: Path, case: RestoreCase) -> list[str]:
         _restore(home)
     except Problem as problem:
         return [*said, f"not restored: {problem}"]
-    found = read_tasks(paths.database_path(home))
+    found = read_tasks(paths.get_database_path(home))
     if found != case.after:
         said.append(f"restored to {found}")
-    if swap.has_unfinished_swap(paths.database_path(home)):
+    if swap.has_unfinished_swap(paths.get_database_path(home)):
         said.append("still said to be unfinished")
-    return said + _find_damage(paths.database_path(home))
+    return said + _find_damage(paths.get_database_path(home))
 
 
 def _find_inconsistencies(home: Path, case: RestoreCase) -> Iterator[str]:
     """Check that a reader sees the old state, the new state, or an error with a remedy."""
     try:
         read_only.read(str(home), "ls", {})
-        found = read_tasks(paths.database_path(home))
+        found = read_tasks(paths.get_database_path(home))
     except Problem as problem:
         if problem.exit_code != 5 or "db restore" not in problem.hint:
             yield f"{problem}"

@@ -54,7 +54,7 @@ def test_a_home_killed_during_setup_is_completed_by_the_next_start(tmp_path: Pat
         if not killed_setup.kill_setup(tmp_path / str(n), call, n):
             break
         setup.prepare_database(tmp_path / str(n))
-        path = paths.database_path(tmp_path / str(n))
+        path = paths.get_database_path(tmp_path / str(n))
         with open_read_only(path) as c:
             assert c.execute(
                 "SELECT q.name, p.name FROM queues q JOIN pools p ON p.name = q.pool"

@@ -51,7 +51,7 @@ def _record(home: Path, tasks: int) -> query_recorder.RecordedStatements:
     paths.make_home(home)
     with hold_lock(home):
         setup.prepare_database(home)
-        database_filler.fill_database(paths.database_path(home), tasks)
+        database_filler.fill_database(paths.get_database_path(home), tasks)
         print(f"filled with {tasks:,} tasks in {time.monotonic() - began:.1f} s", file=sys.stderr)
         found = query_recorder.run_recorder(home, tasks)
     print(f"asked in {time.monotonic() - began:.1f} s", file=sys.stderr)

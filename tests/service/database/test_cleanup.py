@@ -50,7 +50,7 @@ def call_with_retention(
     """Return a function that makes a call while a runtime with these rules is up."""
 
     def upkept(rules: RetentionSettings) -> Call:
-        monkeypatch.setattr(type(fake_runtime), "upkeep", MaintenanceSettings(retention=rules))
+        monkeypatch.setattr(type(fake_runtime), "maintenance", MaintenanceSettings(retention=rules))
         return runtime_call
 
     return upkept
@@ -64,7 +64,7 @@ async def insert_work(db: Database, many: int, tasks: int) -> None:
 
 def write_log(home: Path, runid: str, days: float = 0) -> Path:
     """Write a log file, last modified `days` days ago."""
-    path = Path(paths.log_path(home, runid))
+    path = Path(paths.get_log_path(home, runid))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * 200)
     then = time.time() - days * DAY
@@ -181,7 +181,7 @@ async def test_under_a_doubtful_clock_a_cleanup_needs_confirmation(
 ):
     monkeypatch.setattr(
         type(fake_runtime),
-        "upkeep",
+        "maintenance",
         MaintenanceSettings(retention=RetentionSettings(all=RetentionRule(keep=DAY))),
     )
     fake_runtime.clock_doubt, fake_runtime.clock_ahead = (
@@ -220,7 +220,7 @@ async def test_a_doubtful_clock_matters_only_if_everything_would_go(
     asked: bool,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(type(fake_runtime), "upkeep", MaintenanceSettings(retention=keep))
+    monkeypatch.setattr(type(fake_runtime), "maintenance", MaintenanceSettings(retention=keep))
     fake_runtime.clock_doubt, fake_runtime.clock_ahead = (
         "the clock was ahead of the last stored time, and may be wrong.",
         ahead,
@@ -254,7 +254,7 @@ async def test_while_the_settings_are_wrong_nothing_is_removed(
     why = '/x/config.toml, line 3: there is no setting "bakup".'
     monkeypatch.setattr(
         type(fake_runtime),
-        "upkeep",
+        "maintenance",
         MaintenanceSettings(
             retention=RetentionSettings(all=RetentionRule(keep=DAY))
         ).suspend_removal(why),
@@ -308,13 +308,15 @@ async def test_rules_for_unknown_names_are_reported(call_with_retention: MakeCal
 def test_ledger_entries_are_kept_as_long_as_backups(home: Path):
     now, none = timestamps.utcnow(), cleanup.find_oldest(home, BackupSettings())
     assert (
-        cleanup.build_rules(MaintenanceSettings(backup=BackupSettings(keep=None)), now, none).ledger
+        cleanup.build_rules(
+            MaintenanceSettings(backup=BackupSettings(keep=None)), now, none
+        ).outcomes_before
         == ""
     )
     for enabled in (True, False):  # manual backups are kept as long
         assert cleanup.build_rules(
             MaintenanceSettings(backup=BackupSettings(keep=DAY, enabled=enabled)), now, none
-        ).ledger == timestamps.format_time(now - timedelta(days=1))
+        ).outcomes_before == timestamps.format_time(now - timedelta(days=1))
 
 
 async def test_the_ledger_reaches_back_to_the_oldest_possible_backup(call: Call, tmp_path: Path):
@@ -398,7 +400,7 @@ from app.service.database import cleanup
 from db.engine import open_database
 
 async def main(home):
-    async with open_database(paths.database_path(home), writable=True) as db:
+    async with open_database(paths.get_database_path(home), writable=True) as db:
         rules = RetentionSettings(all=RetentionRule(keep=DAY))
         await cleanup.clean(db, home, MaintenanceSettings(retention=rules))
 
@@ -551,7 +553,7 @@ async def test_a_log_that_cannot_be_removed_is_retried(
     call = call_with_retention(RetentionSettings(all=RetentionRule(keep=DAY)))
     await insert_work(db, 2, 10)
     ((runid,),) = await execute_sql(call, "SELECT runid FROM instances ORDER BY end_time LIMIT 1")
-    path = Path(paths.log_path(home, runid))
+    path = Path(paths.get_log_path(home, runid))
     path.mkdir(parents=True)
 
     await cleanup.cleanup(call)
@@ -576,7 +578,7 @@ async def test_a_sweep_removes_only_old_logs_without_a_run(db: Database, home: P
 
     assert (sum(found), found[1]) == (1, 1)
     assert all(path.exists() for path in (*stays, other))
-    assert not Path(paths.log_path(home, stray)).exists()
+    assert not Path(paths.get_log_path(home, stray)).exists()
 
 
 async def test_a_manual_removal_is_logged_and_cannot_be_undone(

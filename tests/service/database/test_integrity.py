@@ -43,7 +43,7 @@ def write_journal(home: Path, *records: dict[str, object]) -> None:
 
 
 def write_log(home: Path, runid: str) -> Path:
-    path = Path(paths.log_path(home, runid))
+    path = Path(paths.get_log_path(home, runid))
     path.parent.mkdir(exist_ok=True)
     path.write_text("said\n")
     return path
@@ -127,7 +127,7 @@ def test_logs_without_a_run_are_reported_and_left_to_cleanup(home: Path, running
 
 
 def test_only_a_run_newer_than_the_database_indicates_lost_writes(home: Path, running_runid: str):
-    path, later = paths.database_path(home), make_uuid7()
+    path, later = paths.get_database_path(home), make_uuid7()
 
     assert (
         maintenance_integrity.find_missing_runs(
@@ -170,7 +170,7 @@ def test_an_empty_log_indicates_a_run_unless_its_start_failed(home: Path, runnin
 
 def test_nothing_is_repaired_while_the_latest_writes_are_missing(home: Path, running_runid: str):
     write_log(home, make_uuid7())
-    with closing(sqlite3.connect(paths.database_path(home))) as c:
+    with closing(sqlite3.connect(paths.get_database_path(home))) as c:
         c.execute("UPDATE queues SET current_load = 3")
         c.commit()
 
@@ -199,7 +199,7 @@ def test_an_unwritable_database_prevents_a_runtime_start(
 def test_an_upgrade_is_refused_while_the_latest_writes_are_missing(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    path = Path(shutil.copy(make_old_database(tmp_path), paths.database_path(home)))
+    path = Path(shutil.copy(make_old_database(tmp_path), paths.get_database_path(home)))
     add_later_revision(tmp_path, monkeypatch)
     write_log(home, make_uuid7())
 
@@ -229,7 +229,7 @@ def test_an_upgrade_is_refused_while_the_latest_writes_are_missing(
 def test_a_lost_version_is_restored_only_for_the_current_schema(
     home: Path, running_runid: str, more: str
 ):
-    path = paths.database_path(home)
+    path = paths.get_database_path(home)
     with closing(sqlite3.connect(path)) as c:
         c.executescript(f"DELETE FROM alembic_version; {more}")
     with pytest.raises(
@@ -328,7 +328,7 @@ def test_an_impossible_task_number_or_attempt_of_a_job_is_ignored(
         job.kill()
         job.wait()
 
-    assert (trace.number, trace.attempt, trace.lives) == (None, 1, True)
+    assert (trace.number, trace.attempt, trace.is_alive) == (None, 1, True)
 
 
 @pytest.mark.process
@@ -347,7 +347,7 @@ def test_a_living_job_shows_its_command_and_directory(
             {"p": runid, "pid": job.pid, "ticks": journal._read_start_ticks(job.pid)},
         )
         (trace,) = journal.list_runs(home)
-        submit_task_to(paths.database_path(home), "first")
+        submit_task_to(paths.get_database_path(home), "first")
         (said,) = [line for line in integrity.find_problems(home, live=False) if runid in line]
     finally:
         job.kill()
@@ -357,7 +357,7 @@ def test_a_living_job_shows_its_command_and_directory(
         "which has no row: it is running, and becomes a task at the next start (taskdeck serve"
         " --detach)"
     )
-    assert (trace.number, trace.attempt, trace.begin, trace.lives, trace.is_active) == (
+    assert (trace.number, trace.attempt, trace.begin, trace.is_alive, trace.is_active) == (
         7,
         2,
         5.0,
@@ -411,9 +411,9 @@ def test_the_journal_tells_how_runs_ended_and_which_are_unreported(home: Path):
     } and journal.list_known_runs(home) == {ended}
     assert (
         found[ended].status,
-        found[ended].told,
+        found[ended].is_reported,
         found[forgotten].status,
-        found[forgotten].told,
+        found[forgotten].is_reported,
     ) == ("succeeded", True, "failed", False)
     assert found[lonely].number is None and not found[lonely].ended
 
@@ -458,4 +458,4 @@ def test_a_zombie_job_does_not_count_as_living(home: Path):
 
         (trace,) = journal.list_runs(home)
 
-    assert not trace.lives and not trace.is_active
+    assert not trace.is_alive and not trace.is_active

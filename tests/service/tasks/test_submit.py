@@ -388,7 +388,7 @@ async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(
 def test_declared_secrets_are_masked_in_unreadable_parameters():
     launch = {
         "argv": ["x"],
-        views.HIDDEN: ["pin"],
+        views.HIDDEN_KEY: ["pin"],
         quarantine.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'},
     }
 
