@@ -38,13 +38,13 @@ class ForkServer:
     """Process that has imported the program and runs one command at a time."""
 
     def __init__(self) -> None:
-        self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.line, child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.settimeout(TIMEOUT)
-        with theirs:
-            argv = [sys.executable, "-P", __file__, str(theirs.fileno())]
+        with child_socket:
+            argv = [sys.executable, "-P", __file__, str(child_socket.fileno())]
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             self.process = subprocess.Popen(
-                argv, env=os.environ | UTF8, pass_fds=[theirs.fileno()], **quiet
+                argv, env=os.environ | UTF8, pass_fds=[child_socket.fileno()], **quiet
             )
         atexit.register(self.close)
 
@@ -54,8 +54,8 @@ class ForkServer:
         """Run a command like `subprocess.run` and return the completed process."""
         os.umask(umask := os.umask(0o077))
         (read, feed), (out, write), (err, complain) = (os.pipe() for _ in range(3))
-        asked = {"argv": argv, "env": env, "cwd": cwd, "umask": umask}
-        socket.send_fds(self.line, [json.dumps(asked).encode()], [read, write, complain])
+        request = {"argv": argv, "env": env, "cwd": cwd, "umask": umask}
+        socket.send_fds(self.line, [json.dumps(request).encode()], [read, write, complain])
         for fd in (read, write, complain):
             os.close(fd)
         # the command may end without reading its input
@@ -141,17 +141,17 @@ def serve(line: socket.socket) -> None:
         line.send(str(os.waitpid(pid, 0)[1]).encode())
 
 
-def _become_command(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
+def _become_command(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     """Turn this process into the command. Does not return."""
     for place, fd in enumerate(streams):
         os.dup2(fd, place)
         os.close(fd)
     os.environ.clear()
-    os.environ.update(asked["env"])
+    os.environ.update(request["env"])
     time.tzset()
-    os.umask(asked["umask"])
-    os.chdir(asked["cwd"])
-    sys.argv = asked["argv"]
+    os.umask(request["umask"])
+    os.chdir(request["cwd"])
+    sys.argv = request["argv"]
     try:
         main()
     except BaseException:

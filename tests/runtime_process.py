@@ -67,13 +67,13 @@ class RuntimeProcess:
     def submit(self, *argv: str, **more: Any) -> str:
         """Submit a command and return its task number as text."""
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.home)}
-        asked = {
+        argv_words = {
             "tasks": [{"argv": list(argv), **more}],
             "cwd": os.fspath(self.home),
             "umask": 0o022,
             "env": env,
         }
-        (done,) = self.call("submit", **asked)
+        (done,) = self.call("submit", **argv_words)
         return str(done["number"])
 
     def show(self, task: str) -> dict[str, Any]:
@@ -145,11 +145,11 @@ def kill_processes(marks: set[bytes]) -> None:
 
 def run_command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line on a home."""
-    asked = ["--home", os.fspath(home), *words]
+    argv_words = ["--home", os.fspath(home), *words]
     env = {name: value for name, value in os.environ.items() if not name.startswith("TASKDECK")}
     env |= {HOME_VARIABLE: os.fspath(home), "NO_COLOR": "1"}
-    if not more and (done := fork_server.run(asked, home, env, Path.cwd())):
+    if not more and (done := fork_server.run(argv_words, home, env, Path.cwd())):
         return done
-    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", *asked]
-    given = {"stdin": subprocess.DEVNULL, "env": env, "timeout": 60} | more
-    return subprocess.run(argv, capture_output=True, text=True, check=False, **given)
+    argv: Sequence[str] = [sys.executable, "-P", "-m", "app", *argv_words]
+    options = {"stdin": subprocess.DEVNULL, "env": env, "timeout": 60} | more
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **options)

@@ -53,10 +53,10 @@ class ScriptedRuntime:
         file.flush()
         for text in file:
             self.heard.append(json.loads(text))
-            said = self.answer(self.heard[-1], len(self.heard))
-            file.write(b"".join(json.dumps(one).encode() + b"\n" for one in said))
+            lines = self.answer(self.heard[-1], len(self.heard))
+            file.write(b"".join(json.dumps(one).encode() + b"\n" for one in lines))
             file.flush()
-            if not said:
+            if not lines:
                 return
 
 
@@ -141,11 +141,11 @@ def test_a_runtime_that_went_away_between_two_verbs_is_started_again(
 
 
 def test_problems_keep_their_code_message_and_hint(shared_runtime: RuntimeProcess):
-    with pytest.raises(Problem) as told:
+    with pytest.raises(Problem) as caught:
         shared_runtime.call("queue.show", name="defualt")
 
-    assert (told.value.code, told.value.exit_code) == ("not-found", 3)
-    assert str(told.value) == 'no queue "defualt". Nearest: default. List: taskdeck queue ls'
+    assert (caught.value.code, caught.value.exit_code) == ("not-found", 3)
+    assert str(caught.value) == 'no queue "defualt". Nearest: default. List: taskdeck queue ls'
 
 
 def test_watch_yields_at_once_after_changes_and_ends_with_the_runtime(
@@ -190,8 +190,8 @@ def test_notes_reach_the_caller(home: Path):
 
 
 def test_waiting_for_the_database_is_a_note_unless_a_callback_is_set(home: Path):
-    said = [{"note": "it waits", "waits": "it waits"}, {"waits": "it waits"}, {"result": 5}]
-    with run_scripted_runtime(home, lambda ask, n: said), closing(Client(home)) as caller:
+    lines = [{"note": "it waits", "waits": "it waits"}, {"waits": "it waits"}, {"result": 5}]
+    with run_scripted_runtime(home, lambda ask, n: lines), closing(Client(home)) as caller:
         notes, heard = list[str](), list[str]()
         assert (caller.call("ls", {}, notes.append), notes) == (5, ["it waits"])
         caller.on_wait = heard.append
@@ -233,14 +233,14 @@ def test_unrepeatable_verbs_are_not_resent(home: Path, verb: str):
     with (
         run_scripted_runtime(home, lambda ask, n: []) as script,
         closing(Client(home)) as caller,
-        pytest.raises(Problem) as told,
+        pytest.raises(Problem) as caught,
     ):
         caller.call(verb, {})
 
     assert len(script.heard) == 1
     assert f"{verb} may or may not have been done" in str(
-        told.value
-    ) and "taskdeck operations" in str(told.value)
+        caught.value
+    ) and "taskdeck operations" in str(caught.value)
 
 
 def test_repeatedly_ending_runtimes_are_reported(home: Path):
@@ -288,12 +288,14 @@ def test_a_runtime_of_another_version_is_refused_with_a_hint(home: Path, greetin
     with (
         run_scripted_runtime(home, lambda ask, n: [{"result": 1}], greeting) as script,
         closing(Client(home)) as caller,
-        pytest.raises(Conflict) as told,
+        pytest.raises(Conflict) as caught,
     ):
         caller.call("submit", {"tasks": []})
 
     assert script.heard == []
-    assert "Nothing was done" in str(told.value) and "taskdeck serve --replace" in str(told.value)
+    assert "Nothing was done" in str(caught.value) and "taskdeck serve --replace" in str(
+        caught.value
+    )
 
 
 def test_a_silent_runtime_is_reported_with_a_hint(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -301,10 +303,10 @@ def test_a_silent_runtime_is_reported_with_a_hint(home: Path, monkeypatch: pytes
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
         silent.listen()
-        with pytest.raises(Problem) as told:
+        with pytest.raises(Problem) as caught:
             Client(home).call("submit", {"tasks": []})
 
-    assert "Nothing was done" in told.value.message and told.value.hint.endswith(
+    assert "Nothing was done" in caught.value.message and caught.value.hint.endswith(
         f"kill -CONT {os.getpid()}"
     )
 

@@ -31,7 +31,7 @@ def make_list_command(
     columns: list[Column],
     row: Callable[[Row], list[Span]],
     fields: Sequence[str],
-    seen: Callable[[Row], Row] = dict,
+    mask: Callable[[Row], Row] = dict,
 ) -> Command:
     """Build `GROUP ls`.
 
@@ -39,7 +39,7 @@ def make_list_command(
     """
 
     def ls(session: CommandContext, args: Args) -> int:
-        found = [seen(one_) for one_ in session.call(f"{group}.ls")]
+        found = [mask(one_) for one_ in session.call(f"{group}.ls")]
         return print_list(args, found, columns, row, fields, f"no {group}s yet")
 
     return Command(f"list {group}s", ls, _add_list_arguments)
@@ -56,7 +56,7 @@ def print_list(
     columns: list[Column],
     row: Callable[[Row], list[Span]],
     fields: Sequence[str],
-    none: str,
+    empty_message: str,
 ) -> int:
     """Print rows as a table or in a machine-readable format."""
     if args.json or args.jsonl:
@@ -68,17 +68,17 @@ def print_list(
     elif found:
         output.print_table(columns, [row(one_) for one_ in found], args.wide)
     else:
-        output.print_message(none)
+        output.print_message(empty_message)
     return 0
 
 
 def make_show_command(
-    group: str, facts: Callable[[Row], list[tuple[str, str]]], seen: Callable[[Row], Row] = dict
+    group: str, facts: Callable[[Row], list[tuple[str, str]]], mask: Callable[[Row], Row] = dict
 ) -> Command:
     """Build `GROUP show NAME`; `seen` masks secrets of the row."""
 
     def show(session: CommandContext, args: Args) -> int:
-        found = seen(session.call(f"{group}.show", name=require_one_name(args, group)))
+        found = mask(session.call(f"{group}.show", name=require_one_name(args, group)))
         if args.json or args.jsonl:
             output.print_json(found, args.jsonl)
         else:
@@ -108,35 +108,39 @@ def add_name(parser: Parser) -> None:
     add_json_options(parser)
 
 
-def make_verb_command(group: str, verb: str, summary: str, past: str) -> Command:
+def make_verb_command(group: str, verb: str, summary: str, participle: str) -> Command:
     """Build a command that takes only a name, such as `GROUP pause NAME`."""
-    return Command(summary, partial(_run_verb, group=group, verb=verb, past=past), add_name)
-
-
-def _run_verb(session: CommandContext, args: Args, group: str, verb: str, past: str) -> int:
-    name = require_one_name(args, group)
-    answer = session.call(f"{group}.{verb}", name=name)
-    return print_result(args, answer, f"{group} {sanitize(name)} {_format_result(answer, past)}")
-
-
-def _format_result(answer: Row, past: str) -> str:
-    """Return the result, including the previous state if it was unusual."""
-    was, now = (answer.get("before") or {}).get("status"), answer.get("status", "")
-    if was is None or "active" in (was, now) and was != now:
-        return past
-    return (
-        f"is {styles.format_pool_state(now)[0]} already"
-        if was == now
-        else f"{past} (was {styles.format_pool_state(was)[0]})"
+    return Command(
+        summary, partial(_run_verb, group=group, verb=verb, participle=participle), add_name
     )
 
 
-def print_result(args: Args, answer: Any, said: str) -> int:
+def _run_verb(session: CommandContext, args: Args, group: str, verb: str, participle: str) -> int:
+    name = require_one_name(args, group)
+    answer = session.call(f"{group}.{verb}", name=name)
+    return print_result(
+        args, answer, f"{group} {sanitize(name)} {_format_result(answer, participle)}"
+    )
+
+
+def _format_result(answer: Row, participle: str) -> str:
+    """Return the result, including the previous state if it was unusual."""
+    old_status, now = (answer.get("before") or {}).get("status"), answer.get("status", "")
+    if old_status is None or "active" in (old_status, now) and old_status != now:
+        return participle
+    return (
+        f"is {styles.format_pool_state(now)[0]} already"
+        if old_status == now
+        else f"{participle} (was {styles.format_pool_state(old_status)[0]})"
+    )
+
+
+def print_result(args: Args, answer: Any, text: str) -> int:
     """Print the result in one line, or the row as JSON."""
     if args.json or args.jsonl:
         output.print_json(answer, args.jsonl)
     else:
-        output.print_line(said)
+        output.print_line(text)
     return 0
 
 

@@ -79,9 +79,9 @@ def get_room(wide: bool = False) -> int | None:
 
 def get_columns(stream: TextIO | None = None) -> int:
     """Return the width of a stream's terminal (default: stdout), or 80 if unknown."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdigit() and 0 < int(said) < 10_000:
-        return int(said)
+    value = os.environ.get("COLUMNS", "")
+    if value.isdigit() and 0 < int(value) < 10_000:
+        return int(value)
     try:
         return os.get_terminal_size((stream or sys.stdout).fileno()).columns or 80
     except (OSError, ValueError):
@@ -116,7 +116,7 @@ def can_redraw() -> bool:
     return is_stdout_terminal() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
+def redraw(lines: list[Line], drawn: list[str] | None) -> list[str]:
     """Draw lines from the top of the screen and return what is drawn.
 
     Lines equal to those in `drawn` (None for nothing) are not written again. Lines that do not fit
@@ -125,9 +125,9 @@ def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
     from app.cli.table_layout import truncate_line
 
     wide, high = get_columns(), _get_rows() - 1
-    if len(found) > high:
-        found = [*found[: high - 1], [(f"… {len(found) - high + 1} more lines", "dim")]]
-    now = paint_lines([truncate_line(line, wide) for line in found])
+    if len(lines) > high:
+        lines = [*lines[: high - 1], [(f"… {len(lines) - high + 1} more lines", "dim")]]
+    now = paint_lines([truncate_line(line, wide) for line in lines])
     new = [
         f"\x1b[{at}H{text}\x1b[K"
         for at, text in enumerate(now, 1)

@@ -70,18 +70,18 @@ class Parser(argparse.ArgumentParser):
 
     def make_unknown_error(self, word: str) -> Usage:
         """Return the error for an unknown word or option."""
-        shown, verb = (
+        shown, command = (
             truncate(sanitize(word.partition("=")[0] if word[:1] == "-" else word), 60),
             self.prog.partition(" ")[2],
         )
         if word[:1] != "-":
             return Usage(f'unexpected argument: "{shown}"', self._make_help_hint())
-        meant = find_nearest(
+        nearest = find_nearest(
             word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2]
         )
         return Usage(
-            f"unknown option {shown} of {verb}.",
-            f"Nearest: {meant}" if meant else self._make_help_hint(),
+            f"unknown option {shown} of {command}.",
+            f"Nearest: {nearest}" if nearest else self._make_help_hint(),
         )
 
     def _describe_error(self, wrong: argparse.ArgumentError) -> str:
@@ -182,12 +182,12 @@ def add_row_options(parser: Parser, named: str = "names only, one per line") -> 
     parser.set_defaults(rows=None)
 
 
-def _add_output_options(parser: Parser, forms: tuple[str, ...], told: str) -> None:
+def _add_output_options(parser: Parser, forms: tuple[str, ...], help_text: str) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print one JSON document")
     group.add_argument("--jsonl", action="store_true", help="print one JSON document per line")
     group.add_argument(
-        "-o", "--output", action=_OutputAction, type=OneOf(*forms), metavar="FORMAT", help=told
+        "-o", "--output", action=_OutputAction, type=OneOf(*forms), metavar="FORMAT", help=help_text
     )
 
 
@@ -213,9 +213,9 @@ class OneOf:
     def __call__(self, text: str) -> str:
         if text in self.words:
             return text
-        meant = find_nearest(text, self.words)
+        nearest = find_nearest(text, self.words)
         known = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
-        near = f". Nearest: {meant}" if meant else ""
+        near = f". Nearest: {nearest}" if nearest else ""
         raise argparse.ArgumentTypeError(f"must be {known}, not {units.quote(text)}{near}")
 
 
@@ -226,12 +226,12 @@ def add_task_ids(parser: Parser, what: str = "number, uuid or name of a task") -
 
 def add_filters(
     parser: Parser,
-    told: str = "",
+    description: str = "",
     queue: tuple[str, ...] = ("--queue", "-q"),
     named: tuple[str, ...] = ("--name", "-n"),
 ) -> Any:
     """Add the task filters and return their group; `told` is its description."""
-    group = parser.add_argument_group("filters", told or None)
+    group = parser.add_argument_group("filters", description or None)
     group.add_argument(
         "--status",
         action="append",
@@ -261,8 +261,10 @@ def add_filters(
 
 def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
     """Add filters and --yes to a command that changes tasks; `usual` names the default states."""
-    told = f"instead of ID; without --status: {usual}"
-    add_filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
+    help_text = f"instead of ID; without --status: {usual}"
+    add_filters(parser, help_text, **names).add_argument(
+        "--yes", action="store_true", help="do not ask"
+    )
 
 
 def collect_filters(args: Args) -> dict[str, Any]:
@@ -277,10 +279,10 @@ def collect_filters(args: Args) -> dict[str, Any]:
         "tag": dict(args.tag) if args.tag else None,
         "since": args.since,
     }
-    given = {key: value for key, value in chosen.items() if value is not None}
+    filters = {key: value for key, value in chosen.items() if value is not None}
     if args.filter is None:
-        return given
-    if given:
+        return filters
+    if filters:
         raise Usage(
             "--filter cannot be combined with other filters; use status:failed queue:gpu "
             "… in its text. Nothing was done."
@@ -342,8 +344,8 @@ STATUSES = (
 def _parse_status(word: str) -> str:
     if word in STATUSES:
         return word
-    meant = find_nearest(word, STATUSES)
-    near = f"Nearest: {meant}" if meant else f"States: {', '.join(STATUSES)}"
+    nearest = find_nearest(word, STATUSES)
+    near = f"Nearest: {nearest}" if nearest else f"States: {', '.join(STATUSES)}"
     if word == "paused":
         near = "paused is the state of a run: --filter status:paused"
     raise argparse.ArgumentTypeError(
@@ -376,11 +378,11 @@ def parse_new_name(text: str) -> str:
 
 def require_new_name(args: Args, what: str) -> str:
     """Return the single NAME of something new. Raise Usage."""
-    given = require_one_name(args, what)
-    wrong = find_name_error(given)
+    name = require_one_name(args, what)
+    wrong = find_name_error(name)
     if wrong:
         raise Usage(f"the name of a {what} {wrong}. Nothing was created.")
-    return given
+    return name
 
 
 def require_one_name(args: Args, what: str) -> str:

@@ -140,18 +140,18 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
     )
 
 
-def make_unknown_in_group_error(group: str, verb: str, found: dict[str, Command]) -> Usage:
+def make_unknown_in_group_error(group: str, verb: str, commands: dict[str, Command]) -> Usage:
     """Return the error for an unknown second word of a group."""
-    meant = find_nearest(verb, found)
+    meant = find_nearest(verb, commands)
     near = f"Nearest: taskdeck {group} {meant}." if meant else ""
     return Usage(
         f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(),
-        f"Commands: {' '.join(found)}",
+        f"Commands: {' '.join(commands)}",
     )
 
 
-def _append_words(ours: str, rest: list[str]) -> str:
+def _append_words(command: str, rest: list[str]) -> str:
     """Append the typed words to the equivalent command if they are few and plain."""
     words = " ".join(rest)
     plain = words.isprintable() and words.isascii() and len(words) <= 40
-    return f"{ours} {words}" if rest and plain and ours.split()[0] in _TASK_VERBS else ours
+    return f"{command} {words}" if rest and plain and command.split()[0] in _TASK_VERBS else command

@@ -123,8 +123,10 @@ def _format_counts(counts: dict[str, int]) -> str:
     tasks = f"task{'' if total == 1 else 's'}"
     if len(counts) == 1:
         return f"{total:,} {styles.format_status(next(iter(counts)))} {tasks}"
-    told = ", ".join(f"{count:,} {styles.format_status(state)}" for state, count in counts.items())
-    return f"{total:,} {tasks} ({told})" if told else "no tasks"
+    counts_text = ", ".join(
+        f"{count:,} {styles.format_status(state)}" for state, count in counts.items()
+    )
+    return f"{total:,} {tasks} ({counts_text})" if counts_text else "no tasks"
 
 
 def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
@@ -134,23 +136,27 @@ def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
     return names if total <= len(tasks[:MAX_NAMED]) else f"{names}, …"
 
 
-def print_summary(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
+def print_summary(done: dict[str, Any], format_row: Callable[[dict[str, Any]], str]) -> None:
     """Print the results by count on stdout, and the first notes and refusals on stderr."""
     counts: dict[str, int] = {}
     for row in done["done"]:
-        counts[said(row)] = counts.get(said(row), 0) + 1
+        counts[format_row(row)] = counts.get(format_row(row), 0) + 1
     for outcome, count in counts.items():
         output.print_line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
     _print_some(done.get("notes", ()))
     _print_some(refusal["message"] for refusal in done.get("refused", ()))
 
 
-def print_skipped(done: dict[str, Any], asked: int) -> None:
+def print_skipped(done: dict[str, Any], confirmed_count: int) -> None:
     """Print how many confirmed tasks were skipped because they changed meanwhile."""
-    if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
+    if (
+        left := confirmed_count
+        - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))
+    ) > 0:
         has, it = ("has", "it") if left == 1 else ("have", "them")
         output.print_note(
-            f"{left:,} of the {asked:,} {has} changed since the question; nothing was done to {it}."
+            f"{left:,} of the {confirmed_count:,} {has} changed since the question;"
+            f" nothing was done to {it}."
         )
 
 

@@ -26,16 +26,18 @@ def _parse_or_none(text: str | None) -> float | None:
 
 def seconds_since(text: str | None, now: float | None = None) -> float | None:
     """Return seconds from a stored time to `now` (UNIX seconds)."""
-    begun = _parse_or_none(text)
-    return None if begun is None else max(0.0, (time.time() if now is None else now) - begun)
+    start_time = _parse_or_none(text)
+    return (
+        None if start_time is None else max(0.0, (time.time() if now is None else now) - start_time)
+    )
 
 
 def seconds_between(start: str | None, end: str | None, now: float | None = None) -> float | None:
     """Return seconds from `start` to `end`, or to now without an end."""
     if not end:
         return seconds_since(start, now)
-    begun, ended = _parse_or_none(start), _parse_or_none(end)
-    return None if begun is None or ended is None else max(0.0, ended - begun)
+    start_time, ended = _parse_or_none(start), _parse_or_none(end)
+    return None if start_time is None or ended is None else max(0.0, ended - start_time)
 
 
 def format_clock(text: str | None, seconds: bool = False) -> str:

@@ -66,7 +66,7 @@ class AppHost(Protocol):
         """Return the current message, else the progress message, or None."""
         ...
 
-    def retract_message(self, said: Span | None) -> None:
+    def retract_message(self, message: Span | None) -> None:
         """Remove this message if it is the current one."""
         ...
 

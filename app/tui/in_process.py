@@ -65,16 +65,16 @@ def shutdown_on_exit(runtime: EmbeddedRuntime) -> Iterator[SignalExit]:
 
     Yield the exit code of the signal.
     """
-    told = SignalExit()
+    signal_exit = SignalExit()
 
     def tell(number: int, frame: FrameType | None) -> None:
-        told.code = 128 + number
+        signal_exit.code = 128 + number
         raise _SignalReceived
 
     for number in SIGNALS:
         signal.signal(number, tell)
     try:
-        yield told
+        yield signal_exit
     except _SignalReceived:
         pass
     finally:
@@ -82,7 +82,7 @@ def shutdown_on_exit(runtime: EmbeddedRuntime) -> Iterator[SignalExit]:
         runtime.stop(STOP_TIMEOUT)
 
 
-def stop_runtime(runtime: EmbeddedRuntime, home: Path, board: Board, goes_on: bool) -> Board:
+def stop_runtime(runtime: EmbeddedRuntime, home: Path, board: Board, keep_runtime: bool) -> Board:
     """Stop the runtime after the deck closed and return the final board.
 
     With `goes_on`, start a runtime in the background. Raise Problem.
@@ -92,7 +92,7 @@ def stop_runtime(runtime: EmbeddedRuntime, home: Path, board: Board, goes_on: bo
         return board
     ended = runtime.stop(STOP_TIMEOUT)
     return board._replace(
-        runtime=_start_background_runtime(home, ended) if goes_on else RuntimeFacts("none")
+        runtime=_start_background_runtime(home, ended) if keep_runtime else RuntimeFacts("none")
     )
 
 
@@ -100,11 +100,11 @@ def _start_background_runtime(home: Path, ended: bool) -> RuntimeFacts:
     from app import client, runtime_launcher
 
     if not ended:
-        said = (
+        message = (
             f"the runtime did not stop within {STOP_TIMEOUT:.0f} s, "
             "so none was started in the background."
         )
-        raise Problem(said, "Start one: taskdeck serve --detach")
+        raise Problem(message, "Start one: taskdeck serve --detach")
     runtime_launcher.ensure_runtime(os.fspath(home))
     line = client.connect(os.fspath(home))
     if line is None:
@@ -148,8 +148,8 @@ class InProcessClient(Client):
         note: Callable[[str], None] | None = None,
     ) -> Any:
         """Call a verb; submissions get the user's umask, not the runtime's."""
-        mine = {"umask": self._umask} if verb in SUBMIT_VERBS else {}
-        return super().call(verb, {**(args or {}), **mine}, note)
+        extra_args = {"umask": self._umask} if verb in SUBMIT_VERBS else {}
+        return super().call(verb, {**(args or {}), **extra_args}, note)
 
 
 def make_client_factory(runtime: EmbeddedRuntime, home: Path, umask: int) -> Callable[[], Client]:

@@ -174,7 +174,7 @@ class KeyDispatcher:
             f"{app.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys}"
             " shows the keys."
         )
-        said = app.get_message()
-        if said is None or (app.has_passing_message and said[0] != app.look.adapt_text(text)):
+        message = app.get_message()
+        if message is None or (app.has_passing_message and message[0] != app.look.adapt_text(text)):
             app.show_message(text, "dim")
             self._idle_key = app.get_message()

@@ -113,13 +113,13 @@ async def wait_for_event(
     """Wait briefly for an event, or until the task `unless` ends."""
     if event is None or event.is_set():
         return
-    coming = asyncio.create_task(event.wait())
+    event_task = asyncio.create_task(event.wait())
     await asyncio.wait(
-        [coming, *([unless] if unless else [])],
+        [event_task, *([unless] if unless else [])],
         timeout=SCREEN_TIMEOUT,
         return_when=asyncio.FIRST_COMPLETED,
     )
-    coming.cancel()
+    event_task.cancel()
 
 
 def _copy_event(event: KeyInput) -> KeyInput:

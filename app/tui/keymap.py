@@ -58,31 +58,31 @@ def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
     A single invalid entry is skipped. If a key would have two meanings, the intent is unclear and
     all user keys are ignored.
     """
-    there, told = split_known_actions(keys, path)
-    kept, wrong = _split_valid_keys(there, path)
-    said = [told] if told else []
-    if wrong:
-        said.append(
-            f"{wrong[0].message}"
-            f" Ignored{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}."
+    there, unknown_notice = split_known_actions(keys, path)
+    valid_keys, unknown = _split_valid_keys(there, path)
+    notices = [unknown_notice] if unknown_notice else []
+    if unknown:
+        notices.append(
+            f"{unknown[0].message}"
+            f" Ignored{f', with {len(unknown) - 1} more' if len(unknown) > 1 else ''}."
         )
     try:
-        return validate_keys(kept, path), "  ".join(said)
+        return validate_keys(valid_keys, path), "  ".join(notices)
     except Usage as problem:
-        return {}, "  ".join([*said, f"{problem.message} Default keys are used."])
+        return {}, "  ".join([*notices, f"{problem.message} Default keys are used."])
 
 
 def _split_valid_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], list[Usage]]:
     """Return the entries with valid key names, and the errors of the others."""
-    kept, wrong = {}, []
+    valid_keys, faults = {}, []
     for name, chosen in keys.items():
         try:
             for key in _split_keys(chosen):
                 _normalize_key(name, key, path)
-            kept[name] = chosen
+            valid_keys[name] = chosen
         except Usage as problem:
-            wrong.append(problem)
-    return kept, wrong
+            faults.append(problem)
+    return valid_keys, faults
 
 
 def split_known_actions(keys: KeyMap, path: str) -> tuple[KeyMap, str]:
@@ -90,17 +90,17 @@ def split_known_actions(keys: KeyMap, path: str) -> tuple[KeyMap, str]:
     if not keys:
         return {}, ""
     found = index_bindings(list_binding_classes())
-    wrong = [name for name in keys if name not in found]
-    said = f"{path}: {_describe_unknown(wrong, found)}" if wrong else ""
-    return {name: key for name, key in keys.items() if name in found}, said
+    unknown = [name for name in keys if name not in found]
+    notice = f"{path}: {_describe_unknown(unknown, found)}" if unknown else ""
+    return {name: key for name, key in keys.items() if name in found}, notice
 
 
-def _describe_unknown(wrong: Sequence[str], there: Iterable[str]) -> str:
+def _describe_unknown(unknown: Sequence[str], there: Iterable[str]) -> str:
     """Name an unknown action; the nearest one comes last, since narrow lines keep the end."""
-    more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
-    near = find_nearest(wrong[0], there)
-    cure = f"Nearest: {near}; ignored." if near else "Ignored; ? then i shows all."
-    return f'no action "{sanitize(wrong[0])}".{more} {cure}'
+    more = f" And {len(unknown) - 1} more." if len(unknown) > 1 else ""
+    near = find_nearest(unknown[0], there)
+    advice = f"Nearest: {near}; ignored." if near else "Ignored; ? then i shows all."
+    return f'no action "{sanitize(unknown[0])}".{more} {advice}'
 
 
 def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
@@ -142,8 +142,8 @@ def _normalize_key(name: str, key: str, path: str) -> str:
     list.
     """
     named = name_character(key) if len(key) == 1 else key
-    *held, bare = named.split("+")
-    if bare not in _KEYS and len(bare) != 1 or not set(held) <= {"ctrl", "shift", "alt"}:
+    *modifiers, bare = named.split("+")
+    if bare not in _KEYS and len(bare) != 1 or not set(modifiers) <= {"ctrl", "shift", "alt"}:
         near = find_nearest(bare.lower(), _KEYS)
         hint = f" Nearest: {near}." if near else ""
         raise Usage(
@@ -199,11 +199,11 @@ def find_widgets(screen: type[DOMNode]) -> set[type[DOMNode]]:
     Searches the screen's modules and those of its widgets.
     """
     there: set[type[DOMNode]] = set()
-    seen, modules = set[str](), _list_modules(screen)
+    classes, modules = set[str](), _list_modules(screen)
     while modules:
-        if (module := modules.pop()) in seen:
+        if (module := modules.pop()) in classes:
             continue
-        seen.add(module)
+        classes.add(module)
         for kind in vars(sys.modules[module]).values():
             if isinstance(kind, type) and issubclass(kind, Widget) and not issubclass(kind, Screen):
                 there.update(base for base in kind.__mro__ if issubclass(base, DOMNode))
@@ -217,10 +217,10 @@ def _list_modules(kind: type) -> list[str]:
 
 
 def _refuse_clash(place: Iterable[type[DOMNode]], keys: KeyMap, path: str) -> None:
-    taken: dict[str, Binding] = {}
+    binding_by_key: dict[str, Binding] = {}
     for binding in (binding for node in dict.fromkeys(place) for binding in merge_bindings(node)):
         for key in keys.get(binding.id or "", binding.key).split(","):
-            other = taken.setdefault(key, binding)
+            other = binding_by_key.setdefault(key, binding)
             if (
                 other.id != binding.id
                 and other.action != binding.action

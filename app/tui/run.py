@@ -38,7 +38,7 @@ def run_deck(
     settings = found.settings
     first = FirstBoard(home)
     first.start()
-    given = _make_app_options(ascii, plain, found)
+    options = _make_app_options(ascii, plain, found)
     from app.tui.app import TaskdeckApp
     from app.tui.terminal.driver import ClickDriver
 
@@ -52,7 +52,7 @@ def run_deck(
         home=home,
         first=first.board,
         driver_class=ClickDriver,
-        **given,
+        **options,
     )
     code = app.run(mouse=settings.mouse != "off")
     _print_farewell(app, app.board)
@@ -71,17 +71,17 @@ def run_deck_in_process(
 
     found = read(get_config_path())
     settings = found.settings
-    with in_process.shutdown_on_exit(runtime) as told:
+    with in_process.shutdown_on_exit(runtime) as signal_exit:
         runtime.start()
         first = FirstBoard(home)
         first.start()
-        given = _make_app_options(ascii, plain, found)
+        options = _make_app_options(ascii, plain, found)
         from app.tui.in_process import InProcessDeckApp, InProcessDriver, make_client_factory
 
         sys.setswitchinterval(0.0005)
         app = InProcessDeckApp(
             make_client_factory(runtime, home, umask), runtime=runtime, home=home,
-            first=first.board, driver_class=InProcessDriver, **given
+            first=first.board, driver_class=InProcessDriver, **options
         )  # fmt: skip
         gc.freeze()
         code = app.run(mouse=settings.mouse != "off")
@@ -89,7 +89,7 @@ def run_deck_in_process(
         with suppress(OSError):  # the terminal may be gone
             _print_farewell(app, left)
         return 1 if app.fatal else code or 0
-    return told.code
+    return signal_exit.code
 
 
 def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> dict[str, Any]:
@@ -103,12 +103,12 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
     )
     from app.tui.style import Look
 
-    settings, told = found.settings, found.short_notice
+    settings, notice = found.settings, found.short_notice
     if settings.keys:
         from app.tui.keymap import resolve_keys
 
         keys, odd = resolve_keys(settings.keys, os.path.basename(found.path))
-        settings, told = settings._replace(keys=keys), told or odd
+        settings, notice = settings._replace(keys=keys), notice or odd
     if ascii is None and settings.glyphs != "auto":
         ascii = settings.glyphs == "ascii"
     look = Look(
@@ -117,12 +117,12 @@ def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> d
         utf8=utf8,
         plain=plain,
     )
-    return {"look": look, "settings": settings, "told": told}
+    return {"look": look, "settings": settings, "told": notice}
 
 
 def _print_farewell(app: TaskdeckApp, board: Board | None) -> None:
-    if said := format_farewell(board, app.failure):
-        print_wrapped(said, app.size.width)
+    if farewell := format_farewell(board, app.failure):
+        print_wrapped(farewell, app.size.width)
 
 
 class FirstBoard(Thread):

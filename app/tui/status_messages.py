@@ -133,9 +133,9 @@ class StatusMessages(App[int]):
         self._message = None
         self.draw_message()
 
-    def retract_message(self, said: Span | None) -> None:
+    def retract_message(self, message: Span | None) -> None:
         """Remove this message if it is the current one."""
-        if said is not None and self.get_message() == said:
+        if message is not None and self.get_message() == message:
             self.clear_message()
 
     def clear_foreign_message(self) -> None:

@@ -212,9 +212,9 @@ def _split_cells(text: str) -> list[str]:
     """Split sanitized text by cell: a wide character is followed by "", a mark joins its base."""
     cells: list[str] = []
     for c in text:
-        taken = 1 if c.isascii() else cleaning.measure_width(c)
-        if taken or not cells:
-            cells += [c, *[""] * (taken - 1)]
+        width = 1 if c.isascii() else cleaning.measure_width(c)
+        if width or not cells:
+            cells += [c, *[""] * (width - 1)]
         else:
             cells[-1] += c
     return cells

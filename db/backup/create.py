@@ -191,7 +191,7 @@ class _BackupJob:
         image = self._register_file(backup_folder.find_image_path(self.store.folder, "copying"))
         page_size, pages = self._copy_database(image)
         with closing(tool.open_image(str(image))) as c:
-            facts, home = tool.read_facts(c), tool.home(c)
+            facts, home = tool.read_facts(c), tool.read_home_uuid(c)
         index, sha256 = _hash_pages(image, page_size, self.step)
         base = self._open_base(page_size)
         numbers = _find_changed_pages(index, base.index) if base else range(pages)
@@ -318,14 +318,14 @@ class _BackupJob:
 
 def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
     """Return the hashes of all pages, and the sha256 of the file."""
-    hashes, database_size = bytearray(), hashlib.sha256()
+    hashes, file_hash = bytearray(), hashlib.sha256()
     with open(image, "rb") as file:
         for chunk in iter(lambda: file.read(tool.get_frame_pages(page_size) * page_size), b""):
             step()
-            database_size.update(chunk)
+            file_hash.update(chunk)
             for at in range(0, len(chunk), page_size):
                 hashes += tool.hash_page(chunk[at : at + page_size])
-    return bytes(hashes), database_size.hexdigest()
+    return bytes(hashes), file_hash.hexdigest()
 
 
 def _find_changed_pages(index: bytes, before: bytes) -> list[int]:

@@ -117,15 +117,15 @@ def clean_up(store: BackupCatalog) -> None:
     """
     folder = store.folder
     remove_temporary_files(folder)
-    entries, (fields, damaged) = store.list_entries(), tool.read_manifest(str(folder))
-    _record_unlisted(folder, entries, {line["id"] for line in fields if line["what"] == "taken"})
+    entries, (lines, damaged) = store.list_entries(), tool.read_manifest(str(folder))
+    _record_unlisted(folder, entries, {line["id"] for line in lines if line["what"] == "taken"})
     if damaged:
         log.warning(
             "lines %s of %s were damaged; rewriting what is known", damaged, folder / tool.MANIFEST
         )
         append_line(folder, what="seen", id="", lines=damaged)
     known = {entry["id"] for entry in entries}
-    for ident in {line["id"] for line in fields if line["what"] == "pruned"} - known:
+    for ident in {line["id"] for line in lines if line["what"] == "pruned"} - known:
         _remove_file(_get_path(folder, ident))
     _remove_companions(
         folder, {name for entry in entries for name in get_companion_names(entry["id"])}
@@ -300,18 +300,18 @@ def shorten_manifest(folder: Path, keep: float) -> None:
         timestamps.format_time(now - SHORTEN_INTERVAL),
     )
     pruned = {line["id"]: line["at"] for line in fields if line["what"] == "pruned"}
-    outdated = {
+    removed_ids = {
         ident
         for ident, at in pruned.items()
         if at < since and not os.path.lexists(_get_path(folder, ident))
     }
-    if not outdated or any(
+    if not removed_ids or any(
         lately <= line["at"] <= timestamps.format_time(now)
         for line in fields
         if line["what"] == "shortened"
     ):
         return
-    lines = [line for line in fields if _is_kept(line, pruned.keys(), outdated)]
+    lines = [line for line in fields if _is_kept(line, pruned.keys(), removed_ids)]
     write_file(
         folder / tool.MANIFEST,
         b"".join(
@@ -341,12 +341,12 @@ def _prune_backup(folder: Path, ident: str) -> None:
     """
     try:
         append_line(folder, what="pruned", id=ident, at=timestamps.now())
-        recorded = True
+        is_recorded = True
     except OSError as error:
-        recorded = False
+        is_recorded = False
         if not space_errors.is_full(error):
             raise
     for path in (_get_path(folder, ident), *(folder / name for name in get_companion_names(ident))):
         _remove_file(path)
-    if not recorded:
+    if not is_recorded:
         append_line(folder, what="pruned", id=ident, at=timestamps.now())

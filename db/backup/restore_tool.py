@@ -462,7 +462,7 @@ def read_facts(c: sqlite3.Connection) -> dict[str, Any]:
     }
 
 
-def home(c: sqlite3.Connection) -> str | None:
+def read_home_uuid(c: sqlite3.Connection) -> str | None:
     """Return the UUID of the home that a database is of; None where it has none."""
     there = _fetch_value(c, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'home'")
     return _fetch_value(c, "SELECT uuid FROM home") if there else None
@@ -824,14 +824,14 @@ def _find_asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[st
     return find_by_name(found, ident)
 
 
-def make_folder_name(read_home_uuid: str) -> str:
+def make_folder_name(home_path: str) -> str:
     """Return the name of a home's backup folder beside others.
 
-    `home` is its real path.
+    `home_path` is its real path.
     """
     return "%s-%s" % (
-        os.path.basename(read_home_uuid)[:40],
-        hashlib.sha256(os.fsencode(read_home_uuid)).hexdigest()[:8],
+        os.path.basename(home_path)[:40],
+        hashlib.sha256(os.fsencode(home_path)).hexdigest()[:8],
     )
 
 
@@ -861,27 +861,23 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
         return found
 
     def is_own(entry: dict[str, Any]) -> bool:
-        read_home_uuid = os.path.dirname(entry.get("of") or "")
+        home_path = os.path.dirname(entry.get("of") or "")
+        if home_path == os.path.dirname(where):
+            return True
         try:
-            return read_home_uuid == os.path.dirname(where) or make_folder_name(
-                read_home_uuid
-            ) == os.path.basename(where)
+            return make_folder_name(home_path) == os.path.basename(where)
         except UnicodeEncodeError:  # not a folder name
             return False
 
     for tells in (is_own, lambda entry: "what" in entry):
-        own = [read_home_uuid for read_home_uuid in homes if any(map(tells, read_home_uuid))]
+        own = [entries for entries in homes if any(map(tells, entries))]
         if len(own) == 1:
             others = {
-                entry["id"]
-                for read_home_uuid in homes
-                if read_home_uuid is not own[0]
-                for entry in read_home_uuid
+                entry["id"] for entries in homes if entries is not own[0] for entry in entries
             }
             return [entry for entry in found if entry["id"] not in others]
     some = "; ".join(
-        "%s of %s" % (read_home_uuid[-1]["id"], _format_place(read_home_uuid[-1]))
-        for read_home_uuid in homes
+        "%s of %s" % (entries[-1]["id"], _format_place(entries[-1])) for entries in homes
     )
     raise RestoreError(
         "there are backups of %d homes here: name one by its ID, see list (%s)" % (len(homes), some)

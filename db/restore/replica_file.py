@@ -81,5 +81,5 @@ def find_origin(path: Path) -> tuple[str | None, str | None]:
         closing(sqlite3.connect(make_undisturbed_uri(path), uri=True)) as c,
     ):
         row = c.execute("SELECT origin FROM replicas").fetchone()
-        return (str(row[0]), tool.home(c)) if row else (None, None)
+        return (str(row[0]), tool.read_home_uuid(c)) if row else (None, None)
     return None, None

@@ -268,7 +268,7 @@ VISITS = (
     "▌Help topics"))),
     Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
     Visit("what was said", ItemListScreen, None, (QUEUES, (":", "▌Commands"), ("messages\r",
-    "▌Said lately"))),
+    "▌Recent messages"))),
     Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌ Theme"))),
     Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌ Copy"))),
     Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌ Signal"))),

@@ -107,7 +107,7 @@ class Tmux:
         return self._read_answer()
 
     def _read_answer(self) -> list[str]:
-        """Return the lines of the next answer; `_output` handles output notices in between."""
+        """Return the lines of the next answer; `_wait_for_output` handles notices in between."""
         inside: list[str] | None = None
         while True:
             line = self._next_line(TIMEOUT)

@@ -56,15 +56,15 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
         deck.record(3.0)
         yield _measure_output(deck, "a busy deck writes", 8192)
         bare = _measure_frame(deck, HELP_PATH) or 1.0
-        for way in SCREEN_PATHS:
-            took = _measure_frame(deck, way)
+        for path in SCREEN_PATHS:
+            took = _measure_frame(deck, path)
             if took is None:
-                yield Figure.make_absent(f"first frame of {way.name}, {where}: never shown")
+                yield Figure.make_absent(f"first frame of {path.name}, {where}: never shown")
                 deck.type("0")
                 deck.record(1.0)
             else:
                 yield Figure(
-                    f"first frame of {way.name}, {where}",
+                    f"first frame of {path.name}, {where}",
                     took * 1e3,
                     "ms",
                     bare * 1e3,
@@ -78,21 +78,21 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
         deck.type("q").end()
 
 
-def _measure_frame(deck: Recorder, way: ScreenPath) -> float | None:
+def _measure_frame(deck: Recorder, path: ScreenPath) -> float | None:
     """Return the median seconds from the last key to its screen, or None if it never came."""
     found: list[float] = []
     for _ in range(TRIES):
-        for keys in way.keys[:-1].split(" "):
+        for keys in path.keys[:-1].split(" "):
             deck.type(keys)
             deck.record(0.4)
         deck.restart_recording()
-        deck.type(way.keys[-1])
+        deck.type(path.keys[-1])
         deck.record(0.8)
-        frames = [at for at in deck.replay() if all(text in deck.text for text in way.shows)]
+        frames = [at for at in deck.replay() if all(text in deck.text for text in path.shows)]
         if not frames:
             return None
         found.append(frames[0] - deck.marked)
-        deck.type(way.back)
+        deck.type(path.back)
         deck.record(0.5)
     return sorted(found)[len(found) // 2]
 

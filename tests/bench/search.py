@@ -77,20 +77,20 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 async def _fill_index(path: Path) -> list[Figure]:
     """Build the index without pauses under concurrent writes."""
-    late = list[float]()
+    delays = list[float]()
     async with open_database(path, writable=True) as db:
         began = time.perf_counter()
         work = asyncio.create_task(_index_all(db))
         while not work.done():
-            late.append(await _measure_await(db.write(_write_bench_counter)))
+            delays.append(await _measure_await(db.write(_write_bench_counter)))
             await asyncio.sleep(WRITE_INTERVAL)
         await work
         took = time.perf_counter() - began
-    late.sort()
-    p99 = late[int(len(late) * 0.99)]
+    delays.sort()
+    p99 = delays[int(len(delays) * 0.99)]
     return [
         Figure(f"indexing {COUNT:,} tasks, no rests", took, "s", None, "", took, 120),
-        Figure("a transaction meanwhile, p99", p99, "ms", late[-1], "at most", p99, 20),
+        Figure("a transaction meanwhile, p99", p99, "ms", delays[-1], "at most", p99, 20),
     ]
 
 

@@ -299,16 +299,22 @@ def answer_browse(args: Mapping[str, Any]) -> Row:
         state for word in words if word.startswith("status:") for state in word[7:].split(",")
     ]
     plain = [word for word in words if ":" not in word]
-    kept = [
+    matching_rows = [
         r
         for r in LIST_ROWS
         if (not states or r["status"] in states) and all(word in r["name"] for word in plain)
     ]
     return {
-        "columns": COLUMNS, "rows": [[row[name] for name in COLUMNS] for row in kept],
-        "more_before": False, "more_after": False,
-        "total": len(kept), "of": len(LIST_ROWS), "lag": 0, "complete": True, "stopped": None,
-    }  # fmt: skip
+        "columns": COLUMNS,
+        "rows": [[row[name] for name in COLUMNS] for row in matching_rows],
+        "more_before": False,
+        "more_after": False,
+        "total": len(matching_rows),
+        "of": len(LIST_ROWS),
+        "lag": 0,
+        "complete": True,
+        "stopped": None,
+    }
 
 
 REVIEW: Row = {
@@ -552,9 +558,9 @@ def answer_history(args: Mapping[str, Any]) -> Row:
         _history_row(args["metric"], name, known, 1 + n)
         for n, name in enumerate([None, *names[args["by"]]])
     ]
-    told = {key: args[key] for key in ("span", "metric", "by", "within")}
+    echoed_args = {key: args[key] for key in ("span", "metric", "by", "within")}
     return {
-        **told,
+        **echoed_args,
         "step": minutes * 60,
         "at": [(first + n * minutes) * 60 for n in range(count)],
         "known": known,

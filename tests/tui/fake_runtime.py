@@ -70,7 +70,7 @@ def make_log_answer(
     row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = ""
 ) -> dict[str, Any]:
     """Return the answer of `log` for a task and its runs. Each run needs a `path` or `logs`."""
-    kept = (
+    columns = (
         "runid",
         "attempt",
         "status",
@@ -82,7 +82,7 @@ def make_log_answer(
         "reason",
         "end_time",
     )
-    shown = [{name: {"path": "", "logs": "", **r}.get(name) for name in kept} for r in runs]
+    shown = [{name: {"path": "", "logs": "", **r}.get(name) for name in columns} for r in runs]
     return {
         "number": row["number"],
         "uuid": row["uuid"],

@@ -106,11 +106,11 @@ def unacknowledge(session: CommandContext, args: Args) -> int:
 def silence(session: CommandContext, args: Args) -> int:
     """Silence rules until a given time."""
     if not args.ids:
-        asked = (
+        question = (
             "silence which rule, and until when?" if args.until is None else "silence which rule?"
         )
         raise Usage(
-            f"{asked} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls"
+            f"{question} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls"
         )
     if args.until is None:
         raise Usage(

@@ -55,16 +55,16 @@ def _choose_format(args: Args, source: str) -> str:
 
 
 def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
-    made = [change for change in changes if change["change"] != "same"]
-    for change in made:
+    changed = [change for change in changes if change["change"] != "same"]
+    for change in changed:
         output.print_line(
             f"{change['change']} {change['kind']}"
             f" {sanitize(change['name'])}{_format_fields(change)}"
         )
-    same = len(changes) - len(made)
+    same = len(changes) - len(changed)
     if dry:
-        output.print_message(f"dry run: {len(made)} would change, {same} unchanged")
-    elif not made:
+        output.print_message(f"dry run: {len(changed)} would change, {same} unchanged")
+    elif not changed:
         output.print_message(f"no changes: all {same} definitions match the file")
 
 
@@ -72,11 +72,11 @@ def _format_fields(change: dict[str, Any]) -> str:
     """Return `: capacity 2 → 4` for an updated definition."""
     if change["change"] != "update":
         return ""
-    told = [
+    parts = [
         f"{sanitize(key)} {_shorten(old)} → {_shorten(new)}"
         for key, (old, new) in change["fields"].items()
     ]
-    return f": {', '.join(told)}"
+    return f": {', '.join(parts)}"
 
 
 def _shorten(value: Any) -> str:

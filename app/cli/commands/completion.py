@@ -54,11 +54,11 @@ def build_script(shell: str) -> str:
 
     from app.cli.completion import scripts
 
-    made = complete(build_full_parser(), shell, preamble=scripts.PREAMBLES[shell])
-    return (_patch_zsh(made) if shell == "zsh" else made) + scripts.EPILOGUES[shell]
+    script = complete(build_full_parser(), shell, preamble=scripts.PREAMBLES[shell])
+    return (_patch_zsh(script) if shell == "zsh" else script) + scripts.EPILOGUES[shell]
 
 
-def _patch_zsh(made: str) -> str:
+def _patch_zsh(script: str) -> str:
     """Work around limits of shtab's zsh output.
 
     shtab completes only the first of several words, takes the value of a long option only as a
@@ -69,7 +69,7 @@ def _patch_zsh(made: str) -> str:
 
     from app.cli.completion.scripts import ZSH_SOURCED
 
-    several = made.replace('  "(*)::', '  "*:').replace(
+    several = script.replace('  "(*)::', '  "*:').replace(
         "if [[ $zsh_eval_context[-1] == eval ]]; then\n", ZSH_SOURCED
     )
     return re.sub(

@@ -23,12 +23,12 @@ def run_doctor(session: CommandContext, args: Args) -> int:
     """Run all checks; exit 1 if anything is broken, 0 if there are only hints."""
     from app.health.runner import run_checks
 
-    asked = _query_status(session)
+    status = _query_status(session)
     found = list(
         run_checks(
             session.home,
-            asked,
-            None if isinstance(asked, Problem) else _find_newest_submission(session),
+            status,
+            None if isinstance(status, Problem) else _find_newest_submission(session),
             _check_start,
             session.keys,
         )

@@ -37,35 +37,35 @@ def show_logs(session: CommandContext, args: Args) -> int:
         if args.json or args.jsonl or args.attempt:
             raise Usage("-f cannot be combined with --json or --attempt.")
         return _follow_until_interrupt(session, args.ids[0], args.tail)
-    found = session.call("log", id=args.ids[0], attempt=args.attempt)
+    reply = session.call("log", id=args.ids[0], attempt=args.attempt)
     if args.json or args.jsonl:
-        output.print_json(_add_texts(found), args.jsonl)
+        output.print_json(_add_texts(reply), args.jsonl)
         return 0
-    _print_runs(found, args.tail)
+    _print_runs(reply, args.tail)
     return 0
 
 
-def _follow_until_interrupt(session: CommandContext, given: str, last: int | None) -> int:
+def _follow_until_interrupt(session: CommandContext, ident: str, last: int | None) -> int:
     try:
-        follow(session, given, last)
+        follow(session, ident, last)
     except KeyboardInterrupt:
-        output.print_note(f"the task continues. To follow again: taskdeck logs -f {given}")
+        output.print_note(f"the task continues. To follow again: taskdeck logs -f {ident}")
         raise
     return 0
 
 
-def _print_runs(found: dict[str, Any], last: int | None) -> None:
-    if not found["runs"]:
-        output.print_message(f"taskdeck: {_explain_no_output(found)}")
-    for run in found["runs"]:
-        if len(found["runs"]) > 1:
+def _print_runs(reply: dict[str, Any], last: int | None) -> None:
+    if not reply["runs"]:
+        output.print_message(f"taskdeck: {_explain_no_output(reply)}")
+    for run in reply["runs"]:
+        if len(reply["runs"]) > 1:
             output.print_message(
                 f"attempt {run['attempt']}: {sanitize(run['status'].replace('_', ' '))}"
             )
         _print_log(run, last)
         if run.get("log_bytes") == 0 and run["status"] in ENDED and run["status"] != "succeeded":
             output.print_message(
-                f"taskdeck: #{found['number']} {sanitize(found['name'])} wrote nothing:"
+                f"taskdeck: #{reply['number']} {sanitize(reply['name'])} wrote nothing:"
                 f" {_format_end(run)}"
             )
 
@@ -77,11 +77,11 @@ def _format_end(run: dict[str, Any]) -> str:
     )
 
 
-def _explain_no_output(found: dict[str, Any]) -> str:
-    shown = f"#{found['number']} {sanitize(found['name'])}"
-    if found["status"] in ENDED:
-        return f"{shown} never ran ({found['status'].replace('_', ' ')})."
-    why = f": {sanitize(found['why'])}" if found.get("why") else ""
+def _explain_no_output(reply: dict[str, Any]) -> str:
+    shown = f"#{reply['number']} {sanitize(reply['name'])}"
+    if reply["status"] in ENDED:
+        return f"{shown} never ran ({reply['status'].replace('_', ' ')})."
+    why = f": {sanitize(reply['why'])}" if reply.get("why") else ""
     return f"{shown} has not started{why}"
 
 
@@ -126,36 +126,36 @@ def read_tail(run: dict[str, Any], last: int) -> bytes:
 
 def _read_stored(run: dict[str, Any]) -> bytes:
     """Return the stored end of a missing log file; print a message if some of the log is lost."""
-    kept, written = (
+    stored, written = (
         (run.get("logs") or "").encode("utf-8", "surrogateescape"),
         run.get("log_bytes") or 0,
     )
-    if written > len(kept):
+    if written > len(stored):
         output.print_message(
-            f"taskdeck: the log file is gone; the last {units.format_bytes(len(kept))} of "
+            f"taskdeck: the log file is gone; the last {units.format_bytes(len(stored))} of "
             f"{units.format_bytes(written)} were kept."
         )
-    return kept
+    return stored
 
 
 def _read_last_lines(file: Any, last: int) -> bytes:
-    at, found = file.seek(0, os.SEEK_END), b""
-    while at and found.count(b"\n") <= last:
+    at, reply = file.seek(0, os.SEEK_END), b""
+    while at and reply.count(b"\n") <= last:
         step = min(at, 1 << 16)
         at = file.seek(at - step)
-        found = file.read(step) + found
-    lines = found.split(b"\n")
-    keep = last + 1 if found.endswith(b"\n") else last
+        reply = file.read(step) + reply
+    lines = reply.split(b"\n")
+    keep = last + 1 if reply.endswith(b"\n") else last
     return b"\n".join(lines[-keep:])
 
 
-def _add_texts(found: dict[str, Any]) -> dict[str, Any]:
+def _add_texts(reply: dict[str, Any]) -> dict[str, Any]:
     """Return the answer for --json with the full text of each run."""
     runs = [
         {**run, "text": b"".join(_read_blocks(run)).decode("utf-8", "replace")}
-        for run in found["runs"]
+        for run in reply["runs"]
     ]
-    return {**found, "runs": runs}
+    return {**reply, "runs": runs}
 
 
 class LogTerminal:
@@ -189,8 +189,8 @@ class RunFollower:
         self.at = 0
         self.screen = LogTerminal() if output.is_stdout_terminal() else None
         if last is not None:
-            found = read_tail(run, last)
-            _write_block(self.screen, found)
+            reply = read_tail(run, last)
+            _write_block(self.screen, reply)
             self.at = _get_size(self.path)
 
     def print_new(self) -> bool:
@@ -222,27 +222,29 @@ def _get_size(path: str) -> int:
         return 0
 
 
-def follow(session: CommandContext, given: Any, last: int | None = None) -> None:
+def follow(session: CommandContext, ident: Any, last: int | None = None) -> None:
     """Print the output of a task, attempt after attempt, until the task has ended."""
-    now: RunFollower | None = None
-    said, pause = "", READ_INTERVAL
+    follower: RunFollower | None = None
+    last_reason, pause = "", READ_INTERVAL
     while True:
-        found = session.call("log", id=given, attempt="all")
-        fresh = [run for run in found["runs"] if now is None or run["attempt"] > now.attempt]
-        if now is None and fresh and found["status"] in ENDED:
-            return _print_last_run(fresh[-1], last)
-        for run in fresh[-1:] if now is None else fresh:
-            now = _start_follower(now, run, last)
+        reply = session.call("log", id=ident, attempt="all")
+        new_runs = [
+            run for run in reply["runs"] if follower is None or run["attempt"] > follower.attempt
+        ]
+        if follower is None and new_runs and reply["status"] in ENDED:
+            return _print_last_run(new_runs[-1], last)
+        for run in new_runs[-1:] if follower is None else new_runs:
+            follower = _start_follower(follower, run, last)
             last = None
-        if found["status"] in ENDED:
+        if reply["status"] in ENDED:
             break
-        said = _print_wait_reason(found, said)
-        _poll_file(now, pause)
+        last_reason = _print_wait_reason(reply, last_reason)
+        _poll_file(follower, pause)
         pause = min(REQUEST_INTERVAL, pause * 2)
-    if now:
-        now.finish()
+    if follower:
+        follower.finish()
     else:
-        output.print_message(f"taskdeck: {_explain_no_output(found)}")
+        output.print_message(f"taskdeck: {_explain_no_output(reply)}")
 
 
 def _print_last_run(run: dict[str, Any], last: int | None) -> None:
@@ -262,12 +264,12 @@ def _print_attempt(run: dict[str, Any]) -> None:
         output.print_message(f"attempt {run['attempt']}")
 
 
-def _print_wait_reason(found: dict[str, Any], said: str) -> str:
+def _print_wait_reason(reply: dict[str, Any], last_reason: str) -> str:
     """Print why the task waits, once per reason."""
-    why = found.get("why") or ""
-    if why and why != said:
+    why = reply.get("why") or ""
+    if why and why != last_reason:
         output.print_message(
-            f"taskdeck: #{found['number']} {sanitize(found['name'])} waits: {sanitize(why)}"
+            f"taskdeck: #{reply['number']} {sanitize(reply['name'])} waits: {sanitize(why)}"
         )
     return why
 

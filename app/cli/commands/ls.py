@@ -64,18 +64,18 @@ def list_tasks(session: CommandContext, args: Args) -> int:
             "ls takes filters, not names.",
             "For one task: taskdeck show 42. By name: taskdeck ls --name NAME",
         )
-    if said := explain_wildcards(chosen):
-        output.print_note(said)
+    if explanation := explain_wildcards(chosen):
+        output.print_note(explanation)
     recent = not chosen and args.limit is None
     limit = (0 if args.rows == "name" else DEFAULT_LIMIT) if args.limit is None else args.limit
     gc.disable()  # a long list creates no garbage, and the process ends afterwards
     if "filter" in chosen:
         return _list_filtered(session, args, limit)
     whole = args.json or args.jsonl or args.rows == "tsv"
-    found = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
-    tasks = found["tasks"] if whole else json.loads(found["lines"])
-    _print_tasks(args, tasks, found)
-    _print_count(args, len(tasks), found)
+    reply = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
+    tasks = reply["tasks"] if whole else json.loads(reply["lines"])
+    _print_tasks(args, tasks, reply)
+    _print_count(args, len(tasks), reply)
     _warn_stale(session, {task["status"] if whole else task[3] for task in tasks})
     return 0
 
@@ -95,9 +95,9 @@ PAGE_SIZE = 1000
 
 def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
     """List the tasks that match a filter, as the deck's task list does."""
-    tasks, found = _fetch_pages(session, args.filter, limit)
+    tasks, reply = _fetch_pages(session, args.filter, limit)
     if args.json or args.jsonl or args.rows == "tsv":
-        _print_tasks(args, tasks, found)
+        _print_tasks(args, tasks, reply)
     else:
         lines = [[task[field] for field in BRIEF_COLUMNS] for task in tasks]
         _print_tasks(
@@ -105,7 +105,7 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
             lines,
             {"notes": {task["uuid"]: [task[name] for name in NOTE_COLUMNS] for task in tasks}},
         )
-    _print_count(args, len(tasks), found)
+    _print_count(args, len(tasks), reply)
     _warn_stale(session, {task["status"] for task in tasks})
     return 0
 
@@ -117,19 +117,19 @@ def _fetch_pages(
     tasks: list[dict[str, Any]] = []
     at = None
     while True:
-        found = session.call(
+        reply = session.call(
             "browse",
             filter=filter,
             at=at,
             limit=min(PAGE_SIZE, limit - len(tasks)) if limit else PAGE_SIZE,
         )
-        tasks += [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
-        if not found["more_after"] or len(tasks) == limit:
-            return tasks, found
-        at = found["stopped"] or [tasks[-1]["at"], tasks[-1]["number"]]
+        tasks += [dict(zip(reply["columns"], row, strict=True)) for row in reply["rows"]]
+        if not reply["more_after"] or len(tasks) == limit:
+            return tasks, reply
+        at = reply["stopped"] or [tasks[-1]["at"], tasks[-1]["number"]]
 
 
-def _print_tasks(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
+def _print_tasks(args: Args, tasks: list[Any], reply: dict[str, Any]) -> None:
     if args.json or args.jsonl:
         output.print_json(tasks, args.jsonl)
     elif args.rows == "tsv":
@@ -138,17 +138,17 @@ def _print_tasks(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
         output.print_rows(FIELDS, [task[1:2] for task in tasks], "name")
     elif tasks:
         output.print_table(
-            COLUMNS, TaskRowFormatter(found["notes"], time.time()).format_rows(tasks), args.wide
+            COLUMNS, TaskRowFormatter(reply["notes"], time.time()).format_rows(tasks), args.wide
         )
 
 
-def _print_count(args: Args, shown: int, found: dict[str, Any]) -> None:
+def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
     """Print the number of tasks listed, unless all matching tasks are shown."""
-    chosen, total = collect_filters(args), found["total"]
-    more = bool(found.get("more_after")) if total is None else shown < total
+    chosen, total = collect_filters(args), reply["total"]
+    more = bool(reply.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
         output.print_message(
-            output.add_home_option(format_count(shown, total, found["of"], chosen))
+            output.add_home_option(format_count(shown, total, reply["of"], chosen))
         )
 
 
@@ -165,8 +165,8 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
         return f"{all_:,} task{'' if all_ == 1 else 's'}"
     matching = f", {total:,} match" if total and total > shown else ""
     others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
-    ways = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
-    return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: {', '.join(ways)}"
+    hints = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
+    return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: {', '.join(hints)}"
 
 
 BRIEF_COLUMNS = (
@@ -213,7 +213,7 @@ class TaskRowFormatter:
     def format_rows(self, tasks: list[list[Any]]) -> list[list[Span]]:
         """Return one line per task."""
         states, texts, ages, notes = self._states, self._texts, self._ages, self._notes
-        found = []
+        reply = []
         for uuid, number, name, status, queue, timeout, reason, started, ended, created in tasks:
             note = notes.get(uuid, EMPTY_NOTE)
             result = self._format_result(status, reason, note) or self._format_progress(
@@ -229,8 +229,8 @@ class TaskRowFormatter:
                 took,
                 texts[result],
             ]
-            found.append(line)
-        return found
+            reply.append(line)
+        return reply
 
     def _format_time(self, status: str, started: str, ended: str | None) -> str:
         if status not in (*ENDED, "running"):

@@ -60,9 +60,9 @@ def list_operations(session: CommandContext, args: Args) -> int:
         if getattr(args, key) is not None
     }
     words = {"words": args.words} if args.words else {}
-    none = "no matching operations" if wanted or words else "no operations yet"
+    empty_message = "no matching operations" if wanted or words else "no operations yet"
     found = session.call("operations", limit=args.limit, **wanted, **words)
-    return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, none)
+    return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, empty_message)
 
 
 def _format_row(operation: dict[str, Any]) -> list[Span]:

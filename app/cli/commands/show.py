@@ -175,10 +175,10 @@ def _format_lines(label: str, text: str) -> list[tuple[str, str]]:
 def _format_template(task: dict[str, Any]) -> str:
     if not task.get("template"):
         return ""
-    given = " ".join(
+    defaults = " ".join(
         f"{sanitize(k)}={_format_parameter(v)}" for k, v in (task.get("parameters") or {}).items()
     )
-    return f"{sanitize(task['template'])}   {given}".rstrip()
+    return f"{sanitize(task['template'])}   {defaults}".rstrip()
 
 
 def _format_pool(task: dict[str, Any]) -> str:

@@ -113,8 +113,8 @@ def _get_severity(sla: dict[str, Any]) -> str:
 def create_sla(session: CommandContext, args: Args) -> int:
     """Create an SLA."""
     name = require_new_name(args, "sla")
-    given = _collect_limits(args)
-    if len(given) != 1:
+    limits = _collect_limits(args)
+    if len(limits) != 1:
         raise Usage(
             "an SLA needs --finishes-within, --starts-within, or --metric with "
             "--stays-below. Nothing was created."
@@ -124,7 +124,7 @@ def create_sla(session: CommandContext, args: Args) -> int:
             "--metric and --stays-below require each other. Nothing was created.",
             f"Metrics: {', '.join(metrics.METRICS)}",
         )
-    answer = session.call("sla.create", name=name, **given[0], **_collect_scope(args))
+    answer = session.call("sla.create", name=name, **limits[0], **_collect_scope(args))
     return definition_group.print_result(args, answer, f"sla {sanitize(name)} created")
 
 
@@ -147,12 +147,12 @@ def _collect_scope(args: Args) -> dict[str, Any]:
 def set_sla(session: CommandContext, args: Args) -> int:
     """Change an SLA."""
     name = require_one_name(args, "sla")
-    given = _collect_limits(args)
-    if len(given) > 1 or args.on and args.off:
+    limits = _collect_limits(args)
+    if len(limits) > 1 or args.on and args.off:
         raise Usage("give only one limit, and only one of --on and --off. Nothing was changed.")
     changes = (
         _collect_scope(args)
-        | (given[0] if given else {})
+        | (limits[0] if limits else {})
         | ({"enabled": args.on} if args.on or args.off else {})
     )
     if not changes:

@@ -43,12 +43,12 @@ def show_status(session: CommandContext, args: Args) -> int:
         return _watch_status(session, args)
     if args.line and not (args.json or args.jsonl):
         return _print_line(session, args)
-    found = session.call("status")
+    status = session.call("status")
     if args.json or args.jsonl:
-        output.print_json(found, args.jsonl)
+        output.print_json(status, args.jsonl)
     else:
-        output.print_lines(_format_page(found))
-    return 1 if args.check and _has_trouble(found) else 0
+        output.print_lines(_format_page(status))
+    return 1 if args.check and _has_trouble(status) else 0
 
 
 def _watch_status(session: CommandContext, args: Args) -> int:
@@ -58,7 +58,7 @@ def _watch_status(session: CommandContext, args: Args) -> int:
     from app.cli.status import watch
 
     page = (
-        (lambda found: [[(status_line.format_status_line(found, args.tmux), "")]])
+        (lambda status: [[(status_line.format_status_line(status, args.tmux), "")]])
         if args.line
         else _format_page
     )
@@ -69,23 +69,25 @@ def _print_line(session: CommandContext, args: Args) -> int:
     """Print one line and exit 0, unless --check finds trouble."""
     from app.cli.status import line as command_status_line
 
-    found = command_status_line.query_status(session.home)
-    output.print_line(command_status_line.format_status_line(found, args.tmux))
-    return 1 if args.check and _has_trouble(found) else 0
+    status = command_status_line.query_status(session.home)
+    output.print_line(command_status_line.format_status_line(status, args.tmux))
+    return 1 if args.check and _has_trouble(status) else 0
 
 
-def _has_trouble(found: dict[str, Any]) -> bool:
-    critical = any(a["severity"] == "critical" and a["status"] == "firing" for a in found["alerts"])
-    return found["runtime"]["state"] != "running" or critical
+def _has_trouble(status: dict[str, Any]) -> bool:
+    critical = any(
+        a["severity"] == "critical" and a["status"] == "firing" for a in status["alerts"]
+    )
+    return status["runtime"]["state"] != "running" or critical
 
 
-def _format_page(found: dict[str, Any]) -> list[Line]:
-    page = [_format_title(found), *_format_facts(found), [], _format_counts(found)]
+def _format_page(status: dict[str, Any]) -> list[Line]:
+    page = [_format_title(status), *_format_facts(status), [], _format_counts(status)]
     room = output.get_room()
     for heads, rows in (
-        (QUEUE_COLUMNS, [_format_queue_row(queue) for queue in found["queues"]]),
-        _format_pools(found["pools"]),
-        (alerts.COLUMNS[1:], [alerts.format_alert_row(alert)[1:] for alert in found["alerts"]]),
+        (QUEUE_COLUMNS, [_format_queue_row(queue) for queue in status["queues"]]),
+        _format_pools(status["pools"]),
+        (alerts.COLUMNS[1:], [alerts.format_alert_row(alert)[1:] for alert in status["alerts"]]),
     ):
         if rows:
             page += [
@@ -98,25 +100,25 @@ def _format_page(found: dict[str, Any]) -> list[Line]:
     return page
 
 
-def _format_title(found: dict[str, Any]) -> Line:
+def _format_title(status: dict[str, Any]) -> Line:
     return [
         ("Taskdeck", "bold"),
-        (f" on {sanitize(found['host'])}, home {sanitize(found['home'])}", ""),
+        (f" on {sanitize(status['host'])}, home {sanitize(status['home'])}", ""),
     ]
 
 
-def _format_facts(found: dict[str, Any]) -> list[Line]:
+def _format_facts(status: dict[str, Any]) -> list[Line]:
     return [
-        _format_fact("runtime", *_format_runtime(found["runtime"])),
+        _format_fact("runtime", *_format_runtime(status["runtime"])),
         _format_fact(
             "keeper",
-            *_format_keeper(found["keeper"], found["home"], found["counts"].get("running", 0)),
+            *_format_keeper(status["keeper"], status["home"], status["counts"].get("running", 0)),
         ),
         [
-            *_format_fact("database", *_format_database(found["database"])),
-            _format_backup(found.get("backup")),
+            *_format_fact("database", *_format_database(status["database"])),
+            _format_backup(status.get("backup")),
         ],
-        *_format_replica(found.get("replica")),
+        *_format_replica(status.get("replica")),
     ]
 
 
@@ -248,11 +250,11 @@ def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
     ]
 
 
-def _format_counts(found: dict[str, Any]) -> Line:
-    counts, today = found["counts"], found["today"]
+def _format_counts(status: dict[str, Any]) -> Line:
+    counts, today = status["counts"], status["today"]
     shown = [word for word in _COUNTED_STATES if counts.get(word) or word in ("running", "queued")]
-    told = "  ".join(f"{word} {counts.get(word, 0):,}" for word in shown)
-    return [(f"  {told}   ", ""), (f"today {today['ok']:,} ok, {today['failed']:,} failed", "dim")]
+    text = "  ".join(f"{word} {counts.get(word, 0):,}" for word in shown)
+    return [(f"  {text}   ", ""), (f"today {today['ok']:,} ok, {today['failed']:,} failed", "dim")]
 
 
 def _format_queue_row(queue: dict[str, Any]) -> list[Span]:

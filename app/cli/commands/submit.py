@@ -97,9 +97,9 @@ def _improve_error(args: Args, problem: Problem) -> Problem:
     return problem
 
 
-def _improve_usage_error(given: list[str], wrong: Usage) -> Problem:
+def _improve_usage_error(words: list[str], usage: Usage) -> Problem:
     """Suggest `--` if unknown options may belong to a program."""
-    return (_make_program_error(given) if given[0][:1] != "-" else None) or wrong
+    return (_make_program_error(words) if words[0][:1] != "-" else None) or usage
 
 
 def _make_program_error(words: list[str]) -> Problem | None:
@@ -136,13 +136,13 @@ def _make_tasks(args: Args) -> list[dict[str, Any]]:
 
 
 def _parse_work(args: Args) -> dict[str, Any]:
-    given = [args.command is not None, args.script is not None, bool(args.words)]
-    if sum(given) == 0:
+    sources = [args.command is not None, args.script is not None, bool(args.words)]
+    if sum(sources) == 0:
         raise Usage(
             "submit needs a command: taskdeck submit -- COMMAND, or -c 'SCRIPT', or a "
             f"template. {NOT_SUBMITTED}"
         )
-    if sum(given) > 1:
+    if sum(sources) > 1:
         raise Usage(f"give only one of a command after --, -c, and a template. {NOT_SUBMITTED}")
     if args.script is not None:
         return {"script": _read_script(args)}
@@ -248,12 +248,12 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
 
 
 def _check_from_alone(args: Args) -> None:
-    given = [
+    options = [
         key
         for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command")
         if getattr(args, key)
     ]
-    if given or args.hold or args.each or args.follow or args.dry_run:
+    if options or args.hold or args.each or args.follow or args.dry_run:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
@@ -287,7 +287,7 @@ def _format_position(row: dict[str, Any], when: str) -> str:
     """Return the state and position of a new task, and its expected start."""
     from app.core.text.units import format_ordinal
 
-    stands = (
+    position_text = (
         f"#{row['number']} {sanitize(row['name'])} is {row['status'].replace('_', ' ')} in"
         f" {sanitize(row['queue'])}"
     )
@@ -297,11 +297,17 @@ def _format_position(row: dict[str, Any], when: str) -> str:
         and (row.get("total") or 0) > 1
         and f" of {row['total']:,}" not in short
     ):
-        stands += f", {format_ordinal(row['position'] + 1)} of {row['total']:,}"
+        position_text += f", {format_ordinal(row['position'] + 1)} of {row['total']:,}"
     if when and row["status"] == "scheduled":
-        return f"{stands}: at {when}"
+        return f"{position_text}: at {when}"
     return "; ".join(
-        filter(None, [f"{stands}: {short}" if short else stands, when and f"not before {when}"])
+        filter(
+            None,
+            [
+                f"{position_text}: {short}" if short else position_text,
+                when and f"not before {when}",
+            ],
+        )
     )
 
 
@@ -314,9 +320,9 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
     for task in tasks:
         launch = task["launch"]
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
-        wishes = "".join(f"{wish}  " for wish in _format_settings(args, task))
+        settings = "".join(f"{wish}  " for wish in _format_settings(args, task))
         output.print_line(
-            f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {wishes}in"
+            f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {settings}in"
             f" {sanitize(task['cwd'])}  {sanitize(line)}"
         )
     output.print_message(f"taskdeck: dry run. {NOT_SUBMITTED}")
@@ -328,7 +334,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     from app.cli import time_format
     from app.core.text import units
 
-    said = {
+    settings = {
         "at": task.get("not_before") and time_format.format_moment(task["not_before"]),
         "after": " ".join(
             f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else sanitize(one)
@@ -346,7 +352,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }
-    return [f"{word} {wish}" for word, wish in said.items() if wish] + (
+    return [f"{word} {wish}" for word, wish in settings.items() if wish] + (
         ["held"] if task.get("hold") else []
     )
 

@@ -57,13 +57,13 @@ def _run_task_verb(
 
     `became` replaces the state as the result.
     """
-    which, asked = _choose_tasks(session, args, verb, what or verb)
+    which, confirmed_count = _choose_tasks(session, args, verb, what or verb)
     if not which:
         return 0
     done = session.call(verb, **which, **(more(args) if more else {}))
     state = _format_cancel_result if verb == "cancel" and not args.signal else _format_state
-    if asked is not None:
-        selection.print_skipped(done, asked)
+    if confirmed_count is not None:
+        selection.print_skipped(done, confirmed_count)
     if "ids" in which or args.json or args.jsonl:
         return report_results(
             args,
@@ -71,17 +71,19 @@ def _run_task_verb(
             lambda row: f"#{row['number']} {sanitize(row['name'])}: {became or state(row)}",
         )
     selection.print_summary(done, lambda row: became or _RESULTS.get(verb) or state(row))
-    if asked is None and not any(done.values()):
+    if confirmed_count is None and not any(done.values()):
         selection.print_no_match(verb, which["select"])
     return _get_exit_code(done)
 
 
-def report_results(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> int:
+def report_results(
+    args: Args, done: dict[str, Any], format_row: Callable[[dict[str, Any]], str]
+) -> int:
     """Print results and refusals, one line each or as JSON, and return the exit code."""
     if args.json or args.jsonl:
         output.print_json(done, args.jsonl)
     else:
-        _print_results(done, said)
+        _print_results(done, format_row)
     return _get_exit_code(done)
 
 
@@ -115,18 +117,18 @@ def _choose_tasks(
         queue = "--in-queue" if verb == "set" else "--queue"  # `set` uses --queue for the new queue
         filters = f", or filters such as {queue} or --status" if hasattr(args, "yes") else ""
         raise Usage(f"{verb} which task? Give a number{filters}.", "List: taskdeck ls")
-    if said := explain_wildcards(chosen):
-        output.print_note(said)
+    if explanation := explain_wildcards(chosen):
+        output.print_note(explanation)
     chosen = selection.add_default_states(verb, chosen, args)
     if agreed := selection.confirm(session, args, verb, what, chosen):
         return {"select": agreed[0]}, agreed[1]
     return {}, None
 
 
-def _print_results(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
+def _print_results(done: dict[str, Any], format_row: Callable[[dict[str, Any]], str]) -> None:
     rows = done["done"]
     for row in rows[:MAX_LISTED]:
-        output.print_line(said(row))
+        output.print_line(format_row(row))
     if len(rows) > MAX_LISTED:
         output.print_line(f"and {len(rows) - MAX_LISTED:,} more")
     if not (rows or done.get("notes") or done.get("refused")):

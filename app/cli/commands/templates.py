@@ -145,8 +145,8 @@ def create_template(session: CommandContext, args: Args) -> int:
 
 def _make_schema(args: Args) -> tuple[str, dict[str, Any]]:
     """Return engine and schema. Raise Usage unless exactly one way to run is given."""
-    ways = [args.command is not None, args.script is not None, args.callable is not None]
-    if sum(ways) != 1:
+    kinds = [args.command is not None, args.script is not None, args.callable is not None]
+    if sum(kinds) != 1:
         raise Usage(
             "a template needs exactly one of --script, --callable, and a command after "
             "--. Nothing was created."

@@ -45,9 +45,9 @@ def print_continues(numbers: list[int]) -> None:
 
 
 def _wait_and_print(
-    session: CommandContext, given: list[Any], timeout: float | None
+    session: CommandContext, idents: list[Any], timeout: float | None
 ) -> list[dict[str, Any]]:
-    ends = _wait_until_ended(session, given, timeout)
+    ends = _wait_until_ended(session, idents, timeout)
     if output.is_stderr_terminal():
         for end in ends[:20]:
             output.print_message(_format_end(end))
@@ -55,22 +55,22 @@ def _wait_and_print(
 
 
 def _wait_until_ended(
-    session: CommandContext, given: list[Any], timeout: float | None
+    session: CommandContext, idents: list[Any], timeout: float | None
 ) -> list[dict[str, Any]]:
     """Return the answer of `wait`.
 
     Without a runtime no end is recorded: print a note once and keep waiting for a runtime.
     """
-    began, left, told = time.monotonic(), timeout, False
+    began, left, was_noted = time.monotonic(), timeout, False
     while True:
         try:
-            return session.call("wait", ids=given, timeout=left)
+            return session.call("wait", ids=idents, timeout=left)
         except Stopped as stopped:
-            if not told:
+            if not was_noted:
                 output.print_note(
                     f"{stopped.message} Running tasks continue; still waiting. {stopped.hint}"
                 )
-            told = True
+            was_noted = True
         if timeout is not None:
             left = max(0.0, began + timeout - time.monotonic())
             if not left:

@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 def explain_tasks(session: CommandContext, args: Args) -> int:
     """Explain the given tasks, or all that wait."""
-    found = session.call("why", ids=args.ids)
+    reply = session.call("why", ids=args.ids)
     if args.json or args.jsonl:
-        output.print_json(found[0] if len(args.ids) == 1 and not args.jsonl else found, args.jsonl)
+        output.print_json(reply[0] if len(args.ids) == 1 and not args.jsonl else reply, args.jsonl)
         return 0
     output.print_lines(
-        _format_groups(found)
+        _format_groups(reply)
         if not args.ids
-        else [line for one in found for line in _format_task(one)][1:]
+        else [line for one in reply for line in _format_task(one)][1:]
     )
     return 0
 
 
-def _format_groups(found: dict[str, Any]) -> list[Line]:
-    if not found["groups"]:
+def _format_groups(reply: dict[str, Any]) -> list[Line]:
+    if not reply["groups"]:
         return [[("no waiting tasks", "")]]
-    most = max(len(units.format_count(group["count"])) for group in found["groups"])
+    most = max(len(units.format_count(group["count"])) for group in reply["groups"])
     return [
         [
             (f"{units.format_count(group['count']):>{most}}", "bold"),
             (f" {_conjugate(group['count'], output.add_home_option(sanitize(group['text'])))}", ""),
         ]
-        for group in found["groups"]
+        for group in reply["groups"]
     ]
 
 
@@ -88,25 +88,28 @@ def _format_last_line(task: dict[str, Any]) -> list[Line]:
 def _format_suggestions(task: dict[str, Any]) -> list[Line]:
     """Return suggestions: each command and its expected gain, or a line that nothing helps."""
     offered = task.get("cures") or ()
-    found = [cure for cure in offered if cure["command"]]
-    if offered and not found:
+    reply = [suggestion for suggestion in offered if suggestion["command"]]
+    if offered and not reply:
         return [
             [],
             *_wrap_dim(
                 "No change here would start the task sooner: "
-                f"{'; '.join(cure['gain'] for cure in offered)}.",
+                f"{'; '.join(suggestion['gain'] for suggestion in offered)}.",
                 2,
             ),
         ]
-    page: list[Line] = [[], [("  Suggestions:", "")]] if found else []
-    for cure in found:
+    page: list[Line] = [[], [("  Suggestions:", "")]] if reply else []
+    for suggestion in reply:
         page.append(
             [
                 ("    ", ""),
-                (f"{output.get_program()} {sanitize(shlex.join(cure['command'][1:]))}", "bold"),
+                (
+                    f"{output.get_program()} {sanitize(shlex.join(suggestion['command'][1:]))}",
+                    "bold",
+                ),
             ]
         )
-        page += _wrap_dim(cure["gain"], 6)
+        page += _wrap_dim(suggestion["gain"], 6)
     return page
 
 
@@ -125,12 +128,12 @@ def _is_not_waiting(task: dict[str, Any]) -> bool:
 def _format_heading(task: dict[str, Any]) -> Line:
     shown = f"#{task['number']} {sanitize(task['name'])}"
     if _is_not_waiting(task):
-        told = (
+        heading = (
             output.add_home_option(sanitize(task["reasons"][0]["text"]))
             if task["reasons"]
             else styles.format_status(task["status"])
         )
-        return [(shown, "bold"), (f": {told}.", "")]
+        return [(shown, "bold"), (f": {heading}.", "")]
     start = (
         f" Expected start {sanitize(task['expected_start'])}." if task.get("expected_start") else ""
     )

@@ -36,7 +36,7 @@ _STATES = {
 """States of the tasks a command applies to; other commands take any task."""
 
 
-def print_candidates(given: list[str]) -> int:
+def print_candidates(words: list[str]) -> int:
     """Print the candidates for the arguments SHELL KIND WORD…."""
     import signal
 
@@ -46,7 +46,7 @@ def print_candidates(given: list[str]) -> int:
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
     try:
-        found = _find_candidates(given)
+        found = _find_candidates(words)
     except Exception:
         found = []  # an error message would garble the line being typed
     finally:
@@ -216,9 +216,9 @@ def _list_values(about: dict[str, Any]) -> list[str]:
 
 def _describe_parameter(about: dict[str, Any], needed: bool) -> str:
     kind = about.get("type", "any")
-    told = [kind if isinstance(kind, str) else "any", *(["required"] if needed else [])]
-    told += [f"default {about['default']}"] if "default" in about else []
-    return ", ".join(told) + (f": {about['description']}" if about.get("description") else "")
+    notes = [kind if isinstance(kind, str) else "any", *(["required"] if needed else [])]
+    notes += [f"default {about['default']}"] if "default" in about else []
+    return ", ".join(notes) + (f": {about['description']}" if about.get("description") else "")
 
 
 def unquote_bash(word: str) -> str:

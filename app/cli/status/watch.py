@@ -36,12 +36,12 @@ _VOLATILE_FIELDS = ("tick_lag", "measured_cpu", "measured_memory", "size")
 class StatusPoller(threading.Thread):
     """Thread that keeps the latest answer of `status` and signals each one."""
 
-    def __init__(self, home: str, ring: Callable[[], object]) -> None:
+    def __init__(self, home: str, notify: Callable[[], object]) -> None:
         super().__init__(name="status", daemon=True)
         self.found: dict[str, Any] | None = None
         self.problem: Problem | None = None
         self.answered = time.monotonic()
-        self._home, self._ring = home, ring
+        self._home, self._ring = home, notify
         self._ended = threading.Event()
         self._open: tuple[Any, ...] = ()
 
@@ -88,34 +88,34 @@ class StatusPoller(threading.Thread):
 
 def watch_status(home: str, page: Callable[[dict[str, Any]], list[Line]], document: bool) -> int:
     """Show `page` of the status repeatedly, or each answer as a JSON line. Ends only by ^C."""
-    bell, rope = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    asking = StatusPoller(home, lambda: _signal(rope))
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    poller = StatusPoller(home, lambda: _signal(writer))
     shown = (
         _TerminalView(page) if output.can_redraw() and not document else _StreamView(page, document)
     )
     signals = {
         number: signal.signal(number, shown.reset) for number in (signal.SIGWINCH, signal.SIGCONT)
     }
-    before = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
-    asking.start()
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    poller.start()
     try:
         while True:
-            if select.select([bell], [], [], 1.0)[0]:
-                os.read(bell, 4096)
-            shown.show(asking)
+            if select.select([reader], [], [], 1.0)[0]:
+                os.read(reader, 4096)
+            shown.show(poller)
     finally:
         signal.set_wakeup_fd(before)
         for number, handler in signals.items():
             signal.signal(number, handler)
-        asking.stop()
-        asking.join(1.0)
-        os.close(bell)
-        os.close(rope)
+        poller.stop()
+        poller.join(1.0)
+        os.close(reader)
+        os.close(writer)
 
 
-def _signal(rope: int) -> None:
+def _signal(writer: int) -> None:
     try:
-        os.write(rope, b".")
+        os.write(writer, b".")
     except OSError:
         pass  # already signalled, or the reader is gone
 
@@ -131,13 +131,13 @@ class _TerminalView:
         """Redraw everything after a resize or a suspension."""
         self._drawn = None
 
-    def show(self, asking: StatusPoller) -> None:
+    def show(self, poller: StatusPoller) -> None:
         """Draw the lines that changed."""
-        page = self._page(asking.found) if asking.found else []
-        told = _format_trouble(asking)
-        if page or told:
+        page = self._page(poller.found) if poller.found else []
+        trouble = _format_trouble(poller)
+        if page or trouble:
             self._drawn = output.redraw(
-                [*page, *([[], [(told, "warn")]] if told else [])], self._drawn
+                [*page, *([[], [(trouble, "warn")]] if trouble else [])], self._drawn
             )
 
 
@@ -152,19 +152,19 @@ class _StreamView:
     def reset(self, number: int, frame: FrameType | None) -> None:
         """Ignore the signal."""
 
-    def show(self, asking: StatusPoller) -> None:
+    def show(self, poller: StatusPoller) -> None:
         """Print the answer if it differs from the last."""
-        told = _format_trouble(asking) if asking.problem else ""
-        if told and told != self._told:
-            output.print_message(told)
-        self._told = told
-        lasting = _drop_volatile(asking.found)
-        if asking.found is None or lasting == self._last:
+        trouble = _format_trouble(poller) if poller.problem else ""
+        if trouble and trouble != self._told:
+            output.print_message(trouble)
+        self._told = trouble
+        lasting = _drop_volatile(poller.found)
+        if poller.found is None or lasting == self._last:
             return
         if self._document:
-            output.print_json(asking.found, True)
+            output.print_json(poller.found, True)
         else:
-            page = self._page(asking.found)
+            page = self._page(poller.found)
             output.print_lines([[], *page] if self._last and len(page) > 1 else page)
         output.flush()
         self._last = lasting
@@ -181,11 +181,11 @@ def _drop_volatile(found: Any) -> Any:
     return [_drop_volatile(item) for item in found] if isinstance(found, list) else found
 
 
-def _format_trouble(asking: StatusPoller) -> str:
+def _format_trouble(poller: StatusPoller) -> str:
     """Return a message about a failed or overdue query."""
-    silent = time.monotonic() - asking.answered
-    if asking.problem is not None:
-        return f"taskdeck: {asking.problem}"
+    silent = time.monotonic() - poller.answered
+    if poller.problem is not None:
+        return f"taskdeck: {poller.problem}"
     return (
         f"taskdeck: the runtime has not answered for {units.format_age(silent)}."
         if silent > SILENCE_LIMIT

@@ -24,19 +24,19 @@ def collect_context(args: Args) -> dict[str, Any]:
     return {"cwd": cwd, "umask": shell_context.read_umask(), "env": {**env, **dict(args.env or ())}}
 
 
-def resolve_directory(given: str | None) -> str:
+def resolve_directory(folder: str | None) -> str:
     """Return the working directory, absolute. Raise Usage if it does not exist."""
     try:
         here = os.getcwd()
     except OSError:
-        if given is None or not os.path.isabs(given):
+        if folder is None or not os.path.isabs(folder):
             raise Usage(
                 f"this directory no longer exists. {NOT_SUBMITTED}", "Choose another: --cwd DIR"
             ) from None
         here = "/"
-    if given is None:
+    if folder is None:
         return here
-    path = os.path.normpath(os.path.join(here, given))
+    path = os.path.normpath(os.path.join(here, folder))
     if not os.path.isdir(path):
         raise _make_directory_error(path)
     return path

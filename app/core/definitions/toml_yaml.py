@@ -131,14 +131,14 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
                 f"{where} is null, which TOML cannot hold.",
                 "Use YAML: taskdeck export --format yaml",
             )
-    table = tomlkit.document()
+    toml = tomlkit.document()
     for kind, bodies in document.items():
         tables = tomlkit.table(is_super_table=True)
         for name, body in bodies.items():
             tables.append(_format_key(name), _write_definition(body))
-        table.append(_format_key(kind), tables)
+        toml.append(_format_key(kind), tables)
     # Only double-quoted strings contain invisible characters, and escapes are valid in them.
-    return _INVISIBLE.sub(lambda bodies: f"\\u{ord(bodies[0]):04x}", tomlkit.dumps(table))
+    return _INVISIBLE.sub(lambda bodies: f"\\u{ord(bodies[0]):04x}", tomlkit.dumps(toml))
 
 
 def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -143,8 +143,8 @@ class FormOutline:
 
     def find_unparsed(self, texts: Mapping[FieldPath, str]) -> list[FormField]:
         """Return the fields for additional properties whose text is not a JSON object."""
-        label = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
-        return [found for found in label if not is_object(parse_value(found, texts[found.path]))]
+        fields = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
+        return [found for found in fields if not is_object(parse_value(found, texts[found.path]))]
 
     def format_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
         """Return the texts for these parameters, without masked secrets."""

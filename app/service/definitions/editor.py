@@ -168,11 +168,11 @@ def _find_engine_fault(definitions: Definitions) -> list[str]:
 
 
 def _make_fault(
-    position: fault_location.TextPosition | None, faults: str, text: str = ""
+    position: fault_location.TextPosition | None, message: str, text: str = ""
 ) -> dict[str, Any]:
-    faults = faults.replace(" Nothing was changed.", "").rstrip(".")
-    line, column = position or fault_location.locate_fault(text, faults) or (None, None)
-    return {"line": line, "column": column, "message": faults}
+    message = message.replace(" Nothing was changed.", "").rstrip(".")
+    line, column = position or fault_location.locate_fault(text, message) or (None, None)
+    return {"line": line, "column": column, "message": message}
 
 
 def _make_usage(faults: list[dict[str, Any]]) -> Usage:

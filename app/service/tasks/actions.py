@@ -457,14 +457,14 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Release held tasks, except quarantined tasks that lost values."""
-    lacks_environment = await call.db.read(quarantine.find_without_environment)
+    without_environment = await call.db.read(quarantine.find_without_environment)
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             raise Conflict(_describe_ended(row, "release"))
         if not row.hold:
             raise _make_note(f"{_format_number(row)} is not held.")
-        refuse_unreadable(row, row.uuid in lacks_environment)
+        refuse_unreadable(row, row.uuid in without_environment)
 
     return await _apply_to_tasks(
         call,

@@ -71,12 +71,12 @@ def _list_names(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequenc
 
 def _format_count(status: str, n: int, verb: str, look: Look) -> list[Span]:
     sign = STATES.get(status, UNKNOWN)
-    lost = ": work lost" if verb == "cancel" and status == "running" else ""
+    work_note = ": work lost" if verb == "cancel" and status == "running" else ""
     word = "" if look.plain else f" {sign.word}"
     return [
         (f"{n:>9,} ", ""),
         (look.glyph(sign), sign.style),
-        (f"{word}{lost}", "warn" if lost else ""),
+        (f"{word}{work_note}", "warn" if work_note else ""),
     ]
 
 
@@ -89,12 +89,12 @@ def _format_task(task: Mapping[str, Any], look: Look) -> list[Span]:
     ]
 
 
-def build_requests(verb: str, words: str, found: Mapping[str, Any]) -> list[Request]:
+def build_requests(verb: str, words: str, review: Mapping[str, Any]) -> list[Request]:
     """Build the request for the reviewed tasks; tasks that changed since are excluded."""
-    _, said, states = _COMMANDS[verb]
+    _, result_text, states = _COMMANDS[verb]
     more = {"again": True} if verb == "retry" else {"value": None} if verb == "front" else {}
     able = ",".join(status.replace("_", "-") for status in states)
     # The filter words come last: an unclosed quote reaches to the end.
-    select = {"filter": f"status:{able} {words}", "as_of": found["as_of"]}
-    asked = sum(n for status, n in found["statuses"].items() if status in states)
-    return [Request(verb, {"select": select} | more, said, asked=asked)]
+    select = {"filter": f"status:{able} {words}", "as_of": review["as_of"]}
+    task_count = sum(n for status, n in review["statuses"].items() if status in states)
+    return [Request(verb, {"select": select} | more, result_text, asked=task_count)]

@@ -33,15 +33,19 @@ def get_label(place: QueueOrPool) -> str:
 
 
 def _make_request(
-    place: QueueOrPool, verb: str, said: str, undo: tuple[Request, ...] = (), **args: Any
+    place: QueueOrPool, verb: str, result_text: str, undo: tuple[Request, ...] = (), **args: Any
 ) -> Request:
     return Request(
-        f"{get_kind(place)}.{verb}", {"name": place.name, **args}, said, undo, get_label(place)
+        f"{get_kind(place)}.{verb}",
+        {"name": place.name, **args},
+        result_text,
+        undo,
+        get_label(place),
     )
 
 
 def change_place_priority(
-    rows: Sequence[QueueOrPool], by: int, asked: dict[str, int]
+    rows: Sequence[QueueOrPool], by: int, pending: dict[str, int]
 ) -> list[Request]:
     """Raise or lower queue priorities.
 
@@ -50,15 +54,17 @@ def change_place_priority(
     queues = [row for row in rows if isinstance(row, QueueEntry)]
     if not queues:
         raise NotApplicableError("A pool has no priority; its queues and tasks do.")
-    deeds = []
+    requests = []
     for queue in queues:
-        old = asked.get(queue.key, queue.priority)
-        asked[queue.key] = old + by
-        back = _make_request(queue, "set", f"Priority {old} again:", priority=old)
-        deeds.append(
-            _make_request(queue, "set", f"Priority {old} → {old + by}:", (back,), priority=old + by)
+        old = pending.get(queue.key, queue.priority)
+        pending[queue.key] = old + by
+        undo_request = _make_request(queue, "set", f"Priority {old} again:", priority=old)
+        requests.append(
+            _make_request(
+                queue, "set", f"Priority {old} → {old + by}:", (undo_request,), priority=old + by
+            )
         )
-    return deeds
+    return requests
 
 
 def toggle_drain(place: QueueOrPool) -> list[Request]:
@@ -66,8 +72,10 @@ def toggle_drain(place: QueueOrPool) -> list[Request]:
     go, stop = _make_request(place, "resume", "Resumed"), _make_request(place, "drain", "Drains:")
     if place.status == "draining":
         return [_make_request(place, "resume", "Resumed", (stop,))]
-    back = go if place.status == "active" else _make_request(place, "pause", "Paused again:")
-    return [_make_request(place, "drain", "Drains:", (back,))]
+    undo_request = (
+        go if place.status == "active" else _make_request(place, "pause", "Paused again:")
+    )
+    return [_make_request(place, "drain", "Drains:", (undo_request,))]
 
 
 def delete_places(rows: Sequence[QueueOrPool]) -> list[Request]:

@@ -36,10 +36,10 @@ def format_amount(name: str, amount: float | None) -> str:
     return units.format_memory(amount) if name == "memory" else units.format_number(amount)
 
 
-def find_changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[ResourceChange]:
+def find_changes(request: Mapping[str, Any], fit: Mapping[str, Any]) -> list[ResourceChange]:
     """Return the changes that set the request to the suggested amounts."""
     found = [
-        ResourceChange(name, asked.get(name), fit[name]) for name in RESOURCES if fit.get(name)
+        ResourceChange(name, request.get(name), fit[name]) for name in RESOURCES if fit.get(name)
     ]
     return [change for change in found if change.old is None or abs(change.old - change.new) > 1e-6]
 
@@ -56,21 +56,21 @@ def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool)
         raise NotApplicableError(
             f"#{row['number']} has ended; by its use it would be {_join_changes(found)}.{more}"
         )
-    was = ", ".join(
+    old_values = ", ".join(
         f"{change.name} {format_amount(change.name, change.old)} again" for change in found
     )
-    back = Request(
+    undo_requests = Request(
         "set",
         _build_args(row, {change.name: change.old for change in found}),
-        f"{was[:1].upper()}{was[1:]}:",
+        f"{old_values[:1].upper()}{old_values[1:]}:",
     )
-    said = _join_changes(found)
+    change_text = _join_changes(found)
     return [
         Request(
             "set",
             _build_args(row, {change.name: change.new for change in found}),
-            f"{said[:1].upper()}{said[1:]}:",
-            (back,),
+            f"{change_text[:1].upper()}{change_text[1:]}:",
+            (undo_requests,),
         )
     ]
 
@@ -125,13 +125,19 @@ def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[
     found = find_changes(row, fit)
     name, object_ = {"name": row["name"]}, f"template {row['name']}"
     old = {change.name: change.old for change in found if change.old is not None}
-    back = (
+    undo_requests = (
         (Request("template.set", {**name, **old}, "Restored:", object=object_),)
         if len(old) == len(found)
         else ()
     )
     new = {change.name: change.new for change in found}
-    said = _join_changes(found)
+    change_text = _join_changes(found)
     return [
-        Request("template.set", {**name, **new}, f"{said[:1].upper()}{said[1:]}:", back, object_)
+        Request(
+            "template.set",
+            {**name, **new},
+            f"{change_text[:1].upper()}{change_text[1:]}:",
+            undo_requests,
+            object_,
+        )
     ]

@@ -31,15 +31,15 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     named = [row for row in rows if isinstance(row, RuleRow) and row.firing and row.until is None]
     ids: list[str | int] = [row.id for row in firing]
-    deeds = (
+    requests = (
         [acknowledge_alerts(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))]
         if firing
         else []
     )
-    deeds += [acknowledge_alerts([row.name], row.name) for row in named]
-    if not deeds:
+    requests += [acknowledge_alerts([row.name], row.name) for row in named]
+    if not requests:
         raise NotApplicableError("Only a firing alert can be acknowledged (a).")
-    return deeds
+    return requests
 
 
 def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
@@ -109,10 +109,10 @@ def _format_until(until: str) -> str:
 
 def _make_silence_undo(rule: RuleRow) -> Request:
     """Return the request that restores the current silence."""
-    was = rule.facts.get("silence")
-    if not was:
+    old_silence = rule.facts.get("silence")
+    if not old_silence:
         return Request("alert.unsilence", {"sla": rule.name}, "Silence ended:", object=rule.name)
-    args = {"sla": rule.name, "until": was["until"], "reason": was["reason"]}
+    args = {"sla": rule.name, "until": old_silence["until"], "reason": old_silence["reason"]}
     return Request("alert.silence", args, "Silence restored:", object=rule.name)
 
 
@@ -133,17 +133,23 @@ def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
 
 def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """Turn rules off; turn them on if all are off."""
-    deeds = []
+    requests = []
     for rule in [rule for rule in rules if rule.enabled] or rules:
         on, off = ({"name": rule.name, "enabled": enabled} for enabled in (True, False))
-        said = {True: "On again:", False: "Turned off:"}
-        back = Request("sla.set", on if rule.enabled else off, said[rule.enabled], object=rule.name)
-        deeds.append(
+        result_texts = {True: "On again:", False: "Turned off:"}
+        undo_request = Request(
+            "sla.set", on if rule.enabled else off, result_texts[rule.enabled], object=rule.name
+        )
+        requests.append(
             Request(
-                "sla.set", off if rule.enabled else on, said[not rule.enabled], (back,), rule.name
+                "sla.set",
+                off if rule.enabled else on,
+                result_texts[not rule.enabled],
+                (undo_request,),
+                rule.name,
             )
         )
-    return deeds
+    return requests
 
 
 def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:

@@ -72,14 +72,14 @@ def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return requested resources that differ from the defaults."""
-    asked: dict[str, Any] = {
+    resources: dict[str, Any] = {
         "priority": task["priority"] or None,
         "retries": task["retries"] or None,
     }
-    asked["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
-    asked["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
-    asked["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
-    return asked
+    resources["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
+    resources["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
+    resources["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
+    return resources
 
 
 def _format_exact(number: float, units: Sequence[tuple[int, str]]) -> str:

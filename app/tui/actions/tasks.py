@@ -81,11 +81,15 @@ def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     unfinished = list_unfinished(rows)
     waiting = list_uuids(row for row in unfinished if isinstance(row, NextEntry))
     running = [row for row in unfinished if isinstance(row, RunningEntry)]
-    back = (Request("retry", {"ids": waiting}, "Brought back"),)
-    deeds = (
-        [Request("cancel", {"ids": waiting, "waiting": True}, "Cancelled", back)] if waiting else []
+    undo_request = (Request("retry", {"ids": waiting}, "Brought back"),)
+    requests = (
+        [Request("cancel", {"ids": waiting, "waiting": True}, "Cancelled", undo_request)]
+        if waiting
+        else []
     )
-    return [*deeds, Request("cancel", _select_runs(running), "Cancelled")] if running else deeds
+    return (
+        [*requests, Request("cancel", _select_runs(running), "Cancelled")] if running else requests
+    )
 
 
 def _select_runs(rows: Sequence[RunningEntry]) -> dict[str, Any]:
@@ -128,9 +132,9 @@ def plan_toggles(rows: Sequence[Any]) -> list[tuple[str, Any]]:
     All toggles go in one direction: if any row can be stopped, only such rows are toggled.
     """
     found = {
-        row.key: (turned, row)
+        row.key: (toggle, row)
         for row in map(_get_toggle_target, rows)
-        if (turned := find_toggle(row))
+        if (toggle := find_toggle(row))
     }
     stops = [pair for pair in found.values() if pair[0] in STOPPING_TOGGLES]
     return stops or list(found.values())
@@ -151,8 +155,8 @@ def toggle_rows(rows: Sequence[Any]) -> list[Request]:
             else "Nothing to pause here."
         )
     places = [
-        _make_place_toggle(turned, row)
-        for turned, row in found
+        _make_place_toggle(toggle, row)
+        for toggle, row in found
         if isinstance(row, (QueueEntry, PoolEntry))
     ]
     of_tasks = sorted(
@@ -169,22 +173,25 @@ def toggle_rows(rows: Sequence[Any]) -> list[Request]:
 
 
 def _make_toggle_request(turn: str, rows: Sequence[TaskRow]) -> Request:
-    verb, said, back, unsaid = _TOGGLES[turn]
+    verb, result_text, undo_request, unsaid = _TOGGLES[turn]
     return Request(
-        verb, {"ids": list_uuids(rows)}, said, (Request(back, {"ids": list_uuids(rows)}, unsaid),)
+        verb,
+        {"ids": list_uuids(rows)},
+        result_text,
+        (Request(undo_request, {"ids": list_uuids(rows)}, unsaid),),
     )
 
 
-def _make_place_toggle(turned: str, place: QueueEntry | PoolEntry) -> Request:
+def _make_place_toggle(toggle: str, place: QueueEntry | PoolEntry) -> Request:
     kind = "queue" if isinstance(place, QueueEntry) else "pool"
     name = f"{kind} {place.name}"
     stop = Request(f"{kind}.pause", {"name": place.name}, "Paused", object=name)
     go = Request(f"{kind}.resume", {"name": place.name}, "Resumed", object=name)
-    first, back = (stop, go) if turned == "pause" else (go, stop)
-    return Request(first.verb, first.args, first.said, (back,), name)
+    first, undo_request = (stop, go) if toggle == "pause" else (go, stop)
+    return Request(first.verb, first.args, first.said, (undo_request,), name)
 
 
-def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Request]:
+def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[Request]:
     """Run ended tasks again.
 
     `asked` maps uuids to the end times of tasks that were just retried. A row that still shows this
@@ -197,9 +204,12 @@ def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Req
             if rows
             else "Nothing to run again here."
         )
-    if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
+    if already_retried := next(
+        (row for row in ended if pending.get(row.uuid) == row.ended_at), None
+    ):
         raise NotApplicableError(
-            f"#{twice.number} was already asked to run again; its row does not show it yet."
+            f"#{already_retried.number} was already asked to run again; its row does not show it"
+            " yet."
         )
     return [Request("retry", _select_ended(ended) | {"again": True}, "Runs again:")]
 
@@ -225,7 +235,7 @@ def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
     ]
 
 
-def change_priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> list[Request]:
+def change_priority(rows: Sequence[TaskRow], by: int, pending: dict[str, int]) -> list[Request]:
     """Raise or lower priorities.
 
     `asked` holds requested values that the board does not show yet.
@@ -233,22 +243,22 @@ def change_priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> 
     able = [row for row in rows if not isinstance(row, EndedEntry)]
     if not able:
         raise NotApplicableError("Only a task that has not ended has a priority to change.")
-    deeds = []
+    requests = []
     for row in able:
-        old = asked.get(row.uuid, row.priority)
-        asked[row.uuid] = old + by
-        back = Request(
+        old = pending.get(row.uuid, row.priority)
+        pending[row.uuid] = old + by
+        undo_request = Request(
             "set", {"ids": [row.uuid], "fields": {"priority": old}}, f"Priority {old} again:"
         )
-        deeds.append(
+        requests.append(
             Request(
                 "set",
                 {"ids": [row.uuid], "fields": {"priority": old + by}},
                 f"Priority {old} → {old + by}:",
-                (back,),
+                (undo_request,),
             )
         )
-    return deeds
+    return requests
 
 
 def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
@@ -265,8 +275,10 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
 
 def acknowledge_alerts(ids: Sequence[str | int], about: str) -> Request:
     """Acknowledge alerts by id, or all firing alerts of a rule by its name."""
-    back = Request("alert.unack", {"ids": list(ids)}, "No longer acknowledged:", object=about)
-    return Request("alert.ack", {"ids": list(ids)}, "Acknowledged", (back,), about)
+    undo_request = Request(
+        "alert.unack", {"ids": list(ids)}, "No longer acknowledged:", object=about
+    )
+    return Request("alert.ack", {"ids": list(ids)}, "Acknowledged", (undo_request,), about)
 
 
 def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
@@ -281,27 +293,28 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
     return [Request("rm", _select_ended(ended), "Deleted")]
 
 
-def format_result(deed: Request, answer: Any, clean: Callable[[str], str]) -> str:
+def format_result(request: Request, answer: Any, clean: Callable[[str], str]) -> str:
     """Format the result of a request: `Paused #1052 sha256 photos.`, then refusals with reasons."""
     if not isinstance(answer, dict) or "done" not in answer:
-        return f"{deed.said} {truncate_middle(clean(deed.object), NAME_CELLS)}".strip() + "."
+        return f"{request.said} {truncate_middle(clean(request.object), NAME_CELLS)}".strip() + "."
     parts = []
     if answer["done"]:
         about = (
-            truncate_middle(clean(deed.object), NAME_CELLS)
-            if deed.object
+            truncate_middle(clean(request.object), NAME_CELLS)
+            if request.object
             else _format_targets(answer["done"], clean)
         )
-        parts.append(f"{deed.said} {about}.")
+        parts.append(f"{request.said} {about}.")
     if refused := answer.get("refused"):
         more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
         parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
     parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
     if (
-        left := deed.asked - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))
+        left := request.asked
+        - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))
     ) > 0:
         parts.append(
-            f"{left:,} of {deed.asked:,} changed since and {'was' if left == 1 else 'were'}"
+            f"{left:,} of {request.asked:,} changed since and {'was' if left == 1 else 'were'}"
             " skipped."
         )
     return "  ".join(parts) or "Nothing to do."

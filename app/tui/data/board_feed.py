@@ -43,10 +43,10 @@ def keep_last_measurements(board: Board, before: Board | None) -> Board:
     )  # fmt: skip
 
 
-def _copy_measurements(row: Any, was: Any) -> Any:
-    if was is None or was.measured_cpu is None:
+def _copy_measurements(row: Any, before: Any) -> Any:
+    if before is None or before.measured_cpu is None:
         return row
-    return row._replace(measured_cpu=was.measured_cpu, measured_memory=was.measured_memory)
+    return row._replace(measured_cpu=before.measured_cpu, measured_memory=before.measured_memory)
 
 
 MIN_INTERVAL = 0.1
@@ -160,8 +160,8 @@ class BoardFeed(Thread):
 
         If the start takes long, for example for a database check, show the stored board meanwhile.
         """
-        with ThreadPoolExecutor(1, "start") as apart:
-            started = apart.submit(self._watcher.start)
+        with ThreadPoolExecutor(1, "start") as executor:
+            started = executor.submit(self._watcher.start)
             try:
                 started.result(SLOW_START)
             except FuturesTimeout:

@@ -89,8 +89,8 @@ class CallQueue(Thread):
         self._queue.put(None)
 
     def run(self) -> None:
-        while (errand := self._queue.get()) is not None:
-            work, done = errand
+        while (item := self._queue.get()) is not None:
+            work, done = item
             try:
                 answer, error = self._run_work(work), None
             except Exception as problem:

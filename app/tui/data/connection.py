@@ -91,30 +91,35 @@ class BoardConnection:
             gone = RuntimeFacts("none", since=self._app.now(), demo=board.runtime.demo)
             self._app.board = board._replace(runtime=gone, lock=None, measured_at=board.at or None)
 
-    def _receive_feed_error(self, error: Exception, lives: bool) -> None:
+    def _receive_feed_error(self, error: Exception, is_running: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
-        ails = DATABASE_STATES.get(error.code) if isinstance(error, Problem) else None
+        database_state = DATABASE_STATES.get(error.code) if isinstance(error, Problem) else None
         self._app.call_later(
             self._show_board_error,
             self._app.look.sanitize(text),
-            lives,
-            ails,
+            is_running,
+            database_state,
             error.hint if isinstance(error, Problem) else "",
         )
 
-    def _show_board_error(self, text: str, lives: bool, ails: str | None, cure: str = "") -> None:
+    def _show_board_error(
+        self, text: str, is_running: bool, database_state: str | None, hint: str = ""
+    ) -> None:
         """Show why no board can be read.
 
         Also show the state of the database if that is the cause. The error stays if there never was
         a board.
         """
         never = self._app.board is None or bool(self.unread)
-        if not lives and not never:
+        if not is_running and not never:
             self._show_runtime_gone()
-        if ails:
+        if database_state:
             board = self._app.board or Board()
-            runtime = board.runtime._replace(cure=cure)
-            self._app.board, self.unread = board._replace(database=ails, runtime=runtime), ""
+            runtime = board.runtime._replace(cure=hint)
+            self._app.board, self.unread = (
+                board._replace(database=database_state, runtime=runtime),
+                "",
+            )
         elif never:
             home = str(self._app.home or "")
             self._app.board, self.unread = PLACEHOLDER_BOARD._replace(home=home), text

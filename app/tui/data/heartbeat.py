@@ -16,9 +16,9 @@ class Heartbeat:
         self._heard = -1
         self._looked: float | None = None
 
-    def update(self, heard: int, ticks: float) -> float:
+    def update(self, notification_count: int, ticks: float) -> float:
         """Return the seconds of silence. `heard` counts notifications; `ticks` is monotonic."""
         gone = 0.0 if self._looked is None else min(CHECK_INTERVAL, ticks - self._looked)
-        self.seconds = self.seconds + gone if heard == self._heard else 0.0
-        self._heard, self._looked = heard, ticks
+        self.seconds = self.seconds + gone if notification_count == self._heard else 0.0
+        self._heard, self._looked = notification_count, ticks
         return self.seconds

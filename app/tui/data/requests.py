@@ -51,19 +51,19 @@ class RequestSender:
         self._not_applicable_at = float("-inf")
         """Time of the last key that was not applicable, on the clock `ticks`."""
 
-    def send(self, deeds: Sequence[Request]) -> None:
+    def send(self, requests: Sequence[Request]) -> None:
         """Send requests to the runtime in order; replies appear in the message line."""
         if not self.app.refuse_changes():
-            self._queue_batch(deeds, RequestBatch(self, len(deeds)))
+            self._queue_batch(requests, RequestBatch(self, len(requests)))
 
-    def _queue_batch(self, deeds: Sequence[Request], batch: RequestBatch) -> None:
-        if deeds:
+    def _queue_batch(self, requests: Sequence[Request], batch: RequestBatch) -> None:
+        if requests:
             self._track_request(batch)
-        for deed in deeds:
-            self._write_queue.send(deed.verb, deed.args, batch.make_reply_callback(deed))
+        for request in requests:
+            self._write_queue.send(request.verb, request.args, batch.make_reply_callback(request))
 
-    def _track_request(self, asked: PendingRequest) -> None:
-        self._unfinished.append(asked)
+    def _track_request(self, pending_request: PendingRequest) -> None:
+        self._unfinished.append(pending_request)
         self._not_applicable_at = float("-inf")  # `u` refers to this request from now on
 
     def undo(self) -> None:
@@ -96,21 +96,23 @@ class RequestSender:
                 stays=True,
             )
         elif undo_stack.can_undo:
-            said, deeds = undo_stack.pop()
-            batch = RequestBatch(self, len(deeds), said)
+            text, requests = undo_stack.pop()
+            batch = RequestBatch(self, len(requests), text)
             batch.undo_presses = more
-            self._queue_batch(deeds, batch)
+            self._queue_batch(requests, batch)
         else:
             self.app.show_message(
                 "Nothing to undo here; press O to see and undo earlier operations.", stays=False
             )
 
-    def finish_request(self, asked: PendingRequest, did: bool) -> None:
+    def finish_request(self, pending_request: PendingRequest, has_changes: bool) -> None:
         """Remove a finished request and apply the undo presses queued behind it."""
-        self._unfinished.remove(asked)
-        if asked.undo_presses and did:
-            self._undo_latest(asked.undo_presses - 1)
-        elif asked.undo_presses:  # the user must not answer an open question believing in an undo
+        self._unfinished.remove(pending_request)
+        if pending_request.undo_presses and has_changes:
+            self._undo_latest(pending_request.undo_presses - 1)
+        elif (
+            pending_request.undo_presses
+        ):  # the user must not answer an open question believing in an undo
             self.app.retract_message((self.app.look.adapt_text(UNDO_PENDING), ""))
 
     def show_not_applicable(self, why: NotApplicableError) -> None:
@@ -129,12 +131,15 @@ class RequestSender:
             try:
                 then(found)
                 if self._unfinished[before:]:
-                    self._unfinished[-1].undo_presses, asked.undo_presses = asked.undo_presses, 0
+                    self._unfinished[-1].undo_presses, pending_request.undo_presses = (
+                        pending_request.undo_presses,
+                        0,
+                    )
             finally:
-                self.finish_request(asked, did=False)
+                self.finish_request(pending_request, has_changes=False)
 
-        asked = PendingRequest()
-        self._track_request(asked)
+        pending_request = PendingRequest()
+        self._track_request(pending_request)
         self._read_queue.send(
             "cancel.preview",
             {"ids": list(ids)},
@@ -163,42 +168,42 @@ class RequestBatch(PendingRequest):
         self._has_changes = False
         """Set if anything was changed."""
 
-    def make_reply_callback(self, deed: Request) -> ReplyCallback:
+    def make_reply_callback(self, request: Request) -> ReplyCallback:
         """Return the callback for the reply to a request; callable from any thread."""
-        return lambda answer, error: self._app.call_later(self._take_reply, deed, answer, error)
+        return lambda answer, error: self._app.call_later(self._take_reply, request, answer, error)
 
-    def _take_reply(self, deed: Request, answer: Any, error: Exception | None) -> None:
+    def _take_reply(self, request: Request, answer: Any, error: Exception | None) -> None:
         self._open -= 1
         refused = error is not None or (isinstance(answer, dict) and bool(answer.get("refused")))
         if refused:
             self._sender.pending.clear()
-        elif deed.verb == "retry":
-            self._sender.pending.start_retry_grace(deed.args.get("ids", ()))
+        elif request.verb == "retry":
+            self._sender.pending.start_retry_grace(request.args.get("ids", ()))
         texts = self._refused if refused else self._texts
         if error is None:
             self._has_changes = (
                 self._has_changes or not isinstance(answer, dict) or bool(answer.get("done", True))
             )
-            texts.append(format_result(deed, answer, self._app.look.sanitize))
-            self._record_undo(deed, answer)
+            texts.append(format_result(request, answer, self._app.look.sanitize))
+            self._record_undo(request, answer)
         else:
             self._failed = True
             texts.append(self._app.look.sanitize(f"Not done: {error}"))
-            self._undo += [deed] if deed.verb == "undo" else ()
+            self._undo += [request] if request.verb == "undo" else ()
         if not self._open:
             self._show_result()
 
-    def _record_undo(self, deed: Request, answer: Any) -> None:
+    def _record_undo(self, request: Request, answer: Any) -> None:
         """Record how to undo the change.
 
         An undo by recorded operations checks that objects are still as the operations left them.
         """
-        if not (deed.undo or deed.verb in UNDOABLE_BY_FILTER and "select" in deed.args):
+        if not (request.undo or request.verb in UNDOABLE_BY_FILTER and "select" in request.args):
             return
         if isinstance(answer, dict) and (operations := answer.get("operations")):
             self._operations += operations
         elif not isinstance(answer, dict) or answer.get("done", True):
-            self._undo += deed.undo
+            self._undo += request.undo
 
     def _show_result(self) -> None:
         if self._operations:

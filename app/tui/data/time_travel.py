@@ -74,27 +74,33 @@ class TimeTravel:
             return
         if not self._asking and self._answer.get("up") is False:
             edge = self._answer["before" if minutes < 0 else "after"]
-            self._go_to(edge, back=minutes < 0)
+            self._go_to(edge, is_return=minutes < 0)
         else:
             self._go_to(
                 (self._now() if self._wanted is None else self._wanted) + minutes * MINUTE,
-                back=minutes < 0,
+                is_return=minutes < 0,
             )
 
     def go_to(self, at: float) -> None:
         """Go to the minute of a time in UNIX seconds."""
-        self._go_to(at, back=True)
+        self._go_to(at, is_return=True)
 
     def return_to_live(self) -> bool:
         """Return to the present; return False if live already."""
-        was, self._wanted, self.board, self.notes, self._answer = self.is_active, None, None, (), {}
-        if was:
+        was_active, self._wanted, self.board, self.notes, self._answer = (
+            self.is_active,
+            None,
+            None,
+            (),
+            {},
+        )
+        if was_active:
             self._show()
-        return was
+        return was_active
 
-    def _go_to(self, at: float | None, back: bool) -> None:
+    def _go_to(self, at: float | None, is_return: bool) -> None:
         last = self._answer.get("last")
-        if not back and (
+        if not is_return and (
             at is None
             or at > (self._now() - MINUTE if last is None else max(last, self._now() - 2 * MINUTE))
         ):
@@ -116,7 +122,7 @@ class TimeTravel:
             lambda answer, error: self._take_reply(wanted, answer, error),
         )
 
-    def _take_reply(self, asked: float, answer: Any, error: Exception | None) -> None:
+    def _take_reply(self, requested_at: float, answer: Any, error: Exception | None) -> None:
         self._asking = False
         if self._wanted is None:
             return
@@ -124,7 +130,7 @@ class TimeTravel:
             self._report_failure(str(error))
         elif answer["board"] is None:
             self._report_failure("No history yet: recording starts a minute after the runtime.")
-        elif self._wanted != asked:
+        elif self._wanted != requested_at:
             self._request_board()
         else:
             self._answer = {key: answer[key] for key in ("up", "first", "last", "before", "after")}
@@ -133,7 +139,7 @@ class TimeTravel:
                 Board.from_dict(answer["board"]),
                 answer["notes"],
             )
-            if asked < answer["at"] == answer["first"]:
+            if requested_at < answer["at"] == answer["first"]:
                 self._say(
                     f"There are no records before {format_wall_time(answer['at'], self._now())}."
                 )

@@ -104,8 +104,8 @@ def make_int_parser(low: int, high: int) -> Callable[[str], int]:
 
 def parse_name(word: str) -> str:
     """Parse a name."""
-    if wrong := find_name_error(word):
-        raise ValueError(wrong)
+    if error := find_name_error(word):
+        raise ValueError(error)
     return word
 
 
@@ -301,7 +301,10 @@ def _check_metric_filters(sheet: EditSheet) -> list[str]:
         for name in MATCH
         if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))
     ]
-    return [f"{slot.label} must be empty: {what} does not apply to tasks." for slot in matched]
+    return [
+        f"{edit_field.label} must be empty: {what} does not apply to tasks."
+        for edit_field in matched
+    ]
 
 
 RULE = EditKind(
@@ -385,77 +388,81 @@ class EditSheet:
     @property
     def fields(self) -> tuple[EditField, ...]:
         """Fields of the form."""
-        return tuple(slot for slot in self.kind.slots if not (slot.alone and len(self.stored) > 1))
-
-    def find_field(self, name: str) -> EditField:
-        return next(slot for slot in self.kind.slots if slot.name == name)
-
-    def get_initial_text(self, slot: EditField) -> str:
-        """Return a field's initial text: the stored value, or "" if the rows differ."""
-        if self.is_new:
-            return INITIAL_VALUES.get(slot.name, "")
-        found = {slot.show(row.get(slot.name)) for row in self.stored}
-        return found.pop() if len(found) == 1 else ""
-
-    def has_differences(self, slot: EditField) -> bool:
-        """Return True if the rows differ in the field."""
-        return len({slot.show(row.get(slot.name)) for row in self.stored}) > 1
-
-    def get_text(self, slot: EditField) -> str:
-        """Return the current text of a field."""
-        return self.texts.get(slot.name, self.get_initial_text(slot)).strip()
-
-    def is_touched(self, slot: EditField) -> bool:
-        """Return True if the text differs from the initial one."""
-        return self.get_text(slot) != self.get_initial_text(slot).strip()
-
-    def parse_value(self, slot: EditField) -> Any:
-        """Return the value of a valid field."""
-        word = self.get_text(slot)
-        return self._parse_text(slot, word) if word or slot.parse is parse_limit else ""
-
-    def _parse_text(self, slot: EditField, word: str) -> Any:
-        return (
-            slot.parse(word, self.get_text(self.find_field(slot.by)))
-            if slot.by
-            else slot.parse(word)
+        return tuple(
+            edit_field
+            for edit_field in self.kind.slots
+            if not (edit_field.alone and len(self.stored) > 1)
         )
 
-    def find_fault(self, slot: EditField) -> str:
+    def find_field(self, name: str) -> EditField:
+        return next(edit_field for edit_field in self.kind.slots if edit_field.name == name)
+
+    def get_initial_text(self, edit_field: EditField) -> str:
+        """Return a field's initial text: the stored value, or "" if the rows differ."""
+        if self.is_new:
+            return INITIAL_VALUES.get(edit_field.name, "")
+        found = {edit_field.show(row.get(edit_field.name)) for row in self.stored}
+        return found.pop() if len(found) == 1 else ""
+
+    def has_differences(self, edit_field: EditField) -> bool:
+        """Return True if the rows differ in the field."""
+        return len({edit_field.show(row.get(edit_field.name)) for row in self.stored}) > 1
+
+    def get_text(self, edit_field: EditField) -> str:
+        """Return the current text of a field."""
+        return self.texts.get(edit_field.name, self.get_initial_text(edit_field)).strip()
+
+    def is_touched(self, edit_field: EditField) -> bool:
+        """Return True if the text differs from the initial one."""
+        return self.get_text(edit_field) != self.get_initial_text(edit_field).strip()
+
+    def parse_value(self, edit_field: EditField) -> Any:
+        """Return the value of a valid field."""
+        word = self.get_text(edit_field)
+        return self._parse_text(edit_field, word) if word or edit_field.parse is parse_limit else ""
+
+    def _parse_text(self, edit_field: EditField, word: str) -> Any:
+        return (
+            edit_field.parse(word, self.get_text(self.find_field(edit_field.by)))
+            if edit_field.by
+            else edit_field.parse(word)
+        )
+
+    def find_fault(self, edit_field: EditField) -> str:
         """Return the error of a field as a sentence; "" if valid."""
-        word = self.get_text(slot)
-        if not word and slot.needed and self.is_new:
-            return f"{slot.label} is required."
+        word = self.get_text(edit_field)
+        if not word and edit_field.needed and self.is_new:
+            return f"{edit_field.label} is required."
         if not word:
             return (
-                f"{slot.label} must not be empty."
-                if self.is_touched(slot) and not (slot.blank or self.is_new)
+                f"{edit_field.label} must not be empty."
+                if self.is_touched(edit_field) and not (edit_field.blank or self.is_new)
                 else ""
             )
         try:
-            self._parse_text(slot, word)
+            self._parse_text(edit_field, word)
         except ValueError as error:
-            return f"{slot.label} {error}."
+            return f"{edit_field.label} {error}."
         return ""
 
     def find_faults(self) -> list[str]:
         """Return all errors."""
         return [
-            *(fault for slot in self.fields if (fault := self.find_fault(slot))),
+            *(fault for edit_field in self.fields if (fault := self.find_fault(edit_field))),
             *self.kind.check(self),
         ]
 
     def find_changes(self) -> dict[str, Any]:
         """Return {field: new value} for valid fields that differ from any stored row."""
         found = {}
-        for slot in self.fields:
-            if self.find_fault(slot) or not (
-                self.is_touched(slot) or (self.is_new and self.get_text(slot))
+        for edit_field in self.fields:
+            if self.find_fault(edit_field) or not (
+                self.is_touched(edit_field) or (self.is_new and self.get_text(edit_field))
             ):
                 continue
-            value = self.parse_value(slot)
-            if self.is_new or any(row.get(slot.name) != value for row in self.stored):
-                found[slot.name] = value
+            value = self.parse_value(edit_field)
+            if self.is_new or any(row.get(edit_field.name) != value for row in self.stored):
+                found[edit_field.name] = value
         return found
 
 
@@ -476,16 +483,16 @@ def build_save_requests(sheet: EditSheet) -> list[Request]:
         return []
     if sheet.kind is TASK:
         return [_build_task_update(sheet, rows, changes)]
-    return [deed for row in rows for deed in _build_row_update(sheet, row, changes)]
+    return [request for row in rows for request in _build_row_update(sheet, row, changes)]
 
 
 def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     word, called = sheet.kind.word, changes["name"]
     about = f"{_name_kind(word)} {called}"
-    given = _to_verb_args({key: value for key, value in changes.items() if value != ""})
+    args = _to_verb_args({key: value for key, value in changes.items() if value != ""})
     return Request(
         f"{word}.create",
-        given,
+        args,
         "Created",
         (Request(f"{word}.rm", {"name": called}, "Removed", object=about),),
         about,
@@ -541,7 +548,7 @@ def _build_row_update(
     found = []
     if own:
         old = {name: _to_arg(row.get(name)) for name in own}
-        back = Request(
+        undo_request = Request(
             f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "Restored:", object=about
         )
         found.append(
@@ -549,12 +556,12 @@ def _build_row_update(
                 f"{word}.set",
                 {"name": row["name"], **_to_verb_args(own)},
                 f"{describe_changes(sheet)}:",
-                (back,),
+                (undo_request,),
                 about,
             )
         )
     if status is not None:
-        back = Request(
+        undo_request = Request(
             f"{word}.{_STATUS_VERBS[row['status']][0]}",
             {"name": row["name"]},
             _STATUS_VERBS[row["status"]][1],
@@ -565,7 +572,7 @@ def _build_row_update(
                 f"{word}.{_STATUS_VERBS[status][0]}",
                 {"name": row["name"]},
                 _STATUS_VERBS[status][1],
-                (back,),
+                (undo_request,),
                 about,
             )
         )
@@ -597,22 +604,22 @@ def describe_changes(sheet: EditSheet) -> str:
     return joined[:1].upper() + joined[1:]
 
 
-def _describe_change(sheet: EditSheet, slot: EditField, value: Any) -> str:
-    label = slot.label if slot.label.isupper() else slot.label.lower()
+def _describe_change(sheet: EditSheet, edit_field: EditField, value: Any) -> str:
+    label = edit_field.label if edit_field.label.isupper() else edit_field.label.lower()
     old = (
         ""
-        if sheet.has_differences(slot)
-        else f"{_shorten_text(sheet.get_initial_text(slot)) or _name_empty(slot)} "
+        if sheet.has_differences(edit_field)
+        else f"{_shorten_text(sheet.get_initial_text(edit_field)) or _name_empty(edit_field)} "
     )
-    return f"{label} {old}→ {_shorten_text(slot.show(value)) or _name_empty(slot)}"
+    return f"{label} {old}→ {_shorten_text(edit_field.show(value)) or _name_empty(edit_field)}"
 
 
 def _shorten_text(word: str) -> str:
     return truncate(sanitize(word), 24)
 
 
-def _name_empty(slot: EditField) -> str:
-    return "no limit" if slot.parse is parse_limit else "none"
+def _name_empty(edit_field: EditField) -> str:
+    return "no limit" if edit_field.parse is parse_limit else "none"
 
 
 # --- the same in a shell ---
@@ -630,9 +637,9 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
         return []
     options = [
         word
-        for slot in sheet.fields
-        if slot.name in changes
-        for word in _build_option(sheet, slot, changes[slot.name])
+        for edit_field in sheet.fields
+        if edit_field.name in changes
+        for word in _build_option(sheet, edit_field, changes[edit_field.name])
     ]
     word = sheet.kind.word
     if sheet.kind is TASK:
@@ -649,20 +656,24 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
     return lines + turn
 
 
-def _build_option(sheet: EditSheet, slot: EditField, value: Any) -> list[str]:
-    if slot.name in ("preset", "value"):
+def _build_option(sheet: EditSheet, edit_field: EditField, value: Any) -> list[str]:
+    if edit_field.name in ("preset", "value"):
         what = sheet.get_text(sheet.find_field("preset"))
         shown = (
-            slot.show(value) if slot.name == "value" else sheet.get_text(sheet.find_field("value"))
+            edit_field.show(value)
+            if edit_field.name == "value"
+            else sheet.get_text(sheet.find_field("value"))
         )
-        asked = ["--metric", what, "--stays-below"] if what in metrics.METRICS else [f"--{what}"]
+        words = ["--metric", what, "--stays-below"] if what in metrics.METRICS else [f"--{what}"]
         return (
-            [*asked, shown] if slot.name == "value" or "value" not in sheet.find_changes() else []
+            [*words, shown]
+            if edit_field.name == "value" or "value" not in sheet.find_changes()
+            else []
         )
-    if slot.name == "tag" and value:
-        return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
-    if slot.name == "enabled":
+    if edit_field.name == "tag" and value:
+        return [word for key, text in value.items() for word in ("--tag", f"{key}={text}")]
+    if edit_field.name == "enabled":
         return ["--on" if value else "--off"]
-    if slot.name == "at":  # as typed: a relative time changes meaning
-        return [slot.option, sheet.get_text(slot) or NOW]
-    return [slot.option, slot.show(value)] if slot.option else []
+    if edit_field.name == "at":  # as typed: a relative time changes meaning
+        return [edit_field.option, sheet.get_text(edit_field) or NOW]
+    return [edit_field.option, edit_field.show(value)] if edit_field.option else []

@@ -23,14 +23,14 @@ def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
     changes = sheet.find_changes()
     if not changes or board is None:
         return []
-    says = {
+    preview_functions = {
         id(TASK): _preview_task,
         id(QUEUE): _preview_queue,
         id(POOL): _preview_pool,
         id(RULE): _preview_rule,
         id(NEW_RULE): _preview_new_rule,
     }.get(id(sheet.kind))
-    return list(says(sheet, changes, board)) if says else []
+    return list(preview_functions(sheet, changes, board)) if preview_functions else []
 
 
 def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
@@ -134,14 +134,14 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
     pool = _find_pool(board, queue.pool) if queue else None
     if pool is None or not changes.keys() & {"cpu", "memory", "queue"}:
         return
-    asked = {name: _get_largest_request(sheet, name) for name in ("memory", "cpu")}
-    never = [name for name, most in asked.items() if most > _get_total(pool, name) + EPSILON]
-    lacking = [name for name, most in asked.items() if most > _get_free(pool, name) + EPSILON]
+    requests = {name: _get_largest_request(sheet, name) for name in ("memory", "cpu")}
+    never = [name for name, most in requests.items() if most > _get_total(pool, name) + EPSILON]
+    lacking = [name for name, most in requests.items() if most > _get_free(pool, name) + EPSILON]
     called = sanitize(pool.name)
     for name in never:
         has = _format_amount(name, _get_total(pool, name))
         yield (
-            f"{_format_amount(name, asked[name])} {name} exceeds the total of pool {called}"
+            f"{_format_amount(name, requests[name])} {name} exceeds the total of pool {called}"
             f" ({has}): the edit is refused."
         )
     if never or not any(row.get("status") == "queued" for row in sheet.stored):
@@ -150,7 +150,7 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
         yield f"It fits in pool {called} now."
     for name in lacking:
         yield (
-            f"{_format_amount(name, asked[name])} {name} requested, only"
+            f"{_format_amount(name, requests[name])} {name} requested, only"
             f" {_format_amount(name, _get_free(pool, name))} free in pool {called}: it keeps"
             " waiting."
         )
@@ -224,18 +224,20 @@ def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
                         f" {_ZERO_NAMES[name]}."
                     )
         if "status" in changes:
-            mine = [queue for queue in board.queues if queue.pool == line.name]
+            queues_of_pool = [queue for queue in board.queues if queue.pool == line.name]
             yield _preview_status(
-                changes["status"], sum(q.load for q in mine), sum(q.waiting for q in mine)
+                changes["status"],
+                sum(q.load for q in queues_of_pool),
+                sum(q.waiting for q in queues_of_pool),
             )
 
 
 _ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does by default"}
 
 
-def _preview_resize(name: str, was: float, used: float, total: float) -> str:
+def _preview_resize(name: str, old_total: float, used: float, total: float) -> str:
     label = "CPU" if name == "cpu" else "Memory"
-    start = f"{label} {_format_amount(name, was)} → {_format_amount(name, total)}: "
+    start = f"{label} {_format_amount(name, old_total)} → {_format_amount(name, total)}: "
     if used > total + EPSILON:
         back = _format_amount(name, used - total)
         return (

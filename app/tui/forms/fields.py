@@ -432,16 +432,16 @@ class TypeToSelect:
         A single letter selects the next match. A longer word selects the exact match, else the
         value selected before the first letter, if that value matches.
         """
-        begun = [
+        matches = [
             (value, label.casefold())
             for value, label in self.list_options()
             if label.casefold().startswith(word.casefold())
         ]
-        values = [value for value, _ in begun]
+        values = [value for value, _ in matches]
         if values:
             present = self.get_value() if len(word) == 1 else self._value_before
             at = values.index(present) if present in values else -1
-            called = [value for value, label in begun if label == word.casefold()] or values[
+            called = [value for value, label in matches if label == word.casefold()] or values[
                 max(0, at) :
             ]
             self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
@@ -479,9 +479,9 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
 
         A prefix typed just before the options arrived is applied now.
         """
-        late = not self.has_options and monotonic() - self._prefix_at < EARLY_INPUT
+        is_early_input = not self.has_options and monotonic() - self._prefix_at < EARLY_INPUT
         self._options = options
-        if late and self._prefix and self.has_options:
+        if is_early_input and self._prefix and self.has_options:
             self.select_by_prefix(self._prefix)
         self._redraw()
 

@@ -74,14 +74,14 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         """A field was left, so missing values in it are reported now."""
 
     def __init__(
-        self, template: str, schema: Mapping[str, Any], given: Mapping[FieldPath, str]
+        self, template: str, schema: Mapping[str, Any], texts: Mapping[FieldPath, str]
     ) -> None:
         super().__init__()
         self.template = template
         self.schema = schema
         self.findings: list[parameters.ParameterFinding] = []
         """All errors, in the order of the fields."""
-        self._form_state = FormState(build_outline(schema), dict(given))
+        self._form_state = FormState(build_outline(schema), dict(texts))
         self.findable = self.can_focus = bool(schema_rows.build_rows(self._form_state))
         """True if the template has parameters."""
         self._rows: list[SchemaRow] = []
@@ -287,12 +287,12 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             if self._prefix and event.time - self._prefix_at < WORD_TIMEOUT
             else ""
         )
-        goes_on = bool(letter and word) and any(
+        continues_prefix = bool(letter and word) and any(
             label.casefold().startswith(word) for _, label in self.list_options()
         )
         if not (
             self._choice
-            and (letter.isalnum() or goes_on)
+            and (letter.isalnum() or continues_prefix)
             and isinstance(event, events.Key)
             and self.handle_letter(event)
         ):
@@ -641,10 +641,10 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
                     "title" if inside else "dim",
                 ),
             )
-        fill, wrong = self.missing_count, len(self.findings) - self.missing_count
+        missing_count, fault_count = self.missing_count, len(self.findings) - self.missing_count
         title = f"Parameters {units.format_count(self._count)}"
-        title += f", {fill} to fill in" if fill else ""
-        title += f", {wrong} to fix" if wrong else ""
+        title += f", {missing_count} to fill in" if missing_count else ""
+        title += f", {fault_count} to fix" if fault_count else ""
         find = "ctrl+f finds one" if self.findable else ""
         return (
             (self.look.draw_rule(room, [(2, title)], find, inside), "title" if inside else "dim"),

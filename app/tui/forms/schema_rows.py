@@ -139,22 +139,22 @@ def matches_query(found: FormField, query: str) -> bool:
 
 def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Iterator[SchemaRow]:
     fields = [found for found in group.fields if not _is_unused_rest(filling, found)]
-    told = [_make_field_row(filling, found) for found in fields]
+    rows = [_make_field_row(filling, found) for found in fields]
     wrong = bool(group.path and filling.faults.get(group.path))
     if not fields and not wrong:
         return
     plain, hidden = (
-        [slot for slot in told if not _is_collapsible(slot)],
-        [slot for slot in told if _is_collapsible(slot)],
+        [slot for slot in rows if not _is_collapsible(slot)],
+        [slot for slot in rows if _is_collapsible(slot)],
     )
     is_open = filling.folds.get(f"group {number}", bool(plain or wrong))
     if group.title or group.path:
         faults = filling.list_shown_faults(group.path) if group.path else ()
-        count = sum(len(slot.faults) for slot in told)
+        count = sum(len(slot.faults) for slot in rows)
         yield HeadingRow(
             f"group {number}",
             _format_group_title(group),
-            len(told),
+            len(rows),
             is_open,
             faults=faults,
             about=group.about,
@@ -166,14 +166,14 @@ def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Ite
 
 
 def _build_hidden_rows(
-    filling: FormState, number: int, hidden: Sequence[FieldRow], beside: bool
+    filling: FormState, number: int, hidden: Sequence[FieldRow], has_other_rows: bool
 ) -> Iterator[SchemaRow]:
     """Yield hidden fields behind a line of their own.
 
     If a group has only hidden fields, its heading is that line.
     """
-    shown = filling.folds.get(f"hidden {number}", not beside)
-    if hidden and beside:
+    shown = filling.folds.get(f"hidden {number}", not has_other_rows)
+    if hidden and has_other_rows:
         yield HeadingRow(f"hidden {number}", "", len(hidden), shown, hidden=True)
     if shown:
         yield from hidden
@@ -281,8 +281,8 @@ def _build_heading(row: HeadingRow, of: LineMeasures, look: Look, here: bool) ->
         look.ascii, row.open
     ]
     if row.hidden:
-        said = "hidden, shown" if row.open else "more, hidden"
-        return ((f"{sign} {row.count} {said}", "cursor" if here else "dim"),)
+        fold_text = "hidden, shown" if row.open else "more, hidden"
+        return ((f"{sign} {row.count} {fold_text}", "cursor" if here else "dim"),)
     tail = (
         f"{units.format_count(row.count)}, {row.wrong} to fix"
         if row.wrong and not row.open
@@ -347,14 +347,14 @@ def _build_hint(row: FieldRow, room: int, look: Look) -> list[Span]:
     """Return the hint behind a field, and its default if the value differs."""
     hint = look.sanitize(format_hint(row.field))
     default = row.field.default
-    said = (
+    text = (
         f"default {look.sanitize(default)}"
         if default and row.text != default and not row.field.is_secret
         else ""
     )
-    if said and measure_width(hint) + measure_width(said) + 2 <= room:
-        return [(pad(hint, room - measure_width(said)), "dim"), (said, "dim")]
-    return [(look.cut(said or hint, max(0, room)), "dim")]
+    if text and measure_width(hint) + measure_width(text) + 2 <= room:
+        return [(pad(hint, room - measure_width(text)), "dim"), (text, "dim")]
+    return [(look.cut(text or hint, max(0, room)), "dim")]
 
 
 def build_fault_lines(
@@ -379,8 +379,8 @@ def build_fault_lines(
 
 def format_hint(found: FormField) -> str:
     """Describe a field: bounds and description, else its type."""
-    said = sanitize(str(found.schema.get("description") or found.schema.get("title") or ""))
-    parts = [part for part in (format_bounds(found.schema), said) if part]
+    description = sanitize(str(found.schema.get("description") or found.schema.get("title") or ""))
+    parts = [part for part in (format_bounds(found.schema), description) if part]
     return "  ".join(parts or [name_type(found)])
 
 
@@ -404,14 +404,14 @@ def format_bounds(schema: Mapping[str, object]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
         return f"{low} to {high}"
-    said = [(low, "at least"), (high, "at most"), (schema.get("exclusiveMinimum"), "more than")]
-    said += [
+    bounds = [(low, "at least"), (high, "at most"), (schema.get("exclusiveMinimum"), "more than")]
+    bounds += [
         (schema.get("exclusiveMaximum"), "less than"),
         (schema.get("multipleOf"), "a multiple of"),
     ]
     return ", ".join(
         f"{words} {number}"
-        for number, words in said
+        for number, words in bounds
         if number is not None and not isinstance(number, bool)
     )
 

@@ -61,7 +61,7 @@ class SubmitDraft:
         return self.values.get(name, "").strip()
 
 
-def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def build_spec(draft: SubmitDraft, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the specification for verb `submit`, including template parameters.
 
     `given` holds `parameters` or `parameter_texts`. Raise ValueError if the command cannot be
@@ -77,7 +77,7 @@ def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> di
     elif draft.kind == "shell":
         found["script"] = draft.script
     else:
-        found |= {"template": draft.template, **(given or {})}
+        found |= {"template": draft.template, **(parameters or {})}
     if draft.get_text("after"):
         found["after"] = draft.get_text("after").replace(",", " ").split()
     return found | dict(draft.also) | ({"hold": True} if draft.hold else {})
@@ -85,18 +85,18 @@ def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> di
 
 def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
     """Return a draft of the same task from its row in the reply of `show`, without parameters."""
-    asked = build_spec_from_task(task)
+    spec = build_spec_from_task(task)
     if task.get("template"):
-        asked["cpu"] = units.format_number(task["cpu"])  # the template may request another value
+        spec["cpu"] = units.format_number(task["cpu"])  # the template may request another value
     if task.get("retry_delay", 1.0) != 1.0:
-        asked["retry_delay"] = units.format_number(task["retry_delay"])
-    kind = "template" if task.get("template") else "shell" if asked.get("script") else "command"
+        spec["retry_delay"] = units.format_number(task["retry_delay"])
+    kind = "template" if task.get("template") else "shell" if spec.get("script") else "command"
     return SubmitDraft(
         kind=kind,
-        command=shlex.join(map(str, asked.get("argv") or ())),
-        script=str(asked.get("script") or ""),
+        command=shlex.join(map(str, spec.get("argv") or ())),
+        script=str(spec.get("script") or ""),
         template=str(task.get("template") or ""),
-        values={name: str(asked[name]) for name in FIELDS if asked.get(name) not in (None, "")},
+        values={name: str(spec[name]) for name in FIELDS if spec.get(name) not in (None, "")},
         also={
             name: task[name]
             for name, usual in _HIDDEN_FIELDS
@@ -234,8 +234,8 @@ def find_nearest_directory(path: str) -> str | None:
     parent, name = os.path.split(path.rstrip("/"))
     try:
         with os.scandir(parent) as entries:
-            beside = [entry.name for entry in entries if entry.is_dir()]
+            sibling_names = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return None
-    near = find_nearest(name, beside)
+    near = find_nearest(name, sibling_names)
     return os.path.join(parent, near) if near else None

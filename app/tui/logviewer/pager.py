@@ -251,12 +251,12 @@ class LogPager:
             [_PendingJump(self._search, "near", origin=self._top[0])] if self._search else []
         )
 
-    def go_to_match(self, way: Literal["next", "previous"]) -> None:
+    def go_to_match(self, direction: Literal["next", "previous"]) -> None:
         """Go to the next or the previous match."""
         if self._search is None:
             self._set_note("no search yet: / searches")
         else:
-            self._queue_jump(_PendingJump(self._search, way))
+            self._queue_jump(_PendingJump(self._search, direction))
 
     def go_to_error(self) -> None:
         """Go to the next line that looks like an error; wrap around after the last."""

@@ -48,12 +48,12 @@ def save_log(source: LogSource, path: Path, *, replace: bool, wanted: Callable[[
         raise OSError(None, "exists and is not a regular file", str(path))
     if not replace:
         return _write_new(source, path, wanted)
-    beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-    written = _write_new(source, beside, wanted)
+    partial_path = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    written = _write_new(source, partial_path, wanted)
     try:
-        os.replace(beside, path)
+        os.replace(partial_path, path)
     except OSError:
-        beside.unlink()
+        partial_path.unlink()
         raise
     return written
 
@@ -83,9 +83,9 @@ def _copy_bytes(
 
 def complete_path(typed: str) -> tuple[str, list[str]]:
     """Complete the last part of a path to a folder; return the path and the candidates."""
-    head, slash, begun = typed.rpartition("/")
+    head, slash, prefix = typed.rpartition("/")
     try:
-        found = _list_folders(Path(head + slash or ".").expanduser(), begun)
+        found = _list_folders(Path(head + slash or ".").expanduser(), prefix)
     except (OSError, ValueError, RuntimeError):
         return typed, []
     if not found:
@@ -94,17 +94,19 @@ def complete_path(typed: str) -> tuple[str, list[str]]:
     return head + slash + (rest + "/" if len(found) == 1 else rest), found
 
 
-def _list_folders(folder: Path, begun: str) -> list[str]:
+def _list_folders(folder: Path, prefix: str) -> list[str]:
     """Return the folder names with this beginning."""
     with os.scandir(folder) as entries:
         near = [
             entry
             for _, entry in zip(range(_MAX_NAMES), entries, strict=False)
-            if entry.name.startswith(begun)
+            if entry.name.startswith(prefix)
         ]
-    return sorted(entry.name for entry in near if _is_offered(entry.name, begun) and entry.is_dir())
+    return sorted(
+        entry.name for entry in near if _is_offered(entry.name, prefix) and entry.is_dir()
+    )
 
 
-def _is_offered(name: str, begun: str) -> bool:
+def _is_offered(name: str, prefix: str) -> bool:
     """Return True for names that can be typed; hidden ones need at least a first character."""
-    return (bool(begun) or name[0] != ".") and sanitize(name) == name
+    return (bool(prefix) or name[0] != ".") and sanitize(name) == name

@@ -56,22 +56,22 @@ class DatabaseReplies(NamedTuple):
 
 def build_database_sections(
     found: DatabaseReplies,
-    opened: Collection[str],
+    open_keys: Collection[str],
     now: float,
     room: int,
     look: Look,
     config: str = "",
-    gone: bool = False,
+    lost_backups: bool = False,
 ) -> Iterator[Section]:
     """Yield the sections of the page.
 
     `opened` are ids of statements shown in full, `config` is the settings file. `gone` is True if
     backups existed but the newest is missing.
     """
-    wrong = dict.fromkeys(found.failed.values())
+    errors = dict.fromkeys(found.failed.values())
     trouble = [
         DocRow(((line, "warn"),))
-        for text in wrong
+        for text in errors
         for line in wrap_text(look.sanitize(f"Cannot be read: {text}"), max(20, room - 4))
     ]
     yield Section(
@@ -85,29 +85,35 @@ def build_database_sections(
     )
     backups = found.backups
     shown = tuple(_build_backups((backups or ())[::-1][:MAX_BACKUPS], now, room, look))
-    none = f"{'No backup is left' if gone else 'No backups yet'}: taskdeck db backup takes one."
+    none_left = "No backup is left" if lost_backups else "No backups yet"
+    empty_text = f"{none_left}: taskdeck db backup takes one."
     yield Section(
         _format_title("Backups", backups),
-        shown or _format_empty(none, backups, "db.backups" in found.failed, look),
+        shown or _format_empty(empty_text, backups, "db.backups" in found.failed, look),
     )
     slow = found.slow or ()
     cells = min(
-        CALLER_CELLS, max((measure_width(look.sanitize(one["caller"])) for one in slow), default=0)
+        CALLER_CELLS,
+        max((measure_width(look.sanitize(statement["caller"])) for statement in slow), default=0),
     )
     rows = tuple(
         line
-        for one in slow
-        for line in _build_statement(one, str(one["id"]) in opened, now, room, cells, look)
+        for statement in slow
+        for line in _build_statement(
+            statement, str(statement["id"]) in open_keys, now, room, cells, look
+        )
     )
-    none = "No slow statements."
+    empty_text = "No slow statements."
     yield Section(
         _format_title("Slow statements", found.slow),
-        rows or _format_empty(none, found.slow, "db.slow" in found.failed, look),
+        rows or _format_empty(empty_text, found.slow, "db.slow" in found.failed, look),
     )
-    ways = (*SHELL_COMMANDS, *([("config", look.sanitize(config))] if config else []))
+    commands = (*SHELL_COMMANDS, *([("config", look.sanitize(config))] if config else []))
     yield Section(
         "From a shell",
-        tuple(DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in ways),
+        tuple(
+            DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in commands
+        ),
     )
     if found.stats is not None:
         yield Section("Tables", tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
@@ -122,10 +128,12 @@ def _format_title(title: str, rows: Sequence[Reply] | None) -> str:
 
 
 def _format_empty(
-    none: str, rows: Sequence[Reply] | None, failed: bool, look: Look
+    empty_text: str, rows: Sequence[Reply] | None, failed: bool, look: Look
 ) -> tuple[DocRow, ...]:
     """Return the single line of an empty section: `none`, or a note that rows are unknown."""
-    text = none if rows is not None else "not known" if failed else look.adapt_text("reading…")
+    text = (
+        empty_text if rows is not None else "not known" if failed else look.adapt_text("reading…")
+    )
     return (DocRow(((text, "dim"),)),)
 
 
@@ -156,8 +164,8 @@ def _build_figures(found: DatabaseReplies, look: Look) -> Iterable[DocRow]:
         ("cache", _format_cache(stats["cache"])),
     ]
     missing = [
-        (f"an index may be missing on {one['table']} ({', '.join(one['columns'])})", "warn")
-        for one in stats["missing"]
+        (f"an index may be missing on {index['table']} ({', '.join(index['columns'])})", "warn")
+        for index in stats["missing"]
     ]
     return [DocRow(((pad(label, 8), "dim"), (text, ""))) for label, text in facts] + [
         DocRow(((look.sanitize(text), style),)) for text, style in missing
@@ -197,10 +205,10 @@ def _build_cleanup(going: Reply | None, look: Look) -> Iterable[DocRow]:
 
 def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) -> Iterator[DocRow]:
     """Yield one line per backup: age, kind, size, and its problem or foreign home."""
-    for one in backups:
-        when = format_age_ago(datetime.fromisoformat(one["at"]).timestamp(), now)
-        state, style = _describe_backup(one)
-        figures = f"{when:<10} {one['kind']:<10} {units.format_bytes(one['bytes']):>8}  "
+    for backup in backups:
+        when = format_age_ago(datetime.fromisoformat(backup["at"]).timestamp(), now)
+        state, style = _describe_backup(backup)
+        figures = f"{when:<10} {backup['kind']:<10} {units.format_bytes(backup['bytes']):>8}  "
         yield DocRow(
             (
                 (figures, ""),
@@ -209,27 +217,31 @@ def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) 
         )
 
 
-def _describe_backup(one: Reply) -> tuple[str, str]:
-    if one.get("stranger"):
-        return f"of another home: {one['stranger']}", "warn"
-    if one.get("unreadable") and not one["problem"]:
-        return f"good, but {'; '.join(one['unreadable'])}", "warn"
-    return (f"bad: {one['problem']}", "late") if one["problem"] else ("restored and checked", "dim")
+def _describe_backup(backup: Reply) -> tuple[str, str]:
+    if backup.get("stranger"):
+        return f"of another home: {backup['stranger']}", "warn"
+    if backup.get("unreadable") and not backup["problem"]:
+        return f"good, but {'; '.join(backup['unreadable'])}", "warn"
+    return (
+        (f"bad: {backup['problem']}", "late")
+        if backup["problem"]
+        else ("restored and checked", "dim")
+    )
 
 
 def _build_statement(
-    one: Reply, whole: bool, now: float, room: int, asked: int, look: Look
+    row: Reply, whole: bool, now: float, room: int, caller_cells: int, look: Look
 ) -> Iterator[DocRow]:
-    """Yield the line of a statement with its caller in `asked` cells.
+    """Yield the line of a statement with its caller in `caller_cells` cells.
 
     If `whole`, the full statement and its query plan follow.
     """
-    worst, ident = one["worst"], str(one["id"])
-    when = format_age_ago(datetime.fromisoformat(one["updated_at"]).timestamp(), now)
-    figures = f"{units.format_latency(worst):>7} {one['count']:>5}×  {when:<10} "
-    caller = pad(look.cut(look.sanitize(one["caller"]), asked), asked)
-    cells = max(10, room - FIGURE_CELLS - asked)
-    statement = look.sanitize(one["statement"])
+    worst, ident = row["worst"], str(row["id"])
+    when = format_age_ago(datetime.fromisoformat(row["updated_at"]).timestamp(), now)
+    figures = f"{units.format_latency(worst):>7} {row['count']:>5}×  {when:<10} "
+    caller = pad(look.cut(look.sanitize(row["caller"]), caller_cells), caller_cells)
+    cells = max(10, room - FIGURE_CELLS - caller_cells)
+    statement = look.sanitize(row["statement"])
     shown = (
         (look.adapt_text(figures), "late" if worst >= SLOW_SECONDS else ""),
         (f"{caller}  ", "dim"),
@@ -240,26 +252,29 @@ def _build_statement(
         yield from (
             DocRow(((f"    {line}", ""),)) for line in wrap_text(statement, max(20, room - 8))
         )
-        for line in (one["plan"] or "query plan unknown").split("\n"):
+        for line in (row["plan"] or "query plan unknown").split("\n"):
             yield DocRow(((look.cut(f"      {look.sanitize(line)}", room - 4), "dim"),))
 
 
 def _build_tables(tables: Iterable[Reply], look: Look) -> Iterator[DocRow]:
-    for one in tables:
-        if one["rows"]:
+    for table in tables:
+        if table["rows"]:
             sizes = (
-                f"{units.format_bytes(one['bytes']):>8} {units.format_bytes(one['index_bytes']):>8}"
-                " of indexes"
+                f"{units.format_bytes(table['bytes']):>8}"
+                f" {units.format_bytes(table['index_bytes']):>8} of indexes"
             )
-            rows = f"{one['rows']:>12,} {'row ' if one['rows'] == 1 else 'rows'}"
-            yield DocRow(((pad(look.sanitize(one["name"]), 16), ""), (f"{rows} {sizes}", "dim")))
+            rows = f"{table['rows']:>12,} {'row ' if table['rows'] == 1 else 'rows'}"
+            yield DocRow(((pad(look.sanitize(table["name"]), 16), ""), (f"{rows} {sizes}", "dim")))
 
 
 def _build_indexes(indexes: Iterable[Reply], look: Look) -> Iterator[DocRow]:
-    for one in indexes:
+    for index in indexes:
         yield DocRow(
             (
-                (pad(look.sanitize(one["name"]), 26), ""),
-                (f"{units.format_bytes(one['bytes']):>8}  {look.sanitize(one['table'])}", "dim"),
+                (pad(look.sanitize(index["name"]), 26), ""),
+                (
+                    f"{units.format_bytes(index['bytes']):>8}  {look.sanitize(index['table'])}",
+                    "dim",
+                ),
             )
         )

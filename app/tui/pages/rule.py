@@ -32,8 +32,8 @@ def build_alert_lines(
 ) -> list[DetailLine]:
     """Return the lines for a reply of `alert.show`, at most `height`."""
     rule = found.get("rule")
-    said = look.sanitize(f"{found['object']}: {found['text']}")
-    head = [[(f"  {look.cut(said, room - 3)}", "bold")]]
+    text = look.sanitize(f"{found['object']}: {found['text']}")
+    head = [[(f"  {look.cut(text, room - 3)}", "bold")]]
     if rule:
         head.append([(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "")])
     events = _wrap_parts(
@@ -92,13 +92,13 @@ def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[s
 
     Example: `too high 10:15 to 10:20`.
     """
-    told = [
+    lines = [
         (_format_stamp(spell["since"], now), _format_stamp(spell["until"], now))
         for spell in reversed(spells)
     ]
     return [
         f"too high {since}" if since == until else f"too high {since} to {until}"
-        for since, until in told
+        for since, until in lines
     ]
 
 
@@ -137,15 +137,15 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
         (found.get("resolved_at"), "resolved"),
     ]  # fmt: skip
     known = sorted((at, words) for at, words in moments if at)
-    said = [f"{_format_stamp(at, now)} {words}" for at, words in known]
+    lines = [f"{_format_stamp(at, now)} {words}" for at, words in known]
     if found.get("silenced_until"):
         silence = {
             "until": found["silenced_until"],
             "by": found["silenced_by"],
             "reason": found["silence_reason"],
         }
-        said.append(_format_silence(silence, now, look))
-    return said
+        lines.append(_format_silence(silence, now, look))
+    return lines
 
 
 def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:

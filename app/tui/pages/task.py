@@ -82,12 +82,12 @@ def build_use_section(facts: TaskContext) -> Section:
     )
     peak = _find_maximum(facts.runs[0]["max_rss"], used_memory, use.get("most_memory"))
     most_cpu = units.format_cpu(use["most_cpu"]) if use else ""
-    asked = units.format_memory(task["memory"]) if task["memory"] else "nothing"
+    request_text = units.format_memory(task["memory"]) if task["memory"] else "nothing"
     rows = [
         _build_use_row(facts, "cpu", used_cpu, task["cpu"],
         (units.format_cpu(used_cpu), most_cpu, units.format_number(task["cpu"]))),
         _build_use_row(facts, "memory", used_memory, task["memory"] or None,
-        (units.format_memory(used_memory), units.format_memory(peak), asked)),
+        (units.format_memory(used_memory), units.format_memory(peak), request_text)),
         _build_time_row(facts),
     ]  # fmt: skip
     if task["memory"] and (used_memory or 0.0) >= task["memory"] * HIGH_SHARE:
@@ -124,22 +124,29 @@ def _build_time_row(facts: TaskContext) -> DocRow:
     usual = (facts.past or {}).get("usual")
     bar = facts.look.draw_bar(ran or 0.0, limit, 10) if limit else ""
     about = f"usual {units.format_age(usual['median'])}" if usual else ""
-    asked = units.format_duration(limit) if limit else "no limit"
+    request_text = units.format_duration(limit) if limit else "no limit"
     last = (
         f"  {units.format_count(usual['n'])} runs, p95 {units.format_age(usual['p95'])}"
         if usual
         else ""
     )
     return DocRow(
-        ((_format_use_row(facts, "time", bar, units.format_duration(ran), about, asked, last), ""),)
+        (
+            (
+                _format_use_row(
+                    facts, "time", bar, units.format_duration(ran), about, request_text, last
+                ),
+                "",
+            ),
+        )
     )
 
 
 def _format_use_row(
-    facts: TaskContext, name: str, bar: str, now: str, peak: str, asked: str, last: str
+    facts: TaskContext, name: str, bar: str, now: str, peak: str, request_text: str, last: str
 ) -> str:
     """Format a row of the table; the last column only if it fits."""
-    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{asked:<10}"
+    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{request_text:<10}"
     if facts.room >= HISTORY_CELLS:
         text += last
     return facts.look.adapt_text(text.rstrip())
@@ -155,8 +162,8 @@ def _find_maximum(*values: float | None) -> float | None:
 def build_end_section(facts: TaskContext) -> Section:
     """Return the end in words, the last log lines, and the use."""
     run = next(iter(facts.runs), None)
-    said = wrap_text(_describe_end(facts, run), facts.room - 4)
-    rows = [DocRow(((text, ""),)) for text in said]
+    lines = wrap_text(_describe_end(facts, run), facts.room - 4)
+    rows = [DocRow(((text, ""),)) for text in lines]
     rows += [DocRow(((f"  {facts.look.sanitize(text)}", ""),)) for text in facts.tail]
     if run and run["start_time"]:
         rows.append(DocRow(((_format_use(facts, run), "dim"),)))
@@ -184,9 +191,9 @@ def _get_program_name(task: Mapping[str, Any]) -> str:
 
 def _format_use(facts: TaskContext, run: Mapping[str, Any]) -> str:
     memory = facts.task["memory"]
-    asked = f" of {units.format_memory(memory)} requested" if memory else ""
+    request_text = f" of {units.format_memory(memory)} requested" if memory else ""
     signal = f"signal {run['signal']}" if run["signal"] is not None else "no signal"
-    peak = f"peak memory {units.format_memory(run['max_rss'])}{asked}"
+    peak = f"peak memory {units.format_memory(run['max_rss'])}{request_text}"
     return facts.look.adapt_text(
         f"cpu {units.format_duration(run['cpu_seconds'])}   {peak}   {signal}"
     )
@@ -256,8 +263,8 @@ def _build_alert_row(facts: TaskContext, line: Any) -> DocRow:
 def _build_rule_row(facts: TaskContext, rule: Mapping[str, Any], state: str) -> DocRow:
     name = pad(facts.look.cut(facts.look.sanitize(rule["name"]), 18), 18)
     text, style = _describe_compliance(facts, rule)
-    told = f"   {facts.look.sanitize(state)}" if state and rule["done"] is None else ""
-    return DocRow(((f"{name} ", ""), (facts.look.adapt_text(text), style), (told, "warn")))
+    state_text = f"   {facts.look.sanitize(state)}" if state and rule["done"] is None else ""
+    return DocRow(((f"{name} ", ""), (facts.look.adapt_text(text), style), (state_text, "warn")))
 
 
 def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
@@ -387,15 +394,17 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
 
 def build_parameters(facts: TaskContext) -> Iterator[Section]:
     """Yield the parameters, unless the section above shows them on one line."""
-    given = facts.task["parameters"] or {}
-    if given and not _has_short_parameters(facts):
-        column = max(10, *(min(26, measure_width(facts.look.sanitize(name)) + 2) for name in given))
+    parameters = facts.task["parameters"] or {}
+    if parameters and not _has_short_parameters(facts):
+        column = max(
+            10, *(min(26, measure_width(facts.look.sanitize(name)) + 2) for name in parameters)
+        )
         rows = [
             row
-            for name, value in given.items()
+            for name, value in parameters.items()
             for row in _build_parameter(facts, name, value, column)
         ]
-        yield Section(f"Parameters {len(given)}", tuple(rows))
+        yield Section(f"Parameters {len(parameters)}", tuple(rows))
 
 
 def _format_short_parameters(facts: TaskContext) -> str:
@@ -404,9 +413,9 @@ def _format_short_parameters(facts: TaskContext) -> str:
 
 def _has_short_parameters(facts: TaskContext) -> bool:
     """Return True if the parameters fit on the line of the template."""
-    given = facts.task["parameters"] or {}
+    parameters = facts.task["parameters"] or {}
     if not facts.task["template"] or any(
-        isinstance(value, (dict, list)) and value for value in given.values()
+        isinstance(value, (dict, list)) and value for value in parameters.values()
     ):
         return False
     return measure_width(facts.look.sanitize(facts.task["template"])) + 3 + measure_width(
@@ -415,10 +424,11 @@ def _has_short_parameters(facts: TaskContext) -> bool:
 
 
 def _join_parameters(facts: TaskContext) -> str:
-    given = facts.task["parameters"] or {}
+    parameters = facts.task["parameters"] or {}
     return facts.look.sanitize(
         "  ".join(
-            f"{k}={MASK if is_secret_name(k) else format_typed_value(v)}" for k, v in given.items()
+            f"{k}={MASK if is_secret_name(k) else format_typed_value(v)}"
+            for k, v in parameters.items()
         )
     )
 

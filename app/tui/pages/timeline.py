@@ -41,9 +41,9 @@ def build_timeline(facts: TaskContext) -> Iterator[Section]:
         if facts.look.plain
         else (DocRow(((_draw_phases(facts.look, phases, total, facts.room - 4), ""),)),)
     )
-    told = facts.look.cut(facts.look.adapt_text(_format_phases(phases, facts)), facts.room - 3)
+    text = facts.look.cut(facts.look.adapt_text(_format_phases(phases, facts)), facts.room - 3)
     yield Section(
-        "Timeline", (*bars, DocRow(((told, "dim"),))), tail=f"{units.format_age(total)} in all"
+        "Timeline", (*bars, DocRow(((text, "dim"),))), tail=f"{units.format_age(total)} in all"
     )
 
 
@@ -151,10 +151,9 @@ def _format_event(facts: TaskContext, event: Mapping[str, Any]) -> str:
     by = f" by {own(event['by'])}" if event.get("by") and event["by"] != "taskdeck" else ""
     note = event.get("note") or ""
     if note.startswith(SUBMITTED):
-        begun = f"{SUBMITTED}{by}{own(note.removeprefix(SUBMITTED))}"
-        return facts.look.adapt_text(
-            f"{facts.format_time(event['at'])}  {begun}{'' if word == 'queued' else f', {word}'}"
-        )
+        start_text = f"{SUBMITTED}{by}{own(note.removeprefix(SUBMITTED))}"
+        state = "" if word == "queued" else f", {word}"
+        return facts.look.adapt_text(f"{facts.format_time(event['at'])}  {start_text}{state}")
     return facts.look.adapt_text(
         f"{facts.format_time(event['at'])}  {attempt}{word}{by}{f': {own(note)}' if note else ''}"
     )

@@ -116,8 +116,8 @@ def _list_pool_runs(facts: TaskContext) -> list[RunningEntry]:
     if facts.board is None:
         return []
     pools = {queue.name: queue.pool for queue in facts.board.queues}
-    mine = pools.get(facts.task["queue"])
-    lines = [line for line in facts.board.running if pools.get(line.queue) == mine]
+    pool = pools.get(facts.task["queue"])
+    lines = [line for line in facts.board.running if pools.get(line.queue) == pool]
     return sorted(
         lines, key=lambda line: float("inf") if line.left is None or line.left < 0 else line.left
     )
@@ -133,25 +133,27 @@ def build_suggestions(facts: TaskContext, most: int | None = None) -> Iterator[S
     """
     found = list(facts.why.get("cures") or ())[:most]
     if found:
-        titles = [facts.look.sanitize(facts.look.adapt_text(cure["text"])) for cure in found]
+        titles = [
+            facts.look.sanitize(facts.look.adapt_text(suggestion["text"])) for suggestion in found
+        ]
         room = max(
             _TITLE_CELLS[0],
             min(_TITLE_CELLS[1], facts.room * 3 // 8, max(map(measure_width, titles))),
         )
         rows = [
             row
-            for cure, title in zip(found, titles, strict=True)
-            for row in _build_suggestion(facts, cure, title, room)
+            for suggestion, title in zip(found, titles, strict=True)
+            for row in _build_suggestion(facts, suggestion, title, room)
         ]
         yield Section("What you can do", tuple(rows))
 
 
 def _build_suggestion(
-    facts: TaskContext, cure: Mapping[str, Any], title: str, room: int
+    facts: TaskContext, suggestion: Mapping[str, Any], title: str, room: int
 ) -> Iterator[DocRow]:
-    able = bool(cure["verb"])
-    style, target = ("", f"cure:{cure['name']}") if able else ("dim", "")
-    gain = facts.look.sanitize(facts.look.adapt_text(cure["gain"]))
+    able = bool(suggestion["verb"])
+    style, target = ("", f"cure:{suggestion['name']}") if able else ("dim", "")
+    gain = facts.look.sanitize(facts.look.adapt_text(suggestion["gain"]))
     names = wrap_text(facts.look.cut(title, room * _MAX_TITLE_LINES, "middle"), room)
     for n, (name, text) in enumerate(
         zip_longest(names, wrap_text(gain, facts.room - room - 6), fillvalue="")
@@ -162,10 +164,12 @@ def _build_suggestion(
         )
 
 
-def make_request(cure: Mapping[str, Any]) -> Request:
+def make_request(suggestion: Mapping[str, Any]) -> Request:
     """Build the request of a suggestion."""
     undo = tuple(
-        Request(one["verb"], dict(one["args"]), one["said"], object=cure["object"])
-        for one in cure["undo"]
+        Request(one["verb"], dict(one["args"]), one["said"], object=suggestion["object"])
+        for one in suggestion["undo"]
     )
-    return Request(cure["verb"], dict(cure["args"]), cure["said"], undo, cure["object"])
+    return Request(
+        suggestion["verb"], dict(suggestion["args"]), suggestion["said"], undo, suggestion["object"]
+    )

@@ -149,13 +149,13 @@ class PoolsPane(Table):
 
     def _make_tail(self, view: SectionView) -> list[Wordings]:
         """Return the legend of the bars, and the number of hidden pools."""
-        says: list[Wordings] = [(self._legend,)] if self._legend else []
+        wordings: list[Wordings] = [(self._legend,)] if self._legend else []
         shown, every = len(view.list_visible()) // view.together, len(view.rows) // view.together
         if shown >= every:
-            return says
+            return wordings
         if view.offset:
-            return [*says, (f"these {shown} of {every:,}", f"{shown} of {every:,}")]
-        return [*says, (f"+{every - shown:,} more", f"+{every - shown:,}")]
+            return [*wordings, (f"these {shown} of {every:,}", f"{shown} of {every:,}")]
+        return [*wordings, (f"+{every - shown:,} more", f"+{every - shown:,}")]
 
     def go_to_row(self, key: str) -> bool:
         """Put the cursor on the line that has the pool's name."""

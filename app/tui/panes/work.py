@@ -114,10 +114,10 @@ class WorkPane(Table):
         ends = {row.key: row for row in board.ended}
         waits = {row.key for row in board.next}
         self._update_lingering(alive, ends, waits)
-        kept = [
+        lingering_rows = [
             alive.pop(row.key, None) or self._lingering.get(row.key) for row in self._previous_rows
         ]
-        rows = (*(row for row in kept if row is not None), *alive.values())
+        rows = (*(row for row in lingering_rows if row is not None), *alive.values())
         over = (
             self.select_ended(board.ended) if self.select_ended and not self.keep else board.ended
         )
@@ -132,8 +132,8 @@ class WorkPane(Table):
                 self._lingering[row.key] = LingeringRow(row, ends[row.key], now + LINGER)
         over = [
             key
-            for key, gone in self._lingering.items()
-            if gone.until <= now or key in alive or key in waits
+            for key, entry in self._lingering.items()
+            if entry.until <= now or key in alive or key in waits
         ]
         room = max(1, self.find_view("running").height - len(alive))
         over += [key for key in list(self._lingering)[:-room] if key != self.cursor]

@@ -130,12 +130,12 @@ def make_details(row: OperationEntry, room: int, now: float, look: Look) -> list
     """Return the details: who, when and where, all changes, and if an undo is possible."""
     lines: list[list[Span]] = [[(f"  {look.adapt_text(_format_who(row, now, look))}", "")]]
     lines += _make_differences(row, room, look)
-    said, style = _format_undo(row)
+    undo_text, style = _format_undo(row)
     return [
         *lines,
         *(
             [(f"  {line}", style)]
-            for line in wrap_text(look.adapt_text(look.sanitize(said)), room - 3)
+            for line in wrap_text(look.adapt_text(look.sanitize(undo_text)), room - 3)
         ),
     ]
 
@@ -178,10 +178,10 @@ def _make_field_lines(
 
     `one` means that there is only one state, before or after.
     """
-    label, was, now = diff.format_column(field.name), field.before, field.after
+    label, before, now = diff.format_column(field.name), field.before, field.after
     long = [
         value
-        for value in (was, now)
+        for value in (before, now)
         if isinstance(value, (dict, list))
         or "\n" in str(value)
         or measure_width(str(value)) > room // 3
@@ -193,7 +193,7 @@ def _make_field_lines(
         ]
         return
     yield [(f"  {look.sanitize(label)}", "dim")]
-    yield from make_difference_lines(diff.to_text(was), diff.to_text(now), look)
+    yield from make_difference_lines(diff.to_text(before), diff.to_text(now), look)
 
 
 def _make_value(field: diff.ChangedField, look: Look) -> list[Span]:
@@ -202,8 +202,8 @@ def _make_value(field: diff.ChangedField, look: Look) -> list[Span]:
 
 
 def _make_values(field: diff.ChangedField, look: Look) -> list[Span]:
-    was, now = (look.sanitize(diff.format_value(field.name, value)) for value in field[1:])
-    return [(was, ""), (look.adapt_text(" → "), "dim"), (now, "bold")]
+    before, now = (look.sanitize(diff.format_value(field.name, value)) for value in field[1:])
+    return [(before, ""), (look.adapt_text(" → "), "dim"), (now, "bold")]
 
 
 _SIGNS = {"-": "broken", "+": "well", " ": "dim", "@": "dim"}

@@ -212,13 +212,13 @@ def _list_command_lines(row: TemplateEntry, look: Look) -> list[str]:
 
 def _format_request(row: TemplateEntry) -> str:
     cpu, memory, timeout = row.asks
-    asked = [
+    parts = [
         f"{units.format_number(1.0 if cpu is None else cpu)} cpu",
         f"{units.format_memory(memory)} memory" if memory else "no memory",
     ]
     return ", ".join(
         [
-            *asked,
+            *parts,
             (
                 f"at most {units.format_duration_setting(timeout)}"
                 if timeout is not None
@@ -240,6 +240,9 @@ def _make_parameter_line(
     if "default" in schema:
         default = mask_record(schema, is_secret_name(name))["default"]
         words.append(f"default {look.cut(look.sanitize(str(default)), 20)}")
-    said = look.sanitize(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
+    description = look.sanitize(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
     shown = pad(look.cut(look.sanitize(name), 20, "middle"), 20)
-    return [(f"  {shown} ", "bold" if needed else ""), (look.cut(said, max(1, room - 24)), "dim")]
+    return [
+        (f"  {shown} ", "bold" if needed else ""),
+        (look.cut(description, max(1, room - 24)), "dim"),
+    ]

@@ -97,12 +97,12 @@ def _format_time_left(left: float, at_most: bool) -> str:
 
 
 def _make_memory_cell(row: RunningEntry, look: Look) -> Cell:
-    used, asked = row.measured_memory, row.memory
-    if used is None or not asked:
+    used, requested = row.measured_memory, row.memory
+    if used is None or not requested:
         return Cell(look.adapt_text(units.format_memory(used)))
-    close = used >= 0.95 * asked
+    close = used >= 0.95 * requested
     return Cell(
-        units.format_memory_pair(used, asked) + ("!" if close else ""), "warn" if close else ""
+        units.format_memory_pair(used, requested) + ("!" if close else ""), "warn" if close else ""
     )
 
 

@@ -180,13 +180,13 @@ class AlertsScreen(ListScreen):
         if marked := self.table.list_marked():
             return [*list_marked_alert_hints(marked, self._has_rule), MARK_HINT, new]
         if isinstance(row, RuleRow):
-            turn = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
+            hint = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
             tasks = [] if row.facts.get("metric") else [KeyHint("↵", "its tasks", "enter", 1)]
             return [
                 *tasks,
                 KeyHint("e", "edit", "e", 2),
                 KeyHint("s", "silence", "s", 5),
-                turn,
+                hint,
                 new,
                 *self._list_rare_hints(),
             ]
@@ -261,11 +261,12 @@ class AlertsScreen(ListScreen):
         The counts cover all alerts, listed or not.
         """
         quiet = [row for row in self.rules.values() if row.until is not None]
-        heard = [row for row in self.rules.values() if row.until is None]
+        active_rules = [row for row in self.rules.values() if row.until is None]
         own = [alert.status for alert in self.alerts if alert.sla not in self.rules]
         counts = {
-            "firing": sum(row.firing for row in heard) + own.count("firing"),
-            "acknowledged": sum(row.acknowledged for row in heard) + own.count("acknowledged"),
+            "firing": sum(row.firing for row in active_rules) + own.count("firing"),
+            "acknowledged": sum(row.acknowledged for row in active_rules)
+            + own.count("acknowledged"),
             "silenced": sum(row.firing + row.acknowledged for row in quiet),
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}

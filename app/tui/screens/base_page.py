@@ -110,13 +110,13 @@ class PageScreen(PollingScreen, StatusScreen):
         """Draw header, banner and keys."""
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
         failures = self.deck.seen.count_unseen(self.board) if self.board else 0
-        bearings = HeaderContext(
+        context = HeaderContext(
             title=self.make_heading(),
             here=self.PLACE,
             failures=failures,
             read_only=self.deck.read_only,
         )
-        self.query_one(Header).show(self.board or Board(), bearings)
+        self.query_one(Header).show(self.board or Board(), context)
         self._show_banner()
         self.refresh_keys()
 
@@ -151,22 +151,22 @@ class PageScreen(PollingScreen, StatusScreen):
 
     def update_faults(self, faults: Collection[str]) -> None:
         """Clear the message of a fault that is not among these."""
-        fault, said = self._reported_fault
-        if said is not None and fault not in faults:
+        fault, message = self._reported_fault
+        if message is not None and fault not in faults:
             self._reported_fault = "", None
-            self.deck.retract_message(said)
+            self.deck.retract_message(message)
 
     def refresh_message(self) -> None:
         """Draw the last message while it is fresh."""
-        said = self.deck.get_message()
+        message = self.deck.get_message()
         # A screen that has just opened has no lines yet; it calls this method again later.
         for line in self.query(MessageLine):
-            line.show([said] if said else [])
+            line.show([message] if message else [])
 
     def show_read_error(self, text: str) -> None:
         """Show why a reading failed, but do not repeat the error over a newer message."""
-        why, told = self._read_error
-        if text != why or self.deck.get_message() in (None, told):
+        why, was_shown = self._read_error
+        if text != why or self.deck.get_message() in (None, was_shown):
             super().show_read_error(text)
             self._read_error = text, self.deck.get_message()
 

@@ -120,14 +120,14 @@ def _find_on_board(board: Board | None, number: int) -> RunningEntry | None:
 
 def _make_running_row(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningEntry:
     started = to_unix_or_none(task.get("started_at"))
-    asked: Any = {
+    requests: Any = {
         "timeout": task.get("timeout"),
         "cpu": task.get("cpu") or 0.0,
         "memory": task.get("memory") or 0.0,
     }
     return RunningEntry(
         **common,
-        **asked,
+        **requests,
         runid="",
         attempt=task.get("attempts") or 1,
         started_at=started,

@@ -70,11 +70,13 @@ class DatabaseScreen(PageScreen):
         """Show the quick results at once, then measure the file."""
         before, self._has_quick_results = self._found, True
         if not found.measured:
-            kept = {verb: why for verb, why in before.failed.items() if verb in MEASURING}
+            measuring_errors = {
+                verb: why for verb, why in before.failed.items() if verb in MEASURING
+            }
             found = found._replace(
                 stats=before.stats,
                 going=before.going,
-                failed={**found.failed, **kept},
+                failed={**found.failed, **measuring_errors},
                 measured=before.measured,
             )
         self._found = found
@@ -145,7 +147,7 @@ def _read_diagnostics(client: Client, measure: bool, up: bool) -> DatabaseReplie
     if not measure:
         return found
     # only a runtime knows the retention rules
-    going = ask("db.cleanup", {"dry_run": True}) if up else None
+    cleanup = ask("db.cleanup", {"dry_run": True}) if up else None
     return found._replace(
-        stats=ask("db.stats"), going=going["next"] if going else None, measured=True
+        stats=ask("db.stats"), going=cleanup["next"] if cleanup else None, measured=True
     )

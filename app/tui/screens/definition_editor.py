@@ -297,8 +297,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             "definition.check", args, partial(self._apply_check, self._check_number, self.area.text)
         )
 
-    def _apply_check(self, asked: int, text: str, found: Mapping[str, Any]) -> None:
-        if asked != self._check_number or text != self.area.text:
+    def _apply_check(self, check_number: int, text: str, found: Mapping[str, Any]) -> None:
+        if check_number != self._check_number or text != self.area.text:
             return
         self._check_result, self._checked_text = found, text
         if found["name"] == PLACEHOLDER and not found["faults"]:
@@ -311,8 +311,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self.action_save()
 
     def _make_verdict(self) -> list[Span]:
-        looked = self._check_result or {}
-        faults = looked.get("faults", ())
+        check_result = self._check_result or {}
+        faults = check_result.get("faults", ())
         if faults:
             shown = [
                 (
@@ -330,15 +330,15 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
                 else [*shown[: SHOWN_FAULTS - 1], (f"  and {more + 1} more", "late")]
             )
         notice = [(self.look.adapt_text(self._notice), "warn")] if self._notice else []
-        return [(self.look.adapt_text(f"✓ {self._describe_save(looked)}"), "well"), *notice]
+        return [(self.look.adapt_text(f"✓ {self._describe_save(check_result)}"), "well"), *notice]
 
-    def _describe_save(self, looked: Mapping[str, Any]) -> str:
+    def _describe_save(self, check_result: Mapping[str, Any]) -> str:
         """Return what saving would do, as a phrase."""
         if self._was is None:
-            return f"creates {_WORDS[self.kind]} {self.look.sanitize(str(looked['name']))}"
+            return f"creates {_WORDS[self.kind]} {self.look.sanitize(str(check_result['name']))}"
         changed = [
             diff.format_change(diff.ChangedField(key, *pair))
-            for key, pair in looked["fields"].items()
+            for key, pair in check_result["fields"].items()
         ]
         return (
             "would change " + self.look.sanitize(", ".join(changed))
@@ -449,11 +449,11 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _finish(self, answer: Mapping[str, Any]) -> None:
         self._drafts.pop(self._key, None)
         name = str(answer["name"])
-        said = self.look.sanitize(f"Saved {_WORDS[self.kind]} {name}.")
+        message = self.look.sanitize(f"Saved {_WORDS[self.kind]} {name}.")
         if ids := answer.get("operations"):
-            self.deck.undo_stack.push(said, [Request("undo", {"ids": list(ids)}, "Undone:")])
+            self.deck.undo_stack.push(message, [Request("undo", {"ids": list(ids)}, "Undone:")])
         self.dismiss(name)
-        self.show_message(f"{said}  u undo")
+        self.show_message(f"{message}  u undo")
 
     # Leaving
 

@@ -160,10 +160,10 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         if self.kind is edit_model.POOL and self.board:
             self._first = find_lacking_field(self.source.idents[0], self.board) or self._first
         if self.source.is_new:
-            kept = self._kept_inputs.get(self.source.key)
+            kept_input = self._kept_inputs.get(self.source.key)
             self._fill_fields(
                 {slot.name: self._sheet.get_initial_text(slot) for slot in self._slots}
-                | dict(kept.texts if kept and kept.left else {})
+                | dict(kept_input.texts if kept_input and kept_input.left else {})
             )
             self._announce_kept()
         self.set_focus(self.query_one(f"#{self._first}"))
@@ -244,9 +244,9 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         texts = {}
         for slot in self._slots:
             begins = new.get_initial_text(slot)
-            kept = old.is_touched(slot) if self._loaded else bool(typed[slot.name])
-            texts[slot.name] = typed[slot.name] if kept else begins
-            if kept and self._loaded and before.get_initial_text(slot) != begins:
+            kept_input = old.is_touched(slot) if self._loaded else bool(typed[slot.name])
+            texts[slot.name] = typed[slot.name] if kept_input else begins
+            if kept_input and self._loaded and before.get_initial_text(slot) != begins:
                 self._meanwhile.setdefault(slot.name, before.get_initial_text(slot))
         untouched = not self._loaded and not typed[self._first]
         self._sheet, self._loaded = replace_texts(new, texts), True
@@ -375,7 +375,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             )
         if not sheet.find_changes():
             return [("", "") if sheet.is_new else ("Nothing is changed yet.", "dim")]
-        told = [
+        lines = [
             (
                 f"{sheet.find_field(name).label} was {self._format_previous(name)} when the form"
                 " opened: saving overwrites the change.",
@@ -385,7 +385,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             if sheet.is_touched(sheet.find_field(name))
         ]
         return (
-            told
+            lines
             + [(look.sanitize(look.adapt_text(text)), "") for text in self.describe_effect(sheet)]
         )[:SHOWN_FAULTS]
 
@@ -484,12 +484,12 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             self._send()
 
     def _send(self) -> None:
-        deeds = self.make_requests(self._sheet)
-        if not deeds:
+        requests = self.make_requests(self._sheet)
+        if not requests:
             self.show_message("No changes. Press esc to close.", stays=False)
             return
         self._keep_input(left=False)
-        self.deck.requests.send(deeds)
+        self.deck.requests.send(requests)
         self.dismiss(True)
 
     def action_copy(self) -> None:
@@ -524,14 +524,14 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     @property
     def _kept_texts(self) -> dict[str, str]:
         """Kept text of this form, for fields whose stored value has not changed."""
-        kept = self._kept_inputs.get(self.source.key)
-        if kept is None or not self._loaded:
+        kept_input = self._kept_inputs.get(self.source.key)
+        if kept_input is None or not self._loaded:
             return {}
         begins = {slot.name: self._sheet.get_initial_text(slot) for slot in self._slots}
         return {
             name: text
-            for name, text in kept.texts.items()
-            if kept.was.get(name, begins.get(name)) == begins.get(name)
+            for name, text in kept_input.texts.items()
+            if kept_input.was.get(name, begins.get(name)) == begins.get(name)
         }
 
     def _keep_input(self, *, left: bool) -> None:

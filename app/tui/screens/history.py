@@ -248,8 +248,8 @@ class HistoryScreen(PageScreen):
         return {"span": self.span, "metric": self.metric, "by": self.by, "within": self.within}
 
     def reread(self) -> None:
-        asked, self._minute = self._make_args(), int(self.now // 60)
-        self.read(lambda client: client.call("history", asked), self._apply_answer)
+        args, self._minute = self._make_args(), int(self.now // 60)
+        self.read(lambda client: client.call("history", args), self._apply_answer)
 
     def handle_board_change(self) -> None:
         """Update the header.

@@ -364,13 +364,13 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         of = f" of {len(self._runs)}" if len(self._runs) > 1 else ""
         spans: list[Span] = [(f" attempt {run['attempt']}{of}   " if run else " ", "")]
         spans.append((self.look.state(sign), sign.style))
-        told = [
+        parts = [
             self._format_elapsed(run),
             self.look.sanitize((run or {}).get("reason") or ""),
             format_size_and_lines(page) if run else "",
         ]
-        told.append(self._origin_note or (_format_position(page) if run else ""))
-        spans.append(("".join(f"   {text}" for text in told if text), ""))
+        parts.append(self._origin_note or (_format_position(page) if run else ""))
+        spans.append(("".join(f"   {text}" for text in parts if text), ""))
         self.query_one("#head", TextLine).show(spans)
 
     def _format_elapsed(self, run: Mapping[str, Any] | None) -> str:

@@ -260,10 +260,10 @@ class OperationsScreen(ListScreen):
     def action_copy(self) -> None:
         row = self.table.item
         if isinstance(row, OperationEntry):
-            told = diff.format_operation(
+            text = diff.format_operation(
                 row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after")
             )
-            self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.sanitize(row.by)}: {told}")
+            self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.sanitize(row.by)}: {text}")
             self.show_message("Copied, if the terminal allows it (tmux: set-clipboard on).")
 
     # Undo

@@ -35,11 +35,14 @@ class SilenceScreen(EditScreen):
     def describe_effect(self, sheet: EditSheet) -> list[str]:
         now = datetime.fromtimestamp(self.now, UTC)
         until = units.parse_time(sheet.get_text(sheet.find_field("until")), now)
-        said = (
+        effect = (
             f"Quiet until {units.format_clock_time(until, now)}, for"
             f" {units.format_age((until - now).total_seconds())}."
         )
-        return [said, "Its alerts return after that. To stop them for good, p turns the rule off."]
+        return [
+            effect,
+            "Its alerts return after that. To stop them for good, p turns the rule off.",
+        ]
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
         return rules.silence_rules(

@@ -472,30 +472,32 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         had = self._source_task.get("parameters") or {}
         found = build_outline(schema).format_given_values(had)
         if (
-            lost := had.keys()
+            dropped_names := had.keys()
             - build_outline(schema).parse_texts(build_outline(schema).format_values(had)).keys()
         ):
-            said = f"Not copied, masked or no longer a parameter: {', '.join(sorted(lost))}."
-            self.show_message(self.look.sanitize(said), "warn")
+            notice = (
+                f"Not copied, masked or no longer a parameter: {', '.join(sorted(dropped_names))}."
+            )
+            self.show_message(self.look.sanitize(notice), "warn")
         return found
 
     def _describe_template(self, row: Mapping[str, Any]) -> str:
         """Return the template's description and the defaults of its tasks."""
-        asks = [f"queue {self.look.sanitize(row['queue'])}"] if row.get("queue") else []
-        asks += [f"cpu {units.format_number(row['cpu'])}"] if row.get("cpu") is not None else []
-        asks += (
+        facts = [f"queue {self.look.sanitize(row['queue'])}"] if row.get("queue") else []
+        facts += [f"cpu {units.format_number(row['cpu'])}"] if row.get("cpu") is not None else []
+        facts += (
             [f"memory {units.format_memory(row['memory'])}"]
             if row.get("memory") is not None
             else []
         )
-        asks += (
+        facts += (
             [f"limit {units.format_duration(row['timeout'])}"]
             if row.get("timeout") is not None
             else []
         )
         named = f"{row['name']}: " if self._template or self._source_task else ""
         return "  ".join(
-            [self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *asks]
+            [self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *facts]
         )
 
     # Changes
@@ -627,12 +629,12 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         """Return all faults, a sentence each."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
         found = list(self._find_field_faults().values())
-        gone = (
+        missing_template = (
             self.draft.template
             and self._asked_templates
             and self.draft.template not in self._templates
         )
-        if self.draft.kind == "template" and gone:
+        if self.draft.kind == "template" and missing_template:
             found.append(
                 f"There is no template {self.look.sanitize(self.draft.template)} any more."
             )
@@ -667,19 +669,17 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         The fault of a parameter is shown beside it. A parameter not visited yet is missing, not
         wrong.
         """
-        told = fields.shown_findings
+        shown_findings = fields.shown_findings
         others = found[: len(found) - len(fields.findings)]
-        count = len(others) + len(told)
-        where = "; ".join(filter(None, [*others, _format_names(told)]))
+        count = len(others) + len(shown_findings)
+        where = "; ".join(filter(None, [*others, _format_names(shown_findings)]))
         things = "1 thing" if count == 1 else f"{count} things"
-        mend = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
-        fill = self.look.sanitize(
-            "Still to fill in:"
-            f" {_format_names([finding for finding in fields.findings if finding not in told])}."
-        )
+        fix_text = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
+        missing = [finding for finding in fields.findings if finding not in shown_findings]
+        fill_text = self.look.sanitize(f"Still to fill in: {_format_names(missing)}.")
         return [
-            *([(mend, "broken")] if count else []),
-            *([(fill, "dim")] if len(told) < len(fields.findings) else []),
+            *([(fix_text, "broken")] if count else []),
+            *([(fill_text, "dim")] if len(shown_findings) < len(fields.findings) else []),
         ]
 
     def _is_untouched(self) -> bool:
@@ -789,10 +789,10 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         texts, values = parameters.split_texts(
             fields.shown_values if shown else fields.values, fields.schema
         )
-        given = ({"parameter_texts": texts} if texts else {}) | (
+        parameter_args = ({"parameter_texts": texts} if texts else {}) | (
             {"parameters": values} if values else {}
         )
-        return build_spec(draft, given)
+        return build_spec(draft, parameter_args)
 
     # Requests to the runtime
 
@@ -808,15 +808,18 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             return  # the template is still being read; the draft is checked again after that
         faulty = self._find_field_faults()
         if len(faulty) == len(self._find_faults()):
-            asked, args = self._check_number, self._make_submission(faulty) | {"dry_run": True}
+            check_number, args = (
+                self._check_number,
+                self._make_submission(faulty) | {"dry_run": True},
+            )
             home = self._home
             self.ask(
                 lambda client: check_submission(client, args, home),
-                lambda said: self._apply_verdict(asked, not faulty, said),
+                lambda said: self._apply_verdict(check_number, not faulty, said),
             )
 
-    def _apply_verdict(self, asked: int, whole: bool, verdict: tuple[str, str]) -> None:
-        if asked == self._check_number:
+    def _apply_verdict(self, check_number: int, whole: bool, verdict: tuple[str, str]) -> None:
+        if check_number == self._check_number:
             self._refusal, name = verdict
             self._default_name = name if whole else self._default_name
             self._accepted = whole and not self._refusal
@@ -947,7 +950,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     def action_clear(self) -> None:
         """Clear the form; again restores the text."""
-        typed, put_away = self._read_draft(), self._cleared_draft
+        typed, cleared_draft = self._read_draft(), self._cleared_draft
         self._fill_fields(self._blank_draft)
         self._cleared_draft = typed if self._read_draft() != typed else None
         self._focus_first()
@@ -955,8 +958,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             self._keep_draft(None)
             self._initial_draft = self._read_draft()
             self.show_message("Emptied; ctrl+n again restores the text.", stays=False)
-        elif put_away is not None:
-            self._fill_fields(put_away)
+        elif cleared_draft is not None:
+            self._fill_fields(cleared_draft)
             self.show_message("As it was before.", stays=False)
 
     def action_copy(self) -> None:

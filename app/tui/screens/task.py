@@ -239,13 +239,13 @@ class TaskScreen(SingleTaskScreen):
 
     def _open_log(self, run: Mapping[str, Any]) -> None:
         """Follow a run's log, and focus the log if the screen was empty before."""
-        view, fresh = (
+        view, is_new = (
             self.query_one(LogView),
             not self._log_runid and not self.query_one("#main", Doc).height,
         )
         self._log_runid = run["runid"]
         view.open_log(open_source(run), live=True)
-        if fresh:
+        if is_new:
             view.focus()
 
     @on(LogView.Changed)
@@ -309,8 +309,10 @@ class TaskScreen(SingleTaskScreen):
             if self._snapshot and self._snapshot.about["why"]
             else ()
         )
-        cure = next((cure for cure in offered if cure["name"] == name), None)
-        if cure is None:
+        suggestion = next(
+            (suggestion for suggestion in offered if suggestion["name"] == name), None
+        )
+        if suggestion is None:
             self.show_message("The suggestion is no longer available.", "warn")
         elif (
             self.ticks - self._cursor_set_at < RECENT
@@ -320,18 +322,18 @@ class TaskScreen(SingleTaskScreen):
             )
         elif name == "start":
             self.deck.background.start_runtime()
-        elif cure["asks"] is not None:
-            self.deck.requests.preview_cancel([str(cure["asks"])], self._confirm_cancel)
-        elif cure["verb"].startswith(("queue.", "pool.")):
+        elif suggestion["asks"] is not None:
+            self.deck.requests.preview_cancel([str(suggestion["asks"])], self._confirm_cancel)
+        elif suggestion["verb"].startswith(("queue.", "pool.")):
             self._open_question(
-                lambda: _make_suggestion_question(cure, self.look),
-                lambda _: self._send_suggestion(cure),
+                lambda: _make_suggestion_question(suggestion, self.look),
+                lambda _: self._send_suggestion(suggestion),
             )
         else:
-            self._send_suggestion(cure)
+            self._send_suggestion(suggestion)
 
-    def _send_suggestion(self, cure: Mapping[str, Any]) -> None:
-        self._perform(lambda: [why.make_request(cure)] if self._get_rows() else [])
+    def _send_suggestion(self, suggestion: Mapping[str, Any]) -> None:
+        self._perform(lambda: [why.make_request(suggestion)] if self._get_rows() else [])
 
     def _confirm_cancel(self, preview: Mapping[str, Any]) -> None:
         if tasks := preview["tasks"]:
@@ -381,11 +383,14 @@ class TaskScreen(SingleTaskScreen):
         self.show_message(_summarize(facts), stays=False)
 
 
-def _make_suggestion_question(cure: Mapping[str, Any], look: Look) -> Question:
+def _make_suggestion_question(suggestion: Mapping[str, Any], look: Look) -> Question:
     """Return the question before a change of a queue or pool, which starts other tasks too."""
-    body = [[(look.sanitize(str(cure["text"])), "bold")], [(look.sanitize(str(cure["gain"])), "")],
-    [],
-            [("The change applies to all tasks there; others may start too.", "")]]  # fmt: skip
+    body = [
+        [(look.sanitize(str(suggestion["text"])), "bold")],
+        [(look.sanitize(str(suggestion["gain"])), "")],
+        [],
+        [("The change applies to all tasks there; others may start too.", "")],
+    ]
     return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
 
 

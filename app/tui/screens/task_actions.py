@@ -164,10 +164,10 @@ class TaskActions(StatusScreen, Screen[None]):
         self._perform(lambda: self._change_priority(self._get_rows(), by), again=True)
 
     def _change_priority(self, rows: Sequence[Any], by: int) -> list[Request]:
-        asked = self.deck.pending.priorities
+        pending = self.deck.pending.priorities
         if places := queues_pools.list_places(rows):
-            return queues_pools.change_place_priority(places, by, asked)
-        return action_tasks.change_priority(action_tasks.list_task_rows(rows), by, asked)
+            return queues_pools.change_place_priority(places, by, pending)
+        return action_tasks.change_priority(action_tasks.list_task_rows(rows), by, pending)
 
     def action_acknowledge(self) -> None:
         self._perform(lambda: action_tasks.acknowledge_rows(self._get_rows()))
@@ -193,14 +193,14 @@ class TaskActions(StatusScreen, Screen[None]):
         """
 
         def have(found: Any, error: Exception | None) -> None:
-            if came.is_set():  # the wait timed out
+            if is_expected.is_set():  # the wait timed out
                 return
-            came.set()
+            is_expected.set()
             opens(found, error)
             if self.app.screen is self:
                 self.deck.discard_typeahead()
 
-        came = self.deck.expect_screen()
+        is_expected = self.deck.expect_screen()
         self.deck.read_queue.submit_work(
             work, lambda found, error: self.call_later(have, found, error)
         )

@@ -201,37 +201,42 @@ class TasksScreen(ListScreen, TaskActions):
         if event.way in ("first", "last") or (self._current_read is None and not self._failed):
             self._request_rows(event.way)
 
-    def _request_rows(self, way: str) -> None:
+    def _request_rows(self, direction: str) -> None:
         """Read rows; during a reading, remember only the latest request."""
-        if way in RESET_WAYS:
+        if direction in RESET_WAYS:
             self.settled.clear()
         if self._current_read is not None:
-            self._next_way = way if way in RESET_WAYS or self._next_way is None else self._next_way
+            self._next_way = (
+                direction if direction in RESET_WAYS or self._next_way is None else self._next_way
+            )
         elif self._find_filter_fault():
             self.settled.set()
         else:
-            self._current_read = (way, self.words)
-            args = self._make_args(way)
+            self._current_read = (direction, self.words)
+            args = self._make_args(direction)
             self.read(lambda client: client.call("browse", args), self._apply_answer)
 
-    def _make_args(self, way: str) -> dict[str, Any]:
+    def _make_args(self, direction: str) -> dict[str, Any]:
         rows = self.paged.rows
-        asked: dict[str, Any] = {
+        args: dict[str, Any] = {
             "filter": self.words,
             "order": self.order,
             "down": self.down,
             "limit": PAGE_SIZE,
         }
-        if way == "last":
-            return asked | {"way": "before"}
-        if way == "here" and (at := self._find_cursor_position()):
-            return asked | {"way": "from", "at": at}
-        if way in ("first", "here") or not rows:
-            return asked
-        if way == "again":
+        if direction == "last":
+            return args | {"way": "before"}
+        if direction == "here" and (at := self._find_cursor_position()):
+            return args | {"way": "from", "at": at}
+        if direction in ("first", "here") or not rows:
+            return args
+        if direction == "again":
             at = {"way": "from", "at": _get_position(rows[0])} if self.paged.more_before else {}
-            return asked | at | {"limit": max(PAGE_SIZE, len(rows))}
-        return asked | {"way": way, "at": _get_position(rows[0 if way == "before" else -1])}
+            return args | at | {"limit": max(PAGE_SIZE, len(rows))}
+        return args | {
+            "way": direction,
+            "at": _get_position(rows[0 if direction == "before" else -1]),
+        }
 
     def _find_cursor_position(self) -> list[Any] | None:
         """Return the position of the current row in the requested order, or None if unknown."""
@@ -241,10 +246,10 @@ class TasksScreen(ListScreen, TaskActions):
         return [row.number, row.number] if self.order == "number" else _get_position(row)
 
     def _apply_answer(self, answer: Mapping[str, Any]) -> None:
-        way, words = self._current_read or ("again", self.words)
+        direction, words = self._current_read or ("again", self.words)
         self._current_read = None
         if words == self.words:
-            self._show_rows(way, answer)
+            self._show_rows(direction, answer)
             self._unmark_hidden()
         self._send_next_request()
 
@@ -270,14 +275,16 @@ class TasksScreen(ListScreen, TaskActions):
         if self._current_read is None or self._current_read[0] not in RESET_WAYS:
             super().settle()
 
-    def _show_rows(self, way: str, answer: Mapping[str, Any]) -> None:
+    def _show_rows(self, direction: str, answer: Mapping[str, Any]) -> None:
         table, rows = self.paged, row_tasks.make_rows(answer["columns"], answer["rows"])
         before, after = answer["more_before"], answer["more_after"]
-        if way == "before":
+        if direction == "before":
             rows, after = (*rows, *table.rows), table.more_after
-        elif way == "after":
+        elif direction == "after":
             rows, before = (*table.rows, *rows), table.more_before
-        if way in RESET_WAYS and (way != "here" or table.cursor not in [row.key for row in rows]):
+        if direction in RESET_WAYS and (
+            direction != "here" or table.cursor not in [row.key for row in rows]
+        ):
             table.cursor, table.jumped_at = None, self.ticks
             table.views[0].offset = 0
         self._shown_order = self.order
@@ -286,14 +293,14 @@ class TasksScreen(ListScreen, TaskActions):
         if len(rows) > MAX_ROWS:
             rows, before, after = (
                 (rows[:MAX_ROWS], before, True)
-                if way == "before"
+                if direction == "before"
                 else (rows[-MAX_ROWS:], True, after)
             )
         self.total, self._is_complete = answer["total"], answer["complete"]
         self.deck.pending.drop_applied_priorities({row.key: row.line.priority for row in rows})
         self.changes.record_states([(row.key, row.status) for row in rows], self.ticks)
         self._update_title(answer["of"])
-        table.show_rows(rows, before, after, at_end=way == "last")
+        table.show_rows(rows, before, after, at_end=direction == "last")
         self.refresh_chrome()
 
     def _update_title(self, of: int) -> None:
@@ -392,9 +399,9 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _apply_view_choice(self, letter: str | None) -> None:
         if letter == "s":
-            says = "A name for this filter, order and columns; enter saves"
+            prompt = "A name for this filter, order and columns; enter saves"
             self.app.push_screen(
-                AskScreen("Save this view", says, fault=saved_views.check_view_name),
+                AskScreen("Save this view", prompt, fault=saved_views.check_view_name),
                 self._save_view,
             )
         elif letter == "D":
@@ -430,12 +437,12 @@ class TasksScreen(ListScreen, TaskActions):
 
     def _forget_view(self, name: str | None) -> None:
         if name:
-            gone = saved_views.delete_view(self.deck.memory, name)
+            was_deleted = saved_views.delete_view(self.deck.memory, name)
             self.show_message(
                 self.look.sanitize(
-                    f"Forgot {name}." if gone else f"There is no view {name} of yours."
+                    f"Forgot {name}." if was_deleted else f"There is no view {name} of yours."
                 ),
-                "" if gone else "warn",
+                "" if was_deleted else "warn",
             )
 
     # Marks

@@ -228,11 +228,15 @@ _EMPTY_TEXT = (
 
 def make_retire_request(row: TemplateEntry) -> Request:
     """Return the request that retires a template, or lets a retired one take tasks again."""
-    away = Request("template.retire", {"name": row.name}, "Retired template", object=row.name)
-    back = Request(
+    retire_request = Request(
+        "template.retire", {"name": row.name}, "Retired template", object=row.name
+    )
+    reinstate_request = Request(
         "template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name
     )
-    first, undo = (back, away) if row.retired else (away, back)
+    first, undo = (
+        (reinstate_request, retire_request) if row.retired else (retire_request, reinstate_request)
+    )
     return Request(first.verb, first.args, first.said, (undo,), row.name)
 
 

@@ -31,20 +31,24 @@ class PendingChanges:
     def drop_applied_priorities(self, shown: Mapping[str, int]) -> None:
         """Drop priorities that the visible list shows by now."""
         self.priorities = {
-            key: asked for key, asked in self.priorities.items() if shown.get(key) != asked
+            key: priority for key, priority in self.priorities.items() if shown.get(key) != priority
         }
 
     def update_from_board(self, board: Board) -> None:
         """Drop priorities of rows that the board does not show, or shows by now."""
         shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
-        self.priorities = {key: asked for key, asked in self.priorities.items() if key in shown}
+        self.priorities = {
+            key: priority for key, priority in self.priorities.items() if key in shown
+        }
         self.drop_applied_priorities(shown)
 
     @property
     def retries(self) -> dict[str, float]:
         """End times, by uuid, of retried tasks whose rows may be stale."""
         now = self._ticks()
-        self._retried = {key: asked for key, asked in self._retried.items() if now < asked[1]}
+        self._retried = {
+            key: priority for key, priority in self._retried.items() if now < priority[1]
+        }
         return {key: ended_at for key, (ended_at, _) in self._retried.items()}
 
     def add_retries(self, ended: Mapping[str, float]) -> None:

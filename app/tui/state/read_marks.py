@@ -55,12 +55,12 @@ class ReadMarks:
         since = self._read_time("failures_seen")
         if since >= board.at:
             return 0
-        looked, now = (
+        failures_seen_at, now = (
             datetime.fromtimestamp(since, UTC) if since else None,
             datetime.fromtimestamp(board.at, UTC),
         )
-        since = get_failure_cutoff(looked, now).timestamp()
-        opened, shown = (
+        since = get_failure_cutoff(failures_seen_at, now).timestamp()
+        opened_at, shown = (
             self._read_viewed(),
             {
                 line.uuid: line.ended_at
@@ -68,11 +68,11 @@ class ReadMarks:
                 if line.status in FAILED_STATES and line.ended_at > since
             },
         )
-        known = sum(self._is_seen(line, opened) for line in board.ended if line.uuid in shown)
+        known = sum(self._is_seen(line, opened_at) for line in board.ended if line.uuid in shown)
         # Failures older than the board's rows; deleted or retried ones are not in `failed` either.
         earlier = sum(
             since < at < min(shown.values(), default=0.0)
-            for uuid, at in opened.items()
+            for uuid, at in opened_at.items()
             if uuid not in shown
         )
         return max(0, board.failed - known - min(earlier, max(0, board.failed - len(shown))))
@@ -81,7 +81,7 @@ class ReadMarks:
         self, lines: Iterable[EndedEntry], now: float, successes_for: float
     ) -> tuple[EndedEntry, ...]:
         """Return the ended tasks still shown: failures until viewed, others for a while."""
-        opened, at = self._read_viewed(), self._read_time("failures_seen")
+        opened_at, at = self._read_viewed(), self._read_time("failures_seen")
         return tuple(
             line
             for line in lines
@@ -89,7 +89,7 @@ class ReadMarks:
             or (
                 line.status in FAILED_STATES
                 and line.ended_at > at
-                and not self._is_seen(line, opened)
+                and not self._is_seen(line, opened_at)
             )
         )
 
@@ -103,12 +103,12 @@ class ReadMarks:
         found = self._memory.get("opened_at", {})
         return {uuid: at for uuid, at in found.items() if isinstance(at, float)}
 
-    def _is_seen(self, line: EndedEntry, opened: Mapping[str, float]) -> bool:
+    def _is_seen(self, line: EndedEntry, opened_at: Mapping[str, float]) -> bool:
         """Return True if this end was viewed, not an earlier one.
 
         A run ends a moment before its task.
         """
-        return line.ended_at - opened.get(line.uuid, -inf) < END_TOLERANCE
+        return line.ended_at - opened_at.get(line.uuid, -inf) < END_TOLERANCE
 
 
 def _add_viewed(before: Mapping[str, float], uuid: str, ended_at: float) -> dict[str, float]:

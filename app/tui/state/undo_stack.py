@@ -28,9 +28,9 @@ class UndoStack:
         """Message of the entry that `u` undoes next; empty if there is none."""
         return self.entries[-1][0] if self.entries else ""
 
-    def push(self, said: str, deeds: Sequence[Request]) -> None:
+    def push(self, text: str, requests: Sequence[Request]) -> None:
         """Push an entry. `said` is sanitized."""
-        self.entries = [*self.entries, (said, tuple(deeds))][-MAX_UNDO:]
+        self.entries = [*self.entries, (text, tuple(requests))][-MAX_UNDO:]
         self.is_hidden = False
 
     def pop(self) -> tuple[str, tuple[Request, ...]]:

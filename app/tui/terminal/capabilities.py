@@ -51,12 +51,12 @@ def measure_rule_character(fd_in: int, fd_out: int, patience: float = REPLY_TIME
 
 
 def _read_answer(fd: int, until: float) -> int | None:
-    heard = b""
+    answer = b""
     while (left := until - time.monotonic()) > 0:
         if not select.select([fd], [], [], left)[0]:
             return None
-        heard += os.read(fd, 64)
-        if found := _ANSWER.search(heard):
+        answer += os.read(fd, 64)
+        if found := _ANSWER.search(answer):
             return int(found[1]) - 1
     return None
 

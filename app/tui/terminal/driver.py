@@ -97,9 +97,9 @@ class ClickDriver(LinuxDriver):
         Without SIGHUP (nohup, no controlling terminal), reading a terminal that is gone would spin
         and writing to it would block. The deck holds nothing that needs a clean exit.
         """
-        gone = select.poll()
-        gone.register(self.fileno, 0)
-        gone.poll()
+        hangup_poll = select.poll()
+        hangup_poll.register(self.fileno, 0)
+        hangup_poll.poll()
         self.before_exit()
         os._exit(128 + signal.SIGHUP)
 

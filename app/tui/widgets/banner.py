@@ -102,22 +102,22 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         )
     if board.database in LOST_STATES:
         first = "" if runtime.state in ("none", "stopped") else "taskdeck stop && "
-        cure = runtime.cure or f"Run: {first}taskdeck db restore --dry-run"
+        advice = runtime.cure or f"Run: {first}taskdeck db restore --dry-run"
         place = f": {board.home}" if board.home else ""
         return (
             f"DATABASE {board.database}{place}. Nothing starts or is stored. {jobs}; ends are"
-            f" recorded. {cure}"
+            f" recorded. {advice}"
         )
     if runtime.state == "stopped":
         who = runtime.stopped_by or "someone"
-        cure = (
+        advice = (
             f"{start} starts it again, or: taskdeck serve"
             if start
             else "Start it again: taskdeck serve --detach"
         )
         return (
             f"NO RUNTIME{_format_since(runtime, now)}: {who} stopped it (taskdeck stop). Nothing"
-            f" starts. {jobs}; ends are recorded. {cure}"
+            f" starts. {jobs}; ends are recorded. {advice}"
         )
     if runtime.state == "none":
         starts = (
@@ -125,10 +125,10 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
             if start
             else "Start one: taskdeck serve --detach"
         )
-        cure = "Trying to start one." if tries else starts
+        advice = "Trying to start one." if tries else starts
         return (
             f"NO RUNTIME{_format_since(runtime, now)}. Nothing starts. {jobs}; ends are recorded."
-            f" {cure}"
+            f" {advice}"
         )
     if board.database != "ok":
         return (
@@ -157,12 +157,12 @@ def _format_jobs(board: Board, none: str, one: str, more: str) -> str:
 
 def format_staleness(board: Board, now: float) -> str:
     """Return `as of 10:31:02, 11m old` if the board is stale, else ""."""
-    late = now - board.at > (
+    is_stale = now - board.at > (
         STALE_SOON
         if board.database in LOST_STATES or board.runtime.unheard_since is not None
         else STALE_AFTER
     )
-    return f"as of {format_time_and_age(board.at, now)}" if board.at and late else ""
+    return f"as of {format_time_and_age(board.at, now)}" if board.at and is_stale else ""
 
 
 # Full disk

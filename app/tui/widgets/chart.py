@@ -201,7 +201,9 @@ _DURATIONS = (
 )
 
 
-def make_ticks(top: float, most: int, kind: str, said: Callable[[float], str]) -> dict[float, str]:
+def make_ticks(
+    top: float, most: int, kind: str, format_tick: Callable[[float], str]
+) -> dict[float, str]:
     """Return ticks from 0 to at least `top`, with at most `most` above 0.
 
     Steps are 1, 2 or 5 times a power of ten (whole for `count`), clock units for `time`, powers of
@@ -210,7 +212,7 @@ def make_ticks(top: float, most: int, kind: str, said: Callable[[float], str]) -
     step = next(step for step in _iter_steps(kind) if step * most >= top)
     number = max(1, math.ceil(top / step - 1e-9))
     ticks = [round(step * n, 9) for n in range(number + 1)]
-    return {tick: said(tick) for tick in ticks}
+    return {tick: format_tick(tick) for tick in ticks}
 
 
 def _iter_steps(kind: str) -> Iterable[float]:

@@ -90,7 +90,7 @@ class Doc(FocusLines, can_focus=True):
         if shown == self._sections:
             return
         taller = _count_lines(shown) != _count_lines(self._sections)
-        held, before = self._find_anchor(), self.cursor
+        anchor, before = self._find_anchor(), self.cursor
         self._sections = shown
         self._lines = [
             line for number, section in enumerate(shown) for line in _list_lines(number, section)
@@ -100,7 +100,7 @@ class Doc(FocusLines, can_focus=True):
             self.cursor = next(
                 (target for target in targets if target.startswith(first)), next(iter(targets), "")
             )
-        self._restore_anchor(held)
+        self._restore_anchor(anchor)
         if taller:
             self.refresh(layout=True)
         self._redraw()
@@ -130,7 +130,7 @@ class Doc(FocusLines, can_focus=True):
 
     def _find_section_start(self, number: int) -> int:
         """Return the first line of a section."""
-        return next((at for at, (mine, _) in enumerate(self._lines) if mine == number), 0)
+        return next((at for at, (section, _) in enumerate(self._lines) if section == number), 0)
 
     @property
     def height(self) -> int:
@@ -226,8 +226,8 @@ class Doc(FocusLines, can_focus=True):
         self._offset = max(0, min(self._offset, len(self._lines) - height))
         at = self._list_targets().get(self.cursor)
         focused = self._lines[at][0] if at is not None else 0
-        seen = self._lines[self._offset : self._offset + height]
-        self.draw([self._make_strip(number, row, focused, room) for number, row in seen])
+        visible_lines = self._lines[self._offset : self._offset + height]
+        self.draw([self._make_strip(number, row, focused, room) for number, row in visible_lines])
 
     def _make_strip(self, number: int, row: DocRow | None, focused: int, room: int) -> Strip:
         if row is None:

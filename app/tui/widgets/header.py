@@ -85,7 +85,7 @@ class HeaderContext(NamedTuple):
 
 
 def format_runtime(
-    runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0
+    runtime: RuntimeFacts, now: float, look: Look, short: bool, dropped: int = 0
 ) -> list[Span]:
     """Return the runtime's state and tick lag.
 
@@ -116,7 +116,7 @@ def format_runtime(
     if runtime.halted:
         since = (
             runtime.halted.rpartition(" since ")[2]
-            if " since " in runtime.halted and gone < SINCE
+            if " since " in runtime.halted and dropped < SINCE
             else ""
         )
         return [
@@ -127,7 +127,7 @@ def format_runtime(
                 ),
                 "warn",
             ),
-            *_format_lag(runtime, look, short, gone),
+            *_format_lag(runtime, look, short, dropped),
         ]
     if runtime.pid is None:
         return []  # a past board has no process id
@@ -135,11 +135,11 @@ def format_runtime(
     return [
         (sign, "alive"),
         (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""),
-        *_format_lag(runtime, look, short, gone),
+        *_format_lag(runtime, look, short, dropped),
     ]
 
 
-def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> list[Span]:
+def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, dropped: int) -> list[Span]:
     if runtime.tick_lag is None:
         return []
     lag = (
@@ -149,7 +149,7 @@ def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> li
     )
     if runtime.tick_lag > LATE_TICK:
         return [(f"  TICK {lag}!", "broken")]
-    return [(f" {lag}" if short else f"  tick {lag}", "dim")] if gone < QUIET_LAG else []
+    return [(f" {lag}" if short else f"  tick {lag}", "dim")] if dropped < QUIET_LAG else []
 
 
 def format_database(board: Board, now: float, look: Look) -> list[Span]:
@@ -198,7 +198,7 @@ def format_replica(replica: ReplicaFacts | None) -> list[Span]:
 
 
 def build_right_side(
-    board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0
+    board: Board, now: float, look: Look, width: int, slow: bool = False, dropped: int = 0
 ) -> list[Span]:
     """Return the right side of the first line.
 
@@ -209,20 +209,20 @@ def build_right_side(
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before the first board, runtime and database are unknown
         spans = [
-            *format_runtime(board.runtime, now, look, short, gone),
+            *format_runtime(board.runtime, now, look, short, dropped),
             ("  ", ""),
             *format_database(board, now, look),
         ]
     spans += (
         format_backup(board.backup, now, width) + format_replica(board.replica)
-        if gone < AGES
+        if dropped < AGES
         else []
     )
     if board.host.load is not None and board.measured_at is None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
     return [
         *spans,
-        (f"  {format_wall_time(now, now, seconds=not short)} " if gone < CLOCK else " ", ""),
+        (f"  {format_wall_time(now, now, seconds=not short)} " if dropped < CLOCK else " ", ""),
     ]
 
 
@@ -263,58 +263,60 @@ def _make_counter_link(count: str, word: str) -> HeaderLink:
 
 
 def build_header(
-    board: Board, bearings: HeaderContext, now: float, look: Look, width: int, slow: bool = False
+    board: Board, context: HeaderContext, now: float, look: Look, width: int, slow: bool = False
 ) -> list[list[Span]]:
     """Return one line, or two from 100 cells on. `slow` as in `build_right_side`."""
     short = width < WIDE_CELLS
-    left = _build_left_side(board, bearings, look, short)
+    left = _build_left_side(board, context, look, short)
     least = (
         min(measure_spans(left), measure_spans(left[:-1]) + TITLE_CELLS) + 2
-        if bearings.title
+        if context.title
         else measure_spans(left)
     )
-    sides = [build_right_side(board, now, look, width, slow, gone) for gone in range(AGES + 1)]
+    sides = [
+        build_right_side(board, now, look, width, slow, dropped) for dropped in range(AGES + 1)
+    ]
     right = next((side for side in sides if measure_spans(side) + least <= width), sides[-1])
-    if bearings.title:
+    if context.title:
         room = width - measure_spans(right) - measure_spans(left[:-1]) - 2
-        left[-1] = (look.cut(bearings.title, room, "middle"), "bold")
+        left[-1] = (look.cut(context.title, room, "middle"), "bold")
     elif short:
-        counted = build_counters(board, bearings.failures, short=True, look=look)
+        counted = build_counters(board, context.failures, short=True, look=look)
         # the panes' digits may leave no space for all counters
-        if bearings.tab and bearings.failures:
+        if context.tab and context.failures:
             counted = [counted[0], counted[-1], *counted[1:-1]]
-        left += [("  ", ""), *counted] if bearings.tab else counted
+        left += [("  ", ""), *counted] if context.tab else counted
     lines = [join_sides(left, right, width)]
     if not short:
         places: list[Span] = [
-            (HeaderLink(f" {digit} {name}", digit), "bold" if digit == bearings.here else "dim")
-            for digit, name in bearings.places
+            (HeaderLink(f" {digit} {name}", digit), "bold" if digit == context.here else "dim")
+            for digit, name in context.places
         ]
         lines.append(
             join_sides(
-                places, build_counters(board, bearings.failures, short=False, look=look), width
+                places, build_counters(board, context.failures, short=False, look=look), width
             )
         )
     return lines
 
 
-def _build_left_side(board: Board, bearings: HeaderContext, look: Look, short: bool) -> list[Span]:
+def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bool) -> list[Span]:
     """Return the left side: host, or the title, or the visible pane on a small terminal."""
     host = look.cut(look.sanitize(board.host.name if board.at else os.uname().nodename), 16)
     spans: list[Span] = [(" ", "")]
-    if bearings.read_only:
+    if context.read_only:
         spans.append(("READ ONLY  ", "warn"))
-    if bearings.past:
-        spans.append((f"{look.adapt_text(bearings.past)}  ", "warn"))
+    if context.past:
+        spans.append((f"{look.adapt_text(context.past)}  ", "warn"))
     if board.runtime.demo:
         spans.append(("DEMO  ", "warn"))
-    if bearings.title:
-        return [*spans, (bearings.title, "bold")]
+    if context.title:
+        return [*spans, (context.title, "bold")]
     if not short:
         spans.append(("Taskdeck  ", "bold"))
     spans.append((f"{host}{' ' * HOST_GAP}", ""))
-    for digit, _ in bearings.places if bearings.tab else ():
-        here = digit == bearings.tab
+    for digit, _ in context.places if context.tab else ():
+        here = digit == context.tab
         # screen readers gain nothing from them, and the counters need the space
         if look.plain and not here:
             continue
@@ -359,8 +361,8 @@ class Header(StripWidget):
         self._slow = True
         self.redraw()
 
-    def show(self, board: Board, bearings: HeaderContext) -> None:
-        self._board, self._bearings = board, bearings
+    def show(self, board: Board, context: HeaderContext) -> None:
+        self._board, self._bearings = board, context
         self.redraw()
 
     def redraw(self) -> None:

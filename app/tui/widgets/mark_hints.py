@@ -24,10 +24,10 @@ def list_marked_hints(rows: Sequence[Any]) -> list[KeyHint]:
 
 def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:
     active, waiting, ended = (_count_rows(rows, of) for of in (_ACTIVE, NextEntry, EndedEntry))
-    turned = [turn for turn, _ in plan_toggles([row for row in rows if isinstance(row, _ACTIVE)])]
+    toggles = [turn for turn, _ in plan_toggles([row for row in rows if isinstance(row, _ACTIVE)])]
     return [
         *_make_hint("x", "cancel", "x", 2, active),
-        *_make_hint("p", _format_toggles(turned), "p", 7, len(turned)),
+        *_make_hint("p", _format_toggles(toggles), "p", 7, len(toggles)),
         *_make_hint("t", "to front", "t", 9, waiting),
         *_make_hint("r", "run again", "r", 3, ended),
         *_make_hint("e", "edit", "e", 11, active),
@@ -49,7 +49,7 @@ def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
 
 
 def list_marked_alert_hints(
-    rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None
+    rows: Sequence[Any], has_rule: Callable[[Any], bool] | None = None
 ) -> list[KeyHint]:
     """Return the hints for marked alerts and rules.
 
@@ -60,7 +60,7 @@ def list_marked_alert_hints(
         isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows
     )
     hints = _make_hint("a", "ack", "a", 2, firing)
-    if silenced and all(map(silenced, rows)):
+    if has_rule and all(map(has_rule, rows)):
         hints += _make_hint("s", "silence", "s", 3, len(rows))
         if all(isinstance(row, RuleRow) for row in rows):
             on = sum(row.enabled for row in rows)

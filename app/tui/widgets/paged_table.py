@@ -64,8 +64,8 @@ class PagedTable(Table):
 
     def _find_row_line(self) -> int | None:
         """Return the screen line of the cursor within the window."""
-        held = self._index.get(self.cursor or "")
-        return held[1] - self.views[0].offset if held else None
+        cursor_line = self._index.get(self.cursor or "")
+        return cursor_line[1] - self.views[0].offset if cursor_line else None
 
     def set_section(self, part: TableSection) -> None:
         """Show other columns."""

@@ -33,8 +33,8 @@ TASK_LIST_CONDITIONS = ("template", "by", "tag", "created")
 
 def parse_filter(text: str, now: datetime) -> RowPredicate | None:
     """Return the predicate for a filter of the deck; None if empty. Raise QueryError."""
-    meant = filter_query.parse_query(text, now)
-    return (lambda row: filter_query.is_match(meant, extract_facts(row))) if meant else None
+    query = filter_query.parse_query(text, now)
+    return (lambda row: filter_query.is_match(query, extract_facts(row))) if query else None
 
 
 def needs_task_list(text: str, now: datetime) -> bool:

@@ -290,16 +290,19 @@ class Table(StripWidget, can_focus=True):
             return
         strips: list[Strip] = []
         self._at = []
-        held = self._index.get(self.cursor or "", (0, None))
+        cursor_position = self._index.get(self.cursor or "", (0, None))
         shares = self.share_lines(height)
-        cells = [self._make_cells(v, view, shares[v][0], held) for v, view in enumerate(self.views)]
+        cells = [
+            self._make_cells(v, view, shares[v][0], cursor_position)
+            for v, view in enumerate(self.views)
+        ]
         self._begin = min(
             self._begin, max(self._find_last_offset(view, room) for view in self.views)
         )
         for v, (view, (lines, blanks)) in enumerate(zip(self.views, shares, strict=True)):
             if lines >= 0:
                 strips += self._draw_section(
-                    v, view, cells[v], room, self.is_cursor_shown and held[0] == v
+                    v, view, cells[v], room, self.is_cursor_shown and cursor_position[0] == v
                 )
                 self._add_blanks(strips, blanks, room)
         self.draw(strips[:height])
@@ -311,18 +314,22 @@ class Table(StripWidget, can_focus=True):
     def _find_cursor_line(self) -> int:
         """Return the line of the cursor; 0, the title, if there is none."""
         return (
-            self._at.index(held) if (held := self._index.get(self.cursor or "")) in self._at else 0
+            self._at.index(cursor_position)
+            if (cursor_position := self._index.get(self.cursor or "")) in self._at
+            else 0
         )
 
     def _get_grid(self, view: SectionView) -> TableGrid:
         return (view.part.narrow if self.is_narrow else None) or view.part.grid
 
     def _make_cells(
-        self, v: int, view: SectionView, lines: int, held: tuple[int, int | None]
+        self, v: int, view: SectionView, lines: int, cursor_position: tuple[int, int | None]
     ) -> list[Cells]:
         """Return the cells of the visible rows after scrolling the section."""
         view.height = max(0, lines)
-        view.scroll_to(held[1] if held[0] == v and self.keeps_cursor_visible else None)
+        view.scroll_to(
+            cursor_position[1] if cursor_position[0] == v and self.keeps_cursor_visible else None
+        )
         grid, look, now = self._get_grid(view), self.look, self.now
         cells = [grid.cells(row, look, now) for row in view.list_visible()]
         view.update_widths(grid.columns, cells)
@@ -377,27 +384,29 @@ class Table(StripWidget, can_focus=True):
         focused: bool,
         begin: int,
     ) -> Strip:
-        title, kept, note = view.title, "", ""
+        title, filter_text, note = view.title, "", ""
         if view is self.views[0]:
-            title, kept, note = (
+            title, filter_text, note = (
                 title + self.format_marks(),
                 self.keep_text,
                 f"  {self.note}" if self.note else "",
             )
-        says = (
+        texts = (
             tuple(view.tail(view)) if callable(view.tail) else ((view.tail,),) if view.tail else ()
         )
-        must = (self.sign,) if self.sign and view is self.views[0] else ()
-        says, must = ((), (*says, *must)) if view.must else (says, must)
-        must += (
+        required_texts = (self.sign,) if self.sign and view is self.views[0] else ()
+        texts, required_texts = (
+            ((), (*texts, *required_texts)) if view.must else (texts, required_texts)
+        )
+        required_texts += (
             ((out,),) if (out := self._describe_hidden_columns(view, grid, places, begin)) else ()
         )
         state = (
             title,
-            kept,
+            filter_text,
             note,
-            says,
-            must,
+            texts,
+            required_texts,
             places if view.rows else None,
             room,
             focused,
@@ -407,8 +416,8 @@ class Table(StripWidget, can_focus=True):
             return view.rule[1]
         shown = place_heads(grid.columns, places) if view.rows else []
         named = [head for head in shown if head[1]]
-        title = add_filter(title, kept, note, named, room, self.look)
-        title, tail = fit_title(title, named, says, must, room)
+        title = add_filter(title, filter_text, note, named, room, self.look)
+        title, tail = fit_title(title, named, texts, required_texts, room)
         text = self.look.draw_rule(room, [(2, title), *shown], tail, focused)
         strip = self.look.strip([(text, "title" if focused else "dim")], room)
         view.rule = (state, strip)
@@ -426,9 +435,9 @@ class Table(StripWidget, can_focus=True):
         under = self.is_cursor_shown and row.key == self.cursor
         marked = self.is_marked(row.key)
         state = (cells, places, under, marked, room, self.look)
-        kept = view.kept.get(row.key)
-        if kept and kept[0] == state:
-            return kept[1]
+        cached = view.kept.get(row.key)
+        if cached and cached[0] == state:
+            return cached[1]
         gutter = self.look.adapt_text("›" if under else " ") + ("*" if marked else " ")
         strip = make_row_strip(
             grid.columns, places, cells, room, self.look, gutter, "cursor" if under else ""
@@ -483,10 +492,12 @@ class Table(StripWidget, can_focus=True):
         event.stop()
         view = self.views[found[0]]
         view.offset = max(0, min(view.offset + by, len(view.rows) - view.height))
-        held = self._index.get(self.cursor or "")
-        if held and held[0] == found[0]:
+        cursor_position = self._index.get(self.cursor or "")
+        if cursor_position and cursor_position[0] == found[0]:
             row = min(
-                max(held[1], view.offset), view.offset + max(0, view.height - 1), len(view.rows) - 1
+                max(cursor_position[1], view.offset),
+                view.offset + max(0, view.height - 1),
+                len(view.rows) - 1,
             )
             self.go_to_row(view.rows[row].key)
         self.redraw()
@@ -512,8 +523,8 @@ class Table(StripWidget, can_focus=True):
 
     def go_to_next_section(self) -> None:
         """Move to the first row of the next section with rows, cyclically."""
-        held = self._index.get(self.cursor or "", (-1, 0))[0]
-        order = [*range(held + 1, len(self.views)), *range(held + 1)]
+        cursor_position = self._index.get(self.cursor or "", (-1, 0))[0]
+        order = [*range(cursor_position + 1, len(self.views)), *range(cursor_position + 1)]
         for v in order:
             if self.views[v].rows:
                 self.go_to_row(self.views[v].rows[0].key)
@@ -551,9 +562,9 @@ class Table(StripWidget, can_focus=True):
 
     def clear_marks(self) -> bool:
         """Remove all marks; return False if there were none."""
-        had = bool(self.marks)
+        had_marks = bool(self.marks)
         self.marks.clear()
-        if had:
+        if had_marks:
             self.post_message(self.Moved(self))
         self.redraw()
-        return had
+        return had_marks

@@ -27,49 +27,53 @@ def fit_title(
     Texts go to the right end, in shorter wordings if necessary. A text without room there follows
     the title if it hides no heading. The texts of `must` are shown whatever they hide.
     """
-    things = [thing for thing in (*says, *must) if thing]
+    optional_texts = [thing for thing in (*says, *must) if thing]
     end = max(
         (at + measure_width(head) for at, head in heads),
         default=_BEFORE_TITLE + measure_width(title),
     )
     words = next(
-        chosen for chosen in _list_wordings(things) if _has_room(_join_words(chosen), end, room)
+        chosen
+        for chosen in _list_wordings(optional_texts)
+        if _has_room(_join_words(chosen), end, room)
     )
-    for thing, said in zip(things, words, strict=True):
-        if not said:
+    for thing, wording in zip(optional_texts, words, strict=True):
+        if not wording:
             title = _append_to_title(title, thing, heads, thing in must)
     return title, _join_words(words)
 
 
 def add_filter(
-    title: str, kept: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look
+    title: str, filter_text: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look
 ) -> str:
     """Return the title with filter and note.
 
     A long filter is cut so that it hides no heading, but keeps at least `MIN_FILTER_CELLS`.
     """
-    if not kept:
+    if not filter_text:
         return title + note
     begin = _BEFORE_TITLE + measure_width(f"{title} /{note}") + 1
-    least = min(measure_width(kept), MIN_FILTER_CELLS)
+    least = min(measure_width(filter_text), MIN_FILTER_CELLS)
     cells = next((at - begin for at, _ in heads if at - begin >= least), room - begin)
-    return f"{title} /{look.cut(kept, max(1, cells))}{note}"
+    return f"{title} /{look.cut(filter_text, max(1, cells))}{note}"
 
 
 def format_hidden_columns(left: int, right: int, look: Look) -> str:
     """Return the number of columns out of view: `‹3 2›`."""
     if look.plain:
-        told = [
+        parts = [
             f"{count} to the {way}" for count, way in ((left, "left"), (right, "right")) if count
         ]
-        return f"columns: {', '.join(told)}" if told else ""
-    told = [f"‹{left}" if left else "", f"{right}›" if right else ""]
-    return " ".join(filter(None, told))
+        return f"columns: {', '.join(parts)}" if parts else ""
+    parts = [f"‹{left}" if left else "", f"{right}›" if right else ""]
+    return " ".join(filter(None, parts))
 
 
-def _list_wordings(things: Sequence[Wordings]) -> list[tuple[str, ...]]:
+def _list_wordings(optional_texts: Sequence[Wordings]) -> list[tuple[str, ...]]:
     """Return all combinations of wordings, complete ones first; the last one is empty."""
-    return sorted(product(*((*thing, "") for thing in things)), key=lambda chosen: chosen.count(""))
+    return sorted(
+        product(*((*thing, "") for thing in optional_texts)), key=lambda chosen: chosen.count("")
+    )
 
 
 def _join_words(words: Sequence[str]) -> str:

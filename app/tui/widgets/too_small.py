@@ -80,9 +80,9 @@ class TooSmallNotice(TerminalApp):
                 self._is_covered = False
                 return render_whole_screen(screen)
             return update
-        if self._shown_notice == (told := (self.size, self._leave_key)):
+        if self._shown_notice == (notice := (self.size, self._leave_key)):
             return None
-        self._shown_notice, self._is_covered = told, True
+        self._shown_notice, self._is_covered = notice, True
         return make_update(self._build_notice(), self.size)
 
     def _build_notice(self) -> list[Strip]:

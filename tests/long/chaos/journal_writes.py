@@ -56,10 +56,10 @@ def leave_claimed(job: NotedJob) -> str:
     living.kill()
     engine = create_write_engine(living.home / "taskdeck.db")
     with engine.begin() as c:
-        made = TaskBuilder(c)
+        builder = TaskBuilder(c)
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(living.home)}
-        uuid = made.submit_task(env=env, cwd=os.fspath(living.home), launch={"argv": job.argv})
-        made.claim_tasks(uuid)
+        uuid = builder.submit_task(env=env, cwd=os.fspath(living.home), launch={"argv": job.argv})
+        builder.claim_tasks(uuid)
     engine.dispose()
     living.start()
     return uuid
@@ -126,11 +126,11 @@ def kill_keeper(living: RuntimeProcess, write: JournalWrite, moment: str) -> Tri
     restart_keeper(living)
     job = NotedJob(living, f"{write.kind}-{moment}")
     keeper, _ = get_supervisors(living)
-    with strike(living, keeper, write.at, moment, write.fork_fails) as seen:
+    with strike(living, keeper, write.at, moment, write.fork_fails) as trace:
         number = write.act(job)
-        met = wait_for_death(living, keeper, write.at, moment, seen)
+        met = wait_for_death(living, keeper, write.at, moment, trace)
     also = "" if met == write.kind else f"the keeper died at {met or 'no write'}"
-    return judge_task(PART, what, job, number, write.ends, also=lambda: also)
+    return judge_task(PART, what, job, number, write.ends, check_more=lambda: also)
 
 
 def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
@@ -149,9 +149,9 @@ def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
         ),
         "a new keeper",
     )
-    with strike(living, guard, 1, moment) as seen:
+    with strike(living, guard, 1, moment) as trace:
         job.gate.touch()
-        met = wait_for_death(living, guard, 1, moment, seen)
+        met = wait_for_death(living, guard, 1, moment, trace)
     also = "" if met == "e" else f"the guard died at {met or 'no write'}"
     may = LOST if moment == "before" else DONE
     return judge_task(
@@ -160,7 +160,7 @@ def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
         job,
         number,
         may,
-        also=lambda: also,
+        check_more=lambda: also,
     )
 
 
@@ -209,14 +209,17 @@ def strike(
         tracer.wait()
 
 
-def wait_for_death(living: RuntimeProcess, pid: int, at: int, moment: str, seen: TraceState) -> str:
+def wait_for_death(
+    living: RuntimeProcess, pid: int, at: int, moment: str, trace: TraceState
+) -> str:
     """Wait for the process's death; return the letter of the record, or an empty string."""
     if moment == "after":
         wait_until(
-            lambda: len(list(read_records(living.home))) >= seen.records + at, "the record is there"
+            lambda: len(list(read_records(living.home))) >= trace.records + at,
+            "the record is there",
         )
         os.kill(pid, signal.SIGKILL)
-        seen.tracer.kill()  # a held process dies when released, without doing more
+        trace.tracer.kill()  # a held process dies when released, without doing more
     wait_until(lambda: not is_alive(pid), f"{pid} is gone")
-    kinds = re.findall(r'pwrite64\(\d+, "\{\\"(\w+)\\"', seen.trace.read_text())
+    kinds = re.findall(r'pwrite64\(\d+, "\{\\"(\w+)\\"', trace.trace.read_text())
     return kinds[-1] if len(kinds) == at else ""

@@ -43,14 +43,14 @@ class Killer:
         self.pids: dict[str, int] = {}
         self.since = ""
 
-    def wait_until_complete(self, gone: int = 0) -> dict[str, int]:
+    def wait_until_complete(self, dead_count: int = 0) -> dict[str, int]:
         """Return the pids of all three once they belong together, without the killed one."""
         self.pids = wait_until(
-            lambda: self._read_pids(gone), f"all three of {self.runtime.home} are up"
+            lambda: self._read_pids(dead_count), f"all three of {self.runtime.home} are up"
         )
         return self.pids
 
-    def _read_pids(self, gone: int) -> dict[str, int] | None:
+    def _read_pids(self, dead_count: int) -> dict[str, int] | None:
         try:
             self.runtime.client.start()
             status = self.runtime.call("status")
@@ -61,7 +61,7 @@ class Killer:
             "keeper": status["keeper"]["pid"],
             "guard": status["keeper"]["guard_pid"],
         }
-        good = all(pid and pid != gone and is_alive(pid) for pid in found.values())
+        good = all(pid and pid != dead_count and is_alive(pid) for pid in found.values())
         return found if good and _read_parent(found["keeper"]) == found["guard"] else None
 
     def has_exposed_runs(self) -> bool:
@@ -95,7 +95,7 @@ class Killer:
         self._kill_somehow(who)
         wait_until(lambda: not is_alive(pid), f"{who} {pid} is gone")
         self.kills[who] += 1
-        self.wait_until_complete(gone=pid)
+        self.wait_until_complete(dead_count=pid)
         self.worst = max(self.worst, time.monotonic() - began)
         if who != "runtime":
             self.since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -80,12 +80,12 @@ class LoadGenerator:
         if self.count_waiting() > MAX_BACKLOG:
             return
         jobs = [make_job(len(self.jobs) + at, self.dice, self.folder) for at in range(BATCH_SIZE)]
-        self.jobs |= {made.name: made for made in jobs}
+        self.jobs |= {job.name: job for job in jobs}
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.runtime.home)}
         call_until_answered(
             client,
             "submit",
-            tasks=[made.spec for made in jobs],
+            tasks=[job.spec for job in jobs],
             uuid=make_uuid7(),
             cwd="/",
             umask=0o022,
@@ -139,15 +139,19 @@ class LoadGenerator:
         bad: dict[str, list[Any]] = {}
         for what, where in self._check_tasks(found):
             bad.setdefault(what, []).append(where)
-        lost = [name for name in self.jobs if not found[name]]
-        twice = [name for name, many in found.items() if many > 1]
+        missing_names = [name for name in self.jobs if not found[name]]
+        repeated_names = [name for name, many in found.items() if many > 1]
         counters = read_rows(
             self.runtime.home,
             "SELECT name, current_load FROM queues WHERE current_load <> 0"
             " UNION ALL SELECT name, used_cpu FROM pools"
             " WHERE used_cpu <> 0 OR used_memory <> 0",
         )
-        more = {"task lost": lost, "task stored twice": twice, "counters not back at 0": counters}
+        more = {
+            "task lost": missing_names,
+            "task stored twice": repeated_names,
+            "counters not back at 0": counters,
+        }
         return bad | {what: where for what, where in more.items() if where}
 
     def _check_tasks(self, found: Counter[str]) -> Iterator[tuple[str, Any]]:
@@ -173,31 +177,31 @@ class LoadGenerator:
 
 
 def _check_task(
-    made: ExpectedJob, status: str, runs: list[Any], noted: list[str]
+    job: ExpectedJob, status: str, runs: list[Any], noted: list[str]
 ) -> Iterator[tuple[str, Any]]:
     """Yield the failures of one task."""
-    about = (made.name, made.kind, status, runs)
+    about = (job.name, job.kind, status, runs)
     if len(set(noted)) < len(noted):
         yield "run twice", (*about, noted)
     if set(noted) - {run[0] for run in runs}:
         yield "ran without a record", (*about, noted)
     if any(run[1] == "lost" for run in runs) or status == "lost":
         yield "outcome lost", about
-    elif status != made.status:
+    elif status != job.status:
         yield "wrong state", about
-    elif not _has_expected_codes(made, runs, noted):
+    elif not _has_expected_codes(job, runs, noted):
         yield "wrong code", about
     if any(run[5] is None for run in runs):
         yield "without an end", about
 
 
-def _has_expected_codes(made: ExpectedJob, runs: list[Any], noted: list[str]) -> bool:
-    if made.kind in ("cancel", "timeout"):  # a stop may come before the first line of the script
+def _has_expected_codes(job: ExpectedJob, runs: list[Any], noted: list[str]) -> bool:
+    if job.kind in ("cancel", "timeout"):  # a stop may come before the first line of the script
         return len(runs) <= 1 and all(run[2] is None or run[2] >= 128 for run in runs)
-    codes = made.codes or (made.code,)
-    ran = made.kind == "absent" or len(noted) == len(codes)
+    codes = job.codes or (job.code,)
+    ran = job.kind == "absent" or len(noted) == len(codes)
     return (
         ran
         and tuple(run[2] for run in runs) == codes
-        and (made.signal is None or runs[-1][3] == made.signal)
+        and (job.signal is None or runs[-1][3] == job.signal)
     )

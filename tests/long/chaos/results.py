@@ -108,7 +108,7 @@ def judge_task(
     job: NotedJob,
     number: str,
     *may: tuple[str, int | None, str | None],
-    also: Callable[[], str] = str,
+    check_more: Callable[[], str] = str,
 ) -> TrialResult:
     """Compare a task's end with the allowed status, exit code and optional reason.
 
@@ -123,7 +123,7 @@ def judge_task(
     ended = (task["status"], last["exit_code"], last["reason"])
     fits = any(ended[:2] == one[:2] and one[2] in (None, ended[2]) for one in may)
     once = len(task["instances"]) == 1 and job.run_count <= 1
-    wrong = also()
+    wrong = check_more()
     said = f"{task['status']}, code {ended[1]}, {ended[2]}, ran {job.run_count}×" + (
         f"; {wrong}" if wrong else ""
     )

@@ -262,4 +262,4 @@ def check_unharmed(
         job.runtime.wait_for_end(job.runtime.submit("true"))
         return other.damage
 
-    return judge_task(PART, what, job, number, *may, also=also)
+    return judge_task(PART, what, job, number, *may, check_more=also)

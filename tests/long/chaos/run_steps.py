@@ -28,16 +28,16 @@ def read_rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
 def read_journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """Return the records of each run by letter, and the forgotten runs."""
     known: dict[str, dict[str, Any]] = {}
-    gone: set[str] = set()
+    ended_names: set[str] = set()
     for record in read_records(home):
         letter = next(iter(record))
         if letter == "f":
-            gone |= set(record["f"])
+            ended_names |= set(record["f"])
         elif letter == "v":
             known.pop(record["v"], None)
         elif letter in "ipse":
             known.setdefault(record[letter], {})[letter] = record
-    return {run: facts for run, facts in known.items() if run not in gone}, gone
+    return {run: facts for run, facts in known.items() if run not in ended_names}, ended_names
 
 
 def read_records(home: Path) -> Iterator[dict[str, Any]]:
@@ -54,8 +54,8 @@ def count_steps(home: Path, first: str) -> Counter[str]:
 
     `first` is the process stopped first; the other two had time for their part.
     """
-    known, gone = read_journal(home)
-    steps: Counter[str] = Counter(forgotten=len(gone))
+    known, ended_names = read_journal(home)
+    steps: Counter[str] = Counter(forgotten=len(ended_names))
     for (many,) in read_rows(home, "SELECT count(*) FROM tasks WHERE status = 'queued'"):
         steps["submitted"] += many
     active = dict(read_rows(home, f"SELECT runid, status FROM instances WHERE status IN {ACTIVE}"))

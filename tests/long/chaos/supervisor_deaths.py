@@ -63,7 +63,7 @@ def run_surviving(living: RuntimeProcess) -> TrialResult:
     )
     job.gate.touch()
     return judge_task(
-        BOTH, "the run lives on and ends later", job, number, KILLED, also=lambda: also
+        BOTH, "the run lives on and ends later", job, number, KILLED, check_more=lambda: also
     )
 
 

@@ -198,7 +198,7 @@ def replace_function(
     return lambda patch: patch.setattr(transitions, name, replace(getattr(transitions, name)))
 
 
-def return_nothing(was: Any) -> Any:
+def return_nothing(original: Any) -> Any:
     """Return a function that does nothing and returns an empty list."""
     return lambda *args, **more: []
 
@@ -214,8 +214,8 @@ def _move_unguarded(c: Connection, table: str, key: str, to: Any, rows: Any) -> 
     return list(rows)
 
 
-def _prefer_clean_exits(was: Any) -> Any:
-    return lambda c, events, judge: was(
+def _prefer_clean_exits(original: Any) -> Any:
+    return lambda c, events, judge: original(
         c,
         events,
         lambda run, e: (
@@ -226,29 +226,29 @@ def _prefer_clean_exits(was: Any) -> Any:
     )
 
 
-def _drop_retries(was: Any) -> Any:
-    return lambda c, ends: was(c, [end for end in ends if end[1].retry_in is None])
+def _drop_retries(original: Any) -> Any:
+    return lambda c, ends: original(c, [end for end in ends if end[1].retry_in is None])
 
 
-def _skip_recount(was: Any) -> Any:
+def _skip_recount(original: Any) -> Any:
     def replaced(*args: Any) -> Any:
         recount, transitions.recount_loads = transitions.recount_loads, lambda c: []
         try:
-            return was(*args)
+            return original(*args)
         finally:
             transitions.recount_loads = recount
 
     return replaced
 
 
-def _flatten_codes(was: Any) -> Any:
-    return lambda c, events, judge: was(
+def _flatten_codes(original: Any) -> Any:
+    return lambda c, events, judge: original(
         c, [{**event, "code": event.get("code") and 1} for event in events], judge
     )
 
 
-def _ignore_hold(was: Any) -> Any:
-    return lambda c, uuids, on, by: was(c, uuids, False, by)
+def _ignore_hold(original: Any) -> Any:
+    return lambda c, uuids, on, by: original(c, uuids, False, by)
 
 
 def _plan_everything(patch: pytest.MonkeyPatch) -> None:

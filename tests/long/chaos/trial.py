@@ -44,25 +44,25 @@ def run_trial(
         living = RuntimeProcess(Path(folder))
         try:
             living.start()
-            crowd = LoadGenerator(living, random.Random(seed), capacity)
+            load = LoadGenerator(living, random.Random(seed), capacity)
             killer = Killer(living, random.Random(seed + 1))
-            _run_kills(crowd, killer, tasks, kills, say)
-            crowd.drain(patience)
+            _run_kills(load, killer, tasks, kills, say)
+            load.drain(patience)
             killer.wait_until_complete()
-            held = {role: _read_usage(pid) for role, pid in killer.pids.items()}
+            usage = {role: _read_usage(pid) for role, pid in killer.pids.items()}
             return ChaosOutcome(
-                len(crowd.jobs), time.monotonic() - began, killer, crowd.find_failures(), held
+                len(load.jobs), time.monotonic() - began, killer, load.find_failures(), usage
             )
         finally:
             living.kill_all()
 
 
-def _run_kills(crowd: LoadGenerator, killer: Killer, tasks: int, kills: int, say: Any) -> None:
+def _run_kills(load: LoadGenerator, killer: Killer, tasks: int, kills: int, say: Any) -> None:
     killer.wait_until_complete()
-    crowd.start()
+    load.start()
     try:
-        while (done := killer.kills.total()) < kills or len(crowd.jobs) < tasks:
-            if crowd.errors:
+        while (done := killer.kills.total()) < kills or len(load.jobs) < tasks:
+            if load.errors:
                 break
             if done < kills:
                 killer.kill_one()
@@ -70,9 +70,9 @@ def _run_kills(crowd: LoadGenerator, killer: Killer, tasks: int, kills: int, say
                     killer.stop_each()
             pause(killer.dice.uniform(0, 0.15))
             if say and done % 50 == 0:
-                say(f"{done} kills, {len(crowd.jobs)} tasks, {crowd.count_unfinished()} left")
+                say(f"{done} kills, {len(load.jobs)} tasks, {load.count_unfinished()} left")
     finally:
-        crowd.finish()
+        load.finish()
 
 
 def _read_usage(pid: int) -> dict[str, int]:

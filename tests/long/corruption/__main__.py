@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=120, help="default 120")
     parser.add_argument("--seed", type=int, default=1, help="of the damage (default 1)")
     args = parser.parse_args()
-    wrong, began, dice = 0, time.monotonic(), random.Random(args.seed)
+    failure_count, began, dice = 0, time.monotonic(), random.Random(args.seed)
     with tempfile.TemporaryDirectory(prefix="td-") as root:
         model = Path(root) / "model"
         paths.make_home(model)
@@ -32,10 +32,10 @@ def main() -> int:
             try:
                 print(f"{at + 1}: {trials.run_trial(model, Path(root) / 'home', dice)}", flush=True)
             except AssertionError as fault:
-                wrong += 1
+                failure_count += 1
                 print(f"{at + 1}: WRONG: {fault}", flush=True)
-    print(f"{args.trials} trials, {wrong} wrong, {time.monotonic() - began:.0f} s")
-    return 1 if wrong else 0
+    print(f"{args.trials} trials, {failure_count} wrong, {time.monotonic() - began:.0f} s")
+    return 1 if failure_count else 0
 
 
 raise SystemExit(main())

@@ -32,11 +32,11 @@ def fill_home(home: Path, tasks: int) -> None:
         from db.defaults import create_defaults
 
         create_defaults(c)
-        made = TaskBuilder(c)
+        builder = TaskBuilder(c)
         for at in range(tasks):
-            uuid = made.submit_task(name=f"work {at} " + "x" * (at % 40), hold=at % 3 == 1)
+            uuid = builder.submit_task(name=f"work {at} " + "x" * (at % 40), hold=at % 3 == 1)
             if at % 3 == 0:
-                made.complete_run(uuid, at % 2)
+                builder.complete_run(uuid, at % 2)
     engine.dispose()
     take_backup(path, home / "backups", BackupRules(), full=True)
 
@@ -84,11 +84,11 @@ def _choose_page(path: Path, dice: random.Random) -> int:
     return dice.randrange(1, path.stat().st_size // PAGE_SIZE)
 
 
-def _overwrite(path: Path, page: int, data: bytes, said: str) -> str:
+def _overwrite(path: Path, page: int, data: bytes, damage: str) -> str:
     with path.open("r+b") as file:
         file.seek(page * PAGE_SIZE)
         file.write(data)
-    return f"{said} {page + 1}"
+    return f"{damage} {page + 1}"
 
 
 def check_start(home: Path) -> DamagedDatabase | None:
@@ -124,17 +124,19 @@ def run_trial(model: Path, home: Path, dice: random.Random) -> str:
     return said
 
 
-def _restore_and_check(home: Path, damaged: bytes, said: str) -> None:
-    told: list[dict[str, Any]] = []
-    done = offline_restore.restore_home(str(home), None, None, lambda found: not told.append(found))
+def _restore_and_check(home: Path, damaged: bytes, damage: str) -> None:
+    problems: list[dict[str, Any]] = []
+    done = offline_restore.restore_home(
+        str(home), None, None, lambda found: not problems.append(found)
+    )
     assert done["restored"] and Path(done["kept"]).read_bytes() == damaged, (
-        f"{said}: the damaged file was not kept as it was"
+        f"{damage}: the damaged file was not kept as it was"
     )
     assert integrity.check_database(paths.get_database_path(home)) == [], (
-        f"{said}: restored, and not well"
+        f"{damage}: restored, and not well"
     )
     assert done["after"]["newest"] is not None and check_start(home) is None, (
-        f"{said}: restored, and does not start"
+        f"{damage}: restored, and does not start"
     )
 
 

@@ -33,12 +33,12 @@ def main() -> int:
         for error in ERRORS
         for n in range(1, args.each + 1)
     ]
-    wrong = 0
+    failure_count = 0
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
         living = RuntimeProcess(Path(root))
         try:
             for found in run_trials(living, faults):
-                wrong += bool(found.wrong)
+                failure_count += bool(found.wrong)
                 print(
                     found.fault,
                     f"{len(found.known)} known, {found.refused} refused",
@@ -48,9 +48,12 @@ def main() -> int:
         finally:
             living.kill_all()
     killed = [found for damaged in (False, True) for found in _kill_restores(damaged)]
-    wrong += sum(bool(found.wrong) for found in killed)
-    print(f"{len(faults)} faults and {len(killed)} killed restores, {wrong} with something wrong")
-    return 1 if wrong else 0
+    failure_count += sum(bool(found.wrong) for found in killed)
+    print(
+        f"{len(faults)} faults and {len(killed)} killed restores,"
+        f" {failure_count} with something wrong"
+    )
+    return 1 if failure_count else 0
 
 
 def _kill_restores(damaged: bool) -> Iterator[killed_restore.KilledRestore]:

@@ -109,8 +109,8 @@ def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
     tracer = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     try:
         assert tracer.stderr is not None
-        for said in tracer.stderr:
-            if "attached" in said:
+        for damage in tracer.stderr:
+            if "attached" in damage:
                 break
         yield
     finally:
@@ -120,8 +120,8 @@ def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
 
 def _find_damage(living: RuntimeProcess) -> list[str]:
     with closing(sqlite3.connect(paths.get_database_path(living.home))) as c:
-        said = [row[0] for row in c.execute("PRAGMA integrity_check")]
-        said += [
+        damage = [row[0] for row in c.execute("PRAGMA integrity_check")]
+        damage += [
             f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")
         ]
-    return [text for text in said if text != "ok"]
+    return [text for text in damage if text != "ok"]

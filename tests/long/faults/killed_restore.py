@@ -132,18 +132,18 @@ def _copy_home(home: Path, to: Path) -> Path:
 
 def _kill_restore(home: Path, call: str, n: int) -> bool:
     """Kill a restore at the n-th call; return false if there are fewer calls."""
-    ours, its = _FORKS.Pipe()
-    said = home / "said"
+    ours, child_end = _FORKS.Pipe()
+    output_path = home / "said"
     restoring = _FORKS.Process(
         target=_run_command_when_traced,
-        args=(its, said, ["--home", str(home), "db", "restore", "--yes"]),
+        args=(child_end, output_path, ["--home", str(home), "db", "restore", "--yes"]),
     )
     restoring.start()
-    with ours, its, trace_calls(restoring.pid or 0, call, f"signal=KILL:when={n}"):
+    with ours, child_end, trace_calls(restoring.pid or 0, call, f"signal=KILL:when={n}"):
         ours.send(None)
         restoring.join()
-    assert "Traceback" not in said.read_text(), said.read_text()
-    assert restoring.exitcode in (0, -signal.SIGKILL), said.read_text()
+    assert "Traceback" not in output_path.read_text(), output_path.read_text()
+    assert restoring.exitcode in (0, -signal.SIGKILL), output_path.read_text()
     return restoring.exitcode != 0
 
 
@@ -152,9 +152,9 @@ _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["app.cli.commands.db.restore", "app.offline.restore", __name__])
 
 
-def _run_command_when_traced(gate: Pipe, said: Path, words: list[str]) -> None:
+def _run_command_when_traced(gate: Pipe, failures: Path, words: list[str]) -> None:
     """Run the command line once traced, with its output in a file."""
-    with said.open("w") as file:
+    with failures.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     gate.recv()
@@ -164,17 +164,17 @@ def _run_command_when_traced(gate: Pipe, said: Path, words: list[str]) -> None:
 
 def _find_failures(home: Path, case: RestoreCase) -> list[str]:
     """Return the failures after the kill and after the next restore."""
-    said = [f"before: {why}" for why in _find_inconsistencies(home, case)]
+    failures = [f"before: {why}" for why in _find_inconsistencies(home, case)]
     try:
         _restore(home)
     except Problem as problem:
-        return [*said, f"not restored: {problem}"]
+        return [*failures, f"not restored: {problem}"]
     found = read_tasks(paths.get_database_path(home))
     if found != case.after:
-        said.append(f"restored to {found}")
+        failures.append(f"restored to {found}")
     if swap.has_unfinished_swap(paths.get_database_path(home)):
-        said.append("still said to be unfinished")
-    return said + _find_damage(paths.get_database_path(home))
+        failures.append("still said to be unfinished")
+    return failures + _find_damage(paths.get_database_path(home))
 
 
 def _find_inconsistencies(home: Path, case: RestoreCase) -> Iterator[str]:
@@ -196,8 +196,8 @@ def _restore(home: Path) -> None:
 
 def _find_damage(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as c:
-        said = [row[0] for row in c.execute("PRAGMA integrity_check")]
-        said += [
+        failures = [row[0] for row in c.execute("PRAGMA integrity_check")]
+        failures += [
             f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")
         ]
-    return [text for text in said if text != "ok"]
+    return [text for text in failures if text != "ok"]

@@ -60,21 +60,29 @@ def _record(home: Path, tasks: int) -> query_recorder.RecordedStatements:
 
 def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
     walking = [
-        told
-        for told in found.told
-        if any(find_reason(told.text, walk) is None for walk in told.walks)
+        statement
+        for statement in found.told
+        if any(find_reason(statement.text, walk) is None for walk in statement.walks)
     ]
     if as_json:
         slow = [
             {"seconds": one.worst, "caller": one.caller, "statement": one.statement}
             for one in found.slow
         ]
-        print(json.dumps({"statements": len(found.told), "walking": [str(told) for told in walking],
-        "slow": slow,
-                          "unexplained": found.unexplained, "took": found.took}))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "statements": len(found.told),
+                    "walking": [str(statement) for statement in walking],
+                    "slow": slow,
+                    "unexplained": found.unexplained,
+                    "took": found.took,
+                }
+            )
+        )
         return 1 if walking else 0
-    for told in walking:
-        print(told)
+    for statement in walking:
+        print(statement)
     for one in found.slow:
         print(f"slow: {one.worst * 1000:.0f} ms, {one.caller}: {one.statement[-300:]}")
     for what, seconds in found.took.items():

@@ -82,11 +82,11 @@ class SoakResult:
                 grown <= most,
             )
         for role in ROLES:
-            held = [one.descriptors[role] for one in self.second_half]
+            descriptor_counts = [one.descriptors[role] for one in self.second_half]
             yield (
                 f"descriptors of the {role}, constant",
-                f"{min(held)} to {max(held)}",
-                max(held) - min(held) <= DESCRIPTOR_TOLERANCE,
+                f"{min(descriptor_counts)} to {max(descriptor_counts)}",
+                max(descriptor_counts) - min(descriptor_counts) <= DESCRIPTOR_TOLERANCE,
             )
         zombies = max(one.zombies for one in self.samples)
         yield "no zombie", f"{zombies}", zombies == 0

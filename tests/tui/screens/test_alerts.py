@@ -36,11 +36,11 @@ def format_timestamp(ago: float) -> str:
 
 
 def make_alert_row(
-    id: int, make_rule_answer: str, severity: str = "warning", task: int | None = 1039, **more: Any
+    id: int, rule: str, severity: str = "warning", task: int | None = 1039, **more: Any
 ) -> dict[str, Any]:
     """Return a row of `alert.ls`."""
     row: dict[str, Any] = {
-        "id": id, "sla": make_rule_answer, "sla_id": id, "severity": severity, "status": "firing",
+        "id": id, "sla": rule, "sla_id": id, "severity": severity, "status": "firing",
         "task_number": task, "task_name": "encode",
         "object": f"#{task} encode S02E04.mkv", "task_uuid": UUID.format(task) if task else None,
         "text": "running 57m, allowed 45m", "short": "57m > 45m",

@@ -68,10 +68,10 @@ def take_backup(session: CommandContext, args: Args) -> int:
     return EXIT_PARTIAL if taken["after"] or taken["unreadable"] else 0
 
 
-def _take_offline(home: str, given: dict[str, Any]) -> dict[str, Any]:
+def _take_offline(home: str, args: dict[str, Any]) -> dict[str, Any]:
     from app.offline import backup
 
-    return backup.take_backup(home, given, output.print_note)
+    return backup.take_backup(home, args, output.print_note)
 
 
 def _resolve_folder(folder: str | None) -> str | None:
@@ -85,8 +85,8 @@ def _resolve_folder(folder: str | None) -> str | None:
 def _note_config_faults() -> None:
     from app import config, paths
 
-    if said := config.read(paths.get_config_path()).ignored_notice:
-        output.print_note(said)
+    if notice := config.read(paths.get_config_path()).ignored_notice:
+        output.print_note(notice)
 
 
 def list_backups(session: CommandContext, args: Args) -> int:
@@ -107,9 +107,9 @@ def list_backups(session: CommandContext, args: Args) -> int:
         "" if found else _explain_no_backup(backup_list.find_left_behind(session.home)),
     )
     if not (args.json or args.jsonl or args.rows) and (
-        said := describe_kept(backup_list.find_kept(session.home))
+        notice := describe_kept(backup_list.find_kept(session.home))
     ):
-        output.print_note(said)
+        output.print_note(notice)
     return code
 
 
@@ -136,18 +136,18 @@ def describe_kept(found: dict[str, Any]) -> str:
         return ""
     last, many = files[-1], len(files)
     size = units.format_bytes(sum(one["bytes"] for one in files))
-    lie = (
+    files_text = (
         "1 database kept by a restore or an upgrade is"
         if many == 1
         else f"{many} databases kept by restores or upgrades are"
     )
-    stay = (
+    removal_text = (
         f"; all but the newest are removed after {units.format_age(found['keep'])}"
         if found["keep"] is not None
         else ""
     )
     return (
-        f"{lie} in the home ({size}){stay}. "
+        f"{files_text} in the home ({size}){removal_text}. "
         f"Restore the newest, of {time_format.format_clock(last['at'], True)}: taskdeck db restore "
         f"{format_file_name(last)}"
     )
@@ -210,8 +210,12 @@ def verify_backups(session: CommandContext, args: Args) -> int:
             )
         elif found["bad"]:
             output.print_note("bad backups are ignored. Take a new one: taskdeck db backup --full")
-    spoilt = any(copy["problem"] for copy in found["copies"])
-    return EXIT_DAMAGED if found["bad"] or found["odd"] or found["damaged_lines"] or spoilt else 0
+    has_bad_copies = any(copy["problem"] for copy in found["copies"])
+    return (
+        EXIT_DAMAGED
+        if found["bad"] or found["odd"] or found["damaged_lines"] or has_bad_copies
+        else 0
+    )
 
 
 def describe_findings(found: dict[str, Any]) -> list[str]:
@@ -224,7 +228,7 @@ def describe_findings(found: dict[str, Any]) -> list[str]:
         f"line {number} of manifest.jsonl is damaged; its facts are read from the files"
         for number in found["damaged_lines"]
     ]
-    theirs = [
+    foreign_files = [
         (
             f"{sanitize(one['id'])} belongs to another home ({sanitize(one['of'])}) and is "
             "never chosen"
@@ -241,7 +245,7 @@ def describe_findings(found: dict[str, Any]) -> list[str]:
         if checked
         else "no backups yet"
     )
-    return [*([*wrong, *lines] or [well]), *theirs, *copies]
+    return [*([*wrong, *lines] or [well]), *foreign_files, *copies]
 
 
 def _format_problem(problem: str | None) -> str:

@@ -33,8 +33,8 @@ def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
         return
     from app.offline import maintenance
 
-    if said := maintenance.make_advice(session.home):
-        output.print_note(said)
+    if advice := maintenance.make_advice(session.home):
+        output.print_note(advice)
     elif "done" not in found:
         output.print_note(
             "repair what can be repaired, and quarantine the rest: taskdeck db check --repair"
@@ -64,11 +64,11 @@ def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    mends = (
+    help_text = (
         "repair counters, loads, indexes and triggers, remove orphaned rows, "
         "and quarantine unreadable rows"
     )
-    parser.add_option("--repair", action="store_true", help=mends)
+    parser.add_option("--repair", action="store_true", help=help_text)
     add_json_options(parser)
 
 

@@ -32,11 +32,13 @@ def clean_up(session: CommandContext, args: Args) -> int:
 
     Raise Usage while the rules are unknown. A dry run needs no runtime.
     """
-    alone = args.dry_run and not session.client.is_runtime_up()
+    is_offline = args.dry_run and not session.client.is_runtime_up()
     given = {"dry_run": args.dry_run, "sure": args.yes}
     try:
         found = (
-            _preview_offline(session.home, given) if alone else session.call("db.cleanup", **given)
+            _preview_offline(session.home, given)
+            if is_offline
+            else session.call("db.cleanup", **given)
         )
     except Remote as refused:
         raise Remote(
@@ -57,10 +59,10 @@ def clean_up(session: CommandContext, args: Args) -> int:
     return 0
 
 
-def _preview_offline(home: str, given: dict[str, Any]) -> dict[str, Any]:
+def _preview_offline(home: str, args: dict[str, Any]) -> dict[str, Any]:
     from app.offline import read_only
 
-    return read_only.read(home, "db.cleanup", given)
+    return read_only.read(home, "db.cleanup", args)
 
 
 def _strip_repeated(text: str) -> str:
@@ -100,18 +102,18 @@ def _summarize(found: dict[str, Any]) -> list[str]:
         else []
     )
     noted = [f"{'and' if work else verb} other rows: {others}"] if others else []
-    odd = (f"in config.toml {sanitize(said)}" for said in found["unknown"])
-    stay = [
+    odd = (f"in config.toml {sanitize(description)}" for description in found["unknown"])
+    remarks = [
         *_describe_freed_logs(found["freed"]),
         *_describe_pending(found["waiting"]),
         *_describe_kept(found["kept"]),
         *odd,
     ]
     if not (work or noted):
-        return ["nothing is old enough to remove", *stay]
+        return ["nothing is old enough to remove", *remarks]
     before, after = (units.format_bytes(found["size"][when]) for when in ("before", "after"))
     shrunk = [] if found["dry_run"] else [f"database size: {before} before, {after} after"]
-    return [*work, *noted, *shrunk, *stay]
+    return [*work, *noted, *shrunk, *remarks]
 
 
 def _format_count(count: int, what: str) -> str:
@@ -134,14 +136,14 @@ def _describe_pending(found: dict[str, int]) -> list[str]:
     runs, size = found["runs"], units.format_bytes(found["logs"])
     if not runs:
         return []
-    go = (
+    verb_phrase = (
         "is removed once counted in the history"
         if runs == 1
         else "are removed once counted in the history"
     )
     return [
-        f"{_format_count(runs, 'run')} more, {size} of logs, {go}: in a few minutes, unless "
-        "the disk is full"
+        f"{_format_count(runs, 'run')} more, {size} of logs, {verb_phrase}: in a few minutes,"
+        " unless the disk is full"
     ]
 
 

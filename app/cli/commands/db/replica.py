@@ -36,9 +36,9 @@ def manage_replica(session: CommandContext, args: Args) -> int:
     )
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
-    elif args.what == "off" and (was := found.get("was")) is not None:
+    elif args.what == "off" and (old_folder := found.get("was")) is not None:
         output.print_line(
-            f"replica off: {sanitize(was)} no longer receives copies; its files remain."
+            f"replica off: {sanitize(old_folder)} no longer receives copies; its files remain."
         )
     else:
         output.print_line(
@@ -53,10 +53,10 @@ def _describe_replica(found: dict[str, Any]) -> str:
         return "no replica. To create one: taskdeck db replica set FOLDER"
     age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "not copied yet"
     if found["promoted"]:
-        ways = "To use another: taskdeck db replica set FOLDER. To stop: taskdeck db replica off"
+        hint = "To use another: taskdeck db replica set FOLDER. To stop: taskdeck db replica off"
         return (
             f"replica {sanitize(found['target'])}: {sanitize(found['problem'])}. Copying has "
-            f"stopped. {ways}"
+            f"stopped. {hint}"
         )
     late = ", late" if found["late"] else ""
     problem = (
@@ -96,9 +96,9 @@ def promote_replica(session: CommandContext, args: Args) -> int:
             args.jsonl,
         )
     else:
-        said = f"{sanitize(session.home)} is now a home; its next task is #{first + 1}."
+        message = f"{sanitize(session.home)} is now a home; its next task is #{first + 1}."
         output.print_line(
-            f"{said} Start it: taskdeck --home {quote_word(session.home)} serve --detach"
+            f"{message} Start it: taskdeck --home {quote_word(session.home)} serve --detach"
         )
     return 0
 
@@ -122,16 +122,18 @@ def _refuse_active_origin(origin: str) -> None:
         return  # another user's home; the warning below covers it
     if line is not None:
         with line:
-            lives = f"the original home {sanitize(folder)} has a runtime (pid {get_peer_pid(line)})"
+            reason = (
+                f"the original home {sanitize(folder)} has a runtime (pid {get_peer_pid(line)})"
+            )
         raise Conflict(
-            f"{lives}: both would start the waiting tasks. Nothing was changed.",
+            f"{reason}: both would start the waiting tasks. Nothing was changed.",
             f"First: taskdeck --home {quote_word(folder)} stop",
         )
     if jobs := _find_jobs(folder):
-        lives = f"the original home {sanitize(folder)} still has running jobs (pid {jobs[0]})"
+        reason = f"the original home {sanitize(folder)} still has running jobs (pid {jobs[0]})"
         home = f"taskdeck --home {quote_word(folder)}"
         raise Conflict(
-            f"{lives}: they might be started again here. Nothing was changed.",
+            f"{reason}: they might be started again here. Nothing was changed.",
             f"Wait for them to end, or: {home} serve --detach && {home} cancel TASK && {home} stop",
         )
 
@@ -195,8 +197,10 @@ def _format_numbers(numbers: list[int]) -> str:
 
 
 def _add_replica_arguments(parser: Parser) -> None:
-    told = "set: copy to FOLDER from now on; status (default): show the copy and its age; off: stop"
-    parser.add_option("what", metavar="set|status|off", nargs="?", default="status", help=told)
+    help_text = (
+        "set: copy to FOLDER from now on; status (default): show the copy and its age; off: stop"
+    )
+    parser.add_option("what", metavar="set|status|off", nargs="?", default="status", help=help_text)
     parser.add_option(
         "to",
         metavar="FOLDER",

@@ -81,9 +81,9 @@ def _restore_in_place(
 
     quiet = args.json or args.jsonl
 
-    def agree(told: RestoreSummary) -> bool:
+    def agree(summary: RestoreSummary) -> bool:
         if not quiet:
-            for line in describe_changes(told):
+            for line in describe_changes(summary):
                 output.print_line(sanitize(line))
             output.flush()
         if args.dry_run:
@@ -106,13 +106,13 @@ def _restore_in_place(
     if quiet:
         output.print_json(done, args.jsonl)
     elif done["restored"]:
-        kept = (
+        safety_note = (
             f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
             "restore FILE"
             if done["kept"]
             else ""
         )
-        output.print_line(f"restored{kept}")
+        output.print_line(f"restored{safety_note}")
         output.print_note("no runtime is running. Start it: taskdeck serve --detach")
     return 0
 
@@ -130,23 +130,23 @@ def _explain_conflict(home: str, problem: Conflict) -> Conflict:
     if line is not None:
         line.close()
         return problem
-    said = problem.message.replace(
+    message = problem.message.replace(
         "a runtime already has", "another command, or a starting runtime, has", 1
     )
-    return Conflict(said, "Try again in a moment.")
+    return Conflict(message, "Try again in a moment.")
 
 
-def describe_changes(told: RestoreSummary) -> list[str]:
+def describe_changes(summary: RestoreSummary) -> list[str]:
     """Return lines that describe the changes of a restore."""
-    carried = told["carried"]
-    before = _format_state_of_database(told["before"]) if told["before"] else "cannot be read"
+    counts = summary["carried"]
+    before = _format_state_of_database(summary["before"]) if summary["before"] else "cannot be read"
     return [
-        f"backup  {_format_backup(told['backup'])}",
-        f"now     {before}{_format_state(told['present'])}",
-        f"then    {_format_state_of_database(told['after'])}",
-        *(line for many, line in _describe_carried(carried) if many),
-        *_describe_dropped(carried),
-        f"the next task will be #{carried['next']}",
+        f"backup  {_format_backup(summary['backup'])}",
+        f"now     {before}{_format_state(summary['present'])}",
+        f"then    {_format_state_of_database(summary['after'])}",
+        *(line for many, line in _describe_carried(counts) if many),
+        *_describe_dropped(counts),
+        f"the next task will be #{counts['next']}",
     ]
 
 
@@ -154,15 +154,15 @@ def _format_state(present: str) -> str:
     return "" if present == "whole" else f" ({present})"
 
 
-def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
+def _describe_carried(counts: RestoreSummary) -> list[tuple[int, str]]:
     tasks, ended, lost, unreadable = (
-        carried["tasks"],
-        carried["ended"],
-        carried["lost"],
-        carried["unreadable"],
+        counts["tasks"],
+        counts["ended"],
+        counts["lost"],
+        counts["unreadable"],
     )
-    alone, alive, held = carried["adopted"], carried["alive"], carried["held"]
-    unknown = carried["unknown"]
+    alone, alive, held = counts["adopted"], counts["alive"], counts["held"]
+    unknown = counts["unknown"]
     carried_over = (
         f"{_format_count(len(tasks), 'task')} submitted since {_conjugate_be(len(tasks))} carried"
         f" over: {_format_numbers(tasks)}"
@@ -178,7 +178,7 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
         " to end one: taskdeck cancel TASK"
     )
     lost_tasks = (
-        f"{'up to ' if carried['at_most'] else ''}{_format_count(len(lost), 'task')} submitted"
+        f"{'up to ' if counts['at_most'] else ''}{_format_count(len(lost), 'task')} submitted"
         f" since cannot be read and {_conjugate_be(len(lost))} lost: {_format_numbers(lost)}"
     )
     left_out = (
@@ -186,7 +186,7 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
         f" {_conjugate_be(len(unreadable))} left out: {_format_numbers(unreadable)}"
     )
     quarantined = (
-        f"{_format_count(carried['aside'], 'unreadable row')} quarantined: taskdeck operations"
+        f"{_format_count(counts['aside'], 'unreadable row')} quarantined: taskdeck operations"
     )
     without_task = (
         f"{_format_count(unknown, 'run')} unknown to the backup; the task cannot be determined"
@@ -198,26 +198,26 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
     return [
         (len(tasks), carried_over),
         (len(ended), not_repeated),
-        *_describe_requests(carried),
+        *_describe_requests(counts),
         (alive, continuing),
         (len(alone), adopted),
         (len(lost), lost_tasks),
         (len(unreadable), left_out),
-        (carried["aside"], quarantined),
+        (counts["aside"], quarantined),
         (unknown, without_task),
         (held, held_back),
     ]
 
 
-def _describe_dropped(carried: RestoreSummary) -> list[str]:
-    made = [_format_names(kind, names) for kind, names in carried["dropped"].items()]
-    undone = [f"{many:,} {verb}" for verb, many in carried["undone"].items()]
+def _describe_dropped(counts: RestoreSummary) -> list[str]:
+    made = [_format_names(kind, names) for kind, names in counts["dropped"].items()]
+    undone = [f"{many:,} {verb}" for verb, many in counts["undone"].items()]
     lines = [f"not carried over, created since: {', '.join(made)}"] if made else []
-    if carried["operations"]:
+    if counts["operations"]:
         lost = f"; their changes are lost: {_join_some(undone)}" if undone else ""
         lines.append(
-            f"{_format_count(carried['operations'], 'operation')} since"
-            f" {_conjugate_be(carried['operations'])} not in its log{lost}"
+            f"{_format_count(counts['operations'], 'operation')} since"
+            f" {_conjugate_be(counts['operations'])} not in its log{lost}"
         )
     return lines
 
@@ -236,31 +236,31 @@ def _join_some(words: list[str]) -> str:
     return ", ".join(words[:MAX_NUMBERS]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _describe_requests(carried: RestoreSummary) -> list[tuple[int, str]]:
+def _describe_requests(counts: RestoreSummary) -> list[tuple[int, str]]:
     words = {
         "cancelled": "cancelled",
         "stay_held": "held",
         "released": "released",
         "deleted": "deleted",
     }
-    wishes = [(carried[name], word) for name, word in words.items() if carried[name]]
+    request_counts = [(counts[name], word) for name, word in words.items() if counts[name]]
     each = [
         (
             f"{many:,} {_conjugate_stay(many)} {word}"
             if at
             else f"{_format_count(many, 'task')} {word} since {_conjugate_stay(many)} {word}"
         )
-        for at, (many, word) in enumerate(wishes)
+        for at, (many, word) in enumerate(request_counts)
     ]
-    anew = ", ".join(
-        f"#{was} is now #{number}" for was, number in carried["renumbered"][:MAX_NUMBERS]
+    renumbered = ", ".join(
+        f"#{was} is now #{number}" for was, number in counts["renumbered"][:MAX_NUMBERS]
     )
-    more = len(carried["renumbered"]) - MAX_NUMBERS
+    more = len(counts["renumbered"]) - MAX_NUMBERS
     return [
         (len(each), ", ".join(each)),
         (
-            len(carried["renumbered"]),
-            f"tasks renumbered: {anew}{f' and {more:,} more' if more > 0 else ''}",
+            len(counts["renumbered"]),
+            f"tasks renumbered: {renumbered}{f' and {more:,} more' if more > 0 else ''}",
         ),
     ]
 
@@ -289,14 +289,14 @@ def _format_backup(backup: RestoreSummary) -> str:
     )
 
 
-def _format_state_of_database(stand: RestoreSummary) -> str:
-    counted = stand["tasks"]
+def _format_state_of_database(summary: RestoreSummary) -> str:
+    counted = summary["tasks"]
     each = ", ".join(
         f"{many:,} {status.replace('_', ' ')}" for status, many in sorted(counted.items())
     )
     newest = (
-        f", newest #{stand['newest']} of {time_format.format_clock(stand['newest_at'])}"
-        if stand["newest"]
+        f", newest #{summary['newest']} of {time_format.format_clock(summary['newest_at'])}"
+        if summary["newest"]
         else ""
     )
     return f"{_format_count(sum(counted.values()), 'task')}{f' ({each})' if each else ''}{newest}"

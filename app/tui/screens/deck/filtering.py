@@ -126,17 +126,19 @@ class DeckFilter(DeckLayout):
             self.set_focus(work)
             work.action_edge(-1)
 
-    def _set_state(self, state: int, told: str = "") -> None:
+    def _set_state(self, state: int, default_message: str = "") -> None:
         """Show one state, or all.
 
         Showing failures marks all of them as seen. The message reports the number of marked
         failures; if there was none to mark, the message is `told`.
         """
         self._state = state
-        seen = self._mark_all_seen() if state == len(row_filter.STATES) else ""
+        message = self._mark_all_seen() if state == len(row_filter.STATES) else ""
         self._apply_filter()
-        if seen or told:
-            self.deck.show_message(f"{seen or told} All of them, and older ones: 5, then F.")
+        if message or default_message:
+            self.deck.show_message(
+                f"{message or default_message} All of them, and older ones: 5, then F."
+            )
 
     def _mark_all_seen(self) -> str:
         """Mark the failures so far as seen; return the message, or "" if there was none."""

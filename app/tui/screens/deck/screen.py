@@ -225,8 +225,8 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
 
     def _make_message(self, board: Board) -> Sequence[Span]:
         """Return the last message, else details of the current row, else recent news."""
-        if said := self.deck.get_message():
-            return [said]
+        if message := self.deck.get_message():
+            return [message]
         if self.deck.past.is_active:
             notes = "  ".join(self.deck.past.notes)
             return [

@@ -29,7 +29,7 @@ def build_welcome(
 
 
 def _list_ways(column: int) -> GuidanceLines:
-    ways = (
+    commands = (
         ("n", "a form, here"),
         (
             "taskdeck submit -- gzip -k big.log",
@@ -38,7 +38,7 @@ def _list_ways(column: int) -> GuidanceLines:
         ("taskdeck submit -c 'sort a | uniq > b'", "the same, for shell syntax"),
         ("taskdeck demo", "a busy deck to play with, in a throw-away home"),
     )
-    return [[("    " + command.ljust(column), "bold"), (does, "")] for command, does in ways]
+    return [[("    " + command.ljust(column), "bold"), (does, "")] for command, does in commands]
 
 
 def _build_long(home: str) -> GuidanceLines:
@@ -81,18 +81,18 @@ def _build_long(home: str) -> GuidanceLines:
 
 
 def _build_short() -> GuidanceLines:
-    says = (
+    lines = (
         "a form, here",
         "from any shell: runs there",
         "the same, for shell syntax",
         "a busy deck to play with",
     )
-    ways: GuidanceLines = [
-        [command, (text, "")] for (command, _), text in zip(_list_ways(41), says, strict=True)
+    commands: GuidanceLines = [
+        [command, (text, "")] for (command, _), text in zip(_list_ways(41), lines, strict=True)
     ]
     return [
         [("  Nothing has been submitted yet. Start with:", "")],
-        *ways,
+        *commands,
         [],
         [("  Jobs never depend on this screen: close it, lose ssh, they continue.", "")],
         [("  w says why a task waits   ? shows every key   : finds every command", "")],
@@ -103,7 +103,7 @@ def _build_short() -> GuidanceLines:
 def _build_fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> GuidanceLines:
     if not faults:
         return []
-    text, cure = (
+    text, advice = (
         look.sanitize(str(faults[0].get("text", ""))),
         look.sanitize(str(faults[0].get("cure") or "")),
     )
@@ -112,8 +112,8 @@ def _build_fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) 
     )
     first, *rest = wrap(text, 72 if narrow else 108) or [""]
     more = "      more: taskdeck doctor" if len(faults) > 1 else ""
-    told: GuidanceLines = [
+    lines: GuidanceLines = [
         [(f"  ! {first}", "warn")],
         *([(f"    {line}", "warn")] for line in rest),
     ]
-    return [*head, *told, *([[(f"    Fix: {cure}{more}", "")]] if cure else [])]
+    return [*head, *lines, *([[(f"    Fix: {advice}{more}", "")]] if advice else [])]

@@ -43,15 +43,15 @@ def make_help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxL
     for group in sorted(groups, key=_rank_group):
         lines += [BoxLine(), BoxLine([(_TITLES.get(group, group.capitalize()), "bold")])]
         lines += [
-            _make_line(keys, name if ids else says)
-            for (_, says, name), keys in groups[group].items()
+            _make_line(keys, name if ids else description)
+            for (_, description, name), keys in groups[group].items()
         ]
     return lines
 
 
-def _make_line(keys: Sequence[str], says: str) -> BoxLine:
+def _make_line(keys: Sequence[str], description: str) -> BoxLine:
     names = dict.fromkeys(map(get_key_name, keys))
-    return BoxLine([("  " + pad("  ".join(names), KEYS), ""), (says, "")], keys[0])
+    return BoxLine([("  " + pad("  ".join(names), KEYS), ""), (description, "")], keys[0])
 
 
 _TITLES = {

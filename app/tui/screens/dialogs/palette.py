@@ -79,8 +79,12 @@ def make_commands(
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
         if binding.description and group in COMMAND_GROUPS and binding.action not in found:
-            says = binding.description
-            title = says if says[1:2].isupper() else f"{says[0].lower()}{says[1:]}"
+            description = binding.description
+            title = (
+                description
+                if description[1:2].isupper()
+                else f"{description[0].lower()}{description[1:]}"
+            )
             found[binding.action] = PaletteCommand(
                 title,
                 _bind_action(run, binding.action),

@@ -38,10 +38,14 @@ class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
     ]
 
     def __init__(
-        self, title: str, says: str, value: str = "", fault: Callable[[str], str] = lambda text: ""
+        self,
+        title: str,
+        prompt: str,
+        value: str = "",
+        fault: Callable[[str], str] = lambda text: "",
     ) -> None:
         super().__init__()
-        self._title, self._says, self._value, self._fault = title, says, value, fault
+        self._title, self._says, self._value, self._fault = title, prompt, value, fault
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
