@@ -78,12 +78,12 @@ def _format_internal_error(error: Exception) -> str:
 def _dispatch(
     argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]
 ) -> int:
-    before, given = _parse_globals(argv)
+    before, words = _parse_globals(argv)
     if "version" in before:
-        given = ["version"]
+        words = ["version"]
     if "help" in before:
-        given = [*given, "--help"]
-    if given[:1] == ["--help"]:
+        words = [*words, "--help"]
+    if words[:1] == ["--help"]:
         from app.cli.help_text import format_overview
 
         return _print_text(format_overview())
@@ -96,9 +96,9 @@ def _dispatch(
         plain="plain" in before,
     )
     try:
-        if "in-process" in before:
-            return _run_in_process(session, before, given)
-        return _run_without_verb(session, before) if not given else _run_verb(session, given)
+        if "in-process" in before and not {"help", "version"} & before.keys():
+            return _run_in_process(session, before, words)
+        return _run_without_verb(session, before) if not words else _run_verb(session, words)
     finally:
         session.close()
 
@@ -166,14 +166,14 @@ def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
     )
 
 
-def _run_verb(session: CommandContext, given: list[str]) -> int:
-    verb, rest = registry.ALIASES.get(given[0], given[0]), given[1:]
+def _run_verb(session: CommandContext, words: list[str]) -> int:
+    verb, rest = registry.ALIASES.get(words[0], words[0]), words[1:]
     if verb == registry.COMPLETE_VERB:
         from app.cli.completion.candidates import print_candidates
 
         return print_candidates(rest)
     if verb not in registry.VERBS:
-        raise registry.make_unknown_error(given[0], rest)
+        raise registry.make_unknown_error(words[0], rest)
     found = registry.load_commands(verb)
     if verb not in registry.GROUPS:
         return _run_command(session, verb, found[verb], rest)
@@ -188,9 +188,9 @@ def _run_verb(session: CommandContext, given: list[str]) -> int:
     return _run_command(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
 
 
-def _run_command(session: CommandContext, name: str, command: Command, given: list[str]) -> int:
+def _run_command(session: CommandContext, name: str, command: Command, words: list[str]) -> int:
     parser = command.make_parser(name)
-    args = command.read(parser, given)
+    args = command.read(parser, words)
     if args.help:
         return _print_text(parser.format_help().rstrip())
     if session.read_only:

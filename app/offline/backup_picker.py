@@ -89,7 +89,9 @@ def choose_backup(
     except NoBackup as none:
         if ident is not None and _is_database(ident):
             raise _make_database_error(ident) from None
-        raise none if ident is not None else _add_upgrade_copy(home, at, none) from None
+        if ident is not None:
+            raise
+        raise _add_foreign_backup(store, _add_upgrade_copy(home, at, none)) from None
     if found.stranger and not any_home:
         raise _make_foreign_error(found)
     return BackupChoice(
@@ -117,15 +119,30 @@ def _add_upgrade_copy(home: Path, at: str | None, problem: NoBackup) -> NoBackup
     return NoBackup(said, f"Preview: taskdeck db restore --dry-run {copies[-1].path.name}")
 
 
+def _add_foreign_backup(store: BackupCatalog, problem: NoBackup) -> NoBackup:
+    """Extend the error with the newest backup of another home, if there is one."""
+    foreign = [backup for backup in store.list_backups() if backup.stranger and backup.verified]
+    if not foreign:
+        return problem
+    newest = foreign[-1]
+    return NoBackup(
+        f"{problem.message} Another home's backup is there: {newest.id} of {newest.stranger}.",
+        f"To turn this home into that one: taskdeck db restore {_quote_path(newest)}",
+    )
+
+
+def _quote_path(backup: Backup) -> str:
+    return shlex.quote(os.fspath(backup.path))
+
+
 def _make_foreign_error(backup: Backup) -> Conflict:
     message = (
         f"the backup {backup.id} belongs to another home ({backup.stranger}). Nothing was restored."
     )
-    path = shlex.quote(os.fspath(backup.path))
     return Conflict(
         message,
         f"To restore into a file: taskdeck db restore {backup.id} --to FILE."
-        f" To turn this home into that one: taskdeck db restore {path}",
+        f" To turn this home into that one: taskdeck db restore {_quote_path(backup)}",
     )
 
 

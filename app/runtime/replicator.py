@@ -39,6 +39,8 @@ ALLOWED_ENTRIES = frozenset({"run", "runs", "taskdeck.db.promoting", "lost+found
 PROMOTED_REPLY = "taskdeck-promoted"
 """Reply of another host whose folder is a home."""
 
+LOST_UUID = "the database has lost the UUID of its home"
+REPAIR_HINT = "repair it: taskdeck db check --repair"
 MARK_PREFIX = "taskdeck-of"
 """Prefix of mark lines in the reply; alone on a line, it means a replica without a mark and without
 traces of this home."""
@@ -98,8 +100,8 @@ class TargetState:
 class HomeIdentity:
     """Identity of the home to replicate.
 
-    `home` is its UUID, "" if unknown. `before` is its location at the start of the last sync, or
-    None. `first` is True until a sync to the current target has succeeded.
+    `home` is its UUID. `last_origin` is its location at the start of the last sync, or None.
+    `is_first_sync` is True until a sync to the current target has succeeded.
     """
 
     origin: str
@@ -213,9 +215,11 @@ class Replicator:
 
     async def _read_identity(self, replica: Replica | None) -> HomeIdentity:
         uuid = await self._db.read(home_identity.read)
+        if uuid is None:
+            raise Conflict(f"{LOST_UUID}. Nothing was replicated.", REPAIR_HINT)
         return HomeIdentity(
             format_origin(self._home),
-            uuid or "",
+            uuid,
             replica.origin if replica else None,
             replica is None or replica.synced_at is None,
         )
@@ -269,9 +273,12 @@ class Replicator:
         if replica is None:
             return None
         began = timestamps.now()
-        problem = await self._find_obstacle(
-            *_split_target(replica.target), await self._read_identity(replica)
-        )
+        try:
+            identity = await self._read_identity(replica)
+        except Conflict:
+            problem = f"{LOST_UUID}; {REPAIR_HINT}"
+        else:
+            problem = await self._find_obstacle(*_split_target(replica.target), identity)
         if problem is None:  # without a sync, the location of the last one stays recorded
             await self._db.write_quietly(replicas.record_start, began, format_origin(self._home))
             problem = await self._run_sync(*_split_target(replica.target))

@@ -209,10 +209,18 @@ def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
     """Return the paths of the databases of backups that belong to another home, by backup id.
 
     If `database` cannot be read, its last backup names the home. Without such a backup, every
-    backup counts as its own.
+    backup counts as its own. A promoted replica also owns the backups that its parent took before.
     """
-    own = _home(database) or _find_home_uuid(found, database)
-    strangers = [entry for entry in found if own and entry.get("home") not in (None, own)]
+    uuid, parent, created_at = _read_identity(database)
+    uuid, place = uuid or _find_home_uuid(found, database), os.path.realpath(database)
+
+    def is_own(entry: dict[str, Any]) -> bool:
+        named = entry.get("home")
+        if named is None:
+            return entry.get("of") == place
+        return named == uuid or (named == parent and entry["at"] <= created_at)
+
+    strangers = [entry for entry in found if uuid and not is_own(entry)]
     return {entry["id"]: entry.get("of") or "an unknown place" for entry in strangers}
 
 
@@ -222,13 +230,14 @@ def _find_home_uuid(found: list[dict[str, Any]], database: Path) -> str | None:
     return uuids[-1] if uuids else None
 
 
-def _home(database: Path) -> str | None:
-    """Return the UUID that a database names; None where it cannot be read."""
+def _read_identity(database: Path) -> tuple[str | None, str | None, str]:
+    """Return UUID, parent and creation time of the home; (None, None, "") if unreadable."""
     with suppress(OSError, *raw_sql.DRIVER_ERRORS):
         if database.is_file():
             with closing(sqlite3.connect(make_undisturbed_uri(database), uri=True)) as c:
-                return tool.home(c)
-    return None
+                row = c.execute("SELECT uuid, parent, created_at FROM home").fetchone()
+                return row or (None, None, "")
+    return None, None, ""
 
 
 def find_newest_recorded(database: Path) -> str | None:

@@ -332,6 +332,13 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
     assert is_closed_cleanly(acceptance_home)
 
 
+def test_version_and_help_need_no_terminal(acceptance_home: AcceptanceHome):
+    version = acceptance_home.run_ok("version")
+
+    assert acceptance_home.run_ok("--in-process", "--version") == version
+    assert acceptance_home.run_ok("--in-process", "--help", "submit").startswith("usage:")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

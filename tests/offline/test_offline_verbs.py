@@ -721,6 +721,66 @@ def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(
     ] == taken.id and list_foreign_backups(fresh) == [own.stem]
 
 
+def test_a_missing_backup_names_the_newest_one_of_another_home(
+    backed_up_home: Path, foreign_backup: str
+):
+    (own,) = (
+        one
+        for one in (backed_up_home / "backups").glob("*.backup")
+        if foreign_backup not in one.name
+    )
+    own.unlink()
+    (backed_up_home / "backups" / "manifest.jsonl").unlink()
+    file = backed_up_home / "backups" / f"{foreign_backup}.backup"
+
+    with pytest.raises(NoBackup, match=f"Another home's backup is there: {foreign_backup}") as told:
+        backup_picker.describe_choice(os.fspath(backed_up_home), None, None)
+
+    assert told.value.hint.endswith(f"taskdeck db restore {file}")
+
+
+def test_a_backup_that_names_no_home_belongs_to_the_place_where_it_was_taken(
+    backed_up_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = tmp_path / "other"
+    paths.make_home(other)
+    prepare_database(other)
+    moments = (timestamps.utcnow() + timedelta(seconds=seconds) for seconds in (5, 10))
+    for home, moment in zip((backed_up_home, other), moments, strict=True):
+        monkeypatch.setattr(timestamps, "utcnow", lambda moment=moment: moment)
+        with closing(sqlite3.connect(paths.get_database_path(home))) as c, c:
+            (identity,) = c.execute("SELECT uuid, created_at, updated_at FROM home")
+            c.execute("DELETE FROM home")
+        taken = take_backup(paths.get_database_path(home), home / "backups", BackupRules())
+        with closing(sqlite3.connect(paths.get_database_path(home))) as c, c:
+            c.execute("INSERT INTO home (uuid, created_at, updated_at) VALUES (?, ?, ?)", identity)
+    shutil.copy(taken.path, backed_up_home / "backups")
+
+    assert list_foreign_backups(backed_up_home) == [taken.id]
+
+
+def test_a_promoted_replica_uses_the_backups_of_its_parent_from_before(
+    backed_up_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    origin, replica_home = paths.get_database_path(backed_up_home), tmp_path / "replica"
+    paths.make_home(replica_home)
+    with (
+        closing(sqlite3.connect(origin)) as c,
+        closing(sqlite3.connect(paths.get_replica_path(replica_home))) as to,
+    ):
+        c.backup(to)
+    (before,) = (backed_up_home / "backups").glob("*.backup")
+    replica.promote_home(os.fspath(replica_home))
+    soon = timestamps.utcnow() + timedelta(seconds=5)
+    with monkeypatch.context() as later:
+        later.setattr(timestamps, "utcnow", lambda: soon)
+        after = take_backup(origin, backed_up_home / "backups", BackupRules(), full=True)
+    shutil.copytree(backed_up_home / "backups", replica_home / "backups", dirs_exist_ok=True)
+
+    assert backup_picker.describe_choice(os.fspath(replica_home), None, None)["id"] == before.stem
+    assert list_foreign_backups(replica_home) == [after.id]
+
+
 def test_no_backup_is_built_upon_one_of_another_home_and_that_is_never_pruned(
     backed_up_home: Path, foreign_backup: str, monkeypatch: pytest.MonkeyPatch
 ):
