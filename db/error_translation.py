@@ -46,7 +46,7 @@ def _make_disk_full(path: Path, text: str) -> Problem:
     if stats.f_favail or not stats.f_files:
         free = f"{stats.f_bavail * stats.f_frsize} bytes free"
     return DiskFull(
-        f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs go on.",
+        f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs continue.",
         "Free space, then try again; taskdeck db cleanup --dry-run shows what could go.",
     )
 

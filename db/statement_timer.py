@@ -47,7 +47,7 @@ BoundShape = int | tuple[str, ...]
 
 current_caller: ContextVar[str] = ContextVar("caller", default="")
 """The current caller: a verb such as `browse`, `duty slas`, `dispatcher`, or `start` before the
-runtime is up."""
+runtime is running."""
 
 
 @contextmanager

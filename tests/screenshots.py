@@ -26,7 +26,7 @@ from textual.pilot import Pilot
 
 from app.core.text.sanitize import measure_width
 from app.tui.app import TaskdeckApp
-from app.tui.screens.dialogs.while_away import AwayScreen
+from app.tui.screens.dialogs.while_away import WhileAwayScreen
 from app.tui.style import Look
 from tests.tui import boards, fake_home
 from tests.tui.fake_runtime import (
@@ -285,7 +285,7 @@ def press_keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Aw
 
 
 def _push_away_screen(app: TaskdeckApp) -> None:
-    app.push_screen(AwayScreen(fake_home.AWAY_ANSWER))
+    app.push_screen(WhileAwayScreen(fake_home.AWAY_ANSWER))
 
 
 SCENES: dict[str, Scene] = {

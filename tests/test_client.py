@@ -33,7 +33,7 @@ class ScriptedRuntime:
         answer: Callable[[dict[str, Any], int], list[dict[str, Any]]],
         greeting: dict[str, Any],
     ) -> None:
-        self.answer, self.greeting, self.heard = answer, greeting, list[dict[str, Any]]()
+        self.answer, self.greeting, self.requests = answer, greeting, list[dict[str, Any]]()
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
         self.server.listen()
@@ -52,8 +52,8 @@ class ScriptedRuntime:
         file.write(json.dumps(self.greeting).encode() + b"\n")
         file.flush()
         for text in file:
-            self.heard.append(json.loads(text))
-            lines = self.answer(self.heard[-1], len(self.heard))
+            self.requests.append(json.loads(text))
+            lines = self.answer(self.requests[-1], len(self.requests))
             file.write(b"".join(json.dumps(one).encode() + b"\n" for one in lines))
             file.flush()
             if not lines:
@@ -213,7 +213,7 @@ def test_a_submission_with_a_lost_answer_is_resent_with_the_same_id(home: Path):
             {"number": 7}
         ]
 
-    assert len(script.heard) == 2 and script.heard[0] == script.heard[1]
+    assert len(script.requests) == 2 and script.requests[0] == script.requests[1]
 
 
 @pytest.mark.parametrize("verb", ["submit", "submit.lines"])
@@ -224,7 +224,7 @@ def test_a_submission_without_an_identifier_gets_one_before_it_is_sent(home: Pat
     ):
         caller.call(verb, {"tasks": []})
 
-    first, second = (ask["args"].get("uuid") for ask in script.heard)
+    first, second = (ask["args"].get("uuid") for ask in script.requests)
     assert first is not None and first == second
 
 
@@ -237,7 +237,7 @@ def test_unrepeatable_verbs_are_not_resent(home: Path, verb: str):
     ):
         caller.call(verb, {})
 
-    assert len(script.heard) == 1
+    assert len(script.requests) == 1
     assert f"{verb} may or may not have been done" in str(
         caught.value
     ) and "taskdeck operations" in str(caught.value)
@@ -251,7 +251,7 @@ def test_repeatedly_ending_runtimes_are_reported(home: Path):
     ):
         caller.call("cancel", {"ids": ["1"]})
 
-    assert len(script.heard) == client.MAX_ATTEMPTS
+    assert len(script.requests) == client.MAX_ATTEMPTS
 
 
 def test_a_signal_with_a_lost_answer_is_not_resent(home: Path):
@@ -262,7 +262,7 @@ def test_a_signal_with_a_lost_answer_is_not_resent(home: Path):
     ):
         caller.call("cancel", {"ids": ["1"], "signal": 10})
 
-    assert len(script.heard) == 1
+    assert len(script.requests) == 1
 
 
 def test_a_wait_survives_runtime_restarts_within_its_timeout(
@@ -277,7 +277,7 @@ def test_a_wait_survives_runtime_restarts_within_its_timeout(
     ):
         assert caller.call("wait", {"ids": ["1"], "timeout": 60.0}) == []
 
-    left = [ask["args"]["timeout"] for ask in script.heard]
+    left = [ask["args"]["timeout"] for ask in script.requests]
     assert left == sorted(left, reverse=True) and left[-1] < left[0] == 60.0
 
 
@@ -292,7 +292,7 @@ def test_a_runtime_of_another_version_is_refused_with_a_hint(home: Path, greetin
     ):
         caller.call("submit", {"tasks": []})
 
-    assert script.heard == []
+    assert script.requests == []
     assert "Nothing was done" in str(caught.value) and "taskdeck serve --replace" in str(
         caught.value
     )

@@ -108,7 +108,7 @@ def add_name(parser: Parser) -> None:
     add_json_options(parser)
 
 
-def make_verb_command(group: str, verb: str, summary: str, participle: str) -> Command:
+def make_name_command(group: str, verb: str, summary: str, participle: str) -> Command:
     """Build a command that takes only a name, such as `GROUP pause NAME`."""
     return Command(
         summary, partial(_run_verb, group=group, verb=verb, participle=participle), add_name

@@ -39,7 +39,7 @@ def format_overview() -> str:
     for title, verbs in registry.SECTIONS:
         found += [
             f"{title}:",
-            *(f"  {verb:<11} {registry.VERBS[verb][1]}" for verb in verbs.split()),
+            *(f"  {verb:<11} {registry.COMMAND_INDEX[verb][1]}" for verb in verbs.split()),
             "",
         ]
     return "\n".join(
@@ -78,7 +78,7 @@ def format_help(words: list[str]) -> str:
 
 def format_group_help(group: str, found: dict[str, Command]) -> str:
     """Return the help of a group: its commands."""
-    summary = registry.VERBS[group][1]
+    summary = registry.COMMAND_INDEX[group][1]
     lines = [f"usage: taskdeck {group} COMMAND …", "", f"{summary[:1].upper()}{summary[1:]}.", ""]
     lines += [f"  {name:<8} {command.summary}" for name, command in found.items()]
     topics = ", ".join(f"taskdeck help {topic}" for topic in GROUP_TOPICS[group].split())

@@ -98,7 +98,11 @@ def _dispatch(
     try:
         if "in-process" in before and not {"help", "version"} & before.keys():
             return _run_in_process(session, before, words)
-        return _run_without_verb(session, before) if not words else _run_verb(session, words)
+        return (
+            _run_without_command(session, before)
+            if not words
+            else _run_named_command(session, words)
+        )
     finally:
         session.close()
 
@@ -129,11 +133,11 @@ def _make_unknown_option_error(word: str) -> Usage:
     )
 
 
-def _run_without_verb(session: CommandContext, options: dict[str, str]) -> int:
+def _run_without_command(session: CommandContext, options: dict[str, str]) -> int:
     """Open the deck, or print the status without a terminal."""
     if output.is_stdout_terminal() and output.is_stdin_terminal():
         return _open_deck(session, options)
-    return _run_verb(session, ["status"])
+    return _run_named_command(session, ["status"])
 
 
 def _run_in_process(session: CommandContext, options: dict[str, str], words: list[str]) -> int:
@@ -166,13 +170,13 @@ def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
     )
 
 
-def _run_verb(session: CommandContext, words: list[str]) -> int:
+def _run_named_command(session: CommandContext, words: list[str]) -> int:
     verb, rest = registry.ALIASES.get(words[0], words[0]), words[1:]
-    if verb == registry.COMPLETE_VERB:
+    if verb == registry.COMPLETE_COMMAND:
         from app.cli.completion.candidates import print_candidates
 
         return print_candidates(rest)
-    if verb not in registry.VERBS:
+    if verb not in registry.COMMAND_INDEX:
         raise registry.make_unknown_error(words[0], rest)
     found = registry.load_commands(verb)
     if verb not in registry.GROUPS:
@@ -206,7 +210,7 @@ def _refuse_change(name: str, command: Command, args: Args) -> None:
     """Raise Conflict for a command that may change something; a dry run changes nothing."""
     from app.client import READ_ONLY_VERBS
 
-    verb = command.asks(args) if command.asks else name.replace(" ", ".")
+    verb = command.get_verb(args) if command.get_verb else name.replace(" ", ".")
     if verb not in READ_ONLY_VERBS | _READ_ONLY_COMMANDS and not getattr(args, "dry_run", False):
         raise Conflict(f"{name} may change something, which --read-only forbids. Nothing was done.")
 

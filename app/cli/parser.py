@@ -108,8 +108,8 @@ class Command:
 
     __slots__ = (
         "arguments",
-        "asks",
-        "better",
+        "get_verb",
+        "improve_error",
         "examples",
         "run",
         "summary",
@@ -128,8 +128,8 @@ class Command:
         better: Callable[[list[str], Usage], Problem] | None = None,
         asks: Callable[[Args], str] | None = None,
     ) -> None:
-        self.summary, self.run, self.arguments, self.asks = summary, run, arguments, asks
-        self.examples, self.takes_command, self.usage, self.better = (
+        self.summary, self.run, self.arguments, self.get_verb = summary, run, arguments, asks
+        self.examples, self.takes_command, self.usage, self.improve_error = (
             examples,
             takes_command,
             usage,
@@ -145,7 +145,7 @@ class Command:
         try:
             args = parser.read(given[:end])
         except Usage as wrong:
-            raise (self.better(given, wrong) if self.better else wrong) from None
+            raise (self.improve_error(given, wrong) if self.improve_error else wrong) from None
         args.command = given[end + 1 :] if end < len(given) else None
         return args
 

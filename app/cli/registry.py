@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from app.cli.parser import Command
 
-VERBS: dict[str, tuple[str, str]] = {
+COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "submit": ("submit", "queue a command, a shell script or a template"),
     "ls": ("ls", "list tasks"),
     "show": ("show", "show one task in detail"),
@@ -46,7 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "help": ("help", "explain a topic or a command"),
     "version": ("runtime", "print the version"),
 }
-COMPLETE_VERB = "__complete"
+COMPLETE_COMMAND = "__complete"
 """Hidden command called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
@@ -94,7 +94,9 @@ _FOREIGN_WORDS = {
     "alert ls": "alerts",
     "apply": "import",
 }
-FOREIGN_VERBS = {theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()}
+FOREIGN_COMMANDS = {
+    theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()
+}
 """Equivalents of commands of other tools."""
 
 _TASK_VERBS = (
@@ -114,7 +116,7 @@ _TASK_VERBS = (
 
 def load_commands(verb: str) -> dict[str, Command]:
     """Import a command's module; return its commands by name, or by second word in a group."""
-    return __import__(f"app.cli.commands.{VERBS[verb][0]}", fromlist=["COMMANDS"]).COMMANDS
+    return __import__(f"app.cli.commands.{COMMAND_INDEX[verb][0]}", fromlist=["COMMANDS"]).COMMANDS
 
 
 def make_unknown_error(verb: str, rest: list[str]) -> Usage:
@@ -124,16 +126,16 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
         return Usage(
             '"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?"
         )
-    if verb in FOREIGN_VERBS:
+    if verb in FOREIGN_COMMANDS:
         return Usage(
             f'"{shown}" is not a command.',
-            f"Did you mean: taskdeck {_append_words(FOREIGN_VERBS[verb], rest)}",
+            f"Did you mean: taskdeck {_append_words(FOREIGN_COMMANDS[verb], rest)}",
         )
     from app.help import list_topics
 
     if verb in list_topics():
         return Usage(f'"{shown}" is not a command.', f"Help topic: taskdeck help {verb}")
-    meant = find_nearest(verb, VERBS)
+    meant = find_nearest(verb, COMMAND_INDEX)
     return Usage(
         f'"{shown}" is not a command.',
         f"Nearest: {meant}" if meant else "All commands: taskdeck --help",

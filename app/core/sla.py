@@ -109,7 +109,7 @@ def parse_conditions(conditions: Any) -> SlaRule:
     )
     if metric and match:
         raise ValueError(
-            f"conditions: match: {metric} does not concern tasks, so it takes no"
+            f"conditions: match: {metric} is one value for the whole home, so it takes no"
             f" {' or '.join(match)}"
         )
     return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)

@@ -1,7 +1,7 @@
 """History charts: starts, ends, waits and runs over an hour, a day or a week.
 
 The runs themselves are counted into rollups once their minutes are over, so nothing is lost while
-no runtime is up. An answer counts the last minutes itself.
+no runtime is running. An answer counts the last minutes itself.
 """
 
 from __future__ import annotations

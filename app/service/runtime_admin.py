@@ -23,7 +23,7 @@ async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
     On a full disk the marker may be missing, which a note reports.
     """
     if call.live is None:
-        raise Conflict("no runtime is up; there is nothing to stop.")
+        raise Conflict("no runtime is running; there is nothing to stop.")
     try:
         # Without the marker nothing is done, so no operation must be recorded.
         call.live.mark_stopped(call.by)

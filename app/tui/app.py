@@ -123,7 +123,7 @@ class TaskdeckApp(Navigation):
         self._first_message = told
         self.origin = identify_terminal()
         """Origin recorded for changes made here. Only changes of others are shown as news."""
-        self.seen = ReadMarks(self.memory, self.now)
+        self.read_marks = ReadMarks(self.memory, self.now)
         self.drafts = Drafts()
         self.undo_stack = UndoStack()
         self.pending = PendingChanges(self.ticks)
@@ -135,13 +135,13 @@ class TaskdeckApp(Navigation):
             self, self.write_queue, self.read_queue, self.undo_stack, self.pending
         )
         self.connection = BoardConnection(
-            self, self.client_factory, self.seen, self._update_pending
+            self, self.client_factory, self.read_marks, self._update_pending
         )
         self.feed = self.connection.feed
         self.background = BackgroundCalls(
             self, self.client_factory, self.write_queue, self.read_queue, self.feed.retry_now
         )
-        self.past = TimeTravel(
+        self.time_travel = TimeTravel(
             lambda args, then: self.read_queue.send(
                 "board.at", args, lambda answer, error: self.call_later(then, answer, error)
             ),
@@ -188,7 +188,7 @@ class TaskdeckApp(Navigation):
             self.feed.start()
         else:  # rows are known already: the feed's thread would delay drawing them
             self.set_timer(FEED_DELAY, self.feed.start)
-        if (since := self.seen.last_view) is not None and self.now() - since > AWAY_SECONDS:
+        if (since := self.read_marks.last_view) is not None and self.now() - since > AWAY_SECONDS:
             self.read_queue.send(
                 "away",
                 {"since": since},
@@ -202,10 +202,10 @@ class TaskdeckApp(Navigation):
     def _record_view(self) -> None:
         """Record that the deck is being viewed, as far as the focus tells."""
         if self.app_focus:
-            self.seen.record_view(self.now())
+            self.read_marks.record_view(self.now())
 
     def on_unmount(self) -> None:
-        self.seen.record_view(self.now())
+        self.read_marks.record_view(self.now())
         self.feed.stop()
         self.write_queue.stop()
         self.read_queue.stop()

@@ -30,9 +30,9 @@ class DeckApp(AppHost, Protocol):
     """The application as screens and widgets see it."""
 
     memory: Preferences
-    seen: ReadMarks
+    read_marks: ReadMarks
     drafts: Drafts
-    past: TimeTravel
+    time_travel: TimeTravel
     pending: PendingChanges
     undo_stack: UndoStack
     requests: RequestSender

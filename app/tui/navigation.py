@@ -44,10 +44,10 @@ def import_form() -> None:
 class Navigation(BaseApp):
     """An app with navigation between screens."""
 
-    seen: ReadMarks
+    read_marks: ReadMarks
     undo_stack: UndoStack
     connection: BoardConnection
-    past: TimeTravel
+    time_travel: TimeTravel
 
     def client_factory(self) -> Client:
         """Return a new client."""
@@ -56,7 +56,7 @@ class Navigation(BaseApp):
     def mark_viewed(self, line: EndedEntry) -> None:
         """Mark a viewed failure as seen."""
         if line.status in FAILED_STATES:
-            self.seen.mark_viewed(line.uuid, line.ended_at)
+            self.read_marks.mark_viewed(line.uuid, line.ended_at)
 
     @property
     def refusal(self) -> str:
@@ -64,7 +64,7 @@ class Navigation(BaseApp):
         if self.read_only:
             return "Read only: this deck changes nothing."
         shows_past = isinstance(self.screen, StatusScreen) and self.screen.SHOWS_PAST
-        return READ_ONLY_MESSAGE if self.past.is_active and shows_past else ""
+        return READ_ONLY_MESSAGE if self.time_travel.is_active and shows_past else ""
 
     def refuse_changes(self) -> bool:
         """Show why changes are refused and return True if they are."""
@@ -92,7 +92,7 @@ class Navigation(BaseApp):
 
     def _return_to_deck(self) -> None:
         """Close all screens above the deck and make it live."""
-        self.past.return_to_live()
+        self.time_travel.return_to_live()
         self._close_screens()
 
     def _close_screens(self) -> None:
@@ -123,10 +123,10 @@ class Navigation(BaseApp):
         if self.deck:
             self._close_screens()
             self.connection.clear_board_message()
-            self.past.step(minutes)
+            self.time_travel.step(minutes)
 
     def _refresh_past(self) -> None:
-        if not self.past.is_active:
+        if not self.time_travel.is_active:
             self.connection.clear_board_message()  # the message was about the past board
         if self.deck:
             self.deck.show_board()
@@ -225,10 +225,10 @@ class Navigation(BaseApp):
 
     def show_away(self, found: Mapping[str, Any]) -> None:
         """Show events since the last visit, if any, and if no other screen was opened."""
-        from app.tui.screens.dialogs.while_away import AwayScreen, has_news
+        from app.tui.screens.dialogs.while_away import WhileAwayScreen, has_news
 
         if has_news(found) and len(self.screen_stack) == 1:
-            self.push_screen(AwayScreen(found), self._continue_from_away)
+            self.push_screen(WhileAwayScreen(found), self._continue_from_away)
 
     def _continue_from_away(self, key: str | None) -> None:
         if key == "f":

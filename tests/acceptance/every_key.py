@@ -24,7 +24,7 @@ from textual.widgets import Input, TextArea
 from app.client import Client
 from app.core.ids import make_uuid7
 from app.tui.app import TaskdeckApp
-from app.tui.forms.fields import Choice, FormEntry, Pick, PickScreen, Tick
+from app.tui.forms.fields import CheckBox, Choice, DropDown, FormEntry, PickScreen
 from app.tui.forms.schema_fields import ParameterFields
 from app.tui.keymap import merge_bindings
 from app.tui.logviewer.prompt import PromptInput
@@ -37,7 +37,7 @@ from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.item_list import ItemListScreen
 from app.tui.screens.dialogs.keys import HelpScreen
 from app.tui.screens.dialogs.palette import PaletteScreen
-from app.tui.screens.dialogs.text_prompt import AskScreen
+from app.tui.screens.dialogs.text_prompt import TextPromptScreen
 from app.tui.screens.dialogs.topics import TopicListScreen, TopicScreen
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.edit_form import EditScreen
@@ -48,7 +48,7 @@ from app.tui.screens.submit_form import SubmitScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.screens.tasks import TasksScreen
 from app.tui.screens.templates import TemplatesScreen
-from app.tui.widgets.document import Doc
+from app.tui.widgets.document import DocumentView
 from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.table import Table
 from tests.acceptance.acceptance_home import AcceptanceHome
@@ -224,56 +224,109 @@ VISITS = (
     Visit("the order", ChoiceScreen, None, (TASKS, ("o", "┌ Order"))),
     Visit("the columns", ChoiceScreen, None, (TASKS, ("i", "┌ Columns"))),
     Visit("the views", ChoiceScreen, None, (TASKS, ("V", "┌ Views"))),
-    Visit("the name of a view", AskScreen, Input, (TASKS, ("V", "┌ Views"), ("s",
-    "┌─ Save this view"))),
-    Visit("a task that runs", TaskScreen, Doc, (*RUNNING, ("\r", r"Deck › #.*\n ● running"))),
-    Visit("a task that waits", TaskScreen, Doc, (*WAITING, ("\r", r"(?s)Deck › #.*Why it waits"))),
-    Visit("a task that ended", TaskScreen, Doc, (("F", r"(?m)^› .*✗"), ("\r",
-    r"(?s)Deck › #.*How it ended"))),
+    Visit(
+        "the name of a view",
+        TextPromptScreen,
+        Input,
+        (TASKS, ("V", "┌ Views"), ("s", "┌─ Save this view")),
+    ),
+    Visit(
+        "a task that runs", TaskScreen, DocumentView, (*RUNNING, ("\r", r"Deck › #.*\n ● running"))
+    ),
+    Visit(
+        "a task that waits",
+        TaskScreen,
+        DocumentView,
+        (*WAITING, ("\r", r"(?s)Deck › #.*Why it waits")),
+    ),
+    Visit(
+        "a task that ended",
+        TaskScreen,
+        DocumentView,
+        (("F", r"(?m)^› .*✗"), ("\r", r"(?s)Deck › #.*How it ended")),
+    ),
     Visit("the log of what runs", LogScreen, LogView, LOG),
-    Visit("the log of what failed", LogScreen, LogView,
-    (("F", r"(?m)^› .*✗"), ("l", "no such file"))),
+    Visit(
+        "the log of what failed", LogScreen, LogView, (("F", r"(?m)^› .*✗"), ("l", "no such file"))
+    ),
     Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc as before"))),
     Visit("the path of a log", LogScreen, PromptInput, (*LOG, ("s", "Save as:"))),
-    Visit("why it waits", WhyScreen, Doc, (*WAITING, ("w", "opens the task"))),
+    Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "opens the task"))),
     Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),
     Visit("what a new task runs", SubmitScreen, Choice, (*RUNNING, FORM, ("\x1b[Z", ""))),
-    Visit("the queue of a new task", SubmitScreen, Pick, (*RUNNING, FORM, ("\t\t\t", ""))),
-    Visit("the hold of a new task", SubmitScreen, Tick, (*RUNNING, FORM, ("\x1b[Z\x1b[Z", ""))),
-    Visit("a new task of a template", SubmitScreen, ParameterFields,
-    (TEMPLATES, ("\r", "▌Parameters"))),
+    Visit("the queue of a new task", SubmitScreen, DropDown, (*RUNNING, FORM, ("\t\t\t", ""))),
+    Visit("the hold of a new task", SubmitScreen, CheckBox, (*RUNNING, FORM, ("\x1b[Z\x1b[Z", ""))),
+    Visit(
+        "a new task of a template",
+        SubmitScreen,
+        ParameterFields,
+        (TEMPLATES, ("\r", "▌Parameters")),
+    ),
     Visit("the templates", TemplatesScreen, Table, (TEMPLATES,)),
-    Visit("the review of a text", ReviewScreen, Doc,
-    (TEMPLATES, ("e", "engine ="), *EDIT_KEYS, ("\n", "▌Save template"))),
+    Visit(
+        "the review of a text",
+        ReviewScreen,
+        DocumentView,
+        (TEMPLATES, ("e", "engine ="), *EDIT_KEYS, ("\n", "▌Save template")),
+    ),
     Visit("the text of a template", EditorScreen, TextArea, EDITOR),
     Visit("alerts and rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"),)),
     Visit("the rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"), ("\t", ""))),
     Visit("a new rule", EditScreen, FormEntry, (("7", "7 Alerts and SLAs"), ("n", "New rule"))),
-    Visit("the silence of a rule", ChoiceScreen, None,
-    (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌ Silence"))),
+    Visit(
+        "the silence of a rule",
+        ChoiceScreen,
+        None,
+        (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌ Silence")),
+    ),
     Visit("a task that is edited", EditScreen, FormEntry, EDIT),
-    Visit("the pool of a queue", EditScreen, Pick, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
-    Visit("the list of pools", PickScreen, None, (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r",
-    "┌"))),
+    Visit("the pool of a queue", EditScreen, DropDown, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
+    Visit(
+        "the list of pools",
+        PickScreen,
+        None,
+        (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r", "┌")),
+    ),
     Visit("a new queue", EditScreen, FormEntry, (QUEUES, ("n", "New queue"))),
     Visit("history", HistoryScreen, Table, (("9", "▌By"),)),
-    Visit("the database", DatabaseScreen, Doc, ((":", "a command, a queue"), ("database\r",
-    "Slow statements"))),
+    Visit(
+        "the database",
+        DatabaseScreen,
+        DocumentView,
+        ((":", "a command, a queue"), ("database\r", "Slow statements")),
+    ),
     Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
-    Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),
+    Visit(
+        "an operation",
+        OperationScreen,
+        DocumentView,
+        (("O", "▌Operations"), ("\r", "Operations › ")),
+    ),
     Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
-    Visit("a help topic", TopicScreen, None, (QUEUES, (":", "▌Commands"), ("help tmux\r",
-    "▌Help: tmux"))),
-    Visit("the help topics", TopicListScreen, Input, (QUEUES, ("?", "Digits go places"), ("h",
-    "▌Help topics"))),
+    Visit(
+        "a help topic",
+        TopicScreen,
+        None,
+        (QUEUES, (":", "▌Commands"), ("help tmux\r", "▌Help: tmux")),
+    ),
+    Visit(
+        "the help topics",
+        TopicListScreen,
+        Input,
+        (QUEUES, ("?", "Digits go places"), ("h", "▌Help topics")),
+    ),
     Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
-    Visit("what was said", ItemListScreen, None, (QUEUES, (":", "▌Commands"), ("messages\r",
-    "▌Recent messages"))),
+    Visit(
+        "what was said",
+        ItemListScreen,
+        None,
+        (QUEUES, (":", "▌Commands"), ("messages\r", "▌Recent messages")),
+    ),
     Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌ Theme"))),
     Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌ Copy"))),
     Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌ Signal"))),
     Visit("the question before a cancel", ChoiceScreen, None, (*RUNNING, ("x", "┌ Cancel"))),
-)  # fmt: skip
+)
 
 
 POOL_DEFINITION = """

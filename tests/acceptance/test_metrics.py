@@ -34,7 +34,7 @@ def test_a_rule_reports_unknown_values_and_usage_errors(shared_home: AcceptanceH
     assert (wrong.returncode, wrong.stdout) == (
         2,
         "",
-    ) and "replica-lag does not concern tasks, so it takes no queue" in wrong.stderr
+    ) and "replica-lag is one value for the whole home, so it takes no queue" in wrong.stderr
 
 
 def test_a_growing_wal_fires_once_and_resolves_after_a_checkpoint(shared_home: AcceptanceHome):

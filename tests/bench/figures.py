@@ -17,11 +17,11 @@ class Figure:
     what: str
     value: float | None
     unit: str
-    beside: float | None
+    comparison: float | None
     beside_what: str
     judged: float | None
     goal: float | None = None
-    better: float | None = None
+    target: float | None = None
     at_most: bool = True
 
     @classmethod
@@ -41,7 +41,7 @@ class Figure:
             return "NOT reached"
         return (
             "reached, and the further goal"
-            if self.better is not None and self._meets(self.better)
+            if self.target is not None and self._meets(self.target)
             else "reached"
         )
 
@@ -68,9 +68,9 @@ def _format_row(figure: Figure) -> Sequence[str]:
     sign = "≤" if figure.at_most else "≥"
     goals = (
         "–" if goal is None else f"{sign} {_format_number(goal)}"
-        for goal in (figure.goal, figure.better)
+        for goal in (figure.goal, figure.target)
     )
-    beside = _format_value(figure.beside, f"{figure.unit} {figure.beside_what}")
+    beside = _format_value(figure.comparison, f"{figure.unit} {figure.beside_what}")
     return (
         figure.what, _format_value(figure.value, figure.unit), beside,
         _format_value(figure.judged, "").strip(), *goals, figure.verdict,

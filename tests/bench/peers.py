@@ -63,7 +63,7 @@ def measure_task_spooler(program: str, folder: Path) -> float:
     """Return the seconds from giving a full task-spooler its slots to the end of its last job."""
     spooler = TaskSpooler(program, folder)
     try:
-        jobs = spooler.fill()
+        jobs = spooler.queue_jobs()
         with measure_time() as took:
             spooler.run("-S", str(SLOTS))
             spooler.gate.write_text("\n")
@@ -96,7 +96,7 @@ class TaskSpooler:
             command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True
         ).stdout
 
-    def fill(self) -> list[int]:
+    def queue_jobs(self) -> list[int]:
         """Queue jobs behind one that holds the only slot; return the waiting clients' pids."""
         if not self.gate.exists():
             os.mkfifo(self.gate)

@@ -28,7 +28,7 @@ class ScreenPath(NamedTuple):
     name: str
     keys: str
     shows: tuple[str, ...]
-    back: str = "q"
+    leave_keys: str = "q"
 
 
 HELP_PATH = ScreenPath("help", "?", ("Digits go places",))
@@ -92,7 +92,7 @@ def _measure_frame(deck: Recorder, path: ScreenPath) -> float | None:
         if not frames:
             return None
         found.append(frames[0] - deck.marked)
-        deck.type(path.back)
+        deck.type(path.leave_keys)
         deck.record(0.5)
     return sorted(found)[len(found) // 2]
 

@@ -17,7 +17,9 @@ READING_COMMANDS = frozenset({
 
 
 def list_commands() -> list[str]:
-    names = [(verb, name) for verb in registry.VERBS for name in registry.load_commands(verb)]
+    names = [
+        (verb, name) for verb in registry.COMMAND_INDEX for name in registry.load_commands(verb)
+    ]
     return sorted(
         f"{verb} {name}" if verb in registry.GROUPS else verb
         for verb, name in names

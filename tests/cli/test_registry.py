@@ -97,14 +97,16 @@ def test_echoed_input_cannot_drive_the_terminal(cli, typed):
 
 
 def test_every_foreign_verb_leads_to_an_existing_command():
-    for ours in registry.FOREIGN_VERBS.values():
+    for ours in registry.FOREIGN_COMMANDS.values():
         verb, *more = ours.split()
         found = registry.load_commands(verb)
         assert more[0] in found if verb in registry.GROUPS else verb in found
 
 
 def test_no_foreign_verb_hides_a_command():
-    assert not registry.FOREIGN_VERBS.keys() & (registry.VERBS.keys() | registry.ALIASES.keys())
+    assert not registry.FOREIGN_COMMANDS.keys() & (
+        registry.COMMAND_INDEX.keys() | registry.ALIASES.keys()
+    )
 
 
 def test_the_overview_names_every_command_and_option_once(cli):
@@ -117,11 +119,14 @@ def test_the_overview_names_every_command_and_option_once(cli):
         if line.startswith("  ") and not line.startswith("  taskdeck")
     ]
     options = {"--home", "--read-only", "--ascii", "--plain", "--in-process"}
-    assert listed == list(dict.fromkeys(listed)) and set(listed) == {*registry.VERBS, *options}
+    assert listed == list(dict.fromkeys(listed)) and set(listed) == {
+        *registry.COMMAND_INDEX,
+        *options,
+    }
     assert all(len(line) <= 80 for line in said.out.splitlines())
 
 
-@pytest.mark.parametrize("verb", sorted(registry.VERBS))
+@pytest.mark.parametrize("verb", sorted(registry.COMMAND_INDEX))
 def test_every_command_has_its_help(cli, verb):
     said = cli(verb, "--help")
 

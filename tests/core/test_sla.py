@@ -171,7 +171,7 @@ def test_an_open_task_is_late_from_its_due_time_on(
                 "metric": "replica-lag",
                 "match": {"queue": "a", "tag": "k=v"},
             },
-            "match: replica-lag does not concern tasks, so it takes no queue or tag",
+            "match: replica-lag is one value for the whole home, so it takes no queue or tag",
         ),
     ],
 )

@@ -164,7 +164,7 @@ async def test_a_full_disk_is_reported_and_nothing_is_stored(db: Database):
         )
 
     with pytest.raises(
-        DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on"
+        DiskFull, match="the disk is full .*Nothing was stored. Running jobs continue"
     ) as told:
         await db.write(much)
     assert told.value.exit_code == 5

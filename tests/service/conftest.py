@@ -107,7 +107,7 @@ def caller_notes() -> list[str]:
 
 @pytest.fixture
 def runtime_call(call: Call, fake_runtime: FakeRuntimeHandle, caller_notes: list[str]) -> Call:
-    """Return a verb call by ann while a runtime is up."""
+    """Return a verb call by ann while a runtime is running."""
     return replace(call, live=fake_runtime, note=caller_notes.append)
 
 

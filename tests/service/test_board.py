@@ -329,7 +329,7 @@ async def test_a_stop_is_marked_even_without_disk_space_for_the_name(
 async def test_without_a_runtime_tasks_show_how_long_they_wait(call: Call):
     await submit_task(call)
     assert [line.why_short for line in (await read_board_again(call)).next] == [
-        "nothing starts: no runtime is up"
+        "nothing starts: no runtime is running"
     ]
 
     paths.write_stop_marker(call.home, "bob", "10:31")

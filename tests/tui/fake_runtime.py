@@ -122,7 +122,7 @@ class FakeRuntime:
         self.board = board or BOARD
         self.table = {verb.replace("_", "."): answer for verb, answer in answers.items()}
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.held: tuple[Event, str] | None = None
+        self.held_answer: tuple[Event, str] | None = None
         """Event for which changing verbs wait, and the notice shown meanwhile."""
         self.resumed = 0
         self.closed = 0
@@ -130,7 +130,7 @@ class FakeRuntime:
     def __call__(self) -> Any:
         return FakeClient(self)
 
-    def asked(self, verb: str) -> list[dict[str, Any]]:
+    def list_args(self, verb: str) -> list[dict[str, Any]]:
         """Return the arguments of every call of a verb."""
         return [args for called, args in self.calls if called == verb]
 
@@ -199,8 +199,8 @@ class FakeClient:
         self._closed = Event()
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
-        if self._runtime.held and self.on_wait and verb not in READ_ONLY_VERBS:
-            freed, notice = self._runtime.held
+        if self._runtime.held_answer and self.on_wait and verb not in READ_ONLY_VERBS:
+            freed, notice = self._runtime.held_answer
             self.on_wait(notice)
             assert freed.wait(20)
         return self._runtime.handle(verb, dict(args or {}))

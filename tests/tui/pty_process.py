@@ -34,7 +34,7 @@ class PtyProcess:
         size: tuple[int, int] = (80, 24),
         column: int = 2,
     ) -> None:
-        self.heard = b""
+        self.output = b""
         self._column = column
         self._answered = 0
         self._fd, child = pty.openpty()
@@ -65,7 +65,7 @@ class PtyProcess:
 
     def wait_for(self, text: str) -> None:
         """Read until the program has written this text, in any colours."""
-        self._read_until(lambda: text.encode() in _COLOUR_CODES.sub(b"", self.heard), text)
+        self._read_until(lambda: text.encode() in _COLOUR_CODES.sub(b"", self.output), text)
 
     def kill(self, number: int) -> None:
         """Send a signal to the program."""
@@ -87,7 +87,7 @@ class PtyProcess:
     def _read_until(self, done: Callable[[], bool], what: str) -> None:
         last = time.monotonic() + TIMEOUT
         while not done():
-            assert time.monotonic() < last, f"never heard {what}: …{self.heard[-400:]!r}"
+            assert time.monotonic() < last, f"never heard {what}: …{self.output[-400:]!r}"
             self._read(0.05)
 
     def _read(self, seconds: float) -> bool:
@@ -97,8 +97,8 @@ class PtyProcess:
             heard = os.read(self._fd, 65536)
         except OSError:
             return False
-        self.heard += heard
-        while self._column and self.heard.count(_CURSOR_REQUEST) > self._answered:
+        self.output += heard
+        while self._column and self.output.count(_CURSOR_REQUEST) > self._answered:
             self._answered += 1
             os.write(self._fd, f"\x1b[1;{self._column}R".encode())
         return bool(heard)

@@ -174,8 +174,8 @@ def test_the_deck_requests_mouse_clicks_but_no_movements():
         deck.wait_for("q quit")
         deck.send(b"q")
         assert deck.finish() == 0
-    assert b"\x1b[?1000h" in deck.heard and b"\x1b[?1006h" in deck.heard
-    assert b"1003h" not in deck.heard and b"1015h" not in deck.heard
-    assert deck.heard.rstrip().endswith(
+    assert b"\x1b[?1000h" in deck.output and b"\x1b[?1006h" in deck.output
+    assert b"1003h" not in deck.output and b"1015h" not in deck.output
+    assert deck.output.rstrip().endswith(
         b"7 jobs continue, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
     )

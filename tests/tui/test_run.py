@@ -43,7 +43,7 @@ def test_the_probe_measures_the_width_of_a_line_character(column: int, lang: str
     env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": lang, "PYTHONPATH": str(ROOT)}
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT, column=column) as run:
         assert run.finish() == 0
-    assert says in run.heard.decode()
+    assert says in run.output.decode()
 
 
 def test_a_known_plain_terminal_is_not_probed():
@@ -59,7 +59,7 @@ def test_a_known_plain_terminal_is_not_probed():
     }
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 0
-    assert b"\x1b[6n" not in run.heard and b"(True, True) False" in run.heard
+    assert b"\x1b[6n" not in run.output and b"(True, True) False" in run.output
 
 
 def test_the_farewell_says_what_continues_and_how_to_return():
@@ -92,7 +92,7 @@ def test_the_farewell_wraps_at_spaces_on_a_narrow_terminal():
     }
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 0
-    assert run.heard.decode().split("\r\n") == ["Back: taskdeck", "Stop it: taskdeck", "stop", ""]
+    assert run.output.decode().split("\r\n") == ["Back: taskdeck", "Stop it: taskdeck", "stop", ""]
 
 
 def test_the_farewell_of_a_demo_mentions_no_jobs():
@@ -121,7 +121,7 @@ def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
         run.wait_for("q quit")
         run.send(b"q")
         assert run.finish() == 0
-    assert "READ ONLY" in run.heard.decode()
+    assert "READ ONLY" in run.output.decode()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_deck_opens_with_invalid_settings_and_reports_them(
         run.wait_for(said)
         run.send(b"q")
         assert run.finish() == 0
-    assert shown in run.heard
+    assert shown in run.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -162,7 +162,7 @@ def test_a_signal_ends_the_deck_and_restores_the_terminal(number: signal.Signals
         run.wait_for("q quit")
         run.kill(number)
         assert run.finish() == 128 + number
-    assert b"\x1b[?1049l" in run.heard and b"7 jobs continue" in run.heard
+    assert b"\x1b[?1049l" in run.output and b"7 jobs continue" in run.output
 
 
 def test_a_deck_without_its_terminal_ends_even_without_a_signal():
@@ -194,8 +194,8 @@ def test_a_fatal_failure_ends_with_one_line_and_no_traceback(tmp_path: Path):
     )
     with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 1
-    assert b"Traceback" not in run.heard
-    assert b"The deck failed (ZeroDivisionError)" in run.heard
+    assert b"Traceback" not in run.output
+    assert b"The deck failed (ZeroDivisionError)" in run.output
     assert "ZeroDivisionError: division by zero" in (tmp_path / "run" / "deck.log").read_text()
 
 

@@ -27,7 +27,7 @@ from app.core.text.sanitize import measure_width
 from app.tui.app import TaskdeckApp
 from app.tui.data.call_queue import CallQueue
 from app.tui.logviewer.widget import LogView
-from app.tui.screens.dialogs.while_away import AwayScreen
+from app.tui.screens.dialogs.while_away import WhileAwayScreen
 from app.tui.style import Look
 from tests.screenshots import fixed_environment
 from tests.tui import boards, fake_home
@@ -119,7 +119,7 @@ ROUTES: dict[str, Route] = {
     "topics": make_key_route("?", "h"),
     "topic": make_key_route("?", "h", "tmux", "enter"),
     "palette": make_key_route(":", "pau"),
-    "away": make_direct_route(lambda app: app.push_screen(AwayScreen(fake_home.AWAY_ANSWER))),
+    "away": make_direct_route(lambda app: app.push_screen(WhileAwayScreen(fake_home.AWAY_ANSWER))),
     "themes": make_key_route("T"),
     "views": make_key_route("5", "V"),
     "columns": make_key_route("5", "i"),
@@ -334,7 +334,7 @@ async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, i
     await pilot.resize_terminal(*size)
     app.feed.notification_count += 1  # as if the runtime had sent a notification
     app.ticks.at += 120.0  # messages have expired, and no row went away just now
-    app.past.return_to_live()
+    app.time_travel.return_to_live()
     deck.clear_filter()
     for pane in deck.panes:
         pane.clear_marks()

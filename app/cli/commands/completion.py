@@ -83,7 +83,7 @@ def _patch_zsh(script: str) -> str:
 _FIXED_WORDS = {
     "STATE": STATUSES,
     "SHELL": SHELLS,
-    "TOPIC": (*list_topics(), *registry.VERBS),
+    "TOPIC": (*list_topics(), *registry.COMMAND_INDEX),
     "SIGNAL": ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"),
     "ENGINE": ("exec", "shell", "python"),
 }
@@ -98,7 +98,7 @@ def build_full_parser() -> Parser:
     top.add_option("--version", action="store_true", help="show the version")
     top.add_option("--help", "-h", action="store_true", help="show all commands")
     verbs = top.add_subparsers(metavar="COMMAND")
-    for verb, (_, summary) in registry.VERBS.items():
+    for verb, (_, summary) in registry.COMMAND_INDEX.items():
         found = registry.load_commands(verb)
         if verb not in registry.GROUPS:
             _add_verb(verbs, verb, found[verb], verb)

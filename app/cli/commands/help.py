@@ -22,7 +22,7 @@ def print_help(session: CommandContext, args: Args) -> int:
         output.print_line(f"{help_text.format_overview()}\n\n{help_text.format_topic_list()}")
     elif len(args.words) == 1 and args.words[0] in topics.list_topics():
         _print_topic(topics.read_topic(args.words[0]), session.plain or args.plain)
-    elif registry.ALIASES.get(args.words[0], args.words[0]) in registry.VERBS:
+    elif registry.ALIASES.get(args.words[0], args.words[0]) in registry.COMMAND_INDEX:
         output.print_line(help_text.format_help(args.words))
     else:
         raise _make_unknown_error(*args.words)
@@ -55,10 +55,10 @@ _SIGNS = {
 
 
 def _make_unknown_error(word: str, *rest: str) -> Usage:
-    if word in registry.FOREIGN_VERBS:
+    if word in registry.FOREIGN_COMMANDS:
         return registry.make_unknown_error(word, list(rest))
     found = topics.list_topics()
-    meant = find_nearest(word, [*found, *registry.VERBS])
+    meant = find_nearest(word, [*found, *registry.COMMAND_INDEX])
     return Usage(
         f'there is no help topic or command "{truncate(sanitize(word), 60)}".',
         f"{f'Nearest: {meant}. ' if meant else ''}Topics: {', '.join(found)}",

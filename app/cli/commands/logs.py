@@ -86,7 +86,7 @@ def _explain_no_output(reply: dict[str, Any]) -> str:
 
 
 def _print_log(run: dict[str, Any], last: int | None) -> None:
-    screen = LogTerminal() if output.is_stdout_terminal() else None
+    screen = LogPrinter() if output.is_stdout_terminal() else None
     blocks = [read_tail(run, last)] if last is not None else _read_blocks(run)
     for block in blocks:
         _write_block(screen, block)
@@ -94,7 +94,7 @@ def _print_log(run: dict[str, Any], last: int | None) -> None:
         screen.end()
 
 
-def _write_block(screen: LogTerminal | None, block: bytes) -> None:
+def _write_block(screen: LogPrinter | None, block: bytes) -> None:
     if screen:
         screen.write(block)
     else:
@@ -158,7 +158,7 @@ def _add_texts(reply: dict[str, Any]) -> dict[str, Any]:
     return {**reply, "runs": runs}
 
 
-class LogTerminal:
+class LogPrinter:
     """Terminal output of a log, line by line."""
 
     def __init__(self) -> None:
@@ -187,7 +187,7 @@ class RunFollower:
         self.attempt: int = run["attempt"]
         self.path: str = run["path"]
         self.at = 0
-        self.screen = LogTerminal() if output.is_stdout_terminal() else None
+        self.screen = LogPrinter() if output.is_stdout_terminal() else None
         if last is not None:
             reply = read_tail(run, last)
             _write_block(self.screen, reply)

@@ -151,14 +151,14 @@ COMMANDS = {
     "set": Command(
         "change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"
     ),
-    "pause": definition_group.make_verb_command(
+    "pause": definition_group.make_name_command(
         "pool", "pause", "stop starting tasks in a pool", "paused"
     ),
-    "resume": definition_group.make_verb_command(
+    "resume": definition_group.make_name_command(
         "pool", "resume", "resume starting tasks in a pool", "resumed"
     ),
-    "drain": definition_group.make_verb_command(
+    "drain": definition_group.make_name_command(
         "pool", "drain", "finish running tasks and start no more", "draining"
     ),
-    "rm": definition_group.make_verb_command("pool", "rm", "remove an unused pool", "removed"),
+    "rm": definition_group.make_name_command("pool", "rm", "remove an unused pool", "removed"),
 }

@@ -160,14 +160,14 @@ COMMANDS = {
     "set": Command(
         "change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"
     ),
-    "pause": definition_group.make_verb_command(
+    "pause": definition_group.make_name_command(
         "queue", "pause", "stop starting tasks of a queue", "paused"
     ),
-    "resume": definition_group.make_verb_command(
+    "resume": definition_group.make_name_command(
         "queue", "resume", "resume starting tasks of a queue", "resumed"
     ),
-    "drain": definition_group.make_verb_command(
+    "drain": definition_group.make_name_command(
         "queue", "drain", "finish running tasks and start no more", "draining"
     ),
-    "rm": definition_group.make_verb_command("queue", "rm", "remove an unused queue", "removed"),
+    "rm": definition_group.make_name_command("queue", "rm", "remove an unused queue", "removed"),
 }

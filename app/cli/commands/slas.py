@@ -233,5 +233,5 @@ COMMANDS = {
         _add_set_arguments,
         "  taskdeck sla set encode-on-time --finishes-within 1h",
     ),
-    "rm": definition_group.make_verb_command("sla", "rm", "remove an SLA", "removed"),
+    "rm": definition_group.make_name_command("sla", "rm", "remove an SLA", "removed"),
 }

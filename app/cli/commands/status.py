@@ -301,7 +301,7 @@ def _add_arguments(parser: Parser) -> None:
     parser.add_option(
         "--check",
         action="store_true",
-        help="exit 1 if no runtime is running or a critical alert fires",
+        help="exit 1 if no runtime is running or an unacknowledged critical alert fires",
     )
     parser.add_option("--watch", action="store_true", help="refresh after every change")
     add_json_options(parser)

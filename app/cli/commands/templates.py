@@ -262,7 +262,7 @@ COMMANDS = {
         takes_command=True,
         usage=USAGE,
     ),
-    "rm": definition_group.make_verb_command(
+    "rm": definition_group.make_name_command(
         "template", "rm", "remove an unused template", "removed"
     ),
 }

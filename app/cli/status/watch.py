@@ -38,7 +38,7 @@ class StatusPoller(threading.Thread):
 
     def __init__(self, home: str, notify: Callable[[], object]) -> None:
         super().__init__(name="status", daemon=True)
-        self.found: dict[str, Any] | None = None
+        self.status: dict[str, Any] | None = None
         self.problem: Problem | None = None
         self.answered = time.monotonic()
         self._home, self._ring = home, notify
@@ -59,7 +59,7 @@ class StatusPoller(threading.Thread):
                     self._query(answers)
                 self._query(answers)
             except Problem as problem:
-                self._publish(self.found, problem)
+                self._publish(self.status, problem)
             finally:
                 self.close_clients()
             self._ended.wait(RETRY_INTERVAL)
@@ -78,7 +78,7 @@ class StatusPoller(threading.Thread):
         self._publish(answers.call("status"), None)
 
     def _publish(self, found: dict[str, Any] | None, problem: Problem | None) -> None:
-        self.found, self.problem, self.answered = (
+        self.status, self.problem, self.answered = (
             found,
             problem,
             self.answered if problem else time.monotonic(),
@@ -133,7 +133,7 @@ class _TerminalView:
 
     def show(self, poller: StatusPoller) -> None:
         """Draw the lines that changed."""
-        page = self._page(poller.found) if poller.found else []
+        page = self._page(poller.status) if poller.status else []
         trouble = _format_trouble(poller)
         if page or trouble:
             self._drawn = output.redraw(
@@ -158,13 +158,13 @@ class _StreamView:
         if trouble and trouble != self._told:
             output.print_message(trouble)
         self._told = trouble
-        lasting = _drop_volatile(poller.found)
-        if poller.found is None or lasting == self._last:
+        lasting = _drop_volatile(poller.status)
+        if poller.status is None or lasting == self._last:
             return
         if self._document:
-            output.print_json(poller.found, True)
+            output.print_json(poller.status, True)
         else:
-            page = self._page(poller.found)
+            page = self._page(poller.status)
             output.print_lines([[], *page] if self._last and len(page) > 1 else page)
         output.flush()
         self._last = lasting

@@ -47,7 +47,7 @@ AFTER_PROGRAM_TIMEOUT = 6 * 3600.0
 NOTICE_DELAY = 1.0
 """Seconds until a waiting caller is notified."""
 MAX_WAIT = 60.0
-"""Seconds that a caller waits for the after-program while a runtime is up."""
+"""Seconds that a caller waits for the after-program while a runtime is running."""
 
 
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
@@ -130,7 +130,7 @@ _RUNNING: set[asyncio.Task[str | None]] = set()
 async def _run_and_record(call: Call, chosen: Settings, taken: Backup) -> str | None:
     """Run the after-program and return its error.
 
-    While a runtime is up, record the error in the operation log.
+    While a runtime is running, record the error in the operation log.
     """
     wrong = await run_hook(call.home, chosen, taken.path.parent)
     if wrong and call.live is not None:

@@ -53,8 +53,8 @@ async def repair(call: Call) -> dict[str, Any]:
 def find_problems(home: Path, live: bool) -> list[str]:
     """Return the problems of a home as sentences.
 
-    While a runtime is up (`live`), a run may still be on its way to the keeper, so runs missing
-    there are no problem.
+    While a runtime is running (`live`), a run may still be on its way to the keeper, so runs
+    missing there are no problem.
     """
     path = paths.get_database_path(home)
     runs, logs = journal.list_known_runs(home), list(journal.list_logs(home))

@@ -776,7 +776,7 @@ async def wait(
     if call.live is None:
         if await call.db.read(reads.list_unended, left):
             raise Stopped(
-                "no runtime is up, so no end is recorded.", "Start it: taskdeck serve --detach"
+                "no runtime is running, so no end is recorded.", "Start it: taskdeck serve --detach"
             )
         return await call.db.read(_read_outcomes, left)
     told: set[str] = set()
@@ -852,7 +852,7 @@ def _describe_stuck(task: Any) -> str | None:
     if task.status == TaskStatus.HELD:
         return f"#{task.number} is held: it starts only after taskdeck release {task.number}"
     if task.paused:
-        return f"#{task.number} is paused: it goes on only after taskdeck resume {task.number}"
+        return f"#{task.number} is paused until taskdeck resume {task.number}"
     return _describe_closed(task) if task.status == TaskStatus.QUEUED else None
 
 

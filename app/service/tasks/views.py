@@ -173,7 +173,7 @@ def get_halt_reason(call: Call) -> str | None:
     if call.live is not None:
         return call.live.halted
     stop = read_stop_marker(call.home)
-    return f"no runtime since {sanitize(stop[1])}" if stop else "no runtime is up"
+    return f"no runtime since {sanitize(stop[1])}" if stop else "no runtime is running"
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:

@@ -97,4 +97,4 @@ def build_requests(verb: str, words: str, review: Mapping[str, Any]) -> list[Req
     # The filter words come last: an unclosed quote reaches to the end.
     select = {"filter": f"status:{able} {words}", "as_of": review["as_of"]}
     task_count = sum(n for status, n in review["statuses"].items() if status in states)
-    return [Request(verb, {"select": select} | more, result_text, asked=task_count)]
+    return [Request(verb, {"select": select} | more, result_text, task_count=task_count)]

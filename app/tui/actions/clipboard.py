@@ -36,7 +36,7 @@ def ask_copy(row: TaskRow, look: Look) -> Question:
         answers,
         safe="n",
         column=True,
-        deaf=0.0,
+        confirm_delay=0.0,
     )
 
 

@@ -30,7 +30,7 @@ class Question(NamedTuple):
     answers: Sequence[Answer]
     safe: str
     column: bool = False
-    deaf: float = CONFIRM_DELAY
+    confirm_delay: float = CONFIRM_DELAY
     """Seconds during which only the safe answer is accepted; 0 if nothing can be lost."""
     names: Sequence[Sequence[Span]] = ()
     """All affected items, if the body names only some; `enter` on the safe answer lists them."""

@@ -111,7 +111,7 @@ def ask_copy_place(place: QueueOrPool, look: Look) -> Question:
         answers,
         safe="n",
         column=True,
-        deaf=0.0,
+        confirm_delay=0.0,
     )
 
 

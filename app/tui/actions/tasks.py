@@ -29,11 +29,11 @@ class Request(NamedTuple):
 
     verb: str
     args: dict[str, Any]
-    said: str = ""
+    result_text: str = ""
     undo: tuple[Request, ...] = ()
     object: str = ""
     """Object of the request if the reply does not name it, such as a queue or an alert."""
-    asked: int = 0
+    task_count: int = 0
     """Number of tasks the request was meant for; tasks that changed since are skipped."""
 
 
@@ -188,7 +188,7 @@ def _make_place_toggle(toggle: str, place: QueueEntry | PoolEntry) -> Request:
     stop = Request(f"{kind}.pause", {"name": place.name}, "Paused", object=name)
     go = Request(f"{kind}.resume", {"name": place.name}, "Resumed", object=name)
     first, undo_request = (stop, go) if toggle == "pause" else (go, stop)
-    return Request(first.verb, first.args, first.said, (undo_request,), name)
+    return Request(first.verb, first.args, first.result_text, (undo_request,), name)
 
 
 def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[Request]:
@@ -296,7 +296,10 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
 def format_result(request: Request, answer: Any, clean: Callable[[str], str]) -> str:
     """Format the result of a request: `Paused #1052 sha256 photos.`, then refusals with reasons."""
     if not isinstance(answer, dict) or "done" not in answer:
-        return f"{request.said} {truncate_middle(clean(request.object), NAME_CELLS)}".strip() + "."
+        return (
+            f"{request.result_text} {truncate_middle(clean(request.object), NAME_CELLS)}".strip()
+            + "."
+        )
     parts = []
     if answer["done"]:
         about = (
@@ -304,17 +307,17 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
             if request.object
             else _format_targets(answer["done"], clean)
         )
-        parts.append(f"{request.said} {about}.")
+        parts.append(f"{request.result_text} {about}.")
     if refused := answer.get("refused"):
         more = f" And {len(refused) - 1} more were refused." if len(refused) > 1 else ""
         parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
     parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
     if (
-        left := request.asked
+        left := request.task_count
         - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))
     ) > 0:
         parts.append(
-            f"{left:,} of {request.asked:,} changed since and {'was' if left == 1 else 'were'}"
+            f"{left:,} of {request.task_count:,} changed since and {'was' if left == 1 else 'were'}"
             " skipped."
         )
     return "  ".join(parts) or "Nothing to do."

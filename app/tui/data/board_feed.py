@@ -96,7 +96,7 @@ class BoardFeed(Thread):
         self._lost = lost
         self._may_start = start
         self._args = args
-        self._lives = False
+        self._is_running = False
         self.notification_count = 0
         """Number of notifications received; read by the app's thread."""
         self._stop_requested = Event()
@@ -125,9 +125,9 @@ class BoardFeed(Thread):
 
     def _follow_runtime(self) -> bool:
         """Show boards until the runtime stops; return False if none was running."""
-        self._lives = False
-        self._lives = self._ensure_runtime()
-        if not self._lives:
+        self._is_running = False
+        self._is_running = self._ensure_runtime()
+        if not self._is_running:
             return False
         lived = False
         for _ in self._watcher.watch():
@@ -182,4 +182,4 @@ class BoardFeed(Thread):
 
     def _report_error(self, error: Exception) -> None:
         if not self._stop_requested.is_set():
-            self._lost(error, self._lives)
+            self._lost(error, self._is_running)

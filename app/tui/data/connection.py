@@ -40,7 +40,7 @@ class BoardConnection:
             client_factory, self._receive_board, self._receive_runtime_gone,
             self._receive_feed_error, start=app.may_start, args=seen.make_board_args
         )  # fmt: skip
-        self._heartbeat = heartbeat.Heartbeat()
+        self._heartbeat = heartbeat.SilenceMeter()
         self._latest: Board | None = None
         """Latest board received while drawing was suspended."""
         self.unread = ""

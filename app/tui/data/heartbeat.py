@@ -1,4 +1,4 @@
-"""Heartbeat: seconds since the runtime was last heard, while the deck itself was awake."""
+"""SilenceMeter: seconds since the runtime was last heard, while the deck itself was awake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SILENCE_LIMIT = 6.0
 """Seconds of silence that are reported; a runtime sends something every two seconds."""
 
 
-class Heartbeat:
+class SilenceMeter:
     """Silence of the runtime, not counting time while the deck is stopped or the machine sleeps."""
 
     def __init__(self) -> None:

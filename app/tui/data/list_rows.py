@@ -27,13 +27,13 @@ class PoolTableRow(NamedTuple):
 class LingeringRow(NamedTuple):
     """Row that ended a moment ago and keeps its place until `until`."""
 
-    was: RunningEntry
+    running: RunningEntry
     end: EndedEntry
     until: float
 
     @property
     def key(self) -> str:
-        return self.was.key
+        return self.running.key
 
 
 def format_end(row: EndedEntry) -> str:
@@ -59,9 +59,9 @@ class RuleRow:
     firing: int = 0
     acknowledged: int = 0
     until: float | None = None
-    late: int = 0
+    late_count: int = 0
     last_late: float | None = None
-    lacks: str = ""
+    missing_reason: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

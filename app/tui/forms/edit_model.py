@@ -39,7 +39,7 @@ class EditField:
     show: Callable[[Any], str]
     option: str = ""
     """Command-line option; "" if the command line sets the field differently."""
-    of: str = "entry"
+    widget: str = "entry"
     """Widget: entry, pick or choice."""
     size: int = 8
     """Width in cells; 0 for all available."""
@@ -48,7 +48,7 @@ class EditField:
     """Required for a new object."""
     blank: bool = False
     """May be empty."""
-    alone: bool = False
+    single_only: bool = False
     """Editable only for a single row, such as a name."""
     by: str = ""
     """Field that determines how this one is parsed."""
@@ -155,18 +155,18 @@ CPU = EditField(
     hint="cores",
 )
 MEMORY = EditField("memory", "Memory", units.parse_size, format_size, "--memory")
-NAME = EditField("name", "Name", parse_name, to_safe_text, size=32, needed=True, alone=True)
+NAME = EditField("name", "Name", parse_name, to_safe_text, size=32, needed=True, single_only=True)
 DESCRIPTION = EditField(
     "description", "Description", str, to_safe_text, "--description", size=0, blank=True
 )
-STATUS = EditField("status", "State", str, to_text, of="choice")
+STATUS = EditField("status", "State", str, to_text, widget="choice")
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 
 TASK = EditKind(
     "task",
     (
         replace(NAME, option="--name"),
-        EditField("queue", "Queue", str, to_text, "--queue", of="pick", size=20),
+        EditField("queue", "Queue", str, to_text, "--queue", widget="pick", size=20),
         PRIORITY,
         CPU,
         MEMORY,
@@ -220,7 +220,7 @@ QUEUE = EditKind(
             "--capacity",
             hint="at once",
         ),
-        EditField("pool", "Pool", str, to_text, "--pool", of="pick", size=20),
+        EditField("pool", "Pool", str, to_text, "--pool", widget="pick", size=20),
         PRIORITY,
         DESCRIPTION,
         STATUS,
@@ -310,12 +310,12 @@ def _check_metric_filters(sheet: EditSheet) -> list[str]:
 RULE = EditKind(
     "sla",
     (
-        EditField("preset", "What", str, to_text, of="choice", size=28),
+        EditField("preset", "What", str, to_text, widget="choice", size=28),
         EditField("value", "Limit", _parse_rule_limit, to_text, needed=True, by="preset"),
         EditField(
-            "template", "Template", str, to_text, "--template", of="pick", size=24, blank=True
+            "template", "Template", str, to_text, "--template", widget="pick", size=24, blank=True
         ),
-        EditField("queue", "Queue", str, to_text, "--queue", of="pick", size=24, blank=True),
+        EditField("queue", "Queue", str, to_text, "--queue", widget="pick", size=24, blank=True),
         EditField(
             "task",
             "Task name",
@@ -336,13 +336,13 @@ RULE = EditKind(
             hint="KEY=VALUE; empty: any",
             blank=True,
         ),
-        EditField("severity", "Severity", str, to_text, "--severity", of="choice"),
+        EditField("severity", "Severity", str, to_text, "--severity", widget="choice"),
         EditField(
             "enabled",
             "Rule",
             lambda word: word == "on",
             lambda on: "on" if on else "off",
-            of="choice",
+            widget="choice",
         ),
     ),
     first="value",
@@ -391,7 +391,7 @@ class EditSheet:
         return tuple(
             edit_field
             for edit_field in self.kind.slots
-            if not (edit_field.alone and len(self.stored) > 1)
+            if not (edit_field.single_only and len(self.stored) > 1)
         )
 
     def find_field(self, name: str) -> EditField:

@@ -29,7 +29,7 @@ class EditRows:
 
     rows: tuple[SourceRow, ...] = ()
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    taken: frozenset[str] = frozenset()
+    names_in_use: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from app.tui.error_boundary import SafeScreen
 from app.tui.key_queue import KeyInput, QueuedInput
 from app.tui.style import Look, Span, measure_spans
 from app.tui.terminal.text_input import DrawnInput
-from app.tui.widgets.document import Doc, DocRow, Section, wrap_text
+from app.tui.widgets.document import DocRow, DocumentView, Section, wrap_text
 from app.tui.widgets.modal import DismissOnClickOutside
 from app.tui.widgets.paste import SingleLineInput, join_lines
 from app.tui.widgets.strips import FocusLines, StripWidget
@@ -42,7 +42,7 @@ Options = Sequence[tuple[str, str]]
 """Values with their sanitized labels."""
 
 
-class Words(StripWidget):
+class WrappedText(StripWidget):
     """Sanitized text on one line or wrapped to `most` lines."""
 
     def __init__(
@@ -219,10 +219,10 @@ class FormEntry(QueuedInput, Entry):
             self.replace(text, *self.selection)
 
 
-class Script(QueuedInput, TextArea, DeckNode):
+class ScriptInput(QueuedInput, TextArea, DeckNode):
     """A multi-line input with sanitized pastes."""
 
-    DEFAULT_CSS = "Script { border: none !important; }"
+    DEFAULT_CSS = "ScriptInput { border: none !important; }"
 
     async def handle_input(self, event: KeyInput) -> None:
         if isinstance(event, events.Paste):
@@ -285,7 +285,7 @@ def make_form_entry(id: str, value: str = "") -> FormEntry:
     return line
 
 
-class Tick(QueuedInput, FocusLines, can_focus=True):
+class CheckBox(QueuedInput, FocusLines, can_focus=True):
     """A check box: `[x] hold`, or only the `x` inside a field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -297,7 +297,7 @@ class Tick(QueuedInput, FocusLines, can_focus=True):
     class Changed(Message):
         """The check box changed."""
 
-        tick: Tick
+        tick: CheckBox
 
     def __init__(self, label: str = "", value: bool = False, *, id: str) -> None:
         super().__init__(id=id)
@@ -448,7 +448,7 @@ class TypeToSelect:
         return bool(values)
 
 
-class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
+class DropDown(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
     """A drop-down: left and right step, enter opens the list, typing selects by prefix."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -461,7 +461,7 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
     class Changed(Message):
         """The selection changed."""
 
-        pick: Pick
+        pick: DropDown
 
     def __init__(self, options: Options, value: str = "", *, id: str) -> None:
         super().__init__(id=id)
@@ -535,7 +535,7 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
         )
 
 
-class PickList(Doc):
+class PickList(DocumentView):
     """The options of a drop-down. A choice takes effect before later keys are handled."""
 
     ONE_CLICK = True

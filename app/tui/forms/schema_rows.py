@@ -53,7 +53,7 @@ class HeadingRow:
     hidden: bool = False
     faults: tuple[ParameterFinding, ...] = ()
     about: str = ""
-    wrong: int = 0
+    fault_count: int = 0
     """Number of errors of the fields in the group."""
 
 
@@ -65,7 +65,7 @@ class FieldRow:
     text: str
     typed: bool
     faults: tuple[ParameterFinding, ...] = ()
-    wrong: bool = False
+    has_fault: bool = False
     """Set if the field has any error, reported or not."""
 
 
@@ -158,7 +158,7 @@ def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Ite
             is_open,
             faults=faults,
             about=group.about,
-            wrong=count,
+            fault_count=count,
         )
     if is_open:
         yield from plain
@@ -180,7 +180,7 @@ def _build_hidden_rows(
 
 
 def _is_collapsible(slot: FieldRow) -> bool:
-    return slot.field.is_hidden and not slot.typed and not slot.wrong
+    return slot.field.is_hidden and not slot.typed and not slot.has_fault
 
 
 def _is_unused_rest(filling: FormState, found: FormField) -> bool:
@@ -284,8 +284,8 @@ def _build_heading(row: HeadingRow, of: LineMeasures, look: Look, here: bool) ->
         fold_text = "hidden, shown" if row.open else "more, hidden"
         return ((f"{sign} {row.count} {fold_text}", "cursor" if here else "dim"),)
     tail = (
-        f"{units.format_count(row.count)}, {row.wrong} to fix"
-        if row.wrong and not row.open
+        f"{units.format_count(row.count)}, {row.fault_count} to fix"
+        if row.fault_count and not row.open
         else units.format_count(row.count)
     )
     title = look.cut(f"{sign} {look.sanitize(row.title)}", of.room - len(tail) - 10)

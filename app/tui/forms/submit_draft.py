@@ -54,7 +54,7 @@ class SubmitDraft:
     values: Mapping[str, str] = field(default_factory=dict)
     hold: bool = False
     parameters: Mapping[str, Mapping[FieldPath, str]] = field(default_factory=dict)
-    also: Mapping[str, Any] = field(default_factory=dict)
+    other_options: Mapping[str, Any] = field(default_factory=dict)
 
     def get_text(self, name: str) -> str:
         """Return the text of a field without surrounding blanks."""
@@ -80,7 +80,7 @@ def build_spec(draft: SubmitDraft, parameters: Mapping[str, Any] | None = None) 
         found |= {"template": draft.template, **(parameters or {})}
     if draft.get_text("after"):
         found["after"] = draft.get_text("after").replace(",", " ").split()
-    return found | dict(draft.also) | ({"hold": True} if draft.hold else {})
+    return found | dict(draft.other_options) | ({"hold": True} if draft.hold else {})
 
 
 def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
@@ -97,7 +97,7 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
         script=str(spec.get("script") or ""),
         template=str(task.get("template") or ""),
         values={name: str(spec[name]) for name in FIELDS if spec.get(name) not in (None, "")},
-        also={
+        other_options={
             name: task[name]
             for name, usual in _HIDDEN_FIELDS
             if task.get(name) not in (None, usual)

@@ -51,7 +51,7 @@ class LogPage:
     wrapping: bool = False
     column: int = 0
     below: int = 0
-    searched: str = ""
+    search_text: str = ""
     match: int = 0
     matches: int = 0
     progress: int = 100
@@ -77,7 +77,7 @@ class LogPager:
     def __init__(self, source: LogSource, width: int, height: int, ellipsis: str = "…") -> None:
         self.lines = LogLines(source)
         self._ellipsis = ellipsis
-        self._fate = self._note = ""
+        self._file_change = self._note = ""
         self._notes = 0
         self._width, self._height = max(1, width), max(1, height)
         self._wrap = False
@@ -90,7 +90,7 @@ class LogPager:
     def _reset(self) -> None:
         """Reset all data about the lines."""
         self._cells.clear()
-        self._held = 0
+        self._cached_bytes = 0
         self._end: tuple[tuple[int, int, int, bool], RowPlace] | None = None
         self._index = LineIndex(self.lines)
         self._search: LogSearch | None = None
@@ -101,7 +101,7 @@ class LogPager:
         self._matched: re.Pattern[str] | None = None
         """Pattern that found the current match."""
         self._following = False
-        self._seen_to = self.lines.size
+        self._known_size = self.lines.size
         """Size of the log when its end was last visible."""
 
     # -- movement --
@@ -165,7 +165,7 @@ class LogPager:
     def _go_to(self, place: RowPlace) -> None:
         self._top = min(place, self._find_last_top())
         if self._is_at_end():
-            self._seen_to = self.lines.size
+            self._known_size = self.lines.size
 
     # -- following --
 
@@ -206,7 +206,7 @@ class LogPager:
 
     def clear_note(self) -> None:
         """Clear the note, except one about the file's deletion or replacement."""
-        if self._note != self._fate:
+        if self._note != self._file_change:
             self._note = ""
 
     def _set_note(self, note: str) -> None:
@@ -226,17 +226,17 @@ class LogPager:
 
     def _note_file_change(self) -> bool:
         """Note that the file was deleted or replaced; return False if known already."""
-        before, self._fate = self._fate, self.lines.source.describe_change()
-        if self._fate == before:
+        before, self._file_change = self._file_change, self.lines.source.describe_change()
+        if self._file_change == before:
             return False
-        self._set_note(self._fate)
+        self._set_note(self._file_change)
         return True
 
     def _count_below(self) -> int:
         """Return the lines added since the end was last visible; 0 until counted."""
         seen = (
-            self._index.count_before(self._seen_to)
-            if self._index.done and self.lines.size > self._seen_to
+            self._index.count_before(self._known_size)
+            if self._index.done and self.lines.size > self._known_size
             else None
         )
         return self._index.total - seen if seen is not None else 0
@@ -390,7 +390,7 @@ class LogPager:
             wrapping=self._wrap,
             column=self._column,
             below=self._count_below(),
-            searched=self._text,
+            search_text=self._text,
             match=search.find_rank(self._match) if search and self._match is not None else 0,
             matches=search.count if search else 0,
             progress=_to_percent(search.scanned, self.lines.size) if search else 100,
@@ -467,14 +467,14 @@ class LogPager:
         key = (start, self.lines.find_end(start))
         if key not in self._cells:
             self._cells[key] = LineCells(self.lines.read_line(start))
-            self._held += key[1] - key[0]
+            self._cached_bytes += key[1] - key[0]
             while (
-                self._held > _CACHE_BYTES
+                self._cached_bytes > _CACHE_BYTES
                 and len(self._cells) > self._height
                 or len(self._cells) > 1024
             ):
                 (begin, end), _ = self._cells.popitem(last=False)
-                self._held -= end - begin
+                self._cached_bytes -= end - begin
         return self._cells[key]
 
     def _count_rows(self, start: int) -> int:

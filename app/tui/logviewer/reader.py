@@ -46,7 +46,7 @@ class LogReader:
         self._show = show
         self._shown: LogPage | None = None
         self._show_at = 0.0
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._rest_until = 0.0
         self._has_unshown = False
 
@@ -66,7 +66,7 @@ class LogReader:
         except Empty:
             return (
                 LogPager.check_growth
-                if self._watches() and monotonic() >= self._look_at
+                if self._watches() and monotonic() >= self._check_at
                 else LogPager.step
             )
 
@@ -74,7 +74,7 @@ class LogReader:
         """Return the seconds to wait for a command; None for no limit."""
         if self._pager.is_busy:
             return max(0.0, self._rest_until - monotonic())
-        return max(0.0, self._look_at - monotonic()) if self._watches() else None
+        return max(0.0, self._check_at - monotonic()) if self._watches() else None
 
     def _step(self) -> None:
         """Do one step of background work, limiting how often pages are shown."""
@@ -93,7 +93,7 @@ class LogReader:
             self._pager.clear_note()
         grew = (
             self._check_growth()
-            if command is LogPager.check_growth or monotonic() >= self._look_at
+            if command is LogPager.check_growth or monotonic() >= self._check_at
             else False
         )
         changed = command is not LogPager.check_growth and command(self._pager) is not False
@@ -105,7 +105,7 @@ class LogReader:
 
     def _check_growth(self) -> bool:
         grew = self._pager.check_growth()
-        self._look_at = monotonic() + CHECK_INTERVAL * (1 + grew)
+        self._check_at = monotonic() + CHECK_INTERVAL * (1 + grew)
         return grew
 
     def _show_page(self) -> None:

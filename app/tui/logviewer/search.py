@@ -45,14 +45,14 @@ class LogSearch:
         self.pattern = pattern
         self._needles = tuple(n.lower().encode() for n in needles if _has_one_case(n))
         begun = {n[:end] for n in self._needles for end in range(1, len(n))}
-        self._begun = tuple(begun)
+        self._needle_prefixes = tuple(begun)
         """Needle prefixes that may precede an escape sequence inside a match."""
         self._parted = frozenset(part[-1] for part in begun)
         self._found = array("Q")
         self.overwritten = False
         """Set if a line was skipped because its match is no longer visible."""
         self._next = 0
-        self._seen = -1
+        self._searched_size = -1
 
     @classmethod
     def for_text(cls, lines: LogLines, text: str) -> LogSearch:
@@ -67,7 +67,7 @@ class LogSearch:
     @property
     def done(self) -> bool:
         """True if the whole log was searched."""
-        return self._seen == self._lines.size or len(self._found) >= MAX_MATCHES
+        return self._searched_size == self._lines.size or len(self._found) >= MAX_MATCHES
 
     @property
     def scanned(self) -> int:
@@ -106,7 +106,7 @@ class LogSearch:
         self._next = start + end
         # Short read: the log was truncated; the next growth check notices.
         if start + len(data) >= size or not data:
-            self._seen = size
+            self._searched_size = size
 
     def _keep_matches(self, start: int, data: bytes) -> None:
         # Check a last line that grew again: its match may have been overwritten.
@@ -153,7 +153,7 @@ class LogSearch:
         at = -1
         for part in data.split(b"\x1b")[:-1]:
             at += len(part) + 1
-            if part and part[-1] in self._parted and part.endswith(self._begun):
+            if part and part[-1] in self._parted and part.endswith(self._needle_prefixes):
                 yield data.rfind(b"\n", 0, at) + 1
 
 

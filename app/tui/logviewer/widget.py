@@ -72,7 +72,7 @@ class LogView(StripWidget, can_focus=True):
         self.page = LogPage()
         self._commands: SimpleQueue[PagerCommand | None] | None = None
         self._live = False
-        self._seen = True
+        self._is_visible = True
         self._empty = False
         """Set if a log was read and is empty."""
         self.before_draw: Callable[[LogPage], object] = lambda page: None
@@ -235,7 +235,7 @@ class LogView(StripWidget, can_focus=True):
 
     def set_growth_checks(self, on: bool) -> None:
         """Check for new output, or stop while another screen covers this one."""
-        self._seen = on
+        self._is_visible = on
         self.send_command(LogPager.check_growth)
 
     def on_unmount(self) -> None:
@@ -262,7 +262,7 @@ class LogView(StripWidget, can_focus=True):
 
     def _is_watching(self) -> bool:
         """Return True if new output is to be checked."""
-        return self._live and self._seen and not self.deck.resting
+        return self._live and self._is_visible and not self.deck.resting
 
 
 def _to_supported(row: Strip, utf8: bool) -> Strip:

@@ -49,7 +49,7 @@ class DatabaseReplies(NamedTuple):
     backups: Sequence[Reply] | None = None
     replica: Reply | None = None
     stats: Reply | None = None
-    going: Reply | None = None
+    cleanup: Reply | None = None
     failed: Mapping[str, str] = {}
     measured: bool = False
 
@@ -80,7 +80,7 @@ def build_database_sections(
             *trouble,
             *_build_figures(found, look),
             *_build_replica(found.replica, room, look),
-            *_build_cleanup(found.going, look),
+            *_build_cleanup(found.cleanup, look),
         ),
     )
     backups = found.backups

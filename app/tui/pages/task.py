@@ -121,7 +121,7 @@ def _build_use_row(
 def _build_time_row(facts: TaskContext) -> DocRow:
     """Return the run time with usual duration and timeout."""
     limit, ran = facts.task["timeout"], facts.seconds_since(facts.runs[0]["start_time"])
-    usual = (facts.past or {}).get("usual")
+    usual = (facts.past_use or {}).get("usual")
     bar = facts.look.draw_bar(ran or 0.0, limit, 10) if limit else ""
     about = f"usual {units.format_age(usual['median'])}" if usual else ""
     request_text = units.format_duration(limit) if limit else "no limit"
@@ -362,7 +362,7 @@ def _format_request(facts: TaskContext) -> str:
 
 def _describe_use(facts: TaskContext) -> Iterator[str]:
     """Yield the maximum use of past runs, if known, and the request that `m` would set."""
-    if past := facts.past:
+    if past := facts.past_use:
         parts = (
             [f"cpu {units.format_number(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
         )

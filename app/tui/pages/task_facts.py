@@ -31,7 +31,7 @@ class TaskContext:
     room: int
     board: Board | None = None
     tail: tuple[str, ...] = ()
-    asked: float | None = None
+    replied_at: float | None = None
 
     @property
     def task(self) -> Mapping[str, Any]:
@@ -44,14 +44,14 @@ class TaskContext:
         return self.about["why"] or {}
 
     @property
-    def past(self) -> Mapping[str, Any] | None:
+    def past_use(self) -> Mapping[str, Any] | None:
         """Durations of past runs."""
         return self.about["past"]
 
     @property
     def reply_age(self) -> float:
         """Seconds since the reply. Relative times in the reply are reduced by this."""
-        return 0.0 if self.asked is None else max(0.0, self.now - self.asked)
+        return 0.0 if self.replied_at is None else max(0.0, self.now - self.replied_at)
 
     @property
     def runs(self) -> Sequence[Mapping[str, Any]]:

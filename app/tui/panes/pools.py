@@ -139,7 +139,7 @@ class PoolsPane(Table):
         view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
         legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need no legend
         self._legend = self.look.adapt_text(measured or legend) if self.is_narrow else ""
-        view.tail, view.must = self._make_tail, True
+        view.tail, view.tail_first = self._make_tail, True
         view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
         kinds = (False,) if self.is_narrow else (False, True)
         view.together = len(kinds)

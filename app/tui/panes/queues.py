@@ -90,7 +90,7 @@ class QueuesPane(Table):
             rows = tuple(sorted(rows, key=lambda queue: (not queue.waiting, not queue.load)))
         view = self.views[0]
         view.title = f"1 Queues {len(rows)}" if self.is_narrow and self._known else "1 Queues"
-        view.tail, view.must = _format_hidden, True
+        view.tail, view.tail_first = _format_hidden, True
         view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
         self.show({"queues": rows})
 

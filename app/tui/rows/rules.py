@@ -136,8 +136,8 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell(f"firing {rule.firing:,}{more}", "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
-    if rule.lacks:
-        return Cell(look.sanitize(rule.lacks), "dim")
+    if rule.missing_reason:
+        return Cell(look.sanitize(rule.missing_reason), "dim")
     if rule.last_late is not None:
         return Cell(f"ok, late {units.format_age(now - rule.last_late)} ago", "well")
     return Cell("ok", "well")

@@ -40,7 +40,7 @@ class TemplateEntry:
     last: float | None = None
     median: float | None = None
     retired: bool = False
-    asks: tuple[float | None, ...] = (None, None, None)
+    requests: tuple[float | None, ...] = (None, None, None)
     """CPU, memory and timeout of its tasks."""
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -211,7 +211,7 @@ def _list_command_lines(row: TemplateEntry, look: Look) -> list[str]:
 
 
 def _format_request(row: TemplateEntry) -> str:
-    cpu, memory, timeout = row.asks
+    cpu, memory, timeout = row.requests
     parts = [
         f"{units.format_number(1.0 if cpu is None else cpu)} cpu",
         f"{units.format_memory(memory)} memory" if memory else "no memory",

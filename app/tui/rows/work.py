@@ -130,8 +130,8 @@ def make_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float)
     if isinstance(row, LingeringRow):
         blank = Cell("")
         return (
-            *_make_head_cells(row.was, row.end.status, look),
-            Cell(look.sanitize(row.was.queue)),
+            *_make_head_cells(row.running, row.end.status, look),
+            Cell(look.sanitize(row.running.queue)),
             *(blank,) * 6,
             _make_end_cell(row.end, look),
         )
@@ -155,7 +155,7 @@ def make_narrow_running_cells(row: RunningEntry | LingeringRow, look: Look, now:
     if isinstance(row, LingeringRow):
         how = _make_end_cell(row.end, look)
         return (
-            *_make_head_cells(row.was, row.end.status, look),
+            *_make_head_cells(row.running, row.end.status, look),
             Cell(how.text, how.style, 7),
             *(Cell(""),) * 6,
         )

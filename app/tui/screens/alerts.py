@@ -108,7 +108,7 @@ class AlertsScreen(ListScreen):
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
-        self.past = False
+        self.shows_past = False
         """True if resolved alerts are listed too."""
         self.alerts: tuple[AlertEntry, ...] = ()
         self.rules: dict[str, RuleRow] = {}
@@ -211,7 +211,7 @@ class AlertsScreen(ListScreen):
 
     def _list_rare_hints(self) -> list[KeyHint]:
         delete = [KeyHint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
-        return [KeyHint("f", "only open" if self.past else "resolved too", "f", 10), *delete]
+        return [KeyHint("f", "only open" if self.shows_past else "resolved too", "f", 10), *delete]
 
     # Reading
 
@@ -219,7 +219,7 @@ class AlertsScreen(ListScreen):
         self.read(
             partial(
                 _read_alerts_and_rules,
-                {"since": RESOLVED_SINCE, "limit": LIMIT} if self.past else {"limit": LIMIT},
+                {"since": RESOLVED_SINCE, "limit": LIMIT} if self.shows_past else {"limit": LIMIT},
             ),
             self._apply_answer,
         )
@@ -278,7 +278,7 @@ class AlertsScreen(ListScreen):
         off = sum(not row.enabled for row in self.rules.values())
         more = (
             [(f" {units.format_count(over)} resolved in {RESOLVED_SINCE} ", "dim")]
-            if self.past
+            if self.shows_past
             else []
         )
         rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
@@ -408,13 +408,13 @@ class AlertsScreen(ListScreen):
         if not self.deck.refuse_changes():
             form, table = make_rule_screen(self.client_factory), self.table
             self.app.push_screen(
-                form, lambda sent: table.go_when_listed(form.made) if sent else None
+                form, lambda sent: table.go_when_listed(form.created_key) if sent else None
             )
 
     def action_past(self) -> None:
-        self.past = not self.past
+        self.shows_past = not self.shows_past
         self.show_message(
-            "Resolved alerts of the last 24h too." if self.past else "Only open alerts."
+            "Resolved alerts of the last 24h too." if self.shows_past else "Only open alerts."
         )
         self.reread()
 

@@ -223,7 +223,12 @@ class ListScreen(PageScreen):
             Answer(letter, self._format_order(name, words)) for letter, name, words in self.ORDERS
         ]
         question = Question(
-            "Order by", [], [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0
+            "Order by",
+            [],
+            [*answers, Answer("n", "as it is")],
+            safe="n",
+            column=True,
+            confirm_delay=0.0,
         )
         self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 

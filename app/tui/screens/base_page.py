@@ -109,7 +109,7 @@ class PageScreen(PollingScreen, StatusScreen):
     def refresh_chrome(self) -> None:
         """Draw header, banner and keys."""
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
-        failures = self.deck.seen.count_unseen(self.board) if self.board else 0
+        failures = self.deck.read_marks.count_unseen(self.board) if self.board else 0
         context = HeaderContext(
             title=self.make_heading(),
             here=self.PLACE,

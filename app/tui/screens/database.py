@@ -17,7 +17,7 @@ from app.paths import get_config_path
 from app.tui.pages.database import DatabaseReplies, build_database_sections
 from app.tui.screens.base_page import PageScreen
 from app.tui.widgets.banner import DATABASE_KEY
-from app.tui.widgets.document import Doc
+from app.tui.widgets.document import DocumentView
 from app.tui.widgets.footer import KeyHint
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class DatabaseScreen(PageScreen):
         Binding("R", "measure", "Measure again", id="database.measure"),
         Binding("q,escape", "leave", "Back", id="page.back"),
     ]
-    DEFAULT_CSS = "DatabaseScreen { Doc { height: 1fr; } }"
+    DEFAULT_CSS = "DatabaseScreen { DocumentView { height: 1fr; } }"
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
@@ -46,17 +46,17 @@ class DatabaseScreen(PageScreen):
         self._open: set[str] = set()
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Doc(id="database")
+        yield DocumentView(id="database")
 
     def on_mount(self) -> None:
         self._draw()
-        self.query_one(Doc).focus()
+        self.query_one(DocumentView).focus()
 
     def make_heading(self) -> str:
         return self.look.adapt_text(f"{self.opened_from} › Database")
 
     def list_hints(self) -> list[KeyHint]:
-        plan = [KeyHint("↵", "its plan", "enter", 1)] if self.query_one(Doc).cursor else []
+        plan = [KeyHint("↵", "its plan", "enter", 1)] if self.query_one(DocumentView).cursor else []
         return [*plan, KeyHint("j k", "move", "j", 3), KeyHint("R", "measure again", "R", 4)]
 
     def reread(self) -> None:
@@ -75,7 +75,7 @@ class DatabaseScreen(PageScreen):
             }
             found = found._replace(
                 stats=before.stats,
-                going=before.going,
+                cleanup=before.cleanup,
                 failed={**found.failed, **measuring_errors},
                 measured=before.measured,
             )
@@ -99,21 +99,21 @@ class DatabaseScreen(PageScreen):
         backup = self.board.backup if self.board else None
         gone = backup is not None and backup.at is None and backup.late
         room = self.app.size.width
-        self.query_one(Doc).show(
+        self.query_one(DocumentView).show(
             build_database_sections(
                 self._found, self._open, self.now, room, self.look, get_config_path(), gone
             )
         )
 
-    @on(Doc.Opened)
-    def _handle_open(self, event: Doc.Opened) -> None:
+    @on(DocumentView.Opened)
+    def _handle_open(self, event: DocumentView.Opened) -> None:
         """Show a statement in full, or on one line again."""
         self._open ^= {event.target}
         self._draw()
 
     def action_measure(self) -> None:
         failed = {verb: why for verb, why in self._found.failed.items() if verb not in MEASURING}
-        self._found = self._found._replace(stats=None, going=None, failed=failed, measured=False)
+        self._found = self._found._replace(stats=None, cleanup=None, failed=failed, measured=False)
         self._draw()
         self.reread()
 
@@ -149,5 +149,5 @@ def _read_diagnostics(client: Client, measure: bool, up: bool) -> DatabaseReplie
     # only a runtime knows the retention rules
     cleanup = ask("db.cleanup", {"dry_run": True}) if up else None
     return found._replace(
-        stats=ask("db.stats"), going=cleanup["next"] if cleanup else None, measured=True
+        stats=ask("db.stats"), cleanup=cleanup["next"] if cleanup else None, measured=True
     )

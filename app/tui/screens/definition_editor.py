@@ -21,13 +21,13 @@ from textual.widgets import TextArea
 from app.core.text import diff
 from app.errors import NotFound, Problem
 from app.tui.actions.tasks import Request
-from app.tui.forms.fields import Script, Words
+from app.tui.forms.fields import ScriptInput, WrappedText
 from app.tui.key_queue import KeyInput, KeyQueueScreen
 from app.tui.rows.operations import make_difference_lines
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.base_polling import LOADING_DELAY
 from app.tui.style import Span
-from app.tui.widgets.document import Doc, DocRow, Section
+from app.tui.widgets.document import DocRow, DocumentView, Section
 from app.tui.widgets.footer import KeyHint
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class DefinitionDraft:
     """Unsaved text, and the stored text it started from (None for a new definition)."""
 
     text: str
-    was: str | None
+    base_text: str | None
     format: str = "toml"
 
 
@@ -114,7 +114,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         self.kind, self.edited = kind, name
         self._start: DefinitionDraft | None = None
         """Text the editor started with: the stored one, or the skeleton of a new definition."""
-        self._was: str | None = None
+        self._base_text: str | None = None
         self._format = "toml"
         self._timer: Timer | None = None
         self._check_number = 0
@@ -130,12 +130,12 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     # Widgets
 
     def compose_body(self) -> Iterable[Widget]:
-        area = Script(
+        area = ScriptInput(
             id="text", show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False
         )
         area.cursor_blink = False
         yield area
-        yield Words(id="verdict", most=SHOWN_FAULTS)
+        yield WrappedText(id="verdict", most=SHOWN_FAULTS)
 
     def on_mount(self) -> None:
         self.area.styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
@@ -145,8 +145,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._load()
 
     @property
-    def area(self) -> Script:
-        return self.query_one("#text", Script)
+    def area(self) -> ScriptInput:
+        return self.query_one("#text", ScriptInput)
 
     @property
     def subject(self) -> str:
@@ -199,7 +199,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     def _show_loading(self) -> None:
         if not (self._has_text or self._unreadable):
-            self.query_one("#verdict", Words).show(
+            self.query_one("#verdict", WrappedText).show(
                 ("loading; typed text is inserted afterwards", "dim")
             )
 
@@ -230,18 +230,20 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _start_editing(self, start: DefinitionDraft) -> None:
         """Show the stored text or the kept one, then replay keys typed ahead."""
         self._start = start
-        self.query_one("#verdict", Words).show()
+        self.query_one("#verdict", WrappedText).show()
         self.post_message(self.Waiting())
         draft = self._drafts.get(self._key)
         if draft is None or draft.text == start.text:
             self._load_draft(start)
             return
-        meanwhile = ", and somebody changed the stored text" if draft.was != start.was else ""
+        meanwhile = (
+            ", and somebody changed the stored text" if draft.base_text != start.base_text else ""
+        )
         self._notice = f"You typed this before{meanwhile}; ctrl+r shows the stored text."
         self._load_draft(draft)
 
     def _load_draft(self, draft: DefinitionDraft) -> None:
-        text, self._was, self._format = draft.text, draft.was, draft.format
+        text, self._base_text, self._format = draft.text, draft.base_text, draft.format
         self.area.load_text(text)
         start = text.find(PLACEHOLDER) if self.edited is None else -1
         if start >= 0:
@@ -304,7 +306,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         if found["name"] == PLACEHOLDER and not found["faults"]:
             said = {"line": 1, "column": 1, "message": f"give it a name in place of {PLACEHOLDER}"}
             self._check_result = {**found, "faults": [said]}
-        self.query_one("#verdict", Words).show(*self._make_verdict())
+        self.query_one("#verdict", WrappedText).show(*self._make_verdict())
         self.update_faults([f"{fault['message']}." for fault in self._check_result["faults"]])
         self.refresh_chrome()
         if self._wants_to_save:
@@ -334,7 +336,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     def _describe_save(self, check_result: Mapping[str, Any]) -> str:
         """Return what saving would do, as a phrase."""
-        if self._was is None:
+        if self._base_text is None:
             return f"creates {_WORDS[self.kind]} {self.look.sanitize(str(check_result['name']))}"
         changed = [
             diff.format_change(diff.ChangedField(key, *pair))
@@ -352,7 +354,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         if not self._has_text:
             self._keys.clear()
             self._unreadable = True
-            self.query_one("#verdict", Words).show(
+            self.query_one("#verdict", WrappedText).show(
                 (self.look.adapt_text("✗ it could not be read; ctrl+r reads it again"), "late")
             )
             self.refresh_chrome()
@@ -385,13 +387,13 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         if self._check_result["faults"]:
             self.action_fault()
             self.report_fault("Not saved", f"{self._check_result['faults'][0]['message']}.")
-        elif self._was is not None and not self._check_result["fields"]:
+        elif self._base_text is not None and not self._check_result["fields"]:
             self.show_message("No changes to save.", stays=False)
         else:
             self._open_review(
                 f"Save {self.subject}?",
                 self._check_result["before"],
-                partial(self._save_reviewed, self._was),
+                partial(self._save_reviewed, self._base_text),
             )
 
     def _open_review(
@@ -422,11 +424,14 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._finish(found.answer)
         elif found.problem.exit_code == NotFound.exit_code:
             self._open_review(self.look.sanitize(found.problem.message), "", self._recreate)
-        elif found.theirs is not None and found.theirs["text"] != self._was:
+        elif (
+            found.stored_definition is not None
+            and found.stored_definition["text"] != self._base_text
+        ):
             self._open_review(
                 self.look.sanitize(found.problem.message),
-                found.theirs["text"],
-                partial(self._resolve_conflict, found.theirs),
+                found.stored_definition["text"],
+                partial(self._resolve_conflict, found.stored_definition),
                 theirs=True,
             )
         else:
@@ -443,7 +448,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _recreate(self, answer: str | None) -> None:
         """Save as a new definition: the stored one was removed meanwhile."""
         if answer == "save":
-            self.edited, self._was = None, None
+            self.edited, self._base_text = None, None
             self._save_reviewed(None, "save")
 
     def _finish(self, answer: Mapping[str, Any]) -> None:
@@ -463,7 +468,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         if not self._has_text:
             self._load()
         elif self._start is not None and self.is_modified:
-            self._previous_draft = DefinitionDraft(self.area.text, self._was, self._format)
+            self._previous_draft = DefinitionDraft(self.area.text, self._base_text, self._format)
             self._load_draft(self._start)
         elif self._previous_draft is not None:
             self._load_draft(self._previous_draft)
@@ -472,7 +477,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def action_leave(self) -> None:
         """Close the editor and keep unsaved text."""
         if self.is_modified:
-            self._drafts[self._key] = DefinitionDraft(self.area.text, self._was, self._format)
+            self._drafts[self._key] = DefinitionDraft(self.area.text, self._base_text, self._format)
             again = self.subject if self.edited else "a new one"
             self.show_message(f"Your text is kept for the next time you edit {again}.")
         else:
@@ -495,7 +500,7 @@ class SaveResult:
 
     answer: Mapping[str, Any]
     problem: Problem | None = None
-    theirs: Mapping[str, Any] | None = None
+    stored_definition: Mapping[str, Any] | None = None
 
 
 def _save_definition(args: Mapping[str, Any], client: Client) -> SaveResult:
@@ -517,7 +522,7 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
     Dismisses with `save`, `theirs`, or None to return to the text.
     """
 
-    DEFAULT_CSS = "ReviewScreen { background: $background; Doc { height: 1fr; } }"
+    DEFAULT_CSS = "ReviewScreen { background: $background; DocumentView { height: 1fr; } }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+j,y,ctrl+enter", "take('save')", "Save", id="review.save", priority=True),
         Binding("t", "take('theirs')", "Take the other version", id="review.theirs"),
@@ -543,11 +548,11 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
         self._theirs, self._comments = theirs, comments
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Doc(id="difference")
+        yield DocumentView(id="difference")
 
     def on_mount(self) -> None:
-        self.query_one(Doc).show(self._make_sections())
-        self.query_one(Doc).focus()
+        self.query_one(DocumentView).show(self._make_sections())
+        self.query_one(DocumentView).focus()
 
     def _make_sections(self) -> Sequence[Section]:
         lines = list(make_difference_lines(self._before, self._after, self.look))

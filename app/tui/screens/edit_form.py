@@ -34,7 +34,7 @@ from app.tui.forms import edit_model
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
 from app.tui.forms.edit_source import EditRows, EditSource
-from app.tui.forms.fields import Field, Pick, Words, make_entry
+from app.tui.forms.fields import DropDown, Field, WrappedText, make_entry
 from app.tui.screens.base_page import PageScreen, TextLine
 from app.tui.screens.copy_command import CommandCopy
 from app.tui.style import Span
@@ -65,8 +65,8 @@ class KeptInput(NamedTuple):
     """
 
     texts: Mapping[str, str]
-    was: Mapping[str, str]
-    left: bool
+    stored_texts: Mapping[str, str]
+    was_left: bool
 
 
 class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
@@ -86,10 +86,10 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         #equal { height: 2; padding: 0 1 0 2; }
         #equal-rule { height: 1; }
         Field { height: 1; width: 1fr; }
-        Words { height: 1; width: 1fr; }
-        Words.bracket { width: 1; }
-        Words.hint { width: 1fr; padding: 0 0 0 1; }
-        Pick { height: 1; }
+        WrappedText { height: 1; width: 1fr; }
+        WrappedText.bracket { width: 1; }
+        WrappedText.hint { width: 1fr; padding: 0 0 0 1; }
+        DropDown { height: 1; }
         Input { background: transparent; border: none; padding: 0; }
     }
     """
@@ -140,9 +140,9 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
 
     def compose_body(self) -> Iterable[Widget]:
         yield VerticalScroll(*map(_make_field, self._slots), id="fields", can_focus=False)
-        yield Words(id="verdict", most=SHOWN_FAULTS)
+        yield WrappedText(id="verdict", most=SHOWN_FAULTS)
         yield TextLine(id="equal-rule")
-        yield Words(id="equal", most=2)
+        yield WrappedText(id="equal", most=2)
 
     @property
     def kind(self) -> EditKind:
@@ -151,7 +151,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     @property
     def _slots(self) -> tuple[EditField, ...]:
         several = len(self.source.idents) > 1
-        return tuple(slot for slot in self.kind.slots if not (slot.alone and several))
+        return tuple(slot for slot in self.kind.slots if not (slot.single_only and several))
 
     def on_mount(self) -> None:
         # A scroll bar is not ASCII; the focused field scrolls into view without one.
@@ -163,7 +163,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             kept_input = self._kept_inputs.get(self.source.key)
             self._fill_fields(
                 {slot.name: self._sheet.get_initial_text(slot) for slot in self._slots}
-                | dict(kept_input.texts if kept_input and kept_input.left else {})
+                | dict(kept_input.texts if kept_input and kept_input.was_left else {})
             )
             self._announce_kept()
         self.set_focus(self.query_one(f"#{self._first}"))
@@ -172,7 +172,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         """Show that kept text was restored, or that it can be restored."""
         self.refresh_keys()
         if any(self._kept_texts.values()):
-            there = self.source.is_new and self._kept_inputs[self.source.key].left
+            there = self.source.is_new and self._kept_inputs[self.source.key].was_left
             self.show_message(
                 (
                     "This was typed here before."
@@ -225,7 +225,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     def _apply_found(self, found: EditRows) -> None:
         """Show the stored values under the typed ones."""
         self._set_options(found.options)
-        self._taken = found.taken
+        self._taken = found.names_in_use
         if not self.source.is_new:
             self._merge_rows(found.rows)
         self._refresh_form()
@@ -265,7 +265,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             "enabled": edit_model.SWITCH,
         }
         for slot in self._slots:
-            if slot.of != "entry":
+            if slot.widget != "entry":
                 pairs = fixed.get(slot.name) or [
                     (value, self.look.sanitize(value)) for value in options.get(slot.name, ())
                 ]
@@ -275,7 +275,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         """Write the texts into the fields that differ."""
         for slot in self._slots:
             word = texts.get(slot.name, "")
-            if slot.of != "entry":
+            if slot.widget != "entry":
                 self._get_pick(slot).choose(word)
             elif self._get_entry(slot).value != word:
                 self._get_entry(slot).value = word
@@ -283,13 +283,15 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     def _read_fields(self) -> dict[str, str]:
         return {
             slot.name: (
-                self._get_pick(slot).value if slot.of != "entry" else self._get_entry(slot).value
+                self._get_pick(slot).value
+                if slot.widget != "entry"
+                else self._get_entry(slot).value
             )
             for slot in self._slots
         }
 
-    def _get_pick(self, slot: EditField) -> Pick:
-        return self.query_one(f"#{slot.name}", Pick)
+    def _get_pick(self, slot: EditField) -> DropDown:
+        return self.query_one(f"#{slot.name}", DropDown)
 
     def _get_entry(self, slot: EditField) -> Input:
         return self.query_one(f"#{slot.name}", Input)
@@ -297,7 +299,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
     # Derived output
 
     @on(Input.Changed)
-    @on(Pick.Changed)
+    @on(DropDown.Changed)
     def _handle_change(self, event: Message) -> None:
         event.stop()
         self._refresh_form()
@@ -327,7 +329,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             self.app.size.width, [(2, "The same from a shell (ctrl+y or a click copies it)")]
         )
         self.query_one("#equal-rule", TextLine).show([(rule, "dim")])
-        self.query_one("#equal", Words).show(
+        self.query_one("#equal", WrappedText).show(
             *[(self.look.sanitize(quote_words(words)), "") for words in self._make_commands()]
         )
 
@@ -353,7 +355,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
 
     def _show_verdict(self) -> None:
         self.update_faults(self._find_all_faults())
-        for words in self.query("#verdict").results(Words):
+        for words in self.query("#verdict").results(WrappedText):
             words.show(*self._make_verdict())
 
     def _make_verdict(self) -> list[Span]:
@@ -462,7 +464,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         super().show_refusal(text)
 
     @property
-    def made(self) -> str:
+    def created_key(self) -> str:
         """Key of the row that the form creates."""
         return f"{self.source.word}:{self._sheet.find_changes().get('name', '')}"
 
@@ -531,7 +533,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
         return {
             name: text
             for name, text in kept_input.texts.items()
-            if kept_input.was.get(name, begins.get(name)) == begins.get(name)
+            if kept_input.stored_texts.get(name, begins.get(name)) == begins.get(name)
         }
 
     def _keep_input(self, *, left: bool) -> None:
@@ -558,8 +560,8 @@ def replace_texts(sheet: EditSheet, texts: Mapping[str, str]) -> EditSheet:
 
 
 def _make_field(slot: EditField) -> Field:
-    inner = _make_entry(slot.name) if slot.of == "entry" else Pick([], id=slot.name)
-    size = slot.size if slot.of == "entry" or slot.size > 8 else 18
+    inner = _make_entry(slot.name) if slot.widget == "entry" else DropDown([], id=slot.name)
+    size = slot.size if slot.widget == "entry" or slot.size > 8 else 18
     return Field(slot.label, inner, slot.hint, size=size, column=COLUMN)
 
 

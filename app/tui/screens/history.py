@@ -483,7 +483,7 @@ class HistoryScreen(PageScreen):
             return
         at = max(self._answer["at"][self._moment], self._answer.get("since") or 0)
         self.deck.action_place(0)
-        self.deck.past.go_to(at)
+        self.deck.time_travel.go_to(at)
 
     @property
     def _has_known_moment(self) -> bool:

@@ -186,7 +186,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         self._notes = 0
         self._shown_note: Span | None = None
         """Note of the log in the message line, until it is cleared."""
-        self._searched = False
+        self._had_search = False
         self._pending_search = ""
         """Text to search for once there is a log."""
 
@@ -216,7 +216,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     def _is_applicable(self, key: str) -> bool:
         page = self.query_one(LogView).page
         return {
-            "n": bool(page.searched),
+            "n": bool(page.search_text),
             "f": self._is_live,
             "slash": self._run is not None,
             "e": self._run is not None,
@@ -332,8 +332,8 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     def _handle_page_change(self, page: LogPage) -> None:
         self._draw_head()
         self._draw_position()
-        if bool(page.searched) != self._searched:
-            self._searched = not self._searched
+        if bool(page.search_text) != self._had_search:
+            self._had_search = not self._had_search
             self.refresh_chrome()
 
     @on(LogView.Failed)
@@ -380,7 +380,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
 
     def _draw_position(self) -> None:
         page, line = self.query_one(LogView).page, self.query_one("#position", TextLine)
-        searched = self.look.cut(self.look.sanitize(page.searched), line.size.width // 2)
+        searched = self.look.cut(self.look.sanitize(page.search_text), line.size.width // 2)
         text = self.look.draw_rule(
             line.size.width, [(2, searched)] if searched else [], _format_tail(page)
         )
@@ -511,7 +511,7 @@ def _format_position(page: LogPage) -> str:
 
 def _format_tail(page: LogPage) -> str:
     """Return the right end of the rule below the log: matches, new lines, or the position."""
-    if page.searched:
+    if page.search_text:
         if page.progress < 100:
             return f"{page.matches:,} so far, {page.progress}% searched"
         place = (

@@ -30,7 +30,7 @@ from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.style import Look
 from app.tui.widgets.detail import DetailBox, DetailContent
-from app.tui.widgets.document import Doc, DocRow, Section
+from app.tui.widgets.document import DocRow, DocumentView, Section
 from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
 from app.tui.widgets.footer import HELP_HINT, KeyHint
 from app.tui.widgets.mark_hints import MARK_HINT, UNMARK_HINT
@@ -367,18 +367,18 @@ class OperationScreen(PageScreen):
         Binding("u", "undo", "Undo the operation", id="operation.undo"),
         Binding("q,escape", "leave", "Back", id="page.back"),
     ]
-    DEFAULT_CSS = "OperationScreen { Doc { height: 1fr; } }"
+    DEFAULT_CSS = "OperationScreen { DocumentView { height: 1fr; } }"
 
     def __init__(self, client_factory: Callable[[], Client], row: OperationEntry) -> None:
         super().__init__(client_factory)
         self.row = row
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Doc(id="operation")
+        yield DocumentView(id="operation")
 
     def on_mount(self) -> None:
         self._draw()
-        self.query_one(Doc).focus()
+        self.query_one(DocumentView).focus()
 
     def on_resize(self) -> None:
         self._draw()
@@ -404,7 +404,7 @@ class OperationScreen(PageScreen):
             (*lines, DocRow(), *opens),
             tail=str(self.row.id),
         )
-        self.query_one(Doc).show([section])
+        self.query_one(DocumentView).show([section])
 
     def make_heading(self) -> str:
         return self.look.adapt_text(
@@ -417,8 +417,8 @@ class OperationScreen(PageScreen):
         undo = [KeyHint("u", "undo", "u", 1)] if self.row.undoable else []
         return [*opens, *undo, KeyHint("j k", "move", "j", 3)]
 
-    @on(Doc.Opened)
-    def _handle_open(self, event: Doc.Opened) -> None:
+    @on(DocumentView.Opened)
+    def _handle_open(self, event: DocumentView.Opened) -> None:
         self.deck.open_task(event.target)
 
     def action_undo(self) -> None:

@@ -27,14 +27,14 @@ from app.core.text.sanitize import MASK, sanitize_paste
 from app.tui.actions.shell_command import build_submit_words, quote_words
 from app.tui.forms import submit_calls
 from app.tui.forms.fields import (
+    CheckBox,
     Choice,
+    DropDown,
     Field,
     FormEntry,
-    Pick,
-    Script,
-    Tick,
+    ScriptInput,
     TitleRule,
-    Words,
+    WrappedText,
     make_form_entry,
 )
 from app.tui.forms.schema_fields import ParameterFields
@@ -63,19 +63,19 @@ def build_fields() -> Iterable[Widget]:
     """Yield all fields; the form hides those of other kinds of tasks."""
     kinds = list(zip(KINDS, _KIND_LABELS, strict=True))
     yield Horizontal(
-        Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run"
+        WrappedText("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run"
     )
     yield Vertical(
         Field("Command", make_form_entry("command")),
-        Words(id="words", classes="under"),
+        WrappedText(id="words", classes="under"),
         id="of-command",
     )
-    script = Script(id="script")
+    script = ScriptInput(id="script")
     script.cursor_blink = False
     yield Vertical(Field("Shell text", script), id="of-shell")
     yield Vertical(
-        Horizontal(Field("Template", Pick([], id="template"), size=30), id="template-field"),
-        Words(id="facts", classes="under"),
+        Horizontal(Field("Template", DropDown([], id="template"), size=30), id="template-field"),
+        WrappedText(id="facts", classes="under"),
         Vertical(id="parameters"),
         id="of-template",
     )
@@ -84,7 +84,7 @@ def build_fields() -> Iterable[Widget]:
     directory.placeholder = "the directory; empty: where the deck started"
     yield Field("In", directory)
     yield Field("Name", make_form_entry("name"), size=30)
-    yield Field("Queue", Pick([], id="queue"), size=20)
+    yield Field("Queue", DropDown([], id="queue"), size=20)
     yield _make_field_row(
         _make_small_field("Priority", "priority", "higher first"),
         ("CPU", "cpu"),
@@ -97,7 +97,7 @@ def build_fields() -> Iterable[Widget]:
     )
     yield Field("After", make_form_entry("after"), "#numbers, or empty", size=30)
     yield Field("Start at", make_form_entry("at"), "23:30, tomorrow 02:00, 2h", size=30)
-    yield Tick("hold (do not start until released)", id="hold")
+    yield CheckBox("hold (do not start until released)", id="hold")
 
 
 _KIND_LABELS = ("a command", "shell text", "a template")
@@ -134,7 +134,7 @@ _INVITATIONS = {
     "shell": "Type shell text.",
     "template": "Pick a template.",
 }
-_CHANGES = (Choice.Changed, Input.Changed, Pick.Changed, TextArea.Changed, Tick.Changed)
+_CHANGES = (Choice.Changed, Input.Changed, DropDown.Changed, TextArea.Changed, CheckBox.Changed)
 _FIRST_FIELDS = {"command": "#command", "shell": "#script", "template": "#template"}
 """First field to fill in, by kind of task."""
 _ENTRIES = (
@@ -208,7 +208,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self._accepted = False
         self._default_name = ""
         self._shown_kind = ""
-        self._begun = False
+        self._has_input = False
 
     # Fields
 
@@ -218,10 +218,10 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self._set_size_classes()
         self.set_class(self._make_first_draft().kind == "template", "-template")
         yield VerticalScroll(*build_fields(), id="form", can_focus=False)
-        yield Words(id="about", most=2)
-        yield Words(id="verdict", most=SHOWN_FAULTS)
+        yield WrappedText(id="about", most=2)
+        yield WrappedText(id="verdict", most=SHOWN_FAULTS)
         yield TitleRule("The same from a shell (ctrl+y or a click copies it)", id="equal-rule")
-        yield Words(id="equal", most=2)
+        yield WrappedText(id="equal", most=2)
 
     def on_mount(self) -> None:
         self._offer_queues([{"name": line.name} for line in self._queues])
@@ -297,8 +297,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     def _start_typing(self) -> None:
         """Focus the first field once it exists, and replay keys typed ahead."""
-        if not self._begun and not self._is_awaiting_fields:
-            self._begun = True
+        if not self._has_input and not self._is_awaiting_fields:
+            self._has_input = True
             self._initial_draft = self._read_draft()
             self._focus_first()
         self.post_message(self.Waiting())
@@ -329,7 +329,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     @property
     def takes_keys(self) -> bool:
         """True if a field can take keys. Earlier keys are kept."""
-        return self._begun and not (
+        return self._has_input and not (
             isinstance(self.focused, ParameterFields) and not self.focused.ready
         )
 
@@ -378,13 +378,13 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     def _offer_queues(self, rows: Sequence[Mapping[str, Any]]) -> None:
         names = [str(row["name"]) for row in rows]
-        self.query_one("#queue", Pick).set_options(
+        self.query_one("#queue", DropDown).set_options(
             [("", "(not set)"), *((name, self.look.sanitize(name)) for name in names)]
         )
 
     def _offer_templates(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._templates = {str(row["name"]): row for row in rows if not row.get("retired_at")}
-        self.query_one("#template", Pick).set_options(
+        self.query_one("#template", DropDown).set_options(
             [(name, self.look.sanitize(name)) for name in self._templates]
         )
         self._asked_templates = True
@@ -413,9 +413,9 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             self.query_one("#kind", Choice).choose(draft.kind)
             self.query_one("#command", Input).value = draft.command
             self.query_one("#script", TextArea).text = draft.script
-            self.query_one("#template", Pick).choose(draft.template)
-            self.query_one("#queue", Pick).choose(draft.get_text("queue"))
-            self.query_one("#hold", Tick).set_value(draft.hold)
+            self.query_one("#template", DropDown).choose(draft.template)
+            self.query_one("#queue", DropDown).choose(draft.get_text("queue"))
+            self.query_one("#hold", CheckBox).set_value(draft.hold)
             for name in _ENTRIES:
                 self.query_one(f"#{name}", Input).value = draft.values.get(name, "")
         if fields := self._parameter_fields:
@@ -429,11 +429,11 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             kind=self.query_one("#kind", Choice).value,
             command=self.query_one("#command", Input).value,
             script=self.query_one("#script", TextArea).text,
-            template=self.query_one("#template", Pick).value,
-            values=values | {"queue": self.query_one("#queue", Pick).value},
-            hold=self.query_one("#hold", Tick).value,
+            template=self.query_one("#template", DropDown).value,
+            values=values | {"queue": self.query_one("#queue", DropDown).value},
+            hold=self.query_one("#hold", CheckBox).value,
             parameters=self._collect_parameters(),
-            also=self.draft.also,
+            other_options=self.draft.other_options,
         )
 
     def _collect_parameters(self) -> dict[str, Mapping[FieldPath, str]]:
@@ -448,7 +448,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     def _show_template(self) -> None:
         """Show the fields of the chosen template."""
         name, holder = (
-            self.query_one("#template", Pick).value,
+            self.query_one("#template", DropDown).value,
             self.query_one("#parameters", Vertical),
         )
         shown = [fields.template for fields in self.query(ParameterFields)]
@@ -458,7 +458,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         row = self._templates[name]
         schema = row.get("parameters") or {}
         holder.mount(ParameterFields(name, schema, self._get_initial_texts(name, schema)))
-        self.query_one("#facts", Words).show((self._describe_template(row), "dim"))
+        self.query_one("#facts", WrappedText).show((self._describe_template(row), "dim"))
         self.refresh_chrome()
 
     def _get_initial_texts(self, name: str, schema: Mapping[str, Any]) -> Mapping[FieldPath, str]:
@@ -504,8 +504,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     @on(Input.Changed)
     @on(TextArea.Changed)
-    @on(Tick.Changed)
-    @on(Pick.Changed)
+    @on(CheckBox.Changed)
+    @on(DropDown.Changed)
     @on(Choice.Changed)
     @on(ParameterFields.Changed)
     def _handle_change(self, event: Message) -> None:
@@ -551,7 +551,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     @on(ParameterFields.Moved)
     def _show_parameter_help(self, event: ParameterFields.Moved) -> None:
         event.stop()
-        self.query_one("#about", Words).show((self.look.sanitize(event.about), "dim"))
+        self.query_one("#about", WrappedText).show((self.look.sanitize(event.about), "dim"))
 
     @on(ParameterFields.Left)
     def _handle_field_left(self, event: ParameterFields.Left) -> None:
@@ -562,7 +562,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         """Draw what depends on the draft, and check the draft soon."""
         if self.draft.kind != self._shown_kind:
             self._show_kind(self.draft.kind)
-        self.query_one("#words", Words).show(self._describe_command())
+        self.query_one("#words", WrappedText).show(self._describe_command())
         self._check_number += 1  # pending answers are about an older draft
         self._accepted, self._refusal = False, ""
         self._show_verdict()
@@ -645,17 +645,17 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         self.update_faults(faults)
         found = faults + ([self._refusal] if self._refusal else [])
         if not found or self._is_untouched():
-            self.query_one("#verdict", Words).show((self._describe_outlook(), "dim"))
+            self.query_one("#verdict", WrappedText).show((self._describe_outlook(), "dim"))
         elif (
             self.draft.kind == "template"
             and self._parameter_fields is not None
             and not self._refusal
         ):
-            self.query_one("#verdict", Words).show(
+            self.query_one("#verdict", WrappedText).show(
                 *self._format_template_faults(found, self._parameter_fields)
             )
         else:
-            self.query_one("#verdict", Words).show(*self._format_faults(found))
+            self.query_one("#verdict", WrappedText).show(*self._format_faults(found))
 
     def _format_faults(self, found: Sequence[str]) -> list[Span]:
         shown = [(f"✗ {self.look.sanitize(text)}", "broken") for text in found[:SHOWN_FAULTS]]
@@ -707,7 +707,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         return f"It can be submitted. {state}, {units.format_count(line.waiting)} waiting."
 
     def _show_command(self) -> None:
-        self.query_one("#equal", Words).show(
+        self.query_one("#equal", WrappedText).show(
             (
                 self.look.sanitize(
                     " ".join([quote_words(self._make_command()), *self._list_missing_options()])
@@ -898,7 +898,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
 
     def action_step(self, by: int) -> None:
         """Focus the next or the previous field, after applying a choice made just now."""
-        if (self.query_one("#kind", Choice).value, self.query_one("#template", Pick).value) != (
+        if (self.query_one("#kind", Choice).value, self.query_one("#template", DropDown).value) != (
             self.draft.kind,
             self.draft.template,
         ):

@@ -22,7 +22,7 @@ from app.tui.screens.base_task import SingleTaskScreen, make_task_row
 from app.tui.screens.log import LogScreen
 from app.tui.state.row_changes import RECENT
 from app.tui.style import Look
-from app.tui.widgets.document import Doc, Section
+from app.tui.widgets.document import DocumentView, Section
 from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.header import Header
 from app.tui.widgets.modal import is_visible_under_modal
@@ -87,14 +87,14 @@ class TaskScreen(SingleTaskScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         yield TextLine(id="state")
-        yield Doc(id="main")
+        yield DocumentView(id="main")
         yield TextLine(id="log-rule")
         yield LogView(id="tail")
-        yield Doc(id="rest")
+        yield DocumentView(id="rest")
 
     def on_mount(self) -> None:
         self._arrange_widgets(running=False)
-        self.query_one("#main", Doc).focus()
+        self.query_one("#main", DocumentView).focus()
 
     def make_heading(self) -> str:
         known = self._snapshot
@@ -132,7 +132,7 @@ class TaskScreen(SingleTaskScreen):
 
     def _make_open_hint(self) -> list[KeyHint]:
         """Return the hint for enter on the line under the cursor."""
-        doc = self.focused if isinstance(self.focused, Doc) else None
+        doc = self.focused if isinstance(self.focused, DocumentView) else None
         word = _OPENS.get(doc.cursor.partition(":")[0]) if doc else None
         return [KeyHint("↵", word, "enter", 3)] if word else []
 
@@ -185,12 +185,12 @@ class TaskScreen(SingleTaskScreen):
             )
         )
         self._draw_state()
-        doc = self.query_one("#main", Doc)
+        doc = self.query_one("#main", DocumentView)
         before = doc.cursor
         doc.show(main, first="cure:")
         if doc.cursor != before:
             self._cursor_set_at = self.ticks
-        self.query_one("#rest", Doc).show(rest)
+        self.query_one("#rest", DocumentView).show(rest)
         self._arrange_widgets(running)
         self._divide_height()
         if running:  # the rule has a width only while a task runs
@@ -223,11 +223,11 @@ class TaskScreen(SingleTaskScreen):
         remains = (
             height
             - self.query_one(Header).size.height
-            - self.query_one("#main", Doc).height
+            - self.query_one("#main", DocumentView).height
             - MIN_LOG_LINES
             - 4
         )
-        rest = self.query_one("#rest", Doc)
+        rest = self.query_one("#rest", DocumentView)
         rest.styles.max_height = max(0, min(remains, height // 2))
 
     def _follow_log(self, known: TaskSnapshot) -> None:
@@ -241,7 +241,7 @@ class TaskScreen(SingleTaskScreen):
         """Follow a run's log, and focus the log if the screen was empty before."""
         view, is_new = (
             self.query_one(LogView),
-            not self._log_runid and not self.query_one("#main", Doc).height,
+            not self._log_runid and not self.query_one("#main", DocumentView).height,
         )
         self._log_runid = run["runid"]
         view.open_log(open_source(run), live=True)
@@ -271,7 +271,7 @@ class TaskScreen(SingleTaskScreen):
         self._draw_log_title(self.query_one(LogView).page)
         self.refresh_chrome()
 
-    @on(Doc.Moved)
+    @on(DocumentView.Moved)
     def _handle_line_move(self) -> None:
         self.refresh_chrome()
 
@@ -287,8 +287,8 @@ class TaskScreen(SingleTaskScreen):
 
     # Actions
 
-    @on(Doc.Opened)
-    def _handle_line_open(self, message: Doc.Opened) -> None:
+    @on(DocumentView.Opened)
+    def _handle_line_open(self, message: DocumentView.Opened) -> None:
         """Open the task, template or attempt of the line, or apply its suggestion."""
         kind, _, what = message.target.partition(":")
         if kind == "task":
@@ -376,7 +376,7 @@ class TaskScreen(SingleTaskScreen):
         """Show the first reason in the message line, and move to the suggestions."""
         if self._snapshot is None:
             return
-        facts, doc = self._make_context(self._snapshot), self.query_one("#main", Doc)
+        facts, doc = self._make_context(self._snapshot), self.query_one("#main", DocumentView)
         if doc.move_to_prefix("cure:"):
             doc.focus()
             self._cursor_set_at = self.ticks

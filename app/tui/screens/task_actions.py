@@ -416,7 +416,7 @@ class TaskActions(StatusScreen, Screen[None]):
 
         The explanation is about the present, so it is refused while the deck shows the past.
         """
-        if self.deck.past.is_active and self.SHOWS_PAST:
+        if self.deck.time_travel.is_active and self.SHOWS_PAST:
             self.deck.show_message(
                 "w explains the present; this is the past. 0 returns to live.", "warn"
             )
@@ -491,7 +491,9 @@ class TaskActions(StatusScreen, Screen[None]):
             "alerts": make_rule_screen,
         }[self.table.id]
         form, table = new(self.deck.client_factory), self.table
-        self.app.push_screen(form, lambda sent: table.go_when_listed(form.made) if sent else None)
+        self.app.push_screen(
+            form, lambda sent: table.go_when_listed(form.created_key) if sent else None
+        )
 
 
 def can_open(row: Any) -> bool:
@@ -507,7 +509,7 @@ def _find_task_uuid(row: Any) -> str | None:
 
 
 def _format_short_name(row: Any) -> str:
-    number = getattr(row, "number", None) or getattr(getattr(row, "was", None), "number", None)
+    number = getattr(row, "number", None) or getattr(getattr(row, "running", None), "number", None)
     return f"#{number}" if number else str(getattr(row, "name", "It"))
 
 

@@ -17,7 +17,7 @@ from app.tui.actions.tasks import NotApplicableError
 from app.tui.rows import tasks as row_tasks
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.dialogs.text_prompt import AskScreen
+from app.tui.screens.dialogs.text_prompt import TextPromptScreen
 from app.tui.screens.task_actions import TaskActions
 from app.tui.state import saved_views
 from app.tui.state.row_changes import RowChanges
@@ -354,7 +354,7 @@ class TasksScreen(ListScreen, TaskActions):
             for name, choice in row_tasks.COLUMNS.items()
         ]
         answers += [Answer("n", "as they are"), Answer("0", "the usual ones")]
-        question = Question("Columns", [], answers, safe="n", column=True, deaf=0.0)
+        question = Question("Columns", [], answers, safe="n", column=True, confirm_delay=0.0)
         self.app.push_screen(ChoiceScreen(question), self._apply_column_choice)
 
     def _apply_column_choice(self, letter: str | None) -> None:
@@ -393,7 +393,7 @@ class TasksScreen(ListScreen, TaskActions):
             Answer("n", "none"),
         ]
         self.app.push_screen(
-            ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)),
+            ChoiceScreen(Question("Views", [], answers, safe="n", column=True, confirm_delay=0.0)),
             self._apply_view_choice,
         )
 
@@ -401,12 +401,13 @@ class TasksScreen(ListScreen, TaskActions):
         if letter == "s":
             prompt = "A name for this filter, order and columns; enter saves"
             self.app.push_screen(
-                AskScreen("Save this view", prompt, fault=saved_views.check_view_name),
+                TextPromptScreen("Save this view", prompt, fault=saved_views.check_view_name),
                 self._save_view,
             )
         elif letter == "D":
             self.app.push_screen(
-                AskScreen("Forget a view", "The name of the view to forget"), self._forget_view
+                TextPromptScreen("Forget a view", "The name of the view to forget"),
+                self._forget_view,
             )
         elif letter is not None:
             view = dict(saved_views.assign_letters(saved_views.list_views(self.deck.memory)))[

@@ -237,7 +237,7 @@ def make_retire_request(row: TemplateEntry) -> Request:
     first, undo = (
         (reinstate_request, retire_request) if row.retired else (retire_request, reinstate_request)
     )
-    return Request(first.verb, first.args, first.said, (undo,), row.name)
+    return Request(first.verb, first.args, first.result_text, (undo,), row.name)
 
 
 _CREATE_FIELDS = (

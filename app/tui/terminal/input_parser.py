@@ -34,7 +34,7 @@ class InputParser:
         self._decode = getincrementaldecoder("utf-8")("replace").decode
         self._parser = XTermParser(debug)
         self._ticks = ticks
-        self._held = ""
+        self._partial_mark = ""
         """Last characters if they may begin a mark."""
         self._paste: list[str] | None = None
         self._size = 0
@@ -43,11 +43,11 @@ class InputParser:
     @property
     def poll_interval(self) -> float:
         """Seconds until the next call of `tick`."""
-        return constants.ESCAPE_DELAY if self._held else 0.1
+        return constants.ESCAPE_DELAY if self._partial_mark else 0.1
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the events completed by these bytes."""
-        text, self._held = self._held + self._decode(data), ""
+        text, self._partial_mark = self._partial_mark + self._decode(data), ""
         while text:
             if self._paste is None:
                 keys, start, text = self._split_at_mark(text, START)
@@ -61,10 +61,10 @@ class InputParser:
     def tick(self) -> Iterator[Message]:
         """Yield the events caused by silence: a lone escape, an unterminated paste."""
         yield from self._parser.tick()
-        lone = self._paste is None and len(self._held) == 1
+        lone = self._paste is None and len(self._partial_mark) == 1
         if self._ticks() - self._last_input < (constants.ESCAPE_DELAY if lone else SILENCE_TIMEOUT):
             return
-        held, self._held = self._held, ""
+        held, self._partial_mark = self._partial_mark, ""
         if self._paste is not None:
             yield from self._collect_paste(held, over=True)
         elif lone:
@@ -79,7 +79,7 @@ class InputParser:
             size = next(
                 (size for size in range(len(mark) - 1, 0, -1) if before.endswith(mark[:size])), 0
             )
-            before, self._held = before[: len(before) - size], before[len(before) - size :]
+            before, self._partial_mark = before[: len(before) - size], before[len(before) - size :]
         return before, found, after
 
     def _parse_keys(self, text: str) -> Iterator[Message]:

@@ -44,12 +44,12 @@ class Section:
     tail: str = ""
 
 
-class Doc(FocusLines, can_focus=True):
+class DocumentView(FocusLines, can_focus=True):
     """A document with a cursor on lines that have a target."""
 
     ONE_CLICK: ClassVar[bool] = False
     """True if one click opens a line."""
-    DEFAULT_CSS = "Doc { height: auto; width: 1fr; }"
+    DEFAULT_CSS = "DocumentView { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "go(1)", "Down", id="page.down", show=False),
         Binding("k,up", "go(-1)", "Up", id="page.up", show=False),

@@ -17,10 +17,10 @@ from app.tui.widgets.strips import StripWidget
 class KeyHint(NamedTuple):
     """A key hint: shown key, label, key sent on a click, drop order (0: never dropped)."""
 
-    shown: str
+    key_name: str
     label: str
     key: str
-    worth: int
+    drop_order: int
 
 
 HELP_HINT = KeyHint("?", "help", "question_mark", 0)
@@ -54,11 +54,11 @@ def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHi
     """
     shown = list(hints)
     while (
-        sum(len(look.adapt_text(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2
+        sum(len(look.adapt_text(hint.key_name)) + 1 + len(hint.label) + 2 for hint in shown) - 2
         > width
     ):
-        least = max(shown, key=lambda hint: hint.worth)
-        if not least.worth:
+        least = max(shown, key=lambda hint: hint.drop_order)
+        if not least.drop_order:
             break
         shown.remove(least)
     return shown
@@ -225,7 +225,7 @@ class KeyLine(StripWidget):
         for hint in select_hints(
             [self._apply_user_key(hint) for hint in self._hints], self.look, width - 1
         ):
-            key = self.look.adapt_text(hint.shown)
+            key = self.look.adapt_text(hint.key_name)
             spans += [("  " if spans else " ", ""), (key, "bold"), (f" {hint.label}", "dim")]
             end += len(key) + len(hint.label) + 3
             self._spots.append((end, hint.key))
@@ -239,7 +239,7 @@ class KeyLine(StripWidget):
         from app.tui.keymap import find_shown_key, list_binding_nodes
 
         key = find_shown_key(list_binding_nodes(self.app.screen), hint.key, keys)
-        return hint if key == hint.key else hint._replace(shown=get_key_name(key), key=key)
+        return hint if key == hint.key else hint._replace(key_name=get_key_name(key), key=key)
 
     def fit(self) -> None:
         self.redraw()

@@ -77,7 +77,7 @@ class HeaderContext(NamedTuple):
     here: str = ""
     """Digit of the current screen."""
     failures: int = 0
-    past: str = ""
+    shown_time: str = ""
     """Time shown by the deck in history mode."""
     read_only: bool = False
     tab: str = ""
@@ -306,8 +306,8 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     spans: list[Span] = [(" ", "")]
     if context.read_only:
         spans.append(("READ ONLY  ", "warn"))
-    if context.past:
-        spans.append((f"{look.adapt_text(context.past)}  ", "warn"))
+    if context.shown_time:
+        spans.append((f"{look.adapt_text(context.shown_time)}  ", "warn"))
     if board.runtime.demo:
         spans.append(("DEMO  ", "warn"))
     if context.title:

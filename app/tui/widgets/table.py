@@ -396,7 +396,7 @@ class Table(StripWidget, can_focus=True):
         )
         required_texts = (self.sign,) if self.sign and view is self.views[0] else ()
         texts, required_texts = (
-            ((), (*texts, *required_texts)) if view.must else (texts, required_texts)
+            ((), (*texts, *required_texts)) if view.tail_first else (texts, required_texts)
         )
         required_texts += (
             ((out,),) if (out := self._describe_hidden_columns(view, grid, places, begin)) else ()
@@ -435,16 +435,16 @@ class Table(StripWidget, can_focus=True):
         under = self.is_cursor_shown and row.key == self.cursor
         marked = self.is_marked(row.key)
         state = (cells, places, under, marked, room, self.look)
-        cached = view.kept.get(row.key)
+        cached = view.strip_cache.get(row.key)
         if cached and cached[0] == state:
             return cached[1]
         gutter = self.look.adapt_text("›" if under else " ") + ("*" if marked else " ")
         strip = make_row_strip(
             grid.columns, places, cells, room, self.look, gutter, "cursor" if under else ""
         )
-        if len(view.kept) > _MAX_CACHED:
-            view.kept.clear()
-        view.kept[row.key] = (state, strip)
+        if len(view.strip_cache) > _MAX_CACHED:
+            view.strip_cache.clear()
+        view.strip_cache[row.key] = (state, strip)
         return strip
 
     # Events

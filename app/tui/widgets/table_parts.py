@@ -36,7 +36,7 @@ class SectionView:
     title: str = ""
     tail: str | Callable[[SectionView], Sequence[Wordings]] = ""
     """Text at the right end of the title rule, or a function of the window."""
-    must: bool = False
+    tail_first: bool = False
     """Set if `tail` is shown even if it hides a heading."""
     together: int = 1
     """Rows kept visible together, starting with the row under the cursor."""
@@ -47,13 +47,13 @@ class SectionView:
     contents: tuple[int, ...] = ()
     measured: Sequence[TableColumn] = ()
     """Columns that `contents` was measured for."""
-    kept: dict[str, tuple[object, Strip]] = field(default_factory=dict)
+    strip_cache: dict[str, tuple[object, Strip]] = field(default_factory=dict)
     rule: tuple[object, Strip] | None = None
 
     def clear_cache(self) -> None:
         """Drop measurements and cached strips."""
         self.contents = ()
-        self.kept.clear()
+        self.strip_cache.clear()
 
     def list_visible(self) -> Sequence[Any]:
         """Return the visible rows."""

@@ -244,7 +244,10 @@ def test_tsv_has_a_header_and_one_line_per_task(fake_runtime, cli, home):
         }
     )
 
-    header, row, *rest = cli("ls", "-o", "tsv").out.split("\n")
+    answer = cli("ls", "-o", "tsv")
+
+    assert answer.code == 0, answer.err
+    header, row, *rest = answer.out.split("\n")
 
     found = dict(zip(header.split("\t"), row.split("\t"), strict=True))
     assert (

@@ -106,12 +106,12 @@ def test_every_shell_offers_topics_and_commands_after_help(cli):
 def test_hidden_options_are_not_offered(cli):
     for shell in ("bash", "zsh", "fish"):
         assert "ready-fd" not in cli("completion", shell).out
-    assert registry.COMPLETE_VERB not in cli("--help").out
+    assert registry.COMPLETE_COMMAND not in cli("--help").out
 
 
 def list_candidates(cli, kind, *line, shell="fish"):
     """Return the candidates of a kind with their descriptions."""
-    said = cli(registry.COMPLETE_VERB, shell, kind, "taskdeck", *line)
+    said = cli(registry.COMPLETE_COMMAND, shell, kind, "taskdeck", *line)
     assert (said.code, said.err) == (0, "")
     return [tuple(row.split("\t")) for row in said.out.splitlines()]
 
@@ -191,7 +191,9 @@ def test_parameters_not_yet_given_are_offered(fake_runtime, cli):
 
 def test_nothing_is_offered_or_printed_without_a_runtime(cli, home, monkeypatch):
     assert list_candidates(cli, "queue", "submit", "-q", "") == []
-    assert list_candidates(cli, "no-such-kind", "x") == [] and cli(registry.COMPLETE_VERB).out == ""
+    assert (
+        list_candidates(cli, "no-such-kind", "x") == [] and cli(registry.COMPLETE_COMMAND).out == ""
+    )
     monkeypatch.setattr(candidates, "TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(os.fspath(home / "run" / "control.sock"))
@@ -206,7 +208,7 @@ def test_the_home_on_the_line_is_asked(fake_runtime, cli, home, monkeypatch):
 
     for named in (("--home", str(home)), (f"--home={home}",)):
         said = cli(
-            registry.COMPLETE_VERB,
+            registry.COMPLETE_COMMAND,
             "fish",
             "queue",
             "sudo",

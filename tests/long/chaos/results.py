@@ -29,12 +29,12 @@ class TrialResult:
     part: str
     what: str
     met: bool | None
-    said: str = ""
+    detail: str = ""
 
     @property
     def verdict(self) -> str:
         word = {True: "met", False: "NOT MET", None: "not possible here"}[self.met]
-        return f"{word}: {self.said}" if self.said else word
+        return f"{word}: {self.detail}" if self.detail else word
 
 
 def format_table(found: Iterable[TrialResult]) -> str:

@@ -44,7 +44,7 @@ class RunModel:
 
     starts: int = 0
     """Starts that `run_keeper` has not counted yet."""
-    lives: bool = False
+    is_running: bool = False
     refused: bool = False
     stop: str | None = None
     code: int | None = None
@@ -57,29 +57,29 @@ class KeeperModel:
 
     runs: dict[str, RunModel] = field(default_factory=dict)
     inbox: list[tuple[str, str, Any]] = field(default_factory=list)
-    said: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def handle_requests(self, now: float) -> None:
         inbox, self.inbox = self.inbox, []
         for do, runid, more in inbox:
             known = self.runs.get(runid)
             if do == "spawn" and not known:
-                self.runs[runid] = RunModel(starts=1, lives=True)
+                self.runs[runid] = RunModel(starts=1, is_running=True)
             elif do == "refuse" and not known:
                 self.runs[runid] = RunModel(refused=True)
-            elif do == "stop" and known and known.lives:
-                known.stop, known.lives, known.signal = more, False, 15
-            elif do == "forget" and known and not known.lives:
+            elif do == "stop" and known and known.is_running:
+                known.stop, known.is_running, known.signal = more, False, 15
+            elif do == "forget" and known and not known.is_running:
                 del self.runs[runid]
                 continue
             if runid in self.runs and do in ("spawn", "refuse", "stop"):
-                self.said.append(self.make_event(runid, now))
+                self.events.append(self.make_event(runid, now))
 
     def end_run(self, runid: str, code: int, now: float) -> None:
         """End a job by itself."""
         run = self.runs[runid]
-        run.lives, run.code = False, code
-        self.said.append(self.make_event(runid, now))
+        run.is_running, run.code = False, code
+        self.events.append(self.make_event(runid, now))
 
     def make_event(self, runid: str, now: float) -> dict[str, Any]:
         """Return the event with a run's state."""
@@ -87,7 +87,7 @@ class KeeperModel:
         about = {"run": runid, "at": now}
         if run.refused:
             return {"is": "refused", **about}
-        if run.lives:
+        if run.is_running:
             return {"is": "started", **about, "pid": 4242, "ticks": 17, "boot": "b" * 36}
         return {
             "is": "ended",
@@ -105,9 +105,9 @@ class RuntimeModel:
     def __init__(self, c: Connection, clock: ManualClock) -> None:
         self.c, self.clock, self.keeper = c, clock, KeeperModel()
         self.orders: list[tuple[str, str, Any]] = []
-        self.told: dict[str, str] = {}
+        self.sent_stops: dict[str, str] = {}
         self.submitted: list[str] = []
-        self.held: set[str] = set()
+        self.held_tasks: set[str] = set()
         self.cancelled: set[str] = set()
         self.executions: dict[str, int] = {}
         self.truth: dict[str, tuple[int | None, int | None]] = {}
@@ -143,7 +143,7 @@ class RuntimeModel:
         self.submitted.append(made["uuid"])
         self.allowed[made["uuid"]] = 1 + retries
         if hold:
-            self.held.add(made["uuid"])
+            self.held_tasks.add(made["uuid"])
 
     def cancel(self, uuid: str) -> None:
         if self.get_status(uuid) not in ENDED:
@@ -152,7 +152,7 @@ class RuntimeModel:
 
     def hold(self, uuid: str, on: bool) -> None:
         transitions.hold(self.c, [uuid], on, "ann")
-        (self.held.add if on else self.held.discard)(uuid)
+        (self.held_tasks.add if on else self.held_tasks.discard)(uuid)
 
     def retry(self, uuid: str) -> None:
         if self.get_status(uuid) in ENDED:
@@ -175,19 +175,19 @@ class RuntimeModel:
             for s in starts
         ]  # fmt: skip
         for start in transitions.claim(self.c, chosen):
-            assert start["uuid"] not in self.held, "a held task was started"
+            assert start["uuid"] not in self.held_tasks, "a held task was started"
             self.orders.append(("spawn", start["runid"], None))
 
     def send(self) -> None:
         """Send the orders of committed rounds, and the wanted state of each run."""
         for row in dispatch.list_requested_states(self.c):
-            if row.status == "stopping" and self.told.get(row.runid) != "stop":
+            if row.status == "stopping" and self.sent_stops.get(row.runid) != "stop":
                 self.orders.append(("stop", row.runid, row.stop_reason))
-                self.told[row.runid] = "stop"
+                self.sent_stops[row.runid] = "stop"
         self.keeper.inbox += self.orders
         self.orders = []
 
-    def hear(self, said: list[dict[str, Any]]) -> None:
+    def store_events(self, said: list[dict[str, Any]]) -> None:
         """Store the keeper's events, as one round does."""
         ended = [event for event in said if event["is"] == "ended"]
         transitions.record_starts(self.c, [event for event in said if event["is"] == "started"])
@@ -198,13 +198,13 @@ class RuntimeModel:
         self.orders += [("forget", event["run"], None) for event in ended]
 
     def run_round(self) -> None:
-        said, self.keeper.said = self.keeper.said, []
-        self.hear(said)
+        said, self.keeper.events = self.keeper.events, []
+        self.store_events(said)
 
     def crash(self) -> None:
         """Crash, start again and adopt; unsent orders, unread answers and requests are lost."""
-        self.orders, self.keeper.inbox, self.keeper.said, self.told = [], [], [], {}
-        self.hear([self.keeper.make_event(runid, self.now) for runid in self.keeper.runs])
+        self.orders, self.keeper.inbox, self.keeper.events, self.sent_stops = [], [], [], {}
+        self.store_events([self.keeper.make_event(runid, self.now) for runid in self.keeper.runs])
         for run in reads.list_active(self.c):
             if run.runid not in self.keeper.runs:
                 assert run.start_time is None, "a started run is not known to its keeper"
@@ -217,7 +217,7 @@ class RuntimeModel:
         for runid, run in self.keeper.runs.items():
             self.executions[runid] = self.executions.get(runid, 0) + run.starts
             run.starts = 0
-            if not run.lives and not run.refused:
+            if not run.is_running and not run.refused:
                 self.truth[runid] = (run.code, run.signal)
 
     def end_run(self, runid: str, code: int) -> None:
@@ -225,7 +225,7 @@ class RuntimeModel:
         self.truth[runid] = (code, None)
 
     def list_active(self) -> list[str]:
-        return sorted(runid for runid, run in self.keeper.runs.items() if run.lives)
+        return sorted(runid for runid, run in self.keeper.runs.items() if run.is_running)
 
     def find_task_id(self, runid: str) -> str:
         return raw_sql.fetch_value(
@@ -294,7 +294,9 @@ class RuntimeModel:
             "SELECT uuid, status FROM tasks WHERE status IN"
             f" ({', '.join(map(repr, map(str, WAITING)))})",
         )
-        odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
+        odd = [
+            status for uuid, status in waiting if (uuid in self.held_tasks) != (status == "held")
+        ]
         assert not odd, f"a hold is not kept: {odd}"
 
     def _check_executions(self) -> None:
@@ -314,7 +316,7 @@ class RuntimeModel:
 
     def finish(self) -> None:
         """Let everything end, and check the outcomes."""
-        for uuid in list(self.held):
+        for uuid in list(self.held_tasks):
             self.hold(uuid, False)
         for _ in range(12 * (len(self.submitted) + 1)):
             self.clock.advance(2.0)
@@ -325,7 +327,7 @@ class RuntimeModel:
                 self.end_run(runid, (0, 7, 0)[at % 3])
             if (
                 all(self.get_status(uuid) in ENDED for uuid in self.submitted)
-                and not self.keeper.said
+                and not self.keeper.events
             ):
                 break
         self._check_outcomes()

@@ -198,7 +198,7 @@ def _check_left_alone(row: TrialResult, pid: int) -> TrialResult:
     """Check that the process with a lost run's pid got no signal, and kill it."""
     if not is_alive(pid):
         return TrialResult(
-            row.part, row.what, False, f"{row.said}; the process that had its pid was ended"
+            row.part, row.what, False, f"{row.detail}; the process that had its pid was ended"
         )
     os.kill(pid, signal.SIGKILL)
     return row

@@ -38,17 +38,17 @@ def main() -> int:
         living = RuntimeProcess(Path(root))
         try:
             for found in run_trials(living, faults):
-                failure_count += bool(found.wrong)
+                failure_count += bool(found.failures)
                 print(
                     found.fault,
                     f"{len(found.known)} known, {found.refused} refused",
-                    "; ".join(found.wrong) or "well",
+                    "; ".join(found.failures) or "well",
                     flush=True,
                 )
         finally:
             living.kill_all()
     killed = [found for damaged in (False, True) for found in _kill_restores(damaged)]
-    failure_count += sum(bool(found.wrong) for found in killed)
+    failure_count += sum(bool(found.failures) for found in killed)
     print(
         f"{len(faults)} faults and {len(killed)} killed restores,"
         f" {failure_count} with something wrong"
@@ -64,7 +64,7 @@ def _kill_restores(damaged: bool) -> Iterator[killed_restore.KilledRestore]:
         ):
             print(
                 f"restore killed at {found.call} {found.n}",
-                "; ".join(found.wrong) or "well",
+                "; ".join(found.failures) or "well",
                 flush=True,
             )
             yield found

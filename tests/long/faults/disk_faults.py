@@ -40,7 +40,7 @@ class FaultResult:
     fault: DiskFault
     known: list[str] = field(default_factory=list)
     refused: int = 0
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def find_obstacle() -> str:
@@ -80,8 +80,8 @@ def run_trial(living: RuntimeProcess, fault: DiskFault) -> FaultResult:
     found.known.append(living.submit("true"))  # the disk has room again
     for task in living.wait_for_end(*found.known):
         if task["status"] != "succeeded":
-            found.wrong.append(f"#{task['number']} is {task['status']} ({task.get('reason')})")
-    found.wrong += _find_damage(living)
+            found.failures.append(f"#{task['number']} is {task['status']} ({task.get('reason')})")
+    found.failures += _find_damage(living)
     return found
 
 

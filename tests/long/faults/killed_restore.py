@@ -43,7 +43,7 @@ class KilledRestore(NamedTuple):
 
     call: str
     n: int
-    wrong: list[str]
+    failures: list[str]
 
 
 class RestoreCase(NamedTuple):

@@ -26,7 +26,7 @@ def test_a_failing_disk_loses_no_acknowledged_task(lazy_runtime: RuntimeProcess)
 
     found = list(run_trials(lazy_runtime, FAULTS))
 
-    assert [one for one in found if one.wrong] == []
+    assert [one for one in found if one.failures] == []
     assert all(one.known for one in found) and sum(one.refused for one in found) > 0
 
 
@@ -41,7 +41,7 @@ def test_a_restore_killed_at_any_step_is_completed_by_the_next(tmp_path: Path, d
         *killed_restore.run_trials(case, killed_restore.STEPS[2:], every=9),
     ]
 
-    assert [one for one in found if one.wrong] == []
+    assert [one for one in found if one.failures] == []
     assert {one.call for one in found} == set(killed_restore.STEPS)
 
 

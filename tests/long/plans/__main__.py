@@ -61,8 +61,8 @@ def _record(home: Path, tasks: int) -> query_recorder.RecordedStatements:
 def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
     walking = [
         statement
-        for statement in found.told
-        if any(find_reason(statement.text, walk) is None for walk in statement.walks)
+        for statement in found.statements
+        if any(find_reason(statement.text, walk) is None for walk in statement.scans)
     ]
     if as_json:
         slow = [
@@ -72,7 +72,7 @@ def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
         print(
             json.dumps(
                 {
-                    "statements": len(found.told),
+                    "statements": len(found.statements),
                     "walking": [str(statement) for statement in walking],
                     "slow": slow,
                     "unexplained": found.unexplained,
@@ -89,8 +89,8 @@ def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
         if seconds > SLOW_VERB:
             print(f"long: {seconds:.1f} s, {what}")
     print(
-        f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk"
-        " through a table that grows"
+        f"{len(found.statements)} statements of {len(found.took)} verbs and duties, {len(walking)}"
+        " walk through a table that grows"
     )
     return 1 if walking else 0
 

@@ -47,7 +47,7 @@ class ExplainedStatement:
 
     text: str
     plan: tuple[str, ...]
-    walks: tuple[query_plans.TableScan, ...]
+    scans: tuple[query_plans.TableScan, ...]
 
     def __str__(self) -> str:
         return "\n    ".join((" ".join(self.text.split()), *self.plan))
@@ -57,7 +57,7 @@ class ExplainedStatement:
 class RecordedStatements:
     """All executed statements, the slow ones, and the worst seconds of each verb and job."""
 
-    told: list[ExplainedStatement]
+    statements: list[ExplainedStatement]
     slow: list[SlowRow]
     took: dict[str, float]
     unexplained: list[str]
@@ -73,7 +73,7 @@ async def record_statements(home: Path, tasks: int) -> RecordedStatements:
         told, unexplained = await db.read(explain_statements, texts)
         await slow_queries.store_slow_statements(db)
         slow = await db.read(slow_queries.list_slow)
-        return RecordedStatements(told, slow, asker.asked, unexplained)
+        return RecordedStatements(told, slow, asker.worst_seconds, unexplained)
 
 
 def explain_statements(
@@ -96,7 +96,7 @@ class VerbCaller:
     def __init__(self, runtime: Runtime, home: Path, tasks: int) -> None:
         self.runtime, self.home, self.last = runtime, home, tasks
         self.db = runtime.dispatcher.db
-        self.asked: dict[str, float] = {}
+        self.worst_seconds: dict[str, float] = {}
         """Worst seconds of each verb and job."""
 
     async def call_verb(self, verb: str, /, **args: Any) -> Any:
@@ -114,7 +114,7 @@ class VerbCaller:
         began = time.monotonic()
         with statement_timer.set_caller(what):
             yield
-        self.asked[what] = max(self.asked.get(what, 0.0), time.monotonic() - began)
+        self.worst_seconds[what] = max(self.worst_seconds.get(what, 0.0), time.monotonic() - began)
 
     async def run_everything(self) -> None:
         """Run all changes, reads and jobs, so that work is in progress."""

@@ -48,7 +48,7 @@ class SoakResult:
     submitted: int
     seconds: float
     samples: Sequence[Sample]
-    wrong: list[Any]
+    unexpected_rows: list[Any]
 
     @property
     def second_half(self) -> Sequence[Sample]:
@@ -118,8 +118,8 @@ class SoakResult:
             )
         yield (
             "every task ended as it must",
-            f"{len(self.wrong)} did not, e.g. {self.wrong[:2]}",
-            not self.wrong,
+            f"{len(self.unexpected_rows)} did not, e.g. {self.unexpected_rows[:2]}",
+            not self.unexpected_rows,
         )
 
 

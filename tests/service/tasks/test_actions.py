@@ -675,7 +675,7 @@ async def test_wait_notes_why_nothing_starts_at_all(
 async def test_waiting_without_a_runtime_is_refused(call: Call):
     await submit_task(call)
 
-    with pytest.raises(Conflict, match="no runtime is up"):
+    with pytest.raises(Conflict, match="no runtime is running"):
         await actions.wait(call, ids=[1])
 
 

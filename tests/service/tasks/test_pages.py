@@ -83,7 +83,7 @@ async def test_rows_show_wait_reasons_and_run_progress(call: Call):
     rows = {row["number"]: row for row in (await read_page(call))["rows"]}
 
     assert (rows[1]["status"], rows[1]["run"], rows[1]["why"]) == ("running", "running", None)
-    assert (rows[2]["run"], rows[2]["why"]) == (None, "nothing starts: no runtime is up")
+    assert (rows[2]["run"], rows[2]["why"]) == (None, "nothing starts: no runtime is running")
     assert rows[3]["why"] == rows[2]["why"]
     assert await list_numbers(call, filter="status:active") == [1]
     assert await list_numbers(call, filter="status:starting") == []

@@ -1,4 +1,4 @@
-"""Heartbeat: a runtime that does not answer is reported after seconds, with a remedy."""
+"""SilenceMeter: a runtime that does not answer is reported after seconds, with a remedy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.client import Client
 from app.config import Config
 from app.tui.app import TaskdeckApp
 from app.tui.data import heartbeat
-from app.tui.data.heartbeat import CHECK_INTERVAL, SILENCE_LIMIT, Heartbeat
+from app.tui.data.heartbeat import CHECK_INTERVAL, SILENCE_LIMIT, SilenceMeter
 from app.tui.style import Look
 from app.tui.widgets.banner import build_banner
 from tests.runtime_process import RuntimeProcess
@@ -136,6 +136,6 @@ async def test_an_unfocused_deck_does_not_count_as_silence():
 
 
 def test_time_while_the_deck_was_stopped_does_not_count_as_silence():
-    heard = Heartbeat()
+    heard = SilenceMeter()
     assert [heard.update(3, ticks) for ticks in (10.0, 11.0, 12.0, 500.0)] == [0.0, 1.0, 2.0, 3.0]
     assert heard.update(4, 501.0) == 0.0

@@ -1,4 +1,4 @@
-"""Last known measurements, shown with their time while no runtime is up."""
+"""Last known measurements, shown with their time while no runtime is running."""
 
 from __future__ import annotations
 
@@ -57,7 +57,12 @@ def test_an_unmeasured_run_stays_unchanged():
         (make_unmeasured_board(), Board()),
         (make_unmeasured_board(measured_at=NOW + 60), boards.busy()),
     ],
-    ids=["a runtime is up", "nothing before", "nothing known", "the database has later figures"],
+    ids=[
+        "a runtime is running",
+        "nothing before",
+        "nothing known",
+        "the database has later figures",
+    ],
 )
 def test_other_boards_stay_unchanged(board: Board, before: Board | None):
     assert keep_last_measurements(board, before) == board

@@ -159,7 +159,7 @@ async def test_the_deck_goes_back_refuses_verbs_and_returns():
         await wait_until(pilot, lambda: "AS OF" in read_screen_line(app, 0))
         await pilot.press("p")
         await wait_until(pilot, lambda: "Press 0 to return to live." in read_screen_line(app, 22))
-        assert answers.asked("pause") == []
+        assert answers.list_args("pause") == []
 
         await pilot.press("0")
         await wait_until(pilot, lambda: "AS OF" not in read_screen_line(app, 0))
@@ -260,7 +260,7 @@ async def test_the_deck_shows_a_minute_without_a_runtime(size: tuple[int, int]):
     app = make_deck(FakeRuntime(board_at=lambda args: then))
     async with app.run_test(size=size) as pilot:
         await pilot.press("comma")
-        await wait_until(pilot, lambda: app.past.board is not None)
+        await wait_until(pilot, lambda: app.time_travel.board is not None)
         await pilot.press("1")
         await wait_until(
             pilot, lambda: any("–/2" in read_screen_line(app, n) for n in range(size[1]))

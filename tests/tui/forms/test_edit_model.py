@@ -62,9 +62,8 @@ def test_only_changes_are_sent_and_undo_restores_them():
         "set", {"ids": [uuid], "fields": {"memory": 8192.0, "timeout": None}},
         [{"ids": [uuid], "fields": {"memory": 12288.0, "timeout": 14400.0}}],
     )  # fmt: skip
-    assert (
-        edit_model.build_save_requests(found)[0].said == "Memory 12G → 8G, timeout 4h → no limit:"
-    )
+    (request,) = edit_model.build_save_requests(found)
+    assert request.result_text == "Memory 12G → 8G, timeout 4h → no limit:"
 
 
 def test_another_notation_of_a_value_is_no_change():
@@ -91,7 +90,7 @@ def test_undo_restores_the_own_value_of_each_of_several_tasks():
         ([one, four], 12288.0),
         ([two], 1024.0),
     ]
-    assert edit_model.build_save_requests(found)[0].said == "Memory → 8G:"
+    assert edit_model.build_save_requests(found)[0].result_text == "Memory → 8G:"
 
 
 def test_a_field_with_differing_values_starts_empty_and_is_kept():

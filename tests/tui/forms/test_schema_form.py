@@ -473,7 +473,7 @@ async def test_a_choice_list_gets_its_keys_from_the_same_burst() -> None:
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_form()
         await wait_until(pilot, lambda: app.screen.focused is not None)
-        await wait_until(pilot, lambda: answers.asked("template.ls"))
+        await wait_until(pilot, lambda: answers.list_args("template.ls"))
         await pilot.pause()
         type_keys(
             app,
@@ -584,7 +584,7 @@ async def test_input_is_kept_and_ctrl_r_fills_in_the_last_task() -> None:
         await wait_until(pilot, lambda: is_shown(app, "Filled in as in #77."))
         assert get_fields(app).texts == {("source",): "there", ("plain",): "true"}
 
-    assert answers.asked("browse") == [{"filter": "template:encode", "limit": 1}]
+    assert answers.list_args("browse") == [{"filter": "template:encode", "limit": 1}]
 
 
 async def test_a_retry_form_has_the_parameters_of_the_task() -> None:

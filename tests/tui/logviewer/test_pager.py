@@ -627,7 +627,7 @@ def test_a_search_continues_in_a_rewritten_log(tmp_path: Path) -> None:
     finish_work(pager)
 
     page = pager.make_page()
-    assert (page.searched, page.matches, page.following) == ("needle", 1, True)
+    assert (page.search_text, page.matches, page.following) == ("needle", 1, True)
 
 
 def test_many_new_lines_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

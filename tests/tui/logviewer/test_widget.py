@@ -220,7 +220,7 @@ async def test_a_running_search_does_not_delay_new_output(tmp_path: Path) -> Non
         app.view.open_log(EndlessSource(str(path)), live=True)
         await wait_until(pilot, lambda: app.view.page.following)
         app.view.start_search("nowhere")
-        await wait_until(pilot, lambda: app.view.page.searched)
+        await wait_until(pilot, lambda: app.view.page.search_text)
         with path.open("a") as file:
             file.write("new one\n")
         await wait_until(pilot, lambda: read_rows(app)[-1] == "new one")

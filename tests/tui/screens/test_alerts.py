@@ -311,9 +311,9 @@ async def test_the_detail_of_a_metric_rule_shows_current_value_and_violations():
         ) and "  too high 01:42 to 01:47" in read_screen_text(app)
         await pilot.press("question_mark")
         await wait_until(pilot, lambda: app.screen is not screen)
-        before = len(found.asked("sla.history"))
+        before = len(found.list_args("sla.history"))
         # The screen keeps refreshing below a dialog.
-        await wait_until(pilot, lambda: len(found.asked("sla.history")) > before)
+        await wait_until(pilot, lambda: len(found.list_args("sla.history")) > before)
         await pilot.press("escape")
         await wait_until(pilot, lambda: app.screen is screen)
         await pilot.press("enter")
@@ -332,13 +332,14 @@ async def test_a_metric_rule_is_silenced_and_its_deletion_is_undone():
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("h")
         await wait_until(
-            pilot, lambda: found.asked("alert.silence") == [{"sla": "replica-fresh", "until": "1h"}]
+            pilot,
+            lambda: found.list_args("alert.silence") == [{"sla": "replica-fresh", "until": "1h"}],
         )
         screen.table.go_to_row("rule:replica-fresh")
         await pilot.press("D")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("y")
-        await wait_until(pilot, lambda: app.undo_stack.can_undo and found.asked("sla.rm"))
+        await wait_until(pilot, lambda: app.undo_stack.can_undo and found.list_args("sla.rm"))
         await pilot.press("u")
         made = {
             "name": "replica-fresh",
@@ -347,7 +348,7 @@ async def test_a_metric_rule_is_silenced_and_its_deletion_is_undone():
             "value": "5m",
             "severity": "critical",
         }
-        await wait_until(pilot, lambda: found.asked("sla.create") == [made])
+        await wait_until(pilot, lambda: found.list_args("sla.create") == [made])
 
 
 async def test_acknowledging_an_alert_can_be_undone():
@@ -356,10 +357,10 @@ async def test_acknowledging_an_alert_can_be_undone():
     async with app.run_test(size=(80, 24)) as pilot:
         await open_alerts_screen(pilot, app)
         await pilot.press("a")
-        await wait_until(pilot, lambda: found.asked("alert.ack") == [{"ids": [1]}])
+        await wait_until(pilot, lambda: found.list_args("alert.ack") == [{"ids": [1]}])
         await wait_until(pilot, lambda: app.undo_stack.can_undo)
         await pilot.press("u")
-        await wait_until(pilot, lambda: found.asked("alert.unack") == [{"ids": [1]}])
+        await wait_until(pilot, lambda: found.list_args("alert.unack") == [{"ids": [1]}])
 
 
 async def test_s_asks_for_a_duration_and_u_undoes_the_silence():
@@ -381,12 +382,12 @@ async def test_s_asks_for_a_duration_and_u_undoes_the_silence():
         await pilot.press("f")
         await wait_until(
             pilot,
-            lambda: found.asked("alert.silence") == [{"sla": "encode-on-time", "until": "5h"}],
+            lambda: found.list_args("alert.silence") == [{"sla": "encode-on-time", "until": "5h"}],
         )
         await wait_until(pilot, lambda: app.undo_stack.can_undo and app.screen is screen)
         await pilot.press("u")
         await wait_until(
-            pilot, lambda: found.asked("alert.unsilence") == [{"sla": "encode-on-time"}]
+            pilot, lambda: found.list_args("alert.unsilence") == [{"sla": "encode-on-time"}]
         )
 
 
@@ -399,11 +400,11 @@ async def test_unsilencing_a_rule_can_be_undone():
         await pilot.press("s")
         await wait_until(pilot, lambda: "end the silence now" in read_screen_text(app))
         await pilot.press("e")
-        await wait_until(pilot, lambda: found.asked("alert.unsilence") == [{"sla": "etl-late"}])
+        await wait_until(pilot, lambda: found.list_args("alert.unsilence") == [{"sla": "etl-late"}])
         await wait_until(pilot, lambda: app.undo_stack.can_undo and app.screen is screen)
         await pilot.press("u")
-        await wait_until(pilot, lambda: found.asked("alert.silence"))
-        assert found.asked("alert.silence") == [
+        await wait_until(pilot, lambda: found.list_args("alert.silence"))
+        assert found.list_args("alert.silence") == [
             {"sla": "etl-late", "until": SILENCED_UNTIL, "reason": "disk move"}
         ]
 
@@ -429,8 +430,8 @@ async def test_a_silence_takes_another_time_and_a_reason():
             in read_screen_text(app)
         )
         await pilot.press("ctrl+j")
-        await wait_until(pilot, lambda: found.asked("alert.silence"))
-        assert found.asked("alert.silence") == [
+        await wait_until(pilot, lambda: found.list_args("alert.silence"))
+        assert found.list_args("alert.silence") == [
             {"sla": "encode-on-time", "until": "90m", "reason": "disk move"}
         ]
 
@@ -459,13 +460,13 @@ async def test_p_turns_a_rule_off_and_on():
         screen.table.go_to_row("rule:gpu-wait")
         await pilot.press("p")
         await wait_until(
-            pilot, lambda: found.asked("sla.set") == [{"name": "gpu-wait", "enabled": False}]
+            pilot, lambda: found.list_args("sla.set") == [{"name": "gpu-wait", "enabled": False}]
         )
         screen.table.go_to_row("rule:old-rule")
         await wait_until(pilot, lambda: "p turn on" in read_screen_line(app, 23))
         await pilot.press("p")
         await wait_until(
-            pilot, lambda: found.asked("sla.set")[1:] == [{"name": "old-rule", "enabled": True}]
+            pilot, lambda: found.list_args("sla.set")[1:] == [{"name": "old-rule", "enabled": True}]
         )
 
 
@@ -485,11 +486,11 @@ async def test_deleting_a_rule_asks_first_and_can_be_undone():
         )
         await pilot.press("n")
         await wait_until(pilot, lambda: app.screen is screen)
-        assert not found.asked("sla.rm")
+        assert not found.list_args("sla.rm")
         await pilot.press("D")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("y")
-        await wait_until(pilot, lambda: found.asked("sla.rm") == [{"name": "encode-on-time"}])
+        await wait_until(pilot, lambda: found.list_args("sla.rm") == [{"name": "encode-on-time"}])
         await wait_until(pilot, lambda: app.undo_stack.can_undo and app.screen is screen)
         await pilot.press("u")
         made = {
@@ -499,7 +500,7 @@ async def test_deleting_a_rule_asks_first_and_can_be_undone():
             "template": "encode",
             "severity": "critical",
         }
-        await wait_until(pilot, lambda: found.asked("sla.create") == [made])
+        await wait_until(pilot, lambda: found.list_args("sla.create") == [made])
 
 
 async def test_n_creates_a_rule_and_e_edits_the_rule_of_an_alert():
@@ -524,7 +525,8 @@ async def test_n_creates_a_rule_and_e_edits_the_rule_of_an_alert():
         )
         await pilot.press(*"zz")
         await wait_until(
-            pilot, lambda: isinstance(app.screen, EditScreen) and app.screen.made == "rule:zz"
+            pilot,
+            lambda: isinstance(app.screen, EditScreen) and app.screen.created_key == "rule:zz",
         )
         found.table["sla.ls"] = [*RULES, make_rule_answer("zz")]
         app.screen.dismiss(True)
@@ -549,7 +551,7 @@ async def test_f_toggles_resolved_alerts():
         )
         await pilot.press("f")
         await wait_until(pilot, lambda: "resolved 3m" not in read_screen_text(app))
-        assert found.asked("alert.ls")[-1] == {"limit": 500}
+        assert found.list_args("alert.ls")[-1] == {"limit": 500}
 
 
 async def test_enter_opens_the_tasks_of_an_alert_or_rule(monkeypatch: pytest.MonkeyPatch):

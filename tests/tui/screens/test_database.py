@@ -233,7 +233,7 @@ async def test_a_failed_measurement_is_not_repeated_in_a_loop():
         await wait_until(pilot, lambda: is_shown(app, "Cannot be read: the disk is full"))
         for _ in range(20):
             await pilot.pause()
-        assert len(home.asked("db.stats")) == 1
+        assert len(home.list_args("db.stats")) == 1
 
 
 async def test_missing_backups_are_not_reported_as_never_taken():
@@ -293,7 +293,7 @@ def test_the_page_shows_the_replica_and_the_next_cleanup():
         "1,000,000 rows" in line for line in lines
     )
     assert any("cleanup" in line and "nothing is old enough to delete" in line for line in lines)
-    paused = found._replace(going=going | {"words": "nothing while config.toml is wrong"})
+    paused = found._replace(cleanup=going | {"words": "nothing while config.toml is wrong"})
     assert any(line.endswith("nothing while config.toml is wrong") for line in render_lines(paused))
 
 
@@ -337,7 +337,7 @@ async def test_a_backup_from_the_palette_reports_its_result(answer: Any, says: s
     app = make_deck(home)
     async with app.run_test(size=(120, 40)) as pilot:
         await start_backup(pilot, app, says)
-        assert home.asked("db.backup") == [{}]
+        assert home.list_args("db.backup") == [{}]
 
 
 async def test_a_running_backup_refuses_a_second_and_blocks_no_verbs():
@@ -352,11 +352,11 @@ async def test_a_running_backup_refuses_a_second_and_blocks_no_verbs():
         app.clear_message()
         await wait_until(pilot, lambda: is_shown(app, "Backing up"))
         app.requests.send([Request("hold", {}, "Held")])
-        await wait_until(pilot, lambda: home.asked("hold"))
+        await wait_until(pilot, lambda: home.list_args("hold"))
         await start_backup(pilot, app, "A backup is already running.")
         goes.set()
         await wait_until(pilot, lambda: is_shown(app, "Backed up, 1.0M"))
-        assert len(home.asked("db.backup")) == 1
+        assert len(home.list_args("db.backup")) == 1
 
 
 async def test_read_only_takes_no_backup():
@@ -364,7 +364,7 @@ async def test_read_only_takes_no_backup():
     app = make_deck(home, read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
         await start_backup(pilot, app, "Read only: this deck changes nothing.")
-        assert home.asked("db.backup") == []
+        assert home.list_args("db.backup") == []
 
 
 def test_a_backup_with_unreadable_rows_lists_them():

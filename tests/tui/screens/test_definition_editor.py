@@ -136,7 +136,7 @@ async def test_a_fault_prevents_saving_and_moves_the_cursor_to_it():
         screen = await open_definition_editor(pilot, app)
         await pilot.press("down", "down", *"timout", "ctrl+end", "ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "Not saved: unknown key"))
-        assert (screen.area.cursor_location, answers.asked("definition.set")) == ((2, 0), [])
+        assert (screen.area.cursor_location, answers.list_args("definition.set")) == ((2, 0), [])
 
 
 async def test_saving_shows_the_diff_first_and_can_be_undone():
@@ -158,7 +158,7 @@ async def test_saving_shows_the_diff_first_and_can_be_undone():
                 and is_shown(app, '+ timeout = "30m"  # comment')
             ),
         )
-        assert is_shown(app, '- timeout = "30m"') and answers.asked("definition.set") == []
+        assert is_shown(app, '- timeout = "30m"') and answers.list_args("definition.set") == []
 
         assert read_screen_lines(app)[-1].startswith(" y ctrl+j save  ↵ esc back to the text")
         for back in ("escape", "enter"):
@@ -168,11 +168,11 @@ async def test_saving_shows_the_diff_first_and_can_be_undone():
             await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "Saved template encode.  u undo"))
-        (asked,) = answers.asked("definition.set")
+        (asked,) = answers.list_args("definition.set")
         assert (asked["was"], asked["name"]) == (STORED_TEXT, "encode")
 
         await pilot.press("u")
-        await wait_until(pilot, lambda: answers.asked("undo") == [{"ids": [7]}])
+        await wait_until(pilot, lambda: answers.list_args("undo") == [{"ids": [7]}])
 
 
 async def test_an_unchanged_text_is_not_saved():
@@ -182,7 +182,7 @@ async def test_an_unchanged_text_is_not_saved():
         await open_definition_editor(pilot, app)
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "No changes to save."))
-        assert answers.asked("definition.set") == []
+        assert answers.list_args("definition.set") == []
 
 
 async def test_a_burst_of_keys_is_text_and_saving_waits_for_the_check():
@@ -193,7 +193,7 @@ async def test_a_burst_of_keys_is_text_and_saving_waits_for_the_check():
         post_keys(app, "end", "left", *"q?:0u", "home", "down", "end", *"x", "ctrl+j")
         await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
         assert screen.area.text.startswith('[templates.encodeq?:0u]\nengine = "shell"x\n')
-        assert answers.asked("definition.check")[-1]["text"] == screen.area.text
+        assert answers.list_args("definition.check")[-1]["text"] == screen.area.text
 
 
 class SlowDefinitionRuntime(DefinitionRuntime):
@@ -328,7 +328,7 @@ async def test_a_deleted_definition_is_recreated_only_on_request():
         await wait_until(pilot, lambda: is_shown(app, "was removed meanwhile by bob"))
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "Saved template encode."))
-        assert answers.asked("definition.set")[-1]["was"] is None
+        assert answers.list_args("definition.set")[-1]["was"] is None
 
 
 async def test_a_new_definition_starts_with_its_name_selected():
@@ -446,4 +446,4 @@ async def test_a_closed_editor_leaves_no_watchers_on_the_app():
             for watchers in vars(app)["__watchers"].values()
             for who, _ in watchers
         }
-    assert "DeckScreen" in watching and "Script" not in watching
+    assert "DeckScreen" in watching and "ScriptInput" not in watching

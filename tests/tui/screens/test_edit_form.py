@@ -17,7 +17,7 @@ from app.errors import NotFound, Remote
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import PoolTableRow
-from app.tui.forms.fields import Pick
+from app.tui.forms.fields import DropDown
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.edit_form import (
     EditScreen,
@@ -85,7 +85,7 @@ class PickApp(App[None]):
 
     look = Look()
 
-    def __init__(self, pick: Pick) -> None:
+    def __init__(self, pick: DropDown) -> None:
         super().__init__()
         self._pick = pick
 
@@ -107,7 +107,7 @@ async def open_edit_form(pilot: Pilot[Any], app: TaskdeckApp, screen: EditScreen
 
 
 def list_calls(found: FakeRuntime, verb: str = "set") -> list[dict[str, Any]]:
-    return found.asked(verb)
+    return found.list_args(verb)
 
 
 async def test_e_and_typing_lower_the_memory_of_a_waiting_task():
@@ -335,7 +335,7 @@ async def test_letters_select_a_list_item_by_prefix():
             app,
             make_edit_screen(found, [WAITING._replace(why="queue gpu is full (2 of 2)")]),
         )
-        pick = screen.query_one("#queue", Pick)
+        pick = screen.query_one("#queue", DropDown)
         assert app.focused is pick
         seen = []
         for key in "medxe":
@@ -356,7 +356,7 @@ async def test_letters_select_a_list_item_by_prefix():
 async def test_typing_a_full_name_selects_it_and_keeps_the_current_match(
     names: str, held: str, word: str, picked: str
 ):
-    pick = Pick([(name, name) for name in names.split()], held, id="queue")
+    pick = DropDown([(name, name) for name in names.split()], held, id="queue")
     async with PickApp(pick).run_test():
         for letter in word:
             await pick.handle_input(Key(letter, letter))
@@ -367,7 +367,7 @@ async def test_typing_a_full_name_selects_it_and_keeps_the_current_match(
 async def test_letters_typed_into_an_empty_list_wait_briefly(
     none: list[Any], before: float, picked: str
 ):
-    pick = Pick(none, id="queue")
+    pick = DropDown(none, id="queue")
     async with PickApp(pick).run_test():
         for letter in "gp":
             key = Key(letter, letter)
@@ -385,11 +385,11 @@ async def test_letters_typed_before_the_list_loads_select_from_it():
         await pilot.pause()
         screen = make_edit_screen(found, [WAITING._replace(why="queue gpu is full (2 of 2)")])
         app.push_screen(screen)
-        await wait_until(pilot, lambda: isinstance(app.focused, Pick))
+        await wait_until(pilot, lambda: isinstance(app.focused, DropDown))
         await pilot.press("m", "e")
         read.set()
         await wait_until(
-            pilot, lambda: screen._loaded and screen.query_one("#queue", Pick).value == "media"
+            pilot, lambda: screen._loaded and screen.query_one("#queue", DropDown).value == "media"
         )
 
 
@@ -654,7 +654,7 @@ async def test_a_form_stays_open_when_its_queue_is_deleted():
         )
         await pilot.press("tab", "tab", "tab", *"pxD", "ctrl+j")
         await wait_until(
-            pilot, lambda: "[pxD " in read_screen_text(app) and len(found.asked("queue.ls")) > 2
+            pilot, lambda: "[pxD " in read_screen_text(app) and len(found.list_args("queue.ls")) > 2
         )
         await pilot.pause()
         assert app.screen is screen and not list_calls(found, "queue.set")

@@ -95,7 +95,7 @@ async def test_the_screen_opens_with_the_throughput_of_the_last_day():
         shown = read_screen_text(app)
         assert "9 History" in shown and "[Throughput]" in shown and "last day" in shown
         assert "━ started" in shown and "·" in shown and "夜间备份" in shown and "812" in shown
-        assert answers.asked("history") == [
+        assert answers.list_args("history") == [
             {"span": "day", "metric": "throughput", "by": "queue", "within": {}}
         ]
 
@@ -206,7 +206,7 @@ async def test_b_shows_the_deck_at_the_selected_time():
         await pilot.press("left", "left", "b")
         await wait_until(pilot, lambda: "AS OF" in read_screen_text(app))
 
-        (asked,) = answers.asked("board.at")
+        (asked,) = answers.list_args("board.at")
         assert asked["at"].startswith("2026-11-25T10:")
 
 
@@ -226,7 +226,7 @@ async def test_b_refuses_a_time_without_a_runtime():
         )
         await pilot.press("b")
         await wait_until(pilot, lambda: "Nothing is known of that moment" in read_screen_text(app))
-        assert answers.asked("board.at") == []
+        assert answers.list_args("board.at") == []
 
 
 async def test_b_shows_the_first_known_minute_of_a_partial_bucket():
@@ -237,7 +237,7 @@ async def test_b_shows_the_first_known_minute_of_a_partial_bucket():
     async with open_history_screen(answers) as (pilot, app, _):
         await pilot.press("left", "b")
         await wait_until(pilot, lambda: "AS OF" in read_screen_text(app))
-        (asked,) = answers.asked("board.at")
+        (asked,) = answers.list_args("board.at")
         assert datetime.fromisoformat(asked["at"]).timestamp() == NOW // 60 * 60 - 420
 
 
@@ -254,7 +254,7 @@ async def test_enter_breaks_down_a_group_and_escape_leaves_it():
             "9 History › queue gpu" in read_screen_text(app)
             and screen.query_one(Table).cursor == "all"
         )
-        assert answers.asked("history")[-1] == {
+        assert answers.list_args("history")[-1] == {
             "span": "day",
             "metric": "throughput",
             "by": "template",
@@ -279,7 +279,7 @@ async def test_a_metric_unavailable_in_a_group_is_shown_for_all():
             pilot, lambda: "[CPU]" in read_screen_text(app) and "By pool" in read_screen_text(app)
         )
 
-        assert answers.asked("history")[-1]["within"] == {}
+        assert answers.list_args("history")[-1]["within"] == {}
 
 
 async def test_the_chart_shows_the_cursor_row():
@@ -373,11 +373,11 @@ async def test_the_figures_are_reloaded_once_per_minute():
     async with open_history_screen(answers) as (pilot, app, screen):
         screen.refresh_each_second()
         await pilot.pause()
-        assert len(answers.asked("history")) == 1
+        assert len(answers.list_args("history")) == 1
 
         app.now = lambda: NOW + 60
         screen.refresh_each_second()
-        await wait_until(pilot, lambda: len(answers.asked("history")) == 2)
+        await wait_until(pilot, lambda: len(answers.list_args("history")) == 2)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ async def test_the_next_key_clears_a_note(tmp_path: Path) -> None:
     ("matches", "said"), [(0, "0 matches"), (1, "1 match"), (1204, "1,204 matches")]
 )
 def test_the_match_count_has_a_singular(matches: int, said: str) -> None:
-    assert _format_tail(LogPage(searched="x", matches=matches)) == f"{said}, case ignored"
+    assert _format_tail(LogPage(search_text="x", matches=matches)) == f"{said}, case ignored"
 
 
 def test_the_column_is_shown_before_lines_are_counted() -> None:
@@ -346,7 +346,7 @@ async def test_x_asks_before_cancelling(tmp_path: Path) -> None:
         )
         assert any("1042 resnet50-sweep-06" in line for line in read_screen_lines(app))
         await pilot.press("y")
-        await wait_until(pilot, lambda: answers.asked("cancel"))
+        await wait_until(pilot, lambda: answers.list_args("cancel"))
         await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" Cancelled #1042"))
 
 
@@ -405,7 +405,7 @@ async def test_a_burst_after_a_slash_is_typed_until_enter(tmp_path: Path) -> Non
         assert read_screen_line(app, 21) == " /"
         post_characters(app, "line 9\x1bn")
         await wait_until(pilot, lambda: "match 3 of 10" in read_screen_line(app, 21))
-        assert not answers.asked("cancel")
+        assert not answers.list_args("cancel")
 
 
 async def test_a_search_typed_before_the_log_loads_is_run_later(tmp_path: Path) -> None:

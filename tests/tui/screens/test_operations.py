@@ -179,11 +179,11 @@ async def test_undo_asks_with_details_and_reports_the_result():
         await pilot.press("u")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         assert is_shown(app, "hold of #1052 sha256 photos: status queued → held")
-        assert answers.asked("undo") == [{"ids": [9], "dry_run": True}]
+        assert answers.list_args("undo") == [{"ids": [9], "dry_run": True}]
 
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "Undone: hold of #1052 sha256 photos"))
-        assert answers.asked("undo")[1:] == [{"ids": [9]}]
+        assert answers.list_args("undo")[1:] == [{"ids": [9]}]
 
 
 async def test_the_question_names_operations_done_elsewhere():
@@ -215,7 +215,7 @@ async def test_a_refused_undo_shows_the_runtime_s_reason():
             pilot,
             lambda: is_shown(app, "Not undone: #1052 has changed since: priority 5 → 9 by bob"),
         )
-        assert len(answers.asked("undo")) == 1
+        assert len(answers.list_args("undo")) == 1
 
 
 async def test_an_irreversible_operation_says_why_without_a_call():
@@ -227,7 +227,7 @@ async def test_an_irreversible_operation_says_why_without_a_call():
         await wait_until(
             pilot, lambda: is_shown(app, "It cannot be undone: cancel the task instead.")
         )
-        assert answers.asked("undo") == []
+        assert answers.list_args("undo") == []
 
 
 async def test_marked_operations_are_undone_together():
@@ -237,7 +237,7 @@ async def test_marked_operations_are_undone_together():
         await open_operations_screen(pilot, app)
         await pilot.press("space", "space", "u")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
-        assert answers.asked("undo") == [{"ids": [9, 8], "dry_run": True}]
+        assert answers.list_args("undo") == [{"ids": [9, 8], "dry_run": True}]
 
 
 async def test_read_only_mode_says_why_nothing_is_undone():
@@ -247,7 +247,7 @@ async def test_read_only_mode_says_why_nothing_is_undone():
         await open_operations_screen(pilot, app)
         await pilot.press("u")
         await wait_until(pilot, lambda: is_shown(app, "Read only"))
-        assert answers.asked("undo") == []
+        assert answers.list_args("undo") == []
 
 
 async def test_enter_opens_an_operation_and_then_its_task():
@@ -281,7 +281,7 @@ async def test_an_operation_can_be_undone_from_its_own_screen():
         await wait_until(pilot, lambda: isinstance(app.screen, OperationScreen))
         await pilot.press("u")
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
-        assert answers.asked("undo") == [{"ids": [9], "dry_run": True}]
+        assert answers.list_args("undo") == [{"ids": [9], "dry_run": True}]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ async def test_words_are_searched_by_the_runtime():
         await open_operations_screen(pilot, app)
         await pilot.press("slash", *"nothing")
         await wait_until(pilot, lambda: is_shown(app, "No operation matches the filter."))
-        assert answers.asked("operations")[-1]["words"] == ["nothing"]
+        assert answers.list_args("operations")[-1]["words"] == ["nothing"]
         await pilot.press("escape")
         await wait_until(pilot, lambda: is_shown(app, "1052 sha256"))
 

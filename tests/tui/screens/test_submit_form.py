@@ -12,7 +12,7 @@ from textual.widgets import Input, TextArea
 
 from app.errors import Refused, Usage
 from app.tui.app import TaskdeckApp
-from app.tui.forms.fields import Pick, PickScreen
+from app.tui.forms.fields import DropDown, PickScreen
 from app.tui.screens.submit_form import SubmitScreen
 from db.errors import DiskFull
 from tests.tui import boards
@@ -62,7 +62,7 @@ async def open_submit_form(pilot: Pilot[Any], app: TaskdeckApp) -> None:
 
 
 def list_submissions(answers: FakeRuntime) -> list[dict[str, Any]]:
-    return [args for args in answers.asked("submit") if not args.get("dry_run")]
+    return [args for args in answers.list_args("submit") if not args.get("dry_run")]
 
 
 async def paste_text(pilot: Pilot[Any], text: str) -> None:
@@ -203,7 +203,7 @@ async def test_faults_of_form_and_runtime_are_shown_together() -> None:
                 and is_shown(app, "✗ needs 100T memory and 99 cpu")
             ),
         )
-        assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not is_shown(
+        assert answers.list_args("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not is_shown(
             app, "Nothing was submitted"
         )
 
@@ -306,7 +306,7 @@ async def test_one_click_selects_in_a_drop_down_list() -> None:
         at = next(n for n, text in enumerate(read_screen_lines(app)) if " media" in text)
         await pilot.click(offset=(read_screen_lines(app)[at].index("media"), at))
         await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen))
-        assert app.screen.query_one("#queue", Pick).value == "media"
+        assert app.screen.query_one("#queue", DropDown).value == "media"
 
 
 async def test_letters_select_an_item_and_later_keys_reach_the_next_field() -> None:
@@ -316,7 +316,7 @@ async def test_letters_select_an_item_and_later_keys_reach_the_next_field() -> N
         await paste_text(pilot, "true")
         await pilot.press("tab", "tab", "tab", *"me", "tab", "7")
         await wait_until(pilot, lambda: app.screen.query_one("#priority", Input).value == "7")
-        assert app.screen.query_one("#queue", Pick).value == "media"
+        assert app.screen.query_one("#queue", DropDown).value == "media"
 
 
 async def test_shell_operators_in_a_command_are_reported() -> None:

@@ -16,7 +16,7 @@ from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.log import LogScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
-from app.tui.widgets.document import Doc
+from app.tui.widgets.document import DocumentView
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import (
     BOARD,
@@ -168,7 +168,7 @@ async def test_enter_on_a_holder_opens_its_task() -> None:
         app.open_task("1049")
         await wait_until(pilot, lambda: "#1042" in read_screen_line(app, 4))
         await pilot.press("enter")
-        await wait_until(pilot, lambda: {"id": UUID.format(1042)} in answers.asked("show"))
+        await wait_until(pilot, lambda: {"id": UUID.format(1042)} in answers.list_args("show"))
 
 
 async def test_a_running_task_shows_live_usage_and_log(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ async def test_keys_on_a_waiting_task_call_its_verbs(
         await wait_until(pilot, lambda: "queued" in read_screen_line(app, 1))
         await pilot.press(key)
         await wait_until(pilot, lambda: "#1049" in read_screen_line(app, 22))
-        assert answers.asked(verb) == [args]
+        assert answers.list_args(verb) == [args]
 
 
 async def test_r_retries_an_ended_task_and_d_asks_before_deleting(tmp_path: Path) -> None:
@@ -310,14 +310,14 @@ async def test_r_retries_an_ended_task_and_d_asks_before_deleting(tmp_path: Path
         app.open_task("1048")
         await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         await pilot.press("r")
-        await wait_until(pilot, lambda: answers.asked("retry") == [meant | {"again": True}])
+        await wait_until(pilot, lambda: answers.list_args("retry") == [meant | {"again": True}])
         await pilot.press("D")
         await wait_until(
             pilot, lambda: any("Delete 1 task" in line for line in read_screen_lines(app))
         )
-        assert answers.asked("rm") == []
+        assert answers.list_args("rm") == []
         await pilot.press("y")
-        await wait_until(pilot, lambda: answers.asked("rm") == [meant])
+        await wait_until(pilot, lambda: answers.list_args("rm") == [meant])
 
 
 async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
                 "It has succeeded; this runs it again" in text for text in read_screen_lines(app)
             ),
         )
-        assert answers.asked("retry") == []
+        assert answers.list_args("retry") == []
 
 
 async def test_l_opens_the_log_w_explains_and_q_returns(tmp_path: Path) -> None:
@@ -566,7 +566,7 @@ async def test_enter_applies_a_suggestion_and_u_undoes_it() -> None:
         await wait_until(
             pilot, lambda: "Memory 12G again: #1049 resnet50-sweep-08." in read_screen_line(app, 22)
         )
-        assert [args["fields"] for args in answers.asked("set")] == [
+        assert [args["fields"] for args in answers.list_args("set")] == [
             {"memory": 11264.0},
             {"memory": 12288.0},
         ]
@@ -589,7 +589,7 @@ async def press_enter_twice(app: Any, pilot: Any, answers: FakeRuntime) -> None:
     await wait_until(pilot, lambda: "Look, and press again." in read_screen_line(app, 22))
     app.ticks = lambda: 1000.5
     await pilot.press("enter")
-    await wait_until(pilot, lambda: len(answers.asked("set")) == 1)
+    await wait_until(pilot, lambda: len(answers.list_args("set")) == 1)
 
 
 async def test_a_double_enter_applies_no_suggestion() -> None:
@@ -623,12 +623,12 @@ async def test_a_suggestion_that_loses_work_asks_first() -> None:
                 for text in read_screen_lines(app)
             ),
         )
-        assert answers.asked("cancel") == []
+        assert answers.list_args("cancel") == []
         await pilot.press("y")
         await wait_until(
             pilot,
             lambda: (
-                answers.asked("cancel")
+                answers.list_args("cancel")
                 == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}}]
             ),
         )
@@ -658,7 +658,7 @@ async def test_read_only_mode_applies_no_suggestion() -> None:
         await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
         await wait_until(pilot, lambda: "Read only" in read_screen_line(app, 22))
-        assert answers.asked("set") == []
+        assert answers.list_args("set") == []
 
 
 # --- requested and used resources
@@ -714,8 +714,8 @@ async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
             ),
         )
         await pilot.press("u")
-        await wait_until(pilot, lambda: len(answers.asked("set")) == 2)
-        assert [args["fields"] for args in answers.asked("set")] == [
+        await wait_until(pilot, lambda: len(answers.list_args("set")) == 2)
+        assert [args["fields"] for args in answers.list_args("set")] == [
             {"memory": 11264.0, "cpu": 3.5},
             {"memory": 12288.0, "cpu": 4.0},
         ]
@@ -736,12 +736,13 @@ async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
         await wait_until(
             pilot, lambda: any("memory none → 11.0G" in text for text in read_screen_lines(app))
         )
-        assert answers.asked("template.set") == []
+        assert answers.list_args("template.set") == []
         await pilot.press("y")
         await wait_until(
             pilot,
             lambda: (
-                answers.asked("template.set") == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}]
+                answers.list_args("template.set")
+                == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}]
             ),
         )
 
@@ -836,7 +837,7 @@ async def test_dependencies_form_a_tree_that_opens_tasks() -> None:
         )
         assert lines[at + 3] == "        … and 37 more"
         await pilot.press("G", "enter")
-        await wait_until(pilot, lambda: {"id": UUID.format(1064)} in answers.asked("about"))
+        await wait_until(pilot, lambda: {"id": UUID.format(1064)} in answers.list_args("about"))
 
 
 async def test_nested_parameters_are_readable_with_masked_secrets() -> None:
@@ -976,7 +977,7 @@ async def test_cursor_and_view_stay_when_lines_are_inserted_above() -> None:
         app.board = answers.board._replace(at=NOW + 1)
         await wait_until(
             pilot,
-            lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20,
+            lambda: len(answers.list_args("why")) > 1 and app.screen.query_one("#main").height > 20,
         )
         await pilot.pause()
         after = next(
@@ -1104,7 +1105,7 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
         await wait_until(pilot, lambda: "priority 5" in read_screen_line(app, 1))
 
         def asked() -> list[int]:
-            return [args["fields"]["priority"] for args in answers.asked("set")]
+            return [args["fields"]["priority"] for args in answers.list_args("set")]
 
         await pilot.press("+")
         app.connection._apply_board(
@@ -1145,7 +1146,7 @@ async def test_opening_a_failure_s_screen_marks_it_as_seen(tmp_path: Path, ident
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until(pilot, lambda: "3 failed" in read_screen_line(app, 1))
         app.open_task(ident)
-        await wait_until(pilot, lambda: app.seen.count_unseen(app.board or BOARD) == 2)
+        await wait_until(pilot, lambda: app.read_marks.count_unseen(app.board or BOARD) == 2)
         await pilot.press("q")
         await wait_until(pilot, lambda: "2 failed" in read_screen_line(app, 1))
 
@@ -1157,7 +1158,7 @@ async def test_opening_a_failure_s_log_or_why_marks_it_as_seen(
     app = make_deck(make_failed_board_runtime(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
         getattr(app, open_with)(UUID.format(1048))
-        await wait_until(pilot, lambda: app.seen.count_unseen(app.board or BOARD) == 2)
+        await wait_until(pilot, lambda: app.read_marks.count_unseen(app.board or BOARD) == 2)
 
 
 @pytest.mark.parametrize(
@@ -1180,7 +1181,7 @@ async def test_w_moves_to_the_suggestions_and_shows_the_reason() -> None:
     answers = make_suggestion_runtime()
     async with open_suggestions(answers) as (app, pilot):
         await pilot.press("g")
-        assert not app.screen.query_one("#main", Doc).cursor.startswith("cure:")
+        assert not app.screen.query_one("#main", DocumentView).cursor.startswith("cure:")
         await pilot.press("w")
         await wait_until(
             pilot,
@@ -1188,10 +1189,10 @@ async def test_w_moves_to_the_suggestions_and_shows_the_reason() -> None:
                 " It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"
             ),
         )
-        assert (app.screen.query_one("#main", Doc).cursor, isinstance(app.screen, TaskScreen)) == (
-            "cure:less",
-            True,
-        )
+        assert (
+            app.screen.query_one("#main", DocumentView).cursor,
+            isinstance(app.screen, TaskScreen),
+        ) == ("cure:less", True)
         await press_enter_twice(app, pilot, answers)
 
 

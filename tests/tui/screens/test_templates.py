@@ -152,10 +152,10 @@ async def test_a_used_template_is_retired_instead_of_deleted():
         await pilot.press("j", "D")
         await wait_until(pilot, lambda: is_shown(app, "142 tasks refer to it"))
         await pilot.press("y")
-        assert answers.asked("template.rm") == []
+        assert answers.list_args("template.rm") == []
         await pilot.press("p")
         await wait_until(pilot, lambda: is_shown(app, "Retired template encode."))
-        assert answers.asked("template.retire") == [{"name": "encode"}]
+        assert answers.list_args("template.retire") == [{"name": "encode"}]
 
 
 async def test_deleting_an_unused_template_asks_first():
@@ -165,10 +165,10 @@ async def test_deleting_an_unused_template_asks_first():
         await open_templates_screen(pilot, app)
         await pilot.press("D")
         await wait_until(pilot, lambda: is_shown(app, "Delete template backup?"))
-        assert answers.asked("template.rm") == []
+        assert answers.list_args("template.rm") == []
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "Deleted template backup."))
-        assert answers.asked("template.rm") == [{"name": "backup"}]
+        assert answers.list_args("template.rm") == [{"name": "backup"}]
 
 
 async def test_a_retired_template_can_be_restored():
@@ -179,7 +179,9 @@ async def test_a_retired_template_can_be_restored():
         await pilot.press("G", "p")
         await wait_until(
             pilot,
-            lambda: answers.asked("template.retire") == [{"name": "a-retired-one", "back": True}],
+            lambda: (
+                answers.list_args("template.retire") == [{"name": "a-retired-one", "back": True}]
+            ),
         )
 
 

@@ -144,8 +144,8 @@ class DeckFilter(DeckLayout):
         """Mark the failures so far as seen; return the message, or "" if there was none."""
         if self.board is None:
             return ""
-        count = self.deck.seen.count_unseen(self.board)
-        self.deck.seen.mark_all_viewed(self.board.at)
+        count = self.deck.read_marks.count_unseen(self.board)
+        self.deck.read_marks.mark_all_viewed(self.board.at)
         return (
             f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
         )

@@ -131,7 +131,7 @@ class DeckLayout(DeckNode, Screen[None]):
         Focusing a pane again moves to its next section.
         """
         if not pane:
-            self.deck.past.return_to_live()
+            self.deck.time_travel.return_to_live()
         if pane and self.focused is self.panes[pane - 1]:
             self.panes[pane - 1].go_to_next_section()
         self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None

@@ -91,7 +91,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.zoomed = zoomed if zoomed in PANES else None
         self.watch(self.app, "board", self._handle_board)
         self.set_interval(1.0, self._tick)
-        self.query_one(WorkPane).select_ended = lambda rows: self.deck.seen.list_shown_ended(
+        self.query_one(WorkPane).select_ended = lambda rows: self.deck.read_marks.list_shown_ended(
             rows, self.deck.now(), SUCCESS_DURATION
         )
         if self.zoomed:
@@ -122,14 +122,14 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         """Show the latest board in the present size."""
         if not self._is_ready:
             return
-        board = self.deck.past.board or self.board or STARTING_BOARD
+        board = self.deck.time_travel.board or self.board or STARTING_BOARD
         self._update_welcome(board)
         self.place_panes(board)
         for pane in self.panes:
-            pane.moment = self.deck.past.shown_at
+            pane.moment = self.deck.time_travel.shown_at
             pane.note = (
                 ""
-                if self.deck.past.is_active or pane.id == "pools"
+                if self.deck.time_travel.is_active or pane.id == "pools"
                 else format_staleness(board, self.deck.now())
             )
             if pane.display:
@@ -161,7 +161,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self._faults = [check for check in answer or () if not check.get("ok", True)]
 
     def _refresh_chrome(self, board: Board) -> None:
-        failures = self.deck.seen.count_unseen(board)
+        failures = self.deck.read_marks.count_unseen(board)
         tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else PLACES
         here = str(PANES.index(self.table.id or "work") + 1) if self.small else ""
         self.query_one(Header).show(
@@ -169,7 +169,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             HeaderContext(
                 places=tabs,
                 here="0",
-                past=self.deck.past.label,
+                shown_time=self.deck.time_travel.label,
                 failures=failures,
                 read_only=self.deck.read_only,
                 tab=here,
@@ -207,7 +207,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         hints[:0] = [SHOW_ALL] if self.zoomed and not self.small else []
         keys = (
             HISTORY_HINTS
-            if self.deck.past.is_active
+            if self.deck.time_travel.is_active
             else keep_read_only_hints(hints)
             if self.deck.read_only
             else hints
@@ -227,8 +227,8 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         """Return the last message, else details of the current row, else recent news."""
         if message := self.deck.get_message():
             return [message]
-        if self.deck.past.is_active:
-            notes = "  ".join(self.deck.past.notes)
+        if self.deck.time_travel.is_active:
+            notes = "  ".join(self.deck.time_travel.notes)
             return [
                 (
                     self.look.sanitize(
@@ -262,12 +262,12 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
     @on(Table.Moved)
     def _handle_cursor_move(self) -> None:
         if self._is_ready:
-            self.show_banner(self.deck.past.board or self.board or STARTING_BOARD)
+            self.show_banner(self.deck.time_travel.board or self.board or STARTING_BOARD)
             self.refresh_bottom()
 
     def action_clear(self) -> None:
         """Return to live, else clear the filter, the marks or the welcome text."""
-        if self.deck.past.return_to_live():
+        if self.deck.time_travel.return_to_live():
             self.deck.show_message("The deck is live again.")
         elif filtered := self.clear_filter():
             self.deck.show_message(f"The filter is cleared: all {filtered} is shown.")

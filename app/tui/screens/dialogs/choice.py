@@ -165,8 +165,8 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         self._marked = next(
             n for n, answer in enumerate(question.answers) if answer.key == question.safe
         )
-        self._opened = float("inf")
-        self._seen: Sequence[int] = ()
+        self._opened_at = float("inf")
+        self._visible_lines: Sequence[int] = ()
         """Indices of the box lines that fit on the screen."""
 
     def compose(self) -> ComposeResult:
@@ -188,7 +188,7 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         )
 
     def on_mount(self) -> None:
-        self._opened = self.deck.ticks()
+        self._opened_at = self.deck.ticks()
         self._draw()
 
     def on_resize(self) -> None:
@@ -199,9 +199,11 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         cells = min(BOX, max(20, self.app.size.width - 2))
         lines = make_box_lines(self.question, self._marked, cells, box.look)
         at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
-        self._seen = clip_lines(list(range(len(lines))), self.app.size.height, at)
+        self._visible_lines = clip_lines(list(range(len(lines))), self.app.size.height, at)
         box.show(
-            note_hidden_lines([lines[line] for line in self._seen], self._seen, cells, box.look),
+            note_hidden_lines(
+                [lines[line] for line in self._visible_lines], self._visible_lines, cells, box.look
+            ),
             cells,
         )
 
@@ -243,11 +245,11 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
 
     def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
         """Return the answer at a cell of the visible lines, or None."""
-        line = self._seen[y] if y < len(self._seen) else -1
+        line = self._visible_lines[y] if y < len(self._visible_lines) else -1
         return find_answer(self.question, self._marked, line, x, box.size.width, box.look)
 
     def _choose(self, key: str) -> None:
         if key == self.question.safe:
             self.dismiss(None)
-        elif self.deck.ticks() - self._opened >= self.question.deaf:
+        elif self.deck.ticks() - self._opened_at >= self.question.confirm_delay:
             self.dismiss(key)

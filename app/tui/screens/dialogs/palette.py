@@ -60,7 +60,7 @@ class PaletteCommand:
     title: str
     run: Callable[[], object]
     by_key: str = ""
-    also: str = ""
+    search_words: str = ""
     is_last: bool = False
 
     @property
@@ -107,7 +107,7 @@ def find_commands(commands: Sequence[PaletteCommand], query: str) -> list[Palett
     found = [
         command
         for command in commands
-        if all(word in f"{command.title} {command.also}".lower() for word in words)
+        if all(word in f"{command.title} {command.search_words}".lower() for word in words)
     ]
     begin = query.lower().strip()
 
@@ -213,7 +213,10 @@ class PaletteScreen(
             commands = [PaletteCommand(f"go to #{found}", lambda: go(found)), *commands]
         table = self.query_one(CommandList)
         table.find_view("commands").title = f"{self.TITLE_WORD} {len(commands)}"
-        table.find_view("commands").tail, table.find_view("commands").must = _format_hidden, True
+        table.find_view("commands").tail, table.find_view("commands").tail_first = (
+            _format_hidden,
+            True,
+        )
         table.find_view("commands").empty = [[("  Nothing by that name.", "dim")]]
         table.show({"commands": commands})
         if commands:

@@ -94,7 +94,7 @@ def _list_app_commands(app: DeckApp) -> list[PaletteCommand]:
         PaletteCommand(
             "back up now: in the background, jobs keep running",
             app.background.back_up,
-            also="backup",
+            search_words="backup",
         ),
         PaletteCommand("messages: recent messages in full", app.action_recent_messages),
         PaletteCommand("failures: mark all as seen", partial(_mark_failures_seen, app)),
@@ -112,5 +112,5 @@ def _use_mouse(app: DeckApp, on: bool) -> None:
 
 
 def _mark_failures_seen(app: DeckApp) -> None:
-    app.seen.mark_all_viewed(app.now())
+    app.read_marks.mark_all_viewed(app.now())
     app.show_message("All failures so far are marked as seen.")

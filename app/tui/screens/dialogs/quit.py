@@ -86,7 +86,7 @@ class QuitScreen(ChoiceScreen):
 
         Ignore letters typed ahead.
         """
-        if self.deck.ticks() - self._opened >= CONFIRM_DELAY:
+        if self.deck.ticks() - self._opened_at >= CONFIRM_DELAY:
             self.dismiss(key)
 
 

@@ -17,7 +17,7 @@ from app.tui.forms.fields import make_entry
 from app.tui.widgets.modal import DismissOnClickOutside
 
 
-class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
+class TextPromptScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """Dialog with one text field.
 
     Dismisses with the stripped text, or None if it was cancelled. `fault` returns what is wrong
@@ -26,12 +26,12 @@ class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
 
     BOX = "#ask"
     DEFAULT_CSS = """
-    AskScreen { align: center middle; background: transparent; }
-    AskScreen #ask { width: 60; max-width: 100%; height: 4; background: $background; }
-    AskScreen #ask { border: solid ansi_default; }
-    AskScreen.-ascii #ask { border: ascii ansi_default; }
-    AskScreen Input { background: transparent; border: none; padding: 0; height: 1; }
-    AskScreen Static { height: 1; }
+    TextPromptScreen { align: center middle; background: transparent; }
+    TextPromptScreen #ask { width: 60; max-width: 100%; height: 4; background: $background; }
+    TextPromptScreen #ask { border: solid ansi_default; }
+    TextPromptScreen.-ascii #ask { border: ascii ansi_default; }
+    TextPromptScreen Input { background: transparent; border: none; padding: 0; height: 1; }
+    TextPromptScreen Static { height: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave all as it was", id="ask.leave")

@@ -23,7 +23,9 @@ class ThemeScreen(ChoiceScreen):
     def __init__(self, now: str) -> None:
         answers = [Answer(key, f"{name:9} {_DESCRIPTIONS[name]}") for key, name in _KEYS.items()]
         marked = next((key for key, name in _KEYS.items() if name == now), "t")
-        super().__init__(Question("Theme", [], answers, safe=marked, column=True, deaf=0.0))
+        super().__init__(
+            Question("Theme", [], answers, safe=marked, column=True, confirm_delay=0.0)
+        )
         self._before = now
 
     def action_mark(self, by: int) -> None:

@@ -43,7 +43,9 @@ class TopicListScreen(PaletteScreen):
         super().__init__(
             [
                 PaletteCommand(
-                    f"{name:<{most}}  {summary}", partial(open_topic, name), also=read_topic(name)
+                    f"{name:<{most}}  {summary}",
+                    partial(open_topic, name),
+                    search_words=read_topic(name),
                 )
                 for name, summary in found.items()
             ]

@@ -100,14 +100,14 @@ def _format_alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
     ]
 
 
-class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
+class WhileAwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """Summary of events since the last visit.
 
     Dismisses with "f" to show failures, with a navigation key for the screen below, or None.
     """
 
     BOX = "#box"
-    DEFAULT_CSS = "AwayScreen { align: center middle; }"
+    DEFAULT_CSS = "WhileAwayScreen { align: center middle; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,escape,q,space", "leave", "Continue", id="away.leave"),
         Binding("f", "failed", "Show what failed", id="away.failed"),

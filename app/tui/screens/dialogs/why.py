@@ -23,7 +23,7 @@ from app.tui.pages.task_facts import (
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_polling import PollingScreen
 from app.tui.screens.base_task import make_task_row
-from app.tui.widgets.document import Doc, DocRow, Section, wrap_text
+from app.tui.widgets.document import DocRow, DocumentView, Section, wrap_text
 from app.tui.widgets.footer import KeyHint, KeyLine
 from app.tui.widgets.modal import DismissOnClickOutside
 from db.states import ACTIVE, WAITING
@@ -62,12 +62,12 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield TextLine(id="head")
-            yield Doc(id="why")
+            yield DocumentView(id="why")
             yield KeyLine("foot")
 
     def on_mount(self) -> None:
         self.set_class(self.look.ascii, "-ascii")
-        self.query_one(Doc).focus()
+        self.query_one(DocumentView).focus()
         self.query_one(KeyLine).show(HINTS)
 
     def reread(self) -> None:
@@ -93,7 +93,9 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
             self._show_text(self.freshness, "dim")
 
     def _show_text(self, text: str, style: str) -> None:
-        self.query_one(Doc).show([Section("", (DocRow(((self.look.sanitize(text), style),)),))])
+        self.query_one(DocumentView).show(
+            [Section("", (DocRow(((self.look.sanitize(text), style),)),))]
+        )
 
     def draw(self) -> None:
         if (known := self._snapshot) is None:
@@ -103,12 +105,14 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
             known.about, self.look, self.now, room, self.board, known.tail, self._snapshot_at
         )
         self.query_one("#head", TextLine).show([(f" {format_title(facts)} ", "bold")])
-        self.query_one(Doc).styles.max_height = max(3, self.app.size.height * 9 // 10 - FRAME_LINES)
+        self.query_one(DocumentView).styles.max_height = max(
+            3, self.app.size.height * 9 // 10 - FRAME_LINES
+        )
         sections = [
             replace(section, rows=tuple(DocRow(row.spans) for row in section.rows))
             for section in make_sections(facts)
         ]
-        self.query_one(Doc).show(sections)
+        self.query_one(DocumentView).show(sections)
 
     def action_open(self) -> None:
         self.dismiss(self._ident)

@@ -137,7 +137,7 @@ async def test_a_message_reports_the_action_and_u_undoes_it():
 async def test_a_verb_waiting_for_the_database_says_so_and_blocks_nothing():
     async with open_deck() as deck:
         freed = Event()
-        deck.recording.held = (
+        deck.recording.held_answer = (
             freed,
             "waiting for the database, which another program holds (sqlite3\x1b[2J, pid 4711)",
         )
@@ -571,7 +571,7 @@ async def test_read_only_mode_writes_nothing_to_the_home(tmp_path: Path):
     )
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("F", "z", "greater_than_sign", "escape")
-        assert app.seen.count_unseen(boards.busy()) == 0
+        assert app.read_marks.count_unseen(boards.busy()) == 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from textual.events import AppBlur, AppFocus
 
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.screens.dialogs.while_away import AwayScreen, make_question
+from app.tui.screens.dialogs.while_away import WhileAwayScreen, make_question
 from app.tui.style import Look
 from tests.tui import boards
 from tests.tui.recording_runtime import make_recorded_deck, wait_for
@@ -43,14 +43,14 @@ async def reopen_deck(
     async with app.run_test(size=size) as pilot:
         await wait_for(
             pilot,
-            lambda: app.board is not None and isinstance(app.screen, (DeckScreen, AwayScreen)),
+            lambda: app.board is not None and isinstance(app.screen, (DeckScreen, WhileAwayScreen)),
         )
         yield app, recording, pilot
 
 
 async def test_the_dialog_shows_counts_and_names():
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
-        await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen))
+        await wait_for(pilot, lambda: isinstance(app.screen, WhileAwayScreen))
         text = "\n".join(read_screen_lines(app))
         for part in (
             "While you were away",
@@ -72,7 +72,7 @@ def test_plain_style_shows_each_state_once():
 @pytest.mark.parametrize("key", ["enter", "escape", "q", "space"])
 async def test_any_of_these_keys_closes_the_dialog(key: str):
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
-        await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen))
+        await wait_for(pilot, lambda: isinstance(app.screen, WhileAwayScreen))
         await pilot.press(key)
         await wait_for(pilot, lambda: isinstance(app.screen, DeckScreen))
 
@@ -86,7 +86,7 @@ async def test_a_click_gives_its_answer_or_closes_the_dialog(on: str, screen: st
         await wait_for(
             pilot,
             lambda: (
-                isinstance(app.screen, AwayScreen)
+                isinstance(app.screen, WhileAwayScreen)
                 and any(on in line for line in read_screen_lines(app))
             ),
         )
@@ -98,7 +98,7 @@ async def test_a_click_gives_its_answer_or_closes_the_dialog(on: str, screen: st
 
 async def test_a_deck_key_closes_the_dialog_and_takes_effect():
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
-        await wait_for(pilot, lambda: isinstance(app.screen, AwayScreen))
+        await wait_for(pilot, lambda: isinstance(app.screen, WhileAwayScreen))
         await pilot.press("2")
         await wait_for(
             pilot,
@@ -126,7 +126,7 @@ async def test_no_dialog_without_an_absence(looked: float | None):
 async def test_closing_the_deck_records_the_visit():
     async with reopen_deck(NO_EVENTS) as (app, _, _):
         pass
-    assert app.seen.last_view == boards.NOW // 1
+    assert app.read_marks.last_view == boards.NOW // 1
 
 
 async def test_an_unfocused_terminal_is_not_redrawn():
@@ -150,17 +150,18 @@ async def test_a_click_on_a_footer_key_presses_only_that_key():
         await wait_for(
             pilot,
             lambda: (
-                isinstance(app.screen, AwayScreen)
+                isinstance(app.screen, WhileAwayScreen)
                 and is_shown(app, "↵ continue  f what failed", -1)
             ),
         )
         await pilot.click(offset=(read_terminal_lines(app)[-1].index("continue"), 23))
-        await wait_for(pilot, lambda: not isinstance(app.screen, AwayScreen))
+        await wait_for(pilot, lambda: not isinstance(app.screen, WhileAwayScreen))
         await pilot.pause()
         assert isinstance(app.screen, DeckScreen)
     async with reopen_deck(SOME_EVENTS) as (app, _, pilot):
         await wait_for(
-            pilot, lambda: isinstance(app.screen, AwayScreen) and is_shown(app, "f what failed", -1)
+            pilot,
+            lambda: isinstance(app.screen, WhileAwayScreen) and is_shown(app, "f what failed", -1),
         )
         await pilot.click(offset=(read_terminal_lines(app)[-1].index("what failed"), 23))
         await wait_for(pilot, lambda: type(app.screen).__name__ == "TasksScreen")

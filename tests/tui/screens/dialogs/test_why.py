@@ -131,7 +131,7 @@ async def test_the_dialog_lists_the_first_suggestions_without_applying_them() ->
         assert any("↵ opens the task" in line for line in read_screen_lines(app))
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(app.screen, TaskScreen))
-        assert answers.asked("set") == []
+        assert answers.list_args("set") == []
 
 
 async def test_the_dialog_s_keys_stay_visible_on_a_small_terminal() -> None:
