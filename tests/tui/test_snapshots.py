@@ -271,8 +271,12 @@ def _mark_call_queue(errands: CallQueue) -> Event:
 
 
 def _mark_log_view(view: LogView) -> Event:
+    """Return an event set when the view has drawn the pages of its pending messages.
+
+    A resize of the view is one of these messages, and leads to a command for the reader.
+    """
     done = Event()
-    view.send_command(lambda pager: done.set())
+    view.call_later(view.send_command, lambda pager: view.call_later(done.set))
     return done
 
 

@@ -24,8 +24,10 @@ def create_database(path: Path, steps: int) -> None:
         c.execute("CREATE TABLE steps (id INTEGER PRIMARY KEY, said TEXT NOT NULL)")
         c.execute("CREATE TABLE last (step INTEGER NOT NULL)")
         c.execute("INSERT INTO last VALUES (0)")
-        c.execute("CREATE TABLE home (uuid TEXT NOT NULL)")
-        c.execute("INSERT INTO home VALUES (?)", (str(uuid4()),))
+        c.execute("CREATE TABLE home (uuid TEXT NOT NULL, parent TEXT, created_at TEXT NOT NULL)")
+        c.execute(
+            "INSERT INTO home VALUES (?, NULL, '2026-01-01T00:00:00.000000Z')", (str(uuid4()),)
+        )
         c.execute("BEGIN")
         for step in range(1, steps + 1):
             write_step(c, step)
