@@ -201,7 +201,7 @@ class RuntimeConnection:
     ) -> Any:  # fmt: skip
         """Send one request and return its answer.
 
-        `place` is the origin of the request. Raise EOFError if the runtime ends before it answers.
+        `origin` names caller and terminal. Raise EOFError if the runtime ends before it answers.
         """
         self._sock.sendall(
             json.dumps({"verb": verb, "args": args, "from": origin or {}}).encode() + b"\n"

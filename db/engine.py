@@ -51,7 +51,7 @@ def create_write_engine(
 ) -> Engine:
     """Return an engine with one permanent connection.
 
-    Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. A `seat` times the
+    Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. `timing` times the
     statements.
     """
     factory: Any = timing.connection if timing else sqlite3.Connection

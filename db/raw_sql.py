@@ -70,7 +70,7 @@ def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> N
 
 
 def execute_statements(c: Connection, sql: str, parameters: Sequence[Parameters]) -> None:
-    """Execute a statement that changes rows once for each of `given`."""
+    """Execute a statement that changes rows once for each of `parameters`."""
     driver = c.connection.driver_connection
     if parameters and isinstance(driver, sqlite3.Connection):
         execute_on_driver(driver, sql, parameters, many=True)

@@ -35,7 +35,7 @@ def make_list_command(
 ) -> Command:
     """Build `GROUP ls`.
 
-    `fields` are the machine-readable fields, the name first; `seen` masks secrets of a row.
+    `fields` are the machine-readable fields, the name first; `mask` masks secrets of a row.
     """
 
     def ls(session: CommandContext, args: Args) -> int:
@@ -75,7 +75,7 @@ def print_list(
 def make_show_command(
     group: str, facts: Callable[[Row], list[tuple[str, str]]], mask: Callable[[Row], Row] = dict
 ) -> Command:
-    """Build `GROUP show NAME`; `seen` masks secrets of the row."""
+    """Build `GROUP show NAME`; `mask` masks secrets of the row."""
 
     def show(session: CommandContext, args: Args) -> int:
         found = mask(session.call(f"{group}.show", name=require_one_name(args, group)))

@@ -230,7 +230,7 @@ def add_filters(
     queue: tuple[str, ...] = ("--queue", "-q"),
     named: tuple[str, ...] = ("--name", "-n"),
 ) -> Any:
-    """Add the task filters and return their group; `told` is its description."""
+    """Add the task filters and return their group with a description."""
     group = parser.add_argument_group("filters", description or None)
     group.add_argument(
         "--status",

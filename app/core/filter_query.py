@@ -60,7 +60,7 @@ class TextPattern(NamedTuple):
 
 
 class QueryTerm(NamedTuple):
-    """One condition; `no` negates it.
+    """One condition; `is_negated` negates it.
 
     By `kind`: "word" has `text`, case-folded. "status" has `states`. "queue", "template", "by" and
     "name" have `patterns`. "tag" has the key as `text`, and `patterns` of its value unless any

@@ -18,8 +18,8 @@ MAX_RUNS = 10**9
 class SettingFault(NamedTuple):
     """An invalid setting.
 
-    `where` is the path of the setting from its section on, () for the file. `said` starts with the
-    path: `retention.keep: must be …`. `advice` is a possible fix.
+    `where` is the path of the setting from its section on, () for the file. `message` starts with
+    the path: `retention.keep: must be …`. `advice` is a possible fix.
     """
 
     where: tuple[str, ...]
@@ -90,7 +90,7 @@ class SlowSettings:
 class MaintenanceSettings:
     """All maintenance settings.
 
-    While `doubt` names invalid settings, nothing may be removed.
+    While `retention_fault` names invalid settings, nothing may be removed.
     """
 
     backup: BackupSettings = BackupSettings()
@@ -176,7 +176,7 @@ def _parse_table(
     faults: list[SettingFault],
     subtables: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the valid settings of one table. `beside` names its subtables."""
+    """Return the valid settings of one table. Skip `subtables`."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:

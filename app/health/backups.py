@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def check_backups(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Check the age and place of the newest backup.
 
-    `found` comes from `status`; None means that backups are off.
+    `status` comes from the verb `status`; None means that backups are off.
     """
     if status is None:
         text = "turned off in config.toml"

@@ -200,7 +200,7 @@ def check_offline_database(
 ) -> Finding:
     """Check the database while no runtime is running.
 
-    `refused` raises the problem that would keep the next runtime from starting.
+    `check_start` raises the problem that would keep the next runtime from starting.
     """
     try:
         check_start(home)

@@ -27,8 +27,8 @@ def run_checks(
     """Yield all findings about the home at `path`.
 
     `newest` is the submission time (ISO) of the newest task. Without a runtime, `refused` is called
-    with the home and raises what would prevent a start. `keys` reports faults in the user's key
-    bindings.
+    with the home and raises what would prevent a start. `find_key_faults` reports faults in the
+    user's key bindings.
     """
     status = None if isinstance(asked, Problem) else asked
     ours = list(procfs.find_taskdeck_processes())

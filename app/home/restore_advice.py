@@ -90,7 +90,7 @@ def _find_unreachable(home: Path) -> Problem | None:
 class RestoreCandidate(NamedTuple):
     """The newest good backup.
 
-    `at` is its stored time. `named` is the argument for `db restore`, "" for its default choice.
+    `at` is its stored time. `argument` is typed after `db restore`, "" for its default choice.
     """
 
     at: str

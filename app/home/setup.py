@@ -67,7 +67,7 @@ def was_unclean_shutdown(home: Path) -> bool:
 def mark_clean_shutdown(home: Path, databases: Sequence[Database]) -> Iterator[None]:
     """Remove the clean-shutdown marker, and write it again on a clean exit.
 
-    A clean exit means that all `opened` databases closed without error and without damage.
+    A clean exit means that all `databases` closed without error and without damage.
     """
     (home / "run" / CLEAN_SHUTDOWN_FILE).unlink(missing_ok=True)
     yield

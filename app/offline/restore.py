@@ -34,12 +34,13 @@ def restore_home(
     is_dry_run: bool = False,
     is_interactive: bool = False,
 ) -> RestoreChanges:
-    """Replace the database by a backup if `agree` accepts the changes.
+    """Replace the database by a backup if `confirm` accepts the changes.
 
     `ident` selects the backup (see `choose_backup`); without it, the newest good one at or before
-    the stored time `at` is used. A `trial` changes nothing. With `asks`, the home stays usable
-    while a person decides. Raise RuntimeExists while a runtime is running, except for a trial;
-    Conflict if the changes differ after the decision; BadBackup, NoBackup and Storage.
+    the stored time `at` is used. With `is_dry_run`, nothing changes. With `is_interactive`, the
+    home stays usable while a person decides. Raise RuntimeExists while a runtime is running, except
+    for a dry run; Conflict if the changes differ after the decision; BadBackup, NoBackup and
+    Storage.
     """
     home_path = Path(home)
     with translate_os_errors(home):

@@ -90,7 +90,7 @@ def _describe_problem(
 ) -> str:
     """Describe the faults and the settings in effect.
 
-    `lost`: the backup folder is unknown.
+    `is_folder_unknown`: the backup folder is unknown.
     """
     removed = " Nothing is removed until it is fixed." if found.retention_fault else ""
     removed += " No backup is taken, as the backup folder is unknown." if is_folder_unknown else ""

@@ -33,7 +33,7 @@ class Quarantine:
         return await self.search() or await self.search(full_scan=True)
 
     async def search(self, full_scan: bool = False) -> list[str]:
-        """Quarantine and describe unreadable rows, in active data or the `whole` database."""
+        """Quarantine and describe unreadable rows of active data, or of all data by `full_scan`."""
         async with self._lock:
             if time.monotonic() - self._empty_at.get(full_scan, float("-inf")) < (
                 WHOLE_SEARCH_INTERVAL if full_scan else SEARCH_INTERVAL

@@ -78,9 +78,9 @@ def format_origin(home: Path) -> str:
 class TargetState:
     """Content of a replication target.
 
-    `promoted` means that a home is there. `of` is the origin of the replica there: "" if unknown,
-    None without a replica or for an unmarked one of this home. `home` is the UUID of its home, ""
-    if unknown.
+    `promoted` means that a home is there. `origin` is the origin of the replica there: "" if
+    unknown, None without a replica or for an unmarked one of this home. `home` is the UUID of its
+    home, "" if unknown.
     """
 
     promoted: bool
@@ -253,11 +253,11 @@ class Replicator:
             if not replica_path.exists() and (
                 others := sorted({*os.listdir(folder)} - ALLOWED_ENTRIES)
             ):
-                stderr = (
+                message = (
                     f"{folder} holds other files, as {truncate(sanitize(others[0]), 60)}. It was"
                     " not touched."
                 )
-                raise Conflict(stderr, "Choose an empty folder.")
+                raise Conflict(message, "Choose an empty folder.")
         except OSError as error:
             raise Conflict(
                 f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}."

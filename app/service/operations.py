@@ -65,8 +65,8 @@ def as_dict(
 ) -> dict[str, Any]:
     """Return an operation as sent to clients.
 
-    `name` is the task's name, and `here` the terminal of the caller. The key `here` is true for an
-    operation from that terminal; `reason` says why an operation cannot be undone. Secrets are
+    `name` is the task's name, and `origin` the terminal of the caller. The key `here` is true for
+    an operation from that terminal; `reason` says why an operation cannot be undone. Secrets are
     masked only here: the log keeps the real values, which undo needs.
     """
     reason = explain_not_undoable(row)

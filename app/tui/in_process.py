@@ -85,7 +85,7 @@ def shutdown_on_exit(runtime: EmbeddedRuntime) -> Iterator[SignalExit]:
 def stop_runtime(runtime: EmbeddedRuntime, home: Path, board: Board, keep_runtime: bool) -> Board:
     """Stop the runtime after the deck closed and return the final board.
 
-    With `goes_on`, start a runtime in the background. Raise Problem.
+    With `keep_runtime`, start a runtime in the background. Raise Problem.
     """
     _ignore_signals()
     if not runtime.is_alive:

@@ -93,17 +93,22 @@ class BackupCatalog:
     def list_backups(self) -> list[Backup]:
         """Return all backups, oldest first, including other homes'."""
         found = self.list_entries()
-        strangers = self._strangers(found)
+        strangers = self._map_strangers(found)
         return [_make_backup(entry, strangers) for entry in found]
 
     def list_own(self) -> list[Backup]:
-        """Return the home's own backups, oldest first."""
-        return [backup for backup in self.list_backups() if backup.stranger is None]
+        """Return the backups that this home took, oldest first.
+
+        Only these may be pruned or built upon: the parent of a promoted replica may be alive.
+        """
+        found = self.list_entries()
+        strangers = self._map_strangers(found, with_parent=False)
+        return [_make_backup(entry, {}) for entry in found if entry["id"] not in strangers]
 
     def list_others(self) -> list[dict[str, Any]]:
         """Return the entries of other homes, or [] if a backup surely belongs to this home."""
         found = self.list_entries()
-        strangers = self._strangers(found)
+        strangers = self._map_strangers(found, with_parent=False)
         theirs = [entry for entry in found if entry["id"] in strangers]
         return theirs if all(entry in theirs for entry in found if entry.get("home")) else []
 
@@ -111,8 +116,10 @@ class BackupCatalog:
         """Return the UUID of the home in the last backup of the database's path, or None."""
         return _find_home_uuid(self.list_entries(), self._database) if self._database else None
 
-    def _strangers(self, found: list[dict[str, Any]]) -> dict[str, str]:
-        return _strangers(found, self._database) if self._database else {}
+    def _map_strangers(
+        self, found: list[dict[str, Any]], with_parent: bool = True
+    ) -> dict[str, str]:
+        return _map_strangers(found, self._database, with_parent) if self._database else {}
 
     def list_good(self) -> list[Backup]:
         """Return the home's verified backups, oldest first."""
@@ -125,7 +132,7 @@ class BackupCatalog:
         """
         try:
             found = self.list_entries()
-            strangers = self._strangers(found)
+            strangers = self._map_strangers(found)
             chosen = tool.pick_backup(
                 (
                     found
@@ -205,11 +212,14 @@ class BackupErrorTranslator:
             raise space_errors.make_problem(self.folder, error, self.undone) from error
 
 
-def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
+def _map_strangers(
+    found: list[dict[str, Any]], database: Path, with_parent: bool
+) -> dict[str, str]:
     """Return the paths of the databases of backups that belong to another home, by backup id.
 
     If `database` cannot be read, its last backup names the home. Without such a backup, every
-    backup counts as its own. A promoted replica also owns the backups that its parent took before.
+    backup counts as its own. `with_parent` accepts what the parent of a promoted replica took
+    before the promotion.
     """
     uuid, parent, created_at = _read_identity(database)
     uuid, place = uuid or _find_home_uuid(found, database), os.path.realpath(database)
@@ -218,7 +228,8 @@ def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
         named = entry.get("home")
         if named is None:
             return entry.get("of") == place
-        return named == uuid or (named == parent and entry["at"] <= created_at)
+        is_inherited = with_parent and named == parent and entry["at"] <= created_at
+        return named == uuid or is_inherited
 
     strangers = [entry for entry in found if uuid and not is_own(entry)]
     return {entry["id"]: entry.get("of") or "an unknown place" for entry in strangers}
@@ -236,7 +247,8 @@ def _read_identity(database: Path) -> tuple[str | None, str | None, str]:
         if database.is_file():
             with closing(sqlite3.connect(make_undisturbed_uri(database), uri=True)) as c:
                 row = c.execute("SELECT uuid, parent, created_at FROM home").fetchone()
-                return row or (None, None, "")
+                if row and isinstance(row[2], str):
+                    return row
     return None, None, ""
 
 

@@ -115,10 +115,10 @@ def take_backup(
 ) -> Backup:  # fmt: skip
     """Back up the database `source` into `folder`, and prune before and after.
 
-    Pruning first may provide the space. `beside`: texts of the companion files. Blocks; call it in
-    a thread. `step` is called regularly and may raise to cancel, which leaves nothing behind. Raise
-    BadBackup for a backup that fails verification (recorded in the manifest), DamagedDatabase for a
-    damaged source, and Storage.
+    Pruning first may provide the space. `companions`: texts of the companion files. Blocks; call it
+    in a thread. `step` is called regularly and may raise to cancel, which leaves nothing behind.
+    Raise BadBackup for a backup that fails verification (recorded in the manifest), DamagedDatabase
+    for a damaged source, and Storage.
     """
     try:
         with backup_folder.lock_folder(folder, step), BackupErrorTranslator(folder):

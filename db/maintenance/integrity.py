@@ -37,7 +37,7 @@ from db.states import ACTIVE_SQL
 
 
 def check_database(path: Path, document_checks: DocumentChecks = NO_CHECKS) -> list[str]:
-    """Return all faults of a database, found by SQLite, this program and `judges`.
+    """Return all faults of a database, found by SQLite, this program and `document_checks`.
 
     Reads every page. Raise Storage if the check is impossible.
     """

@@ -133,7 +133,7 @@ def _get_byte_order(header: bytes) -> str:
 
 
 def _read_frames(log: Path, accepted: int) -> Iterator[_WalFrame | None]:
-    """Yield the frames after the first `seen`; None for an older generation."""
+    """Yield the frames after the first `accepted`; None for an older generation."""
     with open(log, "rb") as file:
         _, _, size, _, *round_ = struct.unpack(">6I", file.read(24))
         file.seek(HEADER_SIZE + accepted * (FRAME_HEADER_SIZE + size))
@@ -149,10 +149,7 @@ def _read_frames(log: Path, accepted: int) -> Iterator[_WalFrame | None]:
 
 
 def _compute_checksum(byte_order: str, body: bytes, before: Checksum) -> Checksum:
-    """Return the checksum of `body` that continues `before`.
-
-    `words` is the byte order.
-    """
+    """Return the checksum of `body` that continues `before`."""
     first, second = before
     numbers = iter(struct.unpack(f"{byte_order}{len(body) // 4}I", body))
     for one, two in zip(numbers, numbers, strict=True):

@@ -77,7 +77,7 @@ def record(
 
 
 def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, min_id: int) -> None:
-    """Record an operation with an id above `above`.
+    """Record an operation with an id above `min_id`.
 
     Ids up to it belonged to operations that no longer exist here.
     """

@@ -408,7 +408,7 @@ def count_ended_since(
 ) -> dict[str, int]:
     """Count tasks that ended after `since`, by status.
 
-    `kept` leaves out deleted tasks, which requires reading each row.
+    `skip_deleted` leaves out deleted tasks, which requires reading each row.
     """
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
     there = " AND +deleted_at IS NULL" if skip_deleted else ""
@@ -453,24 +453,19 @@ def list_children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
 
 
 def list_waiting_dependants(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """Return the tasks outside `uuids` that wait for one of them to succeed: number, name.
+    """Return the tasks outside `uuids` that wait for them to succeed, directly or not.
 
-    A cancel of these tasks cancels them too.
+    A cancel of these tasks cancels them too. Rows are number and name.
     """
     d = schema.dependencies
-    chosen = select(tasks.c.number, tasks.c.name).join(d, d.c.task_id == tasks.c.uuid)
-    return list(
-        c.execute(
-            chosen.where(
-                is_any_of(d.c.parent_id, uuids),
-                d.c.kind == "success",
-                tasks.c.status.in_(("blocked", "held", "scheduled")),
-                ~is_any_of(tasks.c.uuid, uuids),
-            )
-            .distinct()
-            .order_by(tasks.c.number)
-        ).all()
+    waits = (d.c.kind == "success", tasks.c.status.in_(("blocked", "held", "scheduled")))
+    children = select(tasks.c.uuid).join(d, d.c.task_id == tasks.c.uuid).where(*waits)
+    found = children.where(is_any_of(d.c.parent_id, uuids)).cte(recursive=True)
+    found = found.union(children.join(found, d.c.parent_id == found.c.uuid))
+    chosen = select(tasks.c.number, tasks.c.name).where(
+        tasks.c.uuid.in_(select(found.c.uuid)), ~is_any_of(tasks.c.uuid, uuids)
     )
+    return list(c.execute(chosen.order_by(tasks.c.number)).all())
 
 
 def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:

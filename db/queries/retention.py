@@ -57,9 +57,9 @@ class ExpiryRule(NamedTuple):
 class RetentionRules(NamedTuple):
     """All retention rules.
 
-    Tasks without runs, events, samples and closed alerts expire before `before`. Operations expire
-    before `month` (202611), and outcomes of removed runs (table `forgotten`) before `ledger`.
-    Empty: never.
+    Tasks without runs, events, samples and closed alerts expire before `records_before`. Operations
+    expire before `operations_before_month` (202611), and outcomes of removed runs (table
+    `forgotten`) before `outcomes_before`. Empty: never.
     """
 
     scopes: tuple[ExpiryRule, ...]
@@ -71,8 +71,8 @@ class RetentionRules(NamedTuple):
 class RuleRuns(NamedTuple):
     """The runs of one rule and the cutoffs beyond which they expire.
 
-    `get_reason` follows the order of `edges`. `kept`: tasks (JSON) with the last success of their
-    name. Runs that ended after `counted` expire by age only.
+    `get_reason` follows the order of `cutoffs`. `spared_tasks`: tasks (JSON) with the last success
+    of their name. Runs that ended after `counted` expire by age only.
     """
 
     scope: ExpiryRule

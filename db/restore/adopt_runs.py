@@ -30,10 +30,10 @@ ADOPTION_NOTE = "its run is still active; all other data of the task is lost"
 class ObservedRun:
     """A run as reported by its keeper or its log.
 
-    `number`: the task's number, if known. `told`: the keeper will report the run by itself.
-    `ended`: the run ended at UNIX time `end` with `code`, or `lost`, or after the requested `stop`.
-    `again`: False if the run may still be alive. `lives`: the process was seen, and `begin`,
-    `argv`, `cwd` and `name` describe it.
+    `number`: the task's number, if known. `is_reported`: the keeper will report the run by itself.
+    `ended`: the run ended at UNIX time `end` with `code`, or `has_unknown_end`, or after the
+    requested `stop`. `is_surely_over`: False if the run may still be alive. `is_alive`: the process
+    was seen, and `begin`, `argv`, `cwd` and `name` describe it.
     """
 
     runid: str
@@ -89,7 +89,7 @@ def adopt_run(
     """Attach an active run to its task, or to a new one; return the new task's number.
 
     Its own task is used if it is open, or ended before this attempt. A new task keeps the number
-    unless another task has it; then `fresh` provides one. Loads still have to be recounted.
+    unless another task has it; then `take_number` provides one. Loads still have to be recounted.
     """
     # a job may write any number into its environment
     own = run.number if run.number is not None and 0 < run.number < transitions.MAX_NUMBER else None

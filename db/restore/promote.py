@@ -61,7 +61,7 @@ def _copy_replica(replica: Path, part: Path, by: str) -> int:
 
 
 def _require_intact(path: Path, replica: Path) -> None:
-    """Raise Storage if the database at `path`, made from `copy`, is damaged."""
+    """Raise Storage if the database at `path`, made from `replica`, is damaged."""
     if faults := integrity.find_damage(path) or integrity.find_inconsistencies(path):
         raise make_damaged_error(faults[0], replica)
 

@@ -102,8 +102,8 @@ def reconcile(
     `present`: the current database, or None; `sound` if it was checked. `traces` is used where
     `present` may be incomplete. `highest`: the highest number in any backup. `by` and `what` are
     author and object in the operation log. `idle`: no number was assigned since the last backup.
-    `behind`: `present` lacks its latest writes. `passed`: number ranges skipped by known restores.
-    `latest`: `target` is the last backup. Raise sqlite3.Error.
+    `behind`: `present` lacks its latest writes. `skipped_ranges`: number ranges skipped by known
+    restores. `latest`: `target` is the last backup. Raise sqlite3.Error.
     """
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
@@ -261,17 +261,17 @@ def _find_readable_columns(
     With a damaged name but the right number of columns, select all by position. SQLite reports a
     damaged schema once and knows the rest afterwards, hence two attempts.
     """
-    old_definitions: list[bytes] = []
+    present_names: list[bytes] = []
     for _ in range(2):
         with suppress(*raw_sql.DRIVER_ERRORS):
-            old_definitions = [
+            present_names = [
                 name
                 for (name,) in c.execute(
                     "SELECT CAST(name AS BLOB) FROM pragma_table_info(?)", (table,)
                 )
             ]
-    found = [name for name in wanted if name.encode() in old_definitions]
-    if len(found) < len(wanted) == len(old_definitions):
+    found = [name for name in wanted if name.encode() in present_names]
+    if len(found) < len(wanted) == len(present_names):
         return "*", wanted
     return ", ".join(map(_quote, found)), found
 
@@ -636,7 +636,8 @@ def _merge_recorded_runs(c: Connection) -> None:
 def _merge_replica(c: Connection, is_descendant: bool) -> None:
     """Keep the current replication target.
 
-    The absence of a target counts only if the present database `follows` the backup.
+    The absence of a target counts only if the present database descends from the backup
+    (`is_descendant`).
     """
     chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
     if is_descendant or raw_sql.fetch_value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
@@ -859,9 +860,9 @@ def _merge_observed_runs(
 ) -> list[str]:
     """Merge runs known only from keeper or logs; return the tasks held for them.
 
-    `judged`: runs of unknown tasks that the backup knows. The present database recorded other such
-    runs and held its tasks for them. `last`: the highest number that may be used. `behind`: tasks
-    that wait in the present database may have run. `sure`: nothing else ran.
+    `decided_runs`: runs of unknown tasks that the backup knows. The present database recorded other
+    such runs and held its tasks for them. `last`: the highest number that may be used. `behind`:
+    tasks that wait in the present database may have run. `no_runs_missing`: nothing else ran.
     """
     given, observed_by_id = (
         json.dumps([trace.runid for trace in traces]),
@@ -1136,7 +1137,7 @@ def _find_used_numbers(
 ) -> _UsedNumbers:
     """Determine the used numbers, before any task is copied.
 
-    `follows`: the present database continued from the backup; None: its counter decides.
+    `is_descendant`: the present database continued from the backup; None: its counter decides.
     """
     counted = [
         value
@@ -1155,10 +1156,10 @@ def _find_used_numbers(
     given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM main.tasks")]
     # higher numbers were never given out
     given = [0, *(number for number in given if number < transitions.MAX_NUMBER)]
-    no_runs_missing = (
+    is_counter_trusted = (
         max([0, *counted]) >= max(before, 1) if is_descendant is None else is_descendant
     )
-    return _UsedNumbers(max(given), max(given) + (0 if no_runs_missing else SAFETY_MARGIN))
+    return _UsedNumbers(max(given), max(given) + (0 if is_counter_trusted else SAFETY_MARGIN))
 
 
 def _set_next_number(
@@ -1170,17 +1171,17 @@ def _set_next_number(
 ) -> None:
     """Set the next number above all used ones, and report lost numbers."""
     if not result.whole:
-        old_definitions = set(
+        missing_numbers = set(
             raw_sql.fetch_column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,))
         )
-        old_definitions = old_definitions.union(
+        missing_numbers = missing_numbers.union(
             *_find_skipped_ranges(c),
             *(range(low, min(high, low + SAFETY_MARGIN) + 1) for low, high in skipped_ranges),
         )
         result.lost = [
             number
             for number in range(before + 1, min(used_numbers.known, before + MAX_LISTED * 100) + 1)
-            if number not in old_definitions
+            if number not in missing_numbers
         ]
         result.at_most = (
             len(result.lost) >= SAFETY_MARGIN

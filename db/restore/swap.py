@@ -179,7 +179,7 @@ def prepare_restore(
     """Yield the backup, reconciled with the present database.
 
     The file is removed afterwards unless it was swapped in. The caller holds the runtime lock,
-    except for a `trial`, which only reads. `traces`: runs known to keeper and logs. `highest`:
+    except for a `is_dry_run`, which only reads. `traces`: runs known to keeper and logs. `highest`:
     highest number known to be used. `passed`: skipped number ranges. `by` and `what` are author and
     object in the operation log. `idle`: no number was assigned since the last backup, which is this
     one if it is the `latest`. `lacks`: tells if a readable database lacks its latest writes;
@@ -323,7 +323,7 @@ def _list_side_files(path: Path) -> list[str]:
 
 @contextmanager
 def _moved_away(present: Path, old_path: Path, new: Path) -> Iterator[None]:
-    """Move the present database and its side files to `kept`, and back on failure.
+    """Move the present database and its side files to `old_path`, and back on failure.
 
     A marker file records the unfinished swap.
     """

@@ -231,7 +231,8 @@ _BY_TEXT = (
 class CandidateSources(NamedTuple):
     """Sources that each hold all candidates, shortest first.
 
-    `known` has each source with its length, None if unknown. `low` and `high` limit the positions.
+    `sources` has each source with its length, None if unknown. `low` and `high` limit the
+    positions.
     """
 
     sources: list[tuple[Source, int | None]]
@@ -292,7 +293,7 @@ def find_candidates(
 
 
 def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, max_count: int) -> int:
-    """Estimate how many indexed tasks contain a word, up to a little over `most`.
+    """Estimate how many indexed tasks contain a word, up to a little over `max_count`.
 
     The samples grow from the newest task back, because tasks submitted together are alike and tell
     nothing about older ones. A word too short for the index is expensive, so it counts as rare.
@@ -315,8 +316,9 @@ def find_candidate_ids(
 ) -> set[int] | None:
     """Return the candidate row ids of the narrowest sources, or None.
 
-    None means that every source has more than `most`. Sources of unknown length may have up to
-    `blindly`. Only `patient` scans all texts for a word too short and too common for the index.
+    None means that every source has more than `max_count`. Sources of unknown length may have up to
+    `max_unknown`. Only `scan_texts` scans all texts for a word too short and too common for the
+    index.
     """
     found: set[int] | None = None
     for source, length in sources.sources:
@@ -351,7 +353,7 @@ def find_by_pattern(
 ) -> set[int] | None:
     """Return the positions matching a pattern, from the column's whole index.
 
-    Return None without a pattern, or if there are more than `most`.
+    Return None without a pattern, or if there are more than `max_count`.
     """
     for condition in conditions:
         if (

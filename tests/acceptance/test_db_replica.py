@@ -484,6 +484,22 @@ def test_a_remote_replica_without_marker_is_not_overwritten(
     )
 
 
+def test_a_home_without_its_uuid_replicates_nothing_and_says_so(
+    unstarted_home: AcceptanceHome, tmp_path: Path
+):
+    set_target(unstarted_home, tmp_path / "replica")
+    with closing(sqlite3.connect(unstarted_home.home / "taskdeck.db")) as c, c:
+        c.execute("DELETE FROM home")
+
+    sync_replica(unstarted_home)
+
+    assert read_offline_status(unstarted_home)["problem"] == (
+        "the database has lost the UUID of its home; repair it: taskdeck db check --repair"
+    )
+    with pytest.raises(Conflict, match="lost the UUID of its home. Nothing was replicated"):
+        set_target(unstarted_home, tmp_path / "other")
+
+
 def test_a_replica_taken_by_another_home_is_reported(
     unstarted_home: AcceptanceHome, remote_folder: Path
 ):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement. `judged` is compared with the goals: the value, or its ratio to `beside`.
+    """One measurement. `judged` is the value, or its ratio to `comparison`.
 
     A figure without a goal is shown for comparison only; one without a value was not measurable.
     """

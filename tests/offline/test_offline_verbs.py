@@ -30,7 +30,7 @@ from app.offline import replica as offline_replica
 from app.offline import restore as offline_restore
 from app.paths import refuse_replica
 from db import timestamps
-from db.backup.catalog import NoBackup
+from db.backup.catalog import BackupCatalog, NoBackup
 from db.backup.create import BackupRules, take_backup
 from db.errors import DamagedDatabase, OlderDatabase
 from db.maintenance import migrate
@@ -779,6 +779,8 @@ def test_a_promoted_replica_uses_the_backups_of_its_parent_from_before(
 
     assert backup_picker.describe_choice(os.fspath(replica_home), None, None)["id"] == before.stem
     assert list_foreign_backups(replica_home) == [after.id]
+    catalog = BackupCatalog(replica_home / "backups", paths.get_database_path(replica_home))
+    assert catalog.list_own() == []
 
 
 def test_no_backup_is_built_upon_one_of_another_home_and_that_is_never_pruned(

@@ -21,7 +21,7 @@ _TOLERANCE = 1.001
 class Overcommit(NamedTuple):
     """A warning, and the pool to shrink.
 
-    `fits` holds the `cpu` and `memory` that would fit. `alone` means that the pool exceeds the
+    `fits` holds the `cpu` and `memory` that would fit. `is_single` means that the pool exceeds the
     machine by itself.
     """
 

@@ -36,8 +36,8 @@ class PoolView:
 class QueuedTask:
     """A task that may start now.
 
-    `expected` is the run time in seconds; None is unbounded. `known` is True if past runs give the
-    run time; otherwise it is only the limit. `limit` is the timeout.
+    `expected` is the run time in seconds; None is unbounded. `has_past_runs` is True if past runs
+    give the run time; otherwise it is only the limit. `limit` is the timeout.
     """
 
     uuid: str
@@ -75,8 +75,8 @@ class QueueView:
 class ActiveRun:
     """A run that holds resources.
 
-    `ends_in` is None if unknown, and 0 or negative if overdue. `known` and `limit` are as in
-    `QueuedTask`, in seconds from now.
+    `ends_in` is None if unknown, and 0 or negative if overdue. `has_past_runs` and `limit` are as
+    in `QueuedTask`, in seconds from now.
     """
 
     number: int

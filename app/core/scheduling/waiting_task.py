@@ -38,7 +38,7 @@ class TaskState:
     """State of the task to explain.
 
     Times are in seconds from now. `attempt` counts all attempts; `failures` counts those since the
-    last manual retry. `aside` marks a quarantined task, which a release does not fix.
+    last manual retry. `is_quarantined` marks a quarantined task, which a release does not fix.
     """
 
     uuid: str
@@ -104,7 +104,7 @@ class Explanation(NamedTuple):
 class PlanContext:
     """A dispatch view and its plan, computed once for all tasks to explain.
 
-    `wanted` holds the numbers of these tasks and of their parents.
+    `numbers` holds the numbers of these tasks and of their parents.
     """
 
     view: DispatchView

@@ -244,11 +244,13 @@ def _describe_type(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 
 def _describe_kinds(errors: Iterable[ValidationError]) -> str:
-    text = [
+    kind_lists = [
         e.validator_value if is_array(e.validator_value) else [e.validator_value] for e in errors
     ]
     return "must be " + " or ".join(
-        dict.fromkeys(_TYPE_WORDS.get(str(kind), str(kind)) for kinds in text for kind in kinds)
+        dict.fromkeys(
+            _TYPE_WORDS.get(str(kind), str(kind)) for kinds in kind_lists for kind in kinds
+        )
     )
 
 

@@ -25,7 +25,7 @@ def is_declared_secret(schema: Mapping[str, Any]) -> bool:
 
 
 def find_secret_names(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    """Return the names in `given`, at any depth, that the schema declares secret."""
+    """Return the names in `values`, at any depth, that the schema declares secret."""
     exact, like = _find_declared_names(json.dumps(schema))
     if not (exact or like):
         return []

@@ -243,7 +243,7 @@ class NewestBackup:
     ) -> tuple[str | None, str]:
         """Return the result of `_find_newest_existing`, cached.
 
-        Without a runtime nobody updates the table of backups. With the path `alone` of the
+        Without a runtime nobody updates the table of backups. With the path `database` of the
         database, the backup folder is therefore read first.
         """
         key = (folder, database, find_newest_good(c))

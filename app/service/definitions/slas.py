@@ -238,7 +238,7 @@ def _merge_changes(
 ) -> dict[str, Any]:
     """Return the columns of a rule with these changes.
 
-    `asked` holds the preset, value and metric.
+    `changes` holds the preset, value and metric.
     """
     if not (enabled is None or isinstance(enabled, bool)):
         raise Usage("enabled must be true or false. Nothing was changed.")

@@ -49,7 +49,7 @@ def _make_note(text: str) -> Problem:
 async def _apply_to_tasks(
     call: Call, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
-    """Apply an action to tasks and record it, leaving out tasks that `may` refuses.
+    """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
     Up to `BATCH_SIZE` tasks share one transaction. More tasks take several, so that starts and ends
     go through in between.
@@ -477,7 +477,7 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
 
 
 def refuse_unreadable(row: TaskRow, lacks_environment: bool = False) -> None:
-    """Raise Conflict if parts of a task are unreadable; `bare` means its environment."""
+    """Raise Conflict if parts of a task are unreadable, or if it `lacks_environment`."""
     unreadable_parts = [
         *quarantine.find_lost_values(row.launch),
         *(["environment"] if lacks_environment else []),

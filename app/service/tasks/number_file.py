@@ -91,7 +91,7 @@ def _parse_mark(line: bytes) -> int:
 
 
 def skip_numbers(home: Path, highest: int, skipped: Sequence[int]) -> None:
-    """Record that a restore skips the range `passed` and numbers up to `highest`.
+    """Record that a restore skips the range `skipped` and numbers up to `highest`.
 
     The file is on the disk on return. Raise OSError, or Storage if its path is a folder.
     """

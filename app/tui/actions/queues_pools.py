@@ -49,7 +49,7 @@ def change_place_priority(
 ) -> list[Request]:
     """Raise or lower queue priorities.
 
-    `asked` holds requested values that the board does not show yet.
+    `pending` holds requested values that the board does not show yet.
     """
     queues = [row for row in rows if isinstance(row, QueueEntry)]
     if not queues:

@@ -25,7 +25,7 @@ class NotApplicableError(Exception):
 
 
 class Request(NamedTuple):
-    """One call to the runtime. `said` begins the message about the result, such as "Paused"."""
+    """One call to the runtime. `result_text` begins the message about its result: "Paused"."""
 
     verb: str
     args: dict[str, Any]
@@ -194,8 +194,8 @@ def _make_place_toggle(toggle: str, place: QueueEntry | PoolEntry) -> Request:
 def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[Request]:
     """Run ended tasks again.
 
-    `asked` maps uuids to the end times of tasks that were just retried. A row that still shows this
-    end time is stale, so a repeated key is rejected.
+    `pending` maps uuids to the end times of tasks that were just retried. A row that still shows
+    this end time is stale, so a repeated key is rejected.
     """
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
@@ -238,7 +238,7 @@ def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
 def change_priority(rows: Sequence[TaskRow], by: int, pending: dict[str, int]) -> list[Request]:
     """Raise or lower priorities.
 
-    `asked` holds requested values that the board does not show yet.
+    `pending` holds requested values that the board does not show yet.
     """
     able = [row for row in rows if not isinstance(row, EndedEntry)]
     if not able:

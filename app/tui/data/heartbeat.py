@@ -17,7 +17,7 @@ class SilenceMeter:
         self._looked: float | None = None
 
     def update(self, notification_count: int, ticks: float) -> float:
-        """Return the seconds of silence. `heard` counts notifications; `ticks` is monotonic."""
+        """Return the seconds of silence. `ticks` is monotonic."""
         gone = 0.0 if self._looked is None else min(CHECK_INTERVAL, ticks - self._looked)
         self.seconds = self.seconds + gone if notification_count == self._heard else 0.0
         self._heard, self._looked = notification_count, ticks

@@ -48,8 +48,8 @@ def format_end(row: EndedEntry) -> str:
 class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.
 
-    `until` is the end of its silence in UNIX seconds, `lacks` says why there is no figure to
-    compare, and `facts` is the row of `sla.ls`.
+    `until` is the end of its silence in UNIX seconds, `missing_reason` says why there is no figure
+    to compare, and `facts` is the row of `sla.ls`.
     """
 
     name: str

@@ -43,8 +43,8 @@ _OPERATORS = re.compile(
 class SubmitDraft:
     """Typed texts. `values` holds the texts of FIELDS.
 
-    `parameters` holds, by template, the parameter texts that differ from defaults. `also` holds
-    fields of a repeated task that the form does not show, as verb `submit` takes them.
+    `parameters` holds, by template, the parameter texts that differ from defaults. `other_options`
+    holds fields of a repeated task that the form does not show, as verb `submit` takes them.
     """
 
     kind: str = "command"
@@ -64,8 +64,8 @@ class SubmitDraft:
 def build_spec(draft: SubmitDraft, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the specification for verb `submit`, including template parameters.
 
-    `given` holds `parameters` or `parameter_texts`. Raise ValueError if the command cannot be
-    split.
+    `parameters` is the field `parameters` or `parameter_texts`. Raise ValueError if the command
+    cannot be split.
     """
     found: dict[str, Any] = {
         name: draft.get_text(name) for name in FIELDS if draft.get_text(name) and name != "after"

@@ -65,8 +65,8 @@ def build_database_sections(
 ) -> Iterator[Section]:
     """Yield the sections of the page.
 
-    `opened` are ids of statements shown in full, `config` is the settings file. `gone` is True if
-    backups existed but the newest is missing.
+    `open_keys` are ids of statements shown in full, `config` is the settings file. `lost_backups`
+    is True if backups existed but the newest is missing.
     """
     errors = dict.fromkeys(found.failed.values())
     trouble = [
@@ -130,7 +130,7 @@ def _format_title(title: str, rows: Sequence[Reply] | None) -> str:
 def _format_empty(
     empty_text: str, rows: Sequence[Reply] | None, failed: bool, look: Look
 ) -> tuple[DocRow, ...]:
-    """Return the single line of an empty section: `none`, or a note that rows are unknown."""
+    """Return the single line of an empty section: `empty_text`, or a note that rows are unknown."""
     text = (
         empty_text if rows is not None else "not known" if failed else look.adapt_text("reading…")
     )

@@ -21,8 +21,8 @@ from db.states import ACTIVE, WAITING
 class TaskContext:
     """Data about one task.
 
-    `about` is the reply of verb `about` at time `asked`, `tail` the end of the latest log. `now`
-    and `asked` are UNIX seconds; `room` is the width in cells.
+    `about` is the reply of verb `about` at time `replied_at`, `tail` the end of the latest log.
+    `now` and `replied_at` are UNIX seconds; `room` is the width in cells.
     """
 
     about: Mapping[str, Any]

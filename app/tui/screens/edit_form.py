@@ -60,8 +60,8 @@ _KEYS = [
 class KeptInput(NamedTuple):
     """Text typed into a form and kept for later.
 
-    `was` holds the fields' stored values at that time, empty if they had not been read. `left` is
-    True if the form was left without a request.
+    `stored_texts` holds the fields' stored values at that time, empty if they had not been read.
+    `was_left` is True if the form was left without a request.
     """
 
     texts: Mapping[str, str]

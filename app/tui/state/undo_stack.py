@@ -29,7 +29,7 @@ class UndoStack:
         return self.entries[-1][0] if self.entries else ""
 
     def push(self, text: str, requests: Sequence[Request]) -> None:
-        """Push an entry. `said` is sanitized."""
+        """Push an entry. `text` is sanitized."""
         self.entries = [*self.entries, (text, tuple(requests))][-MAX_UNDO:]
         self.is_hidden = False
 

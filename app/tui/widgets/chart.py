@@ -207,7 +207,7 @@ def make_ticks(
     """Return ticks from 0 to at least `top`, with at most `most` above 0.
 
     Steps are 1, 2 or 5 times a power of ten (whole for `count`), clock units for `time`, powers of
-    two for `size`. `said` formats a tick.
+    two for `size`. `format_tick` formats a tick.
     """
     step = next(step for step in _iter_steps(kind) if step * most >= top)
     number = max(1, math.ceil(top / step - 1e-9))

@@ -202,8 +202,8 @@ def build_right_side(
 ) -> list[Span]:
     """Return the right side of the first line.
 
-    `slow` is True if the first board takes long. `gone` is the last part dropped, from `QUIET_LAG`
-    to `AGES`.
+    `slow` is True if the first board takes long. `dropped` is the last part dropped, from
+    `QUIET_LAG` to `AGES`.
     """
     short = width < WIDE_CELLS
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []

@@ -53,7 +53,7 @@ def list_marked_alert_hints(
 ) -> list[KeyHint]:
     """Return the hints for marked alerts and rules.
 
-    `silenced` returns True if a row has a rule; pass it only where rules can be silenced.
+    `has_rule` returns True if a row has a rule; pass it only where rules can be silenced.
     """
     firing = sum(isinstance(row, AlertEntry) and row.status == "firing" for row in rows)
     firing += sum(

@@ -43,10 +43,10 @@ class Killer:
         self.pids: dict[str, int] = {}
         self.since = ""
 
-    def wait_until_complete(self, dead_count: int = 0) -> dict[str, int]:
+    def wait_until_complete(self, dead_pid: int = 0) -> dict[str, int]:
         """Return the pids of all three once they belong together, without the killed one."""
         self.pids = wait_until(
-            lambda: self._read_pids(dead_count), f"all three of {self.runtime.home} are up"
+            lambda: self._read_pids(dead_pid), f"all three of {self.runtime.home} are up"
         )
         return self.pids
 
@@ -95,7 +95,7 @@ class Killer:
         self._kill_somehow(who)
         wait_until(lambda: not is_alive(pid), f"{who} {pid} is gone")
         self.kills[who] += 1
-        self.wait_until_complete(dead_count=pid)
+        self.wait_until_complete(dead_pid=pid)
         self.worst = max(self.worst, time.monotonic() - began)
         if who != "runtime":
             self.since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -23,7 +23,7 @@ EXIT_CODE = 7
 class TrialResult:
     """Result of a trial; `met` is None where the machine does not allow the trial.
 
-    `said` describes the end of the task, or gives the reason.
+    `detail` describes the end of the task, or gives the reason.
     """
 
     part: str
@@ -112,7 +112,7 @@ def judge_task(
 ) -> TrialResult:
     """Compare a task's end with the allowed status, exit code and optional reason.
 
-    `also` returns another failure once the task has ended.
+    `check_more` returns another failure once the task has ended.
     """
     try:
         job.runtime.wait_for_end(number)

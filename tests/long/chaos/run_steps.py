@@ -28,16 +28,16 @@ def read_rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
 def read_journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """Return the records of each run by letter, and the forgotten runs."""
     known: dict[str, dict[str, Any]] = {}
-    ended_names: set[str] = set()
+    forgotten_runs: set[str] = set()
     for record in read_records(home):
         letter = next(iter(record))
         if letter == "f":
-            ended_names |= set(record["f"])
+            forgotten_runs |= set(record["f"])
         elif letter == "v":
             known.pop(record["v"], None)
         elif letter in "ipse":
             known.setdefault(record[letter], {})[letter] = record
-    return {run: facts for run, facts in known.items() if run not in ended_names}, ended_names
+    return {run: facts for run, facts in known.items() if run not in forgotten_runs}, forgotten_runs
 
 
 def read_records(home: Path) -> Iterator[dict[str, Any]]:

@@ -152,9 +152,9 @@ _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["app.cli.commands.db.restore", "app.offline.restore", __name__])
 
 
-def _run_command_when_traced(gate: Pipe, failures: Path, words: list[str]) -> None:
+def _run_command_when_traced(gate: Pipe, output_path: Path, words: list[str]) -> None:
     """Run the command line once traced, with its output in a file."""
-    with failures.open("w") as file:
+    with output_path.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     gate.recv()

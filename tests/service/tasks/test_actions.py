@@ -58,6 +58,7 @@ async def test_a_cancel_preview_lists_waiting_dependants_outside_the_selection(c
     await submit_task(call, name="needs an end", after_any=[1])
     await submit_task(call, name="cancelled already", after=[1])
     await submit_task(call, name="also selected", after=[1, 2])
+    await submit_task(call, name="needs a child", after=[2])
     await actions.cancel(call, ids=[4])
     uuids = [(await views.show(call, id=number))["uuid"] for number in (1, 5)]
 
@@ -67,7 +68,10 @@ async def test_a_cancel_preview_lists_waiting_dependants_outside_the_selection(c
         (1, "queued"),
         (5, "blocked"),
     ]
-    assert preview["dependants"] == [{"number": 2, "name": "needs success"}]
+    assert preview["dependants"] == [
+        {"number": 2, "name": "needs success"},
+        {"number": 6, "name": "needs a child"},
+    ]
 
 
 async def test_a_running_task_begins_to_stop(call: Call, worker):

@@ -130,7 +130,7 @@ class DeckFilter(DeckLayout):
         """Show one state, or all.
 
         Showing failures marks all of them as seen. The message reports the number of marked
-        failures; if there was none to mark, the message is `told`.
+        failures; if there was none to mark, the message is `default_message`.
         """
         self._state = state
         message = self._mark_all_seen() if state == len(row_filter.STATES) else ""
