@@ -70,8 +70,8 @@ def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_hom
     with acceptance_home.open_terminal() as deck:
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert acceptance_home.run_json("instances", number)[0]["status"] == "paused"
-        deck.press("p", until="● pausable", again_after=5.0)
-        deck.press("x", until="keep", again_after=5.0).type("n").wait(
+        deck.press("p", until="● pausable", again_after=1.5)
+        deck.press("x", until="keep", again_after=1.5).type("n").wait(
             lambda t: "keep" not in t.text
         )
         deck.type("q")
