@@ -1,13 +1,15 @@
 """Terminal input: keys and clicks by Textual's parser, pastes by their start and end marks.
 
 Textual looks for keys inside pastes and fails on bytes that are not UTF-8. Here a paste is text up
-to its end mark, wherever reads are split; invalid bytes become U+FFFD.
+to its end mark, wherever reads are split; invalid bytes become U+FFFD. A sequence that makes
+Textual's parser fail is dropped, and the next character begins a new parser.
 """
 
 from __future__ import annotations
 
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from time import monotonic
 
 from textual import constants, events
@@ -32,6 +34,7 @@ class InputParser:
 
     def __init__(self, debug: bool = False, ticks: Callable[[], float] = monotonic) -> None:
         self._decode = getincrementaldecoder("utf-8")("replace").decode
+        self._debug = debug
         self._parser = XTermParser(debug)
         self._ticks = ticks
         self._partial_mark = ""
@@ -60,7 +63,7 @@ class InputParser:
 
     def tick(self) -> Iterator[Message]:
         """Yield the events caused by silence: a lone escape, an unterminated paste."""
-        yield from self._parser.tick()
+        yield from self._guard_parser(self._parser.tick)
         lone = self._paste is None and len(self._partial_mark) == 1
         if self._ticks() - self._last_input < (constants.ESCAPE_DELAY if lone else SILENCE_TIMEOUT):
             return
@@ -83,8 +86,20 @@ class InputParser:
         return before, found, after
 
     def _parse_keys(self, text: str) -> Iterator[Message]:
-        if text:  # the parser takes empty input as the end of file
-            yield from self._parser.feed(text)
+        for character in text:  # single characters, so a failure costs only its sequence
+            yield from self._guard_parser(partial(self._parser.feed, character))
+
+    def _guard_parser(self, parse: Callable[[], Iterable[Message]]) -> Iterator[Message]:
+        """Yield the valid events of a parser call; begin a new parser if the call fails.
+
+        Textual's parser fails on code points out of range, such as `ESC [1114112u`.
+        """
+        try:
+            found = [event for event in parse() if _is_valid(event)]
+        except Exception:
+            self._parser = XTermParser(self._debug)
+            return
+        yield from found
 
     def _collect_paste(self, piece: str, over: bool) -> Iterator[Message]:
         """Collect pasted text; yield it if complete or large."""
@@ -96,3 +111,11 @@ class InputParser:
             yield events.Paste(sanitize_paste("".join(paste)))
             paste.clear()
             self._size = 0
+
+
+def _is_valid(event: Message) -> bool:
+    """Return False for a size, which SIGWINCH reports, and for a key that is not UTF-8 text."""
+    if isinstance(event, events.Key):
+        text = event.key + (event.character or "")
+        return not any("\ud800" <= character <= "\udfff" for character in text)
+    return not isinstance(event, events.Resize)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.message import Message
 
 from app.tui.terminal.input_parser import SILENCE_TIMEOUT, InputParser
 from tests.acceptance.terminal import Terminal
+from tests.long.input.trials import KNOWN_FAILURES, check_sequences
 
 ROOT = Path(__file__).parents[3]
 ENV = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
@@ -79,6 +81,20 @@ def test_invalid_utf_8_becomes_replacement_characters(data: bytes, said: list[st
     assert shown == said
 
 
+@pytest.mark.parametrize("sequence", KNOWN_FAILURES)
+def test_a_sequence_with_an_impossible_key_is_dropped(sequence: bytes):
+    assert parse_pieces([b"a" + sequence + b"b"]) == ["a", "b"]
+
+
+def test_a_size_in_the_input_is_dropped():
+    assert parse_pieces([b"a\x1b[48;99999999;99999999;1;1tb"]) == ["a", "b"]
+
+
+def test_random_sequences_do_not_fail():
+    for seed in range(300):
+        check_sequences(random.Random(seed), 20)
+
+
 def test_a_paste_without_its_end_marker_ends_after_a_pause():
     clock = Clock()
     keyboard = InputParser(ticks=clock)
@@ -122,6 +138,8 @@ def send_bytes(deck: Terminal, data: bytes) -> Terminal:
 def test_invalid_input_does_not_end_the_deck(deck_terminal: Terminal):
     for data in (b"\xe9", b"\xf8", b"\x9bA", b"\xed\xa0\x80", b"\x1b[M \xf0\xf0", b"\xff\xfe"):
         send_bytes(deck_terminal, data)
+    for sequence in KNOWN_FAILURES:
+        send_bytes(deck_terminal, sequence)
     send_bytes(deck_terminal, b"\x1b[200~caf\xe9 x\x1b[201~")
     send_bytes(deck_terminal, b"jj/caf").wait("caf")
     deck_terminal.type("\x11")
