@@ -76,12 +76,14 @@ class Parser(argparse.ArgumentParser):
         )
         if word[:1] != "-":
             return Usage(f'unexpected argument: "{shown}"', self._make_help_hint())
+        name = word.partition("=")[0]
+        hint = FOREIGN_OPTIONS.get(name) if command == "submit" else None
         nearest = find_nearest(
-            word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2]
+            name, [known for known in self._option_string_actions if len(known) > 2]
         )
         return Usage(
             f"unknown option {shown} of {command}.",
-            f"Nearest: {nearest}" if nearest else self._make_help_hint(),
+            hint or (f"Nearest: {nearest}" if nearest else self._make_help_hint()),
         )
 
     def _describe_error(self, wrong: argparse.ArgumentError) -> str:
@@ -97,6 +99,29 @@ class Parser(argparse.ArgumentParser):
 
     def _make_help_hint(self) -> str:
         return f"See: {self.prog} --help"
+
+
+_BY_CRON = "Let cron submit it: taskdeck help environment"
+FOREIGN_OPTIONS = {
+    "--delay": "Start time: --at 5m",
+    "--begin": "Start time: --at 'tomorrow 08:00'",
+    "--depends": "Dependency: --after N",
+    "--dependency": "Dependency: --after N",
+    "--mem": "Memory: --memory 4G",
+    "--cpus": "Cores: --cpu N",
+    "--cpus-per-task": "Cores: --cpu N",
+    "--time": "Limit: --timeout 2h",
+    "--partition": "Queue: --queue NAME",
+    "--job-name": "Name: --name NAME",
+    "--label": "Name: --name NAME",
+    "--group": "Mark tasks: --tag group=NAME",
+    "--cron": _BY_CRON,
+    "--every": _BY_CRON,
+    "--notify": "Rules and alerts: taskdeck help sla",
+    "--gpus": "Taskdeck assigns no GPUs; limit them by a queue: --queue NAME",
+    "--gres": "Taskdeck assigns no GPUs; limit them by a queue: --queue NAME",
+}
+"""Hints for options that other tools have for submitting."""
 
 
 class Command:
@@ -329,10 +354,9 @@ def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
 
 
 def parse_statuses(text: str) -> list[str]:
-    """Parse task states separated by commas."""
-    return [
-        _parse_status(word) for word in text.lower().replace("-", "_").replace(" ", "_").split(",")
-    ]
+    """Parse task states separated by commas; waiting, active and ended name several."""
+    words = text.lower().replace("-", "_").replace(" ", "_").split(",")
+    return [status for word in words for status in STATUS_GROUPS.get(word) or [_parse_status(word)]]
 
 
 STATUSES = (
@@ -341,11 +365,22 @@ STATUSES = (
 )  # fmt: skip
 
 
+STATUS_GROUPS = {
+    "waiting": ["scheduled", "blocked", "held", "queued", "retrying"],
+    "active": ["running"],
+    "ended": ["succeeded", "failed", "timed_out", "cancelled", "lost"],
+}
+
+
 def _parse_status(word: str) -> str:
     if word in STATUSES:
         return word
-    nearest = find_nearest(word, STATUSES)
-    near = f"Nearest: {nearest}" if nearest else f"States: {', '.join(STATUSES)}"
+    nearest = find_nearest(word, [*STATUSES, *STATUS_GROUPS])
+    near = (
+        f"Nearest: {nearest}"
+        if nearest
+        else f"States: {', '.join(STATUSES)}; or waiting, active, ended"
+    )
     if word == "paused":
         near = "paused is the state of a run: --filter status:paused"
     raise argparse.ArgumentTypeError(

@@ -51,29 +51,33 @@ def _run_task_verb(
     verb: str,
     more: Callable[[Args], dict[str, Any]] | None = None,
     what: str = "",
-    became: str = "",
+    describe: Callable[[dict[str, Any]], str] | None = None,
 ) -> int:
     """Run `verb` on the chosen tasks, print each result and return the exit code.
 
-    `became` replaces the state as the result.
+    `describe` formats the result of one task; by default it is the state.
     """
     which, confirmed_count = _choose_tasks(session, args, verb, what or verb)
     if not which:
         return 0
     done = session.call(verb, **which, **(more(args) if more else {}))
     state = _format_cancel_result if verb == "cancel" and not args.signal else _format_state
+    describe = describe or state
     if confirmed_count is not None:
         selection.print_skipped(done, confirmed_count)
     if "ids" in which or args.json or args.jsonl:
         return report_results(
-            args,
-            done,
-            lambda row: f"#{row['number']} {sanitize(row['name'])}: {became or state(row)}",
+            args, done, lambda row: f"#{row['number']} {sanitize(row['name'])}: {describe(row)}"
         )
-    selection.print_summary(done, lambda row: became or _RESULTS.get(verb) or state(row))
+    selection.print_summary(done, lambda row: _summarize(verb, row) or describe(row))
     if confirmed_count is None and not any(done.values()):
         selection.print_no_match(verb, which["select"])
     return _get_exit_code(done)
+
+
+def _summarize(verb: str, row: dict[str, Any]) -> str:
+    """Return the result that tasks of a selection share; "" if it is described for each."""
+    return "" if row.get("changes", {}).keys() == {"pinned"} else _RESULTS.get(verb, "")
 
 
 def report_results(
@@ -194,14 +198,31 @@ def set_fields(session: CommandContext, args: Args) -> int:
     what = ", ".join(
         f"{key.replace('_', '-')} {_format_value(key, value)}" for key, value in fields.items()
     )
-    became = ""
-    if [*fields] == ["pinned"]:
-        became = "pinned" if fields["pinned"] else "no longer pinned"
-    elif [*fields] == ["at"] and (when := _format_start(fields["at"])):
-        became = f"not before {when}"
     return _run_task_verb(
-        session, args, "set", lambda _: {"fields": fields}, f"set {what} on", became
+        session, args, "set", lambda _: {"fields": fields}, f"set {what} on", _format_changes
     )
+
+
+def _format_changes(row: dict[str, Any]) -> str:
+    """Return the changed settings of a task: `priority 0 → 10, timeout none → 5m`."""
+    changes = row.get("changes", {})
+    texts = [
+        _format_change(name, *pair)
+        for name, pair in changes.items()
+        if name not in ("status", "run", "retry_at")
+    ]
+    return ", ".join(texts) or "unchanged"
+
+
+def _format_change(name: str, before: Any, after: Any) -> str:
+    if name == "pinned":
+        return "pinned" if after else "no longer pinned"
+    if name == "not_before":
+        from app.cli import time_format
+
+        return f"not before {time_format.format_future(after)}" if after else "no start time"
+    old, new = (_format_value(name, value) for value in (before, after))
+    return f"{name.replace('_', '-')} {old} → {new}"
 
 
 NOW = "now"
@@ -220,6 +241,8 @@ def _format_start(when: str) -> str:
 
 
 def _format_value(key: str, value: Any) -> str:
+    if value is None:
+        return "none"
     if key == "pinned":
         return "yes" if value else "no"
     if key == "at":
@@ -336,5 +359,9 @@ COMMANDS = {
         "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin        "
         "  (kept regardless of [retention])",
     ),
-    "front": _make_command("front", "move tasks to the front of their queue", _add_ids_or_filters),
+    "front": Command(
+        "move tasks to the front of their queue",
+        partial(_run_task_verb, verb="front", describe=lambda row: _RESULTS["front"]),
+        _add_ids_or_filters,
+    ),
 }

@@ -47,12 +47,25 @@ def quote(text: str) -> str:
 def parse_duration(text: str) -> float:
     """Parse a duration and return seconds, 0 to 10 years.
 
-    Accepts `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms` or a bare number of seconds.
+    Accepts `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms`, `1:30:00` or a bare number of seconds.
     """
-    seconds = _parse_units(text.strip().lower())
+    word = text.strip().lower()
+    seconds = _parse_clock_duration(word) if ":" in word else _parse_units(word)
     if seconds is None or math.isnan(seconds):
         raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quote(text)}")
     return _check_range(seconds, _MAX_DURATION, "10 years", text)
+
+
+def _parse_clock_duration(word: str) -> float | None:
+    """Return the seconds of `H:MM:SS` or `D-HH:MM:SS`, as Slurm writes a limit, or None."""
+    days, _, clock = word.rpartition("-")
+    parts = [days or "0", *clock.split(":")]
+    if len(parts) != 4 or not all(part.isascii() and part.isdecimal() for part in parts):
+        return None
+    if any(len(part) != 2 or int(part) > 59 for part in parts[2:]) or len(word) > 16:
+        return None
+    count, hours, minutes, seconds = map(int, parts)
+    return float(((count * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def parse_size(text: str) -> float:

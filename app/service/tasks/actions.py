@@ -123,7 +123,11 @@ def _apply_to_resolved(
     operations.record_all(
         c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good]
     )
-    report = [_format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
+    report = [
+        _format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid))
+        | {"changes": _pair_changes(*changed[row.uuid])}
+        for row in good
+    ]
     return {"done": report, "refused": refused, "notes": notes}
 
 
@@ -173,6 +177,15 @@ def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
         if any(row.status == TaskStatus.RUNNING for row in rows)
         else {}
     )
+
+
+def _pair_changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return {field: [before, after]} of the changed fields."""
+    return {
+        name: [before.get(name), value]
+        for name, value in after.items()
+        if before.get(name) != value
+    }
 
 
 def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,9 +15,12 @@ from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 
 
-def make_bulk_answer(*numbers, refused=(), notes=()):
-    """Build the answer of a verb on several tasks."""
-    rows = [{"number": n, "uuid": f"u{n}", "name": "x", "status": "cancelled"} for n in numbers]
+def make_bulk_answer(*numbers, refused=(), notes=(), **changes):
+    """Build the answer of a verb on several tasks; `changes` are pairs of values by field."""
+    more = {"changes": changes} if changes else {}
+    rows = [
+        {"number": n, "uuid": f"u{n}", "name": "x", "status": "cancelled", **more} for n in numbers
+    ]
     return {"done": rows, "refused": list(refused), "notes": list(notes)}
 
 
@@ -262,13 +265,14 @@ def test_set_sends_only_new_values(fake_runtime, cli):
 
 
 def test_a_start_time_is_sent_and_echoed(fake_runtime, cli):
-    runtime = fake_runtime(set=make_bulk_answer(1))
+    soon = (datetime.now(UTC) + timedelta(hours=23, minutes=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    runtime = fake_runtime(set=make_bulk_answer(1, not_before=[None, soon]))
 
     assert re.search(
-        r": not before (\w{3} )?\d\d:\d\d \(in 23h\)\n$", cli("set", "1", "--at", "23h").out
+        r": not before (\w{3} )?\d\d:\d\d \(in 23h\w*\)\n$", cli("set", "1", "--at", "23h").out
     )
     assert runtime.get_last_args("set")["fields"]["at"].endswith("+00:00")
-    assert "not before" not in cli("set", "1", "--at", "now").out
+    cli("set", "1", "--at", "now")
     assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"at": "now"}}
     cli("set", "--in-queue", "gpu", "--at", "now", "--yes")
     assert runtime.get_last_args("set")["select"] == {
@@ -278,12 +282,26 @@ def test_a_start_time_is_sent_and_echoed(fake_runtime, cli):
     assert cli("set", "1", "--at", "soon").code == 2
 
 
+def test_set_and_front_name_the_change(fake_runtime, cli):
+    fake_runtime(
+        set=make_bulk_answer(1, priority=[0, 10], timeout=[None, 3600.0], queue=["a", "b"]),
+        front=make_bulk_answer(1, front=[0, 1]),
+    )
+
+    assert cli("set", "1", "-P", "10").out == (
+        "#1 x: priority 0 → 10, timeout none → 1h, queue a → b\n"
+    )
+    assert cli("front", "1").out == "#1 x: moved to the front\n"
+    fake_runtime(set=make_bulk_answer(1))
+    assert cli("set", "1", "-P", "10").out == "#1 x: unchanged\n"
+
+
 @pytest.mark.parametrize(
     ("option", "pinned", "said"),
     [("--pin", True, "pinned"), ("--unpin", False, "no longer pinned")],
 )
 def test_a_task_is_pinned_and_unpinned(fake_runtime, cli, option, pinned, said):
-    runtime = fake_runtime(set=make_bulk_answer(1))
+    runtime = fake_runtime(set=make_bulk_answer(1, pinned=[not pinned, pinned]))
 
     assert cli("set", "1", option).out.endswith(f": {said}\n")
 

@@ -27,6 +27,8 @@ NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
         ("250ms", 0.25),
         ("1m5MS", 60.005),
         ("0", 0),
+        ("1:30:00", 5400),
+        ("2-01:00:05", 176405),
     ],
 )
 def test_a_duration_is_parsed_to_seconds(text: str, seconds: float) -> None:
