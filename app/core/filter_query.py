@@ -371,7 +371,7 @@ def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
 
 
 def _get_midnight(day: date) -> float:
-    return datetime.combine(day, time()).astimezone().timestamp()
+    return datetime.combine(day, time()).timestamp()
 
 
 def _parse_day(word: str, now: datetime) -> date | None:
@@ -384,11 +384,11 @@ def _parse_day(word: str, now: datetime) -> date | None:
 def _parse_time(word: str, now: datetime) -> datetime:
     """Parse a duration before now, the last time of a clock time, or a full date."""
     if word[4:5] == "-":
-        return datetime.fromisoformat(word.upper()).astimezone()
+        return units.resolve_local_time(datetime.fromisoformat(word.upper()))
     if ":" in word:
-        found = datetime.combine(
-            now.astimezone().date(), datetime.strptime(word, "%H:%M").time()
-        ).astimezone()
+        found = units.resolve_local_time(
+            datetime.combine(now.astimezone().date(), datetime.strptime(word, "%H:%M").time())
+        )
         return found if found <= now else found - timedelta(days=1)
     return now - timedelta(seconds=units.parse_duration(word))
 

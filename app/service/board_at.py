@@ -59,7 +59,7 @@ async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
 
 def _parse_time(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone()
+        return units.resolve_local_time(datetime.fromisoformat(text))
     except (TypeError, ValueError, OverflowError):
         raise Usage(
             f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as'

@@ -796,7 +796,8 @@ def _make_datetime(on: date, at: time, zone: str | None) -> datetime:
     """Return an aware datetime, in the local zone by default."""
     naive = datetime.combine(on, at)
     if not zone:
-        return naive.astimezone()
+        # `naive.astimezone()` moves a time skipped in spring back by an hour.
+        return datetime.fromtimestamp(naive.timestamp(), timezone.utc).astimezone()
     return naive.replace(
         tzinfo=timezone.utc if zone == "z" else datetime.strptime(zone, "%z").tzinfo
     )

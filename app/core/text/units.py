@@ -130,6 +130,21 @@ def parse_time(text: str, now: datetime) -> datetime:
         ) from None
 
 
+def resolve_local_time(at: datetime) -> datetime:
+    """Return a typed time as an aware one; without a zone it is local.
+
+    A time skipped by the clock change in spring moves forward by the length of the gap: 02:30 is
+    03:30. Of a time that occurs twice in autumn, the first is taken.
+    """
+    from datetime import UTC, datetime
+
+    if at.tzinfo is not None:
+        return at.astimezone()
+    # `at.astimezone()` moves a skipped time back by an hour; `timestamp` moves it forward.
+    seconds = at.replace(microsecond=0).timestamp()
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=at.microsecond).astimezone()
+
+
 def format_duration(seconds: float | None) -> str:
     """Format a duration: `0.4s` `31s` `12m07s` `3h18m` `6d03h` `27d`."""
     if _is_unknown(seconds):
@@ -328,7 +343,7 @@ def _parse_units(word: str) -> float | None:
 def _parse_iso(word: str) -> datetime:
     from datetime import datetime
 
-    return datetime.fromisoformat(word.upper()).astimezone()
+    return resolve_local_time(datetime.fromisoformat(word.upper()))
 
 
 def _parse_clock_time(word: str, now: datetime) -> datetime:
@@ -340,9 +355,9 @@ def _parse_clock_time(word: str, now: datetime) -> datetime:
         raise ValueError(word)
     today = now.astimezone().date()
     at = time.fromisoformat(hour.zfill(5)) if hour else time()
-    found = datetime.combine(today + timedelta(days=day == "tomorrow"), at).astimezone()
+    found = resolve_local_time(datetime.combine(today + timedelta(days=day == "tomorrow"), at))
     return (
-        datetime.combine(today + timedelta(days=1), at).astimezone()
+        resolve_local_time(datetime.combine(today + timedelta(days=1), at))
         if not day and found <= now
         else found
     )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
@@ -148,6 +154,87 @@ def test_times_are_iso_relative_or_named_days() -> None:
     assert units.parse_time("2099-01-31 08:00", NOW) == datetime(2099, 1, 31, 8).astimezone()
     tomorrow = units.parse_time("tomorrow 02:00", NOW).astimezone()
     assert (tomorrow.date() - NOW.astimezone().date()).days == 1 and tomorrow.hour == 2
+
+
+ZONES = (
+    "Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Lisbon", "Europe/Athens",
+    "Europe/Chisinau", "America/New_York", "America/Los_Angeles", "America/St_Johns",
+    "America/Havana", "America/Santiago", "America/Asuncion", "Asia/Beirut", "Asia/Jerusalem",
+    "Africa/Cairo", "Australia/Sydney", "Australia/Lord_Howe", "Pacific/Auckland",
+    "Pacific/Chatham", "Antarctica/Troll",
+)  # fmt: skip
+"""Zones whose clock changes: by 30 minutes to 2 hours, some of them at midnight."""
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
+
+
+@contextmanager
+def set_zone(name: str) -> Iterator[None]:
+    """Make a zone the local one."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = name
+    time.tzset()
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
+
+
+@cache
+def list_change_days(name: str) -> list[datetime]:
+    """Return the days from 2015 to 2026 on which a zone changes its clock."""
+    zone, first = ZoneInfo(name), datetime(2015, 1, 1)
+    days = [first + timedelta(days=n) for n in range(12 * 365)]
+    return [
+        day
+        for day in days
+        if day.replace(tzinfo=zone).utcoffset()
+        != (day + timedelta(days=1)).replace(tzinfo=zone).utcoffset()
+    ]
+
+
+@pytest.mark.skipif(not available_timezones().issuperset(ZONES), reason="no time zone data")
+@pytest.mark.parametrize("name", ZONES)
+def test_a_local_time_on_a_day_of_clock_change_is_never_early(name: str) -> None:
+    days = list_change_days(name)
+    assert len(days) >= 6
+
+    @given(st.sampled_from(days), st.integers(-60, 25 * 60))
+    def check(day: datetime, minute: int) -> None:
+        typed = day + timedelta(minutes=minute)
+        # With fold 0 this is the first of two, or the time after the gap.
+        expected = typed.replace(tzinfo=ZoneInfo(name)).astimezone(UTC)
+        before = expected - timedelta(minutes=1)
+        found = units.parse_time(f"{typed:%Y-%m-%dT%H:%M}", before)
+        assert found == expected
+        assert found.astimezone().replace(tzinfo=None) >= typed
+        if before.astimezone().date() == typed.date():
+            assert units.parse_time(f"{typed:%H:%M}", before) == found
+            assert units.parse_time(f"today {typed:%H:%M}", before) == found
+        if before.astimezone().date() == (typed - timedelta(days=1)).date():
+            assert units.parse_time(f"tomorrow {typed:%H:%M}", before) == found
+
+    with set_zone(name):
+        check()
+
+
+@pytest.mark.parametrize("text", ["02:30", "today 02:30", "2027-03-28T02:30", "2027-03-28 02:30"])
+def test_a_time_skipped_in_spring_moves_forward(text: str) -> None:
+    with set_zone(BERLIN):
+        found = units.parse_time(text, datetime(2027, 3, 28, 0, 55, tzinfo=UTC))
+        assert f"{found:%d %H:%M %z}" == "28 03:30 +0200"
+
+
+def test_tomorrow_at_a_skipped_time_moves_forward() -> None:
+    with set_zone(BERLIN):
+        found = units.parse_time("tomorrow 02:30", datetime(2027, 3, 27, 12, tzinfo=UTC))
+        assert f"{found:%d %H:%M %z}" == "28 03:30 +0200"
+
+
+def test_of_a_time_that_occurs_twice_the_first_is_taken() -> None:
+    with set_zone(BERLIN):
+        found = units.parse_time("2027-10-31T02:30:00.25", NOW)
+        assert found == datetime(2027, 10, 31, 0, 30, 0, 250_000, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,16 @@ def test_a_day_with_a_clock_change_ends_at_its_midnight(
     assert found == f"{day}T{end}.999999Z"
 
 
+def test_a_time_skipped_in_spring_moves_forward(monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        found = tool.parse_past_time("2026-03-29 02:30", NOW)
+    time.tzset()
+
+    assert found == "2026-03-29T01:30:59.999999Z"
+
+
 def test_a_year_long_ago_is_before_all_backups():
     assert tool.parse_past_time("0300-01-31T08:00:00.5Z", NOW) == "0300-01-31T08:00:00.500000Z"
 
