@@ -265,18 +265,15 @@ def connect(home: str) -> RuntimeConnection | None:
 
 def get_peer_pid(sock: socket.socket) -> int:
     """Return the pid of the process listening at the other end, as the kernel reports it."""
-    import struct
-
-    return struct.unpack(
-        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    )[0]
+    return paths.read_peer(sock)[0]
 
 
 def open_socket(home: str) -> socket.socket | None:
     """Return a socket connected to the runtime of `home` before the greeting.
 
-    Return None if nobody listens.
+    Return None if nobody listens. Raise Conflict if another user owns the home or listens there.
     """
+    paths.refuse_foreign_home(home)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         folder = os.open(os.path.join(home, "run"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -286,7 +283,11 @@ def open_socket(home: str) -> socket.socket | None:
             sock.connect(f"/proc/self/fd/{folder}/{paths.CONTROL_SOCKET}")
         finally:
             os.close(folder)
+        paths.refuse_foreign_peer(sock, home)
         return sock
+    except Conflict:
+        sock.close()
+        raise
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None

@@ -1,10 +1,14 @@
-"""Paths inside a home. Only the home and Taskdeck's own ids are part of a path."""
+"""Paths inside a home, and the checks that the home is the user's own.
+
+Only the home and Taskdeck's own ids are part of a path.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import shlex
+import stat
 import time
 from contextlib import suppress
 
@@ -12,6 +16,7 @@ from app.errors import Conflict, Refused, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
 DATABASE = "taskdeck.db"
@@ -46,25 +51,132 @@ def get_config_path() -> str:
 
 
 def refuse_foreign_home(home: str | Path) -> None:
-    """Raise Refused if another user owns the home or its database.
+    """Raise Refused if another user owns part of the home or can replace it.
 
-    Files that root writes there would be unusable for the owner.
+    Such a user could read what is sent to the runtime, and answer in its place. Files that root
+    writes in a home of another user would be unusable for the owner.
     """
-    if (owner := find_foreign_owner(home)) is None:
-        return
-    import shlex
+    home, own_uid = os.fspath(home), os.geteuid()
+    folders = _stat_folders(home)
+    if (owner := _find_other_owner(home, folders)) is not None:
+        raise _make_foreign_home_error(home, owner, folders)
+    for folder, found in folders.items():
+        if found.st_uid not in (own_uid, 0):
+            raise _make_foreign_folder_error(home, folder, found.st_uid)
+        if _is_open_to_others(found):
+            raise _make_open_folder_error(home, folder, found.st_uid)
 
-    user, where = _quote_user_name(owner), shlex.quote(os.fspath(home))
-    if (own_uid := os.geteuid()) in _read_owners(home):
+
+def _stat_folders(home: str) -> dict[str, os.stat_result]:
+    """Return the state of the folders that decide what the paths of the home mean.
+
+    Behind a symlink, the parent of its target is one of them. Folders that do not exist are left
+    out, but of the parents the nearest existing one counts.
+    """
+    parent, found = os.path.dirname(home), dict[str, os.stat_result]()
+    for folder in (parent, f"{home}/..", home, f"{home}/run/..", f"{home}/run"):
+        with suppress(OSError):
+            found[folder] = os.stat(folder)
+    while parent not in found and parent != os.path.dirname(parent):
+        parent = os.path.dirname(parent)
+        with suppress(OSError):
+            found[parent] = os.stat(parent)
+    return found
+
+
+def _find_other_owner(home: str, folders: dict[str, os.stat_result]) -> int | None:
+    """Return the uid of another user who owns the home, its `run` or its database, or None.
+
+    Root may own the folder of the home alone, for example as the mount point of a volume.
+    """
+    if home in folders and folders[home].st_uid not in (os.geteuid(), 0):
+        return folders[home].st_uid
+    return find_foreign_owner(home)
+
+
+def _make_foreign_home_error(home: str, owner: int, folders: dict[str, os.stat_result]) -> Refused:
+    user, where, own_uid = _quote_user_name(owner), shlex.quote(home), os.geteuid()
+    is_folder_foreign = home in folders and folders[home].st_uid not in (own_uid, 0)
+    if not is_folder_foreign and own_uid in _read_owners(home):
         message = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
-        raise Refused(message, f"Change the owner: sudo chown -R {own_uid or owner}: {where}")
+        return Refused(message, f"Change the owner: sudo chown -R {own_uid or owner}: {where}")
     message = f"the home {home} belongs to {user}, not to you. Nothing was done."
-    raise Refused(message, f"Run as the owner: sudo -u {user} taskdeck --home {where}")
+    return Refused(message, f"Run as the owner: sudo -u {user} taskdeck --home {where}")
+
+
+def _make_foreign_folder_error(home: str, folder: str, owner: int) -> Refused:
+    user = _quote_user_name(owner)
+    message = (
+        f"{os.path.realpath(folder)} belongs to {user}, who can replace the home {home}."
+        " Nothing was done."
+    )
+    if os.geteuid() == 0:
+        hint = f"Run as the owner: sudo -u {user} taskdeck --home {shlex.quote(home)}"
+        return Refused(message, hint)
+    return Refused(message, "Choose another: --home DIR")
+
+
+def _make_open_folder_error(home: str, folder: str, owner: int) -> Refused:
+    real = os.path.realpath(folder)
+    message = (
+        f"other users may write to {real}, so they can replace the home {home}. Nothing was done."
+    )
+    if os.geteuid() in (owner, 0):
+        # the sticky bit lets others use a shared folder
+        mode = "+t" if folder not in (home, f"{home}/run", f"{home}/run/..") else "go-w"
+        return Refused(message, f"Prevent it: chmod {mode} {shlex.quote(real)}")
+    return Refused(message, "Choose another: --home DIR")
+
+
+def _is_open_to_others(folder: os.stat_result) -> bool:
+    """Return True if other users may rename files in the folder."""
+    if folder.st_mode & stat.S_ISVTX:
+        return False
+    return bool(
+        folder.st_mode & stat.S_IWOTH
+        or folder.st_mode & stat.S_IWGRP
+        and not _is_private_group(folder.st_gid)
+    )
+
+
+def _is_private_group(gid: int) -> bool:
+    """Return True if nobody but the user and root is in the group, as far as is known.
+
+    Many systems give each user such a group, named like the user, and a umask of 002. The group of
+    a container's volume often has no entry at all.
+    """
+    import grp
+
+    if gid == 0:
+        return True
+    try:
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return True
+    user = get_user_name(os.geteuid())
+    return group.gr_name == user and set(group.gr_mem) <= {user}
+
+
+def refuse_foreign_peer(sock: socket.socket, home: str | Path) -> None:
+    """Raise Conflict if a process of another user listens at the other end of the socket."""
+    if (uid := read_peer(sock)[1]) != os.geteuid():
+        message = (
+            f"a process of {get_user_name(uid, 'uid ')} answers in place of Taskdeck in the home"
+            f" {home}. Nothing was sent to it."
+        )
+        raise Conflict(message, "Choose another: --home DIR")
+
+
+def read_peer(sock: socket.socket) -> tuple[int, int]:
+    """Return pid and uid of the process at the other end, as the kernel reports them."""
+    from socket import SO_PEERCRED, SOL_SOCKET
+
+    pid, uid, _ = memoryview(sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)).cast("I")
+    return pid, uid
 
 
 def _quote_user_name(uid: int) -> str:
     import pwd
-    import shlex
 
     try:
         return shlex.quote(pwd.getpwuid(uid).pw_name)
@@ -73,10 +185,7 @@ def _quote_user_name(uid: int) -> str:
 
 
 def find_foreign_owner(home: str | Path) -> int | None:
-    """Return the uid of another user who owns part of the home, or None.
-
-    The folder alone may belong to anybody.
-    """
+    """Return the uid of another user who owns `run` or the database of the home, or None."""
     return next((owner for owner in _read_owners(home) if owner != os.geteuid()), None)
 
 
@@ -94,7 +203,7 @@ def make_home(home: Path) -> None:
     Raise OSError, or Refused as `refuse_foreign_home` does.
     """
     refuse_foreign_home(home)
-    home.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(home.parent)
     for folder in (home, home / "run", home / "runs"):
         try:
             folder.mkdir(mode=0o700)
@@ -102,6 +211,13 @@ def make_home(home: Path) -> None:
         except FileExistsError:
             if not folder.is_dir():
                 raise
+
+
+def _make_parents(folder: Path) -> None:
+    """Create missing folders. Others may not write to them, whatever the umask."""
+    if not folder.is_dir():
+        _make_parents(folder.parent)
+        folder.mkdir(mode=0o755, exist_ok=True)
 
 
 def get_database_path(home: Path) -> Path:

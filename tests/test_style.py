@@ -78,7 +78,7 @@ COVERING_TESTS = {
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",
     "tests/runtime/test_restore_advice.py": "home/restore_advice",
     "tests/runtime/test_run_verdict.py": "core/text/exit_text",
-    "tests/runtime/test_start_stop.py": "__main__ home/setup paths runtime_launcher",
+    "tests/runtime/test_start_stop.py": "__main__ home/setup runtime_launcher",
     "tests/service/database/test_backups.py": "service/database/backup_files",
     "tests/service/database/test_cleanup.py": "service/database/cleanup_full_disk",
     "tests/service/database/test_integrity.py": "service/database/journal",

@@ -160,6 +160,7 @@ def _run_in_process(session: CommandContext, options: dict[str, str], words: lis
 
 
 def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
+    paths.refuse_foreign_home(session.home)
     paths.refuse_replica(session.home)
     return session.deck(
         session.home,

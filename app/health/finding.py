@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+OTHER_HOME_COMMAND = 'taskdeck --home "$HOME/taskdeck" doctor'
+"""Command for a user who needs a home in another place."""
+
+
 class Finding:
     """Result of one check.
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from app.core.text.sanitize import sanitize
-from app.health.finding import Finding, make_root_command, quote_word
+from app.health.finding import OTHER_HOME_COMMAND, Finding, make_root_command, quote_word
 from app.paths import get_user_name
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ def _check_missing_home(path: str) -> Finding:
 
 
 def _suggest_other_home(text: str) -> Finding:
-    return Finding("home", text, "broken", 'taskdeck --home "$HOME/taskdeck" doctor')
+    return Finding("home", text, "broken", OTHER_HOME_COMMAND)
 
 
 def _check_privacy(path: str, mode: int) -> Finding:

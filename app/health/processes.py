@@ -11,7 +11,13 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
 from app.health import disk
-from app.health.finding import Finding, make_command, make_restart_command, quote_word
+from app.health.finding import (
+    OTHER_HOME_COMMAND,
+    Finding,
+    make_command,
+    make_restart_command,
+    quote_word,
+)
 from app.health.procfs import KEEPER_FILE, TaskdeckProcess, is_suspended, read_file, read_stat
 from app.paths import get_user_name
 from db.errors import BehindDatabase, UnnamedDatabase
@@ -27,13 +33,15 @@ MAX_JOURNAL_SIZE = 64 * 2**20
 MAX_NAMED = 5
 """Maximum number of other homes named."""
 
-_COMMAND = re.compile(r"(?:^|[:.] )((?:taskdeck|kill|pipx|rm|sudo) .+)$")
+_COMMAND = re.compile(r"(?:^|[:.] )((?:taskdeck|kill|pipx|rm|sudo|chmod) .+)$")
 
 
 def explain_problem(home: str, problem: Problem) -> Finding:
     """Return a finding about the problem that prevented `status`."""
     about = {5: "database", 2: "config"}.get(problem.exit_code, "runtime")
-    hint = _COMMAND.search(problem.hint.rstrip("."))
+    hint = _COMMAND.search(
+        problem.hint.rstrip(".").replace("Choose another: --home DIR", OTHER_HOME_COMMAND)
+    )
     cure = hint.group(1) if hint else make_command(home, "db check")
     if cure.startswith("taskdeck ") and "--home" not in cure:
         cure = " && ".join(

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import socket
-import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,11 +160,7 @@ def _make_quarantine_problem(quarantined: list[str]) -> Storage:
 
 
 def _read_peer(writer: asyncio.StreamWriter) -> str:
-    sock: socket.socket = writer.get_extra_info("socket")
-    _, uid, _ = struct.unpack(
-        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    )
-    return get_user_name(uid)
+    return get_user_name(paths.read_peer(writer.get_extra_info("socket"))[1])
 
 
 MAX_ORIGIN = 64

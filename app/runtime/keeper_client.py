@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import app.keeper
+from app import paths
 from app.runtime import systemd_scope
 from app.version import VERSION
 
@@ -218,12 +219,18 @@ def _encode(message: dict[str, Any]) -> bytes:
 
 
 def _dial(home: Path) -> socket.socket:
-    """Connect to the keeper's socket, whatever the length of its path. Raise OSError."""
+    """Connect to the keeper's socket, whatever the length of its path.
+
+    Raise OSError, or KeeperUnavailableError if a process of another user listens there.
+    """
     folder = os.open(home / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.setblocking(False)
         sock.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        if (uid := paths.read_peer(sock)[1]) != os.geteuid():
+            user = paths.get_user_name(uid, "uid ")
+            raise KeeperUnavailableError(f"a process of {user} answers in place of the keeper")
     except BaseException:
         sock.close()
         raise

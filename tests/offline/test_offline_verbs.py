@@ -534,14 +534,6 @@ def test_a_partly_foreign_home_is_refused(
     )
 
 
-def test_an_empty_folder_of_another_user_may_become_a_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-
-    paths.refuse_foreign_home(tmp_path)
-
-
 def test_damage_of_a_replaced_database_is_not_blamed_on_the_current_one(
     backed_up_home: Path, tmp_path: Path
 ):

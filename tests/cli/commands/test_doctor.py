@@ -170,6 +170,15 @@ def test_a_home_of_another_user_is_reported_with_its_owner(cli, home, monkeypatc
     )
 
 
+def test_a_home_that_others_can_replace_is_broken_with_its_fix(cli, tmp_path):
+    tmp_path.chmod(0o777)
+
+    code, found = run_doctor(lambda *words: cli(*words, "--home", str(tmp_path / "home")))
+
+    assert code == 1 and not found["runtime"]["ok"]
+    assert found["runtime"]["cure"] == f"chmod +t {tmp_path}"
+
+
 def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monkeypatch):
     def fail():
         raise RuntimeError("no such luck")
