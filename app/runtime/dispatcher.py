@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -39,6 +40,9 @@ KEPT_LOG_BYTES = 16 * 1024
 """Maximum bytes of a log that its row keeps: of a larger log, the end."""
 
 MAX_ENVIRONMENTS = 64
+
+MAX_CLOCK_ADJUSTMENT = 1.0
+"""Seconds that the clock may lose between two rounds without counting as set back."""
 
 GRACE = 5.0
 """Seconds between TERM and KILL for a run whose row cannot be written."""
@@ -97,6 +101,7 @@ class RoundOrders:
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     next_due: float | None = None
+    clock_offset: float = 0.0
 
     def judge_end(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.RunVerdict:
         """Return the verdict on an ended run and remember its queue."""
@@ -135,6 +140,8 @@ class Dispatcher:
         self._spawned: set[str] = set()
         self._started_at: dict[str, float] = {}
         self._boot_id: str | None = None
+        self._clock_offset = math.inf
+        """Clock time less seconds since boot, as of the last committed round."""
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.keeper: KeeperClient | None = None
@@ -299,6 +306,9 @@ class Dispatcher:
             orders.unknown = self._resolve_lost_runs(c, events.hello, orders.judge_end)
         if events.refused:
             transitions.unclaim(c, events.refused)
+        orders.clock_offset = self._read_clock_offset()
+        if events.hello or orders.clock_offset < self._clock_offset - MAX_CLOCK_ADJUSTMENT:
+            dispatch.cap_retry_times(c)
         transitions.queue_due_tasks(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
         for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
@@ -307,6 +317,10 @@ class Dispatcher:
         due = dispatch.find_next_due(c)
         orders.next_due = None if due is None else timestamps.to_unix(due)
         return orders
+
+    def _read_clock_offset(self) -> float:
+        """Return clock time less seconds since boot, which decreases if the clock is set back."""
+        return timestamps.utcnow().timestamp() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def _attach_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an end event with the part of the log that its row keeps."""
@@ -404,6 +418,7 @@ class Dispatcher:
     # --- after the commit
 
     def _send_orders(self, events: KeeperEvents, orders: RoundOrders) -> None:
+        self._clock_offset = orders.clock_offset
         self._count_tallies(orders)
         keeper = self.keeper
         if keeper is None:

@@ -41,6 +41,12 @@ NEXT_DUE = (
     " idx_tasks_retrying WHERE status = 'retrying')"
 )
 
+WAITING_FOR_RETRY = (
+    "SELECT uuid, retry_at, retry_delay FROM tasks INDEXED BY idx_tasks_status"
+    " WHERE status IN ('retrying', 'held') AND retry_at > ?"
+    " AND retry_at GLOB ?"
+)
+
 
 def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
     """Return the first queued tasks of a queue, in start order."""
@@ -74,6 +80,21 @@ def list_with_deadline(c: Connection) -> list[Any]:
 def list_requested_states(c: Connection) -> list[Any]:
     """Return the requested state of active runs: runid, status, stop_reason, grace."""
     return raw_sql.fetch_rows(c, REQUESTED_STATES)
+
+
+def cap_retry_times(c: Connection) -> None:
+    """Move retries that are further ahead than their delay to one delay from now.
+
+    The clock has been set back since such a retry was stored.
+    """
+    now = timestamps.utcnow()
+    later = (timestamps.format_time(now), timestamps.TIME_GLOB)
+    rows = [
+        {"uuid": row.uuid, "at": latest}
+        for row in raw_sql.fetch_rows(c, WAITING_FOR_RETRY, later)
+        if row.retry_at > (latest := timestamps.from_unix(now.timestamp() + row.retry_delay))
+    ]
+    raw_sql.execute_statements(c, "UPDATE tasks SET retry_at = :at WHERE uuid = :uuid", rows)
 
 
 def find_next_due(c: Connection) -> str | None:

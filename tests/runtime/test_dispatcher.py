@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.service.context import Call
 from app.service.database import journal
 from app.service.definitions import queues, templates
 from app.service.tasks import actions, number_file, submit, views
+from db import timestamps
 from db.engine import Database
 from db.errors import DiskFull
 from db.queries import reads, transitions
@@ -220,6 +222,63 @@ async def test_nothing_is_claimed_while_halted_or_draining(
 
     await dispatcher.run_round()
     assert len(fake_keeper.spawned_runs) == 1
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, hours: float, seconds: float = 0.0) -> None:
+    """Set the clock of stored times, relative to the machine's."""
+    ahead = timedelta(hours=hours, seconds=seconds)
+    monkeypatch.setattr(timestamps, "utcnow", lambda: datetime.now(UTC) + ahead)
+
+
+async def fail_retryable_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> int:
+    """Run and fail a task that is retried after 60 seconds; return its number."""
+    number, runid = await start_task(call, dispatcher, told, retries=1, retry_delay=60)
+    dispatcher.handle_event(make_ended_event(runid, 1))
+    await dispatcher.run_round()
+    assert (await show_task(call, number))["status"] == "retrying"
+    return number
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_set_back_extends_a_retry_delay_at_most_once(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper,
+    monkeypatch: pytest.MonkeyPatch, restarted: bool,
+):  # fmt: skip
+    number = await fail_retryable_task(call, dispatcher, fake_keeper)
+    if restarted:
+        dispatcher = make_next_dispatcher(dispatcher, fake_keeper)
+
+    set_clock(monkeypatch, hours=-2)
+    await dispatcher.run_round()
+    assert (await show_task(call, number))["status"] == "retrying"
+
+    set_clock(monkeypatch, hours=-2, seconds=61)
+    await dispatcher.run_round()
+    assert (await show_task(call, number))["status"] == "running"
+
+
+async def test_a_clock_set_back_does_not_delay_a_held_retry(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+):
+    number = await fail_retryable_task(call, dispatcher, fake_keeper)
+    await actions.hold(call, ids=[number])
+    set_clock(monkeypatch, hours=-2)
+    await dispatcher.run_round()
+    set_clock(monkeypatch, hours=-2, seconds=61)
+
+    await actions.release(call, ids=[number])
+    await dispatcher.run_round()
+
+    assert (await show_task(call, number))["status"] == "running"
+
+
+async def test_a_retry_delay_is_not_extended_by_rounds(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+):
+    number = await fail_retryable_task(call, dispatcher, fake_keeper)
+    due = (await show_task(call, number))["retry_at"]
+    await dispatcher.run_round()
+    assert (await show_task(call, number))["retry_at"] == due
 
 
 async def test_the_keeper_is_ordered_to_cancel_once(
