@@ -166,8 +166,17 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
         took,
         late,
         _describe_time(rule, facts, took, now),
-        f"{format_age(took)} > {format_age(rule.value)}",
+        f"{_format_took(took, rule.value)} > {format_age(rule.value)}",
     )
+
+
+def _format_took(took: float, limit: float) -> str:
+    """Format a time, with more digits if it would read like the limit."""
+    text = format_age(took)
+    if text != format_age(limit) or took <= limit:
+        return text
+    minutes, seconds = divmod(took, 60)
+    return f"{int(minutes)}m{seconds:04.1f}s" if minutes else f"{seconds:.2f}s"
 
 
 def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdict:
@@ -197,19 +206,19 @@ def describe_rule(rule: SlaRule) -> str:
 
 def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> str:
     """Describe the time used: waiting, running, or both."""
-    allowed = f"allowed {format_age(rule.value)}"
+    allowed, exact = f"allowed {format_age(rule.value)}", _format_took(took, rule.value)
     if not rule.is_finish_rule:
         return (
             f"{'waiting' if facts.started is None and facts.ended is None else 'waited'}"
-            f" {format_age(took)}, {allowed}"
+            f" {exact}, {allowed}"
         )
     if facts.ended is not None:
-        return f"took {format_age(took)}, {allowed}"
+        return f"took {exact}, {allowed}"
     if facts.started is None:
-        return f"waiting {format_age(took)}, {allowed} in all"
+        return f"waiting {exact}, {allowed} in all"
     waited = facts.started - facts.created
     if waited < took / 20:
-        return f"running {format_age(took)}, {allowed}"
+        return f"running {exact}, {allowed}"
     return f"waited {format_age(waited)}, running {format_age(now - facts.started)}, {allowed}"
 
 

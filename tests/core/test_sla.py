@@ -109,6 +109,25 @@ def test_a_task_is_late_after_its_limit_and_the_text_says_how(
 TIMES = st.integers(0, 10_000).map(float)
 
 
+@pytest.mark.parametrize(
+    ("limit", "took", "short"),
+    [
+        (4.0, 4.02, "4.02s > 4s"),
+        (45 * MINUTE, 45 * MINUTE + 0.4, "45m00.4s > 45m"),
+        (4.0, 9.0, "9s > 4s"),
+    ],
+)
+def test_a_time_that_reads_like_its_limit_has_more_digits(
+    limit: float, took: float, short: str
+) -> None:
+    verdict = sla.judge_task(
+        sla.SlaRule("finishes-within", limit), sla.TaskTimes(0, None, 0, took), took
+    )
+
+    assert verdict.late and verdict.short == short
+    assert verdict.text.startswith(f"took {short.partition(' ')[0]}, allowed ")
+
+
 @settings(deadline=None)
 @given(TIMES, st.none() | TIMES, st.none() | TIMES, TIMES)
 def test_an_ended_task_is_judged_the_same_at_any_later_time(
