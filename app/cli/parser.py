@@ -46,9 +46,9 @@ class Parser(argparse.ArgumentParser):
 
     def make_usage(self) -> str:
         """Return the default usage line, without the program and the command."""
+        ids = "(ID … | FILTER …)" if "--yes" in self._option_string_actions else "ID …"
         words = [
-            f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar)
-            for a in self._get_positional_actions()
+            ids if a.metavar == "ID" else str(a.metavar) for a in self._get_positional_actions()
         ]
         return " ".join(["[OPTION …]", *filter(None, words)])
 

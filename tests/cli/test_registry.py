@@ -129,6 +129,19 @@ def test_the_overview_names_every_command_and_option_once(cli):
     assert all(len(line) <= 80 for line in said.out.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("logs", "[OPTION …] ID"),
+        ("instances", "[OPTION …] [ID …]"),
+        ("pause", "[OPTION …] ID …"),
+        ("cancel", "[OPTION …] (ID … | FILTER …)"),
+    ],
+)
+def test_usage_tells_how_many_ids_a_command_takes(cli, command, words):
+    assert cli(command, "--help").out.startswith(f"usage: taskdeck {command} {words}\n")
+
+
 @pytest.mark.parametrize("verb", sorted(registry.COMMAND_INDEX))
 def test_every_command_has_its_help(cli, verb):
     said = cli(verb, "--help")

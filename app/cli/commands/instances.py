@@ -105,4 +105,8 @@ def _add_arguments(parser: Parser) -> None:
     add_row_options(parser, "ids of runs only, one per line")
 
 
-COMMANDS = {"instances": Command("list runs", list_runs, _add_arguments, "  taskdeck instances 42")}
+COMMANDS = {
+    "instances": Command(
+        "list runs", list_runs, _add_arguments, "  taskdeck instances 42", usage="[OPTION …] [ID …]"
+    )
+}

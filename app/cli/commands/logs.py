@@ -316,6 +316,11 @@ EXAMPLES = """\
 
 COMMANDS = {
     "logs": Command(
-        "show the output of a task", show_logs, _add_arguments, EXAMPLES, asks=lambda _: "log"
+        "show the output of a task",
+        show_logs,
+        _add_arguments,
+        EXAMPLES,
+        usage="[OPTION …] ID",
+        asks=lambda _: "log",
     )
 }

@@ -97,9 +97,9 @@ def predict_gain(
         return 0, "it starts at once"
     old, new = _estimate_wait(what_if.why), _estimate_wait(after)
     if new < old * SOONER_RATIO:
-        return 1, f"starts in {format_estimate(new)}" + (
-            f" instead of {format_estimate(old)}" if old < inf else ""
-        )
+        sooner, later = format_estimate(new), format_estimate(old) if old < inf else ""
+        differs = later and later != sooner
+        return 1, f"starts in {sooner}" + (f" instead of {later}" if differs else "")
     if before.code in {reason.code for reason in after.reasons}:
         return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
     return 2, "then its turn comes" if _is_position_unknown(placed, task) else f"then {first.short}"

@@ -433,9 +433,10 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
         rest = tuple(other for other in world.view.active if other.number != run.number)
         worth, gain = predict_gain(world, replace(world.view, active=rest), world.task)
         if worth < 2:
-            cost = f"its {format_age(_get_elapsed(world, run))} are lost"
+            elapsed = _get_elapsed(world, run)
+            cost = f"; the {format_age(elapsed)} it ran are lost" if elapsed >= 1 else ""
             yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
-            f"{_format_freed(run, case)}; {cost}; {gain}",
+            f"{_format_freed(run, case)}{cost}; {gain}",
                        "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)),
                        "Cancelled",
                        asks=run.number, worth=worth)  # fmt: skip

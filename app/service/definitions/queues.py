@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.core import task_spec
 from app.core.scheduling import overcommit
 from app.core.scheduling.plan import get_sort_key
+from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
 from app.service.context import Call
@@ -156,7 +157,20 @@ async def queue_create(
         definitions.create(c, schema.queues, name, values, call.by)
 
     await call.db.write(create)
+    await _note_unreachable_capacity(call, name)
     return await queue_show(call, name=name)
+
+
+async def _note_unreachable_capacity(call: Call, name: str) -> None:
+    """Note a capacity above the cores of the pool. Tasks may request less than a core."""
+    queue = await call.db.read(definitions.find_queue, name)
+    pool = await call.db.read(definitions.find_pool, queue.pool) if queue else None
+    if queue and pool and queue.capacity > pool.total_cpu:
+        cores = units.format_number(pool.total_cpu)
+        call.note(
+            f"pool {sanitize(pool.name)} has {cores} cpu, so at most {int(pool.total_cpu)} tasks of"
+            " 1 cpu run at once, whatever the capacity of the queue."
+        )
 
 
 def _check_pool(c: Connection, values: dict[str, Any]) -> None:
@@ -188,6 +202,8 @@ async def queue_set(
         definitions.update(c, schema.queues, name, values, call.by)
 
     await call.db.write(change)
+    if "capacity" in values or "pool" in values:
+        await _note_unreachable_capacity(call, name)
     return await queue_show(call, name=name)
 
 

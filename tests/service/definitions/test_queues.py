@@ -37,6 +37,22 @@ async def test_the_default_capacity_of_a_queue_is_the_cores_of_its_pool(call: Ca
     ]
 
 
+async def test_a_capacity_above_the_cores_of_the_pool_is_noted(
+    runtime_call: Call, caller_notes: list[str]
+):
+    await queues.pool_create(runtime_call, name="small", cpu=2, memory="1G")
+    caller_notes.clear()
+
+    await queues.queue_create(runtime_call, name="fits", pool="small", capacity=2)
+    assert caller_notes == []
+    await queues.queue_set(runtime_call, name="fits", capacity=8)
+
+    assert caller_notes == [
+        "pool small has 2 cpu, so at most 2 tasks of 1 cpu run at once, whatever the capacity of"
+        " the queue."
+    ]
+
+
 async def test_queues_are_listed_by_priority_then_name_with_waiting_counts(call: Call):
     await queues.queue_create(call, name="b", capacity=1, priority=5)
     await queues.queue_create(call, name="a", capacity=1, priority=5)
