@@ -19,6 +19,10 @@ below itself (see `run_supervisor`).
   zombie stays and the write is tried again each second.
 * A run without a living supervisor cannot be waited for: its process is checked each
   second, and the run ends as `lost`.
+* Each run has a mark, a hard RLIMIT_RTTIME of its own that its processes inherit. A process
+  without privileges can lower it but not raise it, and everybody can read it. It finds processes
+  that cleared their environment, are not dumpable, and left session and parent. The limit is at
+  least 35 years of real-time CPU, so it limits nothing.
 * Each journal file begins with its own device and inode, which tell it from a copy. Runs in
   a copied journal belong to another home: they are `lost` at once and never touched.
 
@@ -84,6 +88,11 @@ MAX_UNSENT = 64 * 1024 * 1024
 LOG_LIMIT = 256 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
 COOKIE = b"TASKDECK_RUNID="
+LEAST_MARK = 1 << 50  # microseconds; below, runs get no mark
+TOP_MARK = 1 << 62  # without an inherited limit, marks begin above
+MARK_STEP = 1 << 40  # a new supervisor lowers its limit by at most this much
+QUIET_SWEEPS = 2  # sweeps in a row without a process of the run that complete its stop
+HUNT_SECONDS = 0.02
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 KIB_PER_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
 # 95 on newer architectures
@@ -155,6 +164,39 @@ def read_cookie(pid: int) -> str:
         if entry.startswith(COOKIE):
             return entry[len(COOKIE) :].decode(errors="surrogateescape")
     return ""
+
+
+def read_mark(pid: int) -> int:
+    """Return the mark of a process, dead or alive, or 0."""
+    _, _, after = read_file(f"/proc/{pid}/limits").partition(b"Max realtime timeout")
+    fields = after.split(None, 2)
+    return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
+
+
+def lower_mark(step: int) -> int:
+    """Lower our hard RLIMIT_RTTIME and return it, or 0 if it cannot be a mark."""
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        if hard == resource.RLIM_INFINITY:
+            hard = TOP_MARK + draw_number(TOP_MARK)
+        mark = hard - step
+        if mark < LEAST_MARK:
+            return 0
+        soft = mark if soft == resource.RLIM_INFINITY else min(soft, mark)
+        resource.setrlimit(resource.RLIMIT_RTTIME, (soft, mark))
+    except (OSError, ValueError):
+        return 0
+    return mark
+
+
+def leave_marks() -> None:
+    """Lower our limit to a value that is no run's mark, with room below for our own marks."""
+    lower_mark(1 + draw_number(MARK_STEP))
+
+
+def draw_number(below: int) -> int:
+    """Return a random number below a power of two."""
+    return int.from_bytes(os.urandom(8), "little") % below
 
 
 def list_children() -> list[int]:
@@ -274,6 +316,7 @@ class Run:
         "sampled_peak",
         "sampled_members",
         "is_term_sent",
+        "quiet_sweeps",
         "kill_at",
         "is_session_empty",
         "end_seen",
@@ -289,6 +332,7 @@ class Run:
         self.sampled_peak = 0  # largest sampled peak
         self.sampled_members: dict[int, int] = {}  # {pid: start ticks} as sampled during a stop
         self.is_term_sent = False
+        self.quiet_sweeps = 0  # sweeps in a row without a process of the run
         self.kill_at = 0.0
         # (time, run seconds) of the first sight of the end
         self.end_seen: tuple[float, float] | None = None
@@ -303,6 +347,11 @@ class Run:
     def pid(self) -> int:
         """Pid of the leader, 0 if unknown."""
         return self.records["p"]["pid"] if "p" in self.records else 0
+
+    @property
+    def mark(self) -> int:
+        """Mark of the run's processes, 0 if they have none."""
+        return self.records.get("i", {}).get("mark", 0)
 
     @property
     def ticks(self) -> int:
@@ -406,8 +455,8 @@ def make_ended_event(run: Run) -> dict[str, Any]:
 def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
     """Return the living processes of each run as {pid: start ticks}.
 
-    A process belongs to a run by its session, its cookie, an ancestor in the run, or an earlier
-    sample.
+    A process belongs to a run by its session, its mark, its cookie, an ancestor in the run, or an
+    earlier sample.
     """
     wanted = {run.id: run for run in runs if run.pid}
     table = {
@@ -437,11 +486,15 @@ def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, st
     caught = {
         (pid, ticks): run.id for run in runs.values() for pid, ticks in run.sampled_members.items()
     }
+    marks = {run.mark: run.id for run in runs.values() if run.mark}
     oldest = min((run.ticks for run in runs.values()), default=0)
     for pid in (os.getpid(), os.getppid()):
         table.pop(pid, None)
     owners = {
-        pid: sessions.get(p.session) or caught.get((pid, p.ticks)) or read_cookie(pid)
+        pid: sessions.get(p.session)
+        or caught.get((pid, p.ticks))
+        or marks.get(read_mark(pid))
+        or read_cookie(pid)
         for pid, p in table.items()
         if p.ticks >= oldest
     }
@@ -847,9 +900,13 @@ class SpawnRequest:
             raise ValueError("argv is empty")
 
     def make_intent(self) -> dict[str, Any]:
-        """Return the journal record written before the start."""
+        """Return the journal record written before the start, with a new mark.
+
+        The keeper has the mark from now on, and the program inherits it.
+        """
         clocks = {"at": time.time(), "boot": read_boot_time(), "mono": time.monotonic()}
-        return {"i": self.run} | clocks | {"timeout": self.timeout, "grace": self.grace}
+        limits = {"timeout": self.timeout, "grace": self.grace}
+        return {"i": self.run} | clocks | limits | {"mark": lower_mark(1)}
 
 
 def parse_seconds(value: Any) -> float:
@@ -1064,8 +1121,8 @@ class SharedState:
     def __init__(self, listener: socket.socket, journal: Journal) -> None:
         self.listener, self.journal = listener, journal
         self.mine: dict[int, Run] = {}
-        # children that are not runs: session and cookie
-        self.strays: dict[int, tuple[int, str]] = {}
+        # children that are not runs: session, cookie and mark
+        self.strays: dict[int, tuple[int, str, int]] = {}
 
     def find_own_runs(self) -> None:
         """Find the living runs that are our children now."""
@@ -1146,7 +1203,7 @@ class SharedState:
             del self.strays[pid]
         for pid in now - self.strays.keys():
             found = read_process(pid)
-            self.strays[pid] = (found.session if found else 0, read_cookie(pid))
+            self.strays[pid] = (found.session if found else 0, read_cookie(pid), read_mark(pid))
 
 
 def list_settled_children(since: int) -> list[Process]:
@@ -1292,7 +1349,8 @@ class Supervisor:
         """
         self.shared_state.note_strays()
         if has_group(run.pid) or any(
-            run.pid == s or run.id == c for s, c in self.shared_state.strays.values()
+            run.pid == session or run.id == cookie or (mark and run.mark == mark)
+            for session, cookie, mark in self.shared_state.strays.values()
         ):
             return len(find_members([run])[run.id])
         return 0
@@ -1359,7 +1417,7 @@ class Guard(Supervisor):
     def __init__(self, shared: SharedState, link: JsonSocket, keeper: int) -> None:
         super().__init__(shared, link)
         self.keeper = keeper
-        self.shared_state.strays[keeper] = (0, "")
+        self.shared_state.strays[keeper] = (0, "", 0)
 
     def run(self) -> bool:
         """Run until the keeper is dead. Return True if nothing is left to supervise."""
@@ -1488,8 +1546,15 @@ class Keeper(Supervisor):
             self.report(run)
 
     def reap_stranger(self, child: EndedChild) -> bool:
-        """Reap a stranger, which may be the last process of a stopping tree."""
+        """Reap a stranger, which may be the last process of a stopping tree.
+
+        It may also have forked one that no sweep has seen.
+        """
         if self.stopping:
+            mark = read_mark(child.pid)
+            for run in self.stopping.values():
+                if mark and run.mark == mark:
+                    run.quiet_sweeps = 0
             self.schedule_sweep()
         return super().reap_stranger(child)
 
@@ -1595,6 +1660,7 @@ class Keeper(Supervisor):
         found = find_members(self.stopping.values())
         for run in list(self.stopping.values()):
             self.escalate_stop(run, found.get(run.id, {}), now)
+        self.hunt_survivors(now)
         took = time.monotonic() - began
         ended = any("e" in run.records or now >= run.kill_at for run in self.stopping.values())
         self.pause = max(0.01, min(0.25 if ended else 1.0, self.pause * 1.5), took * 4)
@@ -1607,9 +1673,10 @@ class Keeper(Supervisor):
 
     def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
         """Send TERM and CONT first, KILL after the grace, and report the end."""
-        over = "e" in run.records
-        if over and (not tree or now > run.kill_at + KILL_TIMEOUT):
-            run.leftover_count = len(tree)
+        run.quiet_sweeps = 0 if tree else run.quiet_sweeps + 1
+        gone = run.quiet_sweeps >= QUIET_SWEEPS
+        if "e" in run.records and (gone or now > run.kill_at + KILL_TIMEOUT):
+            run.leftover_count = 0 if gone else max(len(tree), 1)
             del self.stopping[run.id]
             return self.report(run)
         run.sampled_members = tree
@@ -1619,6 +1686,12 @@ class Keeper(Supervisor):
             run.is_term_sent = True
             send_signal(tree, signal.SIGTERM)
             send_signal(tree, signal.SIGCONT)
+
+    def hunt_survivors(self, now: float) -> None:
+        """Kill what outlived the leaders of stops whose grace is over."""
+        late = [r for r in self.stopping.values() if "e" in r.records and now >= r.kill_at]
+        if marks := {run.mark for run in late if run.mark}:
+            kill_marked_children(marks, self.shared_state.mine)
 
     # -- serving
 
@@ -1875,6 +1948,30 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
 }
 
 
+def kill_marked_children(marks: set[int], known: Iterable[int]) -> None:
+    """Kill our children with these marks as fast as new ones appear.
+
+    A process that forks and ends in a loop is gone before a search of /proc reaches it. Each is our
+    child as soon as its parent ends. A child's pid is not reused before we reap it.
+    """
+    seen, misses, end = set(known), 0, time.monotonic() + HUNT_SECONDS
+    while misses < 20 and time.monotonic() < end:
+        new = [pid for pid in list_children() if pid not in seen]
+        misses = 0 if new else misses + 1
+        seen.update(new)
+        for pid in new:
+            if read_mark(pid) in marks:
+                kill_child(pid)
+
+
+def kill_child(pid: int) -> None:
+    """Send KILL to a child that is not yet reaped."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass  # The process belongs to another user.
+
+
 def send_signal(tree: dict[int, int], number: int) -> None:
     """Send a signal to each process of {pid: start ticks}."""
     for pid, ticks in tree.items():
@@ -1925,6 +2022,7 @@ def fork_keeper(shared: SharedState) -> Guard | Keeper:
         keeper_socket.close()
         return Guard(shared, JsonSocket(guard_socket), child)
     become_supervisor(b"taskdeck-keeper")
+    leave_marks()
     guard_socket.close()
     shared.journal.disown_all()
     return Keeper(shared, JsonSocket(keeper_socket), me)
@@ -1972,7 +2070,10 @@ def make_listener(run: int) -> socket.socket:
 
 
 def drop_run_environment() -> None:
-    """Restart without the environment of a run, or a sweep of that run would find us."""
+    """Restart without the environment of a run, or a sweep of that run would find us.
+
+    `leave_marks` drops the mark likewise.
+    """
     clean = {
         name: value for name, value in os.environb.items() if not name.startswith(b"TASKDECK_")
     }
@@ -2019,6 +2120,7 @@ def main(home: bytes) -> int:
     Exit codes: 4, another keeper has the home; 5, the home cannot be used.
     """
     drop_run_environment()
+    leave_marks()
     home = os.path.abspath(home)
     reset_process_state()
     try:

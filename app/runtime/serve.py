@@ -29,6 +29,7 @@ from app.home.database_presence import RESCUE_INFIX, format_put_back_command
 from app.home.lock import hold_lock
 from app.home.restore_advice import add_restore_advice, advise_restore
 from app.home.setup import mark_clean_shutdown, prepare_in_subprocess, was_unclean_shutdown
+from app.keeper.keeper import leave_marks
 from app.paths import refuse_replica
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.config_watcher import ConfigWatcher
@@ -372,11 +373,12 @@ def _write_ready(fd: int, answer: dict[str, object]) -> None:
 
 
 def reset_environment() -> None:
-    """Remove the variables of a run that started this process.
+    """Remove the variables and the mark of a run that started this process.
 
     A sweep for processes of that run reads the initial environment, so execute the program again if
     needed.
     """
+    leave_marks()
     if "TASKDECK_RUNID" in os.environ:
         environment = {
             n: v

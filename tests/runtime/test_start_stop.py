@@ -21,6 +21,7 @@ import pytest
 from app import paths, runtime_launcher
 from app.client import Client
 from app.errors import Conflict, Problem
+from app.keeper.keeper import read_mark
 from tests.db.maintenance.upgrades import make_old_database
 from tests.runtime_process import RuntimeProcess, is_alive, run_command, wait_until
 
@@ -186,7 +187,7 @@ def test_a_drain_starts_nothing_and_ends_with_the_last_run(shared_runtime: Runti
     assert rows | {int(task): "succeeded", int(later): "queued"} == rows
 
 
-def test_a_runtime_keeps_no_variables_and_descriptors_of_its_starter(
+def test_a_runtime_keeps_no_variables_mark_and_descriptors_of_its_starter(
     stopped_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("TASKDECK_RUNID", "x")
@@ -196,6 +197,7 @@ def test_a_runtime_keeps_no_variables_and_descriptors_of_its_starter(
     os.close(its)
 
     assert b"TASKDECK_RUNID" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert read_mark(pid) not in (0, read_mark(os.getpid()))
     assert select.select([ours], [], [], 0) == ([ours], [], [])
     os.close(ours)
 
