@@ -113,7 +113,7 @@ def test_a_home_is_private_and_usable_whatever_the_umask(home: Path):
 def test_stop_leaves_a_mark_that_only_a_person_removes(
     runtime: RuntimeProcess, run_cli: RunCommand
 ):
-    runtime.submit("true")
+    runtime.wait_for_end(runtime.submit("true"))
     pid = runtime.pid
     assert run_cli("stop").returncode == 0
     wait_until(lambda: not is_alive(pid), "the runtime has ended")
