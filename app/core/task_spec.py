@@ -187,11 +187,11 @@ def describe_error(error: ValidationError) -> str:
     if kind in ("model_type", "model_attributes_type"):
         return 'must be one JSON object, such as {"argv": ["true"]}'
     must = f"{where} {_TYPE_ERRORS.get(kind, first['msg'][:1].lower() + first['msg'][1:])}"
-    secret = any(secrets.is_secret(str(part), _SECRET_FIELDS) for part in first["loc"])
+    secret = any(_SECRET_FIELDS.is_secret(str(part)) for part in first["loc"])
     return must if secret else f"{must}, not {format_value(secrets.mask_value(first['input']))}"
 
 
-_SECRET_FIELDS = frozenset({"env", "parameters", "parameter_texts"})
+_SECRET_FIELDS = secrets.DeclaredNames({"env", "parameters", "parameter_texts"})
 """Fields that may contain a secret in an unknown place if their shape is wrong."""
 
 

@@ -8,18 +8,26 @@ launches alike.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from app.core.schema import parameters
-from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
 from app.engines import exec_engine, python_engine, shell_engine
 from app.engines.launch import Launch, Values
 from app.errors import Usage
 
-__all__ = ["ENGINES", "Launch", "check_template", "build_environment", "make_launch"]
+__all__ = [
+    "ENGINES",
+    "Launch",
+    "build_environment",
+    "check_template",
+    "make_launch",
+    "make_masked_argv",
+]
 
 ENGINES: Mapping[str, ModuleType] = {
     "exec": exec_engine,
@@ -82,6 +90,15 @@ def make_launch(
         .check_size()
         .to_dict()
     )
+
+
+def make_masked_argv(
+    engine: str, schema: Mapping[str, Any], masked: Mapping[str, Any]
+) -> list[str]:
+    """Return the arguments of a launch to show, built from masked parameters."""
+    mask_in_json = json.dumps(MASK)[1:-1]
+    words = ENGINES[engine].build(schema, Values(masked)).argv
+    return [word.replace(mask_in_json, MASK) for word in words]
 
 
 def build_environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:

@@ -222,7 +222,7 @@ async def test_an_unreadable_descriptive_time_does_not_prevent_a_release(
 
 async def test_readable_remains_are_shown_without_secrets(call: Call, dispatcher: Dispatcher):
     await submit_task(call)
-    text = '{"a": "\x1b[31mred", "api_token": "abc", "tokens": ["d", "e"], "password": "xy'
+    text = '{"a": "\x1b[31mred", "api_token": "abc", "api_tokens": ["d", "e"], "password": "xy'
     await execute_sql(call, "UPDATE tasks SET parameters = ?", text)
     await dispatcher.quarantine.search()
     await dispatcher.quarantine.search_everywhere()
@@ -230,7 +230,7 @@ async def test_readable_remains_are_shown_without_secrets(call: Call, dispatcher
     left = (await show_task(call, 1))["launch"]["unreadable"]["parameters"]
 
     assert left.startswith('{"a": "') and "red" in left and "\x1b" not in left
-    assert left.endswith('"api_token": •••, "tokens": •••, "password": •••')
+    assert left.endswith('"api_token": •••, "api_tokens": •••, "password": •••')
 
 
 @pytest.mark.parametrize("conditions", ["{", "[]", '{"pr%set": "x"}'])

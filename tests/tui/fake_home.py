@@ -39,7 +39,7 @@ RUNNING = make_task_row(
     number=1042, name="resnet50-sweep-06", status="running", template="train", attempts=1,
     created_at=format_timestamp(5 * HOUR),
     started_at=format_timestamp(198 * MINUTE), parameters={"lr": 0.01, "seed": 6,
-    "data": "/srv/imagenet", "api_token": "s3cr3t"},
+    "data": "/srv/imagenet", "api_token": "•••"},
     launch={"argv": ["/usr/bin/python3", "train.py", "--lr", "0.01", "--seed", "6"]},
     tags={"env": "prod", "team": "vision"},
     instances=[make_run_row(runid="r1042", task_id=UUID.format(1042), number=1042,

@@ -16,9 +16,9 @@ from app.cli.parser import (
     require_text,
 )
 from app.cli.table_layout import Column, Span
-from app.core.schema.secrets import mask_record
+from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
-from app.core.text.sanitize import is_secret_name, sanitize, truncate
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -113,7 +113,7 @@ def _format_parameters(schema: dict[str, Any]) -> list[str]:
 def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
     import json
 
-    shown = mask_record(schema, is_secret_name(name))
+    shown = mask_record(schema, is_secret_property(name, schema))
     default = (
         f", default {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}"
         if "default" in schema

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_object
 from app.core.schema.json_schema import format_path
-from app.core.schema.secrets import is_declared_secret, is_secret, mask_value
+from app.core.schema.secrets import (
+    UNDECLARED,
+    DeclaredNames,
+    is_declared_secret,
+    is_secret_property,
+    mask_value,
+)
 from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
 from app.errors import Usage
 
@@ -69,11 +75,11 @@ class FaultCollector:
         self,
         error: ValidationError,
         properties: Mapping[str, Mapping[str, Any]],
-        hidden: Collection[str],
+        names: DeclaredNames,
     ) -> None:
         """Add a validation error, unless the parameter has a fault already.
 
-        `properties` are the schema's properties by name. See `describe_violation` for `hidden`.
+        `properties` are the schema's properties by name. See `describe_violation` for `names`.
         """
         path = tuple(error.absolute_path)
         if path and self.has_fault(str(path[0])):
@@ -92,7 +98,7 @@ class FaultCollector:
             )
             return
         name = format_label(*path)
-        text = f"{name} {describe_violation(error, hidden)}".lstrip()
+        text = f"{name} {describe_violation(error, names)}".lstrip()
         self.add(
             ParameterFault(
                 str(path[0]) if path else "", f"{text} (parameter {name})" if name else text
@@ -124,18 +130,18 @@ def format_label(*path: str | int) -> str:
     return format_path(path)
 
 
-def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> str:
+def describe_violation(error: ValidationError, names: DeclaredNames = UNDECLARED) -> str:
     """Describe the allowed value and the actual one: `must be 0 to 51, not 99`.
 
-    A secret value is never shown. A value is secret if the schema declares it so, by its
-    parameter's name, or if `hidden` has the name.
+    A secret value is never shown. A value is secret if its schema declares it so, or by its name
+    and the `names` that other parts of the schema declare.
     """
     schema: Mapping[str, Any] = error.schema if is_object(error.schema) else {}
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {truncate(sanitize(schema['errorMessage']), 160)}"
     say = _DESCRIBERS.get(str(error.validator), _describe_other)
     secret = is_declared_secret(schema) or any(
-        isinstance(step, str) and is_secret(step, hidden) for step in error.absolute_path
+        isinstance(step, str) and names.is_secret(step) for step in error.absolute_path
     )
     if secret and error.validator not in _VALUE_FREE_RULES:
         return (
@@ -143,9 +149,9 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
             if error.validator in ("enum", "const")
             else "is refused by its schema"
         )
-    shown_value = MASK if secret else mask_value(error.instance, hidden)
+    shown_value = MASK if secret else mask_value(error.instance, names)
     if error.validator in ("anyOf", "oneOf"):
-        text = _describe_alternatives(error, hidden)
+        text = _describe_alternatives(error, names)
     else:
         text = (
             "is refused by its schema"
@@ -223,7 +229,9 @@ def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
 
 def _make_sample(name: str, schema: Mapping[str, Any]) -> str:
     """Return a placeholder for a value in a command to copy."""
-    if is_array(schema.get("enum")) and not (is_declared_secret(schema) or is_secret(name, ())):
+    if is_array(schema.get("enum")) and not (
+        is_declared_secret(schema) or is_secret_property(name, schema)
+    ):
         return "|".join(truncate(sanitize(str(value)), 20) for value in schema["enum"][:3])
     if "path" in str(schema.get("format", "")) or any(word in name.lower() for word in _PATH_WORDS):
         return "PATH"
@@ -302,7 +310,7 @@ def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
     return f"must not have {', '.join(format_label(name) for name in extra[:8])}{nearest}"
 
 
-def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> str:
+def _describe_alternatives(error: ValidationError, names: DeclaredNames) -> str:
     """Describe the allowed types, or the fault of the closest form."""
     inner = error.context or []
     if inner and all(e.validator == "type" and not e.path for e in inner):
@@ -311,7 +319,7 @@ def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> s
     if best is None:
         return "must fit exactly one of its forms"
     place = f"at {format_label(*best.absolute_path)} " if best.path else ""
-    return f"{place}{describe_violation(best, hidden)} (or another of its forms)"
+    return f"{place}{describe_violation(best, names)} (or another of its forms)"
 
 
 def _describe_format(error: ValidationError, schema: Mapping[str, Any]) -> str:

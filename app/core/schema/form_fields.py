@@ -16,8 +16,8 @@ from typing import Any
 
 from app.core.json_types import is_array, is_dict, is_object
 from app.core.schema import parameters
-from app.core.schema.secrets import is_declared_secret
-from app.core.text.sanitize import MASK, is_secret_name
+from app.core.schema.secrets import is_declared_secret, is_secret_property
+from app.core.text.sanitize import MASK
 
 FieldPath = tuple[str, ...]
 """Location of a value, from the outside in. The last name is `REST_NAME` for additional
@@ -90,7 +90,8 @@ class FormField:
         if self.choices or not self.kinds <= {"string", "null"}:
             return False
         return is_declared_secret(self.schema) or (
-            is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATH_FORMATS
+            is_secret_property(self.path[-1], self.schema)
+            and self.schema.get("format") not in _PATH_FORMATS
         )
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.json_types import is_array, is_dict, is_object
 from app.core.schema import error_text, json_schema, regex
 from app.core.schema import secrets as schema_secrets
+from app.core.schema.secrets import UNDECLARED, DeclaredNames
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
 
@@ -144,9 +145,9 @@ def resolve_values(
     )
     try:
         errors = list(_iterate_errors(schema, filled))
-        hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
+        names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
         for error in errors:
-            faults.add_error(error, shape.properties, hidden)
+            faults.add_error(error, shape.properties, names)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
         faults.add(error_text.ParameterFault("", str(error)))
     faults.raise_if_any()
@@ -165,11 +166,11 @@ def find_faults(schema: JsonSchema, values: Mapping[str, Any]) -> list[Parameter
     )
     try:
         errors = list(_iterate_errors(schema, filled))
-        hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
+        names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
         for error in errors:
             found += [
                 one
-                for one in _make_findings(error, hidden)
+                for one in _make_findings(error, names)
                 if not one.path or one.path[0] not in named_faults
             ]
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
@@ -385,7 +386,7 @@ def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[V
             yield error
 
 
-def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[ParameterFinding]:
+def _make_findings(error: ValidationError, names: DeclaredNames) -> Iterator[ParameterFinding]:
     """Convert an error to findings. A missing value is located where it belongs."""
     path = tuple(error.absolute_path)
     if not path and error.validator in ("additionalProperties", "unevaluatedProperties"):
@@ -398,7 +399,7 @@ def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[
             missing=True,
         )
     if not missing:
-        text = f"{error_text.format_label(*path)} {error_text.describe_violation(error, hidden)}"
+        text = f"{error_text.format_label(*path)} {error_text.describe_violation(error, names)}"
         yield ParameterFinding(path, text.lstrip())
 
 
@@ -464,7 +465,7 @@ def _check_properties(schema: JsonSchema) -> None:
     for error in json_schema.find_errors(schema, defaults):
         if error.absolute_path:
             said = error_text.describe_violation(
-                error, schema_secrets.find_secret_names(schema, defaults)
+                error, schema_secrets.find_declared_names(schema, defaults)
             )
             raise Usage(
                 f"parameters: the default of {error_text.format_label(*error.absolute_path)} {said}"

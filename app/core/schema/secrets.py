@@ -1,12 +1,14 @@
 """Secret parameter values and their masking.
 
 A value is secret by its name, or because the schema declares it (`writeOnly`, `format: password`).
+A schema with `writeOnly: false` declares that a value is plain, whatever its name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,56 +21,74 @@ _VALUE_KEYWORDS = frozenset({"default", "const", "enum", "example", "examples"})
 """Schema keywords that quote values."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredNames:
+    """Names that a schema declares secret or plain. Their words decide about all others."""
+
+    secret: Collection[str] = ()
+    plain: Collection[str] = ()
+
+    def is_secret(self, name: str) -> bool:
+        """Return True if a value of this name is secret."""
+        return name in self.secret or (name not in self.plain and is_secret_name(name))
+
+
+UNDECLARED = DeclaredNames()
+"""Names of which no schema is known."""
+
+
 def is_declared_secret(schema: Mapping[str, Any]) -> bool:
     """Return True if a schema declares its value secret."""
     return schema.get("format") == "password" or schema.get("writeOnly") is True
 
 
-def find_secret_names(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    """Return the names in `values`, at any depth, that the schema declares secret."""
-    exact, like = _find_declared_names(json.dumps(schema))
-    if not (exact or like):
-        return []
-    from app.core.schema import regex
-
-    return sorted(
-        {
-            name
-            for name in _iterate_names(values)
-            if name in exact or any(regex.search(text, name) for text in like)
-        }
-    )
+def is_declared_plain(schema: Any) -> bool:
+    """Return True if a schema declares that its value is no secret."""
+    return is_object(schema) and schema.get("writeOnly") is False and not is_declared_secret(schema)
 
 
-def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
+def is_secret_property(name: str, schema: Any) -> bool:
+    """Return True if the name of a property makes its value secret."""
+    return is_secret_name(name) and not is_declared_plain(schema)
+
+
+def find_declared_names(schema: Mapping[str, Any], values: Mapping[str, Any]) -> DeclaredNames:
+    """Return the names in `values`, at any depth, that the schema declares secret or plain."""
+    declared = _read_declarations(json.dumps(schema))
+    if not any(declared.values()):
+        return UNDECLARED
+    names = sorted(set(_iterate_names(values)))
+    secret = [name for name in names if _is_declared(name, declared, is_declared_secret)]
+    plain = [name for name in names if _is_declared(name, declared, is_declared_plain)]
+    return DeclaredNames(secret, [name for name in plain if name not in secret])
+
+
+def mask_value(value: Any, names: DeclaredNames = UNDECLARED, depth: int = 0) -> Any:
     """Mask secrets in a parameter value, at any depth."""
     if depth > MAX_DEPTH:
         return MASK
     if is_dict(value):
         return {
-            name: MASK if is_secret(str(name), hidden) else mask_value(inner, hidden, depth + 1)
+            name: MASK if names.is_secret(str(name)) else mask_value(inner, names, depth + 1)
             for name, inner in value.items()
         }
-    return [mask_value(inner, hidden, depth + 1) for inner in value] if is_array(value) else value
+    return [mask_value(inner, names, depth + 1) for inner in value] if is_array(value) else value
 
 
-def find_secret_texts(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Iterator[str]:
+def find_secret_texts(
+    value: Any, names: DeclaredNames = UNDECLARED, depth: int = 0
+) -> Iterator[str]:
     """Yield the texts that `mask_value` hides, as they may appear in a command."""
     if is_dict(value) and depth <= MAX_DEPTH:
         for name, inner in value.items():
             yield from (
                 _iterate_texts(inner)
-                if is_secret(str(name), hidden)
-                else find_secret_texts(inner, hidden, depth + 1)
+                if names.is_secret(str(name))
+                else find_secret_texts(inner, names, depth + 1)
             )
     elif is_array(value) and depth <= MAX_DEPTH:
         for inner in value:
-            yield from find_secret_texts(inner, hidden, depth + 1)
-
-
-def is_secret(name: str, hidden: Collection[str]) -> bool:
-    """Return True if a value is secret by its name or as one of `hidden`."""
-    return name in hidden or is_secret_name(name)
+            yield from find_secret_texts(inner, names, depth + 1)
 
 
 def mask_record(value: Any, secret: bool = False) -> Any:
@@ -91,7 +111,7 @@ def mask_record(value: Any, secret: bool = False) -> Any:
 def _mask_entry(name: str, value: Any, secret: bool) -> Any:
     if name == "properties" and is_object(value):
         return {
-            key: mask_record(inner, secret or is_secret_name(str(key)))
+            key: mask_record(inner, secret or is_secret_property(str(key), inner))
             for key, inner in value.items()
         }
     plain = value is not None and not isinstance(value, (Mapping, list, bool))
@@ -105,35 +125,52 @@ def _iterate_texts(value: Any) -> Iterator[str]:
         yield from _iterate_texts(inner)
 
 
+_NAME_KEYWORDS = ("properties", "patternProperties")
+_Declaration = Callable[[Mapping[str, Any]], bool]
+_Declarations = Mapping[tuple[str, _Declaration], Collection[str]]
+"""Property names and name patterns, by keyword and by what their schemas declare."""
+
+
 @lru_cache(maxsize=64)
-def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return the property names and name patterns that a schema declares secret."""
+def _read_declarations(text: str) -> _Declarations:
+    """Return what a schema, as JSON, declares of its properties."""
+    declarations = (is_declared_secret, is_declared_plain)
+    found: dict[tuple[str, _Declaration], set[str]] = {
+        (word, is_declared): set() for word in _NAME_KEYWORDS for is_declared in declarations
+    }
     if not any(word in text for word in ('"password"', '"writeOnly"')):
-        return frozenset(), ()
-    from app.core.schema import json_schema, parameters
+        return found
+    from app.core.schema import json_schema
 
     schema = json.loads(text)
     looked = json_schema.make_resolver(schema)
-
-    def is_secret_schema(inner: Any) -> bool:
-        parts = [part for part, _, _ in parameters.iterate_parts(inner, looked)]
-        items = [
-            one
-            for part in parts
-            for one, _, _ in parameters.iterate_parts(part.get("items") or {}, looked)
-        ]
-        return any(map(is_declared_secret, [*parts, *items]))
-
-    found: dict[str, list[str]] = {"properties": [], "patternProperties": []}
     for _, node in json_schema.iterate_nodes(schema):
-        for word, names in found.items():
+        for word in _NAME_KEYWORDS:
             properties = node.get(word)
-            names += (
-                [name for name, inner in properties.items() if is_secret_schema(inner)]
-                if is_object(properties)
-                else []
-            )
-    return frozenset(found["properties"]), tuple(found["patternProperties"])
+            for name, inner in properties.items() if is_object(properties) else ():
+                parts = list(_iterate_value_schemas(inner, looked))
+                for is_declared in declarations:
+                    if any(map(is_declared, parts)):
+                        found[word, is_declared].add(name)
+    return found
+
+
+def _iterate_value_schemas(schema: Any, looked: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the schemas of a value and of its items."""
+    from app.core.schema import parameters
+
+    for part, _, resolver in parameters.iterate_parts(schema, looked):
+        yield part
+        for item, _, _ in parameters.iterate_parts(part.get("items") or {}, resolver):
+            yield item
+
+
+def _is_declared(name: str, declared: _Declarations, is_declared: _Declaration) -> bool:
+    from app.core.schema import regex
+
+    return name in declared["properties", is_declared] or any(
+        regex.search(pattern, name) for pattern in declared["patternProperties", is_declared]
+    )
 
 
 def _iterate_names(value: Any, depth: int = 0) -> Iterator[str]:

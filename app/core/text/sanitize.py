@@ -12,6 +12,8 @@ the standard library.
 
 from __future__ import annotations
 
+import re
+
 TYPE_CHECKING = False  # importing typing costs a command 1 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,17 +23,13 @@ MASK = "•••"
 
 _REPLACEMENT = "�"
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+_NAME_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
+"""One word of a name such as `db_password`, `apiKey` or `API-key2`."""
 _SECRET_WORDS = (
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-    "KEY",
-    "PRIVATE",
-    "COOKIE",
+    r"(?:token|(?:secret|password|passphrase|credential|cookie)s?|passwd"
+    r"|(?:api|access|private|secret|auth)_?(?:key|token)s?)_|_pass_$"
 )
+"""Ends of secret words, in a name whose words are in lower case and each followed by `_`."""
 # Wide since Unicode 16, which the oldest supported Python does not know.
 _NEW_WIDE = (
     (0x2630, 0x2637),
@@ -150,9 +148,14 @@ def find_nearest(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a variable or parameter of this name probably holds a secret."""
-    upper = name.upper()
-    return any(word in upper for word in _SECRET_WORDS) or upper.endswith("PASS")
+    """Return True if a variable or parameter of this name probably holds a secret.
+
+    Whole words count: `token`, `password` and the like, `pass` as the last of several words, and
+    `key` after api, access, private, secret or auth. `tokens` are a number of tokens, unless one of
+    these words precedes them.
+    """
+    words = "".join(f"{word}_" for word in re.findall(_NAME_WORD, name)).lower()
+    return re.search(_SECRET_WORDS, words) is not None
 
 
 class Style:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from app import engines
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
-from app.core.schema import parameters, secrets
+from app.core.schema import parameters
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
@@ -404,8 +404,7 @@ def _make_launch(
     """Return the resolved launch and the type of a task."""
     if template is not None:
         launch = engines.make_launch(template.engine, template.schema, given, template.parameters)
-        hidden = secrets.find_secret_names(template.parameters, given)
-        return launch | ({views.HIDDEN_KEY: hidden} if hidden else {}), template.type
+        return views.add_masks(launch, template, given), template.type
     if spec.script is not None:
         return {
             **engines.make_launch("shell", {"script": spec.script}, {}),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from app import engines
 from app.core.scheduling.waiting_task import Explanation
 from app.core.schema import secrets as schema_secrets
 from app.core.text import units
@@ -21,7 +22,7 @@ from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
 from db.queries import reads, sla_cursor
-from db.rows import InstanceRow, TaskLineRow, TaskRow
+from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
 RECENT = timedelta(hours=24)
@@ -30,6 +31,9 @@ MAX_EXPLAINED = 100
 
 Longer lists would cost too much.
 """
+
+MIN_PART = 4
+"""Characters of a secret that is masked inside other words, too."""
 
 SAMPLE_SIZE = 200
 """Tasks of each queue and each waiting state that `why` examines without ids."""
@@ -42,26 +46,47 @@ def task_to_dict(row: TaskRow) -> dict[str, Any]:
 
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
     """Return a task's parameters and launch with secrets masked."""
-    hidden = launch.get(HIDDEN_KEY, ())
+    names = schema_secrets.DeclaredNames(
+        launch.get(SECRET_NAMES_KEY, ()), launch.get(PLAIN_NAMES_KEY, ())
+    )
     return {
-        "parameters": schema_secrets.mask_value(parameters, hidden),
-        "launch": _mask_launch(list(schema_secrets.find_secret_texts(parameters, hidden)), launch),
+        "parameters": schema_secrets.mask_value(parameters, names),
+        "launch": _mask_launch(parameters, launch, names),
     }
 
 
-HIDDEN_KEY = "hidden"
-"""Key in a launch for the names of parameters that were secret at submission."""
+SECRET_NAMES_KEY, PLAIN_NAMES_KEY = "hidden", "plain"
+"""Keys in a launch for the names that the schema of the submission declared secret or plain."""
+MASKED_ARGV_KEY = "masked_argv"
+"""Key in a launch for the arguments to show, if parameters in them are secret."""
 
 
-def _mask_launch(secrets: Sequence[str], launch: dict[str, Any]) -> dict[str, Any]:
+def add_masks(
+    launch: dict[str, Any], template: TemplateRow, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a launch with everything that `mask_task` must know about it."""
+    names = schema_secrets.find_declared_names(template.parameters, parameters)
+    masked = schema_secrets.mask_value(parameters, names)
+    found = {SECRET_NAMES_KEY: list(names.secret), PLAIN_NAMES_KEY: list(names.plain)}
+    if masked != parameters:
+        found[MASKED_ARGV_KEY] = engines.make_masked_argv(template.engine, template.schema, masked)
+    return launch | {key: value for key, value in found.items() if value}
+
+
+def _mask_launch(
+    parameters: dict[str, Any], launch: dict[str, Any], names: schema_secrets.DeclaredNames
+) -> dict[str, Any]:
     shown = {key: value for key, value in launch.items() if key in ("argv", "script")}
-    hidden = sorted(filter(None, secrets), key=len, reverse=True)
-    if hidden and "argv" in shown:
-        shown["argv"] = [_mask_word(word, hidden) for word in shown["argv"]]
+    texts = sorted(
+        filter(None, schema_secrets.find_secret_texts(parameters, names)), key=len, reverse=True
+    )
+    if MASKED_ARGV_KEY in launch:
+        shown["argv"] = launch[MASKED_ARGV_KEY]
+    elif "argv" in shown and not launch.get("env"):
+        shown["argv"] = [_mask_word(word, texts) for word in shown["argv"]]
     if unread := launch.get(quarantine.UNREADABLE):
         shown[quarantine.UNREADABLE] = {
-            name: _mask_word(_mask_unreadable(text, launch.get(HIDDEN_KEY, ())), hidden)
-            for name, text in unread.items()
+            name: _mask_word(_mask_unreadable(text, names), texts) for name, text in unread.items()
         }
     return shown
 
@@ -71,23 +96,23 @@ _PAIR = re.compile(
 )
 
 
-def _mask_unreadable(text: str, names: Collection[str]) -> str:
+def _mask_unreadable(text: str, names: schema_secrets.DeclaredNames) -> str:
     """Return unreadable stored text, with secrets masked as far as recognizable."""
     return sanitize(
         _PAIR.sub(
-            lambda pair: (
-                f'"{pair[1]}"{pair[2]}{MASK}'
-                if schema_secrets.is_secret(pair[1], names)
-                else pair[0]
-            ),
+            lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if names.is_secret(pair[1]) else pair[0],
             text,
         )
     )
 
 
-def _mask_word(word: str, hidden: Sequence[str]) -> str:
-    for value in hidden:
-        word = word.replace(value, MASK)
+def _mask_word(word: str, texts: Sequence[str]) -> str:
+    """Mask secret texts in a text whose parameters are unknown; short ones as whole words only."""
+    for text in texts:
+        if len(text) >= MIN_PART:
+            word = word.replace(text, MASK)
+        else:
+            word = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", MASK, word)
     return word
 
 

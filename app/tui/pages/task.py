@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from app.core.text import units
-from app.core.text.sanitize import MASK, is_secret_name, measure_width, pad
+from app.core.text.sanitize import measure_width, pad
 from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.actions import right_size
 from app.tui.actions.shell_command import (
@@ -426,16 +426,13 @@ def _has_short_parameters(facts: TaskContext) -> bool:
 def _join_parameters(facts: TaskContext) -> str:
     parameters = facts.task["parameters"] or {}
     return facts.look.sanitize(
-        "  ".join(
-            f"{k}={MASK if is_secret_name(k) else format_typed_value(v)}"
-            for k, v in parameters.items()
-        )
+        "  ".join(f"{k}={format_typed_value(v)}" for k, v in parameters.items())
     )
 
 
 def _build_parameter(facts: TaskContext, name: str, value: Any, column: int) -> Iterator[DocRow]:
     label = facts.look.cut(facts.look.sanitize(name), column - 2)
-    written = _iter_value_lines(mask_secrets(name, value), max(20, facts.room - column - 4))
+    written = _iter_value_lines(value, max(20, facts.room - column - 4))
     for at, line in enumerate(islice(written, MAX_LINES + 1)):
         text = (
             facts.look.sanitize(line)
@@ -466,15 +463,3 @@ def _iter_json_lines(value: Any, begin: str, end: str, room: int, depth: int = 0
         label = "" if name is None else f"{json.dumps(name, ensure_ascii=False)}: "
         yield from _iter_json_lines(one, label, "," if at < len(value) else "", room, depth + 1)
     yield f"{'  ' * depth}{closing}{end}"
-
-
-def mask_secrets(name: str, value: Any, depth: int = 0) -> Any:
-    """Mask values that look secret, at any depth.
-
-    Levels deeper than anybody writes are masked whole.
-    """
-    if is_secret_name(name) or depth > 10 * MAX_DEPTH:
-        return MASK
-    if isinstance(value, dict):
-        return {inner: mask_secrets(str(inner), one, depth + 1) for inner, one in value.items()}
-    return [mask_secrets("", one, depth + 1) for one in value] if isinstance(value, list) else value

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from app.core.schema.secrets import mask_record
+from app.core.schema.secrets import is_secret_property, mask_record
 from app.core.text import units
-from app.core.text.sanitize import is_secret_name, pad, sanitize_lines
+from app.core.text.sanitize import pad, sanitize_lines
 from app.tui.style import Look, Span
 from app.tui.time_format import format_age_ago
 from app.tui.widgets.document import wrap_text
@@ -238,7 +238,7 @@ def _make_parameter_line(
     kind = schema.get("type", "any")
     words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
     if "default" in schema:
-        default = mask_record(schema, is_secret_name(name))["default"]
+        default = mask_record(schema, is_secret_property(name, schema))["default"]
         words.append(f"default {look.cut(look.sanitize(str(default)), 20)}")
     description = look.sanitize(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
     shown = pad(look.cut(look.sanitize(name), 20, "middle"), 20)

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from app.core.schema.secrets import find_secret_names, find_secret_texts, mask_record, mask_value
+from app.core.schema.secrets import (
+    DeclaredNames,
+    find_declared_names,
+    find_secret_texts,
+    mask_record,
+    mask_value,
+)
 from app.core.text.sanitize import MASK
 
 PIN: dict[str, Any] = {"type": "string", "writeOnly": True}
@@ -21,8 +27,33 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_a_parameter_is_secret_where_its_schema_says_so(schema: dict[str, Any]):
-    assert find_secret_names(schema, {"pin": "pp9", "who": "ann"}) == ["pin"]
-    assert find_secret_names(schema, {"who": "ann"}) == []
+    assert find_declared_names(schema, {"pin": "pp9", "who": "ann"}).secret == ["pin"]
+    assert find_declared_names(schema, {"who": "ann"}).secret == []
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_a_parameter_is_plain_where_its_schema_says_so(schema: dict[str, Any]):
+    text = json.dumps(schema).replace("true", "false").replace("pin", "token")
+    plain = json.loads(
+        text.replace('"format": "password"', '"writeOnly": false').replace("p.n", "t.*n")
+    )
+
+    assert find_declared_names(plain, {"token": "t1", "who": "ann"}) == DeclaredNames([], ["token"])
+
+
+def test_a_plain_value_with_a_secret_name_is_shown():
+    schema: dict[str, Any] = {
+        "properties": {
+            "token": {"type": "string", "writeOnly": False, "default": "t1"},
+            "password": {"type": "string", "writeOnly": False, "format": "password"},
+        }
+    }
+    given = {"token": "t1", "password": "pp9"}
+
+    names = find_declared_names(schema, given)
+
+    assert mask_value(given, names) == {"token": "t1", "password": MASK}
+    assert mask_record(schema) == schema
 
 
 def test_a_part_of_a_parameter_can_be_secret():
@@ -36,20 +67,22 @@ def test_a_part_of_a_parameter_can_be_secret():
     }
     given = {"door": {"pin": 9214, "floor": 3}}
 
-    hidden = find_secret_names(schema, given)
+    names = find_declared_names(schema, given)
 
-    assert mask_value(given, hidden) == {"door": {"pin": MASK, "floor": 3}}
-    assert list(find_secret_texts(given, hidden)) == ["9214"]
+    assert mask_value(given, names) == {"door": {"pin": MASK, "floor": 3}}
+    assert list(find_secret_texts(given, names)) == ["9214"]
 
 
 def test_a_text_in_an_object_is_masked_in_its_json_form_too():
     value = {"pin": 'p"é\\'}
 
-    assert set(find_secret_texts(value, ["pin"])) == {value["pin"], json.dumps(value["pin"])[1:-1]}
+    texts = find_secret_texts(value, DeclaredNames(["pin"]))
+
+    assert set(texts) == {value["pin"], json.dumps(value["pin"])[1:-1]}
 
 
 def test_a_structured_value_is_masked_in_its_command_form():
-    assert list(find_secret_texts({"pins": {"a": [True, "x"]}}, ["pins"])) == [
+    assert list(find_secret_texts({"pins": {"a": [True, "x"]}}, DeclaredNames(["pins"]))) == [
         '{"a": [true, "x"]}',
         '[true, "x"]',
         "true",

@@ -139,14 +139,22 @@ def test_only_similar_words_are_suggested() -> None:
     ]
 
 
-def test_secrets_are_recognized_by_name() -> None:
-    assert all(
-        map(
-            is_secret_name,
-            ["API_TOKEN", "db_password", "AWS_SECRET_ACCESS_KEY", "SSH_PRIVATE", "PGPASS"],
-        )
+def test_secrets_are_recognized_by_whole_words_of_a_name() -> None:
+    secret = (
+        "token API_TOKEN auth_token authToken authtoken access-tokens secret client.secret secrets"
+        " db_password dbPasswords PGPASSWORD passwd passphrase credential credentials cookie"
+        " session_cookies DB_PASS smtpPass api_key apikey API-KEY APIKey accessKey access_key"
+        " private_key SSHPrivateKey secretkey auth_keys AWS_SECRET_ACCESS_KEY password2 api_key_2"
     )
-    assert not any(map(is_secret_name, ["PATH", "HOME", "FLAVOUR", "COMPASSION"]))
+    plain = (
+        "PATH HOME max_tokens maxTokens max_new_tokens num_tokens tokens tokenizer keywords"
+        " keyboard keymap key key_column sort_key primaryKey public_key monkey turkey compass"
+        " COMPASSION pass keyframe secretary private cookiecutter author keys 42 _"
+    )
+
+    assert [name for name in secret.split() if not is_secret_name(name)] == []
+    assert [name for name in plain.split() if is_secret_name(name)] == []
+    assert is_secret_name("API key")
 
 
 def test_colours_are_kept_and_other_sequences_dropped() -> None:

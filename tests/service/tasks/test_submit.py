@@ -372,6 +372,65 @@ async def test_parameters_declared_secret_are_masked_like_secret_names(call: Cal
     assert json.loads(stored)["argv"] == ["open", "--pin=pp9sekret", "sesame7"]
 
 
+async def test_a_short_secret_masks_no_letters_of_other_words(call: Call):
+    properties = {name: {"type": "string"} for name in ("token", "who")}
+    parameters = {"properties": properties | {"door": {"type": "object"}}}
+    for engine, schema in (
+        ("exec", {"argv": ["cat", "-a{{ token }}a", "{{ who }}", "{{ door }}"]}),
+        ("shell", {"script": "cat a"}),
+    ):
+        await templates.create(
+            call, name=engine, engine=engine, schema=schema, parameters=parameters
+        )
+    given = {"token": "a", "who": "a", "door": {"password": "a", "at": "a"}}
+
+    shown = [
+        (
+            await show_task(
+                call, (await submit_task(call, template=name, parameters=given))["number"]
+            )
+        )
+        for name in ("exec", "shell")
+    ]
+
+    assert shown[0]["launch"]["argv"] == [
+        "cat", f"-a{MASK}a", "a", f'{{"password": "{MASK}", "at": "a"}}',
+    ]  # fmt: skip
+    assert shown[1]["launch"]["argv"] == ["/bin/sh", "-c", "cat a"]
+    ((stored,), _) = await execute_sql(call, "SELECT launch FROM tasks ORDER BY number")
+    assert json.loads(stored)["argv"][1] == "-aaa"
+
+
+def test_short_secrets_in_earlier_commands_are_masked_as_whole_words_only():
+    launch = {"argv": ["cat", "--token=a", "a", "password1"]}
+
+    shown = views.mask_task({"token": "a", "password": "word"}, launch)["launch"]
+
+    assert shown["argv"] == ["cat", f"--token={MASK}", MASK, f"pass{MASK}1"]
+
+
+async def test_a_value_declared_plain_is_shown_whatever_its_name(call: Call):
+    properties = {
+        "token": {"type": "string", "writeOnly": False},
+        "max_tokens": {"type": "integer"},
+    }
+    await templates.create(
+        call,
+        name="llm",
+        engine="exec",
+        schema={"argv": ["llm", "{{ token }}", "{{ max_tokens }}"]},
+        parameters={"type": "object", "properties": properties},
+    )
+    given = {"token": "eos", "max_tokens": 200}
+
+    done = await submit_task(call, template="llm", parameters=given)
+
+    row = await show_task(call, done["number"])
+    assert row["parameters"] == given and row["launch"]["argv"] == ["llm", "eos", "200"]
+    with pytest.raises(Usage, match='max_tokens must be a whole number, not "many"'):
+        await submit_task(call, template="llm", parameters=given | {"max_tokens": "many"})
+
+
 async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
@@ -388,7 +447,7 @@ async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(
 def test_declared_secrets_are_masked_in_unreadable_parameters():
     launch = {
         "argv": ["x"],
-        views.HIDDEN_KEY: ["pin"],
+        views.SECRET_NAMES_KEY: ["pin"],
         quarantine.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'},
     }
 

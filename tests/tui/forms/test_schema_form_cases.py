@@ -128,7 +128,7 @@ def select_fields(found: FormOutline) -> list[FormField]:
         shown = [
             field
             for field in group.fields
-            if not (field.is_secret or secrets.is_secret(field.name, ()))
+            if not (field.is_secret or secrets.is_secret_property(field.name, field.schema))
         ]
         plain = [field for field in shown if not (field.is_rest or field.is_switch)]
         for n, field in enumerate(plain):
