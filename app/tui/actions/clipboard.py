@@ -10,7 +10,7 @@ from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize, sanitize_lines
 from app.tui.actions.question import Answer, Question
-from app.tui.actions.shell_command import build_spec_from_task, build_submit_words, quote_words
+from app.tui.actions.shell_command import build_repeat_words, quote_words
 from app.tui.actions.tasks import TaskRow
 from app.tui.data.call_queue import VerbClient
 from app.tui.style import Look
@@ -64,7 +64,7 @@ def _format_command(task: Mapping[str, Any], client: VerbClient) -> str:
 
 def _format_submit(task: Mapping[str, Any], client: VerbClient) -> str:
     """Return the `taskdeck submit` command that creates the task again under the same name."""
-    return quote_words(build_submit_words(build_spec_from_task(task)))
+    return quote_words(build_repeat_words(task))
 
 
 def _read_log_tail(task: Mapping[str, Any], client: VerbClient, most: int = TAIL_LINES) -> str:

@@ -14,7 +14,8 @@ from app.core.text.units import format_number
 _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
     ("memory", "--memory"),
-    ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("at", "--at"), ("cwd", "-C"),
+    ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
+    ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
 _SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIB = ((1024, "G"), (1, "M"))
@@ -28,7 +29,8 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
     for name, option in _OPTIONS:
         if spec.get(name) not in (None, ""):
             words += [option, str(spec[name])]
-    words += [word for ident in spec.get("after") or () for word in ("--after", str(ident))]
+    for name, option in (("after", "--after"), ("after_any", "--after-any")):
+        words += [word for ident in spec.get(name) or () for word in (option, str(ident))]
     words += [
         word
         for key, value in (spec.get("tags") or {}).items()
@@ -68,6 +70,27 @@ def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
     else:
         spec |= _pick_fields(task.get("launch") or {}, "argv", "script")
     return spec | _list_resources(task)
+
+
+def build_repeat_words(task: Mapping[str, Any]) -> list[str]:
+    """Return the `taskdeck submit` words that submit a task again, from the answer of `show`.
+
+    Variables of `--env` are left out: the answer does not contain them.
+    """
+    parents = task.get("parents") or ()
+    after = {
+        kind: [parent["number"] for parent in parents if parent["kind"] == kind]
+        for kind in ("success", "any")
+    }
+    return build_submit_words(
+        build_spec_from_task(task)
+        | {"after": after["success"], "after_any": after["any"]}
+        | {
+            name: _format_exact(task[name], _SECONDS)
+            for name, usual in (("retry_delay", 1.0), ("grace", 5.0))
+            if task.get(name) not in (None, usual)
+        }
+    )
 
 
 def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:

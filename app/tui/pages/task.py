@@ -12,8 +12,7 @@ from app.core.text.sanitize import measure_width, pad
 from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.actions import right_size
 from app.tui.actions.shell_command import (
-    build_spec_from_task,
-    build_submit_words,
+    build_repeat_words,
     format_launch,
     format_typed_value,
     quote_words,
@@ -326,7 +325,7 @@ def build_definition(facts: TaskContext) -> Section:
     if task.get("pinned"):
         pairs.append(("pinned", "no cleanup deletes it"))
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
-        pairs.append(("again", own(quote_words(build_submit_words(build_spec_from_task(task))))))
+        pairs.append(("again", own(quote_words(build_repeat_words(task)))))
     opens = {"template": f"template:{task['template']}"}
     return Section(
         "Task",
