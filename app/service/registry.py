@@ -26,6 +26,9 @@ from app.service.undo import undo
 from db import statement_timer
 from db.queries.operations import Actor
 
+MAX_ID_LENGTH = 1000
+"""Maximum number of characters of an id: above the length of any name."""
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -144,6 +147,9 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
         found.signature.bind(call, **args)
     except TypeError as error:
         raise Usage(f"{verb}: {error}") from None
+    if "ids" in args:
+        optional = found.signature.parameters["ids"].default is None
+        args = args | {"ids": _parse_ids(args["ids"], optional)}
     by = Actor.copy_actor(call.by)
     try:
         with statement_timer.set_caller(verb):
@@ -151,6 +157,23 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
     except UnicodeEncodeError as error:
         what = truncate(sanitize(error.object), 40)
         raise Usage(f'"{what}" is not UTF-8 text. Nothing was done.') from None
+
+
+def _parse_ids(ids: Any, optional: bool) -> list[str | int] | None:
+    """Return `ids` as a list of texts and whole numbers; one alone is a list of one."""
+    if ids is None and optional:
+        return None
+    found: list[Any] = ids if isinstance(ids, list) else [ids]
+    for ident in found:
+        if type(ident) not in (str, int):
+            raise Usage("ids must be a list of numbers and names. Nothing was done.")
+        if isinstance(ident, str) and len(ident) > MAX_ID_LENGTH:
+            raise Usage(
+                f"an id has {len(ident):,} characters, but no id or name has more than"
+                f" {MAX_ID_LENGTH:,}. Nothing was done.",
+                "Give ids as a list, one by one.",
+            )
+    return found
 
 
 def _add_operations(result: Any, by: Actor) -> Any:
