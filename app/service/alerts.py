@@ -9,7 +9,7 @@ ignore them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,8 +29,11 @@ from db.rows import AlertRow, SlaRow
 MAX_SILENCE = timedelta(days=366)
 """Longest silence. To silence a rule permanently, disable the rule."""
 MAX_REASON_LENGTH = 500
-MAX_RECORDED_IDS = 1000
-"""Maximum number of alert ids in one operation."""
+_ALERT_ID = re.compile(r"[0-9]{1,18}")
+BATCH_SIZE = 500
+"""Alerts in one transaction, and at most in one operation: some 20 ms on the writer thread."""
+MAX_RULES = 20
+"""Rules silenced in one transaction, about 2 ms each."""
 
 
 async def ls(
@@ -108,7 +111,7 @@ def _parse_since(span: Any) -> str | None:
 
 def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
     word = str(ident).strip()
-    alert = alerts.find_open_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    alert = alerts.find_open_alert(c, int(word)) if _ALERT_ID.fullmatch(word) else None
     if alert is None:
         raise NotFound(f'no alert "{truncate(sanitize(word), 60)}".', "List: taskdeck alert ls")
     alert = _refresh(c, alert, timestamps.utcnow().timestamp())
@@ -158,25 +161,43 @@ async def ack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
 
     An acknowledged alert stays open.
     """
-    return await call.db.write(_acknowledge, call.by, ids)
+    return await _apply_to_alerts(call, _acknowledge, ids)
 
 
 async def unack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
     """Remove acknowledgements, by alert id or by rule name."""
-    return await call.db.write(_unacknowledge, call.by, ids)
+    return await _apply_to_alerts(call, _unacknowledge, ids)
 
 
-def _acknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
-    rows, refused = _resolve(c, ids)
+async def _apply_to_alerts(
+    call: Call,
+    act: Callable[[Connection, str, Sequence[int]], dict[str, Any]],
+    ids: Sequence[str | int],
+) -> dict[str, Any]:
+    """Resolve ids and rule names on a reader, then change up to `BATCH_SIZE` alerts at a time.
+
+    Starts and ends go through in between.
+    """
+    found, refused = await call.db.read(_resolve, ids)
+    total: dict[str, Any] = {"done": [], "refused": refused, "notes": []}
+    for at in range(0, len(found), BATCH_SIZE):
+        part = await call.db.write(act, call.by, found[at : at + BATCH_SIZE])
+        for key, rows in part.items():
+            total[key] += rows
+    return total
+
+
+def _acknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]:
+    rows = alerts.list_by_id(c, ids)
     firing = [row for row in rows if row.status == "firing"]
     alerts.acknowledge(c, [row.id for row in firing], by)
     _record_operations(c, by, "ack", firing, "acknowledged")
-    return {"done": [_format_done(row, "acknowledged") for row in firing], "refused": refused,
+    return {"done": [_format_done(row, "acknowledged") for row in firing],
             "notes": [_format_note(row) for row in rows if row.status != "firing"]}  # fmt: skip
 
 
-def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
-    rows, refused = _resolve(c, ids)
+def _unacknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]:
+    rows = alerts.list_by_id(c, ids)
     acknowledged = [row for row in rows if row.status == "acknowledged"]
     alerts.unacknowledge(c, [row.id for row in acknowledged])
     _record_operations(c, by, "unack", acknowledged, "firing")
@@ -185,56 +206,51 @@ def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str
         for row in rows
         if row.status != "acknowledged"
     ]
-    return {
-        "done": [_format_done(row, "firing") for row in acknowledged],
-        "refused": refused,
-        "notes": notes,
-    }
+    return {"done": [_format_done(row, "firing") for row in acknowledged], "notes": notes}
 
 
-def _resolve(
-    c: Connection, ids: Sequence[str | int]
-) -> tuple[list[AlertRow], list[dict[str, Any]]]:
-    """Resolve ids and rule names to distinct alerts and refusals."""
-    rows: dict[int, AlertRow] = {}
+def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[int], list[dict[str, Any]]]:
+    """Resolve ids and rule names to distinct alert ids and refusals."""
+    words = [str(ident).strip() for ident in ids]
+    known = _map_alerts(c, words)
+    rules = [row.name for row in definitions.list_slas(c)]
+    found: dict[int, None] = {}
     refused = []
-    for ident in ids:
-        try:
-            rows |= {row.id: row for row in _find_alerts(c, str(ident).strip())}
-        except NotFound as problem:
-            refused.append(lookup.make_refusal(problem, ident))
-    return list(rows.values()), refused
+    for word in dict.fromkeys(words):
+        rows = [known[word]] if word in known else alerts.list_of_rule(c, word)
+        found |= dict.fromkeys(row.id for row in rows)
+        if not rows and word not in rules:
+            refused.append(lookup.make_refusal(_make_not_found(word, rules), word))
+    return list(found), refused
+
+
+def _map_alerts(c: Connection, words: Sequence[str]) -> dict[str, AlertRow]:
+    """Return {word: alert} of the words that are the id of an alert, from one query."""
+    numbers = {word: int(word) for word in words if _ALERT_ID.fullmatch(word)}
+    rows = {row.id: row for row in alerts.list_by_id(c, list(numbers.values()))}
+    return {word: rows[number] for word, number in numbers.items() if number in rows}
 
 
 def _record_operations(
     c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str
 ) -> None:
-    """Record one operation for each rule, however many alerts it has."""
-    for name in dict.fromkeys(row.name for row in rows):
-        rows_of_rule = [row for row in rows if row.name == name]
-        about = rows_of_rule[0].object if len(rows_of_rule) == 1 else f"{len(rows_of_rule)} tasks"
-        after = {"status": status, "ids": [row.id for row in rows_of_rule[:MAX_RECORDED_IDS]]}
-        operations.record(
-            c,
-            by,
-            f"alert {verb}",
-            f"alert {name} on {about}",
-            {"status": rows_of_rule[0].status},
-            after,
+    """Record one operation for each rule, however many of these alerts it has."""
+    by_rule: dict[str, list[AlertRow]] = {}
+    for row in rows:
+        by_rule.setdefault(row.name, []).append(row)
+    entries = [
+        (
+            f"alert {name} on {found[0].object if len(found) == 1 else f'{len(found)} tasks'}",
+            {"status": found[0].status},
+            {"status": status, "ids": [row.id for row in found]},
         )
+        for name, found in by_rule.items()
+    ]
+    operations.record_all(c, by, f"alert {verb}", entries)
 
 
-def _find_alerts(c: Connection, word: str) -> list[AlertRow]:
-    """Return the alerts that an alert id or a rule name refers to."""
-    alert = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
-    rows = [alert] if alert else alerts.list_of_rule(c, word)
-    if not rows and definitions.find_sla(c, word) is None:
-        raise _make_not_found(c, word)
-    return rows
-
-
-def _make_not_found(c: Connection, word: str) -> NotFound:
-    near = find_nearest(word, [row.name for row in definitions.list_slas(c)])
+def _make_not_found(word: str, rules: Sequence[str]) -> NotFound:
+    near = find_nearest(word, rules)
     hint = f" Nearest: {sanitize(near)}." if near else ""
     return NotFound(f'no alert "{truncate(sanitize(word), 60)}".{hint}', "List: taskdeck alert ls")
 
@@ -275,7 +291,7 @@ async def silence(
         alerts.silence_rule(c, row.id, stop, call.by, why)
         return {"status": "silenced", "until": stop, "reason": why}
 
-    return await call.db.write(_apply_to_rules, call.by, "silence", _parse_words(ids, sla), act)
+    return await _apply_to_rules(call, "silence", _parse_words(ids, sla), act)
 
 
 async def unsilence(
@@ -287,20 +303,35 @@ async def unsilence(
         alerts.unsilence_rule(c, row.id)
         return {"status": "heard", "until": None, "reason": None} if was else None
 
-    return await call.db.write(_apply_to_rules, call.by, "unsilence", _parse_words(ids, sla), act)
+    return await _apply_to_rules(call, "unsilence", _parse_words(ids, sla), act)
 
 
 SilenceAction = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, Any] | None]
 
 
-def _apply_to_rules(
-    c: Connection, by: str, verb: str, rule_refs: Sequence[tuple[str, bool]], act: SilenceAction
+async def _apply_to_rules(
+    call: Call, verb: str, rule_refs: Sequence[tuple[str, bool]], act: SilenceAction
 ) -> dict[str, Any]:
-    """Apply `act` to each rule once.
+    """Apply `act` to each rule once, up to `MAX_RULES` in one transaction."""
+    rules, refused = await call.db.read(_resolve_rules, rule_refs)
+    total: dict[str, Any] = {"done": [], "refused": refused, "notes": []}
+    for at in range(0, len(rules), MAX_RULES):
+        done, notes = await call.db.write(
+            _apply_to_some_rules, call.by, verb, rules[at : at + MAX_RULES], act
+        )
+        total["done"] += done
+        total["notes"] += notes
+    return total
+
+
+def _apply_to_some_rules(
+    c: Connection, by: str, verb: str, names: Sequence[str], act: SilenceAction
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Apply `act` to the rules that still exist; return the results and notes.
 
     `act` returns the new state, or None if there was nothing to do.
     """
-    rules, refused = _resolve_rules(c, rule_refs)
+    rules = [row for name in names if (row := definitions.find_sla(c, name)) is not None]
     silences, counts = alerts.map_silences(c), alerts.count_by_rule(c)
     done, notes = [], []
     for row in rules:
@@ -313,7 +344,7 @@ def _apply_to_rules(
         open_alerts = sum(counts.get(row.id, {}).values())
         done.append({"sla": row.name, **after, "alerts": open_alerts, "before": before})
         operations.record(c, by, f"alert {verb}", f"sla {row.name}", before, after)
-    return {"done": done, "refused": refused, "notes": notes}
+    return done, notes
 
 
 def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]:
@@ -334,33 +365,35 @@ def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, 
 
 def _resolve_rules(
     c: Connection, rule_refs: Sequence[tuple[str, bool]]
-) -> tuple[list[SlaRow], list[dict[str, Any]]]:
-    rules: dict[int, SlaRow] = {}
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Resolve alert ids and rule names to distinct rule names and refusals."""
+    rules = {row.name: row.id for row in definitions.list_slas(c)}
+    known = _map_alerts(c, [word for word, by_name in rule_refs if not by_name])
+    found: dict[str, None] = {}
     refused = []
-    for word, by_name in rule_refs:
+    for word, by_name in dict.fromkeys(rule_refs):
         try:
-            row = slas.require_rule(c, word) if by_name else _resolve_rule(c, word)
-            rules[row.id] = row
+            name = slas.require_rule(c, word).name if by_name else _find_rule(word, rules, known)
+            found[name] = None
         except Problem as problem:
             refused.append(lookup.make_refusal(problem, word))
-    return list(rules.values()), refused
+    return list(found), refused
 
 
-def _resolve_rule(c: Connection, word: str) -> SlaRow:
-    """Return the rule that an alert id or a rule name refers to."""
-    by_name = {row.name: row for row in definitions.list_slas(c)}
-    alert = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
-    if alert is None and word in by_name:
-        return by_name[word]
+def _find_rule(word: str, rules: Mapping[str, int], known: Mapping[str, AlertRow]) -> str:
+    """Return the name of the rule that an alert id or a rule name refers to."""
+    alert = known.get(word)
+    if alert is None and word in rules:
+        return word
     if alert is None:
-        raise _make_not_found(c, word)
+        raise _make_not_found(word, list(rules))
     if alert.sla_id is None:
         about = (
             "about Taskdeck itself" if alert.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
         )
         said = f"alert {alert.id} ({sanitize(alert.name)}) is {about}, so it cannot be silenced."
         raise Refused(said, f"To acknowledge it: taskdeck alert ack {alert.id}")
-    return next(row for row in by_name.values() if row.id == alert.sla_id)
+    return next(name for name, rule_id in rules.items() if rule_id == alert.sla_id)
 
 
 def _parse_until(text: Any) -> str:

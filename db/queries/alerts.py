@@ -69,6 +69,13 @@ def find_alert(c: Connection, alert_id: int) -> AlertRow | None:
     return AlertRow._make(row) if row else None
 
 
+def list_by_id(c: Connection, ids: Sequence[int]) -> list[AlertRow]:
+    """Return alerts by id, in the order of `ids`; unknown ids are left out."""
+    found = select(*_ALERT).where(is_any_of(_A.id, ids))
+    rows = {row.id: AlertRow._make(row) for row in c.execute(found)}
+    return [rows[number] for number in ids if number in rows]
+
+
 def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
     """Return the unresolved alerts of a rule, oldest first."""
     query = select(*_ALERT).where(_UNRESOLVED, _A.name == name).order_by(_A.fired_at)

@@ -1,9 +1,10 @@
 """Verb calls on a fresh database, and shortcuts to submit tasks and to run SQL."""
 
+import asyncio
 import atexit
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,17 @@ async def list_operations(call: Call) -> list[tuple[str, str]]:
         call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id"
     )
     return [(row[0], row[1]) for row in rows]
+
+
+async def count_other_writes(call: Call, work: Awaitable[Any]) -> int:
+    """Return the number of transactions of another caller that go through during `work`."""
+    doing, others = asyncio.ensure_future(work), 0
+    await asyncio.sleep(0)
+    while not doing.done():
+        await call.db.write(lambda c: None)
+        others += 1
+    await doing
+    return others
 
 
 def to_stored_time(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Alerts: listing, acknowledging and silencing."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,20 @@ import pytest
 from sqlalchemy import event
 
 from app.errors import NotFound, Usage
-from app.service import alerts, board
+from app.service import alerts, board, registry
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import actions
 from db import timestamps
 from db.queries import alerts as db_alerts
-from tests.service.calls import execute_sql, list_operations, open_call, submit_task
+from db.queries.operations import Actor
+from tests.service.calls import (
+    count_other_writes,
+    execute_sql,
+    list_operations,
+    open_call,
+    submit_task,
+)
 
 
 @pytest.fixture
@@ -103,6 +111,50 @@ async def test_all_alerts_of_a_rule_are_acknowledged_by_its_name(call: Call) -> 
     await make_late_task(call)
     await make_late_task(call)
     assert len((await alerts.ack(call, ids=["soon"]))["done"]) == 2
+
+
+async def _insert_alerts(call: Call, count: int) -> list[int]:
+    """Insert a rule with firing alerts, and return their ids."""
+    await slas.create(call, name="soon", preset="starts-within", value="30m", task="soon")
+    await execute_sql(
+        call,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        " INSERT INTO alerts (sla_id, name, severity, status, object, text, short, fired_at,"
+        " created_at, updated_at) SELECT s.id, s.name, 'warning', 'firing', '#' || i, 'late',"
+        " 'late', created_at, created_at, created_at FROM slas s, n",
+        count,
+    )
+    return [row[0] for row in await execute_sql(call, "SELECT id FROM alerts ORDER BY id")]
+
+
+@pytest.mark.parametrize("word", ["each", "rule"])
+async def test_other_writes_go_through_while_many_alerts_are_acknowledged(
+    call: Call, word: str
+) -> None:
+    found = await _insert_alerts(call, 3000)
+    ids: list[Any] = list(reversed(found)) if word == "each" else ["soon"]
+    assert await count_other_writes(call, alerts.ack(call, ids=ids)) >= 5
+    assert await count_other_writes(call, alerts.unack(call, ids=ids)) >= 5
+    done = (await alerts.ack(call, ids=ids))["done"]
+    assert sorted(row["id"] for row in done) == found
+
+
+async def test_an_undo_covers_all_alerts_of_a_long_acknowledgement(call: Call) -> None:
+    found = await _insert_alerts(call, 1500)
+    call = replace(call, by=Actor("ann", "cli", "pts/3"))
+    await registry.call_verb(call, "alert.ack", {"ids": found})
+    undoing = registry.call_verb(call, "undo", {})
+    assert await count_other_writes(call, undoing) >= 3
+    assert await execute_sql(call, "SELECT DISTINCT status FROM alerts") == [("firing",)]
+
+
+async def test_other_writes_go_through_while_many_rules_are_silenced(call: Call) -> None:
+    names = [f"soon{at}" for at in range(80)]
+    for name in names:
+        await slas.create(call, name=name, preset="starts-within", value="30m", task=name)
+    assert await count_other_writes(call, alerts.silence(call, ids=names, until="1h")) >= 3
+    assert await count_other_writes(call, alerts.unsilence(call, ids=names)) >= 3
+    assert await execute_sql(call, "SELECT count(*) FROM silences") == [(0,)]
 
 
 async def test_alerts_that_cannot_be_acknowledged_are_reported_and_others_done(call: Call) -> None:

@@ -47,19 +47,24 @@ def find_task(c: Connection, ident: str | int) -> TaskRow:
 
 
 def _look_up(c: Connection, word: str) -> list[TaskRow]:
-    digits = word.removeprefix("#")
-    if digits.isascii() and digits.isdigit():
-        return (
-            reads.find_by_number(c, int(digits))
-            if int(digits[:20]) <= _LARGEST and len(digits) < 20
-            else []
-        )
+    number = _parse_number(word)
+    if number is not None:
+        return reads.find_by_number(c, number)
     if not word or not _is_encodable(word):
         return []
     named = reads.find_by_name(c, word)
     if named:
         return named
     return reads.find_by_prefix(c, word.lower()) if _PREFIX.fullmatch(word.lower()) else []
+
+
+def _parse_number(word: str) -> int | None:
+    """Return the number that a word such as `42` or `#42` means, 0 if too large, or None."""
+    digits = word.strip().removeprefix("#")
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    number = int(digits) if len(digits) < 20 else 0
+    return number if number <= _LARGEST else 0
 
 
 def _is_encodable(word: str) -> bool:
@@ -95,11 +100,13 @@ def resolve(
         return ResolvedTasks(_drop_changed(c, _list_selected(c, selection), as_of), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
+    idents = [ids] if isinstance(ids, (str, int)) else ids
+    numbered = reads.map_by_number(c, [*filter(None, map(_parse_number, map(str, idents)))])
     tasks: dict[str, TaskRow] = {}
     refused = []
-    for ident in [ids] if isinstance(ids, (str, int)) else ids:
+    for ident in idents:
         try:
-            row = find_task(c, ident)
+            row = numbered.get(_parse_number(str(ident)) or 0) or find_task(c, ident)
             tasks.setdefault(row.uuid, row)
         except Problem as problem:
             refused.append(make_refusal(problem, ident))

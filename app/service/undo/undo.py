@@ -29,7 +29,11 @@ from db.rows import OperationRow, SlaRow
 from db.schema import Table
 
 BATCH_SIZE = 100
-"""Task operations undone in one transaction. Other operations are few and depend on each other."""
+"""Task operations undone in one transaction. An operation on many alerts has one to itself.
+
+Other operations are few and depend on each other.
+"""
+_ACKNOWLEDGEMENTS = ("alert ack", "alert unack")
 MAX_EARLIER = 20
 """Earlier calls examined when the last one cannot be undone."""
 MAX_NAMED = 8
@@ -55,7 +59,9 @@ async def undo(
     there is nothing to undo, and NotFound for an unknown id.
     """
     by = call.by if isinstance(call.by, Actor) else Actor(call.by)
-    rows = await call.db.write_quietly(_select_operations, by, ids)
+    rows = await call.db.read(_select_operations, by, ids)
+    if ids is None and all(map(explain_not_undoable, rows)):
+        raise await call.db.write_quietly(_make_nothing_to_undo, by, rows)
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     for part in _split_batches(rows):
         found = await (
@@ -71,14 +77,21 @@ async def undo(
 def _split_batches(rows: Sequence[OperationRow]) -> list[list[int]]:
     """Split operations into batches for one transaction each, in order."""
     parts: list[list[int]] = [[]]
-    on_tasks = 0
+    weight = 0
     for row in rows:
-        if on_tasks == BATCH_SIZE:
+        if weight >= BATCH_SIZE:
             parts.append([])
-            on_tasks = 0
+            weight = 0
         parts[-1].append(row.id)
-        on_tasks += _is_on_task(row)
+        weight += _weigh(row)
     return parts
+
+
+def _weigh(row: OperationRow) -> int:
+    """Return the number of tasks or alerts that an undo changes."""
+    if row.verb in _ACKNOWLEDGEMENTS:
+        return len((row.after or {}).get("ids") or ())
+    return int(_is_on_task(row))
 
 
 def _is_on_task(row: OperationRow) -> bool:
@@ -121,16 +134,18 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
         raise Refused(
             "no operation from this terminal is left to undo.", "List: taskdeck operations"
         )
-    rows = [row for row in operations.list_batch(c, first.id) if row.undone_by is None]
-    if reason := explain_not_undoable(rows[0]) if all(map(explain_not_undoable, rows)) else "":
-        said = (
-            f"the last operation from this terminal, {_describe(c, rows[0])}, cannot be undone:"
-            f" {reason}."
-        )
-        raise Refused(
-            said, _suggest_earlier(c, by, first.id) or "See earlier ones: taskdeck operations"
-        )
-    return rows
+    return [row for row in operations.list_batch(c, first.id) if row.undone_by is None]
+
+
+def _make_nothing_to_undo(c: Connection, by: Actor, rows: Sequence[OperationRow]) -> Refused:
+    """Return the refusal of a last call that cannot be undone, with an earlier one that can."""
+    first = min(rows, key=lambda row: row.id)
+    said = (
+        f"the last operation from this terminal, {_describe(c, first)}, cannot be undone:"
+        f" {explain_not_undoable(first)}."
+    )
+    hint = _suggest_earlier(c, by, first.batch or first.id)
+    return Refused(said, hint or "See earlier ones: taskdeck operations")
 
 
 def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
@@ -367,7 +382,7 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
 
 
 def _make_alert_step(c: Connection, row: OperationRow) -> UndoStep:
-    if row.verb in ("alert ack", "alert unack"):
+    if row.verb in _ACKNOWLEDGEMENTS:
         return _make_acknowledge_step(c, row)
     if row.verb in ("alert silence", "alert unsilence"):
         return _make_silence_step(c, row)
@@ -380,11 +395,7 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
         ("acknowledged", "firing") if row.verb == "alert ack" else ("firing", "acknowledged")
     )
     ids = (row.after or {}).get("ids") or []
-    refused = [
-        found.id
-        for number in ids
-        if (found := alerts.find_alert(c, number)) is not None and found.status == status
-    ]
+    refused = [row.id for row in alerts.list_by_id(c, ids) if row.status == status]
     if not refused:
         raise make_has_changed(
             sanitize(row.object), f": it is not {status} any more" if ids else ""

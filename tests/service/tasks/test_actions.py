@@ -12,9 +12,9 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, pages, views
+from app.service.tasks import actions, pages, submit, views
 from db import timestamps
-from tests.service.calls import execute_sql, list_operations, submit_task
+from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 
 async def read_status(call: Call, number: int) -> str:
@@ -361,6 +361,39 @@ async def test_tasks_move_to_the_front_in_the_given_order(call: Call):
     await actions.front(call, ids=[4])
 
     assert await list_queue_order(call) == [4, 3, 2, 1]
+
+
+async def test_many_tasks_move_to_the_front_in_the_given_order(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(actions, "BATCH_SIZE", 20)
+    await submit.submit(call, tasks=[{"argv": ["true"]}] * 101, env={})
+    order = [*range(100, 1, -2), *range(1, 101, 2)]
+
+    moving = actions.front(call, ids=order)
+
+    assert await count_other_writes(call, moving) >= 4
+    assert await list_queue_order(call) == [*order, 101]
+
+
+async def test_ids_are_looked_up_by_a_reader_unless_they_are_few(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await submit_task(call)
+    written: list[Any] = []
+    write = call.db.write
+
+    async def write_and_note(fn: Any, *args: Any) -> Any:
+        written.append(fn)
+        return await write(fn, *args)
+
+    monkeypatch.setattr(call.db, "write", write_and_note)
+    unknown = [f"no such task {at}" for at in range(actions.MAX_UNRESOLVED)]
+    answer = await actions.hold(call, ids=[*unknown, 1])
+
+    assert len(answer["refused"]) == len(unknown)
+    assert [row["number"] for row in answer["done"]] == [1]
+    assert written == [actions._apply_to_batch]  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_running_task_is_not_moved_to_the_front(call: Call, worker):
