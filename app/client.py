@@ -192,6 +192,9 @@ class RuntimeConnection:
                 f"this command is version {VERSION}. Nothing was done.",
                 "Use that version, or replace the runtime: taskdeck serve --replace --detach",
             )
+        if "error" in greeting:
+            self.close()
+            raise Remote(**greeting["error"])
         self.pid = greeting["pid"]
 
     def ask(

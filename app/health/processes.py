@@ -33,7 +33,7 @@ MAX_JOURNAL_SIZE = 64 * 2**20
 MAX_NAMED = 5
 """Maximum number of other homes named."""
 
-_COMMAND = re.compile(r"(?:^|[:.] )((?:taskdeck|kill|pipx|rm|sudo|chmod) .+)$")
+_COMMAND = re.compile(r"(?:^|[:.] )((?:taskdeck|kill|pipx|rm|sudo|chmod|pgrep) .+)$")
 
 
 def explain_problem(home: str, problem: Problem) -> Finding:

@@ -2114,15 +2114,28 @@ def detach() -> None:
         os._exit(0)
 
 
-def main(home: bytes) -> int:
+def set_file_limit(soft: int) -> None:
+    """Set the soft limit of open files, which jobs inherit; the runtime has raised its own."""
+    try:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
+    except (OSError, ValueError):  # above a hard limit lowered meanwhile
+        pass
+
+
+def main(home: bytes, file_limit: int | None = None) -> int:
     """Claim the home and supervise it in the background.
 
+    `file_limit` is the soft limit of open files for jobs.
     Exit codes: 4, another keeper has the home; 5, the home cannot be used.
     """
     drop_run_environment()
     leave_marks()
     home = os.path.abspath(home)
     reset_process_state()
+    if file_limit is not None:
+        set_file_limit(file_limit)
     try:
         shared = claim_home(home)
     except BlockingIOError:
@@ -2142,4 +2155,4 @@ def main(home: bytes) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.fsencode(sys.argv[1])))
+    sys.exit(main(os.fsencode(sys.argv[1]), *map(int, sys.argv[2:3])))

@@ -10,15 +10,17 @@ import json
 import logging
 import os
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app import paths
 from app.core.text.sanitize import sanitize
-from app.errors import Problem, Storage, problem_to_dict
+from app.errors import Conflict, Problem, Storage, problem_to_dict
 from app.home.restore_advice import advise_restore
 from app.paths import get_user_name
+from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.lock_notice import notify_while_blocked
 from app.service import registry
@@ -30,6 +32,8 @@ from db.queries.operations import Actor
 log = logging.getLogger(__name__)
 
 MAX_LINE = 1 << 30
+ACCEPT_PAUSE = 1.0
+"""Seconds before the next attempt when the machine cannot open a connection."""
 HEARTBEAT = 2.0
 """Seconds between wake-ups of a `watch` without changes, because measurements change."""
 
@@ -39,43 +43,76 @@ class ControlServer:
 
     def __init__(self, home: Path, call: Call, feed: ChangeFeed) -> None:
         self._home, self._call, self._feed = home, call, feed
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._has_warned = False
 
     async def start(self) -> None:
         """Listen. The caller holds the runtime's lock, so an existing socket is stale."""
-        self._server = await asyncio.start_unix_server(
-            self._handle_connection, sock=_open_listener(self._home), limit=MAX_LINE
+        self._listener = _open_listener(self._home)
+        self._accepting = asyncio.create_task(
+            self._accept_clients(self._listener), name="control socket"
         )
 
     async def close(self) -> None:
         """Stop listening and close all connections."""
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        if self._listener is not None:
+            self._listener.close()
+        await asyncio.sleep(0)  # a task cancelled before its first step would not close its socket
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _handle_connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    async def _accept_clients(self, listener: socket.socket) -> None:
+        """Accept clients. Turn away those for whom no descriptor is left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:  # the whole machine has no descriptor or memory left
+                self._warn_once("a client cannot be accepted: %s", error.strerror)
+                await asyncio.sleep(ACCEPT_PAUSE)
+                continue
+            if len(self._connections) >= file_limit.get_max_connections():
+                _turn_away(sock, len(self._connections))
+                self._warn_once("clients are turned away: %d are connected", len(self._connections))
+                continue
+            self._has_warned = False
+            task = asyncio.create_task(self._handle_connection(sock))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    def _warn_once(self, message: str, value: object) -> None:
+        """Log a warning, but only the first one until a client is accepted again."""
+        if not self._has_warned:
+            log.warning(message, value)
+        self._has_warned = True
+
+    async def _handle_connection(self, sock: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=sock, limit=MAX_LINE)
+        except BaseException:
+            sock.close()
+            raise
         try:
             await self._handle_requests(reader, writer)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             pass  # the caller has gone or sent garbage
         except asyncio.CancelledError:
             pass  # the runtime is stopping
+        except Exception:
+            log.exception("a request was not handled")
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _handle_requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        _send(writer, {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": os.getpid()})
+        _send(writer, _make_greeting())
         call = replace(
             self._call, by=_read_peer(writer), note=lambda text: _send(writer, {"note": text})
         )
@@ -147,6 +184,21 @@ class ControlServer:
             return _encode_line(
                 {"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}}
             )
+
+
+def _make_greeting() -> dict[str, Any]:
+    return {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": os.getpid()}
+
+
+def _turn_away(sock: socket.socket, count: int) -> None:
+    """Refuse a client in the greeting, before it sends a request, and hang up."""
+    problem = Conflict(
+        f"the runtime has {count:,} connections, and its limit of open files allows no more."
+        " Nothing was done.",
+        "Close decks, or end commands that wait. Find them: pgrep -af taskdeck",
+    )
+    with sock, suppress(OSError):
+        sock.send(_encode_line(_make_greeting() | {"error": problem_to_dict(problem)}))
 
 
 def _make_quarantine_problem(quarantined: list[str]) -> Storage:

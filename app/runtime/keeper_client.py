@@ -23,7 +23,7 @@ from typing import Any
 
 import app.keeper
 from app import paths
-from app.runtime import systemd_scope
+from app.runtime import file_limit, systemd_scope
 from app.version import VERSION
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
@@ -268,7 +268,7 @@ def _run_keeper(
     python = getattr(sys, "_base_executable", None) or sys.executable
     inherited = {n: v for n, v in os.environb.items() if not n.startswith(b"TASKDECK_")}
     return subprocess.run(
-        [*by, python, "-I", "-S", KEEPER, home],
+        [*by, python, "-I", "-S", KEEPER, home, str(file_limit.INHERITED_LIMIT)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

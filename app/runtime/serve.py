@@ -31,6 +31,7 @@ from app.home.restore_advice import add_restore_advice, advise_restore
 from app.home.setup import mark_clean_shutdown, prepare_in_subprocess, was_unclean_shutdown
 from app.keeper.keeper import leave_marks
 from app.paths import refuse_replica
+from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
@@ -336,6 +337,7 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
             configure_logging(paths.get_runtime_log_path(home), foreground=ready_fd is None)
             with hold_lock(home):
                 prepare_in_subprocess(home)
+                file_limit.raise_soft_limit()
                 gc.freeze()  # a full collection would scan all modules, 50 ms without an answer
                 asyncio.run(_main(home, ready_fd, demo))
         return paths.STOPPED_CODE if _is_systemd_service() and paths.read_stop_marker(home) else 0
