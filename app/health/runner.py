@@ -71,6 +71,7 @@ def _check_processes(
     yield processes.check_runtime(path, asked["runtime"])
     if asked["runtime"]["state"] == "running":
         yield from processes.check_keeper(path, asked["keeper"])
+        yield from processes.list_left_processes(path, asked["keeper"], ours)
     else:
         yield from processes.check_orphan_keeper(path, ours)
     up = asked["runtime"]["state"] == "running"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ from app.errors import Problem, Storage, Usage
 from app.health import processes, procfs
 from db.errors import OlderDatabase
 from tests.cli.commands.test_show import STATUS
-from tests.runtime_process import RuntimeProcess
+from tests.runtime_process import RuntimeProcess, wait_until
 
 PROCESS_PAIR = {"pid": os.getpid(), "guard_pid": os.getppid()}
 """A process and its parent."""
@@ -270,3 +271,34 @@ def test_runtimes_of_other_homes_are_listed_with_user_and_pid(
 
     assert found.text.endswith(f": runtime pid {runtime.pid}, home {runtime.home}")
     assert list(processes.find_other_homes(str(runtime.home), there)) == []
+
+
+@pytest.mark.process
+def test_processes_without_a_running_task_are_named(
+    runtime: RuntimeProcess, run_cli, tmp_path: Path
+):
+    daemon = f"(setsid env -i sh -c 'echo $$ > {tmp_path}/%s; exec sleep 300' &); "
+    ended = runtime.submit("sh", "-c", daemon % "ended")
+    runtime.wait_for_end(ended)
+    running = runtime.submit("sh", "-c", daemon % "running" + daemon % "hidden" + "exec sleep 300")
+    runtime.wait_for_status(running, "running")
+    pids = {
+        name: int(wait_until(lambda name=name: read_line(tmp_path / name), name))
+        for name in ("ended", "running", "hidden")
+    }
+    resource.prlimit(pids["hidden"], resource.RLIMIT_RTTIME, (1000, 1000))
+    try:
+        found = {one["check"]: one for one in json.loads(run_cli("doctor", "--json").stdout)}
+    finally:
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+
+    text = found["left"]["text"]
+    assert text.startswith("2 processes that jobs started belong to no running task: pid ")
+    assert all(f"pid {pids[name]} (" in text for name in ("ended", "hidden"))
+    assert str(pids["running"]) not in text
+
+
+def read_line(path: Path) -> str:
+    text = path.read_text() if path.exists() else ""
+    return text.strip() if text.endswith("\n") else ""
