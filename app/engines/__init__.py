@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from app.core.schema import parameters
+from app.core.schema.secrets import get_secret_reference
 from app.core.text.sanitize import MASK, find_nearest, sanitize, truncate
 from app.engines import exec_engine, python_engine, shell_engine
 from app.engines.launch import Launch, Values
@@ -81,7 +82,7 @@ def make_launch(
     secret = {
         name: reference
         for name, value in given.items()
-        if (reference := parameters.get_secret_reference(value))
+        if (reference := get_secret_reference(value))
     }
     plain = {name: value for name, value in given.items() if name not in secret}
     made: Launch = ENGINES[engine].build(schema, Values(plain, secret))

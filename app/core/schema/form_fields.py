@@ -16,7 +16,7 @@ from typing import Any
 
 from app.core.json_types import is_array, is_dict, is_object
 from app.core.schema import parameters
-from app.core.schema.secrets import is_declared_secret, is_secret_property
+from app.core.schema.secrets import get_secret_reference, is_declared_secret, is_secret_property
 from app.core.text.sanitize import MASK
 
 FieldPath = tuple[str, ...]
@@ -199,11 +199,7 @@ class FormOutline:
             here = (*path, name)
             if here in self.fields:
                 found[here] = format_value(self.fields[here], value)
-            elif (
-                here in self.objects
-                and is_object(value)
-                and not parameters.get_secret_reference(value)
-            ):
+            elif here in self.objects and is_object(value) and not get_secret_reference(value):
                 self._collect_texts(value, here, found)
             else:
                 rest[name] = value
@@ -229,7 +225,7 @@ def format_value(found: FormField, value: Any) -> str:
     for label, choice, _ in found.choices:
         if is_equal_json(choice, value):
             return label
-    if found.is_secret and (reference := parameters.get_secret_reference(value)):
+    if found.is_secret and (reference := get_secret_reference(value)):
         return ":".join(next(iter(reference.items())))
     if found.is_list and is_array(value) and value and found.items is not None:
         row = _join_items([_format_typed(item, found.items) for item in value])

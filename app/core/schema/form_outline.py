@@ -98,7 +98,7 @@ class _OutlineReader:
         self, node: Mapping[str, Any], resolver: Any, path: FieldPath, title: str, required: bool
     ) -> Iterator[FieldGroup]:
         """Yield the groups of an object: own fields, titled parts, then nested objects."""
-        parts = list(parameters.iterate_parts(node, resolver))
+        parts = list(json_schema.iterate_parts(node, resolver))
         needed = {name for part, always, _ in parts if always for name in part.get("required", ())}
         properties = _collect_properties(parts)
         about, properties_seen = (
@@ -159,7 +159,7 @@ class _OutlineReader:
         return any(
             part.get("properties")
             for node, _, resolver in property_.said
-            for part, _, _ in parameters.iterate_parts(node, resolver)
+            for part, _, _ in json_schema.iterate_parts(node, resolver)
         )
 
     def _make_rest_field(self, path: FieldPath, parts: Sequence[_SchemaPart]) -> FormField:
@@ -271,6 +271,7 @@ def _expand_schema(
         if not is_object(node) or id(node) in seen:
             continue
         seen.add(id(node))
+        json_schema.count_steps()
         yield node, resolver
         if (target := json_schema.resolve_reference(node, resolver)) is not None:
             pending.append((target.contents, target.resolver))

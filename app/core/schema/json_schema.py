@@ -29,7 +29,10 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_STEPS = 100_000
 
-_steps: ContextVar[int] = ContextVar("steps", default=0)
+_BRANCHES = ("allOf", "anyOf", "oneOf")
+
+_steps: ContextVar[int | None] = ContextVar("steps", default=None)
+"""Steps of the innermost `limit_steps`, None outside."""
 
 
 class InvalidSchemaError(ValueError):
@@ -40,25 +43,63 @@ class LimitExceededError(ValueError):
     """The value cannot be checked in bounded time."""
 
 
-def find_errors(
-    schema: Mapping[str, Any], value: Any, *, formats: bool = False
-) -> list[ValidationError]:
-    """Return all schema violations in `value`.
+@contextmanager
+def limit_steps() -> Generator[None]:
+    """Limit all walks over schemas inside to `MAX_STEPS` steps in total.
 
-    With `formats`, check e-mail addresses, dates and so on too. Raise LimitExceededError, or
-    InvalidSchemaError for an unresolvable reference.
+    Nested limits count for the outermost one. Raise LimitExceededError, or InvalidSchemaError for
+    an unresolvable reference.
     """
     from referencing.exceptions import Unresolvable
 
-    _steps.set(0)
+    if _steps.get() is not None:
+        yield
+        return
+    outside = _steps.set(0)
     try:
-        return list(_make_validator(_to_json(schema), formats).iter_errors(value))
+        yield
     except (regex.PatternTimeoutError, RecursionError):
         raise LimitExceededError("takes too long to check") from None
     except Unresolvable as error:
         raise InvalidSchemaError(
             f"$ref {quote(str(error.ref))} leads nowhere inside the schema"
         ) from None
+    finally:
+        _steps.reset(outside)
+
+
+def count_steps(steps: int = 1) -> None:
+    """Count steps of a walk over a schema. Raise PatternTimeoutError beyond `MAX_STEPS`."""
+    count = _steps.get()
+    if count is None:
+        return
+    _steps.set(count + steps)
+    if count + steps > MAX_STEPS:
+        raise regex.PatternTimeoutError
+
+
+def find_errors(
+    schema: Mapping[str, Any], value: Any, *, formats: bool = False
+) -> list[ValidationError]:
+    """Return all schema violations in `value`.
+
+    With `formats`, check e-mail addresses, dates and so on too. Raise the errors of `limit_steps`.
+    """
+    with limit_steps():
+        return list(_make_validator(_to_json(schema), formats).iter_errors(value))
+
+
+class Evaluator:
+    """Evaluation of values against parts of a schema, which is given as JSON."""
+
+    def __init__(self, text: str) -> None:
+        self._validator = _make_validator(text, False)
+        self.schema: Mapping[str, Any] = self._validator.schema
+        self.resolver = _make_resolver(self.schema, _find_draft(json.loads(text)))
+
+    def is_valid(self, value: Any, part: Any, looked: Any) -> bool:
+        """Return True if a part of the schema accepts a value; `looked` is its resolver."""
+        return next(iter(self._validator.descend(value, part, resolver=looked)), None) is None
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -68,13 +109,9 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     if len(_to_json(schema)) > MAX_BYTES:
         raise InvalidSchemaError(f"is larger than {MAX_BYTES // 1024}K")
     _check_meta_schema(schema)
-    _steps.set(0)
-    try:
-        for place, node in iterate_nodes(schema):
-            _check_patterns(place, node)
-    except regex.PatternTimeoutError:
-        raise InvalidSchemaError("has patterns that take too long to check") from None
-    _check_references(schema)
+    with limit_steps():
+        _check_all_patterns(schema)
+        _check_references(schema)
 
 
 def measure_depth(value: Any) -> int:
@@ -94,10 +131,14 @@ def make_resolver(schema: Mapping[str, Any]) -> Any:
 
     Its lookup raises `referencing.exceptions.Unresolvable`.
     """
+    return _make_resolver(schema, _find_draft(schema))
+
+
+def _make_resolver(schema: Mapping[str, Any], draft: Any) -> Any:
     from jsonschema_specifications import REGISTRY  # pyright: ignore[reportMissingTypeStubs]
     from referencing.jsonschema import specification_with
 
-    specification = specification_with(_get_dialect(_find_draft(schema)))
+    specification = specification_with(_get_dialect(draft))
     return REGISTRY.resolver_with_root(specification.create_resource(schema))
 
 
@@ -109,6 +150,37 @@ def resolve_reference(node: Mapping[str, Any], looked: Any) -> Any:
         return looked.lookup(node["$ref"]) if isinstance(node.get("$ref"), str) else None
     except Unresolvable:
         return None
+
+
+def iterate_parts(
+    schema: Mapping[str, Any], looked: Any, certain: bool = False
+) -> Iterator[tuple[Mapping[str, Any], bool, Any]]:
+    """Yield the schemas that describe the same object, each once.
+
+    Each comes with True if it applies unconditionally, and with the resolver of its references.
+    With `certain`, yield only those that apply unconditionally.
+    """
+    pending, seen = [(schema, looked, True)], set[int]()
+    while pending:
+        node, looked, always = pending.pop(0)
+        if not is_object(node) or id(node) in seen or (certain and not always):
+            continue
+        seen.add(id(node))
+        count_steps()
+        yield node, always, looked
+        pending[:0] = iterate_subschemas(node, looked, always)
+
+
+def iterate_subschemas(
+    node: Mapping[str, Any], looked: Any, always: bool
+) -> Iterator[tuple[Any, Any, bool]]:
+    """Yield the subschemas of a schema that apply to the same object."""
+    if (target := resolve_reference(node, looked)) is not None:
+        yield target.contents, target.resolver, always
+    for word in _BRANCHES:
+        yield from ((inner, looked, always and word == "allOf") for inner in node.get(word, ()))
+    yield from ((node[word], looked, False) for word in ("if", "then", "else") if word in node)
+    yield from ((inner, looked, False) for inner in node.get("dependentSchemas", {}).values())
 
 
 def format_path(path: Any) -> str:
@@ -127,6 +199,7 @@ def iterate_nodes(
     node: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Yield every object in a document with its path."""
+    count_steps()
     if is_object(node):
         yield path, node
     steps = node.items() if is_object(node) else enumerate(node) if is_array(node) else ()
@@ -153,6 +226,14 @@ def _check_meta_schema(schema: Mapping[str, Any]) -> None:
         raise InvalidSchemaError(f"{where}: {what}" if where else what) from None
     except RecursionError:
         raise InvalidSchemaError("is nested too deeply") from None
+
+
+def _check_all_patterns(schema: Mapping[str, Any]) -> None:
+    try:
+        for place, node in iterate_nodes(schema):
+            _check_patterns(place, node)
+    except regex.PatternTimeoutError:
+        raise InvalidSchemaError("has patterns that take too long to check") from None
 
 
 def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> None:
@@ -192,6 +273,7 @@ def _check_references(schema: Mapping[str, Any]) -> None:
     pending = [(schema, root)]
     while pending:
         node, looked = pending.pop()
+        count_steps()
         for word in ("$ref", "$dynamicRef", "$recursiveRef"):
             if is_object(node) and isinstance(node.get(word), str):
                 try:
@@ -250,7 +332,7 @@ def _make_bounded_class(draft: Any) -> Any:
     legacy = "draft-0" in _get_dialect(draft)
 
     def applicable(schema: Any) -> Any:
-        _count_steps(1 + len(schema.get("enum", ())) // 50)
+        count_steps(1 + len(schema.get("enum", ())) // 50)
         return [("$ref", schema["$ref"])] if legacy and "$ref" in schema else schema.items()
 
     return create(
@@ -295,12 +377,6 @@ def _remove_dialect(node: Any) -> Any:
     return node
 
 
-def _count_steps(steps: int) -> None:
-    _steps.set(_steps.get() + steps)
-    if _steps.get() > MAX_STEPS:
-        raise regex.PatternTimeoutError
-
-
 def _validate_pattern(
     validator: Any, pattern: str, value: Any, schema: Any
 ) -> Iterator[ValidationError]:
@@ -319,7 +395,7 @@ def _charge_time() -> Generator[None, None, None]:
     """Charge the time of patterns: one second uses up all steps."""
     began = time.thread_time()
     yield
-    _count_steps(int((time.thread_time() - began) * MAX_STEPS))
+    count_steps(int((time.thread_time() - began) * MAX_STEPS))
 
 
 def _validate_unique(

@@ -8,7 +8,6 @@ the task starts. The reference represents a text that no schema can check.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from app.core.json_types import is_array, is_dict, is_object
+from app.core.json_types import is_array, is_object
 from app.core.schema import error_text, json_schema, regex
 from app.core.schema import secrets as schema_secrets
-from app.core.schema.secrets import UNDECLARED, DeclaredNames
+from app.core.schema.defaults import fill_defaults
+from app.core.schema.secrets import UNDECLARED, DeclaredNames, get_secret_reference
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
 
@@ -31,11 +31,8 @@ JsonSchema = Mapping[str, Any]
 MAX_VALUE = 128 * 1024
 """Maximum bytes of a value; Linux accepts no longer argument or variable."""
 MAX_PARAMETERS = 1_000
-MAX_DEFAULT_DEPTH = 8
-"""Maximum depth of nested defaults, because a schema may be recursive."""
 
 _TRUE_WORDS, _FALSE_WORDS = ("true", "yes", "on"), ("false", "no", "off")
-_BRANCHES = ("allOf", "anyOf", "oneOf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +84,16 @@ def check_schema(schema: Any) -> None:
     if schema.get("type", "object") != "object":
         raise Usage('parameters: type must be "object": each of its properties is one parameter')
     try:
-        json_schema.check_schema(schema)
-        _check_properties(schema)
-    except (json_schema.InvalidSchemaError, json_schema.LimitExceededError) as error:
+        with json_schema.limit_steps():
+            json_schema.check_schema(schema)
+            _check_properties(schema)
+            schema_secrets.find_declared_names(schema, {})
+    except json_schema.InvalidSchemaError as error:
         raise Usage(f"parameters: {error}") from None
-    except RecursionError:
-        raise Usage("parameters: its parts refer to each other too deeply") from None
+    except json_schema.LimitExceededError as error:
+        raise Usage(
+            f"parameters: {error}: the parts of the schema refer to each other too often"
+        ) from None
 
 
 def read_shape(schema: JsonSchema) -> ParameterShape:
@@ -140,12 +141,12 @@ def resolve_values(
     shape = read_shape(schema)
     faults = error_text.FaultCollector(template)
     faults.add(*_find_unusable(values), *_find_unknown(shape, values))
-    filled = _fill_defaults(
-        {name: value for name, value in values.items() if not faults.has_fault(name)}, schema
-    )
+    filled = {name: value for name, value in values.items() if not faults.has_fault(name)}
     try:
-        errors = list(_iterate_errors(schema, filled))
-        names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+        with json_schema.limit_steps():
+            filled = fill_defaults(schema, filled)
+            errors = list(_iterate_errors(schema, filled))
+            names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
         for error in errors:
             faults.add_error(error, shape.properties, names)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
@@ -161,12 +162,12 @@ def find_faults(schema: JsonSchema, values: Mapping[str, Any]) -> list[Parameter
         fault.name: fault.text for fault in (*_find_unusable(values), *_find_unknown(shape, values))
     }
     found = [ParameterFinding((name,) if name else (), text) for name, text in named_faults.items()]
-    filled = _fill_defaults(
-        {name: value for name, value in values.items() if name not in named_faults}, schema
-    )
+    filled = {name: value for name, value in values.items() if name not in named_faults}
     try:
-        errors = list(_iterate_errors(schema, filled))
-        names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+        with json_schema.limit_steps():
+            filled = fill_defaults(schema, filled)
+            errors = list(_iterate_errors(schema, filled))
+            names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
         for error in errors:
             found += [
                 one
@@ -192,14 +193,6 @@ def split_texts(
     return pairs, others
 
 
-def get_secret_reference(value: Any) -> Mapping[str, str] | None:
-    """Return the reference in `{"secret": {"env": "API_TOKEN"}}`, else None."""
-    inner = value.get("secret") if is_object(value) and len(value) == 1 else None
-    if is_object(inner) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
-        return inner if isinstance(next(iter(inner.values())), str) else None
-    return None
-
-
 def as_text(value: Any) -> str:
     """Return a value as the task receives it: text as it is, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
@@ -218,7 +211,7 @@ def _read_shape(text: str) -> ParameterShape:
     names: list[str] = []
     is_open = False
     root = json_schema.make_resolver(schema)
-    for part, always, _ in iterate_parts(schema, root):
+    for part, always, _ in json_schema.iterate_parts(schema, root):
         for name, inner in part.get("properties", {}).items():
             properties.setdefault(name, inner if is_object(inner) else {})
         required.update(part.get("required", ()) if always else ())
@@ -231,45 +224,19 @@ def _read_shape(text: str) -> ParameterShape:
     return ParameterShape(properties, types, frozenset(required), tuple(names), is_open)
 
 
-def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema, bool, Any]]:
-    """Yield the schemas that describe the same object, each once.
-
-    Each comes with True if it applies unconditionally, and with the resolver of its references.
-    """
-    pending, seen = [(schema, looked, True)], set[int]()
-    while pending:
-        node, looked, always = pending.pop(0)
-        if not is_object(node) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        yield node, always, looked
-        pending[:0] = _iterate_subschemas(node, looked, always)
-
-
-def _iterate_subschemas(
-    node: JsonSchema, looked: Any, always: bool
-) -> Iterator[tuple[Any, Any, bool]]:
-    """Yield the subschemas of a schema that apply to the same object."""
-    if (target := json_schema.resolve_reference(node, looked)) is not None:
-        yield target.contents, target.resolver, always
-    for word in _BRANCHES:
-        yield from ((inner, looked, always and word == "allOf") for inner in node.get(word, ()))
-    yield from ((node[word], looked, False) for word in ("if", "then", "else") if word in node)
-    yield from ((inner, looked, False) for inner in node.get("dependentSchemas", {}).values())
-
-
 def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
     """Collect JSON types, visiting each part once, because parts may be recursive."""
     if not is_object(node) or id(node) in seen:
         return set()
     seen.add(id(node))
+    json_schema.count_steps()
     if (said := node.get("type")) is not None:
         return {said} if isinstance(said, str) else set(said)
     found = {
         _get_json_type(value)
         for value in node.get("enum", [node["const"]] if "const" in node else [])
     }
-    for inner, resolver, _ in () if found else _iterate_subschemas(node, looked, True):
+    for inner, resolver, _ in () if found else json_schema.iterate_subschemas(node, looked, True):
         found |= _collect_kinds(inner, resolver, seen)
     return found
 
@@ -410,55 +377,12 @@ def _can_round_trip(name: str, text: str, value: Any, schema: JsonSchema) -> boo
     return plain and type(found) is type(value) and found == value
 
 
-@lru_cache(maxsize=64)
-def _read_defaults(text: str) -> Defaults:
-    schema = json.loads(text)
-    return _collect_defaults(schema, json_schema.make_resolver(schema), 0)
-
-
-Defaults = Mapping[str, tuple[tuple[Any, ...], "Defaults"]]
-"""Defaults by property: a tuple with the default or (), and the defaults of its object."""
-
-
-def _collect_defaults(schema: JsonSchema, looked: Any, depth: int) -> Defaults:
-    found: dict[str, tuple[tuple[Any, ...], Defaults]] = {}
-    for part, _, resolver in iterate_parts(schema, looked) if depth <= MAX_DEFAULT_DEPTH else ():
-        for name, inner in part.get("properties", {}).items():
-            if name not in found and is_object(inner):
-                found[name] = _find_default(inner, resolver, depth)
-    return {name: defaults for name, defaults in found.items() if any(defaults)}
-
-
-def _find_default(inner: JsonSchema, looked: Any, depth: int) -> tuple[tuple[Any, ...], Defaults]:
-    defaults = [
-        part["default"]
-        for part, always, _ in iterate_parts(inner, looked)
-        if always and "default" in part
-    ]
-    return tuple(defaults[:1]), _collect_defaults(inner, looked, depth + 1)
-
-
-def _fill_defaults(value: Mapping[str, Any], schema: JsonSchema) -> dict[str, Any]:
-    """Return `value` with defaults for missing entries, also in nested objects."""
-    return _merge_defaults(value, _read_defaults(json.dumps(schema)))
-
-
-def _merge_defaults(value: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
-    found = dict(value)
-    for name, (said, inside) in defaults.items():
-        if name not in found and said:
-            found[name] = copy.deepcopy(said[0])
-        if inside and is_dict(found.get(name)) and not get_secret_reference(found[name]):
-            found[name] = _merge_defaults(found[name], inside)
-    return found
-
-
 def _check_properties(schema: JsonSchema) -> None:
     """Check all property names, and all defaults against their schemas."""
     for name in read_shape(schema).properties:
         if reason := find_name_error(name):
             raise Usage(f"parameters: a name {reason}")
-    defaults = _fill_defaults({}, schema)
+    defaults = fill_defaults(schema, {})
     for name, value in defaults.items():
         if fault := _find_value_fault(value):
             raise Usage(f"parameters: the default of {error_text.format_label(name)} {fault}")

@@ -118,6 +118,14 @@ def _mask_entry(name: str, value: Any, secret: bool) -> Any:
     return MASK if plain and is_secret_name(name) else mask_record(value, secret)
 
 
+def get_secret_reference(value: Any) -> Mapping[str, str] | None:
+    """Return the reference in `{"secret": {"env": "API_TOKEN"}}`, else None."""
+    inner = value.get("secret") if is_object(value) and len(value) == 1 else None
+    if is_object(inner) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
+        return inner if isinstance(next(iter(inner.values())), str) else None
+    return None
+
+
 def _iterate_texts(value: Any) -> Iterator[str]:
     """Yield the forms of a value in a command: raw and JSON text, also of its items."""
     yield from {value, json.dumps(value)[1:-1]} if isinstance(value, str) else [json.dumps(value)]
@@ -157,11 +165,11 @@ def _read_declarations(text: str) -> _Declarations:
 
 def _iterate_value_schemas(schema: Any, looked: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the schemas of a value and of its items."""
-    from app.core.schema import parameters
+    from app.core.schema import json_schema
 
-    for part, _, resolver in parameters.iterate_parts(schema, looked):
+    for part, _, resolver in json_schema.iterate_parts(schema, looked):
         yield part
-        for item, _, _ in parameters.iterate_parts(part.get("items") or {}, resolver):
+        for item, _, _ in json_schema.iterate_parts(part.get("items") or {}, resolver):
             yield item
 
 

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.schema.parameters import get_secret_reference, parse_typed
+from app.core.schema.parameters import parse_typed
+from app.core.schema.secrets import get_secret_reference
 from app.core.text.sanitize import MASK, is_secret_name, sanitize
 from app.core.text.units import format_number
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.core.schema import parameters
+from app.core.schema.secrets import get_secret_reference
 from app.errors import Usage
 
 ENCODE: dict[str, Any] = {
@@ -197,7 +198,7 @@ def test_neither_a_secret_value_nor_its_choices_are_shown(
 
 def test_a_secret_reference_counts_as_text() -> None:
     found = resolve_texts(GIVEN[1], input={"secret": {"env": "TOKEN"}})
-    assert parameters.get_secret_reference(found["input"]) == {"env": "TOKEN"}
+    assert get_secret_reference(found["input"]) == {"env": "TOKEN"}
     assert "input must be text" in resolve_error(GIVEN[1], input={"secret": {"url": "x"}})
 
 

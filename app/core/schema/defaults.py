@@ -1,0 +1,131 @@
+"""Defaults of parameters, filled in as far as they apply to the given values.
+
+A schema that always applies gives all its defaults. A branch (`oneOf`, `anyOf`, `then`, `else`,
+`dependentSchemas`) gives defaults only if it is the one that the values fit. A recursive schema
+adds nothing inside its own defaults.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from app.core.json_types import is_dict, is_object
+from app.core.schema import json_schema
+from app.core.schema.secrets import get_secret_reference
+
+
+def fill_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `value` with defaults for missing entries, also in nested objects.
+
+    Raise the errors of `json_schema.limit_steps`.
+    """
+    text = json.dumps(schema)
+    if '"default"' not in text:
+        return dict(value)
+    with json_schema.limit_steps():
+        evaluator = _make_evaluator(text)
+        return _DefaultFiller(evaluator).fill(value, evaluator.schema, evaluator.resolver)
+
+
+@lru_cache(maxsize=64)
+def _make_evaluator(text: str) -> json_schema.Evaluator:
+    return json_schema.Evaluator(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _DefaultFiller:
+    """Walk over the parts of a schema that apply to a value."""
+
+    evaluator: json_schema.Evaluator
+    optional: bool = False
+    """True inside a branch. A default that its own schema refuses is then ignored."""
+    seen: frozenset[int] = frozenset()
+    """Identities of schemas that described the value already, or the default that holds it."""
+
+    def fill(self, value: Mapping[str, Any], schema: Any, looked: Any) -> dict[str, Any]:
+        """Return an object with the defaults of a schema."""
+        found = dict(value)
+        parts = [
+            (part, resolver)
+            for part, _, resolver in json_schema.iterate_parts(schema, looked, certain=True)
+            if id(part) not in self.seen
+        ]
+        for part, resolver in parts:
+            found |= self._find_missing(found, part, resolver)
+        seen = self.seen | {id(part) for part, _ in parts}
+        for part, resolver in parts:
+            replace(self, seen=seen)._fill_inside(found, value, part, resolver)
+        for part, resolver in parts:
+            found = replace(self, optional=True, seen=seen)._fill_branches(found, part, resolver)
+        return found
+
+    def _find_missing(
+        self, value: Mapping[str, Any], part: Mapping[str, Any], looked: Any
+    ) -> dict[str, Any]:
+        """Return the defaults of the properties that `value` lacks."""
+        found: dict[str, Any] = {}
+        for name, inner in part.get("properties", {}).items():
+            if name in value or not is_object(inner):
+                continue
+            for node, _, _ in json_schema.iterate_parts(inner, looked, certain=True):
+                if "default" not in node:
+                    continue
+                if not self.optional or self.evaluator.is_valid(node["default"], inner, looked):
+                    found[name] = copy.deepcopy(node["default"])
+                break
+        return found
+
+    def _fill_inside(
+        self, found: dict[str, Any], given: Mapping[str, Any], part: Mapping[str, Any], looked: Any
+    ) -> None:
+        """Fill in the defaults of nested objects."""
+        for name, inner in part.get("properties", {}).items():
+            nested = found.get(name)
+            if is_dict(nested) and not get_secret_reference(nested):
+                filler = replace(self, seen=frozenset()) if name in given else self
+                found[name] = filler.fill(nested, inner, looked)
+
+    def _fill_branches(
+        self, value: dict[str, Any], part: Mapping[str, Any], looked: Any
+    ) -> dict[str, Any]:
+        for branch in self._list_conditional(value, part, looked):
+            value = self.fill(value, branch, looked)
+        for word in ("anyOf", "oneOf"):
+            if part.get(word):
+                value = self._fill_alternatives(value, word, part[word], looked)
+        return value
+
+    def _list_conditional(
+        self, value: Mapping[str, Any], part: Mapping[str, Any], looked: Any
+    ) -> Iterator[Any]:
+        if "if" in part:
+            word = "then" if self.evaluator.is_valid(value, part["if"], looked) else "else"
+            yield part.get(word)
+        for word in ("dependentSchemas", "dependencies"):
+            for name, branch in part.get(word, {}).items():
+                if name in value:
+                    yield branch
+
+    def _fill_alternatives(
+        self, value: dict[str, Any], word: str, branches: Sequence[Any], looked: Any
+    ) -> dict[str, Any]:
+        """Fill in the defaults of the branches that the value fits.
+
+        If it fits none, take a branch that it fits with the defaults. Defaults are left out if the
+        value would no longer fit with them.
+        """
+        whole = {word: branches}
+        fitting = [one for one in branches if self.evaluator.is_valid(value, one, looked)]
+        if word == "anyOf" and fitting:
+            for branch in fitting:
+                filled = self.fill(value, branch, looked)
+                value = filled if self.evaluator.is_valid(filled, whole, looked) else value
+            return value
+        each = [self.fill(value, branch, looked) for branch in fitting or branches]
+        each = [filled for filled in each if self.evaluator.is_valid(filled, whole, looked)]
+        return each[0] if len(each) == 1 or (each and word == "anyOf") else value
