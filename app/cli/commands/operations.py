@@ -66,18 +66,19 @@ def list_operations(session: CommandContext, args: Args) -> int:
 
 
 def _format_row(operation: dict[str, Any]) -> list[Span]:
+    object_text = operation["object"] or ""
+    change = diff_summary.summarize_change(
+        object_text, operation.get("before"), operation.get("after")
+    )
+    if change == object_text:  # a submission: the name tells more
+        change = sanitize(operation.get("name") or "")
     return [
         (str(operation["id"]), ""),
         (time_format.format_clock(operation["at"], seconds=True), "dim"),
         (sanitize(operation["by"]), ""),
         (sanitize(operation["verb"]), ""),
-        (sanitize(operation["object"] or ""), ""),
-        (
-            diff_summary.summarize_change(
-                operation["object"] or "", operation.get("before"), operation.get("after")
-            ),
-            "dim",
-        ),
+        (sanitize(object_text), ""),
+        (change, "dim"),
     ]
 
 

@@ -241,13 +241,13 @@ def _format_other_task(task: dict[str, Any]) -> str:
 
 
 def _format_reasons(task: dict[str, Any]) -> str:
-    place = task.get("place")
-    first = (
-        [f"{units.format_ordinal(place['position'] + 1)} of {place['total']:,} in its queue"]
-        if place
-        else []
+    place, reasons = task.get("place"), list(task["why"])
+    position = (
+        f"{units.format_ordinal(place['position'] + 1)} of {place['total']:,}" if place else ""
     )
-    return "; ".join([output.add_home_option(sanitize(reason)) for reason in task["why"]] + first)
+    if position and not any(position in reason for reason in reasons):
+        reasons.append(f"{position} in its queue")
+    return "; ".join(output.add_home_option(sanitize(reason)) for reason in reasons)
 
 
 def _format_attempts(runs: list[dict[str, Any]], now: float, room: int | None) -> list[Line]:

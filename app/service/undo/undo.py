@@ -140,8 +140,10 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
 def _make_nothing_to_undo(c: Connection, by: Actor, rows: Sequence[OperationRow]) -> Refused:
     """Return the refusal of a last call that cannot be undone, with an earlier one that can."""
     first = min(rows, key=lambda row: row.id)
+    many = f"{sanitize(first.verb)} of {len(rows):,} tasks"
+    what = _describe(c, first) if len(rows) == 1 else many
     said = (
-        f"the last operation from this terminal, {_describe(c, first)}, cannot be undone:"
+        f"the last operation from this terminal, {what}, cannot be undone:"
         f" {explain_not_undoable(first)}."
     )
     hint = _suggest_earlier(c, by, first.batch or first.id)

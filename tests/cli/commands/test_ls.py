@@ -476,10 +476,9 @@ def test_operations_show_their_changes(fake_runtime, cli):
     assert (
         cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")
     )
-    fake_runtime(
-        operations=[row | {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}]
-    )
-    assert cli("operations").out.splitlines()[1].endswith("ann  submit  task #7  task #7")
+    submission = {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}
+    fake_runtime(operations=[row | submission | {"name": "nightly etl"}])
+    assert cli("operations").out.splitlines()[1].endswith("ann  submit  task #7  nightly etl")
     rule = {"conditions": {"preset": "finishes-within", "value": "45m"}, "actions": {}}
     fake_runtime(
         operations=[row | {"verb": "sla create", "object": "sla a", "before": None, "after": rule}]

@@ -115,6 +115,20 @@ def test_show_explains_a_waiting_task(fake_runtime, cli):
     )
 
 
+def test_show_gives_the_place_in_the_queue_once(fake_runtime, cli):
+    reason = {"code": "queue-full", "text": "queue media is full (2 of 2); first of 14"}
+    waiting = {
+        **THUMBS,
+        **make_task(7, "x", "queued"),
+        "instances": [],
+        "last_lines": [],
+        "place": {"position": 0, "total": 14},
+    }
+    fake_runtime(show=waiting, why=[{"reasons": [reason], "cures": []}])
+
+    assert cli("show", "7").out.count("first of 14") == 1
+
+
 def test_the_age_of_a_scheduled_task_is_not_its_start_time(fake_runtime, cli):
     why = {
         "number": 7,

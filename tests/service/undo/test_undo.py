@@ -121,6 +121,16 @@ async def test_behind_a_permanent_operation_the_last_undoable_one_is_only_named(
     assert left.value.hint == "See earlier ones: taskdeck operations"
 
 
+async def test_a_bulk_operation_that_cannot_be_undone_is_named_as_one(ann: Call):
+    for _ in range(3):
+        await call_as(ann, "submit", tasks=[{"argv": ["true"]}])
+    await call_as(ann, "cancel", ids=[1, 2, 3])
+    await call_as(ann, "retry", ids=[1, 2, 3])
+
+    with pytest.raises(Refused, match="from this terminal, retry of 3 tasks, cannot be undone"):
+        await undo_operations(ann)
+
+
 async def test_a_terminal_that_did_nothing_has_nothing_to_undo(ann: Call, bob: Call):
     await submit_task(ann)
     await call_as(ann, "hold", ids=[1])
