@@ -195,7 +195,7 @@ def _turn_away(sock: socket.socket, count: int) -> None:
     problem = Conflict(
         f"the runtime has {count:,} connections, and its limit of open files allows no more."
         " Nothing was done.",
-        "Close decks, or end commands that wait. Find them: pgrep -af taskdeck",
+        "Close decks, or end commands that wait. Find them: pgrep -af 'taskdeck|-m app'",
     )
     with sock, suppress(OSError):
         sock.send(_encode_line(_make_greeting() | {"error": problem_to_dict(problem)}))

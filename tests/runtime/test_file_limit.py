@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,9 +76,11 @@ def test_a_full_runtime_tells_each_further_client_and_recovers(
             "conflict",
             f"the runtime has {most} connections, and its limit of open files allows no more."
             " Nothing was done. Close decks, or end commands that wait."
-            " Find them: pgrep -af taskdeck",
+            " Find them: pgrep -af 'taskdeck|-m app'",
         )
     }
+    said = run_command(lazy_runtime.home, "status")
+    assert said.returncode == 4 and said.stderr.endswith(f"{problems[0].hint}\n")
     connections.close()
     wait_until(lambda: is_accepted(lazy_runtime), "a client is accepted")
     task = lazy_runtime.submit("true")
@@ -98,8 +101,9 @@ def test_a_runtime_raises_its_limit_and_jobs_keep_theirs(lazy_runtime: RuntimePr
 
 def test_a_keeper_that_is_started_again_gives_jobs_the_same_limit(lazy_runtime: RuntimeProcess):
     start_limited(lazy_runtime, 100, 200)
-    for pid in (lazy_runtime.call("status")["keeper"][name] for name in ("guard_pid", "pid")):
-        os.kill(pid, 9)
+    keeper = lazy_runtime.call("status")["keeper"]
+    for pid in (keeper["guard_pid"], keeper["pid"]):
+        os.kill(pid, signal.SIGKILL)
     task = lazy_runtime.submit("sh", "-c", "ulimit -S -n")
     lazy_runtime.wait_for_end(task)
 
