@@ -199,10 +199,9 @@ def draw_number(below: int) -> int:
     return int.from_bytes(os.urandom(8), "little") % below
 
 
-def list_children() -> list[int]:
-    """Return the pids of our children, or [] if the kernel does not list them."""
-    me = os.getpid()
-    return [int(pid) for pid in read_file(f"/proc/{me}/task/{me}/children").split()]
+def list_children(parent: int) -> list[int]:
+    """Return the pids of a process's children, or [] if the kernel does not list them."""
+    return [int(pid) for pid in read_file(f"/proc/{parent}/task/{parent}/children").split()]
 
 
 def signal_process(pid: int, ticks: int, number: int) -> None:
@@ -317,6 +316,7 @@ class Run:
         "sampled_members",
         "is_term_sent",
         "quiet_sweeps",
+        "is_hunted",
         "kill_at",
         "is_session_empty",
         "end_seen",
@@ -333,6 +333,7 @@ class Run:
         self.sampled_members: dict[int, int] = {}  # {pid: start ticks} as sampled during a stop
         self.is_term_sent = False
         self.quiet_sweeps = 0  # sweeps in a row without a process of the run
+        self.is_hunted = False  # the last hunt found a process
         self.kill_at = 0.0
         # (time, run seconds) of the first sight of the end
         self.end_seen: tuple[float, float] | None = None
@@ -902,7 +903,7 @@ class SpawnRequest:
     def make_intent(self) -> dict[str, Any]:
         """Return the journal record written before the start, with a new mark.
 
-        The keeper has the mark from now on, and the program inherits it.
+        The keeper has the mark until the program, which inherits it, is started.
         """
         clocks = {"at": time.time(), "boot": read_boot_time(), "mono": time.monotonic()}
         limits = {"timeout": self.timeout, "grace": self.grace}
@@ -958,6 +959,7 @@ def start_program(launch: SpawnRequest, log: int) -> int:
         os.umask(launch.umask)
         return spawn(program, launch, log)
     finally:
+        lower_mark(1)  # a sweep must not take us for a process of the run
         os.umask(0o077)
         os.chdir("/")
 
@@ -1198,7 +1200,7 @@ class SharedState:
 
     def note_strays(self) -> None:
         """Find our children that are not runs."""
-        now = set(list_children()) - self.mine.keys()
+        now = set(list_children(os.getpid())) - self.mine.keys()
         for pid in self.strays.keys() - now:
             del self.strays[pid]
         for pid in now - self.strays.keys():
@@ -1658,9 +1660,9 @@ class Keeper(Supervisor):
         """Advance all stops once. The pause grows while nothing changes."""
         began, now = time.monotonic(), read_boot_time()
         found = find_members(self.stopping.values())
+        self.hunt_survivors(now)
         for run in list(self.stopping.values()):
             self.escalate_stop(run, found.get(run.id, {}), now)
-        self.hunt_survivors(now)
         took = time.monotonic() - began
         ended = any("e" in run.records or now >= run.kill_at for run in self.stopping.values())
         self.pause = max(0.01, min(0.25 if ended else 1.0, self.pause * 1.5), took * 4)
@@ -1673,7 +1675,7 @@ class Keeper(Supervisor):
 
     def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
         """Send TERM and CONT first, KILL after the grace, and report the end."""
-        run.quiet_sweeps = 0 if tree else run.quiet_sweeps + 1
+        run.quiet_sweeps = 0 if tree or run.is_hunted else run.quiet_sweeps + 1
         gone = run.quiet_sweeps >= QUIET_SWEEPS
         if "e" in run.records and (gone or now > run.kill_at + KILL_TIMEOUT):
             run.leftover_count = 0 if gone else max(len(tree), 1)
@@ -1688,10 +1690,14 @@ class Keeper(Supervisor):
             send_signal(tree, signal.SIGCONT)
 
     def hunt_survivors(self, now: float) -> None:
-        """Kill what outlived the leaders of stops whose grace is over."""
-        late = [r for r in self.stopping.values() if "e" in r.records and now >= r.kill_at]
-        if marks := {run.mark for run in late if run.mark}:
-            kill_marked_children(marks, self.shared_state.mine)
+        """Find what outlived the leaders of stops, and kill it once their grace is over."""
+        over = [run for run in self.stopping.values() if "e" in run.records and run.mark]
+        signals = {run.mark: signal.SIGKILL if now >= run.kill_at else 0 for run in over}
+        if signals:
+            known = {os.getpid(), *(run.pid for run in self.journal.runs.values())}
+            found = signal_marked_children(signals, (os.getpid(), self.guard), known)
+            for run in over:
+                run.is_hunted = run.mark in found
 
     # -- serving
 
@@ -1948,28 +1954,37 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
 }
 
 
-def kill_marked_children(marks: set[int], known: Iterable[int]) -> None:
-    """Kill our children with these marks as fast as new ones appear.
+def signal_marked_children(
+    signals: dict[int, int], parents: tuple[int, int], known: set[int]
+) -> set[int]:
+    """Send signals by mark to children as fast as new ones appear; return the marks found.
 
-    A process that forks and ends in a loop is gone before a search of /proc reaches it. Each is our
-    child as soon as its parent ends. A child's pid is not reused before we reap it.
+    A process that forks and ends in a loop is gone before a search of /proc reaches it. Each is a
+    child of keeper or guard as soon as its own parent ends.
     """
-    seen, misses, end = set(known), 0, time.monotonic() + HUNT_SECONDS
+    seen, found, misses, end = set(known), set[int](), 0, time.monotonic() + HUNT_SECONDS
     while misses < 20 and time.monotonic() < end:
-        new = [pid for pid in list_children() if pid not in seen]
+        new = {pid for parent in parents for pid in list_children(parent)} - seen
         misses = 0 if new else misses + 1
-        seen.update(new)
-        for pid in new:
-            if read_mark(pid) in marks:
-                kill_child(pid)
+        seen |= new
+        found |= {signal_if_marked(pid, signals) for pid in new}
+    return found
 
 
-def kill_child(pid: int) -> None:
-    """Send KILL to a child that is not yet reaped."""
+def signal_if_marked(pid: int, signals: dict[int, int]) -> int:
+    """Send a process the signal of its mark, if there is one. Return the mark, or 0."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        handle = os.pidfd_open(pid)
     except OSError:
-        pass  # The process belongs to another user.
+        return 0
+    try:
+        if (mark := read_mark(pid)) in signals:
+            signal.pidfd_send_signal(handle, signals[mark])
+        return mark
+    except OSError:
+        return 0  # The process has ended or belongs to another user.
+    finally:
+        os.close(handle)
 
 
 def send_signal(tree: dict[int, int], number: int) -> None:

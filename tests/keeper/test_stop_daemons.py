@@ -152,8 +152,9 @@ def test_a_timeout_ends_a_daemon(daemon_home, kind):
 
 
 @pytest.mark.parametrize("killed", ["pid", "guard", "both"])
-def test_a_new_keeper_still_finds_the_daemon(daemon_home, killed):
-    run = spawn_daemon(daemon_home, DAEMONS["not dumpable, environment cleared"])
+@pytest.mark.parametrize("kind", ["not dumpable, environment cleared", "hops, environment cleared"])
+def test_a_new_keeper_still_finds_the_daemon(daemon_home, kind, killed):
+    run = spawn_daemon(daemon_home, DAEMONS[kind])
 
     if killed == "both":
         daemon_home.kill_both()
@@ -217,13 +218,15 @@ def test_a_keeper_that_a_job_started_outlives_the_job(keeper_home, tmp_path):
         inner.kill_all()
 
 
-def test_each_run_has_a_mark_of_its_own(keeper_home):
+def test_each_run_and_each_supervisor_has_a_mark_of_its_own(keeper_home):
     runs = [keeper_home.spawn("sleep", "300", wait=False) for _ in range(3)]
     pids = [keeper_home.wait_for_event("started", run)["pid"] for run in runs]
     keeper_home.kill_one("pid")
     later = keeper_home.spawn("sleep", "300", wait=False)
     pids.append(keeper_home.wait_for_event("started", later)["pid"])
 
+    pids += [keeper_home.hello["pid"], keeper_home.hello["guard"]]
+
     marks = {keeper.read_mark(pid) for pid in pids}
 
-    assert len(marks) == 4 and min(marks) >= keeper.LEAST_MARK
+    assert len(marks) == 6 and min(marks) >= keeper.LEAST_MARK
