@@ -56,15 +56,15 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
 def derive_parameters(engine: str, schema: Any) -> dict[str, Any]:
     """Return the parameter schema of a template without one.
 
-    Each parameter named by its command or script is required text.
+    Each parameter named by its command or script is text, and required unless a script gives it a
+    default.
     """
-    names = (
-        ENGINES[engine].list_parameter_names(schema)
-        if engine in ENGINES and isinstance(schema, Mapping)
-        else ()
-    )
+    if engine not in ENGINES or not isinstance(schema, Mapping):
+        return {}
+    names = ENGINES[engine].map_parameter_names(schema)
     found = {name: {"type": "string"} for name in names}
-    return {"type": "object", "required": [*found], "properties": found} if found else {}
+    required = [name for name, is_required in names.items() if is_required]
+    return {"type": "object", "required": required, "properties": found} if found else {}
 
 
 def make_launch(

@@ -77,9 +77,10 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     )
 
 
-def list_parameter_names(schema: Mapping[str, Any]) -> list[str]:
-    """Return the parameters that argv names."""
-    return list(_iter_names([word for word in schema.get("argv", ()) if isinstance(word, str)]))
+def map_parameter_names(schema: Mapping[str, Any]) -> dict[str, bool]:
+    """Return the parameters that argv names; all are required (True)."""
+    words = [word for word in schema.get("argv", ()) if isinstance(word, str)]
+    return dict.fromkeys(_iter_names(words), True)
 
 
 def _iter_names(argv: list[str]) -> Iterator[str]:

@@ -83,6 +83,6 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     )
 
 
-def list_parameter_names(schema: Mapping[str, Any]) -> list[str]:
-    """Return an empty list: a callable's parameters are known only where it runs."""
-    return []
+def map_parameter_names(schema: Mapping[str, Any]) -> dict[str, bool]:
+    """Return no names: a callable's parameters are known only where it runs."""
+    return {}

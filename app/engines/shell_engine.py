@@ -20,7 +20,8 @@ EXAMPLE = """{ script = 'gzip "$PARAM_file"' }"""
 DEFAULT_SHELL = "/bin/sh"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NAMED = re.compile(r"\$\{?PARAM_([A-Za-z_][A-Za-z0-9_]*)")
+_NAMED = re.compile(r"\$(\{)?PARAM_([A-Za-z_][A-Za-z0-9_]*)(:?[-+])?")
+"""A use of a parameter; in braces, it may be followed by `:-` and a default."""
 
 
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
@@ -41,9 +42,15 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     )
 
 
-def list_parameter_names(schema: Mapping[str, Any]) -> list[str]:
-    """Return parameters the script names, as `$PARAM_name` or `${PARAM_name…}`."""
-    return _NAMED.findall(str(schema.get("script", "")))
+def map_parameter_names(schema: Mapping[str, Any]) -> dict[str, bool]:
+    """Return {name: required} of the parameters that the script names.
+
+    `${PARAM_name:-default}` does not require the parameter; `$PARAM_name` does.
+    """
+    names: dict[str, bool] = {}
+    for brace, name, default in _NAMED.findall(str(schema.get("script", ""))):
+        names[name] = names.get(name, False) or not (brace and default)
+    return names
 
 
 def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:

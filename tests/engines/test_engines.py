@@ -256,6 +256,21 @@ def test_without_a_schema_a_template_accepts_the_names_it_uses(
     assert [*parameters.read_shape(engines.derive_parameters(engine, schema)).properties] == names
 
 
+@pytest.mark.parametrize(
+    ("script", "required"),
+    [
+        ("sleep ${PARAM_n:-1}", []),
+        ("sleep ${PARAM_n-1}", []),
+        ("sleep ${PARAM_n:-1}; echo $PARAM_n", ["n"]),
+        ("echo $PARAM_n-1 ${PARAM_m}", ["n", "m"]),
+    ],
+)
+def test_a_parameter_with_a_default_in_the_script_is_optional(
+    script: str, required: list[str]
+) -> None:
+    assert engines.derive_parameters("shell", {"script": script})["required"] == required
+
+
 def test_a_secret_in_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key")
     launch = engines.make_launch(
