@@ -54,7 +54,7 @@ def test_the_keeper_starts_in_its_own_scope(fake_systemd, lazy_runtime: RuntimeP
     words = said.read_text().splitlines()
     assert words[:3] == ["--scope", "--quiet", "--collect"] and "--user" not in words
     assert f"--description=Taskdeck keeper of {lazy_runtime.home}" in words
-    assert {"TasksMax=infinity", "OOMPolicy=continue"} <= set(words) and words[-1] == str(
+    assert {"TasksMax=infinity", "OOMPolicy=continue"} <= set(words) and words[-2] == str(
         lazy_runtime.home
     )
     wait_until(lambda: is_keeper_up(lazy_runtime), "the keeper is up")
