@@ -29,6 +29,17 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_STEPS = 100_000
 
+MAX_NAME_REPEATS, MAX_OPTIONAL_GROUPS = 3, 5
+"""Limits of a pattern for names, which is matched without a time limit."""
+
+_NAME_REPEAT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|(\)?[*+?{])", re.DOTALL)
+"""Repetitions outside of escapes and sets, with the end of the group that is repeated."""
+_NEWEST = "https://json-schema.org/draft/2020-12/schema"
+_NAME_MAPS = frozenset(
+    ("properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies")
+)
+"""Keywords whose keys are names, not keywords."""
+_DATA_KEYWORDS = frozenset(("enum", "const", "default", "examples"))
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 
 _steps: ContextVar[int | None] = ContextVar("steps", default=None)
@@ -131,7 +142,7 @@ def make_resolver(schema: Mapping[str, Any]) -> Any:
 
     Its lookup raises `referencing.exceptions.Unresolvable`.
     """
-    return _make_resolver(schema, _find_draft(schema))
+    return _make_resolver(_unify_dependencies(schema), _find_draft(schema))
 
 
 def _make_resolver(schema: Mapping[str, Any], draft: Any) -> Any:
@@ -261,15 +272,19 @@ def _find_pattern_fault(pattern: str, names: bool) -> str:
         re.compile(pattern if names else "")
     except (regex.PatternError, re.error) as error:
         return str(error)
-    repeats = re.findall(r"\\.|\(\?|(\)?[*+?{])", pattern) if names else []
-    plain = sum(map(bool, repeats)) <= 3 and not any(repeat.startswith(")") for repeat in repeats)
-    return "" if plain else "repeats a group or too often, which is not supported for names"
+    repeats: list[str] = _NAME_REPEAT.findall(pattern) if names else []
+    groups = [repeat for repeat in repeats if repeat == ")?"]
+    others = [repeat for repeat in repeats if repeat not in ("", ")?")]
+    plain = len(groups) <= MAX_OPTIONAL_GROUPS and len(others) <= MAX_NAME_REPEATS
+    if plain and not any(repeat.startswith(")") for repeat in others):
+        return ""
+    return "repeats a group or too often, which is not supported for names"
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
     from referencing.exceptions import Unresolvable
 
-    root = make_resolver(schema)
+    root = make_resolver(schema := _unify_dependencies(schema))
     pending = [(schema, root)]
     while pending:
         node, looked = pending.pop()
@@ -312,11 +327,12 @@ def _get_dialect(draft: Any) -> str:
 
 
 def _find_draft(schema: Mapping[str, Any]) -> Any:
-    said = str(schema.get("$schema", "https://json-schema.org/draft/2020-12/schema"))
-    name = said.rstrip("#").replace(
-        "https://json-schema.org/draft-", "http://json-schema.org/draft-"
-    )
-    found = _load_drafts().get(name)
+    said = str(schema.get("$schema", _NEWEST))
+    name = said.rstrip("#").replace("https://json-schema.org/", "http://json-schema.org/", 1)
+    if name == "http://json-schema.org/schema":
+        name = _NEWEST
+    drafts = _load_drafts()
+    found = drafts.get(name) or drafts.get(name.replace("http:", "https:", 1))
     if found is None:
         raise InvalidSchemaError(
             f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12)"
@@ -361,7 +377,7 @@ def _make_validator(text: str, formats: bool) -> Any:
     checker = draft.FORMAT_CHECKER if formats else None
     registry: Registry[Any] = Registry()
     return _make_bounded_class(draft)(
-        _remove_dialect(schema), registry=registry, format_checker=checker
+        _unify_dependencies(_remove_dialect(schema)), registry=registry, format_checker=checker
     )
 
 
@@ -375,6 +391,33 @@ def _remove_dialect(node: Any) -> Any:
             if not (k == "$schema" and isinstance(v, str))
         }
     return node
+
+
+def _unify_dependencies(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema in which `dependencies` are all schemas where some of them are.
+
+    The referencing package reads a list after a schema as a schema and fails.
+    """
+    return _unify_node(schema) if '"dependencies"' in json.dumps(schema) else schema
+
+
+def _unify_node(node: Any, is_name_map: bool = False) -> Any:
+    if is_array(node):
+        return [_unify_node(item) for item in node]
+    if not is_dict(node):
+        return node
+    found = {
+        key: value
+        if not is_name_map and key in _DATA_KEYWORDS
+        else _unify_node(value, not is_name_map and key in _NAME_MAPS)
+        for key, value in node.items()
+    }
+    needs = found.get("dependencies")
+    if not is_name_map and is_dict(needs) and any(map(is_dict, needs.values())):
+        found["dependencies"] = {
+            name: {"required": need} if is_array(need) else need for name, need in needs.items()
+        }
+    return found
 
 
 def _validate_pattern(

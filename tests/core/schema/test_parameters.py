@@ -234,6 +234,10 @@ def test_parameters_of_schema_parts_count_too() -> None:
         ({"properties": {"a": {"pattern": "("}}}, "the pattern"),
         ({"properties": {"a/b": {}}}, "a name"),
         ({"patternProperties": {"(a+)+b": {}}}, "repeats a group"),
+        ({"patternProperties": {"[)](a)*b": {}}}, "repeats a group"),
+        ({"patternProperties": {"a?a?a?a?aaaa": {}}}, "repeats a group or too often"),
+        ({"patternProperties": {"(a)?(a)?(a)?(a)?(a)?(a)?": {}}}, "or too often"),
+        ({"patternProperties": {r"[\]](a|b){9}": {}}}, "repeats a group"),
         ({"$schema": "http://example.com/own", "type": "object"}, "is not a supported draft"),
         ({"properties": {"a": {"default": float("inf")}}}, "JSON cannot write"),
     ],
@@ -243,6 +247,60 @@ def test_an_unusable_schema_is_refused_with_the_location(schema: Any, words: str
         parameters.check_schema(schema)
     assert str(caught.value).startswith("parameters: ")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "other"),
+    [
+        ("^branches(-ignore)?$", "branches-ignore", "branches-"),
+        (r"^[^*]*\*[^*]*$", "src/*", "src"),
+        (r"^[\]+*]{2}$", "]*", "a*"),
+        ("^[0-9]+(-[0-9]+)?(tcp|udp)?$", "80-90tcp", "80-"),
+    ],
+)
+def test_optional_groups_and_signs_in_a_set_are_no_dangerous_repetition(
+    pattern: str, name: str, other: str
+):
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"o": {"patternProperties": {pattern: {}}, "additionalProperties": False}},
+    }
+    parameters.check_schema(schema)
+
+    assert parameters.resolve_values(schema, {"o": {name: 1}}) == {"o": {name: 1}}
+    with pytest.raises(Usage):
+        parameters.resolve_values(schema, {"o": {other: 1}})
+
+
+@pytest.mark.parametrize(
+    "dialect", ["http://json-schema.org/schema#", "https://json-schema.org/schema"]
+)
+def test_a_dialect_without_a_version_means_the_newest(dialect: str):
+    schema = {"$schema": dialect, "properties": {"a": {"prefixItems": [{"type": "integer"}]}}}
+
+    parameters.check_schema(schema)
+
+    with pytest.raises(Usage, match=r"a\[0\] must be a whole number"):
+        parameters.resolve_values(schema, {"a": ["x"]})
+
+
+def test_dependencies_may_mix_schemas_and_lists():
+    schema: dict[str, Any] = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "properties": {
+            "a": {"$ref": "#any"},
+            "b": {},
+            "dependencies": {"$id": "#any", "properties": {}, "required": ["x"]},
+        },
+        "dependencies": {"b": {"required": ["a"]}, "a": ["b"]},
+    }
+
+    parameters.check_schema(schema)
+
+    assert parameters.resolve_values(schema, {"a": {"x": 1}, "b": 2}) == {"a": {"x": 1}, "b": 2}
+    for given, missing in (({"a": {"x": 1}}, "b"), ({"b": 2}, "a"), ({"a": {}, "b": 2}, "x")):
+        with pytest.raises(Usage, match=f"needs {missing}"):
+            parameters.resolve_values(schema, given)
 
 
 def make_deep_schema(levels: int) -> dict[str, Any]:
