@@ -111,6 +111,7 @@ def build_rows(filling: FormState) -> list[SchemaRow]:
             for found in group.fields
             if matches_query(found, filling.query)
         ]
+        found.sort(key=lambda one: _rank_match(one, filling.query))
         return [_make_field_row(filling, one) for one in found if not _is_unused_rest(filling, one)]
     return [row for number, group in groups for row in _build_group_rows(filling, number, group)]
 
@@ -135,6 +136,12 @@ def matches_query(found: FormField, query: str) -> bool:
     title, description = (found.schema.get(name, "") for name in ("title", "description"))
     text = f"{found.name} {title} {description}".casefold()
     return all(word in text for word in query.casefold().split())
+
+
+def _rank_match(found: FormField, query: str) -> int:
+    """Return the rank of a match: the exact name, the exact last name, then all others."""
+    names = [found.name.casefold(), found.path[-1].casefold()]
+    return names.index(query.casefold()) if query.casefold() in names else len(names)
 
 
 def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Iterator[SchemaRow]:

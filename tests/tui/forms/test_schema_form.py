@@ -352,6 +352,29 @@ async def test_nested_values_reach_the_runtime_with_their_types() -> None:
     assert sent["parameter_texts"] == [["source", "here"], ["tuning", "55"]]
 
 
+async def test_the_exact_name_of_a_parameter_is_found_first() -> None:
+    """Prefer the name over names and descriptions that contain the word, and over nested names."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "env": {"type": "string", "description": "for all jobs"},
+            "apiVersion": {"type": "string"},
+            "app": {"type": "object", "properties": {"version": {"type": "string"}}},
+            "version": {"type": "string"},
+            "jobs": {"type": "string"},
+        },
+    }
+    async with open_schema_form(schema) as (pilot, app):
+        for word, path in (
+            ("jobs", ("jobs",)),
+            ("Version", ("version",)),
+            ("app.version", ("app", "version")),
+            ("vers", ("apiVersion",)),
+        ):
+            type_keys(app, "ctrl+f", word, "enter")
+            await wait_until(pilot, lambda path=path: get_fields(app).current_path == path)
+
+
 async def test_typing_finds_a_parameter_by_name_or_description() -> None:
     """Show only matches, collapsed or not; esc shows all and keeps the cursor."""
     async with open_schema_form(GROUPS) as (pilot, app):
