@@ -17,7 +17,7 @@ from typing import Any
 
 from app import paths
 from app.core.text.sanitize import sanitize
-from app.errors import Conflict, Problem, Storage, problem_to_dict
+from app.errors import Conflict, Problem, Storage, Usage, problem_to_dict
 from app.home.restore_advice import advise_restore
 from app.paths import get_user_name
 from app.runtime import file_limit
@@ -119,7 +119,11 @@ class ControlServer:
         ahead: asyncio.Task[bytes] | None = None
         while line := await (ahead or reader.readline()):
             ahead = asyncio.ensure_future(reader.readline())
-            request = json.loads(line)
+            try:
+                request = _parse_request(line)
+            except Usage as problem:
+                _send(writer, {"error": problem_to_dict(problem)})
+                continue
             if request.get("verb") == "watch":
                 await self._run_while_connected(self._send_wakeups(writer), ahead)
                 return
@@ -199,6 +203,19 @@ def _turn_away(sock: socket.socket, count: int) -> None:
     )
     with sock, suppress(OSError):
         sock.send(_encode_line(_make_greeting() | {"error": problem_to_dict(problem)}))
+
+
+def _parse_request(line: bytes) -> dict[str, Any]:
+    """Return the request of a line. Raise Usage for anything but a JSON object."""
+    try:
+        request = json.loads(line)
+    except RecursionError:
+        raise Usage("the request is nested too deeply. Nothing was done.") from None
+    except ValueError:
+        raise Usage("the request is not JSON. Nothing was done.") from None
+    if not isinstance(request, dict):
+        raise Usage("the request is not a JSON object. Nothing was done.")
+    return request
 
 
 def _make_quarantine_problem(quarantined: list[str]) -> Storage:

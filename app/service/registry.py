@@ -18,6 +18,7 @@ from app.service import (
     runtime_admin,
     since_last_visit,
 )
+from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
 from app.service.definitions import apply, editor, queues, slas, templates
@@ -143,6 +144,8 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
             + (f" Nearest: {near}" if near else "")
         )
     found = VERBS[verb]
+    if not isinstance(args, dict):
+        raise Usage(f"{verb}: args must be an object. Nothing was done.")
     try:
         found.signature.bind(call, **args)
     except TypeError as error:
@@ -150,6 +153,7 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
     if "ids" in args:
         optional = found.signature.parameters["ids"].default is None
         args = args | {"ids": _parse_ids(args["ids"], optional)}
+    check_arguments(verb, found.run, args)
     by = Actor.copy_actor(call.by)
     try:
         with statement_timer.set_caller(verb):

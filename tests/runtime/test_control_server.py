@@ -25,10 +25,12 @@ from app.service.context import Call
 from app.version import PROTOCOL, VERSION
 from db.engine import Database
 from tests.database_lock import hold_write_lock
+from tests.runtime.random_requests import make_requests
 from tests.service.calls import submit_task
 from tests.service.conftest import FakeRuntimeHandle
 
 TIMEOUT = 20.0
+RANDOM_REQUESTS = 1500
 
 
 class SocketClient:
@@ -165,7 +167,13 @@ async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHa
         ("queue.set", {"name": "default", "cpu": 4}, "cpu"),
         ("queue.set", {"name": "default", "colour": "red"}, "colour"),
         ("pool.set", {"name": "default", "capacity": 4}, "capacity"),
-        ("cancel", {"ids": {"a": 1}}, ""),
+        ("cancel", {"ids": {"a": 1}}, "ids must be a list"),
+        ("pool.pause", {"name": 1.0}, "pool.pause: name must be text"),
+        ("ls", {"limit": 10**30}, "ls: limit must be a whole number"),
+        ("away", {"since": 1e12}, "away: since must be a number"),
+        ("hold", {"select": {"tag": "x"}}, "tag must be an object"),
+        ("hold", {"select": {"name": [1]}}, "name must be text"),
+        ("pool.create", {"name": "p", "cpu": 1, "memory": None}, "memory must be"),
         ("ls", {"name": "\udcff"}, "not UTF-8 text"),
         ("ls", {"tag": {"k": "\udcff"}}, "not UTF-8 text"),
         ("submit", {"tasks": [{"template": "\udcff"}]}, "not UTF-8 text"),
@@ -202,6 +210,28 @@ async def test_garbage_closes_only_its_own_connection(control_harness: ControlHa
         assert b"Traceback" not in said
 
         assert "result" in await other.ask("ls")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"[1]\n", "not a JSON object"),
+        (b'"ls"\n', "not a JSON object"),
+        (b"[" * 5000 + b"]" * 5000 + b"\n", "nested too deeply"),
+        (b'{"verb": ' + b"[" * 5000 + b"]" * 5000 + b"}\n", "nested too deeply"),
+        (b"garbage\n", "not JSON"),
+        (b"\xff\n", "not JSON"),
+    ],
+)
+async def test_an_invalid_line_is_a_usage_error_and_the_connection_stays_open(
+    control_harness: ControlHarness, data: bytes, said: str
+):
+    async with control_harness.open_client() as line:
+        await line.send(data)
+        error = (await line.read_message())["error"]
+
+        assert error["code"] == "usage" and said in error["message"]
+        assert "result" in await line.ask("ls")
 
 
 async def test_an_incomplete_request_is_dropped(control_harness: ControlHarness):
@@ -398,3 +428,15 @@ async def test_every_documented_verb_is_registered():
     )
 
     assert set(promised.split()) <= registry.VERBS.keys()
+
+
+async def test_random_requests_cause_no_internal_error(
+    control_harness: ControlHarness, caplog: pytest.LogCaptureFixture
+):
+    async with control_harness.open_client() as line:
+        for verb, args in make_requests(seed=1, count=RANDOM_REQUESTS):
+            answer = await line.ask(verb, args)
+            while "note" in answer or "waits" in answer:
+                answer = await line.read_message()
+            error = answer.get("error", {})
+            assert error.get("code") != "internal", (verb, args, caplog.text[-3000:])

@@ -228,8 +228,8 @@ async def pool_create(
     call: Call,
     *,
     name: str,
-    cpu: Any,
-    memory: Any,
+    cpu: float | str,
+    memory: float | str,
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:

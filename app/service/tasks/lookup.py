@@ -12,6 +12,7 @@ from typing import Any
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
+from app.service.arguments import check_value
 from app.service.tasks import filters as filter_lines
 from db import timestamps
 from db.engine import Connection
@@ -24,7 +25,11 @@ _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _NUMBER_LIST = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
 """`21,22` or `21-23`, as other queue managers accept."""
 _LARGEST = 2**63 - 1
-_SELECTORS = ("status", "queue", "name", "tag", "since", "filter", "as_of")
+_SELECTORS: dict[str, Any] = {
+    "status": Sequence[str] | str, "queue": str, "name": str, "tag": dict[str, str],
+    "since": float | str, "filter": Any, "as_of": Any,
+}  # fmt: skip
+"""Types of the conditions of a selection. `Any` is checked where the value is used."""
 
 
 def find_task(c: Connection, ident: str | int) -> TaskRow:
@@ -238,6 +243,8 @@ def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None
         for word, value in select.items()
         if value is not None and value not in ([], (), {})
     }
+    for word, value in selection.items():
+        check_value(word, value, _SELECTORS[word])
     as_of = selection.pop("as_of", None)
     if as_of is not None and type(as_of) is not int:
         raise Usage("as_of must be an event number from `review` or `ls`. Nothing was done.")

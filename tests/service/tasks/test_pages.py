@@ -115,7 +115,7 @@ async def test_parameters_and_commands_are_not_in_a_page(call: Call):
         ({"at": ["x", 1]}, "at must be the place of a row"),
         ({"at": [1, 10**30]}, "at must be the place of a row"),
         ({"at": [1, "1"]}, "at must be the place of a row"),
-        ({"at": "ab"}, "at must be the place of a row"),
+        ({"at": "ab"}, "browse: at must be a list"),
         ({"order": "name", "at": [1, 1]}, "at must be the place of a row"),
         ({"filter": "status:faild"}, 'there is no state "faild". Nearest: failed.'),
         ({"filter": "\udcff"}, '"'),

@@ -1,0 +1,77 @@
+"""Check of a verb's arguments against the annotations of its function.
+
+Values are only checked, not converted: file names may hold bytes that are not UTF-8, which pydantic
+refuses.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from app.errors import Usage
+
+_MAX_INT = 2**63 - 1
+"""Largest integer that SQLite stores."""
+_MAX_SECONDS = 6e10
+"""Largest float: all of them are seconds, and a time needs a year below 9999."""
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def check_arguments(verb: str, run: Callable[..., Any], args: Mapping[str, Any]) -> None:
+    """Raise Usage if an argument does not have the type of its annotation."""
+    hints = _read_hints(run)
+    for name, value in args.items():
+        check_value(f"{verb}: {name}", value, hints.get(name, Any))  # Any: a keyword of **values
+
+
+def check_value(title: str, value: Any, hint: Any) -> None:
+    """Raise Usage if a JSON value does not have this type."""
+    if not _is_of_type(value, hint):
+        raise Usage(f"{title} must be {_describe(hint)}. Nothing was done.")
+
+
+@functools.cache
+def _read_hints(run: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(run.func if isinstance(run, functools.partial) else run)
+
+
+def _is_of_type(value: Any, hint: Any) -> bool:
+    """Return True if a JSON value has this type; NaN and numbers out of range have none."""
+    if hint is Any:
+        return True
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is_of_type(value, one) for one in inner)
+    if origin is dict:
+        return isinstance(value, Mapping) and all(
+            _is_of_type(key, inner[0]) and _is_of_type(item, inner[1])
+            for key, item in value.items()
+        )
+    if origin is Sequence:
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(_is_of_type(item, inner[0]) for item in value)
+        )
+    if hint is bool or isinstance(value, bool):
+        return hint is bool and isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and abs(value) <= _MAX_INT
+    if hint is float:
+        return isinstance(value, (int, float)) and abs(value) <= _MAX_SECONDS
+    return isinstance(value, hint)
+
+
+def _describe(hint: Any) -> str:
+    """Return a type in words: `a list of text or a whole number`."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(_describe(one) for one in inner if one is not NoneType)
+    if origin is Sequence:
+        return "a list" if inner[0] is Any else f"a list of {_describe(inner[0])}"
+    if origin is dict:
+        return "an object"
+    return _NAMES.get(hint, "an object")
