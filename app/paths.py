@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
+    from typing import BinaryIO
 
 DATABASE = "taskdeck.db"
 REPLICA = "replica.db"
@@ -240,6 +241,24 @@ def get_log_path(home: str | Path, runid: str) -> str:
     an hour.
     """
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
+
+
+def open_log(path: str) -> BinaryIO:
+    """Open a log for reading. Raise OSError as `open_log_descriptor`."""
+    return os.fdopen(open_log_descriptor(path), "rb")
+
+
+def open_log_descriptor(path: str) -> int:
+    """Return a descriptor of a log.
+
+    A job may have replaced its log. Raise OSError, with ELOOP unless it is a regular file: opening
+    a FIFO would wait for a writer, and a link may lead to any file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.ELOOP, "not a regular file", path)
 
 
 CONTROL_SOCKET = "control.sock"

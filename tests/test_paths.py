@@ -212,3 +212,18 @@ def test_new_parents_of_a_home_are_closed_under_any_umask(tmp_path: Path):
 
     paths.refuse_foreign_home(home)
     assert home.parent.stat().st_mode & 0o022 == 0 == home.parent.parent.stat().st_mode & 0o022
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_replaced_log_is_not_opened(tmp_path: Path, kind: str):
+    log = tmp_path / "run.log"
+    log.write_text("text")
+    with paths.open_log(str(log)) as file:
+        assert file.read() == b"text"
+    log.rename(tmp_path / "kept")
+    {"fifo": lambda: os.mkfifo(log), "link": lambda: log.symlink_to("kept"), "folder": log.mkdir}[
+        kind
+    ]()
+
+    with pytest.raises(OSError, match="regular|symbolic"):
+        paths.open_log(str(log))

@@ -5,19 +5,21 @@ A pipe receives the raw bytes; a terminal receives sanitized text with its colou
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
+from app import paths
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids, make_type
 from app.core.text import units
 from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
-from app.errors import Usage
+from app.errors import Refused, Usage
 from db.states import ENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from app.cli.context import CommandContext
     from app.core.text.sanitize import Style
@@ -101,10 +103,23 @@ def _write_block(screen: LogPrinter | None, block: bytes) -> None:
         output.write_bytes(block)
 
 
+def _open_log(path: str) -> BinaryIO:
+    """Open a log. Raise OSError, or Refused if it is no regular file."""
+    try:
+        return paths.open_log(path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise Refused(
+            f"{sanitize(path)} is not a regular file: a program replaced this log. Nothing was"
+            " read."
+        ) from None
+
+
 def _read_blocks(run: dict[str, Any]) -> Any:
     """Yield the log in blocks, or the stored end if the file is gone."""
     try:
-        with open(run["path"], "rb") as file:
+        with _open_log(run["path"]) as file:
             while block := file.read(BLOCK_SIZE):
                 yield block
     except OSError:
@@ -116,7 +131,7 @@ def read_tail(run: dict[str, Any], last: int) -> bytes:
     if not last:
         return b""
     try:
-        with open(run["path"], "rb") as file:
+        with _open_log(run["path"]) as file:
             return _read_last_lines(file, last)
     except OSError:
         from io import BytesIO
@@ -196,7 +211,7 @@ class RunFollower:
     def print_new(self) -> bool:
         """Print new output; return False if there is none."""
         try:
-            with open(self.path, "rb") as file:
+            with _open_log(self.path) as file:
                 file.seek(self.at)
                 data = file.read(BLOCK_SIZE)
         except FileNotFoundError:

@@ -6,11 +6,11 @@ therefore opens at its end at once, and the index of line numbers is built after
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from array import array
 from typing import Protocol
+
+from app import paths
 
 BLOCK = 256 * 1024
 """Bytes read at a time when scanning the whole log."""
@@ -49,12 +49,9 @@ class FileSource:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._fd = paths.open_log_descriptor(path)
         found = os.fstat(self._fd)
         self._id = (found.st_dev, found.st_ino)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(self._fd)
-            raise OSError(errno.EINVAL, "not a file")
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size

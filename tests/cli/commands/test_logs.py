@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -54,6 +55,19 @@ def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
         b"no end", b"",
     ]  # fmt: skip
     assert b"\x1b" not in run_on_terminal(home, "logs", "7", NO_COLOR="1")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+@pytest.mark.parametrize("options", [(), ("--tail", "5"), ("--json",), ("-f",)])
+def test_a_replaced_log_is_refused_at_once(fake_runtime, cli, log_path, tmp_path, kind, options):
+    replaced = tmp_path / "replaced.log"
+    os.mkfifo(replaced) if kind == "fifo" else replaced.symlink_to(log_path)
+    fake_runtime(log=make_log_answer("succeeded", (1, replaced)))
+
+    code, out, err = cli("logs", "7", *options)
+
+    assert (code, out) == (4, "")
+    assert "is not a regular file: a program replaced this log. Nothing was read." in err
 
 
 @pytest.mark.parametrize(

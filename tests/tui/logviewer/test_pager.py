@@ -658,7 +658,7 @@ def test_a_change_of_the_file_is_reported_once(tmp_path: Path) -> None:
 def test_only_a_regular_file_is_opened_as_a_log(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path, tmp_path / "fifo", Path("/dev/zero")):
-        with pytest.raises(OSError, match="not a file"):
+        with pytest.raises(OSError, match="not a regular file"):
             FileSource(str(path))
 
 
