@@ -52,6 +52,7 @@ COVERING_TESTS = {
     "tests/cli/test_read_only.py": "cli/context",
     "tests/cli/test_time_format.py": "core/times tui/time_format",
     "tests/core/definitions/test_document.py": "core/definitions/fault_location",
+    "tests/core/definitions/test_toml_yaml.py": "core/definitions/size_limits",
     "tests/core/schema/test_form_outline.py": "core/schema/form_fields",
     "tests/core/schema/test_parameters.py": "core/schema/error_text core/json_types",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",

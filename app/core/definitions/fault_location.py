@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 
+from app.core.definitions import size_limits
+from app.errors import Usage
+
 _LINE = re.compile(r"line ([0-9]{1,9})\b")
 _COLUMN = re.compile(r"\(at line ([0-9]{1,9}), column ([0-9]{1,9})\)$")
 _ABOUT = re.compile(r"(?P<table>[a-z]+\.\S+): (?P<rest>.*)", re.DOTALL)
@@ -19,11 +22,12 @@ TextPosition = tuple[int, int]
 def find_syntax_error(text: str) -> TextPosition | None:
     """Return the position of a TOML syntax error, or None if there is none."""
     try:
+        size_limits.check_toml(text)
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = _COLUMN.search(str(error))
         return (int(found[1]), int(found[2])) if found else _find_end(text)
-    except (RecursionError, ValueError):
+    except (RecursionError, ValueError, Usage):
         return None
     return None
 

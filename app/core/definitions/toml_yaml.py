@@ -10,21 +10,20 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import tomlkit
 import yaml
 from tomlkit import items
 from tomlkit.container import Container
 
+from app.core.definitions import size_limits
 from app.core.json_types import is_array, is_dict, is_object
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Refused, Usage
 
 FORMATS = ("toml", "yaml")
-MAX_BYTES = 4 * 1024 * 1024
-MAX_NODES = 200_000
 
 _SPREAD_KEYS = ("properties", "$defs", "definitions")
 """JSON Schema keywords whose entries get one line each."""
@@ -37,11 +36,10 @@ def read_document(text: str, format: str) -> dict[str, Any]:
     """Parse a text into tables. Raise Usage with the line of an error."""
     if format not in FORMATS:
         raise Usage(f"format must be toml or yaml, not {quote(format)}")
-    if len(text) > MAX_BYTES:
-        raise Usage(f"the file is larger than {MAX_BYTES // 1024 // 1024}M. Nothing was changed.")
+    size_limits.check_length(text)
     try:
         text.encode()
-        found = tomllib.loads(text) if format == "toml" else _load_yaml(text)
+        found = _load_toml(text) if format == "toml" else _load_yaml(text)
     except UnicodeEncodeError as error:
         raise Usage(
             f"line {_find_line(text, error.start)}: is not UTF-8. Nothing was changed."
@@ -54,7 +52,7 @@ def read_document(text: str, format: str) -> dict[str, Any]:
         ) from None
     if not is_dict(found):
         raise Usage("must hold tables such as queues and templates. Nothing was changed.")
-    _check_values(found)
+    size_limits.check_values(found)
     return found
 
 
@@ -68,8 +66,45 @@ def write_document(document: Mapping[str, Mapping[str, Mapping[str, Any]]], form
     return _write_toml(document) if format == "toml" else _write_yaml(document)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML loader that rejects duplicate keys, as TOML does."""
+def _load_toml(text: str) -> Any:
+    size_limits.check_toml(text)
+    return tomllib.loads(text)
+
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader of libyaml, which is twenty times faster, where PyYAML was built with it."""
+_base, _yaml = _SafeLoader, cast(Any, yaml)  # untyped: PyYAML has no complete types
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+MAX_NUMBER_LENGTH = 1000
+_LONG_NUMBER = re.compile(rf"[-+0-9_:.]{{{MAX_NUMBER_LENGTH + 1}}}")
+"""Start of a long number: `1:1:1:…` takes quadratic time."""
+MAX_TAG_DIRECTIVES = 100
+MAX_REPARSED = 16 * 1024
+"""Maximum length of a text whose fault is described by the slower parser, in better words."""
+_TAG_DIRECTIVE = re.compile("(?:^|[\r\n\x85\u2028\u2029])%TAG")
+
+
+class _Loader(_SafeLoader):
+    """YAML loader that rejects duplicate keys, as TOML does, and limits merged ones."""
+
+    merged = 0
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge mappings (`<<`) into one, after counting the keys that each of them adds."""
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    self._count_merged(source)
+        _base.flatten_mapping(self, node)
+
+    def _count_merged(self, source: Any) -> None:
+        if isinstance(source, yaml.MappingNode):
+            self.flatten_mapping(source)
+            self.merged += len(source.value)
+            if self.merged > size_limits.MAX_NODES:
+                raise size_limits.make_too_many()
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str] | None] = set()
@@ -80,12 +115,47 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"{key.value!r} appears twice", key.start_mark
                 )
             seen.add(name)
-        return super().construct_mapping(node, deep)
+        return _base.construct_mapping(self, node, deep)
 
 
 def _load_yaml(text: str) -> Any:
+    if len(_TAG_DIRECTIVE.findall(text)) > MAX_TAG_DIRECTIVES:
+        raise Usage(f"holds more than {MAX_TAG_DIRECTIVES} %TAG lines. Nothing was changed.")
+    try:
+        _check_events(text, _SafeLoader)
+    except yaml.YAMLError as error:
+        if "nesting depth" in (getattr(error, "problem", None) or ""):
+            raise size_limits.make_too_deep() from None
+        if len(text) <= MAX_REPARSED:
+            _check_events(text, yaml.SafeLoader)
+        raise
     found = yaml.load(text, _Loader)
     return {} if found is None else found
+
+
+def _check_events(text: str, loader: Any) -> None:
+    """Raise Usage at the first YAML event with too many values before it, or too deep."""
+    count = depth = 0
+    for event in _yaml.parse(text, loader):
+        if isinstance(event, yaml.NodeEvent):
+            count += 1
+        if isinstance(event, yaml.ScalarEvent):
+            _check_number(event)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if count > size_limits.MAX_NODES:
+            raise size_limits.make_too_many()
+        if depth > size_limits.MAX_DEPTH:
+            raise size_limits.make_too_deep()
+
+
+def _check_number(event: Any) -> None:
+    """Raise YAMLError for a text without quotes that begins as a very long number."""
+    if event.implicit[0] and _LONG_NUMBER.match(event.value):
+        message = f"a number has more than {MAX_NUMBER_LENGTH:,} characters"
+        raise yaml.MarkedYAMLError(None, None, message, event.start_mark)
 
 
 def _find_line(text: str, at: int) -> int:
@@ -106,21 +176,6 @@ def _format_parse_error(error: Exception) -> str:
         else ""
     )
     return f"{line}: {truncate(sanitize(what), 120)}{hint}"
-
-
-def _check_values(document: Any) -> None:
-    """Check the number of values, and that all strings can be stored."""
-    pending, count = [document], 0
-    while pending:
-        node = pending.pop()
-        count += 1
-        if count > MAX_NODES:
-            raise Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
-        if isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node):
-            raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
-        if is_dict(node):
-            pending.extend(node)
-        pending.extend(node.values() if is_dict(node) else node if is_array(node) else ())
 
 
 def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:

@@ -1,5 +1,6 @@
 """Tests of TOML and YAML: exact round trips and harmless parsing."""
 
+import subprocess
 import sys
 from collections import Counter
 from typing import Any
@@ -128,12 +129,12 @@ def make_yaml_bomb() -> str:
         ("a: [", "yaml", "line 1"),
         ("a: 1\na: 2", "yaml", "twice"),
         ("- a", "yaml", "must hold tables"),
-        ("a: &a [*a]", "yaml", "200,000"),
+        ("a: &a [*a]", "yaml", "64 levels"),
         ("a: !!python/object/apply:os.system [id]", "yaml", "line 1"),
         ("? {a: b}\n: c", "yaml", "line 1"),
         ("[" * 3_000, "yaml", "."),
         ("a = '\ud800'", "toml", "UTF-8"),
-        ('a: "\\ud800"', "yaml", "surrogate"),
+        ('a: "\\ud800"', "yaml", "line 1"),
         ("#" * (5 * 1024 * 1024), "toml", "4M"),
         ("", "json", "toml or yaml"),
     ],
@@ -151,3 +152,64 @@ def test_an_exponentially_growing_yaml_text_is_refused() -> None:
 
 def test_an_empty_file_defines_nothing() -> None:
     assert toml_yaml.read_document("", "toml") == toml_yaml.read_document("", "yaml") == {}
+
+
+def _measure(text: str, format: str) -> tuple[float, float, str]:
+    """Return seconds, MiB and the refusal of parsing a text, in a process of its own."""
+    program = (
+        "import resource, sys, time\n"
+        "from app.core.definitions import document, toml_yaml\n"
+        "text = sys.stdin.read()\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before, at = peak(), time.process_time()\n"
+        "try: document.parse_document(text, sys.argv[1])\n"
+        "except Exception as problem: said = f'{type(problem).__name__}: {problem}'\n"
+        "print(time.process_time() - at, peak() - before, said)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, format],
+        input=text, text=True, capture_output=True, timeout=60, check=True,
+    )  # fmt: skip
+    seconds, mib, said = done.stdout.split(" ", 2)
+    return float(seconds), float(mib), said
+
+
+_MERGED = ", ".join(f"k{n}: 1" for n in range(1_000))
+HOSTILE = {
+    "dots": ("a" + ".a" * 40_000 + "=1", "toml", "64 levels"),
+    "quoted dots": ('"a"' + ' . "a"' * 40_000 + "=1", "toml", "64 levels"),
+    "dots after text": ('x={a="""b"""", ' + "a" + ".a" * 40_000 + "=1}", "toml", "64 levels"),
+    "deep keys": ("".join(f"b{n}{'.a' * 60}=1\n" for n in range(20_000)), "toml", "200,000"),
+    "values": ("x=[" + "1," * 2_000_000 + "]", "toml", "200,000"),
+    "open strings": ('x="""' + '""a' * 1_300_000, "toml", "at the end"),
+    "unknown": ("[queues.a]\n" + "".join(f"c{n}=1\n" for n in range(90_000)), "toml", "89990 more"),
+    "yaml values": ("pools: [" + "a," * 500_000 + "a]", "yaml", "200,000"),
+    "yaml deep": ("[" * 2_000_000, "yaml", "64 levels"),
+    "yaml deep block": ("- " * 2_000_000, "yaml", "64 levels"),
+    "yaml merges": (f"a: &a {{{_MERGED}}}\nb: {{<<: [{'*a,' * 100_000}]}}", "yaml", "200,000"),
+    "yaml number": ("a: " + "1:" * 2_000_000 + "1", "yaml", "1,000 char"),
+    "yaml tags": ("".join(f"%TAG !a{n}! b\n" for n in range(100_000)), "yaml", "%TAG"),
+}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_costs_little_time_and_memory(name: str) -> None:
+    text, format, words = HOSTILE[name]
+    seconds, mib, said = _measure(text, format)
+    assert said.startswith("Usage: ") and words in said
+    assert seconds < 3 and mib < 120
+
+
+def test_signs_in_strings_and_comments_do_not_count() -> None:
+    dots = "." * 300_000
+    text = f'a = "{dots}\\"{dots}"\nb = """\n"{dots}""""\nc = \'{dots}\' # {dots}\n'
+    text += f"d = '''\n'{dots}'''\n"
+    assert sorted(toml_yaml.read_document(text, "toml")) == ["a", "b", "c", "d"]
+
+
+def test_a_merge_of_mappings_is_read() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 4}]}\n"
+    assert toml_yaml.read_document(text, "yaml") == {
+        "a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 2, "z": 4},
+    }  # fmt: skip

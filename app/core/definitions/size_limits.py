@@ -1,0 +1,76 @@
+"""Limits of a definitions file, checked before or while it is parsed.
+
+A parser may need far more time and memory than its text has bytes: tomllib takes quadratic time for
+a long dotted key, and YAML merges multiply.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from app.core.json_types import is_array, is_dict
+from app.errors import Usage
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 200_000
+MAX_DEPTH = 64
+"""Maximum number of tables and arrays inside each other, and of names in a dotted key."""
+
+_TEXTS = re.compile(
+    r'"""[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+(?:"{3,5}|\\?\Z)'
+    r"|'''[^']*+(?:'(?!'')[^']*+)*+(?:'{3,5}|\Z)"
+    r'|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+["\\]?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
+"""Strings, closed or not, and comments of TOML."""
+_WORDS = re.compile(r"[\w \t+-]++")
+
+
+def make_too_many() -> Usage:
+    """Return the refusal of a document with too many values."""
+    return Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
+
+
+def make_too_deep() -> Usage:
+    """Return the refusal of a document with too deep values."""
+    return Usage(f"is nested more than {MAX_DEPTH} levels deep. Nothing was changed.")
+
+
+def check_length(text: str) -> None:
+    """Raise Usage if a text is too long to be parsed."""
+    if len(text) > MAX_BYTES:
+        raise Usage(f"the file is larger than {MAX_BYTES // 1024 // 1024}M. Nothing was changed.")
+
+
+def check_toml(text: str) -> None:
+    """Raise Usage if a TOML text has too many values or too deep keys, without parsing it.
+
+    Only signs outside of strings and comments count. A table or a part of a dotted key costs a
+    kilobyte or more while it is parsed, so half as many are allowed.
+    """
+    signs = _WORDS.sub("", _TEXTS.sub("", text))
+    if max(map(signs.count, "=,{")) > MAX_NODES or max(map(signs.count, ".[")) > MAX_NODES // 2:
+        raise make_too_many()
+    if "." * MAX_DEPTH in signs or "[" * MAX_DEPTH in signs:
+        raise make_too_deep()
+
+
+def check_values(document: Any) -> None:
+    """Check number and depth of values, and that all strings can be stored."""
+    pending, count = [(document, 0)], 0
+    while pending:
+        node, depth = pending.pop()
+        count += 1
+        if count > MAX_NODES:
+            raise make_too_many()
+        if depth > MAX_DEPTH:
+            raise make_too_deep()
+        if isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node):
+            raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
+        if is_dict(node):
+            pending.extend((key, depth) for key in node)
+        inner = node.values() if is_dict(node) else node if is_array(node) else ()
+        pending.extend((value, depth + 1) for value in inner)
