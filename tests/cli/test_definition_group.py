@@ -470,29 +470,35 @@ CHANGES = {"changes": [
 
 
 def test_apply_lists_its_changes(fake_runtime, cli, tmp_path):
-    (tmp_path / "deck.toml").write_text("x = 1\n")
+    (tmp_path / "deck.toml").write_text("[queues.a]\ncapacity = 1\n")
     runtime = fake_runtime(apply=CHANGES)
 
     said = cli("apply", "-f", str(tmp_path / "deck.toml"))
 
     assert said == (0, "update queue media: capacity 2 → 4\ncreate template encode\n", "")
-    assert runtime.get_last_args("apply") == {"text": "x = 1\n", "format": "toml", "dry_run": False}
+    tables = {"queues": {"a": {"capacity": 1}}}
+    assert runtime.get_last_args("apply") == {"tables": tables, "dry_run": False}
 
 
 def test_yaml_is_recognized_by_file_name_or_option(fake_runtime, cli, tmp_path):
-    (tmp_path / "deck.yml").write_text("x: 1\n")
+    (tmp_path / "deck.yml").write_text("queues: {a: {}}\n")
     runtime = fake_runtime(apply={"changes": []})
 
     cli("apply", "--dry-run", "-f", str(tmp_path / "deck.yml"))
-    assert runtime.get_last_args("apply") == {"text": "x: 1\n", "format": "yaml", "dry_run": True}
-    cli("apply", "-f", "-", "--format", "yaml", feed=b"y: 2\n")
-    assert runtime.get_last_args("apply")["text"] == "y: 2\n"
+    assert runtime.get_last_args("apply") == {"tables": {"queues": {"a": {}}}, "dry_run": True}
+    cli("apply", "-f", "-", "--format", "yaml", feed=b"queues: {b: {}}\n")
+    assert runtime.get_last_args("apply")["tables"] == {"queues": {"b": {}}}
 
 
 def test_an_invalid_file_is_refused_before_any_request(fake_runtime, cli, tmp_path):
     (tmp_path / "latin").write_bytes(b"\xff")
     runtime = fake_runtime()
+    date = b'[templates.a]\nengine = "shell"\n[templates.a.schema]\nscript = 2026-01-01\n'
 
+    assert "line 2" in cli("apply", "-f", "-", feed=b"[queues.a]\ncapacity = \n").err
+    assert "64 levels" in cli("apply", "-f", "-", feed=b"a" + b".a" * 40_000 + b"=1").err
+    assert "Nearest: capacity" in cli("apply", "-f", "-", feed=b"[queues.a]\ncapacty = 1\n").err
+    assert "Put dates and times in quotes" in cli("apply", "-f", "-", feed=date).err
     assert cli("apply", "-f", "no-such-file").code == 3
     assert "is not UTF-8 text" in cli("apply", "-f", str(tmp_path / "latin")).err
     assert "is a directory" in cli("apply", "-f", str(tmp_path)).err

@@ -23,9 +23,8 @@ def apply_definitions(session: CommandContext, args: Args) -> int:
     if args.file is None:
         raise Usage("apply which file? Use: taskdeck apply -f FILE (- is stdin)")
     text, source = read_text(args.file)
-    found = session.call(
-        "apply", text=text, format=_choose_format(args, source), dry_run=args.dry_run
-    )
+    tables = _parse_tables(text, _choose_format(args, source))
+    found = session.call("apply", tables=tables, dry_run=args.dry_run)
     if args.json or args.jsonl:
         output.print_json(found["changes"] if args.jsonl else found, args.jsonl)
     else:
@@ -48,6 +47,25 @@ def read_text(file: str) -> tuple[str, str]:
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or "invalid file name").lower()
         raise Usage(f"{shown} cannot be read: {why}. Nothing was changed.") from None
+
+
+def _parse_tables(text: str, format: str) -> dict[str, Any]:
+    """Parse and validate a file here, so that a hostile one costs the runtime nothing."""
+    import json
+
+    from app.core.definitions import document
+
+    tables = document.read_tables(text, format)
+    document.validate_tables(tables)
+    try:
+        json.dumps(tables)
+    except (TypeError, ValueError) as error:
+        what = truncate(sanitize(str(error)), 80)
+        raise Usage(
+            f"holds a value that is no text, number, list or table: {what}. Nothing was changed.",
+            "Put dates and times in quotes.",
+        ) from None
+    return tables
 
 
 def _choose_format(args: Args, source: str) -> str:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.core import sla
-from app.core.json_types import is_object
+from app.core.definitions import size_limits
+from app.core.json_types import is_dict, is_object
 from app.core.schema import parameters
 from app.core.task_spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -104,7 +105,25 @@ Definitions = dict[str, dict[str, Any]]
 
 def parse_document(text: str, format: str = "toml") -> Definitions:
     """Parse a document. Raise Usage with all faults, each with its table and key."""
-    found, faults = parse_with_faults(text, format)
+    return validate_tables(read_tables(text, format))
+
+
+def read_tables(text: str, format: str = "toml") -> dict[Any, Any]:
+    """Parse a document into plain tables, unvalidated.
+
+    Raise Usage if the text is not valid TOML or YAML.
+    """
+    from app.core.definitions import toml_yaml
+
+    return toml_yaml.read_document(text, format)
+
+
+def validate_tables(tables: Any) -> Definitions:
+    """Return the definitions of parsed tables. Raise Usage with all faults."""
+    if not is_dict(tables):
+        raise Usage("must hold tables such as queues and templates. Nothing was changed.")
+    size_limits.check_values(tables)
+    found, faults = _find_definitions(tables)
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
         raise Usage("; ".join([*faults[:MAX_FAULTS], *more]) + ".", "Nothing was changed.")
@@ -116,9 +135,10 @@ def parse_with_faults(text: str, format: str = "toml") -> tuple[Definitions, lis
 
     Raise Usage if the text is not valid TOML or YAML.
     """
-    from app.core.definitions import toml_yaml
+    return _find_definitions(read_tables(text, format))
 
-    data = toml_yaml.read_document(text, format)
+
+def _find_definitions(data: Mapping[Any, Any]) -> tuple[Definitions, list[str]]:
     found: Definitions = {kind: {} for kind in KINDS}
     faults: list[str] = []
     for kind, tables in data.items():

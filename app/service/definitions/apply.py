@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.definitions.document import KINDS, Definitions, build_definition, parse_document
+from app.core.definitions.document import (
+    KINDS,
+    Definitions,
+    build_definition,
+    parse_document,
+    validate_tables,
+)
 from app.core.schema import secrets
 from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
@@ -59,14 +65,19 @@ class DefinitionChange:
 
 
 async def apply(
-    call: Call, *, text: str, format: str = "toml", dry_run: bool = False
-) -> dict[str, Any]:
-    """Apply a definitions file in one transaction.
+    call: Call, *, tables: Any = None, text: str | None = None, format: str = "toml",
+    dry_run: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Apply the tables of a definitions file in one transaction.
 
+    Callers parse the file, so that a hostile one costs the runtime nothing; an older caller sends
+    its `text`.
     Return {"changes": [{"kind", "name", "change": create|update|same, "fields"}]}. With `dry_run`
     nothing is changed.
     """
-    wanted = await asyncio.to_thread(_parse_checked, text, format)
+    if (tables is None) is not isinstance(text, str):
+        raise Usage("apply needs either tables or text. Nothing was changed.")
+    wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
     changes = await (
         call.db.read(plan_changes, wanted) if dry_run else call.db.write(_apply, wanted, call.by)
     )
@@ -90,8 +101,8 @@ async def export(call: Call, *, format: str = "toml") -> str:
     )
 
 
-def _parse_checked(text: str, format: str) -> Definitions:
-    wanted = parse_document(text, format)
+def _parse_checked(tables: Any, text: str | None, format: str) -> Definitions:
+    wanted = validate_tables(tables) if text is None else parse_document(text, format)
     check_engines(wanted)
     return wanted
 

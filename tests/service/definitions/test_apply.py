@@ -240,3 +240,33 @@ async def test_pools_larger_than_the_machine_are_noted_once_created(
     assert caller_notes == [
         "pool gpu gives out 8 cpu, but this machine has 4: more may start than it can run well."
     ]
+
+
+def _nest(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (None, "either tables or text"),
+        ([], "must hold tables"),
+        (_nest(100_000), "64 levels"),
+        ({"queues": {str(at): {} for at in range(200_000)}}, "200,000"),
+        ({"quues": {}}, "Nearest: queues"),
+        ({"queues": {"a": {"capacity": "x"}}}, "queues.a: capacity"),
+    ],
+    ids=["none", "list", "deep", "many", "unknown", "wrong"],
+)
+async def test_parsed_tables_are_validated(call: Call, tables: Any, words: str):
+    with pytest.raises(Usage, match=words):
+        await apply.apply(call, tables=tables)
+
+
+async def test_parsed_tables_are_applied(call: Call):
+    found = await apply.apply(call, tables={"queues": {"a": {"capacity": 1}}})
+
+    assert [(row["name"], row["change"]) for row in found["changes"]] == [("a", "create")]

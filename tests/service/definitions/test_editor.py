@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -257,3 +258,12 @@ async def test_no_text_is_rendered_inside_a_write_transaction(
     )
     await apply.export(call_with_template)
     assert loops == [None] * 5
+
+
+async def test_a_hostile_definition_is_refused_without_parsing_it(call: Call):
+    text = "a" + ".a" * 100_000 + "=1"
+    began = time.process_time()
+
+    (fault,) = (await editor.check(call, kind="queues", text=text))["faults"]
+
+    assert "64 levels" in fault["message"] and time.process_time() - began < 2
