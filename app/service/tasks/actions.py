@@ -32,7 +32,7 @@ from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
-BATCH_SIZE = 250
+BATCH_SIZE = 150
 """Tasks in one transaction of a verb, some tens of milliseconds on the writer thread."""
 MAX_UNRESOLVED = 50
 """Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""

@@ -28,7 +28,7 @@ from db.queries.operations import Actor
 from db.rows import OperationRow, SlaRow
 from db.schema import Table
 
-BATCH_SIZE = 100
+BATCH_SIZE = 50
 """Task operations undone in one transaction. An operation on many alerts has one to itself.
 
 Other operations are few and depend on each other.
