@@ -29,6 +29,8 @@ from app.tui.terminal.input_parser import InputParser
 
 STDERR = 2
 """File descriptor on which Textual draws."""
+MAX_COLUMNS, MAX_LINES = 1000, 500
+"""Largest size drawn; a wrong size of millions of lines would take all memory."""
 EXIT_GRACE = 1.5
 """Seconds a deck gets to exit cleanly after a signal."""
 RESTORE_SEQUENCE = (
@@ -49,6 +51,7 @@ class ClickDriver(LinuxDriver):
     def __init__(self, app: App[Any], *, mouse: bool = True, **more: Any) -> None:
         super().__init__(app, mouse=mouse, **more)
         self.host = app
+        self._size = self._get_terminal_size()  # until the first resize, else Rich's unlimited one
         self._captures_mouse = mouse
         if isinstance(app, TerminalApp):
             app.click_driver = self
@@ -69,15 +72,16 @@ class ClickDriver(LinuxDriver):
         Thread(target=self._exit_on_hangup, name="hangup", daemon=True).start()
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        """Return the terminal's size.
+        """Return the terminal's size, at most the size that can be drawn in time.
 
         Exported COLUMNS and LINES may be outdated.
         """
+        columns = lines = 0
         with suppress(OSError):
             columns, lines = os.get_terminal_size(self.fileno)
-            if columns and lines:
-                return columns, lines
-        return super()._get_terminal_size()
+        if not (columns and lines):
+            columns, lines = super()._get_terminal_size()
+        return min(columns, MAX_COLUMNS), min(lines, MAX_LINES)
 
     def _post_size(self) -> None:
         size = Size(*self._get_terminal_size())

@@ -55,6 +55,7 @@ PRIVATE_NAMES = [
     ("textual.drivers.linux_driver:LinuxDriver", "_disable_mouse_support", "terminal/driver.py"),
     ("textual.drivers.linux_driver:LinuxDriver", "_enable_mouse_support", "terminal/driver.py"),
     ("textual.drivers.linux_driver:LinuxDriver", "_get_terminal_size", "terminal/driver.py"),
+    ("textual.driver:Driver", "_size", "terminal/driver.py"),
     (
         "textual.drivers.linux_driver:LinuxDriver",
         "_query_in_band_window_resize",

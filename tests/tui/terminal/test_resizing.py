@@ -41,6 +41,15 @@ def test_the_terminal_s_size_overrides_environment_variables():
         assert deck.end() == 0
 
 
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+def test_a_huge_size_in_the_environment_does_not_hang_the_deck(name: str):
+    with Terminal(
+        [sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV | {name: "99999999"}, ROOT
+    ) as deck:
+        deck.wait("q quit").type("\x11")
+        assert deck.end() == 0
+
+
 def test_the_later_of_two_quick_resizes_wins():
     with Terminal([sys.executable, "-c", RESIZED_WHILE_READ], ENV, ROOT) as deck:
         deck.wait("? help").resize(100, 30).wait("too small (40x10)").type("q")
