@@ -728,11 +728,26 @@ def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
 
 def _parse_line(line: str) -> TaskSpec | Problem:
     try:
-        return TaskSpec.model_validate_json(line.encode())
+        spec = TaskSpec.model_validate_json(line.encode())
     except UnicodeEncodeError:
         return Usage("is not UTF-8")
     except ValidationError as error:
         return Usage(describe_error(error))
+    twice = _find_duplicate_key(line)
+    return spec if twice is None else Usage(f"{units.quote(twice)} appears twice")
+
+
+def _find_duplicate_key(line: str) -> str | None:
+    """Return a key that occurs twice in an object of valid JSON; pydantic takes the last value."""
+    found: list[str] = []
+
+    def check_keys(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            found.extend(key for key in keys if keys.count(key) > 1)
+
+    json.loads(line, object_pairs_hook=check_keys, parse_int=str)  # int() refuses long numbers
+    return found[0] if found else None
 
 
 def _store_lines(

@@ -848,6 +848,8 @@ async def test_a_bad_line_refuses_the_whole_input_by_its_number(call: Call):
         ("[]", "must be one JSON object"),
         ("5", "must be one JSON object"),
         ('{"argv": ["a"]} {}', "is not valid JSON"),
+        ('{"argv": ["a"], "argv": ["b"]}', '"argv" appears twice'),
+        ('{"argv": ["a"], "env": {"A": "1", "A": "2"}}', '"A" appears twice'),
         ("[" * 5000, "line 1"),
         ('{"argv": ["a"], "queue": "nope"}', 'no queue "nope"'),
         (os.fsdecode(b'{"argv": ["\xff"]}'), "is not UTF-8"),
