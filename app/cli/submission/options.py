@@ -14,7 +14,7 @@ from app.cli.parser import (
     parse_pair,
     require_text,
 )
-from app.core.text.sanitize import sanitize, truncate
+from app.core.text.sanitize import sanitize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def _parse_parameter(text: str) -> tuple[str, Any, bool]:
     try:
         return key[:-1], json.loads(value), True
     except (ValueError, RecursionError):
+        # The schema that may declare the parameter secret is not known here.
         raise ArgumentTypeError(
-            f"{sanitize(key)}= must be followed by JSON, not {truncate(sanitize(value), 40)!r}"
+            f"{sanitize(key)}= must be followed by JSON, such as 1 or true"
         ) from None
 
 

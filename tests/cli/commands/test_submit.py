@@ -421,3 +421,12 @@ def test_the_wait_reason_is_requested_only_for_terminals(fake_runtime, cli, monk
     monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: True)
     cli("submit", "--", "true")
     assert runtime.get_last_args("submit")["explain"] is True
+
+
+def test_invalid_json_of_a_parameter_is_not_printed(fake_runtime, cli):
+    fake_runtime()
+
+    said = cli("submit", "greet", "-p", "token:=hunter2")
+
+    assert said.code == 2 and "token:= must be followed by JSON" in said.err
+    assert "hunter2" not in said.err
