@@ -1694,10 +1694,15 @@ class Keeper(Supervisor):
         over = [run for run in self.stopping.values() if "e" in run.records and run.mark]
         signals = {run.mark: signal.SIGKILL if now >= run.kill_at else 0 for run in over}
         if signals:
-            known = {os.getpid(), *(run.pid for run in self.journal.runs.values())}
-            found = signal_marked_children(signals, (os.getpid(), self.guard), known)
+            known = {os.getpid(), self.guard, *(run.pid for run in self.journal.runs.values())}
+            found = signal_marked_children(signals, self.list_adopters(), known)
             for run in over:
                 run.is_hunted = run.mark in found
+
+    def list_adopters(self) -> list[int]:
+        """Return the parents of orphans: us, the guard, and its parent after both were killed."""
+        guard = read_process(self.guard)
+        return [os.getpid(), self.guard, *([guard.parent] if guard else [])]
 
     # -- serving
 
@@ -1955,12 +1960,12 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
 
 
 def signal_marked_children(
-    signals: dict[int, int], parents: tuple[int, int], known: set[int]
+    signals: dict[int, int], parents: Iterable[int], known: set[int]
 ) -> set[int]:
     """Send signals by mark to children as fast as new ones appear; return the marks found.
 
     A process that forks and ends in a loop is gone before a search of /proc reaches it. Each is a
-    child of keeper or guard as soon as its own parent ends.
+    child of one of the parents as soon as its own parent ends.
     """
     seen, found, misses, end = set(known), set[int](), 0, time.monotonic() + HUNT_SECONDS
     while misses < 20 and time.monotonic() < end:
