@@ -25,12 +25,10 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
 from app.tui.terminal.app_internals import TerminalApp
-from app.tui.terminal.input_parser import InputParser
+from app.tui.terminal.input_parser import MAX_COLUMNS, MAX_LINES, InputParser
 
 STDERR = 2
 """File descriptor on which Textual draws."""
-MAX_COLUMNS, MAX_LINES = 1000, 500
-"""Largest size drawn; a wrong size of millions of lines would take all memory."""
 EXIT_GRACE = 1.5
 """Seconds a deck gets to exit cleanly after a signal."""
 RESTORE_SEQUENCE = (

@@ -22,6 +22,8 @@ from app.core.text.sanitize import sanitize_paste
 
 SILENCE_TIMEOUT = 1.0
 """Seconds without input after which an unterminated paste or sequence is complete."""
+MAX_COLUMNS, MAX_LINES = 1000, 500
+"""Largest size drawn; a wrong size of millions of lines would take all memory."""
 MAX_PASTE = 1024 * 1024
 """Maximum characters of a paste collected before they are sent."""
 
@@ -114,8 +116,10 @@ class InputParser:
 
 
 def _is_valid(event: Message) -> bool:
-    """Return False for a size, which SIGWINCH reports, and for a key that is not UTF-8 text."""
+    """Return False for an impossible size, and for a key that is not UTF-8 text."""
     if isinstance(event, events.Key):
         text = event.key + (event.character or "")
         return not any("\ud800" <= character <= "\udfff" for character in text)
-    return not isinstance(event, events.Resize)
+    if isinstance(event, events.Resize):
+        return 0 < event.size.width <= MAX_COLUMNS and 0 < event.size.height <= MAX_LINES
+    return True

@@ -86,7 +86,7 @@ def test_a_sequence_with_an_impossible_key_is_dropped(sequence: bytes):
     assert parse_pieces([b"a" + sequence + b"b"]) == ["a", "b"]
 
 
-def test_a_size_in_the_input_is_dropped():
+def test_an_impossible_size_in_the_input_is_dropped():
     assert parse_pieces([b"a\x1b[48;99999999;99999999;1;1tb"]) == ["a", "b"]
 
 
