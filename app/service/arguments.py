@@ -16,7 +16,7 @@ from app.errors import Usage
 _MAX_INT = 2**63 - 1
 """Largest integer that SQLite stores."""
 _MAX_SECONDS = 6e10
-"""Largest float: all of them are seconds, and a time needs a year below 9999."""
+"""Largest number of seconds. A time that far from now is before the year 9999."""
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
