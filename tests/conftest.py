@@ -65,14 +65,14 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than cores: tests spend a third of their time waiting.
+    """Return two workers a core: tests spend half of their time waiting.
 
     A run of single files or of tests by name needs no workers.
     """
     words = config.option.file_or_dir
     if config.option.keyword or (words and all(".py" in word for word in words)):
         return 0
-    return len(os.sched_getaffinity(0)) + 1
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def _get_folder_mark(path: Path) -> str:
@@ -82,7 +82,12 @@ def _get_folder_mark(path: Path) -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip modules without a test of the only wanted marker: imports take most of the time."""
+    """Skip `tests/long` unless named, and modules without a test of the only wanted marker.
+
+    Imports take most of the time of a run with one marker.
+    """
+    if collection_path == TESTS / "long":
+        return not any("tests/long" in word for word in config.option.file_or_dir) or None
     wanted = config.option.markexpr
     if wanted not in FOLDER_MARKS.values() or not collection_path.name.startswith("test_"):
         return None
