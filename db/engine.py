@@ -360,8 +360,15 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
-    """Open the database at `path`, which exists and has the current version."""
+async def open_database(
+    path: Path, *, writable: bool, make_uri: Callable[[Path], str] | None = None
+) -> AsyncIterator[Database]:
+    """Open the database at `path`, which exists and has the current version.
+
+    `make_uri` opens the readers' connections. By default, and without a runtime, the file is opened
+    read-only, so that a read never checkpoints or creates anything.
+    """
+    make_uri = make_uri or (make_existing_uri if writable else make_read_only_uri)
     attached_index = AttachedIndex(
         index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None
     )
@@ -369,7 +376,7 @@ async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database
     lock = WriteLock(path)
     db = Database(
         path,
-        _create_read_engine(path, writable, attached_index, timing.log),
+        _create_read_engine(make_uri, path, attached_index, timing.log),
         create_write_engine(path, timing, lock) if writable else None,
         attached_index,
         timing,
@@ -410,19 +417,14 @@ def _identify_file(path: Path) -> tuple[int, int] | None:
 
 
 def _create_read_engine(
-    path: Path, live: bool, attached_index: AttachedIndex, log: SlowLog
+    make_uri: Callable[[Path], str], path: Path, attached_index: AttachedIndex, log: SlowLog
 ) -> Engine:
-    """Return the engine for reads.
-
-    Without a runtime the file is opened read-only, so that a read never checkpoints or creates
-    anything.
-    """
     seats = WeakKeyDictionary[Any, TimingContext]()
 
     async def connect() -> aiosqlite.Connection:
         timing = TimingContext(log)
         c = await aiosqlite.connect(
-            make_existing_uri(path) if live else make_read_only_uri(path),
+            make_uri(path),
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from app import paths
 from app.core.board import (
+    COPY_STATE,
     FAILURE_WINDOW,
     MAX_ALERTS,
     AlertEntry,
@@ -184,13 +185,13 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
     )
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
     before = {} if call.live else samples.map_last_measures(c)
+    runtime, host = _read_runtime_and_host(c, call)
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=get_runtime_facts(call),
-        host=get_host(call),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=runtime, host=host,
         database=get_database_state(call), lock=_get_lock(call, now),
         measured_at=max((timestamps.to_unix(row.updated_at) for row in before.values()),
         default=None),
-        backup=newest.to_facts() if newest else None, replica=_read_replica(c),
+        backup=newest.to_facts() if newest else None, replica=_read_replica(c, call),
         counts=counts, today_ok=ended.get("succeeded", 0),
         today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
         failed=sum(_UNSEEN.count(c, unseen).values()),
@@ -204,6 +205,19 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
+
+
+def _read_runtime_and_host(c: Connection, call: Call) -> tuple[RuntimeFacts, HostFacts]:
+    """Return the state of the runtime and of the machine.
+
+    A replica names the machine of its home, and the time of the last sync.
+    """
+    if not call.is_replica:
+        return get_runtime_facts(call), get_host(call)
+    found = replicas.find_replica(c)
+    since = timestamps.to_unix(found.at) if found and found.at else None
+    host = found.origin.partition(":")[0] if found else ""
+    return RuntimeFacts(COPY_STATE, since=since), HostFacts(name=host)
 
 
 def get_host(call: Call) -> HostFacts:
@@ -267,8 +281,10 @@ class BackupStatus(NamedTuple):
 def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
     """Return the newest good backup that exists.
 
-    Return None if backups are disabled or the settings cannot be read.
+    Return None if backups are disabled or the settings cannot be read, and for a replica.
     """
+    if call.is_replica:
+        return None
     try:
         rule = call.live.maintenance.backup if call.live else backup_files.read_settings()
     except Usage:
@@ -284,9 +300,9 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
     return BackupStatus(at, late, folder, missing)
 
 
-def _read_replica(c: Connection) -> ReplicaFacts | None:
-    """Return the lag of the replica, or None without a replica."""
-    found = replica.to_dict(replicas.find_replica(c))
+def _read_replica(c: Connection, call: Call) -> ReplicaFacts | None:
+    """Return the lag of the replica, or None without a replica, and in a replica."""
+    found = replica.to_dict(None if call.is_replica else replicas.find_replica(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
 
 
@@ -603,9 +619,9 @@ async def show_status(call: Call) -> dict[str, Any]:
 
 def _read_status(c: Connection, call: Call) -> dict[str, Any]:
     found = read_database_status(c, call)
-    runtime = found.pop("facts")
+    runtime, host = found.pop("facts")
     return {
-        "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
+        "version": VERSION, "home": os.fspath(call.home), "host": host.name,
         "runtime": {"state": runtime.state, "pid": runtime.pid,
         "since": timestamps.from_unix(runtime.since) if runtime.since else None,
                     "by": call.by or None, "stopped_by": runtime.stopped_by,
@@ -623,7 +639,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
     backup = _read_backup(c, call, now)
     return {
-        "facts": get_runtime_facts(call),
+        "facts": _read_runtime_and_host(c, call),
         "counts": reads.count_by_status(c),
         "today": {
             "ok": ended.get("succeeded", 0),
@@ -631,7 +647,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         },
         "database": {"size": size, "state": get_database_state(call)},
         "backup": backup.as_dict() if backup else None,
-        "replica": replica.to_dict(replicas.find_replica(c)),
+        "replica": replica.to_dict(None if call.is_replica else replicas.find_replica(c)),
         "queues": queues.list_queue_dicts(c),
         "pools": [
             _add_measured(row, _measure_pool(call, active, row["name"]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from app.config import LoadedConfig, read
-from app.core.board import Board
+from app.core.board import COPY_STATE, Board
 from app.paths import get_config_path
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
         return f"{sorry}Back: taskdeck"
     if board.runtime.demo:
         return sorry.rstrip()
+    if board.runtime.state == COPY_STATE:
+        return f"{sorry}Back: taskdeck --read-only --home {shlex.quote(board.home)}"
     running, waiting = len(board.running), board.waiting_total
     work = (
         f"{_format_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}"

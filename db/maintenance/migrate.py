@@ -38,7 +38,7 @@ SCRIPTS = "db:migrations"
 """Folder of Alembic's environment, in Alembic's notation for a package."""
 
 
-def read_version(path: Path) -> str | None:
+def read_version(path: Path, make_uri: Callable[[Path], str] = make_read_only_uri) -> str | None:
     """Return the revision of a database, or None for a missing or empty file.
 
     Raise Storage for a foreign, newer or damaged file.
@@ -46,7 +46,7 @@ def read_version(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(make_read_only_uri(path), uri=True, timeout=10)) as c:
+        with closing(sqlite3.connect(make_uri(path), uri=True, timeout=10)) as c:
             found = _read_version(c, path)
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Storage(

@@ -25,6 +25,7 @@ from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.paths import is_replica
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -81,8 +82,10 @@ def list_tasks(session: CommandContext, args: Args) -> int:
 
 
 def _warn_stale(session: CommandContext, states: set[str]) -> None:
-    """Warn that states may be stale if no runtime is running."""
-    if not states.issubset(ENDED) and not session.client.is_runtime_up():
+    """Warn that states may be stale if no runtime is running. A replica tells its age instead."""
+    if states.issubset(ENDED) or is_replica(session.home):
+        return
+    if not session.client.is_runtime_up():
         output.print_note(
             "no runtime is running; states of unfinished tasks may be stale. Start it: "
             "taskdeck serve --detach"

@@ -197,6 +197,8 @@ def get_halt_reason(call: Call) -> str | None:
     """Return why nothing starts at all, or None."""
     if call.live is not None:
         return call.live.halted
+    if call.is_replica:  # the runtime of its home may be running
+        return None
     stop = read_stop_marker(call.home)
     return f"no runtime since {sanitize(stop[1])}" if stop else "no runtime is running"
 
@@ -260,7 +262,11 @@ def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[d
     habits = dispatch_view.get_cache(c)
     seen = dispatch_view.read_view(c, habits, get_halt_reason(call))
     answers = dispatch_view.explain_waiting(c, habits, rows, seen.halted, seen)
-    help = suggestions.find_task_suggestions(c, call, habits, rows, seen, answers)
+    help = (
+        {}
+        if call.is_replica
+        else suggestions.find_task_suggestions(c, call, habits, rows, seen, answers)
+    )
     return [
         {**_build_answer(row, answers.get(row.uuid), c), "cures": help.get(row.uuid, [])}
         for row in rows

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from textual import events
 from textual.message import Message
 
-from app.core.board import BackupFacts, Board, ReplicaFacts, RuntimeFacts
+from app.core.board import COPY_STATE, BackupFacts, Board, ReplicaFacts, RuntimeFacts
 from app.core.text import units
 from app.tui.style import Look, Span, measure_spans
 from app.tui.time_format import format_wall_time
@@ -90,7 +90,7 @@ def format_runtime(
     """Return the runtime's state and tick lag.
 
     Examples: `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
-    ANSWER 12s`.
+    ANSWER 12s`, `COPY 2m old`.
     """
     if runtime.state in ("none", "stopped"):
         since = (
@@ -103,6 +103,9 @@ def format_runtime(
             )
         )
         return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
+    if runtime.state == COPY_STATE:
+        age = "" if runtime.since is None else f" {units.format_age(now - runtime.since)} old"
+        return [(f"COPY{age}", "warn")]
     if runtime.unheard_since is not None:
         return [
             (
