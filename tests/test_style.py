@@ -44,7 +44,7 @@ COVERING_TESTS = {
     "tests/cli/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
     " cli/commands/{queues,slas,templates}",
     "tests/cli/commands/test_demo.py": "cli/demo/workload",
-    "tests/cli/commands/test_show.py": "cli/commands/{instances,why}",
+    "tests/cli/commands/test_show.py": "cli/commands/{instances,why} core/text/left_text",
     "tests/cli/status/test_watch.py": "cli/status/line cli/commands/status",
     "tests/cli/commands/test_submit.py": "cli/submission/*",
     "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",
@@ -72,6 +72,7 @@ COVERING_TESTS = {
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",
     "tests/db/test_schema.py": "db/{defaults,rows}",
     "tests/engines/test_engines.py": "engines/*",
+    "tests/cli/commands/test_doctor.py": "health/left_processes",
     "tests/health/test_limits.py": "db/host",
     "tests/keeper/test_spawn.py": "keeper/keeper",
     "tests/offline/test_offline_verbs.py": "offline/*",

@@ -9,6 +9,7 @@ from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.text import units
+from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
     measure_width,
     pad,
@@ -139,6 +140,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
         ),
         ("pinned", "excluded from cleanup" if task.get("pinned") else ""),
         ("why", _format_reasons(task)),
+        *(("left", text) for text in describe_left(task.get("left") or ())),
     ]
     return [line for label, text in found if text for line in _format_fact(label, text, room)]
 

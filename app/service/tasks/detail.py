@@ -31,7 +31,12 @@ async def read_detail(call: Call, *, id: str | int) -> dict[str, Any]:
     returns it for any other, and past runs, suggested resources, expected end, use, dependency
     tree, rules and operations.
     """
-    return await call.db.read(build_detail, call, id)
+    found, known = await call.db.read(
+        lambda c: (build_detail(c, call, id), reads.list_measurable(c))
+    )
+    task = found["task"]
+    left = await views.find_left(call, task["instances"], [run.pid for run in known])
+    return found | {"task": task | {"left": left}}
 
 
 def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,6 +16,7 @@ from app.core.schema import secrets as schema_secrets
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
+from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
 from app.service import dispatch_view
 from app.service.context import Call
@@ -34,6 +37,9 @@ Longer lists would cost too much.
 
 MIN_PART = 4
 """Characters of a secret that is masked inside other words, too."""
+
+START_TOLERANCE = 0.02
+"""Seconds by which the start of a process, counted from boot, may differ from the clock."""
 
 SAMPLE_SIZE = 200
 """Tasks of each queue and each waiting state that `why` examines without ids."""
@@ -204,9 +210,53 @@ def get_halt_reason(call: Call) -> str | None:
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """Return a task with runs, dependencies, history and current resource use."""
-    task = await call.db.read(build_task, id)
-    return task | {"use": get_use(call, task["instances"])}
+    """Return a task with runs, dependencies, history, current use and left processes."""
+    task, known = await call.db.read(lambda c: (build_task(c, id), reads.list_measurable(c)))
+    return task | {
+        "use": get_use(call, task["instances"]),
+        "left": await find_left(call, task["instances"], [run.pid for run in known]),
+    }
+
+
+async def find_left(
+    call: Call, runs: Sequence[dict[str, Any]], known: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the processes that outlive these runs, as {"pid", "name", "certain"}.
+
+    A process that hides which run started it counts as uncertain if it began during one of the
+    runs. `known` are the processes of the running tasks.
+    """
+    if call.live is None or not runs:
+        return []
+    facts = call.live.get_facts()
+    supervisors = [pid for pid in (facts.keeper_pid, facts.guard_pid) if pid]
+    found = await asyncio.to_thread(
+        find_left_processes, os.fspath(call.home), supervisors, frozenset(known)
+    )
+    judged = [(one, _is_left_by(one, runs)) for one in found]
+    return [
+        {"pid": one.pid, "name": one.name, "certain": certain}
+        for one, certain in judged
+        if certain is not None
+    ]
+
+
+def _is_left_by(one: LeftProcess, runs: Sequence[dict[str, Any]]) -> bool | None:
+    """Return True if one of the runs started the process, None if certainly not, else False."""
+    if one.runid:
+        return any(run["runid"] == one.runid for run in runs) or None
+    during = [run for run in runs if _has_begun_during(one, run)]
+    if any(run["pid"] == one.session for run in during):
+        return True
+    return False if during else None
+
+
+def _has_begun_during(one: LeftProcess, run: dict[str, Any]) -> bool:
+    if not run["start_time"]:
+        return False
+    end = timestamps.to_unix(run["end_time"]) if run["end_time"] else one.began
+    first = timestamps.to_unix(run["start_time"]) - START_TOLERANCE
+    return first <= one.began <= end + START_TOLERANCE
 
 
 def get_use(call: Call, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

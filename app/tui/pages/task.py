@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from app.core.text import units
+from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
 from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.actions import right_size
@@ -324,6 +325,7 @@ def build_definition(facts: TaskContext) -> Section:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task.get("pinned"):
         pairs.append(("pinned", "no cleanup deletes it"))
+    pairs += [("left", text) for text in describe_left(task.get("left") or ())]
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
         pairs.append(("again", own(quote_words(build_repeat_words(task)))))
     opens = {"template": f"template:{task['template']}"}

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -277,26 +278,38 @@ def test_runtimes_of_other_homes_are_listed_with_user_and_pid(
 def test_processes_without_a_running_task_are_named(
     runtime: RuntimeProcess, run_cli, tmp_path: Path
 ):
-    daemon = f"(setsid env -i sh -c 'echo $$ > {tmp_path}/%s; exec sleep 300' &); "
-    ended = runtime.submit("sh", "-c", daemon % "ended")
+    plain = f"(setsid sh -c 'echo $$ > {tmp_path}/%s; exec sleep 300' &); "
+    daemon = plain.replace("setsid", "setsid env -i")
+    ended = runtime.submit("sh", "-c", daemon % "ended" + plain % "plain")
     runtime.wait_for_end(ended)
     running = runtime.submit("sh", "-c", daemon % "running" + daemon % "hidden" + "exec sleep 300")
     runtime.wait_for_status(running, "running")
     pids = {
         name: int(wait_until(lambda name=name: read_line(tmp_path / name), name))
-        for name in ("ended", "running", "hidden")
+        for name in ("ended", "plain", "running", "hidden")
     }
     resource.prlimit(pids["hidden"], resource.RLIMIT_RTTIME, (1000, 1000))
     try:
         found = {one["check"]: one for one in json.loads(run_cli("doctor", "--json").stdout)}
+        left = {task: runtime.show(task)["left"] for task in (ended, running)}
+        page = run_cli("show", ended).stdout
     finally:
         for pid in pids.values():
             os.kill(pid, signal.SIGKILL)
 
     text = found["left"]["text"]
-    assert text.startswith("2 processes that jobs started belong to no running task: pid ")
-    assert all(f"pid {pids[name]} (" in text for name in ("ended", "hidden"))
+    assert text.startswith("3 processes that jobs started belong to no running task: pid ")
+    assert all(f"pid {pids[name]} (" in text for name in ("ended", "plain", "hidden"))
     assert str(pids["running"]) not in text
+    assert make_left(pids["plain"], certain=True) in left[ended]
+    assert make_left(pids["ended"], certain=False) in left[ended]
+    assert make_left(pids["hidden"], certain=False) in left[running]
+    assert all(one["pid"] != pids["running"] for one in [*left[ended], *left[running]])
+    assert f"To end: kill {pids['plain']}\n" in page
+
+
+def make_left(pid: int, *, certain: bool) -> dict[str, Any]:
+    return {"pid": pid, "name": "sleep", "certain": certain}
 
 
 def read_line(path: Path) -> str:
