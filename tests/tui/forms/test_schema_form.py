@@ -315,6 +315,24 @@ async def test_a_secret_is_masked_but_not_a_reference_to_one() -> None:
     }
 
 
+async def test_the_shown_command_masks_by_the_schema_then_by_the_name() -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "token": {"type": "string", "writeOnly": False},
+            "max_tokens": {"type": "integer"},
+            "word": {"type": "string", "writeOnly": True},
+            "api_key": {"type": "integer"},
+        },
+    }
+    typed = {("token",): "seen", ("max_tokens",): "512", ("word",): "hush", ("api_key",): "7788"}
+    async with open_schema_form(schema) as (pilot, app):
+        get_fields(app).set_texts(typed)
+        await wait_until(pilot, lambda: is_shown(app, "-p token=seen -p max_tokens=512"))
+        assert is_shown(app, "word=•••") and is_shown(app, "api_key=•••")
+        assert not is_shown(app, "hush") and not is_shown(app, "api_key=7788")
+
+
 async def test_groups_have_title_lines_and_can_be_collapsed() -> None:
     """Expect two titled groups, and one line for hidden fields that opens on request."""
     async with open_schema_form(GROUPS) as (pilot, app):
