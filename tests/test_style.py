@@ -82,6 +82,7 @@ COVERING_TESTS = {
     "tests/runtime/test_restore_advice.py": "home/restore_advice",
     "tests/runtime/test_run_verdict.py": "core/text/exit_text",
     "tests/runtime/test_start_stop.py": "__main__ home/setup runtime_launcher",
+    "tests/service/definitions/test_editor.py": "core/definitions/one_definition",
     "tests/service/database/test_backups.py": "service/database/backup_files",
     "tests/service/database/test_cleanup.py": "service/database/cleanup_full_disk",
     "tests/service/database/test_integrity.py": "service/database/journal",
@@ -109,6 +110,7 @@ COVERING_TESTS = {
     "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows tui/pages/rule"
     " tui/rows/{alerts,rules} tui/screens/rule_form",
     "tests/tui/screens/test_database.py": "tui/pages/database",
+    "tests/tui/screens/test_definition_editor.py": "tui/actions/definitions",
     "tests/tui/screens/test_history.py": "tui/rows/history",
     "tests/tui/screens/test_operations.py": "tui/rows/operations",
     "tests/tui/screens/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"

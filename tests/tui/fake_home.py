@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.core.definitions import toml_yaml
 from app.service.tasks.pages import COLUMNS
 from tests.tui import boards
 from tests.tui.boards import HOUR, MINUTE, NOW, G
@@ -439,21 +440,14 @@ script = 'ffmpeg -i "$input" -crf $crf "$output"'
 
 
 def _check_definition(args: Mapping[str, Any]) -> Row:
-    """Return the check of a definition, in which `timout` is an unknown key."""
-    text = args["text"]
-    at = next((n for n, line in enumerate(text.split("\n"), 1) if line.startswith("timout")), None)
-    faults = (
-        [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}]
-        if at
-        else []
-    )
-    fields = {} if text == DEFINITION else {"timeout": [3600.0, 7200.0]}
+    """Return the check of a definition."""
+    stored = toml_yaml.read_document(DEFINITION, "toml")
     return {
         "name": "encode",
-        "faults": faults,
-        "before": DEFINITION,
-        "after": text,
-        "fields": fields,
+        "faults": [],
+        "before": toml_yaml.write_document(stored, "toml"),
+        "after": toml_yaml.write_document(args["tables"], "toml"),
+        "fields": {} if args["tables"] == stored else {"timeout": [3600.0, 7200.0]},
     }
 
 

@@ -51,20 +51,11 @@ def read_text(file: str) -> tuple[str, str]:
 
 def _parse_tables(text: str, format: str) -> dict[str, Any]:
     """Parse and validate a file here, so that a hostile one costs the runtime nothing."""
-    import json
-
     from app.core.definitions import document
 
     tables = document.read_tables(text, format)
     document.validate_tables(tables)
-    try:
-        json.dumps(tables)
-    except (TypeError, ValueError) as error:
-        what = truncate(sanitize(str(error)), 80)
-        raise Usage(
-            f"holds a value that is no text, number, list or table: {what}. Nothing was changed.",
-            "Put dates and times in quotes.",
-        ) from None
+    document.check_json(tables)
     return tables
 
 
