@@ -11,7 +11,6 @@ import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from app.core.json_types import is_dict, is_object
@@ -28,13 +27,8 @@ def fill_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[s
     if '"default"' not in text:
         return dict(value)
     with json_schema.limit_steps():
-        evaluator = _make_evaluator(text)
+        evaluator = json_schema.make_evaluator(text)
         return _DefaultFiller(evaluator).fill(value, evaluator.schema, evaluator.resolver)
-
-
-@lru_cache(maxsize=64)
-def _make_evaluator(text: str) -> json_schema.Evaluator:
-    return json_schema.Evaluator(text)
 
 
 @dataclass(frozen=True, slots=True)
