@@ -104,7 +104,7 @@ def record_undone(c: Connection, by: str, entries: Sequence[tuple[OperationRow, 
     first = _insert(c, by, rows)
     back = [{"by_id": first + at, "key": row.id} for at, (row, _, _) in enumerate(entries)]
     marked = update(schema.operations).where(_O.id == bindparam("key"))
-    c.execute(marked.values(undone_by=bindparam("by_id")), back)
+    c.execute(marked.values(undone_by=bindparam("by_id"), updated_at=timestamps.now()), back)
 
 
 MAX_VERB_LENGTH = 64

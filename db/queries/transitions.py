@@ -487,16 +487,20 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         _make_start_row(event, known[event["run"]]) for event in events if event["run"] in known
     ]
     changed_rows = {row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, SYSTEM)}
-    late = [row for row in rows if row["runid"] not in changed_rows]
+    stamped = [{**row, "now": timestamps.now()} for row in rows]
+    late = [row for row in stamped if row["runid"] not in changed_rows]
     # A run may be stopping before its start is reported: store the pid, keep the status.
     raw_sql.execute_statements(
         c,
         "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time ="
-        " :start_time, deadline = :deadline WHERE runid = :runid AND +status = 'stopping'",
+        " :start_time, deadline = :deadline, updated_at = :now WHERE runid = :runid AND +status ="
+        " 'stopping'",
         late,
     )
     raw_sql.execute_statements(
-        c, "UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows
+        c,
+        "UPDATE tasks SET started_at = :start_time, updated_at = :now WHERE uuid = :task_id",
+        stamped,
     )
 
 
@@ -907,22 +911,28 @@ def move_reservations(c: Connection, queue: str, pool: str) -> None:
 
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
     was = dict(raw_sql.fetch_rows(c, "SELECT name, current_load FROM queues"))
+    now = timestamps.now()
     new = [
-        {"at": name, "load": loads.get(name, 0)}
+        {"at": name, "load": loads.get(name, 0), "now": now}
         for name, load in was.items()
         if load != loads.get(name, 0)
     ]
-    raw_sql.execute_statements(c, "UPDATE queues SET current_load = :load WHERE name = :at", new)
+    raw_sql.execute_statements(
+        c, "UPDATE queues SET current_load = :load, updated_at = :now WHERE name = :at", new
+    )
     return [row["at"] for row in new]
 
 
 def _write_used(c: Connection, loads_by_pool: dict[str, tuple[float, float]]) -> list[str]:
-    new = []
+    new, now = [], timestamps.now()
     for name, cpu, memory in raw_sql.fetch_rows(c, "SELECT name, used_cpu, used_memory FROM pools"):
         now_cpu, now_memory = (round(value, 3) for value in loads_by_pool.get(name, (0.0, 0.0)))
         if (cpu, memory) != (now_cpu, now_memory):
-            new.append({"at": name, "cpu": now_cpu, "memory": now_memory})
+            new.append({"at": name, "cpu": now_cpu, "memory": now_memory, "now": now})
     raw_sql.execute_statements(
-        c, "UPDATE pools SET used_cpu = :cpu, used_memory = :memory WHERE name = :at", new
+        c,
+        "UPDATE pools SET used_cpu = :cpu, used_memory = :memory, updated_at = :now WHERE name ="
+        " :at",
+        new,
     )
     return [row["at"] for row in new]

@@ -745,8 +745,8 @@ _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
 
 def _merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     """Keep later cancels, holds, releases and deletes; return the cancelled tasks."""
-    _take_columns(c, ("deleted_at", "updated_at"), "1")
-    _take_columns(c, _STATE_COLUMNS, _WITHOUT_RUN)
+    _take_columns(c, ("deleted_at", "updated_at"), f"NOT ({_WITHOUT_RUN})")
+    _take_columns(c, ("deleted_at", *_STATE_COLUMNS), _WITHOUT_RUN)
     raw_sql.execute_statement(
         c,
         "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) SELECT"
