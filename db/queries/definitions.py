@@ -1,7 +1,7 @@
 """Queries on queues, pools, templates and SLA rules.
 
 All four are created, changed and deleted alike, with an operation log entry in the caller's
-transaction.
+transaction. The log holds the differences of a change (`db.differences`), and no value twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
 
-from db import raw_sql, schema, timestamps
+from db import differences, raw_sql, schema, timestamps
 from db.queries import operations, transitions
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
@@ -31,9 +31,39 @@ def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
     now = timestamps.now()
     more = {"status": "active"} if "status" in table.c else {}
     c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
-    operations.record(
-        c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values)
-    )
+    _record_creation(c, table, name, values, by)
+
+
+def _record_creation(
+    c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str
+) -> None:
+    kind = get_kind(table)
+    operations.record(c, by, f"{kind} create", f"{kind} {name}", after=_fold_source(values))
+
+
+def _fold_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with null in a template's source for objects that other columns hold.
+
+    A source never holds null itself.
+    """
+    source = row.get("template")
+    if not isinstance(source, Mapping):
+        return dict(row)
+    folded = {
+        key: None
+        if isinstance(value, Mapping) and json.dumps(row.get(key)) == json.dumps(value)
+        else value
+        for key, value in source.items()
+    }
+    return {**row, "template": folded}
+
+
+def _unfold_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    source = row.get("template")
+    if not isinstance(source, Mapping):
+        return dict(row)
+    whole = {key: row.get(key) if value is None else value for key, value in source.items()}
+    return {**row, "template": whole}
 
 
 def update(
@@ -55,7 +85,8 @@ def update(
         )
         if table is schema.queues and "pool" in changed:
             transitions.move_reservations(c, name, values["pool"])
-        before, after = ({key: pair[at] for key, pair in changed.items()} for at in (0, 1))
+        pruned = {key: differences.prune(*pair) for key, pair in changed.items()}
+        before, after = ({key: pair[at] for key, pair in pruned.items()} for at in (0, 1))
         operations.record(
             c, by, f"{get_kind(table)} {verb}", f"{get_kind(table)} {name}", before, after
         )
@@ -70,22 +101,18 @@ def find_difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> Column
     differs = {
         key: [row[key], value]
         for key, value in values.items()
-        if _to_comparable(row[key]) != _to_comparable(value)
+        if differences.to_comparable(row[key]) != differences.to_comparable(value)
     }
     differs.pop("template", None)
     return differs
-
-
-def _to_comparable(value: Any) -> str:
-    """Return a value in comparable form: numbers as numbers, all else as JSON."""
-    return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
 
 
 def remove(c: Connection, table: Table, name: str, by: str) -> None:
     """Delete a definition without references."""
     row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
     c.execute(table.delete().where(table.c.name == name))
-    operations.record(c, by, f"{get_kind(table)} rm", f"{get_kind(table)} {name}", before=row)
+    kind = get_kind(table)
+    operations.record(c, by, f"{kind} rm", f"{kind} {name}", before=_fold_source(row))
 
 
 def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
@@ -95,12 +122,12 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
     """
     name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
     values = {
-        key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"
+        key: caches.get(key, value)
+        for key, value in _unfold_source(row).items()
+        if key in table.c and key != "id"
     }
     c.execute(table.insert().values(**values))
-    operations.record(
-        c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values)
-    )
+    _record_creation(c, table, name, values, by)
 
 
 def get_row(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
