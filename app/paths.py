@@ -266,6 +266,24 @@ def open_log_descriptor(path: str) -> int:
 
 CONTROL_SOCKET = "control.sock"
 LOCK_FILE = "runtime.lock"
+SUBMISSIONS = "submissions"
+"""Folder in `run` of the files of large submissions (`app.service.tasks.bulk`)."""
+
+
+def open_locked(path: str | Path) -> BinaryIO:
+    """Create a file of a submission, which only its owner reads, and lock it.
+
+    A file without a lock is left by a killed process, and the runtime removes it.
+    """
+    import fcntl
+
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = os.fdopen(fd, "r+b")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return file
+        file.close()  # removed before it was locked
 
 
 def get_runtime_log_path(home: str | Path) -> str:

@@ -325,6 +325,26 @@ class Database:
             self.found.enable()
             raise
 
+    @contextmanager
+    def open_reader(self) -> Iterator[Connection]:
+        """Open a query-only connection for a thread of the caller.
+
+        Each statement sees the latest commit: a long snapshot would keep the WAL from shrinking.
+        """
+
+        def connect() -> sqlite3.Connection:
+            c = sqlite3.connect(make_existing_uri(self.path), uri=True, timeout=BUSY_SECONDS,
+                                isolation_level=None, check_same_thread=False)  # fmt: skip
+            c.execute("PRAGMA query_only=ON")
+            return c
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+        try:
+            with SqliteErrorTranslator(self.path), engine.connect() as c:
+                yield c
+        finally:
+            engine.dispose()
+
     async def run_on_index(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the search index's thread. Raise sqlite3.Error or OSError."""
         return await asyncio.get_running_loop().run_in_executor(

@@ -37,6 +37,7 @@ from app.runtime.usage import UsageSampler, find_disk_trouble, get_trouble_kind,
 from app.service import history
 from app.service.database import cleanup, replica
 from app.service.definitions import slas
+from app.service.tasks import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
@@ -131,6 +132,7 @@ class Duties:
             Duty("slas", 1, self.evaluate_slas),
             Duty("usage", 2, self.measure),
             Duty("room", 2, self.find_largest),
+            Duty("submissions", 2, self.finish_submissions),
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.store_sample),
             Duty("history", 60, self.update_history),
@@ -170,6 +172,7 @@ class Duties:
             self._set_problem("empty", await self.db.read(_describe_missing_rows))
             self._set_problem("aside", await self.db.read(_describe_quarantine))
         await self._run_duty(Duty("usage", 2, self.measure))
+        await self._run_duty(Duty("submissions", 2, self.finish_submissions))
         await self.backups.store_existing(self.settings.maintenance.backup)
 
     async def _run_duty(self, duty: Duty) -> None:
@@ -289,6 +292,10 @@ class Duties:
         except Storage as problem:
             return HALT_REASONS.get(problem.code, "disk trouble")
         return None
+
+    async def finish_submissions(self) -> None:
+        """Complete large submissions that a crash interrupted, or remove what is left of them."""
+        await bulk.finish_interrupted(self.db, Path(self.usage.home))
 
     async def reconcile(self) -> None:
         """Repair loads that differ from the runs; report missing and quarantined rows."""

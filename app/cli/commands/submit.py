@@ -50,20 +50,19 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
     return _print_and_wait(session, args, stored)
 
 
-def _print_and_wait(
-    session: CommandContext, args: Args, stored: list[dict[str, Any]], many: bool = False
-) -> int:
+def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, Any]]) -> int:
     """Print the numbers, then follow and wait as requested.
 
     ^C interrupts only the wait, and a message says so.
     """
     try:
-        _print_numbers(args, stored, many)
+        _print_numbers(args, stored)
         if args.follow:
             from app.cli.commands.logs import follow
 
             follow(session, stored[0]["number"])
-        return _wait_for_tasks(session, stored) if args.wait or args.follow else 0
+        numbers = [row["number"] for row in stored]
+        return _wait_for_tasks(session, numbers) if args.wait or args.follow else 0
     except KeyboardInterrupt:
         from app.cli.commands.wait import print_continues
 
@@ -224,27 +223,57 @@ def _collect_settings(args: Args) -> dict[str, Any]:
 
 
 def _submit_lines(session: CommandContext, args: Args) -> int:
-    from app.cli.submission.each_line import read_lines_file
+    from app.cli.submission.each_line import open_lines
 
     _check_from_alone(args)
-    text, source = read_lines_file(args.lines)
     first = make_uuid7()
-    try:
-        more = {"keep_going": True} if args.keep_going else {}
-        stored = session.call(
-            "submit.lines", text=text, uuid=first, **context.collect_context(args), **more
-        )
-    except Problem as problem:
-        if problem.message.startswith("line ") and source:
-            problem.message = f"{source} {problem.message}"
-        raise
+    more = {"keep_going": True} if args.keep_going else {}
+    with open_lines(args.lines, session.home, first) as (lines, source):
+        try:
+            stored = session.call(
+                "submit.lines", uuid=first, **lines, **context.collect_context(args), **more
+            )
+        except Problem as problem:
+            if problem.message.startswith("line ") and source:
+                problem.message = f"{source} {problem.message}"
+            raise
     for line in stored["refused"]:
         output.print_note(f"{source} line {line['line']}: {line['message']}".lstrip())
-    rows = [
-        {"uuid": make_following_id(first, at), "number": n}
-        for at, n in enumerate(stored["numbers"])
-    ]
-    return _print_and_wait(session, args, rows, many=True) or (1 if stored["refused"] else 0)
+    code = _print_spans_and_wait(session, args, first, _get_spans(stored))
+    return code or (1 if stored["refused"] else 0)
+
+
+def _get_spans(stored: dict[str, Any]) -> list[list[int]]:
+    """Return position, number and count of tasks whose numbers follow one another."""
+    return stored.get("spans") or [[at, number, 1] for at, number in enumerate(stored["numbers"])]
+
+
+def _print_spans_and_wait(
+    session: CommandContext, args: Args, first: str, spans: list[list[int]]
+) -> int:
+    """Print the numbers of many tasks, then wait as requested."""
+    numbers = [number + step for _, number, count in spans for step in range(count)]
+    try:
+        if args.json or args.jsonl:
+            places = (at + step for at, _, count in spans for step in range(count))
+            output.print_json(
+                [
+                    {"uuid": make_following_id(first, at), "number": number}
+                    for at, number in zip(places, numbers, strict=True)
+                ],
+                args.jsonl,
+            )
+        else:
+            for at in range(0, len(numbers), 10_000):
+                some = numbers[at : at + 10_000]
+                output.write_bytes("".join([f"{number}\n" for number in some]).encode())
+        output.flush()
+        return _wait_for_tasks(session, numbers) if args.wait else 0
+    except KeyboardInterrupt:
+        from app.cli.commands.wait import print_continues
+
+        print_continues(numbers)
+        raise
 
 
 def _check_from_alone(args: Args) -> None:
@@ -257,10 +286,10 @@ def _check_from_alone(args: Args) -> None:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
-def _print_numbers(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
+def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
     if args.json or args.jsonl:
         found = [{"uuid": row["uuid"], "number": row["number"]} for row in stored]
-        output.print_json(found if args.each or many else found[0], args.jsonl)
+        output.print_json(found if args.each else found[0], args.jsonl)
     else:
         output.write_bytes("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()
@@ -357,10 +386,10 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     )
 
 
-def _wait_for_tasks(session: CommandContext, stored: list[dict[str, Any]]) -> int:
+def _wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
     from app.cli.commands.wait import wait_for_tasks
 
-    return wait_for_tasks(session, [row["number"] for row in stored])
+    return wait_for_tasks(session, numbers)
 
 
 COMMANDS = {

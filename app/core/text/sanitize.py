@@ -124,7 +124,7 @@ def find_name_error(name: str) -> str | None:
         return "must not be empty"
     if len(name) > 200:
         return f"must have at most 200 characters, not {len(name):,}"
-    if any(_is_hidden(c) for c in name):
+    if not (name.isascii() and name.isprintable()) and any(_is_hidden(c) for c in name):
         return (
             f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}"'
             " does"

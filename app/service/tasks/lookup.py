@@ -16,7 +16,8 @@ from app.service.arguments import check_value
 from app.service.tasks import filters as filter_lines
 from db import timestamps
 from db.engine import Connection
-from db.queries import definitions, reads
+from db.queries import counters, definitions, reads
+from db.queries.transitions import SUBMISSIONS
 from db.rows import TaskRow
 from db.search import pagination
 from db.states import TaskStatus
@@ -298,6 +299,8 @@ def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -
 
     `users` counts the objects that refer to it, by kind.
     """
+    if counters.find_first_name(c, SUBMISSIONS):
+        raise Conflict("a large submission is being stored. Nothing was removed.", "Try again.")
     who = _find_users(c, kind, name) if any(users.values()) else {}
     said = [
         f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}"

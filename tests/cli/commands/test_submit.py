@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 import pytest
 
+from app.core.ids import make_following_id
 from app.errors import NotFound, Usage
 
 STORED_TASK = {
@@ -179,6 +181,24 @@ def test_json_lines_are_sent_as_one_text(fake_runtime, cli, tmp_path):
 
     assert cli("submit", "--from", str(tmp_path / "jobs.jsonl")).out == "3\n4\n"
     assert runtime.get_last_args("submit.lines")["text"] == '{"argv": ["a\udcff"]}\n'
+
+
+def test_many_lines_are_sent_as_a_file_of_the_home(fake_runtime, cli, tmp_path):
+    lines = b'{"argv": ["true"], "name": "a long line"}\n' * 1000
+    (tmp_path / "jobs.jsonl").write_bytes(lines)
+    runtime = fake_runtime(submit__lines={"spans": [[0, 5, 2], [3, 9, 1]], "refused": []})
+
+    said = cli("submit", "--from", str(tmp_path / "jobs.jsonl"), "--jsonl")
+
+    asked = runtime.get_last_args("submit.lines")
+    assert asked["file"] == asked["uuid"] and "text" not in asked
+    stored = [json.loads(line) for line in said.out.splitlines()]
+    assert [row["number"] for row in stored] == [5, 6, 9]
+    assert [row["uuid"] for row in stored] == [
+        make_following_id(asked["uuid"], at) for at in (0, 1, 3)
+    ]
+    assert not [*tmp_path.rglob("*.lines")]
+    assert cli("submit", "--from", "-", feed=lines).out == "5\n6\n9\n"
 
 
 def test_an_invalid_line_is_reported_with_its_file(fake_runtime, cli, tmp_path):

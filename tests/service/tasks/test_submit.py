@@ -19,7 +19,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import queues, templates
-from app.service.tasks import number_file, submit, views
+from app.service.tasks import batch_dependencies, number_file, submit, views
 from db import host, timestamps
 from db.errors import Storage
 from db.maintenance import quarantine
@@ -803,7 +803,7 @@ async def test_a_cycle_is_refused_and_nothing_is_stored(call: Call, ring: int):
 async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(submit, "MAX_EDGES", 6)
+    monkeypatch.setattr(batch_dependencies, "MAX_EDGES", 6)
     twins = [{"argv": ["a"], "name": "twin"}] * 3
     waits = {"argv": ["a"], "after": ["twin"]}
 
@@ -946,14 +946,14 @@ def test_each_cycle_is_found_once_and_acyclic_tasks_have_none():
         9: [3, 8],
     }
     found = {
-        at: [submit.DependencyEdge(at, parent, "success") for parent in parents]
+        at: [batch_dependencies.DependencyEdge(at, parent, "success") for parent in parents]
         for at, parents in waits.items()
     }
 
-    rings = submit._find_cycles(found, ())
+    rings = batch_dependencies.find_cycles(found, ())
 
     lost = [at for ring in rings for at in ring]
-    assert len(lost) == len({*lost}) and submit._find_cycles(found, lost) == []
+    assert len(lost) == len({*lost}) and batch_dependencies.find_cycles(found, lost) == []
     assert [6] in rings and all(
         ring[at + 1 - len(ring)] in waits[one] for ring in rings for at, one in enumerate(ring)
     )
