@@ -526,16 +526,15 @@ class Dispatcher:
     # --- duties
 
     async def stop_overdue(self) -> None:
-        """Stop runs past their deadline.
+        """Stop runs past their limit.
 
         The clock is CLOCK_BOOTTIME, so a clock change ends no run early.
         """
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         late = [
-            run.runid
-            for run in await self.db.read(dispatch.list_with_deadline)
-            if now - self._started_at.get(run.runid, now)
-            >= max(0.001, timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time))
+            runid
+            for runid, limit in (await self.db.read(dispatch.map_run_limits)).items()
+            if now - self._started_at.get(runid, now) >= max(0.001, limit)
         ]
         if late:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)

@@ -26,6 +26,7 @@ from db.rows import (
     TaskLineRow,
     TaskListText,
     TaskRow,
+    get_run_limit,
 )
 from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, TaskStatus
 
@@ -508,14 +509,19 @@ def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
 _RUNNING = (
     "SELECT"
-    f" {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)}"
+    f" {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)},"
+    " i.deadline"
     f" FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 
 
 def list_running(c: Connection) -> list[ActiveRunRow]:
     """Return the active runs with the deck's columns, oldest start first."""
-    rows = [ActiveRunRow._make(row) for row in raw_sql.fetch_rows(c, _RUNNING)]
+    rows = [
+        run._replace(timeout=get_run_limit(run.start_time, deadline, run.timeout))
+        for *values, deadline in raw_sql.fetch_rows(c, _RUNNING)
+        for run in [ActiveRunRow._make(values)]
+    ]
     return sorted(rows, key=lambda row: (row.start_time or "9", row.runid))
 
 

@@ -690,7 +690,10 @@ ALWAYS_SETTABLE = frozenset({"pinned"})
 async def set_(
     call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """Change settings of tasks. A running task uses them from its next attempt on."""
+    """Change settings of tasks.
+
+    A running task uses them from its next attempt on; only a shorter timeout applies at once.
+    """
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Options: --priority, --queue, --cpu, --memory, --timeout, …")
@@ -700,22 +703,28 @@ async def set_(
         )
     check = await call.db.read(_make_settable_check, values)
     was: dict[str, dict[str, Any]] = {}
+    limits: dict[str, float] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
         task_fields.update_tasks(c, _get_uuids(rows), values)
+        if "timeout" in values:
+            limits.update(_read_kept_limits(c, values["timeout"]))
         if "not_before" in values:
             transitions.recompute_waiting_state(c, _get_uuids(rows), call.by)
 
     report = await _apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, check, act)
     for row in report["done"]:
         row["before"] |= was[row["uuid"]]
-    report["notes"] += [
-        f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies"
-        " to the next one."
-        for row in report["done"]
-        if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
-    ]
+    running = [row for row in report["done"] if row["status"] in ACTIVE]
+    if values.keys() - {"name", "timeout", *ALWAYS_SETTABLE}:
+        report["notes"] += [_note_kept(row, "values") for row in running]
+    else:
+        report["notes"] += [
+            _note_kept(row, f"limit of {units.format_duration_setting(limits[row['uuid']])}")
+            for row in running
+            if row["uuid"] in limits
+        ]
     if (
         report["done"]
         and (at := values.get("not_before"))
@@ -727,6 +736,22 @@ async def set_(
     return report
 
 
+def _note_kept(row: dict[str, Any], kept: str) -> str:
+    return (
+        f"#{row['number']} is {row['status']}: this run keeps its {kept}, and the change applies"
+        " to the next one."
+    )
+
+
+def _read_kept_limits(c: Connection, timeout: float | None) -> dict[str, float]:
+    """Return {uuid: limit} of the runs that end before this timeout of their task."""
+    return {
+        run.task_id: run.timeout
+        for run in reads.list_running(c)
+        if run.timeout is not None and (timeout is None or run.timeout < timeout)
+    }
+
+
 def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
     """Return a check that refuses ended tasks and requests their pool cannot hold.
 
@@ -736,14 +761,34 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
     if "queue" in values and values["queue"] not in places:
         raise lookup.make_unknown_queue(values["queue"], list(places))
 
+    timeout = values.get("timeout")
+    begun = {
+        run.task_id: run.start_time
+        for run in (reads.list_running(c) if timeout is not None else ())
+        if run.start_time
+    }
+
     def may(row: TaskRow) -> None:
         if not values.keys() <= ALWAYS_SETTABLE:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
             raise Conflict(f"{_format_number(row)} has started, so its start time cannot change.")
+        if timeout is not None and row.uuid in begun:
+            _refuse_passed_limit(row, timeout, begun[row.uuid])
         refuse_misfit(places, row, values)
 
     return may
+
+
+def _refuse_passed_limit(row: TaskRow, timeout: float, begun: str) -> None:
+    """Raise a problem if the task has run for longer than a new timeout."""
+    ran = (timestamps.utcnow() - timestamps.parse_time(begun)).total_seconds()
+    if ran >= timeout:
+        raise Conflict(
+            f"{_format_number(row)} has run for {units.format_duration(ran)}, so a timeout of"
+            f" {units.format_duration_setting(timeout)} would end it at once. It was not changed.",
+            f"End it: taskdeck cancel {row.number}",
+        )
 
 
 def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:

@@ -200,7 +200,7 @@ def run_actions(c: Connection, home: Path) -> None:
 
 def run_periodic_jobs(c: Connection, home: Path) -> None:
     """Run periodic jobs."""
-    dispatch.list_with_deadline(c)
+    dispatch.map_run_limits(c)
     reads.list_measurable(c)
     periodic._take_sample(c, {}, {})
     periodic._repair_loads(c)
