@@ -89,7 +89,7 @@ COVERING_TESTS = {
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
     "tests/service/tasks/test_submit.py": "service/tasks/{batch_dependencies,number_file}"
     " db/queries/run_history",
-    "tests/service/tasks/test_views.py": "service/dispatch_view service/tasks/suggestions",
+    "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/context",
     "tests/service/tasks/test_actions.py": "db/queries/task_fields",

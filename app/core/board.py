@@ -190,7 +190,8 @@ class RunningEntry(NamedTuple):
 class NextEntry(NamedTuple):
     """A waiting task of the board, in dispatch order.
 
-    `starts_in` is an estimate in seconds; `starts_at` is an exact time in UNIX seconds.
+    `expected_in` is the range of the expected start in seconds from now, `starts_in` its begin if
+    past runs tell it; `starts_at` is an exact time in UNIX seconds.
     """
 
     uuid: str
@@ -205,6 +206,7 @@ class NextEntry(NamedTuple):
     front: int = 0
     starts_in: float | None = None
     starts_at: float | None = None
+    expected_in: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:

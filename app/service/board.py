@@ -35,7 +35,7 @@ from app.core.board import (
     get_failure_cutoff,
     get_midnight,
 )
-from app.core.scheduling import forecast
+from app.core.scheduling import run_times
 from app.core.scheduling.plan import (
     DispatchView,
     PoolBudget,
@@ -145,7 +145,8 @@ def _changes_with_time(found: Board) -> bool:
     Runs, retry countdowns, and the lateness and silences of open alerts change with time.
     """
     counted_down = any(
-        line.status == TaskStatus.RETRYING or line.starts_in and line.starts_at is None
+        line.status == TaskStatus.RETRYING
+        or (line.starts_at is None and line.expected_in and line.expected_in[1] > 0)
         for line in found.next
     )
     return (
@@ -396,7 +397,7 @@ def _build_running_line(
     started = timestamps.to_unix(run.start_time) if run.start_time else None
     ran = now.timestamp() - started if started else 0.0
     past = dispatch_view.get_cache(c).get_usual_of_run(c, run.template, run.name, ran)
-    left = forecast.estimate_remaining(ran, past, run.timeout) if started else None
+    left = run_times.estimate_remaining(ran, past, run.timeout) if started else None
     return RunningEntry(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started,
         run.timeout, left, run.cpu, run.memory,
@@ -493,7 +494,7 @@ def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
     return NextEntry(
         task.uuid, task.number, task.name, task.queue, task.status,
         timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
-        first.short, task.priority, task.front, why.starts_in, at,
+        first.short, task.priority, task.front, why.starts_in, at, why.expected_in,
     )  # fmt: skip
 
 

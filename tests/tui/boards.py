@@ -129,6 +129,7 @@ def make_waiting(
         f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - since, why,
         short,
         starts_in=starts_in, starts_at=starts_at,
+        expected_in=None if starts_in is None else (0.8 * starts_in, 1.3 * starts_in),
     )  # fmt: skip
 
 
@@ -233,7 +234,7 @@ def trouble() -> Board:
 def _make_all_wait(why: str) -> tuple[NextEntry, ...]:
     """Return the waiting rows, all with the same reason."""
     return tuple(
-        line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT
+        line._replace(why=why, why_short=why, expected_in=None, starts_at=None) for line in NEXT
     )
 
 

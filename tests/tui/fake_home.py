@@ -246,6 +246,7 @@ def _make_list_rows() -> list[Row]:
             line.status,
             why=line.why_short,
             expected=line.starts_in,
+            expected_in=line.expected_in,
         )
         for line in BOARD.next
     ]

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
     TaskNote = Sequence[Any]
-    """State and reason of the run, the reason to wait, and the seconds until the expected start."""
+    """State and reason of the run, the reason to wait, begin and range of the expected start, and
+    the limit of the run."""
 
 DEFAULT_LIMIT = 100
 
@@ -184,10 +185,10 @@ BRIEF_COLUMNS = (
     "ended_at",
     "created_at",
 )
-NOTE_COLUMNS = ("run", "run_reason", "why", "expected")
+NOTE_COLUMNS = ("run", "run_reason", "why", "expected", "expected_in", "run_limit")
 """Columns of `browse` that a line shows."""
 
-EMPTY_NOTE = (None, None, None, None)
+EMPTY_NOTE = (None,) * len(NOTE_COLUMNS)
 
 
 class LazyCache(dict):  # type: ignore[type-arg]
@@ -217,12 +218,14 @@ class TaskRowFormatter:
         """Return one line per task."""
         states, texts, ages, notes = self._states, self._texts, self._ages, self._notes
         reply = []
-        for uuid, number, name, status, queue, timeout, reason, started, ended, created in tasks:
+        for uuid, number, name, status, queue, _, reason, started, ended, created in tasks:
             note = notes.get(uuid, EMPTY_NOTE)
-            result = self._format_result(status, reason, note) or self._format_progress(
-                started, timeout, note
-            )
+            result = self._format_result(status, reason, note)
+            if result is None:
+                result = self._format_progress(started, note[5])
             took = (self._format_time(status, started, ended), "") if started else _MISSING
+            if note[4]:
+                took = (f"in {units.format_estimate_range(*note[4])}", "")
             line = [
                 (f"{number}", ""),
                 states[note[0] or status],
@@ -242,25 +245,21 @@ class TaskRowFormatter:
 
     def _format_result(self, status: str, reason: str | None, note: TaskNote) -> str | None:
         """Return why the task waits or how it ended; None while it runs."""
-        run, run_reason, short, _ = note
+        run, run_reason, short, *_ = note
         if status in ENDED:
             return reason or units.MISSING
         if run == "paused" and run_reason:
             return run_reason.removeprefix("paused ")
         return None if status == "running" else short or reason or units.MISSING
 
-    def _format_progress(self, started: str | None, limit: float | None, note: TaskNote) -> str:
-        """Return `84% of 3h ~12m`: the used share of the timeout and the estimated rest."""
-        elapsed, expected = time_format.seconds_since(started, self._now), note[3]
+    def _format_progress(self, started: str | None, limit: float | None) -> str:
+        """Return `84% of 3h`, the used share of the timeout."""
+        elapsed = time_format.seconds_since(started, self._now)
         if elapsed is None:
             return units.MISSING
-        part = (
-            f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}"
-            if limit
-            else ""
-        )
-        left = units.format_estimate(expected - elapsed) if expected and expected > elapsed else ""
-        return f"{part} {left}".strip() or "no limit"
+        if not limit:
+            return "no limit"
+        return f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}"
 
 
 _MISSING = (units.MISSING, "")

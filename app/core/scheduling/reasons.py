@@ -22,7 +22,7 @@ from app.core.text.units import (
     format_memory,
     format_number,
     format_ordinal,
-    format_upper_bound,
+    format_wait_range,
 )
 
 SHORT_WIDTH = 44
@@ -85,7 +85,8 @@ def _explain_hold(case: WaitingTask) -> Iterator[WaitReason]:
 def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
     wait = case.subject.not_before_in
     if wait is not None and wait > 0:
-        text = f"not before {sanitize(case.subject.not_before_text or _format_wait(wait))}"
+        at = case.subject.not_before_text or f"in {format_estimate(wait)}"
+        text = f"not before {sanitize(at)}"
         yield WaitReason("not-before", text, _fit_parts(text, _describe_closed(case)))
 
 
@@ -229,17 +230,17 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
         has = f"has {need.format_amount(need.total)} in all"
         text = f"needs {needs}{unit}, but pool {pool} {has}: it can never start"
         return _make_reason(need.code, text, f"needs {needs}{word}, the pool {has}")
-    runs, when = _find_sufficient_ends(need, case.holders)
+    runs, _ = _find_sufficient_ends(need, case.holders)
     free = f"{need.format_amount(need.free)} free"
     text = _join_parts(
         f"needs {needs}{unit} of pool {pool}, {free}",
-        _format_releases(need, runs, when),
+        _format_releases(need, runs),
         _format_overdue(need, case, runs),
     )
     return WaitReason(
         need.code,
         text,
-        _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs, when)),
+        _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs)),
     )
 
 
@@ -261,13 +262,13 @@ def _find_sufficient_ends(
     return [], inf
 
 
-def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str:
+def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str:
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
         return "no known end frees enough"
     first = (
         f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
-        f" {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
+        f" {_format_end(runs[:1])}"
     )
     more = len(runs) - 1
     return (
@@ -275,7 +276,7 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float)
         if not more
         else (
             f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'}"
-            f" {_format_wait(when, runs)}"
+            f" {_format_end(runs)}"
         )
     )
 
@@ -292,18 +293,17 @@ def _format_overdue(
     return f"#{late[0].number} is overdue" if late and not enough else None
 
 
-def _format_releases_short(
-    need: ResourceNeed, runs: Sequence[ActiveRun], when: float
-) -> str | None:
+def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str | None:
     if len(runs) == 1:
         return f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
-    return f"enough {_format_wait(when, runs)}" if runs else None
+    return f"enough {_format_end(runs)}" if runs else None
 
 
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task whose queue has a slot: reserved, behind another, or starting."""
+    is_reserved = case.budget.backfill and case.budget.backfill.task.uuid == case.subject.uuid
     if (
-        case.is_full
+        (case.is_full and not is_reserved)
         or not case.is_open
         or not case.budget.can_ever_fit(case.subject.cpu, case.subject.memory)
     ):
@@ -338,15 +338,35 @@ def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
 
 
 def _explain_delay(case: WaitingTask, backfill: BackfillBudget) -> WaitReason:
-    head, when = (
-        backfill.task.number,
-        "" if backfill.starts_in == inf else f" ({_format_wait(backfill.starts_in)})",
-    )
+    head = backfill.task.number
+    wait = case.context.get_forecast(case.queue.pool).may_start.get(head)
+    when = f" ({format_wait_range(*wait)})" if wait else ""
     text = (
         f"would delay #{head}, whose place in pool {sanitize(case.budget.pool.name)} is"
         f" reserved{when}"
     )
-    return _make_reason("reserved", text, f"would delay #{head}, which is next{when}")
+    return _make_reason(
+        "reserved",
+        _join_parts(text, _describe_unknown_end(case, backfill)),
+        f"would delay #{head}, which is next{when}",
+    )
+
+
+def find_unknown_ends(case: WaitingTask) -> list[ActiveRun]:
+    """Return the runs of unknown end without a timeout in the pool of a task."""
+    return [run for run in case.holders if get_known_end(run.ends_in) == inf and run.limit is None]
+
+
+def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | None:
+    """Name the runs whose unknown end keeps the start of the reservation unknown, and the help."""
+    runs = find_unknown_ends(case)
+    if backfill.starts_in < inf or not runs:
+        return None
+    others = f" and {format_count(len(runs) - 1)} more" if len(runs) > 1 else ""
+    whom = "them" if others else "it"
+    if case.index is not None and case.queue.waiting[case.index].expected is None:
+        whom += " and this task"
+    return f"the end of #{runs[0].number}{others} is not known: give {whom} a timeout"
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
@@ -378,12 +398,14 @@ def _explain_behind_start(first: QueuedTask) -> WaitReason:
     return _make_reason("behind", f"behind #{first.number}, which starts now")
 
 
-def _format_wait(seconds: float, runs: Sequence[ActiveRun] = ()) -> str:
-    """Format a wait: `in ~6m`, or `within 6m` if a run is only bounded by its limit."""
-    return (
-        f"in {format_estimate(seconds)}"
-        if all(run.has_past_runs for run in runs)
-        else f"within {format_upper_bound(seconds)}"
+def _format_end(runs: Sequence[ActiveRun]) -> str:
+    """Format the wait until all runs have ended: `in 4–9m`, or `within 9m` if limits tell it."""
+    if all(run.likely for run in runs):
+        return format_wait_range(
+            max(run.likely[0] for run in runs), max(run.likely[-1] for run in runs)
+        )
+    return format_wait_range(
+        0.0, max(run.likely[-1] if run.likely else get_known_end(run.ends_in) for run in runs)
     )
 
 

@@ -194,6 +194,27 @@ def format_estimate(seconds: float | None) -> str:
     return f"~{minutes}m" if minutes < 60 else f"~{_format_hours(minutes * 60)}"
 
 
+NARROW_RATIO = 1.25
+"""Maximum ratio of the ends of a range that is shown as one estimate."""
+
+
+def format_estimate_range(first: float, last: float) -> str:
+    """Format the range of an estimate: `~6m` if narrow, `<9m` without a start, else `4–9m`."""
+    if first == 0 < last:
+        return f"<{format_upper_bound(last)}"
+    begin, end = format_estimate(first)[1:], format_estimate(last)[1:]
+    if last <= first * NARROW_RATIO or begin == end:
+        return format_estimate((first + last) / 2)
+    same_unit = begin[-1] == end[-1] and begin[:-1].isdecimal() and end[:-1].isdecimal()
+    return f"{begin[:-1] if same_unit else begin}–{end}"
+
+
+def format_wait_range(first: float, last: float) -> str:
+    """Format the range of a wait: `in ~6m`, `in 4–9m`, or `within 9m` without a start."""
+    text = format_estimate_range(first, last)
+    return f"within {text[1:]}" if text[0] == "<" else f"in {text}"
+
+
 def format_upper_bound(seconds: float) -> str:
     """Format an upper bound, rounded up: `40s` `7m` `1h19m`."""
     whole = max(1, math.ceil(seconds))

@@ -179,8 +179,8 @@ def _count_matches(c: Connection, query: dict[str, Any], limit: int, found: int)
     return {"total": total, "of": sum(reads.count_by_status(c).values())}
 
 
-NOTES = ("run", "run_reason", "wait_short", "expected")
-_NO_NOTES = (None, None, None, None)
+NOTES = ("run", "run_reason", "wait_short", "expected", "expected_in", "run_limit")
+_NO_NOTES = (None,) * len(NOTES)
 
 
 def _read_notes(
@@ -191,11 +191,12 @@ def _read_notes(
         c, dispatch_view.get_cache(c), waiting, get_halt_reason(call)
     )
     told: dict[str, tuple[Any, ...]] = {
-        run.task_id: (run.status, run.reason, None, None) for run in reads.list_running(c)
+        run.task_id: (run.status, run.reason, None, None, None, run.timeout)
+        for run in reads.list_running(c)
     }
     for uuid, found in why.items():
         short = found.reasons[0].short if found.reasons else None
-        told[uuid] = (None, None, short, found.starts_in)
+        told[uuid] = (None, None, short, found.starts_in, found.expected_in, None)
     return told
 
 
@@ -211,11 +212,22 @@ def get_halt_reason(call: Call) -> str | None:
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return a task with runs, dependencies, history, current use and left processes."""
-    task, known = await call.db.read(lambda c: (build_task(c, id), reads.list_measurable(c)))
+    task, expected_in, known = await call.db.read(_read_shown, call, id)
     return task | {
         "use": get_use(call, task["instances"]),
+        "expected_in": expected_in,
         "left": await find_left(call, task["instances"], [run.pid for run in known]),
     }
+
+
+def _read_shown(
+    c: Connection, call: Call, ident: str | int
+) -> tuple[dict[str, Any], tuple[float, float] | None, list[reads.MeasurableRun]]:
+    """Return a task, its expected start and the running tasks' processes."""
+    row = lookup.find_task(c, ident)
+    cache = dispatch_view.get_cache(c)
+    why = dispatch_view.explain_waiting(c, cache, [row], get_halt_reason(call)).get(row.uuid)
+    return build_task(c, row.uuid), why.expected_in if why else None, reads.list_measurable(c)
 
 
 async def find_left(
@@ -339,7 +351,9 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
     if why.expected_in:
         first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
         found |= {
-            "expected_start": units.format_time_range(first, last, now),
+            "expected_start": f"by {units.format_clock_time(last, now)}"
+            if why.starts_in is None
+            else units.format_time_range(first, last, now),
             "expected_in": list(why.expected_in),
         }
     elif (

@@ -284,16 +284,18 @@ def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
     spare = rule["due"] - facts.now
     if spare < 0:
         return f"must {word} by {due}   {units.format_age(-spare)} late", "late"
-    likely = _forecast(facts, finishes)
-    if likely is not None and likely > spare:
-        return f"must {word} by {due}   likely {units.format_age(likely - spare)} late", "warn"
+    soonest, latest = _forecast(facts, finishes)
+    if latest > spare:
+        late = f"likely {units.format_age(soonest - spare)} late"
+        words = late if soonest > spare else "may be late"
+        return f"must {word} by {due}   {words}", "warn"
     return f"must {word} by {due}   on time, {units.format_age(spare)} to spare", ""
 
 
-def _forecast(facts: TaskContext, finishes: bool) -> float | None:
-    """Return the forecast seconds until end or start, if known."""
+def _forecast(facts: TaskContext, finishes: bool) -> tuple[float, float]:
+    """Return the forecast seconds until end or start; zeros if past runs do not tell."""
     near = estimate_end(facts) if finishes else facts.why.get("expected_in")
-    return sum(near) / 2 if near and not is_open_range(near) else None
+    return (near[0], near[-1]) if near and not is_open_range(near) else (0.0, 0.0)
 
 
 # -- definition --

@@ -126,7 +126,7 @@ def _describe_waiting(facts: TaskContext) -> Iterator[str]:
 
 
 def format_expected_start(facts: TaskContext) -> str:
-    """Return `starts 10:43–10:55 (~6m)`, `starts by 10:55`, or "" if unknown."""
+    """Return `starts 10:43–10:55 (4–16m)`, `starts by 10:55`, or "" if unknown."""
     near = facts.why.get("expected_in")
     if not near:
         return ""
@@ -134,7 +134,7 @@ def format_expected_start(facts: TaskContext) -> str:
     if is_open_range(near):
         return f"starts by {_format_range(facts, last, last)}"
     return (
-        f"starts {_format_range(facts, first, last)} ({units.format_estimate((first + last) / 2)})"
+        f"starts {_format_range(facts, first, last)} ({units.format_estimate_range(first, last)})"
     )
 
 
@@ -154,7 +154,7 @@ def _format_range(facts: TaskContext, first: float, last: float) -> str:
 def _describe_running(facts: TaskContext) -> Iterator[str]:
     task, run, line = facts.task, facts.runs[0], facts.line
     ran = facts.seconds_since(run["start_time"])
-    limit = task["timeout"]
+    limit = line.timeout if line else task["timeout"]
     of = f" of {units.format_duration(limit)} ({units.format_percent(ran, limit)})" if limit else ""
     yield f"{format_elapsed(ran or 0.0)}{of}"
     yield format_expected_end(facts)
@@ -177,7 +177,7 @@ def estimate_end(facts: TaskContext) -> list[float]:
 
 
 def format_expected_end(facts: TaskContext) -> str:
-    """Return when the run ends: `ends 10:46–10:50 (~6m)` by forecast.
+    """Return when the run ends: `ends 10:46–10:50 (4–8m)` by forecast.
 
     Return `ends by 10:55 (at most 12m)` by timeout, or "" if unknown.
     """
@@ -192,10 +192,8 @@ def format_expected_end(facts: TaskContext) -> str:
             f" {units.format_upper_bound(near[-1])})"
         )
     first = max(0.0, near[0])
-    return (
-        f"ends {_format_range(facts, first, near[-1])}"
-        f" ({units.format_estimate((first + near[-1]) / 2)})"
-    )
+    wait = units.format_estimate_range(first, near[-1])
+    return f"ends {_format_range(facts, first, near[-1])} ({wait})"
 
 
 def _describe_ended(facts: TaskContext) -> Iterator[str]:

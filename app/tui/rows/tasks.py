@@ -53,6 +53,7 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
             **common, status=facts["status"], since=to_unix_or_none(facts["created_at"]) or 0.0,
             why=facts["why"] or "",
             why_short=facts["why"] or "", front=facts["front"] or 0, starts_in=facts["expected"],
+            expected_in=facts["expected_in"],
             starts_at=to_unix_or_none(facts["not_before"]),
         )  # fmt: skip
     elif facts["status"] in ACTIVE:

@@ -40,12 +40,12 @@ _RUNNING_NARROW = (
 _NEXT = (
     _ID, _GLYPH, _NAME, _QUEUE,
     TableColumn("WAITS", 7, right=True, drop=1),
-    TableColumn("START ", 6, 9, right=True, fits=True),
+    TableColumn("START ", 6, 11, right=True, fits=True),
     TableColumn("WHY IT WAITS", 67, grow=2, floor=30, gap=2),
 )  # fmt: skip
 _NEXT_NARROW = (
     _ID, _GLYPH, _NARROW_NAME,
-    TableColumn("START", 5, 9, right=True, fits=True),
+    TableColumn("START", 5, 11, right=True, fits=True),
     TableColumn("WHY IT WAITS", 45, grow=2, floor=20, gap=2),
 )  # fmt: skip
 _ENDED = (
@@ -170,7 +170,9 @@ def make_narrow_running_cells(row: RunningEntry | LingeringRow, look: Look, now:
 def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
     if row.starts_at is not None:
         return Cell(format_wall_time(row.starts_at, now))
-    return Cell(look.adapt_text(units.format_estimate(row.starts_in)))
+    if row.expected_in is None:
+        return Cell(look.adapt_text(units.MISSING))
+    return Cell(look.adapt_text(units.format_estimate_range(*row.expected_in)))
 
 
 def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:

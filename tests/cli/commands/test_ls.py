@@ -29,7 +29,8 @@ def make_sample_tasks():
             "queued",
             queue="media",
             age=2460,
-            wait_short="queue full ~2m",
+            wait_short="queue full",
+            expected_in=(240.0, 540.0),
         ),
         make_task(
             1047,
@@ -38,8 +39,8 @@ def make_sample_tasks():
             queue="etl",
             age=9100,
             started=9100,
-            timeout=10800,
-            expected=9825,
+            timeout=7200,
+            run_limit=10800,
         ),
         make_task(
             1048,
@@ -67,13 +68,13 @@ def make_sample_tasks():
 
 
 EXPECTED_TABLE = """\
-  ID  STATE        NAME               QUEUE      AGE    TIME  WHY / RESULT
-1062  ◔ scheduled  vacuum archive     default     6m       –  at 23:30
-1053  ○ queued     encode S02E06.mkv  media      41m       –  queue full ~2m
-1047  ● running    nightly-etl        etl      2h31m   2h31m  84% of 3h ~12m
-1048  ✗ failed     thumbs S02         media      12m    3.2s  exit 1
-1045  ◷ timed out  crawl shop-b       default    31m     10m  limit 10m
-1046  ✓ succeeded  encode S02E03.mkv  media    1h10m  44m02s  –
+  ID  STATE        NAME               QUEUE      AGE     TIME  WHY / RESULT
+1062  ◔ scheduled  vacuum archive     default     6m        –  at 23:30
+1053  ○ queued     encode S02E06.mkv  media      41m  in 4–9m  queue full
+1047  ● running    nightly-etl        etl      2h31m    2h31m  84% of 3h
+1048  ✗ failed     thumbs S02         media      12m     3.2s  exit 1
+1045  ◷ timed out  crawl shop-b       default    31m      10m  limit 10m
+1046  ✓ succeeded  encode S02E03.mkv  media    1h10m   44m02s  –
 """
 
 
@@ -490,7 +491,7 @@ def test_operations_show_their_changes(fake_runtime, cli):
 
 def make_pages(*pages):
     """Build the answers to successive `browse` calls."""
-    columns = [*LISTED, "run", "run_reason", "why", "expected", "at"]
+    columns = [*LISTED, "run", "run_reason", "why", "expected", "expected_in", "run_limit", "at"]
     rows = [
         [[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page]
         for page in pages

@@ -199,8 +199,8 @@ def test_why_numbers_reasons_and_prints_the_expected_start(fake_runtime, cli):
     fake_runtime(why=[WAITING])
 
     assert (
-        cli("why", "1049").out
-        == "#1049 resnet50-sweep-08 is queued in gpu for 2h12m. Expected start 10:43–10:55.\n\n"
+        cli("why", "1049").out == "#1049 resnet50-sweep-08 is queued in gpu for 2h12m."
+        " Expected start 10:43–10:55 (in 1–13m).\n\n"
         "  1  Needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m.\n"
         "  2  Its place is reserved.\n"
     )

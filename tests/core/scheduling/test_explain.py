@@ -161,8 +161,8 @@ def test_a_full_queue_names_the_next_release_and_positions():
             "queue-full", "queue media is full (2 of 2); second of 14", "queue full 2/2; 2nd of 14"
         ),
     )
-    assert first.expected_in == pytest.approx((96.0, 144.0))
-    assert second.expected_in == pytest.approx((576.0, 864.0))
+    assert first.expected_in == pytest.approx((108.0, 132.0))
+    assert second.expected_in == pytest.approx((663.0, 780.0))
 
 
 def test_a_blocked_task_names_its_parents_and_their_states():
@@ -204,7 +204,7 @@ def test_a_blocked_task_queues_when_its_last_parent_ends():
         None,
     )
 
-    assert why.expected_in == pytest.approx((80.0, 120.0))
+    assert why.expected_in == pytest.approx((90.0, 109.0))
 
 
 def test_a_parents_timeout_bounds_the_expected_start():
@@ -225,10 +225,10 @@ def test_the_expected_start_is_at_most_the_runs_timeout():
         [(make_task_state(make_task(n)), at) for at, n in enumerate((1, 2))],
     )
 
-    assert first.expected_in == pytest.approx((80.0, 110.0)) and first.starts_in == pytest.approx(
-        80.0
+    assert first.expected_in == pytest.approx((90.0, 110.0)) and first.starts_in == pytest.approx(
+        90.0
     )
-    assert second.expected_in == pytest.approx((120.0, 165.0))
+    assert second.expected_in == pytest.approx((140.0, 162.5))
 
 
 def test_a_parent_of_unknown_end_gives_no_expected_start():
@@ -403,8 +403,11 @@ def test_a_task_that_would_delay_a_reservation_names_it():
         WaitReason("reserved", "would delay #1049, whose place in pool p is reserved (in ~6m)",
                "would delay #1049, which is next (in ~6m)"),
     )  # fmt: skip
-    assert ends_known.expected_in == pytest.approx((336.0, 504.0))
-    assert list_texts(ends_unknown) == ["would delay #1049, whose place in pool p is reserved"]
+    assert ends_known.expected_in == pytest.approx((388.5, 722.4))
+    assert list_texts(ends_unknown) == [
+        "would delay #1049, whose place in pool p is reserved; the end of #10 is not known: give it"
+        " a timeout"
+    ]
 
 
 def test_lack_of_room_and_a_reservation_are_both_reported():

@@ -65,7 +65,7 @@ async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Cal
 
     ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
 
-    assert parent.status == "running" and not run.has_past_runs and run.ends_in == run.limit
+    assert parent.status == "running" and not run.likely and run.ends_in == run.limit
     assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
 
 
@@ -85,7 +85,7 @@ async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Ca
 
     ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
 
-    assert not run.has_past_runs and run.ends_in == run.limit and 500 < run.limit <= 540
+    assert not run.likely and run.ends_in == run.limit and 500 < run.limit <= 540
     assert why.expected_in == (0.0, run.limit)
 
 

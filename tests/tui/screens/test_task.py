@@ -136,7 +136,7 @@ async def test_a_waiting_task_shows_its_reasons_and_the_holders(tmp_path: Path) 
 
         assert lines[0].startswith(" Deck › #1049 resnet50-sweep-08")
         assert lines[1].startswith(
-            " ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (~7m)"
+            " ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (1–13m)"
         )
         assert lines[2].startswith("━▌Why it waits ━")
         assert lines[3] == "  1 needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m"
@@ -793,7 +793,7 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
         await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
         lines = read_screen_lines(app)
         assert (
-            lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
+            lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (4–11m)   attempt 1 of 2"
         )
         assert lines[2].startswith(
             "─ Now ───────────── NOW ─────── PEAK ────── REQUEST ─── LAST 30m ─"
@@ -869,7 +869,7 @@ async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
         await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
         assert "gpu-finish         must end by 11:22   on time, 40m to spare" in text
-        assert "soon               must start by 10:43   likely 6m late" in text
+        assert "soon               must start by 10:43   may be late" in text
         assert "late               must end by 10:40   2m late" in text
         assert "kept               ended in time, 1m to spare" in text
 
