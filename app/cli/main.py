@@ -5,7 +5,7 @@ from __future__ import annotations
 from app import paths
 from app.cli import output, registry
 from app.cli.context import CommandContext
-from app.errors import Conflict, Problem, Usage
+from app.errors import Conflict, Problem, Usage, make_process_limit_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def _run_guarded(work: Callable[[], int | None]) -> int:
         output.discard_output()
         return EXIT_SIGPIPE
     except Exception as error:
-        output.print_note(_format_internal_error(error))
+        problem = make_process_limit_error(error)
+        output.print_note(str(problem) if problem else _format_internal_error(error))
         return 1
 
 

@@ -25,7 +25,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app import paths
-from app.errors import Problem, Storage
+from app.errors import Problem, Storage, find_process_limit
 from app.home.clock_guard import ClockGuard, find_last_sample
 from app.runtime.backup_schedule import BackupScheduler
 from app.runtime.config_watcher import ConfigWatcher
@@ -187,6 +187,10 @@ class Duties:
             if self.dispatcher.halted is None:
                 self._set_halt(HALT_REASONS.get(trouble.code, "disk trouble"))
         except Exception as error:
+            if limit := find_process_limit(error):
+                log.warning("duty %s: %s", duty.name, limit)
+                self._problems[problem] = f"the duty {duty.name} failed: {limit}"
+                return await self._store_alerts()
             log.exception("duty %s failed", duty.name)
             if not await self.dispatcher.quarantine.search_everywhere():
                 self._problems[problem] = (
