@@ -33,6 +33,7 @@ _COPIED_OPTIONS = (
     "retries",
     "retry_delay",
     "grace",
+    "log_limit",
     "after",
     "after_any",
     "at",
@@ -379,6 +380,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
             args.retry_delay is not None and units.format_duration_setting(task["retry_delay"])
         ),
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
+        "log limit": args.log_limit is not None and units.format_memory(task["log_limit"]),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }
     return [f"{word} {wish}" for word, wish in settings.items() if wish] + (

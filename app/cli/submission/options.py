@@ -167,6 +167,12 @@ def _add_settings(group: Any) -> None:
         ),
     )
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: 5s)")
+    add(
+        "--log-limit",
+        type=SIZE,
+        metavar="SIZE",
+        help="end the task when its output exceeds 500M, 4G (default: 1G)",
+    )
 
 
 EXAMPLES = """\

@@ -15,7 +15,7 @@ _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
     ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
-    ("at", "--at"), ("cwd", "-C"),
+    ("log_limit", "--log-limit"), ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
 _SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIB = ((1024, "G"), (1, "M"))
@@ -93,6 +93,7 @@ def build_repeat_words(task: Mapping[str, Any]) -> list[str]:
             for name, usual in (("retry_delay", 1.0), ("grace", 5.0))
             if task.get(name) not in (None, usual)
         }
+        | ({"log_limit": _format_exact(task["log_limit"], _MIB)} if task.get("log_limit") else {})
     )
 
 

@@ -88,13 +88,13 @@ def test_options_are_sent_as_numbers(fake_runtime, cli):
     "1.5G", "--retries", "2",
              "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any",
              "6", "--tag",
-             "k=v=w", "--hold")  # fmt: skip
+             "k=v=w", "--hold", "--log-limit", "4G")  # fmt: skip
 
     assert submit_one(fake_runtime, cli, *words, "--", "true") == {
         "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400,
         "cpu": 0.5, "memory": 1536,
         "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"],
-        "tags": {"k": "v=w"}, "hold": True,
+        "tags": {"k": "v=w"}, "hold": True, "log_limit": 4096,
     }  # fmt: skip
 
 
