@@ -676,7 +676,7 @@ def _make_end_row(event: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> 
         "exit_code": event.get("code"),
         "signal": event.get("signal"),
         "start_time": timestamps.from_unix(began),
-        "end_time": timestamps.from_unix(event["at"]),
+        "end_time": timestamps.from_unix(_get_end_time(run, event)),
         "run_seconds": max(0.0, event["at"] - began) if took is None else took,
         "cpu_seconds": event.get("cpu"),
         "max_rss": None if event.get("maxrss") is None else event["maxrss"] / 1024,
@@ -690,6 +690,12 @@ def _get_start_time(run: RunFacts, event: dict[str, Any]) -> float:
     return event.get("started_at") or (
         timestamps.to_unix(run.start_time) if run.start_time else event["at"]
     )
+
+
+def _get_end_time(run: RunFacts, event: dict[str, Any]) -> float:
+    """Return the end of a run in UNIX seconds: after its start, even if the clock was set back."""
+    began, at = _get_start_time(run, event), event["at"]
+    return at if at >= began else began + (event.get("run_seconds") or 0.0)
 
 
 def _end_tasks(
@@ -712,7 +718,7 @@ def _end_tasks(
         rows = [
             {"uuid": run.task_id, "reason": verdict.reason,
             "started_at": timestamps.from_unix(_get_start_time(run, event)),
-             "ended_at": timestamps.from_unix(event["at"]), "front": 0}
+             "ended_at": timestamps.from_unix(_get_end_time(run, event)), "front": 0}
             for run, verdict, event in ends if verdict.status is status and verdict.retry_in is None
         ]  # fmt: skip
         ended_uuids += [

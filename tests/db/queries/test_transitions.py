@@ -7,6 +7,7 @@ import itertools
 import pytest
 from sqlalchemy import Connection
 
+from db import timestamps
 from db.queries import operations, reads, transitions
 from db.queries.operations import OperationFilter
 from db.states import (
@@ -214,6 +215,22 @@ def test_an_end_keeps_the_measured_usage(builder: TaskBuilder):
     )
     assert (run.log_bytes, run.reason, run.status) == (3, "signal 9 (KILL)", "failed")
     assert run.end_time is not None and builder.read_row(uuid).ended_at == run.end_time
+
+
+@pytest.mark.parametrize("took", [2.5, None])
+def test_an_end_after_the_clock_was_set_back_follows_the_start(
+    builder: TaskBuilder, took: float | None
+):
+    uuid = builder.submit_task()
+    runid = builder.start_run(uuid)
+    began = builder.list_runs(uuid)[0].start_time
+    assert began is not None
+
+    builder.record_end(runid, at=timestamps.to_unix(began) - 7200, run_seconds=took)
+
+    (run,) = builder.list_runs(uuid)
+    assert run.end_time == timestamps.from_unix(timestamps.to_unix(began) + (took or 0.0))
+    assert builder.read_row(uuid).ended_at == run.end_time
 
 
 @pytest.mark.parametrize(
