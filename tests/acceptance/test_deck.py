@@ -107,6 +107,16 @@ def test_w_explains_p_holds_u_undoes_and_a_click_moves_the_cursor(acceptance_hom
     assert stop_ticker(acceptance_home, first)
 
 
+def test_keys_that_come_too_fast_are_discarded_and_the_deck_answers(acceptance_home):
+    with acceptance_home.open_terminal() as deck:
+        deck.wait("1 Queues")
+        for _ in range(24):
+            deck.type("56" * 500)
+        deck.wait("Keys came faster than the deck can act")
+        deck.press("0", until="1 Queues").type("q")
+        assert deck.end() == 0
+
+
 def test_closing_or_killing_the_deck_ends_no_task(acceptance_home):
     number = submit_ticker(acceptance_home)
 
