@@ -92,7 +92,7 @@ COVERING_TESTS = {
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/context",
-    "tests/service/tasks/test_actions.py": "db/queries/task_fields",
+    "tests/service/tasks/test_actions.py": "db/queries/task_fields service/tasks/setting_checks",
     "tests/service/test_runtime_admin.py": "health/runner",
     "tests/service/test_sla_metrics.py": "core/metrics db/queries/{alerts,metrics,sla_cursor}",
     "tests/service/undo/test_undo.py": "service/undo/tasks",

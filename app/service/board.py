@@ -470,7 +470,9 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(TaskStatus.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
-    why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), tasks, seen.halted, seen)
+    why = dispatch_view.explain_waiting(
+        c, dispatch_view.get_cache(c), tasks, seen.halted, seen, may_lag=True
+    )
     return [_build_next_line(task, why[task.uuid]) for task in tasks]
 
 

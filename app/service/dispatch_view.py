@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from app.core.scheduling import run_times
@@ -55,7 +56,7 @@ class RunTimeCache:
             -CACHE_SECONDS, {}, {}
         )  # fmt: skip
         """Time of the last read, run times by name, and by name without digits."""
-        self._forecasts: dict[str, tuple[Any, float, Forecast]] = {}
+        self._forecasts: dict[str, _CachedForecast] = {}
 
     def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
@@ -109,17 +110,38 @@ class RunTimeCache:
         _, named, alike = self._commands
         return named.get(name) or alike.get(mask_digits(name))
 
-    def forecast(self, view: DispatchView) -> Forecast:
-        """Return the forecast of a pool; simulate only after a change, or when it is old."""
+    def forecast(self, view: DispatchView, may_lag: bool = False) -> Forecast:
+        """Return the forecast of a pool; simulate only after a change, or when it is old.
+
+        With `may_lag`, simulations take at most a twentieth of the time while tasks run.
+        """
         (pool,), now = view.pools, view.now or 0.0
-        runs = tuple((run.number, run.queue, run.cpu, run.memory, run.began) for run in view.active)
+        runs = tuple(
+            (
+                *(run.number, run.queue, run.cpu, run.memory, run.began),
+                run.limit and round(now + run.limit),
+            )
+            for run in view.active
+        )
         key = (pool, view.queues, runs, tuple((one.task, one.parents) for one in view.later))
-        known, made_at, found = self._forecasts.get(pool.name, (None, 0.0, None))
-        age = now - made_at
-        if found is None or known != key or not 0 <= age < FORECAST_CACHE_SECONDS:
-            found, age = make_forecast(view), 0.0
-            self._forecasts[pool.name] = key, now, found
-        return found.shift(age) if age else found
+        last = self._forecasts.get(pool.name)
+        if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
+            lags = may_lag and bool(runs) and age < 20 * last.cost
+            if lags or last.key == key:
+                return last.forecast.shift(age)
+        began = time.perf_counter()
+        found = make_forecast(view)
+        self._forecasts[pool.name] = _CachedForecast(key, now, time.perf_counter() - began, found)
+        return found
+
+
+class _CachedForecast(NamedTuple):
+    """A forecast with its input, its time in UNIX seconds, and the seconds that it took."""
+
+    key: Any
+    made_at: float
+    cost: float
+    forecast: Forecast
 
 
 def _group_run_times(
@@ -285,8 +307,12 @@ def explain_waiting(
     tasks: Sequence[TaskRow | TaskLineRow],
     halted: str | None,
     view: DispatchView | None = None,
+    may_lag: bool = False,
 ) -> dict[str, Explanation]:
-    """Return {uuid: why the task waits} for the waiting tasks among these."""
+    """Return {uuid: why the task waits} for the waiting tasks among these.
+
+    With `may_lag`, expected starts may be a moment old.
+    """
     asked = [task for task in tasks if task.status in WAITING]
     if not asked:
         return {}
@@ -295,7 +321,7 @@ def explain_waiting(
     answers = explain_all(
         view,
         [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)],
-        cache.forecast,
+        partial(cache.forecast, may_lag=may_lag),
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 

@@ -22,6 +22,8 @@ from app.core.scheduling.plan import (
 )
 from app.core.scheduling.run_times import SAMPLES
 
+_SOON = 0.001
+
 TimeRange = tuple[float, float]
 """Earliest and latest time, in seconds from now."""
 
@@ -48,15 +50,14 @@ class Forecast:
     may_end: Mapping[int, TimeRange]
 
     def shift(self, seconds: float) -> "Forecast":
-        """Return the forecast as seen some seconds later."""
+        """Return the forecast as seen some seconds later. A range with a start keeps one."""
+
+        def move(at: float) -> float:
+            return max(min(at, _SOON), at - seconds)
+
         return Forecast(
-            *(
-                {
-                    number: (max(0.0, first - seconds), max(0.0, last - seconds))
-                    for number, (first, last) in ranges.items()
-                }
-                for ranges in (self.may_start, self.may_end)
-            )
+            {n: (move(first), move(last)) for n, (first, last) in self.may_start.items()},
+            {n: (move(first), move(last)) for n, (first, last) in self.may_end.items()},
         )
 
 

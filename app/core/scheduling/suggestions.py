@@ -37,7 +37,7 @@ MAX_SUGGESTIONS = 6
 """Maximum number of suggestions."""
 RESERVATION_SHARE = 0.9
 """Share of the time until a reservation starts that a backfilled task may use."""
-MIN_RUN_TIMEOUT = 3600.0
+MIN_RUN_TIMEOUT = 1800.0
 """Minimum seconds that a suggested timeout leaves to a run."""
 MAX_TRIALS = 3
 """Maximum number of other queues, or of runs to cancel, that are evaluated."""

@@ -18,16 +18,16 @@ from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text import units
 from app.core.text.exit_text import get_signal_name
 from app.core.text.sanitize import find_nearest, sanitize
-from app.errors import Conflict, Problem, Refused, Stopped, Usage
+from app.errors import Conflict, Problem, Stopped, Usage
 from app.service.context import Call
 from app.service.definitions import templates
-from app.service.tasks import lookup, submit, views
+from app.service.tasks import lookup, setting_checks, submit, views
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, operations, reads, task_fields, transitions
-from db.rows import PoolRow, TaskRow
+from db.rows import TaskRow
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 Ids = Sequence[str | int] | None
@@ -709,7 +709,7 @@ async def set_(
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
         task_fields.update_tasks(c, _get_uuids(rows), values)
         if "timeout" in values:
-            limits.update(_read_kept_limits(c, values["timeout"]))
+            limits.update(setting_checks.map_kept_limits(c, values["timeout"]))
         if "not_before" in values:
             transitions.recompute_waiting_state(c, _get_uuids(rows), call.by)
 
@@ -718,10 +718,12 @@ async def set_(
         row["before"] |= was[row["uuid"]]
     running = [row for row in report["done"] if row["status"] in ACTIVE]
     if values.keys() - {"name", "timeout", *ALWAYS_SETTABLE}:
-        report["notes"] += [_note_kept(row, "values") for row in running]
+        report["notes"] += [setting_checks.note_kept(row, "values") for row in running]
     else:
         report["notes"] += [
-            _note_kept(row, f"limit of {units.format_duration_setting(limits[row['uuid']])}")
+            setting_checks.note_kept(
+                row, f"limit of {units.format_duration_setting(limits[row['uuid']])}"
+            )
             for row in running
             if row["uuid"] in limits
         ]
@@ -736,22 +738,6 @@ async def set_(
     return report
 
 
-def _note_kept(row: dict[str, Any], kept: str) -> str:
-    return (
-        f"#{row['number']} is {row['status']}: this run keeps its {kept}, and the change applies"
-        " to the next one."
-    )
-
-
-def _read_kept_limits(c: Connection, timeout: float | None) -> dict[str, float]:
-    """Return {uuid: limit} of the runs that end before this timeout of their task."""
-    return {
-        run.task_id: run.timeout
-        for run in reads.list_running(c)
-        if run.timeout is not None and (timeout is None or run.timeout < timeout)
-    }
-
-
 def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
     """Return a check that refuses ended tasks and requests their pool cannot hold.
 
@@ -761,52 +747,18 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
     if "queue" in values and values["queue"] not in places:
         raise lookup.make_unknown_queue(values["queue"], list(places))
 
-    timeout = values.get("timeout")
-    begun = {
-        run.task_id: run.start_time
-        for run in (reads.list_running(c) if timeout is not None else ())
-        if run.start_time
-    }
+    begun = setting_checks.map_start_times(c) if values.get("timeout") is not None else {}
 
     def may(row: TaskRow) -> None:
         if not values.keys() <= ALWAYS_SETTABLE:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
             raise Conflict(f"{_format_number(row)} has started, so its start time cannot change.")
-        if timeout is not None and row.uuid in begun:
-            _refuse_passed_limit(row, timeout, begun[row.uuid])
-        refuse_misfit(places, row, values)
+        if row.uuid in begun:
+            setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
+        setting_checks.refuse_misfit(places, row, values)
 
     return may
-
-
-def _refuse_passed_limit(row: TaskRow, timeout: float, begun: str) -> None:
-    """Raise a problem if the task has run for longer than a new timeout."""
-    ran = (timestamps.utcnow() - timestamps.parse_time(begun)).total_seconds()
-    if ran >= timeout:
-        raise Conflict(
-            f"{_format_number(row)} has run for {units.format_duration(ran)}, so a timeout of"
-            f" {units.format_duration_setting(timeout)} would end it at once. It was not changed.",
-            f"End it: taskdeck cancel {row.number}",
-        )
-
-
-def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
-    """Raise a problem if the queue does not exist or its pool can never hold the task."""
-    if not values.keys() & {"queue", "cpu", "memory"}:
-        return
-    queue = values.get("queue", row.queue)
-    if queue not in places:
-        raise lookup.make_unknown_queue(queue, list(places))
-    try:
-        submit.require_fit(
-            places[queue],
-            values.get("cpu", row.cpu),
-            values.get("memory", row.memory),
-            "It was not changed.",
-        )
-    except Refused as problem:
-        raise Refused(f"{_format_number(row)} {problem.message}", problem.hint) from None
 
 
 def _parse_field(name: str, value: Any) -> Any:

@@ -116,3 +116,5 @@ def test_a_later_forecast_is_shifted_to_the_present():
     seen = make_forecast(make_view(make_queue("q", *line, capacity=1)))
 
     assert seen.shift(10.0).may_start == {1: (0.0, 0.0), 2: (20.0, 20.0)}
+    first, last = seen.shift(40.0).may_start[2]
+    assert 0 < first <= last < 0.01

@@ -270,9 +270,9 @@ def test_a_timeout_for_the_run_of_unknown_end_lets_a_short_task_start():
     assert what_if.why.reasons[0].text.endswith(
         "is reserved; the end of #1042 is not known: give it a timeout"
     )
-    assert cure.command == ("taskdeck", "set", "1042", "--timeout", "5h")
+    assert cure.command == ("taskdeck", "set", "1042", "--timeout", "4h")
     assert cure.gain == "#1042 is stopped if it runs longer; it starts at once"
-    left = 5 * 3600 - ELAPSED[1042].elapsed
+    left = 4 * 3600 - ELAPSED[1042].elapsed
     run = replace(view.active[0], ends_in=left, limit=left)
     assert make_plan(replace(view, active=(run,))).starts == (short,)
 
