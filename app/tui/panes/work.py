@@ -1,4 +1,4 @@
-"""Work pane (3): running, waiting and just ended tasks in one cursor space.
+"""Work pane: running (3), waiting (8) and just ended tasks (E) in one cursor space.
 
 A row that ends keeps its place for `LINGER` seconds, so that nothing moves under the cursor and the
 end is visible.
@@ -56,10 +56,10 @@ class WorkPane(Table):
             format_idle_reason(board) if board.at else ""
         )
         waiting = self.find_view("next")
-        waiting.title, waiting.tail = "Next to start", self._make_waiting_tail
+        waiting.title, waiting.tail = "8 Next to start", self._make_waiting_tail
         waiting.empty = self._make_empty_lines("Nothing waits." if board.at else "")
         done = self.find_view("ended")
-        done.title, done.tail = "Just ended", self._make_ended_tail
+        done.title, done.tail = "E Just ended", self._make_ended_tail
         self._today = (
             f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         )

@@ -521,14 +521,15 @@ class Table(StripWidget, can_focus=True):
         page = max(2, sum(view.height for view in self.views))
         self.action_move(halves * page // 2)
 
-    def go_to_next_section(self) -> None:
-        """Move to the first row of the next section with rows, cyclically."""
-        cursor_position = self._index.get(self.cursor or "", (-1, 0))[0]
-        order = [*range(cursor_position + 1, len(self.views)), *range(cursor_position + 1)]
-        for v in order:
-            if self.views[v].rows:
-                self.go_to_row(self.views[v].rows[0].key)
-                return
+    def go_to_section(self, part: str) -> bool:
+        """Move to the first row of a section, unless the cursor is in the section already.
+
+        Return False, with the cursor where it was, if the section has no rows.
+        """
+        view = self.find_view(part)
+        if view.rows and all(row.key != self.cursor for row in view.rows):
+            self.go_to_row(view.rows[0].key)
+        return bool(view.rows)
 
     def action_sideways(self, by: int) -> None:
         """Scroll by columns if not all columns fit."""
