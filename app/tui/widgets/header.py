@@ -36,16 +36,20 @@ HOST_GAP = 2
 """Cells after the host."""
 
 Destination = tuple[str, str]
-"""Digit and name of a screen."""
+"""Key and name of a screen."""
 PLACES: tuple[Destination, ...] = (
     ("0", "Deck"),
     ("5", "Tasks"),
     ("6", "Templates"),
     ("7", "Alerts"),
     ("9", "History"),
+    ("O", "Operations"),
+    ("B", "Database"),
 )
 
 
+SHORT_NAMES = {"Operations": "Ops", "Database": "DB"}
+"""Names of places where the header is short of room."""
 COUNTER_FILTERS = {
     "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked",
     "held": "status:held",
@@ -82,6 +86,8 @@ class HeaderContext(NamedTuple):
     read_only: bool = False
     tab: str = ""
     """Digit of the visible pane on a small terminal; `places` are then the panes' digits."""
+    demo_left: float | None = None
+    """Seconds until a demo closes the deck."""
 
 
 def format_runtime(
@@ -291,16 +297,30 @@ def build_header(
         left += [("  ", ""), *counted] if context.tab else counted
     lines = [join_sides(left, right, width)]
     if not short:
-        places: list[Span] = [
-            (HeaderLink(f" {digit} {name}", digit), "bold" if digit == context.here else "dim")
-            for digit, name in context.places
-        ]
-        lines.append(
-            join_sides(
-                places, build_counters(board, context.failures, short=False, look=look), width
-            )
-        )
+        counters = build_counters(board, context.failures, short=False, look=look)
+        room = width - measure_spans(counters)
+        lines.append(join_sides(_build_places(context, room), counters, width))
     return lines
+
+
+def _build_places(context: HeaderContext, room: int) -> list[Span]:
+    """Return the places with long names, else short ones, else the last keys without names."""
+    short = [(key, f" {SHORT_NAMES.get(name, name)}") for key, name in context.places]
+    wordings = [
+        [(key, f" {name}") for key, name in context.places],
+        *(
+            [*short[:named], *((key, "") for key, _ in short[named:])]
+            for named in range(len(short), -1, -1)
+        ),
+    ]
+    for wording in wordings:
+        spans: list[Span] = [
+            (HeaderLink(f" {key}{name}", key), "bold" if key == context.here else "dim")
+            for key, name in wording
+        ]
+        if measure_spans(spans) < room:
+            return spans
+    return []
 
 
 def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bool) -> list[Span]:
@@ -312,7 +332,7 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     if context.shown_time:
         spans.append((f"{look.adapt_text(context.shown_time)}  ", "warn"))
     if board.runtime.demo:
-        spans.append(("DEMO  ", "warn"))
+        spans.append((f"{format_demo(context.demo_left)}  ", "warn"))
     if context.title:
         return [*spans, (context.title, "bold")]
     if not short:
@@ -327,6 +347,13 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
             (HeaderLink(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim")
         )
     return spans
+
+
+def format_demo(left: float | None) -> str:
+    """Return `DEMO 9m` with the time until the demo closes, or `DEMO`."""
+    if left is None:
+        return "DEMO"
+    return f"DEMO {units.format_age(left)}" if left >= 60 else f"DEMO CLOSES IN {max(0, left):.0f}s"
 
 
 def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
@@ -371,7 +398,11 @@ class Header(StripWidget):
     def redraw(self) -> None:
         """Redraw with the current time."""
         width = self.size.width
-        lines = build_header(self._board, self._bearings, self.now, self.look, width, self._slow)
+        ends = self.deck.demo_ends
+        context = self._bearings._replace(
+            demo_left=None if ends is None else ends - self.deck.ticks()
+        )
+        lines = build_header(self._board, context, self.now, self.look, width, self._slow)
         self._drawn = lines[: self.size.height]
         self.draw([self.look.strip(spans, width) for spans in self._drawn])
 

@@ -38,6 +38,8 @@ async def test_a_click_on_a_place_works_from_every_screen():
             ("5 Tasks", "5"),
             ("6 Templates", "6"),
             ("9 History", "9"),
+            ("O Ops", "O"),
+            ("B DB", "B"),
             ("0 Deck", "0"),
         ):
             await click_on(app, pilot, text)

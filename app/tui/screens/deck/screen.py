@@ -39,6 +39,8 @@ STARTING_BOARD = Board(runtime=RuntimeFacts("starting"))
 MAKE_ROOM = KeyHint("↵", "what can go", "enter", 1)
 """Hint on a full disk, for rows that open nothing."""
 SHOW_ALL = KeyHint("z", "all panes", "z", 2)
+NARROW_PLACES = "  ".join(f"{key} {name}" for key, name in PLACES)
+"""Places as listed in the message line of a terminal too narrow for the header's second line."""
 NEWS_DURATION = 10.0
 """Seconds for which another user's action stays in the message line."""
 
@@ -63,17 +65,17 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         ),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
-        Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),
+        Binding("full_stop", "app.back_in_time(1)", "Forward a minute", id="deck.later"),
         Binding(
             "semicolon", "app.back_in_time(-60)", "The deck an hour ago", id="deck.hour-earlier"
         ),
         Binding("F", "failed", "Only what failed", id="deck.failed"),
-        Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
+        Binding("z", "zoom", "Toggle zoom", id="deck.zoom"),
         Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
         Binding("less_than_sign", "resize(-1)", "The pane a line shorter", id="deck.shorter"),
         Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
         Binding("shift+tab", "pane(-1)", "Previous pane", id="deck.previous-pane"),
-        Binding("escape", "clear", "Clear filter, marks, guidance", id="deck.clear"),
+        Binding("escape", "clear", "Clear filter and marks, hide tips", id="deck.clear"),
         Binding("q", "app.leave", "Leave; nothing stops", id="deck.leave"),
     ]
 
@@ -96,6 +98,9 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         )
         if self.zoomed:
             self.set_focus(self.panes[PANES.index(self.zoomed)])
+
+    def get_task_table(self) -> Table:
+        return self.query_one(WorkPane)
 
     # Display
 
@@ -249,7 +254,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             return [
                 (self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")
             ]
-        return []
+        return [(self.look.adapt_text(NARROW_PLACES), "dim")] if self.app.size.width < 100 else []
 
     def refresh_message(self) -> None:
         """Draw the last message and the current keys.

@@ -14,6 +14,7 @@ from app.core.shell_context import identify_terminal
 from app.tui.app import TaskdeckApp
 from app.tui.panes.work import format_idle_reason
 from app.tui.style import Look
+from app.tui.themes import THEMES
 from db.errors import DamagedDatabase
 from tests.tui import boards
 from tests.tui.recording_runtime import RecordingRuntime, is_fed, make_recorded_deck, wait_for
@@ -36,7 +37,7 @@ async def draw_deck(
 
 BUSY_120 = """
  Taskdeck  render01                                 ● runtime 4120  tick 3ms  db ok  backup 41m  load 11.2/16  10:42:07
- 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History               7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed
+ 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History O Ops B DB    7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed
 ─ 1 Queues ─ LOAD ─────────── WAIT OLDEST LAST 30m ─ STATE ──── ─ 2 Pools ───── █USED▒RESVD ─ RESERVED ── USED 30m ─────
   media      ████████   2/2     14    41m ▄▅▅▆▅▇▆▅▄▅ ● full       gpu      cpu  ████████▒▒···     6.0/8    5.1 ▅▆▆▇▆▆▇▇
   gpu        ████····   2/4      5  2h12m ▂▁▂▂▁▂▂▁▂▂ ● no room             mem  ██████████▒▒·  30.0/32G  24.8G ▃▄▅▆▇▇██
@@ -53,7 +54,7 @@ BUSY_120 = """
   1051 ● 夜间备份 verify     default   4m40s no limit        –  0.9/1   0.6/1.0G  checked 41 of 120 archives
   1052 ‖ sha256 photos       default     31s █·····   5%     –  0.0/1   0.3/0.5G  paused by ann 2m ago
 
-─ Next to start ──────────── QUEUE ─── WAITS START ─ WHY IT WAITS ───────────────────────── first 7 of 31: 5 shows all ─
+─ 8 Next to start ────────── QUEUE ─── WAITS START ─ WHY IT WAITS ───────────────────────── first 7 of 31: 5 shows all ─
   1049 ○ resnet50-sweep-08   gpu       2h12m    ~6m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv   media       41m    ~2m  queue media is full (2 of 2); first of 14; #1039 ends next
   1054 ○ encode S02E07.mkv   media       41m   ~33m  queue media is full (2 of 2); second of 14
@@ -62,7 +63,7 @@ BUSY_120 = """
   1062 ◔ vacuum archive      default      6m  23:30  not before 23:30 today
   1031 ○ backup /home        backup    9h40m      –  queue backup is paused by ann since 01:02
 
-─ Just ended ─────────────── QUEUE ──── WHEN ─────── HOW IT ENDED ───────────────────────────── today 141 ok, 3 failed ─
+─ E Just ended ───────────── QUEUE ──── WHEN ─────── HOW IT ENDED ───────────────────────────── today 141 ok, 3 failed ─
   1048 ✗ thumbs S02          media    2m ago         failed, exit 1 after 3s: No such file: /srv/in/S02E09.mkv
   1046 ✓ encode S02E03.mkv   media   12m ago         succeeded in 44m02s
   1045 ◷ crawl shop-b        default 18m ago         timed out after 10m
@@ -74,7 +75,7 @@ BUSY_120 = """
 
 
  ann paused #1052 sha256 photos, just now.
- ↵ open  l log  w why  x cancel  p pause  n new  / filter  space mark  y copy  ? help  q quit
+ ↵ open  l log  w why  x cancel  p pause  n new  / filter  space mark  y copy  : go  ? help  q quit
 """  # noqa: E501 - 120 columns wide
 
 BUSY_80 = """
@@ -93,7 +94,7 @@ BUSY_80 = """
   1043 ● resnet50-sweep-07  gpu       1h02m    26%   ~2h 2.2/2    13.0/18G
   1039 ● encode S02E04.mkv  media    57m12s    95%   ~2m 1.9/2    1.2/2.0G
   1050 ● encode S02E05.mkv  media    12m07s    20%  ~33m 1.9/2    1.4/2.0G
-─ Next to start ─────────── START  WHY IT WAITS ─── first 2 of 31: 5 shows all ─
+─ 8 Next to start ───────── START  WHY IT WAITS ─── first 2 of 31: 5 shows all ─
   1049 ○ resnet50-sweep-08    ~6m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv    ~2m  queue full 2/2; 1st of 14; #1039 ends next
 ─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
@@ -101,7 +102,7 @@ BUSY_80 = """
   ▲ warn  gpu-wait       waiting 2h12m, allowed 30m  #1049…  1h42m  acked ann
   △ warn  etl-by-11:00   may miss: ends ~11:09, due 11:00      40s  pending
  #1042: epoch 41/50 loss=0.2143 acc=0.918
- ↵ open  l log  w why  x cancel  p pause  n new  / filter  ? help  q quit
+ ↵ open  l log  w why  x cancel  p pause  n new  / filter  : go  ? help  q quit
 """
 
 
@@ -154,12 +155,12 @@ class DelayedRuntime(RecordingRuntime):
 
 UNKNOWN_120 = """
  Taskdeck  HOST                                                                                       loading  10:42:07
- 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History
+ 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History O Operations B Database
 ─ 1 Queues ──────────────────────────────────────────────────── ─ 2 Pools ──────────────────────────────────────────────
 ━▌3 Running ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
-─ Next to start ────────────────────────────────────────────────────────────────────────────────────────────────────────
+─ 8 Next to start ──────────────────────────────────────────────────────────────────────────────────────────────────────
 ─ 4 SLA alerts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
- n new task  : commands  ? help  q quit
+ n new task  : go  ? help  q quit
 """  # noqa: E501 - 120 columns wide
 
 
@@ -297,14 +298,14 @@ async def test_a_full_disk_is_in_the_header_and_explained_below():
 async def test_the_footer_of_an_empty_pane_says_what_n_creates():
     for key, made in (("3", "n new task"), ("4", "n new rule")):
         shown = await draw_deck(boards.empty(), (80, 24), key)
-        assert shown[-1] == f" {made}  : commands  ? help  q quit"
+        assert shown[-1] == f" {made}  : go  ? help  q quit"
 
 
 async def test_the_first_run_explains_how_to_start_until_escape():
     shown = await draw_deck(boards.empty(), (80, 24))
     assert "  Nothing has been submitted yet. Start with:" in shown
     assert "    taskdeck submit -- gzip -k big.log       from any shell: runs there" in shown
-    assert shown[-1] == " n new task  : commands  ? help  q quit"
+    assert shown[-1] == " n new task  : go  ? help  q quit"
     after = await draw_deck(boards.empty(), (80, 24), "escape")
     assert "  Nothing runs." in after and "  Nothing waits." in after
 
@@ -396,6 +397,19 @@ async def test_an_ended_row_keeps_its_place_for_five_seconds():
         )
 
 
+@pytest.mark.parametrize(
+    ("left", "says"), [(None, "DEMO  "), (559.0, "DEMO 9m  "), (41.6, "DEMO CLOSES IN 42s  ")]
+)
+async def test_the_header_counts_down_to_the_end_of_a_demo(left: float | None, says: str):
+    board = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
+    app, _ = make_recorded_deck(board)
+    app.demo_ends = None if left is None else app.ticks() + left
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_for(pilot, lambda: is_fed(app))
+        await pilot.pause()
+        assert read_screen_lines(app)[0].startswith(f" {says}")
+
+
 async def test_the_header_begins_with_read_only_and_demo():
     board = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
     app, _ = make_recorded_deck(board, read_only=True)
@@ -422,7 +436,7 @@ async def test_a_failing_pane_reports_it_and_the_others_continue(monkeypatch: py
     assert "1042 ● resnet50-sweep-06" in shown[10]
 
 
-@pytest.mark.parametrize("theme", ["quiet", "dark", "light"])
+@pytest.mark.parametrize("theme", ["quiet", "light", "contrast"])
 async def test_every_theme_shows_the_same_text(theme: str):
     app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -431,6 +445,18 @@ async def test_every_theme_shows_the_same_text(theme: str):
         await pilot.pause()
         assert read_screen_lines(app) == BUSY_80.strip("\n").split("\n")
         assert "<svg" in app.export_screenshot()
+
+
+async def test_no_two_themes_are_the_same_picture():
+    app, _ = make_recorded_deck()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_for(pilot, lambda: is_fed(app))
+        backgrounds = set()
+        for theme in THEMES:
+            app.theme = theme.name
+            await pilot.pause()
+            backgrounds.add(app.screen.styles.background.hex)
+        assert len(backgrounds) == len(THEMES)
 
 
 def test_the_default_theme_is_quiet():
@@ -474,7 +500,7 @@ async def test_at_80_by_24_cursor_and_filter_reveal_ended_rows():
     shown = await draw_deck(boards.busy(), (80, 24))
     assert not any("Just ended" in line for line in shown)
     shown = await draw_deck(boards.busy(), (80, 24), "G")
-    assert any("━▌Just ended" in line for line in shown)
+    assert any("━▌E Just ended" in line for line in shown)
     assert [line[:8] for line in shown if line.startswith("›")] == ["› 1045 ◷"]
     shown = await draw_deck(boards.busy(), (80, 24), "f", "f", "f")
     assert [line[2:8] for line in shown[8:20] if line[2:6].isdigit()] == ["1048 ✗", "1045 ◷"]
