@@ -25,15 +25,18 @@ async def ls(
     call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (),
     by: str | None = None,
     verb: str | None = None, object: str | None = None, since: Any = None,
+    without: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return operations, newest first.
 
     `before` is the last id of the previous page. A limit of 0 means no limit. `words` are searched
     in author, verb, object and changes; `!word` excludes a word. `by` and `verb` are exact, except
     that `verb` may be its first words. `object` is like `task #12` or `queue media`. `since` is a
-    duration before now.
+    duration before now. `without` leaves out a verb.
     """
-    found = operations.OperationFilter(before, tuple(words), by, verb, object, _parse_since(since))
+    found = operations.OperationFilter(
+        before, tuple(words), by, verb, object, _parse_since(since), without
+    )
     rows = await call.db.read(_read_rows, found, max(0, limit))
     origin = call.by.origin if isinstance(call.by, Actor) else None
     return [as_dict(row, name, origin) for row, name in rows]

@@ -173,7 +173,7 @@ class OperationFilter(NamedTuple):
     """Filter of operations.
 
     Older than an id, with words (`!word`: without), by user, verb (or its first words), object and
-    start time.
+    start time. `without` is a verb that is left out.
     """
 
     before: int | None = None
@@ -182,6 +182,7 @@ class OperationFilter(NamedTuple):
     verb: str | None = None
     object: str | None = None
     since: str | None = None
+    without: str | None = None
 
 
 _TASK_NAME = (
@@ -213,6 +214,8 @@ def list_operations(c: Connection, filter_: OperationFilter, limit: int) -> list
         chosen = chosen.where(
             or_(_O.verb == filter_.verb, func.substr(_O.verb, 1, len(first)) == first)
         )
+    if filter_.without is not None:
+        chosen = chosen.where(_O.verb != filter_.without)
     for word in filter_.words:
         word_without_mark = word.removeprefix("!") if len(word) > 1 else word
         lowered = "".join(
