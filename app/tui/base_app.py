@@ -53,6 +53,7 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
         self.now = now
         self.ticks = ticks
         self.settings = settings
+        self.demo_ends: float | None = None
         for theme in THEMES:
             self.register_theme(theme)
         self.memory = Preferences(home, read_only=read_only)
