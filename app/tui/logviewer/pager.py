@@ -115,6 +115,7 @@ class LogPager:
 
     def move(self, rows: int) -> None:
         """Move down by rows, or up; moving up stops following."""
+        self._end_failed_search()
         if rows < 0:
             self.follow(False)
         self._go_to(self._move_place(self._top, rows))
@@ -125,6 +126,7 @@ class LogPager:
 
     def go_to_start(self) -> None:
         """Go to the first line."""
+        self._end_failed_search()
         self.follow(False)
         self._go_to((0, 0))
 
@@ -257,6 +259,11 @@ class LogPager:
         self._jumps = (
             [_PendingJump(self._search, "near", origin=self._top[0])] if self._search else []
         )
+
+    def _end_failed_search(self) -> None:
+        """End a search that found nothing, so that the position is shown again."""
+        if self._search and self._search.done and not self._search.count:
+            self.start_search("")
 
     def go_to_match(self, direction: Literal["next", "previous"]) -> None:
         """Go to the next or the previous match."""
