@@ -383,9 +383,7 @@ def _parse_status(word: str) -> str:
     )
     if word == "paused":
         near = "paused is the state of a run: --filter status:paused"
-    raise argparse.ArgumentTypeError(
-        f"must be the state of a task, not {units.quote(word)}. {near}"
-    )
+    raise argparse.ArgumentTypeError(f"{units.quote(word)} is no state of a task. {near}")
 
 
 def parse_pair(text: str) -> tuple[str, str]:

@@ -251,7 +251,7 @@ VISITS = (
     ),
     Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc as before"))),
     Visit("the path of a log", LogScreen, PromptInput, (*LOG, ("s", "Save as:"))),
-    Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "opens the task"))),
+    Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "open the task"))),
     Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),
     Visit("what a new task runs", SubmitScreen, Choice, (*RUNNING, FORM, ("\x1b[Z", ""))),
     Visit("the queue of a new task", SubmitScreen, DropDown, (*RUNNING, FORM, ("\t\t\t", ""))),
@@ -302,7 +302,7 @@ VISITS = (
         DocumentView,
         (("O", "▌Operations"), ("\r", "Operations › ")),
     ),
-    Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
+    Visit("the keys", HelpScreen, None, (QUEUES, ("?", "┌─ Keys"))),
     Visit(
         "a help topic",
         TopicScreen,
@@ -310,10 +310,7 @@ VISITS = (
         (QUEUES, (":", "▌Commands"), ("help tmux\r", "▌Help: tmux")),
     ),
     Visit(
-        "the help topics",
-        TopicListScreen,
-        Input,
-        (QUEUES, ("?", "Digits go places"), ("h", "▌Help topics")),
+        "the help topics", TopicListScreen, Input, (QUEUES, ("?", "┌─ Keys"), ("h", "▌Help topics"))
     ),
     Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
     Visit(

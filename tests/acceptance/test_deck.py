@@ -57,7 +57,7 @@ def test_x_and_y_cancel_the_running_task_at_the_cursor(acceptance_home):
 
     with acceptance_home.open_terminal() as deck:
         deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("keep")
-        deck.press("y", until=lambda t: "keep it" not in t.text).wait("⊘ to be cancelled")
+        deck.press("y", until=lambda t: "y  cancel it" not in t.text).wait("⊘ to be cancelled")
         deck.type("q")
         assert deck.end() == 0
 

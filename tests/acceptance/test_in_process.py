@@ -182,7 +182,7 @@ def test_a_lost_terminal_ends_it_cleanly_and_q_may_start_a_runtime(acceptance_ho
 
     runtime = acceptance_home.run_json("status")["runtime"]
     assert (
-        f"runtime pid {runtime['pid']}." in deck.text
+        f"the runtime stays up (pid {runtime['pid']})." in deck.text
         and runtime["pid"] != deck.pid
         and is_alive(job)
     )
@@ -223,7 +223,7 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
         deck.wait(f"● runtime {pid}").type("q")
         assert deck.end() == 0
 
-    assert f"1 job continues, 0 wait; runtime pid {pid}." in deck.text
+    assert f"1 job continues, 0 wait; the runtime stays up (pid {pid})." in deck.text
     (acceptance_home.work / "gate").touch()
     assert is_result_known(acceptance_home, task)
 
@@ -306,7 +306,7 @@ def test_an_unwritable_log_does_not_show_on_the_screen(acceptance_home: Acceptan
         deck.wait("✓ works").type("q")
         assert deck.end() == 0
 
-    assert "Nothing runs or waits; no runtime is running." in deck.text
+    assert "No jobs; no runtime is running." in deck.text
     assert find_faults(bytes(deck.raw)) == [] and is_closed_cleanly(acceptance_home)
     assert "Logging error" not in deck.raw.decode() and "No space left" not in deck.raw.decode()
 

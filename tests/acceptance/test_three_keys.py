@@ -153,7 +153,7 @@ USER_ACTIONS = (
     UserAction("copy the command of a task", ("y", "c"), "Copied",
     lambda d: not isinstance(d.shown, Tmux) or "frame" in d.shown.read_clipboard()),
     UserAction("see a task with its use and its log", (ENTER,), "Attempts 1"),
-    UserAction("run a failed one again", ("F", "r"), "Runs again",
+    UserAction("run a failed one again", ("F", "r"), "Retrying",
     lambda d: len(d.show(FAILED)["instances"]) > 1),
     UserAction("cancel what runs", ("x", "y"), "ancelled",
     lambda d: d.show(SWEEP)["status"] == "cancelled"),

@@ -101,8 +101,8 @@ WHY = {
         "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m",
          "short": "needs 12.0G, 2.0G free; #1042 frees 12.0G"},
         {"code": "reservation",
-        "text": "its place is reserved: smaller tasks start before it only if they do not delay it",
-         "short": "its place is reserved"},
+        "text": "it has a reservation: smaller tasks start first only if they do not delay it",
+         "short": "it has a reservation"},
     ],
     "expected_start": None, "expected_in": [60.0, 780.0],
 }  # fmt: skip

@@ -164,7 +164,7 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
     if not all_:
         return "no tasks yet. Submit one: taskdeck submit -- COMMAND"
     if not shown:
-        return f"none of {all_:,} tasks. All: taskdeck ls --limit 0"
+        return f"no match among {all_:,} tasks. All: taskdeck ls --limit 0"
     if shown == all_:
         return f"{all_:,} task{'' if all_ == 1 else 's'}"
     matching = f", {total:,} match" if total and total > shown else ""

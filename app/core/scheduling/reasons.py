@@ -333,22 +333,19 @@ def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
                 t for t in case.context.starts.values() if case.context.queues[t.queue].pool == pool
             )
         )
-    text = "its place is reserved: smaller tasks start before it only if they do not delay it"
-    yield _make_reason("reservation", text, "its place is reserved")
+    text = "it has a reservation: smaller tasks start first only if they do not delay it"
+    yield _make_reason("reservation", text, "it has a reservation")
 
 
 def _explain_delay(case: WaitingTask, backfill: BackfillBudget) -> WaitReason:
     head = backfill.task.number
     wait = case.context.get_forecast(case.queue.pool).may_start.get(head)
     when = f" ({format_wait_range(*wait)})" if wait else ""
-    text = (
-        f"would delay #{head}, whose place in pool {sanitize(case.budget.pool.name)} is"
-        f" reserved{when}"
-    )
+    text = f"waits behind #{head}, which has reserved pool {sanitize(case.budget.pool.name)}{when}"
     return _make_reason(
         "reserved",
         _join_parts(text, _describe_unknown_end(case, backfill)),
-        f"would delay #{head}, which is next{when}",
+        f"behind #{head}, which is next{when}",
     )
 
 
@@ -375,9 +372,7 @@ def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReas
         if case.format_position()
         else None
     )
-    behind = (
-        f"behind #{head.number}, whose place in pool {sanitize(case.budget.pool.name)} is reserved"
-    )
+    behind = f"behind #{head.number}, which has reserved pool {sanitize(case.budget.pool.name)}"
     return WaitReason(
         "behind",
         _join_parts(place, behind),

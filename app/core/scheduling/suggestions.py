@@ -468,7 +468,7 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
         worth, gain = predict_gain(world, replace(world.view, active=rest), world.task)
         if worth < 2:
             elapsed = _get_elapsed(world, run)
-            cost = f"; the {format_age(elapsed)} it ran are lost" if elapsed >= 1 else ""
+            cost = f" ({format_age(elapsed)} of work lost)" if elapsed >= 1 else ""
             yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
             f"{_format_freed(run, case)}{cost}; {gain}",
                        "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)),

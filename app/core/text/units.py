@@ -338,7 +338,7 @@ def _parse_number(word: str) -> float | None:
 
 def _check_range(value: float, high: float, shown: str, text: str) -> float:
     if value < 0 or math.copysign(1.0, value) < 0:
-        raise ValueError(f"must not be negative, as {quote(text)} is")
+        raise ValueError(f"must be 0 or more, not {quote(text)}")
     if value > high:
         raise ValueError(f"must be at most {shown}, not {quote(text)}")
     return value

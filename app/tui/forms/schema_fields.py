@@ -649,7 +649,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             )
         missing_count, fault_count = self.missing_count, len(self.findings) - self.missing_count
         title = f"Parameters {units.format_count(self._count)}"
-        title += f", {missing_count} to fill in" if missing_count else ""
+        title += f", {missing_count} required" if missing_count else ""
         title += f", {fault_count} to fix" if fault_count else ""
         find = "ctrl+f finds one" if self.findable else ""
         return (

@@ -376,11 +376,10 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
             kind = {
                 "template": "of this template",
                 "name": "of this name",
-                "like": "of names like it",
+                "like": "of similar names",
             }[past["of"]]
             yield (
-                f"{'   '.join(parts)}   at most, in {units.format_count(past['n'])} past runs"
-                f" {kind}"
+                f"{'   '.join(parts)}   peak of {units.format_count(past['n'])} past runs {kind}"
             )
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""

@@ -153,10 +153,10 @@ def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
 
 
 def format_parameters(row: TemplateEntry) -> str:
-    """Return the number of parameters, such as `5, 2 to fill in`."""
+    """Return the number of parameters, such as `5 (2 required)`."""
     if not row.parameters:
         return units.MISSING
-    return f"{row.parameters}, {row.required} to fill in" if row.required else str(row.parameters)
+    return f"{row.parameters} ({row.required} required)" if row.required else str(row.parameters)
 
 
 def format_used(row: TemplateEntry) -> str:
@@ -236,7 +236,7 @@ def _make_parameter_line(
         for part in _find_groups(row.facts.get("parameters") or {})
     )
     kind = schema.get("type", "any")
-    words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
+    words = [str(kind) if isinstance(kind, str) else "any", *(["required"] if needed else [])]
     if "default" in schema:
         default = mask_record(schema, is_secret_property(name, schema))["default"]
         words.append(f"default {look.cut(look.sanitize(str(default)), 20)}")

@@ -225,7 +225,7 @@ class ListScreen(PageScreen):
         question = Question(
             "Order by",
             [],
-            [*answers, Answer("n", "as it is")],
+            [*answers, Answer("n", "keep")],
             safe="n",
             column=True,
             confirm_delay=0.0,
@@ -233,7 +233,7 @@ class ListScreen(PageScreen):
         self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 
     def _format_order(self, name: str, words: str) -> str:
-        return f"{words}{' (current; again reverses it)' if name == self.order else ''}"
+        return f"{words}{' (current; again to reverse)' if name == self.order else ''}"
 
     def _apply_order_choice(self, letter: str | None) -> None:
         chosen = next((name for key, name, _ in self.ORDERS if key == letter), None)

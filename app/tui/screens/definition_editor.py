@@ -109,7 +109,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             id="form.last",
             show=False,
         ),
-        Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
+        Binding("escape", "leave", "Close, keep draft", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
@@ -191,7 +191,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             KeyHint("ctrl+j", "save", "ctrl+j", 0),
             *faulty,
             *last,
-            KeyHint("esc", "leave, kept", "escape", 0),
+            KeyHint("esc", "close, keep draft", "escape", 0),
         ]
 
     # Loading

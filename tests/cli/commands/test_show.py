@@ -190,7 +190,7 @@ WAITING = {
         {"code": "pool-memory",
         "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m",
         "short": "memory"},
-        {"code": "reservation", "text": "its place is reserved", "short": "reserved"},
+        {"code": "reservation", "text": "it has a reservation", "short": "reserved"},
     ],
 }  # fmt: skip
 
@@ -202,7 +202,7 @@ def test_why_numbers_reasons_and_prints_the_expected_start(fake_runtime, cli):
         cli("why", "1049").out == "#1049 resnet50-sweep-08 is queued in gpu for 2h12m."
         " Expected start 10:43–10:55 (in 1–13m).\n\n"
         "  1  Needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m.\n"
-        "  2  Its place is reserved.\n"
+        "  2  It has a reservation.\n"
     )
 
 

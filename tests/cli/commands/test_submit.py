@@ -253,7 +253,7 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["-c", "x", "--", "y"], b"", 2, "give only one of a command after --, -c, and a template"),
         (["--priorty", "3", "--", "true"], b"", 2,
         "unknown option --priorty of submit. Nearest: --priority"),
-        (["--cpu=-1", "--", "true"], b"", 2, "--cpu must not be negative"),
+        (["--cpu=-1", "--", "true"], b"", 2, "--cpu must be 0 or more"),
         (["--memory", "4 parsecs", "--", "true"], b"", 2, "--memory must be a size"),
         (["--timeout", "soon", "--", "true"], b"", 2, "--timeout must be a duration"),
         (["--retries", "1.5", "--", "true"], b"", 2, "--retries must be a whole number"),

@@ -77,7 +77,7 @@ def test_a_task_without_room_names_need_free_amount_and_releasing_run():
     assert list_texts(why)[1] == "needs 4 cpu of pool gpu, 2 free; #1042 frees 4 in ~6m"
     assert (
         list_texts(why)[2]
-        == "its place is reserved: smaller tasks start before it only if they do not delay it"
+        == "it has a reservation: smaller tasks start first only if they do not delay it"
     )
 
 
@@ -400,12 +400,12 @@ def test_a_task_that_would_delay_a_reservation_names_it():
     )
 
     assert ends_known.reasons == (
-        WaitReason("reserved", "would delay #1049, whose place in pool p is reserved (in ~6m)",
-               "would delay #1049, which is next (in ~6m)"),
+        WaitReason("reserved", "waits behind #1049, which has reserved pool p (in ~6m)",
+               "behind #1049, which is next (in ~6m)"),
     )  # fmt: skip
     assert ends_known.expected_in == pytest.approx((388.5, 722.4))
     assert list_texts(ends_unknown) == [
-        "would delay #1049, whose place in pool p is reserved; the end of #10 is not known: give it"
+        "waits behind #1049, which has reserved pool p; the end of #10 is not known: give it"
         " a timeout"
     ]
 
@@ -417,8 +417,7 @@ def test_lack_of_room_and_a_reservation_are_both_reported():
 
     assert list_codes(why) == ["pool-memory", "behind"]
     assert (
-        list_texts(why)[1]
-        == "second of 5 in queue gpu; behind #1049, whose place in pool gpu is reserved"
+        list_texts(why)[1] == "second of 5 in queue gpu; behind #1049, which has reserved pool gpu"
     )
     assert why.reasons[1].short == "behind #1049; 2nd of 5"
 

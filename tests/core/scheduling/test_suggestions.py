@@ -119,7 +119,7 @@ def test_the_run_to_cancel_helps_loses_least_and_is_confirmed():
     cure = map_by_name(find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP)))["cancel-1043"]
 
     assert cure.asks == 1043
-    assert cure.gain == "frees 18.0G and 2 cpu now; the 1h02m it ran are lost; it starts at once"
+    assert cure.gain == "frees 18.0G and 2 cpu now (1h02m of work lost); it starts at once"
     assert cure.command == ("taskdeck", "cancel", "1043")
     assert cure.undo == ()
 

@@ -339,7 +339,7 @@ async def test_a_rule_is_created_shown_listed_and_deleted(scenario: SlaScenario)
     [
         ({"name": "a/b"}, Usage, "name must not"),
         ({"preset": "soon"}, Usage, "preset must be"),
-        ({"value": "-1s"}, Usage, "value must not be negative"),
+        ({"value": "-1s"}, Usage, "value must be 0 or more"),
         ({"severity": "loud"}, Usage, "severity must be"),
         ({"template": "nope"}, NotFound, 'no template "nope"'),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
@@ -466,7 +466,7 @@ async def test_a_changed_severity_keeps_open_alerts(scenario: SlaScenario) -> No
     ("given", "kind", "words"),
     [
         ({}, Usage, "nothing to set"),
-        ({"value": "-1s"}, Usage, "value must not be negative"),
+        ({"value": "-1s"}, Usage, "value must be 0 or more"),
         ({"preset": "soon"}, Usage, "preset must be"),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
         ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),

@@ -57,7 +57,7 @@ async def test_without_a_parameter_schema_a_template_takes_its_placeholders(call
         ({"engine": "shel"}, Usage, "engine must be exec, shell or python"),
         ({"schema": {"scrpt": "x"}}, Usage, "Nearest: script"),
         ({"parameters": {"properties": {"a": 7}}}, Usage, "parameters: properties.a"),
-        ({"timeout": "-5s"}, Usage, "timeout must not be negative"),
+        ({"timeout": "-5s"}, Usage, "timeout must be 0 or more"),
         ({"colour": "red"}, Usage, 'unknown key "colour"'),
         ({"queue": "defualt"}, NotFound, 'no queue "defualt". Nearest: default'),
         ({"memory": "100T"}, Refused, "it could never start"),

@@ -590,7 +590,7 @@ async def test_a_home_without_rules_explains_how_to_create_one():
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
         await wait_until(pilot, lambda: "No rules yet: n makes the first" in read_screen_text(app))
-        assert "Nothing is late: there are no rules yet." in read_screen_text(app)
+        assert "No alerts, because there are no rules. n adds one." in read_screen_text(app)
         for key in ("a", "s", "e", "p", "D", "l", "w", "y", "enter"):
             await pilot.press(key)
         assert isinstance(app.screen, AlertsScreen) and app.failure is None

@@ -113,8 +113,8 @@ async def test_f1_shows_the_form_s_keys_and_keeps_the_input():
                 and is_shown(app, "Save, after a review of the changes")
             ),
         )
-        assert is_shown(app, "Letters, digits and signs are typed") and not is_shown(
-            app, "Digits go places"
+        assert is_shown(app, "Letters, digits and signs are text") and not is_shown(
+            app, "Digits, O, B and E"
         )
         await pilot.press("f1")
         await wait_until(pilot, lambda: app.screen is screen)

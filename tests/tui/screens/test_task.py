@@ -313,7 +313,7 @@ async def test_r_retries_an_ended_task_and_d_asks_before_deleting(tmp_path: Path
         await wait_until(pilot, lambda: answers.list_args("retry") == [meant | {"again": True}])
         await pilot.press("D")
         await wait_until(
-            pilot, lambda: any("Delete 1 task" in line for line in read_screen_lines(app))
+            pilot, lambda: any("Delete #1048" in line for line in read_screen_lines(app))
         )
         assert answers.list_args("rm") == []
         await pilot.press("y")
@@ -331,7 +331,7 @@ async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "It has succeeded; this runs it again" in text for text in read_screen_lines(app)
+                "It succeeded; a retry runs it again" in text for text in read_screen_lines(app)
             ),
         )
         assert answers.list_args("retry") == []
@@ -345,7 +345,7 @@ async def test_l_opens_the_log_w_explains_and_q_returns(tmp_path: Path) -> None:
         await pilot.press("l")
         await wait_until(pilot, lambda: isinstance(app.screen, LogScreen))
         await pilot.press("q", "w")
-        await wait_until(pilot, lambda: "It does not wait: it runs." in read_screen_line(app, 22))
+        await wait_until(pilot, lambda: "Running, attempt 1." in read_screen_line(app, 22))
         assert isinstance(app.screen, TaskScreen)
         await pilot.press("q")
         await wait_until(pilot, lambda: app.screen is app.deck)
@@ -696,8 +696,7 @@ async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "at most, in 12 past runs of this template" in text
-                for text in read_screen_lines(app)
+                "peak of 12 past runs of this template" in text for text in read_screen_lines(app)
             ),
         )
         assert (
@@ -759,7 +758,7 @@ async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
         (
             make_task_row(status="failed", template="sweep"),
             RIGHT_SIZE,
-            "#1049 has ended; by its use it would be memory 12.0G → 11.0G, cpu",
+            "#1049 has ended. Suggested for the next run: memory 12.0G → 11.0G, cpu",
         ),
     ],
 )
