@@ -37,7 +37,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",
     "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
-    " tui/screens/dialogs/{choice,item_list,keys,palette*,text_box,text_prompt,theme}",
+    " tui/screens/dialogs/{choice,item_list,palette*,text_box,text_prompt,theme}",
     "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",
     "tests/acceptance/test_terminal_kinds.py": "tui/terminal/{app_internals,capabilities,driver}"
     " tui/themes",

@@ -268,7 +268,7 @@ def test_a_timeout_for_the_run_of_unknown_end_lets_a_short_task_start():
     (cure,) = [cure for cure in find_suggestions(what_if) if cure.name == "timeout-1042"]
 
     assert what_if.why.reasons[0].text.endswith(
-        "is reserved; the end of #1042 is not known: give it a timeout"
+        "has reserved pool p; the end of #1042 is not known: give it a timeout"
     )
     assert cure.command == ("taskdeck", "set", "1042", "--timeout", "4h")
     assert cure.gain == "#1042 is stopped if it runs longer; it starts at once"
