@@ -46,6 +46,27 @@ class TaskRow(NamedTuple):
     updated_at: str
 
 
+class TaskStateRow(NamedTuple):
+    """Columns of a task that verbs change."""
+
+    uuid: str
+    status: str
+    priority: int
+    front: int
+    queue: str
+    cpu: float
+    memory: float
+    timeout: float | None
+    retries: int
+    retry_delay: float
+    grace: float
+    name: str
+    not_before: str | None
+    retry_at: str | None
+    hold: bool
+    pinned: bool
+
+
 class TaskLineRow(NamedTuple):
     """Columns for a list line and its waiting reason.
 

@@ -125,8 +125,16 @@ def _insert(
     if isinstance(by, Actor):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
         by.recorded += range(first, first + len(entries))
-    now = timestamps.now()
-    # SQL text: each action of a user, on up to a thousand tasks, passes here.
+    now, texts = timestamps.now(), dict[str, str | None]()
+
+    def encode(value: Any) -> str | None:
+        """Return a state as JSON, made once for the many tasks that change in the same way."""
+        key = repr(value)
+        if key not in texts:
+            texts[key] = _to_json(value)
+        return texts[key]
+
+    # SQL text: each action of a user, on up to a million tasks, passes here.
     raw_sql.execute_statements(
         c,
         'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch,'
@@ -137,8 +145,8 @@ def _insert(
                 by,
                 verb,
                 obj,
-                _to_json(before),
-                _to_json(after),
+                encode(before),
+                encode(after),
                 source,
                 origin,
                 batch,

@@ -6,6 +6,7 @@ Each runs on a reader or in a transaction and returns frozen rows.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -26,6 +27,7 @@ from db.rows import (
     TaskLineRow,
     TaskListText,
     TaskRow,
+    TaskStateRow,
     get_run_limit,
 )
 from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, TaskStatus
@@ -85,8 +87,44 @@ def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
 
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Return tasks by uuid, in no order."""
-    conditions = is_any_of(tasks.c.uuid, uuids)
-    return _query_tasks(c, select(*_TASK).where(conditions, tasks.c.deleted_at.is_(None)))
+    return [_make_task(row) for row in raw_sql.fetch_rows(c, _TASKS_BY_UUID, (_to_json(uuids),))]
+
+
+_TASKS_BY_UUID = (
+    f"SELECT {', '.join(TaskRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
+    " AND deleted_at IS NULL"
+)
+_PARAMETERS, _TAGS, _LAUNCH, _HOLD, _PINNED, _CWD = map(
+    TaskRow._fields.index, ("parameters", "tags", "launch", "hold", "pinned", "cwd")
+)
+_BOOLEANS = {0: False, 1: True}
+
+
+def _make_task(row: Sequence[Any]) -> TaskRow:
+    """Return the task of a raw row. Raise ValueError, TypeError or KeyError for a damaged one."""
+    found = list(row)
+    for at in (_PARAMETERS, _TAGS, _LAUNCH):
+        found[at] = {} if found[at] == "{}" else json.loads(found[at])
+    for at in (_HOLD, _PINNED):
+        found[at] = _BOOLEANS[found[at]]
+    if isinstance(found[_CWD], bytes):
+        found[_CWD] = os.fsdecode(found[_CWD])
+    return TaskRow._make(found)
+
+
+def map_states(c: Connection, uuids: Sequence[str]) -> dict[str, TaskStateRow]:
+    """Return {uuid: the columns that verbs change}."""
+    rows = raw_sql.fetch_rows(c, _STATES, (_to_json(uuids),))
+    return {
+        row.uuid: TaskStateRow(*row[:-2], hold=_BOOLEANS[row.hold], pinned=_BOOLEANS[row.pinned])
+        for row in rows
+    }
+
+
+_STATES = (
+    f"SELECT {', '.join(TaskStateRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM"
+    " json_each(?)) AND deleted_at IS NULL"
+)
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:

@@ -112,20 +112,27 @@ def _move(
     )
     allowed = set(raw_sql.fetch_column(c, may, (ids,)))
     changed_rows = [row for row in rows if row[key] in allowed]
-    if changed_rows:
-        now = timestamps.now()
-        raw_sql.execute_statements(
-            c,
-            _build_update(table, key, tuple(changed_rows[0])),
-            [{**row, "status": to.value, "now": now} for row in changed_rows],
-        )
+    # One statement for the rows that get the same values: see `_GROUP`.
+    names = [name for name in rows[0] if name not in (key, "task_id")]
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for row in changed_rows:
+        groups.setdefault(tuple([row[name] for name in names]), []).append(row[key])
+    now = timestamps.now()
+    raw_sql.execute_statements(
+        c,
+        _build_update(table, key, tuple(names)),
+        [(to.value, now, *values, json.dumps(keys)) for values, keys in groups.items()],
+    )
     return changed_rows
 
 
 @lru_cache(256)
 def _build_update(table: str, key: str, columns: tuple[str, ...]) -> str:
-    sets = "".join(f", {name} = :{name}" for name in columns if name not in (key, "task_id"))
-    return f"UPDATE {table} SET status = :status, updated_at = :now{sets} WHERE {key} = :{key}"
+    sets = "".join(f", {name} = ?" for name in columns)
+    return (
+        f"UPDATE {table} SET status = ?, updated_at = ?{sets} WHERE {key} IN (SELECT value FROM"
+        " json_each(?))"
+    )
 
 
 def _quote_words(words: Iterable[str]) -> str:
@@ -140,16 +147,14 @@ def _record(
     note: str | None,
 ) -> None:
     if rows:
-        now = timestamps.now()
-        statement = (
-            "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) "
-            "VALUES (:task_id, :runid, :status, :by, :note, :now, :now)"
-        )
-        raw_sql.execute_statements(
-            c,
-            statement,
-            [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows],
-        )
+        listed = json.dumps([(row["task_id"], row["runid"]) for row in rows])
+        raw_sql.execute_statement(c, _RECORD, (to.value, by, note, *2 * [timestamps.now()], listed))
+
+
+_RECORD = (
+    "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) SELECT value ->>"
+    " 0, value ->> 1, ?, ?, ?, ?, ? FROM json_each(?)"
+)
 
 
 # --- submission -----------------------------------------------------------------------------

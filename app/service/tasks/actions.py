@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,13 +29,15 @@ from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, operations, reads, task_fields, transitions
-from db.rows import TaskRow
+from db.rows import TaskRow, TaskStateRow
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
-BATCH_SIZE = 150
-"""Tasks in one transaction of a verb, some tens of milliseconds on the writer thread."""
+BATCH_SIZE = 100
+"""Tasks that a verb changes between two looks at the clock."""
+STEP_SECONDS = 0.03
+"""Seconds after which a transaction of a verb ends, at the next look at the clock."""
 MAX_UNRESOLVED = 50
 """Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""
 
@@ -54,16 +58,21 @@ async def _apply_to_tasks(
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
-    Up to `BATCH_SIZE` tasks share one transaction. More tasks take several, so that starts and ends
-    go through in between. With `last_first` the last batch is the first.
+    Many tasks take several short transactions, so that starts and ends go through in between. Only
+    the last one wakes dispatcher and decks, which look every second anyway. With `last_first` the
+    last batch is the first.
     """
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= MAX_UNRESOLVED):
         return await call.db.write(_apply, call.by, verb, ids, select, check, act)
     uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
     batches = [uuids[at : at + BATCH_SIZE] for at in range(0, len(uuids), BATCH_SIZE)]
     parts: list[dict[str, Any]] = []
-    for batch in reversed(batches) if last_first else batches:
-        parts.append(await call.db.write(_apply_to_batch, call.by, verb, batch, select, check, act))
+    left = batches if last_first else batches[::-1]
+    while left:
+        write = call.db.write_quietly if len(left) > 1 else call.db.write
+        done = await write(_apply_for_a_while, call.by, verb, left, select, check, act)
+        del left[-len(done) :]
+        parts += done
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():
@@ -75,6 +84,25 @@ def _apply(
     c: Connection, by: str, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
     return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), check, act)
+
+
+def _apply_for_a_while(
+    c: Connection,
+    by: str,
+    verb: str,
+    batches: Sequence[Sequence[str]],
+    select: Select,
+    check: TaskCheck,
+    act: TaskAction,
+) -> list[dict[str, Any]]:
+    """Apply the action to the last batches first, until the time is up; return the parts."""
+    parts: list[dict[str, Any]] = []
+    end = time.monotonic() + STEP_SECONDS
+    for batch in reversed(batches):
+        parts.append(_apply_to_batch(c, by, verb, batch, select, check, act))
+        if time.monotonic() > end:
+            break
+    return parts
 
 
 def _apply_to_batch(
@@ -142,13 +170,14 @@ _RECORDED_FIELDS = (
     "grace", "name", "not_before", "retry_at",
     "pinned",
 )  # fmt: skip
+_get_recorded = attrgetter(*_RECORDED_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskStates:
     """Tasks at one moment, with the status of their active runs."""
 
-    rows: dict[str, TaskRow]
+    rows: Mapping[str, TaskRow | TaskStateRow]
     runs: dict[str, str]
 
     def get_difference(self, later: TaskStates, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -156,11 +185,12 @@ class TaskStates:
         was, now = self.rows[uuid], later.rows.get(uuid)
         if now is None:
             return {"status": was.status}, {"status": "deleted"}
-        names = (
-            "status",
-            *(name for name in _RECORDED_FIELDS if getattr(was, name) != getattr(now, name)),
-        )
-        before, after = ({name: getattr(which, name) for name in names} for which in (was, now))
+        old, new = _get_recorded(was), _get_recorded(now)
+        before, after = {"status": was.status}, {"status": now.status}
+        if old != new:
+            for name, one, other in zip(_RECORDED_FIELDS, old, new, strict=True):
+                if one != other:
+                    before[name], after[name] = one, other
         runs = self.runs.get(uuid), later.runs.get(uuid)
         if all(runs) and runs[0] != runs[1]:
             before["run"], after["run"] = runs
@@ -169,9 +199,7 @@ class TaskStates:
 
 def read_states(c: Connection, rows: Sequence[TaskRow]) -> TaskStates:
     """Return the current states of tasks."""
-    return TaskStates(
-        {row.uuid: row for row in reads.list_by_uuid(c, _get_uuids(rows))}, _read_runs(c, rows)
-    )
+    return TaskStates(reads.map_states(c, _get_uuids(rows)), _read_runs(c, rows))
 
 
 def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
@@ -192,7 +220,9 @@ def _pair_changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, li
     }
 
 
-def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
+def _format_done(
+    was: TaskRow, row: TaskRow | TaskStateRow | None, run: str | None
+) -> dict[str, Any]:
     """Return the result for one task; `run` is the status of its active run."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}

@@ -369,6 +369,7 @@ async def test_many_tasks_move_to_the_front_in_the_given_order(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(actions, "BATCH_SIZE", 20)
+    monkeypatch.setattr(actions, "STEP_SECONDS", 0.0)
     await submit.submit(call, tasks=[{"argv": ["true"]}] * 101, env={})
     order = [*range(100, 1, -2), *range(1, 101, 2)]
 
@@ -395,7 +396,7 @@ async def test_ids_are_looked_up_by_a_reader_unless_they_are_few(
 
     assert len(answer["refused"]) == len(unknown)
     assert [row["number"] for row in answer["done"]] == [1]
-    assert written == [actions._apply_to_batch]  # pyright: ignore[reportPrivateUsage]
+    assert written == [actions._apply_for_a_while]  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_running_task_is_not_moved_to_the_front(call: Call, worker):
