@@ -32,14 +32,18 @@ def make_list_command(
     row: Callable[[Row], list[Span]],
     fields: Sequence[str],
     mask: Callable[[Row], Row] = dict,
+    brief: bool = False,
 ) -> Command:
     """Build `GROUP ls`.
 
-    `fields` are the machine-readable fields, the name first; `mask` masks secrets of a row.
+    `fields` are the machine-readable fields, the name first; `mask` masks secrets of a row. With
+    `brief`, the verb can leave out what the table does not show.
     """
 
     def ls(session: CommandContext, args: Args) -> int:
-        found = [mask(one_) for one_ in session.call(f"{group}.ls")]
+        is_table = brief and not (args.json or args.jsonl or args.rows)
+        rows = session.call(f"{group}.ls", **({"brief": True} if is_table else {}))
+        found = [mask(one_) for one_ in rows]
         return print_list(args, found, columns, row, fields, f"no {group}s yet")
 
     return Command(f"list {group}s", ls, _add_list_arguments)

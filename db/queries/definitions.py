@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import JSON, Connection, Table, func, select, text
 
 from db import differences, raw_sql, schema, timestamps
 from db.queries import operations, transitions
@@ -173,6 +173,13 @@ def list_templates(c: Connection) -> list[TemplateRow]:
         TemplateRow._make(row)
         for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
     ]
+
+
+def list_template_heads(c: Connection) -> list[dict[str, Any]]:
+    """Return the templates by name, without JSON: parsing that of 26 large ones takes 30 ms."""
+    t = schema.templates
+    columns = [t.c[name] for name in TemplateRow._fields if not isinstance(t.c[name].type, JSON)]
+    return [dict(row._mapping) for row in c.execute(select(*columns).order_by(t.c.name))]
 
 
 def list_template_names(c: Connection) -> list[str]:

@@ -138,7 +138,7 @@ def _list_pools(call: Call) -> Candidates:
 
 
 def _list_templates(call: Call) -> Candidates:
-    rows = (row for row in call("template.ls") if not row.get("retired_at"))
+    rows = (row for row in call("template.ls", brief=True) if not row.get("retired_at"))
     return ((row["name"], row.get("description") or row["engine"]) for row in rows)
 
 

@@ -187,3 +187,14 @@ async def test_a_retired_template_takes_no_tasks_and_can_be_reinstated(call: Cal
         "template restore",
         "submit",
     ]
+
+
+async def test_a_brief_list_leaves_out_what_may_be_large(call: Call):
+    await templates.create(call, name="greet", engine="shell", schema={"script": "true"})
+
+    (whole,), (brief,) = await templates.ls(call), await templates.ls(call, brief=True)
+    assert brief == {
+        key: value
+        for key, value in whole.items()
+        if key not in ("template", "schema", "parameters")
+    }
