@@ -9,6 +9,7 @@ from app.service import board, dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import pages, views
+from tests.core.scheduling.builders import make_queue, make_run, make_task, make_view
 from tests.service.calls import execute_sql, submit_task
 
 FOUR = (4.0, 4.1, 3.9, 4.0)
@@ -110,3 +111,16 @@ async def test_a_first_of_its_kind_has_no_expected_start_behind_it(runtime_call:
     await worker.start(5)
 
     assert await explain(runtime_call, 6) == [None]
+
+
+def test_a_busy_board_reuses_a_forecast_and_why_does_not():
+    cache = dispatch_view.RunTimeCache()
+    first, second = make_task(1, expected=30.0), make_task(2, expected=30.0)
+    run = make_run(9, ends_in=10.0)
+    before = make_view(make_queue("q", first, capacity=1), run, now=100.0)
+    after = make_view(make_queue("q", first, second, capacity=1), run, now=100.0)
+
+    made = cache.forecast(before)
+
+    assert cache.forecast(after, may_lag=True).may_start == made.may_start
+    assert set(cache.forecast(after).may_start) == {1, 2}
