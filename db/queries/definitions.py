@@ -28,17 +28,33 @@ def get_kind(table: Table) -> str:
 
 def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str) -> None:
     """Insert a definition. A new queue or pool is active."""
+    create_all(c, table, {name: values}, by)
+
+
+def create_all(
+    c: Connection, table: Table, definitions: Mapping[str, Mapping[str, Any]], by: str
+) -> None:
+    """Insert definitions {name: values} of one kind, all with the same columns."""
     now = timestamps.now()
-    more = {"status": "active"} if "status" in table.c else {}
-    c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
-    _record_creation(c, table, name, values, by)
+    more = {"created_at": now, "updated_at": now}
+    if "status" in table.c:
+        more["status"] = "active"
+    # One statement for all: building one takes as long as storing three rows.
+    rows = [{"name": name, **more, **values} for name, values in definitions.items()]
+    c.execute(table.insert(), rows)
+    _record_creations(c, table, definitions, by)
 
 
-def _record_creation(
-    c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str
+def _record_creations(
+    c: Connection, table: Table, definitions: Mapping[str, Mapping[str, Any]], by: str
 ) -> None:
     kind = get_kind(table)
-    operations.record(c, by, f"{kind} create", f"{kind} {name}", after=_fold_source(values))
+    operations.record_all(
+        c,
+        by,
+        f"{kind} create",
+        [(f"{kind} {name}", None, _fold_source(values)) for name, values in definitions.items()],
+    )
 
 
 def _fold_source(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,10 +117,16 @@ def find_difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> Column
     differs = {
         key: [row[key], value]
         for key, value in values.items()
-        if differences.to_comparable(row[key]) != differences.to_comparable(value)
+        if not _is_same_scalar(row[key], value)
+        and differences.to_comparable(row[key]) != differences.to_comparable(value)
     }
     differs.pop("template", None)
     return differs
+
+
+def _is_same_scalar(one: Any, other: Any) -> bool:
+    """Return True for equal texts, numbers or nulls of one type, without making JSON of them."""
+    return type(one) is type(other) and not isinstance(one, Mapping | list) and one == other
 
 
 def remove(c: Connection, table: Table, name: str, by: str) -> None:
@@ -127,7 +149,7 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
         if key in table.c and key != "id"
     }
     c.execute(table.insert().values(**values))
-    _record_creation(c, table, name, values, by)
+    _record_creations(c, table, {name: values}, by)
 
 
 def get_row(c: Connection, table: Table, name: str) -> dict[str, Any] | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
-from db import timestamps
+from app.core.ids import make_following_id, make_uuid7
+from db import raw_sql, timestamps
 from db.queries import operations, reads, transitions
 from db.queries.operations import OperationFilter
 from db.states import (
@@ -437,6 +439,27 @@ def test_recount_repairs_wrong_loads_and_names_them(connection: Connection, buil
         reads.list_queues(connection)[0].current_load,
         reads.list_pools(connection)[0].used_cpu,
     ) == (1, 1.0)
+
+
+def test_many_tasks_are_stored_and_cancelled_by_few_statements(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    executed: list[str] = []
+    usual = raw_sql.execute_on_driver
+
+    def count(driver: Any, sql: str, parameters: Any, many: bool = False) -> Any:
+        executed.extend([" ".join(sql.split()[:3])] * (len(parameters) if many else 1))
+        return usual(driver, sql, parameters, many)
+
+    monkeypatch.setattr(raw_sql, "execute_on_driver", count)
+    uuids = [make_following_id(make_uuid7(), at) for at in range(100)]
+
+    transitions.submit(connection, [make_task_row(uuid=uuid) for uuid in uuids], [], "ann")
+    transitions.cancel(connection, uuids, "ann")
+
+    assert executed.count("INSERT INTO tasks") == 4
+    assert executed.count("UPDATE tasks SET") == 1 and executed.count("INSERT INTO events") == 2
+    assert {row.status for row in reads.list_by_uuid(connection, uuids)} == {"cancelled"}
 
 
 def test_numbers_count_up_and_are_never_reused(connection: Connection, builder: TaskBuilder):
