@@ -164,15 +164,16 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     ]
     follows = f"#{ends[0]} ends next" if ends and case.position == 0 else None
     load, capacity = case.load, case.queue.capacity
+    # The position comes first: it is what differs between the rows of a list, which are cut.
     text = _join_parts(
-        f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})",
         case.format_position(),
+        f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})",
         follows,
     )
     yield WaitReason(
         "queue-full",
         text,
-        _fit_parts(f"queue full {load}/{capacity}", case.format_position(_format_nth), follows),
+        _fit_parts(case.format_position(_format_nth), f"queue full {load}/{capacity}", follows),
     )
 
 
@@ -233,6 +234,7 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
     runs, _ = _find_sufficient_ends(need, case.holders)
     free = f"{need.format_amount(need.free)} free"
     text = _join_parts(
+        case.format_position(),
         f"needs {needs}{unit} of pool {pool}, {free}",
         _format_releases(need, runs),
         _format_overdue(need, case, runs),
@@ -240,7 +242,11 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
     return WaitReason(
         need.code,
         text,
-        _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs)),
+        _fit_parts(
+            case.format_position(_format_nth),
+            f"needs {needs}{word}, {free}",
+            _format_releases_short(need, runs),
+        ),
     )
 
 
@@ -367,21 +373,19 @@ def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | 
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
-    place = (
-        f"{case.format_position()} in queue {sanitize(case.queue.name)}"
-        if case.format_position()
-        else None
-    )
+    is_named = any(need.is_lacking for need in find_needs(case))  # the first reason has it
+    position = None if is_named else case.format_position()
+    place = f"{position} in queue {sanitize(case.queue.name)}" if position else None
     behind = f"behind #{head.number}, which has reserved pool {sanitize(case.budget.pool.name)}"
     return WaitReason(
         "behind",
         _join_parts(place, behind),
-        _fit_parts(f"behind #{head.number}", case.format_position(_format_nth)),
+        _fit_parts(case.format_position(_format_nth), f"behind #{head.number}"),
     )
 
 
 def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
-    if case.index is None and case.position is not None:
+    if case.index is None and case.format_position():
         yield _make_reason(
             "behind",
             f"{case.format_position()} in queue {sanitize(case.queue.name)}",
@@ -435,10 +439,11 @@ def _join_parts(*parts: str | None) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _fit_parts(first: str, *more: str | None) -> str:
+def _fit_parts(*parts: str | None) -> str:
     """Join as many parts, from the first on, as fit the short form."""
+    first, *more = filter(None, parts)
     text = truncate(first, SHORT_WIDTH)
-    for part in filter(None, more):
+    for part in more:
         if measure_width(f"{text}; {part}") > SHORT_WIDTH:
             break
         text = f"{text}; {part}"

@@ -180,10 +180,8 @@ class WaitingTask:
         return self.load >= self.queue.capacity
 
     def format_position(self, word: Callable[[int], str] = format_ordinal) -> str | None:
-        """Format the position in the queue: `first of 14`."""
+        """Format the position in the queue: `first of 14`; None if it is the only task."""
         if self.position is None:
             return None
-        return (
-            f"{word(self.position + 1)} of"
-            f" {format_count(max(self.queue.waiting_total, self.position + 1))}"
-        )
+        total = max(self.queue.waiting_total, self.position + 1)
+        return f"{word(self.position + 1)} of {format_count(total)}" if total > 1 else None

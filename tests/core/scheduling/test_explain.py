@@ -153,12 +153,12 @@ def test_a_full_queue_names_the_next_release_and_positions():
     )
 
     assert first.reasons == (
-        WaitReason("queue-full", "queue media is full (2 of 2); first of 14; #1039 ends next",
-               "queue full 2/2; 1st of 14; #1039 ends next"),
+        WaitReason("queue-full", "first of 14; queue media is full (2 of 2); #1039 ends next",
+               "1st of 14; queue full 2/2; #1039 ends next"),
     )  # fmt: skip
     assert second.reasons == (
         WaitReason(
-            "queue-full", "queue media is full (2 of 2); second of 14", "queue full 2/2; 2nd of 14"
+            "queue-full", "second of 14; queue media is full (2 of 2)", "2nd of 14; queue full 2/2"
         ),
     )
     assert first.expected_in == pytest.approx((108.0, 132.0))
@@ -416,10 +416,11 @@ def test_lack_of_room_and_a_reservation_are_both_reported():
     why = explain(make_gpu_view(SWEEP, big, waiting_total=5), make_task_state(big), 1)
 
     assert list_codes(why) == ["pool-memory", "behind"]
-    assert (
-        list_texts(why)[1] == "second of 5 in queue gpu; behind #1049, which has reserved pool gpu"
-    )
-    assert why.reasons[1].short == "behind #1049; 2nd of 5"
+    needs, behind = list_texts(why)
+    assert needs.startswith("second of 5; needs 20.0G memory of pool gpu, ")
+    assert behind == "behind #1049, which has reserved pool gpu"
+    assert why.reasons[0].short.startswith("2nd of 5; needs 20.0G, ")
+    assert why.reasons[1].short == "2nd of 5; behind #1049"
 
 
 def test_a_task_far_down_the_queue_shows_its_position():
@@ -457,7 +458,7 @@ def test_a_task_without_given_position_is_found_in_the_view():
     view = make_view(make_queue("q", make_task(1), make_task(1060), capacity=0))
 
     assert list_texts(explain(view, make_task_state(), None)) == [
-        "queue q is full (0 of 0); second of 2"
+        "second of 2; queue q is full (0 of 0)"
     ]
 
 

@@ -186,7 +186,7 @@ def test_paused_queues_and_pools_are_resumed_and_later_limits_named():
     assert (pool.command, pool.undo[0].verb) == (("taskdeck", "pool", "resume", "p"), "pool.drain")
     assert (
         map_by_name(find_suggestions(make_what_if(full, task)))["resume-queue"].gain
-        == "then queue full 1/1; 1st of 1"
+        == "then queue full 1/1"
     )
 
 
