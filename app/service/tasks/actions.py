@@ -606,15 +606,19 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
     if not numbers:
         return []
     named = [str(number) for number in numbers[:_MAX_NAMED]]
-    more = f" and {len(numbers) - _MAX_NAMED:,} more" if numbers[_MAX_NAMED:] else ""
-    whom = _format_number(rows[0]) if len(rows) == 1 else "these"
-    too = "it" if len(numbers) == 1 else "them"
-    stays = "stays" if len(numbers) == 1 else "stay"
-    listed = ", ".join(f"#{number}" for number in named)
+    shown = [f"#{number}" for number in named]
+    if numbers[_MAX_NAMED:]:
+        shown.append(f"{len(numbers) - _MAX_NAMED:,} more")
+    whom = _format_number(rows[0]) if len(rows) == 1 else "them"
+    were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
     return [
-        f"cancelled with {whom}, and {stays} cancelled: {listed}{more}. "
-        f"To run {too} too: taskdeck retry {' '.join(named)}"
+        f"{_join_with_and(shown)} {were} cancelled with {whom} and {stay} cancelled."
+        f" To run {too} too: taskdeck retry {' '.join(named)}"
     ]
+
+
+def _join_with_and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:

@@ -300,7 +300,8 @@ async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, wor
     with_them = await actions.retry(call, ids=[2, 3, 4])
 
     assert alone["notes"] == [
-        "cancelled with #1, and stay cancelled: #2, #3, #4. To run them too: taskdeck retry 2 3 4"
+        "#2, #3 and #4 were cancelled with #1 and stay cancelled."
+        " To run them too: taskdeck retry 2 3 4"
     ]
     assert (
         with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
