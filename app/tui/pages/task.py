@@ -19,7 +19,7 @@ from app.tui.actions.shell_command import (
     quote_words,
 )
 from app.tui.pages.task_facts import TaskContext, estimate_end, is_open_range, measure_run
-from app.tui.style import STATES, UNKNOWN, Span
+from app.tui.style import STATES, UNKNOWN, Span, get_load_style
 from app.tui.widgets.document import DocRow, Section, wrap_text
 from db.states import ACTIVE, WAITING
 
@@ -108,14 +108,15 @@ def _build_use_row(
     whole: float | None,
     shown: tuple[str, str, str],
 ) -> DocRow:
-    bar = facts.look.draw_two_tone(part or 0.0, whole, whole, 10) if whole else ""
+    load = get_load_style(part, whole)
+    bar = facts.look.draw_two_tone(part or 0.0, whole, whole, 10, load) if whole else ""
     high = bool(whole) and (part or 0.0) >= HIGH_SHARE * (whole or 0.0)
     cells = (facts.about["use"] or {}).get(f"{name}_cells") or ()
     last = ""
     if cells:
         sparkline = facts.look.draw_sparkline(cells, 10, max([whole or 0.0, *cells]))
         last = f"{'! ' if high else '  '}{sparkline}"
-    return DocRow(((_format_use_row(facts, name, bar, *shown, last), "bold" if high else ""),))
+    return _build_bar_row(facts, name, bar, load, shown, last)
 
 
 def _build_time_row(facts: TaskContext) -> DocRow:
@@ -130,26 +131,25 @@ def _build_time_row(facts: TaskContext) -> DocRow:
         if usual
         else ""
     )
-    return DocRow(
-        (
-            (
-                _format_use_row(
-                    facts, "time", bar, units.format_duration(ran), about, request_text, last
-                ),
-                "",
-            ),
-        )
-    )
+    shown = units.format_duration(ran), about, request_text
+    return _build_bar_row(facts, "time", bar, get_load_style(ran, limit), shown, last)
 
 
-def _format_use_row(
-    facts: TaskContext, name: str, bar: str, now: str, peak: str, request_text: str, last: str
-) -> str:
-    """Format a row of the table; the last column only if it fits."""
-    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{request_text:<10}"
-    if facts.room >= HISTORY_CELLS:
-        text += last
-    return facts.look.adapt_text(text.rstrip())
+def _build_bar_row(
+    facts: TaskContext, name: str, bar: str, load: str, shown: tuple[str, str, str], last: str
+) -> DocRow:
+    """Return a row of the table with its bar in the colour of the load.
+
+    The last column is shown only if it fits.
+    """
+    now, peak, request_text = shown
+    text = f"{now:<12}{peak:<12}{request_text:<10}"
+    text += last if facts.room >= HISTORY_CELLS else ""
+    return DocRow((
+        (f"{name:<7}", ""),
+        (f"{bar:<11}", load),
+        (facts.look.adapt_text(text.rstrip()), "" if load == "calm" else load),
+    ))  # fmt: skip
 
 
 def _find_maximum(*values: float | None) -> float | None:

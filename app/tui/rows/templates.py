@@ -96,23 +96,23 @@ def _collect_properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any
 
 
 _WIDE = (
-    TableColumn("", 16, 32, gap=0, grow=2, floor=12, cut="middle"),
+    TableColumn("NAME", 16, 48, gap=0, fits=True, grow=1, floor=12, cut="middle"),
     TableColumn("ENGINE", 6),
     TableColumn("QUEUE", 10, 14, drop=4, cut="middle"),
     TableColumn("PARAMETERS", 18, 18, drop=3, gap=2),
     TableColumn("USED", 6, right=True),
     TableColumn("LAST", 10, gap=2),
     TableColumn("USUALLY", 7, right=True, drop=2),
-    TableColumn("WHAT FOR", 14, grow=1, floor=8, gap=2),
+    TableColumn("WHAT FOR", 14, grow=2, floor=8, gap=2),
 )
 _NARROW = (
-    TableColumn("", 14, 24, gap=0, grow=2, floor=10, cut="middle"),
+    TableColumn("NAME", 14, 40, gap=0, fits=True, grow=1, floor=10, cut="middle"),
     TableColumn("ENGINE", 6, drop=3),
     TableColumn("PARAMETERS", 10, 18, drop=2, fits=True),
     TableColumn("USED", 5, 7, right=True, fits=True),
     TableColumn("LAST", 8, 10, fits=True),
     TableColumn("USUALLY", 7, right=True, drop=1),
-    TableColumn("WHAT FOR", 10, grow=1, floor=6, gap=2),
+    TableColumn("WHAT FOR", 10, grow=2, floor=6, gap=2),
 )
 
 

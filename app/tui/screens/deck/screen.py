@@ -287,11 +287,18 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.show_board()
 
     def on_key(self, event: events.Key) -> None:
-        """Explain keys known from other programs, once each."""
+        """Explain keys of the task list, and once each those known from other programs."""
+        if event.key in TASK_LIST_KEYS and not isinstance(self.focused, Input):
+            event.stop()
+            self.deck.show_message(TASK_LIST_HINT, "warn")
         if event.key in FOREIGN_KEYS and not isinstance(self.focused, Input):
             self.deck.show_message_once(f"{event.key.upper()} is {FOREIGN_KEYS[event.key]} here.")
 
 
+TASK_LIST_KEYS = ("asterisk", "v")
+TASK_LIST_HINT = (
+    "* and v mark in the list of tasks: 5 opens it (5, then F: what failed). space marks one row."
+)
 FOREIGN_KEYS: dict[str, str] = {
     "f3": "/",
     "f4": "/",
