@@ -1,7 +1,7 @@
 """Benchmark of bulk submission against SQLite alone storing the same rows.
 
-A million lines are also measured by the memory of command and runtime, and by the longest time that
-another command waits for its own submission meanwhile.
+A million lines are also measured by the memory of command and runtime. While they are stored, and
+while 200,000 tasks are cancelled, another client submits single tasks; its longest wait counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from app.client import Client
@@ -21,6 +21,7 @@ from tests.bench.figures import Figure
 from tests.bench.workload import create_parked_queue, submit_bulk
 
 MILLION = 1_000_000
+CANCELLED = 200_000
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
@@ -40,21 +41,16 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
             30_000,
             at_most=False,
         )
+    create_parked_queue(house, "other", 1)
     yield from _measure_million(house)
+    yield from _measure_cancel(house)
 
 
 def _measure_million(house: AcceptanceHome) -> Iterator[Figure]:
-    create_parked_queue(house, "other", 1)
     runtime = house.run_json("status", "--json")["runtime"]["pid"]
     Path(f"/proc/{runtime}/clear_refs").write_text("5")  # the peak counts from here
-    done, waits = threading.Event(), [0.0]
-    other = threading.Thread(target=_submit_singly, args=(house.home, done, waits))
-    other.start()
-    try:
+    with submit_meanwhile(house) as waits:
         ours = MILLION / submit_bulk(house, MILLION, "bulk")
-    finally:
-        done.set()
-        other.join()
     what = f"submit --from, {MILLION:,} lines"
     yield Figure(what, ours, "tasks/s", None, "", ours, 25_000, at_most=False)
     for whose, peak in (
@@ -62,8 +58,38 @@ def _measure_million(house: AcceptanceHome) -> Iterator[Figure]:
         ("runtime", read_peak(runtime)),
     ):
         yield Figure(f"{what}, peak of the {whose}", peak, "MiB RSS", None, "", peak, 200)
+    yield make_wait_figure(what, waits)
+
+
+def _measure_cancel(house: AcceptanceHome) -> Iterator[Figure]:
+    create_parked_queue(house, "cancel", 1)
+    submit_bulk(house, CANCELLED, "cancel")
+    with submit_meanwhile(house) as waits:
+        began = time.perf_counter()
+        house.run_ok("cancel", "--queue", "cancel", "--yes")
+        ours = time.perf_counter() - began
+    what = f"cancel of {CANCELLED:,} tasks"
+    yield Figure(what, ours, "s", None, "", ours, 6)
+    yield make_wait_figure(what, waits)
+
+
+@contextmanager
+def submit_meanwhile(house: AcceptanceHome) -> Iterator[list[float]]:
+    """Submit single tasks in a thread; yield the seconds that each takes."""
+    done, waits = threading.Event(), [0.0]
+    other = threading.Thread(target=_submit_singly, args=(house.home, done, waits))
+    other.start()
+    try:
+        yield waits
+    finally:
+        done.set()
+        other.join()
+
+
+def make_wait_figure(what: str, waits: list[float]) -> Figure:
+    """Return the longest time that another submission took meanwhile."""
     worst = max(waits) * 1e3
-    yield Figure(f"{what}, another submission meanwhile", worst, "ms", None, "", worst, 100)
+    return Figure(f"{what}, another submission meanwhile", worst, "ms", None, "", worst, 100)
 
 
 def _submit_singly(home: Path, done: threading.Event, waits: list[float]) -> None:

@@ -38,6 +38,10 @@ BATCH_SIZE = 100
 """Tasks that a verb changes between two looks at the clock."""
 STEP_SECONDS = 0.03
 """Seconds after which a transaction of a verb ends, at the next look at the clock."""
+MANY = 5_000
+"""Tasks of an answer whose memory goes back to the system."""
+TRIM_DELAY = 5.0
+"""Seconds until the answer to many tasks has been sent."""
 MAX_UNRESOLVED = 50
 """Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""
 
@@ -73,6 +77,8 @@ async def _apply_to_tasks(
         done = await write(_apply_for_a_while, call.by, verb, left, select, check, act)
         del left[-len(done) :]
         parts += done
+    if len(uuids) >= MANY:
+        asyncio.get_running_loop().call_later(TRIM_DELAY, submit.trim_memory)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():

@@ -714,7 +714,7 @@ async def _store_staged(
         thread.shutdown(wait=False)
         if work.done() and not work.cancelled() and work.exception() is None:
             staging.close()
-        asyncio.get_running_loop().call_later(1.0, _trim_memory)
+        asyncio.get_running_loop().call_later(1.0, trim_memory)
     _, highest, _ = await call.db.read(transitions.summarize_numbers, *bulk.get_uuid_range(first))
     await number_file.raise_mark(call.home, highest)
     if staging.past:
@@ -764,7 +764,7 @@ async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
     return found
 
 
-def _trim_memory() -> None:
+def trim_memory() -> None:
     """Return the memory of a large batch to the system.
 
     The allocator would keep it for a runtime that lives for weeks.
