@@ -274,7 +274,7 @@ def add_filters(
         "--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; repeatable"
     )
     group.add_argument(
-        "--since", metavar="TIME", type=DURATION, help="submitted within the last 2h, 3d, …"
+        "--since", metavar="TIME", type=AGE, help="submitted since 2h (ago), 10:00, yesterday, …"
     )
     group.add_argument(
         "--filter",
@@ -351,6 +351,12 @@ def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(wrong)) from None
 
     return convert
+
+
+def _parse_age(text: str) -> float:
+    from datetime import UTC, datetime
+
+    return units.parse_age(text, datetime.now(UTC))
 
 
 def parse_statuses(text: str) -> list[str]:
@@ -439,5 +445,7 @@ RETRIES = make_type(units.parse_int, 0, 10_000)
 CAPACITY = make_type(units.parse_int, 0, 100_000)
 LIMIT = make_type(units.parse_int, 0, 100_000_000)
 DURATION = make_type(units.parse_duration)
+AGE = make_type(_parse_age)
+"""A past time, as seconds before now."""
 SIZE = make_type(units.parse_size)
 CPU = make_type(units.parse_cpu)
