@@ -20,7 +20,8 @@ from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
 from db.errors import Storage
-from db.queries import operations
+from db.queries import alerts, operations
+from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
     ACTIVE_SQL,
@@ -831,7 +832,8 @@ def undo_cancel(c: Connection, tasks: Mapping[str, str | None], by: str) -> list
         {"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)}
         for uuid in back
     ]
-    move_tasks(c, TaskStatus.QUEUED, rows, by, "brought back")
+    alerts.reopen_cancelled(c, list(back))
+    move_tasks(c, TaskStatus.QUEUED, rows, by, BROUGHT_BACK)
     # Children that wait for any end wait again, unless they have started.
     children = (
         "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"

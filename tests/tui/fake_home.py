@@ -58,7 +58,7 @@ _FAILED_RUN: Row = {
 }
 FAILED = make_task_row(
     number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media",
-    cwd="/srv/media", priority=0, attempts=2,
+    cwd="/srv/media", priority=0, attempts=2, failures=1,
     parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0,
     reason="exit 1",
     launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]},
@@ -491,7 +491,7 @@ def _make_rule(name: str, severity: str, words: str, **more: Any) -> Row:
         "id": 1, "name": name, "conditions": {"preset": "finishes-within", "value": "45m",
         "match": {"template": "encode"}}, "actions": {},
         "priority": 2, "enabled": True, "severity": severity, "words": words, "limit": 45 * MINUTE,
-        "open": {}, "silence": None,
+        "open": {}, "silence": None, "state": "ok",
         "late": 0, "last_late": None, "created_at": format_timestamp(9e6),
         "updated_at": format_timestamp(9e6),
     } | more  # fmt: skip

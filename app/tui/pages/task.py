@@ -10,7 +10,6 @@ from typing import Any
 from app.core.text import units
 from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
-from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.actions import right_size
 from app.tui.actions.shell_command import (
     build_repeat_words,
@@ -21,7 +20,7 @@ from app.tui.actions.shell_command import (
 from app.tui.pages.task_facts import TaskContext, estimate_end, is_open_range, measure_run
 from app.tui.style import STATES, UNKNOWN, Span, get_load_style
 from app.tui.widgets.document import DocRow, Section, wrap_text
-from db.states import ACTIVE, WAITING
+from db.states import ACTIVE, ENDED, WAITING
 
 MAX_INDENT = 6
 """Maximum indented levels; deeper tasks are listed without further indentation."""
@@ -271,9 +270,11 @@ def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
     """Return `must end by 11:30   on time, 40m to spare` and its style."""
     finishes = rule["preset"] == "finishes-within"
     word, due = ("end" if finishes else "start"), facts.format_timestamp(rule["due"])
+    if rule["done"] is None and facts.status in ENDED:
+        return facts.look.sanitize(rule["text"]), "late"
     if rule["done"] is not None:
         spare = rule["due"] - rule["done"]
-        well = not (finishes and facts.status in (*FAILED_STATES, "cancelled"))
+        well = not (finishes and facts.status == "cancelled")
         done = ("ended" if finishes else "started") if well else STATES[facts.status].word
         if spare < 0:
             return f"{done} {units.format_age(-spare)} late", "late"

@@ -64,7 +64,7 @@ def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
         number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media",
         cwd="/srv/media", priority=0,
         parameters={"input": "/srv/in/S02E09.mkv", "width": 320, "api_token": "•••"},
-        memory=512.0, cpu=1.0,
+        memory=512.0, cpu=1.0, failures=1,
         timeout=600.0, launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv"]},
         reason="exit 1",
         ended_at="2026-11-25T10:40:04.000000Z", instances=runs,
@@ -875,15 +875,15 @@ async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
 
 async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) -> None:
     rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within",
-    "due": NOW + 2640, "done": NOW, "took": 1.0,
-            "late": False, "text": "", "short": ""}  # fmt: skip
+    "due": NOW + 2640, "done": None, "took": 1.0, "late": True, "since": NOW,
+            "text": "failed: exit 1; must succeed within 45m", "short": "failed"}  # fmt: skip
     row = make_failed_runtime(tmp_path).table["show"]
     app = make_deck(
         FakeRuntime(
             about=make_about_answer(
                 row,
                 *row["instances"],
-                slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}],
+                slas=[rule, {**rule, "name": "soon", "preset": "starts-within", "done": NOW}],
             )
         )
     )
@@ -891,7 +891,7 @@ async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) 
         app.open_task("1048")
         await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
-        assert "on-time            failed within the time, 44m to spare" in text
+        assert "on-time            failed: exit 1; must succeed within 45m" in text
         assert "soon               started in time, 44m to spare" in text
 
 
