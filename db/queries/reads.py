@@ -25,12 +25,11 @@ from db.rows import (
     QueuePositionRow,
     QueueRow,
     TaskLineRow,
-    TaskListText,
     TaskRow,
     TaskStateRow,
     get_run_limit,
 )
-from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, TaskStatus
+from db.states import ACTIVE, ACTIVE_SQL, ENDED, TaskStatus
 
 tasks, runs = schema.tasks, schema.instances
 
@@ -210,24 +209,6 @@ def list_uuids(c: Connection, **conditions: Unpack[TaskFilter]) -> list[str]:
     return list(c.execute(_order_newest(select(tasks.c.uuid), conditions, 0)).scalars())
 
 
-def list_as_text(
-    c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]
-) -> TaskListText:
-    """Return matching tasks as JSON text.
-
-    SQLite builds the text, six times as fast as by way of Python objects.
-    """
-    found = _order_newest(
-        select(*[tasks.c[name] for name in LIST_COLUMNS]), conditions, limit
-    ).subquery()
-    waiting = func.json_group_array(found.c.uuid).filter(
-        found.c.status.in_([status.value for status in WAITING])
-    )
-    lines = func.json_group_array(func.json_array(*found.c))
-    text, count, uuids = c.execute(select(lines, func.count(), waiting)).one()
-    return TaskListText(text, count, json.loads(uuids))
-
-
 def _order_newest(chosen: Select[Any], conditions: TaskFilter, limit: int) -> Select[Any]:
     # Rows are stored in number order; an index on status keeps that order, so no sort is needed.
     by_status = len(conditions.get("statuses", ())) == 1 and conditions.get("queue") is None
@@ -249,7 +230,7 @@ def count_tasks(c: Connection, **conditions: Unpack[TaskFilter]) -> int:
         )
     if asked == {"recent"} and (recent := conditions.get("recent")):
         return sum(n for status, n in count_by_status(c).items() if status not in ENDED) + sum(
-            count_ended_since(c, recent).values()
+            count_ended_since(c, recent, skip_deleted=True).values()
         )
     return c.execute(
         select(func.count()).select_from(tasks).where(*_build_conditions(conditions))

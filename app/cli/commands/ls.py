@@ -1,4 +1,4 @@
-"""`taskdeck ls`: list tasks, newest first.
+"""`taskdeck ls`: list what runs, then what waits, then what ended.
 
 The count goes to stderr, so that a truncated list is never silent.
 """
@@ -95,6 +95,8 @@ def _warn_stale(session: CommandContext, states: set[str]) -> None:
 
 PAGE_SIZE = 1000
 """Tasks per request. A slow search stops early and continues with the next page."""
+GROUPS = (("active", True), ("waiting", False), ("ended", True))
+"""Groups of states in the order of the list, and whether their newest task comes first."""
 
 
 def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
@@ -117,19 +119,36 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
 def _fetch_pages(
     session: CommandContext, filter: str, limit: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the tasks and the rest of the last answer."""
+    """Return the tasks and the rest of the last answer, with the total of all groups."""
+    tasks: list[dict[str, Any]] = []
+    totals: list[int | None] = []
+    more = False
+    reply: dict[str, Any] = {}
+    for group, down in GROUPS:
+        found, reply = _fetch_group(
+            session, f"status:{group} {filter}", down, limit - len(tasks) if limit else None
+        )
+        tasks += found
+        totals.append(reply["total"])
+        more = more or reply["more_after"]
+    known = [total for total in totals if total is not None]
+    total = sum(known) if len(known) == len(totals) else None
+    return tasks, {**reply, "total": total, "more_after": more}
+
+
+def _fetch_group(
+    session: CommandContext, filter: str, down: bool, room: int | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return at most `room` tasks of one group, and the last answer: its total is of the group."""
     tasks: list[dict[str, Any]] = []
     at = None
     while True:
-        reply = session.call(
-            "browse",
-            filter=filter,
-            at=at,
-            limit=min(PAGE_SIZE, limit - len(tasks)) if limit else PAGE_SIZE,
-        )
+        left = PAGE_SIZE if room is None else max(1, min(PAGE_SIZE, room - len(tasks)))
+        reply = session.call("browse", filter=filter, at=at, down=down, limit=left)
         tasks += [dict(zip(reply["columns"], row, strict=True)) for row in reply["rows"]]
-        if not reply["more_after"] or len(tasks) == limit:
-            return tasks, reply
+        if not reply["more_after"] or (room is not None and len(tasks) >= room):
+            cut = room is not None and len(tasks) > room
+            return tasks[:room], {**reply, "more_after": reply["more_after"] or cut}
         at = reply["stopped"] or [tasks[-1]["at"], tasks[-1]["number"]]
 
 
@@ -157,7 +176,7 @@ def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
 
 
 def format_count(shown: int, total: int | None, all_: int, chosen: Collection[str] = ()) -> str:
-    """Return `11 of 1,204 tasks (newest first). More: …`.
+    """Return `11 of 1,204 tasks (running first). More: …`.
 
     `total` is the number of matches, None if unknown; `chosen` are the filters in use.
     """
@@ -170,7 +189,7 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
     matching = f", {total:,} match" if total and total > shown else ""
     others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
     hints = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
-    return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: {', '.join(hints)}"
+    return f"{shown:,} of {all_:,} tasks (running first{matching}). More: {', '.join(hints)}"
 
 
 BRIEF_COLUMNS = (

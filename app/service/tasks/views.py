@@ -24,7 +24,7 @@ from app.service.tasks import lookup, suggestions
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import reads, sla_cursor
+from db.queries import reads, sla_cursor, task_list
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
@@ -130,9 +130,9 @@ def run_to_dict(row: InstanceRow) -> dict[str, Any]:
 async def ls(
     call: Call, *, status: Sequence[str] | str = (), queue: str | None = None,
     name: str | None = None, tag: dict[str, str] | None = None,
-    since: float | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
+    since: float | str | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return tasks, newest first, and `as_of`, the last known event.
+    """Return tasks in the order of `task_list`, and `as_of`, the last known event.
 
     `recent` leaves out tasks that ended more than a day ago. With `brief`, return only the
     displayed columns: `lines` is the JSON text of a list of lists (columns in
@@ -148,7 +148,7 @@ def _ls(
     c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
     query, as_of = _build_query(c, query, recent), sla_cursor.find_last_event(c)
-    rows = reads.list_tasks(c, **query, limit=limit)
+    rows = task_list.list_tasks(c, **query, limit=limit)
     notes = _read_notes(c, call, [row for row in rows if row.status in WAITING][:MAX_EXPLAINED])
     listed = [
         task_to_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NO_NOTES), strict=True))
@@ -161,7 +161,7 @@ def _ls_brief(
     c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
     query = _build_query(c, query, recent)
-    brief = reads.list_as_text(c, **query, limit=limit)
+    brief = task_list.list_as_text(c, **query, limit=limit)
     notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting[:MAX_EXPLAINED]))
     return {"lines": brief.lines, "notes": notes} | _count_matches(c, query, limit, brief.found)
 
