@@ -8,6 +8,7 @@ libraries starts faster.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -57,7 +58,7 @@ from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import definitions, operations, reads, replicas, samples
+from db.queries import definitions, operations, reads, replicas, retention, samples
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus
 
@@ -70,6 +71,13 @@ TREND_CELLS = 10
 LOG_TAIL_BYTES = 4096
 
 
+def count_all_ended(c: Connection, since: str) -> dict[str, int]:
+    """Return the tasks that ended since a time by status, those deleted or removed included."""
+    found = Counter(reads.count_ended_since(c, since))
+    found.update(retention.count_removed(c, since))
+    return found
+
+
 class EndedCount:
     """Cached count of tasks that ended since a given time.
 
@@ -78,7 +86,10 @@ class EndedCount:
     """
 
     def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
-        """Count tasks with these statuses; with `kept` leave out deleted ones."""
+        """Count tasks with these statuses; with `kept` leave out deleted ones.
+
+        Otherwise the count includes tasks whose rows are removed, so that it never falls by itself.
+        """
         self._statuses, self._kept = statuses, kept
         self.is_cached = False
         """True if the last answer came from the cache and may be stale."""
@@ -91,12 +102,14 @@ class EndedCount:
         began = monotonic()
         self.is_cached = since == self._since and began < self._due
         if not self.is_cached:
-            self._found, self._since = (
-                reads.count_ended_since(c, since, self._statuses, skip_deleted=self._kept),
-                since,
-            )
+            self._found, self._since = self._count(c, since), since
             self._due = monotonic() + 20 * (monotonic() - began)
         return self._found
+
+    def _count(self, c: Connection, since: str) -> dict[str, int]:
+        if self._kept:
+            return reads.count_ended_since(c, since, self._statuses, skip_deleted=True)
+        return count_all_ended(c, since)
 
 
 _TODAY, _UNSEEN = EndedCount(ENDED), EndedCount(FAILED_STATES, kept=True)
@@ -638,7 +651,7 @@ def _read_status(c: Connection, call: Call) -> dict[str, Any]:
 def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
     """Return the parts of `status` that come from the database."""
     now, active = timestamps.utcnow(), reads.list_running(c)
-    ended = reads.count_ended_since(c, timestamps.format_time(get_midnight(now)))
+    ended = count_all_ended(c, timestamps.format_time(get_midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
     backup = _read_backup(c, call, now)
     return {
