@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from app.cli import output
 from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, require_text
 from app.core.text.sanitize import sanitize, sanitize_lines, truncate
@@ -37,7 +35,7 @@ def read_text(file: str) -> tuple[str, str]:
     shown = truncate(sanitize(file), 200)
     try:
         if file == "-":
-            return sys.stdin.buffer.read().decode(), ""
+            return output.read_stdin("definitions").decode(), ""
         with open(file, "rb") as source:
             return source.read().decode(), file
     except FileNotFoundError:

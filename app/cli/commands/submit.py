@@ -6,7 +6,6 @@ stdout receives only the numbers of the tasks.
 from __future__ import annotations
 
 import os
-import sys
 
 from app.cli import output
 from app.cli.parser import Args, Command
@@ -129,7 +128,7 @@ def _make_tasks(args: Args) -> list[dict[str, Any]]:
         return [task]
     from app.cli.submission.each_line import expand_items
 
-    found = expand_items(task, sys.stdin.buffer.read(), args.nul)
+    found = expand_items(task, output.read_stdin("lines"), args.nul)
     if args.follow and len(found) > 1:
         raise Usage(f"--follow shows a single task, not {len(found):,}. {NOT_SUBMITTED}")
     return found
@@ -160,7 +159,7 @@ def _read_script(args: Args) -> str:
         )
     if args.script != "-":
         return args.script
-    return os.fsdecode(sys.stdin.buffer.read())
+    return os.fsdecode(output.read_stdin("a script"))
 
 
 def _check_argv(command: list[str]) -> list[str]:

@@ -6,10 +6,10 @@ A bulk submission is stored completely or not at all.
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack, contextmanager, suppress
 
 from app import paths
+from app.cli.output import open_stdin
 from app.core.text.sanitize import sanitize, truncate
 from app.errors import NOT_SUBMITTED, NotFound, Storage, Usage
 
@@ -100,7 +100,9 @@ def open_lines(file: str, home: str, name: str) -> Iterator[tuple[dict[str, str]
     """
     shown = "" if file == "-" else truncate(sanitize(file), 200)
     with ExitStack() as stack:
-        source = sys.stdin.buffer if file == "-" else stack.enter_context(_open(file, shown))
+        source = (
+            open_stdin("JSON lines") if file == "-" else stack.enter_context(_open(file, shown))
+        )
         head = _read(source, shown)
         if len(head) <= MAX_TEXT:
             yield {"text": head.decode("utf-8", "surrogateescape")}, shown
