@@ -122,6 +122,13 @@ def make_name_command(group: str, verb: str, summary: str, participle: str) -> C
 def _run_verb(session: CommandContext, args: Args, group: str, verb: str, participle: str) -> int:
     name = require_one_name(args, group)
     answer = session.call(f"{group}.{verb}", name=name)
+    if verb == "drain":
+        from shlex import quote
+
+        output.print_note(
+            f"a draining {group} starts nothing, as a paused one does; the word tells others that"
+            f" it is emptied on purpose. To end it: taskdeck {group} resume {sanitize(quote(name))}"
+        )
     return print_result(
         args, answer, f"{group} {sanitize(name)} {_format_result(answer, participle)}"
     )

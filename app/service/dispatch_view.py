@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from db.engine import Connection, Engine
 from db.maintenance import quarantine
 from db.queries import dispatch, reads, run_history
 from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
-from db.states import WAITING, TaskStatus
+from db.states import WAITING, RunStatus, TaskStatus
 
 WINDOW_SIZE = 64
 CACHE_SECONDS = 30.0
@@ -352,11 +352,21 @@ def read_subjects(c: Connection, tasks: Sequence[TaskRow | TaskLineRow]) -> list
         reads.map_parents(c, [task.uuid for task in tasks if task.status != TaskStatus.QUEUED]),
         timestamps.utcnow(),
     )
-    return [_build_subject(task, parents.get(task.uuid, ()), now) for task in tasks]
+    running = any(row.status == TaskStatus.RUNNING for rows in parents.values() for row in rows)
+    paused = _find_paused(c) if running else frozenset[int]()
+    return [_build_subject(task, parents.get(task.uuid, ()), now, paused) for task in tasks]
+
+
+def _find_paused(c: Connection) -> frozenset[int]:
+    """Return the numbers of the running tasks whose processes are paused."""
+    return frozenset(run.number for run in reads.list_running(c) if run.status == RunStatus.PAUSED)
 
 
 def _build_subject(
-    task: TaskRow | TaskLineRow, parents: Sequence[ParentRow], now: datetime
+    task: TaskRow | TaskLineRow,
+    parents: Sequence[ParentRow],
+    now: datetime,
+    paused: Collection[int],
 ) -> TaskState:
     due, retry_in = _seconds_until(task.not_before, now), _seconds_until(task.retry_at, now)
     at = (
@@ -364,7 +374,10 @@ def _build_subject(
         if task.not_before
         else None
     )
-    waits_for = tuple(ParentTask(p.number, p.name, p.status, p.kind) for p in parents)
+    waits_for = tuple(
+        ParentTask(p.number, p.name, "paused" if p.number in paused else p.status, p.kind)
+        for p in parents
+    )
     return TaskState(task.uuid, task.number, task.name, task.queue, task.status, task.priority,
     task.cpu, task.memory,
                    task.held_by if task.hold else None, due, at, retry_in, task.attempts,

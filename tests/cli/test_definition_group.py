@@ -153,6 +153,7 @@ def test_reopening_a_closed_queue_is_reported(fake_runtime, cli):
     assert became("pause", "active", "paused") == "queue media paused\n"
     assert became("pause", "paused", "paused") == "queue media is paused already\n"
     assert became("drain", "paused", "draining") == "queue media draining (was paused)\n"
+    assert "as a paused one does" in cli("queue", "drain", "media").err
     assert became("resume", "draining", "active") == "queue media resumed\n"
     assert became("resume", "active", "active") == "queue media is open already\n"
 

@@ -164,16 +164,14 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     ]
     follows = f"#{ends[0]} ends next" if ends and case.position == 0 else None
     load, capacity = case.load, case.queue.capacity
+    name = sanitize(case.queue.name)
+    full, short = f"queue {name} is full ({load} of {capacity})", f"queue full {load}/{capacity}"
+    if capacity == 0:
+        full = short = f"queue {name} has capacity 0"
     # The position comes first: it is what differs between the rows of a list, which are cut.
-    text = _join_parts(
-        case.format_position(),
-        f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})",
-        follows,
-    )
+    text = _join_parts(case.format_position(), full, follows)
     yield WaitReason(
-        "queue-full",
-        text,
-        _fit_parts(case.format_position(_format_nth), f"queue full {load}/{capacity}", follows),
+        "queue-full", text, _fit_parts(case.format_position(_format_nth), short, follows)
     )
 
 

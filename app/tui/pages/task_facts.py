@@ -14,7 +14,7 @@ from app.core.board import Board, RunningEntry
 from app.core.text import units
 from app.tui.style import STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_elapsed
-from db.states import ACTIVE, WAITING
+from db.states import ACTIVE, ENDED, WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +211,20 @@ def _describe_ended(facts: TaskContext) -> Iterator[str]:
         + f", {units.format_age(facts.seconds_since(when))} ago ({facts.format_time(when)})"
     )
     if run:
-        yield format_attempt(facts, run) + (
-            ", the last" if run["attempt"] > task["retries"] and task["retries"] else ""
-        )
+        last = task["retries"] and not _count_left(task)
+        yield format_attempt(facts, run) + (", the last" if last else "")
 
 
 def format_attempt(facts: TaskContext, run: Mapping[str, Any]) -> str:
-    """Return `attempt 1 of 2`."""
-    return f"attempt {run['attempt']} of {max(run['attempt'], facts.task['retries'] + 1)}"
+    """Return `attempt 1 of 2`, or `attempt 1` if none can follow though retries are left."""
+    left = _count_left(facts.task)
+    if left and facts.task["status"] in ENDED:
+        return f"attempt {run['attempt']}"
+    return f"attempt {run['attempt']} of {run['attempt'] + left}"
+
+
+def _count_left(task: Mapping[str, Any]) -> int:
+    return max(0, task["retries"] - task["failures"])
 
 
 def measure_run(facts: TaskContext, run: Mapping[str, Any] | None) -> float | None:

@@ -653,7 +653,8 @@ _NO_ROOM = (
 )
 _WAITS = (
     *_NO_ROOM,
-    (" is full (", "queue"), (" is paused", "queue"), (" is draining", "queue"),
+    (" is full (", "queue"), (" has capacity 0", "queue"), (" is paused", "queue"),
+    (" is draining", "queue"),
     ("behind #", "priority"), (" in queue ", "priority"),
 )  # fmt: skip
 """Phrases of waiting reasons, with the field that would help."""

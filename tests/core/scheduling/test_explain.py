@@ -458,7 +458,7 @@ def test_a_task_without_given_position_is_found_in_the_view():
     view = make_view(make_queue("q", make_task(1), make_task(1060), capacity=0))
 
     assert list_texts(explain(view, make_task_state(), None)) == [
-        "second of 2; queue q is full (0 of 0)"
+        "second of 2; queue q has capacity 0"
     ]
 
 

@@ -69,6 +69,17 @@ async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Cal
     assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
 
 
+async def test_a_paused_parent_is_named_as_paused(call: Call, worker):
+    await submit_task(call, name="parent")
+    await worker.start(1)
+    await submit_task(call, after=[1])
+    await execute_sql(call, "UPDATE instances SET status = 'paused'")
+
+    (why,) = await views.explain(call, ids=[2])
+
+    assert why["reasons"][-1]["text"] == "after #1 parent, which is paused"
+
+
 async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Call, worker):
     """Keep the timeout as the bound, so that other tasks can still be backfilled."""
     for number in (1, 2, 3):

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from textual.app import App
 
 from app.errors import NotFound
+from app.tui.pages.task_facts import format_attempt
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.log import LogScreen
 from app.tui.screens.task import TaskScreen
@@ -871,6 +873,23 @@ async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
         assert "soon               must start by 10:43   may be late" in text
         assert "late               must end by 10:40   2m late" in text
         assert "kept               ended in time, 1m to spare" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "attempt", "failures", "text"),
+    [
+        ("running", 1, 0, "attempt 1 of 4"),
+        ("running", 7, 1, "attempt 7 of 9"),
+        ("failed", 4, 3, "attempt 4 of 4"),
+        ("cancelled", 7, 2, "attempt 7"),
+    ],
+)
+def test_an_attempt_tells_how_many_may_follow(
+    status: str, attempt: int, failures: int, text: str
+) -> None:
+    task = {"status": status, "retries": 3, "failures": failures}
+    facts: Any = SimpleNamespace(task=task)
+    assert format_attempt(facts, {"attempt": attempt}) == text
 
 
 async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) -> None:
