@@ -116,7 +116,10 @@ def _query_kind(kind: str, words: list[str], call: Call) -> Candidates:
 
 
 def _list_tasks(verb: str, words: list[str], call: Call) -> Candidates:
-    """Yield numbers of tasks the command applies to, newest first, without those already typed."""
+    """Yield numbers of tasks the command applies to, in the order of `ls`.
+
+    Those already typed are left out.
+    """
     import json
 
     states = {"status": list(_STATES[verb])} if verb in _STATES else {}

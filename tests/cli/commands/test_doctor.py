@@ -34,7 +34,7 @@ def run_doctor(cli, *words):
 
 
 def test_a_healthy_home_passes(fake_runtime, cli, home):
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     said = cli("doctor")
 
@@ -55,7 +55,7 @@ def test_a_missing_home_passes_and_is_not_created(cli, tmp_path):
 
 def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
     home.chmod(0o755)
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     code, found = run_doctor(cli)
 
@@ -68,7 +68,7 @@ def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
     "pair", [{"pid": None, "guard_pid": None}, {"pid": 1 << 30, "guard_pid": os.getppid()}]
 )
 def test_a_keeper_without_guard_is_broken(fake_runtime, cli, home, pair):
-    fake_runtime(status={**HEALTHY_STATUS, "keeper": pair}, ls={"tasks": []})
+    fake_runtime(status={**HEALTHY_STATUS, "keeper": pair}, browse={"columns": [], "rows": []})
 
     code, found = run_doctor(cli)
 
@@ -79,7 +79,7 @@ def test_a_keeper_without_guard_is_broken(fake_runtime, cli, home, pair):
 def test_a_keeper_that_is_not_a_child_of_its_guard_is_broken(fake_runtime, cli):
     fake_runtime(
         status={**HEALTHY_STATUS, "keeper": {"pid": os.getppid(), "guard_pid": os.getpid()}},
-        ls={"tasks": []},
+        browse={"columns": [], "rows": []},
     )
 
     assert "is not a child of its guard" in run_doctor(cli)[1]["keeper"]["text"]
@@ -87,12 +87,12 @@ def test_a_keeper_that_is_not_a_child_of_its_guard_is_broken(fake_runtime, cli):
 
 def test_a_halted_runtime_is_broken_but_a_draining_one_is_not(fake_runtime, cli):
     runtime = {**HEALTHY_STATUS["runtime"], "halted": "disk read-only since 10:31"}
-    fake_runtime(status={**HEALTHY_STATUS, "runtime": runtime}, ls={"tasks": []})
+    fake_runtime(status={**HEALTHY_STATUS, "runtime": runtime}, browse={"columns": [], "rows": []})
     assert run_doctor(cli)[0] == 1
 
     fake_runtime(
         status={**HEALTHY_STATUS, "runtime": {**runtime, "halted": "the runtime is draining"}},
-        ls={"tasks": []},
+        browse={"columns": [], "rows": []},
     )
 
     assert run_doctor(cli)[0] == 0
@@ -140,7 +140,7 @@ def test_invalid_keys_are_reported_with_the_file(fake_runtime, cli, tmp_path, ke
     path = tmp_path / "config" / "taskdeck" / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(f"[keys]\n{keys}\n")
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     found = run_doctor(cli)[1]["config"]
 
@@ -186,7 +186,7 @@ def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monke
         raise RuntimeError("no such luck")
 
     monkeypatch.setattr("app.health.home.check_versions", fail)
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     code, found = run_doctor(cli)
 

@@ -75,7 +75,7 @@ def _make_drain_command(app: DeckApp, place: QueueOrPool) -> PaletteCommand:
     does = (
         "resume (it is draining)"
         if place.status == "draining"
-        else "drain (pause it, shown as emptied on purpose)"
+        else "drain (nothing new starts; shown as emptied on purpose)"
     )
     return PaletteCommand(
         f"{app.look.sanitize(get_label(place))}: {does}",
