@@ -315,7 +315,7 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     backfill, uuid = case.budget.backfill, case.subject.uuid
     if uuid in case.context.starts:
         yield _explain_soon()
-    elif case.context.slots[case.queue.name] < 1:
+    elif not is_reserved and case.context.slots[case.queue.name] < 1:
         yield _explain_behind_start(
             next(task for task in case.context.starts.values() if task.queue == case.queue.name)
         )
