@@ -583,7 +583,7 @@ class Table(StripWidget, can_focus=True):
     def format_title(self) -> str:
         """Return the first title with marks, note and filter."""
         note = f"  {self.note}" if self.note else ""
-        filter_text = f"  /{self.keep_text}" if self.keep_text else ""
+        filter_text = f" /{self.keep_text}" if self.keep_text else ""
         return f"{self.views[0].title}{self.format_marks()}{note}{filter_text}"
 
     def clear_marks(self) -> bool:
