@@ -13,7 +13,7 @@ from app.core.json_types import is_array, is_dict
 from app.errors import Usage
 
 MAX_BYTES = 4 * 1024 * 1024
-MAX_NODES = 200_000
+MAX_NODES = 100_000
 MAX_DEPTH = 64
 """Maximum number of tables and arrays inside each other, and of names in a dotted key."""
 _MAX_SIZE = f"{MAX_BYTES // 1024 // 1024}M"
@@ -32,7 +32,7 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 def make_too_many() -> Usage:
     """Return the refusal of a document with too many values."""
-    return Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
+    return Usage(f"holds more than {MAX_NODES:,} values: split it. Nothing was changed.")
 
 
 def make_too_deep() -> Usage:
@@ -49,11 +49,11 @@ def check_length(text: str) -> None:
 def check_toml(text: str) -> None:
     """Raise Usage if a TOML text has too many values or too deep keys, without parsing it.
 
-    Only signs outside of strings and comments count. A table or a part of a dotted key costs a
-    kilobyte or more while it is parsed, so half as many are allowed.
+    Only signs outside of strings and comments count. A key is a value, too, and a table or a part
+    of a dotted key costs a kilobyte or more while it is parsed, so half as many are allowed.
     """
     signs = _WORDS.sub("", _TEXTS.sub("", text))
-    if max(map(signs.count, "=,{")) > MAX_NODES or max(map(signs.count, ".[")) > MAX_NODES // 2:
+    if max(map(signs.count, ",{")) > MAX_NODES or max(map(signs.count, "=.[")) > MAX_NODES // 2:
         raise make_too_many()
     if "." * MAX_DEPTH in signs or "[" * MAX_DEPTH in signs:
         raise make_too_deep()

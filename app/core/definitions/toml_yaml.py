@@ -1,6 +1,6 @@
 """Safe reading and writing of TOML and YAML.
 
-A text is limited to 4 MiB and 200,000 values, because YAML aliases can expand a small text
+A text is limited to 4 MiB and 100,000 values, because YAML aliases can expand a small text
 enormously. Keys are unique, and all strings can be stored. The output has a stable layout, reads
 back unchanged, and keeps multi-line scripts readable.
 """

@@ -147,10 +147,7 @@ def resolve_values(
     faults.add(*_find_unusable(values), *_find_unknown(shape, values))
     filled = {name: value for name, value in values.items() if not faults.has_fault(name)}
     try:
-        with json_schema.limit_steps():
-            filled = fill_defaults(schema, filled)
-            errors = list(_iterate_errors(schema, filled))
-            names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+        filled, errors, names = _fill_and_validate(schema, filled)
         for error in errors:
             faults.add_error(error, shape.properties, names)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
@@ -168,10 +165,7 @@ def find_faults(schema: JsonSchema, values: Mapping[str, Any]) -> list[Parameter
     found = [ParameterFinding((name,) if name else (), text) for name, text in named_faults.items()]
     filled = {name: value for name, value in values.items() if name not in named_faults}
     try:
-        with json_schema.limit_steps():
-            filled = fill_defaults(schema, filled)
-            errors = list(_iterate_errors(schema, filled))
-            names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+        _, errors, names = _fill_and_validate(schema, filled)
         for error in errors:
             found += [
                 one
@@ -347,6 +341,22 @@ def _find_unknown(
             yield error_text.ParameterFault(
                 name, f'no parameter "{truncate(sanitize(name), 40)}"{said}'
             )
+
+
+def _fill_and_validate(
+    schema: JsonSchema, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[ValidationError], DeclaredNames]:
+    """Return the values with defaults, the schema violations and the names for their texts.
+
+    Values that are valid as given get no defaults with which they are not.
+    """
+    with json_schema.limit_steps():
+        filled = fill_defaults(schema, given)
+        errors = list(_iterate_errors(schema, filled))
+        if errors and filled != given and not any(_iterate_errors(schema, given)):
+            return dict(given), [], UNDECLARED
+        names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+    return filled, errors, names
 
 
 def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:

@@ -58,6 +58,26 @@ def test_only_a_branch_that_the_values_fit_gives_defaults(
     parameters.check_schema({"type": "object", **schema})
 
 
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        ({"o": {"properties": {"n": {"type": "integer", "default": "600"}}}}, {"o": {}}),
+        (
+            {"o": {"properties": {"n": {"default": 1}, "m": {}}, "maxProperties": 1}},
+            {"o": {"m": 2}},
+        ),
+        ({"n": {"default": 1}, "m": {}}, {"m": 2}),
+    ],
+)
+def test_values_that_are_valid_as_given_get_no_default_that_breaks_them(
+    schema: dict[str, Any], given: dict[str, Any]
+):
+    whole = {"type": "object", "properties": schema, "dependentRequired": {"n": ["o"]}}
+    parameters.check_schema(whole)
+    assert parameters.resolve_values(whole, given) == given
+    assert parameters.find_faults(whole, given) == []
+
+
 def test_an_unused_branch_refuses_no_submission():
     closed = {**KIND, "oneOf": [X | CLOSED, Y | CLOSED]}
 
