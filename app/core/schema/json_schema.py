@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_dict, is_list_or_tuple, is_object
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_STEPS = 100_000
+
+SPARE_FRAMES = 200
+"""Frames of the stack that an evaluation leaves free."""
 
 MAX_NAME_REPEATS, MAX_OPTIONAL_GROUPS = 3, 5
 """Limits of a pattern for names beside `unevaluatedProperties`, which has no time limit."""
@@ -294,20 +299,43 @@ def _find_pattern_fault(pattern: str, is_untimed: bool) -> str:
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
-    from referencing.exceptions import Unresolvable
-
+    """Check that references lead somewhere, and not back to the same schema for the same value."""
     root = make_resolver(schema := _unify_dependencies(schema))
-    pending = [(schema, root)]
+    is_legacy = _is_legacy(_find_draft(schema))
+    pending, nodes, graph = [(schema, root)], dict[int, Any](), dict[int, list[int]]()
     while pending:
         node, looked = pending.pop()
         count_steps()
-        for word in ("$ref", "$dynamicRef", "$recursiveRef"):
-            if is_object(node) and isinstance(node.get(word), str):
-                try:
-                    looked.lookup(node[word])
-                except Unresolvable:
-                    raise _make_unresolved(word, node[word]) from None
+        if is_object(node):
+            nodes[id(node)] = node
+            graph[id(node)] = [id(part) for part in _list_same_value(node, looked, is_legacy)]
         pending.extend(_list_subschemas(node, looked, schema))
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found = [nodes[one] for one in error.args[1] if one in nodes]
+        words = [node.get("$ref", node.get("$dynamicRef")) for node in found]
+        word = next((quote(word) for word in words if isinstance(word, str)), "a reference")
+        raise InvalidSchemaError(
+            f"{word} leads back to itself without end: refer to it from a property or an item"
+        ) from None
+
+
+def _list_same_value(node: Mapping[str, Any], looked: Any, is_legacy: bool) -> list[Any]:
+    """Return the schemas that a schema applies to the value it describes itself."""
+    from referencing.exceptions import Unresolvable
+
+    found: list[Any] = []
+    for word in ("$ref", "$dynamicRef", "$recursiveRef"):
+        if isinstance(node.get(word), str):
+            try:
+                found.append(looked.lookup(node[word]).contents)
+            except Unresolvable:
+                raise _make_unresolved(word, node[word]) from None
+    if is_legacy and "$ref" in node:
+        return found
+    found += [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, looked, True)]
+    return [*found, node.get("not"), *node.get("dependencies", {}).values()]
 
 
 def _make_unresolved(word: str, reference: str) -> InvalidSchemaError:
@@ -364,6 +392,18 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
     return found
 
 
+def _check_frames() -> None:
+    """Raise PatternTimeoutError before the stack is full.
+
+    The referencing package panics, which no caller expects, if its native code meets a full stack.
+    """
+    try:
+        sys._getframe(sys.getrecursionlimit() - SPARE_FRAMES)  # pyright: ignore[reportPrivateUsage]
+    except ValueError:
+        return
+    raise regex.PatternTimeoutError
+
+
 @cache
 def _make_bounded_class(draft: Any) -> Any:
     """Return the validator class of a draft with step counting."""
@@ -372,6 +412,7 @@ def _make_bounded_class(draft: Any) -> Any:
     legacy = _is_legacy(draft)
 
     def applicable(schema: Any) -> Any:
+        _check_frames()
         count_steps(1 + len(schema.get("enum", ())) // 50)
         return [("$ref", schema["$ref"])] if legacy and "$ref" in schema else schema.items()
 

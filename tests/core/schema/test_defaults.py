@@ -155,3 +155,15 @@ def test_walks_inside_one_limit_share_its_steps(monkeypatch: pytest.MonkeyPatch)
 
     for _ in range(10):
         assert fill_defaults(schema, {}) == {"a": 1}
+
+
+def test_a_value_too_deep_for_the_stack_is_refused():
+    links = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(10)}
+    node = {"d10": {"properties": {"a": {"$ref": "#/$defs/d0"}}}}
+    schema = {"type": "object", "properties": node["d10"]["properties"], "$defs": links | node}
+    value: dict[str, Any] = {}
+    for _ in range(60):
+        value = {"a": value}
+    parameters.check_schema(schema)
+    with pytest.raises(Usage, match="takes too long to check"):
+        parameters.resolve_values(schema, value)
