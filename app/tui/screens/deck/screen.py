@@ -16,6 +16,7 @@ from app.tui.panes.work import WorkPane
 from app.tui.screens.deck import welcome
 from app.tui.screens.deck.filtering import DeckFilter
 from app.tui.screens.deck.layout import PANES, Pane
+from app.tui.screens.deck.redraw_pace import RedrawPace, drop_measurements
 from app.tui.screens.task_actions import TaskActions, can_open
 from app.tui.state.row_changes import RowChanges
 from app.tui.style import Span
@@ -86,6 +87,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self._faults: Sequence[dict[str, Any]] = ()
         self._asked_doctor = False
         self._is_ready = False
+        self._pace = RedrawPace()
 
     def on_mount(self) -> None:
         self._is_ready = True
@@ -108,14 +110,33 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         if board is None:
             return
         self.changes.record_board(board, self.deck.ticks())
-        self.board = board
-        if is_visible_under_modal(self):
+        known, self.board = self.board, board
+        is_new = known is None or drop_measurements(known) != drop_measurements(board)
+        if is_new:
+            self._pace.record_change(self.deck.ticks())
+        if not is_visible_under_modal(self):
+            return
+        if is_new:
             self.show_board()
+        else:
+            self._show_measurements(board)
+
+    def _show_measurements(self, board: Board) -> None:
+        """Show the machine's figures of an otherwise unchanged board; the header ticks anyway."""
+        if not self.deck.time_travel.is_active:
+            for pane in self.panes:
+                if pane.id == "pools" and pane.display:
+                    self._show_pane(pane, board)
 
     def _tick(self) -> None:
         """Redraw ages, clocks and lingering rows."""
-        if is_visible_under_modal(self) and not self.deck.resting:
+        if not is_visible_under_modal(self) or self.deck.resting:
+            return
+        board = self.deck.time_travel.board or self.board or STARTING_BOARD
+        if self._pace.is_due(board, self.deck.now(), self.deck.ticks()):
             self.show_board()
+        else:
+            self._refresh_chrome(board)
 
     def on_screen_resume(self) -> None:
         self.show_board()
