@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import aiosqlite
@@ -377,6 +377,26 @@ class Database:
         if self._connection is not None:
             self._connection.close()
         writer.dispose()
+
+
+class WatchedRead(Generic[T]):
+    """A read that is left out while its last result was empty and nothing was written since.
+
+    An idle runtime would otherwise repeat it each second.
+    """
+
+    def __init__(self, db: Database, fn: Callable[[Connection], T]) -> None:
+        self._db, self._fn = db, fn
+        self._empty: tuple[int, T] | None = None
+
+    async def read(self) -> T:
+        """Return the result of the read, or the last one if it is still empty."""
+        changes = self._db.changes
+        if self._empty is not None and self._empty[0] == changes:
+            return self._empty[1]
+        found = await self._db.read(self._fn)
+        self._empty = None if found else (changes, found)
+        return found
 
 
 @asynccontextmanager

@@ -110,6 +110,8 @@ class Duties:
         steady: ClockGuard | None = None,
     ) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
+        self._rules_or_alerts = engine.WatchedRead(db, slas.has_rules_or_alerts)
+        self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self.indexer = SearchIndexer(db)
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
@@ -263,12 +265,14 @@ class Duties:
 
     async def evaluate_slas(self) -> None:
         """Evaluate SLA rules. An alert fires within a second of its deadline."""
+        if not await self._rules_or_alerts.read():
+            return
         if await self.db.read(slas.has_work, timestamps.utcnow()):
             await self.db.write(slas.evaluate, timestamps.utcnow())
 
     async def measure(self) -> None:
         """Measure runs and host, stop runs with too much output, and check the disk."""
-        runs = await self.db.read(reads.list_measurable)
+        runs = await self._measurable_runs.read()
         await asyncio.to_thread(self.usage.measure, [(run.runid, run.pid) for run in runs])
         await self._check_disk(touch=bool(runs) or self.dispatcher.halted is not None)
         for runid in self.usage.find_over_limit([(run.runid, run.log_limit) for run in runs]):

@@ -378,6 +378,11 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     )
 
 
+def has_rules_or_alerts(c: Connection) -> bool:
+    """Return whether there is a rule to evaluate, or an alert to resolve."""
+    return any(row.enabled for row in definitions.list_slas(c)) or alerts.has_open_alerts(c)
+
+
 def has_work(c: Connection, moment: datetime) -> bool:
     """Return whether `evaluate` has work.
 
