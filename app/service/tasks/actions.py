@@ -192,7 +192,8 @@ class TaskStates:
         if now is None:
             return {"status": was.status}, {"status": "deleted"}
         old, new = _get_recorded(was), _get_recorded(now)
-        before, after = {"status": was.status}, {"status": now.status}
+        before: dict[str, Any] = {"status": was.status}
+        after: dict[str, Any] = {"status": now.status}
         if old != new:
             for name, one, other in zip(_RECORDED_FIELDS, old, new, strict=True):
                 if one != other:
