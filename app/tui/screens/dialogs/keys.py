@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
+from textual.widget import Widget
 
 from app.core.text.sanitize import measure_width, pad, truncate
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen, BoxText
@@ -211,9 +212,10 @@ class KeyText(BoxText):
         self.fit()
 
     def fit(self) -> None:
-        found = find_groups(self._groups, self._words)
-        nothing = [BoxLine([("No key does that. : finds more commands.", "dim")])]
-        self.show(lay_out_groups(found, self.size.width - 2) or nothing)
+        lines = lay_out_groups(find_groups(self._groups, self._words), self.size.width - 2)
+        if not self._words and isinstance(self.parent, Widget):
+            self.parent.styles.height = min(len(lines) + 2, self.app.size.height - 3)
+        self.show(lines or [BoxLine([("No key does that. : finds more commands.", "dim")])])
 
 
 class HelpScreen(BoxScreen):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from textual.filter import DimFilter
 
 from app.core.board import MAX_ALERTS, Board
 from app.core.shell_context import identify_terminal
@@ -428,8 +429,10 @@ async def test_no_two_themes_are_the_same_picture():
         for theme in THEMES:
             app.theme = theme.name
             await pilot.pause()
-            backgrounds.add(app.screen.styles.background.hex)
-        assert len(backgrounds) == len(THEMES)
+            dims = any(isinstance(found, DimFilter) for found in app.get_line_filters()[:1])
+            backgrounds.add((app.screen.styles.background.hex, dims))
+        assert len({ground for ground, _ in backgrounds}) == len(THEMES)
+        assert ("#000000", True) in backgrounds, "high contrast has no dim text"
 
 
 def test_the_default_theme_is_quiet():
