@@ -77,14 +77,14 @@ class WorkPane(Table):
 
     def _make_running_tail(self, view: SectionView) -> list[Wordings]:
         """Return which rows are visible, if not all are."""
-        return self._format_visible(view, len(view.rows), "first {} of {}", "first {}")
+        return self._format_visible(view, len(view.rows), "{} of {}")
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """Return which waiting rows are visible; the board has only the first ones."""
         return self._format_visible(
             view,
             len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)),
-            "first {} of {}",
+            "{} of {}",
             "{1}",
         )
 
@@ -97,13 +97,8 @@ class WorkPane(Table):
         if shown >= total:
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)
-        all_of_them = () if self.keep else (f"{long}: 5 shows all",)
-        return [
-            tuple(
-                text.replace("first", "these") if view.offset else text
-                for text in (*all_of_them, long, *short)
-            )
-        ]
+        all_of_them = () if self.keep else (f"{long} (5: all)",)
+        return [(*all_of_them, long, *short)]
 
     def _merge_lingering(
         self, board: Board

@@ -55,7 +55,7 @@ BUSY_120 = """
   1051 ● 夜间备份 verify     default   4m40s no limit            – 0.9/1  0.6/1.0G  checked 41 of 120 archives
   1052 ‖ sha256 photos       default     31s █·····    5%        – 0.0/1  0.3/0.5G  paused by ann 2m ago
 
-─ 8 Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ──────────────────── first 7 of 31: 5 shows all ─
+─ 8 Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ──────────────────── 7 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08   gpu       2h12m        5–8m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv   media       41m        2–3m  first of 14; queue media is full (2 of 2); #1039 ends next
   1054 ○ encode S02E07.mkv   media       41m      26–43m  second of 14; queue media is full (2 of 2)
@@ -95,7 +95,7 @@ BUSY_80 = """
   1043 ● resnet50-sweep-07  gpu       1h02m   26%     ~2h 2.2/2  13.0/18G
   1039 ● encode S02E04.mkv  media    57m12s   95%     ~2m 1.9/2  1.2/2.0G
   1050 ● encode S02E05.mkv  media    12m07s   20%    ~33m 1.9/2  1.4/2.0G
-─ 8 Next to start ─────────── START  WHY IT WAITS ─ first 2 of 31: 5 shows all ─
+─ 8 Next to start ─────────── START  WHY IT WAITS ─ 2 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08     5–8m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv     2–3m  1st of 14; queue full 2/2; #1039 ends next
 ─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
@@ -505,7 +505,7 @@ FAILED_ROWS = tuple(
 
 @pytest.mark.parametrize(("size", "keys", "said"), [
     ((120, 40), (), "first 9 of 29  today 141 ok, 3 failed"),
-    ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
+    ((200, 50), (), "19 of 29 (5: all)  today 141"),
     ((80, 24), ("end",), "these 3 of 29"),
 ])  # fmt: skip
 async def test_the_title_counts_the_shown_ended_rows(
@@ -526,8 +526,8 @@ async def test_the_title_counts_the_shown_running_rows_at_any_width():
     )
     for size, said in (
         ((80, 24), "━▌3 Running 40  first 5 ━"),
-        ((120, 40), "first 10 of 40 ━"),
-        ((200, 50), " of 40: 5 shows all ━"),
+        ((120, 40), "10 of 40 (5: all) ━"),
+        ((200, 50), " of 40 (5: all) ━"),
     ):
         rule = next(line for line in await draw_deck(board, size) if "3 Running" in line)
         assert said in rule and "QUEUE" in rule
