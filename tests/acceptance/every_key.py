@@ -198,8 +198,8 @@ class Visit(NamedTuple):
 
 
 QUEUES = ("1", "▌1 Queues")
-RUNNING = (QUEUES, ("3", "▌(3|Next|Just)"), ("g", "▌3 Running"))
-WAITING = (*RUNNING, ("3", "▌Next"))
+RUNNING = (QUEUES, ("3", "▌3 Running"))
+WAITING = (QUEUES, ("8", "▌8 Next"))
 TASKS = ("5", "▌Tasks")
 TYPED = ("/", r"\A[^▌]*↵ keep[^▌]*\Z")
 TEMPLATES = ("6", "▌Templates")

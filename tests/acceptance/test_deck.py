@@ -56,7 +56,7 @@ def test_x_and_y_cancel_the_running_task_at_the_cursor(acceptance_home):
     number = submit_ticker(acceptance_home, "-n", "to be cancelled")
 
     with acceptance_home.open_terminal() as deck:
-        deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("keep")
+        deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("y  cancel it")
         deck.press("y", until=lambda t: "y  cancel it" not in t.text).wait("⊘ to be cancelled")
         deck.type("q")
         assert deck.end() == 0
@@ -71,8 +71,8 @@ def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_hom
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert acceptance_home.run_json("instances", number)[0]["status"] == "paused"
         deck.press("p", until="● pausable", again_after=1.5)
-        deck.press("x", until="keep", again_after=1.5).type("n").wait(
-            lambda t: "keep" not in t.text
+        deck.press("x", until="y  cancel it", again_after=1.5).type("n").wait(
+            lambda t: "y  cancel it" not in t.text
         )
         deck.type("q")
         assert deck.end() == 0

@@ -117,7 +117,7 @@ WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("enter",), "SubmitScreen", "[|red]"),
     (("tab", "tab", "tab", "x", "escape", "7"), "AlertsScreen", "[|red]"),
     (("9",), "HistoryScreen", "[|red]"),
-    (("0", "O"), "OperationsScreen", "[|red]"),
+    (("0", "O", "f"), "OperationsScreen", "[|red]"),
     (("enter",), "OperationScreen", "submit"),
     (("0", "3", "g", "j", "e"), "EditScreen", "[|red]"),
     (("escape", "g", "x"), "ChoiceScreen", "[|red]"),

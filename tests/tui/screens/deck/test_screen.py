@@ -55,7 +55,7 @@ BUSY_120 = """
   1051 ● 夜间备份 verify     default   4m40s no limit            – 0.9/1  0.6/1.0G  checked 41 of 120 archives
   1052 ‖ sha256 photos       default     31s █·····    5%        – 0.0/1  0.3/0.5G  paused by ann 2m ago
 
-─ 8 Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ──────────────────── 7 of 31 (5: all) ─
+─ 8 Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ────────────────────────────── 7 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08   gpu       2h12m        5–8m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv   media       41m        2–3m  first of 14; queue media is full (2 of 2); #1039 ends next
   1054 ○ encode S02E07.mkv   media       41m      26–43m  second of 14; queue media is full (2 of 2)
@@ -89,13 +89,13 @@ BUSY_80 = """
 ─ 2 Pools ─────────────────────────────────────────── █ used ▒ reserved · free ─
   gpu        cpu ██████▒▒··  6.0/8 use  5.1  mem ████████▒· 30.0/32G use 24.8G
   main       cpu ███████▒▒·  7.0/8 use  5.7  mem ██▒·······  9.5/32G use  6.1G
-━▌3 Running 7  first 5 ━━━━ QUEUE ━ ELAPSED LIMIT ━━ LEFT ━ CPU ━━ MEMORY ━━━━━━
+━▌3 Running 7  5 of 7 ━━━━━ QUEUE ━ ELAPSED LIMIT ━━ LEFT ━ CPU ━━ MEMORY ━━━━━━
 › 1042 ● resnet50-sweep-06  gpu       3h18m   82%     ~6m 2.9/4  11.8/12G!
   1047 ● nightly-etl        etl       2h31m   84%    ~12m 0.9/1  2.6/4.0G
   1043 ● resnet50-sweep-07  gpu       1h02m   26%     ~2h 2.2/2  13.0/18G
   1039 ● encode S02E04.mkv  media    57m12s   95%     ~2m 1.9/2  1.2/2.0G
   1050 ● encode S02E05.mkv  media    12m07s   20%    ~33m 1.9/2  1.4/2.0G
-─ 8 Next to start ─────────── START  WHY IT WAITS ─ 2 of 31 (5: all) ─
+─ 8 Next to start ─────────── START  WHY IT WAITS ─────────── 2 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08     5–8m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv     2–3m  1st of 14; queue full 2/2; #1039 ends next
 ─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
@@ -118,7 +118,7 @@ async def test_the_busy_deck_at_80_by_24():
 async def test_ascii_changes_only_the_glyphs():
     shown = await draw_deck(boards.busy(), (80, 24), look=Look(ascii=True))
     assert shown[9:11] == [
-        "=[3 Running 7  first 5 ==== QUEUE = ELAPSED LIMIT == LEFT = CPU == MEMORY ======",
+        "=[3 Running 7  5 of 7 ===== QUEUE = ELAPSED LIMIT == LEFT = CPU == MEMORY ======",
         "> 1042 * resnet50-sweep-06  gpu       3h18m   82%     ~6m 2.9/4  11.8/12G!",
     ]
     assert shown[2] == "  media         %%%%%%%%%%   2/2     14      41m  3556586535  * full"
@@ -504,9 +504,9 @@ FAILED_ROWS = tuple(
 
 
 @pytest.mark.parametrize(("size", "keys", "said"), [
-    ((120, 40), (), "first 9 of 29  today 141 ok, 3 failed"),
+    ((120, 40), (), "9 of 29  today 141 ok, 3 failed"),
     ((200, 50), (), "19 of 29 (5: all)  today 141"),
-    ((80, 24), ("end",), "these 3 of 29"),
+    ((80, 24), ("end",), "3 of 29"),
 ])  # fmt: skip
 async def test_the_title_counts_the_shown_ended_rows(
     size: tuple[int, int], keys: tuple[str, ...], said: str
@@ -525,7 +525,7 @@ async def test_the_title_counts_the_shown_running_rows_at_any_width():
         )
     )
     for size, said in (
-        ((80, 24), "━▌3 Running 40  first 5 ━"),
+        ((80, 24), "━▌3 Running 40  5 of 40 ━"),
         ((120, 40), "10 of 40 (5: all) ━"),
         ((200, 50), " of 40 (5: all) ━"),
     ):
