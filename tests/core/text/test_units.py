@@ -413,3 +413,23 @@ def test_counts_percents_and_ordinals() -> None:
         "113th",
         "1,001st",
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "short", "wait"),
+    [
+        (240, 540, "4–9m", "in 4–9m"),
+        (40, 130, "40s–2m", "in 40s–2m"),
+        (300, 330, "~5m", "in ~5m"),
+        (0, 540, "<9m", "within 9m"),
+        (0, 0, "~1s", "in ~1s"),
+        (3700, 6100, "1h02m–1h42m", "in 1h02m–1h42m"),
+    ],
+)
+def test_a_range_is_shown_with_both_ends_unless_narrow(
+    first: float, last: float, short: str, wait: str
+):
+    assert (units.format_estimate_range(first, last), units.format_wait_range(first, last)) == (
+        short,
+        wait,
+    )
