@@ -280,7 +280,7 @@ async def test_no_text_is_rendered_inside_a_write_transaction(
 def test_a_hostile_definition_is_refused_without_parsing_it():
     began = time.process_time()
 
-    text = "a" + ".a" * 100_000 + "=1"
+    text = "a" + ".a" * 40_000 + "=1"
     _, (fault,) = one_definition.read_text("queues", None, text, "toml")
 
     assert "64 levels" in fault["message"] and time.process_time() - began < 2
