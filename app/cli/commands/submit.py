@@ -227,7 +227,7 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
 
     _check_from_alone(args)
     first = make_uuid7()
-    more = {"keep_going": True} if args.keep_going else {}
+    more = {key: True for key in ("keep_going", "dry_run") if getattr(args, key)}
     with open_lines(args.lines, session.home, first) as (lines, source):
         try:
             stored = session.call(
@@ -239,8 +239,22 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
             raise
     for line in stored["refused"]:
         output.print_note(f"{source} line {line['line']}: {line['message']}".lstrip())
+    if args.dry_run:
+        return _print_checked(args, stored)
     code = _print_spans_and_wait(session, args, first, _get_spans(stored))
     return code or (1 if stored["refused"] else 0)
+
+
+def _print_checked(args: Args, checked: dict[str, Any]) -> int:
+    """Print how many lines of a file are valid; return 1 if one is not."""
+    valid, refused = checked["valid"], len(checked["refused"])
+    if args.json or args.jsonl:
+        output.print_json({"valid": valid, "refused": checked["refused"]}, args.jsonl)
+    else:
+        lines = "1 line is" if valid == 1 else f"{valid:,} lines are"
+        bad = f", {refused:,} {'is' if refused == 1 else 'are'} not" if refused else ""
+        output.print_message(f"taskdeck: dry run: {lines} valid{bad}. {NOT_SUBMITTED}")
+    return 1 if refused else 0
 
 
 def _get_spans(stored: dict[str, Any]) -> list[list[int]]:
@@ -282,7 +296,7 @@ def _check_from_alone(args: Args) -> None:
         for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command")
         if getattr(args, key)
     ]
-    if options or args.hold or args.each or args.follow or args.dry_run:
+    if options or args.hold or args.each or args.follow:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 

@@ -23,7 +23,7 @@ from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Conflict, Problem, Stopped, Usage
 from app.service.context import Call
 from app.service.definitions import templates
-from app.service.tasks import lookup, setting_checks, submit, views
+from app.service.tasks import bulk, lookup, setting_checks, submit, views
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
@@ -78,7 +78,7 @@ async def _apply_to_tasks(
         del left[-len(done) :]
         parts += done
     if len(uuids) >= MANY:
-        asyncio.get_running_loop().call_later(TRIM_DELAY, submit.trim_memory)
+        asyncio.get_running_loop().call_later(TRIM_DELAY, bulk.trim_memory)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():

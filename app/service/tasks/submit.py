@@ -507,17 +507,20 @@ def _format_place(row: QueuePositionRow, ahead: int | None, total: int) -> dict[
 async def submit_lines(
     call: Call, *, text: str | None = None, file: str | None = None, uuid: str | None = None,
     cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
-    keep_going: bool = False,
+    keep_going: bool = False, dry_run: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Store one task for each JSON line of a text, or of a file in `run/submissions`.
 
-    An invalid line refuses all lines, unless `keep_going`. For many lines, `spans` are position and
+    An invalid line refuses all lines, unless `keep_going`. With `dry_run` all lines are checked and
+    none is stored; `valid` is the number of the good ones. For many lines, `spans` are position and
     number of a task, and the count of tasks whose numbers follow; `numbers` only with a text.
     """
     first, origin = _check_uuid(uuid), Origin(call.by, cwd, umask, env or {})
     if text is None:
-        return await _submit_file(call, file, origin, first, keep_going)
+        return await _submit_file(call, file, origin, first, keep_going, dry_run)
     lines = list(_number_lines(text.split("\n")))
+    if dry_run:
+        return await _check_lines(call, iter(lines), origin, first)
     if len(lines) > SMALL_BATCH:
         staging = await _store_staged(call, iter(lines), origin, first, keep_going)
         spans = await _read_spans(call, staging)
@@ -538,7 +541,7 @@ async def submit_lines(
 
 
 async def _submit_file(
-    call: Call, name: str | None, origin: Origin, first: str, keep_going: bool
+    call: Call, name: str | None, origin: Origin, first: str, keep_going: bool, dry_run: bool
 ) -> dict[str, Any]:
     """Store one task for each line of a file that a command left in `run/submissions`."""
     if name is None or not _UUID7.fullmatch(name):
@@ -550,8 +553,28 @@ async def _submit_file(
         except OSError as error:
             said = (error.strerror or "unknown").lower()
             raise Usage(f"the lines cannot be read: {said}. Nothing was submitted.") from None
+        if dry_run:
+            return await _check_lines(call, _number_lines(file), origin, first)
         staging = await _store_staged(call, _number_lines(file), origin, first, keep_going)
     return {"spans": await _read_spans(call, staging), "refused": _list_refused(staging.refused)}
+
+
+async def _check_lines(
+    call: Call, lines: Iterator[tuple[int, Any]], origin: Origin, first: str
+) -> dict[str, Any]:
+    """Check all lines as for a submission, and store none."""
+    staging = Staging(call, lines, origin, first, keep_going=True, is_dry_run=True)
+
+    def check() -> None:
+        staging.run()
+        staging.close()
+
+    try:
+        await asyncio.to_thread(check)
+    finally:
+        staging.stop.set()
+    refused = _list_refused(staging.refused)
+    return {"numbers": [], "spans": [], "valid": staging.count, "refused": refused}
 
 
 def _number_lines(lines: Iterable[Any]) -> Iterator[tuple[int, Any]]:
@@ -576,6 +599,7 @@ class Staging:
     origin: Origin
     first: str
     keep_going: bool = False
+    is_dry_run: bool = False
     count: int = 0
     """Number of tasks that are good so far."""
     past: int = 0
@@ -597,7 +621,7 @@ class Staging:
             try:
                 self._add_all()
                 self._link()
-                if not self.count:
+                if not self.count and not (self.is_dry_run and self.refused):
                     raise _make_empty_problem(self.refused)
                 self.file.sync()
             except BaseException as error:
@@ -714,7 +738,7 @@ async def _store_staged(
         thread.shutdown(wait=False)
         if work.done() and not work.cancelled() and work.exception() is None:
             staging.close()
-        asyncio.get_running_loop().call_later(1.0, trim_memory)
+        asyncio.get_running_loop().call_later(1.0, bulk.trim_memory)
     _, highest, _ = await call.db.read(transitions.summarize_numbers, *bulk.get_uuid_range(first))
     await number_file.raise_mark(call.home, highest)
     if staging.past:
@@ -762,18 +786,6 @@ async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
         ]
         after = uuids[-1]
     return found
-
-
-def trim_memory() -> None:
-    """Return the memory of a large batch to the system.
-
-    The allocator would keep it for a runtime that lives for weeks.
-    """
-    import ctypes
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
-    if trim is not None:
-        trim(0)
 
 
 def _make_too_many_problem(total: int) -> Usage:
@@ -873,9 +885,13 @@ def _fill_from_lines(
     return batch, lines, refused
 
 
+_NAME_HINT = 'Another line is named by its name: {"name": "a", …}, then {"after": ["a"], …}'
+
+
 def _make_line_problem(n: int, problem: Problem, total: int) -> Problem:
     """Return a problem with its line number."""
     none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
     said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
     kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
-    return kind(f"{said}. {none}; --keep-going stores the good ones.")
+    hint = _NAME_HINT if problem.message.startswith("no task ") else ""
+    return kind(f"{said}. {none}; --keep-going stores the good ones.", hint)

@@ -450,3 +450,16 @@ def test_invalid_json_of_a_parameter_is_not_printed(fake_runtime, cli):
 
     assert said.code == 2 and "token:= must be followed by JSON" in said.err
     assert "hunter2" not in said.err
+
+
+def test_a_dry_run_of_a_file_reports_each_bad_line(fake_runtime, cli, tmp_path):
+    (tmp_path / "jobs.jsonl").write_text("{}\n")
+    answer = {"numbers": [], "valid": 3, "refused": [{"line": 2, "message": "argv is empty"}]}
+    runtime = fake_runtime(submit__lines=answer)
+
+    said = cli("submit", "--dry-run", "--from", str(tmp_path / "jobs.jsonl"))
+
+    assert (said.code, said.out) == (1, "")
+    assert "jobs.jsonl line 2: argv is empty" in said.err
+    assert "dry run: 3 lines are valid, 1 is not. Nothing was submitted." in said.err
+    assert runtime.get_last_args("submit.lines")["dry_run"] is True

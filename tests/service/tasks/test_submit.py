@@ -1075,3 +1075,20 @@ async def test_past_start_times_of_many_tasks_are_counted_in_one_note(
     )
 
     assert caller_notes == ["the start time of 1 of these tasks is past: they do not wait for it."]
+
+
+async def test_a_dry_run_checks_every_line_and_stores_none(call: Call):
+    good = ['{"argv": ["true"], "name": "a"}', '{"argv": ["true"], "after": ["a"]}']
+    text = "\n".join([*good, '{"argv": ["true"], "after": ["7"]}', '{"argv": []}'])
+
+    found = await submit.submit_lines(call, text=text, dry_run=True)
+
+    assert (found["valid"], [row["line"] for row in found["refused"]]) == (2, [3, 4])
+    assert await execute_sql(call, "SELECT 1 FROM tasks") == []
+    assert not any(path.is_file() for path in (call.home / "run").rglob("*"))
+
+
+async def test_an_unknown_number_in_a_line_tells_how_lines_are_named(call: Call):
+    with pytest.raises(NotFound, match='line 1: no task "7"') as caught:
+        await submit.submit_lines(call, text='{"argv": ["true"], "after": ["7"]}')
+    assert "Another line is named by its name" in caught.value.hint
