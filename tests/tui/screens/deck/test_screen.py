@@ -504,7 +504,7 @@ FAILED_ROWS = tuple(
 
 
 @pytest.mark.parametrize(("size", "keys", "said"), [
-    ((120, 40), (), "9 of 29  today 141 ok, 3 failed"),
+    ((120, 40), (), "9 of 29 (5: all)  today 141 ok, 3 failed"),
     ((200, 50), (), "19 of 29 (5: all)  today 141"),
     ((80, 24), ("end",), "3 of 29"),
 ])  # fmt: skip
