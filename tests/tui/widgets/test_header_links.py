@@ -39,7 +39,7 @@ async def test_a_click_on_a_place_works_from_every_screen():
             ("6 Templates", "6"),
             ("9 History", "9"),
             ("O Ops", "O"),
-            ("B DB", "B"),
+            (" B  7 running", "B"),
             ("0 Deck", "0"),
         ):
             await click_on(app, pilot, text)
