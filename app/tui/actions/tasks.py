@@ -319,7 +319,7 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
             f"{left:,} of {request.task_count:,} changed since and {'was' if left == 1 else 'were'}"
             " skipped."
         )
-    return "  ".join(parts) or "Nothing to do."
+    return " ".join(parts) or "Nothing to do."
 
 
 def _format_targets(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:
