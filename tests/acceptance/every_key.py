@@ -249,7 +249,7 @@ VISITS = (
     Visit(
         "the log of what failed", LogScreen, LogView, (("F", r"(?m)^› .*✗"), ("l", "no such file"))
     ),
-    Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc as before"))),
+    Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc close"))),
     Visit("the path of a log", LogScreen, PromptInput, (*LOG, ("s", "Save as:"))),
     Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "open the task"))),
     Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),

@@ -145,7 +145,7 @@ def test_a_slow_disk_delays_neither_deck_nor_readers(
             took += [measure_time(lambda: deck.type("?").wait("The deck as a whole"))]
             took += [
                 measure_time(
-                    lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text)
+                    lambda: deck.type("q").wait(lambda t: "The deck as a whole" not in t.text)
                 )
             ]
         read = [

@@ -315,8 +315,8 @@ def test_every_key_is_obeyed_while_the_runtime_drains_a_long_queue(acceptance_ho
     with open_deck(acceptance_home) as deck:
         acceptance_home.run_ok("submit", "--from", jobs)
         for _ in range(3):
-            deck.type("?").wait("Digits go places").type("q").wait(
-                lambda t: "Digits go places" not in t.text
+            deck.type("?").wait("The deck as a whole").type("q").wait(
+                lambda t: "The deck as a whole" not in t.text
             )
             deck.type("/").type("zz").wait("zz").type("\x1b").wait(lambda t: "zz" not in t.text)
 
