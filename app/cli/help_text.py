@@ -14,7 +14,7 @@ GROUP_TOPICS = {
     "template": "templates",
     "sla": "sla",
     "alert": "sla",
-    "db": "backup restore data-model",
+    "db": "backup restore",
     "service": "service",
 }
 """Help topics about a group of commands."""

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from textual import events
 from textual.message import Message
 
-from app.core.board import COPY_STATE, BackupFacts, Board, ReplicaFacts, RuntimeFacts
+from app.core.board import BackupFacts, Board, ReplicaFacts, RuntimeFacts
 from app.core.text import units
-from app.tui.style import Look, Span, get_load_style, measure_spans
+from app.tui.style import Look, Span, measure_spans
 from app.tui.time_format import format_wall_time
 from app.tui.widgets.strips import StripWidget
 
@@ -25,32 +25,27 @@ BACKUP_CELLS = 110
 SLOW_AFTER = 0.15
 """Seconds after which the header shows that the first board is loading."""
 LATE_TICK = 2.0
-"""Tick lag in seconds from which the header shows it."""
+"""Tick lag in seconds from which it is highlighted."""
 TITLE_CELLS = 20
 """Cells reserved for a title, or the host, before the right side is shortened."""
-SINCE, CLOCK, AGES = range(1, 4)
-"""Parts of the right side dropped for host or title, in order: time since nothing starts, clock,
-backup and replica ages. The banner shows problems anyway."""
+QUIET_LAG, SINCE, CLOCK, AGES = range(1, 5)
+"""Parts of the right side dropped for host or title, in order: normal tick lag, time since nothing
+starts, clock, backup and replica ages. The banner shows problems anyway."""
 
-BETWEEN_COUNTERS = ", "
 HOST_GAP = 2
 """Cells after the host."""
 
 Destination = tuple[str, str]
-"""Key and name of a screen."""
+"""Digit and name of a screen."""
 PLACES: tuple[Destination, ...] = (
     ("0", "Deck"),
     ("5", "Tasks"),
     ("6", "Templates"),
     ("7", "Alerts"),
     ("9", "History"),
-    ("O", "Operations"),
-    ("B", "Database"),
 )
 
 
-SHORT_NAMES = {"Operations": "Ops", "Database": "DB"}
-"""Names of places where the header is short of room."""
 COUNTER_FILTERS = {
     "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked",
     "held": "status:held",
@@ -85,21 +80,17 @@ class HeaderContext(NamedTuple):
     shown_time: str = ""
     """Time shown by the deck in history mode."""
     read_only: bool = False
-    cut: str = "middle"
-    """Part of a long title that is left out: "middle" or "end"."""
     tab: str = ""
     """Digit of the visible pane on a small terminal; `places` are then the panes' digits."""
-    demo_left: float | None = None
-    """Seconds until a demo closes the deck."""
 
 
 def format_runtime(
     runtime: RuntimeFacts, now: float, look: Look, short: bool, dropped: int = 0
 ) -> list[Span]:
-    """Return the runtime's state; its process id and tick lag only if it is slow.
+    """Return the runtime's state and tick lag.
 
-    Examples: `● runtime ok`, `● runtime 4120  TICK 3.2s!`, `‖ NOTHING STARTS since 10:31`, `✗ NO
-    RUNTIME since 10:31`, `✗ NO ANSWER 12s`, `COPY 2m old`.
+    Examples: `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
+    ANSWER 12s`.
     """
     if runtime.state in ("none", "stopped"):
         since = (
@@ -112,9 +103,6 @@ def format_runtime(
             )
         )
         return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
-    if runtime.state == COPY_STATE:
-        age = "" if runtime.since is None else f" {units.format_age(now - runtime.since)} old"
-        return [(f"COPY{age}", "warn")]
     if runtime.unheard_since is not None:
         return [
             (
@@ -139,26 +127,29 @@ def format_runtime(
                 ),
                 "warn",
             ),
-            *_format_lag(runtime),
+            *_format_lag(runtime, look, short, dropped),
         ]
     if runtime.pid is None:
         return []  # a past board has no process id
-    lag = _format_lag(runtime)
-    state = f"{runtime.pid}" if lag else "ok"
+    sign = look.adapt_text("●")
     return [
-        (look.adapt_text("●"), "alive"),
-        (f" {state}" if short else f" runtime {state}", "" if lag else "dim"),
-        *lag,
+        (sign, "alive"),
+        (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""),
+        *_format_lag(runtime, look, short, dropped),
     ]
 
 
-def _format_lag(runtime: RuntimeFacts) -> list[Span]:
-    if runtime.tick_lag is None or runtime.tick_lag <= LATE_TICK:
+def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, dropped: int) -> list[Span]:
+    if runtime.tick_lag is None:
         return []
-    return [(f"  TICK {units.format_duration(runtime.tick_lag)}!", "broken")]
-
-
-DATABASE_OK: list[Span] = [("db ok", "dim")]
+    lag = (
+        f"{runtime.tick_lag * 1000:.0f}ms"
+        if runtime.tick_lag < 1
+        else units.format_duration(runtime.tick_lag)
+    )
+    if runtime.tick_lag > LATE_TICK:
+        return [(f"  TICK {lag}!", "broken")]
+    return [(f" {lag}" if short else f"  tick {lag}", "dim")] if dropped < QUIET_LAG else []
 
 
 def format_database(board: Board, now: float, look: Look) -> list[Span]:
@@ -173,7 +164,7 @@ def format_database(board: Board, now: float, look: Look) -> list[Span]:
         return [(f"db {look.sanitize(board.database).upper()}", "broken")]
     if board.lock:
         return [(f"db LOCKED {units.format_age(max(0.0, now - board.lock.since))}", "broken")]
-    return DATABASE_OK
+    return [("db ok", "dim")]
 
 
 def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
@@ -212,69 +203,63 @@ def build_right_side(
     """Return the right side of the first line.
 
     `slow` is True if the first board takes long. `dropped` is the last part dropped, from
-    `SINCE` to `AGES`.
+    `QUIET_LAG` to `AGES`.
     """
     short = width < WIDE_CELLS
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before the first board, runtime and database are unknown
-        runtime = format_runtime(board.runtime, now, look, short, dropped)
-        database = format_database(board, now, look)
-        if short and database == DATABASE_OK and runtime:
-            database = []  # a short header names what is wrong
-        spans = [*runtime, *([("  ", "")] if runtime and database else []), *database]
+        spans = [
+            *format_runtime(board.runtime, now, look, short, dropped),
+            ("  ", ""),
+            *format_database(board, now, look),
+        ]
     spans += (
         format_backup(board.backup, now, width) + format_replica(board.replica)
         if dropped < AGES
         else []
     )
     if board.host.load is not None and board.measured_at is None and width >= 115:
-        load = get_load_style(board.host.load, board.host.cores)
-        mark = "!" if load == "over" else ""
-        text = f"  load {board.host.load:.1f}/{board.host.cores}{mark}"
-        spans.append((text, "dim" if load == "calm" else load))
+        spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
     return [
         *spans,
         (f"  {format_wall_time(now, now, seconds=not short)} " if dropped < CLOCK else " ", ""),
     ]
 
 
-def build_counters(
-    board: Board, failures: int, room: int, look: Look, failed_early: bool = False
-) -> list[Span]:
-    """Return the counters: `7 running, 22 waiting, 3 blocked, 2 held, 4 scheduled, 3 failed`.
+def build_counters(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
+    """Return the counters: `7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`.
 
-    Blocked, held and scheduled are one number, `later`, where they do not fit in `room` cells. A
-    past minute without records shows `– running, – waiting`. With `failed_early` the failures come
-    second, for a line that may not show all counters.
+    A short header combines blocked, held and scheduled. A past minute without records shows `–
+    running – waiting`.
     """
     if not board.at:
         return []
     count = board.counts.get
     unknown = board.runtime.state == "past" and not board.counts
     running = len(board.running) if count("running") is None else count("running", 0)
-    waiting = ("waiting", count("queued", 0) + count("retrying", 0))
-    failed = [("failed", failures)] if failures else []
+    waiting = count("queued", 0) + count("retrying", 0)
     later = [(word, count(word, 0)) for word in ("blocked", "held", "scheduled")]
-    first, last = (failed, []) if failed_early else ([], failed)
-    wordings = [
-        _join_counters(
-            [("running", running), *first, waiting, *((w, n) for w, n in more if n), *last],
-            unknown,
-            look,
+    if short:
+        later = [("later", sum(n for _, n in later))]
+    shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
+    spans: list[Span] = [
+        (
+            _make_counter_link(
+                look.adapt_text(units.MISSING) if unknown else units.format_count(n), word
+            ),
+            "",
         )
-        for more in (later, [("later", sum(n for _, n in later))])
+        for word, n in shown
     ]
-    return next((spans for spans in wordings if measure_spans(spans) <= room), wordings[-1])
+    return (
+        [*spans, (_make_counter_link(units.format_count(failures), "failed"), "broken")]
+        if failures
+        else spans
+    )
 
 
-def _join_counters(counted: Sequence[tuple[str, int]], unknown: bool, look: Look) -> list[Span]:
-    spans: list[Span] = []
-    for n, (word, number) in enumerate(counted):
-        text = look.adapt_text(units.MISSING) if unknown else units.format_count(number)
-        link = HeaderLink(f"{text} {word}", COUNTER_FILTERS[word])
-        spans += [(BETWEEN_COUNTERS, "")] if n else []
-        spans.append((link, "broken" if word == "failed" else ""))
-    return [*spans, (" ", "")]
+def _make_counter_link(count: str, word: str) -> HeaderLink:
+    return HeaderLink(f"{count} {word} ", COUNTER_FILTERS[word])
 
 
 def build_header(
@@ -294,38 +279,25 @@ def build_header(
     right = next((side for side in sides if measure_spans(side) + least <= width), sides[-1])
     if context.title:
         room = width - measure_spans(right) - measure_spans(left[:-1]) - 2
-        left[-1] = (look.cut(context.title, room, context.cut), "bold")
+        left[-1] = (look.cut(context.title, room, "middle"), "bold")
     elif short:
-        room = width - measure_spans(right) - measure_spans(left)
+        counted = build_counters(board, context.failures, short=True, look=look)
         # the panes' digits may leave no space for all counters
-        counted = build_counters(board, context.failures, room, look, bool(context.tab))
+        if context.tab and context.failures:
+            counted = [counted[0], counted[-1], *counted[1:-1]]
         left += [("  ", ""), *counted] if context.tab else counted
     lines = [join_sides(left, right, width)]
     if not short:
-        counters = build_counters(board, context.failures, width * 6 // 10, look)
-        room = width - measure_spans(counters)
-        lines.append(join_sides(_build_places(context, room), counters, width))
-    return lines
-
-
-def _build_places(context: HeaderContext, room: int) -> list[Span]:
-    """Return the places with long names, else short ones, else the last keys without names."""
-    short = [(key, f" {SHORT_NAMES.get(name, name)}") for key, name in context.places]
-    wordings = [
-        [(key, f" {name}") for key, name in context.places],
-        *(
-            [*short[:named], *((key, "") for key, _ in short[named:])]
-            for named in range(len(short), -1, -1)
-        ),
-    ]
-    for wording in wordings:
-        spans: list[Span] = [
-            (HeaderLink(f" {key}{name}", key), "bold" if key == context.here else "dim")
-            for key, name in wording
+        places: list[Span] = [
+            (HeaderLink(f" {digit} {name}", digit), "bold" if digit == context.here else "dim")
+            for digit, name in context.places
         ]
-        if measure_spans(spans) < room:
-            return spans
-    return []
+        lines.append(
+            join_sides(
+                places, build_counters(board, context.failures, short=False, look=look), width
+            )
+        )
+    return lines
 
 
 def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bool) -> list[Span]:
@@ -337,7 +309,7 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     if context.shown_time:
         spans.append((f"{look.adapt_text(context.shown_time)}  ", "warn"))
     if board.runtime.demo:
-        spans.append((f"{format_demo(context.demo_left)}  ", "warn"))
+        spans.append(("DEMO  ", "warn"))
     if context.title:
         return [*spans, (context.title, "bold")]
     if not short:
@@ -354,22 +326,12 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     return spans
 
 
-def format_demo(left: float | None) -> str:
-    """Return `DEMO 9m` with the time until the demo closes, or `DEMO`."""
-    if left is None:
-        return "DEMO"
-    return f"DEMO {units.format_age(left)}" if left >= 60 else f"DEMO CLOSES IN {max(0, left):.0f}s"
-
-
 def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
     """Join both sides in one line, shortening the left one."""
     room = width - measure_spans(right)
     shown: list[Span] = []
     for text, style in left:
         if measure_spans([(text, style)]) > room:
-            if shown and shown[-1][0] == BETWEEN_COUNTERS:
-                shown.pop()
-                room += len(BETWEEN_COUNTERS)
             break
         shown.append((text, style))
         room -= measure_spans([(text, style)])
@@ -406,11 +368,7 @@ class Header(StripWidget):
     def redraw(self) -> None:
         """Redraw with the current time."""
         width = self.size.width
-        ends = self.deck.demo_ends
-        context = self._bearings._replace(
-            demo_left=None if ends is None else ends - self.deck.ticks()
-        )
-        lines = build_header(self._board, context, self.now, self.look, width, self._slow)
+        lines = build_header(self._board, self._bearings, self.now, self.look, width, self._slow)
         self._drawn = lines[: self.size.height]
         self.draw([self.look.strip(spans, width) for spans in self._drawn])
 

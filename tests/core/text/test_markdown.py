@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from app.core.text.markdown import lay_out
@@ -81,6 +79,6 @@ def test_topics_keep_every_word_within_the_width(name, width):
 
     prose = [line for line in lines if not line.startswith("  ") and " " in line.strip("- ")]
     assert all(measure_width(line) <= width for line in prose)
-    marks = {"#", "##", "-", *re.findall("^```\\w*", source, re.MULTILINE)}
+    marks = ("#", "##", "-", "```sh", "```text", "```toml", "```conf", "```")
     given = [word for word in source.split() if word not in marks]
     assert [word for line in lines for word in line.split() if word not in marks] == given
