@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "theme": ("quiet", "dark", "light", "contrast"),
+    "theme": ("quiet", "light", "contrast"),
     "glyphs": ("auto", "unicode", "ascii"),
     "mouse": ("clicks", "off"),
     "unfocused": ("still", "live"),

@@ -18,6 +18,8 @@ __all__ = [
     "Storage",
     "TimedOut",
     "Usage",
+    "find_process_limit",
+    "make_process_limit_error",
 ]
 
 
@@ -83,3 +85,23 @@ def problem_to_dict(problem: Problem) -> dict[str, Any]:
         "message": problem.message,
         "hint": problem.hint,
     }
+
+
+def find_process_limit(error: BaseException) -> str:
+    """Return which limit an error of fork or of a new thread names, or "" for another error."""
+    is_fork = isinstance(error, BlockingIOError)
+    if not is_fork and not (isinstance(error, RuntimeError) and "new thread" in str(error)):
+        return ""
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    named = "pids.max of the cgroup, or kernel.pid_max"
+    if soft != resource.RLIM_INFINITY:
+        named = f"ulimit -u is {soft}, and counts all of your processes and threads"
+    return f"no more processes can be started ({named})"
+
+
+def make_process_limit_error(error: BaseException) -> Problem | None:
+    """Return the problem of an exhausted limit of processes, or None for another error."""
+    limit = find_process_limit(error)
+    return Problem(f"{limit}.", "See what is used: taskdeck doctor") if limit else None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DATABASE = "taskdeck.db"
 REPLICA = "replica.db"
 DATABASES = frozenset({DATABASE, REPLICA})
+DEMO_ENDS = "TASKDECK_DEMO_ENDS"
+"""Variable that tells a deck when its demo ends, in monotonic seconds."""
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a disk without space."""
 
@@ -30,7 +32,7 @@ DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 def resolve_home(option: str | None) -> str:
     """Return the home: `--home`, else TASKDECK_HOME, else the user's data folder.
 
-    The path is absolute and need not exist.
+    The path is absolute and need not exist. The file of a replica means its folder.
     """
     if option == "":
         raise Usage("--home must not be empty.", "Use: --home=DIR")
@@ -42,7 +44,10 @@ def resolve_home(option: str | None) -> str:
         path = os.path.join(base, "taskdeck")
     if "\0" in path:
         raise Usage("--home must not contain a NUL byte.")
-    return os.path.abspath(path)
+    path = os.path.abspath(path)
+    if os.path.basename(path) == REPLICA and os.path.isfile(path):
+        return os.path.dirname(path)
+    return path
 
 
 def get_config_path() -> str:
@@ -263,6 +268,24 @@ def open_log_descriptor(path: str) -> int:
 
 CONTROL_SOCKET = "control.sock"
 LOCK_FILE = "runtime.lock"
+SUBMISSIONS = "submissions"
+"""Folder in `run` of the files of large submissions (`app.service.tasks.bulk`)."""
+
+
+def open_locked(path: str | Path) -> BinaryIO:
+    """Create a file of a submission, which only its owner reads, and lock it.
+
+    A file without a lock is left by a killed process, and the runtime removes it.
+    """
+    import fcntl
+
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = os.fdopen(fd, "r+b")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return file
+        file.close()  # removed before it was locked
 
 
 def get_runtime_log_path(home: str | Path) -> str:
@@ -331,21 +354,26 @@ def get_user_name(uid: int, before_number: str = "") -> str:
         return f"{before_number}{uid}"
 
 
+def is_replica(home: str | Path) -> bool:
+    """Return True if the directory holds a replica but no database."""
+    copy, database = (os.path.join(home, name) for name in (REPLICA, DATABASE))
+    return os.path.exists(copy) and not os.path.exists(database)
+
+
 def refuse_replica(home: str | Path) -> None:
-    """Raise Conflict if the directory holds a replica but no database.
+    """Raise Conflict if the directory is a replica.
 
     A new home next to the replica would only hide it.
     """
-    copy, database = (os.path.join(home, name) for name in (REPLICA, DATABASE))
-    if os.path.exists(copy) and not os.path.exists(database):
+    if is_replica(home):
         from pathlib import Path
 
         from db.restore.replica_file import find_origin
 
+        origin = find_origin(Path(home, REPLICA))[0] or "another home"
+        where = shlex.quote(str(home))
         message = (
-            f"{home} is the replica of {find_origin(Path(copy))[0] or 'another home'}. Nothing is"
-            " started from it."
+            f"{home} is the replica of {origin}. Nothing is started from it."
+            f" To read it: taskdeck --read-only --home {where}."
         )
-        raise Conflict(
-            message, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote"
-        )
+        raise Conflict(message, f"Make it the home: taskdeck --home {where} db promote")

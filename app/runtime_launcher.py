@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from app import client, paths
-from app.errors import Problem, Remote, Stopped, Storage
+from app.errors import Problem, Remote, Stopped, Storage, make_process_limit_error
 
 ANSWER_TIMEOUT = 30.0
 """Seconds within which a runtime that holds the lock must answer."""
@@ -175,6 +175,9 @@ def _spawn(home: str, demo: bool) -> dict:
             (os.POSIX_SPAWN_DUP2, log, 2),
                           *_pass_as_fd3(write_end)],
         )  # fmt: skip
+    except BlockingIOError as error:
+        os.close(read_end)
+        raise make_process_limit_error(error) or error from None
     finally:
         for fd in (write_end, log, null):
             os.close(fd)

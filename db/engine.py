@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import aiosqlite
@@ -325,6 +325,26 @@ class Database:
             self.found.enable()
             raise
 
+    @contextmanager
+    def open_reader(self) -> Iterator[Connection]:
+        """Open a query-only connection for a thread of the caller.
+
+        Each statement sees the latest commit: a long snapshot would keep the WAL from shrinking.
+        """
+
+        def connect() -> sqlite3.Connection:
+            c = sqlite3.connect(make_existing_uri(self.path), uri=True, timeout=BUSY_SECONDS,
+                                isolation_level=None, check_same_thread=False)  # fmt: skip
+            c.execute("PRAGMA query_only=ON")
+            return c
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+        try:
+            with SqliteErrorTranslator(self.path), engine.connect() as c:
+                yield c
+        finally:
+            engine.dispose()
+
     async def run_on_index(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the search index's thread. Raise sqlite3.Error or OSError."""
         return await asyncio.get_running_loop().run_in_executor(
@@ -359,9 +379,36 @@ class Database:
         writer.dispose()
 
 
+class WatchedRead(Generic[T]):
+    """A read that is left out while its last result was empty and nothing was written since.
+
+    An idle runtime would otherwise repeat it each second.
+    """
+
+    def __init__(self, db: Database, fn: Callable[[Connection], T]) -> None:
+        self._db, self._fn = db, fn
+        self._empty: tuple[int, T] | None = None
+
+    async def read(self) -> T:
+        """Return the result of the read, or the last one if it is still empty."""
+        changes = self._db.changes
+        if self._empty is not None and self._empty[0] == changes:
+            return self._empty[1]
+        found = await self._db.read(self._fn)
+        self._empty = None if found else (changes, found)
+        return found
+
+
 @asynccontextmanager
-async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
-    """Open the database at `path`, which exists and has the current version."""
+async def open_database(
+    path: Path, *, writable: bool, make_uri: Callable[[Path], str] | None = None
+) -> AsyncIterator[Database]:
+    """Open the database at `path`, which exists and has the current version.
+
+    `make_uri` opens the readers' connections. By default, and without a runtime, the file is opened
+    read-only, so that a read never checkpoints or creates anything.
+    """
+    make_uri = make_uri or (make_existing_uri if writable else make_read_only_uri)
     attached_index = AttachedIndex(
         index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None
     )
@@ -369,7 +416,7 @@ async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database
     lock = WriteLock(path)
     db = Database(
         path,
-        _create_read_engine(path, writable, attached_index, timing.log),
+        _create_read_engine(make_uri, path, attached_index, timing.log),
         create_write_engine(path, timing, lock) if writable else None,
         attached_index,
         timing,
@@ -410,19 +457,14 @@ def _identify_file(path: Path) -> tuple[int, int] | None:
 
 
 def _create_read_engine(
-    path: Path, live: bool, attached_index: AttachedIndex, log: SlowLog
+    make_uri: Callable[[Path], str], path: Path, attached_index: AttachedIndex, log: SlowLog
 ) -> Engine:
-    """Return the engine for reads.
-
-    Without a runtime the file is opened read-only, so that a read never checkpoints or creates
-    anything.
-    """
     seats = WeakKeyDictionary[Any, TimingContext]()
 
     async def connect() -> aiosqlite.Connection:
         timing = TimingContext(log)
         c = await aiosqlite.connect(
-            make_existing_uri(path) if live else make_read_only_uri(path),
+            make_uri(path),
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from db.timestamps import to_unix
+
 
 class TaskRow(NamedTuple):
     """A row of the tasks table. Durations in seconds, memory in MiB."""
@@ -42,6 +44,27 @@ class TaskRow(NamedTuple):
     ended_at: str | None
     created_at: str
     updated_at: str
+
+
+class TaskStateRow(NamedTuple):
+    """Columns of a task that verbs change."""
+
+    uuid: str
+    status: str
+    priority: int
+    front: int
+    queue: str
+    cpu: float
+    memory: float
+    timeout: float | None
+    retries: int
+    retry_delay: float
+    grace: float
+    name: str
+    not_before: str | None
+    retry_at: str | None
+    hold: bool
+    pinned: bool
 
 
 class TaskLineRow(NamedTuple):
@@ -151,6 +174,20 @@ class ActiveRunRow(NamedTuple):
     priority: int
     template: str | None
     timeout: float | None
+
+
+def get_run_limit(
+    start_time: str | None, deadline: str | None, timeout: float | None
+) -> float | None:
+    """Return the limit of a run in seconds, None without one.
+
+    The keeper ends the run at its deadline, which holds the timeout at its start. A later, shorter
+    `timeout` of its task counts, too.
+    """
+    if start_time is None or deadline is None:
+        return timeout
+    began = round(to_unix(deadline) - to_unix(start_time), 3)
+    return began if timeout is None else min(began, timeout)
 
 
 class QueueRow(NamedTuple):

@@ -1,4 +1,4 @@
-"""Tables of the database.
+"""Tables of the database. The comment of each is its purpose in the topic `data-model`.
 
 Tasks, runs and definitions come first, then records and caches. Times are fixed-width UTC text
 (`timestamps`), durations seconds, CPU cores, memory MiB. Each index names the query it serves.
@@ -157,6 +157,7 @@ tasks = Table(
     Index("idx_tasks_over", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
     # Rows to purge.
     Index("idx_tasks_deleted", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
+    comment="A submitted command, what it asks for, and its status.",
 )  # fmt: skip
 
 instances = Table(
@@ -200,6 +201,7 @@ instances = Table(
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
     # Runs at a past moment: long ones may have started much earlier.
     Index("idx_instances_long", "end_time", "start_time", sqlite_where=text("run_seconds > 300")),
+    comment="A run: one attempt of a task, with process, exit and use of CPU and memory.",
 )  # fmt: skip
 
 templates = Table(
@@ -221,6 +223,7 @@ templates = Table(
     Column("retired_at", Time),
     # Foreign key of `queues`.
     Index("idx_templates_queue", "queue"),
+    comment="A reusable definition of tasks, with the JSON Schema of its parameters.",
 )
 
 queues = Table(
@@ -241,6 +244,7 @@ queues = Table(
     Index("idx_queues_priority", "priority"),
     # Foreign key of `pools`.
     Index("idx_queues_pool", "pool"),
+    comment="Where tasks wait: capacity, priority, status and current load.",
 )
 
 pools = Table(
@@ -260,6 +264,7 @@ pools = Table(
     CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
     # Foreign key of `slas`.
     Index("idx_pools_sla", "sla_id"),
+    comment="CPU and memory that the runs of some queues reserve.",
 )
 
 slas = Table(
@@ -273,6 +278,7 @@ slas = Table(
     *_make_time_columns(),
     Column("enabled", Boolean(create_constraint=False), nullable=False, server_default=text("1")),
     UniqueConstraint("name"),
+    comment="A rule for tasks or for a metric, with conditions and severity.",
 )
 
 environments = Table(
@@ -281,6 +287,7 @@ environments = Table(
     Column("sha256", String(64), primary_key=True),
     Column("variables", JSON, nullable=False),
     *_make_time_columns(),
+    comment="Environment variables of tasks, once for each distinct set.",
 )
 
 dependencies = Table(
@@ -293,6 +300,7 @@ dependencies = Table(
     CheckConstraint("kind IN ('success', 'any')", name="kind"),
     # Children of an ended task.
     Index("idx_dependencies_parent", "parent_id"),
+    comment="A task that waits for the end or the success of another.",
 )
 
 home = Table(
@@ -301,11 +309,8 @@ home = Table(
     Column("uuid", Id, primary_key=True),
     *_make_time_columns(),
     Column("parent", Id),
+    comment="One row: the UUID of the home, and for a promoted replica that of its former home.",
 )
-"""One row: the UUID of the home, and for a promoted replica the UUID of its former home.
-
-See `db.queries.home_identity`.
-"""
 
 alerts = Table(
     "alerts",
@@ -335,6 +340,7 @@ alerts = Table(
     # Open and recently resolved alerts.
     Index("idx_alerts_open", "status", "fired_at", sqlite_where=text("status <> 'resolved'")),
     Index("idx_alerts_resolved", "resolved_at", sqlite_where=text("resolved_at IS NOT NULL")),
+    comment="A broken rule or a problem of the runtime, from firing to resolved.",
 )
 
 silences = Table(
@@ -347,6 +353,7 @@ silences = Table(
     Column("until", Time, nullable=False),
     *_make_time_columns(),
     Index("idx_silences_sla", "sla_id", "until"),
+    comment="A time during which a rule fires no alert.",
 )
 
 operations = Table(
@@ -370,6 +377,7 @@ operations = Table(
     Index("idx_operations_batch", "batch"),
     # Latest call from a terminal.
     Index("idx_operations_origin", "origin", "id", sqlite_where=text("batch = id")),
+    comment="The operation log: who changed what, with the values before and after.",
 )
 
 events = Table(
@@ -384,6 +392,7 @@ events = Table(
     *_make_time_columns(),
     # Events of a task.
     Index("idx_events_task", "task_id", "id"),
+    comment="A change of status of a task or run.",
 )
 
 samples = Table(
@@ -404,6 +413,7 @@ samples = Table(
     *_make_time_columns(),
     # Latest 30 minutes of samples; cleanup.
     Index("idx_samples_minute", "minute"),
+    comment="Counts and use of a queue or pool in a minute.",
 )
 
 history = Table(
@@ -421,6 +431,7 @@ history = Table(
     Column("runs", Text, nullable=False),
     *_make_time_columns(),
     sqlite_with_rowid=False,
+    comment="Starts, ends, waits and run times in 1, 15 or 120 minutes.",
 )
 """Runs started and ended in each time bucket from `at`. See `queries.rollups`."""
 
@@ -437,8 +448,8 @@ slow_queries = Table(
     Column("worst", Float, nullable=False, server_default=text("0")),
     Column("total", Float, nullable=False, server_default=text("0")),
     Index("idx_slow_queries_statement", "statement", "caller", unique=True),
+    comment="Slow statements by caller: count, and last, worst and total seconds.",
 )
-"""Slow statements, one row for each caller: count, and last, worst and total seconds."""
 
 backups = Table(
     "backups",
@@ -453,6 +464,7 @@ backups = Table(
     Column("problem", Text),
     *_make_time_columns(),
     Index("idx_backups_parent", "parent_id"),
+    comment="A full backup or an increment, with its checksum and last check.",
 )
 
 counters = Table(
@@ -461,6 +473,7 @@ counters = Table(
     Column("name", Text, primary_key=True),
     Column("value", Integer, nullable=False),
     *_make_time_columns(),
+    comment="Named numbers, such as the highest task number and the tasks of a status.",
 )
 
 stale_texts = Table(
@@ -469,6 +482,7 @@ stale_texts = Table(
     Column("number", Integer, primary_key=True),
     Column("changes", Integer, nullable=False),
     *_make_time_columns(),
+    comment="A task whose text in the search index is outdated.",
 )
 """Tasks whose indexed text is outdated (renamed or deleted), with a change count.
 
@@ -485,14 +499,18 @@ forgotten = Table(
     Column("ended_at", Time),
     *_make_time_columns(),
     Index("idx_forgotten_task", "task_id"),
+    comment="The outcome of a run whose rows are gone; its task is not run again.",
 )
 """Outcomes of runs whose rows are gone, removed by retention or lost by a restore. Tasks named here
 are not dispatched."""
 
 discarded_logs = Table(
-    "discarded_logs", metadata, Column("runid", Id, primary_key=True), *_make_time_columns()
+    "discarded_logs",
+    metadata,
+    Column("runid", Id, primary_key=True),
+    *_make_time_columns(),
+    comment="A deleted run whose log file is still to be removed.",
 )
-"""Deleted runs whose log files still have to be removed."""
 
 replicas = Table(
     "replicas",
@@ -503,20 +521,26 @@ replicas = Table(
     Column("synced_at", Time),
     Column("problem", Text),
     *_make_time_columns(),
+    comment="The target of the replication, and the latest sync.",
 )
 """Replication target. A replica holds this row too: `origin` is the home it belongs to, `at` the
 start of the latest sync."""
 
+_NEXT = "substr({0}, 1, 20) || printf('%06dZ', min(substr({0}, 21, 6) + 1, 999999))"
+"""Microsecond after a time. SQLite reads its clock in milliseconds."""
+_SET_LATER = f"updated_at = max({{}}.updated_at, {_NEXT.format('updated_at')})"
+"""Many rows of a transaction have one time, and each moves that of a counter."""
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
 SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at
 WHERE NEW.deleted_at IS NULL
-ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.updated_at;
-"""
+ON CONFLICT (name) DO UPDATE SET value = value + 1, {};
+""".format(_SET_LATER.format("excluded"))
 _COUNT_DOWN = """
-UPDATE counters SET value = value - 1
+UPDATE counters SET value = value - 1{}
 WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
 """
+_COUNT_MOVE = _COUNT_DOWN.format(f", {_SET_LATER.format('NEW')}") + _COUNT_UP
 _MARK_STALE = """
 INSERT INTO stale_texts (number, changes, created_at, updated_at)
 VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
@@ -526,19 +550,38 @@ OPERATIONS_KEPT_FROM = "operations/from"
 """Counter of the first month whose operations are kept, such as 202611. Only older ones may be
 deleted."""
 _CHANGED = " OR ".join(
-    f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by"
+    f'NEW."{c.name}" IS NOT OLD."{c.name}"'
+    for c in operations.c
+    if c.name not in ("undone_by", "updated_at")
 )
+_NOW = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+
+
+def _make_touch_trigger(table: Table) -> str:
+    """Return the trigger that moves `updated_at` if a change of a row left it as it was.
+
+    Statements that run often set `updated_at` themselves: the trigger writes the row again.
+    """
+    keys = table.primary_key.columns.keys() if table is history else ["rowid"]
+    same = " AND ".join(f"{key} = NEW.{key}" for key in keys)
+    later = f"max({_NOW}, {_NEXT.format('OLD.updated_at')})"
+    return (
+        f"CREATE TRIGGER touch_{table.name} AFTER UPDATE ON {table.name}"
+        " WHEN NEW.updated_at IS OLD.updated_at"
+        f" BEGIN UPDATE {table.name} SET updated_at = {later} WHERE {same}; END"
+    )
+
 
 TRIGGERS = {
     "count_task_insert": (
         f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END"
     ),
     "count_task_delete": (
-        f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN} END"
+        f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN.format('')} END"
     ),
     "count_task_move": (
         "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
-        f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END"
+        f"BEGIN {_COUNT_MOVE} END"
     ),
     "text_changes": (
         "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
@@ -548,8 +591,9 @@ TRIGGERS = {
         f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_MARK_STALE.format(row='OLD')} END"
     ),
     "operations_stay": (
-        "CREATE TRIGGER operations_stay BEFORE UPDATE ON operations WHEN OLD.undone_by IS NOT NULL"
-        f" OR {_CHANGED} BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END"
+        "CREATE TRIGGER operations_stay BEFORE UPDATE ON operations WHEN (OLD.undone_by IS NOT NULL"
+        f" AND NEW.undone_by IS NOT OLD.undone_by) OR {_CHANGED}"
+        " BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END"
     ),
     "operations_leave": (
         "CREATE TRIGGER operations_leave BEFORE DELETE ON operations WHEN NOT EXISTS (SELECT 1"
@@ -557,6 +601,8 @@ TRIGGERS = {
         " printf('%04d-%02d', value / 100, value % 100)) BEGIN SELECT RAISE(ABORT, 'operations are"
         " append-only'); END"
     ),
+    **{f"touch_{name}": _make_touch_trigger(table) for name, table in metadata.tables.items()},
 }
 """Count tasks by queue and status, so that no screen counts a million rows. Note changed texts for
-the index. Keep operations append-only, except `undone_by` and whole expired months."""
+the index. Keep operations append-only, except `undone_by` and whole expired months. Move
+`updated_at` with every change of a row."""

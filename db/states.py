@@ -57,6 +57,7 @@ ENDED = frozenset(
         TaskStatus.LOST,
     }
 )
+FAILED = frozenset({TaskStatus.FAILED, TaskStatus.TIMED_OUT, TaskStatus.LOST})
 ACTIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING})
 RUN_ENDED = frozenset(
     {

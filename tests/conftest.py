@@ -45,7 +45,9 @@ FOLDER_MARKS = {
     "runtime": "process",
     "service": "database",
     "test_config.py": "unit",
+    "test_data_model.py": "unit",
     "test_help.py": "unit",
+    "test_packaging.py": "unit",
     "test_style.py": "unit",
     "tui": "terminal",
 }

@@ -298,9 +298,9 @@ SCENES: dict[str, Scene] = {
     "first-run-120x40": Scene(120, 40, _make_deck(boards.empty),
     wait_for_texts("Nothing has been submitted yet")),
     "why-80x24": Scene(80, 24, _make_waiting_task,
-    act_and_wait(lambda app: app.open_why("1049"), "its place is reserved")),
+    act_and_wait(lambda app: app.open_why("1049"), "it has a reservation")),
     "waiting-80x24": Scene(80, 24, _make_waiting_task,
-    act_and_wait(lambda app: app.open_task("1049"), "Why it waits", "its place is reserved")),
+    act_and_wait(lambda app: app.open_task("1049"), "Why it waits", "it has a reservation")),
     "failed-80x24": Scene(80, 24, _make_failed_task,
     act_and_wait(lambda app: app.open_task("1048"), "How it ended", "FileNotFoundError")),
     "log-80x24": Scene(80, 24, _make_running_task,
@@ -309,7 +309,7 @@ SCENES: dict[str, Scene] = {
     "tasks-120x40": Scene(120, 40, _make_busy_home,
     press_keys("5", "slash", *"status:failed", "enter", shown=("/status:failed", "✗"))),
     "template-form-80x24": Scene(80, 24, _make_busy_home,
-    press_keys("6", "enter", shown=("Parameters", "submit encode", "Still to fill in: input"))),
+    press_keys("6", "enter", shown=("Parameters", "submit encode", "Still required: input"))),
     "history-120x40": Scene(120, 40, _make_busy_home,
     press_keys("9", shown=("Throughput", "By queue", "all "))),
     "alerts-120x40": Scene(120, 40, _make_busy_home,
@@ -319,7 +319,7 @@ SCENES: dict[str, Scene] = {
     "away-80x24": Scene(80, 24, _make_busy_home, act_and_wait(_push_away_screen,
     "While you were away")),
     "keys-120x40": Scene(120, 40, _make_deck(boards.busy),
-    act_and_wait(TaskdeckApp.action_show_keys, "Digits go places")),
+    act_and_wait(TaskdeckApp.action_show_keys, "On a task")),
 }  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple
                 " mouse,"
             ),
         ),
-        ('theme = "neon"', "theme must be one of quiet, dark, light, contrast."),
+        ('theme = "neon"', "theme must be one of quiet, light, contrast."),
         ("mouse = true", "mouse must be one of clicks, off."),
         ("theme = []", "theme must be one of"),
         ("autostart = 1", "autostart must be true or false."),

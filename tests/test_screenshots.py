@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.data_model import PICTURE
 from tests.screenshots import FOLDER, SCENES, draw_scene
 
 
@@ -20,4 +21,4 @@ async def test_the_committed_screenshot_matches_the_deck(name):
 
 
 def test_every_screenshot_file_has_a_scene():
-    assert {path.stem for path in FOLDER.iterdir()} == set(SCENES)
+    assert {path.stem for path in FOLDER.iterdir()} == {*SCENES, PICTURE.stem}

@@ -32,18 +32,19 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",
     "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
     " db/queries/{home_identity,replicas} db/restore/replica_file",
+    "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",
     "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
-    " tui/screens/dialogs/{choice,item_list,keys,palette*,text_box,text_prompt,theme}",
+    " tui/screens/dialogs/{choice,item_list,palette*,text_box,text_prompt,theme}",
     "tests/acceptance/test_readme.py": "cli/{main,parser,help_text}",
     "tests/acceptance/test_terminal_kinds.py": "tui/terminal/{app_internals,capabilities,driver}"
     " tui/themes",
     "tests/cli/test_definition_group.py": "cli/commands/{alerts,apply_export,pools}"
     " cli/commands/{queues,slas,templates}",
     "tests/cli/commands/test_demo.py": "cli/demo/workload",
-    "tests/cli/commands/test_show.py": "cli/commands/{instances,why}",
+    "tests/cli/commands/test_show.py": "cli/commands/{instances,why} core/text/left_text",
     "tests/cli/status/test_watch.py": "cli/status/line cli/commands/status",
     "tests/cli/commands/test_submit.py": "cli/submission/*",
     "tests/cli/completion/test_completion.py": "cli/commands/completion cli/completion/candidates",
@@ -71,6 +72,7 @@ COVERING_TESTS = {
     "tests/db/test_engine.py": "db/{error_translation,errors,readonly}",
     "tests/db/test_schema.py": "db/{defaults,rows}",
     "tests/engines/test_engines.py": "engines/*",
+    "tests/cli/commands/test_doctor.py": "health/left_processes",
     "tests/health/test_limits.py": "db/host",
     "tests/keeper/test_spawn.py": "keeper/keeper",
     "tests/offline/test_offline_verbs.py": "offline/*",
@@ -80,15 +82,17 @@ COVERING_TESTS = {
     "tests/runtime/test_restore_advice.py": "home/restore_advice",
     "tests/runtime/test_run_verdict.py": "core/text/exit_text",
     "tests/runtime/test_start_stop.py": "__main__ home/setup runtime_launcher",
+    "tests/service/definitions/test_editor.py": "core/definitions/one_definition",
     "tests/service/database/test_backups.py": "service/database/backup_files",
     "tests/service/database/test_cleanup.py": "service/database/cleanup_full_disk",
     "tests/service/database/test_integrity.py": "service/database/journal",
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
-    "tests/service/tasks/test_submit.py": "service/tasks/number_file db/queries/run_history",
-    "tests/service/tasks/test_views.py": "service/dispatch_view service/tasks/suggestions",
+    "tests/service/tasks/test_submit.py": "service/tasks/{batch_dependencies,number_file}"
+    " db/queries/run_history",
+    "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/context",
-    "tests/service/tasks/test_actions.py": "db/queries/task_fields",
+    "tests/service/tasks/test_actions.py": "db/queries/task_fields service/tasks/setting_checks",
     "tests/service/test_runtime_admin.py": "health/runner",
     "tests/service/test_sla_metrics.py": "core/metrics db/queries/{alerts,metrics,sla_cursor}",
     "tests/service/undo/test_undo.py": "service/undo/tasks",
@@ -103,10 +107,11 @@ COVERING_TESTS = {
     "tests/tui/screens/deck/test_deck_keys.py": "tui/{app,app_host,base_app,deck_app,key_dispatch}"
     " tui/data/{background_calls,call_queue,connection,requests} tui/{error_boundary,error_log}"
     " tui/screens/deck/* tui/state/{pending_changes,undo_stack}",
-    "tests/tui/screens/deck/test_screen.py": "tui/panes/{alerts,work} tui/rows/work",
+    "tests/tui/screens/deck/test_screen.py": "tui/panes/alerts tui/rows/work",
     "tests/tui/screens/test_alerts.py": "tui/actions/rules tui/data/list_rows tui/pages/rule"
     " tui/rows/{alerts,rules} tui/screens/rule_form",
     "tests/tui/screens/test_database.py": "tui/pages/database",
+    "tests/tui/screens/test_definition_editor.py": "tui/actions/definitions",
     "tests/tui/screens/test_history.py": "tui/rows/history",
     "tests/tui/screens/test_operations.py": "tui/rows/operations",
     "tests/tui/screens/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"

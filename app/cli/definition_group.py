@@ -32,14 +32,18 @@ def make_list_command(
     row: Callable[[Row], list[Span]],
     fields: Sequence[str],
     mask: Callable[[Row], Row] = dict,
+    brief: bool = False,
 ) -> Command:
     """Build `GROUP ls`.
 
-    `fields` are the machine-readable fields, the name first; `mask` masks secrets of a row.
+    `fields` are the machine-readable fields, the name first; `mask` masks secrets of a row. With
+    `brief`, the verb can leave out what the table does not show.
     """
 
     def ls(session: CommandContext, args: Args) -> int:
-        found = [mask(one_) for one_ in session.call(f"{group}.ls")]
+        is_table = brief and not (args.json or args.jsonl or args.rows)
+        rows = session.call(f"{group}.ls", **({"brief": True} if is_table else {}))
+        found = [mask(one_) for one_ in rows]
         return print_list(args, found, columns, row, fields, f"no {group}s yet")
 
     return Command(f"list {group}s", ls, _add_list_arguments)
@@ -118,6 +122,13 @@ def make_name_command(group: str, verb: str, summary: str, participle: str) -> C
 def _run_verb(session: CommandContext, args: Args, group: str, verb: str, participle: str) -> int:
     name = require_one_name(args, group)
     answer = session.call(f"{group}.{verb}", name=name)
+    if verb == "drain":
+        from shlex import quote
+
+        output.print_note(
+            f"a draining {group} starts nothing, as a paused one does; the word tells others that"
+            f" it is emptied on purpose. To end it: taskdeck {group} resume {sanitize(quote(name))}"
+        )
     return print_result(
         args, answer, f"{group} {sanitize(name)} {_format_result(answer, participle)}"
     )

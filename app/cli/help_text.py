@@ -14,7 +14,7 @@ GROUP_TOPICS = {
     "template": "templates",
     "sla": "sla",
     "alert": "sla",
-    "db": "backup restore",
+    "db": "backup restore data-model",
     "service": "service",
 }
 """Help topics about a group of commands."""

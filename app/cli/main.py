@@ -5,7 +5,7 @@ from __future__ import annotations
 from app import paths
 from app.cli import output, registry
 from app.cli.context import CommandContext
-from app.errors import Conflict, Problem, Usage
+from app.errors import Conflict, Problem, Usage, make_process_limit_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ EXIT_SIGPIPE = 141
 """128 + SIGPIPE, as a shell reports a writer whose reader is gone."""
 
 _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help"})
-"""Commands allowed in the folder of a replica; others would take the folder for an empty home."""
+"""Commands allowed in the folder of a replica without --read-only; others would take the folder for
+an empty home."""
 _READ_ONLY_COMMANDS = frozenset({"completion", "help", "version", "wait"})
 """Commands that change nothing, besides those whose verb is in `READ_ONLY_VERBS`."""
 _GLOBAL_OPTIONS = (
@@ -59,7 +60,8 @@ def _run_guarded(work: Callable[[], int | None]) -> int:
         output.discard_output()
         return EXIT_SIGPIPE
     except Exception as error:
-        output.print_note(_format_internal_error(error))
+        problem = make_process_limit_error(error)
+        output.print_note(str(problem) if problem else _format_internal_error(error))
         return 1
 
 
@@ -161,7 +163,8 @@ def _run_in_process(session: CommandContext, options: dict[str, str], words: lis
 
 def _open_deck(session: CommandContext, options: dict[str, str]) -> int:
     paths.refuse_foreign_home(session.home)
-    paths.refuse_replica(session.home)
+    if not session.read_only:
+        paths.refuse_replica(session.home)
     return session.deck(
         session.home,
         ascii="ascii" in options or None,
@@ -203,17 +206,38 @@ def _run_command(session: CommandContext, name: str, command: Command, words: li
     if args.home is not None:
         session.set_home(args.home)
     if name not in _REPLICA_COMMANDS:
-        paths.refuse_replica(session.home)
+        _check_replica(session, name, command, args)
     return command.run(session, args)
+
+
+def _check_replica(session: CommandContext, name: str, command: Command, args: Args) -> None:
+    """Print the age of a replica that is read. Raise Conflict for all other uses of one."""
+    if not session.read_only:
+        return paths.refuse_replica(session.home)
+    if not paths.is_replica(session.home):
+        return None
+    from app.client import READ_ONLY_VERBS
+    from app.offline import replica_reads
+
+    paths.refuse_foreign_home(session.home)
+    is_answered = _get_verb(name, command, args) in READ_ONLY_VERBS - replica_reads.HOME_VERBS
+    if not is_answered or getattr(args, "follow", False):
+        raise replica_reads.make_home_needed_error(name, session.home)
+    output.print_note(f"{replica_reads.describe_age(session.home)}.")
+    return None
 
 
 def _refuse_change(name: str, command: Command, args: Args) -> None:
     """Raise Conflict for a command that may change something; a dry run changes nothing."""
     from app.client import READ_ONLY_VERBS
 
-    verb = command.get_verb(args) if command.get_verb else name.replace(" ", ".")
+    verb = _get_verb(name, command, args)
     if verb not in READ_ONLY_VERBS | _READ_ONLY_COMMANDS and not getattr(args, "dry_run", False):
         raise Conflict(f"{name} may change something, which --read-only forbids. Nothing was done.")
+
+
+def _get_verb(name: str, command: Command, args: Args) -> str:
+    return command.get_verb(args) if command.get_verb else name.replace(" ", ".")
 
 
 def _print_text(text: str) -> int:

@@ -15,7 +15,7 @@ from app.errors import Problem
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any, TextIO
+    from typing import Any, BinaryIO, TextIO
 
     from app.cli.table_layout import Column, Line, Span
     from app.core.text.sanitize import Style
@@ -55,6 +55,18 @@ def has_colour() -> bool:
         and not os.environ.get("NO_COLOR")
         and os.environ.get("TERM", "dumb") != "dumb"
     )
+
+
+def open_stdin(what: str) -> BinaryIO:
+    """Return standard input, and say on a terminal that a person has to type it."""
+    if is_stdin_terminal():
+        print_note(f"reading {what} from the terminal; end with Ctrl-D.")
+    return sys.stdin.buffer
+
+
+def read_stdin(what: str) -> bytes:
+    """Return all of standard input, as `open_stdin` does."""
+    return open_stdin(what).read()
 
 
 def is_ascii_only() -> bool:

@@ -274,7 +274,7 @@ def add_filters(
         "--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; repeatable"
     )
     group.add_argument(
-        "--since", metavar="TIME", type=DURATION, help="submitted within the last 2h, 3d, …"
+        "--since", metavar="TIME", type=AGE, help="submitted since 2h (ago), 10:00, yesterday, …"
     )
     group.add_argument(
         "--filter",
@@ -353,6 +353,12 @@ def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
     return convert
 
 
+def _parse_age(text: str) -> float:
+    from datetime import UTC, datetime
+
+    return units.parse_age(text, datetime.now(UTC))
+
+
 def parse_statuses(text: str) -> list[str]:
     """Parse task states separated by commas; waiting, active and ended name several."""
     words = text.lower().replace("-", "_").replace(" ", "_").split(",")
@@ -383,9 +389,7 @@ def _parse_status(word: str) -> str:
     )
     if word == "paused":
         near = "paused is the state of a run: --filter status:paused"
-    raise argparse.ArgumentTypeError(
-        f"must be the state of a task, not {units.quote(word)}. {near}"
-    )
+    raise argparse.ArgumentTypeError(f"{units.quote(word)} is no state of a task. {near}")
 
 
 def parse_pair(text: str) -> tuple[str, str]:
@@ -441,5 +445,7 @@ RETRIES = make_type(units.parse_int, 0, 10_000)
 CAPACITY = make_type(units.parse_int, 0, 100_000)
 LIMIT = make_type(units.parse_int, 0, 100_000_000)
 DURATION = make_type(units.parse_duration)
+AGE = make_type(_parse_age)
+"""A past time, as seconds before now."""
 SIZE = make_type(units.parse_size)
 CPU = make_type(units.parse_cpu)

@@ -94,7 +94,7 @@ def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
 def _query_matches(
     session: CommandContext, chosen: dict[str, Any]
 ) -> tuple[dict[str, int], list[dict[str, Any]], int]:
-    """Return the matches per state, the newest of them and the last known event."""
+    """Return the matches per state, the first of them and the last known event."""
     if "filter" in chosen:
         found = session.call("review", **chosen)
         return (

@@ -15,6 +15,8 @@ from app.core.json_types import is_array, is_list_or_tuple, is_object
 
 DRAINING = "the runtime is draining"
 """Halt reason of a draining runtime, until it ends or the drain is cancelled."""
+COPY_STATE = "copy"
+"""State of the runtime on the board of a replica."""
 MAX_ALERTS = 200
 """Maximum number of alerts on a board, open ones first."""
 FAILURE_WINDOW = timedelta(days=7)
@@ -37,8 +39,8 @@ def get_failure_cutoff(viewed_at: datetime | None, now: datetime) -> datetime:
 class RuntimeFacts(NamedTuple):
     """State of the runtime.
 
-    `state` is running, none or stopped, or past on a board of the past. `since` is the time when
-    the runtime started or stopped.
+    `state` is running, none or stopped, past on a board of the past, or copy on one of a replica.
+    `since` is the time when the runtime started or stopped, or the replica was made.
     """
 
     state: str = "none"
@@ -188,7 +190,8 @@ class RunningEntry(NamedTuple):
 class NextEntry(NamedTuple):
     """A waiting task of the board, in dispatch order.
 
-    `starts_in` is an estimate in seconds; `starts_at` is an exact time in UNIX seconds.
+    `expected_in` is the range of the expected start in seconds from now, `starts_in` its begin if
+    past runs tell it; `starts_at` is an exact time in UNIX seconds.
     """
 
     uuid: str
@@ -203,6 +206,7 @@ class NextEntry(NamedTuple):
     front: int = 0
     starts_in: float | None = None
     starts_at: float | None = None
+    expected_in: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:

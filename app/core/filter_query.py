@@ -12,7 +12,7 @@ pass over a bounded line, so no input takes long.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from types import MappingProxyType
@@ -357,40 +357,13 @@ def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
 
     A day lasts until the next one; for any other time both values are equal.
     """
-    word = text.strip().lower()
     try:
-        day = _parse_day(word, now)
-        if day is not None:
-            return _get_midnight(day), _get_midnight(day + timedelta(days=1))
-        at = _parse_time(word, now).timestamp()
-        return at, at
-    except (ValueError, OverflowError):
+        begin, end = units.parse_past_period(text, now)
+    except ValueError:
         raise QueryError(
             f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quote(text)}."
         ) from None
-
-
-def _get_midnight(day: date) -> float:
-    return datetime.combine(day, time()).timestamp()
-
-
-def _parse_day(word: str, now: datetime) -> date | None:
-    today = now.astimezone().date()
-    if word in ("today", "yesterday"):
-        return today - timedelta(days=word == "yesterday")
-    return date.fromisoformat(word) if len(word) == 10 and word[4] == "-" else None
-
-
-def _parse_time(word: str, now: datetime) -> datetime:
-    """Parse a duration before now, the last time of a clock time, or a full date."""
-    if word[4:5] == "-":
-        return units.resolve_local_time(datetime.fromisoformat(word.upper()))
-    if ":" in word:
-        found = units.resolve_local_time(
-            datetime.combine(now.astimezone().date(), datetime.strptime(word, "%H:%M").time())
-        )
-        return found if found <= now else found - timedelta(days=1)
-    return now - timedelta(seconds=units.parse_duration(word))
+    return begin.timestamp(), end.timestamp()
 
 
 _TermParser = Callable[[bool, Sequence[_Char], datetime], QueryTerm]

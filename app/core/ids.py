@@ -25,6 +25,10 @@ def make_uuid7() -> str:
 
 def make_following_id(first: str, steps: int) -> str:
     """Return the identifier `steps` after `first`, for more tasks of a submission."""
+    # Only the last 12 digits change, unless they overflow.
+    last = int(first[24:], 16) + steps
+    if 0 <= last < 1 << 48:
+        return f"{first[:24]}{last:012x}"
     return _format_uuid(int(first.replace("-", ""), 16) + steps)
 
 

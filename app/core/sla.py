@@ -1,11 +1,12 @@
 """SLA rules: conditions, verdicts and wording.
 
 Conditions are `{"preset": "finishes-within" | "starts-within", "value": "45m", "match": {…}}`.
-finishes-within counts from the submission; starts-within counts from the submission or the task's
-not-before time, if later. `match` names a template, a queue, a task name or a tag. A task must
-match all of them; an empty `match` matches every task. `{"preset": "stays-below", "metric":
-"replica-lag", "value": "5m"}` concerns an internal metric instead (see `app.core.metrics`). The
-priority is the severity: 3 critical, 2 warning, 1 info. Times are UNIX seconds.
+finishes-within means success within that time of the submission; starts-within counts from the
+submission or the task's not-before time, if later. `match` names a template, a queue, a task name
+or a tag. A task must match all of them; an empty `match` matches every task. `{"preset":
+"stays-below", "metric": "replica-lag", "value": "5m"}` concerns an internal metric instead (see
+`app.core.metrics`). The priority is the severity: 3 critical, 2 warning, 1 info. Times are UNIX
+seconds.
 """
 
 from __future__ import annotations
@@ -49,19 +50,24 @@ class SlaRule(NamedTuple):
 
 
 class TaskTimes(NamedTuple):
-    """Times of a task: submission, earliest start, first start and end."""
+    """Times of a task: submission, earliest start, first start and end.
+
+    `failure` says how a task failed that has ended without success: `failed: exit 1`.
+    """
 
     created: float
     not_before: float | None = None
     started: float | None = None
     ended: float | None = None
+    failure: str = ""
 
 
 class SlaVerdict(NamedTuple):
     """Verdict on a task.
 
     `due` is the deadline. `done` is the time when the condition was met (None: not yet). `took` is
-    the time used so far.
+    the time used so far. `late` is True once the rule is broken, by time or by a failure; `since`
+    is when it is or would be.
     """
 
     due: float
@@ -70,6 +76,7 @@ class SlaVerdict(NamedTuple):
     late: bool
     text: str
     short: str
+    since: float
 
 
 class MetricVerdict(NamedTuple):
@@ -153,10 +160,15 @@ def get_severity(priority: int) -> str:
 def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
     """Return the verdict on a task.
 
-    A task that ended without starting waited until its end.
+    A task that ended without starting waited until its end. A failed task breaks a finish rule at
+    its end, however early.
     """
     since = facts.created if rule.is_finish_rule else max(facts.created, facts.not_before or 0.0)
     due = since + rule.value
+    if rule.is_finish_rule and facts.failure and facts.ended is not None:
+        text = f"{facts.failure}; must succeed within {format_age(rule.value)}"
+        broken = min(due, facts.ended)
+        return SlaVerdict(due, None, facts.ended - since, True, text, facts.failure, broken)
     reached_at = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
     took = (now if reached_at is None else reached_at) - since
     late = now >= due if reached_at is None else reached_at > due
@@ -167,6 +179,7 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
         late,
         _describe_time(rule, facts, took, now),
         f"{_format_took(took, rule.value)} > {format_age(rule.value)}",
+        due,
     )
 
 

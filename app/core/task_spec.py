@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainValidator,
     ValidationError,
     model_validator,
@@ -104,7 +105,8 @@ TaskReference = int | str
 class TaskSpec(BaseModel):
     """One submission, with exactly one of argv, script and template.
 
-    Units are seconds, cores and MiB.
+    Units are seconds, cores and MiB. Defaults come from factories, since pydantic copies others for
+    each task.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -123,18 +125,20 @@ class TaskSpec(BaseModel):
     retries: Retries | None = None
     retry_delay: Duration = 1.0
     grace: Duration = 5.0
-    after: list[TaskReference] = []
-    after_any: list[TaskReference] = []
+    after: list[TaskReference] = Field(default_factory=list[TaskReference])
+    after_any: list[TaskReference] = Field(default_factory=list[TaskReference])
     at: str | int | float | None = None
-    tags: dict[str, str] = {}
-    env: dict[OsStr, OsStr] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
+    env: dict[OsStr, OsStr] = Field(default_factory=dict)
     cwd: Annotated[OsStr, AfterValidator(_check_not_empty)] | None = None
     hold: bool = False
     log_limit: Size | None = None
 
     @model_validator(mode="after")
     def _check_kind(self) -> TaskSpec:
-        kinds = [kind for kind in ("argv", "script", "template") if getattr(self, kind) is not None]
+        kinds = ["argv"] if self.argv is not None else []
+        kinds += ["script"] if self.script is not None else []
+        kinds += ["template"] if self.template is not None else []
         if len(kinds) != 1:
             raise ValueError(
                 "needs one of argv, script and template"

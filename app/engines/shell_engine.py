@@ -71,5 +71,5 @@ def check_names(names: Any) -> None:
         if not _NAME.fullmatch(name):
             raise Usage(
                 f'parameters: "{truncate(sanitize(name), 40)}" cannot be a variable {PREFIX}…: '
-                "use letters, digits and _, no digit first"
+                "use letters, digits and _, no digit first, or engine exec, which takes any name"
             )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 import time
-from pathlib import Path
 
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
@@ -20,8 +18,8 @@ from app.health.finding import (
     make_restart_command,
     quote_word,
 )
+from app.health.left_processes import find_left_processes
 from app.health.procfs import KEEPER_FILE, TaskdeckProcess, is_suspended, read_file, read_stat
-from app.keeper import keeper
 from app.paths import get_user_name
 from db.errors import BehindDatabase, UnnamedDatabase
 
@@ -159,52 +157,17 @@ def list_left_processes(
     """
     ours = {one.pid: one.kind for one in processes}
     pids = [found.get("pid"), found.get("guard_pid")]
-    children = {
-        pid for one in pids if one and ours.get(one) == "keeper" for pid in _list_children(one)
-    }
-    runs = _read_living_runs(home)
-    owners = {*runs.values(), *filter(None, map(keeper.read_mark, runs.keys() & children))}
-    left = [
-        pid
-        for pid in sorted(children - ours.keys() - runs.keys())
-        if (one := keeper.read_process(pid))
-        and not (one.dead or one.session in runs)
-        and owners.isdisjoint((keeper.read_mark(pid), keeper.read_cookie(pid)))
-    ]
+    supervisors = [pid for pid in pids if pid and ours.get(pid) == "keeper"]
+    left = find_left_processes(home, supervisors, ours.keys())
     if left:
         what = (
             "1 process that a job started belongs"
             if len(left) == 1
             else f"{len(left):,} processes that jobs started belong"
         )
-        named = ", ".join(f"pid {pid} ({_read_name(pid)})" for pid in left[:MAX_NAMED])
+        named = ", ".join(f"pid {one.pid} ({one.name})" for one in left[:MAX_NAMED])
         more = f" and {len(left) - MAX_NAMED:,} more" if len(left) > MAX_NAMED else ""
         yield Finding("left", f"{what} to no running task: {named}{more}")
-
-
-def _list_children(pid: int) -> list[int]:
-    return [int(child) for child in read_file(f"/proc/{pid}/task/{pid}/children").split()]
-
-
-def _read_name(pid: int) -> str:
-    return sanitize(read_file(f"/proc/{pid}/comm").rstrip("\n"))
-
-
-def _read_living_runs(home: str) -> dict[int, str]:
-    """Return the runs without a recorded end, by pid, from the keeper's journal."""
-    pids: dict[int, str] = {}
-    ended: set[str] = set()
-    for file in sorted(Path(home, "run", keeper.JOURNAL).glob("*.log")):
-        for line in read_file(str(file)).rstrip("\0").splitlines():
-            try:
-                record = json.loads(line)
-                if "p" in record:
-                    pids[record["pid"]] = record["p"]
-                elif "e" in record:
-                    ended.add(record["e"])
-            except (ValueError, KeyError, TypeError):
-                continue  # a torn line
-    return {pid: runid for pid, runid in pids.items() if runid not in ended}
 
 
 def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -51,6 +51,20 @@ def hold_lock(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def hold_stopped_home(home: Path, unchanged: str) -> Iterator[None]:
+    """Hold the lock of `home`.
+
+    Raise RuntimeExists with what stayed `unchanged` and the command that stops the runtime.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(home))
+        except RuntimeExists as runtime:
+            raise RuntimeExists(f"{runtime.message} {unchanged}", "First: taskdeck stop") from None
+        yield
 
 
 def is_held(home: Path) -> bool:

@@ -979,6 +979,14 @@ def describe_error(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
+def describe_fork_error(error: OSError) -> str:
+    """Return the message of a failed fork, which names the limit of processes."""
+    soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if error.errno != errno.EAGAIN or soft == resource.RLIM_INFINITY:
+        return describe_error(error)
+    return f"{describe_error(error)}; ulimit -u is {soft}"
+
+
 def spawn(program: bytes, launch: SpawnRequest, log: int) -> int:
     """Start a program with posix_spawn.
 
@@ -1874,7 +1882,7 @@ class Keeper(Supervisor):
             return self.record_failed_start(run, why)
         except OSError as error:
             self.journal.revoke_intent(run)
-            return self.report_failure(run.id, "no-process", describe_error(error))
+            return self.report_failure(run.id, "no-process", describe_fork_error(error))
         self.record_start(run, pid)
 
     def record_start(self, run: Run, pid: int) -> None:
@@ -2053,7 +2061,7 @@ def try_fork() -> int | None:
     try:
         return os.fork()
     except OSError as error:
-        log_message(f"no new keeper: {describe_error(error)}")
+        log_message(f"no new keeper: {describe_fork_error(error)}")
         return None
 
 
@@ -2148,7 +2156,7 @@ def main(home: bytes, file_limit: int | None = None) -> int:
     """Claim the home and supervise it in the background.
 
     `file_limit` is the soft limit of open files for jobs.
-    Exit codes: 4, another keeper has the home; 5, the home cannot be used.
+    Exit codes: 4, another keeper has the home; 5, the home cannot be used; 6, no process is free.
     """
     drop_run_environment()
     leave_marks()
@@ -2164,7 +2172,11 @@ def main(home: bytes, file_limit: int | None = None) -> int:
         log_message(f"cannot use {format_bytes(home)}: {describe_error(error)}")
         return 5
     libc.malloc_trim(0)
-    detach()
+    try:
+        detach()
+    except OSError as error:
+        log_message(f"cannot start: {describe_fork_error(error)}")
+        return 6
     try:
         run_supervisor(shared)
     except BaseException as error:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
+from app.core.text.sanitize import sanitize
+from app.errors import NotFound
 from app.home import restore_advice as advices
 from app.home.database_presence import check_database_present
-from app.home.lock import hold_lock, is_held
+from app.home.lock import hold_lock, hold_stopped_home, is_held
 from app.home.setup import prepare_database, require_latest_writes
 from app.offline.home_errors import translate_os_errors
 from app.offline.read_only import find_lost_writes, make_no_database_error, require_database
@@ -50,6 +52,26 @@ def migrate_home(home: str) -> list[str]:
                 checks.check_pages(paths.get_database_path(Path(home)))
                 require_latest_writes(Path(home))
             return changes
+
+
+def migrate_home_to(home: str, revision: str) -> list[str]:
+    """Upgrade or downgrade the database to a revision; return the steps done.
+
+    Raise NotFound for an unknown revision or a missing database, and RuntimeExists.
+    """
+    if revision not in migrate.REVISIONS:
+        raise NotFound(
+            f'there is no revision "{sanitize(revision)}". Known: {", ".join(migrate.REVISIONS)}.'
+            " Nothing was changed.",
+            f"The revision of this version: taskdeck db migrate --to {migrate.HEAD}",
+        )
+    path = paths.get_database_path(Path(home))
+    with translate_os_errors(home):
+        require_database(path)
+        with hold_stopped_home(Path(home), "Nothing was changed."):
+            swap.clean_up(path)
+            require_latest_writes(Path(home))  # same check as at a start
+            return migrate.migrate_to(path, revision)
 
 
 def check_home(home: str) -> list[str]:

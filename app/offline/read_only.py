@@ -13,11 +13,12 @@ from app.errors import NotFound, Storage
 from app.home.database_presence import check_database_present
 from app.home.lock import is_held
 from app.home.setup import was_unclean_shutdown
+from app.offline import replica_reads
 from app.offline.home_errors import translate_os_errors
 from app.service.context import Call
 from app.service.database import integrity
 from db.defaults import create_defaults
-from db.engine import READ_ERRORS, open_database, open_memory_database
+from db.engine import open_database, open_memory_database
 from db.errors import OlderDatabase, make_damaged_error
 from db.maintenance import integrity as checks
 from db.maintenance import migrate, value_checks
@@ -29,6 +30,8 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
 
     An unused home reads as a fresh one. Raise DamagedDatabase if the database is missing.
     """
+    if paths.is_replica(home):
+        return replica_reads.read(Path(home), verb, args)
     with translate_os_errors(home):
         found = asyncio.run(_answer(Path(home), verb, args))
         if verb == "status" and (state := _find_problem(Path(home))):
@@ -75,14 +78,7 @@ async def open_call(
     try:
         async with database as db:
             yield Call(db, "", home, note=note)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        *READ_ERRORS,
-    ) as error:
+    except replica_reads.READ_FAULTS as error:
         _raise_storage_problem(path, error)
         raise
 

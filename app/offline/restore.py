@@ -12,7 +12,7 @@ from typing import Any
 from app import paths
 from app.errors import Conflict, NotFound, Storage
 from app.home.database_presence import is_unused_since
-from app.home.lock import RuntimeExists, hold_lock, is_held
+from app.home.lock import hold_stopped_home, is_held
 from app.offline.backup_picker import BackupChoice, choose_backup
 from app.offline.home_errors import translate_os_errors
 from app.paths import get_user_name
@@ -22,6 +22,7 @@ from db.queries.operations import Actor
 from db.restore import swap
 from db.sqlite_files import SIDE_SUFFIXES
 
+UNCHANGED = "Nothing was restored."
 RestoreChanges = dict[str, Any]
 """Changes of a restore: backup, before, after, carried, present, restored, kept."""
 
@@ -55,7 +56,7 @@ def restore_home(
                 return shown_changes
             confirm = _make_unchanged_check(shown_changes)
         with (
-            _hold_home(home_path),
+            hold_stopped_home(home_path, UNCHANGED),
             _prepare_restore(home_path, choice, numbers) as (ready, changes),
         ):
             if not confirm(changes):
@@ -65,22 +66,10 @@ def restore_home(
         return changes | {"restored": True, "kept": None if kept is None else str(kept)}
 
 
-@contextmanager
-def _hold_home(home: Path) -> Iterator[None]:
-    """Hold the runtime's lock. Raise RuntimeExists."""
-    try:
-        with hold_lock(home):
-            yield
-    except RuntimeExists as runtime:
-        raise RuntimeExists(
-            f"{runtime.message} Nothing was restored.", "First: taskdeck stop"
-        ) from None
-
-
 def _refuse_while_held(home: Path) -> None:
     """Raise RuntimeExists if a runtime is running, before the user is asked."""
     if is_held(home):
-        with _hold_home(home):
+        with hold_stopped_home(home, UNCHANGED):
             pass
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from app import paths
 from app.core.text.sanitize import sanitize
-from app.errors import Conflict, Problem, Storage, Usage, problem_to_dict
+from app.errors import Conflict, Problem, Storage, Usage, make_process_limit_error, problem_to_dict
 from app.home.restore_advice import advise_restore
 from app.paths import get_user_name
 from app.runtime import file_limit
@@ -174,6 +174,9 @@ class ControlServer:
             )
             return _encode_line({"error": problem_to_dict(told)})
         except Exception as error:
+            if limit := make_process_limit_error(error):
+                log.warning("verb %s: %s", request.get("verb"), limit.message)
+                return _encode_line({"error": problem_to_dict(limit)})
             log.exception("verb %s failed", request.get("verb"))
             if self._call.live is not None and (
                 quarantined := await self._call.live.quarantine_rows()

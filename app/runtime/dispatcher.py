@@ -29,7 +29,7 @@ from app.service import dispatch_view
 from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
-from db.engine import Connection, Database
+from db.engine import Connection, Database, WatchedRead
 from db.queries import dispatch, reads, transitions
 from db.restore import adopt_runs
 from db.states import RunStatus
@@ -127,6 +127,7 @@ class Dispatcher:
         self.home = home
         self.run_times = dispatch_view.RunTimeCache()
         self.quarantine = Quarantine(db)
+        self._run_limits = WatchedRead(db, dispatch.map_run_limits)
         self.halted: str | None = None
         self.draining = False
         self.internal_error: str | None = None
@@ -526,16 +527,15 @@ class Dispatcher:
     # --- duties
 
     async def stop_overdue(self) -> None:
-        """Stop runs past their deadline.
+        """Stop runs past their limit.
 
         The clock is CLOCK_BOOTTIME, so a clock change ends no run early.
         """
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         late = [
-            run.runid
-            for run in await self.db.read(dispatch.list_with_deadline)
-            if now - self._started_at.get(run.runid, now)
-            >= max(0.001, timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time))
+            runid
+            for runid, limit in (await self._run_limits.read()).items()
+            if now - self._started_at.get(runid, now) >= max(0.001, limit)
         ]
         if late:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)

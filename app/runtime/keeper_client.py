@@ -23,12 +23,13 @@ from typing import Any
 
 import app.keeper
 from app import paths
+from app.errors import find_process_limit
 from app.runtime import file_limit, systemd_scope
 from app.version import VERSION
 
 KEEPER = Path(app.keeper.__file__).with_name("keeper.py")
 PROTOCOL = 2
-SOCKET = f"keeper{PROTOCOL}.sock"
+SOCKET, LOG = f"keeper{PROTOCOL}.sock", f"keeper{PROTOCOL}.log"
 ALREADY_RUNNING = 4  # exit code of a keeper that finds another one in its home
 UNUSABLE_HOME = 5  # exit code of a keeper that cannot use its home
 CONNECT_TIMEOUT = 15.0
@@ -170,7 +171,7 @@ class KeeperClient:
             except OSError:
                 await asyncio.to_thread(start_keeper, self._home)
             await asyncio.sleep(RETRY_DELAY)
-        raise KeeperUnavailableError("the keeper does not answer")
+        raise KeeperUnavailableError(f"the keeper does not answer; see run/{LOG}")
 
     async def _reconnect(self) -> tuple[asyncio.StreamReader, dict[str, Any]]:
         """Connect, however long it takes."""
@@ -251,10 +252,10 @@ def start_keeper(home: Path) -> None:
             frozenset({0, ALREADY_RUNNING, UNUSABLE_HOME}),
         ) or _run_keeper(home)
     except OSError as error:  # no process or descriptor is left, or the interpreter is gone
-        why = (error.strerror or "unknown").lower()
+        why = find_process_limit(error) or (error.strerror or "unknown").lower()
         raise KeeperUnavailableError(f"the keeper cannot be started: {why}") from error
     if done.returncode not in (0, ALREADY_RUNNING):
-        why = done.stderr.decode(errors="replace").strip()[-500:]
+        why = done.stderr.decode(errors="replace").strip()[-500:] or f"see run/{LOG}"
         raise KeeperUnavailableError(f"the keeper cannot start: {why}")
 
 

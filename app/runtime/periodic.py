@@ -25,7 +25,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app import paths
-from app.errors import Problem, Storage
+from app.errors import Problem, Storage, find_process_limit
 from app.home.clock_guard import ClockGuard, find_last_sample
 from app.runtime.backup_schedule import BackupScheduler
 from app.runtime.config_watcher import ConfigWatcher
@@ -37,6 +37,7 @@ from app.runtime.usage import UsageSampler, find_disk_trouble, get_trouble_kind,
 from app.service import history
 from app.service.database import cleanup, replica
 from app.service.definitions import slas
+from app.service.tasks import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
@@ -109,6 +110,8 @@ class Duties:
         steady: ClockGuard | None = None,
     ) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
+        self._rules_or_alerts = engine.WatchedRead(db, slas.has_rules_or_alerts)
+        self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self.indexer = SearchIndexer(db)
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
@@ -131,6 +134,7 @@ class Duties:
             Duty("slas", 1, self.evaluate_slas),
             Duty("usage", 2, self.measure),
             Duty("room", 2, self.find_largest),
+            Duty("submissions", 2, self.finish_submissions),
             Duty("reconcile", 30, self.reconcile),
             Duty("samples", 60, self.store_sample),
             Duty("history", 60, self.update_history),
@@ -170,6 +174,7 @@ class Duties:
             self._set_problem("empty", await self.db.read(_describe_missing_rows))
             self._set_problem("aside", await self.db.read(_describe_quarantine))
         await self._run_duty(Duty("usage", 2, self.measure))
+        await self._run_duty(Duty("submissions", 2, self.finish_submissions))
         await self.backups.store_existing(self.settings.maintenance.backup)
 
     async def _run_duty(self, duty: Duty) -> None:
@@ -184,6 +189,10 @@ class Duties:
             if self.dispatcher.halted is None:
                 self._set_halt(HALT_REASONS.get(trouble.code, "disk trouble"))
         except Exception as error:
+            if limit := find_process_limit(error):
+                log.warning("duty %s: %s", duty.name, limit)
+                self._problems[problem] = f"the duty {duty.name} failed: {limit}"
+                return await self._store_alerts()
             log.exception("duty %s failed", duty.name)
             if not await self.dispatcher.quarantine.search_everywhere():
                 self._problems[problem] = (
@@ -256,12 +265,14 @@ class Duties:
 
     async def evaluate_slas(self) -> None:
         """Evaluate SLA rules. An alert fires within a second of its deadline."""
+        if not await self._rules_or_alerts.read():
+            return
         if await self.db.read(slas.has_work, timestamps.utcnow()):
             await self.db.write(slas.evaluate, timestamps.utcnow())
 
     async def measure(self) -> None:
         """Measure runs and host, stop runs with too much output, and check the disk."""
-        runs = await self.db.read(reads.list_measurable)
+        runs = await self._measurable_runs.read()
         await asyncio.to_thread(self.usage.measure, [(run.runid, run.pid) for run in runs])
         await self._check_disk(touch=bool(runs) or self.dispatcher.halted is not None)
         for runid in self.usage.find_over_limit([(run.runid, run.log_limit) for run in runs]):
@@ -289,6 +300,10 @@ class Duties:
         except Storage as problem:
             return HALT_REASONS.get(problem.code, "disk trouble")
         return None
+
+    async def finish_submissions(self) -> None:
+        """Complete large submissions that a crash interrupted, or remove what is left of them."""
+        await bulk.finish_interrupted(self.db, Path(self.usage.home))
 
     async def reconcile(self) -> None:
         """Repair loads that differ from the runs; report missing and quarantined rows."""

@@ -9,8 +9,8 @@ from app.core.text.exit_text import format_exit
 from app.core.text.sanitize import sanitize
 from app.core.text.units import format_duration, format_memory
 from app.runtime.usage import LOG_LIMIT
-from db import timestamps
 from db.queries.transitions import RunFacts, RunVerdict
+from db.rows import get_run_limit
 from db.states import RunStatus
 
 _STOP_STATES = {
@@ -56,14 +56,7 @@ def _format_reason(status: RunStatus, run: RunFacts, end: dict[str, Any]) -> str
     if status is RunStatus.CANCELLED:
         return f"cancelled by {run.stopped_by or 'taskdeck'}"
     if status is RunStatus.TIMED_OUT:
-        return f"limit {format_duration(_find_limit(run))}"
+        return f"limit {format_duration(get_run_limit(run.start_time, run.deadline, run.timeout))}"
     if (run.stop_reason or end.get("stop")) == "log limit":
         return f"log limit {format_memory(LOG_LIMIT if run.log_limit is None else run.log_limit)}"
     return format_exit(end.get("code"), end.get("signal"), end.get("reason"))
-
-
-def _find_limit(run: RunFacts) -> float | None:
-    """Return the run's own limit; the limit of its task may have changed."""
-    if run.deadline is None or run.start_time is None:
-        return run.timeout
-    return timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time)

@@ -23,7 +23,7 @@ from pathlib import Path
 from app import paths
 from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
-from app.errors import Problem, Storage, problem_to_dict
+from app.errors import Problem, Storage, make_process_limit_error, problem_to_dict
 from app.home.clock_guard import ClockGuard
 from app.home.database_presence import RESCUE_INFIX, format_put_back_command
 from app.home.lock import hold_lock
@@ -324,14 +324,14 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
     error.
     """
     os.umask(0o077)
-    if ready_fd is not None and os.fork():
-        os._exit(0)
-    reset_environment()
-    os.chdir("/")
-    if ready_fd is not None:  # an inherited pipe of the starting script would stay open for good
-        os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         with translate_errors(home):
+            if ready_fd is not None and os.fork():
+                os._exit(0)
+            reset_environment()
+            os.chdir("/")
+            if ready_fd is not None:  # an inherited pipe of a script would stay open for good
+                os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
             refuse_replica(home)
             paths.make_home(home)
             configure_logging(paths.get_runtime_log_path(home), foreground=ready_fd is None)
@@ -356,7 +356,11 @@ def translate_errors(home: Path) -> Iterator[None]:
     try:
         with add_restore_advice(home):
             yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if problem := make_process_limit_error(error):
+            raise problem from error
+        if isinstance(error, RuntimeError):
+            raise
         raise Storage(f"the home {home} cannot be used: {error.strerror}.") from error
     except KeeperUnavailableError as error:
         raise Problem(f"{error}.") from error

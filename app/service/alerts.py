@@ -18,6 +18,7 @@ from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Refused, Usage
 from app.service import sla_metrics
+from app.service.arguments import parse_since
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
@@ -41,10 +42,10 @@ async def ls(
 ) -> list[dict[str, Any]]:
     """Return open alerts, most severe first, then silenced and resolved ones.
 
-    `all` includes every resolved alert, `since` only those resolved within a duration such as
+    `all` includes every resolved alert, `since` only those resolved after a past time such as
     `24h`. A limit of 0 means no limit.
     """
-    resolved = "" if all else _parse_since(since)
+    resolved = "" if all else parse_since(since)
     return await call.db.read(
         lambda c: [as_dict(alert) for alert in list_current(c, resolved, limit)]
     )
@@ -97,18 +98,6 @@ def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _parse_since(span: Any) -> str | None:
-    """Return the timestamp of `span` before now."""
-    if span is None:
-        return None
-    try:
-        return timestamps.format_time(
-            timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(span)))
-        )
-    except ValueError as error:
-        raise Usage(f"since {error}.") from None
-
-
 def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
     word = str(ident).strip()
     alert = alerts.find_open_alert(c, int(word)) if _ALERT_ID.fullmatch(word) else None
@@ -149,6 +138,8 @@ def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.Ale
     if alert.task is None:
         return alert
     verdict = sla.judge_task(rule, slas.to_facts(alert.task), now)
+    if not verdict.late:  # it failed and runs again, in time so far
+        return alert
     row = alert.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
     return alert._replace(alert=row)
 

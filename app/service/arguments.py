@@ -1,4 +1,4 @@
-"""Check of a verb's arguments against the annotations of its function.
+"""Check of a verb's arguments against the annotations of its function, and past times.
 
 Values are only checked, not converted: file names may hold bytes that are not UTF-8, which pydantic
 refuses.
@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from app.core.text import units
 from app.errors import Usage
+from db import timestamps
 
 _MAX_INT = 2**63 - 1
 """Largest integer that SQLite stores."""
@@ -36,6 +38,17 @@ def check_value(title: str, value: Any, hint: Any) -> None:
 @functools.cache
 def _read_hints(run: Callable[..., Any]) -> dict[str, Any]:
     return get_type_hints(run.func if isinstance(run, functools.partial) else run)
+
+
+def parse_since(value: Any) -> str | None:
+    """Return the timestamp of a past time: text, or seconds before now. Raise Usage."""
+    if value is None:
+        return None
+    now = timestamps.utcnow()
+    try:
+        return timestamps.format_time(units.parse_past_period(str(value), now)[0])
+    except ValueError as error:
+        raise Usage(f"since {error}.") from None
 
 
 def _is_of_type(value: Any, hint: Any) -> bool:

@@ -8,6 +8,7 @@ libraries starts faster.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from app import paths
 from app.core.board import (
+    COPY_STATE,
     FAILURE_WINDOW,
     MAX_ALERTS,
     AlertEntry,
@@ -34,7 +36,7 @@ from app.core.board import (
     get_failure_cutoff,
     get_midnight,
 )
-from app.core.scheduling import forecast
+from app.core.scheduling import run_times
 from app.core.scheduling.plan import (
     DispatchView,
     PoolBudget,
@@ -56,7 +58,7 @@ from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import definitions, operations, reads, replicas, samples
+from db.queries import definitions, operations, reads, replicas, retention, samples
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus
 
@@ -69,6 +71,13 @@ TREND_CELLS = 10
 LOG_TAIL_BYTES = 4096
 
 
+def count_all_ended(c: Connection, since: str) -> dict[str, int]:
+    """Return the tasks that ended since a time by status, those deleted or removed included."""
+    found = Counter(reads.count_ended_since(c, since))
+    found.update(retention.count_removed(c, since))
+    return found
+
+
 class EndedCount:
     """Cached count of tasks that ended since a given time.
 
@@ -77,7 +86,10 @@ class EndedCount:
     """
 
     def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
-        """Count tasks with these statuses; with `kept` leave out deleted ones."""
+        """Count tasks with these statuses; with `kept` leave out deleted ones.
+
+        Otherwise the count includes tasks whose rows are removed, so that it never falls by itself.
+        """
         self._statuses, self._kept = statuses, kept
         self.is_cached = False
         """True if the last answer came from the cache and may be stale."""
@@ -90,12 +102,14 @@ class EndedCount:
         began = monotonic()
         self.is_cached = since == self._since and began < self._due
         if not self.is_cached:
-            self._found, self._since = (
-                reads.count_ended_since(c, since, self._statuses, skip_deleted=self._kept),
-                since,
-            )
+            self._found, self._since = self._count(c, since), since
             self._due = monotonic() + 20 * (monotonic() - began)
         return self._found
+
+    def _count(self, c: Connection, since: str) -> dict[str, int]:
+        if self._kept:
+            return reads.count_ended_since(c, since, self._statuses, skip_deleted=True)
+        return count_all_ended(c, since)
 
 
 _TODAY, _UNSEEN = EndedCount(ENDED), EndedCount(FAILED_STATES, kept=True)
@@ -144,7 +158,8 @@ def _changes_with_time(found: Board) -> bool:
     Runs, retry countdowns, and the lateness and silences of open alerts change with time.
     """
     counted_down = any(
-        line.status == TaskStatus.RETRYING or line.starts_in and line.starts_at is None
+        line.status == TaskStatus.RETRYING
+        or (line.starts_at is None and line.expected_in and line.expected_in[1] > 0)
         for line in found.next
     )
     return (
@@ -184,13 +199,13 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
     )
     ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
     before = {} if call.live else samples.map_last_measures(c)
+    runtime, host = _read_runtime_and_host(c, call)
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=get_runtime_facts(call),
-        host=get_host(call),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=runtime, host=host,
         database=get_database_state(call), lock=_get_lock(call, now),
         measured_at=max((timestamps.to_unix(row.updated_at) for row in before.values()),
         default=None),
-        backup=newest.to_facts() if newest else None, replica=_read_replica(c),
+        backup=newest.to_facts() if newest else None, replica=_read_replica(c, call),
         counts=counts, today_ok=ended.get("succeeded", 0),
         today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
         failed=sum(_UNSEEN.count(c, unseen).values()),
@@ -204,6 +219,19 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
+
+
+def _read_runtime_and_host(c: Connection, call: Call) -> tuple[RuntimeFacts, HostFacts]:
+    """Return the state of the runtime and of the machine.
+
+    A replica names the machine of its home, and the time of the last sync.
+    """
+    if not call.is_replica:
+        return get_runtime_facts(call), get_host(call)
+    found = replicas.find_replica(c)
+    since = timestamps.to_unix(found.at) if found and found.at else None
+    host = found.origin.partition(":")[0] if found else ""
+    return RuntimeFacts(COPY_STATE, since=since), HostFacts(name=host)
 
 
 def get_host(call: Call) -> HostFacts:
@@ -267,8 +295,10 @@ class BackupStatus(NamedTuple):
 def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
     """Return the newest good backup that exists.
 
-    Return None if backups are disabled or the settings cannot be read.
+    Return None if backups are disabled or the settings cannot be read, and for a replica.
     """
+    if call.is_replica:
+        return None
     try:
         rule = call.live.maintenance.backup if call.live else backup_files.read_settings()
     except Usage:
@@ -284,9 +314,9 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
     return BackupStatus(at, late, folder, missing)
 
 
-def _read_replica(c: Connection) -> ReplicaFacts | None:
-    """Return the lag of the replica, or None without a replica."""
-    found = replica.to_dict(replicas.find_replica(c))
+def _read_replica(c: Connection, call: Call) -> ReplicaFacts | None:
+    """Return the lag of the replica, or None without a replica, and in a replica."""
+    found = replica.to_dict(None if call.is_replica else replicas.find_replica(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
 
 
@@ -380,7 +410,7 @@ def _build_running_line(
     started = timestamps.to_unix(run.start_time) if run.start_time else None
     ran = now.timestamp() - started if started else 0.0
     past = dispatch_view.get_cache(c).get_usual_of_run(c, run.template, run.name, ran)
-    left = forecast.estimate_remaining(ran, past, run.timeout) if started else None
+    left = run_times.estimate_remaining(ran, past, run.timeout) if started else None
     return RunningEntry(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started,
         run.timeout, left, run.cpu, run.memory,
@@ -453,7 +483,9 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
     held = others.pop(TaskStatus.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
-    why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), tasks, seen.halted, seen)
+    why = dispatch_view.explain_waiting(
+        c, dispatch_view.get_cache(c), tasks, seen.halted, seen, may_lag=True
+    )
     return [_build_next_line(task, why[task.uuid]) for task in tasks]
 
 
@@ -477,7 +509,7 @@ def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
     return NextEntry(
         task.uuid, task.number, task.name, task.queue, task.status,
         timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
-        first.short, task.priority, task.front, why.starts_in, at,
+        first.short, task.priority, task.front, why.starts_in, at, why.expected_in,
     )  # fmt: skip
 
 
@@ -603,9 +635,9 @@ async def show_status(call: Call) -> dict[str, Any]:
 
 def _read_status(c: Connection, call: Call) -> dict[str, Any]:
     found = read_database_status(c, call)
-    runtime = found.pop("facts")
+    runtime, host = found.pop("facts")
     return {
-        "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
+        "version": VERSION, "home": os.fspath(call.home), "host": host.name,
         "runtime": {"state": runtime.state, "pid": runtime.pid,
         "since": timestamps.from_unix(runtime.since) if runtime.since else None,
                     "by": call.by or None, "stopped_by": runtime.stopped_by,
@@ -619,11 +651,11 @@ def _read_status(c: Connection, call: Call) -> dict[str, Any]:
 def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
     """Return the parts of `status` that come from the database."""
     now, active = timestamps.utcnow(), reads.list_running(c)
-    ended = reads.count_ended_since(c, timestamps.format_time(get_midnight(now)))
+    ended = count_all_ended(c, timestamps.format_time(get_midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
     backup = _read_backup(c, call, now)
     return {
-        "facts": get_runtime_facts(call),
+        "facts": _read_runtime_and_host(c, call),
         "counts": reads.count_by_status(c),
         "today": {
             "ok": ended.get("succeeded", 0),
@@ -631,7 +663,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
         },
         "database": {"size": size, "state": get_database_state(call)},
         "backup": backup.as_dict() if backup else None,
-        "replica": replica.to_dict(replicas.find_replica(c)),
+        "replica": replica.to_dict(None if call.is_replica else replicas.find_replica(c)),
         "queues": queues.list_queue_dicts(c),
         "pools": [
             _add_measured(row, _measure_pool(call, active, row["name"]))

@@ -38,7 +38,7 @@ from app.service.board import (
 from app.service.context import Call
 from db import timestamps
 from db.engine import Connection
-from db.queries import operations, reads, state_at
+from db.queries import operations, reads, retention, state_at
 from db.states import ACTIVE, ENDED, WAITING
 
 DAY = timedelta(days=1)
@@ -164,6 +164,7 @@ class PastState:
         """Count the tasks that had ended since midnight, by status."""
         midnight_then = self._stamp_ago(self.now - get_midnight(self.now))
         today = Counter(state_at.count_ended_between(self.c, sorted(ENDED), midnight_then, self.at))
+        today.update(retention.count_removed(self.c, midnight_then, self.at))
         return today + Counter(row.status for row in rerun_tasks if row.ended_at > midnight_then)
 
     def _sum_samples(self, column: str) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from db.engine import Database
@@ -108,3 +109,8 @@ class Call:
     home: Path
     live: RuntimeHandle | None = None
     note: Callable[[str], None] = field(default=lambda text: None)
+
+    @property
+    def is_replica(self) -> bool:
+        """True if a replica is read instead of the home's own database."""
+        return self.db.path.name == paths.REPLICA

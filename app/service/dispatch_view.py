@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from app.core.scheduling import forecast
+from app.core.scheduling import run_times
 from app.core.scheduling.explain import explain_all
+from app.core.scheduling.forecast import Forecast, make_forecast
 from app.core.scheduling.plan import (
     ActiveRun,
     DispatchView,
+    LaterTask,
     PoolView,
     QueuedTask,
     QueueView,
-    make_plan,
+    decide,
 )
+from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
 from app.service.tasks.similar_runs import mask_digits
@@ -25,8 +30,8 @@ from db import timestamps
 from db.engine import Connection, Engine
 from db.maintenance import quarantine
 from db.queries import dispatch, reads, run_history
-from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow
-from db.states import WAITING, TaskStatus
+from db.rows import ParentRow, QueueRow, TaskLineRow, TaskRow, get_run_limit
+from db.states import WAITING, RunStatus, TaskStatus
 
 WINDOW_SIZE = 64
 CACHE_SECONDS = 30.0
@@ -35,45 +40,46 @@ UNKNOWN_CACHE_SECONDS = 2.0
 
 Enough runs may soon exist, and other screens would then disagree.
 """
+FORECAST_CACHE_SECONDS = 2.0
+"""Seconds for which a forecast holds without a change: runs last, and become less likely to end."""
 
 
 class RunTimeCache:
-    """Cache of usual run times.
+    """Cache of usual run times, and of forecasts from them.
 
     Run times are read once in 30 s, or in 2 s while unknown, and not in every dispatch round.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, forecast.DurationStats | None]] = {}
-        self._commands: tuple[
-            float, dict[str, forecast.DurationStats], dict[str, forecast.DurationStats]
-        ] = (-CACHE_SECONDS, {}, {})
+        self._known: dict[str, tuple[float, PastRunTimes | None]] = {}
+        self._commands: tuple[float, dict[str, PastRunTimes], dict[str, PastRunTimes]] = (
+            -CACHE_SECONDS, {}, {}
+        )  # fmt: skip
         """Time of the last read, run times by name, and by name without digits."""
+        self._forecasts: dict[str, _CachedForecast] = {}
 
-    def get_usual(self, c: Connection, template: str | None) -> forecast.DurationStats | None:
+    def get_usual(self, c: Connection, template: str | None) -> DurationStats | None:
         """Return the usual run time of a template.
 
         Return None for ad-hoc tasks and too few runs.
         """
-        if template is None:
-            return None
+        found = None if template is None else self._get_of_template(c, template)
+        return found and found.usual
+
+    def _get_of_template(self, c: Connection, template: str) -> PastRunTimes | None:
         cached_at, found = self._known.get(template, (-CACHE_SECONDS, None))
         if time.monotonic() - cached_at >= (CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS):
-            found = forecast.compute_duration_stats(reads.list_run_seconds(c, template))
+            found = run_times.learn_run_times(reads.list_run_seconds(c, template))
             self._known[template] = (time.monotonic(), found)
         return found
 
-    def get_usual_of_run(
-        self, c: Connection, template: str | None, name: str, elapsed: float
-    ) -> forecast.DurationStats | None:
-        """Return the usual run time of an active run, or None.
+    def get_past(self, c: Connection, template: str | None, name: str) -> PastRunTimes | None:
+        """Return the run times of similar tasks, or None.
 
         The template decides, else commands of the same name, else names that differ only in digits.
-        Run times by name do not apply to a run that has already taken longer: `bash` is not late
-        because another `bash` was short.
         """
         if template is not None:
-            return self.get_usual(c, template)
+            return self._get_of_template(c, template)
         found = self._find_by_name(name)
         if time.monotonic() - self._commands[0] >= (
             CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS
@@ -81,21 +87,67 @@ class RunTimeCache:
             ran = run_history.list_recent(c)
             self._commands = (
                 time.monotonic(),
-                _group_usual(ran, str),
-                _group_usual(ran, mask_digits),
+                _group_run_times(ran, str),
+                _group_run_times(ran, mask_digits),
             )
             found = self._find_by_name(name)
-        return found if found is not None and elapsed < found.p95 else None
+        return found
 
-    def _find_by_name(self, name: str) -> forecast.DurationStats | None:
+    def get_usual_of_run(
+        self, c: Connection, template: str | None, name: str, elapsed: float
+    ) -> DurationStats | None:
+        """Return the usual run time of an active run, or None.
+
+        Run times by name do not apply to a run that has already taken longer: `bash` is not late
+        because another `bash` was short.
+        """
+        found = self.get_past(c, template, name)
+        if found is None or (template is None and elapsed >= found.usual.p95):
+            return None
+        return found.usual
+
+    def _find_by_name(self, name: str) -> PastRunTimes | None:
         _, named, alike = self._commands
         return named.get(name) or alike.get(mask_digits(name))
 
+    def forecast(self, view: DispatchView, may_lag: bool = False) -> Forecast:
+        """Return the forecast of a pool; simulate only after a change, or when it is old.
 
-def _group_usual(
+        With `may_lag`, simulations take at most a twentieth of the time while tasks run.
+        """
+        (pool,), now = view.pools, view.now or 0.0
+        runs = tuple(
+            (
+                *(run.number, run.queue, run.cpu, run.memory, run.began),
+                run.limit and round(now + run.limit),
+            )
+            for run in view.active
+        )
+        key = (pool, view.queues, runs, tuple((one.task, one.parents) for one in view.later))
+        last = self._forecasts.get(pool.name)
+        if last and 0 <= (age := now - last.made_at) < FORECAST_CACHE_SECONDS:
+            lags = may_lag and bool(runs) and age < 20 * last.cost
+            if lags or last.key == key:
+                return last.forecast.shift(age)
+        began = time.perf_counter()
+        found = make_forecast(view)
+        self._forecasts[pool.name] = _CachedForecast(key, now, time.perf_counter() - began, found)
+        return found
+
+
+class _CachedForecast(NamedTuple):
+    """A forecast with its input, its time in UNIX seconds, and the seconds that it took."""
+
+    key: Any
+    made_at: float
+    cost: float
+    forecast: Forecast
+
+
+def _group_run_times(
     ran: Sequence[Sequence[Any]], key: Callable[[str], str]
-) -> dict[str, forecast.DurationStats]:
-    """Return usual run times by key, from rows of name and seconds.
+) -> dict[str, PastRunTimes]:
+    """Return run times by key, from rows of name and seconds.
 
     Keys with too few runs are left out.
     """
@@ -104,9 +156,7 @@ def _group_usual(
         if took is not None:
             seconds.setdefault(key(name), []).append(took)
     return {
-        name: found
-        for name, took in seconds.items()
-        if (found := forecast.compute_duration_stats(took))
+        name: found for name, took in seconds.items() if (found := run_times.learn_run_times(took))
     }
 
 
@@ -120,7 +170,7 @@ def get_cache(c: Connection) -> RunTimeCache:
 
 def read_view(
     c: Connection,
-    run_times: RunTimeCache,
+    cache: RunTimeCache,
     halted: str | None = None,
     *,
     closed: bool = True,
@@ -128,46 +178,53 @@ def read_view(
 ) -> DispatchView:
     """Read the input of the dispatch plan.
 
-    With `closed`, also read the windows of full and closed queues, which explanations need. A
-    window holds four times the free slots of its queue plus `ahead`; with 0 ahead, only as many
-    tasks as slots.
+    With `closed`, also read what explanations need: the windows of full and closed queues, and past
+    run times. A window holds four times the free slots of its queue plus `ahead`; with 0 ahead,
+    only as many tasks as slots.
     """
     pools = tuple(
         PoolView(p.name, p.total_cpu, p.total_memory, p.status) for p in reads.list_pools(c)
     )
     running = {p.name for p in pools if p.status == "active"}
     counted = reads.read_counters(c)
-    queues = tuple(
-        _build_queue(
-            c,
-            run_times,
-            row,
-            counted.get((row.name, TaskStatus.QUEUED.value), 0),
-            ahead if closed or _can_start(row, running) else None,
-        )
-        for row in reads.list_queues(c)
-    )
+    rows = [
+        (row, counted.get((row.name, TaskStatus.QUEUED.value), 0)) for row in reads.list_queues(c)
+    ]
+    busy = Counter(row.pool for row, total in rows if total)
+    queues: list[QueueView] = []
+    for row, total in rows:
+        is_open = row.status == "active" and row.pool in running
+        if closed or (is_open and row.current_load < row.capacity):
+            free = max(0, row.capacity - row.current_load)
+            size = 4 * free + ahead if ahead else free
+        else:
+            # The first task of a full queue may have a reservation that other queues must respect.
+            size = 1 if is_open and busy[row.pool] > 1 else 0
+        line = dispatch.list_queued(c, row.name, size) if size and total else ()
+        tasks = tuple(to_waiting(c, cache, task, likely=closed) for task in line)
+        queues.append(_build_queue(row, tasks, total))
     now = timestamps.utcnow()
-    active = tuple(_build_active(c, run_times, row, now) for row in dispatch.list_active(c))
-    return DispatchView(pools, queues, active, halted, now.timestamp())
+    active = tuple(_build_active(c, cache, row, now, closed) for row in dispatch.list_active(c))
+    later = _read_later(c, cache) if closed else ()
+    return DispatchView(pools, tuple(queues), active, halted, now.timestamp(), later)
 
 
-def _can_start(queue: QueueRow, running: set[str]) -> bool:
-    return (
-        queue.status == "active" and queue.pool in running and queue.current_load < queue.capacity
+def _read_later(c: Connection, cache: RunTimeCache) -> tuple[LaterTask, ...]:
+    """Return the first tasks that wait for a time, a retry or other tasks."""
+    found = reads.list_not_queued(c, WINDOW_SIZE)
+    rows = [row for status, part in found.items() if status != TaskStatus.HELD for row in part]
+    return tuple(
+        LaterTask(
+            to_waiting(c, cache, row),
+            max(0.0, state.not_before_in or 0.0, state.retry_in or 0.0),
+            tuple(parent.number for parent in state.unmet),
+        )
+        for row, state in zip(rows, read_subjects(c, rows), strict=True)
+        if not state.held_by
     )
 
 
-def _build_queue(
-    c: Connection, run_times: RunTimeCache, row: QueueRow, total: int, ahead: int | None
-) -> QueueView:
-    free = max(0, row.capacity - row.current_load)
-    most = 0 if ahead is None or not total else 4 * free + ahead if ahead else free
-    line = (
-        tuple(to_waiting(c, run_times, t) for t in dispatch.list_queued(c, row.name, most))
-        if most
-        else ()
-    )
+def _build_queue(row: QueueRow, line: tuple[QueuedTask, ...], total: int) -> QueueView:
     since = timestamps.to_unix(row.status_at) if row.status_at else None
     return QueueView(
         row.name,
@@ -182,10 +239,9 @@ def _build_queue(
     )
 
 
-def to_waiting(c: Connection, run_times: RunTimeCache, t: Any) -> QueuedTask:
-    """Convert a row to a waiting task of the plan."""
-    usual = run_times.get_usual(c, t.template)
-    expected = forecast.estimate_duration(usual, t.timeout)
+def to_waiting(c: Connection, cache: RunTimeCache, t: Any, *, likely: bool = True) -> QueuedTask:
+    """Convert a row to a waiting task of the plan, with or without likely run times."""
+    past = cache.get_past(c, t.template, t.name) if likely else None
     return QueuedTask(
         t.uuid,
         t.number,
@@ -195,58 +251,77 @@ def to_waiting(c: Connection, run_times: RunTimeCache, t: Any) -> QueuedTask:
         t.front,
         t.cpu,
         t.memory,
-        expected,
-        usual is not None,
+        run_times.estimate_duration(cache.get_usual(c, t.template), t.timeout),
         t.timeout,
+        run_times.limit_run_times(past.likely, t.timeout) if past else (),
     )
 
 
-def _build_active(c: Connection, run_times: RunTimeCache, row: Any, now: datetime) -> ActiveRun:
-    elapsed = (
-        (now - timestamps.parse_time(row.start_time)).total_seconds() if row.start_time else 0.0
-    )
-    usual = run_times.get_usual_of_run(c, row.template, row.name, elapsed)
-    limit = None if row.timeout is None else row.timeout - elapsed
-    left = forecast.estimate_remaining(elapsed, usual, row.timeout)
+def _build_active(
+    c: Connection, cache: RunTimeCache, row: Any, now: datetime, likely: bool
+) -> ActiveRun:
+    began = timestamps.to_unix(row.start_time) if row.start_time else None
+    elapsed = 0.0 if began is None else now.timestamp() - began
+    usual = cache.get_usual_of_run(c, row.template, row.name, elapsed)
+    timeout = get_run_limit(row.start_time, row.deadline, row.timeout)
+    limit = None if timeout is None else timeout - elapsed
+    left = run_times.estimate_remaining(elapsed, usual, timeout)
     # The run outlasted past runs, so only its limit is known.
-    if left is not None and left <= 0 and limit is not None:
-        usual, left = None, limit
+    is_late = left is not None and left <= 0 and limit is not None
+    past = cache.get_past(c, row.template, row.name) if likely and not is_late else None
+    times = run_times.sample_run_times(past.runs, elapsed) if past else ()
     return ActiveRun(
-        row.number, row.name, row.queue, row.cpu, row.memory, left, usual is not None, limit
+        row.number,
+        row.name,
+        row.queue,
+        row.cpu,
+        row.memory,
+        limit if is_late else left,
+        limit,
+        run_times.limit_run_times(tuple(seconds - elapsed for seconds in times), limit),
+        began,
     )
 
 
-def plan_starts(
-    c: Connection, run_times: RunTimeCache
-) -> tuple[DispatchView, Sequence[QueuedTask]]:
+def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Sequence[QueuedTask]]:
     """Return the view of one dispatch round and the tasks to start.
 
     Usually the first tasks of each queue fit its free slots, and no others matter. Only if one of
     them does not start, a larger window is read.
     """
-    view = read_view(c, run_times, closed=False, ahead=0)
-    starts = make_plan(view).starts
-    if len(starts) < sum(len(queue.waiting) for queue in view.queues):
-        view = read_view(c, run_times, closed=False)
-        starts = make_plan(view).starts
-    return view, starts
+    view = read_view(c, cache, closed=False, ahead=0)
+    decision = decide(view)
+    started = Counter(task.queue for task in decision.starts)
+    if any(
+        decision.slots[queue.name] >= 1 and len(queue.waiting) > started[queue.name]
+        for queue in view.queues
+    ):
+        view = read_view(c, cache, closed=False)
+        decision = decide(view)
+    return view, decision.starts
 
 
 def explain_waiting(
     c: Connection,
-    run_times: RunTimeCache,
+    cache: RunTimeCache,
     tasks: Sequence[TaskRow | TaskLineRow],
     halted: str | None,
     view: DispatchView | None = None,
+    may_lag: bool = False,
 ) -> dict[str, Explanation]:
-    """Return {uuid: why the task waits} for the waiting tasks among these."""
+    """Return {uuid: why the task waits} for the waiting tasks among these.
+
+    With `may_lag`, expected starts may be a moment old.
+    """
     asked = [task for task in tasks if task.status in WAITING]
     if not asked:
         return {}
-    view = view or read_view(c, run_times, halted)
+    view = view or read_view(c, cache, halted)
     places = _read_places(c, view, asked)
     answers = explain_all(
-        view, [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)]
+        view,
+        [(subject, places[subject.uuid]) for subject in read_subjects(c, asked)],
+        partial(cache.forecast, may_lag=may_lag),
     )
     return {task.uuid: why for task, why in zip(asked, answers, strict=True)}
 
@@ -277,11 +352,21 @@ def read_subjects(c: Connection, tasks: Sequence[TaskRow | TaskLineRow]) -> list
         reads.map_parents(c, [task.uuid for task in tasks if task.status != TaskStatus.QUEUED]),
         timestamps.utcnow(),
     )
-    return [_build_subject(task, parents.get(task.uuid, ()), now) for task in tasks]
+    running = any(row.status == TaskStatus.RUNNING for rows in parents.values() for row in rows)
+    paused = _find_paused(c) if running else frozenset[int]()
+    return [_build_subject(task, parents.get(task.uuid, ()), now, paused) for task in tasks]
+
+
+def _find_paused(c: Connection) -> frozenset[int]:
+    """Return the numbers of the running tasks whose processes are paused."""
+    return frozenset(run.number for run in reads.list_running(c) if run.status == RunStatus.PAUSED)
 
 
 def _build_subject(
-    task: TaskRow | TaskLineRow, parents: Sequence[ParentRow], now: datetime
+    task: TaskRow | TaskLineRow,
+    parents: Sequence[ParentRow],
+    now: datetime,
+    paused: Collection[int],
 ) -> TaskState:
     due, retry_in = _seconds_until(task.not_before, now), _seconds_until(task.retry_at, now)
     at = (
@@ -289,7 +374,10 @@ def _build_subject(
         if task.not_before
         else None
     )
-    waits_for = tuple(ParentTask(p.number, p.name, p.status, p.kind) for p in parents)
+    waits_for = tuple(
+        ParentTask(p.number, p.name, "paused" if p.number in paused else p.status, p.kind)
+        for p in parents
+    )
     return TaskState(task.uuid, task.number, task.name, task.queue, task.status, task.priority,
     task.cpu, task.memory,
                    task.held_by if task.hold else None, due, at, retry_in, task.attempts,

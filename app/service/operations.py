@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from app.core.schema import secrets
 from app.core.text import diff, units
 from app.core.text.sanitize import sanitize
-from app.errors import Refused, Usage
+from app.errors import Refused
+from app.service.arguments import parse_since
 from app.service.context import Call
 from db import timestamps
 from db.engine import Connection
@@ -25,15 +25,18 @@ async def ls(
     call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (),
     by: str | None = None,
     verb: str | None = None, object: str | None = None, since: Any = None,
+    without: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return operations, newest first.
 
     `before` is the last id of the previous page. A limit of 0 means no limit. `words` are searched
     in author, verb, object and changes; `!word` excludes a word. `by` and `verb` are exact, except
     that `verb` may be its first words. `object` is like `task #12` or `queue media`. `since` is a
-    duration before now.
+    past time. `without` leaves out a verb.
     """
-    found = operations.OperationFilter(before, tuple(words), by, verb, object, _parse_since(since))
+    found = operations.OperationFilter(
+        before, tuple(words), by, verb, object, parse_since(since), without
+    )
     rows = await call.db.read(_read_rows, found, max(0, limit))
     origin = call.by.origin if isinstance(call.by, Actor) else None
     return [as_dict(row, name, origin) for row, name in rows]
@@ -46,18 +49,6 @@ def _read_rows(
     numbers = {number for row in rows if (number := diff.parse_task_number(row.object)) is not None}
     names = reads.map_names(c, sorted(numbers)) if numbers else {}
     return [(row, names.get(diff.parse_task_number(row.object) or 0)) for row in rows]
-
-
-def _parse_since(seconds: Any) -> str | None:
-    """Return the timestamp of `seconds` before now."""
-    if seconds is None:
-        return None
-    try:
-        return timestamps.format_time(
-            timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(seconds)))
-        )
-    except ValueError as error:
-        raise Usage(f"since {error}.") from None
 
 
 def as_dict(

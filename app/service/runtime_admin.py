@@ -11,9 +11,8 @@ from app.errors import Conflict, Storage
 from app.health.runner import run_checks
 from app.service import board
 from app.service.context import Call
-from app.service.tasks import views
 from db.errors import DiskFull
-from db.queries import operations
+from db.queries import operations, reads
 
 
 async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
@@ -49,7 +48,7 @@ async def start(call: Call) -> dict[str, Any]:
 async def doctor(call: Call) -> list[dict[str, Any]]:
     """Return the findings of `taskdeck doctor --json` that are not `well`."""
     found = await board.show_status(call)
-    tasks = (await views.ls(call, limit=1))["tasks"]
-    newest = str(tasks[0]["created_at"]) if tasks else None
+    tasks = await call.db.read(lambda c: reads.list_tasks(c, limit=1))
+    newest = tasks[0].created_at if tasks else None
     seen = await asyncio.to_thread(lambda: list(run_checks(os.fspath(call.home), found, newest)))
     return [finding.to_dict() for finding in seen if finding.state != "well"]

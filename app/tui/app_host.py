@@ -20,6 +20,8 @@ class AppHost(Protocol):
     settings: Config
     read_only: bool
     home: Path | None
+    demo_ends: float | None
+    """Monotonic time at which a demo closes the deck; None without a demo."""
 
     @property
     def board(self) -> Board | None:

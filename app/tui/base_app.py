@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.filter import LineFilter, NoColor
+from textual.filter import DimFilter, LineFilter, NoColor
 from textual.reactive import var
 
 from app.config import Config
@@ -20,11 +20,15 @@ from app.tui.error_log import log_error
 from app.tui.state.preferences import Preferences
 from app.tui.status_messages import StatusMessages
 from app.tui.style import Look
-from app.tui.themes import THEMES, choose_theme
+from app.tui.themes import CONTRAST_THEME, THEMES, choose_theme
 from app.tui.widgets.too_small import TooSmallNotice
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+
+
+UNDIM = DimFilter(1.0)
+"""Filter that draws dim text in full colour, for the theme of high contrast."""
 
 
 class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
@@ -53,6 +57,7 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
         self.now = now
         self.ticks = ticks
         self.settings = settings
+        self.demo_ends: float | None = None
         for theme in THEMES:
             self.register_theme(theme)
         self.memory = Preferences(home, read_only=read_only)
@@ -90,7 +95,10 @@ class BaseApp(AppErrorBoundary, StatusMessages, TooSmallNotice):
 
         Textual asks before the theme is known and would choose the filter for greys.
         """
-        return super().get_line_filters() if self.look.colour else [NoColor()]
+        if not self.look.colour:
+            return [NoColor()]
+        undim = [UNDIM] if self.theme == CONTRAST_THEME.name else []
+        return [*undim, *super().get_line_filters()]
 
     # Failures
 

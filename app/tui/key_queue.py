@@ -8,6 +8,7 @@ to the field focused by then.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, cast
 
 from textual import events
@@ -23,6 +24,10 @@ from app.tui.terminal.event_forwarding import ForwardingHook, forward_event
 
 SCREEN_TIMEOUT = 1.0
 """Maximum seconds a key waits for its screen."""
+FLOOD_AGE, FLOOD_KEYS = 3.0, 200
+"""Seconds that a key has waited, and number of keys behind it, from which all are discarded. Nobody
+types so much in that time; a stray paste as keys would keep the deck busy for minutes."""
+FLOOD_MESSAGE = "Keys came faster than the deck can act; those that waited were discarded."
 
 KeyInput = events.Key | events.Paste
 
@@ -56,6 +61,9 @@ class KeyQueueScreen(ForwardingHook):
     async def _on_key_queue_screen_waiting(self, _message: Waiting) -> None:
         # One at a time: the effects of a key come before the next message.
         if self._keys and self.takes_keys:
+            if is_flood(self._keys[0], len(self._keys)):
+                self._keys.clear()
+                return cast(Any, self.app).show_message(FLOOD_MESSAGE, "warn")
             await self._send_to_focused(self._keys.pop(0))
             if self._keys:
                 self.post_message(self.Waiting())
@@ -72,6 +80,11 @@ class KeyQueueScreen(ForwardingHook):
             forward_event(top.focused or top, _copy_event(event))
         else:
             await run_binding(self.app, event.key)
+
+
+def is_flood(first: KeyInput, waiting: int) -> bool:
+    """Return True if the waiting keys, of which `first` is the oldest, are to be discarded."""
+    return waiting > FLOOD_KEYS and monotonic() - first.time > FLOOD_AGE
 
 
 class QueuedInput(ForwardingHook):

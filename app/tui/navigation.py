@@ -16,6 +16,7 @@ from app.tui.data.connection import BoardConnection
 from app.tui.data.time_travel import READ_ONLY_MESSAGE, TimeTravel
 from app.tui.deck_app import StatusScreen
 from app.tui.key_queue import KeyQueueScreen
+from app.tui.screens.deck.layout import WORK_PANE
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.state.read_marks import ReadMarks
 from app.tui.state.undo_stack import UndoStack
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
     from app.tui.screens.dialogs.palette import PaletteCommand
 
 
-DIGIT_ACTIONS = {
+KEY_ACTIONS = {
     "5": "go('tasks')",
     "6": "go('templates')",
     "7": "go('rules')",
+    "8": "section('next')",
     "9": "go('history')",
+    "O": "go('operations')",
+    "B": "go('database')",
 }
-"""Actions of digits that open screens; other digits select the deck and its panes."""
+"""Actions of keys that go to places, other than those of the deck and its panes."""
 
 
 def import_form() -> None:
@@ -82,8 +86,16 @@ class Navigation(BaseApp):
     def action_place(self, pane: int) -> None:
         """Go to the deck, and to one of its panes."""
         self._close_screens()
-        if self.deck:
+        if self.deck and pane == WORK_PANE:
+            self.deck.go_to_section("running")
+        elif self.deck:
             self.deck.go_to(pane)
+
+    def action_section(self, part: str) -> None:
+        """Go to the deck, and to one section of its work pane."""
+        self._close_screens()
+        if self.deck:
+            self.deck.go_to_section(part)
 
     def action_go(self, place: str) -> None:
         """Open a screen directly above the live deck."""
@@ -138,8 +150,8 @@ class Navigation(BaseApp):
         """Open the clicked destination; forms and dialogs stay open."""
         if isinstance(self.screen, (ModalScreen, KeyQueueScreen)):
             return
-        if event.to.isdigit():
-            await self.run_action(DIGIT_ACTIONS.get(event.to) or f"place({event.to})")
+        if action := KEY_ACTIONS.get(event.to) or (event.to.isdigit() and f"place({event.to})"):
+            await self.run_action(action)
         else:
             self.show_counted(event.to)
 
@@ -248,10 +260,18 @@ class Navigation(BaseApp):
 
         self.push_screen(SubmitScreen(self.client_factory, template, task), self._report_submitted)
 
-    def _report_submitted(self, number: int | None) -> None:
-        if number is not None:
-            self.show_message(f"Submitted #{number}.")
+    def _report_submitted(self, task: Mapping[str, Any] | None) -> None:
+        if task is not None:
+            self.show_message(f"Submitted #{task['number']}.")
             self.undo_stack.mark_irreversible()
+            self.call_later(self._select_submitted, task)
+
+    def _select_submitted(self, task: Mapping[str, Any]) -> None:
+        """Put the cursor on a submitted task, where tasks are listed."""
+        from app.tui.screens.task_actions import TaskActions
+
+        if isinstance(self.screen, TaskActions):
+            self.screen.select_submitted(task["uuid"], task["number"])
 
     def show_queue(self, queue: QueueEntry) -> None:
         """Show the tasks of a queue."""

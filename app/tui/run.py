@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +15,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from app.config import LoadedConfig, read
-from app.core.board import Board
-from app.paths import get_config_path
+from app.core.board import COPY_STATE, Board
+from app.paths import DEMO_ENDS, get_config_path
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -54,9 +55,21 @@ def run_deck(
         driver_class=ClickDriver,
         **options,
     )
+    app.demo_ends = read_demo_end()
     code = app.run(mouse=settings.mouse != "off")
     _print_farewell(app, app.board)
     return 1 if app.fatal else code or 0
+
+
+def read_demo_end() -> float | None:
+    """Return when the demo of this deck ends, in monotonic seconds; None without a demo.
+
+    The variable is removed, so that no task inherits it.
+    """
+    try:
+        return float(os.environ.pop(DEMO_ENDS, ""))
+    except ValueError:
+        return None
 
 
 def run_deck_in_process(
@@ -169,15 +182,17 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
         return f"{sorry}Back: taskdeck"
     if board.runtime.demo:
         return sorry.rstrip()
+    if board.runtime.state == COPY_STATE:
+        return f"{sorry}Back: taskdeck --read-only --home {shlex.quote(board.home)}"
     running, waiting = len(board.running), board.waiting_total
     work = (
         f"{_format_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}"
         if running or waiting
-        else "Nothing runs or waits"
+        else "No jobs"
     )
     pid = board.runtime.pid
     runtime = (
-        f"runtime pid {pid}"
+        f"the runtime stays up (pid {pid})"
         if pid and board.runtime.state == "running"
         else "no runtime is running"
     )

@@ -46,6 +46,9 @@ STYLES: dict[str, Style] = {
     "late": Style(color="red"),
     "broken": Style(color="red", bold=True),
     "unknown": Style(color="magenta", bold=True),
+    "calm": Style(color="cyan"),
+    "busy": Style(color="yellow"),
+    "over": Style(color="red", bold=True),
     "cursor": Style(reverse=True),
     "title": Style(bold=True),
     "cursor-mark": Style(reverse=True, bold=True),
@@ -54,13 +57,19 @@ _COLOURLESS = {
     "alive": Style(), "well": Style(), "warn": Style(bold=True), "late": Style(bold=True),
     "broken": Style(bold=True),
     "unknown": Style(bold=True),
+    "calm": Style(), "busy": Style(bold=True), "over": Style(bold=True),
 }  # fmt: skip
+
+BUSY_SHARE = 0.9
+"""Share of a limit from which a load is busy."""
+_TEXTURES = {"calm": "█", "busy": "▓", "over": "!"}
+"""Filling of bars by load where colours are not used."""
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _ASCII_SPARKS = "0123568#"
 _TO_ASCII = str.maketrans({
     "–": "-", "…": "~", "·": ".", "‹": "<", "›": ">", "↵": "enter", "█": "#", "▒": "=", "‖": '"',
-    "∞": "inf", "→": "->", "│": "|",
+    "▓": "%", "∞": "inf", "→": "->", "│": "|",
     "─": "-", "━": "=", "▌": "[", "✗": "X", "✓": "+", "●": "*", "○": "o", "┌": "+", "┐": "+",
     "└": "+", "┘": "+",
     "−": "-", "×": "x", "•": "*",
@@ -69,6 +78,14 @@ _TO_ASCII = str.maketrans({
 
 _WITHOUT_BLOCKS = str.maketrans("█▒·", "   ")
 """Bar characters that explain a column in its heading; plain looks show words instead of bars."""
+
+
+def get_load_style(part: float | None, whole: float | None) -> str:
+    """Return the style of a load: calm, busy from `BUSY_SHARE` of the whole on, over beyond it."""
+    part, whole = part or 0.0, whole or 0.0
+    if not part:
+        return "calm"
+    return "over" if part > whole * 1.001 else "busy" if part >= BUSY_SHARE * whole else "calm"
 
 
 @lru_cache(maxsize=8192)
@@ -147,18 +164,26 @@ class Look(NamedTuple):
         if self.plain:
             return f"{_format_percent(part, whole)} full"[:cells]
         filled = _count_filled(part, whole, cells)
-        return self.adapt_text("█" * filled + "·" * (cells - filled))
+        full = self._get_filling(get_load_style(part, whole))
+        return self.adapt_text(full * filled + "·" * (cells - filled))
 
-    def draw_two_tone(self, used: float, reserved: float, total: float, cells: int) -> str:
+    def _get_filling(self, load: str) -> str:
+        """Return the character that fills a bar; without colours its texture shows the load."""
+        return "█" if self.colour and not self.ascii else _TEXTURES[load]
+
+    def draw_two_tone(
+        self, used: float, reserved: float, total: float, cells: int, load: str = "calm"
+    ) -> str:
         """Draw measured `█`, reserved but unused `▒` and free `·`.
 
-        Use beyond the reservation is drawn as measured.
+        Use beyond the reservation is drawn as measured. `load` is a style of `get_load_style`.
         """
         if self.plain:
             return f"{_format_percent(used, total)} used"[:cells]
         dark = _count_filled(used, total, cells)
         grey = max(0, _count_filled(reserved, total, cells) - dark)
-        return self.adapt_text("█" * dark + "▒" * grey + "·" * (cells - dark - grey))
+        full = self._get_filling(load)
+        return self.adapt_text(full * dark + "▒" * grey + "·" * (cells - dark - grey))
 
     def draw_sparkline(self, values: Sequence[float], cells: int, top: float | None = None) -> str:
         """Draw the last `cells` values, one cell each, scaled to `top` or to their maximum.

@@ -45,20 +45,6 @@ QUIET_THEME = Theme(
         "text-disabled": "ansi_bright_black",
     },
 )
-DARK_THEME = Theme(
-    name="dark",
-    primary="#6cb6d6",
-    secondary="#7f9db3",
-    warning="#e0b050",
-    error="#ef6f6c",
-    success="#7fbf7f",
-    accent="#6cb6d6",
-    foreground="#d8dee4",
-    background="#14181d",
-    surface="#1b2027",
-    panel="#232a33",
-    dark=True,
-)
 LIGHT_THEME = Theme(
     name="light",
     primary="#1f6f8b",
@@ -94,7 +80,7 @@ CONTRAST_THEME = Theme(
         "text-disabled": "#ffffff",
     },
 )
-THEMES = (QUIET_THEME, DARK_THEME, LIGHT_THEME, CONTRAST_THEME)
+THEMES = (QUIET_THEME, LIGHT_THEME, CONTRAST_THEME)
 
 
 def choose_theme(wanted: str) -> str:

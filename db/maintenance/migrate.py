@@ -1,4 +1,4 @@
-"""Schema upgrades, applied whole or not at all.
+"""Schema upgrades and downgrades, applied whole or not at all.
 
 A usual start costs one SELECT, and a new home only its tables: Alembic is imported only for an
 upgrade.
@@ -31,14 +31,14 @@ from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
 from db.sqlite_files import fsync_path, make_read_only_uri, remove_database
 
-HEAD = "0001"
-REVISIONS = ("0001",)
+HEAD = "0002"
+REVISIONS = ("0001", "0002")
 """All revisions, oldest first."""
 SCRIPTS = "db:migrations"
 """Folder of Alembic's environment, in Alembic's notation for a package."""
 
 
-def read_version(path: Path) -> str | None:
+def read_version(path: Path, make_uri: Callable[[Path], str] = make_read_only_uri) -> str | None:
     """Return the revision of a database, or None for a missing or empty file.
 
     Raise Storage for a foreign, newer or damaged file.
@@ -46,7 +46,7 @@ def read_version(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(make_read_only_uri(path), uri=True, timeout=10)) as c:
+        with closing(sqlite3.connect(make_uri(path), uri=True, timeout=10)) as c:
             found = _read_version(c, path)
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Storage(
@@ -128,15 +128,31 @@ def migrate(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> l
     if found is None:
         _create(path, seed)
         return [f"created at {HEAD}"]
-    copy = _backup(path)
+    copy = _backup(path, HEAD)
     _upgrade(path, seed)
     return [f"backed up to {copy}", f"upgraded from {found} to {HEAD}"]
 
 
-def _backup(path: Path) -> Path:
+def migrate_to(path: Path, revision: str) -> list[str]:
+    """Upgrade or downgrade the database to a revision; return what was done.
+
+    The caller holds the runtime lock, and the database exists.
+    """
+    found = read_version(path)
+    if found == revision:
+        return []
+    copy = _backup(path, revision)
+    is_downgrade = REVISIONS.index(revision) < REVISIONS.index(str(found))
+    with _open_transaction(path) as c:
+        _run_revisions(c, "downgrade" if is_downgrade else "upgrade", revision)
+    done = "downgraded" if is_downgrade else "upgraded"
+    return [f"backed up to {copy}", f"{done} from {found} to {revision}"]
+
+
+def _backup(path: Path, revision: str) -> Path:
     """Make and verify a copy with SQLite's backup API before any change."""
     folder = previous_databases.get_copies_folder(path)
-    target = folder / f"before-{HEAD}-{timestamps.now().replace(':', '')}.db"
+    target = folder / f"before-{revision}-{timestamps.now().replace(':', '')}.db"
     part = target.with_suffix(".part")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -147,7 +163,7 @@ def _backup(path: Path) -> Path:
         fsync_path(folder)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
         said = (
-            f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing"
+            f"the database could not be backed up before its change ({error}): {folder}. Nothing"
             " was changed."
         )
         raise translate_error(error, path) or Storage(
@@ -200,15 +216,20 @@ def upgrade(path: Path) -> None:
 
 def _upgrade(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> None:
     """Apply all revisions in one transaction: a failure leaves the file unchanged."""
+    with _open_transaction(path) as c:
+        _run_revisions(c, "upgrade", "head")
+        seed(c)
+
+
+def _run_revisions(c: Connection, verb: str, revision: str) -> None:
+    """Let Alembic upgrade or downgrade the database to a revision."""
     from alembic import command
     from alembic.config import Config
 
-    with _open_transaction(path) as c:
-        config = Config()
-        config.set_main_option("script_location", SCRIPTS)
-        config.attributes["connection"] = c
-        command.upgrade(config, "head")
-        seed(c)
+    config = Config()
+    config.set_main_option("script_location", SCRIPTS)
+    config.attributes["connection"] = c
+    getattr(command, verb)(config, revision)
 
 
 VERSION_TABLE = (

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import schema, timestamps
 from db.queries import sla_cursor
-from db.queries.sla_cursor import ENDED_WORDS, SLA_TASK_COLUMNS, SlaTask
+from db.queries.sla_cursor import ENDED_WORDS, FAILED_WORDS, SLA_TASK_COLUMNS, SlaTask, TaskScope
 from db.queries.value_lists import is_any_of
 from db.rows import AlertRow
 
@@ -194,20 +194,51 @@ def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
     return [SlaTask._make(row) for row in rows]
 
 
+_SCOPE_GROUPS = (
+    ("template", "t.template = :word", "t.rowid"),
+    ("task", "t.name = :word", "t.rowid"),
+    ("queue", "t.queue = :word", "t.number"),
+)
+
+
+def has_recent_task(c: Connection, scope: TaskScope, match: Mapping[str, Any]) -> bool:
+    """Return whether one of the newest tasks that a rule can concern is in its scope."""
+    key, where, order = next(
+        (group for group in _SCOPE_GROUPS if match.get(group[0])), ("", "1", "t.number")
+    )
+    newest = (
+        "SELECT t.template, t.queue, t.name, t.tags, t.deleted_at FROM tasks t WHERE"
+        f" {where} ORDER BY {order} DESC LIMIT {RECENT_TASKS}"
+    )
+    found = f"SELECT 1 FROM ({newest}) t WHERE {scope.where} AND t.deleted_at IS NULL LIMIT 1"
+    return (
+        c.exec_driver_sql(found, {"word": match.get(key, ""), **scope.values}).first() is not None
+    )
+
+
 def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[AlertDetail]:
     """Return open alerts whose task has started or ended as their rule requires, by these events.
 
-    The cost does not grow with the number of open alerts.
+    A finish rule requires success; a cancel ends its alert as well. The alert of a failure that
+    somebody acknowledged ends with the next success of a task of that name.
     """
-    rows = c.exec_driver_sql(
+    page = {"after": after, "until": until, "limit": limit}
+    ends = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.task_id IN (SELECT e.task_id FROM events e WHERE e.id > :after AND"
         f" e.id <= :until AND e.status IN ('running', {ENDED_WORDS})) AND +a.status <> 'resolved'"
-        f" AND (+t.status IN ({ENDED_WORDS}) OR (s.conditions ->> '$.preset' = 'starts-within' AND"
-        " EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND i.start_time IS NOT"
-        " NULL))) LIMIT :limit",
-        {"after": after, "until": until, "limit": limit},
-    )
-    return [_make_open_alert(row) for row in rows]
+        " AND (+t.status IN ('succeeded', 'cancelled') OR (s.conditions ->> '$.preset' ="
+        f" 'starts-within' AND (+t.status IN ({ENDED_WORDS}) OR EXISTS (SELECT 1 FROM instances i"
+        " WHERE i.task_id = t.uuid AND i.start_time IS NOT NULL)))) LIMIT :limit",
+        page,
+    ).all()
+    successes = c.exec_driver_sql(
+        f"{_WITH_TASK} WHERE a.status <> 'resolved' AND a.status = 'acknowledged' AND"
+        f" +t.status IN ({FAILED_WORDS}) AND s.conditions ->> '$.preset' = 'finishes-within' AND"
+        " t.name IN (SELECT n.name FROM events e CROSS JOIN tasks n ON n.uuid = e.task_id WHERE"
+        " e.id > :after AND e.id <= :until AND e.status = 'succeeded') LIMIT :limit",
+        page,
+    ).all()
+    return [_make_open_alert(row) for row in (*ends, *successes)][:limit]
 
 
 def has_open_alerts(c: Connection) -> bool:
@@ -260,6 +291,27 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
             statement,
             [{"key": row["key"]} | {f"new_{name}": row[name] for name in names} for row in rows],
         )
+
+
+def resolve_of_tasks(c: Connection, uuids: Sequence[str]) -> None:
+    """Resolve the open alerts of tasks that are deleted."""
+    now = timestamps.now()
+    c.execute(
+        update(schema.alerts)
+        .where(is_any_of(_A.task_id, uuids), text("+status <> 'resolved'"))
+        .values(status="resolved", resolved_at=now, updated_at=now)
+    )
+
+
+def reopen_cancelled(c: Connection, uuids: Sequence[str]) -> None:
+    """Open the alerts of cancelled tasks again that their cancel resolved."""
+    c.exec_driver_sql(
+        "UPDATE alerts SET status = CASE WHEN acknowledged_at IS NULL THEN 'firing' ELSE"
+        " 'acknowledged' END, resolved_at = NULL, updated_at = :now WHERE task_id IN (SELECT value"
+        " FROM json_each(:uuids)) AND +status = 'resolved' AND sla_id IS NOT NULL AND resolved_at"
+        " >= (SELECT ended_at FROM tasks WHERE uuid = task_id)",
+        {"now": timestamps.now(), "uuids": json.dumps(list(uuids))},
+    )
 
 
 def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:

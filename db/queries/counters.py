@@ -62,6 +62,11 @@ def add_values(c: Connection, amounts: Mapping[str, int]) -> None:
     )
 
 
+def delete(c: Connection, name: str) -> None:
+    """Delete a counter, which need not exist."""
+    raw_sql.execute_statement(c, "DELETE FROM counters WHERE name = ?", (name,))
+
+
 def delete_below(c: Connection, folder: str) -> None:
     """Delete the counters below `folder`, which ends in `/`."""
     raw_sql.execute_statement(

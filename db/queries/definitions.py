@@ -1,7 +1,7 @@
 """Queries on queues, pools, templates and SLA rules.
 
 All four are created, changed and deleted alike, with an operation log entry in the caller's
-transaction.
+transaction. The log holds the differences of a change (`db.differences`), and no value twice.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import JSON, Connection, Table, func, select, text
 
-from db import raw_sql, schema, timestamps
+from db import differences, raw_sql, schema, timestamps
 from db.queries import operations, transitions
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
@@ -28,12 +28,58 @@ def get_kind(table: Table) -> str:
 
 def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str) -> None:
     """Insert a definition. A new queue or pool is active."""
+    create_all(c, table, {name: values}, by)
+
+
+def create_all(
+    c: Connection, table: Table, definitions: Mapping[str, Mapping[str, Any]], by: str
+) -> None:
+    """Insert definitions {name: values} of one kind, all with the same columns."""
     now = timestamps.now()
-    more = {"status": "active"} if "status" in table.c else {}
-    c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
-    operations.record(
-        c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values)
+    more = {"created_at": now, "updated_at": now}
+    if "status" in table.c:
+        more["status"] = "active"
+    # One statement for all: building one takes as long as storing three rows.
+    rows = [{"name": name, **more, **values} for name, values in definitions.items()]
+    c.execute(table.insert(), rows)
+    _record_creations(c, table, definitions, by)
+
+
+def _record_creations(
+    c: Connection, table: Table, definitions: Mapping[str, Mapping[str, Any]], by: str
+) -> None:
+    kind = get_kind(table)
+    operations.record_all(
+        c,
+        by,
+        f"{kind} create",
+        [(f"{kind} {name}", None, _fold_source(values)) for name, values in definitions.items()],
     )
+
+
+def _fold_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with null in a template's source for objects that other columns hold.
+
+    A source never holds null itself.
+    """
+    source = row.get("template")
+    if not isinstance(source, Mapping):
+        return dict(row)
+    folded = {
+        key: None
+        if isinstance(value, Mapping) and json.dumps(row.get(key)) == json.dumps(value)
+        else value
+        for key, value in source.items()
+    }
+    return {**row, "template": folded}
+
+
+def _unfold_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    source = row.get("template")
+    if not isinstance(source, Mapping):
+        return dict(row)
+    whole = {key: row.get(key) if value is None else value for key, value in source.items()}
+    return {**row, "template": whole}
 
 
 def update(
@@ -55,7 +101,8 @@ def update(
         )
         if table is schema.queues and "pool" in changed:
             transitions.move_reservations(c, name, values["pool"])
-        before, after = ({key: pair[at] for key, pair in changed.items()} for at in (0, 1))
+        pruned = {key: differences.prune(*pair) for key, pair in changed.items()}
+        before, after = ({key: pair[at] for key, pair in pruned.items()} for at in (0, 1))
         operations.record(
             c, by, f"{get_kind(table)} {verb}", f"{get_kind(table)} {name}", before, after
         )
@@ -70,22 +117,24 @@ def find_difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> Column
     differs = {
         key: [row[key], value]
         for key, value in values.items()
-        if _to_comparable(row[key]) != _to_comparable(value)
+        if not _is_same_scalar(row[key], value)
+        and differences.to_comparable(row[key]) != differences.to_comparable(value)
     }
     differs.pop("template", None)
     return differs
 
 
-def _to_comparable(value: Any) -> str:
-    """Return a value in comparable form: numbers as numbers, all else as JSON."""
-    return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
+def _is_same_scalar(one: Any, other: Any) -> bool:
+    """Return True for equal texts, numbers or nulls of one type, without making JSON of them."""
+    return type(one) is type(other) and not isinstance(one, Mapping | list) and one == other
 
 
 def remove(c: Connection, table: Table, name: str, by: str) -> None:
     """Delete a definition without references."""
     row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
     c.execute(table.delete().where(table.c.name == name))
-    operations.record(c, by, f"{get_kind(table)} rm", f"{get_kind(table)} {name}", before=row)
+    kind = get_kind(table)
+    operations.record(c, by, f"{kind} rm", f"{kind} {name}", before=_fold_source(row))
 
 
 def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
@@ -95,12 +144,12 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
     """
     name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
     values = {
-        key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"
+        key: caches.get(key, value)
+        for key, value in _unfold_source(row).items()
+        if key in table.c and key != "id"
     }
     c.execute(table.insert().values(**values))
-    operations.record(
-        c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values)
-    )
+    _record_creations(c, table, {name: values}, by)
 
 
 def get_row(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
@@ -146,6 +195,13 @@ def list_templates(c: Connection) -> list[TemplateRow]:
         TemplateRow._make(row)
         for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
     ]
+
+
+def list_template_heads(c: Connection) -> list[dict[str, Any]]:
+    """Return the templates by name, without JSON: parsing that of 26 large ones takes 30 ms."""
+    t = schema.templates
+    columns = [t.c[name] for name in TemplateRow._fields if not isinstance(t.c[name].type, JSON)]
+    return [dict(row._mapping) for row in c.execute(select(*columns).order_by(t.c.name))]
 
 
 def list_template_names(c: Connection) -> list[str]:

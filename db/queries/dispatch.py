@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
+from db.rows import get_run_limit
 from db.states import ACTIVE_SQL
 
 QUEUED = (
@@ -20,16 +21,17 @@ QUEUED = (
 )
 ACTIVE = (
     "SELECT t.number, t.name, i.queue, i.cpu, i.memory, i.start_time, t.timeout, t.template,"
-    " i.runid, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN"
-    f" {ACTIVE_SQL}"
+    " i.runid, i.status, i.deadline FROM instances i JOIN tasks t ON t.uuid = i.task_id"
+    f" WHERE i.status IN {ACTIVE_SQL}"
 )
 STARTABLE = (
     "SELECT uuid, number, tags, attempts, launch, cwd, umask, env_id, env, timeout, grace"
     " FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
 )
-WITH_DEADLINE = (
-    f"SELECT runid, start_time, deadline FROM instances WHERE status IN {ACTIVE_SQL} "
-    "AND +status IN ('running', 'paused') AND deadline IS NOT NULL"
+WITH_LIMIT = (
+    "SELECT i.runid, i.start_time, i.deadline, t.timeout FROM instances i JOIN tasks t ON t.uuid ="
+    f" i.task_id WHERE i.status IN {ACTIVE_SQL} AND +i.status IN ('running', 'paused')"
+    " AND (i.deadline IS NOT NULL OR t.timeout IS NOT NULL)"
 )
 REQUESTED_STATES = (
     "SELECT i.runid, i.status, i.stop_reason, t.grace FROM instances i JOIN tasks t ON t.uuid ="
@@ -72,9 +74,11 @@ def map_startable(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def list_with_deadline(c: Connection) -> list[Any]:
-    """Return the unstopped runs with a deadline: runid, start_time, deadline."""
-    return raw_sql.fetch_rows(c, WITH_DEADLINE)
+def map_run_limits(c: Connection) -> dict[str, float]:
+    """Return {runid: limit in seconds} of the unstopped runs with a limit."""
+    rows = raw_sql.fetch_rows(c, WITH_LIMIT)
+    limits = {row.runid: get_run_limit(row.start_time, row.deadline, row.timeout) for row in rows}
+    return {runid: limit for runid, limit in limits.items() if limit is not None}
 
 
 def list_requested_states(c: Connection) -> list[Any]:

@@ -104,7 +104,7 @@ def record_undone(c: Connection, by: str, entries: Sequence[tuple[OperationRow, 
     first = _insert(c, by, rows)
     back = [{"by_id": first + at, "key": row.id} for at, (row, _, _) in enumerate(entries)]
     marked = update(schema.operations).where(_O.id == bindparam("key"))
-    c.execute(marked.values(undone_by=bindparam("by_id")), back)
+    c.execute(marked.values(undone_by=bindparam("by_id"), updated_at=timestamps.now()), back)
 
 
 MAX_VERB_LENGTH = 64
@@ -125,8 +125,16 @@ def _insert(
     if isinstance(by, Actor):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
         by.recorded += range(first, first + len(entries))
-    now = timestamps.now()
-    # SQL text: each action of a user, on up to a thousand tasks, passes here.
+    now, texts = timestamps.now(), dict[str, str | None]()
+
+    def encode(value: Any) -> str | None:
+        """Return a state as JSON, made once for the many tasks that change in the same way."""
+        key = repr(value)
+        if key not in texts:
+            texts[key] = _to_json(value)
+        return texts[key]
+
+    # SQL text: each action of a user, on up to a million tasks, passes here.
     raw_sql.execute_statements(
         c,
         'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch,'
@@ -137,8 +145,8 @@ def _insert(
                 by,
                 verb,
                 obj,
-                _to_json(before),
-                _to_json(after),
+                encode(before),
+                encode(after),
                 source,
                 origin,
                 batch,
@@ -173,7 +181,7 @@ class OperationFilter(NamedTuple):
     """Filter of operations.
 
     Older than an id, with words (`!word`: without), by user, verb (or its first words), object and
-    start time.
+    start time. `without` is a verb that is left out.
     """
 
     before: int | None = None
@@ -182,6 +190,7 @@ class OperationFilter(NamedTuple):
     verb: str | None = None
     object: str | None = None
     since: str | None = None
+    without: str | None = None
 
 
 _TASK_NAME = (
@@ -213,6 +222,8 @@ def list_operations(c: Connection, filter_: OperationFilter, limit: int) -> list
         chosen = chosen.where(
             or_(_O.verb == filter_.verb, func.substr(_O.verb, 1, len(first)) == first)
         )
+    if filter_.without is not None:
+        chosen = chosen.where(_O.verb != filter_.without)
     for word in filter_.words:
         word_without_mark = word.removeprefix("!") if len(word) > 1 else word
         lowered = "".join(

@@ -6,6 +6,7 @@ Each runs on a reader or in a transaction and returns frozen rows.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -24,10 +25,11 @@ from db.rows import (
     QueuePositionRow,
     QueueRow,
     TaskLineRow,
-    TaskListText,
     TaskRow,
+    TaskStateRow,
+    get_run_limit,
 )
-from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, TaskStatus
+from db.states import ACTIVE, ACTIVE_SQL, ENDED, TaskStatus
 
 tasks, runs = schema.tasks, schema.instances
 
@@ -84,8 +86,44 @@ def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
 
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Return tasks by uuid, in no order."""
-    conditions = is_any_of(tasks.c.uuid, uuids)
-    return _query_tasks(c, select(*_TASK).where(conditions, tasks.c.deleted_at.is_(None)))
+    return [_make_task(row) for row in raw_sql.fetch_rows(c, _TASKS_BY_UUID, (_to_json(uuids),))]
+
+
+_TASKS_BY_UUID = (
+    f"SELECT {', '.join(TaskRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
+    " AND deleted_at IS NULL"
+)
+_PARAMETERS, _TAGS, _LAUNCH, _HOLD, _PINNED, _CWD = map(
+    TaskRow._fields.index, ("parameters", "tags", "launch", "hold", "pinned", "cwd")
+)
+_BOOLEANS = {0: False, 1: True}
+
+
+def _make_task(row: Sequence[Any]) -> TaskRow:
+    """Return the task of a raw row. Raise ValueError, TypeError or KeyError for a damaged one."""
+    found = list(row)
+    for at in (_PARAMETERS, _TAGS, _LAUNCH):
+        found[at] = {} if found[at] == "{}" else json.loads(found[at])
+    for at in (_HOLD, _PINNED):
+        found[at] = _BOOLEANS[found[at]]
+    if isinstance(found[_CWD], bytes):
+        found[_CWD] = os.fsdecode(found[_CWD])
+    return TaskRow._make(found)
+
+
+def map_states(c: Connection, uuids: Sequence[str]) -> dict[str, TaskStateRow]:
+    """Return {uuid: the columns that verbs change}."""
+    rows = raw_sql.fetch_rows(c, _STATES, (_to_json(uuids),))
+    return {
+        row.uuid: TaskStateRow(*row[:-2], hold=_BOOLEANS[row.hold], pinned=_BOOLEANS[row.pinned])
+        for row in rows
+    }
+
+
+_STATES = (
+    f"SELECT {', '.join(TaskStateRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM"
+    " json_each(?)) AND deleted_at IS NULL"
+)
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
@@ -171,24 +209,6 @@ def list_uuids(c: Connection, **conditions: Unpack[TaskFilter]) -> list[str]:
     return list(c.execute(_order_newest(select(tasks.c.uuid), conditions, 0)).scalars())
 
 
-def list_as_text(
-    c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]
-) -> TaskListText:
-    """Return matching tasks as JSON text.
-
-    SQLite builds the text, six times as fast as by way of Python objects.
-    """
-    found = _order_newest(
-        select(*[tasks.c[name] for name in LIST_COLUMNS]), conditions, limit
-    ).subquery()
-    waiting = func.json_group_array(found.c.uuid).filter(
-        found.c.status.in_([status.value for status in WAITING])
-    )
-    lines = func.json_group_array(func.json_array(*found.c))
-    text, count, uuids = c.execute(select(lines, func.count(), waiting)).one()
-    return TaskListText(text, count, json.loads(uuids))
-
-
 def _order_newest(chosen: Select[Any], conditions: TaskFilter, limit: int) -> Select[Any]:
     # Rows are stored in number order; an index on status keeps that order, so no sort is needed.
     by_status = len(conditions.get("statuses", ())) == 1 and conditions.get("queue") is None
@@ -210,7 +230,7 @@ def count_tasks(c: Connection, **conditions: Unpack[TaskFilter]) -> int:
         )
     if asked == {"recent"} and (recent := conditions.get("recent")):
         return sum(n for status, n in count_by_status(c).items() if status not in ENDED) + sum(
-            count_ended_since(c, recent).values()
+            count_ended_since(c, recent, skip_deleted=True).values()
         )
     return c.execute(
         select(func.count()).select_from(tasks).where(*_build_conditions(conditions))
@@ -508,14 +528,19 @@ def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
 _RUNNING = (
     "SELECT"
-    f" {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)}"
+    f" {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)},"
+    " i.deadline"
     f" FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 
 
 def list_running(c: Connection) -> list[ActiveRunRow]:
     """Return the active runs with the deck's columns, oldest start first."""
-    rows = [ActiveRunRow._make(row) for row in raw_sql.fetch_rows(c, _RUNNING)]
+    rows = [
+        run._replace(timeout=get_run_limit(run.start_time, deadline, run.timeout))
+        for *values, deadline in raw_sql.fetch_rows(c, _RUNNING)
+        for run in [ActiveRunRow._make(values)]
+    ]
     return sorted(rows, key=lambda row: (row.start_time or "9", row.runid))
 
 

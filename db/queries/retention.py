@@ -548,6 +548,17 @@ def _find_last_old(c: Connection, table: str, before: str) -> int:
     return low
 
 
+def count_removed(c: Connection, since: str, until: str = "9999") -> dict[str, int]:
+    """Count the removed tasks that ended in a period, by status, from their recorded outcomes."""
+    counted = (
+        "SELECT status, count(DISTINCT task_id) FROM forgotten f WHERE rowid > :first AND ended_at"
+        " >= :since AND ended_at <= :until AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid ="
+        " f.task_id) GROUP BY status"
+    )
+    given = {"first": _find_last_old(c, "forgotten", since), "since": since, "until": until}
+    return dict(raw_sql.fetch_rows(c, counted, given))
+
+
 def _allow_deletion(c: Connection, month: int) -> None:
     """Allow operations before a month to be deleted. The month never moves back."""
     now = timestamps.now()

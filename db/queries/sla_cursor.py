@@ -3,8 +3,8 @@
 The cursor survives restarts: no task is missed or reported twice. The cursor holds the last
 evaluated task number; tasks that are due later are deferred by time. The number and the deferred
 tasks are `counters`: `sla/<id>/number` and `sla/<id>/later/<due, microseconds>/<number>`.
-`sla/events` is the last event checked against open alerts. No statement reads more than a page of
-tasks.
+`sla/events` is the last event followed: events resolve alerts, and report failures and tasks that
+an undo brought back. No statement reads more than a page of tasks.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db.queries import counters
-from db.states import ENDED
+from db.states import ENDED, FAILED
 
 PAGE = 500
 """Maximum number of tasks evaluated in one step."""
 SPAN = 20_000
 """Maximum number of task numbers, or events, passed in one step."""
+MAX_LAG = 1000
+"""Events after which the cursor moves though no rule needs them, so that few are read each time."""
 
 
 class SlaTask(NamedTuple):
     """Columns of a task that a rule evaluates.
 
-    `first_start` is the start of the first attempt.
+    `first_start` is the start of the first attempt. `orphaned` is True for a task that was
+    cancelled because a task before it failed.
     """
 
     uuid: str
@@ -38,14 +41,29 @@ class SlaTask(NamedTuple):
     not_before: str | None
     ended_at: str | None
     first_start: str | None
+    reason: str | None
+    orphaned: bool
 
 
+ENDED_WORDS = ", ".join(f"'{word}'" for word in sorted(ENDED))
+FAILED_WORDS = ", ".join(f"'{word}'" for word in sorted(FAILED))
+_ORPHANED = (
+    "CASE WHEN t.status = 'cancelled' AND t.reason GLOB 'parent #*' THEN EXISTS (WITH RECURSIVE"
+    " ancestors(uuid) AS (SELECT t.uuid UNION SELECT d.parent_id FROM ancestors up CROSS JOIN"
+    " dependencies d ON d.task_id = up.uuid CROSS JOIN tasks p ON p.uuid = d.parent_id WHERE"
+    f" +d.kind = 'success' AND +p.status IN ('cancelled', {FAILED_WORDS})) SELECT 1 FROM ancestors"
+    f" up CROSS JOIN tasks f ON f.uuid = up.uuid WHERE +f.status IN ({FAILED_WORDS})) ELSE 0 END"
+)
 SLA_TASK_COLUMNS = (
-    "t.uuid, t.number, t.name, t.status, t.created_at, t.not_before, t.ended_at, "
-    "(SELECT min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start"
+    "t.uuid, t.number, t.name, t.status, t.created_at, t.not_before, t.ended_at, (SELECT"
+    " min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start, t.reason,"
+    f" {_ORPHANED} AS orphaned"
 )
 """Columns of an `SlaTask`, of the task `t`."""
-ENDED_WORDS = ", ".join(f"'{word}'" for word in sorted(ENDED))
+BROUGHT_BACK = "brought back"
+"""Note of the event that an undo of a cancel writes."""
+_SURPRISE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
+"""Condition for events after which a task is judged at once, not at its time."""
 
 
 class TaskScope(NamedTuple):
@@ -163,6 +181,46 @@ def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list
     return [SlaTask._make(row) for row in rows]
 
 
+def read_task(c: Connection, uuid: str) -> SlaTask:
+    """Return a task as a rule evaluates it."""
+    found = f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.uuid = ?"
+    return SlaTask._make(c.exec_driver_sql(found, (uuid,)).one())
+
+
+def read_changed(
+    c: Connection, sla_id: int, scope: TaskScope, after: int, until: int, since: str
+) -> list[SlaTask]:
+    """Return tasks in scope that failed, or that an undo brought back, by these events.
+
+    Failures before `since` are left out, and tasks brought back whose alert is open.
+    """
+    rows = c.exec_driver_sql(
+        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.uuid IN (SELECT e.task_id FROM events e"
+        f" WHERE e.id > :after AND e.id <= :until AND {_SURPRISE}) AND {scope.where} AND"
+        f" t.deleted_at IS NULL AND CASE WHEN +t.status IN ({ENDED_WORDS}) THEN +t.ended_at >"
+        " :since ELSE NOT EXISTS (SELECT 1 FROM alerts a WHERE a.sla_id = :rule AND a.task_id ="
+        " t.uuid AND +a.status <> 'resolved') END",
+        {"after": after, "until": until, "since": since, "rule": sla_id, **scope.values},
+    )
+    return [SlaTask._make(row) for row in rows]
+
+
+def has_changed(c: Connection, after: int, until: int) -> bool:
+    """Return whether these events report a failure or a task that an undo brought back."""
+    found = f"SELECT 1 FROM events e WHERE e.id > ? AND e.id <= ? AND {_SURPRISE} LIMIT 1"
+    return c.exec_driver_sql(found, (after, until)).first() is not None
+
+
+def find_page_end(c: Connection, after: int, last: int) -> int:
+    """Return the last event of the next step: `SPAN` events, or a page of failures."""
+    until = min(last, after + SPAN)
+    found = (
+        f"SELECT e.id FROM events e WHERE e.id > ? AND e.id <= ? AND {_SURPRISE} ORDER BY e.id"
+        f" LIMIT 1 OFFSET {PAGE - 1}"
+    )
+    return c.exec_driver_sql(found, (after, until)).scalar() or until
+
+
 def find_next_due(c: Connection, sla_id: int) -> float | None:
     """Return the time of the next deferred task in UNIX seconds."""
     name = counters.find_first_name(c, f"sla/{sla_id}/later/")
@@ -174,13 +232,18 @@ def reset_cursor(c: Connection, sla_id: int) -> None:
     counters.delete_below(c, f"sla/{sla_id}/")
 
 
-def read_event_cursor(c: Connection) -> int:
-    """Return the last event that open alerts were checked against."""
-    return counters.read_value(c, "sla/events") or 0
+def read_event_span(c: Connection) -> tuple[int, int]:
+    """Return the last event followed, and the last event."""
+    found = (
+        "SELECT coalesce((SELECT value FROM counters WHERE name = 'sla/events'), 0),"
+        " coalesce((SELECT max(id) FROM events), 0)"
+    )
+    cursor, last = c.exec_driver_sql(found).one()
+    return cursor, last
 
 
 def move_event_cursor(c: Connection, until: int) -> None:
-    """Store the last event that open alerts were checked against."""
+    """Store the last event followed."""
     counters.set_value(c, "sla/events", until)
 
 

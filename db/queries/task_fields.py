@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, update
 
 from db import raw_sql, schema, timestamps
+from db.queries import alerts
 
 _BY_UUID = update(schema.tasks).where(schema.tasks.c.uuid == bindparam("at"))
 # SQL text: `max` of each queue is one step in the index of queued tasks.
@@ -35,7 +36,8 @@ def update_tasks(c: Connection, uuids: Sequence[str], values: dict[str, Any]) ->
 
 
 def mark_deleted(c: Connection, uuids: Sequence[str]) -> None:
-    """Mark tasks as deleted. Retention removes their rows and logs later."""
+    """Mark tasks as deleted and resolve their alerts. Retention removes rows and logs later."""
+    alerts.resolve_of_tasks(c, uuids)
     update_tasks(c, uuids, {"deleted_at": timestamps.now()})
 
 

@@ -26,7 +26,7 @@ from db import raw_sql, timestamps
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
-from db.queries import operations, transitions
+from db.queries import counters, operations, transitions
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
@@ -348,6 +348,7 @@ def _merge(
     skipped_ranges: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
     result = ReconcileResult(whole=whole)
+    counters.delete_below(c, transitions.SUBMISSIONS)  # what was left to store may have run since
     before = raw_sql.fetch_value(
         c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
     )
@@ -745,8 +746,8 @@ _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
 
 def _merge_decisions(c: Connection, result: ReconcileResult) -> set[str]:
     """Keep later cancels, holds, releases and deletes; return the cancelled tasks."""
-    _take_columns(c, ("deleted_at", "updated_at"), "1")
-    _take_columns(c, _STATE_COLUMNS, _WITHOUT_RUN)
+    _take_columns(c, ("deleted_at", "updated_at"), f"NOT ({_WITHOUT_RUN})")
+    _take_columns(c, ("deleted_at", *_STATE_COLUMNS), _WITHOUT_RUN)
     raw_sql.execute_statement(
         c,
         "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) SELECT"

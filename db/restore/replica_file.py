@@ -52,6 +52,19 @@ def read_identity(path: Path) -> ReplicaIdentity:
         raise make_unreadable_error(error, path) from error
 
 
+def read_origin_and_time(path: Path) -> tuple[str, str | None]:
+    """Return a replica's origin and the start of its last sync, None if unknown. Raise Storage.
+
+    Leaves no file beside the replica.
+    """
+    try:
+        with closing(sqlite3.connect(make_undisturbed_uri(path), uri=True)) as c:
+            row = c.execute("SELECT origin, at FROM replicas").fetchone()
+    except raw_sql.DRIVER_ERRORS as error:
+        raise make_unreadable_error(error, path) from error
+    return row or ("another home", None)
+
+
 def make_unreadable_error(error: Exception, copy: Path) -> Problem:
     """Return the problem for a driver error on a replica."""
     problem = translate_error(error, copy)

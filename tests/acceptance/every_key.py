@@ -198,11 +198,11 @@ class Visit(NamedTuple):
 
 
 QUEUES = ("1", "▌1 Queues")
-RUNNING = (QUEUES, ("3", "▌(3|Next|Just)"), ("g", "▌3 Running"))
-WAITING = (*RUNNING, ("3", "▌Next"))
-TASKS = ("5", "▌Tasks")
+RUNNING = (QUEUES, ("3", "▌3 Running"))
+WAITING = (QUEUES, ("8", "▌8 Next"))
+TASKS = ("5", r"(?s)\A *5 Tasks.*▌")
 TYPED = ("/", r"\A[^▌]*↵ keep[^▌]*\Z")
-TEMPLATES = ("6", "▌Templates")
+TEMPLATES = ("6", r"(?s)\A *6 Templates.*▌")
 # "following" is cut where a key obeyed late has paused the run
 LOG = (*RUNNING, ("l", "at the end, fol"))
 FORM = ("n", "Deck › New task")
@@ -221,14 +221,14 @@ VISITS = (
     Visit("the filter of the deck", DeckScreen, FilterInput, (QUEUES, TYPED)),
     Visit("all tasks", TasksScreen, Table, (TASKS,)),
     Visit("the filter of all tasks", TasksScreen, FilterInput, (TASKS, TYPED)),
-    Visit("the order", ChoiceScreen, None, (TASKS, ("o", "┌ Order"))),
-    Visit("the columns", ChoiceScreen, None, (TASKS, ("i", "┌ Columns"))),
-    Visit("the views", ChoiceScreen, None, (TASKS, ("V", "┌ Views"))),
+    Visit("the order", ChoiceScreen, None, (TASKS, ("o", "┌─ Order"))),
+    Visit("the columns", ChoiceScreen, None, (TASKS, ("i", "┌─ Columns"))),
+    Visit("the views", ChoiceScreen, None, (TASKS, ("V", "┌─ Views"))),
     Visit(
         "the name of a view",
         TextPromptScreen,
         Input,
-        (TASKS, ("V", "┌ Views"), ("s", "┌─ Save this view")),
+        (TASKS, ("V", "┌─ Views"), ("s", "┌─ Save this view")),
     ),
     Visit(
         "a task that runs", TaskScreen, DocumentView, (*RUNNING, ("\r", r"Deck › #.*\n ● running"))
@@ -249,9 +249,9 @@ VISITS = (
     Visit(
         "the log of what failed", LogScreen, LogView, (("F", r"(?m)^› .*✗"), ("l", "no such file"))
     ),
-    Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc as before"))),
+    Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc close"))),
     Visit("the path of a log", LogScreen, PromptInput, (*LOG, ("s", "Save as:"))),
-    Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "opens the task"))),
+    Visit("why it waits", WhyScreen, DocumentView, (*WAITING, ("w", "open the task"))),
     Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),
     Visit("what a new task runs", SubmitScreen, Choice, (*RUNNING, FORM, ("\x1b[Z", ""))),
     Visit("the queue of a new task", SubmitScreen, DropDown, (*RUNNING, FORM, ("\t\t\t", ""))),
@@ -277,7 +277,7 @@ VISITS = (
         "the silence of a rule",
         ChoiceScreen,
         None,
-        (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌ Silence")),
+        (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌─ Silence")),
     ),
     Visit("a task that is edited", EditScreen, FormEntry, EDIT),
     Visit("the pool of a queue", EditScreen, DropDown, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
@@ -295,37 +295,37 @@ VISITS = (
         DocumentView,
         ((":", "a command, a queue"), ("database\r", "Slow statements")),
     ),
-    Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
+    Visit("operations", OperationsScreen, Table, (("O", r"(?s)\A *O Operations.*▌"),)),
     Visit(
         "an operation",
         OperationScreen,
         DocumentView,
-        (("O", "▌Operations"), ("\r", "Operations › ")),
+        (("O", r"(?s)\A *O Operations.*▌"), ("\r", "Operations › ")),
     ),
-    Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
+    Visit("the keys", HelpScreen, None, (QUEUES, ("?", "┌─ Keys"))),
     Visit(
         "a help topic",
         TopicScreen,
         None,
-        (QUEUES, (":", "▌Commands"), ("help tmux\r", "▌Help: tmux")),
+        (QUEUES, (":", "┌─ Commands"), ("help tmux\r", "┌─ Help: tmux")),
     ),
     Visit(
         "the help topics",
         TopicListScreen,
         Input,
-        (QUEUES, ("?", "Digits go places"), ("h", "▌Help topics")),
+        (QUEUES, ("?", "┌─ Keys"), ("h", "┌─ Help topics")),
     ),
-    Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
+    Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "┌─ Commands"))),
     Visit(
         "what was said",
         ItemListScreen,
         None,
-        (QUEUES, (":", "▌Commands"), ("messages\r", "▌Recent messages")),
+        (QUEUES, (":", "┌─ Commands"), ("messages\r", "┌─ Recent messages")),
     ),
-    Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌ Theme"))),
-    Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌ Copy"))),
-    Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌ Signal"))),
-    Visit("the question before a cancel", ChoiceScreen, None, (*RUNNING, ("x", "┌ Cancel"))),
+    Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌─ Theme"))),
+    Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌─ Copy"))),
+    Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌─ Signal"))),
+    Visit("the question before a cancel", ChoiceScreen, None, (*RUNNING, ("x", "┌─ Cancel"))),
 )
 
 
@@ -400,10 +400,7 @@ class DeckDriver:
             else:
                 self.shown.type("0").wait(lambda _: self._is_on_deck() or self._is_dialog_open(), 5)
         self.shown.type("0").wait(
-            lambda _: (
-                self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|Next|Just)", self.text)
-            ),
-            5,
+            lambda _: self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|8|E) ", self.text), 5
         )
         for keys, shows in visit.way:
             self._step(keys, shows, patience)

@@ -44,7 +44,7 @@ def test_slow_statements_are_listed_with_caller_and_plan(slow_log_home: Acceptan
 
     assert found["count"] >= 1
     assert 0.0001 <= found["worst"] <= found["total"]
-    assert "SCAN tasks" in found["plan"]
+    assert "SEARCH tasks" in found["plan"]
     assert table.startswith("WORST") and found["statement"] in table
     assert f"  {found['statement']}\n    {found['plan'].splitlines()[0]}" in plans
 

@@ -56,8 +56,8 @@ def test_x_and_y_cancel_the_running_task_at_the_cursor(acceptance_home):
     number = submit_ticker(acceptance_home, "-n", "to be cancelled")
 
     with acceptance_home.open_terminal() as deck:
-        deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("keep")
-        deck.press("y", until=lambda t: "keep it" not in t.text).wait("⊘ to be cancelled")
+        deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("y  cancel it")
+        deck.press("y", until=lambda t: "y  cancel it" not in t.text).wait("⊘ to be cancelled")
         deck.type("q")
         assert deck.end() == 0
 
@@ -71,8 +71,8 @@ def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_hom
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
         assert acceptance_home.run_json("instances", number)[0]["status"] == "paused"
         deck.press("p", until="● pausable", again_after=1.5)
-        deck.press("x", until="keep", again_after=1.5).type("n").wait(
-            lambda t: "keep" not in t.text
+        deck.press("x", until="y  cancel it", again_after=1.5).type("n").wait(
+            lambda t: "y  cancel it" not in t.text
         )
         deck.type("q")
         assert deck.end() == 0
@@ -105,6 +105,16 @@ def test_w_explains_p_holds_u_undoes_and_a_click_moves_the_cursor(acceptance_hom
 
     assert acceptance_home.run_json("show", second)["status"] == "queued"
     assert stop_ticker(acceptance_home, first)
+
+
+def test_keys_that_come_too_fast_are_discarded_and_the_deck_answers(acceptance_home):
+    with acceptance_home.open_terminal() as deck:
+        deck.wait("1 Queues")
+        for _ in range(24):
+            deck.type("56" * 500)
+        deck.wait("Keys came faster than the deck can act")
+        deck.press("0", until="1 Queues").type("q")
+        assert deck.end() == 0
 
 
 def test_closing_or_killing_the_deck_ends_no_task(acceptance_home):

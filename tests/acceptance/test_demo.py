@@ -70,7 +70,7 @@ def test_every_pane_changes_and_quitting_removes_everything(
     moved = set()
 
     with acceptance_home.open_terminal("demo", "--seed", "7", **demo_environment) as deck:
-        deck.wait("DEMO").wait("▲").wait("q quit")
+        deck.wait(lambda t: re.search(r"DEMO [1-9]m", t.text) is not None).wait("▲").wait("q quit")
         first = read_panes(deck.lines)
         deck.wait(
             lambda t: (

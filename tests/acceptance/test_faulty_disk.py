@@ -142,10 +142,10 @@ def test_a_slow_disk_delays_neither_deck_nor_readers(
         )
         took: list[float] = []
         while submitting.poll() is None and len(took) < 20:
-            took += [measure_time(lambda: deck.type("?").wait("Digits go places"))]
+            took += [measure_time(lambda: deck.type("?").wait("The deck as a whole"))]
             took += [
                 measure_time(
-                    lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text)
+                    lambda: deck.type("q").wait(lambda t: "The deck as a whole" not in t.text)
                 )
             ]
         read = [

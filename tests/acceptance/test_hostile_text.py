@@ -61,7 +61,7 @@ def is_on_deck(terminal):
 
 def test_every_screen_shows_hostile_text_as_text(hostile_home):
     with hostile_home.open_terminal() as deck:
-        deck.wait("[|red]").wait("▲ CRIT").wait("no such program").wait("exit 3")
+        deck.wait("[|red]").wait("▲ CRIT").wait("exit 127").wait("exit 3")
         for _ in range(5):
             deck.type("w").wait("┌").type("q").wait(is_on_deck)
             deck.type("\r").wait("─ History").type("q").wait(is_on_deck)
@@ -80,7 +80,7 @@ def test_every_screen_shows_hostile_text_as_text(hostile_home):
 def test_the_log_view_shows_only_final_state_and_colours(hostile_home):
     with hostile_home.open_terminal(columns=80, rows=24) as deck:
         deck.wait("[|red]").type("l").wait("end of output").wait("progress 2%")
-        deck.type("/").wait("esc as before").type("progress\r").wait("match 1 of 1")
+        deck.type("/").wait("esc close").type("progress\r").wait("match 1 of 1")
         deck.type("wG").wait("end of output").type("q").wait("Next to start").type("q")
         assert deck.end() == 0
 

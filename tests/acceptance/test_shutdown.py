@@ -37,3 +37,19 @@ def test_sigterm_ends_at_once_despite_waiting_or_gone_callers(acceptance_home):
     os.close(ended)
     for line in lines:
         line.close()
+
+
+def test_a_drain_on_a_terminal_names_the_tasks_it_waits_for(acceptance_home):
+    gates = {}
+    for name in ("one", "two"):
+        os.mkfifo(acceptance_home.work / name)
+        acceptance_home.submit("-n", name, "--cpu", "0.1", "--", "cat", name)
+        # The call waits until the task reads.
+        gates[name] = os.open(acceptance_home.work / name, os.O_WRONLY)
+    with acceptance_home.open_terminal("stop", "--drain") as terminal:
+        terminal.wait("the drain waits for 2 running tasks: #2 two, #1 one.")
+        os.close(gates["two"])
+        terminal.wait("the drain waits for 1 running task: #1 one.")
+        os.close(gates["one"])
+        terminal.wait("the runtime was stopped.")
+        assert terminal.end() == 0

@@ -31,7 +31,7 @@ class ScreenPath(NamedTuple):
     leave_keys: str = "q"
 
 
-HELP_PATH = ScreenPath("help", "?", ("Digits go places",))
+HELP_PATH = ScreenPath("help", "?", ("The deck as a whole",))
 SCREEN_PATHS = (
     ScreenPath("tasks", "5", ("WHY / RESULT", "sleep 0.5", "V views")),
     ScreenPath("tasks, a rare word", "5 /sleepz", ("No task matches the filter",), "\rq"),

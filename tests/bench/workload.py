@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Sequence
+from itertools import repeat
 
 from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 
@@ -15,7 +16,9 @@ def submit_bulk(
 ) -> float:
     """Submit tasks with `submit --from` and return the seconds of the process."""
     lines = house.work / "tasks.jsonl"
-    lines.write_text((json.dumps({"argv": list(argv), "queue": queue}) + "\n") * count)
+    line = json.dumps({"argv": list(argv), "queue": queue}) + "\n"
+    with lines.open("w") as file:
+        file.writelines(repeat(line, count))
     began = time.perf_counter()
     subprocess.run(
         [PROGRAM, "submit", "--from", lines],

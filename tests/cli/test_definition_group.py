@@ -38,7 +38,7 @@ TEMPLATE = {
 }  # fmt: skip
 SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m",
 "match": {"template": "encode"}},
-       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None,
+       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, "state": "ok",
        **TIMESTAMPS}  # fmt: skip
 ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged",
 "object": "#7 film",
@@ -153,6 +153,7 @@ def test_reopening_a_closed_queue_is_reported(fake_runtime, cli):
     assert became("pause", "active", "paused") == "queue media paused\n"
     assert became("pause", "paused", "paused") == "queue media is paused already\n"
     assert became("drain", "paused", "draining") == "queue media draining (was paused)\n"
+    assert "as a paused one does" in cli("queue", "drain", "media").err
     assert became("resume", "draining", "active") == "queue media resumed\n"
     assert became("resume", "active", "active") == "queue media is open already\n"
 
@@ -383,11 +384,12 @@ def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
 def test_each_rule_shows_its_current_state(fake_runtime, cli):
     late = SLA | {"open": {"firing": 2, "pending": 1}}
     quiet = SLA | {"silence": {"until": "2026-01-31T08:00:00.000000Z", "by": "ann", "reason": None}}
-    fake_runtime(sla__ls=[SLA, late, quiet, late | {"enabled": False}], sla__show=late)
+    unknown = SLA | {"state": "no data"}
+    fake_runtime(sla__ls=[SLA, late, quiet, late | {"enabled": False}, unknown], sla__show=late)
 
     rows = cli("sla", "ls").out.splitlines()[1:]
     stands = [row.split("CRIT")[1].partition("until")[0].strip() for row in rows]
-    assert stands == ["ok", "2 firing, 1 pending", "silenced", "off"]
+    assert stands == ["ok", "2 firing, 1 pending", "silenced", "off", "no data"]
     assert "state        2 firing, 1 pending" in cli("sla", "show", "on-time").out
 
 

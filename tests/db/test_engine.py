@@ -10,13 +10,14 @@ import threading
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db import raw_sql
-from db.engine import Database, open_database
+from db.engine import Database, WatchedRead, open_database
 from db.error_translation import translate_error
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
 from db.queries import reads, transitions
@@ -309,3 +310,18 @@ async def test_the_wal_is_checkpointed_on_request(db: Database, database_path: P
 
     assert log.stat().st_size == before, "the room of the log is used again"
     assert (await db.read(reads.count_by_status))["queued"] == 201
+
+
+async def test_an_empty_read_is_left_out_until_something_is_written(db: Database):
+    calls: list[int] = []
+
+    def list_tasks(c: Connection) -> list[Any]:
+        calls.append(1)
+        return list(c.exec_driver_sql("SELECT 1 FROM tasks"))
+
+    watched = WatchedRead(db, list_tasks)
+    assert [await watched.read(), await watched.read(), len(calls)] == [[], [], 1]
+
+    await db.write(submit_one)
+
+    assert [len(await watched.read()), len(await watched.read()), len(calls)] == [1, 1, 3]

@@ -86,6 +86,16 @@ def test_offline_verbs_need_the_lock_too(lock_holder: RuntimeProcess):
     assert (done.returncode, "already has this home" in done.stderr) == (4, True)
 
 
+def test_a_downgrade_names_the_command_that_stops_the_runtime(lock_holder: RuntimeProcess):
+    done = run_command(lock_holder.home, "db", "migrate", "--to", "0001")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "a runtime already has this home" in done.stderr
+    assert "Nothing was changed." in done.stderr
+    assert done.stderr.endswith(f"First: taskdeck --home {lock_holder.home} stop\n")
+    assert not list(lock_holder.home.glob("backups/before-*"))
+
+
 def test_a_killed_runtime_releases_the_home(lock_holder: RuntimeProcess):
     lock_holder.kill()
 

@@ -230,3 +230,13 @@ def test_each_run_and_each_supervisor_has_a_mark_of_its_own(keeper_home):
     marks = {keeper.read_mark(pid) for pid in pids}
 
     assert len(marks) == 6 and min(marks) >= keeper.LEAST_MARK
+
+
+@pytest.mark.parametrize("daemon_home", ["ordinary user"], indirect=True)
+def test_a_job_beyond_the_limit_of_processes_is_refused_by_its_name(daemon_home: KeeperHome):
+    limit = ("prlimit", "--nproc=1:1", "--pid", str(daemon_home.hello["pid"]))
+    assert daemon_home.run_to_end(*limit)["code"] == 0
+
+    refused = daemon_home.wait_for_event("error", daemon_home.spawn("true", wait=False))
+
+    assert refused["code"] == "no-process" and refused["message"].endswith("; ulimit -u is 1")

@@ -318,7 +318,7 @@ def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(
         except OlderDatabase as problem:
             refused.add(verb)
             assert (
-                f"older version ({migrate.REVISIONS[0]!r}, this program needs {migrate.HEAD!r})"
+                f"older version ({migrate.REVISIONS[-2]!r}, this program needs {migrate.HEAD!r})"
                 in problem.message
             )
             assert "taskdeck db migrate" in problem.hint

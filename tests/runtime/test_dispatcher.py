@@ -581,6 +581,25 @@ async def test_runs_past_their_deadline_are_stopped(
     assert (await show_task(call, number))["instances"][0]["status"] == "stopping"
 
 
+async def test_a_timeout_set_while_a_task_runs_stops_the_run(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
+):
+    number, runid = await start_task(call, dispatcher, fake_keeper)
+    dispatcher.handle_event(
+        make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 600)
+    )
+    await dispatcher.stop_overdue()
+    await actions.set_(call, ids=[number], fields={"timeout": 500})
+
+    await dispatcher.stop_overdue()
+    await dispatcher.run_round()
+    dispatcher.handle_event(make_ended_event(runid, None, signal=15, stop="timeout"))
+    await dispatcher.run_round()
+
+    assert [order[:2] for order in fake_keeper.get_orders("stop")] == [(runid, "timeout")]
+    assert (await show_task(call, number))["reason"] == "limit 8m20s"
+
+
 async def test_a_clock_set_forward_ends_no_run_early(
     call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):

@@ -81,7 +81,7 @@ def wait_for_input(home):
     os.read(0, 1)
 
 setup.prepare_database = wait_for_input
-migrate.HEAD = "0002"
+migrate.HEAD = "0999"
 with hold_lock(Path(sys.argv[1])):
     setup.prepare_in_subprocess(Path(sys.argv[1]))
 """

@@ -33,7 +33,14 @@ async def open_call(home: Path) -> AsyncIterator[Call]:
     target = paths.get_database_path(home)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(_prepare_once(), target)
-    async with open_database(target, writable=True) as db:
+    async with reopen_call(home) as call:
+        yield call
+
+
+@asynccontextmanager
+async def reopen_call(home: Path) -> AsyncIterator[Call]:
+    """Yield a verb call by ann on the database of a home."""
+    async with open_database(paths.get_database_path(home), writable=True) as db:
         yield Call(db, "ann", home)
 
 

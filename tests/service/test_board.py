@@ -23,7 +23,7 @@ from app.service.tasks import actions
 from db import schema, timestamps
 from db.engine import Database
 from db.lock_monitor import LockHolder
-from db.queries import operations, reads
+from db.queries import operations, reads, retention
 from tests.service.calls import execute_sql, submit_task
 
 
@@ -138,6 +138,19 @@ async def test_a_cached_failure_count_is_refreshed_without_other_changes(
     assert (await read_board_again(runtime_call)).failed == 0
     passed[0] += 60.0
     assert (await read_board_again(runtime_call)).failed == 1
+
+
+async def test_the_count_of_today_keeps_tasks_that_are_deleted_and_removed(call: Call, worker):
+    for code in (0, 0, 1):
+        await worker.run((await submit_task(call))["number"], code)
+    await actions.rm(call, ids=[1, 3])
+    runs = [row[0] for row in await execute_sql(call, "SELECT runid FROM instances")]
+    await call.db.write(retention.remove_runs, runs)
+
+    assert len(await execute_sql(call, "SELECT 1 FROM tasks")) < 3
+    assert (await board.show_status(call))["today"] == {"ok": 2, "failed": 1}
+    found = await read_board_again(call)
+    assert (found.today_ok, found.today_failed) == (2, 1)
 
 
 async def test_everything_is_read_again_while_a_task_runs(runtime_call: Call, worker, monkeypatch):

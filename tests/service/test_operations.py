@@ -73,6 +73,7 @@ async def test_operations_of_the_runtime_are_marked(ann_call: Call):
         ({"verb": "queue", "by": "bob"}, ["queue pause"]),
         ({"verb": "set"}, ["set priority"]),
         ({"verb": "se"}, []),
+        ({"by": "ann", "without": "submit"}, ["hold", "set priority"]),
         ({"object": "task #1"}, ["hold", "set priority", "submit"]),
         ({"words": ["PRIOR"]}, ["set priority"]),
         ({"words": ["encode", "held"]}, ["hold"]),

@@ -411,7 +411,7 @@ async def test_a_task_rule_and_a_metric_rule_can_be_converted(call: Call) -> Non
         ),
         ({"metric": None}, "stays-below needs a metric: "),
         ({"metric": "wal-size"}, 'value must be a size such as 64M for wal-size, not "5m"'),
-        ({"value": "-5m"}, "value must not be negative"),
+        ({"value": "-5m"}, "value must be 0 or more"),
         ({"value": "0"}, "value must be above 0"),
         (
             {"preset": "finishes-within"},
@@ -506,7 +506,7 @@ async def test_an_applied_definition_closes_and_fires_alerts(call: Call) -> None
         ),
         ('"replica-lag"', '"replica-leg"', 'unknown metric "replica-leg". Nearest: replica-lag'),
         ('"20"', '"20s"', "slas.quick: conditions: value must be a count"),
-        ("64 ", "-64 ", "slas.small-log: conditions: value must not be negative"),
+        ("64 ", "-64 ", "slas.small-log: conditions: value must be 0 or more"),
         ("metric = ", "metrik = ", 'unknown key "metrik". Nearest: metric'),
     ],
 )

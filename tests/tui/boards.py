@@ -129,6 +129,7 @@ def make_waiting(
         f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - since, why,
         short,
         starts_in=starts_in, starts_at=starts_at,
+        expected_in=None if starts_in is None else (0.8 * starts_in, 1.3 * starts_in),
     )  # fmt: skip
 
 
@@ -137,14 +138,14 @@ NEXT = (
     "needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G",
             "needs 12.0G, 2.0G free; #1042 frees 12.0G", 6 * MINUTE),
     make_waiting(1053, "encode S02E06.mkv", "media", "queued", 41 * MINUTE,
-    "queue media is full (2 of 2); first of 14; #1039 ends next",
-            "queue full 2/2; 1st of 14; #1039 ends next", 2 * MINUTE),
+    "first of 14; queue media is full (2 of 2); #1039 ends next",
+            "1st of 14; queue full 2/2; #1039 ends next", 2 * MINUTE),
     make_waiting(1054, "encode S02E07.mkv", "media", "queued", 41 * MINUTE,
-    "queue media is full (2 of 2); second of 14",
-            "queue full 2/2; 2nd of 14", 33 * MINUTE),
+    "second of 14; queue media is full (2 of 2)",
+            "2nd of 14; queue full 2/2", 33 * MINUTE),
     make_waiting(1055, "encode S02E08.mkv", "media", "queued", 41 * MINUTE,
-    "queue media is full (2 of 2); third of 14",
-            "queue full 2/2; 3rd of 14", 78 * MINUTE),
+    "third of 14; queue media is full (2 of 2)",
+            "3rd of 14; queue full 2/2", 78 * MINUTE),
     make_waiting(1060, "etl-report", "etl", "blocked", 151 * MINUTE,
     "after #1047 nightly-etl, which is running", "after #1047, running",
             12 * MINUTE),
@@ -233,7 +234,7 @@ def trouble() -> Board:
 def _make_all_wait(why: str) -> tuple[NextEntry, ...]:
     """Return the waiting rows, all with the same reason."""
     return tuple(
-        line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT
+        line._replace(why=why, why_short=why, expected_in=None, starts_at=None) for line in NEXT
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.core.definitions import toml_yaml
 from app.service.tasks.pages import COLUMNS
 from tests.tui import boards
 from tests.tui.boards import HOUR, MINUTE, NOW, G
@@ -57,7 +58,7 @@ _FAILED_RUN: Row = {
 }
 FAILED = make_task_row(
     number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media",
-    cwd="/srv/media", priority=0, attempts=2,
+    cwd="/srv/media", priority=0, attempts=2, failures=1,
     parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0,
     reason="exit 1",
     launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]},
@@ -245,6 +246,7 @@ def _make_list_rows() -> list[Row]:
             line.status,
             why=line.why_short,
             expected=line.starts_in,
+            expected_in=line.expected_in,
         )
         for line in BOARD.next
     ]
@@ -439,21 +441,14 @@ script = 'ffmpeg -i "$input" -crf $crf "$output"'
 
 
 def _check_definition(args: Mapping[str, Any]) -> Row:
-    """Return the check of a definition, in which `timout` is an unknown key."""
-    text = args["text"]
-    at = next((n for n, line in enumerate(text.split("\n"), 1) if line.startswith("timout")), None)
-    faults = (
-        [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}]
-        if at
-        else []
-    )
-    fields = {} if text == DEFINITION else {"timeout": [3600.0, 7200.0]}
+    """Return the check of a definition."""
+    stored = toml_yaml.read_document(DEFINITION, "toml")
     return {
         "name": "encode",
-        "faults": faults,
-        "before": DEFINITION,
-        "after": text,
-        "fields": fields,
+        "faults": [],
+        "before": toml_yaml.write_document(stored, "toml"),
+        "after": toml_yaml.write_document(args["tables"], "toml"),
+        "fields": {} if args["tables"] == stored else {"timeout": [3600.0, 7200.0]},
     }
 
 
@@ -496,7 +491,7 @@ def _make_rule(name: str, severity: str, words: str, **more: Any) -> Row:
         "id": 1, "name": name, "conditions": {"preset": "finishes-within", "value": "45m",
         "match": {"template": "encode"}}, "actions": {},
         "priority": 2, "enabled": True, "severity": severity, "words": words, "limit": 45 * MINUTE,
-        "open": {}, "silence": None,
+        "open": {}, "silence": None, "state": "ok",
         "late": 0, "last_late": None, "created_at": format_timestamp(9e6),
         "updated_at": format_timestamp(9e6),
     } | more  # fmt: skip

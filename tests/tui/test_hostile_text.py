@@ -85,10 +85,10 @@ async def test_markup_in_a_name_is_shown_verbatim():
 def test_the_real_deck_writes_no_escape_outside_the_allow_list():
     env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     opened = (
-        ("x", "keep it"),
+        ("x", "y  cancel it"),
         ("X", "continue it"),
         (":", "Commands"),
-        ("?", "Digits go places"),
+        ("?", "┌─ Keys"),
         ("/[/red]$(x)", "[/red]$(x)"),
     )
     with Terminal(
@@ -117,12 +117,12 @@ WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("enter",), "SubmitScreen", "[|red]"),
     (("tab", "tab", "tab", "x", "escape", "7"), "AlertsScreen", "[|red]"),
     (("9",), "HistoryScreen", "[|red]"),
-    (("0", "O"), "OperationsScreen", "[|red]"),
-    (("enter",), "OperationScreen", "submit"),
+    (("0", "O"), "OperationsScreen", "[|r"),
+    (("enter",), "OperationScreen", "[/red]"),
     (("0", "3", "g", "j", "e"), "EditScreen", "[|red]"),
     (("escape", "g", "x"), "ChoiceScreen", "[|red]"),
     (("escape", "y"), "ChoiceScreen", "[|red]"),
-    (("escape", "question_mark"), "HelpScreen", "Digits go places"),
+    (("escape", "question_mark"), "HelpScreen", "Keys"),
     (("escape", "colon", *"queue"), "PaletteScreen", "[|red]"),
     (("escape", "n"), "SubmitScreen", "[|red]"),
     (("escape", "slash", "["), "DeckScreen", "[|red]"),
@@ -177,5 +177,6 @@ def test_the_deck_requests_mouse_clicks_but_no_movements():
     assert b"\x1b[?1000h" in deck.output and b"\x1b[?1006h" in deck.output
     assert b"1003h" not in deck.output and b"1015h" not in deck.output
     assert deck.output.rstrip().endswith(
-        b"7 jobs continue, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
+        b"7 jobs continue, 31 wait; the runtime stays up (pid 4120). Back: taskdeck"
+        b"   Stop it: taskdeck stop"
     )

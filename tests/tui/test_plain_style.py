@@ -37,7 +37,7 @@ async def test_the_header_counts_running_and_failed_tasks():
     app, _ = make_recorded_deck(look=PLAIN)
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: "[3]" in read_screen_lines(app)[0])
-        assert "[3]  7 running 3 failed 22 waiting 9 later" in read_screen_lines(app)[0]
+        assert "[3]  7 running, 3 failed, 22 waiting, 9 later" in read_screen_lines(app)[0]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

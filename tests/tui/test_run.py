@@ -65,7 +65,8 @@ def test_a_known_plain_terminal_is_not_probed():
 def test_the_farewell_says_what_continues_and_how_to_return():
     assert (
         tui_run.format_farewell(boards.busy())
-        == "7 jobs continue, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
+        == "7 jobs continue, 31 wait; the runtime stays up (pid 4120). Back: taskdeck"
+        "   Stop it: taskdeck stop"
     )
     one = boards.trouble()._replace(running=boards.RUNNING[:1])
     assert (
@@ -73,10 +74,7 @@ def test_the_farewell_says_what_continues_and_how_to_return():
         == "1 job continues, 31 wait; no runtime is running. Back: taskdeck"
     )
     assert tui_run.format_farewell(None) == "Back: taskdeck"
-    assert (
-        tui_run.format_farewell(Board())
-        == "Nothing runs or waits; no runtime is running. Back: taskdeck"
-    )
+    assert tui_run.format_farewell(Board()) == "No jobs; no runtime is running. Back: taskdeck"
 
 
 def test_the_farewell_wraps_at_spaces_on_a_narrow_terminal():

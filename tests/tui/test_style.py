@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.text.sanitize import measure_width
-from app.tui.style import ALERTS, QUEUES, STATES, Look
+from app.tui.style import ALERTS, QUEUES, STATES, Look, get_load_style
 from app.tui.widgets.footer import KeyHint, select_hints
 
 pytestmark = pytest.mark.unit
@@ -37,9 +37,30 @@ def test_a_bar_is_empty_only_at_zero_and_full_only_when_full(part: float, whole:
     assert UNICODE.draw_bar(part, whole, 8) == shown
 
 
+@pytest.mark.parametrize(
+    ("part", "style", "ascii_bar", "mono_bar"),
+    [
+        (1, "calm", "#...", "█···"),
+        (9, "busy", "%%%.", "▓▓▓·"),
+        (10, "busy", "%%%%", "▓▓▓▓"),
+        (50, "over", "!!!!", "!!!!"),
+    ],
+)
+def test_a_bar_shows_its_load_by_colour_or_by_texture(
+    part: float, style: str, ascii_bar: str, mono_bar: str
+):
+    assert get_load_style(part, 10) == style
+    assert ASCII.draw_bar(part, 10, 4) == ascii_bar
+    assert Look(colour=False).draw_bar(part, 10, 4) == mono_bar
+    assert set(UNICODE.draw_bar(part, 10, 4)) <= {"█", "·"}
+    colours = {UNICODE.style(name).color for name in ("calm", "busy", "over")}
+    assert len(colours) == 3 and None not in colours
+
+
 def test_a_two_tone_bar_distinguishes_used_from_reserved():
     assert UNICODE.draw_two_tone(5.1, 6, 8, 13) == "████████▒▒···"
     assert ASCII.draw_two_tone(5.1, 6, 8, 13) == "########==..."
+    assert ASCII.draw_two_tone(5.1, 8, 8, 13, "busy") == "%%%%%%%%====="
 
 
 def test_a_sparkline_keeps_zero_low_and_leaves_missing_cells_blank():

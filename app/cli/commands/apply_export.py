@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from app.cli import output
 from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, require_text
 from app.core.text.sanitize import sanitize, sanitize_lines, truncate
@@ -37,7 +35,7 @@ def read_text(file: str) -> tuple[str, str]:
     shown = truncate(sanitize(file), 200)
     try:
         if file == "-":
-            return sys.stdin.buffer.read().decode(), ""
+            return output.read_stdin("definitions").decode(), ""
         with open(file, "rb") as source:
             return source.read().decode(), file
     except FileNotFoundError:
@@ -51,20 +49,11 @@ def read_text(file: str) -> tuple[str, str]:
 
 def _parse_tables(text: str, format: str) -> dict[str, Any]:
     """Parse and validate a file here, so that a hostile one costs the runtime nothing."""
-    import json
-
     from app.core.definitions import document
 
     tables = document.read_tables(text, format)
     document.validate_tables(tables)
-    try:
-        json.dumps(tables)
-    except (TypeError, ValueError) as error:
-        what = truncate(sanitize(str(error)), 80)
-        raise Usage(
-            f"holds a value that is no text, number, list or table: {what}. Nothing was changed.",
-            "Put dates and times in quotes.",
-        ) from None
+    document.check_json(tables)
     return tables
 
 

@@ -27,6 +27,7 @@ from app.core.ids import make_uuid7
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Problem, Usage
+from app.paths import DEMO_ENDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +150,10 @@ def _count_waiting(client: Client) -> int:
 
 def _run_deck(home: str, seconds: float) -> int:
     with preserve_terminal():
-        deck = subprocess.Popen([sys.executable, "-P", "-m", "app", "--home", home])
+        ends = {DEMO_ENDS: repr(time.monotonic() + seconds)}
+        deck = subprocess.Popen(
+            [sys.executable, "-P", "-m", "app", "--home", home], env=os.environ | ends
+        )
         try:
             return deck.wait(seconds)
         except subprocess.TimeoutExpired:

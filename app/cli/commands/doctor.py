@@ -56,10 +56,10 @@ def _query_status(session: CommandContext) -> dict[str, Any] | Problem:
 
 def _find_newest_submission(session: CommandContext) -> str | None:
     try:
-        tasks = session.call("ls", limit=1)["tasks"]
+        page = session.call("browse", limit=1)
     except Problem:
         return None
-    return tasks[0]["created_at"] if tasks else None
+    return next((row[page["columns"].index("created_at")] for row in page["rows"]), None)
 
 
 def _format_finding(finding: Finding) -> list[Line]:

@@ -1,4 +1,4 @@
-"""`taskdeck ls`: list tasks, newest first.
+"""`taskdeck ls`: list what runs, then what waits, then what ended.
 
 The count goes to stderr, so that a truncated list is never silent.
 """
@@ -25,6 +25,7 @@ from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import Usage
+from app.paths import is_replica
 from db.states import ENDED
 
 TYPE_CHECKING = False
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
     TaskNote = Sequence[Any]
-    """State and reason of the run, the reason to wait, and the seconds until the expected start."""
+    """State and reason of the run, the reason to wait, begin and range of the expected start, and
+    the limit of the run."""
 
 DEFAULT_LIMIT = 100
 
@@ -81,8 +83,10 @@ def list_tasks(session: CommandContext, args: Args) -> int:
 
 
 def _warn_stale(session: CommandContext, states: set[str]) -> None:
-    """Warn that states may be stale if no runtime is running."""
-    if not states.issubset(ENDED) and not session.client.is_runtime_up():
+    """Warn that states may be stale if no runtime is running. A replica tells its age instead."""
+    if states.issubset(ENDED) or is_replica(session.home):
+        return
+    if not session.client.is_runtime_up():
         output.print_note(
             "no runtime is running; states of unfinished tasks may be stale. Start it: "
             "taskdeck serve --detach"
@@ -91,6 +95,8 @@ def _warn_stale(session: CommandContext, states: set[str]) -> None:
 
 PAGE_SIZE = 1000
 """Tasks per request. A slow search stops early and continues with the next page."""
+GROUPS = (("active", True), ("waiting", False), ("ended", True))
+"""Groups of states in the order of the list, and whether their newest task comes first."""
 
 
 def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
@@ -113,19 +119,36 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
 def _fetch_pages(
     session: CommandContext, filter: str, limit: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the tasks and the rest of the last answer."""
+    """Return the tasks and the rest of the last answer, with the total of all groups."""
+    tasks: list[dict[str, Any]] = []
+    totals: list[int | None] = []
+    more = False
+    reply: dict[str, Any] = {}
+    for group, down in GROUPS:
+        found, reply = _fetch_group(
+            session, f"status:{group} {filter}", down, limit - len(tasks) if limit else None
+        )
+        tasks += found
+        totals.append(reply["total"])
+        more = more or reply["more_after"]
+    known = [total for total in totals if total is not None]
+    total = sum(known) if len(known) == len(totals) else None
+    return tasks, {**reply, "total": total, "more_after": more}
+
+
+def _fetch_group(
+    session: CommandContext, filter: str, down: bool, room: int | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return at most `room` tasks of one group, and the last answer: its total is of the group."""
     tasks: list[dict[str, Any]] = []
     at = None
     while True:
-        reply = session.call(
-            "browse",
-            filter=filter,
-            at=at,
-            limit=min(PAGE_SIZE, limit - len(tasks)) if limit else PAGE_SIZE,
-        )
+        left = PAGE_SIZE if room is None else max(1, min(PAGE_SIZE, room - len(tasks)))
+        reply = session.call("browse", filter=filter, at=at, down=down, limit=left)
         tasks += [dict(zip(reply["columns"], row, strict=True)) for row in reply["rows"]]
-        if not reply["more_after"] or len(tasks) == limit:
-            return tasks, reply
+        if not reply["more_after"] or (room is not None and len(tasks) >= room):
+            cut = room is not None and len(tasks) > room
+            return tasks[:room], {**reply, "more_after": reply["more_after"] or cut}
         at = reply["stopped"] or [tasks[-1]["at"], tasks[-1]["number"]]
 
 
@@ -153,20 +176,20 @@ def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
 
 
 def format_count(shown: int, total: int | None, all_: int, chosen: Collection[str] = ()) -> str:
-    """Return `11 of 1,204 tasks (newest first). More: …`.
+    """Return `11 of 1,204 tasks (running first). More: …`.
 
     `total` is the number of matches, None if unknown; `chosen` are the filters in use.
     """
     if not all_:
         return "no tasks yet. Submit one: taskdeck submit -- COMMAND"
     if not shown:
-        return f"none of {all_:,} tasks. All: taskdeck ls --limit 0"
+        return f"no match among {all_:,} tasks. All: taskdeck ls --limit 0"
     if shown == all_:
         return f"{all_:,} task{'' if all_ == 1 else 's'}"
     matching = f", {total:,} match" if total and total > shown else ""
     others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
     hints = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
-    return f"{shown:,} of {all_:,} tasks (newest first{matching}). More: {', '.join(hints)}"
+    return f"{shown:,} of {all_:,} tasks (running first{matching}). More: {', '.join(hints)}"
 
 
 BRIEF_COLUMNS = (
@@ -181,10 +204,10 @@ BRIEF_COLUMNS = (
     "ended_at",
     "created_at",
 )
-NOTE_COLUMNS = ("run", "run_reason", "why", "expected")
+NOTE_COLUMNS = ("run", "run_reason", "why", "expected", "expected_in", "run_limit")
 """Columns of `browse` that a line shows."""
 
-EMPTY_NOTE = (None, None, None, None)
+EMPTY_NOTE = (None,) * len(NOTE_COLUMNS)
 
 
 class LazyCache(dict):  # type: ignore[type-arg]
@@ -214,12 +237,14 @@ class TaskRowFormatter:
         """Return one line per task."""
         states, texts, ages, notes = self._states, self._texts, self._ages, self._notes
         reply = []
-        for uuid, number, name, status, queue, timeout, reason, started, ended, created in tasks:
+        for uuid, number, name, status, queue, _, reason, started, ended, created in tasks:
             note = notes.get(uuid, EMPTY_NOTE)
-            result = self._format_result(status, reason, note) or self._format_progress(
-                started, timeout, note
-            )
+            result = self._format_result(status, reason, note)
+            if result is None:
+                result = self._format_progress(started, note[5])
             took = (self._format_time(status, started, ended), "") if started else _MISSING
+            if note[4]:
+                took = (f"in {units.format_estimate_range(*note[4])}", "")
             line = [
                 (f"{number}", ""),
                 states[note[0] or status],
@@ -239,25 +264,21 @@ class TaskRowFormatter:
 
     def _format_result(self, status: str, reason: str | None, note: TaskNote) -> str | None:
         """Return why the task waits or how it ended; None while it runs."""
-        run, run_reason, short, _ = note
+        run, run_reason, short, *_ = note
         if status in ENDED:
             return reason or units.MISSING
         if run == "paused" and run_reason:
             return run_reason.removeprefix("paused ")
         return None if status == "running" else short or reason or units.MISSING
 
-    def _format_progress(self, started: str | None, limit: float | None, note: TaskNote) -> str:
-        """Return `84% of 3h ~12m`: the used share of the timeout and the estimated rest."""
-        elapsed, expected = time_format.seconds_since(started, self._now), note[3]
+    def _format_progress(self, started: str | None, limit: float | None) -> str:
+        """Return `84% of 3h`, the used share of the timeout."""
+        elapsed = time_format.seconds_since(started, self._now)
         if elapsed is None:
             return units.MISSING
-        part = (
-            f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}"
-            if limit
-            else ""
-        )
-        left = units.format_estimate(expected - elapsed) if expected and expected > elapsed else ""
-        return f"{part} {left}".strip() or "no limit"
+        if not limit:
+            return "no limit"
+        return f"{units.format_percent(elapsed, limit)} of {units.format_duration_setting(limit)}"
 
 
 _MISSING = (units.MISSING, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.cli import definition_group, output, time_format
 from app.cli.commands.task_actions import report_results
 from app.cli.parser import (
-    DURATION,
+    AGE,
     LIMIT,
     Args,
     Command,
@@ -160,7 +160,7 @@ def _add_arguments(parser: Parser) -> None:
     group.add_argument(
         "--object", metavar="WHAT", type=_parse_object, help='on this object: 42, "queue media", …'
     )
-    group.add_argument("--since", metavar="TIME", type=DURATION, help="within the last 2h, 3d, …")
+    group.add_argument("--since", metavar="TIME", type=AGE, help="since 2h (ago), yesterday, …")
     parser.add_option(
         "--limit", type=LIMIT, default=50, metavar="N", help="show at most N (default: 50)"
     )

@@ -152,13 +152,13 @@ COMMANDS = {
         "change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"
     ),
     "pause": definition_group.make_name_command(
-        "pool", "pause", "stop starting tasks in a pool", "paused"
+        "pool", "pause", "start no more of its tasks; running ones go on", "paused"
     ),
     "resume": definition_group.make_name_command(
         "pool", "resume", "resume starting tasks in a pool", "resumed"
     ),
     "drain": definition_group.make_name_command(
-        "pool", "drain", "finish running tasks and start no more", "draining"
+        "pool", "drain", "pause it, and show others that it is emptied on purpose", "draining"
     ),
     "rm": definition_group.make_name_command("pool", "rm", "remove an unused pool", "removed"),
 }

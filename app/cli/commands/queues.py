@@ -161,13 +161,13 @@ COMMANDS = {
         "change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"
     ),
     "pause": definition_group.make_name_command(
-        "queue", "pause", "stop starting tasks of a queue", "paused"
+        "queue", "pause", "start no more of its tasks; running ones go on", "paused"
     ),
     "resume": definition_group.make_name_command(
         "queue", "resume", "resume starting tasks of a queue", "resumed"
     ),
     "drain": definition_group.make_name_command(
-        "queue", "drain", "finish running tasks and start no more", "draining"
+        "queue", "drain", "pause it, and show others that it is emptied on purpose", "draining"
     ),
     "rm": definition_group.make_name_command("queue", "rm", "remove an unused queue", "removed"),
 }

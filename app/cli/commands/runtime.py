@@ -8,11 +8,15 @@ from argparse import SUPPRESS
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options, make_type
 from app.core.text import units
+from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Problem, Usage
 from app.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from app.cli.context import CommandContext
 
 
@@ -44,6 +48,8 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
     process, in_deck = os.pidfd_open(pid), runtime_launcher.is_in_deck(session.home, pid)
     answer = session.call("stop", drain=args.drain)
     try:
+        if args.drain and output.is_stderr_terminal():
+            _report_drain(session)
         runtime_launcher.wait_for_end(session.home, pid, process, in_deck)
     except KeyboardInterrupt:
         output.print_note("still draining. To resume: taskdeck serve --detach")
@@ -55,6 +61,36 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
     else:
         output.print_note("the runtime was stopped. Start it: taskdeck serve --detach")
     return 0
+
+
+SHOWN_RUNNING = 5
+"""Maximum number of tasks named that a drain waits for."""
+
+
+def _report_drain(session: CommandContext) -> None:
+    """Name the tasks that a drain waits for, as they become fewer, until the runtime ends."""
+    from app.client import Client
+
+    reader, left = Client(session.home, autostart=False), 0
+    try:
+        for _ in session.client.watch():
+            tasks = reader.call("ls", {"status": ["running"], "limit": 0})["tasks"]
+            if tasks and len(tasks) != left:
+                output.print_note(_format_drain(tasks))
+            left = len(tasks)
+    except Problem:  # the runtime ended while it was asked
+        pass
+    finally:
+        reader.close()
+
+
+def _format_drain(tasks: Sequence[Mapping[str, Any]]) -> str:
+    named = ", ".join(
+        f"#{task['number']} {sanitize(task['name'])}" for task in tasks[:SHOWN_RUNNING]
+    )
+    more = f" and {len(tasks) - SHOWN_RUNNING:,} more" if len(tasks) > SHOWN_RUNNING else ""
+    count = "1 running task" if len(tasks) == 1 else f"{len(tasks):,} running tasks"
+    return f"the drain waits for {count}: {named}{more}."
 
 
 def _check_drained(session: CommandContext) -> None:

@@ -9,6 +9,7 @@ from app.cli.commands.instances import format_usage
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids
 from app.cli.table_layout import Column, Line, Span, format_table, wrap_text
 from app.core.text import units
+from app.core.text.left_text import describe_left
 from app.core.text.sanitize import (
     measure_width,
     pad,
@@ -48,15 +49,20 @@ def show_task(session: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(task, args.jsonl)
         return 0
-    task["why"] = _query_reasons(session, task)
+    task |= _query_wait(session, task)
     output.print_lines(_format_page(task, get_last_lines(task), output.get_room(args.wide)))
     return 0
 
 
-def _query_reasons(session: CommandContext, task: dict[str, Any]) -> list[str]:
+def _query_wait(session: CommandContext, task: dict[str, Any]) -> dict[str, Any]:
+    """Return the reasons of a waiting task as `why`, and its expected start as `starts`."""
     if task["status"] in (*ENDED, "running"):
-        return []
-    return [reason["text"] for reason in session.call("why", ids=[task["uuid"]])[0]["reasons"]]
+        return {"why": []}
+    from app.cli.commands.why import format_start
+
+    answer = session.call("why", ids=[task["uuid"]])[0]
+    starts = format_start(answer) if answer.get("expected_start") else ""
+    return {"why": [reason["text"] for reason in answer["reasons"]], "starts": starts}
 
 
 def _format_page(task: dict[str, Any], last: list[str], room: int | None) -> list[Line]:
@@ -138,7 +144,9 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items()),
         ),
         ("pinned", "excluded from cleanup" if task.get("pinned") else ""),
+        ("starts", task.get("starts", "")),
         ("why", _format_reasons(task)),
+        *(("left", text) for text in describe_left(task.get("left") or ())),
     ]
     return [line for label, text in found if text for line in _format_fact(label, text, room)]
 

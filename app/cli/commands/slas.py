@@ -73,7 +73,7 @@ def _format_state(sla: dict[str, Any]) -> Span:
     alerts = [f"{count:,} {sanitize(status)}" for status, count in sla["open"].items() if count]
     if sla["silence"]:
         alerts.append(f"silenced until {time_format.format_clock(sla['silence']['until'])}")
-    return ", ".join(alerts) or "ok", (
+    return ", ".join(alerts) or sla["state"], (
         "broken" if sla["open"].get("firing") else "warn" if alerts else ""
     )
 

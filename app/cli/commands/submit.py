@@ -6,7 +6,6 @@ stdout receives only the numbers of the tasks.
 from __future__ import annotations
 
 import os
-import sys
 
 from app.cli import output
 from app.cli.parser import Args, Command
@@ -33,6 +32,7 @@ _COPIED_OPTIONS = (
     "retries",
     "retry_delay",
     "grace",
+    "log_limit",
     "after",
     "after_any",
     "at",
@@ -50,20 +50,19 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
     return _print_and_wait(session, args, stored)
 
 
-def _print_and_wait(
-    session: CommandContext, args: Args, stored: list[dict[str, Any]], many: bool = False
-) -> int:
+def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, Any]]) -> int:
     """Print the numbers, then follow and wait as requested.
 
     ^C interrupts only the wait, and a message says so.
     """
     try:
-        _print_numbers(args, stored, many)
+        _print_numbers(args, stored)
         if args.follow:
             from app.cli.commands.logs import follow
 
             follow(session, stored[0]["number"])
-        return _wait_for_tasks(session, stored) if args.wait or args.follow else 0
+        numbers = [row["number"] for row in stored]
+        return _wait_for_tasks(session, numbers) if args.wait or args.follow else 0
     except KeyboardInterrupt:
         from app.cli.commands.wait import print_continues
 
@@ -129,7 +128,7 @@ def _make_tasks(args: Args) -> list[dict[str, Any]]:
         return [task]
     from app.cli.submission.each_line import expand_items
 
-    found = expand_items(task, sys.stdin.buffer.read(), args.nul)
+    found = expand_items(task, output.read_stdin("lines"), args.nul)
     if args.follow and len(found) > 1:
         raise Usage(f"--follow shows a single task, not {len(found):,}. {NOT_SUBMITTED}")
     return found
@@ -160,7 +159,7 @@ def _read_script(args: Args) -> str:
         )
     if args.script != "-":
         return args.script
-    return os.fsdecode(sys.stdin.buffer.read())
+    return os.fsdecode(output.read_stdin("a script"))
 
 
 def _check_argv(command: list[str]) -> list[str]:
@@ -224,27 +223,71 @@ def _collect_settings(args: Args) -> dict[str, Any]:
 
 
 def _submit_lines(session: CommandContext, args: Args) -> int:
-    from app.cli.submission.each_line import read_lines_file
+    from app.cli.submission.each_line import open_lines
 
     _check_from_alone(args)
-    text, source = read_lines_file(args.lines)
     first = make_uuid7()
-    try:
-        more = {"keep_going": True} if args.keep_going else {}
-        stored = session.call(
-            "submit.lines", text=text, uuid=first, **context.collect_context(args), **more
-        )
-    except Problem as problem:
-        if problem.message.startswith("line ") and source:
-            problem.message = f"{source} {problem.message}"
-        raise
+    more = {key: True for key in ("keep_going", "dry_run") if getattr(args, key)}
+    with open_lines(args.lines, session.home, first) as (lines, source):
+        try:
+            stored = session.call(
+                "submit.lines", uuid=first, **lines, **context.collect_context(args), **more
+            )
+        except Problem as problem:
+            if problem.message.startswith("line ") and source:
+                problem.message = f"{source} {problem.message}"
+            raise
     for line in stored["refused"]:
         output.print_note(f"{source} line {line['line']}: {line['message']}".lstrip())
-    rows = [
-        {"uuid": make_following_id(first, at), "number": n}
-        for at, n in enumerate(stored["numbers"])
-    ]
-    return _print_and_wait(session, args, rows, many=True) or (1 if stored["refused"] else 0)
+    if args.dry_run:
+        return _print_checked(args, stored)
+    code = _print_spans_and_wait(session, args, first, _get_spans(stored))
+    return code or (1 if stored["refused"] else 0)
+
+
+def _print_checked(args: Args, checked: dict[str, Any]) -> int:
+    """Print how many lines of a file are valid; return 1 if one is not."""
+    valid, refused = checked["valid"], len(checked["refused"])
+    if args.json or args.jsonl:
+        output.print_json({"valid": valid, "refused": checked["refused"]}, args.jsonl)
+    else:
+        lines = "1 line is" if valid == 1 else f"{valid:,} lines are"
+        bad = f", {refused:,} {'is' if refused == 1 else 'are'} not" if refused else ""
+        output.print_message(f"taskdeck: dry run: {lines} valid{bad}. {NOT_SUBMITTED}")
+    return 1 if refused else 0
+
+
+def _get_spans(stored: dict[str, Any]) -> list[list[int]]:
+    """Return position, number and count of tasks whose numbers follow one another."""
+    return stored.get("spans") or [[at, number, 1] for at, number in enumerate(stored["numbers"])]
+
+
+def _print_spans_and_wait(
+    session: CommandContext, args: Args, first: str, spans: list[list[int]]
+) -> int:
+    """Print the numbers of many tasks, then wait as requested."""
+    numbers = [number + step for _, number, count in spans for step in range(count)]
+    try:
+        if args.json or args.jsonl:
+            places = (at + step for at, _, count in spans for step in range(count))
+            output.print_json(
+                [
+                    {"uuid": make_following_id(first, at), "number": number}
+                    for at, number in zip(places, numbers, strict=True)
+                ],
+                args.jsonl,
+            )
+        else:
+            for at in range(0, len(numbers), 10_000):
+                some = numbers[at : at + 10_000]
+                output.write_bytes("".join([f"{number}\n" for number in some]).encode())
+        output.flush()
+        return _wait_for_tasks(session, numbers) if args.wait else 0
+    except KeyboardInterrupt:
+        from app.cli.commands.wait import print_continues
+
+        print_continues(numbers)
+        raise
 
 
 def _check_from_alone(args: Args) -> None:
@@ -253,14 +296,14 @@ def _check_from_alone(args: Args) -> None:
         for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command")
         if getattr(args, key)
     ]
-    if options or args.hold or args.each or args.follow or args.dry_run:
+    if options or args.hold or args.each or args.follow:
         raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
-def _print_numbers(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
+def _print_numbers(args: Args, stored: list[dict[str, Any]]) -> None:
     if args.json or args.jsonl:
         found = [{"uuid": row["uuid"], "number": row["number"]} for row in stored]
-        output.print_json(found if args.each or many else found[0], args.jsonl)
+        output.print_json(found if args.each else found[0], args.jsonl)
     else:
         output.write_bytes("".join([f"{row['number']}\n" for row in stored]).encode())
     output.flush()
@@ -350,6 +393,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
             args.retry_delay is not None and units.format_duration_setting(task["retry_delay"])
         ),
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
+        "log limit": args.log_limit is not None and units.format_memory(task["log_limit"]),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }
     return [f"{word} {wish}" for word, wish in settings.items() if wish] + (
@@ -357,10 +401,10 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     )
 
 
-def _wait_for_tasks(session: CommandContext, stored: list[dict[str, Any]]) -> int:
+def _wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
     from app.cli.commands.wait import wait_for_tasks
 
-    return wait_for_tasks(session, [row["number"] for row in stored])
+    return wait_for_tasks(session, numbers)
 
 
 COMMANDS = {

@@ -243,7 +243,7 @@ EXAMPLES = """\
 
 COMMANDS = {
     "ls": definition_group.make_list_command(
-        "template", COLUMNS, format_template_row, FIELDS, mask_record
+        "template", COLUMNS, format_template_row, FIELDS, mask_record, brief=True
     ),
     "show": definition_group.make_show_command("template", format_template_facts, mask_record),
     "create": Command(

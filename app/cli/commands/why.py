@@ -134,9 +134,7 @@ def _format_heading(task: dict[str, Any]) -> Line:
             else styles.format_status(task["status"])
         )
         return [(shown, "bold"), (f": {heading}.", "")]
-    start = (
-        f" Expected start {sanitize(task['expected_start'])}." if task.get("expected_start") else ""
-    )
+    start = f" Expected start {format_start(task)}." if task.get("expected_start") else ""
     waits = units.format_age(task.get("waits"))
     # "Scheduled for 2m" would read as a start time.
     since = f", submitted {waits} ago" if task["status"] == "scheduled" else f" for {waits}"
@@ -150,6 +148,12 @@ def _format_heading(task: dict[str, Any]) -> Line:
             "",
         ),
     ]
+
+
+def format_start(task: dict[str, Any]) -> str:
+    """Return the expected start: `10:43–10:55 (in 4–16m)`."""
+    wait = f" ({units.format_wait_range(*task['expected_in'])})" if task.get("expected_in") else ""
+    return f"{sanitize(task['expected_start'])}{wait}"
 
 
 def _format_reason(number: int, text: str) -> list[Line]:

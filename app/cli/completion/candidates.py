@@ -116,7 +116,10 @@ def _query_kind(kind: str, words: list[str], call: Call) -> Candidates:
 
 
 def _list_tasks(verb: str, words: list[str], call: Call) -> Candidates:
-    """Yield numbers of tasks the command applies to, newest first, without those already typed."""
+    """Yield numbers of tasks the command applies to, in the order of `ls`.
+
+    Those already typed are left out.
+    """
     import json
 
     states = {"status": list(_STATES[verb])} if verb in _STATES else {}
@@ -138,7 +141,7 @@ def _list_pools(call: Call) -> Candidates:
 
 
 def _list_templates(call: Call) -> Candidates:
-    rows = (row for row in call("template.ls") if not row.get("retired_at"))
+    rows = (row for row in call("template.ls", brief=True) if not row.get("retired_at"))
     return ((row["name"], row.get("description") or row["engine"]) for row in rows)
 
 

@@ -6,14 +6,17 @@ A bulk submission is stored completely or not at all.
 from __future__ import annotations
 
 import os
-import sys
+from contextlib import ExitStack, contextmanager, suppress
 
+from app import paths
+from app.cli.output import open_stdin
 from app.core.text.sanitize import sanitize, truncate
-from app.errors import NOT_SUBMITTED, NotFound, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Storage, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
 
 PLACEHOLDER = "{}"
 
@@ -84,20 +87,74 @@ def _fill_argv(argv: list[str], item: str) -> list[str]:
     return [*argv, item]
 
 
-def read_lines_file(file: str) -> tuple[str, str]:
-    """Return the text of a JSON-lines file and its display name ("" for stdin).
+MAX_TEXT = 16 * 1024
+"""Bytes of lines that are sent in the request; a runtime reads more from a file."""
 
-    Bytes that are not UTF-8 become surrogates.
+
+@contextmanager
+def open_lines(file: str, home: str, name: str) -> Iterator[tuple[dict[str, str], str]]:
+    """Yield the arguments that carry the lines of a file, and its shown name ("" for stdin).
+
+    Bytes that are not UTF-8 become surrogates. Many lines are copied to the file `name` in the
+    home, which is removed at the end, or by the runtime if this process is killed.
     """
-    if file == "-":
-        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape"), ""
-    shown = truncate(sanitize(file), 200)
+    shown = "" if file == "-" else truncate(sanitize(file), 200)
+    with ExitStack() as stack:
+        source = (
+            open_stdin("JSON lines") if file == "-" else stack.enter_context(_open(file, shown))
+        )
+        head = _read(source, shown)
+        if len(head) <= MAX_TEXT:
+            yield {"text": head.decode("utf-8", "surrogateescape")}, shown
+            return
+        try:
+            stack.enter_context(_copy_lines(head, source, home, name))
+        except OSError as error:
+            reason = (error.strerror or "unknown").lower()
+            raise Storage(
+                f"the lines cannot be copied to {sanitize(home)}/run: {reason}. {NOT_SUBMITTED}"
+            ) from None
+        yield {"file": name}, shown
+
+
+@contextmanager
+def _copy_lines(head: bytes, source: BinaryIO, home: str, name: str) -> Iterator[None]:
+    """Copy lines to a locked file in the home and remove it at the end."""
+    from pathlib import Path
+
+    paths.make_home(Path(home))
+    folder = os.path.join(home, "run", paths.SUBMISSIONS)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, f"{name}.lines")
+    with paths.open_locked(path) as copy:
+        try:
+            while head:
+                copy.write(head)
+                head = source.read(1 << 20)
+            copy.flush()
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _read(source: BinaryIO, shown: str) -> bytes:
     try:
-        with open(file, "rb") as source:
-            return source.read().decode("utf-8", "surrogateescape"), shown
+        return source.read(MAX_TEXT + 1)
+    except OSError as error:
+        raise _make_read_error(error, shown) from None
+
+
+def _make_read_error(error: OSError, shown: str) -> Usage:
+    return Usage(
+        f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOT_SUBMITTED}"
+    )
+
+
+def _open(file: str, shown: str) -> BinaryIO:
+    try:
+        return open(file, "rb")
     except FileNotFoundError:
         raise NotFound(f"{shown} does not exist. {NOT_SUBMITTED}") from None
     except OSError as error:
-        raise Usage(
-            f"{shown} cannot be read: {(error.strerror or 'unknown').lower()}. {NOT_SUBMITTED}"
-        ) from None
+        raise _make_read_error(error, shown) from None

@@ -80,7 +80,7 @@ def add_submit_options(parser: Parser) -> None:
         dest="lines",
         type=require_text,
         metavar="FILE",
-        help="one task per line of JSON; - is stdin; all or nothing",
+        help="one task per line of JSON (after may name a line); - is stdin; all or nothing",
     )
     what.add_argument(
         "--keep-going",
@@ -167,6 +167,12 @@ def _add_settings(group: Any) -> None:
         ),
     )
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: 5s)")
+    add(
+        "--log-limit",
+        type=SIZE,
+        metavar="SIZE",
+        help="end the task when its output exceeds 500M, 4G (default: 1G)",
+    )
 
 
 EXAMPLES = """\
@@ -176,6 +182,6 @@ EXAMPLES = """\
   taskdeck submit --cpu 2 --memory 4G --timeout 2h --after 41 -- ./train.sh
   ls *.log | taskdeck submit --each -n 'zip {}' -- gzip -k {}
   taskdeck submit --from jobs.jsonl
-                       {"argv": ["gzip", "-k", "a.log"], "queue": "night", "cpu": 2}
-                       {"script": "sort a | uniq > b", "after": [41], "timeout": "1h"}
+                       {"argv": ["gzip", "-k", "a.log"], "name": "zip", "cpu": 2}
+                       {"script": "sort a | uniq > b", "after": ["zip", 41]}
                        {"template": "encode", "parameters": {"input": "a.mkv"}}"""

@@ -6,6 +6,7 @@ are left alone. Numbers may have units (`"32G"`, `"30m"`); bare numbers are seco
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from app.core import sla
 from app.core.definitions import size_limits
-from app.core.json_types import is_dict, is_object
+from app.core.json_types import is_object
 from app.core.schema import parameters
 from app.core.task_spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -120,25 +121,28 @@ def read_tables(text: str, format: str = "toml") -> dict[Any, Any]:
 
 def validate_tables(tables: Any) -> Definitions:
     """Return the definitions of parsed tables. Raise Usage with all faults."""
-    if not is_dict(tables):
-        raise Usage("must hold tables such as queues and templates. Nothing was changed.")
     size_limits.check_values(tables)
-    found, faults = _find_definitions(tables)
+    found, faults = find_definitions(tables)
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
         raise Usage("; ".join([*faults[:MAX_FAULTS], *more]) + ".", "Nothing was changed.")
     return found
 
 
-def parse_with_faults(text: str, format: str = "toml") -> tuple[Definitions, list[str]]:
-    """Parse a document and return its valid definitions and all faults.
+def check_json(tables: Any) -> None:
+    """Raise Usage for tables that JSON cannot hold, because of a date or a huge number."""
+    try:
+        json.dumps(tables)
+    except (TypeError, ValueError) as error:
+        what = truncate(sanitize(str(error)), 80)
+        raise Usage(
+            f"holds a value that is no text, number, list or table: {what}. Nothing was changed.",
+            "Put dates and times in quotes.",
+        ) from None
 
-    Raise Usage if the text is not valid TOML or YAML.
-    """
-    return _find_definitions(read_tables(text, format))
 
-
-def _find_definitions(data: Mapping[Any, Any]) -> tuple[Definitions, list[str]]:
+def find_definitions(data: Mapping[Any, Any]) -> tuple[Definitions, list[str]]:
+    """Return the valid definitions of parsed tables, and all faults."""
     found: Definitions = {kind: {} for kind in KINDS}
     faults: list[str] = []
     for kind, tables in data.items():

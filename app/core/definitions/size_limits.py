@@ -13,10 +13,10 @@ from app.core.json_types import is_array, is_dict
 from app.errors import Usage
 
 MAX_BYTES = 4 * 1024 * 1024
-MAX_NODES = 200_000
+MAX_NODES = 100_000
 MAX_DEPTH = 64
 """Maximum number of tables and arrays inside each other, and of names in a dotted key."""
-
+_MAX_SIZE = f"{MAX_BYTES // 1024 // 1024}M"
 _TEXTS = re.compile(
     r'"""[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*+(?:"{3,5}|\\?\Z)'
     r"|'''[^']*+(?:'(?!'')[^']*+)*+(?:'{3,5}|\Z)"
@@ -27,11 +27,12 @@ _TEXTS = re.compile(
 )
 """Strings, closed or not, and comments of TOML."""
 _WORDS = re.compile(r"[\w \t+-]++")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def make_too_many() -> Usage:
     """Return the refusal of a document with too many values."""
-    return Usage(f"holds more than {MAX_NODES:,} values. Nothing was changed.")
+    return Usage(f"holds more than {MAX_NODES:,} values: split it. Nothing was changed.")
 
 
 def make_too_deep() -> Usage:
@@ -42,33 +43,41 @@ def make_too_deep() -> Usage:
 def check_length(text: str) -> None:
     """Raise Usage if a text is too long to be parsed."""
     if len(text) > MAX_BYTES:
-        raise Usage(f"the file is larger than {MAX_BYTES // 1024 // 1024}M. Nothing was changed.")
+        raise Usage(f"the file is larger than {_MAX_SIZE}. Nothing was changed.")
 
 
 def check_toml(text: str) -> None:
     """Raise Usage if a TOML text has too many values or too deep keys, without parsing it.
 
-    Only signs outside of strings and comments count. A table or a part of a dotted key costs a
-    kilobyte or more while it is parsed, so half as many are allowed.
+    Only signs outside of strings and comments count. A key is a value, too, and a table or a part
+    of a dotted key costs a kilobyte or more while it is parsed, so half as many are allowed.
     """
     signs = _WORDS.sub("", _TEXTS.sub("", text))
-    if max(map(signs.count, "=,{")) > MAX_NODES or max(map(signs.count, ".[")) > MAX_NODES // 2:
+    if max(map(signs.count, ",{")) > MAX_NODES or max(map(signs.count, "=.[")) > MAX_NODES // 2:
         raise make_too_many()
     if "." * MAX_DEPTH in signs or "[" * MAX_DEPTH in signs:
         raise make_too_deep()
 
 
 def check_values(document: Any) -> None:
-    """Check number and depth of values, and that all strings can be stored."""
-    pending, count = [(document, 0)], 0
+    """Check that a document is a table, its size and depth, and that all strings can be stored.
+
+    YAML aliases repeat a text, so the length of all texts together is limited, too.
+    """
+    if not is_dict(document):
+        raise Usage("must hold tables such as queues and templates. Nothing was changed.")
+    pending, count, length = [(document, 0)], 0, 0
     while pending:
         node, depth = pending.pop()
         count += 1
+        length += len(node) if isinstance(node, str) else 0
         if count > MAX_NODES:
             raise make_too_many()
+        if length > MAX_BYTES:
+            raise Usage(f"holds more than {_MAX_SIZE} of text. Nothing was changed.")
         if depth > MAX_DEPTH:
             raise make_too_deep()
-        if isinstance(node, str) and any("\ud800" <= c <= "\udfff" for c in node):
+        if isinstance(node, str) and _HALF_CHARACTER.search(node):
             raise Usage("holds half a character (a lone surrogate). Nothing was changed.")
         if is_dict(node):
             pending.extend((key, depth) for key in node)

@@ -1,6 +1,6 @@
 """Safe reading and writing of TOML and YAML.
 
-A text is limited to 4 MiB and 200,000 values, because YAML aliases can expand a small text
+A text is limited to 4 MiB and 100,000 values, because YAML aliases can expand a small text
 enormously. Keys are unique, and all strings can be stored. The output has a stable layout, reads
 back unchanged, and keeps multi-line scripts readable.
 """
@@ -18,7 +18,7 @@ from tomlkit import items
 from tomlkit.container import Container
 
 from app.core.definitions import size_limits
-from app.core.json_types import is_array, is_dict, is_object
+from app.core.json_types import is_array, is_object
 from app.core.text.sanitize import sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Refused, Usage
@@ -50,8 +50,6 @@ def read_document(text: str, format: str) -> dict[str, Any]:
         raise Usage(
             f"cannot be read: {truncate(sanitize(str(error)), 120)}. Nothing was changed."
         ) from None
-    if not is_dict(found):
-        raise Usage("must hold tables such as queues and templates. Nothing was changed.")
     size_limits.check_values(found)
     return found
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.core.scheduling.forecast import MAX_DECISIONS, TimeRange
+from app.core.scheduling.forecast import TimeRange
 from app.core.scheduling.plan import ActiveRun, DispatchView, decide, get_known_end
 from app.core.scheduling.reasons import find_reasons
 from app.core.scheduling.waiting_task import (
     Explanation,
+    Forecaster,
     ParentTask,
     PlanContext,
     TaskState,
@@ -28,27 +29,27 @@ __all__ = [
 ]
 
 
-def explain(
-    view: DispatchView, subject: TaskState, position: int | None, decisions: int = MAX_DECISIONS
-) -> Explanation:
+def explain(view: DispatchView, subject: TaskState, position: int | None) -> Explanation:
     """Return why the task waits and when it may start.
 
     `position` is the place in the queue, from 0, and may be beyond the view. A task that does not
-    wait has no reasons. Fewer `decisions` shorten the forecast.
+    wait has no reasons.
     """
-    return _explain_task(build_context(view, [subject], decisions), subject, position)
+    return _explain_task(build_context(view, [subject]), subject, position)
 
 
 def explain_all(
-    view: DispatchView, subjects: Sequence[tuple[TaskState, int | None]]
+    view: DispatchView,
+    subjects: Sequence[tuple[TaskState, int | None]],
+    forecaster: Forecaster | None = None,
 ) -> tuple[Explanation, ...]:
     """Explain several tasks with one plan and one forecast per pool."""
-    context = build_context(view, [subject for subject, _ in subjects])
+    context = build_context(view, [subject for subject, _ in subjects], forecaster)
     return tuple(_explain_task(context, subject, position) for subject, position in subjects)
 
 
 def build_context(
-    view: DispatchView, subjects: Sequence[TaskState], decisions: int = MAX_DECISIONS
+    view: DispatchView, subjects: Sequence[TaskState], forecaster: Forecaster | None = None
 ) -> PlanContext:
     """Compute the plan and its context for these tasks."""
     decision = decide(view)
@@ -56,12 +57,13 @@ def build_context(
     holders: dict[str, list[ActiveRun]] = {pool.name: [] for pool in view.pools}
     for run in sorted(view.active, key=lambda run: get_known_end(run.ends_in)):
         holders[queues[run.queue].pool].append(run)
+    heads = [room.backfill.task.number for room in decision.budgets.values() if room.backfill]
     numbers = frozenset(
         n for s in subjects for n in (s.number, *(parent.number for parent in s.parents))
-    )
+    ).union(heads)
     starts = {task.uuid: task for task in decision.starts}
     return PlanContext(
-        view, numbers, queues, decision.budgets, decision.slots, starts, holders, decisions
+        view, numbers, queues, decision.budgets, decision.slots, starts, holders, forecaster
     )
 
 
@@ -97,17 +99,15 @@ def _estimate_start(waiting: WaitingTask) -> tuple[float, float] | None:
         or not waiting.is_open
     ):
         return None
-    if subject.status == "queued":
-        ranges = [waiting.context.get_forecast(waiting.queue.pool).may_start.get(subject.number)]
-    else:
-        ranges = [_find_end_range(waiting.context, parent.number) for parent in subject.unmet]
-    known = [found for found in ranges if found]
-    if len(known) < len(ranges):
-        return None
+    start = waiting.context.get_forecast(waiting.queue.pool).may_start.get(subject.number)
+    if start or subject.status == "queued":
+        return start
+    known = [_find_end_range(waiting.context, parent.number) for parent in subject.unmet]
     exact = max(0.0, subject.not_before_in or 0.0, subject.retry_in or 0.0)
-    return max([exact, *(soonest for soonest, _ in known)]), max(
-        [exact, *(latest for _, latest in known)]
-    )
+    ranges = [(exact, exact), *filter(None, known)]
+    if len(ranges) <= len(known):
+        return None
+    return max(first for first, _ in ranges), max(last for _, last in ranges)
 
 
 def _find_end_range(context: PlanContext, number: int) -> TimeRange | None:

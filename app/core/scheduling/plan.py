@@ -2,17 +2,16 @@
 
 EASY backfilling (Lifka 1995) on two resources. The first task in order that does not fit its pool
 gets a reservation at the time when enough runs will have ended. A later task starts earlier only if
-it ends by then or fits beside the reserved task. Each pool has one reservation. Tasks of the
-reserved task's own queue also leave it a slot: with its queue full, the reserved task could not
-start and would lose its reservation.
+it ends by then or fits beside the reserved task. Each pool has one reservation. A task of the
+reserved task's own queue takes its last slot only if its limit ends it by then. The first task of
+a full queue has a reservation, too, if a slot is free before the resources are.
 
 Pools share nothing, so each is planned separately. Times are seconds from now as floats, memory is
 MiB, CPU is cores.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
 from math import inf
 from typing import NamedTuple
 
@@ -36,8 +35,8 @@ class PoolView:
 class QueuedTask:
     """A task that may start now.
 
-    `expected` is the run time in seconds; None is unbounded. `has_past_runs` is True if past runs
-    give the run time; otherwise it is only the limit. `limit` is the timeout.
+    `expected` is the run time in seconds that the plan counts on; None is unbounded. `likely` holds
+    equally likely run times from past runs, for forecasts only. `limit` is the timeout.
     """
 
     uuid: str
@@ -49,8 +48,8 @@ class QueuedTask:
     cpu: float
     memory: float
     expected: float | None
-    has_past_runs: bool = True
     limit: float | None = None
+    likely: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,8 @@ class QueueView:
 class ActiveRun:
     """A run that holds resources.
 
-    `ends_in` is None if unknown, and 0 or negative if overdue. `has_past_runs` and `limit` are as
-    in `QueuedTask`, in seconds from now.
+    `ends_in` is None if unknown, and 0 or negative if overdue. `limit` and `likely` are as in
+    `QueuedTask`, in seconds from now. `began` is in UNIX seconds.
     """
 
     number: int
@@ -85,8 +84,18 @@ class ActiveRun:
     cpu: float
     memory: float
     ends_in: float | None
-    has_past_runs: bool = True
     limit: float | None = None
+    likely: tuple[float, ...] = ()
+    began: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaterTask:
+    """A task that joins its queue once its parents have ended, and not before `due_in` seconds."""
+
+    task: QueuedTask
+    due_in: float
+    parents: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class DispatchView:
     """Complete input of the decision.
 
     The pool of every queue and the queue of every run must be present. `halted` is the reason why
-    nothing starts. `now` (UNIX seconds) is only used to format dates.
+    nothing starts. `now` (UNIX seconds) is used to format dates, and `later` for forecasts.
     """
 
     pools: tuple[PoolView, ...]
@@ -102,6 +111,7 @@ class DispatchView:
     active: tuple[ActiveRun, ...]
     halted: str | None
     now: float | None = None
+    later: tuple[LaterTask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +135,12 @@ class Plan:
 
 
 class PendingRelease(NamedTuple):
-    """Resources that become free in `ends_in` seconds (inf: unknown)."""
+    """Resources and a slot that become free in `ends_in` seconds (inf: unknown)."""
 
     ends_in: float
     cpu: float
     memory: float
+    queue: str
 
 
 @dataclass(slots=True)
@@ -147,7 +158,7 @@ class BackfillBudget:
         Deduct the resources of a task that may still run when the reserved task starts.
         """
         if task.queue == self.task.queue and slots < 2:
-            return False
+            return task.limit is not None and task.limit <= self.starts_in < inf
         if task.expected is not None and task.expected <= self.starts_in < inf:
             return True
         if not (can_fit(task.cpu, self.cpu) and can_fit(task.memory, self.memory)):
@@ -167,11 +178,11 @@ class PoolBudget:
     ends: list[PendingRelease] = field(default_factory=list[PendingRelease])
     backfill: BackfillBudget | None = None
 
-    def occupy(self, cpu: float, memory: float, ends_in: float) -> None:
+    def occupy(self, run: ActiveRun | QueuedTask, ends_in: float) -> None:
         """Deduct a run that holds resources of the pool; `ends_in` inf is unknown."""
-        self.cpu -= cpu
-        self.memory -= memory
-        self.ends.append(PendingRelease(ends_in, cpu, memory))
+        self.cpu -= run.cpu
+        self.memory -= run.memory
+        self.ends.append(PendingRelease(ends_in, run.cpu, run.memory, run.queue))
 
     def can_ever_fit(self, cpu: float, memory: float) -> bool:
         """Return True if the request fits into the empty pool."""
@@ -181,8 +192,12 @@ class PoolBudget:
         """Return True if the request fits now."""
         return can_fit(cpu, self.cpu) and can_fit(memory, self.memory)
 
-    def reserve(self, task: QueuedTask) -> None:
-        """Reserve resources for a task from the time when enough runs have ended."""
+    def reserve(self, task: QueuedTask, slots: int) -> None:
+        """Reserve resources for a task from the time when enough runs have ended.
+
+        Without a free slot, reserve only if one is free before: a task that waits for a slot must
+        not stop the other queues of its pool.
+        """
         cpu, memory, starts_in = self.cpu, self.memory, 0.0
         for end in sorted(self.ends):
             enough = can_fit(task.cpu, cpu) and can_fit(task.memory, memory)
@@ -193,7 +208,10 @@ class PoolBudget:
             # A run with an unknown end may end next and let the task start. A later task may take
             # only resources that are free now and that the reserved task does not need.
             cpu, memory, starts_in = self.cpu, self.memory, inf
-        self.backfill = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
+        if slots < 1 and starts_in < inf:
+            slots += sum(e.queue == task.queue and e.ends_in < starts_in for e in self.ends)
+        if slots >= 1:
+            self.backfill = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
 
 
 @dataclass(slots=True)
@@ -238,33 +256,37 @@ def decide(view: DispatchView) -> DispatchDecision:
     slots = {queue.name: queue.capacity for queue in view.queues}
     for run in view.active:
         slots[run.queue] -= 1
-        room_of[run.queue].occupy(run.cpu, run.memory, get_known_end(run.ends_in))
-    starts = [
-        task
-        for task in _iterate_candidates(view, rooms, slots)
-        if _try_start(task, room_of[task.queue], slots)
-    ]
+        room_of[run.queue].occupy(run, get_known_end(run.ends_in))
+    starts = [] if view.halted is not None else start_tasks(order_tasks(view), room_of, slots)
     return DispatchDecision(rooms, slots, starts)
 
 
-def _iterate_candidates(
-    view: DispatchView, rooms: dict[str, PoolBudget], slots: dict[str, int]
-) -> Iterator[QueuedTask]:
-    """Yield startable tasks, ordered by queue priority, front, priority and age."""
-    if view.halted is not None:
-        return
-    candidates = [
-        q
-        for q in view.queues
-        if is_open(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1
+def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
+    """Return the tasks of open queues, by queue priority, front, priority and age."""
+    pools = {pool.name: pool for pool in view.pools}
+    candidates = [q for q in view.queues if q.waiting and is_open(q, pools[q.pool])]
+    if len(candidates) == 1:
+        return candidates[0].waiting
+    priorities = {queue.name: queue.priority for queue in candidates}
+    return sorted(
+        (task for queue in candidates for task in queue.waiting),
+        key=lambda task: (-priorities[task.queue], get_sort_key(task)),
+    )
+
+
+def start_tasks(
+    line: Iterable[QueuedTask], rooms: Mapping[str, PoolBudget], slots: dict[str, int]
+) -> list[QueuedTask]:
+    """Return the tasks of an ordered line that start now; deduct them from pools and slots.
+
+    `rooms` and `slots` are by queue.
+    """
+    full = set[str]()
+    return [
+        task
+        for task in line
+        if task.queue not in full and _try_start(task, rooms[task.queue], slots, full)
     ]
-    candidates.sort(key=lambda queue: -queue.priority)
-    for _, level in groupby(candidates, key=lambda queue: queue.priority):
-        yield from _merge([queue.waiting for queue in level])
-
-
-def _merge(lines: list[tuple[QueuedTask, ...]]) -> Iterable[QueuedTask]:
-    return lines[0] if len(lines) == 1 else sorted(chain.from_iterable(lines), key=get_sort_key)
 
 
 def get_sort_key(task: QueuedTask) -> tuple[int, int, int]:
@@ -277,19 +299,20 @@ def is_open(queue: QueueView, pool: PoolView) -> bool:
     return queue.status == ACTIVE and pool.status == ACTIVE
 
 
-def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int]) -> bool:
-    """Start a task if allowed; reserve resources for the first one that does not fit."""
-    free = slots[task.queue]
+def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int], full: set[str]) -> bool:
+    """Start a task if allowed; reserve resources for the first one that does not fit.
+
+    Add its queue to `full` if it has no slot: the first task to learn so is the next to start.
+    """
+    free, fits = slots[task.queue], room.has_free(task.cpu, task.memory)
     if free < 1:
-        return False
-    if not room.has_free(task.cpu, task.memory):
-        if room.backfill is None and room.can_ever_fit(task.cpu, task.memory):
-            room.reserve(task)
-        return False
-    if room.backfill is not None and not room.backfill.try_admit(task, free):
+        full.add(task.queue)
+    if not fits and room.backfill is None and room.can_ever_fit(task.cpu, task.memory):
+        room.reserve(task, free)
+    if free < 1 or not fits or (room.backfill and not room.backfill.try_admit(task, free)):
         return False
     slots[task.queue] = free - 1
-    room.occupy(task.cpu, task.memory, inf if task.expected is None else task.expected)
+    room.occupy(task, inf if task.expected is None else task.expected)
     return True
 
 

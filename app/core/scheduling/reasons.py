@@ -22,7 +22,7 @@ from app.core.text.units import (
     format_memory,
     format_number,
     format_ordinal,
-    format_upper_bound,
+    format_wait_range,
 )
 
 SHORT_WIDTH = 44
@@ -85,7 +85,8 @@ def _explain_hold(case: WaitingTask) -> Iterator[WaitReason]:
 def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
     wait = case.subject.not_before_in
     if wait is not None and wait > 0:
-        text = f"not before {sanitize(case.subject.not_before_text or _format_wait(wait))}"
+        at = case.subject.not_before_text or f"in {format_estimate(wait)}"
+        text = f"not before {sanitize(at)}"
         yield WaitReason("not-before", text, _fit_parts(text, _describe_closed(case)))
 
 
@@ -163,15 +164,14 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     ]
     follows = f"#{ends[0]} ends next" if ends and case.position == 0 else None
     load, capacity = case.load, case.queue.capacity
-    text = _join_parts(
-        f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})",
-        case.format_position(),
-        follows,
-    )
+    name = sanitize(case.queue.name)
+    full, short = f"queue {name} is full ({load} of {capacity})", f"queue full {load}/{capacity}"
+    if capacity == 0:
+        full = short = f"queue {name} has capacity 0"
+    # The position comes first: it is what differs between the rows of a list, which are cut.
+    text = _join_parts(case.format_position(), full, follows)
     yield WaitReason(
-        "queue-full",
-        text,
-        _fit_parts(f"queue full {load}/{capacity}", case.format_position(_format_nth), follows),
+        "queue-full", text, _fit_parts(case.format_position(_format_nth), short, follows)
     )
 
 
@@ -229,17 +229,22 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
         has = f"has {need.format_amount(need.total)} in all"
         text = f"needs {needs}{unit}, but pool {pool} {has}: it can never start"
         return _make_reason(need.code, text, f"needs {needs}{word}, the pool {has}")
-    runs, when = _find_sufficient_ends(need, case.holders)
+    runs, _ = _find_sufficient_ends(need, case.holders)
     free = f"{need.format_amount(need.free)} free"
     text = _join_parts(
+        case.format_position(),
         f"needs {needs}{unit} of pool {pool}, {free}",
-        _format_releases(need, runs, when),
+        _format_releases(need, runs),
         _format_overdue(need, case, runs),
     )
     return WaitReason(
         need.code,
         text,
-        _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs, when)),
+        _fit_parts(
+            case.format_position(_format_nth),
+            f"needs {needs}{word}, {free}",
+            _format_releases_short(need, runs),
+        ),
     )
 
 
@@ -261,13 +266,13 @@ def _find_sufficient_ends(
     return [], inf
 
 
-def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str:
+def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str:
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
         return "no known end frees enough"
     first = (
         f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
-        f" {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
+        f" {_format_end(runs[:1])}"
     )
     more = len(runs) - 1
     return (
@@ -275,7 +280,7 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float)
         if not more
         else (
             f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'}"
-            f" {_format_wait(when, runs)}"
+            f" {_format_end(runs)}"
         )
     )
 
@@ -292,18 +297,17 @@ def _format_overdue(
     return f"#{late[0].number} is overdue" if late and not enough else None
 
 
-def _format_releases_short(
-    need: ResourceNeed, runs: Sequence[ActiveRun], when: float
-) -> str | None:
+def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str | None:
     if len(runs) == 1:
         return f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
-    return f"enough {_format_wait(when, runs)}" if runs else None
+    return f"enough {_format_end(runs)}" if runs else None
 
 
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """Explain a task whose queue has a slot: reserved, behind another, or starting."""
+    is_reserved = case.budget.backfill and case.budget.backfill.task.uuid == case.subject.uuid
     if (
-        case.is_full
+        (case.is_full and not is_reserved)
         or not case.is_open
         or not case.budget.can_ever_fit(case.subject.cpu, case.subject.memory)
     ):
@@ -311,7 +315,7 @@ def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     backfill, uuid = case.budget.backfill, case.subject.uuid
     if uuid in case.context.starts:
         yield _explain_soon()
-    elif case.context.slots[case.queue.name] < 1:
+    elif not is_reserved and case.context.slots[case.queue.name] < 1:
         yield _explain_behind_start(
             next(task for task in case.context.starts.values() if task.queue == case.queue.name)
         )
@@ -333,40 +337,53 @@ def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
                 t for t in case.context.starts.values() if case.context.queues[t.queue].pool == pool
             )
         )
-    text = "its place is reserved: smaller tasks start before it only if they do not delay it"
-    yield _make_reason("reservation", text, "its place is reserved")
+    text = "it has a reservation: smaller tasks start first only if they do not delay it"
+    yield _make_reason("reservation", text, "it has a reservation")
 
 
 def _explain_delay(case: WaitingTask, backfill: BackfillBudget) -> WaitReason:
-    head, when = (
-        backfill.task.number,
-        "" if backfill.starts_in == inf else f" ({_format_wait(backfill.starts_in)})",
+    head = backfill.task.number
+    wait = case.context.get_forecast(case.queue.pool).may_start.get(head)
+    when = f" ({format_wait_range(*wait)})" if wait else ""
+    text = f"waits behind #{head}, which has reserved pool {sanitize(case.budget.pool.name)}{when}"
+    return _make_reason(
+        "reserved",
+        _join_parts(text, _describe_unknown_end(case, backfill)),
+        f"behind #{head}, which is next{when}",
     )
-    text = (
-        f"would delay #{head}, whose place in pool {sanitize(case.budget.pool.name)} is"
-        f" reserved{when}"
-    )
-    return _make_reason("reserved", text, f"would delay #{head}, which is next{when}")
+
+
+def find_unknown_ends(case: WaitingTask) -> list[ActiveRun]:
+    """Return the runs of unknown end without a timeout in the pool of a task."""
+    return [run for run in case.holders if get_known_end(run.ends_in) == inf and run.limit is None]
+
+
+def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | None:
+    """Name the runs whose unknown end keeps the start of the reservation unknown, and the help."""
+    runs = find_unknown_ends(case)
+    if backfill.starts_in < inf or not runs:
+        return None
+    others = f" and {format_count(len(runs) - 1)} more" if len(runs) > 1 else ""
+    whom = "them" if others else "it"
+    if case.index is not None and case.queue.waiting[case.index].expected is None:
+        whom += " and this task"
+    return f"the end of #{runs[0].number}{others} is not known: give {whom} a timeout"
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
-    place = (
-        f"{case.format_position()} in queue {sanitize(case.queue.name)}"
-        if case.format_position()
-        else None
-    )
-    behind = (
-        f"behind #{head.number}, whose place in pool {sanitize(case.budget.pool.name)} is reserved"
-    )
+    is_named = any(need.is_lacking for need in find_needs(case))  # the first reason has it
+    position = None if is_named else case.format_position()
+    place = f"{position} in queue {sanitize(case.queue.name)}" if position else None
+    behind = f"behind #{head.number}, which has reserved pool {sanitize(case.budget.pool.name)}"
     return WaitReason(
         "behind",
         _join_parts(place, behind),
-        _fit_parts(f"behind #{head.number}", case.format_position(_format_nth)),
+        _fit_parts(case.format_position(_format_nth), f"behind #{head.number}"),
     )
 
 
 def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
-    if case.index is None and case.position is not None:
+    if case.index is None and case.format_position():
         yield _make_reason(
             "behind",
             f"{case.format_position()} in queue {sanitize(case.queue.name)}",
@@ -378,12 +395,14 @@ def _explain_behind_start(first: QueuedTask) -> WaitReason:
     return _make_reason("behind", f"behind #{first.number}, which starts now")
 
 
-def _format_wait(seconds: float, runs: Sequence[ActiveRun] = ()) -> str:
-    """Format a wait: `in ~6m`, or `within 6m` if a run is only bounded by its limit."""
-    return (
-        f"in {format_estimate(seconds)}"
-        if all(run.has_past_runs for run in runs)
-        else f"within {format_upper_bound(seconds)}"
+def _format_end(runs: Sequence[ActiveRun]) -> str:
+    """Format the wait until all runs have ended: `in 4–9m`, or `within 9m` if limits tell it."""
+    if all(run.likely for run in runs):
+        return format_wait_range(
+            max(run.likely[0] for run in runs), max(run.likely[-1] for run in runs)
+        )
+    return format_wait_range(
+        0.0, max(run.likely[-1] if run.likely else get_known_end(run.ends_in) for run in runs)
     )
 
 
@@ -418,10 +437,11 @@ def _join_parts(*parts: str | None) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _fit_parts(first: str, *more: str | None) -> str:
+def _fit_parts(*parts: str | None) -> str:
     """Join as many parts, from the first on, as fit the short form."""
+    first, *more = filter(None, parts)
     text = truncate(first, SHORT_WIDTH)
-    for part in filter(None, more):
+    for part in more:
         if measure_width(f"{text}; {part}") > SHORT_WIDTH:
             break
         text = f"{text}; {part}"

@@ -12,10 +12,8 @@ from app.core.scheduling.explain import explain
 from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
 from app.core.scheduling.run_stats import RunStats, format_exact_memory
 from app.core.scheduling.waiting_task import Explanation, TaskState
-from app.core.text.units import format_estimate, format_number
+from app.core.text.units import format_number, format_wait_range
 
-LOOKAHEAD_DECISIONS = 24
-"""Forecast decisions per what-if: few, because one answer tries several what-ifs."""
 SOONER_RATIO = 0.9
 """Maximum ratio of new to old waiting time that counts as sooner."""
 
@@ -48,6 +46,8 @@ class Suggestion:
     undo: tuple[SuggestionUndo, ...] = ()
     object: str = ""
     asks: int | None = None
+    other_pool: bool = False
+    """True if the task would leave its pool, which may be on another kind of machine."""
     worth: int = 0
     """Rank, smaller is better: 0 starts at once, 1 sooner, 2 removes one obstacle, 3 no sooner, 4
     informs only."""
@@ -91,15 +91,16 @@ def predict_gain(
         **changed,
     )
     placed = _place_task(view, task) if subject.status == "queued" else view
-    after = explain(placed, subject, None, LOOKAHEAD_DECISIONS)
+    after = explain(placed, subject, None)
     first, before = after.reasons[0], what_if.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"
     old, new = _estimate_wait(what_if.why), _estimate_wait(after)
-    if new < old * SOONER_RATIO:
-        sooner, later = format_estimate(new), format_estimate(old) if old < inf else ""
-        differs = later and later != sooner
-        return 1, f"starts in {sooner}" + (f" instead of {later}" if differs else "")
+    if after.expected_in and new < old * SOONER_RATIO:
+        sooner = format_wait_range(*after.expected_in)
+        later = format_wait_range(*what_if.why.expected_in) if what_if.why.expected_in else sooner
+        instead = f" instead of {later.removeprefix('in ')}" if later != sooner else ""
+        return 1, f"starts {sooner}{instead}"
     if before.code in {reason.code for reason in after.reasons}:
         return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
     return 2, "then its turn comes" if _is_position_unknown(placed, task) else f"then {first.short}"
@@ -116,15 +117,17 @@ def _is_position_unknown(view: DispatchView, task: QueuedTask) -> bool:
 
 
 def _estimate_wait(why: Explanation) -> float:
-    """Return the middle of the expected range, or its end if it has no start."""
-    if why.expected_in is None:
-        return inf
-    return why.expected_in[1] if why.starts_in is None else sum(why.expected_in) / 2
+    """Return the middle of the expected range, for comparisons only, or inf."""
+    return inf if why.expected_in is None else sum(why.expected_in) / 2
 
 
 def _place_task(view: DispatchView, task: QueuedTask) -> DispatchView:
     """Return the view with the task in its queue and in no other."""
-    return replace(view, queues=tuple(_place_in_queue(queue, task) for queue in view.queues))
+    return replace(
+        view,
+        queues=tuple(_place_in_queue(queue, task) for queue in view.queues),
+        later=tuple(later for later in view.later if later.task.uuid != task.uuid),
+    )
 
 
 def _place_in_queue(queue: QueueView, task: QueuedTask) -> QueueView:

@@ -9,7 +9,7 @@ from math import ceil, inf
 
 from app.core.scheduling.explain import build_context, build_waiting_task
 from app.core.scheduling.plan import ACTIVE, ActiveRun, PoolView, QueuedTask, QueueView, can_fit
-from app.core.scheduling.reasons import ResourceNeed, find_needs
+from app.core.scheduling.reasons import ResourceNeed, find_needs, find_unknown_ends
 from app.core.scheduling.run_stats import (
     REQUEST_MARGIN,
     RunStats,
@@ -37,12 +37,16 @@ MAX_SUGGESTIONS = 6
 """Maximum number of suggestions."""
 RESERVATION_SHARE = 0.9
 """Share of the time until a reservation starts that a backfilled task may use."""
+MIN_RUN_TIMEOUT = 1800.0
+"""Minimum seconds that a suggested timeout leaves to a run."""
 MAX_TRIALS = 3
 """Maximum number of other queues, or of runs to cancel, that are evaluated."""
 
 
 def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
-    """Return suggestions, best first, with those that lose work last.
+    """Return suggestions, best first.
+
+    Those that lose work come later, and the queue of another pool last.
 
     Return nothing if dispatch is halted or the task is about to start.
     """
@@ -63,6 +67,7 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
             found,
             key=lambda suggestion: (
                 suggestion.worth > 3,
+                suggestion.other_pool,
                 suggestion.asks is not None,
                 suggestion.worth,
             ),
@@ -191,9 +196,35 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
             f" longer runs are stopped; {gain}"
         )
         suggestion = Suggestion("timeout", f"limit it to {format_age(limit)}", text, worth=worth)
-        yield add_field_change(
-            world, suggestion, {"timeout": world.task.expected}, {"timeout": limit}
+        yield add_field_change(world, suggestion, {"timeout": world.task.limit}, {"timeout": limit})
+
+
+def _suggest_run_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
+    """Suggest a timeout for a run whose unknown end keeps a reservation and the task waiting."""
+    kept, expected = case.budget.backfill, world.task.expected
+    if "reserved" not in codes or kept is None or kept.starts_in < inf or expected is None:
+        return
+    for run in find_unknown_ends(case)[:MAX_TRIALS]:
+        elapsed = _get_elapsed(world, run)
+        hours = ceil((elapsed + max(2 * expected, MIN_RUN_TIMEOUT)) / 3600)
+        left = hours * 3600.0 - elapsed
+        bounded = tuple(
+            replace(one, ends_in=left, limit=left, likely=()) if one.number == run.number else one
+            for one in world.view.active
         )
+        worth, gain = predict_gain(world, replace(world.view, active=bounded), world.task)
+        if worth < 2:
+            args = {"ids": [run.number]}
+            yield Suggestion(
+                f"timeout-{run.number}", f"limit #{run.number} to {hours}h",
+                f"#{run.number} is stopped if it runs longer; {gain}", "set",
+                {**args, "fields": {"timeout": hours * 3600.0}},
+                ("taskdeck", "set", str(run.number), "--timeout", f"{hours}h"),
+                f"Timeout none → {hours}h:",
+                (SuggestionUndo("set", {**args, "fields": {"timeout": None}},
+                "Timeout none again:"),), worth=worth,
+            )  # fmt: skip
+            return
 
 
 def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -256,16 +287,19 @@ def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
     if world.subject.status != "queued":
         return
     roomy = [queue for queue in world.view.queues if _can_start_task(queue, case)]
+    roomy.sort(key=lambda queue: queue.pool != case.queue.pool)
     tried = [
         (*predict_gain(world, world.view, _move_task(world.task, queue)), queue)
         for queue in roomy[:MAX_TRIALS]
     ]
-    better = [(worth, gain, queue) for worth, gain, queue in tried if worth < 2]
+    better = [(queue.pool != case.queue.pool, worth, gain, queue) for worth, gain, queue in tried
+              if worth < 2]  # fmt: skip
     if better:
-        worth, gain, queue = min(better, key=lambda found: found[0])
-        suggestion = Suggestion(
-            "queue", f"move it to queue {sanitize(queue.name)}", gain, worth=worth
-        )
+        is_other, worth, gain, queue = min(better, key=lambda found: found[:2])
+        text = f"move it to queue {sanitize(queue.name)}"
+        if is_other:
+            gain = f"it would run in another pool, {sanitize(queue.pool)}; {gain}"
+        suggestion = Suggestion("queue", text, gain, other_pool=is_other, worth=worth)
         yield add_field_change(
             world, suggestion, {"queue": world.task.queue}, {"queue": queue.name}
         )
@@ -434,7 +468,7 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
         worth, gain = predict_gain(world, replace(world.view, active=rest), world.task)
         if worth < 2:
             elapsed = _get_elapsed(world, run)
-            cost = f"; the {format_age(elapsed)} it ran are lost" if elapsed >= 1 else ""
+            cost = f" ({format_age(elapsed)} of work lost)" if elapsed >= 1 else ""
             yield Suggestion(f"cancel-{run.number}", f"cancel #{run.number} {sanitize(run.name)}",
             f"{_format_freed(run, case)}{cost}; {gain}",
                        "cancel", {"ids": [run.number]}, ("taskdeck", "cancel", str(run.number)),
@@ -472,6 +506,7 @@ _GENERATORS = (
     _suggest_smaller_request,
     _suggest_other_queue,
     _suggest_timeout,
+    _suggest_run_timeout,
     _suggest_front,
     _suggest_capacity,
     _suggest_larger_pool,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.core.scheduling.forecast import MAX_DECISIONS, Forecast, make_forecast
+from app.core.scheduling.forecast import Forecast, make_forecast
 from app.core.scheduling.plan import (
     ACTIVE,
     ActiveRun,
@@ -100,11 +100,15 @@ class Explanation(NamedTuple):
         return None if soonest == 0 < latest else soonest
 
 
+Forecaster = Callable[[DispatchView], Forecast]
+"""Function that returns the forecast of a view with one pool."""
+
+
 @dataclass(slots=True)
 class PlanContext:
     """A dispatch view and its plan, computed once for all tasks to explain.
 
-    `numbers` holds the numbers of these tasks and of their parents.
+    `numbers` holds the numbers of these tasks, of their parents, and of the reserved tasks.
     """
 
     view: DispatchView
@@ -115,20 +119,29 @@ class PlanContext:
     starts: dict[str, QueuedTask]
     holders: dict[str, list[ActiveRun]]
     """Active runs by pool, earliest expected end first."""
-    decisions: int = MAX_DECISIONS
-    """Number of dispatch decisions that the forecast looks ahead."""
+    forecaster: Forecaster | None = None
+    """Source of forecasts for several readers; by default these tasks alone are simulated."""
     forecasts: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
 
     def get_forecast(self, pool: str) -> Forecast:
         """Return the forecast of a pool. Pools share no resources."""
         if pool not in self.forecasts:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
-            numbers_of_pool = {task.number for queue in queues for task in queue.waiting}
-            pool_view = DispatchView(
-                (self.budgets[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted
+            view = DispatchView(
+                (self.budgets[pool].pool,),
+                queues,
+                tuple(self.holders[pool]),
+                self.view.halted,
+                self.view.now,
+                tuple(one for one in self.view.later if self.queues[one.task.queue].pool == pool),
             )
-            self.forecasts[pool] = make_forecast(
-                pool_view, self.numbers & numbers_of_pool, self.decisions
+            numbers_of_pool = {task.number for queue in queues for task in queue.waiting}.union(
+                later.task.number for later in view.later
+            )
+            self.forecasts[pool] = (
+                self.forecaster(view)
+                if self.forecaster
+                else make_forecast(view, self.numbers & numbers_of_pool)
             )
         return self.forecasts[pool]
 
@@ -167,10 +180,8 @@ class WaitingTask:
         return self.load >= self.queue.capacity
 
     def format_position(self, word: Callable[[int], str] = format_ordinal) -> str | None:
-        """Format the position in the queue: `first of 14`."""
+        """Format the position in the queue: `first of 14`; None if it is the only task."""
         if self.position is None:
             return None
-        return (
-            f"{word(self.position + 1)} of"
-            f" {format_count(max(self.queue.waiting_total, self.position + 1))}"
-        )
+        total = max(self.queue.waiting_total, self.position + 1)
+        return f"{word(self.position + 1)} of {format_count(total)}" if total > 1 else None

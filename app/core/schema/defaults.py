@@ -1,8 +1,9 @@
 """Defaults of parameters, filled in as far as they apply to the given values.
 
 A schema that always applies gives all its defaults. A branch (`oneOf`, `anyOf`, `then`, `else`,
-`dependentSchemas`) gives defaults only if it is the one that the values fit. A recursive schema
-adds nothing inside its own defaults.
+`dependentSchemas`) gives defaults only if it is the one that the values fit. An object that fits
+its schema as given gets none if it would not fit with them. A recursive schema adds nothing inside
+its own defaults.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from app.core.json_types import is_dict, is_object
@@ -28,13 +28,8 @@ def fill_defaults(schema: Mapping[str, Any], value: Mapping[str, Any]) -> dict[s
     if '"default"' not in text:
         return dict(value)
     with json_schema.limit_steps():
-        evaluator = _make_evaluator(text)
+        evaluator = json_schema.make_evaluator(text)
         return _DefaultFiller(evaluator).fill(value, evaluator.schema, evaluator.resolver)
-
-
-@lru_cache(maxsize=64)
-def _make_evaluator(text: str) -> json_schema.Evaluator:
-    return json_schema.Evaluator(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +38,7 @@ class _DefaultFiller:
 
     evaluator: json_schema.Evaluator
     optional: bool = False
-    """True inside a branch. A default that its own schema refuses is then ignored."""
+    """True in a branch or a given object. A default that its own schema refuses is then ignored."""
     seen: frozenset[int] = frozenset()
     """Identities of schemas that described the value already, or the default that holds it."""
 
@@ -86,9 +81,22 @@ class _DefaultFiller:
         """Fill in the defaults of nested objects."""
         for name, inner in part.get("properties", {}).items():
             nested = found.get(name)
-            if is_dict(nested) and not get_secret_reference(nested):
-                filler = replace(self, seen=frozenset()) if name in given else self
-                found[name] = filler.fill(nested, inner, looked)
+            if not is_dict(nested) or get_secret_reference(nested):
+                continue
+            if name in given:
+                found[name] = self._fill_given(nested, inner, looked)
+            else:
+                found[name] = self.fill(nested, inner, looked)
+
+    def _fill_given(self, value: dict[str, Any], schema: Any, looked: Any) -> dict[str, Any]:
+        """Fill in the defaults of a given object, unless it would no longer fit with them."""
+        filled = replace(self, optional=True, seen=frozenset()).fill(value, schema, looked)
+        is_worse = (
+            filled != value
+            and not self.evaluator.is_valid(filled, schema, looked)
+            and self.evaluator.is_valid(value, schema, looked)
+        )
+        return value if is_worse else filled
 
     def _fill_branches(
         self, value: dict[str, Any], part: Mapping[str, Any], looked: Any

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_object
+from app.core.schema import regex
 from app.core.schema.json_schema import format_path
 from app.core.schema.secrets import (
     UNDECLARED,
@@ -301,10 +302,12 @@ def _describe_pattern(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 
 def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    known = schema.get("properties", {})
-    extra = (
-        [name for name in error.instance if name not in known] if is_object(error.instance) else []
-    )
+    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    extra = [
+        name
+        for name in (error.instance if is_object(error.instance) else ())
+        if name not in known and not any(regex.search(pattern, name) for pattern in patterns)
+    ]
     near = find_nearest(extra[0], known) if extra else None
     nearest = f" (nearest: {sanitize(near)})" if near else ""
     return f"must not have {', '.join(format_label(name) for name in extra[:8])}{nearest}"

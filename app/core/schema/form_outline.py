@@ -65,10 +65,15 @@ class _Property:
             yield from _expand_schema(node, resolver)
 
     def merge_keywords(self) -> dict[str, Any]:
-        """Return the keywords with references resolved; the first occurrence wins."""
+        """Return the keywords with references resolved; the first occurrence wins.
+
+        The default of a conditional part is left out, because the part may not apply.
+        """
         words: dict[str, Any] = {}
         for part, _ in self.iterate_parts():
             words = {**part, **words}
+        if not self.said[0][1]:
+            words.pop("default", None)
         return words
 
     def find_kinds(self) -> frozenset[str]:

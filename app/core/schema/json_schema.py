@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_dict, is_list_or_tuple, is_object
@@ -29,8 +31,11 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_STEPS = 100_000
 
+SPARE_FRAMES = 200
+"""Frames of the stack that an evaluation leaves free."""
+
 MAX_NAME_REPEATS, MAX_OPTIONAL_GROUPS = 3, 5
-"""Limits of a pattern for names, which is matched without a time limit."""
+"""Limits of a pattern for names beside `unevaluatedProperties`, which has no time limit."""
 
 _NAME_REPEAT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|(\)?[*+?{])", re.DOTALL)
 """Repetitions outside of escapes and sets, with the end of the group that is repeated."""
@@ -72,9 +77,7 @@ def limit_steps() -> Generator[None]:
     except (regex.PatternTimeoutError, RecursionError):
         raise LimitExceededError("takes too long to check") from None
     except Unresolvable as error:
-        raise InvalidSchemaError(
-            f"$ref {quote(str(error.ref))} leads nowhere inside the schema"
-        ) from None
+        raise _make_unresolved("$ref", str(error.ref)) from None
     finally:
         _steps.reset(outside)
 
@@ -106,11 +109,20 @@ class Evaluator:
     def __init__(self, text: str) -> None:
         self._validator = _make_validator(text, False)
         self.schema: Mapping[str, Any] = self._validator.schema
-        self.resolver = _make_resolver(self.schema, _find_draft(json.loads(text)))
+        draft = _find_draft(json.loads(text))
+        self.resolver = _make_resolver(self.schema, draft)
+        self.is_legacy = _is_legacy(draft)
+        """True up to draft 7, where `$ref` replaces all keywords beside it."""
 
     def is_valid(self, value: Any, part: Any, looked: Any) -> bool:
         """Return True if a part of the schema accepts a value; `looked` is its resolver."""
         return next(iter(self._validator.descend(value, part, resolver=looked)), None) is None
+
+
+@lru_cache(maxsize=64)
+def make_evaluator(text: str) -> Evaluator:
+    """Return the evaluator of a schema, which is given as JSON."""
+    return Evaluator(text)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -118,7 +130,9 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     if measure_depth(schema) > MAX_DEPTH:
         raise InvalidSchemaError(f"is nested more than {MAX_DEPTH} levels deep")
     if len(_to_json(schema)) > MAX_BYTES:
-        raise InvalidSchemaError(f"is larger than {MAX_BYTES // 1024}K")
+        raise InvalidSchemaError(
+            f"is larger than {MAX_BYTES // 1024}K: remove parts that the parameters do not need"
+        )
     _check_meta_schema(schema)
     with limit_steps():
         _check_all_patterns(schema)
@@ -241,63 +255,96 @@ def _check_meta_schema(schema: Mapping[str, Any]) -> None:
 
 def _check_all_patterns(schema: Mapping[str, Any]) -> None:
     try:
-        for place, node in iterate_nodes(schema):
-            _check_patterns(place, node)
+        nodes = list(iterate_nodes(schema))
+        is_untimed = any("unevaluatedProperties" in node for _, node in nodes)
+        for place, node in nodes:
+            _check_patterns(place, node, is_untimed)
     except regex.PatternTimeoutError:
         raise InvalidSchemaError("has patterns that take too long to check") from None
 
 
-def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> None:
+def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any], is_untimed: bool) -> None:
     names = bool(path) and path[-1] == "patternProperties"
     inside = bool(path) and path[-1] in ("properties", "$defs", "definitions")
     for pattern in list(node) if names else [node.get("pattern")]:
         if (
             not inside
             and isinstance(pattern, str)
-            and (fault := _find_pattern_fault(pattern, names))
+            and (fault := _find_pattern_fault(pattern, names and is_untimed))
         ):
             raise InvalidSchemaError(
                 f"{format_path(path) or 'schema'}: the pattern {quote(pattern)} {fault}"
             )
 
 
-def _find_pattern_fault(pattern: str, names: bool) -> str:
+def _find_pattern_fault(pattern: str, is_untimed: bool) -> str:
     """Return why a pattern cannot be used, or "".
 
-    The jsonschema package itself matches property names, so their patterns must be simple.
+    `unevaluatedProperties` of the jsonschema package matches names itself, without a time limit, so
+    that their patterns must be simple.
     """
     try:
         with _charge_time():
             regex.compile_pattern(pattern)
-        re.compile(pattern if names else "")
+        re.compile(pattern if is_untimed else "")
     except (regex.PatternError, re.error) as error:
         return str(error)
-    repeats: list[str] = _NAME_REPEAT.findall(pattern) if names else []
+    repeats: list[str] = _NAME_REPEAT.findall(pattern) if is_untimed else []
     groups = [repeat for repeat in repeats if repeat == ")?"]
     others = [repeat for repeat in repeats if repeat not in ("", ")?")]
     plain = len(groups) <= MAX_OPTIONAL_GROUPS and len(others) <= MAX_NAME_REPEATS
     if plain and not any(repeat.startswith(")") for repeat in others):
         return ""
-    return "repeats a group or too often, which is not supported for names"
+    return "repeats a group or too often beside unevaluatedProperties: simplify one of them"
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
-    from referencing.exceptions import Unresolvable
-
+    """Check that references lead somewhere, and not back to the same schema for the same value."""
     root = make_resolver(schema := _unify_dependencies(schema))
-    pending = [(schema, root)]
+    is_legacy = _is_legacy(_find_draft(schema))
+    pending, nodes, graph = [(schema, root)], dict[int, Any](), dict[int, list[int]]()
     while pending:
         node, looked = pending.pop()
         count_steps()
-        for word in ("$ref", "$dynamicRef", "$recursiveRef"):
-            if is_object(node) and isinstance(node.get(word), str):
-                try:
-                    looked.lookup(node[word])
-                except Unresolvable:
-                    raise InvalidSchemaError(
-                        f"{word} {quote(node[word])} leads nowhere inside the schema"
-                    ) from None
+        if is_object(node):
+            nodes[id(node)] = node
+            graph[id(node)] = [id(part) for part in _list_same_value(node, looked, is_legacy)]
         pending.extend(_list_subschemas(node, looked, schema))
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found = [nodes[one] for one in error.args[1] if one in nodes]
+        words = [node.get("$ref", node.get("$dynamicRef")) for node in found]
+        word = next((quote(word) for word in words if isinstance(word, str)), "a reference")
+        raise InvalidSchemaError(
+            f"{word} leads back to itself without end: refer to it from a property or an item"
+        ) from None
+
+
+def _list_same_value(node: Mapping[str, Any], looked: Any, is_legacy: bool) -> list[Any]:
+    """Return the schemas that a schema applies to the value it describes itself."""
+    from referencing.exceptions import Unresolvable
+
+    found: list[Any] = []
+    for word in ("$ref", "$dynamicRef", "$recursiveRef"):
+        if isinstance(node.get(word), str):
+            try:
+                found.append(looked.lookup(node[word]).contents)
+            except Unresolvable:
+                raise _make_unresolved(word, node[word]) from None
+    if is_legacy and "$ref" in node:
+        return found
+    found += [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, looked, True)]
+    return [*found, node.get("not"), *node.get("dependencies", {}).values()]
+
+
+def _make_unresolved(word: str, reference: str) -> InvalidSchemaError:
+    if reference.startswith("#"):
+        return InvalidSchemaError(f"{word} {quote(reference)} leads nowhere: correct its path")
+    return InvalidSchemaError(
+        f"{word} {quote(reference)} is outside of the schema, where nothing is read: copy the"
+        " definition into $defs and refer to #/$defs/NAME"
+    )
 
 
 def _list_subschemas(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
@@ -326,6 +373,10 @@ def _get_dialect(draft: Any) -> str:
     return draft.META_SCHEMA.get("$id", draft.META_SCHEMA.get("id", "")).rstrip("#")
 
 
+def _is_legacy(draft: Any) -> bool:
+    return "draft-0" in _get_dialect(draft)
+
+
 def _find_draft(schema: Mapping[str, Any]) -> Any:
     said = str(schema.get("$schema", _NEWEST))
     name = said.rstrip("#").replace("https://json-schema.org/", "http://json-schema.org/", 1)
@@ -335,9 +386,22 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
     found = drafts.get(name) or drafts.get(name.replace("http:", "https:", 1))
     if found is None:
         raise InvalidSchemaError(
-            f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12)"
+            f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12): name one"
+            " of them, or remove the line"
         )
     return found
+
+
+def _check_frames() -> None:
+    """Raise PatternTimeoutError before the stack is full.
+
+    The referencing package panics, which no caller expects, if its native code meets a full stack.
+    """
+    try:
+        sys._getframe(sys.getrecursionlimit() - SPARE_FRAMES)  # pyright: ignore[reportPrivateUsage]
+    except ValueError:
+        return
+    raise regex.PatternTimeoutError
 
 
 @cache
@@ -345,9 +409,10 @@ def _make_bounded_class(draft: Any) -> Any:
     """Return the validator class of a draft with step counting."""
     from jsonschema.validators import create  # pyright: ignore[reportUnknownVariableType]
 
-    legacy = "draft-0" in _get_dialect(draft)
+    legacy = _is_legacy(draft)
 
     def applicable(schema: Any) -> Any:
+        _check_frames()
         count_steps(1 + len(schema.get("enum", ())) // 50)
         return [("$ref", schema["$ref"])] if legacy and "$ref" in schema else schema.items()
 
@@ -356,6 +421,10 @@ def _make_bounded_class(draft: Any) -> Any:
         validators={
             **draft.VALIDATORS,
             "pattern": _validate_pattern,
+            "patternProperties": _validate_pattern_properties,
+            "additionalProperties": partial(
+                _validate_additional, draft.VALIDATORS["additionalProperties"]
+            ),
             "uniqueItems": _validate_unique,
         },
         type_checker=draft.TYPE_CHECKER,
@@ -425,12 +494,34 @@ def _validate_pattern(
 ) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
-    if not validator.is_type(value, "string"):
-        return
-    with _charge_time():
-        found = regex.search(pattern, value)
-    if not found:
+    if validator.is_type(value, "string") and not _is_match(pattern, value):
         yield ValidationError(f"does not match {pattern}")
+
+
+def _validate_pattern_properties(
+    validator: Any, patterns: Mapping[str, Any], value: Any, schema: Any
+) -> Iterator[ValidationError]:
+    for pattern, inner in patterns.items() if is_object(value) else ():
+        for name in value:
+            if _is_match(pattern, name):
+                yield from validator.descend(value[name], inner, path=name, schema_path=pattern)
+
+
+def _validate_additional(
+    validate: Any, validator: Any, inner: Any, value: Any, schema: Any
+) -> Iterator[ValidationError]:
+    """Validate with names that match a pattern as if they were in `properties`."""
+    patterns = schema.get("patternProperties", {})
+    known = schema.get("properties", {})
+    if patterns and is_object(value):
+        matching = [name for name in value if any(_is_match(one, name) for one in patterns)]
+        known = {**known, **dict.fromkeys(matching, True)}
+    yield from validate(validator, inner, value, {"properties": known})
+
+
+def _is_match(pattern: str, text: str) -> bool:
+    with _charge_time():
+        return regex.search(pattern, text)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from app.core.json_types import is_array, is_object
-from app.core.schema import error_text, json_schema, regex
+from app.core.schema import error_text, impossible, json_schema, regex
 from app.core.schema import secrets as schema_secrets
 from app.core.schema.defaults import fill_defaults
 from app.core.schema.secrets import UNDECLARED, DeclaredNames, get_secret_reference
@@ -81,8 +81,12 @@ def check_schema(schema: Any) -> None:
     """
     if not is_object(schema):
         raise Usage("parameters: must be a JSON Schema (an object)")
-    if schema.get("type", "object") != "object":
-        raise Usage('parameters: type must be "object": each of its properties is one parameter')
+    said = schema.get("type", "object")
+    if "object" not in (said if is_array(said) else [said]):
+        raise Usage(
+            'parameters: type must be "object", because each property is one parameter: put'
+            " another value into a property of an object"
+        )
     try:
         with json_schema.limit_steps():
             json_schema.check_schema(schema)
@@ -143,10 +147,7 @@ def resolve_values(
     faults.add(*_find_unusable(values), *_find_unknown(shape, values))
     filled = {name: value for name, value in values.items() if not faults.has_fault(name)}
     try:
-        with json_schema.limit_steps():
-            filled = fill_defaults(schema, filled)
-            errors = list(_iterate_errors(schema, filled))
-            names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+        filled, errors, names = _fill_and_validate(schema, filled)
         for error in errors:
             faults.add_error(error, shape.properties, names)
     except (json_schema.LimitExceededError, json_schema.InvalidSchemaError) as error:
@@ -164,10 +165,7 @@ def find_faults(schema: JsonSchema, values: Mapping[str, Any]) -> list[Parameter
     found = [ParameterFinding((name,) if name else (), text) for name, text in named_faults.items()]
     filled = {name: value for name, value in values.items() if name not in named_faults}
     try:
-        with json_schema.limit_steps():
-            filled = fill_defaults(schema, filled)
-            errors = list(_iterate_errors(schema, filled))
-            names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+        _, errors, names = _fill_and_validate(schema, filled)
         for error in errors:
             found += [
                 one
@@ -345,6 +343,22 @@ def _find_unknown(
             )
 
 
+def _fill_and_validate(
+    schema: JsonSchema, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[ValidationError], DeclaredNames]:
+    """Return the values with defaults, the schema violations and the names for their texts.
+
+    Values that are valid as given get no defaults with which they are not.
+    """
+    with json_schema.limit_steps():
+        filled = fill_defaults(schema, given)
+        errors = list(_iterate_errors(schema, filled))
+        if errors and filled != given and not any(_iterate_errors(schema, given)):
+            return dict(given), [], UNDECLARED
+        names = schema_secrets.find_declared_names(schema, filled) if errors else UNDECLARED
+    return filled, errors, names
+
+
 def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:
     """Yield schema violations, formats included, but none of references to secrets."""
     secrets = {name for name, value in filled.items() if get_secret_reference(value)}
@@ -381,7 +395,7 @@ def _check_properties(schema: JsonSchema) -> None:
     """Check all property names, and all defaults against their schemas."""
     for name in read_shape(schema).properties:
         if reason := find_name_error(name):
-            raise Usage(f"parameters: a name {reason}")
+            raise Usage(f"parameters: a name {reason}: rename or remove it")
     defaults = fill_defaults(schema, {})
     for name, value in defaults.items():
         if fault := _find_value_fault(value):
@@ -391,6 +405,15 @@ def _check_properties(schema: JsonSchema) -> None:
             said = error_text.describe_violation(
                 error, schema_secrets.find_declared_names(schema, defaults)
             )
-            raise Usage(
-                f"parameters: the default of {error_text.format_label(*error.absolute_path)} {said}"
-            )
+            name = error_text.format_label(*error.absolute_path)
+            raise Usage(f"parameters: the default of {name} {said}: correct or remove it")
+    _check_possible(schema)
+
+
+def _check_possible(schema: JsonSchema) -> None:
+    """Raise Usage if no submission can satisfy the schema."""
+    shape = read_shape(schema)
+    evaluator = json_schema.make_evaluator(json.dumps(schema))
+    count = math.inf if shape.open or shape.patterns else len(shape.properties)
+    if why := impossible.find_contradiction(evaluator, shape.is_known, count):
+        raise Usage(f"parameters: no submission can pass: {why}")

@@ -4,10 +4,10 @@ All external text (names, parameters, logs, errors, terminal data) passes throug
 drawn. Characters that could control a terminal or hide are replaced by a visible one-cell
 character: C0 controls and DEL by control pictures (U+2400…), the rest (C1, bidi and zero-width
 format characters, lone surrogates, unassigned and private-use characters) by `�`. Terminals
-disagree on the width of emoji sequences. Variation selectors, skin tones and keycaps are therefore
-dropped, and the halves of a flag become letters. Marks are composed with their characters (NFC),
-because few terminals compose Hangul syllables. Every command imports this module, so it uses only
-the standard library.
+disagree on the width of emoji sequences. Variation selectors, skin tones, keycaps and the joiners
+between emoji are therefore dropped, and the halves of a flag become letters. Marks are composed
+with their characters (NFC), because few terminals compose Hangul syllables. Every command imports
+this module, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ MASK = "•••"
 """Replacement for the value of a secret in every output."""
 
 _REPLACEMENT = "�"
+_EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
+_EMOJI_JOINER = f"(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}])"
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 _NAME_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
 """One word of a name such as `db_password`, `apiKey` or `API-key2`."""
@@ -56,6 +58,8 @@ def sanitize(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    if "\u200d" in text:
+        text = re.sub(_EMOJI_JOINER, "", text)
     safe = "".join(
         [
             _replacement_cache.get(c) or _find_replacement(c) if c not in _DROPPED else ""
@@ -124,7 +128,7 @@ def find_name_error(name: str) -> str | None:
         return "must not be empty"
     if len(name) > 200:
         return f"must have at most 200 characters, not {len(name):,}"
-    if any(_is_hidden(c) for c in name):
+    if not (name.isascii() and name.isprintable()) and any(_is_hidden(c) for c in name):
         return (
             f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}"'
             " does"

@@ -13,7 +13,7 @@ from app.core.text.sanitize import sanitize, truncate
 
 TYPE_CHECKING = False  # importing typing costs a command 2 ms
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
 MISSING = "–"
 
@@ -130,6 +130,41 @@ def parse_time(text: str, now: datetime) -> datetime:
         ) from None
 
 
+def parse_past_period(text: str, now: datetime) -> tuple[datetime, datetime]:
+    """Parse a past time and return its start and end as aware datetimes.
+
+    Accepts what `db restore --at` does: `2h` or `2h ago`, `10:00` (its last occurrence), `now`,
+    `today`, `yesterday 10:00`, and ISO format, local without a zone. A day lasts until the next
+    one; of any other time both values are equal.
+    """
+    from datetime import datetime, time, timedelta
+
+    word = " ".join(text.lower().split())
+    try:
+        day, clock = _split_day(word, now)
+        if day is not None and not clock:
+            begin, end = (datetime.combine(at, time()) for at in (day, day + timedelta(days=1)))
+            return resolve_local_time(begin), resolve_local_time(end)
+        is_clock = ":" in clock.partition("-")[0]  # 1-12:00:00 is a duration
+        at = _parse_past_clock(day, clock, now) if is_clock else _parse_age(word, now)
+        if not _MIN_YEAR <= at.year < _MAX_YEAR:
+            raise ValueError(at.year)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            'must be a time such as 2h (ago), 10:00, yesterday, "yesterday 10:00" or'
+            f" 2026-01-31T08:00, not {quote(text)}"
+        ) from None
+    return at, at
+
+
+def parse_age(text: str, now: datetime) -> float:
+    """Parse a past time and return the seconds since its start."""
+    age = (now - parse_past_period(text, now)[0]).total_seconds()
+    if age < 0:
+        raise ValueError(f"must be in the past, not {quote(text)}")
+    return age
+
+
 def resolve_local_time(at: datetime) -> datetime:
     """Return a typed time as an aware one; without a zone it is local.
 
@@ -192,6 +227,27 @@ def format_estimate(seconds: float | None) -> str:
         return f"~{whole}s"
     minutes = round(whole / 60)
     return f"~{minutes}m" if minutes < 60 else f"~{_format_hours(minutes * 60)}"
+
+
+NARROW_RATIO = 1.25
+"""Maximum ratio of the ends of a range that is shown as one estimate."""
+
+
+def format_estimate_range(first: float, last: float) -> str:
+    """Format the range of an estimate: `~6m` if narrow, `<9m` without a start, else `4–9m`."""
+    if first == 0 < last:
+        return f"<{format_upper_bound(last)}"
+    begin, end = format_estimate(first)[1:], format_estimate(last)[1:]
+    if last <= first * NARROW_RATIO or begin == end:
+        return format_estimate((first + last) / 2)
+    same_unit = begin[-1] == end[-1] and begin[:-1].isdecimal() and end[:-1].isdecimal()
+    return f"{begin[:-1] if same_unit else begin}–{end}"
+
+
+def format_wait_range(first: float, last: float) -> str:
+    """Format the range of a wait: `in ~6m`, `in 4–9m`, or `within 9m` without a start."""
+    text = format_estimate_range(first, last)
+    return f"within {text[1:]}" if text[0] == "<" else f"in {text}"
 
 
 def format_upper_bound(seconds: float) -> str:
@@ -317,7 +373,7 @@ def _parse_number(word: str) -> float | None:
 
 def _check_range(value: float, high: float, shown: str, text: str) -> float:
     if value < 0 or math.copysign(1.0, value) < 0:
-        raise ValueError(f"must not be negative, as {quote(text)} is")
+        raise ValueError(f"must be 0 or more, not {quote(text)}")
     if value > high:
         raise ValueError(f"must be at most {shown}, not {quote(text)}")
     return value
@@ -361,6 +417,38 @@ def _parse_clock_time(word: str, now: datetime) -> datetime:
         if not day and found <= now
         else found
     )
+
+
+def _split_day(word: str, now: datetime) -> tuple[date | None, str]:
+    """Return the day that a past time begins with, and the rest."""
+    from datetime import date, timedelta
+
+    first, _, rest = word.partition(" ")
+    if first in ("today", "yesterday"):
+        return now.astimezone().date() - timedelta(days=first == "yesterday"), rest
+    if word[4:5] == "-" and word[10:11] in ("", " ", "t"):
+        return date.fromisoformat(word[:10]), word[11:]
+    return None, word
+
+
+def _parse_past_clock(day: date | None, clock: str, now: datetime) -> datetime:
+    """Return a clock time on a day, or its last occurrence."""
+    from datetime import datetime, time, timedelta
+
+    at = time.fromisoformat(("0" + clock if clock[1:2] == ":" else clock).upper())
+    today = now.astimezone().date()
+    found = resolve_local_time(datetime.combine(day or today, at))
+    if day is None and found > now:
+        found = resolve_local_time(datetime.combine(today - timedelta(days=1), at))
+    return found
+
+
+def _parse_age(word: str, now: datetime) -> datetime:
+    from datetime import timedelta
+
+    if word == "now":
+        return now
+    return now - timedelta(seconds=parse_duration(word.removesuffix(" ago").replace(" ", "")))
 
 
 def _parse_delay(word: str, now: datetime) -> datetime:

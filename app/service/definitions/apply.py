@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from app.core.definitions.document import (
@@ -125,8 +126,13 @@ def _prefix_problems(kind: str, name: str) -> Iterator[None]:
 
 def _apply(c: Connection, wanted: Definitions, by: str) -> list[DefinitionChange]:
     changes = plan_changes(c, wanted)
-    for change in changes:
-        apply_change(c, change, by)
+    for (kind, new), group in groupby(changes, key=lambda change: (change.kind, change.new)):
+        if new:
+            rows = {change.name: _resolve_rule(c, change.values) for change in group}
+            definitions.create_all(c, _TABLES[kind], rows, by)
+            continue
+        for change in group:
+            apply_change(c, change, by)
     return changes
 
 
@@ -135,8 +141,8 @@ def plan_changes(c: Connection, wanted: Definitions) -> list[DefinitionChange]:
 
     Raise NotFound for an unknown reference.
     """
-    _check_references(c, wanted)
     found = {kind: read_existing(c, kind) for kind in _ORDER}
+    _check_references(c, wanted, found)
     cores = {name: row["total_cpu"] for name, row in found["pools"].items()}
     cores |= {name: pool.total_cpu for name, pool in wanted["pools"].items()}
     return [
@@ -178,11 +184,7 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
     if not (change.new or change.fields):
         return
     values = change.values if change.new else {key: change.values[key] for key in change.fields}
-    if "sla" in values:
-        level = definitions.find_sla(c, values["sla"]) if values["sla"] is not None else None
-        values = {key: value for key, value in values.items() if key != "sla"} | {
-            "sla_id": level.id if level else None
-        }
+    values = _resolve_rule(c, values)
     if change.new:
         definitions.create(c, _TABLES[change.kind], change.name, values, by)
         return
@@ -191,6 +193,16 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
     definitions.update(c, _TABLES[change.kind], change.name, values, by)
     if change.kind == "slas" and change.fields.keys() & {"conditions", "enabled"}:
         alerts.restart_rule(c, slas.require_rule(c, change.name).id)
+
+
+def _resolve_rule(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns with the id of a pool's SLA rule instead of its name."""
+    if "sla" not in values:
+        return values
+    level = definitions.find_sla(c, values["sla"]) if values["sla"] is not None else None
+    return {key: value for key, value in values.items() if key != "sla"} | {
+        "sla_id": level.id if level else None
+    }
 
 
 def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
@@ -210,9 +222,11 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
     return {row.name: row._asdict() for row in rows}
 
 
-def _check_references(c: Connection, wanted: Definitions) -> None:
+def _check_references(
+    c: Connection, wanted: Definitions, found: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Check that all references exist and that each template fits its pool."""
-    names = {kind: [*dict.fromkeys([*wanted[kind], *read_existing(c, kind)])] for kind in KINDS}
+    names = {kind: [*dict.fromkeys([*wanted[kind], *found[kind]])] for kind in KINDS}
     for kind, key, owner in (
         ("pools", "sla", "slas"),
         ("queues", "pool", "pools"),

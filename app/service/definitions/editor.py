@@ -1,19 +1,19 @@
-"""Editor verbs for one definition as text: show, check and set.
+"""Editor verbs for one definition: show as text, check and set.
 
 The text has the format of `export` and `apply`, with exactly one table, such as
-`[templates.encode]`. A definition is stored only if nobody changed it meanwhile.
+`[templates.encode]`. The editor parses it and sends its tables. A definition is stored only if
+nobody changed it meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.core.definitions import fault_location
-from app.core.definitions.document import KINDS, Definitions, parse_with_faults
+from app.core.definitions import one_definition
+from app.core.definitions.document import KINDS, Definitions
+from app.core.definitions.one_definition import Fault
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
@@ -23,9 +23,6 @@ from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
 from db.queries import operations
-
-MAX_LENGTH = 256 * 1024
-"""Maximum number of characters of a definition."""
 
 Row = Mapping[str, Any]
 """A definition by column names."""
@@ -45,34 +42,24 @@ async def show(call: Call, *, kind: str, name: str) -> dict[str, Any]:
 
 
 async def check(
-    call: Call, *, kind: str, text: str, name: str | None = None, format: str = "toml"
+    call: Call, *, kind: str, tables: Any, name: str | None = None, format: str = "toml"
 ) -> dict[str, Any]:
-    """Report the effect of `set` with this text, and all faults, without storing it.
+    """Report the effect of `set` with these tables, and all faults, without storing them.
 
     Return {"name", "faults": [{"line", "column", "message"}], "before", "after": the stored and the
     new definition in the same format, "fields": {column: [old, new]}}. `name` is None for a new
-    definition. Lines and columns count from 1, and are None if unknown.
+    definition. The caller has the text and finds lines and columns, which are None here.
     """
-    definitions, faults = await asyncio.to_thread(
-        _parse_text, _check_kind(kind), name, text, format
-    )
-    if definitions is None:
+    definitions, faults = await asyncio.to_thread(_read_tables, _check_kind(kind), name, tables)
+    if faults:
         return {"name": name, "faults": faults, "before": "", "after": "", "fields": {}}
     stored, change = await call.db.read(_plan_change, kind, definitions)
     (found,) = definitions[kind]
-    return await asyncio.to_thread(
-        _build_answer, kind, found, text, format, name is None, stored, change
-    )
+    return await asyncio.to_thread(_build_answer, kind, found, format, name is None, stored, change)
 
 
 async def set_(
-    call: Call,
-    *,
-    kind: str,
-    text: str,
-    name: str | None = None,
-    was: str | None = None,
-    format: str = "toml",
+    call: Call, *, kind: str, tables: Any, name: str | None = None, was: str | None = None
 ) -> dict[str, Any]:
     """Store a definition.
 
@@ -82,12 +69,10 @@ async def set_(
 
     Return {"name", "change": create|update|same, "fields"}.
     """
-    definitions, faults = await asyncio.to_thread(
-        _parse_text, _check_kind(kind), name, text, format
-    )
-    if definitions is None:
+    definitions, faults = await asyncio.to_thread(_read_tables, _check_kind(kind), name, tables)
+    if faults:
         raise _make_usage(faults)
-    return await call.db.write(_store, call.by, kind, name, text, format, was, definitions)
+    return await call.db.write(_store, call.by, kind, name, was, definitions)
 
 
 def _check_kind(kind: str) -> str:
@@ -107,75 +92,21 @@ def _get_word(kind: str) -> str:
 # --- check ------------------------------------------------------------------------------
 
 
-def _parse_text(
-    kind: str, name: str | None, text: str, format: str
-) -> tuple[Definitions | None, list[dict[str, Any]]]:
-    """Parse a text that must define one object, and list the faults.
+def _read_tables(kind: str, name: str | None, tables: Any) -> tuple[Definitions, list[Fault]]:
+    """Return the definitions of tables that must define one object, and all faults.
 
-    Return None instead of the definition if it has faults. The database is not needed.
+    The database is not needed.
     """
-    if len(text) > MAX_LENGTH:
-        return None, [_make_fault(None, f"is longer than {MAX_LENGTH // 1024} KiB")]
-    try:
-        definitions, said = parse_with_faults(text, format)
-    except Problem as problem:
-        return None, [
-            _make_fault(
-                fault_location.find_syntax_error(text) if format == "toml" else None,
-                problem.message,
-                text,
-            )
-        ]
-    if not said:
-        said = [*_find_extra(definitions, kind, name), *_find_engine_fault(definitions)]
-    faults = [_make_fault(None, fault, text) for fault in said]
-    return (None if said else definitions), sorted(faults, key=lambda fault: fault["line"] or 0)
+    definitions, faults = one_definition.read_definition(kind, name, tables)
+    if not faults:
+        try:
+            apply.check_engines(definitions)
+        except Problem as problem:
+            faults = [problem.message]
+    return definitions, [one_definition.make_fault(fault) for fault in faults]
 
 
-def _find_extra(definitions: Definitions, kind: str, name: str | None) -> list[str]:
-    """Return a fault if the text does not define exactly the edited object."""
-    found = [(table, each) for table in KINDS for each in definitions[table]]
-    head = f"[{kind}.{_quote_name(name) if name is not None else 'NAME'}]"
-    if not found:
-        return [f"nothing is defined yet: begin with {head}"]
-    others = [
-        (table, each)
-        for table, each in found
-        if table != kind or (name is not None and each != name)
-    ]
-    if others or len(found) > 1:
-        table, each = (others or found[1:])[0]
-        return [f"{table}.{sanitize(each)}: does not belong here; only {head} is edited"]
-    return []
-
-
-def _quote_name(name: str) -> str:
-    """Quote a name for a table heading if needed."""
-    return (
-        name
-        if re.fullmatch(r"[A-Za-z0-9_-]+", name)
-        else json.dumps(sanitize(name), ensure_ascii=False)
-    )
-
-
-def _find_engine_fault(definitions: Definitions) -> list[str]:
-    """Return the engine's objection to a template, if any."""
-    try:
-        apply.check_engines(definitions)
-    except Problem as problem:
-        return [problem.message]
-    return []
-
-
-def _make_fault(
-    position: fault_location.TextPosition | None, message: str, text: str = ""
-) -> dict[str, Any]:
-    message = message.replace(" Nothing was changed.", "").rstrip(".")
-    line, column = position or fault_location.locate_fault(text, message) or (None, None)
-    return {"line": line, "column": column, "message": message}
-
-
-def _make_usage(faults: list[dict[str, Any]]) -> Usage:
+def _make_usage(faults: list[Fault]) -> Usage:
     return Usage("; ".join(fault["message"] for fault in faults) + ".", "Nothing was changed.")
 
 
@@ -195,7 +126,6 @@ def _plan_change(
 def _build_answer(
     kind: str,
     name: str,
-    text: str,
     format: str,
     new: bool,
     stored: Row | None,
@@ -208,12 +138,12 @@ def _build_answer(
     }
     if isinstance(change, Problem):
         return answer | {
-            "faults": [_make_fault(None, change.message, text)],
+            "faults": [one_definition.make_fault(change.message)],
             "after": "",
             "fields": {},
         }
     faults = (
-        [_make_fault(None, f"{kind}.{sanitize(name)}: this name is taken", text)]
+        [one_definition.make_fault(f"{kind}.{sanitize(name)}: this name is taken")]
         if new and stored
         else []
     )
@@ -228,14 +158,7 @@ def _build_answer(
 
 
 def _store(
-    c: Connection,
-    by: str,
-    kind: str,
-    name: str | None,
-    text: str,
-    format: str,
-    was: str | None,
-    definitions: Definitions,
+    c: Connection, by: str, kind: str, name: str | None, was: str | None, definitions: Definitions
 ) -> dict[str, Any]:
     found = next(iter(definitions[kind]))
     stored = _read_row(c, kind, found)

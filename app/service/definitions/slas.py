@@ -17,7 +17,7 @@ from db import schema, timestamps
 from db.engine import Connection
 from db.queries import alerts, definitions, reads, sla_cursor
 from db.rows import SlaRow
-from db.states import ENDED
+from db.states import ENDED, FAILED
 
 MAX_ALERTS = 500
 """Approximate number of alerts fired or resolved in one evaluation."""
@@ -73,9 +73,9 @@ def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     """Return SLA rules as sent to clients.
 
     Added to the columns are `severity`, `words` (the rule as a sentence), `limit` in its `unit`,
-    the state of its metric, `open` ({status: alerts}), and `silence` ({"until", "by", "reason"} or
-    None). `late` and `last_late` cover resolved alerts of the last day; at most a thousand of all
-    rules are counted.
+    the state of its metric, `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or
+    None), and `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and
+    `last_late` cover resolved alerts of the last day; at most a thousand of all rules are counted.
     """
     counts, silences = alerts.count_by_rule(c), alerts.map_silences(c)
     resolved = alerts.map_resolved(
@@ -100,17 +100,36 @@ def _add_state(
     silences = (
         {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     )
+    metric = sla_metrics.describe_state(c, rule)
     return {
         **row._asdict(),
         "severity": sla.get_severity(row.priority),
         "words": sla.describe_rule(rule),
         "limit": rule.value,
-        **sla_metrics.describe_state(c, rule),
+        **metric,
+        "state": _find_state(c, row, rule, counts, silence, metric["now"]),
         "open": counts,
         "silence": silences,
         "late": resolved[0],
         "last_late": resolved[1],
     }
+
+
+def _find_state(
+    c: Connection, row: SlaRow, rule: sla.SlaRule, counts: Mapping[str, int],
+    silence: alerts.Silence | None, figure: float | None,
+) -> str:  # fmt: skip
+    """Return the state in one word; `no data` without a value or a recent task to judge."""
+    if not row.enabled:
+        return "off"
+    if silence:
+        return "silenced"
+    if counts:
+        return next(word for word in ("firing", "acknowledged", *counts) if counts.get(word))
+    if rule.metric:
+        return "no data" if figure is None else "ok"
+    scope = sla_cursor.build_scope(c, row.id, rule.match)
+    return "ok" if alerts.has_recent_task(c, scope, rule.match) else "no data"
 
 
 def match_similar(c: Connection, task: sla_cursor.SlaTask) -> dict[str, str]:
@@ -134,10 +153,10 @@ def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> lis
     ]
     done = [
         {"number": task.number, "name": task.name, "status": task.status,
-        "at": timestamps.from_unix(verdict.done),
+        "at": task.ended_at if verdict.done is None else timestamps.from_unix(verdict.done),
          "value": verdict.took, "late": verdict.late}
         for task, verdict in found
-        if verdict.done is not None
+        if verdict.done is not None or _breaks(rule, task)
     ]  # fmt: skip
     return sorted(done[:MAX_RUNS], key=lambda run: run["at"])
 
@@ -343,12 +362,12 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     One call handles a page or two of alerts; if more are left, `next_due` is now.
     """
     now = moment.timestamp()
-    resolved, more = _resolve_alerts(c, now)
     rows = [row for row in definitions.list_slas(c) if row.enabled]
+    resolved, failures, more = _follow_events(c, rows, now)
     figures = sla_metrics.find_changes(c, rows, now)
     alerts.fire_alerts(c, figures.fired)
     alerts.resolve_alerts(c, figures.over)
-    fired, dues = 0, [now] if more else []
+    fired, dues = failures, [now] if more else []
     for row in rows:
         if not sla_metrics.is_metric(row):
             late, due = _evaluate_rule(c, row, now, MAX_ALERTS - fired)
@@ -359,6 +378,11 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     )
 
 
+def has_rules_or_alerts(c: Connection) -> bool:
+    """Return whether there is a rule to evaluate, or an alert to resolve."""
+    return any(row.enabled for row in definitions.list_slas(c)) or alerts.has_open_alerts(c)
+
+
 def has_work(c: Connection, moment: datetime) -> bool:
     """Return whether `evaluate` has work.
 
@@ -366,9 +390,9 @@ def has_work(c: Connection, moment: datetime) -> bool:
     """
     now = moment.timestamp()
     rows = [row for row in definitions.list_slas(c) if row.enabled]
-    on_tasks = (row for row in rows if not sla_metrics.is_metric(row))
+    on_tasks = [row for row in rows if not sla_metrics.is_metric(row)]
     return (
-        _has_events(c)
+        _has_events(c, bool(on_tasks))
         or any(_has_due_tasks(c, row, now) for row in on_tasks)
         or bool(sla_metrics.find_changes(c, rows, now))
     )
@@ -379,12 +403,12 @@ def find_unreadable_metrics(c: Connection, moment: datetime) -> dict[str, str]:
     return sla_metrics.find_unreadable(c, definitions.list_slas(c), moment.timestamp())
 
 
-def _has_events(c: Connection) -> bool:
-    if not alerts.has_open_alerts(c):
-        return False
-    cursor, last_event = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
-    return last_event - cursor > sla_cursor.SPAN or bool(
-        alerts.list_to_resolve(c, cursor, last_event, 1)
+def _has_events(c: Connection, has_rules: bool) -> bool:
+    cursor, last_event = sla_cursor.read_event_span(c)
+    return last_event > cursor and (
+        last_event - cursor > sla_cursor.MAX_LAG
+        or (has_rules and sla_cursor.has_changed(c, cursor, last_event))
+        or (alerts.has_open_alerts(c) and bool(alerts.list_to_resolve(c, cursor, last_event, 1)))
     )
 
 
@@ -399,33 +423,67 @@ def _has_due_tasks(c: Connection, row: SlaRow, now: float) -> bool:
 
 
 def to_facts(task: sla_cursor.SlaTask) -> sla.TaskTimes:
-    """Return a task's times as an SLA rule needs them."""
+    """Return a task's times, and how it failed, as an SLA rule needs them."""
     ended = task.ended_at if task.status in ENDED else None
     return sla.TaskTimes(
         timestamps.to_unix(task.created_at),
-        *map(_parse_unix, (task.not_before, task.first_start, ended)),
+        _parse_unix(task.not_before),
+        _parse_unix(task.first_start),
+        _parse_unix(ended),
+        failure=_describe_failure(task) if _is_failure(task) else "",
     )
+
+
+def _is_failure(task: sla_cursor.SlaTask) -> bool:
+    return task.status in FAILED or bool(task.orphaned)
+
+
+def _breaks(rule: sla.SlaRule, task: sla_cursor.SlaTask) -> bool:
+    """Return whether the task broke the rule because it failed, in time or not."""
+    return rule.is_finish_rule and _is_failure(task)
+
+
+def _describe_failure(task: sla_cursor.SlaTask) -> str:
+    word = task.status.replace("_", " ")
+    return f"{word}: {task.reason}" if task.reason else word
 
 
 def _parse_unix(text: str | None) -> float | None:
     return timestamps.to_unix(text) if text else None
 
 
-def _resolve_alerts(c: Connection, now: float) -> tuple[int, bool]:
-    """Resolve alerts by the events since the last evaluation.
+def _follow_events(c: Connection, rows: Sequence[SlaRow], now: float) -> tuple[int, int, bool]:
+    """Resolve alerts and report failures by the events since the last evaluation.
 
-    Return their number, and whether more events are left.
+    Return the numbers of alerts resolved and fired, and whether more events are left.
     """
-    cursor, last_event = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
+    cursor, last_event = sla_cursor.read_event_span(c)
     if last_event == cursor:
-        return 0, False
-    until = min(last_event, cursor + sla_cursor.SPAN) if alerts.has_open_alerts(c) else last_event
-    found = alerts.list_to_resolve(c, cursor, until, MAX_ALERTS)
-    alerts.resolve_alerts(c, [_close_alert(open_alert, now) for open_alert in found])
-    if len(found) == MAX_ALERTS:
-        return len(found), True
+        return 0, 0, False
+    on_tasks = [row for row in rows if not sla_metrics.is_metric(row)]
+    if not on_tasks and not alerts.has_open_alerts(c):
+        sla_cursor.move_event_cursor(c, last_event)
+        return 0, 0, False
+    until = sla_cursor.find_page_end(c, cursor, last_event)
+    found = alerts.list_to_resolve(c, cursor, until, MAX_ALERTS + 1)
+    closed = [_close_alert(open_alert, now) for open_alert in found[:MAX_ALERTS]]
+    alerts.resolve_alerts(c, closed)
+    if len(found) > MAX_ALERTS:
+        return len(closed), 0, True
+    fired = sum(_judge_changed(c, row, cursor, until, now) for row in on_tasks)
     sla_cursor.move_event_cursor(c, until)
-    return len(found), until < last_event
+    return len(found), fired, until < last_event
+
+
+def _judge_changed(c: Connection, row: SlaRow, after: int, until: int, now: float) -> int:
+    """Judge the tasks that failed or came back by these events; return the alerts fired."""
+    scope = sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
+    rule = sla.parse_conditions(row.conditions)
+    found = sla_cursor.read_changed(c, row.id, scope, after, until, row.updated_at)
+    tasks = [task for task in found if task.status not in ENDED or _breaks(rule, task)]
+    late = _judge(c, row, rule, tasks, now)
+    alerts.fire_alerts(c, late)
+    return len(late)
 
 
 def _close_alert(alert: alerts.AlertDetail, now: float) -> dict[str, Any]:
@@ -436,7 +494,10 @@ def _close_alert(alert: alerts.AlertDetail, now: float) -> dict[str, Any]:
     verdict = sla.judge_task(rule, to_facts(alert.task), now) if rule and alert.task else None
     if verdict is None or verdict.done is None:
         return as_it_was | {"resolved_at": timestamps.from_unix(now)}
-    return as_it_was | {"resolved_at": timestamps.from_unix(verdict.done), "text": verdict.text,
+    as_it_was |= {"resolved_at": timestamps.from_unix(verdict.done)}
+    if not verdict.late:  # a failure, and the task succeeded in time when run again
+        return as_it_was
+    return as_it_was | {"text": verdict.text,
     "short": verdict.short,
                         "value": verdict.took}  # fmt: skip
 
@@ -452,8 +513,9 @@ def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[i
         sla.parse_conditions(row.conditions),
         sla_cursor.build_scope(c, row.id, row.conditions.get("match", {})),
     )
-    late = _judge(c, row, rule, sla_cursor.take_due(c, row.id, scope, now), now)
-    late += _judge(c, row, rule, _take_new(c, row, rule, scope, now), now)
+    due = [*sla_cursor.take_due(c, row.id, scope, now), *_take_new(c, row, rule, scope, now)]
+    # Events report a failure, once: a second report would undo its acknowledgement.
+    late = _judge(c, row, rule, [task for task in due if not _breaks(rule, task)], now)
     alerts.fire_alerts(c, late)
     return len(late), _find_next_due(c, row, rule, scope, now)
 
@@ -494,12 +556,13 @@ def _make_alert(
     row: SlaRow, rule: sla.SlaRule, task: sla_cursor.SlaTask, verdict: sla.SlaVerdict
 ) -> dict[str, Any]:
     status = "firing" if verdict.done is None else "resolved"
+    since = timestamps.from_unix(verdict.since)
     return {
         "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority),
         "status": status,
         "task_id": task.uuid, "object": f"#{task.number} {task.name}", "text": verdict.text,
         "short": verdict.short,
-        "value": verdict.took, "limit": rule.value, "fired_at": timestamps.from_unix(verdict.due),
+        "value": verdict.took, "limit": rule.value, "fired_at": since,
         "resolved_at": timestamps.from_unix(verdict.done) if verdict.done is not None else None,
     }  # fmt: skip
 

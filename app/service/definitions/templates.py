@@ -23,20 +23,23 @@ MAX_COUNTED = 10_000
 """Maximum number of uses that are counted."""
 
 
-async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
+async def ls(call: Call, *, usage: bool = False, brief: bool = False) -> list[dict[str, Any]]:
     """Return all templates by name.
 
-    With `usage`, add `used` (tasks, at most `MAX_COUNTED`), `active` (tasks not ended), `last_used`
+    With `brief`, leave out `template`, `schema` and `parameters`, which may be large. With
+    `usage`, add `used` (tasks, at most `MAX_COUNTED`), `active` (tasks not ended), `last_used`
     (last end) and `median` (seconds of the last successful runs).
     """
-    return await call.db.read(_ls, usage)
+    return await call.db.read(_ls, usage, brief)
 
 
-def _ls(c: Connection, usage: bool) -> list[dict[str, Any]]:
-    return [
-        row._asdict() | (_read_usage(c, row.name) if usage else {})
-        for row in definitions.list_templates(c)
-    ]
+def _ls(c: Connection, usage: bool, brief: bool) -> list[dict[str, Any]]:
+    rows = (
+        definitions.list_template_heads(c)
+        if brief
+        else [row._asdict() for row in definitions.list_templates(c)]
+    )
+    return [row | (_read_usage(c, row["name"]) if usage else {}) for row in rows]
 
 
 def _read_usage(c: Connection, name: str) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,22 +20,28 @@ from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text import units
 from app.core.text.exit_text import get_signal_name
 from app.core.text.sanitize import find_nearest, sanitize
-from app.errors import Conflict, Problem, Refused, Stopped, Usage
+from app.errors import Conflict, Problem, Stopped, Usage
 from app.service.context import Call
 from app.service.definitions import templates
-from app.service.tasks import lookup, submit, views
+from app.service.tasks import bulk, lookup, setting_checks, submit, views
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, operations, reads, task_fields, transitions
-from db.rows import PoolRow, TaskRow
+from db.rows import TaskRow, TaskStateRow
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
-BATCH_SIZE = 150
-"""Tasks in one transaction of a verb, some tens of milliseconds on the writer thread."""
+BATCH_SIZE = 100
+"""Tasks that a verb changes between two looks at the clock."""
+STEP_SECONDS = 0.03
+"""Seconds after which a transaction of a verb ends, at the next look at the clock."""
+MANY = 5_000
+"""Tasks of an answer whose memory goes back to the system."""
+TRIM_DELAY = 5.0
+"""Seconds until the answer to many tasks has been sent."""
 MAX_UNRESOLVED = 50
 """Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""
 
@@ -54,16 +62,23 @@ async def _apply_to_tasks(
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
-    Up to `BATCH_SIZE` tasks share one transaction. More tasks take several, so that starts and ends
-    go through in between. With `last_first` the last batch is the first.
+    Many tasks take several short transactions, so that starts and ends go through in between. Only
+    the last one wakes dispatcher and decks, which look every second anyway. With `last_first` the
+    last batch is the first.
     """
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= MAX_UNRESOLVED):
         return await call.db.write(_apply, call.by, verb, ids, select, check, act)
     uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
     batches = [uuids[at : at + BATCH_SIZE] for at in range(0, len(uuids), BATCH_SIZE)]
     parts: list[dict[str, Any]] = []
-    for batch in reversed(batches) if last_first else batches:
-        parts.append(await call.db.write(_apply_to_batch, call.by, verb, batch, select, check, act))
+    left = batches if last_first else batches[::-1]
+    while left:
+        write = call.db.write_quietly if len(left) > 1 else call.db.write
+        done = await write(_apply_for_a_while, call.by, verb, left, select, check, act)
+        del left[-len(done) :]
+        parts += done
+    if len(uuids) >= MANY:
+        asyncio.get_running_loop().call_later(TRIM_DELAY, bulk.trim_memory)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():
@@ -75,6 +90,25 @@ def _apply(
     c: Connection, by: str, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
     return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), check, act)
+
+
+def _apply_for_a_while(
+    c: Connection,
+    by: str,
+    verb: str,
+    batches: Sequence[Sequence[str]],
+    select: Select,
+    check: TaskCheck,
+    act: TaskAction,
+) -> list[dict[str, Any]]:
+    """Apply the action to the last batches first, until the time is up; return the parts."""
+    parts: list[dict[str, Any]] = []
+    end = time.monotonic() + STEP_SECONDS
+    for batch in reversed(batches):
+        parts.append(_apply_to_batch(c, by, verb, batch, select, check, act))
+        if time.monotonic() > end:
+            break
+    return parts
 
 
 def _apply_to_batch(
@@ -142,13 +176,14 @@ _RECORDED_FIELDS = (
     "grace", "name", "not_before", "retry_at",
     "pinned",
 )  # fmt: skip
+_get_recorded = attrgetter(*_RECORDED_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskStates:
     """Tasks at one moment, with the status of their active runs."""
 
-    rows: dict[str, TaskRow]
+    rows: Mapping[str, TaskRow | TaskStateRow]
     runs: dict[str, str]
 
     def get_difference(self, later: TaskStates, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -156,11 +191,13 @@ class TaskStates:
         was, now = self.rows[uuid], later.rows.get(uuid)
         if now is None:
             return {"status": was.status}, {"status": "deleted"}
-        names = (
-            "status",
-            *(name for name in _RECORDED_FIELDS if getattr(was, name) != getattr(now, name)),
-        )
-        before, after = ({name: getattr(which, name) for name in names} for which in (was, now))
+        old, new = _get_recorded(was), _get_recorded(now)
+        before: dict[str, Any] = {"status": was.status}
+        after: dict[str, Any] = {"status": now.status}
+        if old != new:
+            for name, one, other in zip(_RECORDED_FIELDS, old, new, strict=True):
+                if one != other:
+                    before[name], after[name] = one, other
         runs = self.runs.get(uuid), later.runs.get(uuid)
         if all(runs) and runs[0] != runs[1]:
             before["run"], after["run"] = runs
@@ -169,9 +206,7 @@ class TaskStates:
 
 def read_states(c: Connection, rows: Sequence[TaskRow]) -> TaskStates:
     """Return the current states of tasks."""
-    return TaskStates(
-        {row.uuid: row for row in reads.list_by_uuid(c, _get_uuids(rows))}, _read_runs(c, rows)
-    )
+    return TaskStates(reads.map_states(c, _get_uuids(rows)), _read_runs(c, rows))
 
 
 def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
@@ -192,7 +227,9 @@ def _pair_changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, li
     }
 
 
-def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
+def _format_done(
+    was: TaskRow, row: TaskRow | TaskStateRow | None, run: str | None
+) -> dict[str, Any]:
     """Return the result for one task; `run` is the status of its active run."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
@@ -576,15 +613,19 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
     if not numbers:
         return []
     named = [str(number) for number in numbers[:_MAX_NAMED]]
-    more = f" and {len(numbers) - _MAX_NAMED:,} more" if numbers[_MAX_NAMED:] else ""
-    whom = _format_number(rows[0]) if len(rows) == 1 else "these"
-    too = "it" if len(numbers) == 1 else "them"
-    stays = "stays" if len(numbers) == 1 else "stay"
-    listed = ", ".join(f"#{number}" for number in named)
+    shown = [f"#{number}" for number in named]
+    if numbers[_MAX_NAMED:]:
+        shown.append(f"{len(numbers) - _MAX_NAMED:,} more")
+    whom = _format_number(rows[0]) if len(rows) == 1 else "them"
+    were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
     return [
-        f"cancelled with {whom}, and {stays} cancelled: {listed}{more}. "
-        f"To run {too} too: taskdeck retry {' '.join(named)}"
+        f"{_join_with_and(shown)} {were} cancelled with {whom} and {stay} cancelled."
+        f" To run {too} too: taskdeck retry {' '.join(named)}"
     ]
+
+
+def _join_with_and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _describe_failed_parents(failed_parents: Sequence[Any]) -> list[str]:
@@ -690,7 +731,10 @@ ALWAYS_SETTABLE = frozenset({"pinned"})
 async def set_(
     call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """Change settings of tasks. A running task uses them from its next attempt on."""
+    """Change settings of tasks.
+
+    A running task uses them from its next attempt on; only a shorter timeout applies at once.
+    """
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Options: --priority, --queue, --cpu, --memory, --timeout, …")
@@ -700,22 +744,30 @@ async def set_(
         )
     check = await call.db.read(_make_settable_check, values)
     was: dict[str, dict[str, Any]] = {}
+    limits: dict[str, float] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
         task_fields.update_tasks(c, _get_uuids(rows), values)
+        if "timeout" in values:
+            limits.update(setting_checks.map_kept_limits(c, values["timeout"]))
         if "not_before" in values:
             transitions.recompute_waiting_state(c, _get_uuids(rows), call.by)
 
     report = await _apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, check, act)
     for row in report["done"]:
         row["before"] |= was[row["uuid"]]
-    report["notes"] += [
-        f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies"
-        " to the next one."
-        for row in report["done"]
-        if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
-    ]
+    running = [row for row in report["done"] if row["status"] in ACTIVE]
+    if values.keys() - {"name", "timeout", *ALWAYS_SETTABLE}:
+        report["notes"] += [setting_checks.note_kept(row, "values") for row in running]
+    else:
+        report["notes"] += [
+            setting_checks.note_kept(
+                row, f"limit of {units.format_duration_setting(limits[row['uuid']])}"
+            )
+            for row in running
+            if row["uuid"] in limits
+        ]
     if (
         report["done"]
         and (at := values.get("not_before"))
@@ -736,32 +788,18 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
     if "queue" in values and values["queue"] not in places:
         raise lookup.make_unknown_queue(values["queue"], list(places))
 
+    begun = setting_checks.map_start_times(c) if values.get("timeout") is not None else {}
+
     def may(row: TaskRow) -> None:
         if not values.keys() <= ALWAYS_SETTABLE:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
             raise Conflict(f"{_format_number(row)} has started, so its start time cannot change.")
-        refuse_misfit(places, row, values)
+        if row.uuid in begun:
+            setting_checks.refuse_passed_limit(row, values["timeout"], begun[row.uuid])
+        setting_checks.refuse_misfit(places, row, values)
 
     return may
-
-
-def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
-    """Raise a problem if the queue does not exist or its pool can never hold the task."""
-    if not values.keys() & {"queue", "cpu", "memory"}:
-        return
-    queue = values.get("queue", row.queue)
-    if queue not in places:
-        raise lookup.make_unknown_queue(queue, list(places))
-    try:
-        submit.require_fit(
-            places[queue],
-            values.get("cpu", row.cpu),
-            values.get("memory", row.memory),
-            "It was not changed.",
-        )
-    except Refused as problem:
-        raise Refused(f"{_format_number(row)} {problem.message}", problem.hint) from None
 
 
 def _parse_field(name: str, value: Any) -> Any:

@@ -13,10 +13,11 @@ from app.core import sla
 from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
 from app.service import dispatch_view, sla_metrics
 from app.service.context import Call
+from app.service.definitions import slas
 from app.service.tasks import dependencies, lookup, similar_runs, views
 from db import timestamps
 from db.engine import Connection
-from db.queries import definitions, operations, reads
+from db.queries import definitions, operations, reads, sla_cursor
 from db.queries.dependencies import list_changes
 from db.rows import PoolRow, SlaRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING
@@ -31,7 +32,12 @@ async def read_detail(call: Call, *, id: str | int) -> dict[str, Any]:
     returns it for any other, and past runs, suggested resources, expected end, use, dependency
     tree, rules and operations.
     """
-    return await call.db.read(build_detail, call, id)
+    found, known = await call.db.read(
+        lambda c: (build_detail(c, call, id), reads.list_measurable(c))
+    )
+    task = found["task"]
+    left = await views.find_left(call, task["instances"], [run.pid for run in known])
+    return found | {"task": task | {"left": left}}
 
 
 def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
@@ -94,12 +100,8 @@ def _estimate_end(c: Connection, row: TaskRow, runs: Sequence[JsonObject]) -> li
 def _judge_rules(c: Connection, row: TaskRow, task: JsonObject) -> Iterator[JsonObject]:
     """Yield the verdict of each SLA rule that applies to the task, most severe first."""
     pools = reads.list_pools(c)
-    started = next((run["start_time"] for run in task["instances"] if run["start_time"]), None)
     ended = row.ended_at if row.status in ENDED else None
-    facts = sla.TaskTimes(
-        timestamps.to_unix(row.created_at),
-        *(timestamps.to_unix(at) if at else None for at in (row.not_before, started, ended)),
-    )
+    facts = slas.to_facts(sla_cursor.read_task(c, row.uuid))
     for rule in definitions.list_slas(c):
         if (
             rule.enabled

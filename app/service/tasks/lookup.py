@@ -6,17 +6,15 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
-from app.service.arguments import check_value
+from app.service.arguments import check_value, parse_since
 from app.service.tasks import filters as filter_lines
-from db import timestamps
 from db.engine import Connection
-from db.queries import definitions, reads
+from db.queries import counters, definitions, reads
+from db.queries.transitions import SUBMISSIONS
 from db.rows import TaskRow
 from db.search import pagination
 from db.states import TaskStatus
@@ -259,7 +257,7 @@ def make_refusal(problem: Problem, ident: str | int, number: int | None = None) 
 def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
     """Convert a selection to the arguments of `reads.list_tasks`.
 
-    `since` is a duration before now.
+    `since` is a past time.
     """
     status = select.get("status", ())
     statuses = [
@@ -278,19 +276,8 @@ def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
         "queue": select.get("queue"),
         "name": select.get("name"),
         "tags": select.get("tag"),
-        "since": _parse_since(select.get("since")),
+        "since": parse_since(select.get("since")),
     }
-
-
-def _parse_since(seconds: Any) -> str | None:
-    """Return the timestamp of `seconds` before now."""
-    if seconds is None:
-        return None
-    try:
-        span = units.parse_duration(str(seconds))
-    except ValueError as error:
-        raise Usage(f"since {error}.") from None
-    return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=span))
 
 
 def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -> None:
@@ -298,6 +285,8 @@ def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -
 
     `users` counts the objects that refer to it, by kind.
     """
+    if counters.find_first_name(c, SUBMISSIONS):
+        raise Conflict("a large submission is being stored. Nothing was removed.", "Try again.")
     who = _find_users(c, kind, name) if any(users.values()) else {}
     said = [
         f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}"

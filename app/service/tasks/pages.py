@@ -27,7 +27,7 @@ TASK_COLUMNS = (
 )  # fmt: skip
 _REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
 """Extra columns for the reasons for waiting."""
-COLUMNS = (*TASK_COLUMNS, "run", "run_reason", "why", "expected", "at")
+COLUMNS = (*TASK_COLUMNS, "run", "run_reason", "why", "expected", "expected_in", "run_limit", "at")
 """Columns of a row of `browse`.
 
 `run` and `run_reason` belong to the active run. `why` and `expected` (seconds) belong to a waiting
@@ -119,22 +119,29 @@ def _build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) ->
     )
     why = _read_reasons(c, call, [row for row in rows if row.status in WAITING])
     return [
-        _build_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows
+        _build_row(row, runs.get(row.uuid), why.get(row.uuid, _NOT_WAITING), order) for row in rows
     ]
 
 
-def _build_row(
-    row: Any, run: ActiveRunRow | None, why: tuple[str | None, float | None], order: str
-) -> list[Any]:
+def _build_row(row: Any, run: ActiveRunRow | None, why: WaitNote, order: str) -> list[Any]:
     tags = json.loads(row.tags) if row.tags != "{}" else {}
     told = [tags if name == "tags" else getattr(row, name) for name in TASK_COLUMNS]
-    return [*told, *((run.status, run.reason) if run else (None, None)), *why, getattr(row, order)]
+    return [
+        *told,
+        *((run.status, run.reason) if run else (None, None)),
+        *why,
+        run.timeout if run else None,
+        getattr(row, order),
+    ]
 
 
-def _read_reasons(
-    c: Connection, call: Call, waiting: Sequence[Any]
-) -> dict[str, tuple[str | None, float | None]]:
-    """Return {uuid: (reason for waiting, seconds to the expected start)}.
+WaitNote = tuple[str | None, float | None, tuple[float, float] | None]
+"""Reason for waiting, begin and range of the expected start in seconds."""
+_NOT_WAITING: WaitNote = (None, None, None)
+
+
+def _read_reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, WaitNote]:
+    """Return {uuid: note} of waiting tasks.
 
     All rows of the page need a reason, as the user may select any of them.
     """
@@ -144,7 +151,7 @@ def _read_reasons(
         c, dispatch_view.get_cache(c), waiting, get_halt_reason(call)
     )
     return {
-        uuid: (why.reasons[0].short if why.reasons else None, why.starts_in)
+        uuid: (why.reasons[0].short if why.reasons else None, why.starts_in, why.expected_in)
         for uuid, why in found.items()
     }
 

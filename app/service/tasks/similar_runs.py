@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from app.core.scheduling.forecast import MIN_RUNS
 from app.core.scheduling.run_stats import PastRun, RunStats, compute_run_stats
+from app.core.scheduling.run_times import MIN_RUNS
 from db.engine import Connection
 from db.queries import run_history
 from db.rows import TaskRow

@@ -12,10 +12,13 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,26 +29,27 @@ from app.core.schema import parameters
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
-from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Usage
+from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Stopped, Usage
+from app.paths import DISK_FULL_ERRORS, SUBMISSIONS
 from app.service import dispatch_view
 from app.service.context import Call
-from app.service.tasks import lookup, number_file, views
+from app.service.tasks import batch_dependencies, bulk, lookup, number_file, views
+from app.service.tasks.batch_dependencies import (
+    DependencyEdge,
+    Dependent,
+    combine_errors,
+    find_dependencies,
+    find_parent,
+)
 from db import host, timestamps
 from db.engine import Connection
 from db.errors import DiskFull, Storage
-from db.queries import definitions, operations, reads, transitions
+from db.queries import definitions, reads, transitions
 from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
-MAX_NAMED_ERRORS = 10
-"""Maximum number of errors named in one refusal."""
-MAX_BATCH = 1_000_000
-LARGE_BATCH = 5_000
-MAX_EDGES = 1_000_000
-"""Maximum number of dependencies of a batch.
-
-Dependencies grow with the square of the tasks of one name, and storing them blocks the writer.
-"""
+SMALL_BATCH = 200
+"""Maximum number of tasks stored in one transaction, about 15 ms; more are staged (`bulk`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,10 @@ class Origin:
     umask: int
     env: dict[str, str]
 
-
-class DependencyEdge(NamedTuple):
-    """A dependency of a batch task.
-
-    `task` is a position in the batch. `parent` is a position in the batch, or the uuid of an
-    existing task.
-    """
-
-    task: int
-    parent: int | str
-    kind: str
+    @property
+    def environment(self) -> str:
+        """The environment as it is stored."""
+        return json.dumps(self.env, sort_keys=True)
 
 
 @dataclass(slots=True)
@@ -78,12 +75,22 @@ class SubmitBatch:
     origin: Origin
     first: str
     rows: list[dict[str, Any]] = field(default_factory=list)
-    after: list[tuple[int, TaskSpec]] = field(default_factory=list)
+    dependents: list[Dependent] = field(default_factory=list)
     queues: dict[str, tuple[QueueRow, PoolRow]] = field(default_factory=dict)
     templates: dict[str, TemplateRow] = field(default_factory=dict)
+    env_id: str = field(init=False)
+    requests: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """{queue: highest cpu and memory that a task asks for}."""
 
-    def add(self, spec: TaskSpec) -> None:
+    def __post_init__(self) -> None:
+        self.env_id = hashlib.sha256(self.origin.environment.encode()).hexdigest()
+
+    def add(self, spec: TaskSpec, line: int = 0) -> None:
         """Append the row of one task. Raise Problem."""
+        self.rows.append(self.make_row(spec, len(self.rows), line))
+
+    def make_row(self, spec: TaskSpec, at: int, line: int = 0) -> dict[str, Any]:
+        """Return the row of the task at a position. Raise Problem."""
         template = self.get_template(spec.template) if spec.template is not None else None
         given = _resolve_parameters(spec, template)
         launch, kind = _make_launch(spec, template, given)
@@ -94,9 +101,12 @@ class SubmitBatch:
             _pick_first(spec.cpu, template and template.cpu, 1.0),
             _pick_first(spec.memory, template and template.memory, 0.0),
         )
-        require_fit(pool, cpu, memory)
+        known = self.requests.get(queue.name, (0.0, 0.0))
+        if cpu > known[0] or memory > known[1]:
+            require_fit(pool, cpu, memory)
+            self.requests[queue.name] = (max(cpu, known[0]), max(memory, known[1]))
         row = {
-            "uuid": make_following_id(self.first, len(self.rows)),
+            "uuid": make_following_id(self.first, at),
             "name": spec.name or make_default_name(spec, launch), "template": spec.template,
             "type": kind,
             "parameters": given, "priority": spec.priority,
@@ -106,14 +116,33 @@ class SubmitBatch:
             "retry_delay": spec.retry_delay, "grace": spec.grace,
             "not_before": None if spec.at is None else parse_start_time(spec.at),
             "hold": spec.hold, "held_by": self.origin.by if spec.hold else None, "tags": spec.tags,
-            "env_id": None, "env": spec.env or None,
+            "env_id": self.env_id, "env": spec.env or None,
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
             "umask": self.origin.umask,
             "launch": launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
         }  # fmt: skip
         if spec.after or spec.after_any:
-            self.after.append((len(self.rows), spec))
-        self.rows.append(row)
+            self.dependents.append(Dependent.make(at, row["name"], spec, line))
+        return row
+
+    def find_uuid(self, reference: str | int) -> str:
+        """Return the uuid of a stored task. Raise Problem."""
+        return lookup.find_task(self.c, reference).uuid
+
+    def find_parents(self) -> tuple[list[DependencyEdge], dict[int, Problem]]:
+        """Return the dependencies of the rows, and the problems by position."""
+        positions: dict[str, list[int]] = {}
+        for at, row in enumerate(self.rows):
+            positions.setdefault(row["name"], []).append(at)
+        return find_dependencies(self.dependents, positions, self.find_uuid)
+
+    def check_again(self, c: Connection) -> None:
+        """Raise the problem if the definitions that the tasks use have changed meanwhile."""
+        fresh = SubmitBatch(c, self.origin, self.first)
+        for queue, (cpu, memory) in self.requests.items():
+            require_fit(fresh.get_queue(queue)[1], cpu, memory)
+        for template in self.templates:
+            fresh.get_template(template)
 
     def get_queue(self, name: str) -> tuple[QueueRow, PoolRow]:
         """Return a queue and its pool. Raise NotFound with the nearest name."""
@@ -137,74 +166,6 @@ class SubmitBatch:
             self.templates[name] = found
         return self.templates[name]
 
-    def find_parents(
-        self, lines: Sequence[int] = ()
-    ) -> tuple[list[DependencyEdge], dict[int, Problem]]:
-        """Return the dependencies, and the problems by task position.
-
-        Unknown parents and cycles are problems. A parent may be a batch task given by name, unless
-        that task has a problem itself. `lines` are the line numbers of the tasks. Raise Usage for
-        too many dependencies.
-        """
-        positions_by_name: dict[str, list[int]] = {}
-        for at, row in enumerate(self.rows):
-            positions_by_name.setdefault(row["name"], []).append(at)
-        specs, found, children = (
-            dict(self.after),
-            dict[int, list[DependencyEdge]](),
-            dict[int, list[int]](),
-        )
-        unknown: dict[int, Problem] = {}
-        pending, many = list(specs), 0
-        while True:  # Tasks that depend on a rejected task are checked again.
-            rejected = list[int]()
-            for at in pending:
-                edges, missing = self._find_edges(at, specs[at], positions_by_name, unknown)
-                many += len(edges) - len(found.get(at, ()))
-                if many > MAX_EDGES:
-                    raise _make_too_many_edges(positions_by_name, specs[at])
-                found[at] = edges
-                for edge in edges:
-                    if isinstance(edge.parent, int):
-                        children.setdefault(edge.parent, []).append(at)
-                if missing:
-                    unknown[at] = _combine_errors(missing)
-                    rejected.append(at)
-            for cycle in () if rejected else _find_cycles(found, unknown):
-                unknown |= dict.fromkeys(cycle, self._make_cycle_problem(cycle, lines))
-                rejected += cycle
-            if not rejected:
-                return [
-                    edge for at, edges in found.items() if at not in unknown for edge in edges
-                ], unknown
-            pending = list(
-                dict.fromkeys(
-                    heir for at in rejected for heir in children.pop(at, ()) if heir not in unknown
-                )
-            )
-
-    def _find_edges(
-        self,
-        at: int,
-        spec: TaskSpec,
-        positions_by_name: Mapping[str, list[int]],
-        rejected: Container[int],
-    ) -> tuple[list[DependencyEdge], list[Problem]]:
-        """Return the dependencies of one task, and the problems of its unknown parents."""
-        edges, missing = list[DependencyEdge](), list[Problem]()
-        for kind, references in (("success", spec.after), ("any", spec.after_any)):
-            for reference in references:
-                inner = [
-                    i
-                    for i in self._find_in_batch(positions_by_name, reference, at)
-                    if i not in rejected
-                ]
-                edges += [
-                    DependencyEdge(at, parent, kind)
-                    for parent in inner or _find_uuid(self.c, reference, missing)
-                ]
-        return edges, missing
-
     def drop_tasks(
         self, places: Collection[int], edges: Sequence[DependencyEdge]
     ) -> list[DependencyEdge]:
@@ -221,48 +182,14 @@ class SubmitBatch:
             for e in edges
         ]
 
-    def _find_in_batch(
-        self, positions_by_name: Mapping[str, list[int]], reference: str | int, at: int
-    ) -> list[int]:
-        """Return the batch tasks that a reference names.
-
-        Digits never name a batch task. A task's own name refers to a stored task of that name if
-        there is one.
-        """
-        if isinstance(reference, int) or _NUMBER.fullmatch(reference):
-            return []
-        named = positions_by_name.get(reference, [])
-        return [i for i in named if i != at] or (
-            [] if reads.find_by_name(self.c, reference, 1) else named
-        )
-
-    def _make_cycle_problem(self, cycle: Sequence[int], lines: Sequence[int]) -> Conflict:
-        """Return the problem of a dependency cycle."""
-        names = [
-            f'"{sanitize(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}'
-            for at in cycle[:MAX_NAMED_ERRORS]
-        ]
-        more = [f"{len(cycle) - MAX_NAMED_ERRORS:,} more"] if len(cycle) > MAX_NAMED_ERRORS else []
-        return Conflict(
-            f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}"
-        )
-
     def store(self, edges: Sequence[DependencyEdge]) -> None:
         """Insert all tasks with these dependencies, as one operation."""
-        sha = _store_environment(self.c, self.origin.env)
-        for row in self.rows:
-            row["env_id"] = sha
-        uuids = [row["uuid"] for row in self.rows]
-        kinds = {
-            (uuids[e.task], uuids[e.parent] if isinstance(e.parent, int) else e.parent): e.kind
-            for e in edges
-        }
-        rows = [
-            {"task_id": task, "parent_id": parent, "kind": kind}
-            for (task, parent), kind in kinds.items()
-        ]
-        numbers = list(transitions.submit(self.c, self.rows, rows, self.origin.by).values())
-        record_submission(self.c, self.origin.by, numbers)
+        transitions.keep_environment(self.c, self.env_id, self.origin.environment)
+        links = batch_dependencies.list_rows(edges, lambda at: self.rows[at]["uuid"])
+        numbers = transitions.submit(self.c, self.rows, links, self.origin.by)
+        bulk.record_submission(
+            self.c, self.origin.by, len(numbers), min(numbers.values()), max(numbers.values())
+        )
 
 
 def _fill_batch(
@@ -279,8 +206,8 @@ def _fill_batch(
         except Problem as problem:
             found = [problem]
             for reference in (*spec.after, *spec.after_any) if len(specs) == 1 else ():
-                _find_uuid(c, reference, found)
-            raise _combine_errors(found) from None
+                find_parent(batch.find_uuid, reference, found)
+            raise combine_errors(found) from None
     return batch
 
 
@@ -288,98 +215,8 @@ def _link(batch: SubmitBatch) -> list[DependencyEdge]:
     """Return the dependencies. Raise Problem with all unknown parents."""
     edges, unknown = batch.find_parents()
     if unknown:
-        raise _combine_errors(list(unknown.values()))
+        raise combine_errors(list(unknown.values()))
     return edges
-
-
-def _make_too_many_edges(positions_by_name: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
-    """Return the problem of too many dependencies.
-
-    A name refers to every task that has it.
-    """
-    several = max(
-        (*spec.after, *spec.after_any),
-        key=lambda reference: len(positions_by_name.get(str(reference), ())),
-    )
-    count = len(positions_by_name.get(str(several), ()))
-    named = f'"{sanitize(str(several))}" names {count:,} of these tasks'
-    return Usage(
-        f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}."
-        f" {NOT_SUBMITTED}",
-        "Give those tasks names of their own.",
-    )
-
-
-def _find_uuid(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
-    """Return the uuid of the referenced task; append a problem to `missing`."""
-    try:
-        return [lookup.find_task(c, reference).uuid]
-    except Problem as problem:
-        missing.append(problem)
-        return []
-
-
-def _combine_errors(problems: Sequence[Problem]) -> Problem:
-    """Combine problems into one of the first one's type."""
-    first, *others = problems
-    if not others:
-        return first
-    said = list(
-        dict.fromkeys(
-            problem.message.replace(NOT_SUBMITTED, "").rstrip(". ") for problem in problems
-        )
-    )
-    rest = (
-        [f"and {len(said) - MAX_NAMED_ERRORS:,} more like these"]
-        if len(said) > MAX_NAMED_ERRORS
-        else []
-    )
-    return type(first)(
-        f"{'; '.join([*said[:MAX_NAMED_ERRORS], *rest])}. {NOT_SUBMITTED}", first.hint
-    )
-
-
-_NUMBER = re.compile(r"#?[0-9]+")
-
-
-def _find_cycles(
-    found: Mapping[int, Sequence[DependencyEdge]], without: Collection[int]
-) -> list[list[int]]:
-    """Return disjoint dependency cycles, ignoring tasks in `without`.
-
-    Removing the cycles leaves no task that waits for itself. The search is iterative, since chains
-    may be long.
-    """
-    cycles, done = list[list[int]](), set(without)
-    for start in found:
-        path = list[int]()
-        place: dict[int, int] = {}
-        stack: list[tuple[int, bool]] = [(start, False)]
-        while stack:
-            node, leaving = stack.pop()
-            if leaving:
-                del place[path.pop()]
-                done.add(node)
-            elif node in place:
-                cycle = path[place[node] :]
-                # Other dependencies of these tasks are searched from their own start.
-                while stack.pop() != (node, True):
-                    pass
-                for at in cycle:
-                    del place[at]
-                del path[-len(cycle) :]
-                done.update(cycle)
-                cycles.append(cycle)
-            elif node not in done:
-                place[node] = len(path)
-                path.append(node)
-                stack.append((node, True))
-                stack += [
-                    (edge.parent, False)
-                    for edge in found.get(node, ())
-                    if isinstance(edge.parent, int)
-                ]
-    return cycles
 
 
 def _pick_first(given: Any, usual: Any, default: Any) -> Any:
@@ -505,17 +342,10 @@ _FOLDER_PARTS = re.compile(
 
 def make_valid_name(text: str) -> str:
     """Convert text to a valid name, shortening paths: `sort passwd | uniq`."""
-    words = _FOLDER_PARTS.sub("", sanitize(text)).replace("/", " ").split()
+    safe = sanitize(text)
+    words = (_FOLDER_PARTS.sub("", safe).replace("/", " ") if "/" in safe else safe).split()
     name = truncate(" ".join(words).lstrip(". "), 60)
     return name if not find_name_error(name) else "task"
-
-
-def _store_environment(c: Connection, env: dict[str, str]) -> str:
-    """Store an environment, shared by equal ones, and return its key."""
-    text = json.dumps(env, sort_keys=True)
-    sha = hashlib.sha256(text.encode()).hexdigest()
-    transitions.keep_environment(c, sha, text)
-    return sha
 
 
 # --- verbs ------------------------------------------------------------------------------
@@ -538,6 +368,9 @@ async def submit(
     origin = Origin(call.by, cwd, umask, env or {})
     if dry_run:
         return await call.db.read(_dry_run, specs, origin)
+    if len(specs) > SMALL_BATCH:
+        await _store_staged(call, enumerate(specs, 1), origin, first)
+        return await _list_places(call, first)
     try:
         stored = await call.db.write(_store, specs, origin, first)
     except DiskFull as problem:
@@ -570,12 +403,14 @@ def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
         if spec.at is not None and past[spec.at] > PAST_TOLERANCE
     ]
     if len(specs) > 1 and excess:
-        return call.note(
-            f"the start time of {len(excess):,} of these tasks is past: they do not wait for it."
-        )
+        return _note_many_past(call, len(excess))
     for spec, seconds in excess:
         then = "it is ignored" if spec.hold or spec.after or spec.after_any else "starting now"
         call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
+
+
+def _note_many_past(call: Call, count: int) -> None:
+    call.note(f"the start time of {count:,} of these tasks is past: they do not wait for it.")
 
 
 def get_seconds_since(at: str | int | float) -> float:
@@ -647,7 +482,7 @@ def _store(
 ) -> list[dict[str, Any]]:
     batch = _fill_batch(c, specs, origin, first)
     # A known uuid means that an earlier call stored the batch and its answer was lost.
-    if not transitions.is_known(c, first):
+    if not bulk.is_known(c, first):
         batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
@@ -655,89 +490,331 @@ def _store(
     return [_read_place(c, stored[uuid], counters) for uuid in uuids]
 
 
-def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
-    """Record one operation for a submission of any size."""
-    what = (
-        f"task #{numbers[0]}"
-        if len(numbers) == 1
-        else f"{len(numbers)} tasks #{numbers[0]}–#{numbers[-1]}"
-    )
-    operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
-
-
 def _read_place(
     c: Connection, row: QueuePositionRow, counters: Mapping[tuple[str, str], int]
 ) -> dict[str, Any]:
     total = counters.get((row.queue, "queued"), 0)
     ahead = total - 1 - reads.count_after(c, row) if row.status == "queued" else None
+    return _format_place(row, ahead, total)
+
+
+def _format_place(row: QueuePositionRow, ahead: int | None, total: int) -> dict[str, Any]:
     return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue,
     "status": row.status,
             "position": ahead, "total": total}  # fmt: skip
 
 
 async def submit_lines(
-    call: Call, *, text: str, uuid: str | None = None, cwd: str = "/", umask: int = 0o022,
-    env: dict[str, str] | None = None,
-    keep_going: bool = False,
+    call: Call, *, text: str | None = None, file: str | None = None, uuid: str | None = None,
+    cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
+    keep_going: bool = False, dry_run: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Store one task for each JSON line.
+    """Store one task for each JSON line of a text, or of a file in `run/submissions`.
 
-    An invalid line refuses all lines, unless `keep_going`.
+    An invalid line refuses all lines, unless `keep_going`. With `dry_run` all lines are checked and
+    none is stored; `valid` is the number of the good ones. For many lines, `spans` are position and
+    number of a task, and the count of tasks whose numbers follow; `numbers` only with a text.
     """
-    first = _check_uuid(uuid)
-    parsed = await asyncio.to_thread(_parse_lines, text)
+    first, origin = _check_uuid(uuid), Origin(call.by, cwd, umask, env or {})
+    if text is None:
+        return await _submit_file(call, file, origin, first, keep_going, dry_run)
+    lines = list(_number_lines(text.split("\n")))
+    if dry_run:
+        return await _check_lines(call, iter(lines), origin, first)
+    if len(lines) > SMALL_BATCH:
+        staging = await _store_staged(call, iter(lines), origin, first, keep_going)
+        spans = await _read_spans(call, staging)
+        numbers = [number + at for _, number, count in spans for at in range(count)]
+        return {"numbers": numbers, "spans": spans, "refused": _list_refused(staging.refused)}
+    parsed = [(n, _parse_line(line)) for n, line in lines]
     try:
-        stored = await call.db.write(
-            _store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going
-        )
-        await number_file.raise_mark(call.home, max(stored["numbers"]))
-        refused = {row["line"] for row in stored["refused"]}
-        _note_past(
-            call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused]
-        )
-        _note_halted(call)
-        return stored
+        stored = await call.db.write(_store_lines, parsed, origin, first, keep_going)
     except DiskFull as problem:
         raise problem.with_undone("No task was accepted.") from None
-    finally:
-        if len(parsed) >= LARGE_BATCH:
-            del text, parsed
-            asyncio.get_running_loop().call_later(1.0, _trim_memory)
+    await number_file.raise_mark(call.home, max(stored["numbers"]))
+    refused = {row["line"] for row in stored["refused"]}
+    _note_past(
+        call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused]
+    )
+    _note_halted(call)
+    return stored
 
 
-def _trim_memory() -> None:
-    """Return the memory of a large batch to the system.
-
-    The allocator would keep it for a runtime that lives for weeks.
-    """
-    import ctypes
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
-    if trim is not None:
-        trim(0)
-
-
-def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
-    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
-    if len(lines) > MAX_BATCH:
-        raise Usage(
-            f"{len(lines):,} lines are too many at once; at most {MAX_BATCH:,}. None was stored."
-        )
-    return [(n, _parse_line(line)) for n, line in lines]
+async def _submit_file(
+    call: Call, name: str | None, origin: Origin, first: str, keep_going: bool, dry_run: bool
+) -> dict[str, Any]:
+    """Store one task for each line of a file that a command left in `run/submissions`."""
+    if name is None or not _UUID7.fullmatch(name):
+        raise Usage("submit.lines needs a text, or the name of a file. Nothing was submitted.")
+    with ExitStack() as stack:
+        try:
+            path = call.home / "run" / SUBMISSIONS / f"{name}.lines"
+            file = stack.enter_context(open(path, "rb"))
+        except OSError as error:
+            said = (error.strerror or "unknown").lower()
+            raise Usage(f"the lines cannot be read: {said}. Nothing was submitted.") from None
+        if dry_run:
+            return await _check_lines(call, _number_lines(file), origin, first)
+        staging = await _store_staged(call, _number_lines(file), origin, first, keep_going)
+    return {"spans": await _read_spans(call, staging), "refused": _list_refused(staging.refused)}
 
 
-def _parse_line(line: str) -> TaskSpec | Problem:
+async def _check_lines(
+    call: Call, lines: Iterator[tuple[int, Any]], origin: Origin, first: str
+) -> dict[str, Any]:
+    """Check all lines as for a submission, and store none."""
+    staging = Staging(call, lines, origin, first, keep_going=True, is_dry_run=True)
+
+    def check() -> None:
+        staging.run()
+        staging.close()
+
     try:
-        spec = TaskSpec.model_validate_json(line.encode())
-    except UnicodeEncodeError:
-        return Usage("is not UTF-8")
+        await asyncio.to_thread(check)
+    finally:
+        staging.stop.set()
+    refused = _list_refused(staging.refused)
+    return {"numbers": [], "spans": [], "valid": staging.count, "refused": refused}
+
+
+def _number_lines(lines: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the lines that are not blank, with their numbers."""
+    return ((n, line) for n, line in enumerate(lines, 1) if line and not line.isspace())
+
+
+def _list_refused(refused: Mapping[int, Problem]) -> list[dict[str, Any]]:
+    return [
+        {"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")}
+        for n, problem in sorted(refused.items())
+    ]
+
+
+@dataclass
+class Staging:
+    """Check of a large submission and its file of rows, made by a thread of its own."""
+
+    call: Call
+    items: Iterator[tuple[int, Any]]
+    """Tasks of a request, or lines, by number."""
+    origin: Origin
+    first: str
+    keep_going: bool = False
+    is_dry_run: bool = False
+    count: int = 0
+    """Number of tasks that are good so far."""
+    past: int = 0
+    """Number of tasks whose start time is past."""
+    refused: dict[int, Problem] = field(default_factory=dict)
+    is_known: bool = False
+    """True if the submission was stored or published before, and its answer was lost."""
+    is_published: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Write the rows to the disk. Raise Problem; then no file is left."""
+        with self.call.db.open_reader() as c:
+            self.batch = SubmitBatch(c, self.origin, self.first)
+            self.is_known = bulk.is_known(c, self.first)
+            self.file = bulk.StagedFile(
+                self.call.home, self.first, self.origin.by, self.origin.environment
+            )
+            try:
+                self._add_all()
+                self._link()
+                if not self.count and not (self.is_dry_run and self.refused):
+                    raise _make_empty_problem(self.refused)
+                self.file.sync()
+            except BaseException as error:
+                self.file.remove()
+                self.file.close()
+                if isinstance(error, OSError):
+                    raise _make_file_problem(error, self.call.home) from None
+                raise
+
+    def _add_all(self) -> None:
+        for n, item in self.items:
+            try:
+                spec = item if isinstance(item, TaskSpec) else _parse_line(item)
+                if isinstance(spec, Problem):
+                    raise spec
+                row = self.batch.make_row(spec, self.count, 0 if spec is item else n)
+            except Problem as problem:
+                self._refuse(n, problem, item)
+                continue
+            if not self.is_known:
+                self.file.add(transitions.pack_task(row))
+            if spec.at is not None:
+                self.past += get_seconds_since(spec.at) > PAST_TOLERANCE
+            self.count += 1
+            if self.count > bulk.MAX_BATCH:
+                raise _make_too_many_problem(self.count + sum(1 for _ in self.items))
+            if self.count % 256 == 0 and self.stop.is_set():
+                raise Stopped("the caller has gone.")
+
+    def _refuse(self, n: int, problem: Problem, item: Any) -> None:
+        if isinstance(item, TaskSpec):
+            raise problem
+        if not self.keep_going:
+            total = self.count + 1 + sum(1 for _ in self.items)
+            raise _make_line_problem(n, problem, total) from None
+        self.refused[n] = problem
+
+    def _link(self) -> None:
+        """Resolve the dependencies, and drop the tasks whose parents are unknown."""
+        dependents = self.batch.dependents
+        if not dependents or self.is_known:
+            return
+        wanted = {
+            str(reference)
+            for one in dependents
+            for _, reference in one.references
+            if batch_dependencies.is_name(reference)
+        }
+        edges, unknown = find_dependencies(
+            dependents, self.file.find_positions(wanted), self.batch.find_uuid
+        )
+        for one in dependents if unknown else ():
+            if one.at in unknown:
+                if not one.line:
+                    raise combine_errors(list(unknown.values()))
+                if not self.keep_going:
+                    raise _make_line_problem(one.line, unknown[one.at], self.count)
+                self.refused[one.line] = unknown[one.at]
+        self.count -= len(unknown)
+        self.file.link(edges, unknown)
+
+    def publish(self, c: Connection) -> None:
+        """Accept the submission, unless it is known. Raise Problem."""
+        if not self.is_known and not bulk.is_known(c, self.first):
+            self.batch.check_again(c)
+            bulk.publish(c, self.file)
+            self.is_published = True
+
+    def close(self) -> None:
+        """Remove the file unless it was published, and release it."""
+        if not self.is_published:
+            self.file.remove()
+        self.file.close()
+
+
+def _make_file_problem(error: OSError, home: Path) -> Storage:
+    """Return the problem of a file of rows that cannot be written."""
+    if error.errno in DISK_FULL_ERRORS:
+        return DiskFull(
+            f"the disk is full ({home}). {DiskFull.undone}", "Free space, then try again."
+        )
+    said = (error.strerror or "unknown").lower()
+    return Storage(f"the tasks cannot be written to {home}/run: {said}. {NOT_SUBMITTED}")
+
+
+async def _store_staged(
+    call: Call,
+    items: Iterator[tuple[int, Any]],
+    origin: Origin,
+    first: str,
+    keep_going: bool = False,
+) -> Staging:
+    """Store a large submission in the steps of `bulk`. Raise Problem."""
+    staging = Staging(call, items, origin, first, keep_going)
+    thread = ThreadPoolExecutor(1, "taskdeck-submit")
+    work = thread.submit(staging.run)
+    try:
+        await asyncio.wrap_future(work)
+        await call.db.write(staging.publish)
+        path = staging.file.path
+        if not staging.is_published:
+            known = await call.db.read(bulk.find_published, first)
+            path = known and path.with_name(known)
+        if path:
+            await bulk.store_published(call.db, path, call.by)
+    except DiskFull as problem:
+        raise problem.with_undone(
+            "The tasks are accepted and stored once there is space."
+            if staging.is_published
+            else "No task was accepted."
+        ) from None
+    finally:
+        staging.stop.set()
+        thread.shutdown(wait=False)
+        if work.done() and not work.cancelled() and work.exception() is None:
+            staging.close()
+        asyncio.get_running_loop().call_later(1.0, bulk.trim_memory)
+    _, highest, _ = await call.db.read(transitions.summarize_numbers, *bulk.get_uuid_range(first))
+    await number_file.raise_mark(call.home, highest)
+    if staging.past:
+        _note_many_past(call, staging.past)
+    _note_halted(call)
+    return staging
+
+
+PAGE = 5_000
+"""Tasks read at once after a large submission."""
+
+
+async def _read_spans(call: Call, staging: Staging) -> list[list[int]]:
+    """Return the numbers of a stored submission as `spans` (`submit_lines`)."""
+    first, last = bulk.get_uuid_range(staging.first)
+    low, high, count = await call.db.read(transitions.summarize_numbers, first, last)
+    if count == staging.count == high - low + 1 and not staging.batch.dependents:
+        return [[0, low, count]]
+    spans: list[list[int]] = []
+    base = int(first.replace("-", ""), 16)
+    after = make_following_id(first, -1)
+    while page := await call.db.read(transitions.list_numbers, after, last, PAGE):
+        for uuid, number in page:
+            at = int(uuid.replace("-", ""), 16) - base
+            if spans and at - spans[-1][0] == number - spans[-1][1] == spans[-1][2]:
+                spans[-1][2] += 1
+            else:
+                spans.append([at, number, 1])
+        after = page[-1][0]
+    return spans
+
+
+async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
+    """Return the places of the tasks of a large submission, without their positions."""
+    found: list[dict[str, Any]] = []
+    after, last = make_following_id(first, -1), bulk.get_uuid_range(first)[1]
+    totals = await call.db.read(reads.read_counters)
+    while page := await call.db.read(transitions.list_numbers, after, last, PAGE):
+        uuids = [uuid for uuid, _ in page]
+        rows = {row.uuid: row for row in await call.db.read(reads.list_queue_positions, uuids)}
+        found += [
+            _format_place(rows[uuid], None, totals.get((rows[uuid].queue, "queued"), 0))
+            for uuid in uuids
+            if uuid in rows
+        ]
+        after = uuids[-1]
+    return found
+
+
+def _make_too_many_problem(total: int) -> Usage:
+    return Usage(
+        f"{total:,} tasks are too many at once; at most {bulk.MAX_BATCH:,}. {NOT_SUBMITTED}"
+    )
+
+
+def _parse_line(line: str | bytes) -> TaskSpec | Problem:
+    data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogateescape")
+    try:
+        spec = TaskSpec.model_validate_json(data)
     except ValidationError as error:
-        return Usage(describe_error(error))
-    twice = _find_duplicate_key(line)
+        return Usage(describe_error(error) if _is_utf8(data) else "is not UTF-8")
+    # Each key is followed by one colon. More colons are in texts, or a key appears twice.
+    keys = len(spec.model_fields_set) + len(spec.tags) + len(spec.env)
+    twice = _find_duplicate_key(line) if data.count(b":") != keys else None
     return spec if twice is None else Usage(f"{units.quote(twice)} appears twice")
 
 
-def _find_duplicate_key(line: str) -> str | None:
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _find_duplicate_key(line: str | bytes) -> str | None:
     """Return a key that occurs twice in an object of valid JSON; pydantic takes the last value."""
     found: list[str] = []
 
@@ -758,10 +835,8 @@ def _store_lines(
     keep_going: bool,
 ) -> dict[str, Any]:
     batch, lines, refused = _fill_from_lines(c, parsed, origin, first, keep_going)
-    stored = transitions.is_known(
-        c, first
-    )  # An earlier call stored the batch, and its answer was lost.
-    edges, unknown = batch.find_parents(lines) if keep_going or not stored else ([], {})
+    stored = bulk.is_known(c, first)  # An earlier call stored the batch, and its answer was lost.
+    edges, unknown = batch.find_parents() if keep_going or not stored else ([], {})
     if unknown and not keep_going:
         at = min(unknown)
         raise _make_line_problem(lines[at], unknown[at], len(parsed))
@@ -769,20 +844,20 @@ def _store_lines(
     if not stored:
         edges = batch.drop_tasks(unknown, edges) if unknown else edges
         if not batch.rows:
-            n, problem = min(refused.items(), default=(0, None))
-            raise Usage(
-                f"line {n}: {problem}"
-                if problem
-                else "there is no task to submit: no line holds one."
-            )
+            raise _make_empty_problem(refused)
         batch.store(edges)
     return {
         "numbers": transitions.find_numbers(c, [row["uuid"] for row in batch.rows]),
-        "refused": [
-            {"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")}
-            for n, problem in sorted(refused.items())
-        ],
+        "refused": _list_refused(refused),
     }
+
+
+def _make_empty_problem(refused: Mapping[int, Problem]) -> Usage:
+    """Return the problem of a submission without a good task."""
+    n, problem = min(refused.items(), default=(0, None))
+    return Usage(
+        f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one."
+    )
 
 
 def _fill_from_lines(
@@ -801,7 +876,7 @@ def _fill_from_lines(
         try:
             if isinstance(spec, Problem):
                 raise spec
-            batch.add(spec)
+            batch.add(spec, n)
             lines.append(n)
         except Problem as problem:
             if not keep_going:
@@ -810,9 +885,13 @@ def _fill_from_lines(
     return batch, lines, refused
 
 
+_NAME_HINT = 'Another line is named by its name: {"name": "a", …}, then {"after": ["a"], …}'
+
+
 def _make_line_problem(n: int, problem: Problem, total: int) -> Problem:
     """Return a problem with its line number."""
     none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
     said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
     kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage
-    return kind(f"{said}. {none}; --keep-going stores the good ones.")
+    hint = _NAME_HINT if problem.message.startswith("no task ") else ""
+    return kind(f"{said}. {none}; --keep-going stores the good ones.", hint)

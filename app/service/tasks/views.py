@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,6 +16,7 @@ from app.core.schema import secrets as schema_secrets
 from app.core.text import units
 from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
+from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
 from app.service import dispatch_view
 from app.service.context import Call
@@ -21,7 +24,7 @@ from app.service.tasks import lookup, suggestions
 from db import timestamps
 from db.engine import Connection
 from db.maintenance import quarantine
-from db.queries import reads, sla_cursor
+from db.queries import reads, sla_cursor, task_list
 from db.rows import InstanceRow, TaskLineRow, TaskRow, TemplateRow
 from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
@@ -34,6 +37,9 @@ Longer lists would cost too much.
 
 MIN_PART = 4
 """Characters of a secret that is masked inside other words, too."""
+
+START_TOLERANCE = 0.02
+"""Seconds by which the start of a process, counted from boot, may differ from the clock."""
 
 SAMPLE_SIZE = 200
 """Tasks of each queue and each waiting state that `why` examines without ids."""
@@ -124,9 +130,9 @@ def run_to_dict(row: InstanceRow) -> dict[str, Any]:
 async def ls(
     call: Call, *, status: Sequence[str] | str = (), queue: str | None = None,
     name: str | None = None, tag: dict[str, str] | None = None,
-    since: float | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
+    since: float | str | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return tasks, newest first, and `as_of`, the last known event.
+    """Return tasks in the order of `task_list`, and `as_of`, the last known event.
 
     `recent` leaves out tasks that ended more than a day ago. With `brief`, return only the
     displayed columns: `lines` is the JSON text of a list of lists (columns in
@@ -142,7 +148,7 @@ def _ls(
     c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
     query, as_of = _build_query(c, query, recent), sla_cursor.find_last_event(c)
-    rows = reads.list_tasks(c, **query, limit=limit)
+    rows = task_list.list_tasks(c, **query, limit=limit)
     notes = _read_notes(c, call, [row for row in rows if row.status in WAITING][:MAX_EXPLAINED])
     listed = [
         task_to_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NO_NOTES), strict=True))
@@ -155,7 +161,7 @@ def _ls_brief(
     c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
     query = _build_query(c, query, recent)
-    brief = reads.list_as_text(c, **query, limit=limit)
+    brief = task_list.list_as_text(c, **query, limit=limit)
     notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting[:MAX_EXPLAINED]))
     return {"lines": brief.lines, "notes": notes} | _count_matches(c, query, limit, brief.found)
 
@@ -173,8 +179,8 @@ def _count_matches(c: Connection, query: dict[str, Any], limit: int, found: int)
     return {"total": total, "of": sum(reads.count_by_status(c).values())}
 
 
-NOTES = ("run", "run_reason", "wait_short", "expected")
-_NO_NOTES = (None, None, None, None)
+NOTES = ("run", "run_reason", "wait_short", "expected", "expected_in", "run_limit")
+_NO_NOTES = (None,) * len(NOTES)
 
 
 def _read_notes(
@@ -185,11 +191,12 @@ def _read_notes(
         c, dispatch_view.get_cache(c), waiting, get_halt_reason(call)
     )
     told: dict[str, tuple[Any, ...]] = {
-        run.task_id: (run.status, run.reason, None, None) for run in reads.list_running(c)
+        run.task_id: (run.status, run.reason, None, None, None, run.timeout)
+        for run in reads.list_running(c)
     }
     for uuid, found in why.items():
         short = found.reasons[0].short if found.reasons else None
-        told[uuid] = (None, None, short, found.starts_in)
+        told[uuid] = (None, None, short, found.starts_in, found.expected_in, None)
     return told
 
 
@@ -197,14 +204,71 @@ def get_halt_reason(call: Call) -> str | None:
     """Return why nothing starts at all, or None."""
     if call.live is not None:
         return call.live.halted
+    if call.is_replica:  # the runtime of its home may be running
+        return None
     stop = read_stop_marker(call.home)
     return f"no runtime since {sanitize(stop[1])}" if stop else "no runtime is running"
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """Return a task with runs, dependencies, history and current resource use."""
-    task = await call.db.read(build_task, id)
-    return task | {"use": get_use(call, task["instances"])}
+    """Return a task with runs, dependencies, history, current use and left processes."""
+    task, expected_in, known = await call.db.read(_read_shown, call, id)
+    return task | {
+        "use": get_use(call, task["instances"]),
+        "expected_in": expected_in,
+        "left": await find_left(call, task["instances"], [run.pid for run in known]),
+    }
+
+
+def _read_shown(
+    c: Connection, call: Call, ident: str | int
+) -> tuple[dict[str, Any], tuple[float, float] | None, list[reads.MeasurableRun]]:
+    """Return a task, its expected start and the running tasks' processes."""
+    row = lookup.find_task(c, ident)
+    cache = dispatch_view.get_cache(c)
+    why = dispatch_view.explain_waiting(c, cache, [row], get_halt_reason(call)).get(row.uuid)
+    return build_task(c, row.uuid), why.expected_in if why else None, reads.list_measurable(c)
+
+
+async def find_left(
+    call: Call, runs: Sequence[dict[str, Any]], known: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the processes that outlive these runs, as {"pid", "name", "certain"}.
+
+    A process that hides which run started it counts as uncertain if it began during one of the
+    runs. `known` are the processes of the running tasks.
+    """
+    if call.live is None or not runs:
+        return []
+    facts = call.live.get_facts()
+    supervisors = [pid for pid in (facts.keeper_pid, facts.guard_pid) if pid]
+    found = await asyncio.to_thread(
+        find_left_processes, os.fspath(call.home), supervisors, frozenset(known)
+    )
+    judged = [(one, _is_left_by(one, runs)) for one in found]
+    return [
+        {"pid": one.pid, "name": one.name, "certain": certain}
+        for one, certain in judged
+        if certain is not None
+    ]
+
+
+def _is_left_by(one: LeftProcess, runs: Sequence[dict[str, Any]]) -> bool | None:
+    """Return True if one of the runs started the process, None if certainly not, else False."""
+    if one.runid:
+        return any(run["runid"] == one.runid for run in runs) or None
+    during = [run for run in runs if _has_begun_during(one, run)]
+    if any(run["pid"] == one.session for run in during):
+        return True
+    return False if during else None
+
+
+def _has_begun_during(one: LeftProcess, run: dict[str, Any]) -> bool:
+    if not run["start_time"]:
+        return False
+    end = timestamps.to_unix(run["end_time"]) if run["end_time"] else one.began
+    first = timestamps.to_unix(run["start_time"]) - START_TOLERANCE
+    return first <= one.began <= end + START_TOLERANCE
 
 
 def get_use(call: Call, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -260,7 +324,11 @@ def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[d
     habits = dispatch_view.get_cache(c)
     seen = dispatch_view.read_view(c, habits, get_halt_reason(call))
     answers = dispatch_view.explain_waiting(c, habits, rows, seen.halted, seen)
-    help = suggestions.find_task_suggestions(c, call, habits, rows, seen, answers)
+    help = (
+        {}
+        if call.is_replica
+        else suggestions.find_task_suggestions(c, call, habits, rows, seen, answers)
+    )
     return [
         {**_build_answer(row, answers.get(row.uuid), c), "cures": help.get(row.uuid, [])}
         for row in rows
@@ -283,7 +351,9 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
     if why.expected_in:
         first, last = (now + timedelta(seconds=seconds) for seconds in why.expected_in)
         found |= {
-            "expected_start": units.format_time_range(first, last, now),
+            "expected_start": f"by {units.format_clock_time(last, now)}"
+            if why.starts_in is None
+            else units.format_time_range(first, last, now),
             "expected_in": list(why.expected_in),
         }
     elif (

@@ -11,7 +11,7 @@ from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
 from app.service.definitions import templates
 from app.service.operations import describe_later_change, make_has_changed
-from app.service.tasks import actions
+from app.service.tasks import actions, setting_checks
 from db.engine import Connection
 from db.queries import operations, reads, task_fields, transitions
 from db.queries.operations import Actor
@@ -170,4 +170,6 @@ def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFac
         raise Refused(f"#{task.number} has started.")
     if "hold" in was and not was["hold"].before:
         actions.refuse_unreadable(task)
-    actions.refuse_misfit(facts.places, task, {name: field.before for name, field in was.items()})
+    setting_checks.refuse_misfit(
+        facts.places, task, {name: field.before for name, field in was.items()}
+    )

@@ -21,7 +21,7 @@ from app.service.definitions import slas, templates
 from app.service.operations import describe_later_change, explain_not_undoable, make_has_changed
 from app.service.tasks import lookup
 from app.service.undo import tasks
-from db import schema, timestamps
+from db import differences, schema, timestamps
 from db.engine import Connection
 from db.queries import alerts, definitions, operations, reads
 from db.queries.operations import Actor
@@ -289,13 +289,16 @@ def _describe_change_since(c: Connection, row: OperationRow, touched: set[str]) 
 def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
     """Return the step that restores changed values."""
     stored = _read_stored(c, row, table, name)
-    values = dict(row.before or {})
-    if how := _describe_change_since(c, row, set(values)):
+    before, after = row.before or {}, row.after or {}
+    if how := _describe_change_since(c, row, set(before)):
         raise make_has_changed(sanitize(row.object), how)
-    if found := definitions.find_difference(stored, row.after or {}):
-        key = next(iter(found))
-        now = diff.ChangedField(key, found[key][1], found[key][0])
-        raise make_has_changed(sanitize(row.object), f": {diff.format_change(now)}")
+    for key, value in after.items():
+        if not differences.is_after(stored[key], before.get(key), value):
+            now = diff.ChangedField(key, value, stored[key])
+            raise make_has_changed(sanitize(row.object), f": {diff.format_change(now)}")
+    values = {
+        key: differences.revert(stored[key], value, after.get(key)) for key, value in before.items()
+    }
     _check_references(c, table, stored | values)
     if table is schema.templates:
         values["template"] = templates.to_source(stored | values)

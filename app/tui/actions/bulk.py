@@ -17,7 +17,7 @@ MAX_REVIEWED = 200
 _WAITING, _ENDED = list_states(WAITING), list_states(ENDED)
 _COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
-    "retry": ("Run again", "Runs again:", _ENDED),
+    "retry": ("Retry", "Retrying", _ENDED),
     "rm": ("Delete", "Deleted", _ENDED),
     "hold": ("Hold", "Held", tuple(status for status in _WAITING if status != "held")),
     "release": ("Release", "Released", ("held",)),
@@ -55,12 +55,12 @@ def confirm_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> 
             "that depends on them is" if found["dependants"] == 1 else "that depend on them are"
         )
         body += [[], [(f"{found['dependants']:,} {depend} cancelled too.", "warn")]]
-    answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "leave them")]
+    answers = [Answer("y", f"{title.lower()} {total:,}"), Answer("n", "no")]
     return Question(title, body, answers, safe="n", names=_list_names(names, beyond, look))
 
 
 def _list_names(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequence[list[Span]]:
-    """Return the list that enter opens, with the number of tasks not named."""
+    """Return the list that `l` opens, with the number of tasks not named."""
     listed = list_hidden_lines(names)
     return (
         [*listed, [(look.adapt_text(f"… and {beyond:,} more"), "dim")]]

@@ -26,7 +26,7 @@ def ask_copy(row: TaskRow, look: Look) -> Question:
         Answer("i", f"its number, #{row.number}"),
         Answer("u", "its uuid"),
         Answer("c", "its command"),
-        Answer("s", "the command that submits it again"),
+        Answer("s", "the command that submits it again, without its environment"),
         Answer("l", f"the last {TAIL_LINES} lines of its log"),
         *([Answer("r", "a report of how it ended")] if isinstance(row, EndedEntry) else []),
         Answer("n", "nothing"),

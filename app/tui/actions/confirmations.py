@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
-from app.core.text.sanitize import pad, sanitize, truncate_middle
+from app.core.text.sanitize import measure_width, pad, sanitize, truncate_middle
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
 from app.tui.data.list_rows import format_end
@@ -15,7 +15,14 @@ from app.tui.style import STATES, UNKNOWN, Look, Span
 from db.states import WAITING
 
 MAX_NAMED = 8
-"""Maximum objects named in a dialog; enter lists the others."""
+"""Maximum objects named in a dialog; `l` lists the others."""
+
+LINE_CELLS = 68
+"""Cells of a line in a dialog."""
+TITLE_NAME_CELLS = 34
+"""Maximum cells of a name within the question, whose longest words are `with log and history?`."""
+RESULT_CELLS = 38
+"""Maximum cells of a task's result, so that its name stays readable."""
 
 SpanLine = list[Span]
 _Row = TypeVar("_Row", bound=TaskRow)
@@ -28,7 +35,7 @@ def confirm_cancel(
     waiting = sum(isinstance(row, NextEntry) for row in rows)
     names = _format_rows(rows, look, lambda row: _describe_loss(row, now))
     body: list[SpanLine] = [
-        [(f"Cancel {_count_tasks(len(rows))}?", "")],
+        [(f"Cancel {_name_tasks(rows, look)}?", "")],
         [],
         *limit_lines(names, look),
     ]
@@ -43,8 +50,8 @@ def confirm_cancel(
     elif dependants:
         body += [[], [("u restores the cancelled tasks and their dependants.", "")]]
     answers = [
-        Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
-        Answer("n", "keep them" if len(rows) > 1 else "keep it"),
+        Answer("y", f"cancel {len(rows):,}" if len(rows) > 1 else "cancel it"),
+        Answer("n", "no"),
     ]
     if 0 < waiting < len(rows):
         answers.append(Answer("e", f"only the waiting {waiting}"))
@@ -58,40 +65,43 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     """
     if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
         return None
-    count, names, left = _describe_ended(rows, look)
+    ended, names, left = _describe_ended(rows, look)
     left = (
         left
         if len(rows) > 1
-        else [[], [("It has succeeded; this runs it again. u cannot undo this.", "")]]
+        else [[], [("It succeeded; a retry runs it again. u cannot undo this.", "")]]
     )
-    body = [[(f"Run {_count_tasks(count)} again?", "")], [], *limit_lines(names, look), *left]
+    body = [[(f"Retry {_name_tasks(ended, look)}?", "")], [], *limit_lines(names, look), *left]
     answers = [
-        Answer("y", f"run {count} again" if count > 1 else "run it again"),
-        Answer("n", "leave them" if count > 1 else "leave it"),
+        Answer("y", f"retry {len(ended):,}" if len(ended) > 1 else "retry it"),
+        Answer("n", "no"),
     ]
-    return Question("Run again", body, answers, safe="n", names=list_hidden_lines(names))
+    return Question("Retry", body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
     """Build the confirmation for deleting ended tasks."""
-    count, names, left = _describe_ended(rows, look)
+    ended, names, left = _describe_ended(rows, look)
     body = [
-        [(f"Delete {_count_tasks(count)} with log and history?", "")],
+        [(f"Delete {_name_tasks(ended, look)} with log and history?", "")],
         [],
         *limit_lines(names, look),
         *left,
     ]
-    answers = [Answer("y", f"delete {count}" if count > 1 else "delete it"), Answer("n", "keep")]
+    answers = [
+        Answer("y", f"delete {len(ended):,}" if len(ended) > 1 else "delete it"),
+        Answer("n", "no"),
+    ]
     return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def _describe_ended(
     rows: Sequence[TaskRow], look: Look
-) -> tuple[int, list[SpanLine], list[SpanLine]]:
-    """Return the number of ended tasks, their lines, and a note about the others."""
+) -> tuple[list[EndedEntry], list[SpanLine], list[SpanLine]]:
+    """Return the ended tasks, their lines, and a note about the others."""
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     return (
-        len(ended),
+        ended,
         _format_rows(ended, look, format_end),
         format_excluded(len(rows) - len(ended), "not ended"),
     )
@@ -118,13 +128,20 @@ def _count_tasks(count: int) -> str:
     return "1 task" if count == 1 else f"{count:,} tasks"
 
 
+def _name_tasks(rows: Sequence[TaskRow], look: Look) -> str:
+    """Return `#12 nightly-etl` for one task, else the number of tasks."""
+    if len(rows) != 1:
+        return _count_tasks(len(rows))
+    return f"#{rows[0].number} {look.cut(look.sanitize(rows[0].name), TITLE_NAME_CELLS, 'middle')}"
+
+
 def limit_lines(lines: Sequence[SpanLine], look: Look, beyond: int = 0) -> list[SpanLine]:
     """Return the lines shown in a dialog and the number of further ones.
 
     `beyond` counts objects without lines.
     """
     more = max(0, len(lines) - MAX_NAMED) + beyond
-    listed = " (↵ lists them)" if len(lines) > MAX_NAMED else ""
+    listed = " (l lists them)" if len(lines) > MAX_NAMED else ""
     return [
         *lines[:MAX_NAMED],
         *([[(look.adapt_text(f"… and {more:,} more{listed}"), "dim")]] if more else []),
@@ -137,18 +154,21 @@ def list_hidden_lines(lines: Sequence[SpanLine]) -> Sequence[SpanLine]:
 
 
 def _format_rows(rows: Sequence[_Row], look: Look, what: Callable[[_Row], str]) -> list[SpanLine]:
+    """Return a line for each task; names get the width that the longest result leaves."""
     digits = max((len(str(row.number)) for row in rows), default=0)
-    return [_format_row(row, digits, what(row), look) for row in rows]
-
-
-def _format_row(row: TaskRow, digits: int, what: str, look: Look) -> SpanLine:
-    sign = STATES.get(row.status, UNKNOWN)
-    name = pad(look.cut(look.sanitize(row.name), 20, "middle"), 20)
+    results = [look.cut(look.sanitize_output(what(row)), RESULT_CELLS) for row in rows]
+    room = LINE_CELLS - digits - max(map(measure_width, results), default=0) - 5
+    names = [look.cut(look.sanitize(row.name), room, "middle") for row in rows]
+    widest = max(map(measure_width, names), default=0)
     return [
-        (look.glyph(sign), sign.style),
-        (f" {row.number:>{digits}} {name}  ", ""),
-        (look.cut(look.sanitize_output(what), 38), ""),
+        _format_row(row, f"{row.number:>{digits}} {pad(name, widest)}  ", result, look)
+        for row, name, result in zip(rows, names, results, strict=True)
     ]
+
+
+def _format_row(row: TaskRow, name: str, result: str, look: Look) -> SpanLine:
+    sign = STATES.get(row.status, UNKNOWN)
+    return [(look.glyph(sign), sign.style), (f" {name}", ""), (result, "")]
 
 
 def _describe_loss(row: TaskRow, now: float) -> str:

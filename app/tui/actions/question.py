@@ -33,4 +33,4 @@ class Question(NamedTuple):
     confirm_delay: float = CONFIRM_DELAY
     """Seconds during which only the safe answer is accepted; 0 if nothing can be lost."""
     names: Sequence[Sequence[Span]] = ()
-    """All affected items, if the body names only some; `enter` on the safe answer lists them."""
+    """All affected items, if the body names only some; `l` lists them."""

@@ -54,7 +54,7 @@ def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool)
     if ended:
         more = f" M sets the defaults of {row['template']}." if row["template"] else ""
         raise NotApplicableError(
-            f"#{row['number']} has ended; by its use it would be {_join_changes(found)}.{more}"
+            f"#{row['number']} has ended. Suggested for the next run: {_join_changes(found)}.{more}"
         )
     old_values = ", ".join(
         f"{change.name} {format_amount(change.name, change.old)} again" for change in found
@@ -110,10 +110,7 @@ def confirm_template(
     body += [[(look.adapt_text(f"  {change}"), "")] for change in found]
     body += [[], [("p95 of the use, plus 20 %.", "dim")], [("Existing tasks keep theirs.", "dim")]]
     return Question(
-        "Requests from measured use",
-        body,
-        [Answer("y", "set them"), Answer("n", "leave them")],
-        safe="n",
+        "Requests from measured use", body, [Answer("y", "set them"), Answer("n", "no")], safe="n"
     )
 
 

@@ -83,12 +83,7 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     if any(rule.until is not None for rule in rules):
         answers.append(Answer("e", f"end the silence{'' if one else 's'} now"))
     return Question(
-        "Silence",
-        body,
-        [*answers, Answer("n", "as it is")],
-        safe="n",
-        column=True,
-        confirm_delay=0.0,
+        "Silence", body, [*answers, Answer("n", "keep")], safe="n", column=True, confirm_delay=0.0
     )
 
 

@@ -8,22 +8,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.core.schema.parameters import parse_typed
-from app.core.schema.secrets import get_secret_reference
-from app.core.text.sanitize import MASK, is_secret_name, sanitize
+from app.core.text.sanitize import sanitize
 from app.core.text.units import format_number
 
 _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
     ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
-    ("at", "--at"), ("cwd", "-C"),
+    ("log_limit", "--log-limit"), ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
 _SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIB = ((1024, "G"), (1, "M"))
 
 
 def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
-    """Return the `taskdeck submit` words for a specification (a task of verb `submit`)."""
+    """Return the `taskdeck submit` words for a specification (a task of verb `submit`).
+
+    Secrets are masked already: by the form, which knows the schema, or by the runtime.
+    """
     words = ["taskdeck", "submit"]
     if spec.get("template"):
         words.append(str(spec["template"]))
@@ -91,6 +93,7 @@ def build_repeat_words(task: Mapping[str, Any]) -> list[str]:
             for name, usual in (("retry_delay", 1.0), ("grace", 5.0))
             if task.get(name) not in (None, usual)
         }
+        | ({"log_limit": _format_exact(task["log_limit"], _MIB)} if task.get("log_limit") else {})
     )
 
 
@@ -117,12 +120,8 @@ def _pick_fields(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _build_parameter_words(spec: Mapping[str, Any]) -> list[str]:
-    texts = [
-        f"{name}={MASK if is_secret_name(name) else text}"
-        for name, text in spec.get("parameter_texts") or ()
-    ]
     found = [
-        *texts,
+        *(f"{name}={text}" for name, text in spec.get("parameter_texts") or ()),
         *(
             _format_parameter(str(name), value)
             for name, value in (spec.get("parameters") or {}).items()
@@ -133,8 +132,6 @@ def _build_parameter_words(spec: Mapping[str, Any]) -> list[str]:
 
 def _format_parameter(name: str, value: Any) -> str:
     """Return `NAME=TEXT` for unambiguous text, else `NAME:=JSON`."""
-    if is_secret_name(name) and not get_secret_reference(value):
-        return f"{name}={MASK}"
     if isinstance(value, str) and parse_typed(value, _ANY_TYPE) == value:
         return f"{name}={value}"
     return f"{name}:={json.dumps(value, ensure_ascii=False)}"

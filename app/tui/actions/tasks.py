@@ -106,8 +106,8 @@ def signal_tasks(rows: Sequence[TaskRow], number: int, name: str) -> list[Reques
 
 
 _TOGGLES: dict[str, tuple[str, str, str, str]] = {
-    "pause": ("pause", "Paused", "resume", "Continued"),
-    "resume": ("resume", "Continued", "pause", "Paused"),
+    "pause": ("pause", "Paused", "resume", "Resumed"),
+    "resume": ("resume", "Resumed", "pause", "Paused"),
     "hold": ("hold", "Held", "release", "Released"),
     "release": ("release", "Released", "hold", "Held"),
 }
@@ -200,18 +200,17 @@ def retry_tasks(rows: Sequence[TaskRow], pending: Mapping[str, float]) -> list[R
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
         raise NotApplicableError(
-            f"{_format_subject(rows).capitalize()} not ended: r runs ended tasks again."
+            f"{_format_subject(rows).capitalize()} not ended: r retries ended tasks."
             if rows
-            else "Nothing to run again here."
+            else "Nothing to retry here."
         )
     if already_retried := next(
         (row for row in ended if pending.get(row.uuid) == row.ended_at), None
     ):
         raise NotApplicableError(
-            f"#{already_retried.number} was already asked to run again; its row does not show it"
-            " yet."
+            f"#{already_retried.number} is being retried already; its row does not show it yet."
         )
-    return [Request("retry", _select_ended(ended) | {"again": True}, "Runs again:")]
+    return [Request("retry", _select_ended(ended) | {"again": True}, "Retrying")]
 
 
 def _select_ended(rows: Sequence[EndedEntry]) -> dict[str, Any]:
@@ -320,7 +319,7 @@ def format_result(request: Request, answer: Any, clean: Callable[[str], str]) ->
             f"{left:,} of {request.task_count:,} changed since and {'was' if left == 1 else 'were'}"
             " skipped."
         )
-    return "  ".join(parts) or "Nothing to do."
+    return " ".join(parts) or "Nothing to do."
 
 
 def _format_targets(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:

@@ -48,8 +48,8 @@ def format_end(row: EndedEntry) -> str:
 class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.
 
-    `until` is the end of its silence in UNIX seconds, `missing_reason` says why there is no figure
-    to compare, and `facts` is the row of `sla.ls`.
+    `until` is the end of its silence in UNIX seconds, `has_no_data` means that nothing was judged
+    yet, and `facts` is the row of `sla.ls`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class RuleRow:
     until: float | None = None
     late_count: int = 0
     last_late: float | None = None
-    missing_reason: str = ""
+    has_no_data: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

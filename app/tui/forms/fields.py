@@ -427,15 +427,15 @@ class TypeToSelect:
         return True
 
     def select_by_prefix(self, word: str) -> bool:
-        """Select an option whose label begins with `word`; return False if there is none.
+        """Select an option whose label, else value, begins with `word`; return False if none does.
 
         A single letter selects the next match. A longer word selects the exact match, else the
         value selected before the first letter, if that value matches.
         """
-        matches = [
-            (value, label.casefold())
-            for value, label in self.list_options()
-            if label.casefold().startswith(word.casefold())
+        options = [(value, label.casefold()) for value, label in self.list_options()]
+        begin = word.casefold()
+        matches = [(value, label) for value, label in options if label.startswith(begin)] or [
+            (value, value.casefold()) for value, _ in options if value.casefold().startswith(begin)
         ]
         values = [value for value, _ in matches]
         if values:
@@ -552,7 +552,7 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
     BOX = "#pick-box"
     CSS_PATH = "../styles/form.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "As before", id="pick.leave", show=False)
+        Binding("escape,q", "dismiss(None)", "Close", id="pick.leave", show=False)
     ]
 
     def __init__(self, options: Options, value: str, field: Callable[[], Region]) -> None:

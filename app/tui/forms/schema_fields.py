@@ -24,6 +24,7 @@ from textual.widgets import Input
 from app.core.schema import parameters
 from app.core.schema.form_fields import FieldPath, FormField
 from app.core.schema.form_outline import build_outline
+from app.core.schema.secrets import find_declared_names, get_secret_reference, mask_value
 from app.core.text import units
 from app.core.text.sanitize import MASK
 from app.tui.forms import schema_rows
@@ -126,14 +127,19 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
 
     @property
     def shown_values(self) -> dict[str, Any]:
-        """Values for display, with secrets masked unless they are references."""
+        """Values for display, with secrets masked as in `show`, unless they are references."""
         outlined, texts = self._form_state.outline, self._form_state.texts
         hidden = {
             path: MASK
             for path, text in texts.items()
             if schema_rows.is_masked(outlined.fields[path], text)
         }
-        return outlined.parse_texts({**texts, **hidden})
+        values = outlined.parse_texts({**texts, **hidden})
+        masked = mask_value(values, find_declared_names(self.schema, values))
+        return {
+            name: value if get_secret_reference(value) else masked[name]
+            for name, value in values.items()
+        }
 
     @property
     def current_path(self) -> FieldPath | None:
@@ -643,7 +649,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             )
         missing_count, fault_count = self.missing_count, len(self.findings) - self.missing_count
         title = f"Parameters {units.format_count(self._count)}"
-        title += f", {missing_count} to fill in" if missing_count else ""
+        title += f", {missing_count} required" if missing_count else ""
         title += f", {fault_count} to fix" if fault_count else ""
         find = "ctrl+f finds one" if self.findable else ""
         return (

@@ -17,6 +17,7 @@ from textual.strip import Strip
 
 from app.core.text import sanitize
 from app.core.text.units import format_bytes
+from app.tui.logviewer.source import CURSOR_UP, VERTICAL_MOVE, move_row
 
 PAGE = 16 * 1024
 """Bytes of a line parsed at a time."""
@@ -28,6 +29,10 @@ CURRENT_MATCH = Style(reverse=True, bold=True)
 _MAX_CELL_BYTES = 256
 """Assumed maximum bytes per cell (colour and combining marks). Denser text is not parsed."""
 _DIM = Style(dim=True)
+_COLOUR_RUN = re.compile(rb"((?:\x1b\[[\d;:]*m)+)((?:\x1b\[[\d;:]*m){32})")
+_RESET = re.compile(rb"\x1b\[0*m")
+_TO_FIRST_COLUMN = (None, b"E", b"F")
+"""Moves, by their last byte, that also move to the first column; None is a newline."""
 _MAX_MATCH = 4096
 """Maximum characters of a match found across a page border."""
 
@@ -36,7 +41,7 @@ class LineCells:
     """Cells of one line, parsed on demand."""
 
     def __init__(self, line: bytes) -> None:
-        self._line = _drop_overwritten(line)
+        self._line = _drop_colours(_drop_overwritten(line))
         self._pages: list[tuple[int, Strip]] = []
         self._ends: list[int] = []
         """End of each page in bytes."""
@@ -147,6 +152,42 @@ def _drop_overwritten(line: bytes) -> bytes:
     if len(line) <= PAGE or b"\r" not in line:
         return line
     return line.rstrip(b"\r").rpartition(b"\r")[2]
+
+
+def _drop_colours(line: bytes) -> bytes:
+    """Return a long line with at most the last colours of each run of colour changes."""
+    if len(line) <= PAGE or b"m\x1b[" not in line:
+        return line
+    return _COLOUR_RUN.sub(_shorten_run, line)
+
+
+def _shorten_run(run: re.Match[bytes]) -> bytes:
+    dropped, last = run[1], run[2]
+    return (b"\x1b[m" if _RESET.search(dropped) else b"") + last
+
+
+def split_rows(data: bytes) -> list[bytes]:
+    """Return a group of lines as the rows that a terminal shows, each with all that was written.
+
+    The cursor moves at most to the first and the last row. Of its column only the first is known.
+    """
+    if not CURSOR_UP.search(data):
+        return [data]
+    rows, row, at, is_first_column = [bytearray()], 0, 0, True
+    for found in VERTICAL_MOVE.finditer(data):
+        if text := data[at : found.start()]:
+            rows[row] += text
+            is_first_column = text.endswith(b"\r")
+        row = max(0, move_row(row, found, len(rows) - 1))
+        if row == len(rows):
+            rows.append(bytearray())
+        is_first_column = is_first_column or found[2] in _TO_FIRST_COLUMN
+        rows[row] += b"\r" * is_first_column
+        at = found.end()
+    rows[row] += data[at:]
+    while len(rows) > row + 1 and not rows[-1].strip(b"\r"):
+        rows.pop()  # the next line of the log begins there
+    return [bytes(row) for row in rows]
 
 
 def _find_page_end(line: bytes, start: int) -> int:

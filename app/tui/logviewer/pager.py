@@ -15,7 +15,14 @@ from textual.strip import Strip
 
 from app.core.text import units
 from app.core.text.sanitize import parse_sgr_line
-from app.tui.logviewer.layout import CURRENT_MATCH, MATCH, LineCells, cut_row, mark_matches
+from app.tui.logviewer.layout import (
+    CURRENT_MATCH,
+    MATCH,
+    LineCells,
+    cut_row,
+    mark_matches,
+    split_rows,
+)
 from app.tui.logviewer.search import LogSearch
 from app.tui.logviewer.source import LineIndex, LogLines, LogSource
 
@@ -83,7 +90,7 @@ class LogPager:
         self._wrap = False
         self._column = 0
         self._top: RowPlace = (0, 0)
-        self._cells: OrderedDict[tuple[int, int], LineCells] = OrderedDict()
+        self._cells: OrderedDict[tuple[int, int], list[LineCells]] = OrderedDict()
         self._reset()
         self.go_to_end()
 
@@ -108,6 +115,7 @@ class LogPager:
 
     def move(self, rows: int) -> None:
         """Move down by rows, or up; moving up stops following."""
+        self._end_failed_search()
         if rows < 0:
             self.follow(False)
         self._go_to(self._move_place(self._top, rows))
@@ -118,6 +126,7 @@ class LogPager:
 
     def go_to_start(self) -> None:
         """Go to the first line."""
+        self._end_failed_search()
         self.follow(False)
         self._go_to((0, 0))
 
@@ -156,7 +165,7 @@ class LogPager:
 
     def _restore_position(self, at_end: bool, column: int, sees_match: bool) -> None:
         start = self._top[0]
-        row = self._find_row(start, column) if self._wrap and column else 0
+        row = self._find_row(self._get_cells(start)[0], column) if self._wrap and column else 0
         self._top = (start, self._count_rows(start) - 1 if row is None else row)
         self._go_to(self._find_last_top() if at_end else self._top)
         if sees_match and not self._following and (unseen := self._show_match()):
@@ -251,6 +260,11 @@ class LogPager:
             [_PendingJump(self._search, "near", origin=self._top[0])] if self._search else []
         )
 
+    def _end_failed_search(self) -> None:
+        """End a search that found nothing, so that the position is shown again."""
+        if self._search and self._search.done and not self._search.count:
+            self.start_search("")
+
     def go_to_match(self, direction: Literal["next", "previous"]) -> None:
         """Go to the next or the previous match."""
         if self._search is None:
@@ -278,7 +292,12 @@ class LogPager:
 
     def _is_line_visible(self) -> bool:
         """Return True if any part of the current match's line is visible."""
-        return self._match is not None and self._top[0] <= self._match <= self._find_bottom()[0]
+        start = self._find_match_start()
+        return start is not None and self._top[0] <= start <= self._find_bottom()[0]
+
+    def _find_match_start(self) -> int | None:
+        """Return the start of the line or group of the current match."""
+        return None if self._match is None else self.lines.find_start(self._match)
 
     def _is_match_visible(self) -> bool:
         """Return True if the row of the current match is visible."""
@@ -316,32 +335,38 @@ class LogPager:
         self._following = self._following and self._is_at_end()
         found = None if self._wrap else self._find_match_columns()
         if found:
-            self._scroll_to_columns(*found)
+            self._scroll_to_columns(*found[1:])
         return unseen
 
-    def _find_match_columns(self) -> tuple[int, int] | None:
-        """Return the columns of the current match, where it is shown."""
-        return (
-            self._get_cells(self._match).find(self._matched)
-            if self._match is not None and self._matched
-            else None
-        )
+    def _find_match_columns(self) -> tuple[int, int, int] | None:
+        """Return line within its group, and columns, of the current match, where it is shown."""
+        start = self._find_match_start()
+        if start is None or self._matched is None:
+            return None
+        for index, cells in enumerate(self._get_cells(start)):
+            if found := cells.find(self._matched):
+                return index, *found
+        return None
 
     def _find_match_row(self) -> tuple[RowPlace, str]:
         """Return the row of the current match, or the nearest row and the reason."""
-        start, found = self._match or 0, self._find_match_columns()
+        start, found = self._find_match_start() or 0, self._find_match_columns()
         if found is None:
             return (start, 0), _NOT_SHOWN
-        row = self._find_row(start, found[0]) if self._wrap else 0
-        return (
-            ((start, row), "")
-            if row is not None
-            else ((start, self._count_rows(start) - 1), _BEYOND_WRAP)
-        )
+        index, column, _ = found
+        if not self._wrap:
+            return (start, index), ""
+        before, cells = self._get_cells(start)[:index], self._get_cells(start)[index]
+        first = sum(len(self._wrap_cells(line)) for line in before)
+        row = self._find_row(cells, column)
+        if row is None:
+            return (start, first + len(self._wrap_cells(cells)) - 1), _BEYOND_WRAP
+        return (start, first + row), ""
 
-    def _find_row(self, start: int, column: int) -> int | None:
+    def _find_row(self, cells: LineCells, column: int) -> int | None:
         """Return the row of a wrapped line that contains a column; None if it is not shown."""
-        for row, strip in enumerate(self._wrap_line(start)[: self._get_cells(start).content_rows]):
+        rows = self._wrap_cells(cells)
+        for row, strip in enumerate(rows[: cells.content_rows]):
             if column < strip.cell_length:
                 return row
             column -= strip.cell_length
@@ -411,13 +436,15 @@ class LogPager:
             )
             return _limit_text(text), "the log" if not begin else "the end of the log"
         if self._match is not None and self._is_line_visible():
-            return _limit_text(self._read_text(self._match)), "the line"
+            return _limit_text(self._read_text(self.lines.find_start(self._match))), "the line"
         starts = dict.fromkeys(start for start, _ in self._list_places())
         return _limit_text("\n".join(map(self._read_text, starts))), "the visible lines"
 
     def _read_text(self, start: int) -> str:
-        """Return a whole line as shown."""
-        return self._get_cells(start).crop(0, _MAX_LINE_CELLS).text.rstrip()
+        """Return a whole line or group as shown."""
+        return "\n".join(
+            cells.crop(0, _MAX_LINE_CELLS).text.rstrip() for cells in self._get_cells(start)
+        )
 
     def _list_places(self) -> list[RowPlace]:
         places: list[RowPlace] = []
@@ -432,12 +459,14 @@ class LogPager:
         rows = (
             self._wrap_line(start)[max(0, at - 1) : at + 2]
             if self._wrap
-            else [self._draw_cut_row(start)]
+            else [self._draw_cut_row(self._get_cells(start)[at])]
         )
         row = rows[min(at, 1)] if self._wrap else rows[0]
         patterns = [(self._search.pattern, MATCH)] if self._search else []
         patterns += (
-            [(self._matched, CURRENT_MATCH)] if self._matched and start == self._match else []
+            [(self._matched, CURRENT_MATCH)]
+            if self._matched and start == self._find_match_start()
+            else []
         )
         if not patterns:
             return row
@@ -447,8 +476,7 @@ class LogPager:
             whole = mark_matches(whole, pattern, style)
         return whole.crop(begin, begin + row.cell_length)
 
-    def _draw_cut_row(self, start: int) -> Strip:
-        cells = self._get_cells(start)
+    def _draw_cut_row(self, cells: LineCells) -> Strip:
         row = cells.crop(self._column, self._width)
         return (
             cut_row(row, self._width, self._ellipsis)
@@ -457,16 +485,19 @@ class LogPager:
         )
 
     def _wrap_line(self, start: int) -> list[Strip]:
-        return self._get_cells(start).wrap_rows(self._width, self._ellipsis + MORE)
+        return [row for cells in self._get_cells(start) for row in self._wrap_cells(cells)]
 
-    def _get_cells(self, start: int) -> LineCells:
-        """Return a line's cells.
+    def _wrap_cells(self, cells: LineCells) -> list[Strip]:
+        return cells.wrap_rows(self._width, self._ellipsis + MORE)
+
+    def _get_cells(self, start: int) -> list[LineCells]:
+        """Return the cells of a line, or of each line that a group shows.
 
         Cached by both ends, since the last line may still grow.
         """
         key = (start, self.lines.find_end(start))
         if key not in self._cells:
-            self._cells[key] = LineCells(self.lines.read_line(start))
+            self._cells[key] = [LineCells(row) for row in split_rows(self.lines.read_line(start))]
             self._cached_bytes += key[1] - key[0]
             while (
                 self._cached_bytes > _CACHE_BYTES
@@ -478,7 +509,9 @@ class LogPager:
         return self._cells[key]
 
     def _count_rows(self, start: int) -> int:
-        return len(self._wrap_line(start)) if self._wrap else 1
+        if self._wrap:
+            return len(self._wrap_line(start))
+        return len(self._get_cells(start)) if self.lines.is_rewritten(start) else 1
 
     def _move_place(self, place: RowPlace, rows: int) -> RowPlace:
         """Return the place `rows` rows below or above, limited to the first and last row."""

@@ -100,7 +100,7 @@ class LogSearch:
         data = self._lines.source.read(start, min(start + BLOCK, size))
         end = data.rfind(b"\n") + 1
         if not end:
-            data = self._lines.source.read(start, self._lines.find_end(start))
+            data = self._lines.source.read(start, self._lines.find_line_end(start))
             end = len(data) if start + len(data) < size else 0
         self._keep_matches(start, data)
         self._next = start + end

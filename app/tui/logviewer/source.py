@@ -7,7 +7,9 @@ therefore opens at its end at once, and the index of line numbers is built after
 from __future__ import annotations
 
 import os
+import re
 from array import array
+from bisect import bisect_right
 from typing import Protocol
 
 from app import paths
@@ -16,8 +18,17 @@ BLOCK = 256 * 1024
 """Bytes read at a time when scanning the whole log."""
 MAX_LINE = 1024 * 1024
 """Maximum bytes of a line; longer ones are split at multiples of this offset."""
+GROUP_BLOCK = 512 * 1024
+"""Bytes from one multiple to the next whose lines may form groups. It divides `MAX_LINE`."""
 _FIRST_READ = 16 * 1024
+_NEAR_READ = 512
+_MAX_MOVE = 100
+"""Lines that one sequence moves the cursor at most."""
 _CACHE_SIZE = 4096
+CURSOR_UP = re.compile(rb"\x1b\[\d*[AF]")
+"""Control sequences that move the cursor to a line above."""
+VERTICAL_MOVE = re.compile(rb"\n|\x1b\[(\d*)([ABEF])")
+"""Newlines, and sequences with a count and a letter that move the cursor up or down."""
 
 
 class LogSource(Protocol):
@@ -91,27 +102,79 @@ class TextSource:
 
 
 class LogLines:
-    """Lines of a source up to `size`, which changes only in `refresh`."""
+    """Lines of a source up to `size`, which changes only in `refresh`.
+
+    A group of lines counts as one: lines that a program rewrites by moving the cursor up, and the
+    parts of an overlong line that it rewrites by carriage returns.
+    """
 
     def __init__(self, source: LogSource) -> None:
         self.source = source
         self.size = source.size()
         self._ends: dict[int, int] = {}
         self._starts: dict[int, int] = {}
+        self._groups: dict[int, array[int]] = {}
+        """Starts of the groups and other lines in a block; none if no line is rewritten."""
 
     def refresh(self) -> int:
         """Update the size; return the growth in bytes, negative if the log was truncated."""
         before, self.size = self.size, self.source.size()
         if self.size < before:
             self._clear_cache()
+        elif self.size > before:
+            self._forget_from(before // GROUP_BLOCK * GROUP_BLOCK)
         return self.size - before
+
+    def _forget_from(self, block: int) -> None:
+        """Forget the lines of the last block, which new output may rewrite."""
+        self._groups.pop(block, None)
+        for start in [start for start in self._ends if start >= block]:
+            self._starts.pop(self._ends.pop(start), None)
 
     def _clear_cache(self) -> None:
         self._ends.clear()
         self._starts.clear()
+        self._groups.clear()
 
     def find_start(self, offset: int) -> int:
-        """Return the start of the line that contains `offset`."""
+        """Return the start of the line, or of the group, that contains `offset`."""
+        start = self._find_line_start(offset)
+        while self._is_overwriting_part(start):
+            start = self._find_line_start(start - 1)
+        groups = self._list_groups(start)
+        return groups[bisect_right(groups, start) - 1] if groups else start
+
+    def is_rewritten(self, start: int) -> bool:
+        """Return True if the line at `start` may be a group that shows several lines."""
+        return bool(self._list_groups(start))
+
+    def _is_overwriting_part(self, start: int) -> bool:
+        """Return True for a part of an overlong line that returns to the start of the line."""
+        return self._is_split(start) and b"\r" in self.source.read(start, start + _FIRST_READ)
+
+    def _list_groups(self, start: int) -> array[int]:
+        """Return the starts of groups in the block of `start`, or none without cursor movements."""
+        base = start // GROUP_BLOCK * GROUP_BLOCK
+        if base not in self._groups:
+            self._groups[base] = self._compute_groups(base)
+        return self._groups[base]
+
+    def _compute_groups(self, base: int) -> array[int]:
+        end = min(base + GROUP_BLOCK, self.size)
+        if not CURSOR_UP.search(self.source.read(base, end)):
+            return array("Q")
+        first = self._find_first_line(base)
+        starts = find_group_starts(self.source.read(first, end))
+        return array("Q", (first + at for at in starts if first + at < end))
+
+    def _find_first_line(self, base: int) -> int:
+        """Return the first start of a line from `base` on."""
+        if self._find_line_start(base) == base:
+            return base
+        found = self._find(base, self.size)
+        return found + 1 if found >= 0 else self.size
+
+    def _find_line_start(self, offset: int) -> int:
         base = offset // MAX_LINE * MAX_LINE
         for low, high in ((base, offset), (base - MAX_LINE, base)):
             found = self._rfind(max(0, low), high)
@@ -120,20 +183,30 @@ class LogLines:
         return base
 
     def find_end(self, start: int) -> int:
-        """Return the end of the line at `start`, including its newline.
+        """Return the end of the line or group at `start`, including its newline.
 
         Results are cached, since lines may be long.
         """
         if start in self._ends:
             return self._ends[start]
-        end = self._compute_end(start)
+        groups = self._list_groups(start)
+        at = bisect_right(groups, start)
+        if at < len(groups):
+            end = groups[at]
+        elif groups:
+            end = self._find_first_line((start // GROUP_BLOCK + 1) * GROUP_BLOCK)
+        else:
+            end = self.find_line_end(start)
+        while end < self.size and self._is_overwriting_part(end):
+            end = self.find_line_end(end)
         if end < self.size:  # the last line may still grow
             if len(self._ends) >= _CACHE_SIZE:
                 self._clear_cache()
             self._ends[start], self._starts[end] = end, start
         return end
 
-    def _compute_end(self, start: int) -> int:
+    def find_line_end(self, start: int) -> int:
+        """Return the end of a single line, including its newline."""
         edge = (start // MAX_LINE + 1) * MAX_LINE
         if not self._is_split(start):
             found = self._find(start, edge)
@@ -154,8 +227,11 @@ class LogLines:
         return self.find_start(self.size - 1) if self.size else 0
 
     def read_line(self, start: int) -> bytes:
-        """Return the line at `start` without its newline."""
-        return self.source.read(start, self.find_end(start)).removesuffix(b"\n")
+        """Return the line at `start` without its newline, of a group at most the last lines."""
+        end = self.find_end(start)
+        begin = max(start, end - 2 * MAX_LINE)
+        data = self.source.read(begin, end).removesuffix(b"\n")
+        return data[data.find(b"\n") + 1 :] if begin > start else data
 
     def _is_split(self, start: int) -> bool:
         return start > 0 and start % MAX_LINE == 0 and self.source.read(start - 1, start) != b"\n"
@@ -163,24 +239,51 @@ class LogLines:
     def _find(self, low: int, high: int) -> int:
         """Return the first newline in a range, or -1."""
         high = min(high, self.size)
-        step = _FIRST_READ
+        step = _NEAR_READ
         while low < high:
             found = self.source.read(low, min(high, low + step)).find(b"\n")
             if found >= 0:
                 return low + found
-            low, step = low + step, BLOCK
+            low, step = low + step, _FIRST_READ if step == _NEAR_READ else BLOCK
         return -1
 
     def _rfind(self, low: int, high: int) -> int:
         """Return the last newline in a range, or -1."""
-        step = _FIRST_READ
+        step = _NEAR_READ
         while low < high:
             begin = max(low, high - step)
             found = self.source.read(begin, high).rfind(b"\n")
             if found >= 0:
                 return begin + found
-            high, step = begin, BLOCK
+            high, step = begin, _FIRST_READ if step == _NEAR_READ else BLOCK
         return -1
+
+
+def move_row(row: int, move: re.Match[bytes], last: int) -> int:
+    """Return the row after a `VERTICAL_MOVE`. Only a newline moves below the last row."""
+    if move[2] is None:
+        return row + 1
+    count = min(_MAX_MOVE, max(1, int(move[1][:4] or 1)))
+    return row - count if move[2] in b"AF" else min(last, row + count)
+
+
+def find_group_starts(data: bytes) -> list[int]:
+    """Return the offsets of lines that begin on a new row above which the cursor never returns."""
+    starts, lowest, row, last = [0], [0], 0, 0
+    for move in VERTICAL_MOVE.finditer(data):
+        row = move_row(row, move, last)
+        if row > last:
+            last = row
+            starts.append(move.end())
+            lowest.append(row)
+        elif row < lowest[-1]:
+            lowest[-1] = row
+    found, low = [], last
+    for number in range(last, -1, -1):
+        low = min(low, lowest[number])
+        if low >= number or not number:
+            found.append(starts[number])
+    return found[::-1]
 
 
 class LineIndex:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.tui.logviewer.layout import LineCells
+from app.tui.logviewer.layout import LineCells, split_rows
 from app.tui.logviewer.source import FileSource, LogLines, LogSource, TextSource
 from db.states import ACTIVE
 
@@ -54,9 +54,10 @@ def read_last_lines(run: Mapping[str, Any]) -> tuple[str, ...]:
         lines, found = LogLines(source), list[str]()
         at: int | None = lines.find_last() if lines.size else None
         while at is not None and len(found) < TAIL_LINES:
-            text = LineCells(lines.read_line(at)).crop(0, 400).text.rstrip()
-            found += [text] if text else []
+            for row in reversed(split_rows(lines.read_line(at))):
+                text = LineCells(row).crop(0, 400).text.rstrip()
+                found += [text] if text else []
             at = lines.find_previous(at)
-        return tuple(reversed(found))
+        return tuple(reversed(found[:TAIL_LINES]))
     finally:
         source.close()

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from app.core.text import units
+from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width, pad
-from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.actions import right_size
 from app.tui.actions.shell_command import (
     build_repeat_words,
@@ -18,9 +18,9 @@ from app.tui.actions.shell_command import (
     quote_words,
 )
 from app.tui.pages.task_facts import TaskContext, estimate_end, is_open_range, measure_run
-from app.tui.style import STATES, UNKNOWN, Span
+from app.tui.style import STATES, UNKNOWN, Span, get_load_style
 from app.tui.widgets.document import DocRow, Section, wrap_text
-from db.states import ACTIVE, WAITING
+from db.states import ACTIVE, ENDED, WAITING
 
 MAX_INDENT = 6
 """Maximum indented levels; deeper tasks are listed without further indentation."""
@@ -107,14 +107,15 @@ def _build_use_row(
     whole: float | None,
     shown: tuple[str, str, str],
 ) -> DocRow:
-    bar = facts.look.draw_two_tone(part or 0.0, whole, whole, 10) if whole else ""
+    load = get_load_style(part, whole)
+    bar = facts.look.draw_two_tone(part or 0.0, whole, whole, 10, load) if whole else ""
     high = bool(whole) and (part or 0.0) >= HIGH_SHARE * (whole or 0.0)
     cells = (facts.about["use"] or {}).get(f"{name}_cells") or ()
     last = ""
     if cells:
         sparkline = facts.look.draw_sparkline(cells, 10, max([whole or 0.0, *cells]))
         last = f"{'! ' if high else '  '}{sparkline}"
-    return DocRow(((_format_use_row(facts, name, bar, *shown, last), "bold" if high else ""),))
+    return _build_bar_row(facts, name, bar, load, shown, last)
 
 
 def _build_time_row(facts: TaskContext) -> DocRow:
@@ -129,26 +130,25 @@ def _build_time_row(facts: TaskContext) -> DocRow:
         if usual
         else ""
     )
-    return DocRow(
-        (
-            (
-                _format_use_row(
-                    facts, "time", bar, units.format_duration(ran), about, request_text, last
-                ),
-                "",
-            ),
-        )
-    )
+    shown = units.format_duration(ran), about, request_text
+    return _build_bar_row(facts, "time", bar, get_load_style(ran, limit), shown, last)
 
 
-def _format_use_row(
-    facts: TaskContext, name: str, bar: str, now: str, peak: str, request_text: str, last: str
-) -> str:
-    """Format a row of the table; the last column only if it fits."""
-    text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{request_text:<10}"
-    if facts.room >= HISTORY_CELLS:
-        text += last
-    return facts.look.adapt_text(text.rstrip())
+def _build_bar_row(
+    facts: TaskContext, name: str, bar: str, load: str, shown: tuple[str, str, str], last: str
+) -> DocRow:
+    """Return a row of the table with its bar in the colour of the load.
+
+    The last column is shown only if it fits.
+    """
+    now, peak, request_text = shown
+    text = f"{now:<12}{peak:<12}{request_text:<10}"
+    text += last if facts.room >= HISTORY_CELLS else ""
+    return DocRow((
+        (f"{name:<7}", ""),
+        (f"{bar:<11}", load),
+        (facts.look.adapt_text(text.rstrip()), "" if load == "calm" else load),
+    ))  # fmt: skip
 
 
 def _find_maximum(*values: float | None) -> float | None:
@@ -270,9 +270,11 @@ def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
     """Return `must end by 11:30   on time, 40m to spare` and its style."""
     finishes = rule["preset"] == "finishes-within"
     word, due = ("end" if finishes else "start"), facts.format_timestamp(rule["due"])
+    if rule["done"] is None and facts.status in ENDED:
+        return facts.look.sanitize(rule["text"]), "late"
     if rule["done"] is not None:
         spare = rule["due"] - rule["done"]
-        well = not (finishes and facts.status in (*FAILED_STATES, "cancelled"))
+        well = not (finishes and facts.status == "cancelled")
         done = ("ended" if finishes else "started") if well else STATES[facts.status].word
         if spare < 0:
             return f"{done} {units.format_age(-spare)} late", "late"
@@ -283,16 +285,18 @@ def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
     spare = rule["due"] - facts.now
     if spare < 0:
         return f"must {word} by {due}   {units.format_age(-spare)} late", "late"
-    likely = _forecast(facts, finishes)
-    if likely is not None and likely > spare:
-        return f"must {word} by {due}   likely {units.format_age(likely - spare)} late", "warn"
+    soonest, latest = _forecast(facts, finishes)
+    if latest > spare:
+        late = f"likely {units.format_age(soonest - spare)} late"
+        words = late if soonest > spare else "may be late"
+        return f"must {word} by {due}   {words}", "warn"
     return f"must {word} by {due}   on time, {units.format_age(spare)} to spare", ""
 
 
-def _forecast(facts: TaskContext, finishes: bool) -> float | None:
-    """Return the forecast seconds until end or start, if known."""
+def _forecast(facts: TaskContext, finishes: bool) -> tuple[float, float]:
+    """Return the forecast seconds until end or start; zeros if past runs do not tell."""
     near = estimate_end(facts) if finishes else facts.why.get("expected_in")
-    return sum(near) / 2 if near and not is_open_range(near) else None
+    return (near[0], near[-1]) if near and not is_open_range(near) else (0.0, 0.0)
 
 
 # -- definition --
@@ -324,6 +328,7 @@ def build_definition(facts: TaskContext) -> Section:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task.get("pinned"):
         pairs.append(("pinned", "no cleanup deletes it"))
+    pairs += [("left", text) for text in describe_left(task.get("left") or ())]
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
         pairs.append(("again", own(quote_words(build_repeat_words(task)))))
     opens = {"template": f"template:{task['template']}"}
@@ -372,11 +377,10 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
             kind = {
                 "template": "of this template",
                 "name": "of this name",
-                "like": "of names like it",
+                "like": "of similar names",
             }[past["of"]]
             yield (
-                f"{'   '.join(parts)}   at most, in {units.format_count(past['n'])} past runs"
-                f" {kind}"
+                f"{'   '.join(parts)}   peak of {units.format_count(past['n'])} past runs {kind}"
             )
     if found := right_size.find_changes(facts.task, facts.about["fit"]):
         key = "m" if facts.status in WAITING | ACTIVE else "M" if facts.task["template"] else ""

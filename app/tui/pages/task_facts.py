@@ -14,7 +14,7 @@ from app.core.board import Board, RunningEntry
 from app.core.text import units
 from app.tui.style import STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_elapsed
-from db.states import ACTIVE, WAITING
+from db.states import ACTIVE, ENDED, WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _describe_waiting(facts: TaskContext) -> Iterator[str]:
 
 
 def format_expected_start(facts: TaskContext) -> str:
-    """Return `starts 10:43–10:55 (~6m)`, `starts by 10:55`, or "" if unknown."""
+    """Return `starts 10:43–10:55 (4–16m)`, `starts by 10:55`, or "" if unknown."""
     near = facts.why.get("expected_in")
     if not near:
         return ""
@@ -134,7 +134,7 @@ def format_expected_start(facts: TaskContext) -> str:
     if is_open_range(near):
         return f"starts by {_format_range(facts, last, last)}"
     return (
-        f"starts {_format_range(facts, first, last)} ({units.format_estimate((first + last) / 2)})"
+        f"starts {_format_range(facts, first, last)} ({units.format_estimate_range(first, last)})"
     )
 
 
@@ -154,7 +154,7 @@ def _format_range(facts: TaskContext, first: float, last: float) -> str:
 def _describe_running(facts: TaskContext) -> Iterator[str]:
     task, run, line = facts.task, facts.runs[0], facts.line
     ran = facts.seconds_since(run["start_time"])
-    limit = task["timeout"]
+    limit = line.timeout if line else task["timeout"]
     of = f" of {units.format_duration(limit)} ({units.format_percent(ran, limit)})" if limit else ""
     yield f"{format_elapsed(ran or 0.0)}{of}"
     yield format_expected_end(facts)
@@ -177,7 +177,7 @@ def estimate_end(facts: TaskContext) -> list[float]:
 
 
 def format_expected_end(facts: TaskContext) -> str:
-    """Return when the run ends: `ends 10:46–10:50 (~6m)` by forecast.
+    """Return when the run ends: `ends 10:46–10:50 (4–8m)` by forecast.
 
     Return `ends by 10:55 (at most 12m)` by timeout, or "" if unknown.
     """
@@ -192,10 +192,8 @@ def format_expected_end(facts: TaskContext) -> str:
             f" {units.format_upper_bound(near[-1])})"
         )
     first = max(0.0, near[0])
-    return (
-        f"ends {_format_range(facts, first, near[-1])}"
-        f" ({units.format_estimate((first + near[-1]) / 2)})"
-    )
+    wait = units.format_estimate_range(first, near[-1])
+    return f"ends {_format_range(facts, first, near[-1])} ({wait})"
 
 
 def _describe_ended(facts: TaskContext) -> Iterator[str]:
@@ -213,14 +211,20 @@ def _describe_ended(facts: TaskContext) -> Iterator[str]:
         + f", {units.format_age(facts.seconds_since(when))} ago ({facts.format_time(when)})"
     )
     if run:
-        yield format_attempt(facts, run) + (
-            ", the last" if run["attempt"] > task["retries"] and task["retries"] else ""
-        )
+        last = task["retries"] and not _count_left(task)
+        yield format_attempt(facts, run) + (", the last" if last else "")
 
 
 def format_attempt(facts: TaskContext, run: Mapping[str, Any]) -> str:
-    """Return `attempt 1 of 2`."""
-    return f"attempt {run['attempt']} of {max(run['attempt'], facts.task['retries'] + 1)}"
+    """Return `attempt 1 of 2`, or `attempt 1` if none can follow though retries are left."""
+    left = _count_left(facts.task)
+    if left and facts.task["status"] in ENDED:
+        return f"attempt {run['attempt']}"
+    return f"attempt {run['attempt']} of {run['attempt'] + left}"
+
+
+def _count_left(task: Mapping[str, Any]) -> int:
+    return max(0, task["retries"] - task["failures"])
 
 
 def measure_run(facts: TaskContext, run: Mapping[str, Any] | None) -> float | None:

@@ -17,6 +17,8 @@ class AlertsPane(Table):
 
     def __init__(self) -> None:
         super().__init__((ALERT_SECTION,), id="alerts")
+        self.ignores_filter = False
+        """True while a filter hides tasks; alerts are never hidden by the filter of tasks."""
 
     @property
     def keeps_cursor_visible(self) -> bool:
@@ -35,7 +37,7 @@ class AlertsPane(Table):
             f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}"
             if board.at
             else "4 SLA alerts"
-        )
+        ) + (", not filtered" if self.ignores_filter and self.keep is None else "")
         view.empty = [[("  " + self._format_empty_text(board.rules), "dim")]] if board.at else ()
         self.show({"alerts": board.alerts})
 
@@ -43,6 +45,6 @@ class AlertsPane(Table):
         if self.keep is not None:
             return NO_MATCH
         if rules or self.moment is not None:
-            return "Nothing is late."
+            return "No alerts."
         first = "No rules yet: n makes the first one"
         return f"{first}; 7 has them all." if self.is_narrow else f"{first}, or  {_FIRST_RULE}"

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from app.core.board import Board, HostFacts, PoolEntry
 from app.core.text import units
 from app.tui.data.list_rows import MEMORY_SUFFIX, PoolTableRow
-from app.tui.style import Look, Span, measure_spans
+from app.tui.style import Look, Span, get_load_style, measure_spans
 from app.tui.time_format import format_time_and_age
 from app.tui.widgets.table import NO_MATCH, Table
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn, TwoToneBar
@@ -22,15 +22,15 @@ LOW_DISK = 1024**3
 """Free bytes below which the disk is marked."""
 
 _WIDE = (
-    TableColumn("", 8, 14, fits=True, gap=0),
+    TableColumn("", 8, 24, fits=True, grow=1, floor=8, gap=0, cut="middle"),
     TableColumn("", 3),
-    TableColumn("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=1),
+    TableColumn("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=2, floor=12),
     TableColumn("RESERVED ", 9, 14, right=True, fits=True, gap=0),
     TableColumn("USED", 6, 8, right=True, fits=True, drop=2),
     TableColumn("30m", 9, drop=1),
 )
 _NARROW = (
-    TableColumn("", 10, 10, floor=6, grow=1, gap=0),
+    TableColumn("", 10, 20, fits=True, floor=10, grow=1, gap=0, cut="middle"),
     TableColumn("", 3),
     TableColumn("", 11, drop=4),
     TableColumn("", 6, 10, right=True, fits=True, gap=0),
@@ -46,7 +46,7 @@ _NARROW = (
 
 def _make_bar_cell(used: float | None, reserved: float | None, total: float) -> Cell:
     tones = TwoToneBar(used or 0.0, reserved or 0.0, total)
-    return Cell(tones, "warn" if tones.is_over else "")
+    return Cell(tones, tones.load)
 
 
 def _make_name_cell(pool: PoolEntry, look: Look) -> Cell:
@@ -89,7 +89,8 @@ def _make_history_cell(shares: Sequence[float], look: Look) -> Cell:
     """Return the use over half an hour; in a plain look its mean."""
     if look.plain:
         return Cell(f"{sum(shares) / len(shares):.0%} mean" if shares else "", "dim")
-    return Cell(look.draw_sparkline(shares, 8, top=1.0), "dim")
+    load = get_load_style(shares[-1], 1.0) if shares else ""
+    return Cell(look.draw_sparkline(shares, 8, top=1.0), load)
 
 
 def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
@@ -196,14 +197,19 @@ def make_host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
     return spans if len(spans) > 1 else []
 
 
+def _style_load(part: float, whole: float) -> str:
+    """Return the style of a figure: a calm one has no colour."""
+    return get_load_style(part, whole).replace("calm", "")
+
+
 def _list_host_values(host: HostFacts) -> Iterator[tuple[str, str, str]]:
     if host.cpu_used is not None:
-        yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", ""
+        yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", _style_load(host.cpu_used, host.cores)
     if host.memory_used is not None and host.memory_total is not None:
         yield (
             "mem",
             units.format_memory_pair(host.memory_used, host.memory_total).replace("/", " of "),
-            "",
+            _style_load(host.memory_used, host.memory_total),
         )
     if host.disk_free is not None:
         low = host.disk_free < LOW_DISK

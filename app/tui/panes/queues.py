@@ -14,8 +14,8 @@ MIN_SPARKLINE_TOP = 7
 """Starts that fill a cell of the sparkline, or the largest number if there are more."""
 
 _WIDE = (
-    TableColumn("", 10, 14, grow=1, floor=6, gap=0),
-    TableColumn("LOAD", 8, 20, drop=3, grow=2),
+    TableColumn("", 10, 28, fits=True, grow=1, floor=10, gap=0, cut="middle"),
+    TableColumn("LOAD", 8, 20, drop=3, grow=2, floor=5),
     TableColumn("", 5, 12, right=True, fits=True),
     TableColumn("WAIT", 5, 7, right=True, fits=True, gap=2),
     TableColumn("OLDEST", 6, right=True, drop=4),
@@ -23,8 +23,8 @@ _WIDE = (
     TableColumn("STATE", 10),
 )
 _NARROW = (
-    TableColumn("", 12, 20, grow=1, floor=6, gap=0),
-    TableColumn("LOAD", 10, drop=3, gap=2),
+    TableColumn("", 12, 28, fits=True, grow=1, floor=10, gap=0, cut="middle"),
+    TableColumn("LOAD", 10, 10, grow=3, drop=3, gap=2, floor=5),
     TableColumn("", 5, 12, right=True, fits=True),
     TableColumn("WAIT", 5, 7, right=True, fits=True, gap=2),
     TableColumn("OLDEST ", 7, right=True, drop=4, gap=2),
@@ -39,10 +39,11 @@ def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
     oldest = units.MISSING if queue.oldest_at is None else units.format_age(now - queue.oldest_at)
     # None for a past minute without a runtime
     load = units.MISSING if queue.load is None else queue.load
+    bar = BarCell(queue.load or 0, queue.capacity)
     return (
         Cell(look.sanitize(queue.name)),
-        Cell(BarCell(queue.load or 0, queue.capacity)),
-        Cell(look.adapt_text(f"{load}/{queue.capacity}")),
+        Cell(bar, bar.load),
+        Cell(look.adapt_text(f"{load}/{queue.capacity}"), bar.load.replace("calm", "")),
         Cell(look.adapt_text(units.format_count(queue.waiting))),
         Cell(look.adapt_text(oldest)),
         Cell(_format_starts(queue, look), "dim"),

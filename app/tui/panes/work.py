@@ -1,6 +1,6 @@
-"""Work pane (3): running, waiting and just ended tasks in one cursor space.
+"""Work pane: running (3), waiting (8) and just ended tasks (E) in one cursor space.
 
-A row that ends keeps its place for `LINGER` seconds, so that nothing moves under the cursor and the
+A row that ends moves below the running ones for `LINGER` seconds where lines are left, so that the
 end is visible.
 """
 
@@ -36,9 +36,9 @@ class WorkPane(Table):
         """Selects the ended rows to show; under a filter all are shown."""
         self._moment: float | None = None
         self._cursor_row_expired = False
-        """True if the row under the cursor expired: the cursor stays in its place."""
+        """True if the row under the cursor left `Running`: the cursor stays there."""
         self._lingering: dict[str, LingeringRow] = {}
-        self._previous_rows: tuple[RunningEntry | LingeringRow, ...] = ()
+        self._previous_rows: tuple[RunningEntry, ...] = ()
         self._waiting_total = 0
         self._today = ""
 
@@ -46,27 +46,26 @@ class WorkPane(Table):
         if self.moment != self._moment:  # rows of another moment do not linger
             self._lingering, self._previous_rows, self._moment = {}, (), self.moment
         running, ended = self._merge_lingering(board)
-        self._previous_rows = running
         self._waiting_total = board.waiting_total
-        alive = sum(not isinstance(row, LingeringRow) for row in running)
         view = self.find_view("running")
-        view.title = f"3 Running {alive}" if board.at else "3 Running"
+        shown = sum(self.keep(row) for row in board.running) if self.keep else len(board.running)
+        view.title = f"3 Running {shown:,}" if board.at else "3 Running"
         view.tail = self._make_running_tail
         view.empty = self.guidance or self._make_empty_lines(
             format_idle_reason(board) if board.at else ""
         )
         waiting = self.find_view("next")
-        waiting.title, waiting.tail = "Next to start", self._make_waiting_tail
+        waiting.title, waiting.tail = "8 Next to start", self._make_waiting_tail
         waiting.empty = self._make_empty_lines("Nothing waits." if board.at else "")
         done = self.find_view("ended")
-        done.title, done.tail = "Just ended", self._make_ended_tail
+        done.title, done.tail = "E Just ended", self._make_ended_tail
         self._today = (
             f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         )
         at = self._find_position(self.cursor)
         self.show({"running": running, "next": board.next, "ended": ended})
-        if self._cursor_row_expired and isinstance(self.item, EndedEntry):
-            self._replace_cursor(at)
+        if self._cursor_row_expired and view.rows:
+            self._replace_cursor(min(at or 0, len(view.rows) - 1))
             self.redraw()
 
     def _make_empty_lines(self, nothing: str) -> list[list[Span]]:
@@ -78,14 +77,14 @@ class WorkPane(Table):
 
     def _make_running_tail(self, view: SectionView) -> list[Wordings]:
         """Return which rows are visible, if not all are."""
-        return self._format_visible(view, len(view.rows), "first {} of {}", "first {}")
+        return self._format_visible(view, len(view.rows), "{} of {}")
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """Return which waiting rows are visible; the board has only the first ones."""
         return self._format_visible(
             view,
             len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)),
-            "first {} of {}",
+            "{} of {}",
             "{1}",
         )
 
@@ -98,48 +97,45 @@ class WorkPane(Table):
         if shown >= total:
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)
-        all_of_them = () if self.keep else (f"{long}: 5 shows all",)
-        return [
-            tuple(
-                text.replace("first", "these") if view.offset else text
-                for text in (*all_of_them, long, *short)
-            )
-        ]
+        all_of_them = () if self.keep else (f"{long} (5: all)",)
+        return [(*all_of_them, long, *short)]
 
     def _merge_lingering(
         self, board: Board
     ) -> tuple[tuple[RunningEntry | LingeringRow, ...], tuple[EndedEntry, ...]]:
-        """Return the running rows with lingering ones in their places, and the other ended rows."""
-        alive = {row.key: row for row in board.running}
-        ends = {row.key: row for row in board.ended}
-        waits = {row.key for row in board.next}
-        self._update_lingering(alive, ends, waits)
-        lingering_rows = [
-            alive.pop(row.key, None) or self._lingering.get(row.key) for row in self._previous_rows
-        ]
-        rows = (*(row for row in lingering_rows if row is not None), *alive.values())
+        """Return the running rows with the lingering ones below, and the other ended rows."""
+        self._update_lingering(board)
+        self._previous_rows = board.running
         over = (
             self.select_ended(board.ended) if self.select_ended and not self.keep else board.ended
         )
+        rows = (*board.running, *self._lingering.values())
         return rows, tuple(row for row in over if row.key not in self._lingering)
 
-    def _update_lingering(
-        self, alive: dict[str, RunningEntry], ends: dict[str, EndedEntry], waits: set[str]
-    ) -> None:
+    def _update_lingering(self, board: Board) -> None:
+        """Let rows that ended since the last board linger, the newest in the lines that are left.
+
+        Lingering rows never take a line from a running or a waiting row. Under a filter there are
+        none: then ended rows have lines of their own.
+        """
         now = self.now
-        for row in self._previous_rows:
-            if isinstance(row, RunningEntry) and row.key not in alive and row.key in ends:
-                self._lingering[row.key] = LingeringRow(row, ends[row.key], now + LINGER)
-        over = [
-            key
-            for key, entry in self._lingering.items()
-            if entry.until <= now or key in alive or key in waits
+        alive = {row.key for row in (*board.running, *board.next)}
+        ends = {row.key: row for row in board.ended}
+        new = [row for row in self._previous_rows if row.key not in alive and row.key in ends]
+        known = [
+            *(row for row in self._lingering.values() if row.key not in alive),
+            *(LingeringRow(row, ends[row.key], now + LINGER) for row in new),
         ]
-        room = max(1, self.find_view("running").height - len(alive))
-        over += [key for key in list(self._lingering)[:-room] if key != self.cursor]
-        self._cursor_row_expired = self.cursor in over
-        for key in over:
-            self._lingering.pop(key, None)
+        room = max(0, self.find_view("running").height - len(board.running))
+        kept = [] if self.keep or not room else [row for row in known if row.until > now][-room:]
+        self._lingering = {row.key: row for row in kept}
+        gone = {row.key for row in known} - self._lingering.keys()
+        self._cursor_row_expired = self.cursor in gone
+
+    @property
+    def aligned_columns(self) -> int:
+        """Number, sign and name; in a plain look the signs are words of different lengths."""
+        return 1 if self.look.plain else 3
 
     def share_lines(self, height: int) -> list[tuple[int, int]]:
         """Give lines to the running rows first, then to the waiting ones.

@@ -12,9 +12,9 @@ from app.tui.widgets.table_parts import TableGrid, TableSection
 _WIDE = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
-    TableColumn("", 16, gap=2),
-    TableColumn("ON", 25, 40, grow=1, cut="middle", drop=1),
-    TableColumn("WHY", 41, grow=2, floor=20),
+    TableColumn("", 16, 32, fits=True, grow=1, floor=16, gap=2, cut="middle"),
+    TableColumn("ON", 25, 48, fits=True, grow=2, floor=25, cut="middle", drop=1),
+    TableColumn("WHY", 41, grow=3, floor=34),
     TableColumn("SINCE ", 6, right=True, drop=2),
     TableColumn("STATE", 17, gap=2),
 )
@@ -22,8 +22,8 @@ NARROW_WHY = 34
 _NARROW = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
-    TableColumn("", 14, gap=2),
-    TableColumn("WHY", NARROW_WHY, grow=1, floor=21),
+    TableColumn("", 14, 24, fits=True, grow=1, floor=14, gap=2, cut="middle"),
+    TableColumn("WHY", NARROW_WHY, grow=2, floor=21),
     TableColumn("SINCE", 6, right=True, drop=2),
     TableColumn("STATE", 12, gap=2),
 )

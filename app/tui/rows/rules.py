@@ -23,7 +23,7 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
         found.get("acknowledged", 0),
         to_unix_or_none(silence["until"]) if silence else None, row.get("late") or 0,
         to_unix_or_none(row.get("last_late")),
-        row["stands"] if row.get("metric") and row.get("now") is None else "", row,
+        row["state"] == "no data", row,
     )  # fmt: skip
 
 
@@ -136,8 +136,8 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
         return Cell(f"firing {rule.firing:,}{more}", "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
-    if rule.missing_reason:
-        return Cell(look.sanitize(rule.missing_reason), "dim")
+    if rule.has_no_data:
+        return Cell("no data", "dim")
     if rule.last_late is not None:
         return Cell(f"ok, late {units.format_age(now - rule.last_late)} ago", "well")
     return Cell("ok", "well")

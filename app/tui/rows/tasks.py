@@ -53,6 +53,7 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
             **common, status=facts["status"], since=to_unix_or_none(facts["created_at"]) or 0.0,
             why=facts["why"] or "",
             why_short=facts["why"] or "", front=facts["front"] or 0, starts_in=facts["expected"],
+            expected_in=facts["expected_in"],
             starts_at=to_unix_or_none(facts["not_before"]),
         )  # fmt: skip
     elif facts["status"] in ACTIVE:
@@ -193,14 +194,14 @@ COLUMNS: dict[str, ColumnChoice] = {
     "tags": ColumnChoice("g", "tags", TableColumn("TAGS", 8, 24, fits=True, drop=1),
     _make_tags_cell),
     "result": ColumnChoice("w", "why it waits, or how it ended",
-    TableColumn("WHY / RESULT", 30, 60, grow=1, floor=24, gap=2, drop=7), _make_result_cell),
+    TableColumn("WHY / RESULT", 12, fits=True, grow=2, floor=24, gap=2, drop=7), _make_result_cell),
 }  # fmt: skip
 DEFAULT_COLUMNS = ("state", "queue", "age", "time", "result")
 """Columns shown by default."""
 
 _ID = TableColumn("ID", 4, 9, right=True, fits=True, gap=0)
 _GLYPH = TableColumn("", 1, 10, fits=True)
-_NAME = TableColumn("NAME", 18, 32, fits=True, floor=18, grow=2, cut="middle")
+_NAME = TableColumn("NAME", 18, 64, fits=True, floor=18, grow=1, cut="middle")
 
 
 def make_grid(chosen: Sequence[str]) -> TableGrid:

@@ -96,23 +96,23 @@ def _collect_properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any
 
 
 _WIDE = (
-    TableColumn("", 16, 32, gap=0, grow=2, floor=12, cut="middle"),
+    TableColumn("NAME", 16, 48, gap=0, fits=True, grow=1, floor=12, cut="middle"),
     TableColumn("ENGINE", 6),
     TableColumn("QUEUE", 10, 14, drop=4, cut="middle"),
     TableColumn("PARAMETERS", 18, 18, drop=3, gap=2),
     TableColumn("USED", 6, right=True),
     TableColumn("LAST", 10, gap=2),
     TableColumn("USUALLY", 7, right=True, drop=2),
-    TableColumn("WHAT FOR", 14, grow=1, floor=8, gap=2),
+    TableColumn("WHAT FOR", 14, grow=2, floor=8, gap=2),
 )
 _NARROW = (
-    TableColumn("", 14, 24, gap=0, grow=2, floor=10, cut="middle"),
+    TableColumn("NAME", 14, 40, gap=0, fits=True, grow=1, floor=10, cut="middle"),
     TableColumn("ENGINE", 6, drop=3),
     TableColumn("PARAMETERS", 10, 18, drop=2, fits=True),
     TableColumn("USED", 5, 7, right=True, fits=True),
     TableColumn("LAST", 8, 10, fits=True),
     TableColumn("USUALLY", 7, right=True, drop=1),
-    TableColumn("WHAT FOR", 10, grow=1, floor=6, gap=2),
+    TableColumn("WHAT FOR", 10, grow=2, floor=6, gap=2),
 )
 
 
@@ -153,10 +153,10 @@ def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
 
 
 def format_parameters(row: TemplateEntry) -> str:
-    """Return the number of parameters, such as `5, 2 to fill in`."""
+    """Return the number of parameters, such as `5 (2 required)`."""
     if not row.parameters:
         return units.MISSING
-    return f"{row.parameters}, {row.required} to fill in" if row.required else str(row.parameters)
+    return f"{row.parameters} ({row.required} required)" if row.required else str(row.parameters)
 
 
 def format_used(row: TemplateEntry) -> str:
@@ -236,7 +236,7 @@ def _make_parameter_line(
         for part in _find_groups(row.facts.get("parameters") or {})
     )
     kind = schema.get("type", "any")
-    words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
+    words = [str(kind) if isinstance(kind, str) else "any", *(["required"] if needed else [])]
     if "default" in schema:
         default = mask_record(schema, is_secret_property(name, schema))["default"]
         words.append(f"default {look.cut(look.sanitize(str(default)), 20)}")

@@ -2,61 +2,64 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
+from app.core.text.sanitize import measure_width
 from app.tui.data.list_rows import LingeringRow, format_end
-from app.tui.style import STATES, UNKNOWN, Look, Sign
+from app.tui.style import STATES, UNKNOWN, Look, Sign, get_load_style
 from app.tui.time_format import format_age_ago, format_elapsed, format_wall_time
 from app.tui.widgets.table_columns import BarCell, Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
 
 _ID = TableColumn("", 4, 7, right=True, fits=True, gap=0)
 _GLYPH = TableColumn("", 1, 10, fits=True)
-_NAME = TableColumn("", 19, 32, grow=1, floor=12, cut="middle")
-_NARROW_NAME = TableColumn("", 18, 32, grow=1, floor=12, cut="middle")
-_QUEUE = TableColumn("QUEUE", 7, drop=4)
+_NAME = TableColumn("", 19, 64, fits=True, grow=1, floor=12, cut="middle")
+_NARROW_NAME = TableColumn("", 18, 64, fits=True, grow=1, floor=12, cut="middle")
+_QUEUE = TableColumn("QUEUE", 7, 14, fits=True, grow=2, floor=7, drop=4)
+_LEFT = TableColumn("LEFT", 8, right=True, drop=6)
+_NARROW_LEFT = TableColumn("LEFT", 7, right=True, drop=6)
+_START = TableColumn("START", 11, right=True)
+_NARROW_START = TableColumn("START", 7, 11, right=True, fits=True)
+_WHEN = TableColumn("WHEN", 10, right=True, drop=1)
 
 _RUNNING = (
     _ID, _GLYPH, _NAME, _QUEUE,
     TableColumn("ELAPSED", 7, right=True),
     TableColumn(" OF LIMIT", 6, drop=1),
-    TableColumn("", 4, 5, right=True, fits=True, drop=5),
-    TableColumn("LEFT", 5, 8, right=True, fits=True, drop=6),
-    TableColumn("CPU", 6, 10, right=True, fits=True, drop=3),
-    TableColumn("MEMORY", 10, 12, right=True, fits=True, drop=3),
-    TableColumn("LAST OUTPUT", 38, grow=2, floor=16, gap=2, drop=2),
+    TableColumn("", 5, right=True, drop=5),
+    _LEFT,
+    TableColumn("CPU", 5, 10, right=True, fits=True, drop=3),
+    TableColumn("MEMORY ", 10, 13, right=True, fits=True, drop=3),
+    TableColumn("LAST OUTPUT", 11, fits=True, grow=3, floor=24, drop=2),
 )  # fmt: skip
 _RUNNING_NARROW = (
     _ID, _GLYPH, _NARROW_NAME, _QUEUE,
     TableColumn("ELAPSED", 7, right=True),
-    TableColumn("LIMIT", 5, right=True, gap=2, drop=5),
-    TableColumn("LEFT", 5, 8, right=True, fits=True, drop=6),
-    TableColumn("CPU ", 5, 10, right=True, fits=True, drop=3),
-    TableColumn("MEMORY ", 10, 12, right=True, fits=True, gap=2, drop=3),
-    TableColumn("", 5, drop=1),
+    TableColumn("LIMIT", 5, right=True, drop=5),
+    _NARROW_LEFT,
+    TableColumn("CPU", 5, 10, right=True, fits=True, drop=3),
+    TableColumn("MEMORY ", 10, 13, right=True, fits=True, drop=3),
 )  # fmt: skip
 _NEXT = (
     _ID, _GLYPH, _NAME, _QUEUE,
     TableColumn("WAITS", 7, right=True, drop=1),
-    TableColumn("START ", 6, 9, right=True, fits=True),
-    TableColumn("WHY IT WAITS", 67, grow=2, floor=30, gap=2),
+    _START,
+    TableColumn("WHY IT WAITS", 12, fits=True, grow=3, floor=40, gap=2),
 )  # fmt: skip
 _NEXT_NARROW = (
-    _ID, _GLYPH, _NARROW_NAME,
-    TableColumn("START", 5, 9, right=True, fits=True),
-    TableColumn("WHY IT WAITS", 45, grow=2, floor=20, gap=2),
+    _ID, _GLYPH, _NARROW_NAME, _NARROW_START,
+    TableColumn("WHY IT WAITS", 12, fits=True, grow=2, floor=24, gap=2),
 )  # fmt: skip
 _ENDED = (
-    _ID, _GLYPH, _NAME, _QUEUE,
-    TableColumn("WHEN", 7, 9, right=True, fits=True, drop=1),
-    TableColumn("HOW IT ENDED", 67, grow=2, floor=30, gap=9),
+    _ID, _GLYPH, _NAME, _QUEUE, _WHEN,
+    TableColumn("HOW IT ENDED", 12, fits=True, grow=3, floor=40, gap=11),
 )  # fmt: skip
 _ENDED_NARROW = (
-    _ID, _GLYPH, _NARROW_NAME,
-    TableColumn("WHEN", 7, 9, right=True, fits=True, drop=1),
-    TableColumn("HOW IT ENDED", 44, grow=2, floor=20),
+    _ID, _GLYPH, _NARROW_NAME, _WHEN,
+    TableColumn("HOW IT ENDED", 12, fits=True, grow=2, floor=24),
 )  # fmt: skip
 
 
@@ -77,7 +80,8 @@ def _make_limit_cell(row: RunningEntry, now: float, look: Look) -> Cell:
     ran = _get_elapsed(row, now)
     if ran is None or row.timeout is None:
         return Cell(look.adapt_text(units.MISSING))
-    return Cell(units.format_percent(ran, row.timeout), "bold" if ran >= 0.9 * row.timeout else "")
+    load = get_load_style(ran, row.timeout)
+    return Cell(units.format_percent(ran, row.timeout), load.replace("calm", ""))
 
 
 def _make_left_cell(row: RunningEntry, look: Look) -> Cell:
@@ -85,10 +89,22 @@ def _make_left_cell(row: RunningEntry, look: Look) -> Cell:
         return Cell(look.adapt_text(units.MISSING))
     # Less than a second over is not late: a command that took 0.50 s may take 0.51.
     return (
-        Cell(f"late {units.format_age(-row.left)}", "warn")
+        Cell(_format_lateness(-row.left), "warn")
         if row.left <= -1.0
         else Cell(_format_time_left(row.left, row.at_most))
     )
+
+
+def _make_narrow_left_cell(row: RunningEntry, look: Look) -> Cell:
+    """Return the time left; the width of 80 columns has no room for the amount of a delay."""
+    cell = _make_left_cell(row, look)
+    return Cell("late", cell.style) if cell.style else cell
+
+
+def _format_lateness(late: float) -> str:
+    """Return `late 12m`, from an hour on in one unit: the column has a fixed width."""
+    age = units.format_age(late)
+    return f"late {age if late < 3600 else re.sub(r'(?<=[hd]).*', '', age)}"
 
 
 def _format_time_left(left: float, at_most: bool) -> str:
@@ -99,19 +115,21 @@ def _format_time_left(left: float, at_most: bool) -> str:
 def _make_memory_cell(row: RunningEntry, look: Look) -> Cell:
     used, requested = row.measured_memory, row.memory
     if used is None or not requested:
-        return Cell(look.adapt_text(units.format_memory(used)))
+        return Cell(look.adapt_text(units.format_memory(used)) + " ")
     close = used >= 0.95 * requested
-    return Cell(
-        units.format_memory_pair(used, requested) + ("!" if close else ""), "warn" if close else ""
-    )
+    width = measure_width(units.format_memory_pair(requested, requested))
+    pair = units.format_memory_pair(used, requested).rjust(width)
+    return Cell(pair + ("!" if close else " "), "warn" if close else "")
 
 
-def _make_measure_cells(row: RunningEntry, now: float, look: Look) -> tuple[Cell, Cell, Cell]:
-    return (
-        _make_left_cell(row, look),
-        Cell(look.adapt_text(units.format_cpu_pair(row.measured_cpu, row.cpu))),
-        _make_memory_cell(row, look),
-    )
+def _make_cpu_cell(row: RunningEntry, look: Look) -> Cell:
+    """Return the cores used and requested, as wide as they are in full use.
+
+    Like the memory, the figures change each second, and the column keeps its width.
+    """
+    pair = units.format_cpu_pair(row.measured_cpu, row.cpu)
+    width = measure_width(units.format_cpu_pair(row.cpu, row.cpu))
+    return Cell(look.adapt_text(pair).rjust(width))
 
 
 def _make_output_cell(row: RunningEntry, look: Look) -> Cell:
@@ -143,11 +161,16 @@ def make_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float)
     if row.timeout is None:
         limit = (Cell("no limit", "dim", 2), Cell(""))
     else:
-        limit = (
-            Cell(BarCell(int(_get_elapsed(row, now) or 0), row.timeout)),
-            _make_limit_cell(row, now, look),
-        )
-    return *begin, *limit, *_make_measure_cells(row, now, look), _make_output_cell(row, look)
+        bar = BarCell(int(_get_elapsed(row, now) or 0), row.timeout)
+        limit = (Cell(bar, bar.load), _make_limit_cell(row, now, look))
+    return (
+        *begin,
+        *limit,
+        _make_left_cell(row, look),
+        _make_cpu_cell(row, look),
+        _make_memory_cell(row, look),
+        _make_output_cell(row, look),
+    )
 
 
 def make_narrow_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float) -> Cells:
@@ -156,21 +179,29 @@ def make_narrow_running_cells(row: RunningEntry | LingeringRow, look: Look, now:
         how = _make_end_cell(row.end, look)
         return (
             *_make_head_cells(row.running, row.end.status, look),
-            Cell(how.text, how.style, 7),
-            *(Cell(""),) * 6,
+            Cell(how.text, how.style, 6),
+            *(Cell(""),) * 5,
         )
     begin = (
         *_make_head_cells(row, row.status, look),
         Cell(look.sanitize(row.queue)),
         _make_elapsed_cell(row, now, look),
     )
-    return *begin, _make_limit_cell(row, now, look), *_make_measure_cells(row, now, look), Cell("")
+    return (
+        *begin,
+        _make_limit_cell(row, now, look),
+        _make_narrow_left_cell(row, look),
+        _make_cpu_cell(row, look),
+        _make_memory_cell(row, look),
+    )
 
 
 def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
     if row.starts_at is not None:
         return Cell(format_wall_time(row.starts_at, now))
-    return Cell(look.adapt_text(units.format_estimate(row.starts_in)))
+    if row.expected_in is None:
+        return Cell(look.adapt_text(units.MISSING))
+    return Cell(look.adapt_text(units.format_estimate_range(*row.expected_in)))
 
 
 def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:

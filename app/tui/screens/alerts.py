@@ -253,7 +253,7 @@ class AlertsScreen(ListScreen):
     def _format_empty_text(self) -> str:
         if not self._loaded:
             return self.freshness or ""
-        return "Nothing is late." if self.rules else "Nothing is late: there are no rules yet."
+        return "No alerts." if self.rules else "No alerts, because there are no rules. n adds one."
 
     def _make_counts(self) -> list[Span]:
         """Return the counts line, such as `1 firing  1 acknowledged  1 silenced`.

@@ -36,6 +36,7 @@ class ListScreen(PageScreen):
 
     TITLE_TEXT: ClassVar[str] = ""
     """Title, such as `5 Tasks`."""
+    HEADING_CUT = "end"
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
     """Orders that `o` offers: letter, name, label."""
     QUALIFIERS: ClassVar[tuple[str, ...]] = ()
@@ -102,6 +103,7 @@ class ListScreen(PageScreen):
         """Apply the changed filter."""
         keep = row_filter.make_row_predicate(self.words, self.collect_facts)
         self.table.filter(keep, self.look.sanitize(self.words))
+        self.refresh_chrome()
 
     def _finish_read(
         self, then: Callable[[Any], None], found: Any, error: Exception | None
@@ -139,10 +141,16 @@ class ListScreen(PageScreen):
         return focused if isinstance(focused, Table) else self.query(Table).first()
 
     def on_mount(self) -> None:
-        self.set_focus(self.query(Table).first())
+        table = self.query(Table).first()
+        table.is_title_elsewhere = len(table.views) == 1
+        self.set_focus(table)
 
     def make_heading(self) -> str:
-        return self.look.adapt_text(self.TITLE_TEXT)
+        """Return the title; that of a table with one section names its rows, marks and filter."""
+        table = self.query(Table).first()
+        if not table.is_title_elsewhere or not table.views[0].title:
+            return self.look.adapt_text(self.TITLE_TEXT)
+        return f"{self.PLACE} {table.format_title()}".strip()
 
     @property
     def breadcrumb(self) -> str:
@@ -160,8 +168,11 @@ class ListScreen(PageScreen):
         return [*self.list_hints(), *undo, HELP_HINT, BACK_HINT]
 
     def refresh_freshness(self) -> None:
+        is_new = self.table.note != self.freshness
         self.table.note = self.freshness
         self.table.redraw()
+        if is_new and self.table.is_title_elsewhere:
+            self.refresh_chrome()
 
     def refresh_each_second(self) -> None:
         super().refresh_each_second()
@@ -225,7 +236,7 @@ class ListScreen(PageScreen):
         question = Question(
             "Order by",
             [],
-            [*answers, Answer("n", "as it is")],
+            [*answers, Answer("n", "keep")],
             safe="n",
             column=True,
             confirm_delay=0.0,
@@ -233,7 +244,7 @@ class ListScreen(PageScreen):
         self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 
     def _format_order(self, name: str, words: str) -> str:
-        return f"{words}{' (current; again reverses it)' if name == self.order else ''}"
+        return f"{words}{' (current; again to reverse)' if name == self.order else ''}"
 
     def _apply_order_choice(self, letter: str | None) -> None:
         chosen = next((name for key, name, _ in self.ORDERS if key == letter), None)

@@ -53,6 +53,8 @@ class PageScreen(PollingScreen, StatusScreen):
     CSS_PATH = "../styles/page.tcss"
     PLACE: ClassVar[str] = ""
     """Digit that opens the screen, if there is one."""
+    HEADING_CUT: ClassVar[str] = "middle"
+    """Part of a long heading that is left out."""
 
     _read_error: tuple[str, Span | None] = ("", None)
     """Last read error, and the message about the error."""
@@ -112,6 +114,7 @@ class PageScreen(PollingScreen, StatusScreen):
         failures = self.deck.read_marks.count_unseen(self.board) if self.board else 0
         context = HeaderContext(
             title=self.make_heading(),
+            cut=self.HEADING_CUT,
             here=self.PLACE,
             failures=failures,
             read_only=self.deck.read_only,

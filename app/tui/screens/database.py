@@ -32,6 +32,7 @@ class DatabaseScreen(PageScreen):
     """
 
     KEY = DATABASE_KEY
+    PLACE = "B"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("R", "measure", "Measure again", id="database.measure"),
         Binding("q,escape", "leave", "Back", id="page.back"),

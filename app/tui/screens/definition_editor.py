@@ -1,6 +1,6 @@
 """Definition editor: the text of one template, queue, pool or rule.
 
-The runtime checks the text while it is typed, and the user reviews the changes before they are
+The text is checked while it is typed, and the user reviews the changes before they are
 saved. Unsaved text is kept until the deck exits. Changes by others are never overwritten unseen.
 """
 
@@ -19,7 +19,13 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from app.core.text import diff
-from app.errors import NotFound, Problem
+from app.errors import NotFound
+from app.tui.actions.definitions import (
+    DefinitionSubject,
+    SaveResult,
+    check_definition,
+    save_definition,
+)
 from app.tui.actions.tasks import Request
 from app.tui.forms.fields import ScriptInput, WrappedText
 from app.tui.key_queue import KeyInput, KeyQueueScreen
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from app.client import Client
 
 CHECK_DELAY = 0.15
-"""Seconds without a change before the runtime checks the text."""
+"""Seconds without a change before the text is checked."""
 SHOWN_FAULTS = 3
 PLACEHOLDER = "NAME"
 """Name in the text of a new definition until the user replaces it."""
@@ -103,7 +109,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             id="form.last",
             show=False,
         ),
-        Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
+        Binding("escape", "leave", "Close, keep draft", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
@@ -185,7 +191,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             KeyHint("ctrl+j", "save", "ctrl+j", 0),
             *faulty,
             *last,
-            KeyHint("esc", "leave, kept", "escape", 0),
+            KeyHint("esc", "close, keep draft", "escape", 0),
         ]
 
     # Loading
@@ -289,15 +295,14 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     def _check_text(self) -> None:
         self._check_number += 1
-        args = {
-            "kind": self.kind,
-            "name": self.edited,
-            "text": self.area.text,
-            "format": self._format,
-        }
-        self.call(
-            "definition.check", args, partial(self._apply_check, self._check_number, self.area.text)
+        text = self.area.text
+        self.ask(
+            partial(check_definition, self._get_subject(), text),
+            partial(self._apply_check, self._check_number, text),
         )
+
+    def _get_subject(self) -> DefinitionSubject:
+        return DefinitionSubject(self.kind, self.edited, self._format)
 
     def _apply_check(self, check_number: int, text: str, found: Mapping[str, Any]) -> None:
         if check_number != self._check_number or text != self.area.text:
@@ -410,14 +415,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     def _save_reviewed(self, was: str | None, answer: str | None) -> None:
         if answer == "save":
-            args = {
-                "kind": self.kind,
-                "text": self.area.text,
-                "name": self.edited,
-                "was": was,
-                "format": self._format,
-            }
-            self.ask(partial(_save_definition, args), self._handle_save)
+            work = partial(save_definition, self._get_subject(), self.area.text, was)
+            self.ask(work, self._handle_save)
 
     def _handle_save(self, found: SaveResult) -> None:
         if found.problem is None:
@@ -492,28 +491,6 @@ def _format_location(fault: Mapping[str, Any]) -> str:
         if fault["line"] and not fault["message"].startswith("line ")
         else ""
     )
-
-
-@dataclass(frozen=True, slots=True)
-class SaveResult:
-    """Result of saving: the answer, or the problem and the version stored by now."""
-
-    answer: Mapping[str, Any]
-    problem: Problem | None = None
-    stored_definition: Mapping[str, Any] | None = None
-
-
-def _save_definition(args: Mapping[str, Any], client: Client) -> SaveResult:
-    try:
-        return SaveResult(client.call("definition.set", dict(args)))
-    except Problem as problem:
-        if args["name"] is None or problem.exit_code == NotFound.exit_code:
-            return SaveResult({}, problem)
-        return SaveResult(
-            {},
-            problem,
-            client.call("definition.show", {"kind": args["kind"], "name": args["name"]}),
-        )
 
 
 class ReviewScreen(PageScreen, ModalScreen[str | None]):

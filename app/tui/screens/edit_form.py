@@ -53,7 +53,7 @@ _KEYS = [
     KeyHint("ctrl+j", "save", "ctrl+j", 0),
     KeyHint("tab", "next", "tab", 3),
     KeyHint("ctrl+y", "copy line", "ctrl+y", 1),
-    KeyHint("esc", "leave, kept", "escape", 0),
+    KeyHint("esc", "close, keep draft", "escape", 0),
 ]
 
 
@@ -114,7 +114,7 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             show=False,
             priority=True,
         ),
-        Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
+        Binding("escape", "leave", "Close, keep draft", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
@@ -653,7 +653,8 @@ _NO_ROOM = (
 )
 _WAITS = (
     *_NO_ROOM,
-    (" is full (", "queue"), (" is paused", "queue"), (" is draining", "queue"),
+    (" is full (", "queue"), (" has capacity 0", "queue"), (" is paused", "queue"),
+    (" is draining", "queue"),
     ("behind #", "priority"), (" in queue ", "priority"),
 )  # fmt: skip
 """Phrases of waiting reasons, with the field that would help."""

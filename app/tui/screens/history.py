@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from app.client import Client
 
 SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
+SPAN_SECONDS = {"hour": 3600, "day": 86_400}
+"""Lengths of the spans from which the first one is chosen, shortest first."""
+MIN_BUCKETS = 12
+"""Buckets that a chart shows at least, however short the history is."""
 CHART_DELAY = 0.04
 """Seconds before the chart follows the cursor."""
 STRIDE = 6
@@ -172,6 +176,8 @@ class HistoryScreen(PageScreen):
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
         self.metric, self.span = "throughput", "day"
+        self._fits_span = True
+        """True until a span is chosen: the shortest one that holds the whole history is shown."""
         self._by = "queue"
         self._path: list[tuple[str, str, str]] = []
         """Entered groups: kind, name, and the previous grouping."""
@@ -269,6 +275,12 @@ class HistoryScreen(PageScreen):
         if any(answer[name] != value for name, value in self._make_args().items()):
             self.reread()
             return
+        if self._fits_span and (span := find_span(answer, self.now)) != self.span:
+            self.span = span
+            self.reread()
+            return
+        self._fits_span = False
+        answer = drop_unrecorded(answer)
         if self._answer is not None and self._moment is not None:
             # The moment was chosen on another span; keep its distance from the end.
             self._moment = max(0, self._moment + len(answer["at"]) - len(self._answer["at"]))
@@ -334,9 +346,10 @@ class HistoryScreen(PageScreen):
         room = self.app.size.width - measure_spans(legend)
         step = "minute" if answer["step"] == 60 else units.format_age(answer["step"])
         whose = "" if row.name is None else f", {get_row_name(row, self.look)}"
-        title = METRICS[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
+        span = format_span(answer, self.now)
+        title = METRICS[row.metric].title.format(step=step) + f", {span}{whose}"
         if measure_spans([(title, "")]) > room - 4:
-            title = f"per {step}, {SPANS[answer['span']]}{whose}"
+            title = f"per {step}, {span}{whose}"
         return [
             (self.look.draw_rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"),
             *legend,
@@ -434,6 +447,7 @@ class HistoryScreen(PageScreen):
     def action_span(self) -> None:
         names = list(SPANS)
         self.span = names[(names.index(self.span) + 1) % len(names)]
+        self._fits_span = False
         self._moment = None
         self._reload()
 
@@ -513,14 +527,52 @@ def format_unsampled(board: Board | None, now: float) -> str:
     """
     runtime = board.runtime if board else RuntimeFacts()
     if board and runtime.state != "running":
-        return "No minute has been sampled yet: no runtime is running."
+        return "No data yet: no runtime is running."
     first = None if runtime.since is None else (runtime.since // 60 + 2) * 60
     when = (
         f"at {format_wall_time(first, now)}"
         if first is not None and first > now
         else "in a minute or two"
     )
-    return f"No minute has been sampled yet; the first shows {when}."
+    return f"No data yet. First point {when}."
+
+
+def find_span(answer: Mapping[str, Any], now: float) -> str:
+    """Return the shortest span that holds the whole history, at most a day."""
+    since = answer.get("since")
+    return next(
+        (
+            span
+            for span, seconds in SPAN_SECONDS.items()
+            if since is not None and now - since <= seconds
+        ),
+        "day",
+    )
+
+
+def drop_unrecorded(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer without the time before the history began, as far as charts allow."""
+    since, begins = answer.get("since"), answer["at"]
+    if since is None:
+        return answer
+    before = sum(begin + answer["step"] <= since for begin in begins)
+    first = max(0, min(before, len(begins) - MIN_BUCKETS))
+    if not first:
+        return answer
+    rows = [
+        row | {"series": {name: values[first:] for name, values in row["series"].items()}}
+        for row in answer["rows"]
+    ]
+    return answer | {"at": begins[first:], "known": answer["known"][first:], "rows": rows}
+
+
+def format_span(answer: Mapping[str, Any], now: float) -> str:
+    """Return `last day`, or the length of what is shown of it."""
+    shown = now - answer["at"][0]
+    seconds = {**SPAN_SECONDS, "week": 7 * 86_400}[answer["span"]]
+    if shown > seconds - answer["step"] * MIN_BUCKETS:
+        return SPANS[answer["span"]]
+    return f"last {units.format_age(shown)}"
 
 
 def format_short_history(answer: Mapping[str, Any], now: float) -> str:

@@ -96,15 +96,13 @@ class LogSaver(DeckNode, Screen[Any]):
     def _report_failure(self, typed: str, why: str) -> None:
         look = self.look
         self.deck.show_message(
-            f"Not saved, nothing left behind: {look.sanitize(why)}: {look.sanitize(typed)}",
-            "broken",
-            stays=False,
+            f"Not saved: {look.sanitize(why)}: {look.sanitize(typed)}", "broken", stays=False
         )
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
         name = self.look.cut(self.look.sanitize(path), 50, "middle")
         body: list[list[Span]] = [[(name, "bold")], [], [("This file exists already.", "")]]
-        answers = [Answer("r", "replace it"), Answer("n", "keep it")]
+        answers = [Answer("r", "replace it"), Answer("n", "no")]
         self.app.push_screen(
             ChoiceScreen(Question("Save the log", body, answers, safe="n")),
             lambda answer: (
@@ -140,7 +138,7 @@ HINTS = [
     KeyHint("x", "cancel", "x", 7),
     KeyHint("s", "save", "s", 9), KeyHint("tab", "attempt", "tab", 8),
 ]  # fmt: skip
-AS_BEFORE = KeyHint("esc", "as before", "escape", 0)
+AS_BEFORE = KeyHint("esc", "close", "escape", 0)
 SEARCHING = [KeyHint("↵", "search", "enter", 0), KeyHint("↑", "earlier", "up", 1), AS_BEFORE]
 SAVING = [
     KeyHint("↵", "save as written", "enter", 0),
@@ -167,7 +165,8 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         Binding("Y", "take(True)", "Copy the whole log", id="log.copy-all", show=False),
         Binding("x", "cancel", "Cancel", id="task.cancel", show=False),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo", show=False),
-        Binding("q,escape", "leave", "Back", id="page.back", show=False),
+        Binding("q", "leave", "Back", id="page.back", show=False),
+        Binding("escape", "end_search", "End the search, then back", id="log.clear", show=False),
         Binding("tab", "attempt(1)", "Other attempt", id="log.attempt", show=False),
         Binding("shift+tab", "attempt(-1)", "Other attempt", id="log.attempt-back", show=False),
     ]
@@ -433,6 +432,14 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             self.prompt.close()
         else:
             self.dismiss(None)
+
+    def action_end_search(self) -> None:
+        """End the search, else leave."""
+        view = self.query_one(LogView)
+        if view.page.search_text and not self.prompt.is_open:
+            view.start_search("")
+        else:
+            self.action_leave()
 
     def _handle_line(self, kind: PromptKind, text: str | None) -> None:
         self.refresh_chrome()

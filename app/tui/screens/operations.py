@@ -85,7 +85,8 @@ def _parse_since(value: str, args: dict[str, Any]) -> str:
 class OperationsScreen(ListScreen):
     """Operation log."""
 
-    TITLE_TEXT = "Operations"
+    PLACE = "O"
+    TITLE_TEXT = "O Operations"
     QUALIFIERS = ("by:", "verb:", "on:", "since:")
     DEFAULT_CSS = """
     OperationsScreen {
@@ -95,6 +96,7 @@ class OperationsScreen(ListScreen):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "submits", "Submissions too, or not", id="operation.submits"),
         Binding("u", "undo", "Undo the operation", id="operation.undo"),
         Binding("y", "copy", "Copy the row as a line", id="operation.copy"),
     ]
@@ -105,6 +107,8 @@ class OperationsScreen(ListScreen):
         self.rows: tuple[OperationEntry, ...] = ()
         self.more = False
         """True if there are older operations."""
+        self.shows_submits = False
+        """True if submissions are listed although the filter does not ask for them."""
         self._loaded = False
 
     # Widgets
@@ -125,6 +129,11 @@ class OperationsScreen(ListScreen):
         return {name: list(dict.fromkeys(values)) for name, values in found.items()} | {
             "since": ["1h", "1d", "7d"]
         }
+
+    def list_hints(self) -> list[KeyHint]:
+        label = "without submits" if self.shows_submits else "submits too"
+        submits = [] if self._asks_for_submits else [KeyHint("f", label, "f", 3)]
+        return [*super().list_hints(), *submits]
 
     def list_row_hints(self) -> list[KeyHint]:
         row = self.table.item
@@ -154,8 +163,24 @@ class OperationsScreen(ListScreen):
 
     # Reading
 
-    def reread(self) -> None:
+    @property
+    def _asks_for_submits(self) -> bool:
+        """True if the filter names a verb or an object, so that nothing is left out."""
+        return not {"verb", "object"}.isdisjoint(parse_filter(self.words)[0])
+
+    def _make_args(self) -> dict[str, Any]:
+        """Return the arguments of the verb `operations`."""
         args, _ = parse_filter(self.words)
+        hides = not self.shows_submits and not self._asks_for_submits
+        return args | ({"without": "submit"} if hides else {})
+
+    def action_submits(self) -> None:
+        """List submissions too, or leave them out."""
+        self.shows_submits = not self.shows_submits
+        self.apply_filter()
+
+    def reread(self) -> None:
+        args = self._make_args()
         limit = max(PAGE_SIZE, min(len(self.rows), REREAD_LIMIT))
         self.read(
             lambda client: (args, client.call("operations", {**args, "limit": limit})),
@@ -166,7 +191,7 @@ class OperationsScreen(ListScreen):
         self, limit: int, found: tuple[dict[str, Any], Sequence[Mapping[str, Any]]]
     ) -> None:
         args, answer = found
-        if args != parse_filter(self.words)[0]:
+        if args != self._make_args():
             self.reread()
             return
         newest = tuple(map(make_operation, answer))
@@ -181,19 +206,11 @@ class OperationsScreen(ListScreen):
     def _show_rows(self, rows: tuple[OperationEntry, ...]) -> None:
         self.rows, self._loaded = rows, True
         view = self.table.find_view("operations")
+        hides = "without" in self._make_args()
         view.title = f"Operations {len(rows):,}{'+' if self.more else ''}"
-        view.empty = [
-            [
-                (
-                    (
-                        "  No operations yet."
-                        if not self.words
-                        else "  No operation matches the filter."
-                    ),
-                    "dim",
-                )
-            ]
-        ]
+        view.tail = "without submits" if hides else ""
+        nothing = "No operation matches the filter." if self.words else "No operations yet."
+        view.empty = [[(f"  {nothing}{' f shows submits too.' if hides else ''}", "dim")]]
         self.table.show({"operations": rows})
         self.refresh_chrome()
         self.show_detail()
@@ -206,7 +223,7 @@ class OperationsScreen(ListScreen):
             self._read_next_page()
 
     def _read_next_page(self) -> None:
-        args, last = parse_filter(self.words)[0], self.rows[-1].id
+        args, last = self._make_args(), self.rows[-1].id
         asks = {**args, "limit": PAGE_SIZE, "before": last}
         self.read(
             lambda client: client.call("operations", asks),
@@ -216,7 +233,7 @@ class OperationsScreen(ListScreen):
     def _apply_next_page(
         self, args: dict[str, Any], last: int, answer: Sequence[Mapping[str, Any]]
     ) -> None:
-        if args != parse_filter(self.words)[0] or not self.rows or self.rows[-1].id != last:
+        if args != self._make_args() or not self.rows or self.rows[-1].id != last:
             self.reread()
             return
         self.more = len(answer) == PAGE_SIZE
@@ -344,7 +361,7 @@ def make_undo_question(
                 )
             ],
         ]
-    answers = [Answer("y", "undo"), Answer("n", "leave it")]
+    answers = [Answer("y", "undo"), Answer("n", "no")]
     return Question("Undo", body, answers, safe="n", names=list_hidden_lines(names))
 
 

@@ -154,7 +154,7 @@ _KEYS = [
     KeyHint("tab", "next", "tab", 3),
     KeyHint("ctrl+r", "last", "ctrl+r", 2),
     KeyHint("ctrl+y", "copy line", "ctrl+y", 1),
-    KeyHint("esc", "leave, kept", "escape", 0),
+    KeyHint("esc", "close, keep draft", "escape", 0),
 ]
 _FIND = KeyHint("ctrl+f", "find", "ctrl+f", 4)
 _EMPTY = KeyHint("ctrl+n", "empty", "ctrl+n", 5)
@@ -163,7 +163,7 @@ _EMPTY = KeyHint("ctrl+n", "empty", "ctrl+n", 5)
 class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
     """Form for a new task.
 
-    Dismisses with the task number, or None if the form was left; unsubmitted text is kept on the
+    Dismisses with the submitted task, or None if the form was left; unsubmitted text is kept on the
     app. With `template` the form is for that template. With `task`, an answer of the verb `show`,
     the form is filled to submit another such task.
     """
@@ -178,7 +178,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         Binding("ctrl+r", "last", "Last values", id="form.last", show=False),
         Binding("ctrl+n", "clear", "Empty the form; again as it was", id="form.clear", show=False),
         Binding("ctrl+y", "copy", "Copy the line", id="form.copy", show=False),
-        Binding("escape", "leave", "Leave, kept", id="form.leave", show=False),
+        Binding("escape", "leave", "Close, keep draft", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
 
@@ -345,7 +345,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         if self._source_task is not None:
             name = self.look.sanitize(str(self._source_task["name"]))
             return self.look.adapt_text(
-                f"#{self._source_task['number']} {self.look.cut(name, 24)} › Run again"
+                f"#{self._source_task['number']} {self.look.cut(name, 24)} › Retry"
             )
         if self._template is not None:
             return self.look.adapt_text(
@@ -676,7 +676,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         things = "1 thing" if count == 1 else f"{count} things"
         fix_text = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
         missing = [finding for finding in fields.findings if finding not in shown_findings]
-        fill_text = self.look.sanitize(f"Still to fill in: {_format_names(missing)}.")
+        fill_text = self.look.sanitize(f"Still required: {_format_names(missing)}.")
         return [
             *([(fix_text, "broken")] if count else []),
             *([(fill_text, "dim")] if len(shown_findings) < len(fields.findings) else []),
@@ -870,7 +870,7 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
         drafts.submitted[self.draft.template or self.draft.kind] = self.draft
         drafts.last_submitted = self.draft
         self._keep_draft(None)
-        self.dismiss(answer[0]["number"])
+        self.dismiss(answer[0])
 
     def show_refusal(self, text: str) -> None:
         sent, self._sending, self._asked_templates = self._sending, False, True

@@ -50,14 +50,14 @@ _WAITING_HINTS = [
 _RUNNING_HINTS = [_LOG, _CANCEL, KeyHint("X", "signal", "X", 4), _WHY, _EDIT]
 _ENDED_HINTS = [
     _LOG,
-    KeyHint("r", "run again", "r", 2),
+    KeyHint("r", "retry", "r", 2),
     KeyHint("R", "edit and run", "R", 8),
     _COPY,
     KeyHint("D", "delete", "D", 5),
 ]
 _OPENS = {"cure": "do it", "task": "open", "attempt": "attempt", "template": "template"}
 MIN_LOG_LINES = 3
-_PAUSE = {"held": "release", "paused": "continue"}
+_PAUSE = {"held": "release", "paused": "resume"}
 
 
 class TaskScreen(SingleTaskScreen):
@@ -391,7 +391,7 @@ def _make_suggestion_question(suggestion: Mapping[str, Any], look: Look) -> Ques
         [],
         [("The change applies to all tasks there; others may start too.", "")],
     ]
-    return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
+    return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "no")], safe="n")
 
 
 def _summarize(facts: TaskContext) -> str:
@@ -401,7 +401,7 @@ def _summarize(facts: TaskContext) -> str:
         reasons = [facts.look.sanitize(reason["text"]) for reason in facts.why.get("reasons") or ()]
         return f"It waits: {reasons[0]}" if reasons else "It starts with the next dispatch round."
     return (
-        "It does not wait: it runs."
+        f"Running, attempt {facts.runs[0]['attempt']}."
         if facts.status in ACTIVE
         else f"{state[0].strip()}: {words[0].strip()}"
     )

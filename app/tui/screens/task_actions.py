@@ -44,12 +44,15 @@ SIGNALS = (
     ("t", "TERM", "ask it to end"),
     ("k", "KILL", "end it at once; work is lost"),
     ("i", "INT", "as ctrl+c would"),
-    ("h", "HUP", "often: reload the configuration"),
+    ("h", "HUP", "usually: reload the configuration"),
     ("1", "USR1", "whatever it means to the program"),
     ("2", "USR2", "whatever it means to the program"),
-    ("s", "STOP", "suspend it"),
+    ("s", "STOP", "pause it"),
     ("c", "CONT", "continue it"),
 )
+
+SUBMITTED_DELAY = 1.0
+"""Seconds after which a submitted task that is not listed is reported as such."""
 
 
 class TaskActions(StatusScreen, Screen[None]):
@@ -63,9 +66,9 @@ class TaskActions(StatusScreen, Screen[None]):
         Binding("w", "why", "Why it waits, or how it ended", id="task.why"),
         Binding("x", "cancel", "Cancel", id="task.cancel"),
         Binding("X", "signal", "Choose a signal", id="task.signal"),
-        Binding("p", "pause", "Pause, continue, hold, release; queues too", id="task.pause"),
-        Binding("r", "again", "Run again", id="task.again"),
-        Binding("R", "edit_again", "Edit in the form, then run again", id="task.edit-again"),
+        Binding("p", "pause", "Pause, resume, hold, release; queues too", id="task.pause"),
+        Binding("r", "again", "Retry", id="task.again"),
+        Binding("R", "edit_again", "Edit and retry", id="task.edit-again"),
         Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit"),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
@@ -84,6 +87,23 @@ class TaskActions(StatusScreen, Screen[None]):
     def table(self) -> Table:
         """Table with the focus."""
         raise NotImplementedError
+
+    # Submitted tasks
+
+    def select_submitted(self, uuid: str, number: int) -> None:
+        """Put the cursor on a new task once it is listed; say so if it is not."""
+        table = self.get_task_table()
+        table.go_when_listed(uuid)
+        self.set_timer(SUBMITTED_DELAY, lambda: self._report_unlisted(table, uuid, number))
+
+    def get_task_table(self) -> Table:
+        """Return the table that lists tasks."""
+        return self.table
+
+    def _report_unlisted(self, table: Table, uuid: str, number: int) -> None:
+        if table.find_row(uuid) is None and self.app.screen is self:
+            where = "behind the filter" if table.keep_text else "not among the rows shown"
+            self.deck.show_message(f"Submitted #{number}. It is {where}: 5 lists all tasks.")
 
     # Target rows
 

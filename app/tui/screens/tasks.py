@@ -26,7 +26,8 @@ from app.tui.widgets.footer import KeyHint, list_row_hints
 from app.tui.widgets.header import COUNTER_FILTERS
 from app.tui.widgets.mark_hints import list_filter_hints, list_marked_hints
 from app.tui.widgets.paged_table import PagedTable
-from app.tui.widgets.table_parts import TableSection
+from app.tui.widgets.table_parts import SectionView, TableSection
+from app.tui.widgets.table_title import Wordings
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -53,7 +54,7 @@ class TasksScreen(ListScreen, TaskActions):
     PLACE = "5"
     TITLE_TEXT = "5 Tasks"
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = (
-        ("i", "number", "number: as they were submitted"),
+        ("i", "number", "number"),
         ("a", "name", "name"),
         ("s", "status", "state"),
         ("u", "queue", "queue"),
@@ -168,6 +169,11 @@ class TasksScreen(ListScreen, TaskActions):
         )
 
     # Reading
+
+    def select_submitted(self, uuid: str, number: int) -> None:
+        """Read the first rows again, where a new task is."""
+        super().select_submitted(uuid, number)
+        self._request_rows("first")
 
     def reread(self) -> None:
         self._request_rows("again")
@@ -311,13 +317,21 @@ class TasksScreen(ListScreen, TaskActions):
             f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}"
         ) + self._format_order_note()
         self.paged.keep_text = self.look.sanitize(self.words)
-        view.tail = "" if self._is_complete else "search incomplete"
+        view.tail = self._make_tail
         nothing = (
             "No task was submitted yet; n makes one."
             if not of
             else "No task matches the filter; esc shows all."
         )
         view.empty = [[("  " + nothing, "dim")]]
+
+    def _make_tail(self, view: SectionView) -> list[Wordings]:
+        """Return the number of rows that arrived above the view, and whether the search is done."""
+        newer = self.paged.count_newer()
+        return [
+            *([(self.look.adapt_text(f"↑ {newer:,} newer (g)"),)] if newer else []),
+            *([] if self._is_complete else [("search incomplete",)]),
+        ]
 
     def _format_order_note(self) -> str:
         if self.order == "number" and self.down:
@@ -353,7 +367,7 @@ class TasksScreen(ListScreen, TaskActions):
             Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}")
             for name, choice in row_tasks.COLUMNS.items()
         ]
-        answers += [Answer("n", "as they are"), Answer("0", "the usual ones")]
+        answers += [Answer("n", "close"), Answer("0", "reset to default")]
         question = Question("Columns", [], answers, safe="n", column=True, confirm_delay=0.0)
         self.app.push_screen(ChoiceScreen(question), self._apply_column_choice)
 
@@ -465,8 +479,7 @@ class TasksScreen(ListScreen, TaskActions):
         else:
             self.paged.clear_marks()
             self.show_message(
-                "All matching tasks are marked: an action asks first. esc unmarks them.",
-                stays=False,
+                "All matches marked. The next action asks first. Esc unmarks.", stays=False
             )
         self._refresh_title()
 

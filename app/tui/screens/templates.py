@@ -99,7 +99,7 @@ class TemplatesScreen(ListScreen):
         row, new = self.table.item, KeyHint("n", "new template", "n", 3)
         if not isinstance(row, TemplateEntry):
             return [new]
-        form = [] if row.retired else [KeyHint("↵", "form of a new task", "enter", 1)]
+        form = [] if row.retired else [KeyHint("↵", "new task", "enter", 1)]
         turn = KeyHint("p", "reinstate" if row.retired else "retire", "p", 8)
         return [
             *form,
@@ -265,7 +265,7 @@ def make_delete_question(row: TemplateEntry, look: Look) -> Question:
     """Return the question before deletion, which offers to retire a template in use."""
     name = look.cut(look.sanitize(row.name), 40, "middle")
     if not row.used:
-        answers = [Answer("y", "delete it"), Answer("n", "keep it")]
+        answers = [Answer("y", "delete it"), Answer("n", "no")]
         return Question("Delete", [[(f"Delete template {name}?", "bold")]], answers, safe="n")
     body = [
         [(f"Template {name} cannot be deleted:", "bold")],
@@ -283,8 +283,8 @@ def make_delete_question(row: TemplateEntry, look: Look) -> Question:
         return Question(
             "Delete",
             [*body, [("It is retired already and takes no more tasks.", "")]],
-            [Answer("n", "as it is")],
+            [Answer("n", "keep")],
             safe="n",
         )
     body.append([("A retired template takes no more tasks and is listed last.", "")])
-    return Question("Delete", body, [Answer("p", "retire it"), Answer("n", "leave it")], safe="n")
+    return Question("Delete", body, [Answer("p", "retire it"), Answer("n", "no")], safe="n")

@@ -24,6 +24,8 @@ class KeyHint(NamedTuple):
 
 
 HELP_HINT = KeyHint("?", "help", "question_mark", 0)
+GO_HINT = KeyHint(":", "go", "colon", 8)
+"""Key that lists the places and finds every command."""
 KEY_NAMES = {
     "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/",
     "colon": ":",
@@ -81,12 +83,11 @@ def list_deck_hints(
     undoing = [KeyHint("u", "undo", "u", 12)] if undo else []
     new = [KeyHint("n", "new", "n", 3), KeyHint("/", "filter", "slash", 4)]
     if marked is not None:
-        return [*start, *marked, *_list_mark_hints(item), *new, *undoing, HELP_HINT, QUIT_HINT]
+        return [
+            *start, *marked, *_list_mark_hints(item), *new, *undoing, GO_HINT, HELP_HINT, QUIT_HINT
+        ]  # fmt: skip
     if item is None:
-        new = [
-            KeyHint("n", NEW_LABELS.get(pane, "new task"), "n", 3),
-            KeyHint(":", "commands", "colon", 4),
-        ]
+        new = [KeyHint("n", NEW_LABELS.get(pane, "new task"), "n", 3)]
     return [
         *start,
         *list_row_hints(item),
@@ -94,6 +95,7 @@ def list_deck_hints(
         *_list_mark_hints(item),
         *undoing,
         *_list_rare_hints(item),
+        GO_HINT,
         HELP_HINT,
         QUIT_HINT,
     ]
@@ -156,7 +158,7 @@ def _list_alert_hints(item: AlertEntry) -> list[KeyHint]:
 def _list_task_hints(item: Any) -> list[KeyHint]:
     opening, why = KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6)
     if isinstance(item, RunningEntry):
-        pause = "continue" if item.status == "paused" else "pause"
+        pause = "resume" if item.status == "paused" else "pause"
         return [
             opening,
             KeyHint("l", "log", "l", 5),
@@ -174,7 +176,7 @@ def _list_task_hints(item: Any) -> list[KeyHint]:
             KeyHint("t", "to front", "t", 9),
         ]
     if isinstance(item, (EndedEntry, LingeringRow)):
-        return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("r", "run again", "r", 8)]
+        return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("r", "retry", "r", 8)]
     return []
 
 

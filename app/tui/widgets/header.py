@@ -13,9 +13,9 @@ from typing import NamedTuple
 from textual import events
 from textual.message import Message
 
-from app.core.board import BackupFacts, Board, ReplicaFacts, RuntimeFacts
+from app.core.board import COPY_STATE, BackupFacts, Board, ReplicaFacts, RuntimeFacts
 from app.core.text import units
-from app.tui.style import Look, Span, measure_spans
+from app.tui.style import Look, Span, get_load_style, measure_spans
 from app.tui.time_format import format_wall_time
 from app.tui.widgets.strips import StripWidget
 
@@ -25,27 +25,32 @@ BACKUP_CELLS = 110
 SLOW_AFTER = 0.15
 """Seconds after which the header shows that the first board is loading."""
 LATE_TICK = 2.0
-"""Tick lag in seconds from which it is highlighted."""
+"""Tick lag in seconds from which the header shows it."""
 TITLE_CELLS = 20
 """Cells reserved for a title, or the host, before the right side is shortened."""
-QUIET_LAG, SINCE, CLOCK, AGES = range(1, 5)
-"""Parts of the right side dropped for host or title, in order: normal tick lag, time since nothing
-starts, clock, backup and replica ages. The banner shows problems anyway."""
+SINCE, CLOCK, AGES = range(1, 4)
+"""Parts of the right side dropped for host or title, in order: time since nothing starts, clock,
+backup and replica ages. The banner shows problems anyway."""
 
+BETWEEN_COUNTERS = ", "
 HOST_GAP = 2
 """Cells after the host."""
 
 Destination = tuple[str, str]
-"""Digit and name of a screen."""
+"""Key and name of a screen."""
 PLACES: tuple[Destination, ...] = (
     ("0", "Deck"),
     ("5", "Tasks"),
     ("6", "Templates"),
     ("7", "Alerts"),
     ("9", "History"),
+    ("O", "Operations"),
+    ("B", "Database"),
 )
 
 
+SHORT_NAMES = {"Operations": "Ops", "Database": "DB"}
+"""Names of places where the header is short of room."""
 COUNTER_FILTERS = {
     "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked",
     "held": "status:held",
@@ -80,17 +85,21 @@ class HeaderContext(NamedTuple):
     shown_time: str = ""
     """Time shown by the deck in history mode."""
     read_only: bool = False
+    cut: str = "middle"
+    """Part of a long title that is left out: "middle" or "end"."""
     tab: str = ""
     """Digit of the visible pane on a small terminal; `places` are then the panes' digits."""
+    demo_left: float | None = None
+    """Seconds until a demo closes the deck."""
 
 
 def format_runtime(
     runtime: RuntimeFacts, now: float, look: Look, short: bool, dropped: int = 0
 ) -> list[Span]:
-    """Return the runtime's state and tick lag.
+    """Return the runtime's state; its process id and tick lag only if it is slow.
 
-    Examples: `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
-    ANSWER 12s`.
+    Examples: `● runtime ok`, `● runtime 4120  TICK 3.2s!`, `‖ NOTHING STARTS since 10:31`, `✗ NO
+    RUNTIME since 10:31`, `✗ NO ANSWER 12s`, `COPY 2m old`.
     """
     if runtime.state in ("none", "stopped"):
         since = (
@@ -103,6 +112,9 @@ def format_runtime(
             )
         )
         return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
+    if runtime.state == COPY_STATE:
+        age = "" if runtime.since is None else f" {units.format_age(now - runtime.since)} old"
+        return [(f"COPY{age}", "warn")]
     if runtime.unheard_since is not None:
         return [
             (
@@ -127,29 +139,26 @@ def format_runtime(
                 ),
                 "warn",
             ),
-            *_format_lag(runtime, look, short, dropped),
+            *_format_lag(runtime),
         ]
     if runtime.pid is None:
         return []  # a past board has no process id
-    sign = look.adapt_text("●")
+    lag = _format_lag(runtime)
+    state = f"{runtime.pid}" if lag else "ok"
     return [
-        (sign, "alive"),
-        (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""),
-        *_format_lag(runtime, look, short, dropped),
+        (look.adapt_text("●"), "alive"),
+        (f" {state}" if short else f" runtime {state}", "" if lag else "dim"),
+        *lag,
     ]
 
 
-def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, dropped: int) -> list[Span]:
-    if runtime.tick_lag is None:
+def _format_lag(runtime: RuntimeFacts) -> list[Span]:
+    if runtime.tick_lag is None or runtime.tick_lag <= LATE_TICK:
         return []
-    lag = (
-        f"{runtime.tick_lag * 1000:.0f}ms"
-        if runtime.tick_lag < 1
-        else units.format_duration(runtime.tick_lag)
-    )
-    if runtime.tick_lag > LATE_TICK:
-        return [(f"  TICK {lag}!", "broken")]
-    return [(f" {lag}" if short else f"  tick {lag}", "dim")] if dropped < QUIET_LAG else []
+    return [(f"  TICK {units.format_duration(runtime.tick_lag)}!", "broken")]
+
+
+DATABASE_OK: list[Span] = [("db ok", "dim")]
 
 
 def format_database(board: Board, now: float, look: Look) -> list[Span]:
@@ -164,7 +173,7 @@ def format_database(board: Board, now: float, look: Look) -> list[Span]:
         return [(f"db {look.sanitize(board.database).upper()}", "broken")]
     if board.lock:
         return [(f"db LOCKED {units.format_age(max(0.0, now - board.lock.since))}", "broken")]
-    return [("db ok", "dim")]
+    return DATABASE_OK
 
 
 def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
@@ -203,63 +212,69 @@ def build_right_side(
     """Return the right side of the first line.
 
     `slow` is True if the first board takes long. `dropped` is the last part dropped, from
-    `QUIET_LAG` to `AGES`.
+    `SINCE` to `AGES`.
     """
     short = width < WIDE_CELLS
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before the first board, runtime and database are unknown
-        spans = [
-            *format_runtime(board.runtime, now, look, short, dropped),
-            ("  ", ""),
-            *format_database(board, now, look),
-        ]
+        runtime = format_runtime(board.runtime, now, look, short, dropped)
+        database = format_database(board, now, look)
+        if short and database == DATABASE_OK and runtime:
+            database = []  # a short header names what is wrong
+        spans = [*runtime, *([("  ", "")] if runtime and database else []), *database]
     spans += (
         format_backup(board.backup, now, width) + format_replica(board.replica)
         if dropped < AGES
         else []
     )
     if board.host.load is not None and board.measured_at is None and width >= 115:
-        spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
+        load = get_load_style(board.host.load, board.host.cores)
+        mark = "!" if load == "over" else ""
+        text = f"  load {board.host.load:.1f}/{board.host.cores}{mark}"
+        spans.append((text, "dim" if load == "calm" else load))
     return [
         *spans,
         (f"  {format_wall_time(now, now, seconds=not short)} " if dropped < CLOCK else " ", ""),
     ]
 
 
-def build_counters(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
-    """Return the counters: `7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`.
+def build_counters(
+    board: Board, failures: int, room: int, look: Look, failed_early: bool = False
+) -> list[Span]:
+    """Return the counters: `7 running, 22 waiting, 3 blocked, 2 held, 4 scheduled, 3 failed`.
 
-    A short header combines blocked, held and scheduled. A past minute without records shows `–
-    running – waiting`.
+    Blocked, held and scheduled are one number, `later`, where they do not fit in `room` cells. A
+    past minute without records shows `– running, – waiting`. With `failed_early` the failures come
+    second, for a line that may not show all counters.
     """
     if not board.at:
         return []
     count = board.counts.get
     unknown = board.runtime.state == "past" and not board.counts
     running = len(board.running) if count("running") is None else count("running", 0)
-    waiting = count("queued", 0) + count("retrying", 0)
+    waiting = ("waiting", count("queued", 0) + count("retrying", 0))
+    failed = [("failed", failures)] if failures else []
     later = [(word, count(word, 0)) for word in ("blocked", "held", "scheduled")]
-    if short:
-        later = [("later", sum(n for _, n in later))]
-    shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
-    spans: list[Span] = [
-        (
-            _make_counter_link(
-                look.adapt_text(units.MISSING) if unknown else units.format_count(n), word
-            ),
-            "",
+    first, last = (failed, []) if failed_early else ([], failed)
+    wordings = [
+        _join_counters(
+            [("running", running), *first, waiting, *((w, n) for w, n in more if n), *last],
+            unknown,
+            look,
         )
-        for word, n in shown
+        for more in (later, [("later", sum(n for _, n in later))])
     ]
-    return (
-        [*spans, (_make_counter_link(units.format_count(failures), "failed"), "broken")]
-        if failures
-        else spans
-    )
+    return next((spans for spans in wordings if measure_spans(spans) <= room), wordings[-1])
 
 
-def _make_counter_link(count: str, word: str) -> HeaderLink:
-    return HeaderLink(f"{count} {word} ", COUNTER_FILTERS[word])
+def _join_counters(counted: Sequence[tuple[str, int]], unknown: bool, look: Look) -> list[Span]:
+    spans: list[Span] = []
+    for n, (word, number) in enumerate(counted):
+        text = look.adapt_text(units.MISSING) if unknown else units.format_count(number)
+        link = HeaderLink(f"{text} {word}", COUNTER_FILTERS[word])
+        spans += [(BETWEEN_COUNTERS, "")] if n else []
+        spans.append((link, "broken" if word == "failed" else ""))
+    return [*spans, (" ", "")]
 
 
 def build_header(
@@ -279,25 +294,38 @@ def build_header(
     right = next((side for side in sides if measure_spans(side) + least <= width), sides[-1])
     if context.title:
         room = width - measure_spans(right) - measure_spans(left[:-1]) - 2
-        left[-1] = (look.cut(context.title, room, "middle"), "bold")
+        left[-1] = (look.cut(context.title, room, context.cut), "bold")
     elif short:
-        counted = build_counters(board, context.failures, short=True, look=look)
+        room = width - measure_spans(right) - measure_spans(left)
         # the panes' digits may leave no space for all counters
-        if context.tab and context.failures:
-            counted = [counted[0], counted[-1], *counted[1:-1]]
+        counted = build_counters(board, context.failures, room, look, bool(context.tab))
         left += [("  ", ""), *counted] if context.tab else counted
     lines = [join_sides(left, right, width)]
     if not short:
-        places: list[Span] = [
-            (HeaderLink(f" {digit} {name}", digit), "bold" if digit == context.here else "dim")
-            for digit, name in context.places
-        ]
-        lines.append(
-            join_sides(
-                places, build_counters(board, context.failures, short=False, look=look), width
-            )
-        )
+        counters = build_counters(board, context.failures, width * 6 // 10, look)
+        room = width - measure_spans(counters)
+        lines.append(join_sides(_build_places(context, room), counters, width))
     return lines
+
+
+def _build_places(context: HeaderContext, room: int) -> list[Span]:
+    """Return the places with long names, else short ones, else the last keys without names."""
+    short = [(key, f" {SHORT_NAMES.get(name, name)}") for key, name in context.places]
+    wordings = [
+        [(key, f" {name}") for key, name in context.places],
+        *(
+            [*short[:named], *((key, "") for key, _ in short[named:])]
+            for named in range(len(short), -1, -1)
+        ),
+    ]
+    for wording in wordings:
+        spans: list[Span] = [
+            (HeaderLink(f" {key}{name}", key), "bold" if key == context.here else "dim")
+            for key, name in wording
+        ]
+        if measure_spans(spans) < room:
+            return spans
+    return []
 
 
 def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bool) -> list[Span]:
@@ -309,7 +337,7 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     if context.shown_time:
         spans.append((f"{look.adapt_text(context.shown_time)}  ", "warn"))
     if board.runtime.demo:
-        spans.append(("DEMO  ", "warn"))
+        spans.append((f"{format_demo(context.demo_left)}  ", "warn"))
     if context.title:
         return [*spans, (context.title, "bold")]
     if not short:
@@ -326,12 +354,22 @@ def _build_left_side(board: Board, context: HeaderContext, look: Look, short: bo
     return spans
 
 
+def format_demo(left: float | None) -> str:
+    """Return `DEMO 9m` with the time until the demo closes, or `DEMO`."""
+    if left is None:
+        return "DEMO"
+    return f"DEMO {units.format_age(left)}" if left >= 60 else f"DEMO CLOSES IN {max(0, left):.0f}s"
+
+
 def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
     """Join both sides in one line, shortening the left one."""
     room = width - measure_spans(right)
     shown: list[Span] = []
     for text, style in left:
         if measure_spans([(text, style)]) > room:
+            if shown and shown[-1][0] == BETWEEN_COUNTERS:
+                shown.pop()
+                room += len(BETWEEN_COUNTERS)
             break
         shown.append((text, style))
         room -= measure_spans([(text, style)])
@@ -368,7 +406,11 @@ class Header(StripWidget):
     def redraw(self) -> None:
         """Redraw with the current time."""
         width = self.size.width
-        lines = build_header(self._board, self._bearings, self.now, self.look, width, self._slow)
+        ends = self.deck.demo_ends
+        context = self._bearings._replace(
+            demo_left=None if ends is None else ends - self.deck.ticks()
+        )
+        lines = build_header(self._board, context, self.now, self.look, width, self._slow)
         self._drawn = lines[: self.size.height]
         self.draw([self.look.strip(spans, width) for spans in self._drawn])
 

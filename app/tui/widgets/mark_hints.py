@@ -29,7 +29,7 @@ def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:
         *_make_hint("x", "cancel", "x", 2, active),
         *_make_hint("p", _format_toggles(toggles), "p", 7, len(toggles)),
         *_make_hint("t", "to front", "t", 9, waiting),
-        *_make_hint("r", "run again", "r", 3, ended),
+        *_make_hint("r", "retry", "r", 3, ended),
         *_make_hint("e", "edit", "e", 11, active),
         *_make_hint("+ -", "priority of", "plus", 13, active),
         *_make_hint("D", "delete", "D", 12, ended),
@@ -72,7 +72,7 @@ def list_marked_alert_hints(
 _FILTER_KEYS = {
     "cancel": ("x", "cancel", 2), "hold": ("p", "hold", 7), "release": ("p", "release", 7),
     "front": ("t", "to front", 9),
-    "retry": ("r", "run again", 3), "rm": ("D", "delete", 12),
+    "retry": ("r", "retry", 3), "rm": ("D", "delete", 12),
 }  # fmt: skip
 
 
@@ -89,11 +89,8 @@ def _count_rows(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:
     return sum(isinstance(row, of) for row in rows)
 
 
-_TOGGLE_LABELS = {"resume": "continue"}
-
-
 def _format_toggles(turns: Sequence[str]) -> str:
-    return "/".join(_TOGGLE_LABELS.get(name, name) for name in sorted(set(turns)))
+    return "/".join(sorted(set(turns)))
 
 
 def _make_hint(shown: str, words: str, key: str, worth: int, count: int) -> list[KeyHint]:

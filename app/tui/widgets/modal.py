@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 from textual import events, on
+from textual.content import Content
 from textual.geometry import Offset
 from textual.screen import Screen
 
@@ -17,9 +18,13 @@ from app.tui.deck_app import DeckNode
 from app.tui.widgets.footer import KeyHint, KeyLine
 
 ACCEPT_HINT, CANCEL_HINT = (
-    KeyHint("↵", "take it", "enter", 0),
-    KeyHint("esc", "leave all as it was", "escape", 0),
+    KeyHint("↵", "choose", "enter", 0),
+    KeyHint("esc", "close", "escape", 0),
 )
+
+
+NARROW_CELLS = 100
+"""Terminal width below which a box is as wide as the screen, so that no crumbs show beside it."""
 
 
 class DismissOnClickOutside(DeckNode):
@@ -28,12 +33,23 @@ class DismissOnClickOutside(DeckNode):
     BOX: ClassVar[str]
     """Selector of the box."""
 
+    def frame_box(self, title: str) -> None:
+        """Draw the frame of the box, with its title in the upper line. `title` is sanitized."""
+        box = cast(Screen[Any], self).query_one(self.BOX)
+        box.add_class("-box")
+        box.border_title = Content(title)
+
+    @on(events.Resize)
+    def _fit_box_width(self) -> None:
+        screen = cast(Screen[Any], self)
+        screen.set_class(screen.app.size.width < NARROW_CELLS, "-narrow")
+
     def list_box_keys(self) -> Sequence[KeyHint]:
         """Return the keys that work while the box is open."""
         return ACCEPT_HINT, CANCEL_HINT
 
     @on(events.ScreenResume)
-    def _refresh_keys_below(self) -> None:
+    def refresh_keys_below(self) -> None:
         """Show the box's keys on the screen below."""
         if (below := _find_screen_below(cast(Screen[Any], self))) is not None and hasattr(
             below, "refresh_keys"

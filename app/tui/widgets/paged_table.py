@@ -42,6 +42,8 @@ class PagedTable(Table):
         """Marked rows, including those outside the window."""
         self.all_marked = False
         """Set if all rows are marked, visible or not."""
+        self._first_seen: str | None = None
+        """Key of the row that was first when the top of the list was last visible."""
 
     @property
     def rows(self) -> Sequence[Any]:
@@ -66,6 +68,11 @@ class PagedTable(Table):
         """Return the screen line of the cursor within the window."""
         cursor_line = self._index.get(self.cursor or "")
         return cursor_line[1] - self.views[0].offset if cursor_line else None
+
+    def count_newer(self) -> int:
+        """Return how many rows above the view arrived since the top was last visible."""
+        seen = self._index.get(self._first_seen or "")
+        return min(seen[1], self.views[0].offset) if seen else 0
 
     def set_section(self, part: TableSection) -> None:
         """Show other columns."""
@@ -131,6 +138,8 @@ class PagedTable(Table):
         """Redraw and request more rows when an end of the window is near."""
         super().redraw()
         view = self.views[0]
+        if not view.offset and not self.more_before and view.rows:
+            self._first_seen = view.rows[0].key
         if self.more_after and view.offset + view.height + PREFETCH_ROWS > len(view.rows):
             self.post_message(self.Wanted(self, "after"))
         elif self.more_before and view.offset < PREFETCH_ROWS:

@@ -27,7 +27,13 @@ from app.tui.widgets.table_columns import (
     place_heads,
 )
 from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
-from app.tui.widgets.table_title import Wordings, add_filter, fit_title, format_hidden_columns
+from app.tui.widgets.table_title import (
+    Wordings,
+    add_filter,
+    fit_title,
+    format_hidden_columns,
+    has_tail_room,
+)
 
 NARROW_CELLS = 100
 """Terminal width in cells below which sections use their narrow grid."""
@@ -133,7 +139,9 @@ class Table(StripWidget, can_focus=True):
         self.note = ""
         """Note beside the first title: `loading`, or the age of the rows."""
         self.sign: Wordings = ()
-        """Text always shown in the first title rule."""
+        """Text shown in the first title rule if it fits."""
+        self.is_title_elsewhere = False
+        """True if the screen shows the first title, so that its rule is free for the headings."""
         self.moment: float | None = None
         """UNIX seconds to which ages refer if the rows are not current."""
         self.jumped_at = float("-inf")
@@ -274,6 +282,11 @@ class Table(StripWidget, can_focus=True):
         return True
 
     @property
+    def aligned_columns(self) -> int:
+        """Number of first columns that have the same width in all sections."""
+        return 1
+
+    @property
     def is_narrow(self) -> bool:
         """True if the narrow grids are used."""
         return self.size.width < NARROW_CELLS if self.narrow is None else self.narrow
@@ -336,8 +349,11 @@ class Table(StripWidget, can_focus=True):
         return cells
 
     def _measure_contents(self, view: SectionView) -> tuple[int, ...]:
-        """Return the widest contents; the first column is aligned across sections."""
-        return (max(other.contents[0] for other in self.views), *view.contents[1:])
+        """Return the widest contents, for the aligned columns those of all sections."""
+        aligned = zip(
+            *(other.contents[: self.aligned_columns] for other in self.views), strict=True
+        )
+        return (*map(max, aligned), *view.contents[self.aligned_columns :])
 
     def _draw_section(
         self, v: int, view: SectionView, cells: Sequence[Cells], room: int, focused: bool
@@ -384,26 +400,24 @@ class Table(StripWidget, can_focus=True):
         focused: bool,
         begin: int,
     ) -> Strip:
-        title, filter_text, note = view.title, "", ""
-        if view is self.views[0]:
-            title, filter_text, note = (
-                title + self.format_marks(),
-                self.keep_text,
-                f"  {self.note}" if self.note else "",
-            )
+        title, filter_text, marks, note = view.title, "", "", ""
+        if view is self.views[0] and self.is_title_elsewhere:
+            title = ""
+        elif view is self.views[0]:
+            filter_text, marks = self.keep_text, self.format_marks()
+            note = f"  {self.note}" if self.note else ""
         texts = (
             tuple(view.tail(view)) if callable(view.tail) else ((view.tail,),) if view.tail else ()
         )
-        required_texts = (self.sign,) if self.sign and view is self.views[0] else ()
-        texts, required_texts = (
-            ((), (*texts, *required_texts)) if view.tail_first else (texts, required_texts)
-        )
+        texts, required_texts = ((), texts) if view.tail_first else (texts, ())
+        texts += (self.sign,) if self.sign and view is self.views[0] else ()
         required_texts += (
             ((out,),) if (out := self._describe_hidden_columns(view, grid, places, begin)) else ()
         )
         state = (
             title,
             filter_text,
+            marks,
             note,
             texts,
             required_texts,
@@ -416,7 +430,12 @@ class Table(StripWidget, can_focus=True):
             return view.rule[1]
         shown = place_heads(grid.columns, places) if view.rows else []
         named = [head for head in shown if head[1]]
-        title = add_filter(title, filter_text, note, named, room, self.look)
+        named_title = add_filter(title, filter_text, marks, note, named, room, self.look)
+        tail = f"/{filter_text}"
+        if filter_text not in named_title and has_tail_room(tail, named, room):
+            named_title = add_filter(title, "", marks, note, named, room, self.look)
+            texts = ((tail,), *texts)
+        title = named_title
         title, tail = fit_title(title, named, texts, required_texts, room)
         text = self.look.draw_rule(room, [(2, title), *shown], tail, focused)
         strip = self.look.strip([(text, "title" if focused else "dim")], room)
@@ -521,14 +540,15 @@ class Table(StripWidget, can_focus=True):
         page = max(2, sum(view.height for view in self.views))
         self.action_move(halves * page // 2)
 
-    def go_to_next_section(self) -> None:
-        """Move to the first row of the next section with rows, cyclically."""
-        cursor_position = self._index.get(self.cursor or "", (-1, 0))[0]
-        order = [*range(cursor_position + 1, len(self.views)), *range(cursor_position + 1)]
-        for v in order:
-            if self.views[v].rows:
-                self.go_to_row(self.views[v].rows[0].key)
-                return
+    def go_to_section(self, part: str) -> bool:
+        """Move to the first row of a section, unless the cursor is in the section already.
+
+        Return False, with the cursor where it was, if the section has no rows.
+        """
+        view = self.find_view(part)
+        if view.rows and all(row.key != self.cursor for row in view.rows):
+            self.go_to_row(view.rows[0].key)
+        return bool(view.rows)
 
     def action_sideways(self, by: int) -> None:
         """Scroll by columns if not all columns fit."""
@@ -559,6 +579,12 @@ class Table(StripWidget, can_focus=True):
     def format_marks(self) -> str:
         """Return the number of marked rows for the first title."""
         return f", {len(self.marks):,} marked" if self.marks else ""
+
+    def format_title(self) -> str:
+        """Return the first title with marks, note and filter."""
+        note = f"  {self.note}" if self.note else ""
+        filter_text = f" /{self.keep_text}" if self.keep_text else ""
+        return f"{self.views[0].title}{self.format_marks()}{note}{filter_text}"
 
     def clear_marks(self) -> bool:
         """Remove all marks; return False if there were none."""

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 
 from app.core.text.sanitize import measure_width, pad
-from app.tui.style import Look
+from app.tui.style import Look, get_load_style
 
 GUTTER = 2
 
@@ -52,7 +52,7 @@ class TableColumn(NamedTuple):
     grow: int = 0
     """Order of receiving spare space; 0: none."""
     fits: bool = False
-    """Widens to its content, up to `most`."""
+    """Widens to its content, up to `most`, and not beyond."""
     cut: str = "end"
     floor: int = 0
     """Minimum cells before other columns are dropped; 0: `least`."""
@@ -160,7 +160,7 @@ def _restore_widths(
 
 def _grow_columns(columns: Sequence[TableColumn], widths: dict[int, int], spare: int) -> None:
     for i in _list_growing(columns, widths):
-        if spare > 0:
+        if spare > 0 and not columns[i].fits:
             more = min(spare, max(0, columns[i].most - widths[i])) if columns[i].most else spare
             widths[i] += more
             spare -= more
@@ -240,6 +240,11 @@ class BarCell(NamedTuple):
     part: float
     whole: float
 
+    @property
+    def load(self) -> str:
+        """Style of the load."""
+        return get_load_style(self.part, self.whole)
+
     def draw(self, look: Look, cells: int) -> str:
         return look.draw_bar(self.part, self.whole, cells)
 
@@ -256,7 +261,12 @@ class TwoToneBar(NamedTuple):
         """True if use exceeds the reservation by more than a hundredth of the total."""
         return self.used > self.reserved + self.total / 100
 
+    @property
+    def load(self) -> str:
+        """Style of the load: at least busy if use exceeds the reservation."""
+        load = get_load_style(max(self.used, self.reserved), self.total)
+        return "busy" if load == "calm" and self.is_over else load
+
     def draw(self, look: Look, cells: int) -> str:
-        return look.draw_two_tone(self.used, self.reserved, self.total, cells - 1) + (
-            "!" if self.is_over else " "
-        )
+        bar = look.draw_two_tone(self.used, self.reserved, self.total, cells - 1, self.load)
+        return bar + ("!" if self.is_over else " ")

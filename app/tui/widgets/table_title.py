@@ -11,8 +11,8 @@ from app.tui.style import Look
 Wordings = Sequence[str]
 """Wordings of one text, longest first, sanitized."""
 _BEFORE_TITLE, _BETWEEN, _AFTER_TAIL = 2, "  ", 3
-MIN_FILTER_CELLS = 16
-"""Minimum cells of a filter in a title, even if it hides a heading; `/` shows all of it."""
+MIN_FILTER_CELLS = 8
+"""Minimum cells of a filter in a title; `/` shows all of the filter."""
 
 
 def fit_title(
@@ -44,18 +44,34 @@ def fit_title(
 
 
 def add_filter(
-    title: str, filter_text: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look
+    title: str,
+    filter_text: str,
+    marks: str,
+    note: str,
+    heads: Sequence[tuple[int, str]],
+    room: int,
+    look: Look,
 ) -> str:
-    """Return the title with filter and note.
+    """Return the title with marks, filter and note.
 
-    A long filter is cut so that it hides no heading, but keeps at least `MIN_FILTER_CELLS`.
+    The filter is cut so that it hides no heading, and the marks are left out for it. The note, such
+    as the age of old rows, is always shown.
     """
-    if not filter_text:
-        return title + note
-    begin = _BEFORE_TITLE + measure_width(f"{title} /{note}") + 1
+    end = min((at for at, _ in heads), default=room) - _BEFORE_TITLE
     least = min(measure_width(filter_text), MIN_FILTER_CELLS)
-    cells = next((at - begin for at, _ in heads if at - begin >= least), room - begin)
-    return f"{title} /{look.cut(filter_text, max(1, cells))}{note}"
+    begin = ""
+    for some in (marks, ""):
+        begin = f"{title}{some} /" if filter_text else f"{title}{some}"
+        if end - measure_width(f"{begin}{note} ") >= least:
+            break
+    cells = max(least, end - measure_width(f"{begin}{note} "))
+    return f"{begin}{look.cut(filter_text, cells)}{note}"
+
+
+def has_tail_room(text: str, heads: Sequence[tuple[int, str]], room: int) -> bool:
+    """Return True if the text fits at the right end of the rule, behind the headings."""
+    end = max((at + measure_width(head) for at, head in heads), default=room)
+    return _has_room(text, end, room)
 
 
 def format_hidden_columns(left: int, right: int, look: Look) -> str:
@@ -90,6 +106,6 @@ def _append_to_title(
 ) -> str:
     """Return the title followed by the text, if it fits before the first heading."""
     first = min((at for at, _ in heads), default=0)
-    longer = [f"{title}{_BETWEEN}{words}" for words in thing]
+    longer = [_join_words((title, words)) for words in thing]
     fit = (text for text in longer if _BEFORE_TITLE + measure_width(text) + 1 < first)
     return next(fit, longer[-1] if must else title)

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def run_doctor(cli, *words):
 
 
 def test_a_healthy_home_passes(fake_runtime, cli, home):
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     said = cli("doctor")
 
@@ -54,7 +55,7 @@ def test_a_missing_home_passes_and_is_not_created(cli, tmp_path):
 
 def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
     home.chmod(0o755)
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     code, found = run_doctor(cli)
 
@@ -67,7 +68,7 @@ def test_a_home_readable_by_others_gets_a_hint(fake_runtime, cli, home):
     "pair", [{"pid": None, "guard_pid": None}, {"pid": 1 << 30, "guard_pid": os.getppid()}]
 )
 def test_a_keeper_without_guard_is_broken(fake_runtime, cli, home, pair):
-    fake_runtime(status={**HEALTHY_STATUS, "keeper": pair}, ls={"tasks": []})
+    fake_runtime(status={**HEALTHY_STATUS, "keeper": pair}, browse={"columns": [], "rows": []})
 
     code, found = run_doctor(cli)
 
@@ -78,7 +79,7 @@ def test_a_keeper_without_guard_is_broken(fake_runtime, cli, home, pair):
 def test_a_keeper_that_is_not_a_child_of_its_guard_is_broken(fake_runtime, cli):
     fake_runtime(
         status={**HEALTHY_STATUS, "keeper": {"pid": os.getppid(), "guard_pid": os.getpid()}},
-        ls={"tasks": []},
+        browse={"columns": [], "rows": []},
     )
 
     assert "is not a child of its guard" in run_doctor(cli)[1]["keeper"]["text"]
@@ -86,12 +87,12 @@ def test_a_keeper_that_is_not_a_child_of_its_guard_is_broken(fake_runtime, cli):
 
 def test_a_halted_runtime_is_broken_but_a_draining_one_is_not(fake_runtime, cli):
     runtime = {**HEALTHY_STATUS["runtime"], "halted": "disk read-only since 10:31"}
-    fake_runtime(status={**HEALTHY_STATUS, "runtime": runtime}, ls={"tasks": []})
+    fake_runtime(status={**HEALTHY_STATUS, "runtime": runtime}, browse={"columns": [], "rows": []})
     assert run_doctor(cli)[0] == 1
 
     fake_runtime(
         status={**HEALTHY_STATUS, "runtime": {**runtime, "halted": "the runtime is draining"}},
-        ls={"tasks": []},
+        browse={"columns": [], "rows": []},
     )
 
     assert run_doctor(cli)[0] == 0
@@ -139,7 +140,7 @@ def test_invalid_keys_are_reported_with_the_file(fake_runtime, cli, tmp_path, ke
     path = tmp_path / "config" / "taskdeck" / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(f"[keys]\n{keys}\n")
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     found = run_doctor(cli)[1]["config"]
 
@@ -185,7 +186,7 @@ def test_a_failing_check_is_reported_and_the_others_run(fake_runtime, cli, monke
         raise RuntimeError("no such luck")
 
     monkeypatch.setattr("app.health.home.check_versions", fail)
-    fake_runtime(status=HEALTHY_STATUS, ls={"tasks": []})
+    fake_runtime(status=HEALTHY_STATUS, browse={"columns": [], "rows": []})
 
     code, found = run_doctor(cli)
 
@@ -277,26 +278,38 @@ def test_runtimes_of_other_homes_are_listed_with_user_and_pid(
 def test_processes_without_a_running_task_are_named(
     runtime: RuntimeProcess, run_cli, tmp_path: Path
 ):
-    daemon = f"(setsid env -i sh -c 'echo $$ > {tmp_path}/%s; exec sleep 300' &); "
-    ended = runtime.submit("sh", "-c", daemon % "ended")
+    plain = f"(setsid sh -c 'echo $$ > {tmp_path}/%s; exec sleep 300' &); "
+    daemon = plain.replace("setsid", "setsid env -i")
+    ended = runtime.submit("sh", "-c", daemon % "ended" + plain % "plain")
     runtime.wait_for_end(ended)
     running = runtime.submit("sh", "-c", daemon % "running" + daemon % "hidden" + "exec sleep 300")
     runtime.wait_for_status(running, "running")
     pids = {
         name: int(wait_until(lambda name=name: read_line(tmp_path / name), name))
-        for name in ("ended", "running", "hidden")
+        for name in ("ended", "plain", "running", "hidden")
     }
     resource.prlimit(pids["hidden"], resource.RLIMIT_RTTIME, (1000, 1000))
     try:
         found = {one["check"]: one for one in json.loads(run_cli("doctor", "--json").stdout)}
+        left = {task: runtime.show(task)["left"] for task in (ended, running)}
+        page = run_cli("show", ended).stdout
     finally:
         for pid in pids.values():
             os.kill(pid, signal.SIGKILL)
 
     text = found["left"]["text"]
-    assert text.startswith("2 processes that jobs started belong to no running task: pid ")
-    assert all(f"pid {pids[name]} (" in text for name in ("ended", "hidden"))
+    assert text.startswith("3 processes that jobs started belong to no running task: pid ")
+    assert all(f"pid {pids[name]} (" in text for name in ("ended", "plain", "hidden"))
     assert str(pids["running"]) not in text
+    assert make_left(pids["plain"], certain=True) in left[ended]
+    assert make_left(pids["ended"], certain=False) in left[ended]
+    assert make_left(pids["hidden"], certain=False) in left[running]
+    assert all(one["pid"] != pids["running"] for one in [*left[ended], *left[running]])
+    assert f"To end: kill {pids['plain']}\n" in page
+
+
+def make_left(pid: int, *, certain: bool) -> dict[str, Any]:
+    return {"pid": pid, "name": "sleep", "certain": certain}
 
 
 def read_line(path: Path) -> str:

@@ -29,7 +29,8 @@ def make_sample_tasks():
             "queued",
             queue="media",
             age=2460,
-            wait_short="queue full ~2m",
+            wait_short="queue full",
+            expected_in=(240.0, 540.0),
         ),
         make_task(
             1047,
@@ -38,8 +39,8 @@ def make_sample_tasks():
             queue="etl",
             age=9100,
             started=9100,
-            timeout=10800,
-            expected=9825,
+            timeout=7200,
+            run_limit=10800,
         ),
         make_task(
             1048,
@@ -67,13 +68,13 @@ def make_sample_tasks():
 
 
 EXPECTED_TABLE = """\
-  ID  STATE        NAME               QUEUE      AGE    TIME  WHY / RESULT
-1062  ◔ scheduled  vacuum archive     default     6m       –  at 23:30
-1053  ○ queued     encode S02E06.mkv  media      41m       –  queue full ~2m
-1047  ● running    nightly-etl        etl      2h31m   2h31m  84% of 3h ~12m
-1048  ✗ failed     thumbs S02         media      12m    3.2s  exit 1
-1045  ◷ timed out  crawl shop-b       default    31m     10m  limit 10m
-1046  ✓ succeeded  encode S02E03.mkv  media    1h10m  44m02s  –
+  ID  STATE        NAME               QUEUE      AGE     TIME  WHY / RESULT
+1062  ◔ scheduled  vacuum archive     default     6m        –  at 23:30
+1053  ○ queued     encode S02E06.mkv  media      41m  in 4–9m  queue full
+1047  ● running    nightly-etl        etl      2h31m    2h31m  84% of 3h
+1048  ✗ failed     thumbs S02         media      12m     3.2s  exit 1
+1045  ◷ timed out  crawl shop-b       default    31m      10m  limit 10m
+1046  ✓ succeeded  encode S02E03.mkv  media    1h10m   44m02s  –
 """
 
 
@@ -85,7 +86,7 @@ def test_ls_prints_the_expected_table(fake_runtime, cli):
     assert said.out == EXPECTED_TABLE
     assert (
         said.err
-        == "6 of 1,204 tasks (newest first). More: --limit 0, --status failed, --since 2h\n"
+        == "6 of 1,204 tasks (running first). More: --limit 0, --status failed, --since 2h\n"
     )
 
 
@@ -120,7 +121,7 @@ def test_a_truncated_list_is_reported_with_json_too(fake_runtime, cli):
     said = cli("ls", "--json", "--limit", "1", "--queue", "media")
 
     assert [t["number"] for t in json.loads(said.out)] == [1062]
-    assert said.err.startswith("1 of 1,204 tasks (newest first, 300 match)")
+    assert said.err.startswith("1 of 1,204 tasks (running first, 300 match)")
 
 
 def test_used_filters_are_not_suggested(fake_runtime, cli):
@@ -128,7 +129,7 @@ def test_used_filters_are_not_suggested(fake_runtime, cli):
 
     said = cli("ls", "--json", "--limit", "1", "--status", "failed")
 
-    assert said.err == "1 of 1,204 tasks (newest first, 300 match). More: --limit 0, --since 2h\n"
+    assert said.err == "1 of 1,204 tasks (running first, 300 match). More: --limit 0, --since 2h\n"
 
 
 def test_a_complete_list_has_no_notice(fake_runtime, cli):
@@ -142,12 +143,15 @@ def test_a_complete_list_has_no_notice(fake_runtime, cli):
 
     fake_runtime(
         browse=AnswerSequence(
-            [{**make_pages(make_sample_tasks())[0], "total": None, "more_after": True}]
+            [
+                {**answer, "total": None, "more_after": bool(answer["rows"])}
+                for answer in make_pages(make_sample_tasks())
+            ]
         )
     )
     assert (
         cli("ls", "--filter", "x", "--limit", "6").err
-        == "6 of 1,204 tasks (newest first). More: --limit 0\n"
+        == "6 of 1,204 tasks (running first). More: --limit 0\n"
     )
 
 
@@ -489,18 +493,18 @@ def test_operations_show_their_changes(fake_runtime, cli):
 
 
 def make_pages(*pages):
-    """Build the answers to successive `browse` calls."""
-    columns = [*LISTED, "run", "run_reason", "why", "expected", "at"]
+    """Build the answers to successive `browse` calls: pages of active tasks, and no others."""
+    columns = [*LISTED, "run", "run_reason", "why", "expected", "expected_in", "run_limit", "at"]
     rows = [
         [[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page]
-        for page in pages
+        for page in (*pages, [], [])
     ]
     return AnswerSequence(
         {
             "columns": columns,
             "rows": page,
-            "more_after": at + 1 < len(rows),
-            "total": 3,
+            "more_after": at + 1 < len(pages),
+            "total": 3 if page else 0,
             "of": 1204,
             "complete": True,
             "stopped": None,
@@ -517,20 +521,20 @@ def test_a_filter_query_is_parsed_as_in_the_deck(fake_runtime, cli):
 
     said = cli("ls", "--filter", "name:enc* !word")
 
-    assert runtime.get_last_args("browse") == {
-        "filter": "name:enc* !word",
-        "at": None,
-        "limit": 100,
-    }
+    assert [(args["filter"], args["down"], args["limit"]) for _, args in runtime.asked] == [
+        ("status:active name:enc* !word", True, 100),
+        ("status:waiting name:enc* !word", False, 98),
+        ("status:ended name:enc* !word", True, 98),
+    ]
     assert said.out.splitlines()[1].endswith("queue full ~2m") and "nightly-etl" in said.out
-    assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0\n"
+    assert said.err == "2 of 1,204 tasks (running first, 3 match). More: --limit 0\n"
 
 
 def test_all_matches_of_a_filter_query_are_fetched_by_page(fake_runtime, cli):
     runtime = fake_runtime(browse=make_pages(make_sample_tasks()[:2], make_sample_tasks()[2:3]))
 
     assert cli("ls", "--filter", "x", "-o", "name").out == "1062\n1053\n1047\n"
-    assert [args["at"] for verb, args in runtime.asked] == [None, [1053, 1053]]
+    assert [args["at"] for verb, args in runtime.asked] == [None, [1053, 1053], None, None]
     fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
     assert json.loads(cli("ls", "--filter", "x", "--json").out)[0]["number"] == 1062
     fake_runtime(browse=make_pages(make_sample_tasks()[:1]))

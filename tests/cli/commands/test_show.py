@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from app.core.text.left_text import describe_left
 from app.core.text.sanitize import measure_width
 from tests.cli.builders import make_past_time, make_run, make_task
 from tests.cli.terminal_command import run_on_terminal
@@ -60,6 +61,30 @@ def test_show_prints_the_usage_of_a_running_task(fake_runtime, cli):
         "  uses       cpu 1.5   memory 900M, at most 1.9 and 2.0G   3 processes\n"
         in cli("show", "1048").out
     )
+
+
+def test_show_names_left_processes_and_the_command_that_ends_them(fake_runtime, cli):
+    left = [
+        {"pid": 41, "name": "sleep", "certain": True},
+        {"pid": 43, "name": "s\x1bh", "certain": False},
+        {"pid": 47, "name": "cat", "certain": False},
+    ]
+    fake_runtime(show=THUMBS | {"left": left})
+
+    out = cli("show", "1048").out
+
+    certain = "1 process of this task keeps running: pid 41 (sleep). To end: kill 41\n"
+    uncertain = "2 processes, which may be of this task, keep running: pid 43 (s␛h), 47 (cat)."
+    assert f"  left       {certain}" in out
+    assert f"  left       {uncertain} To end: kill 43 47\n" in out
+
+
+def test_at_most_eight_left_processes_are_named():
+    left = [{"pid": pid, "name": "sh", "certain": True} for pid in range(10, 20)]
+
+    (text,) = describe_left(left)
+
+    assert " and 2 more. To end: kill 10 11 12 13 14 15 16 17" in text
 
 
 def test_show_marks_a_pinned_task(fake_runtime, cli):
@@ -165,7 +190,7 @@ WAITING = {
         {"code": "pool-memory",
         "text": "needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m",
         "short": "memory"},
-        {"code": "reservation", "text": "its place is reserved", "short": "reserved"},
+        {"code": "reservation", "text": "it has a reservation", "short": "reserved"},
     ],
 }  # fmt: skip
 
@@ -174,10 +199,10 @@ def test_why_numbers_reasons_and_prints_the_expected_start(fake_runtime, cli):
     fake_runtime(why=[WAITING])
 
     assert (
-        cli("why", "1049").out
-        == "#1049 resnet50-sweep-08 is queued in gpu for 2h12m. Expected start 10:43–10:55.\n\n"
+        cli("why", "1049").out == "#1049 resnet50-sweep-08 is queued in gpu for 2h12m."
+        " Expected start 10:43–10:55 (in 1–13m).\n\n"
         "  1  Needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m.\n"
-        "  2  Its place is reserved.\n"
+        "  2  It has a reservation.\n"
     )
 
 

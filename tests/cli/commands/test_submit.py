@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 import pytest
 
+from app.core.ids import make_following_id
 from app.errors import NotFound, Usage
 
 STORED_TASK = {
@@ -86,13 +88,13 @@ def test_options_are_sent_as_numbers(fake_runtime, cli):
     "1.5G", "--retries", "2",
              "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any",
              "6", "--tag",
-             "k=v=w", "--hold")  # fmt: skip
+             "k=v=w", "--hold", "--log-limit", "4G")  # fmt: skip
 
     assert submit_one(fake_runtime, cli, *words, "--", "true") == {
         "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400,
         "cpu": 0.5, "memory": 1536,
         "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"],
-        "tags": {"k": "v=w"}, "hold": True,
+        "tags": {"k": "v=w"}, "hold": True, "log_limit": 4096,
     }  # fmt: skip
 
 
@@ -181,6 +183,24 @@ def test_json_lines_are_sent_as_one_text(fake_runtime, cli, tmp_path):
     assert runtime.get_last_args("submit.lines")["text"] == '{"argv": ["a\udcff"]}\n'
 
 
+def test_many_lines_are_sent_as_a_file_of_the_home(fake_runtime, cli, tmp_path):
+    lines = b'{"argv": ["true"], "name": "a long line"}\n' * 1000
+    (tmp_path / "jobs.jsonl").write_bytes(lines)
+    runtime = fake_runtime(submit__lines={"spans": [[0, 5, 2], [3, 9, 1]], "refused": []})
+
+    said = cli("submit", "--from", str(tmp_path / "jobs.jsonl"), "--jsonl")
+
+    asked = runtime.get_last_args("submit.lines")
+    assert asked["file"] == asked["uuid"] and "text" not in asked
+    stored = [json.loads(line) for line in said.out.splitlines()]
+    assert [row["number"] for row in stored] == [5, 6, 9]
+    assert [row["uuid"] for row in stored] == [
+        make_following_id(asked["uuid"], at) for at in (0, 1, 3)
+    ]
+    assert not [*tmp_path.rglob("*.lines")]
+    assert cli("submit", "--from", "-", feed=lines).out == "5\n6\n9\n"
+
+
 def test_an_invalid_line_is_reported_with_its_file(fake_runtime, cli, tmp_path):
     (tmp_path / "jobs.jsonl").write_text("x\n")
     fake_runtime(submit__lines=Usage("line 1: is no JSON. It was not stored."))
@@ -233,7 +253,7 @@ def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
         (["-c", "x", "--", "y"], b"", 2, "give only one of a command after --, -c, and a template"),
         (["--priorty", "3", "--", "true"], b"", 2,
         "unknown option --priorty of submit. Nearest: --priority"),
-        (["--cpu=-1", "--", "true"], b"", 2, "--cpu must not be negative"),
+        (["--cpu=-1", "--", "true"], b"", 2, "--cpu must be 0 or more"),
         (["--memory", "4 parsecs", "--", "true"], b"", 2, "--memory must be a size"),
         (["--timeout", "soon", "--", "true"], b"", 2, "--timeout must be a duration"),
         (["--retries", "1.5", "--", "true"], b"", 2, "--retries must be a whole number"),
@@ -430,3 +450,16 @@ def test_invalid_json_of_a_parameter_is_not_printed(fake_runtime, cli):
 
     assert said.code == 2 and "token:= must be followed by JSON" in said.err
     assert "hunter2" not in said.err
+
+
+def test_a_dry_run_of_a_file_reports_each_bad_line(fake_runtime, cli, tmp_path):
+    (tmp_path / "jobs.jsonl").write_text("{}\n")
+    answer = {"numbers": [], "valid": 3, "refused": [{"line": 2, "message": "argv is empty"}]}
+    runtime = fake_runtime(submit__lines=answer)
+
+    said = cli("submit", "--dry-run", "--from", str(tmp_path / "jobs.jsonl"))
+
+    assert (said.code, said.out) == (1, "")
+    assert "jobs.jsonl line 2: argv is empty" in said.err
+    assert "dry run: 3 lines are valid, 1 is not. Nothing was submitted." in said.err
+    assert runtime.get_last_args("submit.lines")["dry_run"] is True

@@ -94,7 +94,7 @@ def test_numbers_are_written_as_users_type_them() -> None:
         ("total_cpu = 8", "total_cpu = nan", "pools.gpu: total_cpu must be"),
         ("total_cpu = 8", "total_cpu = inf", "pools.gpu: total_cpu must be"),
         ("total_cpu = 8\n", "", "pools.gpu: needs total_cpu"),
-        ('"30m"', '"-5s"', "templates.encode: timeout must not be negative"),
+        ('"30m"', '"-5s"', "templates.encode: timeout must be 0 or more"),
         ('"30m"', "1979-05-27", "templates.encode: timeout must be"),
         ('properties.input = {', "properties.input = 7 #",
         "templates.encode: parameters: properties.input: 7"),

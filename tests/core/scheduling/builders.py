@@ -10,19 +10,31 @@ from app.core.scheduling.plan import (
     EPSILON,
     ActiveRun,
     DispatchView,
+    LaterTask,
     PoolView,
     QueuedTask,
     QueueView,
     get_sort_key,
 )
+from app.core.scheduling.run_times import SAMPLES, limit_run_times
 
+SPREAD = tuple(0.9 + 0.025 * k for k in range(SAMPLES))
+"""Likely run times of tests, as shares of the expected one."""
 TENTHS = st.integers(0, 30).map(lambda n: n / 10)
 SECONDS = st.none() | st.integers(1, 100).map(float)
 ENDS = st.none() | st.integers(-20, 100).map(float)
 
 
+def spread(seconds: float, limit: float | None = None) -> tuple[float, ...]:
+    """Return likely run times around an expected one."""
+    return limit_run_times(tuple(seconds * share for share in SPREAD), limit)
+
+
 def make_task(number: int, queue: str = "q", **also: Any) -> QueuedTask:
-    """Return a waiting task of one core, of unknown duration by default."""
+    """Return a waiting task of one core, of unknown duration by default.
+
+    Past runs tell the expected duration, unless `has_past_runs` is false.
+    """
     facts: dict[str, Any] = {
         "priority": 0,
         "front": 0,
@@ -30,6 +42,8 @@ def make_task(number: int, queue: str = "q", **also: Any) -> QueuedTask:
         "memory": 0.0,
         "expected": None,
     } | also
+    if facts.pop("has_past_runs", True) and facts["expected"] is not None:
+        facts.setdefault("likely", spread(facts["expected"], facts.get("limit")))
     return QueuedTask(uuid=f"u{number}", number=number, name=f"job-{number}", queue=queue, **facts)
 
 
@@ -41,7 +55,12 @@ def make_run(
     ends_in: float | None = None,
     **also: Any,
 ) -> ActiveRun:
-    """Return an active run of one core without a known end."""
+    """Return an active run of one core without a known end.
+
+    Past runs tell the end, unless `has_past_runs` is false.
+    """
+    if also.pop("has_past_runs", True) and ends_in is not None and ends_in > 0:
+        also.setdefault("likely", spread(ends_in, also.get("limit")))
     return ActiveRun(number, f"job-{number}", queue, cpu, memory, ends_in, **also)
 
 
@@ -66,7 +85,10 @@ def make_pool(
 
 
 def make_view(
-    *parts: PoolView | QueueView | ActiveRun, halted: str | None = None, now: float | None = None
+    *parts: PoolView | QueueView | ActiveRun,
+    halted: str | None = None,
+    now: float | None = None,
+    later: tuple[LaterTask, ...] = (),
 ) -> DispatchView:
     """Return a view of the parts, with a default pool if there is none."""
     return DispatchView(
@@ -75,6 +97,7 @@ def make_view(
         active=tuple(part for part in parts if isinstance(part, ActiveRun)),
         halted=halted,
         now=now,
+        later=later,
     )
 
 

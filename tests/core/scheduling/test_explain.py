@@ -77,7 +77,7 @@ def test_a_task_without_room_names_need_free_amount_and_releasing_run():
     assert list_texts(why)[1] == "needs 4 cpu of pool gpu, 2 free; #1042 frees 4 in ~6m"
     assert (
         list_texts(why)[2]
-        == "its place is reserved: smaller tasks start before it only if they do not delay it"
+        == "it has a reservation: smaller tasks start first only if they do not delay it"
     )
 
 
@@ -153,16 +153,16 @@ def test_a_full_queue_names_the_next_release_and_positions():
     )
 
     assert first.reasons == (
-        WaitReason("queue-full", "queue media is full (2 of 2); first of 14; #1039 ends next",
-               "queue full 2/2; 1st of 14; #1039 ends next"),
+        WaitReason("queue-full", "first of 14; queue media is full (2 of 2); #1039 ends next",
+               "1st of 14; queue full 2/2; #1039 ends next"),
     )  # fmt: skip
     assert second.reasons == (
         WaitReason(
-            "queue-full", "queue media is full (2 of 2); second of 14", "queue full 2/2; 2nd of 14"
+            "queue-full", "second of 14; queue media is full (2 of 2)", "2nd of 14; queue full 2/2"
         ),
     )
-    assert first.expected_in == pytest.approx((96.0, 144.0))
-    assert second.expected_in == pytest.approx((576.0, 864.0))
+    assert first.expected_in == pytest.approx((108.0, 132.0))
+    assert second.expected_in == pytest.approx((663.0, 780.0))
 
 
 def test_a_blocked_task_names_its_parents_and_their_states():
@@ -204,7 +204,7 @@ def test_a_blocked_task_queues_when_its_last_parent_ends():
         None,
     )
 
-    assert why.expected_in == pytest.approx((80.0, 120.0))
+    assert why.expected_in == pytest.approx((90.0, 109.0))
 
 
 def test_a_parents_timeout_bounds_the_expected_start():
@@ -225,10 +225,10 @@ def test_the_expected_start_is_at_most_the_runs_timeout():
         [(make_task_state(make_task(n)), at) for at, n in enumerate((1, 2))],
     )
 
-    assert first.expected_in == pytest.approx((80.0, 110.0)) and first.starts_in == pytest.approx(
-        80.0
+    assert first.expected_in == pytest.approx((90.0, 110.0)) and first.starts_in == pytest.approx(
+        90.0
     )
-    assert second.expected_in == pytest.approx((120.0, 165.0))
+    assert second.expected_in == pytest.approx((140.0, 162.5))
 
 
 def test_a_parent_of_unknown_end_gives_no_expected_start():
@@ -400,11 +400,14 @@ def test_a_task_that_would_delay_a_reservation_names_it():
     )
 
     assert ends_known.reasons == (
-        WaitReason("reserved", "would delay #1049, whose place in pool p is reserved (in ~6m)",
-               "would delay #1049, which is next (in ~6m)"),
+        WaitReason("reserved", "waits behind #1049, which has reserved pool p (in ~6m)",
+               "behind #1049, which is next (in ~6m)"),
     )  # fmt: skip
-    assert ends_known.expected_in == pytest.approx((336.0, 504.0))
-    assert list_texts(ends_unknown) == ["would delay #1049, whose place in pool p is reserved"]
+    assert ends_known.expected_in == pytest.approx((388.5, 722.4))
+    assert list_texts(ends_unknown) == [
+        "waits behind #1049, which has reserved pool p; the end of #10 is not known: give it"
+        " a timeout"
+    ]
 
 
 def test_lack_of_room_and_a_reservation_are_both_reported():
@@ -413,11 +416,11 @@ def test_lack_of_room_and_a_reservation_are_both_reported():
     why = explain(make_gpu_view(SWEEP, big, waiting_total=5), make_task_state(big), 1)
 
     assert list_codes(why) == ["pool-memory", "behind"]
-    assert (
-        list_texts(why)[1]
-        == "second of 5 in queue gpu; behind #1049, whose place in pool gpu is reserved"
-    )
-    assert why.reasons[1].short == "behind #1049; 2nd of 5"
+    needs, behind = list_texts(why)
+    assert needs.startswith("second of 5; needs 20.0G memory of pool gpu, ")
+    assert behind == "behind #1049, which has reserved pool gpu"
+    assert why.reasons[0].short.startswith("2nd of 5; needs 20.0G, ")
+    assert why.reasons[1].short == "2nd of 5; behind #1049"
 
 
 def test_a_task_far_down_the_queue_shows_its_position():
@@ -455,7 +458,7 @@ def test_a_task_without_given_position_is_found_in_the_view():
     view = make_view(make_queue("q", make_task(1), make_task(1060), capacity=0))
 
     assert list_texts(explain(view, make_task_state(), None)) == [
-        "queue q is full (0 of 0); second of 2"
+        "second of 2; queue q has capacity 0"
     ]
 
 

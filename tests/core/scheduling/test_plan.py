@@ -319,3 +319,41 @@ def test_pools_are_independent():
 
     assert list_started(decided) == [2]
     assert [(r.number, r.pool) for r in decided.reservations] == [(1, "a")]
+
+
+def test_a_short_task_takes_the_last_slot_before_a_reservation():
+    line = [make_task(2, cpu=2.0), make_task(3, expected=5.0, limit=5.0)]
+    view = make_view(
+        make_pool(cpu=2), make_queue("q", *line, capacity=2), make_run(1, ends_in=100.0)
+    )
+
+    assert list_started(make_plan(view)) == [3]
+    assert list_reservations(view, make_plan(view)) == [(line[0], 100.0)]
+
+
+@pytest.mark.parametrize("limit", [None, 101.0])
+def test_only_a_limit_opens_the_last_slot_before_a_reservation(limit: float | None):
+    line = [make_task(2, cpu=3.0), make_task(3, expected=5.0, limit=limit)]
+    view = make_view(
+        make_pool(cpu=4), make_queue("q", *line, capacity=2), make_run(1, cpu=2.0, ends_in=100.0)
+    )
+
+    assert list_started(make_plan(view)) == []
+
+
+def test_a_full_queue_keeps_the_reservation_of_its_first_task():
+    head, long, short = (
+        make_task(2, cpu=3.0),
+        make_task(4, "other", expected=500.0),
+        make_task(5, "other", expected=50.0),
+    )
+    view = make_view(
+        make_pool(cpu=3),
+        make_queue("q", head, make_task(6, cpu=3.0), capacity=2),
+        make_queue("other", long, short),
+        make_run(1, ends_in=100.0),
+        make_run(3, ends_in=5.0),
+    )
+
+    assert list_reservations(view, make_plan(view)) == [(head, 100.0)]
+    assert list_started(make_plan(view)) == [5]

@@ -119,7 +119,7 @@ def test_the_run_to_cancel_helps_loses_least_and_is_confirmed():
     cure = map_by_name(find_suggestions(make_what_if(make_gpu_view(SWEEP), SWEEP)))["cancel-1043"]
 
     assert cure.asks == 1043
-    assert cure.gain == "frees 18.0G and 2 cpu now; the 1h02m it ran are lost; it starts at once"
+    assert cure.gain == "frees 18.0G and 2 cpu now (1h02m of work lost); it starts at once"
     assert cure.command == ("taskdeck", "cancel", "1043")
     assert cure.undo == ()
 
@@ -143,7 +143,7 @@ def test_the_front_is_suggested_with_the_saved_time():
 
     found = map_by_name(find_suggestions(make_what_if(view, line[4])))
 
-    assert found["front"].gain.startswith("ahead of 4 others; starts in ~50s instead of ~")
+    assert found["front"].gain.startswith("ahead of 4 others; starts in ~50s instead of ~8m")
     assert found["priority"].args == {"ids": ["u5"], "fields": {"priority": 1}}
     assert found["front"].undo[0].args == {"ids": ["u5"], "value": 0}
 
@@ -186,7 +186,7 @@ def test_paused_queues_and_pools_are_resumed_and_later_limits_named():
     assert (pool.command, pool.undo[0].verb) == (("taskdeck", "pool", "resume", "p"), "pool.drain")
     assert (
         map_by_name(find_suggestions(make_what_if(full, task)))["resume-queue"].gain
-        == "then queue full 1/1; 1st of 1"
+        == "then queue full 1/1"
     )
 
 
@@ -256,6 +256,49 @@ def test_a_timeout_lets_a_short_task_backfill():
     assert cure.command == ("taskdeck", "set", "6", "--timeout", "3240s")
     assert cure.gain == "12 past runs, p95 1m; longer runs are stopped; it starts at once"
     assert cure.undo[0].args["fields"] == {"timeout": None}
+
+
+def test_a_timeout_for_the_run_of_unknown_end_lets_a_short_task_start():
+    short = make_task(6, expected=5.0, limit=5.0)
+    view = make_view(
+        make_pool(cpu=2), make_queue("q", make_task(5, cpu=2.0), short), make_run(1042)
+    )
+    what_if = make_what_if(view, short)
+
+    (cure,) = [cure for cure in find_suggestions(what_if) if cure.name == "timeout-1042"]
+
+    assert what_if.why.reasons[0].text.endswith(
+        "has reserved pool p; the end of #1042 is not known: give it a timeout"
+    )
+    assert cure.command == ("taskdeck", "set", "1042", "--timeout", "4h")
+    assert cure.gain == "#1042 is stopped if it runs longer; it starts at once"
+    left = 4 * 3600 - ELAPSED[1042].elapsed
+    run = replace(view.active[0], ends_in=left, limit=left)
+    assert make_plan(replace(view, active=(run,))).starts == (short,)
+
+
+def test_a_task_of_unknown_duration_needs_a_timeout_too():
+    task = make_task(6)
+    view = make_view(make_pool(cpu=2), make_queue("q", make_task(5, cpu=2.0), task), make_run(1042))
+    what_if = make_what_if(view, task)
+
+    assert what_if.why.reasons[0].text.endswith("give it and this task a timeout")
+    assert "timeout-1042" not in map_by_name(find_suggestions(what_if))
+
+
+def test_a_queue_of_another_pool_comes_last_and_says_so():
+    task = make_task(7, "gpu", cpu=4, memory=12 * 1024)
+    near, far = make_queue("near", pool="gpu"), make_queue("default", pool="p")
+    view = make_gpu_view(task, others=(make_pool(memory=64 * 1024), far), capacity=1)
+    small = make_task(8, "gpu")
+    both = make_gpu_view(small, others=(make_pool(), far, near), capacity=1)
+
+    found = [cure for cure in find_suggestions(make_what_if(view, task)) if cure.verb]
+    chosen = map_by_name(find_suggestions(make_what_if(both, small)))["queue"]
+
+    assert len(found) > 1 and found[-1].name == "queue" and found[-1].other_pool
+    assert found[-1].gain == "it would run in another pool, p; it starts at once"
+    assert chosen.args["fields"] == {"queue": "near"} and chosen.gain == "it starts at once"
 
 
 def test_nothing_is_suggested_when_halted_or_starting_now():

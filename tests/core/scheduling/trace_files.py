@@ -41,6 +41,11 @@ def read_swf(path: Path) -> list[list[float]]:
 
 def read_slurm(path: Path) -> Iterator[TraceJob]:
     """Yield the jobs that ran, with allotted cores and memory and the time limit as estimate."""
+    return (job for job, _, _ in read_slurm_rows(path))
+
+
+def read_slurm_rows(path: Path) -> Iterator[tuple[TraceJob, str, bool]]:
+    """Yield the jobs that ran, with their names; True if they succeeded."""
     with gzip.open(path, "rt") as lines:
         for number, line in enumerate(lines, 1):
             fields = line.rstrip("\n").split("|")
@@ -50,7 +55,7 @@ def read_slurm(path: Path) -> Iterator[TraceJob]:
             allotted = dict(part.split("=", 1) for part in fields[22].split(","))
             memory = float(allotted["mem"][:-1]) * MIB[allotted["mem"][-1]]
             if end > start:
-                yield TraceJob(
+                job = TraceJob(
                     number,
                     submit,
                     end - start,
@@ -58,6 +63,7 @@ def read_slurm(path: Path) -> Iterator[TraceJob]:
                     float(allotted["cpu"]),
                     memory,
                 )
+                yield job, f"{fields[8]} {fields[25]}", fields[16] == "COMPLETED"
 
 
 def _parse_limit(limit: str) -> float:

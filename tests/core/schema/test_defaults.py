@@ -58,6 +58,26 @@ def test_only_a_branch_that_the_values_fit_gives_defaults(
     parameters.check_schema({"type": "object", **schema})
 
 
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        ({"o": {"properties": {"n": {"type": "integer", "default": "600"}}}}, {"o": {}}),
+        (
+            {"o": {"properties": {"n": {"default": 1}, "m": {}}, "maxProperties": 1}},
+            {"o": {"m": 2}},
+        ),
+        ({"n": {"default": 1}, "m": {}}, {"m": 2}),
+    ],
+)
+def test_values_that_are_valid_as_given_get_no_default_that_breaks_them(
+    schema: dict[str, Any], given: dict[str, Any]
+):
+    whole = {"type": "object", "properties": schema, "dependentRequired": {"n": ["o"]}}
+    parameters.check_schema(whole)
+    assert parameters.resolve_values(whole, given) == given
+    assert parameters.find_faults(whole, given) == []
+
+
 def test_an_unused_branch_refuses_no_submission():
     closed = {**KIND, "oneOf": [X | CLOSED, Y | CLOSED]}
 
@@ -135,3 +155,15 @@ def test_walks_inside_one_limit_share_its_steps(monkeypatch: pytest.MonkeyPatch)
 
     for _ in range(10):
         assert fill_defaults(schema, {}) == {"a": 1}
+
+
+def test_a_value_too_deep_for_the_stack_is_refused():
+    links = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(10)}
+    node = {"d10": {"properties": {"a": {"$ref": "#/$defs/d0"}}}}
+    schema = {"type": "object", "properties": node["d10"]["properties"], "$defs": links | node}
+    value: dict[str, Any] = {}
+    for _ in range(60):
+        value = {"a": value}
+    parameters.check_schema(schema)
+    with pytest.raises(Usage, match="takes too long to check"):
+        parameters.resolve_values(schema, value)

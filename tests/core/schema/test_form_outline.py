@@ -348,3 +348,19 @@ def test_a_value_formatted_for_the_command_line_is_parsed_back(
 
     assert is_equal_json(read["x"], value)
     assert not (texts and others)
+
+
+def test_the_default_of_a_conditional_part_is_left_out() -> None:
+    limit = {"properties": {"limit": {"type": "integer", "default": 5}}}
+    schema = {
+        "type": "object",
+        "properties": {"mode": {"enum": ["fast", "slow"], "default": "fast"}},
+        "if": {"properties": {"mode": {"const": "slow"}}},
+        "then": limit,
+    }
+
+    fields = build_outline(schema).fields
+
+    assert (fields["mode",].default, fields["limit",].default) == ("fast", "")
+    always = build_outline({**schema, "allOf": [limit]}).fields
+    assert always["limit",].default == "5"

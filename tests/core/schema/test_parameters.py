@@ -217,6 +217,11 @@ def test_parameters_of_schema_parts_count_too() -> None:
     assert resolve_texts(("a", "1"), schema=schema) == {"a": 1, "b": 4}
 
 
+def untimed(pattern: str) -> dict[str, Any]:
+    """Return a schema in which jsonschema itself matches names with a pattern."""
+    return {"patternProperties": {pattern: {}}, "unevaluatedProperties": False}
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
@@ -229,15 +234,23 @@ def test_parameters_of_schema_parts_count_too() -> None:
             "the default of a must be a whole number",
         ),
         ({"properties": {"a": {"$ref": "#/no"}}}, "leads nowhere"),
-        ({"properties": {"a": {"$ref": "http://127.0.0.1:9/x.json"}}}, "leads nowhere"),
-        ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, "leads nowhere"),
+        ({"properties": {"a": {"$ref": "http://127.0.0.1:9/x.json"}}}, "outside of the schema"),
+        ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, "outside of the schema"),
+        ({"allOf": [{"$ref": "#"}]}, '"#" leads back to itself without end'),
+        (
+            {
+                "properties": {"a": {"$ref": "#/$defs/x"}},
+                "$defs": {"x": {"not": {"$ref": "#/$defs/y"}}, "y": {"if": {"$ref": "#/$defs/x"}}},
+            },
+            "leads back to itself",
+        ),
         ({"properties": {"a": {"pattern": "("}}}, "the pattern"),
         ({"properties": {"a/b": {}}}, "a name"),
-        ({"patternProperties": {"(a+)+b": {}}}, "repeats a group"),
-        ({"patternProperties": {"[)](a)*b": {}}}, "repeats a group"),
-        ({"patternProperties": {"a?a?a?a?aaaa": {}}}, "repeats a group or too often"),
-        ({"patternProperties": {"(a)?(a)?(a)?(a)?(a)?(a)?": {}}}, "or too often"),
-        ({"patternProperties": {r"[\]](a|b){9}": {}}}, "repeats a group"),
+        (untimed("(a+)+b"), "repeats a group"),
+        (untimed("[)](a)*b"), "repeats a group"),
+        (untimed("a?a?a?a?aaaa"), "repeats a group or too often"),
+        (untimed("(a)?(a)?(a)?(a)?(a)?(a)?"), "or too often"),
+        (untimed(r"[\]](a|b){9}"), "repeats a group"),
         ({"$schema": "http://example.com/own", "type": "object"}, "is not a supported draft"),
         ({"properties": {"a": {"default": float("inf")}}}, "JSON cannot write"),
     ],
@@ -325,7 +338,6 @@ def test_an_oversized_schema_is_refused() -> None:
 
 HOSTILE: list[tuple[dict[str, Any], Any]] = [
     ({"type": "string", "pattern": "^(a|a)*$"}, "a" * 40 + "b"),
-    ({"$ref": "#/properties/x"}, 1),
     ({"allOf": [{"$ref": "#/$defs/d0"}]}, 1),
     ({"type": "array", "uniqueItems": True}, [{"n": n} for n in range(9_000)]),
     ({"type": "array", "items": {"enum": list(range(20_000))}}, [-1] * 30_000),
@@ -343,9 +355,9 @@ def test_no_schema_and_no_value_hangs(inner: dict[str, Any], value: Any) -> None
     }
     schema = {"type": "object", "properties": {"x": inner}, "$defs": doubling}
     parameters.check_schema(schema)
-    began = time.monotonic()
+    began = time.process_time()
     try:
         parameters.resolve_values(schema, {"x": value})
     except Usage as refused:
         assert str(refused)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20

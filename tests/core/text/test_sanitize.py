@@ -64,6 +64,11 @@ def test_width_matches_wcwidth_except_in_emoji_sequences(text: str) -> None:
             assert measure_width(c) == wcwidth(c), hex(ord(c))
 
 
+def test_the_parts_of_an_emoji_stay_without_their_joiners() -> None:
+    assert sanitize("👩\u200d👩\u200d👧\u200d👦 👨\u200d💻 🏳\ufe0f\u200d🌈") == "👩👩👧👦 👨💻 🏳🌈"
+    assert sanitize("a\u200db \u200d👩\u200d x") == "a�b �👩� x"
+
+
 def test_characters_of_ambiguous_width_are_replaced() -> None:
     assert sanitize("👍\U0001f3fd ❤\ufe0f 1\ufe0f\u20e3 🇩🇪 🇩") == "👍 ❤ 1 DE D"
 

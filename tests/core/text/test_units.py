@@ -238,6 +238,38 @@ def test_of_a_time_that_occurs_twice_the_first_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "begin", "length"),
+    [
+        ("yesterday", "2026-11-24 00:00", 24.0),
+        ("Today", "2026-11-25 00:00", 24.0),
+        ("yesterday  9:30", "2026-11-24 09:30", 0.0),
+        ("1h 30m ago", "2026-11-25 08:30", 0.0),
+        ("10:01", "2026-11-24 10:01", 0.0),
+        ("2026-01-31", "2026-01-31 00:00", 24.0),
+        ("7200", "2026-11-25 08:00", 0.0),
+        ("1-12:00:00", "2026-11-23 22:00", 0.0),
+    ],
+)
+def test_a_past_time_has_a_start_and_an_end(text: str, begin: str, length: float) -> None:
+    with set_zone("UTC"):
+        found = units.parse_past_period(text, datetime(2026, 11, 25, 10, tzinfo=UTC))
+    assert f"{found[0]:%Y-%m-%d %H:%M}" == begin
+    assert (found[1] - found[0]).total_seconds() == length * 3600
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "yesterday noon", "2026-02-30", "-5m"])
+def test_an_invalid_past_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a time such as 2h"):
+        units.parse_past_period(text, NOW)
+
+
+def test_an_age_is_not_negative() -> None:
+    assert units.parse_age("90m", NOW) == 5400.0
+    with pytest.raises(ValueError, match="must be in the past"):
+        units.parse_age("2999-01-01", NOW)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "yesterweek",
@@ -381,3 +413,23 @@ def test_counts_percents_and_ordinals() -> None:
         "113th",
         "1,001st",
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "short", "wait"),
+    [
+        (240, 540, "4–9m", "in 4–9m"),
+        (40, 130, "40s–2m", "in 40s–2m"),
+        (300, 330, "~5m", "in ~5m"),
+        (0, 540, "<9m", "within 9m"),
+        (0, 0, "~1s", "in ~1s"),
+        (3700, 6100, "1h02m–1h42m", "in 1h02m–1h42m"),
+    ],
+)
+def test_a_range_is_shown_with_both_ends_unless_narrow(
+    first: float, last: float, short: str, wait: str
+):
+    assert (units.format_estimate_range(first, last), units.format_wait_range(first, last)) == (
+        short,
+        wait,
+    )

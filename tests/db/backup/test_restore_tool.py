@@ -14,6 +14,7 @@ from random import Random
 
 import pytest
 
+from app.core.text import units
 from db import timestamps
 from db.backup import restore_tool as tool
 from db.backup.catalog import Backup, BackupCatalog
@@ -243,28 +244,37 @@ def test_a_prefix_or_file_selects_a_backup_but_never_a_foreign_one(
 NOW = datetime(2026, 11, 26, 2, 34, 20).astimezone()
 
 
-@pytest.mark.parametrize(
-    ("text", "means"),
-    [
-        ("02:34", "2026-11-26T02:34:59.999999"),
-        ("2:34:07", "2026-11-26T02:34:07.999999"),
-        ("02:35", "2026-11-25T02:35:59.999999"),
-        ("now", "2026-11-26T02:34:20"),
-        ("yesterday", "2026-11-25T23:59:59.999999"),
-        ("Yesterday 10:00", "2026-11-25T10:00:59.999999"),
-        ("today 01:00", "2026-11-26T01:00:59.999999"),
-        ("5m", "2026-11-26T02:29:20"),
-        ("1h30m ago", "2026-11-26T01:04:20"),
-        ("2d", "2026-11-24T02:34:20"),
-        ("2026-01-31", "2026-01-31T23:59:59.999999"),
-        ("2026-01-31T08:00", "2026-01-31T08:00:59.999999"),
-        ("2026-01-31 08:00:05.25", "2026-01-31T08:00:05.250000"),
-        ("2026-01-31T08:00+02:00", "2026-01-31T06:00:59.999999+00:00"),
-        ("2026-01-31T08:00:00.5Z", "2026-01-31T08:00:00.500000+00:00"),
-    ],
-)
+PAST_TIMES = [
+    ("02:34", "2026-11-26T02:34:59.999999"),
+    ("2:34:07", "2026-11-26T02:34:07.999999"),
+    ("02:35", "2026-11-25T02:35:59.999999"),
+    ("now", "2026-11-26T02:34:20"),
+    ("yesterday", "2026-11-25T23:59:59.999999"),
+    ("Yesterday 10:00", "2026-11-25T10:00:59.999999"),
+    ("today 01:00", "2026-11-26T01:00:59.999999"),
+    ("5m", "2026-11-26T02:29:20"),
+    ("1h30m ago", "2026-11-26T01:04:20"),
+    ("2d", "2026-11-24T02:34:20"),
+    ("2026-01-31", "2026-01-31T23:59:59.999999"),
+    ("2026-01-31T08:00", "2026-01-31T08:00:59.999999"),
+    ("2026-01-31 08:00:05.25", "2026-01-31T08:00:05.250000"),
+    ("2026-01-31T08:00+02:00", "2026-01-31T06:00:59.999999+00:00"),
+    ("2026-01-31T08:00:00.5Z", "2026-01-31T08:00:00.500000+00:00"),
+]
+
+
+@pytest.mark.parametrize(("text", "means"), PAST_TIMES)
 def test_a_time_covers_its_whole_day_minute_or_second_and_is_over(text: str, means: str):
     assert tool.parse_past_time(text, NOW) == timestamps.format_time(datetime.fromisoformat(means))
+
+
+@pytest.mark.parametrize("text", [text for text, _ in PAST_TIMES])
+def test_every_past_time_means_the_same_in_other_options(text: str):
+    begin, end = units.parse_past_period(text, NOW)
+
+    last = timestamps.parse_time(tool.parse_past_time(text, NOW))
+
+    assert begin <= last and last < max(end, begin + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(

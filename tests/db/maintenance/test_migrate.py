@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from db.queries import transitions
 from db.restore import previous_databases
 from db.schema import TRIGGERS, metadata
 from tests.db.builders import make_task_row
+from tests.db.maintenance.upgrades import read_definitions
 
 
 def run_query(path: Path, sql: str) -> list[tuple]:
@@ -39,21 +39,6 @@ def run_statement(path: Path, sql: str) -> None:
         file.execute(sql)
         file.commit()
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def read_definitions(path: Path) -> dict[tuple[str, str], list[str]]:
-    """Return {(kind, name): sorted parts of the definition}.
-
-    The order of constraints means nothing.
-    """
-    found = run_query(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_master")
-    split = [
-        (kind, name, re.split("(?=CONSTRAINT)", "".join(sql.split()))) for kind, name, sql in found
-    ]
-    return {
-        (kind, name): sorted(part.strip(",()") for part in definition)
-        for kind, name, definition in split
-    }
 
 
 def test_a_new_database_equals_one_made_by_all_revisions(home: Path, database_path: Path):

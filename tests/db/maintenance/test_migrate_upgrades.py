@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection
 
+from db.defaults import create_defaults
 from db.engine import create_write_engine
 from db.errors import Storage
 from db.maintenance import migrate
@@ -21,8 +23,10 @@ from db.schema import metadata
 from tests.db.maintenance.upgrades import (
     LATER,
     add_later_revision,
+    fill_database,
     make_old_database,
     read_all_rows,
+    read_definitions,
 )
 
 EARLIER_REVISIONS = migrate.HEAD
@@ -74,12 +78,68 @@ def test_an_upgrade_killed_at_any_statement_leaves_the_old_or_new_revision(tmp_p
     assert all(one["kept"] and one["after"] for one in told)
 
 
+def make_revision(path: Path, revision: str) -> Path:
+    """Return a new database of a revision."""
+    with migrate._open_transaction(path) as c:
+        migrate._run_revisions(c, "upgrade", revision)
+    return path
+
+
+def read_columns(path: Path) -> dict[str, list[tuple]]:
+    """Return all rows by table, but the revision."""
+    with closing(sqlite3.connect(path)) as c:
+        return {
+            name: sorted(c.execute(f"SELECT * FROM {name}"), key=repr) for name in metadata.tables
+        }
+
+
+def test_every_revision_goes_down_and_up_again_with_all_rows(tmp_path: Path):
+    path = tmp_path / "taskdeck.db"
+    migrate.migrate(path, create_defaults)
+    fill_database(path)
+    schemas = {
+        revision: read_definitions(make_revision(tmp_path / f"{revision}.db", revision))
+        for revision in migrate.REVISIONS
+    }
+    rows, at = read_columns(path), migrate.HEAD
+    assert read_definitions(path) == schemas[at] and rows["tasks"] and rows["operations"]
+
+    for revision in (*reversed(migrate.REVISIONS[:-1]), *migrate.REVISIONS[1:]):
+        backed_up, changed = migrate.migrate_to(path, revision)
+
+        assert changed.endswith(f"graded from {at} to {revision}")
+        copy = Path(backed_up.removeprefix("backed up to "))
+        assert copy.name.startswith(f"before-{revision}-")
+        assert (migrate.read_version(copy), read_columns(copy)) == (at, rows)
+        assert (migrate.read_version(path), read_columns(path)) == (revision, rows)
+        assert read_definitions(path) == schemas[revision] and is_sound(path)
+        at = revision
+    assert migrate.migrate_to(path, at) == []
+
+
+def test_a_failed_downgrade_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "taskdeck.db"
+    migrate.migrate(path, create_defaults)
+    schema = read_definitions(path)
+    run_revisions = migrate._run_revisions
+
+    def fail(c: Connection, verb: str, revision: str) -> None:
+        run_revisions(c, verb, revision)
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(migrate, "_run_revisions", fail)
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate.migrate_to(path, migrate.REVISIONS[0])
+
+    assert (migrate.read_version(path), read_definitions(path)) == (migrate.HEAD, schema)
+
+
 def test_no_upgrade_without_a_copy(path: Path):
     before = read_all_rows(path)
     (path.parent / "backups").write_text("no folder")
 
     with pytest.raises(
-        Storage, match="could not be backed up before its upgrade.*Nothing was changed"
+        Storage, match="could not be backed up before its change.*Nothing was changed"
     ):
         migrate.migrate(path)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -22,15 +23,15 @@ from sqlalchemy import Engine, event
 from db.defaults import create_defaults
 from db.engine import create_write_engine
 from db.maintenance import migrate
-from db.queries import transitions
+from db.queries import operations, transitions
 from tests.db.builders import TaskBuilder
 
-LATER = "0002"
+LATER = f"{int(migrate.HEAD) + 1:04d}"
 """A revision that adds the tables of `_ADDED`."""
 _ADDED = ("history", "slow_queries")
 _REVISION = f"""
 from alembic import op
-from db.schema import metadata
+from db.schema import TRIGGERS, metadata
 
 revision = "{LATER}"
 down_revision = "{migrate.REVISIONS[-1]}"
@@ -39,6 +40,7 @@ down_revision = "{migrate.REVISIONS[-1]}"
 def upgrade():
     for name in {_ADDED}:
         metadata.tables[name].create(op.get_bind())
+        op.execute(TRIGGERS["touch_" + name])
     op.execute("UPDATE tasks SET updated_at = updated_at")
     op.execute("UPDATE instances SET updated_at = updated_at")
 """
@@ -65,17 +67,41 @@ def make_old_database(folder: Path) -> Path:
     """
     path = folder / "old.db"
     migrate.migrate(path, create_defaults)
+    fill_database(path)
+    engine = create_write_engine(path)
+    with engine.begin() as c:
+        for name in _ADDED:
+            c.exec_driver_sql(f"DROP TABLE {name}")
+    engine.dispose()
+    return path
+
+
+def fill_database(path: Path) -> None:
+    """Add tasks in several states, with a run, events and operations."""
     engine = create_write_engine(path)
     with engine.begin() as c:
         made = TaskBuilder(c)
         first, second = made.submit_task(name="first"), made.submit_task(name="second")
         made.submit_task(name="third", after=[first])
         made.claim_tasks(first)
-        transitions.cancel(c, second, "ann")
-        for name in _ADDED:
-            c.exec_driver_sql(f"DROP TABLE {name}")
+        transitions.cancel(c, [second], "ann")
+        operations.record(c, "ann", "cancel", "task #2", {"status": "queued"})
     engine.dispose()
-    return path
+
+
+def read_definitions(path: Path) -> dict[tuple[str, str], list[str]]:
+    """Return {(kind, name): sorted parts of the definition}.
+
+    The order of constraints means nothing.
+    """
+    with closing(sqlite3.connect(path)) as c:
+        found = c.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master").fetchall()
+    return {
+        (kind, name): sorted(
+            part.strip(",()") for part in re.split("(?=CONSTRAINT)", "".join(sql.split()))
+        )
+        for kind, name, sql in found
+    }
 
 
 def read_all_rows(path: Path) -> dict[str, list[tuple]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
+from app.core.ids import make_following_id, make_uuid7
+from db import raw_sql, timestamps
 from db.queries import operations, reads, transitions
 from db.queries.operations import OperationFilter
 from db.states import (
@@ -216,6 +219,22 @@ def test_an_end_keeps_the_measured_usage(builder: TaskBuilder):
     assert run.end_time is not None and builder.read_row(uuid).ended_at == run.end_time
 
 
+@pytest.mark.parametrize("took", [2.5, None])
+def test_an_end_after_the_clock_was_set_back_follows_the_start(
+    builder: TaskBuilder, took: float | None
+):
+    uuid = builder.submit_task()
+    runid = builder.start_run(uuid)
+    began = builder.list_runs(uuid)[0].start_time
+    assert began is not None
+
+    builder.record_end(runid, at=timestamps.to_unix(began) - 7200, run_seconds=took)
+
+    (run,) = builder.list_runs(uuid)
+    assert run.end_time == timestamps.from_unix(timestamps.to_unix(began) + (took or 0.0))
+    assert builder.read_row(uuid).ended_at == run.end_time
+
+
 @pytest.mark.parametrize(
     ("why", "status"), [("cancel", "cancelled"), ("timeout", "timed_out"), ("log limit", "failed")]
 )
@@ -420,6 +439,27 @@ def test_recount_repairs_wrong_loads_and_names_them(connection: Connection, buil
         reads.list_queues(connection)[0].current_load,
         reads.list_pools(connection)[0].used_cpu,
     ) == (1, 1.0)
+
+
+def test_many_tasks_are_stored_and_cancelled_by_few_statements(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    executed: list[str] = []
+    usual = raw_sql.execute_on_driver
+
+    def count(driver: Any, sql: str, parameters: Any, many: bool = False) -> Any:
+        executed.extend([" ".join(sql.split()[:3])] * (len(parameters) if many else 1))
+        return usual(driver, sql, parameters, many)
+
+    monkeypatch.setattr(raw_sql, "execute_on_driver", count)
+    uuids = [make_following_id(make_uuid7(), at) for at in range(100)]
+
+    transitions.submit(connection, [make_task_row(uuid=uuid) for uuid in uuids], [], "ann")
+    transitions.cancel(connection, uuids, "ann")
+
+    assert executed.count("INSERT INTO tasks") == 4
+    assert executed.count("UPDATE tasks SET") == 1 and executed.count("INSERT INTO events") == 2
+    assert {row.status for row in reads.list_by_uuid(connection, uuids)} == {"cancelled"}
 
 
 def test_numbers_count_up_and_are_never_reused(connection: Connection, builder: TaskBuilder):

@@ -37,6 +37,10 @@ ORDERED_SCANS = (
         "the first and the last number",
     ),
     (r"^SELECT \S+ FROM \w+ LIMIT 1$", "whether there is any row"),
+    (
+        r"^SELECT 1 FROM \(SELECT t\.template, .* FROM tasks t WHERE .* LIMIT 200\) t WHERE",
+        "the newest 200 tasks that a rule can concern",
+    ),
     (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
     (r" FROM operations ORDER BY operations\.id DESC LIMIT \? OFFSET \?$", "the newest operations"),
     (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),

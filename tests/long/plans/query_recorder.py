@@ -172,7 +172,9 @@ class VerbCaller:
                 {"kind": "queues", "name": "gpu"},
                 {"kind": "slas", "name": "starts-within"},
             ],
-            "definition.check": [{"kind": "queues", "text": "capacity = 3", "name": "gpu"}],
+            "definition.check": [
+                {"kind": "queues", "tables": {"queues": {"gpu": {"capacity": 3}}}, "name": "gpu"}
+            ],
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
             "queue.line": [{"names": ["gpu", "default"]}, {"names": []}],

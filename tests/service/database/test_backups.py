@@ -31,6 +31,7 @@ from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.backup.catalog import BackupCatalog, NoBackup
 from db.errors import DamagedDatabase, DiskFull, Storage
+from db.maintenance import migrate
 from tests.long.backup import trials
 from tests.service.calls import execute_sql, submit_task
 
@@ -71,7 +72,7 @@ async def test_a_backup_is_stored_in_the_home_with_the_definitions(call: Call):
     assert (found.facts["rows"]["tasks"], found.facts["highest"], found.facts["revision"]) == (
         3,
         3,
-        "0001",
+        migrate.HEAD,
     )
     assert found.facts["newest_task"].startswith("#3 ") and found.facts["last_event"] > 0
     assert "[pools.default]" in (found.path.parent / f"definitions-{row['id']}.toml").read_text()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.core.definitions import toml_yaml
 from app.errors import NotFound, Problem, Refused, Usage
@@ -255,7 +256,7 @@ def _nest(depth: int) -> Any:
         (None, "either tables or text"),
         ([], "must hold tables"),
         (_nest(100_000), "64 levels"),
-        ({"queues": {str(at): {} for at in range(200_000)}}, "200,000"),
+        ({"queues": {str(at): {} for at in range(200_000)}}, "100,000"),
         ({"quues": {}}, "Nearest: queues"),
         ({"queues": {"a": {"capacity": "x"}}}, "queues.a: capacity"),
     ],
@@ -270,3 +271,23 @@ async def test_parsed_tables_are_applied(call: Call):
     found = await apply.apply(call, tables={"queues": {"a": {"capacity": 1}}})
 
     assert [(row["name"], row["change"]) for row in found["changes"]] == [("a", "create")]
+
+
+async def test_new_definitions_of_a_kind_are_stored_by_one_statement(call: Call):
+    inserts: list[str] = []
+
+    def note(c: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if statement.startswith("INSERT INTO queues"):
+            inserts.append(statement)
+
+    assert call.db._writer is not None  # pyright: ignore[reportPrivateUsage]
+    event.listen(call.db._writer, "before_cursor_execute", note)  # pyright: ignore[reportPrivateUsage]
+    rows = {f"q{n}": {"capacity": n, "pool": "default"} for n in range(30)}
+
+    await apply.apply(call, tables={"queues": rows})
+
+    assert len(inserts) == 1
+    found = await execute_sql(call, "SELECT name, capacity FROM queues WHERE name <> 'default'")
+    assert dict(map(tuple, found)) == {name: row["capacity"] for name, row in rows.items()}
+    created = [("queue create", f"queue q{n}") for n in range(30)]
+    assert sorted(await list_operations(call)) == sorted(created)

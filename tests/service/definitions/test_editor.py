@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.core.definitions import toml_yaml
+from app.core.definitions import one_definition, toml_yaml
 from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import registry
 from app.service.context import Call
@@ -27,18 +27,35 @@ properties.who = {type = "string"}
 """
 
 
+async def check_text(
+    call: Call, *, kind: str, text: str, name: str | None, format: str = "toml"
+) -> dict[str, Any]:
+    """Parse a text and check it, as the deck does."""
+    tables, faults = one_definition.read_text(kind, name, text, format)
+    if faults:
+        return {"faults": faults}
+    found = await editor.check(call, kind=kind, tables=tables, name=name, format=format)
+    located = [one_definition.make_fault(fault["message"], text) for fault in found["faults"]]
+    return {**found, "faults": located}
+
+
+async def store_text(call: Call, *, text: str, **args: Any) -> dict[str, Any]:
+    """Parse a text and store it."""
+    return await editor.set_(call, tables=toml_yaml.read_document(text, "toml"), **args)
+
+
 async def find_faults(
     call: Call, text: str, name: str | None = "greet", **args: Any
 ) -> list[tuple[int | None, int | None, str]]:
     """Return line, column and message of each fault."""
-    found = await editor.check(call, **{"kind": "templates", "text": text, "name": name, **args})
+    found = await check_text(call, **{"kind": "templates", "text": text, "name": name, **args})
     return [(fault["line"], fault["column"], fault["message"]) for fault in found["faults"]]
 
 
 @pytest.fixture
 async def call_with_template(call: Call) -> Call:
     """Return a call with the template stored."""
-    await editor.set_(call, kind="templates", text=TEMPLATE_TEXT)
+    await store_text(call, kind="templates", text=TEMPLATE_TEXT)
     return call
 
 
@@ -57,11 +74,11 @@ async def test_a_stored_definition_reads_back_unchanged(call_with_template: Call
 ])  # fmt: skip
 async def test_every_kind_can_be_created_and_changed(call: Call, kind: str, make: str):
     text = f"[{kind}.new]\n{make}"
-    await editor.set_(call, kind=kind, text=text)
+    await store_text(call, kind=kind, text=text)
     stored = (await editor.show(call, kind=kind, name="new"))["text"]
 
     changed = text.replace("2", "1").replace("3", "4").replace("5m", "6m")
-    answer = await editor.set_(call, kind=kind, name="new", text=changed, was=stored)
+    answer = await store_text(call, kind=kind, name="new", text=changed, was=stored)
 
     assert (answer["change"], answer["name"]) == ("update", "new")
     assert await find_faults(call, changed, "new", kind=kind) == []
@@ -141,11 +158,11 @@ async def test_a_new_definition_needs_an_unused_name(call_with_template: Call):
         await find_faults(call_with_template, TEMPLATE_TEXT.replace("greet", "hello"), None) == []
     )
     with pytest.raises(Conflict, match="there is a template greet already"):
-        await editor.set_(call_with_template, kind="templates", text=TEMPLATE_TEXT)
+        await store_text(call_with_template, kind="templates", text=TEMPLATE_TEXT)
 
 
 async def test_the_preview_matches_the_effect_of_saving(call_with_template: Call):
-    found = await editor.check(
+    found = await check_text(
         call_with_template,
         kind="templates",
         name="greet",
@@ -164,7 +181,7 @@ async def test_a_concurrent_change_is_not_overwritten(call_with_template: Call):
     with pytest.raises(
         Conflict, match="template greet was changed meanwhile by bob, 0s ago. Nothing was changed"
     ):
-        await editor.set_(
+        await store_text(
             call_with_template,
             kind="templates",
             name="greet",
@@ -173,7 +190,7 @@ async def test_a_concurrent_change_is_not_overwritten(call_with_template: Call):
         )
 
     theirs = (await editor.show(call_with_template, kind="templates", name="greet"))["text"]
-    await editor.set_(
+    await store_text(
         call_with_template,
         kind="templates",
         name="greet",
@@ -191,7 +208,7 @@ async def test_a_concurrently_deleted_definition_is_not_recreated(call_with_temp
     )
 
     with pytest.raises(NotFound, match="template greet was removed meanwhile by bob"):
-        await editor.set_(
+        await store_text(
             call_with_template,
             kind="templates",
             name="greet",
@@ -204,9 +221,9 @@ async def test_a_concurrently_deleted_definition_is_not_recreated(call_with_temp
 
 async def test_faulty_text_is_not_stored(call: Call):
     with pytest.raises(Usage, match="unknown key"):
-        await editor.set_(call, kind="templates", text=TEMPLATE_TEXT.replace("timeout", "timout"))
+        await store_text(call, kind="templates", text=TEMPLATE_TEXT.replace("timeout", "timout"))
     with pytest.raises(Problem, match="defalt"):
-        await editor.set_(
+        await store_text(
             call, kind="templates", text=TEMPLATE_TEXT.replace('timeout = "5m"', 'queue = "defalt"')
         )
     assert await registry.call_verb(call, "template.ls", {}) == []
@@ -246,10 +263,10 @@ async def test_no_text_is_rendered_inside_a_write_transaction(
 
     monkeypatch.setattr(toml_yaml, "write_document", noting)
     await editor.show(call_with_template, kind="templates", name="greet")
-    await editor.check(
+    await check_text(
         call_with_template, kind="templates", name="greet", text=TEMPLATE_TEXT.replace("5m", "6m")
     )
-    await editor.set_(
+    await store_text(
         call_with_template,
         kind="templates",
         name="greet",
@@ -260,10 +277,26 @@ async def test_no_text_is_rendered_inside_a_write_transaction(
     assert loops == [None] * 5
 
 
-async def test_a_hostile_definition_is_refused_without_parsing_it(call: Call):
-    text = "a" + ".a" * 100_000 + "=1"
+def test_a_hostile_definition_is_refused_without_parsing_it():
     began = time.process_time()
 
-    (fault,) = (await editor.check(call, kind="queues", text=text))["faults"]
+    text = "a" + ".a" * 40_000 + "=1"
+    _, (fault,) = one_definition.read_text("queues", None, text, "toml")
 
     assert "64 levels" in fault["message"] and time.process_time() - began < 2
+
+
+def test_a_value_that_json_cannot_hold_is_a_fault():
+    text = TEMPLATE_TEXT.replace("{script = ", "{day = 2026-01-31, script = ")
+
+    _, (fault,) = one_definition.read_text("templates", "greet", text, "toml")
+
+    assert fault["message"].startswith("holds a value that is no text, number, list or table")
+
+
+async def test_the_runtime_takes_only_tables_that_the_deck_has_parsed(call: Call):
+    for verb in ("definition.check", "definition.set"):
+        with pytest.raises(Usage, match="tables"):
+            await registry.call_verb(call, verb, {"kind": "queues", "text": "[queues.q]"})
+        with pytest.raises(Usage, match="must hold tables"):
+            await registry.call_verb(call, verb, {"kind": "queues", "tables": "[queues.q]"})

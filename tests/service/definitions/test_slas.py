@@ -12,6 +12,9 @@ from app.errors import Conflict, NotFound, Refused, Usage
 from app.service import alerts
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
+from app.service.tasks import actions
+from app.service.undo import undo
+from db.queries import transitions
 from tests.service.calls import execute_sql, list_operations, open_call, submit_task, to_stored_time
 
 START = datetime(2026, 11, 25, 10, 0, tzinfo=UTC).timestamp()
@@ -63,6 +66,15 @@ class SlaScenario:
             number,
         )
         await self.insert_events(status, number)
+
+    async def fail_at(
+        self, number: int, at: float, status: str = "failed", reason: str = "exit 1"
+    ) -> None:
+        await execute_sql(self.call, "UPDATE tasks SET reason = ? WHERE number = ?", reason, number)
+        await self.end_at(number, at, status)
+
+    async def list_runs(self) -> list[dict[str, Any]]:
+        return (await slas.read_history(self.call, name="rule-0"))["runs"]
 
     async def insert_events(self, status: str, *numbers: int) -> None:
         insert = (
@@ -136,6 +148,138 @@ async def test_a_task_in_time_raises_no_alert(scenario: SlaScenario) -> None:
     for at in (44, 46, 600):
         assert (await scenario.evaluate_at(at)).fired == 0
     assert await scenario.list_alerts() == []
+
+
+async def test_a_failure_in_time_fires_at_once_and_a_successful_retry_resolves_it(
+    scenario: SlaScenario,
+) -> None:
+    await scenario.create_rule()
+    number = await scenario.submit_at(at=0)
+    assert (await scenario.evaluate_at(at=0)).fired == 0
+    await scenario.fail_at(number, at=1)
+    assert await scenario.has_work_at(at=2)
+    assert (await scenario.evaluate_at(at=2)).fired == 1
+    said = "failed: exit 1; must succeed within 45m"
+    assert await scenario.list_alerts() == [(f"#{number}", "firing", said)]
+    (shown,) = await alerts.ls(scenario.call)
+    assert (shown["text"], shown["short"], shown["since"]) == (
+        said, "failed: exit 1", to_stored_time(START + MINUTE),
+    )  # fmt: skip
+    assert [(run["late"], run["status"]) for run in await scenario.list_runs()] == [
+        (True, "failed")
+    ]
+    await actions.retry(scenario.call, ids=[number])
+    assert (await scenario.evaluate_at(at=3)).resolved == 0
+    await scenario.end_at(number, at=4)
+    assert (await scenario.evaluate_at(at=5)).resolved == 1
+    assert await scenario.list_alerts() == [(f"#{number}", "resolved", said)]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [("timed_out", "limit 20s"), ("lost", "the outcome cannot be known")]
+)
+async def test_every_kind_of_failure_fires(scenario: SlaScenario, status: str, reason: str) -> None:
+    await scenario.create_rule()
+    number = await scenario.submit_at(at=0)
+    await scenario.fail_at(number, at=1, status=status, reason=reason)
+    await scenario.evaluate_at(at=2)
+    said = f"{status.replace('_', ' ')}: {reason}; must succeed within 45m"
+    assert await scenario.list_alerts() == [(f"#{number}", "firing", said)]
+
+
+async def test_a_failure_breaks_no_start_rule_and_no_rule_made_later(scenario: SlaScenario) -> None:
+    await scenario.create_rule("starts-within", "30m")
+    await scenario.create_rule(at=2)
+    await scenario.create_rule(task="other")
+    await scenario.fail_at(await scenario.submit_at(at=0), at=1)
+    for at in (3, 50):
+        assert (await scenario.evaluate_at(at)).fired == 0
+
+
+async def test_a_deleted_task_resolves_the_alert_of_its_failure(scenario: SlaScenario) -> None:
+    await scenario.create_rule()
+    number = await scenario.submit_at(at=0)
+    await scenario.fail_at(number, at=1)
+    await scenario.evaluate_at(at=2)
+    await actions.rm(scenario.call, ids=[number])
+    assert [status for _, status, _ in await scenario.list_alerts()] == ["resolved"]
+    await scenario.evaluate_at(at=50)
+    assert [status for _, status, _ in await scenario.list_alerts()] == ["resolved"]
+
+
+async def test_an_acknowledged_failure_ends_with_the_next_success_of_its_name(
+    scenario: SlaScenario,
+) -> None:
+    await scenario.create_rule()
+    failed, seen = [await scenario.submit_at(at=0, name="nb") for _ in "ab"]
+    for number in (failed, seen):
+        await scenario.fail_at(number, at=1)
+    await scenario.evaluate_at(at=2)
+    await alerts.ack(scenario.call, ids=[2])
+    await scenario.evaluate_at(at=60)
+    other = await scenario.submit_at(at=60, name="other")
+    await scenario.end_at(other, at=61)
+    assert (await scenario.evaluate_at(at=62)).resolved == 0
+    await scenario.end_at(await scenario.submit_at(at=62, name="nb"), at=63)
+    assert (await scenario.evaluate_at(at=64)).resolved == 1
+    assert [(name, status) for name, status, _ in await scenario.list_alerts()] == [
+        (f"#{failed}", "firing"), (f"#{seen}", "resolved"),
+    ]  # fmt: skip
+
+
+async def test_tasks_cancelled_after_a_failure_fire_and_those_a_user_cancels_do_not(
+    scenario: SlaScenario,
+) -> None:
+    await scenario.create_rule(task="last")
+    first = await scenario.submit_at(name="first")
+    middle = await scenario.submit_at(name="middle", after=[first])
+    last = await scenario.submit_at(name="last", after=[middle])
+    await scenario.submit_at(name="last", after=[await scenario.submit_at(name="given up")])
+    await actions.cancel(scenario.call, ids=["given up"])
+    await scenario.fail_at(first, at=1)
+    uuids = await execute_sql(scenario.call, "SELECT uuid FROM tasks WHERE number = ?", first)
+    await scenario.call.db.write(transitions.propagate_to_children, [uuids[0][0]])
+    await scenario.evaluate_at(at=2)
+    said = f"cancelled: parent #{middle} cancelled; must succeed within 45m"
+    assert await scenario.list_alerts() == [(f"#{last}", "firing", said)]
+
+
+async def test_an_undo_of_a_cancel_opens_its_alerts_again(scenario: SlaScenario) -> None:
+    await scenario.create_rule()
+    waiting, failed, unseen = [await scenario.submit_at(at=0) for _ in "abc"]
+    await actions.cancel(scenario.call, ids=[unseen])
+    early = to_stored_time(START + MINUTE)
+    await execute_sql(scenario.call, "UPDATE tasks SET ended_at = ? WHERE number = 3", early)
+    await scenario.fail_at(failed, at=1)
+    await actions.retry(scenario.call, ids=[failed])
+    await scenario.evaluate_at(at=46)
+    await alerts.ack(scenario.call, ids=[2])
+    before = [(number, status) for number, status, _ in await scenario.list_alerts()]
+    assert before == [(f"#{failed}", "firing"), (f"#{waiting}", "acknowledged")]
+    await actions.cancel(scenario.call, ids=[waiting, failed])
+    assert (await scenario.evaluate_at(at=47)).resolved == 2
+    for operation in await execute_sql(
+        scenario.call, "SELECT id FROM operations WHERE verb = 'cancel'"
+    ):
+        await undo.undo(scenario.call, ids=[operation[0]])
+    await scenario.evaluate_at(at=48)
+    assert [(number, status) for number, status, _ in await scenario.list_alerts()] == [
+        *before, (f"#{unseen}", "firing"),
+    ]  # fmt: skip
+
+
+async def test_a_rule_without_data_says_so(scenario: SlaScenario) -> None:
+    await scenario.create_rule(task="nb")
+    await slas.create(
+        scenario.call, name="replica", preset="stays-below", value="5m", metric="replica-lag"
+    )
+    await scenario.submit_at(name="other")
+    assert {row["state"] for row in await slas.ls(scenario.call)} == {"no data"}
+    number = await scenario.submit_at(name="nb")
+    assert (await slas.show(scenario.call, name="rule-0"))["state"] == "ok"
+    await scenario.fail_at(number, at=1)
+    await scenario.evaluate_at(at=2)
+    assert (await slas.show(scenario.call, name="rule-0"))["state"] == "firing"
 
 
 async def test_a_task_that_ended_late_between_evaluations_is_reported_as_ended(
@@ -339,7 +483,7 @@ async def test_a_rule_is_created_shown_listed_and_deleted(scenario: SlaScenario)
     [
         ({"name": "a/b"}, Usage, "name must not"),
         ({"preset": "soon"}, Usage, "preset must be"),
-        ({"value": "-1s"}, Usage, "value must not be negative"),
+        ({"value": "-1s"}, Usage, "value must be 0 or more"),
         ({"severity": "loud"}, Usage, "severity must be"),
         ({"template": "nope"}, NotFound, 'no template "nope"'),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
@@ -466,7 +610,7 @@ async def test_a_changed_severity_keeps_open_alerts(scenario: SlaScenario) -> No
     ("given", "kind", "words"),
     [
         ({}, Usage, "nothing to set"),
-        ({"value": "-1s"}, Usage, "value must not be negative"),
+        ({"value": "-1s"}, Usage, "value must be 0 or more"),
         ({"preset": "soon"}, Usage, "preset must be"),
         ({"queue": "defualt"}, NotFound, "Nearest: default"),
         ({"tag": "x"}, Usage, "tag must be KEY=VALUE"),

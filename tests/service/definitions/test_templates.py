@@ -57,7 +57,7 @@ async def test_without_a_parameter_schema_a_template_takes_its_placeholders(call
         ({"engine": "shel"}, Usage, "engine must be exec, shell or python"),
         ({"schema": {"scrpt": "x"}}, Usage, "Nearest: script"),
         ({"parameters": {"properties": {"a": 7}}}, Usage, "parameters: properties.a"),
-        ({"timeout": "-5s"}, Usage, "timeout must not be negative"),
+        ({"timeout": "-5s"}, Usage, "timeout must be 0 or more"),
         ({"colour": "red"}, Usage, 'unknown key "colour"'),
         ({"queue": "defualt"}, NotFound, 'no queue "defualt". Nearest: default'),
         ({"memory": "100T"}, Refused, "it could never start"),
@@ -187,3 +187,14 @@ async def test_a_retired_template_takes_no_tasks_and_can_be_reinstated(call: Cal
         "template restore",
         "submit",
     ]
+
+
+async def test_a_brief_list_leaves_out_what_may_be_large(call: Call):
+    await templates.create(call, name="greet", engine="shell", schema={"script": "true"})
+
+    (whole,), (brief,) = await templates.ls(call), await templates.ls(call, brief=True)
+    assert brief == {
+        key: value
+        for key, value in whole.items()
+        if key not in ("template", "schema", "parameters")
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, pages, submit, views
 from db import timestamps
+from db.queries import dispatch
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 
@@ -298,7 +300,8 @@ async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, wor
     with_them = await actions.retry(call, ids=[2, 3, 4])
 
     assert alone["notes"] == [
-        "cancelled with #1, and stay cancelled: #2, #3, #4. To run them too: taskdeck retry 2 3 4"
+        "#2, #3 and #4 were cancelled with #1 and stay cancelled."
+        " To run them too: taskdeck retry 2 3 4"
     ]
     assert (
         with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
@@ -367,6 +370,7 @@ async def test_many_tasks_move_to_the_front_in_the_given_order(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(actions, "BATCH_SIZE", 20)
+    monkeypatch.setattr(actions, "STEP_SECONDS", 0.0)
     await submit.submit(call, tasks=[{"argv": ["true"]}] * 101, env={})
     order = [*range(100, 1, -2), *range(1, 101, 2)]
 
@@ -393,7 +397,7 @@ async def test_ids_are_looked_up_by_a_reader_unless_they_are_few(
 
     assert len(answer["refused"]) == len(unknown)
     assert [row["number"] for row in answer["done"]] == [1]
-    assert written == [actions._apply_to_batch]  # pyright: ignore[reportPrivateUsage]
+    assert written == [actions._apply_for_a_while]  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_running_task_is_not_moved_to_the_front(call: Call, worker):
@@ -471,6 +475,44 @@ async def test_an_invalid_set_changes_nothing(
 
     assert said in str(told.value)
     assert {**await views.show(call, id=1), "updated_at": ""} == {**before, "updated_at": ""}
+
+
+async def test_a_shorter_timeout_limits_the_run_and_a_longer_one_the_next(call: Call, worker):
+    await submit_task(call, name="free")
+    await submit_task(call, name="limited", timeout="1h")
+    for number in (1, 2):
+        await worker.start(number)
+
+    async def read_limits() -> list[float | None]:
+        notes = (await views.ls(call, brief=True))["notes"].values()
+        return sorted(note[5] for note in notes if note[5] is not None)
+
+    assert (await actions.set_(call, ids=[1, 2], fields={"timeout": "20s"}))["notes"] == []
+    assert await read_limits() == [20.0, 20.0]
+    assert sorted((await call.db.read(dispatch.map_run_limits)).values()) == [20.0, 20.0]
+
+    longer = await actions.set_(call, ids=[1, 2], fields={"timeout": "2h"})
+
+    assert longer["notes"] == [
+        "#2 is running: this run keeps its limit of 1h, and the change applies to the next one."
+    ]
+    assert await read_limits() == [3600.0, 7200.0]
+
+
+async def test_a_timeout_that_has_passed_is_refused(call: Call, worker):
+    await submit_task(call)
+    await worker.start(1)
+    begun = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=5))
+    await execute_sql(call, "UPDATE instances SET start_time = ?", begun)
+
+    report = await actions.set_(call, ids=[1], fields={"timeout": "20s"})
+
+    (refusal,) = report["refused"]
+    assert refusal["message"] == (
+        "#1 has run for 5m, so a timeout of 20s would end it at once. It was not changed."
+        " End it: taskdeck cancel 1"
+    )
+    assert (await views.show(call, id=1))["timeout"] is None
 
 
 async def test_a_running_task_keeps_its_request_until_the_next_attempt(call: Call, worker):

@@ -171,7 +171,7 @@ async def test_board_why_and_detail_agree_on_the_expected_end(runtime_call: Call
 
     assert 90.0 < found["ends_in"][0] <= found["ends_in"][1] <= 100.0
     assert 90.0 < line["left"] <= 100.0 and not line["at_most"]
-    assert "#4 frees 1 in ~2m" in waits[0]["reasons"][0]["text"]
+    assert "#4 frees 1 in 1–2m" in waits[0]["reasons"][0]["text"]
 
 
 @pytest.mark.parametrize(

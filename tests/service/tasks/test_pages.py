@@ -179,6 +179,7 @@ async def test_tasks_that_left_the_filter_meanwhile_are_left_alone(
 ):
     await submit_three(call)
     monkeypatch.setattr(actions, "BATCH_SIZE", 1)
+    monkeypatch.setattr(actions, "STEP_SECONDS", 0.0)
     write, parts = call.db.write, []
 
     async def slowly(fn: Any, *args: Any) -> Any:
@@ -190,6 +191,7 @@ async def test_tasks_that_left_the_filter_meanwhile_are_left_alone(
         return await write(fn, *args)
 
     monkeypatch.setattr(call.db, "write", slowly)
+    monkeypatch.setattr(call.db, "write_quietly", slowly)
 
     done = await actions.hold(call, select={"filter": "encode"})
 

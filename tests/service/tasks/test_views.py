@@ -23,15 +23,15 @@ async def list_numbers(call: Call, **asked: Any) -> list[int]:
     return [row["number"] for row in (await views.ls(call, **asked))["tasks"]]
 
 
-async def test_tasks_are_listed_newest_first_with_a_limit_and_counts(call: Call):
+async def test_tasks_are_listed_in_order_with_a_limit_and_counts(call: Call):
     for _ in range(5):
         await submit_task(call)
 
     found = await views.ls(call, limit=2)
 
-    assert [row["number"] for row in found["tasks"]] == [5, 4]
+    assert [row["number"] for row in found["tasks"]] == [1, 2]
     assert (found["total"], found["of"]) == (5, 5)
-    assert await list_numbers(call, limit=0) == [5, 4, 3, 2, 1]
+    assert await list_numbers(call, limit=0) == [1, 2, 3, 4, 5]
 
 
 async def test_a_listed_task_has_all_columns_and_its_wait_reason(call: Call):
@@ -49,12 +49,12 @@ async def test_a_list_filters_by_status_queue_name_tag_and_age(call: Call, worke
     await worker.run(2, 1)
 
     assert await list_numbers(call, status="failed") == [2]
-    assert await list_numbers(call, status=["failed", "queued"]) == [2, 1]
+    assert await list_numbers(call, status=["failed", "queued"]) == [1, 2]
     assert await list_numbers(call, status="timed-out") == []
     assert await list_numbers(call, name="a") == [1]
     assert await list_numbers(call, tag={"team": "ml", "run": "7"}) == [1]
     assert await list_numbers(call, tag={"team": "ml", "run": "8"}) == []
-    assert await list_numbers(call, queue="default", since=3600) == [2, 1]
+    assert await list_numbers(call, queue="default", since=3600) == [1, 2]
 
 
 async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Call, worker):
@@ -65,8 +65,19 @@ async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Cal
 
     ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
 
-    assert parent.status == "running" and not run.has_past_runs and run.ends_in == run.limit
+    assert parent.status == "running" and not run.likely and run.ends_in == run.limit
     assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
+
+
+async def test_a_paused_parent_is_named_as_paused(call: Call, worker):
+    await submit_task(call, name="parent")
+    await worker.start(1)
+    await submit_task(call, after=[1])
+    await execute_sql(call, "UPDATE instances SET status = 'paused'")
+
+    (why,) = await views.explain(call, ids=[2])
+
+    assert why["reasons"][-1]["text"] == "after #1 parent, which is paused"
 
 
 async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Call, worker):
@@ -85,7 +96,7 @@ async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Ca
 
     ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
 
-    assert not run.has_past_runs and run.ends_in == run.limit and 500 < run.limit <= 540
+    assert not run.likely and run.ends_in == run.limit and 500 < run.limit <= 540
     assert why.expected_in == (0.0, run.limit)
 
 

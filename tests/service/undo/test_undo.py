@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -584,6 +585,70 @@ async def test_a_reverted_template_names_its_engine_and_schema(ann: Call):
 
     (row,) = await execute_sql(ann, "SELECT template FROM templates WHERE name = 'greet'")
     assert row[0] == '{"engine": "shell", "schema": {"script": "echo hi"}, "cpu": 1}'
+
+
+async def _create_large_template(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Create a template of 16 KB and change two of its properties; return it before and after."""
+    names = [f"p{n}" for n in range(200)]
+    properties = {name: {"type": "string", "enum": [name], "description": ""} for name in names}
+    properties["p9"] = {"type": "string", "writeOnly": True, "default": "hush"}
+    given = {"type": "object", "properties": properties}
+    await call_as(
+        call,
+        "template.create",
+        name="large",
+        engine="exec",
+        schema={"argv": ["true"]},
+        parameters=given,
+    )
+    before = await call_as(call, "template.show", name="large")
+    changed = {name: inner for name, inner in properties.items() if name != "p7"}
+    changed["p9"] = {**properties["p9"], "default": "psst"}
+    await call_as(call, "template.set", name="large", parameters={**given, "properties": changed})
+    return before, await call_as(call, "template.show", name="large")
+
+
+async def test_the_log_holds_differences_and_no_value_twice(ann: Call):
+    before, _ = await _create_large_template(ann)
+
+    (made,), (changed,) = await execute_sql(
+        ann,
+        "SELECT length(coalesce(before, '')) + length(after) FROM operations"
+        " WHERE object = 'template large' ORDER BY id",
+    )
+    whole = len(json.dumps(before["parameters"]))
+    assert made < whole + 500 and changed < whole / 2
+    (shown,) = await call_as(ann, "operations", limit=1)
+    for state in (shown["before"], shown["after"]):
+        assert state["parameters"]["properties"]["p9"]["default"] == "•••"
+    assert "p7" not in shown["after"]["parameters"]["properties"]
+
+
+async def test_a_changed_and_a_deleted_large_template_return_exactly(ann: Call):
+    before, after = await _create_large_template(ann)
+    await call_as(ann, "template.rm", name="large")
+
+    for was in (after, before):
+        await undo_operations(ann)
+        now = await call_as(ann, "template.show", name="large")
+        for key in ("schema", "parameters"):
+            assert json.dumps(now[key]) == json.dumps(was[key])
+    assert before["template"].keys() == now["template"].keys()
+
+
+async def test_whole_values_in_the_log_are_undone_as_well(ann: Call):
+    before, after = await _create_large_template(ann)
+    await execute_sql(ann, "DROP TRIGGER operations_stay")
+    await execute_sql(
+        ann,
+        "UPDATE operations SET before = ?, after = ? WHERE verb = 'template set'",
+        *(json.dumps({"parameters": state["parameters"]}) for state in (before, after)),
+    )
+
+    await undo_operations(ann)
+
+    now = await call_as(ann, "template.show", name="large")
+    assert json.dumps(now["parameters"]) == json.dumps(before["parameters"])
 
 
 async def test_an_acknowledged_alert_fires_again(ann: Call):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.tui.actions.bulk import MAX_REVIEWED, confirm_all
-from app.tui.actions.confirmations import MAX_NAMED, confirm_delete, confirm_retry
+from app.tui.actions.confirmations import MAX_NAMED, confirm_cancel, confirm_delete, confirm_retry
 from app.tui.actions.question import Answer, Question
 from app.tui.actions.tasks import TaskRow
 from app.tui.screens.dialogs.choice import ChoiceScreen
@@ -28,8 +28,7 @@ def read_body(question: Question | None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ask", "begins"),
-    [(confirm_delete, "Delete 2 tasks with"), (confirm_retry, "Run 2 tasks again?")],
+    ("ask", "begins"), [(confirm_delete, "Delete 2 tasks with"), (confirm_retry, "Retry 2 tasks?")]
 )
 def test_a_question_counts_applicable_rows_and_names_the_rest(ask, begins: str):
     question = ask(MIXED, Look())
@@ -43,7 +42,8 @@ def test_a_question_counts_applicable_rows_and_names_the_rest(ask, begins: str):
 def test_a_single_applicable_row_is_asked_about_alone():
     said = read_body(confirm_retry(MIXED[:4], Look()))
     assert (
-        said[0] == "Run 1 task again?" and said[-1] == "3 more are marked and excluded: not ended."
+        said[0] == "Retry #1048 thumbs S02?"
+        and said[-1] == "3 more are marked and excluded: not ended."
     )
 
 
@@ -60,7 +60,7 @@ def test_a_question_on_a_filter_counts_unnamed_tasks():
     ]
     found = {"total": 1000, "statuses": {"failed": 1000}, "first": first, "dependants": 0}
     question = confirm_all("rm", "status:failed", found, Look())
-    assert read_body(question)[-1] == f"… and {1000 - MAX_NAMED} more (↵ lists them)"
+    assert read_body(question)[-1] == f"… and {1000 - MAX_NAMED} more (l lists them)"
     assert question is not None
     assert (len(question.names), question.names[-1][0][0]) == (
         MAX_REVIEWED + 1,
@@ -85,7 +85,7 @@ def test_dependents_are_counted_with_a_singular(count: int, told: str):
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
-async def test_enter_lists_all_rows_and_returns_to_the_question(size: tuple[int, int]):
+async def test_l_lists_all_rows_and_returns_to_the_question(size: tuple[int, int]):
     app, recording = make_recorded_deck()
     async with app.run_test(size=size) as pilot:
         answers: list[str | None] = []
@@ -93,12 +93,12 @@ async def test_enter_lists_all_rows_and_returns_to_the_question(size: tuple[int,
         await wait_for(
             pilot,
             lambda: (
-                any("… and 22 more (↵ lists them)" in line for line in read_screen_lines(app))
+                any("… and 22 more (l lists them)" in line for line in read_screen_lines(app))
                 or size[1] < 20
             ),
         )
 
-        await pilot.press("enter")
+        await pilot.press("l")
         await wait_for(pilot, lambda: isinstance(app.screen, ItemListScreen))
         await pilot.press("end")
         await wait_for(
@@ -123,6 +123,24 @@ async def test_enter_gives_the_selected_answer():
         await wait_for(pilot, lambda: answers == ["y"])
 
 
+async def test_enter_takes_the_marked_answer_of_a_question_about_many():
+    app, _ = make_recorded_deck()
+    async with app.run_test(size=(80, 24)) as pilot:
+        answers: list[str | None] = []
+        app.push_screen(ChoiceScreen(confirm_delete(MANY, app.look)), answers.append)
+        await pilot.press("enter")
+        await wait_for(pilot, lambda: answers == [None])
+
+
+def test_a_question_about_one_task_names_it():
+    found = {"tasks": [], "dependants": []}
+    one = boards.RUNNING[0]._replace(name="a very long name of a task that says " * 2)
+    said = read_body(confirm_cancel([one], found, boards.NOW, Look()))
+    assert said[0].startswith("Cancel #1042 a very long na") and said[0].endswith("?")
+    said = read_body(confirm_retry([boards.ENDED[1]], Look()))
+    assert said[0] == "Retry #1046 encode S02E03.mkv?"
+
+
 @pytest.mark.parametrize(
     ("look", "below"), [(Look(), "more below ─┐"), (Look(plain=True, ascii=True), "more above)")]
 )
@@ -140,5 +158,5 @@ async def test_a_list_longer_than_the_screen_says_what_is_hidden(look: Look, bel
             pilot, lambda: any(below.replace("┐", "┘") in line for line in read_screen_lines(app))
         )
         assert any(
-            line.strip().startswith(("┌ Columns ─", "Columns")) for line in read_screen_lines(app)
+            line.strip().startswith(("┌─ Columns ─", "Columns")) for line in read_screen_lines(app)
         )

@@ -13,6 +13,7 @@ from tests.tui.fake_runtime import make_task_row
     [
         ({"retries": 2, "retry_delay": 10.0}, "--retries 2 --retry-delay 10s"),
         ({"grace": 90.0}, "--grace 90s"),
+        ({"log_limit": 4096.0}, "--log-limit 4G"),
         (
             {
                 "parents": [

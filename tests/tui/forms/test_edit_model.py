@@ -141,7 +141,7 @@ def test_only_a_single_task_has_a_name_field():
     [
         ({"memory": "lots"}, 'Memory must be a size such as 512M or 1.5G, not "lots".'),
         ({"memory": ""}, "Memory must not be empty."),
-        ({"cpu": "-1"}, 'CPU must not be negative, as "-1" is.'),
+        ({"cpu": "-1"}, 'CPU must be 0 or more, not "-1".'),
         ({"priority": "high"}, 'Priority must be a whole number, not "high".'),
         ({"retries": "10001"}, 'Retries must be 0 to 10,000, not "10001".'),
         ({"timeout": "soon"}, "Timeout must be a duration"),

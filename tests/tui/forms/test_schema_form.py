@@ -165,14 +165,14 @@ async def replace_text(pilot: Pilot[Any], app: TaskdeckApp, name: str, text: str
 async def test_the_form_of_a_template_is_drawn_as_documented() -> None:
     """Expect the path, the template's summary, its fields, and the task's fields below."""
     async with open_schema_form(KEYWORDS) as (pilot, app):
-        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
+        await wait_until(pilot, lambda: is_shown(app, "Still required: input."))
         await wait_until(pilot, lambda: "ctrl+f finds one" in read_screen_line(app, 2))
         assert read_screen_line(app, 0).startswith(" Templates › encode › New task")
         assert (
             read_screen_line(app, 1)
             == "  encode: transcode one file  queue media  cpu 2  memory 2.0G  limit 1h"
         )
-        assert read_screen_line(app, 2).startswith("  ━▌Parameters 14, 1 to fill in ━")
+        assert read_screen_line(app, 2).startswith("  ━▌Parameters 14, 1 required ")
         assert read_screen_line(app, 3).startswith("  input*        [")
         assert read_screen_line(app, 4).startswith("  crf           [23      ] 0 to 51")
         assert is_shown(app, "ratio         [        ] more than 0, less than 1")
@@ -241,7 +241,7 @@ async def test_format_and_dependent_requirement_are_checked_at_once() -> None:
             pilot, lambda: is_shown(app, 'mail must be an e-mail address, not "nobody"')
         )
         assert is_shown(app, "lang is needed with mail")
-        assert is_shown(app, "Parameters 14, 2 to fill in, 1 to fix")
+        assert is_shown(app, "Parameters 14, 2 required, 1 to fix")
         await wait_until(
             pilot,
             lambda: is_shown(app, "3 things to fix before it can be submitted: input, mail, lang"),
@@ -313,6 +313,24 @@ async def test_a_secret_is_masked_but_not_a_reference_to_one() -> None:
     assert list_submissions(answers)[0]["tasks"][0]["parameters"] == {
         "word": {"secret": {"env": "PASS_WORD"}}
     }
+
+
+async def test_the_shown_command_masks_by_the_schema_then_by_the_name() -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "token": {"type": "string", "writeOnly": False},
+            "max_tokens": {"type": "integer"},
+            "word": {"type": "string", "writeOnly": True},
+            "api_key": {"type": "integer"},
+        },
+    }
+    typed = {("token",): "seen", ("max_tokens",): "512", ("word",): "hush", ("api_key",): "7788"}
+    async with open_schema_form(schema) as (pilot, app):
+        get_fields(app).set_texts(typed)
+        await wait_until(pilot, lambda: is_shown(app, "-p token=seen -p max_tokens=512"))
+        assert is_shown(app, "word=•••") and is_shown(app, "api_key=•••")
+        assert not is_shown(app, "hush") and not is_shown(app, "api_key=7788")
 
 
 async def test_groups_have_title_lines_and_can_be_collapsed() -> None:
@@ -622,7 +640,7 @@ async def test_a_retry_form_has_the_parameters_of_the_task() -> None:
     answers = make_form_runtime()
     async with open_schema_form(schema, answers=answers, template=None, task=had) as (pilot, app):
         await wait_until(pilot, lambda: is_shown(app, "tracks        [1, 2 "))
-        assert read_screen_line(app, 0).startswith(" #1049 resnet50-sweep-08 › Run again")
+        assert read_screen_line(app, 0).startswith(" #1049 resnet50-sweep-08 › Retry")
         assert "Not copied, masked or no longer a parameter: api_key." in read_screen_line(app, 38)
         await pilot.press("backspace")
         await wait_until(pilot, make_text_check(app, "input", "ab"))
@@ -781,3 +799,17 @@ async def test_a_refusal_is_shown_although_the_form_found_no_fault() -> None:
     ) as (pilot, app):
         await pilot.press("x")
         await wait_until(pilot, lambda: is_shown(app, "✗ the queue is closed."))
+
+
+async def test_a_titled_choice_takes_its_value_by_typing() -> None:
+    schema = {
+        "type": "object",
+        "required": ["version"],
+        "properties": {
+            "version": {"oneOf": [{"const": 2, "title": "Config file version"}]},
+            "name": {"type": "string"},
+        },
+    }
+    async with open_schema_form(schema) as (pilot, app):
+        type_keys(app, "ctrl+f", "version", "enter", "2")
+        await wait_until(pilot, lambda: is_shown(app, "-p version=2"))

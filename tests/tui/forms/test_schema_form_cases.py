@@ -202,7 +202,8 @@ async def test_the_form_of_a_real_schema_can_be_corrected_and_submitted(
         await wait_until(pilot, lambda: app.screen is app.deck)
         assert app.failure is None
 
-    stored = schema_runtime.show(str(schema_runtime.call("ls", limit=1)["tasks"][0]["number"]))
+    newest = max(row["number"] for row in schema_runtime.call("ls", limit=0)["tasks"])
+    stored = schema_runtime.show(str(newest))
     values = build_outline(schema).parse_texts(texts)
     assert stored["template"] == name
     assert stored["parameters"] == parameters.resolve_values(schema, values)

@@ -66,6 +66,7 @@ def make_rule_answer(
         "enabled": True, "severity": severity,
         "words": f"finishes within 45m{template}",
         "limit": 45 * MINUTE, "open": {}, "silence": None, "late": 0, "last_late": None,
+        "state": "ok",
         "created_at": format_timestamp(HOUR),
         "updated_at": format_timestamp(HOUR),
     }  # fmt: skip
@@ -266,16 +267,14 @@ def make_lag_runtime(**more: Any) -> FakeRuntime:
 
 async def test_a_metric_rule_without_a_value_says_so():
     app = make_deck(
-        make_runtime(
-            alert_ls=[], sla_ls=[LAG_RULE | {"open": {}, "now": None, "stands": "no replica"}]
-        )
+        make_runtime(alert_ls=[], sla_ls=[LAG_RULE | {"open": {}, "now": None, "state": "no data"}])
     )
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("7")
         await wait_until(
             pilot,
             lambda: any(
-                "replica-fresh" in row and row.rstrip().endswith("no replica")
+                "replica-fresh" in row and row.rstrip().endswith("no data")
                 for row in read_screen_lines(app)
             ),
         )
@@ -590,7 +589,7 @@ async def test_a_home_without_rules_explains_how_to_create_one():
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_rules()
         await wait_until(pilot, lambda: "No rules yet: n makes the first" in read_screen_text(app))
-        assert "Nothing is late: there are no rules yet." in read_screen_text(app)
+        assert "No alerts, because there are no rules. n adds one." in read_screen_text(app)
         for key in ("a", "s", "e", "p", "D", "l", "w", "y", "enter"):
             await pilot.press(key)
         assert isinstance(app.screen, AlertsScreen) and app.failure is None

@@ -10,6 +10,7 @@ import pytest
 
 from app.client import Client
 from app.config import Config
+from app.core.definitions import toml_yaml
 from app.errors import NotFound, Problem, Remote
 from app.tui.app import TaskdeckApp
 from app.tui.screens.definition_editor import EditorScreen, ReviewScreen
@@ -22,8 +23,13 @@ from tests.tui.screen_text import is_shown, read_screen_lines
 STORED_TEXT = '[templates.encode]\nengine = "shell"\ntimeout = "30m"\nschema = {script = "true"}\n'
 
 
+def read_stored(text: str | None) -> Any:
+    """Return the tables of a stored text."""
+    return toml_yaml.read_document(text or "", "toml")
+
+
 class DefinitionRuntime(FakeRuntime):
-    """A fake runtime with one template, `encode`, in which a line with `timout` is a fault."""
+    """A fake runtime with one template, `encode`."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(
@@ -39,22 +45,13 @@ class DefinitionRuntime(FakeRuntime):
         )
 
     def check(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        lines = args["text"].split("\n")
-        at = next((n for n, line in enumerate(lines, 1) if "timout" in line), None)
-        faults = (
-            [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}]
-            if at
-            else []
-        )
-        fields = {} if args["text"] == self.text else {"timeout": [1800.0, 60.0]}
-        name = lines[0].removeprefix("[templates.").removesuffix("]")
-        before = (self.text or "") if args["name"] else ""
+        is_same = args["tables"] == read_stored(self.text)
         return {
-            "name": name,
-            "faults": faults,
-            "before": before,
-            "after": args["text"],
-            "fields": fields,
+            "name": next(iter(args["tables"]["templates"])),
+            "faults": [],
+            "before": (self.text or "") if args["name"] else "",
+            "after": toml_yaml.write_document(args["tables"], "toml"),
+            "fields": {} if is_same else {"timeout": [1800.0, 60.0]},
         }
 
     def set(self, args: Mapping[str, Any]) -> Any:
@@ -68,7 +65,7 @@ class DefinitionRuntime(FakeRuntime):
             return Remote(
                 f"template encode was {how} meanwhile by bob, 2m ago. Nothing was changed.", **kind
             )
-        self.text = args["text"]
+        self.text = toml_yaml.write_document(args["tables"], "toml")
         return {"name": "encode", "change": "update", "fields": {}, "operations": [7]}
 
 
@@ -95,7 +92,9 @@ async def test_input_is_checked_and_faults_are_shown_with_their_position():
         await pilot.press("down", "down", *"timout=1", "enter")
         for width, height in ((80, 24), (200, 50), (60, 16)):
             await pilot.resize_terminal(width, height)
-            await wait_until(pilot, lambda: is_shown(app, '✗ line 3, 1: unknown key "timout"'))
+            await wait_until(
+                pilot, lambda: is_shown(app, '✗ line 3, 1: templates.encode: unknown key "timout"')
+            )
             assert is_shown(app, "Nearest: timeout")
 
         await pilot.press("ctrl+end", "ctrl+g")
@@ -114,8 +113,8 @@ async def test_f1_shows_the_form_s_keys_and_keeps_the_input():
                 and is_shown(app, "Save, after a review of the changes")
             ),
         )
-        assert is_shown(app, "Letters, digits and signs are typed") and not is_shown(
-            app, "Digits go places"
+        assert is_shown(app, "Letters, digits and signs are text") and not is_shown(
+            app, "Digits, O, B and E"
         )
         await pilot.press("f1")
         await wait_until(pilot, lambda: app.screen is screen)
@@ -135,7 +134,7 @@ async def test_a_fault_prevents_saving_and_moves_the_cursor_to_it():
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
         await pilot.press("down", "down", *"timout", "ctrl+end", "ctrl+j")
-        await wait_until(pilot, lambda: is_shown(app, "Not saved: unknown key"))
+        await wait_until(pilot, lambda: is_shown(app, "Not saved: templates.encode: unknown key"))
         assert (screen.area.cursor_location, answers.list_args("definition.set")) == ((2, 0), [])
 
 
@@ -150,15 +149,11 @@ async def test_saving_shows_the_diff_first_and_can_be_undone():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_definition_editor(pilot, app)
-        await pilot.press("down", "down", "end", *"  # comment", "ctrl+j")
+        await pilot.press("down", "down", "end", "enter", *"cpu=2  # comment", "ctrl+j")
         await wait_until(
-            pilot,
-            lambda: (
-                isinstance(app.screen, ReviewScreen)
-                and is_shown(app, '+ timeout = "30m"  # comment')
-            ),
+            pilot, lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, "+ cpu = 2")
         )
-        assert is_shown(app, '- timeout = "30m"') and answers.list_args("definition.set") == []
+        assert answers.list_args("definition.set") == []
 
         assert read_screen_lines(app)[-1].startswith(" y ctrl+j save  ↵ esc back to the text")
         for back in ("escape", "enter"):
@@ -173,6 +168,18 @@ async def test_saving_shows_the_diff_first_and_can_be_undone():
 
         await pilot.press("u")
         await wait_until(pilot, lambda: answers.list_args("undo") == [{"ids": [7]}])
+
+
+async def test_a_text_that_cannot_be_parsed_is_not_sent_to_the_runtime():
+    answers = DefinitionRuntime()
+    app = make_deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_definition_editor(pilot, app)
+        checks = len(answers.list_args("definition.check"))
+        screen.area.text = "a" + ".a" * 40_000 + "=1"
+        await wait_until(pilot, lambda: is_shown(app, "✗ is nested more than 64 levels deep"))
+        assert len(answers.list_args("definition.check")) == checks
+        assert "text" not in answers.list_args("definition.check")[-1]
 
 
 async def test_an_unchanged_text_is_not_saved():
@@ -190,10 +197,11 @@ async def test_a_burst_of_keys_is_text_and_saving_waits_for_the_check():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
-        post_keys(app, "end", "left", *"q?:0u", "home", "down", "end", *"x", "ctrl+j")
+        post_keys(app, "end", *"#q?:0u", "enter", *"cpu=1", "home", *"#x", "enter", "ctrl+j")
         await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
-        assert screen.area.text.startswith('[templates.encodeq?:0u]\nengine = "shell"x\n')
-        assert answers.list_args("definition.check")[-1]["text"] == screen.area.text
+        assert screen.area.text.startswith("[templates.encode]#q?:0u\n#x\ncpu=1\n")
+        asked = answers.list_args("definition.check")[-1]
+        assert asked["tables"] == read_stored(screen.area.text)
 
 
 class SlowDefinitionRuntime(DefinitionRuntime):
@@ -215,14 +223,11 @@ async def test_input_typed_while_loading_is_inserted_and_saved():
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_editor("templates", "encode")
         await wait_until(pilot, lambda: is_shown(app, "loading; typed text is inserted"))
-        post_keys(app, "end", *" # q?", "ctrl+j")
+        post_keys(app, "end", *" # q?", "enter", *"cpu=1", "ctrl+j")
         await pilot.pause()
         answers.ready.set()
         await wait_until(
-            pilot,
-            lambda: (
-                isinstance(app.screen, ReviewScreen) and is_shown(app, "+ [templates.encode] # q?")
-            ),
+            pilot, lambda: isinstance(app.screen, ReviewScreen) and is_shown(app, "+ cpu = 1")
         )
 
 
@@ -279,7 +284,7 @@ async def test_a_concurrent_change_is_overwritten_only_on_request():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
-        await pilot.press(*"# mine", "enter")
+        await pilot.press("end", "enter", *"cpu=1")
         answers.text = STORED_TEXT.replace("30m", "99m")
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
@@ -293,7 +298,8 @@ async def test_a_concurrent_change_is_overwritten_only_on_request():
 
         await pilot.press("y")
         await wait_until(pilot, lambda: is_shown(app, "Saved template encode."))
-        assert answers.text == "# mine\n" + STORED_TEXT and screen is not app.screen
+        assert read_stored(answers.text)["templates"]["encode"]["cpu"] == 1
+        assert screen is not app.screen
 
 
 async def test_the_concurrent_version_can_be_adopted():
@@ -301,7 +307,7 @@ async def test_the_concurrent_version_can_be_adopted():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_definition_editor(pilot, app)
-        await pilot.press(*"# mine", "enter")
+        await pilot.press("end", "enter", *"cpu=1")
         answers.text = STORED_TEXT.replace("30m", "99m")
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
@@ -320,7 +326,7 @@ async def test_a_deleted_definition_is_recreated_only_on_request():
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_definition_editor(pilot, app)
-        await pilot.press(*"# mine", "enter")
+        await pilot.press("end", "enter", *"cpu=1")
         answers.text = None
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: isinstance(app.screen, ReviewScreen))
@@ -430,7 +436,7 @@ async def test_a_runtime_error_is_shown(monkeypatch: pytest.MonkeyPatch):
     async with app.run_test(size=(80, 24)) as pilot:
         await open_definition_editor(pilot, app)
         answers.table["definition.check"] = Problem("the database is damaged.")
-        await pilot.press(*"x", "ctrl+j")
+        await pilot.press(*"#", "enter", "ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "the database is damaged."))
         assert isinstance(app.screen, EditorScreen)
 

@@ -153,7 +153,7 @@ async def test_a_burst_of_keys_is_applied_before_saving():
         ("needs 4 cpu of pool gpu, 2 free", "cpu"),
         ("queue media is full (2 of 2); first of 14", "queue"),
         ("queue backup is paused by ann", "queue"),
-        ("behind #1049, whose place in pool gpu is reserved", "priority"),
+        ("behind #1049, which has reserved pool gpu", "priority"),
         ("held by ann", "memory"),
     ],
 )  # fmt: skip
@@ -292,7 +292,7 @@ async def test_a_new_rule_keeps_its_draft_until_it_is_created():
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(pilot, app, make_rule_screen(found))
-        assert "esc leave, kept" in read_screen_line(app, 23)
+        assert "esc close, keep draft" in read_screen_line(app, 23)
         await pilot.press(*"late", "tab", "tab", *"30m", "tab", "right", "escape")
         await wait_until(pilot, lambda: isinstance(app.screen, DeckScreen))
         await open_edit_form(pilot, app, make_rule_screen(found))

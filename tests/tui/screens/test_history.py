@@ -216,7 +216,8 @@ async def test_b_refuses_a_time_without_a_runtime():
         board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 300),
     )
     async with open_history_screen(answers) as (pilot, app, _):
-        await pilot.press("left", "left", "left")
+        await wait_until(pilot, lambda: "last 11m" in read_screen_text(app))
+        await pilot.press(*["left"] * 12)
         await wait_until(
             pilot,
             lambda: (
@@ -235,6 +236,9 @@ async def test_b_shows_the_first_known_minute_of_a_partial_bucket():
         board_at=lambda args: make_board_at_answer(NOW // 60 * 60 - 420),
     )
     async with open_history_screen(answers) as (pilot, app, _):
+        await wait_until(pilot, lambda: "last 11m" in read_screen_text(app))
+        await pilot.press("o")
+        await wait_until(pilot, lambda: "per 15m" in read_screen_text(app))
         await pilot.press("left", "b")
         await wait_until(pilot, lambda: "AS OF" in read_screen_text(app))
         (asked,) = answers.list_args("board.at")
@@ -296,11 +300,7 @@ async def test_a_home_without_history_says_so():
         )
     ) as (pilot, app, _):
         await wait_until(
-            pilot,
-            lambda: (
-                "No minute has been sampled yet; the first shows in a minute or two."
-                in read_screen_text(app)
-            ),
+            pilot, lambda: "No data yet. First point in a minute or two." in read_screen_text(app)
         )
         for _ in SERIES:
             await pilot.press("tab")
@@ -308,10 +308,10 @@ async def test_a_home_without_history_says_so():
         assert app.failure is None
 
 
-def make_young_home_answer(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer of a home first sampled seven minutes ago."""
+def make_young_home_answer(args: Mapping[str, Any], minutes: int = 7) -> dict[str, Any]:
+    """Return the answer of a home first sampled some minutes ago."""
     found = make_history_answer(args)
-    since = NOW - 7 * 60
+    since = NOW - minutes * 60
     return found | {
         "since": since,
         "known": [begin + found["step"] > since for begin in found["at"]],
@@ -319,11 +319,12 @@ def make_young_home_answer(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_young_home_says_how_much_history_exists():
-    async with open_history_screen(FakeRuntime(history=make_young_home_answer)) as (pilot, app, _):
+    answers = FakeRuntime(history=lambda args: make_young_home_answer(args, 3))
+    async with open_history_screen(answers) as (pilot, app, _):
         await wait_until(
             pilot,
             lambda: (
-                "  7m of history so far; ← → looks at a moment, b shows the deck then."
+                "  3m of history so far; ← → looks at a moment, b shows the deck then."
                 in read_screen_text(app)
             ),
         )
@@ -332,6 +333,22 @@ async def test_a_young_home_says_how_much_history_exists():
             pilot,
             lambda: "so far" in read_screen_text(app) and "of history" not in read_screen_text(app),
         )
+
+
+async def test_a_young_home_is_drawn_over_the_time_that_has_data():
+    def answer(args: Mapping[str, Any]) -> dict[str, Any]:
+        found = make_young_home_answer(args)
+        lines = [len(values) for row in found["rows"] for values in row["series"].values()]
+        assert set(lines) == {len(found["at"])}
+        return found
+
+    answers = FakeRuntime(history=answer)
+    async with open_history_screen(answers) as (pilot, app, screen):
+        await wait_until(pilot, lambda: "last 11m" in read_screen_text(app))
+        assert [args["span"] for args in answers.list_args("history")] == ["day", "hour"]
+        await pilot.press("o")
+        await wait_until(pilot, lambda: "per 15m, last 2h" in read_screen_text(app))
+        assert app.failure is None
 
 
 async def test_the_screen_announces_its_first_minute():
@@ -344,16 +361,13 @@ async def test_the_screen_announces_its_first_minute():
         await wait_until(pilot, lambda: app.board is not None)
         board = app.board or boards.busy()
         running, none = (
-            ("running", NOW - 30, "yet; the first shows at "),
+            ("running", NOW - 30, "yet. First point at "),
             ("stopped", None, "yet: no runtime is running."),
         )
         for state, since, says in (running, none):
             app.board = board._replace(runtime=board.runtime._replace(state=state, since=since))
             await pilot.press("9")
-            await wait_until(
-                pilot,
-                lambda says=says: f"No minute has been sampled {says}" in read_screen_text(app),
-            )
+            await wait_until(pilot, lambda says=says: f"No data {says}" in read_screen_text(app))
             await pilot.press("q")
 
 

@@ -105,7 +105,22 @@ async def test_a_search_counts_its_matches(tmp_path: Path) -> None:
         await pilot.press("slash", "escape")
         await wait_until(pilot, lambda: isinstance(app.focused, LogView))
         await pilot.press("escape")
+        await wait_until(pilot, lambda: "match" not in read_screen_line(app, 21))
+        assert isinstance(app.screen, LogScreen)
+        await pilot.press("escape")
         await wait_until(pilot, lambda: not isinstance(app.screen, LogScreen))
+
+
+async def test_moving_ends_a_search_that_found_nothing(tmp_path: Path) -> None:
+    text = "".join(f"line {n}\n" for n in range(50))
+    app = make_deck(make_runtime(write_log(tmp_path / "x.log", text)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.open_log("1042")
+        await wait_until(pilot, lambda: "following" in read_screen_line(app, 1))
+        await pilot.press("g", "slash", *"zzz", "enter")
+        await wait_until(pilot, lambda: "0 matches" in read_screen_line(app, 21))
+        await pilot.press("j")
+        await wait_until(pilot, lambda: "line 20 of 50" in read_screen_line(app, 21))
 
 
 async def test_a_match_far_in_a_long_line_is_shown_or_explained(tmp_path: Path) -> None:
@@ -342,7 +357,7 @@ async def test_x_asks_before_cancelling(tmp_path: Path) -> None:
         await wait_until(pilot, lambda: "  hello" in read_screen_lines(app))
         await pilot.press("x")
         await wait_until(
-            pilot, lambda: any("Cancel 1 task?" in line for line in read_screen_lines(app))
+            pilot, lambda: any("Cancel #1042" in line for line in read_screen_lines(app))
         )
         assert any("1042 resnet50-sweep-06" in line for line in read_screen_lines(app))
         await pilot.press("y")
@@ -494,14 +509,10 @@ async def test_a_failed_save_is_reported(tmp_path: Path) -> None:
             await pilot.press("s", "ctrl+u")
             app.screen.query_one(Input).value = path
             await pilot.press("enter")
-            await wait_until(
-                pilot, lambda: "Not saved, nothing left behind: " in read_screen_line(app, 22)
-            )
+            await wait_until(pilot, lambda: "Not saved: " in read_screen_line(app, 22))
             app.show_message("")
         await pilot.press("s", "ctrl+u", *"/proc/x", "enter")
-        await wait_until(
-            pilot, lambda: "Not saved, nothing left behind: " in read_screen_line(app, 22)
-        )
+        await wait_until(pilot, lambda: "Not saved: " in read_screen_line(app, 22))
         await pilot.press("q")
         await wait_until(
             pilot,

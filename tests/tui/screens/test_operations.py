@@ -314,6 +314,21 @@ async def test_words_are_searched_by_the_runtime():
         await wait_until(pilot, lambda: is_shown(app, "1052 sha256"))
 
 
+async def test_submits_are_left_out_until_f_or_the_filter_asks_for_them():
+    answers = FakeRuntime(operations=ROWS)
+    app = make_deck(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_operations_screen(pilot, app)
+        assert answers.list_args("operations")[-1]["without"] == "submit"
+        await wait_until(pilot, lambda: is_shown(app, "f submits too"))
+        await pilot.press("f")
+        await wait_until(pilot, lambda: is_shown(app, "f without submits"))
+        assert "without" not in answers.list_args("operations")[-1]
+        await pilot.press("f", "slash", *"verb:submit")
+        await wait_until(pilot, lambda: answers.list_args("operations")[-1].get("verb") == "submit")
+        assert "without" not in answers.list_args("operations")[-1]
+
+
 async def test_the_next_page_loads_as_the_cursor_nears_the_end():
     answers = PagedOperations(450)
     app = make_deck(answers)

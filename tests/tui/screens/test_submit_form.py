@@ -338,7 +338,7 @@ async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right", "tab")
-        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input, crf."))
+        await wait_until(pilot, lambda: is_shown(app, "Still required: input, crf."))
         assert not is_shown(app, "✗") and not is_shown(app, "to fix")
         await pilot.press("a", "backspace")
         assert not is_shown(app, "✗")
@@ -347,7 +347,7 @@ async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
         await wait_until(
             pilot, lambda: is_shown(app, "1 thing to fix before it can be submitted: input")
         )
-        assert is_shown(app, "Still to fill in: crf.") and not is_shown(app, "crf is required")
+        assert is_shown(app, "Still required: crf.") and not is_shown(app, "crf is required")
         await pilot.press("9", "9")
         await wait_until(pilot, lambda: is_shown(app, "crf must be at most 51, not 99"))
 
@@ -357,7 +357,7 @@ async def test_submitting_reports_all_missing_parameters() -> None:
     async with app.run_test(size=(80, 30)) as pilot:
         await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
-        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
+        await wait_until(pilot, lambda: is_shown(app, "Still required: input."))
         await pilot.press("ctrl+j")
         await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
         assert is_shown(app, "1 thing to fix before it can be submitted: input") and is_shown(
@@ -377,8 +377,8 @@ async def test_a_template_shows_a_field_for_each_parameter() -> None:
         await wait_until(
             pilot,
             lambda: (
-                is_shown(app, "Still to fill in: input.")
-                and is_shown(app, "Parameters 5, 1 to fill in")
+                is_shown(app, "Still required: input.")
+                and is_shown(app, "Parameters 5, 1 required")
             ),
         )
         assert not is_shown(app, "✗")
@@ -561,7 +561,7 @@ async def test_a_draft_survives_the_use_of_other_forms() -> None:
         )
         await pilot.press("escape")
         app.open_form(task=again)
-        await wait_until(pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "[true "))
+        await wait_until(pilot, lambda: is_shown(app, "› Retry") and is_shown(app, "[true "))
         await pilot.press("x", "escape")
         await wait_until(pilot, lambda: app.screen is app.deck)
         await open_submit_form(pilot, app)
@@ -569,7 +569,7 @@ async def test_a_draft_survives_the_use_of_other_forms() -> None:
         await pilot.press("escape")
         app.open_form(task=again)
         await wait_until(
-            pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "ctrl+r restores")
+            pilot, lambda: is_shown(app, "› Retry") and is_shown(app, "ctrl+r restores")
         )
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: is_shown(app, "[truex "))

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from textual.app import App
 
 from app.errors import NotFound
+from app.tui.pages.task_facts import format_attempt
 from app.tui.screens.dialogs.why import WhyScreen
 from app.tui.screens.log import LogScreen
 from app.tui.screens.task import TaskScreen
@@ -64,7 +66,7 @@ def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
         number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media",
         cwd="/srv/media", priority=0,
         parameters={"input": "/srv/in/S02E09.mkv", "width": 320, "api_token": "•••"},
-        memory=512.0, cpu=1.0,
+        memory=512.0, cpu=1.0, failures=1,
         timeout=600.0, launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv"]},
         reason="exit 1",
         ended_at="2026-11-25T10:40:04.000000Z", instances=runs,
@@ -136,7 +138,7 @@ async def test_a_waiting_task_shows_its_reasons_and_the_holders(tmp_path: Path) 
 
         assert lines[0].startswith(" Deck › #1049 resnet50-sweep-08")
         assert lines[1].startswith(
-            " ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (~7m)"
+            " ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (1–13m)"
         )
         assert lines[2].startswith("━▌Why it waits ━")
         assert lines[3] == "  1 needs 12.0G memory of pool gpu, 2.0G free; #1042 frees 12.0G in ~6m"
@@ -313,7 +315,7 @@ async def test_r_retries_an_ended_task_and_d_asks_before_deleting(tmp_path: Path
         await wait_until(pilot, lambda: answers.list_args("retry") == [meant | {"again": True}])
         await pilot.press("D")
         await wait_until(
-            pilot, lambda: any("Delete 1 task" in line for line in read_screen_lines(app))
+            pilot, lambda: any("Delete #1048" in line for line in read_screen_lines(app))
         )
         assert answers.list_args("rm") == []
         await pilot.press("y")
@@ -331,7 +333,7 @@ async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "It has succeeded; this runs it again" in text for text in read_screen_lines(app)
+                "It succeeded; a retry runs it again" in text for text in read_screen_lines(app)
             ),
         )
         assert answers.list_args("retry") == []
@@ -345,7 +347,7 @@ async def test_l_opens_the_log_w_explains_and_q_returns(tmp_path: Path) -> None:
         await pilot.press("l")
         await wait_until(pilot, lambda: isinstance(app.screen, LogScreen))
         await pilot.press("q", "w")
-        await wait_until(pilot, lambda: "It does not wait: it runs." in read_screen_line(app, 22))
+        await wait_until(pilot, lambda: "Running, attempt 1." in read_screen_line(app, 22))
         assert isinstance(app.screen, TaskScreen)
         await pilot.press("q")
         await wait_until(pilot, lambda: app.screen is app.deck)
@@ -696,8 +698,7 @@ async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
         await wait_until(
             pilot,
             lambda: any(
-                "at most, in 12 past runs of this template" in text
-                for text in read_screen_lines(app)
+                "peak of 12 past runs of this template" in text for text in read_screen_lines(app)
             ),
         )
         assert (
@@ -759,7 +760,7 @@ async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
         (
             make_task_row(status="failed", template="sweep"),
             RIGHT_SIZE,
-            "#1049 has ended; by its use it would be memory 12.0G → 11.0G, cpu",
+            "#1049 has ended. Suggested for the next run: memory 12.0G → 11.0G, cpu",
         ),
     ],
 )
@@ -793,7 +794,7 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
         await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
         lines = read_screen_lines(app)
         assert (
-            lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
+            lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (4–11m)   attempt 1 of 2"
         )
         assert lines[2].startswith(
             "─ Now ───────────── NOW ─────── PEAK ────── REQUEST ─── LAST 30m ─"
@@ -869,22 +870,39 @@ async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
         await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
         assert "gpu-finish         must end by 11:22   on time, 40m to spare" in text
-        assert "soon               must start by 10:43   likely 6m late" in text
+        assert "soon               must start by 10:43   may be late" in text
         assert "late               must end by 10:40   2m late" in text
         assert "kept               ended in time, 1m to spare" in text
 
 
+@pytest.mark.parametrize(
+    ("status", "attempt", "failures", "text"),
+    [
+        ("running", 1, 0, "attempt 1 of 4"),
+        ("running", 7, 1, "attempt 7 of 9"),
+        ("failed", 4, 3, "attempt 4 of 4"),
+        ("cancelled", 7, 2, "attempt 7"),
+    ],
+)
+def test_an_attempt_tells_how_many_may_follow(
+    status: str, attempt: int, failures: int, text: str
+) -> None:
+    task = {"status": status, "retries": 3, "failures": failures}
+    facts: Any = SimpleNamespace(task=task)
+    assert format_attempt(facts, {"attempt": attempt}) == text
+
+
 async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) -> None:
     rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within",
-    "due": NOW + 2640, "done": NOW, "took": 1.0,
-            "late": False, "text": "", "short": ""}  # fmt: skip
+    "due": NOW + 2640, "done": None, "took": 1.0, "late": True, "since": NOW,
+            "text": "failed: exit 1; must succeed within 45m", "short": "failed"}  # fmt: skip
     row = make_failed_runtime(tmp_path).table["show"]
     app = make_deck(
         FakeRuntime(
             about=make_about_answer(
                 row,
                 *row["instances"],
-                slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}],
+                slas=[rule, {**rule, "name": "soon", "preset": "starts-within", "done": NOW}],
             )
         )
     )
@@ -892,7 +910,7 @@ async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) 
         app.open_task("1048")
         await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
         text = "\n".join(read_screen_lines(app))
-        assert "on-time            failed within the time, 44m to spare" in text
+        assert "on-time            failed: exit 1; must succeed within 45m" in text
         assert "soon               started in time, 44m to spare" in text
 
 

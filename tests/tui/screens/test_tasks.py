@@ -276,11 +276,11 @@ async def test_retrying_a_success_asks_and_a_failure_is_retried_once():
     async with open_task_list() as tasks:
         assert tasks.under_cursor() == 5000  # failed
         post_keys(tasks.app, "r", "r")
-        await tasks.until("Runs again:")
+        await tasks.until("Retrying")
         await tasks.press("r")
-        await tasks.until("#5000 was already asked to run again")
+        await tasks.until("#5000 is being retried already")
         await tasks.press("j", "r")
-        await tasks.until("Run 1 task again?", "It has succeeded")
+        await tasks.until("Retry #4999 task 4999?", "It succeeded")
         await tasks.press("n")
         assert [args["ids"] for verb, args in tasks.many.calls if verb == "retry"] == [["u5000"]]
 
@@ -391,21 +391,21 @@ async def test_scrolling_columns_stops_at_the_last_and_counts_hidden_ones():
     memory = Preferences()
     memory.put("tasks.columns", list(COLUMNS_OF_ALL))
     async with open_task_list(size=(80, 24), memory=memory) as tasks:
-        await tasks.until(" 5› ━")
+        await tasks.until("3› ━")
         assert "STATE" not in tasks.text()
         await tasks.press("right")
         await tasks.until("STATE", "QUEUE")
         await tasks.press(*["right"] * 9)
         await tasks.until("WHY / RESULT", "‹")
         last = tasks.text()
-        assert "‹4 ━" in last and "STATE" not in last
+        assert "‹3 ━" in last and "STATE" not in last
         await tasks.press("left", "left")
-        await tasks.until("‹2 1› ━")
+        await tasks.until("‹1 1› ━")
         await tasks.pilot.resize_terminal(160, 24)
         await tasks.until("STATE", "PRIO", "WHY / RESULT")
         assert "‹" not in tasks.text()
         await tasks.pilot.resize_terminal(80, 24)
-        await tasks.until(" 5› ━")
+        await tasks.until("3› ━")
 
 
 async def test_marks_stay_on_rows_outside_the_loaded_window():
@@ -520,12 +520,12 @@ async def test_mark_all_is_offered_with_a_filter_and_names_no_number():
         await tasks.press("f", "f")
         await tasks.until("* mark all")
         await tasks.press("asterisk")
-        await tasks.until("All matching tasks are marked")
+        await tasks.until("All matches marked")
 
 
 @pytest.mark.parametrize(("keys", "said"), [
     (("f", "escape"), "The filter is cleared."), (("space", "escape"), "The marks are cleared."),
-    (("f", "asterisk"), "All matching tasks"),
+    (("f", "asterisk"), "All matches marked"),
 ])  # fmt: skip
 async def test_messages_about_the_list_do_not_reach_the_next_screen(
     keys: tuple[str, ...], said: str
@@ -632,7 +632,7 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
 
 
 @pytest.mark.parametrize(("words", "offered", "never"), [
-    ("status:ended", "r run again all marked  D delete all marked", "xpt"),
+    ("status:ended", "r retry all marked  D delete all marked", "xpt"),
     ("status:held", "", "xptrD"),
     ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
 ])  # fmt: skip
@@ -651,7 +651,7 @@ async def test_only_keys_applicable_to_marked_rows_are_offered(
         assert not any(
             f" {key} {word}" in footer
             for key in never
-            for word in ("cancel", "hold", "to front", "run again", "delete")
+            for word in ("cancel", "hold", "to front", "retry", "delete")
         )
 
 
@@ -699,3 +699,26 @@ async def test_a_click_on_a_counter_closes_the_filter_line():
         await tasks.pilot.click(offset=(read_screen_lines(tasks.app)[1].index("waiting") + 1, 1))
         await tasks.until("/status:queued,retrying", "x cancel")
         assert tasks.screen.words == "status:queued,retrying"
+
+
+async def test_new_rows_above_the_view_are_announced():
+    async with open_task_list() as tasks:
+        await tasks.press("G", "g")
+        await tasks.press(*["j"] * 3)
+        tasks.many.newest += 12
+        tasks.screen.reread()
+        await tasks.until("↑ 12 newer (g)")
+        await tasks.press("g")
+        await tasks.until(f"task {TASK_COUNT + 12}")
+        assert "newer" not in tasks.text()
+
+
+async def test_a_submitted_task_gets_the_cursor():
+    async with open_task_list() as tasks:
+        await tasks.press(*["j"] * 3)
+        tasks.app.open_form()
+        await tasks.pilot.pause()
+        tasks.many.newest += 1
+        tasks.app.screen.dismiss({"number": TASK_COUNT + 1, "uuid": f"u{TASK_COUNT + 1}"})
+        await wait_for(tasks.pilot, lambda: tasks.under_cursor() == TASK_COUNT + 1)
+        await tasks.until(f"Submitted #{TASK_COUNT + 1}.")

@@ -66,7 +66,7 @@ async def test_templates_show_requests_and_usage_at_any_size():
             await wait_until(pilot, lambda height=height: len(read_screen_lines(app)) == height)
             (line,) = [line for line in read_screen_lines(app) if "encode" in line]
 
-            assert "2, 1 to fill in" in line and "142" in line and "2h11m ago" in line
+            assert "2 (1 required)" in line and "142" in line and "2h11m ago" in line
             assert is_shown(app, "10k+") and is_shown(app, "now")
             assert is_shown(app, "rsync -a '/my home'") is (height > 16)
 

@@ -1,4 +1,4 @@
-"""Header: age of the newest backup and of the replica, and problems."""
+"""Header: runtime, counters, ages of the newest backup and of the replica, and problems."""
 
 from __future__ import annotations
 
@@ -66,9 +66,47 @@ def test_problems_and_location_fit_the_header_at_every_width(
     line = "".join(text for text, _ in build_header(board, bearings, boards.NOW, Look(), cells)[0])
 
     assert cells_of(line) == cells and "NOTHING STARTS" in line and "db DISK FULL" in line
+    assert ("TICK 3.2s!" in line) is (lag > 1)
     if bearings.title:
         assert line.startswith(" Deck › ") and "eep-06  " in line
     elif not (bearings.read_only and cells == 60 and lag > 1):
         assert "render01" in line
     assert not bearings.read_only or line.startswith(" READ ONLY  ")
     assert not bearings.tab or "[3]" in line
+
+
+@pytest.mark.parametrize(("cells", "shown"), [(80, "● ok  10:42 "), (120, "● runtime ok  db ok  ")])
+@pytest.mark.parametrize("lag", [0.003, 3.2])
+def test_process_id_and_tick_are_shown_only_when_the_runtime_is_slow(
+    cells: int, shown: str, lag: float
+):
+    board = boards.busy()
+    board = board._replace(runtime=board.runtime._replace(tick_lag=lag))
+    line = "".join(text for text, _ in build_header(board, HeaderContext(), NOW, Look(), cells)[0])
+
+    assert ("4120" in line and "TICK 3.2s!" in line) is (lag > 1)
+    assert (shown in line and "tick" not in line) is (lag < 1)
+
+
+@pytest.mark.parametrize(("cells", "counters"), [
+    (80, "7 running, 22 waiting, 9 later, 3 failed "),
+    (120, "7 running, 22 waiting, 3 blocked, 2 held, 4 scheduled, 3 failed "),
+])  # fmt: skip
+def test_counters_are_separated(cells: int, counters: str):
+    lines = build_header(boards.busy(), HeaderContext(failures=3), NOW, Look(), cells)
+    assert counters in "".join(text for text, _ in lines[-1])
+
+
+def test_counters_of_one_kind_have_its_name_at_80_columns():
+    board = boards.busy()._replace(counts={"running": 7, "queued": 22, "held": 2})
+    line = build_header(board, HeaderContext(failures=3), NOW, Look(), 80)[0]
+    assert "7 running, 22 waiting, 2 held, 3 failed " in "".join(text for text, _ in line)
+
+
+@pytest.mark.parametrize(("load", "style"), [(3.0, "dim"), (15.0, "busy"), (80.0, "over")])
+def test_the_load_of_the_machine_has_a_colour(load: float, style: str):
+    board = boards.busy()
+    board = board._replace(host=board.host._replace(load=load))
+    spans = build_header(board, HeaderContext(), NOW, Look(), 120)[0]
+    mark = "!" if style == "over" else ""
+    assert (f"  load {load}/16{mark}", style) in spans

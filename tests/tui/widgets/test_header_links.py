@@ -38,6 +38,8 @@ async def test_a_click_on_a_place_works_from_every_screen():
             ("5 Tasks", "5"),
             ("6 Templates", "6"),
             ("9 History", "9"),
+            ("O Ops", "O"),
+            (" B  7 running", "B"),
             ("0 Deck", "0"),
         ):
             await click_on(app, pilot, text)
@@ -77,7 +79,7 @@ async def test_clicks_on_plain_text_and_from_a_form_do_nothing():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
         await click_on(app, pilot, "render01")
-        await click_on(app, pilot, "runtime 4120")
+        await click_on(app, pilot, "runtime ok")
         assert (get_place(app), get_filter_text(app)) == ("0", "")
         await pilot.press("n")
         await wait_for(pilot, lambda: type(app.screen).__name__ == "SubmitScreen")

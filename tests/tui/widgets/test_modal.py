@@ -17,9 +17,10 @@ from tests.tui import boards
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 
 KEYS = {
-    "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close",
-    "w": "↵ opens the task  esc closes",
-    "X": "↵ take the marked answer  ↑ ↓ mark  esc leave all as it was",
+    "question_mark": "/ search  i ids  h topics  space page down  b up  esc close",
+    "colon": "↵ do it  ↑ ↓ choose  esc close",
+    "w": "↵ open the task  esc close",
+    "X": "↵ choose  ↑ ↓ move  esc close",
 }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ async def test_the_task_list_updates_below_a_question():
         app.push_screen(
             ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n"))
         )
-        await wait_for(pilot, lambda: is_shown(app, "↵ take the marked answer  ← → mark", -1))
+        await wait_for(pilot, lambda: is_shown(app, "↵ choose  ← → move", -1))
         before = recording.verbs().count("browse")
         app.board = recording.board._replace(runtime=RuntimeFacts("stopped", since=boards.NOW))
         await wait_for(
@@ -96,11 +97,11 @@ async def test_a_nested_dialog_shows_its_own_keys():
                 Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n", names=lines)
             )
         )
-        await wait_for(pilot, lambda: is_shown(app, "↵ list them", -1))
-        await pilot.press("enter")
+        await wait_for(pilot, lambda: is_shown(app, "l  list all"))
+        await pilot.press("l")
         await wait_for(pilot, lambda: is_shown(app, "esc back to the question", -1))
         await pilot.press("q")
-        await wait_for(pilot, lambda: is_shown(app, "↵ list them", -1))
+        await wait_for(pilot, lambda: is_shown(app, "l  list all"))
 
 
 async def test_clicks_press_footer_keys_or_close_the_dialog():
@@ -109,9 +110,9 @@ async def test_clicks_press_footer_keys_or_close_the_dialog():
         await wait_for(pilot, lambda: is_shown(app, "x cancel", -1))
         await pilot.press("X")
         await wait_for(
-            pilot, lambda: isinstance(app.screen, ChoiceScreen) and is_shown(app, "↑ ↓ mark", -1)
+            pilot, lambda: isinstance(app.screen, ChoiceScreen) and is_shown(app, "↑ ↓ move", -1)
         )
-        await pilot.click(offset=(read_terminal_lines(app)[-1].index("↑ ↓ mark"), 23))
+        await pilot.click(offset=(read_terminal_lines(app)[-1].index("↑ ↓ move"), 23))
         await wait_for(pilot, lambda: is_shown(app, "› t"))
         await pilot.click(offset=(79, 23))
         await wait_for(pilot, lambda: not isinstance(app.screen, DismissOnClickOutside))
@@ -121,10 +122,10 @@ async def test_clicks_press_footer_keys_or_close_the_dialog():
             pilot,
             lambda: (
                 isinstance(app.screen, DismissOnClickOutside)
-                and is_shown(app, "↵ opens the task", -1)
+                and is_shown(app, "↵ open the task", -1)
             ),
         )
-        await pilot.click(offset=(read_terminal_lines(app)[-1].index("opens the task"), 23))
+        await pilot.click(offset=(read_terminal_lines(app)[-1].index("open the task"), 23))
         await wait_for(pilot, lambda: isinstance(app.screen, TaskScreen))
 
 

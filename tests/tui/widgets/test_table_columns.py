@@ -53,6 +53,22 @@ def test_numbers_widen_their_column_and_are_never_cut():
     assert measure_widths(37, (6,))["ID"] == 6
 
 
+TEXT_COLUMNS = (
+    TableColumn("NAME", 6, 20, fits=True, grow=1, floor=6),
+    TableColumn("OUTPUT", 6, fits=True, grow=2, floor=10),
+)
+
+
+@pytest.mark.parametrize(
+    ("contents", "widths"),
+    [((4, 4), [6, 6]), ((18, 4), [18, 6]), ((18, 90), [18, 19]), ((90, 90), [20, 17])],
+)
+def test_names_come_before_outputs_and_need_no_more_than_their_content(
+    contents: tuple[int, int], widths: list[int]
+):
+    assert [place.width for place in place_columns(TEXT_COLUMNS, 40, contents)] == widths
+
+
 MANY_COLUMNS = (
     TableColumn("ID", 4, gap=0),
     *(TableColumn(head, 5, drop=drop) for head, drop in zip("ABCDE", (2, 1, 1, 3, 1), strict=True)),

@@ -56,18 +56,26 @@ def test_the_tail_always_fits_the_title_line(room: int):
     assert len(rule) == room and tail in rule and title in rule
 
 
-@pytest.mark.parametrize(("kept", "title"), [
-    ("", "Tasks 7  loading"), ("gpu", "Tasks 7 /gpu  loading"),
-    ("x" * 37, f"Tasks 7 /{'x' * 37}  loading"),
-    ("x" * 38, f"Tasks 7 /{'x' * 36}…  loading"), ("x" * 500, f"Tasks 7 /{'x' * 36}…  loading"),
+@pytest.mark.parametrize(("kept", "marks", "title"), [
+    ("", ", 3 marked", "Tasks 7, 3 marked"),
+    ("gpu", ", 3 marked", "Tasks 7, 3 marked /gpu"),
+    ("x" * 50, ", 3 marked", f"Tasks 7, 3 marked /{'x' * 12}…"),
+    ("x" * 50, ", 3,000,000 marked", f"Tasks 7 /{'x' * 22}…"),
+    ("x" * 500, "", f"Tasks 7 /{'x' * 22}…"),
 ])  # fmt: skip
-def test_a_long_filter_does_not_move_the_headings(kept: str, title: str):
-    heads = [(20, "QUEUE"), (58, "STATE"), (70, "AGE")]
-    assert add_filter("Tasks 7", kept, "  loading", heads, 80, Look()) == title
+def test_filter_and_marks_hide_no_heading(kept: str, marks: str, title: str):
+    heads = [(35, "QUEUE"), (58, "STATE"), (70, "AGE")]
+    assert add_filter("Tasks 7", kept, marks, "", heads, 80, Look()) == title
     shown = Look().draw_rule(80, [(2, title), *heads])
-    assert title in shown and "STATE" in shown and "AGE" in shown
+    assert title in shown and all(head in shown for _, head in heads)
+
+
+def test_the_age_of_old_rows_is_shown_even_over_a_heading():
+    heads = [(20, "QUEUE"), (58, "STATE")]
+    title = add_filter("Tasks 7", "", ", 3 marked", "  as of 10:42, 1m old", heads, 80, Look())
+    assert title == "Tasks 7  as of 10:42, 1m old"
 
 
 def test_a_filter_longer_than_the_line_is_cut():
-    title = add_filter("Tasks 7", "x" * 500, "", [], 40, Look())
+    title = add_filter("Tasks 7", "x" * 500, "", "", [], 40, Look())
     assert title in Look().draw_rule(40, [(2, title)]) and title.endswith("x…")

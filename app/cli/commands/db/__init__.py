@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from app.cli import output
 from app.cli.commands.db import backup, check, cleanup, replica, restore, slow, stats
-from app.cli.parser import Args, Command, add_json_options
+from app.cli.parser import Args, Command, Parser, add_json_options
 from app.core.text.sanitize import sanitize
+from app.errors import Conflict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,19 +14,44 @@ if TYPE_CHECKING:
 
 
 def migrate_database(session: CommandContext, args: Args) -> int:
-    """Create the database or upgrade it to this version."""
+    """Create the database, or upgrade it to this version or change it to a revision."""
     from app.offline import maintenance
 
-    done = maintenance.migrate_home(session.home)
+    try:
+        done = (
+            maintenance.migrate_home(session.home)
+            if args.to is None
+            else maintenance.migrate_home_to(session.home, args.to)
+        )
+    except Conflict as problem:
+        raise restore.explain_conflict(session.home, problem) from None
     if args.json or args.jsonl:
         output.print_json({"done": done}, args.jsonl)
-    for line in () if args.json or args.jsonl else done or ["the database is up to date"]:
+        return 0
+    at = "up to date" if args.to is None else f"at revision {args.to} already"
+    for line in done or [f"the database is {at}"]:
         output.print_line(sanitize(line))
+    if done and args.to is not None:
+        output.print_note("each version of Taskdeck upgrades to its own revision when it starts")
     return 0
 
 
+def _add_migrate_arguments(parser: Parser) -> None:
+    parser.add_option(
+        "--to",
+        metavar="REVISION",
+        help="up or down to this revision, for another version of Taskdeck",
+    )
+    add_json_options(parser)
+
+
 COMMANDS = {
-    "migrate": Command("create or upgrade the database", migrate_database, add_json_options),
+    "migrate": Command(
+        "create or upgrade the database",
+        migrate_database,
+        _add_migrate_arguments,
+        "  taskdeck stop && taskdeck db migrate --to 0001",
+    ),
     **check.COMMANDS,
     **backup.COMMANDS,
     **restore.COMMANDS,

@@ -102,7 +102,7 @@ def _restore_in_place(
             is_interactive=not (args.yes or args.dry_run),
         )
     except Conflict as problem:
-        raise _explain_conflict(session.home, problem) from None
+        raise explain_conflict(session.home, problem) from None
     if quiet:
         output.print_json(done, args.jsonl)
     elif done["restored"]:
@@ -117,7 +117,7 @@ def _restore_in_place(
     return 0
 
 
-def _explain_conflict(home: str, problem: Conflict) -> Conflict:
+def explain_conflict(home: str, problem: Conflict) -> Conflict:
     """Explain a conflict with another command that holds the home.
 
     Only a runtime can be stopped; any other command ends by itself.

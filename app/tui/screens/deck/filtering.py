@@ -10,7 +10,9 @@ from textual import on
 
 from app.core import filter_query
 from app.core.board import AlertEntry, Board
+from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.data.list_rows import PoolTableRow
+from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck.layout import DeckLayout, Pane
 from app.tui.widgets import row_filter
@@ -107,6 +109,7 @@ class DeckFilter(DeckLayout):
         if self.words or self._state:
             self.deck.clear_message()
         self.query_one(WorkPane).filter(keep, self.look.sanitize(f"{name} {self.words}".strip()))
+        self.query_one(AlertsPane).ignores_filter = keep is not None
         self.show_board()
 
     @property
@@ -136,9 +139,7 @@ class DeckFilter(DeckLayout):
         message = self._mark_all_seen() if state == len(row_filter.STATES) else ""
         self._apply_filter()
         if message or default_message:
-            self.deck.show_message(
-                f"{message or default_message} All of them, and older ones: 5, then F."
-            )
+            self.deck.show_message(f"{message or default_message} To list all failures: 5, then F.")
 
     def _mark_all_seen(self) -> str:
         """Mark the failures so far as seen; return the message, or "" if there was none."""
@@ -146,8 +147,10 @@ class DeckFilter(DeckLayout):
             return ""
         count = self.deck.read_marks.count_unseen(self.board)
         self.deck.read_marks.mark_all_viewed(self.board.at)
+        listed = sum(line.status in FAILED_STATES for line in self.board.ended)
+        hidden = f", {count - listed:,} of them not listed here" if count > listed else ""
         return (
-            f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
+            f"{count:,} failure{'' if count == 1 else 's'} marked as seen{hidden}." if count else ""
         )
 
     def show_counted(self, words: str) -> None:
@@ -169,6 +172,7 @@ class DeckFilter(DeckLayout):
         self.words, self._state, self._pane_words = "", 0, {}
         for pane in self.panes:
             pane.filter(None)
+        self.query_one(AlertsPane).ignores_filter = False
         return "work" if "work" in filtered else "of it" if filtered else ""
 
 

@@ -20,9 +20,17 @@ from app.tui.widgets.banner import Banner, build_current_banner
 from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import KeyLine, MessageLine
 from app.tui.widgets.header import WIDE_CELLS, Header
-from app.tui.widgets.table import Table
+from app.tui.widgets.table import NO_MATCH, Table
 
 PANES = ("queues", "pools", "work", "alerts")
+WORK_PANE = PANES.index("work") + 1
+"""Digit of the work pane."""
+EMPTY_SECTIONS = {
+    "running": "Nothing runs.",
+    "next": "Nothing waits.",
+    "ended": "Nothing ended lately; 5 lists all tasks.",
+}
+"""Messages for a key that goes to an empty section of the work pane."""
 ZOOM_NOTES = ("zoomed: z shows all panes", "zoomed (z)")
 Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
 
@@ -126,14 +134,9 @@ class DeckLayout(DeckNode, Screen[None]):
             self.show_board()
 
     def go_to(self, pane: int) -> None:
-        """Focus a pane, 1 to 4; 0 shows the whole deck.
-
-        Focusing a pane again moves to its next section.
-        """
+        """Focus a pane, 1 to 4; 0 shows the whole deck."""
         if not pane:
             self.deck.time_travel.return_to_live()
-        if pane and self.focused is self.panes[pane - 1]:
-            self.panes[pane - 1].go_to_next_section()
         self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None
         self._remember_zoom()
         wanted = self.panes[pane - 1] if pane else self.query_one(WorkPane)
@@ -141,6 +144,14 @@ class DeckLayout(DeckNode, Screen[None]):
         self.query_one("#top").display = True
         self.set_focus(wanted)
         self.show_board()
+
+    def go_to_section(self, part: str) -> None:
+        """Focus the work pane, with the cursor in one of its sections."""
+        self.go_to(WORK_PANE)
+        work = self.query_one(WorkPane)
+        if not work.go_to_section(part):
+            empty = EMPTY_SECTIONS[part] if work.keep is None else NO_MATCH
+            self.deck.show_message(empty, "warn")
 
     def action_pane(self, by: int) -> None:
         self.go_to((PANES.index(self.table.id or "work") + by) % len(PANES) + 1)

@@ -16,6 +16,7 @@ from app.tui.panes.work import WorkPane
 from app.tui.screens.deck import welcome
 from app.tui.screens.deck.filtering import DeckFilter
 from app.tui.screens.deck.layout import PANES, Pane
+from app.tui.screens.deck.redraw_pace import RedrawPace, drop_measurements
 from app.tui.screens.task_actions import TaskActions, can_open
 from app.tui.state.row_changes import RowChanges
 from app.tui.style import Span
@@ -39,6 +40,8 @@ STARTING_BOARD = Board(runtime=RuntimeFacts("starting"))
 MAKE_ROOM = KeyHint("↵", "what can go", "enter", 1)
 """Hint on a full disk, for rows that open nothing."""
 SHOW_ALL = KeyHint("z", "all panes", "z", 2)
+NARROW_PLACES = "  ".join(f"{key} {name}" for key, name in PLACES)
+"""Places as listed in the message line of a terminal too narrow for the header's second line."""
 NEWS_DURATION = 10.0
 """Seconds for which another user's action stays in the message line."""
 
@@ -63,17 +66,17 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         ),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
         Binding("comma", "app.back_in_time(-1)", "The deck a minute ago", id="deck.earlier"),
-        Binding("full_stop", "app.back_in_time(1)", "A minute on, to now", id="deck.later"),
+        Binding("full_stop", "app.back_in_time(1)", "Forward a minute", id="deck.later"),
         Binding(
             "semicolon", "app.back_in_time(-60)", "The deck an hour ago", id="deck.hour-earlier"
         ),
         Binding("F", "failed", "Only what failed", id="deck.failed"),
-        Binding("z", "zoom", "Zoom the pane, again back", id="deck.zoom"),
+        Binding("z", "zoom", "Toggle zoom", id="deck.zoom"),
         Binding("greater_than_sign", "resize(1)", "The pane a line taller", id="deck.taller"),
         Binding("less_than_sign", "resize(-1)", "The pane a line shorter", id="deck.shorter"),
         Binding("tab", "pane(1)", "Next pane", id="deck.next-pane"),
         Binding("shift+tab", "pane(-1)", "Previous pane", id="deck.previous-pane"),
-        Binding("escape", "clear", "Clear filter, marks, guidance", id="deck.clear"),
+        Binding("escape", "clear", "Clear filter and marks, hide tips", id="deck.clear"),
         Binding("q", "app.leave", "Leave; nothing stops", id="deck.leave"),
     ]
 
@@ -84,6 +87,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self._faults: Sequence[dict[str, Any]] = ()
         self._asked_doctor = False
         self._is_ready = False
+        self._pace = RedrawPace()
 
     def on_mount(self) -> None:
         self._is_ready = True
@@ -97,20 +101,42 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         if self.zoomed:
             self.set_focus(self.panes[PANES.index(self.zoomed)])
 
+    def get_task_table(self) -> Table:
+        return self.query_one(WorkPane)
+
     # Display
 
     def _handle_board(self, board: Board | None) -> None:
         if board is None:
             return
         self.changes.record_board(board, self.deck.ticks())
-        self.board = board
-        if is_visible_under_modal(self):
+        known, self.board = self.board, board
+        is_new = known is None or drop_measurements(known) != drop_measurements(board)
+        if is_new:
+            self._pace.record_change(self.deck.ticks())
+        if not is_visible_under_modal(self):
+            return
+        if is_new:
             self.show_board()
+        else:
+            self._show_measurements(board)
+
+    def _show_measurements(self, board: Board) -> None:
+        """Show the machine's figures of an otherwise unchanged board; the header ticks anyway."""
+        if not self.deck.time_travel.is_active:
+            for pane in self.panes:
+                if pane.id == "pools" and pane.display:
+                    self._show_pane(pane, board)
 
     def _tick(self) -> None:
         """Redraw ages, clocks and lingering rows."""
-        if is_visible_under_modal(self) and not self.deck.resting:
+        if not is_visible_under_modal(self) or self.deck.resting:
+            return
+        board = self.deck.time_travel.board or self.board or STARTING_BOARD
+        if self._pace.is_due(board, self.deck.now(), self.deck.ticks()):
             self.show_board()
+        else:
+            self._refresh_chrome(board)
 
     def on_screen_resume(self) -> None:
         self.show_board()
@@ -249,7 +275,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             return [
                 (self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")
             ]
-        return []
+        return [(self.look.adapt_text(NARROW_PLACES), "dim")] if self.app.size.width < 100 else []
 
     def refresh_message(self) -> None:
         """Draw the last message and the current keys.
@@ -282,11 +308,18 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.show_board()
 
     def on_key(self, event: events.Key) -> None:
-        """Explain keys known from other programs, once each."""
+        """Explain keys of the task list, and once each those known from other programs."""
+        if event.key in TASK_LIST_KEYS and not isinstance(self.focused, Input):
+            event.stop()
+            self.deck.show_message(TASK_LIST_HINT, "warn")
         if event.key in FOREIGN_KEYS and not isinstance(self.focused, Input):
             self.deck.show_message_once(f"{event.key.upper()} is {FOREIGN_KEYS[event.key]} here.")
 
 
+TASK_LIST_KEYS = ("asterisk", "v")
+TASK_LIST_HINT = (
+    "* and v mark in the list of tasks: 5 opens it (5, then F: what failed). space marks one row."
+)
 FOREIGN_KEYS: dict[str, str] = {
     "f3": "/",
     "f4": "/",

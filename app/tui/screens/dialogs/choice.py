@@ -20,17 +20,24 @@ from app.tui.actions.question import Answer, Question
 from app.tui.error_boundary import SafeScreen
 from app.tui.style import Look, Span, measure_spans
 from app.tui.widgets.footer import KeyHint
-from app.tui.widgets.modal import CANCEL_HINT, DismissOnClickOutside
+from app.tui.widgets.modal import ACCEPT_HINT, CANCEL_HINT, NARROW_CELLS, DismissOnClickOutside
 from app.tui.widgets.strips import StripWidget
 
 BOX = 72
+LIST_ANSWER = Answer("l", "list all")
+"""Answer of a question that names only some of its items."""
 _T = TypeVar("_T")
+
+
+def find_box_width(width: int, most: int = BOX) -> int:
+    """Return the width of a box on a terminal of `width` cells."""
+    return width if width < NARROW_CELLS else most
 
 
 def make_box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
     """Return the box, `cells` wide, as lines of spans."""
     inner = cells - 2
-    top = f"┌ {question.title} " + "─" * max(0, inner - measure_width(question.title) - 2) + "┐"
+    top = f"┌─ {question.title} " + "─" * max(0, inner - measure_width(question.title) - 3) + "┐"
     rows = [*question.body, [], *_make_answer_lines(question, marked, inner, look)]
     if look.plain:
         return [[(question.title, "bold")], *(list(row) for row in rows)]
@@ -161,6 +168,8 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
 
     def __init__(self, question: Question) -> None:
         super().__init__()
+        if question.names:
+            question = question._replace(answers=(*question.answers, LIST_ANSWER))
         self.question = question
         self._marked = next(
             n for n, answer in enumerate(question.answers) if answer.key == question.safe
@@ -173,14 +182,11 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         yield Box(id="box")
 
     def list_box_keys(self) -> Sequence[KeyHint]:
-        take = KeyHint(
-            "↵", "list them" if self.question.names else "take the marked answer", "enter", 0
-        )
         return (
-            take,
+            ACCEPT_HINT,
             KeyHint(
                 "↑ ↓" if self.question.column else "← →",
-                "mark",
+                "move",
                 "down" if self.question.column else "right",
                 1,
             ),
@@ -196,7 +202,7 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
 
     def _draw(self) -> None:
         box = self.query_one(Box)
-        cells = min(BOX, max(20, self.app.size.width - 2))
+        cells = find_box_width(self.app.size.width)
         lines = make_box_lines(self.question, self._marked, cells, box.look)
         at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
         self._visible_lines = clip_lines(list(range(len(lines))), self.app.size.height, at)
@@ -212,18 +218,15 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         self._draw()
 
     def action_take(self) -> None:
-        """Choose the marked answer.
+        """Choose the marked answer."""
+        self._choose(self.question.answers[self._marked].key)
 
-        On the safe answer of a question with `names`, show the full list instead.
-        """
-        key = self.question.answers[self._marked].key
-        if key == self.question.safe and self.question.names:
-            # rarely used; a top-level import would delay the first rows
-            from app.tui.screens.dialogs.item_list import ItemListScreen
+    def _list_items(self) -> None:
+        """Show the full list over the question."""
+        # rarely used; a top-level import would delay the first rows
+        from app.tui.screens.dialogs.item_list import ItemListScreen
 
-            self.app.push_screen(ItemListScreen(self.question.title, self.question.names))
-        else:
-            self._choose(key)
+        self.app.push_screen(ItemListScreen(self.question.title, self.question.names))
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -251,5 +254,7 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
     def _choose(self, key: str) -> None:
         if key == self.question.safe:
             self.dismiss(None)
+        elif key == LIST_ANSWER.key and self.question.names:
+            self._list_items()
         elif self.deck.ticks() - self._opened_at >= self.question.confirm_delay:
             self.dismiss(key)

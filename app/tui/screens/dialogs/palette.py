@@ -172,10 +172,7 @@ class PaletteScreen(
     PLACEHOLDER = "a command, a queue, #number"
     DEFAULT_CSS = """
     PaletteScreen { align: center top; }
-    PaletteScreen #palette { width: 76; max-width: 100%; height: 80%; margin-top: 2; }
-    PaletteScreen #palette { border: solid $foreground; }
-    PaletteScreen #palette.-ascii { border: ascii $foreground; }
-    PaletteScreen #palette { background: $background; color: $foreground; }
+    PaletteScreen #palette { width: 76; height: 80%; margin-top: 2; }
     PaletteScreen Input { height: 1; padding: 0 1; background: $background; }
     PaletteScreen CommandList { height: 1fr; background: $background; color: $foreground; }
     """
@@ -201,8 +198,7 @@ class PaletteScreen(
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
-        table = self.query_one(CommandList)
-        self.query_one("#palette").set_class(table.look.ascii, "-ascii")
+        self.frame_box(self.TITLE_WORD)
         self._show_matches("")
 
     def _show_matches(self, query: str) -> None:
@@ -212,7 +208,7 @@ class PaletteScreen(
             found = number[1]
             commands = [PaletteCommand(f"go to #{found}", lambda: go(found)), *commands]
         table = self.query_one(CommandList)
-        table.find_view("commands").title = f"{self.TITLE_WORD} {len(commands)}"
+        table.find_view("commands").title = f"{len(commands):,} found"
         table.find_view("commands").tail, table.find_view("commands").tail_first = (
             _format_hidden,
             True,

@@ -25,7 +25,7 @@ MOUSE_ON = "The deck handles clicks and the wheel again."
 
 
 def list_commands(app: DeckApp) -> list[PaletteCommand]:
-    """Return every command available on the current screen."""
+    """Return every command available on the current screen, places first."""
     return [
         *_list_bound(app),
         *_list_place_commands(app),
@@ -36,9 +36,10 @@ def list_commands(app: DeckApp) -> list[PaletteCommand]:
 
 def _list_bound(app: DeckApp) -> list[PaletteCommand]:
     live = app.screen.active_bindings
-    bindings = [
-        binding for binding in list_bindings(live) if binding.action not in ("palette", "help_quit")
-    ]
+    bindings = sorted(
+        (found for found in list_bindings(live) if found.action not in ("palette", "help_quit")),
+        key=lambda binding: not (binding.id or "").startswith("place."),
+    )
     # An action belongs to the node it is bound on: the app's actions are not the screen's.
     nodes = {found.binding.action: found.node for found in reversed(live.values())}
     return make_commands(
@@ -74,7 +75,7 @@ def _make_drain_command(app: DeckApp, place: QueueOrPool) -> PaletteCommand:
     does = (
         "resume (it is draining)"
         if place.status == "draining"
-        else "drain (running tasks finish, nothing new starts)"
+        else "drain (nothing new starts; shown as emptied on purpose)"
     )
     return PaletteCommand(
         f"{app.look.sanitize(get_label(place))}: {does}",
@@ -113,4 +114,4 @@ def _use_mouse(app: DeckApp, on: bool) -> None:
 
 def _mark_failures_seen(app: DeckApp) -> None:
     app.read_marks.mark_all_viewed(app.now())
-    app.show_message("All failures so far are marked as seen.")
+    app.show_message("All failures marked as seen.")

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from app.core.board import Board
 from app.tui.actions.question import CONFIRM_DELAY, Answer, Question
-from app.tui.screens.dialogs.choice import Box, ChoiceScreen, make_box_lines
+from app.tui.screens.dialogs.choice import Box, ChoiceScreen, find_box_width, make_box_lines
 from app.tui.style import Look, Span
 from app.tui.widgets.footer import KeyHint
 
@@ -35,7 +35,7 @@ class QuitScreen(ChoiceScreen):
 
     def _draw(self) -> None:
         box = self.query_one(Box)
-        cells = min(CELLS, max(20, self.app.size.width - 2))
+        cells = find_box_width(self.app.size.width, CELLS)
         lines = make_box_lines(
             self.question._replace(
                 body=self._make_rows(box.look, cells - 4), answers=(), column=True

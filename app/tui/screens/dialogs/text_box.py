@@ -12,10 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
+from textual.widget import Widget
 
 from app.tui.error_boundary import SafeScreen
 from app.tui.style import Span
-from app.tui.widgets.footer import KeyHint, KeyLine
+from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.modal import DismissOnClickOutside
 from app.tui.widgets.strips import StripWidget
 
@@ -23,14 +24,14 @@ SCROLL_HINTS = (KeyHint("space", "page down", "space", 2), KeyHint("b", "up", "b
 
 
 class BoxLine(NamedTuple):
-    """Line of the box: safe spans, and the key that a click on the line presses."""
+    """Line of the box: safe spans, and the keys that clicks press, by their first cells."""
 
     spans: Sequence[Span] = ()
-    key: str | None = None
+    keys: Sequence[tuple[int, str]] = ()
 
 
 class BoxText(StripWidget):
-    """Lines under a title rule, scrolled by whole lines."""
+    """Lines scrolled as a whole; the frame around them counts the lines below."""
 
     @dataclass
     class LineClicked(Message):
@@ -38,10 +39,9 @@ class BoxText(StripWidget):
 
         key: str
 
-    def __init__(self, lines: Sequence[BoxLine], title: str) -> None:
+    def __init__(self, lines: Sequence[BoxLine]) -> None:
         super().__init__(id="page")
         self._all = lines
-        self._title = title
         self._top = 0
 
     def show(self, lines: Sequence[BoxLine]) -> None:
@@ -51,24 +51,18 @@ class BoxText(StripWidget):
 
     def redraw(self) -> None:
         room, height = self.size
-        body = self._all[self._top : self._top + height - 1]
+        body = self._all[self._top : self._top + height]
         below = len(self._all) - self._top - len(body)
-        rule = self.look.draw_rule(
-            room, [(2, self._title)], f"{below} more below" if below else "", focused=True
-        )
+        if isinstance(self.parent, Widget):
+            self.parent.border_subtitle = f"{below} more below" if below else ""
         rows = [
-            [("  ", ""), *((self.look.adapt_text(text), style) for text, style in line.spans)]
+            [(" ", ""), *((self.look.adapt_text(text), style) for text, style in line.spans)]
             for line in body
         ]
-        self.draw(
-            [
-                self.look.strip([(rule, "title")], room),
-                *(self.look.strip(row, room) for row in rows),
-            ]
-        )
+        self.draw([self.look.strip(row, room) for row in rows])
 
     def move(self, by: int) -> None:
-        self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
+        self._top = max(0, min(self._top + by, len(self._all) - self.size.height))
         self.redraw()
 
     def fit(self) -> None:
@@ -81,8 +75,9 @@ class BoxText(StripWidget):
         self.move(-3)
 
     def on_click(self, event: events.Click) -> None:
-        at = self._top + event.y - 1
-        if event.y and at < len(self._all) and (key := self._all[at].key):
+        at = self._top + event.y
+        keys = self._all[at].keys if at < len(self._all) else ()
+        if key := next((key for begin, key in reversed(keys) if begin < event.x), ""):
             self.post_message(self.LineClicked(key))
 
 
@@ -95,11 +90,8 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
     BOX = "#box"
     DEFAULT_CSS = """
     BoxScreen { align: center middle; }
-    BoxScreen #box { width: 76; max-width: 100%; height: 90%; border: solid $foreground; }
-    BoxScreen #box { background: $background; color: $foreground; }
-    BoxScreen #box.-ascii { border: ascii $foreground; }
+    BoxScreen #box { width: 76; height: 90%; }
     BoxScreen #page { height: 1fr; width: 1fr; }
-    BoxScreen KeyLine { height: 1; width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "dismiss", "Close", id="box.close"),
@@ -119,19 +111,18 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
         self._title, self._lines, self._close, self._more = title, lines, close, keys
 
     def list_box_keys(self) -> Sequence[KeyHint]:
-        # the box shows the other keys, where they can be clicked
-        return (KeyHint("esc", self._close, "escape", 0),)
+        return (*self._more, *SCROLL_HINTS, KeyHint("esc", self._close, "escape", 0))
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield BoxText(self._lines, self._title)
-            yield KeyLine()
+            yield self.make_text()
+
+    def make_text(self) -> BoxText:
+        """Return the widget with the lines."""
+        return BoxText(self._lines)
 
     def on_mount(self) -> None:
-        self.query_one("#box").set_class(self.page.look.ascii, "-ascii")
-        self.query_one(KeyLine).show(
-            [*SCROLL_HINTS, *self._more, KeyHint("q", self._close, "q", 0)]
-        )
+        self.frame_box(self._title)
 
     @property
     def page(self) -> BoxText:

@@ -27,15 +27,11 @@ class TextPromptScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScree
     BOX = "#ask"
     DEFAULT_CSS = """
     TextPromptScreen { align: center middle; background: transparent; }
-    TextPromptScreen #ask { width: 60; max-width: 100%; height: 4; background: $background; }
-    TextPromptScreen #ask { border: solid ansi_default; }
-    TextPromptScreen.-ascii #ask { border: ascii ansi_default; }
+    TextPromptScreen #ask { width: 60; height: 4; }
     TextPromptScreen Input { background: transparent; border: none; padding: 0; height: 1; }
     TextPromptScreen Static { height: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave all as it was", id="ask.leave")
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", id="ask.leave")]
 
     def __init__(
         self,
@@ -48,13 +44,12 @@ class TextPromptScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScree
         self._title, self._says, self._value, self._fault = title, prompt, value, fault
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="ask") as box:
-            box.border_title = self._title
+        with Vertical(id="ask"):
             yield make_entry("answer", self._value)
             yield Static(self._says, markup=False, id="says")
 
     def on_mount(self) -> None:
-        self.set_class(self.app.has_class("-ascii"), "-ascii")
+        self.frame_box(self._title)
         self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)

@@ -7,11 +7,10 @@ from app.tui.screens.dialogs.choice import ChoiceScreen
 
 _DESCRIPTIONS = {
     "quiet": "the terminal's own colours",
-    "dark": "light on dark",
-    "light": "dark on light",
-    "contrast": "white and bright on black",
+    "light": "dark on white",
+    "contrast": "bright on black",
 }
-_KEYS = {"t": "quiet", "d": "dark", "l": "light", "c": "contrast"}
+_KEYS = {"t": "quiet", "l": "light", "c": "contrast"}
 
 
 class ThemeScreen(ChoiceScreen):

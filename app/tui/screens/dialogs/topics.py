@@ -6,16 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 
 from app.core.text.markdown import lay_out
 from app.help import list_topics, read_topic
 from app.tui.screens.dialogs.palette import PaletteCommand, PaletteScreen
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen, BoxText
 from app.tui.style import STATES, Look
-from app.tui.widgets.footer import KeyHint, KeyLine
+from app.tui.widgets.footer import KeyHint
 
 _ASCII_SIGNS = str.maketrans({sign.glyph: sign.ascii for sign in STATES.values()})
 
@@ -63,12 +61,12 @@ def lay_out_topic(text: str, width: int, look: Look) -> list[BoxLine]:
 class TopicText(BoxText):
     """Text of a topic, laid out for the width of the box."""
 
-    def __init__(self, text: str, title: str) -> None:
-        super().__init__((), title)
+    def __init__(self, text: str) -> None:
+        super().__init__(())
         self._text = text
 
     def fit(self) -> None:
-        self.show(lay_out_topic(self._text, self.size.width - 3, self.look))
+        self.show(lay_out_topic(self._text, self.size.width - 2, self.look))
 
 
 class TopicScreen(BoxScreen):
@@ -86,10 +84,8 @@ class TopicScreen(BoxScreen):
         title = self._text.partition("\n")[0].removeprefix("# ")
         super().__init__(f"Help: {title}", (), "close", (KeyHint("h", "topics", "h", 1),))
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
-            yield TopicText(self._text, self._title)
-            yield KeyLine()
+    def make_text(self) -> BoxText:
+        return TopicText(self._text)
 
     def action_topics(self) -> None:
         self.deck.open_topics()

@@ -16,7 +16,7 @@ from app.core.text.sanitize import pad
 from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.actions.question import Answer, Question
 from app.tui.error_boundary import SafeScreen
-from app.tui.screens.dialogs.choice import BOX, Box, find_answer, make_box_lines
+from app.tui.screens.dialogs.choice import Box, find_answer, find_box_width, make_box_lines
 from app.tui.style import ALERTS, STATES, UNKNOWN, Look, Span
 from app.tui.time_format import format_age_ago, format_wall_time
 from app.tui.widgets.footer import KeyHint
@@ -132,7 +132,7 @@ class WhileAwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen
 
     def _draw(self) -> None:
         box = self.query_one(Box)
-        cells = min(BOX, max(20, self.app.size.width - 2))
+        cells = find_box_width(self.app.size.width)
         box.show(make_box_lines(self._make_question(box.look), 0, cells, box.look), cells)
 
     def _make_question(self, look: Look) -> Question:

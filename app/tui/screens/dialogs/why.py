@@ -20,19 +20,18 @@ from app.tui.pages.task_facts import (
     format_expected_start,
     format_title,
 )
-from app.tui.screens.base_page import TextLine
 from app.tui.screens.base_polling import PollingScreen
 from app.tui.screens.base_task import make_task_row
 from app.tui.widgets.document import DocRow, DocumentView, Section, wrap_text
-from app.tui.widgets.footer import KeyHint, KeyLine
+from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.modal import DismissOnClickOutside
 from db.states import ACTIVE, WAITING
 
 if TYPE_CHECKING:
     from app.client import Client
 
-HINTS = (KeyHint("↵", "opens the task", "enter", 0), KeyHint("esc", "closes", "escape", 0))
-MAX_WIDTH, FRAME_LINES = 90, 4
+HINTS = (KeyHint("↵", "open the task", "enter", 0), KeyHint("esc", "close", "escape", 0))
+MAX_WIDTH, FRAME_LINES = 90, 2
 MAX_SUGGESTIONS = 3
 """Maximum number of suggestions shown; the task screen applies them."""
 
@@ -61,14 +60,11 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield TextLine(id="head")
             yield DocumentView(id="why")
-            yield KeyLine("foot")
 
     def on_mount(self) -> None:
-        self.set_class(self.look.ascii, "-ascii")
+        self.frame_box("")
         self.query_one(DocumentView).focus()
-        self.query_one(KeyLine).show(HINTS)
 
     def reread(self) -> None:
         self.read(lambda client: fetch_snapshot(client, self._ident), self._apply_snapshot)
@@ -104,7 +100,7 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
         facts = TaskContext(
             known.about, self.look, self.now, room, self.board, known.tail, self._snapshot_at
         )
-        self.query_one("#head", TextLine).show([(f" {format_title(facts)} ", "bold")])
+        self.frame_box(format_title(facts))
         self.query_one(DocumentView).styles.max_height = max(
             3, self.app.size.height * 9 // 10 - FRAME_LINES
         )
@@ -131,7 +127,6 @@ def make_sections(facts: TaskContext) -> Iterable[Section]:
         if not format_expected_start(facts):
             yield Section("", (DocRow((("The start time cannot be predicted.", "dim"),)),))
     elif facts.status in ACTIVE:
-        yield Section("", (DocRow((("It does not wait: it runs.", ""),)),))
         yield task.build_use_section(facts)
     else:
         yield task.build_end_section(facts)

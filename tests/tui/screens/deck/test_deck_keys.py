@@ -19,6 +19,7 @@ from app.errors import Conflict
 from app.tui.actions.tasks import Request
 from app.tui.app import TaskdeckApp
 from app.tui.error_boundary import SafeScreen
+from app.tui.screens import task_actions
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.dialogs.quit import QuitScreen
@@ -131,7 +132,7 @@ async def test_a_message_reports_the_action_and_u_undoes_it():
         assert "Paused #1042 a task.  u undo" in await deck.says("Paused")
         await deck.press("u")
         assert await deck.asked("resume") == [{"ids": [UUID.format(1042)]}]
-        assert "Continued #1042" in await deck.says("Continued")
+        assert "Resumed #1042" in await deck.says("Resumed")
 
 
 async def test_a_verb_waiting_for_the_database_says_so_and_blocks_nothing():
@@ -176,8 +177,8 @@ async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
         await (await deck.move_to(1039)).press("x")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         shown = "\n".join(read_screen_lines(deck.app))
-        assert "│ Cancel 1 task?" in shown
-        assert "│ ● 1039 encode S02E04.mkv     running 57m, 95% of limit: work lost" in shown
+        assert "│ Cancel #" in shown
+        assert "│ ● 1039 encode S02E04.mkv  running 57m, 95% of limit: work lost" in shown
         assert "│ 1 task depends on it and is cancelled too: 1064 upload S02E04" in shown
         assert (
             "│ Running ones get TERM, then KILL after 5.0s." in shown or "KILL after 5s." in shown
@@ -211,7 +212,7 @@ async def click_on(deck: DeckDriver, text: str) -> None:
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 16)])
 @pytest.mark.parametrize(
-    ("answer", "cancelled"), [("y  cancel it", 1), ("n  keep it", 0), ("Cancel 1 task?", None)]
+    ("answer", "cancelled"), [("y  cancel it", 1), ("n  no", 0), ("Cancel #1039", None)]
 )
 async def test_a_click_on_an_answer_gives_it(
     answer: str, cancelled: int | None, size: tuple[int, int]
@@ -238,18 +239,14 @@ async def test_a_click_on_a_line_of_a_list_picks_it():
 async def test_a_click_on_a_key_in_the_help_presses_it():
     async with open_deck() as deck:
         await click_on(deck, "? help")
-        await wait_for(
-            deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app))
-        )
+        await wait_for(deck.pilot, lambda: "On a task" in "\n".join(read_screen_lines(deck.app)))
         await click_on(deck, "i ids")
         await wait_for(deck.pilot, lambda: "task.cancel" in "\n".join(read_screen_lines(deck.app)))
-        await click_on(deck, "q close")
+        await click_on(deck, "esc close")
         await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
         await click_on(deck, "? help")
-        await wait_for(
-            deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app))
-        )
-        await click_on(deck, "Pause, continue, hold")
+        await wait_for(deck.pilot, lambda: "On a task" in "\n".join(read_screen_lines(deck.app)))
+        await click_on(deck, "Pause, resume, hold")
         assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
         assert deck.app.screen is deck.screen
 
@@ -272,11 +269,11 @@ async def test_a_click_beside_a_dialog_closes_it(key: str):
 
 async def test_clicks_on_the_why_dialog_close_it_or_open_the_task():
     async with open_deck() as deck:
-        for words, there in (("esc closes", DeckScreen), ("opens the task", TaskScreen)):
+        for words, there in (("esc close", DeckScreen), ("open the task", TaskScreen)):
             await deck.press("w")
             await wait_for(
                 deck.pilot,
-                lambda: any("opens the task" in line for line in read_screen_lines(deck.app)),
+                lambda: any("open the task" in line for line in read_screen_lines(deck.app)),
             )
             await click_on(deck, words)
             await wait_for(deck.pilot, lambda there=there: isinstance(deck.app.screen, there))
@@ -408,9 +405,7 @@ async def test_retrying_a_succeeded_task_asks_first():
         await (await deck.move_to(1046)).press("r")
         await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         shown = "\n".join(read_screen_lines(deck.app))
-        assert (
-            "1046 encode S02E03.mkv" in shown and "It has succeeded; this runs it again." in shown
-        )
+        assert "1046 encode S02E03.mkv" in shown and "It succeeded; a retry runs it again." in shown
         await deck.answer("n")
         assert "retry" not in deck.recording.verbs()
         await deck.press("r")
@@ -428,9 +423,9 @@ async def test_a_repeated_r_retries_a_task_once_until_its_row_changes():
     async with open_deck() as deck:
         await deck.move_to(1048)
         post_keys(deck.app, "r", "r")
-        await deck.says("Runs again: #1048")
+        await deck.says("Retrying #1048")
         await deck.press("r")
-        assert "#1048 was already asked to run again" in await deck.says("already")
+        assert "#1048 is being retried already" in await deck.says("already")
         assert len(await deck.asked("retry")) == 1
         board = boards.busy()
         failed_anew = tuple(
@@ -446,12 +441,11 @@ async def test_a_task_that_failed_again_can_be_retried_after_a_while():
     async with open_deck() as deck:
         clock = cast(Clock, deck.app.ticks)
         await (await deck.move_to(1048)).press("r")
-        await deck.says("Runs again: #1048")
+        await deck.says("Retrying #1048")
         clock.at += RETRY_GRACE - 0.1
         await deck.press("r")
-        assert (
-            "#1048 was already asked to run again; its row does not show it yet."
-            in await deck.says("already")
+        assert "#1048 is being retried already; its row does not show it yet." in await deck.says(
+            "already"
         )
         clock.at += 0.1
         await deck.press("r")
@@ -644,10 +638,67 @@ async def test_f_cycles_the_states_and_marks_failures_as_seen():
         assert [row.number for view in work.views for row in view.rows] == [1048, 1045]
         assert "failed" not in read_screen_lines(deck.app)[1]
         assert deck.message().startswith(
-            " 3 failures are marked as seen. All of them, and older ones: 5, then F."
+            " 3 failures marked as seen, 1 of them not listed here. To list all failures: 5,"
         )
         await deck.press("f")
         assert sum(len(view.rows) for view in work.views) == 17
+
+
+async def test_f_says_that_failures_not_listed_are_marked_too():
+    async with open_deck(boards.busy()._replace(failed=23)) as deck:
+        await deck.press("F")
+        assert deck.message().startswith(
+            " 23 failures marked as seen, 21 of them not listed here. To list all failures: 5,"
+        )
+
+
+@pytest.mark.parametrize("before", ["1", "3", "8", "E", "4"])
+@pytest.mark.parametrize(("key", "number"), [("3", 1042), ("8", 1049), ("E", 1048)])
+async def test_a_section_has_one_key_that_never_cycles(before: str, key: str, number: int):
+    async with open_deck() as deck:
+        await deck.press(before, key)
+        assert (deck.screen.table.id, deck.screen.table.item.number) == ("work", number)
+        await deck.press("j", key)
+        assert deck.screen.table.item.number != number, "the cursor stays in its section"
+        await deck.press("O", key)
+        assert deck.screen.table.id == "work"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("3", "Nothing runs."), ("8", "Nothing waits."), ("E", "5 lists all tasks.")]
+)
+async def test_the_key_of_an_empty_section_says_so(key: str, said: str):
+    async with open_deck(boards.busy()._replace(running=(), next=(), ended=())) as deck:
+        await deck.press(key)
+        await deck.says(said)
+
+
+async def test_a_filter_of_tasks_leaves_alerts_and_says_so():
+    async with open_deck() as deck:
+        alerts = deck.screen.panes[3]
+        await deck.press("slash", *"encode", "enter")
+        assert len(alerts.views[0].rows) == len(boards.busy().alerts)
+        assert any("not filtered" in line for line in read_screen_lines(deck.app))
+        await deck.press("escape")
+        assert not any("not filtered" in line for line in read_screen_lines(deck.app))
+
+
+async def test_a_submitted_task_gets_the_cursor():
+    async with open_deck() as deck:
+        new = boards.busy().next[0]._replace(number=1063, uuid=UUID.format(1063))
+        deck.app.open_form()
+        deck.app.screen.dismiss({"number": 1063, "uuid": new.uuid, "name": new.name})
+        await deck.says("Submitted #1063.")
+        await deck.show(boards.busy()._replace(next=(*boards.busy().next, new)))
+        assert deck.screen.panes[2].item.number == 1063
+
+
+async def test_a_submitted_task_behind_the_shown_ones_is_reported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(task_actions, "SUBMITTED_DELAY", 0.0)
+    async with open_deck() as deck:
+        deck.app.open_form()
+        deck.app.screen.dismiss({"number": 1063, "uuid": UUID.format(1063), "name": "new"})
+        await deck.says("#1063. It is not among the rows shown: 5 lists all tasks.")
 
 
 async def test_enter_on_a_queue_shows_its_tasks_and_q_returns():
@@ -726,12 +777,9 @@ async def test_help_lists_the_bindings_of_the_focused_pane():
     async with open_deck() as deck:
         await deck.press("question_mark")
         shown = "\n".join(read_screen_lines(deck.app))
-        assert "Digits go places" in shown
-        assert "On a task" in shown and "Everywhere" not in shown, (
-            "what can be done here comes first"
-        )
+        assert shown.index("On a task") < shown.index("Everywhere"), "actions here come first"
         await deck.press("G")
-        assert "Palette: every command" in "\n".join(read_screen_lines(deck.app))
+        assert "Digits, O, B and E go" in "\n".join(read_screen_lines(deck.app))
         await deck.press("q")
         assert deck.app.screen is deck.screen
 
@@ -745,7 +793,7 @@ async def test_u_undoes_step_by_step_and_names_the_next_step():
         await deck.press("u")
         assert "u undo: Paused #1042" in await deck.says("Released")
         await deck.press("u")
-        await deck.says("Continued")
+        await deck.says("Resumed")
         assert [verb for verb in deck.recording.verbs() if verb in ("release", "resume")] == [
             "release",
             "resume",
@@ -804,7 +852,7 @@ async def test_a_newer_reversible_action_is_undone_at_once():
         await (await deck.move_to(1042)).press("p")
         await deck.says("Paused")
         await deck.press("u")
-        await deck.says("Continued #1042")
+        await deck.says("Resumed #1042")
 
 
 @pytest.mark.parametrize(("key", "answer", "says", "then"), [
@@ -925,9 +973,7 @@ async def test_the_palette_keeps_capitals_and_counts_hidden_commands():
         await deck.press("colon")
         await wait_for(
             deck.pilot,
-            lambda: any(
-                "Commands" in line and "more" in line for line in read_screen_lines(deck.app)
-            ),
+            lambda: any("found" in line and "more" in line for line in read_screen_lines(deck.app)),
         )
         await deck.press(*"alerts")
         await wait_for(
@@ -1004,7 +1050,7 @@ async def test_a_key_known_from_other_programs_is_explained_once():
 async def test_an_unbound_key_points_to_the_help_until_the_next_action(place: str):
     async with open_deck() as deck:
         await deck.press(place)
-        for key in "8Z%*":
+        for key in "Z%&":
             post_keys(deck.app, key)
             await deck.says(f" {key} does nothing here; ? shows the keys.")
             await deck.press("g")
@@ -1014,11 +1060,11 @@ async def test_an_unbound_key_points_to_the_help_until_the_next_action(place: st
 async def test_an_unbound_key_keeps_the_message_and_is_text_in_fields():
     async with open_deck() as deck:
         deck.app.show_message("Submitted #7.")
-        await deck.press("8")
+        await deck.press("Z")
         await deck.says("Submitted #7.")
-        await deck.press("slash", "8", "Z", "escape")
+        await deck.press("slash", "Y", "Z", "escape")
         assert "does nothing" not in deck.message()
-        await deck.press("question_mark", "8")
+        await deck.press("question_mark", "Z")
         assert "does nothing" not in deck.message()
 
 
@@ -1072,8 +1118,8 @@ def read_footer(deck: DeckDriver) -> str:
 @pytest.mark.parametrize(("numbers", "offered"), [
     ((1042, 1043), "x cancel 2 marked  p pause 2 marked  e edit 2 marked  esc unmark"),
     ((1053,), "x cancel 1 marked  p hold 1 marked  t to front 1 marked  esc unmark"),
-    ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r run again 1 marked"),
-    ((1048,), "r run again 1 marked"),
+    ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r retry 1 marked"),
+    ((1048,), "r retry 1 marked"),
 ])  # fmt: skip
 async def test_the_footer_offers_actions_for_the_marks(numbers: tuple[int, ...], offered: str):
     """Leave the cursor on an unmarked row: the footer must ignore it."""
@@ -1133,7 +1179,7 @@ async def test_a_held_unbound_key_is_reported_once(monkeypatch: pytest.MonkeyPat
     async with open_deck() as deck:
         drawn: list[object] = []
         monkeypatch.setattr(MessageLine, "show", lambda _line, spans: drawn.append(spans))
-        post_keys(deck.app, *"8" * 20)
+        post_keys(deck.app, *"Z" * 20)
         await deck.pilot.pause()
         assert len(drawn) == 1
 

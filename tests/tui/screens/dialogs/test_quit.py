@@ -15,7 +15,7 @@ from tests.tui import boards
 BOARD = boards.busy()._replace(waiting_total=22)
 
 EXPECTED_DIALOG = """\
-┌ Leave Taskdeck ────────────────────────────────────────────────┐
+┌─ Leave Taskdeck ───────────────────────────────────────────────┐
 │ The runtime runs in this deck (--in-process).                  │
 │ The 7 jobs continue to their end; 22 tasks wait for a runtime. │
 │                                                                │
@@ -48,7 +48,7 @@ class DialogApp(App[None]):
 
 async def test_the_dialog_says_what_continues_and_what_stops():
     app = DialogApp(BOARD)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         assert app.drawn() == EXPECTED_DIALOG.splitlines()
 

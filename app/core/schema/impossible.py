@@ -1,0 +1,126 @@
+"""Reasons why no submission can satisfy a schema of parameters.
+
+A parameter that every task has, because it is required or has a default, must be allowed and have a
+possible value. The search is not complete: it finds contradictions that people write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.schema import json_schema, regex
+from app.core.schema.json_schema import format_path
+
+_Part = tuple[Any, Any]
+"""A schema, and the resolver of its references."""
+
+_BOUNDS = (
+    ("minimum", "maximum", {"integer", "number"}),
+    ("minLength", "maxLength", {"string"}),
+    ("minItems", "maxItems", {"array"}),
+    ("minProperties", "maxProperties", {"object"}),
+)
+_ALL_TYPES = frozenset(("string", "integer", "number", "boolean", "null", "array", "object"))
+
+
+def find_contradiction(
+    evaluator: json_schema.Evaluator, is_known: Callable[[str], bool], count: float
+) -> str:
+    """Return why no submission can pass, or "".
+
+    `is_known` says which parameters a submission may give, `count` how many there are.
+    """
+    finder = _Finder(evaluator)
+    parts = list(finder.iterate_certain(evaluator.schema, evaluator.resolver))
+    always = finder.list_always(parts)
+    for name, word in always.items():
+        fault = "" if is_known(name) else "properties does not describe it: it cannot be given"
+        if fault := fault or finder.find_fault(name, parts):
+            return f"{format_path([name])} {word}, but {fault}"
+    least = max((part.get("minProperties", 0) for part, _ in parts), default=0)
+    if least > count:
+        return f"at least {least} parameters are needed, but there are {count}"
+    most = min(
+        (part["maxProperties"] for part, _ in parts if "maxProperties" in part), default=None
+    )
+    if most is not None and most < len(always):
+        return f"at most {most} parameters are allowed, but every task has {len(always)}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Search for a parameter that every task has, but none can have."""
+
+    evaluator: json_schema.Evaluator
+
+    def iterate_certain(self, schema: Any, looked: Any) -> Iterator[_Part]:
+        """Yield the parts of a schema that always apply.
+
+        Up to draft 7, `$ref` replaces all keywords beside it.
+        """
+        for part, _, resolver in json_schema.iterate_parts(schema, looked, certain=True):
+            if not (self.evaluator.is_legacy and "$ref" in part):
+                yield part, resolver
+
+    def list_always(self, parts: Sequence[_Part]) -> dict[str, str]:
+        """Return the names that every task has, and why."""
+        found = {name: "is required" for part, _ in parts for name in part.get("required", ())}
+        for part, resolver in parts:
+            for name, inner in part.get("properties", {}).items():
+                if any("default" in node for node, _ in self.iterate_certain(inner, resolver)):
+                    found.setdefault(name, "has a default")
+        return found
+
+    def find_fault(self, name: str, parts: Sequence[_Part]) -> str:
+        """Return why a parameter cannot be given, or ""."""
+        if not all(_is_allowed(name, part) for part, _ in parts):
+            return "additionalProperties: false forbids it"
+        said = [
+            (part["properties"][name], resolver)
+            for part, resolver in parts
+            if name in part.get("properties", {})
+        ]
+        return "" if self._has_value(said) else "its schema allows no value"
+
+    def _has_value(self, said: Sequence[_Part]) -> bool:
+        nodes = [node for inner, looked in said for node, _ in self.iterate_certain(inner, looked)]
+        types = _ALL_TYPES.intersection(*map(_read_types, nodes))
+        if any(inner is False for inner, _ in said) or not types:
+            return False
+        if any(_is_empty_range(nodes, types, *bound) for bound in _BOUNDS):
+            return False
+        lists = [found for node in nodes if (found := _list_values(node)) is not None]
+        return not lists or any(
+            all(self.evaluator.is_valid(value, inner, looked) for inner, looked in said)
+            for value in min(lists, key=len)
+        )
+
+
+def _is_allowed(name: str, part: Mapping[str, Any]) -> bool:
+    return (
+        part.get("additionalProperties") is not False
+        or name in part.get("properties", {})
+        or any(regex.search(pattern, name) for pattern in part.get("patternProperties", {}))
+    )
+
+
+def _read_types(node: Mapping[str, Any]) -> frozenset[str]:
+    said = node.get("type", _ALL_TYPES)
+    types = frozenset([said] if isinstance(said, str) else said)
+    return types | {"integer"} if "number" in types else types
+
+
+def _list_values(node: Mapping[str, Any]) -> Sequence[Any] | None:
+    return [node["const"]] if "const" in node else node.get("enum")
+
+
+def _is_empty_range(
+    nodes: Sequence[Mapping[str, Any]], types: frozenset[str], low: str, high: str, of: set[str]
+) -> bool:
+    """Return True if all values have a type that the bounds limit, and the bounds cross."""
+    lows = [node[low] for node in nodes if low in node]
+    highs = [node[high] for node in nodes if high in node]
+    return types <= of and bool(lows and highs) and max(lows) > min(highs)

@@ -1,0 +1,115 @@
+"""Reads of a replica, which its home may replace meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from app import paths
+from app.core.text import units
+from app.errors import Conflict, Problem, Storage
+from app.service.context import Call
+from db import timestamps
+from db.engine import READ_ERRORS, open_database
+from db.errors import DamagedDatabase
+from db.maintenance import migrate
+from db.restore.replica_file import make_damaged_error, make_unreadable_error, read_origin_and_time
+from db.sqlite_files import make_undisturbed_uri
+
+T = TypeVar("T")
+
+HOME_VERBS = frozenset({
+    "db.backups", "db.check", "db.cleanup", "db.slow", "db.verify", "doctor", "wait",
+})  # fmt: skip
+"""Verbs that need more of a home than its database, so that a replica does not answer them."""
+
+READ_FAULTS = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError, *READ_ERRORS,
+)  # fmt: skip
+"""Errors that may stem from the content of a database."""
+ATTEMPTS = 20
+"""Reads of a replica that changes during each of them."""
+
+
+def read(home: Path, verb: str, args: dict[str, Any]) -> Any:
+    """Answer a reading verb from the replica in `home`, and leave no file there.
+
+    Without a WAL the file is read as immutable, so a read is repeated if the file has changed.
+    Raise Conflict for a verb that needs more of a home than its database, else Storage.
+    """
+    if verb in HOME_VERBS:
+        raise make_home_needed_error(verb.replace(".", " "), home)
+    path = paths.get_replica_path(home)
+    return _read_unchanged(path, lambda: asyncio.run(_answer(home, path, verb, args)))
+
+
+def describe_age(home: str) -> str:
+    """Return `this is a copy of HOST:FOLDER of 10:31, 2m old`. Raise Storage."""
+    path = paths.get_replica_path(Path(home))
+    origin, at = _read_unchanged(path, lambda: read_origin_and_time(path))
+    if at is None:
+        return f"this is a copy of {origin}, of unknown age"
+    made, now = timestamps.parse_time(at), timestamps.utcnow()
+    age = units.format_age((now - made).total_seconds())
+    return f"this is a copy of {origin} of {units.format_clock_time(made, now)}, {age} old"
+
+
+def _read_unchanged(path: Path, read_once: Callable[[], T]) -> T:
+    """Return the result of a read during which the replica did not change."""
+    for _ in range(ATTEMPTS):
+        before = _identify(path)
+        try:
+            found = read_once()
+        except (*READ_FAULTS, Storage) as error:
+            if before == _identify(path):
+                raise _translate_failure(error, path) from error
+        else:
+            if before == _identify(path):
+                return found
+    raise Storage(f"the replica changes all the time: {path}. Nothing was done.", "Try again.")
+
+
+def make_home_needed_error(what: str, home: Path | str) -> Conflict:
+    """Return the error for a command that needs more of a home than a replica has."""
+    return Conflict(
+        f"{what} needs a home, and {home} is a replica. Nothing was done.",
+        "See: taskdeck help replica",
+    )
+
+
+def _identify(path: Path) -> tuple[int, int, int] | None:
+    """Return inode, size and time of a replica, or None if its WAL makes reads consistent."""
+    if path.with_name(f"{path.name}-wal").exists():
+        return None
+    try:
+        found = path.stat()
+    except OSError as error:
+        why = (error.strerror or os.strerror(error.errno or 0)).lower()
+        raise Storage(f"the replica cannot be read ({why}): {path}.") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+async def _answer(home: Path, path: Path, verb: str, args: dict[str, Any]) -> Any:
+    from app.service.registry import call_verb  # imports every verb
+
+    version = migrate.read_version(path, make_undisturbed_uri)
+    if version != migrate.HEAD:
+        raise Storage(
+            f"the replica has version {version!r}, this program needs {migrate.HEAD!r}: {path}."
+            " Nothing was done.",
+            "Read it with the Taskdeck that made it.",
+        )
+    async with open_database(path, writable=False, make_uri=make_undisturbed_uri) as db:
+        return await call_verb(Call(db, "", home), verb, args)
+
+
+def _translate_failure(error: Exception, path: Path) -> Exception:
+    """Return the problem behind an error; backups are no help against damage of a replica."""
+    if isinstance(error, DamagedDatabase):
+        return make_damaged_error(error.why, path)
+    if isinstance(error, Problem) or not isinstance(error, READ_ERRORS):
+        return error
+    return make_unreadable_error(error, path)

@@ -1,0 +1,286 @@
+"""Dependencies between the tasks of one submission, and on stored tasks.
+
+A reference names another task of the submission, or else a stored one, which the caller looks up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from app.core.task_spec import TaskSpec
+from app.core.text.sanitize import sanitize
+from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Usage
+
+MAX_NAMED_ERRORS = 10
+"""Maximum number of errors named in one refusal."""
+MAX_EDGES = 1_000_000
+"""Maximum number of dependencies of a batch.
+
+Dependencies grow with the square of the tasks of one name.
+"""
+_NUMBER = re.compile(r"#?[0-9]+")
+
+FindTask = Callable[[str | int], str]
+"""Function that returns the uuid of a stored task, or raises Problem."""
+
+
+class DependencyEdge(NamedTuple):
+    """A dependency of a batch task.
+
+    `task` is a position in the batch. `parent` is a position in the batch, or the uuid of an
+    existing task.
+    """
+
+    task: int
+    parent: int | str
+    kind: str
+
+
+class Dependent(NamedTuple):
+    """A batch task with dependencies: position, name, references by kind, and line number or 0."""
+
+    at: int
+    name: str
+    references: tuple[tuple[str, str | int], ...]
+    line: int = 0
+
+    @classmethod
+    def make(cls, at: int, name: str, spec: TaskSpec, line: int) -> Dependent:
+        """Return the dependent of a specification."""
+        references = (*(("success", one) for one in spec.after),
+                      *(("any", one) for one in spec.after_any))  # fmt: skip
+        return cls(at, name, references, line)
+
+
+def is_name(reference: str | int) -> bool:
+    """Return True if a reference may name a batch task. Digits never do."""
+    return isinstance(reference, str) and not _NUMBER.fullmatch(reference)
+
+
+def find_dependencies(
+    dependents: Sequence[Dependent],
+    positions_by_name: Mapping[str, Sequence[int]],
+    find_task: FindTask,
+) -> tuple[list[DependencyEdge], dict[int, Problem]]:
+    """Return the dependencies, and the problems by task position.
+
+    Unknown parents and cycles are problems. A parent may be a batch task given by name, unless that
+    task has a problem itself. Raise Usage for too many dependencies.
+    """
+    by_position = {one.at: one for one in dependents}
+    found, children = dict[int, list[DependencyEdge]](), dict[int, list[int]]()
+    unknown: dict[int, Problem] = {}
+    pending, many = list(by_position), 0
+    while True:  # Tasks that depend on a rejected task are checked again.
+        rejected = list[int]()
+        for at in pending:
+            edges, missing = _find_edges(by_position[at], positions_by_name, unknown, find_task)
+            many += len(edges) - len(found.get(at, ()))
+            if many > MAX_EDGES:
+                raise _make_too_many_edges(positions_by_name, by_position[at])
+            found[at] = edges
+            for edge in edges:
+                if isinstance(edge.parent, int):
+                    children.setdefault(edge.parent, []).append(at)
+            if missing:
+                unknown[at] = combine_errors(missing)
+                rejected.append(at)
+        for cycle in () if rejected else find_cycles(found, unknown):
+            unknown |= dict.fromkeys(cycle, _make_cycle_problem([by_position[at] for at in cycle]))
+            rejected += cycle
+        if not rejected:
+            return [
+                edge for at, edges in found.items() if at not in unknown for edge in edges
+            ], unknown
+        pending = list(
+            dict.fromkeys(
+                heir for at in rejected for heir in children.pop(at, ()) if heir not in unknown
+            )
+        )
+
+
+def _find_edges(
+    task: Dependent,
+    positions_by_name: Mapping[str, Sequence[int]],
+    rejected: Container[int],
+    find_task: FindTask,
+) -> tuple[list[DependencyEdge], list[Problem]]:
+    """Return the dependencies of one task, and the problems of its unknown parents."""
+    edges, missing = list[DependencyEdge](), list[Problem]()
+    for kind, reference in task.references:
+        inner = [
+            at
+            for at in _find_in_batch(positions_by_name, reference, task.at, find_task)
+            if at not in rejected
+        ]
+        edges += [
+            DependencyEdge(task.at, parent, kind)
+            for parent in inner or find_parent(find_task, reference, missing)
+        ]
+    return edges, missing
+
+
+def _find_in_batch(
+    positions_by_name: Mapping[str, Sequence[int]],
+    reference: str | int,
+    at: int,
+    find_task: FindTask,
+) -> Sequence[int]:
+    """Return the batch tasks that a reference names.
+
+    A task's own name refers to a stored task of that name if there is one.
+    """
+    if not is_name(reference):
+        return []
+    named = positions_by_name.get(str(reference), ())
+    others = [i for i in named if i != at]
+    if others or not named:
+        return others
+    try:
+        find_task(reference)
+    except NotFound:
+        return named
+    except Problem:
+        pass
+    return []
+
+
+def find_parent(find_task: FindTask, reference: str | int, missing: list[Problem]) -> list[str]:
+    """Return the uuid of the referenced stored task; append a problem to `missing`."""
+    try:
+        return [find_task(reference)]
+    except Problem as problem:
+        missing.append(problem)
+        return []
+
+
+def _make_cycle_problem(cycle: Sequence[Dependent]) -> Conflict:
+    """Return the problem of a dependency cycle."""
+    names = [
+        f'"{sanitize(one.name)}"{f" (line {one.line})" if one.line else ""}'
+        for one in cycle[:MAX_NAMED_ERRORS]
+    ]
+    more = [f"{len(cycle) - MAX_NAMED_ERRORS:,} more"] if len(cycle) > MAX_NAMED_ERRORS else []
+    return Conflict(
+        f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}"
+    )
+
+
+def _make_too_many_edges(positions_by_name: Mapping[str, Sequence[int]], task: Dependent) -> Usage:
+    """Return the problem of too many dependencies.
+
+    A name refers to every task that has it.
+    """
+    several = max(
+        (str(reference) for _, reference in task.references),
+        key=lambda reference: len(positions_by_name.get(reference, ())),
+    )
+    count = len(positions_by_name.get(several, ()))
+    named = f'"{sanitize(several)}" names {count:,} of these tasks'
+    return Usage(
+        f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}."
+        f" {NOT_SUBMITTED}",
+        "Give those tasks names of their own.",
+    )
+
+
+def combine_errors(problems: Sequence[Problem]) -> Problem:
+    """Combine problems into one of the first one's type."""
+    first, *others = problems
+    if not others:
+        return first
+    said = list(
+        dict.fromkeys(
+            problem.message.replace(NOT_SUBMITTED, "").rstrip(". ") for problem in problems
+        )
+    )
+    rest = (
+        [f"and {len(said) - MAX_NAMED_ERRORS:,} more like these"]
+        if len(said) > MAX_NAMED_ERRORS
+        else []
+    )
+    return type(first)(
+        f"{'; '.join([*said[:MAX_NAMED_ERRORS], *rest])}. {NOT_SUBMITTED}", first.hint
+    )
+
+
+def find_cycles(
+    found: Mapping[int, Sequence[DependencyEdge]], without: Collection[int]
+) -> list[list[int]]:
+    """Return disjoint dependency cycles, ignoring tasks in `without`.
+
+    Removing the cycles leaves no task that waits for itself. The search is iterative, since chains
+    may be long.
+    """
+    cycles, done = list[list[int]](), set(without)
+    for start in found:
+        path = list[int]()
+        place: dict[int, int] = {}
+        stack: list[tuple[int, bool]] = [(start, False)]
+        while stack:
+            node, leaving = stack.pop()
+            if leaving:
+                del place[path.pop()]
+                done.add(node)
+            elif node in place:
+                cycle = path[place[node] :]
+                # Other dependencies of these tasks are searched from their own start.
+                while stack.pop() != (node, True):
+                    pass
+                for at in cycle:
+                    del place[at]
+                del path[-len(cycle) :]
+                done.update(cycle)
+                cycles.append(cycle)
+            elif node not in done:
+                place[node] = len(path)
+                path.append(node)
+                stack.append((node, True))
+                stack += [
+                    (edge.parent, False)
+                    for edge in found.get(node, ())
+                    if isinstance(edge.parent, int)
+                ]
+    return cycles
+
+
+def iterate_parents_first(
+    count: int, parents: Mapping[int, Sequence[DependencyEdge]]
+) -> Iterator[int]:
+    """Yield all positions below `count`, each after its parents in the batch.
+
+    Tasks that precede their parents come right after the last of them. There are no cycles.
+    """
+    done = set[int]()
+    for start in range(count):
+        stack = [start]
+        while stack:
+            at = stack[-1]
+            missing = [
+                edge.parent
+                for edge in parents.get(at, ())
+                if isinstance(edge.parent, int) and edge.parent not in done
+            ]
+            if missing and at not in done:
+                stack += missing
+                continue
+            stack.pop()
+            if at not in done:
+                done.add(at)
+                yield at
+
+
+def list_rows(
+    edges: Sequence[DependencyEdge], get_uuid: Callable[[int], str]
+) -> list[dict[str, Any]]:
+    """Return the rows of dependencies, one for each pair of tasks."""
+    kinds = {
+        (get_uuid(e.task), get_uuid(e.parent) if isinstance(e.parent, int) else e.parent): e.kind
+        for e in edges
+    }
+    return [
+        {"task_id": task, "parent_id": parent, "kind": kind}
+        for (task, parent), kind in kinds.items()
+    ]

@@ -1,0 +1,300 @@
+"""Storage of a large submission: all of its tasks or none, without a long transaction.
+
+The steps, and what is left if the runtime is killed after each:
+
+1. Staged: the checked tasks are written to a file in `run/submissions`, which no query reads. A
+   file without a counter is removed.
+2. Published: the file is synced, then a short transaction adds a counter named after the file.
+   From here on the submission is accepted, and a duty completes it (`finish_interrupted`).
+3. Stored: short transactions insert the tasks in the order of the file. The counter is the position
+   in the file; it moves in the same transaction, so no task is inserted twice.
+4. Recorded: the last transaction logs the operation and deletes the counter, then the file goes.
+
+Each insert takes the next task numbers. Numbers, rowids and times therefore keep one order, on
+which the search index, the cursors of SLA rules and the lists rely. While a large file is stored, a
+task of another user may get a number between its numbers. The caller learns the numbers after step
+4.
+
+A file is locked while somebody works on it, also the file of lines that a command leaves in the
+same folder. The lock of a killed process is gone, so the duty sees which files to remove or to
+complete. A restored backup never completes a submission: its tasks may have run since.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from app.core.ids import make_following_id
+from app.paths import SUBMISSIONS, open_locked
+from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
+from db.engine import Connection, Database
+from db.queries import counters, operations, transitions
+from db.queries.operations import Actor
+
+MAX_BATCH = 1_000_000
+"""Maximum number of tasks of one submission."""
+PART = 100
+"""Rows in a line of a staged file, inserted between two looks at the clock."""
+STEP_SECONDS = 0.04
+"""Seconds after which a transaction that inserts tasks ends."""
+DUTY_SECONDS = 0.5
+"""Seconds that one call of the duty may insert tasks."""
+
+
+class StagedFile:
+    """Locked file of the rows of one submission: a header, then lines of up to `PART` rows.
+
+    The header holds the columns that all tasks share, the environment and the author. A row is a
+    packed task (`transitions.pack_task`) without those columns, and maybe its dependencies.
+    """
+
+    def __init__(self, home: Path, first: str, by: str, environment: str) -> None:
+        self.first = first
+        self.count = 0
+        self.start = 0
+        """Position of the first row."""
+        folder = home / "run" / SUBMISSIONS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.path = folder / f"{first}-{secrets.token_hex(4)}.rows"
+        self._author: dict[str, Any] = {"by": by, "environment": environment}
+        if isinstance(by, Actor):
+            self._author |= {"source": by.source, "origin": by.origin}
+        self._file = open_locked(self.path)
+        self._part: list[list[Any]] = []
+
+    def add(self, row: list[Any]) -> None:
+        """Append a packed task."""
+        if not self.start:
+            self._author["common"] = row[-len(transitions.COMMON_COLUMNS) :]
+            self.start = self._file.write(_encode_line(self._author))
+        del row[-len(transitions.COMMON_COLUMNS) :]
+        self._append(row)
+
+    def _append(self, row: list[Any]) -> None:
+        self._part.append(row)
+        self.count += 1
+        if len(self._part) == PART:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._part:
+            self._file.write(_encode_line(self._part))
+            self._part = []
+        self._file.flush()
+
+    def find_positions(self, names: Collection[str]) -> dict[str, list[int]]:
+        """Return the positions of the tasks with these names."""
+        found: dict[str, list[int]] = {}
+        self._flush()
+        self._file.seek(self.start)
+        for at, row in enumerate(row for line in self._file for row in json.loads(line)):
+            if row[1] in names:
+                found.setdefault(row[1], []).append(at)
+        return found
+
+    def link(self, edges: Sequence[DependencyEdge], dropped: Collection[int]) -> None:
+        """Add dependencies, drop tasks, and put each task behind its parents."""
+        parents: dict[int, list[DependencyEdge]] = {}
+        for edge in edges:
+            parents.setdefault(edge.task, []).append(edge)
+        self._flush()
+        with self._file as rows:
+            reader = _PartReader(rows, self.start)
+            order, old = iterate_parents_first(self.count, parents), self.path
+            self.path, self.count = old.with_suffix(".linked"), 0
+            self._file = open_locked(self.path)
+            old.unlink()
+            self._file.write(_encode_line(self._author))
+            for at in order:
+                if at not in dropped:
+                    pairs = [(self._get_uuid(e.parent), e.kind) for e in parents.get(at, ())]
+                    row = reader.read_row(at)
+                    self._append([*row, pairs] if pairs else row)
+
+    def _get_uuid(self, parent: int | str) -> str:
+        return make_following_id(self.first, parent) if isinstance(parent, int) else parent
+
+    def sync(self) -> None:
+        """Write the file to the disk under its final name, which tells the number of tasks."""
+        self._flush()
+        os.fsync(self._file.fileno())
+        path = self.path.with_name(f"{self.path.stem}-{self.count}.rows")
+        self.path = self.path.rename(path)
+        fd = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def remove(self) -> None:
+        """Remove the file, which is not published or completely stored."""
+        with suppress(OSError):
+            os.unlink(self.path)
+
+    def close(self) -> None:
+        """Release the file. The duty removes or completes what is left of it."""
+        with suppress(OSError):  # buffered rows of a full disk
+            self._file.close()
+
+
+class _PartReader:
+    """Rows of a staged file by position. Neighbours mostly follow one another."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self._file = file
+        self._places = [start]
+        file.seek(start)
+        for line in file:
+            self._places.append(self._places[-1] + len(line))
+        self._read_part = lru_cache(64)(self._read)
+
+    def read_row(self, at: int) -> list[Any]:
+        """Return the row at a position."""
+        return self._read_part(at // PART)[at % PART]
+
+    def _read(self, part: int) -> list[list[Any]]:
+        self._file.seek(self._places[part])
+        return json.loads(self._file.readline())
+
+
+def _encode_line(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def publish(c: Connection, staged: StagedFile) -> None:
+    """Accept a submission, whose file is on the disk."""
+    counters.create(c, transitions.SUBMISSIONS + staged.path.name, staged.start)
+
+
+def is_known(c: Connection, first: str) -> bool:
+    """Return True if a submission was stored or published."""
+    return find_published(c, first) is not None or transitions.is_known(c, *get_uuid_range(first))
+
+
+def get_uuid_range(first: str) -> tuple[str, str]:
+    """Return the first and the last possible uuid of a submission."""
+    return first, make_following_id(first, MAX_BATCH - 1)
+
+
+def find_published(c: Connection, first: str) -> str | None:
+    """Return the file name of a published submission that is not completely stored."""
+    names = counters.map_values(c, transitions.SUBMISSIONS)
+    return next((name for name in names if name.startswith(first)), None)
+
+
+async def store_published(db: Database, path: Path, by: str | None = None) -> None:
+    """Store the rest of a published submission in short transactions, and remove its file."""
+    while await db.write_quietly(_store_some, path):
+        pass
+    await db.write(_record, path, by)
+    path.unlink(missing_ok=True)
+
+
+def _store_some(c: Connection, path: Path) -> bool:
+    """Store tasks for a while; return True if some are left."""
+    place = counters.read_value(c, transitions.SUBMISSIONS + path.name)
+    if place is None:  # stored by somebody else meanwhile
+        return False
+    with open(path, "rb") as file:
+        header = json.loads(file.readline())
+        transitions.keep_environment(c, header["common"][0], header["environment"])
+        file.seek(place)
+        end = time.monotonic() + STEP_SECONDS
+        while line := file.readline():
+            _store_rows(c, json.loads(line), header)
+            place += len(line)
+            if time.monotonic() > end:
+                break
+    counters.set_value(c, transitions.SUBMISSIONS + path.name, place)
+    return bool(line)
+
+
+def _store_rows(c: Connection, rows: list[list[Any]], header: Mapping[str, Any]) -> None:
+    common, links = header["common"], []
+    width = transitions.PACKED_WIDTH - len(common)
+    for row in rows:
+        if len(row) > width:
+            links += [
+                {"task_id": row[0], "parent_id": parent, "kind": kind} for parent, kind in row.pop()
+            ]
+        row += common
+    transitions.submit_rows(c, rows, links, header["by"])
+
+
+def _record(c: Connection, path: Path, by: str | None = None) -> None:
+    """Record a stored submission, once."""
+    if counters.read_value(c, transitions.SUBMISSIONS + path.name) is None:
+        return
+    with open(path, "rb") as file:
+        header = json.loads(file.readline())
+    by = by or Actor(header["by"], header.get("source", "cli"), header.get("origin"))
+    limits = transitions.find_number_limits(c, *get_uuid_range(path.name[:36]))
+    record_submission(c, by, int(path.stem.rpartition("-")[2]), *limits)
+    counters.delete(c, transitions.SUBMISSIONS + path.name)
+
+
+def record_submission(c: Connection, by: str, count: int, first: int, last: int) -> None:
+    """Record one operation for a submission of any size."""
+    what = f"task #{first}" if count == 1 else f"{count} tasks #{first}–#{last}"
+    operations.record(c, by, "submit", what, after={"first": first, "last": last})
+
+
+# --- what a crash left ----------------------------------------------------------------------
+
+
+async def finish_interrupted(db: Database, home: Path) -> None:
+    """Complete published submissions, and remove other files, that nobody works on."""
+    published = await db.read(counters.map_values, transitions.SUBMISSIONS)
+    folder, end = home / "run" / SUBMISSIONS, time.monotonic() + DUTY_SECONDS
+    names = os.listdir(folder) if folder.is_dir() else []
+    for name in published.keys() - set(names):  # a restored or copied database
+        await db.write(counters.delete, transitions.SUBMISSIONS + name)
+    for name in sorted(names):
+        with _lock_abandoned(folder / name) as is_abandoned:
+            if is_abandoned and await _store_until(db, folder / name, end):
+                (folder / name).unlink(missing_ok=True)
+
+
+async def _store_until(db: Database, path: Path, end: float) -> bool:
+    """Store a published submission until a time; return True if the file is not needed anymore."""
+    if await db.read(counters.read_value, transitions.SUBMISSIONS + path.name) is None:
+        return True
+    while await db.write_quietly(_store_some, path):
+        if time.monotonic() > end:
+            return False
+    await db.write(_record, path)
+    return True
+
+
+@contextmanager
+def _lock_abandoned(path: Path) -> Iterator[bool]:
+    """Lock a file that nobody works on; yield False for any other."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (FileNotFoundError, BlockingIOError):
+            yield False
+        else:
+            yield True
+
+
+def trim_memory() -> None:
+    """Return the memory of a large batch to the system.
+
+    The allocator would keep it for a runtime that lives for weeks.
+    """
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,65 @@
+"""Checks of new settings of a task, against its pool and the run in progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.core.text import units
+from app.errors import Conflict, Refused
+from app.service.tasks import lookup, submit
+from db import timestamps
+from db.engine import Connection
+from db.queries import reads
+from db.rows import PoolRow, TaskRow
+
+
+def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
+    """Raise a problem if the queue does not exist or its pool can never hold the task."""
+    if not values.keys() & {"queue", "cpu", "memory"}:
+        return
+    queue = values.get("queue", row.queue)
+    if queue not in places:
+        raise lookup.make_unknown_queue(queue, list(places))
+    try:
+        submit.require_fit(
+            places[queue],
+            values.get("cpu", row.cpu),
+            values.get("memory", row.memory),
+            "It was not changed.",
+        )
+    except Refused as problem:
+        raise Refused(f"#{row.number} {problem.message}", problem.hint) from None
+
+
+def map_start_times(c: Connection) -> dict[str, str]:
+    """Return {uuid: start time} of the running tasks."""
+    return {run.task_id: run.start_time for run in reads.list_running(c) if run.start_time}
+
+
+def refuse_passed_limit(row: TaskRow, timeout: float, begun: str) -> None:
+    """Raise a problem if the task has run for longer than a new timeout."""
+    ran = (timestamps.utcnow() - timestamps.parse_time(begun)).total_seconds()
+    if ran >= timeout:
+        raise Conflict(
+            f"#{row.number} has run for {units.format_duration(ran)}, so a timeout of"
+            f" {units.format_duration_setting(timeout)} would end it at once. It was not changed.",
+            f"End it: taskdeck cancel {row.number}",
+        )
+
+
+def map_kept_limits(c: Connection, timeout: float | None) -> dict[str, float]:
+    """Return {uuid: limit} of the runs that end before this timeout of their task."""
+    return {
+        run.task_id: run.timeout
+        for run in reads.list_running(c)
+        if run.timeout is not None and (timeout is None or run.timeout < timeout)
+    }
+
+
+def note_kept(row: Mapping[str, Any], kept: str) -> str:
+    """Return the note that a run is not affected by new settings."""
+    return (
+        f"#{row['number']} is {row['status']}: this run keeps its {kept}, and the change applies"
+        " to the next one."
+    )

@@ -1,0 +1,193 @@
+"""Order of `taskdeck ls`: what runs, what waits in the order of dispatch, then what ended.
+
+Each part follows an index and stops at the limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Unpack
+
+from sqlalchemy import Connection
+
+from db import raw_sql
+from db.queries import reads
+from db.queries.reads import LIST_COLUMNS, TaskFilter
+from db.rows import TaskListText, TaskRow
+from db.states import ENDED, WAITING, TaskStatus, as_sql
+
+_ALL = -1
+"""Limit of SQLite that means all rows."""
+
+
+class _Part(NamedTuple):
+    """Conditions of a list as SQL with their values, the index to use, and the filter itself.
+
+    `by_name` is the index of names, of which few tasks have the one that is asked for.
+    """
+
+    where: str
+    values: dict[str, Any]
+    by_name: str
+    wanted: TaskFilter
+
+
+def list_tasks(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[TaskRow]:
+    """Return matching tasks: running, waiting, ended. A limit of 0 means all."""
+    numbers = list_numbers(c, limit=limit, **conditions)
+    found = reads.map_by_number(c, numbers)
+    return [found[number] for number in numbers]
+
+
+def list_as_text(
+    c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]
+) -> TaskListText:
+    """Return matching tasks as JSON text, in the order of `list_tasks`.
+
+    SQLite builds the text, six times as fast as by way of Python objects.
+    """
+    columns = ", ".join(f"t.{name}" for name in LIST_COLUMNS)
+    listed = (
+        f"SELECT json_group_array(json_array({columns})), count(*), json_group_array(t.uuid) FILTER"
+        f" (WHERE t.status IN {as_sql(WAITING)}) FROM json_each(?) j CROSS JOIN tasks t ON"
+        " t.number = j.value"
+    )
+    numbers = json.dumps(list_numbers(c, limit=limit, **conditions))
+    ((lines, count, waiting),) = raw_sql.fetch_rows(c, listed, (numbers,))
+    return TaskListText(lines, count, json.loads(waiting))
+
+
+def list_numbers(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[int]:
+    """Return the numbers of matching tasks. A limit of 0 means all.
+
+    Running tasks: the latest start first. Queued ones: as the dispatcher takes them. Retrying and
+    scheduled ones: by their time. Blocked and held ones: oldest first. Ended ones: newest first.
+    """
+    part = _build_part(conditions)
+    found: list[int] = []
+    for statuses, read in _PARTS:
+        chosen = [word for word in statuses if word in (conditions.get("statuses") or statuses)]
+        if chosen and not (limit and len(found) >= limit):
+            found += read(c, part, chosen, limit - len(found) if limit else _ALL)
+    return found
+
+
+def _build_part(conditions: TaskFilter) -> _Part:
+    texts, values = ["+deleted_at IS NULL"], dict[str, Any]()
+    tests = {"queue": "queue = :queue", "name": "name = :name", "since": "created_at >= :since"}
+    for key, test in tests.items():
+        if (value := conditions.get(key)) is not None:
+            texts.append(test)
+            values[key] = value
+    for at, (key, value) in enumerate((conditions.get("tags") or {}).items()):
+        texts.append(
+            f"EXISTS (SELECT 1 FROM json_each(tasks.tags) g WHERE g.key = :key{at} AND g.value ="
+            f" :value{at})"
+        )
+        values |= {f"key{at}": key, f"value{at}": value}
+    by_name = "INDEXED BY idx_tasks_name" if conditions.get("name") is not None else ""
+    return _Part(" AND ".join(texts), values, by_name, conditions)
+
+
+def _list_running(c: Connection, part: _Part, _: Sequence[str], limit: int) -> list[int]:
+    return raw_sql.fetch_column(
+        c,
+        f"SELECT number FROM tasks {part.by_name} WHERE status = 'running' AND {part.where} ORDER"
+        " BY started_at DESC, number DESC LIMIT :limit",
+        {**part.values, "limit": limit},
+    )
+
+
+def _list_queued(c: Connection, part: _Part, _: Sequence[str], limit: int) -> list[int]:
+    """Return queued tasks: by the priority of their queues, then as in one queue."""
+    priorities = {row.name: row.priority for row in reads.list_queues(c)}
+    columns = "SELECT queue, front, priority, number FROM tasks"
+    if part.by_name:
+        rows = raw_sql.fetch_rows(
+            c, f"{columns} {part.by_name} WHERE status = 'queued' AND {part.where}", part.values
+        )
+    else:
+        ordered = (
+            f"{columns} INDEXED BY idx_tasks_next WHERE queue = :place AND status = 'queued' AND"
+            f" {part.where} ORDER BY front DESC, priority DESC, number LIMIT :limit"
+        )
+        only = part.wanted.get("queue")
+        rows = [
+            row
+            for name in ([only] if only is not None else priorities)
+            for row in raw_sql.fetch_rows(
+                c, ordered, {**part.values, "place": name, "limit": limit}
+            )
+        ]
+    found = sorted(
+        (-priorities[queue], -front, -priority, number) for queue, front, priority, number in rows
+    )
+    return [place[-1] for place in _cut(found, limit)]
+
+
+def _list_due(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:
+    """Return retrying or scheduled tasks by their time, from the index of that time."""
+    (status,) = statuses
+    due = "retry_at" if status == TaskStatus.RETRYING else "not_before"
+    index = part.by_name or f"INDEXED BY idx_tasks_{status}"
+    return raw_sql.fetch_column(
+        c,
+        f"SELECT number FROM tasks {index} WHERE status = '{status}' AND {due} > '' AND"
+        f" {part.where} ORDER BY {due} LIMIT :limit",
+        {**part.values, "limit": limit},
+    )
+
+
+def _list_oldest(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:
+    (status,) = statuses
+    return raw_sql.fetch_column(
+        c,
+        f"SELECT number FROM tasks {part.by_name} WHERE status = '{status}' AND {part.where} ORDER"
+        " BY rowid LIMIT :limit",
+        {**part.values, "limit": limit},
+    )
+
+
+def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:
+    """Return ended tasks: the last end first, or with other filters the last submission."""
+    if part.values:
+        listed = ", ".join(f"'{word}'" for word in statuses)
+        return raw_sql.fetch_column(
+            c,
+            f"SELECT number FROM tasks {part.by_name} WHERE +status IN ({listed}) AND {part.where}"
+            " ORDER BY number DESC LIMIT :limit",
+            {**part.values, "limit": limit},
+        )
+    since = part.wanted.get("recent") or ""
+    found = [
+        tuple(row)
+        for status in statuses
+        for row in raw_sql.fetch_rows(
+            c,
+            f"SELECT ended_at, number FROM tasks WHERE status = '{status}' AND ended_at >= :since"
+            f" AND {part.where} ORDER BY ended_at DESC LIMIT :limit",
+            {"since": since, "limit": limit},
+        )
+    ]
+    return [number for _, number in _cut(sorted(found, reverse=True), limit)]
+
+
+def _cut(rows: list[Any], limit: int) -> list[Any]:
+    return rows if limit == _ALL else rows[:limit]
+
+
+_ReadPart = Callable[[Connection, _Part, Sequence[str], int], list[int]]
+
+
+def _list_parts() -> Iterator[tuple[Sequence[str], _ReadPart]]:
+    yield (TaskStatus.RUNNING.value,), _list_running
+    yield (TaskStatus.QUEUED.value,), _list_queued
+    for status in (TaskStatus.RETRYING, TaskStatus.SCHEDULED):
+        yield (status.value,), _list_due
+    for status in (TaskStatus.BLOCKED, TaskStatus.HELD):
+        yield (status.value,), _list_oldest
+    yield tuple(sorted(status.value for status in ENDED)), _list_ended
+
+
+_PARTS = tuple(_list_parts())

@@ -1,0 +1,211 @@
+"""Large submissions: all or nothing at each step, while others write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.core.ids import make_uuid7
+from app.errors import Conflict, Problem, Usage
+from app.service.context import Call
+from app.service.definitions import queues
+from app.service.tasks import bulk, submit, views
+from db.queries import counters, transitions
+from tests.service.calls import execute_sql, list_operations, submit_task
+
+MANY = submit.SMALL_BATCH + 51
+
+
+def make_text(count: int = MANY, **more: Any) -> str:
+    return (json.dumps({"argv": ["true"], **more}) + "\n") * count
+
+
+def list_files(call: Call) -> list[str]:
+    folder = call.home / "run" / "submissions"
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+async def count_tasks(call: Call) -> int:
+    return (await execute_sql(call, "SELECT count(*) FROM tasks"))[0][0]
+
+
+async def stage(call: Call, text: str, uuid: str) -> submit.Staging:
+    """Stage a text as the first step of a submission does."""
+    lines = iter(list(enumerate(text.splitlines(), 1)))
+    staging = submit.Staging(call, lines, submit.Origin("ann", "/", 0o22, {}), uuid)
+    await asyncio.to_thread(staging.run)
+    return staging
+
+
+async def test_a_large_submission_is_one_operation_with_consecutive_numbers(call: Call):
+    found = await submit.submit_lines(call, text=make_text(name="t"), env={"A": "b"})
+
+    assert found["numbers"] == [*range(1, MANY + 1)] and found["spans"] == [[0, 1, MANY]]
+    assert await list_operations(call) == [("submit", f"{MANY} tasks #1–#{MANY}")]
+    assert await execute_sql(
+        call, "SELECT count(*), count(DISTINCT task_id), min(note) FROM events"
+    ) == [(MANY, MANY, "submitted")]
+    assert (await execute_sql(call, "SELECT variables FROM environments"))[0][0] == '{"A": "b"}'
+    assert list_files(call) == []
+
+
+async def test_lines_in_a_file_of_the_home_are_stored(call: Call):
+    uuid = make_uuid7()
+    (call.home / "run" / "submissions").mkdir()
+    file = call.home / "run" / "submissions" / f"{uuid}.lines"
+    file.write_text("\n" + make_text())
+
+    found = await submit.submit_lines(call, file=uuid, uuid=uuid)
+
+    assert found == {"spans": [[0, 1, MANY]], "refused": []}
+    for wrong in ("../../etc/passwd", make_uuid7(), None):
+        with pytest.raises(Usage, match=r"name of a file|cannot be read"):
+            await submit.submit_lines(call, file=wrong)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ('{"argv": [1]}', f"line {MANY + 1}: .*None of the {MANY + 2} lines was stored"),
+        ('{"argv": ["a"], "after": ["gone"]}', f'line {MANY + 1}: no task "gone"'),
+        ('{"argv": ["a"], "name": "x", "after": ["x"]}', "a cycle"),
+    ],
+)
+async def test_a_late_invalid_line_refuses_all(call: Call, last: str, said: str):
+    with pytest.raises(Problem, match=said):
+        await submit.submit_lines(call, text=f"{make_text()}{last}\n{make_text(1)}")
+
+    assert await count_tasks(call) == 0 and list_files(call) == []
+    assert (await submit_task(call))["number"] == 1
+
+
+async def test_keep_going_drops_lines_with_unknown_parents_from_a_large_file(call: Call):
+    bad = '{"argv": ["a"], "after": ["gone"], "name": "b"}\n{"argv": ["a"], "after": ["b"]}\nx\n'
+    uuid = make_uuid7()
+
+    found = await submit.submit_lines(
+        call, text=make_text(1) + bad + make_text(), uuid=uuid, keep_going=True
+    )
+
+    assert [row["line"] for row in found["refused"]] == [2, 3, 4]
+    assert found["spans"] == [[0, 1, 1], [3, 2, MANY]]
+    assert (await submit.submit_lines(
+        call, text=make_text(1) + bad + make_text(), uuid=uuid, keep_going=True
+    ))["numbers"] == found["numbers"]  # fmt: skip
+
+
+async def test_tasks_of_a_large_submission_wait_for_later_lines(call: Call):
+    rows = [{"argv": ["a"], "name": f"t{n}", "after": [f"t{n + 1}"]} for n in range(MANY)]
+    text = "\n".join(map(json.dumps, [*rows, {"argv": ["b"], "name": f"t{MANY}"}]))
+
+    found = await submit.submit_lines(call, text=text)
+
+    first = await views.show(call, id=found["numbers"][0])
+    assert (first["name"], first["status"]) == ("t0", "blocked")
+    assert [parent["name"] for parent in first["parents"]] == ["t1"]
+    assert await execute_sql(call, "SELECT count(*) FROM tasks WHERE status = 'queued'") == [(1,)]
+
+
+async def test_staged_tasks_are_not_seen_and_a_lost_caller_removes_them(call: Call):
+    staging = await stage(call, make_text(), make_uuid7())
+    assert await count_tasks(call) == 0 and len(list_files(call)) == 1
+
+    await bulk.finish_interrupted(call.db, call.home)
+    assert len(list_files(call)) == 1, "somebody works on it"
+    staging.file.close()
+    await bulk.finish_interrupted(call.db, call.home)
+
+    assert list_files(call) == [] and await count_tasks(call) == 0
+
+
+async def test_a_cancelled_call_stores_nothing(call: Call):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def make_lines() -> Iterator[tuple[int, str]]:
+        for n, line in enumerate(make_text(1000).splitlines(), 1):
+            if n == 500:
+                reached.set()
+                go_on.wait()
+            yield n, line
+
+    origin = submit.Origin("ann", "/", 0o22, {})
+    task = asyncio.create_task(submit._store_staged(call, make_lines(), origin, make_uuid7()))
+    await asyncio.to_thread(reached.wait)
+    task.cancel()
+    await asyncio.wait([task])
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("taskdeck-submit"):
+            await asyncio.to_thread(thread.join)
+
+    assert list_files(call) == [] and await count_tasks(call) == 0
+
+
+async def test_a_queue_that_goes_while_lines_are_read_refuses_all(call: Call):
+    await queues.queue_create(call, name="night")
+    staging = await stage(call, make_text(queue="night"), make_uuid7())
+    await queues.queue_rm(call, name="night")
+
+    with pytest.raises(Problem, match="night"):
+        await call.db.write(staging.publish)
+    staging.close()
+
+    assert list_files(call) == [] and await count_tasks(call) == 0
+
+
+async def test_definitions_stay_while_a_submission_is_being_stored(call: Call):
+    await queues.queue_create(call, name="night")
+    staging = await stage(call, make_text(queue="night"), make_uuid7())
+    await call.db.write(staging.publish)
+
+    with pytest.raises(Conflict, match="is being stored"):
+        await queues.queue_rm(call, name="night")
+    staging.file.close()
+
+
+async def test_others_get_numbers_while_a_large_submission_is_stored(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bulk, "STEP_SECONDS", 0.0)
+    staging = await stage(call, make_text(), make_uuid7())
+    await call.db.write(staging.publish)
+    await call.db.write(bulk._store_some, staging.file.path)
+    own = (await submit_task(call))["number"]
+    await bulk.store_published(call.db, staging.file.path)
+
+    staging.file.close()
+
+    assert own == bulk.PART + 1
+    assert await submit._read_spans(call, staging) == [
+        [0, 1, bulk.PART],
+        [bulk.PART, own + 1, MANY - bulk.PART],
+    ]
+    assert await execute_sql(
+        call, "SELECT count(*) FROM tasks WHERE number = rowid AND status = 'queued'"
+    ) == [(MANY + 1,)]
+
+
+async def test_a_counter_without_its_file_is_removed(call: Call):
+    name = f"{transitions.SUBMISSIONS}{make_uuid7()}-00-9.rows"
+    await call.db.write(counters.set_value, name, 7)
+
+    await bulk.finish_interrupted(call.db, call.home)
+
+    assert await call.db.read(counters.read_value, name) is None
+
+
+async def test_many_tasks_of_one_request_are_staged(call: Call):
+    found = await submit.submit(call, tasks=[{"argv": ["true"]}] * MANY, uuid=make_uuid7())
+
+    assert [row["number"] for row in found] == [*range(1, MANY + 1)]
+    assert found[0].keys() == (await submit_task(call)).keys()
+    with pytest.raises(Problem, match='no queue "gone"'):
+        await submit.submit(
+            call, tasks=[*[{"argv": ["a"]}] * MANY, {"argv": ["b"], "queue": "gone"}]
+        )
