@@ -72,23 +72,26 @@ def faulty_disk(acceptance_home: AcceptanceHome) -> Iterator[FaultyDisk]:
 
 
 @pytest.fixture
-def running_task(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk) -> str:
-    """Return the number of a running task that waits for the file `gate`."""
-    (acceptance_home.work / "gate").unlink(missing_ok=True)
+def running_task(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk) -> Iterator[str]:
+    """Yield the number of a running task that waits for the file `gate`.
+
+    The task is released afterwards, so that a failed test leaves the queue's slot free.
+    """
+    gate = acceptance_home.work / "gate"
+    gate.unlink(missing_ok=True)
     number = acceptance_home.submit("-n", "gated", "--", "sh", "-c", GATED_SCRIPT)
-    wait_until_running(acceptance_home, number)
-    return number
+    wait_until(
+        lambda: acceptance_home.run_json("show", number)["status"] == "running",
+        "the gated task runs",
+    )
+    yield number
+    gate.touch()
 
 
 @pytest.fixture
 def next_task(acceptance_home: AcceptanceHome, running_task: str) -> str:
     """Return the number of the next task."""
     return acceptance_home.submit("-n", "next", "--", "true")
-
-
-def wait_until_running(house: AcceptanceHome, number: str) -> None:
-    while house.run_json("show", number)["status"] != "running":
-        pass
 
 
 def measure_time(act: Callable[[], object]) -> float:
