@@ -69,7 +69,7 @@ def test_every_screen_shows_hostile_text_as_text(hostile_home):
         deck.type("1").wait("━▌1 Queues").type("4").wait("━▌4 SLA").type("3g").wait("━▌3 Running")
         deck.type("?").wait("┌").type("q").wait(is_on_deck)
         deck.type(":").wait("┌").type("\x1b").wait(is_on_deck)
-        deck.type("x").wait("keep").type("n").wait(is_on_deck)
+        deck.type("x").wait("work lost").type("n").wait(is_on_deck)
         deck.type("n").wait("Command").type("\x1b").wait(is_on_deck).type("q")
         assert deck.end() == 0
 

@@ -139,8 +139,8 @@ def test_in_ascii_only_ascii_is_drawn(busy_home, words, env):
         for open_it, shown, close_it in (
             ("?", "Keys", "q"),
             (":", "Commands", "\x1b"),
-            ("w", "runs", "q"),
-            ("x", "keep", "n"),
+            ("w", "attempt 1 of 1", "q"),
+            ("x", "work lost", "n"),
         ):
             deck.type(open_it).wait(shown).wait("+----").type(close_it).wait(
                 lambda t: "+----" not in t.text

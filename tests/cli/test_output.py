@@ -103,7 +103,7 @@ def test_an_invalid_setting_is_named_and_the_others_apply(home, tmp_path, run_cl
 
     done = run_cli("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
 
-    said = f"taskdeck: {path}, line 1: theme must be one of quiet, dark, light, contrast. Ignored."
+    said = f"taskdeck: {path}, line 1: theme must be one of quiet, light, contrast. Ignored."
     assert done.returncode == 4 and done.stderr.splitlines()[0] == said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ async def test_a_run_with_unreadable_times_continues_and_ends(
 ):
     await submit_task(call, timeout=60)
     await run_all_rounds(dispatcher)
-    dispatcher.handle_event(make_started_event(fake_keeper.spawned_runs[0]))
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    dispatcher.handle_event(make_started_event(fake_keeper.spawned_runs[0], boot_at=now))
     await run_all_rounds(dispatcher)
     await execute_sql(call, "UPDATE instances SET start_time = 'x', deadline = 'y'")
     await submit_task(call)

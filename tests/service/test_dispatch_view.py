@@ -58,11 +58,13 @@ async def test_every_reader_shows_the_same_range(runtime_call: Call, worker: Any
 
     (why,) = await explain(runtime_call, 7)
     shown = (await views.show(runtime_call, id=7))["expected_in"]
-    listed = (await views.ls(runtime_call, limit=1))["tasks"][0]["expected_in"]
-    (brief,) = [
-        note[4]
-        for note in (await views.ls(runtime_call, brief=True, limit=1))["notes"].values()
-        if note[4]
+    (listed,) = [
+        task["expected_in"]
+        for task in (await views.ls(runtime_call))["tasks"]
+        if task["number"] == 7
+    ]
+    *_, brief = [
+        note[4] for note in (await views.ls(runtime_call, brief=True))["notes"].values() if note[4]
     ]
     found = await pages.browse(runtime_call, limit=1)
     browsed = found["rows"][0][found["columns"].index("expected_in")]

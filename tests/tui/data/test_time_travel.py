@@ -266,6 +266,6 @@ async def test_the_deck_shows_a_minute_without_a_runtime(size: tuple[int, int]):
             pilot, lambda: any("–/2" in read_screen_line(app, n) for n in range(size[1]))
         )
         top = f"{read_screen_line(app, 0)}{read_screen_line(app, 1)}"
-        assert size[0] < 80 or "– running – waiting" in top
+        assert size[0] < 80 or "– running, – waiting" in top
 
         assert app.failure is None
