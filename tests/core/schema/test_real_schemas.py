@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ REFUSED_BY_DESIGN = (
     "is outside of the schema", "the default of", "type must be", "is larger than", "a name must",
     "no submission can pass", "leads nowhere", "leads back to itself",
 )  # fmt: skip
-MAX_SECONDS = 1.0
-"""CPU time to check a schema, to build its form and to resolve a submission."""
 
 
 def load_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -44,18 +41,14 @@ def find_refusal(schema: dict[str, Any]) -> str:
     return ""
 
 
-def test_almost_all_real_schemas_apply_within_a_second() -> None:
-    refusals, slow, count = dict[str, str](), dict[str, float](), 0
+def test_almost_all_real_schemas_apply() -> None:
+    """A schema whose walks take more than `json_schema.MAX_STEPS` steps counts as refused."""
+    refusals, count = dict[str, str](), 0
     for name, schema in load_schemas():
-        began = time.process_time()
         why = find_refusal(schema)
-        seconds = time.process_time() - began
-        if seconds > MAX_SECONDS:
-            slow[name] = seconds
         if not any(words in why for words in REFUSED_BY_DESIGN):
             count += 1
             refusals |= {name: why} if why else {}
-    assert slow == {}
     assert len(refusals) <= 0.02 * count and count >= 5, refusals
 
 
