@@ -63,7 +63,7 @@ COVERING_TESTS = {
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
     "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
-    "tests/db/queries/test_transitions.py": "db/states db/raw_sql",
+    "tests/db/queries/test_transitions.py": "db/states db/raw_sql db/queries/{loads,task_numbers}",
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
@@ -92,7 +92,8 @@ COVERING_TESTS = {
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/context",
-    "tests/service/tasks/test_actions.py": "db/queries/task_fields service/tasks/setting_checks",
+    "tests/service/tasks/test_actions.py": "db/queries/task_fields"
+    " service/tasks/{apply,option_values,setting_checks,wait}",
     "tests/service/test_runtime_admin.py": "health/runner",
     "tests/service/test_sla_metrics.py": "core/metrics db/queries/{alerts,metrics,sla_cursor}",
     "tests/service/undo/test_undo.py": "service/undo/tasks",

@@ -30,7 +30,7 @@ from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
-from db.queries import dispatch, reads, transitions
+from db.queries import dispatch, loads, reads, task_numbers, transitions
 from db.restore import adopt_runs
 from db.states import RunStatus
 
@@ -340,7 +340,7 @@ class Dispatcher:
         Both steps are needed if the database was replaced by other means than a restore.
         """
         if highest := number_file.read_numbers(self.home).highest:
-            transitions.skip_numbers(c, highest)
+            task_numbers.skip_numbers(c, highest)
         begun = {
             event["run"]: event
             for event in hello["runs"]
@@ -351,14 +351,14 @@ class Dispatcher:
                 c,
                 journal.build_started_run(begun[runid]),
                 transitions.SYSTEM,
-                lambda: transitions.take_number(c),
+                lambda: task_numbers.take_number(c),
             )
             if number is not None:
-                transitions.skip_numbers(c, number)
+                task_numbers.skip_numbers(c, number)
             log.warning(
                 "adopted run %s for %s", runid, "its task" if number is None else f"task #{number}"
             )
-            transitions.recount_loads(c)
+            loads.recount_loads(c)
 
     def _resolve_lost_runs(
         self, c: Connection, hello: dict[str, Any], judge: transitions.Judge

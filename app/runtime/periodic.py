@@ -43,7 +43,7 @@ from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine, slow_queries
 from db.maintenance.integrity import describe_missing_default
-from db.queries import alerts, operations, reads, samples, transitions
+from db.queries import alerts, loads, operations, reads, samples, transitions
 
 log = logging.getLogger(__name__)
 
@@ -390,7 +390,7 @@ class Duties:
 
 
 def _repair_loads(c: Connection) -> None:
-    wrong = transitions.recount_loads(c)
+    wrong = loads.recount_loads(c)
     if wrong:
         log.error("loads were wrong and have been repaired: %s", ", ".join(wrong))
         operations.record(c, transitions.SYSTEM, "reconcile", "loads", before=wrong)

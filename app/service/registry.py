@@ -22,7 +22,7 @@ from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
 from app.service.definitions import apply, editor, queues, slas, templates
-from app.service.tasks import actions, detail, pages, submit, views
+from app.service.tasks import actions, detail, pages, submit, views, wait
 from app.service.undo import undo
 from db import statement_timer
 from db.queries.operations import Actor
@@ -67,7 +67,7 @@ VERBS: dict[str, Verb] = {
         "rm": actions.rm,
         "front": actions.front,
         "set": actions.set_,
-        "wait": actions.wait,
+        "wait": wait.wait,
         "queue.ls": queues.queue_ls,
         "queue.show": queues.queue_show,
         "queue.line": queues.queue_line,

@@ -31,7 +31,7 @@ from db.errors import (
 )
 from db.maintenance import migrate, quarantine, value_checks, wal_audit
 from db.maintenance.value_checks import NO_CHECKS, DocumentChecks
-from db.queries import home_identity, transitions
+from db.queries import home_identity, loads, task_numbers
 from db.readonly import find_faults, open_read_only, read_check_lines
 from db.states import ACTIVE_SQL
 
@@ -318,7 +318,7 @@ def _check_counters(c: sqlite3.Connection) -> list[str]:
     said = f"the task number counter says {counter}, "
     end = (
         [f"{said}the maximum; the highest task is #{highest}"]
-        if counter >= transitions.MAX_NUMBER
+        if counter >= task_numbers.MAX_NUMBER
         else []
     )
     return [*faults, *end, *([f"{said}there is #{highest}"] if highest > counter else [])]
@@ -331,7 +331,7 @@ def _read_highest_numbers(c: sqlite3.Connection) -> tuple[int, int]:
     )
     highest = (
         f"SELECT coalesce(max(number), 0) FROM ({known_highest}) WHERE typeof(number) = 'integer'"
-        f" AND number < {transitions.MAX_NUMBER}"
+        f" AND number < {task_numbers.MAX_NUMBER}"
     )
     return c.execute(_NUMBER_COUNTER).fetchone()[0], c.execute(highest).fetchone()[0]
 
@@ -410,10 +410,7 @@ def repair_database(
         *_recount_counters(c),
         *_raise_number_counter(c, highest),
     ]
-    return [
-        *repairs,
-        *(f"the figures of {name} recounted" for name in transitions.recount_loads(c)),
-    ]
+    return [*repairs, *(f"the figures of {name} recounted" for name in loads.recount_loads(c))]
 
 
 def _get_driver(c: Connection) -> sqlite3.Connection:
@@ -525,7 +522,7 @@ def _recount_counters(c: Connection) -> Iterator[str]:
 def _raise_number_counter(c: Connection, known_highest: int) -> Iterator[str]:
     counter, highest = _read_highest_numbers(_get_driver(c))
     highest = max(highest, known_highest)
-    if highest > counter or counter >= transitions.MAX_NUMBER:
+    if highest > counter or counter >= task_numbers.MAX_NUMBER:
         _set_counter(c, "task-number", highest, timestamps.now())
         yield f"the next task will be #{highest + 1}"
 

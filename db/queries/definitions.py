@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Table, func, select, text
 
 from db import differences, raw_sql, schema, timestamps
-from db.queries import operations, transitions
+from db.queries import loads, operations
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
 
@@ -100,7 +100,7 @@ def update(
             table.update().where(table.c.name == name).values(**new, updated_at=timestamps.now())
         )
         if table is schema.queues and "pool" in changed:
-            transitions.move_reservations(c, name, values["pool"])
+            loads.move_reservations(c, name, values["pool"])
         pruned = {key: differences.prune(*pair) for key, pair in changed.items()}
         before, after = ({key: pair[at] for key, pair in pruned.items()} for at in (0, 1))
         operations.record(

@@ -19,8 +19,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
-from db.errors import Storage
-from db.queries import alerts, operations
+from db.queries import alerts, loads, operations, task_numbers
 from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
@@ -176,11 +175,11 @@ def submit_rows(
     c: Connection, rows: Sequence[list[Any]], parents: Sequence[dict[str, Any]], by: str
 ) -> dict[str, int]:
     """Do the work of `submit` for rows of `pack_task`, which change."""
-    numbers = _find_known(c, [row[0] for row in rows])
+    numbers = task_numbers.find_known(c, [row[0] for row in rows])
     new = [row for row in rows if row[0] not in numbers] if numbers else rows
     if new:
         now = timestamps.now()
-        first = _take_numbers(c, len(new), now)
+        first = task_numbers.take_numbers(c, len(new), now)
         for number, row in enumerate(new, first):
             row[_CWD] = schema.to_os_text(row[_CWD])
             status = _get_initial_status(row[_HOLD], row[_NOT_BEFORE], now)
@@ -207,93 +206,6 @@ def keep_environment(c: Connection, sha256: str, variables: str) -> None:
     )
     now = timestamps.now()
     raw_sql.execute_statement(c, insert_new, (sha256, variables, now, now))
-
-
-def is_known(c: Connection, first: str, last: str) -> bool:
-    """Return True if a task has one of these uuids, even a deleted task."""
-    found = "SELECT 1 FROM tasks WHERE uuid BETWEEN ? AND ? LIMIT 1"
-    return raw_sql.fetch_value(c, found, (first, last)) is not None
-
-
-def find_numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
-    """Return the numbers of the tasks that exist, in the order of `uuids`."""
-    known = _find_known(c, uuids)
-    return [known[uuid] for uuid in uuids if uuid in known]
-
-
-def find_number_limits(c: Connection, first: str, last: str) -> tuple[int, int]:
-    """Return the numbers of the first and the last existing task between two uuids, or 0."""
-    found = "SELECT number FROM tasks WHERE uuid BETWEEN ? AND ? ORDER BY uuid {} LIMIT 1"
-    low, high = (
-        raw_sql.fetch_value(c, found.format(order), (first, last)) for order in ("ASC", "DESC")
-    )
-    return low or 0, high or 0
-
-
-def summarize_numbers(c: Connection, first: str, last: str) -> tuple[int, int, int]:
-    """Return lowest and highest number and the count of the tasks between two uuids."""
-    found = "SELECT min(number), max(number), count(*) FROM tasks WHERE uuid BETWEEN ? AND ?"
-    low, high, count = raw_sql.fetch_rows(c, found, (first, last))[0]
-    return low or 0, high or 0, count
-
-
-def list_numbers(c: Connection, after: str, last: str, limit: int) -> list[tuple[str, int]]:
-    """Return a page of (uuid, number) in the order of the uuids, from after one to another."""
-    found = "SELECT uuid, number FROM tasks WHERE uuid > ? AND uuid <= ? ORDER BY uuid LIMIT ?"
-    return raw_sql.fetch_rows(c, found, (after, last, limit))
-
-
-def _find_known(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
-    """Return {uuid: number} of the tasks that exist.
-
-    The uuids of one submission follow one another, so one range of the index holds them.
-    """
-    if not uuids:
-        return {}
-    between = "SELECT uuid, number FROM tasks WHERE uuid BETWEEN ? AND ?"
-    found = raw_sql.fetch_rows(c, between, (min(uuids), max(uuids)))
-    wanted = set(uuids) if found else ()
-    return {uuid: number for uuid, number in found if uuid in wanted}
-
-
-SUBMISSIONS = "submission/"
-"""Counters of accepted submissions that are being stored: {file name: position in the file}."""
-MAX_NUMBER = 2**62
-"""Highest task number. SQLite integers reach twice as far; beyond them SQLite counts in floats."""
-
-
-def _take_numbers(c: Connection, many: int, now: str) -> int:
-    """Reserve `many` consecutive task numbers and return the first.
-
-    Numbers are never reused. Raise Storage if the counter is damaged or exhausted.
-    """
-    take = (
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many,"
-        " :now, :now) ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now"
-        f" WHERE typeof(value) = 'integer' AND value + :many <= {MAX_NUMBER} RETURNING value"
-    )
-    last = raw_sql.fetch_value(c, take, {"many": many, "now": now})
-    if last is None:
-        said = "the task number counter is exhausted or damaged. Nothing was stored."
-        raise Storage(said, "Reset it to the highest known number: taskdeck db check --repair")
-    return last - many + 1
-
-
-def take_number(c: Connection) -> int:
-    """Reserve a task number. Raise Storage."""
-    return _take_numbers(c, 1, timestamps.now())
-
-
-def skip_numbers(c: Connection, last: int) -> None:
-    """Skip all task numbers up to `last`."""
-    now = timestamps.now()
-    raw_sql.execute_statement(
-        c,
-        "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :last,"
-        " :now, :now) ON CONFLICT (name) DO UPDATE SET value = :last, updated_at = :now WHERE value"
-        " < :last",
-        {"last": last, "now": now},
-    )
 
 
 def _get_initial_status(hold: bool, not_before: str | None, now: str) -> str:
@@ -499,7 +411,7 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
             SYSTEM,
             None,
         )
-        recount_loads(c)
+        loads.recount_loads(c)
     return claimed
 
 
@@ -628,7 +540,7 @@ def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -
         ],
     )
     if verdicts:
-        recount_loads(c)
+        loads.recount_loads(c)
     propagate_to_children(c, ended_uuids)
     return ended_uuids
 
@@ -780,7 +692,7 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
         c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free]
     )
     recompute_waiting_state(c, [row["uuid"] for row in back], SYSTEM)
-    recount_loads(c)
+    loads.recount_loads(c)
     propagate_to_children(c, [row["uuid"] for row in ended_uuids])
 
 
@@ -945,61 +857,3 @@ def _find_active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
         f" IN {_UNSTOPPED}"
     )
     return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
-
-
-# --- loads ----------------------------------------------------------------------------------
-
-_LOADS = f"""
-SELECT queue, pool, count(*) AS load, sum(cpu) AS cpu, sum(memory) AS memory FROM instances
-WHERE status IN {ACTIVE_SQL} GROUP BY queue, pool
-"""
-
-
-def recount_loads(c: Connection) -> list[str]:
-    """Write the loads of queues and pools; return the names whose figures changed."""
-    queues: dict[str, int] = {}
-    pools: dict[str, tuple[float, float]] = {}
-    for row in raw_sql.fetch_rows(c, _LOADS):
-        queues[row.queue] = queues.get(row.queue, 0) + row.load
-        cpu, memory = pools.get(row.pool, (0.0, 0.0))
-        pools[row.pool] = (cpu + row.cpu, memory + row.memory)
-    return [*_write_loads(c, queues), *_write_used(c, pools)]
-
-
-def move_reservations(c: Connection, queue: str, pool: str) -> None:
-    """Move the reservations of a queue's active runs to another pool."""
-    raw_sql.execute_statement(
-        c,
-        f"UPDATE instances SET pool = ? WHERE queue = ? AND status IN {ACTIVE_SQL}",
-        (pool, queue),
-    )
-    recount_loads(c)
-
-
-def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
-    was = dict(raw_sql.fetch_rows(c, "SELECT name, current_load FROM queues"))
-    now = timestamps.now()
-    new = [
-        {"at": name, "load": loads.get(name, 0), "now": now}
-        for name, load in was.items()
-        if load != loads.get(name, 0)
-    ]
-    raw_sql.execute_statements(
-        c, "UPDATE queues SET current_load = :load, updated_at = :now WHERE name = :at", new
-    )
-    return [row["at"] for row in new]
-
-
-def _write_used(c: Connection, loads_by_pool: dict[str, tuple[float, float]]) -> list[str]:
-    new, now = [], timestamps.now()
-    for name, cpu, memory in raw_sql.fetch_rows(c, "SELECT name, used_cpu, used_memory FROM pools"):
-        now_cpu, now_memory = (round(value, 3) for value in loads_by_pool.get(name, (0.0, 0.0)))
-        if (cpu, memory) != (now_cpu, now_memory):
-            new.append({"at": name, "cpu": now_cpu, "memory": now_memory, "now": now})
-    raw_sql.execute_statements(
-        c,
-        "UPDATE pools SET used_cpu = :cpu, used_memory = :memory, updated_at = :now WHERE name ="
-        " :at",
-        new,
-    )
-    return [row["at"] for row in new]

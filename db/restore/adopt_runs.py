@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from db import defaults, host, raw_sql, schema, timestamps
 from db.maintenance.quarantine import UNREADABLE
-from db.queries import transitions
+from db.queries import task_numbers
 from db.states import ACTIVE_SQL, ENDED
 
 UNKNOWN_NAME = "unknown"
@@ -92,7 +92,9 @@ def adopt_run(
     unless another task has it; then `take_number` provides one. Loads still have to be recounted.
     """
     # a job may write any number into its environment
-    own = run.number if run.number is not None and 0 < run.number < transitions.MAX_NUMBER else None
+    own = (
+        run.number if run.number is not None and 0 < run.number < task_numbers.MAX_NUMBER else None
+    )
     rows = (
         []
         if own is None

@@ -26,7 +26,7 @@ from db import raw_sql, timestamps
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
-from db.queries import counters, operations, transitions
+from db.queries import counters, loads, operations, task_numbers, transitions
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
@@ -348,7 +348,7 @@ def _merge(
     skipped_ranges: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
     result = ReconcileResult(whole=whole)
-    counters.delete_below(c, transitions.SUBMISSIONS)  # what was left to store may have run since
+    counters.delete_below(c, task_numbers.SUBMISSIONS)  # what was left to store may have run since
     before = raw_sql.fetch_value(
         c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
     )
@@ -399,7 +399,7 @@ def _merge(
         (open_tasks,),
     )
     transitions.propagate_to_children(c, [row.uuid for row in ended])
-    transitions.recount_loads(c)
+    loads.recount_loads(c)
     stay = (
         "SELECT count(*) FROM main.tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
         f" +status IN ({_quote_words(WAITING)})"
@@ -1156,7 +1156,7 @@ def _find_used_numbers(
     ]
     given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM main.tasks")]
     # higher numbers were never given out
-    given = [0, *(number for number in given if number < transitions.MAX_NUMBER)]
+    given = [0, *(number for number in given if number < task_numbers.MAX_NUMBER)]
     is_counter_trusted = (
         max([0, *counted]) >= max(before, 1) if is_descendant is None else is_descendant
     )

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from app.core.ids import make_uuid7
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
-from db.queries import transitions
+from db.queries import loads
 
 QUEUES = ("default", "media", "gpu", "etl", "backup")
 TEMPLATES = ("encode", "thumbs", "train", "etl-load", "backup")
@@ -44,7 +44,7 @@ def fill_database(path: Path, count: int) -> None:
             raw_sql.execute_statements(c, _INSERT, rows)
         now = timestamps.now()
         c.exec_driver_sql("INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (count, now, now))
-        transitions.recount_loads(c)
+        loads.recount_loads(c)
     engine.dispose()
 
 

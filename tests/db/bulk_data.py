@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from db import timestamps
 from db.engine import create_write_engine
-from db.queries import transitions
+from db.queries import loads
 
 QUEUED, ENDED = 100_000, 20_000
 QUEUES = ("default", "media", "gpu", "etl")
@@ -31,7 +31,7 @@ def fill_database(path: Path, queued: int = QUEUED, ended: int = ENDED) -> None:
             "INSERT INTO counters VALUES ('task-number', ?, ?, ?)",
             (queued + ended, timestamps.now(), timestamps.now()),
         )
-        transitions.recount_loads(c)
+        loads.recount_loads(c)
     engine.dispose()
 
 

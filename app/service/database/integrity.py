@@ -20,7 +20,7 @@ from db.backup.catalog import BackupCatalog
 from db.engine import Connection
 from db.maintenance import integrity as checks
 from db.maintenance.value_checks import DocumentChecks
-from db.queries import operations, transitions
+from db.queries import operations, task_numbers
 from db.readonly import MAX_FAULTS, open_read_only
 
 VALIDATORS: DocumentChecks = {("slas", "conditions"): sla.parse_conditions}
@@ -92,7 +92,7 @@ def find_highest_number(home: Path) -> int:
     with suppress(Problem, OSError):  # The folder is out of reach, or its setting cannot be read.
         own = _open_catalog(home).list_own()
         found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
-    return max((number for number in found if number < transitions.MAX_NUMBER), default=0)
+    return max((number for number in found if number < task_numbers.MAX_NUMBER), default=0)
 
 
 def find_home_uuid(home: Path) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from app import paths
-from db.queries.transitions import MAX_NUMBER
+from db.queries.task_numbers import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
 Records = dict[str, dict[str, Any]]

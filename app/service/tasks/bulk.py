@@ -37,7 +37,7 @@ from app.core.ids import make_following_id
 from app.paths import SUBMISSIONS, open_locked
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
-from db.queries import counters, operations, transitions
+from db.queries import counters, operations, task_numbers, transitions
 from db.queries.operations import Actor
 
 MAX_BATCH = 1_000_000
@@ -172,12 +172,12 @@ def _encode_line(value: Any) -> bytes:
 
 def publish(c: Connection, staged: StagedFile) -> None:
     """Accept a submission, whose file is on the disk."""
-    counters.create(c, transitions.SUBMISSIONS + staged.path.name, staged.start)
+    counters.create(c, task_numbers.SUBMISSIONS + staged.path.name, staged.start)
 
 
 def is_known(c: Connection, first: str) -> bool:
     """Return True if a submission was stored or published."""
-    return find_published(c, first) is not None or transitions.is_known(c, *get_uuid_range(first))
+    return find_published(c, first) is not None or task_numbers.is_known(c, *get_uuid_range(first))
 
 
 def get_uuid_range(first: str) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def get_uuid_range(first: str) -> tuple[str, str]:
 
 def find_published(c: Connection, first: str) -> str | None:
     """Return the file name of a published submission that is not completely stored."""
-    names = counters.map_values(c, transitions.SUBMISSIONS)
+    names = counters.map_values(c, task_numbers.SUBMISSIONS)
     return next((name for name in names if name.startswith(first)), None)
 
 
@@ -201,7 +201,7 @@ async def store_published(db: Database, path: Path, by: str | None = None) -> No
 
 def _store_some(c: Connection, path: Path) -> bool:
     """Store tasks for a while; return True if some are left."""
-    place = counters.read_value(c, transitions.SUBMISSIONS + path.name)
+    place = counters.read_value(c, task_numbers.SUBMISSIONS + path.name)
     if place is None:  # stored by somebody else meanwhile
         return False
     with open(path, "rb") as file:
@@ -214,7 +214,7 @@ def _store_some(c: Connection, path: Path) -> bool:
             place += len(line)
             if time.monotonic() > end:
                 break
-    counters.set_value(c, transitions.SUBMISSIONS + path.name, place)
+    counters.set_value(c, task_numbers.SUBMISSIONS + path.name, place)
     return bool(line)
 
 
@@ -232,14 +232,14 @@ def _store_rows(c: Connection, rows: list[list[Any]], header: Mapping[str, Any])
 
 def _record(c: Connection, path: Path, by: str | None = None) -> None:
     """Record a stored submission, once."""
-    if counters.read_value(c, transitions.SUBMISSIONS + path.name) is None:
+    if counters.read_value(c, task_numbers.SUBMISSIONS + path.name) is None:
         return
     with open(path, "rb") as file:
         header = json.loads(file.readline())
     by = by or Actor(header["by"], header.get("source", "cli"), header.get("origin"))
-    limits = transitions.find_number_limits(c, *get_uuid_range(path.name[:36]))
+    limits = task_numbers.find_number_limits(c, *get_uuid_range(path.name[:36]))
     record_submission(c, by, int(path.stem.rpartition("-")[2]), *limits)
-    counters.delete(c, transitions.SUBMISSIONS + path.name)
+    counters.delete(c, task_numbers.SUBMISSIONS + path.name)
 
 
 def record_submission(c: Connection, by: str, count: int, first: int, last: int) -> None:
@@ -253,11 +253,11 @@ def record_submission(c: Connection, by: str, count: int, first: int, last: int)
 
 async def finish_interrupted(db: Database, home: Path) -> None:
     """Complete published submissions, and remove other files, that nobody works on."""
-    published = await db.read(counters.map_values, transitions.SUBMISSIONS)
+    published = await db.read(counters.map_values, task_numbers.SUBMISSIONS)
     folder, end = home / "run" / SUBMISSIONS, time.monotonic() + DUTY_SECONDS
     names = os.listdir(folder) if folder.is_dir() else []
     for name in published.keys() - set(names):  # a restored or copied database
-        await db.write(counters.delete, transitions.SUBMISSIONS + name)
+        await db.write(counters.delete, task_numbers.SUBMISSIONS + name)
     for name in sorted(names):
         with _lock_abandoned(folder / name) as is_abandoned:
             if is_abandoned and await _store_until(db, folder / name, end):
@@ -266,7 +266,7 @@ async def finish_interrupted(db: Database, home: Path) -> None:
 
 async def _store_until(db: Database, path: Path, end: float) -> bool:
     """Store a published submission until a time; return True if the file is not needed anymore."""
-    if await db.read(counters.read_value, transitions.SUBMISSIONS + path.name) is None:
+    if await db.read(counters.read_value, task_numbers.SUBMISSIONS + path.name) is None:
         return True
     while await db.write_quietly(_store_some, path):
         if time.monotonic() > end:

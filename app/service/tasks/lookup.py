@@ -14,7 +14,7 @@ from app.service.arguments import check_value, parse_since
 from app.service.tasks import filters as filter_lines
 from db.engine import Connection
 from db.queries import counters, definitions, reads
-from db.queries.transitions import SUBMISSIONS
+from db.queries.task_numbers import SUBMISSIONS
 from db.rows import TaskRow
 from db.search import pagination
 from db.states import TaskStatus

@@ -20,11 +20,11 @@ from app import config
 from app.core.text.sanitize import sanitize
 from db.backup import folder
 from db.errors import Storage
-from db.queries import transitions
+from db.queries import task_numbers
 from db.restore.reconcile import SAFETY_MARGIN
 
 FILE_NAME = "numbers"
-_WIDTH = len(str(transitions.MAX_NUMBER))
+_WIDTH = len(str(task_numbers.MAX_NUMBER))
 _LINE_LENGTH = _WIDTH + 10
 """Bytes of a line with one number, including checksum and separators."""
 _SYNC_INTERVAL = SAFETY_MARGIN // 2

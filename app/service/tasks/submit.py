@@ -44,7 +44,7 @@ from app.service.tasks.batch_dependencies import (
 from db import host, timestamps
 from db.engine import Connection
 from db.errors import DiskFull, Storage
-from db.queries import definitions, reads, transitions
+from db.queries import definitions, reads, task_numbers, transitions
 from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
@@ -739,7 +739,7 @@ async def _store_staged(
         if work.done() and not work.cancelled() and work.exception() is None:
             staging.close()
         asyncio.get_running_loop().call_later(1.0, bulk.trim_memory)
-    _, highest, _ = await call.db.read(transitions.summarize_numbers, *bulk.get_uuid_range(first))
+    _, highest, _ = await call.db.read(task_numbers.summarize_numbers, *bulk.get_uuid_range(first))
     await number_file.raise_mark(call.home, highest)
     if staging.past:
         _note_many_past(call, staging.past)
@@ -754,13 +754,13 @@ PAGE = 5_000
 async def _read_spans(call: Call, staging: Staging) -> list[list[int]]:
     """Return the numbers of a stored submission as `spans` (`submit_lines`)."""
     first, last = bulk.get_uuid_range(staging.first)
-    low, high, count = await call.db.read(transitions.summarize_numbers, first, last)
+    low, high, count = await call.db.read(task_numbers.summarize_numbers, first, last)
     if count == staging.count == high - low + 1 and not staging.batch.dependents:
         return [[0, low, count]]
     spans: list[list[int]] = []
     base = int(first.replace("-", ""), 16)
     after = make_following_id(first, -1)
-    while page := await call.db.read(transitions.list_numbers, after, last, PAGE):
+    while page := await call.db.read(task_numbers.list_numbers, after, last, PAGE):
         for uuid, number in page:
             at = int(uuid.replace("-", ""), 16) - base
             if spans and at - spans[-1][0] == number - spans[-1][1] == spans[-1][2]:
@@ -776,7 +776,7 @@ async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after, last = make_following_id(first, -1), bulk.get_uuid_range(first)[1]
     totals = await call.db.read(reads.read_counters)
-    while page := await call.db.read(transitions.list_numbers, after, last, PAGE):
+    while page := await call.db.read(task_numbers.list_numbers, after, last, PAGE):
         uuids = [uuid for uuid, _ in page]
         rows = {row.uuid: row for row in await call.db.read(reads.list_queue_positions, uuids)}
         found += [
@@ -847,7 +847,7 @@ def _store_lines(
             raise _make_empty_problem(refused)
         batch.store(edges)
     return {
-        "numbers": transitions.find_numbers(c, [row["uuid"] for row in batch.rows]),
+        "numbers": task_numbers.find_numbers(c, [row["uuid"] for row in batch.rows]),
         "refused": _list_refused(refused),
     }
 

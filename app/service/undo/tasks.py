@@ -11,7 +11,7 @@ from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
 from app.service.definitions import templates
 from app.service.operations import describe_later_change, make_has_changed
-from app.service.tasks import actions, setting_checks
+from app.service.tasks import actions, apply, setting_checks
 from db.engine import Connection
 from db.queries import operations, reads, task_fields, transitions
 from db.queries.operations import Actor
@@ -45,7 +45,7 @@ def plan_undo(
     """Return the operations that can be undone, and the refusals of the others."""
     found = reads.map_by_number(c, [parse_task_number(row.object) or 0 for row in rows])
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
-    facts = UndoFacts(found, actions.read_states(c, list(found.values())).runs,
+    facts = UndoFacts(found, apply.read_states(c, list(found.values())).runs,
     operations.map_later(c, rows), templates.read_queue_pools(c),
                   transitions.find_failed_parents(c, cancelled))  # fmt: skip
     able: list[TaskUndo] = []
@@ -61,7 +61,7 @@ def plan_undo(
 def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
     """Undo the operations and record the undo."""
     rows = [back.task for back in undos]
-    before = actions.read_states(c, rows)
+    before = apply.read_states(c, rows)
     others = _restore_cancelled(c, by, [back for back in undos if back.operation.verb == "cancel"])
     _restore_holds_and_pauses(c, by, undos)
     for name in {name for back in undos for name in back.values} - {
@@ -82,7 +82,7 @@ def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
     transitions.recompute_waiting_state(
         c, [back.task.uuid for back in undos if "not_before" in back.values], by
     )
-    after = actions.read_states(c, rows)
+    after = apply.read_states(c, rows)
     done = [(back.operation, *before.get_difference(after, back.task.uuid)) for back in undos]
     if others:
         done[0] = (done[0][0], done[0][1], {**done[0][2], "with": others})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from app.core.ids import make_following_id, make_uuid7
 from db import raw_sql, timestamps
-from db.queries import operations, reads, transitions
+from db.queries import loads, operations, reads, transitions
 from db.queries.operations import OperationFilter
 from db.states import (
     ACTIVE,
@@ -433,8 +433,8 @@ def test_recount_repairs_wrong_loads_and_names_them(connection: Connection, buil
     connection.exec_driver_sql("UPDATE queues SET current_load = 7")
     connection.exec_driver_sql("UPDATE pools SET used_cpu = 3.5")
 
-    assert transitions.recount_loads(connection) == ["default", "default"]
-    assert transitions.recount_loads(connection) == []
+    assert loads.recount_loads(connection) == ["default", "default"]
+    assert loads.recount_loads(connection) == []
     assert (
         reads.list_queues(connection)[0].current_load,
         reads.list_pools(connection)[0].used_cpu,

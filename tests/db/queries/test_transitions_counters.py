@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, literal, select
 
 from db.engine import create_write_engine
-from db.queries import reads, transitions
+from db.queries import loads, reads, transitions
 from db.schema import queues
 from db.states import ENDED
 from tests.db.builders import TaskBuilder
@@ -139,7 +139,7 @@ class TransitionMachine(RuleBasedStateMachine):
     @invariant()
     def loads_equal_rows(self) -> None:
         if hasattr(self, "made"):
-            assert transitions.recount_loads(self.c) == []
+            assert loads.recount_loads(self.c) == []
 
     @invariant()
     def tasks_and_runs_agree(self) -> None:

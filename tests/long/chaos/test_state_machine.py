@@ -27,7 +27,7 @@ import tests.long.chaos.runtime_model as world
 from app.core.scheduling.plan import Plan
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
-from db.queries import transitions
+from db.queries import loads, transitions
 from db.states import RunStatus
 from tests.long.chaos.runtime_model import ManualClock, RuntimeModel
 
@@ -232,11 +232,11 @@ def _drop_retries(original: Any) -> Any:
 
 def _skip_recount(original: Any) -> Any:
     def replaced(*args: Any) -> Any:
-        recount, transitions.recount_loads = transitions.recount_loads, lambda c: []
+        recount, loads.recount_loads = loads.recount_loads, lambda c: []
         try:
             return original(*args)
         finally:
-            transitions.recount_loads = recount
+            loads.recount_loads = recount
 
     return replaced
 

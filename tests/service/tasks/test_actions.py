@@ -13,7 +13,7 @@ from app.errors import Conflict, NotFound, Problem, Usage
 from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, pages, submit, views
+from app.service.tasks import actions, apply, pages, submit, views, wait
 from db import timestamps
 from db.queries import dispatch
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
@@ -369,8 +369,8 @@ async def test_tasks_move_to_the_front_in_the_given_order(call: Call):
 async def test_many_tasks_move_to_the_front_in_the_given_order(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(actions, "BATCH_SIZE", 20)
-    monkeypatch.setattr(actions, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(apply, "BATCH_SIZE", 20)
+    monkeypatch.setattr(apply, "STEP_SECONDS", 0.0)
     await submit.submit(call, tasks=[{"argv": ["true"]}] * 101, env={})
     order = [*range(100, 1, -2), *range(1, 101, 2)]
 
@@ -392,12 +392,12 @@ async def test_ids_are_looked_up_by_a_reader_unless_they_are_few(
         return await write(fn, *args)
 
     monkeypatch.setattr(call.db, "write", write_and_note)
-    unknown = [f"no such task {at}" for at in range(actions.MAX_UNRESOLVED)]
+    unknown = [f"no such task {at}" for at in range(apply.MAX_UNRESOLVED)]
     answer = await actions.hold(call, ids=[*unknown, 1])
 
     assert len(answer["refused"]) == len(unknown)
     assert [row["number"] for row in answer["done"]] == [1]
-    assert written == [actions._apply_for_a_while]  # pyright: ignore[reportPrivateUsage]
+    assert written == [apply._apply_for_a_while]  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_a_running_task_is_not_moved_to_the_front(call: Call, worker):
@@ -641,7 +641,7 @@ async def test_wait_returns_the_exit_code_of_each_outcome(
     runtime_call: Call, worker, end: dict[str, Any], code: int
 ):
     await submit_task(runtime_call, timeout="1m", log_limit="1M")
-    waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
+    waiting = asyncio.create_task(wait.wait(runtime_call, ids=[1], timeout=20))
     await worker.run(1, **end)
 
     (answer,) = await waiting
@@ -654,12 +654,12 @@ async def test_wait_answers_in_the_given_order(runtime_call: Call, worker):
     for code in (3, 0, 5):
         await worker.run((await submit_task(runtime_call))["number"], code)
 
-    assert [row["code"] for row in await actions.wait(runtime_call, ids=[3, 1, 2])] == [5, 3, 0]
+    assert [row["code"] for row in await wait.wait(runtime_call, ids=[3, 1, 2])] == [5, 3, 0]
 
 
 async def test_wait_includes_retries(runtime_call: Call, worker):
     await submit_task(runtime_call, retries=1, retry_delay=0)
-    waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
+    waiting = asyncio.create_task(wait.wait(runtime_call, ids=[1], timeout=20))
     await worker.run(1, 1)
     await worker.run(1, 0)
 
@@ -672,7 +672,7 @@ async def test_a_task_cancelled_before_it_ran_exits_with_125(runtime_call: Call)
 
     assert [
         (row["code"], row["exit_code"], row["reason"])
-        for row in await actions.wait(runtime_call, ids=[1])
+        for row in await wait.wait(runtime_call, ids=[1])
     ] == [(125, None, "cancelled by ann")]
 
 
@@ -684,14 +684,14 @@ async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(
     await actions.retry(runtime_call, ids=[1])
     await actions.cancel(runtime_call, ids=[1])
 
-    assert [row["code"] for row in await actions.wait(runtime_call, ids=[1])] == [125]
+    assert [row["code"] for row in await wait.wait(runtime_call, ids=[1])] == [125]
 
 
 async def test_a_wait_that_times_out_exits_with_6(runtime_call: Call):
     await submit_task(runtime_call)
 
     with pytest.raises(Problem, match="gave up waiting after") as told:
-        await actions.wait(runtime_call, ids=[1], timeout=0.01)
+        await wait.wait(runtime_call, ids=[1], timeout=0.01)
 
     assert told.value.exit_code == 6
 
@@ -701,7 +701,7 @@ async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(
 ):
     await submit_task(runtime_call, hold=True)
     await submit_task(runtime_call)
-    waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
+    waiting = asyncio.create_task(wait.wait(runtime_call, ids=[1], timeout=20))
     await actions.set_(runtime_call, ids=[2], fields={"priority": 1})
     await actions.cancel(runtime_call, ids=[2])
     await actions.cancel(runtime_call, ids=[1])
@@ -734,7 +734,7 @@ async def test_wait_notes_why_the_queue_starts_nothing(
     await close(runtime_call)
 
     with pytest.raises(Problem, match="gave up waiting after"):
-        await actions.wait(runtime_call, ids=[1], timeout=0.05)
+        await wait.wait(runtime_call, ids=[1], timeout=0.05)
 
     assert [note[: len(said)] for note in caller_notes] == [said]
 
@@ -746,7 +746,7 @@ async def test_wait_notes_why_nothing_starts_at_all(
     fake_runtime.halted = "the runtime is draining"
 
     with pytest.raises(Problem, match="gave up waiting after"):
-        await actions.wait(runtime_call, ids=[1], timeout=0.05)
+        await wait.wait(runtime_call, ids=[1], timeout=0.05)
 
     assert caller_notes == ["nothing starts: the runtime is draining"]
 
@@ -755,14 +755,14 @@ async def test_waiting_without_a_runtime_is_refused(call: Call):
     await submit_task(call)
 
     with pytest.raises(Conflict, match="no runtime is running"):
-        await actions.wait(call, ids=[1])
+        await wait.wait(call, ids=[1])
 
 
 async def test_waiting_for_no_task_or_an_unknown_task_is_refused(runtime_call: Call):
     with pytest.raises(Usage):
-        await actions.wait(runtime_call, ids=[])
+        await wait.wait(runtime_call, ids=[])
     with pytest.raises(NotFound):
-        await actions.wait(runtime_call, ids=[5])
+        await wait.wait(runtime_call, ids=[5])
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
@@ -770,7 +770,7 @@ async def test_an_invalid_wait_timeout_is_refused(runtime_call: Call, timeout: A
     await submit_task(runtime_call)
 
     with pytest.raises(Problem) as told:
-        await actions.wait(runtime_call, ids=[1], timeout=timeout)
+        await wait.wait(runtime_call, ids=[1], timeout=timeout)
 
     assert told.value.exit_code in (2, 6)
 

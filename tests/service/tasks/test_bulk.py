@@ -16,7 +16,7 @@ from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import bulk, submit, views
-from db.queries import counters, transitions
+from db.queries import counters, task_numbers
 from tests.service.calls import execute_sql, list_operations, submit_task
 
 MANY = submit.SMALL_BATCH + 51
@@ -192,7 +192,7 @@ async def test_others_get_numbers_while_a_large_submission_is_stored(
 
 
 async def test_a_counter_without_its_file_is_removed(call: Call):
-    name = f"{transitions.SUBMISSIONS}{make_uuid7()}-00-9.rows"
+    name = f"{task_numbers.SUBMISSIONS}{make_uuid7()}-00-9.rows"
     await call.db.write(counters.set_value, name, 7)
 
     await bulk.finish_interrupted(call.db, call.home)

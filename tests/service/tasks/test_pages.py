@@ -13,7 +13,7 @@ from app.core.filter_query import STATES
 from app.errors import NotFound, Usage
 from app.service.context import Call
 from app.service.registry import VERBS, call_verb
-from app.service.tasks import actions, submit
+from app.service.tasks import actions, apply, submit
 from app.service.tasks.pages import COLUMNS, browse, review
 from db.engine import open_database
 from tests.db.builders import TaskBuilder
@@ -178,8 +178,8 @@ async def test_tasks_that_left_the_filter_meanwhile_are_left_alone(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     await submit_three(call)
-    monkeypatch.setattr(actions, "BATCH_SIZE", 1)
-    monkeypatch.setattr(actions, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(apply, "BATCH_SIZE", 1)
+    monkeypatch.setattr(apply, "STEP_SECONDS", 0.0)
     write, parts = call.db.write, []
 
     async def slowly(fn: Any, *args: Any) -> Any:

@@ -1,0 +1,23 @@
+"""Validation of the options of verbs on tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.core import task_spec
+from app.errors import Usage
+
+SIGNAL: TypeAdapter[int] = TypeAdapter(task_spec.Signal)
+SECONDS: TypeAdapter[float | None] = TypeAdapter(task_spec.Duration | None)
+ATTEMPTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
+ENDS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
+
+
+def validate(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
+    """Return the parsed value. Raise Usage that begins with the option's name."""
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{name} {task_spec.describe_error(error)}. Nothing was changed.") from None
