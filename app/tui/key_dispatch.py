@@ -20,11 +20,7 @@ from app.tui.base_app import BaseApp
 from app.tui.deck_app import StatusScreen
 from app.tui.key_queue import FLOOD_MESSAGE, KeyQueueScreen, is_flood, run_binding, wait_for_event
 from app.tui.style import Span
-from app.tui.terminal.app_internals import (
-    count_waiting_messages,
-    get_mount_event,
-    run_next_callbacks,
-)
+from app.tui.terminal.app_internals import get_mount_event, run_next_callbacks
 from app.tui.widgets.footer import get_key_name
 
 
@@ -67,7 +63,7 @@ class KeyDispatcher:
             self._last_click = event.time, event.screen_offset, self._app.screen
         if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
             return False
-        if event.time > self._discard_until and is_flood(event, count_waiting_messages(self._app)):
+        if event.time > self._discard_until and is_flood(event, self._app.message_queue_size):
             self.discard_typeahead()
             self._app.show_message(FLOOD_MESSAGE, "warn")
         if not await self._accept_input(event):

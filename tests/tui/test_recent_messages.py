@@ -77,7 +77,7 @@ async def test_recent_messages_are_shown_in_full(size: tuple[int, int], way: str
             rf"{re.escape(LONG_MESSAGE).replace(re.escape('  '), ' ')} \S+ Held #3 gzip\.",
             read_plain_screen(app),
         )
-        assert "q back" in read_plain_screen(app)
+        assert "esc back" in read_plain_screen(app)
         await pilot.press("q")
         await wait_for(pilot, lambda: app.screen is app.deck)
 

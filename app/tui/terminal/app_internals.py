@@ -88,11 +88,6 @@ async def run_next_callbacks(pump: MessagePump) -> None:
     await pump._flush_next_callbacks()
 
 
-def count_waiting_messages(pump: MessagePump) -> int:
-    """Return the number of messages that the pump has not handled yet."""
-    return pump._message_queue.qsize()
-
-
 def get_mount_event(pump: MessagePump) -> asyncio.Event:
     """Return the event that is set once the node is mounted; `is_mounted` cannot be awaited."""
     return pump._mounted_event

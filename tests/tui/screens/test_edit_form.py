@@ -543,6 +543,7 @@ async def test_a_new_queue_needs_an_unused_name():
 async def test_the_cursor_moves_to_a_new_queue():
     found = make_runtime()
     app = make_deck(found)
+    app.ticks = lambda: 1000.0  # the row is listed in time
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("1", "n")
         await wait_until(
