@@ -486,7 +486,7 @@ async def test_a_pool_can_be_edited_from_either_row():
     app = make_deck(found)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_edit_form(
-            pilot, app, make_edit_screen(found, [PoolTableRow(BOARD.pools[0], "cpu")])
+            pilot, app, make_edit_screen(found, [PoolTableRow(BOARD.pools[0], memory=True)])
         )
         assert "Edit pool gpu" in read_screen_line(app, 0)
         await pilot.press("6", "4", "G", "ctrl+j")
