@@ -191,7 +191,8 @@ class NextEntry(NamedTuple):
     """A waiting task of the board, in dispatch order.
 
     `expected_in` is the range of the expected start in seconds from now, `starts_in` its begin if
-    past runs tell it; `starts_at` is an exact time in UNIX seconds.
+    past runs tell it; `starts_at` is an exact time in UNIX seconds. `repeats` is True if the row
+    above gives the same reason.
     """
 
     uuid: str
@@ -207,6 +208,7 @@ class NextEntry(NamedTuple):
     starts_in: float | None = None
     starts_at: float | None = None
     expected_in: tuple[float, float] | None = None
+    repeats: bool = False
 
     @property
     def key(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from app.core import metrics
 from app.core.json_types import is_object
 from app.core.text.sanitize import find_name_error, find_nearest
-from app.core.text.units import format_age, parse_duration, quote
+from app.core.text.units import format_age, format_duration_setting, parse_duration, quote
 
 STAYS_BELOW = "stays-below"
 PRESETS = ("finishes-within", "starts-within", STAYS_BELOW)
@@ -166,7 +166,7 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
     since = facts.created if rule.is_finish_rule else max(facts.created, facts.not_before or 0.0)
     due = since + rule.value
     if rule.is_finish_rule and facts.failure and facts.ended is not None:
-        text = f"{facts.failure}; must succeed within {format_age(rule.value)}"
+        text = f"{facts.failure}; must succeed within {format_duration_setting(rule.value)}"
         broken = min(due, facts.ended)
         return SlaVerdict(due, None, facts.ended - since, True, text, facts.failure, broken)
     reached_at = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
@@ -178,15 +178,15 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
         took,
         late,
         _describe_time(rule, facts, took, now),
-        f"{_format_took(took, rule.value)} > {format_age(rule.value)}",
+        f"{_format_took(took, rule.value)} > {format_duration_setting(rule.value)}",
         due,
     )
 
 
 def _format_took(took: float, limit: float) -> str:
-    """Format a time, with more digits if it would read like the limit."""
-    text = format_age(took)
-    if text != format_age(limit) or took <= limit:
+    """Format a time as exactly as its limit, with more digits if it would read like the limit."""
+    text = format_duration_setting(took) if limit % 60 else format_age(took)
+    if text != format_duration_setting(limit) or took <= limit:
         return text
     minutes, seconds = divmod(took, 60)
     return f"{int(minutes)}m{seconds:04.1f}s" if minutes else f"{seconds:.2f}s"
@@ -214,12 +214,17 @@ def describe_rule(rule: SlaRule) -> str:
     match = [
         f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()
     ]
-    return ", ".join([f"{rule.preset.replace('-', ' ')} {format_age(rule.value)}", *match])
+    return ", ".join(
+        [f"{rule.preset.replace('-', ' ')} {format_duration_setting(rule.value)}", *match]
+    )
 
 
 def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> str:
     """Describe the time used: waiting, running, or both."""
-    allowed, exact = f"allowed {format_age(rule.value)}", _format_took(took, rule.value)
+    allowed, exact = (
+        f"allowed {format_duration_setting(rule.value)}",
+        _format_took(took, rule.value),
+    )
     if not rule.is_finish_rule:
         return (
             f"{'waiting' if facts.started is None and facts.ended is None else 'waited'}"

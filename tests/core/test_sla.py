@@ -115,6 +115,8 @@ TIMES = st.integers(0, 10_000).map(float)
         (4.0, 4.02, "4.02s > 4s"),
         (45 * MINUTE, 45 * MINUTE + 0.4, "45m00.4s > 45m"),
         (4.0, 9.0, "9s > 4s"),
+        (90.0, 94.0, "1m34s > 1m30s"),
+        (0.1, 2.4, "2.4s > 0.1s"),
     ],
 )
 def test_a_time_that_reads_like_its_limit_has_more_digits(

@@ -43,10 +43,8 @@ def confirm_cancel(
     if dependants:
         body += [[], [(look.sanitize(_format_dependants(dependants, len(rows))), "warn")]]
     if waiting < len(rows):
-        body += [
-            [],
-            [(f"Running ones get TERM, then KILL after {_format_grace(preview['tasks'])}.", "")],
-        ]
+        who = "It gets" if len(rows) == 1 else "Running ones get"
+        body += [[], [(f"{who} TERM, then KILL after {_format_grace(preview['tasks'])}.", "")]]
     elif dependants:
         body += [[], [("u restores the cancelled tasks and their dependants.", "")]]
     answers = [

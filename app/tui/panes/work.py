@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from app.core.board import Board, EndedEntry, RunningEntry
 from app.core.text.sanitize import sanitize, truncate_middle
 from app.tui.data.list_rows import LingeringRow
-from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION
+from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION, mark_repeated_reasons
 from app.tui.style import Span
 from app.tui.widgets.table import NO_MATCH, Table
 from app.tui.widgets.table_parts import SectionView
@@ -63,7 +63,8 @@ class WorkPane(Table):
             f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         )
         at = self._find_position(self.cursor)
-        self.show({"running": running, "next": board.next, "ended": ended})
+        waits = board.next if self.keep else mark_repeated_reasons(board.next)
+        self.show({"running": running, "next": waits, "ended": ended})
         if self._cursor_row_expired and view.rows:
             self._replace_cursor(min(at or 0, len(view.rows) - 1))
             self.redraw()

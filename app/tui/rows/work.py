@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from app.core.board import EndedEntry, NextEntry, RunningEntry
@@ -204,6 +205,27 @@ def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
     return Cell(look.adapt_text(units.format_estimate_range(*row.expected_in)))
 
 
+_PLACE = re.compile(r"\S+ of [\d,]+")
+"""Place in the queue, such as `second of 14`."""
+
+
+def mark_repeated_reasons(rows: Sequence[NextEntry]) -> tuple[NextEntry, ...]:
+    """Mark rows whose reason, after the place in the queue, begins the reason above."""
+    marked, above = list[NextEntry](), ("", "")
+    for row in rows:
+        place, _, reason = row.why.partition("; ")
+        reason = reason if _PLACE.fullmatch(place) else ""
+        repeats = bool(reason) and row.queue == above[0] and above[1].startswith(reason)
+        marked.append(row._replace(repeats=repeats))
+        above = above if repeats else (row.queue, reason)
+    return tuple(marked)
+
+
+def _make_reason_cell(row: NextEntry, reason: str, look: Look) -> Cell:
+    """Return the cell of a reason, with the place in the queue alone if the reason repeats."""
+    return Cell(look.sanitize(reason.partition("; ")[0] if row.repeats else reason))
+
+
 def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
     """Return the cells of a waiting row."""
     waits = Cell(units.format_age(now - row.since))
@@ -212,7 +234,7 @@ def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
         Cell(look.sanitize(row.queue)),
         waits,
         _make_start_cell(row, now, look),
-        Cell(look.sanitize(row.why)),
+        _make_reason_cell(row, row.why, look),
     )
 
 
@@ -221,7 +243,7 @@ def make_narrow_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
     return (
         *_make_head_cells(row, row.status, look),
         _make_start_cell(row, now, look),
-        Cell(look.sanitize(row.why_short or row.why)),
+        _make_reason_cell(row, row.why_short or row.why, look),
     )
 
 

@@ -183,3 +183,21 @@ async def test_marking_many_on_the_deck_says_where_it_works(key: str):
             pilot,
             lambda: "* and v mark in the list of tasks: 5 opens it" in read_screen_lines(app)[-2],
         )
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_reason_like_the_one_above_is_shown_once(size: tuple[int, int]):
+    app, _ = make_recorded_deck()
+    async with app.run_test(size=size) as pilot:
+        await wait_for(pilot, lambda: is_fed(app))
+        await pilot.press("8", "z")
+        await wait_for(pilot, lambda: find_lines(app, "S02E07"))
+        ((first,), (second,)) = (find_lines(app, name) for name in ("S02E06", "S02E07"))
+        assert "full" in first and "full" not in second and " of 14" in second
+        await pilot.press("slash", *"S02E07", "enter")
+        await wait_for(pilot, lambda: not find_lines(app, "S02E06"))
+        assert any("full" in line for line in find_lines(app, "S02E07"))
+
+
+def find_lines(app: TaskdeckApp, words: str) -> list[str]:
+    return [line for line in read_screen_lines(app) if words in line]

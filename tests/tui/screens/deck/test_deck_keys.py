@@ -180,9 +180,7 @@ async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
         assert "│ Cancel #" in shown
         assert "│ ● 1039 encode S02E04.mkv  running 57m, 95% of limit: work lost" in shown
         assert "│ 1 task depends on it and is cancelled too: 1064 upload S02E04" in shown
-        assert (
-            "│ Running ones get TERM, then KILL after 5.0s." in shown or "KILL after 5s." in shown
-        )
+        assert "│ It gets TERM, then KILL after 5.0s." in shown or "KILL after 5s." in shown
         await deck.answer("enter")
         assert "cancel" not in deck.recording.verbs()
 
