@@ -27,16 +27,25 @@ The driver raises UnicodeDecodeError if SQLite's message quotes damaged text tha
 
 def fetch_rows(c: Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
     """Return all rows of a query."""
+    found, shape = _fetch(c, sql, parameters)
+    return [shape._make(row) for row in found]
+
+
+def fetch_tuples(c: Connection, sql: str, parameters: Parameters = ()) -> Iterable[Any]:
+    """Return all rows of a query as plain tuples, for a caller that makes other rows of them."""
+    return _fetch(c, sql, parameters)[0]
+
+
+def _fetch(c: Connection, sql: str, parameters: Parameters) -> tuple[Iterable[Any], Any]:
+    """Return the rows of a query and their row type."""
     driver = c.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         cursor = execute_on_driver(driver, sql, parameters)
-        found, shape = cursor.fetchall(), _row_types.get(sql) or _get_row_type(sql, cursor)
-    else:
-        # imported here: users of plain sqlite3 do not need SQLAlchemy
-        from sqlalchemy.util import await_only
+        return cursor.fetchall(), _row_types.get(sql) or _get_row_type(sql, cursor)
+    # imported here: users of plain sqlite3 do not need SQLAlchemy
+    from sqlalchemy.util import await_only
 
-        found, shape = await_only(_fetch_async(driver, sql, parameters))
-    return [shape._make(row) for row in found]
+    return await_only(_fetch_async(driver, sql, parameters))
 
 
 async def _fetch_async(driver: Any, sql: str, parameters: Parameters) -> tuple[Iterable[Any], Any]:
@@ -52,7 +61,7 @@ async def _fetch_async(driver: Any, sql: str, parameters: Parameters) -> tuple[I
 
 def fetch_column(c: Connection, sql: str, parameters: Parameters = ()) -> list[Any]:
     """Return the first column of a query."""
-    return [row[0] for row in fetch_rows(c, sql, parameters)]
+    return [row[0] for row in _fetch(c, sql, parameters)[0]]
 
 
 def fetch_value(c: Connection, sql: str, parameters: Parameters = ()) -> Any:

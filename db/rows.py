@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 from db.timestamps import to_unix
@@ -47,10 +48,14 @@ class TaskRow(NamedTuple):
 
 
 class TaskStateRow(NamedTuple):
-    """Columns of a task that verbs change."""
+    """Columns of a task that verbs check and change, read for up to a million tasks."""
 
     uuid: str
+    number: int
     status: str
+    attempts: int
+    ended_at: str | None
+    launch_text: str
     priority: int
     front: int
     queue: str
@@ -65,6 +70,11 @@ class TaskStateRow(NamedTuple):
     retry_at: str | None
     hold: bool
     pinned: bool
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        """The resolved launch."""
+        return json.loads(self.launch_text)
 
 
 class TaskLineRow(NamedTuple):

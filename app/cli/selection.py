@@ -140,7 +140,8 @@ def print_summary(done: dict[str, Any], format_row: Callable[[dict[str, Any]], s
     """Print the results by count on stdout, and the first notes and refusals on stderr."""
     counts: dict[str, int] = {}
     for row in done["done"]:
-        counts[format_row(row)] = counts.get(format_row(row), 0) + 1
+        result = format_row(row)
+        counts[result] = counts.get(result, 0) + row.get("count", 1)
     for outcome, count in counts.items():
         output.print_line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
     _print_some(done.get("notes", ()))
@@ -149,10 +150,9 @@ def print_summary(done: dict[str, Any], format_row: Callable[[dict[str, Any]], s
 
 def print_skipped(done: dict[str, Any], confirmed_count: int) -> None:
     """Print how many confirmed tasks were skipped because they changed meanwhile."""
-    if (
-        left := confirmed_count
-        - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))
-    ) > 0:
+    told = sum(row.get("count", 1) for row in done["done"])
+    told += sum(len(done.get(key, ())) for key in ("refused", "notes"))
+    if (left := confirmed_count - told) > 0:
         has, it = ("has", "it") if left == 1 else ("have", "them")
         output.print_note(
             f"{left:,} of the {confirmed_count:,} {has} changed since the question;"

@@ -125,14 +125,13 @@ def _insert(
     if isinstance(by, Actor):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
         by.recorded += range(first, first + len(entries))
-    now, texts = timestamps.now(), dict[str, str | None]()
+    now, texts = timestamps.now(), dict[int, str | None]()
 
     def encode(value: Any) -> str | None:
-        """Return a state as JSON, made once for the many tasks that change in the same way."""
-        key = repr(value)
-        if key not in texts:
-            texts[key] = _to_json(value)
-        return texts[key]
+        """Return a state as JSON, made once for the many tasks that share it."""
+        if id(value) not in texts:
+            texts[id(value)] = _to_json(value)
+        return texts[id(value)]
 
     # SQL text: each action of a user, on up to a million tasks, passes here.
     raw_sql.execute_statements(

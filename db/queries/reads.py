@@ -112,18 +112,17 @@ def _make_task(row: Sequence[Any]) -> TaskRow:
 
 
 def map_states(c: Connection, uuids: Sequence[str]) -> dict[str, TaskStateRow]:
-    """Return {uuid: the columns that verbs change}."""
-    rows = raw_sql.fetch_rows(c, _STATES, (_to_json(uuids),))
+    """Return {uuid: the columns that verbs check and change}."""
     return {
-        row.uuid: TaskStateRow(*row[:-2], hold=_BOOLEANS[row.hold], pinned=_BOOLEANS[row.pinned])
-        for row in rows
+        row[0]: TaskStateRow._make([*row[:-2], _BOOLEANS[row[-2]], _BOOLEANS[row[-1]]])
+        for row in raw_sql.fetch_tuples(c, _STATES, (_to_json(uuids),))
     }
 
 
 _STATES = (
     f"SELECT {', '.join(TaskStateRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM"
     " json_each(?)) AND deleted_at IS NULL"
-)
+).replace("launch_text", "launch")
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:

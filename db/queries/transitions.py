@@ -84,6 +84,30 @@ def move_tasks(
     return changed_rows
 
 
+def _move_all(
+    c: Connection,
+    to: TaskStatus,
+    uuids: Sequence[str],
+    sources: frozenset[TaskStatus],
+    by: str,
+    **values: Any,
+) -> list[str]:
+    """Move the tasks in one of `sources` to `to`, with equal values; return those that moved."""
+    # `+status` as in `_move`
+    allowed = _quote_words(sorted(sources.intersection(find_source_states(to))))
+    update = _build_update("tasks", "uuid", tuple(values)) + (
+        f" AND +status IN ({allowed}) RETURNING uuid"
+    )
+    now = timestamps.now()
+    moved = raw_sql.fetch_column(
+        c, update, (to.value, now, *values.values(), json.dumps(list(uuids)))
+    )
+    if moved:
+        events = (to.value, by, now, now, json.dumps(moved))
+        raw_sql.execute_statement(c, _RECORD_TASKS, events)
+    return moved
+
+
 def move_runs(
     c: Connection, to: RunStatus, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
 ) -> list[dict[str, Any]]:
@@ -154,6 +178,10 @@ def _record(
 _RECORD = (
     "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) SELECT value ->>"
     " 0, value ->> 1, ?, ?, ?, ?, ? FROM json_each(?)"
+)
+_RECORD_TASKS = (
+    "INSERT INTO events (task_id, status, by, created_at, updated_at) SELECT value, ?, ?, ?, ? FROM"
+    " json_each(?)"
 )
 
 
@@ -702,20 +730,24 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
 def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Cancel tasks: waiting ones at once, running ones by stopping their runs."""
     now = timestamps.now()
-    waiting = _find_in_states(c, uuids, WAITING)
-    rows = [
-        {"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None}
-        for uuid in waiting
-    ]
-    changed_rows = move_tasks(c, TaskStatus.CANCELLED, rows, by)
-    propagate_to_children(c, [row["uuid"] for row in changed_rows])
+    reason = f"cancelled by {by}"
+    moved = _move_all(
+        c, TaskStatus.CANCELLED, uuids, WAITING, by, reason=reason, ended_at=now, retry_at=None
+    )
+    propagate_to_children(c, moved)
+    if len(moved) < len(uuids):
+        _stop_cancelled(c, uuids, by)
+
+
+def _stop_cancelled(c: Connection, uuids: Sequence[str], by: str) -> None:
+    """Begin to stop the runs of tasks."""
     stop(c, _find_active_runs(c, uuids), "cancel", by)
     # A run that stops for another reason might be retried: the user's cancel takes precedence.
     raw_sql.execute_statement(
         c,
         "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? WHERE task_id"
         " IN (SELECT value FROM json_each(?)) AND +status = 'stopping' AND stop_reason <> 'cancel'",
-        (by, now, json.dumps(list(uuids))),
+        (by, timestamps.now(), json.dumps(list(uuids))),
     )
 
 

@@ -60,12 +60,14 @@ def _run_task_verb(
     which, confirmed_count = _choose_tasks(session, args, verb, what or verb)
     if not which:
         return 0
-    done = session.call(verb, **which, **(more(args) if more else {}))
+    in_lines = "ids" in which or args.json or args.jsonl
+    brief = {"brief": True} if verb == "cancel" and not in_lines else {}
+    done = session.call(verb, **which, **brief, **(more(args) if more else {}))
     state = _format_cancel_result if verb == "cancel" and not args.signal else _format_state
     describe = describe or state
     if confirmed_count is not None:
         selection.print_skipped(done, confirmed_count)
-    if "ids" in which or args.json or args.jsonl:
+    if in_lines:
         return report_results(
             args, done, lambda row: f"#{row['number']} {sanitize(row['name'])}: {describe(row)}"
         )

@@ -30,32 +30,33 @@ from app.service.tasks.apply import (
     get_uuids,
     make_note,
 )
+from app.service.tasks.lookup import AnyTask
 from app.service.tasks.option_values import ATTEMPTS, ENDS, SECONDS, SIGNAL, validate
 from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, reads, task_fields, transitions
-from db.rows import TaskRow
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 
 async def cancel(
     call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None,
     grace: float | None = None, waiting: bool = False,
-    attempts: dict[str, int] | None = None,
+    attempts: dict[str, int] | None = None, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Cancel tasks: waiting ones at once, running ones by TERM, grace and KILL.
 
     With `signal`, only send that signal. With `waiting`, refuse tasks that have started. `attempts`
-    gives the expected attempt by uuid; a task that was retried since is refused.
+    gives the expected attempt by uuid; a task that was retried since is refused. With `brief`, the
+    answer holds each result once, with its `count`.
     """
     expected = validate("attempts", ATTEMPTS, attempts or {})
     if signal is not None:
         return await _send_signal(call, ids, select, validate("signal", SIGNAL, signal), expected)
     grace = validate("grace", SECONDS, grace)
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status in ENDED:
             raise make_note(_describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
@@ -65,7 +66,7 @@ async def cancel(
             )
         _refuse_other_run(row, expected)
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         if grace is not None:
             task_fields.update_column(
                 c, "grace", [{"at": row.uuid, "grace": grace} for row in rows]
@@ -73,14 +74,14 @@ async def cancel(
         transitions.cancel(c, get_uuids(rows), call.by)
 
     try:
-        return await apply_to_tasks(call, "cancel", ids, select, may, act)
+        return await apply_to_tasks(call, "cancel", ids, select, may, act, is_brief=brief)
     except DiskFull as problem:
         if waiting:
             raise
         return await _cancel_unrecorded(call, ids, select, grace, problem, expected)
 
 
-def _describe_ended(row: TaskRow, verb: str) -> str:
+def _describe_ended(row: AnyTask, verb: str) -> str:
     ago = ""
     if row.ended_at:
         age = timestamps.utcnow() - timestamps.parse_time(row.ended_at)
@@ -110,16 +111,18 @@ def _read_cancel_preview(c: Connection, ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
+def _refuse_other_run(row: AnyTask, attempts: Mapping[str, int]) -> None:
     """Refuse a task whose expected run has ended and that runs or waits again.
 
     The user did not confirm the new run. An automatic retry is still covered.
     """
+    if row.uuid not in attempts or row.status in ENDED:
+        return
     expected = row.status in (
         TaskStatus.RUNNING,
         TaskStatus.RETRYING,
     ) and row.attempts == attempts.get(row.uuid)
-    if row.uuid in attempts and row.status not in ENDED and not expected:
+    if not expected:
         now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
         raise Conflict(
             f"{format_number(row)} has ended meanwhile and {now}, so it was left alone: check it,"
@@ -169,7 +172,7 @@ async def _send_signal(
 ) -> dict[str, Any]:
     runids: list[str] = []
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status != TaskStatus.RUNNING:
             raise Conflict(
                 f"{format_number(row)} is {row.status.replace('_', ' ')}: it has no process to"
@@ -177,7 +180,7 @@ async def _send_signal(
             )
         _refuse_other_run(row, attempts)
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         runids.extend(
             run.runid
             for row in rows
@@ -194,7 +197,7 @@ async def _send_signal(
 async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Pause running tasks."""
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status in WAITING:
             raise Conflict(
                 f"{format_number(row)} has not started; to keep it from starting: taskdeck hold"
@@ -205,7 +208,7 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
 
     limits: dict[str, float] = {}
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         limits.update({row.uuid: row.timeout for row in rows if row.timeout is not None})
         transitions.pause(c, get_uuids(rows), call.by)
 
@@ -223,7 +226,7 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
 async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Resume paused tasks."""
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status != TaskStatus.RUNNING:
             raise Conflict(
                 f"{format_number(row)} is {row.status.replace('_', ' ')}, not paused."
@@ -266,7 +269,7 @@ async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
 async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Hold tasks. A running task is held from its next attempt on."""
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status in ENDED:
             raise Conflict(_describe_ended(row, "hold"))
         if row.hold:
@@ -293,7 +296,7 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
     """Release held tasks, except quarantined tasks that lost values."""
     without_environment = await call.db.read(quarantine.find_without_environment)
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status in ENDED:
             raise Conflict(_describe_ended(row, "release"))
         if not row.hold:
@@ -310,7 +313,7 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
     )
 
 
-def refuse_unreadable(row: TaskRow, lacks_environment: bool = False) -> None:
+def refuse_unreadable(row: AnyTask, lacks_environment: bool = False) -> None:
     """Raise Conflict if parts of a task are unreadable, or if it `lacks_environment`."""
     unreadable_parts = [
         *quarantine.find_lost_values(row.launch),
@@ -341,7 +344,7 @@ async def retry(
     """
     expected = validate("ends", ENDS, ends or {})
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status not in ENDED:
             raise Conflict(
                 f"{format_number(row)} is {row.status}: only a task that has ended runs again."
@@ -356,7 +359,7 @@ async def retry(
 
     notes: list[str] = []
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         uuids = get_uuids(rows)
         failed_parents = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
@@ -372,7 +375,7 @@ async def retry(
     return report
 
 
-def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
+def _refuse_other_end(row: AnyTask, ends: Mapping[str, float]) -> None:
     """Refuse a task that has ended again since the user confirmed."""
     if row.uuid in ends and ends[row.uuid] != (
         timestamps.to_unix(row.ended_at) if row.ended_at else 0.0
@@ -388,7 +391,7 @@ _MAX_NAMED = 10
 """Maximum number of tasks named in a note."""
 
 
-def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) -> list[str]:
+def _describe_left_cancelled(rows: Sequence[AnyTask], numbers: Sequence[int]) -> list[str]:
     """Note the tasks that were cancelled together with these and stay cancelled."""
     if not numbers:
         return []
@@ -428,7 +431,7 @@ async def rm(
     """Delete ended tasks with their runs and logs; `ends` as in `retry`."""
     expected = validate("ends", ENDS, ends or {})
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status not in ENDED:
             raise Conflict(
                 f"{format_number(row)} is {row.status}: only a task that has ended can be removed.",
@@ -436,7 +439,7 @@ async def rm(
             )
         _refuse_other_end(row, expected)
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         task_fields.mark_deleted(c, get_uuids(rows))
 
     return await apply_to_tasks(call, "rm", ids, select, may, act)
@@ -451,7 +454,7 @@ async def front(
     """
     top = 0
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         nonlocal top
         top = max(top, task_fields.find_highest_front(c))
         new = [
@@ -468,7 +471,7 @@ async def front(
 
 
 def _make_waiting_check(verb: str) -> TaskCheck:
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if row.status in ENDED:
             again = (
                 "taskdeck retry"
@@ -482,7 +485,7 @@ def _make_waiting_check(verb: str) -> TaskCheck:
     return may
 
 
-def _check_movable(row: TaskRow) -> None:
+def _check_movable(row: AnyTask) -> None:
     _make_waiting_check("move")(row)
     if row.status in ACTIVE:
         raise make_note(f"{format_number(row)} is {row.status} already.")
@@ -525,7 +528,7 @@ async def set_(
     was: dict[str, dict[str, Any]] = {}
     limits: dict[str, float] = {}
 
-    def act(c: Connection, rows: list[TaskRow]) -> None:
+    def act(c: Connection, rows: list[AnyTask]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
         task_fields.update_tasks(c, get_uuids(rows), values)
         if "timeout" in values:
@@ -569,7 +572,7 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
 
     begun = setting_checks.map_start_times(c) if values.get("timeout") is not None else {}
 
-    def may(row: TaskRow) -> None:
+    def may(row: AnyTask) -> None:
         if not values.keys() <= ALWAYS_SETTABLE:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -12,14 +13,14 @@ from typing import Any
 from app.errors import Problem
 from app.service.context import Call
 from app.service.tasks import bulk, lookup
+from app.service.tasks.lookup import AnyTask
 from db.engine import Connection
 from db.queries import operations, reads
-from db.rows import TaskRow, TaskStateRow
 from db.states import TaskStatus
 
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
-BATCH_SIZE = 100
+BATCH_SIZE = 200
 """Tasks that a verb changes between two looks at the clock."""
 STEP_SECONDS = 0.03
 """Seconds after which a transaction of a verb ends, at the next look at the clock."""
@@ -30,8 +31,8 @@ TRIM_DELAY = 5.0
 MAX_UNRESOLVED = 50
 """Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""
 
-TaskCheck = Callable[[TaskRow], None]
-TaskAction = Callable[[Connection, list[TaskRow]], Any]
+TaskCheck = Callable[[AnyTask], None]
+TaskAction = Callable[[Connection, list[AnyTask]], Any]
 
 
 def make_note(text: str) -> Problem:
@@ -41,25 +42,37 @@ def make_note(text: str) -> Problem:
     return problem
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A verb with its checks and its action on some of its tasks."""
+
+    by: str
+    verb: str
+    check: TaskCheck
+    act: TaskAction
+    is_brief: bool
+
+
 async def apply_to_tasks(
     call: Call, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction,
-    last_first: bool = False,
+    last_first: bool = False, is_brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
     Many tasks take several short transactions, so that starts and ends go through in between. Only
     the last one wakes dispatcher and decks, which look every second anyway. With `last_first` the
-    last batch is the first.
+    last batch is the first. With `is_brief`, equal results of many tasks are one row with a count.
     """
+    work = _Work(call.by, verb, check, act, is_brief)
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= MAX_UNRESOLVED):
-        return await call.db.write(_apply, call.by, verb, ids, select, check, act)
+        return await call.db.write(_apply, work, ids)
     uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
     batches = [uuids[at : at + BATCH_SIZE] for at in range(0, len(uuids), BATCH_SIZE)]
     parts: list[dict[str, Any]] = []
     left = batches if last_first else batches[::-1]
     while left:
         write = call.db.write_quietly if len(left) > 1 else call.db.write
-        done = await write(_apply_for_a_while, call.by, verb, left, select, check, act)
+        done = await write(_apply_for_a_while, work, left, select)
         del left[-len(done) :]
         parts += done
     if len(uuids) >= MANY:
@@ -68,62 +81,36 @@ async def apply_to_tasks(
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():
             total[key] += rows
-    return total
+    return {**total, "done": _merge_counts(total["done"])} if is_brief else total
 
 
-def _apply(
-    c: Connection, by: str, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction
-) -> dict[str, Any]:
-    return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), check, act)
+def _apply(c: Connection, work: _Work, ids: Ids) -> dict[str, Any]:
+    found = lookup.resolve(c, ids, None)
+    done = _apply_to_rows(c, work, found.tasks)
+    return {**done, "refused": [*found.refused, *done["refused"]]}
 
 
 def _apply_for_a_while(
-    c: Connection,
-    by: str,
-    verb: str,
-    batches: Sequence[Sequence[str]],
-    select: Select,
-    check: TaskCheck,
-    act: TaskAction,
+    c: Connection, work: _Work, batches: Sequence[Sequence[str]], select: Select
 ) -> list[dict[str, Any]]:
-    """Apply the action to the last batches first, until the time is up; return the parts."""
+    """Apply the action to the last batches first, until the time is up; return the parts.
+
+    Tasks that left the selected states meanwhile are skipped.
+    """
     parts: list[dict[str, Any]] = []
     end = time.monotonic() + STEP_SECONDS
     for batch in reversed(batches):
-        parts.append(_apply_to_batch(c, by, verb, batch, select, check, act))
+        parts.append(_apply_to_rows(c, work, lookup.recheck(c, batch, select)))
         if time.monotonic() > end:
             break
     return parts
 
 
-def _apply_to_batch(
-    c: Connection,
-    by: str,
-    verb: str,
-    uuids: Sequence[str],
-    select: Select,
-    check: TaskCheck,
-    act: TaskAction,
-) -> dict[str, Any]:
-    """Apply the action to a batch of resolved tasks.
-
-    Tasks that left the selected states meanwhile are skipped.
-    """
-    return _apply_to_resolved(c, by, verb, lookup.recheck(c, uuids, select), check, act)
-
-
-def _apply_to_resolved(
-    c: Connection,
-    by: str,
-    verb: str,
-    found: lookup.ResolvedTasks,
-    check: TaskCheck,
-    act: TaskAction,
-) -> dict[str, Any]:
-    refused, notes, good = list(found.refused), [], []
-    for row in found.tasks:
+def _apply_to_rows(c: Connection, work: _Work, tasks: Sequence[AnyTask]) -> dict[str, Any]:
+    refused, notes, good = [], [], list[AnyTask]()
+    for row in tasks:
         try:
-            check(row)
+            work.check(row)
             good.append(row)
         except Problem as problem:
             if problem.exit_code:
@@ -132,11 +119,11 @@ def _apply_to_resolved(
                 notes.append(str(problem))
     before = TaskStates({row.uuid: row for row in good}, _read_runs(c, good))
     if good:
-        act(c, good)
+        work.act(c, good)
     after = read_states(c, good)
-    changed = {row.uuid: before.get_difference(after, row.uuid) for row in good}
-    if verb in _RUN_VERBS:
-        same = {uuid for uuid, (was, now) in changed.items() if was == now}
+    changed = before.map_differences(after)
+    if work.verb in _RUN_VERBS:
+        same = {uuid for uuid, (was, now, _) in changed.items() if was == now}
         notes += [
             f"{format_number(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed."
             for row in good
@@ -144,57 +131,100 @@ def _apply_to_resolved(
         ]
         good = [row for row in good if row.uuid not in same]
     operations.record_all(
-        c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good]
+        c, work.by, work.verb, [(f"task #{row.number}", *changed[row.uuid][:2]) for row in good]
     )
-    report = [
+    report = _count_results if work.is_brief else _list_results
+    return {"done": report(good, after, changed), "refused": refused, "notes": notes}
+
+
+def _list_results(
+    good: Sequence[AnyTask], after: TaskStates, changed: Mapping[str, Difference]
+) -> list[dict[str, Any]]:
+    return [
         format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid))
-        | {"changes": _pair_changes(*changed[row.uuid])}
+        | {"changes": changed[row.uuid][2]}
         for row in good
     ]
-    return {"done": report, "refused": refused, "notes": notes}
+
+
+def _count_results(
+    good: Sequence[AnyTask], after: TaskStates, changed: Mapping[str, Difference]
+) -> list[dict[str, Any]]:
+    """Return each result once, with the count of its tasks."""
+    counts = Counter(
+        (after.runs.get(row.uuid), after.rows.get(row.uuid, row).grace, id(changed[row.uuid]))
+        for row in good
+    )
+    known = {id(difference): difference for difference in changed.values()}
+    return [
+        {"status": known[at][1]["status"], "run": run, "grace": grace, "changes": known[at][2],
+         "count": count}
+        for (run, grace, at), count in counts.items()
+    ]  # fmt: skip
+
+
+def _merge_counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found = merged.setdefault(repr({**row, "count": 0}), {**row, "count": 0})
+        found["count"] += row["count"]
+    return [*merged.values()]
 
 
 _RUN_VERBS = ("pause", "resume")
 """Verbs that may find a run already in the wanted state, which is only a note."""
 _RECORDED_FIELDS = (
-    "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay",
-    "grace", "name", "not_before", "retry_at",
-    "pinned",
+    "status", "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries",
+    "retry_delay", "grace", "name", "not_before", "retry_at", "pinned",
 )  # fmt: skip
 _get_recorded = attrgetter(*_RECORDED_FIELDS)
+Difference = tuple[dict[str, Any], dict[str, Any], dict[str, list[Any]]]
+"""Changed fields of a task before and after, always with the status, and as pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskStates:
     """Tasks at one moment, with the status of their active runs."""
 
-    rows: Mapping[str, TaskRow | TaskStateRow]
+    rows: Mapping[str, AnyTask]
     runs: dict[str, str]
 
-    def get_difference(self, later: TaskStates, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return a task's changed fields before and after, always with the status."""
-        was, now = self.rows[uuid], later.rows.get(uuid)
-        if now is None:
-            return {"status": was.status}, {"status": "deleted"}
-        old, new = _get_recorded(was), _get_recorded(now)
-        before: dict[str, Any] = {"status": was.status}
-        after: dict[str, Any] = {"status": now.status}
-        if old != new:
-            for name, one, other in zip(_RECORDED_FIELDS, old, new, strict=True):
-                if one != other:
-                    before[name], after[name] = one, other
-        runs = self.runs.get(uuid), later.runs.get(uuid)
-        if all(runs) and runs[0] != runs[1]:
-            before["run"], after["run"] = runs
-        return before, after
+    def map_differences(self, later: TaskStates) -> dict[str, Difference]:
+        """Return {uuid: difference}. Tasks that change alike share one object."""
+        known: dict[Any, Difference] = {}
+        found: dict[str, Difference] = {}
+        for uuid, was in self.rows.items():
+            now = later.rows.get(uuid)
+            runs = self.runs.get(uuid), later.runs.get(uuid)
+            old = _get_recorded(was)
+            new = _get_recorded(now) if now else ("deleted", *old[1:])
+            key = (runs, old, new) if old[1:] != new[1:] else (runs, old[0], new[0])
+            if key not in known:
+                known[key] = _compare(old, new, runs)
+            found[uuid] = known[key]
+        return found
 
 
-def read_states(c: Connection, rows: Sequence[TaskRow]) -> TaskStates:
+def _compare(
+    old: tuple[Any, ...], new: tuple[Any, ...], runs: tuple[str | None, str | None]
+) -> Difference:
+    before: dict[str, Any] = {"status": old[0]}
+    after: dict[str, Any] = {"status": new[0]}
+    for name, one, other in zip(_RECORDED_FIELDS, old, new, strict=True):
+        if one != other:
+            before[name], after[name] = one, other
+    if all(runs) and runs[0] != runs[1]:
+        before["run"], after["run"] = runs
+    pairs = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+    return before, after, pairs
+
+
+def read_states(c: Connection, rows: Sequence[AnyTask]) -> TaskStates:
     """Return the current states of tasks."""
     return TaskStates(reads.map_states(c, get_uuids(rows)), _read_runs(c, rows))
 
 
-def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
+def _read_runs(c: Connection, rows: Sequence[AnyTask]) -> dict[str, str]:
     """Return {uuid: status of the active run}, reading only if a task runs."""
     return (
         {run.task_id: run.status for run in reads.list_running(c)}
@@ -203,18 +233,7 @@ def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
     )
 
 
-def _pair_changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return {field: [before, after]} of the changed fields."""
-    return {
-        name: [before.get(name), value]
-        for name, value in after.items()
-        if before.get(name) != value
-    }
-
-
-def format_done(
-    was: TaskRow, row: TaskRow | TaskStateRow | None, run: str | None
-) -> dict[str, Any]:
+def format_done(was: AnyTask, row: AnyTask | None, run: str | None) -> dict[str, Any]:
     """Return the result for one task; `run` is the status of its active run."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
@@ -223,11 +242,11 @@ def format_done(
             "before": before}  # fmt: skip
 
 
-def format_number(row: TaskRow) -> str:
+def format_number(row: AnyTask) -> str:
     """Return the number of a task as users type it: `#42`."""
     return f"#{row.number}"
 
 
-def get_uuids(rows: Sequence[TaskRow]) -> list[str]:
+def get_uuids(rows: Sequence[AnyTask]) -> list[str]:
     """Return the uuids of tasks."""
     return [row.uuid for row in rows]

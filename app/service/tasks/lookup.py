@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
@@ -15,10 +15,13 @@ from app.service.tasks import filters as filter_lines
 from db.engine import Connection
 from db.queries import counters, definitions, reads
 from db.queries.task_numbers import SUBMISSIONS
-from db.rows import TaskRow
+from db.rows import TaskRow, TaskStateRow
 from db.search import pagination
 from db.states import TaskStatus
 
+AnyTask = TaskRow | TaskStateRow
+"""A task with the columns that verbs check and change."""
+Task = TypeVar("Task", TaskRow, TaskStateRow)
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _NUMBER_LIST = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
 """`21,22` or `21-23`, as other queue managers accept."""
@@ -181,38 +184,27 @@ def parse_filter(c: Connection, text: str) -> pagination.TaskSelection:
     return filter_lines.to_conditions(query)
 
 
-def recheck(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> ResolvedTasks:
+def recheck(
+    c: Connection, uuids: Sequence[str], select: dict[str, Any] | None
+) -> Sequence[TaskStateRow]:
     """Return the tasks that still have the selected states, or still match the filter.
 
     The order of `uuids` is kept.
     """
     selection, as_of = _parse_selection(select or {})
+    states: Sequence[str] = ()
     if "filter" in selection:
-        return ResolvedTasks(
-            _drop_changed(
-                c,
-                _fetch_in_order(
-                    c,
-                    pagination.filter_matching_uuids(
-                        c, _read_selection_filter(c, selection), uuids
-                    ),
-                ),
-                as_of,
-            ),
-            (),
-        )
-    states = to_list_arguments(selection)["statuses"]
-    return ResolvedTasks(
-        _drop_changed(
-            c,
-            [row for row in _fetch_in_order(c, uuids) if not states or row.status in states],
-            as_of,
-        ),
-        (),
-    )
+        uuids = pagination.filter_matching_uuids(c, _read_selection_filter(c, selection), uuids)
+    else:
+        states = to_list_arguments(selection)["statuses"]
+    known = reads.map_states(c, uuids)
+    found = [known[uuid] for uuid in uuids if uuid in known]
+    if states:
+        found = [row for row in found if row.status in states]
+    return _drop_changed(c, found, as_of)
 
 
-def _drop_changed(c: Connection, rows: Sequence[TaskRow], as_of: int | None) -> tuple[TaskRow, ...]:
+def _drop_changed(c: Connection, rows: Sequence[Task], as_of: int | None) -> tuple[Task, ...]:
     """Drop tasks that changed since the user confirmed."""
     changed = reads.find_changed(c, [row.uuid for row in rows], as_of) if as_of is not None else ()
     return tuple(row for row in rows if row.uuid not in changed)

@@ -11,10 +11,12 @@ from app.service.tasks import lookup, submit
 from db import timestamps
 from db.engine import Connection
 from db.queries import reads
-from db.rows import PoolRow, TaskRow
+from db.rows import PoolRow
 
 
-def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
+def refuse_misfit(
+    places: Mapping[str, PoolRow], row: lookup.AnyTask, values: Mapping[str, Any]
+) -> None:
     """Raise a problem if the queue does not exist or its pool can never hold the task."""
     if not values.keys() & {"queue", "cpu", "memory"}:
         return
@@ -37,7 +39,7 @@ def map_start_times(c: Connection) -> dict[str, str]:
     return {run.task_id: run.start_time for run in reads.list_running(c) if run.start_time}
 
 
-def refuse_passed_limit(row: TaskRow, timeout: float, begun: str) -> None:
+def refuse_passed_limit(row: lookup.AnyTask, timeout: float, begun: str) -> None:
     """Raise a problem if the task has run for longer than a new timeout."""
     ran = (timestamps.utcnow() - timestamps.parse_time(begun)).total_seconds()
     if ran >= timeout:

@@ -83,7 +83,8 @@ def apply_undo(c: Connection, by: Actor, undos: Sequence[TaskUndo]) -> None:
         c, [back.task.uuid for back in undos if "not_before" in back.values], by
     )
     after = apply.read_states(c, rows)
-    done = [(back.operation, *before.get_difference(after, back.task.uuid)) for back in undos]
+    changed = before.map_differences(after)
+    done = [(back.operation, *changed[back.task.uuid][:2]) for back in undos]
     if others:
         done[0] = (done[0][0], done[0][1], {**done[0][2], "with": others})
     operations.record_undone(c, by, done)

@@ -35,6 +35,18 @@ def test_each_task_gets_a_line(fake_runtime, cli):
     assert runtime.get_last_args("cancel") == {"ids": ["1", "#2"], "signal": None, "grace": None}
 
 
+def test_a_filtered_cancel_asks_for_counts_except_with_json(fake_runtime, cli):
+    row = {"status": "cancelled", "run": None, "grace": 5.0, "changes": {}, "count": 200_000}
+    runtime = fake_runtime(cancel={"done": [row], "refused": [], "notes": []})
+
+    said = cli("cancel", "--queue", "q", "--yes")
+
+    assert said.out == "200,000 tasks: cancelled\n"
+    assert runtime.get_last_args("cancel")["brief"] is True
+    cli("cancel", "--queue", "q", "--yes", "--json")
+    assert "brief" not in runtime.get_last_args("cancel")
+
+
 def test_an_empty_result_is_reported(fake_runtime, cli):
     fake_runtime(alert__ack=make_bulk_answer())
 

@@ -54,6 +54,25 @@ async def test_a_waiting_task_is_cancelled_at_once(call: Call):
     assert await list_operations(call) == [("submit", "task #1"), ("cancel", "task #1")]
 
 
+async def test_a_brief_cancel_counts_equal_results(call: Call, worker, monkeypatch):
+    monkeypatch.setattr(apply, "BATCH_SIZE", 2)
+    for _ in range(6):
+        await submit_task(call)
+    await worker.start(1)
+    await actions.hold(call, ids=[2])
+
+    done = await actions.cancel(call, select={"queue": "default"}, brief=True)
+
+    counted = {"grace": 5.0, "run": None, "status": "cancelled"}
+    assert sorted(done["done"], key=lambda row: (row["count"], row["status"])) == [
+        {**counted, "count": 1, "changes": {"status": ["held", "cancelled"]}},
+        {"status": "running", "run": "stopping", "grace": 5.0, "count": 1,
+         "changes": {"run": ["running", "stopping"]}},
+        {**counted, "count": 4, "changes": {"status": ["queued", "cancelled"]}},
+    ]  # fmt: skip
+    assert (done["refused"], done["notes"]) == ([], [])
+
+
 async def test_a_cancel_preview_lists_waiting_dependants_outside_the_selection(call: Call):
     await submit_task(call, name="parent")
     await submit_task(call, name="needs success", after=[1])
