@@ -1,6 +1,7 @@
 """`taskdeck ls`: list what runs, then what waits, then what ended.
 
-The count goes to stderr, so that a truncated list is never silent.
+JSON and TSV list the newest task first: a script relies on numbers, not on states. The count goes
+to stderr, so that a truncated list is never silent.
 """
 
 from __future__ import annotations
@@ -73,13 +74,18 @@ def list_tasks(session: CommandContext, args: Args) -> int:
     gc.disable()  # a long list creates no garbage, and the process ends afterwards
     if "filter" in chosen:
         return _list_filtered(session, args, limit)
-    whole = args.json or args.jsonl or args.rows == "tsv"
+    whole = _has_whole_tasks(args)
     reply = session.call("ls", **chosen, limit=limit, recent=recent, brief=not whole)
     tasks = reply["tasks"] if whole else json.loads(reply["lines"])
     _print_tasks(args, tasks, reply)
     _print_count(args, len(tasks), reply)
     _warn_stale(session, {task["status"] if whole else task[3] for task in tasks})
     return 0
+
+
+def _has_whole_tasks(args: Args) -> bool:
+    """Return True if all fields are printed, for programs."""
+    return args.json or args.jsonl or args.rows == "tsv"
 
 
 def _warn_stale(session: CommandContext, states: set[str]) -> None:
@@ -97,12 +103,15 @@ PAGE_SIZE = 1000
 """Tasks per request. A slow search stops early and continues with the next page."""
 GROUPS = (("active", True), ("waiting", False), ("ended", True))
 """Groups of states in the order of the list, and whether their newest task comes first."""
+WHOLE = (("", True),)
+"""One group of all states, for machine formats."""
 
 
 def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
     """List the tasks that match a filter, as the deck's task list does."""
-    tasks, reply = _fetch_pages(session, args.filter, limit)
-    if args.json or args.jsonl or args.rows == "tsv":
+    whole = _has_whole_tasks(args)
+    tasks, reply = _fetch_pages(session, args.filter, WHOLE if whole else GROUPS, limit)
+    if whole:
         _print_tasks(args, tasks, reply)
     else:
         lines = [[task[field] for field in BRIEF_COLUMNS] for task in tasks]
@@ -117,17 +126,16 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
 
 
 def _fetch_pages(
-    session: CommandContext, filter: str, limit: int
+    session: CommandContext, filter: str, groups: Sequence[tuple[str, bool]], limit: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the tasks and the rest of the last answer, with the total of all groups."""
     tasks: list[dict[str, Any]] = []
     totals: list[int | None] = []
     more = False
     reply: dict[str, Any] = {}
-    for group, down in GROUPS:
-        found, reply = _fetch_group(
-            session, f"status:{group} {filter}", down, limit - len(tasks) if limit else None
-        )
+    for group, down in groups:
+        words = f"status:{group} {filter}" if group else filter
+        found, reply = _fetch_group(session, words, down, limit - len(tasks) if limit else None)
         tasks += found
         totals.append(reply["total"])
         more = more or reply["more_after"]
@@ -170,12 +178,18 @@ def _print_count(args: Args, shown: int, reply: dict[str, Any]) -> None:
     chosen, total = collect_filters(args), reply["total"]
     more = bool(reply.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
-        output.print_message(
-            output.add_home_option(format_count(shown, total, reply["of"], chosen))
-        )
+        order = "newest first" if _has_whole_tasks(args) else "running first"
+        text = format_count(shown, total, reply["of"], chosen, order)
+        output.print_message(output.add_home_option(text))
 
 
-def format_count(shown: int, total: int | None, all_: int, chosen: Collection[str] = ()) -> str:
+def format_count(
+    shown: int,
+    total: int | None,
+    all_: int,
+    chosen: Collection[str] = (),
+    order: str = "running first",
+) -> str:
     """Return `11 of 1,204 tasks (running first). More: …`.
 
     `total` is the number of matches, None if unknown; `chosen` are the filters in use.
@@ -189,7 +203,7 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
     matching = f", {total:,} match" if total and total > shown else ""
     others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
     hints = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
-    return f"{shown:,} of {all_:,} tasks (running first{matching}). More: {', '.join(hints)}"
+    return f"{shown:,} of {all_:,} tasks ({order}{matching}). More: {', '.join(hints)}"
 
 
 BRIEF_COLUMNS = (

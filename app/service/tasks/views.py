@@ -132,11 +132,11 @@ async def ls(
     name: str | None = None, tag: dict[str, str] | None = None,
     since: float | str | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return tasks in the order of `task_list`, and `as_of`, the last known event.
+    """Return tasks, newest first, and `as_of`, the last known event.
 
     `recent` leaves out tasks that ended more than a day ago. With `brief`, return only the
-    displayed columns: `lines` is the JSON text of a list of lists (columns in
-    `reads.LIST_COLUMNS`), and `notes` holds the values of `NOTES` by uuid.
+    displayed columns, in the order of `task_list`: `lines` is the JSON text of a list of lists
+    (columns in `reads.LIST_COLUMNS`), and `notes` holds the values of `NOTES` by uuid.
     """
     query = lookup.to_list_arguments(
         {"status": status, "queue": queue, "name": name, "tag": tag, "since": since}
@@ -148,7 +148,7 @@ def _ls(
     c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
     query, as_of = _build_query(c, query, recent), sla_cursor.find_last_event(c)
-    rows = task_list.list_tasks(c, **query, limit=limit)
+    rows = reads.list_tasks(c, **query, limit=limit)
     notes = _read_notes(c, call, [row for row in rows if row.status in WAITING][:MAX_EXPLAINED])
     listed = [
         task_to_dict(row) | dict(zip(NOTES, notes.get(row.uuid, _NO_NOTES), strict=True))

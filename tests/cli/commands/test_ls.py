@@ -121,7 +121,7 @@ def test_a_truncated_list_is_reported_with_json_too(fake_runtime, cli):
     said = cli("ls", "--json", "--limit", "1", "--queue", "media")
 
     assert [t["number"] for t in json.loads(said.out)] == [1062]
-    assert said.err.startswith("1 of 1,204 tasks (running first, 300 match)")
+    assert said.err.startswith("1 of 1,204 tasks (newest first, 300 match)")
 
 
 def test_used_filters_are_not_suggested(fake_runtime, cli):
@@ -129,7 +129,7 @@ def test_used_filters_are_not_suggested(fake_runtime, cli):
 
     said = cli("ls", "--json", "--limit", "1", "--status", "failed")
 
-    assert said.err == "1 of 1,204 tasks (running first, 300 match). More: --limit 0, --since 2h\n"
+    assert said.err == "1 of 1,204 tasks (newest first, 300 match). More: --limit 0, --since 2h\n"
 
 
 def test_a_complete_list_has_no_notice(fake_runtime, cli):
@@ -535,8 +535,9 @@ def test_all_matches_of_a_filter_query_are_fetched_by_page(fake_runtime, cli):
 
     assert cli("ls", "--filter", "x", "-o", "name").out == "1062\n1053\n1047\n"
     assert [args["at"] for verb, args in runtime.asked] == [None, [1053, 1053], None, None]
-    fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
+    runtime = fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
     assert json.loads(cli("ls", "--filter", "x", "--json").out)[0]["number"] == 1062
+    assert (runtime.asked[-1][1]["filter"], runtime.asked[-1][1]["down"]) == ("x", True)
     fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
     assert (
         cli("ls", "--filter", "x", "-o", "tsv").out.splitlines()[1].startswith("1062\tscheduled\t")

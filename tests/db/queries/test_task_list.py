@@ -46,7 +46,6 @@ def test_what_runs_comes_first_then_what_waits_then_what_ended(
     connection: Connection, numbers: list[int]
 ) -> None:
     assert task_list.list_numbers(connection) == numbers
-    assert [row.number for row in task_list.list_tasks(connection)] == numbers
     assert list_lines(connection) == numbers
     assert len(task_list.list_as_text(connection).waiting) == 7
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -23,15 +24,24 @@ async def list_numbers(call: Call, **asked: Any) -> list[int]:
     return [row["number"] for row in (await views.ls(call, **asked))["tasks"]]
 
 
-async def test_tasks_are_listed_in_order_with_a_limit_and_counts(call: Call):
+async def test_tasks_are_listed_newest_first_with_a_limit_and_counts(call: Call):
     for _ in range(5):
         await submit_task(call)
 
     found = await views.ls(call, limit=2)
 
-    assert [row["number"] for row in found["tasks"]] == [1, 2]
+    assert [row["number"] for row in found["tasks"]] == [5, 4]
     assert (found["total"], found["of"]) == (5, 5)
-    assert await list_numbers(call, limit=0) == [1, 2, 3, 4, 5]
+    assert await list_numbers(call, limit=0) == [5, 4, 3, 2, 1]
+
+
+async def test_displayed_columns_are_listed_in_the_order_of_dispatch(call: Call):
+    for _ in range(3):
+        await submit_task(call)
+
+    found = await views.ls(call, limit=2, brief=True)
+
+    assert [line[1] for line in json.loads(found["lines"])] == [1, 2]
 
 
 async def test_a_listed_task_has_all_columns_and_its_wait_reason(call: Call):
@@ -49,12 +59,12 @@ async def test_a_list_filters_by_status_queue_name_tag_and_age(call: Call, worke
     await worker.run(2, 1)
 
     assert await list_numbers(call, status="failed") == [2]
-    assert await list_numbers(call, status=["failed", "queued"]) == [1, 2]
+    assert await list_numbers(call, status=["failed", "queued"]) == [2, 1]
     assert await list_numbers(call, status="timed-out") == []
     assert await list_numbers(call, name="a") == [1]
     assert await list_numbers(call, tag={"team": "ml", "run": "7"}) == [1]
     assert await list_numbers(call, tag={"team": "ml", "run": "8"}) == []
-    assert await list_numbers(call, queue="default", since=3600) == [1, 2]
+    assert await list_numbers(call, queue="default", since=3600) == [2, 1]
 
 
 async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Call, worker):
