@@ -140,7 +140,7 @@ def find_unreadable(
             for column in list_checked_columns(schema.metadata.tables[name])
             if column.name in there
         ]
-        doubtful = " OR ".join(_build_suspicion(column, judges) for column in columns)
+        doubtful = _build_doubt(columns, judges)
         query = (
             f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND"
             f" {condition}"
@@ -194,6 +194,19 @@ def _is_json(value: Any, key: tuple[str, str], judges: DocumentChecks) -> bool:
 
 def _get_key(column: Column[Any]) -> tuple[str, str]:
     return column.table.name, column.name
+
+
+def _build_doubt(columns: list[Column[Any]], judges: DocumentChecks) -> str:
+    """Return a condition that includes all rows with an unreadable value.
+
+    Most times of a row are equal, so a time equal to the first one is not parsed again.
+    """
+    times = [f'"{column.name}"' for column in columns if not is_document(column)]
+    return " OR ".join(
+        f"({name} IS NOT {times[0]} AND ({suspicion}))" if name in times[1:] else suspicion
+        for column in columns
+        for name, suspicion in [(f'"{column.name}"', _build_suspicion(column, judges))]
+    )
 
 
 def _build_suspicion(column: Column[Any], judges: DocumentChecks) -> str:
