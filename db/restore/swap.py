@@ -101,7 +101,9 @@ def build_image(rebuild: Rebuild, target: Path, size: int, what: str = "backup")
     try:
         rebuild(part)
         with _blame_backup(what):
-            _require_intact(part, what)
+            if _find_fault(part):
+                _rebuild_indexes(part)
+                _require_intact(part, what)
             _require_known_version(part, what)
             found = read_content(part)
         _checkpoint(part)
@@ -143,12 +145,25 @@ def _make_damaged(what: str, why: str) -> DamagedBackup:
     )
 
 
+def _find_fault(path: Path) -> str | None:
+    """Return the first fault of an image, or None. Raise Storage."""
+    with open_read_only(path) as c:
+        return next(iter(find_faults(c, 1)), None)
+
+
+def _rebuild_indexes(path: Path) -> None:
+    """Rebuild the indexes of an image: an increment does not compare them with the rows."""
+    with (
+        suppress(*raw_sql.DRIVER_ERRORS),  # damage of another kind
+        closing(sqlite3.connect(make_existing_uri(path), uri=True)) as c,
+    ):
+        c.execute("REINDEX")
+
+
 def _require_intact(path: Path, what: str) -> None:
     """Raise DamagedBackup if the image is damaged."""
-    with open_read_only(path) as c:
-        faults = find_faults(c, 1)
-    if faults:
-        raise _make_damaged(what, faults[0])
+    if fault := _find_fault(path):
+        raise _make_damaged(what, fault)
 
 
 def _require_known_version(path: Path, what: str) -> None:

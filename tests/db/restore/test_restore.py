@@ -28,6 +28,7 @@ from db.restore import previous_databases, reconcile, swap
 from db.restore.reconcile import ObservedRun, ReconcileResult
 from db.restore.swap import DamagedBackup
 from tests.db.builders import TaskBuilder
+from tests.long.backup import step_database
 
 
 @contextmanager
@@ -968,6 +969,19 @@ def test_a_rebuild_into_a_file_leaves_nothing_beside_it(
 
     assert swap.build_image(take_image().rebuild, tmp_path / "then.db", 1).tasks == {"queued": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["then.db"]
+
+
+def test_indexes_that_differ_from_the_rows_are_rebuilt(
+    tmp_path: Path, database_path: Path, take_image
+):
+    step_database.change_behind_index(
+        database_path, "idx_queues_priority", "UPDATE queues SET priority = 7"
+    )
+    assert integrity.find_damage(database_path)
+
+    swap.build_image(take_image().rebuild, tmp_path / "then.db", 1)
+
+    assert integrity.check_database(tmp_path / "then.db") == []
 
 
 def test_numbers_continue_above_all_that_any_backup_knows(database_path: Path, take_image):

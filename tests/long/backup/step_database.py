@@ -52,6 +52,18 @@ def write_steps(path: Path, steps: int) -> None:
             c.execute("COMMIT")
 
 
+def change_behind_index(path: Path, index: str, change: str) -> None:
+    """Run a statement that leaves an index as it is."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as c:
+        c.execute("PRAGMA writable_schema = ON")
+        row = c.execute("SELECT * FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+        c.execute("DELETE FROM sqlite_master WHERE name = ?", (index,))
+        c.execute("PRAGMA writable_schema = RESET")
+        c.execute(change)
+        c.execute("PRAGMA writable_schema = ON")
+        c.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+
+
 @contextmanager
 def run_writer(path: Path) -> Iterator[None]:
     """Write some hundred steps a second in a thread.
