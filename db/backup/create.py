@@ -2,10 +2,11 @@
 
 SQLite copies the database in one step, so a concurrent writer neither waits nor restarts the copy.
 
-    copy → hash each page → write the stored pages to FILE.part → rebuild and check the whole →
-    fsync → rename → fsync of the folder → manifest line
+    copy → hash each page → write the stored pages to FILE.part → fsync → read them back and compare
+    → rename → fsync of the folder → manifest line
 
-Every visible backup was therefore restored and verified once.
+A second thread checks the copy meanwhile. Every visible backup was therefore read once: its pages
+have the hashes of a checked database, and the files it builds on are unchanged.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sqlite3
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
 from db.backup.catalog import Backup, BackupCatalog, BackupErrorTranslator, BadBackup
-from db.backup.verify import DamagedBaseError, verify_backup
+from db.backup.verify import DamagedBaseError, check_copy, describe_values, open_base, read_back
 from db.error_translation import translate_error
 from db.errors import Problem, Storage
 from db.sqlite_files import make_read_only_uri
@@ -190,32 +192,50 @@ class _BackupJob:
     def _create(self) -> Backup:
         image = self._register_file(backup_folder.find_image_path(self.store.folder, "copying"))
         page_size, pages = self._copy_database(image)
+        base = self._open_base(page_size)
         with closing(tool.open_image(str(image))) as c:
             facts, home = tool.read_facts(c), tool.read_home_uuid(c)
-        index, sha256 = _hash_pages(image, page_size, self.step)
-        base = self._open_base(page_size)
-        numbers = _find_changed_pages(index, base.index) if base else range(pages)
-        ident = self._make_id("increment" if base else "full")
-        self.temporary_files += [
-            self.store.folder / backup_folder.get_companion_name(kind, ident)
-            for kind in self.beside
-        ]
+        kind = "increment" if base else "full"
         header = {
-            "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full",
+            "format": tool.FORMAT, "id": self._make_id(kind), "kind": kind,
             "base": base.ident if base else None,
-            "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts,
-            "stored": len(numbers),
+            "at": self.at, "page_size": page_size, "pages": pages, "facts": facts,
             "of": os.path.realpath(self.source), "home": home, "number": self._make_number(),
-            "beside": backup_folder.write_companions(self.store.folder, ident, self.beside),
         }  # fmt: skip
-        space_errors.require_space(self.store.folder, len(numbers) * page_size)
-        part = self._register_file(
-            self.store.folder / f"{ident}{tool.SUFFIX}{backup_folder.PART_SUFFIX}"
-        )
-        write_backup(part, image, header, index, numbers, self.step)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                checked = pool.submit(check_copy, image, header, self.source, self.step)
+                try:
+                    file = self._write(image, header, base)
+                    self.unreadable = describe_values(image, header, self.step)
+                finally:
+                    checked.result()  # a damaged database may cause any other error
+        except BadBackup as bad:
+            backup_folder.mark_bad(self.store.folder, bad.ident, bad.why)
+            raise
         image.unlink()
-        self._verify(part, header, base)
-        return self._publish(part, header)
+        return self._publish(file)
+
+    def _write(
+        self, image: Path, header: Mapping[str, Any], base: tool.BackupFile | None
+    ) -> tool.BackupFile:
+        """Write the backup of the copy `image`, read it back and return it."""
+        folder, ident, page_size = self.store.folder, header["id"], header["page_size"]
+        with open(image, "rb") as copy:
+            index = tool.hash_image(copy, page_size, self.step)
+        numbers = _find_changed_pages(index, base.index) if base else range(header["pages"])
+        space_errors.require_space(folder, len(numbers) * page_size)
+        self.temporary_files += [
+            folder / backup_folder.get_companion_name(kind, ident) for kind in self.beside
+        ]
+        parts = {
+            "sha256": hashlib.sha256(index).hexdigest(),
+            "stored": len(numbers),
+            "beside": backup_folder.write_companions(folder, ident, self.beside),
+        }
+        part = self._register_file(folder / f"{ident}{tool.SUFFIX}{backup_folder.PART_SUFFIX}")
+        write_backup(part, image, {**header, **parts}, index, numbers, self.step)
+        return read_back(part, index, numbers, self.step)
 
     def _register_file(self, path: Path) -> Path:
         """Register a temporary file for removal."""
@@ -257,10 +277,7 @@ class _BackupJob:
         found = None if self.full else find_base(self.store.list_own(), self.rules)
         if found is None or found.page_size != page_size:
             return None
-        try:
-            return tool.BackupFile(str(found.path))
-        except tool.DamagedBackupError as damaged:
-            raise DamagedBaseError(found.id, damaged.why) from None
+        return open_base(tool.find_chain(self.store.list_entries(), found.id))
 
     def _make_number(self) -> int:
         """Return a number above all earlier backups."""
@@ -278,20 +295,9 @@ class _BackupJob:
             if (ident := f"{name}-{n}" if n > 1 else name) not in known
         )
 
-    def _verify(self, part: Path, header: Mapping[str, Any], base: tool.BackupFile | None) -> None:
-        """Verify the backup. Record a bad one in the manifest."""
-        image = self._register_file(backup_folder.find_image_path(self.store.folder, "checking"))
-        chain = tool.find_chain(self.store.list_entries(), base.ident) if base else []
-        try:
-            self.unreadable = verify_backup(part, header, chain, image, self.source, self.step)
-        except BadBackup as bad:
-            backup_folder.mark_bad(self.store.folder, header["id"], bad.why)
-            raise
-
-    def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
-        folder, ident = self.store.folder, header["id"]
-        file = tool.BackupFile(str(part))
-        os.rename(part, tool.get_path(str(folder), ident))
+    def _publish(self, file: tool.BackupFile) -> Backup:
+        folder, ident = self.store.folder, file.ident
+        os.rename(file.path, tool.get_path(str(folder), ident))
         self.temporary_files.clear()
         backup_folder.sync_folder(folder)
         backup_folder.append_line(
@@ -314,18 +320,6 @@ class _BackupJob:
         return translate_error(error, self.source) or Storage(
             f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}"
         )
-
-
-def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
-    """Return the hashes of all pages, and the sha256 of the file."""
-    hashes, file_hash = bytearray(), hashlib.sha256()
-    with open(image, "rb") as file:
-        for chunk in iter(lambda: file.read(tool.get_frame_pages(page_size) * page_size), b""):
-            step()
-            file_hash.update(chunk)
-            for at in range(0, len(chunk), page_size):
-                hashes += tool.hash_page(chunk[at : at + page_size])
-    return bytes(hashes), file_hash.hexdigest()
 
 
 def _find_changed_pages(index: bytes, before: bytes) -> list[int]:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TOOL_NAME = "restore.py"
 PART_SUFFIX = ".part"
 """Suffix of incomplete files."""
-_IMAGE = re.compile(r"\.(copying|checking|verifying)(-[0-9]+)?\.image(-journal)?")
+_IMAGE = re.compile(r"\.(copying|verifying)(-[0-9]+)?\.image(-journal)?")
 
 
 LOCK_TIMEOUT = 30.0

@@ -67,9 +67,25 @@ class RestoreError(Exception):
     """A wrong request: no such backup, an invalid time or target, or no zstd decoder."""
 
 
-def hash_page(page: bytes) -> bytes:
-    """Return the hash of a page, `HASH_SIZE` bytes."""
-    return hashlib.blake2b(page, digest_size=HASH_SIZE).digest()
+def hash_pages(data: bytes, size: int) -> bytes:
+    """Return the hashes of the pages in `data`, `HASH_SIZE` bytes each.
+
+    Processors have instructions for sha256: 0.5 s for 500 MiB, against 0.8 s with blake2b.
+    """
+    return b"".join(
+        hashlib.sha256(data[at : at + size]).digest()[:HASH_SIZE]
+        for at in range(0, len(data), size)
+    )
+
+
+def hash_image(image: IO[bytes], size: int, step: Callable[[], None]) -> bytes:
+    """Return the hashes of all pages of an open database file."""
+    image.seek(0)
+    hashes = []
+    for chunk in iter(lambda: image.read(get_frame_pages(size) * size), b""):
+        step()
+        hashes.append(hash_pages(chunk, size))
+    return b"".join(hashes)
 
 
 def format_manifest_line(line: dict[str, Any]) -> bytes:
@@ -391,10 +407,11 @@ def do_nothing() -> None:
 def rebuild(
     files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = do_nothing
 ) -> None:
-    """Rebuild the database of the last of `files` at `target` and check its sha256.
+    """Rebuild the database of the last of `files` at `target` and check the hash of each page.
 
-    `target` must not exist. Each file is a path and its expected digest, or "" if unknown. Raise
-    DamagedBackupError, FileExistsError and OSError; `target` is then removed.
+    `target` must not exist, and is not flushed to disk. Each file is a path and its expected
+    digest, or "" if unknown. Raise DamagedBackupError, FileExistsError and OSError; `target` is
+    then removed.
     """
     with open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as image:
         try:
@@ -402,10 +419,7 @@ def rebuild(
                 BackupFile(path, digest).write_pages(image, step)
             last = BackupFile(*files[-1])
             last.write_pages(image, step)
-            image.flush()
-            os.fsync(image.fileno())
-            image.seek(0)
-            if hash_file(image) != last.header["sha256"]:
+            if hash_image(image, last.page_size, step) != last.index:
                 raise DamagedBackupError(
                     last.ident, "the rebuilt database differs from the original"
                 )
@@ -474,17 +488,22 @@ def _fetch_value(c: sqlite3.Connection, statement: str) -> Any:
 
 
 def check_image(
-    path: str, expected: dict[str, Any], step: Callable[[], None] = do_nothing
+    path: str,
+    expected: dict[str, Any],
+    step: Callable[[], None] = do_nothing,
+    is_thorough: bool = False,
 ) -> list[str]:
-    """Return the faults of a rebuilt database.
+    """Return the faults of a copied or rebuilt database.
 
-    Checks its structure, foreign keys and recorded figures.
+    Checks its structure, foreign keys and recorded figures. With `is_thorough` also compares the
+    indexes with the rows, which takes seven times as long.
     """
+    pragma = "integrity_check" if is_thorough else "quick_check"
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)
             damaged = [
-                row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"
+                row[0] for row in c.execute("PRAGMA %s(5)" % pragma) if row[0] != "ok"
             ] or find_broken_checks(c)
             damaged += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
@@ -952,6 +971,8 @@ def _run_restore(folder: str, args: argparse.Namespace) -> int:
     if damaged:
         raise DamagedBackupError(entry["id"], "; ".join(damaged))
     rebuild(find_chain(found, entry["id"]), args.file)
+    with open(args.file, "rb") as file:
+        os.fsync(file.fileno())
     print("%s restored to %s" % (entry["id"], args.file))
     return 0
 

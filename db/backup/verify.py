@@ -1,4 +1,7 @@
-"""Verification of a new backup: rebuild it and check the result before it counts."""
+"""Verification of a new backup before it counts.
+
+The copy of the database is checked, and the pages in the file are compared with the copy's.
+"""
 
 from __future__ import annotations
 
@@ -22,36 +25,62 @@ class DamagedBaseError(Exception):
         self.ident, self.why = ident, why
 
 
-def verify_backup(
-    part: Path,
-    header: Mapping[str, Any],
-    chain: Sequence[tuple[str, str]],
-    image: Path,
-    source: Path,
-    step: Callable[[], None],
-) -> list[str]:
-    """Rebuild the backup `part` as `image` and return its unreadable values.
+def open_base(chain: Sequence[tuple[str, str]]) -> tool.BackupFile:
+    """Return the last file of a chain, as `tool.find_chain` returns it.
 
-    `chain` holds the older backups that an increment builds on. Raise BadBackup for a bad backup,
-    DamagedBaseError for a bad base, and DamagedDatabase or Storage if the database `source` itself
-    is at fault.
+    Raise DamagedBaseError if a byte of any file changed since the file was read back.
     """
     try:
-        tool.rebuild([*chain, (str(part), "")], str(image), step)
+        for path, digest in chain[:-1]:
+            tool.BackupFile(path, digest)
+        return tool.BackupFile(*chain[-1])
     except tool.DamagedBackupError as damaged:
-        if damaged.ident != header["id"]:
-            raise DamagedBaseError(damaged.ident, damaged.why) from None
-        raise BadBackup(header["id"], damaged.why) from None
-    if wrong := tool.check_image(str(image), header["facts"], step):
+        raise DamagedBaseError(damaged.ident, damaged.why) from None
+
+
+def read_back(
+    part: Path, index: bytes, numbers: Sequence[int], step: Callable[[], None]
+) -> tool.BackupFile:
+    """Return a written file that holds exactly the pages `numbers` of the copy.
+
+    `index` holds the hashes of all pages of the copy. Raise BadBackup.
+    """
+    try:
+        file = tool.BackupFile(str(part))
+        is_equal = file.index == index and list(file.stored) == list(numbers)
+        for stored, data in file.read_frames():
+            step()
+            hashes = (index[n * tool.HASH_SIZE : (n + 1) * tool.HASH_SIZE] for n in stored)
+            is_equal &= tool.hash_pages(data, file.page_size) == b"".join(hashes)
+    except tool.DamagedBackupError as damaged:
+        raise BadBackup(damaged.ident, damaged.why) from None
+    if not is_equal:
+        raise BadBackup(file.ident, "the stored pages differ from the database")
+    return file
+
+
+def check_copy(
+    image: Path, header: Mapping[str, Any], source: Path, step: Callable[[], None]
+) -> None:
+    """Check the copy `image` of the database `source`.
+
+    Only a full backup compares indexes with rows: an increment would take four times as long.
+    Raise DamagedDatabase or Storage if the database is at fault, BadBackup if only the copy is.
+    """
+    is_full = header["kind"] == "full"
+    if wrong := tool.check_image(str(image), header["facts"], step, is_thorough=is_full):
         _blame_source(image, source)
-        image.unlink()
         raise BadBackup(header["id"], wrong[0])
-    # Reading tasks, runs and environments takes as long as an increment, so the next full backup
-    # checks them.
-    tables = value_checks.SMALL_TABLES if chain else value_checks.ALL
-    unreadable = value_checks.describe_image(image, step, tables)
-    image.unlink()
-    return unreadable
+
+
+def describe_values(image: Path, header: Mapping[str, Any], step: Callable[[], None]) -> list[str]:
+    """Return the unreadable values of the copy.
+
+    Reading tasks, runs and environments takes as long as an increment, so the next full backup
+    reads them.
+    """
+    tables = value_checks.ALL if header["kind"] == "full" else value_checks.SMALL_TABLES
+    return value_checks.describe_image(image, step, tables)
 
 
 def _blame_source(image: Path, source: Path) -> None:

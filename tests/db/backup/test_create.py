@@ -18,9 +18,9 @@ from random import Random
 import pytest
 
 from db import timestamps
+from db.backup import create, space_errors
 from db.backup import folder as folder_module
 from db.backup import restore_tool as tool
-from db.backup import space_errors
 from db.backup.catalog import BackupCatalog, BadBackup, NoBackup
 from db.backup.create import BackupRules, is_due, take_backup
 from db.errors import DamagedDatabase, DiskFull, Storage
@@ -130,7 +130,7 @@ def test_foreign_files_in_the_folder_stay_and_do_not_interfere(
         "a.part",
         "b.image",
         ".copying.image",
-        ".checking.image",
+        ".verifying.image",
         f"{BACKUP_ID}.backup.part",
         f"config-{BACKUP_ID}.toml",
     ):
@@ -153,7 +153,7 @@ BACKUP_ID = "20250101T000000Z-increment-2"
 
 def test_leftovers_of_a_killed_backup_are_removed(live_database: Path, backup_folder: Path):
     backup_folder.mkdir()
-    images = (".copying.image", ".checking.image", ".copying.image-journal", ".verifying.image")
+    images = (".copying.image", ".copying.image-journal", ".verifying.image")
     for name in (
         *images,
         f"{BACKUP_ID}.backup.part",
@@ -371,6 +371,61 @@ def test_damage_found_only_by_a_check_is_damage_of_the_database(
         BackupCatalog(backup_folder).list_backups() == []
         and trials.find_leftovers(backup_folder) == set()
     )
+
+
+def test_an_increment_leaves_the_comparison_of_indexes_to_the_next_full_backup(
+    database_path: Path, backup_folder: Path, tmp_path: Path
+):
+    take_backup(database_path, backup_folder, ALWAYS)
+    step_database.change_behind_index(
+        database_path, "idx_queues_priority", "UPDATE queues SET priority = 7"
+    )
+
+    taken = take_backup(database_path, backup_folder, ALWAYS)
+
+    assert (taken.kind, taken.verified) == ("increment", True)
+    assert BackupCatalog(backup_folder).check_backup(taken, tmp_path / "image") == []
+    with pytest.raises(DamagedDatabase, match="missing from index idx_queues_priority"):
+        take_backup(database_path, backup_folder, ALWAYS, full=True)
+
+
+def test_each_page_is_hashed_once_and_each_stored_page_once_more(
+    live_database: Path, backup_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hashed: list[int] = []
+    hash_pages = tool.hash_pages
+
+    def count(data: bytes, size: int) -> bytes:
+        hashed.append(len(data) // size)
+        return hash_pages(data, size)
+
+    monkeypatch.setattr(tool, "hash_pages", count)
+    monkeypatch.delattr(tool, "rebuild")
+    full = take_backup(live_database, backup_folder, ALWAYS)
+    assert sum(hashed) == 2 * full.pages
+    step_database.write_steps(live_database, 1)
+    hashed.clear()
+    increment = take_backup(live_database, backup_folder, ALWAYS)
+
+    stored = len(tool.BackupFile(str(increment.path)).stored)
+    assert sum(hashed) == increment.pages + stored and 0 < stored < increment.pages / 4
+
+
+def test_pages_written_wrongly_are_noticed_before_the_backup_counts(
+    live_database: Path, backup_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    good = take_backup(live_database, backup_folder, ALWAYS)
+    step_database.write_steps(live_database, 5)
+    read = create._read_pages
+    monkeypatch.setattr(create, "_read_pages", lambda *of: b"x" + read(*of)[1:])
+
+    for full in (False, True):
+        with pytest.raises(BadBackup, match="the stored pages differ from the database"):
+            take_backup(live_database, backup_folder, ALWAYS, full)
+
+    store = BackupCatalog(backup_folder)
+    assert store.list_good() == [good] and len(store.list_backups()) == 3
+    assert trials.find_leftovers(backup_folder) == set()
 
 
 def test_a_full_backup_follows_when_increments_outgrow_the_last_one(
@@ -869,6 +924,16 @@ def test_a_backup_with_an_unreadable_row_is_not_called_good(
     assert (fault.own, fault.why) == (
         False,
         "1 row of queues without a time in updated_at; see: taskdeck db check",
+    )
+
+
+def test_equal_unreadable_times_of_a_row_are_all_named(database_path: Path, backup_folder: Path):
+    with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
+        c.execute("UPDATE queues SET created_at = 'never', updated_at = 'never'")
+
+    assert take_backup(database_path, backup_folder, ALWAYS).unreadable == (
+        "1 row of queues without a time in created_at",
+        "1 row of queues without a time in updated_at",
     )
 
 

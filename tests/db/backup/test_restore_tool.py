@@ -79,6 +79,17 @@ def test_a_backup_is_restored_by_its_id(copied_folder: Path, tmp_path: Path):
     assert {path.name for path in tmp_path.glob("restored*")} == {"restored.db"}
 
 
+def test_a_restored_file_is_flushed_to_disk(
+    copied_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    flushed: list[int] = []
+    monkeypatch.setattr(tool, "__file__", str(copied_folder / "restore.py"))
+    monkeypatch.setattr(tool.os, "fsync", lambda fd: flushed.append(os.fstat(fd).st_ino))
+
+    assert tool.main(["restore", "--at", FUTURE, str(tmp_path / "restored.db")]) == 0
+    assert flushed == [(tmp_path / "restored.db").stat().st_ino]
+
+
 def test_the_newest_backup_up_to_a_time_is_restored(copied_folder: Path, tmp_path: Path):
     _, increment = list_backups(copied_folder)
 
