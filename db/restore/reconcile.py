@@ -824,19 +824,20 @@ def _take_columns(c: Connection, columns: Sequence[str], condition: str) -> None
 def _end_tasks(
     c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None
 ) -> None:
-    """End tasks and their runs, at a given time if it is known."""
+    """End tasks and their runs, at a given time if it is known, but not before their start."""
     now, given = timestamps.now(), json.dumps(list(uuids))
     raw_sql.execute_statement(
         c,
-        "UPDATE main.instances SET status = :status, end_time = :at, reason = :reason, updated_at"
-        " = :now WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN"
+        "UPDATE main.instances SET status = :status, end_time = max(:at, coalesce(start_time, '')),"
+        " reason = :reason, updated_at = :now WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN"
         f" {ACTIVE_SQL}",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     raw_sql.execute_statement(
         c,
-        "UPDATE main.tasks SET status = :status, ended_at = :at, retry_at = NULL, reason = :reason,"
-        " updated_at = :now WHERE uuid IN (SELECT value FROM json_each(:uuids))",
+        "UPDATE main.tasks SET status = :status, ended_at = max(:at, coalesce(started_at, '')),"
+        " retry_at = NULL, reason = :reason, updated_at = :now WHERE uuid IN (SELECT value FROM"
+        " json_each(:uuids))",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     raw_sql.execute_statement(  # without it an alert of the task would stay open

@@ -1330,6 +1330,8 @@ def test_an_active_run_that_nobody_knows_is_lost_and_not_retried(database_path: 
 
     assert read_statuses(database_path) == {1: "lost", 2: "succeeded"} and runid
     assert run_query(database_path, "SELECT current_load FROM queues") == [(0,)]
+    early = "SELECT count(*) FROM instances WHERE end_time < start_time"
+    assert run_query(database_path, early) == [(0,)], "the trace's end is before the start"
     ends = (
         "SELECT t.number, e.status, e.by FROM events e JOIN tasks t ON t.uuid = e.task_id WHERE"
         " e.by = 'restore' ORDER BY 1"
