@@ -122,6 +122,13 @@ def test_an_error_wraps_at_blanks_on_a_terminal(home):
     assert all(not line.startswith(" ") and not line.endswith(" ") for line in said)
 
 
+def test_a_command_that_reads_from_the_terminal_says_so(home):
+    said = run_on_terminal(home, "submit", "--each", "--", "echo", "{}", typed=b"\x04").decode()
+
+    assert "reading lines from the terminal; end with Ctrl-D." in said
+    assert "--each read no items from standard input" in " ".join(said.split())
+
+
 def test_an_error_is_one_line_in_a_pipe(home):
     with start_command(home, "pauze", "1") as command:
         said = command.stderr.read().decode()
