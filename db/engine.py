@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 from sqlalchemy.util import greenlet_spawn
 
-from db import raw_sql, schema, statement_timer, timestamps
+from db import memory, raw_sql, schema, statement_timer, timestamps
 from db.error_translation import BUSY_SECONDS, translate_error
 from db.errors import DamagedDatabase, GoneDatabase, ReadOnlyDisk
 from db.lock_monitor import REPORT_AFTER, LockHolder, WriteLock
@@ -65,7 +65,7 @@ def create_write_engine(
             "synchronous=FULL",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            "cache_size=-8192",
+            f"cache_size=-{WRITER_CACHE}",
         ):
             c.execute(f"PRAGMA {pragma}")
         index_file.attach_empty(c.execute)
@@ -80,6 +80,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READER_COUNT = 3
+WRITER_CACHE = 4096
+"""KiB of the writer's page cache, which holds the pages of the largest usual transaction. With
+2,048 KiB, transactions of bulk submissions spill: 10 % more CPU. 8,192 KiB save nothing."""
 READ_ERRORS = (DBAPIError, *raw_sql.DRIVER_ERRORS)
 """Exceptions of a reader's statement, raised through SQLAlchemy or by the driver."""
 
@@ -118,6 +121,7 @@ class Database:
         is constant."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._trim: asyncio.TimerHandle | None = None
 
     def find_lock_holder(self) -> LockHolder | None:
         """Return the process that holds the write lock, or None. Reads /proc."""
@@ -345,6 +349,26 @@ class Database:
         finally:
             engine.dispose()
 
+    def trim_later(self, seconds: float) -> None:
+        """Give memory back to the system after a time, when a large answer has been sent.
+
+        A later call replaces an earlier one.
+        """
+        if self._trim is not None:
+            self._trim.cancel()
+        self._trim = asyncio.get_running_loop().call_later(seconds, self._trim_memory)
+
+    def _trim_memory(self) -> None:
+        if self._thread is not None:
+            self._thread.submit(self._shrink)
+
+    def _shrink(self) -> None:
+        """Empty the writer's page cache and trim the memory; runs on the writer thread."""
+        with SqliteErrorTranslator(self.path), self._use_connection() as c:
+            driver = cast(sqlite3.Connection, c.connection.driver_connection)
+            driver.execute("PRAGMA shrink_memory")
+        memory.trim_memory()
+
     async def run_on_index(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function on the search index's thread. Raise sqlite3.Error or OSError."""
         return await asyncio.get_running_loop().run_in_executor(
@@ -364,6 +388,8 @@ class Database:
     async def close(self) -> None:
         """Wait for running operations, then close the file."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        if self._trim is not None:
+            self._trim.cancel()
         if self._thread is not None and self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._close_writer, self._writer

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db import raw_sql
+from db import memory, raw_sql
 from db.engine import Database, WatchedRead, open_database
 from db.error_translation import translate_error
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
@@ -325,3 +325,48 @@ async def test_an_empty_read_is_left_out_until_something_is_written(db: Database
     await db.write(submit_one)
 
     assert [len(await watched.read()), len(await watched.read()), len(calls)] == [1, 1, 3]
+
+
+async def test_the_page_caches_of_both_writers_are_small(db: Database):
+    def read_cache(c: sqlite3.Connection) -> int:
+        return -c.execute("PRAGMA main.cache_size").fetchone()[0]
+
+    await db.run_on_index(db.index.create)
+    index = await db.run_on_index(lambda: read_cache(db.index._open_current()))  # pyright: ignore[reportPrivateUsage]
+
+    assert await db.write(lambda c: read_cache(get_driver(c))) + index <= 6 * 1024
+
+
+async def test_a_trim_empties_the_page_cache_and_gives_memory_back(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    statements: list[str] = []
+    trimmed, loop = asyncio.Event(), asyncio.get_running_loop()
+    monkeypatch.setattr(memory, "trim_memory", lambda: loop.call_soon_threadsafe(trimmed.set))
+    await db.write(submit_one)
+    await db.write(lambda c: get_driver(c).set_trace_callback(statements.append))
+
+    db.trim_later(3600)
+    db.trim_later(0)
+    await asyncio.wait_for(trimmed.wait(), 20)
+
+    assert statements[-1] == "PRAGMA shrink_memory"
+
+
+async def test_a_closed_database_is_not_trimmed(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copy(db.path, tmp_path / "copy.db")
+    trims: list[int] = []
+    monkeypatch.setattr(memory, "trim_memory", lambda: trims.append(1))
+    async with open_database(tmp_path / "copy.db", writable=True) as other:
+        other.trim_later(0)
+    await asyncio.sleep(0)
+
+    assert trims == []
+
+
+def get_driver(c: Connection) -> sqlite3.Connection:
+    driver = c.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver

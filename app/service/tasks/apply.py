@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from app.errors import Problem
 from app.service.context import Call
-from app.service.tasks import bulk, lookup
+from app.service.tasks import lookup
 from app.service.tasks.lookup import AnyTask
 from db.engine import Connection
 from db.queries import operations, reads
@@ -76,7 +75,7 @@ async def apply_to_tasks(
         del left[-len(done) :]
         parts += done
     if len(uuids) >= MANY:
-        asyncio.get_running_loop().call_later(TRIM_DELAY, bulk.trim_memory)
+        call.db.trim_later(TRIM_DELAY)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
     for part in reversed(parts) if last_first else parts:
         for key, rows in part.items():

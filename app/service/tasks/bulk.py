@@ -286,15 +286,3 @@ def _lock_abandoned(path: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def trim_memory() -> None:
-    """Return the memory of a large batch to the system.
-
-    The allocator would keep it for a runtime that lives for weeks.
-    """
-    import ctypes
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
-    if trim is not None:
-        trim(0)

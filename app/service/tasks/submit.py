@@ -738,7 +738,7 @@ async def _store_staged(
         thread.shutdown(wait=False)
         if work.done() and not work.cancelled() and work.exception() is None:
             staging.close()
-        asyncio.get_running_loop().call_later(1.0, bulk.trim_memory)
+        call.db.trim_later(TRIM_DELAY)
     _, highest, _ = await call.db.read(task_numbers.summarize_numbers, *bulk.get_uuid_range(first))
     await number_file.raise_mark(call.home, highest)
     if staging.past:
@@ -747,6 +747,8 @@ async def _store_staged(
     return staging
 
 
+TRIM_DELAY = 1.0
+"""Seconds until a large submission was answered."""
 PAGE = 5_000
 """Tasks read at once after a large submission."""
 

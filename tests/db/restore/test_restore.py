@@ -23,7 +23,7 @@ from db import schema, timestamps
 from db.engine import create_write_engine
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Storage
 from db.maintenance import integrity, migrate, quarantine
-from db.queries import definitions, operations, reads, replicas, transitions
+from db.queries import counters, definitions, operations, reads, replicas, task_numbers, transitions
 from db.restore import previous_databases, reconcile, swap
 from db.restore.reconcile import ObservedRun, ReconcileResult
 from db.restore.swap import DamagedBackup
@@ -1859,6 +1859,24 @@ def test_an_unreadable_task_submitted_since_is_left_out(
         read_statuses(database_path) == {1: "queued", 2: "queued"}
         and integrity.check_database(database_path) == []
     )
+
+
+def test_a_submission_that_was_being_stored_is_not_completed_after_a_restore(
+    database_path: Path, take_image: Callable[[], BackupImage]
+):
+    half_stored, other = f"{task_numbers.SUBMISSIONS}u-00-9.rows", "submissions"
+    with open_transaction(database_path) as made:
+        made.submit_task()
+        for name in (half_stored, other):
+            counters.create(made.c, name, 120)
+    backup = take_image()
+    with open_transaction(database_path) as made:
+        counters.create(made.c, f"{task_numbers.SUBMISSIONS}later", 7)
+
+    backup.restore_over()
+
+    names = "SELECT name FROM counters WHERE name GLOB 'submission*'"
+    assert run_query(database_path, names) == [(other,)]
 
 
 def test_the_backup_version_of_an_unreadable_task_stays(

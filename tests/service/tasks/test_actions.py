@@ -419,6 +419,21 @@ async def test_ids_are_looked_up_by_a_reader_unless_they_are_few(
     assert written == [apply._apply_for_a_while]  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.parametrize(("count", "trims"), [(4, [apply.TRIM_DELAY]), (3, [])])
+async def test_memory_is_trimmed_after_the_answer_to_many_tasks(
+    call: Call, monkeypatch: pytest.MonkeyPatch, count: int, trims: list[float]
+):
+    monkeypatch.setattr(apply, "MANY", 4)
+    asked: list[float] = []
+    monkeypatch.setattr(call.db, "trim_later", asked.append)
+    for _ in range(count):
+        await submit_task(call)
+
+    await actions.cancel(call, select={"queue": "default"})
+
+    assert asked == trims
+
+
 async def test_a_running_task_is_not_moved_to_the_front(call: Call, worker):
     await submit_task(call)
     await worker.start(1)
