@@ -70,7 +70,7 @@ class BackupScheduler:
                 return
             if not before:
                 await self._require_disk(settings)
-            backup = await backups.take_one_backup(self._call, settings)
+            backup = await backups.take_one_backup(self._call, settings, compare_indexes=True)
             self._failed_settings = None
             found = await self._list_backups(folder)
             await self._mirror(found)

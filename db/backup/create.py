@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -113,11 +113,12 @@ def find_base(backups: Sequence[Backup], rules: BackupRules) -> Backup | None:
 def take_backup(
     source: Path, folder: Path, rules: BackupRules, full: bool = False,
     companions: Mapping[str, bytes] | None = None,
-    step: Callable[[], None] = tool.do_nothing,
+    step: Callable[[], None] = tool.do_nothing, compare_indexes: bool = False,
 ) -> Backup:  # fmt: skip
     """Back up the database `source` into `folder`, and prune before and after.
 
-    Pruning first may provide the space. `companions`: texts of the companion files. Blocks; call it
+    Pruning first may provide the space. `companions`: texts of the companion files.
+    `compare_indexes`: if the backup is full, also compare indexes with rows. Blocks; call it
     in a thread. `step` is called regularly and may raise to cancel, which leaves nothing behind.
     Raise BadBackup for a backup that fails verification (recorded in the manifest), DamagedDatabase
     for a damaged source, and Storage.
@@ -128,11 +129,12 @@ def take_backup(
             backup_folder.clean_up(store)
             _refuse_others(store, source.parent)
             _prune_by_rules(store, rules)
+            job = _BackupJob(store, source, rules, full, companions or {}, step, compare_indexes)
             try:
-                taken = _BackupJob(store, source, rules, full, companions or {}, step).run()
+                taken = job.run()
             except DamagedBaseError as bad:
                 backup_folder.mark_bad(folder, bad.ident, bad.why)
-                taken = _BackupJob(store, source, rules, True, companions or {}, step).run()
+                taken = replace(job, full=True, temporary_files=[]).run()
             _prune_by_rules(store, rules)
             return taken
     except OSError as error:
@@ -176,6 +178,7 @@ class _BackupJob:
     full: bool
     beside: Mapping[str, bytes]
     step: Callable[[], None]
+    compare_indexes: bool
     at: str = field(default_factory=timestamps.now)
     temporary_files: list[Path] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -204,10 +207,9 @@ class _BackupJob:
         }  # fmt: skip
         try:
             with ThreadPoolExecutor(1) as pool:
-                checked = pool.submit(check_copy, image, header, self.source, self.step)
+                checked = pool.submit(self._check, image, header)
                 try:
                     file = self._write(image, header, base)
-                    self.unreadable = describe_values(image, header, self.step)
                 finally:
                     checked.result()  # a damaged database may cause any other error
         except BadBackup as bad:
@@ -215,6 +217,12 @@ class _BackupJob:
             raise
         image.unlink()
         return self._publish(file)
+
+    def _check(self, image: Path, header: Mapping[str, Any]) -> None:
+        """Check the copy `image` and note its unreadable values."""
+        compare_indexes = self.compare_indexes and header["kind"] == "full"
+        check_copy(image, header, self.source, self.step, compare_indexes)
+        self.unreadable = describe_values(image, header, self.step)
 
     def _write(
         self, image: Path, header: Mapping[str, Any], base: tool.BackupFile | None

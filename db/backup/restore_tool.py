@@ -491,14 +491,14 @@ def check_image(
     path: str,
     expected: dict[str, Any],
     step: Callable[[], None] = do_nothing,
-    is_thorough: bool = False,
+    compare_indexes: bool = False,
 ) -> list[str]:
     """Return the faults of a copied or rebuilt database.
 
-    Checks its structure, foreign keys and recorded figures. With `is_thorough` also compares the
-    indexes with the rows, which takes seven times as long.
+    Checks its structure, foreign keys and recorded figures. To `compare_indexes` with rows takes
+    seven times as long.
     """
-    pragma = "integrity_check" if is_thorough else "quick_check"
+    pragma = "integrity_check" if compare_indexes else "quick_check"
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)

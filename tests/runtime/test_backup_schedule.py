@@ -24,7 +24,7 @@ from db.backup import restore_tool as tool
 from db.backup.catalog import BackupCatalog
 from db.engine import Database
 from db.queries.backups import find_newest_good
-from tests.long.backup import trials
+from tests.long.backup import step_database, trials
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,20 @@ async def test_the_first_backup_is_taken_at_once_and_the_next_when_due(
 
     assert [one.kind for one in catalog.list_good()] == ["full", "increment", "increment"]
     assert scheduler.problems == {}
+
+
+async def test_the_full_backup_of_the_day_finds_indexes_that_differ_from_rows(
+    scheduler: BackupScheduler, call: Call
+):
+    step_database.change_behind_index(
+        call.db.path, "idx_queues_priority", "UPDATE queues SET priority = 7"
+    )
+    assert (await backups.backup(call, full=True))["verified"]
+    (call.home / "backups").rename(call.home / "apart")
+
+    await scheduler.take_if_due(Settings())
+
+    assert "missing from index idx_queues_priority" in scheduler.problems["backup"]
 
 
 async def test_the_table_matches_the_manifest_and_fills_the_header(

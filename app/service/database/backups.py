@@ -146,11 +146,16 @@ async def _run_and_record(call: Call, chosen: Settings, taken: Backup) -> str | 
 
 
 async def take_one_backup(
-    call: Call, chosen: Settings, full: bool = False, to: Path | None = None
+    call: Call,
+    chosen: Settings,
+    full: bool = False,
+    to: Path | None = None,
+    compare_indexes: bool = False,
 ) -> Backup:
     """Take a backup with these settings, in a thread of its own.
 
-    Files put aside by restores and upgrades are pruned by the same rule. Raise Problem.
+    A full one can also compare indexes with rows, which doubles its time. Files put aside by
+    restores and upgrades are pruned by the same rule. Raise Problem.
     """
     rules = BackupRules(chosen.full, chosen.increment, chosen.keep if to is None else None)
     attachments = await _read_attachments(call)
@@ -161,7 +166,7 @@ async def take_one_backup(
             require_parent(to or Path(chosen.folder or ""), space_errors.NO_BACKUP_TAKEN)
         # This raises for a database without its version, whose backup could not be restored.
         migrate.read_version(call.db.path)
-        taken = take_backup(call.db.path, where, rules, full, attachments, step)
+        taken = take_backup(call.db.path, where, rules, full, attachments, step, compare_indexes)
         if rules.keep is not None:
             with suppress(OSError):  # The next backup tries again.
                 previous_databases.prune_previous(call.db.path, rules.keep)

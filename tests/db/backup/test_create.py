@@ -366,14 +366,14 @@ def test_damage_found_only_by_a_check_is_damage_of_the_database(
     live_database.write_bytes(data)
 
     with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*apart_word.*\)"):
-        take_backup(live_database, backup_folder, ALWAYS)
+        take_backup(live_database, backup_folder, ALWAYS, compare_indexes=True)
     assert (
         BackupCatalog(backup_folder).list_backups() == []
         and trials.find_leftovers(backup_folder) == set()
     )
 
 
-def test_an_increment_leaves_the_comparison_of_indexes_to_the_next_full_backup(
+def test_only_a_full_backup_that_nobody_awaits_compares_indexes_with_rows(
     database_path: Path, backup_folder: Path, tmp_path: Path
 ):
     take_backup(database_path, backup_folder, ALWAYS)
@@ -381,12 +381,15 @@ def test_an_increment_leaves_the_comparison_of_indexes_to_the_next_full_backup(
         database_path, "idx_queues_priority", "UPDATE queues SET priority = 7"
     )
 
-    taken = take_backup(database_path, backup_folder, ALWAYS)
-
-    assert (taken.kind, taken.verified) == ("increment", True)
-    assert BackupCatalog(backup_folder).check_backup(taken, tmp_path / "image") == []
+    store = BackupCatalog(backup_folder)
+    for taken in (
+        take_backup(database_path, backup_folder, ALWAYS, compare_indexes=True),
+        take_backup(database_path, backup_folder, ALWAYS, full=True),
+    ):
+        assert taken.verified and store.check_backup(taken, tmp_path / "image") == []
     with pytest.raises(DamagedDatabase, match="missing from index idx_queues_priority"):
-        take_backup(database_path, backup_folder, ALWAYS, full=True)
+        take_backup(database_path, backup_folder, ALWAYS, full=True, compare_indexes=True)
+    assert [one.kind for one in store.list_backups()] == ["full", "increment", "full"]
 
 
 def test_each_page_is_hashed_once_and_each_stored_page_once_more(
