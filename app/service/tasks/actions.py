@@ -39,6 +39,9 @@ from db.maintenance import quarantine
 from db.queries import dependencies, reads, task_fields, transitions
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
+_CANCELLED_FIELDS = ("status", "grace", "retry_at")
+"""Fields that a cancel may change."""
+
 
 async def cancel(
     call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None,
@@ -74,7 +77,9 @@ async def cancel(
         transitions.cancel(c, get_uuids(rows), call.by)
 
     try:
-        return await apply_to_tasks(call, "cancel", ids, select, may, act, is_brief=brief)
+        return await apply_to_tasks(
+            call, "cancel", ids, select, may, act, _CANCELLED_FIELDS, is_brief=brief
+        )
     except DiskFull as problem:
         if waiting:
             raise
@@ -161,7 +166,7 @@ async def _cancel_unrecorded(
     note = "the disk is full: the cancellation is recorded, but not its author."
     return {
         "operations": [],
-        "done": [format_done(row, row, RunStatus.STOPPING) for row in going],
+        "done": [format_done(row, {"status": row.status}, RunStatus.STOPPING) for row in going],
         "refused": [*found.refused, *left],
         "notes": [note],
     }

@@ -30,6 +30,12 @@ TRIM_DELAY = 5.0
 MAX_UNRESOLVED = 50
 """Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""
 
+RECORDED_FIELDS = (
+    "status", "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries",
+    "retry_delay", "grace", "name", "not_before", "retry_at", "pinned",
+)  # fmt: skip
+"""Fields that verbs change, with the status first."""
+
 TaskCheck = Callable[[AnyTask], None]
 TaskAction = Callable[[Connection, list[AnyTask]], Any]
 
@@ -49,20 +55,22 @@ class _Work:
     verb: str
     check: TaskCheck
     act: TaskAction
+    fields: Sequence[str]
     is_brief: bool
 
 
 async def apply_to_tasks(
     call: Call, verb: str, ids: Ids, select: Select, check: TaskCheck, act: TaskAction,
-    last_first: bool = False, is_brief: bool = False,
+    fields: Sequence[str] = RECORDED_FIELDS, last_first: bool = False, is_brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
+    `fields` are those that the action may change; fewer ones are compared in less time.
     Many tasks take several short transactions, so that starts and ends go through in between. Only
     the last one wakes dispatcher and decks, which look every second anyway. With `last_first` the
     last batch is the first. With `is_brief`, equal results of many tasks are one row with a count.
     """
-    work = _Work(call.by, verb, check, act, is_brief)
+    work = _Work(call.by, verb, check, act, fields, is_brief)
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= MAX_UNRESOLVED):
         return await call.db.write(_apply, work, ids)
     uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
@@ -116,10 +124,10 @@ def _apply_to_rows(c: Connection, work: _Work, tasks: Sequence[AnyTask]) -> dict
                 refused.append(lookup.make_refusal(problem, row.number, row.number))
             else:
                 notes.append(str(problem))
-    before = TaskStates({row.uuid: row for row in good}, _read_runs(c, good))
+    before = _get_states(c, good, work.fields)
     if good:
         work.act(c, good)
-    after = read_states(c, good)
+    after = read_states(c, good, work.fields)
     changed = before.map_differences(after)
     if work.verb in _RUN_VERBS:
         same = {uuid for uuid, (was, now, _) in changed.items() if was == now}
@@ -140,7 +148,7 @@ def _list_results(
     good: Sequence[AnyTask], after: TaskStates, changed: Mapping[str, Difference]
 ) -> list[dict[str, Any]]:
     return [
-        format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid))
+        format_done(row, changed[row.uuid][1], after.runs.get(row.uuid))
         | {"changes": changed[row.uuid][2]}
         for row in good
     ]
@@ -150,14 +158,11 @@ def _count_results(
     good: Sequence[AnyTask], after: TaskStates, changed: Mapping[str, Difference]
 ) -> list[dict[str, Any]]:
     """Return each result once, with the count of its tasks."""
-    counts = Counter(
-        (after.runs.get(row.uuid), after.rows.get(row.uuid, row).grace, id(changed[row.uuid]))
-        for row in good
-    )
+    counts = Counter((after.runs.get(row.uuid), row.grace, id(changed[row.uuid])) for row in good)
     known = {id(difference): difference for difference in changed.values()}
     return [
-        {"status": known[at][1]["status"], "run": run, "grace": grace, "changes": known[at][2],
-         "count": count}
+        {"status": known[at][1]["status"], "run": run, "grace": known[at][1].get("grace", grace),
+         "changes": known[at][2], "count": count}
         for (run, grace, at), count in counts.items()
     ]  # fmt: skip
 
@@ -172,44 +177,41 @@ def _merge_counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 _RUN_VERBS = ("pause", "resume")
 """Verbs that may find a run already in the wanted state, which is only a note."""
-_RECORDED_FIELDS = (
-    "status", "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries",
-    "retry_delay", "grace", "name", "not_before", "retry_at", "pinned",
-)  # fmt: skip
-_get_recorded = attrgetter(*_RECORDED_FIELDS)
 Difference = tuple[dict[str, Any], dict[str, Any], dict[str, list[Any]]]
 """Changed fields of a task before and after, always with the status, and as pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskStates:
-    """Tasks at one moment, with the status of their active runs."""
+    """Tasks at one moment: the values of `fields`, and the status of their active runs."""
 
-    rows: Mapping[str, AnyTask]
+    fields: Sequence[str]
+    values: Mapping[str, tuple[Any, ...]]
     runs: dict[str, str]
 
     def map_differences(self, later: TaskStates) -> dict[str, Difference]:
         """Return {uuid: difference}. Tasks that change alike share one object."""
         known: dict[Any, Difference] = {}
         found: dict[str, Difference] = {}
-        for uuid, was in self.rows.items():
-            now = later.rows.get(uuid)
+        for uuid, old in self.values.items():
             runs = self.runs.get(uuid), later.runs.get(uuid)
-            old = _get_recorded(was)
-            new = _get_recorded(now) if now else ("deleted", *old[1:])
+            new = later.values.get(uuid) or ("deleted", *old[1:])
             key = (runs, old, new) if old[1:] != new[1:] else (runs, old[0], new[0])
             if key not in known:
-                known[key] = _compare(old, new, runs)
+                known[key] = _compare(self.fields, old, new, runs)
             found[uuid] = known[key]
         return found
 
 
 def _compare(
-    old: tuple[Any, ...], new: tuple[Any, ...], runs: tuple[str | None, str | None]
+    fields: Sequence[str],
+    old: tuple[Any, ...],
+    new: tuple[Any, ...],
+    runs: tuple[str | None, str | None],
 ) -> Difference:
     before: dict[str, Any] = {"status": old[0]}
     after: dict[str, Any] = {"status": new[0]}
-    for name, one, other in zip(_RECORDED_FIELDS, old, new, strict=True):
+    for name, one, other in zip(fields, old, new, strict=True):
         if one != other:
             before[name], after[name] = one, other
     if all(runs) and runs[0] != runs[1]:
@@ -218,9 +220,17 @@ def _compare(
     return before, after, pairs
 
 
-def read_states(c: Connection, rows: Sequence[AnyTask]) -> TaskStates:
+def read_states(
+    c: Connection, rows: Sequence[AnyTask], fields: Sequence[str] = RECORDED_FIELDS
+) -> TaskStates:
     """Return the current states of tasks."""
-    return TaskStates(reads.map_states(c, get_uuids(rows)), _read_runs(c, rows))
+    return TaskStates(fields, reads.map_fields(c, get_uuids(rows), fields), _read_runs(c, rows))
+
+
+def _get_states(c: Connection, rows: Sequence[AnyTask], fields: Sequence[str]) -> TaskStates:
+    """Return the states of tasks that were just read."""
+    get = attrgetter(*fields)
+    return TaskStates(fields, {row.uuid: get(row) for row in rows}, _read_runs(c, rows))
 
 
 def _read_runs(c: Connection, rows: Sequence[AnyTask]) -> dict[str, str]:
@@ -232,12 +242,14 @@ def _read_runs(c: Connection, rows: Sequence[AnyTask]) -> dict[str, str]:
     )
 
 
-def format_done(was: AnyTask, row: AnyTask | None, run: str | None) -> dict[str, Any]:
-    """Return the result for one task; `run` is the status of its active run."""
-    status = row.status if row else "deleted"
+def format_done(was: AnyTask, after: Mapping[str, Any], run: str | None) -> dict[str, Any]:
+    """Return the result for one task; `run` is the status of its active run.
+
+    `after` holds the new status, and other fields that changed.
+    """
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
-    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run,
-    "grace": (row or was).grace,
+    return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": after["status"],
+    "run": run, "grace": after.get("grace", was.grace),
             "before": before}  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from app.service import operations as log
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, pages, submit, views, wait
-from db import timestamps
+from db import raw_sql, timestamps
 from db.queries import dispatch
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
@@ -71,6 +71,28 @@ async def test_a_brief_cancel_counts_equal_results(call: Call, worker, monkeypat
         {**counted, "count": 4, "changes": {"status": ["queued", "cancelled"]}},
     ]  # fmt: skip
     assert (done["refused"], done["notes"]) == ([], [])
+
+
+async def test_a_cancel_of_many_reads_few_columns_by_few_statements(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    executed: list[str] = []
+    usual = raw_sql.execute_on_driver
+
+    def note(driver: Any, sql: str, parameters: Any, many: bool = False) -> Any:
+        executed.append(sql)
+        return usual(driver, sql, parameters, many)
+
+    await submit.submit(call, tasks=[{"argv": ["true"]}] * apply.BATCH_SIZE)
+    monkeypatch.setattr(raw_sql, "execute_on_driver", note)
+
+    done = await actions.cancel(call, select={"queue": "default"}, brief=True)
+
+    assert [row["count"] for row in done["done"]] == [apply.BATCH_SIZE]
+    assert len(executed) == 7
+    read = [sql for sql in executed if sql.startswith("SELECT uuid")]
+    assert [sql.partition(" FROM ")[0].count(",") for sql in read] == [19, 3]
+    assert not any("parameters" in sql or "tags" in sql for sql in read)
 
 
 async def test_a_cancel_preview_lists_waiting_dependants_outside_the_selection(call: Call):
