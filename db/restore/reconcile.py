@@ -829,8 +829,8 @@ def _end_tasks(
     raw_sql.execute_statement(
         c,
         "UPDATE main.instances SET status = :status, end_time = max(:at, coalesce(start_time, '')),"
-        " reason = :reason, updated_at = :now WHERE task_id IN (SELECT value FROM json_each(:uuids)) AND +status IN"
-        f" {ACTIVE_SQL}",
+        " reason = :reason, updated_at = :now WHERE task_id IN (SELECT value FROM"
+        f" json_each(:uuids)) AND +status IN {ACTIVE_SQL}",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
     raw_sql.execute_statement(
