@@ -248,16 +248,16 @@ def get_log_path(home: str | Path, runid: str) -> str:
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
-def open_log(path: str) -> BinaryIO:
-    """Open a log for reading. Raise OSError as `open_log_descriptor`."""
-    return os.fdopen(open_log_descriptor(path), "rb")
+def open_regular(path: str) -> BinaryIO:
+    """Open a file that a job may have replaced. Raise OSError as `open_regular_descriptor`."""
+    return os.fdopen(open_regular_descriptor(path), "rb")
 
 
-def open_log_descriptor(path: str) -> int:
-    """Return a descriptor of a log.
+def open_regular_descriptor(path: str) -> int:
+    """Return a descriptor of a log, or of another file that a job may have replaced.
 
-    A job may have replaced its log. Raise OSError, with ELOOP unless it is a regular file: opening
-    a FIFO would wait for a writer, and a link may lead to any file.
+    Raise OSError, with ELOOP unless it is a regular file: opening a FIFO would wait for a writer,
+    and a link may lead to any file.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     if stat.S_ISREG(os.fstat(fd).st_mode):

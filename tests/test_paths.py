@@ -218,7 +218,7 @@ def test_new_parents_of_a_home_are_closed_under_any_umask(tmp_path: Path):
 def test_a_replaced_log_is_not_opened(tmp_path: Path, kind: str):
     log = tmp_path / "run.log"
     log.write_text("text")
-    with paths.open_log(str(log)) as file:
+    with paths.open_regular(str(log)) as file:
         assert file.read() == b"text"
     log.rename(tmp_path / "kept")
     {"fifo": lambda: os.mkfifo(log), "link": lambda: log.symlink_to("kept"), "folder": log.mkdir}[
@@ -226,4 +226,4 @@ def test_a_replaced_log_is_not_opened(tmp_path: Path, kind: str):
     ]()
 
     with pytest.raises(OSError, match="regular|symbolic"):
-        paths.open_log(str(log))
+        paths.open_regular(str(log))

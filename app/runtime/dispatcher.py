@@ -326,7 +326,7 @@ class Dispatcher:
     def _attach_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an end event with the part of the log that its row keeps."""
         try:
-            with paths.open_log(paths.get_log_path(self.home, event["run"])) as file:
+            with paths.open_regular(paths.get_log_path(self.home, event["run"])) as file:
                 size = os.fstat(file.fileno()).st_size
                 file.seek(max(0, size - KEPT_LOG_BYTES))
                 text = file.read().decode("utf-8", "replace").replace("\0", "\u2400")

@@ -435,7 +435,7 @@ def read_last_output(call: Call, runid: str) -> str:
     The log is read again only after it has grown.
     """
     try:
-        with paths.open_log(paths.get_log_path(call.home, runid)) as file:
+        with paths.open_regular(paths.get_log_path(call.home, runid)) as file:
             size = os.fstat(file.fileno()).st_size
             known = _OUTPUT_CACHE.get(runid)
             if known is not None and known[0] == size:

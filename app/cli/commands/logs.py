@@ -106,7 +106,7 @@ def _write_block(screen: LogPrinter | None, block: bytes) -> None:
 def _open_log(path: str) -> BinaryIO:
     """Open a log. Raise OSError, or Refused if it is no regular file."""
     try:
-        return paths.open_log(path)
+        return paths.open_regular(path)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

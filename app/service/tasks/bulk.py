@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.core.ids import make_following_id
-from app.paths import SUBMISSIONS, open_locked
+from app.paths import SUBMISSIONS, open_locked, open_regular
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
 from db.queries import counters, operations, task_numbers, transitions
@@ -204,7 +204,7 @@ def _store_some(c: Connection, path: Path) -> bool:
     place = counters.read_value(c, task_numbers.SUBMISSIONS + path.name)
     if place is None:  # stored by somebody else meanwhile
         return False
-    with open(path, "rb") as file:
+    with open_regular(str(path)) as file:
         header = json.loads(file.readline())
         transitions.keep_environment(c, header["common"][0], header["environment"])
         file.seek(place)
@@ -234,7 +234,7 @@ def _record(c: Connection, path: Path, by: str | None = None) -> None:
     """Record a stored submission, once."""
     if counters.read_value(c, task_numbers.SUBMISSIONS + path.name) is None:
         return
-    with open(path, "rb") as file:
+    with open_regular(str(path)) as file:
         header = json.loads(file.readline())
     by = by or Actor(header["by"], header.get("source", "cli"), header.get("origin"))
     limits = task_numbers.find_number_limits(c, *get_uuid_range(path.name[:36]))
@@ -280,9 +280,13 @@ def _lock_abandoned(path: Path) -> Iterator[bool]:
     """Lock a file that nobody works on; yield False for any other."""
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb"))
+            file = stack.enter_context(open_regular(str(path)))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (FileNotFoundError, BlockingIOError):
+            yield False
+        except OSError:  # a job put a link or a FIFO here
+            with suppress(OSError):
+                path.unlink()
             yield False
         else:
             yield True

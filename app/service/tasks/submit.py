@@ -30,7 +30,7 @@ from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Stopped, Usage
-from app.paths import DISK_FULL_ERRORS, SUBMISSIONS
+from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import batch_dependencies, bulk, lookup, number_file, views
@@ -549,7 +549,7 @@ async def _submit_file(
     with ExitStack() as stack:
         try:
             path = call.home / "run" / SUBMISSIONS / f"{name}.lines"
-            file = stack.enter_context(open(path, "rb"))
+            file = stack.enter_context(open_regular(str(path)))
         except OSError as error:
             said = (error.strerror or "unknown").lower()
             raise Usage(f"the lines cannot be read: {said}. Nothing was submitted.") from None

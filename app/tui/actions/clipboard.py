@@ -76,7 +76,7 @@ def _read_log_tail(task: Mapping[str, Any], client: VerbClient, most: int = TAIL
 def _read_log_end(run: Mapping[str, Any]) -> str:
     """Return the end of the log file, else of the stored log."""
     try:
-        with paths.open_log(str(run["path"])) as log:
+        with paths.open_regular(str(run["path"])) as log:
             log.seek(max(0, int(run.get("log_bytes") or 0) - 65536))
             return log.read(131072).decode("utf-8", "replace")
     except OSError:

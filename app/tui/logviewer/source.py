@@ -60,7 +60,7 @@ class FileSource:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd = paths.open_log_descriptor(path)
+        self._fd = paths.open_regular_descriptor(path)
         found = os.fstat(self._fd)
         self._id = (found.st_dev, found.st_ino)
 

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,6 +199,22 @@ async def test_a_counter_without_its_file_is_removed(call: Call):
     await bulk.finish_interrupted(call.db, call.home)
 
     assert await call.db.read(counters.read_value, name) is None
+
+
+async def test_only_regular_files_are_opened(call: Call, tmp_path: Path):
+    """Opening a FIFO would wait for a writer, with the whole runtime."""
+    folder, name = call.home / "run" / "submissions", make_uuid7()
+    folder.mkdir(mode=0o700)
+    os.mkfifo(folder / f"{make_uuid7()}-00-9.rows")
+    os.mkfifo(folder / f"{name}.lines")
+    (folder / "link.rows").symlink_to(tmp_path / "other")
+    (tmp_path / "other").touch()
+
+    with pytest.raises(Usage, match="the lines cannot be read"):
+        await submit.submit_lines(call, file=name, uuid=make_uuid7())
+    await bulk.finish_interrupted(call.db, call.home)
+
+    assert list_files(call) == [] and (tmp_path / "other").exists()
 
 
 async def test_many_tasks_of_one_request_are_staged(call: Call):
