@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -160,6 +161,19 @@ def test_a_home_in_a_sticky_folder_is_accepted(tmp_path: Path):
 
     paths.refuse_foreign_home(tmp_path / "home")
     assert client.connect(os.fspath(tmp_path / "home")) is None
+
+
+@needs_root
+@pytest.mark.parametrize("command", ["check", "verify", "backups", "stats", "backup"])
+def test_commands_that_open_the_files_refuse_a_home_of_another_user(tmp_path: Path, command: str):
+    paths.make_home(tmp_path / "home")
+    os.chown(tmp_path / "home", OTHER_UID, -1)
+
+    argv = [sys.executable, "-P", "-m", "app", "--home", str(tmp_path / "home"), "db", command]
+    done = subprocess.run(argv, capture_output=True, text=True)
+
+    assert done.returncode == 4 and "Run as the owner: sudo -u " in done.stderr
+    assert os.listdir(tmp_path / "home" / "run") == []
 
 
 @needs_root
