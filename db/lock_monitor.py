@@ -8,7 +8,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+
+from db import raw_sql
 
 REPORT_AFTER = 0.5
 """Seconds after which a held lock is reported."""
@@ -45,9 +46,9 @@ class WriteLock:
         """Begin a transaction as soon as no other program writes."""
         self._since = began = self._since or monotonic()
         try:
-            c.exec_driver_sql("BEGIN IMMEDIATE")
-        except DBAPIError as error:
-            if not any(word in str(error.orig) for word in BUSY_WORDS):
+            raw_sql.execute_statement(c, "BEGIN IMMEDIATE")
+        except raw_sql.DRIVER_ERRORS as error:
+            if not any(word in str(error) for word in BUSY_WORDS):
                 self._since = None
             raise
         self._since, self.waited = None, monotonic() - began

@@ -38,14 +38,14 @@ def fetch_tuples(c: Connection, sql: str, parameters: Parameters = ()) -> Iterab
 
 def _fetch(c: Connection, sql: str, parameters: Parameters) -> tuple[Iterable[Any], Any]:
     """Return the rows of a query and their row type."""
-    driver = c.connection.driver_connection
+    driver = c.connection.dbapi_connection
     if isinstance(driver, sqlite3.Connection):
         cursor = execute_on_driver(driver, sql, parameters)
         return cursor.fetchall(), _row_types.get(sql) or _get_row_type(sql, cursor)
     # imported here: users of plain sqlite3 do not need SQLAlchemy
     from sqlalchemy.util import await_only
 
-    return await_only(_fetch_async(driver, sql, parameters))
+    return await_only(_fetch_async(c.connection.driver_connection, sql, parameters))
 
 
 async def _fetch_async(driver: Any, sql: str, parameters: Parameters) -> tuple[Iterable[Any], Any]:
@@ -71,7 +71,7 @@ def fetch_value(c: Connection, sql: str, parameters: Parameters = ()) -> Any:
 
 def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> None:
     """Execute a statement that changes rows."""
-    driver = c.connection.driver_connection
+    driver = c.connection.dbapi_connection
     if isinstance(driver, sqlite3.Connection):
         execute_on_driver(driver, sql, parameters)
     else:
@@ -80,7 +80,7 @@ def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> N
 
 def execute_statements(c: Connection, sql: str, parameters: Sequence[Parameters]) -> None:
     """Execute a statement that changes rows once for each of `parameters`."""
-    driver = c.connection.driver_connection
+    driver = c.connection.dbapi_connection
     if parameters and isinstance(driver, sqlite3.Connection):
         execute_on_driver(driver, sql, parameters, many=True)
     elif parameters:

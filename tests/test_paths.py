@@ -241,3 +241,11 @@ def test_a_replaced_log_is_not_opened(tmp_path: Path, kind: str):
 
     with pytest.raises(OSError, match="regular|symbolic"):
         paths.open_regular(str(log))
+
+
+@pytest.mark.parametrize(("size", "end"), [(0, b""), (3, b"abc"), (9, b"fghi")])
+def test_the_end_of_a_log_is_read_with_its_size(tmp_path: Path, size: int, end: bytes):
+    log = tmp_path / "run.log"
+    log.write_bytes(b"abcdefghi"[:size])
+
+    assert paths.read_log_end(str(log), 4) == (size, end)

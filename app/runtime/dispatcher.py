@@ -300,9 +300,8 @@ class Dispatcher:
         if events.overdue:
             transitions.stop(c, events.overdue, "timeout", transitions.SYSTEM)
         if events.ended:
-            transitions.record_ends(
-                c, [self._attach_log(event) for event in events.ended], orders.judge_end
-            )
+            ends = [self._attach_log(event) for event in events.ended]
+            transitions.record_ends(c, ends, orders.judge_end, recount=False)
         if events.hello is not None:
             orders.unknown = self._resolve_lost_runs(c, events.hello, orders.judge_end)
         if events.refused:
@@ -310,13 +309,13 @@ class Dispatcher:
         orders.clock_offset = self._read_clock_offset()
         if events.hello or orders.clock_offset < self._clock_offset - MAX_CLOCK_ADJUSTMENT:
             dispatch.cap_retry_times(c)
-        transitions.queue_due_tasks(c)
+        orders.next_due = _queue_due_tasks(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
+        if events.ended or orders.claimed:
+            loads.recount_loads(c)
         for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
             orders.environments[env_id] = dispatch.get_environment(c, env_id)
         orders.wanted = dispatch.list_requested_states(c)
-        due = dispatch.find_next_due(c)
-        orders.next_due = None if due is None else timestamps.to_unix(due)
         return orders
 
     def _read_clock_offset(self) -> float:
@@ -326,10 +325,10 @@ class Dispatcher:
     def _attach_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an end event with the part of the log that its row keeps."""
         try:
-            with paths.open_regular(paths.get_log_path(self.home, event["run"])) as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size - KEPT_LOG_BYTES))
-                text = file.read().decode("utf-8", "replace").replace("\0", "\u2400")
+            size, end = paths.read_log_end(
+                paths.get_log_path(self.home, event["run"]), KEPT_LOG_BYTES
+            )
+            text = end.decode("utf-8", "replace").replace("\0", "\u2400")
         except OSError:
             size, text = 0, ""
         return {**event, "logs": text, "log_bytes": size}
@@ -413,7 +412,7 @@ class Dispatcher:
         ]  # fmt: skip
         return [
             ClaimedRun(start["runid"], start["attempt"], start["queue"], rows[start["uuid"]])
-            for start in transitions.claim(c, claims)
+            for start in transitions.claim(c, claims, recount=False)
         ]
 
     # --- after the commit
@@ -551,3 +550,12 @@ class Dispatcher:
             if self.keeper is not None:
                 self.keeper.stop(runid, reason, GRACE)
             raise
+
+
+def _queue_due_tasks(c: Connection) -> float | None:
+    """Queue due tasks; return the UNIX time at which the next one is due, or None."""
+    due = dispatch.find_next_due(c)
+    if due is not None and due <= timestamps.now():
+        transitions.queue_due_tasks(c)
+        due = dispatch.find_next_due(c)
+    return None if due is None else timestamps.to_unix(due)

@@ -191,11 +191,13 @@ def read_view(
         (row, counted.get((row.name, TaskStatus.QUEUED.value), 0)) for row in reads.list_queues(c)
     ]
     busy = Counter(row.pool for row, total in rows if total)
+    runs = dispatch.list_active(c)
+    loads = Counter(run.queue for run in runs)
     queues: list[QueueView] = []
     for row, total in rows:
         is_open = row.status == "active" and row.pool in running
-        if closed or (is_open and row.current_load < row.capacity):
-            free = max(0, row.capacity - row.current_load)
+        if closed or (is_open and loads[row.name] < row.capacity):
+            free = max(0, row.capacity - loads[row.name])
             size = 4 * free + ahead if ahead else free
         else:
             # The first task of a full queue may have a reservation that other queues must respect.
@@ -204,7 +206,7 @@ def read_view(
         tasks = tuple(to_waiting(c, cache, task, likely=closed) for task in line)
         queues.append(_build_queue(row, tasks, total))
     now = timestamps.utcnow()
-    active = tuple(_build_active(c, cache, row, now, closed) for row in dispatch.list_active(c))
+    active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
     later = _read_later(c, cache) if closed else ()
     return DispatchView(pools, tuple(queues), active, halted, now.timestamp(), later)
 

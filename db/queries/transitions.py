@@ -95,7 +95,7 @@ def _move_all(
     """Move the tasks in one of `sources` to `to`, with equal values; return those that moved."""
     # `+status` as in `_move`
     allowed = _quote_words(sorted(sources.intersection(find_source_states(to))))
-    update = _build_update("tasks", "uuid", tuple(values)) + (
+    update = _build_update("tasks", f"uuid IN {_LISTED}", tuple(values)) + (
         f" AND +status IN ({allowed}) RETURNING uuid"
     )
     now = timestamps.now()
@@ -142,21 +142,25 @@ def _move(
     for row in changed_rows:
         groups.setdefault(tuple([row[name] for name in names]), []).append(row[key])
     now = timestamps.now()
-    raw_sql.execute_statements(
-        c,
-        _build_update(table, key, tuple(names)),
-        [(to.value, now, *values, json.dumps(keys)) for values, keys in groups.items()],
-    )
+    singles: list[tuple[Any, ...]] = []
+    lists: list[tuple[Any, ...]] = []
+    for values, keys in groups.items():
+        if len(keys) == 1:
+            singles.append((to.value, now, *values, *keys))
+        else:
+            lists.append((to.value, now, *values, json.dumps(keys)))
+    raw_sql.execute_statements(c, _build_update(table, f"{key} = ?", tuple(names)), singles)
+    raw_sql.execute_statements(c, _build_update(table, f"{key} IN {_LISTED}", tuple(names)), lists)
     return changed_rows
 
 
+_LISTED = "(SELECT value FROM json_each(?))"
+
+
 @lru_cache(256)
-def _build_update(table: str, key: str, columns: tuple[str, ...]) -> str:
+def _build_update(table: str, where: str, columns: tuple[str, ...]) -> str:
     sets = "".join(f", {name} = ?" for name in columns)
-    return (
-        f"UPDATE {table} SET status = ?, updated_at = ?{sets} WHERE {key} IN (SELECT value FROM"
-        " json_each(?))"
-    )
+    return f"UPDATE {table} SET status = ?, updated_at = ?{sets} WHERE {where}"
 
 
 def _quote_words(words: Iterable[str]) -> str:
@@ -407,10 +411,13 @@ def queue_due_tasks(c: Connection) -> None:
 # --- runs -----------------------------------------------------------------------------------
 
 
-def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def claim(
+    c: Connection, starts: Sequence[dict[str, Any]], *, recount: bool = True
+) -> list[dict[str, Any]]:
     """Create a run for each task that still waits; return the claimed rows.
 
-    Rows are {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}.
+    Rows are {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}. Without `recount` the
+    caller recounts the loads.
     """
     now = timestamps.now()
     rows = [
@@ -439,7 +446,8 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
             SYSTEM,
             None,
         )
-        loads.recount_loads(c)
+        if recount:
+            loads.recount_loads(c)
     return claimed
 
 
@@ -534,10 +542,13 @@ WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
 """
 
 
-def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list[str]:
+def record_ends(
+    c: Connection, events: Sequence[dict[str, Any]], judge: Judge, *, recount: bool = True
+) -> list[str]:
     """Record ends reported by a keeper; return the tasks that ended for good.
 
-    Each run gets its final status, and its task the next status.
+    Each run gets its final status, and its task the next status. Without `recount` the caller
+    recounts the loads.
     """
     if not events:
         return []
@@ -567,7 +578,7 @@ def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -
             for event, run, verdict in verdicts.values()
         ],
     )
-    if verdicts:
+    if verdicts and recount:
         loads.recount_loads(c)
     propagate_to_children(c, ended_uuids)
     return ended_uuids

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
-from db import engine, lock_monitor
+from db import engine, lock_monitor, raw_sql
 from db.engine import Database, open_database
 from db.errors import BusyDatabase
 from db.lock_monitor import WriteLock, find_lock_holder
@@ -28,10 +28,13 @@ async def test_while_another_program_holds_the_lock_the_holder_is_known(
     db.after_commit(news.set)
     async with asyncio.timeout(20):
         assert await db.write(change_nothing) == 1 and db.find_lock_holder() is None
-        assert db._writer is not None
-        event.listen(
-            db._writer, "before_cursor_execute", lambda *_: loop.call_soon_threadsafe(begins.set)
-        )
+        execute = raw_sql.execute_statement
+
+        def note_begin(c: Connection, sql: str) -> None:
+            loop.call_soon_threadsafe(begins.set)
+            execute(c, sql)
+
+        monkeypatch.setattr(raw_sql, "execute_statement", note_begin)
         with hold_write_lock(db.path) as pid:
             writing = asyncio.ensure_future(db.write(change_nothing))
             await begins.wait()
