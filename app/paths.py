@@ -248,6 +248,10 @@ def get_log_path(home: str | Path, runid: str) -> str:
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
+NOT_REGULAR_ERRORS = frozenset({errno.ELOOP, errno.ENXIO})
+"""Errors of `open_regular` for a link, a FIFO or a folder, and for a socket."""
+
+
 def open_regular(path: str) -> BinaryIO:
     """Open a file that a job may have replaced. Raise OSError as `open_regular_descriptor`."""
     return os.fdopen(open_regular_descriptor(path), "rb")

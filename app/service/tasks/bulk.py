@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.core.ids import make_following_id
-from app.paths import SUBMISSIONS, open_locked, open_regular
+from app.paths import NOT_REGULAR_ERRORS, SUBMISSIONS, open_locked, open_regular
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
 from db.queries import counters, operations, task_numbers, transitions
@@ -284,9 +284,10 @@ def _lock_abandoned(path: Path) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (FileNotFoundError, BlockingIOError):
             yield False
-        except OSError:  # a job put a link or a FIFO here
-            with suppress(OSError):
-                path.unlink()
+        except OSError as error:
+            if error.errno in NOT_REGULAR_ERRORS:  # a job put a link, a FIFO or a socket here
+                with suppress(OSError):
+                    path.unlink()
             yield False
         else:
             yield True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -207,6 +209,8 @@ async def test_only_regular_files_are_opened(call: Call, tmp_path: Path):
     folder.mkdir(mode=0o700)
     os.mkfifo(folder / f"{make_uuid7()}-00-9.rows")
     os.mkfifo(folder / f"{name}.lines")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket.rows"))
     (folder / "link.rows").symlink_to(tmp_path / "other")
     (tmp_path / "other").touch()
 
@@ -226,3 +230,20 @@ async def test_many_tasks_of_one_request_are_staged(call: Call):
         await submit.submit(
             call, tasks=[*[{"argv": ["a"]}] * MANY, {"argv": ["b"], "queue": "gone"}]
         )
+
+
+async def test_a_duty_without_free_descriptors_keeps_accepted_tasks(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(path: str) -> BinaryIO:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    staging = await stage(call, make_text(), make_uuid7())
+    await call.db.write(staging.publish)
+    staging.file.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "open_regular", fail)
+        await bulk.finish_interrupted(call.db, call.home)
+    await bulk.finish_interrupted(call.db, call.home)
+
+    assert await count_tasks(call) == MANY and list_files(call) == []
