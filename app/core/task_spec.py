@@ -135,7 +135,13 @@ class TaskSpec(BaseModel):
     log_limit: Size | None = None
 
     @model_validator(mode="after")
-    def _check_kind(self) -> TaskSpec:
+    def _check(self) -> TaskSpec:
+        self._check_kind()
+        if self.env or self.tags:
+            self._check_keys()
+        return self
+
+    def _check_kind(self) -> None:
         kinds = ["argv"] if self.argv is not None else []
         kinds += ["script"] if self.script is not None else []
         kinds += ["template"] if self.template is not None else []
@@ -154,10 +160,8 @@ class TaskSpec(BaseModel):
             raise ValueError("parameters go with a template")
         if any(len(pair) != 2 for pair in self.parameter_texts or ()):
             raise ValueError("parameter_texts must be pairs of a name and a text")
-        return self
 
-    @model_validator(mode="after")
-    def _check_keys(self) -> TaskSpec:
+    def _check_keys(self) -> None:
         for name in self.env:
             if not name or "=" in name:
                 shown = truncate(sanitize(name.partition("=")[0]), 40)
@@ -166,7 +170,6 @@ class TaskSpec(BaseModel):
         for key in self.tags:
             if not key or find_name_error(key.replace("/", "_")):
                 raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is not a tag name')
-        return self
 
 
 def describe_error(error: ValidationError) -> str:

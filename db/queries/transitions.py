@@ -210,11 +210,13 @@ def submit_rows(
     numbers = task_numbers.find_known(c, [row[0] for row in rows])
     new = [row for row in rows if row[0] not in numbers] if numbers else rows
     if new:
-        now = timestamps.now()
+        now, queued = timestamps.now(), TaskStatus.QUEUED.value
         first = task_numbers.take_numbers(c, len(new), now)
+        folders = {cwd: schema.to_os_text(cwd) for cwd in {row[_CWD] for row in new}}
         for number, row in enumerate(new, first):
-            row[_CWD] = schema.to_os_text(row[_CWD])
-            status = _get_initial_status(row[_HOLD], row[_NOT_BEFORE], now)
+            row[_CWD] = folders[row[_CWD]]
+            waits = row[_HOLD] or row[_NOT_BEFORE]
+            status = _get_initial_status(row[_HOLD], row[_NOT_BEFORE], now) if waits else queued
             row += (number, status, now, now)
             numbers[row[0]] = number
         grouped = len(new) - len(new) % _GROUP
