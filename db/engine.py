@@ -122,6 +122,7 @@ class Database:
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
         self._trim: asyncio.TimerHandle | None = None
+        self._large_writes = 0
 
     def find_lock_holder(self) -> LockHolder | None:
         """Return the process that holds the write lock, or None. Reads /proc."""
@@ -348,6 +349,20 @@ class Database:
                 yield c
         finally:
             engine.dispose()
+
+    @property
+    def has_large_write(self) -> bool:
+        """True while somebody writes many tasks, in many transactions."""
+        return self._large_writes > 0
+
+    @contextmanager
+    def announce_large_write(self) -> Iterator[None]:
+        """Let work that can wait rest during the block."""
+        self._large_writes += 1
+        try:
+            yield
+        finally:
+            self._large_writes -= 1
 
     def trim_later(self, seconds: float) -> None:
         """Give memory back to the system after a time, when a large answer has been sent.

@@ -54,11 +54,12 @@ class SearchIndexer:
         """Index the tasks changed since the last call.
 
         Do nothing without a commit since then, unless the file was replaced. Do nothing for a
-        damaged database. After an interruption, the next runtime continues. Raise Storage if the
-        database fails.
+        damaged database, and during a large write, which indexing would slow down. After an
+        interruption, the next runtime continues. Raise Storage if the database fails.
         """
         if (
             self.db.damage is not None
+            or self.db.has_large_write
             or not self._has_changes
             and self.db.index.identity == self.db.found.get_usable()
         ):
@@ -102,13 +103,13 @@ class SearchIndexer:
             await self._store_batch(batch)
             await _pause_after(began)
             await self._merge_stored(end)
-            if time.monotonic() > end:
+            if time.monotonic() > end or self.db.has_large_write:
                 return False
 
     async def _merge_stored(self, end: float) -> None:
         """Merge stored texts in steps."""
         more = True
-        while more and time.monotonic() < end:
+        while more and time.monotonic() < end and not self.db.has_large_write:
             began = time.monotonic()
             more = await self.db.run_on_index(self.db.index.merge)
             await _pause_after(began)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -80,6 +81,30 @@ async def test_indexing_stops_after_its_time_and_continues_later(
         left.append(await db.read(fts.count_unindexed))
 
     assert left == [2 * fts.BATCH, fts.BATCH, 0]
+
+
+async def test_indexing_rests_during_a_large_write(db: Database, monkeypatch: pytest.MonkeyPatch):
+    index = SearchIndexer(db)
+    await index.catch_up()
+    await submit_many(db, 3 * fts.BATCH)
+    with db.announce_large_write():
+        await index.catch_up()
+        assert await db.read(fts.count_unindexed) == 3 * fts.BATCH
+
+    with ExitStack() as stack:
+        store = db.index.store
+
+        def store_and_announce(*batch: Any) -> None:
+            store(*batch)
+            stack.enter_context(db.announce_large_write())
+
+        monkeypatch.setattr(db.index, "store", store_and_announce)
+        await index.catch_up()
+        assert await db.read(fts.count_unindexed) == 2 * fts.BATCH
+        monkeypatch.setattr(db.index, "store", store)
+
+    await index.catch_up()
+    assert await db.read(fts.count_unindexed) == 0
 
 
 async def test_new_tasks_need_no_write_and_changed_ones_one_per_batch(

@@ -77,11 +77,12 @@ async def apply_to_tasks(
     batches = [uuids[at : at + BATCH_SIZE] for at in range(0, len(uuids), BATCH_SIZE)]
     parts: list[dict[str, Any]] = []
     left = batches if last_first else batches[::-1]
-    while left:
-        write = call.db.write_quietly if len(left) > 1 else call.db.write
-        done = await write(_apply_for_a_while, work, left, select)
-        del left[-len(done) :]
-        parts += done
+    with call.db.announce_large_write():
+        while left:
+            write = call.db.write_quietly if len(left) > 1 else call.db.write
+            done = await write(_apply_for_a_while, work, left, select)
+            del left[-len(done) :]
+            parts += done
     if len(uuids) >= MANY:
         call.db.trim_later(TRIM_DELAY)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}

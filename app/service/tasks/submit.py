@@ -717,7 +717,8 @@ async def _store_staged(
     """Store a large submission in the steps of `bulk`. Raise Problem."""
     staging = Staging(call, items, origin, first, keep_going)
     thread = ThreadPoolExecutor(1, "taskdeck-submit")
-    work = thread.submit(staging.run)
+    work, stack = thread.submit(staging.run), ExitStack()
+    stack.enter_context(call.db.announce_large_write())
     try:
         await asyncio.wrap_future(work)
         await call.db.write(staging.publish)
@@ -734,6 +735,7 @@ async def _store_staged(
             else "No task was accepted."
         ) from None
     finally:
+        stack.close()
         staging.stop.set()
         thread.shutdown(wait=False)
         if work.done() and not work.cancelled() and work.exception() is None:

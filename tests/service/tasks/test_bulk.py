@@ -18,7 +18,7 @@ from app.core.ids import make_uuid7
 from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import bulk, submit, views
+from app.service.tasks import actions, apply, bulk, submit, views
 from db.queries import counters, task_numbers
 from tests.service.calls import execute_sql, list_operations, submit_task
 
@@ -56,6 +56,28 @@ async def test_a_large_submission_is_one_operation_with_consecutive_numbers(call
     ) == [(MANY, MANY, "submitted")]
     assert (await execute_sql(call, "SELECT variables FROM environments"))[0][0] == '{"A": "b"}'
     assert list_files(call) == []
+
+
+async def test_large_writes_are_announced_until_they_end(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    announced: list[bool] = []
+    write = call.db.write_quietly
+
+    async def write_and_note(fn: Any, *args: Any) -> Any:
+        announced.append(call.db.has_large_write)
+        return await write(fn, *args)
+
+    monkeypatch.setattr(call.db, "write_quietly", write_and_note)
+    monkeypatch.setattr(apply, "STEP_SECONDS", 0.0)
+    await submit.submit_lines(call, text=make_text())
+    stored = len(announced)
+    await actions.cancel(call, select={"queue": "default"})
+    with pytest.raises(Usage):
+        await submit.submit_lines(call, text=make_text() + "no JSON")
+
+    assert stored and len(announced) > stored and all(announced)
+    assert not call.db.has_large_write
 
 
 async def test_lines_in_a_file_of_the_home_are_stored(call: Call):
