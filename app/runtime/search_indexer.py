@@ -26,6 +26,12 @@ MAX_SECONDS = 1.5
 PAUSE_RATIO = 2.0
 """Ratio of a pause to the step before it."""
 
+BUSY_PAUSE_RATIO = 20.0
+"""Ratio of a pause to the step before it while others commit.
+
+Steps then take less than 5 % of the time, so most starts of tasks and most readers meet none.
+"""
+
 TRANSIENT_ERRORS = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -96,12 +102,12 @@ class SearchIndexer:
             await self._rebuild()
         end = time.monotonic() + MAX_SECONDS
         while True:
-            began = time.monotonic()
+            began, changes = time.monotonic(), self.db.changes
             batch = await self.db.read(fts.read_batch, not self._is_mark_current)
             if batch is None or not (batch.rows or batch.changed):
                 return batch is not None
             await self._store_batch(batch)
-            await _pause_after(began)
+            await self._pause_after(began, changes)
             await self._merge_stored(end)
             if time.monotonic() > end or self.db.has_large_write:
                 return False
@@ -110,9 +116,19 @@ class SearchIndexer:
         """Merge stored texts in steps."""
         more = True
         while more and time.monotonic() < end and not self.db.has_large_write:
-            began = time.monotonic()
+            began, changes = time.monotonic(), self.db.changes
             more = await self.db.run_on_index(self.db.index.merge)
-            await _pause_after(began)
+            await self._pause_after(began, changes)
+
+    async def _pause_after(self, began: float, changes: int) -> None:
+        """Pause after a step, and longer if others commit meanwhile.
+
+        A step commits at most once itself.
+        """
+        took = time.monotonic() - began
+        await asyncio.sleep(PAUSE_RATIO * took)
+        if self.db.changes - changes > 1:
+            await asyncio.sleep((BUSY_PAUSE_RATIO - PAUSE_RATIO) * took)
 
     async def _store_batch(self, batch: fts.IndexBatch) -> None:
         """Store texts, then record the batch. A batch without a record is stored again."""
@@ -131,7 +147,3 @@ class SearchIndexer:
         self.db.found.enable()
         await self.db.write_quietly(fts.record_batch, mark)
         self._is_mark_current = True
-
-
-async def _pause_after(began: float) -> None:
-    await asyncio.sleep(PAUSE_RATIO * (time.monotonic() - began))

@@ -16,7 +16,7 @@ from app.runtime import search_indexer
 from app.runtime.search_indexer import SearchIndexer
 from app.service.context import Call
 from app.service.tasks.pages import browse
-from db import raw_sql
+from db import engine, raw_sql
 from db.engine import Database, open_database
 from db.errors import DiskFull
 from db.maintenance import migrate
@@ -105,6 +105,29 @@ async def test_indexing_rests_during_a_large_write(db: Database, monkeypatch: py
 
     await index.catch_up()
     assert await db.read(fts.count_unindexed) == 0
+
+
+@pytest.mark.parametrize(("commits", "ratios"), [(0, [2]), (1, [2]), (2, [2, 18])])
+async def test_a_step_is_followed_by_a_longer_pause_while_others_commit(
+    db: Database, monkeypatch: pytest.MonkeyPatch, commits: int, ratios: list[float]
+):
+    await submit_many(db, 3)
+    index = SearchIndexer(db)
+    await index.catch_up()
+    await submit_many(db, 3)
+    monkeypatch.setattr(search_indexer, "MAX_SECONDS", 0.0)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        for _ in range(0 if len(pauses) > 1 else commits):
+            await db.write(engine.test_write)
+
+    monkeypatch.setattr(search_indexer.asyncio, "sleep", pause)
+    await index.catch_up()
+
+    step = pauses[0] / 2
+    assert [seconds / step for seconds in pauses] == pytest.approx(ratios)
 
 
 async def test_new_tasks_need_no_write_and_changed_ones_one_per_batch(
@@ -315,7 +338,7 @@ async def test_a_stopping_runtime_waits_for_one_step_silently(
     await submit_many(db, 4 * fts.BATCH)
     stored = asyncio.Event()
     monkeypatch.setattr(
-        search_indexer, "_pause_after", lambda began: stored.set() or asyncio.Event().wait()
+        SearchIndexer, "_pause_after", lambda *_: stored.set() or asyncio.Event().wait()
     )
     duty = asyncio.create_task(SearchIndexer(db).catch_up())
     await stored.wait()
