@@ -536,11 +536,14 @@ def _set_error(answer: asyncio.Future[Any], error: BaseException) -> None:
 
 
 def _set_result(answer: asyncio.Future[T], result: T, wakes: Sequence[Callable[[], None]]) -> None:
-    """Complete an answer, unless its caller was cancelled, and send the wake-ups."""
-    if not answer.done():
-        answer.set_result(result)
+    """Send the wake-ups, then complete an answer, unless its caller was cancelled.
+
+    The dispatcher is then on its way before the caller encodes the answer.
+    """
     for wake in wakes:
         wake()
+    if not answer.done():
+        answer.set_result(result)
 
 
 class SqliteErrorTranslator:

@@ -36,6 +36,23 @@ async def test_written_rows_can_be_read(db: Database):
     assert [row.uuid for row in await db.read(reads.list_by_uuid, [uuid])] == [uuid]
 
 
+async def test_those_woken_by_a_commit_run_before_its_author(db: Database):
+    changed, order = asyncio.Event(), list[str]()
+    db.after_commit(changed.set)
+
+    async def follow() -> None:
+        await changed.wait()
+        order.append("woken")
+
+    async def submit() -> None:
+        await db.write(submit_one)
+        order.append("answered")
+
+    await asyncio.gather(submit(), follow())
+
+    assert order == ["woken", "answered"]
+
+
 async def test_a_reader_cannot_write(db: Database):
     with pytest.raises((ReadOnlyDisk, OperationalError), match="read"):
         await db.read(submit_one)
