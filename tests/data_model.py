@@ -67,15 +67,15 @@ What a row of each table is:
 ## Times of creation and change
 
 Every table has `created_at` and `updated_at`. Both are UTC, as text of 27
-characters whose order is the order of time. Each change of a row moves
-`updated_at`, in the same transaction: triggers of the database see to it, also
-when another program makes the change.
+characters whose order is the order of time. Triggers of the database move
+`updated_at` in the transaction that changes the row, even if another program
+makes the change.
 
 ## Revisions
 
 A new version of Taskdeck upgrades the database when it starts, after a copy
-into `backups/`. To use an older version again, downgrade first. This takes a
-copy, too, and is done entirely or not at all:
+into `backups/`. To use an older version again, downgrade first. A downgrade
+takes a copy, too, and happens entirely or not at all:
 
 ```text
 taskdeck stop
