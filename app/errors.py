@@ -88,7 +88,10 @@ def problem_to_dict(problem: Problem) -> dict[str, Any]:
 
 
 def find_process_limit(error: BaseException) -> str:
-    """Return which limit an error of fork or of a new thread names, or "" for another error."""
+    """Return the message for a fork or a thread that a process limit prevented.
+
+    Return "" for another error.
+    """
     is_fork = isinstance(error, BlockingIOError)
     if not is_fork and not (isinstance(error, RuntimeError) and "new thread" in str(error)):
         return ""
@@ -102,6 +105,6 @@ def find_process_limit(error: BaseException) -> str:
 
 
 def make_process_limit_error(error: BaseException) -> Problem | None:
-    """Return the problem of an exhausted limit of processes, or None for another error."""
+    """Return the problem of an exhausted process limit, or None for another error."""
     limit = find_process_limit(error)
     return Problem(f"{limit}.", "See what is used: taskdeck doctor") if limit else None

@@ -24,7 +24,7 @@ DATABASE = "taskdeck.db"
 REPLICA = "replica.db"
 DATABASES = frozenset({DATABASE, REPLICA})
 DEMO_ENDS = "TASKDECK_DEMO_ENDS"
-"""Variable that tells a deck when its demo ends, in monotonic seconds."""
+"""Environment variable of a deck: the time when its demo ends, in monotonic seconds."""
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a disk without space."""
 

@@ -1,8 +1,8 @@
 """Differences of JSON values, as the operation log stores them.
 
-A schema may have 100 KB, and most changes touch a line of it. Of a change only the parts that
-differ are stored, before and after, in the shape of the whole value. Plain values beside a changed
-part are kept: they show where it is, and declare secrets.
+A schema may have 100 KB, and most changes touch one line. The log therefore stores only the parts
+that differ, before and after, in the shape of the whole value. Plain values beside a changed part
+are kept: they show its place, and declare secrets.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def is_after(value: Any, before: Any, after: Any) -> bool:
 
 
 def revert(value: Any, before: Any, after: Any) -> Any:
-    """Return a whole value as it was before a change. `is_after` holds."""
+    """Return a whole value as it was before a change. `is_after` must be true for the value."""
     if _are_objects(before, after):
         whole = {
             key: revert(inner, before[key], after[key]) if key in before and key in after else inner

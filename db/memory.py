@@ -8,7 +8,8 @@ import ctypes
 def trim_memory() -> None:
     """Return freed memory to the system.
 
-    The allocator would keep it for a runtime that lives for weeks. Only glibc does that.
+    The allocator of glibc keeps freed memory, and a runtime lives for weeks. With another C
+    library, do nothing.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -32,7 +32,7 @@ def fetch_rows(c: Connection, sql: str, parameters: Parameters = ()) -> list[Any
 
 
 def fetch_tuples(c: Connection, sql: str, parameters: Parameters = ()) -> Iterable[Any]:
-    """Return all rows of a query as plain tuples, for a caller that makes other rows of them."""
+    """Return all rows of a query as plain tuples, for a caller that converts them itself."""
     return _fetch(c, sql, parameters)[0]
 
 

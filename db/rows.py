@@ -73,7 +73,7 @@ class TaskStateRow(NamedTuple):
 
     @property
     def launch(self) -> dict[str, Any]:
-        """The resolved launch."""
+        """The command with its environment, as resolved at the submission."""
         return json.loads(self.launch_text)
 
 

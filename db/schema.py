@@ -529,7 +529,7 @@ start of the latest sync."""
 _NEXT = "substr({0}, 1, 20) || printf('%06dZ', min(substr({0}, 21, 6) + 1, 999999))"
 """Microsecond after a time. SQLite reads its clock in milliseconds."""
 _SET_LATER = f"updated_at = max({{}}.updated_at, {_NEXT.format('updated_at')})"
-"""Many rows of a transaction have one time, and each moves that of a counter."""
+"""Rows of one transaction may share a time, but each change moves the time of its counter."""
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
 SELECT 'tasks/' || NEW.queue || '/' || NEW.status, 1, NEW.updated_at, NEW.updated_at
@@ -558,9 +558,9 @@ _NOW = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
 
 
 def _make_touch_trigger(table: Table) -> str:
-    """Return the trigger that moves `updated_at` if a change of a row left it as it was.
+    """Return the trigger that moves `updated_at` if an update of a row has not set it.
 
-    Statements that run often set `updated_at` themselves: the trigger writes the row again.
+    The trigger writes the row a second time, so statements that run often set `updated_at`.
     """
     keys = table.primary_key.columns.keys() if table is history else ["rowid"]
     same = " AND ".join(f"{key} = NEW.{key}" for key in keys)

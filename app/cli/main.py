@@ -205,7 +205,7 @@ def _run_command(session: CommandContext, name: str, command: Command, words: li
         _refuse_change(name, command, args)
     if args.home is not None:
         session.set_home(args.home)
-    if name.startswith("db "):  # opens the files itself; of the others the client checks the home
+    if name.startswith("db "):  # Other commands use the client, which checks the home.
         paths.refuse_foreign_home(session.home)
     if name not in _REPLICA_COMMANDS:
         _check_replica(session, name, command, args)

@@ -58,7 +58,7 @@ def has_colour() -> bool:
 
 
 def open_stdin(what: str) -> BinaryIO:
-    """Return standard input, and say on a terminal that a person has to type it."""
+    """Return standard input. If that is a terminal, ask the person to type the input."""
     if is_stdin_terminal():
         print_note(f"reading {what} from the terminal; end with Ctrl-D.")
     return sys.stdin.buffer

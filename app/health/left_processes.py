@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class LeftProcess(NamedTuple):
     """A process that belongs to no running task.
 
-    `runid` names the run that started it, "" if the process hides it. `began` is in UNIX seconds.
+    `runid` is the run that started the process, or "" if the process has removed that variable from
+    its environment. `began` is in UNIX seconds.
     """
 
     pid: int

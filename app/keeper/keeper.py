@@ -980,7 +980,7 @@ def describe_error(error: Exception) -> str:
 
 
 def describe_fork_error(error: OSError) -> str:
-    """Return the message of a failed fork, which names the limit of processes."""
+    """Return the message of a failed fork, which names the process limit."""
     soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     if error.errno != errno.EAGAIN or soft == resource.RLIM_INFINITY:
         return describe_error(error)
@@ -2156,7 +2156,7 @@ def main(home: bytes, file_limit: int | None = None) -> int:
     """Claim the home and supervise it in the background.
 
     `file_limit` is the soft limit of open files for jobs.
-    Exit codes: 4, another keeper has the home; 5, the home cannot be used; 6, no process is free.
+    Exit codes: 4, another keeper has the home; 5, the home cannot be used; 6, the fork failed.
     """
     drop_run_environment()
     leave_marks()

@@ -1,4 +1,4 @@
-"""Reads of a replica, which its home may replace meanwhile."""
+"""Reads of a replica, whose file its home may replace during a read."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 HOME_VERBS = frozenset({
     "db.backups", "db.check", "db.cleanup", "db.slow", "db.verify", "doctor", "wait",
 })  # fmt: skip
-"""Verbs that need more of a home than its database, so that a replica does not answer them."""
+"""Reading verbs that need more of a home than its database, so that a replica refuses them."""
 
 READ_FAULTS = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, *READ_ERRORS,
 )  # fmt: skip
-"""Errors that may stem from the content of a database."""
+"""Errors that the content of a changing database may cause."""
 ATTEMPTS = 20
-"""Reads of a replica that changes during each of them."""
+"""Maximum number of reads, if the replica changes during each."""
 
 
 def read(home: Path, verb: str, args: dict[str, Any]) -> Any:
@@ -107,7 +107,7 @@ async def _answer(home: Path, path: Path, verb: str, args: dict[str, Any]) -> An
 
 
 def _translate_failure(error: Exception, path: Path) -> Exception:
-    """Return the problem behind an error; backups are no help against damage of a replica."""
+    """Return the problem behind an error. Its hint names no backup of this home."""
     if isinstance(error, DamagedDatabase):
         return make_damaged_error(error.why, path)
     if isinstance(error, Problem) or not isinstance(error, READ_ERRORS):

@@ -138,7 +138,7 @@ def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.Ale
     if alert.task is None:
         return alert
     verdict = sla.judge_task(rule, slas.to_facts(alert.task), now)
-    if not verdict.late:  # it failed and runs again, in time so far
+    if not verdict.late:  # The task failed, and its next attempt is in time so far.
         return alert
     row = alert.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
     return alert._replace(alert=row)

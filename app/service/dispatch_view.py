@@ -41,7 +41,7 @@ UNKNOWN_CACHE_SECONDS = 2.0
 Enough runs may soon exist, and other screens would then disagree.
 """
 FORECAST_CACHE_SECONDS = 2.0
-"""Seconds for which a forecast holds without a change: runs last, and become less likely to end."""
+"""Seconds for which a forecast holds without a change; each run that goes on shifts its end."""
 
 
 class RunTimeCache:

@@ -1,7 +1,7 @@
 """Schema upgrades and downgrades, applied whole or not at all.
 
-A usual start costs one SELECT, and a new home only its tables: Alembic is imported only for an
-upgrade.
+A usual start costs one SELECT, and a new home only its tables: Alembic is imported only for a
+change of revision.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def has_recent_task(c: Connection, scope: TaskScope, match: Mapping[str, Any]) -
 
 
 def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[AlertDetail]:
-    """Return open alerts whose task has started or ended as their rule requires, by these events.
+    """Return open alerts whose task met the rule, according to these events.
 
     A finish rule requires success; a cancel ends its alert as well. The alert of a failure that
     somebody acknowledged ends with the next success of a task of that name.

@@ -177,10 +177,10 @@ def list_by_id(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
 
 
 class OperationFilter(NamedTuple):
-    """Filter of operations.
+    """Conditions on operations.
 
-    Older than an id, with words (`!word`: without), by user, verb (or its first words), object and
-    start time. `without` is a verb that is left out.
+    `before` is an id above those wanted. `words` must occur, `!word` must not. `verb` may be the
+    first words of the verbs. `since` is the earliest time. `without` is a verb that is left out.
     """
 
     before: int | None = None

@@ -23,7 +23,7 @@ PAGE = 500
 SPAN = 20_000
 """Maximum number of task numbers, or events, passed in one step."""
 MAX_LAG = 1000
-"""Events after which the cursor moves though no rule needs them, so that few are read each time."""
+"""Events after which the cursor moves even if no rule needs them, so that reads stay short."""
 
 
 class SlaTask(NamedTuple):

@@ -24,7 +24,7 @@ _ALL = -1
 class _Part(NamedTuple):
     """Conditions of a list as SQL with their values, the index to use, and the filter itself.
 
-    `by_name` is the index of names, of which few tasks have the one that is asked for.
+    `by_name` names the index of task names if the filter has a name, since few tasks share it.
     """
 
     where: str
@@ -143,7 +143,10 @@ def _list_oldest(c: Connection, part: _Part, statuses: Sequence[str], limit: int
 
 
 def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:
-    """Return ended tasks: the last end first, or with other filters the last submission."""
+    """Return ended tasks, the latest end first.
+
+    With a filter by queue, name, tag or submission, return the latest submission first.
+    """
     if part.values:
         listed = ", ".join(f"'{word}'" for word in statuses)
         return raw_sql.fetch_column(

@@ -11,7 +11,7 @@ from db.errors import Storage
 
 
 def is_known(c: Connection, first: str, last: str) -> bool:
-    """Return True if a task has one of these uuids, even a deleted task."""
+    """Return True if a task, even a deleted one, has a uuid from `first` to `last`."""
     found = "SELECT 1 FROM tasks WHERE uuid BETWEEN ? AND ? LIMIT 1"
     return raw_sql.fetch_value(c, found, (first, last)) is not None
 
@@ -39,7 +39,7 @@ def summarize_numbers(c: Connection, first: str, last: str) -> tuple[int, int, i
 
 
 def list_numbers(c: Connection, after: str, last: str, limit: int) -> list[tuple[str, int]]:
-    """Return a page of (uuid, number) in the order of the uuids, from after one to another."""
+    """Return at most `limit` (uuid, number), above the uuid `after` and up to `last`."""
     found = "SELECT uuid, number FROM tasks WHERE uuid > ? AND uuid <= ? ORDER BY uuid LIMIT ?"
     return raw_sql.fetch_rows(c, found, (after, last, limit))
 
@@ -58,7 +58,7 @@ def find_known(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
 
 
 SUBMISSIONS = "submission/"
-"""Counters of accepted submissions that are being stored: {file name: position in the file}."""
+"""Prefix of counters, one for each submission being stored: file name and position in the file."""
 MAX_NUMBER = 2**62
 """Highest task number. SQLite integers reach twice as far; beyond them SQLite counts in floats."""
 

@@ -348,7 +348,7 @@ def _merge(
     skipped_ranges: Sequence[tuple[int, int]], latest: bool,
 ) -> ReconcileResult:  # fmt: skip
     result = ReconcileResult(whole=whole)
-    counters.delete_below(c, task_numbers.SUBMISSIONS)  # what was left to store may have run since
+    counters.delete_below(c, task_numbers.SUBMISSIONS)  # the rest may have run since
     before = raw_sql.fetch_value(
         c, "SELECT coalesce((SELECT value FROM main.counters WHERE name = 'task-number'), 0)"
     )

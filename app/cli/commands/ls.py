@@ -84,7 +84,7 @@ def list_tasks(session: CommandContext, args: Args) -> int:
 
 
 def _has_whole_tasks(args: Args) -> bool:
-    """Return True if all fields are printed, for programs."""
+    """Return True for a machine format, which has all fields of each task."""
     return args.json or args.jsonl or args.rows == "tsv"
 
 
@@ -147,7 +147,10 @@ def _fetch_pages(
 def _fetch_group(
     session: CommandContext, filter: str, down: bool, room: int | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return at most `room` tasks of one group, and the last answer: its total is of the group."""
+    """Return at most `room` tasks of one group, and the last answer, with the group's total.
+
+    With `down`, the newest task comes first.
+    """
     tasks: list[dict[str, Any]] = []
     at = None
     while True:

@@ -88,7 +88,7 @@ def _fill_argv(argv: list[str], item: str) -> list[str]:
 
 
 MAX_TEXT = 16 * 1024
-"""Bytes of lines that are sent in the request; a runtime reads more from a file."""
+"""Maximum bytes of lines sent in a request; the runtime reads longer input from a file."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Text of one definition, as an editor holds it: its tables, and faults with their positions.
+"""Parser for the text of one definition in an editor: tables, and faults with positions.
 
-The process of the editor parses the text, so that a hostile one costs the runtime nothing.
+The editor's process parses the text, so a hostile text costs the runtime nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_definition(kind: str, name: str | None, tables: Any) -> tuple[Definitio
 def make_fault(
     message: str, text: str = "", position: fault_location.TextPosition | None = None
 ) -> Fault:
-    """Return a fault. Its position is the given one, or the one that the message refers to."""
+    """Return a fault at the given position, else at the one that the message refers to."""
     message = message.replace(" Nothing was changed.", "").rstrip(".")
     line, column = position or fault_location.locate_fault(text, message) or (None, None)
     return {"line": line, "column": column, "message": message}

@@ -49,8 +49,8 @@ def check_length(text: str) -> None:
 def check_toml(text: str) -> None:
     """Raise Usage if a TOML text has too many values or too deep keys, without parsing it.
 
-    Only signs outside of strings and comments count. A key is a value, too, and a table or a part
-    of a dotted key costs a kilobyte or more while it is parsed, so half as many are allowed.
+    Signs inside strings and comments do not count. Tables and the parts of dotted keys take a
+    kilobyte or more each while they are parsed, so half as many are allowed as plain values.
     """
     signs = _WORDS.sub("", _TEXTS.sub("", text))
     if max(map(signs.count, ",{")) > MAX_NODES or max(map(signs.count, "=.[")) > MAX_NODES // 2:

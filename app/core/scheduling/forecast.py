@@ -32,25 +32,28 @@ MAX_QUEUE_DEPTH = 100
 MAX_EVENTS = 500
 """Ends and arrivals of one simulation."""
 OVERTAKING = 1.6
-"""Factor of the latest start of tasks behind one that does not fit, while cores are free.
+"""Factor on the latest start of tasks behind a reservation, once cores are free beside it.
 
-Tasks that are submitted later may then be backfilled and cause delays. With this factor 80 % of the
+Tasks that are submitted later may be backfilled and delay these tasks. With this factor 80 % of the
 starts of four recorded traces are within their ranges (`python -m tests.bench.forecasts`).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Ranges of expected starts and ends by task number; the ends include the active runs.
+    """Ranges of expected starts and ends by task number; the ends include those of active runs.
 
-    A range starts at 0 if only a timeout tells its end.
+    A range begins at 0 if only a timeout limits it.
     """
 
     may_start: Mapping[int, TimeRange]
     may_end: Mapping[int, TimeRange]
 
     def shift(self, seconds: float) -> "Forecast":
-        """Return the forecast as seen some seconds later. A range with a start keeps one."""
+        """Return the forecast as seen some seconds later.
+
+        A begin above 0 stays above 0, since 0 means that only a timeout limits the range.
+        """
 
         def move(at: float) -> float:
             return max(min(at, _SOON), at - seconds)
@@ -86,7 +89,7 @@ def _merge_ranges(found: Sequence[Mapping[int, TimeRange]]) -> dict[int, TimeRan
 def _shuffle(seed: int) -> tuple[int, ...]:
     """Return the order in which a task takes its likely times in the simulations.
 
-    Each is taken once. Orders of different seeds are independent, and the same in each forecast.
+    Each time is taken once. The order depends on nothing but the seed.
     """
     return tuple(Random(seed).sample(range(SAMPLES), SAMPLES))
 
@@ -97,7 +100,7 @@ def _choose_seed(task: ActiveRun | QueuedTask) -> int:
 
 
 class _Run:
-    """A simulated run: its end, and the ends that the dispatcher would count on."""
+    """A simulated run: its end, and the ends that the plan counts on, one after the other."""
 
     __slots__ = ("task", "ends_at", "planned", "is_bounded")
 
@@ -219,7 +222,7 @@ class _Simulation:
 
 
 def _cut_queues(line: Iterable[QueuedTask]) -> list[QueuedTask]:
-    """Return the first tasks of each queue."""
+    """Return the first `MAX_QUEUE_DEPTH` tasks of each queue."""
     counts: dict[str, int] = {}
     kept: list[QueuedTask] = []
     for task in line:

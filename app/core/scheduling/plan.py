@@ -3,8 +3,8 @@
 EASY backfilling (Lifka 1995) on two resources. The first task in order that does not fit its pool
 gets a reservation at the time when enough runs will have ended. A later task starts earlier only if
 it ends by then or fits beside the reserved task. Each pool has one reservation. A task of the
-reserved task's own queue takes its last slot only if its limit ends it by then. The first task of
-a full queue has a reservation, too, if a slot is free before the resources are.
+reserved task's queue takes the last slot of that queue only if its limit ends it by then. The first
+task of a full queue gets a reservation, too, if a slot is free before the resources are.
 
 Pools share nothing, so each is planned separately. Times are seconds from now as floats, memory is
 MiB, CPU is cores.
@@ -277,7 +277,7 @@ def order_tasks(view: DispatchView) -> Sequence[QueuedTask]:
 def start_tasks(
     line: Iterable[QueuedTask], rooms: Mapping[str, PoolBudget], slots: dict[str, int]
 ) -> list[QueuedTask]:
-    """Return the tasks of an ordered line that start now; deduct them from pools and slots.
+    """Return the tasks of the ordered `line` that start now; deduct them from pools and slots.
 
     `rooms` and `slots` are by queue.
     """
@@ -302,7 +302,8 @@ def is_open(queue: QueueView, pool: PoolView) -> bool:
 def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int], full: set[str]) -> bool:
     """Start a task if allowed; reserve resources for the first one that does not fit.
 
-    Add its queue to `full` if it has no slot: the first task to learn so is the next to start.
+    Add its queue to `full` if the queue has no free slot. Of a full queue only the
+    first task gets here, so only that task may get a reservation.
     """
     free, fits = slots[task.queue], room.has_free(task.cpu, task.memory)
     if free < 1:

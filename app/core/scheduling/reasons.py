@@ -168,7 +168,7 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     full, short = f"queue {name} is full ({load} of {capacity})", f"queue full {load}/{capacity}"
     if capacity == 0:
         full = short = f"queue {name} has capacity 0"
-    # The position comes first: it is what differs between the rows of a list, which are cut.
+    # The position comes first: a list cuts its rows, and they differ in the position.
     text = _join_parts(case.format_position(), full, follows)
     yield WaitReason(
         "queue-full", text, _fit_parts(case.format_position(_format_nth), short, follows)
@@ -359,7 +359,7 @@ def find_unknown_ends(case: WaitingTask) -> list[ActiveRun]:
 
 
 def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | None:
-    """Name the runs whose unknown end keeps the start of the reservation unknown, and the help."""
+    """Name the runs whose unknown end keeps the start of the reservation unknown, and a remedy."""
     runs = find_unknown_ends(case)
     if backfill.starts_in < inf or not runs:
         return None
@@ -371,7 +371,7 @@ def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | 
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
-    is_named = any(need.is_lacking for need in find_needs(case))  # the first reason has it
+    is_named = any(need.is_lacking for need in find_needs(case))  # the first reason has the place
     position = None if is_named else case.format_position()
     place = f"{position} in queue {sanitize(case.queue.name)}" if position else None
     behind = f"behind #{head.number}, which has reserved pool {sanitize(case.budget.pool.name)}"

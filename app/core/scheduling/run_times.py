@@ -12,7 +12,8 @@ MIN_RUNS = 3
 SAMPLES = 9
 """Number of equally likely run times, and of simulations of a forecast.
 
-Of ten equally likely outcomes, the last lies within the range of the other nine in 80 %.
+Of ten equally likely outcomes, the last lies within the range of the other nine with a chance of
+80 %.
 """
 
 
@@ -26,7 +27,11 @@ class DurationStats:
 
 
 class PastRunTimes(NamedTuple):
-    """Run times of past runs in seconds, ascending, and equally likely ones of a next run."""
+    """Run times in seconds, ascending.
+
+    `runs` are those of past runs, `usual` their statistics. The next run takes one of the times in
+    `likely`, each with the same chance.
+    """
 
     usual: DurationStats
     runs: tuple[float, ...]
@@ -42,7 +47,7 @@ def compute_duration_stats(run_seconds: Sequence[float]) -> DurationStats | None
 
 
 def learn_run_times(run_seconds: Sequence[float]) -> PastRunTimes | None:
-    """Return the run times of these past runs, or None below 3 runs."""
+    """Return what past runs tell about the next one, or None below 3 runs."""
     usual, runs = compute_duration_stats(run_seconds), tuple(sorted(run_seconds))
     return PastRunTimes(usual, runs, sample_run_times(runs)) if usual else None
 
@@ -72,8 +77,9 @@ def estimate_remaining(
 def sample_run_times(runs: Sequence[float], elapsed: float = 0.0) -> tuple[float, ...]:
     """Return equally likely run times beyond `elapsed`, ascending, from past ones, ascending.
 
-    Return none if all past runs were shorter. A next run is shorter or longer than all `n` past
-    ones with a chance of 1 / (n + 1) each; by at most the share 1 / n, as assumed here.
+    The next run is shorter than all `n` past runs with a chance of 1 / (n + 1), and longer with
+    the same chance. The range of the past runs is therefore widened by the share 1 / n at both
+    ends. Return an empty tuple if `elapsed` is beyond that range.
     """
     beyond = 1 + 1 / len(runs)
     known = (runs[0] / beyond, *runs, runs[-1] * beyond)
@@ -86,7 +92,7 @@ def sample_run_times(runs: Sequence[float], elapsed: float = 0.0) -> tuple[float
 
 
 def limit_run_times(times: tuple[float, ...], limit: float | None) -> tuple[float, ...]:
-    """Return run times that end at the limit at the latest."""
+    """Return the run times, each at most the limit."""
     if limit is None or not times or limit >= times[-1]:
         return times
     return tuple(min(time, limit) for time in times)

@@ -46,7 +46,7 @@ MAX_TRIALS = 3
 def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
     """Return suggestions, best first.
 
-    Those that lose work come later, and the queue of another pool last.
+    Suggestions that lose work come later, and a queue of another pool comes last.
 
     Return nothing if dispatch is halted or the task is about to start.
     """

@@ -1,9 +1,9 @@
 """Defaults of parameters, filled in as far as they apply to the given values.
 
 A schema that always applies gives all its defaults. A branch (`oneOf`, `anyOf`, `then`, `else`,
-`dependentSchemas`) gives defaults only if it is the one that the values fit. An object that fits
-its schema as given gets none if it would not fit with them. A recursive schema adds nothing inside
-its own defaults.
+`dependentSchemas`) gives defaults only if the values fit that branch. An object that is valid as
+given gets no defaults that would make it invalid. A recursive schema adds nothing inside its own
+defaults.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _DefaultFiller:
                 found[name] = self.fill(nested, inner, looked)
 
     def _fill_given(self, value: dict[str, Any], schema: Any, looked: Any) -> dict[str, Any]:
-        """Fill in the defaults of a given object, unless it would no longer fit with them."""
+        """Fill in the defaults of a given object, unless they would make the object invalid."""
         filled = replace(self, optional=True, seen=frozenset()).fill(value, schema, looked)
         is_worse = (
             filled != value

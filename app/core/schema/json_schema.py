@@ -35,7 +35,7 @@ SPARE_FRAMES = 200
 """Frames of the stack that an evaluation leaves free."""
 
 MAX_NAME_REPEATS, MAX_OPTIONAL_GROUPS = 3, 5
-"""Limits of a pattern for names beside `unevaluatedProperties`, which has no time limit."""
+"""Limits of a name pattern beside `unevaluatedProperties`, which has no time limit."""
 
 _NAME_REPEAT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|(\)?[*+?{])", re.DOTALL)
 """Repetitions outside of escapes and sets, with the end of the group that is repeated."""
@@ -280,8 +280,8 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any], is_unt
 def _find_pattern_fault(pattern: str, is_untimed: bool) -> str:
     """Return why a pattern cannot be used, or "".
 
-    `unevaluatedProperties` of the jsonschema package matches names itself, without a time limit, so
-    that their patterns must be simple.
+    With `is_untimed` the pattern must be simple: the jsonschema package itself matches names for
+    `unevaluatedProperties`, without a time limit.
     """
     try:
         with _charge_time():
@@ -322,7 +322,7 @@ def _check_references(schema: Mapping[str, Any]) -> None:
 
 
 def _list_same_value(node: Mapping[str, Any], looked: Any, is_legacy: bool) -> list[Any]:
-    """Return the schemas that a schema applies to the value it describes itself."""
+    """Return the schemas that a schema applies to the same value as itself."""
     from referencing.exceptions import Unresolvable
 
     found: list[Any] = []

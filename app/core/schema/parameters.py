@@ -348,7 +348,7 @@ def _fill_and_validate(
 ) -> tuple[dict[str, Any], list[ValidationError], DeclaredNames]:
     """Return the values with defaults, the schema violations and the names for their texts.
 
-    Values that are valid as given get no defaults with which they are not.
+    Values that are valid as given get no defaults that would make them invalid.
     """
     with json_schema.limit_steps():
         filled = fill_defaults(schema, given)

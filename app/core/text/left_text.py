@@ -16,7 +16,7 @@ MAX_NAMED = 8
 def describe_left(left: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for the processes of the task, and one for those that may be its own.
 
-    `left` is the value of the answer of `show`.
+    `left` is the field of that name in the answer of the verb `show`.
     """
     own = [one for one in left if one["certain"]]
     others = [one for one in left if not one["certain"]]

@@ -75,7 +75,7 @@ def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     Added to the columns are `severity`, `words` (the rule as a sentence), `limit` in its `unit`,
     the state of its metric, `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or
     None), and `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and
-    `last_late` cover resolved alerts of the last day; at most a thousand of all rules are counted.
+    `last_late` cover resolved alerts of the last day, at most a thousand of all rules together.
     """
     counts, silences = alerts.count_by_rule(c), alerts.map_silences(c)
     resolved = alerts.map_resolved(
@@ -453,9 +453,9 @@ def _parse_unix(text: str | None) -> float | None:
 
 
 def _follow_events(c: Connection, rows: Sequence[SlaRow], now: float) -> tuple[int, int, bool]:
-    """Resolve alerts and report failures by the events since the last evaluation.
+    """Resolve alerts and report failures, according to the events since the last evaluation.
 
-    Return the numbers of alerts resolved and fired, and whether more events are left.
+    Return the number of alerts resolved, the number fired, and True if more events are left.
     """
     cursor, last_event = sla_cursor.read_event_span(c)
     if last_event == cursor:
@@ -476,7 +476,7 @@ def _follow_events(c: Connection, rows: Sequence[SlaRow], now: float) -> tuple[i
 
 
 def _judge_changed(c: Connection, row: SlaRow, after: int, until: int, now: float) -> int:
-    """Judge the tasks that failed or came back by these events; return the alerts fired."""
+    """Judge the tasks that failed or came back in these events; return the number of new alerts."""
     scope = sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
     rule = sla.parse_conditions(row.conditions)
     found = sla_cursor.read_changed(c, row.id, scope, after, until, row.updated_at)
@@ -495,7 +495,7 @@ def _close_alert(alert: alerts.AlertDetail, now: float) -> dict[str, Any]:
     if verdict is None or verdict.done is None:
         return as_it_was | {"resolved_at": timestamps.from_unix(now)}
     as_it_was |= {"resolved_at": timestamps.from_unix(verdict.done)}
-    if not verdict.late:  # a failure, and the task succeeded in time when run again
+    if not verdict.late:  # The alert reports a failure, and a later attempt succeeded in time.
         return as_it_was
     return as_it_was | {"text": verdict.text,
     "short": verdict.short,
@@ -514,7 +514,7 @@ def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[i
         sla_cursor.build_scope(c, row.id, row.conditions.get("match", {})),
     )
     due = [*sla_cursor.take_due(c, row.id, scope, now), *_take_new(c, row, rule, scope, now)]
-    # Events report a failure, once: a second report would undo its acknowledgement.
+    # `_follow_events` reports each failure once: a second alert would need a new acknowledgement.
     late = _judge(c, row, rule, [task for task in due if not _breaks(rule, task)], now)
     alerts.fire_alerts(c, late)
     return len(late), _find_next_due(c, row, rule, scope, now)

@@ -1,4 +1,4 @@
-"""Application of a verb to many tasks, in short transactions and with its operations."""
+"""Application of a verb to many tasks: short transactions, each with its operation records."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BATCH_SIZE = 200
 STEP_SECONDS = 0.03
 """Seconds after which a transaction of a verb ends, at the next look at the clock."""
 MANY = 5_000
-"""Tasks of an answer whose memory goes back to the system."""
+"""Number of tasks from which the memory of an answer goes back to the system."""
 TRIM_DELAY = 5.0
-"""Seconds until the answer to many tasks has been sent."""
+"""Seconds after which the memory of such an answer goes back; by then the answer has been sent."""
 MAX_UNRESOLVED = 50
-"""Ids looked up in the transaction itself, up to 0.4 ms each; a reader looks up more."""
+"""Maximum ids looked up in the transaction, up to 0.4 ms each; a reader looks up longer lists."""
 
 RECORDED_FIELDS = (
     "status", "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries",
@@ -65,10 +65,10 @@ async def apply_to_tasks(
 ) -> dict[str, Any]:  # fmt: skip
     """Apply an action to tasks and record it, leaving out tasks that `check` refuses.
 
-    `fields` are those that the action may change; fewer ones are compared in less time.
-    Many tasks take several short transactions, so that starts and ends go through in between. Only
-    the last one wakes dispatcher and decks, which look every second anyway. With `last_first` the
-    last batch is the first. With `is_brief`, equal results of many tasks are one row with a count.
+    `fields` are the fields that the action may change; a shorter list takes less time. Many tasks
+    take several short transactions, so that starts and ends of runs are stored in between. Only the
+    last transaction wakes dispatcher and decks, which look every second anyway. With `last_first`
+    the batches are taken from the end. With `is_brief`, equal results are one row with a count.
     """
     work = _Work(call.by, verb, check, act, fields, is_brief)
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= MAX_UNRESOLVED):
@@ -179,7 +179,7 @@ def _merge_counts(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 _RUN_VERBS = ("pause", "resume")
 """Verbs that may find a run already in the wanted state, which is only a note."""
 Difference = tuple[dict[str, Any], dict[str, Any], dict[str, list[Any]]]
-"""Changed fields of a task before and after, always with the status, and as pairs."""
+"""Changed fields of a task: before and after, both with the status, and {name: [old, new]}."""
 
 
 @dataclass(frozen=True, slots=True)

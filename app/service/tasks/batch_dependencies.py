@@ -18,7 +18,7 @@ MAX_NAMED_ERRORS = 10
 MAX_EDGES = 1_000_000
 """Maximum number of dependencies of a batch.
 
-Dependencies grow with the square of the tasks of one name.
+A reference to a name that many tasks share adds one dependency for each of these tasks.
 """
 _NUMBER = re.compile(r"#?[0-9]+")
 
@@ -187,7 +187,7 @@ def _make_too_many_edges(positions_by_name: Mapping[str, Sequence[int]], task: D
 
 
 def combine_errors(problems: Sequence[Problem]) -> Problem:
-    """Combine problems into one of the first one's type."""
+    """Combine problems into one problem of the type of the first."""
     first, *others = problems
     if not others:
         return first
@@ -226,7 +226,7 @@ def find_cycles(
                 done.add(node)
             elif node in place:
                 cycle = path[place[node] :]
-                # Other dependencies of these tasks are searched from their own start.
+                # The other parents of these tasks are searched when the loop starts from them.
                 while stack.pop() != (node, True):
                     pass
                 for at in cycle:
@@ -251,7 +251,7 @@ def iterate_parents_first(
 ) -> Iterator[int]:
     """Yield all positions below `count`, each after its parents in the batch.
 
-    Tasks that precede their parents come right after the last of them. There are no cycles.
+    Parents that follow their child move right before the child. There must be no cycle.
     """
     done = set[int]()
     for start in range(count):

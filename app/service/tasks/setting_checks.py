@@ -51,7 +51,7 @@ def refuse_passed_limit(row: lookup.AnyTask, timeout: float, begun: str) -> None
 
 
 def map_kept_limits(c: Connection, timeout: float | None) -> dict[str, float]:
-    """Return {uuid: limit} of the runs that end before this timeout of their task."""
+    """Return {uuid: limit} of the active runs whose limit is below this timeout."""
     return {
         run.task_id: run.timeout
         for run in reads.list_running(c)

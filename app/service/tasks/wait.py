@@ -1,4 +1,4 @@
-"""Wait for the end of tasks."""
+"""The verb `wait`, which answers when tasks have ended."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _shorten_run(run: re.Match[bytes]) -> bytes:
 def split_rows(data: bytes) -> list[bytes]:
     """Return a group of lines as the rows that a terminal shows, each with all that was written.
 
-    The cursor moves at most to the first and the last row. Of its column only the first is known.
+    The cursor stays between the first and the last row. Of its columns only the first is tracked.
     """
     if not CURSOR_UP.search(data):
         return [data]

@@ -19,7 +19,7 @@ BLOCK = 256 * 1024
 MAX_LINE = 1024 * 1024
 """Maximum bytes of a line; longer ones are split at multiples of this offset."""
 GROUP_BLOCK = 512 * 1024
-"""Bytes from one multiple to the next whose lines may form groups. It divides `MAX_LINE`."""
+"""Bytes of a block; a group of lines lies within one block. The size divides `MAX_LINE`."""
 _FIRST_READ = 16 * 1024
 _NEAR_READ = 512
 _MAX_MOVE = 100
@@ -227,7 +227,10 @@ class LogLines:
         return self.find_start(self.size - 1) if self.size else 0
 
     def read_line(self, start: int) -> bytes:
-        """Return the line at `start` without its newline, of a group at most the last lines."""
+        """Return the line or group at `start` without its last newline.
+
+        Of a group beyond 2 × `MAX_LINE` bytes, return only the last lines.
+        """
         end = self.find_end(start)
         begin = max(start, end - 2 * MAX_LINE)
         data = self.source.read(begin, end).removesuffix(b"\n")

@@ -24,7 +24,7 @@ ACCEPT_HINT, CANCEL_HINT = (
 
 
 NARROW_CELLS = 100
-"""Terminal width below which a box is as wide as the screen, so that no crumbs show beside it."""
+"""Terminal width below which a box is as wide as the screen: no narrow strip shows beside it."""
 
 
 class DismissOnClickOutside(DeckNode):

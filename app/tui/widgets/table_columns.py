@@ -52,7 +52,7 @@ class TableColumn(NamedTuple):
     grow: int = 0
     """Order of receiving spare space; 0: none."""
     fits: bool = False
-    """Widens to its content, up to `most`, and not beyond."""
+    """True if the column widens up to its content and at most to `most`."""
     cut: str = "end"
     floor: int = 0
     """Minimum cells before other columns are dropped; 0: `least`."""

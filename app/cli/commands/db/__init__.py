@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def migrate_database(session: CommandContext, args: Args) -> int:
-    """Create the database, or upgrade it to this version or change it to a revision."""
+    """Create the database, upgrade it to this version, or change it to a given revision."""
     from app.offline import maintenance
 
     try:

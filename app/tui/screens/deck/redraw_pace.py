@@ -1,4 +1,4 @@
-"""Pace of redrawing the panes: each second only while something there changes by the second.
+"""Pace of redrawing the panes: each second only while a pane shows a figure in seconds.
 
 Drawing all panes takes most of the CPU of an idle deck.
 """
@@ -17,7 +17,7 @@ _MINUTE, _HOUR = 60.0, 3600.0
 
 
 class RedrawPace:
-    """Decision of each tick whether the panes are redrawn."""
+    """Decision, at each tick of the deck, to redraw the panes or not."""
 
     def __init__(self) -> None:
         self._lively_until = float("inf")
@@ -28,7 +28,7 @@ class RedrawPace:
         self._lively_until = ticks + LIVELY_SECONDS
 
     def is_due(self, board: Board, now: float, ticks: float) -> bool:
-        """Return True if the panes are redrawn at this tick."""
+        """Return True if the caller must redraw the panes now, and record that it does."""
         is_due = (
             ticks < self._lively_until
             or ticks - self._drawn_at >= QUIET_INTERVAL
