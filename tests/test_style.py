@@ -87,8 +87,7 @@ COVERING_TESTS = {
     "tests/service/database/test_cleanup.py": "service/database/cleanup_full_disk",
     "tests/service/database/test_integrity.py": "service/database/journal",
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
-    "tests/service/tasks/test_submit.py": "service/tasks/{batch_dependencies,number_file}"
-    " db/queries/run_history",
+    "tests/service/tasks/test_submit.py": "service/tasks/number_file db/queries/run_history",
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/context",

@@ -70,13 +70,16 @@ def find_dependencies(
     task has a problem itself. Raise Usage for too many dependencies.
     """
     by_position = {one.at: one for one in dependents}
+    good = dict[str, Sequence[int]](positions_by_name)
     found, children = dict[int, list[DependencyEdge]](), dict[int, list[int]]()
     unknown: dict[int, Problem] = {}
     pending, many = list(by_position), 0
     while True:  # Tasks that depend on a rejected task are checked again.
         rejected = list[int]()
         for at in pending:
-            edges, missing = _find_edges(by_position[at], positions_by_name, unknown, find_task)
+            edges, missing = _find_edges(
+                by_position[at], positions_by_name, good, unknown, find_task
+            )
             many += len(edges) - len(found.get(at, ()))
             if many > MAX_EDGES:
                 raise _make_too_many_edges(positions_by_name, by_position[at])
@@ -104,17 +107,21 @@ def find_dependencies(
 def _find_edges(
     task: Dependent,
     positions_by_name: Mapping[str, Sequence[int]],
+    good: dict[str, Sequence[int]],
     rejected: Container[int],
     find_task: FindTask,
 ) -> tuple[list[DependencyEdge], list[Problem]]:
-    """Return the dependencies of one task, and the problems of its unknown parents."""
+    """Return the dependencies of one task, and the problems of its unknown parents.
+
+    Rejected tasks are removed from `good`, so that each is passed once and not by every task that
+    waits for its name.
+    """
     edges, missing = list[DependencyEdge](), list[Problem]()
     for kind, reference in task.references:
-        inner = [
-            at
-            for at in _find_in_batch(positions_by_name, reference, task.at, find_task)
-            if at not in rejected
-        ]
+        inner = _find_in_batch(positions_by_name, good, reference, task.at, find_task)
+        if any(at in rejected for at in inner):
+            named = [at for at in good[str(reference)] if at not in rejected]
+            good[str(reference)], inner = named, [at for at in named if at != task.at]
         edges += [
             DependencyEdge(task.at, parent, kind)
             for parent in inner or find_parent(find_task, reference, missing)
@@ -124,6 +131,7 @@ def _find_edges(
 
 def _find_in_batch(
     positions_by_name: Mapping[str, Sequence[int]],
+    good: Mapping[str, Sequence[int]],
     reference: str | int,
     at: int,
     find_task: FindTask,
@@ -135,9 +143,8 @@ def _find_in_batch(
     if not is_name(reference):
         return []
     named = positions_by_name.get(str(reference), ())
-    others = [i for i in named if i != at]
-    if others or not named:
-        return others
+    if not named or len(named) > 1 or named[0] != at:
+        return [i for i in good.get(str(reference), ()) if i != at]
     try:
         find_task(reference)
     except NotFound:
@@ -260,10 +267,10 @@ def iterate_parents_first(
             at = stack[-1]
             missing = [
                 edge.parent
-                for edge in parents.get(at, ())
+                for edge in (parents.get(at, ()) if at not in done else ())
                 if isinstance(edge.parent, int) and edge.parent not in done
             ]
-            if missing and at not in done:
+            if missing:
                 stack += missing
                 continue
             stack.pop()
