@@ -717,11 +717,12 @@ async def _store_staged(
     """Store a large submission in the steps of `bulk`. Raise Problem."""
     staging = Staging(call, items, origin, first, keep_going)
     thread = ThreadPoolExecutor(1, "taskdeck-submit")
-    work, stack = thread.submit(staging.run), ExitStack()
+    work, is_accepted, stack = thread.submit(staging.run), False, ExitStack()
     stack.enter_context(call.db.announce_large_write())
     try:
         await asyncio.wrap_future(work)
         await call.db.write(staging.publish)
+        is_accepted = True  # not before the commit, and also by an earlier call
         path = staging.file.path
         if not staging.is_published:
             known = await call.db.read(bulk.find_published, first)
@@ -731,7 +732,7 @@ async def _store_staged(
     except DiskFull as problem:
         raise problem.with_undone(
             "The tasks are accepted and stored once there is space."
-            if staging.is_published
+            if is_accepted
             else "No task was accepted."
         ) from None
     finally:

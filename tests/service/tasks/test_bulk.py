@@ -19,6 +19,7 @@ from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, bulk, submit, views
+from db.errors import DiskFull
 from db.queries import counters, task_numbers
 from tests.service.calls import execute_sql, list_operations, submit_task
 
@@ -269,3 +270,36 @@ async def test_a_duty_without_free_descriptors_keeps_accepted_tasks(
     await bulk.finish_interrupted(call.db, call.home)
 
     assert await count_tasks(call) == MANY and list_files(call) == []
+
+
+@pytest.mark.parametrize("is_resent", [False, True])
+async def test_a_full_disk_tells_whether_tasks_were_accepted(
+    call: Call, monkeypatch: pytest.MonkeyPatch, is_resent: bool
+):
+    """A commit fails after the function of its transaction has returned."""
+    write, quietly = call.db.write, call.db.write_quietly
+    uuid = make_uuid7()
+
+    async def fail(fn: Any, *args: Any) -> Any:
+        def run(c: Any) -> None:
+            fn(c, *args)
+            raise DiskFull("the disk is full. Nothing was stored.")
+
+        late = ("_store_some",) if is_resent else ("publish",)
+        return await (write(run) if fn.__name__ in late else write(fn, *args))
+
+    if is_resent:
+        staging = await stage(call, make_text(), uuid)
+        await write(staging.publish)
+        staging.file.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(call.db, "write", fail)
+        patch.setattr(call.db, "write_quietly", fail)
+        with pytest.raises(DiskFull) as refusal:
+            await submit.submit_lines(call, text=make_text(), uuid=uuid)
+    assert call.db.write_quietly == quietly
+    await bulk.finish_interrupted(call.db, call.home)
+
+    said = "are accepted and stored once" if is_resent else "No task was accepted"
+    assert said in str(refusal.value)
+    assert await count_tasks(call) == (MANY if is_resent else 0)
