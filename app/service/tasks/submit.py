@@ -486,6 +486,8 @@ def _store(
         batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
+    if len(stored) < len(uuids):
+        raise Conflict(f"another submission has these uuids. {NOT_SUBMITTED}")
     counters = reads.read_counters(c)
     return [_read_place(c, stored[uuid], counters) for uuid in uuids]
 

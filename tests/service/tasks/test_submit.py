@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.core.ids import make_uuid7
+from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import MASK
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
@@ -532,6 +532,16 @@ async def test_a_submission_repeated_after_its_claim_changes_nothing(call: Call,
     (again,) = await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
 
     assert (again["number"], again["status"]) == (done["number"], "succeeded")
+
+
+async def test_uuids_of_another_submission_are_refused(call: Call):
+    uuid = make_uuid7()
+    await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=make_following_id(uuid, 5))
+
+    with pytest.raises(Conflict, match="another submission"):
+        await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
+
+    assert await count_tasks(call) == 1
 
 
 # Refusals
