@@ -42,41 +42,47 @@ class _DefaultFiller:
     seen: frozenset[int] = frozenset()
     """Identities of schemas that described the value already, or the default that holds it."""
 
-    def fill(self, value: Mapping[str, Any], schema: Any, looked: Any) -> dict[str, Any]:
+    def fill(self, value: Mapping[str, Any], schema: Any, resolver: Any) -> dict[str, Any]:
         """Return an object with the defaults of a schema."""
         found = dict(value)
         parts = [
-            (part, resolver)
-            for part, _, resolver in json_schema.iterate_parts(schema, looked, certain=True)
+            (part, part_resolver)
+            for part, _, part_resolver in json_schema.iterate_parts(schema, resolver, certain=True)
             if id(part) not in self.seen
         ]
-        for part, resolver in parts:
-            found |= self._find_missing(found, part, resolver)
+        for part, part_resolver in parts:
+            found |= self._find_missing(found, part, part_resolver)
         seen = self.seen | {id(part) for part, _ in parts}
-        for part, resolver in parts:
-            replace(self, seen=seen)._fill_inside(found, value, part, resolver)
-        for part, resolver in parts:
-            found = replace(self, optional=True, seen=seen)._fill_branches(found, part, resolver)
+        for part, part_resolver in parts:
+            replace(self, seen=seen)._fill_inside(found, value, part, part_resolver)
+        for part, part_resolver in parts:
+            found = replace(self, optional=True, seen=seen)._fill_branches(
+                found, part, part_resolver
+            )
         return found
 
     def _find_missing(
-        self, value: Mapping[str, Any], part: Mapping[str, Any], looked: Any
+        self, value: Mapping[str, Any], part: Mapping[str, Any], resolver: Any
     ) -> dict[str, Any]:
         """Return the defaults of the properties that `value` lacks."""
         found: dict[str, Any] = {}
         for name, inner in part.get("properties", {}).items():
             if name in value or not is_object(inner):
                 continue
-            for node, _, _ in json_schema.iterate_parts(inner, looked, certain=True):
+            for node, _, _ in json_schema.iterate_parts(inner, resolver, certain=True):
                 if "default" not in node:
                     continue
-                if not self.optional or self.evaluator.is_valid(node["default"], inner, looked):
+                if not self.optional or self.evaluator.is_valid(node["default"], inner, resolver):
                     found[name] = copy.deepcopy(node["default"])
                 break
         return found
 
     def _fill_inside(
-        self, found: dict[str, Any], given: Mapping[str, Any], part: Mapping[str, Any], looked: Any
+        self,
+        found: dict[str, Any],
+        given: Mapping[str, Any],
+        part: Mapping[str, Any],
+        resolver: Any,
     ) -> None:
         """Fill in the defaults of nested objects."""
         for name, inner in part.get("properties", {}).items():
@@ -84,35 +90,35 @@ class _DefaultFiller:
             if not is_dict(nested) or get_secret_reference(nested):
                 continue
             if name in given:
-                found[name] = self._fill_given(nested, inner, looked)
+                found[name] = self._fill_given(nested, inner, resolver)
             else:
-                found[name] = self.fill(nested, inner, looked)
+                found[name] = self.fill(nested, inner, resolver)
 
-    def _fill_given(self, value: dict[str, Any], schema: Any, looked: Any) -> dict[str, Any]:
+    def _fill_given(self, value: dict[str, Any], schema: Any, resolver: Any) -> dict[str, Any]:
         """Fill in the defaults of a given object, unless they would make the object invalid."""
-        filled = replace(self, optional=True, seen=frozenset()).fill(value, schema, looked)
+        filled = replace(self, optional=True, seen=frozenset()).fill(value, schema, resolver)
         is_worse = (
             filled != value
-            and not self.evaluator.is_valid(filled, schema, looked)
-            and self.evaluator.is_valid(value, schema, looked)
+            and not self.evaluator.is_valid(filled, schema, resolver)
+            and self.evaluator.is_valid(value, schema, resolver)
         )
         return value if is_worse else filled
 
     def _fill_branches(
-        self, value: dict[str, Any], part: Mapping[str, Any], looked: Any
+        self, value: dict[str, Any], part: Mapping[str, Any], resolver: Any
     ) -> dict[str, Any]:
-        for branch in self._list_conditional(value, part, looked):
-            value = self.fill(value, branch, looked)
+        for branch in self._list_conditional(value, part, resolver):
+            value = self.fill(value, branch, resolver)
         for word in ("anyOf", "oneOf"):
             if part.get(word):
-                value = self._fill_alternatives(value, word, part[word], looked)
+                value = self._fill_alternatives(value, word, part[word], resolver)
         return value
 
     def _list_conditional(
-        self, value: Mapping[str, Any], part: Mapping[str, Any], looked: Any
+        self, value: Mapping[str, Any], part: Mapping[str, Any], resolver: Any
     ) -> Iterator[Any]:
         if "if" in part:
-            word = "then" if self.evaluator.is_valid(value, part["if"], looked) else "else"
+            word = "then" if self.evaluator.is_valid(value, part["if"], resolver) else "else"
             yield part.get(word)
         for word in ("dependentSchemas", "dependencies"):
             for name, branch in part.get(word, {}).items():
@@ -120,7 +126,7 @@ class _DefaultFiller:
                     yield branch
 
     def _fill_alternatives(
-        self, value: dict[str, Any], word: str, branches: Sequence[Any], looked: Any
+        self, value: dict[str, Any], word: str, branches: Sequence[Any], resolver: Any
     ) -> dict[str, Any]:
         """Fill in the defaults of the branches that the value fits.
 
@@ -128,12 +134,12 @@ class _DefaultFiller:
         value would no longer fit with them.
         """
         whole = {word: branches}
-        fitting = [one for one in branches if self.evaluator.is_valid(value, one, looked)]
+        fitting = [one for one in branches if self.evaluator.is_valid(value, one, resolver)]
         if word == "anyOf" and fitting:
             for branch in fitting:
-                filled = self.fill(value, branch, looked)
-                value = filled if self.evaluator.is_valid(filled, whole, looked) else value
+                filled = self.fill(value, branch, resolver)
+                value = filled if self.evaluator.is_valid(filled, whole, resolver) else value
             return value
-        each = [self.fill(value, branch, looked) for branch in fitting or branches]
-        each = [filled for filled in each if self.evaluator.is_valid(filled, whole, looked)]
+        each = [self.fill(value, branch, resolver) for branch in fitting or branches]
+        each = [filled for filled in each if self.evaluator.is_valid(filled, whole, resolver)]
         return each[0] if len(each) == 1 or (each and word == "anyOf") else value

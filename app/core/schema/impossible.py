@@ -56,14 +56,14 @@ class _Finder:
 
     evaluator: json_schema.Evaluator
 
-    def iterate_certain(self, schema: Any, looked: Any) -> Iterator[_Part]:
+    def iterate_certain(self, schema: Any, resolver: Any) -> Iterator[_Part]:
         """Yield the parts of a schema that always apply.
 
         Up to draft 7, `$ref` replaces all keywords beside it.
         """
-        for part, _, resolver in json_schema.iterate_parts(schema, looked, certain=True):
+        for part, _, part_resolver in json_schema.iterate_parts(schema, resolver, certain=True):
             if not (self.evaluator.is_legacy and "$ref" in part):
-                yield part, resolver
+                yield part, part_resolver
 
     def list_always(self, parts: Sequence[_Part]) -> dict[str, str]:
         """Return the names that every task has, and why."""
@@ -86,7 +86,9 @@ class _Finder:
         return "" if self._has_value(said) else "its schema allows no value"
 
     def _has_value(self, said: Sequence[_Part]) -> bool:
-        nodes = [node for inner, looked in said for node, _ in self.iterate_certain(inner, looked)]
+        nodes = [
+            node for inner, resolver in said for node, _ in self.iterate_certain(inner, resolver)
+        ]
         types = _ALL_TYPES.intersection(*map(_read_types, nodes))
         if any(inner is False for inner, _ in said) or not types:
             return False
@@ -94,7 +96,7 @@ class _Finder:
             return False
         lists = [found for node in nodes if (found := _list_values(node)) is not None]
         return not lists or any(
-            all(self.evaluator.is_valid(value, inner, looked) for inner, looked in said)
+            all(self.evaluator.is_valid(value, inner, resolver) for inner, resolver in said)
             for value in min(lists, key=len)
         )
 

@@ -114,9 +114,9 @@ class Evaluator:
         self.is_legacy = _is_legacy(draft)
         """True up to draft 7, where `$ref` replaces all keywords beside it."""
 
-    def is_valid(self, value: Any, part: Any, looked: Any) -> bool:
-        """Return True if a part of the schema accepts a value; `looked` is its resolver."""
-        return next(iter(self._validator.descend(value, part, resolver=looked)), None) is None
+    def is_valid(self, value: Any, part: Any, resolver: Any) -> bool:
+        """Return True if a part of the schema accepts a value; `resolver` is that of the part."""
+        return next(iter(self._validator.descend(value, part, resolver=resolver)), None) is None
 
 
 @lru_cache(maxsize=64)
@@ -167,45 +167,45 @@ def _make_resolver(schema: Mapping[str, Any], draft: Any) -> Any:
     return REGISTRY.resolver_with_root(specification.create_resource(schema))
 
 
-def resolve_reference(node: Mapping[str, Any], looked: Any) -> Any:
+def resolve_reference(node: Mapping[str, Any], resolver: Any) -> Any:
     """Return the target of a schema's `$ref` (`.contents`, `.resolver`), or None."""
     from referencing.exceptions import Unresolvable
 
     try:
-        return looked.lookup(node["$ref"]) if isinstance(node.get("$ref"), str) else None
+        return resolver.lookup(node["$ref"]) if isinstance(node.get("$ref"), str) else None
     except Unresolvable:
         return None
 
 
 def iterate_parts(
-    schema: Mapping[str, Any], looked: Any, certain: bool = False
+    schema: Mapping[str, Any], resolver: Any, certain: bool = False
 ) -> Iterator[tuple[Mapping[str, Any], bool, Any]]:
     """Yield the schemas that describe the same object, each once.
 
     Each comes with True if it applies unconditionally, and with the resolver of its references.
     With `certain`, yield only those that apply unconditionally.
     """
-    pending, seen = [(schema, looked, True)], set[int]()
+    pending, seen = [(schema, resolver, True)], set[int]()
     while pending:
-        node, looked, always = pending.pop(0)
+        node, resolver, always = pending.pop(0)
         if not is_object(node) or id(node) in seen or (certain and not always):
             continue
         seen.add(id(node))
         count_steps()
-        yield node, always, looked
-        pending[:0] = iterate_subschemas(node, looked, always)
+        yield node, always, resolver
+        pending[:0] = iterate_subschemas(node, resolver, always)
 
 
 def iterate_subschemas(
-    node: Mapping[str, Any], looked: Any, always: bool
+    node: Mapping[str, Any], resolver: Any, always: bool
 ) -> Iterator[tuple[Any, Any, bool]]:
     """Yield the subschemas of a schema that apply to the same object."""
-    if (target := resolve_reference(node, looked)) is not None:
+    if (target := resolve_reference(node, resolver)) is not None:
         yield target.contents, target.resolver, always
     for word in _BRANCHES:
-        yield from ((inner, looked, always and word == "allOf") for inner in node.get(word, ()))
-    yield from ((node[word], looked, False) for word in ("if", "then", "else") if word in node)
-    yield from ((inner, looked, False) for inner in node.get("dependentSchemas", {}).values())
+        yield from ((inner, resolver, always and word == "allOf") for inner in node.get(word, ()))
+    yield from ((node[word], resolver, False) for word in ("if", "then", "else") if word in node)
+    yield from ((inner, resolver, False) for inner in node.get("dependentSchemas", {}).values())
 
 
 def format_path(path: Any) -> str:
@@ -304,12 +304,12 @@ def _check_references(schema: Mapping[str, Any]) -> None:
     is_legacy = _is_legacy(_find_draft(schema))
     pending, nodes, graph = [(schema, root)], dict[int, Any](), dict[int, list[int]]()
     while pending:
-        node, looked = pending.pop()
+        node, resolver = pending.pop()
         count_steps()
         if is_object(node):
             nodes[id(node)] = node
-            graph[id(node)] = [id(part) for part in _list_same_value(node, looked, is_legacy)]
-        pending.extend(_list_subschemas(node, looked, schema))
+            graph[id(node)] = [id(part) for part in _list_same_value(node, resolver, is_legacy)]
+        pending.extend(_list_subschemas(node, resolver, schema))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -321,7 +321,7 @@ def _check_references(schema: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _list_same_value(node: Mapping[str, Any], looked: Any, is_legacy: bool) -> list[Any]:
+def _list_same_value(node: Mapping[str, Any], resolver: Any, is_legacy: bool) -> list[Any]:
     """Return the schemas that a schema applies to the same value as itself."""
     from referencing.exceptions import Unresolvable
 
@@ -329,12 +329,12 @@ def _list_same_value(node: Mapping[str, Any], looked: Any, is_legacy: bool) -> l
     for word in ("$ref", "$dynamicRef", "$recursiveRef"):
         if isinstance(node.get(word), str):
             try:
-                found.append(looked.lookup(node[word]).contents)
+                found.append(resolver.lookup(node[word]).contents)
             except Unresolvable:
                 raise _make_unresolved(word, node[word]) from None
     if is_legacy and "$ref" in node:
         return found
-    found += [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, looked, True)]
+    found += [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, resolver, True)]
     return [*found, node.get("not"), *node.get("dependencies", {}).values()]
 
 
@@ -347,12 +347,12 @@ def _make_unresolved(word: str, reference: str) -> InvalidSchemaError:
     )
 
 
-def _list_subschemas(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+def _list_subschemas(node: Any, resolver: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     from referencing.jsonschema import specification_with
 
     specification = specification_with(_get_dialect(_find_draft(schema)))
     children = specification.create_resource(node).subresources() if is_object(node) else ()
-    return [(child.contents, looked.in_subresource(child)) for child in children]
+    return [(child.contents, resolver.in_subresource(child)) for child in children]
 
 
 @cache

@@ -110,9 +110,9 @@ def find_kinds(schema: JsonSchema, root: JsonSchema) -> frozenset[str]:
     return find_kinds_with(schema, json_schema.make_resolver(root))
 
 
-def find_kinds_with(node: Any, looked: Any) -> frozenset[str]:
+def find_kinds_with(node: Any, resolver: Any) -> frozenset[str]:
     """Return the JSON types that a schema allows, with a resolver for its references."""
-    return frozenset(_collect_kinds(node, looked, set()))
+    return frozenset(_collect_kinds(node, resolver, set()))
 
 
 def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _read_shape(text: str) -> ParameterShape:
     return ParameterShape(properties, types, frozenset(required), tuple(names), is_open)
 
 
-def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
+def _collect_kinds(node: Any, resolver: Any, seen: set[int]) -> set[str]:
     """Collect JSON types, visiting each part once, because parts may be recursive."""
     if not is_object(node) or id(node) in seen:
         return set()
@@ -234,8 +234,10 @@ def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
         _get_json_type(value)
         for value in node.get("enum", [node["const"]] if "const" in node else [])
     }
-    for inner, resolver, _ in () if found else json_schema.iterate_subschemas(node, looked, True):
-        found |= _collect_kinds(inner, resolver, seen)
+    for inner, inner_resolver, _ in (
+        () if found else json_schema.iterate_subschemas(node, resolver, True)
+    ):
+        found |= _collect_kinds(inner, inner_resolver, seen)
     return found
 
 

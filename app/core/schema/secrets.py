@@ -151,25 +151,25 @@ def _read_declarations(text: str) -> _Declarations:
     from app.core.schema import json_schema
 
     schema = json.loads(text)
-    looked = json_schema.make_resolver(schema)
+    resolver = json_schema.make_resolver(schema)
     for _, node in json_schema.iterate_nodes(schema):
         for word in _NAME_KEYWORDS:
             properties = node.get(word)
             for name, inner in properties.items() if is_object(properties) else ():
-                parts = list(_iterate_value_schemas(inner, looked))
+                parts = list(_iterate_value_schemas(inner, resolver))
                 for is_declared in declarations:
                     if any(map(is_declared, parts)):
                         found[word, is_declared].add(name)
     return found
 
 
-def _iterate_value_schemas(schema: Any, looked: Any) -> Iterator[Mapping[str, Any]]:
+def _iterate_value_schemas(schema: Any, resolver: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the schemas of a value and of its items."""
     from app.core.schema import json_schema
 
-    for part, _, resolver in json_schema.iterate_parts(schema, looked):
+    for part, _, part_resolver in json_schema.iterate_parts(schema, resolver):
         yield part
-        for item, _, _ in json_schema.iterate_parts(part.get("items") or {}, resolver):
+        for item, _, _ in json_schema.iterate_parts(part.get("items") or {}, part_resolver):
             yield item
 
 
