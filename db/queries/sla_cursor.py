@@ -62,7 +62,7 @@ SLA_TASK_COLUMNS = (
 """Columns of an `SlaTask`, of the task `t`."""
 BROUGHT_BACK = "brought back"
 """Note of the event that an undo of a cancel writes."""
-_SURPRISE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
+_JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
 """Condition for events after which a task is judged at once, not at its time."""
 
 
@@ -196,7 +196,7 @@ def read_changed(
     """
     rows = c.exec_driver_sql(
         f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.uuid IN (SELECT e.task_id FROM events e"
-        f" WHERE e.id > :after AND e.id <= :until AND {_SURPRISE}) AND {scope.where} AND"
+        f" WHERE e.id > :after AND e.id <= :until AND {_JUDGED_AT_ONCE}) AND {scope.where} AND"
         f" t.deleted_at IS NULL AND CASE WHEN +t.status IN ({ENDED_WORDS}) THEN +t.ended_at >"
         " :since ELSE NOT EXISTS (SELECT 1 FROM alerts a WHERE a.sla_id = :rule AND a.task_id ="
         " t.uuid AND +a.status <> 'resolved') END",
@@ -207,7 +207,7 @@ def read_changed(
 
 def has_changed(c: Connection, after: int, until: int) -> bool:
     """Return whether these events report a failure or a task that an undo brought back."""
-    found = f"SELECT 1 FROM events e WHERE e.id > ? AND e.id <= ? AND {_SURPRISE} LIMIT 1"
+    found = f"SELECT 1 FROM events e WHERE e.id > ? AND e.id <= ? AND {_JUDGED_AT_ONCE} LIMIT 1"
     return c.exec_driver_sql(found, (after, until)).first() is not None
 
 
@@ -215,8 +215,8 @@ def find_page_end(c: Connection, after: int, last: int) -> int:
     """Return the last event of the next step: `SPAN` events, or a page of failures."""
     until = min(last, after + SPAN)
     found = (
-        f"SELECT e.id FROM events e WHERE e.id > ? AND e.id <= ? AND {_SURPRISE} ORDER BY e.id"
-        f" LIMIT 1 OFFSET {PAGE - 1}"
+        f"SELECT e.id FROM events e WHERE e.id > ? AND e.id <= ? AND {_JUDGED_AT_ONCE} ORDER BY"
+        f" e.id LIMIT 1 OFFSET {PAGE - 1}"
     )
     return c.exec_driver_sql(found, (after, until)).scalar() or until
 

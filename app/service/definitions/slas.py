@@ -156,7 +156,7 @@ def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> lis
         "at": task.ended_at if verdict.done is None else timestamps.from_unix(verdict.done),
          "value": verdict.took, "late": verdict.late}
         for task, verdict in found
-        if verdict.done is not None or _breaks(rule, task)
+        if verdict.done is not None or _is_broken_by(rule, task)
     ]  # fmt: skip
     return sorted(done[:MAX_RUNS], key=lambda run: run["at"])
 
@@ -416,10 +416,10 @@ def _has_due_tasks(c: Connection, row: SlaRow, now: float) -> bool:
     put_off = sla_cursor.find_next_due(c, row.id)
     if put_off is not None and put_off <= now:
         return True
-    last_event = sla_cursor.find_last_created(
+    last_number = sla_cursor.find_last_created(
         c, timestamps.from_unix(now - sla.parse_conditions(row.conditions).value)
     )
-    return last_event > sla_cursor.read_cursor(c, row.id)
+    return last_number > sla_cursor.read_cursor(c, row.id)
 
 
 def to_facts(task: sla_cursor.SlaTask) -> sla.TaskTimes:
@@ -438,7 +438,7 @@ def _is_failure(task: sla_cursor.SlaTask) -> bool:
     return task.status in FAILED or bool(task.orphaned)
 
 
-def _breaks(rule: sla.SlaRule, task: sla_cursor.SlaTask) -> bool:
+def _is_broken_by(rule: sla.SlaRule, task: sla_cursor.SlaTask) -> bool:
     """Return whether the task broke the rule because it failed, in time or not."""
     return rule.is_finish_rule and _is_failure(task)
 
@@ -480,7 +480,7 @@ def _judge_changed(c: Connection, row: SlaRow, after: int, until: int, now: floa
     scope = sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
     rule = sla.parse_conditions(row.conditions)
     found = sla_cursor.read_changed(c, row.id, scope, after, until, row.updated_at)
-    tasks = [task for task in found if task.status not in ENDED or _breaks(rule, task)]
+    tasks = [task for task in found if task.status not in ENDED or _is_broken_by(rule, task)]
     late = _judge(c, row, rule, tasks, now)
     alerts.fire_alerts(c, late)
     return len(late)
@@ -515,7 +515,7 @@ def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[i
     )
     due = [*sla_cursor.take_due(c, row.id, scope, now), *_take_new(c, row, rule, scope, now)]
     # `_follow_events` reports each failure once: a second alert would need a new acknowledgement.
-    late = _judge(c, row, rule, [task for task in due if not _breaks(rule, task)], now)
+    late = _judge(c, row, rule, [task for task in due if not _is_broken_by(rule, task)], now)
     alerts.fire_alerts(c, late)
     return len(late), _find_next_due(c, row, rule, scope, now)
 
@@ -525,15 +525,15 @@ def _take_new(
 ) -> list[sla_cursor.SlaTask]:
     """Return the next page of due tasks and advance the cursor."""
     at = sla_cursor.read_cursor(c, row.id)
-    last_event = min(
+    last_number = min(
         sla_cursor.find_last_created(c, timestamps.from_unix(now - rule.value)),
         at + sla_cursor.SPAN,
     )
-    if last_event <= at:
+    if last_number <= at:
         return []
-    found = sla_cursor.read_page(c, scope, at, last_event, row.updated_at)
+    found = sla_cursor.read_page(c, scope, at, last_number, row.updated_at)
     sla_cursor.move_cursor(
-        c, row.id, found[-1].number if len(found) == sla_cursor.PAGE else last_event
+        c, row.id, found[-1].number if len(found) == sla_cursor.PAGE else last_number
     )
     return found
 
