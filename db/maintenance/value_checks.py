@@ -140,9 +140,9 @@ def find_unreadable(
             for column in list_checked_columns(schema.metadata.tables[name])
             if column.name in there
         ]
-        doubtful = _build_doubt(columns, judges)
+        suspicion = _build_row_suspicion(columns, judges)
         query = (
-            f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND"
+            f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({suspicion}) AND"
             f" {condition}"
         )
         for row, *values in list(run_query(query)) if columns else ():
@@ -196,7 +196,7 @@ def _get_key(column: Column[Any]) -> tuple[str, str]:
     return column.table.name, column.name
 
 
-def _build_doubt(columns: list[Column[Any]], judges: DocumentChecks) -> str:
+def _build_row_suspicion(columns: list[Column[Any]], judges: DocumentChecks) -> str:
     """Return a condition that includes all rows with an unreadable value.
 
     Most times of a row are equal, so a time equal to the first one is not parsed again.

@@ -53,11 +53,14 @@ def _record_creations(
         c,
         by,
         f"{kind} create",
-        [(f"{kind} {name}", None, _fold_source(values)) for name, values in definitions.items()],
+        [
+            (f"{kind} {name}", None, _omit_repeated_objects(values))
+            for name, values in definitions.items()
+        ],
     )
 
 
-def _fold_source(row: Mapping[str, Any]) -> dict[str, Any]:
+def _omit_repeated_objects(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with null in a template's source for objects that other columns hold.
 
     A source never holds null itself.
@@ -65,16 +68,16 @@ def _fold_source(row: Mapping[str, Any]) -> dict[str, Any]:
     source = row.get("template")
     if not isinstance(source, Mapping):
         return dict(row)
-    folded = {
+    shortened = {
         key: None
         if isinstance(value, Mapping) and json.dumps(row.get(key)) == json.dumps(value)
         else value
         for key, value in source.items()
     }
-    return {**row, "template": folded}
+    return {**row, "template": shortened}
 
 
-def _unfold_source(row: Mapping[str, Any]) -> dict[str, Any]:
+def _restore_repeated_objects(row: Mapping[str, Any]) -> dict[str, Any]:
     source = row.get("template")
     if not isinstance(source, Mapping):
         return dict(row)
@@ -134,7 +137,7 @@ def remove(c: Connection, table: Table, name: str, by: str) -> None:
     row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
     c.execute(table.delete().where(table.c.name == name))
     kind = get_kind(table)
-    operations.record(c, by, f"{kind} rm", f"{kind} {name}", before=_fold_source(row))
+    operations.record(c, by, f"{kind} rm", f"{kind} {name}", before=_omit_repeated_objects(row))
 
 
 def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
@@ -145,7 +148,7 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
     name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
     values = {
         key: caches.get(key, value)
-        for key, value in _unfold_source(row).items()
+        for key, value in _restore_repeated_objects(row).items()
         if key in table.c and key != "id"
     }
     c.execute(table.insert().values(**values))

@@ -34,8 +34,8 @@ def find_contradiction(
     """
     finder = _Finder(evaluator)
     parts = list(finder.iterate_certain(evaluator.schema, evaluator.resolver))
-    always = finder.list_always(parts)
-    for name, word in always.items():
+    certain = finder.map_certain_names(parts)
+    for name, word in certain.items():
         fault = "" if is_known(name) else "properties does not describe it: it cannot be given"
         if fault := fault or finder.find_fault(name, parts):
             return f"{format_path([name])} {word}, but {fault}"
@@ -45,8 +45,8 @@ def find_contradiction(
     most = min(
         (part["maxProperties"] for part, _ in parts if "maxProperties" in part), default=None
     )
-    if most is not None and most < len(always):
-        return f"at most {most} parameters are allowed, but every task has {len(always)}"
+    if most is not None and most < len(certain):
+        return f"at most {most} parameters are allowed, but every task has {len(certain)}"
     return ""
 
 
@@ -65,7 +65,7 @@ class _Finder:
             if not (self.evaluator.is_legacy and "$ref" in part):
                 yield part, part_resolver
 
-    def list_always(self, parts: Sequence[_Part]) -> dict[str, str]:
+    def map_certain_names(self, parts: Sequence[_Part]) -> dict[str, str]:
         """Return the names that every task has, and why."""
         found = {name: "is required" for part, _ in parts for name in part.get("required", ())}
         for part, resolver in parts:

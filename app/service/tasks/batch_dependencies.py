@@ -99,7 +99,7 @@ def find_dependencies(
             ], unknown
         pending = list(
             dict.fromkeys(
-                heir for at in rejected for heir in children.pop(at, ()) if heir not in unknown
+                child for at in rejected for child in children.pop(at, ()) if child not in unknown
             )
         )
 

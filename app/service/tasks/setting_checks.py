@@ -15,17 +15,17 @@ from db.rows import PoolRow
 
 
 def refuse_misfit(
-    places: Mapping[str, PoolRow], row: lookup.AnyTask, values: Mapping[str, Any]
+    pools_by_queue: Mapping[str, PoolRow], row: lookup.AnyTask, values: Mapping[str, Any]
 ) -> None:
     """Raise a problem if the queue does not exist or its pool can never hold the task."""
     if not values.keys() & {"queue", "cpu", "memory"}:
         return
     queue = values.get("queue", row.queue)
-    if queue not in places:
-        raise lookup.make_unknown_queue(queue, list(places))
+    if queue not in pools_by_queue:
+        raise lookup.make_unknown_queue(queue, list(pools_by_queue))
     try:
         submit.require_fit(
-            places[queue],
+            pools_by_queue[queue],
             values.get("cpu", row.cpu),
             values.get("memory", row.memory),
             "It was not changed.",

@@ -37,7 +37,7 @@ async def wait(
                 "no runtime is running, so no end is recorded.", "Start it: taskdeck serve --detach"
             )
         return await call.db.read(_read_outcomes, left)
-    told: set[str] = set()
+    noted: set[str] = set()
     try:
         async with asyncio.timeout(timeout):
             async for _ in call.live.watch_changes():
@@ -45,7 +45,7 @@ async def wait(
                 if not going:
                     return await call.db.read(_read_outcomes, [row.uuid for row in rows])
                 left = [task.uuid for task in going]
-                _note_stuck(call, going, told)
+                _note_stuck(call, going, noted)
     except TimeoutError:
         raise _make_wait_timeout(timeout or 0.0) from None
     raise Conflict("the runtime is stopping.", "Try again.")
