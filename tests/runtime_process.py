@@ -17,7 +17,7 @@ from app import runtime_launcher
 from app.client import Client
 from tests import fork_server
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 HOME_VARIABLE = "TEST_HOME"
 """Environment variable that marks the jobs of a home."""
 

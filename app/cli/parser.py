@@ -445,6 +445,7 @@ RETRIES = make_type(units.parse_int, 0, 10_000)
 CAPACITY = make_type(units.parse_int, 0, 100_000)
 LIMIT = make_type(units.parse_int, 0, 100_000_000)
 DURATION = make_type(units.parse_duration)
+TIMEOUT = make_type(units.parse_positive_duration)
 AGE = make_type(_parse_age)
 """A past time, as seconds before now."""
 SIZE = make_type(units.parse_size)

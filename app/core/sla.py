@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from app.core import metrics
 from app.core.json_types import is_object
 from app.core.text.sanitize import find_name_error, find_nearest
-from app.core.text.units import format_age, format_duration_setting, parse_duration, quote
+from app.core.text.units import format_age, format_duration_setting, parse_positive_duration, quote
 
 STAYS_BELOW = "stays-below"
 PRESETS = ("finishes-within", "starts-within", STAYS_BELOW)
@@ -265,7 +265,11 @@ def _parse_value(value: Any, metric: str) -> float:
             f" {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}"
         )
     try:
-        return metrics.parse_limit(metric, str(value)) if metric else parse_duration(str(value))
+        return (
+            metrics.parse_limit(metric, str(value))
+            if metric
+            else parse_positive_duration(str(value))
+        )
     except ValueError as error:
         raise ValueError(f"conditions: value {error}") from None
 

@@ -93,6 +93,7 @@ def format_value(value: Any) -> str:
 OsStr = Annotated[str, PlainValidator(_check_os_text)]
 NameStr = Annotated[str, AfterValidator(_check_name)]
 Duration = Annotated[float, _make_amount_validator(units.parse_duration)]
+Timeout = Annotated[float, _make_amount_validator(units.parse_positive_duration)]
 Size = Annotated[float, _make_amount_validator(units.parse_size)]
 Cpu = Annotated[float, _make_amount_validator(units.parse_cpu)]
 Priority = Annotated[int, _make_integer_validator(-MAX_PRIORITY, MAX_PRIORITY)]
@@ -119,7 +120,7 @@ class TaskSpec(BaseModel):
     name: NameStr | None = None
     queue: Annotated[str, AfterValidator(_check_not_empty)] | None = None
     priority: Priority = 0
-    timeout: Duration | None = None
+    timeout: Timeout | None = None
     cpu: Cpu | None = None
     memory: Size | None = None
     retries: Retries | None = None

@@ -27,7 +27,7 @@ from wcwidth import wcwidth
 
 Lines = list[str]
 Condition = Callable[["Terminal"], object]
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 """Seconds until a screen must show the expected text."""
 
 ALTERNATE = 1049

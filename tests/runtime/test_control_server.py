@@ -29,7 +29,7 @@ from tests.runtime.random_requests import make_requests
 from tests.service.calls import submit_task
 from tests.service.conftest import FakeRuntimeHandle
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 RANDOM_REQUESTS = 1500
 
 

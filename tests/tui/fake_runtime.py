@@ -249,8 +249,8 @@ def read_screen_line(app: App[Any], number: int) -> str:
 
 
 async def wait_until(pilot: Pilot[Any], true: Callable[[], Any]) -> None:
-    """Let the app work until a condition holds; fail after ten seconds with the screen's text."""
-    end = time.monotonic() + 10.0
+    """Let the app work until a condition holds; fail after a minute with the screen's text."""
+    end = time.monotonic() + 60.0
     while not true():
         assert time.monotonic() < end, "\n".join(read_screen_lines(pilot.app))
         await pilot.pause(0.005)

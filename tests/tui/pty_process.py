@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-TIMEOUT = 15.0
+TIMEOUT = 60.0
 _COLOUR_CODES = re.compile(rb"\x1b\[[0-9;]*m")
 _CURSOR_REQUEST = b"\x1b[6n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli import definition_group, styles, time_format
 from app.cli.parser import (
-    DURATION,
+    TIMEOUT,
     Args,
     Command,
     OneOf,
@@ -170,14 +170,14 @@ def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) ->
     parser.add_option(
         "--finishes-within",
         dest="finishes",
-        type=DURATION,
+        type=TIMEOUT,
         metavar="TIME",
         help="deadline for finishing, counted from submission",
     )
     parser.add_option(
         "--starts-within",
         dest="starts",
-        type=DURATION,
+        type=TIMEOUT,
         metavar="TIME",
         help="deadline for starting, counted from submission",
     )

@@ -188,7 +188,7 @@ def parse_signal(text: str | None) -> int | None:
 def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
     fields = {
-        key[3:]: value
+        key[3:]: None if value == NO_TIMEOUT and key == "to_timeout" else value
         for key, value in vars(args).items()
         if key.startswith("to_") and value is not None
     }
@@ -229,10 +229,16 @@ def _format_change(name: str, before: Any, after: Any) -> str:
 
 NOW = "now"
 """Value of --at that removes the start time."""
+NO_TIMEOUT = "none"
+"""Value of --timeout that removes the timeout."""
 
 
 def _parse_at(text: str) -> str:
     return NOW if text.strip().lower() == NOW else parse_at(text)
+
+
+def _parse_timeout(text: str) -> float | str:
+    return NO_TIMEOUT if text.strip().lower() == NO_TIMEOUT else units.parse_positive_duration(text)
 
 
 def _format_start(when: str) -> str:
@@ -298,7 +304,14 @@ def _add_set_arguments(parser: Parser) -> None:
     add("--queue", "-q", dest="to_queue", type=require_text, metavar="QUEUE")
     add("--cpu", dest="to_cpu", type=CPU, metavar="CORES")
     add("--memory", dest="to_memory", type=SIZE, metavar="SIZE")
-    add("--timeout", "-t", dest="to_timeout", type=DURATION, metavar="TIME")
+    add(
+        "--timeout",
+        "-t",
+        dest="to_timeout",
+        type=make_type(_parse_timeout),
+        metavar="TIME",
+        help="new timeout; none: remove it",
+    )
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")

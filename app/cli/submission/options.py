@@ -8,6 +8,7 @@ from app.cli.parser import (
     PRIORITY,
     RETRIES,
     SIZE,
+    TIMEOUT,
     Parser,
     make_type,
     parse_new_name,
@@ -108,7 +109,7 @@ def _add_settings(group: Any) -> None:
     add(
         "-t",
         "--timeout",
-        type=DURATION,
+        type=TIMEOUT,
         metavar="TIME",
         help="end the task after 30s, 5m, 2h, 1d (a bare number: seconds)",
     )

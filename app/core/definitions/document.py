@@ -17,7 +17,7 @@ from app.core import sla
 from app.core.definitions import size_limits
 from app.core.json_types import is_object
 from app.core.schema import parameters
-from app.core.task_spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
+from app.core.task_spec import Capacity, Cpu, NameStr, Priority, Retries, Size, Timeout
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.units import quote
 from app.errors import Problem, Usage
@@ -77,7 +77,7 @@ class TemplateDefinition(Definition):
     type: NameStr | None = None
     description: str | None = None
     queue: NameStr | None = None
-    timeout: Duration | None = None
+    timeout: Timeout | None = None
     cpu: Cpu | None = None
     memory: Size | None = None
     retries: Retries | None = None

@@ -56,6 +56,14 @@ def parse_duration(text: str) -> float:
     return _check_range(seconds, _MAX_DURATION, "10 years", text)
 
 
+def parse_positive_duration(text: str) -> float:
+    """Parse a timeout or another limit and return seconds: 0 would be exceeded at once."""
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError(f"must be above 0, not {quote(text)}")
+    return seconds
+
+
 def _parse_clock_duration(word: str) -> float | None:
     """Return the seconds of `H:MM:SS` or `D-HH:MM:SS`, as Slurm writes a limit, or None."""
     days, _, clock = word.rpartition("-")

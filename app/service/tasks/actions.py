@@ -501,7 +501,7 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "queue": TypeAdapter(str),
     "cpu": TypeAdapter(task_spec.Cpu),
     "memory": TypeAdapter(task_spec.Size),
-    "timeout": TypeAdapter(task_spec.Duration | None),
+    "timeout": TypeAdapter(task_spec.Timeout | None),
     "retries": TypeAdapter(task_spec.Retries),
     "retry_delay": TypeAdapter(task_spec.Duration),
     "grace": TypeAdapter(task_spec.Duration),

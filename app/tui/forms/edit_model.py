@@ -93,8 +93,8 @@ def format_duration(seconds: float | None) -> str:
 
 
 def parse_limit(word: str) -> float | None:
-    """Parse a duration; nothing, `none` or `-` is no limit."""
-    return None if not word or word.lower() in NO_LIMIT else units.parse_duration(word)
+    """Parse a timeout; nothing, `none` or `-` is no limit."""
+    return None if not word or word.lower() in NO_LIMIT else units.parse_positive_duration(word)
 
 
 def make_int_parser(low: int, high: int) -> Callable[[str], int]:
@@ -628,12 +628,10 @@ def _name_empty(edit_field: EditField) -> str:
 def build_commands(sheet: EditSheet) -> list[list[str]]:
     """Return the equivalent command lines, as words.
 
-    None exist for removing a timeout or all tags.
+    None exists for removing all tags.
     """
     changes = sheet.find_changes()
-    if not changes or any(
-        name in ("timeout", "tag") and not value for name, value in changes.items()
-    ):
+    if not changes or ("tag" in changes and not changes["tag"]):
         return []
     options = [
         word
@@ -676,4 +674,6 @@ def _build_option(sheet: EditSheet, edit_field: EditField, value: Any) -> list[s
         return ["--on" if value else "--off"]
     if edit_field.name == "at":  # as typed: a relative time changes meaning
         return [edit_field.option, sheet.get_text(edit_field) or NOW]
+    if edit_field.name == "timeout" and value is None:
+        return [edit_field.option, "none"]
     return [edit_field.option, edit_field.show(value)] if edit_field.option else []

@@ -189,7 +189,7 @@ _PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ("priority", "Priority", lambda text: units.parse_int(text, -1_000_000, 1_000_000)),
     ("cpu", "CPU", units.parse_cpu),
     ("memory", "Memory", units.parse_size),
-    ("timeout", "Timeout", units.parse_duration),
+    ("timeout", "Timeout", units.parse_positive_duration),
     ("retries", "Retries", lambda text: units.parse_int(text, 0, 10_000)),
     ("retry_delay", "every", units.parse_duration),
 )

@@ -294,6 +294,15 @@ def test_a_start_time_is_sent_and_echoed(fake_runtime, cli):
     assert cli("set", "1", "--at", "soon").code == 2
 
 
+def test_none_removes_a_timeout(fake_runtime, cli):
+    runtime = fake_runtime(set=make_bulk_answer(1))
+
+    cli("set", "1", "--timeout", "none")
+
+    assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"timeout": None}}
+    assert "--timeout must be above 0" in cli("set", "1", "--timeout", "0").err
+
+
 def test_set_and_front_name_the_change(fake_runtime, cli):
     fake_runtime(
         set=make_bulk_answer(1, priority=[0, 10], timeout=[None, 3600.0], queue=["a", "b"]),

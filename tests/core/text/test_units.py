@@ -68,6 +68,14 @@ def test_an_invalid_duration_is_refused_with_the_input(text: str) -> None:
     assert units.quote(text) in str(refusal.value) and len(str(refusal.value)) < 120
 
 
+def test_a_limit_of_0_is_refused() -> None:
+    """A timeout of 0 would end the run at its start, and reads like no timeout."""
+    assert units.parse_positive_duration("0.5s") == 0.5
+    for text in ("0", "0s", "0:00:00"):
+        with pytest.raises(ValueError, match="must be above 0"):
+            units.parse_positive_duration(text)
+
+
 @pytest.mark.parametrize(
     ("text", "mib"),
     [

@@ -87,7 +87,7 @@ class FeedRecorder:
 
     def state(self) -> str:
         """Return the runtime's state on the next board."""
-        return self.boards.get(timeout=5).runtime.state
+        return self.boards.get(timeout=60).runtime.state
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ def no_feed_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_board_comes_at_once():
     with FeedRecorder(StoppableRuntime()) as seen:
-        assert seen.boards.get(timeout=5) == boards.busy()
+        assert seen.boards.get(timeout=60) == boards.busy()
 
 
 def test_a_dead_runtime_is_reported_and_replaced():
@@ -107,7 +107,7 @@ def test_a_dead_runtime_is_reported_and_replaced():
     with FeedRecorder(runtime) as seen:
         assert seen.state() == "running"
         runtime.die()
-        seen.gone.get(timeout=5)
+        seen.gone.get(timeout=60)
         assert seen.state() == "running"
     assert runtime.starts == 1
 
@@ -127,7 +127,7 @@ def test_a_failed_start_is_reported_next_to_the_board():
     runtime.refusal = Problem("the database is newer than this Taskdeck.")
     with FeedRecorder(runtime) as seen:
         assert seen.state() == "none"
-        assert str(seen.errors.get(timeout=5)) == "the database is newer than this Taskdeck."
+        assert str(seen.errors.get(timeout=60)) == "the database is newer than this Taskdeck."
         runtime.refusal = None
         while seen.state() != "running":
             pass
@@ -145,7 +145,7 @@ def test_a_failure_is_reported_and_the_feed_retries():
     runtime = StoppableRuntime()
     runtime.failure = OSError("the database is away")
     with FeedRecorder(runtime) as seen:
-        assert str(seen.errors.get(timeout=5)) == "the database is away"
+        assert str(seen.errors.get(timeout=60)) == "the database is away"
         runtime.failure = None
         assert seen.state() == "running"
 
@@ -158,10 +158,10 @@ def test_a_killed_runtime_is_replaced(lazy_runtime: RuntimeProcess):
     )
     following.start()
     try:
-        assert found.get(timeout=10).runtime.pid == first
+        assert found.get(timeout=60).runtime.pid == first
         os.kill(first, signal.SIGKILL)
         wait_until(
-            lambda: found.get(timeout=10).runtime.pid not in (first, None),
+            lambda: found.get(timeout=60).runtime.pid not in (first, None),
             "a board of another runtime",
         )
     finally:

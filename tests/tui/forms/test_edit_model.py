@@ -364,10 +364,14 @@ def test_the_shell_command_names_all_tasks():
 
 
 def test_edits_without_a_command_have_no_shell_command():
-    assert (
-        edit_model.build_commands(make_sheet(TASK, make_task_row(), timeout="", memory="8G")) == []
+    row = convert_rule(
+        RULE_ROW | {"conditions": RULE_ROW["conditions"] | {"match": {"tag": {"a": "b"}}}}
     )
+    assert edit_model.build_commands(make_sheet(RULE, row, tag="", enabled="off")) == []
     assert edit_model.build_commands(make_sheet(TASK, make_task_row())) == []
+    assert edit_model.build_commands(make_sheet(TASK, make_task_row(), timeout="")) == [
+        ["taskdeck", "set", str(make_task_row()["number"]), "--timeout", "none"]
+    ]
 
 
 def test_stored_texts_are_sanitized_wherever_they_are_shown():
