@@ -103,13 +103,14 @@ def list_alerts(
             "quiet": json.dumps(list(silences)),
         },
     )
-    return [_add_silence(_make_open_alert(row), silences) for row in rows]
+    return [_add_silence(alert, silences) for alert in _make_open_alerts(c, rows.all())]
 
 
 def find_open_alert(c: Connection, alert_id: int) -> AlertDetail | None:
     """Return an alert by id, with its task, conditions and silence."""
-    row = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).first()
-    return _add_silence(_make_open_alert(row), map_silences(c)) if row else None
+    rows = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).all()
+    silences = map_silences(c)
+    return next((_add_silence(one, silences) for one in _make_open_alerts(c, rows)), None)
 
 
 def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
@@ -191,7 +192,7 @@ def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
         f" {order} DESC LIMIT {RECENT_TASKS}",
         {"word": word},
     )
-    return [SlaTask._make(row) for row in rows]
+    return sla_cursor.make_tasks(c, rows)
 
 
 _SCOPE_GROUPS = (
@@ -238,7 +239,7 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[A
         " e.id > :after AND e.id <= :until AND e.status = 'succeeded') LIMIT :limit",
         page,
     ).all()
-    return [_make_open_alert(row) for row in (*ends, *successes)][:limit]
+    return _make_open_alerts(c, [*ends, *successes][:limit])
 
 
 def has_open_alerts(c: Connection) -> bool:
@@ -438,14 +439,17 @@ def restart_rule(c: Connection, sla_id: int) -> None:
     )
 
 
-def _make_open_alert(row: Any) -> AlertDetail:
+def _make_open_alerts(c: Connection, rows: Sequence[Any]) -> list[AlertDetail]:
     split = len(AlertRow._fields)
-    task = SlaTask._make(row[split:-1])
-    return AlertDetail(
-        AlertRow._make(row[:split]),
-        task if task.uuid else None,
-        json.loads(row[-1]) if row[-1] else None,
-    )
+    tasks = sla_cursor.make_tasks(c, [row[split:-1] for row in rows])
+    return [
+        AlertDetail(
+            AlertRow._make(row[:split]),
+            task if task.uuid else None,
+            json.loads(row[-1]) if row[-1] else None,
+        )
+        for row, task in zip(rows, tasks, strict=True)
+    ]
 
 
 def _add_silence(found: AlertDetail, silences: Mapping[int, Silence]) -> AlertDetail:

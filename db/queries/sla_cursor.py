@@ -10,11 +10,12 @@ an undo brought back. No statement reads more than a page of tasks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from db import raw_sql
 from db.queries import counters
 from db.states import ENDED, FAILED
 
@@ -47,23 +48,48 @@ class SlaTask(NamedTuple):
 
 ENDED_WORDS = ", ".join(f"'{word}'" for word in sorted(ENDED))
 FAILED_WORDS = ", ".join(f"'{word}'" for word in sorted(FAILED))
-_ORPHANED = (
-    "CASE WHEN t.status = 'cancelled' AND t.reason GLOB 'parent #*' THEN EXISTS (WITH RECURSIVE"
-    " ancestors(uuid) AS (SELECT t.uuid UNION SELECT d.parent_id FROM ancestors up CROSS JOIN"
-    " dependencies d ON d.task_id = up.uuid CROSS JOIN tasks p ON p.uuid = d.parent_id WHERE"
-    f" +d.kind = 'success' AND +p.status IN ('cancelled', {FAILED_WORDS})) SELECT 1 FROM ancestors"
-    f" up CROSS JOIN tasks f ON f.uuid = up.uuid WHERE +f.status IN ({FAILED_WORDS})) ELSE 0 END"
+_ANCESTORS = (
+    "WITH RECURSIVE ancestors(uuid) AS (SELECT value FROM json_each(?) UNION SELECT d.parent_id"
+    " FROM ancestors up CROSS JOIN dependencies d ON d.task_id = up.uuid CROSS JOIN tasks p ON"
+    " p.uuid = d.parent_id WHERE +d.kind = 'success' AND +p.status = 'cancelled') SELECT"
+    f" d.parent_id, up.uuid, p.status IN ({FAILED_WORDS}) FROM ancestors up CROSS JOIN dependencies"
+    " d ON d.task_id = up.uuid CROSS JOIN tasks p ON p.uuid = d.parent_id WHERE +d.kind = 'success'"
+    f" AND +p.status IN ('cancelled', {FAILED_WORDS})"
 )
 SLA_TASK_COLUMNS = (
     "t.uuid, t.number, t.name, t.status, t.created_at, t.not_before, t.ended_at, (SELECT"
     " min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start, t.reason,"
-    f" {_ORPHANED} AS orphaned"
+    " t.status = 'cancelled' AND t.reason GLOB 'parent #*' AS orphaned"
 )
-"""Columns of an `SlaTask`, of the task `t`."""
+"""Columns of an `SlaTask`, of the task `t`; `make_tasks` completes `orphaned`."""
 BROUGHT_BACK = "brought back"
 """Note of the event that an undo of a cancel writes."""
 _JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
 """Condition for events after which a task is judged at once, not at its time."""
+
+
+def make_tasks(c: Connection, rows: Iterable[Sequence[Any]]) -> list[SlaTask]:
+    """Return the tasks of rows of `SLA_TASK_COLUMNS`.
+
+    The tasks before them are read once for all: the tasks of a long chain have most in common.
+    """
+    tasks = [SlaTask._make(row) for row in rows]
+    cancelled = [task.uuid for task in tasks if task.orphaned]
+    if not cancelled:
+        return tasks
+    children: dict[str, list[str]] = {}
+    failed = set[str]()
+    for parent, child, is_failed in raw_sql.fetch_rows(c, _ANCESTORS, (json.dumps(cancelled),)):
+        children.setdefault(parent, []).append(child)
+        if is_failed:
+            failed.add(parent)
+    orphans, pending = set[str](), [*failed]
+    while pending:
+        for child in children.get(pending.pop(), ()):
+            if child not in orphans:
+                orphans.add(child)
+                pending.append(child)
+    return [task._replace(orphaned=task.uuid in orphans) for task in tasks]
 
 
 class TaskScope(NamedTuple):
@@ -131,7 +157,7 @@ def read_page(c: Connection, scope: TaskScope, after: int, until: int, since: st
         f" +t.ended_at > :since) ORDER BY t.number LIMIT {PAGE}",
         {"after": after, "until": until, "since": since, **scope.values},
     )
-    return [SlaTask._make(row) for row in rows]
+    return make_tasks(c, rows)
 
 
 def find_next_created(c: Connection, scope: TaskScope, after: int) -> str | None:
@@ -178,13 +204,13 @@ def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list
         f" json_each(:numbers)) AND {scope.where} AND t.deleted_at IS NULL",
         {"numbers": numbers, **scope.values},
     )
-    return [SlaTask._make(row) for row in rows]
+    return make_tasks(c, rows)
 
 
 def read_task(c: Connection, uuid: str) -> SlaTask:
     """Return a task as a rule evaluates it."""
     found = f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.uuid = ?"
-    return SlaTask._make(c.exec_driver_sql(found, (uuid,)).one())
+    return make_tasks(c, [c.exec_driver_sql(found, (uuid,)).one()])[0]
 
 
 def read_changed(
@@ -202,7 +228,7 @@ def read_changed(
         " t.uuid AND +a.status <> 'resolved') END",
         {"after": after, "until": until, "since": since, "rule": sla_id, **scope.values},
     )
-    return [SlaTask._make(row) for row in rows]
+    return make_tasks(c, rows)
 
 
 def has_changed(c: Connection, after: int, until: int) -> bool:

@@ -1,20 +1,21 @@
 """SLA rules: which tasks raise an alert, when, once, and what closes it."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from app.errors import Conflict, NotFound, Refused, Usage
 from app.service import alerts
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
-from app.service.tasks import actions
+from app.service.tasks import actions, submit
 from app.service.undo import undo
-from db.queries import transitions
+from db.queries import sla_cursor, transitions
 from tests.service.calls import execute_sql, list_operations, open_call, submit_task, to_stored_time
 
 START = datetime(2026, 11, 25, 10, 0, tzinfo=UTC).timestamp()
@@ -242,6 +243,31 @@ async def test_tasks_cancelled_after_a_failure_fire_and_those_a_user_cancels_do_
     await scenario.evaluate_at(at=2)
     said = f"cancelled: parent #{middle} cancelled; must succeed within 45m"
     assert await scenario.list_alerts() == [(f"#{last}", "firing", said)]
+
+
+async def test_a_long_chain_that_failed_is_walked_once_for_all_its_tasks(
+    scenario: SlaScenario,
+) -> None:
+    many, steps = 200, [0]
+    tasks = [{"argv": ["a"], "name": "t0"}]
+    tasks += [{"argv": ["a"], "name": f"t{n}", "after": [f"t{n - 1}"]} for n in range(1, many)]
+    await submit.submit(scenario.call, tasks=tasks)
+
+    def evaluate(c: Connection) -> list[sla_cursor.SlaTask]:
+        c.exec_driver_sql("UPDATE tasks SET status = 'failed', ended_at = 'x' WHERE number = 1")
+        (uuid,) = c.exec_driver_sql("SELECT uuid FROM tasks WHERE number = 1").one()
+        transitions.propagate_to_children(c, [uuid])
+        driver = cast(sqlite3.Connection, c.connection.driver_connection)
+        driver.set_progress_handler(lambda: steps.append(steps.pop() + 1), 1000)
+        try:
+            return sla_cursor.read_page(c, sla_cursor.TaskScope("1", {}), 0, many, "")
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    found = await scenario.call.db.write(evaluate)
+
+    assert [task.orphaned for task in found] == [False, *[True] * (many - 1)]
+    assert steps[0] < 150, "thousands of SQLite steps"
 
 
 async def test_an_undo_of_a_cancel_opens_its_alerts_again(scenario: SlaScenario) -> None:
