@@ -122,19 +122,12 @@ def map_states(c: Connection, uuids: Sequence[str]) -> dict[str, TaskStateRow]:
 def map_fields(
     c: Connection, uuids: Sequence[str], fields: Sequence[str]
 ) -> dict[str, tuple[Any, ...]]:
-    """Return {uuid: the values of columns of `TaskStateRow`, in this order}."""
+    """Return {uuid: the stored values of columns of `TaskStateRow`, in this order}."""
     sql = (
         f"SELECT uuid, {', '.join(fields)} FROM tasks WHERE uuid IN (SELECT value FROM"
         " json_each(?)) AND deleted_at IS NULL"
     )
-    rows = raw_sql.fetch_tuples(c, sql, (_to_json(uuids),))
-    flags = [at for at, name in enumerate(fields, 1) if name in ("hold", "pinned")]
-    if not flags:
-        return {row[0]: row[1:] for row in rows}
-    return {
-        row[0]: tuple(_BOOLEANS[row[at]] if at in flags else row[at] for at in range(1, len(row)))
-        for row in rows
-    }
+    return {row[0]: row[1:] for row in raw_sql.fetch_tuples(c, sql, (_to_json(uuids),))}
 
 
 _STATES = (

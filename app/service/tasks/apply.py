@@ -35,6 +35,7 @@ RECORDED_FIELDS = (
     "retry_delay", "grace", "name", "not_before", "retry_at", "pinned",
 )  # fmt: skip
 """Fields that verbs change, with the status first."""
+_FLAGS = ("hold", "pinned")
 
 TaskCheck = Callable[[AnyTask], None]
 TaskAction = Callable[[Connection, list[AnyTask]], Any]
@@ -214,7 +215,8 @@ def _compare(
     after: dict[str, Any] = {"status": new[0]}
     for name, one, other in zip(fields, old, new, strict=True):
         if one != other:
-            before[name], after[name] = one, other
+            is_flag = name in _FLAGS  # stored as a number
+            before[name], after[name] = (bool(one), bool(other)) if is_flag else (one, other)
     if all(runs) and runs[0] != runs[1]:
         before["run"], after["run"] = runs
     pairs = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
