@@ -526,7 +526,7 @@ def _create_read_engine(
     )  # fmt: skip
     event.listen(engine, "begin", sit)
     event.listen(engine, "begin", attached_index.attach_current)
-    event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+    event.listen(engine, "begin", lambda c: raw_sql.execute_statement(c, "BEGIN"))
     return engine
 
 

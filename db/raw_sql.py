@@ -70,12 +70,14 @@ def fetch_value(c: Connection, sql: str, parameters: Parameters = ()) -> Any:
 
 
 def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> None:
-    """Execute a statement that changes rows."""
+    """Execute a statement that returns no rows."""
     driver = c.connection.dbapi_connection
     if isinstance(driver, sqlite3.Connection):
         execute_on_driver(driver, sql, parameters)
     else:
-        c.exec_driver_sql(sql, _to_parameters(parameters))
+        from sqlalchemy.util import await_only
+
+        await_only(c.connection.driver_connection.execute_fetchall(sql, parameters))
 
 
 def execute_statements(c: Connection, sql: str, parameters: Sequence[Parameters]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -51,6 +52,23 @@ async def test_those_woken_by_a_commit_run_before_its_author(db: Database):
     await asyncio.gather(submit(), follow())
 
     assert order == ["woken", "answered"]
+
+
+async def test_a_read_enters_the_thread_of_its_connection_three_times(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await db.read(raw_sql.fetch_value, "SELECT 1")
+    entries: list[Any] = []
+    enter = aiosqlite.Connection._execute
+
+    async def note(self: aiosqlite.Connection, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        entries.append(fn)
+        return await enter(self, fn, *args, **kwargs)
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", note)
+
+    assert await db.read(raw_sql.fetch_value, "SELECT 1") == 1
+    assert len(entries) == 3  # BEGIN, the query, and the rollback
 
 
 async def test_a_reader_cannot_write(db: Database):

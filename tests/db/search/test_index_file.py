@@ -348,7 +348,7 @@ class _DriverConnection:
 
     def __init__(self, driver: sqlite3.Connection) -> None:
         self.connection = self
-        self.driver_connection = driver
+        self.dbapi_connection = self.driver_connection = driver
 
 
 async def test_readers_see_each_batch_and_a_replaced_file(indexed_path: Path):
