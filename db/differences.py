@@ -14,8 +14,12 @@ _MISSING = object()
 
 
 def to_comparable(value: Any) -> str:
-    """Return a value in comparable form: numbers as numbers, all else as JSON."""
-    return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
+    """Return a value in comparable form: whole numbers as integers, all else as JSON.
+
+    An integer may be too large for a float.
+    """
+    is_whole = type(value) is float and value.is_integer()
+    return json.dumps(int(value) if is_whole else value, sort_keys=True)
 
 
 def prune(before: Any, after: Any) -> tuple[Any, Any]:

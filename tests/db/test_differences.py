@@ -109,3 +109,11 @@ def test_any_change_is_reverted_exactly(before: Any, after: Any):
 
     assert differences.is_after(after, *pruned)
     assert json.dumps(differences.revert(after, *pruned)) == json.dumps(before)
+
+
+def test_integers_that_no_float_holds_are_compared():
+    before, after = {"default": 10**400, "text": "a"}, {"default": 10**400, "text": "b"}
+
+    assert differences.revert(after, *differences.prune(before, after)) == before
+    assert differences.to_comparable(10**400) != differences.to_comparable(10**400 + 1)
+    assert differences.to_comparable(3) == differences.to_comparable(3.0)
