@@ -405,6 +405,20 @@ def test_due_scheduled_and_retrying_tasks_are_released(
     assert builder.read_status(again) == "queued"
 
 
+def test_many_due_tasks_take_several_transactions(
+    connection: Connection, builder: TaskBuilder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(transitions, "MAX_DUE", 2)
+    found = [builder.submit_task(not_before=f"2099-01-0{day}T00:00:00.000000Z") for day in "312"]
+    connection.exec_driver_sql("UPDATE tasks SET not_before = '2000' || substr(not_before, 5)")
+
+    transitions.queue_due_tasks(connection)
+    assert [builder.read_status(uuid) for uuid in found] == ["scheduled", "queued", "queued"]
+    transitions.queue_due_tasks(connection)
+
+    assert builder.read_status(found[0]) == "queued"
+
+
 def test_a_not_before_in_the_past_starts_at_once(builder: TaskBuilder):
     assert (
         builder.read_status(builder.submit_task(not_before="2000-01-01T00:00:00.000000Z"))
