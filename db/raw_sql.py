@@ -77,7 +77,8 @@ def execute_statement(c: Connection, sql: str, parameters: Parameters = ()) -> N
     else:
         from sqlalchemy.util import await_only
 
-        await_only(c.connection.driver_connection.execute_fetchall(sql, parameters))
+        reader: Any = c.connection.driver_connection
+        await_only(reader.execute_fetchall(sql, parameters))
 
 
 def execute_statements(c: Connection, sql: str, parameters: Sequence[Parameters]) -> None:
