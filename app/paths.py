@@ -69,7 +69,8 @@ def refuse_foreign_home(home: str | Path) -> None:
     for folder, found in folders.items():
         if found.st_uid not in (own_uid, 0):
             raise _make_foreign_folder_error(home, folder, found.st_uid)
-        if _is_open_to_others(found):
+        is_parent = folder not in (home, f"{home}/run")
+        if _is_open_to_others(found, sticky_protects=is_parent):
             raise _make_open_folder_error(home, folder, found.st_uid)
 
 
@@ -134,9 +135,12 @@ def _make_open_folder_error(home: str, folder: str, owner: int) -> Refused:
     return Refused(message, "Choose another: --home DIR")
 
 
-def _is_open_to_others(folder: os.stat_result) -> bool:
-    """Return True if other users may rename files in the folder."""
-    if folder.st_mode & stat.S_ISVTX:
+def _is_open_to_others(folder: os.stat_result, sticky_protects: bool) -> bool:
+    """Return True if other users may rename files in the folder.
+
+    The sticky bit protects a home in a shared folder, but not files that the home lacks yet.
+    """
+    if folder.st_mode & stat.S_ISVTX and sticky_protects:
         return False
     return bool(
         folder.st_mode & stat.S_IWOTH

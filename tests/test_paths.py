@@ -155,6 +155,14 @@ def test_a_folder_that_all_may_write_to_is_refused(tmp_path: Path, name: str, mo
     paths.refuse_foreign_home(home)
 
 
+def test_a_sticky_home_is_refused(tmp_path: Path):
+    """Another user could make `backups` in it before the runtime does."""
+    paths.make_home(tmp_path / "home")
+    (tmp_path / "home").chmod(0o1777)
+
+    assert "other users may write to" in refuse(tmp_path / "home")
+
+
 def test_a_home_in_a_sticky_folder_is_accepted(tmp_path: Path):
     tmp_path.chmod(0o1777)
     paths.make_home(tmp_path / "home")

@@ -53,7 +53,7 @@ from app.errors import Usage
 from app.service import alerts, dispatch_view
 from app.service.context import Call
 from app.service.database import backup_files, backups, replica
-from app.service.definitions import queues
+from app.service.definitions import queues, slas
 from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
@@ -630,6 +630,7 @@ def _format_object(c: Connection, obj: str) -> str:
 
 async def show_status(call: Call) -> dict[str, Any]:
     """Return the state of runtime, queues, pools and alerts on one screen."""
+    await slas.evaluate_due(call)
     return await call.db.read(_read_status, call)
 
 

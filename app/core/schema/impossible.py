@@ -39,6 +39,8 @@ def find_contradiction(
         fault = "" if is_known(name) else "properties does not describe it: it cannot be given"
         if fault := fault or finder.find_fault(name, parts):
             return f"{format_path([name])} {word}, but {fault}"
+    if any(_forbids_all(part) for part, _ in parts):
+        return "not: {} forbids every value"
     least = max((part.get("minProperties", 0) for part, _ in parts), default=0)
     if least > count:
         return f"at least {least} parameters are needed, but there are {count}"
@@ -90,7 +92,7 @@ class _Finder:
             node for inner, resolver in said for node, _ in self.iterate_certain(inner, resolver)
         ]
         types = _ALL_TYPES.intersection(*map(_read_types, nodes))
-        if any(inner is False for inner, _ in said) or not types:
+        if any(inner is False for inner, _ in said) or any(map(_forbids_all, nodes)) or not types:
             return False
         if any(_is_empty_range(nodes, types, *bound) for bound in _BOUNDS):
             return False
@@ -99,6 +101,11 @@ class _Finder:
             all(self.evaluator.is_valid(value, inner, resolver) for inner, resolver in said)
             for value in min(lists, key=len)
         )
+
+
+def _forbids_all(node: Mapping[str, Any]) -> bool:
+    """Return True for `not: {}` and `not: true`."""
+    return "not" in node and (node["not"] is True or node["not"] == {})
 
 
 def _is_allowed(name: str, part: Mapping[str, Any]) -> bool:

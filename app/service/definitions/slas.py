@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from app.core import sla
 from app.core.text.sanitize import find_name_error, sanitize, truncate
-from app.errors import Conflict, Refused, Usage
+from app.errors import Conflict, Refused, Storage, Usage
 from app.service import sla_metrics
 from app.service.context import Call
 from app.service.tasks import lookup
@@ -40,11 +41,13 @@ class EvaluationResult:
 
 async def ls(call: Call) -> list[dict[str, Any]]:
     """Return all SLA rules with their state, most severe first."""
+    await evaluate_due(call)
     return await call.db.read(lambda c: add_state(c, definitions.list_slas(c)))
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
     """Return one SLA rule with its state."""
+    await evaluate_due(call)
     return await call.db.read(lambda c: add_state(c, [require_rule(c, name)])[0])
 
 
@@ -354,6 +357,18 @@ def _make_columns(
 
 
 # --- evaluation -------------------------------------------------------------------------
+
+
+async def evaluate_due(call: Call) -> None:
+    """Evaluate the rules, so that a reader sees the alert of a task that has just failed.
+
+    Without a runtime, or on a disk that cannot be written, the alerts stay as they are.
+    """
+    if call.live is None:
+        return
+    with suppress(Storage):
+        if await call.db.read(has_work, timestamps.utcnow()):
+            await call.db.write(evaluate, timestamps.utcnow())
 
 
 def evaluate(c: Connection, moment: datetime) -> EvaluationResult:

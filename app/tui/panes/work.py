@@ -62,12 +62,21 @@ class WorkPane(Table):
         self._today = (
             f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
         )
-        at = self._find_position(self.cursor)
+        at, waiting_row = self._find_position(self.cursor), self._find_waiting_row()
         waits = board.next if self.keep else mark_repeated_reasons(board.next)
         self.show({"running": running, "next": waits, "ended": ended})
         if self._cursor_row_expired and view.rows:
             self._replace_cursor(min(at or 0, len(view.rows) - 1))
             self.redraw()
+        elif waiting_row is not None and self._is_on_ended and waiting.rows:
+            # cancelled: the cursor stays among the waiting rows
+            self._replace_cursor(len(view.rows) + min(waiting_row, len(waiting.rows) - 1))
+            self.redraw()
+
+    def _find_waiting_row(self) -> int | None:
+        """Return the number of the cursor's row among the waiting ones, or None."""
+        keys = [row.key for row in self.find_view("next").rows]
+        return keys.index(self.cursor) if self.cursor in keys else None
 
     def _make_empty_lines(self, nothing: str) -> list[list[Span]]:
         """Return the text of an empty section; nothing before the first board."""

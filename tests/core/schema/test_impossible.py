@@ -30,6 +30,8 @@ def require_a(**schema: Any) -> dict[str, Any]:
         (require_a(type="string", minLength=5, maxLength=4), "its schema allows no value"),
         ({**require_a(type="string"), "allOf": [{"properties": {"a": {"type": "integer"}}}]},
          "its schema allows no value"),
+        ({**A, "not": {}}, "not: {} forbids every value"),
+        (require_a(**{"not": True}), "its schema allows no value"),
         ({**A, "minProperties": 2}, "at least 2 parameters are needed, but there are 1"),
         ({**A, "maxProperties": 0}, "at most 0 parameters are allowed, but every task has 1"),
     ],

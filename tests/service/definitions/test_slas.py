@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from app.errors import Conflict, NotFound, Refused, Usage
-from app.service import alerts
+from app.service import alerts, board
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
 from app.service.tasks import actions, submit
@@ -186,6 +186,20 @@ async def test_every_kind_of_failure_fires(scenario: SlaScenario, status: str, r
     await scenario.evaluate_at(at=2)
     said = f"{status.replace('_', ' ')}: {reason}; must succeed within 45m"
     assert await scenario.list_alerts() == [(f"#{number}", "firing", said)]
+
+
+async def test_readers_of_alerts_see_a_failure_that_was_not_evaluated_yet(
+    runtime_call: Call, worker: Any
+) -> None:
+    await slas.create(runtime_call, name="in-time", preset="finishes-within", value="1h")
+    await submit_task(runtime_call)
+    await worker.run(1, 1)
+
+    assert [row["sla"] for row in (await board.show_status(runtime_call))["alerts"]] == ["in-time"]
+    await submit_task(runtime_call)
+    await worker.run(2, 1)
+    assert [row["status"] for row in await alerts.ls(runtime_call)] == ["firing"] * 2
+    assert (await slas.show(runtime_call, name="in-time"))["open"] == {"firing": 2}
 
 
 async def test_a_failure_breaks_no_start_rule_and_no_rule_made_later(scenario: SlaScenario) -> None:

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from app.core.board import Board, EndedEntry, RunningEntry
 from app.tui.app import TaskdeckApp
+from app.tui.panes.work import WorkPane
 from tests.tui import boards
 from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 from tests.tui.screen_text import read_screen_lines
@@ -183,6 +184,21 @@ async def test_marking_many_on_the_deck_says_where_it_works(key: str):
             pilot,
             lambda: "* and v mark in the list of tasks: 5 opens it" in read_screen_lines(app)[-2],
         )
+
+
+async def test_the_cursor_stays_among_the_waiting_rows_after_a_cancel():
+    app, _ = make_recorded_deck()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_for(pilot, lambda: is_fed(app))
+        await pilot.press("8")
+        board = app.board
+        assert board is not None and app.deck is not None
+        pane = app.deck.query_one(WorkPane)
+        await wait_for(pilot, lambda: pane.cursor == board.next[0].key)
+        first = board.next[0]
+        ended = boards.make_ended(first.number, first.name, first.queue, "cancelled", 0.0, "")
+        await show(pilot, board._replace(next=board.next[1:], ended=(ended, *board.ended)))
+        assert pane.cursor == board.next[1].key
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
