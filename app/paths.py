@@ -264,8 +264,8 @@ def open_regular(path: str) -> BinaryIO:
 def open_regular_descriptor(path: str) -> int:
     """Return a descriptor of a log, or of another file that a job may have replaced.
 
-    Raise OSError, with ELOOP unless it is a regular file: opening a FIFO would wait for a writer,
-    and a link may lead to any file.
+    Raise OSError, with ELOOP for anything but a regular file. To open a FIFO would wait for a
+    writer, and a link may lead to any file.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -296,7 +296,7 @@ SUBMISSIONS = "submissions"
 def open_locked(path: str | Path) -> BinaryIO:
     """Create a file of a submission, which only its owner reads, and lock it.
 
-    A file without a lock is left by a killed process, and the runtime removes it.
+    The runtime removes a file without a lock, since the process that made the file was killed.
     """
     import fcntl
 

@@ -421,7 +421,7 @@ class Database:
 
 
 class WatchedRead(Generic[T]):
-    """A read that is left out while its last result was empty and nothing was written since.
+    """A read that is skipped while its last result is empty and nothing was written since.
 
     An idle runtime would otherwise repeat it each second.
     """
@@ -446,8 +446,8 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Open the database at `path`, which exists and has the current version.
 
-    `make_uri` opens the readers' connections. By default, and without a runtime, the file is opened
-    read-only, so that a read never checkpoints or creates anything.
+    `make_uri` makes the URI of the readers' connections. By default, a reader without a runtime
+    opens the file read-only, so that a read never checkpoints or creates anything.
     """
     make_uri = make_uri or (make_existing_uri if writable else make_read_only_uri)
     attached_index = AttachedIndex(

@@ -38,8 +38,8 @@ def find_left_processes(
 ) -> list[LeftProcess]:
     """Return the children of keeper and guard that belong to no running task.
 
-    `supervisors` are the pids of keeper and guard. The `known` children are left out; if there is
-    no other, the journal is not read.
+    `supervisors` are the pids of keeper and guard. Leave out the `known` children; without any
+    other, do not read the journal.
     """
     children = {pid for one in supervisors for pid in keeper.list_children(one)}
     others = children - {*supervisors, *known}

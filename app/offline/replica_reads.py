@@ -37,7 +37,7 @@ ATTEMPTS = 20
 def read(home: Path, verb: str, args: dict[str, Any]) -> Any:
     """Answer a reading verb from the replica in `home`, and leave no file there.
 
-    Without a WAL the file is read as immutable, so a read is repeated if the file has changed.
+    Without a WAL, SQLite reads the file as immutable, so repeat a read if the file has changed.
     Raise Conflict for a verb that needs more of a home than its database, else Storage.
     """
     if verb in HOME_VERBS:

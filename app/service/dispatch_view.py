@@ -47,7 +47,7 @@ FORECAST_CACHE_SECONDS = 2.0
 class RunTimeCache:
     """Cache of usual run times, and of forecasts from them.
 
-    Run times are read once in 30 s, or in 2 s while unknown, and not in every dispatch round.
+    Run times stay for 30 s, or 2 s while unknown, so that few dispatch rounds read them.
     """
 
     def __init__(self) -> None:
@@ -288,8 +288,8 @@ def _build_active(
 def plan_starts(c: Connection, cache: RunTimeCache) -> tuple[DispatchView, Sequence[QueuedTask]]:
     """Return the view of one dispatch round and the tasks to start.
 
-    Usually the first tasks of each queue fit its free slots, and no others matter. Only if one of
-    them does not start, a larger window is read.
+    Usually the first tasks of each queue fit its free slots, and no others matter. Read a larger
+    window only if one of these tasks does not start.
     """
     view = read_view(c, cache, closed=False, ahead=0)
     decision = decide(view)

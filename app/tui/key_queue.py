@@ -25,8 +25,9 @@ from app.tui.terminal.event_forwarding import ForwardingHook, forward_event
 SCREEN_TIMEOUT = 1.0
 """Maximum seconds a key waits for its screen."""
 FLOOD_AGE, FLOOD_KEYS = 3.0, 200
-"""Seconds that a key has waited, and number of keys behind it, from which all are discarded. Nobody
-types so much in that time; a stray paste as keys would keep the deck busy for minutes."""
+"""Age of the first waiting key in seconds and number of waiting keys, above which the deck discards
+all. Nobody types so much in that time; a stray paste as keys would keep the deck busy for
+minutes."""
 FLOOD_MESSAGE = "Keys came faster than the deck can act; those that waited were discarded."
 
 KeyInput = events.Key | events.Paste
@@ -83,7 +84,7 @@ class KeyQueueScreen(ForwardingHook):
 
 
 def is_flood(first: KeyInput, waiting: int) -> bool:
-    """Return True if the waiting keys, of which `first` is the oldest, are to be discarded."""
+    """Return True if the deck must discard the waiting keys; `first` is the oldest of them."""
     return waiting > FLOOD_KEYS and monotonic() - first.time > FLOOD_AGE
 
 

@@ -218,7 +218,7 @@ def read_changed(
 ) -> list[SlaTask]:
     """Return tasks in scope that failed, or that an undo brought back, by these events.
 
-    Failures before `since` are left out, and tasks brought back whose alert is open.
+    Leave out failures before `since`, and tasks brought back whose alert is open.
     """
     rows = c.exec_driver_sql(
         f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.uuid IN (SELECT e.task_id FROM events e"

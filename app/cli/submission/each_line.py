@@ -95,8 +95,8 @@ MAX_TEXT = 16 * 1024
 def open_lines(file: str, home: str, name: str) -> Iterator[tuple[dict[str, str], str]]:
     """Yield the arguments that carry the lines of a file, and its shown name ("" for stdin).
 
-    Bytes that are not UTF-8 become surrogates. Many lines are copied to the file `name` in the
-    home, which is removed at the end, or by the runtime if this process is killed.
+    Bytes that are not UTF-8 become surrogates. Many lines go into the file `name` in the home.
+    This process removes the file at the end; the runtime removes that of a killed process.
     """
     shown = "" if file == "-" else truncate(sanitize(file), 200)
     with ExitStack() as stack:

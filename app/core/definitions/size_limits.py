@@ -49,8 +49,9 @@ def check_length(text: str) -> None:
 def check_toml(text: str) -> None:
     """Raise Usage if a TOML text has too many values or too deep keys, without parsing it.
 
-    Signs inside strings and comments do not count. Tables and the parts of dotted keys take a
-    kilobyte or more each while they are parsed, so half as many are allowed as plain values.
+    Signs inside strings and comments do not count. The limit of keys, tables and parts of dotted
+    keys is half of that of values. A key counts as a value, too, and a table or a part takes a
+    kilobyte or more during parsing.
     """
     signs = _WORDS.sub("", _TEXTS.sub("", text))
     if max(map(signs.count, ",{")) > MAX_NODES or max(map(signs.count, "=.[")) > MAX_NODES // 2:

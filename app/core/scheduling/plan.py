@@ -195,8 +195,8 @@ class PoolBudget:
     def reserve(self, task: QueuedTask, slots: int) -> None:
         """Reserve resources for a task from the time when enough runs have ended.
 
-        Without a free slot, reserve only if one is free before: a task that waits for a slot must
-        not stop the other queues of its pool.
+        Without a free slot, reserve only if a slot becomes free before that time. A task that waits
+        for a slot must not stop the other queues of its pool.
         """
         cpu, memory, starts_in = self.cpu, self.memory, 0.0
         for end in sorted(self.ends):

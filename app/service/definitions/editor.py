@@ -95,7 +95,7 @@ def _get_word(kind: str) -> str:
 def _read_tables(kind: str, name: str | None, tables: Any) -> tuple[Definitions, list[Fault]]:
     """Return the definitions of tables that must define one object, and all faults.
 
-    The database is not needed.
+    Do not use the database.
     """
     definitions, faults = one_definition.read_definition(kind, name, tables)
     if not faults:

@@ -144,8 +144,8 @@ def match_similar(c: Connection, task: sla_cursor.SlaTask) -> dict[str, str]:
 def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results of the last dozen tasks under a rule, oldest first.
 
-    Each is {"number", "name", "status", "at": when the task met the rule, "value": seconds needed,
-    "late"}. A rule about a metric has none. `match` selects the tasks as in
+    Each is {"number", "name", "status", "at": when the task met the rule or failed, "value":
+    seconds needed, "late"}. A rule about a metric has none. `match` selects the tasks as in
     `alerts.list_recent_tasks`.
     """
     if rule.metric:

@@ -60,7 +60,7 @@ def map_kept_limits(c: Connection, timeout: float | None) -> dict[str, float]:
 
 
 def note_kept(row: Mapping[str, Any], kept: str) -> str:
-    """Return the note that a run is not affected by new settings."""
+    """Return the note that new settings do not affect the run in progress."""
     return (
         f"#{row['number']} is {row['status']}: this run keeps its {kept}, and the change applies"
         " to the next one."

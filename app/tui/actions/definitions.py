@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DefinitionSubject:
-    """Definition that a text defines. `name` is None for a new one."""
+    """Definition that a text in the editor defines. `name` is None for a new definition."""
 
     kind: str
     name: str | None
@@ -26,7 +26,7 @@ class DefinitionSubject:
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """Result of saving: the answer, or the problem and the version stored by now."""
+    """Result of saving: the answer, or the problem and the definition that is stored now."""
 
     answer: Mapping[str, Any]
     problem: Problem | None = None
@@ -36,7 +36,7 @@ class SaveResult:
 def check_definition(subject: DefinitionSubject, text: str, client: Client) -> Mapping[str, Any]:
     """Return the answer of `definition.check` for a text, with the position of each fault.
 
-    A text that cannot be parsed is not sent.
+    Send nothing if the text cannot be parsed.
     """
     from app.core.definitions import one_definition
 

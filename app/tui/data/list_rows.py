@@ -48,8 +48,8 @@ def format_end(row: EndedEntry) -> str:
 class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.
 
-    `until` is the end of its silence in UNIX seconds, `has_no_data` means that nothing was judged
-    yet, and `facts` is the row of `sla.ls`.
+    `until` is the end of its silence in UNIX seconds. `has_no_data` is True if nothing was judged
+    yet. `facts` is the row of `sla.ls`.
     """
 
     name: str

@@ -104,8 +104,8 @@ class TextSource:
 class LogLines:
     """Lines of a source up to `size`, which changes only in `refresh`.
 
-    A group of lines counts as one: lines that a program rewrites by moving the cursor up, and the
-    parts of an overlong line that it rewrites by carriage returns.
+    A group counts as one line. A program rewrites the lines of a group by moving the cursor up, or
+    the parts of an overlong line by carriage returns.
     """
 
     def __init__(self, source: LogSource) -> None:

@@ -54,8 +54,8 @@ def add_filter(
 ) -> str:
     """Return the title with marks, filter and note.
 
-    The filter is cut so that it hides no heading, and the marks are left out for it. The note, such
-    as the age of old rows, is always shown.
+    Cut the filter so that it hides no heading; leave out the marks if it needs their room. Always
+    show the note, such as the age of old rows.
     """
     end = min((at for at, _ in heads), default=room) - _BEFORE_TITLE
     least = min(measure_width(filter_text), MIN_FILTER_CELLS)

@@ -65,7 +65,7 @@ def _make_touch_trigger(table: str) -> str:
 
 
 def upgrade() -> None:
-    """Let triggers move `updated_at`, also where tasks are counted and operations undone."""
+    """Let triggers move `updated_at`, also for task counters and undone operations."""
     up, down = (_SET_LATER.format(row) for row in ("excluded", "NEW"))
     for name, statement in _make_count_triggers(up, f", {down}").items():
         _replace(name, statement)
