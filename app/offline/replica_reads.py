@@ -47,14 +47,14 @@ def read(home: Path, verb: str, args: dict[str, Any]) -> Any:
 
 
 def describe_age(home: str) -> str:
-    """Return `this is a copy of HOST:FOLDER of 10:31, 2m old`. Raise Storage."""
+    """Return `this is a replica of HOST:FOLDER, from 10:31, 2m old`. Raise Storage."""
     path = paths.get_replica_path(Path(home))
     origin, at = _read_unchanged(path, lambda: read_origin_and_time(path))
     if at is None:
-        return f"this is a copy of {origin}, of unknown age"
+        return f"this is a replica of {origin}, of unknown age"
     made, now = timestamps.parse_time(at), timestamps.utcnow()
     age = units.format_age((now - made).total_seconds())
-    return f"this is a copy of {origin} of {units.format_clock_time(made, now)}, {age} old"
+    return f"this is a replica of {origin}, from {units.format_clock_time(made, now)}, {age} old"
 
 
 def _read_unchanged(path: Path, read_once: Callable[[], T]) -> T:

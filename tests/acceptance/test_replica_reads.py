@@ -53,7 +53,7 @@ def read_replica(home: AcceptanceHome, there: Path, *words: str) -> Any:
         (("show", "1"), "first"),
         (("why", "2"), "held"),
         (("logs", "1"), "seen\n"),
-        (("status",), "none; this is a copy, "),
+        (("status",), "none; this is a replica, "),
         (("export",), "default"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
@@ -67,7 +67,7 @@ def test_reading_commands_answer_from_a_replica(
 
     assert said.returncode == 0 and says in said.stdout
     origin = f"{socket.gethostname()}:{source_home.home}"
-    assert said.stderr.startswith(f"taskdeck: this is a copy of {origin} of ")
+    assert said.stderr.startswith(f"taskdeck: this is a replica of {origin}, from ")
     assert " old.\n" in said.stderr
     assert read_state(replica_folder) == before
 

@@ -146,7 +146,7 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
         by = f" by {sanitize(runtime['stopped_by'])}" if runtime.get("stopped_by") else ""
         return "stopped", f"stopped{by} {up} ago. Start it: taskdeck serve --detach"
     if state == "copy":
-        return "none", f"none; this is a copy, {up} old"
+        return "none", f"none; this is a replica, {up} old"
     return "none", "none; the first submit starts one" if state == "none" else sanitize(state)
 
 
