@@ -52,7 +52,7 @@ class SlaRule(NamedTuple):
 class TaskTimes(NamedTuple):
     """Times of a task: submission, earliest start, first start and end.
 
-    `failure` says how a task failed that has ended without success: `failed: exit 1`.
+    `failure` describes how an ended task failed, such as `failed: exit 1`, or is "".
     """
 
     created: float
@@ -66,8 +66,8 @@ class SlaVerdict(NamedTuple):
     """Verdict on a task.
 
     `due` is the deadline. `done` is the time when the condition was met (None: not yet). `took` is
-    the time used so far. `late` is True once the rule is broken, by time or by a failure; `since`
-    is when it is or would be.
+    the time used so far. `late` is True once the rule is broken, by time or by a failure. `since`
+    is the time when the rule is, or would be, broken.
     """
 
     due: float

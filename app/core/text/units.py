@@ -142,8 +142,8 @@ def parse_past_period(text: str, now: datetime) -> tuple[datetime, datetime]:
     """Parse a past time and return its start and end as aware datetimes.
 
     Accepts what `db restore --at` does: `2h` or `2h ago`, `10:00` (its last occurrence), `now`,
-    `today`, `yesterday 10:00`, and ISO format, local without a zone. A day lasts until the next
-    one; of any other time both values are equal.
+    `today`, `yesterday 10:00`, and ISO format, local without a zone. A day ends where the next
+    day starts; for any other time, both values are equal.
     """
     from datetime import datetime, time, timedelta
 
