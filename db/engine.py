@@ -357,7 +357,7 @@ class Database:
 
     @contextmanager
     def announce_large_write(self) -> Iterator[None]:
-        """Let work that can wait rest during the block."""
+        """Mark the block as a large write, so that other work can wait (`has_large_write`)."""
         self._large_writes += 1
         try:
             yield
@@ -538,7 +538,7 @@ def _set_error(answer: asyncio.Future[Any], error: BaseException) -> None:
 def _set_result(answer: asyncio.Future[T], result: T, wakes: Sequence[Callable[[], None]]) -> None:
     """Send the wake-ups, then complete an answer, unless its caller was cancelled.
 
-    The dispatcher is then on its way before the caller encodes the answer.
+    The dispatcher then begins its round before the caller encodes the answer.
     """
     for wake in wakes:
         wake()

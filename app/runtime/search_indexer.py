@@ -29,7 +29,7 @@ PAUSE_RATIO = 2.0
 BUSY_PAUSE_RATIO = 20.0
 """Ratio of a pause to the step before it while others commit.
 
-Steps then take less than 5 % of the time, so most starts of tasks and most readers meet none.
+Steps then take less than 5 % of the time, so most starts of tasks and most reads meet no step.
 """
 
 TRANSIENT_ERRORS = {
@@ -123,7 +123,7 @@ class SearchIndexer:
     async def _pause_after(self, began: float, changes: int) -> None:
         """Pause after a step, and longer if others commit meanwhile.
 
-        A step commits at most once itself.
+        The step itself commits at most once, so more commits are those of others.
         """
         took = time.monotonic() - began
         await asyncio.sleep(PAUSE_RATIO * took)

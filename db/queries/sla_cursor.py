@@ -71,7 +71,7 @@ _JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BRO
 def make_tasks(c: Connection, rows: Iterable[Sequence[Any]]) -> list[SlaTask]:
     """Return the tasks of rows of `SLA_TASK_COLUMNS`.
 
-    The tasks before them are read once for all: the tasks of a long chain have most in common.
+    Read the tasks before them once for all rows: tasks of a long chain share most of these.
     """
     tasks = [SlaTask._make(row) for row in rows]
     cancelled = [task.uuid for task in tasks if task.orphaned]

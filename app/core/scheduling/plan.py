@@ -302,8 +302,8 @@ def is_open(queue: QueueView, pool: PoolView) -> bool:
 def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int], full: set[str]) -> bool:
     """Start a task if allowed; reserve resources for the first one that does not fit.
 
-    Add its queue to `full` if the queue has no free slot. Of a full queue only the
-    first task gets here, so only that task may get a reservation.
+    Add its queue to `full` if the queue has no free slot. Of a full queue only the first task gets
+    here, so only that task may get a reservation.
     """
     free, fits = slots[task.queue], room.has_free(task.cpu, task.memory)
     if free < 1:

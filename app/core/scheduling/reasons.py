@@ -371,7 +371,8 @@ def _describe_unknown_end(case: WaitingTask, backfill: BackfillBudget) -> str | 
 
 
 def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
-    is_named = any(need.is_lacking for need in find_needs(case))  # the first reason has the place
+    # The first reason names the position already if the task needs more than is free.
+    is_named = any(need.is_lacking for need in find_needs(case))
     position = None if is_named else case.format_position()
     place = f"{position} in queue {sanitize(case.queue.name)}" if position else None
     behind = f"behind #{head.number}, which has reserved pool {sanitize(case.budget.pool.name)}"

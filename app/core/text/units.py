@@ -57,7 +57,10 @@ def parse_duration(text: str) -> float:
 
 
 def parse_positive_duration(text: str) -> float:
-    """Parse a timeout or another limit and return seconds: 0 would be exceeded at once."""
+    """Parse a limit such as a timeout and return seconds.
+
+    Raise ValueError, also for 0, which any run would exceed at once.
+    """
     seconds = parse_duration(text)
     if seconds <= 0:
         raise ValueError(f"must be above 0, not {quote(text)}")

@@ -93,7 +93,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def parse_limit(word: str) -> float | None:
-    """Parse a timeout; nothing, `none` or `-` is no limit."""
+    """Parse a timeout. An empty text, `none` and `-` mean no limit."""
     return None if not word or word.lower() in NO_LIMIT else units.parse_positive_duration(word)
 
 
