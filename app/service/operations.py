@@ -111,7 +111,7 @@ def _explain_task_not_undoable(row: OperationRow) -> str:
     if row.verb == "cancel" and (
         was.get("status") not in WAITING or now.get("status") != "cancelled"
     ):
-        return "it ran: lost work does not come back"
+        return "it was running, and its work cannot be restored"
     return ""
 
 

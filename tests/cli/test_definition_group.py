@@ -417,13 +417,13 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
     )
 
     said = cli("alert", "silence", "on-time", "--until", "2026-01-31T08:00Z", "--reason", "backups")
-    assert said.out.startswith("sla on-time: quiet until ")
+    assert said.out.startswith("sla on-time: silenced until ")
     assert runtime.get_last_args("alert.silence") == {
         "ids": ["on-time"],
         "until": "2026-01-31T08:00:00+00:00",
         "reason": "backups",
     }
-    assert cli("alert", "unsilence", "on-time").out == "sla on-time: heard\n"
+    assert cli("alert", "unsilence", "on-time").out == "sla on-time: not silenced\n"
     assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
     for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
         assert cli("alert", *words).code == 2

@@ -138,8 +138,9 @@ def unsilence(session: CommandContext, args: Args) -> int:
 
 
 def _format_silence_result(row: dict[str, Any]) -> str:
-    until = f" until {time_format.format_clock(row['until'])}" if row.get("until") else ""
-    return f"sla {sanitize(str(row['sla']))}: {styles.format_status(row['status'])}{until}"
+    until = row.get("until")
+    state = f"silenced until {time_format.format_clock(until)}" if until else "not silenced"
+    return f"sla {sanitize(str(row['sla']))}: {state}"
 
 
 def _format_alert_result(alert: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Reasons why a task waits. Each has a sentence with numbers and a form of at most 44 cells."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 
@@ -177,8 +177,11 @@ def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
 
 def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
     needs = [need for need in find_needs(case) if need.is_lacking]
+    if case.is_full:  # the reason before names the position
+        case = replace(case, position=None)
     for need in sorted(needs, key=lambda need: -_find_sufficient_ends(need, case.holders)[1]):
         yield _explain_need(need, case)
+        case = replace(case, position=None)
 
 
 def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
@@ -269,7 +272,7 @@ def _find_sufficient_ends(
 def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun]) -> str:
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
-        return "no known end frees enough"
+        return "no running task has a known end that frees enough"
     first = (
         f"#{runs[0].number} frees {need.format_amount(need.get_amount(runs[0]))}"
         f" {_format_end(runs[:1])}"

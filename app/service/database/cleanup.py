@@ -188,9 +188,7 @@ def _format_rule(
     scope: ExpiryRule, why: str, figures: CleanupFigures, upkeep: MaintenanceSettings
 ) -> dict[str, Any]:
     """Return what one rule deletes, as sent to clients."""
-    name = {"all": "all", "removed": "removed by hand"}.get(
-        scope.kind, f"{scope.kind} {scope.name}"
-    )
+    name = {"all": "all", "removed": "removed"}.get(scope.kind, f"{scope.kind} {scope.name}")
     return {
         "rule": name,
         "why": why,
@@ -209,7 +207,7 @@ def _describe_reason(scope: ExpiryRule, why: str, upkeep: MaintenanceSettings) -
         "age": f"older than {units.format_duration_setting(rule.keep or _get_longest_age(upkeep))}",
         "runs": f"beyond the newest {rule.runs or 0:,} runs",
         "logs": f"beyond {units.format_memory(rule.logs)} of logs",
-    }.get(why, "removed by hand")
+    }.get(why, "deleted by a user")
 
 
 def _describe_next(report: CleanupReport) -> dict[str, Any]:

@@ -374,12 +374,12 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
     """Describe a task that does not wait."""
     if row.status in ENDED:
         how = row.status.replace("_", " ") + (f": {sanitize(row.reason)}" if row.reason else "")
-        return {"code": "ended", "text": f"it has ended, {how}", "short": how[:44]}
+        return {"code": "ended", "text": how, "short": how[:44]}
     runs = [run for run in reads.list_runs(c, row.uuid) if run.status not in ENDED]
     text = (
-        f"it runs, attempt {row.attempts}"
+        f"running, attempt {row.attempts}"
         if not runs or runs[-1].status == "running"
-        else f"it is {runs[-1].status}"
+        else str(runs[-1].status)
     )
     return {"code": "running", "text": text, "short": text}
 

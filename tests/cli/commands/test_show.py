@@ -323,20 +323,20 @@ def test_why_answers_for_running_and_ended_tasks(fake_runtime, cli):
     runs = {
         **WAITING,
         "status": "running",
-        "reasons": [{"code": "running", "text": "it runs, attempt 1", "short": ""}],
+        "reasons": [{"code": "running", "text": "running, attempt 1", "short": ""}],
     }
     ended = {
         **WAITING,
         "status": "failed",
-        "reasons": [{"code": "ended", "text": "it has ended, failed: exit 1", "short": ""}],
+        "reasons": [{"code": "ended", "text": "failed: exit 1", "short": ""}],
         "last_lines": ["one", "\x1b[31mno such file\x1b]0;x\x07", ""],
     }
     fake_runtime(why=[runs, ended])
 
     assert (
         cli("why", "1", "2").out
-        == "#1049 resnet50-sweep-08: it runs, attempt 1.\n\n#1049 resnet50-sweep-08: it has ended,"
-        " failed: exit 1.\n  no such file\n"
+        == "#1049 resnet50-sweep-08: running, attempt 1.\n\n#1049 resnet50-sweep-08: failed:"
+        " exit 1.\n  no such file\n"
     )
 
 

@@ -98,7 +98,10 @@ def test_waiting_for_a_run_of_unknown_end_has_no_expected_start():
 
     why = explain(make_view(make_queue("q", task), make_run(10)), make_task_state(task), 0)
 
-    assert list_texts(why)[0] == "needs 4 cpu of pool p, 3 free; no known end frees enough"
+    assert (
+        list_texts(why)[0]
+        == "needs 4 cpu of pool p, 3 free; no running task has a known end that frees enough"
+    )
     assert why.expected_in is None
 
 
@@ -111,7 +114,8 @@ def test_an_overdue_run_is_named_without_an_end():
 
     assert (
         list_texts(why)[0]
-        == "needs 4 cpu of pool p, 3 free; no known end frees enough; #10 is overdue"
+        == "needs 4 cpu of pool p, 3 free; no running task has a known end that frees enough;"
+        " #10 is overdue"
     )
     assert why.expected_in is None
 

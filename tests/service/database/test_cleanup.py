@@ -123,7 +123,7 @@ async def test_the_answer_names_rule_and_reason(db: Database, call_with_retentio
 
     assert [
         (rule["rule"], rule["because"], rule["runs"], rule["tasks"]) for rule in told["rules"]
-    ] == [("all", "older than 5d", 100, 100), ("removed by hand", "removed by hand", 10, 10)]
+    ] == [("all", "older than 5d", 100, 100), ("removed", "deleted by a user", 10, 10)]
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ async def test_why_of_an_ended_task_describes_its_end(runtime_call: Call, worker
     answer, well = await views.explain(runtime_call, ids=[1, 2])
 
     assert answer["reasons"] == [
-        {"code": "ended", "text": "it has ended, failed: exit 3", "short": "failed: exit 3"}
+        {"code": "ended", "text": "failed: exit 3", "short": "failed: exit 3"}
     ]
     assert (answer["last_lines"], well["last_lines"]) == (["it began", "no such file"], [])
 

@@ -363,7 +363,8 @@ async def test_a_task_that_ran_is_not_brought_back(ann: Call, worker):
     await worker.end(runid, 0)
 
     assert await undo_operations(ann, cancelled) == [
-        "cancel of #1 true: run running → stopping: it ran: lost work does not come back."
+        "cancel of #1 true: run running → stopping: it was running, and its work cannot be"
+        " restored."
     ]
 
 

@@ -192,8 +192,8 @@ def _describe_carried(counts: RestoreSummary) -> list[tuple[int, str]]:
         f"{_format_count(unknown, 'run')} unknown to the backup; the task cannot be determined"
     )
     held_back = (
-        f"so {_format_count(held, 'waiting task')} may have run and {_conjugate_be(held)} held;"
-        " to release one: taskdeck release TASK"
+        f"{_format_count(held, 'waiting task')} may have run already and {_conjugate_be(held)}"
+        " held; to release one: taskdeck release TASK"
     )
     return [
         (len(tasks), carried_over),
@@ -216,8 +216,8 @@ def _describe_dropped(counts: RestoreSummary) -> list[str]:
     if counts["operations"]:
         lost = f"; their changes are lost: {_join_some(undone)}" if undone else ""
         lines.append(
-            f"{_format_count(counts['operations'], 'operation')} since"
-            f" {_conjugate_be(counts['operations'])} not in its log{lost}"
+            f"{_format_count(counts['operations'], 'later operation')}"
+            f" {_conjugate_be(counts['operations'])} missing from its log{lost}"
         )
     return lines
 

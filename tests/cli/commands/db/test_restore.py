@@ -42,12 +42,12 @@ def test_discarded_changes_are_listed_in_two_lines():
     assert restore._describe_dropped(asdict(many)) == [
         "not carried over, created since: queue night, 2 templates (a, b), rule soon",
         (
-            "1,234 operations since are not in its log; their changes are lost: 1 queue pause, "
-            "2 set priority"
+            "1,234 later operations are missing from its log; their changes are lost:"
+            " 1 queue pause, 2 set priority"
         ),
     ]
     assert restore._describe_dropped(asdict(ReconcileResult(operations=1))) == [
-        "1 operation since is not in its log"
+        "1 later operation is missing from its log"
     ]
     assert restore._describe_dropped(asdict(ReconcileResult())) == []
 
@@ -94,7 +94,7 @@ def test_lost_and_possibly_repeated_runs_are_reported():
     )
     assert said[5:] == [
         "1 run unknown to the backup; the task cannot be determined",
-        "so 2 waiting tasks may have run and are held; to release one: taskdeck release TASK",
+        "2 waiting tasks may have run already and are held; to release one: taskdeck release TASK",
         "the next task will be #16",
     ]
 
