@@ -315,7 +315,7 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
 
 
 def _read_replica(c: Connection, call: Call) -> ReplicaFacts | None:
-    """Return the lag of the replica, or None without a replica, and in a replica."""
+    """Return the lag of the home's replica, or None without one, and None for a replica itself."""
     found = replica.to_dict(None if call.is_replica else replicas.find_replica(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
 

@@ -64,7 +64,7 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
 
 
 SHOWN_RUNNING = 5
-"""Maximum number of tasks named that a drain waits for."""
+"""Maximum number of tasks named in the note about a drain."""
 
 
 def _report_drain(session: CommandContext) -> None:
@@ -78,7 +78,7 @@ def _report_drain(session: CommandContext) -> None:
             if tasks and len(tasks) != left:
                 output.print_note(_format_drain(tasks))
             left = len(tasks)
-    except Problem:  # the runtime ended while it was asked
+    except Problem:  # the runtime ended before its answer
         pass
     finally:
         reader.close()

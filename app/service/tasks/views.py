@@ -235,8 +235,8 @@ async def find_left(
 ) -> list[dict[str, Any]]:
     """Return the processes that outlive these runs, as {"pid", "name", "certain"}.
 
-    A process that hides which run started it counts as uncertain if it began during one of the
-    runs. `known` are the processes of the running tasks.
+    A process that does not name the run that started it is uncertain if it began during one of the
+    runs. `known` are the pids of the running tasks.
     """
     if call.live is None or not runs:
         return []
@@ -254,7 +254,7 @@ async def find_left(
 
 
 def _is_left_by(one: LeftProcess, runs: Sequence[dict[str, Any]]) -> bool | None:
-    """Return True if one of the runs started the process, None if certainly not, else False."""
+    """Return True if one of the runs started the process, False if one may have, else None."""
     if one.runid:
         return any(run["runid"] == one.runid for run in runs) or None
     during = [run for run in runs if _has_begun_during(one, run)]

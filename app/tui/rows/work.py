@@ -206,11 +206,11 @@ def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
 
 
 _PLACE = re.compile(r"\S+ of [\d,]+")
-"""Place in the queue, such as `second of 14`."""
+"""Position in the queue, such as `second of 14`."""
 
 
 def mark_repeated_reasons(rows: Sequence[NextEntry]) -> tuple[NextEntry, ...]:
-    """Mark rows whose reason, after the place in the queue, begins the reason above."""
+    """Mark rows whose reason, after the position, is the begin of the reason of the row above."""
     marked, above = list[NextEntry](), ("", "")
     for row in rows:
         place, _, reason = row.why.partition("; ")
@@ -222,7 +222,7 @@ def mark_repeated_reasons(rows: Sequence[NextEntry]) -> tuple[NextEntry, ...]:
 
 
 def _make_reason_cell(row: NextEntry, reason: str, look: Look) -> Cell:
-    """Return the cell of a reason, with the place in the queue alone if the reason repeats."""
+    """Return the cell of a reason, with the position alone if the reason repeats."""
     return Cell(look.sanitize(reason.partition("; ")[0] if row.repeats else reason))
 
 
