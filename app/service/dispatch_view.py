@@ -241,21 +241,21 @@ def _build_queue(row: QueueRow, line: tuple[QueuedTask, ...], total: int) -> Que
     )
 
 
-def to_waiting(c: Connection, cache: RunTimeCache, t: Any, *, likely: bool = True) -> QueuedTask:
+def to_waiting(c: Connection, cache: RunTimeCache, row: Any, *, likely: bool = True) -> QueuedTask:
     """Convert a row to a waiting task of the plan, with or without likely run times."""
-    past = cache.get_past(c, t.template, t.name) if likely else None
+    past = cache.get_past(c, row.template, row.name) if likely else None
     return QueuedTask(
-        t.uuid,
-        t.number,
-        t.name,
-        t.queue,
-        t.priority,
-        t.front,
-        t.cpu,
-        t.memory,
-        run_times.estimate_duration(cache.get_usual(c, t.template), t.timeout),
-        t.timeout,
-        run_times.limit_run_times(past.likely, t.timeout) if past else (),
+        row.uuid,
+        row.number,
+        row.name,
+        row.queue,
+        row.priority,
+        row.front,
+        row.cpu,
+        row.memory,
+        run_times.estimate_duration(cache.get_usual(c, row.template), row.timeout),
+        row.timeout,
+        run_times.limit_run_times(past.likely, row.timeout) if past else (),
     )
 
 

@@ -80,25 +80,29 @@ class _Finder:
         """Return why a parameter cannot be given, or ""."""
         if not all(_is_allowed(name, part) for part, _ in parts):
             return "additionalProperties: false forbids it"
-        said = [
+        schemas = [
             (part["properties"][name], resolver)
             for part, resolver in parts
             if name in part.get("properties", {})
         ]
-        return "" if self._has_value(said) else "its schema allows no value"
+        return "" if self._has_value(schemas) else "its schema allows no value"
 
-    def _has_value(self, said: Sequence[_Part]) -> bool:
+    def _has_value(self, schemas: Sequence[_Part]) -> bool:
         nodes = [
-            node for inner, resolver in said for node, _ in self.iterate_certain(inner, resolver)
+            node for inner, resolver in schemas for node, _ in self.iterate_certain(inner, resolver)
         ]
         types = _ALL_TYPES.intersection(*map(_read_types, nodes))
-        if any(inner is False for inner, _ in said) or any(map(_forbids_all, nodes)) or not types:
+        if (
+            any(inner is False for inner, _ in schemas)
+            or any(map(_forbids_all, nodes))
+            or not types
+        ):
             return False
         if any(_is_empty_range(nodes, types, *bound) for bound in _BOUNDS):
             return False
         lists = [found for node in nodes if (found := _list_values(node)) is not None]
         return not lists or any(
-            all(self.evaluator.is_valid(value, inner, resolver) for inner, resolver in said)
+            all(self.evaluator.is_valid(value, inner, resolver) for inner, resolver in schemas)
             for value in min(lists, key=len)
         )
 
@@ -117,8 +121,8 @@ def _is_allowed(name: str, part: Mapping[str, Any]) -> bool:
 
 
 def _read_types(node: Mapping[str, Any]) -> frozenset[str]:
-    said = node.get("type", _ALL_TYPES)
-    types = frozenset([said] if isinstance(said, str) else said)
+    named = node.get("type", _ALL_TYPES)
+    types = frozenset([named] if isinstance(named, str) else named)
     return types | {"integer"} if "number" in types else types
 
 
@@ -127,9 +131,13 @@ def _list_values(node: Mapping[str, Any]) -> Sequence[Any] | None:
 
 
 def _is_empty_range(
-    nodes: Sequence[Mapping[str, Any]], types: frozenset[str], low: str, high: str, of: set[str]
+    nodes: Sequence[Mapping[str, Any]],
+    types: frozenset[str],
+    low: str,
+    high: str,
+    limited_types: set[str],
 ) -> bool:
     """Return True if all values have a type that the bounds limit, and the bounds cross."""
     lows = [node[low] for node in nodes if low in node]
     highs = [node[high] for node in nodes if high in node]
-    return types <= of and bool(lows and highs) and max(lows) > min(highs)
+    return types <= limited_types and bool(lows and highs) and max(lows) > min(highs)

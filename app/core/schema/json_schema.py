@@ -77,7 +77,7 @@ def limit_steps() -> Generator[None]:
     except (regex.PatternTimeoutError, RecursionError):
         raise LimitExceededError("takes too long to check") from None
     except Unresolvable as error:
-        raise _make_unresolved("$ref", str(error.ref)) from None
+        raise _make_unresolved_error("$ref", str(error.ref)) from None
     finally:
         _steps.reset(outside)
 
@@ -331,18 +331,18 @@ def _list_same_value(node: Mapping[str, Any], resolver: Any, is_legacy: bool) ->
             try:
                 found.append(resolver.lookup(node[word]).contents)
             except Unresolvable:
-                raise _make_unresolved(word, node[word]) from None
+                raise _make_unresolved_error(word, node[word]) from None
     if is_legacy and "$ref" in node:
         return found
     found += [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, resolver, True)]
     return [*found, node.get("not"), *node.get("dependencies", {}).values()]
 
 
-def _make_unresolved(word: str, reference: str) -> InvalidSchemaError:
+def _make_unresolved_error(keyword: str, reference: str) -> InvalidSchemaError:
     if reference.startswith("#"):
-        return InvalidSchemaError(f"{word} {quote(reference)} leads nowhere: correct its path")
+        return InvalidSchemaError(f"{keyword} {quote(reference)} leads nowhere: correct its path")
     return InvalidSchemaError(
-        f"{word} {quote(reference)} is outside of the schema, where nothing is read: copy the"
+        f"{keyword} {quote(reference)} is outside of the schema, where nothing is read: copy the"
         " definition into $defs and refer to #/$defs/NAME"
     )
 

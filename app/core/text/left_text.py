@@ -30,10 +30,10 @@ def describe_left(left: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _describe(left: Sequence[Mapping[str, Any]], one: str, more: str) -> list[str]:
+def _describe(left: Sequence[Mapping[str, Any]], singular: str, plural: str) -> list[str]:
     if not left:
         return []
-    what = one if len(left) == 1 else more.format(f"{len(left):,}")
+    what = singular if len(left) == 1 else plural.format(f"{len(left):,}")
     named = ", ".join(f"{item['pid']} ({sanitize(item['name'])})" for item in left[:MAX_NAMED])
     rest = f" and {len(left) - MAX_NAMED:,} more" if len(left) > MAX_NAMED else ""
     pids = " ".join(str(item["pid"]) for item in left[:MAX_NAMED])

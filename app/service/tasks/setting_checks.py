@@ -39,9 +39,9 @@ def map_start_times(c: Connection) -> dict[str, str]:
     return {run.task_id: run.start_time for run in reads.list_running(c) if run.start_time}
 
 
-def refuse_passed_limit(row: lookup.AnyTask, timeout: float, begun: str) -> None:
+def refuse_passed_limit(row: lookup.AnyTask, timeout: float, started_at: str) -> None:
     """Raise a problem if the task has run for longer than a new timeout."""
-    ran = (timestamps.utcnow() - timestamps.parse_time(begun)).total_seconds()
+    ran = (timestamps.utcnow() - timestamps.parse_time(started_at)).total_seconds()
     if ran >= timeout:
         raise Conflict(
             f"#{row.number} has run for {units.format_duration(ran)}, so a timeout of"

@@ -245,30 +245,30 @@ async def find_left(
     found = await asyncio.to_thread(
         find_left_processes, os.fspath(call.home), supervisors, frozenset(known)
     )
-    judged = [(one, _is_left_by(one, runs)) for one in found]
+    judged = [(process, _judge_origin(process, runs)) for process in found]
     return [
-        {"pid": one.pid, "name": one.name, "certain": certain}
-        for one, certain in judged
+        {"pid": process.pid, "name": process.name, "certain": certain}
+        for process, certain in judged
         if certain is not None
     ]
 
 
-def _is_left_by(one: LeftProcess, runs: Sequence[dict[str, Any]]) -> bool | None:
+def _judge_origin(process: LeftProcess, runs: Sequence[dict[str, Any]]) -> bool | None:
     """Return True if one of the runs started the process, False if one may have, else None."""
-    if one.runid:
-        return any(run["runid"] == one.runid for run in runs) or None
-    during = [run for run in runs if _has_begun_during(one, run)]
-    if any(run["pid"] == one.session for run in during):
+    if process.runid:
+        return any(run["runid"] == process.runid for run in runs) or None
+    during = [run for run in runs if _has_begun_during(process, run)]
+    if any(run["pid"] == process.session for run in during):
         return True
     return False if during else None
 
 
-def _has_begun_during(one: LeftProcess, run: dict[str, Any]) -> bool:
+def _has_begun_during(process: LeftProcess, run: dict[str, Any]) -> bool:
     if not run["start_time"]:
         return False
-    end = timestamps.to_unix(run["end_time"]) if run["end_time"] else one.began
+    end = timestamps.to_unix(run["end_time"]) if run["end_time"] else process.began
     first = timestamps.to_unix(run["start_time"]) - START_TOLERANCE
-    return first <= one.began <= end + START_TOLERANCE
+    return first <= process.began <= end + START_TOLERANCE
 
 
 def get_use(call: Call, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -205,7 +205,7 @@ def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
     return Cell(look.adapt_text(units.format_estimate_range(*row.expected_in)))
 
 
-_PLACE = re.compile(r"\S+ of [\d,]+")
+_POSITION = re.compile(r"\S+ of [\d,]+")
 """Position in the queue, such as `second of 14`."""
 
 
@@ -213,8 +213,8 @@ def mark_repeated_reasons(rows: Sequence[NextEntry]) -> tuple[NextEntry, ...]:
     """Mark rows whose reason, after the position, is the begin of the reason of the row above."""
     marked, above = list[NextEntry](), ("", "")
     for row in rows:
-        place, _, reason = row.why.partition("; ")
-        reason = reason if _PLACE.fullmatch(place) else ""
+        position, _, reason = row.why.partition("; ")
+        reason = reason if _POSITION.fullmatch(position) else ""
         repeats = bool(reason) and row.queue == above[0] and above[1].startswith(reason)
         marked.append(row._replace(repeats=repeats))
         above = above if repeats else (row.queue, reason)
