@@ -78,9 +78,11 @@ class Parser(argparse.ArgumentParser):
             return Usage(f'unexpected argument: "{shown}"', self._make_help_hint())
         name = word.partition("=")[0]
         hint = FOREIGN_OPTIONS.get(name) if command == "submit" else None
-        nearest = find_nearest(
-            name, [known for known in self._option_string_actions if len(known) > 2]
+        # Without the dashes, which would make unlike names look alike.
+        near = find_nearest(
+            name.lstrip("-"), [known[2:] for known in self._option_string_actions if known[2:]]
         )
+        nearest = f"--{near}" if near else ""
         return Usage(
             f"unknown option {shown} of {command}.",
             hint or (f"Nearest: {nearest}" if nearest else self._make_help_hint()),
@@ -115,6 +117,9 @@ FOREIGN_OPTIONS = {
     "--job-name": "Name: --name NAME",
     "--label": "Name: --name NAME",
     "--group": "Mark tasks: --tag group=NAME",
+    "--array": "One task per line of input: --each",
+    "--nice": "Order: --priority N",
+    "--walltime": "Limit: --timeout 2h",
     "--cron": _BY_CRON,
     "--every": _BY_CRON,
     "--notify": "Rules and alerts: taskdeck help sla",

@@ -98,9 +98,17 @@ def split_known_actions(keys: KeyMap, path: str) -> tuple[KeyMap, str]:
 def _describe_unknown(unknown: Sequence[str], there: Iterable[str]) -> str:
     """Name an unknown action; the nearest one comes last, since narrow lines keep the end."""
     more = f" And {len(unknown) - 1} more." if len(unknown) > 1 else ""
-    near = find_nearest(unknown[0], there)
+    near = _find_nearest_action(unknown[0], there)
     advice = f"Nearest: {near}; ignored." if near else "Ignored; ? then i shows all."
     return f'no action "{sanitize(unknown[0])}".{more} {advice}'
+
+
+def _find_nearest_action(name: str, there: Iterable[str]) -> str | None:
+    """Return the action that is probably meant. A right first word must not outweigh the rest."""
+    scope, dot, rest = name.rpartition(".")
+    same = {other.removeprefix(scope + dot) for other in there if other.startswith(scope + dot)}
+    near = find_nearest(rest, same) if dot and same else None
+    return f"{scope}.{near}" if near else None if same else find_nearest(name, there)
 
 
 def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
@@ -115,7 +123,7 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
     there = index_bindings(nodes)
     for name in keys:
         if name not in there:
-            near = find_nearest(name, there)
+            near = _find_nearest_action(name, there)
             hint = f" Nearest: {near}." if near else ""
             raise Usage(
                 f'{path}: there is no action "{sanitize(name)}".{hint}',

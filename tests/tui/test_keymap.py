@@ -108,6 +108,7 @@ def test_rebound_keys_are_normalized():
         ({"pick.next": "l"}, "letters select there"),
         ({"pick.open": "f2,?"}, "letters select there"),
         ({"task.log": "nosuchkey"}, 'there is no key "nosuchkey"'),
+        ({"task.kill": "c"}, 'there is no action "task.kill". In the deck'),
         ({"task.log": "Enter"}, 'there is no key "Enter". Nearest: enter.'),
     ],
 )
