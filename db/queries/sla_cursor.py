@@ -61,9 +61,9 @@ SLA_TASK_COLUMNS = (
     " min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start, t.reason,"
     " t.status = 'cancelled' AND t.reason GLOB 'parent #*' AS orphaned"
 )
-"""Columns of an `SlaTask`, of the task `t`; `make_tasks` completes `orphaned`."""
+"""Columns of an `SlaTask`, from `tasks t`. `orphaned` is a first guess, which `make_tasks` checks."""
 BROUGHT_BACK = "brought back"
-"""Note of the event that an undo of a cancel writes."""
+"""Note of the event that the undo of a cancel writes."""
 _JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
 """Condition for events after which a task is judged at once, not at its time."""
 
@@ -71,7 +71,8 @@ _JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BRO
 def make_tasks(c: Connection, rows: Iterable[Sequence[Any]]) -> list[SlaTask]:
     """Return the tasks of rows of `SLA_TASK_COLUMNS`.
 
-    Read the tasks before them once for all rows: tasks of a long chain share most of these.
+    `orphaned` stays True only for a task with a failed ancestor. Read all ancestors once, since the
+    tasks of a long chain share most of them.
     """
     tasks = [SlaTask._make(row) for row in rows]
     cancelled = [task.uuid for task in tasks if task.orphaned]

@@ -113,8 +113,8 @@ def _find_edges(
 ) -> tuple[list[DependencyEdge], list[Problem]]:
     """Return the dependencies of one task, and the problems of its unknown parents.
 
-    Rejected tasks are removed from `good`, so that each is passed once and not by every task that
-    waits for its name.
+    Remove rejected tasks from `good`, the positions by name, so that later references to the same
+    name do not examine them again.
     """
     edges, missing = list[DependencyEdge](), list[Problem]()
     for kind, reference in task.references:
