@@ -61,7 +61,7 @@ SLA_TASK_COLUMNS = (
     " min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start, t.reason,"
     " t.status = 'cancelled' AND t.reason GLOB 'parent #*' AS orphaned"
 )
-"""Columns of an `SlaTask`, from `tasks t`. `orphaned` is a first guess, which `make_tasks` checks."""
+"""Columns of an `SlaTask`, from `tasks t`. `make_tasks` checks `orphaned`, a first guess."""
 BROUGHT_BACK = "brought back"
 """Note of the event that the undo of a cancel writes."""
 _JUDGED_AT_ONCE = f"(e.status IN ('cancelled', {FAILED_WORDS}) OR e.note = '{BROUGHT_BACK}')"
