@@ -133,7 +133,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise InvalidSchemaError(
             f"is larger than {MAX_BYTES // 1024}K: remove parts that the parameters do not need"
         )
-    _check_meta_schema(schema)
+    _check_meta_schema(schema, _find_draft(schema))
     with limit_steps():
         _check_all_patterns(schema)
         _check_references(schema)
@@ -241,13 +241,15 @@ def _to_json(schema: Mapping[str, Any]) -> str:
         ) from None
 
 
-def _check_meta_schema(schema: Mapping[str, Any]) -> None:
+def _check_meta_schema(schema: Any, draft: Any, reference: str = "") -> None:
+    """Check that a schema, or the target of a reference, is written as its draft says."""
     from jsonschema.exceptions import SchemaError
 
     try:
-        _find_draft(schema).check_schema(schema, format_checker=None)
+        draft.check_schema(schema, format_checker=None)
     except SchemaError as error:
-        where, what = format_path(error.absolute_path), truncate(sanitize(error.message), 160)
+        where = quote(reference) if reference else format_path(error.absolute_path)
+        what = truncate(sanitize(error.message), 160)
         raise InvalidSchemaError(f"{where}: {what}" if where else what) from None
     except RecursionError:
         raise InvalidSchemaError("is nested too deeply") from None
@@ -299,16 +301,33 @@ def _find_pattern_fault(pattern: str, is_untimed: bool) -> str:
 
 
 def _check_references(schema: Mapping[str, Any]) -> None:
-    """Check that references lead somewhere, and not back to the same schema for the same value."""
-    root = make_resolver(schema := _unify_dependencies(schema))
-    is_legacy = _is_legacy(_find_draft(schema))
+    """Check that references lead to schemas, and not back to the same schema for the same value.
+
+    The target may be below a keyword that the draft does not know, such as `components`, where
+    nothing else was checked.
+    """
+    root, draft = make_resolver(schema := _unify_dependencies(schema)), _find_draft(schema)
     pending, nodes, graph = [(schema, root)], dict[int, Any](), dict[int, list[int]]()
-    while pending:
+    references, own = list[tuple[str, Any]](), set[int]()
+    while pending or references:
+        if not pending:
+            word, target = references.pop()
+            if id(target.contents) in nodes:
+                continue
+            own = own or {id(node) for _, node in iterate_nodes(schema)}
+            if is_object(target.contents) and id(target.contents) not in own:
+                continue  # a published meta-schema
+            _check_meta_schema(target.contents, draft, word)
+            pending.append((target.contents, target.resolver))
         node, resolver = pending.pop()
         count_steps()
         if is_object(node):
             nodes[id(node)] = node
-            graph[id(node)] = [id(part) for part in _list_same_value(node, resolver, is_legacy)]
+            targets = _look_up_references(node, resolver)
+            references += targets
+            parts = [target.contents for _, target in targets]
+            parts += _list_same_value(node, resolver, _is_legacy(draft))
+            graph[id(node)] = [id(part) for part in parts]
         pending.extend(_list_subschemas(node, resolver, schema))
     try:
         TopologicalSorter(graph).prepare()
@@ -321,20 +340,27 @@ def _check_references(schema: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _list_same_value(node: Mapping[str, Any], resolver: Any, is_legacy: bool) -> list[Any]:
-    """Return the schemas that a schema applies to the same value as itself."""
+def _look_up_references(node: Mapping[str, Any], resolver: Any) -> list[tuple[str, Any]]:
+    """Return the references of a schema, with their targets."""
     from referencing.exceptions import Unresolvable
 
-    found: list[Any] = []
+    found: list[tuple[str, Any]] = []
+    if "$ref" in node and not isinstance(node["$ref"], str):  # draft 4 does not say so
+        raise InvalidSchemaError("$ref must be text")
     for word in ("$ref", "$dynamicRef", "$recursiveRef"):
         if isinstance(node.get(word), str):
             try:
-                found.append(resolver.lookup(node[word]).contents)
+                found.append((node[word], resolver.lookup(node[word])))
             except Unresolvable:
                 raise _make_unresolved_error(word, node[word]) from None
+    return found
+
+
+def _list_same_value(node: Mapping[str, Any], resolver: Any, is_legacy: bool) -> list[Any]:
+    """Return the parts of a schema that it applies to the same value as itself."""
     if is_legacy and "$ref" in node:
-        return found
-    found += [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, resolver, True)]
+        return []
+    found = [part for part, _, _ in iterate_subschemas({**node, "$ref": None}, resolver, True)]
     return [*found, node.get("not"), *node.get("dependencies", {}).values()]
 
 

@@ -222,6 +222,21 @@ def untimed(pattern: str) -> dict[str, Any]:
     return {"patternProperties": {pattern: {}}, "unevaluatedProperties": False}
 
 
+def refer_outside(target: Any, **more: Any) -> dict[str, Any]:
+    """Return a schema with a reference to a place that no draft knows."""
+    beside = {key: more.pop(key) for key in ("y",) if key in more}
+    parameter = {"$ref": "#/components/x"}
+    return {"properties": {"a": parameter}, "components": {"x": target, **beside}, **more}
+
+
+def test_a_reference_to_a_place_that_no_draft_knows_is_followed() -> None:
+    parameters.check_schema(refer_outside({"type": "integer"}))
+    parameters.check_schema(refer_outside(True))
+    parameters.check_schema(
+        {"properties": {"a": {"$ref": "http://json-schema.org/draft-07/schema"}}}
+    )
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
@@ -243,6 +258,16 @@ def untimed(pattern: str) -> dict[str, Any]:
                 "$defs": {"x": {"not": {"$ref": "#/$defs/y"}}, "y": {"if": {"$ref": "#/$defs/x"}}},
             },
             "leads back to itself",
+        ),
+        (refer_outside({"enum": 5}), '"#/components/x": 5 is not of type'),
+        (refer_outside({"properties": 5}), '"#/components/x": 5 is not of type'),
+        (refer_outside({"multipleOf": 0}), "#/components/x"),
+        (refer_outside({"$ref": "#/components/y"}, y={"pattern": 5}), "#/components/y"),
+        (refer_outside({"$ref": 3}), "#/components/x"),
+        (refer_outside(5), '"#/components/x": 5 is not of type'),
+        (
+            refer_outside({"$ref": 3}, **{"$schema": "http://json-schema.org/draft-04/schema#"}),
+            "$ref must be text",
         ),
         ({"properties": {"a": {"pattern": "("}}}, "the pattern"),
         ({"properties": {"a/b": {}}}, "a name"),
