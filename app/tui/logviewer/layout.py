@@ -29,8 +29,9 @@ CURRENT_MATCH = Style(reverse=True, bold=True)
 _MAX_CELL_BYTES = 256
 """Assumed maximum bytes per cell (colour and combining marks). Denser text is not parsed."""
 _DIM = Style(dim=True)
-_COLOUR_RUN = re.compile(rb"((?:\x1b\[[\d;:]*m)+)((?:\x1b\[[\d;:]*m){32})")
-_RESET = re.compile(rb"\x1b\[0*m")
+_COLOUR_RUN = re.compile(rb"(?:\x1b\[[\d;:]*m)++")
+_MAX_COLOURS = 32
+"""Colour changes that are kept of a run of them."""
 _TO_FIRST_COLUMN = (None, b"E", b"F")
 """Moves, by their last byte, that also move to the first column; None is a newline."""
 _MAX_MATCH = 4096
@@ -162,8 +163,12 @@ def _drop_colours(line: bytes) -> bytes:
 
 
 def _shorten_run(run: re.Match[bytes]) -> bytes:
-    dropped, last = run[1], run[2]
-    return (b"\x1b[m" if _RESET.search(dropped) else b"") + last
+    if run[0].count(b"m") <= _MAX_COLOURS:
+        return run[0]
+    changes = run[0].split(b"m")[:-1]
+    dropped, kept = changes[:-_MAX_COLOURS], changes[-_MAX_COLOURS:]
+    is_reset = any(change.strip(b"0") == b"\x1b[" for change in dropped)
+    return (b"\x1b[m" if is_reset else b"") + b"m".join(kept) + b"m"
 
 
 def split_rows(data: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -474,6 +475,14 @@ def test_many_combining_marks_or_colours_cost_no_more_than_text(tmp_path: Path) 
 
     assert len(read_rows(pager)[0]) < 200
     assert all(line._at < 100_000 for cells in pager._cells.values() for line in cells)
+
+
+def test_many_short_runs_of_colours_take_no_time() -> None:
+    line = (b"\x1b[1m" * 31 + b"x") * 8000
+    began = time.thread_time()
+
+    assert layout.LineCells(line)._line == line
+    assert time.thread_time() - began < 1.0, "5 s if each change begins a search"
 
 
 def test_a_match_far_to_the_right_scrolls_into_view() -> None:
