@@ -73,6 +73,7 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader of libyaml, which is twenty times faster, where PyYAML was built with it."""
 _base, _yaml = _SafeLoader, cast(Any, yaml)  # untyped: PyYAML has no complete types
 _MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
 
 
 MAX_NUMBER_LENGTH = 1000
@@ -107,6 +108,14 @@ class _Loader(_SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str] | None] = set()
         for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag not in (_TEXT, _MERGE):
+                # `on` and `no` would become the names "true" and "false"
+                raise yaml.constructor.ConstructorError(
+                    None,
+                    None,
+                    f"the key {key.value} is not text: write '{key.value}'",
+                    key.start_mark,
+                )
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name is not None:
                 raise yaml.constructor.ConstructorError(

@@ -128,6 +128,8 @@ def make_yaml_bomb() -> str:
         ("[" * 100_000, "toml", "."),
         ("a: [", "yaml", "line 1"),
         ("a: 1\na: 2", "yaml", "twice"),
+        ("a: {on: 1}", "yaml", "the key on is not text: write 'on'"),
+        ("1: 2", "yaml", "the key 1 is not text: write '1'"),
         ("- a", "yaml", "must hold tables"),
         ("a: &a [*a]", "yaml", "64 levels"),
         ("a: !!python/object/apply:os.system [id]", "yaml", "line 1"),
