@@ -63,7 +63,8 @@ COVERING_TESTS = {
     "tests/db/maintenance/test_slow_queries.py": "db/statement_timer",
     "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
-    "tests/db/queries/test_transitions.py": "db/states db/raw_sql db/queries/{loads,task_numbers}",
+    "tests/db/queries/test_transitions.py": "db/states db/raw_sql"
+    " db/queries/{loads,packed_task,task_numbers}",
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",
@@ -87,7 +88,8 @@ COVERING_TESTS = {
     "tests/service/database/test_cleanup.py": "service/database/cleanup_full_disk",
     "tests/service/database/test_integrity.py": "service/database/journal",
     "tests/service/tasks/test_detail.py": "service/tasks/{dependencies,similar_runs}",
-    "tests/service/tasks/test_submit.py": "service/tasks/number_file db/queries/run_history",
+    "tests/service/tasks/test_submit.py": "service/tasks/{default_names,number_file}"
+    " db/queries/run_history",
     "tests/service/tasks/test_views.py": "service/tasks/suggestions",
     "tests/service/test_history.py": "db/queries/{rollups,samples} db/timestamps",
     "tests/service/test_operations.py": "service/context",

@@ -12,14 +12,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
-from db.queries import alerts, loads, operations, task_numbers
+from db.queries import alerts, loads, operations, packed_task, task_numbers
 from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
@@ -200,23 +198,23 @@ def submit(
     Rows have all columns but number, status and times. A known uuid is a resent submission: it
     keeps its number and nothing else happens.
     """
-    return submit_rows(c, [pack_task(task) for task in tasks], parents, by)
+    return submit_rows(c, [packed_task.pack_task(task) for task in tasks], parents, by)
 
 
 def submit_rows(
     c: Connection, rows: Sequence[list[Any]], parents: Sequence[dict[str, Any]], by: str
 ) -> dict[str, int]:
-    """Do the work of `submit` for rows of `pack_task`, which change."""
+    """Do the work of `submit` for rows of `packed_task.pack_task`, which change."""
     numbers = task_numbers.find_known(c, [row[0] for row in rows])
     new = [row for row in rows if row[0] not in numbers] if numbers else rows
     if new:
         now, queued = timestamps.now(), TaskStatus.QUEUED.value
         first = task_numbers.take_numbers(c, len(new), now)
-        folders = {cwd: schema.to_os_text(cwd) for cwd in {row[_CWD] for row in new}}
+        folders = {cwd: schema.to_os_text(cwd) for cwd in {row[packed_task.CWD] for row in new}}
         for number, row in enumerate(new, first):
-            row[_CWD] = folders[row[_CWD]]
-            waits = row[_HOLD] or row[_NOT_BEFORE]
-            status = _get_initial_status(row[_HOLD], row[_NOT_BEFORE], now) if waits else queued
+            row[packed_task.CWD] = folders[row[packed_task.CWD]]
+            hold, start = row[packed_task.HOLD], row[packed_task.NOT_BEFORE]
+            status = _get_initial_status(hold, start, now) if hold or start else queued
             row += (number, status, now, now)
             numbers[row[0]] = number
         grouped = len(new) - len(new) % _GROUP
@@ -249,17 +247,7 @@ def _get_initial_status(hold: bool, not_before: str | None, now: str) -> str:
     return (TaskStatus.SCHEDULED if later else TaskStatus.QUEUED).value
 
 
-_TEXT = (
-    "uuid", "name", "template", "type", "priority", "timeout", "queue", "cpu", "memory", "retries",
-    "retry_delay", "grace", "not_before", "hold", "held_by", "log_limit",
-)  # fmt: skip
-_JSON = ("parameters", "tags", "launch", "env")
-COMMON_COLUMNS = ("env_id", "umask", "submitted_by")
-"""Last columns of a packed task, which are equal in all tasks of a submission."""
-_PACKED = (*_TEXT, *_JSON, "cwd", *COMMON_COLUMNS)
-_NOT_BEFORE, _HOLD, _CWD = map(_PACKED.index, ("not_before", "hold", "cwd"))
-PACKED_WIDTH = len(_PACKED)
-_INSERTED = (*_PACKED, "number", "status", "created_at", "updated_at")
+_INSERTED = (*packed_task.COLUMNS, "number", "status", "created_at", "updated_at")
 _INSERT_TASK = (
     f"INSERT INTO tasks ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 )
@@ -271,31 +259,6 @@ _RECORD_NEW = (
     "INSERT INTO events (task_id, status, by, note, created_at, updated_at) SELECT uuid, status,"
     " :by, 'submitted', :now, :now FROM tasks WHERE number BETWEEN :first AND :last ORDER BY number"
 )
-_get_text_columns = itemgetter(*_TEXT)
-_get_common_columns = itemgetter(*COMMON_COLUMNS)
-
-
-def pack_task(task: dict[str, Any]) -> list[Any]:
-    """Return the columns of a new task as a list that JSON can hold, with the uuid first.
-
-    Written by hand: a bulk submission spends much of its time here.
-    """
-    return [
-        *_get_text_columns(task),
-        _to_json(task["parameters"]),
-        _to_json(task["tags"]),
-        _to_json(task["launch"]),
-        _to_json(task["env"]),
-        task["cwd"],
-        *_get_common_columns(task),
-    ]
-
-
-def _to_json(value: Any) -> str | None:
-    if value and len(value) == 1 and "argv" in value:
-        # A call of json.dumps makes an encoder, which takes longer than the encoding.
-        return f'{{"argv": [{", ".join(map(encode_basestring_ascii, value["argv"]))}]}}'
-    return "{}" if value == {} else None if value is None else json.dumps(value)
 
 
 def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:

@@ -172,9 +172,9 @@ def _build_living_run(
 
 
 def _make_name(argv: tuple[str, ...]) -> str:
-    from app.service.tasks import submit  # The import is slow, and few callers need it.
+    from app.service.tasks import default_names  # The import is slow, and few callers need it.
 
-    return submit.make_name(argv)
+    return default_names.make_name(argv)
 
 
 def read_task_numbers(home: Path) -> Iterator[int]:

@@ -37,7 +37,7 @@ from app.core.ids import make_following_id
 from app.paths import NOT_REGULAR_ERRORS, SUBMISSIONS, open_locked, open_regular
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
-from db.queries import counters, operations, task_numbers, transitions
+from db.queries import counters, operations, packed_task, task_numbers, transitions
 from db.queries.operations import Actor
 
 MAX_BATCH = 1_000_000
@@ -54,7 +54,7 @@ class StagedFile:
     """Locked file of the rows of one submission: a header, then lines of up to `PART` rows.
 
     The header holds the columns that all tasks share, the environment and the author. A row is a
-    packed task (`transitions.pack_task`) without those columns, and maybe its dependencies.
+    packed task (`packed_task.pack_task`) without those columns, and maybe its dependencies.
     """
 
     def __init__(self, home: Path, first: str, by: str, environment: str) -> None:
@@ -74,9 +74,9 @@ class StagedFile:
     def add(self, row: list[Any]) -> None:
         """Append a packed task."""
         if not self.start:
-            self._author["common"] = row[-len(transitions.COMMON_COLUMNS) :]
+            self._author["common"] = row[-len(packed_task.COMMON_COLUMNS) :]
             self.start = self._file.write(_encode_line(self._author))
-        del row[-len(transitions.COMMON_COLUMNS) :]
+        del row[-len(packed_task.COMMON_COLUMNS) :]
         self._append(row)
 
     def _append(self, row: list[Any]) -> None:
@@ -220,7 +220,7 @@ def _store_some(c: Connection, path: Path) -> bool:
 
 def _store_rows(c: Connection, rows: list[list[Any]], header: Mapping[str, Any]) -> None:
     common, links = header["common"], []
-    width = transitions.PACKED_WIDTH - len(common)
+    width = packed_task.PACKED_WIDTH - len(common)
     for row in rows:
         if len(row) > width:
             links += [

@@ -28,12 +28,12 @@ from app.core.ids import make_following_id, make_uuid7
 from app.core.schema import parameters
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
-from app.core.text.sanitize import find_name_error, sanitize, truncate
+from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
 from app.service import dispatch_view
 from app.service.context import Call
-from app.service.tasks import batch_dependencies, bulk, lookup, number_file, views
+from app.service.tasks import batch_dependencies, bulk, default_names, lookup, number_file, views
 from app.service.tasks.batch_dependencies import (
     DependencyEdge,
     Dependent,
@@ -44,7 +44,7 @@ from app.service.tasks.batch_dependencies import (
 from db import host, timestamps
 from db.engine import Connection
 from db.errors import DiskFull, Storage
-from db.queries import definitions, reads, task_numbers, transitions
+from db.queries import definitions, packed_task, reads, task_numbers, transitions
 from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
@@ -107,8 +107,8 @@ class SubmitBatch:
             self.requests[queue.name] = (max(cpu, known[0]), max(memory, known[1]))
         row = {
             "uuid": make_following_id(self.first, at),
-            "name": spec.name or make_default_name(spec, launch), "template": spec.template,
-            "type": kind,
+            "name": spec.name or default_names.make_default_name(spec, launch),
+            "template": spec.template, "type": kind,
             "parameters": given, "priority": spec.priority,
             "timeout": _pick_first(spec.timeout, template and template.timeout, None),
             "queue": queue.name, "cpu": cpu, "memory": memory,
@@ -297,55 +297,6 @@ def parse_start_time(at: str | int | float) -> str:
         return timestamps.format_time(units.parse_time(str(at), timestamps.utcnow()))
     except (ValueError, OverflowError) as error:
         raise Usage(f"at {error}") from None
-
-
-_PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}|[^\t\r\n;|&$<>()`'\"*?]{1,300}\.\w{1,8}")
-"""Likely file names: no shell syntax or globs, and spaces only before a file extension."""
-
-
-def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
-    """Return a name for a task: `ffmpeg a.mp4`, `sleep 30`.
-
-    The name is the template, or the program with its last path-like argument, else with its last
-    plain word.
-    """
-    if spec.template is not None:
-        return spec.template
-    if spec.script is not None:
-        return make_valid_name(spec.script.strip().splitlines()[0])
-    return make_name(launch["argv"])
-
-
-def make_name(argv: Sequence[str]) -> str:
-    """Return a name from the program and its last path-like argument."""
-    plain = [word for word in argv[1:] if word[:1] not in ("-", "") and _PATH.fullmatch(word)]
-    paths = [word for word in plain if set(word) & {".", "/"}] or [
-        word for word in plain if len(word) <= 40
-    ]
-    return make_valid_name(
-        " ".join(
-            [
-                os.path.basename(argv[0]),
-                *(os.path.basename(word.rstrip("/")) for word in paths[-1:]),
-            ]
-        )
-    )
-
-
-_FOLDER_PARTS = re.compile(
-    r"""(?:(?<![^\s<>=:;|&(])|(?<=["'])(?=[/~.$]))   # a word begins, or a quoted path
-        (?:\w+:(?=//))?(?:[^\s<>=:;|&()"'/]*/)+      # https:, and all up to the last slash
-        (?=[^\s<>=:;|&()"'/])                        # before the name itself""",
-    re.VERBOSE,
-)
-
-
-def make_valid_name(text: str) -> str:
-    """Convert text to a valid name, shortening paths: `sort passwd | uniq`."""
-    safe = sanitize(text)
-    words = (_FOLDER_PARTS.sub("", safe).replace("/", " ") if "/" in safe else safe).split()
-    name = truncate(" ".join(words).lstrip(". "), 60)
-    return name if not find_name_error(name) else "task"
 
 
 # --- verbs ------------------------------------------------------------------------------
@@ -644,7 +595,7 @@ class Staging:
                 self._refuse(n, problem, item)
                 continue
             if not self.is_known:
-                self.file.add(transitions.pack_task(row))
+                self.file.add(packed_task.pack_task(row))
             if spec.at is not None:
                 self.past += get_seconds_since(spec.at) > PAST_TOLERANCE
             self.count += 1
