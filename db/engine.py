@@ -352,7 +352,7 @@ class Database:
 
     @property
     def has_large_write(self) -> bool:
-        """True while somebody writes many tasks, in many transactions."""
+        """True while a verb writes many tasks, in many transactions."""
         return self._large_writes > 0
 
     @contextmanager

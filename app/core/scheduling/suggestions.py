@@ -46,9 +46,8 @@ MAX_TRIALS = 3
 def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
     """Return suggestions, best first.
 
-    Suggestions that lose work come later, and a queue of another pool comes last.
-
-    Return nothing if dispatch is halted or the task is about to start.
+    Suggestions that lose work come later, and a queue of another pool comes last. Return nothing
+    if dispatch is halted or the task is about to start.
     """
     codes = {reason.code for reason in world.why.reasons}
     if world.view.halted is not None or not codes or "starting-soon" in codes:

@@ -120,7 +120,7 @@ class PlanContext:
     holders: dict[str, list[ActiveRun]]
     """Active runs by pool, earliest expected end first."""
     forecaster: Forecaster | None = None
-    """Source of forecasts for several readers; by default these tasks alone are simulated."""
+    """Source of forecasts shared by several readers; by default, only these tasks are simulated."""
     forecasts: dict[str, Forecast] = field(default_factory=dict[str, Forecast])
 
     def get_forecast(self, pool: str) -> Forecast:

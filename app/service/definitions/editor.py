@@ -2,7 +2,7 @@
 
 The text has the format of `export` and `apply`, with exactly one table, such as
 `[templates.encode]`. The editor parses it and sends its tables. A definition is stored only if
-nobody changed it meanwhile.
+no other user has changed the definition meanwhile.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ COLUMN_CELLS = 56
 """Minimum cells of a column of keys."""
 COLUMN_GAP = 2
 _WIDE_ALIASES = frozenset("？：／")
-"""Keys of a Chinese input method, which stand for the key beside them."""
+"""Full-width forms that a Chinese input method types for `?`, `:` and `/`; not listed."""
 
 
 class KeyRow(NamedTuple):
