@@ -181,8 +181,8 @@ def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[s
         faults.append(f"{kind} must be tables, such as [{kind}.NAME]")
     else:
         for name, body in tables.items():
-            if fault := _find_name_fault(name):
-                faults.append(f"{kind}: {fault}")
+            if fault := find_name_error(name):
+                faults.append(f"{kind}: a name {fault}")
                 continue
             try:
                 yield name, KINDS[kind].model_validate(body)
@@ -192,13 +192,6 @@ def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[s
                 described = islice(_format_errors(error, KINDS[kind]), room)
                 faults.extend(f"{about}: {words}" for words in described)
                 faults.extend([f"{about}: is wrong"] * (error.error_count() - room))
-
-
-def _find_name_fault(name: Any) -> str:
-    if not isinstance(name, str):
-        return f"the name {quote(str(name))} must be text: put it in quotes"
-    fault = find_name_error(name)
-    return f"a name {fault}" if fault else ""
 
 
 def _format_errors(error: ValidationError, model: type[Definition]) -> Iterator[str]:

@@ -138,7 +138,7 @@ def test_all_errors_are_reported_at_once() -> None:
 
 
 def test_a_non_text_name_in_yaml_is_refused() -> None:
-    assert 'the name "1" must be text' in parse_error("queues: {1: {capacity: 2}}", "yaml")
+    assert "the key 1 is not text" in parse_error("queues: {1: {capacity: 2}}", "yaml")
 
 
 def test_an_sla_has_a_short_form() -> None:
