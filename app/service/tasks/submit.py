@@ -81,6 +81,8 @@ class SubmitBatch:
     env_id: str = field(init=False)
     requests: dict[str, tuple[float, float]] = field(default_factory=dict)
     """{queue: highest cpu and memory that a task asks for}."""
+    stored: dict[str | int, str | Problem] = field(default_factory=dict[str | int, str | Problem])
+    """Uuids of stored tasks, or why there is none, by reference."""
 
     def __post_init__(self) -> None:
         self.env_id = hashlib.sha256(self.origin.environment.encode()).hexdigest()
@@ -126,8 +128,16 @@ class SubmitBatch:
         return row
 
     def find_uuid(self, reference: str | int) -> str:
-        """Return the uuid of a stored task. Raise Problem."""
-        return lookup.find_task(self.c, reference).uuid
+        """Return the uuid of a stored task, looked up once. Raise Problem."""
+        if reference not in self.stored:
+            try:
+                self.stored[reference] = lookup.find_task(self.c, reference).uuid
+            except Problem as problem:
+                self.stored[reference] = problem
+        found = self.stored[reference]
+        if isinstance(found, Problem):
+            raise found.with_traceback(None)
+        return found
 
     def find_parents(self) -> tuple[list[DependencyEdge], dict[int, Problem]]:
         """Return the dependencies of the rows, and the problems by position."""

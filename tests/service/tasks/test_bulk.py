@@ -18,7 +18,7 @@ from app.core.ids import make_uuid7
 from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, apply, bulk, submit, views
+from app.service.tasks import actions, apply, bulk, lookup, submit, views
 from db.errors import DiskFull
 from db.queries import counters, task_numbers
 from tests.service.calls import execute_sql, list_operations, submit_task
@@ -303,3 +303,22 @@ async def test_a_full_disk_tells_whether_tasks_were_accepted(
     said = "are accepted and stored once" if is_resent else "No task was accepted"
     assert said in str(refusal.value)
     assert await count_tasks(call) == (MANY if is_resent else 0)
+
+
+async def test_tasks_behind_the_same_stored_task_look_it_up_once(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    find_task, asked = lookup.find_task, list[str | int]()
+
+    def count(c: Any, reference: str | int) -> Any:
+        asked.append(reference)
+        return find_task(c, reference)
+
+    await submit_task(call, name="setup")
+    monkeypatch.setattr(lookup, "find_task", count)
+    bad = make_text(after=["gone"])
+
+    found = await submit.submit_lines(call, text=make_text(after=["setup"]) + bad, keep_going=True)
+
+    assert asked == ["setup", "gone"]
+    assert len(found["refused"]) == len(found["numbers"]) == MANY
