@@ -37,6 +37,7 @@ from app.core.ids import make_following_id
 from app.paths import NOT_REGULAR_ERRORS, SUBMISSIONS, open_locked, open_regular
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
+from db.errors import Storage
 from db.queries import counters, operations, packed_task, task_numbers, transitions
 from db.queries.operations import Actor
 
@@ -252,16 +253,27 @@ def record_submission(c: Connection, by: str, count: int, first: int, last: int)
 
 
 async def finish_interrupted(db: Database, home: Path) -> None:
-    """Complete published submissions, and remove other files, that nobody works on."""
+    """Complete published submissions, and remove other files, that nobody works on.
+
+    A damaged file must not keep the others waiting. Raise its error at the end, or Storage at once.
+    """
     published = await db.read(counters.map_values, task_numbers.SUBMISSIONS)
     folder, end = home / "run" / SUBMISSIONS, time.monotonic() + DUTY_SECONDS
     names = os.listdir(folder) if folder.is_dir() else []
     for name in published.keys() - set(names):  # a restored or copied database
         await db.write(counters.delete, task_numbers.SUBMISSIONS + name)
+    failure: Exception | None = None
     for name in sorted(names):
-        with _lock_abandoned(folder / name) as is_abandoned:
-            if is_abandoned and await _store_until(db, folder / name, end):
-                (folder / name).unlink(missing_ok=True)
+        try:
+            with _lock_abandoned(folder / name) as is_abandoned:
+                if is_abandoned and await _store_until(db, folder / name, end):
+                    (folder / name).unlink(missing_ok=True)
+        except Storage:
+            raise
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 async def _store_until(db: Database, path: Path, end: float) -> bool:

@@ -322,3 +322,16 @@ async def test_tasks_behind_the_same_stored_task_look_it_up_once(
 
     assert asked == ["setup", "gone"]
     assert len(found["refused"]) == len(found["numbers"]) == MANY
+
+
+async def test_a_damaged_file_does_not_keep_other_submissions_waiting(call: Call):
+    first, second = [await stage(call, make_text(), make_uuid7()) for _ in "ab"]
+    for staging in (first, second):
+        await call.db.write(staging.publish)
+        staging.file.close()
+    first.file.path.write_bytes(b"{damaged")
+
+    with pytest.raises(ValueError):
+        await bulk.finish_interrupted(call.db, call.home)
+
+    assert await count_tasks(call) == MANY and list_files(call) == [first.file.path.name]
