@@ -155,7 +155,7 @@ CPU = EditField(
     hint="cores",
 )
 MEMORY = EditField("memory", "Memory", units.parse_size, format_size, "--memory")
-NAME = EditField("name", "Name", parse_name, to_safe_text, size=32, needed=True, single_only=True)
+NAME = EditField("name", "Name", parse_name, to_safe_text, size=0, needed=True, single_only=True)
 DESCRIPTION = EditField(
     "description", "Description", str, to_safe_text, "--description", size=0, blank=True
 )
@@ -349,7 +349,7 @@ RULE = EditKind(
     check=_check_metric_filters,
 )
 NEW_RULE = EditKind(
-    "sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name", check=_check_metric_filters
+    "sla", (NAME, *RULE.slots[:-1]), first="name", check=_check_metric_filters
 )
 SILENCE = EditKind(
     "silence",

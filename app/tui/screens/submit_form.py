@@ -83,7 +83,7 @@ def build_fields() -> Iterable[Widget]:
     directory = make_form_entry("cwd")
     directory.placeholder = "the directory; empty: where the deck started"
     yield Field("In", directory)
-    yield Field("Name", make_form_entry("name"), size=30)
+    yield Field("Name", make_form_entry("name"))
     yield Field("Queue", DropDown([], id="queue"), size=20)
     yield _make_field_row(
         _make_small_field("Priority", "priority", "higher first"),
@@ -716,13 +716,8 @@ class SubmitScreen(KeyQueueScreen, CommandCopy, PageScreen, ModalScreen[Any]):
             )
         )
         name = self._default_name
-        self._show_hint(
-            "#name",
-            (
-                f"empty: {self.look.sanitize(name)}"
-                if name and not self.draft.get_text("name")
-                else ""
-            ),
+        self.query_one("#name", Input).placeholder = (
+            f"empty: {self.look.sanitize(name)}" if name else ""
         )
         queue = next(
             (line for line in self._queues if line.name == self.draft.get_text("queue")), None

@@ -167,7 +167,7 @@ async def test_filter_and_marks_hide_no_heading(size: tuple[int, int], words: st
         await pilot.press("space", "space")
         assert app.deck is not None
         app.deck.words = words
-        app.deck.query_one("#work").filter(lambda row: row.number > 1000, words)
+        app.deck.query_one(WorkPane).filter(lambda row: row.number > 1000, words)
         await pilot.pause()
         rule = find_running(app)[0]
         assert "QUEUE" in rule and "ELAPSED" in rule and " /" in rule
@@ -207,7 +207,7 @@ async def test_a_reason_like_the_one_above_is_shown_once(size: tuple[int, int]):
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: is_fed(app))
         await pilot.press("8", "z")
-        await wait_for(pilot, lambda: find_lines(app, "S02E07"))
+        await wait_for(pilot, lambda: bool(find_lines(app, "S02E07")))
         ((first,), (second,)) = (find_lines(app, name) for name in ("S02E06", "S02E07"))
         assert "full" in first and "full" not in second and " of 14" in second
         await pilot.press("slash", *"S02E07", "enter")
