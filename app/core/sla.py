@@ -188,8 +188,14 @@ def _format_took(took: float, limit: float) -> str:
     text = format_duration_setting(took) if limit % 60 else format_age(took)
     if text != format_duration_setting(limit) or took <= limit:
         return text
-    minutes, seconds = divmod(took, 60)
-    return f"{int(minutes)}m{seconds:04.1f}s" if minutes else f"{seconds:.2f}s"
+    least = 1 if took >= 60 else 2
+    digits = next((many for many in range(least, 6) if round(took, many) > limit), 6)
+    minutes, seconds = divmod(round(took, digits), 60)
+    return (
+        f"{int(minutes)}m{seconds:0{digits + 3}.{digits}f}s"
+        if minutes
+        else f"{seconds:.{digits}f}s"
+    )
 
 
 def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdict:

@@ -332,3 +332,24 @@ def test_a_rule_reads_as_a_sentence() -> None:
 )
 def test_a_higher_priority_is_more_severe(priority: int, word: str) -> None:
     assert sla.get_severity(priority) == word
+
+
+@pytest.mark.parametrize(
+    ("limit", "took", "said"),
+    [
+        (2700.0, 2700.2, "45m00.2s > 45m"),
+        (2700.0, 2700.04, "45m00.04s > 45m"),
+        (3600.0, 3600.001, "60m00.001s > 1h"),
+        (5.0, 5.25, "5.2s > 5s"),
+        (5.0, 5.004, "5.004s > 5s"),
+        (90.0, 90.0000001, "1m30.000000s > 1m30s"),
+    ],
+)
+def test_a_time_just_over_its_limit_shows_the_digit_that_decides(
+    limit: float, took: float, said: str
+) -> None:
+    rule = sla.SlaRule("finishes-within", limit)
+
+    verdict = sla.judge_task(rule, sla.TaskTimes(0.0, None, 1.0, took), 9e9)
+
+    assert (verdict.late, verdict.short) == (True, said)
