@@ -5,8 +5,8 @@ SQLite copies the database in one step, so a concurrent writer neither waits nor
     copy → hash each page → write the stored pages to FILE.part → fsync → read them back and compare
     → rename → fsync of the folder → manifest line
 
-A second thread checks the copy meanwhile. Every visible backup was therefore read once: its pages
-have the hashes of a checked database, and the files it builds on are unchanged.
+A second thread checks the copy meanwhile. The pages of every published backup therefore have the
+hashes of a checked database, and the files that the backup builds on are unchanged.
 """
 
 from __future__ import annotations

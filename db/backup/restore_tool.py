@@ -495,8 +495,8 @@ def check_image(
 ) -> list[str]:
     """Return the faults of a copied or rebuilt database.
 
-    Checks its structure, foreign keys and recorded figures. To `compare_indexes` with rows takes
-    seven times as long.
+    Check its structure, foreign keys and recorded figures. With `compare_indexes`, also compare
+    indexes with rows, which takes seven times as long.
     """
     pragma = "integrity_check" if compare_indexes else "quick_check"
     try:

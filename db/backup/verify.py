@@ -1,6 +1,6 @@
 """Verification of a new backup before it counts.
 
-The copy of the database is checked, and the pages in the file are compared with the copy's.
+Check the copy of the database, and compare the pages in the file with those of the copy.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _get_common_columns = itemgetter(*COMMON_COLUMNS)
 def pack_task(task: dict[str, Any]) -> list[Any]:
     """Return the columns of a new task as a list that JSON can hold, with the uuid first.
 
-    Written by hand: a bulk submission spends much of its time here.
+    A bulk submission spends much of its time here, so each column is written by hand.
     """
     return [
         *_get_text_columns(task),

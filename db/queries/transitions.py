@@ -204,7 +204,7 @@ def submit(
 def submit_rows(
     c: Connection, rows: Sequence[list[Any]], parents: Sequence[dict[str, Any]], by: str
 ) -> dict[str, int]:
-    """Do the work of `submit` for rows of `packed_task.pack_task`, which change."""
+    """Do the work of `submit` for rows of `packed_task.pack_task`; add columns to the rows."""
     numbers = task_numbers.find_known(c, [row[0] for row in rows])
     new = [row for row in rows if row[0] not in numbers] if numbers else rows
     if new:
@@ -252,8 +252,8 @@ _INSERT_TASK = (
     f"INSERT INTO tasks ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
 )
 _GROUP = 25
-"""Tasks inserted by one statement. A statement that fires triggers copies the pages it changes, to
-be able to take them back: a task costs 17 µs in a group, 30 µs alone."""
+"""Tasks inserted by one statement. A statement that fires triggers first copies each page that it
+changes, for a rollback of the statement. A task costs 17 µs in a group, 30 µs alone."""
 _INSERT_GROUP = _INSERT_TASK + f", ({', '.join('?' * len(_INSERTED))})" * (_GROUP - 1)
 _RECORD_NEW = (
     "INSERT INTO events (task_id, status, by, note, created_at, updated_at) SELECT uuid, status,"

@@ -119,7 +119,7 @@ def _read_cancel_preview(c: Connection, ids: Sequence[str]) -> dict[str, Any]:
 def _refuse_other_run(row: AnyTask, attempts: Mapping[str, int]) -> None:
     """Refuse a task whose expected run has ended and that runs or waits again.
 
-    The user did not confirm the new run. An automatic retry is still covered.
+    The user did not confirm the new run. The confirmation covers automatic retries.
     """
     if row.uuid not in attempts or row.status in ENDED:
         return
@@ -520,7 +520,8 @@ async def set_(
 ) -> dict[str, Any]:
     """Change settings of tasks.
 
-    A running task uses them from its next attempt on; only a shorter timeout applies at once.
+    A running task uses new settings from its next attempt on. Only a shorter timeout applies at
+    once.
     """
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:

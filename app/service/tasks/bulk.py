@@ -8,14 +8,15 @@ The steps, and what is left if the runtime is killed after each:
    From here on the submission is accepted, and a duty completes it (`finish_interrupted`).
 3. Stored: short transactions insert the tasks in the order of the file. The counter is the position
    in the file; it moves in the same transaction, so no task is inserted twice.
-4. Recorded: the last transaction logs the operation and deletes the counter, then the file goes.
+4. Recorded: the last transaction logs the operation and deletes the counter. The file is removed
+   last.
 
 Each insert takes the next task numbers. Numbers, rowids and times therefore keep one order, on
 which the search index, the cursors of SLA rules and the lists rely. While a large file is stored, a
 task of another user may get a number between its numbers. The caller learns the numbers after step
 4.
 
-A file is locked while somebody works on it, also the file of lines that a command leaves in the
+Each process locks the file that it works on, also the file of lines that a command leaves in the
 same folder. The lock of a killed process is gone, so the duty sees which files to remove or to
 complete. A restored backup never completes a submission: its tasks may have run since.
 """
@@ -125,7 +126,7 @@ class StagedFile:
         return make_following_id(self.first, parent) if isinstance(parent, int) else parent
 
     def sync(self) -> None:
-        """Write the file to the disk under its final name, which tells the number of tasks."""
+        """Write the file to the disk under its final name, which contains the number of tasks."""
         self._flush()
         os.fsync(self._file.fileno())
         path = self.path.with_name(f"{self.path.stem}-{self.count}.rows")
@@ -137,7 +138,7 @@ class StagedFile:
             os.close(fd)
 
     def remove(self) -> None:
-        """Remove the file, which is not published or completely stored."""
+        """Remove the file, before its publication or after all of its rows are stored."""
         with suppress(OSError):
             os.unlink(self.path)
 
@@ -148,7 +149,7 @@ class StagedFile:
 
 
 class _PartReader:
-    """Rows of a staged file by position. Neighbours mostly follow one another."""
+    """Rows of a staged file by position. Parts are cached, since rows are mostly read in order."""
 
     def __init__(self, file: BinaryIO, start: int) -> None:
         self._file = file
@@ -253,7 +254,7 @@ def record_submission(c: Connection, by: str, count: int, first: int, last: int)
 
 
 async def finish_interrupted(db: Database, home: Path) -> None:
-    """Complete published submissions, and remove other files, that nobody works on.
+    """Complete published submissions that no process works on, and remove other abandoned files.
 
     A damaged file must not keep the others waiting. Raise its error at the end, or Storage at once.
     """

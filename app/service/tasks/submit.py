@@ -49,7 +49,7 @@ from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
 SMALL_BATCH = 200
-"""Maximum number of tasks stored in one transaction, about 15 ms; more are staged (`bulk`)."""
+"""Maximum number of tasks stored in one transaction of about 15 ms; `bulk` stages more tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Origin:
 
     @property
     def environment(self) -> str:
-        """The environment as it is stored."""
+        """The environment in its stored form."""
         return json.dumps(self.env, sort_keys=True)
 
 
@@ -685,7 +685,7 @@ async def _store_staged(
     try:
         await asyncio.wrap_future(work)
         await call.db.write(staging.publish)
-        is_accepted = True  # not before the commit, and also by an earlier call
+        is_accepted = True  # by this commit, or by that of an earlier call
         path = staging.file.path
         if not staging.is_published:
             known = await call.db.read(bulk.find_published, first)
@@ -714,9 +714,9 @@ async def _store_staged(
 
 
 TRIM_DELAY = 1.0
-"""Seconds until a large submission was answered."""
+"""Seconds after which memory goes back to the system; by then the answer has been sent."""
 PAGE = 5_000
-"""Tasks read at once after a large submission."""
+"""Tasks read at once for the answer to a large submission."""
 
 
 async def _read_spans(call: Call, staging: Staging) -> list[list[int]]:
@@ -740,7 +740,7 @@ async def _read_spans(call: Call, staging: Staging) -> list[list[int]]:
 
 
 async def _list_places(call: Call, first: str) -> list[dict[str, Any]]:
-    """Return the places of the tasks of a large submission, without their positions."""
+    """Return the places of the tasks of a large submission, without positions in their queues."""
     found: list[dict[str, Any]] = []
     after, last = make_following_id(first, -1), bulk.get_uuid_range(first)[1]
     totals = await call.db.read(reads.read_counters)
@@ -768,7 +768,7 @@ def _parse_line(line: str | bytes) -> TaskSpec | Problem:
         spec = TaskSpec.model_validate_json(data)
     except ValidationError as error:
         return Usage(describe_error(error) if _is_utf8(data) else "is not UTF-8")
-    # Each key is followed by one colon. More colons are in texts, or a key appears twice.
+    # One colon follows each key. More colons belong to texts, or a key appears twice.
     keys = len(spec.model_fields_set) + len(spec.tags) + len(spec.env)
     twice = _find_duplicate_key(line) if data.count(b":") != keys else None
     return spec if twice is None else Usage(f"{units.quote(twice)} appears twice")

@@ -31,7 +31,7 @@ _MAX_CELL_BYTES = 256
 _DIM = Style(dim=True)
 _COLOUR_RUN = re.compile(rb"(?:\x1b\[[\d;:]*m)++")
 _MAX_COLOURS = 32
-"""Colour changes that are kept of a run of them."""
+"""Maximum number of colour changes kept of those that follow one another."""
 _TO_FIRST_COLUMN = (None, b"E", b"F")
 """Moves, by their last byte, that also move to the first column; None is a newline."""
 _MAX_MATCH = 4096
