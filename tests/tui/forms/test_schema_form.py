@@ -662,9 +662,7 @@ async def test_a_retry_form_omits_a_default_name() -> None:
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_form(task=make_task_row(cwd="/"))
-        await wait_until(
-            pilot, lambda: is_shown(app, "Name       [                              ]")
-        )
+        await wait_until(pilot, lambda: is_shown(app, "Name       [empty: resnet50-sweep-08 "))
         assert is_shown(app, "Command    [python train.py --lr 0.01 --seed 8 ")
         assert is_shown(app, "Timeout    [4h    ]")
 
