@@ -139,6 +139,8 @@ class _Simulation:
             for later in view.later
             if later.task.queue in self._priorities
         ]
+        self._due: dict[int, float] = {}
+        """Seconds before which a scheduled or retrying task cannot start."""
         self._runs = [_Run(run, 0.0, index) for run in view.active]
         self._now = 0.0
         self._depends_on_limit = self._is_contended = False
@@ -174,6 +176,7 @@ class _Simulation:
         ]
         for later in ready:
             insort(self._line, later.task, key=self._get_sort_key)
+            self._due[later.task.number] = later.due_in
         if ready:
             self._later = [pair for pair in self._later if pair[0] not in ready]
 
@@ -198,7 +201,8 @@ class _Simulation:
             run = _Run(task, self._now, self._index)
             self._runs.append(run)
             may_wait_longer = self._is_contended and task.number != self._first
-            when = first, self._now * (OVERTAKING if may_wait_longer else 1.0)
+            earliest = max(first, self._due.get(task.number, 0.0))
+            when = earliest, self._now * (OVERTAKING if may_wait_longer else 1.0)
             self.starts[task.number] = when
             self._record_end(run, when)
         self._line = [task for task in self._line if task.number not in self.starts]

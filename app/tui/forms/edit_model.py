@@ -348,9 +348,7 @@ RULE = EditKind(
     first="value",
     check=_check_metric_filters,
 )
-NEW_RULE = EditKind(
-    "sla", (NAME, *RULE.slots[:-1]), first="name", check=_check_metric_filters
-)
+NEW_RULE = EditKind("sla", (NAME, *RULE.slots[:-1]), first="name", check=_check_metric_filters)
 SILENCE = EditKind(
     "silence",
     (

@@ -50,6 +50,20 @@ def test_equal_requests_are_forecast_in_order_of_the_queue(times: list[list[floa
     assert sorted(last for _, last in seen.values()) == [seen[n][1] for n in range(len(line))]
 
 
+def test_a_scheduled_task_starts_no_earlier_than_its_time():
+    """The end of a run that is known only by its limit opens the range of others."""
+    waits, later = make_task(1, likely=SURE), make_task(2, likely=SURE)
+    view = make_view(
+        make_queue("q", waits, capacity=1),
+        make_run(10, limit=60.0),
+        later=(LaterTask(later, 100.0, ()),),
+    )
+
+    seen = make_forecast(view).may_start
+
+    assert seen[1][0] == 0.0 and seen[2][0] == 100.0
+
+
 def test_a_short_task_is_forecast_beside_a_reservation():
     line = [
         make_task(1, cpu=4, expected=50.0, likely=(50.0,) * 9),
