@@ -85,11 +85,7 @@ class FaultCollector:
         path = tuple(error.absolute_path)
         if path and self.has_fault(str(path[0])):
             return
-        if not path and error.validator in (
-            "additionalProperties",
-            "unevaluatedProperties",
-            "required",
-        ):
+        if not path and error.validator == "required":
             self._missing.update(
                 {
                     name: properties.get(name, {})

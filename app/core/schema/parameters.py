@@ -372,8 +372,6 @@ def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[V
 def _make_findings(error: ValidationError, names: DeclaredNames) -> Iterator[ParameterFinding]:
     """Convert an error to findings. A missing value is located where it belongs."""
     path = tuple(error.absolute_path)
-    if not path and error.validator in ("additionalProperties", "unevaluatedProperties"):
-        return  # `_find_unknown` reports each one
     missing = list(error_text.find_missing(error))
     for name in missing:
         yield ParameterFinding(

@@ -386,3 +386,15 @@ def test_no_schema_and_no_value_hangs(inner: dict[str, Any], value: Any) -> None
     except Usage as refused:
         assert str(refused)
     assert time.process_time() - began < 20
+
+
+def test_a_part_may_forbid_a_parameter_that_another_part_describes() -> None:
+    schema = {
+        "properties": {"a": {}},
+        "allOf": [{"properties": {"c": {}}, "additionalProperties": False}],
+    }
+
+    assert parameters.resolve_values(schema, {"c": 1}, "t") == {"c": 1}
+    with pytest.raises(Usage, match="must not have a"):
+        parameters.resolve_values(schema, {"a": 1}, "t")
+    assert [fault.text for fault in parameters.find_faults(schema, {"a": 1})] == ["must not have a"]
