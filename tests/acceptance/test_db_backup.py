@@ -243,7 +243,7 @@ def test_a_replaced_database_is_listed_and_restorable(backed_up_home: Acceptance
     said = backed_up_home.run_ok("db", "restore", first[:20], "--yes")
     assert (
         "not carried over, created since: queue night" in said
-        and "1 operation since is not in its log" in said
+        and "1 later operation is missing from its log" in said
     )
     (kept,) = backed_up_home.home.glob("taskdeck.db.before-restore-*")
 
