@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,8 @@ READ_FAULTS = (
 """Errors that the content of a changing database may cause."""
 ATTEMPTS = 20
 """Maximum number of reads, if the replica changes during each."""
+SYNC_DELAY = 0.05
+"""Seconds until a read that failed during a sync, perhaps the first one, is repeated."""
 
 
 def read(home: Path, verb: str, args: dict[str, Any]) -> Any:
@@ -59,16 +62,21 @@ def describe_age(home: str) -> str:
 
 def _read_unchanged(path: Path, read_once: Callable[[], T]) -> T:
     """Return the result of a read during which the replica did not change."""
+    failure: Exception | None = None
     for _ in range(ATTEMPTS):
         before = _identify(path)
         try:
             found = read_once()
         except (*READ_FAULTS, Storage) as error:
-            if before == _identify(path):
+            if before is not None and before == _identify(path):
                 raise _translate_failure(error, path) from error
+            failure = error
+            time.sleep(SYNC_DELAY)
         else:
             if before == _identify(path):
                 return found
+    if failure is not None:
+        raise _translate_failure(failure, path) from failure
     raise Storage(f"the replica changes all the time: {path}. Nothing was done.", "Try again.")
 
 

@@ -58,8 +58,8 @@ BUSY_120 = """
 ─ 8 Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ────────────────────────────── 7 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08   gpu       2h12m        5–8m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv   media       41m        2–3m  first of 14; queue media is full (2 of 2); #1039 ends next
-  1054 ○ encode S02E07.mkv   media       41m      26–43m  second of 14; queue media is full (2 of 2)
-  1055 ○ encode S02E08.mkv   media       41m 1h02m–1h41m  third of 14; queue media is full (2 of 2)
+  1054 ○ encode S02E07.mkv   media       41m      26–43m  second of 14
+  1055 ○ encode S02E08.mkv   media       41m 1h02m–1h41m  third of 14
   1060 ↳ etl-report          etl       2h31m      10–16m  after #1047 nightly-etl, which is running
   1062 ◔ vacuum archive      default      6m       23:30  not before 23:30 today
   1031 ○ backup /home        backup    9h40m           –  queue backup is paused by ann since 01:02
