@@ -338,7 +338,7 @@ def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
 
 def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
     """Suggest one more slot for a full queue."""
-    if "queue-full" not in codes:
+    if "queue-full" not in codes or not is_in_view(world):
         return
     old, new = case.queue.capacity, max(case.queue.capacity, case.load) + 1
     worth, gain = predict_gain(

@@ -137,6 +137,19 @@ def test_a_full_queue_suggests_another_queue_or_more_capacity():
     assert found["front"].verb == "" and found["front"].gain == "it is first already"
 
 
+def test_no_capacity_is_suggested_for_a_task_beyond_the_view():
+    """One slot more would not bring the 188th task its turn."""
+    line = [make_task(n, "media") for n in range(1, 5)]
+    view = make_view(
+        make_queue("media", *line, capacity=1, waiting_total=200), make_run(99, "media")
+    )
+
+    found = map_by_name(find_suggestions(make_what_if(view, make_task(188, "media"))))
+
+    assert "capacity" not in found
+    assert "capacity" in map_by_name(find_suggestions(make_what_if(view, line[0])))
+
+
 def test_the_front_is_suggested_with_the_saved_time():
     line = [make_task(n, cpu=4.0, expected=100.0) for n in range(1, 6)]
     view = make_view(make_queue("q", *line), make_run(99, cpu=4.0, ends_in=50.0))
