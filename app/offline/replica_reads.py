@@ -104,6 +104,12 @@ async def _answer(home: Path, path: Path, verb: str, args: dict[str, Any]) -> An
     from app.service.registry import call_verb  # imports every verb
 
     version = migrate.read_version(path, make_undisturbed_uri)
+    if version is None:
+        raise Storage(
+            f"the replica is incomplete, because its first sync has not ended: {path}."
+            " Nothing was done.",
+            "Try again later.",
+        )
     if version != migrate.HEAD:
         raise Storage(
             f"the replica has version {version!r}, this program needs {migrate.HEAD!r}: {path}."

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from app.errors import Conflict, Storage
 from app.offline import replica_reads
 from app.runtime.replicator import Replicator
 from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.runtime_process import TIMEOUT
 from tests.service.calls import submit_task
 
 
@@ -147,21 +148,22 @@ def test_the_deck_shows_a_replica_and_its_age_and_writes_nothing(
 
 
 def test_reads_during_syncs_are_consistent(unstarted_home: AcceptanceHome, tmp_path: Path):
-    there, syncs = tmp_path / "second", 6
+    there, syncs, is_complete = tmp_path / "second", 6, Event()
 
     async def submit_and_sync(call: Any) -> None:
         await Replicator(call.db, call.home).choose_target(str(there), "ann")
+        is_complete.set()
         for _ in range(syncs):
             await submit_task(call, hold=True)
             await Replicator(call.db, call.home).sync()
 
     writer = Thread(target=lambda: unstarted_home.run_offline(submit_and_sync))
     writer.start()
+    assert is_complete.wait(TIMEOUT)
     seen: list[list[int]] = []
     while writer.is_alive():
-        if (there / "replica.db").exists():
-            rows = replica_reads.read(there, "ls", {})["tasks"]
-            seen.append(sorted(row["number"] for row in rows))
+        rows = replica_reads.read(there, "ls", {})["tasks"]
+        seen.append(sorted(row["number"] for row in rows))
     writer.join()
     seen.append(sorted(row["number"] for row in replica_reads.read(there, "ls", {})["tasks"]))
 
@@ -190,6 +192,12 @@ def test_a_read_that_overlaps_with_a_change_is_repeated(
 def test_a_damaged_or_foreign_replica_is_reported(replica_folder: Path, tmp_path: Path):
     there = tmp_path / "second"
     shutil.copytree(replica_folder, there)
+    complete = (there / "replica.db").read_bytes()
+    (there / "replica.db").write_bytes(b"")
+    with pytest.raises(Storage, match="the replica is incomplete"):
+        replica_reads.read(there, "ls", {})
+
+    (there / "replica.db").write_bytes(complete)
     with closing(sqlite3.connect(there / "replica.db")) as c, c:
         c.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Storage, match="newer than this program"):
