@@ -267,8 +267,7 @@ class Duties:
         """Evaluate SLA rules. An alert fires within a second of its deadline."""
         if not await self._rules_or_alerts.read():
             return
-        if await self.db.read(slas.has_work, timestamps.utcnow()):
-            await self.db.write(slas.evaluate, timestamps.utcnow())
+        await slas.evaluate_if_due(self.db)
 
     async def measure(self) -> None:
         """Measure runs and host, stop runs with too much output, and check the disk."""

@@ -46,7 +46,7 @@ async def ls(
     `24h`. A limit of 0 means no limit.
     """
     resolved = "" if all else parse_since(since)
-    await slas.evaluate_due(call)
+    await slas.evaluate_for_reader(call)
     return await call.db.read(
         lambda c: [as_dict(alert) for alert in list_current(c, resolved, limit)]
     )

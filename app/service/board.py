@@ -630,7 +630,7 @@ def _format_object(c: Connection, obj: str) -> str:
 
 async def show_status(call: Call) -> dict[str, Any]:
     """Return the state of runtime, queues, pools and alerts on one screen."""
-    await slas.evaluate_due(call)
+    await slas.evaluate_for_reader(call)
     return await call.db.read(_read_status, call)
 
 

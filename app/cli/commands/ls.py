@@ -203,7 +203,7 @@ def format_count(
         return f"no match among {all_:,} tasks. All: taskdeck ls --limit 0"
     if shown == all_:
         return f"{all_:,} task{'' if all_ == 1 else 's'}"
-    matching = f", {total:,} match" if total and total > shown else ""
+    matching = f", {total:,} match" if total and shown < total < all_ else ""
     others = {} if "filter" in chosen else {"status": "--status failed", "since": "--since 2h"}
     hints = ["--limit 0", *(way for name, way in others.items() if name not in chosen)]
     return f"{shown:,} of {all_:,} tasks ({order}{matching}). More: {', '.join(hints)}"

@@ -15,7 +15,7 @@ from app.service import sla_metrics
 from app.service.context import Call
 from app.service.tasks import lookup
 from db import schema, timestamps
-from db.engine import Connection
+from db.engine import Connection, Database
 from db.queries import alerts, definitions, reads, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED, FAILED
@@ -41,13 +41,13 @@ class EvaluationResult:
 
 async def ls(call: Call) -> list[dict[str, Any]]:
     """Return all SLA rules with their state, most severe first."""
-    await evaluate_due(call)
+    await evaluate_for_reader(call)
     return await call.db.read(lambda c: add_state(c, definitions.list_slas(c)))
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
     """Return one SLA rule with its state."""
-    await evaluate_due(call)
+    await evaluate_for_reader(call)
     return await call.db.read(lambda c: add_state(c, [require_rule(c, name)])[0])
 
 
@@ -359,16 +359,20 @@ def _make_columns(
 # --- evaluation -------------------------------------------------------------------------
 
 
-async def evaluate_due(call: Call) -> None:
+async def evaluate_for_reader(call: Call) -> None:
     """Evaluate the rules, so that a reader sees the alert of a task that has just failed.
 
     Without a runtime, or on a disk that cannot be written, the alerts stay as they are.
     """
-    if call.live is None:
-        return
-    with suppress(Storage):
-        if await call.db.read(has_work, timestamps.utcnow()):
-            await call.db.write(evaluate, timestamps.utcnow())
+    if call.live is not None:
+        with suppress(Storage):
+            await evaluate_if_due(call.db)
+
+
+async def evaluate_if_due(db: Database) -> None:
+    """Evaluate the rules if there is work."""
+    if await db.read(has_work, timestamps.utcnow()):
+        await db.write(evaluate, timestamps.utcnow())
 
 
 def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
