@@ -317,6 +317,12 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         log.info("runtime ends")
 
 
+SWITCH_SECONDS = 0.0005
+"""Seconds after which a busy thread lets another one run. SQLite releases the interpreter for each
+statement. With the default of 5 ms, a transaction waited 1.4 s beside the check of 200,000 lines;
+now 0.04 s, for 7 % more CPU."""
+
+
 def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
     """Run until TERM, INT or `stop`, and return the exit code.
 
@@ -339,6 +345,7 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
                 prepare_in_subprocess(home)
                 file_limit.raise_soft_limit()
                 gc.freeze()  # a full collection would scan all modules, 50 ms without an answer
+                sys.setswitchinterval(SWITCH_SECONDS)
                 asyncio.run(_main(home, ready_fd, demo))
         return paths.STOPPED_CODE if _is_systemd_service() and paths.read_stop_marker(home) else 0
     except Problem as problem:

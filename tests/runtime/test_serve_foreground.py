@@ -28,3 +28,20 @@ def test_a_foreground_runtime_leaves_its_job_and_exits_0_on_term(lazy_runtime: R
         assert server.stdout is not None and b"Traceback" not in server.stdout.read()
 
     assert b"TASKDECK_RUNID" not in begun_with
+
+
+PRINT_SWITCH_INTERVAL = """
+import asyncio, sys
+from pathlib import Path
+from app.runtime import serve
+async def main(*ignored): print(sys.getswitchinterval() <= serve.SWITCH_SECONDS)
+serve._main = main
+serve.serve(Path(sys.argv[1]))
+"""
+
+
+def test_a_busy_thread_of_a_runtime_lets_others_run_soon(tmp_path: Path):
+    argv = [sys.executable, "-c", PRINT_SWITCH_INTERVAL, tmp_path / "home"]
+    env = os.environ | {"HOME": os.fspath(tmp_path)}
+
+    assert subprocess.check_output(argv, env=env, text=True) == "True\n"
