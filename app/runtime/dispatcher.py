@@ -30,7 +30,7 @@ from app.service.database import journal
 from app.service.tasks import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
-from db.queries import dispatch, loads, reads, task_numbers, transitions
+from db.queries import dispatch, loads, pending_parents, reads, task_numbers, transitions
 from db.restore import adopt_runs
 from db.states import RunStatus
 
@@ -101,6 +101,7 @@ class RoundOrders:
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     next_due: float | None = None
+    has_pending_parents: bool = False
     clock_offset: float = 0.0
 
     def judge_end(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.RunVerdict:
@@ -226,6 +227,18 @@ class Dispatcher:
             return
         self.internal_error = None
         self._send_orders(events, orders)
+        if orders.has_pending_parents:
+            await self._update_children()
+
+    async def _update_children(self) -> None:
+        """Update children that the end of their parents left. The commit wakes the next round."""
+        try:
+            await self.db.write(transitions.continue_propagation)
+        except Storage as problem:
+            await self._handle_storage_problem(KeeperEvents(), problem)
+        except Exception:
+            log.exception("the children of ended tasks could not be updated")
+            await self.quarantine.search()
 
     async def _store_individually(self, events: KeeperEvents) -> None:
         """Store each event in its own transaction.
@@ -294,6 +307,7 @@ class Dispatcher:
         orders = RoundOrders()
         if events.hello is not None:
             self._adopt_unknown_runs(c, events.hello)
+            pending_parents.start_again(c)
         ended_ids = {event["run"] for event in events.ended}
         if starts := [event for event in events.started if event["run"] not in ended_ids]:
             transitions.record_starts(c, starts)
@@ -316,6 +330,7 @@ class Dispatcher:
         for env_id in {run.task.env_id for run in orders.claimed} - self._environments.keys():
             orders.environments[env_id] = dispatch.get_environment(c, env_id)
         orders.wanted = dispatch.list_requested_states(c)
+        orders.has_pending_parents = pending_parents.has_any(c)
         return orders
 
     def _read_clock_offset(self) -> float:

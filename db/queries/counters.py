@@ -31,13 +31,13 @@ def read_value(c: Connection, name: str) -> int | None:
 def map_values(c: Connection, folder: str) -> dict[str, int]:
     """Return {name without `folder`: value} of the counters below `folder`, which ends in `/`."""
     found = "SELECT substr(name, ?), value FROM counters WHERE name >= ? AND name < ?"
-    return dict(raw_sql.fetch_rows(c, found, (len(folder) + 1, *_get_range(folder))))
+    return dict(raw_sql.fetch_rows(c, found, (len(folder) + 1, *get_range(folder))))
 
 
 def find_first_name(c: Connection, folder: str) -> str | None:
     """Return the first name below `folder`, which ends in `/`."""
     found = "SELECT name FROM counters WHERE name >= ? AND name < ? ORDER BY name LIMIT 1"
-    return raw_sql.fetch_value(c, found, _get_range(folder))
+    return raw_sql.fetch_value(c, found, get_range(folder))
 
 
 def set_value(c: Connection, name: str, value: int) -> None:
@@ -70,10 +70,10 @@ def delete(c: Connection, name: str) -> None:
 def delete_below(c: Connection, folder: str) -> None:
     """Delete the counters below `folder`, which ends in `/`."""
     raw_sql.execute_statement(
-        c, "DELETE FROM counters WHERE name >= ? AND name < ?", _get_range(folder)
+        c, "DELETE FROM counters WHERE name >= ? AND name < ?", get_range(folder)
     )
 
 
-def _get_range(folder: str) -> tuple[str, str]:
+def get_range(folder: str) -> tuple[str, str]:
     """Return the first name below `folder` and the first one behind it. `0` follows `/`."""
     return folder, f"{folder[:-1]}0"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.queries import rollups
+from db.queries import pending_parents, rollups
 from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 
@@ -328,7 +328,7 @@ def list_without_runs(
 ) -> list[ExpiredRun]:
     """Return expired ended tasks without runs.
 
-    No task waits for them: their end released all children.
+    No task waits for them: their end released all children, or `remove_runs` leaves them for later.
     """
     when = "1" if part.scope.kind == "removed" else "t.pinned = 0 AND t.ended_at < :before"
     found = (
@@ -394,6 +394,7 @@ def _find_without_runs(c: Connection, tasks: Iterable[str]) -> list[Any]:
         f"SELECT t.uuid, t.number, t.status, t.ended_at, {_TASK_ROW} AS bytes FROM tasks t "
         f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_REMOVABLE} "
         "AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid)"
+        f"AND NOT EXISTS (SELECT 1 FROM counters WHERE name = '{pending_parents.FOLDER}' || uuid)"
     )
     return raw_sql.fetch_rows(c, found, (json.dumps(list(tasks)),))
 

@@ -12,12 +12,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
-from db.queries import alerts, loads, operations, packed_task, task_numbers
+from db.queries import alerts, loads, operations, packed_task, pending_parents, task_numbers
 from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
@@ -299,19 +300,41 @@ def recompute_waiting_state(c: Connection, uuids: Sequence[str], by: str) -> Non
     propagate_to_children(c, _recompute(c, uuids, by))
 
 
+MAX_CHILDREN = 500
+"""Children and levels of children that are updated in the transaction that ends their parents."""
+PIECE = 100
+"""Children updated between two looks at the clock."""
+STEP_SECONDS = 0.03
+"""Seconds after which a transaction updates no more children, at the next look at the clock."""
+
+
 def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
     """Update the status of the children of ended tasks.
 
-    A child that is cancelled thereby affects its own children in turn.
+    A child that is cancelled thereby affects its own children in turn. Children that would take too
+    long are left to `continue_propagation`.
     """
-    waiting = (
-        "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id WHERE"
-        " d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN"
-        f" ({_quote_words(WAITING)})"
-    )
+    left, end = MAX_CHILDREN, monotonic() + STEP_SECONDS
     while ended:
-        children = raw_sql.fetch_column(c, waiting, (json.dumps(list(ended)),))
-        ended = _recompute(c, children, SYSTEM)
+        children = pending_parents.list_children(c, ended, left + 1)
+        left -= len(children) + 1
+        if left < 0:
+            return pending_parents.add(c, ended)
+        cancelled: list[str] = []
+        for at in range(0, len(children), PIECE):
+            if at and monotonic() > end:
+                return pending_parents.add(c, [*ended, *cancelled])
+            cancelled += _recompute(c, children[at : at + PIECE], SYSTEM)
+        ended = cancelled
+
+
+def continue_propagation(c: Connection) -> None:
+    """Update children that `propagate_to_children` left, until the time is up."""
+    end = monotonic() + STEP_SECONDS
+    while children := pending_parents.take_children(c, PIECE):
+        propagate_to_children(c, _recompute(c, children, SYSTEM))
+        if monotonic() > end:
+            return
 
 
 def _recompute(c: Connection, uuids: Sequence[str], by: str) -> list[str]:

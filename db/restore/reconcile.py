@@ -26,7 +26,7 @@ from db import raw_sql, timestamps
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
-from db.queries import counters, loads, operations, task_numbers, transitions
+from db.queries import counters, loads, operations, pending_parents, task_numbers, transitions
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
@@ -379,6 +379,7 @@ def _merge(
             c, f"{_CREATE_WISHES} AND {_DIFFERS if is_comparable else _LATER}"
         )
     _merge_tasks(c, result, used_numbers.last)
+    _merge_pending_parents(c)
     _merge_runs(c, result)
     cancelled = _merge_decisions(c, result) if whole else set()
     no_runs_missing = is_descendant or idle and latest and not whole
@@ -433,6 +434,12 @@ def _record_restore(c: Connection, result: ReconcileResult, by: str, what: str) 
     )
     operations.record_above(c, by, VERB, what, figures, last)
     return result
+
+
+def _merge_pending_parents(c: Connection) -> None:
+    """Keep the tasks with children that the runtime has to update: new ones may be among them."""
+    _copy_rows(c, "counters", f"o.name LIKE '{pending_parents.FOLDER}%'")
+    pending_parents.start_again(c)
 
 
 def _find_common_columns(c: Connection, table: str) -> str:

@@ -9,12 +9,15 @@ import pytest
 from app.runtime.dispatcher import Dispatcher
 from app.service.context import Call
 from app.service.definitions import queues
+from app.service.tasks import actions, submit
 from db import raw_sql
-from db.queries import loads
+from db.engine import Connection, create_write_engine
+from db.queries import loads, pending_parents, transitions
 from tests.runtime.conftest import FakeKeeper, make_ended_event
-from tests.service.calls import submit_task
+from tests.runtime_process import RuntimeProcess, wait_until
+from tests.service.calls import execute_sql, submit_task
 
-MOST_STATEMENTS = 25
+MOST_STATEMENTS = 26
 """Statements of a round in which runs end and others start."""
 
 
@@ -52,3 +55,64 @@ async def test_a_round_of_ends_and_starts_has_few_statements(
     assert len(fake_keeper.spawned_runs) == 4
     assert last.count(loads._LOADS) == 1
     assert len(last) <= MOST_STATEMENTS
+
+
+MANY = transitions.MAX_CHILDREN + 1
+"""More children than the transaction that ends their parent updates."""
+
+
+def make_family() -> list[dict[str, Any]]:
+    """Return the tasks of a submission: a parent that no pool starts, and its children."""
+    child = {"argv": ["true"], "after": ["parent"]}
+    return [{"argv": ["true"], "name": "parent", "hold": True}, *[child] * MANY]
+
+
+async def test_rounds_update_the_children_left_by_an_end(call: Call, dispatcher: Dispatcher):
+    await submit.submit(call, tasks=make_family())
+    await actions.cancel(call, ids=["parent"])
+    read = "SELECT count(*) FROM tasks WHERE status = 'cancelled'"
+    assert (await execute_sql(call, read))[0][0] == 1
+
+    while await call.db.read(pending_parents.has_any):
+        await dispatcher.run_round()
+
+    assert (await execute_sql(call, read))[0][0] == 1 + MANY
+
+
+async def test_children_that_cannot_be_updated_do_not_stop_the_rounds(
+    call: Call,
+    dispatcher: Dispatcher,
+    fake_keeper: FakeKeeper,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    def fail(c: Connection) -> None:
+        raise ValueError("unreadable")
+
+    monkeypatch.setattr(transitions, "continue_propagation", fail)
+    await submit.submit(call, tasks=[*make_family(), {"argv": ["true"]}])
+    await actions.cancel(call, ids=["parent"])
+
+    await dispatcher.run_round()
+
+    assert "the children of ended tasks could not be updated" in caplog.text
+    assert len(fake_keeper.spawned_runs) == 1 and dispatcher.internal_error is None
+
+
+@pytest.mark.process
+def test_the_next_runtime_updates_the_children_of_a_killed_one(runtime: RuntimeProcess):
+    runtime.call("submit", tasks=make_family(), cwd="/", env={})
+    runtime.kill()
+    engine = create_write_engine(runtime.home / "taskdeck.db")
+    with engine.begin() as c:  # the transaction of a cancel, and then the kill
+        (uuid,) = raw_sql.fetch_column(c, "SELECT uuid FROM tasks WHERE name = 'parent'")
+        transitions.cancel(c, [uuid], "ann")
+    with engine.begin() as c:
+        assert raw_sql.fetch_value(c, "SELECT count(*) FROM tasks WHERE status = 'blocked'") == MANY
+    engine.dispose()
+
+    runtime.start()
+
+    wait_until(
+        lambda: runtime.call("status")["counts"].get("cancelled") == 1 + MANY, "children cancelled"
+    )

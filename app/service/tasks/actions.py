@@ -36,7 +36,7 @@ from db import timestamps
 from db.engine import Connection
 from db.errors import DiskFull
 from db.maintenance import quarantine
-from db.queries import dependencies, reads, task_fields, transitions
+from db.queries import dependencies, pending_parents, reads, task_fields, transitions
 from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 _CANCELLED_FIELDS = ("status", "grace", "retry_at")
@@ -348,11 +348,18 @@ async def retry(
     refused.
     """
     expected = validate("ends", ENDS, ends or {})
+    pending = {*await call.db.read(pending_parents.list_uuids)}
 
     def may(row: AnyTask) -> None:
         if row.status not in ENDED:
             raise Conflict(
                 f"{format_number(row)} is {row.status}: only a task that has ended runs again."
+            )
+        if row.uuid in pending:
+            raise Conflict(
+                f"{format_number(row)} has just ended, and its many dependants are still being"
+                " updated.",
+                f"In a few seconds: taskdeck retry {row.number}",
             )
         _refuse_other_end(row, expected)
         if row.status == TaskStatus.SUCCEEDED and not again:

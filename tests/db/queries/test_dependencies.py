@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from db.queries import reads, transitions
+from db.queries import pending_parents, reads, transitions
 from tests.db.builders import TaskBuilder, make_task_row
 
 
@@ -121,6 +121,8 @@ def test_a_chain_of_thousands_is_cancelled_with_its_first_task(
     assert reads.count_by_status(connection) == {"queued": 1, "blocked": 2999}
 
     transitions.cancel(connection, [rows[0]["uuid"]], "ann")
+    while pending_parents.has_any(connection):
+        transitions.continue_propagation(connection)
 
     assert reads.count_by_status(connection) == {"cancelled": 3000}
 

@@ -476,7 +476,7 @@ def test_many_tasks_are_stored_and_cancelled_by_few_statements(
     assert executed[submitted:] == [
         "UPDATE tasks SET",
         "INSERT INTO events",
-        "SELECT DISTINCT d.task_id",
+        "SELECT DISTINCT task_id",
     ]
     assert executed.count("INSERT INTO events") == 2
     assert {row.status for row in reads.list_by_uuid(connection, uuids)} == {"cancelled"}

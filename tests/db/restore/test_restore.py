@@ -23,7 +23,16 @@ from db import schema, timestamps
 from db.engine import create_write_engine
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, NewerDatabase, Storage
 from db.maintenance import integrity, migrate, quarantine
-from db.queries import counters, definitions, operations, reads, replicas, task_numbers, transitions
+from db.queries import (
+    counters,
+    definitions,
+    operations,
+    pending_parents,
+    reads,
+    replicas,
+    task_numbers,
+    transitions,
+)
 from db.restore import previous_databases, reconcile, swap
 from db.restore.reconcile import ObservedRun, ReconcileResult
 from db.restore.swap import DamagedBackup
@@ -1877,6 +1886,24 @@ def test_a_submission_that_was_being_stored_is_not_completed_after_a_restore(
 
     names = "SELECT name FROM counters WHERE name GLOB 'submission*'"
     assert run_query(database_path, names) == [(other,)]
+
+
+def test_children_left_by_an_end_are_updated_after_a_restore(
+    database_path: Path, take_image: Callable[[], BackupImage]
+):
+    backup = take_image()
+    with open_transaction(database_path) as made:
+        parent = made.submit_task()
+        for _ in range(transitions.MAX_CHILDREN + 1):
+            made.submit_task(after=[parent])
+        transitions.cancel(made.c, [parent], "ann")
+
+    backup.restore_over()
+
+    with open_transaction(database_path) as made:
+        while pending_parents.has_any(made.c):
+            transitions.continue_propagation(made.c)
+    assert set(read_statuses(database_path).values()) == {"cancelled"}
 
 
 def test_the_backup_version_of_an_unreadable_task_stays(

@@ -16,7 +16,7 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, pages, submit, views, wait
 from db import raw_sql, timestamps
-from db.queries import dispatch
+from db.queries import dispatch, pending_parents, transitions
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 
@@ -332,6 +332,23 @@ async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(
 
 
 # Retry, remove
+
+
+async def test_a_task_whose_children_are_being_updated_is_not_retried_yet(call: Call):
+    child = {"argv": ["true"], "after": ["parent"]}
+    many = transitions.MAX_CHILDREN + 1
+    await submit.submit(call, tasks=[{"argv": ["true"], "name": "parent"}, *[child] * many])
+    await actions.cancel(call, ids=["parent"])
+
+    refused = await actions.retry(call, ids=["parent"])
+    await call.db.write(transitions.continue_propagation)
+    while await call.db.read(pending_parents.has_any):
+        await call.db.write(transitions.continue_propagation)
+    done = await actions.retry(call, ids=["parent"])
+
+    said = "#1 has just ended, and its many dependants are still being updated."
+    assert list_refusals(refused) == [(1, 4, f"{said} In a few seconds: taskdeck retry 1")]
+    assert [row["status"] for row in done["done"]] == ["queued"]
 
 
 async def test_a_failed_task_can_be_retried_a_succeeded_one_only_with_again(call: Call, worker):
