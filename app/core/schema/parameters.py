@@ -96,7 +96,8 @@ def check_schema(schema: Any) -> None:
         raise Usage(f"parameters: {error}") from None
     except json_schema.LimitExceededError as error:
         raise Usage(
-            f"parameters: {error}: the parts of the schema refer to each other too often"
+            f"parameters: the schema {error}. Remove parts that the parameters do not need, and"
+            " references that multiply"
         ) from None
 
 
@@ -352,7 +353,7 @@ def _fill_and_validate(
 
     Values that are valid as given get no defaults that would make them invalid.
     """
-    with json_schema.limit_steps():
+    with json_schema.limit_steps(json_schema.MAX_VALUE_STEPS):
         filled = fill_defaults(schema, given)
         errors = list(_iterate_errors(schema, filled))
         if errors and filled != given and not any(_iterate_errors(schema, given)):

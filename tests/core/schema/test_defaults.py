@@ -135,11 +135,9 @@ def test_defaults_that_take_too_many_steps_are_refused():
     schema: dict[str, Any] = {"$ref": "#/$defs/d0", "$defs": levels | {"d9": {}}}
     began = time.process_time()
 
-    with pytest.raises(
-        Usage, match=r"parameters: takes too long to check: the parts of the schema"
-    ):
+    with pytest.raises(Usage, match=r"the schema takes too long to check: over 100,000 steps"):
         parameters.check_schema(schema)
-    with pytest.raises(Usage, match="takes too long to check"):
+    with pytest.raises(Usage, match="takes too long to check: over 20,000 steps"):
         parameters.resolve_values(schema, {})
 
     assert time.process_time() - began < 10
@@ -165,5 +163,5 @@ def test_a_value_too_deep_for_the_stack_is_refused():
     for _ in range(60):
         value = {"a": value}
     parameters.check_schema(schema)
-    with pytest.raises(Usage, match="takes too long to check"):
+    with pytest.raises(Usage, match="is nested too deeply to check"):
         parameters.resolve_values(schema, value)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.core.schema import parameters
+from app.core.schema import json_schema, parameters
 from app.core.schema.secrets import get_secret_reference
 from app.errors import Usage
 
@@ -398,3 +398,30 @@ def test_a_part_may_forbid_a_parameter_that_another_part_describes() -> None:
     with pytest.raises(Usage, match="must not have a"):
         parameters.resolve_values(schema, {"a": 1}, "t")
     assert [fault.text for fault in parameters.find_faults(schema, {"a": 1})] == ["must not have a"]
+
+
+def test_a_submission_is_refused_after_fewer_steps_than_a_schema():
+    levels = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 9} for n in range(14)}
+    schema = {
+        "properties": {"a": {"anyOf": [{"$ref": "#/$defs/d0"}] * 9}},
+        "$defs": levels | {"d14": {"type": "string"}},
+    }
+    parameters.check_schema(schema)
+    with pytest.raises(Usage, match="t: takes too long to check: over 20,000 steps"):
+        parameters.resolve_values(schema, {"a": 1}, "t")
+
+
+@pytest.mark.parametrize("schema", [
+    {"properties": {f"a{n}": {"items": {}} for n in range(10_000)}},
+    {"properties": {"a": {"oneOf": [5] * 60_000}}},
+])  # fmt: skip
+def test_a_schema_of_too_many_parts_is_refused(schema: dict[str, Any]):
+    """The check against the meta-schema counts its steps too."""
+    with pytest.raises(Usage, match="the schema takes too long to check: over 100,000 steps"):
+        parameters.check_schema(schema)
+
+
+def test_three_thousand_branches_apply_with_few_steps(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(json_schema, "MAX_STEPS", 70_000)
+    branches = [{"properties": {"k": {"const": n}}} for n in range(3_000)]
+    parameters.check_schema({"properties": {"a": {"oneOf": branches}}})

@@ -172,3 +172,31 @@ def test_random_schemas_agree_with_the_jsonschema_package(dialect: str) -> None:
             judged += None not in verdicts
             assert None in verdicts or verdicts[0] is verdicts[1], (json.dumps(schema), value)
     assert judged > SCHEMAS
+
+
+def spoil(maker: SchemaMaker, schema: dict[str, Any]) -> None:
+    """Give a keyword of a schema a random value."""
+    nodes = [node for _, node in json_schema.iterate_nodes(schema) if isinstance(node, dict)]
+    node = maker.random.choice(nodes)
+    word = maker.random.choice([*node, "minLength", "items", "required"])
+    node[word] = maker.random.choice(VALUES)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_random_schemas_are_refused_where_the_jsonschema_package_refuses(dialect: str) -> None:
+    maker, refused = SchemaMaker(random.Random(dialect), dialect), 0
+    for _ in range(100):
+        schema = json.loads(json.dumps(maker.make_schema()))
+        spoil(maker, schema)
+        schema["$schema"] = dialect
+        draft = validator_for(schema)
+        errors = list(draft(draft.META_SCHEMA).iter_errors(schema))
+        paths = {json_schema.format_path(error.absolute_path) for error in errors}
+        refused += bool(errors)
+        try:
+            json_schema._check_meta_schema(schema, draft)
+        except json_schema.InvalidSchemaError as error:
+            assert any(str(error).startswith(path) for path in paths), (json.dumps(schema), error)
+        else:
+            assert not paths, json.dumps(schema)
+    assert refused > 10
