@@ -64,7 +64,7 @@ COVERING_TESTS = {
     "tests/db/queries/test_operations.py": "db/queries/value_lists",
     "tests/db/queries/test_query_plans.py": "db/queries/{dispatch,state_at}",
     "tests/db/queries/test_transitions.py": "db/states db/raw_sql"
-    " db/queries/{loads,packed_task,task_numbers}",
+    " db/queries/{loads,packed_task,run_end,task_numbers}",
     "tests/db/queries/test_transitions_counters.py": "db/queries/counters",
     "tests/db/restore/test_restore.py": "db/queries/definitions db/restore/{adopt_runs,swap}"
     " db/restore/{previous_databases,reconcile}",

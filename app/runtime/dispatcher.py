@@ -31,6 +31,7 @@ from app.service.tasks import number_file
 from db import statement_timer, timestamps
 from db.engine import Connection, Database, WatchedRead
 from db.queries import dispatch, loads, pending_parents, reads, task_numbers, transitions
+from db.queries.run_end import Judge, RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.states import RunStatus
 
@@ -104,7 +105,7 @@ class RoundOrders:
     has_pending_parents: bool = False
     clock_offset: float = 0.0
 
-    def judge_end(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.RunVerdict:
+    def judge_end(self, run: RunFacts, event: dict[str, Any]) -> RunVerdict:
         """Return the verdict on an ended run and remember its queue."""
         verdict = judge_run(run, event)
         self.verdicts.append((run.queue, verdict.status))
@@ -374,9 +375,7 @@ class Dispatcher:
             )
             loads.recount_loads(c)
 
-    def _resolve_lost_runs(
-        self, c: Connection, hello: dict[str, Any], judge: transitions.Judge
-    ) -> list[str]:
+    def _resolve_lost_runs(self, c: Connection, hello: dict[str, Any], judge: Judge) -> list[str]:
         """Resolve active runs unknown to the keeper, and return those that never started.
 
         The machine was restarted before the journal reached the disk, or the database was replaced.

@@ -9,8 +9,7 @@ active runs in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from time import monotonic
 from typing import Any
@@ -19,6 +18,15 @@ from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
 from db.queries import alerts, loads, operations, packed_task, pending_parents, task_numbers
+from db.queries.run_end import (
+    Judge,
+    RunFacts,
+    RunVerdict,
+    describe_leftovers,
+    get_end_time,
+    get_start_time,
+    make_end_row,
+)
 from db.queries.sla_cursor import BROUGHT_BACK
 from db.states import (
     ACTIVE,
@@ -33,39 +41,6 @@ from db.states import (
 
 SYSTEM = "taskdeck"
 """Author of changes made by Taskdeck itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunVerdict:
-    """Meaning of an exit: status, reason, and seconds until a retry (None: no retry)."""
-
-    status: RunStatus
-    reason: str | None
-    retry_in: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """Facts that decide the outcome of a run."""
-
-    runid: str
-    task_id: str
-    status: str
-    stop_reason: str | None
-    stopped_by: str | None
-    retries: int
-    failures: int
-    retry_delay: float
-    timeout: float | None
-    log_limit: float | None
-    start_time: str | None
-    queue: str
-    deadline: str | None
-    overtaken: int = 0
-    """True if a later run of the task is active. Then only that run's end counts."""
-
-
-Judge = Callable[[RunFacts, dict[str, Any]], RunVerdict]
 
 
 # --- primitives -----------------------------------------------------------------------------
@@ -557,8 +532,8 @@ def record_ends(
     }
     ends: dict[tuple[RunStatus, str | None], list[dict[str, Any]]] = {}
     for event, run, verdict in verdicts.values():
-        ends.setdefault((verdict.status, _describe_leftovers(event)), []).append(
-            _make_end_row(event, run, verdict)
+        ends.setdefault((verdict.status, describe_leftovers(event)), []).append(
+            make_end_row(event, run, verdict)
         )
     for (status, note), rows in ends.items():
         move_runs(c, status, rows, SYSTEM, note)
@@ -606,49 +581,6 @@ def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str 
         )
 
 
-def _describe_leftovers(event: dict[str, Any]) -> str | None:
-    """Return the note on processes that a run left behind; they keep running."""
-    left = event.get("left")
-    if not left:
-        return None
-    return (
-        "1 process of the run keeps running"
-        if left == 1
-        else f"{left} processes of the run keep running"
-    )
-
-
-def _make_end_row(event: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
-    began, took = _get_start_time(run, event), event.get("run_seconds")
-    return {
-        "runid": run.runid,
-        "task_id": run.task_id,
-        "reason": verdict.reason,
-        "exit_code": event.get("code"),
-        "signal": event.get("signal"),
-        "start_time": timestamps.from_unix(began),
-        "end_time": timestamps.from_unix(_get_end_time(run, event)),
-        "run_seconds": max(0.0, event["at"] - began) if took is None else took,
-        "cpu_seconds": event.get("cpu"),
-        "max_rss": None if event.get("maxrss") is None else event["maxrss"] / 1024,
-        "logs": event.get("logs"),
-        "log_bytes": event.get("log_bytes"),
-    }
-
-
-def _get_start_time(run: RunFacts, event: dict[str, Any]) -> float:
-    """Return the start of an ended run in UNIX seconds."""
-    return event.get("started_at") or (
-        timestamps.to_unix(run.start_time) if run.start_time else event["at"]
-    )
-
-
-def _get_end_time(run: RunFacts, event: dict[str, Any]) -> float:
-    """Return the end of a run in UNIX seconds: after its start, even if the clock was set back."""
-    began, at = _get_start_time(run, event), event["at"]
-    return at if at >= began else began + (event.get("run_seconds") or 0.0)
-
-
 def _end_tasks(
     c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, dict[str, Any]]]
 ) -> list[str]:
@@ -659,7 +591,7 @@ def _end_tasks(
     ended_uuids: list[str] = []
     retrying = [
         {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason,
-        "started_at": timestamps.from_unix(_get_start_time(run, event)),
+        "started_at": timestamps.from_unix(get_start_time(run, event)),
          "retry_at": timestamps.from_unix(event["at"] + verdict.retry_in)}
         for run, verdict, event in ends if verdict.retry_in is not None
     ]  # fmt: skip
@@ -668,8 +600,8 @@ def _end_tasks(
     for status in {verdict.status for _, verdict, _ in ends}:
         rows = [
             {"uuid": run.task_id, "reason": verdict.reason,
-            "started_at": timestamps.from_unix(_get_start_time(run, event)),
-             "ended_at": timestamps.from_unix(_get_end_time(run, event)), "front": 0}
+            "started_at": timestamps.from_unix(get_start_time(run, event)),
+             "ended_at": timestamps.from_unix(get_end_time(run, event)), "front": 0}
             for run, verdict, event in ends if verdict.status is status and verdict.retry_in is None
         ]  # fmt: skip
         ended_uuids += [

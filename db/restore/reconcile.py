@@ -27,6 +27,7 @@ from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
 from db.queries import counters, loads, operations, pending_parents, task_numbers, transitions
+from db.queries.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
 from db.sqlite_files import make_existing_uri, make_read_only_uri, remove_database
@@ -968,8 +969,8 @@ def _has_attempts(c: Connection, task_id: str) -> bool:
 def _record_failure(c: Connection, trace: ObservedRun) -> None:
     """Record a failed run whose task waits for a retry."""
 
-    def judge(run: transitions.RunFacts, end: dict[str, Any]) -> transitions.RunVerdict:
-        return transitions.RunVerdict(RunStatus(trace.status), _END_REASON, run.retry_delay)
+    def judge(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
+        return RunVerdict(RunStatus(trace.status), _END_REASON, run.retry_delay)
 
     at = timestamps.to_unix(timestamps.now()) if trace.end is None else trace.end
     transitions.record_ends(c, [{"run": trace.runid, "code": trace.code, "at": at}], judge)

@@ -28,6 +28,7 @@ from app.core.scheduling.plan import Plan
 from db import raw_sql, timestamps
 from db.engine import create_write_engine
 from db.queries import loads, transitions
+from db.queries.run_end import RunVerdict
 from db.states import RunStatus
 from tests.long.chaos.runtime_model import ManualClock, RuntimeModel
 
@@ -219,9 +220,7 @@ def _prefer_clean_exits(original: Any) -> Any:
         c,
         events,
         lambda run, e: (
-            transitions.RunVerdict(RunStatus.SUCCEEDED, None)
-            if e.get("code") == 0
-            else judge(run, e)
+            RunVerdict(RunStatus.SUCCEEDED, None) if e.get("code") == 0 else judge(run, e)
         ),
     )
 
