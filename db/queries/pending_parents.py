@@ -1,30 +1,58 @@
-"""Ended tasks with children that later transactions update, since they are many.
+"""Tasks with children that later transactions update, since they are many.
 
-A counter names each such parent; its value is the rowid of the last dependency that was handled. It
-is written in the transaction that ends the parent, so a crash loses no child. Updating a child
-again changes nothing.
+Such a task has ended, or its cancel was undone. A counter names it; the value is the rowid of the
+last dependency that was handled. The counter is written in the transaction that changes the task,
+so a crash loses no child. Updating a child again changes nothing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
 from db.queries import counters
 
-FOLDER = "ended/"
-"""Prefix of the counters, before the uuid of the parent."""
+FOLDER = "children/"
+"""Prefix of the counters, before the uuid of an ended task, or a uuid and the time of a cancel."""
 
+
+class CancelledTask(NamedTuple):
+    """A task whose cancel is undone, with the time of the cancel."""
+
+    uuid: str
+    number: int
+    ended_at: str
+
+
+class TakenChildren(NamedTuple):
+    """Children to update now, and their parent if its cancel was undone."""
+
+    uuids: list[str]
+    parent: CancelledTask | None
+
+
+_CANCELLED = (
+    "SELECT uuid, number, ended_at FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND"
+    " +status = 'cancelled'"
+)
+# `+parent_id`, or SQLite would look for each pair of child and parent.
+_CANCELLED_WITH = (
+    "SELECT t.uuid, t.number, t.ended_at, t.reason, d.parent_id FROM dependencies d JOIN tasks t ON"
+    " t.uuid = d.task_id WHERE d.task_id IN (SELECT value FROM json_each(?)) AND +d.parent_id IN"
+    " (SELECT value FROM json_each(?)) AND d.kind = 'success' AND +t.status = 'cancelled'"
+    " AND t.deleted_at IS NULL"
+)
 _CHILDREN = (
     "SELECT DISTINCT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
     " LIMIT ?"
 )
 _ADD = (
-    f"INSERT INTO counters (name, value, created_at, updated_at) SELECT '{FOLDER}' || value, 0, ?,"
-    " ? FROM json_each(?) WHERE EXISTS (SELECT 1 FROM dependencies WHERE parent_id = value)"
+    "INSERT INTO counters (name, value, created_at, updated_at) SELECT ? || value, 0, ?, ? FROM"
+    " json_each(?) WHERE EXISTS (SELECT 1 FROM dependencies WHERE parent_id = substr(value, 1, 36))"
     " ON CONFLICT (name) DO UPDATE SET value = 0, updated_at = excluded.updated_at"
 )
 _LATEST = "SELECT name, value FROM counters WHERE name >= ? AND name < ? ORDER BY name DESC LIMIT 1"
@@ -39,10 +67,38 @@ def list_children(c: Connection, parents: Sequence[str], limit: int) -> list[str
     return raw_sql.fetch_column(c, _CHILDREN, (json.dumps(list(parents)), limit))
 
 
+def list_cancelled(c: Connection, uuids: Sequence[str]) -> list[CancelledTask]:
+    """Return those of the tasks that are cancelled."""
+    return [CancelledTask._make(row) for row in raw_sql.fetch_rows(c, _CANCELLED, (_list(uuids),))]
+
+
+def list_cancelled_with(
+    c: Connection, parents: Sequence[CancelledTask], children: Sequence[str]
+) -> list[CancelledTask]:
+    """Return those of the children that were cancelled by the cancel of one of the parents."""
+    known = {task.uuid: task for task in parents}
+    found: dict[str, CancelledTask] = {}
+    for row in raw_sql.fetch_rows(c, _CANCELLED_WITH, (_list(children), _list(known))):
+        parent = known[row.parent_id]
+        same = row.reason == f"parent #{parent.number} cancelled"
+        if same and row.ended_at >= parent.ended_at:
+            found[row.uuid] = CancelledTask(row.uuid, row.number, row.ended_at)
+    return list(found.values())
+
+
+def _list(values: Any) -> str:
+    return json.dumps(list(values))
+
+
 def add(c: Connection, parents: Sequence[str]) -> None:
-    """Leave all children of these tasks to later transactions."""
+    """Leave all children of these ended tasks to later transactions."""
     now = timestamps.now()
-    raw_sql.execute_statement(c, _ADD, (now, now, json.dumps(list(parents))))
+    raw_sql.execute_statement(c, _ADD, (FOLDER, now, now, _list(parents)))
+
+
+def add_cancelled(c: Connection, parents: Sequence[CancelledTask]) -> None:
+    """Leave all children of these tasks, whose cancel was undone, to later transactions."""
+    add(c, [f"{task.uuid}/{task.ended_at}" for task in parents])
 
 
 def has_any(c: Connection) -> bool:
@@ -52,7 +108,7 @@ def has_any(c: Connection) -> bool:
 
 def list_uuids(c: Connection) -> list[str]:
     """Return the tasks with children left to update."""
-    return list(counters.map_values(c, FOLDER))
+    return [name.partition("/")[0] for name in counters.map_values(c, FOLDER)]
 
 
 def start_again(c: Connection) -> None:
@@ -62,18 +118,27 @@ def start_again(c: Connection) -> None:
     raw_sql.execute_statement(c, again, (now, *counters.get_range(FOLDER)))
 
 
-def take_children(c: Connection, limit: int) -> list[str]:
-    """Return the next children to update, at most `limit`, and move on; without any, none is left.
+def take_children(c: Connection, limit: int) -> TakenChildren | None:
+    """Return the next children to update, at most `limit`, and move on; or None at the end.
 
     The latest parent comes first: mostly a child of an earlier one. So few parents are pending.
     """
     while latest := raw_sql.fetch_rows(c, _LATEST, counters.get_range(FOLDER)):
         ((name, last),) = latest
-        found = raw_sql.fetch_rows(c, _NEXT, (name.removeprefix(FOLDER), last, limit))
+        uuid, _, cancelled_at = name.removeprefix(FOLDER).partition("/")
+        found = raw_sql.fetch_rows(c, _NEXT, (uuid, last, limit))
         if len(found) < limit:
             counters.delete(c, name)
         else:
             counters.set_value(c, name, found[-1].rowid)
         if found:
-            return [row.task_id for row in found]
-    return []
+            uuids = [row.task_id for row in found]
+            return TakenChildren(uuids, _read_parent(c, uuid, cancelled_at))
+    return None
+
+
+def _read_parent(c: Connection, uuid: str, cancelled_at: str) -> CancelledTask | None:
+    if not cancelled_at:
+        return None
+    number = raw_sql.fetch_value(c, "SELECT number FROM tasks WHERE uuid = ?", (uuid,))
+    return CancelledTask(uuid, number, cancelled_at)

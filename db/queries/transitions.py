@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
 from db.queries import alerts, loads, operations, packed_task, pending_parents, task_numbers
+from db.queries.pending_parents import CancelledTask
 from db.queries.run_end import (
     Judge,
     RunFacts,
@@ -304,10 +305,14 @@ def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
 
 
 def continue_propagation(c: Connection) -> None:
-    """Update children that `propagate_to_children` left, until the time is up."""
+    """Update children that the transactions of their parents left, until the time is up."""
     end = monotonic() + STEP_SECONDS
-    while children := pending_parents.take_children(c, PIECE):
-        propagate_to_children(c, _recompute(c, children, SYSTEM))
+    while taken := pending_parents.take_children(c, PIECE):
+        if taken.parent is None:
+            propagate_to_children(c, _recompute(c, taken.uuids, SYSTEM))
+        else:
+            back = _bring_piece_back(c, [taken.parent], taken.uuids, SYSTEM)
+            _bring_children_back(c, back, SYSTEM)
         if monotonic() > end:
             return
 
@@ -688,41 +693,65 @@ def _stop_cancelled(c: Connection, uuids: Sequence[str], by: str) -> None:
     )
 
 
-_CANCELLED_WITH = """
-WITH RECURSIVE back (uuid, number, ended_at) AS (
-  SELECT uuid, number, ended_at FROM tasks
-  WHERE uuid IN (SELECT value FROM json_each(?)) AND +status = 'cancelled'
-  UNION
-  SELECT t.uuid, t.number, t.ended_at FROM back b JOIN dependencies d ON d.parent_id = b.uuid
-    JOIN tasks t ON t.uuid = d.task_id
-  WHERE d.kind = 'success' AND +t.status = 'cancelled'
-    AND t.reason = 'parent #' || b.number || ' cancelled'
-    AND t.ended_at >= b.ended_at AND t.deleted_at IS NULL
-)
-SELECT uuid, number FROM back
-"""
-
-
 def undo_cancel(c: Connection, tasks: Mapping[str, str | None], by: str) -> list[int]:
     """Undo the cancel of waiting tasks {uuid: retry time} and their children.
 
-    Return the numbers of the children.
+    Return the numbers of the children brought back. More may be left to `continue_propagation`.
     """
-    back = dict(raw_sql.fetch_rows(c, _CANCELLED_WITH, (json.dumps(list(tasks)),)))
+    parents = pending_parents.list_cancelled(c, list(tasks))
+    _bring_back(c, parents, tasks, by)
+    recompute_waiting_state(c, [task.uuid for task in parents], by)
+    return sorted(task.number for task in _bring_children_back(c, parents, by))
+
+
+def _bring_back(
+    c: Connection, tasks: Sequence[CancelledTask], due: Mapping[str, str | None], by: str
+) -> None:
+    """Queue cancelled tasks again, with their retry times."""
+    alerts.reopen_cancelled(c, [task.uuid for task in tasks])
     rows = [
-        {"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)}
-        for uuid in back
+        {"uuid": task.uuid, "ended_at": None, "reason": None, "retry_at": due.get(task.uuid)}
+        for task in tasks
     ]
-    alerts.reopen_cancelled(c, list(back))
     move_tasks(c, TaskStatus.QUEUED, rows, by, BROUGHT_BACK)
-    # Children that wait for any end wait again, unless they have started.
-    children = (
-        "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
-    )
-    recompute_waiting_state(
-        c, [*back, *raw_sql.fetch_column(c, children, (json.dumps(list(back)),))], by
-    )
-    return sorted(number for uuid, number in back.items() if uuid not in tasks)
+
+
+def _bring_children_back(
+    c: Connection, parents: Sequence[CancelledTask], by: str
+) -> list[CancelledTask]:
+    """Bring back the children that were cancelled with tasks, and their children in turn.
+
+    Children that would take too long are left to `continue_propagation`.
+    """
+    back: list[CancelledTask] = []
+    left, end = MAX_CHILDREN, monotonic() + STEP_SECONDS
+    while parents:
+        children = pending_parents.list_children(c, [task.uuid for task in parents], left + 1)
+        left -= len(children) + 1
+        if left < 0:
+            pending_parents.add_cancelled(c, parents)
+            break
+        found: list[CancelledTask] = []
+        for at in range(0, len(children), PIECE):
+            if at and monotonic() > end:
+                pending_parents.add_cancelled(c, [*parents, *found])
+                return back + found
+            found += _bring_piece_back(c, parents, children[at : at + PIECE], by)
+        back, parents = back + found, found
+    return back
+
+
+def _bring_piece_back(
+    c: Connection, parents: Sequence[CancelledTask], children: Sequence[str], by: str
+) -> list[CancelledTask]:
+    """Bring back those of the children that were cancelled with the parents, and return them.
+
+    Children that wait for any end wait again, unless they have started.
+    """
+    cancelled = pending_parents.list_cancelled_with(c, parents, children)
+    _bring_back(c, cancelled, {}, by)
+    recompute_waiting_state(c, children, by)
+    return cancelled
 
 
 def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:

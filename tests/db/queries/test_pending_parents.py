@@ -141,6 +141,43 @@ def test_an_undone_cancel_blocks_the_children_left_again(
 
 
 @pytest.mark.usefixtures("no_time")
+def test_no_transaction_brings_back_more_children_than_one_piece(
+    connection: Connection, builder: TaskBuilder
+):
+    parent, many = builder.submit_task(), transitions.MAX_CHILDREN + 70
+    middle, *_ = submit_many(connection, many, parent)
+    (last,) = submit_many(connection, 1, middle)
+    transitions.cancel(connection, [parent], "ann")
+    finish(connection)
+
+    first = count_changes(connection, transitions.undo_cancel, {parent: None}, "ann")
+    assert map_statuses(connection) == {"cancelled": many + 1, "queued": 1}
+    rest = finish(connection)
+
+    assert first < 10
+    assert max(rest) <= transitions.PIECE * ROWS_PER_CHILD * 2
+    assert map_statuses(connection) == {"blocked": many + 1, "queued": 1}
+    assert builder.read_row(last).reason is None
+
+
+@pytest.mark.usefixtures("no_time")
+def test_children_brought_back_late_stay_cancelled_with_a_new_cancel(
+    connection: Connection, builder: TaskBuilder
+):
+    parent = builder.submit_task()
+    submit_many(connection, transitions.MAX_CHILDREN + 1, parent)
+    transitions.cancel(connection, [parent], "ann")
+    finish(connection)
+    transitions.undo_cancel(connection, {parent: None}, "ann")
+    transitions.continue_propagation(connection)
+
+    transitions.cancel(connection, [parent], "ann")
+    finish(connection)
+
+    assert map_statuses(connection) == {"cancelled": transitions.MAX_CHILDREN + 2}
+
+
+@pytest.mark.usefixtures("no_time")
 def test_all_children_are_updated_again_after_a_start(connection: Connection, builder: TaskBuilder):
     parent = builder.submit_task()
     children = submit_many(connection, transitions.MAX_CHILDREN + 1, parent)

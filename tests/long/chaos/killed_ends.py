@@ -1,8 +1,9 @@
 """Ends of a task with many children that are killed between the transactions that update them.
 
-`python -m tests.long.chaos.killed_ends FOLDER` cancels the parent in new homes, and kills the n-th
-runtime at its n-th step, until one survives. A step is the begin or the end of a transaction. It
-prints a JSON line for each: the status of each task after the kill and after the next runtime.
+`python -m tests.long.chaos.killed_ends FOLDER` cancels the parent in new homes and undoes it. It
+kills the n-th runtime at its n-th step, until one survives. A step is the begin or the end of a
+transaction. It prints a JSON line for each: the status of each task after the kill and after the
+next runtime.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from app.runtime.dispatcher import Dispatcher
 from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, submit
+from app.service.undo import undo
 from db.engine import Database
 from db.queries import pending_parents, transitions
 from tests.long.chaos.killed_submissions import StepCounter
@@ -53,7 +55,7 @@ def main(folder: Path) -> None:
         home = folder / str(step)
         shutil.copytree(folder / "0", home)
         if (child := os.fork()) == 0:
-            asyncio.run(_cancel(home, StepCounter(step)))
+            asyncio.run(_cancel_and_undo(home, StepCounter(step)))
             os._exit(0)
         survived = not os.WIFSIGNALED(os.waitpid(child, 0)[1])
         if (child := os.fork()) == 0:
@@ -68,10 +70,13 @@ async def _make_home(home: Path) -> None:
         await submit.submit(call, tasks=[{"argv": ["true"], **task} for task in _TASKS], env={})
 
 
-async def _cancel(home: Path, counter: StepCounter) -> None:
+async def _cancel_and_undo(home: Path, counter: StepCounter) -> None:
     async with reopen_call(home) as call:
         counter.wrap(Database, "_run_transaction")
         await actions.cancel(call, ids=["parent"])
+        await _run_rounds(call)
+        ((operation,),) = await execute_sql(call, "SELECT max(id) FROM operations")
+        await undo.undo(call, ids=operation)
         await _run_rounds(call)
 
 
