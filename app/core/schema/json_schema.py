@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from app.core.json_types import is_array, is_dict, is_list_or_tuple, is_object
 from app.core.schema import regex
@@ -254,7 +254,7 @@ def _check_meta_schema(schema: Any, draft: Any, reference: str = "") -> None:
     """Check that a schema, or the target of a reference, is written as its draft says."""
     from jsonschema import exceptions
 
-    best_match: Any = exceptions.best_match  # pyright: ignore[reportUnknownMemberType]
+    best_match = cast(Any, exceptions.best_match)  # pyright: ignore[reportUnknownMemberType]
     try:
         error = best_match(_make_meta_validator(draft).iter_errors(schema))
     except RecursionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Mapping
 from statistics import median
@@ -66,7 +67,7 @@ async def create(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     values.setdefault(
         "parameters", engines.derive_parameters(values.get("engine", ""), values.get("schema"))
     )
-    definition = make_definition(values)
+    definition = await asyncio.to_thread(make_definition, values)
 
     def create(c: Connection) -> None:
         if definitions.find_template(c, name) is not None:
@@ -89,12 +90,16 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
             " --description."
         )
 
+    given = {key: value for key, value in values.items() if value is not None}
+    row = await call.db.read(require_template, name)
+    definition = await asyncio.to_thread(make_definition, get_set_fields(row._asdict()) | given)
+
     def change(c: Connection) -> None:
-        row = require_template(c, name)
-        definition = make_definition(
-            get_set_fields(row._asdict())
-            | {key: value for key, value in values.items() if value is not None}
-        )
+        if require_template(c, name) != row:
+            raise Conflict(
+                f"template {sanitize(name)} was changed meanwhile. Nothing was changed.",
+                "Try again.",
+            )
         check_place(definition, read_queue_pools(c))
         definitions.update(c, schema.templates, name, to_columns(definition, values), call.by)
 

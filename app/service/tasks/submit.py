@@ -22,10 +22,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app import engines
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
-from app.core.schema import parameters
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import sanitize
@@ -41,6 +39,7 @@ from app.service.tasks.batch_dependencies import (
     find_dependencies,
     find_parent,
 )
+from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
 from db import host, timestamps
 from db.engine import Connection
 from db.errors import DiskFull, Storage
@@ -74,6 +73,8 @@ class SubmitBatch:
     c: Connection
     origin: Origin
     first: str
+    resolutions: Resolutions | None = None
+    """Tasks resolved before; None resolves each task here, which a transaction must not."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     dependents: list[Dependent] = field(default_factory=list)
     queues: dict[str, tuple[QueueRow, PoolRow]] = field(default_factory=dict)
@@ -94,8 +95,11 @@ class SubmitBatch:
     def make_row(self, spec: TaskSpec, at: int, line: int = 0) -> dict[str, Any]:
         """Return the row of the task at a position. Raise Problem."""
         template = self.get_template(spec.template) if spec.template is not None else None
-        given = _resolve_parameters(spec, template)
-        launch, kind = _make_launch(spec, template, given)
+        resolved = (
+            resolve_task(spec, template)
+            if template is None or self.resolutions is None
+            else self.resolutions.get(spec, template)
+        )
         queue, pool = self.get_queue(
             spec.queue or (template.queue if template else None) or DEFAULT_QUEUE
         )
@@ -109,9 +113,9 @@ class SubmitBatch:
             self.requests[queue.name] = (max(cpu, known[0]), max(memory, known[1]))
         row = {
             "uuid": make_following_id(self.first, at),
-            "name": spec.name or default_names.make_default_name(spec, launch),
-            "template": spec.template, "type": kind,
-            "parameters": given, "priority": spec.priority,
+            "name": spec.name or default_names.make_default_name(spec, resolved.launch),
+            "template": spec.template, "type": resolved.kind,
+            "parameters": resolved.parameters, "priority": spec.priority,
             "timeout": _pick_first(spec.timeout, template and template.timeout, None),
             "queue": queue.name, "cpu": cpu, "memory": memory,
             "retries": _pick_first(spec.retries, template and template.retries, 0),
@@ -121,7 +125,7 @@ class SubmitBatch:
             "env_id": self.env_id, "env": spec.env or None,
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
             "umask": self.origin.umask,
-            "launch": launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
+            "launch": resolved.launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
         }  # fmt: skip
         if spec.after or spec.after_any:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))
@@ -203,13 +207,13 @@ class SubmitBatch:
 
 
 def _fill_batch(
-    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
+    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str, resolutions: Resolutions
 ) -> SubmitBatch:
     """Return a batch with the rows of all tasks.
 
     Raise Problem; for a single task, the problem includes unknown parents.
     """
-    batch = SubmitBatch(c, origin, first)
+    batch = SubmitBatch(c, origin, first, resolutions)
     for spec in specs:
         try:
             batch.add(spec)
@@ -232,32 +236,6 @@ def _link(batch: SubmitBatch) -> list[DependencyEdge]:
 def _pick_first(given: Any, usual: Any, default: Any) -> Any:
     """Return the first value that is not None."""
     return given if given is not None else default if usual is None else usual
-
-
-def _resolve_parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
-    if template is None:
-        return {}
-    given = dict(spec.parameters or {})
-    if spec.parameter_texts:
-        given |= parameters.convert_texts(
-            [(name, text) for name, text in spec.parameter_texts], template.parameters
-        )
-    return parameters.resolve_values(template.parameters, given, template.name)
-
-
-def _make_launch(
-    spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]
-) -> tuple[dict[str, Any], str]:
-    """Return the resolved launch and the type of a task."""
-    if template is not None:
-        launch = engines.make_launch(template.engine, template.schema, given, template.parameters)
-        return views.add_masks(launch, template, given), template.type
-    if spec.script is not None:
-        return {
-            **engines.make_launch("shell", {"script": spec.script}, {}),
-            "script": spec.script,
-        }, "shell"
-    return {"argv": spec.argv}, "exec"
 
 
 def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
@@ -328,12 +306,16 @@ async def submit(
         raise Usage("there is no task to submit.")
     origin = Origin(call.by, cwd, umask, env or {})
     if dry_run:
-        return await call.db.read(_dry_run, specs, origin)
+        return await run_resolved(
+            call, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
+        )
     if len(specs) > SMALL_BATCH:
         await _store_staged(call, enumerate(specs, 1), origin, first)
         return await _list_places(call, first)
     try:
-        stored = await call.db.write(_store, specs, origin, first)
+        stored = await run_resolved(
+            call, specs, lambda resolved: call.db.write(_store, specs, origin, first, resolved)
+        )
     except DiskFull as problem:
         raise problem.with_undone(
             "The task was not accepted." if len(specs) == 1 else "No task was accepted."
@@ -429,8 +411,10 @@ def _validate(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
         raise Usage(f"{describe_error(error)}. Nothing was submitted.") from None
 
 
-def _dry_run(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
-    batch = _fill_batch(c, specs, origin, make_uuid7())
+def _dry_run(
+    c: Connection, specs: Sequence[TaskSpec], origin: Origin, resolutions: Resolutions
+) -> list[dict[str, Any]]:
+    batch = _fill_batch(c, specs, origin, make_uuid7(), resolutions)
     _link(batch)
     return [
         {**row, "env": None, **views.mask_task(row["parameters"], row["launch"])}
@@ -439,9 +423,9 @@ def _dry_run(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[d
 
 
 def _store(
-    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str
+    c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str, resolutions: Resolutions
 ) -> list[dict[str, Any]]:
-    batch = _fill_batch(c, specs, origin, first)
+    batch = _fill_batch(c, specs, origin, first, resolutions)
     # A known uuid means that an earlier call stored the batch and its answer was lost.
     if not bulk.is_known(c, first):
         batch.store(_link(batch))
@@ -491,7 +475,13 @@ async def submit_lines(
         return {"numbers": numbers, "spans": spans, "refused": _list_refused(staging.refused)}
     parsed = [(n, _parse_line(line)) for n, line in lines]
     try:
-        stored = await call.db.write(_store_lines, parsed, origin, first, keep_going)
+        stored = await run_resolved(
+            call,
+            [spec for _, spec in parsed if isinstance(spec, TaskSpec)],
+            lambda resolved: call.db.write(
+                _store_lines, parsed, origin, first, keep_going, resolved
+            ),
+        )
     except DiskFull as problem:
         raise problem.with_undone("No task was accepted.") from None
     await number_file.raise_mark(call.home, max(stored["numbers"]))
@@ -596,6 +586,8 @@ class Staging:
 
     def _add_all(self) -> None:
         for n, item in self.items:
+            if self.stop.is_set():
+                raise Stopped("the caller has gone.")
             try:
                 spec = item if isinstance(item, TaskSpec) else _parse_line(item)
                 if isinstance(spec, Problem):
@@ -611,8 +603,6 @@ class Staging:
             self.count += 1
             if self.count > bulk.MAX_BATCH:
                 raise _make_too_many_problem(self.count + sum(1 for _ in self.items))
-            if self.count % 256 == 0 and self.stop.is_set():
-                raise Stopped("the caller has gone.")
 
     def _refuse(self, n: int, problem: Problem, item: Any) -> None:
         if isinstance(item, TaskSpec):
@@ -801,8 +791,10 @@ def _store_lines(
     origin: Origin,
     first: str,
     keep_going: bool,
+    resolutions: Resolutions,
 ) -> dict[str, Any]:
-    batch, lines, refused = _fill_from_lines(c, parsed, origin, first, keep_going)
+    batch = SubmitBatch(c, origin, first, resolutions)
+    lines, refused = _fill_from_lines(batch, parsed, keep_going)
     stored = bulk.is_known(c, first)  # An earlier call stored the batch, and its answer was lost.
     edges, unknown = batch.find_parents() if keep_going or not stored else ([], {})
     if unknown and not keep_going:
@@ -829,17 +821,13 @@ def _make_empty_problem(refused: Mapping[int, Problem]) -> Usage:
 
 
 def _fill_from_lines(
-    c: Connection,
-    parsed: Sequence[tuple[int, TaskSpec | Problem]],
-    origin: Origin,
-    first: str,
-    keep_going: bool,
-) -> tuple[SubmitBatch, list[int], dict[int, Problem]]:
-    """Return the batch of valid lines, their numbers, and the problems by line.
+    batch: SubmitBatch, parsed: Sequence[tuple[int, TaskSpec | Problem]], keep_going: bool
+) -> tuple[list[int], dict[int, Problem]]:
+    """Add the valid lines to a batch; return their numbers, and the problems by line.
 
     Raise the first problem unless `keep_going`.
     """
-    batch, lines, refused = SubmitBatch(c, origin, first), list[int](), dict[int, Problem]()
+    lines, refused = list[int](), dict[int, Problem]()
     for n, spec in parsed:
         try:
             if isinstance(spec, Problem):
@@ -850,7 +838,7 @@ def _fill_from_lines(
             if not keep_going:
                 raise _make_line_problem(n, problem, len(parsed)) from None
             refused[n] = problem
-    return batch, lines, refused
+    return lines, refused
 
 
 _NAME_HINT = 'Another line is named by its name: {"name": "a", …}, then {"after": ["a"], …}'

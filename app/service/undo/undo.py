@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from app.core import sla
+from app.core.definitions.document import TemplateDefinition
 from app.core.text import diff
 from app.core.text.diff import parse_task_number
 from app.core.text.sanitize import sanitize
@@ -366,9 +367,8 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
     if table is schema.queues and row["pool"] not in pools:
         raise lookup.make_unknown_name("pool", row["pool"], pools)
     if table is schema.templates:
-        templates.check_place(
-            templates.make_definition(templates.get_set_fields(row)), templates.read_queue_pools(c)
-        )
+        checked = TemplateDefinition.model_construct(None, **templates.get_set_fields(row))
+        templates.check_place(checked, templates.read_queue_pools(c))
     if table is schema.slas:
         slas.check_match(
             row["conditions"],

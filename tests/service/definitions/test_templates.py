@@ -1,13 +1,18 @@
 """Templates: creating, changing, using and deleting them."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.core.schema import parameters
 from app.errors import Conflict, NotFound, Refused, Usage
 from app.service.context import Call
 from app.service.definitions import queues, templates
+from app.service.undo import undo
 from tests.service.calls import execute_sql, list_operations, open_call, submit_task
 from tests.service.conftest import Worker
 
@@ -90,6 +95,43 @@ async def test_set_changes_only_the_given_fields(call: Call) -> None:
         ("template create", "template greet"),
         ("template set", "template greet"),
     ]
+
+
+async def test_no_schema_is_checked_by_the_writer_or_the_event_loop(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    check = parameters.check_schema
+
+    def check_noted(schema: Any) -> None:
+        threads.append(threading.current_thread().name)
+        check(schema)
+
+    monkeypatch.setattr(parameters, "check_schema", check_noted)
+    await templates.create(call, name="greet", **TEMPLATE)
+    await templates.set_(call, name="greet", timeout="5m")
+    await templates.rm(call, name="greet")
+    await undo.undo(call, ids=3)
+    assert len(threads) == 2
+    assert {name.rpartition("_")[0] for name in threads} == {"asyncio"}
+
+
+async def test_a_template_changed_during_its_check_is_not_set(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await templates.create(call, name="greet", **TEMPLATE)
+    make = templates.make_definition
+    loop = asyncio.get_running_loop()
+
+    def make_late(values: Any) -> Any:
+        monkeypatch.setattr(templates, "make_definition", make)
+        other = templates.set_(call, name="greet", retries=3)
+        asyncio.run_coroutine_threadsafe(other, loop).result(10)
+        return make(values)
+
+    monkeypatch.setattr(templates, "make_definition", make_late)
+    with pytest.raises(Conflict, match="template greet was changed meanwhile"):
+        await templates.set_(call, name="greet", timeout="5m")
 
 
 async def test_set_validates_the_whole_template(call: Call) -> None:
