@@ -120,7 +120,7 @@ def _insert(
 
     Rows are verb, object, before, after and the undone id.
     """
-    first = max(raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0, min_id) + 1
+    first = max(find_last_id(c), min_id) + 1
     source, origin, batch = DUTY, None, first
     if isinstance(by, Actor):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
@@ -169,6 +169,22 @@ _DOCUMENTS = {name: type_coerce(_O[name], Text) for name in ("before", "after")}
 """The states as text. `parse_state` reads them, because one may be unreadable."""
 _COLUMNS = [_DOCUMENTS.get(name, _O[name]) for name in OperationRow._fields]
 _IN_EFFECT = _O.undoes.is_(None), _O.undone_by.is_(None)
+
+
+def find_last_id(c: Connection) -> int:
+    """Return the id of the last operation, or 0."""
+    return raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0
+
+
+_CHANGED_DEFINITION = (
+    "SELECT 1 FROM operations WHERE id > ? AND (object GLOB 'queue *' OR object GLOB 'pool *' OR"
+    " object GLOB 'template *' OR object GLOB 'sla *') LIMIT 1"
+)
+
+
+def has_changed_definition(c: Connection, after: int) -> bool:
+    """Return True if an operation after this id changed a definition."""
+    return raw_sql.fetch_value(c, _CHANGED_DEFINITION, (after,)) is not None
 
 
 def list_by_id(c: Connection, ids: Sequence[int]) -> list[OperationRow]:

@@ -310,13 +310,13 @@ class DefinitionKind:
 
     def require_known(self, c: Connection, name: str) -> None:
         """Raise NotFound, with the nearest name, if the name does not exist."""
-        names = [row["name"] for row in self.dicts(c)]
-        if name not in names:
+        if definitions.get_row(c, self.table, name) is None:
+            names = [row["name"] for row in self.dicts(c)]
             raise lookup.make_unknown_name(self.word, name, names)
 
     def require_new(self, c: Connection, name: str) -> None:
         """Raise Conflict if the name exists."""
-        if name in [row["name"] for row in self.dicts(c)]:
+        if definitions.get_row(c, self.table, name) is not None:
             word, shown = self.word, sanitize(name)
             raise Conflict(
                 f"there is a {word} {shown} already. Nothing was changed.",

@@ -30,10 +30,7 @@ from db.rows import OperationRow, SlaRow
 from db.schema import Table
 
 BATCH_SIZE = 50
-"""Task operations undone in one transaction. An operation on many alerts has one to itself.
-
-Other operations are few and depend on each other.
-"""
+"""Operations undone in one transaction, of up to 1 ms each. One on many alerts has its own."""
 _ACKNOWLEDGEMENTS = ("alert ack", "alert unack")
 MAX_EARLIER = 20
 """Earlier calls examined when the last one cannot be undone."""
@@ -64,7 +61,7 @@ async def undo(
     if ids is None and all(map(explain_not_undoable, rows)):
         raise await call.db.write_quietly(_make_nothing_to_undo, by, rows)
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
-    for part in _split_batches(rows):
+    for part in _split_batches(rows, dry_run):
         found = await (
             call.db.write_quietly(_try_undo, part, by)
             if dry_run
@@ -75,8 +72,11 @@ async def undo(
     return total
 
 
-def _split_batches(rows: Sequence[OperationRow]) -> list[list[int]]:
-    """Split operations into batches for one transaction each, in order."""
+def _split_batches(rows: Sequence[OperationRow], dry_run: bool) -> list[list[int]]:
+    """Split operations into batches for one transaction each, in order.
+
+    In a dry run operations on definitions, which may depend on each other, stay together.
+    """
     parts: list[list[int]] = [[]]
     weight = 0
     for row in rows:
@@ -84,15 +84,15 @@ def _split_batches(rows: Sequence[OperationRow]) -> list[list[int]]:
             parts.append([])
             weight = 0
         parts[-1].append(row.id)
-        weight += _weigh(row)
+        weight += _weigh(row, dry_run)
     return parts
 
 
-def _weigh(row: OperationRow) -> int:
-    """Return the number of tasks or alerts that an undo changes."""
+def _weigh(row: OperationRow, dry_run: bool) -> int:
+    """Return the number of objects that an undo changes, or 0 to keep it in the batch."""
     if row.verb in _ACKNOWLEDGEMENTS:
         return len((row.after or {}).get("ids") or ())
-    return int(_is_on_task(row))
+    return int(_is_on_task(row) or not dry_run)
 
 
 def _is_on_task(row: OperationRow) -> bool:

@@ -1,4 +1,4 @@
-"""Definitions applied from a file and exported: completely or not at all, and only differences."""
+"""Definitions applied from a file and exported: only differences are stored."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,8 +11,9 @@ from app.core.definitions import toml_yaml
 from app.errors import NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
-from db import host
-from tests.service.calls import execute_sql, list_operations, open_call
+from db import host, schema
+from db.queries import definitions
+from tests.service.calls import count_other_writes, execute_sql, list_operations, open_call
 
 TEXT = """
 [pools.gpu]
@@ -291,3 +292,54 @@ async def test_new_definitions_of_a_kind_are_stored_by_one_statement(call: Call)
     assert dict(map(tuple, found)) == {name: row["capacity"] for name, row in rows.items()}
     created = [("queue create", f"queue q{n}") for n in range(30)]
     assert sorted(await list_operations(call)) == sorted(created)
+
+
+async def test_a_large_file_is_stored_in_several_transactions(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(apply, "MAX_AT_ONCE", 5)
+    rows = {f"q{n}": {"capacity": 1, "pool": "p"} for n in range(20)}
+    tables = {"pools": {"p": {"total_cpu": 1, "total_memory": "1G"}}, "queues": rows}
+
+    others = await count_other_writes(call, apply.apply(call, tables=tables))
+
+    assert others >= 4
+    again = await apply.apply(call, tables=tables)
+    assert {change["change"] for change in again["changes"]} == {"same"}
+    assert len(await list_operations(call)) == 21
+
+
+async def test_a_file_is_planned_again_after_a_change_by_somebody_else(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    plan, plans = apply.plan_changes, [0]
+
+    def plan_late(c: Any, wanted: Any) -> Any:
+        plans[0] += 1
+        return plan(c, wanted)
+
+    monkeypatch.setattr(apply, "plan_changes", plan_late)
+    store, row = call.db.write, {"capacity": 1, "pool": "default"}
+
+    async def change_first(fn: Any, *args: Any) -> Any:
+        if plans[0] == 1:
+            await store(lambda c: definitions.create(c, schema.queues, "a", row, "bob"))
+        return await store(fn, *args)
+
+    monkeypatch.setattr(call.db, "write", change_first)
+    tables = {"queues": {"a": {"capacity": 3}, "b": {"capacity": 3}}}
+
+    await apply.apply(call, tables=tables)
+
+    assert plans == [2]
+    found = await execute_sql(call, "SELECT name, capacity FROM queues WHERE name <> 'default'")
+    assert sorted(map(tuple, found)) == [("a", 3), ("b", 3)]
+
+
+async def test_a_file_of_the_same_definitions_writes_nothing(call: Call):
+    await apply.apply(call, text=TEXT)
+    before = call.db.changes
+
+    await apply.apply(call, text=TEXT)
+
+    assert call.db.changes == before

@@ -13,9 +13,10 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import registry
 from app.service.context import Call
 from app.service.tasks import views
+from app.service.undo import undo
 from db.queries import operations
 from db.queries.operations import Actor
-from tests.service.calls import execute_sql, submit_task
+from tests.service.calls import count_other_writes, execute_sql, submit_task
 
 HERE, THERE = "pts/3 4120 81734", "pts/4 5000 91734"
 
@@ -751,3 +752,21 @@ async def test_tasks_cancelled_one_by_one_return_in_reverse_order(ann: Call):
 
     assert len(await undo_operations(ann, *ids)) == 2
     assert [(await show_task(ann, number))["status"] for number in (1, 2)] == ["queued", "blocked"]
+
+
+async def test_many_operations_on_definitions_are_undone_in_several_transactions(
+    ann: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(undo, "BATCH_SIZE", 5)
+    rows = {f"q{n}": {"capacity": 1, "pool": "p"} for n in range(20)}
+    tables = {"pools": {"p": {"total_cpu": 1, "total_memory": "1G"}}, "queues": rows}
+    await call_as(ann, "apply", tables=tables)
+    found = await call_as(ann, "undo", dry_run=True)
+
+    others = await count_other_writes(ann, call_as(ann, "undo"))
+
+    assert others >= 4
+    assert len(found["done"]) == 21 and found["refused"] == []
+    assert [tuple(row) for row in await execute_sql(ann, "SELECT name FROM queues")] == [
+        ("default",)
+    ]
