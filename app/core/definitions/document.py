@@ -17,6 +17,7 @@ from app.core import sla
 from app.core.definitions import size_limits
 from app.core.json_types import is_object
 from app.core.schema import parameters
+from app.core.schema.json_schema import limit_file_steps
 from app.core.task_spec import Capacity, Cpu, NameStr, Priority, Retries, Size, Timeout
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.core.text.units import quote
@@ -145,9 +146,10 @@ def find_definitions(data: Mapping[Any, Any]) -> tuple[Definitions, list[str]]:
     """Return the valid definitions of parsed tables, and all faults."""
     found: Definitions = {kind: {} for kind in KINDS}
     faults: list[str] = []
-    for kind, tables in data.items():
-        for name, definition in _parse_tables(kind, tables, faults):
-            found[kind][name] = definition
+    with limit_file_steps():
+        for kind, tables in data.items():
+            for name, definition in _parse_tables(kind, tables, faults):
+                found[kind][name] = definition
     return found, faults
 
 

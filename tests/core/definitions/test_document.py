@@ -151,3 +151,13 @@ def test_an_sla_has_a_short_form() -> None:
         "conditions": {"preset": "starts-within", "value": "1m"},
         "severity": "critical",
     }
+
+
+def test_the_schemas_of_a_file_share_a_limit_of_steps() -> None:
+    properties = {f"p{n}": {"type": "string"} for n in range(2_000)}
+    template = {"engine": "shell", "schema": {"script": "true"}}
+    one = template | {"parameters": {"type": "object", "properties": properties}}
+    document.validate_tables({"templates": {"a": one}})
+    words = r"templates\.\w+: .* over 200,000 steps for all schemas of one file \(split it\)"
+    with pytest.raises(Usage, match=words):
+        document.validate_tables({"templates": dict.fromkeys("abcdefghij", one)})
