@@ -54,6 +54,7 @@ from app.service import alerts, dispatch_view
 from app.service.context import Call
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues, slas
+from app.service.tasks import bulk
 from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
@@ -658,6 +659,7 @@ def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
     return {
         "facts": _read_runtime_and_host(c, call),
         "counts": reads.count_by_status(c),
+        "storing": bulk.count_unfinished(c),
         "today": {
             "ok": ended.get("succeeded", 0),
             "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),

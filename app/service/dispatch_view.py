@@ -25,6 +25,7 @@ from app.core.scheduling.plan import (
 from app.core.scheduling.run_times import DurationStats, PastRunTimes
 from app.core.scheduling.waiting_task import Explanation, ParentTask, TaskState
 from app.core.text import units
+from app.service.tasks import bulk
 from app.service.tasks.similar_runs import mask_digits
 from db import timestamps
 from db.engine import Connection, Engine
@@ -186,7 +187,8 @@ def read_view(
         PoolView(p.name, p.total_cpu, p.total_memory, p.status) for p in reads.list_pools(c)
     )
     running = {p.name for p in pools if p.status == "active"}
-    counted = reads.read_counters(c)
+    counted, names = reads.read_counters_and_submissions(c)
+    storing = [bulk.parse_name(name) for name in names]
     rows = [
         (row, counted.get((row.name, TaskStatus.QUEUED.value), 0)) for row in reads.list_queues(c)
     ]
@@ -203,12 +205,27 @@ def read_view(
             # The first task of a full queue may have a reservation that other queues must respect.
             size = 1 if is_open and busy[row.pool] > 1 else 0
         line = dispatch.list_queued(c, row.name, size) if size and total else ()
-        tasks = tuple(to_waiting(c, cache, task, likely=closed) for task in line)
-        queues.append(_build_queue(row, tasks, total))
+        at, held_back = _find_unfinished(line, storing) if storing else (len(line), 0)
+        tasks = tuple(to_waiting(c, cache, task, likely=closed) for task in line[:at])
+        queues.append(_build_queue(row, tasks, total, held_back))
     now = timestamps.utcnow()
     active = tuple(_build_active(c, cache, row, now, closed) for row in runs)
     later = _read_later(c, cache) if closed else ()
     return DispatchView(pools, tuple(queues), active, halted, now.timestamp(), later)
+
+
+def _find_unfinished(
+    line: Sequence[Any], storing: Sequence[bulk.UnfinishedSubmission]
+) -> tuple[int, int]:
+    """Return the position of the first task of an incomplete submission, and its number of tasks.
+
+    The tasks behind wait, too, since they would not start before that one.
+    """
+    for at, task in enumerate(line):
+        for one in storing:
+            if one.first <= task.uuid <= one.last:
+                return at, one.size
+    return len(line), 0
 
 
 def _read_later(c: Connection, cache: RunTimeCache) -> tuple[LaterTask, ...]:
@@ -226,7 +243,9 @@ def _read_later(c: Connection, cache: RunTimeCache) -> tuple[LaterTask, ...]:
     )
 
 
-def _build_queue(row: QueueRow, line: tuple[QueuedTask, ...], total: int) -> QueueView:
+def _build_queue(
+    row: QueueRow, line: tuple[QueuedTask, ...], total: int, storing: int
+) -> QueueView:
     since = timestamps.to_unix(row.status_at) if row.status_at else None
     return QueueView(
         row.name,
@@ -238,6 +257,7 @@ def _build_queue(row: QueueRow, line: tuple[QueuedTask, ...], total: int) -> Que
         total,
         row.status_by,
         since,
+        storing,
     )
 
 

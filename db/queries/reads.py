@@ -279,6 +279,15 @@ def read_counters(c: Connection) -> dict[tuple[str, str], int]:
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
 
+def read_counters_and_submissions(c: Connection) -> tuple[dict[tuple[str, str], int], list[str]]:
+    """Return the counters as `read_counters`, and the names of the submissions being stored."""
+    found = "SELECT name, value FROM counters WHERE name >= 'submission/' AND name < 'tasks0'"
+    rows = raw_sql.fetch_rows(c, found)
+    named = [(*name.split("/"), value) for name, value in rows if "/" in name]
+    counted = {(row[1], row[2]): row[-1] for row in named if row[0] == "tasks" and row[-1]}
+    return counted, [row[1] for row in named if row[0] == "submission"]
+
+
 def count_by_status(c: Connection) -> dict[str, int]:
     """Return {status: tasks}."""
     found: dict[str, int] = {}

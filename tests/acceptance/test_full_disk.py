@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.acceptance.conftest import open_home
+from tests.runtime_process import wait_until
 
 
 @pytest.fixture
@@ -105,3 +108,43 @@ def test_cleanup_and_stop_work_on_a_full_disk(small_disk_home: AcceptanceHome):
     fill_disk(house.home / "stuff" / "more")
     house.run_ok("stop")
     assert house.run_json("status")["runtime"]["state"] == "stopped"
+
+
+def test_an_accepted_bulk_submission_waits_for_space_and_starts_whole(
+    small_disk_home: AcceptanceHome,
+):
+    house, lines = small_disk_home, 60_000
+    file = house.work / "lines"
+    file.write_text('{"argv": ["true"]}\n' * lines)
+
+    sent = house.run_cli("submit", "--from", file)
+
+    assert (sent.returncode, sent.stdout) == (0, "")
+    assert "All 60,000 tasks are accepted, and stored once" in sent.stderr
+    assert "60,000 tasks of a bulk submission are being stored" in house.run_ok("status")
+    assert 0 < sum(house.run_json("status")["counts"].values()) < lines
+    assert house.run_json("instances") == []
+
+    os.kill(house.run_json("status")["runtime"]["pid"], signal.SIGKILL)
+    resize = ["mount", "-o", "remount,size=400m", str(house.home)]
+    subprocess.run(resize, check=True)
+    house.run_ok("queue", "pause", "default")
+    wait_until(lambda: not house.run_json("status")["storing"], "all tasks are stored")
+
+    assert sum(house.run_json("status")["counts"].values()) == lines
+
+
+def test_a_bulk_submission_that_does_not_fit_is_refused_whole(small_disk_home: AcceptanceHome):
+    house = small_disk_home
+    house.run_ok("queue", "pause", "default")
+    (house.home / "stuff").mkdir()
+    fill_disk(house.home / "stuff" / "ballast")
+    with (house.home / "stuff" / "ballast").open("rb+") as file:
+        file.truncate(file.seek(0, os.SEEK_END) - 4 * 2**20)
+    (house.work / "lines").write_text('{"argv": ["true"]}\n' * 40_000)
+
+    refused = house.run_cli("submit", "--from", house.work / "lines")
+
+    assert refused.returncode == 5 and "No task was accepted" in refused.stderr
+    assert house.run_json("status")["counts"] == {}
+    assert os.listdir(house.home / "run" / "submissions") == []

@@ -83,6 +83,9 @@ def _has_trouble(status: dict[str, Any]) -> bool:
 
 def _format_page(status: dict[str, Any]) -> list[Line]:
     page = [_format_title(status), *_format_facts(status), [], _format_counts(status)]
+    if storing := status.get("storing"):
+        said = f"  {storing:,} tasks of a bulk submission are being stored; none of them starts yet"
+        page.append([(said, "warn")])
     room = output.get_room()
     for heads, rows in (
         (QUEUE_COLUMNS, [_format_queue_row(queue) for queue in status["queues"]]),

@@ -13,7 +13,7 @@ from app.cli.submission import context
 from app.cli.submission.options import EXAMPLES, add_submit_options
 from app.core.ids import make_following_id, make_uuid7
 from app.core.text.sanitize import sanitize, truncate
-from app.errors import NOT_SUBMITTED, NotFound, Problem, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Problem, Storage, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, 
 
     ^C interrupts only the wait, and a message says so.
     """
+    if not stored:
+        return _end_unstored(args)
     try:
         _print_numbers(args, stored)
         if args.follow:
@@ -241,7 +243,8 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
         output.print_note(f"{source} line {line['line']}: {line['message']}".lstrip())
     if args.dry_run:
         return _print_checked(args, stored)
-    code = _print_spans_and_wait(session, args, first, _get_spans(stored))
+    spans = _get_spans(stored)
+    code = _print_spans_and_wait(session, args, first, spans) if spans else _end_unstored(args)
     return code or (1 if stored["refused"] else 0)
 
 
@@ -259,7 +262,9 @@ def _print_checked(args: Args, checked: dict[str, Any]) -> int:
 
 def _get_spans(stored: dict[str, Any]) -> list[list[int]]:
     """Return position, number and count of tasks whose numbers follow one another."""
-    return stored.get("spans") or [[at, number, 1] for at, number in enumerate(stored["numbers"])]
+    if "spans" in stored:
+        return stored["spans"]
+    return [[at, number, 1] for at, number in enumerate(stored["numbers"])]
 
 
 def _print_spans_and_wait(
@@ -288,6 +293,15 @@ def _print_spans_and_wait(
 
         print_continues(numbers)
         raise
+
+
+def _end_unstored(args: Args) -> int:
+    """End after a note that the tasks are accepted, and stored once the disk has space."""
+    if args.json or args.jsonl:
+        output.print_json([], args.jsonl)
+    if args.wait:
+        raise Storage("--wait did not wait: the tasks have no numbers yet. They are accepted.")
+    return 0
 
 
 def _check_from_alone(args: Args) -> None:

@@ -56,7 +56,8 @@ class QueuedTask:
 class QueueView:
     """A queue with its first waiting tasks, ordered by front, priority and number.
 
-    `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds.
+    `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds. If `storing`
+    is not 0, `waiting` ends before a bulk submission of that many tasks, which is being stored.
     """
 
     name: str
@@ -68,6 +69,7 @@ class QueueView:
     waiting_total: int
     paused_by: str | None
     paused_since: float | None
+    storing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

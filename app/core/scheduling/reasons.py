@@ -154,6 +154,13 @@ def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
         yield _make_reason("pool-paused", f"{state}: it starts nothing new", state)
 
 
+def _explain_storing(case: WaitingTask) -> Iterator[WaitReason]:
+    """Explain a task that belongs to an incomplete bulk submission, or is behind its first task."""
+    if case.queue.storing and case.index is None:
+        text = f"bulk submission of {format_count(case.queue.storing)} is being stored"
+        yield _make_reason("storing", f"a {text}: nothing of it starts before", text)
+
+
 def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
     if not case.is_full:
         return
@@ -463,5 +470,5 @@ GENERAL_CHECKS = (
 )
 """Reasons that apply regardless of free resources, most binding first."""
 
-QUEUED_CHECKS = (_explain_full_queue, _explain_needs, _explain_position)
+QUEUED_CHECKS = (_explain_storing, _explain_full_queue, _explain_needs, _explain_position)
 """Reasons that apply to queued tasks."""

@@ -5,7 +5,9 @@ The steps, and what is left if the runtime is killed after each:
 1. Staged: the checked tasks are written to a file in `run/submissions`, which no query reads. A
    file without a counter is removed.
 2. Published: the file is synced, then a short transaction adds a counter named after the file.
-   From here on the submission is accepted, and a duty completes it (`finish_interrupted`).
+   From here on the submission is accepted, and a duty completes it (`finish_interrupted`), also
+   after a kill or once a full disk has space again. None of its tasks starts before step 4,
+   although readers see those that are stored, and `status` names their number.
 3. Stored: short transactions insert the tasks in the order of the file. The counter is the position
    in the file; it moves in the same transaction, so no task is inserted twice.
 4. Recorded: the last transaction logs the operation and deletes the counter. The file is removed
@@ -14,7 +16,8 @@ The steps, and what is left if the runtime is killed after each:
 Each insert takes the next task numbers. Numbers, rowids and times therefore keep one order, on
 which the search index, the cursors of SLA rules and the lists rely. While a large file is stored, a
 task of another user may get a number between its numbers. The caller learns the numbers after step
-4.
+4. Rows hidden until step 4 would need a condition in each query, counter and search; rows in a
+table of their own, a long transaction that moves them.
 
 Each process locks the file that it works on, also the file of lines that a command leaves in the
 same folder. The lock of a killed process is gone, so the duty sees which files to remove or to
@@ -32,10 +35,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from app.core.ids import make_following_id
 from app.paths import NOT_REGULAR_ERRORS, SUBMISSIONS, open_locked, open_regular
+from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge, iterate_parents_first
 from db.engine import Connection, Database
 from db.errors import Storage
@@ -187,6 +191,26 @@ def get_uuid_range(first: str) -> tuple[str, str]:
     return first, make_following_id(first, MAX_BATCH - 1)
 
 
+class UnfinishedSubmission(NamedTuple):
+    """A published submission that is not completely stored: range of uuids, number of tasks."""
+
+    first: str
+    last: str
+    size: int
+
+
+def parse_name(name: str) -> UnfinishedSubmission:
+    """Return the submission of a synced file."""
+    size = int(name.removesuffix(".rows").rpartition("-")[2])
+    return UnfinishedSubmission(*get_uuid_range(name[:36]), size)
+
+
+def count_unfinished(c: Connection) -> int:
+    """Return the number of tasks of the submissions that are being stored."""
+    names = counters.map_values(c, task_numbers.SUBMISSIONS)
+    return sum(parse_name(name).size for name in names)
+
+
 def find_published(c: Connection, first: str) -> str | None:
     """Return the file name of a published submission that is not completely stored."""
     names = counters.map_values(c, task_numbers.SUBMISSIONS)
@@ -197,8 +221,14 @@ async def store_published(db: Database, path: Path, by: str | None = None) -> No
     """Store the rest of a published submission in short transactions, and remove its file."""
     while await db.write_quietly(_store_some, path):
         pass
-    await db.write(_record, path, by)
+    await _finish(db, path, by)
     path.unlink(missing_ok=True)
+
+
+async def _finish(db: Database, path: Path, by: str | None = None) -> None:
+    """Record a stored submission and its highest number."""
+    highest = await db.write(_record, path, by)
+    await number_file.raise_mark(path.parents[2], highest)
 
 
 def _store_some(c: Connection, path: Path) -> bool:
@@ -232,16 +262,17 @@ def _store_rows(c: Connection, rows: list[list[Any]], header: Mapping[str, Any])
     transitions.submit_rows(c, rows, links, header["by"])
 
 
-def _record(c: Connection, path: Path, by: str | None = None) -> None:
-    """Record a stored submission, once."""
+def _record(c: Connection, path: Path, by: str | None = None) -> int:
+    """Record a stored submission, once; return its last number."""
+    limits = task_numbers.find_number_limits(c, *get_uuid_range(path.name[:36]))
     if counters.read_value(c, task_numbers.SUBMISSIONS + path.name) is None:
-        return
+        return limits[1]
     with open_regular(str(path)) as file:
         header = json.loads(file.readline())
     by = by or Actor(header["by"], header.get("source", "cli"), header.get("origin"))
-    limits = task_numbers.find_number_limits(c, *get_uuid_range(path.name[:36]))
-    record_submission(c, by, int(path.stem.rpartition("-")[2]), *limits)
+    record_submission(c, by, parse_name(path.name).size, *limits)
     counters.delete(c, task_numbers.SUBMISSIONS + path.name)
+    return limits[1]
 
 
 def record_submission(c: Connection, by: str, count: int, first: int, last: int) -> None:
@@ -284,7 +315,7 @@ async def _store_until(db: Database, path: Path, end: float) -> bool:
     while await db.write_quietly(_store_some, path):
         if time.monotonic() > end:
             return False
-    await db.write(_record, path)
+    await _finish(db, path)
     return True
 
 

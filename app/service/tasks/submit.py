@@ -42,7 +42,7 @@ from app.service.tasks.batch_dependencies import (
 from app.service.tasks.resolution import Resolutions, resolve_task, run_resolved
 from db import host, timestamps
 from db.engine import Connection
-from db.errors import DiskFull, Storage
+from db.errors import DamagedDatabase, DiskFull, Storage
 from db.queries import definitions, packed_task, reads, task_numbers, transitions
 from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
@@ -297,8 +297,9 @@ async def submit(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Store all tasks or none, and return their places.
 
-    With `explain`, add the reason why the first task waits, which costs as much as storing the
-    task. With `dry_run`, return the rows without storing them.
+    Return no places if many tasks were accepted, but the disk is too full to store them yet. With
+    `explain`, add the reason why the first task waits, which costs as much as storing the task.
+    With `dry_run`, return the rows without storing them.
     """
     first = _check_uuid(uuid)
     specs = [_validate(TaskSpec.model_validate, task) for task in tasks]
@@ -310,8 +311,8 @@ async def submit(
             call, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
         )
     if len(specs) > SMALL_BATCH:
-        await _store_staged(call, enumerate(specs, 1), origin, first)
-        return await _list_places(call, first)
+        staging = await _store_staged(call, enumerate(specs, 1), origin, first)
+        return await _list_places(call, first) if staging.is_complete else []
     try:
         stored = await run_resolved(
             call, specs, lambda resolved: call.db.write(_store, specs, origin, first, resolved)
@@ -460,7 +461,8 @@ async def submit_lines(
 
     An invalid line refuses all lines, unless `keep_going`. With `dry_run` all lines are checked and
     none is stored; `valid` is the number of the good ones. For many lines, `spans` are position and
-    number of a task, and the count of tasks whose numbers follow; `numbers` only with a text.
+    number of a task, and the count of tasks whose numbers follow; `numbers` only with a text. Both
+    are empty if the tasks were accepted, but the disk is too full to store them yet.
     """
     first, origin = _check_uuid(uuid), Origin(call.by, cwd, umask, env or {})
     if text is None:
@@ -561,6 +563,8 @@ class Staging:
     is_known: bool = False
     """True if the submission was stored or published before, and its answer was lost."""
     is_published: bool = False
+    is_complete: bool = False
+    """True once all tasks are stored. Accepted tasks wait while the disk is full."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -682,12 +686,14 @@ async def _store_staged(
             path = known and path.with_name(known)
         if path:
             await bulk.store_published(call.db, path, call.by)
-    except DiskFull as problem:
-        raise problem.with_undone(
-            "The tasks are accepted and stored once there is space."
-            if is_accepted
-            else "No task was accepted."
-        ) from None
+        staging.is_complete = True
+    except Storage as problem:
+        if is_accepted and not isinstance(problem, DamagedDatabase):
+            call.note(_format_waiting(staging.count, problem))
+            return staging
+        if isinstance(problem, DiskFull):
+            raise problem.with_undone("No task was accepted.") from None
+        raise
     finally:
         stack.close()
         staging.stop.set()
@@ -695,12 +701,18 @@ async def _store_staged(
         if work.done() and not work.cancelled() and work.exception() is None:
             staging.close()
         call.db.trim_later(TRIM_DELAY)
-    _, highest, _ = await call.db.read(task_numbers.summarize_numbers, *bulk.get_uuid_range(first))
-    await number_file.raise_mark(call.home, highest)
     if staging.past:
         _note_many_past(call, staging.past)
     _note_halted(call)
     return staging
+
+
+def _format_waiting(count: int, problem: Storage) -> str:
+    """Return the message about accepted tasks that cannot be stored yet."""
+    why = problem.message.partition(". Nothing was ")[0]
+    then = "stored once the database can be written. To look: taskdeck status"
+    what = "The task is" if count == 1 else f"All {count:,} tasks are"
+    return f"{why}. {what} accepted, and {then}"
 
 
 TRIM_DELAY = 1.0
@@ -712,6 +724,8 @@ PAGE = 5_000
 async def _read_spans(call: Call, staging: Staging) -> list[list[int]]:
     """Return the numbers of a stored submission as `spans` (`submit_lines`)."""
     first, last = bulk.get_uuid_range(staging.first)
+    if not staging.is_complete:
+        return []
     low, high, count = await call.db.read(task_numbers.summarize_numbers, first, last)
     if count == staging.count == high - low + 1 and not staging.batch.dependents:
         return [[0, low, count]]

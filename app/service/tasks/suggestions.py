@@ -35,7 +35,11 @@ def find_task_suggestions(
 
     `why` explains the tasks in the same view.
     """
-    waiting = [row for row in rows if row.uuid in why][:MAX_TASKS]
+    waiting = [
+        row
+        for row in rows
+        if row.uuid in why and all(reason.code != "storing" for reason in why[row.uuid].reasons)
+    ][:MAX_TASKS]
     if not waiting:
         return {}
     if view.halted is not None:

@@ -421,6 +421,7 @@ _GROUPED = {
     "queue-full": "wait for queue {queue} (full)",
     "queue-paused": "wait for queue {queue} (paused)",
     "queue-draining": "wait for queue {queue} (draining)",
+    "storing": "wait in queue {queue} until a bulk submission is stored",
     "behind": "wait behind others in queue {queue}",
     "dependency": "wait for other tasks",
     "not-before": "wait for a set time",

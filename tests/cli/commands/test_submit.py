@@ -463,3 +463,17 @@ def test_a_dry_run_of_a_file_reports_each_bad_line(fake_runtime, cli, tmp_path):
     assert "jobs.jsonl line 2: argv is empty" in said.err
     assert "dry run: 3 lines are valid, 1 is not. Nothing was submitted." in said.err
     assert runtime.get_last_args("submit.lines")["dry_run"] is True
+
+
+@pytest.mark.parametrize("words", [["--from", "FILE"], ["--each", "--", "echo"]])
+def test_accepted_tasks_without_numbers_end_well_except_with_wait(
+    fake_runtime, cli, tmp_path, words
+):
+    fake_runtime(submit=[], **{"submit.lines": {"spans": [], "refused": []}})
+    (tmp_path / "lines").write_text('{"argv": ["true"]}\n')
+    words = [str(tmp_path / "lines") if word == "FILE" else word for word in words]
+
+    assert cli("submit", *words, feed=b"1\n") == (0, "", "")
+    assert cli("submit", "--json", *words, feed=b"1\n") == (0, "[]\n", "")
+    waited = cli("submit", "--wait", *words, feed=b"1\n")
+    assert waited.code == 5 and "They are accepted." in waited.err

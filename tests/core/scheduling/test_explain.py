@@ -458,6 +458,17 @@ def test_an_unblocked_task_starts_in_the_next_round():
     )
 
 
+def test_tasks_from_the_first_of_an_incomplete_submission_on_name_it():
+    first = make_task(1)
+    view = make_view(make_queue("q", first, storing=200_000, waiting_total=9))
+
+    whole, behind = (explain(view, make_task_state(make_task(n)), at) for n, at in ((1, 0), (2, 1)))
+
+    assert list_codes(whole) == ["starting-soon"] and list_codes(behind)[0] == "storing"
+    assert behind.reasons[0].short == "bulk submission of 200k is being stored"
+    assert behind.expected_in is None
+
+
 def test_a_task_without_given_position_is_found_in_the_view():
     view = make_view(make_queue("q", make_task(1), make_task(1060), capacity=0))
 

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,9 +17,10 @@ import pytest
 
 from app.core.ids import make_uuid7
 from app.errors import Conflict, Problem, Usage
+from app.service import board, dispatch_view
 from app.service.context import Call
 from app.service.definitions import queues
-from app.service.tasks import actions, apply, bulk, lookup, submit, views
+from app.service.tasks import actions, apply, bulk, lookup, number_file, submit, views
 from db.errors import DiskFull
 from db.queries import counters, task_numbers
 from tests.service.calls import execute_sql, list_operations, submit_task
@@ -195,6 +197,39 @@ async def test_definitions_stay_while_a_submission_is_being_stored(call: Call):
     staging.file.close()
 
 
+async def test_nothing_starts_before_all_tasks_of_a_submission_are_stored(
+    runtime_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    call = runtime_call
+    monkeypatch.setattr(bulk, "STEP_SECONDS", 0.0)
+    await queues.queue_set(call, name="default", capacity=1000)
+    await submit_task(call)
+    staging = await stage(call, make_text(), make_uuid7())
+    await call.db.write(staging.publish)
+    await call.db.write(bulk._store_some, staging.file.path)
+    behind = (await submit_task(call))["number"]
+
+    assert await list_starts(call) == [1]
+    for number in (2, behind):
+        (why,) = await views.explain(call, ids=[number])
+        assert why["reasons"][0]["short"] == f"bulk submission of {MANY} is being stored"
+        assert why["cures"] == [] and why["expected_in"] is None
+    assert (await board.show_status(call))["storing"] == MANY
+
+    await bulk.store_published(call.db, staging.file.path)
+    staging.file.close()
+
+    assert len(await list_starts(call)) > 1
+    assert (await board.show_status(call))["storing"] == 0
+
+
+async def list_starts(call: Call) -> list[int]:
+    """Return the numbers of the tasks that the dispatcher would start now, in a large pool."""
+    await queues.pool_set(call, name="default", cpu=1000)
+    _, starts = await call.db.read(dispatch_view.plan_starts, dispatch_view.RunTimeCache())
+    return [task.number for task in starts]
+
+
 async def test_others_get_numbers_while_a_large_submission_is_stored(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
@@ -206,6 +241,7 @@ async def test_others_get_numbers_while_a_large_submission_is_stored(
     await bulk.store_published(call.db, staging.file.path)
 
     staging.file.close()
+    staging.is_complete = True
 
     assert own == bulk.PART + 1
     assert await submit._read_spans(call, staging) == [
@@ -270,22 +306,26 @@ async def test_a_duty_without_free_descriptors_keeps_accepted_tasks(
     await bulk.finish_interrupted(call.db, call.home)
 
     assert await count_tasks(call) == MANY and list_files(call) == []
+    assert number_file.read_numbers(call.home).highest == MANY
 
 
-@pytest.mark.parametrize("is_resent", [False, True])
+@pytest.mark.parametrize(
+    ("is_accepted", "is_resent"), [(False, False), (True, False), (True, True)]
+)
 async def test_a_full_disk_tells_whether_tasks_were_accepted(
-    call: Call, monkeypatch: pytest.MonkeyPatch, is_resent: bool
+    call: Call, monkeypatch: pytest.MonkeyPatch, is_accepted: bool, is_resent: bool
 ):
     """A commit fails after the function of its transaction has returned."""
     write, quietly = call.db.write, call.db.write_quietly
-    uuid = make_uuid7()
+    uuid, notes = make_uuid7(), list[str]()
+    call = replace(call, note=notes.append)
 
     async def fail(fn: Any, *args: Any) -> Any:
         def run(c: Any) -> None:
             fn(c, *args)
             raise DiskFull("the disk is full. Nothing was stored.")
 
-        late = ("_store_some",) if is_resent else ("publish",)
+        late = ("_store_some",) if is_accepted else ("publish",)
         return await (write(run) if fn.__name__ in late else write(fn, *args))
 
     if is_resent:
@@ -295,14 +335,18 @@ async def test_a_full_disk_tells_whether_tasks_were_accepted(
     with monkeypatch.context() as patch:
         patch.setattr(call.db, "write", fail)
         patch.setattr(call.db, "write_quietly", fail)
-        with pytest.raises(DiskFull) as refusal:
-            await submit.submit_lines(call, text=make_text(), uuid=uuid)
+        if is_accepted:
+            found = await submit.submit_lines(call, text=make_text(), uuid=uuid)
+            assert found == {"numbers": [], "spans": [], "refused": []}
+            assert "All 251 tasks are accepted, and stored once" in notes.pop()
+            assert await submit.submit(call, tasks=[{"argv": ["true"]}] * MANY) == []
+        else:
+            with pytest.raises(DiskFull, match="No task was accepted"):
+                await submit.submit_lines(call, text=make_text(), uuid=uuid)
     assert call.db.write_quietly == quietly
     await bulk.finish_interrupted(call.db, call.home)
 
-    said = "are accepted and stored once" if is_resent else "No task was accepted"
-    assert said in str(refusal.value)
-    assert await count_tasks(call) == (MANY if is_resent else 0)
+    assert await count_tasks(call) == (2 * MANY if is_accepted else 0)
 
 
 async def test_tasks_behind_the_same_stored_task_look_it_up_once(
