@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from db import raw_sql
+from db.states import TaskStatus
 
 
 class RelatedTask(NamedTuple):
@@ -68,28 +69,39 @@ def list_changes(c: Connection, obj: str, since: str, newest: int = 5000) -> lis
     return raw_sql.fetch_rows(c, found, (newest, obj, since))
 
 
-_LEFT_CANCELLED = """
-WITH RECURSIVE gone (uuid, number) AS (
-  SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))
-  UNION
-  SELECT t.uuid, t.number FROM gone g JOIN dependencies d ON d.parent_id = g.uuid
-    JOIN tasks t ON t.uuid = d.task_id
-  WHERE d.kind = 'success' AND +t.status = 'cancelled'
-    AND t.reason LIKE 'parent #' || g.number || ' %' AND t.deleted_at IS NULL
+MAX_CHILDREN = 1000
+"""Children in which cancelled ones are looked for, in some 3 ms."""
+_NUMBERS = "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
+_SOME_CHILDREN = (
+    "SELECT t.uuid, t.number, t.status, t.reason, t.deleted_at, d.parent_id FROM (SELECT task_id,"
+    " parent_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?)) AND kind ="
+    " 'success' LIMIT ?) d JOIN tasks t ON t.uuid = d.task_id"
 )
-SELECT number FROM gone WHERE uuid NOT IN (SELECT value FROM json_each(?)) ORDER BY number
-"""
 
 
-def list_cancelled_children(c: Connection, uuids: Sequence[str]) -> list[int]:
-    """Return the numbers of tasks cancelled because of these tasks.
+def list_cancelled_children(c: Connection, uuids: Sequence[str]) -> tuple[list[int], bool]:
+    """Return the numbers of tasks cancelled because of these tasks; True if these are all.
 
-    Includes indirect children.
+    Includes indirect children. At most `MAX_CHILDREN` children are examined.
     """
-    uuids_json = json.dumps(list(uuids))
-    return [
-        int(number) for number in raw_sql.fetch_column(c, _LEFT_CANCELLED, (uuids_json, uuids_json))
-    ]
+    parents = dict(raw_sql.fetch_rows(c, _NUMBERS, (json.dumps(list(uuids)),)))
+    known, numbers, left = {*uuids}, list[int](), MAX_CHILDREN
+    while parents and left > 0:
+        rows = raw_sql.fetch_rows(c, _SOME_CHILDREN, (json.dumps(list(parents)), left))
+        left -= len(rows)
+        found = {row.uuid: row.number for row in rows if _was_cancelled_with(row, parents)}
+        parents = {uuid: number for uuid, number in found.items() if uuid not in known}
+        known |= parents.keys()
+        numbers += parents.values()
+    return sorted(numbers), left > 0
+
+
+def _was_cancelled_with(row: Any, parents: Mapping[str, int]) -> bool:
+    return (
+        row.status == TaskStatus.CANCELLED
+        and row.deleted_at is None
+        and (row.reason or "").startswith(f"parent #{parents[row.parent_id]} ")
+    )
 
 
 _FAILED_PARENTS = (

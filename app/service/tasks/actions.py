@@ -377,7 +377,7 @@ async def retry(
         transitions.retry(c, uuids, call.by)
         notes.extend(
             [
-                *_describe_left_cancelled(rows, dependencies.list_cancelled_children(c, uuids)),
+                *_describe_left_cancelled(rows, *dependencies.list_cancelled_children(c, uuids)),
                 *_describe_failed_parents(failed_parents),
             ]
         )
@@ -403,14 +403,17 @@ _MAX_NAMED = 10
 """Maximum number of tasks named in a note."""
 
 
-def _describe_left_cancelled(rows: Sequence[AnyTask], numbers: Sequence[int]) -> list[str]:
+def _describe_left_cancelled(
+    rows: Sequence[AnyTask], numbers: Sequence[int], are_all: bool
+) -> list[str]:
     """Note the tasks that were cancelled together with these and stay cancelled."""
     if not numbers:
         return []
     named = [str(number) for number in numbers[:_MAX_NAMED]]
     shown = [f"#{number}" for number in named]
     if numbers[_MAX_NAMED:]:
-        shown.append(f"{len(numbers) - _MAX_NAMED:,} more")
+        least = "" if are_all else "at least "
+        shown.append(f"{least}{len(numbers) - _MAX_NAMED:,} more")
     whom = format_number(rows[0]) if len(rows) == 1 else "them"
     were, stay, too = ("was", "stays", "it") if len(numbers) == 1 else ("were", "stay", "them")
     return [

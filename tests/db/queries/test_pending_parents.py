@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
-from db.queries import pending_parents, transitions
+from db.queries import pending_parents, retention, transitions
 from tests.db.builders import TaskBuilder, make_task_row
 from tests.db.queries.pruning import make_rules, prune_all
 
@@ -207,3 +207,17 @@ def test_a_task_with_children_left_is_not_removed(connection: Connection, builde
     prune_all(connection, rules)
 
     assert map_statuses(connection) == {"cancelled": transitions.MAX_CHILDREN + 1}
+
+
+def test_a_task_with_many_children_is_removed_in_several_transactions(
+    connection: Connection, builder: TaskBuilder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(retention, "DEPENDENCIES_PER_BATCH", 4)
+    parent = builder.submit_task()
+    submit_many(connection, 10, parent)
+    transitions.cancel(connection, [parent], "ann")
+
+    removed = [list(retention.remove_runs(connection, (), [parent]).tasks) for _ in range(3)]
+
+    assert removed == [[], [], [parent]]
+    assert map_statuses(connection) == {"cancelled": 10}

@@ -16,7 +16,7 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, pages, submit, views, wait
 from db import raw_sql, timestamps
-from db.queries import dispatch, pending_parents, transitions
+from db.queries import dependencies, dispatch, pending_parents, transitions
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 
@@ -332,6 +332,19 @@ async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(
 
 
 # Retry, remove
+
+
+async def test_a_retry_examines_some_of_many_cancelled_children(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dependencies, "MAX_CHILDREN", 12)
+    child = {"argv": ["true"], "after": ["parent"]}
+    await submit.submit(call, tasks=[{"argv": ["true"], "name": "parent"}, *[child] * 20])
+    await actions.cancel(call, ids=["parent"])
+
+    (note,) = (await actions.retry(call, ids=["parent"]))["notes"]
+
+    assert "#11 and at least 2 more were cancelled with #1 and stay cancelled." in note
 
 
 async def test_a_task_whose_children_are_being_updated_is_not_retried_yet(call: Call):
