@@ -1,7 +1,8 @@
 """Reasons why no submission can satisfy a schema of parameters.
 
-A parameter that every task has, because it is required or has a default, must be allowed and have a
-possible value. The search is not complete: it finds contradictions that people write.
+A required parameter must be allowed and have a possible value. A default forbids nothing, since
+values that are valid as given do without it. The search is not complete: it finds contradictions
+that people write.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def find_contradiction(
     """
     finder = _Finder(evaluator)
     parts = list(finder.iterate_certain(evaluator.schema, evaluator.resolver))
-    certain = finder.map_certain_names(parts)
-    for name, word in certain.items():
+    required = list(dict.fromkeys(name for part, _ in parts for name in part.get("required", ())))
+    for name in required:
         fault = "" if is_known(name) else "properties does not describe it: it cannot be given"
         if fault := fault or finder.find_fault(name, parts):
-            return f"{format_path([name])} {word}, but {fault}"
+            return f"{format_path([name])} is required, but {fault}"
     if any(_forbids_all(part) for part, _ in parts):
         return "not: {} forbids every value"
     least = max((part.get("minProperties", 0) for part, _ in parts), default=0)
@@ -47,14 +48,14 @@ def find_contradiction(
     most = min(
         (part["maxProperties"] for part, _ in parts if "maxProperties" in part), default=None
     )
-    if most is not None and most < len(certain):
-        return f"at most {most} parameters are allowed, but every task has {len(certain)}"
+    if most is not None and most < len(required):
+        return f"at most {most} parameters are allowed, but {len(required)} are required"
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Finder:
-    """Search for a parameter that every task has, but none can have."""
+    """Search for a required parameter that no task can have."""
 
     evaluator: json_schema.Evaluator
 
@@ -66,15 +67,6 @@ class _Finder:
         for part, _, part_resolver in json_schema.iterate_parts(schema, resolver, certain=True):
             if not (self.evaluator.is_legacy and "$ref" in part):
                 yield part, part_resolver
-
-    def map_certain_names(self, parts: Sequence[_Part]) -> dict[str, str]:
-        """Return the names that every task has, and why."""
-        found = {name: "is required" for part, _ in parts for name in part.get("required", ())}
-        for part, resolver in parts:
-            for name, inner in part.get("properties", {}).items():
-                if any("default" in node for node, _ in self.iterate_certain(inner, resolver)):
-                    found.setdefault(name, "has a default")
-        return found
 
     def find_fault(self, name: str, parts: Sequence[_Part]) -> str:
         """Return why a parameter cannot be given, or ""."""

@@ -20,8 +20,9 @@ def require_a(**schema: Any) -> dict[str, Any]:
     [
         ({"required": ["b"], "properties": {"a": {}}},
          "b is required, but properties does not describe it"),
-        ({"allOf": [{**A, "additionalProperties": False}, {"properties": {"b": {"default": 1}}}]},
-         "b has a default, but additionalProperties: false forbids it"),
+        ({"allOf": [{**A, "additionalProperties": False}, {"properties": {"b": {}}}],
+          "required": ["b"]},
+         "b is required, but additionalProperties: false forbids it"),
         ({"properties": {"a": False}, "required": ["a"]}, "its schema allows no value"),
         (require_a(type="integer", enum=["x", "y"]), "its schema allows no value"),
         (require_a(type="string", const=1), "its schema allows no value"),
@@ -33,7 +34,7 @@ def require_a(**schema: Any) -> dict[str, Any]:
         ({**A, "not": {}}, "not: {} forbids every value"),
         (require_a(**{"not": True}), "its schema allows no value"),
         ({**A, "minProperties": 2}, "at least 2 parameters are needed, but there are 1"),
-        ({**A, "maxProperties": 0}, "at most 0 parameters are allowed, but every task has 1"),
+        ({**A, "maxProperties": 0}, "at most 0 parameters are allowed, but 1 are required"),
     ],
 )  # fmt: skip
 def test_a_schema_that_no_submission_can_pass_is_refused(schema: dict[str, Any], words: str):
@@ -58,6 +59,9 @@ def test_a_schema_that_no_submission_can_pass_is_refused(schema: dict[str, Any],
             {"a": 1},
         ),
         ({"properties": {"a": {}, "b": {}}, "minProperties": 2}, {"a": 1, "b": 2}),
+        ({"properties": {"a": {"default": 1}, "b": {"default": 2}}, "maxProperties": 1}, {"a": 5}),
+        ({"allOf": [{**A, "additionalProperties": False}, {"properties": {"b": {"default": 1}}}]},
+         {"a": 5}),
     ],
 )  # fmt: skip
 def test_a_schema_that_one_submission_can_pass_is_accepted(

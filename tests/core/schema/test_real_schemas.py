@@ -200,3 +200,28 @@ def test_random_schemas_are_refused_where_the_jsonschema_package_refuses(dialect
         else:
             assert not paths, json.dumps(schema)
     assert refused > 10
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_random_parameters_agree_with_the_jsonschema_package(dialect: str) -> None:
+    """A schema that is refused as impossible has no values that pass either."""
+    maker, judged = SchemaMaker(random.Random(dialect), dialect), 0
+    for _ in range(4 * SCHEMAS):
+        schema = json.loads(json.dumps(maker.make_schema()))
+        refusal = find_refusal(schema)
+        if refusal and "no submission can pass" not in refusal:
+            continue
+        draft = validator_for(schema)
+        theirs = draft(schema, format_checker=draft.FORMAT_CHECKER)
+        for _ in range(6):
+            names = maker.random.sample(["a", "b", "c", "d", "x_1"], maker.random.randint(0, 4))
+            given = {name: maker.random.choice(VALUES) for name in names}
+            try:
+                filled = parameters.resolve_values(schema, given)
+            except Usage as fault:
+                must = not refusal and "no parameter" not in fault.message
+                assert not (must and theirs.is_valid(given)), (json.dumps(schema), given)
+            else:
+                assert not refusal and theirs.is_valid(filled), (json.dumps(schema), given)
+            judged += 1
+    assert judged > SCHEMAS
