@@ -619,7 +619,7 @@ def _format_object(c: Connection, obj: str) -> str:
     """Return `task #12` with its name; return other objects unchanged."""
     number = obj.removeprefix("task #")
     found = (
-        reads.find_by_number(c, int(number))
+        [*reads.map_by_number(c, [int(number)]).values()]
         if obj.startswith("task #") and number.isdigit()
         else []
     )

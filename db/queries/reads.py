@@ -59,13 +59,6 @@ def _get_columns(table: SqlTable, row: Any) -> list[Any]:
 # --- tasks ----------------------------------------------------------------------------------
 
 
-def find_by_number(c: Connection, number: int) -> list[TaskRow]:
-    """Return the task with this number, in a list that may be empty."""
-    return _query_tasks(
-        c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None))
-    )
-
-
 def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
     """Return {number: task}."""
     conditions = is_any_of(tasks.c.number, numbers)
@@ -181,6 +174,29 @@ def find_by_name(c: Connection, name: str, limit: int = 20) -> list[TaskRow]:
     """Return tasks of this name, newest first."""
     chosen = select(*_TASK).where(tasks.c.name == name, tasks.c.deleted_at.is_(None))
     return _query_tasks(c, chosen.order_by(tasks.c.number.desc()).limit(limit))
+
+
+_FIRST = "(SELECT uuid FROM tasks WHERE {match} AND deleted_at IS NULL LIMIT 1 OFFSET {skipped})"
+_NAMED, _PREFIXED = (
+    "SELECT value, " + ", ".join(_FIRST.format(match=match, skipped=n) for n in (0, 1))
+    + " FROM json_each(?)"
+    for match in ("name = value", "uuid >= lower(value) AND uuid < lower(value) || '~'")
+)  # fmt: skip
+
+
+def map_by_name(c: Connection, names: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """Return {name: uuid of a task, True if it is the only one} of the names that tasks have."""
+    return _map_matches(c, _NAMED, names)
+
+
+def map_by_prefix(c: Connection, prefixes: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """Return {prefix: uuid that starts with it, True if it is the only one}."""
+    return _map_matches(c, _PREFIXED, prefixes)
+
+
+def _map_matches(c: Connection, query: str, values: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    rows = raw_sql.fetch_tuples(c, query, (_to_json(values),)) if values else ()
+    return {value: (one, other is None) for value, one, other in rows if one is not None}
 
 
 def _to_json(values: Sequence[Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -38,30 +38,53 @@ def find_task(c: Connection, ident: str | int) -> TaskRow:
 
     Raise NotFound, or Conflict if several tasks have the name.
     """
-    word = str(ident).strip()
-    found = _look_up(c, word)
-    if not found:
-        hint = (
-            "Give several numbers one by one (--after may repeat). "
-            if _NUMBER_LIST.fullmatch(word)
-            else ""
-        )
-        raise NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{hint}List: taskdeck ls")
-    if len(found) > 1:
-        raise Conflict(_describe_ambiguity(word, found), "Give the number.")
-    return found[0]
+    return find_tasks(c, [ident])[0]
 
 
-def _look_up(c: Connection, word: str) -> list[TaskRow]:
-    number = _parse_number(word)
-    if number is not None:
-        return reads.find_by_number(c, number)
-    if not word or not _is_encodable(word):
-        return []
-    named = reads.find_by_name(c, word)
-    if named:
-        return named
-    return reads.find_by_prefix(c, word.lower()) if _PREFIX.fullmatch(word.lower()) else []
+def find_tasks(c: Connection, idents: Sequence[str | int]) -> list[TaskRow]:
+    """Return the tasks that ids refer to. Raise the first problem, as `find_task` does."""
+    found = look_up(c, idents)
+    for row in found:
+        if isinstance(row, Problem):
+            raise row
+    return [row for row in found if not isinstance(row, Problem)]
+
+
+def look_up(c: Connection, idents: Sequence[str | int]) -> list[TaskRow | Problem]:
+    """Return the task of each id, or the problem of `find_task`, from few queries."""
+    words = [str(ident).strip() for ident in idents]
+    numbers = {word: number for word in words if (number := _parse_number(word)) is not None}
+    by_number = reads.map_by_number(c, [*numbers.values()]) if numbers else {}
+    names = [word for word in words if word and word not in numbers and _is_encodable(word)]
+    by_word = reads.map_by_name(c, names)
+    prefixes = [word for word in names if word not in by_word and _PREFIX.fullmatch(word.lower())]
+    by_word |= reads.map_by_prefix(c, prefixes)
+    uuids = [uuid for uuid, _ in by_word.values()]
+    known = {row.uuid: row for row in reads.list_by_uuid(c, uuids)} if uuids else {}
+    return [
+        by_number.get(numbers[word]) or _make_not_found(word)
+        if word in numbers
+        else _choose(c, word, known, *by_word.get(word, ("", True)))
+        for word in words
+    ]
+
+
+def _choose(
+    c: Connection, word: str, known: Mapping[str, TaskRow], uuid: str, is_only: bool
+) -> TaskRow | Problem:
+    if not is_only:
+        found = reads.find_by_name(c, word) or reads.find_by_prefix(c, word.lower())
+        return Conflict(_describe_ambiguity(word, found), "Give the number.")
+    return known.get(uuid) or _make_not_found(word)
+
+
+def _make_not_found(word: str) -> NotFound:
+    hint = (
+        "Give several numbers one by one (--after may repeat). "
+        if _NUMBER_LIST.fullmatch(word)
+        else ""
+    )
+    return NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{hint}List: taskdeck ls")
 
 
 def _parse_number(word: str) -> int | None:
@@ -107,15 +130,13 @@ def resolve(
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     idents = [ids] if isinstance(ids, (str, int)) else ids
-    numbered = reads.map_by_number(c, [*filter(None, map(_parse_number, map(str, idents)))])
     tasks: dict[str, TaskRow] = {}
     refused = []
-    for ident in idents:
-        try:
-            row = numbered.get(_parse_number(str(ident)) or 0) or find_task(c, ident)
+    for ident, row in zip(idents, look_up(c, idents), strict=True):
+        if isinstance(row, Problem):
+            refused.append(make_refusal(row, ident))
+        else:
             tasks.setdefault(row.uuid, row)
-        except Problem as problem:
-            refused.append(make_refusal(problem, ident))
     return ResolvedTasks(tuple(tasks.values()), tuple(refused))
 
 

@@ -320,7 +320,7 @@ async def explain(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
 
 def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
     """Build the answer of `why` for some tasks."""
-    rows = [lookup.find_task(c, ident) for ident in ids]
+    rows = lookup.find_tasks(c, ids)
     habits = dispatch_view.get_cache(c)
     seen = dispatch_view.read_view(c, habits, get_halt_reason(call))
     answers = dispatch_view.explain_waiting(c, habits, rows, seen.halted, seen)

@@ -27,7 +27,7 @@ async def wait(
     A task that cannot proceed by itself is noted once.
     """
     timeout = validate("timeout", SECONDS, timeout)
-    rows = await call.db.read(lambda c: [lookup.find_task(c, ident) for ident in ids])
+    rows = await call.db.read(lookup.find_tasks, ids)
     if not rows:
         raise Usage("which tasks? Give numbers.")
     left = [row.uuid for row in rows]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sqlite3
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import Connection
 
-from app.errors import Conflict, NotFound, Usage
+from app.errors import Conflict, NotFound, Problem, Usage
 from app.service.context import Call
 from app.service.tasks import actions, lookup
+from db.rows import TaskRow
 from tests.service.calls import submit_task
 
 
@@ -148,6 +151,27 @@ async def test_an_empty_selection_is_a_usage_error_never_all(call: Call, asked: 
         await actions.cancel(call, **asked)
 
     assert await call.db.read(lambda c: lookup.find_task(c, 1).status) == "queued"
+
+
+async def test_many_ids_of_any_kind_are_looked_up_by_few_statements(call: Call):
+    known = [await submit_task(call, name=f"job {n}") for n in range(30)]
+    words = [*(row["uuid"] for row in known), *(f"job {n}" for n in range(30))]
+    words += [str(n) for n in range(1, 100)] + [f"{n:08x}-1" for n in range(100)]
+    words += [f"name {n}" for n in range(100)]
+
+    def look_up(c: Connection) -> tuple[list[TaskRow | Problem], int]:
+        statements: list[str] = []
+        driver = cast(sqlite3.Connection, c.connection.driver_connection)
+        driver.set_trace_callback(statements.append)
+        found = lookup.look_up(c, words)
+        driver.set_trace_callback(None)
+        return found, len(statements)
+
+    found, statements = await call.db.write(look_up)
+
+    rows = [row.number if isinstance(row, TaskRow) else 0 for row in found]
+    assert rows == [*range(1, 31)] * 3 + [0] * (len(words) - 90)
+    assert statements == 4
 
 
 async def test_a_word_in_place_of_a_list_is_one_id(call: Call):
