@@ -401,14 +401,43 @@ def _check_properties(schema: JsonSchema) -> None:
     for name, value in defaults.items():
         if fault := _find_value_fault(value):
             raise Usage(f"parameters: the default of {error_text.format_label(name)} {fault}")
+    _check_secrets(schema)
+    references = {name for name, value in defaults.items() if get_secret_reference(value)}
     for error in json_schema.find_errors(schema, defaults):
-        if error.absolute_path:
+        if error.absolute_path and error.absolute_path[0] not in references:
             said = error_text.describe_violation(
                 error, schema_secrets.find_declared_names(schema, defaults)
             )
             name = error_text.format_label(*error.absolute_path)
             raise Usage(f"parameters: the default of {name} {said}: correct or remove it")
     _check_possible(schema)
+
+
+def _check_secrets(schema: JsonSchema) -> None:
+    """Raise Usage if the schema holds the value of a secret parameter, which `export` would show.
+
+    Of secrets inside of a parameter only those that the schema declares are checked. Real schemas
+    have defaults below words such as `access_token`, which are no secrets.
+    """
+    properties, root = read_shape(schema).properties, json_schema.make_resolver(schema)
+    names = schema_secrets.find_declared_names(schema, properties)
+    parts = [
+        (error_text.format_label(name), part)
+        for name in filter(names.is_secret, properties)
+        for part, _, _ in json_schema.iterate_parts(properties[name], root)
+    ]
+    parts += [
+        (json_schema.format_path(path), node)
+        for path, node in json_schema.iterate_nodes(schema)
+        if schema_secrets.is_declared_secret(node)
+    ]
+    for label, part in parts:
+        if word := schema_secrets.find_plain_value(part):
+            raise Usage(
+                f"parameters: {label} is secret, but its {word} is in the schema, where everybody"
+                ' sees it: remove it, refer to the secret ({"secret": {"env": "NAME"}}), or declare'
+                " the value plain (writeOnly: false)"
+            )
 
 
 def _check_possible(schema: JsonSchema) -> None:

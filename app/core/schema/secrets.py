@@ -19,6 +19,9 @@ MAX_DEPTH = 80
 """Levels searched for secrets; deeper values are always masked."""
 _VALUE_KEYWORDS = frozenset({"default", "const", "enum", "example", "examples"})
 """Schema keywords that quote values."""
+_GIVING_KEYWORDS = ("default", "const", "enum")
+"""Schema keywords that quote values which a task may get."""
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,22 @@ def is_declared_plain(schema: Any) -> bool:
 def is_secret_property(name: str, schema: Any) -> bool:
     """Return True if the name of a property makes its value secret."""
     return is_secret_name(name) and not is_declared_plain(schema)
+
+
+def find_plain_value(schema: Mapping[str, Any]) -> str:
+    """Return the keyword of a secret's schema that gives the value away, or "".
+
+    References to a secret, empty values, null, true and false give nothing away.
+    """
+    for word in _GIVING_KEYWORDS:
+        value = schema.get(word)
+        values = value if word == "enum" and is_array(value) else [value]
+        if any(
+            one not in _EMPTY and not isinstance(one, bool) and not get_secret_reference(one)
+            for one in values
+        ):
+            return word
+    return ""
 
 
 def find_declared_names(schema: Mapping[str, Any], values: Mapping[str, Any]) -> DeclaredNames:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.core.schema import parameters
 from app.core.schema.secrets import (
     DeclaredNames,
     find_declared_names,
@@ -13,6 +14,7 @@ from app.core.schema.secrets import (
     mask_value,
 )
 from app.core.text.sanitize import MASK
+from app.errors import Usage
 
 PIN: dict[str, Any] = {"type": "string", "writeOnly": True}
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -103,3 +105,32 @@ def test_a_masked_schema_shows_no_value_of_a_secret(word: str):
     hidden = {"title": "t", word: MASK}
     assert seen["properties"] == {"api_token": hidden, "pin": {**PIN, word: MASK}, "who": said}
     assert seen["$defs"]["pin"][word] == MASK
+
+
+@pytest.mark.parametrize(("schema", "label"), [
+    ({"api_token": {"default": "hunter2"}}, "api_token"),
+    ({"pin": {"writeOnly": True, "enum": ["hunter2", ""]}}, "pin"),
+    ({"pin": {"$ref": "#/$defs/pin"}}, "pin"),
+    ({"a": {"properties": {"pin": {"writeOnly": True, "const": 1234}}}},
+     "properties.a.properties.pin"),
+])  # fmt: skip
+def test_a_schema_with_the_value_of_a_secret_is_refused(schema: dict[str, Any], label: str):
+    defs = {"pin": {"allOf": [{"format": "password"}, {"default": "hunter2"}]}}
+    with pytest.raises(Usage, match=f"parameters: {label} is secret, but its") as caught:
+        parameters.check_schema({"properties": schema, "$defs": defs})
+    assert "hunter2" not in str(caught.value) and "1234" not in str(caught.value)
+
+
+@pytest.mark.parametrize("schema", [
+    {"writeOnly": False, "default": "t1"}, {"default": ""}, {"default": None}, {"enum": [True]},
+    {"type": "string", "default": {"secret": {"env": "TOKEN"}}},
+    {"properties": {"token_mode": {"default": "header"}}},
+])  # fmt: skip
+def test_a_schema_that_gives_no_secret_away_applies(schema: dict[str, Any]):
+    parameters.check_schema({"properties": {"token": schema}})
+
+
+def test_a_default_may_refer_to_a_secret():
+    reference = {"secret": {"env": "TOKEN"}}
+    schema = {"properties": {"token": {"type": "string", "default": reference}}}
+    assert parameters.resolve_values(schema, {}) == {"token": reference}

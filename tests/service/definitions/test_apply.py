@@ -106,8 +106,8 @@ async def test_only_differences_are_changed_and_reported(call: Call) -> None:
 async def test_schema_values_of_a_secret_parameter_are_masked(call: Call) -> None:
     def text(value: str) -> str:
         return (
-            TEXT + "[templates.encode.parameters.properties.pin]\nwriteOnly = true\ndefault ="
-            f' "{value}"\nenum = ["pp9", "{value}"]\n'
+            TEXT + "[templates.encode.parameters.properties.of]\ntype = 'object'\n"
+            f"properties.password = {{ default = '{value}', enum = ['pp9', '{value}'] }}\n"
         )
 
     told = [
@@ -122,7 +122,7 @@ async def test_schema_values_of_a_secret_parameter_are_masked(call: Call) -> Non
         "update",
         "update",
     ]
-    assert "writeOnly" in str(told) and "pp" not in str(told)
+    assert "password" in str(told) and "pp" not in str(told)
 
 
 async def test_an_omitted_key_returns_to_its_default(call: Call) -> None:

@@ -348,7 +348,7 @@ async def test_secret_parameters_are_masked_everywhere(call: Call):
 async def test_parameters_declared_secret_are_masked_like_secret_names(call: Call):
     properties = {
         "pin": {"type": "string", "writeOnly": True},
-        "word": {"type": "string", "format": "password", "default": "sesame7"},
+        "word": {"type": "string", "format": "password"},
     }
     schema = {"argv": ["open", "--pin={{ pin }}", "{{ word }}"]}
     await templates.create(
@@ -358,7 +358,7 @@ async def test_parameters_declared_secret_are_masked_like_secret_names(call: Cal
         schema=schema,
         parameters={"type": "object", "properties": properties},
     )
-    spec = {"template": "door", "parameters": {"pin": "pp9sekret"}}
+    spec = {"template": "door", "parameters": {"pin": "pp9sekret", "word": "sesame7"}}
     (done,) = await submit.submit(call, tasks=[spec], env={})
 
     seen = [await views.show(call, id=done["number"]), await views.ls(call), await log.ls(call),
