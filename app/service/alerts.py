@@ -205,11 +205,12 @@ def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[int], list[d
     """Resolve ids and rule names to distinct alert ids and refusals."""
     words = [str(ident).strip() for ident in ids]
     known = _map_alerts(c, words)
-    rules = [row.name for row in definitions.list_slas(c)]
+    rules, open_names = [row.name for row in definitions.list_slas(c)], alerts.list_open_names(c)
     found: dict[int, None] = {}
     refused = []
     for word in dict.fromkeys(words):
-        rows = [known[word]] if word in known else alerts.list_of_rule(c, word)
+        of_rule = alerts.list_of_rule(c, word) if word in open_names else []
+        rows = [known[word]] if word in known else of_rule
         found |= dict.fromkeys(row.id for row in rows)
         if not rows and word not in rules:
             refused.append(lookup.make_refusal(_make_not_found(word, rules), word))

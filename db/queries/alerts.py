@@ -76,6 +76,11 @@ def list_by_id(c: Connection, ids: Sequence[int]) -> list[AlertRow]:
     return [rows[number] for number in ids if number in rows]
 
 
+def list_open_names(c: Connection) -> set[str]:
+    """Return the names of all rules with unresolved alerts."""
+    return {*c.execute(select(_A.name).where(_UNRESOLVED).distinct()).scalars()}
+
+
 def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
     """Return the unresolved alerts of a rule, oldest first."""
     query = select(*_ALERT).where(_UNRESOLVED, _A.name == name).order_by(_A.fired_at)

@@ -1,13 +1,14 @@
 """Alerts: listing, acknowledging and silencing."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from app.errors import NotFound, Usage
 from app.service import alerts, board, registry
@@ -137,6 +138,22 @@ async def test_other_writes_go_through_while_many_alerts_are_acknowledged(
     assert await count_other_writes(call, alerts.unack(call, ids=ids)) >= 5
     done = (await alerts.ack(call, ids=ids))["done"]
     assert sorted(row["id"] for row in done) == found
+
+
+async def test_many_unknown_alerts_are_refused_after_few_queries(call: Call) -> None:
+    await _insert_alerts(call, 5)
+    unknown = [str(number) for number in range(100, 200)] + [f"rule {n}" for n in range(100)]
+
+    def resolve(c: Connection) -> tuple[int, int]:
+        statements: list[str] = []
+        driver = cast(sqlite3.Connection, c.connection.driver_connection)
+        driver.set_trace_callback(statements.append)
+        found, refused = alerts._resolve(c, ["soon", *unknown])  # pyright: ignore[reportPrivateUsage]
+        driver.set_trace_callback(None)
+        assert len(found) == 5
+        return len(refused), len(statements)
+
+    assert await call.db.write(resolve) == (200, 4)
 
 
 async def test_an_undo_covers_all_alerts_of_a_long_acknowledgement(call: Call) -> None:

@@ -46,8 +46,15 @@ def diff_fields(before: Any, after: Any) -> list[ChangedField]:
     return [
         ChangedField(str(key), was.get(key), now.get(key))
         for key in dict.fromkeys([*was, *now])
-        if _normalize(was.get(key)) != _normalize(now.get(key))
+        if not _is_equal(was.get(key), now.get(key))
     ]
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    """Return True for equal values. 1 equals 1.0, not true; key order is ignored."""
+    if type(one) is type(other) and isinstance(one, (str, int, type(None))):
+        return one == other  # most values, without making JSON of them
+    return _normalize(one) == _normalize(other)
 
 
 def find_relevant_changes(before: Any, after: Any) -> list[ChangedField]:
@@ -89,7 +96,6 @@ def format_operation(verb: str, obj: str, title: str | None, before: Any, after:
 
 
 def _normalize(value: Any) -> str:
-    """Normalize a value for comparison: 1 equals 1.0, not true; key order is ignored."""
     return json.dumps(float(value) if type(value) is int else value, sort_keys=True, default=str)
 
 

@@ -764,9 +764,12 @@ async def test_many_operations_on_definitions_are_undone_in_several_transactions
     await call_as(ann, "apply", tables=tables)
     found = await call_as(ann, "undo", dry_run=True)
 
+    wakes: list[None] = []
+    ann.db.after_commit(lambda: wakes.append(None))
     others = await count_other_writes(ann, call_as(ann, "undo"))
 
     assert others >= 4
+    assert len(wakes) == 1, "only the last transaction wakes dispatcher and decks"
     assert len(found["done"]) == 21 and found["refused"] == []
     assert [tuple(row) for row in await execute_sql(ann, "SELECT name FROM queues")] == [
         ("default",)
