@@ -546,6 +546,9 @@ INSERT INTO stale_texts (number, changes, created_at, updated_at)
 VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
 ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.updated_at;
 """
+COUNTED_TOGETHER = "counted-together"
+"""Counter that exists only inside a transaction that counts its tasks itself, many at once."""
+_ONE_BY_ONE = f"NOT EXISTS (SELECT 1 FROM counters WHERE name = '{COUNTED_TOGETHER}')"
 OPERATIONS_KEPT_FROM = "operations/from"
 """Counter of the first month whose operations are kept, such as 202611. Only older ones may be
 deleted."""
@@ -574,14 +577,15 @@ def _make_touch_trigger(table: Table) -> str:
 
 TRIGGERS = {
     "count_task_insert": (
-        f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END"
+        f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks WHEN {_ONE_BY_ONE}"
+        f" BEGIN {_COUNT_UP} END"
     ),
     "count_task_delete": (
         f"CREATE TRIGGER count_task_delete AFTER DELETE ON tasks BEGIN {_COUNT_DOWN.format('')} END"
     ),
     "count_task_move": (
-        "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
-        f"BEGIN {_COUNT_MOVE} END"
+        "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks"
+        f" WHEN {_ONE_BY_ONE} BEGIN {_COUNT_MOVE} END"
     ),
     "text_changes": (
         "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "

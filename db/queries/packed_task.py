@@ -15,7 +15,7 @@ _JSON = ("parameters", "tags", "launch", "env")
 COMMON_COLUMNS = ("env_id", "umask", "submitted_by")
 """Last columns of a packed task, which are equal in all tasks of a submission."""
 COLUMNS = (*_TEXT, *_JSON, "cwd", *COMMON_COLUMNS)
-NOT_BEFORE, HOLD, CWD = map(COLUMNS.index, ("not_before", "hold", "cwd"))
+NOT_BEFORE, HOLD, CWD, QUEUE = map(COLUMNS.index, ("not_before", "hold", "cwd", "queue"))
 PACKED_WIDTH = len(COLUMNS)
 _get_text_columns = itemgetter(*_TEXT)
 _get_common_columns = itemgetter(*COMMON_COLUMNS)

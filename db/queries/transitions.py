@@ -9,6 +9,7 @@ active runs in the same transaction.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from time import monotonic
@@ -17,7 +18,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
-from db.queries import alerts, loads, operations, packed_task, pending_parents, task_numbers
+from db.queries import (
+    alerts,
+    counters,
+    loads,
+    operations,
+    packed_task,
+    pending_parents,
+    task_numbers,
+)
 from db.queries.pending_parents import CancelledTask
 from db.queries.run_end import (
     Judge,
@@ -73,10 +82,15 @@ def _move_all(
     update = _build_update("tasks", f"uuid IN {_LISTED}", tuple(values)) + (
         f" AND +status IN ({allowed}) RETURNING uuid"
     )
-    now = timestamps.now()
-    moved = raw_sql.fetch_column(
-        c, update, (to.value, now, *values.values(), json.dumps(list(uuids)))
-    )
+    now, listed = timestamps.now(), json.dumps(list(uuids))
+    changes = Counter[str]()
+    if len(uuids) >= _GROUP:
+        counted = f"{_COUNT_LISTED} AND +status IN ({allowed}) GROUP BY queue, status"
+        for queue, status, count in raw_sql.fetch_rows(c, counted, (listed,)):
+            changes[f"tasks/{queue}/{status}"] -= count
+            changes[f"tasks/{queue}/{to.value}"] += count
+    with counters.count_together(c, changes):
+        moved = raw_sql.fetch_column(c, update, (to.value, now, *values.values(), listed))
     if moved:
         events = (to.value, by, now, now, json.dumps(moved))
         raw_sql.execute_statement(c, _RECORD_TASKS, events)
@@ -130,6 +144,9 @@ def _move(
 
 
 _LISTED = "(SELECT value FROM json_each(?))"
+_COUNT_LISTED = (
+    f"SELECT queue, status, count(*) FROM tasks WHERE uuid IN {_LISTED} AND deleted_at IS NULL"
+)
 
 
 @lru_cache(256)
@@ -196,8 +213,10 @@ def submit_rows(
             numbers[row[0]] = number
         grouped = len(new) - len(new) % _GROUP
         groups = [sum(new[at : at + _GROUP], []) for at in range(0, grouped, _GROUP)]
-        raw_sql.execute_statements(c, _INSERT_GROUP, groups)
-        raw_sql.execute_statements(c, _INSERT_TASK, new[grouped:])
+        changes = Counter(f"tasks/{row[packed_task.QUEUE]}/{row[-3]}" for row in new)
+        with counters.count_together(c, changes if groups else {}):
+            raw_sql.execute_statements(c, _INSERT_GROUP, groups)
+            raw_sql.execute_statements(c, _INSERT_TASK, new[grouped:])
         raw_sql.execute_statement(
             c, _RECORD_NEW, {"by": by, "now": now, "first": first, "last": first + len(new) - 1}
         )

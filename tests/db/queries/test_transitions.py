@@ -474,12 +474,44 @@ def test_many_tasks_are_stored_and_cancelled_by_few_statements(
 
     assert executed.count("INSERT INTO tasks") == 4
     assert executed[submitted:] == [
+        "SELECT queue, status,",
+        "INSERT INTO counters",
         "UPDATE tasks SET",
+        "DELETE FROM counters",
+        *["INSERT INTO counters"] * 2,
         "INSERT INTO events",
         "SELECT DISTINCT task_id",
     ]
     assert executed.count("INSERT INTO events") == 2
     assert {row.status for row in reads.list_by_uuid(connection, uuids)} == {"cancelled"}
+
+
+def test_many_tasks_are_counted_together_and_right(connection: Connection, builder: TaskBuilder):
+    builder.submit_task()
+    driver: Any = connection.connection.driver_connection
+    rows = [make_task_row(hold=at % 3 == 0) for at in range(60)]
+    uuids = [row["uuid"] for row in rows]
+
+    before = driver.total_changes
+    transitions.submit(connection, rows, [], "ann")
+    assert driver.total_changes - before < 2 * len(rows) + 10, "a task and its event, each once"
+    assert reads.count_by_status(connection) == count_rows(connection) == {"held": 20, "queued": 41}
+
+    connection.exec_driver_sql("UPDATE tasks SET deleted_at = 'x' WHERE uuid = ?", (uuids[1],))
+    before = driver.total_changes
+    transitions.cancel(connection, uuids, "ann")
+    assert driver.total_changes - before < 2 * len(rows) + 10
+    expected = {"cancelled": 59, "queued": 1}
+    assert reads.count_by_status(connection) == count_rows(connection) == expected
+
+    builder.submit_task()
+    assert reads.count_by_status(connection) == count_rows(connection), "the triggers count again"
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Return {status: tasks} by a count of the rows."""
+    counted = "SELECT status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY status"
+    return {status: count for status, count in connection.exec_driver_sql(counted)}
 
 
 def test_numbers_count_up_and_are_never_reused(connection: Connection, builder: TaskBuilder):

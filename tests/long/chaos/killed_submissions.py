@@ -20,6 +20,7 @@ from typing import Any
 from app.core.ids import make_uuid7
 from app.service.tasks import bulk, submit
 from db.engine import Database
+from db.queries import reads
 from tests.service.calls import execute_sql, open_call, reopen_call
 
 LINES = 251
@@ -90,7 +91,9 @@ async def _submit(home: Path, uuid: str, counter: StepCounter) -> None:
 
 async def _check(home: Path, uuid: str) -> None:
     async with reopen_call(home) as call:
-        found = {"killed": await _count(call)}
+        found: dict[str, Any] = {"killed": await _count(call)}
+        rows = await execute_sql(call, "SELECT status, count(*) FROM tasks GROUP BY status")
+        found["counted"] = [await call.db.read(reads.count_by_status), dict(rows)]
         await bulk.finish_interrupted(call.db, home)
         found["duty"] = await _count(call)
         found["files"] = sorted(os.listdir(home / "run" / "submissions"))

@@ -18,5 +18,6 @@ def test_a_submission_killed_at_any_step_is_stored_whole_or_not_at_all(tmp_path:
     assert {tuple(trial["duty"]) for trial in trials} == {(0, 0, 0), tuple(whole)}
     assert len({tuple(trial["killed"]) for trial in trials}) > 4, "kills between the transactions"
     for trial in trials:
+        assert trial["counted"][0] == trial["counted"][1]
         assert trial["files"] == [] and trial["resent"] == whole
         assert trial["answered"] == [1, whole[0], whole[0]]
