@@ -30,7 +30,8 @@ READ_ONLY_VERBS = frozenset({
     "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
     "history", "instances", "log",
-    "ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls", "queue.show", "review",
+    "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
+    "queue.show", "review",
     "show", "sla.history", "sla.ls",
     "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
@@ -40,7 +41,8 @@ SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
 """Verbs that carry the uuid of the new task, so a resend is the same submission."""
 
 UNREPEATABLE_VERBS = frozenset({
-    "apply", "db.repair", "definition.set", "front", "pool.create", "pool.rm", "queue.create",
+    "apply", "db.repair", "definition.set", "front", "notify.test", "pool.create",
+    "pool.rm", "queue.create",
     "queue.rm", "retry", "rm",
     "sla.create", "sla.rm", "template.create", "template.rm", "undo",
 })  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from app.core.maintenance_settings import MaintenanceSettings, SettingFault
+    from app.core.notifications.channels import NotificationSettings
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "light", "contrast"),
@@ -30,6 +31,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """Allowed values of the settings with a fixed set of words."""
 MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
 """Sections parsed by the maintenance settings."""
+NOTIFICATION_SECTIONS = ("channels", "notifications", "actions")
+"""Sections parsed by `app.core.notifications.channels`."""
 RETENTION_SECTIONS = ("backup", "retention")
 """Sections that concern retention."""
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -55,6 +58,9 @@ class Config(NamedTuple):
     backup: Mapping[str, Any] = _EMPTY
     retention: Mapping[str, Any] = _EMPTY
     slow: Mapping[str, Any] = _EMPTY
+    channels: Mapping[str, Any] = _EMPTY
+    notifications: Mapping[str, Any] = _EMPTY
+    actions: Mapping[str, Any] = _EMPTY
 
     @property
     def maintenance(self) -> MaintenanceSettings:
@@ -145,6 +151,14 @@ class LoadedConfig(NamedTuple):
             {name: getattr(self.settings, name) for name in MAINTENANCE_SECTIONS}
         )
         return found.suspend_removal(self.retention_fault) if self.retention_fault else found
+
+    @property
+    def notifications(self) -> NotificationSettings:
+        """Settings of notifications, with defaults for faulty values."""
+        from app.core.notifications import channels
+
+        sections = {name: getattr(self.settings, name) for name in NOTIFICATION_SECTIONS}
+        return channels.parse_notifications(sections)[0]
 
 
 def _concerns_retention(fault: SettingFault) -> bool:
@@ -295,6 +309,10 @@ def _find_faults(values: Mapping[str, Any]) -> Iterator[SettingFault]:
         from app.core.maintenance_settings import parse_lenient
 
         yield from parse_lenient(sections)[1]
+    if sections := {name: values[name] for name in NOTIFICATION_SECTIONS if name in values}:
+        from app.core.notifications.channels import parse_notifications
+
+        yield from parse_notifications(sections)[1]
 
 
 def _make_unknown_fault(name: str) -> SettingFault:

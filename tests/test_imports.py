@@ -17,8 +17,8 @@ import db
 from tests.runtime_process import RuntimeProcess
 
 HEAVY_MODULES = {
-    "aiosqlite", "alembic", "apscheduler", "jsonschema", "psutil", "pydantic", "regex", "rich",
-    "sqlalchemy", "sqlite3",
+    "aiosqlite", "alembic", "apprise", "apscheduler", "httpx", "jsonschema", "psutil",
+    "pydantic", "regex", "rich", "sqlalchemy", "sqlite3",
     "textual", "tomlkit", "yaml",
 }  # fmt: skip
 
@@ -93,6 +93,14 @@ def test_the_sqlalchemy_orm_is_never_imported():
         "import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in"
         " sys.modules"
     )
+
+
+def test_only_the_sender_imports_what_sends():
+    loaded = list_loaded_modules(
+        "import app.runtime.serve, app.runtime.sender, app.service.registry"
+    )
+
+    assert loaded.isdisjoint({"apprise", "httpx", "requests"})
 
 
 def test_the_client_does_not_import_the_database():

@@ -32,6 +32,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",
     "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
     " db/queries/{home_identity,replicas} db/restore/replica_file",
+    "tests/acceptance/test_notify.py": "cli/commands/notify service/notifications",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
@@ -77,6 +78,7 @@ COVERING_TESTS = {
     "tests/health/test_limits.py": "db/host",
     "tests/keeper/test_spawn.py": "keeper/keeper",
     "tests/offline/test_offline_verbs.py": "offline/*",
+    "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
     "tests/runtime/test_clock_guard.py": "home/clock_guard",
     "tests/runtime/test_control_server.py": "runtime/lock_notice",
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",

@@ -14,6 +14,7 @@ GROUP_TOPICS = {
     "template": "templates",
     "sla": "sla",
     "alert": "sla",
+    "notify": "notifications",
     "db": "backup restore data-model",
     "service": "service",
 }

@@ -31,6 +31,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "template": ("templates", "manage templates"),
     "sla": ("slas", "manage SLA rules"),
     "alert": ("alerts", "list and acknowledge alerts"),
+    "notify": ("notify", "list and test the channels of notifications"),
     "apply": ("apply_export", "apply a definitions file (queues, pools, templates, SLAs)"),
     "export": ("apply_export", "print all definitions as one file"),
     "status": ("status", "show runtime, queues, pools and alerts"),
@@ -50,7 +51,7 @@ COMPLETE_COMMAND = "__complete"
 """Hidden command called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
-GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
+GROUPS = ("queue", "pool", "template", "sla", "alert", "notify", "db", "service")
 
 SECTIONS = (
     (
@@ -60,7 +61,7 @@ SECTIONS = (
             " instances"
         ),
     ),
-    ("definitions", "queue pool template sla alert apply export"),
+    ("definitions", "queue pool template sla alert notify apply export"),
     (
         "runtime and maintenance",
         "status operations undo serve stop service doctor demo db completion help version",
@@ -92,6 +93,7 @@ _FOREIGN_WORDS = {
     "template ls": "templates",
     "sla ls": "slas",
     "alert ls": "alerts",
+    "notify ls": "channels notifications",
     "apply": "import",
 }
 FOREIGN_COMMANDS = {

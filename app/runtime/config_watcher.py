@@ -12,6 +12,7 @@ from typing import Any
 from app import config
 from app.config import LoadedConfig
 from app.core.maintenance_settings import MaintenanceSettings
+from app.core.notifications.channels import NotificationSettings
 from app.core.text.sanitize import sanitize
 
 
@@ -27,6 +28,7 @@ class ConfigWatcher:
         self._path = path
         self._last_mark: tuple[int, ...] = ()
         self._maintenance = MaintenanceSettings()
+        self._notifications = NotificationSettings()
         self._valid_sections: dict[str, Any] = {}
         """Last valid sections by name."""
         self.problem: str | None = None
@@ -37,11 +39,20 @@ class ConfigWatcher:
     @property
     def maintenance(self) -> MaintenanceSettings:
         """Current maintenance settings."""
+        self._reload_if_changed()
+        return self._maintenance
+
+    @property
+    def notifications(self) -> NotificationSettings:
+        """Current settings of notifications; a faulty channel is left out."""
+        self._reload_if_changed()
+        return self._notifications
+
+    def _reload_if_changed(self) -> None:
         mark = self._read_mark()
         if mark != self._last_mark:
             self._last_mark = mark
             self._reload()
-        return self._maintenance
 
     def _read_mark(self) -> tuple[int, ...]:
         """Return a value that changes with the file.
@@ -57,6 +68,7 @@ class ConfigWatcher:
     def _reload(self) -> None:
         found = config.read(self._path)
         upkeep = found.maintenance
+        self._notifications = found.notifications
         sections = {name: getattr(upkeep, name) for name in config.MAINTENANCE_SECTIONS}
         kept_sections = {
             name: self._valid_sections[name]

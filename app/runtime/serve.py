@@ -12,6 +12,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +23,10 @@ from pathlib import Path
 
 from app import paths
 from app.core.board import DRAINING, HostFacts, RuntimeFacts, RunUse
+from app.core.ids import make_uuid7
 from app.core.maintenance_settings import MaintenanceSettings
+from app.core.notifications import messages
+from app.core.notifications.channels import NotificationSettings
 from app.errors import Problem, Storage, make_process_limit_error, problem_to_dict
 from app.home.clock_guard import ClockGuard
 from app.home.database_presence import RESCUE_INFIX, format_put_back_command
@@ -33,6 +37,7 @@ from app.keeper.keeper import leave_marks
 from app.paths import refuse_replica
 from app.runtime import file_limit
 from app.runtime.change_feed import ChangeFeed
+from app.runtime.channel_sender import ChannelSender
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
@@ -65,6 +70,7 @@ class Runtime:
     feed: ChangeFeed
     demo: bool = False
     settings: ConfigWatcher = field(default_factory=lambda: ConfigWatcher(paths.get_config_path()))
+    sender: ChannelSender = field(init=False)
     clock_guard: ClockGuard = field(default_factory=ClockGuard)
     since: float = field(default_factory=time.time)
     boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -73,6 +79,9 @@ class Runtime:
     is_stop_requested: bool = False
     """True after a stop by a user or a signal, as opposed to a takeover. The replica may then be
     promoted."""
+
+    def __post_init__(self) -> None:
+        self.sender = ChannelSender(self.settings)
 
     @property
     def halted(self) -> str | None:
@@ -100,6 +109,18 @@ class Runtime:
     def maintenance(self) -> MaintenanceSettings:
         """Current maintenance settings."""
         return self.settings.maintenance
+
+    @property
+    def notifications(self) -> NotificationSettings:
+        """Current settings of notifications."""
+        return self.settings.notifications
+
+    async def send_test(self, channel: str, by: str) -> str | None:
+        """Send a test message to a channel; return why it was not sent, or None."""
+        key = make_uuid7()
+        message = messages.make_test_message(channel, by, socket.gethostname(), key)
+        data = {"key": key, "event": "test", "subject": message.subject}
+        return (await self.sender.send(channel, message, key, data)).error
 
     @property
     def clock_doubt(self) -> str:
@@ -282,6 +303,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         feed, dispatcher, usage = ChangeFeed(), Dispatcher(db, home), UsageSampler(home)
         runtime = Runtime(home, dispatcher, usage, feed, demo)
         stack.push_async_callback(runtime.run_last_sync)
+        stack.push_async_callback(runtime.sender.close)
         db.after_commit(feed.wake)
         db.after_commit(dispatcher.wake)
         dispatcher.keeper = await KeeperClient.open(home, dispatcher.handle_event)

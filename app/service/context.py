@@ -10,6 +10,7 @@ from typing import Protocol
 from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
+from app.core.notifications.channels import NotificationSettings
 from db.engine import Database
 from db.queries.replicas import Replica
 
@@ -25,6 +26,15 @@ class RuntimeHandle(Protocol):
     @property
     def maintenance(self) -> MaintenanceSettings:
         """Current maintenance settings."""
+        ...
+
+    @property
+    def notifications(self) -> NotificationSettings:
+        """Current settings of notifications."""
+        ...
+
+    async def send_test(self, channel: str, by: str) -> str | None:
+        """Send a test message to a channel; return why it was not sent, or None."""
         ...
 
     @property

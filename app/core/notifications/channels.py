@@ -1,0 +1,331 @@
+"""Settings of notifications: the sections `channels`, `notifications` and `actions`.
+
+Secrets are referred to as `{env:NAME}` or `{file:/path}` and read only when a message is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
+from urllib.parse import quote as quote_url
+
+from app.core.json_types import is_array, is_object
+from app.core.maintenance_settings import SettingFault, format_unknown_setting
+from app.core.text.sanitize import MASK, find_name_error, find_nearest, sanitize, truncate
+
+OUTCOMES = ("failed", "ended")
+"""Ends of a task that can be announced."""
+Network = IPv4Network | IPv6Network
+_CHANNEL_KEYS = ("url", "urls", "webhook", "secret")
+_REFERENCE = re.compile(r"\{(env|file):([^{}]+)\}")
+_LIKE_REFERENCE = re.compile(r"\{[^{}]*(?::[^{}]*\}|$)")
+"""Text that looks like a reference; only a right one matches `_REFERENCE` too."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://.)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL_EXAMPLE = 'a URL such as "mailto://user:{env:MAIL_PASSWORD}@example.com"'
+_REFERENCE_ADVICE = "Secrets: {env:NAME} or {file:/path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A named target of messages: URLs of Apprise, or one webhook with the key of its signature.
+
+    The texts still contain the references to secrets.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    webhook: str = ""
+    secret: str = ""
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of the targets without their secrets: `mailto`, `slack`, `webhook`."""
+        if self.webhook:
+            return ["webhook"]
+        return list(dict.fromkeys(_find_scheme(url) for url in self.urls))
+
+    @property
+    def masked(self) -> list[str]:
+        """URLs with everything after the scheme masked, since any part may be a secret."""
+        schemes = (_find_scheme(url) for url in (self.urls or (self.webhook,)))
+        return [f"{scheme}://{MASK}" for scheme in schemes]
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """Channels by name, the default for tasks, and limits of what rules may do.
+
+    `default` is the channel that tells the end of tasks without one of their own, "" for none; `on`
+    is `failed` or `ended`. `faulty` names the channels with a fault.
+    """
+
+    channels: Mapping[str, Channel] = field(default_factory=dict[str, Channel])
+    default: str = ""
+    on: str = "failed"
+    allow_command: bool = False
+    allow_private: tuple[Network, ...] = ()
+    faulty: frozenset[str] = frozenset()
+
+
+def parse_notifications(
+    sections: Mapping[str, Any],
+) -> tuple[NotificationSettings, list[SettingFault]]:
+    """Parse the sections; return defaults for invalid settings, and all faults."""
+    faults: list[SettingFault] = []
+    channels = _parse_channels(sections.get("channels", {}), faults)
+    named = sections.get("channels", {})
+    names = list(named) if is_object(named) else []
+    tables = {
+        name: _parse_table(name, sections.get(name, {}), parsers, faults)
+        for name, parsers in _TABLE_PARSERS.items()
+    }
+    default = tables["notifications"].get("default", "")
+    if default and default not in names:
+        near = find_nearest(default, names)
+        known = f" Nearest: {near}." if near else ""
+        _add_fault(
+            faults,
+            ("notifications", "default"),
+            f'there is no channel "{sanitize(default)}".{known}',
+            "Example: [channels.ops]",
+        )
+        default = ""
+    actions = tables["actions"]
+    settings = NotificationSettings(
+        channels,
+        default,
+        tables["notifications"].get("on", "failed"),
+        actions.get("command", False),
+        actions.get("allow_private", ()),
+        frozenset(map(str, names)) - channels.keys(),
+    )
+    return settings, faults
+
+
+def explain_missing(settings: NotificationSettings, name: str) -> str:
+    """Return why there is no such channel, as a sentence."""
+    shown = truncate(sanitize(name), 60)
+    if name in settings.faulty:
+        return f'the channel "{shown}" has a mistake in config.toml.'
+    near = find_nearest(name, settings.channels)
+    return f'there is no channel "{shown}" in config.toml.' + (f" Nearest: {near}." if near else "")
+
+
+def resolve_references(
+    text: str,
+    read_variable: Callable[[str], str | None],
+    read_file: Callable[[str], str],
+    in_url: bool = False,
+) -> tuple[str, list[str]]:
+    """Return the text with its secrets, and the secrets, for the mask of later errors.
+
+    In a URL a secret is percent-encoded, unless the secret is the whole URL. Raise ValueError with
+    the name of the secret that cannot be read.
+    """
+    secrets: list[str] = []
+    is_whole = _REFERENCE.fullmatch(text) is not None
+
+    def resolve(found: re.Match[str]) -> str:
+        secret = _read_secret(found[1], found[2], read_variable, read_file)
+        shown = quote_url(secret, safe="") if in_url and not is_whole else secret
+        secrets.extend({secret, shown})
+        return shown
+
+    return _REFERENCE.sub(resolve, text), secrets
+
+
+def mask_secrets(text: str, secrets: list[str]) -> str:
+    """Return an error text without the secrets that it may repeat."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def find_reference_error(text: str) -> str | None:
+    """Return why a text holds a wrong reference, or None. The text itself is not shown."""
+    for found in _LIKE_REFERENCE.finditer(text):
+        kind, _, name = found[0].strip("{}").partition(":")
+        if not found[0].endswith("}"):
+            return "has a { without its }"
+        if kind not in ("env", "file"):
+            return f"has an unknown reference {{{truncate(sanitize(kind), 20)}:…}}"
+        if kind == "env" and not _VARIABLE.fullmatch(name):
+            return "must name a variable in {env:NAME}"
+        if kind == "file" and not name.startswith("/"):
+            return "must give an absolute path in {file:/path}"
+    return None
+
+
+def _read_secret(
+    kind: str,
+    name: str,
+    read_variable: Callable[[str], str | None],
+    read_file: Callable[[str], str],
+) -> str:
+    if kind == "env":
+        value = read_variable(name)
+        if not value:
+            raise ValueError(
+                f"the variable {sanitize(name)} is not set where the runtime was started"
+            )
+        return value
+    try:
+        value = read_file(name).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ValueError(f"{sanitize(name)} cannot be read: {why.lower()}") from None
+    if not value:
+        raise ValueError(f"{sanitize(name)} is empty")
+    return value
+
+
+def _parse_channels(value: Any, faults: list[SettingFault]) -> dict[str, Channel]:
+    if not is_object(value):
+        _add_fault(faults, ("channels",), "must be tables, such as [channels.ops].")
+        return {}
+    found: dict[str, Channel] = {}
+    for name, table in value.items():
+        before = len(faults)
+        channel = _parse_channel(str(name), table, faults)
+        if len(faults) == before:
+            found[channel.name] = channel
+    return found
+
+
+def _parse_channel(name: str, table: Any, faults: list[SettingFault]) -> Channel:
+    where = ("channels", name)
+    if wrong := find_name_error(name):
+        _add_fault(faults, where, f"the name {wrong}.")
+    if not is_object(table):
+        _add_fault(faults, where, "must be a table.", 'Example: url = "ntfy://example"')
+        return Channel(name)
+    for key in table:
+        if key not in _CHANNEL_KEYS:
+            _add_fault(faults, (*where, key), format_unknown_setting(str(key), _CHANNEL_KEYS))
+    targets = [key for key in ("url", "urls", "webhook") if key in table]
+    if len(targets) != 1:
+        _add_fault(faults, where, "needs one of url, urls and webhook.", f"Example: {_URL_EXAMPLE}")
+    if "secret" in table and "webhook" not in table:
+        _add_fault(faults, (*where, "secret"), "goes with webhook; it signs what is sent there.")
+    urls = _list_urls(table, where, faults)
+    for key in {"webhook", "secret"} & table.keys():
+        _check_text(table[key], (*where, key), faults, is_url=key == "webhook")
+    if "webhook" in table and _is_other_scheme(table["webhook"]):
+        _add_fault(faults, (*where, "webhook"), "must begin with https:// or http://.")
+    texts = {key: str(table.get(key, "")) for key in ("webhook", "secret")}
+    return Channel(name, tuple(urls), **texts)
+
+
+def _is_other_scheme(url: Any) -> bool:
+    return (
+        isinstance(url, str)
+        and not _REFERENCE.match(url)
+        and _find_scheme(url) not in ("http", "https")
+    )
+
+
+def _list_urls(
+    table: Mapping[Any, Any], where: tuple[str, ...], faults: list[SettingFault]
+) -> Iterator[str]:
+    if "url" in table:
+        _check_text(table["url"], (*where, "url"), faults, is_url=True)
+        yield str(table["url"])
+    several = table.get("urls", ())
+    if "urls" in table and (not is_array(several) or not several):
+        _add_fault(
+            faults, (*where, "urls"), "must be a list of URLs.", 'Example: ["ntfy://example"]'
+        )
+        return
+    for url in several:
+        _check_text(url, (*where, "urls"), faults, is_url=True)
+        yield str(url)
+
+
+def _check_text(
+    value: Any, where: tuple[str, ...], faults: list[SettingFault], is_url: bool
+) -> None:
+    """Add the faults of a text that may be secret, without showing it."""
+    if not isinstance(value, str) or not value.strip():
+        what = _URL_EXAMPLE if is_url else 'text, such as "{env:HOOK_SECRET}"'
+        _add_fault(faults, where, f"must be {what}.")
+    elif wrong := find_reference_error(value):
+        _add_fault(faults, where, f"{wrong}.", _REFERENCE_ADVICE)
+    elif not value.isprintable():
+        _add_fault(faults, where, "must not contain control or invisible characters.")
+    elif is_url and not _REFERENCE.match(value) and not _SCHEME.match(value):
+        _add_fault(faults, where, f"must be {_URL_EXAMPLE}.")
+
+
+def _find_scheme(url: str) -> str:
+    """Return the scheme of a URL; `url` where a secret hides it."""
+    found = _SCHEME.match(url)
+    return found[0].lower() if found else "url"
+
+
+def _parse_table(
+    section: str,
+    value: Any,
+    parsers: Mapping[str, Callable[[Any], Any]],
+    faults: list[SettingFault],
+) -> dict[str, Any]:
+    if not is_object(value):
+        _add_fault(faults, (section,), "must be a table.")
+        return {}
+    found: dict[str, Any] = {}
+    for name, one in value.items():
+        if name not in parsers:
+            _add_fault(faults, (section, str(name)), format_unknown_setting(str(name), parsers))
+            continue
+        try:
+            found[name] = parsers[name](one)
+        except ValueError as error:
+            _add_fault(faults, (section, name), f"{error}.")
+    return found
+
+
+def _parse_default(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError('must be the name of a channel, such as "ops"')
+    return value
+
+
+def _parse_outcome(value: Any) -> str:
+    if value not in OUTCOMES:
+        raise ValueError(f"must be {' or '.join(OUTCOMES)}")
+    return value
+
+
+def _parse_switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _parse_networks(value: Any) -> tuple[Network, ...]:
+    example = 'such as ["10.1.0.0/16", "127.0.0.1"]'
+    if not is_array(value):
+        raise ValueError(f"must be a list of networks, {example}")
+    found: list[Network] = []
+    for one in value:
+        try:
+            found.append(ip_network(one if isinstance(one, str) else "", strict=False))
+        except ValueError:
+            raise ValueError(f"must be a list of networks, {example}") from None
+    return tuple(found)
+
+
+def _add_fault(
+    faults: list[SettingFault], where: tuple[str, ...], message: str, advice: str = ""
+) -> None:
+    path = ".".join(map(sanitize, where))
+    faults.append(SettingFault(where, f"{path}: {message}", advice))
+
+
+_TABLE_PARSERS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "notifications": {"default": _parse_default, "on": _parse_outcome},
+    "actions": {"command": _parse_switch, "allow_private": _parse_networks},
+}

@@ -1,0 +1,58 @@
+"""Acceptance tests of `taskdeck notify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.message_servers import HttpReceiver, receive_http
+
+
+@pytest.fixture
+def http() -> Iterator[HttpReceiver]:
+    with receive_http() as receiver:
+        yield receiver
+
+
+def write_config(house: AcceptanceHome, text: str) -> None:
+    folder = house.home.parent / "config" / "taskdeck"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(text)
+
+
+def test_notify_test_sends_and_prints_the_outcome(
+    acceptance_home: AcceptanceHome, http: HttpReceiver
+):
+    house = acceptance_home
+    write_config(house, f'[channels.ops]\nurl = "json://127.0.0.1:{http.port}/"')
+
+    assert house.run_ok("notify", "test", "ops") == "ops: sent\n"
+    assert json.loads(http.bodies[0])["title"] == "[test] ops: a message of Taskdeck"
+
+    write_config(house, '[channels.ops]\nurl = "json://127.0.0.1:1/s3cret"\n[channels.bad]\nurl=1')
+    failed = house.run_cli("notify", "test", "ops")
+    unknown = house.run_cli("notify", "test", "opps")
+    listed = house.run_ok("notify", "ls")
+
+    assert failed.returncode == 1
+    assert "\ntaskdeck: ops: " in failed.stderr and "Connection refused." in failed.stderr
+    assert (unknown.returncode, "Nearest: ops. Nothing was sent." in unknown.stderr) == (3, True)
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
+        ["bad", "a"],
+        ["ops", "json://•••"],
+    ]
+    assert "s3cret" not in failed.stderr + listed and "channels.bad.url: must be" in failed.stderr
+
+
+def test_channels_are_listed_without_a_runtime(acceptance_home: AcceptanceHome):
+    empty = acceptance_home.run_cli("--read-only", "notify", "ls")
+    write_config(
+        acceptance_home, '[channels.ops]\nurl = "ntfy://x"\n[notifications]\ndefault="ops"'
+    )
+    listed = acceptance_home.run_ok("--read-only", "notify", "ls")
+
+    assert (empty.returncode, "no channels yet" in empty.stderr) == (0, True)
+    assert listed.splitlines()[1].split() == ["ops", "ntfy://•••", "default", "for", "tasks"]
