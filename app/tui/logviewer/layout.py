@@ -17,7 +17,6 @@ from textual.strip import Strip
 
 from app.core.text import sanitize
 from app.core.text.units import format_bytes
-from app.tui.logviewer.source import CURSOR_UP, VERTICAL_MOVE, move_row
 
 PAGE = 16 * 1024
 """Bytes of a line parsed at a time."""
@@ -32,8 +31,6 @@ _DIM = Style(dim=True)
 _COLOUR_RUN = re.compile(rb"(?:\x1b\[[\d;:]*m)++")
 _MAX_COLOURS = 32
 """Maximum number of colour changes kept of those that follow one another."""
-_TO_FIRST_COLUMN = (None, b"E", b"F")
-"""Moves, by their last byte, that also move to the first column; None is a newline."""
 _MAX_MATCH = 4096
 """Maximum characters of a match found across a page border."""
 
@@ -169,30 +166,6 @@ def _shorten_run(run: re.Match[bytes]) -> bytes:
     dropped, kept = changes[:-_MAX_COLOURS], changes[-_MAX_COLOURS:]
     is_reset = any(change.strip(b"0") == b"\x1b[" for change in dropped)
     return (b"\x1b[m" if is_reset else b"") + b"m".join(kept) + b"m"
-
-
-def split_rows(data: bytes) -> list[bytes]:
-    """Return a group of lines as the rows that a terminal shows, each with all that was written.
-
-    The cursor stays between the first and the last row. Of its columns only the first is tracked.
-    """
-    if not CURSOR_UP.search(data):
-        return [data]
-    rows, row, at, is_first_column = [bytearray()], 0, 0, True
-    for found in VERTICAL_MOVE.finditer(data):
-        if text := data[at : found.start()]:
-            rows[row] += text
-            is_first_column = text.endswith(b"\r")
-        row = max(0, move_row(row, found, len(rows) - 1))
-        if row == len(rows):
-            rows.append(bytearray())
-        is_first_column = is_first_column or found[2] in _TO_FIRST_COLUMN
-        rows[row] += b"\r" * is_first_column
-        at = found.end()
-    rows[row] += data[at:]
-    while len(rows) > row + 1 and not rows[-1].strip(b"\r"):
-        rows.pop()  # the next line of the log begins there
-    return [bytes(row) for row in rows]
 
 
 def _find_page_end(line: bytes, start: int) -> int:

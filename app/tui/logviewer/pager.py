@@ -14,15 +14,9 @@ from typing import Literal
 from textual.strip import Strip
 
 from app.core.text import units
+from app.core.text.log_rows import split_rows
 from app.core.text.sanitize import parse_sgr_line
-from app.tui.logviewer.layout import (
-    CURRENT_MATCH,
-    MATCH,
-    LineCells,
-    cut_row,
-    mark_matches,
-    split_rows,
-)
+from app.tui.logviewer.layout import CURRENT_MATCH, MATCH, LineCells, cut_row, mark_matches
 from app.tui.logviewer.search import LogSearch
 from app.tui.logviewer.source import LineIndex, LogLines, LogSource
 

@@ -7,12 +7,12 @@ therefore opens at its end at once, and the index of line numbers is built after
 from __future__ import annotations
 
 import os
-import re
 from array import array
 from bisect import bisect_right
 from typing import Protocol
 
 from app import paths
+from app.core.text.log_rows import CURSOR_UP, find_group_starts
 
 BLOCK = 256 * 1024
 """Bytes read at a time when scanning the whole log."""
@@ -22,13 +22,7 @@ GROUP_BLOCK = 512 * 1024
 """Bytes of a block; a group of lines lies within one block. The size divides `MAX_LINE`."""
 _FIRST_READ = 16 * 1024
 _NEAR_READ = 512
-_MAX_MOVE = 100
-"""Lines that one sequence moves the cursor at most."""
 _CACHE_SIZE = 4096
-CURSOR_UP = re.compile(rb"\x1b\[\d*[AF]")
-"""Control sequences that move the cursor to a line above."""
-VERTICAL_MOVE = re.compile(rb"\n|\x1b\[(\d*)([ABEF])")
-"""Newlines, and sequences with a count and a letter that move the cursor up or down."""
 
 
 class LogSource(Protocol):
@@ -260,33 +254,6 @@ class LogLines:
                 return begin + found
             high, step = begin, _FIRST_READ if step == _NEAR_READ else BLOCK
         return -1
-
-
-def move_row(row: int, move: re.Match[bytes], last: int) -> int:
-    """Return the row after a `VERTICAL_MOVE`. Only a newline moves below the last row."""
-    if move[2] is None:
-        return row + 1
-    count = min(_MAX_MOVE, max(1, int(move[1][:4] or 1)))
-    return row - count if move[2] in b"AF" else min(last, row + count)
-
-
-def find_group_starts(data: bytes) -> list[int]:
-    """Return the offsets of lines that begin on a new row above which the cursor never returns."""
-    starts, lowest, row, last = [0], [0], 0, 0
-    for move in VERTICAL_MOVE.finditer(data):
-        row = move_row(row, move, last)
-        if row > last:
-            last = row
-            starts.append(move.end())
-            lowest.append(row)
-        elif row < lowest[-1]:
-            lowest[-1] = row
-    found, low = [], last
-    for number in range(last, -1, -1):
-        low = min(low, lowest[number])
-        if low >= number or not number:
-            found.append(starts[number])
-    return found[::-1]
 
 
 class LineIndex:

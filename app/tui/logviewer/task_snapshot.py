@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.tui.logviewer.layout import LineCells, split_rows
+from app.core.text.log_rows import split_rows
+from app.tui.logviewer.layout import LineCells
 from app.tui.logviewer.source import FileSource, LogLines, LogSource, TextSource
 from db.states import ACTIVE
 
