@@ -12,19 +12,22 @@ import time
 from app import paths
 from app.cli import output
 from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids, make_type
-from app.core.text import units
+from app.core.text import log_rows, units
 from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
 from app.errors import Refused, Usage
 from db.states import ENDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, BinaryIO
 
     from app.cli.context import CommandContext
     from app.core.text.sanitize import Style
 
 BLOCK_SIZE = 1 << 20
+MAX_PENDING = 2 * BLOCK_SIZE
+"""Bytes kept of lines that may still be rewritten."""
 READ_INTERVAL = 0.05
 REQUEST_INTERVAL = 0.25
 """Seconds between reads of the file and between requests to the runtime while following. Files send
@@ -174,25 +177,37 @@ def _add_texts(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 class LogPrinter:
-    """Terminal output of a log, line by line."""
+    """Terminal output of a log, row by row.
 
-    def __init__(self) -> None:
+    Lines that the program rewrites by moving the cursor up are printed once, in their last state.
+    With `live`, lines are printed as they come: each later state follows below.
+    """
+
+    def __init__(self, live: bool = False) -> None:
         self.style: Style = PLAIN
-        self.partial = b""
+        self.live = live
+        self.pending = b""
 
     def write(self, data: bytes) -> None:
-        """Print the lines completed by `data`."""
-        *complete, self.partial = (self.partial + data).split(b"\n")
-        for line in complete:
-            spans = parse_sgr_line(line.removesuffix(b"\r"), self.style)
+        """Print the rows completed by `data`."""
+        data = self.pending + data
+        end = data.rfind(b"\n") + 1
+        if not self.live and len(data) < MAX_PENDING and log_rows.CURSOR_UP.search(data):
+            end = log_rows.find_group_starts(data)[-1]
+        self.pending = data[end:]
+        self._print(log_rows.iterate_rows(data[:end]))
+
+    def _print(self, rows: Iterable[bytes]) -> None:
+        for row in rows:
+            spans = parse_sgr_line(row.removesuffix(b"\r"), self.style)
             self.style = spans[-1][1]
             output.print_line(output.format_coloured(spans))
 
     def end(self) -> None:
-        """Print the last line, which lacks a newline."""
-        if self.partial:
-            output.print_line(output.format_coloured(parse_sgr_line(self.partial, self.style)))
-        self.partial = b""
+        """Print what is left, without an empty last row."""
+        rows = list(log_rows.iterate_rows(self.pending))
+        self._print(rows if rows and rows[-1].strip(b"\r") else rows[:-1])
+        self.pending = b""
 
 
 class RunFollower:
@@ -202,7 +217,7 @@ class RunFollower:
         self.attempt: int = run["attempt"]
         self.path: str = run["path"]
         self.at = 0
-        self.screen = LogPrinter() if output.is_stdout_terminal() else None
+        self.screen = LogPrinter(live=True) if output.is_stdout_terminal() else None
         if last is not None:
             reply = read_tail(run, last)
             _write_block(self.screen, reply)

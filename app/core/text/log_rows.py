@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 
 _MAX_MOVE = 100
 """Lines that one sequence moves the cursor at most."""
@@ -63,3 +65,13 @@ def split_rows(data: bytes) -> list[bytes]:
     while len(rows) > row + 1 and not rows[-1].strip(b"\r"):
         rows.pop()  # the next line of the log begins there
     return [bytes(row) for row in rows]
+
+
+def iterate_rows(data: bytes) -> Iterator[bytes]:
+    """Yield the rows that a terminal shows of complete lines, or of a last one without newline."""
+    starts = find_group_starts(data) if CURSOR_UP.search(data) else []
+    for start, end in pairwise([*starts, len(data)]):
+        if start < end:
+            yield from split_rows(data[start:end].removesuffix(b"\n"))
+    if not starts and data:
+        yield from data.removesuffix(b"\n").split(b"\n")

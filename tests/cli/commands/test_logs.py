@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from app.cli.commands import logs
 from tests.cli.fake_control_server import AnswerSequence
 from tests.cli.terminal_command import run_on_terminal
 
@@ -55,6 +56,35 @@ def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
         b"no end", b"",
     ]  # fmt: skip
     assert b"\x1b" not in run_on_terminal(home, "logs", "7", NO_COLOR="1")
+
+
+@pytest.mark.process
+def test_a_terminal_gets_rewritten_lines_once(fake_runtime, home, tmp_path):
+    """A docker pull redraws its layers by moving the cursor up."""
+    path = tmp_path / "run.log"
+    states = b"".join(
+        b"\x1b[2A\x1b[2K\rone %d%%\x1b[2B\r\x1b[1A\x1b[2K\rtwo %d%%\x1b[1B\r" % (n, n)
+        for n in range(101)
+    )
+    fake_runtime(log=make_log_answer("succeeded", (1, path)))
+
+    shown = [b"pulling", b"one 100%", b"two 100%"]
+    for end, last in ((b"", []), (b"done\n\x1b[1Aall done", [b"all done"])):
+        path.write_bytes(b"pulling\none\ntwo\n" + states + end)
+        assert run_on_terminal(home, "logs", "7").split(b"\r\n") == [*shown, *last, b""]
+
+
+def test_a_printer_keeps_what_may_be_rewritten(monkeypatch):
+    printed: list[str] = []
+    monkeypatch.setattr(logs.output, "print_line", printed.append)
+    monkeypatch.setattr(logs.output, "format_coloured", lambda spans: spans[0][0])
+    printer = logs.LogPrinter()
+
+    printer.write(b"a\nb 1\n\x1b[1Ab 2")
+    assert printed == ["a"]
+    printer.write(b"\n")
+    printer.end()
+    assert printed == ["a", "b 2"]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link"])
