@@ -232,7 +232,9 @@ def list_uuids(c: Connection, **conditions: Unpack[TaskFilter]) -> list[str]:
 
     Memory holds the uuids of a million tasks, but not their rows.
     """
-    return list(c.execute(_order_newest(select(tasks.c.uuid), conditions, 0)).scalars())
+    # One row: the event loop took 0.5 µs for each of them, 100 ms for 200,000 tasks.
+    found = _order_newest(select(tasks.c.uuid), conditions, 0).subquery()
+    return json.loads(c.execute(select(func.json_group_array(found.c.uuid))).scalar_one())
 
 
 def _order_newest(chosen: Select[Any], conditions: TaskFilter, limit: int) -> Select[Any]:

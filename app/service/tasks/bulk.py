@@ -50,7 +50,7 @@ MAX_BATCH = 1_000_000
 """Maximum number of tasks of one submission."""
 PART = 100
 """Rows in a line of a staged file, inserted between two looks at the clock."""
-STEP_SECONDS = 0.04
+STEP_SECONDS = 0.03
 """Seconds after which a transaction that inserts tasks ends."""
 DUTY_SECONDS = 0.5
 """Seconds that one call of the duty may insert tasks."""

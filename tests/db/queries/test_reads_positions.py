@@ -1,6 +1,8 @@
-"""Positions of queued tasks, counted for many tasks at once."""
+"""Lists and positions of many tasks, by few statements and rows."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -34,3 +36,15 @@ def test_tasks_moved_to_the_front_are_counted_too(connection: Connection, builde
     assert reads.count_before_each(connection, "default", asked, 20) == {
         row.number: each[row.number] for row in asked
     }
+
+
+def test_the_uuids_of_many_tasks_are_one_row_newest_first(
+    connection: Connection, builder: TaskBuilder
+):
+    uuids = [builder.submit_task(hold=at % 2 == 0) for at in range(30)]
+    fetched: list[Any] = []
+    driver: Any = connection.connection.driver_connection
+    driver.row_factory = lambda cursor, row: fetched.append(row) or row
+
+    assert reads.list_uuids(connection, statuses=["queued"]) == uuids[:0:-2]
+    assert len(fetched) == 1
