@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import Connection
@@ -36,7 +37,7 @@ class _Part(NamedTuple):
 def list_as_text(
     c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]
 ) -> TaskListText:
-    """Return matching tasks as JSON text, in the order of `list_numbers`.
+    """Return matching tasks as JSON text, in the order of `list_rowids`.
 
     SQLite builds the text, six times as fast as by way of Python objects.
     """
@@ -44,15 +45,15 @@ def list_as_text(
     listed = (
         f"SELECT json_group_array(json_array({columns})), count(*), json_group_array(t.uuid) FILTER"
         f" (WHERE t.status IN {as_sql(WAITING)}) FROM json_each(?) j CROSS JOIN tasks t ON"
-        " t.number = j.value"
+        " t.rowid = j.value"
     )
-    numbers = json.dumps(list_numbers(c, limit=limit, **conditions))
-    ((lines, count, waiting),) = raw_sql.fetch_rows(c, listed, (numbers,))
+    rowids = json.dumps(list_rowids(c, limit=limit, **conditions))
+    ((lines, count, waiting),) = raw_sql.fetch_rows(c, listed, (rowids,))
     return TaskListText(lines, count, json.loads(waiting))
 
 
-def list_numbers(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[int]:
-    """Return the numbers of matching tasks. A limit of 0 means all.
+def list_rowids(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[int]:
+    """Return the rowids of matching tasks. A limit of 0 means all.
 
     Running tasks: the latest start first. Queued ones: as the dispatcher takes them. Retrying and
     scheduled ones: by their time. Blocked and held ones: oldest first. Ended ones: newest first.
@@ -86,7 +87,7 @@ def _build_part(conditions: TaskFilter) -> _Part:
 def _list_running(c: Connection, part: _Part, _: Sequence[str], limit: int) -> list[int]:
     return raw_sql.fetch_column(
         c,
-        f"SELECT number FROM tasks {part.by_name} WHERE status = 'running' AND {part.where} ORDER"
+        f"SELECT rowid FROM tasks {part.by_name} WHERE status = 'running' AND {part.where} ORDER"
         " BY started_at DESC, number DESC LIMIT :limit",
         {**part.values, "limit": limit},
     )
@@ -94,29 +95,31 @@ def _list_running(c: Connection, part: _Part, _: Sequence[str], limit: int) -> l
 
 def _list_queued(c: Connection, part: _Part, _: Sequence[str], limit: int) -> list[int]:
     """Return queued tasks: by the priority of their queues, then as in one queue."""
-    priorities = {row.name: row.priority for row in reads.list_queues(c)}
-    columns = "SELECT queue, front, priority, number FROM tasks"
-    if part.by_name:
-        rows = raw_sql.fetch_rows(
-            c, f"{columns} {part.by_name} WHERE status = 'queued' AND {part.where}", part.values
-        )
-    else:
-        ordered = (
-            f"{columns} INDEXED BY idx_tasks_next WHERE queue = :place AND status = 'queued' AND"
-            f" {part.where} ORDER BY front DESC, priority DESC, number LIMIT :limit"
-        )
-        only = part.wanted.get("queue")
-        rows = [
-            row
-            for name in ([only] if only is not None else priorities)
-            for row in raw_sql.fetch_rows(
-                c, ordered, {**part.values, "place": name, "limit": limit}
-            )
-        ]
-    found = sorted(
-        (-priorities[queue], -front, -priority, number) for queue, front, priority, number in rows
+    only, places = part.wanted.get("queue"), dict[int, list[str]]()
+    for row in reads.list_queues(c):
+        if only in (None, row.name):
+            places.setdefault(row.priority, []).append(row.name)
+    found: list[int] = []
+    for priority in sorted(places, reverse=True):
+        if limit == _ALL or len(found) < limit:
+            found += _list_of_queues(c, part, places[priority], limit)
+    return _cut(found, limit)
+
+
+def _list_of_queues(c: Connection, part: _Part, names: Sequence[str], limit: int) -> list[int]:
+    """Return the queued tasks of queues with one priority."""
+    index, columns = part.by_name or "INDEXED BY idx_tasks_next", "-front, -priority, number, rowid"
+    ordered = (
+        f"SELECT {columns if len(names) > 1 else 'rowid'} FROM tasks {index} WHERE queue = :place"
+        f" AND status = 'queued' AND {part.where} ORDER BY front DESC, priority DESC, number LIMIT"
+        " :limit"
     )
-    return [place[-1] for place in _cut(found, limit)]
+    parts = [
+        raw_sql.fetch_tuples(c, ordered, {**part.values, "place": name, "limit": limit})
+        for name in names
+    ]
+    rows = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
+    return [row[-1] for row in rows]
 
 
 def _list_due(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -> list[int]:
@@ -126,7 +129,7 @@ def _list_due(c: Connection, part: _Part, statuses: Sequence[str], limit: int) -
     index = part.by_name or f"INDEXED BY idx_tasks_{status}"
     return raw_sql.fetch_column(
         c,
-        f"SELECT number FROM tasks {index} WHERE status = '{status}' AND {due} > '' AND"
+        f"SELECT rowid FROM tasks {index} WHERE status = '{status}' AND {due} > '' AND"
         f" {part.where} ORDER BY {due} LIMIT :limit",
         {**part.values, "limit": limit},
     )
@@ -136,7 +139,7 @@ def _list_oldest(c: Connection, part: _Part, statuses: Sequence[str], limit: int
     (status,) = statuses
     return raw_sql.fetch_column(
         c,
-        f"SELECT number FROM tasks {part.by_name} WHERE status = '{status}' AND {part.where} ORDER"
+        f"SELECT rowid FROM tasks {part.by_name} WHERE status = '{status}' AND {part.where} ORDER"
         " BY rowid LIMIT :limit",
         {**part.values, "limit": limit},
     )
@@ -151,7 +154,7 @@ def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int)
         listed = ", ".join(f"'{word}'" for word in statuses)
         return raw_sql.fetch_column(
             c,
-            f"SELECT number FROM tasks {part.by_name} WHERE +status IN ({listed}) AND {part.where}"
+            f"SELECT rowid FROM tasks {part.by_name} WHERE +status IN ({listed}) AND {part.where}"
             " ORDER BY number DESC LIMIT :limit",
             {**part.values, "limit": limit},
         )
@@ -161,12 +164,12 @@ def _list_ended(c: Connection, part: _Part, statuses: Sequence[str], limit: int)
         for status in statuses
         for row in raw_sql.fetch_rows(
             c,
-            f"SELECT ended_at, number FROM tasks WHERE status = '{status}' AND ended_at >= :since"
-            f" AND {part.where} ORDER BY ended_at DESC LIMIT :limit",
+            f"SELECT ended_at, number, rowid FROM tasks WHERE status = '{status}' AND ended_at >="
+            f" :since AND {part.where} ORDER BY ended_at DESC LIMIT :limit",
             {"since": since, "limit": limit},
         )
     ]
-    return [number for _, number in _cut(sorted(found, reverse=True), limit)]
+    return [row[-1] for row in _cut(sorted(found, reverse=True), limit)]
 
 
 def _cut(rows: list[Any], limit: int) -> list[Any]:

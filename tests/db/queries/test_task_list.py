@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from db.queries import task_list
+from db import schema
+from db.queries import definitions, task_list
 from tests.db.builders import TaskBuilder
 
 
@@ -45,7 +46,6 @@ def list_lines(c: Connection, **asked: Any) -> list[int]:
 def test_what_runs_comes_first_then_what_waits_then_what_ended(
     connection: Connection, numbers: list[int]
 ) -> None:
-    assert task_list.list_numbers(connection) == numbers
     assert list_lines(connection) == numbers
     assert len(task_list.list_as_text(connection).waiting) == 7
 
@@ -77,7 +77,7 @@ def test_filters_keep_the_order(
 
 def test_deleted_tasks_are_not_listed(connection: Connection, numbers: list[int]) -> None:
     connection.exec_driver_sql("UPDATE tasks SET deleted_at = '2026' WHERE status = 'failed'")
-    assert task_list.list_numbers(connection) == numbers[:-1]
+    assert list_lines(connection) == numbers[:-1]
 
 
 def test_a_retried_task_waits_by_its_time(
@@ -85,4 +85,19 @@ def test_a_retried_task_waits_by_its_time(
 ) -> None:
     uuid = builder.submit_task(retries=3, retry_delay=3600.0)
     builder.complete_run(uuid, 1)
-    assert task_list.list_numbers(connection)[5] == builder.read_row(uuid).number
+    assert list_lines(connection)[5] == builder.read_row(uuid).number
+
+
+def test_queues_of_one_priority_are_merged_and_others_follow(
+    connection: Connection, builder: TaskBuilder
+) -> None:
+    for name, priority in (("first", 9), ("second", 5), ("twin", 5)):
+        values = {"pool": "default", "capacity": 1, "priority": priority}
+        definitions.create(connection, schema.queues, name, values, "ann")
+    places = [("twin", 0), ("default", 7), ("second", 0), ("twin", 3), ("second", 3), ("first", 0)]
+    for queue, priority in places:
+        builder.submit_task(queue=queue, priority=priority)
+
+    assert list_lines(connection) == [6, 4, 5, 1, 3, 2]
+    assert [list_lines(connection, limit=n)[-1] for n in range(1, 7)] == [6, 4, 5, 1, 3, 2]
+    assert list_lines(connection, queue="twin") == [4, 1]
