@@ -62,6 +62,13 @@ def test_common_verbs_need_no_heavy_imports(verb):
     ]
 
 
+def test_a_status_without_alerts_loads_only_what_it_shows(lazy_runtime: RuntimeProcess):
+    lazy_runtime.start()
+    loaded = list_modules_of_command(["status"], lazy_runtime.home)
+
+    assert loaded.isdisjoint({"shutil", "app.cli.commands.alerts", "app.cli.commands.task_actions"})
+
+
 RUNTIME_COMMANDS = (
     ("db", "backup", "--full"), ("db", "check", "--repair"), ("db", "cleanup"),
     ("db", "cleanup", "--dry-run"), ("db", "replica"),
