@@ -266,6 +266,49 @@ class SlaRow(NamedTuple):
     updated_at: str
 
 
+class ScheduleRow(NamedTuple):
+    """A row of the schedules table. `task` and `context` are JSON, `exclude` lists calendars."""
+
+    name: str
+    status: str
+    kind: str
+    expression: str
+    zone: str
+    start: str
+    task: dict[str, Any]
+    context: dict[str, Any]
+    overlap: str
+    missed: str
+    missed_within: float | None
+    jitter: float
+    until: str | None
+    exclude: list[str]
+    description: str | None
+    status_by: str | None
+    status_at: str | None
+    paused_until: str | None
+    next_fire: str | None
+    due_at: str | None
+    last_success: str | None
+    boot_id: str | None
+    created_at: str
+    updated_at: str
+
+
+class FireRow(NamedTuple):
+    """A handled fire time of a schedule, with the task that was submitted, if it still exists."""
+
+    schedule: str
+    fire_time: str
+    outcome: str
+    reason: str | None
+    task_id: str | None
+    number: int | None
+    status: str | None
+    started_at: str | None
+    ended_at: str | None
+
+
 class AlertRow(NamedTuple):
     """An alert: one occurrence of an SLA rule."""
 

@@ -356,6 +356,69 @@ silences = Table(
     comment="A time during which a rule fires no alert.",
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Name, primary_key=True),
+    *_make_status_column("active", "paused"),
+    Column("kind", String(8), nullable=False),
+    Column("expression", Text, nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("start", Time, nullable=False),
+    Column("task", JSON, nullable=False),
+    Column("context", JSON, nullable=False),
+    Column("overlap", String(8), nullable=False, server_default="skip"),
+    Column("missed", String(8), nullable=False, server_default="run-once"),
+    Column("missed_within", Float),
+    Column("jitter", Float, nullable=False, server_default="0"),
+    Column("until", Time),
+    Column("exclude", JSON, nullable=False),
+    Column("description", Text),
+    Column("status_by", Name),
+    Column("status_at", Time),
+    Column("paused_until", Time),
+    Column("next_fire", Time),
+    Column("due_at", Time),
+    Column("last_success", Time),
+    Column("boot_id", String(36)),
+    *_make_time_columns(),
+    CheckConstraint("kind IN ('cron', 'every', 'at', 'rrule', 'boot')", name="kind"),
+    CheckConstraint("overlap IN ('skip', 'queue')", name="overlap"),
+    CheckConstraint("missed IN ('run-once', 'run-all', 'skip')", name="missed"),
+    # Schedules that are due.
+    Index("idx_schedules_due", "due_at", sqlite_where=text("due_at IS NOT NULL")),
+    comment="When a template or command is submitted by itself, and by which rules.",
+)
+"""`next_fire` is the next fire time, and `due_at` adds the jitter. Without `next_fire`, `due_at`
+asks for a new one, and nothing is submitted for earlier times."""
+
+fires = Table(
+    "fires",
+    metadata,
+    Column("schedule", Name, ForeignKey("schedules.name", ondelete="CASCADE"), primary_key=True),
+    Column("fire_time", Time, primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text),
+    Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="SET NULL")),
+    *_make_time_columns(),
+    CheckConstraint("outcome IN ('submitted', 'skipped', 'missed', 'refused')", name="outcome"),
+    # Foreign key of `tasks`; the schedule of a task.
+    Index("idx_fires_task", "task_id", sqlite_where=text("task_id IS NOT NULL")),
+    # Cleanup.
+    Index("idx_fires_time", "fire_time"),
+    comment="A fire time of a schedule, and what was done about it.",
+)
+
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("dates", JSON, nullable=False),
+    Column("description", Text),
+    *_make_time_columns(),
+    comment="A named list of dates on which schedules do not fire.",
+)
+
 operations = Table(
     "operations",
     metadata,

@@ -29,6 +29,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "queue": ("queues", "manage queues"),
     "pool": ("pools", "manage pools of CPU and memory"),
     "template": ("templates", "manage templates"),
+    "schedule": ("schedules", "submit tasks at fixed times, as cron does"),
     "sla": ("slas", "manage SLA rules"),
     "alert": ("alerts", "list and acknowledge alerts"),
     "notify": ("notify", "list and test the channels of notifications"),
@@ -51,7 +52,7 @@ COMPLETE_COMMAND = "__complete"
 """Hidden command called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
-GROUPS = ("queue", "pool", "template", "sla", "alert", "notify", "db", "service")
+GROUPS = ("queue", "pool", "template", "schedule", "sla", "alert", "notify", "db", "service")
 
 SECTIONS = (
     (
@@ -61,7 +62,7 @@ SECTIONS = (
             " instances"
         ),
     ),
-    ("definitions", "queue pool template sla alert notify apply export"),
+    ("definitions", "queue pool template schedule sla alert notify apply export"),
     (
         "runtime and maintenance",
         "status operations undo serve stop service doctor demo db completion help version",
@@ -91,6 +92,7 @@ _FOREIGN_WORDS = {
     "queue ls": "queues",
     "pool ls": "pools",
     "template ls": "templates",
+    "schedule ls": "schedules crontab cron",
     "sla ls": "slas",
     "alert ls": "alerts",
     "notify ls": "channels notifications",

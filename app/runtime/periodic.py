@@ -94,7 +94,8 @@ def reschedule_jobs(scheduler: AsyncIOScheduler) -> None:
     """Reschedule duties that are further ahead than one interval."""
     now = datetime.now(UTC)
     for job in scheduler.get_jobs():
-        if job.next_run_time - now > job.trigger.interval:
+        is_periodic = isinstance(job.trigger, IntervalTrigger)
+        if is_periodic and job.next_run_time - now > job.trigger.interval:
             job.modify(next_run_time=now + job.trigger.interval)
 
 

@@ -44,6 +44,7 @@ from app.runtime.dispatcher import HALT_REASONS, Dispatcher
 from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
 from app.runtime.periodic import Duties, watch_clock
 from app.runtime.replicator import Replicator
+from app.runtime.schedule_trigger import ScheduleTrigger
 from app.runtime.usage import UsageSampler
 from app.service.context import Call
 from db import statement_timer
@@ -327,9 +328,14 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
+        schedules = ScheduleTrigger(db, scheduler)
         watching = [
             asyncio.create_task(work, name=name)
-            for name, work in (("home", runtime.watch_home()), ("clock", watch_clock(scheduler)))
+            for name, work in (
+                ("home", runtime.watch_home()),
+                ("clock", watch_clock(scheduler)),
+                ("schedules", schedules.run(feed)),
+            )
         ]
         runtime.loops = [*runtime.loops, *watching]
         stack.push_async_callback(_cancel_tasks, watching)

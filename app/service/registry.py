@@ -23,6 +23,7 @@ from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
 from app.service.definitions import apply, editor, queues, slas, templates
+from app.service.schedules import verbs as schedule_verbs
 from app.service.tasks import actions, detail, pages, submit, views, wait
 from app.service.undo import undo
 from db import statement_timer
@@ -109,6 +110,16 @@ VERBS: dict[str, Verb] = {
         "alert.unsilence": alerts.unsilence,
         "notify.ls": notifications.ls,
         "notify.test": notifications.test,
+        "schedule.ls": schedule_verbs.ls,
+        "schedule.show": schedule_verbs.show,
+        "schedule.create": schedule_verbs.create,
+        "schedule.set": schedule_verbs.set_,
+        "schedule.rm": schedule_verbs.rm,
+        "schedule.pause": schedule_verbs.pause,
+        "schedule.resume": schedule_verbs.resume,
+        "schedule.run": schedule_verbs.run,
+        "schedule.skip_next": schedule_verbs.skip_next,
+        "schedule.backfill": schedule_verbs.backfill,
         "apply": apply.apply,
         "export": apply.export,
         "away": since_last_visit.summarize_since,

@@ -25,6 +25,11 @@ ALLOWED = {
     ("pools", "status"): ("active", "paused"),
     ("alerts", "status"): ("pending", "firing"),
     ("dependencies", "kind"): ("success", "any"),
+    ("schedules", "status"): ("active", "paused"),
+    ("schedules", "kind"): ("cron", "every"),
+    ("schedules", "overlap"): ("skip", "queue"),
+    ("schedules", "missed"): ("run-once", "skip"),
+    ("fires", "outcome"): ("submitted", "skipped"),
 }
 """Values of columns that the database checks."""
 

@@ -44,7 +44,7 @@ INDEXES = {
 }  # fmt: skip
 EXTRA_TABLES = (
     "environments dependencies home alerts silences operations events samples history slow_queries"
-    " backups counters stale_texts forgotten discarded_logs replicas"
+    " backups counters stale_texts forgotten discarded_logs replicas schedules fires calendars"
 )
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER",

@@ -148,7 +148,7 @@ def _parse_work(args: Args) -> dict[str, Any]:
     if args.script is not None:
         return {"script": _read_script(args)}
     if args.command is not None:
-        return {"argv": _check_argv(args.command)}
+        return {"argv": check_argv(args.command)}
     return _parse_template(args)
 
 
@@ -164,7 +164,8 @@ def _read_script(args: Args) -> str:
     return os.fsdecode(output.read_stdin("a script"))
 
 
-def _check_argv(command: list[str]) -> list[str]:
+def check_argv(command: list[str]) -> list[str]:
+    """Return the words after `--`. Raise Usage if they are no command."""
     if not command or not command[0]:
         raise Usage(f"missing command after --. {NOT_SUBMITTED}")
     word, *more = command

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _parse_parameter(text: str) -> tuple[str, Any, bool]:
+def parse_parameter(text: str) -> tuple[str, Any, bool]:
     """Parse `KEY=VALUE` or `KEY:=JSON`."""
     key, value = parse_pair(text)
     if not key.endswith(":"):
@@ -61,7 +61,7 @@ def add_submit_options(parser: Parser) -> None:
         "-p",
         dest="parameters",
         action="append",
-        type=_parse_parameter,
+        type=parse_parameter,
         metavar="K=V",
         help="template parameter; K:=JSON for other types",
     )

@@ -13,7 +13,7 @@ from app.core.text.sanitize import sanitize, truncate
 
 TYPE_CHECKING = False  # importing typing costs a command 2 ms
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import date, datetime, tzinfo
 
 MISSING = "–"
 
@@ -115,18 +115,18 @@ def parse_int(text: str, low: int, high: int) -> int:
     return int(word)
 
 
-def parse_time(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
     """Parse a time and return an aware datetime.
 
-    Accepts ISO format (local without a zone), `23:30` (its next occurrence), `today 02:00`,
-    `tomorrow 02:00`, or a duration from `now`.
+    Accepts ISO format, `23:30` (its next occurrence), `today 02:00`, `tomorrow 02:00`, or a
+    duration from `now`. A time without offset is wall time in `zone`, or local time.
     """
     word = text.strip().lower()
     try:
         found = (
-            _parse_iso(word)
+            _parse_iso(word, zone)
             if word[4:5] == "-"
-            else _parse_clock_time(word, now)
+            else _parse_clock_time(word, now, zone)
             if ":" in word or word[:2] == "to"
             else None
         )
@@ -176,8 +176,8 @@ def parse_age(text: str, now: datetime) -> float:
     return age
 
 
-def resolve_local_time(at: datetime) -> datetime:
-    """Return a typed time as an aware one; without a zone it is local.
+def resolve_local_time(at: datetime, zone: tzinfo | None = None) -> datetime:
+    """Return a typed time as an aware one; without a zone it is in `zone`, or local.
 
     A time skipped by the clock change in spring moves forward by the length of the gap: 02:30 is
     03:30. Of a time that occurs twice in autumn, the first is taken.
@@ -185,7 +185,9 @@ def resolve_local_time(at: datetime) -> datetime:
     from datetime import UTC, datetime
 
     if at.tzinfo is not None:
-        return at.astimezone()
+        return at.astimezone(zone)
+    if zone is not None:
+        return at.replace(tzinfo=zone, fold=0).astimezone(UTC).astimezone(zone)
     # `at.astimezone()` moves a skipped time back by an hour; `timestamp` moves it forward.
     seconds = at.replace(microsecond=0).timestamp()
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=at.microsecond).astimezone()
@@ -407,24 +409,26 @@ def _parse_units(word: str) -> float | None:
     return total
 
 
-def _parse_iso(word: str) -> datetime:
+def _parse_iso(word: str, zone: tzinfo | None = None) -> datetime:
     from datetime import datetime
 
-    return resolve_local_time(datetime.fromisoformat(word.upper()))
+    return resolve_local_time(datetime.fromisoformat(word.upper()), zone)
 
 
-def _parse_clock_time(word: str, now: datetime) -> datetime:
-    """Parse `23:30`, `today 23:30`, `tomorrow` or `tomorrow 02:00` as local time."""
+def _parse_clock_time(word: str, now: datetime, zone: tzinfo | None) -> datetime:
+    """Parse `23:30`, `today 23:30`, `tomorrow` or `tomorrow 02:00` as wall time."""
     from datetime import datetime, time, timedelta
 
     day, _, hour = word.partition(" ") if word[:2] == "to" else ("", "", word)
     if day not in ("", "today", "tomorrow"):
         raise ValueError(word)
-    today = now.astimezone().date()
+    today = now.astimezone(zone).date()
     at = time.fromisoformat(hour.zfill(5)) if hour else time()
-    found = resolve_local_time(datetime.combine(today + timedelta(days=day == "tomorrow"), at))
+    found = resolve_local_time(
+        datetime.combine(today + timedelta(days=day == "tomorrow"), at), zone
+    )
     return (
-        resolve_local_time(datetime.combine(today + timedelta(days=1), at))
+        resolve_local_time(datetime.combine(today + timedelta(days=1), at), zone)
         if not day and found <= now
         else found
     )

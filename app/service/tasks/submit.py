@@ -196,11 +196,15 @@ class SubmitBatch:
             for e in edges
         ]
 
-    def store(self, edges: Sequence[DependencyEdge]) -> None:
-        """Insert all tasks with these dependencies, as one operation."""
+    def insert(self, edges: Sequence[DependencyEdge]) -> dict[str, int]:
+        """Insert all tasks with these dependencies, and return {uuid: number}."""
         transitions.keep_environment(self.c, self.env_id, self.origin.environment)
         links = batch_dependencies.list_rows(edges, lambda at: self.rows[at]["uuid"])
-        numbers = transitions.submit(self.c, self.rows, links, self.origin.by)
+        return transitions.submit(self.c, self.rows, links, self.origin.by)
+
+    def store(self, edges: Sequence[DependencyEdge]) -> None:
+        """Insert all tasks with these dependencies, as one operation."""
+        numbers = self.insert(edges)
         bulk.record_submission(
             self.c, self.origin.by, len(numbers), min(numbers.values()), max(numbers.values())
         )

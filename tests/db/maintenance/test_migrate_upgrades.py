@@ -86,10 +86,12 @@ def make_revision(path: Path, revision: str) -> Path:
 
 
 def read_columns(path: Path) -> dict[str, list[tuple]]:
-    """Return all rows by table, but the revision."""
+    """Return all rows by table, but the revision. A table of a later revision has none."""
     with closing(sqlite3.connect(path)) as c:
+        present = {name for (name,) in c.execute("SELECT name FROM sqlite_master")}
         return {
-            name: sorted(c.execute(f"SELECT * FROM {name}"), key=repr) for name in metadata.tables
+            name: sorted(c.execute(f"SELECT * FROM {name}"), key=repr) if name in present else []
+            for name in metadata.tables
         }
 
 

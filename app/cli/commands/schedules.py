@@ -1,0 +1,467 @@
+"""`taskdeck schedule`: submit tasks at fixed times, as cron does."""
+
+from __future__ import annotations
+
+import shlex
+
+from app.cli import definition_group, output, styles, time_format
+from app.cli.commands.submit import check_argv
+from app.cli.parser import (
+    CPU,
+    DURATION,
+    PRIORITY,
+    RETRIES,
+    SIZE,
+    TIMEOUT,
+    Args,
+    Command,
+    OneOf,
+    Parser,
+    add_json_options,
+    parse_new_name,
+    parse_pair,
+    require_new_name,
+    require_one_name,
+    require_text,
+)
+from app.cli.submission import context
+from app.cli.submission.options import parse_parameter
+from app.cli.table_layout import Column, Span
+from app.core.text import units
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from app.cli.context import CommandContext
+
+COLUMNS = [
+    Column("SCHEDULE", least=8, first=True),
+    Column("STATE"),
+    Column("NEXT"),
+    Column("FIRES", least=12),
+    Column("LAST"),
+    Column("RUNS", least=8),
+]
+FIELDS = (
+    "name", "state", "kind", "expression", "zone", "next_fire", "overlap", "missed", "task",
+    "created_at", "updated_at",
+)  # fmt: skip
+KINDS = ("cron", "every", "at", "rrule", "at_boot")
+_RULES = ("timezone", "overlap", "missed", "missed_within", "jitter", "until", "exclude")
+_SETTINGS = (
+    "name", "queue", "priority", "timeout", "cpu", "memory", "retries", "retry_delay", "grace",
+    "log_limit",
+)  # fmt: skip
+STATE_STYLES = {"paused": "warn", "ended": "dim"}
+OUTCOMES = {"skipped": ("-", "dim"), "missed": ("m", "warn"), "refused": ("!", "broken")}
+"""Sign and style of a fire time without a task."""
+SHOWN_FIRES = 5
+
+
+def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
+    """Return one line of `schedule ls`."""
+    state = schedule["state"]
+    return [
+        (sanitize(schedule["name"]), ""),
+        (state, STATE_STYLES.get(state, "")),
+        (_format_next(schedule), ""),
+        (sanitize(schedule["words"]), ""),
+        (_format_strip(schedule["fires"]), ""),
+        (sanitize(format_work(schedule["task"])), ""),
+    ]
+
+
+def _format_next(schedule: dict[str, Any]) -> str:
+    if schedule["state"] == "paused" and not schedule["paused_until"]:
+        return units.MISSING
+    return time_format.format_clock(schedule["next_fire"])
+
+
+def _format_strip(fires: list[dict[str, Any]]) -> str:
+    """Return the latest outcomes, oldest first: `✓ ✓ ✗ ●`."""
+    return " ".join(_get_sign(fire) for fire in reversed(fires[:SHOWN_FIRES]))
+
+
+def _get_sign(fire: dict[str, Any]) -> str:
+    if fire["outcome"] in OUTCOMES:
+        return OUTCOMES[fire["outcome"]][0]
+    return styles.format_state(fire["status"] or "unknown")[0].partition(" ")[0]
+
+
+def format_work(task: dict[str, Any]) -> str:
+    """Return what a schedule runs in one line."""
+    if "argv" in task:
+        return truncate(shlex.join(task["argv"]), 200)
+    if "script" in task:
+        return truncate(task["script"], 200)
+    return f"template {task['template']}"
+
+
+def format_schedule_facts(schedule: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of `schedule show`."""
+    task = schedule["task"]
+    return [
+        ("description", schedule["description"] or ""),
+        ("state", _format_state(schedule)),
+        ("fires", f"{schedule['words']}, {schedule['zone']}"),
+        ("next", time_format.format_future(schedule["next_fire"]) if schedule["next_fire"] else ""),
+        ("runs", format_work(task)),
+        ("parameters", _format_parameters(task)),
+        ("queue", task.get("queue") or ""),
+        ("directory", schedule["cwd"] or ""),
+        ("rules", _format_rules(schedule)),
+        ("usual run", units.format_duration(schedule["run_seconds"])),
+        ("latest", "\n".join(map(_format_fire, schedule["fires"]))),
+    ]
+
+
+def _format_state(schedule: dict[str, Any]) -> str:
+    if schedule["state"] != "paused":
+        return schedule["state"]
+    until = schedule["paused_until"]
+    by = f" by {schedule['status_by']}" if schedule["status_by"] else ""
+    return f"paused{by}" + (f" until {time_format.format_clock(until)}" if until else "")
+
+
+def _format_parameters(task: dict[str, Any]) -> str:
+    given = task.get("parameters") or {}
+    return ", ".join(f"{name}={value}" for name, value in given.items())
+
+
+def _format_rules(schedule: dict[str, Any]) -> str:
+    within, jitter = schedule["missed_within"], schedule["jitter"]
+    rules = [
+        f"overlap {schedule['overlap']}",
+        f"missed {schedule['missed']}"
+        + (f" within {units.format_duration_setting(within)}" if within else ""),
+        f"jitter {units.format_duration_setting(jitter)}" if jitter else "",
+        f"until {time_format.format_clock(schedule['until'])}" if schedule["until"] else "",
+        f"not on {', '.join(schedule['exclude'])}" if schedule["exclude"] else "",
+    ]
+    return ", ".join(filter(None, rules))
+
+
+def _format_fire(fire: dict[str, Any]) -> str:
+    at = time_format.format_moment(fire["fire_time"])
+    if fire["outcome"] != "submitted":
+        return f"{at}  {fire['outcome']}: {fire['reason'] or ''}".rstrip(": ")
+    if fire["number"] is None:
+        return f"{at}  submitted; the task is gone"
+    took = time_format.seconds_between(fire["started_at"], fire["ended_at"])
+    ran = f" in {units.format_duration(took)}" if fire["ended_at"] and took is not None else ""
+    return f"{at}  #{fire['number']} {styles.format_status(fire['status'])}{ran}"
+
+
+def create_schedule(session: CommandContext, args: Args) -> int:
+    """Create a schedule."""
+    name = require_new_name(args, "schedule")
+    values = _collect_keys(args)
+    if not any(values.get(kind) for kind in KINDS):
+        raise Usage(
+            "when? Give --cron, --every, --at, --rrule or --at-boot. Nothing was created.",
+            "See: taskdeck schedule create --help",
+        )
+    if not {"argv", "script", "template"} & values.keys():
+        raise Usage(
+            "what should it run? Give -- COMMAND, -c SCRIPT or --template. Nothing was created."
+        )
+    if "timezone" not in values:
+        from app.core.schedules.zones import get_local_zone_name
+
+        values["timezone"] = get_local_zone_name()
+    answer = session.call("schedule.create", name=name, **context.collect_context(args), **values)
+    return _print_change(args, answer, "created")
+
+
+def set_schedule(session: CommandContext, args: Args) -> int:
+    """Change a schedule."""
+    name = require_one_name(args, "schedule")
+    answer = session.call("schedule.set", name=name, **_collect_keys(args))
+    return _print_change(args, answer, "changed")
+
+
+def _print_change(args: Args, answer: dict[str, Any], participle: str) -> int:
+    following = time_format.format_future(answer["next_fire"]) if answer["next_fire"] else ""
+    return definition_group.print_result(
+        args,
+        answer,
+        f"schedule {sanitize(answer['name'])} {participle}: {sanitize(answer['words'])}"
+        f" ({sanitize(answer['zone'])})" + (f"; next {following}" if following else ""),
+    )
+
+
+def _collect_keys(args: Args) -> dict[str, Any]:
+    """Return the keys of the definition that were given. Raise Usage."""
+    kinds = [kind for kind in KINDS if getattr(args, kind)]
+    if len(kinds) > 1:
+        words = " and ".join(f"--{kind.replace('_', '-')}" for kind in kinds)
+        raise Usage(f"give only one of {words}. Nothing was changed.")
+    if sum(bool(work) for work in (args.command, args.script, args.template)) > 1:
+        raise Usage("give only one of -- COMMAND, -c and --template. Nothing was changed.")
+    values = definition_group.collect_options(args, *_RULES, *_SETTINGS, "description", "script")
+    values |= {kind: getattr(args, kind) for kind in kinds}
+    if args.template:
+        values["template"] = args.template
+    if args.command is not None:
+        values["argv"] = check_argv(args.command)
+    if args.tags:
+        values["tags"] = dict(args.tags)
+    texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
+    if texts:
+        values["parameter_texts"] = texts
+    if given := {key: value for key, value, as_json in args.parameters or () if as_json}:
+        values["parameters"] = given
+    return values
+
+
+def pause_schedule(session: CommandContext, args: Args) -> int:
+    """Pause a schedule."""
+    name = require_one_name(args, "schedule")
+    more = {"until": args.until} if args.until is not None else {}
+    answer = session.call("schedule.pause", name=name, **more)
+    until = answer["paused_until"]
+    end = f" until {time_format.format_clock(until)}" if until else ""
+    return definition_group.print_result(args, answer, f"schedule {sanitize(name)} paused{end}")
+
+
+def resume_schedule(session: CommandContext, args: Args) -> int:
+    """Resume a schedule."""
+    name = require_one_name(args, "schedule")
+    return _print_change(args, session.call("schedule.resume", name=name), "resumed")
+
+
+def run_schedule(session: CommandContext, args: Args) -> int:
+    """Submit the task of a schedule now, and print its number."""
+    answer = session.call("schedule.run", name=require_one_name(args, "schedule"))
+    return definition_group.print_result(args, answer, str(answer["number"]))
+
+
+def skip_next(session: CommandContext, args: Args) -> int:
+    """Leave out the next fire time of a schedule."""
+    name = require_one_name(args, "schedule")
+    answer = session.call("schedule.skip_next", name=name)
+    skipped = time_format.format_clock(answer["skipped"])
+    return _print_change(args, answer, f"skips {skipped}")
+
+
+def backfill(session: CommandContext, args: Args) -> int:
+    """Submit a task for each past fire time of a range."""
+    name = require_one_name(args, "schedule")
+    if args.since is None or args.until is None:
+        raise Usage("backfill needs --from and --to. Nothing was submitted.")
+    more = {"dry_run": True} if args.dry_run else {}
+    answer = session.call(
+        "schedule.backfill", name=name, since=args.since, until=args.until, **more
+    )
+    if args.json or args.jsonl:
+        output.print_json(answer, args.jsonl)
+        return 0
+    if args.dry_run:
+        for at in answer["times"]:
+            output.print_line(time_format.format_moment(at))
+    for number in answer["numbers"]:
+        output.print_line(str(number))
+    if not answer["times"]:
+        output.print_message("taskdeck: every fire time of this range was submitted already.")
+    return 0
+
+
+def preview(session: CommandContext, args: Args) -> int:
+    """Print the next fire times of an expression; create nothing."""
+    from datetime import UTC, datetime
+    from itertools import islice
+
+    from app.core.schedules import recurrence
+    from app.core.schedules.zones import get_local_zone_name, get_zone
+
+    kind, text = _parse_preview(args)
+    zone = args.timezone or get_local_zone_name()
+    now = after = datetime.now(UTC)
+    word = "--tz"
+    try:
+        where = get_zone(zone)
+        if args.since is not None:
+            word = "--from"
+            after = units.parse_time(args.since, now, where)
+        word = "the expression" if kind == "cron" else f"--{kind}"
+        found = recurrence.parse_recurrence(kind, text, zone, after)
+    except ValueError as error:
+        raise Usage(f"{word} {error}.") from None
+    times = [at.astimezone(where) for at in islice(recurrence.iterate(found, after), args.count)]
+    if args.json or args.jsonl:
+        output.print_json([at.isoformat() for at in times], args.jsonl)
+        return 0
+    output.print_line(f"{recurrence.describe_recurrence(found)} ({zone})")
+    for at in times:
+        output.print_line(f"{at:%a} {at.isoformat(sep=' ')}")
+    return 0
+
+
+def _parse_preview(args: Args) -> tuple[str, str]:
+    """Return kind and expression: five words or one text are a cron expression."""
+    given = [
+        (kind, getattr(args, kind)) for kind in ("every", "at", "rrule") if getattr(args, kind)
+    ]
+    if args.names:
+        given.append(("cron", " ".join(args.names)))
+    if len(given) != 1:
+        raise Usage(
+            "preview needs one expression, such as '0 2 * * *', or --every, --at or --rrule."
+        )
+    return given[0]
+
+
+def _parse_count(text: str) -> int:
+    return units.parse_int(text, 1, 10_000)
+
+
+def _add_kinds(add: Callable[..., None]) -> None:
+    add("--cron", metavar="EXPR", help="five fields as in crontab, or @daily and the like")
+    add("--every", metavar="TIME", help="interval of at least 1s: 10m, 2h")
+    add("--at", metavar="TIME", help="once, at an ISO time, 23:30, or 2h (from now)")
+    add("--rrule", metavar="RULE", help="RFC 5545 rule: FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8")
+
+
+def _add_keys(parser: Parser) -> None:
+    add = parser.add_option
+    definition_group.add_name(parser)
+    _add_kinds(add)
+    add("--at-boot", action="store_true", help="once after each boot of this machine")
+    add("--tz", dest="timezone", metavar="ZONE", help="time zone (default: this machine's)")
+    add(
+        "--overlap",
+        type=OneOf("skip", "queue"),
+        metavar="RULE",
+        help="if the last run has not ended: skip (default), or queue behind it",
+    )
+    add(
+        "--missed",
+        type=OneOf("run-once", "run-all", "skip"),
+        metavar="RULE",
+        help="after downtime: run-once (default), run-all (at most 100) or skip",
+    )
+    add(
+        "--missed-within", type=TIMEOUT, metavar="TIME", help="run missed times of the last 6h only"
+    )
+    add("--jitter", type=DURATION, metavar="TIME", help="delay by up to this time, always the same")
+    add("--until", metavar="TIME", help="last moment at which it fires")
+    add(
+        "--exclude",
+        action="append",
+        metavar="CALENDAR",
+        help="no fire on the dates of this calendar; repeatable",
+    )
+    add("--description", metavar="TEXT", help="text for people")
+    add("-c", dest="script", metavar="SCRIPT", help="shell script to run")
+    add("--template", type=require_text, metavar="TEMPLATE", help="template to run")
+    add(
+        "-p",
+        dest="parameters",
+        action="append",
+        type=parse_parameter,
+        metavar="K=V",
+        help="template parameter; K:=JSON for other types",
+    )
+    add("-n", "--name", type=parse_new_name, help="name of the tasks (default: the schedule's)")
+    add("-q", "--queue", type=require_text, help="queue of the tasks")
+    add("-P", "--priority", type=PRIORITY, metavar="N", help="higher first")
+    add("-t", "--timeout", type=TIMEOUT, metavar="TIME", help="end each task after 30s, 5m, 2h")
+    add("--cpu", type=CPU, metavar="CORES", help="cores to reserve")
+    add("--memory", type=SIZE, metavar="SIZE", help="memory to reserve: 512M, 4G")
+    add("--retries", type=RETRIES, metavar="N", help="further attempts after a failure")
+    add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts")
+    add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL")
+    add("--log-limit", type=SIZE, metavar="SIZE", help="end a task at this much output")
+    add(
+        "--tag",
+        dest="tags",
+        action="append",
+        type=parse_pair,
+        metavar="K=V",
+        help="tag of the tasks",
+    )
+
+
+def _add_create_arguments(parser: Parser) -> None:
+    _add_keys(parser)
+    add = parser.add_option
+    add("-C", "--cwd", type=require_text, metavar="DIR", help="working directory")
+    add("--env", action="append", type=parse_pair, metavar="N=V", help="set a variable; repeatable")
+    add("--keep-env", metavar="WHICH", help="variables to keep: all, none, or a list")
+
+
+def _add_pause_arguments(parser: Parser) -> None:
+    definition_group.add_name(parser)
+    parser.add_option("--until", metavar="TIME", help="resume by itself at this time")
+
+
+def _add_backfill_arguments(parser: Parser) -> None:
+    definition_group.add_name(parser)
+    parser.add_option("--from", dest="since", metavar="TIME", help="first fire time")
+    parser.add_option("--to", dest="until", metavar="TIME", help="last fire time")
+    parser.add_option("--dry-run", action="store_true", help="print the fire times only")
+
+
+def _add_preview_arguments(parser: Parser) -> None:
+    parser.add_option("names", nargs="*", metavar="EXPR", help="cron expression, in quotes")
+    add_json_options(parser)
+    for name, what in (
+        ("--every", "interval"), ("--at", "one time"), ("--rrule", "RFC 5545 rule"),
+    ):  # fmt: skip
+        parser.add_option(name, metavar="EXPR", help=f"{what} instead of a cron expression")
+    parser.add_option("--tz", dest="timezone", metavar="ZONE", help="time zone")
+    parser.add_option(
+        "--from", dest="since", metavar="TIME", help="print later times only (default: now)"
+    )
+    parser.add_option(
+        "--count", type=_parse_count, default=5, metavar="N", help="number of times (default: 5)"
+    )
+
+
+EXAMPLES = """\
+  taskdeck schedule create nightly-etl --cron '0 2 * * *' --tz Europe/Berlin -- ./etl.sh
+  taskdeck schedule create poll --every 10m --overlap skip --timeout 5m -c 'curl -fsS "$URL"'
+  taskdeck schedule create report --rrule 'FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8' --template report
+  taskdeck schedule create warm-up --at-boot -- ./warm-cache"""
+
+COMMANDS = {
+    "ls": definition_group.make_list_command("schedule", COLUMNS, format_schedule_row, FIELDS),
+    "show": definition_group.make_show_command("schedule", format_schedule_facts),
+    "create": Command(
+        "create a schedule",
+        create_schedule,
+        _add_create_arguments,
+        EXAMPLES,
+        takes_command=True,
+        usage="NAME [OPTION …] (-- COMMAND ARG … | -c SCRIPT | --template TEMPLATE)",
+    ),
+    "set": Command(
+        "change a schedule",
+        set_schedule,
+        _add_keys,
+        "  taskdeck schedule set nightly-etl --cron '30 2 * * *'",
+        takes_command=True,
+        usage="NAME [OPTION …] [-- COMMAND ARG …]",
+    ),
+    "pause": Command("pause a schedule", pause_schedule, _add_pause_arguments),
+    "resume": Command("resume a paused schedule", resume_schedule, definition_group.add_name),
+    "run": Command("submit the task of a schedule now", run_schedule, definition_group.add_name),
+    "skip-next": Command("leave out the next fire time", skip_next, definition_group.add_name),
+    "backfill": Command(
+        "submit tasks for past fire times",
+        backfill,
+        _add_backfill_arguments,
+        "  taskdeck schedule backfill nightly-etl --from 2026-11-01 --to 2026-11-07",
+    ),
+    "preview": Command(
+        "print the fire times of an expression",
+        preview,
+        _add_preview_arguments,
+        "  taskdeck schedule preview '*/15 9-17 * * MON-FRI' --tz Europe/Berlin --count 3",
+    ),
+    "rm": definition_group.make_name_command("schedule", "rm", "remove a schedule", "removed"),
+}

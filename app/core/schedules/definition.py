@@ -1,0 +1,161 @@
+"""Definition of a schedule and of a calendar, as in a definitions file and as stored.
+
+A schedule names one of `cron`, `every`, `at`, `rrule` and `at_boot`. The other keys are its rules,
+and the keys of a task: what it submits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
+
+from app.core.schedules.recurrence import Recurrence, parse_recurrence
+from app.core.schedules.zones import get_local_zone_name, get_zone
+from app.core.task_spec import Duration, NameStr, TaskSpec, Timeout, describe_error
+from app.core.text.units import format_duration_setting, parse_time, quote
+
+KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot": "boot"}
+"""Kinds of recurrence by the key of the file."""
+TASK_KEYS = (
+    "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
+    "memory", "retries", "retry_delay", "grace", "tags", "env", "cwd", "log_limit",
+)  # fmt: skip
+MAX_DATES = 10_000
+
+
+def _check_zone(value: str) -> str:
+    get_zone(value)
+    return value
+
+
+def _check_date(value: Any) -> str:
+    try:
+        return date.fromisoformat(
+            value if isinstance(value, str) else value.isoformat()
+        ).isoformat()
+    except (ValueError, AttributeError):
+        raise ValueError(f"must be dates such as 2026-12-25, not {quote(str(value))}") from None
+
+
+def _check_dates(values: Any) -> list[str]:
+    if not isinstance(values, list) or not values or len(values) > MAX_DATES:  # pyright: ignore
+        raise ValueError(f"must be a list of 1 to {MAX_DATES:,} dates such as 2026-12-25")
+    return sorted({_check_date(value) for value in values})  # pyright: ignore
+
+
+class CalendarDefinition(BaseModel):
+    """A named list of dates on which schedules do not fire."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    dates: Annotated[list[str], BeforeValidator(_check_dates)]
+    description: str | None = None
+
+
+class ScheduleDefinition(BaseModel):
+    """A schedule, validated but for what only the database knows: queues and templates."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    cron: str | None = None
+    every: str | int | None = None
+    at: str | None = None
+    rrule: str | None = None
+    at_boot: bool = False
+    timezone: Annotated[str, AfterValidator(_check_zone)] | None = None
+    overlap: Literal["skip", "queue"] = "skip"
+    missed: Literal["run-once", "run-all", "skip"] = "run-once"
+    missed_within: Timeout | None = None
+    jitter: Duration = 0.0
+    until: str | None = None
+    exclude: list[NameStr] = []
+    description: str | None = None
+    argv: Any = None
+    script: Any = None
+    template: Any = None
+    parameters: Any = None
+    name: Any = None
+    queue: Any = None
+    priority: Any = None
+    timeout: Any = None
+    cpu: Any = None
+    memory: Any = None
+    retries: Any = None
+    retry_delay: Any = None
+    grace: Any = None
+    tags: Any = None
+    env: Any = None
+    cwd: Any = None
+    log_limit: Any = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ScheduleDefinition:
+        named = [key for key in KEYS if getattr(self, key)]
+        if len(named) != 1:
+            given = f", not {' and '.join(named)}" if named else ""
+            raise ValueError(f"needs one of {', '.join(KEYS)}{given}")
+        self.make_recurrence(datetime(2026, 1, 1, tzinfo=UTC))
+        self.make_task()
+        if self.until is not None:
+            self.get_until(datetime(2026, 1, 1, tzinfo=UTC))
+        return self
+
+    def make_recurrence(self, start: datetime) -> Recurrence:
+        """Return the recurrence that counts from `start`. Raise ValueError."""
+        key = next(key for key in KEYS if getattr(self, key))
+        value = getattr(self, key)
+        try:
+            return parse_recurrence(
+                KEYS[key], "" if value is True else str(value), self.get_zone_name(), start
+            )
+        except ValueError as error:
+            raise ValueError(f"{key} {error}") from None
+
+    def make_task(self) -> dict[str, Any]:
+        """Return the task to submit, with units resolved. Raise ValueError."""
+        given = {key: getattr(self, key) for key in TASK_KEYS if getattr(self, key) is not None}
+        try:
+            spec = TaskSpec.model_validate(given)
+        except ValidationError as error:
+            raise ValueError(describe_error(error)) from None
+        return spec.model_dump(mode="json", include=set(given))
+
+    def get_zone_name(self) -> str:
+        return self.timezone or get_local_zone_name()
+
+    def get_until(self, now: datetime) -> datetime | None:
+        """Return the last moment at which the schedule may fire. Raise ValueError."""
+        if self.until is None:
+            return None
+        try:
+            return parse_time(self.until, now, get_zone(self.get_zone_name()))
+        except ValueError as error:
+            raise ValueError(f"until {error}") from None
+
+
+def build_source(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a stored schedule, without defaults."""
+    key = next(key for key, kind in KEYS.items() if kind == row["kind"])
+    value = row["expression"]
+    if key == "every":
+        value = format_duration_setting(float(value))
+    source: dict[str, Any] = {key: value or True, "timezone": row["zone"]}
+    for name in ("overlap", "missed", "exclude", "description"):
+        if row[name] != ScheduleDefinition.model_fields[name].default:
+            source[name] = row[name]
+    for name in ("missed_within", "jitter"):
+        if row[name]:
+            source[name] = format_duration_setting(row[name])
+    if row["until"]:
+        source["until"] = row["until"]
+    return source | {name: row["task"][name] for name in TASK_KEYS if name in row["task"]}

@@ -1,0 +1,138 @@
+"""Recurrence rules of RFC 5545, such as the last weekday of each month.
+
+A rule counts from the day on which its schedule begins, and fires at midnight unless it names an
+hour. Its times are wall times. dateutil walks over every period since the beginning, so
+`_move_start` moves the beginning forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from itertools import islice
+from math import prod
+from zoneinfo import ZoneInfo
+
+from dateutil import rrule
+
+from app.core.schedules.zones import resolve_wall_time
+from app.core.text.sanitize import sanitize
+from app.core.text.units import quote
+
+MAX_LENGTH = 1000
+MAX_COUNT = 1000
+"""Largest COUNT: all earlier fires are counted again for each next one."""
+MAX_PER_DAY = 24
+SHIFT = 7600
+"""Years by which dates are moved ahead. dateutil examines each day up to the year 9999 before it
+gives a rule without a date up: 130 ms instead of 2.6 s. The calendar repeats every 400 years."""
+_FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
+_WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_TIME_PARTS = ("BYHOUR", "BYMINUTE", "BYSECOND")
+_DAY_PARTS = {"BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY"}
+_KNOWN_PARTS = {"FREQ", "INTERVAL", "COUNT", "WKST", "BYSETPOS", "BYMONTH"} | {
+    *_DAY_PARTS, *_TIME_PARTS
+}  # fmt: skip
+
+
+def normalize_rule(text: str) -> str:
+    """Return a rule in capital letters without its prefix. Raise ValueError."""
+    rule = "".join(text.upper().split()).removeprefix("RRULE:")
+    if len(rule) > MAX_LENGTH:
+        raise ValueError(f"has {len(rule):,} characters, but at most {MAX_LENGTH:,} are allowed")
+    parts = _split(rule)
+    if parts.get("FREQ") not in _FREQUENCIES:
+        raise ValueError(
+            f"must have FREQ={', '.join(_FREQUENCIES[:-1])} or {_FREQUENCIES[-1]}, not"
+            f" {quote(text)}; for shorter intervals use --every or --cron"
+        )
+    if "UNTIL" in parts:
+        raise ValueError("takes no UNTIL; use --until TIME")
+    if unknown := parts.keys() - _KNOWN_PARTS:
+        raise ValueError(f"has an unknown part {quote(min(unknown))}")
+    _check_number(parts, "INTERVAL", 10_000)
+    _check_number(parts, "COUNT", MAX_COUNT)
+    per_day = prod(parts.get(name, "").count(",") + 1 for name in _TIME_PARTS)
+    if per_day > MAX_PER_DAY:
+        raise ValueError(
+            f"fires {per_day:,} times a day, but at most {MAX_PER_DAY} are allowed; use --cron"
+        )
+    start = datetime(2000, 1, 1)
+    try:
+        first = next(_iterate(parts, start.date(), start - timedelta(seconds=1)), None)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"is wrong: {sanitize(str(error))}") from None
+    if first is None:
+        raise ValueError(f"never fires: no date matches {quote(text)}")
+    return rule
+
+
+def find_next(rule: str, start: date, after: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the first fire time strictly after `after`, of a rule that begins on `start`."""
+    wall = after.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
+    for found in _iterate(_split(rule), start, wall):
+        at = resolve_wall_time(found, zone)
+        if at > after:
+            return at
+    return None
+
+
+def _split(rule: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in rule.split(";") if part]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise ValueError(f"must be NAME=VALUE pairs with semicolons, not {quote(rule)}")
+    parts = {name: value for name, _, value in pairs}
+    if len(parts) < len(pairs):
+        raise ValueError(f"names a part twice: {quote(rule)}")
+    return parts
+
+
+def _check_number(parts: dict[str, str], name: str, most: int) -> None:
+    value = parts.get(name, "1")
+    if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= most):
+        raise ValueError(f"must have {name}=1 to {most}, not {quote(value)}")
+
+
+def _build(parts: dict[str, str], start: datetime) -> Iterator[datetime]:
+    """Return the wall times of a rule from `start` on, without COUNT."""
+    text = ";".join(f"{name}={value}" for name, value in parts.items() if name != "COUNT")
+    times = rrule.rrulestr(text, dtstart=start.replace(year=start.year + SHIFT))
+    return (at.replace(year=at.year - SHIFT) for at in times)
+
+
+def _iterate(parts: dict[str, str], start: date, after: datetime) -> Iterator[datetime]:
+    """Return an iterator over the wall times after `after`."""
+    first = datetime.combine(start, datetime.min.time())
+    if "COUNT" in parts:
+        times = islice(_build(parts, first), int(parts["COUNT"]))
+    else:
+        times = _build(*_move_start(parts, first, after))
+    return (at for at in times if at > after and at >= first)
+
+
+def _move_start(
+    parts: dict[str, str], start: datetime, after: datetime
+) -> tuple[dict[str, str], datetime]:
+    """Return an equal rule that begins shortly before `after`, in step with INTERVAL.
+
+    Parts that follow from the start, such as the day of the month, are added first.
+    """
+    interval = int(parts.get("INTERVAL", "1"))
+    frequency, is_free = parts["FREQ"], not _DAY_PARTS & parts.keys()
+    days = max(0, (after - start).days)
+    if frequency in ("DAILY", "WEEKLY"):
+        if frequency == "WEEKLY" and is_free:
+            parts = {**parts, "BYDAY": _WEEKDAYS[start.weekday()]}
+        step = interval * (7 if frequency == "WEEKLY" else 1)
+        return parts, start + timedelta(days=max(0, days // step - 1) * step)
+    if is_free:
+        parts = {**parts, "BYMONTHDAY": str(start.day)}
+        if frequency == "YEARLY" and "BYMONTH" not in parts:
+            parts["BYMONTH"] = str(start.month)
+    if frequency == "MONTHLY":
+        months = (after.year - start.year) * 12 + after.month - start.month
+        ahead = start.month - 1 + max(0, months // interval - 1) * interval
+        return parts, start.replace(year=start.year + ahead // 12, month=ahead % 12 + 1, day=1)
+    years = max(0, (after.year - start.year) // interval - 1) * interval
+    return parts, start.replace(year=start.year + years, month=1, day=1)

@@ -1,0 +1,1 @@
+"""Schedules: verbs for users, and the submission of what is due."""

@@ -1,0 +1,194 @@
+"""Submission of what schedules are due.
+
+The fire times to submit are decided outside the transaction. The transaction stores tasks, fire
+times and the next fire time together, and only if the schedule has not changed meanwhile, so each
+fire time is handled exactly once, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.core.ids import make_uuid7
+from app.core.schedules.fire_plan import FirePlan, FireRules, plan_fires
+from app.core.schedules.zones import get_zone
+from app.core.task_spec import TaskSpec
+from app.errors import Problem, Storage
+from app.service.schedules import rules as schedule_rules
+from app.service.tasks.batch_dependencies import DependencyEdge
+from app.service.tasks.submit import Origin, SubmitBatch
+from db import timestamps
+from db.engine import Connection, Database
+from db.queries import schedules
+from db.rows import ScheduleRow
+
+log = logging.getLogger(__name__)
+
+PAGE = 50
+"""Schedules handled between two looks at the clock."""
+MAX_TASKS = 50
+"""Tasks that one transaction submits, unless a single schedule has more."""
+FIRE_TIME, PREVIOUS_SUCCESS = "TASKDECK_FIRE_TIME", "TASKDECK_PREVIOUS_SUCCESS"
+"""Variables with the fire time of a task, and of the latest one before it that succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueSchedule:
+    """A schedule that is due, its rules, and the decision about its fire times."""
+
+    row: ScheduleRow
+    rules: FireRules
+    plan: FirePlan
+
+
+async def fire_due(db: Database) -> str | None:
+    """Handle everything that is due, and return when the next schedule is, as stored.
+
+    Raise Storage if the database cannot be written; nothing is lost then.
+    """
+    while True:
+        now = timestamps.utcnow()
+        due = await db.read(_plan_due, now)
+        if not due:
+            return await db.read(schedules.find_next_due)
+        for part in _split(due):
+            await db.write(_handle_all, part)
+
+
+async def fire_at_boot(db: Database, boot_id: str) -> None:
+    """Submit what is scheduled at boot, once for each boot."""
+    for row in await db.read(schedules.list_boot, boot_id):
+        await db.write(_fire_at_boot, row, timestamps.utcnow(), boot_id)
+
+
+def _plan_due(c: Connection, now: datetime) -> list[DueSchedule]:
+    rows = schedules.list_due(c, timestamps.format_time(now), PAGE)
+    calendars = schedules.map_calendars(c) if any(row.exclude for row in rows) else {}
+    return [_plan(row, schedule_rules.build_rules(row, calendars), now) for row in rows]
+
+
+def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
+    if row.next_fire is None:  # asked for by `request_next`
+        following = schedule_rules.find_next(rules, now)[0]
+        found = timestamps.parse_time(following) if following else None
+        return DueSchedule(row, rules, FirePlan((), (), False, found))
+    return DueSchedule(row, rules, plan_fires(rules, timestamps.parse_time(row.next_fire), now))
+
+
+def _split(due: Sequence[DueSchedule]) -> list[list[DueSchedule]]:
+    """Split schedules into parts of at most `MAX_TASKS` tasks."""
+    parts: list[list[DueSchedule]] = [[]]
+    count = 0
+    for one in due:
+        if parts[-1] and count + len(one.plan.submit) > MAX_TASKS:
+            parts.append([])
+            count = 0
+        parts[-1].append(one)
+        count += len(one.plan.submit)
+    return parts
+
+
+def _handle_all(c: Connection, due: Sequence[DueSchedule]) -> None:
+    for one in due:
+        _handle(c, one)
+
+
+def _handle(c: Connection, due: DueSchedule) -> None:
+    row, plan = due.row, due.plan
+    success = schedules.find_last_success(c, row.name) if plan.submit else None
+    next_fire, due_at = schedule_rules.format_next(due.rules, plan.next_fire)
+    values = {"last_success": success} if success else {}
+    if not schedules.move_next(c, row, next_fire, due_at, **values):
+        return  # changed meanwhile: the next pass reads the new row
+    recorded = [_describe_missed(at, plan, n) for n, at in enumerate(plan.missed)]
+    schedules.record_fires(c, row.name, recorded)
+    submit_fires(c, row, plan.submit, success or row.last_success)
+
+
+def _describe_missed(at: datetime, plan: FirePlan, n: int) -> tuple[str, str, str, None]:
+    more = " So were earlier fire times." if plan.has_more and n == 0 else ""
+    return timestamps.format_time(at), "missed", f"No runtime was up.{more}", None
+
+
+def submit_fires(
+    c: Connection, row: ScheduleRow, times: Sequence[datetime], success: str | None
+) -> list[int]:
+    """Submit a task for each fire time and record it; return the numbers.
+
+    With the rule `skip`, a fire time is skipped while an earlier task has not ended; several at
+    once, as after downtime, run one after the other. A task that cannot be submitted is recorded as
+    refused.
+    """
+    unfinished, numbers = schedules.find_unfinished_task(c, row.name), list[int]()
+    previous = unfinished[0] if unfinished else None
+    for at in times:
+        stored = timestamps.format_time(at)
+        if unfinished and row.overlap == "skip":
+            reason = f"#{unfinished[1]} had not ended."
+            schedules.record_fires(c, row.name, [(stored, "skipped", reason, None)])
+            continue
+        try:
+            uuid, number = submit_one(c, row, at, success, previous)
+        except Storage:
+            raise
+        except Problem as problem:
+            log.warning("schedule %s: %s", row.name, problem)
+            reason = problem.message.removesuffix(" Nothing was submitted.")
+            schedules.record_fires(c, row.name, [(stored, "refused", reason, None)])
+        else:
+            schedules.record_fires(c, row.name, [(stored, "submitted", None, uuid)])
+            previous = uuid
+            numbers.append(number)
+    return numbers
+
+
+def submit_one(
+    c: Connection, row: ScheduleRow, at: datetime, success: str | None, previous: str | None
+) -> tuple[str, int]:
+    """Store one task, after the end of `previous`; return uuid and number. Raise Problem."""
+    batch = SubmitBatch(c, make_origin(row), make_uuid7())
+    batch.add(make_spec(row, at, success))
+    edges = [DependencyEdge(0, previous, "any")] if previous else []
+    numbers = batch.insert(edges)
+    return next(iter(numbers.items()))
+
+
+def make_origin(row: ScheduleRow) -> Origin:
+    """Return the submitter and the shell context of a schedule's tasks."""
+    context = row.context
+    return Origin(
+        f"schedule {row.name}", context["cwd"], context["umask"], context.get("env") or {}
+    )
+
+
+def make_spec(row: ScheduleRow, at: datetime, success: str | None) -> TaskSpec:
+    """Return the task of a fire time, which its environment names."""
+    times = {FIRE_TIME: at, PREVIOUS_SUCCESS: timestamps.parse_time(success) if success else None}
+    zone = get_zone(row.zone)
+    variables = {
+        name: moment.astimezone(zone).isoformat() for name, moment in times.items() if moment
+    }
+    task = row.task
+    return TaskSpec.model_validate(
+        {**task, "name": task.get("name") or row.name, "env": {**task.get("env", {}), **variables}}
+    )
+
+
+def _fire_at_boot(c: Connection, row: ScheduleRow, now: datetime, boot_id: str) -> None:
+    at = now.replace(microsecond=0)
+    success = schedules.find_last_success(c, row.name) or row.last_success
+    moved = schedules.move_next(c, row, None, None, boot_id=boot_id, last_success=success)
+    if moved and row.status == "active":
+        submit_fires(c, row, [at], success)
+
+
+def read_boot_id() -> str:
+    """Return the id of this boot of the machine, or "" if the kernel tells none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

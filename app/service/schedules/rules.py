@@ -1,0 +1,68 @@
+"""Fire rules of a stored schedule, and the values that follow from its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from app.core.schedules import fire_plan
+from app.core.schedules.definition import ScheduleDefinition
+from app.core.schedules.fire_plan import FireRules
+from app.core.schedules.recurrence import Recurrence
+from db import timestamps
+from db.rows import ScheduleRow
+
+
+def get_recurrence(row: ScheduleRow) -> Recurrence:
+    """Return the recurrence of a schedule."""
+    return Recurrence(row.kind, row.expression, row.zone, timestamps.parse_time(row.start))
+
+
+def build_rules(row: ScheduleRow, calendars: Mapping[str, Sequence[str]]) -> FireRules:
+    """Return the fire rules of a schedule. A calendar that is gone excludes nothing."""
+    days = {date.fromisoformat(day) for name in row.exclude for day in calendars.get(name, ())}
+    within = row.missed_within
+    return FireRules(
+        get_recurrence(row),
+        row.missed,
+        None if within is None else timedelta(seconds=within),
+        fire_plan.compute_jitter(row.name, row.jitter),
+        timestamps.parse_time(row.until) if row.until else None,
+        frozenset(days),
+    )
+
+
+def find_next(rules: FireRules, after: datetime) -> tuple[str | None, str | None]:
+    """Return the next fire time and when it is due, as stored; (None, None) if none follows."""
+    found = fire_plan.find_next_fire(rules, after)
+    return format_next(rules, found)
+
+
+def format_next(rules: FireRules, found: datetime | None) -> tuple[str | None, str | None]:
+    """Return a fire time and when it is due, as stored."""
+    if found is None:
+        return None, None
+    return timestamps.format_time(found), timestamps.format_time(found + rules.delay)
+
+
+def to_columns(
+    definition: ScheduleDefinition, now: datetime, start: datetime | None = None
+) -> dict[str, Any]:
+    """Return the columns of a definition; `start` keeps the beginning of an existing schedule."""
+    recurrence = definition.make_recurrence(start or now)
+    until = definition.get_until(now)
+    return {
+        "kind": recurrence.kind,
+        "expression": recurrence.expression,
+        "zone": recurrence.zone,
+        "start": timestamps.format_time(recurrence.start),
+        "task": definition.make_task(),
+        "overlap": definition.overlap,
+        "missed": definition.missed,
+        "missed_within": definition.missed_within,
+        "jitter": definition.jitter,
+        "until": timestamps.format_time(until) if until else None,
+        "exclude": definition.exclude,
+        "description": definition.description,
+    }

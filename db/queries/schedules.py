@@ -1,0 +1,189 @@
+"""Queries on schedules, their fire times and calendars.
+
+`schedules.due_at` and a row of `fires` change in the transaction that submits the task, so a fire
+time is neither lost nor handled twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from db import raw_sql, schema, timestamps
+from db.rows import FireRow, ScheduleRow
+from db.states import ENDED
+
+_S = schema.schedules
+_F = schema.fires
+MAX_EARLIER = 1000
+"""Fire times searched for the last success of a schedule."""
+MAX_OPEN = 20
+"""Latest tasks of a schedule searched for one that has not ended."""
+_ENDED_SQL = f"({', '.join(sorted(repr(str(status)) for status in ENDED))})"
+
+
+def list_all(c: Connection) -> list[ScheduleRow]:
+    """Return the schedules by name."""
+    return [ScheduleRow._make(row) for row in c.execute(_select().order_by(_S.c.name))]
+
+
+def find(c: Connection, name: str) -> ScheduleRow | None:
+    """Return a schedule by name."""
+    row = c.execute(_select().where(_S.c.name == name)).first()
+    return ScheduleRow._make(row) if row else None
+
+
+def list_names(c: Connection) -> list[str]:
+    """Return the names of all schedules, sorted."""
+    return list(c.execute(select(_S.c.name).order_by(_S.c.name)).scalars())
+
+
+def _select() -> Any:
+    return select(*(_S.c[name] for name in ScheduleRow._fields))
+
+
+def list_due(c: Connection, now: str, limit: int) -> list[ScheduleRow]:
+    """Return schedules that are due, the earliest first."""
+    due = _select().where(_S.c.due_at <= now).order_by(_S.c.due_at).limit(limit)
+    return [ScheduleRow._make(row) for row in c.execute(due)]
+
+
+def list_boot(c: Connection, boot_id: str) -> list[ScheduleRow]:
+    """Return active schedules at boot that have not fired since this boot."""
+    chosen = _select().where(_S.c.kind == "boot", _S.c.boot_id.is_distinct_from(boot_id))
+    return [ScheduleRow._make(row) for row in c.execute(chosen)]
+
+
+def find_next_due(c: Connection) -> str | None:
+    """Return when the next schedule is due, or None."""
+    return raw_sql.fetch_value(c, "SELECT min(due_at) FROM schedules WHERE due_at IS NOT NULL")
+
+
+def list_upcoming(c: Connection, limit: int) -> list[ScheduleRow]:
+    """Return the schedules that fire next."""
+    coming = _select().where(_S.c.due_at.is_not(None), _S.c.next_fire.is_not(None))
+    return [ScheduleRow._make(row) for row in c.execute(coming.order_by(_S.c.due_at).limit(limit))]
+
+
+def move_next(
+    c: Connection, row: ScheduleRow, next_fire: str | None, due_at: str | None, **values: Any
+) -> bool:
+    """Set the next fire time, unless the schedule has changed since `row` was read."""
+    changed = c.execute(
+        _S.update()
+        .where(_S.c.name == row.name, _S.c.updated_at == row.updated_at)
+        .values(next_fire=next_fire, due_at=due_at, updated_at=timestamps.now(), **values)
+    )
+    return changed.rowcount == 1
+
+
+def request_next(c: Connection, names: Iterable[str] | None = None) -> None:
+    """Let the runtime compute the next fire time from now on, of all schedules if None."""
+    now = timestamps.now()
+    wanted = _S.update().values(next_fire=None, due_at=now, updated_at=now)
+    c.execute(wanted if names is None else wanted.where(_S.c.name.in_(list(names))))
+
+
+def record_fires(
+    c: Connection, schedule: str, rows: Sequence[tuple[str, str, str | None, str | None]]
+) -> None:
+    """Record fire times as (fire_time, outcome, reason, task_id).
+
+    A fire time that was missed or skipped may be submitted later, by a person.
+    """
+    now = timestamps.now()
+    raw_sql.execute_statements(
+        c,
+        "INSERT INTO fires (schedule, fire_time, outcome, reason, task_id, created_at, updated_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (schedule, fire_time) DO UPDATE SET"
+        " outcome = excluded.outcome, reason = excluded.reason, task_id = excluded.task_id,"
+        " updated_at = excluded.updated_at",
+        [(schedule, *row, now) for row in rows],
+    )
+
+
+def list_submitted_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:
+    """Return the fire times of a range that were submitted."""
+    found = raw_sql.fetch_rows(
+        c,
+        "SELECT fire_time FROM fires WHERE schedule = ? AND fire_time BETWEEN ? AND ?"
+        " AND outcome = 'submitted'",
+        (schedule, first, last),
+    )
+    return {row.fire_time for row in found}
+
+
+def find_unfinished_task(c: Connection, schedule: str) -> tuple[str, int] | None:
+    """Return uuid and number of the latest task of a schedule that has not ended, or None."""
+    found = raw_sql.fetch_rows(
+        c,
+        "SELECT t.uuid, t.number, t.status FROM (SELECT task_id FROM fires WHERE schedule = ?"
+        " AND task_id IS NOT NULL ORDER BY fire_time DESC LIMIT ?) f"
+        " CROSS JOIN tasks t ON t.uuid = f.task_id",
+        (schedule, MAX_OPEN),
+    )
+    return next(((row.uuid, row.number) for row in found if row.status not in ENDED), None)
+
+
+def find_last_success(c: Connection, schedule: str) -> str | None:
+    """Return the latest fire time whose task succeeded, or None."""
+    found = raw_sql.fetch_rows(
+        c,
+        "SELECT f.fire_time FROM (SELECT fire_time, task_id FROM fires WHERE schedule = ?"
+        " AND task_id IS NOT NULL ORDER BY fire_time DESC LIMIT ?) f"
+        " CROSS JOIN tasks t ON t.uuid = f.task_id WHERE +t.status = 'succeeded'"
+        " ORDER BY f.fire_time DESC LIMIT 1",
+        (schedule, MAX_EARLIER),
+    )
+    return found[0].fire_time if found else None
+
+
+def list_fires(c: Connection, names: Sequence[str], limit: int) -> dict[str, list[FireRow]]:
+    """Return the latest fire times of schedules with their tasks, newest first, by schedule."""
+    found = raw_sql.fetch_tuples(
+        c,
+        "SELECT f.schedule, f.fire_time, f.outcome, f.reason, f.task_id, t.number, t.status,"
+        " t.started_at, t.ended_at FROM json_each(?) n CROSS JOIN fires f ON f.rowid IN"
+        " (SELECT rowid FROM fires WHERE schedule = n.value ORDER BY fire_time DESC LIMIT ?)"
+        " LEFT JOIN tasks t ON t.uuid = f.task_id",
+        (json.dumps(list(names)), limit),
+    )
+    fires: dict[str, list[FireRow]] = {name: [] for name in names}
+    for row in sorted(found, key=lambda row: row[1], reverse=True):
+        fires[row[0]].append(FireRow._make(row))
+    return fires
+
+
+def map_schedules_of_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, str]:
+    """Return {task uuid: schedule} for the tasks that a schedule has submitted."""
+    found = raw_sql.fetch_rows(
+        c,
+        "SELECT task_id, schedule FROM fires WHERE task_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(uuids)),),
+    )
+    return {row.task_id: row.schedule for row in found}
+
+
+def purge_fires(c: Connection, before: str, limit: int) -> int:
+    """Delete fire times before a moment, and return their number."""
+    deleted = raw_sql.fetch_column(
+        c,
+        "DELETE FROM fires WHERE rowid IN (SELECT rowid FROM fires WHERE fire_time < ? LIMIT ?)"
+        " RETURNING 1",
+        (before, limit),
+    )
+    return len(deleted)
+
+
+def list_calendars(c: Connection) -> list[dict[str, Any]]:
+    """Return the calendars by name."""
+    found = c.execute(select(schema.calendars).order_by(schema.calendars.c.name))
+    return [dict(row._mapping) for row in found]
+
+
+def map_calendars(c: Connection) -> Mapping[str, list[str]]:
+    """Return {calendar: ISO dates}."""
+    return {row["name"]: row["dates"] for row in list_calendars(c)}
