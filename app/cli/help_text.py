@@ -12,6 +12,7 @@ GROUP_TOPICS = {
     "queue": "states",
     "pool": "states",
     "template": "templates",
+    "schedule": "schedules",
     "sla": "sla",
     "alert": "sla",
     "notify": "notifications",

@@ -114,7 +114,7 @@ class Parser(argparse.ArgumentParser):
         return f"See: {self.prog} --help"
 
 
-_BY_CRON = "Let cron submit it: taskdeck help environment"
+_BY_SCHEDULE = "Repeatedly: taskdeck schedule create NAME --cron EXPR -- COMMAND"
 FOREIGN_OPTIONS = {
     "--delay": "Start time: --at 5m",
     "--begin": "Start time: --at 'tomorrow 08:00'",
@@ -131,8 +131,8 @@ FOREIGN_OPTIONS = {
     "--array": "One task per line of input: --each",
     "--nice": "Order: --priority N",
     "--walltime": "Limit: --timeout 2h",
-    "--cron": _BY_CRON,
-    "--every": _BY_CRON,
+    "--cron": _BY_SCHEDULE,
+    "--every": _BY_SCHEDULE,
     "--notify": "Rules and alerts: taskdeck help sla",
     "--gpus": "Taskdeck assigns no GPUs; limit them by a queue: --queue NAME",
     "--gres": "Taskdeck assigns no GPUs; limit them by a queue: --queue NAME",

@@ -1,7 +1,8 @@
 """Submission of scheduled tasks at their time.
 
-APScheduler holds one job, for the next due time of all schedules. Each change of the database moves
-the job, so nothing polls. A failed pass is repeated; a fire time stays due until it is stored.
+APScheduler holds one job, for the next due time of all schedules; it wakes the change feed. Each
+wake-up submits what is due and moves the job, so nothing polls. A failed pass is repeated; a fire
+time stays due until it is stored.
 """
 
 from __future__ import annotations
@@ -26,49 +27,45 @@ RETRY_DELAY = timedelta(seconds=10)
 
 
 class ScheduleTrigger:
-    """The job for the next due time."""
+    """The job for the next due time, and the loop that it wakes."""
 
-    def __init__(self, db: Database, scheduler: AsyncIOScheduler) -> None:
-        self.db, self.scheduler = db, scheduler
-        self._armed_for: str | None = None
+    def __init__(self, db: Database, scheduler: AsyncIOScheduler, feed: ChangeFeed) -> None:
+        self.db, self.scheduler, self.feed = db, scheduler, feed
+        self._boot_id: str | None = firing.read_boot_id()
+        self._due_at: datetime | None = None
 
-    async def run(self, feed: ChangeFeed) -> None:
-        """Submit what is scheduled at boot, then move the job after each change, forever."""
+    async def run(self) -> None:
+        """Submit what is due, at the start and after each change, forever."""
         statement_timer.current_caller.set("schedules")
-        boot_id, has_booted = firing.read_boot_id(), False
-        async for _ in feed.watch_changes():
+        async for _ in self.feed.watch_changes():
             try:
-                if not has_booted:
-                    await firing.fire_at_boot(self.db, boot_id)
-                    has_booted = True
-                await self._arm()
-            except Problem as problem:
-                log.error("schedules: %s", problem)
+                self._set_job(await self._fire())
+            except Exception as error:
+                if isinstance(error, Problem):
+                    log.error("schedules: %s", error)
+                else:
+                    log.exception("schedules failed")
                 self._set_job(timestamps.utcnow() + RETRY_DELAY)
 
-    async def _arm(self) -> None:
-        """Move the job to the next due time."""
-        due = await self.db.read(schedules.find_next_due)
-        if due != self._armed_for:
-            self._armed_for = due
-            if due is not None:
-                self._set_job(timestamps.parse_time(due))
-            elif self.scheduler.get_job(JOB):
-                self.scheduler.remove_job(JOB)
+    async def _fire(self) -> datetime | None:
+        """Submit what is due and, once, what is scheduled at boot; return the next due time."""
+        if self._boot_id is not None:
+            await firing.fire_at_boot(self.db, self._boot_id)
+            self._boot_id = None
+        due_at = await self.db.read(schedules.find_next_due)
+        if due_at is not None and due_at <= timestamps.now():
+            due_at = await firing.fire_due(self.db)
+        return None if due_at is None else timestamps.parse_time(due_at)
 
-    def _set_job(self, at: datetime) -> None:
-        self.scheduler.add_job(self._fire, DateTrigger(at), id=JOB, replace_existing=True)
+    def _set_job(self, at: datetime | None) -> None:
+        if at == self._due_at:
+            return
+        if at is not None:
+            self.scheduler.add_job(self._wake, DateTrigger(at), id=JOB, replace_existing=True)
+        elif self.scheduler.get_job(JOB):
+            self.scheduler.remove_job(JOB)
+        self._due_at = at
 
-    async def _fire(self) -> None:
-        """Submit everything that is due. A failure is logged and repeated."""
-        try:
-            with statement_timer.set_caller("schedules"):
-                await firing.fire_due(self.db)
-            self._armed_for = None
-            await self._arm()
-        except Exception as error:
-            if isinstance(error, Problem):
-                log.error("schedules: %s", error)
-            else:
-                log.exception("schedules failed")
-            self._set_job(timestamps.utcnow() + RETRY_DELAY)
+    async def _wake(self) -> None:
+        self._due_at = None
+        self.feed.wake()

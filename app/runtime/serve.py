@@ -328,13 +328,13 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         await control.start()
         stack.push_async_callback(control.close)
         stack.callback(feed.close)
-        schedules = ScheduleTrigger(db, scheduler)
+        schedules = ScheduleTrigger(db, scheduler, feed)
         watching = [
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("home", runtime.watch_home()),
                 ("clock", watch_clock(scheduler)),
-                ("schedules", schedules.run(feed)),
+                ("schedules", schedules.run()),
             )
         ]
         runtime.loops = [*runtime.loops, *watching]

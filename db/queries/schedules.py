@@ -92,7 +92,8 @@ def record_fires(
 ) -> None:
     """Record fire times as (fire_time, outcome, reason, task_id).
 
-    A fire time that was missed or skipped may be submitted later, by a person.
+    A fire time that was missed or skipped may be submitted later, by a person. A submitted one is
+    never changed.
     """
     now = timestamps.now()
     raw_sql.execute_statements(
@@ -100,9 +101,19 @@ def record_fires(
         "INSERT INTO fires (schedule, fire_time, outcome, reason, task_id, created_at, updated_at)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (schedule, fire_time) DO UPDATE SET"
         " outcome = excluded.outcome, reason = excluded.reason, task_id = excluded.task_id,"
-        " updated_at = excluded.updated_at",
+        " updated_at = excluded.updated_at WHERE fires.outcome <> 'submitted'",
         [(schedule, *row, now) for row in rows],
     )
+
+
+def list_handled_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:
+    """Return the fire times of a range that were submitted, or left out for a reason."""
+    found = raw_sql.fetch_rows(
+        c,
+        "SELECT fire_time FROM fires WHERE schedule = ? AND fire_time BETWEEN ? AND ?",
+        (schedule, first, last),
+    )
+    return {row.fire_time for row in found}
 
 
 def list_submitted_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:
@@ -128,15 +139,15 @@ def find_unfinished_task(c: Connection, schedule: str) -> tuple[str, int] | None
     return next(((row.uuid, row.number) for row in found if row.status not in ENDED), None)
 
 
-def find_last_success(c: Connection, schedule: str) -> str | None:
-    """Return the latest fire time whose task succeeded, or None."""
+def find_last_success(c: Connection, schedule: str, before: str = "9") -> str | None:
+    """Return the latest fire time before a moment whose task succeeded, or None."""
     found = raw_sql.fetch_rows(
         c,
         "SELECT f.fire_time FROM (SELECT fire_time, task_id FROM fires WHERE schedule = ?"
-        " AND task_id IS NOT NULL ORDER BY fire_time DESC LIMIT ?) f"
+        " AND fire_time < ? AND task_id IS NOT NULL ORDER BY fire_time DESC LIMIT ?) f"
         " CROSS JOIN tasks t ON t.uuid = f.task_id WHERE +t.status = 'succeeded'"
         " ORDER BY f.fire_time DESC LIMIT 1",
-        (schedule, MAX_EARLIER),
+        (schedule, before, MAX_EARLIER),
     )
     return found[0].fire_time if found else None
 

@@ -28,7 +28,7 @@ from app.help import list_topics
         (["submit", "--gpus", "1"], "unknown option --gpus of submit. Taskdeck assigns no GPUs"),
         (["submit", "--sbatch"], "unknown option --sbatch of submit. See: taskdeck submit --help"),
         (["submit", "--delay", "5"], "unknown option --delay of submit. Start time: --at 5m"),
-        (["submit", "--cron", "x"], "Let cron submit it: taskdeck help environment"),
+        (["submit", "--cron", "x"], "Repeatedly: taskdeck schedule create NAME"),
         (["ls", "42"], "taskdeck show 42"),
         (["show", "1", "2"], "show which task"),
         (["show", "--wide=3", "1"], "--wide takes no value"),

@@ -136,7 +136,7 @@ def _find_kind(action: Any, full: str) -> str | None:
     verb, _, second = full.partition(" ")
     if "-p" in action.option_strings:
         return "parameter"
-    if action.dest == "names" and second != "create":
+    if action.dest == "names" and second not in ("create", "preview"):
         return verb
     if action.metavar == "ID":
         return _ID_KINDS.get(verb, f"task:{'any' if action.option_strings else verb}")

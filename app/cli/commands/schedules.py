@@ -18,6 +18,7 @@ from app.cli.parser import (
     OneOf,
     Parser,
     add_json_options,
+    make_type,
     parse_new_name,
     parse_pair,
     require_new_name,
@@ -60,6 +61,8 @@ STATE_STYLES = {"paused": "warn", "ended": "dim"}
 OUTCOMES = {"skipped": ("-", "dim"), "missed": ("m", "warn"), "refused": ("!", "broken")}
 """Sign and style of a fire time without a task."""
 SHOWN_FIRES = 5
+COUNT = make_type(units.parse_int, 1, 10_000)
+UNCHANGED = "Nothing was changed."
 
 
 def format_schedule_row(schedule: dict[str, Any]) -> list[Span]:
@@ -162,18 +165,18 @@ def create_schedule(session: CommandContext, args: Args) -> int:
     values = _collect_keys(args)
     if not any(values.get(kind) for kind in KINDS):
         raise Usage(
-            "when? Give --cron, --every, --at, --rrule or --at-boot. Nothing was created.",
+            f"when? Give --cron, --every, --at, --rrule or --at-boot. {UNCHANGED}",
             "See: taskdeck schedule create --help",
         )
     if not {"argv", "script", "template"} & values.keys():
-        raise Usage(
-            "what should it run? Give -- COMMAND, -c SCRIPT or --template. Nothing was created."
-        )
+        raise Usage(f"what should it run? Give -- COMMAND, -c SCRIPT or --template. {UNCHANGED}")
     if "timezone" not in values:
         from app.core.schedules.zones import get_local_zone_name
 
         values["timezone"] = get_local_zone_name()
-    answer = session.call("schedule.create", name=name, **context.collect_context(args), **values)
+    answer = session.call(
+        "schedule.create", name=name, **context.collect_context(args, UNCHANGED), **values
+    )
     return _print_change(args, answer, "created")
 
 
@@ -199,15 +202,15 @@ def _collect_keys(args: Args) -> dict[str, Any]:
     kinds = [kind for kind in KINDS if getattr(args, kind)]
     if len(kinds) > 1:
         words = " and ".join(f"--{kind.replace('_', '-')}" for kind in kinds)
-        raise Usage(f"give only one of {words}. Nothing was changed.")
+        raise Usage(f"give only one of {words}. {UNCHANGED}")
     if sum(bool(work) for work in (args.command, args.script, args.template)) > 1:
-        raise Usage("give only one of -- COMMAND, -c and --template. Nothing was changed.")
+        raise Usage(f"give only one of -- COMMAND, -c and --template. {UNCHANGED}")
     values = definition_group.collect_options(args, *_RULES, *_SETTINGS, "description", "script")
     values |= {kind: getattr(args, kind) for kind in kinds}
     if args.template:
         values["template"] = args.template
     if args.command is not None:
-        values["argv"] = check_argv(args.command)
+        values["argv"] = check_argv(args.command, UNCHANGED, "schedule create NAME …")
     if args.tags:
         values["tags"] = dict(args.tags)
     texts = [[key, value] for key, value, as_json in args.parameters or () if not as_json]
@@ -315,10 +318,6 @@ def _parse_preview(args: Args) -> tuple[str, str]:
     return given[0]
 
 
-def _parse_count(text: str) -> int:
-    return units.parse_int(text, 1, 10_000)
-
-
 def _add_kinds(add: Callable[..., None]) -> None:
     add("--cron", metavar="EXPR", help="five fields as in crontab, or @daily and the like")
     add("--every", metavar="TIME", help="interval of at least 1s: 10m, 2h")
@@ -418,7 +417,7 @@ def _add_preview_arguments(parser: Parser) -> None:
         "--from", dest="since", metavar="TIME", help="print later times only (default: now)"
     )
     parser.add_option(
-        "--count", type=_parse_count, default=5, metavar="N", help="number of times (default: 5)"
+        "--count", type=COUNT, default=5, metavar="N", help="number of times (default: 5)"
     )
 
 

@@ -164,21 +164,25 @@ def _read_script(args: Args) -> str:
     return os.fsdecode(output.read_stdin("a script"))
 
 
-def check_argv(command: list[str]) -> list[str]:
+def check_argv(
+    command: list[str], unchanged: str = NOT_SUBMITTED, verb: str = "submit"
+) -> list[str]:
     """Return the words after `--`. Raise Usage if they are no command."""
     if not command or not command[0]:
-        raise Usage(f"missing command after --. {NOT_SUBMITTED}")
+        raise Usage(f"missing command after --. {unchanged}")
     word, *more = command
     if not more and _is_shell_text(word):
-        raise _make_shell_text_error(word)
+        raise _make_shell_text_error(word, unchanged, verb)
     return command
 
 
-def _make_shell_text_error(word: str) -> Usage:
+def _make_shell_text_error(
+    word: str, unchanged: str = NOT_SUBMITTED, verb: str = "submit"
+) -> Usage:
     from shlex import quote
 
     shown = truncate(word, 120)
-    hint = f"As a shell script: taskdeck submit -c {quote(shown)}. {NOT_SUBMITTED}"
+    hint = f"As a shell script: taskdeck {verb} -c {quote(shown)}. {unchanged}"
     return Usage(f'"{shown}" is a single word with shell characters.', hint)
 
 

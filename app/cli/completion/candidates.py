@@ -145,6 +145,10 @@ def _list_templates(call: Call) -> Candidates:
     return ((row["name"], row.get("description") or row["engine"]) for row in rows)
 
 
+def _list_schedules(call: Call) -> Candidates:
+    return ((row["name"], f"{row['state']}, {row['words']}") for row in call("schedule.ls"))
+
+
 def _list_slas(call: Call) -> Candidates:
     return ((row["name"], "on" if row["enabled"] else "off") for row in call("sla.ls"))
 
@@ -172,6 +176,7 @@ _LISTERS: dict[str, Callable[[Call], Candidates]] = {
     "queue": _list_queues,
     "pool": _list_pools,
     "template": _list_templates,
+    "schedule": _list_schedules,
     "sla": _list_slas,
     "alert": _list_alerts,
     "operation": _list_operations,

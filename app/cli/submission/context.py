@@ -15,40 +15,40 @@ if TYPE_CHECKING:
     from app.cli.parser import Args
 
 
-def collect_context(args: Args) -> dict[str, Any]:
-    """Return `cwd`, `umask` and `env` for these options. Raise Usage."""
-    cwd = resolve_directory(args.cwd)
-    env = select_environment(args.keep_env)
+def collect_context(args: Args, unchanged: str = NOT_SUBMITTED) -> dict[str, Any]:
+    """Return `cwd`, `umask` and `env` for these options. Raise Usage that ends with `unchanged`."""
+    cwd = resolve_directory(args.cwd, unchanged)
+    env = select_environment(args.keep_env, unchanged)
     if args.cwd and "PWD" in env:
         env["PWD"] = cwd
     return {"cwd": cwd, "umask": shell_context.read_umask(), "env": {**env, **dict(args.env or ())}}
 
 
-def resolve_directory(folder: str | None) -> str:
+def resolve_directory(folder: str | None, unchanged: str) -> str:
     """Return the working directory, absolute. Raise Usage if it does not exist."""
     try:
         here = os.getcwd()
     except OSError:
         if folder is None or not os.path.isabs(folder):
             raise Usage(
-                f"this directory no longer exists. {NOT_SUBMITTED}", "Choose another: --cwd DIR"
+                f"this directory no longer exists. {unchanged}", "Choose another: --cwd DIR"
             ) from None
         here = "/"
     if folder is None:
         return here
     path = os.path.normpath(os.path.join(here, folder))
     if not os.path.isdir(path):
-        raise _make_directory_error(path)
+        raise _make_directory_error(path, unchanged)
     return path
 
 
-def _make_directory_error(path: str) -> Usage:
+def _make_directory_error(path: str, unchanged: str) -> Usage:
     what = (
         "is not a directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
     )
     near = _find_nearest_directory(path)
     hint = f"Nearest: {truncate(sanitize(near), 200)}. " if near else ""
-    return Usage(f"{truncate(sanitize(path), 200)} {what}. {hint}{NOT_SUBMITTED}")
+    return Usage(f"{truncate(sanitize(path), 200)} {what}. {hint}{unchanged}")
 
 
 def _find_nearest_directory(path: str) -> str | None:
@@ -64,7 +64,7 @@ def _find_nearest_directory(path: str) -> str | None:
     return os.path.join(parent, meant) if meant else None
 
 
-def select_environment(keep: str | None) -> dict[str, str]:
+def select_environment(keep: str | None, unchanged: str) -> dict[str, str]:
     """Return the variables of a task.
 
     Without `keep`, all but those of the terminal session; else `all`, `none` or comma-separated
@@ -79,6 +79,6 @@ def select_environment(keep: str | None) -> dict[str, str]:
     if missing:
         raise Usage(
             f'--keep-env names "{truncate(sanitize(missing[0]), 40)}", which is not set here.'
-            f" {NOT_SUBMITTED}"
+            f" {unchanged}"
         )
     return {n: os.environ[n] for n in names}

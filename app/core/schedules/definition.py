@@ -22,7 +22,7 @@ from pydantic import (
 from app.core.schedules.recurrence import Recurrence, parse_recurrence
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.task_spec import Duration, NameStr, TaskSpec, Timeout, describe_error
-from app.core.text.units import format_duration_setting, parse_time, quote
+from app.core.text.units import format_exact_duration, parse_time, quote
 
 KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot": "boot"}
 """Kinds of recurrence by the key of the file."""
@@ -148,14 +148,14 @@ def build_source(row: Mapping[str, Any]) -> dict[str, Any]:
     key = next(key for key, kind in KEYS.items() if kind == row["kind"])
     value = row["expression"]
     if key == "every":
-        value = format_duration_setting(float(value))
+        value = format_exact_duration(float(value))
     source: dict[str, Any] = {key: value or True, "timezone": row["zone"]}
     for name in ("overlap", "missed", "exclude", "description"):
         if row[name] != ScheduleDefinition.model_fields[name].default:
             source[name] = row[name]
     for name in ("missed_within", "jitter"):
         if row[name]:
-            source[name] = format_duration_setting(row[name])
+            source[name] = format_exact_duration(row[name])
     if row["until"]:
         source["until"] = row["until"]
     return source | {name: row["task"][name] for name in TASK_KEYS if name in row["task"]}

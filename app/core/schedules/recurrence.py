@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from app.core.schedules import cron, recurrence_rule
 from app.core.schedules.zones import get_zone
-from app.core.text.units import format_duration_setting, parse_duration, parse_time, quote
+from app.core.text.units import format_exact_duration, parse_duration, parse_time, quote
 
 KINDS = ("cron", "every", "at", "rrule", "boot")
 MIN_INTERVAL = 1.0
@@ -49,7 +49,9 @@ def _normalize(kind: str, text: str, zone: str, start: datetime) -> str:
         return _parse_every(text)
     if kind == "at":
         return parse_time(text, start, get_zone(zone)).replace(microsecond=0).isoformat()
-    return recurrence_rule.normalize_rule(text) if kind == "rrule" else ""
+    if kind == "rrule":
+        return recurrence_rule.normalize_rule(text, start.astimezone(get_zone(zone)).date())
+    return ""
 
 
 def _parse_every(text: str) -> str:
@@ -95,7 +97,7 @@ def describe_recurrence(recurrence: Recurrence) -> str:
     if kind == "cron":
         return cron.describe_cron(expression)
     if kind == "every":
-        return f"every {format_duration_setting(float(expression))}"
+        return f"every {format_exact_duration(float(expression))}"
     if kind == "at":
         return f"once, at {expression[:16].replace('T', ' ')}"
     return f"by the rule {expression}" if kind == "rrule" else "at each boot of this machine"

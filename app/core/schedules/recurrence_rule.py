@@ -35,8 +35,11 @@ _KNOWN_PARTS = {"FREQ", "INTERVAL", "COUNT", "WKST", "BYSETPOS", "BYMONTH"} | {
 }  # fmt: skip
 
 
-def normalize_rule(text: str) -> str:
-    """Return a rule in capital letters without its prefix. Raise ValueError."""
+def normalize_rule(text: str, start: date) -> str:
+    """Return a rule in capital letters without its prefix; `start` is its first day.
+
+    Raise ValueError.
+    """
     rule = "".join(text.upper().split()).removeprefix("RRULE:")
     if len(rule) > MAX_LENGTH:
         raise ValueError(f"has {len(rule):,} characters, but at most {MAX_LENGTH:,} are allowed")
@@ -57,9 +60,9 @@ def normalize_rule(text: str) -> str:
         raise ValueError(
             f"fires {per_day:,} times a day, but at most {MAX_PER_DAY} are allowed; use --cron"
         )
-    start = datetime(2000, 1, 1)
+    before = datetime.combine(start, datetime.min.time()) - timedelta(seconds=1)
     try:
-        first = next(_iterate(parts, start.date(), start - timedelta(seconds=1)), None)
+        first = next(_iterate(parts, start, before), None)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"is wrong: {sanitize(str(error))}") from None
     if first is None:

@@ -221,6 +221,12 @@ def format_duration_setting(seconds: float | None) -> str:
     return format_duration(seconds).replace(".0s", "s")
 
 
+def format_exact_duration(seconds: float) -> str:
+    """Format a duration so that it is parsed back to the same value: `1h30m` `3601s`."""
+    text = format_duration_setting(seconds)
+    return text if parse_duration(text) == seconds else f"{seconds:.10g}s"
+
+
 def format_age(seconds: float | None) -> str:
     """Format an age, with seconds in the first minute only: `3s` `41m` `2h12m`."""
     if _is_unknown(seconds):

@@ -72,7 +72,7 @@ def _plan_due(c: Connection, now: datetime) -> list[DueSchedule]:
 
 def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
     if row.next_fire is None:  # asked for by `request_next`
-        following = schedule_rules.find_next(rules, now)[0]
+        following = schedule_rules.find_next_unless_paused(row, rules, now)[0]
         found = timestamps.parse_time(following) if following else None
         return DueSchedule(row, rules, FirePlan((), (), False, found))
     return DueSchedule(row, rules, plan_fires(rules, timestamps.parse_time(row.next_fire), now))
@@ -98,14 +98,27 @@ def _handle_all(c: Connection, due: Sequence[DueSchedule]) -> None:
 
 def _handle(c: Connection, due: DueSchedule) -> None:
     row, plan = due.row, due.plan
-    success = schedules.find_last_success(c, row.name) if plan.submit else None
+    values: dict[str, str | None] = {}
+    if plan.submit:
+        values = {"last_success": schedules.find_last_success(c, row.name) or row.last_success}
+        if row.status == "paused":
+            values |= {"status": "active", "paused_until": None}
     next_fire, due_at = schedule_rules.format_next(due.rules, plan.next_fire)
-    values = {"last_success": success} if success else {}
     if not schedules.move_next(c, row, next_fire, due_at, **values):
         return  # changed meanwhile: the next pass reads the new row
+    handled = _list_handled(c, row.name, (*plan.submit, *plan.missed))
     recorded = [_describe_missed(at, plan, n) for n, at in enumerate(plan.missed)]
-    schedules.record_fires(c, row.name, recorded)
-    submit_fires(c, row, plan.submit, success or row.last_success)
+    schedules.record_fires(c, row.name, [fire for fire in recorded if fire[0] not in handled])
+    times = [at for at in plan.submit if timestamps.format_time(at) not in handled]
+    submit_fires(c, row, times, values.get("last_success"))
+
+
+def _list_handled(c: Connection, name: str, times: Sequence[datetime]) -> set[str]:
+    """Return those fire times that were handled before, as when the clock was set back."""
+    if not times:
+        return set()
+    ends = timestamps.format_time(min(times)), timestamps.format_time(max(times))
+    return schedules.list_handled_times(c, name, *ends)
 
 
 def _describe_missed(at: datetime, plan: FirePlan, n: int) -> tuple[str, str, str, None]:
@@ -181,7 +194,7 @@ def _fire_at_boot(c: Connection, row: ScheduleRow, now: datetime, boot_id: str) 
     at = now.replace(microsecond=0)
     success = schedules.find_last_success(c, row.name) or row.last_success
     moved = schedules.move_next(c, row, None, None, boot_id=boot_id, last_success=success)
-    if moved and row.status == "active":
+    if moved and not schedule_rules.is_paused(row, now):
         submit_fires(c, row, [at], success)
 
 

@@ -33,10 +33,26 @@ def build_rules(row: ScheduleRow, calendars: Mapping[str, Sequence[str]]) -> Fir
     )
 
 
+def is_paused(row: ScheduleRow, now: datetime) -> bool:
+    """Return True for a paused schedule whose pause has not ended."""
+    until = row.paused_until
+    return row.status == "paused" and not (until and timestamps.parse_time(until) <= now)
+
+
 def find_next(rules: FireRules, after: datetime) -> tuple[str | None, str | None]:
     """Return the next fire time and when it is due, as stored; (None, None) if none follows."""
-    found = fire_plan.find_next_fire(rules, after)
-    return format_next(rules, found)
+    return format_next(rules, fire_plan.find_next_fire(rules, after))
+
+
+def find_next_unless_paused(
+    row: ScheduleRow, rules: FireRules, after: datetime
+) -> tuple[str | None, str | None]:
+    """Return the next fire time and when it is due, as stored; none until a pause ends."""
+    if row.status == "paused":
+        if row.paused_until is None:
+            return None, None
+        after = max(after, timestamps.parse_time(row.paused_until) - timedelta(seconds=1))
+    return find_next(rules, after)
 
 
 def format_next(rules: FireRules, found: datetime | None) -> tuple[str | None, str | None]:

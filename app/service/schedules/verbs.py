@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from app.core.schedules.zones import get_zone
 from app.core.schema import parameters
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize
-from app.errors import Conflict, Problem, Refused, Usage
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.schedules import firing, views
 from app.service.schedules import rules as schedule_rules
@@ -29,6 +29,10 @@ from db.queries import definitions, schedules
 from db.rows import ScheduleRow
 
 UNCHANGED = "Nothing was changed."
+RECURRENCE_COLUMNS = frozenset({"kind", "expression", "zone", "start"})
+TIME_COLUMNS = RECURRENCE_COLUMNS | {"jitter", "until", "exclude"}
+"""Columns that decide about the next fire time."""
+CALENDAR_EXAMPLE = "in a definitions file, as [calendars.NAME]: taskdeck help schedules"
 MAX_BACKFILL = 1000
 """Fire times that one backfill submits at most."""
 BACKFILL_PART = 50
@@ -135,7 +139,8 @@ def _check(c: Connection, row: ScheduleRow, now: datetime) -> None:
     known = schedules.map_calendars(c)
     for name in row.exclude:
         if name not in known:
-            raise lookup.make_unknown_name("calendar", name, list(known))
+            problem = lookup.make_unknown_name("calendar", name, list(known))
+            raise NotFound(problem.message, f"{UNCHANGED} Define it: {CALENDAR_EXAMPLE}")
     try:
         spec = firing.make_spec(row, now, None)
         SubmitBatch(c, firing.make_origin(row), "0" * 8 + "-0000-7000-8000-" + "0" * 12).add(spec)
@@ -144,21 +149,22 @@ def _check(c: Connection, row: ScheduleRow, now: datetime) -> None:
         raise type(problem)(message, problem.hint) from None
 
 
-def _compute_next(c: Connection, row: ScheduleRow, now: datetime) -> dict[str, Any]:
-    """Return `next_fire` and `due_at` as of now. Raise Refused if a new schedule never fires."""
+def _compute_next(c: Connection, row: ScheduleRow, after: datetime) -> dict[str, Any]:
+    """Return `next_fire` and `due_at` after a moment. Raise Refused if the schedule never fires."""
     if row.kind == "boot":
         return {"next_fire": None, "due_at": None}
     rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
-    next_fire, due_at = schedule_rules.find_next(rules, now)
-    if next_fire is None:
+    if schedule_rules.find_next(rules, after)[0] is None:
         raise Refused(f"the schedule would never fire: its last time is over. {UNCHANGED}")
+    next_fire, due_at = schedule_rules.find_next_unless_paused(row, rules, after)
     return {"next_fire": next_fire, "due_at": due_at}
 
 
 async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
-    """Change a schedule. An empty text or list resets a key; fire times count from now."""
+    """Change a schedule. An empty text or list resets a key; parameters are added."""
+    texts = values.pop("parameter_texts", None)
     given = {key: value for key, value in values.items() if value is not None}
-    if not given:
+    if not given and not texts:
         raise Usage(
             "set what? Give an option: --cron, --every, --tz, --overlap, --timeout, …",
             "See: taskdeck schedule set --help",
@@ -171,31 +177,45 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
 
     def change(c: Connection) -> None:
         current = require_schedule(c, name)
-        if current.updated_at != row.updated_at and _has_same_next(current, row):
+        if any(getattr(current, key) != getattr(row, key) for key in columns):
             raise Conflict(f"schedule {sanitize(name)} has just been changed. {UNCHANGED}")
-        new = current._replace(**columns)
-        _check(c, new, now)
-        following = _compute_next(c, new, now)
-        if new.status == "paused" and not new.paused_until:
-            following = {"next_fire": None, "due_at": None}
-        elif new.kind == current.kind == "boot":
-            following["boot_id"] = current.boot_id
-        changed = definitions.update(c, schema.schedules, name, columns, call.by)
-        if changed:
-            schedules.move_next(c, require_schedule(c, name), **following)
+        task = _add_parameters(c, columns["task"], texts) if texts else columns["task"]
+        change_schedule(c, current, {**columns, "task": task}, now, call.by)
 
     await call.db.write(change)
     return await show(call, name=name)
 
 
-def _has_same_next(one: ScheduleRow, other: ScheduleRow) -> bool:
-    """Return True unless only a fire changed the schedule."""
-    return one.next_fire == other.next_fire
+def change_schedule(
+    c: Connection, row: ScheduleRow, columns: Mapping[str, Any], now: datetime, by: str
+) -> bool:
+    """Set the columns of a definition after a check; return True if one differs. Raise Problem.
+
+    The next fire time changes only with the times themselves.
+    """
+    new = row._replace(**columns)
+    _check(c, new, now)
+    changed = definitions.update(c, schema.schedules, row.name, columns, by)
+    if changed.keys() & TIME_COLUMNS:
+        following = _compute_next(c, new, _choose_start(row, changed.keys(), now))
+        if new.kind == "boot" and row.kind != "boot":
+            following["boot_id"] = firing.read_boot_id()
+        schedules.move_next(c, require_schedule(c, row.name), **following)
+    return bool(changed)
+
+
+def _choose_start(row: ScheduleRow, changed: Set[str], now: datetime) -> datetime:
+    """Return the moment from which fire times count: an open one stays if its time does."""
+    if row.next_fire is None or changed & RECURRENCE_COLUMNS:
+        return now
+    return timestamps.parse_time(row.next_fire) - timedelta(seconds=1)
 
 
 def _merge(source: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys after a change: a new kind or work replaces the old one."""
     merged = dict(source)
+    if given.get("parameters") and not given.get("template"):
+        given = {**given, "parameters": {**source.get("parameters", {}), **given["parameters"]}}
     for group in (tuple(KEYS), ("argv", "script", "template")):
         if any(given.get(key) for key in group):
             for key in (*group, *(("parameters",) if "argv" in group else ())):
@@ -229,11 +249,10 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
             c, schema.schedules, name,
             {"status": "paused", "paused_until": paused_until}, call.by, "pause",
         )  # fmt: skip
-        following: tuple[str | None, str | None] = (None, None)
-        if end is not None and row.kind != "boot":
-            rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
-            following = schedule_rules.find_next(rules, end - timedelta(seconds=1))
-        schedules.move_next(c, require_schedule(c, name), *following)
+        paused = require_schedule(c, name)
+        rules = schedule_rules.build_rules(paused, schedules.map_calendars(c))
+        following = schedule_rules.find_next_unless_paused(paused, rules, now)
+        schedules.move_next(c, paused, *following)
         return {"before": {"status": row.status}}
 
     before = await call.db.write(change)
@@ -248,7 +267,7 @@ async def resume(call: Call, *, name: str) -> dict[str, Any]:
         row = require_schedule(c, name)
         values = {"status": "active", "paused_until": None}
         definitions.update(c, schema.schedules, name, values, call.by, "resume")
-        if row.kind != "boot":
+        if row.status == "paused":
             rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
             following = schedule_rules.find_next(rules, now)
             schedules.move_next(c, require_schedule(c, name), *following)
@@ -352,7 +371,7 @@ def _backfill(c: Connection, name: str, times: Sequence[datetime]) -> list[int]:
     unfinished = schedules.find_unfinished_task(c, name)
     previous, numbers = unfinished[0] if unfinished else None, list[int]()
     for at in times:
-        success = schedules.find_last_success(c, name) or row.last_success
+        success = schedules.find_last_success(c, name, timestamps.format_time(at))
         previous, number = firing.submit_one(c, row, at, success, previous)
         reason = "Submitted by a backfill."
         schedules.record_fires(

@@ -48,9 +48,7 @@ def _build(row: ScheduleRow, fires: Sequence[FireRow], now: datetime) -> dict[st
 
 def get_state(row: ScheduleRow, now: datetime) -> str:
     """Return `active`, `paused`, or `ended` for a schedule without another fire time."""
-    if row.status == "paused" and not (
-        row.paused_until and timestamps.parse_time(row.paused_until) <= now
-    ):
+    if schedule_rules.is_paused(row, now):
         return "paused"
     return "ended" if row.due_at is None and row.kind != "boot" else "active"
 

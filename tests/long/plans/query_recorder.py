@@ -142,6 +142,17 @@ class VerbCaller:
                 "sla.create", name=metric, preset="stays-below", metric=metric, value=value
             )
         task = {"argv": ["true"]}
+        for kind in (
+            {"every": "1s"},
+            {"at_boot": True},
+            {"cron": "0 * * * *", "missed": "run-all"},
+        ):
+            name = "hourly" if "cron" in kind else next(iter(kind))
+            await self.call_verb("schedule.create", name=name, timezone="UTC", **task, **kind)
+        for verb in ("run", "skip_next", "pause", "resume"):
+            await self.call_verb(f"schedule.{verb}", name="hourly")
+        span = {"since": "2026-11-01 00:00", "until": "2026-11-01 05:00"}
+        await self.call_verb("schedule.backfill", name="hourly", **span)
         given = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
         made = await self.call_verb(
             "submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given
@@ -178,6 +189,7 @@ class VerbCaller:
             "pool.show": [{"name": "default"}],
             "queue.show": [{"name": "gpu"}],
             "queue.line": [{"names": ["gpu", "default"]}, {"names": []}],
+            "schedule.show": [{"name": "hourly"}],
             "sla.show": [{"name": "starts-within"}],
             "sla.history": [{"name": "starts-within"}, {"name": "wal-size"}],
             "template.show": [{"name": "encode"}],

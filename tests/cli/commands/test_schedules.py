@@ -1,0 +1,228 @@
+"""Tests of `taskdeck schedule`: what is sent, what is printed, what is refused, and previews."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from tests.cli.builders import make_past_time
+
+FIRE = {"schedule": "etl", "fire_time": "2026-11-30T01:00:00.000000Z", "outcome": "submitted",
+        "reason": None, "task_id": "u", "number": 7, "status": "succeeded",
+        "started_at": "2026-11-30T01:00:00.000000Z",
+        "ended_at": "2026-11-30T01:02:00.000000Z"}  # fmt: skip
+SCHEDULE: dict[str, Any] = {
+    "name": "etl", "status": "active", "state": "active", "kind": "cron",
+    "expression": "0 2 * * *", "zone": "Europe/Berlin", "words": "at 02:00 every day",
+    "task": {"argv": ["./etl.sh", "a b"], "queue": "night", "parameters": {"n": 3}},
+    "cwd": "/srv", "overlap": "skip", "missed": "run-once", "missed_within": 3600.0,
+    "jitter": 300.0, "until": None, "exclude": ["bank"], "description": "load",
+    "status_by": None, "status_at": None, "paused_until": None,
+    "next_fire": "2999-12-01T01:00:00.000000Z", "last_success": None, "fires": [
+        {**FIRE, "fire_time": "2026-11-30T02:00:00.000000Z", "outcome": "skipped",
+         "reason": "#7 had not ended.", "number": None, "status": None}, FIRE],
+    "missed_count": 0, "run_seconds": 120.0, "created_at": make_past_time(60),
+    "updated_at": make_past_time(60),
+}  # fmt: skip
+CREATE = ("schedule", "create", "etl")
+
+
+def test_create_sends_the_definition_with_the_shell_context(fake_runtime, cli):
+    runtime = fake_runtime(schedule__create=SCHEDULE)
+
+    said = cli(*CREATE, "--cron", "0 2 * * *", "--tz", "Europe/Berlin", "-q", "night",
+               "--timeout", "2h", "--overlap", "queue", "--tag", "a=b", "--",
+               "./etl.sh", "x")  # fmt: skip
+
+    sent = runtime.get_last_args("schedule.create")
+    context = {key: sent.pop(key) for key in ("cwd", "umask", "env")}
+    assert sent == {
+        "name": "etl", "cron": "0 2 * * *", "timezone": "Europe/Berlin", "queue": "night",
+        "timeout": 7200.0, "overlap": "queue", "tags": {"a": "b"}, "argv": ["./etl.sh", "x"],
+    }  # fmt: skip
+    assert context["cwd"] == os.getcwd() and "PATH" in context["env"]
+    assert said.code == 0 and said.out.startswith(
+        "schedule etl created: at 02:00 every day (Europe/Berlin); next "
+    )
+
+
+def test_create_without_zone_sends_the_zone_of_this_machine(fake_runtime, cli):
+    runtime = fake_runtime(schedule__create=SCHEDULE)
+
+    cli(*CREATE, "--every", "10m", "-c", "true", "-p", "n=3", "-p", "m:=[1]")
+
+    sent = runtime.get_last_args("schedule.create")
+    assert sent["timezone"] and sent["script"] == "true"
+    assert (sent["parameter_texts"], sent["parameters"]) == ([["n", "3"]], {"m": [1]})
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["--", "true"], "when? Give --cron, --every, --at, --rrule or --at-boot"),
+        (["--every", "1h"], "what should it run? Give -- COMMAND"),
+        (["--every", "1h", "--cron", "@daily", "--", "true"], "only one of --cron and --every"),
+        (["--every", "1h", "-c", "true", "--", "true"], "only one of -- COMMAND, -c"),
+        (["--every", "1h", "--"], "missing command after --. Nothing was changed."),
+        (["--every", "1h", "--", "a | b"], "taskdeck schedule create NAME … -c 'a | b'"),
+        (["--every", "1h", "--overlap", "skp", "--", "true"], "Nearest: skip"),
+        (["--every", "1h", "--timeout", "soon", "--", "true"], "--timeout must be"),
+        (["--every", "1h", "-C", "/no/such", "--", "true"], "does not exist"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_before_it_is_sent(cli, typed: list[str], words: str):
+    said = cli(*CREATE, *typed)
+
+    assert (said.code, said.out) == (2, "") and words in said.err
+    assert "submitted" not in said.err
+
+
+def test_set_sends_only_what_changes(fake_runtime, cli):
+    runtime = fake_runtime(schedule__set=SCHEDULE)
+
+    said = cli("schedule", "set", "etl", "--until", "", "--timeout", "3h")
+
+    assert runtime.get_last_args("schedule.set") == {"name": "etl", "until": "", "timeout": 10800.0}
+    assert said.out.startswith("schedule etl changed")
+
+
+def test_ls_shows_the_last_outcomes(fake_runtime, cli):
+    fake_runtime(schedule__ls=[SCHEDULE])
+
+    out = cli("schedule", "ls").out
+
+    header, row = out.splitlines()
+    assert header.split() == ["SCHEDULE", "STATE", "NEXT", "FIRES", "LAST", "RUNS"]
+    for words in ("etl", "active", "at 02:00 every day", "✓ -", "./etl.sh 'a b'"):
+        assert words in row
+
+
+def test_ls_of_an_empty_home_says_so(fake_runtime, cli):
+    fake_runtime(schedule__ls=[])
+
+    assert "no schedules yet" in cli("schedule", "ls").err
+
+
+def test_show_names_rules_and_latest_fires(fake_runtime, cli):
+    fake_runtime(schedule__show=SCHEDULE)
+
+    out = cli("schedule", "show", "etl").out
+
+    for words in (
+        "at 02:00 every day, Europe/Berlin", "n=3", "/srv", "2m",
+        "overlap skip, missed run-once within 1h, jitter 5m, not on bank",
+        "skipped: #7 had not ended.", "#7 succeeded in 2m",
+    ):  # fmt: skip
+        assert words in out
+
+
+def test_a_paused_schedule_says_until_when(fake_runtime, cli):
+    paused = SCHEDULE | {"state": "paused", "paused_until": "2999-12-01T01:00:00.000000Z"}
+    fake_runtime(schedule__pause=paused, schedule__show=paused | {"status_by": "ann"})
+
+    assert cli("schedule", "pause", "etl", "--until", "1h").out.startswith(
+        "schedule etl paused until "
+    )
+    assert "paused by ann until" in cli("schedule", "show", "etl").out
+
+
+def test_run_prints_the_number(fake_runtime, cli):
+    fake_runtime(schedule__run={"name": "etl", "number": 42, "uuid": "u"})
+
+    assert cli("schedule", "run", "etl").out == "42\n"
+
+
+def test_skip_next_names_the_fire_time_left_out(fake_runtime, cli):
+    fake_runtime(schedule__skip_next=SCHEDULE | {"skipped": "2999-12-01T01:00:00.000000Z"})
+
+    assert "schedule etl skips " in cli("schedule", "skip-next", "etl").out
+
+
+def test_resume_names_the_next_fire(fake_runtime, cli):
+    fake_runtime(schedule__resume=SCHEDULE | {"before": {"status": "paused"}})
+
+    assert "schedule etl resumed: at 02:00 every day" in cli("schedule", "resume", "etl").out
+
+
+def test_rm_removes_a_schedule(fake_runtime, cli):
+    fake_runtime(schedule__rm={"name": "etl"})
+
+    assert cli("schedule", "rm", "etl").out == "schedule etl removed\n"
+
+
+def test_backfill_prints_numbers_or_times(fake_runtime, cli, utc):
+    times = ["2026-11-29T01:00:00.000000Z"]
+    runtime = fake_runtime(schedule__backfill={"name": "etl", "times": times, "numbers": [8]})
+    words = ("schedule", "backfill", "etl", "--from", "2026-11-29", "--to", "2026-11-30")
+
+    assert cli(*words).out == "8\n"
+    assert runtime.get_last_args("schedule.backfill") == {
+        "name": "etl", "since": "2026-11-29", "until": "2026-11-30",
+    }  # fmt: skip
+
+    fake_runtime(schedule__backfill={"name": "etl", "times": times, "numbers": []})
+    assert "29 Nov 01:00:00" in cli(*words, "--dry-run").out
+    fake_runtime(schedule__backfill={"name": "etl", "times": [], "numbers": []})
+    assert "was submitted already" in cli(*words).err
+    assert "needs --from and --to" in cli(*words[:3]).err
+
+
+def test_preview_prints_later_times_with_offset(cli):
+    said = cli("schedule", "preview", "30 2 * * *", "--tz", "Europe/Berlin", "--from",
+               "2026-10-24T02:30", "--count", "2", "--json")  # fmt: skip
+
+    assert json.loads(said.out) == ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]
+
+
+def test_preview_takes_the_first_of_two_equal_wall_times(cli):
+    said = cli("schedule", "preview", "0 * * * *", "--tz", "Europe/Berlin", "--from",
+               "2026-10-25T02:00", "--count", "1", "--json")  # fmt: skip
+
+    assert json.loads(said.out) == ["2026-10-25T02:00:00+01:00"]
+
+
+def test_preview_says_the_schedule_in_words(cli):
+    said = cli("schedule", "preview", "0", "2", "*", "*", "*", "--tz", "UTC", "--from",
+               "2026-11-30", "--count", "1")  # fmt: skip
+
+    assert said.out == "at 02:00 every day (UTC)\nMon 2026-11-30 02:00:00+00:00\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "count"),
+    [
+        (["--every", "10m"], 5),
+        (["--at", "2999-01-01"], 1),
+        (["--rrule", "FREQ=MONTHLY;BYDAY=-1FR"], 5),
+        (["@daily"], 5),
+    ],
+)
+def test_preview_knows_every_kind(cli, typed: list[str], count: int):
+    assert len(json.loads(cli("schedule", "preview", *typed, "--json").out)) == count
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ([], "preview needs one expression"),
+        (["@daily", "--every", "1h"], "preview needs one expression"),
+        (["0 0 0 * * *"], "the expression must have 5 fields"),
+        (["99 * * * *"], "wrong minute"),
+        (["--rrule", "FREQ=X"], "--rrule must have FREQ="),
+        (["@daily", "--tz", "Europe/Berln"], "--tz must be a time zone"),
+        (["@daily", "--from", "soon"], "--from must be a time"),
+        (["@daily", "--count", "0"], "--count must be"),
+    ],
+)
+def test_a_wrong_preview_is_refused(cli, typed: list[str], words: str):
+    said = cli("schedule", "preview", *typed)
+
+    assert (said.code, said.out) == (2, "") and words in said.err
+
+
+def test_preview_needs_no_runtime(cli, home):
+    assert cli("--read-only", "schedule", "preview", "@daily").code == 0
+    assert not (home / "run" / "control.sock").exists()

@@ -1,0 +1,286 @@
+"""Firing: each fire time once, overlap, missed ones, refusals, the environment of tasks."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from app.errors import Storage
+from app.service.definitions import templates
+from app.service.schedules import firing, verbs
+from app.service.schedules.rules import build_rules
+from app.service.tasks import actions, views
+from db import timestamps
+from db.queries import schedules
+from db.rows import ScheduleRow
+from tests.service.calls import execute_sql
+from tests.service.schedules.conftest import ScheduleDesk
+
+
+async def read_environment(desk: ScheduleDesk, number: int) -> dict[str, str]:
+    """Return the variables that a task adds to its environment."""
+    rows = await execute_sql(desk.call, "SELECT env FROM tasks WHERE number = ?", number)
+    return json.loads(rows[0][0])
+
+
+async def read_row(desk: ScheduleDesk, name: str = "s") -> ScheduleRow:
+    return await desk.call.db.read(verbs.require_schedule, name)
+
+
+async def count_tasks(desk: ScheduleDesk) -> int:
+    return (await execute_sql(desk.call, "SELECT count(*) FROM tasks"))[0][0]
+
+
+async def test_a_fire_time_submits_one_task(desk: ScheduleDesk):
+    await desk.create()
+    await desk.fire(minutes=59)
+    assert await count_tasks(desk) == 0
+
+    await desk.fire(minutes=1)
+    await desk.fire()
+
+    (task,) = (await views.ls(desk.call))["tasks"]
+    assert (task["name"], task["status"], task["submitted_by"]) == ("s", "queued", "schedule s")
+    assert await desk.list_fires() == [("07:00", "submitted")]
+    assert await desk.get_next() == "08:00"
+
+
+async def test_task_and_next_fire_time_are_stored_together(
+    desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
+):
+    await desk.create()
+
+    def fail(*_: object) -> None:
+        raise Storage("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(firing, "submit_fires", fail)
+        with pytest.raises(Storage):
+            await desk.fire(hours=1)
+    assert (await count_tasks(desk), await desk.get_next()) == (0, "07:00")
+
+    await desk.fire()
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+
+
+async def test_a_plan_of_an_older_schedule_submits_nothing(desk: ScheduleDesk):
+    await desk.create()
+    old = await read_row(desk)
+    desk.clock.advance(hours=1)
+    due = firing._plan(old, build_rules(old, {}), desk.clock.now)
+    await verbs.set_(desk.call, name="s", timeout="5m")
+
+    await desk.call.db.write(firing._handle_all, [due])
+    assert await count_tasks(desk) == 0
+    await desk.fire()
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+
+
+async def test_the_same_plan_stored_twice_submits_once(desk: ScheduleDesk):
+    await desk.create()
+    row = await read_row(desk)
+    desk.clock.advance(hours=1)
+    due = firing._plan(row, build_rules(row, {}), desk.clock.now)
+
+    for _ in range(2):
+        await desk.call.db.write(firing._handle_all, [due])
+
+    assert await count_tasks(desk) == 1
+
+
+async def test_a_clock_set_back_repeats_no_fire_time(desk: ScheduleDesk):
+    await desk.create(cron="0 * * * *")
+    await desk.fire(hours=1)
+    await desk.end_tasks()
+    desk.clock.now -= timedelta(hours=1)
+    await verbs.set_(desk.call, name="s", cron="0 */1 * * *")
+    assert await desk.get_next() == "07:00"
+
+    await desk.fire(hours=1)
+
+    assert (await count_tasks(desk), await desk.get_next()) == (1, "08:00")
+
+
+async def test_overlap_skip_leaves_a_fire_time_out(desk: ScheduleDesk):
+    await desk.create()
+    await desk.fire(hours=1)
+
+    await desk.fire(hours=1)
+    assert await desk.list_fires() == [("07:00", "submitted"), ("08:00", "skipped")]
+    (skipped, _) = (await verbs.show(desk.call, name="s"))["fires"]
+    assert skipped["reason"] == "#1 had not ended."
+
+    await desk.end_tasks()
+    await desk.fire(hours=1)
+    assert (await desk.list_fires())[-1] == ("09:00", "submitted")
+
+
+async def test_overlap_queue_waits_for_the_end_of_the_last_task(desk: ScheduleDesk):
+    await desk.create(overlap="queue")
+    for _ in range(3):
+        await desk.fire(hours=1)
+
+    tasks = [await views.show(desk.call, id=str(number)) for number in (1, 2, 3)]
+    assert [task["status"] for task in tasks] == ["queued", "blocked", "blocked"]
+    assert [edge["number"] for edge in tasks[2]["parents"]] == [2]
+
+    await desk.end_tasks(code=1)
+    assert (await views.show(desk.call, id="2"))["status"] == "queued"
+
+
+async def test_run_all_submits_missed_fires_one_after_the_other(desk: ScheduleDesk):
+    await desk.create(missed="run-all")
+
+    await desk.fire(hours=3)
+
+    assert [outcome for _, outcome in await desk.list_fires()] == ["submitted"] * 3
+    statuses = [(await views.show(desk.call, id=str(n)))["status"] for n in (1, 2, 3)]
+    assert statuses == ["queued", "blocked", "blocked"]
+
+
+async def test_missed_fires_are_recorded(desk: ScheduleDesk):
+    await desk.create(missed="skip")
+
+    await desk.fire(hours=2, minutes=30)
+
+    assert await desk.list_fires() == [("07:00", "missed"), ("08:00", "missed")]
+    assert (await count_tasks(desk), await desk.get_next()) == (0, "09:00")
+
+
+async def test_a_year_of_missed_seconds_is_handled_at_once(desk: ScheduleDesk):
+    await desk.create(every="1s")
+
+    await desk.fire(days=365)
+
+    assert await count_tasks(desk) == 1
+    (rows,) = await execute_sql(desk.call, "SELECT count(*) FROM fires")
+    assert rows[0] == 100
+
+
+async def test_a_fire_is_refused_once_its_template_is_gone(desk: ScheduleDesk):
+    await templates.create(desk.call, name="crunch", engine="exec", schema={"argv": ["true"]})
+    await desk.create(template="crunch")
+    await execute_sql(desk.call, "DELETE FROM templates")
+
+    await desk.fire(hours=1)
+
+    (fire,) = (await verbs.show(desk.call, name="s"))["fires"]
+    assert (fire["outcome"], fire["task_id"]) == ("refused", None)
+    assert fire["reason"] == 'no template "crunch".'
+    assert await desk.get_next() == "08:00"
+
+
+async def test_a_full_page_of_schedules_is_handled(desk: ScheduleDesk):
+    for n in range(firing.PAGE + 5):
+        await desk.create(f"s{n}")
+
+    await desk.fire(hours=1)
+
+    assert await count_tasks(desk) == firing.PAGE + 5
+
+
+async def test_the_environment_names_fire_time_and_previous_success(desk: ScheduleDesk):
+    await desk.create(timezone="Asia/Tokyo", cron="0 * * * *", env={"PATH": "/bin"})
+    await desk.fire(hours=1)
+    await desk.end_tasks()
+    await desk.fire(hours=1)
+    await desk.end_tasks(code=1)
+    await desk.fire(hours=1)
+
+    assert await read_environment(desk, 1) == {firing.FIRE_TIME: "2026-11-30T16:00:00+09:00"}
+    third = await read_environment(desk, 3)
+    assert third == {
+        firing.FIRE_TIME: "2026-11-30T18:00:00+09:00",
+        firing.PREVIOUS_SUCCESS: "2026-11-30T16:00:00+09:00",
+    }
+
+
+async def test_the_previous_success_outlives_its_task(desk: ScheduleDesk):
+    await desk.create()
+    await desk.fire(hours=1)
+    await desk.end_tasks()
+    await desk.fire(hours=1)
+    await desk.end_tasks(code=1)
+    await execute_sql(desk.call, "UPDATE fires SET task_id = NULL")
+
+    await desk.fire(hours=1)
+
+    environment = await read_environment(desk, 3)
+    assert environment[firing.PREVIOUS_SUCCESS] == "2026-11-30T07:00:00+00:00"
+
+
+async def test_jitter_delays_the_task_but_not_its_fire_time(desk: ScheduleDesk):
+    await desk.create(jitter="30m")
+    due = timestamps.parse_time((await read_row(desk)).due_at or "")
+    await desk.fire(hours=1)
+    assert await count_tasks(desk) == 0
+
+    desk.clock.now = due
+    await desk.fire()
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+
+
+async def test_a_schedule_ends_after_its_last_fire_time(desk: ScheduleDesk):
+    await desk.create(at="2026-11-30 07:00")
+
+    await desk.fire(hours=1)
+
+    found = await verbs.show(desk.call, name="s")
+    assert (found["state"], found["next_fire"], len(found["fires"])) == ("ended", None, 1)
+
+
+async def test_a_boot_fires_once_each(desk: ScheduleDesk):
+    await desk.create(at_boot=True)
+    await firing.fire_at_boot(desk.call.db, firing.read_boot_id())
+    assert await count_tasks(desk) == 0
+
+    for boot in ("second", "second", "third"):
+        await firing.fire_at_boot(desk.call.db, boot)
+        await desk.end_tasks()
+
+    assert await count_tasks(desk) == 2
+
+
+async def test_a_paused_schedule_does_not_fire_at_boot(desk: ScheduleDesk):
+    await desk.create(at_boot=True)
+    await verbs.pause(desk.call, name="s")
+    await firing.fire_at_boot(desk.call.db, "second")
+    await verbs.resume(desk.call, name="s")
+
+    await firing.fire_at_boot(desk.call.db, "second")
+
+    assert await count_tasks(desk) == 0
+
+
+async def test_a_requested_next_fire_time_counts_from_now(desk: ScheduleDesk):
+    await desk.create()
+    await desk.create("paused")
+    await verbs.pause(desk.call, name="paused")
+    desk.clock.advance(hours=5)
+
+    await desk.call.db.write(schedules.request_next)
+    await desk.fire()
+
+    assert (await count_tasks(desk), await desk.get_next()) == (0, "12:00")
+    assert await desk.get_next("paused") is None
+
+
+async def test_the_next_due_time_is_returned(desk: ScheduleDesk):
+    await desk.create()
+
+    assert await firing.fire_due(desk.call.db) == "2026-11-30T07:00:00.000000Z"
+
+
+async def test_a_cancelled_task_does_not_hold_up_the_next_fire(desk: ScheduleDesk):
+    await desk.create()
+    await desk.fire(hours=1)
+    await actions.cancel(desk.call, ids=[1])
+
+    await desk.fire(hours=1)
+
+    assert [outcome for _, outcome in await desk.list_fires()] == ["submitted"] * 2

@@ -1,0 +1,352 @@
+"""Verbs on schedules: create, change, pause, run, skip, backfill, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.service.definitions import templates
+from app.service.schedules import verbs
+from db import timestamps
+from tests.service.calls import execute_sql, list_operations
+from tests.service.schedules.conftest import ScheduleDesk
+
+
+async def test_a_new_schedule_is_shown_in_words(desk: ScheduleDesk):
+    found = await desk.create(cron="0 2 * * *", timezone="Europe/Berlin", cwd="/tmp")
+
+    assert (found["words"], found["state"], found["cwd"]) == (
+        "at 02:00 every day",
+        "active",
+        "/tmp",
+    )
+    assert found["next_fire"] == "2026-12-01T01:00:00.000000Z"
+    assert await list_operations(desk.call) == [("schedule create", "schedule s")]
+    assert [row["name"] for row in await verbs.ls(desk.call)] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "words"),
+    [
+        ({"cron": "* *"}, Usage, "5 fields"),
+        ({"at": "2026-11-01 00:00"}, Refused, "never fire"),
+        ({"until": "2026-11-30 06:30"}, Refused, "never fire"),
+        ({"template": "crnch"}, NotFound, 'no template "crnch"'),
+        ({"queue": "gpu"}, NotFound, 'no queue "gpu"'),
+        ({"exclude": ["bank"]}, NotFound, 'no calendar "bank"'),
+        ({"cpu": 10_000}, Problem, "cpu"),
+        ({"colour": "red"}, Usage, 'no option "colour"'),
+        ({"name": ""}, Usage, "name"),
+    ],
+)
+async def test_a_schedule_that_could_not_run_is_refused(
+    desk: ScheduleDesk, values: dict[str, Any], kind: type[Problem], words: str
+):
+    with pytest.raises(kind, match=words) as caught:
+        await desk.create(**values)
+
+    assert "Nothing was changed." in str(caught.value) or kind is NotFound
+    assert "submitted" not in str(caught.value) and "calendar ls" not in str(caught.value)
+    assert await verbs.ls(desk.call) == []
+
+
+async def test_a_name_is_given_once(desk: ScheduleDesk):
+    await desk.create()
+
+    with pytest.raises(Conflict, match="schedule s already.*taskdeck schedule set s"):
+        await desk.create()
+
+
+async def test_an_unknown_name_leads_to_the_nearest(desk: ScheduleDesk):
+    await desk.create("nightly")
+
+    with pytest.raises(NotFound, match=r"Nearest: nightly\. List: taskdeck schedule ls"):
+        await verbs.show(desk.call, name="nigthly")
+
+
+async def test_typed_parameters_follow_the_schema_of_the_template(desk: ScheduleDesk):
+    await templates.create(
+        desk.call,
+        name="crunch",
+        engine="exec",
+        schema={"argv": ["crunch", "{{ n }}"]},
+        parameters={"type": "object", "properties": {"n": {"type": "integer"}}},
+    )
+
+    found = await desk.create(template="crunch", parameter_texts=[["n", "3"]])
+
+    assert found["task"]["parameters"] == {"n": 3}
+    with pytest.raises(Usage, match="n must be"):
+        await desk.create("t", template="crunch", parameter_texts=[["n", "x"]])
+    changed = await verbs.set_(desk.call, name="s", parameter_texts=[["n", "4"]])
+    assert changed["task"]["parameters"] == {"n": 4}
+
+
+async def test_parameters_without_template_are_refused(desk: ScheduleDesk):
+    with pytest.raises(Usage, match="-p requires a template"):
+        await desk.create(parameter_texts=[["n", "3"]])
+
+
+async def test_set_keeps_what_it_does_not_name(desk: ScheduleDesk):
+    await desk.create(every="3601s", timeout="90s", overlap="queue", jitter="5s")
+
+    found = await verbs.set_(desk.call, name="s", queue="default")
+
+    assert (found["expression"], found["overlap"], found["jitter"]) == ("3601", "queue", 5)
+    assert found["task"] == {"argv": ["true"], "timeout": 90, "queue": "default"}
+
+
+async def test_set_replaces_the_kind_and_the_work(desk: ScheduleDesk):
+    await desk.create(timeout="90s")
+
+    found = await verbs.set_(desk.call, name="s", cron="@daily", script="echo")
+
+    assert (found["kind"], found["task"]) == ("cron", {"script": "echo", "timeout": 90})
+    assert found["next_fire"] == "2026-12-01T00:00:00.000000Z"
+
+
+async def test_an_empty_value_resets_a_key(desk: ScheduleDesk):
+    await desk.create(until="2027-01-01", description="d")
+
+    found = await verbs.set_(desk.call, name="s", until="", description="")
+
+    assert (found["until"], found["description"]) == (None, None)
+
+
+async def test_set_keeps_a_skipped_and_a_delayed_fire_time(desk: ScheduleDesk):
+    await desk.create(jitter="59m")
+    await desk.create("skipped")
+    await verbs.skip_next(desk.call, name="skipped")
+    desk.clock.advance(hours=1, seconds=1)
+
+    await verbs.set_(desk.call, name="s", timeout="5m")
+    assert await desk.get_next() == "07:00"
+    await verbs.set_(desk.call, name="s", jitter="1s")
+    await verbs.set_(desk.call, name="skipped", timeout="5m")
+    await desk.fire()
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+    assert await desk.get_next("skipped") == "08:00"
+
+
+async def test_set_keeps_the_fire_time_of_this_very_moment(desk: ScheduleDesk):
+    await desk.create()
+    desk.clock.advance(hours=1)
+
+    await asyncio.gather(desk.fire(), verbs.set_(desk.call, name="s", timeout="5m"))
+    await desk.fire()
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+    found = await verbs.show(desk.call, name="s")
+    assert found["task"]["timeout"] == 300
+
+
+async def test_of_two_changes_at_once_none_is_lost(desk: ScheduleDesk):
+    await desk.create()
+
+    said = await asyncio.gather(
+        verbs.set_(desk.call, name="s", timeout="5m"),
+        verbs.set_(desk.call, name="s", queue="default"),
+        return_exceptions=True,
+    )
+
+    refused = [one for one in said if isinstance(one, Conflict)]
+    task = (await verbs.show(desk.call, name="s"))["task"]
+    assert len(task) == 3 - len(refused)
+
+
+async def test_set_without_options_is_refused(desk: ScheduleDesk):
+    await desk.create()
+
+    with pytest.raises(Usage, match="set what"):
+        await verbs.set_(desk.call, name="s")
+
+
+async def test_an_ended_schedule_can_be_changed(desk: ScheduleDesk):
+    await desk.create(at="2026-11-30 07:00")
+    await desk.fire(hours=1)
+
+    await verbs.set_(desk.call, name="s", description="done")
+    assert await desk.get_next() is None
+    await verbs.set_(desk.call, name="s", at="2026-11-30 09:00")
+
+    assert await desk.get_next() == "09:00"
+
+
+async def test_set_wakes_no_paused_schedule(desk: ScheduleDesk):
+    await desk.create()
+    await desk.create("until")
+    await verbs.pause(desk.call, name="s")
+    await verbs.pause(desk.call, name="until", until="2026-11-30 12:30")
+
+    for name in ("s", "until"):
+        await verbs.set_(desk.call, name=name, cron="0 * * * *")
+
+    assert (await desk.get_next(), await desk.get_next("until")) == (None, "13:00")
+
+
+async def test_pause_and_resume_leave_the_fires_between_out(desk: ScheduleDesk):
+    await desk.create(missed="run-all")
+    await verbs.pause(desk.call, name="s")
+    await desk.fire(hours=5)
+
+    found = await verbs.resume(desk.call, name="s")
+
+    assert found["before"] == {"status": "paused"} and found["fires"] == []
+    assert await desk.get_next() == "12:00"
+
+
+async def test_a_pause_ends_by_itself(desk: ScheduleDesk):
+    await desk.create()
+    await verbs.pause(desk.call, name="s", until="2026-11-30 08:00")
+    await desk.fire(hours=1)
+    assert (await verbs.show(desk.call, name="s"))["state"] == "paused"
+
+    await desk.fire(hours=1)
+
+    found = await verbs.show(desk.call, name="s")
+    assert (found["state"], found["status"], found["paused_until"]) == ("active", "active", None)
+    assert await desk.list_fires() == [("08:00", "submitted")]
+
+
+async def test_a_pause_that_ended_already_is_refused(desk: ScheduleDesk):
+    await desk.create()
+
+    with pytest.raises(Usage, match="must be in the future"):
+        await verbs.pause(desk.call, name="s", until="2026-11-30 05:00")
+
+
+async def test_resume_keeps_the_next_fire_of_an_active_schedule(desk: ScheduleDesk):
+    await desk.create()
+    await verbs.skip_next(desk.call, name="s")
+
+    await verbs.resume(desk.call, name="s")
+
+    assert await desk.get_next() == "08:00"
+
+
+async def test_run_submits_at_once_and_changes_no_fire_time(desk: ScheduleDesk):
+    await desk.create()
+
+    answer = await verbs.run(desk.call, name="s")
+
+    assert answer["number"] == 1 and await desk.get_next() == "07:00"
+    (fire,) = (await verbs.show(desk.call, name="s"))["fires"]
+    assert (fire["number"], fire["reason"]) == (1, "Run by ann.")
+
+
+async def test_skip_next_leaves_one_fire_time_out(desk: ScheduleDesk):
+    await desk.create()
+
+    answer = await verbs.skip_next(desk.call, name="s")
+    await desk.fire(hours=2)
+
+    assert answer["skipped"] == "2026-11-30T07:00:00.000000Z"
+    assert await desk.list_fires() == [("07:00", "skipped"), ("08:00", "submitted")]
+
+
+async def test_nothing_is_skipped_without_a_next_fire(desk: ScheduleDesk):
+    await desk.create()
+    await verbs.pause(desk.call, name="s")
+
+    with pytest.raises(Refused, match="no next fire time"):
+        await verbs.skip_next(desk.call, name="s")
+
+
+async def test_rm_removes_the_schedule_and_keeps_its_tasks(desk: ScheduleDesk):
+    await desk.create()
+    await desk.fire(hours=1)
+
+    await verbs.rm(desk.call, name="s")
+
+    assert await verbs.ls(desk.call) == []
+    (tasks, fires), = await execute_sql(
+        desk.call, "SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM fires)"
+    )  # fmt: skip
+    assert (tasks, fires) == (1, 0)
+
+
+async def test_backfill_submits_what_was_not_submitted(desk: ScheduleDesk):
+    await desk.create(cron="0 * * * *", missed="skip")
+    await desk.fire(hours=1)
+    await desk.end_tasks()
+    await desk.fire(hours=3, minutes=30)
+
+    span = {"since": "2026-11-30 04:00", "until": "2026-11-30 09:00"}
+    planned = await verbs.backfill(desk.call, name="s", **span, dry_run=True)
+    answer = await verbs.backfill(desk.call, name="s", **span)
+    again = await verbs.backfill(desk.call, name="s", **span)
+
+    hours = [at[11:16] for at in answer["times"]]
+    assert hours == ["04:00", "05:00", "06:00", "08:00", "09:00"]
+    assert (planned["times"], planned["numbers"]) == (answer["times"], [])
+    assert answer["numbers"] == [2, 3, 4, 5, 6] and again["times"] == []
+
+
+async def test_a_backfill_names_the_success_before_its_fire_time(desk: ScheduleDesk):
+    await desk.create(cron="0 * * * *")
+    await desk.fire(hours=1)
+    await desk.end_tasks()
+
+    await verbs.backfill(desk.call, name="s", since="2026-11-30 05:00", until="2026-11-30 05:00")
+
+    (row,) = await execute_sql(desk.call, "SELECT env FROM tasks WHERE number = 2")
+    assert "PREVIOUS_SUCCESS" not in row[0]
+
+
+async def test_a_backfill_of_an_interval_reaches_before_its_start(desk: ScheduleDesk):
+    await desk.create(every="2h")
+
+    answer = await verbs.backfill(
+        desk.call, name="s", since="2026-11-30 01:00", until="2026-11-30 05:00"
+    )
+
+    assert [at[11:16] for at in answer["times"]] == ["02:00", "04:00"]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "words"),
+    [
+        ("2026-11-30 05:00", "2026-11-30 04:00", "before"),
+        ("2027-11-30", "2027-12-01", "in the past"),
+        ("soon", "2026-11-30", "from must be a time"),
+        ("2026-01-01", "2026-11-01", "more than 1,000 fire times"),
+    ],
+)
+async def test_a_wrong_range_is_refused(desk: ScheduleDesk, since: str, until: str, words: str):
+    await desk.create(cron="*/5 * * * *")
+
+    with pytest.raises(Problem, match=words):
+        await verbs.backfill(desk.call, name="s", since=since, until=until)
+
+
+async def test_secrets_of_a_schedule_are_masked(desk: ScheduleDesk):
+    found = await desk.create(env={"DB_PASSWORD": "hunter2"})
+    listed = await verbs.ls(desk.call)
+
+    assert "hunter2" not in f"{found} {listed}"
+
+
+async def test_the_usual_run_is_the_median_of_successes(desk: ScheduleDesk):
+    await desk.create()
+    for _ in range(3):
+        await desk.fire(hours=1)
+        await desk.end_tasks()
+    await execute_sql(
+        desk.call,
+        "UPDATE tasks SET started_at = '2026-11-30T07:00:00.000000Z',"
+        " ended_at = printf('2026-11-30T07:00:%02d.000000Z', number * number)",
+    )
+
+    assert (await verbs.show(desk.call, name="s"))["run_seconds"] == 4
+
+
+async def test_times_without_offset_are_wall_times_of_the_zone(desk: ScheduleDesk):
+    await desk.create(timezone="Asia/Tokyo")
+
+    found = await verbs.pause(desk.call, name="s", until="2026-12-01 09:00")
+
+    assert timestamps.parse_time(found["paused_until"]).hour == 0
