@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -230,7 +230,7 @@ async def set_(
             " --off, …"
         )
 
-    def change(c: Connection) -> None:
+    def plan(c: Connection) -> tuple[SlaRow, dict[str, Any]]:
         row = require_rule(c, name)
         values = _merge_changes(row, asked, match, severity, enabled)
         if definitions.count_sla_users(c, row.id)["pool"]:
@@ -241,14 +241,31 @@ async def set_(
                 definitions.list_template_names(c),
                 [queue.name for queue in reads.list_queues(c)],
             )
+        return row, values
+
+    def change(c: Connection) -> None:
+        row, values = plan(c)
         changed = definitions.update(c, schema.slas, name, values, call.by)
         if changed.keys() & {"conditions", "enabled"}:
             alerts.restart_rule(c, row.id)
         elif "priority" in changed:
             alerts.set_severity(c, row.id, sla.get_severity(values["priority"]))
 
+    row, values = await call.db.read(plan)
+    if definitions.find_difference(row._asdict(), values).keys() & {"conditions", "enabled"}:
+        await _close_alerts(call, row.id, (alerts.resolve_some,))
     await call.db.write(change)
     return await show(call, name=name)
+
+
+async def _close_alerts(
+    call: Call, sla_id: int, steps: Sequence[Callable[[Connection, int], bool]]
+) -> None:
+    """Close most of many alerts of a rule in short transactions, before the one that changes it."""
+    if await call.db.read(alerts.has_many, sla_id):
+        for close_some in steps:
+            while await call.db.write_quietly(close_some, sla_id):
+                pass
 
 
 def _merge_changes(
@@ -293,12 +310,18 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
     Open alerts are closed, all alerts keep the rule's name, and its silence is deleted.
     """
 
-    def remove(c: Connection) -> None:
+    def check(c: Connection) -> int:
         row = require_rule(c, name)
-        alerts.detach_rule(c, row.id)
-        lookup.require_unused(c, "SLA", name, definitions.count_sla_users(c, row.id))
+        users = definitions.count_sla_users(c, row.id) | {"silence": 0}
+        lookup.require_unused(c, "SLA", name, users)
+        return row.id
+
+    def remove(c: Connection) -> None:
+        alerts.detach_rule(c, check(c))
         definitions.remove(c, schema.slas, name, call.by)
 
+    sla_id = await call.db.read(check)
+    await _close_alerts(call, sla_id, (alerts.resolve_some, alerts.detach_some))
     await call.db.write(remove)
     return {"name": name}
 

@@ -15,8 +15,16 @@ from app.service.context import Call
 from app.service.definitions import apply, queues, slas, templates
 from app.service.tasks import actions, submit
 from app.service.undo import undo
+from db.queries import alerts as db_alerts
 from db.queries import sla_cursor, transitions
-from tests.service.calls import execute_sql, list_operations, open_call, submit_task, to_stored_time
+from tests.service.calls import (
+    count_other_writes,
+    execute_sql,
+    list_operations,
+    open_call,
+    submit_task,
+    to_stored_time,
+)
 
 START = datetime(2026, 11, 25, 10, 0, tzinfo=UTC).timestamp()
 MINUTE = 60.0
@@ -706,6 +714,26 @@ async def test_the_alerts_of_a_deleted_rule_keep_its_name(scenario: SlaScenario)
     assert await execute_sql(
         scenario.call, "SELECT count(*) FROM counters WHERE name LIKE 'sla/%/%'"
     ) == [(0,)]
+
+
+async def test_many_alerts_of_a_changed_rule_are_closed_in_short_transactions(
+    scenario: SlaScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = scenario.call
+    monkeypatch.setattr(db_alerts, "CLOSED_AT_ONCE", 4)
+    await scenario.create_rule()
+    for _ in range(20):
+        await scenario.submit_at()
+    await scenario.evaluate_at(at=60)
+
+    assert await count_other_writes(call, slas.set_(call, name="rule-0", enabled=False)) >= 5
+    assert {status for _, status, _ in await scenario.list_alerts()} == {"resolved"}
+    await slas.set_(call, name="rule-0", enabled=True)
+    await scenario.evaluate_at(at=60)
+    assert {status for _, status, _ in await scenario.list_alerts()} == {"firing"}
+    assert await count_other_writes(call, slas.rm(call, name="rule-0")) >= 10
+    found = "SELECT sla_id, status, count(*) FROM alerts GROUP BY 1, 2"
+    assert await execute_sql(call, found) == [(None, "resolved", 20)]
 
 
 TASK_COUNT = 100_000
