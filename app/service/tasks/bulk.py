@@ -52,6 +52,8 @@ PART = 100
 """Rows in a line of a staged file, inserted between two looks at the clock."""
 STEP_SECONDS = 0.03
 """Seconds after which a transaction that inserts tasks ends."""
+SYNC_BYTES = 2**23
+"""Bytes after which a staged file is synced, so that no commit waits for a large sync."""
 DUTY_SECONDS = 0.5
 """Seconds that one call of the duty may insert tasks."""
 
@@ -76,6 +78,8 @@ class StagedFile:
             self._author |= {"source": by.source, "origin": by.origin}
         self._file = open_locked(self.path)
         self._part: list[list[Any]] = []
+        self._unsynced = 0
+        """Bytes written since the last sync."""
 
     def add(self, row: list[Any]) -> None:
         """Append a packed task."""
@@ -93,9 +97,12 @@ class StagedFile:
 
     def _flush(self) -> None:
         if self._part:
-            self._file.write(_encode_line(self._part))
+            self._unsynced += self._file.write(_encode_line(self._part))
             self._part = []
         self._file.flush()
+        if self._unsynced > SYNC_BYTES:
+            os.fdatasync(self._file.fileno())
+            self._unsynced = 0
 
     def find_positions(self, names: Collection[str]) -> dict[str, list[int]]:
         """Return the positions of the tasks with these names."""

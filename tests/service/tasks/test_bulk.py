@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -195,6 +196,18 @@ async def test_definitions_stay_while_a_submission_is_being_stored(call: Call):
     with pytest.raises(Conflict, match="is being stored"):
         await queues.queue_rm(call, name="night")
     staging.file.close()
+
+
+async def test_a_large_file_is_synced_in_parts(call: Call, monkeypatch: pytest.MonkeyPatch):
+    synced: list[int] = []
+    monkeypatch.setattr(bulk.os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
+    monkeypatch.setattr(bulk, "SYNC_BYTES", 30_000)
+
+    await submit.submit_lines(call, text=make_text(count=bulk.PART * 9))
+
+    sizes = [0, *synced]
+    assert len(synced) > 2
+    assert all(late - early < 60_000 for early, late in pairwise(sizes))
 
 
 async def test_nothing_starts_before_all_tasks_of_a_submission_are_stored(
