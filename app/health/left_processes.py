@@ -24,6 +24,9 @@ class LeftProcess(NamedTuple):
 
     `runid` is the run that started the process, or "" if the process has removed that variable from
     its environment. `began` is in UNIX seconds.
+
+    `is_disguised` is True if the start names no run: the process lowered its mark, so it may be a
+    successor of the one that a run started, or /proc hides it.
     """
 
     pid: int
@@ -31,6 +34,11 @@ class LeftProcess(NamedTuple):
     session: int
     runid: str
     began: float
+    is_disguised: bool = False
+
+
+MAX_LOOKS = 20
+"""Looks at children, one of which may fork and end again and again."""
 
 
 def find_left_processes(
@@ -41,26 +49,51 @@ def find_left_processes(
     `supervisors` are the pids of keeper and guard. Leave out the `known` children; without any
     other, do not read the journal.
     """
-    children = {pid for one in supervisors for pid in keeper.list_children(one)}
+    children = _list_children(supervisors)
     others = children - {*supervisors, *known}
     if not others:
         return []
     runs = _read_living_runs(home)
     owners = {*runs.values(), *filter(None, map(keeper.read_mark, runs.keys() & children))}
-    found = (_read_left(pid, runs, owners) for pid in sorted(others - runs.keys()))
-    return [one for one in found if one is not None]
+    least = min(map(keeper.read_mark, supervisors), default=0)
+    looks = [_read_left(pid, runs, owners, least) for pid in sorted(others - runs.keys())]
+    found = [one for one in looks if isinstance(one, LeftProcess)]
+    return found if None not in looks else found or _find_hopping(supervisors, owners, least)
 
 
-def _read_left(pid: int, runs: dict[int, str], owners: set[str | int]) -> LeftProcess | None:
-    """Return the process unless it has ended or belongs to one of the living `runs`."""
-    process, started = keeper.read_process(pid), read_stat(pid)
-    runid = keeper.read_cookie(pid)
-    if process is None or started is None or process.session in runs:
+def _list_children(supervisors: Collection[int]) -> set[int]:
+    return {pid for one in supervisors for pid in keeper.list_children(one)}
+
+
+def _find_hopping(
+    supervisors: Collection[int], owners: set[str | int], least: int
+) -> list[LeftProcess]:
+    """Return a process that lowered its mark and forks and ends faster than it can be read."""
+    for pid in (pid for _ in range(MAX_LOOKS) for pid in _list_children(supervisors)):
+        if 0 < (mark := keeper.read_mark(pid)) < least and mark not in owners:
+            found = _read_left(pid, {}, owners, least)
+            if isinstance(found, LeftProcess):
+                return [found]
+    return []
+
+
+def _read_left(
+    pid: int, runs: dict[int, str], owners: set[str | int], least: int
+) -> LeftProcess | bool | None:
+    """Return the process, False if it belongs to one of the living `runs`, None if it has ended.
+
+    `least` is the lowest mark of the supervisors. A process below lowered its mark itself.
+    """
+    process, started, name = keeper.read_process(pid), read_stat(pid), _read_name(pid)
+    mark, runid = keeper.read_mark(pid), keeper.read_cookie(pid)
+    if process is None and mark:
+        return False if mark in owners else LeftProcess(pid, "hidden", 0, "", 0.0, True)
+    if process is None or started is None or not name:
         return None
-    if not owners.isdisjoint((keeper.read_mark(pid), runid)):
-        return None
+    if process.session in runs or not owners.isdisjoint((mark, runid)):
+        return False
     began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + started[1]
-    return LeftProcess(pid, _read_name(pid), process.session, runid, began)
+    return LeftProcess(pid, name, process.session, runid, began, mark < least)
 
 
 def _read_name(pid: int) -> str:

@@ -167,7 +167,16 @@ def read_cookie(pid: int) -> str:
 
 
 def read_mark(pid: int) -> int:
-    """Return the mark of a process, dead or alive, or 0."""
+    """Return the mark of a process, dead or alive, or 0.
+
+    The call also answers for processes of our user that /proc hides (`hidepid`).
+    """
+    try:
+        return max(0, resource.prlimit(pid, resource.RLIMIT_RTTIME)[1])
+    except ProcessLookupError:
+        return 0
+    except OSError:
+        pass  # The process belongs to another user.
     _, _, after = read_file(f"/proc/{pid}/limits").partition(b"Max realtime timeout")
     fields = after.split(None, 2)
     return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app.health.left_processes import find_left_processes
 from app.keeper import keeper
 from tests.keeper.keeper_home import KeeperHome
 from tests.runtime_process import is_alive, wait_until
@@ -43,23 +44,45 @@ trap '' TERM
 """
 
 
+HIDE_PROCESSES = ("unshare", "-m", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc && exec "$@"')
+"""Beginning of a command for which /proc hides what its user may not trace."""
+
+
 class UserKeeperHome(KeeperHome):
     """Home whose keeper runs as an ordinary user while the test is root."""
+
+    prefix: tuple[str, ...] = ()
 
     def start_keeper(self) -> int:
         folder = os.path.dirname(keeper.__file__)
         command = [sys.executable, "-I", "-S", "-c", START_AS_USER, folder, self.path]
+        command = [*self.prefix, *command]
         return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
+
+
+class HiddenKeeperHome(UserKeeperHome):
+    """Home of an ordinary user whose /proc hides processes that are not dumpable."""
+
+    prefix = (*HIDE_PROCESSES, "sh")
+
+
+HOMES = {
+    "own user": KeeperHome,
+    "ordinary user": UserKeeperHome,
+    "hidden processes": HiddenKeeperHome,
+}
 
 
 @pytest.fixture(params=["own user", "ordinary user"])
 def daemon_home(request: pytest.FixtureRequest) -> Iterator[KeeperHome]:
     """Yield the home of a running keeper, with the programs of `DAEMONS` beside it."""
-    other = request.param == "ordinary user"
+    other = request.param != "own user"
     if other and os.getuid() != 0:
         pytest.skip("only root can become another user")
+    if request.param == "hidden processes" and not can_hide_processes():
+        pytest.skip("this machine cannot mount /proc")
     folder = Path(tempfile.mkdtemp(prefix="taskdeck-test-"))
-    home = (UserKeeperHome if other else KeeperHome)(folder / "home")
+    home = HOMES[request.param](folder / "home")
     try:
         make_programs(folder)
         if other:
@@ -73,6 +96,13 @@ def daemon_home(request: pytest.FixtureRequest) -> Iterator[KeeperHome]:
         for pid in list_daemons(folder):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder)
+
+
+def can_hide_processes() -> bool:
+    try:
+        return subprocess.run([*HIDE_PROCESSES, "sh", "true"], check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def make_programs(folder: Path) -> None:
@@ -141,6 +171,17 @@ def test_a_cancel_ends_a_daemon(daemon_home, kind):
     assert (end["stop"], end["left"]) == ("cancel", 0)
 
 
+@pytest.mark.parametrize("daemon_home", ["hidden processes"], indirect=True)
+@pytest.mark.parametrize("kind", ["not dumpable", "not dumpable, environment cleared", "hops"])
+def test_a_cancel_ends_a_daemon_that_proc_hides(daemon_home: KeeperHome, kind: str) -> None:
+    run = spawn_daemon(daemon_home, DAEMONS[kind])
+
+    daemon_home.send("stop", run=run, reason="cancel", grace=0.2)
+    daemon_home.wait_for_event("ended", run)
+
+    assert_no_daemon(daemon_home)
+
+
 @pytest.mark.parametrize("kind", ["not dumpable, environment cleared", "hops"])
 def test_a_timeout_ends_a_daemon(daemon_home, kind):
     run = spawn_daemon(daemon_home, DAEMONS[kind], timeout=1, grace=0.2)
@@ -195,6 +236,36 @@ def test_a_daemon_that_lowered_its_mark_is_found_by_its_environment(daemon_home)
     daemon_home.wait_for_event("ended", run)
 
     assert_no_daemon(daemon_home)
+
+
+@pytest.mark.parametrize("kind", ["environment cleared", "hops, environment cleared"])
+def test_a_daemon_that_lowered_its_mark_is_listed(daemon_home: KeeperHome, kind: str) -> None:
+    """Nothing tells whose it is, and a hopping one is gone before its files are read."""
+    if subprocess.run(["bash", "-c", "ulimit -R 1000"], check=False).returncode:
+        pytest.skip("this bash cannot set the limit")
+    run = spawn_daemon(daemon_home, f"bash -c 'ulimit -R 1000; exec {DAEMONS[kind]}'")
+    daemon_home.send("stop", run=run, reason="cancel", grace=0.2)
+    daemon_home.wait_for_event("ended", run)
+    supervisors = [daemon_home.hello["pid"], daemon_home.hello["guard"]]
+
+    for _ in range(5):
+        (left,) = find_left_processes(str(daemon_home.path), supervisors)
+        assert left.is_disguised and left.name
+
+
+def test_a_daemon_that_proc_hides_is_listed(
+    daemon_home: KeeperHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = spawn_daemon(daemon_home, DAEMONS["environment cleared"])
+    (pid,) = list_daemons(daemon_home.path.parent)
+    (leader,) = set(keeper.list_children(daemon_home.hello["pid"])) - {pid}
+    os.kill(leader, signal.SIGKILL)
+    daemon_home.wait_for_event("ended", run)
+    monkeypatch.setattr(keeper, "read_process", lambda _: None)
+
+    left = find_left_processes(str(daemon_home.path), [daemon_home.hello["pid"]])
+
+    assert [(one.pid, one.name, one.is_disguised) for one in left] == [(pid, "hidden", True)]
 
 
 def test_a_keeper_that_a_job_started_outlives_the_job(keeper_home, tmp_path):

@@ -236,7 +236,7 @@ async def find_left(
     """Return the processes that outlive these runs, as {"pid", "name", "certain"}.
 
     A process that does not name the run that started it is uncertain if it began during one of the
-    runs. `known` are the pids of the running tasks.
+    runs, or is disguised. `known` are the pids of the running tasks.
     """
     if call.live is None or not runs:
         return []
@@ -264,11 +264,16 @@ def _judge_origin(process: LeftProcess, runs: Sequence[dict[str, Any]]) -> bool 
 
 
 def _has_begun_during(process: LeftProcess, run: dict[str, Any]) -> bool:
+    """Return True if a process began during a run, or may be a successor of one that did."""
     if not run["start_time"]:
         return False
+    if process.is_disguised and not process.began:
+        return True
     end = timestamps.to_unix(run["end_time"]) if run["end_time"] else process.began
     first = timestamps.to_unix(run["start_time"]) - START_TOLERANCE
-    return first <= process.began <= end + START_TOLERANCE
+    return first <= process.began and (
+        process.is_disguised or process.began <= end + START_TOLERANCE
+    )
 
 
 def get_use(call: Call, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

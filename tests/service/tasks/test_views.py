@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.errors import Conflict, NotFound, Usage
+from app.health.left_processes import LeftProcess
 from app.service import dispatch_view
 from app.service import operations as log
 from app.service.context import Call
@@ -320,3 +321,24 @@ async def test_a_lack_of_past_runs_is_cached_only_briefly(
     runs[:] = [60.0] * 3
     moment[0] += 29.0
     assert await usual() == found
+
+
+@pytest.mark.parametrize(("began", "is_disguised", "certain"), [
+    (-10, False, None), (30, False, False), (90, False, None),
+    (-10, True, None), (30, True, False), (90, True, False),
+])  # fmt: skip
+def test_a_disguised_process_may_be_of_each_run_before_it(
+    began: int, is_disguised: bool, certain: bool | None
+):
+    start = timestamps.utcnow()
+    times = {"start_time": start, "end_time": start + timedelta(seconds=60)}
+    run = {"runid": "r", "pid": 7} | {k: timestamps.format_time(v) for k, v in times.items()}
+    process = LeftProcess(9, "sh", 9, "", start.timestamp() + began, is_disguised)
+
+    assert views._judge_origin(process, [run]) is certain
+    assert views._judge_origin(process, [run | {"start_time": None}]) is None
+
+
+def test_a_process_that_proc_hides_may_be_of_each_run():
+    run = {"runid": "r", "pid": 7, "start_time": timestamps.now(), "end_time": None}
+    assert views._judge_origin(LeftProcess(9, "hidden", 0, "", 0.0, True), [run]) is False
