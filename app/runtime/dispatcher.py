@@ -42,6 +42,9 @@ KEPT_LOG_BYTES = 16 * 1024
 
 MAX_ENVIRONMENTS = 64
 
+MAX_EVENTS = 500
+"""Starts and ends stored by one round, 70 µs each: all at once after a time without a runtime."""
+
 MAX_CLOCK_ADJUSTMENT = 1.0
 """Seconds that the clock may lose between two rounds without counting as set back."""
 
@@ -211,7 +214,7 @@ class Dispatcher:
 
     async def run_round(self) -> None:
         """Run one round. If storage fails, keep the events for the next round."""
-        events, self._events = self._events, KeeperEvents()
+        events = self._take_events()
         try:
             orders = await self.db.write_except(self.wake, self._decide, events)
         except Storage as problem:
@@ -230,6 +233,19 @@ class Dispatcher:
         self._send_orders(events, orders)
         if orders.has_pending_parents:
             await self._update_children()
+
+    def _take_events(self) -> KeeperEvents:
+        """Return the events of a round; leave those that would make its transaction too long."""
+        events, self._events = self._events, KeeperEvents()
+        for taken, left in (
+            (events.started, self._events.started),
+            (events.ended, self._events.ended),
+        ):
+            left += taken[MAX_EVENTS:]
+            del taken[MAX_EVENTS:]
+        if self._events.started or self._events.ended:
+            self.wake()
+        return events
 
     async def _update_children(self) -> None:
         """Update children that the end of their parents left. The commit wakes the next round."""

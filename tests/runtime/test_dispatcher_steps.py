@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.runtime import dispatcher as dispatch_module
 from app.runtime.dispatcher import Dispatcher
 from app.service.context import Call
 from app.service.definitions import queues
@@ -13,7 +14,7 @@ from app.service.tasks import actions, submit
 from db import raw_sql
 from db.engine import Connection, create_write_engine
 from db.queries import loads, pending_parents, transitions
-from tests.runtime.conftest import FakeKeeper, make_ended_event
+from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
 from tests.runtime_process import RuntimeProcess, wait_until
 from tests.service.calls import execute_sql, submit_task
 
@@ -55,6 +56,31 @@ async def test_a_round_of_ends_and_starts_has_few_statements(
     assert len(fake_keeper.spawned_runs) == 4
     assert last.count(loads._LOADS) == 1
     assert len(last) <= MOST_STATEMENTS
+
+
+async def test_many_events_are_stored_by_several_rounds(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
+):
+    await queues.queue_create(call, name="q", capacity=9)
+    for _ in range(5):
+        await submit_task(call, queue="q", cpu=0)
+    await dispatcher.run_round()
+    monkeypatch.setattr(dispatch_module, "MAX_EVENTS", 2)
+    for runid in fake_keeper.spawned_runs:
+        dispatcher.handle_event(make_started_event(runid))
+        dispatcher.handle_event(make_ended_event(runid))
+
+    counts: list[int] = []
+    read = "SELECT count(*) FROM tasks WHERE status = 'succeeded'"
+    while dispatcher._wake.is_set():  # as `run` does
+        dispatcher._wake.clear()
+        await dispatcher.run_round()
+        counts.append((await execute_sql(call, read))[0][0])
+
+    assert counts == [2, 4, 5]
+    assert fake_keeper.get_orders("forget") == [
+        tuple(fake_keeper.spawned_runs[at : at + 2]) for at in (0, 2, 4)
+    ]
 
 
 MANY = transitions.MAX_CHILDREN + 1

@@ -186,11 +186,11 @@ async def _send_signal(
         _refuse_other_run(row, attempts)
 
     def act(c: Connection, rows: list[AnyTask]) -> None:
+        uuids = {*get_uuids(rows)}
         runids.extend(
             run.runid
-            for row in rows
-            for run in reads.list_runs(c, row.uuid)
-            if run.status in ("running", "paused", "stopping")
+            for run in reads.list_running(c)
+            if run.task_id in uuids and run.status in ("running", "paused", "stopping")
         )
 
     report = await apply_to_tasks(call, f"signal {get_signal_name(number)}", ids, select, may, act)
@@ -256,9 +256,9 @@ async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
     """Wait until no task is between claim and start, at most a second."""
 
     def starting(c: Connection) -> bool:
-        return any(run.status == RunStatus.STARTING for row in lookup.resolve(c, ids,
-        select).tasks if row.status == TaskStatus.RUNNING
-                   for run in reads.list_runs(c, row.uuid))  # fmt: skip
+        claimed = [run for run in reads.list_running(c) if run.status == RunStatus.STARTING]
+        uuids = {*get_uuids(lookup.resolve(c, ids, select).tasks)} if claimed else ()
+        return any(run.task_id in uuids for run in claimed)
 
     if call.live is None:
         return

@@ -16,7 +16,7 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, apply, pages, submit, views, wait
 from db import raw_sql, timestamps
-from db.queries import dependencies, dispatch, pending_parents, transitions
+from db.queries import dependencies, dispatch, pending_parents, reads, transitions
 from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 
@@ -180,6 +180,34 @@ async def test_an_invalid_signal_is_refused(runtime_call: Call, fake_runtime, wo
         await actions.cancel(runtime_call, ids=[1], signal=signal)
 
     assert fake_runtime.signals == []
+
+
+async def test_signals_and_pauses_read_all_active_runs_by_one_query(
+    runtime_call: Call, fake_runtime, worker, monkeypatch: pytest.MonkeyPatch
+):
+    for _ in range(5):
+        await submit_task(runtime_call)
+    runids = [await worker.start(number) for number in range(1, 6)]
+    counts = {"list_runs": 0, "list_running": 0}
+
+    def count(name: str) -> Any:
+        usual = getattr(reads, name)
+
+        def read(*args: Any) -> Any:
+            counts[name] += 1
+            return usual(*args)
+
+        return read
+
+    for name in counts:
+        monkeypatch.setattr(reads, name, count(name))
+    everything = {"status": ["running"]}
+
+    await actions.cancel(runtime_call, select=everything, signal=10)
+    await actions.pause(runtime_call, select=everything)
+
+    assert sorted(fake_runtime.signals[0][0]) == sorted(runids)
+    assert counts["list_runs"] == 0 and counts["list_running"] < 10
 
 
 @pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "soon", [1]])
