@@ -18,6 +18,7 @@ from app.core.schedules.zones import get_zone
 from app.core.task_spec import TaskSpec
 from app.errors import Problem, Storage
 from app.service.schedules import rules as schedule_rules
+from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge
 from app.service.tasks.submit import Origin, SubmitBatch
 from db import timestamps
@@ -55,13 +56,19 @@ async def fire_due(db: Database) -> str | None:
         if not due:
             return await db.read(schedules.find_next_due)
         for part in _split(due):
-            await db.write(_handle_all, part)
+            await _raise_mark(db, await db.write(_handle_all, part))
 
 
 async def fire_at_boot(db: Database, boot_id: str) -> None:
     """Submit what is scheduled at boot, once for each boot."""
     for row in await db.read(schedules.list_boot, boot_id):
-        await db.write(_fire_at_boot, row, timestamps.utcnow(), boot_id)
+        await _raise_mark(db, await db.write(_fire_at_boot, row, timestamps.utcnow(), boot_id))
+
+
+async def _raise_mark(db: Database, numbers: Sequence[int]) -> None:
+    """Note the highest number, so that it is not given again after a restore."""
+    if numbers:
+        await number_file.raise_mark(db.path.parent, max(numbers))
 
 
 def _plan_due(c: Connection, now: datetime) -> list[DueSchedule]:
@@ -91,12 +98,11 @@ def _split(due: Sequence[DueSchedule]) -> list[list[DueSchedule]]:
     return parts
 
 
-def _handle_all(c: Connection, due: Sequence[DueSchedule]) -> None:
-    for one in due:
-        _handle(c, one)
+def _handle_all(c: Connection, due: Sequence[DueSchedule]) -> list[int]:
+    return [number for one in due for number in _handle(c, one)]
 
 
-def _handle(c: Connection, due: DueSchedule) -> None:
+def _handle(c: Connection, due: DueSchedule) -> list[int]:
     row, plan = due.row, due.plan
     values: dict[str, str | None] = {}
     if plan.submit:
@@ -105,12 +111,12 @@ def _handle(c: Connection, due: DueSchedule) -> None:
             values |= {"status": "active", "paused_until": None}
     next_fire, due_at = schedule_rules.format_next(due.rules, plan.next_fire)
     if not schedules.move_next(c, row, next_fire, due_at, **values):
-        return  # changed meanwhile: the next pass reads the new row
+        return []  # changed meanwhile: the next pass reads the new row
     handled = _list_handled(c, row.name, (*plan.submit, *plan.missed))
     recorded = [_describe_missed(at, plan, n) for n, at in enumerate(plan.missed)]
     schedules.record_fires(c, row.name, [fire for fire in recorded if fire[0] not in handled])
     times = [at for at in plan.submit if timestamps.format_time(at) not in handled]
-    submit_fires(c, row, times, values.get("last_success"))
+    return submit_fires(c, row, times, values.get("last_success"))
 
 
 def _list_handled(c: Connection, name: str, times: Sequence[datetime]) -> set[str]:
@@ -190,12 +196,13 @@ def make_spec(row: ScheduleRow, at: datetime, success: str | None) -> TaskSpec:
     )
 
 
-def _fire_at_boot(c: Connection, row: ScheduleRow, now: datetime, boot_id: str) -> None:
+def _fire_at_boot(c: Connection, row: ScheduleRow, now: datetime, boot_id: str) -> list[int]:
     at = now.replace(microsecond=0)
     success = schedules.find_last_success(c, row.name) or row.last_success
     moved = schedules.move_next(c, row, None, None, boot_id=boot_id, last_success=success)
-    if moved and not schedule_rules.is_paused(row, now):
-        submit_fires(c, row, [at], success)
+    if not moved or schedule_rules.is_paused(row, now):
+        return []
+    return submit_fires(c, row, [at], success)
 
 
 def read_boot_id() -> str:

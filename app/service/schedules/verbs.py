@@ -21,7 +21,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.schedules import firing, views
 from app.service.schedules import rules as schedule_rules
-from app.service.tasks import lookup
+from app.service.tasks import lookup, number_file
 from app.service.tasks.submit import SubmitBatch
 from db import schema, timestamps
 from db.engine import Connection
@@ -289,7 +289,9 @@ async def run(call: Call, *, name: str) -> dict[str, Any]:
         schedules.record_fires(c, name, [(timestamps.format_time(at), "submitted", reason, uuid)])
         return {"name": name, "number": number, "uuid": uuid}
 
-    return await call.db.write(submit)
+    stored = await call.db.write(submit)
+    await number_file.raise_mark(call.home, stored["number"])
+    return stored
 
 
 async def skip_next(call: Call, *, name: str) -> dict[str, Any]:
@@ -324,6 +326,7 @@ async def backfill(
     numbers: list[int] = []
     for at in range(0, 0 if dry_run else len(times), BACKFILL_PART):
         numbers += await call.db.write(_backfill, name, times[at : at + BACKFILL_PART])
+        await number_file.raise_mark(call.home, numbers[-1])
     return {"name": name, "times": [timestamps.format_time(at) for at in times], "numbers": numbers}
 
 

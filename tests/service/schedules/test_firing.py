@@ -11,7 +11,7 @@ from app.errors import Storage
 from app.service.definitions import templates
 from app.service.schedules import firing, verbs
 from app.service.schedules.rules import build_rules
-from app.service.tasks import actions, views
+from app.service.tasks import actions, number_file, views
 from db import timestamps
 from db.queries import schedules
 from db.rows import ScheduleRow
@@ -45,6 +45,15 @@ async def test_a_fire_time_submits_one_task(desk: ScheduleDesk):
     assert (task["name"], task["status"], task["submitted_by"]) == ("s", "queued", "schedule s")
     assert await desk.list_fires() == [("07:00", "submitted")]
     assert await desk.get_next() == "08:00"
+
+
+async def test_a_restore_gives_no_number_of_a_scheduled_task_again(desk: ScheduleDesk):
+    await desk.create()
+    await desk.fire(minutes=60)
+    assert number_file.read_numbers(desk.call.home).highest == 1
+
+    assert (await verbs.run(desk.call, name="s"))["number"] == 2
+    assert number_file.read_numbers(desk.call.home).highest == 2
 
 
 async def test_task_and_next_fire_time_are_stored_together(
