@@ -50,6 +50,8 @@ MAX_BATCH = 1_000_000
 """Maximum number of tasks of one submission."""
 PART = 100
 """Rows in a line of a staged file, inserted between two looks at the clock."""
+MAX_PAIRS = 1_000
+"""Dependencies from which a line ends before `PART` rows, since each takes 8 µs to insert."""
 STEP_SECONDS = 0.03
 """Seconds after which a transaction that inserts tasks ends."""
 SYNC_BYTES = 2**23
@@ -78,6 +80,7 @@ class StagedFile:
             self._author |= {"source": by.source, "origin": by.origin}
         self._file = open_locked(self.path)
         self._part: list[list[Any]] = []
+        self._pairs = 0
         self._unsynced = 0
         """Bytes written since the last sync."""
 
@@ -89,16 +92,16 @@ class StagedFile:
         del row[-len(packed_task.COMMON_COLUMNS) :]
         self._append(row)
 
-    def _append(self, row: list[Any]) -> None:
+    def _append(self, row: list[Any], pairs: int = 0) -> None:
         self._part.append(row)
-        self.count += 1
-        if len(self._part) == PART:
+        self.count, self._pairs = self.count + 1, self._pairs + pairs
+        if len(self._part) == PART or self._pairs >= MAX_PAIRS:
             self._flush()
 
     def _flush(self) -> None:
         if self._part:
             self._unsynced += self._file.write(_encode_line(self._part))
-            self._part = []
+            self._part, self._pairs = [], 0
         self._file.flush()
         if self._unsynced > SYNC_BYTES:
             os.fdatasync(self._file.fileno())
@@ -131,7 +134,7 @@ class StagedFile:
                 if at not in dropped:
                     pairs = [(self._get_uuid(e.parent), e.kind) for e in parents.get(at, ())]
                     row = reader.read_row(at)
-                    self._append([*row, pairs] if pairs else row)
+                    self._append([*row, pairs] if pairs else row, len(pairs))
 
     def _get_uuid(self, parent: int | str) -> str:
         return make_following_id(self.first, parent) if isinstance(parent, int) else parent

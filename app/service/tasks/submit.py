@@ -48,7 +48,7 @@ from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
 SMALL_BATCH = 200
-"""Maximum number of tasks stored in one transaction of about 15 ms; `bulk` stages more tasks."""
+"""Maximum number of tasks stored in one transaction of about 15 ms; `bulk` stages more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,7 @@ async def submit(
         return await run_resolved(
             call, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
         )
-    if len(specs) > SMALL_BATCH:
+    if _is_large(specs):
         staging = await _store_staged(call, enumerate(specs, 1), origin, first)
         return await _list_places(call, first) if staging.is_complete else []
     try:
@@ -333,6 +333,12 @@ async def submit(
         if explain
         else stored
     )
+
+
+def _is_large(specs: Sequence[TaskSpec]) -> bool:
+    """Return True for tasks that would take too long in one transaction."""
+    dependencies = sum(len(spec.after) + len(spec.after_any) for spec in specs)
+    return len(specs) > SMALL_BATCH or dependencies > bulk.MAX_PAIRS
 
 
 PAST_TOLERANCE = 5.0
@@ -474,12 +480,14 @@ async def submit_lines(
     lines = list(_number_lines(text.split("\n")))
     if dry_run:
         return await _check_lines(call, iter(lines), origin, first)
-    if len(lines) > SMALL_BATCH:
+    parsed = [(n, _parse_line(line)) for n, line in lines[:SMALL_BATCH]]
+    if len(lines) > SMALL_BATCH or _is_large(
+        [spec for _, spec in parsed if isinstance(spec, TaskSpec)]
+    ):
         staging = await _store_staged(call, iter(lines), origin, first, keep_going)
         spans = await _read_spans(call, staging)
         numbers = [number + at for _, number, count in spans for at in range(count)]
         return {"numbers": numbers, "spans": spans, "refused": _list_refused(staging.refused)}
-    parsed = [(n, _parse_line(line)) for n, line in lines]
     try:
         stored = await run_resolved(
             call,

@@ -24,7 +24,7 @@ from app.service.definitions import queues
 from app.service.tasks import actions, apply, bulk, lookup, number_file, submit, views
 from db.errors import DiskFull
 from db.queries import counters, task_numbers
-from tests.service.calls import execute_sql, list_operations, submit_task
+from tests.service.calls import count_other_writes, execute_sql, list_operations, submit_task
 
 MANY = submit.SMALL_BATCH + 51
 
@@ -392,3 +392,20 @@ async def test_a_damaged_file_does_not_keep_other_submissions_waiting(call: Call
         await bulk.finish_interrupted(call.db, call.home)
 
     assert await count_tasks(call) == MANY and list_files(call) == [first.file.path.name]
+
+
+async def test_many_dependencies_of_few_tasks_are_stored_in_several_transactions(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bulk, "MAX_PAIRS", 50)
+    monkeypatch.setattr(bulk, "STEP_SECONDS", 0.0)
+    parents = [{"argv": ["true"], "name": f"p{n}"} for n in range(10)]
+    tasks = [*parents, *[{"argv": ["true"], "after": [task["name"] for task in parents]}] * 20]
+    text = "".join(json.dumps(task) + "\n" for task in tasks)
+
+    for submitting in (submit.submit(call, tasks=tasks), submit.submit_lines(call, text=text)):
+        assert await count_other_writes(call, submitting) >= 4
+
+    assert await execute_sql(call, "SELECT count(*) FROM dependencies") == [(400,)]
+    counts = "SELECT status, count(*) FROM tasks GROUP BY status ORDER BY status"
+    assert await execute_sql(call, counts) == [("blocked", 40), ("queued", 20)]
