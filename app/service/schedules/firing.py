@@ -8,7 +8,8 @@ fire time is handled exactly once, whatever is killed when.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,7 @@ from app.errors import Problem, Storage
 from app.service.schedules import rules as schedule_rules
 from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge
+from app.service.tasks.resolution import Resolutions, TemplateChangedError, resolve, run_resolved
 from app.service.tasks.submit import Origin, SubmitBatch
 from db import timestamps
 from db.engine import Connection, Database
@@ -55,14 +57,29 @@ async def fire_due(db: Database) -> str | None:
         due = await db.read(_plan_due, now)
         if not due:
             return await db.read(schedules.find_next_due)
-        for part in _split(due):
-            await _raise_mark(db, await db.write(_handle_all, part))
+        resolutions = await resolve(db, list(_iterate_specs(one.row for one in due)))
+        with suppress(TemplateChangedError):  # read again what is due
+            for part in _split(due):
+                await _raise_mark(db, await db.write(_handle_all, part, resolutions))
+
+
+def _iterate_specs(rows: Iterable[ScheduleRow]) -> Iterator[TaskSpec]:
+    """Yield the tasks of schedules, whatever their fire times; none of a faulty one."""
+    for row in rows:
+        with suppress(Problem):
+            yield make_spec(row, timestamps.utcnow(), None)
 
 
 async def fire_at_boot(db: Database, boot_id: str) -> None:
     """Submit what is scheduled at boot, once for each boot."""
     for row in await db.read(schedules.list_boot, boot_id):
-        await _raise_mark(db, await db.write(_fire_at_boot, row, timestamps.utcnow(), boot_id))
+        specs, now = list(_iterate_specs([row])), timestamps.utcnow()
+        numbers = await run_resolved(
+            db,
+            specs,
+            lambda found, row=row, now=now: db.write(_fire_at_boot, row, now, boot_id, found),
+        )
+        await _raise_mark(db, numbers)
 
 
 async def _raise_mark(db: Database, numbers: Sequence[int]) -> None:
@@ -98,11 +115,13 @@ def _split(due: Sequence[DueSchedule]) -> list[list[DueSchedule]]:
     return parts
 
 
-def _handle_all(c: Connection, due: Sequence[DueSchedule]) -> list[int]:
-    return [number for one in due for number in _handle(c, one)]
+def _handle_all(
+    c: Connection, due: Sequence[DueSchedule], resolutions: Resolutions | None = None
+) -> list[int]:
+    return [number for one in due for number in _handle(c, one, resolutions)]
 
 
-def _handle(c: Connection, due: DueSchedule) -> list[int]:
+def _handle(c: Connection, due: DueSchedule, resolutions: Resolutions | None) -> list[int]:
     row, plan = due.row, due.plan
     values: dict[str, str | None] = {}
     if plan.submit:
@@ -116,7 +135,7 @@ def _handle(c: Connection, due: DueSchedule) -> list[int]:
     recorded = [_describe_missed(at, plan, n) for n, at in enumerate(plan.missed)]
     schedules.record_fires(c, row.name, [fire for fire in recorded if fire[0] not in handled])
     times = [at for at in plan.submit if timestamps.format_time(at) not in handled]
-    return submit_fires(c, row, times, values.get("last_success"))
+    return submit_fires(c, row, times, values.get("last_success"), resolutions)
 
 
 def _list_handled(c: Connection, name: str, times: Sequence[datetime]) -> set[str]:
@@ -133,7 +152,11 @@ def _describe_missed(at: datetime, plan: FirePlan, n: int) -> tuple[str, str, st
 
 
 def submit_fires(
-    c: Connection, row: ScheduleRow, times: Sequence[datetime], success: str | None
+    c: Connection,
+    row: ScheduleRow,
+    times: Sequence[datetime],
+    success: str | None,
+    resolutions: Resolutions | None = None,
 ) -> list[int]:
     """Submit a task for each fire time and record it; return the numbers.
 
@@ -150,7 +173,7 @@ def submit_fires(
             schedules.record_fires(c, row.name, [(stored, "skipped", reason, None)])
             continue
         try:
-            uuid, number = submit_one(c, row, at, success, previous)
+            uuid, number = submit_one(c, row, at, success, previous, resolutions)
         except Storage:
             raise
         except Problem as problem:
@@ -165,10 +188,15 @@ def submit_fires(
 
 
 def submit_one(
-    c: Connection, row: ScheduleRow, at: datetime, success: str | None, previous: str | None
+    c: Connection,
+    row: ScheduleRow,
+    at: datetime,
+    success: str | None,
+    previous: str | None,
+    resolutions: Resolutions | None = None,
 ) -> tuple[str, int]:
     """Store one task, after the end of `previous`; return uuid and number. Raise Problem."""
-    batch = SubmitBatch(c, make_origin(row), make_uuid7())
+    batch = SubmitBatch(c, make_origin(row), make_uuid7(), resolutions)
     batch.add(make_spec(row, at, success))
     edges = [DependencyEdge(0, previous, "any")] if previous else []
     numbers = batch.insert(edges)
@@ -196,13 +224,15 @@ def make_spec(row: ScheduleRow, at: datetime, success: str | None) -> TaskSpec:
     )
 
 
-def _fire_at_boot(c: Connection, row: ScheduleRow, now: datetime, boot_id: str) -> list[int]:
+def _fire_at_boot(
+    c: Connection, row: ScheduleRow, now: datetime, boot_id: str, resolutions: Resolutions
+) -> list[int]:
     at = now.replace(microsecond=0)
     success = schedules.find_last_success(c, row.name) or row.last_success
     moved = schedules.move_next(c, row, None, None, boot_id=boot_id, last_success=success)
     if not moved or schedule_rules.is_paused(row, now):
         return []
-    return submit_fires(c, row, [at], success)
+    return submit_fires(c, row, [at], success, resolutions)
 
 
 def read_boot_id() -> str:

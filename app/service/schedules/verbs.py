@@ -22,6 +22,7 @@ from app.service.context import Call
 from app.service.schedules import firing, views
 from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup, number_file
+from app.service.tasks.resolution import Resolutions, run_resolved
 from app.service.tasks.submit import SubmitBatch
 from db import schema, timestamps
 from db.engine import Connection
@@ -280,16 +281,18 @@ async def resume(call: Call, *, name: str) -> dict[str, Any]:
 async def run(call: Call, *, name: str) -> dict[str, Any]:
     """Submit the task of a schedule now, whatever its rules say; return number and uuid."""
 
-    def submit(c: Connection) -> dict[str, Any]:
+    def submit(c: Connection, resolutions: Resolutions) -> dict[str, Any]:
         row = require_schedule(c, name)
         at = timestamps.utcnow()
         success = schedules.find_last_success(c, name) or row.last_success
-        uuid, number = firing.submit_one(c, row, at, success, None)
+        uuid, number = firing.submit_one(c, row, at, success, None, resolutions)
         reason = f"Run by {call.by}."
         schedules.record_fires(c, name, [(timestamps.format_time(at), "submitted", reason, uuid)])
         return {"name": name, "number": number, "uuid": uuid}
 
-    stored = await call.db.write(submit)
+    row = await call.db.read(require_schedule, name)
+    specs = [firing.make_spec(row, timestamps.utcnow(), None)]
+    stored = await run_resolved(call.db, specs, lambda found: call.db.write(submit, found))
     await number_file.raise_mark(call.home, stored["number"])
     return stored
 
@@ -325,7 +328,11 @@ async def backfill(
     times = await call.db.read(_list_backfill, name, since, until, now)
     numbers: list[int] = []
     for at in range(0, 0 if dry_run else len(times), BACKFILL_PART):
-        numbers += await call.db.write(_backfill, name, times[at : at + BACKFILL_PART])
+        part = times[at : at + BACKFILL_PART]
+        specs = [firing.make_spec(await call.db.read(require_schedule, name), now, None)]
+        numbers += await run_resolved(
+            call.db, specs, lambda found, part=part: call.db.write(_backfill, name, part, found)
+        )
         await number_file.raise_mark(call.home, numbers[-1])
     return {"name": name, "times": [timestamps.format_time(at) for at in times], "numbers": numbers}
 
@@ -369,13 +376,15 @@ def _iterate_range(rules: FireRules, first: datetime, last: datetime) -> Iterato
         yield at
 
 
-def _backfill(c: Connection, name: str, times: Sequence[datetime]) -> list[int]:
+def _backfill(
+    c: Connection, name: str, times: Sequence[datetime], resolutions: Resolutions
+) -> list[int]:
     row = require_schedule(c, name)
     unfinished = schedules.find_unfinished_task(c, name)
     previous, numbers = unfinished[0] if unfinished else None, list[int]()
     for at in times:
         success = schedules.find_last_success(c, name, timestamps.format_time(at))
-        previous, number = firing.submit_one(c, row, at, success, previous)
+        previous, number = firing.submit_one(c, row, at, success, previous, resolutions)
         reason = "Submitted by a backfill."
         schedules.record_fires(
             c, name, [(timestamps.format_time(at), "submitted", reason, previous)]

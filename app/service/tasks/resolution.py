@@ -8,6 +8,7 @@ compares the templates; if one has changed meanwhile, its tasks are resolved aga
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,8 @@ from app import engines
 from app.core.schema import parameters
 from app.core.task_spec import TaskSpec
 from app.errors import NOT_SUBMITTED, Conflict, Problem
-from app.service.context import Call
 from app.service.tasks import views
-from db.engine import Connection
+from db.engine import Connection, Database
 from db.queries import definitions
 from db.rows import TemplateRow
 
@@ -50,21 +50,29 @@ class Resolutions:
     """Tasks of one submission, resolved by their templates as they were."""
 
     templates: dict[str, TemplateRow]
-    found: dict[int, ResolvedTask | Problem] = field(default_factory=dict)
-    """Results by the identity of the task."""
+    found: dict[str, ResolvedTask | Problem] = field(default_factory=dict)
+    """Results by `_make_key`: tasks that differ in other things share one."""
 
     def get(self, spec: TaskSpec, template: TemplateRow) -> ResolvedTask:
         """Return the result for a task. Raise its Problem, or TemplateChangedError."""
-        if self.templates.get(template.name) != template:
+        found = self.found.get(_make_key(spec))
+        if found is None or self.templates.get(template.name) != template:
             raise TemplateChangedError
-        found = self.found[id(spec)]
         if isinstance(found, Problem):
             raise found.with_traceback(None)
         return found
 
 
+def _make_key(spec: TaskSpec) -> str:
+    """Return a text that is equal for tasks with the same template and parameters."""
+    try:
+        return json.dumps([spec.template, spec.parameters, spec.parameter_texts])
+    except RecursionError:
+        return f"{id(spec)}"
+
+
 async def run_resolved(
-    call: Call,
+    db: Database,
     specs: Sequence[TaskSpec],
     run: Callable[[Resolutions], Coroutine[Any, Any, _T] | asyncio.Future[_T]],
 ) -> _T:
@@ -74,17 +82,18 @@ async def run_resolved(
     """
     for _ in range(MAX_TRIES):
         try:
-            return await run(await _resolve(call, specs))
+            return await run(await resolve(db, specs))
         except TemplateChangedError:
             continue
     raise Conflict(f"a template changes all the time. {NOT_SUBMITTED}", "Try again.")
 
 
-async def _resolve(call: Call, specs: Sequence[TaskSpec]) -> Resolutions:
+async def resolve(db: Database, specs: Sequence[TaskSpec]) -> Resolutions:
+    """Resolve tasks by the templates of the moment."""
     names = {spec.template for spec in specs if spec.template is not None}
     if not names:
         return Resolutions({})
-    resolutions = Resolutions(await call.db.read(_read_templates, names))
+    resolutions = Resolutions(await db.read(_read_templates, names))
     pending = iter(specs)
     while await asyncio.get_running_loop().run_in_executor(
         _thread, _resolve_some, pending, resolutions
@@ -103,11 +112,11 @@ def _resolve_some(pending: Iterator[TaskSpec], resolutions: Resolutions) -> bool
     end = time.monotonic() + TURN_SECONDS
     for spec in pending:
         template = resolutions.templates.get(spec.template or "")
-        if template is not None:
+        if template is not None and (key := _make_key(spec)) not in resolutions.found:
             try:
-                resolutions.found[id(spec)] = resolve_task(spec, template)
+                resolutions.found[key] = resolve_task(spec, template)
             except Problem as problem:
-                resolutions.found[id(spec)] = problem
+                resolutions.found[key] = problem
         if time.monotonic() > end:
             return True
     return False

@@ -312,14 +312,14 @@ async def submit(
     origin = Origin(call.by, cwd, umask, env or {})
     if dry_run:
         return await run_resolved(
-            call, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
+            call.db, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
         )
     if _is_large(specs):
         staging = await _store_staged(call, enumerate(specs, 1), origin, first)
         return await _list_places(call, first) if staging.is_complete else []
     try:
         stored = await run_resolved(
-            call, specs, lambda resolved: call.db.write(_store, specs, origin, first, resolved)
+            call.db, specs, lambda resolved: call.db.write(_store, specs, origin, first, resolved)
         )
     except DiskFull as problem:
         raise problem.with_undone(
@@ -490,7 +490,7 @@ async def submit_lines(
         return {"numbers": numbers, "spans": spans, "refused": _list_refused(staging.refused)}
     try:
         stored = await run_resolved(
-            call,
+            call.db,
             [spec for _, spec in parsed if isinstance(spec, TaskSpec)],
             lambda resolved: call.db.write(
                 _store_lines, parsed, origin, first, keep_going, resolved

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from app.core.schema import parameters
 from app.errors import Storage
 from app.service.definitions import templates
 from app.service.schedules import firing, verbs
@@ -293,3 +296,51 @@ async def test_a_cancelled_task_does_not_hold_up_the_next_fire(desk: ScheduleDes
     await desk.fire(hours=1)
 
     assert [outcome for _, outcome in await desk.list_fires()] == ["submitted"] * 2
+
+
+async def test_no_parameters_are_checked_by_the_transaction_that_submits(
+    desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
+):
+    threads: list[str] = []
+    check = parameters.resolve_values
+
+    def check_noted(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return check(*args)
+
+    await templates.create(desk.call, name="t", engine="exec", schema={"argv": ["true"]})
+    await desk.create(template="t", overlap="queue")
+    await desk.create("booted", template="t", at_boot=True)
+    monkeypatch.setattr(parameters, "resolve_values", check_noted)
+
+    await desk.fire(hours=1)
+    await verbs.run(desk.call, name="s")
+    await firing.fire_at_boot(desk.call.db, "another boot")
+    start, end = "2026-11-30T03:00:00Z", "2026-11-30T05:00:00Z"
+    found = await verbs.backfill(desk.call, name="s", since=start, until=end)
+
+    assert len(found["numbers"]) == 3 and len(threads) == 4
+    assert {name.rpartition("_")[0] for name in threads} == {"taskdeck-resolve"}
+
+
+async def test_a_template_changed_during_a_pass_is_read_again(
+    desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
+):
+    schema = {"argv": ["echo", "old"]}
+    await templates.create(desk.call, name="t", engine="exec", schema=schema)
+    await desk.create(template="t")
+    resolve, passes = firing.resolve, 0
+
+    async def resolve_late(*args: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        found = await resolve(*args)
+        if passes == 1:
+            await templates.set_(desk.call, name="t", schema={"argv": ["echo", "new"]})
+        return found
+
+    monkeypatch.setattr(firing, "resolve", resolve_late)
+    await desk.fire(hours=1)
+
+    assert passes == 2
+    assert (await views.show(desk.call, id=1))["launch"]["argv"] == ["echo", "new"]

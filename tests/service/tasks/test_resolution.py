@@ -56,12 +56,12 @@ async def test_no_parameters_are_checked_by_the_writer_or_the_event_loop(
 async def test_a_caller_gives_way_after_its_turn(call: Call, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(resolution, "TURN_SECONDS", 0)
     await create_template(call, "t", "hello")
-    tasks = [TaskSpec(template="t", parameters={"who": "x"}) for _ in range(3)]
+    tasks = [TaskSpec(template="t", parameters={"who": who}) for who in "xyzz"]
     resolutions = resolution.Resolutions(await call.db.read(resolution._read_templates, {"t"}))
     pending = iter(tasks)
 
     assert resolution._resolve_some(pending, resolutions)
-    assert list(resolutions.found) == [id(tasks[0])]
+    assert list(resolutions.found) == ['["t", {"who": "x"}, null]']
     while resolution._resolve_some(pending, resolutions):
         pass
     assert len(resolutions.found) == 3
@@ -71,7 +71,7 @@ async def test_a_template_changed_meanwhile_is_read_again(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     await create_template(call, "t", "old")
-    original, tries = resolution._resolve, 0
+    original, tries = resolution.resolve, 0
 
     async def resolve(*args: Any) -> resolution.Resolutions:
         nonlocal tries
@@ -81,7 +81,7 @@ async def test_a_template_changed_meanwhile_is_read_again(
             await templates.set_(call, name="t", schema={"argv": ["echo", "new", "{{ who }}"]})
         return found
 
-    monkeypatch.setattr(resolution, "_resolve", resolve)
+    monkeypatch.setattr(resolution, "resolve", resolve)
     done = await submit_task(call, template="t", parameters={"who": "you"})
 
     assert tries == 2
@@ -92,7 +92,7 @@ async def test_a_template_that_changes_all_the_time_is_refused(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     await create_template(call, "t", "old")
-    original, tries = resolution._resolve, 0
+    original, tries = resolution.resolve, 0
 
     async def resolve(*args: Any) -> resolution.Resolutions:
         nonlocal tries
@@ -101,7 +101,7 @@ async def test_a_template_that_changes_all_the_time_is_refused(
         await templates.set_(call, name="t", description=f"text {tries}")
         return found
 
-    monkeypatch.setattr(resolution, "_resolve", resolve)
+    monkeypatch.setattr(resolution, "resolve", resolve)
     with pytest.raises(Conflict, match=r"a template changes all the time\. Nothing was submitted"):
         await submit_task(call, template="t", parameters={"who": "you"})
 
