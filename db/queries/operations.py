@@ -176,9 +176,10 @@ def find_last_id(c: Connection) -> int:
     return raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0
 
 
+# `+object`, or SQLite would read all operations on definitions instead of the latest operations.
 _CHANGED_DEFINITION = (
-    "SELECT 1 FROM operations WHERE id > ? AND (object GLOB 'queue *' OR object GLOB 'pool *' OR"
-    " object GLOB 'template *' OR object GLOB 'sla *') LIMIT 1"
+    "SELECT 1 FROM operations WHERE id > ? AND (+object GLOB 'queue *' OR +object GLOB 'pool *' OR"
+    " +object GLOB 'template *' OR +object GLOB 'sla *') LIMIT 1"
 )
 
 
