@@ -26,7 +26,12 @@ COLUMNS = [
     Column("NEXT"),
     Column("RUNS", least=8),
 ]
-SHELL_WORDS = frozenset({"cd", "if", "command", ".", "source", "[", "test", "{", "("})
+SHELL_WORDS = frozenset({
+    ".", ":", "!", "[", "[[", "{", "(", "alias", "case", "cd", "command", "echo", "eval", "exec",
+    "exit", "export", "false", "for", "if", "kill", "printf", "read", "set", "shopt", "source",
+    "test", "time", "trap", "true", "type", "ulimit", "umask", "unset", "until", "wait", "while",
+})  # fmt: skip
+"""Words that every shell knows."""
 OTHER_PROGRAM = (
     "unlike cron, a schedule skips a fire time while its last run has not ended (--overlap queue:"
     " waits); missed fire times are not made up for (--missed run-once: one is)"
@@ -88,7 +93,7 @@ def _read_crontab(data: bytes, file: str | None, system: bool) -> dict[str, Any]
             "words": None,
             "zone": None,
             "next_fire": None,
-            "notes": crontab.list_notes(entry, account),
+            "notes": crontab.list_notes(entry, account) + _list_missing_programs(entry, account),
         }
         for entry in parsed.entries
     ]
@@ -129,20 +134,37 @@ def _find_obstacle(entry: CrontabEntry, account: Account, is_system: bool) -> st
 def _has_user_column(entry: CrontabEntry, account: Account) -> bool:
     """Return True if a command is no program of this machine, but a user and a program."""
     import pwd
-    import shutil
-
-    from app.core.schedules.crontab import make_environment
 
     first, *rest = entry.command.split()[:2]
-    path = make_environment(entry, account)["PATH"]
     try:
         pwd.getpwnam(first)
     except (KeyError, ValueError):
         return False
-    is_program = [
-        word in SHELL_WORDS or bool(shutil.which(word, path=path)) for word in (first, *rest)
+    return [_is_runnable(word, entry, account) for word in (first, *rest)] == [False, True]
+
+
+def _is_runnable(word: str, entry: CrontabEntry, account: Account) -> bool:
+    """Return True if a shell of cron finds a program of this name."""
+    import shutil
+
+    from app.core.schedules.crontab import make_environment
+
+    path = make_environment(entry, account)["PATH"]
+    return word in SHELL_WORDS or shutil.which(word, path=path) is not None
+
+
+def _list_missing_programs(entry: CrontabEntry, account: Account) -> list[str]:
+    """Return a note if the command begins with a plain word that is no program here."""
+    first = entry.command.split()[0]
+    if not first.replace("-", "").replace("_", "").isalnum():
+        return []
+    if _is_runnable(first, entry, account):
+        return []
+    return [
+        f"the PATH of this line has no program {first}; if that names a user, give --system"
+        if entry.user is None
+        else f"the PATH of this line has no program {first}"
     ]
-    return is_program == [False, True]
 
 
 def _ask(

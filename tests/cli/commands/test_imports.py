@@ -76,6 +76,15 @@ def test_a_user_column_without_system_is_refused(cli):
     assert "mail-x" in done.out
 
 
+def test_a_missing_program_is_noted(cli):
+    text = b"@daily no-such-user-1 /opt/x\n@daily cd / && x\n@daily $X\n@daily /opt/y\n"
+
+    done = cli("import", "crontab", "-", feed=text)
+
+    assert "no program no-such-user-1; if that names a user, give --system (line 1)" in done.out
+    assert done.out.count("no program") == 1
+
+
 def test_values_of_secrets_are_masked(cli):
     done = cli("import", "crontab", "-", "--json", feed=b"API_TOKEN=s3cr3t\n@daily x\n")
 
