@@ -295,6 +295,16 @@ class ScheduleRow(NamedTuple):
     updated_at: str
 
 
+class CalendarRow(NamedTuple):
+    """A row of the calendars table. `dates` are ISO dates."""
+
+    name: str
+    dates: list[str]
+    description: str | None
+    created_at: str
+    updated_at: str
+
+
 class FireRow(NamedTuple):
     """A handled fire time of a schedule, with the task that was submitted, if it still exists."""
 

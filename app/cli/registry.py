@@ -33,7 +33,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "sla": ("slas", "manage SLA rules"),
     "alert": ("alerts", "list and acknowledge alerts"),
     "notify": ("notify", "list and test the channels of notifications"),
-    "apply": ("apply_export", "apply a definitions file (queues, pools, templates, SLAs)"),
+    "apply": ("apply_export", "apply a definitions file (queues, templates, schedules, SLAs, …)"),
     "export": ("apply_export", "print all definitions as one file"),
     "import": ("imports", "take over the crontab of this user, or another one"),
     "status": ("status", "show runtime, queues, pools and alerts"),

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _EXCLUDED_NAMES = frozenset(
     {
         "TERM",
@@ -41,6 +45,15 @@ def read_umask() -> int:
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         line = next((line for line in status if line.startswith("Umask:")), "Umask: 0022")
     return int(line.split()[1], 8)
+
+
+def read_context() -> dict[str, Any]:
+    """Return `cwd`, `umask` and `env` of this process, for the tasks of a schedule."""
+    try:
+        cwd = os.getcwd()
+    except OSError:  # the directory was removed
+        cwd = "/"
+    return {"cwd": cwd, "umask": read_umask(), "env": read_environment()}
 
 
 def identify_terminal() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.core.json_types import is_object
 from app.core.schema import secrets
 from app.core.text import diff, units
 from app.core.text.sanitize import sanitize
@@ -64,12 +65,20 @@ def as_dict(
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object,
         "name": name,
-        "before": secrets.mask_record(row.before), "after": secrets.mask_record(row.after),
+        "before": _mask_values(row.before), "after": _mask_values(row.after),
         "source": row.source,
         "here": origin is not None and row.origin == origin,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by,
         "undoable": not reason, "reason": reason,
     }  # fmt: skip
+
+
+def _mask_values(values: Any) -> Any:
+    """Return recorded values without secrets and without the environment of a schedule."""
+    masked = secrets.mask_record(values)
+    if is_object(masked) and is_object(context := masked.get("context")):
+        return {**masked, "context": {"cwd": context.get("cwd")}}
+    return masked
 
 
 # --- undoable operations ----------------------------------------------------------------

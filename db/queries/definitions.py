@@ -1,6 +1,6 @@
-"""Queries on queues, pools, templates and SLA rules.
+"""Queries on queues, pools, templates, SLA rules, schedules and calendars.
 
-All four are created, changed and deleted alike, with an operation log entry in the caller's
+All are created, changed and deleted alike, with an operation log entry in the caller's
 transaction. The log holds the differences of a change (`db.differences`), and no value twice.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Table, func, select, text
 
 from db import differences, raw_sql, schema, timestamps
-from db.queries import loads, operations
+from db.queries import loads, operations, schedules
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
 
@@ -233,12 +233,14 @@ def count_slas(c: Connection) -> int:
 def count_queue_users(c: Connection, name: str) -> dict[str, int]:
     """Count the references to a queue.
 
-    Tasks (ended ones too), runs of tasks that moved to another queue, templates and SLA rules.
+    Tasks (ended ones too), runs of tasks that moved to another queue, templates, schedules and SLA
+    rules.
     """
     return {
         "task": _count_rows(c, schema.tasks, "queue", name),
         "run": _count_moved_runs(c, name),
         "template": _count_rows(c, schema.templates, "queue", name),
+        "schedule": len(schedules.list_users(c, "queue", name)),
         "SLA": _count_matching_rules(c, "queue", name),
     }
 
@@ -249,14 +251,20 @@ def count_pool_users(c: Connection, name: str) -> dict[str, int]:
 
 
 def count_template_users(c: Connection, name: str) -> dict[str, int]:
-    """Count the references to a template: tasks and SLA rules.
+    """Count the references to a template: tasks, schedules and SLA rules.
 
     Ended tasks count too.
     """
     return {
         "task": _count_rows(c, schema.tasks, "template", name),
+        "schedule": len(schedules.list_users(c, "template", name)),
         "SLA": _count_matching_rules(c, "template", name),
     }
+
+
+def count_calendar_users(c: Connection, name: str) -> dict[str, int]:
+    """Count the schedules that exclude the dates of a calendar."""
+    return {"schedule": len(schedules.list_users(c, "calendar", name))}
 
 
 def count_sla_users(c: Connection, sla_id: int) -> dict[str, int]:

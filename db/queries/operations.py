@@ -179,7 +179,8 @@ def find_last_id(c: Connection) -> int:
 # `+object`, or SQLite would read all operations on definitions instead of the latest operations.
 _CHANGED_DEFINITION = (
     "SELECT 1 FROM operations WHERE id > ? AND (+object GLOB 'queue *' OR +object GLOB 'pool *' OR"
-    " +object GLOB 'template *' OR +object GLOB 'sla *') LIMIT 1"
+    " +object GLOB 'template *' OR +object GLOB 'sla *' OR +object GLOB 'schedule *'"
+    " OR +object GLOB 'calendar *') LIMIT 1"
 )
 
 

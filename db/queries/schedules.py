@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from db import raw_sql, schema, timestamps
-from db.rows import FireRow, ScheduleRow
+from db.rows import CalendarRow, FireRow, ScheduleRow
 from db.states import ENDED
 
 _S = schema.schedules
@@ -189,12 +189,27 @@ def purge_fires(c: Connection, before: str, limit: int) -> int:
     return len(deleted)
 
 
-def list_calendars(c: Connection) -> list[dict[str, Any]]:
+def list_calendars(c: Connection) -> list[CalendarRow]:
     """Return the calendars by name."""
-    found = c.execute(select(schema.calendars).order_by(schema.calendars.c.name))
-    return [dict(row._mapping) for row in found]
+    columns = [schema.calendars.c[name] for name in CalendarRow._fields]
+    found = c.execute(select(*columns).order_by(schema.calendars.c.name))
+    return [CalendarRow._make(row) for row in found]
 
 
 def map_calendars(c: Connection) -> Mapping[str, list[str]]:
     """Return {calendar: ISO dates}."""
-    return {row["name"]: row["dates"] for row in list_calendars(c)}
+    return {row.name: row.dates for row in list_calendars(c)}
+
+
+def list_users(c: Connection, key: str, name: str) -> list[str]:
+    """Return the schedules whose task names a template or queue, or that exclude a calendar."""
+    if key == "calendar":
+        return [row.name for row in list_all(c) if name in row.exclude]
+    return [row.name for row in list_all(c) if row.task.get(key) == name]
+
+
+def request_check(c: Connection, calendar: str) -> None:
+    """Let the runtime look again at the next fire times of the schedules of a calendar."""
+    now = timestamps.now()
+    changed = _S.update().where(_S.c.name.in_(list_users(c, "calendar", calendar)))
+    c.execute(changed.values(due_at=now, updated_at=now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.cli import output
 from app.cli.parser import Args, Command, OneOf, Parser, add_json_options, require_text
+from app.core.shell_context import read_context
 from app.core.text.sanitize import sanitize, sanitize_lines, truncate
 from app.errors import NotFound, Usage
 
@@ -22,7 +23,8 @@ def apply_definitions(session: CommandContext, args: Args) -> int:
         raise Usage("apply which file? Use: taskdeck apply -f FILE (- is stdin)")
     text, source = read_text(args.file)
     tables = _parse_tables(text, _choose_format(args, source))
-    found = session.call("apply", tables=tables, dry_run=args.dry_run)
+    more = read_context() if "schedules" in tables else {}
+    found = session.call("apply", tables=tables, dry_run=args.dry_run, **more)
     if args.json or args.jsonl:
         output.print_json(found["changes"] if args.jsonl else found, args.jsonl)
     else:
@@ -138,7 +140,7 @@ def _add_export_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "apply": Command(
-        "apply a definitions file (queues, pools, templates, SLAs)",
+        "apply a definitions file (queues, templates, schedules, SLAs, …)",
         apply_definitions,
         _add_apply_arguments,
         "  taskdeck apply --dry-run -f deck.toml",

@@ -1,4 +1,4 @@
-"""Definitions document: pools, queues, templates and SLA rules as one TOML or YAML text.
+"""Definitions document: pools, queues, templates, rules and schedules as one TOML or YAML text.
 
 The document defines each object it names completely: an omitted key has its default. Other objects
 are left alone. Numbers may have units (`"32G"`, `"30m"`); bare numbers are seconds, cores or MiB.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from itertools import islice
 from typing import Annotated, Any
 
@@ -15,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from app.core import sla
 from app.core.definitions import size_limits
-from app.core.json_types import is_object
+from app.core.json_types import is_array, is_object
+from app.core.schedules.definition import CalendarDefinition, ScheduleDefinition
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
 from app.core.task_spec import Capacity, Cpu, NameStr, Priority, Retries, Size, Timeout
@@ -93,11 +95,13 @@ class SlaDefinition(Definition):
     enabled: bool = True
 
 
-KINDS: Mapping[str, type[Definition]] = {
+KINDS: Mapping[str, type[BaseModel]] = {
     "pools": PoolDefinition,
     "queues": QueueDefinition,
     "templates": TemplateDefinition,
     "slas": SlaDefinition,
+    "calendars": CalendarDefinition,
+    "schedules": ScheduleDefinition,
 }
 """Tables of the document, each after the tables it refers to."""
 
@@ -117,7 +121,20 @@ def read_tables(text: str, format: str = "toml") -> dict[Any, Any]:
     """
     from app.core.definitions import toml_yaml
 
-    return toml_yaml.read_document(text, format)
+    tables = toml_yaml.read_document(text, format)
+    for kind in ("calendars", "schedules"):
+        if is_object(tables) and kind in tables:
+            tables = {**tables, kind: _format_dates(tables[kind])}
+    return tables
+
+
+def _format_dates(value: Any) -> Any:
+    """Return a value with ISO texts instead of dates and times, which need no quotes in a file."""
+    if is_object(value):
+        return {key: _format_dates(inner) for key, inner in value.items()}
+    if is_array(value):
+        return [_format_dates(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def validate_tables(tables: Any) -> Definitions:
@@ -165,7 +182,7 @@ def build_definition(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def validate_definition(definition: type[Definition], values: Mapping[str, Any]) -> Any:
+def validate_definition(definition: type[BaseModel], values: Mapping[str, Any]) -> Any:
     """Build one definition from command options. Raise Usage with all faults."""
     try:
         return definition.model_validate(dict(values))
@@ -196,7 +213,7 @@ def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[s
                 faults.extend([f"{about}: is wrong"] * (error.error_count() - room))
 
 
-def _format_errors(error: ValidationError, model: type[Definition]) -> Iterator[str]:
+def _format_errors(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     known = [field.alias or name for name, field in model.model_fields.items()]
     for fault in error.errors(include_url=False):
         where = ".".join(sanitize(str(step)) for step in fault["loc"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from app.core.schedules.fire_plan import MISSED_RULES, OVERLAP_RULES, RUN_ONCE
 from app.core.schedules.recurrence import Recurrence, parse_recurrence
+from app.core.schedules.recurrence_rule import check_rule
 from app.core.schedules.zones import get_local_zone_name, get_zone
 from app.core.task_spec import Duration, NameStr, TaskSpec, Timeout, describe_error
 from app.core.text.units import format_exact_duration, parse_time, quote
@@ -28,9 +30,10 @@ KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot
 """Kinds of recurrence by the key of the file."""
 TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
-    "memory", "retries", "retry_delay", "grace", "tags", "env", "cwd", "log_limit",
+    "memory", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
 )  # fmt: skip
 MAX_DATES = 10_000
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _check_zone(value: str) -> str:
@@ -45,6 +48,26 @@ def _check_date(value: Any) -> str:
         ).isoformat()
     except (ValueError, AttributeError):
         raise ValueError(f"must be dates such as 2026-12-25, not {quote(str(value))}") from None
+
+
+def _check_directory(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"must be a whole path such as /srv/media, not {quote(value)}")
+    return value
+
+
+def _check_choice(*words: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}, not {quote(value)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _to_text(value: Any) -> Any:
+    """Return a number of seconds as text; other values as they are."""
+    return str(value) if type(value) is int else value
 
 
 def _check_dates(values: Any) -> list[str]:
@@ -68,13 +91,13 @@ class ScheduleDefinition(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     cron: str | None = None
-    every: str | int | None = None
+    every: Annotated[str | None, BeforeValidator(_to_text)] = None
     at: str | None = None
     rrule: str | None = None
     at_boot: bool = False
     timezone: Annotated[str, AfterValidator(_check_zone)] | None = None
-    overlap: Literal["skip", "queue"] = "skip"
-    missed: Literal["run-once", "run-all", "skip"] = "run-once"
+    overlap: Annotated[str, _check_choice(*OVERLAP_RULES)] = "skip"
+    missed: Annotated[str, _check_choice(*MISSED_RULES)] = RUN_ONCE
     missed_within: Timeout | None = None
     jitter: Duration = 0.0
     until: str | None = None
@@ -95,7 +118,7 @@ class ScheduleDefinition(BaseModel):
     grace: Any = None
     tags: Any = None
     env: Any = None
-    cwd: Any = None
+    cwd: Annotated[str, AfterValidator(_check_directory)] | None = None
     log_limit: Any = None
 
     @model_validator(mode="after")
@@ -104,10 +127,12 @@ class ScheduleDefinition(BaseModel):
         if len(named) != 1:
             given = f", not {' and '.join(named)}" if named else ""
             raise ValueError(f"needs one of {', '.join(KEYS)}{given}")
-        self.make_recurrence(datetime(2026, 1, 1, tzinfo=UTC))
+        if self.rrule is None:
+            self.make_recurrence(_ANY_TIME)
+        else:  # whether it fires depends on its first day
+            check_rule(self.rrule, "rrule ")
         self.make_task()
-        if self.until is not None:
-            self.get_until(datetime(2026, 1, 1, tzinfo=UTC))
+        self.get_until(_ANY_TIME)
         return self
 
     def make_recurrence(self, start: datetime) -> Recurrence:
@@ -144,7 +169,7 @@ class ScheduleDefinition(BaseModel):
 
 
 def build_source(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a stored schedule, without defaults."""
+    """Return the keys of a stored schedule, without defaults and the directory."""
     key = next(key for key, kind in KEYS.items() if kind == row["kind"])
     value = row["expression"]
     if key == "every":

@@ -82,7 +82,7 @@ def plan_fires(rules: FireRules, next_fire: datetime, now: datetime) -> FirePlan
     """Decide about the fire times from `next_fire` to `now`, less the jitter."""
     last = now - rules.delay
     due = _list_latest(rules, next_fire - timedelta(seconds=1), last, MAX_CATCH_UP + 1)
-    following = find_next_fire(rules, max(last, next_fire - timedelta(seconds=1)))
+    following = find_next_fire(rules, last)
     if not due:
         return FirePlan((), (), False, following)
     has_more = len(due) > MAX_CATCH_UP

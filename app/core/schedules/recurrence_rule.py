@@ -38,8 +38,24 @@ _KNOWN_PARTS = {"FREQ", "INTERVAL", "COUNT", "WKST", "BYSETPOS", "BYMONTH"} | {
 def normalize_rule(text: str, start: date) -> str:
     """Return a rule in capital letters without its prefix; `start` is its first day.
 
-    Raise ValueError.
+    Raise ValueError, also for a rule that never fires.
     """
+    rule = check_rule(text)
+    before = datetime.combine(start, datetime.min.time()) - timedelta(seconds=1)
+    if next(_iterate(_split(rule), start, before), None) is None:
+        raise ValueError(f"never fires: no date matches {quote(text)}")
+    return rule
+
+
+def check_rule(text: str, label: str = "") -> str:
+    """Return a rule in capital letters without its prefix. Raise ValueError after `label`."""
+    try:
+        return _check_rule(text)
+    except ValueError as error:
+        raise ValueError(f"{label}{error}") from None
+
+
+def _check_rule(text: str) -> str:
     rule = "".join(text.upper().split()).removeprefix("RRULE:")
     if len(rule) > MAX_LENGTH:
         raise ValueError(f"has {len(rule):,} characters, but at most {MAX_LENGTH:,} are allowed")
@@ -60,13 +76,10 @@ def normalize_rule(text: str, start: date) -> str:
         raise ValueError(
             f"fires {per_day:,} times a day, but at most {MAX_PER_DAY} are allowed; use --cron"
         )
-    before = datetime.combine(start, datetime.min.time()) - timedelta(seconds=1)
     try:
-        first = next(_iterate(parts, start, before), None)
+        _build(parts, datetime(2000, 1, 1))
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"is wrong: {sanitize(str(error))}") from None
-    if first is None:
-        raise ValueError(f"never fires: no date matches {quote(text)}")
     return rule
 
 

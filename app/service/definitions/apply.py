@@ -21,19 +21,21 @@ from app.core.definitions.document import (
     parse_document,
     validate_tables,
 )
+from app.core.schedules.definition import build_source
 from app.core.schema import secrets
 from app.core.text.sanitize import sanitize
 from app.errors import NotFound, Refused, Usage
 from app.service.context import Call
 from app.service.definitions import queues, slas, templates
+from app.service.schedules import changes as schedule_changes
 from app.service.tasks import lookup
-from db import schema
+from db import schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations, reads
-from db.rows import PoolRow
+from db.queries import alerts, definitions, operations, reads, schedules
+from db.rows import PoolRow, ScheduleRow, TemplateRow
 from db.schema import Table
 
-_ORDER = ("slas", "pools", "queues", "templates")
+_ORDER = ("slas", "pools", "queues", "templates", "calendars", "schedules")
 """Kinds in order of dependency, referenced ones first."""
 MAX_AT_ONCE = 200
 """Changes stored in one transaction, of at most 0.3 ms each."""
@@ -42,6 +44,8 @@ _TABLES: Mapping[str, Table] = {
     "queues": schema.queues,
     "templates": schema.templates,
     "slas": schema.slas,
+    "calendars": schema.calendars,
+    "schedules": schema.schedules,
 }
 
 
@@ -68,26 +72,40 @@ class DefinitionChange:
             "kind": self.kind.removesuffix("s"),
             "name": self.name,
             "change": self.word,
-            "fields": secrets.mask_record(self.fields),
+            "fields": secrets.mask_record(self.shown_fields),
         }
+
+    @property
+    def shown_fields(self) -> dict[str, list[Any]]:
+        """The fields without the environment of a schedule."""
+        return {key: pair for key, pair in map(_hide_environment, self.fields.items())}
+
+
+def _hide_environment(item: tuple[str, list[Any]]) -> tuple[str, list[Any]]:
+    if item[0] != "context":
+        return item
+    return "cwd", [context and context["cwd"] for context in item[1]]
 
 
 async def apply(
     call: Call, *, tables: Any = None, text: str | None = None, format: str = "toml",
-    dry_run: bool = False,
+    dry_run: bool = False, cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Apply the tables of a definitions file.
 
     Callers parse the file, so that a hostile one costs the runtime nothing; an older caller sends
-    its `text`.
+    its `text`. `cwd`, `umask` and `env` are the shell context of new schedules.
     Return {"changes": [{"kind", "name", "change": create|update|same, "fields"}]}. With `dry_run`
     nothing is changed.
     """
     if (tables is None) is not isinstance(text, str):
         raise Usage("apply needs either tables or text. Nothing was changed.")
     wanted = await asyncio.to_thread(_parse_checked, tables, text, format)
+    context = {"cwd": cwd, "umask": umask, "env": env or {}}
     changes = await (
-        call.db.read(plan_changes, wanted) if dry_run else _apply_changes(call, wanted)
+        call.db.read(plan_changes, wanted, context)
+        if dry_run
+        else _apply_changes(call, wanted, context)
     )
     changed = [
         change.name for change in changes if change.kind == "pools" and change.word != "same"
@@ -131,12 +149,14 @@ def _prefix_problems(kind: str, name: str) -> Iterator[None]:
         raise type(problem)(f"{kind}.{sanitize(name)}: {problem.message}", problem.hint) from None
 
 
-async def _apply_changes(call: Call, wanted: Definitions) -> list[DefinitionChange]:
+async def _apply_changes(
+    call: Call, wanted: Definitions, context: schedule_changes.Context
+) -> list[DefinitionChange]:
     """Plan the changes on a reader and store them; return them as planned.
 
     If somebody changes a definition meanwhile, the rest is planned again.
     """
-    planned, mark = await call.db.read(_plan_with_mark, wanted)
+    planned, mark = await call.db.read(_plan_with_mark, wanted, context)
     left = list(planned)
     while left := [change for change in left if change.word != "same"]:
         part = left[:MAX_AT_ONCE]
@@ -144,12 +164,14 @@ async def _apply_changes(call: Call, wanted: Definitions) -> list[DefinitionChan
         if stored_mark is not None:
             left, mark = left[len(part) :], stored_mark
         else:
-            left, mark = await call.db.read(_plan_with_mark, wanted)
+            left, mark = await call.db.read(_plan_with_mark, wanted, context)
     return planned
 
 
-def _plan_with_mark(c: Connection, wanted: Definitions) -> tuple[list[DefinitionChange], int]:
-    return plan_changes(c, wanted), operations.find_last_id(c)
+def _plan_with_mark(
+    c: Connection, wanted: Definitions, context: schedule_changes.Context
+) -> tuple[list[DefinitionChange], int]:
+    return plan_changes(c, wanted, context), operations.find_last_id(c)
 
 
 def _store_if_unchanged(
@@ -160,7 +182,7 @@ def _store_if_unchanged(
         return None
     for (kind, new), group in groupby(changes, key=lambda change: (change.kind, change.new)):
         if new:
-            rows = {change.name: _resolve_rule(c, change.values) for change in group}
+            rows = {change.name: _complete_values(c, change) for change in group}
             definitions.create_all(c, _TABLES[kind], rows, by)
             continue
         for change in group:
@@ -168,20 +190,74 @@ def _store_if_unchanged(
     return operations.find_last_id(c)
 
 
-def plan_changes(c: Connection, wanted: Definitions) -> list[DefinitionChange]:
+def plan_changes(
+    c: Connection,
+    wanted: Definitions,
+    context: schedule_changes.Context | None = None,
+    is_checked: bool = False,
+) -> list[DefinitionChange]:
     """Return the changes a file would make, in the order of `_ORDER`.
 
-    Raise NotFound for an unknown reference.
+    `is_checked` leaves out the check of schedules' parameters, which may take 0.1 s each. Raise
+    NotFound for an unknown reference.
     """
     found = {kind: read_existing(c, kind) for kind in _ORDER}
     _check_references(c, wanted, found)
+    rows = {row.name: row for row in schedules.list_all(c)} if wanted["schedules"] else {}
+    planned = _plan_schedules(wanted, rows, context or {"cwd": "/", "umask": 0o022, "env": {}})
+    _check_schedules(c, wanted, planned, found, is_checked)
     cores = {name: row["total_cpu"] for name, row in found["pools"].items()}
     cores |= {name: pool.total_cpu for name, pool in wanted["pools"].items()}
     return [
-        _make_change(kind, name, _to_columns(kind, definition, cores), found[kind].get(name))
+        _make_change(
+            kind,
+            name,
+            planned[name] if kind == "schedules" else _to_columns(kind, definition, cores),
+            found[kind].get(name),
+        )
         for kind in _ORDER
         for name, definition in sorted(wanted[kind].items())
     ]
+
+
+def _plan_schedules(
+    wanted: Definitions, rows: Mapping[str, ScheduleRow], context: schedule_changes.Context
+) -> dict[str, dict[str, Any]]:
+    """Return the columns of schedules by name. An existing one keeps its environment."""
+    now = timestamps.utcnow()
+    planned: dict[str, dict[str, Any]] = {}
+    for name, definition in wanted["schedules"].items():
+        row = rows.get(name)
+        known: schedule_changes.Context = row.context if row else context
+        with _prefix_problems("schedules", name):
+            columns = schedule_changes.make_columns(definition, row, now)
+            task = schedule_changes.keep_masked(columns["task"], row.task if row else {})
+        cwd = definition.cwd or known["cwd"]
+        planned[name] = columns | {"task": task, "context": {**known, "cwd": cwd}}
+    return planned
+
+
+def _check_schedules(
+    c: Connection,
+    wanted: Definitions,
+    planned: Mapping[str, dict[str, Any]],
+    found: Mapping[str, Mapping[str, Any]],
+    is_checked: bool,
+) -> None:
+    """Check that the tasks of schedules could be submitted, by the definitions of the file too."""
+    if not planned:
+        return
+    calendars = {*wanted["calendars"], *found["calendars"]}
+    rows = {row.name: row for row in definitions.list_templates(c)}
+    for name, definition in wanted["templates"].items():
+        values = _to_columns("templates", definition, {})
+        rows[name] = TemplateRow(**{**dict.fromkeys(TemplateRow._fields), **values, "name": name})
+    places = _map_places(c, wanted)
+    for name, columns in planned.items():
+        with _prefix_problems("schedules", name):
+            schedule_changes.check_calendars(columns["exclude"], calendars)
+            row = schedule_changes.make_row(name, columns, columns["context"])
+            schedule_changes.check_planned_task(row, rows, places, is_checked)
 
 
 def _make_change(
@@ -215,16 +291,34 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
     """Apply one change."""
     if not (change.new or change.fields):
         return
-    values = change.values if change.new else {key: change.values[key] for key in change.fields}
-    values = _resolve_rule(c, values)
     if change.new:
+        values = _complete_values(c, change)
         definitions.create(c, _TABLES[change.kind], change.name, values, by)
+        return
+    values = _resolve_rule(c, {key: change.values[key] for key in change.fields})
+    if change.kind == "schedules":
+        row, now = schedule_changes.require_schedule(c, change.name), timestamps.utcnow()
+        with _prefix_problems("schedules", change.name):
+            schedule_changes.update(c, row, values, now, by)
         return
     if change.kind == "templates":
         values["template"] = change.values["template"]
     definitions.update(c, _TABLES[change.kind], change.name, values, by)
+    if change.kind == "calendars":
+        schedules.request_check(c, change.name)
     if change.kind == "slas" and change.fields.keys() & {"conditions", "enabled"}:
         alerts.restart_rule(c, slas.require_rule(c, change.name).id)
+
+
+def _complete_values(c: Connection, change: DefinitionChange) -> dict[str, Any]:
+    """Return the columns of a new definition that only the database knows."""
+    if change.kind != "schedules":
+        return _resolve_rule(c, change.values)
+    row = schedule_changes.make_row(change.name, change.values, change.values["context"])
+    with _prefix_problems("schedules", change.name):
+        return schedule_changes.make_new_values(
+            row, schedules.map_calendars(c), timestamps.utcnow()
+        )
 
 
 def _resolve_rule(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
@@ -249,6 +343,8 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
         "queues": reads.list_queues,
         "templates": definitions.list_templates,
         "slas": definitions.list_slas,
+        "calendars": schedules.list_calendars,
+        "schedules": schedules.list_all,
     }
     rows: Iterable[Any] = read[kind](c)
     return {row.name: row._asdict() for row in rows}
@@ -292,6 +388,14 @@ def _check_pools(c: Connection, wanted: Definitions) -> None:
 
 def _check_room(c: Connection, wanted: Definitions) -> None:
     """Check that no template of the file asks for more than its pool holds."""
+    places = _map_places(c, wanted)
+    for name, definition in wanted["templates"].items():
+        with _prefix_problems("templates", name):
+            templates.check_place(definition, places)
+
+
+def _map_places(c: Connection, wanted: Definitions) -> dict[str, PoolRow]:
+    """Return {queue: its pool} once the file is applied."""
     pools = {row.name: row for row in reads.list_pools(c)}
     pools |= {
         name: PoolRow(
@@ -311,10 +415,7 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
         for name, pool in wanted["pools"].items()
     }
     places = {row.name: pools[row.pool] for row in reads.list_queues(c)}
-    places |= {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
-    for name, definition in wanted["templates"].items():
-        with _prefix_problems("templates", name):
-            templates.check_place(definition, places)
+    return places | {name: pools[queue.pool] for name, queue in wanted["queues"].items()}
 
 
 def list_names(c: Connection, kind: str) -> list[str]:
@@ -331,6 +432,9 @@ def _read_documents(c: Connection) -> dict[str, dict[str, dict[str, Any]]]:
 
 def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row by the keys of the file."""
+    if kind == "schedules":
+        masked = dict(row) | {"task": secrets.mask_record(row["task"])}
+        return build_source(masked) | {"cwd": row["context"]["cwd"]}
     if kind == "slas":
         row = dict(row) | {"severity": row["priority"]}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

@@ -59,9 +59,10 @@ async def check(
 
 
 async def set_(
-    call: Call, *, kind: str, tables: Any, name: str | None = None, was: str | None = None
-) -> dict[str, Any]:
-    """Store a definition.
+    call: Call, *, kind: str, tables: Any, name: str | None = None, was: str | None = None,
+    cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Store a definition. `cwd`, `umask` and `env` are the shell context of a new schedule.
 
     `was` is the text on which the edit was based, None for a new definition. If the stored text
     differs from it, nothing is changed. Raise Usage with the faults, or Conflict or NotFound with
@@ -72,7 +73,10 @@ async def set_(
     definitions, faults = await asyncio.to_thread(_read_tables, _check_kind(kind), name, tables)
     if faults:
         raise _make_usage(faults)
-    return await call.db.write(_store, call.by, kind, name, was, definitions)
+    context = {"cwd": cwd, "umask": umask, "env": env or {}}
+    if kind == "schedules":  # checks its parameters outside of the writer
+        await call.db.read(apply.plan_changes, definitions, context)
+    return await call.db.write(_store, call.by, kind, was, definitions, context)
 
 
 def _check_kind(kind: str) -> str:
@@ -150,7 +154,7 @@ def _build_answer(
     return answer | {
         "faults": faults,
         "after": _format_text(kind, name, change.values, format)[0],
-        "fields": change.fields,
+        "fields": change.shown_fields,
     }
 
 
@@ -158,15 +162,20 @@ def _build_answer(
 
 
 def _store(
-    c: Connection, by: str, kind: str, name: str | None, was: str | None, definitions: Definitions
+    c: Connection,
+    by: str,
+    kind: str,
+    was: str | None,
+    definitions: Definitions,
+    context: dict[str, Any],
 ) -> dict[str, Any]:
     found = next(iter(definitions[kind]))
     stored = _read_row(c, kind, found)
     if (_format_text(kind, found, stored)[0] if stored else None) != was:
         raise _make_conflict(c, kind, found, is_deleted=stored is None, new=was is None)
-    (change,) = apply.plan_changes(c, definitions)
+    (change,) = apply.plan_changes(c, definitions, context, is_checked=True)
     apply.apply_change(c, change, by)
-    return {"name": found, "change": change.word, "fields": change.fields}
+    return {"name": found, "change": change.word, "fields": change.shown_fields}
 
 
 def _make_conflict(c: Connection, kind: str, name: str, is_deleted: bool, new: bool) -> Problem:

@@ -34,6 +34,8 @@ PAGE = 50
 """Schedules handled between two looks at the clock."""
 MAX_TASKS = 50
 """Tasks that one transaction submits, unless a single schedule has more."""
+NO_UUID = "00000000-0000-7000-8000-000000000000"
+"""Id of a task that is only checked."""
 FIRE_TIME, PREVIOUS_SUCCESS = "TASKDECK_FIRE_TIME", "TASKDECK_PREVIOUS_SUCCESS"
 """Variables with the fire time of a task, and of the latest one before it that succeeded."""
 
@@ -67,7 +69,7 @@ def _iterate_specs(rows: Iterable[ScheduleRow]) -> Iterator[TaskSpec]:
     """Yield the tasks of schedules, whatever their fire times; none of a faulty one."""
     for row in rows:
         with suppress(Problem):
-            yield make_spec(row, timestamps.utcnow(), None)
+            yield make_spec(row)
 
 
 async def fire_at_boot(db: Database, boot_id: str) -> None:
@@ -95,7 +97,7 @@ def _plan_due(c: Connection, now: datetime) -> list[DueSchedule]:
 
 
 def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
-    if row.next_fire is None:  # asked for by `request_next`
+    if row.next_fire is None or schedule_rules.is_paused(row, now):  # `request_next` asks for it
         following = schedule_rules.find_next_unless_paused(row, rules, now)[0]
         found = timestamps.parse_time(following) if following else None
         return DueSchedule(row, rules, FirePlan((), (), False, found))
@@ -211,7 +213,7 @@ def make_origin(row: ScheduleRow) -> Origin:
     )
 
 
-def make_spec(row: ScheduleRow, at: datetime, success: str | None) -> TaskSpec:
+def make_spec(row: ScheduleRow, at: datetime | None = None, success: str | None = None) -> TaskSpec:
     """Return the task of a fire time, which its environment names."""
     times = {FIRE_TIME: at, PREVIOUS_SUCCESS: timestamps.parse_time(success) if success else None}
     zone = get_zone(row.zone)

@@ -62,11 +62,16 @@ def format_next(rules: FireRules, found: datetime | None) -> tuple[str | None, s
     return timestamps.format_time(found), timestamps.format_time(found + rules.delay)
 
 
-def to_columns(
-    definition: ScheduleDefinition, now: datetime, start: datetime | None = None
-) -> dict[str, Any]:
-    """Return the columns of a definition; `start` keeps the beginning of an existing schedule."""
-    recurrence = definition.make_recurrence(start or now)
+COLUMNS = (
+    "kind", "expression", "zone", "start", "task", "overlap", "missed", "missed_within", "jitter",
+    "until", "exclude", "description",
+)  # fmt: skip
+"""Columns that a definition sets."""
+
+
+def to_columns(definition: ScheduleDefinition, now: datetime, start: datetime) -> dict[str, Any]:
+    """Return the columns of a definition that counts from `start`. Raise ValueError."""
+    recurrence = definition.make_recurrence(start)
     until = definition.get_until(now)
     return {
         "kind": recurrence.kind,

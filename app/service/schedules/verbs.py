@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
+from app.core.definitions.document import validate_definition
 from app.core.schedules.definition import KEYS, ScheduleDefinition, build_source
 from app.core.schedules.fire_plan import FireRules, iterate_fires
 from app.core.schedules.zones import get_zone
 from app.core.schema import parameters
 from app.core.text import units
-from app.core.text.sanitize import find_name_error, find_nearest, sanitize
-from app.errors import Conflict, NotFound, Problem, Refused, Usage
+from app.core.text.sanitize import find_name_error, sanitize
+from app.errors import Conflict, Refused, Usage
 from app.service.context import Call
-from app.service.schedules import firing, views
+from app.service.schedules import changes, firing, views
 from app.service.schedules import rules as schedule_rules
-from app.service.tasks import lookup, number_file
+from app.service.schedules.changes import UNCHANGED, require_schedule
+from app.service.tasks import number_file
 from app.service.tasks.resolution import Resolutions, run_resolved
-from app.service.tasks.submit import SubmitBatch
 from db import schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
 from db.rows import ScheduleRow
 
-UNCHANGED = "Nothing was changed."
-RECURRENCE_COLUMNS = frozenset({"kind", "expression", "zone", "start"})
-TIME_COLUMNS = RECURRENCE_COLUMNS | {"jitter", "until", "exclude"}
-"""Columns that decide about the next fire time."""
-CALENDAR_EXAMPLE = "in a definitions file, as [calendars.NAME]: taskdeck help schedules"
 MAX_BACKFILL = 1000
 """Fire times that one backfill submits at most."""
 BACKFILL_PART = 50
 """Tasks of a backfill in one transaction."""
+_T = TypeVar("_T")
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
@@ -64,101 +60,54 @@ async def create(
     now = timestamps.utcnow()
     texts = values.pop("parameter_texts", None)
     context = {"cwd": cwd, "umask": umask, "env": env or {}}
-    columns = await asyncio.to_thread(_make_columns, values, now)
+    columns = await asyncio.to_thread(_make_columns, values, None, now)
+    columns["task"] = await _add_parameters(call, columns["task"], texts)
+    row = changes.make_row(name, columns, context)
 
-    def create(c: Connection) -> None:
+    def create(c: Connection, resolved: Resolutions) -> None:
         if schedules.find(c, name) is not None:
             raise Conflict(
                 f"there is a schedule {sanitize(name)} already. {UNCHANGED}",
                 f"Change it: taskdeck schedule set {sanitize(shlex.quote(name))}",
             )
-        add_schedule(c, name, columns, context, texts, now, call.by)
+        calendars = schedules.map_calendars(c)
+        changes.check_calendars(row.exclude, calendars)
+        changes.check_task(c, row, resolved)
+        new = changes.make_new_values(row, calendars, now)
+        definitions.create(c, schema.schedules, name, new, call.by)
 
-    await call.db.write(create)
+    await _write_resolved(call, row, create)
     return await show(call, name=name)
 
 
-def add_schedule(
-    c: Connection, name: str, columns: Mapping[str, Any], context: Mapping[str, Any],
-    texts: Any, now: datetime, by: str,
-) -> None:  # fmt: skip
-    """Insert a schedule after a check of all that it refers to. Raise Problem."""
-    row = _make_row(name, columns, context)
-    if texts:
-        row = row._replace(task=_add_parameters(c, row.task, texts))
-    _check(c, row, now)
-    boot_id = firing.read_boot_id() if row.kind == "boot" else None
-    values = {**columns, "task": row.task, "context": context, "boot_id": boot_id}
-    definitions.create(c, schema.schedules, name, values | _compute_next(c, row, now), by)
+async def _write_resolved(
+    call: Call, row: ScheduleRow, run: Callable[[Connection, Resolutions], _T]
+) -> _T:
+    """Run a transaction with the resolved task of a schedule."""
+    return await run_resolved(
+        call.db, [firing.make_spec(row)], lambda resolved: call.db.write(run, resolved)
+    )
 
 
-def _make_row(name: str, columns: Mapping[str, Any], context: Mapping[str, Any]) -> ScheduleRow:
-    empty = dict.fromkeys(ScheduleRow._fields)
-    return ScheduleRow(**{**empty, "name": name, "status": "active", **columns, "context": context})
-
-
-def _add_parameters(c: Connection, task: dict[str, Any], texts: Any) -> dict[str, Any]:
+async def _add_parameters(call: Call, task: dict[str, Any], texts: Any) -> dict[str, Any]:
     """Return the task with parameters that were typed as text, by the template's schema."""
-    template = definitions.find_template(c, task.get("template") or "")
+    if not texts:
+        return task
+    template = await call.db.read(definitions.find_template, task.get("template") or "")
     if template is None:
         raise Usage(f"-p requires a template. {UNCHANGED}")
-    converted = parameters.convert_texts(
-        [(name, text) for name, text in texts], template.parameters
-    )
+    pairs = [(name, text) for name, text in texts]
+    converted = await asyncio.to_thread(parameters.convert_texts, pairs, template.parameters)
     return {**task, "parameters": {**task.get("parameters", {}), **converted}}
 
 
 def _make_columns(
-    values: Mapping[str, Any], now: datetime, start: datetime | None = None
+    values: Mapping[str, Any], row: ScheduleRow | None, now: datetime
 ) -> dict[str, Any]:
     """Return the columns of a definition. Raise Usage."""
     given = {key: value for key, value in values.items() if value is not None}
-    return schedule_rules.to_columns(make_definition(given), now, start)
-
-
-def make_definition(values: Mapping[str, Any]) -> ScheduleDefinition:
-    """Return the definition of these keys. Raise Usage."""
-    try:
-        return ScheduleDefinition.model_validate(dict(values))
-    except ValidationError as error:
-        raise Usage(f"{_describe(error)}. {UNCHANGED}") from None
-
-
-def _describe(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = sanitize(str(first["loc"][0])) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        near = find_nearest(where, ScheduleDefinition.model_fields)
-        return f'there is no option "{where}"' + (f". Nearest: {near}" if near else "")
-    if first["type"] == "value_error":
-        return f"{where} {first['msg'].removeprefix('Value error, ')}".strip()
-    return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-
-
-def _check(c: Connection, row: ScheduleRow, now: datetime) -> None:
-    """Check calendars, and that the task could be submitted now. Raise Problem."""
-    known = schedules.map_calendars(c)
-    for name in row.exclude:
-        if name not in known:
-            problem = lookup.make_unknown_name("calendar", name, list(known))
-            raise NotFound(problem.message, f"{UNCHANGED} Define it: {CALENDAR_EXAMPLE}")
-    try:
-        spec = firing.make_spec(row, now, None)
-        SubmitBatch(c, firing.make_origin(row), "0" * 8 + "-0000-7000-8000-" + "0" * 12).add(spec)
-    except Problem as problem:
-        message = problem.message.replace("Nothing was submitted.", UNCHANGED)
-        raise type(problem)(message, problem.hint) from None
-
-
-def _compute_next(c: Connection, row: ScheduleRow, after: datetime) -> dict[str, Any]:
-    """Return `next_fire` and `due_at` after a moment. Raise Refused if the schedule never fires."""
-    if row.kind == "boot":
-        return {"next_fire": None, "due_at": None}
-    rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
-    if schedule_rules.find_next(rules, after)[0] is None:
-        raise Refused(f"the schedule would never fire: its last time is over. {UNCHANGED}")
-    next_fire, due_at = schedule_rules.find_next_unless_paused(row, rules, after)
-    return {"next_fire": next_fire, "due_at": due_at}
+    definition = validate_definition(ScheduleDefinition, given)
+    return changes.make_columns(definition, row, now)
 
 
 async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
@@ -173,43 +122,28 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
     now = timestamps.utcnow()
     row = await call.db.read(require_schedule, name)
     source = _merge(build_source(row._asdict()), given)
-    start = None if given.keys() & KEYS.keys() else timestamps.parse_time(row.start)
-    columns = await asyncio.to_thread(_make_columns, source, now, start)
+    columns = await asyncio.to_thread(_make_columns, source, row, now)
+    columns["task"] = await _add_parameters(call, columns["task"], texts)
+    new = row._replace(**columns)
 
-    def change(c: Connection) -> None:
-        current = require_schedule(c, name)
-        if any(getattr(current, key) != getattr(row, key) for key in columns):
-            raise Conflict(f"schedule {sanitize(name)} has just been changed. {UNCHANGED}")
-        task = _add_parameters(c, columns["task"], texts) if texts else columns["task"]
-        change_schedule(c, current, {**columns, "task": task}, now, call.by)
+    def change(c: Connection, resolved: Resolutions) -> None:
+        current = _require_same(c, row)
+        changes.check_calendars(new.exclude, schedules.map_calendars(c))
+        changes.check_task(c, new, resolved)
+        changes.update(c, current, columns, now, call.by)
 
-    await call.db.write(change)
+    await _write_resolved(call, new, change)
     return await show(call, name=name)
 
 
-def change_schedule(
-    c: Connection, row: ScheduleRow, columns: Mapping[str, Any], now: datetime, by: str
-) -> bool:
-    """Set the columns of a definition after a check; return True if one differs. Raise Problem.
-
-    The next fire time changes only with the times themselves.
-    """
-    new = row._replace(**columns)
-    _check(c, new, now)
-    changed = definitions.update(c, schema.schedules, row.name, columns, by)
-    if changed.keys() & TIME_COLUMNS:
-        following = _compute_next(c, new, _choose_start(row, changed.keys(), now))
-        if new.kind == "boot" and row.kind != "boot":
-            following["boot_id"] = firing.read_boot_id()
-        schedules.move_next(c, require_schedule(c, row.name), **following)
-    return bool(changed)
-
-
-def _choose_start(row: ScheduleRow, changed: Set[str], now: datetime) -> datetime:
-    """Return the moment from which fire times count: an open one stays if its time does."""
-    if row.next_fire is None or changed & RECURRENCE_COLUMNS:
-        return now
-    return timestamps.parse_time(row.next_fire) - timedelta(seconds=1)
+def _require_same(c: Connection, row: ScheduleRow) -> ScheduleRow:
+    """Return the stored schedule. Raise Conflict if its definition has changed meanwhile."""
+    current = require_schedule(c, row.name)
+    if any(getattr(current, key) != getattr(row, key) for key in schedule_rules.COLUMNS):
+        raise Conflict(
+            f"schedule {sanitize(row.name)} has just been changed. {UNCHANGED}", "Try again."
+        )
+    return current
 
 
 def _merge(source: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,14 +180,10 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
         if end is not None and end <= now:
             raise Usage(f"until must be in the future, not {units.quote(str(until))}. {UNCHANGED}")
         paused_until = timestamps.format_time(end) if end else None
-        definitions.update(
-            c, schema.schedules, name,
-            {"status": "paused", "paused_until": paused_until}, call.by, "pause",
-        )  # fmt: skip
-        paused = require_schedule(c, name)
-        rules = schedule_rules.build_rules(paused, schedules.map_calendars(c))
-        following = schedule_rules.find_next_unless_paused(paused, rules, now)
-        schedules.move_next(c, paused, *following)
+        values = {"status": "paused", "paused_until": paused_until}
+        changed = definitions.update(c, schema.schedules, name, values, call.by, "pause")
+        if changed:
+            changes.settle_next(c, name, {"status"}, now)
         return {"before": {"status": row.status}}
 
     before = await call.db.write(change)
@@ -267,11 +197,9 @@ async def resume(call: Call, *, name: str) -> dict[str, Any]:
     def change(c: Connection) -> dict[str, Any]:
         row = require_schedule(c, name)
         values = {"status": "active", "paused_until": None}
-        definitions.update(c, schema.schedules, name, values, call.by, "resume")
-        if row.status == "paused":
-            rules = schedule_rules.build_rules(row, schedules.map_calendars(c))
-            following = schedule_rules.find_next(rules, now)
-            schedules.move_next(c, require_schedule(c, name), *following)
+        changed = definitions.update(c, schema.schedules, name, values, call.by, "resume")
+        if changed:
+            changes.settle_next(c, name, {"status"}, now)
         return {"before": {"status": row.status}}
 
     before = await call.db.write(change)
@@ -280,19 +208,18 @@ async def resume(call: Call, *, name: str) -> dict[str, Any]:
 
 async def run(call: Call, *, name: str) -> dict[str, Any]:
     """Submit the task of a schedule now, whatever its rules say; return number and uuid."""
+    row = await call.db.read(require_schedule, name)
 
-    def submit(c: Connection, resolutions: Resolutions) -> dict[str, Any]:
-        row = require_schedule(c, name)
+    def submit(c: Connection, resolved: Resolutions) -> dict[str, Any]:
+        _require_same(c, row)
         at = timestamps.utcnow()
         success = schedules.find_last_success(c, name) or row.last_success
-        uuid, number = firing.submit_one(c, row, at, success, None, resolutions)
+        uuid, number = firing.submit_one(c, row, at, success, None, resolved)
         reason = f"Run by {call.by}."
         schedules.record_fires(c, name, [(timestamps.format_time(at), "submitted", reason, uuid)])
         return {"name": name, "number": number, "uuid": uuid}
 
-    row = await call.db.read(require_schedule, name)
-    specs = [firing.make_spec(row, timestamps.utcnow(), None)]
-    stored = await run_resolved(call.db, specs, lambda found: call.db.write(submit, found))
+    stored = await _write_resolved(call, row, submit)
     await number_file.raise_mark(call.home, stored["number"])
     return stored
 
@@ -325,24 +252,21 @@ async def backfill(
     `MAX_BACKFILL` fire times.
     """
     now = timestamps.utcnow()
-    times = await call.db.read(_list_backfill, name, since, until, now)
+    row = await call.db.read(require_schedule, name)
+    times = await call.db.read(_list_backfill, row, since, until, now)
     numbers: list[int] = []
     for at in range(0, 0 if dry_run else len(times), BACKFILL_PART):
         part = times[at : at + BACKFILL_PART]
-        specs = [firing.make_spec(await call.db.read(require_schedule, name), now, None)]
-        numbers += await run_resolved(
-            call.db, specs, lambda found, part=part: call.db.write(_backfill, name, part, found)
-        )
+        numbers += await _write_resolved(call, row, partial(_backfill, row=row, times=part))
         await number_file.raise_mark(call.home, numbers[-1])
     return {"name": name, "times": [timestamps.format_time(at) for at in times], "numbers": numbers}
 
 
 def _list_backfill(
-    c: Connection, name: str, since: str, until: str, now: datetime
+    c: Connection, row: ScheduleRow, since: str, until: str, now: datetime
 ) -> list[datetime]:
-    row = require_schedule(c, name)
     if row.kind == "boot":
-        raise Refused(f"schedule {sanitize(name)} fires at boot, so it has no past fire times.")
+        raise Refused(f"schedule {sanitize(row.name)} fires at boot, so it has no past fire times.")
     first = _parse_time("from", since, row.zone, now)
     last = min(_parse_time("to", until, row.zone, now), now)
     if first > last:
@@ -357,7 +281,7 @@ def _list_backfill(
             "Give a shorter range.",
         )
     done = schedules.list_submitted_times(
-        c, name, timestamps.format_time(first), timestamps.format_time(last)
+        c, row.name, timestamps.format_time(first), timestamps.format_time(last)
     )
     return [at for at in found if timestamps.format_time(at) not in done]
 
@@ -377,14 +301,14 @@ def _iterate_range(rules: FireRules, first: datetime, last: datetime) -> Iterato
 
 
 def _backfill(
-    c: Connection, name: str, times: Sequence[datetime], resolutions: Resolutions
+    c: Connection, resolved: Resolutions, row: ScheduleRow, times: Sequence[datetime]
 ) -> list[int]:
-    row = require_schedule(c, name)
-    unfinished = schedules.find_unfinished_task(c, name)
+    _require_same(c, row)
+    name, unfinished = row.name, schedules.find_unfinished_task(c, row.name)
     previous, numbers = unfinished[0] if unfinished else None, list[int]()
     for at in times:
         success = schedules.find_last_success(c, name, timestamps.format_time(at))
-        previous, number = firing.submit_one(c, row, at, success, previous, resolutions)
+        previous, number = firing.submit_one(c, row, at, success, previous, resolved)
         reason = "Submitted by a backfill."
         schedules.record_fires(
             c, name, [(timestamps.format_time(at), "submitted", reason, previous)]
@@ -398,11 +322,3 @@ def _parse_time(word: str, text: str, zone: str, now: datetime) -> datetime:
         return units.parse_time(text, now, get_zone(zone))
     except ValueError as error:
         raise Usage(f"{word} {error}. {UNCHANGED}") from None
-
-
-def require_schedule(c: Connection, name: str) -> ScheduleRow:
-    """Return a schedule. Raise NotFound with the nearest name."""
-    row = schedules.find(c, name)
-    if row is None:
-        raise lookup.make_unknown_name("schedule", name, schedules.list_names(c))
-    return row

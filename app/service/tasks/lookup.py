@@ -13,7 +13,7 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_d
 from app.service.arguments import check_value, parse_since
 from app.service.tasks import filters as filter_lines
 from db.engine import Connection
-from db.queries import counters, definitions, reads
+from db.queries import counters, definitions, reads, schedules
 from db.queries.task_numbers import SUBMISSIONS
 from db.rows import TaskRow, TaskStateRow
 from db.search import pagination
@@ -328,6 +328,7 @@ def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
             if row.conditions.get("match", {}).get(key) == name
         ]
     }
+    found["schedule"] = schedules.list_users(c, key, name)
     if key == "queue":
         found["template"] = [row.name for row in definitions.list_templates(c) if row.queue == name]
     if key == "pool":

@@ -20,11 +20,13 @@ from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.definitions import slas, templates
 from app.service.operations import describe_later_change, explain_not_undoable, make_has_changed
+from app.service.schedules import changes
+from app.service.schedules.changes import TIME_COLUMNS, settle_next
 from app.service.tasks import lookup
 from app.service.undo import tasks
 from db import differences, schema, timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations, reads
+from db.queries import alerts, definitions, operations, reads, schedules
 from db.queries.operations import Actor
 from db.rows import OperationRow, SlaRow
 from db.schema import Table
@@ -286,7 +288,7 @@ def _describe_change_since(c: Connection, row: OperationRow, touched: set[str]) 
     return describe_later_change(operations.map_later(c, [row]).get(row.object, ()), row, touched)
 
 
-# --- queues, pools, templates and SLAs --------------------------------------------------
+# --- definitions --------------------------------------------------
 
 
 def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
@@ -310,6 +312,10 @@ def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str)
         definitions.update(c, table, name, values, by)
         if table is schema.slas:
             _update_alerts(c, slas.require_rule(c, name), values)
+        if table is schema.schedules and values.keys() & TIME_COLUMNS:
+            settle_next(c, name, values.keys(), timestamps.utcnow())
+        if table is schema.calendars:
+            schedules.request_check(c, name)
 
     return UndoStep(row, act)
 
@@ -335,6 +341,8 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
         "pools": lambda: definitions.count_pool_users(c, name),
         "templates": lambda: definitions.count_template_users(c, name),
         "slas": lambda: definitions.count_sla_users(c, stored["id"]),
+        "calendars": lambda: definitions.count_calendar_users(c, name),
+        "schedules": dict,
     }  # fmt: skip
     lookup.require_unused(c, definitions.get_kind(table), name, users[table.name]())
 
@@ -351,7 +359,13 @@ def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str)
     if definitions.get_row(c, table, name) is not None:
         raise Conflict(f"there is a {sanitize(row.object)} again. It was left as it is.")
     _check_references(c, table, row.before)
-    return UndoStep(row, lambda c, by: definitions.restore(c, table, row.before, by))
+
+    def act(c: Connection, by: Actor) -> None:
+        definitions.restore(c, table, row.before, by)
+        if table is schema.schedules:
+            schedules.request_next(c, [name])
+
+    return UndoStep(row, act)
 
 
 def _read_stored(c: Connection, row: OperationRow, table: Table, name: str) -> dict[str, Any]:
@@ -368,6 +382,15 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
     pools = [pool.name for pool in reads.list_pools(c)]
     if table is schema.queues and row["pool"] not in pools:
         raise lookup.make_unknown_name("pool", row["pool"], pools)
+    if table is schema.schedules:
+        changes.check_calendars(row["exclude"], schedules.map_calendars(c))
+        for key, known in (
+            ("template", definitions.list_template_names(c)),
+            ("queue", [queue.name for queue in reads.list_queues(c)]),
+        ):
+            named = row["task"].get(key)
+            if named is not None and named not in known:
+                raise lookup.make_unknown_name(key, named, known)
     if table is schema.templates:
         checked = TemplateDefinition.model_construct(None, **templates.get_set_fields(row))
         templates.check_place(checked, templates.read_queue_pools(c))

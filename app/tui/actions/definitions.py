@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.core import shell_context
 from app.errors import NotFound, Problem, Usage
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def save_definition(
         if faults:
             raise Usage(f"{faults[0]['message']}.")
         args = {"kind": kind, "name": name, "tables": tables, "was": was}
+        if kind == "schedules":
+            args |= shell_context.read_context()
         return SaveResult(client.call("definition.set", args))
     except Problem as problem:
         if name is None or problem.exit_code == NotFound.exit_code:

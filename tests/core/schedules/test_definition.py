@@ -27,7 +27,7 @@ def check(**keys: Any) -> ScheduleDefinition:
         ({"cron": "* * *"}, "cron must have 5 fields"),
         ({"every": "0s"}, "every must be at least 1s"),
         ({"every": "1h", "timezone": "Mars"}, "must be a time zone"),
-        ({"every": "1h", "overlap": "both"}, "'skip' or 'queue'"),
+        ({"every": "1h", "overlap": "both"}, "must be skip or queue"),
         ({"every": "1h", "until": "never"}, "until "),
         ({"every": "1h", "argv": None}, "template"),
         ({"every": "1h", "script": "true"}, "argv"),

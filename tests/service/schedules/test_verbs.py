@@ -38,7 +38,7 @@ async def test_a_new_schedule_is_shown_in_words(desk: ScheduleDesk):
         ({"queue": "gpu"}, NotFound, 'no queue "gpu"'),
         ({"exclude": ["bank"]}, NotFound, 'no calendar "bank"'),
         ({"cpu": 10_000}, Problem, "cpu"),
-        ({"colour": "red"}, Usage, 'no option "colour"'),
+        ({"colour": "red"}, Usage, 'unknown key "colour"'),
         ({"name": ""}, Usage, "name"),
     ],
 )
