@@ -133,30 +133,21 @@ def _insert(
             texts[id(value)] = _to_json(value)
         return texts[id(value)]
 
-    # SQL text: each action of a user, on up to a million tasks, passes here.
-    raw_sql.execute_statements(
-        c,
-        'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch,'
-        " undoes, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                first + at,
-                by,
-                verb,
-                obj,
-                encode(before),
-                encode(after),
-                source,
-                origin,
-                batch,
-                undoes,
-                now,
-                now,
-            )
-            for at, (verb, obj, before, after, undoes) in enumerate(entries)
-        ],
-    )
+    alike: dict[tuple[str | None, ...], list[tuple[int, str, int | None]]] = {}
+    for at, (verb, obj, before, after, undoes) in enumerate(entries, first):
+        alike.setdefault((verb, encode(before), encode(after)), []).append((at, obj, undoes))
+    shared = source, origin, batch, now, now
+    groups = [(by, *states, *shared, json.dumps(rows)) for states, rows in alike.items()]
+    raw_sql.execute_statements(c, _INSERT_ALIKE, groups)
     return first
+
+
+# SQL text: each action of a user, on up to a million tasks, passes here.
+_INSERT_ALIKE = (
+    'INSERT INTO operations ("by", verb, before, after, source, origin, batch, created_at,'
+    " updated_at, id, object, undoes) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, value ->> 0, value ->> 1,"
+    " value ->> 2 FROM json_each(?)"
+)
 
 
 def _to_json(value: Any) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from db import timestamps
+from db import raw_sql, timestamps
 from db.queries import operations, retention
 from db.queries.operations import Actor
 from tests.db.queries.pruning import make_rules, prune_all
@@ -119,3 +121,27 @@ def test_an_expired_month_stays_expired(empty_log_connection: Connection):
         "SELECT value FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,)
     ).scalar()
     assert (value, list_ids(empty_log_connection)) == (202512, made[1:])
+
+
+def test_operations_that_change_alike_are_inserted_by_one_statement(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    inserted: list[int] = []
+    usual = raw_sql.execute_on_driver
+
+    def note(driver: Any, sql: str, parameters: Any, many: bool = False) -> Any:
+        if sql.startswith("INSERT INTO operations"):
+            inserted.append(len(parameters))
+        return usual(driver, sql, parameters, many)
+
+    monkeypatch.setattr(raw_sql, "execute_on_driver", note)
+    entries = [
+        (f"queue „{at}\"'", {"hold": at % 2 == 0}, None if at % 2 else {"hold": False})
+        for at in range(40)
+    ]
+    operations.record_all(connection, Actor("ann"), "hold", entries)
+
+    rows = operations.list_operations(connection, operations.OperationFilter(by="ann"), 0)[::-1]
+    assert inserted == [2]
+    assert [(row.object, row.before, row.after) for row in rows] == entries
+    assert {row.batch for row in rows} == {rows[0].id}
