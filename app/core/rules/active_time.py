@@ -1,0 +1,117 @@
+"""Days and hours in which a rule applies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from app.core.schedules.zones import resolve_wall_time
+from app.core.text.sanitize import find_nearest
+from app.core.text.units import quote
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_GROUPS = {"workdays": range(5), "weekdays": range(5), "weekend": range(5, 7), "daily": range(7)}
+
+
+class ActivePeriod(NamedTuple):
+    """Hours on some days: seconds since midnight. An end before the start is on the next day."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+    zone: ZoneInfo
+
+
+def parse_days(value: object) -> frozenset[int]:
+    """Return weekdays, 0 for Monday, of `mon-fri`, `workdays` or a list of names.
+
+    Raise ValueError with the nearest name.
+    """
+    words: list[object]
+    if isinstance(value, str):
+        words = [word for word in value.lower().replace(" ", ",").split(",") if word]
+    elif isinstance(value, (list, tuple)):
+        words = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    else:
+        words = []
+    days = [day for word in words for day in _parse_days(str(word).strip().lower())]
+    if not days:
+        raise ValueError('must be days such as "mon-fri" or ["sat", "sun"]')
+    return frozenset(days)
+
+
+def _parse_days(word: str) -> Sequence[int]:
+    if word in _GROUPS:
+        return _GROUPS[word]
+    first, dash, last = word.partition("-")
+    begin, end = _find_day(first), _find_day(last if dash else first)
+    return [(begin + step) % 7 for step in range((end - begin) % 7 + 1)]
+
+
+def _find_day(word: str) -> int:
+    if len(word) >= 3:
+        for number, day in enumerate(DAYS):
+            if word[:3] == day:
+                return number
+    near = find_nearest(word, (*DAYS, *_GROUPS))
+    raise ValueError(f"must be days such as mon-fri, not {quote(word)}" + _hint(near))
+
+
+def _hint(near: str | None) -> str:
+    return f". Nearest: {near}" if near else ""
+
+
+def parse_clock(value: object) -> int:
+    """Return the seconds since midnight of `HH:MM` or `HH:MM:SS`; `24:00` is the end of a day."""
+    parts = str(value).strip().split(":")
+    if (
+        not isinstance(value, str)
+        or len(parts) not in (2, 3)
+        or not all(part.isascii() and part.isdigit() and len(part) <= 2 for part in parts)
+    ):
+        raise ValueError(f"must be a time of day such as 06:00, not {quote(str(value))}")
+    hours, minutes, seconds = [*map(int, parts), 0][:3]
+    total = hours * 3600 + minutes * 60 + seconds
+    if minutes > 59 or seconds > 59 or total > 86400:
+        raise ValueError(f"must be a time of day such as 06:00, not {quote(value)}")
+    return total
+
+
+def is_active(periods: Sequence[ActivePeriod], now: float) -> bool:
+    """Return whether a rule applies at a UNIX time. Without periods it always does."""
+    return not periods or any(
+        begin <= now < end for period in periods for begin, end in _list_spans(period, now)
+    )
+
+
+def find_next_change(periods: Sequence[ActivePeriod], now: float) -> float | None:
+    """Return the next start or end of a period after a UNIX time."""
+    edges = [
+        edge
+        for period in periods
+        for span in _list_spans(period, now)
+        for edge in span
+        if edge > now
+    ]
+    return min(edges, default=None)
+
+
+def _list_spans(period: ActivePeriod, now: float) -> list[tuple[float, float]]:
+    """Return the periods from yesterday until a week ahead as UNIX times."""
+    today = datetime.fromtimestamp(now, UTC).astimezone(period.zone).date()
+    days = [today + timedelta(days=ahead) for ahead in range(-1, 8)]
+    return [_make_span(period, day) for day in days if day.weekday() in period.days]
+
+
+def _make_span(period: ActivePeriod, day: date) -> tuple[float, float]:
+    later = 86400 if period.end <= period.start else 0
+    return (to_unix(day, period.start, period.zone), to_unix(day, period.end + later, period.zone))
+
+
+def to_unix(day: date, clock: int, zone: ZoneInfo) -> float:
+    """Return the UNIX time of a wall time, in seconds since the midnight of a day."""
+    whole, rest = divmod(clock, 86400)
+    wall = datetime.combine(day, time()) + timedelta(days=whole, seconds=rest)
+    return resolve_wall_time(wall, zone).timestamp()

@@ -1,0 +1,64 @@
+"""Metrics of SLA conditions: unit, scope and wording of each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SECONDS, RATIO, MIB, COUNT, HOURS, RATE = "seconds", "ratio", "mib", "count", "hours", "rate"
+
+SCOPES = ("instance", "task", "schedule", "queue", "pool", "host", "taskdeck")
+"""Kinds of subjects. The first part of a metric's name is the kind that has it."""
+
+
+class Metric(NamedTuple):
+    """A metric. `grows` is True if it grows by a second per second until it is reset."""
+
+    unit: str
+    words: str
+    grows: bool = False
+
+
+METRICS = {
+    "instance.run_seconds": Metric(SECONDS, "running", True),
+    "instance.queued_seconds": Metric(SECONDS, "queued", True),
+    "instance.lateness_seconds": Metric(SECONDS, "late by", True),
+    "instance.rss_mib": Metric(MIB, "memory"),
+    "instance.cpu_ratio": Metric(RATIO, "CPU use"),
+    "instance.output_idle_seconds": Metric(SECONDS, "no output for", True),
+    "instance.log_mib": Metric(MIB, "log"),
+    "instance.attempt": Metric(COUNT, "attempt"),
+    "instance.exit_code": Metric(COUNT, "exit code"),
+    "task.seconds_since_success": Metric(SECONDS, "last success ago", True),
+    "task.consecutive_failures": Metric(COUNT, "failures in a row"),
+    "task.success_ratio": Metric(RATIO, "successes"),
+    "schedule.seconds_since_success": Metric(SECONDS, "last success ago", True),
+    "schedule.missed": Metric(COUNT, "missed fire times"),
+    "queue.depth": Metric(COUNT, "queued tasks"),
+    "queue.oldest_wait_seconds": Metric(SECONDS, "longest wait", True),
+    "queue.load_ratio": Metric(RATIO, "slots in use"),
+    "queue.paused_seconds": Metric(SECONDS, "paused", True),
+    "queue.drain_rate": Metric(RATE, "starts per minute"),
+    "pool.cpu_ratio": Metric(RATIO, "CPU reserved"),
+    "pool.memory_ratio": Metric(RATIO, "memory reserved"),
+    "host.cpu_ratio": Metric(RATIO, "CPU of the host"),
+    "host.memory_ratio": Metric(RATIO, "memory of the host"),
+    "host.disk_free_ratio": Metric(RATIO, "disk free"),
+    "host.disk_full_in_hours": Metric(HOURS, "disk full in"),
+    "taskdeck.tick_lag_seconds": Metric(SECONDS, "lag of the runtime"),
+    "taskdeck.lock_wait_seconds": Metric(SECONDS, "wait for the database"),
+    "taskdeck.db_size_mib": Metric(MIB, "database"),
+    "taskdeck.slow_queries": Metric(COUNT, "slow statements in an hour"),
+    "taskdeck.backup_age_seconds": Metric(SECONDS, "backup age", True),
+    "taskdeck.replica_lag_seconds": Metric(SECONDS, "replica age", True),
+}
+"""All metrics by name."""
+
+ENDED_RUN_METRICS = ("instance.exit_code",)
+"""Metrics that only an ended run has."""
+WINDOW_METRICS = ("task.success_ratio", "queue.drain_rate", "schedule.missed")
+"""Metrics that always cover a time, which `window` or `rate_over` may change."""
+
+
+def get_family(metric: str) -> str:
+    """Return the kind of subject that has a metric: `queue` for `queue.depth`."""
+    return metric.partition(".")[0]

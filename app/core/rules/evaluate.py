@@ -1,0 +1,290 @@
+"""Evaluation of a condition over the values of one subject."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from app.core.rules import amounts, catalog, deadlines
+from app.core.rules.conditions import (
+    AllNode,
+    AnyNode,
+    AnyNodeType,
+    Baseline,
+    Deadline,
+    DeadlineNode,
+    FixedReference,
+    ForecastDeadline,
+    ForecastNode,
+    MetricNode,
+    NotNode,
+)
+from app.core.schedules.zones import get_local_zone_name, get_zone
+
+STRICTLY_LATER = 0.001
+"""Seconds after which a growing value is above a limit that it has reached."""
+
+
+class MetricRef(NamedTuple):
+    """A metric as a condition uses it: now, over a window, or as a baseline of past runs."""
+
+    metric: str
+    stat: str = ""
+    window: float = 0.0
+    rate_over: float = 0.0
+    runs: int = 0
+
+    @property
+    def is_windowed(self) -> bool:
+        return self.window > 0 or self.rate_over > 0
+
+    @property
+    def unit(self) -> str:
+        return catalog.COUNT if self.stat == "count" else catalog.METRICS[self.metric].unit
+
+
+class Reading(NamedTuple):
+    """A value of a metric, None if there is none.
+
+    `changes_at` is the UNIX time at which the value changes by itself. `is_warming` is True while
+    a window is not full yet, as after a start.
+    """
+
+    value: float | None
+    changes_at: float | None = None
+    is_warming: bool = False
+
+
+class SubjectTimes(NamedTuple):
+    """UNIX times of a subject for deadlines.
+
+    `success_submitted` is the submission of the latest run that succeeded. `expected_end` is a
+    range. `known_since` is when the rule began to apply: earlier due times do not count.
+    """
+
+    queued_at: float | None = None
+    started_at: float | None = None
+    scheduled_at: float | None = None
+    success_submitted: float | None = None
+    expected_end: tuple[float, float] | None = None
+    known_since: float = 0.0
+
+
+Values = Callable[[MetricRef], Reading]
+
+
+class Verdict(NamedTuple):
+    """Result for one subject: true, false, or None without data.
+
+    `since` is when a true verdict became true, `next_at` when the verdict may change by itself.
+    """
+
+    state: bool | None
+    since: float
+    value: float | None = None
+    limit: float | None = None
+    text: str = ""
+    next_at: float | None = None
+    is_warming: bool = False
+
+
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": lambda a, b: math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9),
+    "!=": lambda a, b: not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9),
+}
+
+
+def make_ref(node: MetricNode) -> MetricRef:
+    """Return the reference to the metric of a node."""
+    return MetricRef(node.metric, node.stat or "", node.window or 0.0, node.rate_over or 0.0)
+
+
+def make_baseline_ref(metric: str, baseline: Baseline) -> MetricRef:
+    """Return the reference to the past runs that a baseline compares with."""
+    return MetricRef(metric, baseline.stat, runs=baseline.runs)
+
+
+def evaluate(node: AnyNodeType, values: Values, times: SubjectTimes, now: float) -> Verdict:
+    """Return the verdict on a subject at a UNIX time."""
+    if isinstance(node, MetricNode):
+        return _judge_metric(node, values, now)
+    if isinstance(node, (DeadlineNode, ForecastNode)):
+        return _judge_time(node, times, now)
+    if isinstance(node, NotNode):
+        found = evaluate(node.not_, values, times, now)
+        state = None if found.state is None else not found.state
+        return found._replace(state=state, since=now)
+    parts = [evaluate(part, values, times, now) for part in _list_parts(node)]
+    return _join_all(parts, now) if isinstance(node, AllNode) else _join_any(parts, now)
+
+
+def _list_parts(node: AllNode | AnyNode) -> Sequence[AnyNodeType]:
+    return node.all if isinstance(node, AllNode) else node.any
+
+
+def _join_all(parts: Sequence[Verdict], now: float) -> Verdict:
+    state = (
+        False
+        if any(part.state is False for part in parts)
+        else None
+        if any(part.state is None for part in parts)
+        else True
+    )
+    text = " and ".join(dict.fromkeys(part.text for part in parts if part.text))
+    since = max((part.since for part in parts), default=now)
+    return parts[0]._replace(state=state, since=since, text=text, **_join_times(parts))
+
+
+def _join_any(parts: Sequence[Verdict], now: float) -> Verdict:
+    true = [part for part in parts if part.state]
+    if true:
+        since = min(part.since for part in true)
+        text = " and ".join(dict.fromkeys(part.text for part in true if part.text))
+        return true[0]._replace(since=since, text=text, **_join_times(parts))
+    state = None if any(part.state is None for part in parts) else False
+    return parts[0]._replace(state=state, since=now, **_join_times(parts))
+
+
+def _join_times(parts: Sequence[Verdict]) -> dict[str, float | bool | None]:
+    coming = [part.next_at for part in parts if part.next_at is not None]
+    warming = any(part.is_warming for part in parts if part.state is None)
+    return {"next_at": min(coming, default=None), "is_warming": warming}
+
+
+def _judge_metric(node: MetricNode, values: Values, now: float) -> Verdict:
+    ref = make_ref(node)
+    reading = values(ref)
+    limit, basis = _find_limit(node, values)
+    if reading.value is None or limit is None:
+        lacking = describe_ref(ref) if reading.value is None else f"baseline of {describe_ref(ref)}"
+        text = f"{lacking}: no data"
+        return Verdict(None, now, None, limit, text, reading.changes_at, reading.is_warming)
+    value = reading.value
+    state = _COMPARE[node.op](value, limit)
+    grows = catalog.METRICS[node.metric].grows and not ref.is_windowed
+    crossing = now - (value - limit)
+    since = min(now, crossing) if grows and state and node.op in (">", ">=") else now
+    return Verdict(
+        state,
+        since,
+        value,
+        limit,
+        f"{format_ref(ref, value)} ({_describe_limit(node.op)} {_format(ref, limit)}{basis})",
+        _find_next(node.op, crossing if grows else None, reading.changes_at, now),
+    )
+
+
+def _find_limit(node: MetricNode, values: Values) -> tuple[float | None, str]:
+    """Return the limit, and a note if it comes from past runs."""
+    if node.baseline is None:
+        return node.value, ""
+    usual = values(make_baseline_ref(node.metric, node.baseline)).value
+    if usual is None:
+        return None, ""
+    base = node.baseline
+    return usual * base.factor, f": {base.factor:g} × {base.stat} of the last {base.runs} runs"
+
+
+def _find_next(
+    op: str, crossing: float | None, changes_at: float | None, now: float
+) -> float | None:
+    coming = [changes_at] if changes_at is not None and changes_at > now else []
+    if crossing is not None:
+        coming += [at for at in (crossing, crossing + STRICTLY_LATER) if at > now]
+    return min(coming, default=None)
+
+
+def _describe_limit(op: str) -> str:
+    return {
+        ">": "limit", ">=": "limit", "<": "at least", "<=": "more than", "==": "is", "!=": "not",
+    }[op]  # fmt: skip
+
+
+def _judge_time(node: DeadlineNode | ForecastNode, times: SubjectTimes, now: float) -> Verdict:
+    form: Deadline = node.deadline if isinstance(node, DeadlineNode) else node.forecast
+    margin = form.margin if isinstance(form, ForecastDeadline) else 0.0
+    if isinstance(form.reference, FixedReference):
+        return _judge_fixed(form, form.reference, times, now, margin)
+    reference = {
+        "queued_at": times.queued_at,
+        "started_at": times.started_at,
+        "scheduled_at": times.scheduled_at,
+    }[form.reference]
+    if reference is None:
+        return Verdict(False, now, text=f"no {form.reference} yet")
+    due = reference + form.offset
+    if isinstance(form, ForecastDeadline):
+        return _judge_expected_end(due, margin, times, now)
+    return _make_due_verdict(due, now >= due, now)
+
+
+def _judge_fixed(
+    form: Deadline, reference: FixedReference, times: SubjectTimes, now: float, margin: float
+) -> Verdict:
+    zone = get_zone(reference.tz or get_local_zone_name())
+    fixed = deadlines.FixedTime(reference.fixed, reference.days, zone)
+    coming = deadlines.find_next_due(fixed, form.offset, now)
+    if isinstance(form, ForecastDeadline):
+        if coming is None or _is_met(coming, times):
+            return Verdict(False, now, next_at=coming.due if coming else None)
+        return _judge_expected_end(coming.due, margin, times, now)
+    last = deadlines.find_last_due(fixed, form.offset, now)
+    next_at = coming.due if coming else None
+    if last is None or last.due < times.known_since or _is_met(last, times):
+        return Verdict(False, now, text="on time", next_at=next_at)
+    return _make_due_verdict(last.due, True, now)._replace(next_at=next_at)
+
+
+def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
+    return times.success_submitted is not None and times.success_submitted > found.since
+
+
+def _make_due_verdict(due: float, is_late: bool, now: float) -> Verdict:
+    text = f"no success by {format_moment(due)}"
+    since = min(due, now)
+    return Verdict(is_late, since, now - due, 0.0, text, None if is_late else due)
+
+
+def _judge_expected_end(due: float, margin: float, times: SubjectTimes, now: float) -> Verdict:
+    if times.expected_end is None:
+        return Verdict(None, now, text="no forecast", next_at=None)
+    first, last = times.expected_end
+    span = format_moment(first)
+    if round(last - first) >= 60:
+        span = f"{span}–{format_moment(last)}"
+    text = f"expected to end {span}, due {format_moment(due)}"
+    return Verdict(last + margin > due, now, last + margin - due, 0.0, text)
+
+
+def format_moment(at: float) -> str:
+    """Format a UNIX time as local day and time: `Mon 06:00`."""
+    wall = datetime.fromtimestamp(at, UTC).astimezone()
+    return wall.strftime("%a %H:%M" if wall.second == 0 else "%a %H:%M:%S")
+
+
+def describe_ref(ref: MetricRef) -> str:
+    """Return a metric in words: `p95 of running in 10m`."""
+    words = catalog.METRICS[ref.metric].words
+    if ref.stat and not ref.runs:
+        return f"{ref.stat} of {words} in {amounts.format_seconds(ref.window)}"
+    if ref.rate_over:
+        return f"{words} in {amounts.format_seconds(ref.rate_over)}"
+    return words
+
+
+def format_ref(ref: MetricRef, value: float) -> str:
+    """Return a metric and its value in words: `queued tasks 143`."""
+    return f"{describe_ref(ref)} {_format(ref, value)}"
+
+
+def _format(ref: MetricRef, value: float) -> str:
+    if ref.unit == catalog.SECONDS and value % 1:
+        value = math.floor(value) if value >= 10 else value
+    return amounts.format_amount(ref.unit, value)

@@ -1,0 +1,208 @@
+"""A rule prepared for evaluation: its kind of subject, its metrics, and its smallest age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from app.core.rules import catalog
+from app.core.rules.active_time import ActivePeriod
+from app.core.rules.alert_state import Timing
+from app.core.rules.conditions import (
+    AllNode,
+    AnyNode,
+    AnyNodeType,
+    Conditions,
+    DeadlineNode,
+    FixedReference,
+    ForecastNode,
+    Match,
+    MetricNode,
+    normalize_form,
+    parse_conditions,
+    walk,
+)
+from app.core.rules.evaluate import MetricRef, make_baseline_ref, make_ref
+
+_LABELS: Mapping[str, tuple[str, ...]] = {
+    "instance": ("task", "template", "schedule", "queue", "pool", "tags"),
+    "task": ("task", "template", "schedule", "queue", "pool"),
+    "schedule": ("schedule", "task", "template", "queue", "pool"),
+    "queue": ("queue", "pool"),
+    "pool": ("pool",),
+    "host": (),
+    "taskdeck": (),
+}
+"""Labels that a subject of each kind has."""
+_AVAILABLE: Mapping[str, tuple[str, ...]] = {
+    "instance": catalog.SCOPES,
+    "task": ("task", "schedule", "queue", "pool", "host", "taskdeck"),
+    "schedule": ("schedule", "task", "queue", "pool", "host", "taskdeck"),
+    "queue": ("queue", "pool", "host", "taskdeck"),
+    "pool": ("pool", "host", "taskdeck"),
+    "host": ("host", "taskdeck"),
+    "taskdeck": ("host", "taskdeck"),
+}
+"""Kinds of metrics that a subject of each kind can refer to, the finest first."""
+_GLOB = frozenset("*?[")
+
+
+class Labels(NamedTuple):
+    """Names that a rule can match."""
+
+    task: str | None = None
+    template: str | None = None
+    schedule: str | None = None
+    queue: str | None = None
+    pool: str | None = None
+    tags: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """A rule prepared for evaluation.
+
+    `base` is the kind of subject that is judged, `group` the label that makes one alert.
+    `min_age` is the age below which no instance can break the rule.
+    """
+
+    conditions: Conditions
+    base: str
+    group: str
+    refs: tuple[MetricRef, ...]
+    timing: Timing
+    periods: tuple[ActivePeriod, ...]
+    min_age: float
+    covers_ended: bool
+    has_forecast: bool
+
+    @property
+    def match(self) -> Match:
+        return self.conditions.match
+
+
+def make_plan(conditions: object) -> RulePlan:
+    """Return the plan of conditions. Raise ValueError with the path of what does not fit."""
+    form = conditions if isinstance(conditions, Conditions) else parse_conditions(conditions)
+    nodes = walk(form.when)
+    metrics = [node for node in nodes if isinstance(node, MetricNode)]
+    base = _find_base(form, nodes, metrics)
+    _check_match(form, base)
+    group = _find_group(form, base)
+    refs = {make_ref(node): None for node in metrics} | {
+        make_baseline_ref(node.metric, node.baseline): None for node in metrics if node.baseline
+    }
+    escalate = form.escalate
+    return RulePlan(
+        form,
+        base,
+        group,
+        tuple(refs),
+        Timing(form.for_, form.keep_firing_for, escalate.after if escalate else None),
+        tuple(one.to_period() for one in form.active_time),
+        _find_min_age(form.when) if form.on_no_data == "ok" else 0.0,
+        base == "instance" and any(ref.metric in catalog.ENDED_RUN_METRICS for ref in refs),
+        any(isinstance(node, ForecastNode) for node in nodes),
+    )
+
+
+def normalize_conditions(conditions: object) -> dict[str, Any]:
+    """Return conditions as stored: as typed, once they are valid and fit their scope."""
+    make_plan(conditions)
+    return normalize_form(conditions)
+
+
+def _find_base(
+    form: Conditions, nodes: Sequence[AnyNodeType], metrics: Sequence[MetricNode]
+) -> str:
+    """Return the finest kind of subject that the conditions refer to."""
+    bare = [node for node in metrics if not (node.window or node.rate_over)]
+    scope = form.scope
+    if scope == "instance" and any(node.stat for node in metrics):
+        if any(catalog.get_family(node.metric) == "instance" for node in bare):
+            raise ValueError(
+                "conditions.when: a stat covers many runs and goes with no metric of one instance"
+            )
+        scope = "task"
+    kinds = {scope} | {
+        catalog.get_family(node.metric)
+        for node in metrics
+        if node in bare or catalog.get_family(node.metric) != "instance"
+    }
+    for node in nodes:
+        if isinstance(node, (DeadlineNode, ForecastNode)):
+            form_of_time = node.deadline if isinstance(node, DeadlineNode) else node.forecast
+            is_fixed = isinstance(form_of_time.reference, FixedReference)
+            kinds.add("task" if is_fixed and form.scope != "schedule" else
+                      "schedule" if is_fixed else "instance")  # fmt: skip
+    base = next(kind for kind in catalog.SCOPES if kind in kinds)
+    if base == "task" and "schedule" in kinds:
+        base = "schedule"
+    for node in metrics:
+        family = catalog.get_family(node.metric)
+        if family != "instance" and family not in _AVAILABLE[base]:
+            raise ValueError(
+                f"conditions.when: {node.metric} has no value for a {base}; use scope {family}"
+            )
+    if (
+        form.scope in ("host", "taskdeck")
+        and base not in ("host", "taskdeck")
+        and (form.for_each is None)
+    ):
+        raise ValueError(f"conditions.scope: {form.scope} has no {base} metrics; use scope {base}")
+    return base
+
+
+def _check_match(form: Conditions, base: str) -> None:
+    for key in form.match.model_fields_set:
+        if getattr(form.match, key) and key not in _LABELS[base]:
+            known = ", ".join(_LABELS[base]) or "no keys"
+            raise ValueError(f"conditions.match.{key}: a {base} has {known} to match")
+
+
+def _find_group(form: Conditions, base: str) -> str:
+    group = form.for_each or (base if form.scope == "instance" else form.scope)
+    if group in (base, "rule"):
+        return group
+    if group in ("host", "taskdeck"):
+        return "rule"
+    if group == "instance" or group not in _LABELS[base]:
+        raise ValueError(f"conditions.for_each: a {base} has no {group}")
+    return group
+
+
+def _find_min_age(node: AnyNodeType) -> float:
+    """Return a number of seconds below which an instance cannot make the node true."""
+    if isinstance(node, MetricNode):
+        metric = catalog.METRICS[node.metric]
+        is_age = metric.grows and node.metric.startswith("instance.")
+        if is_age and node.op in (">", ">=") and node.value is not None and not node.window:
+            return max(0.0, node.value)
+        return 0.0
+    if isinstance(node, DeadlineNode):
+        fixed = isinstance(node.deadline.reference, FixedReference)
+        return 0.0 if fixed else max(0.0, node.deadline.offset)
+    if isinstance(node, AllNode):
+        return max(_find_min_age(part) for part in node.all)
+    if isinstance(node, AnyNode):
+        return min(_find_min_age(part) for part in node.any)
+    return 0.0
+
+
+def is_matched(match: Match, labels: Labels) -> bool:
+    """Return whether the labels of a subject match."""
+    for key in ("task", "template", "schedule", "queue", "pool"):
+        globs: list[str] | None = getattr(match, key)
+        if globs is None:
+            continue
+        name: str | None = getattr(labels, key)
+        if name is None or not any(fnmatchcase(name, glob) for glob in globs):
+            return False
+    return all(labels.tags.get(key) == word for key, word in match.tags.items())
+
+
+def list_exact_names(globs: Sequence[str] | None) -> list[str]:
+    """Return the patterns that are plain names."""
+    return [glob for glob in globs or () if not _GLOB & {*glob}]
