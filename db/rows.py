@@ -119,7 +119,7 @@ class QueuePositionRow(NamedTuple):
 
 
 class TaskListText(NamedTuple):
-    """A long list: rows as JSON text, their number, and the uuids of the first waiting tasks."""
+    """A long list: rows as JSON text, their number, and the waiting tasks' uuids."""
 
     lines: str
     found: int
@@ -320,7 +320,11 @@ class FireRow(NamedTuple):
 
 
 class AlertRow(NamedTuple):
-    """An alert: one occurrence of an SLA rule."""
+    """An alert: one occurrence of an SLA rule.
+
+    `fingerprint` names rule and subject of a rule of the general form. `note` belongs to the
+    acknowledgement. `ending` is `expired` for an alert that nobody resolved in time.
+    """
 
     id: int
     sla_id: int | None
@@ -339,6 +343,9 @@ class AlertRow(NamedTuple):
     resolved_at: str | None
     created_at: str
     updated_at: str
+    fingerprint: str | None = None
+    note: str | None = None
+    ending: str | None = None
 
 
 class OperationRow(NamedTuple):

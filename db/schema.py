@@ -331,9 +331,23 @@ alerts = Table(
     Column("acknowledged_by", Name),
     Column("resolved_at", Time),
     *_make_time_columns(),
-    # One alert for each SLA rule and task.
+    Column("fingerprint", Text),
+    Column("note", Text),
+    Column("ending", String(16)),
+    # One alert for each preset rule and task.
     Index(
-        "uq_alerts_task", "sla_id", "task_id", unique=True, sqlite_where=text("task_id IS NOT NULL")
+        "uq_alerts_task",
+        "sla_id",
+        "task_id",
+        unique=True,
+        sqlite_where=text("task_id IS NOT NULL AND fingerprint IS NULL"),
+    ),
+    # One live alert for each rule of the general form and subject.
+    Index(
+        "uq_alerts_live",
+        "fingerprint",
+        unique=True,
+        sqlite_where=text("fingerprint IS NOT NULL AND resolved_at IS NULL"),
     ),
     # Alerts of a task; foreign key of `tasks`.
     Index("idx_alerts_task", "task_id"),
@@ -354,6 +368,36 @@ silences = Table(
     *_make_time_columns(),
     Index("idx_silences_sla", "sla_id", "until"),
     comment="A time during which a rule fires no alert.",
+)
+
+rule_states = Table(
+    "rule_states",
+    metadata,
+    Column("sla_id", Integer, ForeignKey("slas.id", ondelete="CASCADE"), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    *_make_status_column("pending", "firing"),
+    Column("since", Time, nullable=False),
+    Column("fired_at", Time),
+    Column("clear_since", Time),
+    Column("due_at", Time),
+    Column("escalated", Boolean(create_constraint=False), nullable=False, server_default=text("0")),
+    *_make_time_columns(),
+    # The next time at which a state changes by itself.
+    Index("idx_rule_states_due", "due_at", sqlite_where=text("due_at IS NOT NULL")),
+    comment="What a rule of the general form remembers about a subject that breaks it.",
+)
+"""`status` is pending or firing; inactive subjects have no row. `due_at` is when the row is to
+change."""
+
+checkins = Table(
+    "checkins",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("by", Name, nullable=False),
+    Column("note", Text),
+    *_make_time_columns(),
+    comment="The latest success that a program outside of Taskdeck reported.",
 )
 
 schedules = Table(

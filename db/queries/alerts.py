@@ -232,6 +232,7 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[A
     ends = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.task_id IN (SELECT e.task_id FROM events e WHERE e.id > :after AND"
         f" e.id <= :until AND e.status IN ('running', {ENDED_WORDS})) AND +a.status <> 'resolved'"
+        " AND a.fingerprint IS NULL"
         " AND (+t.status IN ('succeeded', 'cancelled') OR (s.conditions ->> '$.preset' ="
         f" 'starts-within' AND (+t.status IN ({ENDED_WORDS}) OR EXISTS (SELECT 1 FROM instances i"
         " WHERE i.task_id = t.uuid AND i.start_time IS NOT NULL)))) LIMIT :limit",
@@ -258,7 +259,8 @@ def has_open_alerts(c: Connection) -> bool:
 def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert alerts; reopen the existing alert of the same rule and task.
 
-    Rows have all columns but id and row times.
+    Rows have all columns but id and row times. Rows with a `fingerprint` come from rules of the
+    general form: the alert that is live under the fingerprint stays as it is.
     """
     if not rows:
         return
@@ -278,25 +280,60 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     )
     statement = table.on_conflict_do_update(
         index_elements=["sla_id", "task_id"],
-        index_where=text("task_id IS NOT NULL"),
+        index_where=text("task_id IS NOT NULL AND fingerprint IS NULL"),
         set_={name: table.excluded[name] for name in columns}
         | {"acknowledged_at": None, "acknowledged_by": None},
     )
-    c.execute(statement, [{**row, "created_at": now, "updated_at": now} for row in rows])
+    times = {"created_at": now, "updated_at": now}
+    preset = [{**row, **times} for row in rows if row.get("fingerprint") is None]
+    general = [{**row, **times} for row in rows if row.get("fingerprint") is not None]
+    if preset:
+        c.execute(statement, preset)
+    if general:
+        # One live alert per fingerprint, also if a pass is repeated after a crash.
+        c.execute(table.on_conflict_do_nothing(), general)
 
 
 def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Resolve alerts: rows of {key: id, resolved_at, text, short, value}."""
+    """Resolve alerts: rows of {key: id, resolved_at, text, short, value}, and `ending` if any."""
     if rows:
         a = schema.alerts
-        names = ("resolved_at", "text", "short", "value")
+        names = ("resolved_at", "text", "short", "value", "ending")
         values = {name: bindparam(f"new_{name}") for name in names}
         closed = update(a).where(a.c.id == bindparam("key"))
         statement = closed.values(status="resolved", updated_at=timestamps.now(), **values)
         c.execute(
             statement,
-            [{"key": row["key"]} | {f"new_{name}": row[name] for name in names} for row in rows],
+            [
+                {"key": row["key"]} | {f"new_{name}": row.get(name) for name in names}
+                for row in rows
+            ],
         )
+
+
+def map_live(c: Connection, fingerprints: Sequence[str]) -> dict[str, AlertRow]:
+    """Return {fingerprint: live alert}."""
+    found = c.exec_driver_sql(
+        f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE a.fingerprint IN (SELECT value FROM"
+        " json_each(?)) AND a.fingerprint IS NOT NULL AND a.resolved_at IS NULL",
+        (json.dumps(list(fingerprints)),),
+    )
+    rows = [AlertRow._make(row) for row in found]
+    return {row.fingerprint or "": row for row in rows}
+
+
+def escalate_alerts(c: Connection, rows: Sequence[tuple[int, str]]) -> None:
+    """Raise the severity of alerts, given as (id, severity), and end their acknowledgement."""
+    now = timestamps.now()
+    for key, severity in rows:
+        c.execute(
+            update(schema.alerts)
+            .where(_A.id == key)
+            .values(
+                severity=severity, status="firing", acknowledged_at=None, acknowledged_by=None,
+                note=None, updated_at=now,
+            )
+        )  # fmt: skip
 
 
 def resolve_of_tasks(c: Connection, uuids: Sequence[str]) -> None:
@@ -314,19 +351,25 @@ def reopen_cancelled(c: Connection, uuids: Sequence[str]) -> None:
     c.exec_driver_sql(
         "UPDATE alerts SET status = CASE WHEN acknowledged_at IS NULL THEN 'firing' ELSE"
         " 'acknowledged' END, resolved_at = NULL, updated_at = :now WHERE task_id IN (SELECT value"
-        " FROM json_each(:uuids)) AND +status = 'resolved' AND sla_id IS NOT NULL AND resolved_at"
+        " FROM json_each(:uuids)) AND +status = 'resolved' AND sla_id IS NOT NULL AND fingerprint"
+        " IS NULL AND resolved_at"
         " >= (SELECT ended_at FROM tasks WHERE uuid = task_id)",
         {"now": timestamps.now(), "uuids": json.dumps(list(uuids))},
     )
 
 
-def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
-    """Acknowledge firing alerts."""
+def acknowledge(c: Connection, ids: Iterable[int], by: str, note: str | None = None) -> None:
+    """Acknowledge firing alerts, with a note."""
     _update_in_status(
         c,
         ids,
         "firing",
-        {"status": "acknowledged", "acknowledged_at": timestamps.now(), "acknowledged_by": by},
+        {
+            "status": "acknowledged",
+            "acknowledged_at": timestamps.now(),
+            "acknowledged_by": by,
+            "note": note,
+        },
     )
 
 
@@ -336,7 +379,7 @@ def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
         c,
         ids,
         "acknowledged",
-        {"status": "firing", "acknowledged_at": None, "acknowledged_by": None},
+        {"status": "firing", "acknowledged_at": None, "acknowledged_by": None, "note": None},
     )
 
 
@@ -464,6 +507,7 @@ def resolve_some(c: Connection, sla_id: int) -> bool:
     The rule evaluates every task again, so a crash before the change loses no alert.
     """
     sla_cursor.reset_cursor(c, sla_id)
+    c.execute(schema.rule_states.delete().where(schema.rule_states.c.sla_id == sla_id))
     return _close_some(c, _RESOLVE_SOME, sla_id)
 
 
@@ -480,6 +524,7 @@ def _close_some(c: Connection, statement: str, sla_id: int) -> bool:
 def restart_rule(c: Connection, sla_id: int) -> None:
     """Evaluate a changed rule on every task again, and resolve its alerts."""
     sla_cursor.reset_cursor(c, sla_id)
+    c.execute(schema.rule_states.delete().where(schema.rule_states.c.sla_id == sla_id))
     now = timestamps.now()
     c.execute(
         update(schema.alerts)

@@ -29,6 +29,7 @@ ALLOWED = {
     ("schedules", "kind"): ("cron", "every"),
     ("schedules", "overlap"): ("skip", "queue"),
     ("schedules", "missed"): ("run-once", "skip"),
+    ("rule_states", "status"): ("pending", "firing"),
     ("fires", "outcome"): ("submitted", "skipped"),
 }
 """Values of columns that the database checks."""

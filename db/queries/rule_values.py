@@ -1,0 +1,257 @@
+"""Reads of rules of the general form: tasks, runs and schedules, each read once for all rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from db import raw_sql
+from db.states import ACTIVE_SQL, FAILED, RUN_ENDED, as_sql
+
+MAX_CANDIDATES = 500
+"""Waiting tasks of a queue, or of a status, that rules look at; the oldest come first."""
+MAX_RUNS = 50_000
+"""Runs of the past that rules look at."""
+MAX_EARLIER = 200
+"""Latest tasks of a name that are searched for a success."""
+MAX_FIRES = 200
+"""Latest fire times of a schedule that are searched for a success."""
+_ENDED_SQL = as_sql(RUN_ENDED)
+
+
+class CandidateRow(NamedTuple):
+    """A waiting task, or a task with an active run; then the columns of the run are set."""
+
+    uuid: str
+    number: int
+    name: str
+    template: str | None
+    queue: str
+    tags: str
+    status: str
+    created_at: str
+    not_before: str | None
+    retry_at: str | None
+    attempts: int
+    runid: str | None = None
+    pool: str | None = None
+    start_time: str | None = None
+
+
+class RunRow(NamedTuple):
+    """A run that started, and perhaps ended, in the past."""
+
+    runid: str
+    task_id: str
+    number: int
+    name: str
+    template: str | None
+    queue: str
+    pool: str
+    tags: str
+    status: str
+    attempt: int
+    created_at: str
+    start_time: str | None
+    end_time: str | None
+    run_seconds: float | None
+    max_rss: float | None
+    cpu_seconds: float | None
+    log_bytes: int | None
+    exit_code: int | None
+
+
+_TASK = (
+    "t.uuid, t.number, t.name, t.template, t.queue, t.tags, t.status, t.created_at, t.not_before,"
+    " t.retry_at, t.attempts"
+)
+_RUN = (
+    "i.runid, i.task_id, t.number, t.name, t.template, i.queue, i.pool, t.tags, i.status,"
+    " i.attempt, t.created_at, i.start_time, i.end_time, i.run_seconds, i.max_rss, i.cpu_seconds,"
+    " i.log_bytes, i.exit_code"
+)
+
+
+def list_waiting(c: Connection, queues: Iterable[str], before: str) -> list[CandidateRow]:
+    """Return the oldest queued tasks of each queue, submitted before a time."""
+    rows: list[Any] = []
+    for queue in queues:
+        rows += raw_sql.fetch_tuples(
+            c,
+            f"SELECT {_TASK} FROM tasks t WHERE t.queue = ? AND t.status = 'queued' AND"
+            " t.created_at <= ? AND t.deleted_at IS NULL ORDER BY t.created_at LIMIT ?",
+            (queue, before, MAX_CANDIDATES),
+        )
+    return [CandidateRow(*row) for row in rows]
+
+
+def list_not_queued(c: Connection) -> list[CandidateRow]:
+    """Return the first tasks that are held, blocked or waiting for a retry."""
+    rows: list[Any] = []
+    for status in ("blocked", "held", "retrying"):
+        rows += raw_sql.fetch_tuples(
+            c,
+            f"SELECT {_TASK} FROM tasks t WHERE t.status = ? AND t.deleted_at IS NULL"
+            " ORDER BY t.rowid LIMIT ?",
+            (status, MAX_CANDIDATES),
+        )
+    return [CandidateRow(*row) for row in rows]
+
+
+def list_active(c: Connection) -> list[CandidateRow]:
+    """Return the tasks with an active run."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        f"SELECT {_TASK}, i.runid, i.pool, i.start_time FROM instances i CROSS JOIN tasks t ON"
+        f" t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}",
+    )
+    return [CandidateRow(*row) for row in rows]
+
+
+def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[CandidateRow]:
+    """Return waiting tasks by uuid."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        f"SELECT {_TASK} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND"
+        " +t.status IN ('queued', 'blocked', 'held', 'retrying') AND t.deleted_at IS NULL",
+        (json.dumps(list(uuids)),),
+    )
+    return [CandidateRow(*row) for row in rows]
+
+
+def map_fire_times(c: Connection, uuids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return {task uuid: (schedule, fire time)} of tasks that a schedule has submitted."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT task_id, schedule, fire_time FROM fires WHERE task_id IN (SELECT value FROM"
+        " json_each(?)) AND task_id IS NOT NULL",
+        (json.dumps(list(uuids)),),
+    )
+    return {uuid: (schedule, at) for uuid, schedule, at in rows}
+
+
+def list_ended_since(c: Connection, since: str) -> list[RunRow]:
+    """Return the runs that ended from a time on, newest first."""
+    return _list_runs(c, "i.end_time >= ? AND i.end_time IS NOT NULL ORDER BY i.end_time", since)
+
+
+def list_started_since(c: Connection, since: str) -> list[RunRow]:
+    """Return the runs that started from a time on, newest first."""
+    return _list_runs(c, "i.start_time >= ? ORDER BY i.start_time", since)
+
+
+def _list_runs(c: Connection, where: str, since: str) -> list[RunRow]:
+    rows = raw_sql.fetch_tuples(
+        c,
+        f"SELECT {_RUN} FROM instances i CROSS JOIN tasks t ON t.uuid = i.task_id WHERE {where}"
+        " DESC LIMIT ?",
+        (since, MAX_RUNS),
+    )
+    return [RunRow._make(row) for row in rows]
+
+
+class NameFacts(NamedTuple):
+    """Outcomes of the tasks of a name: the last success, and failed runs since it.
+
+    `submitted` and `ended` belong to the latest success; `template` and `queue` to the latest task.
+    """
+
+    submitted: str | None
+    ended: str | None
+    failures: int
+    template: str | None
+    queue: str | None
+
+
+_FAILED_WORDS = {str(status) for status in FAILED}
+
+
+def read_name(c: Connection, name: str) -> NameFacts:
+    """Return the outcomes of the latest tasks of a name."""
+    found = raw_sql.fetch_tuples(
+        c,
+        "SELECT uuid, status, created_at, ended_at, template, queue FROM tasks WHERE name = ?"
+        " ORDER BY rowid DESC LIMIT ?",
+        (name, MAX_EARLIER),
+    )
+    tasks = list(found)
+    if not tasks:
+        return NameFacts(None, None, 0, None, None)
+    succeeded = [(row[3], row[2]) for row in tasks if row[1] == "succeeded" and row[3]]
+    ended, submitted = max(succeeded, default=(None, None))
+    runs = raw_sql.fetch_tuples(
+        c,
+        f"SELECT end_time, status FROM instances WHERE task_id IN (SELECT value FROM json_each(?))"
+        f" AND status IN {_ENDED_SQL} AND end_time IS NOT NULL",
+        (json.dumps([row[0] for row in tasks]),),
+    )
+    failures = 0
+    for _, status in sorted(runs, reverse=True):
+        if status in _FAILED_WORDS:
+            failures += 1
+        elif status == "succeeded":
+            break
+    return NameFacts(submitted, ended, failures, tasks[0][4], tasks[0][5])
+
+
+def list_names(c: Connection, most: int) -> list[str]:
+    """Return the distinct names of tasks, by one step of the index for each."""
+    return raw_sql.fetch_column(
+        c,
+        "WITH RECURSIVE names(name) AS (SELECT (SELECT min(name) FROM tasks) UNION ALL SELECT"
+        " (SELECT min(t.name) FROM tasks t WHERE t.name > names.name) FROM names WHERE names.name"
+        " IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL LIMIT ?",
+        (most,),
+    )
+
+
+def find_schedule_success(c: Connection, schedule: str) -> tuple[str, str] | None:
+    """Return fire time and end of the latest success of a schedule, or None."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT f.fire_time, t.ended_at FROM (SELECT fire_time, task_id FROM fires WHERE"
+        " schedule = ? AND task_id IS NOT NULL ORDER BY fire_time DESC LIMIT ?) f CROSS JOIN tasks"
+        " t ON t.uuid = f.task_id WHERE +t.status = 'succeeded' ORDER BY f.fire_time DESC LIMIT 1",
+        (schedule, MAX_FIRES),
+    )
+    return next(((fire_time, ended) for fire_time, ended in rows), None)
+
+
+def list_missed_fires(c: Connection, since: str) -> list[tuple[str, str]]:
+    """Return (schedule, fire time) of the fire times since a time that were missed."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT schedule, fire_time FROM fires WHERE fire_time >= ? AND outcome = 'missed'",
+        (since,),
+    )
+    return [(schedule, at) for schedule, at in rows]
+
+
+def list_past_runs(c: Connection, template: str | None, name: str, most: int) -> list[RunRow]:
+    """Return the last successful runs of a template, else of a name, newest first."""
+    chosen, word = (
+        ("t.template = ? AND t.ended_at IS NOT NULL ORDER BY t.ended_at", template)
+        if template
+        else ("t.name = ? ORDER BY t.rowid", name)
+    )
+    rows = raw_sql.fetch_tuples(
+        c,
+        f"SELECT {_RUN} FROM (SELECT t.* FROM tasks t WHERE {chosen} DESC LIMIT ?) t CROSS JOIN"
+        " instances i ON i.task_id = t.uuid WHERE i.status = 'succeeded' LIMIT ?",
+        (word, 3 * most, most),
+    )
+    return [RunRow._make(row) for row in rows]
+
+
+def read_change_marks(c: Connection) -> tuple[int, str]:
+    """Return the highest event, and the latest change of a queue or a check-in."""
+    (row,) = raw_sql.fetch_tuples(
+        c,
+        "SELECT coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(updated_at) FROM"
+        " queues), '') || coalesce((SELECT max(updated_at) FROM checkins), '') ||"
+        " coalesce((SELECT max(updated_at) FROM slas), '') || (SELECT count(*) FROM slas)",
+    )
+    return row[0], row[1]
