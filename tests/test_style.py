@@ -36,7 +36,6 @@ COVERING_TESTS = {
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
-    "tests/acceptance/test_import_crontab.py": "cli/user_crontab",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",
     "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
     " tui/screens/dialogs/{choice,item_list,palette*,text_box,text_prompt,theme}",
@@ -58,6 +57,13 @@ COVERING_TESTS = {
     "tests/core/definitions/test_toml_yaml.py": "core/definitions/size_limits",
     "tests/core/schema/test_form_outline.py": "core/schema/form_fields",
     "tests/core/schema/test_parameters.py": "core/schema/error_text core/json_types",
+    "tests/core/rules/test_conditions.py": "core/rules/{amounts,catalog,presets,rule_plan,words}",
+    "tests/core/rules/test_evaluate.py": "core/rules/{active_time,deadlines,window_stats}",
+    "tests/service/rules/test_cases.py": "service/rules/{values,snapshot,run_memory,rings}"
+    " db/queries/{rule_states,rule_values}",
+    "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins}"
+    " db/queries/checkins cli/commands/checkin",
+    "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",
     "tests/core/scheduling/test_explain.py": "core/scheduling/{reasons,waiting_task}",
     "tests/core/scheduling/test_suggestions.py": "core/scheduling/suggestion",
     "tests/db/backup/test_create.py": "db/backup/{catalog,folder,space_errors,verify}",

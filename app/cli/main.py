@@ -19,7 +19,9 @@ EXIT_SIGPIPE = 141
 _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo", "help"})
 """Commands allowed in the folder of a replica without --read-only; others would take the folder for
 an empty home."""
-_READ_ONLY_COMMANDS = frozenset({"completion", "help", "schedule.preview", "version", "wait"})
+_READ_ONLY_COMMANDS = frozenset(
+    {"completion", "help", "schedule.preview", "sla.presets", "sla.schema", "version", "wait"}
+)
 """Commands that change nothing, besides those whose verb is in `READ_ONLY_VERBS`."""
 _GLOBAL_OPTIONS = (
     "--home",

@@ -32,10 +32,10 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "schedule": ("schedules", "submit tasks at fixed times, as cron does"),
     "sla": ("slas", "manage SLA rules"),
     "alert": ("alerts", "list and acknowledge alerts"),
+    "checkin": ("checkin", "report the success of a program outside of Taskdeck"),
     "notify": ("notify", "list and test the channels of notifications"),
     "apply": ("apply_export", "apply a definitions file (queues, templates, schedules, SLAs, …)"),
     "export": ("apply_export", "print all definitions as one file"),
-    "import": ("imports", "take over the crontab of this user, or another one"),
     "status": ("status", "show runtime, queues, pools and alerts"),
     "operations": ("operations", "show the operation log"),
     "undo": ("operations", "undo operations"),
@@ -53,9 +53,7 @@ COMPLETE_COMMAND = "__complete"
 """Hidden command called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
-GROUPS = (
-    "queue", "pool", "template", "schedule", "sla", "alert", "notify", "import", "db", "service",
-)  # fmt: skip
+GROUPS = ("queue", "pool", "template", "schedule", "sla", "alert", "notify", "db", "service")
 
 SECTIONS = (
     (
@@ -65,7 +63,7 @@ SECTIONS = (
             " instances"
         ),
     ),
-    ("definitions", "queue pool template schedule sla alert notify apply export import"),
+    ("definitions", "queue pool template schedule sla alert checkin notify apply export"),
     (
         "runtime and maintenance",
         "status operations undo serve stop service doctor demo db completion help version",
@@ -99,6 +97,7 @@ _FOREIGN_WORDS = {
     "sla ls": "slas",
     "alert ls": "alerts",
     "notify ls": "channels notifications",
+    "apply": "import",
 }
 FOREIGN_COMMANDS = {
     theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()

@@ -122,12 +122,30 @@ def parse_conditions(conditions: Any) -> SlaRule:
     return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)
 
 
+def is_general(conditions: Any) -> bool:
+    """Return whether conditions have the general form (`app.core.rules`), not that of a preset."""
+    return is_object(conditions) and ("when" in conditions or "scope" in conditions)
+
+
+def describe_conditions(conditions: Any) -> str:
+    """Return valid conditions of either form as a sentence."""
+    if is_general(conditions):
+        from app.core.rules import words
+
+        return words.describe_conditions(conditions)
+    return describe_rule(parse_conditions(conditions))
+
+
 def normalize_conditions(conditions: Any) -> dict[str, Any]:
-    """Return conditions in stored form.
+    """Return conditions of either form in stored form.
 
     The conditions are validated, seconds become amounts, counts become numbers, and an empty match
-    is removed.
+    is removed. Conditions of the general form stay as typed.
     """
+    if is_general(conditions):
+        from app.core.rules import rule_plan
+
+        return rule_plan.normalize_conditions(conditions)
     rule, value = parse_conditions(conditions), conditions["value"]
     metric = {"metric": rule.metric} if rule.metric else {}
     match = {"match": dict(rule.match)} if rule.match else {}

@@ -32,11 +32,13 @@ from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.disk_usage import find_largest
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
 from app.runtime.replicator import Replicator
+from app.runtime.rule_probes import RuntimeProbes
 from app.runtime.search_indexer import SearchIndexer
 from app.runtime.usage import UsageSampler, find_disk_trouble, get_trouble_kind, is_disk_space_short
 from app.service import history
 from app.service.database import cleanup, replica
 from app.service.definitions import slas
+from app.service.rules.engine import RuleEngine
 from app.service.tasks import bulk
 from db import defaults as db_defaults
 from db import engine, statement_timer, timestamps
@@ -113,6 +115,7 @@ class Duties:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self._rules_or_alerts = engine.WatchedRead(db, slas.has_rules_or_alerts)
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
+        self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
         self.indexer = SearchIndexer(db)
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
@@ -269,6 +272,7 @@ class Duties:
         if not await self._rules_or_alerts.read():
             return
         await slas.evaluate_if_due(self.db)
+        await self.rules.run_if_due()
 
     async def measure(self) -> None:
         """Measure runs and host, stop runs with too much output, and check the disk."""

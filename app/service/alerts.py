@@ -69,11 +69,11 @@ def list_current(
 
 
 def get_status(alert: alerts.AlertDetail) -> str:
-    """Return the state of an alert: firing, acknowledged, resolved or silenced.
+    """Return the state of an alert: firing, acknowledged, resolved, expired or silenced.
 
     `silenced` applies while the alert is open and its rule is silenced.
     """
-    return "silenced" if alert.silence else alert.alert.status
+    return "silenced" if alert.silence else alert.alert.ending or alert.alert.status
 
 
 def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
@@ -92,6 +92,7 @@ def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
         "value": row.value, "limit": row.limit,
         "metric": (alert.conditions or {}).get("metric"),
         "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
+        "note": row.note,
         "silenced_until": silence.until if silence else None,
         "silenced_by": silence.by if silence else None,
         "silence_reason": silence.reason if silence else None,
@@ -114,7 +115,7 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
             slas.list_runs(
                 c, sla.parse_conditions(rule.conditions), slas.match_similar(c, alert.task)
             )
-            if rule and alert.task
+            if rule and alert.task and not sla.is_general(rule.conditions)
             else []
         ),
         "was": slas.list_high_spells(c, rule) if rule else [],
@@ -131,7 +132,11 @@ def _get_task_times(alert: alerts.AlertDetail) -> dict[str, Any] | None:
 
 
 def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.AlertDetail:
-    if alert.alert.status == "resolved" or alert.conditions is None:
+    if (
+        alert.alert.status == "resolved"
+        or alert.conditions is None
+        or sla.is_general(alert.conditions)
+    ):
         return alert
     rule = sla.parse_conditions(alert.conditions)
     if rule.metric:
@@ -148,12 +153,18 @@ def _refresh(c: Connection, alert: alerts.AlertDetail, now: float) -> alerts.Ale
 # --- acknowledge ------------------------------------------------------------------------
 
 
-async def ack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
+async def ack(call: Call, *, ids: Sequence[str | int], note: str | None = None) -> dict[str, Any]:
     """Acknowledge alerts by id, or all alerts of a rule by its name.
 
-    An acknowledged alert stays open.
+    An acknowledged alert stays open. The acknowledgement ends when the alert resolves or gets
+    worse.
     """
-    return await _apply_to_alerts(call, _acknowledge, ids)
+    kept = _check_reason(note)
+
+    def act(c: Connection, by: str, found: Sequence[int]) -> dict[str, Any]:
+        return _acknowledge(c, by, found, kept)
+
+    return await _apply_to_alerts(call, act, ids)
 
 
 async def unack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
@@ -179,10 +190,10 @@ async def _apply_to_alerts(
     return total
 
 
-def _acknowledge(c: Connection, by: str, ids: Sequence[int]) -> dict[str, Any]:
+def _acknowledge(c: Connection, by: str, ids: Sequence[int], note: str | None) -> dict[str, Any]:
     rows = alerts.list_by_id(c, ids)
     firing = [row for row in rows if row.status == "firing"]
-    alerts.acknowledge(c, [row.id for row in firing], by)
+    alerts.acknowledge(c, [row.id for row in firing], by, note)
     _record_operations(c, by, "ack", firing, "acknowledged")
     return {"done": [_format_done(row, "acknowledged") for row in firing],
             "notes": [_format_note(row) for row in rows if row.status != "firing"]}  # fmt: skip

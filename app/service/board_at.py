@@ -321,7 +321,7 @@ class PastState:
         """
         rule = (
             sla.parse_conditions(json.loads(row.conditions))
-            if row.conditions and row.created_at
+            if row.conditions and row.created_at and not sla.is_general(json.loads(row.conditions))
             else None
         )
         if rule is None or rule.metric or rule.value != row.limit:

@@ -41,7 +41,7 @@ from app.help import list_topics
         (["completion"], "completion for which shell?"),
         (["apply"], "apply which file?"),
         (["export", "--format", "xml"], "--format must be toml or yaml"),
-        (["sla", "create", "x"], "needs --finishes-within, --starts-within, or --metric"),
+        (["sla", "create", "x"], "needs --finishes-within, --starts-within, --preset"),
         (
             ["sla", "create", "x", "--finishes-within", "1h", "--severity", "criticl"],
             "Nearest: critical",

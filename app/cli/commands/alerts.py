@@ -91,7 +91,10 @@ def acknowledge(session: CommandContext, args: Args) -> int:
         raise Usage(
             "ack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls"
         )
-    return report_results(args, session.call("alert.ack", ids=args.ids), _format_alert_result)
+    note = {} if args.note is None else {"note": args.note}
+    return report_results(
+        args, session.call("alert.ack", ids=args.ids, **note), _format_alert_result
+    )
 
 
 def unacknowledge(session: CommandContext, args: Args) -> int:
@@ -165,6 +168,11 @@ def _add_silence_arguments(parser: Parser) -> None:
     _add_ack_arguments(parser)
 
 
+def _add_note_arguments(parser: Parser) -> None:
+    parser.add_option("--note", metavar="TEXT", help="note shown to other users")
+    _add_ack_arguments(parser)
+
+
 def _add_ack_arguments(parser: Parser) -> None:
     parser.add_option(
         "ids",
@@ -178,7 +186,10 @@ def _add_ack_arguments(parser: Parser) -> None:
 COMMANDS = {
     "ls": Command("list firing alerts", list_alerts, _add_ls_arguments),
     "ack": Command(
-        "acknowledge alerts", acknowledge, _add_ack_arguments, "  taskdeck alert ack encode-on-time"
+        "acknowledge alerts",
+        acknowledge,
+        _add_note_arguments,
+        "  taskdeck alert ack encode-on-time",
     ),
     "unack": Command("withdraw an acknowledgement", unacknowledge, _add_ack_arguments),
     "silence": Command(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from app.cli import definition_group, styles, time_format
+from app.cli import definition_group, output, styles, time_format
 from app.cli.parser import (
     TIMEOUT,
     Args,
     Command,
     OneOf,
     Parser,
+    add_json_options,
+    add_row_options,
     parse_pair,
     require_new_name,
     require_one_name,
@@ -34,16 +36,24 @@ COLUMNS = [
     Column("SEVERITY"),
     Column("STATE"),
 ]
+PRESET_COLUMNS = [
+    Column("PRESET", least=8, first=True),
+    Column("LIMIT"),
+    Column("FOR"),
+    Column("FIRES IF", least=12),
+]
+MATCH_KEYS = ("task", "template", "schedule", "queue", "pool")
 FIELDS = ("name", "severity", "enabled", "conditions", "actions", "created_at", "updated_at")
 
 
 def format_sla_row(sla: dict[str, Any]) -> list[Span]:
     """Return one line of `sla ls`."""
     severity, style = styles.SEVERITIES.get(_get_severity(sla), (_get_severity(sla), ""))
+    condition, scope = _format_words(sla)
     return [
         (sanitize(sla["name"]), ""),
-        (sanitize(_format_condition(sla["conditions"])), ""),
-        (sanitize(_format_scope(sla)), ""),
+        (sanitize(condition), ""),
+        (sanitize(scope), ""),
         (sanitize(severity), style),
         _format_state(sla),
     ]
@@ -51,9 +61,10 @@ def format_sla_row(sla: dict[str, Any]) -> list[Span]:
 
 def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `sla show`."""
+    condition, scope = _format_words(sla)
     return [
-        ("condition", _format_condition(sla["conditions"])),
-        ("now" if sla.get("metric") else "of", _format_scope(sla)),
+        ("condition", condition),
+        ("now" if sla.get("metric") else "of", scope),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
         (
@@ -76,6 +87,14 @@ def _format_state(sla: dict[str, Any]) -> Span:
     return ", ".join(alerts) or sla["state"], (
         "broken" if sla["open"].get("firing") else "warn" if alerts else ""
     )
+
+
+def _format_words(sla: dict[str, Any]) -> tuple[str, str]:
+    """Return the condition of a rule, and its scope."""
+    if "when" in sla["conditions"]:
+        scope, _, condition = sla["words"].partition(": ")
+        return condition or scope, scope if condition else ""
+    return _format_condition(sla["conditions"]), _format_scope(sla)
 
 
 def _format_condition(conditions: dict[str, Any]) -> str:
@@ -113,11 +132,17 @@ def _get_severity(sla: dict[str, Any]) -> str:
 def create_sla(session: CommandContext, args: Args) -> int:
     """Create an SLA."""
     name = require_new_name(args, "sla")
+    if args.conditions is not None or args.preset is not None:
+        severity = definition_group.collect_options(args, "severity")
+        answer = session.call("sla.create", name=name, conditions=_build(args), **severity)
+        text = f"sla {sanitize(name)} created: {sanitize(answer['words'])}"
+        return definition_group.print_result(args, answer, text)
     limits = _collect_limits(args)
     if len(limits) != 1:
         raise Usage(
-            "an SLA needs --finishes-within, --starts-within, or --metric with "
-            "--stays-below. Nothing was created."
+            "an SLA needs --finishes-within, --starts-within, --preset, --conditions, or --metric"
+            " with --stays-below. Nothing was created.",
+            "List: taskdeck sla presets",
         )
     if (args.below is None) != (args.metric is None):
         raise Usage(
@@ -126,6 +151,80 @@ def create_sla(session: CommandContext, args: Args) -> int:
         )
     answer = session.call("sla.create", name=name, **limits[0], **_collect_scope(args))
     return definition_group.print_result(args, answer, f"sla {sanitize(name)} created")
+
+
+def _build(args: Args) -> dict[str, Any]:
+    """Return the conditions of a preset, or those typed as JSON."""
+    given = {key: getattr(args, key) for key in MATCH_KEYS if getattr(args, key, None)}
+    if args.tag:
+        given["tags"] = dict(args.tag)
+    if args.conditions is not None:
+        others = {"--preset": args.preset, "--value": args.value, "--for": args.wait, **given}
+        if extra := [word for word, value in others.items() if value]:
+            raise Usage(
+                f"--conditions holds everything and goes without --{extra[0].lstrip('-')}."
+                " Nothing was changed."
+            )
+        return _parse_json(args.conditions)
+    from app.core.rules import presets
+
+    try:
+        return presets.build_conditions(args.preset, args.value, args.wait, given)
+    except ValueError as error:
+        raise Usage(f"--{error}. Nothing was changed.", "List: taskdeck sla presets") from None
+
+
+def _parse_json(text: str) -> dict[str, Any]:
+    """Return the JSON object of an argument, of a file (@FILE), or of standard input (-)."""
+    import json
+
+    try:
+        if text == "-":
+            text = output.read_stdin("the conditions as JSON").decode()
+        elif text.startswith("@"):
+            with open(text[1:], encoding="utf-8") as file:
+                text = file.read()
+        found = json.loads(text)
+    except OSError as error:
+        raise Usage(f"--conditions: {sanitize(text[1:])}: {error.strerror}.") from None
+    except ValueError as error:
+        raise Usage(
+            f"--conditions is no JSON: {sanitize(str(error))}. Nothing was changed."
+        ) from None
+    if not isinstance(found, dict):
+        raise Usage("--conditions must be a JSON object. Nothing was changed.")
+    return found
+
+
+def list_presets(session: CommandContext, args: Args) -> int:
+    """List the presets of `sla create`."""
+    from app.core.rules import presets
+
+    rows = [
+        {"name": name, "words": one.words, "value": one.value, "for": one.wait}
+        for name, one in presets.PRESETS.items()
+    ]
+    return definition_group.print_list(
+        args, rows, PRESET_COLUMNS, _format_preset, tuple(rows[0]), "no presets"
+    )
+
+
+def _format_preset(row: dict[str, Any]) -> list[Span]:
+    return [(row["name"], ""), (row["value"], ""), (row["for"] or units.MISSING, ""),
+            (row["words"], "")]  # fmt: skip
+
+
+def _add_presets_arguments(parser: Parser) -> None:
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "names only, one per line")
+
+
+def print_schema(session: CommandContext, args: Args) -> int:
+    """Print the JSON Schema of conditions."""
+    from app.core.rules import conditions
+
+    output.print_json(conditions.make_json_schema())
+    return 0
 
 
 def _collect_limits(args: Args) -> list[dict[str, Any]]:
@@ -148,10 +247,13 @@ def set_sla(session: CommandContext, args: Args) -> int:
     """Change an SLA."""
     name = require_one_name(args, "sla")
     limits = _collect_limits(args)
+    general = _collect_general(args)
     if len(limits) > 1 or args.on and args.off:
         raise Usage("give only one limit, and only one of --on and --off. Nothing was changed.")
+    scope = definition_group.collect_options(args, "severity") if general else _collect_scope(args)
     changes = (
-        _collect_scope(args)
+        scope
+        | general
         | (limits[0] if limits else {})
         | ({"enabled": args.on} if args.on or args.off else {})
     )
@@ -163,6 +265,11 @@ def set_sla(session: CommandContext, args: Args) -> int:
     return definition_group.print_result(
         args, session.call("sla.set", name=name, **changes), f"sla {sanitize(name)} changed"
     )
+
+
+def _collect_general(args: Args) -> dict[str, Any]:
+    is_given = args.conditions is not None or args.preset is not None
+    return {"conditions": _build(args)} if is_given else {}
 
 
 def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) -> None:
@@ -206,6 +313,22 @@ def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) ->
         help="only tasks with this tag; repeatable",
     )
     parser.add_option(
+        "--schedule", type=kind, metavar="NAME", help="only this schedule; with --preset"
+    )
+    parser.add_option("--pool", type=kind, metavar="POOL", help="only this pool; with --preset")
+    parser.add_option(
+        "--preset", metavar="PRESET", help="a common rule; list: taskdeck sla presets"
+    )
+    parser.add_option("--value", metavar="LIMIT", help="limit of the preset: 30m, 100, 90%%, 06:00")
+    parser.add_option(
+        "--for", dest="wait", metavar="TIME", help="how long the preset's limit must be broken"
+    )
+    parser.add_option(
+        "--conditions",
+        metavar="JSON",
+        help="conditions of the general form; @FILE or - reads them; see: taskdeck sla schema",
+    )
+    parser.add_option(
         "--severity",
         type=OneOf(*styles.SEVERITIES),
         metavar="WORD",
@@ -220,6 +343,8 @@ def _add_set_arguments(parser: Parser) -> None:
 
 
 EXAMPLES = """\
+  taskdeck sla create media-long --preset queue-length --value 200 --for 2m --queue media
+  taskdeck sla create etl-by-six --preset succeeds-by --value '06:00 mon-fri' --task nightly-etl
   taskdeck sla create encode-on-time --finishes-within 45m --template encode
   taskdeck sla create replica-fresh --metric replica-lag --stays-below 5m --severity critical"""
 
@@ -233,5 +358,7 @@ COMMANDS = {
         _add_set_arguments,
         "  taskdeck sla set encode-on-time --finishes-within 1h",
     ),
+    "presets": Command("list the presets of sla create", list_presets, _add_presets_arguments),
+    "schema": Command("print the JSON Schema of conditions", print_schema, add_json_options),
     "rm": definition_group.make_name_command("sla", "rm", "remove an SLA", "removed"),
 }

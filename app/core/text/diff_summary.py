@@ -95,7 +95,7 @@ def _format_rule(conditions: Any) -> str:
     from app.core import sla
 
     try:
-        return sanitize(sla.describe_rule(sla.parse_conditions(conditions)))
+        return sanitize(sla.describe_conditions(conditions))
     except (ValueError, TypeError):
         return ""
 

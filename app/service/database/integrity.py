@@ -23,7 +23,7 @@ from db.maintenance.value_checks import DocumentChecks
 from db.queries import operations, task_numbers
 from db.readonly import MAX_FAULTS, open_read_only
 
-VALIDATORS: DocumentChecks = {("slas", "conditions"): sla.parse_conditions}
+VALIDATORS: DocumentChecks = {("slas", "conditions"): sla.normalize_conditions}
 """Parsers of columns that accept any document in the database."""
 
 

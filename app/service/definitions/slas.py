@@ -13,6 +13,7 @@ from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Storage, Usage
 from app.service import sla_metrics
 from app.service.context import Call
+from app.service.rules import descriptions as general_rules
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection, Database
@@ -60,6 +61,11 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
 
     def read(c: Connection) -> dict[str, Any]:
         row = require_rule(c, name)
+        if sla.is_general(row.conditions):
+            return {
+                "name": name, "limit": None, "metric": None, "unit": None, "now": None,
+                "stands": None, "runs": [], "was": list_high_spells(c, row),
+            }  # fmt: skip
         rule = sla.parse_conditions(row.conditions)
         return {
             "name": name,
@@ -99,10 +105,17 @@ def _add_state(
     silence: alerts.Silence | None,
     resolved: tuple[int, str | None],
 ) -> dict[str, Any]:
-    rule = sla.parse_conditions(row.conditions)
     silences = (
         {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     )
+    if sla.is_general(row.conditions):
+        return {
+            **row._asdict(), **general_rules.describe_rule(row), "open": counts,
+            "state": _find_general_state(row, counts, silence), "silence": silences,
+            "severity": sla.get_severity(row.priority), "late": resolved[0],
+            "last_late": resolved[1],
+        }  # fmt: skip
+    rule = sla.parse_conditions(row.conditions)
     metric = sla_metrics.describe_state(c, rule)
     return {
         **row._asdict(),
@@ -116,6 +129,14 @@ def _add_state(
         "late": resolved[0],
         "last_late": resolved[1],
     }
+
+
+def _find_general_state(
+    row: SlaRow, counts: Mapping[str, int], silence: alerts.Silence | None
+) -> str:
+    if not row.enabled or silence:
+        return "silenced" if row.enabled else "off"
+    return next((word for word in ("firing", "acknowledged", *counts) if counts.get(word)), "ok")
 
 
 def _find_state(
@@ -169,7 +190,7 @@ def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
 
     Return at most a dozen {"since", "until"}, oldest first; none for a rule about tasks.
     """
-    if not sla_metrics.is_metric(row):
+    if not sla_metrics.is_metric(row) and not sla.is_general(row.conditions):
         return []
     found = alerts.list_intervals(
         c, row.id, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED
@@ -178,20 +199,24 @@ def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
 
 
 async def create(
-    call: Call, *, name: str, preset: str, value: Any, metric: str | None = None,
+    call: Call, *, name: str, preset: str = "", value: Any = None, metric: str | None = None,
     template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
+    conditions: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Create an SLA rule from a preset; `metric` belongs to `stays-below`.
+    """Create an SLA rule from a preset, or from `conditions` of either form.
 
-    Raise Conflict if the name exists.
+    `metric` belongs to `stays-below`. Raise Conflict if the name exists.
     """
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
-    values = _make_columns(
-        preset, value, metric, {key: word for key, word in match.items() if word}, severity
-    )
+    if conditions is None:
+        values = _make_columns(
+            preset, value, metric, {key: word for key, word in match.items() if word}, severity
+        )
+    else:
+        values = _make_general_columns(conditions, severity)
 
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
@@ -211,7 +236,7 @@ async def set_(
     call: Call, *, name: str, preset: str | None = None, value: Any = None,
     metric: str | None = None, template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None,
-    enabled: bool | None = None,
+    enabled: bool | None = None, conditions: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Change an SLA rule. None keeps a value, an empty text removes a match condition.
 
@@ -223,7 +248,9 @@ async def set_(
     asked = {"preset": preset, "value": value, "metric": metric}
     if all(
         word is None
-        for word in (asked | match | {"severity": severity, "enabled": enabled}).values()
+        for word in (
+            asked | match | {"severity": severity, "enabled": enabled, "conditions": conditions}
+        ).values()
     ):
         raise Usage(
             "nothing to set. Options: --finishes-within, --starts-within, --template, --severity,"
@@ -232,7 +259,11 @@ async def set_(
 
     def plan(c: Connection) -> tuple[SlaRow, dict[str, Any]]:
         row = require_rule(c, name)
-        values = _merge_changes(row, asked, match, severity, enabled)
+        values = (
+            _merge_changes(row, asked, match, severity, enabled)
+            if conditions is None and not sla.is_general(row.conditions)
+            else _merge_general(row, {**asked, **match}, conditions, severity, enabled)
+        )
         if definitions.count_sla_users(c, row.id)["pool"]:
             check_pool(name, values["conditions"])
         if values["conditions"] != row.conditions:
@@ -304,6 +335,33 @@ def _merge_changes(
             "enabled": row.enabled if enabled is None else enabled}  # fmt: skip
 
 
+def _merge_general(
+    row: SlaRow,
+    words: Mapping[str, Any],
+    conditions: Any,
+    severity: str | None,
+    enabled: bool | None,
+) -> dict[str, Any]:
+    """Return the columns of a rule with conditions of the general form."""
+    if any(word is not None for word in words.values()):
+        raise Usage(
+            f"sla {sanitize(row.name)} has conditions of the general form: give them as a whole."
+            " Nothing was changed.",
+            f"Change it with: taskdeck sla set {sanitize(row.name)} --conditions JSON",
+        )
+    if not (enabled is None or isinstance(enabled, bool)):
+        raise Usage("enabled must be true or false. Nothing was changed.")
+    values = _make_general_columns(
+        row.conditions if conditions is None else conditions,
+        sla.get_severity(row.priority) if severity is None else severity,
+    )
+    return {
+        "conditions": values["conditions"],
+        "priority": values["priority"] if severity is not None else row.priority,
+        "enabled": row.enabled if enabled is None else enabled,
+    }
+
+
 async def rm(call: Call, *, name: str) -> dict[str, Any]:
     """Delete an SLA rule that is not in use.
 
@@ -343,12 +401,22 @@ def check_match(
     """
     match = conditions.get("match", {})
     for kind, names in (("template", templates), ("queue", queues)):
-        if kind in match and match[kind] not in names:
-            raise lookup.make_unknown_name(kind, match[kind], list(names))
+        if sla.is_general(conditions):
+            asked = general_rules.list_exact_names(match.get(kind))
+        else:
+            asked = [match[kind]] if kind in match else []
+        for name in asked:
+            if name not in names:
+                raise lookup.make_unknown_name(kind, name, list(names))
 
 
 def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
     """Raise Refused if a pool refers to a rule about a metric."""
+    if sla.is_general(conditions) and conditions.get("scope") in ("host", "taskdeck"):
+        raise Refused(
+            f"sla {sanitize(name)} is about {conditions['scope']}, not about queues or tasks: no"
+            " pool can use it."
+        )
     if metric := conditions.get("metric"):
         raise Refused(
             f"sla {sanitize(name)} is about {metric} of Taskdeck itself, "
@@ -356,14 +424,28 @@ def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
         )
 
 
-def _make_columns(
-    preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str
-) -> dict[str, Any]:
+def _make_general_columns(conditions: Any, severity: str) -> dict[str, Any]:
+    _check_severity(severity)
+    try:
+        checked = sla.normalize_conditions(conditions)
+    except ValueError as error:
+        raise Usage(f"{error}. Nothing was changed.", "See: taskdeck sla schema") from None
+    priority = sla.SEVERITIES[severity]
+    return {"conditions": checked, "actions": {}, "priority": priority, "enabled": True}
+
+
+def _check_severity(severity: str) -> None:
     if severity not in sla.SEVERITIES:
         raise Usage(
             "severity must be critical, warning or info, not"
             f' "{truncate(sanitize(str(severity)), 40)}".'
         )
+
+
+def _make_columns(
+    preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str
+) -> dict[str, Any]:
+    _check_severity(severity)
     try:
         conditions = sla.normalize_conditions(
             {"preset": preset, "value": value, "match": match}
@@ -404,7 +486,7 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     One call handles a page or two of alerts; if more are left, `next_due` is now.
     """
     now = moment.timestamp()
-    rows = [row for row in definitions.list_slas(c) if row.enabled]
+    rows = _list_preset_rules(c)
     resolved, failures, more = _follow_events(c, rows, now)
     figures = sla_metrics.find_changes(c, rows, now)
     alerts.fire_alerts(c, figures.fired)
@@ -420,6 +502,12 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     )
 
 
+def _list_preset_rules(c: Connection) -> list[SlaRow]:
+    """Return the enabled rules that are not of the general form."""
+    rows = definitions.list_slas(c)
+    return [row for row in rows if row.enabled and not sla.is_general(row.conditions)]
+
+
 def has_rules_or_alerts(c: Connection) -> bool:
     """Return whether there is a rule to evaluate, or an alert to resolve."""
     return any(row.enabled for row in definitions.list_slas(c)) or alerts.has_open_alerts(c)
@@ -431,7 +519,7 @@ def has_work(c: Connection, moment: datetime) -> bool:
     The function only reads, so an idle runtime writes nothing.
     """
     now = moment.timestamp()
-    rows = [row for row in definitions.list_slas(c) if row.enabled]
+    rows = _list_preset_rules(c)
     on_tasks = [row for row in rows if not sla_metrics.is_metric(row)]
     return (
         _has_events(c, bool(on_tasks))
@@ -442,7 +530,7 @@ def has_work(c: Connection, moment: datetime) -> bool:
 
 def find_unreadable_metrics(c: Connection, moment: datetime) -> dict[str, str]:
     """Return {metric: why it cannot be read} for the metrics of all rules."""
-    return sla_metrics.find_unreadable(c, definitions.list_slas(c), moment.timestamp())
+    return sla_metrics.find_unreadable(c, _list_preset_rules(c), moment.timestamp())
 
 
 def _has_events(c: Connection, has_rules: bool) -> bool:

@@ -123,7 +123,7 @@ def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) ->
 
     A rule attached to pools applies only to tasks of these pools.
     """
-    if sla_metrics.is_metric(rule):
+    if sla_metrics.is_metric(rule) or sla.is_general(rule.conditions):
         return False
     match = rule.conditions.get("match", {})
     mine = {"template": row.template, "queue": row.queue, "task": row.name}

@@ -181,12 +181,14 @@ def delete_rules(rules: Sequence[RuleRow]) -> list[Request]:
 
 def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
     conditions = rule.facts["conditions"]
-    args = {
-        "name": rule.name,
-        "preset": conditions["preset"],
-        "value": conditions["value"],
-        **(conditions.get("match") or {}),
-    }
+    args = {"name": rule.name, "conditions": conditions}
+    if "preset" in conditions:
+        args = {
+            "name": rule.name,
+            "preset": conditions["preset"],
+            "value": conditions["value"],
+            **(conditions.get("match") or {}),
+        }
     args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
     made = Request(
         "sla.create", {**args, "severity": rule.severity}, "Restored rule", object=rule.name

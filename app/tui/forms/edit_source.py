@@ -117,9 +117,9 @@ def convert_rule(row: SourceRow) -> dict[str, Any]:
     own = {name: match.get(name) or "" for name in ("template", "queue", "task")}
     metric = conditions.get("metric")
     timed = not metric or metrics.get_unit(metric) == metrics.SECONDS
-    limit = format_duration(row["limit"]) if timed else str(conditions["value"])
+    limit = format_duration(row["limit"]) if timed else str(conditions.get("value", ""))
     more = {
-        "preset": metric or conditions["preset"],
+        "preset": metric or conditions.get("preset", ""),
         "value": limit,
         "tag": match.get("tag") or {},
         "enabled": bool(row["enabled"]),

@@ -1,0 +1,40 @@
+"""`taskdeck checkin`: report the success of a program that Taskdeck does not run."""
+
+from __future__ import annotations
+
+from app.cli import definition_group
+from app.cli.parser import Args, Command, Parser, add_json_options
+from app.core.text.sanitize import find_name_error, sanitize
+from app.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from app.cli.context import CommandContext
+
+
+def check_in(session: CommandContext, args: Args) -> int:
+    """Report a success."""
+    if len(args.names) != 1:
+        raise Usage("who checks in? Give one name: taskdeck checkin NAME")
+    name = args.names[0]
+    if wrong := find_name_error(name):
+        raise Usage(f"the name {wrong}. Nothing was stored.")
+    note = {} if args.note is None else {"note": args.note}
+    answer = session.call("checkin", name=name, **note)
+    return definition_group.print_result(args, answer, f"{sanitize(name)} checked in")
+
+
+def _add_arguments(parser: Parser) -> None:
+    parser.add_option("names", nargs="*", metavar="NAME", help="name of the program or job")
+    parser.add_option("--note", metavar="TEXT", help="note stored with the check-in")
+    add_json_options(parser)
+
+
+COMMANDS = {
+    "checkin": Command(
+        "report the success of a program outside of Taskdeck",
+        check_in,
+        _add_arguments,
+        "  pg_dump app > app.sql && taskdeck checkin app-dump",
+    )
+}

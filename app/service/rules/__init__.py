@@ -1,0 +1,1 @@
+"""Evaluation of SLA rules of the general form."""

@@ -1,0 +1,442 @@
+"""One pass of the rules of the general form: read, decide in memory, write what changed.
+
+A pass reads a snapshot on a reader's connection, and writes only changes, so a pass that changes
+nothing writes nothing. An alert of a rule is live under its fingerprint, the rule and the subject.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from app.core import sla
+from app.core.rules import active_time, alert_state, rule_plan
+from app.core.rules.alert_state import FIRING, SubjectState
+from app.core.rules.evaluate import Verdict, evaluate
+from app.core.rules.rule_plan import RulePlan
+from app.service.rules.probes import Probes
+from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
+from app.service.rules.values import SubjectValues, read_level
+from db import timestamps
+from db.engine import Connection, Database
+from db.queries import alerts, definitions, rule_states, rule_values
+from db.queries.rule_states import RuleStateRow
+from db.rows import SlaRow
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 5.0
+"""Seconds between two passes without a change."""
+MAX_ALERTS = 500
+"""Live alerts of a rule, and changes of one transaction."""
+GAP = 60.0
+"""Seconds between two passes after which rules were not evaluated: "while down"."""
+SHORT = 80
+
+
+class Rule(NamedTuple):
+    """A rule with its plan; `since` is when it began to apply."""
+
+    row: SlaRow
+    plan: RulePlan
+    since: float
+
+
+class Change(NamedTuple):
+    """Change of one subject of a rule: its next state, and what happens to the alert.
+
+    `action` is `fire`, `resolve`, `expire`, `escalate` or "".
+    """
+
+    rule: SlaRow
+    subject: str
+    state: SubjectState | None
+    due: float | None
+    action: str
+    alert: Mapping[str, Any]
+
+
+class Outcome(NamedTuple):
+    """Changes of a pass, and the UNIX time of the next one at the latest."""
+
+    changes: Sequence[Change]
+    next_at: float
+
+
+class RuleEngine:
+    """Evaluates the rules of one home. One pass runs at a time."""
+
+    def __init__(self, db: Database, probes: Probes) -> None:
+        self.db, self.memory = db, Memory(probes)
+        self.next_at = 0.0
+        self._last_pass: float | None = None
+        self._marks: Any = None
+        self._plans: dict[int, tuple[str, RulePlan | None]] = {}
+        self.broken: dict[str, str] = {}
+        """{rule: why it cannot be evaluated}, which only another program can cause."""
+
+    async def run_if_due(self) -> Outcome | None:
+        """Run a pass after a change, at a due time, and every five seconds."""
+        now = timestamps.utcnow().timestamp()
+        marks = await self.db.read(rule_values.read_change_marks)
+        is_back = self._last_pass is not None and now < self._last_pass
+        if marks == self._marks and now < self.next_at and not is_back:
+            return None
+        self._marks = marks
+        return await self.run()
+
+    async def run(self) -> Outcome:
+        """Run a pass now."""
+        now = timestamps.utcnow().timestamp()
+        outcome = await self.db.read(self.decide, now)
+        for at in range(0, len(outcome.changes), MAX_ALERTS):
+            await self.db.write(apply_changes, outcome.changes[at : at + MAX_ALERTS], now)
+        self._last_pass = now
+        self.next_at = outcome.next_at
+        return outcome
+
+    # --- decide ----------------------------------------------------------------------------
+
+    def decide(self, c: Connection, now: float) -> Outcome:
+        """Return the changes of a pass at a UNIX time."""
+        rules = self.list_rules(c)
+        if not rules:
+            return Outcome((), now + INTERVAL)
+        states = _group_states(rule_states.list_states(c))
+        known = [
+            subject.removeprefix("task:")
+            for found in states.values()
+            for subject in found
+            if subject.startswith("task:")
+        ]
+        snapshot = Snapshot(c, now, self.memory, [rule.plan for rule in rules], known)
+        self._fill_rings(snapshot, rules)
+        firing = {
+            rule.row.name
+            for rule in rules
+            if any(state.phase == FIRING for state in states.get(rule.row.id, {}).values())
+        }
+        gap = self._last_pass is None or now - self._last_pass > GAP
+        found: list[Change] = []
+        next_at = now + INTERVAL
+        for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
+            judge = _RulePass(snapshot, rule, states.get(rule.row.id, {}), firing, gap)
+            found += judge.run()
+            next_at = min(next_at, judge.next_at)
+            if judge.is_firing:
+                firing.add(rule.row.name)
+        return Outcome(found, max(now + 0.001, next_at))
+
+    def list_rules(self, c: Connection) -> list[Rule]:
+        """Return the enabled rules of the general form, each parsed once."""
+        found: list[Rule] = []
+        for row in definitions.list_slas(c):
+            if row.enabled and sla.is_general(row.conditions):
+                plan = self._get_plan(row)
+                if plan is not None:
+                    found.append(Rule(row, plan, timestamps.to_unix(row.updated_at)))
+        return found
+
+    def _get_plan(self, row: SlaRow) -> RulePlan | None:
+        version, plan = self._plans.get(row.id, ("", None))
+        if version != row.updated_at:
+            try:
+                plan = rule_plan.make_plan(row.conditions)
+                self.broken.pop(row.name, None)
+            except ValueError as error:
+                log.error("sla %s cannot be evaluated: %s", row.name, error)
+                plan, self.broken[row.name] = None, str(error)
+            self._plans[row.id] = (row.updated_at, plan)
+        return plan
+
+    def _fill_rings(self, snapshot: Snapshot, rules: Sequence[Rule]) -> None:
+        """Add the values that windows of the rules need."""
+        spans: dict[str, float] = {}
+        for ref in {ref for rule in rules for ref in rule.plan.refs}:
+            if ref.metric == "host.disk_full_in_hours":
+                spans["host.disk_free"] = 3600.0
+            elif ref.is_windowed and ref.metric.split(".")[0] in (
+                "queue", "pool", "host", "taskdeck"
+            ):  # fmt: skip
+                spans[ref.metric] = max(spans.get(ref.metric, 0.0), ref.window, ref.rate_over)
+        for metric, span in spans.items():
+            for subject in _list_ring_subjects(snapshot, metric):
+                value = _read_ring_value(snapshot, metric, subject)
+                self.memory.rings.add(metric, subject, snapshot.now, value, span)
+
+
+def _list_ring_subjects(snapshot: Snapshot, metric: str) -> Iterable[str]:
+    family = metric.partition(".")[0]
+    return {"queue": snapshot.queues, "pool": snapshot.pools}.get(family, (family,))
+
+
+def _read_ring_value(snapshot: Snapshot, metric: str, subject: str) -> float | None:
+    if metric == "host.disk_free":
+        return snapshot.host.get("disk_free")
+    from app.core.rules.evaluate import MetricRef
+
+    return read_level(snapshot, MetricRef(metric), subject, snapshot.now).value
+
+
+def _group_states(rows: Sequence[RuleStateRow]) -> dict[int, dict[str, SubjectState]]:
+    found: dict[int, dict[str, SubjectState]] = {}
+    for row in rows:
+        found.setdefault(row.sla_id, {})[row.subject] = SubjectState(
+            row.status,
+            timestamps.to_unix(row.since),
+            timestamps.to_unix(row.fired_at) if row.fired_at else None,
+            timestamps.to_unix(row.clear_since) if row.clear_since else None,
+            bool(row.escalated),
+        )
+    return found
+
+
+class _Group(NamedTuple):
+    """Verdict on what makes one alert, with the subject that decides it."""
+
+    verdict: Verdict
+    subject: Subject
+    many: int = 1
+
+
+class _RulePass:
+    """Evaluation of one rule in one pass."""
+
+    def __init__(
+        self, snapshot: Snapshot, rule: Rule, states: Mapping[str, SubjectState],
+        firing: set[str], gap: bool,
+    ) -> None:  # fmt: skip
+        self._snapshot, self._rule, self._states, self._gap = snapshot, rule, states, gap
+        self._plan, self._now = rule.plan, snapshot.now
+        self._is_inhibited = any(name in firing for name in rule.plan.conditions.inhibited_by)
+        self.next_at = self._now + INTERVAL
+        self.is_firing = False
+
+    def run(self) -> list[Change]:
+        """Return the changes of all subjects of the rule."""
+        edge = active_time.find_next_change(self._plan.periods, self._now)
+        self._look_again(edge)
+        if not active_time.is_active(self._plan.periods, self._now):
+            return [self._step(key, None, None) for key in self._states]
+        groups = self._judge_all()
+        changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
+        changes += [self._step_gone(key) for key in self._states if key not in groups]
+        return [change for change in changes if change is not None and self._is_change(change)]
+
+    def _is_change(self, change: Change) -> bool:
+        before = self._states.get(change.subject)
+        return bool(change.action) or change.state != before
+
+    def _judge_all(self) -> dict[str, _Group]:
+        """Return the verdicts that are true, or concern a subject with a state, by alert."""
+        groups: dict[str, _Group] = {}
+        room = MAX_ALERTS - len(self._states)
+        oldest = self._now - self._plan.min_age
+        for subject in self._list_subjects():
+            key = self._get_key(subject)
+            is_young = subject.candidate is not None and subject.age_start > oldest
+            if is_young and key not in self._states:
+                self._look_again(subject.age_start + self._plan.min_age + 0.001)
+                continue
+            verdict = self._judge(subject)
+            self._look_again(verdict.next_at)
+            if not verdict.state and key not in self._states:
+                continue
+            before = groups.get(key)
+            if before is None and key not in self._states:
+                if room <= 0:
+                    continue
+                room -= 1
+            groups[key] = _join(before, _Group(verdict, subject))
+        return groups
+
+    def _list_subjects(self) -> Iterable[Subject]:
+        pools = self._snapshot.pools_of_rules.get(self._rule.row.id)
+        for subject in self._snapshot.list_subjects(self._plan):
+            if rule_plan.is_matched(self._plan.match, subject.labels) and (
+                pools is None or subject.labels.pool in pools
+            ):
+                yield subject
+
+    def _judge(self, subject: Subject) -> Verdict:
+        values = SubjectValues(self._snapshot, subject, self._rule.since)
+        verdict = evaluate(
+            self._plan.conditions.when,
+            values.read,
+            values.read_times(self._plan.has_forecast),
+            self._now,
+        )
+        if subject.run is not None and timestamps.to_unix(subject.run.end_time or "") < (
+            self._rule.since
+        ):
+            return verdict._replace(state=False)
+        if verdict.state is None and self._plan.covers_ended and subject.candidate is not None:
+            # The alert of a failure waits for a success: a new attempt has no exit code yet.
+            return verdict._replace(is_warming=True)
+        if verdict.state is None and not verdict.is_warming:
+            return verdict._replace(state=self._plan.conditions.on_no_data == "alert")
+        return verdict
+
+    def _get_key(self, subject: Subject) -> str:
+        group = self._plan.group
+        if group == self._plan.base:
+            return subject.key
+        return "rule" if group == "rule" else f"{group}:{getattr(subject.labels, group) or ''}"
+
+    # --- step ------------------------------------------------------------------------------
+
+    def _step(self, key: str, group: _Group | None, before: SubjectState | None) -> Change:
+        before = before or self._states.get(key)
+        verdict = group.verdict if group else None
+        if verdict is not None and verdict.state is None and before and before.phase == FIRING:
+            # A window that is not full after a start must not end an alert.
+            return Change(self._rule.row, key, before, before.fired_at, "", {})
+        step = alert_state.advance(
+            before,
+            bool(verdict and verdict.state),
+            verdict.since if verdict else self._now,
+            self._now,
+            self._plan.timing,
+            self._is_inhibited,
+        )
+        self._look_again(step.next_at)
+        self.is_firing |= step.state is not None and step.state.phase == FIRING
+        alert = self._make_alert(key, group, step) if step.change else {}
+        return Change(self._rule.row, key, step.state, step.next_at, step.change, alert)
+
+    def _step_gone(self, key: str) -> Change:
+        """Return the change of a subject that is not there any more."""
+        before = self._states[key]
+        if before.phase != FIRING:
+            return Change(self._rule.row, key, None, None, "", {})
+        is_old = before.fired_at is not None and self._now - before.fired_at >= DAY
+        action = "expire" if self._plan.covers_ended and is_old else "resolve"
+        return Change(self._rule.row, key, None, None, action, {})
+
+    def _make_alert(
+        self, key: str, group: _Group | None, step: alert_state.Step
+    ) -> Mapping[str, Any]:
+        row = self._rule.row
+        if step.change == "resolve" or group is None or step.state is None:
+            return {"text": group.verdict.text, "value": group.verdict.value} if group else {}
+        escalate = self._plan.conditions.escalate
+        if step.change == "escalate" and escalate is not None:
+            return {"severity": escalate.severity}
+        fired_at = step.state.fired_at or self._now
+        text = self._describe(group, fired_at)
+        subject = group.subject
+        is_instance = subject.kind == "instance" and self._plan.group == "instance"
+        return {
+            "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority),
+            "status": "firing",
+            "task_id": subject.key.removeprefix("task:") if is_instance else None,
+            "object": self._get_title(key, group), "text": text, "short": text[:SHORT],
+            "value": _get_finite(group.verdict.value), "limit": _get_finite(group.verdict.limit),
+            "fired_at": timestamps.from_unix(fired_at), "resolved_at": None,
+            "fingerprint": make_fingerprint(row.id, key),
+        }  # fmt: skip
+
+    def _describe(self, group: _Group, fired_at: float) -> str:
+        text = group.verdict.text
+        if group.many > 1:
+            text = f"{group.many} of them, first {group.subject.title}: {text}"
+        wait = self._plan.timing.wait
+        if wait:
+            from app.core.rules.amounts import format_seconds
+
+            text += f" for {format_seconds(wait)}"
+        if self._gap and fired_at < self._now - INTERVAL:
+            text += ", while down"
+        return text
+
+    def _get_title(self, key: str, group: _Group) -> str:
+        if self._plan.group == self._plan.base:
+            return group.subject.title
+        if key == "rule":
+            return alerts.SYSTEM_OBJECT if self._plan.base != "instance" else "all tasks"
+        kind, _, name = key.partition(":")
+        return name if kind == "task" else f"{kind} {name}"
+
+    def _look_again(self, at: float | None) -> None:
+        if at is not None and at > self._now:
+            self.next_at = min(self.next_at, at)
+
+
+def _join(before: _Group | None, one: _Group) -> _Group:
+    """Return the verdict of a group: true if any of its subjects is."""
+    if before is None:
+        return one
+    if not one.verdict.state:
+        return before
+    if not before.verdict.state:
+        return one
+    earliest = before if before.verdict.since <= one.verdict.since else one
+    return earliest._replace(many=before.many + 1)
+
+
+def _get_finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < 1e300 else None
+
+
+def make_fingerprint(sla_id: int, subject: str) -> str:
+    """Return the fingerprint of the alert of a rule and a subject."""
+    return f"{sla_id}/{subject}"
+
+
+# --- write ------------------------------------------------------------------------------
+
+
+def apply_changes(c: Connection, changes: Sequence[Change], now: float) -> None:
+    """Store states and change alerts, in the caller's transaction.
+
+    Changes of a rule that was edited since the pass read it are dropped.
+    """
+    current = rule_states.list_current_rules(c, list({change.rule.id for change in changes}))
+    valid = [
+        change for change in changes
+        if current.get(change.rule.id) == (change.rule.updated_at, True)
+    ]  # fmt: skip
+    rule_states.store_states(
+        c, [_to_row(change, change.state) for change in valid if change.state is not None]
+    )
+    rule_states.delete_states(
+        c, [(change.rule.id, change.subject) for change in valid if change.state is None]
+    )
+    _change_alerts(c, valid, now)
+
+
+def _to_row(change: Change, state: SubjectState) -> RuleStateRow:
+    return RuleStateRow(
+        change.rule.id,
+        change.subject,
+        state.phase,
+        timestamps.from_unix(state.since),
+        None if state.fired_at is None else timestamps.from_unix(state.fired_at),
+        None if state.clear_since is None else timestamps.from_unix(state.clear_since),
+        None if change.due is None else timestamps.from_unix(change.due),
+        int(state.is_escalated),
+    )
+
+
+def _change_alerts(c: Connection, changes: Sequence[Change], now: float) -> None:
+    alerts.fire_alerts(c, [change.alert for change in changes if change.action == "fire"])
+    ended = [change for change in changes if change.action in ("resolve", "expire")]
+    escalated = [change for change in changes if change.action == "escalate"]
+    prints = [make_fingerprint(one.rule.id, one.subject) for one in [*ended, *escalated]]
+    live = alerts.map_live(c, prints) if prints else {}
+    rows = []
+    for change in ended:
+        if alert := live.get(make_fingerprint(change.rule.id, change.subject)):
+            rows.append({
+                "key": alert.id, "resolved_at": timestamps.from_unix(now),
+                "text": alert.text, "short": alert.short, "value": alert.value,
+                "ending": "expired" if change.action == "expire" else None,
+            })  # fmt: skip
+    alerts.resolve_alerts(c, rows)
+    raised = [
+        (alert.id, change.alert["severity"])
+        for change in escalated
+        if (alert := live.get(make_fingerprint(change.rule.id, change.subject)))
+    ]
+    alerts.escalate_alerts(c, raised)

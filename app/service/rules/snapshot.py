@@ -1,0 +1,416 @@
+"""Data of one pass of the rules: subjects and facts, each read once for all rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from app.core.rules.rule_plan import Labels, RulePlan, list_exact_names
+from app.core.rules.window_stats import find_percentile
+from app.service import dispatch_view
+from app.service.rules.probes import Probes
+from app.service.rules.rings import Rings
+from app.service.rules.run_memory import (
+    RememberedRun,
+    RunMemory,
+    make_ended_memory,
+    make_started_memory,
+)
+from db import timestamps
+from db.engine import Connection
+from db.queries import checkins, reads, rule_values, schedules
+from db.queries.rule_values import CandidateRow, NameFacts, RunRow
+from db.rows import PoolRow, QueueRow, ScheduleRow
+
+DAY = 86400.0
+MAX_NAMES = 5000
+"""Distinct task names, and schedules, that rules look at."""
+FORECAST_RUNS, MIN_FORECAST_RUNS = 50, 3
+"""Past runs that a forecast uses, and needs at least."""
+REREAD_AFTER = 300.0
+"""Seconds after which the outcomes of a name are read again without a new run."""
+
+
+class Subject(NamedTuple):
+    """Something that a rule judges.
+
+    `key` is stored, `title` is shown. `name` is that of the queue, task or schedule. An instance
+    has a candidate row, or the row of its ended run.
+    """
+
+    kind: str
+    key: str
+    title: str
+    name: str
+    labels: Labels
+    candidate: CandidateRow | None = None
+    run: RunRow | None = None
+    fire_time: str | None = None
+
+    @property
+    def age_start(self) -> float:
+        """Return the earliest UNIX time from which an age of an instance counts."""
+        if self.candidate is None:
+            return 0.0
+        times = [self.candidate.created_at, self.fire_time or self.candidate.created_at]
+        return timestamps.to_unix(min(times))
+
+
+class Memory:
+    """Facts that the engine keeps between passes."""
+
+    def __init__(self, probes: Probes) -> None:
+        self.probes = probes
+        self.rings = Rings()
+        self.ended: RunMemory = make_ended_memory()
+        self.started: RunMemory = make_started_memory()
+        self.names: dict[str, tuple[float, NameFacts]] = {}
+        self.schedules: dict[str, tuple[float, tuple[str, str] | None]] = {}
+        self.baselines: dict[tuple[str, str, str, int], tuple[float, Sequence[RunRow]]] = {}
+
+
+class Snapshot:
+    """One consistent reading of the database at a UNIX time."""
+
+    def __init__(
+        self, c: Connection, now: float, memory: Memory, plans: Sequence[RulePlan],
+        known_tasks: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.c, self.now, self.memory = c, now, memory
+        self._plans = plans
+        self._known_tasks = known_tasks
+        """Tasks with a state, which are read although others are older."""
+        self._grouped: dict[tuple[str, float, str], dict[str, list[RememberedRun]]] = {}
+        self._update_runs()
+
+    def _update_runs(self) -> None:
+        refs = [ref for plan in self._plans for ref in plan.refs]
+        spans = [ref.window for ref in refs if ref.metric.startswith("instance.") and ref.window]
+        spans += [ref.window or DAY for ref in refs if ref.metric == "task.success_ratio"]
+        if any(plan.covers_ended for plan in self._plans):
+            spans.append(DAY)
+        if any(ref.metric.startswith(("task.", "schedule.")) for ref in refs):
+            spans.append(60.0)
+        if spans or any(plan.base in ("task", "schedule") for plan in self._plans):
+            self.memory.ended.update(self.c, self.now, max([60.0, *spans]))
+        starts = [
+            ref.rate_over or ref.window or 300.0
+            for ref in refs
+            if ref.metric in ("instance.attempt", "queue.drain_rate")
+        ]
+        if starts:
+            self.memory.started.update(self.c, self.now, max(starts))
+
+    # --- queues, pools, schedules ----------------------------------------------------------
+
+    @cached_property
+    def queues(self) -> Mapping[str, QueueRow]:
+        return {row.name: row for row in reads.list_queues(self.c)}
+
+    @cached_property
+    def pools(self) -> Mapping[str, PoolRow]:
+        return {row.name: row for row in reads.list_pools(self.c)}
+
+    @cached_property
+    def pools_of_rules(self) -> Mapping[int, frozenset[str]]:
+        """Return {rule id: pools that refer to it}."""
+        found: dict[int, set[str]] = {}
+        for pool in self.pools.values():
+            if pool.sla_id is not None:
+                found.setdefault(pool.sla_id, set()).add(pool.name)
+        return {key: frozenset(names) for key, names in found.items()}
+
+    @cached_property
+    def counters(self) -> Mapping[tuple[str, str], int]:
+        return reads.read_counters(self.c)
+
+    @cached_property
+    def schedules(self) -> Mapping[str, ScheduleRow]:
+        return {row.name: row for row in schedules.list_all(self.c)[:MAX_NAMES]}
+
+    @cached_property
+    def checkins(self) -> Mapping[str, float]:
+        """Return {name: UNIX time of the latest check-in}."""
+        return {row.name: timestamps.to_unix(row.at) for row in checkins.list_checkins(self.c)}
+
+    @cached_property
+    def missed(self) -> Mapping[str, list[float]]:
+        """Return the missed fire times of the longest window, by schedule."""
+        refs = [ref for plan in self._plans for ref in plan.refs]
+        span = max(
+            [ref.window or ref.rate_over or DAY for ref in refs if ref.metric == "schedule.missed"],
+            default=DAY,
+        )
+        found: dict[str, list[float]] = {}
+        since = timestamps.from_unix(self.now - span)
+        for name, at in rule_values.list_missed_fires(self.c, since):
+            found.setdefault(name, []).append(timestamps.to_unix(at))
+        return found
+
+    @cached_property
+    def host(self) -> Mapping[str, float | None]:
+        return self.memory.probes.read_host()
+
+    @cached_property
+    def database_path(self) -> Path:
+        from db.queries import metrics
+
+        return metrics.find_database_path(self.c)
+
+    # --- instances -------------------------------------------------------------------------
+
+    @cached_property
+    def instances(self) -> Sequence[Subject]:
+        """Return waiting and active instances, the oldest first."""
+        ages = [plan.min_age for plan in self._plans if plan.base == "instance"]
+        before = timestamps.from_unix(self.now - min(ages, default=0.0) + 1)
+        rows = [
+            *rule_values.list_active(self.c),
+            *rule_values.list_waiting(self.c, self.queues, before),
+            *rule_values.list_not_queued(self.c),
+            *rule_values.list_by_uuid(self.c, self._known_tasks),
+        ]
+        unique = {row.uuid: row for row in reversed(rows)}
+        fires = rule_values.map_fire_times(self.c, list(unique)) if unique else {}
+        subjects = [self._make_instance(row, fires.get(row.uuid)) for row in unique.values()]
+        return sorted(subjects, key=_get_age_key)
+
+    def _make_instance(self, row: CandidateRow, fire: tuple[str, str] | None) -> Subject:
+        queue = self.queues.get(row.queue)
+        pool = row.pool or (queue.pool if queue else None)
+        tags: Mapping[str, str] = json.loads(row.tags) if row.tags and row.tags != "{}" else {}
+        labels = Labels(
+            row.name, row.template, fire[0] if fire else None, row.queue, pool, tags
+        )  # fmt: skip
+        return Subject(
+            "instance", f"task:{row.uuid}", f"#{row.number} {row.name}", row.name, labels,
+            row, None, fire[1] if fire else None,
+        )  # fmt: skip
+
+    @cached_property
+    def failed_instances(self) -> Sequence[Subject]:
+        """Return the runs of the last day that no later success of the same name followed."""
+        active = {one.key for one in self.instances}
+        ended = sorted(self.memory.ended.list_since(self.now - DAY, self.now), key=_get_at)
+        successes = {one.row.name: one.at for one in ended if one.row.status == "succeeded"}
+        latest = {one.row.task_id: one for one in ended}
+        kept = [
+            one
+            for one in reversed(latest.values())
+            if f"task:{one.row.task_id}" not in active
+            and (one.at >= successes.get(one.row.name, 0.0) or one.row.status == "succeeded")
+            and one.row.status != "cancelled"
+        ]
+        return [self._make_ended(one.row) for one in kept[: rule_values.MAX_CANDIDATES]]
+
+    def _make_ended(self, row: RunRow) -> Subject:
+        tags: Mapping[str, str] = json.loads(row.tags) if row.tags else {}
+        labels = Labels(row.name, row.template, None, row.queue, row.pool, tags)
+        title = f"#{row.number} {row.name}"
+        return Subject("instance", f"task:{row.task_id}", title, row.name, labels, None, row)
+
+    # --- subjects of a kind ----------------------------------------------------------------
+
+    def list_subjects(self, plan: RulePlan) -> Iterable[Subject]:
+        """Return the subjects that a rule may judge."""
+        if plan.base == "instance":
+            ended = self.failed_instances if plan.covers_ended else ()
+            return [*self.instances, *ended]
+        if plan.base == "task":
+            return self._list_tasks(plan)
+        return {
+            "schedule": self._schedule_subjects, "queue": self._queue_subjects,
+            "pool": self._pool_subjects, "host": self._host_subjects,
+            "taskdeck": self._taskdeck_subjects,
+        }[plan.base]  # fmt: skip
+
+    @cached_property
+    def _queue_subjects(self) -> Sequence[Subject]:
+        return [
+            Subject("queue", f"queue:{row.name}", f"queue {row.name}", row.name,
+                    Labels(queue=row.name, pool=row.pool))
+            for row in self.queues.values()
+        ]  # fmt: skip
+
+    @cached_property
+    def _pool_subjects(self) -> Sequence[Subject]:
+        return [
+            Subject("pool", f"pool:{name}", f"pool {name}", name, Labels(pool=name))
+            for name in self.pools
+        ]
+
+    @cached_property
+    def _host_subjects(self) -> Sequence[Subject]:
+        return [Subject("host", "host", "the host", "host", Labels())]
+
+    @cached_property
+    def _taskdeck_subjects(self) -> Sequence[Subject]:
+        return [Subject("taskdeck", "taskdeck", "taskdeck", "taskdeck", Labels())]
+
+    @cached_property
+    def _schedule_subjects(self) -> Sequence[Subject]:
+        found: list[Subject] = []
+        for row in self.schedules.values():
+            template, queue = row.task.get("template"), row.task.get("queue") or "default"
+            name = row.task.get("name") or template
+            pool = self.queues[queue].pool if queue in self.queues else None
+            labels = Labels(name, template, row.name, queue, pool)
+            title = f"schedule {row.name}"
+            found.append(Subject("schedule", f"schedule:{row.name}", title, row.name, labels))
+        return found
+
+    def _list_tasks(self, plan: RulePlan) -> Iterable[Subject]:
+        exact = list_exact_names(plan.match.task)
+        is_exact = plan.match.task is not None and len(exact) == len(plan.match.task)
+        names = exact if is_exact else [*self._task_names, *exact]
+        return [self._make_task(name) for name in dict.fromkeys(names)]
+
+    @cached_property
+    def _task_names(self) -> Sequence[str]:
+        known = rule_values.list_names(self.c, MAX_NAMES)
+        return [*dict.fromkeys([*known, *self.checkins])]
+
+    def _make_task(self, name: str) -> Subject:
+        facts = self.get_name(name)
+        queue = self.queues.get(facts.queue or "")
+        labels = Labels(name, facts.template, None, facts.queue, queue.pool if queue else None)
+        return Subject("task", f"name:{name}", name, name, labels)
+
+    # --- facts -----------------------------------------------------------------------------
+
+    @cached_property
+    def _changed_names(self) -> frozenset[str]:
+        return frozenset(one.row.name for one in self.memory.ended.newest)
+
+    def get_name(self, name: str) -> NameFacts:
+        """Return the outcomes of the tasks of a name."""
+        read_at, facts = self.memory.names.get(name, (float("-inf"), None))
+        is_old = not 0 <= self.now - read_at < REREAD_AFTER
+        is_changed = name in self._changed_names and read_at != self.now
+        if facts is None or is_old or is_changed:
+            facts = rule_values.read_name(self.c, name)
+            self.memory.names[name] = (self.now, facts)
+        return facts
+
+    def get_schedule_success(self, name: str) -> tuple[str, str] | None:
+        """Return fire time and end of the latest success of a schedule."""
+        read_at, found = self.memory.schedules.get(name, (float("-inf"), None))
+        is_known = 0 <= self.now - read_at < REREAD_AFTER and name not in self._ended_schedules
+        if is_known or read_at == self.now:
+            return found
+        found = rule_values.find_schedule_success(self.c, name)
+        self.memory.schedules[name] = (self.now, found)
+        return found
+
+    @cached_property
+    def _ended_schedules(self) -> frozenset[str]:
+        uuids = [one.row.task_id for one in self.memory.ended.newest]
+        fires = rule_values.map_fire_times(self.c, uuids) if uuids else {}
+        return frozenset(schedule for schedule, _ in fires.values())
+
+    def group_runs(self, kind: str, span: float, label: str) -> Mapping[str, list[RememberedRun]]:
+        """Return the runs that ended or started in a window, by a label of theirs."""
+        key = (kind, span, label)
+        if key not in self._grouped:
+            memory = self.memory.ended if kind == "ended" else self.memory.started
+            groups: dict[str, list[RememberedRun]] = {}
+            for one in memory.list_since(self.now - span, self.now):
+                groups.setdefault(_get_label(one.row, label), []).append(one)
+            self._grouped[key] = groups
+        return self._grouped[key]
+
+    @cached_property
+    def schedule_names(self) -> Mapping[str, set[str]]:
+        """Return {task name: schedules with a task of that name}."""
+        found: dict[str, set[str]] = {}
+        for row in self.schedules.values():
+            name = row.task.get("name") or row.task.get("template")
+            if name:
+                found.setdefault(name, set()).add(row.name)
+        return found
+
+    def get_past_runs(self, subject: Subject, runs: int) -> Sequence[RunRow]:
+        """Return the last successful runs of the template or name of an instance."""
+        key = (subject.labels.template or "", subject.name, "", runs)
+        read_at, found = self.memory.baselines.get(key, (float("-inf"), ()))
+        if not 0 <= self.now - read_at < 30.0:
+            found = rule_values.list_past_runs(
+                self.c, subject.labels.template, subject.name, runs
+            )  # fmt: skip
+            self.memory.baselines[key] = (self.now, found)
+        return found
+
+    # --- forecasts -------------------------------------------------------------------------
+
+    def find_expected_end(self, subject: Subject, now: float) -> tuple[float, float] | None:
+        """Return when a waiting or active instance will probably end, as a range."""
+        row = subject.candidate
+        if row is None:
+            return None
+        if row.runid is None:
+            found = self._waiting_ends.get(row.number)
+            return (now + found[0], now + found[1]) if found else None
+        usual = self._find_usual(subject)
+        if usual is None or row.start_time is None:
+            return None
+        began = timestamps.to_unix(row.start_time)
+        return max(now, began + usual[0]), max(now, began + usual[1])
+
+    def _find_usual(self, subject: Subject) -> tuple[float, float] | None:
+        """Return the 10th and the 90th percentile of the usual run time."""
+        runs = self.get_past_runs(subject, FORECAST_RUNS)
+        known = [row.run_seconds for row in runs if row.run_seconds is not None]
+        if len(known) < MIN_FORECAST_RUNS:
+            return None
+        return find_percentile(known, 10), find_percentile(known, 90)
+
+    @cached_property
+    def _waiting_ends(self) -> Mapping[int, tuple[float, float]]:
+        """Return {task number: seconds until the expected end} of waiting tasks."""
+        cache = dispatch_view.get_cache(self.c)
+        view = dispatch_view.read_view(self.c, cache)
+        found: dict[int, tuple[float, float]] = {}
+        for pool in view.pools:
+            queues = tuple(queue for queue in view.queues if queue.pool == pool.name)
+            names = {queue.name for queue in queues}
+            part = replace(
+                view,
+                pools=(pool,),
+                queues=queues,
+                active=tuple(run for run in view.active if run.queue in names),
+                later=tuple(one for one in view.later if one.task.queue in names),
+            )
+            found |= cache.forecast(part, may_lag=True).may_end
+        return found
+
+    def find_end_of_next(self, subject: Subject) -> tuple[float, float] | None:
+        """Return the expected end of the run that comes next: at once, or at its fire time."""
+        usual = self._find_usual(subject)
+        if usual is None:
+            return None
+        schedule = self.schedules.get(subject.labels.schedule or "") or next(
+            (self.schedules[name] for name in sorted(self.schedule_names.get(subject.name, ()))),
+            None,
+        )
+        begin = self.now
+        if schedule and schedule.due_at:
+            begin = max(begin, timestamps.to_unix(schedule.due_at))
+        return begin + usual[0], begin + usual[1]
+
+
+def _get_age_key(one: Subject) -> tuple[float, int]:
+    return one.age_start, one.candidate.number if one.candidate else 0
+
+
+def _get_at(one: RememberedRun) -> float:
+    return one.at
+
+
+def _get_label(row: RunRow, label: str) -> str:
+    return {"task": row.name, "queue": row.queue, "pool": row.pool, "instance": row.task_id}.get(
+        label, ""
+    )

@@ -1,0 +1,314 @@
+"""The engine: crashes, downtime, acknowledgements, inhibition, groups, and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, NotFound, Refused, Usage
+from app.service import alerts
+from app.service.definitions import apply, queues, slas
+from app.service.rules import checkins
+from tests.service.calls import execute_sql
+from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+
+pytestmark = pytest.mark.database
+HOUR, DAY = 3600.0, 86400.0
+DEPTH = {"metric": "queue.depth", "op": ">", "value": 0}
+FAILED = {"metric": "instance.exit_code", "op": "!=", "value": 0}
+
+
+@pytest.fixture
+async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
+    async with open_virtual_home(tmp_path, monkeypatch) as found:
+        yield found
+
+
+def make(scope: str, when: Any, **more: Any) -> dict[str, Any]:
+    return {"scope": scope, "when": when, **more}
+
+
+async def test_a_pass_that_changes_nothing_writes_nothing(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH, **{"for": "10s"}))
+    await home.submit()
+    await home.advance(30)
+    before = home.call.db.changes
+    await home.advance(60)
+    assert home.call.db.changes == before
+    assert home.take_log() == [(10, "fire")]
+
+
+async def test_pending_time_survives_a_crash(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH, **{"for": "1m"}))
+    await home.submit()
+    await home.advance(40)
+    home.restart()
+    await home.advance(30)
+    assert home.take_log() == [(60, "fire")]
+    home.restart()
+    await home.advance(30)
+    assert home.take_log() == []
+    assert len(await home.list_alerts()) == 1
+
+
+async def test_an_alert_that_fires_after_downtime_says_so(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH, **{"for": "1m"}))
+    await home.submit()
+    await home.advance(10)
+    home.restart()
+    await home.skip(HOUR)
+    await home.advance(10)
+    (alert,) = await home.list_alerts()
+    assert alert["text"] == "queued tasks 1 (limit 0) for 1m, while down"
+    assert [action for _, action in home.take_log()] == ["fire"]
+
+
+async def test_a_repeated_pass_after_a_crash_keeps_one_live_alert(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH))
+    await home.submit()
+    outcome = await home.call.db.read(home.engine.decide, home.now)
+    from app.service.rules.engine import apply_changes
+
+    for _ in range(2):
+        await home.call.db.write(apply_changes, outcome.changes, home.now)
+    assert len(await home.list_alerts()) == 1
+
+
+async def test_an_acknowledgement_ends_when_the_alert_gets_worse(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH, escalate={"after": "1h"}))
+    task = await home.submit()
+    await home.advance(10)
+    (alert,) = await home.list_alerts()
+    await alerts.ack(home.call, ids=[alert["id"]], note="I look at it")
+    (alert,) = await home.list_alerts()
+    assert (alert["status"], alert["note"]) == ("acknowledged", "I look at it")
+    await home.advance(HOUR)
+    (alert,) = await home.list_alerts()
+    assert (alert["status"], alert["severity"], alert["note"]) == ("firing", "critical", None)
+    await home.start_run(task)
+    await home.advance(5)
+    assert [action for _, action in home.take_log()] == ["fire", "escalate", "resolve"]
+    assert (await home.list_alerts())[0]["status"] == "resolved"
+
+
+async def test_a_rule_is_quiet_while_another_one_fires(home: VirtualHome):
+    await home.add_rule(make("host", {"metric": "host.memory_ratio", "op": ">", "value": 0.9}),
+                        "memory")  # fmt: skip
+    await home.add_rule(make("queue", DEPTH, inhibited_by="memory"), "long")
+    home.probes.host["memory_ratio"] = 0.95
+    task = await home.submit()
+    await home.advance(30)
+    assert [alert["sla"] for alert in await home.list_alerts()] == ["memory"]
+    home.probes.host["memory_ratio"] = 0.5
+    await home.advance(10)
+    found = {alert["sla"]: alert["status"] for alert in await home.list_alerts()}
+    assert found == {"memory": "resolved", "long": "firing"}
+    await home.start_run(task)
+    await home.advance(5)
+
+
+async def test_a_failure_stays_until_the_next_success_of_the_name(home: VirtualHome):
+    await home.add_rule(make("instance", FAILED))
+    await home.run_task("sync", 3)
+    await home.advance(HOUR)
+    (alert,) = await home.list_alerts()
+    assert (alert["status"], alert["text"]) == ("firing", "exit code 3 (not 0)")
+    home.restart()
+    await home.run_task("other", 0)
+    await home.advance(10)
+    assert home.take_log() == [(0, "fire")]
+    await home.run_task("sync", 0)
+    await home.advance(10)
+    assert [action for _, action in home.take_log()] == ["resolve"]
+
+
+async def test_a_failure_without_success_expires_after_a_day(home: VirtualHome):
+    await home.add_rule(make("instance", FAILED))
+    await home.run_task("sync", 1)
+    await home.advance(10)
+    await home.skip(DAY)
+    await home.advance(10)
+    assert (await home.list_alerts())[0]["status"] == "expired"
+
+
+async def test_one_alert_for_each_group(home: VirtualHome):
+    when = {"metric": "instance.queued_seconds", "op": ">", "value": "1m"}
+    await home.add_rule(make("instance", when, for_each="task"))
+    for name in ("a", "a", "a", "b"):
+        await home.submit(name)
+    await home.advance(70)
+    found = {alert["object"]: alert["text"] for alert in await home.list_alerts()}
+    assert found.keys() == {"a", "b"} and found["a"].startswith("3 of them, first #1 a: queued")
+
+
+async def test_a_rule_of_a_pool_covers_the_queues_of_the_pool(home: VirtualHome):
+    await queues.pool_create(home.call, name="gpu", cpu=1, memory=1024)
+    await queues.queue_create(home.call, name="train", pool="gpu", capacity=1)
+    await home.add_rule(make("queue", DEPTH))
+    await queues.pool_set(home.call, name="gpu", sla="rule")
+    await home.submit("a")
+    await home.submit("b", queue="train")
+    await home.advance(10)
+    assert [alert["object"] for alert in await home.list_alerts()] == ["queue train"]
+
+
+async def test_a_pool_cannot_use_a_rule_about_the_host(home: VirtualHome):
+    await home.add_rule(make("host", {"metric": "host.cpu_ratio", "op": ">", "value": 0.9}))
+    with pytest.raises(Refused, match="about host"):
+        await queues.pool_set(home.call, name="default", sla="rule")
+
+
+async def test_a_program_that_does_not_check_in_is_noticed(home: VirtualHome):
+    when = {"metric": "task.seconds_since_success", "op": ">", "value": "1h"}
+    await home.add_rule(make("task", when, match={"task": "app-dump"}))
+    await home.advance(HOUR - 10)
+    assert home.take_log() == []
+    await home.advance(20)
+    assert home.take_log() == [(HOUR + 0.001, "fire")]
+    await checkins.check_in(home.call, name="app-dump", note="ok")
+    await home.advance(5)
+    assert [action for _, action in home.take_log()] == ["resolve"]
+    with pytest.raises(Usage):
+        await checkins.check_in(home.call, name="a\nb")
+
+
+async def test_a_run_takes_longer_than_its_usual_time(home: VirtualHome):
+    when = {"metric": "instance.run_seconds", "op": ">",
+            "baseline": {"stat": "median", "runs": 5, "factor": 1.5}}  # fmt: skip
+    await home.add_rule(make("instance", when))
+    for _ in range(3):
+        await home.run_task("encode", seconds=100)
+    run = await home.start_run(await home.submit("encode"))
+    began = home.now - home.start
+    await home.advance(149)
+    assert home.take_log() == []
+    await home.advance(10)
+    assert home.take_log() == [(began + 150.001, "fire")]
+    await home.end_run(run)
+
+
+async def test_a_forecast_fires_before_the_deadline(home: VirtualHome):
+    when = {"forecast": {"reference": "queued_at", "offset": "3m"}}
+    await home.add_rule(make("instance", when, match={"task": "encode"}))
+    for _ in range(4):
+        await home.run_task("encode", seconds=100)
+    task = await home.submit("encode")
+    submitted = home.now
+    await home.advance(60)
+    assert home.take_log() == []
+    await home.skip(60)
+    await home.start_run(task)
+    await home.advance(1)
+    ((at, action),) = home.take_log()
+    assert action == "fire" and home.start + at < submitted + 180
+    (alert,) = await home.list_alerts()
+    assert "expected to end" in alert["text"] and "due" in alert["text"]
+
+
+async def test_a_deadline_notices_a_task_that_never_starts(home: VirtualHome):
+    when = {"deadline": {"reference": "queued_at", "offset": "10m"}}
+    await home.add_rule(make("instance", when))
+    await home.submit(hold=True)
+    await home.advance(620)
+    assert home.take_log() == [(600, "fire")]
+
+
+async def test_no_data_alerts_only_on_request(home: VirtualHome):
+    when = {"metric": "taskdeck.replica_lag_seconds", "op": ">", "value": "5m"}
+    await home.add_rule(make("taskdeck", when), "quiet")
+    await home.add_rule(make("taskdeck", when, on_no_data="alert"), "strict")
+    await home.advance(10)
+    (alert,) = await home.list_alerts()
+    assert (alert["sla"], alert["text"]) == ("strict", "replica age: no data")
+
+
+async def test_a_window_after_a_start_ends_no_alert(home: VirtualHome):
+    when = {"metric": "host.cpu_ratio", "stat": "mean", "window": "1m", "op": ">", "value": 0.8}
+    await home.add_rule(make("host", when))
+    home.probes.host["cpu_ratio"] = 0.9
+    await home.advance(70)
+    assert [action for _, action in home.take_log()] == ["fire"]
+    home.restart()
+    await home.advance(120)
+    assert home.take_log() == []
+
+
+async def test_a_rule_applies_only_in_its_hours(home: VirtualHome):
+    active = {"days": "mon-fri", "from": "08:00", "to": "18:00", "tz": "UTC"}
+    await home.add_rule(make("queue", DEPTH, active_time=active))
+    await home.submit()
+    await home.skip(8 * HOUR - 20)
+    await home.advance(60)
+    assert home.take_log() == [(8 * HOUR, "fire")]
+    await home.skip(10 * HOUR - 60)
+    await home.advance(60)
+    assert home.take_log() == [(18 * HOUR, "resolve")]
+
+
+async def test_a_change_of_the_rule_starts_it_again(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH))
+    await home.submit()
+    await home.advance(5)
+    await slas.set_(home.call, name="rule", enabled=False)
+    await home.advance(5)
+    assert [alert["status"] for alert in await home.list_alerts()] == ["resolved"]
+    await slas.set_(home.call, name="rule", enabled=True)
+    await home.advance(5)
+    assert [action for _, action in home.take_log()] == ["fire", "fire"]
+    changed = make("queue", {**DEPTH, "value": 5})
+    await slas.set_(home.call, name="rule", conditions=changed)
+    assert (await slas.show(home.call, name="rule"))["words"].endswith("queued tasks over 5")
+    await slas.rm(home.call, name="rule")
+    await home.advance(5)
+    assert await execute_sql(home.call, "SELECT count(*) FROM rule_states") == [(0,)]
+
+
+async def test_general_conditions_are_set_as_a_whole(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH))
+    with pytest.raises(Usage, match="as a whole"):
+        await slas.set_(home.call, name="rule", value="5m")
+    with pytest.raises(Conflict):
+        await home.add_rule(make("queue", DEPTH))
+    with pytest.raises(Usage, match=r"conditions\.when\.metric"):
+        await home.add_rule(make("queue", {**DEPTH, "metric": "queue.dept"}), "other")
+    with pytest.raises(NotFound, match="media"):
+        await home.add_rule(make("queue", DEPTH, match={"queue": "media"}), "other")
+
+
+async def test_apply_and_export_keep_the_general_form(home: VirtualHome):
+    text = (
+        '[slas.deep]\nseverity = "critical"\nconditions = { scope = "queue", match = { queue ='
+        ' "default" }, when = { metric = "queue.depth", op = ">", value = 100 }, for = "1m" }\n'
+    )
+    await apply.apply(home.call, text=text)
+    exported = await apply.export(home.call)
+    assert 'scope = "queue"' in exported and 'for = "1m"' in exported
+    found = await apply.apply(home.call, text=text, dry_run=True)
+    assert [change["change"] for change in found["changes"]] == ["same"]
+    row = await slas.show(home.call, name="deep")
+    assert row["words"] == "queue default: queued tasks over 100 for 1m"
+
+
+async def test_a_rule_has_at_most_500_live_alerts(home: VirtualHome):
+    await home.add_rule(make("instance", FAILED | {"metric": "instance.attempt", "value": 9}))
+    for _ in range(510):
+        await home.submit()
+    await home.advance(6)
+    assert len(await home.list_alerts()) == 500
+
+
+async def test_conditions_that_another_program_stored_break_no_other_rule(home: VirtualHome):
+    await home.add_rule(make("queue", DEPTH), "good")
+    await home.add_rule(make("queue", DEPTH), "bad")
+    await execute_sql(
+        home.call, "UPDATE slas SET conditions = '{\"scope\": \"x\", \"when\": 1}', updated_at ="
+        " updated_at || 'x' WHERE name = 'bad'",
+    )  # fmt: skip
+    await home.submit()
+    await home.advance(5)
+    assert home.engine.broken.keys() == {"bad"}
+    assert [alert["sla"] for alert in await home.list_alerts()] == ["good"]
+    assert "cannot be evaluated" in (await slas.show(home.call, name="bad"))["words"]
