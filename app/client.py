@@ -31,7 +31,7 @@ READ_ONLY_VERBS = frozenset({
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export",
     "history", "instances", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
-    "queue.show", "review", "schedule.ls", "schedule.show",
+    "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
     "show", "sla.history", "sla.ls",
     "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
@@ -43,8 +43,8 @@ SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
 UNREPEATABLE_VERBS = frozenset({
     "apply", "db.repair", "definition.set", "front", "notify.test", "pool.create",
     "pool.rm", "queue.create",
-    "queue.rm", "retry", "rm", "schedule.backfill", "schedule.create", "schedule.rm",
-    "schedule.run", "schedule.skip_next", "sla.create", "sla.rm", "template.create",
+    "queue.rm", "retry", "rm", "schedule.backfill", "schedule.create", "schedule.import",
+    "schedule.rm", "schedule.run", "schedule.skip_next", "sla.create", "sla.rm", "template.create",
     "template.rm", "undo",
 })  # fmt: skip
 """Verbs whose effect or answer could differ when sent again after a lost answer."""

@@ -119,7 +119,7 @@ class QueuePositionRow(NamedTuple):
 
 
 class TaskListText(NamedTuple):
-    """A long list: rows as JSON text, their number, and the waiting tasks' uuids."""
+    """A long list: rows as JSON text, their number, and the uuids of the first waiting tasks."""
 
     lines: str
     found: int

@@ -36,6 +36,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",
+    "tests/acceptance/test_import_crontab.py": "cli/user_crontab",
     "tests/acceptance/test_in_process.py": "runtime/embedded tui/in_process",
     "tests/acceptance/test_every_key.py": "tui/navigation tui/screens/{base_*,task_actions}"
     " tui/screens/dialogs/{choice,item_list,palette*,text_box,text_prompt,theme}",

@@ -16,6 +16,7 @@ GROUP_TOPICS = {
     "sla": "sla",
     "alert": "sla",
     "notify": "notifications",
+    "import": "crontab",
     "db": "backup restore data-model",
     "service": "service",
 }

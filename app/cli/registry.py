@@ -36,6 +36,7 @@ COMMAND_INDEX: dict[str, tuple[str, str]] = {
     "notify": ("notify", "list and test the channels of notifications"),
     "apply": ("apply_export", "apply a definitions file (queues, templates, schedules, SLAs, …)"),
     "export": ("apply_export", "print all definitions as one file"),
+    "import": ("imports", "take over the crontab of this user, or another one"),
     "status": ("status", "show runtime, queues, pools and alerts"),
     "operations": ("operations", "show the operation log"),
     "undo": ("operations", "undo operations"),
@@ -53,7 +54,9 @@ COMPLETE_COMMAND = "__complete"
 """Hidden command called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
-GROUPS = ("queue", "pool", "template", "schedule", "sla", "alert", "notify", "db", "service")
+GROUPS = (
+    "queue", "pool", "template", "schedule", "sla", "alert", "notify", "import", "db", "service",
+)  # fmt: skip
 
 SECTIONS = (
     (
@@ -63,7 +66,7 @@ SECTIONS = (
             " instances"
         ),
     ),
-    ("definitions", "queue pool template schedule sla alert checkin notify apply export"),
+    ("definitions", "queue pool template schedule sla alert checkin notify apply export import"),
     (
         "runtime and maintenance",
         "status operations undo serve stop service doctor demo db completion help version",
@@ -97,7 +100,6 @@ _FOREIGN_WORDS = {
     "sla ls": "slas",
     "alert ls": "alerts",
     "notify ls": "channels notifications",
-    "apply": "import",
 }
 FOREIGN_COMMANDS = {
     theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()

@@ -24,6 +24,7 @@ from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
 from app.service.definitions import apply, editor, queues, slas, templates
 from app.service.rules import checkins
+from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
 from app.service.tasks import actions, detail, pages, submit, views, wait
 from app.service.undo import undo
@@ -122,6 +123,8 @@ VERBS: dict[str, Verb] = {
         "schedule.run": schedule_verbs.run,
         "schedule.skip_next": schedule_verbs.skip_next,
         "schedule.backfill": schedule_verbs.backfill,
+        "schedule.preview_import": imports.preview_import,
+        "schedule.import": imports.import_lines,
         "apply": apply.apply,
         "export": apply.export,
         "away": since_last_visit.summarize_since,

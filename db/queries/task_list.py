@@ -34,22 +34,26 @@ class _Part(NamedTuple):
     wanted: TaskFilter
 
 
+_LISTED = (
+    f"SELECT json_group_array(json_array({', '.join(f't.{name}' for name in LIST_COLUMNS)})),"
+    " count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
+)
+_WAITING = (
+    "SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE +t.status IN"
+    f" {as_sql(WAITING)} LIMIT ?"
+)
+
+
 def list_as_text(
-    c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]
+    c: Connection, *, limit: int = 0, waiting: int = 0, **conditions: Unpack[TaskFilter]
 ) -> TaskListText:
-    """Return matching tasks as JSON text, in the order of `list_rowids`.
+    """Return matching tasks as JSON text, in the order of `list_rowids`, and the first `waiting`.
 
     SQLite builds the text, six times as fast as by way of Python objects.
     """
-    columns = ", ".join(f"t.{name}" for name in LIST_COLUMNS)
-    listed = (
-        f"SELECT json_group_array(json_array({columns})), count(*), json_group_array(t.uuid) FILTER"
-        f" (WHERE t.status IN {as_sql(WAITING)}) FROM json_each(?) j CROSS JOIN tasks t ON"
-        " t.rowid = j.value"
-    )
     rowids = json.dumps(list_rowids(c, limit=limit, **conditions))
-    ((lines, count, waiting),) = raw_sql.fetch_rows(c, listed, (rowids,))
-    return TaskListText(lines, count, json.loads(waiting))
+    ((lines, count),) = raw_sql.fetch_tuples(c, _LISTED, (rowids,))
+    return TaskListText(lines, count, raw_sql.fetch_column(c, _WAITING, (rowids, waiting)))
 
 
 def list_rowids(c: Connection, *, limit: int = 0, **conditions: Unpack[TaskFilter]) -> list[int]:

@@ -34,16 +34,23 @@ def apply_definitions(session: CommandContext, args: Args) -> int:
 
 def read_text(file: str) -> tuple[str, str]:
     """Return the text of a file (`-` is stdin) and its name. Raise NotFound or Usage."""
+    try:
+        return read_bytes(file, "definitions").decode(), "" if file == "-" else file
+    except UnicodeDecodeError:
+        shown = truncate(sanitize(file), 200)
+        raise Usage(f"{shown} is not UTF-8 text. Nothing was changed.") from None
+
+
+def read_bytes(file: str, what: str) -> bytes:
+    """Return the content of a file (`-` is stdin). Raise NotFound or Usage."""
     shown = truncate(sanitize(file), 200)
     try:
         if file == "-":
-            return output.read_stdin("definitions").decode(), ""
+            return output.read_stdin(what)
         with open(file, "rb") as source:
-            return source.read().decode(), file
+            return source.read()
     except FileNotFoundError:
         raise NotFound(f"{shown} does not exist. Nothing was changed.") from None
-    except UnicodeDecodeError:
-        raise Usage(f"{shown} is not UTF-8 text. Nothing was changed.") from None
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or "invalid file name").lower()
         raise Usage(f"{shown} cannot be read: {why}. Nothing was changed.") from None

@@ -161,8 +161,8 @@ def _ls_brief(
     c: Connection, call: Call, query: dict[str, Any], limit: int, recent: bool
 ) -> dict[str, Any]:
     query = _build_query(c, query, recent)
-    brief = task_list.list_as_text(c, **query, limit=limit)
-    notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting[:MAX_EXPLAINED]))
+    brief = task_list.list_as_text(c, **query, limit=limit, waiting=MAX_EXPLAINED)
+    notes = _read_notes(c, call, reads.list_by_uuid(c, brief.waiting))
     return {"lines": brief.lines, "notes": notes} | _count_matches(c, query, limit, brief.found)
 
 

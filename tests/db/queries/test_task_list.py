@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from db import schema
-from db.queries import definitions, task_list
+from db.queries import definitions, reads, task_list
 from tests.db.builders import TaskBuilder
 
 
@@ -47,7 +47,8 @@ def test_what_runs_comes_first_then_what_waits_then_what_ended(
     connection: Connection, numbers: list[int]
 ) -> None:
     assert list_lines(connection) == numbers
-    assert len(task_list.list_as_text(connection).waiting) == 7
+    uuids = task_list.list_as_text(connection, waiting=6).waiting
+    assert [reads.list_by_uuid(connection, [uuid])[0].number for uuid in uuids] == numbers[2:8]
 
 
 def test_every_limit_cuts_the_same_order(connection: Connection, numbers: list[int]) -> None:

@@ -190,6 +190,9 @@ class VerbCaller:
             "queue.show": [{"name": "gpu"}],
             "queue.line": [{"names": ["gpu", "default"]}, {"names": []}],
             "schedule.show": [{"name": "hourly"}],
+            "schedule.preview_import": [
+                {"lines": [{"line": 1, "name": "etl", "definition": {"cron": "@daily"}}]}
+            ],
             "sla.show": [{"name": "starts-within"}],
             "sla.history": [{"name": "starts-within"}, {"name": "wal-size"}],
             "template.show": [{"name": "encode"}],

@@ -1,0 +1,168 @@
+"""Import of schedules from another program, such as cron: all of them, or none.
+
+A schedule of an earlier import is found by its description, which quotes the original line, so a
+second import creates no doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.core.schedules import fire_plan
+from app.core.schedules.crontab_names import make_unique
+from app.core.schedules.recurrence import describe_recurrence
+from app.core.task_spec import NameStr
+from app.errors import Problem, Usage
+from app.service.context import Call
+from app.service.schedules import rules as schedule_rules
+from app.service.schedules import verbs
+from db import timestamps
+from db.engine import Connection
+from db.queries import schedules
+from db.rows import ScheduleRow
+
+MAX_LINES = 10_000
+_COMPARED = {"kind": "time", "expression": "time", "zone": "zone", "task": "task"}
+"""Columns compared with an existing schedule, and what they are called."""
+
+
+class ImportedLine(BaseModel):
+    """A line to import: its number, the name to try first, and the keys of its definition."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    line: int
+    name: NameStr
+    definition: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Planned:
+    """A line with its columns, or the reason why it is refused."""
+
+    line: ImportedLine
+    columns: dict[str, Any] | None
+    reason: str | None = None
+    name: str = ""
+    existing: ScheduleRow | None = None
+    notes: list[str] = field(default_factory=list[str])
+
+
+async def preview_import(call: Call, *, lines: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return what each line would become; change nothing. See `import_lines`."""
+    now = timestamps.utcnow()
+    planned = await asyncio.to_thread(_prepare, lines, now)
+    await call.db.read(lambda c: _plan(schedules.list_all(c), planned))
+    return [_describe(one, now, "new") for one in planned]
+
+
+async def import_lines(
+    call: Call, *, lines: Sequence[Any], umask: int = 0o022
+) -> list[dict[str, Any]]:
+    """Create a schedule for each line that has none yet, in one transaction.
+
+    Return {"line", "name", "outcome", "reason", "words", "zone", "next_fire", "notes"} for each
+    line, in order. `outcome` is created, exists or refused. Raise Problem if nothing was created
+    because one could not be.
+    """
+    now = timestamps.utcnow()
+    planned = await asyncio.to_thread(_prepare, lines, now)
+
+    def create(c: Connection) -> None:
+        _plan(schedules.list_all(c), planned)
+        for one in planned:
+            if one.columns is not None and one.existing is None:
+                context = {"cwd": one.columns["task"]["cwd"], "umask": umask, "env": {}}
+                _create(c, one, context, now, call.by)
+
+    await call.db.write(create)
+    return [_describe(one, now, "created") for one in planned]
+
+
+def _create(c: Connection, one: Planned, context: dict[str, Any], now: datetime, by: str) -> None:
+    try:
+        verbs.add_schedule(c, one.name, one.columns or {}, context, None, now, by)
+    except Problem as problem:
+        raise type(problem)(f"line {one.line.line}: {problem.message}", problem.hint) from None
+
+
+def _prepare(lines: Sequence[Any], now: datetime) -> list[Planned]:
+    """Return each line with its columns. Raise Usage for what no client of ours sends."""
+    if len(lines) > MAX_LINES:
+        raise Usage(f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {verbs.UNCHANGED}")
+    try:
+        found = [ImportedLine.model_validate(line) for line in lines]
+    except ValidationError:
+        raise Usage(f"lines must have line, name and definition. {verbs.UNCHANGED}") from None
+    return [_prepare_line(line, now) for line in found]
+
+
+def _prepare_line(line: ImportedLine, now: datetime) -> Planned:
+    try:
+        definition = verbs.make_definition(line.definition)
+    except Problem as problem:
+        return Planned(line, None, problem.message.removesuffix(f". {verbs.UNCHANGED}"))
+    return Planned(line, schedule_rules.to_columns(definition, now))
+
+
+def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
+    """Choose the existing schedule or a new name of each line. One schedule serves one line."""
+    by_name = {row.name: row for row in rows}
+    by_text: dict[str | None, list[ScheduleRow]] = {}
+    by_work: dict[str, str] = {}
+    for row in by_name.values():
+        by_text.setdefault(row.description, []).append(row)
+        by_work.setdefault(_get_work(row.task), row.name)
+    taken = set(by_name)
+    for one in planned:
+        if one.columns is None:
+            continue
+        if found := by_text.get(one.columns["description"]):
+            one.existing = found.pop(0)
+            one.name = one.existing.name
+            one.notes = _compare(one.existing, one.columns)
+        else:
+            one.name = make_unique(one.line.name, taken)
+            taken.add(one.name)
+            if other := by_work.get(_get_work(one.columns["task"])):
+                one.notes = [f"the schedule {other} runs the same command"]
+
+
+def _get_work(task: dict[str, Any]) -> str:
+    return str(task.get("script") or task.get("argv"))
+
+
+def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
+    """Return a note if an existing schedule has become another one since its import."""
+    changed = [word for key, word in _COMPARED.items() if getattr(row, key) != columns[key]]
+    changed += ["paused"] if row.status == "paused" else []
+    return [f"differs by now: {', '.join(dict.fromkeys(changed))}"] if changed else []
+
+
+def _describe(one: Planned, now: datetime, outcome: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "line": one.line.line,
+        "name": one.name or None,
+        "outcome": "refused" if one.reason else "exists" if one.existing else outcome,
+        "reason": one.reason,
+        "words": None,
+        "zone": None,
+        "next_fire": None,
+        "notes": one.notes,
+    }
+    if one.existing is not None:
+        recurrence = schedule_rules.get_recurrence(one.existing)
+        shown["next_fire"] = one.existing.next_fire
+    elif one.columns is not None:
+        recurrence = verbs.make_definition(one.line.definition).make_recurrence(now)
+        found = fire_plan.find_next_fire(fire_plan.FireRules(recurrence), now)
+        shown["next_fire"] = timestamps.format_time(found) if found else None
+    else:
+        return shown
+    return shown | {"words": describe_recurrence(recurrence), "zone": recurrence.zone}

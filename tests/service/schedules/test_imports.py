@@ -1,0 +1,133 @@
+"""Tests of the import of schedules: all or none, and no doubles."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+
+from app.core.schedules.crontab import Account, make_definition, parse_crontab
+from app.core.schedules.crontab_names import make_name
+from app.errors import Problem, Refused, Usage
+from app.service.schedules import imports, verbs
+from db.queries import schedules
+from tests.service.calls import list_operations
+
+ANN = Account("ann", "/home/ann")
+
+
+def read_lines(text):
+    return [
+        {
+            "line": entry.line,
+            "name": make_name(entry.command),
+            "definition": make_definition(entry, ANN, "Europe/Berlin"),
+        }
+        for entry in parse_crontab(text).entries
+    ]
+
+
+async def list_names(call):
+    return await call.db.read(schedules.list_names)
+
+
+def get_outcomes(found):
+    return [(one["name"], one["outcome"]) for one in found]
+
+
+async def test_a_preview_creates_nothing(call):
+    (found,) = await imports.preview_import(call, lines=read_lines("0 2 * * * /opt/etl\n"))
+
+    assert (found["name"], found["outcome"], found["words"]) == ("etl", "new", "at 02:00 every day")
+    assert found["zone"] == "Europe/Berlin"
+    assert found["next_fire"]
+    assert await list_names(call) == []
+
+
+async def test_lines_become_schedules_with_unique_names(call):
+    text = "0 2 * * * /opt/etl -a\n0 3 * * * /opt/etl -b\n@reboot warm\n"
+    found = await imports.import_lines(call, lines=read_lines(text))
+
+    assert get_outcomes(found) == [("etl", "created"), ("etl-2", "created"), ("warm", "created")]
+    shown = await verbs.show(call, name="etl")
+    assert (shown["kind"], shown["expression"], shown["missed"]) == ("cron", "0 2 * * *", "skip")
+    assert shown["task"]["script"] == "/opt/etl -a"
+    assert shown["cwd"] == "/home/ann"
+    assert [verb for verb, _ in await list_operations(call)] == ["schedule create"] * 3
+
+
+async def test_a_second_import_creates_no_doubles(call):
+    lines = read_lines("0 2 * * * /opt/etl\n0 2 * * * /opt/etl\n")
+    await imports.import_lines(call, lines=lines)
+
+    found = await imports.import_lines(call, lines=[*lines, *read_lines("@daily /opt/new\n")])
+
+    assert get_outcomes(found) == [("etl", "exists"), ("etl-2", "exists"), ("new", "created")]
+    assert await list_names(call) == ["etl", "etl-2", "new"]
+
+
+async def test_a_changed_schedule_is_still_known(call):
+    lines = read_lines("0 2 * * * /opt/etl\n")
+    await imports.import_lines(call, lines=lines)
+    await verbs.set_(call, name="etl", cron="0 4 * * *", timeout="5m")
+    await verbs.pause(call, name="etl")
+
+    (found,) = await imports.preview_import(call, lines=lines)
+
+    assert found["outcome"] == "exists"
+    assert found["notes"] == ["differs by now: time, task, paused"]
+
+
+async def test_a_note_names_a_schedule_with_the_same_command(call):
+    await imports.import_lines(call, lines=read_lines("0 2 * * * /opt/etl\n"))
+
+    (found,) = await imports.preview_import(call, lines=read_lines("0 3 * * * /opt/etl\n"))
+
+    assert (found["name"], found["outcome"]) == ("etl-2", "new")
+    assert found["notes"] == ["the schedule etl runs the same command"]
+
+
+async def test_an_existing_schedule_keeps_its_name(call):
+    await verbs.create(call, name="etl", every="1h", argv=["true"])
+
+    found = await imports.import_lines(call, lines=read_lines("0 2 * * * /opt/etl\n"))
+
+    assert get_outcomes(found) == [("etl-2", "created")]
+
+
+async def test_a_line_that_cannot_be_kept_is_refused_with_a_reason(call):
+    found = await imports.import_lines(
+        call, lines=read_lines("HOME=\"\"\n@daily /opt/a\nHOME='/'\n@daily /opt/b\n")
+    )
+
+    assert get_outcomes(found) == [(None, "refused"), ("b", "created")]
+    assert found[0]["reason"] == "cwd must not be empty"
+
+
+async def test_one_failure_creates_nothing_at_all(call):
+    add, calls = verbs.add_schedule, []
+
+    def fail_second(c, name, *rest):
+        calls.append(name)
+        if len(calls) == 2:
+            raise Refused("no more.", "Try later.")
+        add(c, name, *rest)
+
+    with (
+        mock.patch.object(verbs, "add_schedule", fail_second),
+        pytest.raises(Problem, match=r"line 2: no more\."),
+    ):
+        await imports.import_lines(call, lines=read_lines("@daily /opt/a\n@daily /opt/b\n"))
+
+    assert await list_names(call) == []
+
+
+@pytest.mark.parametrize("lines", [[{}], ["x"], [{"line": 1, "name": "a/b", "definition": {}}]])
+async def test_wrong_lines_are_refused(call, lines):
+    with pytest.raises(Usage, match="line, name and definition"):
+        await imports.preview_import(call, lines=lines)
+
+
+async def test_too_many_lines_are_refused(call):
+    with pytest.raises(Usage, match="exceed the limit"):
+        await imports.preview_import(call, lines=[{}] * (imports.MAX_LINES + 1))
