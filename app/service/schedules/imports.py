@@ -14,17 +14,21 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.core.definitions.document import validate_definition
 from app.core.schedules import fire_plan
 from app.core.schedules.crontab_names import make_unique
+from app.core.schedules.definition import ScheduleDefinition
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.task_spec import NameStr
 from app.errors import Problem, Usage
 from app.service.context import Call
+from app.service.schedules import changes
 from app.service.schedules import rules as schedule_rules
-from app.service.schedules import verbs
-from db import timestamps
+from app.service.schedules.changes import UNCHANGED
+from app.service.tasks.resolution import Resolutions
+from db import schema, timestamps
 from db.engine import Connection
-from db.queries import schedules
+from db.queries import definitions, schedules
 from db.rows import ScheduleRow
 
 MAX_LINES = 10_000
@@ -78,7 +82,7 @@ async def import_lines(
         _plan(schedules.list_all(c), planned)
         for one in planned:
             if one.columns is not None and one.existing is None:
-                context = {"cwd": one.columns["task"]["cwd"], "umask": umask, "env": {}}
+                context = {"cwd": one.line.definition.get("cwd", "/"), "umask": umask, "env": {}}
                 _create(c, one, context, now, call.by)
 
     await call.db.write(create)
@@ -87,7 +91,10 @@ async def import_lines(
 
 def _create(c: Connection, one: Planned, context: dict[str, Any], now: datetime, by: str) -> None:
     try:
-        verbs.add_schedule(c, one.name, one.columns or {}, context, None, now, by)
+        row = changes.make_row(one.name, one.columns or {}, context)
+        changes.check_task(c, row, Resolutions({}))
+        values = changes.make_new_values(row, schedules.map_calendars(c), now)
+        definitions.create(c, schema.schedules, one.name, values, by)
     except Problem as problem:
         raise type(problem)(f"line {one.line.line}: {problem.message}", problem.hint) from None
 
@@ -95,20 +102,23 @@ def _create(c: Connection, one: Planned, context: dict[str, Any], now: datetime,
 def _prepare(lines: Sequence[Any], now: datetime) -> list[Planned]:
     """Return each line with its columns. Raise Usage for what no client of ours sends."""
     if len(lines) > MAX_LINES:
-        raise Usage(f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {verbs.UNCHANGED}")
+        raise Usage(f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {UNCHANGED}")
     try:
         found = [ImportedLine.model_validate(line) for line in lines]
     except ValidationError:
-        raise Usage(f"lines must have line, name and definition. {verbs.UNCHANGED}") from None
+        raise Usage(f"lines must have line, name and definition. {UNCHANGED}") from None
     return [_prepare_line(line, now) for line in found]
 
 
 def _prepare_line(line: ImportedLine, now: datetime) -> Planned:
     try:
-        definition = verbs.make_definition(line.definition)
+        definition = validate_definition(ScheduleDefinition, line.definition)
+        columns = changes.make_columns(definition, None, now)
     except Problem as problem:
-        return Planned(line, None, problem.message.removesuffix(f". {verbs.UNCHANGED}"))
-    return Planned(line, schedule_rules.to_columns(definition, now))
+        return Planned(line, None, problem.message.removesuffix(f" {UNCHANGED}").rstrip("."))
+    if "template" in columns["task"]:
+        raise Usage(f"a line of a crontab runs a command, not a template. {UNCHANGED}")
+    return Planned(line, columns)
 
 
 def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
@@ -160,7 +170,8 @@ def _describe(one: Planned, now: datetime, outcome: str) -> dict[str, Any]:
         recurrence = schedule_rules.get_recurrence(one.existing)
         shown["next_fire"] = one.existing.next_fire
     elif one.columns is not None:
-        recurrence = verbs.make_definition(one.line.definition).make_recurrence(now)
+        definition = validate_definition(ScheduleDefinition, one.line.definition)
+        recurrence = definition.make_recurrence(now)
         found = fire_plan.find_next_fire(fire_plan.FireRules(recurrence), now)
         shown["next_fire"] = timestamps.format_time(found) if found else None
     else:

@@ -10,7 +10,7 @@ from app.core.schedules.crontab import Account, make_definition, parse_crontab
 from app.core.schedules.crontab_names import make_name
 from app.errors import Problem, Refused, Usage
 from app.service.schedules import imports, verbs
-from db.queries import schedules
+from db.queries import definitions, schedules
 from tests.service.calls import list_operations
 
 ANN = Account("ann", "/home/ann")
@@ -101,20 +101,20 @@ async def test_a_line_that_cannot_be_kept_is_refused_with_a_reason(call):
     )
 
     assert get_outcomes(found) == [(None, "refused"), ("b", "created")]
-    assert found[0]["reason"] == "cwd must not be empty"
+    assert found[0]["reason"] == 'cwd must be a whole path such as /srv/media, not ""'
 
 
 async def test_one_failure_creates_nothing_at_all(call):
-    add, calls = verbs.add_schedule, []
+    create, calls = definitions.create, []
 
-    def fail_second(c, name, *rest):
+    def fail_second(c, table, name, *rest):
         calls.append(name)
         if len(calls) == 2:
             raise Refused("no more.", "Try later.")
-        add(c, name, *rest)
+        create(c, table, name, *rest)
 
     with (
-        mock.patch.object(verbs, "add_schedule", fail_second),
+        mock.patch.object(definitions, "create", fail_second),
         pytest.raises(Problem, match=r"line 2: no more\."),
     ):
         await imports.import_lines(call, lines=read_lines("@daily /opt/a\n@daily /opt/b\n"))
