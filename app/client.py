@@ -32,6 +32,7 @@ READ_ONLY_VERBS = frozenset({
     "history", "instances", "log",
     "ls", "notify.ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls",
     "queue.show", "review", "schedule.ls", "schedule.preview_import", "schedule.show",
+    "schedule.timeline",
     "show", "sla.history", "sla.ls",
     "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip

@@ -128,6 +128,8 @@ COVERING_TESTS = {
     "tests/tui/screens/test_definition_editor.py": "tui/actions/definitions",
     "tests/tui/screens/test_history.py": "tui/rows/history",
     "tests/tui/screens/test_operations.py": "tui/rows/operations",
+    "tests/tui/screens/test_schedules.py": "tui/actions/schedules tui/data/schedule_rows"
+    " tui/pages/schedule tui/rows/schedules tui/screens/{schedule,schedule_actions,schedule_form}",
     "tests/tui/screens/test_submit_form.py": "tui/screens/copy_command tui/state/drafts"
     " tui/terminal/text_input",
     "tests/tui/screens/test_task.py": "tui/actions/{clipboard,right_size,tasks}"

@@ -115,6 +115,7 @@ VERBS: dict[str, Verb] = {
         "notify.test": notifications.test,
         "schedule.ls": schedule_verbs.ls,
         "schedule.show": schedule_verbs.show,
+        "schedule.timeline": schedule_verbs.timeline,
         "schedule.create": schedule_verbs.create,
         "schedule.set": schedule_verbs.set_,
         "schedule.rm": schedule_verbs.rm,

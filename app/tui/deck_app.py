@@ -130,6 +130,10 @@ class DeckApp(AppHost, Protocol):
         """Open the editor of a definition; without a name, a new one."""
         ...
 
+    def open_schedule(self, name: str) -> None:
+        """Open a schedule by its name."""
+        ...
+
     def open_topics(self) -> None:
         """Open the list of help topics."""
         ...

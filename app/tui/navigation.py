@@ -32,7 +32,7 @@ KEY_ACTIONS = {
     "5": "go('tasks')",
     "6": "go('templates')",
     "7": "go('rules')",
-    "8": "section('next')",
+    "8": "go('schedules')",
     "9": "go('history')",
     "O": "go('operations')",
     "B": "go('database')",
@@ -176,6 +176,18 @@ class Navigation(BaseApp):
         from app.tui.screens.alerts import AlertsScreen
 
         self.push_screen(AlertsScreen(self.client_factory))
+
+    def open_schedules(self) -> None:
+        """Open the schedules."""
+        from app.tui.screens.schedules import SchedulesScreen
+
+        self.push_screen(SchedulesScreen(self.client_factory))
+
+    def open_schedule(self, name: str) -> None:
+        """Open a schedule by its name."""
+        from app.tui.screens.schedule import ScheduleScreen
+
+        self.push_screen(ScheduleScreen(self.client_factory, name))
 
     def open_templates(self) -> None:
         """Open the templates."""

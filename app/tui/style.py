@@ -33,6 +33,8 @@ class Sign(NamedTuple):
 
 STATES = {status: Sign(*sign) for status, sign in status_glyphs.STATES.items()}
 ALERTS = {status: Sign(*sign) for status, sign in status_glyphs.ALERTS.items()}
+SCHEDULES = {state: Sign(*sign) for state, sign in status_glyphs.SCHEDULES.items()}
+FIRES = {outcome: Sign(*sign) for outcome, sign in status_glyphs.FIRES.items()}
 QUEUES = {word: Sign(*sign) for word, sign in status_glyphs.QUEUES.items()}
 UNKNOWN = Sign(*status_glyphs.UNKNOWN)
 

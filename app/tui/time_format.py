@@ -27,3 +27,19 @@ def format_elapsed(seconds: float) -> str:
 def format_age_ago(at: float, now: float) -> str:
     """Format an age: `2m ago`, or `<1m ago` so that a list is not redrawn every second."""
     return f"{units.format_age(now - at) if now - at >= 60 else '<1m'} ago"
+
+
+def format_fire_time(at: float, now: float, *, words: bool = True) -> str:
+    """Return local time: `today 14:00`, `tomorrow 02:00`, `Tue 02:00`, and `14:00` without words.
+
+    Seconds are shown within a day, if they are not zero.
+    """
+    text = format_wall_time(at, now, seconds=bool(int(at) % 60) and abs(at - now) < 86_400)
+    if not words:
+        return text
+    day, today = (datetime.fromtimestamp(t, UTC).astimezone().date() for t in (at, now))
+    if day == today:
+        return f"today {text}"
+    if (day - today).days == 1:
+        return f"tomorrow {text.partition(' ')[2]}"
+    return text

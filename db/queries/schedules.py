@@ -152,15 +152,21 @@ def find_last_success(c: Connection, schedule: str, before: str = "9") -> str | 
     return found[0].fire_time if found else None
 
 
-def list_fires(c: Connection, names: Sequence[str], limit: int) -> dict[str, list[FireRow]]:
-    """Return the latest fire times of schedules with their tasks, newest first, by schedule."""
+def list_fires(
+    c: Connection, names: Sequence[str], limit: int, since: str = "", until: str = "9"
+) -> dict[str, list[FireRow]]:
+    """Return the latest fire times of schedules with their tasks, newest first, by schedule.
+
+    The fire times are those from `since` to `until`.
+    """
     found = raw_sql.fetch_tuples(
         c,
         "SELECT f.schedule, f.fire_time, f.outcome, f.reason, f.task_id, t.number, t.status,"
         " t.started_at, t.ended_at FROM json_each(?) n CROSS JOIN fires f ON f.rowid IN"
-        " (SELECT rowid FROM fires WHERE schedule = n.value ORDER BY fire_time DESC LIMIT ?)"
+        " (SELECT rowid FROM fires WHERE schedule = n.value AND fire_time >= ? AND fire_time < ?"
+        " ORDER BY fire_time DESC LIMIT ?)"
         " LEFT JOIN tasks t ON t.uuid = f.task_id",
-        (json.dumps(list(names)), limit),
+        (json.dumps(list(names)), since, until, limit),
     )
     fires: dict[str, list[FireRow]] = {name: [] for name in names}
     for row in sorted(found, key=lambda row: row[1], reverse=True):

@@ -199,7 +199,7 @@ class Visit(NamedTuple):
 
 QUEUES = ("1", "▌1 Queues")
 RUNNING = (QUEUES, ("3", "▌3 Running"))
-WAITING = (QUEUES, ("8", "▌8 Next"))
+WAITING = (QUEUES, ("W", "▌W Next"))
 TASKS = ("5", r"(?s)\A *5 Tasks.*▌")
 TYPED = ("/", r"\A[^▌]*↵ keep[^▌]*\Z")
 TEMPLATES = ("6", r"(?s)\A *6 Templates.*▌")

@@ -102,7 +102,7 @@ def _is_submitted(desk: DeckSession, name: str) -> bool:
 
 
 OPENED_TEXTS = {
-    "1": "▌1 Queues", "8": "▌8 Next", "4": "▌4 SLA", "5": "WHY / RESULT", "6": "says hello",
+    "1": "▌1 Queues", "W": "▌W Next", "4": "▌4 SLA", "5": "WHY / RESULT", "6": "says hello",
     "9": "last ",
     "O": "Operations", "F": "/failed",
     "n": "Command", "l": "attempt 1", "e": "a shell", "V": "┌", "s": "┌", "y": "┌",
@@ -111,12 +111,12 @@ OPENED_TEXTS = {
 """Text that appears before the next key is pressed, by key."""
 
 USER_ACTIONS = (
-    UserAction("see why the first waiting task waits", ("8", "w"), "needs 900M memory of pool gpu"),
+    UserAction("see why the first waiting task waits", ("W", "w"), "needs 900M memory of pool gpu"),
     UserAction("read the log of what failed", ("F", "l"), "no such file: in.mkv"),
     UserAction("see how it ended, and why", ("F", "w"), "exit 3"),
-    UserAction("ask for less memory", ("8", "e", f"300M{SUBMIT_KEY}"), "Memory 900M → 300M",
+    UserAction("ask for less memory", ("W", "e", f"300M{SUBMIT_KEY}"), "Memory 900M → 300M",
     lambda d: d.show(BIG)["memory"] == 300),
-    UserAction("move a task to the front of its queue", ("8", "j", "t"), "To the front",
+    UserAction("move a task to the front of its queue", ("W", "j", "t"), "To the front",
     lambda d: any(_list_waiting_values(d, "front"))),
     UserAction("give a queue more places", ("1", "e", f"7{SUBMIT_KEY}"), "/7",
     lambda d: 7 in _list_queue_values(d, "capacity")),
@@ -128,11 +128,11 @@ USER_ACTIONS = (
     lambda d: _get_run_status(d, SWEEP) == "paused"),
     UserAction("let it go on", ("p",), "● sweep-06",
     lambda d: _get_run_status(d, SWEEP) == "running"),
-    UserAction("hold what waits", ("8", "p"), "⊟",
+    UserAction("hold what waits", ("W", "p"), "⊟",
     lambda d: "held" in _list_waiting_values(d, "status")),
     UserAction("take back what was just done", ("u",), "Undone: hold",
     lambda d: "held" not in _list_waiting_values(d, "status")),
-    UserAction("raise the priority of what waits", ("8", "+"), "riority 0 → 1",
+    UserAction("raise the priority of what waits", ("W", "+"), "riority 0 → 1",
     lambda d: 1 in _list_waiting_values(d, "priority")),
     UserAction("follow the log of what runs", ("l",), "following"),
     UserAction("find the next error in a log", ("l", "e"), "Error: a frame"),

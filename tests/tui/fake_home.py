@@ -616,6 +616,118 @@ AWAY_ANSWER: Row = {
 # --- homes
 
 
+# --- schedules
+
+
+def _make_fire(ago: float, outcome: str = "submitted", **values: Any) -> Row:
+    """Return a fire time, with the task that ran for `took` seconds."""
+    took = values.pop("took", None)
+    task = outcome == "submitted"
+    return {
+        "schedule": "", "fire_time": format_timestamp(ago), "outcome": outcome, "reason": None,
+        "task_id": UUID.format(1047) if task else None, "number": 1047 if task else None,
+        "status": "succeeded" if task else None,
+        "started_at": format_timestamp(ago - 1) if task else None,
+        "ended_at": None if took is None else format_timestamp(ago - 1 - took),
+    } | values  # fmt: skip
+
+
+def make_schedule_row(name: str, **values: Any) -> Row:
+    """Return a row of `schedule.ls`."""
+    fires = values.get("fires", [])
+    return {
+        "name": name, "status": "active", "kind": "cron", "expression": "0 2 * * *",
+        "zone": "UTC", "start": format_timestamp(90_000), "task": {"argv": ["true"]},
+        "overlap": "skip", "missed": "run-once", "missed_within": None, "jitter": 0.0,
+        "until": None, "exclude": [], "description": None, "status_by": None, "status_at": None,
+        "paused_until": None, "next_fire": None, "due_at": None, "last_success": None,
+        "created_at": format_timestamp(90_000), "updated_at": format_timestamp(90_000),
+        "cwd": "/home/ann", "words": "at 02:00 every day", "state": "active", "fires": fires,
+        "missed_count": sum(fire["outcome"] == "missed" for fire in fires), "run_seconds": None,
+    } | values  # fmt: skip
+
+
+_DAY = 24 * HOUR
+_TO_TWO = 2 * HOUR - (NOW % _DAY) + _DAY
+"""Seconds until 02:00 tomorrow, UTC."""
+_ETL = [
+    _make_fire(_DAY - _TO_TWO, status="running", number=1047),
+    _make_fire(2 * _DAY - _TO_TWO, took=9_100.0, number=912, task_id=UUID.format(912)),
+    _make_fire(3 * _DAY - _TO_TWO, "missed", reason="No runtime was up."),
+    _make_fire(
+        4 * _DAY - _TO_TWO, took=62.0, status="failed", number=706, task_id=UUID.format(706)
+    ),
+]
+_THUMBS = [
+    _make_fire(NOW % 600 + 600.0 * n, took=31.0, number=1048 - n, task_id=UUID.format(1048 - n))
+    for n in range(20)
+]
+_THUMBS[3] |= _make_fire(NOW % 600 + 1800, "skipped", reason="#1040 had not ended.")
+SCHEDULES = [
+    make_schedule_row(
+        "nightly-etl", task={"argv": ["./etl.sh", "--all"], "queue": "etl", "timeout": 10_800.0},
+        next_fire=format_timestamp(-_TO_TWO), due_at=format_timestamp(-_TO_TWO), fires=_ETL,
+        run_seconds=9_100.0, description="loads the day before", missed_within=21_600.0,
+    ),
+    make_schedule_row(
+        "thumbs", kind="every", expression="600", words="every 10m",
+        task={"template": "thumbs", "parameters": {"input": "/srv/in", "width": 320}},
+        next_fire=format_timestamp(NOW % 600 - 600), due_at=format_timestamp(NOW % 600 - 600),
+        fires=_THUMBS, run_seconds=31.0,
+    ),
+    make_schedule_row(
+        "夜间备份", kind="rrule", expression="FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=22",
+        words="by the rule FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=22", jitter=300.0,
+        task={"script": "rsync -a /home /backup && sync", "queue": "backup"},
+        next_fire=format_timestamp(-59 * HOUR), due_at=format_timestamp(-59 * HOUR - 123),
+        run_seconds=4_000.0, exclude=["holidays"],
+    ),
+    make_schedule_row(
+        "report", expression="30 8 * * 1-5", words="at 08:30, Monday to Friday", zone="Asia/Tokyo",
+        task={"argv": ["./report.py"]}, state="paused", status="paused", status_by="ann",
+        status_at=format_timestamp(3 * HOUR),
+    ),
+    make_schedule_row(
+        "warm-cache", kind="boot", expression="", words="at each boot of this machine",
+        task={"argv": ["./warm-cache"]},
+        fires=[_make_fire(9 * _DAY, "refused", reason="there is no queue cache.")],
+    ),
+    make_schedule_row(
+        "move-to-rack-4", kind="at", expression="2026-11-20T06:00:00+00:00", state="ended",
+        words="once, at 2026-11-20 06:00", task={"argv": ["./move"]},
+        fires=[_make_fire(5 * _DAY, took=3.0)],
+    ),
+]  # fmt: skip
+
+
+def _answer_schedule_show(args: Mapping[str, Any]) -> Row:
+    row = next((row for row in SCHEDULES if row["name"] == args["name"]), SCHEDULES[0])
+    times = [row["next_fire"]] if row["next_fire"] else []
+    if row["name"] == "nightly-etl":
+        times = [format_timestamp(-_TO_TWO - n * _DAY) for n in range(5)]
+    return {**row, "upcoming": times}
+
+
+def _answer_timeline(args: Mapping[str, Any]) -> list[Row]:
+    """Return what `schedule.timeline` answers for the busy home."""
+    steps = {"nightly-etl": _DAY, "thumbs": max(600.0, args["step"])}
+    until = args["since"] + args["step"] * args["cells"]
+    found = []
+    for row in SCHEDULES:
+        first = datetime.fromisoformat(row["next_fire"]).timestamp() if row["next_fire"] else until
+        count = int((until - first) / steps.get(row["name"], 30 * _DAY)) + (first < until)
+        times = [first + n * steps.get(row["name"], 30 * _DAY) for n in range(count)]
+        found.append(
+            {
+                "name": row["name"],
+                "run_seconds": row["run_seconds"],
+                "fires": list(reversed(row["fires"])),
+                "upcoming": [format_timestamp(NOW - at) for at in times],
+            }
+        )
+    return [row for row in found if row["name"] in args["names"]]
+
+
 def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
     """Return the runtime of a busy home, with its log files in a folder."""
     logs = _LogFiles(folder)
@@ -624,6 +736,8 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
         "why": lambda args: [_make_why_answer(_find_task(args["ids"][0]))], "log": logs.of,
         "browse": answer_browse, "review": REVIEW, "operations": OPERATIONS,
         "template_ls": TEMPLATES, "queue_ls": QUEUES, "pool_ls": POOLS,
+        "schedule_ls": SCHEDULES, "schedule_show": _answer_schedule_show,
+        "schedule_timeline": _answer_timeline,
         "definition_show": {"text": DEFINITION, "format": "toml"},
         "definition_check": _check_definition, "alert_ls": ALERTS, "sla_ls": RULES,
         "alert_show": _answer_alert_show, "sla_history": {"runs": _RULE_RUNS, "limit": 2700.0},
@@ -660,7 +774,7 @@ def make_empty_home(**more: Any) -> FakeRuntime:
             "stopped": None}  # fmt: skip
     usual: Row = {
         "browse": none, "operations": [], "template_ls": [], "queue_ls": [QUEUES[3]],
-        "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [],
+        "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [], "schedule_ls": [],
         "history": _answer_empty_history, "doctor": [],
         "submit": [{"number": 1, "name": "ffmpeg", "uuid": ""}],
     }  # fmt: skip

@@ -111,6 +111,13 @@ ROUTES: dict[str, Route] = {
     "rule-form": make_key_route("7", "n"),
     "edit-task": make_direct_route(lambda app: _open_edit_form(app, 3)),
     "edit-queue": make_direct_route(lambda app: _open_edit_form(app, 1)),
+    "schedules": make_key_route("8"),
+    "schedules-day": make_key_route("8", "t"),
+    "schedules-week": make_key_route("8", "t", "t"),
+    "schedule": make_direct_route(lambda app: app.open_schedule("nightly-etl")),
+    "schedule-form": make_key_route("8", "n"),
+    "schedule-edit": make_key_route("8", "e"),
+    "schedule-remove": make_key_route("8", "x"),
     "history": make_key_route("9"),
     "history-moment": make_key_route("9", "tab", "left"),
     "operations": make_key_route("O"),
@@ -133,15 +140,17 @@ ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search",
     "editor-fault", "alert-silence", "columns",
     "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue",
-    "run-again", "topics", "topic",
+    "run-again", "topics", "topic", "schedule-remove", "schedule-edit",
 )  # fmt: skip
 """Screens drawn at one size only."""
-EMPTY_SCREENS = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")
+EMPTY_SCREENS = (
+    "deck", "tasks", "templates", "alerts", "schedules", "history", "operations", "new-task",
+)  # fmt: skip
 NO_RUNTIME_SCREENS = ("deck", "why", "task-waiting")
 DISK_FULL_SCREENS = ("deck", "task-running", "tasks")
 UNREADABLE_SCREENS = (
     "deck", "tasks", "task-running", "log", "why", "new-task", "templates", "editor", "alerts",
-    "edit-task", "history", "operations",
+    "edit-task", "schedules", "schedule", "history", "operations",
 )  # fmt: skip
 CORE_SCREENS = (
     "deck",
@@ -153,6 +162,8 @@ CORE_SCREENS = (
     "new-task",
     "history",
     "alerts",
+    "schedules",
+    "schedules-day",
     "operations",
     "help",
     "cancel",
@@ -161,6 +172,7 @@ SMALL_SCREENS = (
     *CORE_SCREENS,
     "deck-queues",
     "template-form",
+    "schedule",
     "templates",
     "edit-task",
     "editor",

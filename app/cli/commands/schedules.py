@@ -30,6 +30,7 @@ from app.cli.submission.options import parse_parameter
 from app.cli.table_layout import Column, Span
 from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
+from app.core.text.status_glyphs import FIRES
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -58,8 +59,6 @@ _SETTINGS = (
     "log_limit",
 )  # fmt: skip
 STATE_STYLES = {"paused": "warn", "ended": "dim"}
-OUTCOMES = {"skipped": ("-", "dim"), "missed": ("m", "warn"), "refused": ("!", "broken")}
-"""Sign and style of a fire time without a task."""
 SHOWN_FIRES = 5
 COUNT = make_type(units.parse_int, 1, 10_000)
 UNCHANGED = "Nothing was changed."
@@ -90,8 +89,8 @@ def _format_strip(fires: list[dict[str, Any]]) -> str:
 
 
 def _get_sign(fire: dict[str, Any]) -> str:
-    if fire["outcome"] in OUTCOMES:
-        return OUTCOMES[fire["outcome"]][0]
+    if fire["outcome"] in FIRES:
+        return FIRES[fire["outcome"]][0]
     return styles.format_state(fire["status"] or "unknown")[0].partition(" ")[0]
 
 

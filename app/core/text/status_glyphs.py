@@ -47,6 +47,20 @@ QUEUES: dict[str, StatusGlyph] = {
 }
 """Queues, by state word."""
 
+SCHEDULES: dict[str, StatusGlyph] = {
+    "active": ("◔", "@", "active", ""),
+    "paused": QUEUES["paused"],
+    "ended": ("⊘", "/", "ended", "dim"),
+}
+"""Schedules, by state."""
+
+FIRES: dict[str, StatusGlyph] = {
+    "skipped": ("-", "-", "skipped", "dim"),
+    "missed": ("m", "m", "missed", "warn"),
+    "refused": ("!", "!", "refused", "broken"),
+}
+"""Fire times without a task, by outcome."""
+
 RUNTIME: dict[str, StatusGlyph] = {
     "none": ("○", "o", "none", "dim"),
     "starting": STATES["starting"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -42,8 +42,33 @@ async def ls(call: Call) -> list[dict[str, Any]]:
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
-    """Return one schedule with its latest fire times."""
-    return await call.db.read(lambda c: views.build_all(c, [require_schedule(c, name)])[0])
+    """Return one schedule with its latest and its next fire times."""
+    return await call.db.read(lambda c: views.build_one(c, require_schedule(c, name)))
+
+
+async def timeline(
+    call: Call, *, names: list[str], since: float, step: float, cells: int
+) -> list[dict[str, Any]]:
+    """Return the fire times of schedules in `cells` steps of `step` seconds.
+
+    `since` is in UNIX seconds. Names without a schedule are left out.
+    """
+    if len(names) > views.MAX_TIMELINES or not 1 <= cells <= views.MAX_CELLS or step < 1:
+        raise Usage(
+            f"a timeline has at most {views.MAX_TIMELINES} schedules and {views.MAX_CELLS} cells"
+            " of at least 1s."
+        )
+    try:
+        begin, width = datetime.fromtimestamp(since, UTC), timedelta(seconds=step)
+        _ = begin + width * cells
+    except (OverflowError, ValueError, OSError):
+        raise Usage("since and step must be within the years 1 to 9999.") from None
+
+    def read(c: Connection) -> list[dict[str, Any]]:
+        rows = [row for name in names if (row := schedules.find(c, name))]
+        return views.build_timelines(c, rows, begin, width, cells)
+
+    return await call.db.read(read)
 
 
 async def create(

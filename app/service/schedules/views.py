@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
 from statistics import median
 from typing import Any
 
+from app.core.schedules.fire_plan import find_next_fire, iterate_fires
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.schema import secrets
 from app.service.schedules import rules as schedule_rules
@@ -17,7 +19,14 @@ from db.rows import FireRow, ScheduleRow
 
 MAX_FIRES = 20
 """Latest fire times sent with a schedule."""
-_SHOWN = tuple(name for name in ScheduleRow._fields if name not in ("context", "boot_id", "due_at"))
+UPCOMING = 5
+"""Next fire times sent with a single schedule."""
+MAX_TIMELINES = 100
+"""Schedules of one timeline."""
+MAX_CELLS = 500
+MAX_PAST_FIRES = 300
+"""Latest fire times of a schedule on a timeline."""
+_SHOWN = tuple(name for name in ScheduleRow._fields if name not in ("context", "boot_id"))
 
 
 def build_all(c: Connection, rows: Sequence[ScheduleRow]) -> list[dict[str, Any]]:
@@ -30,6 +39,68 @@ def build_all(c: Connection, rows: Sequence[ScheduleRow]) -> list[dict[str, Any]
     fires = schedules.list_fires(c, [row.name for row in rows], MAX_FIRES)
     now = timestamps.utcnow()
     return [_build(row, fires[row.name], now) for row in rows]
+
+
+def build_one(c: Connection, row: ScheduleRow) -> dict[str, Any]:
+    """Return a schedule as sent to clients, with `upcoming`: its next fire times."""
+    times = islice(_iterate_upcoming(row, schedules.map_calendars(c)), UPCOMING)
+    return build_all(c, [row])[0] | {"upcoming": [timestamps.format_time(at) for at in times]}
+
+
+def _iterate_upcoming(
+    row: ScheduleRow, calendars: Mapping[str, Sequence[str]]
+) -> Iterator[datetime]:
+    """Yield the fire times that follow, without those during a pause."""
+    if row.next_fire is not None:
+        first = timestamps.parse_time(row.next_fire)
+        rules = schedule_rules.build_rules(row, calendars)
+        yield from iterate_fires(rules, first - timedelta(seconds=1))
+
+
+def build_timelines(
+    c: Connection, rows: Sequence[ScheduleRow], since: datetime, step: timedelta, cells: int
+) -> list[dict[str, Any]]:
+    """Return the fire times of schedules in `cells` steps from `since`.
+
+    `fires` holds those handled, oldest first. `upcoming` holds the first one of each step, so a
+    schedule that fires each second costs no more than one that fires in each step.
+    """
+    until, calendars = since + step * cells, schedules.map_calendars(c)
+    names = [row.name for row in rows]
+    past = schedules.list_fires(
+        c, names, MAX_PAST_FIRES, timestamps.format_time(since), timestamps.format_time(until)
+    )
+    return [
+        {
+            "name": row.name,
+            "run_seconds": _estimate_run(past[row.name]),
+            "fires": [fire._asdict() for fire in reversed(past[row.name])],
+            "upcoming": [
+                timestamps.format_time(at)
+                for at in _list_one_per_step(row, calendars, since, step, until)
+            ],
+        }
+        for row in rows
+    ]
+
+
+def _list_one_per_step(
+    row: ScheduleRow,
+    calendars: Mapping[str, Sequence[str]],
+    since: datetime,
+    step: timedelta,
+    until: datetime,
+) -> list[datetime]:
+    if row.next_fire is None:
+        return []
+    rules = schedule_rules.build_rules(row, calendars)
+    found: list[datetime] = []
+    at: datetime | None = timestamps.parse_time(row.next_fire)
+    while at is not None and at < until:
+        found.append(at)
+        following = since + step * ((at - since) // step + 1) - timedelta(microseconds=1)
+        at = find_next_fire(rules, max(at, following.replace(microsecond=0)))
+    return found
 
 
 def _build(row: ScheduleRow, fires: Sequence[FireRow], now: datetime) -> dict[str, Any]:

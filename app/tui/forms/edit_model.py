@@ -48,10 +48,14 @@ class EditField:
     """Required for a new object."""
     blank: bool = False
     """May be empty."""
+    blank_label: str = "any"
+    """Label of the empty value in a list."""
     single_only: bool = False
     """Editable only for a single row, such as a name."""
     by: str = ""
     """Field that determines how this one is parsed."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Values of a choice with their labels, unless they are read from the runtime."""
 
 
 def to_text(value: Any) -> str:
@@ -159,8 +163,8 @@ NAME = EditField("name", "Name", parse_name, to_safe_text, size=0, needed=True, 
 DESCRIPTION = EditField(
     "description", "Description", str, to_safe_text, "--description", size=0, blank=True
 )
-STATUS = EditField("status", "State", str, to_text, widget="choice")
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
+STATUS = EditField("status", "State", str, to_text, widget="choice", options=STATES)
 
 TASK = EditKind(
     "task",
@@ -310,7 +314,7 @@ def _check_metric_filters(sheet: EditSheet) -> list[str]:
 RULE = EditKind(
     "sla",
     (
-        EditField("preset", "What", str, to_text, widget="choice", size=28),
+        EditField("preset", "What", str, to_text, widget="choice", size=28, options=PRESETS),
         EditField("value", "Limit", _parse_rule_limit, to_text, needed=True, by="preset"),
         EditField(
             "template", "Template", str, to_text, "--template", widget="pick", size=24, blank=True
@@ -336,13 +340,16 @@ RULE = EditKind(
             hint="KEY=VALUE; empty: any",
             blank=True,
         ),
-        EditField("severity", "Severity", str, to_text, "--severity", widget="choice"),
+        EditField(
+            "severity", "Severity", str, to_text, "--severity", widget="choice", options=SEVERITIES
+        ),
         EditField(
             "enabled",
             "Rule",
             lambda word: word == "on",
             lambda on: "on" if on else "off",
             widget="choice",
+            options=SWITCH,
         ),
     ),
     first="value",
@@ -366,8 +373,14 @@ SILENCE = EditKind(
     ),
     first="until",
 )
-INITIAL_VALUES = {"preset": "finishes-within", "severity": "warning"}
-"""Initial values of a new rule."""
+INITIAL_VALUES = {
+    "preset": "finishes-within",
+    "severity": "warning",
+    "kind": "cron",
+    "overlap": "skip",
+    "missed": "run-once",
+}
+"""Initial values of a new rule or schedule."""
 
 
 @dataclass(frozen=True, slots=True)

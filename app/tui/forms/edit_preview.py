@@ -13,6 +13,7 @@ from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, EditSheet
+from app.tui.forms.schedule_model import EXPRESSION_HINTS, NEW_SCHEDULE, SCHEDULE
 from db.states import ENDED
 
 EPSILON = 1e-6
@@ -34,10 +35,12 @@ def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
 
 
 def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
-    """Return the hint beside a field: free resources, or the format of a rule's limit.
+    """Return the hint beside a field: free resources, or the format of a limit or an expression.
 
     Example: `2.0G of 32.0G free in pool gpu`.
     """
+    if sheet.kind in (SCHEDULE, NEW_SCHEDULE) and name == "expression":
+        return EXPRESSION_HINTS.get(sheet.get_text(sheet.find_field("kind")), "")
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
         return (
             _LIMITS[metrics.get_unit(metric)]

@@ -16,6 +16,7 @@ from app.tui.forms.edit_model import (
     EditKind,
     format_duration,
 )
+from app.tui.forms.schedule_model import NEW_SCHEDULE, convert_schedule
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -43,7 +44,7 @@ class EditSource:
     @property
     def is_new(self) -> bool:
         """True if the form creates an object."""
-        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, SILENCE)
+        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, NEW_SCHEDULE, SILENCE)
 
     @property
     def word(self) -> str:
@@ -85,7 +86,7 @@ class EditSource:
     def _read_options(self, client: Client) -> dict[str, Sequence[str]]:
         if self.kind.word == "queue":
             return {"pool": _read_names(client, "pool")}
-        if self.kind.word == "sla":
+        if self.kind.word in ("sla", "schedule"):
             return {
                 "template": _read_names(client, "template"),
                 "queue": _read_names(client, "queue"),
@@ -105,6 +106,8 @@ def _convert_row(row: SourceRow) -> dict[str, Any]:
     """Return a row of any kind, keyed by the form's field names."""
     if "total_cpu" in row:
         return {**row, "cpu": row["total_cpu"], "memory": row["total_memory"]}
+    if "expression" in row:
+        return convert_schedule(row)
     return convert_rule(row) if "conditions" in row else dict(row)
 
 

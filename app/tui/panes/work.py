@@ -1,4 +1,4 @@
-"""Work pane: running (3), waiting (8) and just ended tasks (E) in one cursor space.
+"""Work pane: running (3), waiting (W) and just ended tasks (E) in one cursor space.
 
 A row that ends moves below the running ones for `LINGER` seconds where lines are left, so that the
 end is visible.
@@ -55,7 +55,7 @@ class WorkPane(Table):
             format_idle_reason(board) if board.at else ""
         )
         waiting = self.find_view("next")
-        waiting.title, waiting.tail = "8 Next to start", self._make_waiting_tail
+        waiting.title, waiting.tail = "W Next to start", self._make_waiting_tail
         waiting.empty = self._make_empty_lines("Nothing waits." if board.at else "")
         done = self.find_view("ended")
         done.title, done.tail = "E Just ended", self._make_ended_tail

@@ -258,18 +258,14 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
 
     def _set_options(self, options: Mapping[str, Sequence[str]]) -> None:
         """Set the options of each list."""
-        fixed = {
-            "status": edit_model.STATES,
-            "preset": edit_model.PRESETS,
-            "severity": edit_model.SEVERITIES,
-            "enabled": edit_model.SWITCH,
-        }
         for slot in self._slots:
             if slot.widget != "entry":
-                pairs = fixed.get(slot.name) or [
+                pairs = slot.options or [
                     (value, self.look.sanitize(value)) for value in options.get(slot.name, ())
                 ]
-                self._get_pick(slot).set_options([*([("", "any")] if slot.blank else []), *pairs])
+                self._get_pick(slot).set_options(
+                    [*([("", slot.blank_label)] if slot.blank else []), *pairs]
+                )
 
     def _fill_fields(self, texts: Mapping[str, str]) -> None:
         """Write the texts into the fields that differ."""

@@ -43,13 +43,20 @@ PLACES: tuple[Destination, ...] = (
     ("5", "Tasks"),
     ("6", "Templates"),
     ("7", "Alerts"),
+    ("8", "Schedules"),
     ("9", "History"),
     ("O", "Operations"),
     ("B", "Database"),
 )
 
 
-SHORT_NAMES = {"Operations": "Ops", "Database": "DB"}
+SHORT_NAMES = {
+    "Templates": "Templ",
+    "Schedules": "Sched",
+    "History": "Hist",
+    "Operations": "Ops",
+    "Database": "DB",
+}
 """Names of places where the header is short of room."""
 COUNTER_FILTERS = {
     "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked",
@@ -309,10 +316,11 @@ def build_header(
 
 
 def _build_places(context: HeaderContext, room: int) -> list[Span]:
-    """Return the places with long names, else short ones, else the last keys without names."""
+    """Return the places, as many as needed with short names, else the last keys without names."""
+    long = [(key, f" {name}") for key, name in context.places]
     short = [(key, f" {SHORT_NAMES.get(name, name)}") for key, name in context.places]
     wordings = [
-        [(key, f" {name}") for key, name in context.places],
+        *([*long[:n], *short[n:]] for n in range(len(long), 0, -1)),
         *(
             [*short[:named], *((key, "") for key, _ in short[named:])]
             for named in range(len(short), -1, -1)

@@ -74,13 +74,6 @@ class PagedTable(Table):
         seen = self._index.get(self._first_seen or "")
         return min(seen[1], self.views[0].offset) if seen else 0
 
-    def set_section(self, part: TableSection) -> None:
-        """Show other columns."""
-        view = self.views[0]
-        view.part, view.rule = part, None
-        view.clear_cache()
-        self.redraw()
-
     def drop_stale_marks(self) -> None:
         """Keep all marks; they stay until removed."""
 

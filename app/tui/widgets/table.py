@@ -180,6 +180,13 @@ class Table(StripWidget, can_focus=True):
         self.keep, self.keep_text = keep, text if keep else ""
         self._apply_rows()
 
+    def set_section(self, part: TableSection) -> None:
+        """Show other columns in the first section."""
+        view = self.views[0]
+        view.part, view.rule = part, None
+        view.clear_cache()
+        self.redraw()
+
     def _apply_rows(self) -> None:
         before = self._find_position(self.cursor)
         for view in self.views:

@@ -190,7 +190,7 @@ async def test_the_cursor_stays_among_the_waiting_rows_after_a_cancel():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: is_fed(app))
-        await pilot.press("8")
+        await pilot.press("W")
         board = app.board
         assert board is not None and app.deck is not None
         pane = app.deck.query_one(WorkPane)
@@ -206,7 +206,7 @@ async def test_a_reason_like_the_one_above_is_shown_once(size: tuple[int, int]):
     app, _ = make_recorded_deck()
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: is_fed(app))
-        await pilot.press("8", "z")
+        await pilot.press("W", "z")
         await wait_for(pilot, lambda: bool(find_lines(app, "S02E07")))
         ((first,), (second,)) = (find_lines(app, name) for name in ("S02E06", "S02E07"))
         assert "full" in first and "full" not in second and " of 14" in second

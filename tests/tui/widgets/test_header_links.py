@@ -36,8 +36,9 @@ async def test_a_click_on_a_place_works_from_every_screen():
         for text, digit in (
             ("7 Alerts", "7"),
             ("5 Tasks", "5"),
-            ("6 Templates", "6"),
-            ("9 History", "9"),
+            ("6 Templ", "6"),
+            ("8 Sched", "8"),
+            ("9 Hist", "9"),
             ("O Ops", "O"),
             (" B  7 running", "B"),
             ("0 Deck", "0"),

@@ -38,7 +38,7 @@ async def draw_deck(
 
 BUSY_120 = """
  Taskdeck  render01                                             ● runtime ok  db ok  backup 41m  load 11.2/16  10:42:07
- 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History O Ops B  7 running, 22 waiting, 3 blocked, 2 held, 4 scheduled, 3 failed
+ 0 Deck 5 Tasks 6 Templ 7 Alerts 8 Sched 9 Hist O Ops B 7 running, 22 waiting, 3 blocked, 2 held, 4 scheduled, 3 failed
 ─ 1 Queues ─ LOAD ─────────── WAIT OLDEST LAST 30m ─ STATE ──── ─ 2 Pools ───── █USED▒RESVD ─ RESERVED ── USED 30m ─────
   media      ████████   2/2     14    41m ▄▅▅▆▅▇▆▅▄▅ ● full       gpu      cpu  ████████▒▒···     6.0/8    5.1 ▅▆▆▇▆▆▇▇
   gpu        ████····   2/4      5  2h12m ▂▁▂▂▁▂▂▁▂▂ ● no room             mem  ██████████▒▒·  30.0/32G  24.8G ▃▄▅▆▇▇██
@@ -55,7 +55,7 @@ BUSY_120 = """
   1051 ● 夜间备份 verify     default   4m40s no limit            – 0.9/1  0.6/1.0G  checked 41 of 120 archives
   1052 ‖ sha256 photos       default     31s █·····    5%        – 0.0/1  0.3/0.5G  paused by ann 2m ago
 
-─ 8 Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ────────────────────────────── 7 of 31 (5: all) ─
+─ W Next to start ────────── QUEUE ─── WAITS ───── START  WHY IT WAITS ────────────────────────────── 7 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08   gpu       2h12m        5–8m  needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv   media       41m        2–3m  first of 14; queue media is full (2 of 2); #1039 ends next
   1054 ○ encode S02E07.mkv   media       41m      26–43m  second of 14
@@ -95,7 +95,7 @@ BUSY_80 = """
   1043 ● resnet50-sweep-07  gpu       1h02m   26%     ~2h 2.2/2  13.0/18G
   1039 ● encode S02E04.mkv  media    57m12s   95%     ~2m 1.9/2  1.2/2.0G
   1050 ● encode S02E05.mkv  media    12m07s   20%    ~33m 1.9/2  1.4/2.0G
-─ 8 Next to start ─────────── START  WHY IT WAITS ─────────── 2 of 31 (5: all) ─
+─ W Next to start ─────────── START  WHY IT WAITS ─────────── 2 of 31 (5: all) ─
   1049 ○ resnet50-sweep-08     5–8m  needs 12.0G, 2.0G free; #1042 frees 12.0G
   1053 ○ encode S02E06.mkv     2–3m  1st of 14; queue full 2/2; #1039 ends next
 ─ 4 SLA alerts 3 ─────── WHY ─────────────────────────────── SINCE  STATE ──────
@@ -159,7 +159,7 @@ UNKNOWN_120 = """
  0 Deck 5 Tasks 6 Templates 7 Alerts 9 History O Operations B Database
 ─ 1 Queues ──────────────────────────────────────────────────── ─ 2 Pools ──────────────────────────────────────────────
 ━▌3 Running ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
-─ 8 Next to start ──────────────────────────────────────────────────────────────────────────────────────────────────────
+─ W Next to start ──────────────────────────────────────────────────────────────────────────────────────────────────────
 ─ 4 SLA alerts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
  n new task  : go  ? help  q quit
 """  # noqa: E501 - 120 columns wide

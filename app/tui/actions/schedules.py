@@ -1,0 +1,115 @@
+"""Schedule commands: rows in, requests with undo out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.core.text.sanitize import truncate_middle
+from app.tui.actions.confirmations import limit_lines, list_hidden_lines
+from app.tui.actions.question import Answer, Question
+from app.tui.actions.tasks import NAME_CELLS, NotApplicableError, Request
+from app.tui.data.schedule_rows import ScheduleEntry
+from app.tui.style import Look
+from app.tui.time_format import format_fire_time
+
+NONE_HERE = "No schedule under the cursor; press n to create one."
+
+
+def _name(row: ScheduleEntry) -> str:
+    return truncate_middle(row.name, NAME_CELLS)
+
+
+def require_rows(rows: Sequence[ScheduleEntry]) -> Sequence[ScheduleEntry]:
+    """Return the rows. Raise NotApplicableError if there is none."""
+    if not rows:
+        raise NotApplicableError(NONE_HERE)
+    return rows
+
+
+def toggle_schedules(rows: Sequence[ScheduleEntry]) -> list[Request]:
+    """Pause schedules; resume them if all are paused."""
+    able = [row for row in require_rows(rows) if row.state != "ended"]
+    if not able:
+        raise NotApplicableError(f"{_name(rows[0])} has ended: no fire time follows. e changes it.")
+    running = [row for row in able if row.state != "paused"]
+    return [_make_pause(row) for row in running] or [_make_resume(row) for row in able]
+
+
+def _make_pause(row: ScheduleEntry) -> Request:
+    args = {"name": row.name}
+    undo = Request("schedule.resume", args, "Resumed schedule", object=row.name)
+    return Request("schedule.pause", args, "Paused schedule", (undo,), row.name)
+
+
+def _make_resume(row: ScheduleEntry) -> Request:
+    until = {"until": row.facts["paused_until"]} if row.facts.get("paused_until") else {}
+    undo = Request(
+        "schedule.pause", {"name": row.name, **until}, "Paused schedule", object=row.name
+    )
+    return Request("schedule.resume", {"name": row.name}, "Resumed schedule", (undo,), row.name)
+
+
+def run_schedules(rows: Sequence[ScheduleEntry]) -> list[Request]:
+    """Submit a task of each schedule now, whatever its rules say."""
+    return [
+        Request("schedule.run", {"name": row.name}, "Submitted a task of", object=row.name)
+        for row in require_rows(rows)
+    ]
+
+
+def skip_next(rows: Sequence[ScheduleEntry], now: float) -> list[Request]:
+    """Leave out the next fire time of schedules that have one."""
+    coming = [(row, row.next_at) for row in require_rows(rows) if row.next_at is not None]
+    if not coming:
+        raise NotApplicableError(f"{_name(rows[0])} has no next fire time to skip.")
+    return [
+        Request(
+            "schedule.skip_next",
+            {"name": row.name},
+            f"Skips {format_fire_time(at, now)} of",
+            object=row.name,
+        )
+        for row, at in coming
+    ]
+
+
+def confirm_run(rows: Sequence[ScheduleEntry], look: Look) -> Question | None:
+    """Build the confirmation for running several schedules; None for one."""
+    if len(rows) < 2:
+        return None
+    names = _list_names(rows, look)
+    body = [[(f"Run {len(rows):,} schedules now?", "")], *limit_lines(names, look)]
+    answers = [Answer("y", f"run {len(rows):,}"), Answer("n", "no")]
+    return Question("Run", body, answers, safe="n", names=list_hidden_lines(names))
+
+
+def confirm_remove(rows: Sequence[ScheduleEntry], look: Look) -> Question:
+    """Build the confirmation for removing schedules."""
+    one = len(require_rows(rows)) == 1
+    it, names = "it" if one else "them", _list_names(rows, look)
+    body = [
+        [(f"Remove {'this schedule' if one else f'{len(rows):,} schedules'}?", "")],
+        *limit_lines(names, look),
+        [],
+        [("Its tasks and their logs stay; its record of fire times goes.", "")]
+        if one
+        else [("Their tasks and logs stay; their records of fire times go.", "")],
+        [(f"u cannot bring {it} back; p only pauses {it}.", "")],
+    ]
+    answers = [
+        Answer("y", f"remove {'it' if one else f'{len(rows):,}'}"),
+        Answer("n", f"keep {it}"),
+    ]
+    return Question("Remove", body, answers, safe="n", names=list_hidden_lines(names))
+
+
+def _list_names(rows: Sequence[ScheduleEntry], look: Look) -> list[list[tuple[str, str]]]:
+    return [[(f"  {look.cut(look.sanitize(f'{row.name}: {row.words}'), 60)}", "")] for row in rows]
+
+
+def remove_schedules(rows: Sequence[ScheduleEntry]) -> list[Request]:
+    """Remove schedules; their tasks stay."""
+    return [
+        Request("schedule.rm", {"name": row.name}, "Removed schedule", object=row.name)
+        for row in rows
+    ]
