@@ -44,6 +44,9 @@ from app.tui.screens.edit_form import EditScreen
 from app.tui.screens.history import HistoryScreen
 from app.tui.screens.log import LogScreen
 from app.tui.screens.operations import OperationScreen, OperationsScreen
+from app.tui.screens.schedule import ScheduleScreen
+from app.tui.screens.schedule_form import ScheduleForm
+from app.tui.screens.schedules import SchedulesScreen
 from app.tui.screens.submit_form import SubmitScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.screens.tasks import TasksScreen
@@ -202,6 +205,7 @@ RUNNING = (QUEUES, ("3", "▌3 Running"))
 WAITING = (QUEUES, ("W", "▌W Next"))
 TASKS = ("5", r"(?s)\A *5 Tasks.*▌")
 TYPED = ("/", r"\A[^▌]*↵ keep[^▌]*\Z")
+SCHEDULES = ("8", r"(?s)\A *8 Schedules [12].*▌.*FIRES.*greeting")
 TEMPLATES = ("6", r"(?s)\A *6 Templates.*▌")
 # "following" is cut where a key obeyed late has paused the run
 LOG = (*RUNNING, ("l", "at the end, fol"))
@@ -288,6 +292,16 @@ VISITS = (
         (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r", "┌")),
     ),
     Visit("a new queue", EditScreen, FormEntry, (QUEUES, ("n", "New queue"))),
+    Visit("the schedules", SchedulesScreen, Table, (SCHEDULES,)),
+    Visit(
+        "a timeline of schedules",
+        SchedulesScreen,
+        FilterInput,
+        (SCHEDULES, ("t", r"(?s)\A *8 Sched.*──\d\d──"), TYPED),
+    ),
+    Visit("a schedule", ScheduleScreen, DocumentView, (SCHEDULES, ("\r", "▌Latest fires"))),
+    Visit("a new schedule", ScheduleForm, FormEntry, (SCHEDULES, ("n", "New schedule"))),
+    Visit("the removal of a schedule", ChoiceScreen, None, (SCHEDULES, ("x", "┌─ Remove"))),
     Visit("history", HistoryScreen, Table, (("9", "▌By"),)),
     Visit(
         "the database",
@@ -400,7 +414,7 @@ class DeckDriver:
             else:
                 self.shown.type("0").wait(lambda _: self._is_on_deck() or self._is_dialog_open(), 5)
         self.shown.type("0").wait(
-            lambda _: self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|8|E) ", self.text), 5
+            lambda _: self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|W|E) ", self.text), 5
         )
         for keys, shows in visit.way:
             self._step(keys, shows, patience)
@@ -522,6 +536,18 @@ class DeckDriver:
             submit_failing(self.client)
         self.client.call("template.retire", {"name": "greet", "back": True})
         self.client.call("sla.set", {"name": "encode-in-time", "enabled": True})
+        restore_schedule(self.client)
+
+
+def restore_schedule(client: Client) -> None:
+    """Create or resume the schedule, and make sure that it has a task to show."""
+    found = {row["name"]: row for row in client.call("schedule.ls")}
+    if "greeting" not in found:
+        args = {"name": "greeting", "cron": "0 0 1 1 *", "argv": ["true"], "env": {}}
+        client.call("schedule.create", args)
+    if not found.get("greeting", {}).get("fires"):
+        client.call("schedule.run", {"name": "greeting"})
+    client.call("schedule.resume", {"name": "greeting"})
 
 
 def set_up_home(house: AcceptanceHome, client: Client) -> None:
@@ -532,6 +558,7 @@ def set_up_home(house: AcceptanceHome, client: Client) -> None:
     submit_script(client, "encode one", RUNNING_SCRIPT, queue="media")
     submit_script(client, "report", "true", after=[2])
     submit_script(client, "later", "true", hold=True)
+    restore_schedule(client)
 
 
 def submit_failing(client: Client) -> None:

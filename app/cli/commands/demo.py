@@ -103,16 +103,20 @@ def _start_runtime(home: str) -> None:
     client = Client(home)
     try:
         client.call("apply", {"text": workload.DEFINITIONS, "format": "toml"})
+        for schedule in workload.SCHEDULES:
+            client.call("schedule.create", {**schedule, **_make_context()})
         _submit(client, workload.make_opening_tasks())
     finally:
         client.close()
 
 
-def _submit(client: Client, tasks: list[dict[str, Any]]) -> None:
+def _make_context() -> dict[str, Any]:
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    client.call(
-        "submit", {"tasks": tasks, "uuid": make_uuid7(), "cwd": "/", "umask": 0o077, "env": env}
-    )
+    return {"cwd": "/", "umask": 0o077, "env": env}
+
+
+def _submit(client: Client, tasks: list[dict[str, Any]]) -> None:
+    client.call("submit", {"tasks": tasks, "uuid": make_uuid7(), **_make_context()})
 
 
 @contextmanager

@@ -118,6 +118,31 @@ conditions = { preset = "finishes-within", value = "4s", match = { template = "l
 severity = "critical"
 """
 
+SCHEDULES: tuple[Spec, ...] = (
+    {
+        "name": "poll-rates",
+        "every": "20s",
+        "template": "fetch",
+        "parameters": {"works_at": 1},
+        "description": "asks a service for its rates",
+    },
+    {
+        "name": "nightly-load",
+        "cron": "0 2 * * *",
+        "template": "load",
+        "parameters": {"steps": 20},
+        "missed_within": "6h",
+    },
+    {
+        "name": "report",
+        "rrule": "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8;BYMINUTE=30;BYSECOND=0",
+        "script": "echo the report of the month; sleep 2",
+        "jitter": "5m",
+        "description": "on the last Friday of the month",
+    },
+)
+"""Schedules as `schedule.create` takes them."""
+
 FILES = ("holiday", "concert", "lecture", "interview", "trailer", "夜间备份", "crossing", "harbour")
 
 

@@ -41,10 +41,10 @@ KINDS = (
 OVERLAPS = (("skip", "skip"), ("queue", "queue behind it"))
 MISSED = tuple((rule, rule) for rule in MISSED_RULES)
 EXPRESSION_HINTS = {
-    "cron": "0 2 * * *, @daily: minute hour day month weekday",
+    "cron": "0 2 * * *, as in crontab",
     "every": "10m, 2h, 1d",
     "at": "23:30, tomorrow 02:00, 2h",
-    "rrule": "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8",
+    "rrule": "FREQ=WEEKLY;BYDAY=MO;BYHOUR=8",
     "boot": "leave it empty",
 }
 PREVIEWED = 3

@@ -206,7 +206,7 @@ def _list_marks(shown: TimeRange) -> list[tuple[float, str]]:
 class TimelineCell(NamedTuple):
     """The runs of a schedule in a range, drawn one character a cell.
 
-    `█` is a run that was, `▒` one that is expected, `│` is now. A fire time without a task has the
+    `■` is a run that was, `□` one that is expected, `│` is now. A fire time without a task has the
     sign of its outcome.
     """
 
@@ -220,10 +220,10 @@ class TimelineCell(NamedTuple):
             return self._list_times()[:cells]
         line = [" "] * self.shown.cells
         for at in self.timeline.upcoming:
-            self._fill(line, at, at + (self.timeline.run_seconds or 0.0), "▒")
+            self._fill(line, at, at + (self.timeline.run_seconds or 0.0), "□")
         for fire in self.timeline.fires:
             self._draw_fire(line, fire, look)
-        if 0 <= self.now_cell < len(line) and line[self.now_cell] == " ":
+        if 0 <= self.now_cell < len(line) and line[self.now_cell] in " □":
             line[self.now_cell] = "│"
         return look.adapt_text("".join(line[:cells]))
 
@@ -235,8 +235,8 @@ class TimelineCell(NamedTuple):
         end = fire.ended_at
         if end is None:  # it runs: until now, and the rest of its usual time
             end = self.shown.since + self.now_cell * self.shown.step
-            self._fill(line, end, begin + (self.timeline.run_seconds or 0.0), "▒")
-        self._fill(line, begin, end, "█")
+            self._fill(line, end, begin + (self.timeline.run_seconds or 0.0), "□")
+        self._fill(line, begin, end, "■")
 
     def _fill(self, line: list[str], begin: float, end: float, sign: str) -> None:
         first = self.shown.find_cell(begin)

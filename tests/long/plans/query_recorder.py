@@ -193,6 +193,9 @@ class VerbCaller:
             "schedule.preview_import": [
                 {"lines": [{"line": 1, "name": "etl", "definition": {"cron": "@daily"}}]}
             ],
+            "schedule.timeline": [
+                {"names": ["hourly"], "since": time.time(), "step": 3600.0, "cells": 24}
+            ],
             "sla.show": [{"name": "starts-within"}],
             "sla.history": [{"name": "starts-within"}, {"name": "wal-size"}],
             "template.show": [{"name": "encode"}],

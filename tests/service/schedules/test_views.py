@@ -12,6 +12,7 @@ from app.service.context import Call
 from app.service.schedules import verbs
 from db import timestamps
 from tests.service.calls import execute_sql
+from tests.service.schedules.conftest import ManualClock
 
 DAY = 86_400.0
 
@@ -38,10 +39,10 @@ async def test_a_paused_schedule_has_no_next_fire_times(call: Call):
     assert (await verbs.show(call, name="nightly"))["upcoming"] == []
 
 
-async def test_a_timeline_has_at_most_one_fire_time_a_step(call: Call):
+async def test_a_timeline_has_at_most_one_fire_time_a_step(call: Call, clock: ManualClock):
     await verbs.create(call, name="each-second", every="1s", argv=["true"])
     await verbs.create(call, name="daily", cron="0 2 * * *", timezone="UTC", argv=["true"])
-    since = timestamps.utcnow().timestamp()
+    since = clock.now.timestamp()
 
     second, daily = await verbs.timeline(
         call, names=["each-second", "daily", "unknown"], since=since, step=3600.0, cells=48

@@ -165,7 +165,7 @@ async def test_t_shows_a_day_then_a_week_then_the_list(runtime: FakeRuntime):
         screen = await open_schedules(pilot, app)
         await pilot.press("t")
         await wait_until(pilot, lambda: is_shown(app, "12") and is_shown(app, "│"))
-        await wait_until(pilot, lambda: is_shown(app, "▒▒▒▒▒▒"))
+        await wait_until(pilot, lambda: is_shown(app, "□□□□□□"))
         await pilot.press("t")
         await wait_until(pilot, lambda: is_shown(app, "Thu 26"))
         await wait_until(pilot, lambda: len(runtime.list_args("schedule.timeline")) > 1)
@@ -209,12 +209,12 @@ def test_a_run_is_as_long_as_it_took_or_usually_takes():
     coming = (shown_since() + 10 * HOUR, shown_since() + 23 * HOUR)
     timeline = Timeline((make_fire(0, 2), make_fire(3, 0.1)), coming, 2 * HOUR)
 
-    assert draw(timeline) == "██ █│     ▒▒           ▒"
+    assert draw(timeline) == "■■ ■│     □□           □"
     assert draw(timeline, Look(ascii=True)) == "## #|     ==           ="
 
 
 def test_a_running_run_reaches_now_and_the_rest_is_expected():
-    assert draw(Timeline((make_fire(2),), (), 6 * HOUR)).rstrip() == "  ██▒▒▒▒"
+    assert draw(Timeline((make_fire(2),), (), 6 * HOUR)).rstrip() == "  ■■│□□□"
 
 
 def test_a_fire_time_without_a_task_shows_its_outcome():

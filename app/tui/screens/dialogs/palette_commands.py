@@ -13,10 +13,11 @@ from app.tui.screens.dialogs.topics import make_topic_commands
 from app.tui.themes import THEMES
 
 SEARCH_WORDS = {
+    "go('schedules')": "cron crontab timer timeline recurring repeat calendar",
     "go('database')": (
         "sizes backup restore cleanup retention replica check verify repair config settings stats"
         " slow"
-    )
+    ),
 }
 """Extra search words by action."""
 
