@@ -40,7 +40,7 @@ async def test_a_click_on_a_place_works_from_every_screen():
             ("8 Sched", "8"),
             ("9 Hist", "9"),
             ("O Ops", "O"),
-            (" B  7 running", "B"),
+            (" B 7 running", "B"),
             ("0 Deck", "0"),
         ):
             await click_on(app, pilot, text)

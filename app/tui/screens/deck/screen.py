@@ -30,7 +30,7 @@ from app.tui.widgets.footer import (
     keep_read_only_hints,
     list_deck_hints,
 )
-from app.tui.widgets.header import PLACES, Header, HeaderContext
+from app.tui.widgets.header import PLACES, SHORT_NAMES, Header, HeaderContext
 from app.tui.widgets.mark_hints import list_marked_alert_hints, list_marked_hints
 from app.tui.widgets.modal import find_modal_keys, is_visible_under_modal
 from app.tui.widgets.table import Table
@@ -40,7 +40,9 @@ STARTING_BOARD = Board(runtime=RuntimeFacts("starting"))
 MAKE_ROOM = KeyHint("↵", "what can go", "enter", 1)
 """Hint on a full disk, for rows that open nothing."""
 SHOW_ALL = KeyHint("z", "all panes", "z", 2)
-NARROW_PLACES = "  ".join(f"{key} {name}" for key, name in PLACES)
+NARROW_PLACES = "  ".join(
+    f"{key} {name if key.isdigit() else SHORT_NAMES[name]}" for key, name in PLACES
+)
 """Places as listed in the message line of a terminal too narrow for the header's second line."""
 NEWS_DURATION = 10.0
 """Seconds for which another user's action stays in the message line."""

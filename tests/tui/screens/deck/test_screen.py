@@ -156,7 +156,7 @@ class DelayedRuntime(RecordingRuntime):
 
 UNKNOWN_120 = """
  Taskdeck  HOST                                                                                       loading  10:42:07
- 0 Deck 5 Tasks 6 Templates 7 Alerts 9 History O Operations B Database
+ 0 Deck 5 Tasks 6 Templates 7 Alerts 8 Schedules 9 History O Operations B Database
 ─ 1 Queues ──────────────────────────────────────────────────── ─ 2 Pools ──────────────────────────────────────────────
 ━▌3 Running ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 ─ W Next to start ──────────────────────────────────────────────────────────────────────────────────────────────────────
