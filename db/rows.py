@@ -259,7 +259,7 @@ class SlaRow(NamedTuple):
     id: int
     name: str
     conditions: dict[str, Any]
-    actions: dict[str, Any]
+    actions: list[dict[str, Any]] | dict[str, Any]
     priority: int
     enabled: bool
     created_at: str
@@ -346,6 +346,34 @@ class AlertRow(NamedTuple):
     fingerprint: str | None = None
     note: str | None = None
     ending: str | None = None
+
+
+class DeliveryRow(NamedTuple):
+    """A message or action on its way: `log` holds its attempts as {"at", "error"}.
+
+    `payload` has the alerts as {"ids", "alerts"}, or the end of a task as {"task"}. `reached` marks
+    the URLs of the channel that took the message.
+    """
+
+    id: int
+    key: str
+    sla_id: int | None
+    alert_id: int | None
+    task_id: str | None
+    event: str
+    action: dict[str, Any]
+    target: str
+    payload: dict[str, Any]
+    status: str
+    attempts: int
+    log: list[dict[str, Any]]
+    reached: list[str]
+    repeats: int
+    due_at: str
+    next_at: str | None
+    last_error: str | None
+    created_at: str
+    updated_at: str
 
 
 class OperationRow(NamedTuple):

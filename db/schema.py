@@ -463,6 +463,52 @@ calendars = Table(
     comment="A named list of dates on which schedules do not fire.",
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Id, nullable=False),
+    Column("sla_id", Integer, ForeignKey("slas.id", ondelete="SET NULL")),
+    Column("alert_id", Integer, ForeignKey("alerts.id", ondelete="SET NULL")),
+    Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="SET NULL")),
+    Column("event", String(16), nullable=False),
+    Column("action", JSON, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    *_make_status_column("pending", "sent", "given_up", "skipped", "dry_run"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("log", JSON, nullable=False),
+    Column("reached", JSON, nullable=False),
+    Column("repeats", Integer, nullable=False, server_default="0"),
+    Column("due_at", Time, nullable=False),
+    Column("next_at", Time),
+    Column("last_error", Text),
+    *_make_time_columns(),
+    UniqueConstraint("key"),
+    # Next one to send.
+    Index("idx_deliveries_due", "next_at", sqlite_where=text("next_at IS NOT NULL")),
+    # Deliveries of a rule; foreign key of `slas`.
+    Index("idx_deliveries_sla", "sla_id", "id", sqlite_where=text("sla_id IS NOT NULL")),
+    # Deliveries of an alert; foreign key of `alerts`.
+    Index("idx_deliveries_alert", "alert_id", sqlite_where=text("alert_id IS NOT NULL")),
+    # Foreign key of `tasks`.
+    Index("idx_deliveries_task", "task_id", sqlite_where=text("task_id IS NOT NULL")),
+    comment="A message of a rule or task to a target, with its attempts.",
+)
+"""Written in the transaction that changes the alert; sent afterwards. `next_at` is None once
+nothing more is sent."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("channel", Name, nullable=False),
+    Column("outcome", String(8), nullable=False),
+    *_make_time_columns(),
+    CheckConstraint("outcome IN ('failed', 'ended')", name="outcome"),
+    comment="The channel that hears of the end or the failure of a task.",
+)
+
 operations = Table(
     "operations",
     metadata,

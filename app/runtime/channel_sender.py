@@ -73,11 +73,21 @@ class ChannelSender:
         except ValueError as error:
             return f"{error}"
         if channel.webhook:
-            return await self.post(resolved, signature_key, key, data, [*secrets, *more])
+            return await self._post(resolved, signature_key, key, data, [*secrets, *more])
         request = {"kind": "apprise", "url": resolved, **message._asdict()}
         return await self._client.send(request, secrets)
 
-    async def post(
+    async def post_signed(
+        self, url: str, secret: str, key: str, data: dict[str, Any]
+    ) -> str | None:
+        """Send data to a webhook of a rule; `secret` refers to the key of the signature."""
+        try:
+            signature_key, secrets = _resolve(secret)
+        except ValueError as error:
+            return f"{error}"
+        return await self._post(url, signature_key, key, data, secrets)
+
+    async def _post(
         self, url: str, secret: str, key: str, data: dict[str, Any], secrets: list[str]
     ) -> str | None:
         """Send data to a webhook; return the error or None."""

@@ -31,6 +31,7 @@ from app.runtime.backup_schedule import BackupScheduler
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.disk_usage import find_largest
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
+from app.runtime.notifier import Notifier
 from app.runtime.replicator import Replicator
 from app.runtime.rule_probes import RuntimeProbes
 from app.runtime.search_indexer import SearchIndexer
@@ -119,6 +120,7 @@ class Duties:
         self.indexer = SearchIndexer(db)
         self.replicator = Replicator(db, dispatcher.home)
         self.backups = BackupScheduler(db, Path(usage.home))
+        self.notifier: Notifier | None = None
         self.settings = settings or ConfigWatcher(paths.get_config_path())
         self._clock_guard = steady or ClockGuard()
         self._log_folders = cycle(cleanup.FOLDERS)
@@ -241,7 +243,8 @@ class Duties:
             {"dispatcher": self.dispatcher.internal_error} if self.dispatcher.internal_error else {}
         )
         wrong = {"config": self.settings.problem} if self.settings.problem else {}
-        problems = self._problems | self.backups.problems | halted | trouble | wrong
+        unsent = self.notifier.problems if self.notifier else {}
+        problems = self._problems | self.backups.problems | unsent | halted | trouble | wrong
         if problems == self._stored_problems:
             return
         try:

@@ -42,6 +42,7 @@ from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.control_server import ControlServer
 from app.runtime.dispatcher import HALT_REASONS, Dispatcher
 from app.runtime.keeper_client import KeeperClient, KeeperUnavailableError
+from app.runtime.notifier import Notifier
 from app.runtime.periodic import Duties, watch_clock
 from app.runtime.replicator import Replicator
 from app.runtime.schedule_trigger import ScheduleTrigger
@@ -321,6 +322,9 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
             for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.watch_drain()))
         ]
         stack.push_async_callback(_cancel_tasks, runtime.loops)
+        notifier = Notifier(db, runtime.sender)
+        stack.push_async_callback(notifier.close)
+        duties.notifier = notifier
         scheduler = duties.make_scheduler()
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
@@ -335,6 +339,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
                 ("home", runtime.watch_home()),
                 ("clock", watch_clock(scheduler)),
                 ("schedules", schedules.run()),
+                ("notifier", notifier.run()),
             )
         ]
         runtime.loops = [*runtime.loops, *watching]

@@ -17,14 +17,14 @@ from app.core import sla
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Refused, Usage
-from app.service import sla_metrics
+from app.service import notifications, sla_metrics
 from app.service.arguments import parse_since
 from app.service.context import Call
 from app.service.definitions import slas
 from app.service.tasks import lookup
 from db import timestamps
 from db.engine import Connection
-from db.queries import alerts, definitions, operations
+from db.queries import alerts, definitions, deliveries, operations
 from db.rows import AlertRow, SlaRow
 
 MAX_SILENCE = timedelta(days=366)
@@ -119,6 +119,10 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
             else []
         ),
         "was": slas.list_high_spells(c, rule) if rule else [],
+        "deliveries": [
+            notifications.describe_delivery(row)
+            for row in deliveries.list_of_alert(c, alert.alert.sla_id, alert.alert.id)
+        ],
     }
 
 

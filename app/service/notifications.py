@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import config, paths
 from app.core.notifications import channels
 from app.core.notifications.channels import NotificationSettings
-from app.errors import NotFound, Problem, Refused
+from app.core.rules import actions
+from app.core.text.sanitize import sanitize
+from app.errors import NotFound, Problem, Refused, Usage
 from app.service.context import Call
+from db.queries import deliveries
+from db.rows import DeliveryRow
 
+LATEST = 20
+"""Deliveries that the list shows."""
 EXAMPLE = "How to make one: taskdeck help notifications"
 
 
@@ -27,10 +34,12 @@ def get_settings(call: Call) -> NotificationSettings:
 
 
 async def ls(call: Call) -> dict[str, Any]:
-    """Return the channels without their secrets.
+    """Return the channels without their secrets, and the latest deliveries.
 
-    `channels` are {"name", "kinds", "urls", "default", "faulty"}.
+    `channels` are {"name", "kinds", "urls", "default", "faulty"}, `deliveries` rows of the table,
+    newest first.
     """
+    latest = await call.db.read(deliveries.list_latest, LATEST)
     settings = get_settings(call)
     found = [
         {
@@ -46,7 +55,23 @@ async def ls(call: Call) -> dict[str, Any]:
         {"name": name, "kinds": [], "urls": [], "default": False, "faulty": True}
         for name in settings.faulty
     ]
-    return {"channels": sorted(found, key=lambda channel: channel["name"])}
+    return {
+        "channels": sorted(found, key=lambda channel: channel["name"]),
+        "deliveries": [describe_delivery(row) for row in latest],
+    }
+
+
+def describe_delivery(row: DeliveryRow) -> dict[str, Any]:
+    """Return a delivery as sent to clients: `about` names what it tells, `failing` its state."""
+    listed = row.payload.get("alerts") or [{}]
+    more = f" and {len(row.payload['ids']) - 1} more" if len(row.payload.get("ids", ())) > 1 else ""
+    about = f"{listed[0].get('name', '')}: {listed[0].get('object', '')}{more}"
+    return {
+        "id": row.id, "key": row.key, "event": row.event, "target": row.target, "about": about,
+        "status": row.status, "attempts": row.attempts, "next_at": row.next_at,
+        "last_error": row.last_error, "log": row.log, "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }  # fmt: skip
 
 
 async def test(call: Call, *, channel: str) -> dict[str, Any]:
@@ -60,6 +85,29 @@ async def test(call: Call, *, channel: str) -> dict[str, Any]:
     if error:
         raise NotSentError(f"{channel}: {error}.")
     return {"channel": channel, "sent": True}
+
+
+def require_channels(call: Call, names: Sequence[str], what: str) -> None:
+    """Raise NotFound for a channel that config.toml lacks; `what` says what was not done."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise Usage(f"notify must be a list of channels. {what}")
+    for name in names:
+        require_channel(call, name, what)
+
+
+def note_unusable(call: Call, rules: Mapping[str, Any]) -> None:
+    """Tell the caller which actions of {rule: actions} cannot be done as config.toml is now."""
+    acting = {rule: found for rule, found in rules.items() if found}
+    settings = get_settings(call) if acting else NotificationSettings()
+    for rule, found in acting.items():
+        for name in actions.list_channels(found):
+            if name not in settings.channels:
+                call.note(f"slas.{sanitize(rule)}: {channels.explain_missing(settings, name)}")
+        if not settings.allow_command and any("command" in one for one in found):
+            call.note(
+                f"slas.{sanitize(rule)}: commands are off; to allow them: [actions] command = true"
+                " in config.toml."
+            )
 
 
 def require_channel(call: Call, name: str, what: str) -> None:

@@ -380,6 +380,8 @@ _ORPHANS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", "slas", "id"),
 ("alerts", "task_id", "tasks", "uuid"),
+("deliveries", "sla_id", "slas", "id"), ("deliveries", "alert_id", "alerts", "id"),
+("deliveries", "task_id", "tasks", "uuid"),
           ("backups", "parent_id", "backups", "id"))  # fmt: skip
 """Optional references: (table, column, referenced table and column)."""
 

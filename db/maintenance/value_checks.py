@@ -28,6 +28,8 @@ MAPPINGS = frozenset({
     ("instances", "tags"),
     ("environments", "variables"), ("templates", "schema"), ("templates", "parameters"),
     ("slas", "conditions"), ("slas", "actions"),
+    ("deliveries", "action"), ("deliveries", "payload"), ("deliveries", "log"),
+    ("deliveries", "reached"),
 })  # fmt: skip
 """Documents that must be JSON objects."""
 

@@ -10,11 +10,22 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Subquery, bindparam, func, literal_column, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Subquery,
+    TextClause,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import raw_sql, schema, timestamps
-from db.queries import sla_cursor
+from db.queries import deliveries, sla_cursor
 from db.queries.sla_cursor import ENDED_WORDS, FAILED_WORDS, SLA_TASK_COLUMNS, SlaTask, TaskScope
 from db.queries.value_lists import is_any_of
 from db.rows import AlertRow
@@ -264,6 +275,7 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     if not rows:
         return
+    known = _list_firing(c, rows)
     now = timestamps.now()
     table = upsert(schema.alerts)
     columns = (
@@ -287,11 +299,22 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     times = {"created_at": now, "updated_at": now}
     preset = [{**row, **times} for row in rows if row.get("fingerprint") is None]
     general = [{**row, **times} for row in rows if row.get("fingerprint") is not None]
+    found: list[int] = []
     if preset:
-        c.execute(statement, preset)
+        found += c.scalars(statement.returning(_A.id), preset)
     if general:
         # One live alert per fingerprint, also if a pass is repeated after a crash.
-        c.execute(table.on_conflict_do_nothing(), general)
+        found += c.scalars(table.on_conflict_do_nothing().returning(_A.id), general)
+    deliveries.announce(c, "firing", [number for number in found if number not in known])
+
+
+def _list_firing(c: Connection, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Return the alerts of these preset rules and tasks that are firing already."""
+    tasks = [row["task_id"] for row in rows if row["task_id"] and not row.get("fingerprint")]
+    rules = {row["sla_id"] for row in rows}
+    firing = text("+status = 'firing' AND fingerprint IS NULL")
+    found = select(_A.id).where(is_any_of(_A.task_id, tasks), is_any_of(_A.sla_id, rules), firing)
+    return set(c.scalars(found)) if tasks else set()
 
 
 def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -309,6 +332,7 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
                 for row in rows
             ],
         )
+        deliveries.announce(c, "resolved", [row["key"] for row in rows])
 
 
 def map_live(c: Connection, fingerprints: Sequence[str]) -> dict[str, AlertRow]:
@@ -334,43 +358,37 @@ def escalate_alerts(c: Connection, rows: Sequence[tuple[int, str]]) -> None:
                 note=None, updated_at=now,
             )
         )  # fmt: skip
+    deliveries.announce(c, "escalated", [key for key, _ in rows])
 
 
 def resolve_of_tasks(c: Connection, uuids: Sequence[str]) -> None:
     """Resolve the open alerts of tasks that are deleted."""
-    now = timestamps.now()
-    c.execute(
-        update(schema.alerts)
-        .where(is_any_of(_A.task_id, uuids), text("+status <> 'resolved'"))
-        .values(status="resolved", resolved_at=now, updated_at=now)
-    )
+    _resolve_now(c, is_any_of(_A.task_id, uuids), text("+status <> 'resolved'"))
 
 
 def reopen_cancelled(c: Connection, uuids: Sequence[str]) -> None:
     """Open the alerts of cancelled tasks again that their cancel resolved."""
-    c.exec_driver_sql(
+    opened = c.exec_driver_sql(
         "UPDATE alerts SET status = CASE WHEN acknowledged_at IS NULL THEN 'firing' ELSE"
         " 'acknowledged' END, resolved_at = NULL, updated_at = :now WHERE task_id IN (SELECT value"
         " FROM json_each(:uuids)) AND +status = 'resolved' AND sla_id IS NOT NULL AND fingerprint"
         " IS NULL AND resolved_at"
-        " >= (SELECT ended_at FROM tasks WHERE uuid = task_id)",
+        " >= (SELECT ended_at FROM tasks WHERE uuid = task_id) RETURNING id",
         {"now": timestamps.now(), "uuids": json.dumps(list(uuids))},
     )
+    deliveries.announce(c, "firing", opened.scalars().all())
 
 
 def acknowledge(c: Connection, ids: Iterable[int], by: str, note: str | None = None) -> None:
     """Acknowledge firing alerts, with a note."""
-    _update_in_status(
-        c,
-        ids,
-        "firing",
-        {
-            "status": "acknowledged",
-            "acknowledged_at": timestamps.now(),
-            "acknowledged_by": by,
-            "note": note,
-        },
-    )
+    values = {
+        "status": "acknowledged",
+        "acknowledged_at": timestamps.now(),
+        "acknowledged_by": by,
+        "note": note,
+    }
+    changed = _update_in_status(c, ids, "firing", values)
+    deliveries.announce(c, "acknowledged", changed)
 
 
 def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
@@ -385,12 +403,13 @@ def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
 
 def _update_in_status(
     c: Connection, ids: Iterable[int], status: str, values: Mapping[str, str | None]
-) -> None:
-    """Write columns of the alerts that have a status."""
+) -> list[int]:
+    """Write columns of the alerts that have a status; return those alerts."""
     # `+status`: SQLite finds the alerts by their ids, not by status
     guard = text("+status = :guard").bindparams(guard=status)
     changed = update(schema.alerts).where(is_any_of(_A.id, ids), guard)
-    c.execute(changed.values(**values, updated_at=timestamps.now()))
+    written = changed.values(**values, updated_at=timestamps.now()).returning(_A.id)
+    return list(c.scalars(written))
 
 
 def map_silences(c: Connection) -> dict[int, Silence]:
@@ -402,7 +421,10 @@ def map_silences(c: Connection) -> dict[int, Silence]:
 
 def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
     """Silence a rule until a time, replacing its current silence."""
-    unsilence_rule(c, sla_id)
+    silence = map_silences(c).get(sla_id)
+    _delete_silence(c, sla_id)
+    if silence:
+        deliveries.move_silenced(c, sla_id, silence.until, until)
     now = timestamps.now()
     row = {
         "sla_id": sla_id,
@@ -416,7 +438,13 @@ def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | 
 
 
 def unsilence_rule(c: Connection, sla_id: int) -> None:
-    """Remove the silence of a rule."""
+    """Remove the silence of a rule. What waited for its end is sent now."""
+    if silence := map_silences(c).get(sla_id):
+        deliveries.move_silenced(c, sla_id, silence.until, timestamps.now())
+    _delete_silence(c, sla_id)
+
+
+def _delete_silence(c: Connection, sla_id: int) -> None:
     c.execute(schema.silences.delete().where(schema.silences.c.sla_id == sla_id))
 
 
@@ -508,29 +536,38 @@ def resolve_some(c: Connection, sla_id: int) -> bool:
     """
     sla_cursor.reset_cursor(c, sla_id)
     c.execute(schema.rule_states.delete().where(schema.rule_states.c.sla_id == sla_id))
-    return _close_some(c, _RESOLVE_SOME, sla_id)
+    resolved = _close_some(c, _RESOLVE_SOME, sla_id)
+    deliveries.announce(c, "resolved", resolved)
+    return len(resolved) == CLOSED_AT_ONCE
 
 
 def detach_some(c: Connection, sla_id: int) -> bool:
     """Detach some resolved alerts of a rule that is about to be deleted; return True as above."""
-    return _close_some(c, _DETACH_SOME, sla_id)
+    return len(_close_some(c, _DETACH_SOME, sla_id)) == CLOSED_AT_ONCE
 
 
-def _close_some(c: Connection, statement: str, sla_id: int) -> bool:
+def _close_some(c: Connection, statement: str, sla_id: int) -> list[int]:
     given = {"now": timestamps.now(), "rule": sla_id, "limit": CLOSED_AT_ONCE}
-    return len(raw_sql.fetch_column(c, statement, given)) == CLOSED_AT_ONCE
+    return raw_sql.fetch_column(c, statement, given)
 
 
 def restart_rule(c: Connection, sla_id: int) -> None:
     """Evaluate a changed rule on every task again, and resolve its alerts."""
     sla_cursor.reset_cursor(c, sla_id)
     c.execute(schema.rule_states.delete().where(schema.rule_states.c.sla_id == sla_id))
+    _resolve_now(c, _A.sla_id == sla_id, _UNRESOLVED)
+
+
+def _resolve_now(c: Connection, *where: ColumnElement[bool] | TextClause) -> None:
+    """Resolve alerts as they are, and tell those who were told of them."""
     now = timestamps.now()
-    c.execute(
+    resolved = (
         update(schema.alerts)
-        .where(_A.sla_id == sla_id, _UNRESOLVED)
+        .where(*where)
         .values(status="resolved", resolved_at=now, updated_at=now)
+        .returning(_A.id)
     )
+    deliveries.announce(c, "resolved", list(c.scalars(resolved)))
 
 
 def _make_open_alerts(c: Connection, rows: Sequence[Any]) -> list[AlertDetail]:

@@ -498,7 +498,7 @@ _OLD_CONDITIONS = {
     "silences": "until < :before",
 }
 """Tables that are small or have an index on the time."""
-_TIME_ORDERED = ("events", "operations", "forgotten")
+_TIME_ORDERED = ("events", "operations", "forgotten", "deliveries")
 """Tables whose rows are in time order."""
 OTHER_TABLES = (*_OLD_CONDITIONS, *_TIME_ORDERED)
 
@@ -544,8 +544,9 @@ def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, d
         if table == "operations"
         else rules.records_before
     )
+    unsent = " AND next_at IS NULL" if table == "deliveries" else ""
     # After a clock jump rows are out of order: some stay, but no young row is deleted.
-    return "rowid <= :last AND created_at < :before", {
+    return f"rowid <= :last AND created_at < :before{unsent}", {
         "last": _find_last_old(c, table, before),
         "before": before,
     }

@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.message_servers import HttpReceiver, receive_http
+from tests.runtime_process import wait_until
 
 
 @pytest.fixture
@@ -56,3 +57,47 @@ def test_channels_are_listed_without_a_runtime(acceptance_home: AcceptanceHome):
 
     assert (empty.returncode, "no channels yet" in empty.stderr) == (0, True)
     assert listed.splitlines()[1].split() == ["ops", "ntfy://•••", "default", "for", "tasks"]
+
+
+def test_alerts_of_a_rule_are_sent_with_their_end(
+    acceptance_home: AcceptanceHome, http: HttpReceiver
+):
+    house = acceptance_home
+    write_config(house, f'[channels.ops]\nurl = "json://127.0.0.1:{http.port}/"')
+    unknown = house.run_cli("sla", "create", "ok", "--finishes-within", "1h", "--notify", "opps")
+    house.run_ok("sla", "create", "ok", "--finishes-within", "1h", "--notify", "ops")
+    house.run_cli("wait", house.submit("-n", "etl", "--", "false"))
+    wait_until(lambda: http.requests, "the message about the failure")
+    house.run_ok("rm", "1")
+    wait_until(lambda: len(http.requests) > 1, "the message about the end")
+
+    assert (unknown.returncode, "Nearest: ops. Nothing was changed." in unknown.stderr) == (3, True)
+    titles = [json.loads(body)["title"] for body in http.bodies]
+    assert titles == [
+        "[warning] ok: #1 etl failed: exit 1; must succeed within 1h",
+        "[resolved] ok: #1 etl failed: exit 1; must succeed within 1h",
+    ]
+    shown = house.run_ok("sla", "show", "ok")
+    assert "firing: notify ops\n" in shown and "resolved: notify ops\n" in shown
+    assert '{on = "resolved", notify = "ops"}' in house.run_ok("export").replace("{ ", "{")
+    sent = wait_until(
+        lambda: [d for d in house.run_json("notify", "ls")["deliveries"] if d["status"] == "sent"]
+    )
+    assert sent[0]["about"] == "ok: #1 etl"
+    house.run_ok("sla", "set", "ok", "--notify", "")
+    assert house.run_json("sla", "show", "ok")["actions"] == {}
+
+
+def test_a_file_with_an_unknown_channel_is_applied_with_a_note(acceptance_home: AcceptanceHome):
+    text = (
+        '[slas.ok]\nconditions = { preset = "starts-within", value = "30m" }\n'
+        'actions = [{ notify = "ops" }, { command = ["true"] }]\n'
+    )
+
+    (acceptance_home.work / "rules.toml").write_text(text)
+
+    done = acceptance_home.run_cli("apply", "-f", "rules.toml")
+
+    assert done.returncode == 0
+    assert 'slas.ok: there is no channel "ops" in config.toml.' in done.stderr
+    assert "slas.ok: commands are off; to allow them: [actions] command = true" in done.stderr

@@ -31,6 +31,8 @@ ALLOWED = {
     ("schedules", "missed"): ("run-once", "skip"),
     ("rule_states", "status"): ("pending", "firing"),
     ("fires", "outcome"): ("submitted", "skipped"),
+    ("deliveries", "status"): ("pending", "sent"),
+    ("notices", "outcome"): ("failed", "ended"),
 }
 """Values of columns that the database checks."""
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
+from app.core.notifications.channels import NotificationSettings
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
 from db.engine import Database
@@ -29,11 +30,16 @@ class FakeRuntimeHandle:
         self.signals: list[tuple[list[str], int]] = []
         self.stops: list[tuple[bool, str]] = []
         self.stop_error: Storage | None = None
+        self.channels = NotificationSettings()
         self._marked = ""
 
     @property
     def maintenance(self) -> MaintenanceSettings:
         return MaintenanceSettings()
+
+    @property
+    def notifications(self) -> NotificationSettings:
+        return self.channels
 
     async def quarantine_rows(self) -> list[str]:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import definition_group, output
+from app.cli import definition_group, output, time_format
 from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options
 from app.cli.table_layout import Column, Span
 from app.core.text.sanitize import sanitize
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 COLUMNS = [Column("CHANNEL", least=8, first=True), Column("SENDS", least=10), Column("NOTE")]
+DELIVERY_COLUMNS = [
+    Column("WHEN"),
+    Column("TO", least=8, easy=20),
+    Column("ABOUT", least=12, first=True),
+    Column("STATE"),
+    Column("REASON", least=10, first=True),
+]
+STATUSES = {
+    "pending": ("waits", ""),
+    "sent": ("sent", ""),
+    "given_up": ("given up", "broken"),
+    "skipped": ("not needed", "dim"),
+    "dry_run": ("dry run", "dim"),
+}
 FIELDS = ("name", "kinds", "urls", "default", "faulty")
 
 
@@ -25,7 +39,26 @@ def list_channels(session: CommandContext, args: Args) -> int:
         output.print_json(found, args.jsonl)
         return 0
     empty = "no channels yet; how to make one: taskdeck help notifications"
-    return definition_group.print_list(args, found["channels"], COLUMNS, _format_row, FIELDS, empty)
+    definition_group.print_list(args, found["channels"], COLUMNS, _format_row, FIELDS, empty)
+    if found["deliveries"] and not args.rows:
+        output.print_line("")
+        rows = [_format_delivery(one) for one in found["deliveries"]]
+        output.print_table(DELIVERY_COLUMNS, rows, args.wide)
+    return 0
+
+
+def _format_delivery(row: dict[str, Any]) -> list[Span]:
+    """Return one line about a delivery."""
+    status, style = STATUSES.get(row["status"], (row["status"], ""))
+    if row["status"] == "pending" and row["attempts"]:
+        status, style = f"failing, attempt {row['attempts']}", "broken"
+    return [
+        (time_format.format_clock(row["created_at"]), "dim"),
+        (sanitize(row["target"]), ""),
+        (sanitize(f"{row['event']} {row['about']}"), ""),
+        (sanitize(status), style),
+        (sanitize(row["last_error"] or ""), ""),
+    ]
 
 
 def _format_row(channel: dict[str, Any]) -> list[Span]:
@@ -56,7 +89,7 @@ def _add_test_arguments(parser: Parser) -> None:
 
 
 COMMANDS = {
-    "ls": Command("list channels", list_channels, _add_list_arguments),
+    "ls": Command("list channels and the latest messages", list_channels, _add_list_arguments),
     "test": Command(
         "send one message to a channel, now", send_test, _add_test_arguments,
         "  taskdeck notify test ops",

@@ -67,6 +67,7 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
         ("now" if sla.get("metric") else "of", scope),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
+        ("does", "\n".join(sla.get("does", ()))),
         (
             "created",
             (
@@ -125,8 +126,7 @@ def _format_value(value: Any) -> str:
 
 
 def _get_severity(sla: dict[str, Any]) -> str:
-    stated = sla.get("severity") or (sla.get("actions") or {}).get("severity")
-    return stated or {3: "critical", 1: "info"}.get(sla["priority"], "warning")
+    return sla.get("severity") or {3: "critical", 1: "info"}.get(sla["priority"], "warning")
 
 
 def create_sla(session: CommandContext, args: Args) -> int:
@@ -240,6 +240,7 @@ def _collect_limits(args: Args) -> list[dict[str, Any]]:
 
 def _collect_scope(args: Args) -> dict[str, Any]:
     more = definition_group.collect_options(args, "metric", "template", "queue", "task", "severity")
+    more |= {"notify": args.notify} if args.notify is not None else {}
     return more | ({"tag": dict(args.tag)} if args.tag else {})
 
 
@@ -333,6 +334,13 @@ def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) ->
         type=OneOf(*styles.SEVERITIES),
         metavar="WORD",
         help="critical, warning (default) or info",
+    )
+    parser.add_option(
+        "--notify",
+        action="append",
+        type=kind,
+        metavar="CHANNEL",
+        help="tell a channel of firing and resolved alerts; repeatable (taskdeck notify ls)",
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from app.core import sla
 from app.core.definitions import size_limits
 from app.core.json_types import is_array, is_object
+from app.core.rules.actions import format_actions, normalize_actions
 from app.core.schedules.definition import CalendarDefinition, ScheduleDefinition
 from app.core.schema import parameters
 from app.core.schema.json_schema import limit_file_steps
@@ -90,7 +91,7 @@ class SlaDefinition(Definition):
     """An SLA rule (see `app.core.sla`). `severity` is stored as the priority."""
 
     conditions: Annotated[dict[str, Any], BeforeValidator(sla.normalize_conditions)]
-    actions: dict[str, Any] = {}
+    actions: Annotated[Any, BeforeValidator(normalize_actions)] = {}
     severity: Annotated[int, BeforeValidator(_parse_severity)] = sla.SEVERITIES["warning"]
     enabled: bool = True
 
@@ -265,4 +266,5 @@ _FORMATTERS: dict[str, Any] = {
     "memory": _format_size,
     "timeout": sla.format_seconds,
     "severity": sla.get_severity,
+    "actions": format_actions,
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from shlex import quote
+from typing import Any, NamedTuple
 
 from app.core.text.sanitize import sanitize, truncate
 
@@ -34,3 +37,63 @@ def make_test_message(channel: str, by: str, host: str, key: str) -> Message:
 def format_footer(host: str, key: str) -> str:
     """Return the last line of a message. A repeated message has the same key."""
     return f"Taskdeck on {host}, message {key}"
+
+
+def make_alert_message(data: Mapping[str, Any], footer: str) -> Message:
+    """Return the message about alerts of one rule; `data` is from `describe_alerts`."""
+    alerts = data["alerts"]
+    lines = [_format_alert(alert) for alert in alerts]
+    if data["count"] > len(alerts):
+        lines.append(f"and {data['count'] - len(alerts):,} more")
+    lines += ["", "See them: taskdeck alert ls" + " --all" * (data["event"] == "resolved")]
+    if data["event"] in ("firing", "escalated"):
+        lines.append(f"Acknowledge: taskdeck alert ack {quote(data['rule'])}")
+    severity = "resolved" if data["event"] == "resolved" else data["severity"]
+    return make_message(data["subject"], lines, severity, footer)
+
+
+def describe_alerts(
+    event: str, payload: Mapping[str, Any], resolved: Mapping[int, str | None], key: str, host: str
+) -> dict[str, Any]:
+    """Return an event of alerts as webhooks and commands get it.
+
+    `resolved` holds when alerts were resolved that are no longer open.
+    """
+    alerts = [_describe_alert(alert, resolved) for alert in payload["alerts"]]
+    first = alerts[0]
+    return {
+        "key": key, "event": event, "rule": first["rule"], "severity": first["severity"],
+        "host": host, "subject": _make_subject(event, alerts, len(payload["ids"])),
+        "count": len(payload["ids"]), "alerts": alerts,
+    }  # fmt: skip
+
+
+def _describe_alert(alert: Mapping[str, Any], resolved: Mapping[int, str | None]) -> dict[str, Any]:
+    return {
+        "id": alert["id"], "rule": alert["name"], "severity": alert["severity"],
+        "object": alert["object"], "text": alert["text"], "value": alert["value"],
+        "limit": alert["limit"], "since": alert["fired_at"],
+        "resolved_at": alert["resolved_at"] or resolved.get(alert["id"]),
+        "task": alert["task_id"],
+    }  # fmt: skip
+
+
+def _make_subject(event: str, alerts: Sequence[Mapping[str, Any]], count: int) -> str:
+    first = alerts[0]
+    word = first["severity"] if event == "firing" else event
+    about = f"{first['object']} {first['text']}"
+    if count > 1:
+        about = f"{count:,} alerts, first {about}"
+    return f"[{word}] {first['rule']}: {about}"
+
+
+def _format_alert(alert: Mapping[str, Any]) -> str:
+    until = alert["resolved_at"]
+    times = f"since {format_moment(alert['since'])}"
+    times += f", resolved {format_moment(until)}" if until else ""
+    return f"{alert['object']} {alert['text']} ({times})"
+
+
+def format_moment(stored: str) -> str:
+    """Return a stored time in the zone of this machine, with its offset."""
+    return datetime.fromisoformat(stored).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.core import sla
+from app.core.rules import actions
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Storage, Usage
 from app.service import sla_metrics
 from app.service.context import Call
+from app.service.notifications import require_channels
 from app.service.rules import descriptions as general_rules
 from app.service.tasks import lookup
 from db import schema, timestamps
@@ -81,7 +83,8 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
 def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     """Return SLA rules as sent to clients.
 
-    Added to the columns are `severity`, `words` (the rule as a sentence), `limit` in its `unit`,
+    Added to the columns are `severity`, `words` (the rule as a sentence), `does` (its actions in
+    words), `limit` in its `unit`,
     the state of its metric, `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or
     None), and `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and
     `last_late` cover resolved alerts of the last day, at most a thousand of all rules together.
@@ -121,6 +124,7 @@ def _add_state(
         **row._asdict(),
         "severity": sla.get_severity(row.priority),
         "words": sla.describe_rule(rule),
+        "does": [actions.describe_action(one) for one in actions.list_actions(row.actions)],
         "limit": rule.value,
         **metric,
         "state": _find_state(c, row, rule, counts, silence, metric["now"]),
@@ -202,12 +206,14 @@ async def create(
     call: Call, *, name: str, preset: str = "", value: Any = None, metric: str | None = None,
     template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
-    conditions: Any = None,
+    conditions: Any = None, notify: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Create an SLA rule from a preset, or from `conditions` of either form.
 
-    `metric` belongs to `stays-below`. Raise Conflict if the name exists.
+    `metric` belongs to `stays-below`. `notify` names the channels that are told of firing and
+    resolved alerts. Raise Conflict if the name exists.
     """
+    require_channels(call, notify, "Nothing was changed.")
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
@@ -217,6 +223,7 @@ async def create(
         )
     else:
         values = _make_general_columns(conditions, severity)
+    values["actions"] = actions.set_channels({}, notify)
 
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
@@ -236,9 +243,11 @@ async def set_(
     call: Call, *, name: str, preset: str | None = None, value: Any = None,
     metric: str | None = None, template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None,
-    enabled: bool | None = None, conditions: Any = None,
+    enabled: bool | None = None, conditions: Any = None, notify: Sequence[str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Change an SLA rule. None keeps a value, an empty text removes a match condition.
+
+    `notify` replaces the channels; an empty text among them removes them. Other actions stay.
 
     A changed condition, or a change of `enabled`, closes the rule's alerts and evaluates all tasks
     again. A rule that changes from tasks to a metric loses its match conditions, and in the other
@@ -246,16 +255,15 @@ async def set_(
     """
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
     asked = {"preset": preset, "value": value, "metric": metric}
-    if all(
-        word is None
-        for word in (
-            asked | match | {"severity": severity, "enabled": enabled, "conditions": conditions}
-        ).values()
-    ):
+    changes = (*asked.values(), *match.values(), severity, enabled, conditions, notify)
+    if all(word is None for word in changes):
         raise Usage(
             "nothing to set. Options: --finishes-within, --starts-within, --template, --severity,"
             " --off, …"
         )
+
+    channels = None if notify is None else [one for one in notify if one]
+    require_channels(call, channels or (), "Nothing was changed.")
 
     def plan(c: Connection) -> tuple[SlaRow, dict[str, Any]]:
         row = require_rule(c, name)
@@ -264,6 +272,8 @@ async def set_(
             if conditions is None and not sla.is_general(row.conditions)
             else _merge_general(row, {**asked, **match}, conditions, severity, enabled)
         )
+        if channels is not None:
+            values["actions"] = actions.set_channels(row.actions, channels)
         if definitions.count_sla_users(c, row.id)["pool"]:
             check_pool(name, values["conditions"])
         if values["conditions"] != row.conditions:

@@ -15,10 +15,12 @@ GROWING_TABLES = (
     "samples",
     "history",
     "dependencies",
+    "deliveries",
 )
 """Tables without a size limit. All others stay small."""
 
 WANTED_INDEXES = {
+    "idx_deliveries_due": "its entries are the deliveries that wait, which are wanted",
     "idx_alerts_open": "its entries are the open alerts, which are wanted",
     "idx_tasks_next": (
         "its entries are the waiting tasks in their order, which are wanted up to a limit"
@@ -42,6 +44,7 @@ ORDERED_SCANS = (
         "the newest 200 tasks that a rule can concern",
     ),
     (r" WHERE tasks\.deleted_at IS NULL ORDER BY tasks\.number DESC LIMIT \?", "the newest tasks"),
+    (r" FROM deliveries ORDER BY deliveries\.id DESC LIMIT \?", "the newest deliveries"),
     (r" FROM operations ORDER BY operations\.id DESC LIMIT \? OFFSET \?$", "the newest operations"),
     (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),
 )

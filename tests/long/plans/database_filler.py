@@ -18,7 +18,7 @@ def fill_database(path: Path, tasks: int) -> None:
     bulk_data.fill_database(path, tasks - tasks // ENDED_SHARE, tasks // ENDED_SHARE)
     engine = create_write_engine(path)
     with engine.begin() as c:
-        for rows in (_add_operations, _add_alerts, _add_samples, _limit_queues):
+        for rows in (_add_operations, _add_alerts, _add_deliveries, _add_samples, _limit_queues):
             rows(c)
     engine.dispose()
 
@@ -37,6 +37,15 @@ def _add_alerts(c: Connection) -> None:
         " resolved_at, created_at, updated_at) SELECT 'in-time', 'warning', 'resolved', uuid, '#'"
         " || number, 'late', 'late', created_at, ended_at, created_at, ended_at FROM tasks WHERE"
         " ended_at IS NOT NULL AND number % 10 = 0"
+    )
+
+
+def _add_deliveries(c: Connection) -> None:
+    c.exec_driver_sql(
+        "INSERT INTO deliveries (key, alert_id, task_id, event, action, target, payload, status,"
+        " log, reached, due_at, created_at, updated_at) SELECT 'key ' || id, id, task_id, 'firing',"
+        " '{\"notify\": \"ops\"}', 'ops', '{\"ids\": [], \"alerts\": []}', 'sent', '[]', '[]',"
+        " created_at, created_at, created_at FROM alerts"
     )
 
 

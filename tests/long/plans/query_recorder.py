@@ -141,6 +141,19 @@ class VerbCaller:
             await self.call_verb(
                 "sla.create", name=metric, preset="stays-below", metric=metric, value=value
             )
+        actions = [
+            {"notify": "ops", "max": 3, "repeat_every": "1m"},
+            {"on": "resolved", "notify": "ops"},
+            {"on": "acknowledged", "notify": "ops"},
+            {"retry": True, "dry_run": True},
+        ]
+        at_once = {"conditions": {"preset": "starts-within", "value": "1s"}, "actions": actions}
+        await self.call_verb("apply", tables={"slas": {"at-once": at_once}})
+        await self.call_verb("sla.ls")  # evaluates the rules
+        await self.call_verb("alert.ack", ids=["at-once"])
+        await self.call_verb("alert.silence", ids=["at-once"], until="1h")
+        await self.call_verb("alert.silence", ids=["at-once"], until="2h")
+        await self.call_verb("alert.unsilence", ids=["at-once"])
         task = {"argv": ["true"]}
         for kind in (
             {"every": "1s"},

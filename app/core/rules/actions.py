@@ -1,0 +1,214 @@
+"""Actions of rules: what is done when an alert fires, is resolved, acknowledged or escalated.
+
+The stored form is a list of objects without defaults, with durations in seconds. The empty object
+of older rules means no actions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from app.core.json_types import is_array, is_object
+from app.core.notifications.channels import find_reference_error
+from app.core.task_spec import NameStr, Priority
+from app.core.text.sanitize import find_nearest, sanitize, truncate
+from app.core.text.units import format_duration_setting, parse_positive_duration, quote
+
+EVENTS = ("firing", "resolved", "acknowledged", "escalated")
+KINDS = (
+    "notify", "webhook", "command", "submit", "pause_queue", "resume_queue", "cancel", "retry",
+    "set_priority", "snapshot",
+)  # fmt: skip
+"""Kinds of actions. Each action has exactly one of these keys."""
+MAX_ACTIONS = 20
+MIN_REPEAT = 60.0
+"""Shortest time between two messages about the same alert, in seconds."""
+_DURATIONS = ("after", "repeat_every")
+_URL = re.compile(r"https?://[^\s/?#]+\S*")
+
+
+def _parse_seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError("must be a duration such as 10m")
+    return parse_positive_duration(str(value))
+
+
+def _parse_repeat(value: Any) -> float:
+    seconds = _parse_seconds(value)
+    if seconds < MIN_REPEAT:
+        raise ValueError(f"must be at least {format_duration_setting(MIN_REPEAT)}")
+    return seconds
+
+
+def _check_url(value: Any) -> str:
+    if not isinstance(value, str) or not _URL.fullmatch(value):
+        raise ValueError("must be a URL that begins with https:// or http://")
+    return value
+
+
+def _check_secret(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("{") or not value.endswith("}"):
+        raise ValueError("must be a reference, {env:NAME} or {file:/path}")
+    if wrong := find_reference_error(value):
+        raise ValueError(wrong)
+    return value
+
+
+def _check_argv(value: Any) -> list[str]:
+    if (
+        not is_array(value)
+        or not value
+        or not all(isinstance(one, str) and one and "\0" not in one for one in value)
+    ):
+        raise ValueError('must be a program with its arguments, such as ["logger", "-t", "deck"]')
+    return list(value)
+
+
+def _check_submit(value: Any) -> dict[str, Any]:
+    if not is_object(value) or not ("template" in value) ^ ("argv" in value):
+        raise ValueError('must be a table with template or argv, such as { template = "repair" }')
+    return {str(key): one for key, one in value.items()}
+
+
+class Action(BaseModel):
+    """One action of a rule: when, what, and how often."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    on: Literal["firing", "resolved", "acknowledged", "escalated"] = "firing"
+    notify: NameStr | None = None
+    webhook: Annotated[str, BeforeValidator(_check_url)] | None = None
+    secret: Annotated[str, BeforeValidator(_check_secret)] | None = None
+    command: Annotated[list[str], BeforeValidator(_check_argv)] | None = None
+    submit: Annotated[dict[str, Any], BeforeValidator(_check_submit)] | None = None
+    pause_queue: NameStr | None = None
+    resume_queue: NameStr | None = None
+    cancel: Literal[True] | None = None
+    retry: Literal[True] | None = None
+    set_priority: Priority | None = None
+    snapshot: Literal[True] | None = None
+    after: Annotated[float, BeforeValidator(_parse_seconds)] | None = None
+    repeat_every: Annotated[float, BeforeValidator(_parse_repeat)] | None = None
+    max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    dry_run: bool = False
+
+    @model_validator(mode="after")
+    def check_kinds(self) -> Action:
+        """Raise ValueError unless the keys go together."""
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            found = f", not {' and '.join(given)}" if given else ""
+            raise ValueError(f"needs one of {', '.join(KINDS)}{found}")
+        if self.secret is not None and self.webhook is None:
+            raise ValueError("secret goes with webhook")
+        if self.repeat_every is not None and self.on != "firing":
+            raise ValueError('repeat_every goes with on = "firing"')
+        return self
+
+
+def normalize_actions(value: Any) -> list[dict[str, Any]] | dict[str, Any]:
+    """Return actions in stored form. Raise ValueError with the path of the mistake."""
+    if is_object(value) and not value:
+        return {}
+    if not is_array(value):
+        raise ValueError('actions must be a list, such as [{ on = "firing", notify = "ops" }]')
+    if len(value) > MAX_ACTIONS:
+        raise ValueError(f"actions must be at most {MAX_ACTIONS}, not {len(value)}")
+    found = [_parse_action(one, at) for at, one in enumerate(value)]
+    return [_store(action) for action in found] or {}
+
+
+def _store(action: Action) -> dict[str, Any]:
+    stored = action.model_dump(exclude_none=True, exclude_defaults=True)
+    return {"on": action.on} | stored
+
+
+def format_actions(actions: Any) -> Any:
+    """Return stored actions as a definitions file has them, with durations as typed."""
+    return [
+        {
+            key: format_duration_setting(value) if key in _DURATIONS else value
+            for key, value in action.items()
+        }
+        for action in list_actions(actions)
+    ]
+
+
+def list_actions(actions: Any) -> list[dict[str, Any]]:
+    """Return stored actions as a list; none for the empty object."""
+    return cast(list[dict[str, Any]], actions) if is_array(actions) else []
+
+
+def list_channels(actions: Any) -> list[str]:
+    """Return the channels that actions send to, each once."""
+    return list(dict.fromkeys(one["notify"] for one in list_actions(actions) if "notify" in one))
+
+
+def set_channels(actions: Any, channels: Sequence[str]) -> list[dict[str, Any]] | dict[str, Any]:
+    """Return actions that send firing and resolved alerts to these channels, and to no others.
+
+    Actions of other kinds stay.
+    """
+    others = [one for one in list_actions(actions) if "notify" not in one]
+    sent = [{"on": on, "notify": name} for name in channels for on in ("firing", "resolved")]
+    return [*sent, *others] or {}
+
+
+def get_kind(action: Mapping[str, Any]) -> str:
+    """Return the kind of a stored action."""
+    return next(kind for kind in KINDS if kind in action)
+
+
+def describe_action(action: Mapping[str, Any]) -> str:
+    """Return an action in words: `firing: notify ops, after 10m`."""
+    kind = get_kind(action)
+    value = action[kind]
+    words = f"{action.get('on', 'firing')}: {kind.replace('_', ' ')}"
+    if kind == "command":
+        words += f" {value[0]}"
+    elif kind == "submit":
+        words += f" {value.get('template') or value['argv'][0]}"
+    elif value is not True:
+        words += f" {value}"
+    words += f", after {format_duration_setting(action['after'])}" if "after" in action else ""
+    if "repeat_every" in action:
+        words += f", every {format_duration_setting(action['repeat_every'])}"
+    words += f", at most {action['max']} times" if "max" in action else ""
+    return sanitize(words) + (", dry run" if action.get("dry_run") else "")
+
+
+def _parse_action(value: Any, at: int) -> Action:
+    where = f"actions[{at + 1}]"
+    if not is_object(value):
+        raise ValueError(f'{where} must be a table, such as {{ on = "firing", notify = "ops" }}')
+    for key in value:
+        if key not in Action.model_fields:
+            near = find_nearest(str(key), Action.model_fields)
+            hint = f"Nearest: {near}" if near else f"Known: {', '.join(Action.model_fields)}"
+            raise ValueError(f"{where}: unknown key {quote(str(key))}. {hint}")
+    if "on" in value and value["on"] not in EVENTS:
+        near = find_nearest(str(value["on"]), EVENTS)
+        hint = f". Nearest: {near}" if near else ""
+        raise ValueError(
+            f"{where}.on must be {', '.join(EVENTS)}, not {quote(str(value['on']))}{hint}"
+        )
+    try:
+        return Action.model_validate(dict(value))
+    except ValidationError as error:
+        raise ValueError(_format_error(where, error.errors(include_url=False)[0])) from None
+
+
+def _format_error(where: str, fault: Any) -> str:
+    path = ".".join([where, *(sanitize(str(step)) for step in fault["loc"][:1])])
+    if fault["type"] == "value_error":
+        return f"{path} {fault['ctx']['error']}"
+    if fault["type"] == "literal_error":
+        return f"{path} must be true"
+    if fault["type"] in ("bool_type", "string_type"):
+        wanted = "true or false" if fault["type"] == "bool_type" else "text"
+        return f"{path} must be {wanted}, not {quote(truncate(str(fault['input']), 60))}"
+    return f"{path} is wrong: {sanitize(fault['msg']).lower()}"

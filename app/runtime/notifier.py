@@ -1,0 +1,227 @@
+"""Sending of deliveries: at least once, outside of transactions, with the same key each time.
+
+The loop waits for a change of the database or the next due time; nothing polls. A delivery whose
+attempt was not recorded, because of a crash, is sent again. One message is on its way to a target
+at a time, so that messages arrive in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from app.core.notifications import messages
+from app.core.rules import actions
+from app.core.text.sanitize import sanitize
+from app.errors import Problem
+from app.runtime import action_program
+from app.runtime.change_feed import DEBOUNCE_SECONDS
+from app.runtime.channel_sender import ChannelSender, SendResult
+from db import statement_timer, timestamps
+from db.engine import Connection, Database
+from db.queries import deliveries
+from db.rows import DeliveryRow
+
+log = logging.getLogger(__name__)
+
+BACK_OFF = (5.0, 30.0, 120.0, 600.0, 3600.0)
+"""Seconds before the next attempt; the last value repeats."""
+GIVE_UP_AFTER = timedelta(days=1)
+"""Time after which a delivery is given up, if there were `MIN_ATTEMPTS`."""
+MIN_ATTEMPTS = 6
+FAILING_AFTER = 3
+"""Failed attempts after which an alert tells that messages are not sent."""
+BATCH = 50
+"""Deliveries read at a time."""
+RETRY_DELAY = 10.0
+"""Seconds before the loop or a record that failed is repeated."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a stop waits for messages on their way."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPlan:
+    """Decision about a due delivery: send it about these alerts, put it off, or skip it."""
+
+    row: DeliveryRow
+    ids: Sequence[int] = ()
+    states: Mapping[int, tuple[str, str | None]] | None = None
+    put_off_until: str | None = None
+    skip: str | None = None
+
+
+class Notifier:
+    """The loop that sends deliveries."""
+
+    def __init__(self, db: Database, sender: ChannelSender) -> None:
+        self._db, self._sender = db, sender
+        self._changed = asyncio.Event()
+        self._active: dict[int, asyncio.Task[None]] = {}
+        self._busy: set[str] = set()
+        self._host = socket.gethostname()
+        self.problems: dict[str, str] = {}
+        """Messages that fail again and again, for an alert."""
+        db.after_commit(self._changed.set)
+
+    async def run(self) -> None:
+        """Send what is due, then wait for a change or the next due time, forever."""
+        statement_timer.current_caller.set("notifier")
+        while True:
+            self._changed.clear()
+            try:
+                delay = await self._start_due()
+            except Problem as problem:
+                log.error("notifications: %s", problem)
+                delay = RETRY_DELAY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._changed.wait()
+            await asyncio.sleep(DEBOUNCE_SECONDS)
+
+    async def close(self) -> None:
+        """Wait briefly for messages on their way; what is not recorded is sent again."""
+        if self._active:
+            await asyncio.wait(self._active.values(), timeout=CLOSE_TIMEOUT)
+        for task in self._active.values():
+            task.cancel()
+        await asyncio.gather(*self._active.values(), return_exceptions=True)
+
+    async def _start_due(self) -> float | None:
+        """Start to send what is due; return the seconds until something else is."""
+        plans, next_at = await self._db.read(_read_plans, timestamps.now(), list(self._busy))
+        for plan in plans:
+            row = plan.row
+            if row.id not in self._active and row.target not in self._busy:
+                self._busy.add(row.target)
+                self._active[row.id] = asyncio.create_task(
+                    self._deliver(plan), name=f"delivery {row.id}"
+                )
+        if next_at is None:
+            return None
+        wait = timestamps.parse_time(next_at) - timestamps.utcnow()
+        # What is due and on its way, or waits for its target, is looked at after the next record.
+        return wait.total_seconds() if wait > timedelta(0) else None
+
+    async def _deliver(self, plan: DeliveryPlan) -> None:
+        row = plan.row
+        try:
+            if plan.put_off_until is not None:
+                await self._db.write(deliveries.put_off, row.id, plan.put_off_until)
+            elif plan.skip is not None:
+                await self._db.write(deliveries.finish, row.id, "skipped", plan.skip)
+            else:
+                await self._record(plan, await self._perform(plan))
+        except Exception:
+            log.exception("delivery %d", row.id)
+            await asyncio.sleep(RETRY_DELAY)
+        finally:
+            self._busy.discard(row.target)
+            del self._active[row.id]
+            self._changed.set()
+
+    async def _perform(self, plan: DeliveryPlan) -> SendResult:
+        """Send once; an unexpected error counts as a failed attempt."""
+        try:
+            with statement_timer.set_caller("notifier"):
+                return await self._send(plan)
+        except Exception as error:
+            log.exception("delivery %d", plan.row.id)
+            return SendResult(f"{type(error).__name__}; see run/runtime.log", plan.row.reached)
+
+    async def _send(self, plan: DeliveryPlan) -> SendResult:
+        row = plan.row
+        data = self._describe(plan)
+        kind = actions.get_kind(row.action)
+        if kind == "notify":
+            footer = messages.format_footer(self._host, row.key)
+            message = messages.make_alert_message(data, footer)
+            return await self._sender.send(row.target, message, row.key, data, row.reached)
+        if kind == "webhook":
+            secret = row.action.get("secret", "")
+            error = await self._sender.post_signed(row.action["webhook"], secret, row.key, data)
+        elif kind == "command":
+            error = await self._run_command(row.action["command"], row.key, data)
+        else:
+            error = f"this runtime knows no action {sanitize(kind)}"
+        return SendResult(error, [])
+
+    async def _run_command(self, argv: list[str], key: str, data: dict[str, Any]) -> str | None:
+        if not self._sender.settings.allow_command:
+            return "commands are off; to allow them: [actions] command = true in config.toml"
+        return await action_program.run(argv, key, data)
+
+    def _describe(self, plan: DeliveryPlan) -> dict[str, Any]:
+        row = plan.row
+        listed = [one for one in row.payload["alerts"] if one["id"] in plan.ids]
+        payload = {"ids": list(plan.ids), "alerts": listed or row.payload["alerts"][:1]}
+        states = plan.states or {}
+        resolved = {number: until for number, (_, until) in states.items()}
+        return messages.describe_alerts(row.event, payload, resolved, row.key, self._host)
+
+    async def _record(self, plan: DeliveryPlan, result: SendResult) -> None:
+        """Record the attempt, until the database takes the record."""
+        while True:
+            try:
+                await self._db.write(_record_attempt, plan, result)
+                break
+            except Problem as problem:  # sent again only after a crash, however long this lasts
+                log.error("delivery %d: %s", plan.row.id, problem)
+                await asyncio.sleep(RETRY_DELAY)
+        if result.error:
+            log.warning("delivery %d to %s: %s", plan.row.id, plan.row.target, result.error)
+        await self._update_problem()
+
+    async def _update_problem(self) -> None:
+        failing = await self._db.read(deliveries.find_failing, FAILING_AFTER)
+        self.problems = {"notifications": _describe_failing(*failing)} if failing else {}
+
+
+def _describe_failing(count: int, row: DeliveryRow) -> str:
+    what = "message was" if count == 1 else "messages were"
+    return (
+        f"{count:,} {what} not sent so far, the last to {sanitize(row.target)}:"
+        f" {row.last_error}; see: taskdeck notify ls"
+    )
+
+
+def _read_plans(
+    c: Connection, now: str, busy: Sequence[str]
+) -> tuple[list[DeliveryPlan], str | None]:
+    """Return what to do with due deliveries, and the time of the next one that is not due."""
+    due = deliveries.find_due(c, now, busy, BATCH)
+    return [_make_plan(c, row) for row in due], deliveries.find_next_time(c, now)
+
+
+def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
+    silenced_until = deliveries.find_silence_end(c, row.sla_id)
+    if silenced_until is not None and not row.attempts:
+        if row.event != "firing":
+            return DeliveryPlan(row, skip="silenced")
+        return DeliveryPlan(row, put_off_until=silenced_until)
+    ids = row.payload["ids"]
+    states = deliveries.map_alert_states(c, ids)
+    if deliveries.is_held(row) or row.repeats:
+        ids = [number for number in ids if states.get(number, ("",))[0] == "firing"]
+    if not ids:
+        return DeliveryPlan(row, skip="no longer firing")
+    return DeliveryPlan(row, ids, states)
+
+
+def _record_attempt(c: Connection, plan: DeliveryPlan, result: SendResult) -> None:
+    """Record an attempt, and enqueue the repetition of a message about firing alerts."""
+    row, now = plan.row, timestamps.utcnow()
+    age = now - timestamps.parse_time(row.due_at)
+    is_over = age > GIVE_UP_AFTER and row.attempts + 1 >= MIN_ATTEMPTS
+    wait = timedelta(seconds=BACK_OFF[min(row.attempts, len(BACK_OFF) - 1)])
+    next_at = None if is_over else timestamps.format_time(now + wait)
+    is_done = deliveries.record_attempt(c, row, result.error, result.reached, next_at)
+    every, most = row.action.get("repeat_every"), row.action.get("max")
+    if is_done and row.event == "firing" and every and (most is None or row.repeats + 1 < most):
+        later = timestamps.format_time(now + timedelta(seconds=every))
+        deliveries.repeat(c, row, list(plan.ids), later)

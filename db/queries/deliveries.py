@@ -1,0 +1,402 @@
+"""Queries on deliveries: the outbox of messages and actions.
+
+A delivery is written in the transaction that changes its alert, and sent afterwards. `next_at` is
+the time of the next attempt, None once nothing more is sent. Alerts of one rule that change within
+`GROUP_SECONDS` share a delivery. One that was read for sending is not extended any more: only
+deliveries that are not due yet are.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, literal_column, select, text, update
+
+from db import schema, timestamps
+from db.queries.value_lists import is_any_of
+from db.rows import DeliveryRow
+
+GROUP_SECONDS = 1.0
+"""Seconds that a message waits for further alerts of its rule."""
+MAX_LISTED = 20
+"""Alerts whose texts a delivery holds; the others are counted."""
+GROUPED_KINDS = (
+    "notify",
+    "webhook",
+    "command",
+    "submit",
+    "pause_queue",
+    "resume_queue",
+    "snapshot",
+)
+"""Actions that run once for several alerts; others run once for each alert."""
+KINDS = (*GROUPED_KINDS, "cancel", "retry", "set_priority")
+_D = schema.deliveries.c
+_A = schema.alerts.c
+_ROW = [_D[name] for name in DeliveryRow._fields]
+_WAITING = _D.next_at.is_not(None)
+_ALERT_FACTS = (
+    "id", "name", "severity", "status", "task_id", "object", "text", "value", "limit", "fired_at",
+    "resolved_at",
+)  # fmt: skip
+"""Columns of an alert that a delivery keeps."""
+
+
+def announce(c: Connection, event: str, alert_ids: Sequence[int]) -> None:
+    """Enqueue what the rules of these alerts do on an event.
+
+    Events are firing, resolved, acknowledged and escalated. The message of a firing alert of a
+    silenced rule waits for the end of the silence; if the alert is resolved before, nobody hears of
+    it. Other messages of a silenced rule are left out.
+    """
+    actions = _map_actions(c, event, alert_ids)
+    if not actions:
+        return
+    silenced = _map_silenced(c)
+    found: dict[int, list[dict[str, Any]]] = {}
+    rows = c.execute(
+        select(_A.sla_id, *(_A[name] for name in _ALERT_FACTS))
+        .where(is_any_of(_A.id, alert_ids), is_any_of(_A.sla_id, actions))
+        .order_by(_A.fired_at, _A.id)
+    )
+    for sla_id, *facts in rows:
+        found.setdefault(sla_id, []).append(dict(zip(_ALERT_FACTS, facts, strict=True)))
+    for sla_id, alerts in found.items():
+        held = _list_held(c, sla_id) if event != "firing" else []
+        if event != "firing" and sla_id in silenced:
+            continue
+        for action in actions[sla_id]:
+            unheard = _find_unheard(c, sla_id, held, describe_target(action))
+            told = [alert for alert in alerts if alert["id"] not in unheard]
+            _enqueue(c, sla_id, event, action, told, silenced.get(sla_id))
+
+
+def _map_actions(
+    c: Connection, event: str, alert_ids: Sequence[int]
+) -> dict[int, list[dict[str, Any]]]:
+    """Return {rule id: its actions on an event} for the rules of these alerts."""
+    s = schema.slas.c
+    rules = select(_A.sla_id).where(is_any_of(_A.id, alert_ids))
+    found = c.execute(select(s.id, s.actions).where(s.id.in_(rules)))
+    on_event = {
+        sla_id: [one for one in actions if one.get("on", "firing") == event]
+        for sla_id, actions in found
+        if isinstance(actions, list)
+    }
+    return {sla_id: actions for sla_id, actions in on_event.items() if actions}
+
+
+def _map_silenced(c: Connection) -> dict[int, str]:
+    """Return {rule id: end of its silence}."""
+    s = schema.silences.c
+    found = c.execute(select(s.sla_id, s.until).where(s.until > timestamps.now()))
+    return {sla_id: until for sla_id, until in found}
+
+
+def _list_held(c: Connection, sla_id: int) -> list[DeliveryRow]:
+    """Return the first messages of a rule that a silence or `after` holds back."""
+    now = timestamps.now()
+    return [
+        row
+        for row in _list_waiting(c, sla_id)
+        if row.event == "firing"
+        and not row.repeats
+        and is_held(row)
+        and row.next_at is not None
+        and row.next_at > now
+    ]
+
+
+def is_held(row: DeliveryRow) -> bool:
+    """Return whether an unsent message waits, or waited, longer than for further alerts."""
+    usual = timestamps.parse_time(row.created_at) + timedelta(seconds=2 * GROUP_SECONDS)
+    return not row.attempts and row.due_at > timestamps.format_time(usual)
+
+
+def _find_unheard(c: Connection, sla_id: int, held: Sequence[DeliveryRow], target: str) -> set[int]:
+    """Return the alerts of which nothing was said to a target, since the message is held."""
+    firing_target = target.replace("resume_queue ", "pause_queue ")
+    ids = {i for row in held if row.target == firing_target for i in row.payload["ids"]}
+    return {number for number in ids if not _was_told(c, sla_id, number, firing_target)}
+
+
+def _was_told(c: Connection, sla_id: int, alert_id: int, target: str) -> bool:
+    """Return whether a target was told of the present firing of an alert, or an attempt made."""
+    found = c.exec_driver_sql(
+        "SELECT 1 FROM deliveries d, json_each(d.payload, '$.ids') j WHERE d.sla_id = ? AND d.event"
+        " = 'firing' AND d.attempts > 0 AND +d.target = ? AND j.value = ? AND d.created_at >="
+        " (SELECT fired_at FROM alerts WHERE id = ?) LIMIT 1",
+        (sla_id, target, alert_id, alert_id),
+    )
+    return found.first() is not None
+
+
+def _list_waiting(c: Connection, sla_id: int) -> list[DeliveryRow]:
+    """Return the unfinished deliveries of a rule, oldest first."""
+    # `+sla_id`: few deliveries wait, but a rule may have many
+    found = select(*_ROW).where(_WAITING, literal_column("+sla_id") == sla_id)
+    # sorted here, since SQLite would walk the whole table in the order of the ids
+    return sorted(DeliveryRow._make(row) for row in c.execute(found))
+
+
+def _enqueue(
+    c: Connection,
+    sla_id: int,
+    event: str,
+    action: Mapping[str, Any],
+    alerts: Sequence[Mapping[str, Any]],
+    silenced_until: str | None,
+) -> None:
+    most = action.get("max")
+    if most is not None:
+        done = _count_done(c, sla_id, alerts, action)
+        alerts = [one for one in alerts if done[_get_subject(one, action)] < most]
+    if not alerts:
+        return
+    now = timestamps.utcnow()
+    is_grouped = get_kind(action) in GROUPED_KINDS
+    wait = GROUP_SECONDS if is_grouped else 0.0
+    due = timestamps.format_time(now + timedelta(seconds=max(wait, action.get("after") or 0.0)))
+    due = max(due, silenced_until or "")
+    if not is_grouped:
+        for alert in alerts:
+            _insert(c, sla_id, event, action, [alert], due)
+    elif (row := _find_group(c, sla_id, event, action, due)) is not None:
+        payload = _join(row.payload, alerts)
+        c.execute(
+            update(schema.deliveries)
+            .where(_D.id == row.id)
+            .values(payload=payload, updated_at=timestamps.now())
+        )
+    else:
+        _insert(c, sla_id, event, action, alerts, due)
+
+
+def _find_group(
+    c: Connection, sla_id: int, event: str, action: Mapping[str, Any], due: str
+) -> DeliveryRow | None:
+    """Return the delivery, not yet due, that can take further alerts."""
+    now = timestamps.now()
+    earliest = timestamps.parse_time(due) - timedelta(seconds=GROUP_SECONDS)
+    least = timestamps.format_time(earliest)
+    return next(
+        (
+            row
+            for row in _list_waiting(c, sla_id)
+            if row.event == event
+            and row.action == action
+            and not row.attempts
+            and not row.repeats
+            and now < str(row.next_at) <= due
+            and str(row.next_at) >= least
+        ),
+        None,
+    )
+
+
+def _join(payload: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a payload with further alerts, each once."""
+    listed = [one for one in payload["alerts"] if one["id"] not in {a["id"] for a in alerts}]
+    listed += alerts
+    ids = list(dict.fromkeys([*payload["ids"], *(one["id"] for one in alerts)]))
+    return {**payload, "ids": ids, "alerts": listed[:MAX_LISTED]}
+
+
+def _get_subject(alert: Mapping[str, Any], action: Mapping[str, Any]) -> int | str:
+    """Return what `max` counts by: the alert, or its task where each retry makes a new alert."""
+    return alert["id"] if get_kind(action) in GROUPED_KINDS else alert["object"]
+
+
+def _count_done(
+    c: Connection, sla_id: int, alerts: Sequence[Mapping[str, Any]], action: Mapping[str, Any]
+) -> Counter[int | str]:
+    """Count, for each subject, the deliveries of an action that were not skipped."""
+    column = "j.value" if get_kind(action) in GROUPED_KINDS else "j.value ->> '$.object'"
+    part = "$.ids" if get_kind(action) in GROUPED_KINDS else "$.alerts"
+    found = c.exec_driver_sql(
+        f"SELECT {column} AS subject, d.action FROM deliveries d, json_each(d.payload, ?) j WHERE"
+        " d.sla_id = ? AND +d.status <> 'skipped' AND subject IN (SELECT value FROM json_each(?))",
+        (part, sla_id, json.dumps([_get_subject(one, action) for one in alerts])),
+    )
+    return Counter(subject for subject, stored in found if json.loads(stored) == action)
+
+
+def _insert(
+    c: Connection,
+    sla_id: int | None,
+    event: str,
+    action: Mapping[str, Any],
+    alerts: Sequence[Mapping[str, Any]],
+    due: str,
+    **more: Any,
+) -> None:
+    payload = {"ids": [one["id"] for one in alerts], "alerts": list(alerts[:MAX_LISTED])}
+    first = alerts[0] if alerts else {}
+    values = {
+        "sla_id": sla_id, "alert_id": first.get("id"), "task_id": first.get("task_id"),
+        "event": event, "action": dict(action), "target": describe_target(action),
+        "payload": payload, "status": "pending", "log": [], "reached": [], "due_at": due,
+        "next_at": due, **more,
+    }  # fmt: skip
+    insert(c, values)
+
+
+def insert(c: Connection, values: Mapping[str, Any]) -> None:
+    """Insert a delivery with a new key."""
+    now = timestamps.now()
+    row = {"key": str(uuid.uuid4()), "created_at": now, "updated_at": now, **values}
+    if row["action"].get("dry_run"):
+        row |= {"status": "dry_run", "next_at": None}
+    c.execute(schema.deliveries.insert().values(**row))
+
+
+def get_kind(action: Mapping[str, Any]) -> str:
+    """Return the kind of an action, such as `notify`."""
+    return next(kind for kind in KINDS if kind in action)
+
+
+def describe_target(action: Mapping[str, Any]) -> str:
+    """Return the target of an action in words: `ops`, or `pause_queue media`."""
+    kind = get_kind(action)
+    value = action[kind]
+    if kind == "notify":
+        return str(value)
+    if kind == "webhook":
+        return f"webhook {str(value).partition('://')[2].partition('/')[0].rpartition('@')[2]}"
+    if kind == "command":
+        return f"command {value[0]}"
+    return kind if value is True or isinstance(value, dict) else f"{kind} {value}"
+
+
+# --- sending ----------------------------------------------------------------------------
+
+
+def find_due(c: Connection, now: str, busy: Sequence[str], limit: int) -> list[DeliveryRow]:
+    """Return deliveries that are due, earliest first, but none to a busy target.
+
+    A delivery waits for earlier ones of its rule to the same target that have failed so far.
+    """
+    earlier = schema.deliveries.alias("earlier")
+    e = earlier.c
+    blocked = (
+        select(e.id)
+        .where(
+            e.sla_id == _D.sla_id,
+            e.id < _D.id,
+            literal_column("+earlier.target") == _D.target,
+            literal_column("+earlier.next_at").is_not(None),
+            e.attempts > 0,
+        )
+        .exists()
+    )
+    found = select(*_ROW).where(_WAITING, _D.next_at <= now, ~is_any_of(_D.target, busy), ~blocked)
+    rows = c.execute(found.order_by(_D.next_at, _D.id).limit(limit))
+    return [DeliveryRow._make(row) for row in rows]
+
+
+def find_next_time(c: Connection, after: str) -> str | None:
+    """Return the time of the next attempt after a time, or None."""
+    found = "SELECT next_at FROM deliveries WHERE next_at > ? ORDER BY next_at LIMIT 1"
+    return c.exec_driver_sql(found, (after,)).scalar()
+
+
+def map_alert_states(c: Connection, ids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
+    """Return {alert: (status, resolved_at)} of the alerts that exist."""
+    found = c.execute(select(_A.id, _A.status, _A.resolved_at).where(is_any_of(_A.id, ids)))
+    return {number: (status, resolved_at) for number, status, resolved_at in found}
+
+
+def find_silence_end(c: Connection, sla_id: int | None) -> str | None:
+    """Return the end of a rule's silence, or None."""
+    return _map_silenced(c).get(sla_id) if sla_id is not None else None
+
+
+def put_off(c: Connection, delivery_id: int, until: str) -> None:
+    """Move an unsent delivery to the end of a silence."""
+    _update(c, delivery_id, {"next_at": until, "due_at": until})
+
+
+def finish(c: Connection, delivery_id: int, status: str, why: str | None = None) -> None:
+    """Store the last state of a delivery; nothing more is sent."""
+    _update(c, delivery_id, {"status": status, "next_at": None, "last_error": why})
+
+
+def record_attempt(
+    c: Connection, row: DeliveryRow, error: str | None, reached: Sequence[str], next_at: str | None
+) -> bool:
+    """Record an attempt. Without an error the delivery is sent; without `next_at`, given up.
+
+    A delivery that took further alerts while it was sent stays pending. Return whether the delivery
+    is finished.
+    """
+    now = timestamps.now()
+    updated_at = c.execute(select(_D.updated_at).where(_D.id == row.id)).scalar()
+    is_extended = error is None and updated_at != row.updated_at
+    status = "pending" if is_extended or (error and next_at) else "given_up" if error else "sent"
+    values = {
+        "attempts": row.attempts + 1,
+        "log": [*row.log, {"at": now, "error": error}],
+        "reached": [] if is_extended else list(reached),
+        "status": status,
+        "next_at": now if is_extended else next_at if error else None,
+        "last_error": error,
+    }
+    _update(c, row.id, values)
+    return status != "pending"
+
+
+def repeat(c: Connection, row: DeliveryRow, ids: Sequence[int], at: str) -> None:
+    """Enqueue the same message again, about the alerts that are still open."""
+    listed = [one for one in row.payload["alerts"] if one["id"] in ids]
+    insert(c, {
+        **{name: getattr(row, name) for name in ("sla_id", "task_id", "event", "action", "target")},
+        "alert_id": ids[0], "payload": {**row.payload, "ids": list(ids), "alerts": listed},
+        "status": "pending", "log": [], "reached": [], "repeats": row.repeats + 1, "due_at": at,
+        "next_at": at,
+    })  # fmt: skip
+
+
+def move_silenced(c: Connection, sla_id: int, end: str, to: str) -> None:
+    """Move what waits for the end of a silence whose end changes."""
+    c.execute(
+        update(schema.deliveries)
+        .where(_D.sla_id == sla_id, text("+next_at = :end").bindparams(end=end))
+        .values(next_at=to, due_at=to, updated_at=timestamps.now())
+    )
+
+
+def _update(c: Connection, delivery_id: int, values: Mapping[str, Any]) -> None:
+    now = timestamps.now()
+    c.execute(
+        update(schema.deliveries).where(_D.id == delivery_id).values(**values, updated_at=now)
+    )
+
+
+# --- views ------------------------------------------------------------------------------
+
+
+def list_latest(c: Connection, limit: int) -> list[DeliveryRow]:
+    """Return the latest deliveries, newest first."""
+    found = select(*_ROW).order_by(_D.id.desc()).limit(limit)
+    return [DeliveryRow._make(row) for row in c.execute(found)]
+
+
+def list_of_alert(c: Connection, sla_id: int | None, alert_id: int) -> list[DeliveryRow]:
+    """Return the deliveries of an alert, oldest first; none for an alert without a rule."""
+    if sla_id is None:
+        return []
+    alert = "EXISTS (SELECT 1 FROM json_each(deliveries.payload, '$.ids') j WHERE j.value = :alert)"
+    found = select(*_ROW).where(_D.sla_id == sla_id, text(alert).bindparams(alert=alert_id))
+    return [DeliveryRow._make(row) for row in c.execute(found.order_by(_D.id))]
+
+
+def find_failing(c: Connection, attempts: int) -> tuple[int, DeliveryRow] | None:
+    """Return the number of waiting deliveries that failed so often, and the latest of them."""
+    failing = (_WAITING, _D.attempts >= attempts)
+    rows = c.execute(select(*_ROW).where(*failing).order_by(_D.next_at.desc())).all()
+    return (len(rows), DeliveryRow._make(rows[0])) if rows else None

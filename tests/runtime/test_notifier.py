@@ -1,0 +1,264 @@
+"""Tests of the loop that sends deliveries, on a real database and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.runtime import notifier as notifier_module
+from app.runtime.channel_sender import ChannelSender
+from app.runtime.config_watcher import ConfigWatcher
+from app.runtime.notifier import Notifier
+from app.service.context import Call
+from app.service.definitions import slas
+from db import timestamps
+from db.engine import Database
+from db.queries import alerts, deliveries
+from db.rows import DeliveryRow
+from tests.db.queries.test_deliveries import Clock, Scenario, set_actions
+from tests.message_servers import HttpReceiver, receive_http
+
+
+@pytest.fixture
+def http() -> Iterator[HttpReceiver]:
+    with receive_http() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def config(tmp_path: Path, http: HttpReceiver) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f'[channels.ops]\nurl = "json://127.0.0.1:{http.port}/"\n'
+        '[actions]\ncommand = true\nallow_private = ["127.0.0.1"]\n'
+    )
+    return path
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(timestamps, "utcnow", made)
+    return made
+
+
+@pytest.fixture
+async def scenario(call: Call, clock: Clock, http: HttpReceiver) -> Scenario:
+    made = Scenario(call.db, clock)
+    await slas.create(call, name="deep", preset="starts-within", value="30m")
+    await set_actions(
+        made, [{"on": "firing", "notify": "ops"}, {"on": "resolved", "notify": "ops"}]
+    )
+    return made
+
+
+@asynccontextmanager
+async def run_notifier(db: Database, config: Path) -> AsyncIterator[Notifier]:
+    sender = ChannelSender(ConfigWatcher(os.fspath(config)))
+    made = Notifier(db, sender)
+    task = asyncio.create_task(made.run())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await made.close()
+        await sender.close()
+
+
+async def wait_for(
+    scenario: Scenario, is_right: Callable[[list[DeliveryRow]], Any]
+) -> list[DeliveryRow]:
+    """Return the deliveries once they are right."""
+    async with asyncio.timeout(30):
+        while not is_right(found := await scenario.list_all()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+def get_keys(http: HttpReceiver) -> list[str]:
+    """Return the keys of the received messages."""
+    return [json.loads(body)["message"].rpartition(" ")[2] for body in http.bodies]
+
+
+async def wake(scenario: Scenario) -> None:
+    """Commit a change, which wakes the loop after the clock was moved."""
+    await scenario.db.write(lambda c: c.exec_driver_sql("UPDATE pools SET used_cpu = used_cpu"))
+
+
+async def test_alerts_are_sent_and_their_end_too(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    async with run_notifier(scenario.db, config):
+        await scenario.fire("a", "b")
+        scenario.clock.advance(2)
+        await wake(scenario)
+        await wait_for(scenario, lambda rows: [row.status for row in rows] == ["sent"])
+        await scenario.resolve("a", "b")
+        scenario.clock.advance(2)
+        await wake(scenario)
+        rows = await wait_for(scenario, lambda rows: [row.status for row in rows] == ["sent"] * 2)
+
+    first, second = (json.loads(body) for body in http.bodies)
+    assert first["title"] == "[critical] deep: 2 alerts, first a late"
+    assert first["message"].startswith("a late (since 20")
+    assert "Acknowledge: taskdeck alert ack deep" in first["message"]
+    assert (second["title"], second["type"]) == ("[resolved] deep: 2 alerts, first a ok", "success")
+    assert get_keys(http) == [row.key for row in rows]
+    assert [one["error"] for row in rows for one in row.log] == [None, None]
+
+
+async def test_a_failed_attempt_is_repeated_with_the_same_key(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    http.status = 500
+    async with run_notifier(scenario.db, config) as loop:
+        await scenario.fire("a")
+        for attempts, wait in ((1, 2), (2, 5), (3, 30)):
+            scenario.clock.advance(wait)
+            await wake(scenario)
+            await wait_for(scenario, lambda rows, n=attempts: rows[0].attempts == n)
+        async with asyncio.timeout(10):
+            while not loop.problems:
+                await asyncio.sleep(0.01)
+        assert "1 message was not sent so far, the last to ops:" in loop.problems["notifications"]
+        http.status = 200
+        scenario.clock.advance(120)
+        await wake(scenario)
+        (row,) = await wait_for(scenario, lambda rows: rows[0].status == "sent")
+        async with asyncio.timeout(10):
+            while loop.problems:
+                await asyncio.sleep(0.01)
+
+    assert get_keys(http) == [row.key] * 4
+    assert ["error=500" in str(one["error"]) for one in row.log] == [True, True, True, False]
+
+
+async def test_an_attempt_that_was_not_recorded_is_repeated(
+    scenario: Scenario, config: Path, http: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+):
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+
+    def fail(*args: Any) -> bool:
+        raise KeyboardInterrupt  # as if the process were killed here
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries, "record_attempt", lambda *args: asyncio.sleep(60))
+        patch.setattr(Notifier, "_record", lambda self, plan, result: asyncio.sleep(60))
+        patch.setattr(notifier_module, "CLOSE_TIMEOUT", 0.0)
+        async with run_notifier(scenario.db, config):
+            async with asyncio.timeout(20):
+                while not http.requests:
+                    await asyncio.sleep(0.01)
+    async with run_notifier(scenario.db, config):
+        (row,) = await wait_for(scenario, lambda rows: rows[0].status == "sent")
+
+    assert get_keys(http) == [row.key, row.key] and row.attempts == 1
+
+
+async def test_a_delivery_is_given_up_after_a_day(scenario: Scenario, config: Path):
+    config.write_text("")
+    async with run_notifier(scenario.db, config):
+        await scenario.fire("a")
+        for attempts in range(1, notifier_module.MIN_ATTEMPTS + 1):
+            scenario.clock.advance(6 * 3600)
+            await wake(scenario)
+            (row,) = await wait_for(scenario, lambda rows, n=attempts: rows[0].attempts == n)
+
+    assert (row.status, row.next_at) == ("given_up", None)
+    assert row.last_error == 'there is no channel "ops" in config.toml.'
+
+
+async def test_a_silence_at_the_due_time_puts_a_message_off(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    await scenario.fire("a")
+    await scenario.silence(600)
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        due = await wait_for(scenario, lambda rows: rows[0].due_at > timestamps.now())
+        await scenario.resolve("a")
+        scenario.clock.advance(700)
+        await wake(scenario)
+        (row,) = await wait_for(scenario, lambda rows: rows[0].status != "pending")
+
+    assert (len(due), row.status, row.last_error) == (1, "skipped", "no longer firing")
+    assert http.requests == []
+
+
+async def test_a_message_is_repeated_until_somebody_acknowledges(
+    scenario: Scenario, config: Path, http: HttpReceiver
+):
+    await set_actions(scenario, [{"on": "firing", "notify": "ops", "repeat_every": 3600.0}])
+    async with run_notifier(scenario.db, config):
+        await scenario.fire("a")
+        for sent in (1, 2):
+            scenario.clock.advance(3601)
+            await wake(scenario)
+            rows = await wait_for(
+                scenario, lambda rows, n=sent: sum(row.status == "sent" for row in rows) == n
+            )
+        await scenario.db.write(alerts.acknowledge, [rows[0].alert_id], "ann")
+        scenario.clock.advance(3601)
+        await wake(scenario)
+        rows = await wait_for(scenario, lambda rows: rows[-1].status == "skipped")
+
+    assert [row.repeats for row in rows] == [0, 1, 2]
+    assert len(set(get_keys(http))) == 2
+
+
+async def test_a_webhook_and_a_command_get_the_same_data(
+    scenario: Scenario, config: Path, http: HttpReceiver, tmp_path: Path
+):
+    program = ["sh", "-c", f"cat > {tmp_path}/got; echo $TASKDECK_KEY > {tmp_path}/key"]
+    url = f"http://127.0.0.1:{http.port}/hook"
+    await set_actions(
+        scenario, [{"on": "firing", "webhook": url}, {"on": "firing", "command": program}]
+    )
+    async with run_notifier(scenario.db, config):
+        await scenario.fire("a")
+        scenario.clock.advance(2)
+        await wake(scenario)
+        rows = await wait_for(scenario, lambda rows: [r.status for r in rows] == ["sent", "sent"])
+
+    sent, got = json.loads(http.bodies[0]), json.loads((tmp_path / "got").read_text())
+    assert {**sent, "key": got["key"]} == got
+    assert (got["event"], got["rule"], got["count"]) == ("firing", "deep", 1)
+    assert got["alerts"][0]["object"] == "a"
+    assert [sent["key"], (tmp_path / "key").read_text().strip()] == [row.key for row in rows]
+    assert [row.target for row in rows] == [f"webhook 127.0.0.1:{http.port}", "command sh"]
+
+
+@pytest.mark.parametrize(
+    ("program", "allowed", "says"),
+    [
+        (["sh", "-c", "echo no >&2; exit 3"], True, "sh ended with 3: no"),
+        (["/no/such"], True, "/no/such cannot be started: no such file or directory"),
+        (["true"], False, "commands are off; to allow them: [actions] command = true"),
+    ],
+)
+async def test_a_command_that_fails_says_why(
+    scenario: Scenario, config: Path, program: list[str], allowed: bool, says: str
+):
+    config.write_text(f"[actions]\ncommand = {str(allowed).lower()}\n")
+    await set_actions(scenario, [{"on": "firing", "command": program}])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        (row,) = await wait_for(scenario, lambda rows: rows[0].attempts == 1)
+
+    assert says in str(row.last_error)
+
+
+def test_a_delivery_waits_longer_after_each_attempt():
+    assert [*notifier_module.BACK_OFF] == sorted(notifier_module.BACK_OFF)
+    assert timedelta(seconds=notifier_module.BACK_OFF[-1]) < notifier_module.GIVE_UP_AFTER
