@@ -35,3 +35,14 @@ def make_following_id(first: str, steps: int) -> str:
 def _format_uuid(value: int) -> str:
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def derive_uuid7(milliseconds: int, seed: str) -> str:
+    """Return the identifier of a moment and a seed, the same each time."""
+    from hashlib import sha256
+
+    digest = int.from_bytes(sha256(seed.encode()).digest()[:10], "big")
+    fraction, random = digest >> 68, digest & (_RANDOM_LIMIT - 1)
+    return _format_uuid(
+        (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random
+    )

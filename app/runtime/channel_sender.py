@@ -24,6 +24,7 @@ class SendResult(NamedTuple):
 
     error: str | None
     reached: list[str]
+    snapshot: dict[str, Any] | None = None
 
 
 class ChannelSender:

@@ -23,8 +23,10 @@ from app.errors import Problem
 from app.runtime import action_program
 from app.runtime.change_feed import DEBOUNCE_SECONDS
 from app.runtime.channel_sender import ChannelSender, SendResult
+from app.service.context import Call
+from app.service.rules import acting
 from db import statement_timer, timestamps
-from db.engine import Connection, Database
+from db.engine import Connection
 from db.queries import deliveries
 from db.rows import DeliveryRow
 
@@ -59,15 +61,15 @@ class DeliveryPlan:
 class Notifier:
     """The loop that sends deliveries."""
 
-    def __init__(self, db: Database, sender: ChannelSender) -> None:
-        self._db, self._sender = db, sender
+    def __init__(self, call: Call, sender: ChannelSender) -> None:
+        self._call, self._db, self._sender = call, call.db, sender
         self._changed = asyncio.Event()
         self._active: dict[int, asyncio.Task[None]] = {}
         self._busy: set[str] = set()
         self._host = socket.gethostname()
         self.problems: dict[str, str] = {}
         """Messages that fail again and again, for an alert."""
-        db.after_commit(self._changed.set)
+        self._db.after_commit(self._changed.set)
 
     async def run(self) -> None:
         """Send what is due, then wait for a change or the next due time, forever."""
@@ -147,8 +149,10 @@ class Notifier:
             error = await self._sender.post_signed(row.action["webhook"], secret, row.key, data)
         elif kind == "command":
             error = await self._run_command(row.action["command"], row.key, data)
+        elif kind == "snapshot":
+            return SendResult(None, [], await acting.take_snapshot(self._call))
         else:
-            error = f"this runtime knows no action {sanitize(kind)}"
+            error = await acting.perform(self._call, row)
         return SendResult(error, [])
 
     async def _run_command(self, argv: list[str], key: str, data: dict[str, Any]) -> str | None:
@@ -221,6 +225,8 @@ def _record_attempt(c: Connection, plan: DeliveryPlan, result: SendResult) -> No
     wait = timedelta(seconds=BACK_OFF[min(row.attempts, len(BACK_OFF) - 1)])
     next_at = None if is_over else timestamps.format_time(now + wait)
     is_done = deliveries.record_attempt(c, row, result.error, result.reached, next_at)
+    if result.snapshot is not None:
+        deliveries.keep_snapshot(c, row, result.snapshot)
     every, most = row.action.get("repeat_every"), row.action.get("max")
     if is_done and row.event == "firing" and every and (most is None or row.repeats + 1 < most):
         later = timestamps.format_time(now + timedelta(seconds=every))

@@ -322,7 +322,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
             for name, work in (("dispatch", dispatcher.run()), ("drain", runtime.watch_drain()))
         ]
         stack.push_async_callback(_cancel_tasks, runtime.loops)
-        notifier = Notifier(db, runtime.sender)
+        notifier = Notifier(Call(db, "", home, runtime), runtime.sender)
         stack.push_async_callback(notifier.close)
         duties.notifier = notifier
         scheduler = duties.make_scheduler()

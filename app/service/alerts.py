@@ -120,7 +120,7 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
         ),
         "was": slas.list_high_spells(c, rule) if rule else [],
         "deliveries": [
-            notifications.describe_delivery(row)
+            notifications.describe_delivery(row) | {"snapshot": row.payload.get("snapshot")}
             for row in deliveries.list_of_alert(c, alert.alert.sla_id, alert.alert.id)
         ],
     }

@@ -350,6 +350,11 @@ def record_attempt(
     return status != "pending"
 
 
+def keep_snapshot(c: Connection, row: DeliveryRow, snapshot: Mapping[str, Any]) -> None:
+    """Keep a snapshot with its alert."""
+    _update(c, row.id, {"payload": {**row.payload, "snapshot": dict(snapshot)}})
+
+
 def repeat(c: Connection, row: DeliveryRow, ids: Sequence[int], at: str) -> None:
     """Enqueue the same message again, about the alerts that are still open."""
     listed = [one for one in row.payload["alerts"] if one["id"] in ids]

@@ -17,8 +17,10 @@ from app.runtime import notifier as notifier_module
 from app.runtime.channel_sender import ChannelSender
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.notifier import Notifier
+from app.service import alerts as service_alerts
 from app.service.context import Call
 from app.service.definitions import slas
+from app.service.rules import acting
 from db import timestamps
 from db.engine import Database
 from db.queries import alerts, deliveries
@@ -63,7 +65,7 @@ async def scenario(call: Call, clock: Clock, http: HttpReceiver) -> Scenario:
 @asynccontextmanager
 async def run_notifier(db: Database, config: Path) -> AsyncIterator[Notifier]:
     sender = ChannelSender(ConfigWatcher(os.fspath(config)))
-    made = Notifier(db, sender)
+    made = Notifier(Call(db, "", db.path.parent), sender)
     task = asyncio.create_task(made.run())
     try:
         yield made
@@ -262,3 +264,67 @@ async def test_a_command_that_fails_says_why(
 def test_a_delivery_waits_longer_after_each_attempt():
     assert [*notifier_module.BACK_OFF] == sorted(notifier_module.BACK_OFF)
     assert timedelta(seconds=notifier_module.BACK_OFF[-1]) < notifier_module.GIVE_UP_AFTER
+
+
+@pytest.mark.parametrize(
+    ("action", "statement", "expected"),
+    [
+        ({"pause_queue": "default"}, "SELECT status, status_by FROM queues", "paused rule deep"),
+        ({"set_priority": 7}, "SELECT priority, name FROM tasks", "7 a"),
+        ({"cancel": True}, "SELECT status, name FROM tasks", "cancelled a"),
+        (
+            {"submit": {"argv": ["true"], "name": "repair"}},
+            "SELECT submitted_by, name FROM tasks WHERE name = 'repair'",
+            "rule deep repair",
+        ),
+    ],
+)
+async def test_a_rule_acts_as_a_user_would(
+    scenario: Scenario, config: Path, action: dict[str, Any], statement: str, expected: str
+):
+    await set_actions(scenario, [{"on": "firing", **action}])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        await wait_for(scenario, lambda rows: rows[0].status == "sent")
+
+    rows = await scenario.db.read(lambda c: c.exec_driver_sql(statement).all())
+    assert [" ".join(map(str, row)) for row in rows] == [expected]
+
+
+async def test_a_submission_of_a_rule_that_is_repeated_submits_nothing(
+    scenario: Scenario, config: Path
+):
+    await set_actions(scenario, [{"on": "firing", "submit": {"argv": ["true"], "name": "repair"}}])
+    await scenario.fire("a")
+    (row,) = await scenario.list_all()
+    call = Call(scenario.db, "", scenario.db.path.parent)
+
+    assert [await acting.perform(call, row) for _ in range(2)] == [None, None]
+
+    names = await scenario.db.read(lambda c: c.exec_driver_sql("SELECT name FROM tasks").all())
+    assert [name for (name,) in names] == ["a", "repair"]
+
+
+async def test_an_action_that_cannot_be_done_says_why(scenario: Scenario, config: Path):
+    await set_actions(scenario, [{"on": "firing", "pause_queue": "defalt"}])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        (row,) = await wait_for(scenario, lambda rows: rows[0].attempts == 1)
+
+    assert row.last_error == 'no queue "defalt". Nearest: default'
+
+
+async def test_a_snapshot_is_kept_with_the_alert(scenario: Scenario, config: Path):
+    await set_actions(scenario, [{"on": "firing", "snapshot": True}])
+    await scenario.fire("a")
+    scenario.clock.advance(2)
+    async with run_notifier(scenario.db, config):
+        (row,) = await wait_for(scenario, lambda rows: rows[0].status == "sent")
+
+    shown = await service_alerts.show(Call(scenario.db, "", config.parent), id=row.alert_id or 0)
+    (kept,) = [one["snapshot"] for one in shown["deliveries"]]
+    assert [queue["name"] for queue in kept["queues"]] == ["default"]
+    assert 0 < len(kept["processes"]) <= 30 and kept["pools"][0]["name"] == "default"
+    assert "cmdline" not in kept["processes"][0]

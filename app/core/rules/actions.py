@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from app.core.json_types import is_array, is_object
 from app.core.notifications.channels import find_reference_error
-from app.core.task_spec import NameStr, Priority
+from app.core.task_spec import NameStr, Priority, TaskSpec, describe_error
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.core.text.units import format_duration_setting, parse_positive_duration, quote
 
@@ -71,7 +71,12 @@ def _check_argv(value: Any) -> list[str]:
 def _check_submit(value: Any) -> dict[str, Any]:
     if not is_object(value) or not ("template" in value) ^ ("argv" in value):
         raise ValueError('must be a table with template or argv, such as { template = "repair" }')
-    return {str(key): one for key, one in value.items()}
+    task = {str(key): one for key, one in value.items()}
+    try:
+        TaskSpec.model_validate(task)
+    except ValidationError as error:
+        raise ValueError(f"is no task: {describe_error(error)}") from None
+    return task
 
 
 class Action(BaseModel):

@@ -48,6 +48,7 @@ def test_actions_are_stored_without_defaults_and_in_seconds():
         ([{"notify": "a", "secret": "{env:A}"}], "secret goes with webhook"),
         ([{"command": "x"}], "actions[1].command must be a program with its arguments"),
         ([{"submit": {}}], "actions[1].submit must be a table with template or argv"),
+        ([{"submit": {"argv": ["x"], "quue": "a"}}], "actions[1].submit is no task: "),
         ([{"cancel": False}], "actions[1].cancel must be true"),
     ],
 )  # fmt: skip
