@@ -20,3 +20,12 @@ def read_capacity() -> HostCapacity:
     return HostCapacity(
         float(len(os.sched_getaffinity(0))), float(round(psutil.virtual_memory().total / 2**20))
     )
+
+
+def read_boot_id() -> str:
+    """Return the id of this boot of the machine, or "" if the kernel tells none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

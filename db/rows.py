@@ -291,6 +291,7 @@ class ScheduleRow(NamedTuple):
     due_at: str | None
     last_success: str | None
     boot_id: str | None
+    refusal: str | None
     created_at: str
     updated_at: str
 

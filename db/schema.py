@@ -425,16 +425,20 @@ schedules = Table(
     Column("due_at", Time),
     Column("last_success", Time),
     Column("boot_id", String(36)),
+    Column("refusal", Text),
     *_make_time_columns(),
     CheckConstraint("kind IN ('cron', 'every', 'at', 'rrule', 'boot')", name="kind"),
     CheckConstraint("overlap IN ('skip', 'queue')", name="overlap"),
     CheckConstraint("missed IN ('run-once', 'run-all', 'skip')", name="missed"),
     # Schedules that are due.
     Index("idx_schedules_due", "due_at", sqlite_where=text("due_at IS NOT NULL")),
+    # Alerts.
+    Index("idx_schedules_refused", "refusal", sqlite_where=text("refusal IS NOT NULL")),
     comment="When a template or command is submitted by itself, and by which rules.",
 )
 """`next_fire` is the next fire time, and `due_at` adds the jitter. Without `next_fire`, `due_at`
-asks for a new one, and nothing is submitted for earlier times."""
+asks for a new one, and nothing is submitted for earlier times. `refusal` is the reason why the
+latest task could not be submitted."""
 
 fires = Table(
     "fires",
@@ -448,8 +452,8 @@ fires = Table(
     CheckConstraint("outcome IN ('submitted', 'skipped', 'missed', 'refused')", name="outcome"),
     # Foreign key of `tasks`; the schedule of a task.
     Index("idx_fires_task", "task_id", sqlite_where=text("task_id IS NOT NULL")),
-    # Cleanup.
-    Index("idx_fires_time", "fire_time"),
+    # Cleanup: fire times go after their tasks.
+    Index("idx_fires_time", "fire_time", sqlite_where=text("task_id IS NULL")),
     comment="A fire time of a schedule, and what was done about it.",
 )
 

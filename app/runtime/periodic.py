@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app import paths
+from app.core.text.sanitize import sanitize
 from app.errors import Problem, Storage, find_process_limit
 from app.home.clock_guard import ClockGuard, find_last_sample
 from app.runtime.backup_schedule import BackupScheduler
@@ -46,7 +48,7 @@ from db import engine, statement_timer, timestamps
 from db.engine import Connection, Database
 from db.maintenance import quarantine, slow_queries
 from db.maintenance.integrity import describe_missing_default
-from db.queries import alerts, loads, operations, reads, samples, transitions
+from db.queries import alerts, loads, operations, reads, samples, schedules, transitions
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ CLEAR_AFTER = 60.0
 
 LARGEST_INTERVAL = 60.0
 """Seconds between searches for the largest entries on a full disk."""
+
+SCHEDULE_ALERT_PREFIX = "schedule-"
+"""Prefix of alerts about schedules whose latest task was refused."""
 
 METRIC_ALERT_PREFIX = "figure-"
 """Prefix of alerts about unreadable metrics."""
@@ -115,6 +120,7 @@ class Duties:
     ) -> None:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self._rules_or_alerts = engine.WatchedRead(db, slas.has_rules_or_alerts)
+        self._refusals = engine.WatchedRead(db, schedules.map_refusals)
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
         self.indexer = SearchIndexer(db)
@@ -138,6 +144,7 @@ class Duties:
             Duty("dispatch", 1, self.wake_dispatcher),
             Duty("timeouts", 1, self.dispatcher.stop_overdue),
             Duty("slas", 1, self.evaluate_slas),
+            Duty("refusals", 1, self.check_refusals),
             Duty("usage", 2, self.measure),
             Duty("room", 2, self.find_largest),
             Duty("submissions", 2, self.finish_submissions),
@@ -348,15 +355,25 @@ class Duties:
     async def check_metrics(self) -> None:
         """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
         found = await self.db.read(slas.find_unreadable_metrics, timestamps.utcnow())
+        said = {name: f"{name} {why}; its rules keep their state" for name, why in found.items()}
+        self._replace_problems(METRIC_ALERT_PREFIX, said)
+
+    async def check_refusals(self) -> None:
+        """Report schedules whose latest task could not be submitted, until one is."""
+        found = await self._refusals.read()
+        said = {
+            name: f"schedule {sanitize(name)} submitted nothing: {reason} See: taskdeck schedule"
+            f" show {sanitize(shlex.quote(name))}"
+            for name, reason in found.items()
+        }
+        self._replace_problems(SCHEDULE_ALERT_PREFIX, said)
+
+    def _replace_problems(self, prefix: str, found: Mapping[str, str]) -> None:
+        """Replace the problems whose names begin with a prefix."""
         others = {
-            name: message
-            for name, message in self._problems.items()
-            if not name.startswith(METRIC_ALERT_PREFIX)
+            name: text for name, text in self._problems.items() if not name.startswith(prefix)
         }
-        self._problems = others | {
-            f"{METRIC_ALERT_PREFIX}{name}": f"{name} {why}; its rules keep their state"
-            for name, why in found.items()
-        }
+        self._problems = others | {f"{prefix}{name}": text for name, text in found.items()}
 
     async def run_backup(self) -> None:
         """Take a due backup. While the clock is in doubt, remove none."""

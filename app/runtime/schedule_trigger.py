@@ -15,8 +15,9 @@ from apscheduler.triggers.date import DateTrigger
 
 from app.errors import Problem
 from app.runtime.change_feed import ChangeFeed
+from app.runtime.quarantine import Quarantine
 from app.service.schedules import firing
-from db import statement_timer, timestamps
+from db import host, statement_timer, timestamps
 from db.engine import Database
 from db.queries import schedules
 
@@ -29,9 +30,11 @@ RETRY_DELAY = timedelta(seconds=10)
 class ScheduleTrigger:
     """The job for the next due time, and the loop that it wakes."""
 
-    def __init__(self, db: Database, scheduler: AsyncIOScheduler, feed: ChangeFeed) -> None:
-        self.db, self.scheduler, self.feed = db, scheduler, feed
-        self._boot_id: str | None = firing.read_boot_id()
+    def __init__(
+        self, db: Database, scheduler: AsyncIOScheduler, feed: ChangeFeed, quarantine: Quarantine
+    ) -> None:
+        self.db, self.scheduler, self.feed, self.quarantine = db, scheduler, feed, quarantine
+        self._boot_id: str | None = host.read_boot_id()
         self._due_at: datetime | None = None
 
     async def run(self) -> None:
@@ -45,6 +48,7 @@ class ScheduleTrigger:
                     log.error("schedules: %s", error)
                 else:
                     log.exception("schedules failed")
+                    await self.quarantine.search()
                 self._set_job(timestamps.utcnow() + RETRY_DELAY)
 
     async def _fire(self) -> datetime | None:

@@ -1,7 +1,8 @@
 """Quarantine of rows with unreadable values, so that all other rows stay usable.
 
-A task is held, a rule disabled, a template retired. A readable value replaces each unreadable one;
-a task's row keeps the original. No other value changes. Backups may hold the intact row.
+A task is held, a rule disabled, a template retired, a schedule paused. A readable value replaces
+each unreadable one; a task's row keeps the original. No other value changes. Backups may hold the
+intact row.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from db.maintenance.value_checks import (
     DocumentChecks,
     UnreadableRow,
 )
-from db.queries import operations, transitions
+from db.queries import operations, schedules, transitions
 from db.states import ENDED
 
 VERB = "set aside"
@@ -36,6 +37,10 @@ _REPLACEMENTS = {
     ("tasks", "launch"): '{"argv": []}',
     ("slas", "conditions"): _DEFAULT_RULE,
     ("environments", "variables"): NO_ENVIRONMENT,
+    ("schedules", "task"): '{"argv": ["unreadable"]}',
+    ("schedules", "context"): '{"cwd": "/", "umask": 18, "env": {}}',
+    ("schedules", "exclude"): "[]",
+    ("calendars", "dates"): "[]",
 }
 """Replacement documents; all other columns get an empty object."""
 _FUTURE_TIMES = ("not_before", "retry_at", "deadline", "next_fire")
@@ -135,7 +140,8 @@ def _get_replacement(row: UnreadableRow, name: str) -> str | None:
     column = schema.metadata.tables[row.table].columns[name]
     if value_checks.is_document(column):
         return _REPLACEMENTS.get((row.table, name)) or (None if column.nullable else "{}")
-    return None if name in _FUTURE_TIMES else _get_row_time(row.values)
+    is_removable = name in _FUTURE_TIMES or row.table == "schedules" and column.nullable
+    return None if is_removable else _get_row_time(row.values)
 
 
 def _get_row_time(values: Mapping[str, Any]) -> str:
@@ -216,10 +222,17 @@ def _retire_template(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]
     return [(f"template {name}", f"{_describe_fault(row.columns)}, so it is retired")]
 
 
+def _pause_schedule(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
+    name = raw_sql.fetch_value(c, "SELECT name FROM schedules WHERE rowid = ?", (row.row,))
+    schedules.pause_unreadable(c, name, f"{_describe_fault(row.columns)}.")
+    return [(f"schedule {name}", f"{_describe_fault(row.columns)}, so it is paused")]
+
+
 _HANDLERS = {
     "tasks": _hold_task,
     "instances": _report_run,
     "environments": _hold_tasks_of_environment,
     "slas": _disable_rule,
     "templates": _retire_template,
+    "schedules": _pause_schedule,
 }

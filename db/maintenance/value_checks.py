@@ -27,7 +27,7 @@ MAPPINGS = frozenset({
     ("tasks", "parameters"), ("tasks", "tags"), ("tasks", "env"), ("tasks", "launch"),
     ("instances", "tags"),
     ("environments", "variables"), ("templates", "schema"), ("templates", "parameters"),
-    ("slas", "conditions"), ("slas", "actions"),
+    ("slas", "conditions"), ("slas", "actions"), ("schedules", "task"), ("schedules", "context"),
     ("deliveries", "action"), ("deliveries", "payload"), ("deliveries", "log"),
     ("deliveries", "reached"),
 })  # fmt: skip
@@ -57,7 +57,7 @@ IN_USE = {
     "tasks": _build_status_condition([*WAITING, "running"]),
     "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
     "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1",
-    "replicas": "1", "silences": "1",
+    "replicas": "1", "silences": "1", "schedules": "1", "calendars": "1",
 }  # fmt: skip
 """Rows read all the time, by table: one unreadable row would hide all others."""
 SMALL_TABLES = {

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
-from db import schema, timestamps
-from db.queries import counters, home_identity, operations
+from db import host, schema, timestamps
+from db.queries import counters, home_identity, operations, schedules
 from db.states import ACTIVE_SQL
 
 PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
@@ -91,6 +91,7 @@ def promote_replica(c: Connection, by: str) -> int:
     home_identity.replace(c)
     # The runs may have succeeded: this is another machine, not a reboot of the old one.
     c.execute(update(schema.instances).where(text(f"status IN {ACTIVE_SQL}")).values(boot_id=None))
+    schedules.continue_from_now(c, host.read_boot_id())
     counters.add_values(c, {"task-number": SKIPPED_NUMBERS})
     operations.record(c, by, "db promote", "database", replica._asdict() if replica else None)
     return counters.read_value(c, "task-number") or SKIPPED_NUMBERS

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -31,6 +32,9 @@ PAGES_FREED = 100
 KEPT_NAMES = 5000
 """Names without a template whose last success stays, latest first. Many names belong to a single
 task."""
+
+FIRES_KEPT = timedelta(days=90)
+"""Age of fire times without a task that expire, if nothing else does."""
 
 Cutoff = tuple[str, str]
 """An end time and a runid. A run is beyond the cutoff if its own pair is smaller."""
@@ -496,6 +500,7 @@ _OLD_CONDITIONS = {
     "samples": "minute < :before",
     "alerts": "resolved_at < :before AND task_id IS NULL",
     "silences": "until < :before",
+    "fires": "fire_time < :before AND task_id IS NULL",
 }
 """Tables that are small or have an index on the time."""
 _TIME_ORDERED = ("events", "operations", "forgotten", "deliveries")
@@ -530,7 +535,10 @@ def remove_old(c: Connection, table: str, rules: RetentionRules) -> int:
 
 def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, dict[str, Any]]:
     if table in _OLD_CONDITIONS:
-        return _OLD_CONDITIONS[table], {"before": rules.records_before}
+        before = rules.records_before
+        if table == "fires" and not before:  # tasks without end do not keep what was missed
+            before = timestamps.format_time(timestamps.utcnow() - FIRES_KEPT)
+        return _OLD_CONDITIONS[table], {"before": before}
     if table == "forgotten":
         # An entry also prevents the dispatch of its task, if a restored database still has it.
         removed = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"

@@ -20,6 +20,8 @@ _S = schema.schedules
 _F = schema.fires
 MAX_EARLIER = 1000
 """Fire times searched for the last success of a schedule."""
+MAX_REFUSALS = 50
+"""Schedules whose refusal becomes an alert."""
 MAX_OPEN = 20
 """Latest tasks of a schedule searched for one that has not ended."""
 _ENDED_SQL = f"({', '.join(sorted(repr(str(status)) for status in ENDED))})"
@@ -87,6 +89,15 @@ def request_next(c: Connection, names: Iterable[str] | None = None) -> None:
     c.execute(wanted if names is None else wanted.where(_S.c.name.in_(list(names))))
 
 
+def continue_from_now(c: Connection, boot_id: str) -> None:
+    """Let all schedules of an older database fire at later times only, and at the next boot."""
+    if not raw_sql.fetch_value(c, "SELECT 1 FROM sqlite_master WHERE name = 'schedules'"):
+        return  # the replica of an earlier version
+    request_next(c)
+    at_boot = _S.update().where(_S.c.kind == "boot").values(boot_id=boot_id, due_at=None)
+    c.execute(at_boot)
+
+
 def record_fires(
     c: Connection, schedule: str, rows: Sequence[tuple[str, str, str | None, str | None]]
 ) -> None:
@@ -104,6 +115,37 @@ def record_fires(
         " updated_at = excluded.updated_at WHERE fires.outcome <> 'submitted'",
         [(schedule, *row, now) for row in rows],
     )
+
+
+def pause_unreadable(c: Connection, name: str, reason: str) -> None:
+    """Pause a schedule that cannot be read, for good; the reason becomes an alert."""
+    now = timestamps.now()
+    c.execute(
+        _S.update()
+        .where(_S.c.name == name)
+        .values(
+            status="paused",
+            status_by="taskdeck",
+            status_at=now,
+            paused_until=None,
+            next_fire=None,
+            due_at=None,
+            refusal=reason,
+            updated_at=now,
+        )  # fmt: skip
+    )
+
+
+def set_refusal(c: Connection, name: str, reason: str | None) -> None:
+    """Store why the latest task of a schedule was refused, or None if it was not."""
+    differs = _S.c.name == name, _S.c.refusal.is_distinct_from(reason)
+    c.execute(_S.update().where(*differs).values(refusal=reason, updated_at=timestamps.now()))
+
+
+def map_refusals(c: Connection) -> dict[str, str]:
+    """Return {schedule: reason} for those whose latest task was refused."""
+    found = select(_S.c.name, _S.c.refusal).where(_S.c.refusal.is_not(None)).limit(MAX_REFUSALS)
+    return {row.name: row.refusal for row in c.execute(found)}
 
 
 def list_handled_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:
@@ -182,17 +224,6 @@ def map_schedules_of_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, str
         (json.dumps(list(uuids)),),
     )
     return {row.task_id: row.schedule for row in found}
-
-
-def purge_fires(c: Connection, before: str, limit: int) -> int:
-    """Delete fire times before a moment, and return their number."""
-    deleted = raw_sql.fetch_column(
-        c,
-        "DELETE FROM fires WHERE rowid IN (SELECT rowid FROM fires WHERE fire_time < ? LIMIT ?)"
-        " RETURNING 1",
-        (before, limit),
-    )
-    return len(deleted)
 
 
 def list_calendars(c: Connection) -> list[CalendarRow]:

@@ -22,11 +22,19 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from db import raw_sql, timestamps
+from db import host, raw_sql, timestamps
 from db.error_translation import translate_error
 from db.errors import DamagedDatabase
 from db.maintenance import quarantine, value_checks
-from db.queries import counters, loads, operations, pending_parents, task_numbers, transitions
+from db.queries import (
+    counters,
+    loads,
+    operations,
+    pending_parents,
+    schedules,
+    task_numbers,
+    transitions,
+)  # fmt: skip
 from db.queries.run_end import RunFacts, RunVerdict
 from db.restore import adopt_runs
 from db.restore.adopt_runs import ObservedRun
@@ -381,6 +389,7 @@ def _merge(
         )
     _merge_tasks(c, result, used_numbers.last)
     _merge_pending_parents(c)
+    _merge_fires(c)
     _merge_runs(c, result)
     cancelled = _merge_decisions(c, result) if whole else set()
     no_runs_missing = is_descendant or idle and latest and not whole
@@ -435,6 +444,23 @@ def _record_restore(c: Connection, result: ReconcileResult, by: str, what: str) 
     )
     operations.record_above(c, by, VERB, what, figures, last)
     return result
+
+
+def _merge_fires(c: Connection) -> None:
+    """Keep the fire times handled since the backup, and let all schedules continue from now."""
+    if _has_table(c, "old", "fires"):
+        _copy_rows(
+            c,
+            "fires",
+            "EXISTS (SELECT 1 FROM main.schedules s WHERE s.name = o.schedule) AND (o.task_id IS"
+            " NULL OR EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id))",
+        )
+    schedules.continue_from_now(c, host.read_boot_id())
+
+
+def _has_table(c: Connection, schema: str, name: str) -> bool:
+    found = f"SELECT 1 FROM {schema}.sqlite_master WHERE type = 'table' AND name = ?"
+    return raw_sql.fetch_value(c, found, (name,)) is not None
 
 
 def _merge_pending_parents(c: Connection) -> None:
@@ -1060,7 +1086,10 @@ def _hold_waiting(
 
 # --- changes that are not restored ----------------------------------------------------------
 
-_DEFINITION_TABLES = {"queue": "queues", "pool": "pools", "template": "templates", "sla": "slas"}
+_DEFINITION_TABLES = {
+    "queue": "queues", "pool": "pools", "template": "templates", "sla": "slas",
+    "schedule": "schedules", "calendar": "calendars",
+}  # fmt: skip
 """Tables of definitions, by kind."""
 _USER_COLUMNS = (
     "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace",
@@ -1076,9 +1105,11 @@ AND NOT EXISTS (SELECT 1 FROM main.operations m
 
 
 def _list_definitions(c: Connection, schema: str) -> dict[str, set[str]]:
-    """Return {kind: names} of the definitions."""
+    """Return {kind: names} of the definitions; none of a table that an earlier version lacks."""
     return {
         kind: {*raw_sql.fetch_column(c, f"SELECT name FROM {schema}.{table}")}
+        if _has_table(c, schema, table)
+        else set[str]()
         for kind, table in _DEFINITION_TABLES.items()
     }
 

@@ -14,11 +14,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from app.errors import Storage
 from app.runtime.change_feed import ChangeFeed
+from app.runtime.quarantine import Quarantine
 from app.runtime.schedule_trigger import JOB, ScheduleTrigger
 from app.service.context import Call
 from app.service.schedules import firing, verbs
 from db.engine import Database
 from tests.runtime_process import RuntimeProcess, wait_until
+from tests.service.calls import execute_sql
 
 CONTEXT = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
 
@@ -79,7 +81,7 @@ async def open_trigger(db: Database) -> AsyncIterator[tuple[ScheduleTrigger, Asy
     feed, scheduler = ChangeFeed(), AsyncIOScheduler(timezone=UTC)
     db.after_commit(feed.wake)
     scheduler.start()
-    trigger = ScheduleTrigger(db, scheduler, feed)
+    trigger = ScheduleTrigger(db, scheduler, feed, Quarantine(db))
     running = asyncio.create_task(trigger.run())
     try:
         yield trigger, scheduler
@@ -132,3 +134,21 @@ async def test_a_failed_pass_is_repeated(
                 await asyncio.sleep(0.01)
 
     assert fails == []
+
+
+async def test_an_unreadable_row_is_paused_and_the_others_fire(
+    db: Database, call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    given: dict[str, Any] = {"timezone": "UTC", "argv": ["true"], "every": "1s"}
+    await verbs.create(call, name="damaged", **given)
+    await verbs.create(call, name="s", **given)
+    await execute_sql(call, "UPDATE schedules SET task = '{' WHERE name = 'damaged'")
+    monkeypatch.setattr("app.runtime.schedule_trigger.RETRY_DELAY", timedelta(milliseconds=1))
+
+    async with open_trigger(db):
+        async with asyncio.timeout(30):
+            while not await execute_sql(call, "SELECT 1 FROM fires WHERE schedule = 's'"):
+                await asyncio.sleep(0.01)
+
+    damaged = await verbs.show(call, name="damaged")
+    assert (damaged["state"], damaged["refusal"]) == ("paused", "its task cannot be read.")

@@ -84,14 +84,20 @@ def _describe_fault(message: str, words: list[str]) -> str:
 
 def find_next(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the first fire time strictly after `after`, in UTC, or None."""
-    for found in CronSim(expression, after.astimezone(zone)):
-        # cronsim counts fixed times by the wall clock, which repeats an hour in autumn
-        if (at := found.astimezone(UTC)) > after:
-            return at
+    try:
+        for found in CronSim(expression, after.astimezone(zone)):
+            # cronsim counts fixed times by the wall clock, which repeats an hour in autumn
+            if (at := found.astimezone(UTC)) > after:
+                return at
+    except CronSimError as error:  # a stored expression is damaged, or 50 years pass without one
+        raise ValueError(str(error)) from None
     return None
 
 
 def describe_cron(expression: str) -> str:
     """Return an expression in words: `at 02:00 every day`."""
-    words = CronSim(expression, _EPOCH).explain()
+    try:
+        words = CronSim(expression, _EPOCH).explain()
+    except CronSimError as error:
+        raise ValueError(str(error)) from None
     return words[:1].lower() + words[1:]

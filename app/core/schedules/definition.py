@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.core.json_types import is_array
 from app.core.schedules.fire_plan import MISSED_RULES, OVERLAP_RULES, RUN_ONCE
 from app.core.schedules.recurrence import Recurrence, parse_recurrence
 from app.core.schedules.recurrence_rule import check_rule
@@ -70,10 +71,24 @@ def _to_text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def check_names(values: Any) -> None:
+    """Raise ValueError unless the value is a list of texts."""
+    if not is_array(values) or not all(isinstance(name, str) for name in values):
+        raise ValueError("must be a list of names")
+
+
+def check_stored_dates(values: Any) -> None:
+    """Raise ValueError unless the value is a list of ISO dates, which may be empty."""
+    check_names(values)
+    for value in values:
+        date.fromisoformat(value)
+
+
 def _check_dates(values: Any) -> list[str]:
-    if not isinstance(values, list) or not values or len(values) > MAX_DATES:  # pyright: ignore
+    """Return the sorted dates of a calendar. Raise ValueError."""
+    if not is_array(values) or not values or len(values) > MAX_DATES:
         raise ValueError(f"must be a list of 1 to {MAX_DATES:,} dates such as 2026-12-25")
-    return sorted({_check_date(value) for value in values})  # pyright: ignore
+    return sorted({_check_date(value) for value in values})
 
 
 class CalendarDefinition(BaseModel):

@@ -12,6 +12,8 @@ from typing import Any
 
 from app import paths
 from app.core import sla
+from app.core.schedules.definition import check_names, check_stored_dates
+from app.core.task_spec import TaskSpec
 from app.core.text import units
 from app.errors import Conflict, Problem
 from app.service.context import Call
@@ -23,7 +25,12 @@ from db.maintenance.value_checks import DocumentChecks
 from db.queries import operations, task_numbers
 from db.readonly import MAX_FAULTS, open_read_only
 
-VALIDATORS: DocumentChecks = {("slas", "conditions"): sla.normalize_conditions}
+VALIDATORS: DocumentChecks = {
+    ("slas", "conditions"): sla.normalize_conditions,
+    ("schedules", "task"): TaskSpec.model_validate,
+    ("schedules", "exclude"): check_names,
+    ("calendars", "dates"): check_stored_dates,
+}
 """Parsers of columns that accept any document in the database."""
 
 

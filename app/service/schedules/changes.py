@@ -17,7 +17,7 @@ from app.service.schedules import rules as schedule_rules
 from app.service.tasks import lookup
 from app.service.tasks.resolution import Resolutions, resolve_task
 from app.service.tasks.submit import DEFAULT_QUEUE, SubmitBatch, require_fit
-from db import schema, timestamps
+from db import host, schema, timestamps
 from db.engine import Connection
 from db.queries import definitions, schedules
 from db.rows import PoolRow, ScheduleRow, TemplateRow
@@ -63,7 +63,7 @@ def make_new_values(row: ScheduleRow, calendars: Calendars, now: datetime) -> di
     """Return the columns of a new schedule with its next fire time. Raise Refused without one."""
     columns = schedule_rules.COLUMNS
     values = {name: getattr(row, name) for name in columns} | {"context": row.context}
-    boot_id = firing.read_boot_id() if row.kind == "boot" else None
+    boot_id = host.read_boot_id() if row.kind == "boot" else None
     next_fire, due_at = _find_next(row, calendars, now)
     return values | {"boot_id": boot_id, "next_fire": next_fire, "due_at": due_at}
 
@@ -92,7 +92,7 @@ def settle_next(
     if row.next_fire is not None and not {*changed} & (RECURRENCE_COLUMNS | {"status"}):
         after = timestamps.parse_time(row.next_fire) - timedelta(seconds=1)
     following = _find_next(row, calendars, after, must_fire)
-    more = {"boot_id": firing.read_boot_id()} if row.kind == "boot" and "kind" in changed else {}
+    more = {"boot_id": host.read_boot_id()} if row.kind == "boot" and "kind" in changed else {}
     schedules.move_next(c, row, *following, **more)
 
 

@@ -17,7 +17,8 @@ from app.core.ids import make_uuid7
 from app.core.schedules.fire_plan import FirePlan, FireRules, plan_fires
 from app.core.schedules.zones import get_zone
 from app.core.task_spec import TaskSpec
-from app.errors import Problem, Storage
+from app.core.text.sanitize import sanitize, truncate
+from app.errors import NOT_SUBMITTED, Problem, Storage
 from app.service.schedules import rules as schedule_rules
 from app.service.tasks import number_file
 from app.service.tasks.batch_dependencies import DependencyEdge
@@ -25,11 +26,14 @@ from app.service.tasks.resolution import Resolutions, TemplateChangedError, reso
 from app.service.tasks.submit import Origin, SubmitBatch
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import schedules
+from db.maintenance import quarantine
+from db.queries import operations, schedules, transitions
 from db.rows import ScheduleRow
 
 log = logging.getLogger(__name__)
 
+FAULTS = (ValueError, LookupError, TypeError, AttributeError)
+"""Errors of stored values that make no sense."""
 PAGE = 50
 """Schedules handled between two looks at the clock."""
 MAX_TASKS = 50
@@ -56,8 +60,10 @@ async def fire_due(db: Database) -> str | None:
     """
     while True:
         now = timestamps.utcnow()
-        due = await db.read(_plan_due, now)
-        if not due:
+        due, faulty = await db.read(_plan_due, now)
+        for row, reason in faulty:
+            await db.write(_pause_faulty, row, reason)
+        if not due and not faulty:
             return await db.read(schedules.find_next_due)
         resolutions = await resolve(db, list(_iterate_specs(one.row for one in due)))
         with suppress(TemplateChangedError):  # read again what is due
@@ -68,7 +74,7 @@ async def fire_due(db: Database) -> str | None:
 def _iterate_specs(rows: Iterable[ScheduleRow]) -> Iterator[TaskSpec]:
     """Yield the tasks of schedules, whatever their fire times; none of a faulty one."""
     for row in rows:
-        with suppress(Problem):
+        with suppress(*FAULTS):
             yield make_spec(row)
 
 
@@ -90,10 +96,39 @@ async def _raise_mark(db: Database, numbers: Sequence[int]) -> None:
         await number_file.raise_mark(db.path.parent, max(numbers))
 
 
-def _plan_due(c: Connection, now: datetime) -> list[DueSchedule]:
+def _plan_due(
+    c: Connection, now: datetime
+) -> tuple[list[DueSchedule], list[tuple[ScheduleRow, str]]]:
+    """Return the schedules that are due, and those whose stored values make no sense."""
     rows = schedules.list_due(c, timestamps.format_time(now), PAGE)
     calendars = schedules.map_calendars(c) if any(row.exclude for row in rows) else {}
-    return [_plan(row, schedule_rules.build_rules(row, calendars), now) for row in rows]
+    due: list[DueSchedule] = []
+    faulty: list[tuple[ScheduleRow, str]] = []
+    for row in rows:
+        try:
+            make_origin(row)
+            make_spec(row)
+            due.append(_plan(row, schedule_rules.build_rules(row, calendars), now))
+        except FAULTS as error:
+            log.error("schedule %s: %s", row.name, error)
+            faulty.append((row, _describe_fault(error)))
+    return due, faulty
+
+
+def _describe_fault(error: Exception) -> str:
+    first = truncate(sanitize(str(error).partition("\n")[0]), 200)
+    return f"Its definition cannot be read ({first})."
+
+
+def _pause_faulty(c: Connection, row: ScheduleRow, reason: str) -> None:
+    """Pause a schedule that cannot be read, unless it has changed meanwhile."""
+    if not schedules.move_next(c, row, None, None):
+        return
+    if row.next_fire is not None:
+        schedules.record_fires(c, row.name, [(row.next_fire, "refused", reason, None)])
+    schedules.pause_unreadable(c, row.name, reason)
+    thing = f"schedule {row.name}"
+    operations.record(c, transitions.SYSTEM, quarantine.VERB, thing, None, {"reason": reason})
 
 
 def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
@@ -180,10 +215,13 @@ def submit_fires(
             raise
         except Problem as problem:
             log.warning("schedule %s: %s", row.name, problem)
-            reason = problem.message.removesuffix(" Nothing was submitted.")
+            reason = problem.message.removesuffix(f" {NOT_SUBMITTED}")
             schedules.record_fires(c, row.name, [(stored, "refused", reason, None)])
+            schedules.set_refusal(c, row.name, reason)
         else:
             schedules.record_fires(c, row.name, [(stored, "submitted", None, uuid)])
+            if row.refusal is not None:
+                schedules.set_refusal(c, row.name, None)
             previous = uuid
             numbers.append(number)
     return numbers
@@ -235,12 +273,3 @@ def _fire_at_boot(
     if not moved or schedule_rules.is_paused(row, now):
         return []
     return submit_fires(c, row, [at], success, resolutions)
-
-
-def read_boot_id() -> str:
-    """Return the id of this boot of the machine, or "" if the kernel tells none."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

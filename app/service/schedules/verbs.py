@@ -241,6 +241,7 @@ async def run(call: Call, *, name: str) -> dict[str, Any]:
         success = schedules.find_last_success(c, name) or row.last_success
         uuid, number = firing.submit_one(c, row, at, success, None, resolved)
         reason = f"Run by {call.by}."
+        schedules.set_refusal(c, name, None)
         schedules.record_fires(c, name, [(timestamps.format_time(at), "submitted", reason, uuid)])
         return {"name": name, "number": number, "uuid": uuid}
 

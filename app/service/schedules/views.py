@@ -109,12 +109,19 @@ def _build(row: ScheduleRow, fires: Sequence[FireRow], now: datetime) -> dict[st
         **columns,
         "task": secrets.mask_record(row.task),
         "cwd": row.task.get("cwd") or row.context.get("cwd"),
-        "words": describe_recurrence(schedule_rules.get_recurrence(row)),
+        "words": _describe(row),
         "state": get_state(row, now),
         "fires": [fire._asdict() for fire in fires],
         "missed_count": sum(fire.outcome == "missed" for fire in fires),
         "run_seconds": _estimate_run(fires),
     }
+
+
+def _describe(row: ScheduleRow) -> str:
+    try:
+        return describe_recurrence(schedule_rules.get_recurrence(row))
+    except (ValueError, LookupError):
+        return "its times cannot be read"
 
 
 def get_state(row: ScheduleRow, now: datetime) -> str:

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.String(length=27), nullable=True),
         sa.Column("last_success", sa.String(length=27), nullable=True),
         sa.Column("boot_id", sa.String(length=36), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
         *_make_time_columns(),
         sa.CheckConstraint(
             "kind IN ('cron', 'every', 'at', 'rrule', 'boot')", name=op.f("ck_schedules_kind")
@@ -61,6 +62,12 @@ def upgrade() -> None:
     )
     op.create_index(
         "idx_schedules_due", "schedules", ["due_at"], sqlite_where=sa.text("due_at IS NOT NULL")
+    )
+    op.create_index(
+        "idx_schedules_refused",
+        "schedules",
+        ["refusal"],
+        sqlite_where=sa.text("refusal IS NOT NULL"),
     )
     op.create_table(
         "fires",
@@ -88,7 +95,9 @@ def upgrade() -> None:
     op.create_index(
         "idx_fires_task", "fires", ["task_id"], sqlite_where=sa.text("task_id IS NOT NULL")
     )
-    op.create_index("idx_fires_time", "fires", ["fire_time"])
+    op.create_index(
+        "idx_fires_time", "fires", ["fire_time"], sqlite_where=sa.text("task_id IS NULL")
+    )
     op.create_table(
         "calendars",
         sa.Column("name", sa.String(length=200), nullable=False),

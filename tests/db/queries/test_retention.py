@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert
 
 from db import schema, timestamps
 from db.engine import create_write_engine
-from db.queries import reads, retention, rollups, transitions
+from db.queries import definitions, reads, retention, rollups, schedules, transitions
 from db.queries.retention import ExpiryRule, RetentionRules
 from tests.db.builders import TaskBuilder, make_task_row
 from tests.db.queries.pruning import make_rules, prune_all
@@ -561,3 +561,38 @@ def test_the_file_shrinks_after_a_large_removal(database_path):
     engine.dispose()
 
     assert after < before / 2
+
+
+def test_fire_times_expire_with_their_tasks(connection: Connection):
+    made = TaskBuilder(connection)
+    kept, _ = add_ended_task(made, LIMIT_DAYS - 1)
+    expired, _ = add_ended_task(made, LIMIT_DAYS + 1)
+    now = timestamps.now()
+    values = {
+        "kind": "every", "expression": "60", "zone": "UTC", "start": now, "task": {},
+        "context": {}, "exclude": [],
+    }  # fmt: skip
+    definitions.create(connection, schema.schedules, "s", values, "ann")
+    old = [format_days_ago(LIMIT_DAYS + days) for days in (2, 3, 4)]
+    rows = [(old[0], "submitted", None, kept), (old[1], "submitted", None, expired)]
+    rows += [(old[2], "missed", None, None), (now, "missed", None, None)]
+    schedules.record_fires(connection, "s", rows)
+
+    prune_all(connection, MONTH_RULES)
+
+    (left,) = schedules.list_fires(connection, ["s"], 9).values()
+    assert [(fire.fire_time, fire.task_id) for fire in left] == [(now, None), (old[0], kept)]
+
+
+def test_missed_fire_times_expire_although_tasks_stay_forever(connection: Connection):
+    values = {
+        "kind": "every", "expression": "60", "zone": "UTC", "start": timestamps.now(), "task": {},
+        "context": {}, "exclude": [],
+    }  # fmt: skip
+    definitions.create(connection, schema.schedules, "s", values, "ann")
+    rows = [(format_days_ago(days), "missed", None, None) for days in (89, 91)]
+    schedules.record_fires(connection, "s", rows)
+
+    prune_all(connection, make_rules())
+
+    assert len(schedules.list_fires(connection, ["s"], 9)["s"]) == 1

@@ -156,15 +156,6 @@ def test_a_request_makes_schedules_due_without_a_fire_time(connection: Connectio
     assert other and other.next_fire == HOURS[1]
 
 
-def test_old_fires_are_purged_in_parts(connection: Connection):
-    add_schedule(connection)
-    schedules.record_fires(connection, "s", [(at, "missed", None, None) for at in HOURS[:5]])
-
-    assert schedules.purge_fires(connection, HOURS[3], 2) == 2
-    assert schedules.purge_fires(connection, HOURS[3], 2) == 1
-    assert len(schedules.list_fires(connection, ["s"], 9)["s"]) == 2
-
-
 def test_fires_go_with_their_schedule_and_outlive_their_task(
     connection: Connection, builder: TaskBuilder
 ):
@@ -187,7 +178,8 @@ def test_fires_go_with_their_schedule_and_outlive_their_task(
         "SELECT * FROM schedules WHERE due_at <= ? ORDER BY due_at LIMIT ?",
         "SELECT task_id FROM fires WHERE schedule = ? AND fire_time < ? AND task_id IS NOT NULL"
         " ORDER BY fire_time DESC LIMIT ?",
-        "SELECT rowid FROM fires WHERE fire_time < ? LIMIT ?",
+        "SELECT rowid FROM fires WHERE fire_time < ? AND task_id IS NULL ORDER BY rowid LIMIT 9",
+        "SELECT name, refusal FROM schedules WHERE refusal IS NOT NULL LIMIT 9",
         "SELECT schedule FROM fires WHERE task_id IN (SELECT value FROM json_each(?))",
     ],
 )

@@ -11,11 +11,12 @@ import pytest
 
 from app.core.schema import parameters
 from app.errors import Storage
+from app.service import operations
 from app.service.definitions import templates
 from app.service.schedules import firing, verbs
 from app.service.schedules.rules import build_rules
 from app.service.tasks import actions, number_file, views
-from db import timestamps
+from db import host, timestamps
 from db.queries import schedules
 from db.rows import ScheduleRow
 from tests.service.calls import execute_sql
@@ -186,6 +187,51 @@ async def test_a_fire_is_refused_once_its_template_is_gone(desk: ScheduleDesk):
     assert await desk.get_next() == "08:00"
 
 
+async def test_a_refusal_stays_known_until_a_task_is_submitted(desk: ScheduleDesk):
+    await templates.create(desk.call, name="crunch", engine="exec", schema={"argv": ["true"]})
+    await desk.create(template="crunch")
+    await templates.retire(desk.call, name="crunch")
+    await desk.fire(hours=1)
+    refused = await desk.call.db.read(schedules.map_refusals)
+    assert refused.keys() == {"s"} and 'no template "crunch"' in refused["s"]
+
+    await templates.retire(desk.call, name="crunch", back=True)
+    await desk.fire(hours=1)
+
+    assert await desk.call.db.read(schedules.map_refusals) == {}
+    assert [outcome for _, outcome in await desk.list_fires()] == ["refused", "submitted"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("expression", "x y z"),
+        ("expression", "0 0 30 2 *"),
+        ("zone", "Mars/Base"),
+        ("task", '{"argv": []}'),
+        ("task", '{"argv": ["true"], "colour": 1}'),
+        ("context", '{"umask": 18}'),
+        ("exclude", "7"),
+        ("next_fire", "2026"),
+    ],
+)
+async def test_a_damaged_schedule_is_paused_and_the_others_fire(
+    desk: ScheduleDesk, column: str, value: str
+):
+    await desk.create("damaged", cron="0 * * * *")
+    await desk.create()
+    await execute_sql(desk.call, f"UPDATE schedules SET {column} = ? WHERE name = 'damaged'", value)
+
+    await desk.fire(hours=1)
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+    damaged = next(row for row in await verbs.ls(desk.call) if row["name"] == "damaged")
+    assert (damaged["state"], damaged["status_by"]) == ("paused", "taskdeck")
+    assert "cannot be read" in damaged["refusal"]
+    (operation,) = await operations.ls(desk.call, verb="set aside")
+    assert operation["object"] == "schedule damaged"
+
+
 async def test_a_full_page_of_schedules_is_handled(desk: ScheduleDesk):
     for n in range(firing.PAGE + 5):
         await desk.create(f"s{n}")
@@ -248,7 +294,7 @@ async def test_a_schedule_ends_after_its_last_fire_time(desk: ScheduleDesk):
 
 async def test_a_boot_fires_once_each(desk: ScheduleDesk):
     await desk.create(at_boot=True)
-    await firing.fire_at_boot(desk.call.db, firing.read_boot_id())
+    await firing.fire_at_boot(desk.call.db, host.read_boot_id())
     assert await count_tasks(desk) == 0
 
     for boot in ("second", "second", "third"):
