@@ -47,7 +47,7 @@ async def show(call: Call, *, name: str) -> dict[str, Any]:
 
 
 async def timeline(
-    call: Call, *, names: list[str], since: float, step: float, cells: int
+    call: Call, *, names: Sequence[str], since: float, step: float, cells: int
 ) -> list[dict[str, Any]]:
     """Return the fire times of schedules in `cells` steps of `step` seconds.
 
