@@ -54,6 +54,15 @@ def delete_states(c: Connection, keys: Sequence[tuple[int, str]]) -> None:
     )
 
 
+def read_rules_version(c: Connection) -> Any:
+    """Return a value that changes with each change of a rule."""
+    return tuple(
+        raw_sql.fetch_rows(
+            c, "SELECT count(*) AS many, max(id) AS last, max(updated_at) AS at FROM slas"
+        )[0]
+    )
+
+
 def list_current_rules(c: Connection, ids: Sequence[int]) -> dict[int, Any]:
     """Return {rule id: (updated_at, enabled)} of rules that still exist."""
     found = raw_sql.fetch_rows(

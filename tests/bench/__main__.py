@@ -24,6 +24,7 @@ from tests.bench import (
     latency,
     log_view,
     memory,
+    rules,
     screens,
     search,
 )
@@ -41,6 +42,7 @@ PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
     "log": lambda house, _: log_view.measure(house),
     "search": lambda house, _: search.measure(house),
     "memory": memory.measure,
+    "rules": rules.measure,
     "data": backups.measure,
 }
 
@@ -65,7 +67,7 @@ def _arguments() -> argparse.Namespace:
         nargs="*",
         help=(
             "commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory,"
-            " data; all when none is named"
+            " rules, data; all when none is named"
         ),
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list")

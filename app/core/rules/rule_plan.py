@@ -65,7 +65,8 @@ class RulePlan:
     """A rule prepared for evaluation.
 
     `base` is the kind of subject that is judged, `group` the label that makes one alert.
-    `min_age` is the age below which no instance can break the rule.
+    `min_age` is the age below which no instance can break the rule, and `phases` are those in
+    which one can. `match_key` is the same for rules that match the same.
     """
 
     conditions: Conditions
@@ -76,7 +77,10 @@ class RulePlan:
     periods: tuple[ActivePeriod, ...]
     min_age: float
     covers_ended: bool
+    has_times: bool
     has_forecast: bool
+    phases: frozenset[str]
+    match_key: str
 
     @property
     def match(self) -> Match:
@@ -104,7 +108,10 @@ def make_plan(conditions: object) -> RulePlan:
         tuple(one.to_period() for one in form.active_time),
         _find_min_age(form.when) if form.on_no_data == "ok" else 0.0,
         base == "instance" and any(ref.metric in catalog.ENDED_RUN_METRICS for ref in refs),
+        any(isinstance(node, (DeadlineNode, ForecastNode)) for node in nodes),
         any(isinstance(node, ForecastNode) for node in nodes),
+        _find_phases(form.when) if form.on_no_data == "ok" else PHASES,
+        form.match.model_dump_json(),
     )
 
 
@@ -171,6 +178,31 @@ def _find_group(form: Conditions, base: str) -> str:
     if group == "instance" or group not in _LABELS[base]:
         raise ValueError(f"conditions.for_each: a {base} has no {group}")
     return group
+
+
+PHASES = frozenset({"waiting", "active", "ended"})
+_PHASES_OF_METRICS = {
+    "instance.queued_seconds": frozenset({"waiting"}),
+    "instance.exit_code": frozenset({"ended"}),
+    "instance.output_idle_seconds": frozenset({"active"}),
+    **dict.fromkeys(
+        ("instance.run_seconds", "instance.rss_mib", "instance.cpu_ratio", "instance.log_mib"),
+        frozenset({"active", "ended"}),
+    ),
+}
+
+
+def _find_phases(node: AnyNodeType) -> frozenset[str]:
+    """Return the phases in which an instance can make the node true."""
+    if isinstance(node, MetricNode):
+        return PHASES if node.window else _PHASES_OF_METRICS.get(node.metric, PHASES)
+    if isinstance(node, (DeadlineNode, ForecastNode)):
+        return frozenset({"waiting", "active"})
+    if isinstance(node, AllNode):
+        return PHASES.intersection(*map(_find_phases, node.all))
+    if isinstance(node, AnyNode):
+        return frozenset[str]().union(*map(_find_phases, node.any))
+    return PHASES
 
 
 def _find_min_age(node: AnyNodeType) -> float:

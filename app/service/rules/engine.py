@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from app.core import sla
 from app.core.rules import active_time, alert_state, rule_plan
 from app.core.rules.alert_state import FIRING, SubjectState
-from app.core.rules.evaluate import Verdict, evaluate
+from app.core.rules.amounts import format_seconds
+from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate
 from app.core.rules.rule_plan import RulePlan
 from app.service.rules.probes import Probes
 from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
@@ -33,6 +34,9 @@ MAX_ALERTS = 500
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
 SHORT = 80
+
+
+NO_TIMES = SubjectTimes()
 
 
 class Rule(NamedTuple):
@@ -72,6 +76,8 @@ class RuleEngine:
         self.next_at = 0.0
         self._last_pass: float | None = None
         self._marks: Any = None
+        self._rules: list[Rule] = []
+        self._rules_version: Any = None
         self._plans: dict[int, tuple[str, RulePlan | None]] = {}
         self.broken: dict[str, str] = {}
         """{rule: why it cannot be evaluated}, which only another program can cause."""
@@ -130,12 +136,16 @@ class RuleEngine:
 
     def list_rules(self, c: Connection) -> list[Rule]:
         """Return the enabled rules of the general form, each parsed once."""
+        version = rule_states.read_rules_version(c)
+        if version == self._rules_version:
+            return self._rules
         found: list[Rule] = []
         for row in definitions.list_slas(c):
             if row.enabled and sla.is_general(row.conditions):
                 plan = self._get_plan(row)
                 if plan is not None:
                     found.append(Rule(row, plan, timestamps.to_unix(row.updated_at)))
+        self._rules, self._rules_version = found, version
         return found
 
     def _get_plan(self, row: SlaRow) -> RulePlan | None:
@@ -174,8 +184,6 @@ def _list_ring_subjects(snapshot: Snapshot, metric: str) -> Iterable[str]:
 def _read_ring_value(snapshot: Snapshot, metric: str, subject: str) -> float | None:
     if metric == "host.disk_free":
         return snapshot.host.get("disk_free")
-    from app.core.rules.evaluate import MetricRef
-
     return read_level(snapshot, MetricRef(metric), subject, snapshot.now).value
 
 
@@ -221,8 +229,16 @@ class _RulePass:
             return [self._step(key, None, None) for key in self._states]
         groups = self._judge_all()
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
-        changes += [self._step_gone(key) for key in self._states if key not in groups]
+        gone = [key for key in self._states if key not in groups and not self._is_retried(key)]
+        changes += [self._step_gone(key) for key in gone]
         return [change for change in changes if change is not None and self._is_change(change)]
+
+    def _is_retried(self, key: str) -> bool:
+        """Return whether a task whose failure fires waits or runs again: the alert stays."""
+        if not self._plan.covers_ended:
+            return False
+        subject = self._snapshot.instances_by_key.get(key)
+        return subject is not None and subject.candidate is not None
 
     def _is_change(self, change: Change) -> bool:
         before = self._states.get(change.subject)
@@ -232,13 +248,8 @@ class _RulePass:
         """Return the verdicts that are true, or concern a subject with a state, by alert."""
         groups: dict[str, _Group] = {}
         room = MAX_ALERTS - len(self._states)
-        oldest = self._now - self._plan.min_age
         for subject in self._list_subjects():
             key = self._get_key(subject)
-            is_young = subject.candidate is not None and subject.age_start > oldest
-            if is_young and key not in self._states:
-                self._look_again(subject.age_start + self._plan.min_age + 0.001)
-                continue
             verdict = self._judge(subject)
             self._look_again(verdict.next_at)
             if not verdict.state and key not in self._states:
@@ -253,20 +264,41 @@ class _RulePass:
 
     def _list_subjects(self) -> Iterable[Subject]:
         pools = self._snapshot.pools_of_rules.get(self._rule.row.id)
-        for subject in self._snapshot.list_subjects(self._plan):
-            if rule_plan.is_matched(self._plan.match, subject.labels) and (
-                pools is None or subject.labels.pool in pools
-            ):
+        if pools is None:
+            yield from self._list_old_enough()
+            return
+        for subject in self._list_old_enough():
+            if subject.labels.pool in pools:
+                yield subject
+
+    def _list_old_enough(self) -> Iterable[Subject]:
+        """Yield the subjects that may break the rule, and those that have a state."""
+        subjects = self._snapshot.list_matching(self._plan)
+        if self._plan.base != "instance" or not self._plan.min_age:
+            yield from subjects
+            return
+        oldest = self._now - self._plan.min_age
+        done = 0
+        for subject in subjects:
+            if subject.candidate is not None and subject.age_start > oldest:
+                # All others are younger.
+                self._look_again(subject.age_start + self._plan.min_age + 0.001)
+                break
+            done += 1
+            yield subject
+        if not self._states and not self._plan.covers_ended:
+            return
+        for subject in subjects[done:]:
+            if subject.run is not None or self._get_key(subject) in self._states:
                 yield subject
 
     def _judge(self, subject: Subject) -> Verdict:
         values = SubjectValues(self._snapshot, subject, self._rule.since)
-        verdict = evaluate(
-            self._plan.conditions.when,
-            values.read,
-            values.read_times(self._plan.has_forecast),
-            self._now,
-        )
+        plan, when = self._plan, self._plan.conditions.when
+        times = values.read_times(plan.has_forecast) if plan.has_times else NO_TIMES
+        verdict = evaluate(when, values.read, times, self._now, explain=False)
+        if verdict.state or (verdict.state is None and plan.conditions.on_no_data == "alert"):
+            verdict = evaluate(when, values.read, times, self._now)
         if subject.run is not None and timestamps.to_unix(subject.run.end_time or "") < (
             self._rule.since
         ):
@@ -343,8 +375,6 @@ class _RulePass:
             text = f"{group.many} of them, first {group.subject.title}: {text}"
         wait = self._plan.timing.wait
         if wait:
-            from app.core.rules.amounts import format_seconds
-
             text += f" for {format_seconds(wait)}"
         if self._gap and fired_at < self._now - INTERVAL:
             text += ", while down"

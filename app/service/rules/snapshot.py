@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from app.core.rules.rule_plan import Labels, RulePlan, list_exact_names
+from app.core.rules.rule_plan import Labels, RulePlan, is_matched, list_exact_names
 from app.core.rules.window_stats import find_percentile
 from app.service import dispatch_view
 from app.service.rules.probes import Probes
@@ -51,13 +51,8 @@ class Subject(NamedTuple):
     run: RunRow | None = None
     fire_time: str | None = None
 
-    @property
-    def age_start(self) -> float:
-        """Return the earliest UNIX time from which an age of an instance counts."""
-        if self.candidate is None:
-            return 0.0
-        times = [self.candidate.created_at, self.fire_time or self.candidate.created_at]
-        return timestamps.to_unix(min(times))
+    age_start: float = 0.0
+    """Earliest UNIX time from which an age of a waiting or active instance counts."""
 
 
 class Memory:
@@ -85,6 +80,9 @@ class Snapshot:
         self._known_tasks = known_tasks
         """Tasks with a state, which are read although others are older."""
         self._grouped: dict[tuple[str, float, str], dict[str, list[RememberedRun]]] = {}
+        self._matching: dict[Any, Sequence[Subject]] = {}
+        self.levels: dict[Any, Any] = {}
+        """Values of queues, pools and so on that another rule has read in this pass."""
         self._update_runs()
 
     def _update_runs(self) -> None:
@@ -166,14 +164,14 @@ class Snapshot:
     @cached_property
     def instances(self) -> Sequence[Subject]:
         """Return waiting and active instances, the oldest first."""
-        ages = [plan.min_age for plan in self._plans if plan.base == "instance"]
-        before = timestamps.from_unix(self.now - min(ages, default=0.0) + 1)
-        rows = [
-            *rule_values.list_active(self.c),
-            *rule_values.list_waiting(self.c, self.queues, before),
-            *rule_values.list_not_queued(self.c),
-            *rule_values.list_by_uuid(self.c, self._known_tasks),
-        ]
+        plans = [plan for plan in self._plans if "waiting" in plan.phases]
+        ages = [plan.min_age for plan in plans if plan.base == "instance" or plan.has_forecast]
+        rows = [*rule_values.list_active(self.c)]
+        if ages:
+            before = timestamps.from_unix(self.now - min(ages) + 1)
+            rows += rule_values.list_waiting(self.c, self.queues, before)
+            rows += rule_values.list_not_queued(self.c)
+        rows += rule_values.list_by_uuid(self.c, self._known_tasks)
         unique = {row.uuid: row for row in reversed(rows)}
         fires = rule_values.map_fire_times(self.c, list(unique)) if unique else {}
         subjects = [self._make_instance(row, fires.get(row.uuid)) for row in unique.values()]
@@ -189,6 +187,7 @@ class Snapshot:
         return Subject(
             "instance", f"task:{row.uuid}", f"#{row.number} {row.name}", row.name, labels,
             row, None, fire[1] if fire else None,
+            timestamps.to_unix(min(row.created_at, fire[1] if fire else row.created_at)),
         )  # fmt: skip
 
     @cached_property
@@ -211,15 +210,31 @@ class Snapshot:
         tags: Mapping[str, str] = json.loads(row.tags) if row.tags else {}
         labels = Labels(row.name, row.template, None, row.queue, row.pool, tags)
         title = f"#{row.number} {row.name}"
-        return Subject("instance", f"task:{row.task_id}", title, row.name, labels, None, row)
+        key = f"task:{row.task_id}"
+        return Subject("instance", key, title, row.name, labels, None, row)
 
     # --- subjects of a kind ----------------------------------------------------------------
 
-    def list_subjects(self, plan: RulePlan) -> Iterable[Subject]:
-        """Return the subjects that a rule may judge."""
+    def list_matching(self, plan: RulePlan) -> Sequence[Subject]:
+        """Return the subjects that a rule may judge, once for all rules that match the same.
+
+        Instances come oldest first, and ended ones last.
+        """
+        key = (plan.base, plan.match_key, plan.phases, plan.covers_ended)
+        if key not in self._matching:
+            self._matching[key] = [
+                subject
+                for subject in self._list_subjects(plan)
+                if is_matched(plan.match, subject.labels)
+            ]
+        return self._matching[key]
+
+    def _list_subjects(self, plan: RulePlan) -> Iterable[Subject]:
         if plan.base == "instance":
-            ended = self.failed_instances if plan.covers_ended else ()
-            return [*self.instances, *ended]
+            kinds = [kind for kind in ("waiting", "active") if kind in plan.phases]
+            kinds += ["ended"] if plan.covers_ended else []
+            found = [one for kind in kinds for one in self._list_instances(kind, plan)]
+            return sorted(found, key=_get_age_key) if len(kinds) > 1 else found
         if plan.base == "task":
             return self._list_tasks(plan)
         return {
@@ -227,6 +242,39 @@ class Snapshot:
             "pool": self._pool_subjects, "host": self._host_subjects,
             "taskdeck": self._taskdeck_subjects,
         }[plan.base]  # fmt: skip
+
+    def _list_instances(self, phase: str, plan: RulePlan) -> Iterable[Subject]:
+        """Return the instances of a phase; those of plain names come from an index."""
+        exact = list_exact_names(plan.match.task)
+        if plan.match.task is None or len(exact) < len(plan.match.task):
+            return self._instances_by_phase[phase]
+        by_name = self._instances_by_name[phase]
+        return [one for name in exact for one in by_name.get(name, ())]
+
+    @cached_property
+    def _instances_by_phase(self) -> Mapping[str, Sequence[Subject]]:
+        waiting, active = [], []
+        for one in self.instances:
+            has_run = one.candidate is not None and one.candidate.runid is not None
+            (active if has_run else waiting).append(one)
+        is_asked = any(plan.covers_ended for plan in self._plans)
+        ended = self.failed_instances if is_asked else ()
+        return {"waiting": waiting, "active": active, "ended": ended}
+
+    @cached_property
+    def _instances_by_name(self) -> Mapping[str, Mapping[str, Sequence[Subject]]]:
+        found: dict[str, dict[str, list[Subject]]] = {}
+        for phase, subjects in self._instances_by_phase.items():
+            names = found.setdefault(phase, {})
+            for one in subjects:
+                names.setdefault(one.name, []).append(one)
+        return found
+
+    @cached_property
+    def instances_by_key(self) -> Mapping[str, Subject]:
+        """Return {key: instance} of waiting, active and ended instances."""
+        phases = self._instances_by_phase
+        return {one.key: one for phase in ("ended", "waiting", "active") for one in phases[phase]}
 
     @cached_property
     def _queue_subjects(self) -> Sequence[Subject]:
@@ -403,7 +451,9 @@ class Snapshot:
 
 
 def _get_age_key(one: Subject) -> tuple[float, int]:
-    return one.age_start, one.candidate.number if one.candidate else 0
+    if one.candidate is None:
+        return float("inf"), 0
+    return one.age_start, one.candidate.number
 
 
 def _get_at(one: RememberedRun) -> float:

@@ -223,7 +223,10 @@ def read_level(
 ) -> Reading:  # fmt: skip
     """Return a value of a task name, schedule, queue, pool, host or of Taskdeck now."""
     family, _, name = ref.metric.partition(".")
-    return _LEVELS[family](snapshot, ref, name, subject, rule_since)
+    key = (ref, subject, rule_since if family == "task" else 0.0)
+    if key not in snapshot.levels:
+        snapshot.levels[key] = _LEVELS[family](snapshot, ref, name, subject, rule_since)
+    return snapshot.levels[key]
 
 
 def _read_task(

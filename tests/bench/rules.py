@@ -1,0 +1,144 @@
+"""Benchmark of the rules: one pass of a thousand rules over many tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.service.rules.engine import RuleEngine
+from app.service.rules.probes import HomeProbes
+from db import schema
+from db.engine import Database
+from db.queries import definitions, transitions
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.bench.figures import Figure
+from tests.db.builders import TaskBuilder, make_task_row
+from tests.service.calls import open_call
+
+RULES, QUEUES, RUNS, NAMES, PASSES = 1000, 20, 2000, 50, 9
+GOAL = 250.0
+"""Milliseconds of a pass."""
+
+
+def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
+    """Measure passes without and with a change of tasks, in a home of its own."""
+    yield from asyncio.run(_measure(house.work / "rules", tasks))
+
+
+async def _measure(folder: Path, tasks: int) -> list[Figure]:
+    async with open_call(folder) as call:
+        await call.db.write(_add_queues)
+        for first in range(0, tasks, 5000):
+            await call.db.write(_add_tasks, first, min(tasks, first + 5000))
+        for first in range(0, RUNS, 200):
+            await call.db.write(_add_runs, first)
+        await call.db.write(_add_rules)
+        engine = RuleEngine(call.db, HomeProbes(folder))
+        began = time.perf_counter()
+        await engine.run()
+        first_pass = (time.perf_counter() - began) * 1000
+        quiet = [await _time_pass(engine) for _ in range(PASSES)]
+        changed = []
+        for number in range(PASSES):
+            await call.db.write(_add_runs, RUNS + 5 * number, 5)
+            changed.append(await _time_pass(engine))
+        raw = await _time_raw(call.db)
+    what = f"{RULES:,} rules, {tasks:,} tasks"
+    found = {
+        "first": (first_pass, None),
+        "no change": (_median(quiet), GOAL),
+        "5 runs ended": (_median(changed), GOAL),
+    }
+    return [
+        Figure(f"pass of {what}, {when}", took, "ms", raw, "two index scans", took, goal)
+        for when, (took, goal) in found.items()
+    ]
+
+
+async def _time_pass(engine: RuleEngine) -> float:
+    began = time.perf_counter()
+    await engine.run()
+    return (time.perf_counter() - began) * 1000
+
+
+async def _time_raw(db: Database) -> float:
+    def read(c: Connection) -> None:
+        c.exec_driver_sql("SELECT count(*) FROM tasks WHERE status = 'queued'").all()
+        c.exec_driver_sql("SELECT count(*) FROM instances").all()
+
+    began = time.perf_counter()
+    await db.read(read)
+    return (time.perf_counter() - began) * 1000
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _add_rules(c: Connection) -> None:
+    rows = {
+        f"rule-{number}": {
+            "conditions": conditions, "actions": {}, "priority": 2, "enabled": True,
+        }
+        for number, conditions in enumerate(itertools.islice(_make_conditions(), RULES))
+    }  # fmt: skip
+    definitions.create_all(c, schema.slas, rows, "ann")
+
+
+def _add_queues(c: Connection) -> None:
+    for number in range(QUEUES):
+        c.exec_driver_sql(
+            "INSERT INTO queues (name, capacity, status, priority, pool, created_at, updated_at)"
+            " VALUES (?1, 1000, 'active', 0, 'default', strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'),"
+            " strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))",
+            (f"q{number}",),
+        )
+
+
+def _add_tasks(c: Connection, first: int, last: int) -> None:
+    rows = [
+        make_task_row(name=f"job-{number % NAMES}", queue=f"q{number % QUEUES}", cpu=0.001)
+        for number in range(first, last)
+    ]
+    transitions.submit(c, rows, [], "ann")
+
+
+def _add_runs(c: Connection, first: int, many: int = 200) -> None:
+    builder = TaskBuilder(c)
+    for number in range(first, first + many):
+        name = f"job-{number % NAMES}"
+        uuid = builder.submit_task(name=name, queue=f"q{number % QUEUES}", cpu=0.001)
+        run = builder.start_run(uuid)
+        if number % 40:
+            builder.record_end(run, int(number % 17 == 0))
+
+
+def _make_conditions() -> Iterator[dict[str, Any]]:
+    """Yield conditions of all kinds, for different names."""
+    for number in itertools.count():
+        queue, task = {"queue": f"q{number % QUEUES}"}, {"task": f"job-{number % NAMES}"}
+        yield from (
+            _make("queue", queue, "queue.depth", ">", 10_000_000),
+            _make("queue", queue, "queue.oldest_wait_seconds", ">", "9d"),
+            _make("instance", task, "instance.queued_seconds", ">", "8d"),
+            _make("instance", queue, "instance.run_seconds", ">", "7d"),
+            _make("instance", task, "instance.exit_code", ">", 200),
+            _make("task", task, "task.consecutive_failures", ">=", 50),
+            _make("task", {"task": "job-*"}, "task.seconds_since_success", ">", "9d"),
+            _make("task", task, "instance.run_seconds", ">", "9h", stat="p95", window="10m"),
+            _make("queue", queue, "queue.drain_rate", ">", 1e9),
+            _make("host", {}, "host.memory_ratio", ">", 2),
+        )
+
+
+def _make(
+    scope: str, match: dict[str, str], metric: str, op: str, value: Any, **more: Any
+) -> dict[str, Any]:
+    when = {"metric": metric, "op": op, "value": value, **more}
+    return {"scope": scope, "match": match, "when": when, "for": "1m"}
