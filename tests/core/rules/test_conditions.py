@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from typing import Any
 
 import jsonschema
@@ -12,8 +14,15 @@ from hypothesis import strategies as st
 
 from app.core import sla
 from app.core.rules import amounts, catalog, presets, rule_plan, words
-from app.core.rules.conditions import make_json_schema, parse_conditions
+from app.core.rules.conditions import (
+    Conditions,
+    MetricNode,
+    make_json_schema,
+    parse_conditions,
+    walk,
+)
 from app.core.rules.rule_plan import Labels, is_matched, make_plan
+from app.help import read_topic
 
 DEPTH = {"metric": "queue.depth", "op": ">", "value": 100}
 RUN = {"metric": "instance.run_seconds", "op": ">", "value": "1h"}
@@ -190,3 +199,26 @@ def test_a_subject_must_match_all_patterns():
     assert not is_matched(match, good._replace(queue=None))
     assert not is_matched(match, good._replace(tags={}))
     assert rule_plan.list_exact_names(["a*", "b", "c?"]) == ["b"]
+
+
+def test_the_help_topic_has_an_example_of_each_form():
+    (block,) = re.findall(r"```toml\n(.*?)```", read_topic("sla"), re.DOTALL)
+    rules = tomllib.loads(block)["slas"].values()
+    general = [rule["conditions"] for rule in rules if "when" in rule["conditions"]]
+    plans = [make_plan(sla.normalize_conditions(conditions)) for conditions in general]
+    nodes = [node for plan in plans for node in walk(plan.conditions.when)]
+    assert {type(node).__name__ for node in nodes} == {
+        "AllNode", "AnyNode", "NotNode", "DeadlineNode", "ForecastNode", "MetricNode",
+    }  # fmt: skip
+    metrics = [node for node in nodes if isinstance(node, MetricNode)]
+    for key in ("value", "baseline", "stat", "window", "rate_over"):
+        assert any(getattr(node, key) for node in metrics), key
+    given = {key for conditions in general for key in conditions}
+    assert given == {field.alias or name for name, field in Conditions.model_fields.items()}
+
+
+def test_the_help_topic_names_every_metric():
+    topic = read_topic("sla")
+    for name in catalog.METRICS:
+        family, _, short = name.partition(".")
+        assert f"`{short if family == 'instance' else name}`" in topic, name
