@@ -215,6 +215,23 @@ class NextEntry(NamedTuple):
         return self.uuid
 
 
+class ComingEntry(NamedTuple):
+    """A coming fire time of a schedule on the board.
+
+    `fires_at` is in UNIX seconds, with the jitter. `queue` is empty for the template's queue or the
+    default one.
+    """
+
+    name: str
+    fires_at: float
+    words: str
+    queue: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"schedule:{self.name}"
+
+
 class EndedEntry(NamedTuple):
     """An ended task of the board.
 
@@ -333,6 +350,8 @@ class Board(NamedTuple):
     pools: tuple[PoolEntry, ...] = ()
     running: tuple[RunningEntry, ...] = ()
     next: tuple[NextEntry, ...] = ()
+    coming: tuple[ComingEntry, ...] = ()
+    """Next fire times of schedules within a day, the earliest first."""
     ended: tuple[EndedEntry, ...] = ()
     alerts: tuple[AlertEntry, ...] = ()
     news: LatestAction | None = None
@@ -351,7 +370,7 @@ class Board(NamedTuple):
 
 _ROW_TYPES: dict[str, type] = {
     "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry,
-    "ended": EndedEntry, "alerts": AlertEntry,
+    "coming": ComingEntry, "ended": EndedEntry, "alerts": AlertEntry,
     "largest": DiskUsageEntry,
 }  # fmt: skip
 _RECORD_TYPES: dict[str, type] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from app.core.board import (
     AlertEntry,
     BackupFacts,
     Board,
+    ComingEntry,
     EndedEntry,
     HostFacts,
     LatestAction,
@@ -36,6 +37,7 @@ from app.core.board import (
     get_failure_cutoff,
     get_midnight,
 )
+from app.core.schedules.recurrence import describe_recurrence
 from app.core.scheduling import run_times
 from app.core.scheduling.plan import (
     DispatchView,
@@ -54,17 +56,20 @@ from app.service import alerts, dispatch_view
 from app.service.context import Call
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues, slas
+from app.service.schedules.rules import get_recurrence
 from app.service.tasks import bulk
 from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import timestamps
 from db.engine import Connection, Database
-from db.queries import definitions, operations, reads, replicas, retention, samples
+from db.queries import definitions, operations, reads, replicas, retention, samples, schedules
 from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
 from db.states import ENDED, WAITING, TaskStatus
 
 SHOWN_NEXT = 60
 SHOWN_ENDED = 40
+SHOWN_COMING = 5
+COMING_WITHIN = timedelta(hours=24)
 SUCCESSES_FOR = timedelta(hours=1)
 ALERTS_FOR = timedelta(minutes=10)
 TREND = timedelta(minutes=30)
@@ -216,10 +221,19 @@ def read_board(c: Connection, call: Call, viewed_at: float | None = None) -> Boa
         pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend,
         before.get(row.name)) for row in reads.list_pools(c)),
         running=tuple(_build_running_line(c, call, run, now) for run in active),
-        next=tuple(_build_next_lines(c, line)),
+        next=tuple(_build_next_lines(c, line)), coming=tuple(_build_coming_lines(c, now)),
         ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)),
         news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
+
+
+def _build_coming_lines(c: Connection, now: datetime) -> Iterator[ComingEntry]:
+    """Yield the next fire times of schedules within a day."""
+    for row in schedules.list_upcoming(c, SHOWN_COMING):
+        at = timestamps.parse_time(row.due_at)
+        if at - now <= COMING_WITHIN:
+            words = describe_recurrence(get_recurrence(row))
+            yield ComingEntry(row.name, at.timestamp(), words, row.queue or "")
 
 
 def _read_runtime_and_host(c: Connection, call: Call) -> tuple[RuntimeFacts, HostFacts]:

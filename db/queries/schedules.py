@@ -64,10 +64,18 @@ def find_next_due(c: Connection) -> str | None:
     return raw_sql.fetch_value(c, "SELECT min(due_at) FROM schedules WHERE due_at IS NOT NULL")
 
 
-def list_upcoming(c: Connection, limit: int) -> list[ScheduleRow]:
-    """Return the schedules that fire next."""
-    coming = _select().where(_S.c.due_at.is_not(None), _S.c.next_fire.is_not(None))
-    return [ScheduleRow._make(row) for row in c.execute(coming.order_by(_S.c.due_at).limit(limit))]
+def list_upcoming(c: Connection, limit: int) -> list[Any]:
+    """Return the schedules that fire next, with the columns of their recurrence.
+
+    The board reads them at each change, so the statement takes its way around SQLAlchemy.
+    """
+    return raw_sql.fetch_rows(
+        c,
+        "SELECT name, kind, expression, zone, start, due_at, task ->> 'queue' AS queue"
+        " FROM schedules WHERE due_at IS NOT NULL AND next_fire IS NOT NULL"
+        " ORDER BY due_at LIMIT ?",
+        (limit,),
+    )
 
 
 def move_next(

@@ -19,6 +19,7 @@ from app.core.board import Board, HostFacts
 from app.service import alerts, board
 from app.service.context import Call
 from app.service.definitions import queues, slas
+from app.service.schedules import verbs
 from app.service.tasks import actions
 from db import schema, timestamps
 from db.engine import Database
@@ -430,3 +431,28 @@ async def test_an_operation_is_described_in_a_sentence(
         f"ann {told}",
         "pts/2 4120 81734",
     )
+
+
+async def test_fire_times_within_a_day_come_after_the_waiting_tasks(call: Call):
+    for name, every in (("soon", "1h"), ("later", "5h"), ("in-two-days", "2d")):
+        await verbs.create(call, name=name, every=every, argv=["true"], queue="default")
+    await verbs.create(call, name="paused", every="10m", argv=["true"])
+    await verbs.pause(call, name="paused")
+
+    found = (await read_board_again(call)).coming
+
+    assert [(line.name, line.words, line.queue) for line in found] == [
+        ("soon", "every 1h", "default"),
+        ("later", "every 5h", "default"),
+    ]
+    assert found[0].fires_at - timestamps.utcnow().timestamp() <= 3600
+
+
+async def test_coming_fire_times_are_found_by_their_index(call: Call):
+    plan = await execute_sql(
+        call,
+        "EXPLAIN QUERY PLAN SELECT * FROM schedules WHERE due_at IS NOT NULL"
+        " AND next_fire IS NOT NULL ORDER BY due_at LIMIT 5",
+    )
+
+    assert "idx_schedules_due" in str(plan) and "TEMP B-TREE" not in str(plan)

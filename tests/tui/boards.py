@@ -8,6 +8,7 @@ from app.core.board import (
     AlertEntry,
     BackupFacts,
     Board,
+    ComingEntry,
     DiskUsageEntry,
     EndedEntry,
     HostFacts,
@@ -200,7 +201,17 @@ ALERTS = (
     "may miss: ends 10:54–11:09, due 11:00", 40,
           "may miss: ends ~11:09, due 11:00", task=1047),
 )  # fmt: skip
+COMING = (
+    ComingEntry("thumbs", NOW + 7 * MINUTE + 53, "every 10m", "media"),
+    ComingEntry("nightly-report-of-all-queues", NOW + 15.3 * HOUR, "at 02:00 every day"),
+)
 COUNTS = {"running": 7, "queued": 22, "blocked": 3, "held": 2, "scheduled": 4}
+
+
+def scheduled() -> Board:
+    """Return the busy board with two waiting tasks and two coming fire times of schedules."""
+    waits = (NEXT[0], NEXT[-1])
+    return busy()._replace(next=waits, coming=COMING, waiting_total=2, running=RUNNING[:3])
 
 
 def busy() -> Board:
@@ -301,6 +312,8 @@ def hostile() -> Board:
         ),
         next=tuple(line._replace(name=next(pick), queue=next(pick), why=next(pick),
         why_short=next(pick)) for line in board.next),
+        coming=tuple(line._replace(name=next(pick) + str(n), queue=next(pick), words=next(pick))
+        for n, line in enumerate(COMING)),
         ended=tuple(line._replace(name=next(pick), queue=next(pick),
         how=next(pick)) for line in board.ended),
         alerts=tuple(line._replace(sla=next(pick), object=next(pick), why=next(pick),

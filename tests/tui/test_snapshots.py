@@ -222,6 +222,7 @@ TOURS = (
         tuple(screen for screen in ROUTES if screen not in ONE_SIZE_ONLY),
     ),
     SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
+    SnapshotTour("scheduled", _make_runtime_factory(boards.scheduled), ("deck",)),
     SnapshotTour("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
     SnapshotTour("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),
     SnapshotTour("disk-full", _make_runtime_factory(boards.halted), DISK_FULL_SCREENS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -94,6 +95,7 @@ def find_next(expression: str, after: datetime, zone: ZoneInfo) -> datetime | No
     return None
 
 
+@lru_cache(maxsize=4096)
 def describe_cron(expression: str) -> str:
     """Return an expression in words: `at 02:00 every day`."""
     try:

@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.core.board import (
+    AlertEntry,
+    ComingEntry,
+    EndedEntry,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
+)
 from app.core.text.sanitize import truncate_middle
 from app.tui.data.list_rows import LingeringRow, PoolTableRow
 
@@ -117,6 +125,8 @@ STOPPING_TOGGLES = ("pause", "hold")
 
 def find_toggle(row: Any) -> str | None:
     """Return what `p` does to a row: pause, resume, hold or release; None if nothing."""
+    if isinstance(row, ComingEntry):
+        return "pause"
     if isinstance(row, (QueueEntry, PoolEntry)):
         return "pause" if row.status == "active" else "resume"
     if isinstance(row, RunningEntry):
@@ -146,7 +156,7 @@ def _get_toggle_target(row: Any) -> Any:
 
 
 def toggle_rows(rows: Sequence[Any]) -> list[Request]:
-    """Pause, resume, hold or release tasks; pause or resume queues and pools."""
+    """Pause, resume, hold or release tasks; pause or resume queues, pools and schedules."""
     found, tasks = plan_toggles(rows), list_task_rows(rows)
     if not found:
         raise NotApplicableError(
@@ -157,7 +167,7 @@ def toggle_rows(rows: Sequence[Any]) -> list[Request]:
     places = [
         _make_place_toggle(toggle, row)
         for toggle, row in found
-        if isinstance(row, (QueueEntry, PoolEntry))
+        if isinstance(row, (QueueEntry, PoolEntry, ComingEntry))
     ]
     of_tasks = sorted(
         (pair for pair in found if isinstance(pair[1], (RunningEntry, NextEntry))),
@@ -182,8 +192,11 @@ def _make_toggle_request(turn: str, rows: Sequence[TaskRow]) -> Request:
     )
 
 
-def _make_place_toggle(toggle: str, place: QueueEntry | PoolEntry) -> Request:
-    kind = "queue" if isinstance(place, QueueEntry) else "pool"
+_KINDS = {QueueEntry: "queue", PoolEntry: "pool", ComingEntry: "schedule"}
+
+
+def _make_place_toggle(toggle: str, place: QueueEntry | PoolEntry | ComingEntry) -> Request:
+    kind = _KINDS[type(place)]
     name = f"{kind} {place.name}"
     stop = Request(f"{kind}.pause", {"name": place.name}, "Paused", object=name)
     go = Request(f"{kind}.resume", {"name": place.name}, "Resumed", object=name)

@@ -7,8 +7,9 @@ end is visible.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from app.core.board import Board, EndedEntry, RunningEntry
+from app.core.board import Board, ComingEntry, EndedEntry, NextEntry, RunningEntry
 from app.core.text.sanitize import sanitize, truncate_middle
 from app.tui.data.list_rows import LingeringRow
 from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION, mark_repeated_reasons
@@ -42,6 +43,10 @@ class WorkPane(Table):
         self._waiting_total = 0
         self._today = ""
 
+    def filter(self, keep: Callable[[Any], bool] | None, text: str = "") -> None:
+        """Show only tasks that `keep` accepts; a filter hides coming fire times."""
+        super().filter(keep and (lambda row: not isinstance(row, ComingEntry) and keep(row)), text)
+
     def show_board(self, board: Board) -> None:
         if self.moment != self._moment:  # rows of another moment do not linger
             self._lingering, self._previous_rows, self._moment = {}, (), self.moment
@@ -64,7 +69,7 @@ class WorkPane(Table):
         )
         at, waiting_row = self._find_position(self.cursor), self._find_waiting_row()
         waits = board.next if self.keep else mark_repeated_reasons(board.next)
-        self.show({"running": running, "next": waits, "ended": ended})
+        self.show({"running": running, "next": (*waits, *board.coming), "ended": ended})
         if self._cursor_row_expired and view.rows:
             self._replace_cursor(min(at or 0, len(view.rows) - 1))
             self.redraw()
@@ -91,19 +96,16 @@ class WorkPane(Table):
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """Return which waiting rows are visible; the board has only the first ones."""
-        return self._format_visible(
-            view,
-            len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)),
-            "{} of {}",
-            "{1}",
-        )
+        waiting = sum(isinstance(row, NextEntry) for row in view.rows)
+        total = waiting if self.keep else max(self._waiting_total, waiting)
+        return self._format_visible(view, total, "{} of {}", "{1}")
 
     def _make_ended_tail(self, view: SectionView) -> list[Wordings]:
         """Return which ended rows are visible, and the totals of today."""
         return [*self._make_running_tail(view), *([(self._today,)] if self._today else [])]
 
     def _format_visible(self, view: SectionView, total: int, *wordings: str) -> list[Wordings]:
-        shown = len(view.list_visible())
+        shown = sum(not isinstance(row, ComingEntry) for row in view.list_visible())
         if shown >= total:
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)

@@ -265,7 +265,7 @@ def make_timeline_section(
             TableColumn("", 1, 8, gap=0, fits=True),
             TableColumn("SCHEDULE", name_cells, name_cells, cut="middle"),
             TableColumn("IN", _IN_CELLS, right=True),
-            TableColumn(format_axis(shown, look), shown.cells, gap=2),
+            TableColumn(format_axis(shown, look), shown.cells, shown.cells, gap=2, grow=1, floor=8),
         )
 
     return TableSection(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.board import EndedEntry, NextEntry, RunningEntry
+from app.core.board import ComingEntry, EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
 from app.core.text.sanitize import measure_width
 from app.tui.data.list_rows import LingeringRow, format_end
@@ -226,8 +226,26 @@ def _make_reason_cell(row: NextEntry, reason: str, look: Look) -> Cell:
     return Cell(look.sanitize(reason.partition("; ")[0] if row.repeats else reason))
 
 
-def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
-    """Return the cells of a waiting row."""
+def _make_coming_head(row: ComingEntry, look: Look) -> tuple[Cell, Cell, Cell]:
+    """Return the first cells of a coming fire time, which has no number yet."""
+    sign = STATES["scheduled"]
+    return Cell(""), Cell(look.glyph(sign), "dim"), Cell(look.sanitize(row.name), "dim")
+
+
+def _make_coming_reason(row: ComingEntry, look: Look) -> Cell:
+    return Cell(look.sanitize(f"schedule: {row.words}"), "dim")
+
+
+def make_next_cells(row: NextEntry | ComingEntry, look: Look, now: float) -> Cells:
+    """Return the cells of a waiting row, or of a coming fire time."""
+    if isinstance(row, ComingEntry):
+        return (
+            *_make_coming_head(row, look),
+            Cell(look.sanitize(row.queue), "dim"),
+            Cell(""),
+            Cell(format_wall_time(row.fires_at, now), "dim"),
+            _make_coming_reason(row, look),
+        )
     waits = Cell(units.format_age(now - row.since))
     return (
         *_make_head_cells(row, row.status, look),
@@ -238,8 +256,14 @@ def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
     )
 
 
-def make_narrow_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
-    """Return the cells of a waiting row for 80 columns, with the short reason."""
+def make_narrow_next_cells(row: NextEntry | ComingEntry, look: Look, now: float) -> Cells:
+    """Return the cells for 80 columns, with the short reason."""
+    if isinstance(row, ComingEntry):
+        return (
+            *_make_coming_head(row, look),
+            Cell(format_wall_time(row.fires_at, now), "dim"),
+            _make_coming_reason(row, look),
+        )
     return (
         *_make_head_cells(row, row.status, look),
         _make_start_cell(row, now, look),

@@ -21,6 +21,7 @@ from textual.widgets import Input
 from app.core.board import (
     AlertEntry,
     Board,
+    ComingEntry,
     EndedEntry,
     NextEntry,
     PoolEntry,
@@ -589,6 +590,10 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
             EditSource(edit_model.POOL, (line.pool.name,)),
             "memory" if line.memory else "cpu",
         )
+    if isinstance(line, ComingEntry):
+        from app.tui.screens.schedule_form import ScheduleForm
+
+        return ScheduleForm(client_factory, line.name)
     for of, kind, name in _PLACES:
         if isinstance(line, of):
             return EditScreen(client_factory, EditSource(kind, (getattr(line, name),)))

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from app.core.board import (
     AlertEntry,
     Board,
+    ComingEntry,
     EndedEntry,
     NextEntry,
     PoolEntry,
@@ -413,6 +414,8 @@ class TaskActions(StatusScreen, Screen[None]):
             self.deck.show_queue(event.item)
         elif isinstance(event.item, PoolTableRow):
             self._open_pool(event.item.pool)
+        elif isinstance(event.item, ComingEntry):
+            self.deck.open_schedule(event.item.name)
         elif uuid := _find_task_uuid(event.item):
             self.deck.open_task(uuid)
         elif self.deck.board and needs_room(self.deck.board):
@@ -518,7 +521,9 @@ class TaskActions(StatusScreen, Screen[None]):
 
 def can_open(row: Any) -> bool:
     """Return True if the row can be opened."""
-    return isinstance(row, (QueueEntry, PoolTableRow)) or _find_task_uuid(row) is not None
+    return (
+        isinstance(row, (QueueEntry, PoolTableRow, ComingEntry)) or _find_task_uuid(row) is not None
+    )
 
 
 def _find_task_uuid(row: Any) -> str | None:

@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 from textual import events
 
-from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.core.board import (
+    AlertEntry,
+    ComingEntry,
+    EndedEntry,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
+)
 from app.tui.data.list_rows import LingeringRow, PoolTableRow
 from app.tui.message_fit import fit_message
 from app.tui.style import Look, Span
@@ -126,6 +134,8 @@ def keep_read_only_hints(hints: Sequence[KeyHint]) -> list[KeyHint]:
 def list_row_hints(item: Any) -> list[KeyHint]:
     """Return the hints of commands on a row."""
     item = getattr(item, "line", item)
+    if isinstance(item, ComingEntry):
+        return [KeyHint("↵", "schedule", "enter", 1), KeyHint("p", "pause schedule", "p", 7)]
     if isinstance(item, AlertEntry):
         return _list_alert_hints(item)
     if isinstance(item, QueueEntry):

@@ -217,3 +217,24 @@ async def test_a_reason_like_the_one_above_is_shown_once(size: tuple[int, int]):
 
 def find_lines(app: TaskdeckApp, words: str) -> list[str]:
     return [line for line in read_screen_lines(app) if words in line]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+async def test_coming_fire_times_follow_the_waiting_tasks(size: tuple[int, int]):
+    app, _ = make_recorded_deck(boards.scheduled())
+    async with app.run_test(size=size) as pilot:
+        await wait_for(pilot, lambda: is_fed(app))
+        lines = read_screen_lines(app)
+        (task,), (thumbs,) = find_lines(app, "backup /home"), find_lines(app, "schedule: every 10m")
+        (nightly,) = find_lines(app, "schedule: at 02:00")
+        assert lines.index(task) < lines.index(thumbs) < lines.index(nightly)
+        assert "10:50" in thumbs and "Thu 02:00" in nightly and "◔" in thumbs
+
+
+async def test_a_filter_shows_no_coming_fire_times():
+    app, _ = make_recorded_deck(boards.scheduled())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_for(pilot, lambda: bool(find_lines(app, "schedule: every")))
+        await pilot.press("slash", *"backup", "enter")
+        await wait_for(pilot, lambda: not find_lines(app, "schedule: every"))
+        assert find_lines(app, "backup /home")

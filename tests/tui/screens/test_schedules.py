@@ -26,7 +26,7 @@ from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
 from app.tui.time_format import format_fire_time
 from tests.acceptance.hostile_text import ALL_TEXT
-from tests.tui import fake_home
+from tests.tui import boards, fake_home
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.hostile_home import LONG_NAME, NAME
@@ -309,6 +309,28 @@ async def test_a_read_only_deck_changes_nothing(runtime: FakeRuntime, key: str):
         await pilot.press(key)
         await wait_until(pilot, lambda: is_shown(app, "Read only: this deck changes nothing"))
         assert app.screen is screen
+
+
+# --- deck
+
+
+async def test_keys_on_a_coming_fire_time_act_on_its_schedule(runtime: FakeRuntime):
+    runtime.board = boards.scheduled()
+    app = make_deck(runtime)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_until(pilot, lambda: is_shown(app, "schedule: every 10m"))
+        await pilot.press("W", "j", "j")
+        await wait_until(pilot, lambda: is_shown(app, "p pause schedule"))
+        await pilot.press("x")
+        await wait_until(pilot, lambda: is_shown(app, "Nothing to cancel here"))
+        await pilot.press("p")
+        await wait_until(pilot, lambda: is_shown(app, "Paused schedule thumbs.  u undo"))
+        await pilot.press("e")
+        await wait_until(pilot, lambda: isinstance(app.screen, ScheduleForm))
+        await wait_until(pilot, lambda: is_shown(app, "Edit schedule thumbs"))
+        await pilot.press("escape", "enter")
+        await wait_until(pilot, lambda: isinstance(app.screen, ScheduleScreen))
+        await wait_until(pilot, lambda: is_shown(app, "Deck › thumbs"))
 
 
 # --- page
