@@ -158,6 +158,15 @@ def _format_fire(fire: dict[str, Any]) -> str:
     return f"{at}  #{fire['number']} {styles.format_status(fire['status'])}{ran}"
 
 
+def _suggest_quotes(words: list[str], usage: Usage) -> Usage:
+    """Return the problem of words that do not parse: often an expression without quotes."""
+    at = words.index("--cron") + 1 if "--cron" in words else len(words)
+    is_split = all(word[:1] != "-" and " " not in word for word in words[at : at + 2])
+    if at + 1 < len(words) and is_split:
+        return Usage(f"--cron needs quotes around the expression: '0 2 * * *'. {UNCHANGED}")
+    return usage
+
+
 def create_schedule(session: CommandContext, args: Args) -> int:
     """Create a schedule."""
     name = require_new_name(args, "schedule")
@@ -227,13 +236,17 @@ def pause_schedule(session: CommandContext, args: Args) -> int:
     answer = session.call("schedule.pause", name=name, **more)
     until = answer["paused_until"]
     end = f" until {time_format.format_clock(until)}" if until else ""
-    return definition_group.print_result(args, answer, f"schedule {sanitize(name)} paused{end}")
+    was = " already" if answer["before"] == {"status": "paused"} and not until else ""
+    text = f"schedule {sanitize(name)} {'is ' if was else ''}paused{was}{end}"
+    return definition_group.print_result(args, answer, text)
 
 
 def resume_schedule(session: CommandContext, args: Args) -> int:
     """Resume a schedule."""
     name = require_one_name(args, "schedule")
-    return _print_change(args, session.call("schedule.resume", name=name), "resumed")
+    answer = session.call("schedule.resume", name=name)
+    was_active = answer["before"] == {"status": "active"}
+    return _print_change(args, answer, "is active already" if was_active else "resumed")
 
 
 def run_schedule(session: CommandContext, args: Args) -> int:
@@ -436,6 +449,7 @@ COMMANDS = {
         EXAMPLES,
         takes_command=True,
         usage="NAME [OPTION …] (-- COMMAND ARG … | -c SCRIPT | --template TEMPLATE)",
+        better=_suggest_quotes,
     ),
     "set": Command(
         "change a schedule",
@@ -444,6 +458,7 @@ COMMANDS = {
         "  taskdeck schedule set nightly-etl --cron '30 2 * * *'",
         takes_command=True,
         usage="NAME [OPTION …] [-- COMMAND ARG …]",
+        better=_suggest_quotes,
     ),
     "pause": Command("pause a schedule", pause_schedule, _add_pause_arguments),
     "resume": Command("resume a paused schedule", resume_schedule, definition_group.add_name),

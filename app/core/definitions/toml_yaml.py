@@ -195,6 +195,8 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
             )
     toml = tomlkit.document()
     for kind, bodies in document.items():
+        if not bodies:
+            continue
         tables = tomlkit.table(is_super_table=True)
         for name, body in bodies.items():
             tables.append(_format_key(name), _write_definition(body))

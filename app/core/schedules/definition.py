@@ -33,6 +33,8 @@ TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
     "memory", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
 )  # fmt: skip
+_DURATION_KEYS = ("timeout", "retry_delay", "grace")
+_SIZE_KEYS = ("memory", "log_limit")
 MAX_DATES = 10_000
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -198,4 +200,14 @@ def build_source(row: Mapping[str, Any]) -> dict[str, Any]:
             source[name] = format_exact_duration(row[name])
     if row["until"]:
         source["until"] = row["until"]
-    return source | {name: row["task"][name] for name in TASK_KEYS if name in row["task"]}
+    task = row["task"]
+    return source | {key: _format_value(key, task[key]) for key in TASK_KEYS if key in task}
+
+
+def _format_value(key: str, value: Any) -> Any:
+    """Return a value of a task as people type it: `2h`, `512M`."""
+    if key in _DURATION_KEYS:
+        return format_exact_duration(value)
+    if key in _SIZE_KEYS and value % 1 == 0:
+        return f"{value / 1024:.0f}G" if value and value % 1024 == 0 else f"{value:.0f}M"
+    return int(value) if key == "cpu" and value % 1 == 0 else value

@@ -17,12 +17,12 @@ CONTEXT_LINES = 2
 """Unchanged lines around a change."""
 
 _SIZE_COLUMNS = frozenset({"memory", "total_memory", "log_limit"})
-_DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay"})
+_DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay", "jitter", "missed_within"})
 _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
 _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay",
 "sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
-TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at"})
+TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at", "paused_until"})
 """Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}
 """Stored states with a different display name."""
@@ -68,7 +68,7 @@ def find_relevant_changes(before: Any, after: Any) -> list[ChangedField]:
     return [field for field in found if field.name not in _DERIVED_COLUMNS or len(found) == 1]
 
 
-_DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "with"})
+_DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "with", "start"})
 
 
 def parse_task_number(obj: str) -> int | None:

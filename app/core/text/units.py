@@ -224,7 +224,7 @@ def format_duration_setting(seconds: float | None) -> str:
 def format_exact_duration(seconds: float) -> str:
     """Format a duration so that it is parsed back to the same value: `1h30m` `3601s`."""
     text = format_duration_setting(seconds)
-    return text if parse_duration(text) == seconds else f"{seconds:.10g}s"
+    return text if parse_duration(text) == seconds else f"{seconds:.17g}s"
 
 
 def format_age(seconds: float | None) -> str:

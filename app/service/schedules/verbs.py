@@ -19,6 +19,7 @@ from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Refused, Usage
 from app.service.context import Call
+from app.service.definitions.templates import require_template
 from app.service.schedules import changes, firing, views
 from app.service.schedules import rules as schedule_rules
 from app.service.schedules.changes import UNCHANGED, require_schedule
@@ -118,9 +119,9 @@ async def _add_parameters(call: Call, task: dict[str, Any], texts: Any) -> dict[
     """Return the task with parameters that were typed as text, by the template's schema."""
     if not texts:
         return task
-    template = await call.db.read(definitions.find_template, task.get("template") or "")
-    if template is None:
+    if not (name := task.get("template")):
         raise Usage(f"-p requires a template. {UNCHANGED}")
+    template = await call.db.read(require_template, name)
     pairs = [(name, text) for name, text in texts]
     converted = await asyncio.to_thread(parameters.convert_texts, pairs, template.parameters)
     return {**task, "parameters": {**task.get("parameters", {}), **converted}}

@@ -66,6 +66,7 @@ def test_create_without_zone_sends_the_zone_of_this_machine(fake_runtime, cli):
         (["--every", "1h"], "what should it run? Give -- COMMAND"),
         (["--every", "1h", "--cron", "@daily", "--", "true"], "only one of --cron and --every"),
         (["--every", "1h", "-c", "true", "--", "true"], "only one of -- COMMAND, -c"),
+        (["--cron", "0", "2", "*", "*", "*", "--", "true"], "--cron needs quotes around"),
         (["--every", "1h", "--"], "missing command after --. Nothing was changed."),
         (["--every", "1h", "--", "a | b"], "taskdeck schedule create NAME … -c 'a | b'"),
         (["--every", "1h", "--overlap", "skp", "--", "true"], "Nearest: skip"),
@@ -120,13 +121,26 @@ def test_show_names_rules_and_latest_fires(fake_runtime, cli):
 
 
 def test_a_paused_schedule_says_until_when(fake_runtime, cli):
-    paused = SCHEDULE | {"state": "paused", "paused_until": "2999-12-01T01:00:00.000000Z"}
+    paused = SCHEDULE | {
+        "state": "paused", "paused_until": "2999-12-01T01:00:00.000000Z",
+        "before": {"status": "active"},
+    }  # fmt: skip
     fake_runtime(schedule__pause=paused, schedule__show=paused | {"status_by": "ann"})
 
     assert cli("schedule", "pause", "etl", "--until", "1h").out.startswith(
         "schedule etl paused until "
     )
     assert "paused by ann until" in cli("schedule", "show", "etl").out
+
+
+def test_a_state_that_holds_already_is_said(fake_runtime, cli):
+    fake_runtime(
+        schedule__pause=SCHEDULE | {"before": {"status": "paused"}},
+        schedule__resume=SCHEDULE | {"before": {"status": "active"}},
+    )
+
+    assert cli("schedule", "pause", "etl").out == "schedule etl is paused already\n"
+    assert "schedule etl is active already" in cli("schedule", "resume", "etl").out
 
 
 def test_run_prints_the_number(fake_runtime, cli):

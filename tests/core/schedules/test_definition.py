@@ -69,6 +69,22 @@ def test_an_interval_survives_storage(seconds: int):
     assert (again.missed_within, again.make_task()) == (3600.0, row["task"])
 
 
+@given(
+    timeout=st.floats(0.5, 10**6),
+    memory=st.floats(1, 10**6) | st.integers(1, 10**6),
+    cpu=st.integers(1, 64) | st.sampled_from([0.5, 1.25]),
+)
+def test_the_settings_of_a_task_survive_storage(timeout: float, memory: float, cpu: float):
+    task = check(every="1h", timeout=timeout, memory=memory, cpu=cpu).make_task()
+    row = {
+        "kind": "every", "expression": "3600", "zone": "UTC", "overlap": "skip",
+        "missed": "run-once", "missed_within": None, "jitter": 0.0, "until": None,
+        "exclude": [], "description": None, "task": task,
+    }  # fmt: skip
+
+    assert ScheduleDefinition.model_validate(build_source(row)).make_task() == task
+
+
 def test_the_dates_of_a_calendar_are_sorted_and_unique():
     found = CalendarDefinition(dates=["2026-12-26", "2026-12-25", "2026-12-25"])
 
