@@ -94,7 +94,7 @@ def confirm_remove(rows: Sequence[ScheduleEntry], look: Look) -> Question:
         [("Its tasks and their logs stay; its record of fire times goes.", "")]
         if one
         else [("Their tasks and logs stay; their records of fire times go.", "")],
-        [(f"u cannot bring {it} back; p only pauses {it}.", "")],
+        [(f"u brings {it} back without that record; p only pauses {it}.", "")],
     ]
     answers = [
         Answer("y", f"remove {'it' if one else f'{len(rows):,}'}"),
@@ -108,8 +108,12 @@ def _list_names(rows: Sequence[ScheduleEntry], look: Look) -> list[list[tuple[st
 
 
 def remove_schedules(rows: Sequence[ScheduleEntry]) -> list[Request]:
-    """Remove schedules; their tasks stay."""
+    """Remove schedules; their tasks stay.
+
+    The undo goes through the recorded operation: a client does not know the environment.
+    """
+    undo = (Request("undo", {}, "Undone:"),)
     return [
-        Request("schedule.rm", {"name": row.name}, "Removed schedule", object=row.name)
+        Request("schedule.rm", {"name": row.name}, "Removed schedule", undo, row.name)
         for row in rows
     ]

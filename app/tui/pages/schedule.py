@@ -173,7 +173,7 @@ def _make_next_section(row: ScheduleEntry, now: float, look: Look) -> Section:
         DocRow(
             (
                 (f"{format_fire_time(at, now):{LABEL_CELLS + 6}}", ""),
-                (f"in {format_countdown(at + delay, now):>7}", "dim"),
+                (_format_wait(at + delay, now), "dim"),
                 (_format_expected_end(row, at + delay, now), "dim"),
             )
         )
@@ -184,9 +184,16 @@ def _make_next_section(row: ScheduleEntry, now: float, look: Look) -> Section:
     return Section("Next fires", tuple(rows))
 
 
+def _format_wait(at: float, now: float) -> str:
+    wait = format_countdown(at, now)
+    return f"{'  ' if wait == 'now' else 'in'} {wait:>7}"
+
+
 def _format_expected_end(row: ScheduleEntry, at: float, now: float) -> str:
     if row.run_seconds is None:
         return ""
+    if row.run_seconds < 60:
+        return f"   takes about {units.format_duration(row.run_seconds)}"
     return f"   until about {format_fire_time((at + row.run_seconds) // 60 * 60, now)}"
 
 

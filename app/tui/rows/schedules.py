@@ -72,11 +72,11 @@ class StripCell(NamedTuple):
 
 _WIDE = (
     TableColumn("", 1, 8, gap=0, fits=True),
-    TableColumn("SCHEDULE", 14, 40, fits=True, grow=2, floor=10, cut="middle"),
+    TableColumn("SCHEDULE", 14, 32, fits=True, grow=1, floor=10, cut="middle"),
     TableColumn("STATE", 7, drop=5),
     TableColumn("NEXT", 14, 19, fits=True, gap=2),
     TableColumn("IN", 7, right=True),
-    TableColumn("FIRES", 18, 34, fits=True, grow=1, floor=14, gap=2),
+    TableColumn("FIRES", 18, 34, fits=True, grow=2, floor=20, gap=2),
     TableColumn("LAST", STRIP_CELLS, gap=2, drop=4),
     TableColumn("USUALLY", 7, right=True, drop=3),
     TableColumn("RUNS", 16, grow=3, floor=12, gap=2, drop=1),

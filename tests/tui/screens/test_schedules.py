@@ -40,7 +40,9 @@ SIZES = ((120, 40), (200, 50), (60, 16), (40, 10), (80, 24))
 @pytest.fixture
 def runtime(tmp_path: Any) -> FakeRuntime:
     """Return a busy home whose changes of schedules succeed."""
-    done = {verb: {"name": "x"} for verb in ("schedule_pause", "schedule_resume", "schedule_rm")}
+    done: dict[str, Any] = {verb: {"name": "x"} for verb in ("schedule_pause", "schedule_resume")}
+    done["schedule_rm"] = {"name": "x", "operations": [7]}
+    done["undo"] = {"done": [{"text": "remove schedule thumbs"}], "refused": [], "notes": []}
     done |= {"schedule_set": {}, "schedule_create": {}}
     run = {"schedule_run": {"name": "x", "number": 1063, "uuid": ""}}
     runtime = fake_home.make_busy_home(tmp_path, **done, **run)
@@ -293,12 +295,15 @@ async def test_removal_asks_first(runtime: FakeRuntime, key: str):
         await open_schedules(pilot, app)
         await pilot.press(key)
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
-        assert is_shown(app, "u cannot bring it back")
+        assert is_shown(app, "u brings it back without that record")
         await pilot.press("escape", key)
         await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         assert not runtime.list_args("schedule.rm")
         await pilot.press("left", "enter")
         await wait_until(pilot, lambda: runtime.list_args("schedule.rm") == [{"name": "thumbs"}])
+        await wait_until(pilot, lambda: is_shown(app, "Removed schedule thumbs.  u undo"))
+        await pilot.press("u")
+        await wait_until(pilot, lambda: runtime.list_args("undo") == [{"ids": [7]}])
 
 
 @pytest.mark.parametrize("key", ["n", "e", "p", "r", "s", "x"])
