@@ -62,6 +62,7 @@ COVERING_TESTS = {
     "tests/core/rules/test_evaluate.py": "core/rules/{active_time,deadlines,window_stats}",
     "tests/service/rules/test_cases.py": "service/rules/{values,snapshot,run_memory,rings}"
     " db/queries/{rule_states,rule_values}",
+    "tests/service/rules/test_replay.py": "service/rules/past",
     "tests/service/rules/test_engine.py": "service/rules/{descriptions,checkins}"
     " db/queries/checkins cli/commands/checkin",
     "tests/runtime/test_periodic.py": "service/rules/probes runtime/rule_probes",

@@ -23,7 +23,7 @@ from app.service.arguments import check_arguments
 from app.service.context import Call
 from app.service.database import backups, cleanup, diagnostics, integrity, replica
 from app.service.definitions import apply, editor, queues, slas, templates
-from app.service.rules import checkins
+from app.service.rules import checkins, replay
 from app.service.schedules import imports
 from app.service.schedules import verbs as schedule_verbs
 from app.service.tasks import actions, detail, pages, submit, views, wait
@@ -104,6 +104,7 @@ VERBS: dict[str, Verb] = {
         "sla.create": slas.create,
         "sla.set": slas.set_,
         "sla.rm": slas.rm,
+        "sla.test": replay.test,
         "checkin": checkins.check_in,
         "alert.ls": alerts.ls,
         "alert.show": alerts.show,

@@ -41,6 +41,11 @@ def find_newest_good(c: Connection) -> GoodBackup | None:
     return GoodBackup._make(found[0]) if found else None
 
 
+def list_good_times(c: Connection) -> list[str]:
+    """Return when the good backups were made."""
+    return [GoodBackup._make(row).created_at for row in raw_sql.fetch_rows(c, _GOOD)]
+
+
 def write_backup_rows(c: Connection, backups: Sequence[Backup]) -> None:
     """Replace the table's rows by these backups, oldest first."""
     now, table = timestamps.now(), schema.backups

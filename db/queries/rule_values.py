@@ -15,6 +15,8 @@ MAX_CANDIDATES = 500
 """Waiting tasks of a queue, or of a status, that rules look at; the oldest come first."""
 MAX_RUNS = 50_000
 """Runs of the past that rules look at."""
+MAX_PAST_TASKS = 20_000
+"""Tasks that a replay of a rule looks at; the newest come first."""
 MAX_EARLIER = 200
 """Latest tasks of a name that are searched for a success."""
 MAX_FIRES = 200
@@ -62,6 +64,23 @@ class RunRow(NamedTuple):
     cpu_seconds: float | None
     log_bytes: int | None
     exit_code: int | None
+    cpu: float
+    memory: float
+
+
+class PastTaskRow(NamedTuple):
+    """A task as a replay of a rule needs it."""
+
+    uuid: str
+    number: int
+    name: str
+    template: str | None
+    queue: str
+    tags: str
+    status: str
+    created_at: str
+    not_before: str | None
+    ended_at: str | None
 
 
 _TASK = (
@@ -71,7 +90,7 @@ _TASK = (
 _RUN = (
     "i.runid, i.task_id, t.number, t.name, t.template, i.queue, i.pool, t.tags, i.status,"
     " i.attempt, t.created_at, i.start_time, i.end_time, i.run_seconds, i.max_rss, i.cpu_seconds,"
-    " i.log_bytes, i.exit_code"
+    " i.log_bytes, i.exit_code, i.cpu, i.memory"
 )
 
 
@@ -242,6 +261,28 @@ def list_past_runs(c: Connection, template: str | None, name: str, most: int) ->
         f"SELECT {_RUN} FROM (SELECT t.* FROM tasks t WHERE {chosen} DESC LIMIT ?) t CROSS JOIN"
         " instances i ON i.task_id = t.uuid WHERE i.status = 'succeeded' LIMIT ?",
         (word, 3 * most, most),
+    )
+    return [RunRow._make(row) for row in rows]
+
+
+def list_past_tasks(c: Connection, since: str) -> list[PastTaskRow]:
+    """Return the newest tasks that were submitted since a time."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT uuid, number, name, template, queue, tags, status, created_at, not_before, ended_at"
+        " FROM tasks WHERE created_at >= ? AND deleted_at IS NULL ORDER BY created_at DESC LIMIT ?",
+        (since, MAX_PAST_TASKS),
+    )
+    return [PastTaskRow(*row) for row in rows]
+
+
+def list_runs_of(c: Connection, uuids: Sequence[str]) -> list[RunRow]:
+    """Return all runs of tasks."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        f"SELECT {_RUN} FROM json_each(?) u CROSS JOIN tasks t ON t.uuid = u.value CROSS JOIN"
+        " instances i ON i.task_id = t.uuid",
+        (json.dumps(list(uuids)),),
     )
     return [RunRow._make(row) for row in rows]
 

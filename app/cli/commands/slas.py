@@ -196,6 +196,35 @@ def _parse_json(text: str) -> dict[str, Any]:
     return found
 
 
+def test_sla(session: CommandContext, args: Args) -> int:
+    """Print when a rule would have fired in the last days."""
+    name = require_one_name(args, "sla")
+    days = 7.0 if args.since is None else args.since / 86400
+    found = session.call("sla.test", name=name, days=days)
+    if args.json or args.jsonl:
+        output.print_json(found["alerts"] if args.jsonl else found, args.jsonl)
+        return 0
+    output.print_line(sanitize(found["words"]))
+    for one in found["alerts"]:
+        begin = time_format.format_clock(one["fired_at"])
+        over = one["resolved_at"]
+        end = f"until {time_format.format_clock(over)}" if over else "still"
+        output.print_line(f"{begin}  {end}  {sanitize(one['object'])}: {sanitize(one['text'])}")
+    since = time_format.format_clock(found["since"])
+    times = f"{found['count']:,} times" if found["count"] != 1 else "once"
+    output.print_line(f"It would have fired {times} since {since}.")
+    if not found["is_complete"]:
+        output.print_message("Only a part was replayed: the history is too large.")
+    return 0
+
+
+def _add_test_arguments(parser: Parser) -> None:
+    definition_group.add_name(parser)
+    parser.add_option(
+        "--since", type=TIMEOUT, metavar="TIME", help="replay this time (default 7d, at most 90d)"
+    )
+
+
 def list_presets(session: CommandContext, args: Args) -> int:
     """List the presets of `sla create`."""
     from app.core.rules import presets
@@ -365,6 +394,12 @@ COMMANDS = {
         set_sla,
         _add_set_arguments,
         "  taskdeck sla set encode-on-time --finishes-within 1h",
+    ),
+    "test": Command(
+        "show when a rule would have fired",
+        test_sla,
+        _add_test_arguments,
+        "  taskdeck sla test etl-by-six --since 30d",
     ),
     "presets": Command("list the presets of sla create", list_presets, _add_presets_arguments),
     "schema": Command("print the JSON Schema of conditions", print_schema, add_json_options),

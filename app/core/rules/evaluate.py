@@ -50,12 +50,14 @@ class Reading(NamedTuple):
     """A value of a metric, None if there is none.
 
     `changes_at` is the UNIX time at which the value changes by itself. `is_warming` is True while
-    a window is not full yet, as after a start.
+    a window is not full yet, as after a start. `is_still` is True for an age that does not grow
+    now, as of an empty queue.
     """
 
     value: float | None
     changes_at: float | None = None
     is_warming: bool = False
+    is_still: bool = False
 
 
 class SubjectTimes(NamedTuple):
@@ -173,7 +175,8 @@ def _judge_metric(node: MetricNode, values: Values, now: float, explain: bool) -
         return Verdict(None, now, None, limit, text, reading.changes_at, reading.is_warming)
     value = reading.value
     state = _COMPARE[node.op](value, limit)
-    grows = catalog.METRICS[node.metric].grows and not ref.is_windowed
+    is_age = catalog.METRICS[node.metric].grows and not ref.is_windowed
+    grows = is_age and not reading.is_still
     crossing = now - (value - limit)
     since = min(now, crossing) if grows and state and node.op in (">", ">=") else now
     limit_text = f"{_describe_limit(node.op)} {_format(ref, limit)}{basis}" if explain else ""

@@ -23,7 +23,7 @@ DRAIN_WINDOW = 300.0
 MIN_BASELINE_RUNS = 3
 """Successful runs that a baseline needs at least."""
 _FAILED = {str(status) for status in FAILED}
-_RUN_VALUES: Mapping[str, Callable[[RunRow], float | None]] = {
+RUN_VALUES: Mapping[str, Callable[[RunRow], float | None]] = {
     "run_seconds": lambda row: row.run_seconds,
     "queued_seconds": lambda row: _measure_wait(row.created_at, row.start_time),
     "lateness_seconds": lambda row: _measure_wait(row.created_at, row.start_time),
@@ -80,10 +80,11 @@ class SubjectValues:
             return self._read_window(ref, name)
         row, run = self._subject.candidate, self._subject.run
         if run is not None:
-            return Reading(_RUN_VALUES[name](run) if name != "queued_seconds" else None)
+            return Reading(RUN_VALUES[name](run) if name != "queued_seconds" else None)
         if row is None:
             return NO_DATA
-        return Reading(self._read_present(name))
+        is_late_by_now = name == "lateness_seconds" and row.start_time is not None
+        return Reading(self._read_present(name), is_still=is_late_by_now)
 
     def _read_present(self, name: str) -> float | None:
         """Return a value of a waiting or active instance."""
@@ -150,14 +151,14 @@ class SubjectValues:
 
     def _read_window(self, ref: MetricRef, name: str) -> Reading:
         runs = self._list_runs("ended", ref.window)
-        pairs = [(one.at, _RUN_VALUES[name](one.row)) for one in runs]
+        pairs = [(one.at, RUN_VALUES[name](one.row)) for one in runs]
         known = [(at, value) for at, value in pairs if value is not None]
         leaves = min((at + ref.window for at, _ in known), default=None)
         return Reading(compute_stat(ref.stat, [value for _, value in known]), leaves)
 
     def _read_baseline(self, ref: MetricRef, name: str) -> Reading:
         runs = self._snapshot.get_past_runs(self._subject, ref.runs)
-        found = [_RUN_VALUES[name](row) for row in runs]
+        found = [RUN_VALUES[name](row) for row in runs]
         values = [value for value in found if value is not None]
         if len(values) < min(MIN_BASELINE_RUNS, ref.runs):
             return NO_DATA
@@ -280,9 +281,11 @@ def _read_queue(
         return _read_drain_rate(snapshot, ref, subject)
     if name == "oldest_wait_seconds":
         oldest = reads.find_oldest_queued(snapshot.c, subject)
-        return Reading(_get_age(oldest, snapshot.now) if oldest else 0.0)
+        age = _get_age(oldest, snapshot.now) if oldest else 0.0
+        return Reading(age, is_still=oldest is None)
     is_paused = row.status == "paused" and row.status_at
-    return Reading(_get_age(row.status_at or "", snapshot.now) if is_paused else 0.0)
+    age = _get_age(row.status_at or "", snapshot.now) if is_paused else 0.0
+    return Reading(age, is_still=not is_paused)
 
 
 def _read_drain_rate(snapshot: Snapshot, ref: MetricRef, subject: str) -> Reading:

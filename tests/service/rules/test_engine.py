@@ -312,3 +312,10 @@ async def test_conditions_that_another_program_stored_break_no_other_rule(home: 
     assert home.engine.broken.keys() == {"bad"}
     assert [alert["sla"] for alert in await home.list_alerts()] == ["good"]
     assert "cannot be evaluated" in (await slas.show(home.call, name="bad"))["words"]
+
+
+async def test_an_idle_home_has_a_pass_every_five_seconds_only(home: VirtualHome):
+    when = {"metric": "queue.oldest_wait_seconds", "op": ">", "value": "1s"}
+    await home.add_rule(make("queue", when))
+    await home.run_pass()
+    assert home.engine.next_at == home.now + 5

@@ -1,0 +1,104 @@
+"""The replay of a rule: the same alerts as those that fired while it was watched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import Refused, Usage
+from app.service.definitions import slas
+from app.service.rules import replay
+from db import timestamps
+from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
+
+pytestmark = pytest.mark.database
+HOUR = 3600.0
+
+
+@pytest.fixture
+async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VirtualHome]:
+    async with open_virtual_home(tmp_path, monkeypatch) as found:
+        yield found
+
+
+async def watch(home: VirtualHome) -> None:
+    """Let tasks wait, run, fail and be retried, while passes watch."""
+    slow = await home.submit("encode")
+    waiting = await home.submit("encode")
+    await home.advance(90)
+    run = await home.start_run(slow)
+    await home.advance(HOUR)
+    await home.end_run(run, code=0)
+    await home.advance(60)
+    for code in (1, 2, 1, 0):
+        await home.end_run(await home.start_run(await home.submit("sync")), code)
+        await home.advance(120)
+    await home.end_run(await home.start_run(waiting))
+    await home.advance(1000)
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "wait": {"scope": "queue", "match": {"queue": "default"},
+             "when": {"metric": "queue.oldest_wait_seconds", "op": ">", "value": "60s"}},
+    "depth": {"scope": "queue", "when": {"metric": "queue.depth", "op": ">", "value": 1},
+              "for": "30s"},
+    "queued": {"scope": "instance",
+               "when": {"metric": "instance.queued_seconds", "op": ">", "value": "5m"}},
+    "long": {"scope": "instance",
+             "when": {"metric": "instance.run_seconds", "op": ">", "value": "30m"}},
+    "failed": {"scope": "instance",
+               "when": {"metric": "instance.exit_code", "op": "!=", "value": 0}},
+    "row": {"scope": "task", "match": {"task": "sync"},
+            "when": {"metric": "task.consecutive_failures", "op": ">=", "value": 3}},
+    "slow": {"scope": "task", "match": {"task": "encode"},
+             "when": {"metric": "instance.run_seconds", "stat": "p95", "window": "10m",
+                      "op": ">", "value": "30s"}},
+    "late": {"scope": "instance",
+             "when": {"deadline": {"reference": "queued_at", "offset": "1h"}}},
+    "load": {"scope": "queue", "when": {"metric": "queue.load_ratio", "op": ">", "value": 0},
+             "for": "10m"},
+    "pool": {"scope": "pool", "when": {"metric": "pool.cpu_ratio", "op": ">", "value": 0},
+             "for": "10m"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+async def test_a_replay_finds_the_alerts_that_fired(home: VirtualHome, name: str):
+    await home.add_rule(RULES[name])
+    await watch(home)
+    found = await replay.test(home.call, name="rule", days=1)
+    fired = sorted(
+        (round(timestamps.to_unix(one["fired_at"]) - home.start, 1)) for one in found["alerts"]
+    )
+    assert fired == sorted(round(at, 1) for at, action, _ in home.log if action == "fire")
+    over = [one["resolved_at"] for one in found["alerts"] if one["resolved_at"]]
+    assert len(over) == sum(action == "resolve" for _, action, _ in home.log)
+    assert found["is_complete"] and found["count"] == len(fired) > 0
+
+
+async def test_a_fixed_deadline_is_replayed_for_each_day(home: VirtualHome):
+    when = {"deadline": {"reference": {"fixed": "06:00", "tz": "UTC", "days": "mon-fri"}}}
+    await home.add_rule({"scope": "task", "match": {"task": "etl"}, "when": when})
+    for day in range(3):
+        await home.skip(2 * HOUR)
+        if day != 1:
+            await home.run_task("etl", seconds=60)
+        await home.skip(22 * HOUR)
+    found = await replay.test(home.call, name="rule", days=3)
+    hours = [(timestamps.to_unix(one["fired_at"]) - home.start) / HOUR for one in found["alerts"]]
+    assert hours == [30.0]
+
+
+async def test_a_rule_without_stored_values_is_refused(home: VirtualHome):
+    when = {"metric": "host.memory_ratio", "op": ">", "value": 0.9}
+    await home.add_rule({"scope": "host", "when": when})
+    with pytest.raises(Refused, match="host.memory_ratio cannot be replayed"):
+        await replay.test(home.call, name="rule")
+    with pytest.raises(Usage):
+        await replay.test(home.call, name="rule", days=0)
+    await slas.create(home.call, name="old", preset="finishes-within", value="5m")
+    with pytest.raises(Refused, match="is a preset"):
+        await replay.test(home.call, name="old")
