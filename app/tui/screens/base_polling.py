@@ -68,11 +68,16 @@ class PollingScreen(DeckNode, SafeScreen[Any]):
         """Handle a subject that is gone or never existed; `text` is not sanitized."""
         self.show_refusal(text)
 
+    @property
+    def reread_interval(self) -> float:
+        """Seconds between two readings."""
+        return REREAD_INTERVAL
+
     def handle_board_change(self) -> None:
-        """Reread after a change of the board, at most twice a second."""
+        """Reread after a change of the board, at most once an interval."""
         if not self._reread_pending:
             self._reread_pending = True
-            self.set_timer(REREAD_INTERVAL, self._reread_if_visible)
+            self.set_timer(self.reread_interval, self._reread_if_visible)
 
     def _reread_if_visible(self) -> None:
         self._reread_pending = False

@@ -6,7 +6,7 @@ The timeline replaces the columns of the table, so cursor, marks and keys stay t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -32,6 +32,11 @@ FLAT, TALL = 16, 30
 """Heights in lines: up to FLAT no detail box, from TALL a tall one."""
 NEXT_VIEWS = {"": DAY, DAY: WEEK, WEEK: ""}
 """What `t` shows after the list, the day and the week."""
+MANY, MANY_INTERVAL = 1000, 10.0
+"""Number of schedules from which they are read less often, every so many seconds.
+
+Reading 10,000 takes the runtime half a second.
+"""
 MAX_TIMELINES = 100
 """Schedules whose timelines are read: those around the cursor."""
 _LAST = float("inf")
@@ -41,6 +46,14 @@ _ORDERS: Mapping[str, Callable[[ScheduleEntry], Any]] = {
     "last": lambda row: -(row.fires[0].at if row.fires else 0.0),
     "usual": lambda row: -(row.run_seconds or 0.0),
 }
+
+
+class Reading(NamedTuple):
+    """Schedules, and the timelines of some of them in the range that was shown."""
+
+    rows: tuple[ScheduleEntry, ...]
+    timelines: dict[str, Timeline]
+    shown: TimeRange | None
 
 
 class SchedulesScreen(ListScreen, ScheduleActions):
@@ -123,19 +136,24 @@ class SchedulesScreen(ListScreen, ScheduleActions):
 
     # Reading
 
+    @property
+    def reread_interval(self) -> float:
+        return MANY_INTERVAL if len(self.rows) > MANY else super().reread_interval
+
     def reread(self) -> None:
         self.read(self._read_all, self._apply_answer)
 
-    def _read_all(self, client: Client) -> tuple[Any, Any, TimeRange | None]:
-        """Return the schedules, and the timelines of those near the cursor if they are shown."""
-        rows = client.call("schedule.ls")
+    def _read_all(self, client: Client) -> Reading:
+        """Read the schedules, and the timelines of those near the cursor if they are shown."""
+        rows = tuple(map(make_schedule, client.call("schedule.ls")))
         shown = self._range if self.view else None
         if shown is None or not rows:
-            return rows, [], shown
-        known = {row["name"] for row in rows}
+            return Reading(rows, {}, shown)
+        known = {row.name for row in rows}
         names = [name for name in self._list_near_names() if name in known]
         args = {"since": shown.since, "step": shown.step, "cells": shown.cells}
-        return rows, client.call("schedule.timeline", {"names": names, **args}), shown
+        found = client.call("schedule.timeline", {"names": names, **args})
+        return Reading(rows, {row["name"]: make_timeline(row) for row in found}, shown)
 
     def _list_near_names(self) -> list[str]:
         """Return the names of the schedules around the cursor, in the order of the list."""
@@ -144,16 +162,13 @@ class SchedulesScreen(ListScreen, ScheduleActions):
         first = max(0, min(at - MAX_TIMELINES // 2, len(listed) - MAX_TIMELINES))
         return [row.name for row in listed[first : first + MAX_TIMELINES]]
 
-    def _apply_answer(
-        self, found: tuple[Sequence[Mapping[str, Any]], Any, TimeRange | None]
-    ) -> None:
-        answer, timelines, shown = found
-        self.rows = tuple(map(make_schedule, answer))
+    def _apply_answer(self, found: Reading) -> None:
+        self.rows = found.rows
         wanted = self._range if self.view else None
-        if shown == wanted:
-            self._timelines = {row["name"]: make_timeline(row) for row in timelines}
+        if found.shown == wanted:
+            self._timelines = found.timelines
         self._show_rows()
-        if shown != wanted and wanted is not None:  # the view changed during the reading
+        if found.shown != wanted and wanted is not None:  # the view changed during the reading
             self.reread()
 
     def _show_rows(self) -> None:

@@ -122,6 +122,16 @@ async def test_a_due_schedule_is_read_again(runtime: FakeRuntime):
         await wait_until(pilot, lambda: len(runtime.list_args("schedule.ls")) > before)
 
 
+async def test_many_schedules_are_read_less_often(tmp_path: Any):
+    rows = [fake_home.make_schedule_row(f"s{n:04}") for n in range(1001)]
+    app = make_deck(fake_home.make_busy_home(tmp_path, schedule_ls=rows))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_schedules(pilot, app, "8 Schedules 1,001")
+        assert screen.reread_interval == 10.0
+        await pilot.press("t", "G")
+        await wait_until(pilot, lambda: is_shown(app, "s1000"))
+
+
 def make_hostile_rows(count: int) -> list[dict[str, Any]]:
     names = [NAME, LONG_NAME, *(f"{n:03}-" + LONG_NAME[: 9 * n] for n in range(count - 2))]
     rows = [
