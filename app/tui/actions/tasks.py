@@ -308,10 +308,10 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
 def format_result(request: Request, answer: Any, clean: Callable[[str], str]) -> str:
     """Format the result of a request: `Paused #1052 sha256 photos.`, then refusals with reasons."""
     if not isinstance(answer, dict) or "done" not in answer:
-        return (
-            f"{request.result_text} {truncate_middle(clean(request.object), NAME_CELLS)}".strip()
-            + "."
-        )
+        about = truncate_middle(clean(request.object), NAME_CELLS)
+        number = answer.get("number") if isinstance(answer, dict) else None
+        task = f": #{number}" if number is not None else ""
+        return f"{request.result_text} {about}".strip() + f"{task}."
     parts = []
     if answer["done"]:
         about = (

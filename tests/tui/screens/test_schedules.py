@@ -282,7 +282,7 @@ async def test_run_now_and_skip_name_the_schedule(runtime: FakeRuntime):
     async with app.run_test(size=(80, 24)) as pilot:
         await open_schedules(pilot, app)
         await pilot.press("r")
-        await wait_until(pilot, lambda: is_shown(app, "Submitted a task of thumbs"))
+        await wait_until(pilot, lambda: is_shown(app, "Submitted a task of thumbs: #1063."))
         await pilot.press("s")
         await wait_until(pilot, lambda: is_shown(app, "Skips today 10:50 of thumbs"))
 
