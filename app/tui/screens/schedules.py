@@ -35,7 +35,7 @@ NEXT_VIEWS = {"": DAY, DAY: WEEK, WEEK: ""}
 MANY, MANY_INTERVAL = 1000, 10.0
 """Number of schedules from which they are read less often, every so many seconds.
 
-Reading 10,000 takes the runtime half a second.
+ScheduleReading 10,000 takes the runtime half a second.
 """
 MAX_TIMELINES = 100
 """Schedules whose timelines are read: those around the cursor."""
@@ -48,7 +48,7 @@ _ORDERS: Mapping[str, Callable[[ScheduleEntry], Any]] = {
 }
 
 
-class Reading(NamedTuple):
+class ScheduleReading(NamedTuple):
     """Schedules, and the timelines of some of them in the range that was shown."""
 
     rows: tuple[ScheduleEntry, ...]
@@ -143,17 +143,17 @@ class SchedulesScreen(ListScreen, ScheduleActions):
     def reread(self) -> None:
         self.read(self._read_all, self._apply_answer)
 
-    def _read_all(self, client: Client) -> Reading:
+    def _read_all(self, client: Client) -> ScheduleReading:
         """Read the schedules, and the timelines of those near the cursor if they are shown."""
         rows = tuple(map(make_schedule, client.call("schedule.ls")))
         shown = self._range if self.view else None
         if shown is None or not rows:
-            return Reading(rows, {}, shown)
+            return ScheduleReading(rows, {}, shown)
         known = {row.name for row in rows}
         names = [name for name in self._list_near_names() if name in known]
         args = {"since": shown.since, "step": shown.step, "cells": shown.cells}
         found = client.call("schedule.timeline", {"names": names, **args})
-        return Reading(rows, {row["name"]: make_timeline(row) for row in found}, shown)
+        return ScheduleReading(rows, {row["name"]: make_timeline(row) for row in found}, shown)
 
     def _list_near_names(self) -> list[str]:
         """Return the names of the schedules around the cursor, in the order of the list."""
@@ -162,7 +162,7 @@ class SchedulesScreen(ListScreen, ScheduleActions):
         first = max(0, min(at - MAX_TIMELINES // 2, len(listed) - MAX_TIMELINES))
         return [row.name for row in listed[first : first + MAX_TIMELINES]]
 
-    def _apply_answer(self, found: Reading) -> None:
+    def _apply_answer(self, found: ScheduleReading) -> None:
         self.rows = found.rows
         wanted = self._range if self.view else None
         if found.shown == wanted:
