@@ -88,7 +88,7 @@ COVERING_TESTS = {
     "tests/keeper/test_spawn.py": "keeper/keeper",
     "tests/offline/test_offline_verbs.py": "offline/*",
     "tests/runtime/test_channel_sender.py": "runtime/{sender,sender_client}",
-    "tests/runtime/test_notifier.py": "runtime/action_program service/rules/{acting,process_table}",
+    "tests/runtime/test_notifier.py": "service/rules/{acting,process_table}",
     "tests/runtime/test_clock_guard.py": "home/clock_guard",
     "tests/runtime/test_control_server.py": "runtime/lock_notice",
     "tests/runtime/test_quarantine.py": "db/maintenance/quarantine",

@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from app.core.text.sanitize import sanitize, truncate
@@ -14,29 +15,48 @@ from app.core.text.sanitize import sanitize, truncate
 TIMEOUT = 60.0
 """Seconds after which the program and its children are killed."""
 MAX_OUTPUT = 4096
+PIPE_SIZE = 64 * 1024
+"""Bytes that a pipe holds, so one read takes all that a program has left."""
 KEY_VARIABLE = "TASKDECK_KEY"
 """Variable with the key of the delivery, the same for each attempt."""
 
 
 async def run(argv: list[str], key: str, data: dict[str, Any]) -> str | None:
-    """Run a program; return why it failed, or None after exit code 0."""
+    """Run a program; return why it failed, or None after exit code 0.
+
+    Only the program itself counts: its children may go on, and keep stderr open.
+    """
+    stdin, (stderr, write_end) = os.memfd_create("event"), os.pipe()
+    try:
+        os.pwrite(stdin, json.dumps(data, ensure_ascii=False).encode(), 0)
+        with _collect_tail(stderr) as read_tail:
+            return await _run(argv, key, stdin, write_end, read_tail)
+    finally:
+        for fd in (stdin, stderr, write_end):
+            os.close(fd)
+
+
+async def _run(
+    argv: list[str], key: str, stdin: int, stderr: int, read_tail: Callable[[], bytes]
+) -> str | None:
+    shown = sanitize(argv[0])
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=stdin,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=stderr,
             start_new_session=True,
             cwd="/",
             env=os.environ | {KEY_VARIABLE: key},
         )
     except OSError as error:
-        return f"{sanitize(argv[0])} cannot be started: {(error.strerror or 'unknown').lower()}"
+        return f"{shown} cannot be started: {(error.strerror or 'unknown').lower()}"
     try:
         async with asyncio.timeout(TIMEOUT):
-            _, stderr = await process.communicate(json.dumps(data, ensure_ascii=False).encode())
+            await process.wait()
     except TimeoutError:
-        return f"{sanitize(argv[0])} was killed after {TIMEOUT:.0f} s"
+        return f"{shown} was killed after {TIMEOUT:.0f} s"
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
@@ -44,5 +64,24 @@ async def run(argv: list[str], key: str, data: dict[str, Any]) -> str | None:
             await process.wait()
     if process.returncode == 0:
         return None
-    said = truncate(sanitize(stderr[-MAX_OUTPUT:].decode("utf-8", "replace").strip()), 200)
-    return f"{sanitize(argv[0])} ended with {process.returncode}" + (f": {said}" if said else "")
+    said = truncate(sanitize(read_tail().decode("utf-8", "replace").strip()), 200)
+    return f"{shown} ended with {process.returncode}" + (f": {said}" if said else "")
+
+
+@contextmanager
+def _collect_tail(fd: int) -> Iterator[Callable[[], bytes]]:
+    """Read a pipe while the event loop runs, and yield a function that returns the end of it."""
+    loop, tail = asyncio.get_running_loop(), bytearray()
+
+    def read() -> bytes:
+        with suppress(BlockingIOError):
+            tail.extend(os.read(fd, PIPE_SIZE))
+            del tail[:-MAX_OUTPUT]
+        return bytes(tail)
+
+    os.set_blocking(fd, False)
+    loop.add_reader(fd, read)
+    try:
+        yield read
+    finally:
+        loop.remove_reader(fd)
