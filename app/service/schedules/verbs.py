@@ -17,7 +17,7 @@ from app.core.schedules.zones import get_zone
 from app.core.schema import parameters
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize
-from app.errors import Conflict, Refused, Usage
+from app.errors import NOT_SUBMITTED, Conflict, Problem, Refused, Usage
 from app.service.context import Call
 from app.service.definitions.templates import require_template
 from app.service.schedules import changes, firing, views
@@ -281,12 +281,35 @@ async def backfill(
     now = timestamps.utcnow()
     row = await call.db.read(require_schedule, name)
     times = await call.db.read(_list_backfill, row, since, until, now)
-    numbers: list[int] = []
+    submitted: list[tuple[datetime, int]] = []
     for at in range(0, 0 if dry_run else len(times), BACKFILL_PART):
-        part = times[at : at + BACKFILL_PART]
-        numbers += await _write_resolved(call, row, partial(_backfill, row=row, times=part))
-        await number_file.raise_mark(call.home, numbers[-1])
-    return {"name": name, "times": [timestamps.format_time(at) for at in times], "numbers": numbers}
+        run = partial(_backfill, row=row, times=times[at : at + BACKFILL_PART])
+        try:
+            submitted += await _write_resolved(call, row, run)
+        except Problem as problem:
+            raise _describe_partial(problem, submitted) from None
+        if submitted:
+            await number_file.raise_mark(call.home, submitted[-1][1])
+    return {
+        "name": name,
+        "times": [timestamps.format_time(at) for at in times]
+        if dry_run
+        else [timestamps.format_time(at) for at, _ in submitted],
+        "numbers": [number for _, number in submitted],
+    }
+
+
+def _describe_partial(problem: Problem, submitted: Sequence[tuple[datetime, int]]) -> Problem:
+    """Return the problem that ended a backfill, with what was submitted before."""
+    if not submitted:
+        return problem
+    reason = problem.message.removesuffix(f" {NOT_SUBMITTED}").removesuffix(f" {UNCHANGED}")
+    count = "1 task was" if len(submitted) == 1 else f"{len(submitted):,} tasks were"
+    return type(problem)(
+        f"{reason} Before that, {count} submitted, the last for"
+        f" {timestamps.format_time(submitted[-1][0])}.",
+        f"{problem.hint or ''} To submit the rest, repeat the command.".strip(),
+    )
 
 
 def _list_backfill(
@@ -329,19 +352,22 @@ def _iterate_range(rules: FireRules, first: datetime, last: datetime) -> Iterato
 
 def _backfill(
     c: Connection, resolved: Resolutions, row: ScheduleRow, times: Sequence[datetime]
-) -> list[int]:
+) -> list[tuple[datetime, int]]:
+    """Submit those times that nobody has submitted meanwhile; return them with their numbers."""
     _require_same(c, row)
     name, unfinished = row.name, schedules.find_unfinished_task(c, row.name)
-    previous, numbers = unfinished[0] if unfinished else None, list[int]()
+    previous, submitted = unfinished[0] if unfinished else None, list[tuple[datetime, int]]()
+    ends = timestamps.format_time(times[0]), timestamps.format_time(times[-1])
+    done = schedules.list_submitted_times(c, name, *ends)  # another backfill may have run meanwhile
     for at in times:
-        success = schedules.find_last_success(c, name, timestamps.format_time(at))
+        if (stored := timestamps.format_time(at)) in done:
+            continue
+        success = schedules.find_last_success(c, name, stored)
         previous, number = firing.submit_one(c, row, at, success, previous, resolved)
         reason = "Submitted by a backfill."
-        schedules.record_fires(
-            c, name, [(timestamps.format_time(at), "submitted", reason, previous)]
-        )
-        numbers.append(number)
-    return numbers
+        schedules.record_fires(c, name, [(stored, "submitted", reason, previous)])
+        submitted.append((at, number))
+    return submitted
 
 
 def _parse_time(word: str, text: str, zone: str, now: datetime) -> datetime:

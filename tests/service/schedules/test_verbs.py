@@ -286,6 +286,42 @@ async def test_backfill_submits_what_was_not_submitted(desk: ScheduleDesk):
     assert answer["numbers"] == [2, 3, 4, 5, 6] and again["times"] == []
 
 
+async def test_two_backfills_at_once_submit_each_fire_time_once(desk: ScheduleDesk):
+    await desk.create()
+    span = {"since": "2026-11-30 00:00", "until": "2026-11-30 05:00"}
+
+    answers = await asyncio.gather(*(verbs.backfill(desk.call, name="s", **span) for _ in range(2)))
+
+    ((count,),) = await execute_sql(desk.call, "SELECT count(*) FROM tasks")
+    assert sorted(n for answer in answers for n in answer["numbers"]) == [1, 2, 3, 4, 5, 6]
+    assert sum(len(answer["times"]) for answer in answers) == count == 6
+
+
+async def test_a_backfill_that_ends_early_tells_what_it_submitted(
+    desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
+):
+    await desk.create()
+    monkeypatch.setattr(verbs, "BACKFILL_PART", 2)
+    backfill = verbs._backfill
+
+    def rename(c: Any, *args: Any, **more: Any) -> Any:
+        """Submit a part, then take the queue away."""
+        found = backfill(c, *args, **more)
+        c.exec_driver_sql("UPDATE schedules SET task = json_set(task, '$.queue', 'gone')")
+        return found
+
+    monkeypatch.setattr(verbs, "_backfill", rename)
+
+    with pytest.raises(Conflict, match="Before that, 2 tasks were submitted.*T01:00") as caught:
+        await verbs.backfill(
+            desk.call, name="s", since="2026-11-30 00:00", until="2026-11-30 05:00"
+        )
+
+    assert "Nothing was" not in str(caught.value) and "repeat the command" in str(caught.value)
+    ((count,),) = await execute_sql(desk.call, "SELECT count(*) FROM tasks")
+    assert count == 2
+
+
 async def test_a_backfill_names_the_success_before_its_fire_time(desk: ScheduleDesk):
     await desk.create(cron="0 * * * *")
     await desk.fire(hours=1)
