@@ -126,6 +126,8 @@ def _parse_entry(line: str, is_system: bool) -> tuple[str, str | None, str]:
         raise ValueError("has no user and no command")
     if len(rest) < 1 + is_system:
         raise ValueError(f"has no command after the user {quote(rest[0])}" if rest else _NO_COMMAND)
+    if not rest[-1].strip():  # other blanks, such as a pasted no-break space
+        raise ValueError(_NO_COMMAND)
     return schedule, rest[0] if is_system else None, rest[-1].rstrip(_BLANKS)
 
 

@@ -93,6 +93,8 @@ def test_variables_hold_for_later_lines_only():
         ("hello", "no NAME=VALUE"),
         ("* * * * *", "no command"),
         ("* * * * *  \t", "no command"),
+        ("* * * * * \u00a0", "no command"),
+        ("@reboot \f", "no command"),
         ("@daily", "no command"),
         ("@fortnightly x", "must be one of @hourly"),
         ('A="b" c', "quotes must enclose"),
