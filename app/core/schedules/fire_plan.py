@@ -81,7 +81,8 @@ def find_next_fire(rules: FireRules, after: datetime) -> datetime | None:
 def plan_fires(rules: FireRules, next_fire: datetime, now: datetime) -> FirePlan:
     """Decide about the fire times from `next_fire` to `now`, less the jitter."""
     last = now - rules.delay
-    due = _list_latest(rules, next_fire - timedelta(seconds=1), last, MAX_CATCH_UP + 1)
+    until = min(last, rules.until or last)  # a search from later on would go through them all
+    due = _list_latest(rules, next_fire - timedelta(seconds=1), until, MAX_CATCH_UP + 1)
     following = find_next_fire(rules, last)
     if not due:
         return FirePlan((), (), False, following)

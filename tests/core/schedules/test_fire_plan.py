@@ -95,8 +95,9 @@ def test_missed_fires_are_listed_up_to_a_hundred():
     assert (len(plan.submit), len(plan.missed), plan.has_more) == (1, MAX_CATCH_UP - 1, True)
 
 
-def test_millions_of_missed_fires_cost_few_steps(monkeypatch: pytest.MonkeyPatch):
-    steps = 0
+@pytest.mark.parametrize("days", [365, 230])
+def test_millions_of_missed_fires_cost_few_steps(monkeypatch: pytest.MonkeyPatch, days: int):
+    steps, until = 0, START + timedelta(days=days)
 
     def count(*args: Any) -> datetime | None:
         nonlocal steps
@@ -105,9 +106,10 @@ def test_millions_of_missed_fires_cost_few_steps(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(fire_plan, "find_next", count)
     now = START + timedelta(days=365)
-    plan = plan_fires(make_rules(text="1s", missed="run-all"), START + HOUR, now)
+    rules = make_rules(text="1s", missed="run-all", until=until)
+    plan = plan_fires(rules, START + HOUR, now)
 
-    assert len(plan.submit) == MAX_CATCH_UP and plan.submit[-1] == now
+    assert len(plan.submit) == MAX_CATCH_UP and plan.submit[-1] == until
     assert steps < 1000
 
 
