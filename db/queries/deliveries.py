@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -122,18 +122,20 @@ def _find_unheard(c: Connection, sla_id: int, held: Sequence[DeliveryRow], targe
     """Return the alerts of which nothing was said to a target, since the message is held."""
     firing_target = target.replace("resume_queue ", "pause_queue ")
     ids = {i for row in held if row.target == firing_target for i in row.payload["ids"]}
-    return {number for number in ids if not _was_told(c, sla_id, number, firing_target)}
+    return ids - _find_told(c, sla_id, ids, firing_target) if ids else ids
 
 
-def _was_told(c: Connection, sla_id: int, alert_id: int, target: str) -> bool:
-    """Return whether a target was told of the present firing of an alert, or an attempt made."""
+def _find_told(c: Connection, sla_id: int, alert_ids: Collection[int], target: str) -> set[int]:
+    """Return the alerts of whose present firing a target was told, or an attempt made."""
     found = c.exec_driver_sql(
-        "SELECT 1 FROM deliveries d, json_each(d.payload, '$.ids') j WHERE d.sla_id = ? AND d.event"
-        " = 'firing' AND d.attempts > 0 AND +d.target = ? AND j.value = ? AND d.created_at >="
-        " (SELECT fired_at FROM alerts WHERE id = ?) LIMIT 1",
-        (sla_id, target, alert_id, alert_id),
+        "SELECT DISTINCT a.id FROM deliveries d, json_each(d.payload, '$.ids') j CROSS JOIN alerts"
+        " a ON a.id = j.value WHERE d.sla_id = :rule AND +d.event = 'firing' AND +d.target ="
+        " :target AND d.attempts > 0 AND d.created_at >= a.fired_at AND d.created_at >= (SELECT"
+        " min(fired_at) FROM alerts WHERE id IN (SELECT value FROM json_each(:ids))) AND j.value"
+        " IN (SELECT value FROM json_each(:ids))",
+        {"rule": sla_id, "target": target, "ids": json.dumps(list(alert_ids))},
     )
-    return found.first() is not None
+    return set(found.scalars())
 
 
 def _list_waiting(c: Connection, sla_id: int) -> list[DeliveryRow]:
@@ -216,12 +218,23 @@ def _count_done(
     c: Connection, sla_id: int, alerts: Sequence[Mapping[str, Any]], action: Mapping[str, Any]
 ) -> Counter[int | str]:
     """Count, for each subject, the deliveries of an action that were not skipped."""
-    column = "j.value" if get_kind(action) in GROUPED_KINDS else "j.value ->> '$.object'"
-    part = "$.ids" if get_kind(action) in GROUPED_KINDS else "$.alerts"
+    is_grouped = get_kind(action) in GROUPED_KINDS
+    column, part = ("j.value", "$.ids") if is_grouped else ("j.value ->> '$.object'", "$.alerts")
+    begin = (  # no delivery is older than its alerts; those of tasks are of several alerts
+        " AND d.created_at >= (SELECT min(created_at) FROM alerts WHERE id IN (SELECT value FROM"
+        " json_each(:subjects)))"
+        if is_grouped
+        else ""
+    )
     found = c.exec_driver_sql(
-        f"SELECT {column} AS subject, d.action FROM deliveries d, json_each(d.payload, ?) j WHERE"
-        " d.sla_id = ? AND +d.status <> 'skipped' AND subject IN (SELECT value FROM json_each(?))",
-        (part, sla_id, json.dumps([_get_subject(one, action) for one in alerts])),
+        f"SELECT {column} AS subject, d.action FROM deliveries d, json_each(d.payload, :part) j"
+        f" WHERE d.sla_id = :rule AND +d.status <> 'skipped'{begin} AND subject IN (SELECT value"
+        " FROM json_each(:subjects))",
+        {
+            "part": part,
+            "rule": sla_id,
+            "subjects": json.dumps([_get_subject(one, action) for one in alerts]),
+        },
     )
     return Counter(subject for subject, stored in found if json.loads(stored) == action)
 

@@ -298,3 +298,22 @@ async def test_a_busy_target_keeps_others_from_nothing(scenario: Scenario):
     due = await scenario.db.read(deliveries.find_due, timestamps.now(), ["ops"], 10)
 
     assert [row.target for row in due] == ["chat"]
+
+
+async def test_the_end_of_many_held_alerts_takes_few_statements(scenario: Scenario):
+    await set_actions(scenario, [NOTIFY[0] | {"after": 600.0}, NOTIFY[1]])
+    names = [f"t{at}" for at in range(20)]
+    await scenario.fire(*names)
+    statements: list[str] = []
+
+    def resolve(c: Connection) -> None:
+        driver: Any = c.connection.driver_connection
+        driver.set_trace_callback(statements.append)
+        alerts.resolve_some(c, scenario.rule)
+        driver.set_trace_callback(None)
+
+    await scenario.db.write(resolve)
+
+    about_messages = [text for text in statements if "FROM deliveries d" in text]
+    assert len(about_messages) == 1
+    assert [event for event, _, _ in await scenario.summarize()] == ["firing"]
