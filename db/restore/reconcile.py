@@ -390,6 +390,7 @@ def _merge(
     _merge_tasks(c, result, used_numbers.last)
     _merge_pending_parents(c)
     _merge_fires(c)
+    _merge_messages(c)
     _merge_runs(c, result)
     cancelled = _merge_decisions(c, result) if whole else set()
     no_runs_missing = is_descendant or idle and latest and not whole
@@ -456,6 +457,29 @@ def _merge_fires(c: Connection) -> None:
             " NULL OR EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = o.task_id))",
         )
     schedules.continue_from_now(c, host.read_boot_id())
+
+
+_SENDING = ("status", "attempts", "log", "reached", "next_at", "last_error", "updated_at")
+"""Columns of a delivery that its attempts change."""
+
+
+def _merge_messages(c: Connection) -> None:
+    """Keep what was sent or done since the backup, and the latest report of each program."""
+    if _has_table(c, "old", "deliveries"):
+        sets = ", ".join(f"{name} = o.{name}" for name in _SENDING)
+        raw_sql.execute_statement(
+            c,
+            f"UPDATE main.deliveries SET {sets} FROM old.deliveries o WHERE main.deliveries.next_at"
+            " IS NOT NULL AND o.key = main.deliveries.key AND o.attempts >="
+            " main.deliveries.attempts",
+        )
+    if _has_table(c, "old", "checkins"):
+        raw_sql.execute_statement(
+            c,
+            "DELETE FROM main.checkins WHERE at < (SELECT o.at FROM old.checkins o WHERE o.name ="
+            " main.checkins.name)",
+        )
+        _copy_rows(c, "checkins", "typeof(o.at) = 'text'")
 
 
 def _has_table(c: Connection, schema: str, name: str) -> bool:
