@@ -275,7 +275,7 @@ async def test_backfill_submits_what_was_not_submitted(desk: ScheduleDesk):
     await desk.end_tasks()
     await desk.fire(hours=3, minutes=30)
 
-    span = {"since": "2026-11-30 04:00", "until": "2026-11-30 09:00"}
+    span: dict[str, Any] = {"since": "2026-11-30 04:00", "until": "2026-11-30 09:00"}
     planned = await verbs.backfill(desk.call, name="s", **span, dry_run=True)
     answer = await verbs.backfill(desk.call, name="s", **span)
     again = await verbs.backfill(desk.call, name="s", **span)
@@ -288,7 +288,7 @@ async def test_backfill_submits_what_was_not_submitted(desk: ScheduleDesk):
 
 async def test_two_backfills_at_once_submit_each_fire_time_once(desk: ScheduleDesk):
     await desk.create()
-    span = {"since": "2026-11-30 00:00", "until": "2026-11-30 05:00"}
+    span: dict[str, Any] = {"since": "2026-11-30 00:00", "until": "2026-11-30 05:00"}
 
     answers = await asyncio.gather(*(verbs.backfill(desk.call, name="s", **span) for _ in range(2)))
 
