@@ -9,7 +9,10 @@ from db.timestamps import to_unix
 
 
 class TaskRow(NamedTuple):
-    """A row of the tasks table. Durations in seconds, memory in MiB."""
+    """A row of the tasks table. Durations in seconds, memory in MiB.
+
+    `notify` is `ended` or `failed`, a space, and a channel, or nothing for the default channel.
+    """
 
     uuid: str
     number: int
@@ -45,6 +48,7 @@ class TaskRow(NamedTuple):
     ended_at: str | None
     created_at: str
     updated_at: str
+    notify: str | None = None
 
 
 class TaskStateRow(NamedTuple):
@@ -352,8 +356,8 @@ class AlertRow(NamedTuple):
 class DeliveryRow(NamedTuple):
     """A message or action on its way: `log` holds its attempts as {"at", "error"}.
 
-    `payload` has the alerts as {"ids", "alerts"}, or the end of a task as {"task"}. `reached` marks
-    the URLs of the channel that took the message.
+    `payload` has the alerts as {"ids", "alerts"}, or ended tasks as {"ids", "tasks"}. `reached`
+    marks the URLs of the channel that took the message.
     """
 
     id: int

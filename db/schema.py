@@ -123,6 +123,7 @@ tasks = Table(
     Column("started_at", Time),
     Column("ended_at", Time),
     Column("deleted_at", Time),
+    Column("notify", Text),
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),
@@ -501,17 +502,6 @@ deliveries = Table(
 )
 """Written in the transaction that changes the alert; sent afterwards. `next_at` is None once
 nothing more is sent."""
-
-notices = Table(
-    "notices",
-    metadata,
-    Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
-    Column("channel", Name, nullable=False),
-    Column("outcome", String(8), nullable=False),
-    *_make_time_columns(),
-    CheckConstraint("outcome IN ('failed', 'ended')", name="outcome"),
-    comment="The channel that hears of the end or the failure of a task.",
-)
 
 operations = Table(
     "operations",

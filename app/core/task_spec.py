@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.core.notifications.channels import OUTCOMES
 from app.core.schema import secrets
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
@@ -103,6 +104,12 @@ Signal = Annotated[int, _make_integer_validator(1, 64)]
 TaskReference = int | str
 
 
+def _check_outcome(value: str) -> str:
+    if value not in OUTCOMES:
+        raise ValueError(f"must be {' or '.join(OUTCOMES)}, not {units.quote(value)}")
+    return value
+
+
 class TaskSpec(BaseModel):
     """One submission, with exactly one of argv, script and template.
 
@@ -134,6 +141,8 @@ class TaskSpec(BaseModel):
     cwd: Annotated[OsStr, AfterValidator(_check_not_empty)] | None = None
     hold: bool = False
     log_limit: Size | None = None
+    notify: NameStr | None = None
+    notify_on: Annotated[str, AfterValidator(_check_outcome)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:

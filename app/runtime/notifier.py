@@ -27,7 +27,7 @@ from app.service.context import Call
 from app.service.rules import acting
 from db import statement_timer, timestamps
 from db.engine import Connection
-from db.queries import deliveries
+from db.queries import deliveries, task_notices
 from db.rows import DeliveryRow
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class Notifier:
         self._changed = asyncio.Event()
         self._active: dict[int, asyncio.Task[None]] = {}
         self._busy: set[str] = set()
+        self._seen: int | None = None
+        """Last event followed by this runtime; None before the first."""
         self._host = socket.gethostname()
         self.problems: dict[str, str] = {}
         """Messages that fail again and again, for an alert."""
@@ -77,6 +79,7 @@ class Notifier:
         while True:
             self._changed.clear()
             try:
+                await self._follow_events()
                 delay = await self._start_due()
             except Problem as problem:
                 log.error("notifications: %s", problem)
@@ -93,6 +96,27 @@ class Notifier:
         for task in self._active.values():
             task.cancel()
         await asyncio.gather(*self._active.values(), return_exceptions=True)
+
+    async def _follow_events(self) -> None:
+        """Enqueue messages about tasks that ended.
+
+        The stored cursor moves with the messages, and rarely without; this runtime remembers what
+        it has seen.
+        """
+        if self._seen is None:
+            await self._db.write(task_notices.start_cursor)
+        stored, last = await self._db.read(task_notices.read_span)
+        after = max(stored, self._seen or 0)
+        settings = self._sender.settings
+        default = task_notices.DefaultNotice(settings.default, settings.on)
+        while after < last:
+            until = min(last, after + task_notices.SPAN)
+            ended = await self._db.read(task_notices.list_ended, after, until, default)
+            if ended or until - stored > task_notices.MAX_LAG:
+                await self._db.write(task_notices.enqueue, until, ended)
+                stored = until
+            after = until
+        self._seen = after
 
     async def _start_due(self) -> float | None:
         """Start to send what is due; return the seconds until something else is."""
@@ -142,7 +166,9 @@ class Notifier:
         kind = actions.get_kind(row.action)
         if kind == "notify":
             footer = messages.format_footer(self._host, row.key)
-            message = messages.make_alert_message(data, footer)
+            is_alert = row.event != "ended"
+            make = messages.make_alert_message if is_alert else messages.make_task_message
+            message = make(data, footer)
             return await self._sender.send(row.target, message, row.key, data, row.reached)
         if kind == "webhook":
             secret = row.action.get("secret", "")
@@ -162,6 +188,8 @@ class Notifier:
 
     def _describe(self, plan: DeliveryPlan) -> dict[str, Any]:
         row = plan.row
+        if row.event == "ended":
+            return messages.describe_tasks(row.payload, row.key, self._host)
         listed = [one for one in row.payload["alerts"] if one["id"] in plan.ids]
         payload = {"ids": list(plan.ids), "alerts": listed or row.payload["alerts"][:1]}
         states = plan.states or {}
@@ -212,7 +240,7 @@ def _make_plan(c: Connection, row: DeliveryRow) -> DeliveryPlan:
     states = deliveries.map_alert_states(c, ids)
     if deliveries.is_held(row) or row.repeats:
         ids = [number for number in ids if states.get(number, ("",))[0] == "firing"]
-    if not ids:
+    if not ids and row.event != "ended":
         return DeliveryPlan(row, skip="no longer firing")
     return DeliveryPlan(row, ids, states)
 

@@ -10,7 +10,7 @@ from app.core.notifications import channels
 from app.core.notifications.channels import NotificationSettings
 from app.core.rules import actions
 from app.core.text.sanitize import sanitize
-from app.errors import NotFound, Problem, Refused, Usage
+from app.errors import NOT_SUBMITTED, NotFound, Problem, Refused, Usage
 from app.service.context import Call
 from db.queries import deliveries
 from db.rows import DeliveryRow
@@ -63,9 +63,12 @@ async def ls(call: Call) -> dict[str, Any]:
 
 def describe_delivery(row: DeliveryRow) -> dict[str, Any]:
     """Return a delivery as sent to clients: `about` names what it tells, `failing` its state."""
-    listed = row.payload.get("alerts") or [{}]
-    more = f" and {len(row.payload['ids']) - 1} more" if len(row.payload.get("ids", ())) > 1 else ""
-    about = f"{listed[0].get('name', '')}: {listed[0].get('object', '')}{more}"
+    if tasks := row.payload.get("tasks"):
+        count, about = row.payload["count"], f"#{tasks[0]['number']} {tasks[0]['name']}"
+    else:
+        first = row.payload["alerts"][0]
+        count, about = len(row.payload["ids"]), f"{first['name']}: {first['object']}"
+    about += f" and {count - 1:,} more" if count > 1 else ""
     return {
         "id": row.id, "key": row.key, "event": row.event, "target": row.target, "about": about,
         "status": row.status, "attempts": row.attempts, "next_at": row.next_at,
@@ -110,9 +113,46 @@ def note_unusable(call: Call, rules: Mapping[str, Any]) -> None:
             )
 
 
+def check_notice(settings: NotificationSettings, name: str | None) -> None:
+    """Raise Problem if a task names an unknown channel, or none where there is no default."""
+    if name is not None:
+        _require(settings, name, NOT_SUBMITTED)
+    elif not settings.default:
+        raise Usage(
+            f"--notify-on needs a channel. {NOT_SUBMITTED}",
+            "Add --notify CHANNEL, or [notifications] default in config.toml.",
+        )
+
+
+def parse_notice(stored: str | None) -> dict[str, str] | None:
+    """Return the column `notify` of a task as {"channel", "on"}, or None.
+
+    An empty channel is the default.
+    """
+    if stored is None:
+        return None
+    on, _, channel = stored.partition(" ")
+    return {"channel": channel, "on": on}
+
+
+def describe_notice(
+    notice: dict[str, str] | None, settings: NotificationSettings
+) -> dict[str, Any] | None:
+    """Return who hears of the end of a task: {"channel", "on", "default"}, or None."""
+    if notice is not None:
+        channel = notice["channel"] or settings.default
+        return {"channel": channel, "on": notice["on"], "default": False}
+    if not settings.default:
+        return None
+    return {"channel": settings.default, "on": settings.on, "default": True}
+
+
 def require_channel(call: Call, name: str, what: str) -> None:
     """Raise NotFound for a channel that config.toml lacks, with the nearest name."""
-    settings = get_settings(call)
+    _require(get_settings(call), name, what)
+
+
+def _require(settings: NotificationSettings, name: str, what: str) -> None:
     if name not in settings.channels:
         message = f"{channels.explain_missing(settings, name)} {what}"
         raise NotFound(message, "See: taskdeck notify ls" if settings.channels else EXAMPLE)

@@ -1117,7 +1117,7 @@ _DEFINITION_TABLES = {
 """Tables of definitions, by kind."""
 _USER_COLUMNS = (
     "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace",
-    "tags", "parameters", "launch", "log_limit",
+    "tags", "parameters", "launch", "log_limit", "notify",
     "pinned", "hold", "front", "not_before", "deleted_at",
 )  # fmt: skip
 """Columns of a task that users set."""

@@ -101,3 +101,35 @@ def test_a_file_with_an_unknown_channel_is_applied_with_a_note(acceptance_home: 
     assert done.returncode == 0
     assert 'slas.ok: there is no channel "ops" in config.toml.' in done.stderr
     assert "slas.ok: commands are off; to allow them: [actions] command = true" in done.stderr
+
+
+def test_tasks_tell_their_end_without_a_rule(acceptance_home: AcceptanceHome, http: HttpReceiver):
+    house = acceptance_home
+    channels = "".join(
+        f'[channels.{name}]\nurl = "json://127.0.0.1:{http.port}/{name}"\n'
+        for name in ("ops", "all")
+    )
+    write_config(house, channels)
+    unknown = house.run_cli("submit", "--notify", "opps", "--", "true")
+    lacking = house.run_cli("submit", "--notify-on", "failed", "--", "true")
+    first = house.submit("-n", "etl", "--notify", "ops", "--", "true")
+    quiet = house.submit("--notify", "ops", "--notify-on", "failed", "--", "true")
+    house.run_ok("wait", first, quiet)
+    wait_until(lambda: http.requests, "the message about the first task")
+    write_config(house, channels + '[notifications]\ndefault = "all"\n')
+    broken = house.submit("-n", "bad", "--", "false")
+    house.run_cli("wait", broken)
+    wait_until(lambda: len(http.requests) > 1, "the message about the failure")
+
+    assert (unknown.returncode, "Nearest: ops. Nothing was submitted." in unknown.stderr) == (
+        3,
+        True,
+    )
+    assert lacking.returncode == 2 and "--notify-on needs a channel" in lacking.stderr
+    assert [one.path for one in http.requests] == ["/ops", "/all"]
+    titles = [json.loads(body)["title"] for body in http.bodies]
+    assert titles == ["[succeeded] #1 etl succeeded", "[failed] #3 bad failed: exit 1"]
+    shown = [house.run_ok("show", number) for number in (first, quiet, broken)]
+    assert "  tells      ops when it ends\n" in shown[0]
+    assert "  tells      ops if it fails\n" in shown[1]
+    assert "  tells      all if it fails, by default\n" in shown[2]

@@ -29,7 +29,7 @@ def make_task_row(**more: Any) -> dict[str, Any]:
         "grace": 5.0, "not_before": None,
         "hold": False, "held_by": None, "tags": {}, "env_id": None, "env": None, "cwd": "/",
         "umask": 0o022,
-        "launch": {"argv": ["true"]}, "log_limit": None, "submitted_by": "ann",
+        "launch": {"argv": ["true"]}, "log_limit": None, "notify": None, "submitted_by": "ann",
     } | more  # fmt: skip
 
 

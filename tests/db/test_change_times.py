@@ -32,7 +32,6 @@ ALLOWED = {
     ("rule_states", "status"): ("pending", "firing"),
     ("fires", "outcome"): ("submitted", "skipped"),
     ("deliveries", "status"): ("pending", "sent"),
-    ("notices", "outcome"): ("failed", "ended"),
 }
 """Values of columns that the database checks."""
 

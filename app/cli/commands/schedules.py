@@ -56,7 +56,7 @@ KINDS = ("cron", "every", "at", "rrule", "at_boot")
 _RULES = ("timezone", "overlap", "missed", "missed_within", "jitter", "until", "exclude")
 _SETTINGS = (
     "name", "queue", "priority", "timeout", "cpu", "memory", "retries", "retry_delay", "grace",
-    "log_limit",
+    "log_limit", "notify", "notify_on",
 )  # fmt: skip
 STATE_STYLES = {"paused": "warn", "ended": "dim"}
 SHOWN_FIRES = 5
@@ -387,6 +387,8 @@ def _add_keys(parser: Parser) -> None:
     add("--retry-delay", type=DURATION, metavar="TIME", help="time between attempts")
     add("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL")
     add("--log-limit", type=SIZE, metavar="SIZE", help="end a task at this much output")
+    add("--notify", type=require_text, metavar="CHANNEL", help="tell a channel when a task ends")
+    add("--notify-on", type=OneOf("failed", "ended"), metavar="WORD", help="failed, or ended")
     add(
         "--tag",
         dest="tags",

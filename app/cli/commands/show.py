@@ -130,6 +130,7 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             ),
         ),
         ("requests", _format_request(task)),
+        ("tells", _format_notice(task.get("notify"))),
         ("uses", _format_usage(task.get("use"))),
         ("submitted", _format_submitted(task, now)),
         (
@@ -210,6 +211,14 @@ def _format_request(task: dict[str, Any]) -> str:
         else "retries 0"
     )
     return f"cpu {units.format_number(task['cpu'])}   memory {memory}   timeout {limit}   {tries}"
+
+
+def _format_notice(notice: dict[str, Any] | None) -> str:
+    """Return the channel that hears of the end of the task."""
+    if not notice:
+        return ""
+    when = "if it fails" if notice["on"] == "failed" else "when it ends"
+    return f"{sanitize(notice['channel'])} {when}" + ", by default" * notice["default"]
 
 
 def _format_usage(use: dict[str, Any] | None) -> str:

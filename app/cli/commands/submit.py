@@ -33,6 +33,8 @@ _COPIED_OPTIONS = (
     "retry_delay",
     "grace",
     "log_limit",
+    "notify",
+    "notify_on",
     "after",
     "after_any",
     "at",
@@ -413,6 +415,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
         ),
         "grace": args.grace is not None and units.format_duration_setting(task["grace"]),
         "log limit": args.log_limit is not None and units.format_memory(task["log_limit"]),
+        "notify": task.get("notify") and sanitize(task["notify"].strip()),
         "tag": " ".join(f"{sanitize(key)}={sanitize(value)}" for key, value in args.tags or ()),
     }
     return [f"{word} {wish}" for word, wish in settings.items() if wish] + (

@@ -9,6 +9,7 @@ from app.cli.parser import (
     RETRIES,
     SIZE,
     TIMEOUT,
+    OneOf,
     Parser,
     make_type,
     parse_new_name,
@@ -141,6 +142,18 @@ def _add_settings(group: Any) -> None:
         type=make_type(parse_at),
         metavar="TIME",
         help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now), or an ISO time",
+    )
+    add(
+        "--notify",
+        type=require_text,
+        metavar="CHANNEL",
+        help="tell a channel when the task ends (taskdeck notify ls)",
+    )
+    add(
+        "--notify-on",
+        type=OneOf("failed", "ended"),
+        metavar="WORD",
+        help="failed: tell only failures; ended (default): every end",
     )
     add(
         "--tag",

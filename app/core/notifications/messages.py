@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from app.core.text.sanitize import sanitize, truncate
+from db.states import FAILED
 
 MAX_SUBJECT = 150
 """Longest subject in cells; some services cut longer ones."""
@@ -97,3 +98,44 @@ def _format_alert(alert: Mapping[str, Any]) -> str:
 def format_moment(stored: str) -> str:
     """Return a stored time in the zone of this machine, with its offset."""
     return datetime.fromisoformat(stored).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def describe_tasks(payload: Mapping[str, Any], key: str, host: str) -> dict[str, Any]:
+    """Return the end of tasks as webhooks get it."""
+    tasks = payload["tasks"]
+    failed = any(task["status"] in FAILED for task in tasks)
+    return {
+        "key": key, "event": "ended", "severity": "warning" if failed else "info", "host": host,
+        "subject": _make_task_subject(tasks, payload["count"]), "count": payload["count"],
+        "tasks": [{name: value for name, value in task.items() if name != "notify"}
+                  for task in tasks],
+    }  # fmt: skip
+
+
+def make_task_message(data: Mapping[str, Any], footer: str) -> Message:
+    """Return the message about ended tasks; `data` is from `describe_tasks`."""
+    tasks = data["tasks"]
+    lines = [f"{_format_task(task)} ({format_moment(task['ended_at'])})" for task in tasks]
+    if data["count"] > len(tasks):
+        lines.append(f"and {data['count'] - len(tasks):,} more")
+    number = tasks[0]["number"]
+    lines += ["", f"See: taskdeck show {number}, taskdeck logs {number}"]
+    severity = "critical" if data["severity"] == "warning" else "resolved"
+    return make_message(data["subject"], lines, severity, footer)
+
+
+def _make_task_subject(tasks: Sequence[Mapping[str, Any]], count: int) -> str:
+    first = tasks[0]
+    about = _format_task(first)
+    if count > 1:
+        about = f"{count:,} tasks, first {about}"
+    return f"[{_format_status(first)}] {about}"
+
+
+def _format_task(task: Mapping[str, Any]) -> str:
+    reason = f": {task['reason']}" if task["reason"] else ""
+    return f"#{task['number']} {task['name']} {_format_status(task)}{reason}"
+
+
+def _format_status(task: Mapping[str, Any]) -> str:
+    return str(task["status"]).replace("_", " ")

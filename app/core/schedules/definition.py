@@ -32,6 +32,7 @@ KEYS = {"cron": "cron", "every": "every", "at": "at", "rrule": "rrule", "at_boot
 TASK_KEYS = (
     "argv", "script", "template", "parameters", "name", "queue", "priority", "timeout", "cpu",
     "memory", "retries", "retry_delay", "grace", "tags", "env", "log_limit",
+    "notify", "notify_on",
 )  # fmt: skip
 _DURATION_KEYS = ("timeout", "retry_delay", "grace")
 _SIZE_KEYS = ("memory", "log_limit")
@@ -137,6 +138,8 @@ class ScheduleDefinition(BaseModel):
     env: Any = None
     cwd: Annotated[str, AfterValidator(_check_directory)] | None = None
     log_limit: Any = None
+    notify: Any = None
+    notify_on: Any = None
 
     @model_validator(mode="after")
     def _check(self) -> ScheduleDefinition:

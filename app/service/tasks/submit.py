@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from pydantic import ValidationError
 
 from app.core.board import DRAINING
 from app.core.ids import make_following_id, make_uuid7
+from app.core.notifications.channels import NotificationSettings
 from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
 from app.core.text.sanitize import sanitize
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Stopped, Usage
 from app.paths import DISK_FULL_ERRORS, SUBMISSIONS, open_regular
-from app.service import dispatch_view
+from app.service import dispatch_view, notifications
 from app.service.context import Call
 from app.service.tasks import batch_dependencies, bulk, default_names, lookup, number_file, views
 from app.service.tasks.batch_dependencies import (
@@ -59,6 +61,16 @@ class Origin:
     cwd: str
     umask: int
     env: dict[str, str]
+    settings: Callable[[], NotificationSettings] | None = None
+    """Channels that tasks may name; None if they were checked before."""
+
+    def find_notice(self, spec: TaskSpec) -> str | None:
+        """Return the column `notify` of a task. Raise Problem for an unknown channel."""
+        if spec.notify is None and spec.notify_on is None:
+            return None
+        if self.settings is not None:
+            notifications.check_notice(self.settings(), spec.notify)
+        return f"{spec.notify_on or 'ended'} {spec.notify or ''}"
 
     @property
     def environment(self) -> str:
@@ -125,7 +137,8 @@ class SubmitBatch:
             "env_id": self.env_id, "env": spec.env or None,
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd,
             "umask": self.origin.umask,
-            "launch": resolved.launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
+            "launch": resolved.launch, "log_limit": spec.log_limit,
+            "notify": self.origin.find_notice(spec), "submitted_by": self.origin.by,
         }  # fmt: skip
         if spec.after or spec.after_any:
             self.dependents.append(Dependent.make(at, row["name"], spec, line))
@@ -309,7 +322,7 @@ async def submit(
     specs = [_validate(TaskSpec.model_validate, task) for task in tasks]
     if not specs:
         raise Usage("there is no task to submit.")
-    origin = Origin(call.by, cwd, umask, env or {})
+    origin = Origin(call.by, cwd, umask, env or {}, partial(notifications.get_settings, call))
     if dry_run:
         return await run_resolved(
             call.db, specs, lambda resolved: call.db.read(_dry_run, specs, origin, resolved)
@@ -474,7 +487,8 @@ async def submit_lines(
     number of a task, and the count of tasks whose numbers follow; `numbers` only with a text. Both
     are empty if the tasks were accepted, but the disk is too full to store them yet.
     """
-    first, origin = _check_uuid(uuid), Origin(call.by, cwd, umask, env or {})
+    first = _check_uuid(uuid)
+    origin = Origin(call.by, cwd, umask, env or {}, partial(notifications.get_settings, call))
     if text is None:
         return await _submit_file(call, file, origin, first, keep_going, dry_run)
     lines = list(_number_lines(text.split("\n")))

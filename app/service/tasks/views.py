@@ -18,7 +18,7 @@ from app.core.text.sanitize import MASK, sanitize
 from app.errors import Usage
 from app.health.left_processes import LeftProcess, find_left_processes
 from app.paths import get_log_path, read_stop_marker
-from app.service import dispatch_view
+from app.service import dispatch_view, notifications
 from app.service.context import Call
 from app.service.tasks import lookup, suggestions
 from db import timestamps
@@ -47,7 +47,8 @@ SAMPLE_SIZE = 200
 
 def task_to_dict(row: TaskRow) -> dict[str, Any]:
     """Return a task as sent to clients, with secret parameters masked."""
-    return row._asdict() | mask_task(row.parameters, row.launch)
+    notice = notifications.parse_notice(row.notify)
+    return row._asdict() | {"notify": notice} | mask_task(row.parameters, row.launch)
 
 
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
@@ -214,6 +215,7 @@ async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return a task with runs, dependencies, history, current use and left processes."""
     task, expected_in, known = await call.db.read(_read_shown, call, id)
     return task | {
+        "notify": notifications.describe_notice(task["notify"], notifications.get_settings(call)),
         "use": get_use(call, task["instances"]),
         "expected_in": expected_in,
         "left": await find_left(call, task["instances"], [run.pid for run in known]),

@@ -15,7 +15,8 @@ _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"),
     ("memory", "--memory"),
     ("retries", "--retries"), ("retry_delay", "--retry-delay"), ("grace", "--grace"),
-    ("log_limit", "--log-limit"), ("at", "--at"), ("cwd", "-C"),
+    ("log_limit", "--log-limit"), ("notify", "--notify"), ("notify_on", "--notify-on"),
+    ("at", "--at"), ("cwd", "-C"),
 )  # fmt: skip
 _SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIB = ((1024, "G"), (1, "M"))
@@ -93,7 +94,17 @@ def build_repeat_words(task: Mapping[str, Any]) -> list[str]:
             for name, usual in (("retry_delay", 1.0), ("grace", 5.0))
             if task.get(name) not in (None, usual)
         }
+        | _pick_notice(task.get("notify"))
         | ({"log_limit": _format_exact(task["log_limit"], _MIB)} if task.get("log_limit") else {})
+    )
+
+
+def _pick_notice(notice: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options about who hears of the end of a task, unless it is by default."""
+    if not notice or notice["default"]:
+        return {}
+    return {"notify": notice["channel"]} | (
+        {"notify_on": "failed"} if notice["on"] == "failed" else {}
     )
 
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -86,13 +87,23 @@ def make_revision(path: Path, revision: str) -> Path:
 
 
 def read_columns(path: Path) -> dict[str, list[tuple]]:
-    """Return all rows by table, but the revision. A table of a later revision has none."""
+    """Return all rows by table, but the revision, without the columns that are NULL.
+
+    A table of a later revision has no rows, and a column of a later revision is NULL.
+    """
     with closing(sqlite3.connect(path)) as c:
         present = {name for (name,) in c.execute("SELECT name FROM sqlite_master")}
         return {
-            name: sorted(c.execute(f"SELECT * FROM {name}"), key=repr) if name in present else []
+            name: sorted(_read_rows(c, name), key=repr) if name in present else []
             for name in metadata.tables
         }
+
+
+def _read_rows(c: sqlite3.Connection, table: str) -> Iterator[tuple]:
+    found = c.execute(f"SELECT * FROM {table}")
+    names = [column[0] for column in found.description]
+    for row in found:
+        yield tuple((n, value) for n, value in zip(names, row, strict=True) if value is not None)
 
 
 def test_every_revision_goes_down_and_up_again_with_all_rows(tmp_path: Path):
