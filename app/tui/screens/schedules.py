@@ -35,7 +35,7 @@ NEXT_VIEWS = {"": DAY, DAY: WEEK, WEEK: ""}
 MANY, MANY_INTERVAL = 1000, 10.0
 """Number of schedules from which they are read less often, every so many seconds.
 
-ScheduleReading 10,000 takes the runtime half a second.
+Reading 10,000 takes the runtime half a second.
 """
 MAX_TIMELINES = 100
 """Schedules whose timelines are read: those around the cursor."""
