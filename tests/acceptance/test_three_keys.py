@@ -97,12 +97,17 @@ def _list_alert_statuses(desk: DeckSession) -> list[str]:
     return [row["status"] for row in desk.client.call("alert.ls", {})]
 
 
+def _list_schedules(desk: DeckSession) -> list[dict[str, Any]]:
+    return desk.client.call("schedule.ls", {})
+
+
 def _is_submitted(desk: DeckSession, name: str) -> bool:
     return any(row[2] == name for row in desk.client.call("browse", {"limit": 50})["rows"])
 
 
 OPENED_TEXTS = {
     "1": "▌1 Queues", "W": "▌W Next", "4": "▌4 SLA", "5": "WHY / RESULT", "6": "says hello",
+    "8": "yearly",
     "9": "last ",
     "O": "Operations", "F": "/failed",
     "n": "Command", "l": "attempt 1", "e": "a shell", "V": "┌", "s": "┌", "y": "┌",
@@ -149,6 +154,13 @@ USER_ACTIONS = (
     UserAction("silence a rule for an hour", ("4", "s", "h"), "quiet",
     lambda d: "silenced" in _list_alert_statuses(d)),
     UserAction("see the last week", ("9", "o", "o"), "Throughput"),
+    UserAction("run a schedule at once", ("8", "r"), "Submitted a task of yearly: #",
+    lambda d: len(_list_schedules(d)[0]["fires"]) == 1),
+    UserAction("see the next fire times of a schedule", ("8", ENTER), "Next fires"),
+    UserAction("see the day of all schedules", ("8", "t"), "│ now",
+    lambda d: "yearly" in d.shown.text),
+    UserAction("keep a schedule from firing", ("8", "p"), "Paused schedule yearly",
+    lambda d: _list_schedules(d)[0]["state"] == "paused"),
     UserAction("see who did what", ("O",), "queue pause", lambda d: "encode" in d.shown.text),
     UserAction("give one pane the whole screen", ("z",), "E Just ended",
     lambda d: "1 Queues" not in d.shown.text),
@@ -174,6 +186,8 @@ def set_up_home(house: AcceptanceHome) -> Client:
     _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "encode two", queue="media")
     _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "encode three", queue="media")
     client.call("wait", {"ids": ["1"], "timeout": 20.0})
+    yearly = {"name": "yearly", "cron": "0 0 1 1 *", "argv": ["true"], "env": {}}
+    client.call("schedule.create", yearly)
     return client
 
 
