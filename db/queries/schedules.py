@@ -43,6 +43,12 @@ def list_names(c: Connection) -> list[str]:
     return list(c.execute(select(_S.c.name).order_by(_S.c.name)).scalars())
 
 
+def map_descriptions(c: Connection) -> dict[str, str | None]:
+    """Return {schedule: description}."""
+    found = raw_sql.fetch_rows(c, "SELECT name, description FROM schedules")
+    return {row.name: row.description for row in found}
+
+
 def _select() -> Any:
     return select(*(_S.c[name] for name in ScheduleRow._fields))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 
 FALLBACK = "crontab"
 MAX_LENGTH = 60
@@ -37,10 +37,10 @@ def make_name(command: str) -> str:
     return (name or _clean(_get_stem(last)))[:MAX_LENGTH].rstrip("-") or FALLBACK
 
 
-def make_unique(name: str, taken: Iterable[str]) -> str:
+def make_unique(name: str, taken: Container[str]) -> str:
     """Return the name, or `name-2`, `name-3` and so on if it is taken."""
-    known, number, found = set(taken), 2, name
-    while found in known:
+    number, found = 2, name
+    while found in taken:
         found, number = f"{name}-{number}", number + 1
     return found
 

@@ -7,10 +7,11 @@ second import creates no doubles.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,7 +21,7 @@ from app.core.schedules.crontab_names import make_unique
 from app.core.schedules.definition import ScheduleDefinition
 from app.core.schedules.recurrence import describe_recurrence
 from app.core.task_spec import NameStr
-from app.errors import Problem, Usage
+from app.errors import Conflict, Problem, Usage
 from app.service.context import Call
 from app.service.schedules import changes
 from app.service.schedules import rules as schedule_rules
@@ -31,7 +32,9 @@ from db.engine import Connection
 from db.queries import definitions, schedules
 from db.rows import ScheduleRow
 
-MAX_LINES = 10_000
+MAX_LINES = 500
+"""Lines of one import, which is one transaction of at most 100 ms."""
+MAX_TRIES = 5
 _COMPARED = {"kind": "time", "expression": "time", "zone": "zone", "task": "task"}
 """Columns compared with an existing schedule, and what they are called."""
 
@@ -62,8 +65,9 @@ async def preview_import(call: Call, *, lines: Sequence[Any]) -> list[dict[str, 
     """Return what each line would become; change nothing. See `import_lines`."""
     now = timestamps.utcnow()
     planned = await asyncio.to_thread(_prepare, lines, now)
-    await call.db.read(lambda c: _plan(schedules.list_all(c), planned))
-    return [_describe(one, now, "new") for one in planned]
+    rows = await call.db.read(schedules.list_all)
+    await asyncio.to_thread(_plan, rows, planned)
+    return await asyncio.to_thread(_describe_all, planned, now, "new")
 
 
 async def import_lines(
@@ -77,32 +81,77 @@ async def import_lines(
     """
     now = timestamps.utcnow()
     planned = await asyncio.to_thread(_prepare, lines, now)
-
-    def create(c: Connection) -> None:
-        _plan(schedules.list_all(c), planned)
-        for one in planned:
-            if one.columns is not None and one.existing is None:
-                context = {"cwd": one.line.definition.get("cwd", "/"), "umask": umask, "env": {}}
-                _create(c, one, context, now, call.by)
-
-    await call.db.write(create)
-    return [_describe(one, now, "created") for one in planned]
+    for _ in range(MAX_TRIES):
+        rows, calendars = await call.db.read(_read_schedules)
+        await asyncio.to_thread(_plan, rows, planned)
+        new = await asyncio.to_thread(_make_new, planned, calendars, umask, now)
+        if await call.db.write(_create_all, rows, new, call.by):
+            return await asyncio.to_thread(_describe_all, planned, now, "created")
+    raise Conflict(f"the schedules change all the time. {UNCHANGED}", "Try again.")
 
 
-def _create(c: Connection, one: Planned, context: dict[str, Any], now: datetime, by: str) -> None:
+class NewSchedule(NamedTuple):
+    """A schedule to create: the number of its line, its row, and the columns to store."""
+
+    line: int
+    row: ScheduleRow
+    values: dict[str, Any]
+
+
+def _read_schedules(c: Connection) -> tuple[list[ScheduleRow], Mapping[str, list[str]]]:
+    return schedules.list_all(c), schedules.map_calendars(c)
+
+
+def _make_new(
+    planned: Sequence[Planned], calendars: changes.Calendars, umask: int, now: datetime
+) -> list[NewSchedule]:
+    """Return the schedules to create, with their next fire times. Raise Problem."""
+    new: list[NewSchedule] = []
+    for one in planned:
+        if one.columns is not None and one.existing is None:
+            context = {"cwd": one.line.definition.get("cwd", "/"), "umask": umask, "env": {}}
+            row = changes.make_row(one.name, one.columns, context)
+            with _name_line(one.line.line):
+                values = changes.make_new_values(row, calendars, now)
+            new.append(NewSchedule(one.line.line, row, values))
+    return new
+
+
+def _create_all(
+    c: Connection, rows: Sequence[ScheduleRow], new: Sequence[NewSchedule], by: str
+) -> bool:
+    """Create the schedules; return False if others than `rows` exist by now."""
+    if {row.name: row.description for row in rows} != schedules.map_descriptions(c):
+        return False
+    requests = {
+        tuple(one.row.task.get(key) for key in ("queue", "cpu", "memory")): one
+        for one in reversed(new)
+    }
+    for one in requests.values():  # tasks that ask for the same fit alike
+        with _name_line(one.line):
+            changes.check_task(c, one.row, Resolutions({}))
+    if new:
+        values = {one.row.name: one.values for one in new}
+        definitions.create_all(c, schema.schedules, values, by)
+    return True
+
+
+@contextmanager
+def _name_line(line: int) -> Iterator[None]:
+    """Name the line in a Problem that it causes."""
     try:
-        row = changes.make_row(one.name, one.columns or {}, context)
-        changes.check_task(c, row, Resolutions({}))
-        values = changes.make_new_values(row, schedules.map_calendars(c), now)
-        definitions.create(c, schema.schedules, one.name, values, by)
+        yield
     except Problem as problem:
-        raise type(problem)(f"line {one.line.line}: {problem.message}", problem.hint) from None
+        raise type(problem)(f"line {line}: {problem.message}", problem.hint) from None
 
 
 def _prepare(lines: Sequence[Any], now: datetime) -> list[Planned]:
     """Return each line with its columns. Raise Usage for what no client of ours sends."""
     if len(lines) > MAX_LINES:
-        raise Usage(f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {UNCHANGED}")
+        raise Usage(
+            f"{len(lines):,} lines exceed the limit of {MAX_LINES:,}. {UNCHANGED}",
+            "Import parts of the file, one after the other.",
+        )
     try:
         found = [ImportedLine.model_validate(line) for line in lines]
     except ValidationError:
@@ -131,6 +180,7 @@ def _plan(rows: Iterable[ScheduleRow], planned: Sequence[Planned]) -> None:
         by_work.setdefault(_get_work(row.task), row.name)
     taken = set(by_name)
     for one in planned:
+        one.existing, one.notes = None, []
         if one.columns is None:
             continue
         if found := by_text.get(one.columns["description"]):
@@ -153,6 +203,10 @@ def _compare(row: ScheduleRow, columns: dict[str, Any]) -> list[str]:
     changed = [word for key, word in _COMPARED.items() if getattr(row, key) != columns[key]]
     changed += ["paused"] if row.status == "paused" else []
     return [f"differs by now: {', '.join(dict.fromkeys(changed))}"] if changed else []
+
+
+def _describe_all(planned: Sequence[Planned], now: datetime, outcome: str) -> list[dict[str, Any]]:
+    return [_describe(one, now, outcome) for one in planned]
 
 
 def _describe(one: Planned, now: datetime, outcome: str) -> dict[str, Any]:

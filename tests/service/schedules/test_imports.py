@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from unittest import mock
+import asyncio
 
 import pytest
 
 from app.core.schedules.crontab import Account, make_definition, parse_crontab
 from app.core.schedules.crontab_names import make_name
-from app.errors import Problem, Refused, Usage
+from app.errors import Problem, Usage
 from app.service.schedules import imports, verbs
-from db.queries import definitions, schedules
+from db.queries import schedules
 from tests.service.calls import list_operations
 
 ANN = Account("ann", "/home/ann")
@@ -105,21 +105,45 @@ async def test_a_line_that_cannot_be_kept_is_refused_with_a_reason(call):
 
 
 async def test_one_failure_creates_nothing_at_all(call):
-    create, calls = definitions.create, []
+    lines = read_lines("@daily /opt/a\n@daily /opt/b\n")
+    lines[1]["definition"]["queue"] = "gpu"
 
-    def fail_second(c, table, name, *rest):
-        calls.append(name)
-        if len(calls) == 2:
-            raise Refused("no more.", "Try later.")
-        create(c, table, name, *rest)
-
-    with (
-        mock.patch.object(definitions, "create", fail_second),
-        pytest.raises(Problem, match=r"line 2: no more\."),
-    ):
-        await imports.import_lines(call, lines=read_lines("@daily /opt/a\n@daily /opt/b\n"))
+    with pytest.raises(Problem, match=r'line 2: no queue "gpu"'):
+        await imports.import_lines(call, lines=lines)
 
     assert await list_names(call) == []
+
+
+async def test_two_imports_at_once_create_each_schedule_once(call):
+    lines = read_lines("@daily /opt/a\n@daily /opt/b\n")
+
+    found = await asyncio.gather(*(imports.import_lines(call, lines=lines) for _ in range(2)))
+
+    assert sorted(get_outcomes([*found[0], *found[1]])) == [
+        ("a", "created"), ("a", "exists"), ("b", "created"), ("b", "exists"),
+    ]  # fmt: skip
+    assert await list_names(call) == ["a", "b"]
+
+
+async def test_many_lines_take_no_more_statements_in_the_writer(call, monkeypatch):
+    counts, create_all = [], imports._create_all
+
+    def count(c, *args):
+        statements = []
+        c.connection.driver_connection.set_trace_callback(statements.append)
+        try:
+            return create_all(c, *args)
+        finally:
+            c.connection.driver_connection.set_trace_callback(None)
+            counts.append(sum(not text.startswith("INSERT INTO sched") for text in statements))
+
+    monkeypatch.setattr(imports, "_create_all", count)
+    for number in (2, 30):
+        text = "".join(f"{at} 2 * * * /opt/x {number}\n" for at in range(number))
+        await imports.import_lines(call, lines=read_lines(text))
+
+    assert counts[1] <= counts[0] + 30  # each operation is one row
+    assert counts[0] < 30
 
 
 @pytest.mark.parametrize("lines", [[{}], ["x"], [{"line": 1, "name": "a/b", "definition": {}}]])
