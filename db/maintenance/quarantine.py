@@ -41,6 +41,8 @@ _REPLACEMENTS = {
     ("schedules", "context"): '{"cwd": "/", "umask": 18, "env": {}}',
     ("schedules", "exclude"): "[]",
     ("calendars", "dates"): "[]",
+    ("deliveries", "log"): "[]",
+    ("deliveries", "reached"): "[]",
 }
 """Replacement documents; all other columns get an empty object."""
 _FUTURE_TIMES = ("not_before", "retry_at", "deadline", "next_fire")

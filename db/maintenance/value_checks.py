@@ -27,9 +27,8 @@ MAPPINGS = frozenset({
     ("tasks", "parameters"), ("tasks", "tags"), ("tasks", "env"), ("tasks", "launch"),
     ("instances", "tags"),
     ("environments", "variables"), ("templates", "schema"), ("templates", "parameters"),
-    ("slas", "conditions"), ("slas", "actions"), ("schedules", "task"), ("schedules", "context"),
-    ("deliveries", "action"), ("deliveries", "payload"), ("deliveries", "log"),
-    ("deliveries", "reached"),
+    ("slas", "conditions"), ("schedules", "task"), ("schedules", "context"),
+    ("deliveries", "action"), ("deliveries", "payload"),
 })  # fmt: skip
 """Documents that must be JSON objects."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from app import paths
 from app.core import sla
+from app.core.rules.actions import normalize_actions
 from app.core.schedules.definition import check_names, check_stored_dates
 from app.core.task_spec import TaskSpec
 from app.core.text import units
@@ -27,6 +28,7 @@ from db.readonly import MAX_FAULTS, open_read_only
 
 VALIDATORS: DocumentChecks = {
     ("slas", "conditions"): sla.normalize_conditions,
+    ("slas", "actions"): normalize_actions,
     ("schedules", "task"): TaskSpec.model_validate,
     ("schedules", "exclude"): check_names,
     ("calendars", "dates"): check_stored_dates,

@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Connection
 
 from app.service.context import Call
+from app.service.database import integrity
 from app.service.definitions import slas
 from db import schema, timestamps
 from db.engine import Database
+from db.maintenance import value_checks
 from db.queries import alerts, deliveries
 from db.rows import DeliveryRow
 from tests.db.builders import TaskBuilder
@@ -264,6 +266,19 @@ async def test_a_dry_run_is_recorded_and_not_sent(scenario: Scenario):
 
     assert await scenario.summarize() == [("firing", ["a"], "dry_run")]
     assert await scenario.find_due() == []
+
+
+async def test_rules_with_actions_and_their_deliveries_are_readable(scenario: Scenario):
+    await scenario.fire("a")
+
+    def describe(c: Connection) -> list[str]:
+        return value_checks.describe_unreadable(
+            c.exec_driver_sql, value_checks.ALL, integrity.VALIDATORS
+        )
+
+    assert await scenario.db.read(describe) == []
+    await set_actions(scenario, [{"on": "firing"}])
+    assert await scenario.db.read(describe) == ["1 row of slas without JSON in actions"]
 
 
 async def test_every_way_to_resolve_an_alert_is_told(scenario: Scenario):
