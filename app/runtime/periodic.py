@@ -91,11 +91,17 @@ CLOCK_CHECK_INTERVAL = 1.0
 """Seconds between checks of the clock."""
 
 
-async def watch_clock(scheduler: AsyncIOScheduler) -> None:
+async def watch_clock(
+    scheduler: AsyncIOScheduler, on_set_back: Callable[[], None] = lambda: None
+) -> None:
     """Reschedule duties whenever the clock has been set back, forever."""
+    last = timestamps.utcnow()
     while True:
         await asyncio.sleep(CLOCK_CHECK_INTERVAL)
         reschedule_jobs(scheduler)
+        if (now := timestamps.utcnow()) < last:
+            on_set_back()
+        last = now
 
 
 def reschedule_jobs(scheduler: AsyncIOScheduler) -> None:

@@ -36,6 +36,12 @@ class ScheduleTrigger:
         self.db, self.scheduler, self.feed, self.quarantine = db, scheduler, feed, quarantine
         self._boot_id: str | None = host.read_boot_id()
         self._due_at: datetime | None = None
+        self._set_backs, self._handled_set_backs = 1, 0  # one perhaps since the last runtime
+
+    def notice_set_back(self) -> None:
+        """Compute next fire times again, since the clock was set back."""
+        self._set_backs += 1
+        self.feed.wake()
 
     async def run(self) -> None:
         """Submit what is due, at the start and after each change, forever."""
@@ -56,6 +62,9 @@ class ScheduleTrigger:
         if self._boot_id is not None:
             await firing.fire_at_boot(self.db, self._boot_id)
             self._boot_id = None
+        if (set_backs := self._set_backs) != self._handled_set_backs:
+            await firing.recompute_after_set_back(self.db)
+            self._handled_set_backs = set_backs
         due_at = await self.db.read(schedules.find_next_due)
         if due_at is not None and due_at <= timestamps.now():
             due_at = await firing.fire_due(self.db)

@@ -337,7 +337,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("home", runtime.watch_home()),
-                ("clock", watch_clock(scheduler)),
+                ("clock", watch_clock(scheduler, schedules.notice_set_back)),
                 ("schedules", schedules.run()),
                 ("notifier", notifier.run()),
             )

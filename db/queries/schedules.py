@@ -96,6 +96,11 @@ def move_next(
     return changed.rowcount == 1
 
 
+def list_changed_after(c: Connection, moment: str) -> list[str]:
+    """Return the schedules whose row was changed after a moment."""
+    return list(c.execute(select(_S.c.name).where(_S.c.updated_at > moment)).scalars())
+
+
 def request_next(c: Connection, names: Iterable[str] | None = None) -> None:
     """Let the runtime compute the next fire time from now on, of all schedules if None."""
     now = timestamps.now()

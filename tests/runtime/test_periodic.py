@@ -9,15 +9,18 @@ import os
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app import paths
 from app.health import disk
+from app.runtime import periodic
 from app.runtime.config_watcher import ConfigWatcher
 from app.runtime.dispatcher import GRACE, Dispatcher
 from app.runtime.periodic import Duties, Duty, SkippingIntervalTrigger, reschedule_jobs, watch_clock
@@ -99,6 +102,18 @@ async def test_a_clock_set_back_does_not_stall_a_job(
     finally:
         minding.cancel()
         scheduler.shutdown(wait=False)
+
+
+async def test_a_clock_set_back_is_told_to_others(monkeypatch: pytest.MonkeyPatch):
+    told, now = asyncio.Event(), timestamps.utcnow()
+    hours = count()
+    monkeypatch.setattr(timestamps, "utcnow", lambda: now - timedelta(hours=next(hours)))
+    monkeypatch.setattr(periodic, "CLOCK_CHECK_INTERVAL", 0)
+    watching = asyncio.create_task(watch_clock(AsyncIOScheduler(timezone=UTC), told.set))
+    try:
+        await asyncio.wait_for(told.wait(), 20)
+    finally:
+        watching.cancel()
 
 
 async def test_a_failing_job_is_logged_and_fired_again(

@@ -114,6 +114,23 @@ async def test_one_job_waits_for_the_next_of_all_schedules(db: Database, call: C
         await wait_for_job(scheduler, lambda job: job is None)
 
 
+async def test_a_clock_set_back_moves_the_job(db: Database, call: Call):
+    await verbs.create(call, name="s", every="1h", timezone="UTC", argv=["true"])
+    now = datetime.now(UTC)
+    async with open_trigger(db) as (trigger, scheduler):
+        await wait_for_job(scheduler, lambda job: job is not None)
+        far = "2998-01-01T00:00:00.000000Z"
+        await execute_sql(
+            call, "UPDATE schedules SET next_fire = ?, due_at = ?, updated_at = ?", far, far, far
+        )
+        await wait_for_job(scheduler, lambda job: job.next_run_time.year == 2998)
+
+        trigger.notice_set_back()
+
+        job = await wait_for_job(scheduler, lambda job: job.next_run_time.year < 2998)
+        assert job.next_run_time < now + timedelta(hours=2)
+
+
 @pytest.mark.parametrize("problem", [Storage("disk full"), ValueError("odd row")])
 async def test_a_failed_pass_is_repeated(
     db: Database, call: Call, monkeypatch: pytest.MonkeyPatch, problem: Exception

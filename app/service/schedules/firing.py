@@ -78,6 +78,19 @@ def _iterate_specs(rows: Iterable[ScheduleRow]) -> Iterator[TaskSpec]:
             yield make_spec(row)
 
 
+async def recompute_after_set_back(db: Database) -> None:
+    """Compute those next fire times again that follow from a time after now.
+
+    Such a schedule was handled before the clock was set back. Its next fire time may be years
+    ahead; a fire time that was handled and comes again is left out.
+    """
+    await fire_due(db)
+    now = timestamps.now()
+    if names := await db.read(schedules.list_changed_after, now):
+        await db.write(schedules.request_next, names)
+        await fire_due(db)
+
+
 async def fire_at_boot(db: Database, boot_id: str) -> None:
     """Submit what is scheduled at boot, once for each boot."""
     for row in await db.read(schedules.list_boot, boot_id):

@@ -146,6 +146,7 @@ async def set_(call: Call, *, name: str, **values: Any) -> dict[str, Any]:
             "See: taskdeck schedule set --help",
         )
     now = timestamps.utcnow()
+    await firing.fire_due(call.db)  # what is due by now follows the old rules
     row = await call.db.read(require_schedule, name)
     source = _merge(build_source(row._asdict()), given)
     columns = await asyncio.to_thread(_make_columns, source, row, now)
@@ -199,6 +200,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str, Any]:
     """Pause a schedule, for good or until a time. Fire times meanwhile are not missed."""
     now = timestamps.utcnow()
+    await firing.fire_due(call.db)
 
     def change(c: Connection) -> dict[str, Any]:
         row = require_schedule(c, name)
@@ -219,6 +221,7 @@ async def pause(call: Call, *, name: str, until: str | None = None) -> dict[str,
 async def resume(call: Call, *, name: str) -> dict[str, Any]:
     """Resume a paused schedule, from now on."""
     now = timestamps.utcnow()
+    await firing.fire_due(call.db)
 
     def change(c: Connection) -> dict[str, Any]:
         row = require_schedule(c, name)
@@ -253,6 +256,7 @@ async def run(call: Call, *, name: str) -> dict[str, Any]:
 
 async def skip_next(call: Call, *, name: str) -> dict[str, Any]:
     """Leave out the next fire time."""
+    await firing.fire_due(call.db)
 
     def skip(c: Connection) -> str:
         row = require_schedule(c, name)

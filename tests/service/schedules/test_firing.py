@@ -82,10 +82,10 @@ async def test_task_and_next_fire_time_are_stored_together(
 async def test_a_plan_of_an_older_schedule_submits_nothing(desk: ScheduleDesk):
     await desk.create()
     old = await read_row(desk)
-    desk.clock.advance(hours=1)
-    due = firing._plan(old, build_rules(old, {}), desk.clock.now)
+    due = firing._plan(old, build_rules(old, {}), desk.clock.now + timedelta(hours=1))
     await verbs.set_(desk.call, name="s", timeout="5m")
 
+    desk.clock.advance(hours=1)
     await desk.call.db.write(firing._handle_all, [due])
     assert await count_tasks(desk) == 0
     await desk.fire()
@@ -390,3 +390,28 @@ async def test_a_template_changed_during_a_pass_is_read_again(
 
     assert passes == 2
     assert (await views.show(desk.call, id=1))["launch"]["argv"] == ["echo", "new"]
+
+
+async def test_a_clock_that_was_far_ahead_stops_no_schedule(desk: ScheduleDesk):
+    await desk.create()
+    desk.clock.advance(days=400)
+    await desk.fire()
+    await desk.end_tasks()
+    desk.clock.advance(days=-400)
+
+    await firing.recompute_after_set_back(desk.call.db)
+
+    assert await desk.get_next() == "07:00"
+    await desk.fire(hours=2)
+    assert await desk.get_next() == "09:00"
+
+
+async def test_a_clock_set_back_loses_nothing_that_is_due(desk: ScheduleDesk):
+    await desk.create()
+    desk.clock.advance(hours=2, minutes=30)
+    desk.clock.advance(hours=-1)
+
+    await firing.recompute_after_set_back(desk.call.db)
+
+    assert await desk.list_fires() == [("07:00", "submitted")]
+    assert await desk.get_next() == "08:00"

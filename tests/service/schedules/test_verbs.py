@@ -386,3 +386,16 @@ async def test_times_without_offset_are_wall_times_of_the_zone(desk: ScheduleDes
     found = await verbs.pause(desk.call, name="s", until="2026-12-01 09:00")
 
     assert timestamps.parse_time(found["paused_until"]).hour == 0
+
+
+@pytest.mark.parametrize("verb", ["pause", "set", "skip_next"])
+async def test_what_is_due_is_submitted_before_a_change(desk: ScheduleDesk, verb: str):
+    await desk.create()
+    desk.clock.advance(hours=1)
+
+    if verb == "set":
+        await verbs.set_(desk.call, name="s", cron="30 * * * *")
+    else:
+        await getattr(verbs, verb)(desk.call, name="s")
+
+    assert ("07:00", "submitted") in await desk.list_fires()
