@@ -38,6 +38,8 @@ PAGE = 50
 """Schedules handled between two looks at the clock."""
 MAX_TASKS = 50
 """Tasks that one transaction submits, unless a single schedule has more."""
+MISSED_PER_TASK = 20
+"""Missed fire times that take as long to record as a task to submit."""
 NO_UUID = "00000000-0000-7000-8000-000000000000"
 """Id of a task that is only checked."""
 FIRE_TIME, PREVIOUS_SUCCESS = "TASKDECK_FIRE_TIME", "TASKDECK_PREVIOUS_SUCCESS"
@@ -155,13 +157,14 @@ def _plan(row: ScheduleRow, rules: FireRules, now: datetime) -> DueSchedule:
 def _split(due: Sequence[DueSchedule]) -> list[list[DueSchedule]]:
     """Split schedules into parts of at most `MAX_TASKS` tasks."""
     parts: list[list[DueSchedule]] = [[]]
-    count = 0
+    total = 0
     for one in due:
-        if parts[-1] and count + len(one.plan.submit) > MAX_TASKS:
+        count = len(one.plan.submit) + len(one.plan.missed) // MISSED_PER_TASK
+        if parts[-1] and total + count > MAX_TASKS:
             parts.append([])
-            count = 0
+            total = 0
         parts[-1].append(one)
-        count += len(one.plan.submit)
+        total += count
     return parts
 
 

@@ -174,6 +174,23 @@ async def test_a_year_of_missed_seconds_is_handled_at_once(desk: ScheduleDesk):
     assert rows[0] == 100
 
 
+async def test_many_missed_fire_times_take_several_transactions(
+    desk: ScheduleDesk, monkeypatch: pytest.MonkeyPatch
+):
+    for n in range(20):
+        await desk.create(f"s{n}", every="1s", missed="skip")
+    sizes, handle_all = list[int](), firing._handle_all
+
+    def count(c: Any, due: Any, *args: Any) -> list[int]:
+        sizes.append(sum(len(one.plan.missed) for one in due))
+        return handle_all(c, due, *args)
+
+    monkeypatch.setattr(firing, "_handle_all", count)
+    await desk.fire(hours=1)
+
+    assert sum(sizes) == 20 * 99 and max(sizes) < 1000
+
+
 async def test_a_fire_is_refused_once_its_template_is_gone(desk: ScheduleDesk):
     await templates.create(desk.call, name="crunch", engine="exec", schema={"argv": ["true"]})
     await desk.create(template="crunch")
