@@ -258,7 +258,7 @@ def _print_end(found: dict[str, Any], entries: list[dict[str, Any]], args: Args)
     created = sum(entry["outcome"] == "created" for entry in entries)
     new = sum(entry["outcome"] == "new" for entry in entries)
     if not args.apply:
-        source = f" {sanitize(args.files[0])}" if args.files else ""
+        source = f" {_quote(args.files[0])}" if args.files else ""
         system = " --system" if args.system else ""
         hint = f" To create them: taskdeck import crontab{source}{system} --apply" if new else ""
         output.print_note(f"nothing was changed: {_count(new)} would be created.{hint}")
@@ -270,13 +270,20 @@ def _print_end(found: dict[str, Any], entries: list[dict[str, Any]], args: Args)
     if found["original"]:
         output.print_note(
             f"commented out {len(found['disabled'])} lines of your crontab. The original is"
-            f" {sanitize(found['original'])}; to restore it: crontab {sanitize(found['original'])}"
+            f" {sanitize(found['original'])}; to restore it: crontab {_quote(found['original'])}"
         )
     elif entries and not args.files:
         output.print_note(
             "cron still runs these lines, too. To comment them out: taskdeck import crontab"
             " --apply --disable-original"
         )
+
+
+def _quote(path: str) -> str:
+    """Return a path as it is typed in a shell."""
+    from shlex import quote
+
+    return sanitize(quote(path))
 
 
 def _count(number: int) -> str:

@@ -32,7 +32,7 @@ from db.engine import Connection
 from db.queries import definitions, schedules
 from db.rows import ScheduleRow
 
-MAX_LINES = 500
+MAX_LINES = 1000
 """Lines of one import, which is one transaction of at most 100 ms."""
 MAX_TRIES = 5
 _COMPARED = {"kind": "time", "expression": "time", "zone": "zone", "task": "task"}

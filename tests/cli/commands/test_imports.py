@@ -34,6 +34,15 @@ def test_each_line_is_shown_with_what_it_becomes(cli, file):
     assert f"import crontab {file} --apply" in done.err
 
 
+def test_the_command_to_type_quotes_the_file(cli, tmp_path):
+    path = tmp_path / "my crontab"
+    path.write_bytes(CRONTAB)
+
+    done = cli("import", "crontab", str(path))
+
+    assert f"taskdeck import crontab '{path}' --apply" in done.err
+
+
 def test_a_preview_is_allowed_in_read_only_mode(cli, file):
     assert cli("--read-only", "import", "crontab", str(file)).code == 0
 
