@@ -112,12 +112,10 @@ def send_webhook(request: dict[str, Any]) -> None:
     import httpx
 
     url, body = request["url"], request["body"].encode()
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SendError("a webhook must be an http:// or https:// URL")
+    host, port = _split_url(httpx, url)
     problem = ""
     headers = _make_headers(request, body)
-    for address in _find_addresses(parts.hostname, parts.port, request["allow_private"]):
+    for address in _find_addresses(host, port, request["allow_private"]):
         try:
             _post(httpx, url, address, headers, body)
         except httpx.ConnectError as error:
@@ -131,6 +129,22 @@ def send_webhook(request: dict[str, Any]) -> None:
         else:
             return
     raise SendError(problem)
+
+
+def _split_url(httpx: Any, url: str) -> tuple[str, int | None]:
+    """Return host and port of a URL. Raise SendError, which does not repeat the URL."""
+    try:
+        httpx.URL(url)
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except (ValueError, httpx.InvalidURL):  # their texts may quote a part of a password
+        raise SendError(
+            "the URL of the webhook is not valid; special characters in a password are written as"
+            " %XX, such as %2F for /"
+        ) from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise SendError("a webhook must be an http:// or https:// URL")
+    return host, port
 
 
 def _make_headers(request: dict[str, Any], body: bytes) -> dict[str, str]:
@@ -181,9 +195,10 @@ def _find_addresses(host: str, port: int | None, allowed: Sequence[str]) -> Iter
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     may = [one for one in addresses if is_allowed(one, networks)]
     if not may:
+        real = find_real_address(addresses[0])
         raise SendError(
-            f"{host} has the private address {addresses[0]}; to allow it: [actions] allow_private ="
-            f' ["{addresses[0]}"] in config.toml'
+            f"{host} has the private address {real}; to allow it: [actions] allow_private ="
+            f' ["{real}"] in config.toml'
         )
     yield from may
 

@@ -132,6 +132,25 @@ async def test_a_webhook_reaches_no_private_address(make_sender, http: HttpRecei
     assert http.requests == []
 
 
+@pytest.mark.parametrize(
+    "url", ["https://ann:top/secret@host/x", "https://[::1/secret", "https://h:65536/secret"]
+)
+def test_a_wrong_url_is_not_repeated_in_the_reason(url: str):
+    request = {"id": 1, "kind": "webhook", "url": url, "secret": "", "key": "k", "body": "{}"}
+
+    error = sender.answer_request({**request, "allow_private": []})["error"]
+
+    assert "the URL of the webhook is not valid" in error and "%2F for /" in error
+    assert not any(word in error for word in ("top", "secret", "Error"))
+
+
+def test_the_address_to_allow_is_the_one_that_counts():
+    with pytest.raises(sender.SendError, match=r'allow_private = \["127\.0\.0\.1"\]'):
+        list(sender._find_addresses("::ffff:127.0.0.1", 80, []))
+
+    assert list(sender._find_addresses("::ffff:127.0.0.1", 80, ["127.0.0.1/32"]))
+
+
 async def test_a_webhook_follows_no_redirect(make_sender, http: HttpReceiver):
     http.status, http.location = 302, f"http://127.0.0.1:{http.port}/other"
     channels = make_sender(
