@@ -32,7 +32,7 @@ COVERING_TESTS = {
     "tests/acceptance/test_db_backup.py": "cli/commands/db/backup db/queries/backups",
     "tests/acceptance/test_db_replica.py": "runtime/replicator service/database/replica"
     " db/queries/{home_identity,replicas} db/restore/replica_file",
-    "tests/acceptance/test_notify.py": "cli/commands/notify service/notifications",
+    "tests/acceptance/test_notify.py": "cli/commands/notify",
     "tests/acceptance/test_replica_reads.py": "offline/replica_reads",
     "tests/acceptance/test_db_slow.py": "cli/commands/db/{slow,stats}",
     "tests/acceptance/test_demo.py": "cli/demo/teardown",

@@ -21,7 +21,6 @@ from app.core.rules import actions
 from app.core.text.sanitize import sanitize
 from app.errors import Problem
 from app.runtime import action_program
-from app.runtime.change_feed import DEBOUNCE_SECONDS
 from app.runtime.channel_sender import ChannelSender, SendResult
 from app.service.context import Call
 from app.service.rules import acting
@@ -43,6 +42,8 @@ BATCH = 50
 """Deliveries read at a time."""
 RETRY_DELAY = 10.0
 """Seconds before the loop or a record that failed is repeated."""
+DEBOUNCE_SECONDS = 0.2
+"""Seconds between two looks while much is written; a message waits longer for others anyway."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that a stop waits for messages on their way."""
 
@@ -87,7 +88,7 @@ class Notifier:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._changed.wait()
-            await asyncio.sleep(DEBOUNCE_SECONDS)
+            await asyncio.sleep(DEBOUNCE_SECONDS)  # a burst of commits causes one look
 
     async def close(self) -> None:
         """Wait briefly for messages on their way; what is not recorded is sent again."""

@@ -1,0 +1,135 @@
+"""Tests of channels in rules: create, change, undo, export and edit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.core.notifications.channels import Channel, NotificationSettings
+from app.errors import NotFound, Usage
+from app.service import notifications, registry
+from app.service.context import Call
+from db import timestamps
+from db.queries import deliveries, retention
+from db.queries.retention import RetentionRules
+from tests.service.calls import execute_sql
+from tests.service.conftest import FakeRuntimeHandle
+
+SETTINGS = NotificationSettings(
+    {name: Channel(name, (f"json://{name}",)) for name in ("ops", "chat")},
+    default="chat",
+    faulty=frozenset({"bad"}),
+)
+RULE = {"name": "etl", "preset": "finishes-within", "value": "1h"}
+
+
+@pytest.fixture
+def told(runtime_call: Call, fake_runtime: FakeRuntimeHandle) -> Call:
+    """Return a call beside a runtime that has channels."""
+    fake_runtime.channels = SETTINGS
+    return runtime_call
+
+
+async def ask(call: Call, verb: str, **args: Any) -> Any:
+    return await registry.call_verb(call, verb, args)
+
+
+def list_targets(rule: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one["on"], one["notify"]) for one in rule["actions"] or ()]
+
+
+async def test_a_change_of_channels_keeps_the_rule_and_can_be_undone(told: Call):
+    made = await ask(told, "sla.create", **RULE, notify=["ops"])
+    changed = await ask(told, "sla.set", name="etl", notify=["ops", "chat"])
+    await ask(told, "undo", ids=changed["operations"])
+    undone = await ask(told, "sla.show", name="etl")
+    await ask(told, "sla.set", name="etl", notify=[""])
+    silent = await ask(told, "sla.show", name="etl")
+
+    both = [("firing", "ops"), ("resolved", "ops")]
+    assert list_targets(made) == both and made["does"] == [
+        "firing: notify ops",
+        "resolved: notify ops",
+    ]
+    assert list_targets(changed) == [*both, ("firing", "chat"), ("resolved", "chat")]
+    assert list_targets(undone) == both
+    assert (silent["actions"], silent["enabled"]) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("opps", 'there is no channel "opps" in config.toml. Nearest: ops. Nothing was changed.'),
+        ("bad", 'the channel "bad" has a mistake in config.toml. Nothing was changed.'),
+    ],
+)
+async def test_a_rule_with_an_unknown_channel_is_not_created(told: Call, name: str, says: str):
+    with pytest.raises(NotFound) as caught:
+        await ask(told, "sla.create", **RULE, notify=[name])
+
+    assert caught.value.message == says
+    assert await ask(told, "sla.ls") == []
+
+
+async def test_a_rule_with_actions_is_exported_edited_and_applied_again(told: Call):
+    await ask(told, "sla.create", **RULE, notify=["ops"])
+    text = await ask(told, "export")
+
+    again = await ask(told, "apply", text=text)
+    shown = await ask(told, "definition.show", kind="slas", name="etl")
+
+    assert [one["change"] for one in again["changes"] if one["name"] == "etl"] == ["same"]
+    assert 'notify = "ops"' in text and 'notify = "ops"' in str(shown)
+
+
+async def test_a_task_keeps_its_channel(told: Call):
+    (first,) = await ask(told, "submit", tasks=[{"argv": ["true"], "notify": "ops"}])
+    (second,) = await ask(told, "submit", tasks=[{"argv": ["true"], "notify_on": "failed"}])
+    (third,) = await ask(told, "submit", tasks=[{"argv": ["true"]}])
+    found = [
+        (await ask(told, "show", id=one["number"]))["notify"] for one in (first, second, third)
+    ]
+
+    assert found == [
+        {"channel": "ops", "on": "ended", "default": False},
+        {"channel": "chat", "on": "failed", "default": False},
+        {"channel": "chat", "on": "failed", "default": True},
+    ]
+    with pytest.raises(Usage, match="notify_on"):
+        await ask(told, "submit", tasks=[{"argv": ["true"], "notify_on": "always"}])
+
+
+async def test_channels_are_listed_without_secrets(told: Call):
+    found = await notifications.ls(told)
+
+    assert [(one["name"], one["urls"], one["faulty"]) for one in found["channels"]] == [
+        ("bad", [], True),
+        ("chat", ["json://•••"], False),
+        ("ops", ["json://•••"], False),
+    ]
+
+
+async def test_nothing_is_sent_without_a_runtime(told: Call, tmp_path: Any, monkeypatch: Any):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    with pytest.raises(NotFound, match="there is no channel"):
+        await notifications.test(replace(told, live=None), channel="ops")
+
+
+async def test_old_deliveries_are_removed_but_not_those_that_wait(told: Call):
+    values = {
+        "event": "firing", "action": {"notify": "ops"}, "target": "ops", "log": [], "reached": [],
+        "payload": {"ids": [], "alerts": []}, "due_at": timestamps.now(),
+    }  # fmt: skip
+    for status, next_at in (("sent", None), ("pending", timestamps.now()), ("sent", None)):
+        row = values | {"status": status, "next_at": next_at}
+        await told.db.write(deliveries.insert, row)
+    await execute_sql(told, "UPDATE deliveries SET created_at = '2026-01-01T00:00:00.000000Z'")
+    rules = RetentionRules((), timestamps.now(), 202601)
+
+    removed = await told.db.write(retention.remove_old, "deliveries", rules)
+
+    left = await told.db.read(deliveries.list_latest, 10)
+    assert (removed, [row.status for row in left]) == (1, ["sent", "pending"])
