@@ -67,6 +67,8 @@ class Notifier:
         self._changed = asyncio.Event()
         self._active: dict[int, asyncio.Task[None]] = {}
         self._busy: set[str] = set()
+        self._broken: set[int] = set()
+        """Deliveries that this runtime cannot record, and so does not send again."""
         self._seen: int | None = None
         """Last event followed by this runtime; None before the first."""
         self._host = socket.gethostname()
@@ -84,6 +86,9 @@ class Notifier:
                 delay = await self._start_due()
             except Problem as problem:
                 log.error("notifications: %s", problem)
+                delay = RETRY_DELAY
+            except Exception:  # a row that cannot be read must not end the runtime
+                log.exception("notifications")
                 delay = RETRY_DELAY
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
@@ -124,7 +129,8 @@ class Notifier:
         plans, next_at = await self._db.read(_read_plans, timestamps.now(), list(self._busy))
         for plan in plans:
             row = plan.row
-            if row.id not in self._active and row.target not in self._busy:
+            is_new = row.id not in self._active and row.id not in self._broken
+            if is_new and row.target not in self._busy:
                 self._busy.add(row.target)
                 self._active[row.id] = asyncio.create_task(
                     self._deliver(plan), name=f"delivery {row.id}"
@@ -146,7 +152,7 @@ class Notifier:
                 await self._record(plan, await self._perform(plan))
         except Exception:
             log.exception("delivery %d", row.id)
-            await asyncio.sleep(RETRY_DELAY)
+            self._broken.add(row.id)
         finally:
             self._busy.discard(row.target)
             del self._active[row.id]

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, literal_column, select, text, update
+from sqlalchemy import Connection, func, literal_column, select, text, update
 
 from db import schema, timestamps
 from db.queries.value_lists import is_any_of
@@ -416,5 +416,9 @@ def list_of_alert(c: Connection, sla_id: int | None, alert_id: int) -> list[Deli
 def find_failing(c: Connection, attempts: int) -> tuple[int, DeliveryRow] | None:
     """Return the number of waiting deliveries that failed so often, and the latest of them."""
     failing = (_WAITING, _D.attempts >= attempts)
-    rows = c.execute(select(*_ROW).where(*failing).order_by(_D.next_at.desc())).all()
-    return (len(rows), DeliveryRow._make(rows[0])) if rows else None
+    latest = select(*_ROW).where(*failing).order_by(_D.next_at.desc()).limit(1)
+    row = c.execute(latest).first()
+    if row is None:
+        return None
+    many = select(func.count()).select_from(schema.deliveries).where(*failing)
+    return c.execute(many).scalar_one(), DeliveryRow._make(row)

@@ -328,3 +328,29 @@ async def test_a_snapshot_is_kept_with_the_alert(scenario: Scenario, config: Pat
     assert [queue["name"] for queue in kept["queues"]] == ["default"]
     assert 0 < len(kept["processes"]) <= 30 and kept["pools"][0]["name"] == "default"
     assert "cmdline" not in kept["processes"][0]
+
+
+async def test_a_delivery_that_cannot_be_recorded_is_sent_once_and_others_go_on(
+    scenario: Scenario, config: Path, http: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+):
+    record = notifier_module._record_attempt
+
+    def fail_for_first(c: Any, plan: Any, result: Any) -> None:
+        if plan.row.id == 1:
+            raise TypeError("a bug")
+        record(c, plan, result)
+
+    monkeypatch.setattr(notifier_module, "_record_attempt", fail_for_first)
+    async with run_notifier(scenario.db, config):
+        await scenario.fire("a")
+        scenario.clock.advance(2)
+        await wake(scenario)
+        async with asyncio.timeout(20):
+            while not http.requests:
+                await asyncio.sleep(0.01)
+        await scenario.fire("b")
+        scenario.clock.advance(2)
+        await wake(scenario)
+        rows = await wait_for(scenario, lambda rows: rows[-1].status == "sent")
+
+    assert [row.status for row in rows] == ["pending", "sent"] and len(http.requests) == 2
