@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -54,7 +55,7 @@ class RunTimeCache:
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, PastRunTimes | None]] = {}
         self._commands: tuple[float, dict[str, PastRunTimes], dict[str, PastRunTimes]] = (
-            -CACHE_SECONDS, {}, {}
+            -inf, {}, {}
         )  # fmt: skip
         """Time of the last read, run times by name, and by name without digits."""
         self._forecasts: dict[str, _CachedForecast] = {}
@@ -68,10 +69,11 @@ class RunTimeCache:
         return found and found.usual
 
     def _get_of_template(self, c: Connection, template: str) -> PastRunTimes | None:
-        cached_at, found = self._known.get(template, (-CACHE_SECONDS, None))
-        if time.monotonic() - cached_at >= (CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS):
+        cached_at, found = self._known.get(template, (-inf, None))
+        now = timestamps.utcnow().timestamp()
+        if not _is_fresh(now - cached_at, found):
             found = run_times.learn_run_times(reads.list_run_seconds(c, template))
-            self._known[template] = (time.monotonic(), found)
+            self._known[template] = (now, found)
         return found
 
     def get_past(self, c: Connection, template: str | None, name: str) -> PastRunTimes | None:
@@ -82,15 +84,10 @@ class RunTimeCache:
         if template is not None:
             return self._get_of_template(c, template)
         found = self._find_by_name(name)
-        if time.monotonic() - self._commands[0] >= (
-            CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS
-        ):
+        now = timestamps.utcnow().timestamp()
+        if not _is_fresh(now - self._commands[0], found):
             ran = run_history.list_recent(c)
-            self._commands = (
-                time.monotonic(),
-                _group_run_times(ran, str),
-                _group_run_times(ran, mask_digits),
-            )
+            self._commands = (now, _group_run_times(ran, str), _group_run_times(ran, mask_digits))
             found = self._find_by_name(name)
         return found
 
@@ -134,6 +131,11 @@ class RunTimeCache:
         found = make_forecast(view)
         self._forecasts[pool.name] = _CachedForecast(key, now, time.perf_counter() - began, found)
         return found
+
+
+def _is_fresh(age: float, found: PastRunTimes | None) -> bool:
+    """Return whether run times of this age in seconds hold; a clock may have gone back."""
+    return 0 <= age < (CACHE_SECONDS if found else UNKNOWN_CACHE_SECONDS)
 
 
 class _CachedForecast(NamedTuple):

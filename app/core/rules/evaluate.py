@@ -23,6 +23,7 @@ from app.core.rules.conditions import (
     NotNode,
 )
 from app.core.schedules.zones import get_local_zone_name, get_zone
+from app.core.scheduling.expected_end import ExpectedEnd
 
 STRICTLY_LATER = 0.001
 """Seconds after which a growing value is above a limit that it has reached."""
@@ -63,15 +64,15 @@ class Reading(NamedTuple):
 class SubjectTimes(NamedTuple):
     """UNIX times of a subject for deadlines.
 
-    `success_submitted` is the submission of the latest run that succeeded. `expected_end` is a
-    range. `known_since` is when the rule began to apply: earlier due times do not count.
+    `success_submitted` is the submission of the latest run that succeeded. `known_since` is when
+    the rule began to apply: earlier due times do not count.
     """
 
     queued_at: float | None = None
     started_at: float | None = None
     scheduled_at: float | None = None
     success_submitted: float | None = None
-    expected_end: tuple[float, float] | None = None
+    expected_end: ExpectedEnd | None = None
     known_since: float = 0.0
 
 
@@ -240,15 +241,13 @@ def _judge_fixed(
     zone = get_zone(reference.tz or get_local_zone_name())
     fixed = deadlines.FixedTime(reference.fixed, reference.days, zone)
     coming = deadlines.find_next_due(fixed, form.offset, now)
-    if isinstance(form, ForecastDeadline):
-        if coming is None or _is_met(coming, times):
-            return Verdict(False, now, next_at=coming.due if coming else None)
-        return _judge_expected_end(coming.due, margin, times, now)
     last = deadlines.find_last_due(fixed, form.offset, now)
     next_at = coming.due if coming else None
-    if last is None or last.due < times.known_since or _is_met(last, times):
-        return Verdict(False, now, text="on time", next_at=next_at)
-    return _make_due_verdict(last.due, True, now)._replace(next_at=next_at)
+    if last is not None and last.due >= times.known_since and not _is_met(last, times):
+        return _make_due_verdict(last.due, True, now)._replace(next_at=next_at)
+    if isinstance(form, ForecastDeadline) and coming is not None and not _is_met(coming, times):
+        return _judge_expected_end(coming.due, margin, times, now)
+    return Verdict(False, now, text="on time", next_at=next_at)
 
 
 def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
@@ -262,14 +261,30 @@ def _make_due_verdict(due: float, is_late: bool, now: float) -> Verdict:
 
 
 def _judge_expected_end(due: float, margin: float, times: SubjectTimes, now: float) -> Verdict:
-    if times.expected_end is None:
-        return Verdict(None, now, text="no forecast", next_at=None)
-    first, last = times.expected_end
-    span = format_moment(first)
-    if round(last - first) >= 60:
-        span = f"{span}–{format_moment(last)}"
-    text = f"expected to end {span}, due {format_moment(due)}"
-    return Verdict(last + margin > due, now, last + margin - due, 0.0, text)
+    """Return true once the probable end is late; no task that has not ended can end before now."""
+    latest = due - margin
+    end = times.expected_end
+    if end is None:
+        text = f"no forecast, due {format_moment(due)}"
+        state = True if now > latest else None
+        return Verdict(state, min(now, latest), now - latest, 0.0, text, _get_if_later(latest, now))
+    probable = max(now, end.probable)
+    text = f"{_describe_expected_end(end)}, due {format_moment(due)}"
+    return Verdict(probable > latest, now, probable - latest, 0.0, text, _get_if_later(latest, now))
+
+
+def _get_if_later(at: float, now: float) -> float | None:
+    """Return the first moment after a time that is still to come."""
+    return at + STRICTLY_LATER if at + STRICTLY_LATER > now else None
+
+
+def _describe_expected_end(end: ExpectedEnd) -> str:
+    first, last = format_moment(end.first), format_moment(end.last) if end.last < math.inf else ""
+    if not last:
+        return f"not expected to end before {first}"
+    if round(end.last - end.first) < 60:
+        return f"expected to end {first}"
+    return f"expected to end {first}–{last}, probably {format_moment(end.probable)}"
 
 
 def format_moment(at: float) -> str:

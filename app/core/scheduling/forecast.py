@@ -43,11 +43,13 @@ starts of four recorded traces are within their ranges (`python -m tests.bench.f
 class Forecast:
     """Ranges of expected starts and ends by task number; the ends include those of active runs.
 
-    A range begins at 0 if only a timeout limits it.
+    A range begins at 0 if only a timeout limits it. Half of the simulations end before the probable
+    end, the others after it.
     """
 
     may_start: Mapping[int, TimeRange]
     may_end: Mapping[int, TimeRange]
+    probable_end: Mapping[int, float]
 
     def shift(self, seconds: float) -> "Forecast":
         """Return the forecast as seen some seconds later.
@@ -61,6 +63,7 @@ class Forecast:
         return Forecast(
             {n: (move(first), move(last)) for n, (first, last) in self.may_start.items()},
             {n: (move(first), move(last)) for n, (first, last) in self.may_end.items()},
+            {n: at - seconds for n, at in self.probable_end.items()},
         )
 
 
@@ -71,9 +74,12 @@ def make_forecast(view: DispatchView, wanted: Collection[int] | None = None) -> 
     unknown end is left out.
     """
     done = [_Simulation(view, index, wanted) for index in range(SAMPLES)]
-    return Forecast(
-        _merge_ranges([one.starts for one in done]), _merge_ranges([one.ends for one in done])
-    )
+    ends = [one.ends for one in done]
+    may_end = _merge_ranges(ends)
+    probable = {
+        number: sorted(sum(one[number]) / 2 for one in ends)[SAMPLES // 2] for number in may_end
+    }
+    return Forecast(_merge_ranges([one.starts for one in done]), may_end, probable)
 
 
 def _merge_ranges(found: Sequence[Mapping[int, TimeRange]]) -> dict[int, TimeRange]:

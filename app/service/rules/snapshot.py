@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.core.rules.rule_plan import Labels, RulePlan, is_matched, list_exact_names
-from app.core.rules.window_stats import find_percentile
+from app.core.scheduling.expected_end import ExpectedEnd, ExpectedEnds, make_expected_end
+from app.core.scheduling.run_times import PastRunTimes, learn_run_times, sample_run_times
 from app.service import dispatch_view
 from app.service.rules.probes import Probes
 from app.service.rules.rings import Rings
@@ -25,12 +26,13 @@ from db.engine import Connection
 from db.queries import checkins, reads, rule_values, schedules
 from db.queries.rule_values import CandidateRow, NameFacts, RunRow
 from db.rows import PoolRow, QueueRow, ScheduleRow
+from db.states import TaskStatus
 
 DAY = 86400.0
 MAX_NAMES = 5000
 """Distinct task names, and schedules, that rules look at."""
-FORECAST_RUNS, MIN_FORECAST_RUNS = 50, 3
-"""Past runs that a forecast uses, and needs at least."""
+FORECAST_RUNS = 50
+"""Past runs of a template or name that a forecast uses."""
 REREAD_AFTER = 300.0
 """Seconds after which the outcomes of a name are read again without a new run."""
 
@@ -394,34 +396,36 @@ class Snapshot:
 
     # --- forecasts -------------------------------------------------------------------------
 
-    def find_expected_end(self, subject: Subject, now: float) -> tuple[float, float] | None:
-        """Return when a waiting or active instance will probably end, as a range."""
+    def find_expected_end(self, subject: Subject, now: float) -> ExpectedEnd | None:
+        """Return when a waiting or active instance will probably end, in UNIX time."""
         row = subject.candidate
         if row is None:
             return None
-        if row.runid is None:
-            found = self._waiting_ends.get(row.number)
-            return (now + found[0], now + found[1]) if found else None
-        usual = self._find_usual(subject)
-        if usual is None or row.start_time is None:
+        part = self._expected_ends.get(row.queue)
+        is_queued = row.runid is None and row.status == TaskStatus.QUEUED
+        if part is None:
             return None
-        began = timestamps.to_unix(row.start_time)
-        return max(now, began + usual[0]), max(now, began + usual[1])
+        found = part.find(row.number, row.queue, is_queued)
+        if found is None and (past := self._learn_run_times(subject)):
+            if row.runid is None:
+                found = part.find_with(row.number, past.likely)
+            elif row.start_time is not None:
+                elapsed = max(0.0, now - timestamps.to_unix(row.start_time))
+                times = sample_run_times(past.runs, elapsed)
+                found = make_expected_end([at - elapsed for at in times]) if times else None
+        return found.shift(now) if found else None
 
-    def _find_usual(self, subject: Subject) -> tuple[float, float] | None:
-        """Return the 10th and the 90th percentile of the usual run time."""
+    def _learn_run_times(self, subject: Subject) -> PastRunTimes | None:
+        """Return the run times of a template or name, however long ago its runs were."""
         runs = self.get_past_runs(subject, FORECAST_RUNS)
-        known = [row.run_seconds for row in runs if row.run_seconds is not None]
-        if len(known) < MIN_FORECAST_RUNS:
-            return None
-        return find_percentile(known, 10), find_percentile(known, 90)
+        return learn_run_times([row.run_seconds for row in runs if row.run_seconds is not None])
 
     @cached_property
-    def _waiting_ends(self) -> Mapping[int, tuple[float, float]]:
-        """Return {task number: seconds until the expected end} of waiting tasks."""
+    def _expected_ends(self) -> Mapping[str, ExpectedEnds]:
+        """Return {queue: expected ends in its pool}."""
         cache = dispatch_view.get_cache(self.c)
         view = dispatch_view.read_view(self.c, cache)
-        found: dict[int, tuple[float, float]] = {}
+        found: dict[str, ExpectedEnds] = {}
         for pool in view.pools:
             queues = tuple(queue for queue in view.queues if queue.pool == pool.name)
             names = {queue.name for queue in queues}
@@ -432,13 +436,15 @@ class Snapshot:
                 active=tuple(run for run in view.active if run.queue in names),
                 later=tuple(one for one in view.later if one.task.queue in names),
             )
-            found |= cache.forecast(part, may_lag=True).may_end
+            found |= dict.fromkeys(names, ExpectedEnds(part, cache.forecast(part, may_lag=True)))
         return found
 
-    def find_end_of_next(self, subject: Subject) -> tuple[float, float] | None:
+    def find_end_of_next(self, subject: Subject) -> ExpectedEnd | None:
         """Return the expected end of the run that comes next: at once, or at its fire time."""
-        usual = self._find_usual(subject)
-        if usual is None:
+        name, template = subject.labels.task or subject.name, subject.labels.template
+        past = self._learn_run_times(subject._replace(name=name))
+        past = past or dispatch_view.get_cache(self.c).get_past(self.c, template, name)
+        if past is None:
             return None
         schedule = self.schedules.get(subject.labels.schedule or "") or next(
             (self.schedules[name] for name in sorted(self.schedule_names.get(subject.name, ()))),
@@ -447,7 +453,7 @@ class Snapshot:
         begin = self.now
         if schedule and schedule.due_at:
             begin = max(begin, timestamps.to_unix(schedule.due_at))
-        return begin + usual[0], begin + usual[1]
+        return make_expected_end(past.likely).shift(begin)
 
 
 def _get_age_key(one: Subject) -> tuple[float, int]:

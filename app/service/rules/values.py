@@ -8,6 +8,7 @@ from functools import cached_property
 from app.core.rules import catalog
 from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes
 from app.core.rules.window_stats import compute_stat
+from app.core.scheduling.expected_end import ExpectedEnd
 from app.service.rules.probes import RunProbe
 from app.service.rules.run_memory import RememberedRun
 from app.service.rules.snapshot import DAY, Snapshot, Subject
@@ -195,7 +196,7 @@ class SubjectValues:
             known_since=self._since,
         )
 
-    def _find_expected_end(self) -> tuple[float, float] | None:
+    def _find_expected_end(self) -> ExpectedEnd | None:
         """Return the range of the expected end, from past runs and the queue ahead."""
         row, now = self._subject.candidate, self._snapshot.now
         if row is None and self._subject.kind != "instance":
@@ -204,7 +205,7 @@ class SubjectValues:
             return None
         return self._snapshot.find_expected_end(self._subject, now)
 
-    def _find_end_of_name(self) -> tuple[float, float] | None:
+    def _find_end_of_name(self) -> ExpectedEnd | None:
         """Return the expected end of the active or waiting instance of a name, or of the next."""
         name, snapshot = self._subject.labels.task, self._snapshot
         own = [
@@ -215,7 +216,7 @@ class SubjectValues:
         ]  # fmt: skip
         ends = [end for one in own if (end := snapshot.find_expected_end(one, snapshot.now))]
         if ends:
-            return min(ends)
+            return min(ends, key=lambda end: end.probable)
         return snapshot.find_end_of_next(self._subject)
 
 

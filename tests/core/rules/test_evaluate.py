@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,8 +13,16 @@ from hypothesis import strategies as st
 
 from app.core.rules import active_time, deadlines
 from app.core.rules.conditions import parse_conditions
-from app.core.rules.evaluate import MetricRef, Reading, SubjectTimes, Verdict, evaluate
+from app.core.rules.evaluate import (
+    MetricRef,
+    Reading,
+    SubjectTimes,
+    Verdict,
+    evaluate,
+    format_moment,
+)
 from app.core.rules.window_stats import compute_stat
+from app.core.scheduling.expected_end import ExpectedEnd
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -110,11 +119,34 @@ def test_a_fixed_deadline_needs_a_success_since_the_day_before():
 
 def test_a_forecast_fires_before_its_deadline_and_states_the_range():
     when = {"forecast": {"reference": "queued_at", "offset": "2h", "margin": "10m"}}
-    good = judge(when, queued_at=NOW - HOUR, expected_end=(NOW + 60, NOW + 49 * 60))
-    assert good.state is False
-    late = judge(when, queued_at=NOW - HOUR, expected_end=(NOW + 60, NOW + 51 * 60))
-    assert late.state is True and "expected to end" in late.text and "–" in late.text
-    assert judge(when, queued_at=NOW - HOUR).state is None
+    good = ExpectedEnd(NOW + 60, NOW + 49 * 60, NOW + 90 * 60)
+    assert judge(when, queued_at=NOW - HOUR, expected_end=good).state is False
+    late = judge(when, queued_at=NOW - HOUR, expected_end=good._replace(probable=NOW + 51 * 60))
+    assert late.state is True and late.next_at is not None
+    first, probable, last, due = (format_moment(NOW + minutes * 60) for minutes in (1, 51, 90, 60))
+    assert late.text == f"expected to end {first}–{last}, probably {probable}, due {due}"
+    narrow = ExpectedEnd(NOW + 51 * 60, NOW + 51 * 60, NOW + 51 * 60)
+    text = judge(when, queued_at=NOW - HOUR, expected_end=narrow).text
+    assert text == f"expected to end {probable}, due {due}"
+    far = judge(when, queued_at=NOW - HOUR, expected_end=narrow._replace(last=inf))
+    assert far.text == f"not expected to end before {probable}, due {due}"
+
+
+def test_without_a_forecast_the_margin_decides():
+    when = {"forecast": {"reference": "queued_at", "offset": "2h", "margin": "10m"}}
+    early = judge(when, queued_at=NOW - HOUR)
+    assert early.state is None and early.next_at == pytest.approx(NOW + 50 * 60, abs=0.1)
+    late = judge(when, queued_at=NOW - 111 * 60)
+    assert (late.state, late.since) == (True, NOW - 60) and late.text.startswith("no forecast")
+
+
+def test_a_forecast_stays_true_after_a_fixed_deadline_until_a_success():
+    when = {"forecast": FIXED["deadline"]}
+    soon = ExpectedEnd(NOW + 60, NOW + 60, NOW + 60)
+    six = NOW - 6 * HOUR
+    assert judge(when, scope="task", expected_end=soon).state is True
+    assert judge(when, scope="task", expected_end=soon, known_since=six + 1).state is False
+    assert judge(when, scope="task", expected_end=soon, success_submitted=six + 1).state is False
 
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -12,6 +12,7 @@ from app.errors import Conflict, NotFound, Refused, Usage
 from app.service import alerts
 from app.service.definitions import apply, queues, slas
 from app.service.rules import checkins
+from db.queries import run_history
 from tests.service.calls import execute_sql
 from tests.service.rules.virtual_home import VirtualHome, open_virtual_home
 
@@ -206,6 +207,71 @@ async def test_a_forecast_fires_before_the_deadline(home: VirtualHome):
     assert action == "fire" and home.start + at < submitted + 180
     (alert,) = await home.list_alerts()
     assert "expected to end" in alert["text"] and "due" in alert["text"]
+
+
+async def test_a_forecast_counts_the_queue_ahead(home: VirtualHome):
+    await queues.queue_create(home.call, name="narrow", capacity=1)
+    await home.add_rule(
+        make("instance", {"forecast": {"reference": "queued_at", "offset": "250s"}})
+    )  # fmt: skip
+    for _ in range(4):
+        await home.run_task("encode", seconds=100)
+    tasks = [await home.submit("encode", queue="narrow") for _ in range(4)]
+    await home.start_run(tasks[0])
+    await home.advance(1)
+
+    fired = {subject for _, action, subject in home.log if action == "fire"}
+    assert fired == {f"task:{uuid}" for uuid in tasks[2:]}, "the first two end in time"
+
+
+async def test_a_forecast_needs_no_recent_run(home: VirtualHome, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run_history, "RECENT", 1)
+    await home.add_rule(make("instance", {"forecast": {"reference": "queued_at", "offset": "90s"}}))
+    for _ in range(4):
+        await home.run_task("nightly", seconds=100)
+    await home.run_task("other")
+    task = await home.submit("nightly")
+    await home.advance(1)
+    assert home.take_log() == [(400, "fire")]
+    await home.start_run(task)
+    await home.advance(50)
+    assert home.take_log() == []
+
+
+async def test_a_run_that_outlasts_all_past_ones_fires_at_the_margin(home: VirtualHome):
+    form = {"reference": "started_at", "offset": "5m", "margin": "1m"}
+    await home.add_rule(make("instance", {"forecast": form}))
+    for _ in range(4):
+        await home.run_task("encode", seconds=100)
+    run = await home.start_run(await home.submit("encode"))
+    await home.advance(260)
+    ((at, action),) = home.take_log()
+    assert action == "fire" and at == pytest.approx(400 + 240, abs=0.1)
+    await home.end_run(run)
+    await home.advance(10)
+    assert [action for _, action in home.take_log()] == ["resolve"]
+
+
+async def test_a_forecast_of_a_fixed_time_fires_before_it_and_stays_until_a_success(
+    home: VirtualHome,
+):
+    when = {"forecast": {"reference": {"fixed": "06:00", "tz": "UTC"}, "margin": "10m"}}
+    for _ in range(4):
+        await home.run_task("etl", seconds=HOUR)
+    await home.skip(DAY - 4 * HOUR)
+    await home.add_rule(make("task", when, match={"task": "etl"}))
+    await home.skip(4.7 * HOUR)
+    await home.advance(0.3 * HOUR)
+    ((at, action),) = home.take_log()
+    assert action == "fire" and at == pytest.approx(DAY + 4 * HOUR + 50 * 60, abs=6)
+    run = await home.start_run(await home.submit("etl"))
+    await home.skip(HOUR)
+    await home.advance(600)
+    assert home.take_log() == []
+    await home.skip(HOUR)
+    await home.end_run(run)
+    await home.advance(10)
+    assert [action for _, action in home.take_log()] == ["resolve"]
 
 
 async def test_a_deadline_notices_a_task_that_never_starts(home: VirtualHome):

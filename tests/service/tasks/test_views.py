@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -306,7 +306,9 @@ async def test_a_lack_of_past_runs_is_cached_only_briefly(
 ):
     """Keep two screens from showing different expected ends."""
     moment, runs = [1000.0], list[float]()
-    monkeypatch.setattr(dispatch_view.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(
+        timestamps, "utcnow", lambda: datetime.fromtimestamp(moment[0], UTC)
+    )  # fmt: skip
     monkeypatch.setattr(dispatch_view.reads, "list_run_seconds", lambda c, template: runs)
     habits = dispatch_view.RunTimeCache()
 
