@@ -133,3 +133,26 @@ def test_tasks_tell_their_end_without_a_rule(acceptance_home: AcceptanceHome, ht
     assert "  tells      ops when it ends\n" in shown[0]
     assert "  tells      ops if it fails\n" in shown[1]
     assert "  tells      all if it fails, by default\n" in shown[2]
+
+
+def test_a_rule_about_a_queue_is_sent_and_resolved(
+    acceptance_home: AcceptanceHome, http: HttpReceiver
+):
+    house = acceptance_home
+    write_config(house, f'[channels.ops]\nurl = "json://127.0.0.1:{http.port}/"')
+    (house.work / "rules.toml").write_text(
+        '[slas.deep]\nseverity = "critical"\n'
+        'conditions = { scope = "queue", match = { queue = "default" },'
+        ' when = { metric = "queue.depth", op = ">", value = 1 } }\n'
+        'actions = [{ on = "firing", notify = "ops" }, { on = "resolved", notify = "ops" }]\n'
+    )
+    house.run_ok("apply", "-f", "rules.toml")
+    house.run_ok("queue", "pause", "default")
+    numbers = [house.submit("--", "true") for _ in range(3)]
+    wait_until(lambda: http.requests, "the message about the queue")
+    house.run_ok("cancel", *numbers)
+    wait_until(lambda: len(http.requests) > 1, "the message about the end")
+
+    titles = [json.loads(body)["title"] for body in http.bodies]
+    assert titles[0].startswith("[critical] deep: ") and "default" in titles[0]
+    assert titles[1].startswith("[resolved] deep: ")
