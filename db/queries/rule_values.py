@@ -19,6 +19,8 @@ MAX_PAST_TASKS = 20_000
 """Tasks that a replay of a rule looks at; the newest come first."""
 MAX_EARLIER = 200
 """Latest tasks of a name that are searched for a success."""
+FEW_NAMES = 200
+"""Names up to which all of these tasks are searched; of more names, a tenth of them."""
 MAX_FIRES = 200
 """Latest fire times of a schedule that are searched for a success."""
 _ENDED_SQL = as_sql(RUN_ENDED)
@@ -188,32 +190,44 @@ class NameFacts(NamedTuple):
 _FAILED_WORDS = {str(status) for status in FAILED}
 
 
-def read_name(c: Connection, name: str) -> NameFacts:
-    """Return the outcomes of the latest tasks of a name."""
-    found = raw_sql.fetch_tuples(
+def read_names(c: Connection, names: Sequence[str]) -> dict[str, NameFacts]:
+    """Return the outcomes of the latest tasks of some names."""
+    most = MAX_EARLIER if len(names) <= FEW_NAMES else MAX_EARLIER // 10
+    tasks: dict[str, list[Any]] = {name: [] for name in names}
+    rows = raw_sql.fetch_tuples(
         c,
-        "SELECT uuid, status, created_at, ended_at, template, queue FROM tasks WHERE name = ?"
-        " ORDER BY rowid DESC LIMIT ?",
-        (name, MAX_EARLIER),
+        "SELECT t.uuid, t.status, t.created_at, t.ended_at, t.template, t.queue, t.name, t.number"
+        " FROM json_each(?) n CROSS JOIN tasks t ON t.rowid IN (SELECT o.rowid FROM tasks o WHERE"
+        " o.name = n.value ORDER BY o.rowid DESC LIMIT ?)",
+        (json.dumps(list(names)), most),
     )
-    tasks = list(found)
-    if not tasks:
-        return NameFacts(None, None, 0, None, None)
+    for row in rows:
+        tasks[row[6]].append(row)
+    runs: dict[str, list[tuple[str, str]]] = {}
+    uuids = [row[0] for found in tasks.values() for row in found if row[1] != "succeeded"]
+    ends = raw_sql.fetch_tuples(
+        c,
+        "SELECT i.task_id, i.end_time, i.status FROM json_each(?) u CROSS JOIN instances i ON"
+        f" i.task_id = u.value WHERE +i.status IN {_ENDED_SQL} AND i.end_time IS NOT NULL",
+        (json.dumps(uuids),),
+    )
+    for uuid, ended, status in ends:
+        runs.setdefault(uuid, []).append((ended, status))
+    return {name: _judge_tasks(found, runs) for name, found in tasks.items()}
+
+
+def _judge_tasks(
+    tasks: Sequence[Any], runs: dict[str, list[tuple[str, str]]]
+) -> NameFacts:  # fmt: skip
     succeeded = [(row[3], row[2]) for row in tasks if row[1] == "succeeded" and row[3]]
     ended, submitted = max(succeeded, default=(None, None))
-    runs = raw_sql.fetch_tuples(
-        c,
-        f"SELECT end_time, status FROM instances WHERE task_id IN (SELECT value FROM json_each(?))"
-        f" AND status IN {_ENDED_SQL} AND end_time IS NOT NULL",
-        (json.dumps([row[0] for row in tasks]),),
+    ends = [one for row in tasks for one in runs.get(row[0], ())]
+    failures = sum(
+        status in _FAILED_WORDS and (ended is None or end > ended) for end, status in ends
     )
-    failures = 0
-    for _, status in sorted(runs, reverse=True):
-        if status in _FAILED_WORDS:
-            failures += 1
-        elif status == "succeeded":
-            break
-    return NameFacts(submitted, ended, failures, tasks[0][4], tasks[0][5])
+    last = max(tasks, key=lambda row: row[7], default=None)
+    template, queue = (last[4], last[5]) if last else (None, None)
+    return NameFacts(submitted, ended, failures, template, queue)
 
 
 def list_names(c: Connection, most: int) -> list[str]:
@@ -252,14 +266,15 @@ def list_missed_fires(c: Connection, since: str) -> list[tuple[str, str]]:
 def list_past_runs(c: Connection, template: str | None, name: str, most: int) -> list[RunRow]:
     """Return the last successful runs of a template, else of a name, newest first."""
     chosen, word = (
-        ("t.template = ? AND t.ended_at IS NOT NULL ORDER BY t.ended_at", template)
+        ("o.template = ? AND o.ended_at IS NOT NULL ORDER BY o.ended_at", template)
         if template
-        else ("t.name = ? ORDER BY t.rowid", name)
+        else ("o.name = ? ORDER BY o.rowid", name)
     )
     rows = raw_sql.fetch_tuples(
         c,
-        f"SELECT {_RUN} FROM (SELECT t.* FROM tasks t WHERE {chosen} DESC LIMIT ?) t CROSS JOIN"
-        " instances i ON i.task_id = t.uuid WHERE i.status = 'succeeded' LIMIT ?",
+        f"SELECT {_RUN} FROM (SELECT o.rowid AS place FROM tasks o WHERE {chosen} DESC LIMIT ?)"
+        " chosen CROSS JOIN tasks t ON t.rowid = chosen.place CROSS JOIN instances i ON i.task_id ="
+        " t.uuid WHERE +i.status = 'succeeded' LIMIT ?",
         (word, 3 * most, most),
     )
     return [RunRow._make(row) for row in rows]

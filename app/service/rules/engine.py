@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 INTERVAL = 5.0
 """Seconds between two passes without a change."""
 MAX_ALERTS = 500
-"""Live alerts of a rule, and changes of one transaction."""
+"""Live alerts of a rule."""
+BATCH_SIZE = 200
+"""Changes of one transaction."""
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
 SHORT = 80
@@ -96,8 +98,8 @@ class RuleEngine:
         """Run a pass now."""
         now = timestamps.utcnow().timestamp()
         outcome = await self.db.read(self.decide, now)
-        for at in range(0, len(outcome.changes), MAX_ALERTS):
-            await self.db.write(apply_changes, outcome.changes[at : at + MAX_ALERTS], now)
+        for at in range(0, len(outcome.changes), BATCH_SIZE):
+            await self.db.write(apply_changes, outcome.changes[at : at + BATCH_SIZE], now)
         self._last_pass = now
         self.next_at = outcome.next_at
         return outcome

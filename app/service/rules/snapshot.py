@@ -29,8 +29,10 @@ from db.rows import PoolRow, QueueRow, ScheduleRow
 from db.states import TaskStatus
 
 DAY = 86400.0
-MAX_NAMES = 5000
+MAX_NAMES, MAX_SCHEDULES = 2000, 10_000
 """Distinct task names, and schedules, that rules look at."""
+NAMES_AT_ONCE = 500
+"""Names of one query."""
 FORECAST_RUNS = 50
 """Past runs of a template or name that a forecast uses."""
 REREAD_AFTER = 300.0
@@ -130,7 +132,7 @@ class Snapshot:
 
     @cached_property
     def schedules(self) -> Mapping[str, ScheduleRow]:
-        return {row.name: row for row in schedules.list_all(self.c)[:MAX_NAMES]}
+        return {row.name: row for row in schedules.list_all(self.c)[:MAX_SCHEDULES]}
 
     @cached_property
     def checkins(self) -> Mapping[str, float]:
@@ -317,7 +319,9 @@ class Snapshot:
         exact = list_exact_names(plan.match.task)
         is_exact = plan.match.task is not None and len(exact) == len(plan.match.task)
         names = exact if is_exact else [*self._task_names, *exact]
-        return [self._make_task(name) for name in dict.fromkeys(names)]
+        unique = [*dict.fromkeys(names)]
+        self.read_names(unique)
+        return [self._make_task(name) for name in unique]
 
     @cached_property
     def _task_names(self) -> Sequence[str]:
@@ -338,13 +342,26 @@ class Snapshot:
 
     def get_name(self, name: str) -> NameFacts:
         """Return the outcomes of the tasks of a name."""
-        read_at, facts = self.memory.names.get(name, (float("-inf"), None))
+        if self._is_outdated(name):
+            self.read_names([name])
+        return self.memory.names[name][1]
+
+    def _is_outdated(self, name: str) -> bool:
+        read_at, _ = self.memory.names.get(name, (float("-inf"), None))
         is_old = not 0 <= self.now - read_at < REREAD_AFTER
-        is_changed = name in self._changed_names and read_at != self.now
-        if facts is None or is_old or is_changed:
-            facts = rule_values.read_name(self.c, name)
-            self.memory.names[name] = (self.now, facts)
-        return facts
+        return is_old or (name in self._changed_names and read_at != self.now)
+
+    def read_names(self, names: Iterable[str]) -> None:
+        """Read the outcomes of names that may have changed, many in one query."""
+        outdated = [name for name in names if self._is_outdated(name)]
+        for first in range(0, len(outdated), NAMES_AT_ONCE):
+            part = outdated[first : first + NAMES_AT_ONCE]
+            for name, facts in rule_values.read_names(self.c, part).items():
+                _, before = self.memory.names.get(name, (0.0, facts))
+                if facts.ended is None and before.ended is not None:
+                    # The success is older than the tasks that were searched.
+                    facts = facts._replace(submitted=before.submitted, ended=before.ended)
+                self.memory.names[name] = (self.now, facts)
 
     def get_schedule_success(self, name: str) -> tuple[str, str] | None:
         """Return fire time and end of the latest success of a schedule."""
@@ -387,7 +404,7 @@ class Snapshot:
         """Return the last successful runs of the template or name of an instance."""
         key = (subject.labels.template or "", subject.name, "", runs)
         read_at, found = self.memory.baselines.get(key, (float("-inf"), ()))
-        if not 0 <= self.now - read_at < 30.0:
+        if not 0 <= self.now - read_at < 60.0:
             found = rule_values.list_past_runs(
                 self.c, subject.labels.template, subject.name, runs
             )  # fmt: skip
@@ -439,8 +456,25 @@ class Snapshot:
             found |= dict.fromkeys(names, ExpectedEnds(part, cache.forecast(part, may_lag=True)))
         return found
 
+    def find_instances_of(self, subject: Subject) -> Sequence[Subject]:
+        """Return the waiting and active instances of a task name or a schedule."""
+        name = subject.labels.task or ""
+        found = [
+            one for phase in ("waiting", "active")
+            for one in self._instances_by_name[phase].get(name, ())
+        ]  # fmt: skip
+        if subject.kind == "schedule":
+            return [one for one in found if one.labels.schedule == subject.name]
+        return found
+
     def find_end_of_next(self, subject: Subject) -> ExpectedEnd | None:
-        """Return the expected end of the run that comes next: at once, or at its fire time."""
+        """Return the expected end of the run that comes next: at once, or at its fire time.
+
+        Without a schedule this is read for a few names only.
+        """
+        has_schedule = subject.kind == "schedule" or subject.name in self.schedule_names
+        if not has_schedule and len(self.memory.names) > rule_values.FEW_NAMES:
+            return None
         name, template = subject.labels.task or subject.name, subject.labels.template
         past = self._learn_run_times(subject._replace(name=name))
         past = past or dispatch_view.get_cache(self.c).get_past(self.c, template, name)

@@ -207,13 +207,8 @@ class SubjectValues:
 
     def _find_end_of_name(self) -> ExpectedEnd | None:
         """Return the expected end of the active or waiting instance of a name, or of the next."""
-        name, snapshot = self._subject.labels.task, self._snapshot
-        own = [
-            one
-            for one in snapshot.instances
-            if (one.labels.schedule == self._subject.name if self._subject.kind == "schedule"
-                else one.name == name)
-        ]  # fmt: skip
+        snapshot = self._snapshot
+        own = snapshot.find_instances_of(self._subject)
         ends = [end for one in own if (end := snapshot.find_expected_end(one, snapshot.now))]
         if ends:
             return min(ends, key=lambda end: end.probable)

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.client import READ_ONLY_VERBS
+from app.core.rules import presets
 from app.errors import Problem
 from app.runtime.periodic import Duties
 from app.runtime.serve import Runtime, open_runtime
@@ -141,6 +142,18 @@ class VerbCaller:
             await self.call_verb(
                 "sla.create", name=metric, preset="stays-below", metric=metric, value=value
             )
+        for name in presets.PRESETS:
+            wanted = presets.build_conditions(name, wait="0s")
+            await self.call_verb("sla.create", name=name, conditions=wanted)
+        failed = {"metric": "instance.exit_code", "op": "!=", "value": 0}
+        for scope, when in {
+            "instance": {"any": [failed, {"deadline": {"reference": "queued_at", "offset": "1s"}}]},
+            "queue": {"metric": "queue.depth", "op": ">", "value": 0},
+            "task": {"forecast": {"reference": {"fixed": "06:00"}}},
+        }.items():
+            wanted = {"scope": scope, "when": when}
+            await self.call_verb("sla.create", name=f"general-{scope}", conditions=wanted)
+        await self.call_verb("checkin", name="dump")
         actions = [
             {"notify": "ops", "max": 3, "repeat_every": "1m"},
             {"on": "resolved", "notify": "ops"},
@@ -210,6 +223,7 @@ class VerbCaller:
                 {"names": ["hourly"], "since": time.time(), "step": 3600.0, "cells": 24}
             ],
             "sla.show": [{"name": "starts-within"}],
+            "sla.test": [{"name": "queue-wait"}, {"name": "general-instance"}],
             "sla.history": [{"name": "starts-within"}, {"name": "wal-size"}],
             "template.show": [{"name": "encode"}],
             "template.ls": [{}, {"usage": True}],
