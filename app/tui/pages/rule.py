@@ -67,6 +67,7 @@ def build_rule_lines(
     facts += [_format_late(rule, now)] if rule.get("late") else ["no alerts ended in 24h"]
     facts += [_format_silence(rule["silence"], now, look)] if rule.get("silence") else []
     facts += ["off: not checked"] if not rule["enabled"] else []
+    facts += map(look.sanitize, rule.get("does", ()))
     events = _wrap_parts([*facts, *_list_past_spells(history.get("was", ()), now)], room)
     return [
         *head,
@@ -135,6 +136,7 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
         f"acknowledged by {look.sanitize(found.get('acknowledged_by') or '')}"),
         (task.get("ended_at"), str(task.get("status") or "").replace("_", " ")),
         (found.get("resolved_at"), "resolved"),
+        *(_describe_delivery(one, look) for one in found.get("deliveries", ()) if one["log"]),
     ]  # fmt: skip
     known = sorted((at, words) for at, words in moments if at)
     lines = [f"{_format_stamp(at, now)} {words}" for at, words in known]
@@ -146,6 +148,15 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
         }
         lines.append(_format_silence(silence, now, look))
     return lines
+
+
+def _describe_delivery(delivery: Mapping[str, Any], look: Look) -> tuple[str, str]:
+    """Return the time of the last attempt, and what became of it."""
+    last = delivery["log"][-1]
+    target = look.sanitize(delivery["target"])
+    if last["error"] is None:
+        return last["at"], f"{delivery['event']} sent to {target}"
+    return last["at"], f"{delivery['event']} not sent to {target}: {look.sanitize(last['error'])}"
 
 
 def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:

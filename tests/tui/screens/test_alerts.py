@@ -15,6 +15,7 @@ from app.tui.actions import rules as action_rules
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import RuleRow
+from app.tui.pages.rule import build_alert_lines
 from app.tui.rows.alerts import make_narrow_cells
 from app.tui.rows.rules import make_rule_row
 from app.tui.screens.alerts import AlertsScreen
@@ -803,3 +804,22 @@ async def test_read_only_mode_refuses_every_change(key: str):
             pilot, lambda: "Read only: this deck changes nothing." in read_screen_text(app)
         )
         assert isinstance(app.screen, AlertsScreen)
+
+
+def test_an_alert_shows_what_was_sent_where() -> None:
+    found = {
+        "object": "#1 etl", "text": "late", "status": "firing", "since": "2026-11-25T10:00:00Z",
+        "deliveries": [
+            {"event": "firing", "target": "ops", "log": [
+                {"at": "2026-11-25T10:00:01.000000Z", "error": None}]},
+            {"event": "firing", "target": "chat", "log": [
+                {"at": "2026-11-25T10:00:02.000000Z", "error": "no \x1bconnection"}]},
+            {"event": "firing", "target": "waits", "log": []},
+        ],
+    }  # fmt: skip
+
+    lines = build_alert_lines(found, 200, 10, NOW, Look())
+
+    text = "\n".join("".join(text for text, _ in line) for line in lines)
+    assert "firing sent to ops" in text and "firing not sent to chat: no ␛connection" in text
+    assert "waits" not in text
