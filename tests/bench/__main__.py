@@ -25,6 +25,7 @@ from tests.bench import (
     log_view,
     memory,
     rules,
+    schedules,
     screens,
     search,
 )
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
     "search": lambda house, _: search.measure(house),
     "memory": memory.measure,
     "rules": rules.measure,
+    "schedules": lambda house, _: schedules.measure(house),
     "data": backups.measure,
 }
 
@@ -67,7 +69,7 @@ def _arguments() -> argparse.Namespace:
         nargs="*",
         help=(
             "commands, bulk, drain, latency, adoption, idle, deck, screens, log, search, memory,"
-            " rules, data; all when none is named"
+            " rules, schedules, data; all when none is named"
         ),
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list")

@@ -207,14 +207,14 @@ class ScheduleWorld:
     def pause(self, name: str, until: datetime | None, kill: tuple[int, str] | None) -> None:
         model, text = self.models[name], until.isoformat() if until else None
         if self.attempt(verbs.pause(self.call, name=name, until=text), kill):
-            model.close(self.clock.now)
+            self._close(model)
             if until is not None:
                 self._open(model, until - SECOND)
 
     def resume(self, name: str, kill: tuple[int, str] | None) -> None:
         model, was_paused = self.models[name], self.is_paused(name)
         if self.attempt(verbs.resume(self.call, name=name), kill) and was_paused:
-            model.close(self.clock.now)
+            self._close(model)
             self._open(model, self.clock.now)
 
     def change(self, name: str, kill: tuple[int, str] | None, **keys: Any) -> None:
@@ -223,7 +223,7 @@ class ScheduleWorld:
             return
         row = self.find(name)
         if schedule_rules.get_recurrence(before) != schedule_rules.get_recurrence(row):
-            model.close(self.clock.now)
+            self._close(model)
             self._open_unless_paused(model, row)
         model.jitter = row.jitter
 
@@ -263,7 +263,7 @@ class ScheduleWorld:
         self.db.between = lambda: verbs.pause(call, name=name)
         self.attempt(firing.fire_due(self.call.db))
         if self.db.between is None:
-            self.models[name].close(self.clock.now)
+            self._close(self.models[name])
         self.db.between = None
         self.check_nothing_is_left()
 
@@ -375,6 +375,11 @@ class ScheduleWorld:
 
     def is_paused(self, name: str) -> bool:
         return schedule_rules.is_paused(self.find(name), self.clock.now)
+
+    def _close(self, model: ScheduleModel) -> None:
+        """End the windows. What was handled under a later clock keeps its reason."""
+        model.explained |= self._read_fires(model.name).keys()
+        model.close(self.clock.now)
 
     def _open(self, model: ScheduleModel, after: datetime) -> None:
         found = schedule_rules.get_recurrence(self.find(model.name))
