@@ -378,7 +378,8 @@ class ScheduleWorld:
 
     def _close(self, model: ScheduleModel) -> None:
         """End the windows. What was handled under a later clock keeps its reason."""
-        model.explained |= self._read_fires(model.name).keys()
+        if self.find(model.name).kind != "boot":
+            model.explained |= self._read_fires(model.name).keys()
         model.close(self.clock.now)
 
     def _open(self, model: ScheduleModel, after: datetime) -> None:
