@@ -97,8 +97,25 @@ def move_next(
 
 
 def list_changed_after(c: Connection, moment: str) -> list[str]:
-    """Return the schedules whose row was changed after a moment."""
-    return list(c.execute(select(_S.c.name).where(_S.c.updated_at > moment)).scalars())
+    """Return the waiting schedules whose row was changed after a moment.
+
+    Ended ones stay as they are: the records of what they did may be gone.
+    """
+    changed = _S.c.updated_at > moment, _S.c.next_fire.is_not(None)
+    return list(c.execute(select(_S.c.name).where(*changed)).scalars())
+
+
+def find_latest_fire(c: Connection, schedule: str) -> str | None:
+    """Return the latest fire time that was handled when it was over, or None.
+
+    Left out are those that a person skipped in advance, and the moments of `schedule run`.
+    """
+    return raw_sql.fetch_value(
+        c,
+        "SELECT fire_time FROM fires WHERE schedule = ? AND fire_time <= created_at AND fire_time"
+        " LIKE '%.000000Z' ORDER BY fire_time DESC LIMIT 1",
+        (schedule,),
+    )
 
 
 def request_next(c: Connection, names: Iterable[str] | None = None) -> None:

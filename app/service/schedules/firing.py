@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.core.ids import make_uuid7
-from app.core.schedules.fire_plan import FirePlan, FireRules, plan_fires
+from app.core.schedules.fire_plan import ON_TIME, FirePlan, FireRules, plan_fires
 from app.core.schedules.zones import get_zone
 from app.core.task_spec import TaskSpec
 from app.core.text.sanitize import sanitize, truncate
@@ -184,19 +184,27 @@ def _handle(c: Connection, due: DueSchedule, resolutions: Resolutions | None) ->
     next_fire, due_at = schedule_rules.format_next(due.rules, plan.next_fire)
     if not schedules.move_next(c, row, next_fire, due_at, **values):
         return []  # changed meanwhile: the next pass reads the new row
-    handled = _list_handled(c, row.name, (*plan.submit, *plan.missed))
+    late = timestamps.utcnow() - due.rules.delay - ON_TIME
+    handled = _list_handled(c, row.name, sorted((*plan.submit, *plan.missed)), late)
     recorded = [_describe_missed(at, plan, n) for n, at in enumerate(plan.missed)]
     schedules.record_fires(c, row.name, [fire for fire in recorded if fire[0] not in handled])
     times = [at for at in plan.submit if timestamps.format_time(at) not in handled]
     return submit_fires(c, row, times, values.get("last_success"), resolutions)
 
 
-def _list_handled(c: Connection, name: str, times: Sequence[datetime]) -> set[str]:
-    """Return those fire times that were handled before, as when the clock was set back."""
+def _list_handled(c: Connection, name: str, times: Sequence[datetime], late: datetime) -> set[str]:
+    """Return those fire times, in order, that were handled before the clock was set back.
+
+    The records of old ones are removed, so those before `late` count up to the latest record.
+    """
     if not times:
         return set()
-    ends = timestamps.format_time(min(times)), timestamps.format_time(max(times))
-    return schedules.list_handled_times(c, name, *ends)
+    stored = [timestamps.format_time(at) for at in times]
+    handled = schedules.list_handled_times(c, name, stored[0], stored[-1])
+    if times[0] < late:
+        end = min(schedules.find_latest_fire(c, name) or "", timestamps.format_time(late))
+        handled |= {at for at in stored if at <= end}
+    return handled
 
 
 def _describe_missed(at: datetime, plan: FirePlan, n: int) -> tuple[str, str, str, None]:

@@ -20,7 +20,7 @@ from db import host, timestamps
 from db.queries import schedules
 from db.rows import ScheduleRow
 from tests.service.calls import execute_sql
-from tests.service.schedules.conftest import ScheduleDesk
+from tests.service.schedules.conftest import START, ScheduleDesk
 
 
 async def read_environment(desk: ScheduleDesk, number: int) -> dict[str, str]:
@@ -116,6 +116,41 @@ async def test_a_clock_set_back_repeats_no_fire_time(desk: ScheduleDesk):
     await desk.fire(hours=1)
 
     assert (await count_tasks(desk), await desk.get_next()) == (1, "08:00")
+
+
+async def test_a_clock_years_behind_repeats_nothing_whose_record_is_gone(desk: ScheduleDesk):
+    await desk.create("once", at="2026-11-30 06:30")
+    await desk.create("daily", cron="0 7 * * *", missed="run-all", overlap="queue")
+    for _ in range(5):
+        await desk.fire(days=1)
+        await desk.end_tasks()
+    await execute_sql(desk.call, "DELETE FROM fires WHERE fire_time < '2026-12-03'")
+    right, known = desk.clock.now, await count_tasks(desk)
+
+    desk.clock.now = START.replace(year=2025)
+    await firing.recompute_after_set_back(desk.call.db)
+    desk.clock.now = right
+    await desk.fire()
+
+    assert await count_tasks(desk) == known
+    await desk.fire(days=1)
+    assert await count_tasks(desk) == known + 1
+
+
+@pytest.mark.parametrize("jitter", ["0", "1h"])
+async def test_a_schedule_fires_after_a_clock_that_was_years_ahead(desk: ScheduleDesk, jitter: str):
+    await desk.create(cron="0 7 * * *", jitter=jitter)
+    right = desk.clock.now
+    await desk.fire(days=3650)
+    await desk.end_tasks()
+    known = await count_tasks(desk)
+
+    desk.clock.now = right
+    await firing.recompute_after_set_back(desk.call.db)
+    desk.clock.now = timestamps.parse_time((await read_row(desk)).due_at or "")
+    await desk.fire()
+
+    assert await count_tasks(desk) == known + 1
 
 
 async def test_overlap_skip_leaves_a_fire_time_out(desk: ScheduleDesk):
