@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 
@@ -63,11 +63,6 @@ LARGEST_INTERVAL = 60.0
 
 SCHEDULE_ALERT_PREFIX = "schedule-"
 """Prefix of alerts about schedules whose latest task was refused."""
-
-AHEAD_ALERT = "schedules-ahead"
-"""Alert about schedules that wait too long, since the clock was ahead."""
-AHEAD = timedelta(hours=1)
-"""Time by which the clock must have been ahead for that alert."""
 
 METRIC_ALERT_PREFIX = "figure-"
 """Prefix of alerts about unreadable metrics."""
@@ -132,8 +127,6 @@ class Duties:
         self.db, self.dispatcher, self.usage = db, dispatcher, usage
         self._rules_or_alerts = engine.WatchedRead(db, slas.has_rules_or_alerts)
         self._refusals = engine.WatchedRead(db, schedules.map_refusals)
-        self._last_moment: datetime | None = None
-        """Time of the last look at schedules that wait too long."""
         self._measurable_runs = engine.WatchedRead(db, reads.list_measurable)
         self.rules = RuleEngine(db, RuntimeProbes(usage, dispatcher))
         self.indexer = SearchIndexer(db)
@@ -158,7 +151,6 @@ class Duties:
             Duty("timeouts", 1, self.dispatcher.stop_overdue),
             Duty("slas", 1, self.evaluate_slas),
             Duty("refusals", 1, self.check_refusals),
-            Duty("schedules ahead", 2, self.check_schedules_ahead),
             Duty("usage", 2, self.measure),
             Duty("room", 2, self.find_largest),
             Duty("submissions", 2, self.finish_submissions),
@@ -382,18 +374,6 @@ class Duties:
         }
         self._replace_problems(SCHEDULE_ALERT_PREFIX, said)
 
-    async def check_schedules_ahead(self) -> None:
-        """Report schedules that wait too long, after a start and after the clock was set back.
-
-        A clock that was ahead for a moment moves them on by as much.
-        """
-        now, last = timestamps.utcnow(), self._last_moment
-        self._last_moment = now
-        if last is not None and now >= last and AHEAD_ALERT not in self._problems:
-            return
-        found = await self.db.read(schedules.find_ahead, timestamps.format_time(now + AHEAD))
-        self._replace_problems(AHEAD_ALERT, {"": _describe_ahead(*found)} if found else {})
-
     def _replace_problems(self, prefix: str, found: Mapping[str, str]) -> None:
         """Replace the problems whose names begin with a prefix."""
         others = {
@@ -437,17 +417,6 @@ class Duties:
     async def sweep_logs(self) -> None:
         """Remove logs of unknown runs, one folder at a time."""
         await cleanup.sweep(self.db, self.usage.home, next(self._log_folders))
-
-
-def _describe_ahead(count: int, name: str, next_fire: str) -> str:
-    what = "1 schedule waits" if count == 1 else f"{count:,} schedules wait"
-    until = timestamps.parse_time(next_fire).astimezone()
-    named = sanitize(shlex.quote(name))
-    return (
-        f"the clock was ahead, so {what} too long: {sanitize(name)} until {until:%Y-%m-%d %H:%M}."
-        f" To let it continue from now: taskdeck schedule pause {named}; taskdeck schedule resume"
-        f" {named}"
-    )
 
 
 def _repair_loads(c: Connection) -> None:

@@ -184,20 +184,6 @@ def map_refusals(c: Connection) -> dict[str, str]:
     return {row.name: row.refusal for row in c.execute(found)}
 
 
-def find_ahead(c: Connection, moment: str) -> tuple[int, str, str] | None:
-    """Return the schedules that wait since a time after `moment`: their number, and the next one.
-
-    The clock was ahead then. The next one is given by name and fire time.
-    """
-    (found,) = raw_sql.fetch_rows(
-        c,
-        "SELECT count(*) AS count, name, min(next_fire) AS next_fire FROM schedules WHERE next_fire"
-        " > ?1 AND updated_at > ?1",
-        (moment,),
-    )
-    return (found.count, found.name, found.next_fire) if found.name else None
-
-
 def list_handled_times(c: Connection, schedule: str, first: str, last: str) -> set[str]:
     """Return the fire times of a range that were submitted, or left out for a reason."""
     found = raw_sql.fetch_rows(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
-
-import pytest
 
 from app.runtime.periodic import Duties
 from app.service import alerts
@@ -57,34 +54,3 @@ async def test_the_alert_ends_with_its_schedule(call: Call, duties: Duties):
     await verbs.rm(call, name="s")
 
     assert await list_texts(call, duties) == []
-
-
-async def test_schedules_that_a_clock_moved_far_ahead_raise_an_alert(
-    call: Call, duties: Duties, monkeypatch: pytest.MonkeyPatch
-):
-    now = timestamps.utcnow()
-
-    def set_clock(days: float) -> None:
-        monkeypatch.setattr(timestamps, "utcnow", lambda: now + timedelta(days=days))
-
-    async def list_after_look() -> list[str]:
-        await duties.check_schedules_ahead()
-        return await list_texts(call, duties)
-
-    set_clock(0)
-    for name in ("my job", "rare"):
-        await verbs.create(call, name=name, every="1h", timezone="UTC", argv=["true"])
-    await verbs.set_(call, name="rare", every="1000d")
-    assert await list_after_look() == []
-    set_clock(365)
-    await firing.fire_due(call.db)
-    assert await list_after_look() == []
-
-    set_clock(0.5)
-    (text,) = await list_after_look()
-    assert text.startswith("the clock was ahead, so 1 schedule waits too long: my job until 20")
-    assert text.endswith("taskdeck schedule pause 'my job'; taskdeck schedule resume 'my job'")
-
-    await verbs.pause(call, name="my job")
-    await verbs.resume(call, name="my job")
-    assert await list_after_look() == []
