@@ -142,6 +142,8 @@ class ScheduleModel:
         except Refused:
             return
         self.expected.add(row.next_fire or "")
+        if self.handled.get(row.next_fire or "", ("",))[0] == "missed":  # by a clock set back
+            del self.handled[row.next_fire or ""]
 
     async def change(self, values: dict[str, str]) -> None:
         row = await self.call.db.read(verbs.require_schedule, NAME)
@@ -183,7 +185,9 @@ async def run_steps(
                 await model.step(name, value)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     start=st.sampled_from([SPRING, AUTUMN]),
     rules=st.fixed_dictionaries({
