@@ -111,12 +111,9 @@ class Replay:
 
     def step(self) -> bool:
         """Advance to the next arrival or end and start what may start; False at the end."""
-        if not (self._arrivals or self._ends):
+        if self.next_at == inf:
             return False
-        self.now = min(
-            self._arrivals[-1].submit if self._arrivals else inf,
-            self._ends[0][0] if self._ends else inf,
-        )
+        self.now = self.next_at
         while self._ends and self._ends[0][0] <= self.now:
             job, _ = self._running.pop(heappop(self._ends)[1])
             self._history.add(job)
@@ -130,6 +127,14 @@ class Replay:
                 heappush(self._ends, (self.now + job.run, job.number))
                 self.begun[job.number] = self.now
         return True
+
+    @property
+    def next_at(self) -> float:
+        """Time of the next arrival or end, inf after the last one."""
+        return min(
+            self._arrivals[-1].submit if self._arrivals else inf,
+            self._ends[0][0] if self._ends else inf,
+        )
 
     @property
     def backlog(self) -> int:
