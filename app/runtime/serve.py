@@ -27,6 +27,7 @@ from app.core.ids import make_uuid7
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications import messages
 from app.core.notifications.channels import NotificationSettings
+from app.core.rules.levels import Level
 from app.errors import Problem, Storage, make_process_limit_error, problem_to_dict
 from app.home.clock_guard import ClockGuard
 from app.home.database_presence import RESCUE_INFIX, format_put_back_command
@@ -48,6 +49,7 @@ from app.runtime.replicator import Replicator
 from app.runtime.schedule_trigger import ScheduleTrigger
 from app.runtime.usage import UsageSampler
 from app.service.context import Call
+from app.service.rules.levels import LevelLog
 from db import statement_timer
 from db.engine import Database, open_database
 from db.errors import DamagedDatabase, DiskFull, GoneDatabase
@@ -74,6 +76,7 @@ class Runtime:
     settings: ConfigWatcher = field(default_factory=lambda: ConfigWatcher(paths.get_config_path()))
     sender: ChannelSender = field(init=False)
     clock_guard: ClockGuard = field(default_factory=ClockGuard)
+    levels: LevelLog = field(default_factory=LevelLog)
     since: float = field(default_factory=time.time)
     boottime: float = field(default_factory=lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -160,6 +163,14 @@ class Runtime:
         """Return the resource use of a run, or None."""
         run = self.sampler.runs.get(runid)
         return run.to_run_use() if run else None
+
+    def get_level(self, sla_id: int) -> Level | None:
+        """Return the present value of a rule of the general form, or None."""
+        return self.levels.find(sla_id)
+
+    def list_trail(self, sla_id: int) -> list[Level]:
+        """Return the values of a rule in the last hour, oldest first."""
+        return self.levels.list_trail(sla_id)
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         """Send a signal to runs."""
@@ -312,6 +323,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         stack.push_async_callback(dispatcher.keeper.close)
         await dispatcher.greeted.wait()
         duties = Duties(db, dispatcher, usage, runtime.settings, runtime.clock_guard)
+        runtime.levels = duties.rules.levels
         with statement_timer.set_caller("start"):
             if was_unclean:
                 await dispatcher.quarantine.search()

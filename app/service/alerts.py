@@ -19,7 +19,7 @@ from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Refused, Usage
 from app.service import notifications, sla_metrics
 from app.service.arguments import parse_since
-from app.service.context import Call
+from app.service.context import Call, RuntimeHandle
 from app.service.definitions import slas
 from app.service.tasks import lookup
 from db import timestamps
@@ -54,7 +54,7 @@ async def ls(
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """Return one alert with its rule, task times, recent runs and metric history."""
-    return await call.db.read(_show_alert, id)
+    return await call.db.read(_show_alert, id, call.live)
 
 
 def list_current(
@@ -100,7 +100,7 @@ def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
+def _show_alert(c: Connection, ident: str | int, live: RuntimeHandle | None) -> dict[str, Any]:
     word = str(ident).strip()
     alert = alerts.find_open_alert(c, int(word)) if _ALERT_ID.fullmatch(word) else None
     if alert is None:
@@ -109,7 +109,7 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
     rule = next((row for row in definitions.list_slas(c) if row.id == alert.alert.sla_id), None)
     return {
         **as_dict(alert),
-        "rule": slas.add_state(c, [rule])[0] if rule else None,
+        "rule": slas.add_state(c, [rule], live)[0] if rule else None,
         "task": _get_task_times(alert),
         "runs": (
             slas.list_runs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app import paths
 from app.core.board import HostFacts, RuntimeFacts, RunUse
@@ -13,6 +13,9 @@ from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
 from db.engine import Database
 from db.queries.replicas import Replica
+
+if TYPE_CHECKING:
+    from app.core.rules.levels import Level
 
 
 class RuntimeHandle(Protocol):
@@ -76,6 +79,14 @@ class RuntimeHandle(Protocol):
 
     def get_run_use(self, runid: str) -> RunUse | None:
         """Return the resource usage of a run so far."""
+        ...
+
+    def get_level(self, sla_id: int) -> Level | None:
+        """Return the present value of a rule of the general form, or None."""
+        ...
+
+    def list_trail(self, sla_id: int) -> list[Level]:
+        """Return the values of a rule in the last hour, oldest first."""
         ...
 
     def signal(self, runids: Sequence[str], number: int) -> None:

@@ -404,6 +404,12 @@ def list_latest(c: Connection, limit: int) -> list[DeliveryRow]:
     return [DeliveryRow._make(row) for row in c.execute(found)]
 
 
+def list_of_rule(c: Connection, sla_id: int, limit: int) -> list[DeliveryRow]:
+    """Return the latest deliveries of a rule, newest first."""
+    found = select(*_ROW).where(_D.sla_id == sla_id).order_by(_D.id.desc()).limit(limit)
+    return [DeliveryRow._make(row) for row in c.execute(found)]
+
+
 def list_of_alert(c: Connection, sla_id: int | None, alert_id: int) -> list[DeliveryRow]:
     """Return the deliveries of an alert, oldest first; none for an alert without a rule."""
     if sla_id is None:

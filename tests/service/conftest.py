@@ -11,8 +11,10 @@ from sqlalchemy import Connection
 from app.core.board import HostFacts, RuntimeFacts, RunUse
 from app.core.maintenance_settings import MaintenanceSettings
 from app.core.notifications.channels import NotificationSettings
+from app.core.rules.levels import Level
 from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
+from app.service.rules.levels import LevelLog
 from db.engine import Database
 from db.errors import Storage
 from tests.db.builders import TaskBuilder
@@ -31,6 +33,7 @@ class FakeRuntimeHandle:
         self.stops: list[tuple[bool, str]] = []
         self.stop_error: Storage | None = None
         self.channels = NotificationSettings()
+        self.levels = LevelLog()
         self._marked = ""
 
     @property
@@ -61,6 +64,12 @@ class FakeRuntimeHandle:
 
     def get_run_use(self, runid: str) -> RunUse | None:
         return self.uses.get(runid)
+
+    def get_level(self, sla_id: int) -> Level | None:
+        return self.levels.find(sla_id)
+
+    def list_trail(self, sla_id: int) -> list[Level]:
+        return self.levels.list_trail(sla_id)
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))

@@ -88,6 +88,12 @@ def format_amount(unit: str, value: float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
+def format_value(unit: str, value: float) -> str:
+    """Format a measured value; a duration of 10 seconds and more in whole seconds."""
+    is_long = unit == catalog.SECONDS and math.isfinite(value) and value >= 10
+    return format_amount(unit, math.floor(value) if is_long else value)
+
+
 def format_seconds(value: float) -> str:
     """Format a duration as typed: `30m`, `1h30m`, `2d`, `1m05s`."""
     if value < 0:

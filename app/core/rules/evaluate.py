@@ -309,6 +309,4 @@ def format_ref(ref: MetricRef, value: float) -> str:
 
 
 def _format(ref: MetricRef, value: float) -> str:
-    if ref.unit == catalog.SECONDS and value % 1:
-        value = math.floor(value) if value >= 10 else value
-    return amounts.format_amount(ref.unit, value)
+    return amounts.format_value(ref.unit, value)

@@ -13,13 +13,13 @@ from app.core.rules import actions
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Storage, Usage
 from app.service import sla_metrics
-from app.service.context import Call
-from app.service.notifications import require_channels
+from app.service.context import Call, RuntimeHandle
+from app.service.notifications import describe_delivery, require_channels
 from app.service.rules import descriptions as general_rules
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection, Database
-from db.queries import alerts, definitions, reads, sla_cursor
+from db.queries import alerts, definitions, deliveries, reads, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED, FAILED
 
@@ -28,6 +28,8 @@ MAX_ALERTS = 500
 DAY = timedelta(days=1)
 MAX_COUNTED = 1000
 MAX_RUNS = 12
+MAX_DELIVERIES = 5
+"""Latest deliveries shown with a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +47,41 @@ class EvaluationResult:
 async def ls(call: Call) -> list[dict[str, Any]]:
     """Return all SLA rules with their state, most severe first."""
     await evaluate_for_reader(call)
-    return await call.db.read(lambda c: add_state(c, definitions.list_slas(c)))
+    return await call.db.read(lambda c: add_state(c, definitions.list_slas(c), call.live))
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
-    """Return one SLA rule with its state."""
+    """Return one SLA rule with its state and its latest deliveries."""
     await evaluate_for_reader(call)
-    return await call.db.read(lambda c: add_state(c, [require_rule(c, name)])[0])
+
+    def read(c: Connection) -> dict[str, Any]:
+        row = require_rule(c, name)
+        return {**add_state(c, [row], call.live)[0], "deliveries": list_deliveries(c, row)}
+
+    return await call.db.read(read)
+
+
+def list_deliveries(c: Connection, row: SlaRow) -> list[dict[str, Any]]:
+    """Return the latest deliveries of a rule, newest first."""
+    found = deliveries.list_of_rule(c, row.id, MAX_DELIVERIES)
+    return [describe_delivery(one) for one in found]
 
 
 async def read_history(call: Call, *, name: str) -> dict[str, Any]:
     """Return the recent results of a rule.
 
-    The keys are "name", "limit", the state of its metric, "runs" (see `list_runs`) and "was" (see
-    `list_high_spells`).
+    The keys are "name", "limit", the state of its metric, "runs" (see `list_runs`), "was" (see
+    `list_high_spells`) and "deliveries". A rule of the general form has its "level" and a "trail"
+    of (UNIX time, value).
     """
 
     def read(c: Connection) -> dict[str, Any]:
         row = require_rule(c, name)
         if sla.is_general(row.conditions):
             return {
-                "name": name, "limit": None, "metric": None, "unit": None, "now": None,
-                "stands": None, "runs": [], "was": list_high_spells(c, row),
+                "name": name, **general_rules.describe_rule(row, call.live), "runs": [],
+                "trail": general_rules.list_trail(row, call.live),
+                "was": list_high_spells(c, row), "deliveries": list_deliveries(c, row),
             }  # fmt: skip
         rule = sla.parse_conditions(row.conditions)
         return {
@@ -75,19 +90,22 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
             **sla_metrics.describe_state(c, rule),
             "runs": list_runs(c, rule, rule.match),
             "was": list_high_spells(c, row),
+            "deliveries": list_deliveries(c, row),
         }
 
     return await call.db.read(read)
 
 
-def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
+def add_state(
+    c: Connection, rows: Sequence[SlaRow], live: RuntimeHandle | None = None
+) -> list[dict[str, Any]]:
     """Return SLA rules as sent to clients.
 
     Added to the columns are `severity`, `words` (the rule as a sentence), `does` (its actions in
-    words), `limit` in its `unit`,
-    the state of its metric, `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or
-    None), and `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and
-    `last_late` cover resolved alerts of the last day, at most a thousand of all rules together.
+    words), `limit` in its `unit`, the state of its metric, `level` (of the general form, see
+    `describe_level`), `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and
+    `state` (off, silenced, firing, acknowledged, ok, or no data). `late` and `last_late` cover
+    resolved alerts of the last day, at most a thousand of all rules together.
     """
     counts, silences = alerts.count_by_rule(c), alerts.map_silences(c)
     resolved = alerts.map_resolved(
@@ -95,7 +113,12 @@ def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     )
     return [
         _add_state(
-            c, row, counts.get(row.id, {}), silences.get(row.id), resolved.get(row.id, (0, None))
+            c,
+            row,
+            counts.get(row.id, {}),
+            silences.get(row.id),
+            resolved.get(row.id, (0, None)),
+            live,
         )
         for row in rows
     ]
@@ -107,14 +130,18 @@ def _add_state(
     counts: dict[str, int],
     silence: alerts.Silence | None,
     resolved: tuple[int, str | None],
+    live: RuntimeHandle | None,
 ) -> dict[str, Any]:
     silences = (
         {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     )
     if sla.is_general(row.conditions):
+        about = general_rules.describe_rule(row, live)
+        level = about["level"]
+        has_no_data = bool(level) and level["value"] is None and not level["is_below"]
         return {
-            **row._asdict(), **general_rules.describe_rule(row), "open": counts,
-            "state": _find_general_state(row, counts, silence), "silence": silences,
+            **row._asdict(), **about, "open": counts, "silence": silences,
+            "state": _find_general_state(row, counts, silence, has_no_data),
             "severity": sla.get_severity(row.priority), "late": resolved[0],
             "last_late": resolved[1],
         }  # fmt: skip
@@ -124,7 +151,7 @@ def _add_state(
         **row._asdict(),
         "severity": sla.get_severity(row.priority),
         "words": sla.describe_rule(rule),
-        "does": [actions.describe_action(one) for one in actions.list_actions(row.actions)],
+        "does": general_rules.describe_actions(row),
         "limit": rule.value,
         **metric,
         "state": _find_state(c, row, rule, counts, silence, metric["now"]),
@@ -136,11 +163,12 @@ def _add_state(
 
 
 def _find_general_state(
-    row: SlaRow, counts: Mapping[str, int], silence: alerts.Silence | None
+    row: SlaRow, counts: Mapping[str, int], silence: alerts.Silence | None, has_no_data: bool
 ) -> str:
     if not row.enabled or silence:
         return "silenced" if row.enabled else "off"
-    return next((word for word in ("firing", "acknowledged", *counts) if counts.get(word)), "ok")
+    return next((word for word in ("firing", "acknowledged", *counts) if counts.get(word)),
+                "no data" if has_no_data else "ok")  # fmt: skip
 
 
 def _find_state(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from app.core import sla
@@ -15,7 +16,9 @@ from app.core.rules import active_time, alert_state, rule_plan
 from app.core.rules.alert_state import FIRING, SubjectState
 from app.core.rules.amounts import format_seconds
 from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate
+from app.core.rules.levels import Level, find_metric
 from app.core.rules.rule_plan import RulePlan
+from app.service.rules.levels import LOOKS, LevelLog, find_worse
 from app.service.rules.probes import Probes
 from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
 from app.service.rules.values import SubjectValues, read_level
@@ -36,6 +39,8 @@ BATCH_SIZE = 200
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
 SHORT = 80
+YOUNG = 20
+"""Oldest instances that are read for the value of a rule that none can break yet."""
 
 
 NO_TIMES = SubjectTimes()
@@ -81,6 +86,7 @@ class RuleEngine:
         self._rules: list[Rule] = []
         self._rules_version: Any = None
         self._plans: dict[int, tuple[str, RulePlan | None]] = {}
+        self.levels = LevelLog()
         self.broken: dict[str, str] = {}
         """{rule: why it cannot be evaluated}, which only another program can cause."""
 
@@ -128,13 +134,31 @@ class RuleEngine:
         gap = self._last_pass is None or now - self._last_pass > GAP
         found: list[Change] = []
         next_at = now + INTERVAL
+        looks = LOOKS
+        self.levels.keep_only([rule.row.id for rule in rules])
         for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
             judge = _RulePass(snapshot, rule, states.get(rule.row.id, {}), firing, gap)
             found += judge.run()
             next_at = min(next_at, judge.next_at)
+            looks -= self._note_level(judge, looks > 0)
             if judge.is_firing:
                 firing.add(rule.row.name)
         return Outcome(found, max(now + 0.001, next_at))
+
+    def _note_level(self, judge: _RulePass, may_look: bool) -> int:
+        """Keep the value of a rule; return 1 if subjects were read only for it."""
+        rule_id, looked = judge.rule_id, 0
+        if judge.node is None:
+            return 0
+        if judge.level.value is None and judge.has_young:
+            if not (may_look and self.levels.is_due(rule_id, judge.level.at)):
+                return 0
+            looked = 1
+            judge.look_at_young()
+            if judge.level.value is None:
+                judge.level = judge.level._replace(is_below=True)
+        self.levels.add(rule_id, judge.level, judge.node)
+        return looked
 
     def list_rules(self, c: Connection) -> list[Rule]:
         """Return the enabled rules of the general form, each parsed once."""
@@ -222,6 +246,8 @@ class _RulePass:
         self._is_inhibited = any(name in firing for name in rule.plan.conditions.inhibited_by)
         self.next_at = self._now + INTERVAL
         self.is_firing = False
+        self.node = find_metric(rule.plan.conditions.when)
+        self.level = Level(self._now)
 
     def run(self) -> list[Change]:
         """Return the changes of all subjects of the rule."""
@@ -253,6 +279,8 @@ class _RulePass:
         for subject in self._list_subjects():
             key = self._get_key(subject)
             verdict = self._judge(subject)
+            if self.node is not None:
+                self.level = find_worse(self.node, self.level, verdict, subject.title)
             self._look_again(verdict.next_at)
             if not verdict.state and key not in self._states:
                 continue
@@ -264,14 +292,34 @@ class _RulePass:
             groups[key] = _join(before, _Group(verdict, subject))
         return groups
 
+    @property
+    def rule_id(self) -> int:
+        """Id of the rule."""
+        return self._rule.row.id
+
+    @property
+    def has_young(self) -> bool:
+        """True if instances below an age are not judged."""
+        return self._plan.base == "instance" and self._plan.min_age > 0
+
+    def look_at_young(self) -> None:
+        """Read the values of instances that cannot break the rule yet."""
+        assert self.node is not None
+        matching = self._keep_pools(self._snapshot.list_matching(self._plan))
+        young = (one for one in matching if one.candidate is not None)
+        for subject in islice(young, YOUNG):
+            verdict = self._judge(subject)
+            self.level = find_worse(self.node, self.level, verdict, subject.title)
+
     def _list_subjects(self) -> Iterable[Subject]:
+        return self._keep_pools(self._list_old_enough())
+
+    def _keep_pools(self, subjects: Iterable[Subject]) -> Iterable[Subject]:
+        """Return the subjects in the pools of the rule, if it is the rule of pools."""
         pools = self._snapshot.pools_of_rules.get(self._rule.row.id)
         if pools is None:
-            yield from self._list_old_enough()
-            return
-        for subject in self._list_old_enough():
-            if subject.labels.pool in pools:
-                yield subject
+            return subjects
+        return (one for one in subjects if one.labels.pool in pools)
 
     def _list_old_enough(self) -> Iterable[Subject]:
         """Yield the subjects that may break the rule, and those that have a state."""
