@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.core import sla
+from app.core.rules import levels
 from app.core.text import units
 from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Refused, Usage
@@ -80,7 +81,8 @@ def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
     """Return an alert as sent to clients.
 
     `since` is the time at which the limit was reached. `silenced_until` is None without a silence.
-    `value` and `limit` are in seconds, or in the unit of the rule's `metric`.
+    `value` and `limit` are in seconds, or in the unit of the rule's `metric`; `brief` is both in
+    words for a rule of the general form that compares one metric, else None.
     """
     row, task, silence = alert.alert, alert.task, alert.silence
     return {
@@ -91,6 +93,7 @@ def as_dict(alert: alerts.AlertDetail) -> dict[str, Any]:
         "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at,
         "value": row.value, "limit": row.limit,
         "metric": (alert.conditions or {}).get("metric"),
+        "brief": levels.describe_brief(alert.conditions, row.value, row.limit),
         "acknowledged_by": row.acknowledged_by, "acknowledged_at": row.acknowledged_at,
         "note": row.note,
         "silenced_until": silence.until if silence else None,

@@ -749,6 +749,90 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
     return FakeRuntime(**(usual | more))
 
 
+# --- rules of the general form
+
+_LONG = {"scope": "queue", "match": {"queue": "media"}, "for": "1m",
+         "when": {"metric": "queue.depth", "op": ">", "value": 100}}  # fmt: skip
+_LEVEL = {"value": 143.0, "limit": 100.0, "op": ">", "unit": "count", "metric": "queued tasks",
+          "object": "queue media", "text": "143, limit 100", "is_below": False}  # fmt: skip
+_DOES = [
+    "firing: notify ops",
+    "firing: notify chat, after 10m, every 1h",
+    "resolved: notify ops",
+    "firing: pause queue etl",
+]
+GENERAL_RULES = [
+    _make_rule("media-long", "critical", "queue media: queued tasks over 100 for 1m",
+               conditions=_LONG, limit=None, metric=None, stands=None, level=_LEVEL, does=_DOES,
+               open={"acknowledged": 1}),
+    _make_rule("disk-low", "warning", "the host: disk free below 10% for 1m", limit=None,
+               conditions={"scope": "host", "when": {"metric": "host.disk_free_ratio"}},
+               level={**_LEVEL, "value": 0.42, "limit": 0.1, "op": "<", "unit": "ratio",
+                      "metric": "disk free", "object": "host", "text": "42%, limit 10%"}),
+    _make_rule("etl-by-six", "critical", "task nightly-etl: no success by 06:00 Europe/Berlin on"
+               " workdays, critical after 30m, only workdays 05:00–08:00", limit=None, level=None,
+               conditions={"scope": "task", "match": {"task": ["nightly-*"]}, "when": {}}),
+    _make_rule("no-output", "warning", "every task: no output for over 10m", limit=None,
+               conditions={"scope": "instance", "when": {}},
+               level={**_LEVEL, "value": None, "limit": 600.0, "unit": "seconds", "object": "",
+                      "metric": "no output for", "text": "none reached, limit 10m",
+                      "is_below": True}),
+    RULES[1],
+]  # fmt: skip
+GENERAL_ALERTS = [
+    _make_alert(6, "media-long", "critical", None, "132 > 100", 12 * MINUTE, object="queue media",
+                text="queued tasks 132 (limit 100) for 1m", status="acknowledged",
+                acknowledged_by="ann", acknowledged_at=format_timestamp(9 * MINUTE),
+                note="the encoder is being replaced"),
+    ALERTS[1],
+]  # fmt: skip
+
+
+def _make_delivery(number: int, event: str, target: str, ago: float, **more: Any) -> Row:
+    return {
+        "id": number, "key": UUID.format(number), "event": event, "target": target,
+        "about": "media-long: queue media", "status": "sent", "attempts": 1, "next_at": None,
+        "last_error": None, "log": [], "created_at": format_timestamp(ago),
+        "updated_at": format_timestamp(ago),
+    } | more  # fmt: skip
+
+
+DELIVERIES = [
+    _make_delivery(4, "firing", "chat", 2 * MINUTE, status="pending", attempts=3,
+                   next_at=format_timestamp(-10 * MINUTE), last_error="HTTP 503"),
+    _make_delivery(3, "firing", "ops", 12 * MINUTE),
+    _make_delivery(2, "resolved", "ops", 5 * HOUR, attempts=2),
+    _make_delivery(1, "firing", "ops", 6 * HOUR, status="given_up", attempts=9,
+                   last_error="no such host"),
+]  # fmt: skip
+
+
+def _answer_general_history(args: Mapping[str, Any]) -> Row:
+    rule = next(rule for rule in GENERAL_RULES if rule["name"] == args["name"])
+    trail = [(NOW - 30 * (90 - n), 82.0 + 60 * math.sin(n / 11.3)) for n in range(90)]
+    was = [{"since": format_timestamp(6 * HOUR), "until": format_timestamp(5 * HOUR)}]
+    is_long = rule["name"] == "media-long"
+    return {
+        "name": rule["name"], "level": rule.get("level"), "runs": [], "was": was if is_long else [],
+        "trail": trail if is_long else [], "deliveries": DELIVERIES if is_long else [],
+    }  # fmt: skip
+
+
+def _answer_general_alert(args: Mapping[str, Any]) -> Row:
+    row = next(row for row in GENERAL_ALERTS if row["id"] == args["id"])
+    rule = next(rule for rule in GENERAL_RULES if rule["name"] == row["sla"])
+    sent = list(reversed(DELIVERIES)) if row["sla"] == "media-long" else []
+    return row | {"rule": rule, "task": None, "runs": [], "was": [], "deliveries": sent}
+
+
+def make_rules_home(folder: Path, **more: Any) -> FakeRuntime:
+    """Return the runtime of a busy home with rules of the general form."""
+    return make_busy_home(folder, **({
+        "alert_ls": GENERAL_ALERTS, "sla_ls": GENERAL_RULES, "alert_show": _answer_general_alert,
+        "sla_history": _answer_general_history,
+    } | more))  # fmt: skip
+
+
 def _answer_board_at(args: Mapping[str, Any]) -> Row:
     """Return the deck of an hour ago."""
     then = BOARD._replace(at=NOW - HOUR, running=BOARD.running[:3], ended=(), alerts=(), news=None)

@@ -107,6 +107,7 @@ ROUTES: dict[str, Route] = {
     "editor-fault": make_key_route("6", "e", "down", "timout=1", "enter"),
     "editor-review": make_key_route("6", "e", "down", "retries=1", "enter", "ctrl+j"),
     "alerts": make_key_route("7"),
+    "rule": make_key_route("7", "j", "j"),
     "alert-silence": make_key_route("7", "s"),
     "rule-form": make_key_route("7", "n"),
     "edit-task": make_direct_route(lambda app: _open_edit_form(app, 3)),
@@ -136,6 +137,8 @@ ROUTES: dict[str, Route] = {
     "cancel": make_key_route("x"),
     "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
+RULE_SCREENS = ("rule",)
+"""Screens of the home with rules of the general form only."""
 ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search",
     "editor-fault", "alert-silence", "columns",
@@ -219,9 +222,10 @@ TOURS = (
     SnapshotTour(
         "",
         fake_home.make_busy_home,
-        tuple(screen for screen in ROUTES if screen not in ONE_SIZE_ONLY),
+        tuple(screen for screen in ROUTES if screen not in (*ONE_SIZE_ONLY, *RULE_SCREENS)),
     ),
     SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
+    SnapshotTour("rules", fake_home.make_rules_home, ("alerts", *RULE_SCREENS)),
     SnapshotTour("scheduled", _make_runtime_factory(boards.scheduled), ("deck",)),
     SnapshotTour("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
     SnapshotTour("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from app.core.rules import amounts
+from app.core.json_types import is_object
+from app.core.rules import amounts, catalog
 from app.core.rules.conditions import AllNode, AnyNode, AnyNodeType, MetricNode, parse_conditions
 from app.core.rules.evaluate import describe_ref, make_ref
 
@@ -68,3 +69,14 @@ def describe_level(conditions: object, level: Level | None) -> dict[str, Any] | 
         "metric": describe_ref(ref), "object": level.subject if level else "", "text": text,
         "is_below": is_below,
     }  # fmt: skip
+
+
+def describe_brief(conditions: object, value: float | None, limit: float | None) -> str | None:
+    """Return the value of an alert and its limit: `143 > 100`; None without a single metric."""
+    when = conditions.get("when") if is_object(conditions) else None
+    metric = catalog.METRICS.get(str(when.get("metric"))) if is_object(when) else None
+    if not is_object(when) or metric is None or value is None or limit is None:
+        return None
+    unit = catalog.COUNT if when.get("stat") == "count" else metric.unit
+    shown = amounts.format_value(unit, value), amounts.format_amount(unit, limit)
+    return f"{shown[0]} {when.get('op')} {shown[1]}"

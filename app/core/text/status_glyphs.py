@@ -34,6 +34,7 @@ ALERTS: dict[str, StatusGlyph] = {
     "acknowledged": ("▲", "!", "acked", "warn"),
     "silenced": ("▽", "v", "quiet", "dim"),
     "resolved": ("✓", "+", "resolved", "well"),
+    "expired": ("✓", "+", "expired", "dim"),
 }
 """Alerts, by status."""
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.core import sla
-from app.core.rules import actions
+from app.core.rules import actions as rule_actions
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Storage, Usage
 from app.service import sla_metrics
@@ -234,12 +234,12 @@ async def create(
     call: Call, *, name: str, preset: str = "", value: Any = None, metric: str | None = None,
     template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
-    conditions: Any = None, notify: Sequence[str] = (),
+    conditions: Any = None, notify: Sequence[str] = (), actions: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Create an SLA rule from a preset, or from `conditions` of either form.
 
     `metric` belongs to `stays-below`. `notify` names the channels that are told of firing and
-    resolved alerts. Raise Conflict if the name exists.
+    resolved alerts; `actions` replace that. Raise Conflict if the name exists.
     """
     require_channels(call, notify, "Nothing was changed.")
     if wrong := find_name_error(name):
@@ -251,7 +251,9 @@ async def create(
         )
     else:
         values = _make_general_columns(conditions, severity)
-    values["actions"] = actions.set_channels({}, notify)
+    values["actions"] = (
+        rule_actions.set_channels({}, notify) if actions is None else _normalize_actions(actions)
+    )
 
     def create(c: Connection) -> None:
         if definitions.find_sla(c, name) is not None:
@@ -265,6 +267,13 @@ async def create(
 
     await call.db.write(create)
     return await show(call, name=name)
+
+
+def _normalize_actions(given: Any) -> Any:
+    try:
+        return rule_actions.normalize_actions(given)
+    except ValueError as error:
+        raise Usage(f"{error}. Nothing was changed.") from None
 
 
 async def set_(
@@ -301,7 +310,7 @@ async def set_(
             else _merge_general(row, {**asked, **match}, conditions, severity, enabled)
         )
         if channels is not None:
-            values["actions"] = actions.set_channels(row.actions, channels)
+            values["actions"] = rule_actions.set_channels(row.actions, channels)
         if definitions.count_sla_users(c, row.id)["pool"]:
             check_pool(name, values["conditions"])
         if values["conditions"] != row.conditions:

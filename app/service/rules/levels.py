@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -43,7 +44,9 @@ class LevelLog:
         return level is None or not 0 <= now - level.at < STEP
 
     def add(self, sla_id: int, level: Level, node: MetricNode) -> None:
-        """Add the level of a pass."""
+        """Add the level of a pass; an infinite value reaches no limit."""
+        if level.value is not None and not math.isfinite(level.value):
+            level = level._replace(value=None, is_below=True)
         self._latest[sla_id] = level
         trail = self._trails.setdefault(sla_id, deque(maxlen=KEPT))
         last = trail[-1] if trail else None

@@ -190,6 +190,7 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
             **(conditions.get("match") or {}),
         }
     args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
+    args |= {"actions": rule.facts["actions"]} if rule.facts.get("actions") else {}
     made = Request(
         "sla.create", {**args, "severity": rule.severity}, "Restored rule", object=rule.name
     )
@@ -202,24 +203,39 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
 def make_task_filter(row: Any, rules: RulesByName) -> str:
     """Return the filter for the tasks of a rule.
 
-    Raise NotApplicableError for a rule on a metric.
+    Raise NotApplicableError for a rule that is not about tasks, or whose tasks no filter selects.
     """
-    if rules[row.name].facts.get("metric"):
-        raise NotApplicableError(f"{row.name} is about Taskdeck itself, not about tasks.")
-    match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
+    facts = rules[row.name].facts
+    conditions = facts.get("conditions") or {}
+    scope, match = conditions.get("scope"), conditions.get("match") or {}
+    if facts.get("metric") or scope in ("host", "taskdeck"):
+        about = "the host" if scope == "host" else "Taskdeck itself"
+        raise NotApplicableError(f"{row.name} is about {about}, not about tasks.")
+    if scope == "pool" or match.get("pool") or match.get("schedule"):
+        raise NotApplicableError(f"{row.name} is about a pool or schedule; 5 filters tasks.")
     names = {"template": "template", "queue": "queue", "task": "name"}
     words = [
-        f"{name}:{_quote_word(str(match[key]))}" for key, name in names.items() if key in match
+        f"{name}:{_join_patterns(row.name, match[key], name)}"
+        for key, name in names.items()
+        if match.get(key)
     ]
-    return " ".join(
-        [
-            *words,
-            *(
-                f"tag:{_quote_word(f'{key}={value}')}"
-                for key, value in (match.get("tag") or {}).items()
-            ),
-        ]
-    )
+    tags = _list_tags(match.get("tag") or match.get("tags") or {})
+    return " ".join([*words, *(f"tag:{_quote_word(tag)}" for tag in tags)])
+
+
+def _join_patterns(rule: str, found: Any, name: str) -> str:
+    """Return patterns as a value of a filter: a name takes one, others several with commas."""
+    listed = [found] if isinstance(found, str) else [str(one) for one in found]
+    if any("[" in one for one in listed) or (name == "name" and len(listed) > 1):
+        raise NotApplicableError(f"{rule} selects tasks as no filter can; 5 filters tasks.")
+    return ",".join(map(_quote_word, listed))
+
+
+def _list_tags(found: Any) -> list[str]:
+    """Return tags as `key=value`; conditions keep them as typed: a table, a text, or a list."""
+    if isinstance(found, Mapping):
+        return [f"{key}={value}" for key, value in found.items()]
+    return [found] if isinstance(found, str) else [tag for one in found for tag in _list_tags(one)]
 
 
 def _quote_word(word: str) -> str:

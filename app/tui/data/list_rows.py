@@ -49,7 +49,7 @@ class RuleRow:
     """SLA rule: its name, its sentence, its severity and its state.
 
     `until` is the end of its silence in UNIX seconds. `has_no_data` is True if nothing was judged
-    yet. `facts` is the row of `sla.ls`.
+    yet. `level` is its value with its limit, if it compares one. `facts` is the row of `sla.ls`.
     """
 
     name: str
@@ -62,6 +62,7 @@ class RuleRow:
     late_count: int = 0
     last_late: float | None = None
     has_no_data: bool = False
+    level: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

@@ -1,17 +1,19 @@
-"""Rule page: the rule under the cursor, recent runs against its limit, and events.
+"""Rule page: the row under the cursor, its value against its limit, events and deliveries.
 
-The chart draws a dozen runs as points in a few lines, with a dotted line for the limit. Late and
-punctual runs differ in glyph as well as colour.
+The chart draws a dozen runs as points in a few lines, or the values of the last hour, with a dotted
+line for the limit. Late and punctual points differ in glyph as well as colour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from app.core.rules import amounts
 from app.core.text import units
 from app.core.text.sanitize import measure_width, pad
 from app.core.times import to_unix_or_none
+from app.tui.rows.alerts import OVER
 from app.tui.rows.rules import format_time_left
 from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
@@ -25,6 +27,18 @@ MAX_STEP = 4
 LABEL_CELLS = 16
 MIN_CHART_LINES = 2
 """Minimum lines of a chart."""
+LOW_DETAIL = 9
+"""Lines up to which the detail shows one line of its rule and one delivery."""
+MAX_SENTENCE_LINES = 3
+MAX_DELIVERIES = 4
+_BROKEN_BY: Mapping[str, Callable[[float, float], bool]] = {
+    ">": lambda value, limit: value > limit,
+    ">=": lambda value, limit: value >= limit,
+    "<": lambda value, limit: value < limit,
+    "<=": lambda value, limit: value <= limit,
+    "==": lambda value, limit: value == limit,
+    "!=": lambda value, limit: value != limit,
+}
 
 
 def build_alert_lines(
@@ -35,13 +49,21 @@ def build_alert_lines(
     text = look.sanitize(f"{found['object']}: {found['text']}")
     head = [[(f"  {look.cut(text, room - 3)}", "bold")]]
     if rule:
-        head.append([(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "")])
+        head += _wrap_sentence(_format_condition(rule), room, height, look)
+        head += _list_level(rule, found, room, look)
     events = _wrap_parts(
-        [*_list_events(found, now, look), *_list_past_spells(found.get("was", ()), now)], room
+        [
+            *_list_events(found, now, look),
+            *_list_past_spells(found.get("was", ()), now, "fired" if _is_general(rule) else ""),
+        ],
+        room,
     )
+    sent = _list_deliveries(list(reversed(found.get("deliveries", ()))), room, height, now, look)
     runs = [*found.get("runs", ()), *_make_ongoing_run(found, now)]
-    most = height - len(head) - len(events)
-    return [*head, *_draw_chart(runs, found.get("limit"), room, most, now, look), *events][:height]
+    most = height - len(head) - len(events) - len(sent)
+    return [*head, *_draw_runs(runs, found.get("limit"), room, most, now, look), *events, *sent][
+        :height
+    ]
 
 
 def build_rule_lines(
@@ -56,49 +78,156 @@ def build_rule_lines(
 
     An empty history means that none was received yet.
     """
-    head = [[(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "bold")]]
+    head = _wrap_sentence(_format_condition(rule), room, height, look, "bold")
     if rule.get("metric"):
         value = look.sanitize(f"now: {history.get('stands') or rule['stands']}")
         head.append([(f"  {look.cut(value, room - 3)}", "")])
-    facts = [
-        f"made {_format_stamp(rule['created_at'], now)}",
-        f"changed {_format_stamp(rule['updated_at'], now)}",
-    ]
-    facts += [_format_late(rule, now)] if rule.get("late") else ["no alerts ended in 24h"]
+    head += _list_level(
+        {**rule, "level": history.get("level") or rule.get("level")}, {}, room, look
+    )
+    is_short = _is_general(rule) and height < LOW_DETAIL
+    facts = (
+        []
+        if is_short
+        else [
+            f"made {_format_stamp(rule['created_at'], now)}",
+            f"changed {_format_stamp(rule['updated_at'], now)}",
+        ]
+    )
+    facts += (
+        [_format_late(rule, now)]
+        if rule.get("late")
+        else []
+        if is_short
+        else ["no alerts ended in 24h"]
+    )
     facts += [_format_silence(rule["silence"], now, look)] if rule.get("silence") else []
     facts += ["off: not checked"] if not rule["enabled"] else []
-    facts += map(look.sanitize, rule.get("does", ()))
-    events = _wrap_parts([*facts, *_list_past_spells(history.get("was", ()), now)], room)
-    return [
-        *head,
-        *_draw_chart(
-            history.get("runs", ()),
-            rule["limit"],
-            room,
-            height - len(head) - len(events),
-            now,
-            look,
-        ),
-        *events,
-    ][:height]
+    spells = _list_past_spells(history.get("was", ()), now, "fired" if _is_general(rule) else "")
+    events = _wrap_parts([*facts, *spells], room)[: 1 if is_short else None]
+    events += _list_actions(rule, room, height, look)
+    events += _list_deliveries(history.get("deliveries", ()), room, height, now, look)
+    most = height - len(head) - len(events)
+    chart = (
+        _draw_trail(history, room, most, now, look)
+        if _is_general(rule)
+        else _draw_runs(history.get("runs", ()), rule["limit"], room, most, now, look)
+    )
+    return [*head, *chart, *events][:height]
+
+
+def _is_general(rule: Mapping[str, Any] | None) -> bool:
+    """Return whether a rule has the general form."""
+    return "when" in ((rule or {}).get("conditions") or {})
 
 
 def _format_condition(rule: Mapping[str, Any]) -> str:
-    about = "" if rule.get("metric") or (rule["conditions"].get("match") or {}) else ": every task"
+    is_narrowed = rule.get("metric") or _is_general(rule)
+    about = "" if is_narrowed or (rule["conditions"].get("match") or {}) else ": every task"
     return f"rule: {rule['words']}{about}"
 
 
-def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[str]:
-    """Return the periods in which a metric was too high, latest first.
+def _wrap_sentence(
+    text: str, room: int, height: int, look: Look, style: str = ""
+) -> list[DetailLine]:
+    """Return a sentence in as many lines as a detail box of this height has for it."""
+    most = 1 if height < LOW_DETAIL else MAX_SENTENCE_LINES
+    lines = wrap_text(look.sanitize(text), room - 3)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], look.cut(" ".join(lines[most - 1 :]), room - 3)]
+    return [[(f"  {line}", style)] for line in lines]
+
+
+def _list_level(
+    rule: Mapping[str, Any], alert: Mapping[str, Any], room: int, look: Look
+) -> list[DetailLine]:
+    """Return the value of a rule now; for an alert, only if it is the value of its object."""
+    level = rule.get("level")
+    if not level or not rule["enabled"]:
+        return []
+    about = level["object"]
+    if alert and (alert["status"] in OVER or about != alert["object"]):
+        return []
+    who = "" if alert or about in ("", "host", "taskdeck") else f", {about}"
+    text = look.sanitize(f"now: {level['metric']} {level['text']}{who}")
+    return [[(f"  {look.cut(text, room - 3)}", "")]]
+
+
+def _list_actions(rule: Mapping[str, Any], room: int, height: int, look: Look) -> list[DetailLine]:
+    """Return the actions of a rule as one line, or several if there is room."""
+    does = [look.sanitize(str(text)) for text in rule.get("does") or ()]
+    if not does:
+        return []
+    if height < LOW_DETAIL:
+        return [[(f"  {look.cut(f'does {does[0]}', room - 20)}", "dim"),
+                 (f" and {len(does) - 1} more" if len(does) > 1 else "", "dim")]]  # fmt: skip
+    return _wrap_parts([f"does {does[0]}", *does[1:]], room)
+
+
+# --- deliveries ---
+
+
+def _list_deliveries(
+    rows: Sequence[Mapping[str, Any]], room: int, height: int, now: float, look: Look
+) -> list[DetailLine]:
+    """Return lines about the latest deliveries, newest first."""
+    most = 1 if height < LOW_DETAIL else MAX_DELIVERIES
+    lines = [
+        [
+            (f"  {_format_stamp(row['created_at'], now)} ", "dim"),
+            _cut_span(_format_delivery(row, now, look), room - 20, look),
+        ]
+        for row in rows[:most]
+    ]
+    if len(rows) > most and lines:
+        lines[-1].append((f"   {len(rows) - most} earlier", "dim"))
+    return lines
+
+
+def _cut_span(span: Span, room: int, look: Look) -> Span:
+    return look.cut(span[0], room), span[1]
+
+
+def _format_delivery(row: Mapping[str, Any], now: float, look: Look) -> Span:
+    """Return a delivery in words: `firing: ops failing, attempt 3, next 10:20: refused`."""
+    attempts, status = row["attempts"], str(row["status"])
+    word, style = _DELIVERY_WORDS.get(status, (status, ""))
+    if status == "pending":
+        next_at = to_unix_or_none(row["next_at"])
+        when = f", next {_format_stamp(row['next_at'], now)}" if next_at and next_at > now else ""
+        word, style = (f"failing, attempt {attempts}{when}", "broken") if attempts else (
+            f"waits{when.replace('next', 'until')}" if when else "on its way", "dim"
+        )  # fmt: skip
+    elif attempts > 1:
+        word += f" after {attempts} attempts"
+    why = f": {row['last_error']}" if row.get("last_error") and status != "sent" else ""
+    text = f"{row['event']}: {row['target']} {word}{why}"
+    return look.sanitize(text), style
+
+
+_DELIVERY_WORDS = {
+    "sent": ("sent", "well"),
+    "given_up": ("given up", "broken"),
+    "skipped": ("not needed", "dim"),
+    "dry_run": ("dry run", "dim"),
+}
+
+
+# --- events ---
+
+
+def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float, word: str = "") -> list[str]:
+    """Return the periods of past alerts, or in which a metric was too high, latest first.
 
     Example: `too high 10:15 to 10:20`.
     """
+    word = word or "too high"
     lines = [
         (_format_stamp(spell["since"], now), _format_stamp(spell["until"], now))
         for spell in reversed(spells)
     ]
     return [
-        f"too high {since}" if since == until else f"too high {since} to {until}"
+        f"{word} {since}" if since == until else f"{word} {since} to {until}"
         for since, until in lines
     ]
 
@@ -131,12 +260,12 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
     moments = [
         (task.get("created_at"), "submitted"), (task.get("not_before"), "may start"),
         (task.get("first_start"), "started"),
-        (found["since"], "limit reached, fires" if found.get("rule") else "fires"),
-        (found.get("acknowledged_at"),
-        f"acknowledged by {look.sanitize(found.get('acknowledged_by') or '')}"),
+        (found["since"], "limit reached, fires" if found.get("rule")
+         and not _is_general(found["rule"]) else "fires"),
+        (found.get("acknowledged_at"), _format_acknowledgement(found, look)),
         (task.get("ended_at"), str(task.get("status") or "").replace("_", " ")),
-        (found.get("resolved_at"), "resolved"),
-        *(_describe_delivery(one, look) for one in found.get("deliveries", ()) if one["log"]),
+        (found.get("resolved_at"),
+         "expired" if found.get("status") == "expired" else "resolved"),
     ]  # fmt: skip
     known = sorted((at, words) for at, words in moments if at)
     lines = [f"{_format_stamp(at, now)} {words}" for at, words in known]
@@ -150,13 +279,9 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
     return lines
 
 
-def _describe_delivery(delivery: Mapping[str, Any], look: Look) -> tuple[str, str]:
-    """Return the time of the last attempt, and what became of it."""
-    last = delivery["log"][-1]
-    target = look.sanitize(delivery["target"])
-    if last["error"] is None:
-        return last["at"], f"{delivery['event']} sent to {target}"
-    return last["at"], f"{delivery['event']} not sent to {target}: {look.sanitize(last['error'])}"
+def _format_acknowledgement(found: Mapping[str, Any], look: Look) -> str:
+    note = f": {look.sanitize(found['note'])}" if found.get("note") else ""
+    return f"acknowledged by {look.sanitize(found.get('acknowledged_by') or '')}{note}"
 
 
 def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:
@@ -172,7 +297,7 @@ def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:
 
 def _make_ongoing_run(found: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
     """Return the alert's own task as a last run while it is open."""
-    if found["status"] == "resolved" or found.get("value") is None or not found.get("task"):
+    if found["status"] in OVER or found.get("value") is None or not found.get("task"):
         return []
     return [{"at": None, "value": found["value"], "late": True, "now": True}]
 
@@ -180,7 +305,29 @@ def _make_ongoing_run(found: Mapping[str, Any], now: float) -> list[dict[str, An
 # --- chart ---
 
 
-def _draw_chart(
+class _Scale(NamedTuple):
+    """Vertical scale of a chart: limit, greatest value, lines, and how a value is written."""
+
+    limit: float
+    top: float
+    lines: int
+    show: Callable[[float], str]
+
+    @property
+    def cells(self) -> int:
+        """Cells of the labels with a blank behind them."""
+        labels = (self.show(self.limit), self.show(self.top))
+        return max(SCALE_CELLS, *(measure_width(label) + 1 for label in labels))
+
+    def find_line(self, value: float | None) -> int:
+        """Return the line of a value, 0 at the top; -1 for no value."""
+        if value is None:
+            return -1
+        place = round((1 - value / self.top) * (self.lines - 1))
+        return max(0, min(self.lines - 1, place))
+
+
+def _draw_runs(
     runs: Sequence[Mapping[str, Any]],
     limit: float | None,
     room: int,
@@ -195,28 +342,68 @@ def _draw_chart(
     step = MAX_STEP if MAX_STEP * len(runs) <= room - SCALE_CELLS - LABEL_CELLS - 6 else 2
     shown = runs[-((room - SCALE_CELLS - LABEL_CELLS - 6) // step) :]
     top = max(limit, *(run["value"] for run in shown)) or 1.0
-    rows = [_find_chart_row(value, top, plot) for value in (run["value"] for run in shown)]
-    at = _find_chart_row(limit, top, plot)
-    lines = [
-        _draw_chart_line(y, shown, rows, at, limit, top, step, plot, look) for y in range(plot)
+    scale = _Scale(limit, top, plot, units.format_age)
+    count = sum(bool(run["at"]) for run in shown)
+    label = f"{count} run{'s' if count != 1 else ''}"
+    return [
+        *_draw_points(shown, scale, step, look),
+        _draw_axis(shown, scale, step, label, now, look),
     ]
-    return [*lines, _draw_axis(shown, step, now, look)]
 
 
-def _find_chart_row(value: float, top: float, plot: int) -> int:
-    """Return the line of a value, 0 at the top."""
-    return max(0, min(plot - 1, round((1 - value / top) * (plot - 1))))
+def _draw_trail(
+    history: Mapping[str, Any], room: int, height: int, now: float, look: Look
+) -> list[DetailLine]:
+    """Draw the values of the last hour against the limit; nothing without space or data."""
+    level, plot = history.get("level"), height - 1
+    trail = [(at, value) for at, value in history.get("trail") or ()]
+    trail += [(now, level["value"])] if level and level["value"] is not None else []
+    known = [value for _, value in trail if value is not None]
+    if not level or level["limit"] is None or plot < MIN_CHART_LINES or len(known) < 2:
+        return []
+    limit, unit = level["limit"], level["unit"]
+    scale = _Scale(
+        limit, max(limit, *known) or 1.0, plot, lambda value: amounts.format_value(unit, value)
+    )
+    points = _group_points(trail, level["op"], limit, room - scale.cells - LABEL_CELLS - 6)
+    points[-1]["now"] = level["value"] is not None
+    label = f"last {units.format_age(max(60.0, now - trail[0][0]))}"
+    return [*_draw_points(points, scale, 1, look), _draw_axis(points, scale, 1, label, now, look)]
+
+
+def _group_points(
+    trail: Sequence[tuple[float, float | None]], op: str, limit: float, room: int
+) -> list[dict[str, Any]]:
+    """Return at most `room` points, each the worst value of its part of the trail."""
+    size = max(1, -(-len(trail) // max(1, room)))
+    points: list[dict[str, Any]] = []
+    for first in range(0, len(trail), size):
+        part = trail[first : first + size]
+        values = [value for _, value in part if value is not None]
+        pick = min if op in ("<", "<=") else max
+        value = pick(values) if values else None
+        late = value is not None and _BROKEN_BY[op](value, limit)
+        points.append({"at": part[0][0], "value": value, "late": late})
+    return points
+
+
+def _draw_points(
+    shown: Sequence[Mapping[str, Any]], scale: _Scale, step: int, look: Look
+) -> list[DetailLine]:
+    rows = [scale.find_line(run["value"]) for run in shown]
+    return [_draw_chart_line(y, shown, rows, scale, step, look) for y in range(scale.lines)]
 
 
 def _draw_chart_line(
-    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float,
-    top: float, step: int, plot: int,
+    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], scale: _Scale, step: int,
     look: Look,
 ) -> DetailLine:  # fmt: skip
-    scale = {limit_row: units.format_age(limit)} | (
-        {} if limit_row == 0 else {0: units.format_age(top)}
+    limit_row = scale.find_line(scale.limit)
+    labels = {limit_row: scale.show(scale.limit)} | (
+        {} if limit_row == 0 else {0: scale.show(scale.top)}
     )
-    line: DetailLine = [(f"  {scale.get(y, ''):>{SCALE_CELLS - 1}} {look.adapt_text('│')}", "dim")]
+    axis = look.adapt_text("│")
+    line: DetailLine = [(f"  {labels.get(y, ''):>{scale.cells - 1}} {axis}", "dim")]
     ground = look.adapt_text("· ") * step if y == limit_row else " " * (step * 2)
     for run, row in zip(runs, rows, strict=True):
         if row != y:
@@ -224,33 +411,29 @@ def _draw_chart_line(
             continue
         mark = look.adapt_text("●" if run["late"] else "○")
         line += [(ground[: step - 1], "dim"), (mark, "late" if run["late"] else "")]
-    return [*line, (_format_chart_label(y, runs, rows, limit_row, limit), "dim")]
+    return [*line, (_format_chart_label(y, runs, rows, limit_row, scale), "dim")]
 
 
 def _format_chart_label(
-    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, limit: float
+    y: int, runs: Sequence[Mapping[str, Any]], rows: Sequence[int], limit_row: int, scale: _Scale
 ) -> str:
-    last = (
-        f" {units.format_age(runs[-1]['value'])} now"
-        if runs[-1].get("now") and rows[-1] == y
-        else ""
-    )
-    return last or (f" limit {units.format_age(limit)}" if y == limit_row else "")
+    is_last = runs[-1].get("now") and rows[-1] == y
+    last = f" {scale.show(runs[-1]['value'])} now" if is_last else ""
+    return last or (f" limit {scale.show(scale.limit)}" if y == limit_row else "")
 
 
-def _draw_axis(runs: Sequence[Mapping[str, Any]], step: int, now: float, look: Look) -> DetailLine:
-    """Return the axis with the times of the first and last run."""
+def _draw_axis(
+    runs: Sequence[Mapping[str, Any]], scale: _Scale, step: int, label: str, now: float, look: Look
+) -> DetailLine:
+    """Return the axis with the times of the first and last point."""
     dated = [run for run in runs if run["at"]]
-    count = f"{len(dated)} run{'s' if len(dated) != 1 else ''}"
-    first, last = (_format_stamp(dated[n]["at"], now) for n in (0, -1)) if dated else ("", "")
+    first, last = (_format_point(dated[n]["at"], now) for n in (0, -1)) if dated else ("", "")
     end = "now" if runs[-1].get("now") else last
     room = step * len(runs) - measure_width(first) - 1
-    return [
-        (
-            (
-                f"  {'':{SCALE_CELLS - 1}} {look.adapt_text('└')}"
-                f" {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}   {count}"
-            ),
-            "dim",
-        )
-    ]
+    corner = f"  {'':{scale.cells - 1}} {look.adapt_text('└')}"
+    times = f" {pad(first, measure_width(first))}{end:>{max(len(end) + 1, room)}}"
+    return [(f"{corner}{times}   {label}", "dim")]
+
+
+def _format_point(at: str | float, now: float) -> str:
+    return format_wall_time(at, now) if isinstance(at, float) else _format_stamp(str(at), now)

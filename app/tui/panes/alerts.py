@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.core.board import MAX_ALERTS, Board
-from app.tui.rows.alerts import ALERT_SECTION
+from app.tui.rows.alerts import ALERT_SECTION, OVER
 from app.tui.widgets.table import NO_MATCH, Table
 
 _FIRST_RULE = "taskdeck sla create encode-on-time --template encode --finishes-within 45m"
@@ -32,7 +32,7 @@ class AlertsPane(Table):
 
     def show_board(self, board: Board) -> None:
         view = self.views[0]
-        count = sum(alert.status != "resolved" for alert in board.alerts)
+        count = sum(alert.status not in OVER for alert in board.alerts)
         view.title = (
             f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}"
             if board.at

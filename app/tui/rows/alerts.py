@@ -19,6 +19,8 @@ _WIDE = (
     TableColumn("STATE", 17, gap=2),
 )
 NARROW_WHY = 34
+OVER = ("resolved", "expired")
+"""Statuses of alerts that are not open any more."""
 _NARROW = (
     TableColumn("", 1, gap=0),
     TableColumn("", 4),
@@ -63,7 +65,7 @@ def make_state_cell(alert: AlertEntry, now: float, look: Look) -> Cell:
     sign = ALERTS.get(alert.status, UNKNOWN)
     if alert.status == "acknowledged":
         return Cell(f"{sign.word} {look.sanitize(alert.by or '')}".rstrip())
-    if alert.status == "resolved" and alert.resolved_at is not None:
+    if alert.status in OVER and alert.resolved_at is not None:
         return Cell(f"{sign.word} {units.format_age(now - alert.resolved_at)}", "dim")
     if alert.status == "silenced" and alert.until is not None:
         return Cell(f"{sign.word} {format_time_left(alert.until, now)}", "dim")
@@ -77,7 +79,7 @@ def format_time_left(until: float, now: float) -> str:
 
 def make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     """Return the cells of an alert on a wide terminal."""
-    quiet = "dim" if alert.status in ("resolved", "silenced") else ""
+    quiet = "dim" if alert.status in (*OVER, "silenced") else ""
     return (
         *make_head_cells(alert, look),
         Cell(look.sanitize(alert.object), quiet),
@@ -96,7 +98,7 @@ def format_why(alert: AlertEntry) -> str:
 
 def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     """Return the cells of an alert on a narrow terminal."""
-    quiet = "dim" if alert.status in ("resolved", "silenced") else ""
+    quiet = "dim" if alert.status in (*OVER, "silenced") else ""
     return (
         *make_head_cells(alert, look),
         Cell(look.sanitize(format_why(alert)), quiet),

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.core.board import AlertEntry
+from app.core.rules import amounts
 from app.core.text import units
 from app.core.times import to_unix_or_none
 from app.tui.data.list_rows import RuleRow
-from app.tui.rows.alerts import SEVERITIES, format_time_left, make_head_cells, make_state_cell
+from app.tui.rows.alerts import OVER, SEVERITIES, format_time_left, make_head_cells, make_state_cell
 from app.tui.style import ALERTS, Look
 from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
@@ -23,15 +24,24 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
         found.get("acknowledged", 0),
         to_unix_or_none(silence["until"]) if silence else None, row.get("late") or 0,
         to_unix_or_none(row.get("last_late")),
-        row["state"] == "no data", row,
+        row["state"] == "no data", _format_level(row.get("level")), row,
     )  # fmt: skip
+
+
+def _format_level(level: Mapping[str, Any] | None) -> str:
+    """Return the value of a rule and its limit as a cell: `143 / 100`."""
+    if not level or level["value"] is None:
+        return ""
+    limit = level["limit"]
+    bound = "" if limit is None else f" / {amounts.format_amount(level['unit'], limit)}"
+    return f"{amounts.format_value(level['unit'], level['value'])}{bound}"
 
 
 def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
     """Return the row of an `alert.ls` answer."""
     return AlertEntry(
         row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"],
-        row["short"], to_unix_or_none(row["since"]) or 0.0,
+        row.get("brief") or row["short"], to_unix_or_none(row["since"]) or 0.0,
         row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"),
         to_unix_or_none(row.get("resolved_at")),
         to_unix_or_none(row.get("silenced_until")),
@@ -85,7 +95,7 @@ def _make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
 
 
 def _get_style(alert: AlertEntry) -> str:
-    return "dim" if alert.status in ("resolved", "silenced") else ""
+    return "dim" if alert.status in (*OVER, "silenced") else ""
 
 
 def _make_object_cell(alert: AlertEntry, look: Look) -> Cell:
@@ -102,6 +112,7 @@ ALERT_SECTION = TableSection(
 _RULE_WIDE = (
     TableColumn("", 22, 40, gap=0, fits=True),
     TableColumn("RULE", 40, grow=1, floor=20, gap=2),
+    TableColumn("NOW / LIMIT", 13, 18, fits=True, gap=2, drop=1),
     TableColumn("", 4),
     TableColumn("STATE", 28, gap=2),
 )
@@ -125,6 +136,11 @@ def _make_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
     )
 
 
+def _make_wide_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
+    name, words, *others = _make_rule_cells(rule, look, now)
+    return (name, words, Cell(rule.level, "" if rule.enabled else "dim"), *others)
+
+
 def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
     """Return the state, such as `off`, `quiet 5h`, `firing 2`, `acked 1`, `ok, late 9h ago`."""
     if not rule.enabled:
@@ -144,5 +160,5 @@ def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
 
 
 RULE_SECTION = TableSection(
-    "rules", TableGrid(_RULE_WIDE, _make_rule_cells), TableGrid(_RULE_NARROW, _make_rule_cells)
+    "rules", TableGrid(_RULE_WIDE, _make_wide_rule_cells), TableGrid(_RULE_NARROW, _make_rule_cells)
 )

@@ -22,6 +22,7 @@ from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.data.list_rows import RuleRow
 from app.tui.pages.rule import build_alert_lines, build_rule_lines
+from app.tui.rows.alerts import OVER
 from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, make_alert_line, make_rule_row
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
@@ -43,10 +44,12 @@ LIMIT = 500
 """Maximum number of alerts listed; more are only counted."""
 RESOLVED_SINCE = "24h"
 """Age of the resolved alerts that `f` includes."""
+LEVEL_SECONDS = 5
+"""Seconds between two readings while rules have values, which change without a write."""
 DETAIL_DELAY = 0.08
 """Seconds the cursor must rest on a row before its details are requested."""
-FLAT, LOW, TALL = 16, 22, 36
-"""Heights in lines: up to FLAT no detail box, below LOW a short one, from TALL a tall one."""
+FLAT, LOW, TALL, VAST = 16, 22, 36, 46
+"""Heights in lines: up to FLAT no detail box, below LOW a short one, from TALL and VAST more."""
 
 
 class AlertsTable(Table):
@@ -89,6 +92,7 @@ class AlertsScreen(ListScreen):
         #counts { height: 1; width: 1fr; }
         #detail { height: 9; width: 1fr; }
         &.-tall #detail { height: 14; }
+        &.-vast #detail { height: 20; }
         &.-low #detail { height: 4; }
         &.-flat #detail { display: none; }
     }
@@ -115,6 +119,7 @@ class AlertsScreen(ListScreen):
         self._loaded = False
         self._details: Mapping[str, Any] = {}
         self._details_key = ""
+        self._ticks = 0
         self._timer: Timer | None = None
 
     # Widgets
@@ -136,7 +141,8 @@ class AlertsScreen(ListScreen):
         height = self.app.size.height
         self.set_class(height <= FLAT, "-flat")
         self.set_class(FLAT < height < LOW, "-low")
-        self.set_class(height >= TALL, "-tall")
+        self.set_class(TALL <= height < VAST, "-tall")
+        self.set_class(height >= VAST, "-vast")
         super().on_resize()
 
     def collect_facts(self, row: Any) -> Mapping[str, Any]:
@@ -167,7 +173,7 @@ class AlertsScreen(ListScreen):
         }
 
     def list_values(self) -> Mapping[str, Sequence[str]]:
-        states = ("firing", "acknowledged", "silenced", "resolved", "ok", "off")
+        states = ("firing", "acknowledged", "silenced", "resolved", "expired", "ok", "off")
         return {
             "rule": list(self.rules),
             "severity": ("critical", "warning", "info"),
@@ -181,7 +187,7 @@ class AlertsScreen(ListScreen):
             return [*list_marked_alert_hints(marked, self._has_rule), MARK_HINT, new]
         if isinstance(row, RuleRow):
             hint = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
-            tasks = [] if row.facts.get("metric") else [KeyHint("↵", "its tasks", "enter", 1)]
+            tasks = [KeyHint("↵", "its tasks", "enter", 1)] if self._has_tasks(row) else []
             return [
                 *tasks,
                 KeyHint("e", "edit", "e", 2),
@@ -205,6 +211,13 @@ class AlertsScreen(ListScreen):
             edit = [KeyHint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
             return [*ack, *silence, *task, new, *edit, *self._list_rare_hints()]
         return [new, *self._list_rare_hints()]
+
+    def _has_tasks(self, row: RuleRow) -> bool:
+        try:
+            action_rules.make_task_filter(row, self.rules)
+        except NotApplicableError:
+            return False
+        return True
 
     def _has_rule(self, row: Any) -> bool:
         return isinstance(row, RuleRow) or row.sla in self.rules
@@ -247,7 +260,7 @@ class AlertsScreen(ListScreen):
 
     def _format_total(self) -> str:
         """Return the number of open alerts, with `+` if the list was cut."""
-        count = sum(alert.status != "resolved" for alert in self.alerts)
+        count = sum(alert.status not in OVER for alert in self.alerts)
         return f"{count:,}+" if len(self.alerts) >= LIMIT else f"{count:,}"
 
     def _format_empty_text(self) -> str:
@@ -274,7 +287,7 @@ class AlertsScreen(ListScreen):
             (f" {units.format_count(n)} {word} ", styles[word] if n else "dim")
             for word, n in counts.items()
         ]
-        over = sum(alert.status == "resolved" for alert in self.alerts)
+        over = sum(alert.status in OVER for alert in self.alerts)
         off = sum(not row.enabled for row in self.rules.values())
         more = (
             [(f" {units.format_count(over)} resolved in {RESOLVED_SINCE} ", "dim")]
@@ -331,7 +344,12 @@ class AlertsScreen(ListScreen):
             self.show_detail()
             if self._details.get("metric"):  # a metric changes without a database write
                 self._request_details()
-            if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):
+            self._ticks += 1
+            if (
+                self._ticks % LEVEL_SECONDS == 0
+                and any(row.level for row in self.rules.values())
+                or any(alert.until is not None and alert.until <= self.now for alert in self.alerts)
+            ):
                 self.reread()
 
     # Actions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -15,7 +16,6 @@ from app.tui.actions import rules as action_rules
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import RuleRow
-from app.tui.pages.rule import build_alert_lines
 from app.tui.rows.alerts import make_narrow_cells
 from app.tui.rows.rules import make_rule_row
 from app.tui.screens.alerts import AlertsScreen
@@ -24,6 +24,7 @@ from app.tui.screens.edit_form import EditScreen
 from app.tui.screens.rule_form import SilenceScreen
 from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
+from tests.tui import fake_home
 from tests.tui.boards import NOW
 from tests.tui.fake_runtime import UUID, FakeRuntime, make_deck, read_screen_line, wait_until
 from tests.tui.screen_text import read_screen_lines, read_screen_text
@@ -806,20 +807,121 @@ async def test_read_only_mode_refuses_every_change(key: str):
         assert isinstance(app.screen, AlertsScreen)
 
 
-def test_an_alert_shows_what_was_sent_where() -> None:
-    found = {
-        "object": "#1 etl", "text": "late", "status": "firing", "since": "2026-11-25T10:00:00Z",
-        "deliveries": [
-            {"event": "firing", "target": "ops", "log": [
-                {"at": "2026-11-25T10:00:01.000000Z", "error": None}]},
-            {"event": "firing", "target": "chat", "log": [
-                {"at": "2026-11-25T10:00:02.000000Z", "error": "no \x1bconnection"}]},
-            {"event": "firing", "target": "waits", "log": []},
-        ],
+# --- rules of the general form
+
+
+def make_general_deck(folder: Path, **table: Any) -> tuple[FakeRuntime, TaskdeckApp]:
+    found = fake_home.make_rules_home(folder, **table)
+    return found, make_deck(found)
+
+
+async def go_to_rule(pilot: Pilot[Any], screen: AlertsScreen, name: str) -> None:
+    screen.table.go_to_row(f"rule:{name}")
+    await wait_until(pilot, lambda: screen._details_key == f"rule:{name}")
+
+
+async def test_a_rule_of_conditions_shows_its_value_against_the_limit(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        await go_to_rule(pilot, screen, "media-long")
+        text = read_screen_text(app)
+        assert "143 / 100" in text
+        assert "rule: queue media: queued tasks over 100 for 1m" in text
+        assert "now: queued tasks 143, limit 100, queue media" in text
+        assert "limit 100" in text and "143 now" in text
+        assert "fired 04:42 to 05:42" in text
+        assert "too high" not in text and "every task" not in screen_detail(app)
+
+
+def screen_detail(app: TaskdeckApp) -> str:
+    """Return the lines of the detail box."""
+    lines = read_screen_lines(app)
+    first = max(n for n, line in enumerate(lines) if line.startswith("─ "))
+    return "\n".join(lines[first:])
+
+
+async def test_a_rule_shows_its_actions_and_latest_deliveries(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        await go_to_rule(pilot, screen, "media-long")
+        text = read_screen_text(app)
+        assert "does firing: notify ops   firing: notify chat, after 10m, every 1h" in text
+        assert "firing: chat failing, attempt 3, next 10:52: HTTP 503" in text
+        assert "resolved: ops sent after 2 attempts" in text
+        assert "firing: ops given up after 9 attempts: no such host" in text
+
+
+async def test_an_alert_shows_its_note_and_deliveries(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_alerts_screen(pilot, app)
+        await wait_until(pilot, lambda: "the encoder is being replaced" in read_screen_text(app))
+        text = read_screen_text(app)
+        assert "10:33 acknowledged by ann: the encoder is being replaced" in text
+        assert "now: queued tasks 143, limit 100" in text
+        assert "HTTP 503   3 earlier" in text
+
+
+async def test_enter_lists_the_tasks_of_a_rule_by_its_patterns(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        await go_to_rule(pilot, screen, "disk-low")
+        assert "its tasks" not in read_screen_text(app)
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "disk-low is about the host" in read_screen_text(app))
+        await go_to_rule(pilot, screen, "etl-by-six")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "name:nightly-*" in read_screen_text(app))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ({"match": {"queue": ["gpu", "cpu*"]}}, "queue:gpu,cpu*"),
+        ({"match": {"tags": ["team=ml", {"host": "big one"}]}}, 'tag:team=ml tag:"host=big one"'),
+        ({"match": {"task": ["a", "b"]}}, None),
+        ({"match": {"task": "[ab]c"}}, None),
+        ({"scope": "pool"}, None),
+        ({"match": {"schedule": "nightly"}}, None),
+    ],
+)
+def test_a_filter_selects_the_tasks_of_a_rule_or_is_refused(conditions: Any, words: str | None):
+    row = make_rule_row(make_rule_answer("r", conditions={"scope": "instance", **conditions}))
+    if words is None:
+        with pytest.raises(NotApplicableError):
+            action_rules.make_task_filter(row, {"r": row})
+    else:
+        assert action_rules.make_task_filter(row, {"r": row}) == words
+
+
+def test_deleting_a_rule_of_conditions_is_undone_with_its_actions():
+    conditions = {"scope": "queue", "when": {"metric": "queue.depth", "op": ">", "value": 1}}
+    does = [{"on": "firing", "notify": "ops"}]
+    row = make_rule_row(make_rule_answer("r", conditions=conditions, actions=does, limit=None))
+    (request,) = action_rules.delete_rules([row])
+    (undo,) = request.undo
+    assert undo.args == {
+        "name": "r", "conditions": conditions, "actions": does, "severity": "warning",
     }  # fmt: skip
 
-    lines = build_alert_lines(found, 200, 10, NOW, Look())
 
-    text = "\n".join("".join(text for text, _ in line) for line in lines)
-    assert "firing sent to ops" in text and "firing not sent to chat: no ␛connection" in text
-    assert "waits" not in text
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 17)])
+async def test_hostile_names_and_errors_stay_text(tmp_path: Path, size: tuple[int, int]):
+    bad = HOSTILE_TEXT
+    rule = fake_home.GENERAL_RULES[0] | {"words": bad, "does": [bad, bad]}
+    level = fake_home._LEVEL | {"object": bad, "metric": bad, "text": bad}
+    sent = [fake_home.DELIVERIES[0] | {"target": bad, "last_error": bad, "event": bad}]
+    history = {"name": "", "level": level, "trail": [], "runs": [], "was": [], "deliveries": sent}
+    alert = fake_home.GENERAL_ALERTS[0] | {"object": bad, "text": bad, "note": bad, "brief": bad}
+    _, app = make_general_deck(
+        tmp_path, sla_ls=[rule | {"level": level}], sla_history=history, alert_ls=[alert],
+        alert_show=alert | {"rule": rule, "task": None, "deliveries": sent},
+    )  # fmt: skip
+    async with app.run_test(size=size) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        assert not find_control_characters(app)
+        await go_to_rule(pilot, screen, "media-long")
+        assert not find_control_characters(app)
