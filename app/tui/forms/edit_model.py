@@ -18,6 +18,7 @@ from app.core import metrics
 from app.core.text import units
 from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.tui.actions.tasks import Request
+from app.tui.forms import rule_model
 
 NO_LIMIT = ("none", "no limit", "-")
 MAX_DESCRIBED = 2
@@ -355,7 +356,45 @@ RULE = EditKind(
     first="value",
     check=_check_metric_filters,
 )
-NEW_RULE = EditKind("sla", (NAME, *RULE.slots[:-1]), first="name", check=_check_metric_filters)
+
+
+def _parse_new_limit(word: str, what: str) -> str:
+    """Parse the limit of a new rule, which may be of a preset of conditions."""
+    if what in rule_model.PRESETS:
+        return rule_model.check_value(what, word)
+    return _parse_rule_limit(word, what)
+
+
+def _parse_wait(word: str) -> str:
+    units.parse_duration(word)
+    return word
+
+
+def _check_new_rule(sheet: EditSheet) -> list[str]:
+    return [*rule_model.find_faults(sheet), *_check_metric_filters(sheet)]
+
+
+_PRESET = replace(RULE.slots[0], size=58, options=(*PRESETS, *rule_model.list_choices()))
+_WAIT = EditField("wait", "For", _parse_wait, to_text, "--for", size=8, blank=True)
+_POOL = EditField("pool", "Pool", str, to_text, "--pool", widget="pick", size=24, blank=True)
+_SCHEDULE = EditField(
+    "schedule", "Schedule", str, to_text, "--schedule", widget="pick", size=24, blank=True
+)
+NEW_RULE = EditKind(
+    "sla",
+    (
+        NAME,
+        _PRESET,
+        replace(RULE.slots[1], parse=_parse_new_limit, needed=False),
+        _WAIT,
+        *RULE.slots[2:6],
+        _POOL,
+        _SCHEDULE,
+        RULE.slots[6],
+    ),
+    first="name",
+    check=_check_new_rule,
+)
 SILENCE = EditKind(
     "silence",
     (
@@ -500,7 +539,11 @@ def build_save_requests(sheet: EditSheet) -> list[Request]:
 def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     word, called = sheet.kind.word, changes["name"]
     about = f"{_name_kind(word)} {called}"
-    args = _to_verb_args({key: value for key, value in changes.items() if value != ""})
+    args = (
+        rule_model.to_verb_args(sheet, changes)
+        if sheet.kind is NEW_RULE and rule_model.is_preset(sheet)
+        else _to_verb_args({key: value for key, value in changes.items() if value != ""})
+    )
     return Request(
         f"{word}.create",
         args,
@@ -666,6 +709,8 @@ def build_commands(sheet: EditSheet) -> list[list[str]]:
 
 
 def _build_option(sheet: EditSheet, edit_field: EditField, value: Any) -> list[str]:
+    if edit_field.name in ("preset", "value", "wait") and rule_model.is_preset(sheet):
+        return rule_model.list_options(sheet) if edit_field.name == "preset" else []
     if edit_field.name in ("preset", "value"):
         what = sheet.get_text(sheet.find_field("preset"))
         shown = (

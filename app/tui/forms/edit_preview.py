@@ -12,6 +12,7 @@ from app.core import metrics
 from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
 from app.core.text.sanitize import sanitize
+from app.tui.forms import rule_model
 from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, EditSheet
 from app.tui.forms.schedule_model import EXPRESSION_HINTS, NEW_SCHEDULE, SCHEDULE
 from db.states import ENDED
@@ -41,6 +42,8 @@ def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     """
     if sheet.kind in (SCHEDULE, NEW_SCHEDULE) and name == "expression":
         return EXPRESSION_HINTS.get(sheet.get_text(sheet.find_field("kind")), "")
+    if sheet.kind is NEW_RULE and name in ("value", "wait") and rule_model.is_preset(sheet):
+        return rule_model.get_hint(sheet, name)
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
         return (
             _LIMITS[metrics.get_unit(metric)]
@@ -298,6 +301,10 @@ def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
 
 
 def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+    if rule_model.is_preset(sheet):
+        sentence = rule_model.describe(sheet)
+        yield f"{sentence[:1].upper()}{sentence[1:]}."
+        return
     yield (
         _describe_metric_rule(sheet, metric)
         if (metric := _get_metric(sheet))

@@ -87,10 +87,8 @@ class EditSource:
         if self.kind.word == "queue":
             return {"pool": _read_names(client, "pool")}
         if self.kind.word in ("sla", "schedule"):
-            return {
-                "template": _read_names(client, "template"),
-                "queue": _read_names(client, "queue"),
-            }
+            more = ("pool", "schedule") if self.kind is NEW_RULE else ()
+            return {kind: _read_names(client, kind) for kind in ("template", "queue", *more)}
         return {}
 
 
@@ -114,8 +112,10 @@ def _convert_row(row: SourceRow) -> dict[str, Any]:
 def convert_rule(row: SourceRow) -> dict[str, Any]:
     """Return a rule of `sla.ls`, keyed by the form's field names.
 
-    A metric replaces the preset.
+    A metric replaces the preset. A rule of conditions keeps only what all rules have.
     """
+    if is_rule_of_conditions(row):
+        return {**row, "enabled": bool(row["enabled"])}
     conditions, match = row["conditions"], row["conditions"].get("match") or {}
     own = {name: match.get(name) or "" for name in ("template", "queue", "task")}
     metric = conditions.get("metric")
@@ -128,3 +128,8 @@ def convert_rule(row: SourceRow) -> dict[str, Any]:
         "enabled": bool(row["enabled"]),
     }
     return {**row, **own, **more}
+
+
+def is_rule_of_conditions(row: SourceRow) -> bool:
+    """Return whether a row is a rule of the general form, which only the editor shows."""
+    return "when" in (row.get("conditions") or {})

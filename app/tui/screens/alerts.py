@@ -21,6 +21,7 @@ from app.tui.actions import rules as action_rules
 from app.tui.actions.question import Question
 from app.tui.actions.tasks import NotApplicableError, Request
 from app.tui.data.list_rows import RuleRow
+from app.tui.forms.edit_source import is_rule_of_conditions
 from app.tui.pages.rule import build_alert_lines, build_rule_lines
 from app.tui.rows.alerts import OVER
 from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, make_alert_line, make_rule_row
@@ -104,7 +105,9 @@ class AlertsScreen(ListScreen):
         Binding("l", "log", "Log of the alert's task", id="task.log"),
         Binding("w", "why", "Why its task waits, or how it ended", id="task.why"),
         Binding("n", "new", "New rule", id="rule.new"),
+        Binding("N", "new_text", "New rule of conditions, as text", id="rule.new-text"),
         Binding("e", "edit", "Edit the rule", id="rule.edit"),
+        Binding("t", "edit_text", "Edit the rule as text", id="rule.edit-text"),
         Binding("p", "switch", "Turn the rule off, or on", id="rule.switch"),
         Binding("D", "delete", "Delete the rule", id="rule.delete"),
         Binding("y", "copy", "Copy the row as a line", id="rule.copy"),
@@ -418,9 +421,28 @@ class AlertsScreen(ListScreen):
         def edit(rules: list[RuleRow]) -> None:
             if len(rules) > 1:
                 raise NotApplicableError(f"e edits one rule; {len(rules):,} are marked.")
-            self.app.push_screen(make_rule_screen(self.client_factory, rules[0].name))
+            if is_rule_of_conditions(rules[0].facts):
+                self.deck.open_editor("slas", rules[0].name)
+            else:
+                self.app.push_screen(make_rule_screen(self.client_factory, rules[0].name))
 
         self._with_rules(edit)
+
+    def action_edit_text(self) -> None:
+
+        def edit(rules: list[RuleRow]) -> None:
+            if len(rules) > 1:
+                raise NotApplicableError(f"t edits one rule; {len(rules):,} are marked.")
+            self.deck.open_editor("slas", rules[0].name)
+
+        self._with_rules(edit)
+
+    def action_new_text(self) -> None:
+        table = self.table
+        if not self.deck.refuse_changes():
+            self.deck.open_editor(
+                "slas", then=lambda name: table.go_when_listed(f"rule:{name}") if name else None
+            )
 
     def action_new(self) -> None:
         if not self.deck.refuse_changes():

@@ -63,8 +63,15 @@ total_cpu = 4
 total_memory = "8G"
 """,
     "slas": """[slas.NAME]
-conditions = {preset = "finishes-within", value = "45m", match = {queue = "default"}}
 severity = "warning"
+# metrics and more: taskdeck help sla
+[slas.NAME.conditions]
+scope = "queue"
+match = {queue = "default"}
+when = {metric = "queue.depth", op = ">", value = 100}
+for = "1m"
+# [[slas.NAME.actions]]
+# notify = "ops"
 """,
 }
 _WORDS = {"templates": "template", "queues": "queue", "pools": "pool", "slas": "rule"}

@@ -34,7 +34,7 @@ from app.tui.data.list_rows import PoolTableRow
 from app.tui.forms import edit_model
 from app.tui.forms.edit_model import EditField, EditKind, EditSheet
 from app.tui.forms.edit_preview import get_hint, preview_edit
-from app.tui.forms.edit_source import EditRows, EditSource
+from app.tui.forms.edit_source import EditRows, EditSource, is_rule_of_conditions
 from app.tui.forms.fields import DropDown, Field, WrappedText, make_entry
 from app.tui.screens.base_page import PageScreen, TextLine
 from app.tui.screens.copy_command import CommandCopy
@@ -224,7 +224,15 @@ class EditScreen(CommandCopy, PageScreen, ModalScreen[bool]):
             self.show_message(self.look.sanitize(text), "warn")
 
     def _apply_found(self, found: EditRows) -> None:
-        """Show the stored values under the typed ones."""
+        """Show the stored values under the typed ones.
+
+        A rule of conditions has no form: the editor of its text opens in its place.
+        """
+        if self.kind is edit_model.RULE and any(map(is_rule_of_conditions, found.rows)):
+            if self.app.screen is self:
+                self.dismiss(False)
+                self.deck.open_editor("slas", self.source.idents[0])
+            return
         self._set_options(found.options)
         self._taken = found.names_in_use
         if not self.source.is_new:

@@ -19,9 +19,10 @@ from app.tui.data.list_rows import RuleRow
 from app.tui.rows.alerts import make_narrow_cells
 from app.tui.rows.rules import make_rule_row
 from app.tui.screens.alerts import AlertsScreen
+from app.tui.screens.definition_editor import EditorScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.edit_form import EditScreen
-from app.tui.screens.rule_form import SilenceScreen
+from app.tui.screens.rule_form import SilenceScreen, make_rule_screen
 from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
 from tests.tui import fake_home
@@ -925,3 +926,59 @@ async def test_hostile_names_and_errors_stay_text(tmp_path: Path, size: tuple[in
         assert not find_control_characters(app)
         await go_to_rule(pilot, screen, "media-long")
         assert not find_control_characters(app)
+
+
+async def test_e_and_t_open_the_text_of_a_rule_of_conditions(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        for key in ("e", "t"):
+            await go_to_rule(pilot, screen, "media-long")
+            await pilot.press(key)
+            await wait_until(pilot, lambda: isinstance(app.screen, EditorScreen))
+            assert "media-long" in read_screen_line(app, 0)
+            await pilot.press("escape")
+            await wait_until(pilot, lambda: app.screen is screen)
+
+
+async def test_t_opens_the_text_of_a_rule_with_a_form_too(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        await go_to_rule(pilot, screen, "gpu-wait")
+        await pilot.press("t")
+        await wait_until(pilot, lambda: isinstance(app.screen, EditorScreen))
+
+
+async def test_the_form_of_a_rule_of_conditions_gives_way_to_its_text(tmp_path: Path):
+    _, app = make_general_deck(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(make_rule_screen(app.client_factory, "media-long"))
+        await wait_until(pilot, lambda: isinstance(app.screen, EditorScreen))
+        assert len(app.screen_stack) == 2
+
+
+async def test_a_new_rule_can_be_a_preset_or_text(tmp_path: Path):
+    found, app = make_general_deck(tmp_path, sla_create={}, template_ls=[], schedule_ls=[])
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        await pilot.press("n")
+        await wait_until(pilot, lambda: isinstance(app.screen, EditScreen))
+        await pilot.press(*"late", "tab", *"queue", "minus", "l")
+        await wait_until(pilot, lambda: "a queue is too long" in read_screen_text(app))
+        await pilot.press("ctrl+j")
+        conditions = {
+            "scope": "queue",
+            "when": {"metric": "queue.depth", "op": ">", "value": "100"},
+        }
+        await wait_until(
+            pilot,
+            lambda: (
+                found.list_args("sla.create")
+                == [{"name": "late", "severity": "warning",
+                     "conditions": conditions | {"for": "1m"}}]
+            ),
+        )  # fmt: skip
+        await wait_until(pilot, lambda: app.screen is screen)
+        await pilot.press("N")
+        await wait_until(pilot, lambda: "when = {metric" in read_screen_text(app))

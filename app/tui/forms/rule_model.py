@@ -1,0 +1,102 @@
+"""Presets of rules in the form for a new rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.core.rules import presets
+from app.core.rules.presets import PRESETS
+
+if TYPE_CHECKING:
+    from app.tui.forms.edit_model import EditSheet
+
+MATCH = ("template", "queue", "task", "pool", "schedule")
+"""Fields that narrow a rule down by name."""
+ONLY_PRESETS = ("wait", "pool", "schedule")
+"""Fields that belong to presets of conditions only."""
+
+
+def list_choices() -> tuple[tuple[str, str], ...]:
+    """Return the presets with their names and words; the list is typed into by the names."""
+    words = {name: preset.words.partition(", such")[0] for name, preset in PRESETS.items()}
+    return tuple((name, f"{name}: {text}") for name, text in words.items())
+
+
+def is_preset(sheet: EditSheet) -> bool:
+    """Return whether the form makes a rule of conditions."""
+    return sheet.get_text(sheet.find_field("preset")) in PRESETS
+
+
+def check_value(preset: str, word: str) -> str:
+    """Check the limit of a preset and return it as typed."""
+    try:
+        _check(presets.build_conditions(preset, word))
+    except ValueError as error:
+        raise ValueError(str(error).partition(": ")[2] or str(error)) from None
+    return word
+
+
+def build(sheet: EditSheet) -> dict[str, Any]:
+    """Return the conditions of the form. Raise ValueError with the path of what is wrong."""
+    texts = {name: sheet.get_text(sheet.find_field(name)) for name in ("preset", "value", "wait")}
+    match: dict[str, Any] = {
+        name: text for name in MATCH if (text := sheet.get_text(sheet.find_field(name)))
+    }
+    tag = sheet.find_field("tag")
+    if sheet.get_text(tag):
+        match["tags"] = sheet.parse_value(tag)
+    found = presets.build_conditions(
+        texts["preset"], texts["value"] or None, texts["wait"] or None, match
+    )
+    _check(found)
+    return found
+
+
+def _check(conditions: Mapping[str, Any]) -> None:
+    from app.core.rules import rule_plan  # 60 ms of pydantic, only with the first preset
+
+    rule_plan.make_plan(conditions)
+
+
+def find_faults(sheet: EditSheet) -> list[str]:
+    """Return what is wrong with the fields together."""
+    if is_preset(sheet):
+        try:
+            build(sheet)
+        except ValueError as error:
+            text = str(error)
+            return [] if any(map(sheet.find_fault, sheet.fields)) else [f"Not yet: {text}."]
+        return []
+    extra = [
+        sheet.find_field(name) for name in ONLY_PRESETS if sheet.get_text(sheet.find_field(name))
+    ]
+    found = [f"{one.label} must be empty: it belongs to other rules." for one in extra]
+    value = sheet.find_field("value")
+    return found if sheet.get_text(value) else [f"{value.label} is required.", *found]
+
+
+def describe(sheet: EditSheet) -> str:
+    """Return the rule of a valid form as a sentence."""
+    from app.core.rules import words
+
+    return words.describe_conditions(build(sheet))
+
+
+def get_hint(sheet: EditSheet, name: str) -> str:
+    """Return the default beside an empty field of a preset."""
+    preset = PRESETS[sheet.get_text(sheet.find_field("preset"))]
+    return f"empty: {preset.value if name == 'value' else preset.wait or 'at once'}"
+
+
+def to_verb_args(sheet: EditSheet, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `sla.create`."""
+    severity = changes.get("severity") or "warning"
+    return {"name": changes["name"], "conditions": build(sheet), "severity": severity}
+
+
+def list_options(sheet: EditSheet) -> list[str]:
+    """Return the options of `taskdeck sla create` for the preset, its limit and duration."""
+    texts = {name: sheet.get_text(sheet.find_field(name)) for name in ("preset", "value", "wait")}
+    pairs = (("--preset", "preset"), ("--value", "value"), ("--for", "wait"))
+    return [word for option, name in pairs if texts[name] for word in (option, texts[name])]
