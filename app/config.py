@@ -27,6 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "glyphs": ("auto", "unicode", "ascii"),
     "mouse": ("clicks", "off"),
     "unfocused": ("still", "live"),
+    "bell": ("critical", "off"),
 }
 """Allowed values of the settings with a fixed set of words."""
 MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
@@ -45,8 +46,8 @@ class Config(NamedTuple):
 
     `autostart` lets a command start a runtime when none is running. The other scalars belong to the
     deck: `theme`; `glyphs`, where auto follows the terminal; `mouse`; `unfocused`, the drawing mode
-    while another window has the focus; `keys`, key bindings by action id, several separated by
-    commas.
+    while another window has the focus; `bell`, the alerts that ring it; `keys`, key bindings by
+    action id, several separated by commas.
     """
 
     autostart: bool = True
@@ -54,6 +55,7 @@ class Config(NamedTuple):
     glyphs: str = "auto"
     mouse: str = "clicks"
     unfocused: str = "still"
+    bell: str = "critical"
     keys: Mapping[str, str] = _EMPTY
     backup: Mapping[str, Any] = _EMPTY
     retention: Mapping[str, Any] = _EMPTY

@@ -19,9 +19,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from app.config import Config
-from app.core.board import Board
+from app.core.board import AlertEntry, Board
 from app.core.shell_context import identify_terminal
 from app.tui.data import connection, heartbeat
+from app.tui.data.alert_bell import AlertBell
 from app.tui.data.background_calls import BackgroundCalls
 from app.tui.data.call_queue import CallQueue
 from app.tui.data.connection import BoardConnection
@@ -137,8 +138,9 @@ class TaskdeckApp(Navigation):
         self.requests = RequestSender(
             self, self.write_queue, self.read_queue, self.undo_stack, self.pending
         )
+        self._bell = AlertBell(self._announce_alert, self._restore_title)
         self.connection = BoardConnection(
-            self, self.client_factory, self.read_marks, self._update_pending
+            self, self.client_factory, self.read_marks, self._update_pending, self._bell.update
         )
         self.feed = self.connection.feed
         self.background = BackgroundCalls(
@@ -183,6 +185,8 @@ class TaskdeckApp(Navigation):
     def on_mount(self) -> None:
         self._prepare_terminal()
         self.board = self._first
+        if self._first is not None:
+            self._bell.update(self._first)
         if self._first_message:
             self.show_message(self.look.sanitize(self._first_message), "warn", stays=True)
         self.write_queue.start()
@@ -201,6 +205,20 @@ class TaskdeckApp(Navigation):
         self.set_interval(heartbeat.CHECK_INTERVAL, self.connection.check_heartbeat)
         self.set_timer(connection.WAIT_NOTICE_DELAY, self.connection.check_first_board)
         self.set_timer(IMPORT_DELAY, Thread(target=import_form, name="import", daemon=True).start)
+
+    def _announce_alert(self, alert: AlertEntry) -> None:
+        """Ring the bell and name a critical alert in the terminal's title."""
+        if self.settings.bell == "off":
+            return
+        self.bell()
+        if self.click_driver:
+            self.click_driver.show_title(
+                self.look.sanitize(f"CRITICAL {alert.sla}: {alert.object} - Taskdeck")
+            )
+
+    def _restore_title(self) -> None:
+        if self.click_driver:
+            self.click_driver.restore_title()
 
     def _record_view(self) -> None:
         """Record that the deck is being viewed, as far as the focus tells."""

@@ -33,9 +33,13 @@ class BoardConnection:
         client_factory: Callable[[], BoardClient],
         seen: ReadMarks,
         handle_board: Callable[[Board], None],
+        watch_alerts: Callable[[Board], None],
     ) -> None:
-        """Create a connection; `start` the feed later. `handle_board` is called with each board."""
-        self._app, self._handle_board = app, handle_board
+        """Create a connection; `start` the feed later.
+
+        `handle_board` is called with each board that is drawn, `watch_alerts` with each board.
+        """
+        self._app, self._handle_board, self._watch_alerts = app, handle_board, watch_alerts
         self.feed = BoardFeed(
             client_factory, self._receive_board, self._receive_runtime_gone,
             self._receive_feed_error, start=app.may_start, args=seen.make_board_args
@@ -54,6 +58,7 @@ class BoardConnection:
         return self._trouble is not None
 
     def _receive_board(self, board: Board) -> None:
+        self._app.call_later(self._watch_alerts, board)
         self._app.call_later(self._apply_board, board)
 
     def _apply_board(self, board: Board) -> None:

@@ -412,6 +412,11 @@ SILENCE = EditKind(
     ),
     first="until",
 )
+ACKNOWLEDGE = EditKind(
+    "note",
+    (EditField("note", "Note", to_text, to_text, "--note", size=0, needed=True),),
+    first="note",
+)
 INITIAL_VALUES = {
     "preset": "finishes-within",
     "severity": "warning",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core import metrics
 from app.tui.forms.edit_model import (
+    ACKNOWLEDGE,
     NEW_POOL,
     NEW_QUEUE,
     NEW_RULE,
@@ -44,7 +45,7 @@ class EditSource:
     @property
     def is_new(self) -> bool:
         """True if the form creates an object."""
-        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, NEW_SCHEDULE, SILENCE)
+        return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, NEW_SCHEDULE, SILENCE, ACKNOWLEDGE)
 
     @property
     def word(self) -> str:
@@ -56,6 +57,8 @@ class EditSource:
         """Title: `Edit queue media`, `New rule`."""
         if self.kind is SILENCE:
             return f"Silence {self.idents[0]}"
+        if self.kind is ACKNOWLEDGE:
+            return f"Acknowledge {self.called}"
         if self.is_new:
             return f"New {self.word}"
         return f"Edit {self.called or f'{self.word} {self.idents[0]}'}"
@@ -70,7 +73,7 @@ class EditSource:
 
         Raise NotFound for a missing task; other missing objects yield no rows.
         """
-        if self.kind is SILENCE:
+        if self.kind in (SILENCE, ACKNOWLEDGE):
             return EditRows()
         if self.kind is TASK:
             rows = tuple(_convert_task(client.call("show", {"id": ident})) for ident in self.idents)

@@ -28,7 +28,7 @@ from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, make_alert_line, mak
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.base_page import TextLine
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.rule_form import SilenceScreen, make_rule_screen
+from app.tui.screens.rule_form import AcknowledgeScreen, SilenceScreen, make_rule_screen
 from app.tui.style import Span
 from app.tui.widgets.detail import DetailBox, DetailContent
 from app.tui.widgets.document import Section, make_title_rule
@@ -100,6 +100,7 @@ class AlertsScreen(ListScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
+        Binding("A", "note", "Acknowledge with a note", id="alert.note"),
         Binding("s", "silence", "Silence the rule: asks how long", id="alert.silence"),
         Binding("f", "past", "Show or hide alerts resolved in the last 24h", id="alert.past"),
         Binding("l", "log", "Log of the alert's task", id="task.log"),
@@ -200,7 +201,11 @@ class AlertsScreen(ListScreen):
                 *self._list_rare_hints(),
             ]
         if isinstance(row, AlertEntry):
-            ack = [KeyHint("a", "ack", "a", 2)] if row.status == "firing" else []
+            ack = (
+                [KeyHint("a", "ack", "a", 2), KeyHint("A", "with a note", "A", 9)]
+                if row.status == "firing"
+                else []
+            )
             silence = [KeyHint("s", "silence", "s", 3)] if row.sla in self.rules else []
             task = (
                 [
@@ -385,6 +390,20 @@ class AlertsScreen(ListScreen):
 
     def action_acknowledge(self) -> None:
         self._perform(lambda: action_rules.acknowledge_rows(self.table.list_selected()))
+
+    def action_note(self) -> None:
+        if self.deck.refuse_changes():
+            return
+        try:
+            requests = action_rules.acknowledge_rows(self.table.list_selected())
+        except NotApplicableError as unfit:
+            self.deck.requests.show_not_applicable(unfit)
+            return
+        table = self.table
+        self.app.push_screen(
+            AcknowledgeScreen(self.client_factory, requests),
+            lambda sent: table.clear_marks() if sent else None,
+        )
 
     def action_silence(self) -> None:
 

@@ -1,4 +1,4 @@
-"""Forms for SLA rules, and for silencing a rule."""
+"""Forms for SLA rules, for silencing a rule, and for acknowledging alerts with a note."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.core.text import units
 from app.tui.actions import rules
 from app.tui.actions.tasks import Request
 from app.tui.data.list_rows import RuleRow
-from app.tui.forms.edit_model import NEW_RULE, RULE, SILENCE, EditSheet
+from app.tui.forms.edit_model import ACKNOWLEDGE, NEW_RULE, RULE, SILENCE, EditSheet
 from app.tui.forms.edit_source import EditSource
 from app.tui.screens.edit_form import EditScreen
 
@@ -65,3 +65,29 @@ class SilenceScreen(EditScreen):
                 *more,
             ]
         ]
+
+
+class AcknowledgeScreen(EditScreen):
+    """Form for the note of an acknowledgement."""
+
+    def __init__(self, client_factory: Callable[[], Client], requests: Sequence[Request]) -> None:
+        """Create the form for requests that acknowledge."""
+        called = ", ".join(request.object for request in requests)
+        idents = tuple(str(word) for request in requests for word in request.args["ids"])
+        super().__init__(client_factory, EditSource(ACKNOWLEDGE, idents, called))
+        self.acknowledgements = requests
+
+    def describe_effect(self, sheet: EditSheet) -> list[str]:
+        return ["Others see the note. It ends when the alert is resolved or gets worse."]
+
+    def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
+        note = sheet.get_text(sheet.find_field("note"))
+        return [
+            request._replace(args={**request.args, "note": note})
+            for request in self.acknowledgements
+        ]
+
+    def make_commands(self, sheet: EditSheet) -> list[list[str]]:
+        note = sheet.get_text(sheet.find_field("note"))
+        words = list(self.source.idents)
+        return [["taskdeck", "alert", "ack", *words, "--note", note]] if note else []

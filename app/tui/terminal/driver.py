@@ -29,6 +29,9 @@ from app.tui.terminal.input_parser import MAX_COLUMNS, MAX_LINES, InputParser
 
 STDERR = 2
 """File descriptor on which Textual draws."""
+TITLELESS = ("", "dumb", "linux")
+"""Values of TERM of terminals without a title."""
+MAX_TITLE = 200
 EXIT_GRACE = 1.5
 """Seconds a deck gets to exit cleanly after a signal."""
 RESTORE_SEQUENCE = (
@@ -45,6 +48,7 @@ class ClickDriver(LinuxDriver):
     _is_active = False
     """Set while the terminal is in application mode."""
     _is_exiting = False
+    _has_title = False
 
     def __init__(self, app: App[Any], *, mouse: bool = True, **more: Any) -> None:
         super().__init__(app, mouse=mouse, **more)
@@ -84,6 +88,10 @@ class ClickDriver(LinuxDriver):
     def _post_size(self) -> None:
         size = Size(*self._get_terminal_size())
         self.host.post_message(events.Resize(size, size))
+
+    def stop_application_mode(self) -> None:
+        self.restore_title()
+        super().stop_application_mode()
 
     def close(self) -> None:
         super().close()
@@ -163,6 +171,20 @@ class ClickDriver(LinuxDriver):
     def show_cursor(self) -> None:
         """Show the terminal's own cursor, for screen readers."""
         self.write("\x1b[?25h")
+
+    def show_title(self, text: str) -> None:
+        """Set the terminal's title to a sanitized text; the first time, the old one is saved."""
+        if os.environ.get("TERM", "") in TITLELESS:
+            return
+        save = "" if self._has_title else "\x1b[22;2t"
+        self._has_title = True
+        self.write(f"{save}\x1b]2;{text[:MAX_TITLE]}\x07")
+
+    def restore_title(self) -> None:
+        """Restore the title of before the first `show_title`."""
+        if self._has_title:
+            self._has_title = False
+            self.write("\x1b[23;2t")
 
     def use_mouse(self, on: bool) -> None:
         """Capture the mouse, or leave it to the terminal."""

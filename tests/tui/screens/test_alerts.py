@@ -22,7 +22,7 @@ from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.definition_editor import EditorScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
 from app.tui.screens.edit_form import EditScreen
-from app.tui.screens.rule_form import SilenceScreen, make_rule_screen
+from app.tui.screens.rule_form import AcknowledgeScreen, SilenceScreen, make_rule_screen
 from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
 from tests.tui import fake_home
@@ -982,3 +982,32 @@ async def test_a_new_rule_can_be_a_preset_or_text(tmp_path: Path):
         await wait_until(pilot, lambda: app.screen is screen)
         await pilot.press("N")
         await wait_until(pilot, lambda: "when = {metric" in read_screen_text(app))
+
+
+async def test_an_alert_is_acknowledged_with_a_note():
+    found = make_runtime()
+    app = make_deck(found)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        await pilot.press("A")
+        await wait_until(pilot, lambda: isinstance(app.screen, AcknowledgeScreen))
+        await pilot.press(*"on it")
+        await wait_until(
+            pilot, lambda: "taskdeck alert ack 1 --note 'on it'" in read_screen_text(app)
+        )
+        await pilot.press("ctrl+j")
+        await wait_until(
+            pilot, lambda: found.list_args("alert.ack") == [{"ids": [1], "note": "on it"}]
+        )
+        await wait_until(pilot, lambda: app.screen is screen)
+
+
+async def test_a_note_needs_an_alert_that_fires():
+    app = make_deck(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_alerts_screen(pilot, app)
+        screen.table.go_to_row("alert:2")
+        await pilot.press("A")
+        await wait_until(
+            pilot, lambda: "Only a firing alert can be acknowledged" in read_screen_text(app)
+        )
