@@ -86,15 +86,16 @@ def make_show_command(
         if args.json or args.jsonl:
             output.print_json(found, args.jsonl)
         else:
-            output.print_lines(_format_page(found, facts(found)))
+            output.print_lines(format_page(found["name"], facts(found)))
         return 0
 
     return Command(f"show one {group} in detail", show, add_name)
 
 
-def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
+def format_page(title: str, facts: list[tuple[str, str]]) -> list[Line]:
+    """Return the lines of a `show` command; empty facts are left out."""
     room = output.get_room()
-    page: list[Line] = [[(sanitize(found["name"]), "bold")], []]
+    page: list[Line] = [[(sanitize(title), "bold")], []]
     for label, text in facts:
         for at, line in enumerate(sanitize_lines(text).split("\n") if text else ()):
             pieces = [line] if room is None else wrap_text(line, max(20, room - 15))

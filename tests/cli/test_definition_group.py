@@ -393,6 +393,46 @@ def test_each_rule_shows_its_current_state(fake_runtime, cli):
     assert "state        2 firing, 1 pending" in cli("sla", "show", "on-time").out
 
 
+DELIVERY = {"id": 1, "key": "k", "event": "firing", "target": "ops", "about": "", "attempts": 3,
+            "status": "pending", "next_at": "2026-01-31T08:00:00.000000Z", "last_error": "HTTP 503",
+            "log": [], **TIMESTAMPS}  # fmt: skip
+LEVEL = {"value": 143.0, "limit": 100.0, "op": ">", "unit": "count", "metric": "queued tasks",
+         "object": "queue media", "text": "143, limit 100", "is_below": False}  # fmt: skip
+
+
+def test_sla_show_has_the_value_and_the_deliveries_of_a_rule(fake_runtime, cli):
+    rule = SLA | {
+        "conditions": {"scope": "queue", "when": {}},
+        "words": "queue media: queued tasks over 100",
+        "level": LEVEL,
+        "does": ["firing: notify ops"],
+        "deliveries": [DELIVERY, DELIVERY | {"status": "sent", "attempts": 1}],
+    }
+    fake_runtime(sla__show=rule)
+    shown = cli("sla", "show", "on-time").out
+    assert "now          queued tasks 143, limit 100, queue media" in shown
+    assert "does         firing: notify ops" in shown
+    assert "firing: ops failing, attempt 3, next" in shown and "HTTP 503" in shown
+    assert shown.count("firing: ops sent\n") == 1
+
+
+def test_alert_show_has_the_note_and_the_deliveries_of_an_alert(fake_runtime, cli):
+    at = "2026-01-31T08:00:00.000000Z"
+    alert = ALERT | {
+        "acknowledged_at": at, "note": "the encoder \x1b[31m is being replaced", "rule": SLA,
+        "silenced_until": None, "silenced_by": None, "silence_reason": None, "resolved_at": None,
+        "deliveries": [DELIVERY],
+    }  # fmt: skip
+    runtime = fake_runtime(alert__show=alert)
+    shown = cli("alert", "show", "4").out
+    assert runtime.get_last_args("alert.show") == {"id": "4"}
+    assert shown.startswith("alert 4 on-time: #7 film\n")
+    assert "by ann: the encoder" in shown and "\x1b[31m" not in shown
+    assert "firing: ops failing, attempt 3" in shown
+    assert "silenced" not in shown
+    assert cli("alert", "show").code == 2
+
+
 def test_an_alert_is_acknowledged_by_id_or_sla(fake_runtime, cli):
     runtime = fake_runtime(alert__ack={"done": [ALERT], "refused": [], "notes": []})
 

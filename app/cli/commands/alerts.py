@@ -1,8 +1,9 @@
-"""`taskdeck alert`: list, acknowledge and silence alerts."""
+"""`taskdeck alert`: list, show, acknowledge and silence alerts."""
 
 from __future__ import annotations
 
 from app.cli import definition_group, output, styles, time_format
+from app.cli.commands.notify import describe_delivery
 from app.cli.commands.task_actions import report_results
 from app.cli.parser import Args, Command, Parser, add_json_options, add_row_options, make_type
 from app.cli.submission.options import parse_at
@@ -85,6 +86,45 @@ def list_alerts(session: CommandContext, args: Args) -> int:
     )
 
 
+def show_alert(session: CommandContext, args: Args) -> int:
+    """Show one alert with its note and deliveries."""
+    if len(args.ids) != 1:
+        raise Usage("show which alert? Give one id.", "List: taskdeck alert ls")
+    found = session.call("alert.show", id=args.ids[0])
+    if args.json or args.jsonl:
+        output.print_json(found, args.jsonl)
+    else:
+        title = f"alert {found['id']} {found['sla']}: {found['object']}"
+        output.print_lines(definition_group.format_page(title, format_alert_facts(found)))
+    return 0
+
+
+def format_alert_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of `alert show`."""
+    rule = found.get("rule") or {}
+    note = f": {found['note']}" if found.get("note") else ""
+    silence = f": {found['silence_reason']}" if found.get("silence_reason") else ""
+    return [
+        ("why", found["text"]),
+        ("rule", str(rule.get("words") or "")),
+        ("severity", found["severity"]),
+        ("state", styles.format_status(found["status"])),
+        ("since", time_format.format_clock(found["since"])),
+        ("acknowledged", _format_moment(found["acknowledged_at"], found["acknowledged_by"], note)),
+        ("silenced", _format_moment(found["silenced_until"], found["silenced_by"], silence,
+                                    "until ")),
+        ("resolved", _format_moment(found["resolved_at"])),
+        ("sent", "\n".join(map(describe_delivery, found.get("deliveries", ())))),
+    ]  # fmt: skip
+
+
+def _format_moment(at: str | None, by: str | None = None, more: str = "", first: str = "") -> str:
+    """Return a time with a person and a text; "" without a time."""
+    if not at:
+        return ""
+    return f"{first}{time_format.format_clock(at)}{f', by {by}' if by else ''}{more}"
+
+
 def acknowledge(session: CommandContext, args: Args) -> int:
     """Acknowledge alerts."""
     if not args.ids:
@@ -157,6 +197,11 @@ def _add_ls_arguments(parser: Parser) -> None:
     add_row_options(parser, "ids only, one per line")
 
 
+def _add_show_arguments(parser: Parser) -> None:
+    parser.add_option("ids", nargs="*", metavar="ID", help="id of an alert")
+    add_json_options(parser)
+
+
 def _add_silence_arguments(parser: Parser) -> None:
     parser.add_option(
         "--until",
@@ -185,6 +230,7 @@ def _add_ack_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "ls": Command("list firing alerts", list_alerts, _add_ls_arguments),
+    "show": Command("show one alert in detail", show_alert, _add_show_arguments),
     "ack": Command(
         "acknowledge alerts",
         acknowledge,

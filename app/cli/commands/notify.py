@@ -47,6 +47,20 @@ def list_channels(session: CommandContext, args: Args) -> int:
     return 0
 
 
+def describe_delivery(row: dict[str, Any]) -> str:
+    """Return a delivery as one line of a `show` command, unsanitized."""
+    word = STATUSES.get(row["status"], (row["status"], ""))[0]
+    attempts = row["attempts"]
+    if row["status"] == "pending" and attempts:
+        later = f", next {time_format.format_clock(row['next_at'])}" if row["next_at"] else ""
+        word = f"failing, attempt {attempts}{later}"
+    elif attempts > 1:
+        word += f" after {attempts} attempts"
+    why = f": {row['last_error']}" if row["last_error"] and row["status"] != "sent" else ""
+    when = time_format.format_clock(row["created_at"])
+    return f"{when} {row['event']}: {row['target']} {word}{why}"
+
+
 def _format_delivery(row: dict[str, Any]) -> list[Span]:
     """Return one line about a delivery."""
     status, style = STATUSES.get(row["status"], (row["status"], ""))

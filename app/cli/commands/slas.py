@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.cli import definition_group, output, styles, time_format
+from app.cli.commands.notify import describe_delivery
 from app.cli.parser import (
     TIMEOUT,
     Args,
@@ -65,9 +66,12 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("condition", condition),
         ("now" if sla.get("metric") else "of", scope),
+        ("now", _format_level(sla.get("level"))),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
+        ("silence", _format_silence(sla["silence"])),
         ("does", "\n".join(sla.get("does", ()))),
+        ("sent", "\n".join(map(describe_delivery, sla.get("deliveries", ())))),
         (
             "created",
             (
@@ -76,6 +80,22 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
     ]
+
+
+def _format_level(level: dict[str, Any] | None) -> str:
+    """Return the value of a rule with its limit: `queued tasks 143, limit 100, queue media`."""
+    if not level:
+        return ""
+    about = f", {level['object']}" if level["object"] not in ("", "host", "taskdeck") else ""
+    return f"{level['metric']} {level['text']}{about}"
+
+
+def _format_silence(silence: dict[str, Any] | None) -> str:
+    if not silence:
+        return ""
+    why = f": {silence['reason']}" if silence["reason"] else ""
+    until = time_format.format_clock(silence["until"])
+    return f"until {until}, by {silence['by']}{why}"
 
 
 def _format_state(sla: dict[str, Any]) -> Span:
