@@ -399,11 +399,13 @@ class AlertsScreen(ListScreen):
         except NotApplicableError as unfit:
             self.deck.requests.show_not_applicable(unfit)
             return
-        table = self.table
         self.app.push_screen(
-            AcknowledgeScreen(self.client_factory, requests),
-            lambda sent: table.clear_marks() if sent else None,
+            AcknowledgeScreen(self.client_factory, requests), self._clear_marks_if_sent
         )
+
+    def _clear_marks_if_sent(self, sent: bool | None) -> None:
+        if sent:
+            self.table.clear_marks()
 
     def action_silence(self) -> None:
 
