@@ -65,9 +65,10 @@ def describe_delivery(row: DeliveryRow) -> dict[str, Any]:
     """Return a delivery as sent to clients: `about` names what it tells, `failing` its state."""
     if tasks := row.payload.get("tasks"):
         count, about = row.payload["count"], f"#{tasks[0]['number']} {tasks[0]['name']}"
-    else:
-        first = row.payload["alerts"][0]
-        count, about = len(row.payload["ids"]), f"{first['name']}: {first['object']}"
+    elif alerts := row.payload["alerts"]:
+        count, about = len(row.payload["ids"]), f"{alerts[0]['name']}: {alerts[0]['object']}"
+    else:  # quarantined
+        count, about = 0, ""
     about += f" and {count - 1:,} more" if count > 1 else ""
     return {
         "id": row.id, "key": row.key, "event": row.event, "target": row.target, "about": about,

@@ -1,8 +1,8 @@
 """Quarantine of rows with unreadable values, so that all other rows stay usable.
 
-A task is held, a rule disabled, a template retired, a schedule paused. A readable value replaces
-each unreadable one; a task's row keeps the original. No other value changes. Backups may hold the
-intact row.
+A task is held, a rule disabled, a template retired, a schedule paused, a message given up. A
+readable value replaces each unreadable one; a task's row keeps the original. No other value
+changes. Backups may hold the intact row.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _REPLACEMENTS = {
     ("schedules", "context"): '{"cwd": "/", "umask": 18, "env": {}}',
     ("schedules", "exclude"): "[]",
     ("calendars", "dates"): "[]",
+    ("deliveries", "payload"): '{"ids": [], "alerts": []}',
     ("deliveries", "log"): "[]",
     ("deliveries", "reached"): "[]",
 }
@@ -230,7 +231,19 @@ def _pause_schedule(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
     return [(f"schedule {name}", f"{_describe_fault(row.columns)}, so it is paused")]
 
 
+def _give_up_delivery(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
+    """Give up a message that cannot be read, since it would hold up all others."""
+    raw_sql.execute_statement(
+        c,
+        "UPDATE deliveries SET status = 'given_up', next_at = NULL, last_error = :why, updated_at ="
+        " :now WHERE rowid = :row AND next_at IS NOT NULL",
+        {"why": _describe_fault(row.columns), "now": timestamps.now(), "row": row.row},
+    )
+    return [(f"message {row.row}", f"{_describe_fault(row.columns)}, so it is not sent")]
+
+
 _HANDLERS = {
+    "deliveries": _give_up_delivery,
     "tasks": _hold_task,
     "instances": _report_run,
     "environments": _hold_tasks_of_environment,
