@@ -39,7 +39,7 @@ BATCH_SIZE = 200
 GAP = 60.0
 """Seconds between two passes after which rules were not evaluated: "while down"."""
 SHORT = 80
-YOUNG = 20
+YOUNG = 5
 """Oldest instances that are read for the value of a rule that none can break yet."""
 
 

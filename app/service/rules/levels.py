@@ -14,7 +14,7 @@ STEP = 30.0
 """Seconds between two values of a trail."""
 KEPT = 120
 """Values of a trail: an hour."""
-LOOKS = 50
+LOOKS = 20
 """Rules per pass whose subjects are read only for their value, since none can break the rule."""
 
 
