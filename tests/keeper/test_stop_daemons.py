@@ -211,8 +211,9 @@ def test_a_new_keeper_still_finds_the_daemon(daemon_home, kind, killed):
 def test_a_cancel_spares_the_daemon_of_another_run(daemon_home):
     spared = spawn_daemon(daemon_home, DAEMONS["environment cleared"])
     before = list_daemons(daemon_home.path.parent)
-    run = daemon_home.spawn("sh", "-c", f"(setsid env -i {daemon_home.path.parent}/sleep 9 &) ; :")
-    end = daemon_home.wait_for_event("ended", run)
+    script = f"(setsid env -i {daemon_home.path.parent}/sleep 9 &) ; :"
+    end = daemon_home.run_to_end("sh", "-c", script)
+    run = end["run"]
 
     daemon_home.send("stop", run=run, reason="cancel", grace=0)
     other = daemon_home.spawn("sleep", "302")

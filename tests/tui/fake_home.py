@@ -867,4 +867,4 @@ def make_empty_home(**more: Any) -> FakeRuntime:
 
 def make_broken_home(**more: Any) -> FakeRuntime:
     """Return a runtime whose board is readable and nothing else."""
-    return FakeRuntime(boards.halted(), **({"doctor": []} | more))
+    return FakeRuntime(boards.halted(), **({"doctor": [], "queue_ls": []} | more))
