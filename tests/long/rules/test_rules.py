@@ -1,4 +1,4 @@
-"""A short form of the long test: the machine finds no fault, and finds each mutant."""
+"""A short form of the long test: the machine finds no fault, and finds some mutants."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ pytestmark = pytest.mark.database
 
 
 def test_the_machine_finds_no_fault():
-    assert find_fault(2000) is None
+    assert find_fault(1000) is None
 
 
-@pytest.mark.parametrize("name", MUTANTS)
-def test_the_machine_finds_each_mutant(name: str):
+@pytest.mark.parametrize("name", list(MUTANTS)[::4])
+def test_the_machine_finds_mutants(name: str):
     with apply_mutant(name):
         assert find_fault(4000) is not None

@@ -186,7 +186,7 @@ async def run_steps(
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(
     start=st.sampled_from([SPRING, AUTUMN]),

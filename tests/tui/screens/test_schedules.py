@@ -149,7 +149,7 @@ def make_hostile_rows(count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "look", [Look(), Look(ascii=True, colour=False, utf8=False), Look(plain=True, ascii=True)]
 )
-@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("count", [30])
 async def test_hostile_and_long_names_fit_any_size(count: int, look: Look, tmp_path: Any):
     rows = make_hostile_rows(count)
     timelines = [{"name": row["name"], "fires": [], "upcoming": []} for row in rows]
