@@ -40,10 +40,6 @@ def _shift_fire_time(original: Any) -> Any:
     return lambda c, row, at, *rest: original(c, row, at + timedelta(seconds=1), *rest)
 
 
-def _list_all_boot(original: Any) -> Any:
-    return lambda c, boot_id: original(c, "no such boot")
-
-
 def _record_in_another_transaction(original: Any) -> Any:
     def record(c: Any, name: str, rows: Any) -> None:
         original(c, name, [row for row in rows if row[1] != "submitted"])
@@ -55,7 +51,6 @@ FAULTS: dict[str, tuple[Any, str, Replace]] = {
     "a fire time is left out": (firing, "plan_fires", _move_to_the_time_after),
     "missed fire times are not recorded": (firing, "plan_fires", _record_nothing_missed),
     "a task gets another fire time": (firing, "submit_one", _shift_fire_time),
-    "a boot counts twice": (schedules, "list_boot", _list_all_boot),
     "a submitted fire time has no row": (schedules, "record_fires", _record_in_another_transaction),
 }  # fmt: skip
 
