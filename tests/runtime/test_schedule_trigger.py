@@ -92,7 +92,7 @@ async def open_trigger(db: Database) -> AsyncIterator[tuple[ScheduleTrigger, Asy
 
 async def wait_for_job(scheduler: AsyncIOScheduler, is_wanted: Any) -> Any:
     """Return the trigger's job, or None, once it is as wanted."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not is_wanted(job := scheduler.get_job(JOB)):
             await asyncio.sleep(0.01)
     return job
@@ -146,7 +146,7 @@ async def test_a_failed_pass_is_repeated(
     monkeypatch.setattr(firing, "fire_due", fail_once)
     monkeypatch.setattr("app.runtime.schedule_trigger.RETRY_DELAY", timedelta(milliseconds=1))
     async with open_trigger(db):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await verbs.show(call, name="s"))["fires"]:
                 await asyncio.sleep(0.01)
 
@@ -163,7 +163,7 @@ async def test_an_unreadable_row_is_paused_and_the_others_fire(
     monkeypatch.setattr("app.runtime.schedule_trigger.RETRY_DELAY", timedelta(milliseconds=1))
 
     async with open_trigger(db):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await execute_sql(call, "SELECT 1 FROM fires WHERE schedule = 's'"):
                 await asyncio.sleep(0.01)
 

@@ -69,7 +69,9 @@ def _parse_stat(value: object) -> str:
 
 
 def _parse_tags(value: object) -> dict[str, str]:
-    pairs: list[object] = list(value) if is_array(value) else [value]  # pyright: ignore[reportUnknownArgumentType]
+    pairs: list[object] = [value]
+    if is_array(value):
+        pairs = list(value)  # pyright: ignore[reportUnknownArgumentType]
     found: dict[str, str] = {}
     for pair in pairs:
         if isinstance(pair, str) and "=" in pair:
