@@ -448,13 +448,18 @@ def _delete_silence(c: Connection, sla_id: int) -> None:
     c.execute(schema.silences.delete().where(schema.silences.c.sla_id == sla_id))
 
 
-def set_severity(c: Connection, sla_id: int, severity: str) -> None:
-    """Set the severity of a rule's open alerts."""
-    c.execute(
-        update(schema.alerts)
-        .where(_A.sla_id == sla_id, _UNRESOLVED)
-        .values(severity=severity, updated_at=timestamps.now())
-    )
+def update_alerts_of_changed_rule(
+    c: Connection, sla_id: int, changed: Collection[str], severity: str
+) -> None:
+    """Update a rule's open alerts after a change of some of its columns."""
+    if {"conditions", "enabled"} & {*changed}:
+        restart_rule(c, sla_id)
+    elif "priority" in changed:
+        c.execute(
+            update(schema.alerts)
+            .where(_A.sla_id == sla_id, _UNRESOLVED, _A.severity != severity)
+            .values(severity=severity, updated_at=timestamps.now())
+        )
 
 
 def set_system_alerts(
@@ -505,12 +510,17 @@ def detach_rule(c: Connection, sla_id: int) -> None:
     c.execute(update(schema.alerts).where(_A.sla_id == sla_id).values(sla_id=None, updated_at=now))
 
 
-CLOSED_AT_ONCE = 3_000
-"""Alerts of a changed rule that one transaction closes, in some 12 ms."""
+CHANGED_AT_ONCE = 3_000
+"""Alerts of a changed rule that one transaction changes, in some 12 ms."""
 _RESOLVE_SOME = (
     "UPDATE alerts SET status = 'resolved', resolved_at = :now, updated_at = :now WHERE id IN"
     " (SELECT id FROM alerts WHERE sla_id = :rule AND status <> 'resolved' LIMIT :limit) RETURNING"
     " id"
+)
+_SET_SOME_SEVERITIES = (
+    "UPDATE alerts SET severity = :severity, updated_at = :now WHERE id IN (SELECT id FROM alerts"
+    " WHERE sla_id = :rule AND status <> 'resolved' AND severity <> :severity LIMIT :limit)"
+    " RETURNING id"
 )
 _DETACH_SOME = (
     "UPDATE alerts SET sla_id = NULL, updated_at = :now WHERE id IN (SELECT id FROM alerts WHERE"
@@ -524,9 +534,9 @@ _COUNT_SOME = (
 
 
 def has_many(c: Connection, sla_id: int) -> bool:
-    """Return True if a rule has more alerts than one transaction should close."""
-    given = (sla_id, CLOSED_AT_ONCE + 1)
-    return raw_sql.fetch_value(c, _COUNT_SOME, given) > CLOSED_AT_ONCE
+    """Return True if a rule has more alerts than one transaction should change."""
+    given = (sla_id, CHANGED_AT_ONCE + 1)
+    return raw_sql.fetch_value(c, _COUNT_SOME, given) > CHANGED_AT_ONCE
 
 
 def resolve_some(c: Connection, sla_id: int) -> bool:
@@ -536,18 +546,24 @@ def resolve_some(c: Connection, sla_id: int) -> bool:
     """
     sla_cursor.reset_cursor(c, sla_id)
     c.execute(schema.rule_states.delete().where(schema.rule_states.c.sla_id == sla_id))
-    resolved = _close_some(c, _RESOLVE_SOME, sla_id)
+    resolved = _change_some(c, _RESOLVE_SOME, sla_id)
     deliveries.announce(c, "resolved", resolved)
-    return len(resolved) == CLOSED_AT_ONCE
+    return len(resolved) == CHANGED_AT_ONCE
 
 
 def detach_some(c: Connection, sla_id: int) -> bool:
     """Detach some resolved alerts of a rule that is about to be deleted; return True as above."""
-    return len(_close_some(c, _DETACH_SOME, sla_id)) == CLOSED_AT_ONCE
+    return len(_change_some(c, _DETACH_SOME, sla_id)) == CHANGED_AT_ONCE
 
 
-def _close_some(c: Connection, statement: str, sla_id: int) -> list[int]:
-    given = {"now": timestamps.now(), "rule": sla_id, "limit": CLOSED_AT_ONCE}
+def set_some_severities(c: Connection, sla_id: int, severity: str) -> bool:
+    """Set the severity of some open alerts of a rule; return True if more are left."""
+    found = _change_some(c, _SET_SOME_SEVERITIES, sla_id, severity=severity)
+    return len(found) == CHANGED_AT_ONCE
+
+
+def _change_some(c: Connection, statement: str, sla_id: int, **more: str) -> list[int]:
+    given = {"now": timestamps.now(), "rule": sla_id, "limit": CHANGED_AT_ONCE, **more}
     return raw_sql.fetch_column(c, statement, given)
 
 

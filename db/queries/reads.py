@@ -77,6 +77,12 @@ def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
     return dict(raw_sql.fetch_rows(c, found, (_to_json(numbers),)))
 
 
+def has_more_tasks(c: Connection, limit: int) -> bool:
+    """Return True if there are more tasks than `limit`, without reading more of them."""
+    found = "SELECT count(*) FROM (SELECT 1 FROM tasks LIMIT ?)"
+    return raw_sql.fetch_value(c, found, (limit + 1,)) > limit
+
+
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Return tasks by uuid, in no order."""
     return [_make_task(row) for row in raw_sql.fetch_rows(c, _TASKS_BY_UUID, (_to_json(uuids),))]

@@ -16,16 +16,18 @@ from app.core.rules.actions import normalize_actions
 from app.core.schedules.definition import check_names, check_stored_dates
 from app.core.task_spec import TaskSpec
 from app.core.text import units
-from app.errors import Conflict, Problem
+from app.errors import Conflict, Problem, Refused
 from app.service.context import Call
 from app.service.database import backup_files, journal
 from db.backup.catalog import BackupCatalog
 from db.engine import Connection
 from db.maintenance import integrity as checks
 from db.maintenance.value_checks import DocumentChecks
-from db.queries import operations, task_numbers
+from db.queries import operations, reads, task_numbers
 from db.readonly import MAX_FAULTS, open_read_only
 
+MAX_REPAIRED = 20_000
+"""Tasks of a database that is repaired beside a runtime; some 3 µs each in one transaction."""
 VALIDATORS: DocumentChecks = {
     ("slas", "conditions"): sla.normalize_conditions,
     ("slas", "actions"): normalize_actions,
@@ -43,10 +45,23 @@ async def check(call: Call) -> dict[str, Any]:
 
 
 async def repair(call: Call) -> dict[str, Any]:
-    """Repair derived data. Return the repairs and the remaining problems."""
+    """Repair derived data. Return the repairs and the remaining problems.
+
+    Raise Refused for a database so large that the runtime would wait.
+    """
     if call.live is None:
         raise Conflict(
             "no runtime is running. Nothing was done.", "Run: taskdeck db check --repair"
+        )
+    problems = await asyncio.to_thread(find_problems, call.home, True)
+    if not problems:
+        return {"ok": True, "done": [], "problems": []}
+    if await call.db.read(reads.has_more_tasks, MAX_REPAIRED):
+        raise Refused(
+            f"a repair of more than {MAX_REPAIRED:,} tasks would hold up the runtime. Nothing was"
+            " repaired.",
+            "Jobs continue without the runtime: taskdeck stop; taskdeck db check --repair; taskdeck"
+            " serve --detach",
         )
     damage = await asyncio.to_thread(checks.find_damage, call.db.path)
     missing_runs = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)

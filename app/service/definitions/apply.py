@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from app.core import sla
 from app.core.definitions.document import (
     KINDS,
     Definitions,
@@ -162,12 +163,24 @@ async def _apply_changes(
     left = list(planned)
     while left := [change for change in left if change.word != "same"]:
         part = left[:MAX_AT_ONCE]
+        await _prepare_alerts(call, part)
         stored_mark = await call.db.write(_store_if_unchanged, part, mark, call.by)
         if stored_mark is not None:
             left, mark = left[len(part) :], stored_mark
         else:
             left, mark = await call.db.read(_plan_with_mark, wanted, context)
     return planned
+
+
+async def _prepare_alerts(call: Call, changes: Sequence[DefinitionChange]) -> None:
+    """Prepare rules with many alerts for their changes."""
+    changed = {one.name: one for one in changes if one.kind == "slas" and not one.new}
+    if not changed:
+        return
+    for row in await call.db.read(definitions.list_slas):
+        if change := changed.get(row.name):
+            priority = change.values["priority"]
+            await slas.prepare_many_alerts(call, row.id, change.fields, priority)
 
 
 def _plan_with_mark(
@@ -308,8 +321,10 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
     definitions.update(c, _TABLES[change.kind], change.name, values, by)
     if change.kind == "calendars":
         schedules.request_check(c, change.name)
-    if change.kind == "slas" and change.fields.keys() & {"conditions", "enabled"}:
-        alerts.restart_rule(c, slas.require_rule(c, change.name).id)
+    if change.kind == "slas":
+        severity = sla.get_severity(change.values["priority"])
+        rule = slas.require_rule(c, change.name)
+        alerts.update_alerts_of_changed_rule(c, rule.id, change.fields, severity)
 
 
 def _complete_values(c: Connection, change: DefinitionChange) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from app.core import sla
@@ -324,25 +325,39 @@ async def set_(
     def change(c: Connection) -> None:
         row, values = plan(c)
         changed = definitions.update(c, schema.slas, name, values, call.by)
-        if changed.keys() & {"conditions", "enabled"}:
-            alerts.restart_rule(c, row.id)
-        elif "priority" in changed:
-            alerts.set_severity(c, row.id, sla.get_severity(values["priority"]))
+        severity = sla.get_severity(values["priority"])
+        alerts.update_alerts_of_changed_rule(c, row.id, changed, severity)
 
     row, values = await call.db.read(plan)
-    if definitions.find_difference(row._asdict(), values).keys() & {"conditions", "enabled"}:
-        await _close_alerts(call, row.id, (alerts.resolve_some,))
+    await prepare_many_alerts(
+        call, row.id, definitions.find_difference(row._asdict(), values), values["priority"]
+    )
     await call.db.write(change)
     return await show(call, name=name)
 
 
-async def _close_alerts(
-    call: Call, sla_id: int, steps: Sequence[Callable[[Connection, int], bool]]
+async def prepare_many_alerts(
+    call: Call, sla_id: int, changed: Collection[str], priority: int
 ) -> None:
-    """Close most of many alerts of a rule in short transactions, before the one that changes it."""
+    """Update most of many alerts of a rule in short transactions, before the one that changes it.
+
+    `changed` are the columns that will change.
+    """
+    if {"conditions", "enabled"} & {*changed}:
+        await _change_many_alerts(call, sla_id, alerts.resolve_some)
+    elif "priority" in changed:
+        severity = sla.get_severity(priority)
+        await _change_many_alerts(
+            call, sla_id, partial(alerts.set_some_severities, severity=severity)
+        )
+
+
+async def _change_many_alerts(
+    call: Call, sla_id: int, *steps: Callable[[Connection, int], bool]
+) -> None:
     if await call.db.read(alerts.has_many, sla_id):
-        for close_some in steps:
-            while await call.db.write_quietly(close_some, sla_id):
+        for change_some in steps:
+            while await call.db.write_quietly(change_some, sla_id):
                 pass
 
 
@@ -426,7 +441,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
         definitions.remove(c, schema.slas, name, call.by)
 
     sla_id = await call.db.read(check)
-    await _close_alerts(call, sla_id, (alerts.resolve_some, alerts.detach_some))
+    await _change_many_alerts(call, sla_id, alerts.resolve_some, alerts.detach_some)
     await call.db.write(remove)
     return {"name": name}
 

@@ -20,6 +20,8 @@ MAX_EDGES = 1_000_000
 
 A reference to a name that many tasks share adds one dependency for each of these tasks.
 """
+MAX_PARENTS = 5_000
+"""Maximum number of tasks that one waits for. Its row is stored with them, in some 40 ms."""
 _NUMBER = re.compile(r"#?[0-9]+")
 
 FindTask = Callable[[str | int], str]
@@ -80,6 +82,8 @@ def find_dependencies(
             edges, missing = _find_edges(
                 by_position[at], positions_by_name, good, unknown, find_task
             )
+            if len(edges) > MAX_PARENTS:
+                raise _make_too_many_parents(by_position[at], len(edges))
             many += len(edges) - len(found.get(at, ()))
             if many > MAX_EDGES:
                 raise _make_too_many_edges(positions_by_name, by_position[at])
@@ -172,6 +176,15 @@ def _make_cycle_problem(cycle: Sequence[Dependent]) -> Conflict:
     more = [f"{len(cycle) - MAX_NAMED_ERRORS:,} more"] if len(cycle) > MAX_NAMED_ERRORS else []
     return Conflict(
         f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}"
+    )
+
+
+def _make_too_many_parents(task: Dependent, count: int) -> Usage:
+    line = f" (line {task.line})" if task.line else ""
+    named = f'"{sanitize(task.name)}"{line}'
+    return Usage(
+        f"{named} would wait for {count:,} tasks, more than {MAX_PARENTS:,}. {NOT_SUBMITTED}",
+        "Let tasks between them collect some thousands each.",
     )
 
 

@@ -6,6 +6,7 @@ undo is an operation itself.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,7 +29,7 @@ from db import differences, schema, timestamps
 from db.engine import Connection
 from db.queries import alerts, definitions, operations, reads, schedules
 from db.queries.operations import Actor
-from db.rows import OperationRow, SlaRow
+from db.rows import OperationRow
 from db.schema import Table
 
 BATCH_SIZE = 200
@@ -36,6 +37,8 @@ BATCH_SIZE = 200
 DEFINITION_WEIGHT = 5
 """Operations on tasks that take as long as one on a definition."""
 _ACKNOWLEDGEMENTS = ("alert ack", "alert unack")
+MAX_TRIED = 100
+"""Operations on definitions that a dry run tries, 0.7 ms each."""
 MAX_EARLIER = 20
 """Earlier calls examined when the last one cannot be undone."""
 MAX_NAMED = 8
@@ -65,6 +68,8 @@ async def undo(
     if ids is None and all(map(explain_not_undoable, rows)):
         raise await call.db.write_quietly(_make_nothing_to_undo, by, rows)
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
+    if dry_run and len([row for row in rows if not _is_on_task(row)]) > MAX_TRIED:
+        return await call.db.read(_list_untried, rows)
     batches = _split_batches(rows, dry_run)
     with call.db.announce_large_write():
         for at, part in enumerate(batches, 1):
@@ -199,6 +204,20 @@ def _try_undo(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
     return found
 
 
+def _list_untried(c: Connection, rows: Sequence[OperationRow]) -> dict[str, Any]:
+    """Return the result of an undo that is too large for a dry run, as far as it is known."""
+    untried = [
+        (row, parse_task_number(row.object)) for row in rows if not explain_not_undoable(row)
+    ]
+    names = reads.map_names(c, [number for _, number in untried if number is not None])
+    refusals = [(row, _make_refusal(c, row)) for row in rows if explain_not_undoable(row)]
+    return {
+        "done": [_format_done(row, names.get(number or 0)) for row, number in untried],
+        "refused": [_format_refusal(*refusal) for refusal in refusals],
+        "notes": [f"Not tried: more than {MAX_TRIED} changed definitions. Some may be refused."],
+    }
+
+
 def _undo_each(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
     """Undo what can be undone, each after the effects of the earlier ones."""
     found = {row.id: row for row in operations.list_by_id(c, ids)}
@@ -206,11 +225,12 @@ def _undo_each(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
     for on_tasks, rows in groupby((found[number] for number in ids), _is_on_task):
         done, refused = (_undo_on_tasks if on_tasks else _undo_other)(c, list(rows), by)
         total["done"] += done
-        total["refused"] += [
-            lookup.make_refusal(problem, row.id, parse_task_number(row.object))
-            for row, problem in refused
-        ]
+        total["refused"] += [_format_refusal(*refusal) for refusal in refused]
     return total
+
+
+def _format_refusal(row: OperationRow, problem: Problem) -> dict[str, Any]:
+    return lookup.make_refusal(problem, row.id, parse_task_number(row.object))
 
 
 def _undo_other(
@@ -304,6 +324,8 @@ def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str)
     values = {
         key: differences.revert(stored[key], value, after.get(key)) for key, value in before.items()
     }
+    if table is schema.slas and {"conditions", "enabled", "priority"} & {*values}:
+        _require_few_alerts(c, stored["id"], name, "set")
     _check_references(c, table, stored | values)
     if table is schema.templates:
         values["template"] = templates.to_source(stored | values)
@@ -311,7 +333,9 @@ def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str)
     def act(c: Connection, by: Actor) -> None:
         definitions.update(c, table, name, values, by)
         if table is schema.slas:
-            _update_alerts(c, slas.require_rule(c, name), values)
+            rule = slas.require_rule(c, name)
+            severity = sla.get_severity(rule.priority)
+            alerts.update_alerts_of_changed_rule(c, rule.id, values, severity)
         if table is schema.schedules and values.keys() & TIME_COLUMNS:
             settle_next(c, name, values.keys(), timestamps.utcnow())
         if table is schema.calendars:
@@ -320,12 +344,14 @@ def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str)
     return UndoStep(row, act)
 
 
-def _update_alerts(c: Connection, rule: SlaRow, values: dict[str, Any]) -> None:
-    """Update the alerts of a changed rule."""
-    if values.keys() & {"conditions", "enabled"}:
-        alerts.restart_rule(c, rule.id)
-    if "priority" in values:
-        alerts.set_severity(c, rule.id, sla.get_severity(rule.priority))
+def _require_few_alerts(c: Connection, sla_id: int, name: str, verb: str) -> None:
+    """Raise Refused if the undo would change too many alerts for one transaction."""
+    if alerts.has_many(c, sla_id):
+        raise Refused(
+            f"sla {sanitize(name)} has more than {alerts.CHANGED_AT_ONCE:,} alerts, too many for an"
+            " undo.",
+            f"Change the rule itself: taskdeck sla {verb} {shlex.quote(sanitize(name))}",
+        )
 
 
 def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
@@ -344,6 +370,8 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
         "calendars": lambda: definitions.count_calendar_users(c, name),
         "schedules": dict,
     }  # fmt: skip
+    if table is schema.slas:
+        _require_few_alerts(c, stored["id"], name, "rm")
     lookup.require_unused(c, definitions.get_kind(table), name, users[table.name]())
 
     def act(c: Connection, by: Actor) -> None:

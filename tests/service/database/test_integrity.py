@@ -14,7 +14,7 @@ import pytest
 
 from app import paths
 from app.core.ids import make_uuid7
-from app.errors import Conflict
+from app.errors import Conflict, Refused
 from app.home import setup
 from app.offline import backup, maintenance, read_only, restore
 from app.service.context import Call
@@ -29,6 +29,7 @@ from db.queries import transitions
 from tests.db.builders import TaskBuilder, submit_task_to
 from tests.db.maintenance.upgrades import add_later_revision, make_old_database
 from tests.runtime_process import wait_until
+from tests.service.calls import execute_sql, submit_task
 
 EARLY_RUNID = "01000000-0000-7000-8000-000000000000"
 """A run id older than everything in a current database."""
@@ -459,3 +460,24 @@ def test_a_zombie_job_does_not_count_as_living(home: Path):
         (trace,) = journal.list_runs(home)
 
     assert not trace.is_alive and not trace.is_active
+
+
+async def test_a_large_database_is_repaired_without_a_runtime_only(
+    runtime_call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    await runtime_call.db.write(transitions.submit, [], [], "ann")
+    await submit_task(runtime_call)
+    monkeypatch.setattr(integrity, "MAX_REPAIRED", 0)
+    assert await call_verb(runtime_call, "db.repair", {}) == {
+        "ok": True,
+        "done": [],
+        "problems": [],
+    }
+    await execute_sql(runtime_call, "UPDATE queues SET current_load = 3")
+
+    with pytest.raises(Refused, match="a repair of more than 0 tasks would hold up the runtime"):
+        await call_verb(runtime_call, "db.repair", {})
+
+    monkeypatch.setattr(integrity, "MAX_REPAIRED", 1)
+    repaired = await call_verb(runtime_call, "db.repair", {})
+    assert repaired["ok"] and repaired["done"] == ["the figures of default recounted"]

@@ -718,11 +718,56 @@ async def test_the_alerts_of_a_deleted_rule_keep_its_name(scenario: SlaScenario)
     ) == [(0,)]
 
 
+async def test_a_changed_severity_reaches_many_open_alerts_in_short_transactions(
+    scenario: SlaScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = scenario.call
+    monkeypatch.setattr(db_alerts, "CHANGED_AT_ONCE", 4)
+    await scenario.create_rule()
+    for _ in range(20):
+        await scenario.submit_at()
+    await scenario.evaluate_at(at=60)
+    found = "SELECT DISTINCT severity FROM alerts"
+
+    others = await count_other_writes(call, slas.set_(call, name="rule-0", severity="info"))
+
+    assert others >= 5 and await execute_sql(call, found) == [("info",)]
+    file = (await apply.export(call)).replace('severity = "info"', 'severity = "critical"')
+    assert await count_other_writes(call, apply.apply(call, text=file)) >= 5
+    assert await execute_sql(call, found) == [("critical",)]
+
+
+async def test_the_undo_of_a_rule_with_many_alerts_is_refused(
+    scenario: SlaScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_alerts, "CHANGED_AT_ONCE", 1)
+    await scenario.create_rule()
+    for _ in range(2):
+        await scenario.submit_at()
+    await scenario.evaluate_at(at=60)
+
+    async def undo_last() -> Any:
+        ((last,),) = await execute_sql(
+            scenario.call, "SELECT max(id) FROM operations WHERE verb LIKE 'sla%'"
+        )
+        done = await undo.undo(scenario.call, ids=[last])
+        assert done["done"] == []
+        return done["refused"][0]
+
+    created = await undo_last()
+    await slas.set_(scenario.call, name="rule-0", severity="info")
+    changed = await undo_last()
+
+    assert "has more than 1 alerts, too many for an undo" in created["message"]
+    assert created["hint"] == "Change the rule itself: taskdeck sla rm rule-0"
+    assert changed["hint"] == "Change the rule itself: taskdeck sla set rule-0"
+
+
 async def test_many_alerts_of_a_changed_rule_are_closed_in_short_transactions(
     scenario: SlaScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = scenario.call
-    monkeypatch.setattr(db_alerts, "CLOSED_AT_ONCE", 4)
+    monkeypatch.setattr(db_alerts, "CHANGED_AT_ONCE", 4)
     await scenario.create_rule()
     for _ in range(20):
         await scenario.submit_at()

@@ -825,6 +825,21 @@ async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(
     assert len(await submit.submit(call, tasks=[*twins, *[waits] * 2])) == 5
 
 
+async def test_a_task_that_waits_for_too_many_others_is_refused(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(batch_dependencies, "MAX_PARENTS", 2)
+    twins = [{"argv": ["a"], "name": "twin"}] * 3
+    report = {"argv": ["a"], "name": "report", "after": ["twin"]}
+
+    with pytest.raises(
+        Usage, match='^"report" would wait for 3 tasks, more than 2. Nothing was submitted'
+    ):
+        await submit.submit(call, tasks=[*twins, report])
+    assert await count_tasks(call) == 0
+    assert len(await submit.submit(call, tasks=[*twins[:2], report])) == 3
+
+
 # JSON lines
 
 

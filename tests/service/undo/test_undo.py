@@ -755,6 +755,21 @@ async def test_tasks_cancelled_one_by_one_return_in_reverse_order(ann: Call):
     assert [(await show_task(ann, number))["status"] for number in (1, 2)] == ["queued", "blocked"]
 
 
+async def test_a_dry_run_lists_many_operations_on_definitions_without_trying_them(
+    ann: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(undo, "MAX_TRIED", 2)
+    rows = {f"q{n}": {"capacity": 1, "pool": "p"} for n in range(2)}
+    tables = {"pools": {"p": {"total_cpu": 1, "total_memory": "1G"}}, "queues": rows}
+    await call_as(ann, "apply", tables=tables)
+
+    found = await call_as(ann, "undo", dry_run=True)
+
+    assert [one["object"] for one in found["done"]] == ["queue q1", "queue q0", "pool p"]
+    assert found["notes"] == ["Not tried: more than 2 changed definitions. Some may be refused."]
+    assert found["refused"] == []
+
+
 async def test_many_operations_on_definitions_are_undone_in_several_transactions(
     ann: Call, monkeypatch: pytest.MonkeyPatch
 ):
