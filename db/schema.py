@@ -390,6 +390,20 @@ rule_states = Table(
 """`status` is pending or firing; inactive subjects have no row. `due_at` is when the row is to
 change."""
 
+due_times = Table(
+    "due_times",
+    metadata,
+    Column("sla_id", Integer, ForeignKey("slas.id", ondelete="CASCADE"), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("due_at", Time, nullable=False),
+    Column("object", Text, nullable=False),
+    *_make_time_columns(),
+    # What is due next, and what was due while no runtime ran.
+    Index("idx_due_times_due", "due_at"),
+    comment="When a rule fires about a subject that is not done before; the next ones of a rule.",
+)
+"""`object` is the subject in words. A row goes once the subject is done, or its alert fires."""
+
 checkins = Table(
     "checkins",
     metadata,

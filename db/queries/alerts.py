@@ -570,7 +570,8 @@ def _change_some(c: Connection, statement: str, sla_id: int, **more: str) -> lis
 def restart_rule(c: Connection, sla_id: int) -> None:
     """Evaluate a changed rule on every task again, and resolve its alerts."""
     sla_cursor.reset_cursor(c, sla_id)
-    c.execute(schema.rule_states.delete().where(schema.rule_states.c.sla_id == sla_id))
+    for table in (schema.rule_states, schema.due_times):
+        c.execute(table.delete().where(table.c.sla_id == sla_id))
     _resolve_now(c, _A.sla_id == sla_id, _UNRESOLVED)
 
 

@@ -13,6 +13,8 @@ from db.states import ACTIVE_SQL, FAILED, RUN_ENDED, as_sql
 
 MAX_CANDIDATES = 500
 """Waiting tasks of a queue, or of a status, that rules look at; the oldest come first."""
+NEXT_CANDIDATES = 10
+"""Waiting tasks of a queue that rules look at although they are too young to break one."""
 MAX_RUNS = 50_000
 """Runs of the past that rules look at."""
 MAX_PAST_TASKS = 20_000
@@ -70,6 +72,14 @@ class RunRow(NamedTuple):
     memory: float
 
 
+class DueTaskRow(NamedTuple):
+    """A task that was due, with start and end of its runs."""
+
+    status: str
+    ended_at: str | None
+    runs: list[tuple[str | None, str | None]]
+
+
 class PastTaskRow(NamedTuple):
     """A task as a replay of a rule needs it."""
 
@@ -97,16 +107,24 @@ _RUN = (
 
 
 def list_waiting(c: Connection, queues: Iterable[str], before: str) -> list[CandidateRow]:
-    """Return the oldest queued tasks of each queue, submitted before a time."""
+    """Return the oldest queued tasks of each queue, submitted before a time, and the next ones."""
     rows: list[Any] = []
     for queue in queues:
-        rows += raw_sql.fetch_tuples(
-            c,
-            f"SELECT {_TASK} FROM tasks t WHERE t.queue = ? AND t.status = 'queued' AND"
-            " t.created_at <= ? AND t.deleted_at IS NULL ORDER BY t.created_at LIMIT ?",
-            (queue, before, MAX_CANDIDATES),
-        )
+        old = _list_queued(c, queue, "<=", before, MAX_CANDIDATES)
+        rows += old
+        if len(old) < MAX_CANDIDATES:
+            rows += _list_queued(c, queue, ">", before, NEXT_CANDIDATES)
     return [CandidateRow(*row) for row in rows]
+
+
+def _list_queued(c: Connection, queue: str, op: str, created_at: str, most: int) -> list[Any]:
+    rows = raw_sql.fetch_tuples(
+        c,
+        f"SELECT {_TASK} FROM tasks t WHERE t.queue = ? AND t.status = 'queued' AND"
+        f" t.created_at {op} ? AND t.deleted_at IS NULL ORDER BY t.created_at LIMIT ?",
+        (queue, created_at, most),
+    )
+    return [*rows]
 
 
 def list_not_queued(c: Connection) -> list[CandidateRow]:
@@ -141,6 +159,21 @@ def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[CandidateRow]:
         (json.dumps(list(uuids)),),
     )
     return [CandidateRow(*row) for row in rows]
+
+
+def map_due_tasks(c: Connection, uuids: Sequence[str]) -> dict[str, DueTaskRow]:
+    """Return {uuid: task with its runs}."""
+    rows = raw_sql.fetch_tuples(
+        c,
+        "SELECT t.uuid, t.status, t.ended_at, i.start_time, i.end_time FROM json_each(?) u CROSS"
+        " JOIN tasks t ON t.uuid = u.value LEFT JOIN instances i ON i.task_id = t.uuid WHERE"
+        " t.deleted_at IS NULL",
+        (json.dumps(list(uuids)),),
+    )
+    found: dict[str, DueTaskRow] = {}
+    for uuid, status, ended_at, started, ended in rows:
+        found.setdefault(uuid, DueTaskRow(status, ended_at, [])).runs.append((started, ended))
+    return found
 
 
 def map_fire_times(c: Connection, uuids: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -406,12 +406,14 @@ def test_sla_show_has_the_value_and_the_deliveries_of_a_rule(fake_runtime, cli):
         "words": "queue media: queued tasks over 100",
         "level": LEVEL,
         "does": ["firing: notify ops"],
+        "due": {"at": DELIVERY["next_at"], "object": "#7 film", "more": 2},
         "deliveries": [DELIVERY, DELIVERY | {"status": "sent", "attempts": 1}],
     }
     fake_runtime(sla__show=rule)
     shown = cli("sla", "show", "on-time").out
     assert "now          queued tasks 143, limit 100, queue media" in shown
     assert "does         firing: notify ops" in shown
+    assert ": #7 film, then 2 more\n" in shown and "due          next " in shown
     assert "firing: ops failing, attempt 3, next" in shown and "HTTP 503" in shown
     assert shown.count("firing: ops sent\n") == 1
 

@@ -45,7 +45,7 @@ INDEXES = {
 EXTRA_TABLES = (
     "environments dependencies home alerts silences operations events samples history slow_queries"
     " backups counters stale_texts forgotten discarded_logs replicas schedules fires calendars"
-    " rule_states checkins deliveries"
+    " rule_states checkins deliveries due_times"
 )
 TYPES = {
     ("tasks", "parameters"): "JSON", ("tasks", "priority"): "INTEGER",

@@ -67,6 +67,7 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
         ("condition", condition),
         ("now" if sla.get("metric") else "of", scope),
         ("now", _format_level(sla.get("level"))),
+        ("due", _format_due(sla.get("due"))),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
         ("silence", _format_silence(sla["silence"])),
@@ -88,6 +89,15 @@ def _format_level(level: dict[str, Any] | None) -> str:
         return ""
     about = f", {level['object']}" if level["object"] not in ("", "host", "taskdeck") else ""
     return f"{level['metric']} {level['text']}{about}"
+
+
+def _format_due(due: dict[str, Any] | None) -> str:
+    """Return when a rule fires next: `next Mon 06:00 (in 3h): #12 nightly-etl, then 4 more`."""
+    if not due:
+        return ""
+    when = time_format.format_future(due["at"]) or time_format.format_clock(due["at"])
+    about = f": {due['object']}" if due["object"] else ""
+    return f"next {when}{about}" + (f", then {due['more']} more" if due["more"] else "")
 
 
 def _format_silence(silence: dict[str, Any] | None) -> str:

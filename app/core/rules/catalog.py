@@ -55,6 +55,11 @@ METRICS = {
 
 ENDED_RUN_METRICS = ("instance.exit_code",)
 """Metrics that only an ended run has."""
+DUE_METRICS = (
+    "instance.run_seconds", "instance.queued_seconds", "instance.lateness_seconds",
+    "task.seconds_since_success", "schedule.seconds_since_success",
+)  # fmt: skip
+"""Metrics that reach a limit at a known time, unless their subject is done before."""
 WINDOW_METRICS = ("task.success_ratio", "queue.drain_rate", "schedule.missed")
 """Metrics that always cover a time, which `window` or `rate_over` may change."""
 

@@ -83,6 +83,8 @@ class Verdict(NamedTuple):
     """Result for one subject: true, false, or None without data.
 
     `since` is when a true verdict became true, `next_at` when the verdict may change by itself.
+    `due` is when a false one becomes true unless the subject is done before; None if that is not
+    known.
     """
 
     state: bool | None
@@ -92,6 +94,7 @@ class Verdict(NamedTuple):
     text: str = ""
     next_at: float | None = None
     is_warming: bool = False
+    due: float | None = None
 
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -128,7 +131,7 @@ def evaluate(
     if isinstance(node, NotNode):
         found = evaluate(node.not_, values, times, now, explain)
         state = None if found.state is None else not found.state
-        return found._replace(state=state, since=now)
+        return found._replace(state=state, since=now, due=None)
     parts = [evaluate(part, values, times, now, explain) for part in _list_parts(node)]
     return _join_all(parts, now) if isinstance(node, AllNode) else _join_any(parts, now)
 
@@ -147,7 +150,8 @@ def _join_all(parts: Sequence[Verdict], now: float) -> Verdict:
     )
     text = " and ".join(dict.fromkeys(part.text for part in parts if part.text))
     since = max((part.since for part in parts), default=now)
-    return parts[0]._replace(state=state, since=since, text=text, **_join_times(parts))
+    due = parts[0].due if len(parts) == 1 else None
+    return parts[0]._replace(state=state, since=since, text=text, due=due, **_join_times(parts))
 
 
 def _join_any(parts: Sequence[Verdict], now: float) -> Verdict:
@@ -157,7 +161,8 @@ def _join_any(parts: Sequence[Verdict], now: float) -> Verdict:
         text = " and ".join(dict.fromkeys(part.text for part in true if part.text))
         return true[0]._replace(since=since, text=text, **_join_times(parts))
     state = None if any(part.state is None for part in parts) else False
-    return parts[0]._replace(state=state, since=now, **_join_times(parts))
+    due = min((part.due for part in parts if part.due is not None), default=None)
+    return parts[0]._replace(state=state, since=now, due=due, **_join_times(parts))
 
 
 def _join_times(parts: Sequence[Verdict]) -> dict[str, float | bool | None]:
@@ -188,7 +193,12 @@ def _judge_metric(node: MetricNode, values: Values, now: float, explain: bool) -
         limit,
         f"{format_ref(ref, value)} ({limit_text})" if explain else "",
         _find_next(node.op, crossing if grows else None, reading.changes_at, now),
+        due=crossing if grows and crossing > now and _has_due(node) else None,
     )
+
+
+def _has_due(node: MetricNode) -> bool:
+    return node.op in (">", ">=") and node.metric in catalog.DUE_METRICS
 
 
 def _find_limit(node: MetricNode, values: Values) -> tuple[float | None, str]:
@@ -247,7 +257,8 @@ def _judge_fixed(
         return _make_due_verdict(last.due, True, now)._replace(next_at=next_at)
     if isinstance(form, ForecastDeadline) and coming is not None and not _is_met(coming, times):
         return _judge_expected_end(coming.due, margin, times, now)
-    return Verdict(False, now, text="on time", next_at=next_at)
+    due = coming.due if coming is not None and not _is_met(coming, times) else None
+    return Verdict(False, now, text="on time", next_at=next_at, due=due)
 
 
 def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
@@ -257,7 +268,8 @@ def _is_met(found: deadlines.FixedDue, times: SubjectTimes) -> bool:
 def _make_due_verdict(due: float, is_late: bool, now: float) -> Verdict:
     text = f"no success by {format_moment(due)}"
     since = min(due, now)
-    return Verdict(is_late, since, now - due, 0.0, text, None if is_late else due)
+    later = None if is_late else due
+    return Verdict(is_late, since, now - due, 0.0, text, later, due=later)
 
 
 def _judge_expected_end(due: float, margin: float, times: SubjectTimes, now: float) -> Verdict:
@@ -267,10 +279,14 @@ def _judge_expected_end(due: float, margin: float, times: SubjectTimes, now: flo
     if end is None:
         text = f"no forecast, due {format_moment(due)}"
         state = True if now > latest else None
-        return Verdict(state, min(now, latest), now - latest, 0.0, text, _get_if_later(latest, now))
+        return Verdict(
+            state, min(now, latest), now - latest, 0.0, text, _get_if_later(latest, now), due=due
+        )
     probable = max(now, end.probable)
     text = f"{_describe_expected_end(end)}, due {format_moment(due)}"
-    return Verdict(probable > latest, now, probable - latest, 0.0, text, _get_if_later(latest, now))
+    return Verdict(
+        probable > latest, now, probable - latest, 0.0, text, _get_if_later(latest, now), due=due
+    )
 
 
 def _get_if_later(at: float, now: float) -> float | None:

@@ -20,6 +20,7 @@ from app.core.rules.conditions import (
     ForecastNode,
     Match,
     MetricNode,
+    list_parts,
     normalize_form,
     parse_conditions,
     walk,
@@ -66,7 +67,8 @@ class RulePlan:
 
     `base` is the kind of subject that is judged, `group` the label that makes one alert.
     `min_age` is the age below which no instance can break the rule, and `phases` are those in
-    which one can. `match_key` is the same for rules that match the same.
+    which one can. `match_key` is the same for rules that match the same. `has_due` is True if the
+    rule fires at a known time about a subject that is not done before.
     """
 
     conditions: Conditions
@@ -81,6 +83,7 @@ class RulePlan:
     has_forecast: bool
     phases: frozenset[str]
     match_key: str
+    has_due: bool
 
     @property
     def match(self) -> Match:
@@ -112,6 +115,7 @@ def make_plan(conditions: object) -> RulePlan:
         any(isinstance(node, ForecastNode) for node in nodes),
         _find_phases(form.when) if form.on_no_data == "ok" else PHASES,
         form.match.model_dump_json(),
+        _has_due(form.when),
     )
 
 
@@ -197,7 +201,9 @@ def _find_phases(node: AnyNodeType) -> frozenset[str]:
     if isinstance(node, MetricNode):
         return PHASES if node.window else _PHASES_OF_METRICS.get(node.metric, PHASES)
     if isinstance(node, (DeadlineNode, ForecastNode)):
-        return frozenset({"waiting", "active"})
+        form = node.deadline if isinstance(node, DeadlineNode) else node.forecast
+        is_of_runs = form.reference == "started_at"
+        return frozenset({"active"} if is_of_runs else {"waiting", "active"})
     if isinstance(node, AllNode):
         return PHASES.intersection(*map(_find_phases, node.all))
     if isinstance(node, AnyNode):
@@ -221,6 +227,17 @@ def _find_min_age(node: AnyNodeType) -> float:
     if isinstance(node, AnyNode):
         return min(_find_min_age(part) for part in node.any)
     return 0.0
+
+
+def _has_due(node: AnyNodeType) -> bool:
+    """Return whether the node becomes true at a known time, unless its subject is done before."""
+    if isinstance(node, MetricNode):
+        is_age = node.metric in catalog.DUE_METRICS and node.op in (">", ">=")
+        return is_age and not (node.window or node.rate_over)
+    if isinstance(node, (AllNode, AnyNode)):
+        parts = list_parts(node)
+        return all(map(_has_due, parts)) and (isinstance(node, AnyNode) or len(parts) == 1)
+    return isinstance(node, (DeadlineNode, ForecastNode))
 
 
 def is_matched(match: Match, labels: Labels) -> bool:

@@ -20,7 +20,7 @@ from app.service.rules import descriptions as general_rules
 from app.service.tasks import lookup
 from db import schema, timestamps
 from db.engine import Connection, Database
-from db.queries import alerts, definitions, deliveries, reads, sla_cursor
+from db.queries import alerts, definitions, deliveries, reads, rule_states, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED, FAILED
 
@@ -57,9 +57,30 @@ async def show(call: Call, *, name: str) -> dict[str, Any]:
 
     def read(c: Connection) -> dict[str, Any]:
         row = require_rule(c, name)
-        return {**add_state(c, [row], call.live)[0], "deliveries": list_deliveries(c, row)}
+        return {
+            **add_state(c, [row], call.live)[0], "due": find_due(c, row),
+            "deliveries": list_deliveries(c, row),
+        }  # fmt: skip
 
     return await call.db.read(read)
+
+
+def find_due(c: Connection, row: SlaRow) -> dict[str, Any] | None:
+    """Return when a rule fires next, unless what it is about is done before.
+
+    The keys are `at`, `object` (empty if unknown) and `more`, the later ones that are stored.
+    """
+    if not row.enabled:
+        return None
+    if sla.is_general(row.conditions):
+        found = rule_states.map_next_due(c).get(row.id)
+        return found._asdict() if found else None
+    rule, now = sla.parse_conditions(row.conditions), timestamps.utcnow().timestamp()
+    scope = sla_cursor.build_scope(c, row.id, rule.match)
+    at = None if rule.metric else _find_next_due(c, row, rule, scope, now)
+    if at is None or at <= now:
+        return None
+    return {"at": timestamps.from_unix(at), "object": "", "more": 0}
 
 
 def list_deliveries(c: Connection, row: SlaRow) -> list[dict[str, Any]]:
@@ -71,9 +92,9 @@ def list_deliveries(c: Connection, row: SlaRow) -> list[dict[str, Any]]:
 async def read_history(call: Call, *, name: str) -> dict[str, Any]:
     """Return the recent results of a rule.
 
-    The keys are "name", "limit", the state of its metric, "runs" (see `list_runs`), "was" (see
-    `list_high_spells`) and "deliveries". A rule of the general form has its "level" and a "trail"
-    of (UNIX time, value).
+    The keys are "name", "limit", the state of its metric, "due" (see `find_due`), "runs" (see
+    `list_runs`), "was" (see `list_high_spells`) and "deliveries". A rule of the general form
+    has its "level" and a "trail" of (UNIX time, value).
     """
 
     def read(c: Connection) -> dict[str, Any]:
@@ -81,7 +102,7 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
         if sla.is_general(row.conditions):
             return {
                 "name": name, **general_rules.describe_rule(row, call.live), "runs": [],
-                "trail": general_rules.list_trail(row, call.live),
+                "trail": general_rules.list_trail(row, call.live), "due": find_due(c, row),
                 "was": list_high_spells(c, row), "deliveries": list_deliveries(c, row),
             }  # fmt: skip
         rule = sla.parse_conditions(row.conditions)
@@ -89,6 +110,7 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
             "name": name,
             "limit": rule.value,
             **sla_metrics.describe_state(c, rule),
+            "due": find_due(c, row),
             "runs": list_runs(c, rule, rule.match),
             "was": list_high_spells(c, row),
             "deliveries": list_deliveries(c, row),

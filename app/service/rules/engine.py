@@ -13,11 +13,19 @@ from typing import Any, NamedTuple
 
 from app.core import sla
 from app.core.rules import active_time, alert_state, rule_plan
-from app.core.rules.alert_state import FIRING, SubjectState
+from app.core.rules.alert_state import FIRING, PENDING, SubjectState
 from app.core.rules.amounts import format_seconds
 from app.core.rules.evaluate import MetricRef, SubjectTimes, Verdict, evaluate
 from app.core.rules.levels import Level, find_metric
-from app.core.rules.rule_plan import RulePlan
+from app.core.rules.rule_plan import Labels, RulePlan
+from app.service.rules.due_times import (
+    MAX_LOOKS,
+    DueList,
+    DueTime,
+    describe_lateness,
+    find_due_changes,
+    group_due_times,
+)
 from app.service.rules.levels import LOOKS, LevelLog, find_worse
 from app.service.rules.probes import Probes
 from app.service.rules.snapshot import DAY, Memory, Snapshot, Subject
@@ -25,7 +33,7 @@ from app.service.rules.values import SubjectValues, read_level
 from db import timestamps
 from db.engine import Connection, Database
 from db.queries import alerts, definitions, rule_states, rule_values
-from db.queries.rule_states import RuleStateRow
+from db.queries.rule_states import DueChange, RuleStateRow
 from db.rows import SlaRow
 
 log = logging.getLogger(__name__)
@@ -69,10 +77,11 @@ class Change(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Changes of a pass, and the UNIX time of the next one at the latest."""
+    """Changes of a pass and of due times, and the UNIX time of the next pass at the latest."""
 
     changes: Sequence[Change]
     next_at: float
+    due_changes: Sequence[DueChange] = ()
 
 
 class RuleEngine:
@@ -106,6 +115,9 @@ class RuleEngine:
         outcome = await self.db.read(self.decide, now)
         for at in range(0, len(outcome.changes), BATCH_SIZE):
             await self.db.write(apply_changes, outcome.changes[at : at + BATCH_SIZE], now)
+        for at in range(0, len(outcome.due_changes), BATCH_SIZE):
+            part = outcome.due_changes[at : at + BATCH_SIZE]
+            await self.db.write(rule_states.change_due_times, part)
         self._last_pass = now
         self.next_at = outcome.next_at
         return outcome
@@ -124,7 +136,15 @@ class RuleEngine:
             for subject in found
             if subject.startswith("task:")
         ]
-        snapshot = Snapshot(c, now, self.memory, [rule.plan for rule in rules], known)
+        dues = group_due_times(rule_states.list_due_times(c))
+        past_due = [
+            subject.removeprefix("task:")
+            for found in dues.values()
+            for subject, due in found.items()
+            if due.at <= now and subject.startswith("task:")
+        ]
+        plans = [rule.plan for rule in rules]
+        snapshot = Snapshot(c, now, self.memory, plans, known, past_due)
         self._fill_rings(snapshot, rules)
         firing = {
             rule.row.name
@@ -133,17 +153,21 @@ class RuleEngine:
         }
         gap = self._last_pass is None or now - self._last_pass > GAP
         found: list[Change] = []
+        due_changes: list[DueChange] = []
         next_at = now + INTERVAL
         looks = LOOKS
         self.levels.keep_only([rule.row.id for rule in rules])
         for rule in sorted(rules, key=lambda one: len(one.plan.conditions.inhibited_by)):
-            judge = _RulePass(snapshot, rule, states.get(rule.row.id, {}), firing, gap)
+            due = dues.get(rule.row.id, {})
+            judge = _RulePass(snapshot, rule, states.get(rule.row.id, {}), due, firing, gap)
             found += judge.run()
+            version = rule.row.updated_at
+            due_changes += find_due_changes(rule.row.id, version, due, judge.list_due())
             next_at = min(next_at, judge.next_at)
             looks -= self._note_level(judge, looks > 0)
             if judge.is_firing:
                 firing.add(rule.row.name)
-        return Outcome(found, max(now + 0.001, next_at))
+        return Outcome(found, max(now + 0.001, next_at), due_changes)
 
     def _note_level(self, judge: _RulePass, may_look: bool) -> int:
         """Keep the value of a rule; return 1 if subjects were read only for it."""
@@ -239,9 +263,10 @@ class _RulePass:
 
     def __init__(
         self, snapshot: Snapshot, rule: Rule, states: Mapping[str, SubjectState],
-        firing: set[str], gap: bool,
+        stored: Mapping[str, DueTime], firing: set[str], gap: bool,
     ) -> None:  # fmt: skip
         self._snapshot, self._rule, self._states, self._gap = snapshot, rule, states, gap
+        self._stored, self._due = stored, DueList()
         self._plan, self._now = rule.plan, snapshot.now
         self._is_inhibited = any(name in firing for name in rule.plan.conditions.inhibited_by)
         self.next_at = self._now + INTERVAL
@@ -256,6 +281,7 @@ class _RulePass:
         if not active_time.is_active(self._plan.periods, self._now):
             return [self._step(key, None, None) for key in self._states]
         groups = self._judge_all()
+        groups |= self._find_late(groups)
         changes = [self._step(key, group, self._states.get(key)) for key, group in groups.items()]
         gone = [key for key in self._states if key not in groups and not self._is_retried(key)]
         changes += [self._step_gone(key) for key in gone]
@@ -282,8 +308,10 @@ class _RulePass:
             if self.node is not None:
                 self.level = find_worse(self.node, self.level, verdict, subject.title)
             self._look_again(verdict.next_at)
-            if not verdict.state and key not in self._states:
-                continue
+            if not verdict.state:
+                self._note_due(key, subject, verdict)
+                if key not in self._states:
+                    continue
             before = groups.get(key)
             if before is None and key not in self._states:
                 if room <= 0:
@@ -291,6 +319,30 @@ class _RulePass:
                 room -= 1
             groups[key] = _join(before, _Group(verdict, subject))
         return groups
+
+    def _note_due(self, key: str, subject: Subject, verdict: Verdict) -> None:
+        state = self._states.get(key)
+        if verdict.due is not None and (state is None or state.phase != FIRING):
+            title = self._get_title(key, subject)
+            self._due.add(DueTime(verdict.due + self._plan.timing.wait, key, title))
+
+    def list_due(self) -> Sequence[DueTime]:
+        """Return the next due times of the rule."""
+        return self._due.times
+
+    def _find_late(self, groups: Mapping[str, _Group]) -> dict[str, _Group]:
+        """Return the subjects that were due, and done late, since the last pass."""
+        found: dict[str, _Group] = {}
+        can_be_late = self._plan.has_due and self._plan.group == self._plan.base
+        for key, due in self._stored.items() if can_be_late else ():
+            state = self._states.get(key)
+            if due.at > self._now or key in groups or (state and state.phase == FIRING):
+                continue
+            if text := describe_lateness(self._snapshot, self._plan, due):
+                verdict = Verdict(True, due.at - self._plan.timing.wait, text=text)
+                kind = self._plan.base
+                found[key] = _Group(verdict, Subject(kind, key, due.title, "", Labels()))
+        return found
 
     @property
     def rule_id(self) -> int:
@@ -333,6 +385,8 @@ class _RulePass:
             if subject.candidate is not None and subject.age_start > oldest:
                 # All others are younger.
                 self._look_again(subject.age_start + self._plan.min_age + 0.001)
+                if self._plan.has_due:
+                    self._note_young(subjects[done:])
                 break
             done += 1
             yield subject
@@ -341,6 +395,17 @@ class _RulePass:
         for subject in subjects[done:]:
             if subject.run is not None or self._get_key(subject) in self._states:
                 yield subject
+
+    def _note_young(self, subjects: Sequence[Subject]) -> None:
+        """Note when the next of the subjects that cannot break the rule yet are due."""
+        for subject in islice(self._keep_pools(subjects), MAX_LOOKS):
+            first = subject.age_start + self._plan.min_age + self._plan.timing.wait
+            if subject.candidate is None or self._due.is_full_before(first):
+                break
+            verdict = self._judge(subject)
+            if self.node is not None:
+                self.level = find_worse(self.node, self.level, verdict, subject.title)
+            self._note_due(self._get_key(subject), subject, verdict)
 
     def _judge(self, subject: Subject) -> Verdict:
         values = SubjectValues(self._snapshot, subject, self._rule.since)
@@ -383,6 +448,9 @@ class _RulePass:
             self._is_inhibited,
         )
         self._look_again(step.next_at)
+        if group and step.next_at and step.state and step.state.phase == PENDING:
+            title = self._get_title(key, group.subject)
+            self._due.add(DueTime(step.next_at, key, title))
         self.is_firing |= step.state is not None and step.state.phase == FIRING
         alert = self._make_alert(key, group, step) if step.change else {}
         return Change(self._rule.row, key, step.state, step.next_at, step.change, alert)
@@ -413,7 +481,7 @@ class _RulePass:
             "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority),
             "status": "firing",
             "task_id": subject.key.removeprefix("task:") if is_instance else None,
-            "object": self._get_title(key, group), "text": text, "short": text[:SHORT],
+            "object": self._get_title(key, subject), "text": text, "short": text[:SHORT],
             "value": _get_finite(group.verdict.value), "limit": _get_finite(group.verdict.limit),
             "fired_at": timestamps.from_unix(fired_at), "resolved_at": None,
             "fingerprint": make_fingerprint(row.id, key),
@@ -430,9 +498,9 @@ class _RulePass:
             text += ", while down"
         return text
 
-    def _get_title(self, key: str, group: _Group) -> str:
+    def _get_title(self, key: str, subject: Subject) -> str:
         if self._plan.group == self._plan.base:
-            return group.subject.title
+            return subject.title
         if key == "rule":
             return alerts.SYSTEM_OBJECT if self._plan.base != "instance" else "all tasks"
         kind, _, name = key.partition(":")

@@ -35,6 +35,8 @@ NAMES_AT_ONCE = 500
 """Names of one query."""
 FORECAST_RUNS = 50
 """Past runs of a template or name that a forecast uses."""
+LOOK_AHEAD = 6.0
+"""Seconds by which waiting tasks are read before they can break a rule: until the next pass."""
 REREAD_AFTER = 300.0
 """Seconds after which the outcomes of a name are read again without a new run."""
 
@@ -77,12 +79,12 @@ class Snapshot:
 
     def __init__(
         self, c: Connection, now: float, memory: Memory, plans: Sequence[RulePlan],
-        known_tasks: Sequence[str] = (),
+        known_tasks: Sequence[str] = (), past_due: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.c, self.now, self.memory = c, now, memory
         self._plans = plans
-        self._known_tasks = known_tasks
-        """Tasks with a state, which are read although others are older."""
+        self._known_tasks, self._past_due = known_tasks, past_due
+        """Tasks with a state, which are read although others are older; and those that were due."""
         self._grouped: dict[tuple[str, float, str], dict[str, list[RememberedRun]]] = {}
         self._matching: dict[Any, Sequence[Subject]] = {}
         self.levels: dict[Any, Any] = {}
@@ -172,7 +174,7 @@ class Snapshot:
         ages = [plan.min_age for plan in plans if plan.base == "instance" or plan.has_forecast]
         rows = [*rule_values.list_active(self.c)]
         if ages:
-            before = timestamps.from_unix(self.now - min(ages) + 1)
+            before = timestamps.from_unix(self.now - min(ages) + LOOK_AHEAD)
             rows += rule_values.list_waiting(self.c, self.queues, before)
             rows += rule_values.list_not_queued(self.c)
         rows += rule_values.list_by_uuid(self.c, self._known_tasks)
@@ -180,6 +182,11 @@ class Snapshot:
         fires = rule_values.map_fire_times(self.c, list(unique)) if unique else {}
         subjects = [self._make_instance(row, fires.get(row.uuid)) for row in unique.values()]
         return sorted(subjects, key=_get_age_key)
+
+    @cached_property
+    def past_due_tasks(self) -> Mapping[str, rule_values.DueTaskRow]:
+        """Return {uuid: task} of the tasks whose stored due time has passed."""
+        return rule_values.map_due_tasks(self.c, self._past_due)
 
     def _make_instance(self, row: CandidateRow, fire: tuple[str, str] | None) -> Subject:
         queue = self.queues.get(row.queue)
@@ -345,6 +352,13 @@ class Snapshot:
         if self._is_outdated(name):
             self.read_names([name])
         return self.memory.names[name][1]
+
+    def find_last_success(self, name: str) -> float | None:
+        """Return the UNIX time of the latest success or check-in of a name."""
+        ended = self.get_name(name).ended
+        times = [timestamps.to_unix(ended)] if ended else []
+        times += [self.checkins[name]] if name in self.checkins else []
+        return max(times, default=None)
 
     def _is_outdated(self, name: str) -> bool:
         read_at, _ = self.memory.names.get(name, (float("-inf"), None))

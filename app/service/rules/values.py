@@ -233,10 +233,8 @@ def _read_task(
     if name == "consecutive_failures":
         return Reading(float(facts.failures))
     if name == "seconds_since_success":
-        times = [timestamps.to_unix(facts.ended)] if facts.ended else []
-        if subject in snapshot.checkins:
-            times.append(snapshot.checkins[subject])
-        return Reading(max(0.0, snapshot.now - max(times, default=since)))
+        last = snapshot.find_last_success(subject)
+        return Reading(max(0.0, snapshot.now - (since if last is None else last)))
     span = ref.window or ref.rate_over or DAY
     runs = snapshot.group_runs("ended", span, "task").get(subject, [])
     judged = [one for one in runs if one.row.status in {"succeeded", *_FAILED}]

@@ -85,6 +85,7 @@ def build_rule_lines(
     head += _list_level(
         {**rule, "level": history.get("level") or rule.get("level")}, {}, room, look
     )
+    head += _list_due(history.get("due"), room, now, look)
     is_short = _is_general(rule) and height < LOW_DETAIL
     facts = (
         []
@@ -150,6 +151,16 @@ def _list_level(
         return []
     who = "" if alert or about in ("", "host", "taskdeck") else f", {about}"
     text = look.sanitize(f"now: {level['metric']} {level['text']}{who}")
+    return [[(f"  {look.cut(text, room - 3)}", "")]]
+
+
+def _list_due(due: Mapping[str, Any] | None, room: int, now: float, look: Look) -> list[DetailLine]:
+    """Return when a rule fires next, unless its object is done before."""
+    if not due:
+        return []
+    about = f": {due['object']}" if due["object"] else ""
+    more = f", then {due['more']} more" if due["more"] else ""
+    text = look.sanitize(f"next due {_format_stamp(due['at'], now)}{about}{more}")
     return [[(f"  {look.cut(text, room - 3)}", "")]]
 
 

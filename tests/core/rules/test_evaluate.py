@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.rules import active_time, deadlines
+from app.core.rules import active_time, deadlines, rule_plan
 from app.core.rules.conditions import parse_conditions
 from app.core.rules.evaluate import (
     MetricRef,
@@ -47,6 +47,30 @@ def compare(metric: str, op: str, value: Any) -> dict[str, Any]:
 DEPTH, LOAD = compare("queue.depth", ">", 100), compare("queue.load_ratio", ">", 0.9)
 _WORDS = {None: {}, True: {"queue.depth": 143.0}, False: {"queue.depth": 7.0}}
 _OTHER = {None: {}, True: {"queue.load_ratio": 0.95}, False: {"queue.load_ratio": 0.1}}
+
+
+RUNNING, QUEUED = compare("instance.run_seconds", ">", "1h"), compare("queue.depth", ">", 5)
+
+
+@pytest.mark.parametrize(
+    ("when", "due"),
+    [
+        (RUNNING, NOW + HOUR - 600),
+        ({"deadline": {"reference": "queued_at", "offset": "2h"}}, NOW + HOUR),
+        ({"any": [RUNNING, {"deadline": {"reference": "queued_at", "offset": "90m"}}]},
+         NOW + HOUR / 2),
+        ({"all": [RUNNING, QUEUED]}, None),
+        ({"not": RUNNING}, None),
+        (QUEUED, None),
+        (compare("instance.run_seconds", "<", "1h"), None),
+    ],
+)  # fmt: skip
+def test_a_verdict_knows_when_its_subject_is_due(when: Any, due: float | None):
+    values: dict[str, float | None] = {"instance.run_seconds": 600.0, "queue.depth": 3.0}
+    found = judge(when, values, queued_at=NOW - HOUR)
+    assert found.due == (due if not found.state else found.due)
+    plan = rule_plan.make_plan({"scope": "instance", "when": when})
+    assert plan.has_due == (due is not None)
 
 
 @given(st.sampled_from([True, False, None]), st.sampled_from([True, False, None]))

@@ -16,6 +16,7 @@ from app.tui.actions import rules as action_rules
 from app.tui.actions.tasks import NotApplicableError
 from app.tui.app import TaskdeckApp
 from app.tui.data.list_rows import RuleRow
+from app.tui.pages.rule import build_rule_lines
 from app.tui.rows.alerts import make_narrow_cells
 from app.tui.rows.rules import make_rule_row
 from app.tui.screens.alerts import AlertsScreen
@@ -840,6 +841,16 @@ def screen_detail(app: TaskdeckApp) -> str:
     lines = read_screen_lines(app)
     first = max(n for n, line in enumerate(lines) if line.startswith("─ "))
     return "\n".join(lines[first:])
+
+
+def test_a_rule_tells_what_is_due_next_and_when():
+    rule = make_rule_answer("on-time", created_at=format_timestamp(HOUR), limit=2700.0)
+    due = {"at": format_timestamp(-HOUR), "object": HOSTILE_TEXT, "more": 4}
+    lines = build_rule_lines({**rule, "updated_at": rule["created_at"]}, {"due": due}, 118, 20, NOW,
+                             Look())  # fmt: skip
+    text = "\n".join("".join(words for words, _ in line) for line in lines)
+    assert "next due 11:42: " in text and ", then 4 more" in text
+    assert not any(c in text for c in "\x1b\x9b\u202e\u2066\u200b")
 
 
 async def test_a_rule_shows_its_actions_and_latest_deliveries(tmp_path: Path):
